@@ -1,0 +1,3 @@
+"""AUGMENTS: random changes of training inputs, joined with `|`."""
+
+AUGMENTS = {}

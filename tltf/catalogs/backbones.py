@@ -1,0 +1,3 @@
+"""BACKBONES: pretrained networks without their old heads."""
+
+BACKBONES = {}

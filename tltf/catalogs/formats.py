@@ -1,0 +1,11 @@
+"""FORMATS: what a core is exported as."""
+
+from tltf.catalogs.row import Row
+
+FORMATS = {
+    "saved_model": Row(
+        "tltf.saving:export_saved_model",
+        {},
+        "a SavedModel for TF Serving, with raw and tensor signatures",
+    ),
+}

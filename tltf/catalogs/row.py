@@ -1,0 +1,48 @@
+"""A row of a catalog: plain data that names a builder and its arguments."""
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One entry of a catalog.
+
+    Args:
+        target: `package.module:callable`, imported only when the row is used.
+        args: argument name -> default. The default's type is the argument's type; a type
+            in place of a default marks an argument that must be given; `None` takes
+            any literal.
+        summary: what it is, in one line, as `--list` prints it.
+        paper: reference, with its arXiv number where there is one.
+        licence: of the weights or the data; empty for code of tltf's own.
+        extra: the extra of setup.cfg that must be installed, empty for none.
+    """
+
+    target: str
+    args: Mapping
+    summary: str
+    paper: str = ""
+    licence: str = ""
+    extra: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneRow(Row):
+    """An entry of BACKBONES.
+
+    Args:
+        modality: `image` or `text`.
+        image_size_px: default side of the square input in pixels; 0 for text.
+        min_image_size_px: smallest side that the network accepts; 0 for text.
+        channels: image channels, 3 or 1; 0 for text.
+        text_length: default number of tokens; 0 for images.
+        weights: what `--backbone_weights=default` loads; empty where there is nothing.
+    """
+
+    modality: str = "image"
+    image_size_px: int = 224
+    min_image_size_px: int = 32
+    channels: int = 3
+    text_length: int = 0
+    weights: str = ""

@@ -1,0 +1,88 @@
+"""What goes wrong, each kind with the exit code that a command ends with.
+
+An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: hint`.
+"""
+
+import difflib
+
+
+class TltfError(ValueError):
+    """A fault of the input, the configuration or the machine; never of tltf itself.
+
+    Args:
+        what: the fact, with what was received and what is allowed, nearest first.
+        flag: the flag's name without dashes, where one is to blame.
+        place: the file, or `file:row`, where one is to blame.
+        fix: what to do, best as a flag.
+    """
+
+    code = 70
+
+    def __init__(self, what, *, flag="", place="", fix=""):
+        super().__init__(what)
+        self.what, self.flag, self.place, self.fix = what, flag, str(place), fix
+
+    def __str__(self):
+        where = " ".join(filter(None, [printable(self.place), self.flag and f"--{self.flag}"]))
+        line = f"tltf: error[{self.code}] " + (f"{where}: " if where else "") + printable(self.what)
+        return line + (f"; fix: {printable(self.fix)}" if self.fix else "")
+
+
+class FlagError(TltfError):
+    """A flag or a configuration that cannot be used."""
+
+    code = 2
+
+
+class DataError(TltfError):
+    """Examples, labels or splits that cannot be used."""
+
+    code = 3
+
+
+class ModelError(TltfError):
+    """A model, weights or a checkpoint that is refused."""
+
+    code = 4
+
+
+class ShapeError(ModelError):
+    """Tensors whose shapes do not fit together."""
+
+
+class StorageError(TltfError):
+    """A file system, a download or a device that failed."""
+
+    code = 5
+
+
+class NumericError(TltfError):
+    """A loss or a gradient that is not finite."""
+
+    code = 6
+
+
+class Interrupted(TltfError):
+    """Stopped from outside; the run can be resumed."""
+
+    code = 75
+
+
+def printable(text):
+    """`text` on one line: line breaks and bytes that are no UTF-8 are escaped."""
+    safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return safe.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def nearest(name, choices, limit=3):
+    """Up to `limit` of `choices`, those spelled most like `name` first."""
+    lowered = {str(choice).lower(): str(choice) for choice in choices}
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=limit, cutoff=0.4)
+    return [lowered[match] for match in close]
+
+
+def choices_text(name, choices, limit=12):
+    """`choices` as a list for an error, the nearest to `name` first and the rest in order."""
+    first = nearest(name, choices)
+    ordered = first + [choice for choice in choices if choice not in first]
+    return ", ".join(ordered[:limit]) + (", ..." if len(ordered) > limit else "")

@@ -1,0 +1,205 @@
+"""Call strings such as `partial(last_groups=2)`: parsed, checked against a catalog, built.
+
+Grammar: `name`, `name()` or `name(key=value, ...)`. A value is a number, `true`, `false`,
+`none`, a quoted string, a list in square brackets, a call of its own, or plain text up to
+the next comma outside of brackets and quotes. Code from outside is named
+`package.module:name(...)`.
+"""
+
+import ast
+import dataclasses
+import importlib
+import re
+
+from tltf.errors import FlagError, choices_text, nearest
+
+_OPEN, _CLOSE = "([{", ")]}"
+_OUTSIDE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A checked call: `build(*given)` imports the target and calls it with the arguments.
+
+    Args:
+        name: the catalog's name, or `package.module:callable`.
+        target: `package.module:callable`.
+        kwargs: every argument by name, defaults filled in.
+        row: the catalog's row; None for code from outside.
+        extra: the extra of setup.cfg that the target needs.
+    """
+
+    name: str
+    target: str
+    kwargs: dict
+    row: object = None
+
+    def build(self, *given, **also):
+        """The target's result; `given` and `also` come before the arguments of the string."""
+        return load_target(self.target, self.row)(*given, **also, **self.kwargs)
+
+    def __str__(self):
+        return render(self.name, self.kwargs)
+
+
+def render(name, kwargs):
+    """The call string that `parse` reads back as `name` and `kwargs`."""
+    return f"{name}({', '.join(f'{key}={_literal(value)}' for key, value in kwargs.items())})"
+
+
+def parse(text, flag=""):
+    """`(name, arguments)` of a call string; the arguments are raw texts by name.
+
+    Raises:
+        FlagError: the text is no call string.
+    """
+    text = text.strip()
+    name, bracket, rest = text.partition("(")
+    if bracket and not rest.endswith(")"):
+        raise FlagError(f"{text!r} lacks its closing bracket", flag=flag, fix=f"{text})")
+    name, arguments = name.strip(), {}
+    if not name:
+        raise FlagError(f"no name in {text!r}", flag=flag, fix="name(key=value, ...)")
+    for part in split_outside(rest[:-1], ",", flag) if bracket else []:
+        key, equals, value = part.partition("=")
+        key = key.strip()
+        if not equals or not key.isidentifier():
+            raise FlagError(f"{part.strip()!r} in {text!r} is not key=value", flag=flag)
+        if key in arguments:
+            raise FlagError(f"{key} is given twice in {text!r}", flag=flag)
+        arguments[key] = value.strip()
+    return name, arguments
+
+
+def split_outside(text, separator, flag=""):
+    """The parts of `text` between separators that stand outside of brackets and quotes."""
+    parts, start, depth, quote = [], 0, 0, ""
+    for position, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'" and (position == 0 or text[position - 1] in "=,[( |"):
+            quote = character
+        elif character in _OPEN:
+            depth += 1
+        elif character in _CLOSE:
+            depth -= 1
+        elif character == separator and depth == 0:
+            parts.append(text[start:position])
+            start = position + 1
+    if quote or depth:
+        raise FlagError(f"a quote or a bracket stays open in {text!r}", flag=flag)
+    parts.append(text[start:])
+    return [part for part in parts if part.strip()]
+
+
+def pick(catalog, text, flag=""):
+    """The checked `Call` that `text` asks for.
+
+    Args:
+        catalog: name -> Row.
+        text: a call string.
+        flag: the flag that an error names.
+
+    Raises:
+        FlagError: unknown name or argument, a missing argument, or a value of another type.
+    """
+    name, raw = parse(text, flag)
+    if name not in catalog:
+        if _OUTSIDE.match(name):
+            return Call(name, name, {key: _value(value) for key, value in raw.items()})
+        raise unknown_name(catalog, name, text, flag)
+    row = catalog[name]
+    for key in raw:
+        if key not in row.args:
+            near = choices_text(key, row.args) or "none"
+            raise FlagError(
+                f"{name} has no argument {key!r} (received {text}; choices: {near})",
+                flag=flag,
+                fix=f"--{flag}={render(name, _defaults(row))}",
+            )
+    missing = [k for k, v in row.args.items() if isinstance(v, type) and k not in raw]
+    if missing:
+        example = ", ".join(f"{key}=..." for key in missing)
+        raise FlagError(
+            f"{name} needs {', '.join(missing)} (received {text})",
+            flag=flag,
+            fix=f"--{flag}={name}({example})",
+        )
+    kwargs = _defaults(row)
+    for key, value in raw.items():
+        kwargs[key] = _typed(value, row.args[key], f"{name}({key}=...)", flag)
+    return Call(name, row.target, kwargs, row)
+
+
+def unknown_name(catalog, name, text, flag):
+    """The FlagError for a name that `catalog` does not have."""
+    near = nearest(name, catalog, limit=1)
+    fix = f"--{flag}={near[0]}{text.strip()[len(name) :]}" if near else f"--list={flag}s"
+    what = f"no {flag or 'entry'} {name!r} (received {text}; "
+    return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
+
+
+def load_target(target, row=None):
+    """The object `package.module:name`; a missing extra is named.
+
+    Raises:
+        FlagError: the module or the name is not there.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, row.extra if row else "") from error
+    except AttributeError as error:
+        raise FlagError(f"module {module} has no {attribute!r}") from error
+
+
+def missing_extra(error, extra):
+    """The FlagError for a module that is not installed."""
+    fix = f"pip install 'tltf[{extra}]'" if extra else f"pip install {error.name}"
+    return FlagError(f"this needs the package {error.name!r}, which is not installed", fix=fix)
+
+
+def _defaults(row):
+    return {key: value for key, value in row.args.items() if not isinstance(value, type)}
+
+
+def _value(text):
+    """The literal that `text` spells, else `text` itself."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if text.startswith("[") and text.endswith("]"):
+        return tuple(_value(part.strip()) for part in split_outside(text[1:-1], ","))
+    try:
+        return ast.literal_eval(text.lstrip("0") or "0" if text.isdigit() else text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _typed(text, default, where, flag):
+    kind = default if isinstance(default, type) else type(default)
+    value = _value(text)
+    if kind is str:
+        quoted = isinstance(value, str) and text[:1] in "\"'"
+        return value if quoted else text
+    if kind is type(None):
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is tuple and not isinstance(value, tuple):
+        return (value,)
+    if type(value) is not kind:
+        raise FlagError(f"{where} takes a {kind.__name__} (received {text})", flag=flag)
+    return value
+
+
+def _literal(value):
+    if isinstance(value, str):
+        plain = value and _value(value) == value and not set(value) & set(",()[]{}=\"'| ")
+        return value if plain else repr(value)
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_literal(item) for item in value) + "]"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return repr(value)
