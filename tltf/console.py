@@ -1,0 +1,115 @@
+"""What every command shares: flags in, one-line errors and exit codes out."""
+
+import os
+import sys
+import textwrap
+import traceback
+
+from absl import app
+
+from tltf.catalogs import CATALOGS
+from tltf.errors import FlagError, TltfError, choices_text, printable
+from tltf.flagfiles import parse
+from tltf.options import fields_of, shown
+
+DEBUG_HINT = "run again with --debug for the traceback"
+
+
+def start(main):
+    """Runs a command's `main(argv)` as a program, through absl, and exits with its code."""
+    app.run(lambda _: sys.exit(main(sys.argv[1:])), argv=sys.argv[:1])
+
+
+def run(kind, service, argv, doc):
+    """Reads the flags of `kind`, calls `service(options)`, and returns the exit code.
+
+    Args:
+        kind: the command's options dataclass.
+        service: called with the options; may return an exit code.
+        argv: arguments without the program's name.
+        doc: the command's description for --help.
+    """
+    debug = any(argument.lstrip("-") in ("debug", "debug=true") for argument in argv)
+    try:
+        options, console = parse(kind, argv)
+        if "help" in console or "helpfull" in console:
+            print(help_text(kind, doc, full="helpfull" in console))
+            return 0
+        if "list" in console:
+            print(list_text(console["list"]))
+            return 0
+        quiet_tensorflow(debug)
+        return service(options) or 0
+    except TltfError as error:
+        return _fail(error, str(error), error.code, debug)
+    except KeyboardInterrupt as error:
+        return _fail(
+            error, "tltf: error[75] interrupted; fix: run the same command again", 75, debug
+        )
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError as error:
+        line = "tltf: error[5] out of memory; fix: a smaller --batch_size or --image_size_px"
+        return _fail(error, line, 5, debug)
+    except Exception as error:  # the one place where an unforeseen fault becomes exit code 70
+        what = printable(f"{type(error).__name__}: {error}")[:500]
+        return _fail(error, f"tltf: error[70] a bug in tltf: {what}; fix: {DEBUG_HINT}", 70, debug)
+
+
+def quiet_tensorflow(debug):
+    """Keeps TensorFlow's start-up notes off standard error; must run before its import."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if not debug:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def help_text(kind, doc, full):
+    """The description, each flag with its default and help; with `full` the catalogs too."""
+    lines = [doc.strip(), "", "flags:"]
+    for name, (_, field) in fields_of(kind).items():
+        shown = (
+            f"'{field.default}'" if isinstance(field.default, str) else str(field.default).lower()
+        )
+        choices = field.metadata["choices"]
+        also = f" One of: {', '.join(c or 'none' for c in choices)}." if choices else ""
+        lines.append(f"  --{name}  (default: {shown(field.default) or repr(field.default)})")
+        lines += textwrap.wrap(field.metadata["help"] + also, 92, initial_indent=" " * 6,
+                               subsequent_indent=" " * 6)  # fmt: skip
+    lines += ["  --flagfile=FILE   flags from a file, one --name=value a line",
+              f"  --list=NAME       what can be named: {', '.join(CATALOGS)}",
+              "  --debug           tracebacks and TensorFlow's own messages",
+              "  --help, --helpfull  this text; with all catalogs"]  # fmt: skip
+    for name in CATALOGS if full else ():
+        lines += ["", f"{name}:", list_text(name)]
+    return "\n".join(lines)
+
+
+def list_text(name):
+    """The rows of a catalog, one a line."""
+    if name not in CATALOGS:
+        near = choices_text(name, CATALOGS)
+        raise FlagError(f"no list {name!r} (choices: {near})", flag="list",
+                        fix=f"--list={near.split(',')[0]}")  # fmt: skip
+    rows = CATALOGS[name]
+    width = max(map(len, rows), default=0)
+    return "\n".join(f"  {key:<{width}}  {_row_text(row)}" for key, row in rows.items())
+
+
+def _row_text(row):
+    arguments = ", ".join(
+        key if isinstance(value, type) else f"{key}={value if value != '' else repr(value)}"
+        for key, value in row.args.items()
+    )
+    notes = "; ".join(filter(None, [row.paper, row.licence]))
+    return (
+        row.summary + (f"  ({arguments})" if arguments else "") + (f"  [{notes}]" if notes else "")
+    )
+
+
+def _fail(error, line, code, debug):
+    if debug:
+        traceback.print_exception(error)
+    print(line, file=sys.stderr, flush=True)
+    return code

@@ -1,0 +1,150 @@
+"""Flags on the command line and in flagfiles, read with their origin, and written.
+
+A flagfile has one `--name=value` a line. A line that starts with # is a comment; nothing
+else is: a value may hold # and quotes. `--flagfile=other.flags` pulls in another file, its
+path relative to the file that names it. A later flag wins over an earlier one.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags as absl_flags
+
+from tltf.errors import FlagError, choices_text, nearest
+from tltf.options import KINDS, check, fields_of, flat, make, shown
+
+CONSOLE_FLAGS = ("help", "helpfull", "debug", "list", "flagfile")
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """One flag as it was written: name, text (None where there was no `=`), file:line."""
+
+    name: str
+    text: str | None
+    place: str
+
+
+def parse(kind, argv):
+    """`(options, console)` from command-line arguments.
+
+    Args:
+        kind: an options dataclass.
+        argv: arguments without the program's name.
+
+    Returns:
+        The options and a dict of the console's own flags: help, helpfull, debug, list.
+
+    Raises:
+        FlagError: what cannot be read; nothing has been imported or opened but flagfiles.
+    """
+    fields = {name: field for name, (_, field) in fields_of(kind).items()}
+    values, console = {}, {}
+    for given in read(argv, fields):
+        if given.name in CONSOLE_FLAGS:
+            console[given.name] = given.text if given.text is not None else "true"
+        else:
+            values[given.name] = _parsed(given, fields[given.name])
+    return make(kind, **values), console
+
+
+def read(argv, fields):
+    """Every `Given` of the arguments, flagfiles unfolded in place, aliases resolved."""
+    arguments = iter(argv)
+    for token in arguments:
+        given = _token(token, "", fields)
+        needs_value = given.text is None and not _is_switch(given.name, fields)
+        if needs_value:
+            given = dataclasses.replace(given, text=next(arguments, None))
+        if given.text is None and needs_value:
+            raise FlagError("lacks a value", flag=given.name, fix=f"--{given.name}=VALUE")
+        if given.name == "flagfile":
+            yield from read_flagfile(given.text, fields)
+        else:
+            yield given
+
+
+def read_flagfile(path, fields, including=()):
+    """Every `Given` of a flagfile and of those that it pulls in."""
+    path = pathlib.Path(path)
+    if path.resolve() in including:
+        raise FlagError("pulls itself in", flag="flagfile", place=str(path))
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is no UTF-8 text"
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.flags")], limit=1)
+        fix = f"--flagfile={path.parent / near[0]}" if near else ""
+        raise FlagError(f"cannot read {path}: {reason}", flag="flagfile", fix=fix) from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        given = _token(line.strip(), f"{path}:{number}", fields)
+        if given.name == "flagfile":
+            inner = path.parent / (given.text or "")
+            yield from read_flagfile(inner, fields, (*including, path.resolve()))
+        elif given.text is None and not _is_switch(given.name, fields):
+            raise FlagError("lacks a value", flag=given.name, place=given.place)
+        else:
+            yield given
+
+
+def write(path, options, comment):
+    """Writes every flag of `options`, one a line, after the comment's lines."""
+    head = [f"# {line}" for line in comment.splitlines()]
+    body = [f"--{name}={shown(value)}" for name, value in flatten(options).items()]
+    pathlib.Path(path).write_text("\n".join(head + body) + "\n", encoding="utf-8")
+
+
+def flatten(options):
+    """Flag name -> value, without the flags that say what to do this time only."""
+    momentary = ("dry_run", "overwrite", "resume")
+    return {name: value for name, value in flat(options).items() if name not in momentary}
+
+
+def _token(token, place, fields):
+    if not token.startswith("-") or token.strip("-") == "":
+        raise FlagError(f"{token!r} is not a flag; flags are written --name=value", place=place)
+    name, equals, text = token.lstrip("-").partition("=")
+    name = name.strip()
+    text = text if equals else None
+    if name in fields or name in CONSOLE_FLAGS:
+        return Given(name, text, place)
+    positive = name.removeprefix("no")
+    if positive != name and _is_switch(positive, fields) and text is None:
+        return Given(positive, "false", place)
+    near = nearest(name, [*fields, *CONSOLE_FLAGS], limit=1)
+    what = f"no flag --{name} (nearest: {choices_text(name, [*fields, *CONSOLE_FLAGS], limit=3)})"
+    fix = f"--{near[0]}" + (f"={text}" if text is not None else "") if near else "--help"
+    raise FlagError(what, place=place, fix=fix)
+
+
+def _is_switch(name, fields):
+    if name in ("help", "helpfull", "debug"):
+        return True
+    return name in fields and fields[name].metadata["kind"] is bool
+
+
+_PARSERS = {
+    bool: absl_flags.BooleanParser(),
+    int: absl_flags.IntegerParser(),
+    float: absl_flags.FloatParser(),
+    str: absl_flags.ArgumentParser(),
+}
+
+
+def _parsed(given, field):
+    kind = field.metadata["kind"]
+    text = "true" if given.text is None else given.text
+    if field.default is None and text.strip() == "auto":
+        return None
+    try:
+        value = _PARSERS[kind].parse(text.strip() if kind is not str else text)
+    except (ValueError, TypeError) as error:
+        what = f"takes {KINDS[kind]} (received {text})"
+        raise FlagError(what, flag=given.name, place=given.place) from error
+    try:
+        check(given.name, value, field)
+    except FlagError as error:
+        raise FlagError(error.what, flag=error.flag, place=given.place, fix=error.fix) from error
+    return value

@@ -1,0 +1,303 @@
+"""Every option of every command: its flag, default, bounds and help, said once.
+
+An options dataclass is a group of flags: a field's name is the flag's name, its metadata
+the rest. A default of None, written `auto`, asks for the value that fits the data and the
+backbone, chosen in tltf.defaults and written to run.flags.
+"""
+
+import dataclasses
+import math
+
+from tltf.errors import FlagError, choices_text
+
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def flag(
+    default, help_text, *, kind=None, choices=(), above=None, least=None, most=None, below=None
+):
+    """A dataclass field that is also a flag of type `kind`; a default of None is `auto`."""
+    limits = {"above": above, "least": least, "most": most, "below": below}
+    metadata = {
+        "help": help_text,
+        "kind": kind or type(default),
+        "choices": tuple(choices),
+        "limits": limits,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """What is learned from."""
+
+    data: str = flag(
+        "", "The labelled examples: a call string, e.g. 'image_folder(path=DIR)', "
+        "'csv(path=all.csv, text=text, label=label)', 'vader(domain=movie)'. See --list=sources."
+    )  # fmt: skip
+    split: str = flag(
+        "holdout", "How examples are split: 'holdout(test=.2, validation=.1)', "
+        "'kfold(folds=5, fold=0)' or 'given'. Splits that the data gives are kept."
+    )  # fmt: skip
+    augment: str = flag(
+        "", "Random changes of training inputs, joined with |, e.g. 'flip|randaugment|mixup(alpha=.2)'."
+    )  # fmt: skip
+    max_bad_fraction: float = flag(
+        0.01, "Largest share of unusable rows or files that is skipped before the run stops.",
+        least=0.0, most=1.0,
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+    """What is trained."""
+
+    backbone: str = flag(
+        "", "The pretrained network: a name of --list=backbones, 'hub:PRESET' of KerasHub, a folder "
+        "(KerasHub preset, Hugging Face checkpoint, or a tltf run folder)."
+    )  # fmt: skip
+    backbone_weights: str = flag(
+        "default", "Its weights: default, none (random) or a weights file."
+    )
+    head: str = flag(
+        "classify", "What stands on its features, e.g. 'classify(hidden=256, dropout=.1)'."
+    )
+    image_size_px: int | None = flag(
+        None, "Side of the square input image; auto: the backbone's own.", kind=int, least=1
+    )
+    text_length: int | None = flag(
+        None, "Tokens per text, cut or padded; auto: fits the data.", kind=int, least=3
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """How it is trained."""
+
+    method: str = flag(
+        "auto", "Transfer method, e.g. linear_probe, 'partial(last_groups=2)', full, scratch; "
+        "auto chooses by data size."
+    )  # fmt: skip
+    train_epochs: int = flag(
+        0, "Passes over the training split; 0: by method and data size.", least=1
+    )
+    batch_size: int | None = flag(
+        None, "Global batch, over all devices; auto: by method.", kind=int, least=1
+    )
+    eval_batch_size: int | None = flag(
+        None, "Batch of evaluation and prediction; auto: 128.", kind=int, least=1
+    )
+    optimizer: str = flag("auto", "auto: adam for images, adamw for text.",
+                          choices=("auto", "adam", "adamw", "sgd"))  # fmt: skip
+    learning_rate: float | None = flag(
+        None, "Peak learning rate; auto: by method and family.", kind=float, above=0.0
+    )
+    momentum: float = flag(0.9, "Of sgd.", least=0.0, below=1.0)
+    adam_beta_1: float = flag(0.9, "Of adam and adamw.", least=0.0, below=1.0)
+    adam_beta_2: float = flag(0.999, "Of adam and adamw.", least=0.0, below=1.0)
+    adam_epsilon: float = flag(1e-7, "Of adam and adamw.", above=0.0)
+    weight_decay: float | None = flag(
+        None, "Decoupled weight decay; never on biases and norms; auto: 0.01 for adamw, else 0.",
+        kind=float, least=0.0,
+    )  # fmt: skip
+    clipnorm: float = flag(
+        0.0, "Clips each variable's gradient, after the all-reduce; 0: off.", least=0.0
+    )
+    global_clipnorm: float = flag(
+        0.0, "Clips the gradients' common norm, after the all-reduce; 0: off.", least=0.0
+    )  # fmt: skip
+    schedule: str = flag("auto", "Learning rate over the steps; auto: cosine for images, linear for text.",
+                         choices=("auto", "constant", "linear", "cosine", "plateau"))  # fmt: skip
+    warmup_fraction: float | None = flag(
+        None, "Share of the steps with a rising rate; auto: .1 for a pretrained text backbone, else 0.",
+        kind=float, least=0.0, below=1.0,
+    )  # fmt: skip
+    loss: str = flag("cross_entropy", "Training loss.", choices=("cross_entropy",))
+    label_smoothing: float = flag(
+        0.0, "Share of the target spread over all classes.", least=0.0, below=1.0
+    )
+    class_weights: str = flag("none", "balanced: weight n / (classes * n of the class).",
+                              choices=("none", "balanced"))  # fmt: skip
+    norm: str = flag("auto", "Batch norm of trained groups: train or frozen (statistics and weights).",
+                     choices=("auto", "train", "frozen"))  # fmt: skip
+    early_stopping_epochs: int = flag(
+        0, "Stops after so many epochs without a better validation; 0: never."
+    )
+    keep: str = flag("auto", "Weights that the run ends with; auto: best on validation, last without one.",
+                     choices=("auto", "best", "last"))  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class RuntimeOptions:
+    """What it runs on."""
+
+    strategy: str = flag("auto", "Distribution; auto: mirrored over all GPUs, else one device.",
+                         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"))  # fmt: skip
+    precision: str = flag("float32", "Of the layers' arithmetic; heads stay float32.",
+                          choices=("float32", "mixed_bfloat16", "mixed_float16"))  # fmt: skip
+    seed: int = flag(0, "Of splits, weights, order, dropout and augmentation.", least=0)
+    logical_devices: int = flag(
+        0, "Splits the CPU into so many logical devices; 0: leaves it.", least=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputOptions:
+    """What it leaves behind."""
+
+    output: str = flag("", "The run folder.")
+    resume: str = flag("auto", "auto goes on with an unfinished run of the same flags; never starts anew.",
+                       choices=("auto", "never"))  # fmt: skip
+    overwrite: bool = flag(False, "Replaces a finished run in --output.")
+    baseline: str = flag(
+        "", "Baselines beside the result, joined with |: logistic (regression on frozen features), "
+        "scratch (the same run from random weights)."
+    )  # fmt: skip
+    export: bool = flag(True, "Exports a SavedModel when the training is done.")
+    tensorboard: bool = flag(False, "Writes TensorBoard logs to RUN/tensorboard.")
+    dry_run: bool = flag(False, "Prints the trainable table and the plan, trains nothing.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """All that a training run is told."""
+
+    data: DataOptions = dataclasses.field(default_factory=DataOptions)
+    model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
+    train: TrainOptions = dataclasses.field(default_factory=TrainOptions)
+    runtime: RuntimeOptions = dataclasses.field(default_factory=RuntimeOptions)
+    output: OutputOptions = dataclasses.field(default_factory=OutputOptions)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """The flags of `python -m tltf.evaluate`."""
+
+    run: str = flag("", "The run folder.")
+    data: str = flag("", "Other labelled examples, a call string; empty: the run's own test split.")
+    output: str = flag("", "Folder of the report; empty: RUN/evaluations/<next integer>.")
+    baseline: str = flag("", "logistic: logistic regression on frozen features, beside the result.",
+                         choices=("", "logistic"))  # fmt: skip
+    eval_batch_size: int = flag(128, "Examples at a time.", least=1)
+    max_bad_fraction: float = flag(
+        0.01, "Largest share of skipped rows or files.", least=0.0, most=1.0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictOptions:
+    """The flags of `python -m tltf.predict`."""
+
+    run: str = flag("", "The run folder.")
+    input: str = flag("-", "What to classify: files, folders, CSV or text files joined with commas; "
+                      "- reads texts or paths from standard input, one a line.")  # fmt: skip
+    column: str = flag("", "Column of a CSV or JSON lines input; empty: text, path or image.")
+    output: str = flag("-", "File for the predictions; - is standard output.")
+    format: str = flag("csv", "One row an input.", choices=("csv", "jsonl"))
+    eval_batch_size: int = flag(128, "Inputs at a time.", least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """The flags of `python -m tltf.export`."""
+
+    run: str = flag("", "The run folder.")
+    output: str = flag("", "Folder of the versions; empty: RUN/export.")
+    format: str = flag("saved_model", "What to write, see --list=formats.")
+    version: int | None = flag(
+        None, "Version number; auto: the next free integer.", kind=int, least=1
+    )
+    verify: bool = flag(
+        True, "Reloads the export in a clean process and compares it with the model."
+    )
+
+
+def fields_of(kind):
+    """name -> (path of attribute names, field) for each flag of an options dataclass."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if "help" in field.metadata:
+            found[field.name] = ((field.name,), field)
+        else:
+            inner = fields_of(field.default_factory)
+            found.update({name: ((field.name, *path), f) for name, (path, f) in inner.items()})
+    return found
+
+
+def make(kind=Options, **values):
+    """Options from flag names and values; the same checks as on the command line.
+
+    Raises:
+        FlagError: an unknown name, or a value of the wrong type or out of bounds.
+    """
+    fields = fields_of(kind)
+    for name, value in values.items():
+        if name not in fields:
+            raise FlagError(f"no flag {name!r} (choices: {choices_text(name, fields)})", flag=name)
+        check(name, value, fields[name][1])
+    return _assemble(kind, values)
+
+
+def replace(options, **values):
+    """A copy of `options` with other values, named by flag."""
+    return make(type(options), **{**flat(options), **values})
+
+
+def flat(options):
+    """Flag name -> value."""
+    result = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        result.update({field.name: value} if "help" in field.metadata else flat(value))
+    return result
+
+
+def shown(value):
+    """A flag's value as it is written in a flagfile."""
+    if value is None:
+        return "auto"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check(name, value, field):
+    """Raises FlagError where a flag's value has another type or is out of bounds."""
+    kind = field.metadata["kind"]
+    if value is None and field.default is None:
+        return
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise FlagError(f"takes {KINDS[kind]} (received {value!r})", flag=name)
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        near = choices_text(value, choices)
+        raise FlagError(
+            f"no choice {value!r} (choices: {near})",
+            flag=name,
+            fix=f"--{name}={near.split(',')[0]}",
+        )
+    if kind in (int, float):
+        _check_number(name, value, field)
+
+
+def _check_number(name, value, field):
+    if not math.isfinite(value):
+        raise FlagError(f"takes a finite number (received {value})", flag=name)
+    signs = {
+        "above": (">", value.__gt__), "least": (">=", value.__ge__),
+        "most": ("<=", value.__le__), "below": ("<", value.__lt__),
+    }  # fmt: skip
+    for limit, bound in field.metadata["limits"].items():
+        sign, holds = signs[limit]
+        if bound is not None and not holds(type(value)(bound)):
+            raise FlagError(f"takes a number {sign} {bound} (received {value})", flag=name,
+                            fix=f"--{name}={shown(field.default)}")  # fmt: skip
+
+
+def _assemble(kind, values):
+    given = {}
+    for field in dataclasses.fields(kind):
+        if "help" not in field.metadata:
+            given[field.name] = _assemble(field.default_factory, values)
+        elif field.name in values:
+            value = values[field.name]
+            given[field.name] = value if value is None else field.metadata["kind"](value)
+    return kind(**given)
