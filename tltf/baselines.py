@@ -1,0 +1,139 @@
+"""What simple models reach on the same split: a number means little without them."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tltf import evaluation
+from tltf.errors import DataError, NumericError, ShapeError
+
+GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_MAX_ITERATIONS = 1000
+
+
+def majority(train_labels, test_labels, class_names, *, seed=0, num_resamples=1000):
+    """Always the most frequent training class, with the training frequencies as probabilities.
+
+    One is added to each class's count, so that the loss stays finite for a class that the
+    training split lacks.
+
+    Args:
+        train_labels: int[N] in 0..C-1.
+        test_labels: int[M].
+        class_names: C names.
+        seed: of the bootstrap.
+        num_resamples: of the bootstrap.
+
+    Returns:
+        `(row, float64[M, C] probabilities)`; row is plain JSON: `test` (see
+        `evaluation.measure`), `chosen` (the class), `note` (what it is).
+
+    Raises:
+        DataError: a split is empty.
+    """
+    if len(train_labels) == 0:
+        raise DataError("a training split without examples has no majority class", flag="split")
+    counts = np.bincount(np.asarray(train_labels), minlength=len(class_names)) + 1.0
+    stated = np.tile(counts / counts.sum(), (len(test_labels), 1))
+    return {
+        "test": evaluation.measure(
+            test_labels, stated, class_names, seed=seed, num_resamples=num_resamples
+        ),
+        "chosen": {"label": str(class_names[int(counts.argmax())])},
+        "note": "always the most frequent class of the training split",
+    }, stated
+
+
+def logistic_regression(
+    train, validation, test, class_names, *, grid=GRID, seed=0, num_resamples=1000
+):
+    """Multinomial logistic regression on frozen features.
+
+    Features are standardised with the training split's mean and deviation. The regularisation
+    C is the one of `grid` with the best validation accuracy, at a tie the lower validation
+    loss. It is fitted on the training split alone: validation examples are not added, so that
+    it sees the examples that the model's weights saw.
+
+    Args:
+        train: `(float[N, d] features, int[N] labels in 0..C-1)`.
+        validation: the same for the choice of C.
+        test: the same; used once.
+        class_names: C names.
+        grid: inverse regularisation strengths (scikit-learn's C), each above 0.
+        seed: of the bootstrap.
+        num_resamples: of the bootstrap.
+
+    Returns:
+        `(row, float64[M, C] probabilities)` as `majority`; `chosen` holds c, grid,
+        validation_accuracy, has_converged, num_features, num_train.
+
+    Raises:
+        DataError: a split is empty, or training has one class only.
+        ShapeError: features are no matrix, or widths differ.
+        NumericError: a feature is not finite.
+    """
+    splits = {"train": train, "validation": validation, "test": test}
+    train, validation, test = (_checked(name, *pair) for name, pair in splits.items())
+    widths = {features.shape[1] for features, _ in (train, validation, test)}
+    if len(widths) > 1:
+        raise ShapeError(f"feature widths differ between the splits: {sorted(widths)}")
+    if len(np.unique(train[1])) < 2:
+        raise DataError("the training split has one class; logistic regression needs two")
+    best = max((_fit(c, train, validation, len(class_names)) for c in grid), key=_quality)
+    model, scores, has_converged, c = best
+    stated = _probabilities(model, test[0], len(class_names))
+    return {
+        "test": evaluation.measure(
+            test[1], stated, class_names, seed=seed, num_resamples=num_resamples
+        ),
+        "chosen": {
+            "c": float(c),
+            "grid": [float(value) for value in grid],
+            "validation_accuracy": scores["accuracy"],
+            "has_converged": has_converged,
+            "num_features": widths.pop(),
+            "num_train": len(train[1]),
+        },
+        "note": "logistic regression on the frozen features; fitted on train, C from validation",
+    }, stated
+
+
+def _checked(name, features, labels):
+    features, labels = np.asarray(features), np.asarray(labels)
+    if len(labels) == 0:
+        raise DataError(f"the {name} split has no examples", flag="split")
+    if features.ndim != 2 or len(features) != len(labels):
+        raise ShapeError(
+            f"{name} features {features.shape} and labels {labels.shape} do not fit "
+            "(expected [N, d] and [N])"
+        )
+    if not np.isfinite(features).all():
+        raise NumericError(f"the {name} split has features that are not finite")
+    return features.astype(np.float64), labels.astype(np.int64)
+
+
+def _fit(c, train, validation, num_classes):
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_MAX_ITERATIONS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(*train)
+    stated = _probabilities(model, validation[0], num_classes)
+    names = [str(index) for index in range(num_classes)]
+    scores = evaluation.measure(validation[1], stated, names, num_resamples=0)
+    return model, scores, bool(model[-1].n_iter_.max() < _MAX_ITERATIONS), c
+
+
+def _quality(candidate):
+    scores = candidate[1]
+    return scores["accuracy"], -scores["loss"]
+
+
+def _probabilities(model, features, num_classes):
+    """float64[N, C]; 0 for classes that training lacked."""
+    stated = np.zeros((len(features), num_classes))
+    stated[:, model[-1].classes_] = model.predict_proba(features)
+    return stated

@@ -1,0 +1,235 @@
+"""What a model's probabilities are worth on labelled examples; plain JSON out."""
+
+import numpy as np
+from sklearn import metrics
+
+from tltf import calibration, resampling
+from tltf.errors import DataError, NumericError, ShapeError
+
+TOP_K = 5
+
+
+def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, confidence=0.95):
+    """Every metric of one model on one split, with bootstrap intervals.
+
+    Averages named macro run over the classes that occur among the labels or the predictions,
+    as scikit-learn's do, so that they can be recomputed from `predictions.csv`.
+
+    Args:
+        labels: int[N] in 0..C-1, N >= 1.
+        probabilities: float[N, C], finite, rows sum to 1.
+        class_names: C names.
+        seed: of the bootstrap.
+        num_resamples: of the bootstrap; 0 leaves the intervals out.
+        confidence: coverage of the intervals, 0..1.
+
+    Returns:
+        dict of plain JSON: num_examples accuracy loss macro_f1 macro_precision macro_recall
+        weighted_f1 weighted_precision weighted_recall balanced_accuracy calibration_error
+        mean_confidence top_5_accuracy (where C > 5) roc_auc (where C = 2 and both occur);
+        class_names; absent_classes (names without an example); per_class (list of dict name
+        precision recall f1 support); confusion (C lists of C counts, rows are the truth);
+        reliability (list of bins); intervals (metric -> [low, high]); majority (label accuracy
+        macro_f1 of always answering the split's most frequent class).
+
+    Raises:
+        DataError: no examples, or a label outside of 0..C-1.
+        ShapeError: the arguments do not fit together.
+        NumericError: a probability is not finite, or rows do not sum to 1.
+    """
+    names = [str(name) for name in class_names]
+    labels, probabilities = checked(labels, probabilities, len(names))
+    predicted = probabilities.argmax(axis=1)
+    result = {"num_examples": len(labels)}
+    result |= _scores(labels, predicted, probabilities)
+    result |= _averages(labels, predicted)
+    result |= _detail(labels, predicted, probabilities, names)
+    result["intervals"] = {}
+    if num_resamples:
+        (values,) = resampling.distributions(
+            labels, [probabilities], seed=seed, num_resamples=num_resamples
+        )
+        result["intervals"] = {k: resampling.interval(v, confidence) for k, v in values.items()}
+    result["interval_confidence"] = float(confidence)
+    result["majority"] = _majority(labels, names)
+    return result
+
+
+def paired_difference(
+    labels, probabilities_a, probabilities_b, *, seed=0, num_resamples=1000, confidence=0.95
+):
+    """How much better model a is than model b, on the same examples, with paired intervals.
+
+    Args:
+        labels: int[N] in 0..C-1, N >= 1.
+        probabilities_a: float[N, C].
+        probabilities_b: float[N, C].
+        seed: of the bootstrap.
+        num_resamples: of the bootstrap, at least 1.
+        confidence: coverage of the intervals, 0..1.
+
+    Returns:
+        dict of plain JSON: for each of accuracy, loss, macro_f1 and calibration_error a dict
+        `difference` (a minus b) and `interval` [low, high]; `only_a_right` and `only_b_right`,
+        numbers of examples; `num_examples`; `interval_confidence`.
+
+    Raises:
+        DataError, ShapeError, NumericError: as `measure`.
+    """
+    width = np.asarray(probabilities_a).shape[-1]
+    labels_a, first = checked(labels, probabilities_a, width)
+    _, second = checked(labels, probabilities_b, width)
+    values = resampling.distributions(
+        labels_a, [first, second], seed=seed, num_resamples=num_resamples
+    )
+    points = [_points(labels_a, candidate) for candidate in (first, second)]
+    result = {
+        name: {
+            "difference": points[0][name] - points[1][name],
+            "interval": resampling.interval(values[0][name] - values[1][name], confidence),
+        }
+        for name in resampling.METRICS
+    }
+    right_a, right_b = (c.argmax(axis=1) == labels_a for c in (first, second))
+    result["only_a_right"] = int((right_a & ~right_b).sum())
+    result["only_b_right"] = int((right_b & ~right_a).sum())
+    result["num_examples"] = len(labels_a)
+    result["interval_confidence"] = float(confidence)
+    return result
+
+
+def worst_mistakes(labels, probabilities, class_names, ids=None, *, limit=24):
+    """The wrong answers given with most confidence, the most confident first.
+
+    Args:
+        labels: int[N].
+        probabilities: float[N, C].
+        class_names: C names.
+        ids: N names of the examples; their positions where None.
+        limit: the most rows returned.
+
+    Returns:
+        list of dict: index (row in the split), id, label, predicted (names), probability (of
+        the predicted class), label_probability (of the true one). The caller adds `image` or
+        `text` before `reports.write`.
+
+    Raises:
+        DataError, ShapeError, NumericError: as `measure`.
+    """
+    labels, probabilities = checked(labels, probabilities, len(class_names))
+    predicted, stated = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    order = wrong[np.argsort(-stated[wrong], kind="stable")][:limit]
+    return [
+        {
+            "index": index,
+            "id": str(index if ids is None else ids[index]),
+            "label": str(class_names[labels[index]]),
+            "predicted": str(class_names[predicted[index]]),
+            "probability": float(stated[index]),
+            "label_probability": float(probabilities[index, labels[index]]),
+        }
+        for index in order.tolist()
+    ]
+
+
+def checked(labels, probabilities, num_classes):
+    """`(int64[N] labels, float64[N, C] probabilities)`, or the error that `measure` names."""
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
+    if labels.size == 0:
+        raise DataError("a split without examples cannot be evaluated", flag="split")
+    if labels.ndim != 1 or probabilities.shape != (len(labels), num_classes):
+        raise ShapeError(
+            f"labels {labels.shape} and probabilities {probabilities.shape} do not fit "
+            f"{num_classes} classes (expected [N] and [N, {num_classes}])"
+        )
+    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if bad.size:
+        raise NumericError(
+            f"the model's probabilities are not finite for {bad.size} of {len(labels)} "
+            f"examples, first at example {bad[0]}",
+            fix="--learning_rate lower, or --precision=float32",
+        )
+    totals = probabilities.sum(axis=1)
+    bad = np.flatnonzero((np.abs(totals - 1) > 1e-2) | (probabilities.min(axis=1) < 0))
+    if bad.size:
+        what = f"sum to {totals[bad[0]]:.4g}, least {probabilities[bad[0]].min():.4g}"
+        raise NumericError(f"example {bad[0]} has no probabilities: they {what}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"labels are whole numbers (received {labels.dtype})")
+    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if outside.size:
+        what = f"label {labels[outside[0]]} of example {outside[0]} is none of the classes"
+        raise DataError(f"{what} 0..{num_classes - 1}")
+    return labels.astype(np.int64), probabilities / totals[:, None]
+
+
+def _points(labels, probabilities):
+    predicted = probabilities.argmax(axis=1)
+    is_correct = predicted == labels
+    return {
+        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "loss": float(
+            metrics.log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1]))
+        ),
+        "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", zero_division=0)),
+        "calibration_error": calibration.expected_calibration_error(
+            probabilities.max(axis=1), is_correct
+        ),
+    }
+
+
+def _scores(labels, predicted, probabilities):
+    num_classes = probabilities.shape[1]
+    scores = _points(labels, probabilities)
+    scores["mean_confidence"] = float(probabilities.max(axis=1).mean())
+    present = np.unique(labels)
+    recalls = metrics.recall_score(labels, predicted, labels=present, average=None, zero_division=0)
+    scores["balanced_accuracy"] = float(np.mean(recalls))
+    if num_classes > TOP_K:
+        scores[f"top_{TOP_K}_accuracy"] = float(
+            metrics.top_k_accuracy_score(
+                labels, probabilities, k=TOP_K, labels=np.arange(num_classes)
+            )
+        )
+    if num_classes == 2 and len(present) == 2:
+        scores["roc_auc"] = float(metrics.roc_auc_score(labels, probabilities[:, 1]))
+    return scores
+
+
+def _averages(labels, predicted):
+    result = {}
+    for average in ("macro", "weighted"):
+        values = metrics.precision_recall_fscore_support(
+            labels, predicted, average=average, zero_division=0
+        )
+        for name, value in zip(("precision", "recall", "f1"), values[:3], strict=True):
+            result[f"{average}_{name}"] = float(value)
+    return result
+
+
+def _detail(labels, predicted, probabilities, names):
+    every = np.arange(len(names))
+    columns = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=every, average=None, zero_division=0
+    )
+    keys = ("precision", "recall", "f1", "support")
+    rows = zip(names, *(column.tolist() for column in columns), strict=True)
+    per_class = [dict(zip(("name", *keys), row, strict=True)) for row in rows]
+    return {
+        "class_names": names,
+        "absent_classes": [row["name"] for row in per_class if row["support"] == 0],
+        "per_class": per_class,
+        "confusion": metrics.confusion_matrix(labels, predicted, labels=every).tolist(),
+        "reliability": calibration.reliability_bins(probabilities.max(axis=1), predicted == labels),
+    }
+
+
+def _majority(labels, names):
+    most = int(np.bincount(labels, minlength=len(names)).argmax())
+    constant = np.full_like(labels, most)
+    return {
+        "label": names[most],
+        "accuracy": float(metrics.accuracy_score(labels, constant)),
+        "macro_f1": float(metrics.f1_score(labels, constant, average="macro", zero_division=0)),
+    }
