@@ -22,14 +22,14 @@ SOURCES = {
     ),
     "vader": Row(
         "tltf.data.samples:vader",
-        {"domain": "movie", "num_train": 0, "num_test": 0},
+        {"domain": "movie", "num_train": 0, "num_validation": 0, "num_test": 0},
         "sentiment polarity of movie, amazon, nyt or tweets snippets; 0 takes all there are",
         paper="Hutto & Gilbert 2014, ICWSM",
         licence="MIT",
     ),
     "mnist_5k": Row(
         "tltf.data.samples:mnist_5k",
-        {"num_train": 0, "num_test": 0},
+        {"num_train": 0, "num_validation": 0, "num_test": 0},
         "5,000 MNIST digits, 28x28; 0 takes all there are",
         licence="BSD-3-Clause",
     ),

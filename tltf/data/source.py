@@ -1,0 +1,172 @@
+"""What a data set is once it is read: columns, labels, names, and how it was counted."""
+
+import dataclasses
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+from tltf.errors import DataError
+
+TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
+KINDS = ("path", "bytes", "array", "text")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadSettings:
+    """What every source is given beside its own arguments.
+
+    Args:
+        seed: of every random choice in a source.
+        max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
+    """
+
+    seed: int = 0
+    max_bad_fraction: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One field of all examples.
+
+    Args:
+        kind: `path` (files of encoded images), `bytes` (encoded images), `array` (decoded
+            images, uint8[N, H, W, C]) or `text`.
+        values: list of str, list of bytes, the array, or list of str.
+    """
+
+    kind: str
+    values: Sequence
+
+    def take(self, indices):
+        """The column with rows `indices` (int[M]) only."""
+        if self.kind == "array":
+            return Column(self.kind, self.values[indices])
+        return Column(self.kind, [self.values[index] for index in indices])
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Examples that have passed the checks.
+
+    Args:
+        name: of the catalog's row, for reports.
+        columns: `{"image": Column}` or `{"text": Column}`.
+        labels: int32[N], places in `class_names`; None when unlabelled.
+        class_names: one a class.
+        ids: str a row: a relative path, or `file:row`.
+        roles: str[N], one of ROLES, "" where the data does not say; None when it never says.
+        scan: counts `found` = `used` + `skipped` + `excluded`; `warnings` (list of str);
+            `skipped_rows` and `excluded_rows` (list of dict with id and reason).
+        hashes: uint64[N], equal for equal content; made when it is first needed if None.
+    """
+
+    name: str
+    columns: dict
+    labels: np.ndarray | None
+    class_names: tuple
+    ids: Sequence
+    roles: np.ndarray | None
+    scan: dict
+    hashes: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.ids)
+
+    @property
+    def modality(self):
+        """`image` or `text`."""
+        return next(iter(self.columns))
+
+    @property
+    def column(self):
+        """The only column."""
+        return self.columns[self.modality]
+
+    def take(self, indices):
+        """The source with rows `indices` (int[M]) only, in that order; the scan is kept."""
+        indices = np.asarray(indices, dtype=np.int64)
+        return dataclasses.replace(
+            self,
+            columns={name: column.take(indices) for name, column in self.columns.items()},
+            labels=None if self.labels is None else self.labels[indices],
+            ids=[self.ids[index] for index in indices],
+            roles=None if self.roles is None else self.roles[indices],
+            hashes=None if self.hashes is None else self.hashes[indices],
+        )
+
+    def content_hashes(self):
+        """uint64[N], equal where the content is: file bytes, pixels, or normalised text."""
+        return self.hashes if self.hashes is not None else content_hashes(self.column)
+
+
+def empty_scan(found=0):
+    """A scan in which all `found` rows are used."""
+    return {
+        "found": found,
+        "used": found,
+        "skipped": 0,
+        "excluded": 0,
+        "warnings": [],
+        "skipped_rows": [],
+        "excluded_rows": [],
+    }
+
+
+def normalised(text):
+    """`text` in NFC with runs of white space made one blank: what counts as the same text."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def content_hashes(column):
+    """uint64[N] of a column, by BLAKE2b; unreadable files raise OSError."""
+    return np.fromiter(
+        (digest(_content(column.kind, value)) for value in column.values),
+        np.uint64,
+        count=len(column.values),
+    )
+
+
+def digest(content):
+    """64-bit BLAKE2b of bytes, as an int."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+
+def _content(kind, value):
+    if kind == "text":
+        return normalised(value).encode("utf-8", "surrogatepass")
+    if kind == "path":
+        with open(value, "rb") as file:
+            return file.read()
+    return value.tobytes() if kind == "array" else value
+
+
+def encode_labels(labels, name, class_names=None):
+    """`(int32[N], class names)` from one label text a row.
+
+    Args:
+        labels: list of str.
+        name: of the source, for errors.
+        class_names: the order to use; sorted by default, numerically where all are numbers.
+
+    Raises:
+        DataError: fewer than two classes.
+    """
+    if class_names is None:
+        class_names = sorted(set(labels), key=_numbers_first(set(labels)))
+    if len(class_names) < 2:
+        raise DataError(
+            f"{name} has one class only ({', '.join(class_names) or 'none'})",
+            flag="data",
+            fix="give examples of at least two classes",
+        )
+    places = {label: place for place, label in enumerate(class_names)}
+    encoded = np.fromiter((places[label] for label in labels), np.int32, count=len(labels))
+    return encoded, tuple(class_names)
+
+
+def _numbers_first(names):
+    if all(name.lstrip("-").isdecimal() for name in names):
+        return int
+    return str

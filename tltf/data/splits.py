@@ -1,0 +1,283 @@
+"""Train, validation and test: stratified by class, decided by content hash and seed.
+
+Within a class the examples stand in the order of their seeded content hash. The test split
+is the beginning of that order, the training split its end, validation stands between. So the
+same content is always in the same split, added rows move only rows at the borders, and
+smaller training splits are parts of larger ones.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tltf import specs
+from tltf.catalogs.splits import SPLITS
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
+from tltf.errors import DataError, FlagError
+
+ROLE_DTYPE = "<U10"
+
+
+def split(source, text, seed):
+    """role -> Source, for the roles that have rows, in the order train, validation, test.
+
+    Args:
+        source: Source; the roles that it gives are kept.
+        text: a call string of SPLITS, such as `holdout(test=.2, validation=.1)`.
+        seed: another seed draws other splits.
+
+    Raises:
+        FlagError: unknown split, or shares that leave nothing to train on.
+        DataError: an empty split, or a class that is not in the training split.
+    """
+    roles = specs.pick(SPLITS, text, flag="split").build(source, seed)
+    warnings = _checked(source, roles)
+    scan = source.scan | {"warnings": [*source.scan["warnings"], *warnings]}
+    source = dataclasses.replace(source, roles=roles, scan=scan)
+    parts = {role: source.take(np.flatnonzero(roles == role)) for role in ROLES}
+    return {role: part for role, part in parts.items() if len(part)}
+
+
+def holdout(source, seed, *, test=0.2, validation=0.1):
+    """Roles str[N]: the given ones, and shares of the training rows for those not given.
+
+    Args:
+        source: Source.
+        seed: int.
+        test: share of the training rows that become the test split if none is given, 0 to 1.
+        validation: share that becomes the validation split if none is given, 0 to 1.
+
+    Raises:
+        FlagError: shares outside of 0 to 1, or adding up to 1.
+        DataError: a share that rounds to no row.
+    """
+    _check_shares(test, validation)
+    roles, rows = _pool(source)
+    shares = {
+        TEST: 0 if np.any(roles == TEST) else test,
+        VALIDATION: 0 if np.any(roles == VALIDATION) else validation,
+    }
+    sizes = {role: _rows_of(share, len(rows), role) for role, share in shares.items()}
+    roles[rows] = _stratified(source, rows, seed, sizes)
+    return roles
+
+
+def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
+    """Roles str[N]: fold number `fold` is the test split; a given test split is left out.
+
+    Args:
+        source: Source.
+        seed: int.
+        folds: number of parts, at least 2.
+        fold: number of the part that tests, from 0.
+        validation: share of the other rows that become the validation split, 0 to 1.
+
+    Raises:
+        FlagError: a fold that does not exist.
+        DataError: more folds than rows.
+    """
+    _check_shares(0, validation)
+    if folds < 2 or not 0 <= fold < folds:
+        raise FlagError(
+            f"kfold has no fold {fold} of {folds} (folds count from 0, at least 2)",
+            flag="split",
+            fix="--split=kfold(folds=5, fold=0)",
+        )
+    roles, _ = _pool(source)
+    roles[roles == TEST] = ""
+    roles[roles == VALIDATION] = TRAIN
+    rows = np.flatnonzero(roles == TRAIN)
+    order = _order(source, rows, seed)
+    # A fraction of a place that differs by class, so that not all give one fold their odd row.
+    phase = (order.classes * 0.6180339887) % 1
+    folds_of = ((order.places + phase) * folds // order.sizes).astype(int) % folds
+    roles[rows[(folds_of == fold) & (order.sizes > 1)]] = TEST
+    rows = np.flatnonzero(roles == TRAIN)
+    size = _rows_of(validation, len(rows), VALIDATION)
+    roles[rows] = _stratified(source, rows, seed, {VALIDATION: size})
+    return roles
+
+
+def given(source, seed):
+    """Roles str[N], exactly those that the data gives.
+
+    Raises:
+        DataError: a split is missing.
+    """
+    present = set() if source.roles is None else set(source.roles.tolist())
+    missing = [role for role in ROLES if role not in present]
+    if missing:
+        raise DataError(
+            f"{source.name} gives no {' and no '.join(missing)} split",
+            flag="split",
+            fix="--split=holdout makes those that are missing",
+        )
+    return source.roles
+
+
+def give_roles(source, seed, num_train, num_validation=0, num_test=0):
+    """`source` with as many rows a role as asked for, and no others.
+
+    Args:
+        source: Source without roles.
+        seed: int.
+        num_train: 0 leaves all rows that are not tested on to --split.
+        num_validation: 0 takes a quarter of `num_train`.
+        num_test: 0 takes all that remain.
+
+    Raises:
+        FlagError: more rows asked for than there are.
+    """
+    if not num_train and not num_test:
+        return source
+    rows = np.arange(len(source))
+    num_validation = num_validation or num_train // 4
+    left = len(rows) - num_train - num_validation - num_test
+    if min(left, num_train, num_validation, num_test) < 0 or (left == 0 and not num_test):
+        raise FlagError(
+            f"{source.name} has {len(rows)} examples, fewer than the {num_train} to train, "
+            f"{num_validation} to validate and {num_test or 'some'} to test",
+            flag="data",
+            fix="give a smaller num_train",
+        )
+    sizes = {TEST: num_test or left, VALIDATION: num_validation}
+    if num_train:
+        sizes[TRAIN] = num_train
+    roles = _stratified(source, rows, seed, sizes)
+    return _without_unused(dataclasses.replace(source, roles=roles))
+
+
+def _without_unused(source):
+    kept = source.take(np.flatnonzero(source.roles != ""))
+    left_out = len(source) - len(kept)
+    scan = source.scan | {"used": len(kept), "excluded": source.scan["excluded"] + left_out}
+    return dataclasses.replace(kept, scan=scan)
+
+
+def _pool(source):
+    """A copy of the roles, the unknown ones made train, and the rows that train."""
+    roles = np.full(len(source), "", ROLE_DTYPE) if source.roles is None else source.roles.copy()
+    roles = roles.astype(ROLE_DTYPE)
+    roles[roles == ""] = TRAIN
+    rows = np.flatnonzero(roles == TRAIN)
+    if not len(rows):
+        raise DataError(f"{source.name} has no rows to train on", flag="data")
+    return roles, rows
+
+
+def _check_shares(test, validation):
+    if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
+        raise FlagError(
+            f"test={test:g} and validation={validation:g} are no shares that leave rows to train",
+            flag="split",
+            fix="--split=holdout(test=.2, validation=.1)",
+        )
+
+
+def _rows_of(share, num_rows, role):
+    size = round(share * num_rows)
+    if share and not size:
+        raise DataError(
+            f"{role}={share:g} of {num_rows} rows is no row",
+            flag="split",
+            fix=f"{role}={min(0.5, 1 / num_rows):.2g} or more",
+        )
+    return size
+
+
+@dataclasses.dataclass(frozen=True)
+class _Order:
+    """int[M] each: a row's class, its place in the class (equal for equal content), its size."""
+
+    classes: np.ndarray
+    places: np.ndarray
+    sizes: np.ndarray
+
+
+def _order(source, rows, seed):
+    """The `_Order` of `rows` in their classes."""
+    keys = _mixed(source.content_hashes()[rows], seed)
+    labels = np.zeros(len(rows), np.int64) if source.labels is None else source.labels[rows]
+    order = np.lexsort((keys, labels))
+    ordered_keys, ordered_labels = keys[order], labels[order]
+    numbers = np.arange(len(rows))
+    is_new_class = np.append(True, ordered_labels[1:] != ordered_labels[:-1])
+    is_new = is_new_class | np.append(True, ordered_keys[1:] != ordered_keys[:-1])
+    class_starts = np.maximum.accumulate(np.where(is_new_class, numbers, 0))
+    places = np.empty(len(rows), np.int64)
+    places[order] = np.maximum.accumulate(np.where(is_new, numbers, 0)) - class_starts
+    classes = np.unique(labels, return_inverse=True)[1]
+    return _Order(classes, places, np.bincount(classes)[classes])
+
+
+def _stratified(source, rows, seed, sizes):
+    """Roles str[M] of `rows`; sizes: role -> number of rows; without TRAIN all others train."""
+    order = _order(source, rows, seed)
+    class_sizes = np.bincount(order.classes)
+    spare = class_sizes - 1
+    quotas = {}
+    for role in (TRAIN, TEST, VALIDATION):
+        quotas[role] = _quotas(sizes.get(role, 0), class_sizes, spare + (role == TRAIN))
+        spare = spare - quotas[role] + (role == TRAIN)
+    test_end = quotas[TEST][order.classes]
+    if TRAIN in sizes:
+        train_start = (class_sizes - quotas[TRAIN])[order.classes]
+    else:
+        train_start = test_end + quotas[VALIDATION][order.classes]
+    validation_start = train_start - quotas[VALIDATION][order.classes]
+    roles = np.full(len(rows), "", ROLE_DTYPE)
+    roles[order.places >= validation_start] = VALIDATION
+    roles[order.places < test_end] = TEST
+    roles[order.places >= train_start] = TRAIN
+    return _one_role_per_content(source.content_hashes()[rows], roles)
+
+
+def _one_role_per_content(hashes, roles):
+    """Content under two labels could be in two splits: its first row decides."""
+    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    return roles[first[group]]
+
+
+def _quotas(total, class_sizes, limits):
+    """int[C] adding up to `total`, in proportion to `class_sizes`, each within its limit."""
+    exact = total * class_sizes / class_sizes.sum()
+    quotas = np.minimum(np.floor(exact).astype(np.int64), limits)
+    for _ in range(2):  # the second round is for what the limits left over
+        ranked = np.argsort(quotas - exact, kind="stable")
+        ranked = ranked[(quotas < limits)[ranked]][: total - quotas.sum()]
+        quotas[ranked] += 1
+    return quotas
+
+
+def _mixed(hashes, seed):
+    """uint64[N], the hashes shuffled by `seed` (SplitMix64, Steele et al. 2014)."""
+    values = hashes + np.uint64(seed % 2**64) * np.full(1, 0x9E3779B97F4A7C15, np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    return values ^ (values >> np.uint64(31))
+
+
+def _checked(source, roles):
+    """Warnings about a split; DataError where it cannot be used."""
+    if source.labels is None:
+        return []
+    counts = {
+        role: np.bincount(source.labels[roles == role], minlength=len(source.class_names))
+        for role in ROLES
+    }
+    if not counts[TRAIN].sum():
+        raise DataError(f"{source.name} has no rows to train on", flag="split")
+    unknown = np.flatnonzero((counts[TRAIN] == 0) & (counts[TEST] + counts[VALIDATION] > 0))
+    if len(unknown):
+        names = ", ".join(source.class_names[place] for place in unknown[:5])
+        raise DataError(
+            f"{len(unknown)} classes are tested on but not in the training split: {names}",
+            flag="split",
+            fix="add training examples of them, or leave them out of the test split",
+        )
+    return [
+        f"class {source.class_names[place]} has no {role} example"
+        for role in (VALIDATION, TEST)
+        for place in np.flatnonzero(counts[role] == 0)
+        if counts[role].sum()
+    ]
