@@ -78,8 +78,8 @@ class TrainOptions:
         "auto", "Transfer method, e.g. linear_probe, 'partial(last_groups=2)', full, scratch; "
         "auto chooses by data size."
     )  # fmt: skip
-    train_epochs: int = flag(
-        0, "Passes over the training split; 0: by method and data size.", least=1
+    train_epochs: int | None = flag(
+        None, "Passes over the training split; auto: by method and data size.", kind=int, least=1
     )
     batch_size: int | None = flag(
         None, "Global batch, over all devices; auto: by method.", kind=int, least=1

@@ -1,0 +1,157 @@
+"""Which variables are trained and how fast: one ordered list of rules, the first match wins.
+
+A rule is `(pattern, rate)`; the pattern is a regular expression that must match the whole
+of `<group>/<variable path>`. A variable that no rule matches is frozen. Frozen batch norm
+runs on its stored statistics: that is a matter of `layer.trainable`, never of variables'
+flags alone (keras#9965).
+"""
+
+import dataclasses
+import re
+
+import keras
+
+from tltf.errors import FlagError
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a phase trains.
+
+    Args:
+        rows: dicts with group, name, size, rate and norm of every variable, in depth order.
+        rates: variable path -> factor on the learning rate, for the trained variables.
+    """
+
+    rows: tuple
+    rates: dict
+
+    @property
+    def num_trainable(self):
+        """Number of scalars that are trained."""
+        return sum(row["size"] for row in self.rows if row["rate"] > 0)
+
+    @property
+    def num_total(self):
+        """Number of scalars in all, batch-norm statistics included."""
+        return sum(row["size"] for row in self.rows)
+
+
+def apply(groups, rules, norm="train"):
+    """Sets every layer's and variable's `trainable` by the rules.
+
+    Args:
+        groups: the core's groups.
+        rules: list of (pattern, rate); rate 0 freezes.
+        norm: `train` updates the batch-norm layers of trained groups, statistics included;
+            `frozen` leaves them as they are.
+
+    Returns:
+        Plan.
+
+    Raises:
+        FlagError: nothing is trainable, or a pattern is no regular expression.
+    """
+    compiled = [(_compile(pattern), rate) for pattern, rate in rules]
+    rows, rates = [], {}
+    for group in groups:
+        for layer in group.layers:
+            for path, variable, rate in _set_layer(group.name, layer, compiled, norm):
+                rows.append(_row(group.name, path, variable, rate))
+                if rate > 0:
+                    rates[path] = rate
+    plan = Plan(tuple(rows), rates)
+    if not plan.num_trainable:
+        raise FlagError(f"nothing is trainable under the rules {rules}", flag="method",
+                        fix="--method=linear_probe trains the head")  # fmt: skip
+    return plan
+
+
+def is_frozen(layer):
+    """True where no variable of the layer is trained and no statistic of it moves."""
+    return not layer.trainable_variables and not any(
+        sub.trainable for sub in _norms(layer) if sub.weights
+    )
+
+
+def _set_layer(group, layer, compiled, norm):
+    """Sets one layer's flags; yields (path, variable, rate) of each of its variables."""
+    layer.trainable = True
+    by_nature = {id(variable) for variable in layer.trainable_variables}
+    still = {
+        id(variable)
+        for sub in _norms(layer)
+        if norm == "frozen"
+        for variable in sub.weights
+    }
+    found = []
+    for variable in layer.weights:
+        rate = _rate(f"{group}/{variable.path}", compiled)
+        if id(variable) not in by_nature or id(variable) in still:
+            rate = 0.0
+        found.append((variable.path, variable, rate))
+    if not any(rate > 0 for _, _, rate in found):
+        layer.trainable = False
+        return found
+    for sub in _norms(layer):
+        sub.trainable = norm == "train"
+    for _, variable, rate in found:
+        if id(variable) in by_nature and id(variable) not in still:
+            variable.trainable = rate > 0
+    return found
+
+
+def _norms(layer):
+    """The batch-norm layers in `layer`, itself included."""
+    return [sub for sub in layer._flatten_layers() if isinstance(sub, keras.layers.BatchNormalization)]
+
+
+def _rate(name, compiled):
+    return next((float(rate) for pattern, rate in compiled if pattern.fullmatch(name)), 0.0)
+
+
+def _compile(pattern):
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise FlagError(f"rule {pattern!r} is no regular expression: {error}", flag="method") from error
+
+
+def _row(group, path, variable, rate):
+    size = 1
+    for width in variable.shape:
+        size *= width
+    return {"group": group, "name": path, "size": size, "rate": rate}
+
+
+def table(plan):
+    """Rows a group: name, variables, parameters, trained parameters and rates."""
+    rows = {}
+    for row in plan.rows:
+        entry = rows.setdefault(
+            row["group"],
+            {"group": row["group"], "variables": 0, "parameters": 0, "trained": 0, "rates": []},
+        )
+        entry["variables"] += 1
+        entry["parameters"] += row["size"]
+        if row["rate"] > 0:
+            entry["trained"] += row["size"]
+            entry["rates"] = sorted({*entry["rates"], row["rate"]})
+    return list(rows.values())
+
+
+def table_text(plan):
+    """The trainable table as it is printed."""
+    lines = [f"{'group':<16}{'variables':>10}{'parameters':>13}{'trained':>13}  rate"]
+    for row in table(plan):
+        rates = ", ".join(f"{rate:g}" for rate in row["rates"]) or "frozen"
+        lines.append(
+            f"{row['group']:<16}{row['variables']:>10,}{row['parameters']:>13,}"
+            f"{row['trained']:>13,}  {rates}"
+        )
+    share = plan.num_trainable / plan.num_total
+    lines.append(
+        f"{'all':<16}{len(plan.rows):>10,}{plan.num_total:>13,}{plan.num_trainable:>13,}"
+        f"  {share:.2%} trained"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,171 @@
+"""Heads: what stands on a backbone's features, with its loss, metrics and decoding."""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from tltf.errors import FlagError, ModelError
+
+POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
+
+
+def classify(pooling="auto", hidden=(), activation="relu", dropout=0.0):
+    """A classification head; see `Classify` for the arguments.
+
+    Raises:
+        FlagError: an unknown pooling or activation, or a number out of its range.
+    """
+    if pooling not in POOLINGS:
+        raise FlagError(f"no pooling {pooling!r} (choices: {', '.join(POOLINGS)})", flag="head")
+    if not 0.0 <= dropout < 1.0:
+        raise FlagError(f"dropout takes a number from 0 to below 1 (received {dropout})", flag="head")
+    if any(type(units) is not int or units < 1 for units in hidden):
+        raise FlagError(f"hidden takes whole numbers above 0 (received {hidden})", flag="head")
+    try:
+        keras.activations.get(activation)
+    except ValueError as error:
+        raise FlagError(f"no activation {activation!r}", flag="head", fix="activation=relu") from error
+    return Classify(pooling, tuple(hidden), activation, dropout)
+
+
+@dataclasses.dataclass(frozen=True)
+class Classify:
+    """One class of several: pooling, hidden layers, dropout before the output, logits.
+
+    Args:
+        pooling: of the features. auto: average over space, or over the tokens that are no
+            padding; flatten keeps every position; first is a text's first token; pooled is
+            the backbone's own pooled output.
+        hidden: units of the dense layers before the output.
+        activation: of the hidden layers.
+        dropout: rate before each dense layer, 0 for none.
+    """
+
+    pooling: str = "auto"
+    hidden: tuple = ()
+    activation: str = "relu"
+    dropout: float = 0.0
+
+    name = "label"
+
+    def attach(self, taps, modality, num_classes):
+        """`(logits, layers)`: float32[B, num_classes] on the taps, and the new layers.
+
+        Args:
+            taps: name -> KerasTensor, as `Backbone.taps` has them.
+            modality: `image` or `text`.
+            num_classes: number of classes, at least 2.
+        """
+        features = pool(taps, modality, self.pooling)
+        features = ops.cast(features, "float32")
+        layers = []
+        for number, units in enumerate(self.hidden, 1):
+            features = self._drop(features, layers, f"{self.name}_dropout_{number}")
+            dense = keras.layers.Dense(
+                units, self.activation, dtype="float32", name=f"{self.name}_hidden_{number}"
+            )
+            layers.append(dense)
+            features = dense(features)
+        features = self._drop(features, layers, f"{self.name}_dropout")
+        output = keras.layers.Dense(num_classes, dtype="float32", name=f"{self.name}_logits")
+        layers.append(output)
+        return output(features), layers
+
+    def loss(self, label_smoothing=0.0):
+        """The training loss on logits; targets are int[B] or float[B, num_classes]."""
+        return CrossEntropy(label_smoothing)
+
+    def metrics(self):
+        """Weighted metrics of training, by name."""
+        return [keras.metrics.MeanMetricWrapper(hits, name="accuracy")]
+
+    def probabilities(self, logits):
+        """float32[B, num_classes], each row summing to 1."""
+        return ops.softmax(ops.cast(logits, "float32"), axis=-1)
+
+    def _drop(self, features, layers, name):
+        if not self.dropout:
+            return features
+        layer = keras.layers.Dropout(self.dropout, dtype="float32", name=name)
+        layers.append(layer)
+        return layer(features)
+
+
+class CrossEntropy(keras.losses.Loss):
+    """Mean of -sum_c q_c log softmax(logits)_c, q the smoothed target.
+
+    q = (1 - s) y + s / C, Szegedy et al. 2015, arXiv:1512.00567, section 7.
+
+    Args:
+        label_smoothing: s, from 0 to below 1.
+    """
+
+    def __init__(self, label_smoothing=0.0):
+        super().__init__(name="cross_entropy", reduction="sum_over_batch_size")
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true, y_pred):
+        if len(y_true.shape) < len(y_pred.shape):
+            y_true = ops.one_hot(y_true, y_pred.shape[-1], dtype=y_pred.dtype)
+        return keras.losses.categorical_crossentropy(
+            y_true, y_pred, from_logits=True, label_smoothing=self.label_smoothing
+        )
+
+
+def hits(y_true, y_pred):
+    """float32[B]: 1 where the largest logit is the target's class."""
+    if len(y_true.shape) == len(y_pred.shape):
+        y_true = ops.argmax(y_true, axis=-1)
+    return ops.cast(ops.equal(ops.cast(y_true, "int32"), ops.argmax(y_pred, axis=-1)), "float32")
+
+
+def pool(taps, modality, pooling):
+    """The features that a head sees, one row an example.
+
+    Args:
+        taps: name -> KerasTensor. Images: `stage_n` float[B, h, w, c]; texts: `sequence`
+            float[B, L, d] and `mask` [B, L]; `pooled` float[B, d] where there is one.
+        modality: `image` or `text`.
+        pooling: one of POOLINGS.
+
+    Returns:
+        KerasTensor[B, d].
+
+    Raises:
+        ModelError: the backbone does not have what the pooling takes.
+    """
+    if pooling == "pooled":
+        if "pooled" not in taps:
+            raise ModelError("this backbone has no pooled output", flag="head",
+                             fix="--head='classify(pooling=average)'")  # fmt: skip
+        return taps["pooled"]
+    return _pool_image(taps, pooling) if modality == "image" else _pool_text(taps, pooling)
+
+
+def _pool_image(taps, pooling):
+    final = list(taps.values())[-1] if "pooled" not in taps else _last_stage(taps)
+    if pooling == "flatten":
+        return ops.reshape(final, (-1, final.shape[1] * final.shape[2] * final.shape[3]))
+    if pooling == "max":
+        return ops.max(final, axis=(1, 2))
+    if pooling == "first":
+        raise ModelError("pooling=first takes a text backbone", flag="head")
+    return ops.mean(ops.cast(final, "float32"), axis=(1, 2))
+
+
+def _last_stage(taps):
+    return taps[max((t for t in taps if t.startswith("stage_")), key=lambda t: int(t[6:]))]
+
+
+def _pool_text(taps, pooling):
+    sequence = ops.cast(taps["sequence"], "float32")
+    mask = ops.expand_dims(ops.cast(taps["mask"], "float32"), -1)
+    if pooling == "first":
+        return sequence[:, 0, :]
+    if pooling == "max":
+        return ops.max(sequence - (1.0 - mask) * 1e9, axis=1)
+    if pooling == "flatten":
+        raise ModelError("pooling=flatten takes an image backbone", flag="head",
+                         fix="--head='classify(pooling=average)'")  # fmt: skip
+    return ops.sum(sequence * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)

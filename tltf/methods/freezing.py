@@ -1,0 +1,54 @@
+"""Methods that differ only in what is frozen: probe, partial, full, from scratch."""
+
+from tltf.errors import FlagError
+from tltf.methods.method import Method, Phase
+
+HEAD = ("head/.*", 1.0)
+
+
+def linear_probe():
+    """Trains the head on frozen features. Alain & Bengio 2016, arXiv:1610.01644."""
+    return Method(lambda core: [Phase("linear_probe", (HEAD,), norm="frozen")])
+
+
+def partial(last_groups=2):
+    """Trains the head and the backbone's last groups. Yosinski et al. 2014, arXiv:1411.1792.
+
+    Args:
+        last_groups: how many groups below the head, at least 1.
+
+    Raises:
+        FlagError: more groups than the backbone has.
+    """
+    if last_groups < 1:
+        raise FlagError(f"last_groups is at least 1 (received {last_groups})", flag="method",
+                        fix="--method=linear_probe")  # fmt: skip
+
+    def phases(core):
+        names = [group.name for group in core.groups[:-1]]
+        if last_groups > len(names):
+            what = f"last_groups={last_groups}, but the backbone has {len(names)}: {', '.join(names)}"
+            raise FlagError(what, flag="method", fix=f"--method=partial(last_groups={len(names)})")
+        rules = [HEAD, *((f"{name}/.*", 1.0) for name in names[-last_groups:])]
+        return [Phase("partial", tuple(rules))]
+
+    return Method(phases)
+
+
+def full(backbone_rate=1.0):
+    """Trains everything from the pretrained weights.
+
+    Args:
+        backbone_rate: factor on the backbone's learning rate, above 0.
+
+    Raises:
+        FlagError: a rate that is not above 0.
+    """
+    if not backbone_rate > 0:
+        raise FlagError(f"backbone_rate is above 0 (received {backbone_rate})", flag="method")
+    return Method(lambda core: [Phase("full", (HEAD, (".*", float(backbone_rate))))])
+
+
+def scratch():
+    """Trains everything from random weights: the baseline that transfer must beat."""
+    return Method(lambda core: [Phase("scratch", ((".*", 1.0),), norm="train")], starts_random=True)

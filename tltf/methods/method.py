@@ -1,0 +1,55 @@
+"""What a transfer method is: a list of phases, and hooks where data is not enough."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One stretch of training with fixed rules; plain serialisable data.
+
+    Args:
+        name: shown in the progress bar and in metrics.jsonl.
+        rules: ordered (pattern, rate) pairs, see tltf.freezing.
+        epochs_share: share of --train_epochs that this phase takes.
+        rate_factor: factor on --learning_rate.
+        schedule: overrides --schedule; empty keeps it.
+        norm: batch-norm policy `train` or `frozen`; empty keeps --norm.
+        solver: `gradient`.
+    """
+
+    name: str
+    rules: tuple
+    epochs_share: float = 1.0
+    rate_factor: float = 1.0
+    schedule: str = ""
+    norm: str = ""
+    solver: str = "gradient"
+
+
+class Method:
+    """A transfer method; the hooks' defaults are plain fine-tuning.
+
+    Args:
+        make_phases: core -> list of Phase.
+        starts_random: whether the backbone's weights are random, not pretrained.
+    """
+
+    def __init__(self, make_phases, starts_random=False):
+        self._make_phases = make_phases
+        self.starts_random = starts_random
+
+    def prepare(self, core, splits):
+        """The model to train instead of the core, in the strategy's scope."""
+        return core.model
+
+    def phases(self, core):
+        """The list of `Phase`."""
+        return self._make_phases(core)
+
+    def batches(self, splits, phase):
+        """The training split's dataset of (inputs, targets, weights)."""
+        return splits["train"]
+
+    def finish(self, core, training_model, validation):
+        """The core to keep when the phases are done."""
+        return core

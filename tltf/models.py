@@ -1,0 +1,92 @@
+"""The core: one flat functional model of backbone and head, which is what is served."""
+
+import dataclasses
+
+import keras
+
+from tltf import backbones, specs
+from tltf.backbones import Group
+from tltf.catalogs import HEADS
+from tltf.errors import FlagError
+
+
+@dataclasses.dataclass(frozen=True)
+class Core:
+    """A backbone with its head.
+
+    Args:
+        model: {input name: tensor} -> {head name: float32[B, num_classes] logits}; flat.
+        backbone: inputs, taps, tokenizer and blueprint.
+        groups: the layers that have variables, in depth order; the last group is `head`.
+        head: loss, metrics and decoding.
+        head_spec: the call string that made the head.
+        num_classes: number of classes.
+    """
+
+    model: keras.Model
+    backbone: object
+    groups: tuple
+    head: object
+    head_spec: str
+    num_classes: int
+
+    @property
+    def blueprint(self):
+        """JSON-able data from which `rebuild` makes the same graph with random weights."""
+        return {
+            "backbone": self.backbone.blueprint,
+            "head": self.head_spec,
+            "num_classes": self.num_classes,
+        }
+
+
+def build(options, num_classes, modality="", texts=None):
+    """The core that the options name.
+
+    Args:
+        options: ModelOptions.
+        num_classes: number of classes, at least 2.
+        modality: of the data, `image` or `text`; empty: whatever the backbone takes.
+        texts: list of str from which a text backbone without a vocabulary learns one.
+
+    Raises:
+        FlagError: an unknown name, or data and backbone of different modality.
+        ModelError, StorageError: weights that do not fit or cannot be had.
+    """
+    head = specs.pick(HEADS, options.head, "head")
+    backbone = backbones.build(
+        options.backbone,
+        weights=options.backbone_weights,
+        image_size_px=options.image_size_px or 0,
+        text_length=options.text_length or 0,
+        texts=texts,
+    )
+    if modality and backbone.modality != modality:
+        what = f"{backbone.name} takes {backbone.modality}s, the data has {modality}s"
+        raise FlagError(what, flag="backbone", fix="see --list=backbones")
+    return join(backbone, head, num_classes)
+
+
+def rebuild(blueprint, assets):
+    """The core of a `Core.blueprint`, with random weights.
+
+    Args:
+        blueprint: dict, as `Core.blueprint` gives it.
+        assets: folder of the tokenizer's files.
+    """
+    backbone = backbones.rebuild(blueprint["backbone"], assets)
+    return join(backbone, specs.pick(HEADS, blueprint["head"], "head"), blueprint["num_classes"])
+
+
+def join(backbone, head_call, num_classes):
+    """A core of a backbone and a head's `specs.Call`."""
+    head = head_call.build()
+    logits, layers = head.attach(backbone.taps, backbone.modality, num_classes)
+    model = keras.Model(backbone.inputs, {head.name: logits}, name="core")
+    reachable = {id(layer) for layer in model.layers}
+    kept = [
+        Group(group.name, tuple(layer for layer in group.layers if id(layer) in reachable))
+        for group in backbone.groups
+    ]
+    groups = (*(group for group in kept if group.layers), Group("head", tuple(layers)))
+    return Core(model, backbone, groups, head, str(head_call), num_classes)
