@@ -1,0 +1,49 @@
+"""Files that are either whole or not there."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+
+from tltf.errors import StorageError
+
+
+@contextlib.contextmanager
+def replacing(path, mode="w", **options):
+    """A file object; its content takes the place of `path` when the block ends without error.
+
+    Args:
+        path: the file to write; its folder is made.
+        mode: `w` (UTF-8 text unless `options` say otherwise) or `wb`.
+        options: of `open`.
+
+    Raises:
+        StorageError: the disk is full, or the place cannot be written.
+    """
+    path = pathlib.Path(path)
+    if "b" not in mode:
+        options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"} | options
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(
+            prefix=f".{path.name[:60]}.", suffix=".part", dir=path.parent
+        )
+        with open(handle, mode, **options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(part, 0o666 & ~_umask())
+        os.replace(part, path)
+    except OSError as error:
+        what = f"cannot be written: {error.strerror or error}"
+        raise StorageError(what, place=path, fix="free space, or another --output") from error
+    finally:
+        if part is not None:
+            pathlib.Path(part).unlink(missing_ok=True)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
