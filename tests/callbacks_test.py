@@ -1,0 +1,75 @@
+"""Callbacks in a real fit of a tiny model."""
+
+import importlib.util
+import io
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from tltf import callbacks
+from tltf.errors import FlagError
+
+
+class Rows(list):
+    write = list.append
+
+
+def fit(watchers, epochs=2, **kwargs):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.25), "mse", **kwargs)
+    inputs = np.arange(20, dtype=np.float32).reshape(10, 2) / 20
+    targets = inputs.sum(axis=1, keepdims=True)
+    return model.fit(
+        inputs,
+        targets,
+        batch_size=4,
+        epochs=epochs,
+        verbose=0,
+        validation_data=(inputs, targets),
+        callbacks=watchers,
+    )
+
+
+def test_epochs_are_logged_with_step_and_rate():
+    log = Rows()
+    watcher = callbacks.LogEpochs(log, "full")
+    history = fit([watcher]).history
+    assert watcher.rows == log
+    assert [(r["phase"], r["epoch"], r["step"]) for r in log] == [("full", 1, 3), ("full", 2, 6)]
+    assert [row["loss"] for row in log] == pytest.approx(history["loss"])
+    assert [row["val_loss"] for row in log] == pytest.approx(history["val_loss"])
+    assert log[0]["learning_rate"] == 0.25
+    assert log[0]["seconds"] > 0
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_progress_writes_one_line_an_epoch(steps):
+    file = io.StringIO()
+    fit([callbacks.ShowProgress("full", 10, 4, 2, file=file)], steps_per_execution=steps)
+    first, second = file.getvalue().splitlines()
+    number = r"[\d.e-]+"
+    assert re.fullmatch(
+        rf"full, epoch 1/2: 10 of 10 examples, [\d,]+ examples/s, loss {number}, "
+        rf"val_loss {number}, about [\d.]+ s left, [\d.]+ s",
+        first,
+    )
+    assert second.startswith("full, epoch 2/2: 10 of 10 examples")
+    assert "left" not in second
+
+
+def test_tensorboard_works_or_names_its_extra(tmp_path):
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(FlagError, match=r"tltf\[tracking\]"):
+            callbacks.tensorboard(tmp_path)
+        return
+    fit([callbacks.tensorboard(tmp_path)])
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+def test_tensorboard_missing_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FlagError, match=r"'tensorboard'.*pip install 'tltf\[tracking\]'"):
+        callbacks.tensorboard(tmp_path)

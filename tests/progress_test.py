@@ -1,0 +1,76 @@
+"""Rates and remaining times against a clock that the test turns."""
+
+import io
+
+import pytest
+
+from tltf.progress import Progress, seconds_text
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_one_line_at_the_end_without_a_terminal():
+    clock, file = Clock(), io.StringIO()
+    with Progress("scan", 300, "files", file=file, clock=clock) as progress:
+        for _ in range(3):
+            clock.now += 2
+            progress.add(100, lambda: "2 skipped")
+        clock.now += 4
+    assert file.getvalue() == "scan: 300 of 300 files, 50 files/s, 2 skipped, 10 s\n"
+
+
+def test_a_long_step_says_now_and_then_what_remains():
+    clock, file = Clock(), io.StringIO()
+    progress = Progress("features", 1000, file=file, clock=clock)
+    clock.now = 10
+    progress.add(100)
+    assert file.getvalue() == ""
+    clock.now = 40
+    progress.add(300)
+    assert file.getvalue() == ("features: 400 of 1,000 examples, 10 examples/s, about 1 min left\n")
+
+
+def test_a_failed_step_writes_no_last_line():
+    file = io.StringIO()
+    with pytest.raises(KeyError), Progress("scan", 10, file=file):
+        raise KeyError
+    assert file.getvalue() == ""
+
+
+def test_unknown_total_has_no_remaining_time():
+    clock = Clock()
+    progress = Progress("read", file=io.StringIO(), clock=clock)
+    clock.now = 1
+    progress.add(5)
+    assert progress.remaining_text() == ""
+    assert progress.rate == 5
+
+
+def test_terminal_gets_a_bar_with_its_note():
+    file = Terminal()
+    with Progress("scan", 10, "files", file=file) as progress:
+        progress.add(10)
+        progress.note = "loss 0.5"
+    shown = file.getvalue()
+    assert "scan: 100%" in shown
+    assert "10/10" in shown
+    assert "loss 0.5" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.44, "0.4 s"), (9.99, "10.0 s"), (59.4, "59 s"), (59.9, "1 min"), (200, "3 min 20 s"),
+     (7200, "2 h"), (7500, "2 h 5 min")],
+)  # fmt: skip
+def test_seconds_read_like_a_clock(seconds, text):
+    assert seconds_text(seconds) == text

@@ -1,0 +1,54 @@
+"""metrics.jsonl survives kills, repeats and numbers that are no numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tltf import tracking
+from tltf.errors import StorageError
+
+
+def test_rows_are_on_disk_at_once_and_appended(tmp_path):
+    path = tmp_path / "run" / "metrics.jsonl"
+    log = tracking.MetricsLog(path)
+    log.write({"phase": "full", "epoch": 1, "loss": np.float32(0.5), "val_loss": float("nan")})
+    assert json.loads(path.read_text()) == {
+        "phase": "full",
+        "epoch": 1,
+        "loss": 0.5,
+        "val_loss": None,
+    }
+    log.close()
+    again = tracking.MetricsLog(path)
+    again.write({"phase": "full", "epoch": 2, "loss": 0.25})
+    again.close()
+    assert [row["epoch"] for row in tracking.read(path)] == [1, 2]
+
+
+def test_a_line_cut_short_is_dropped_on_resume(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"phase": "a", "epoch": 1}\n{"phase": "a", "ep')
+    assert tracking.read(path) == [{"phase": "a", "epoch": 1}]
+    log = tracking.MetricsLog(path)
+    log.write({"phase": "a", "epoch": 2})
+    log.close()
+    assert [row["epoch"] for row in tracking.read(path)] == [1, 2]
+
+
+def test_a_repeated_epoch_counts_once_with_its_last_values(tmp_path):
+    log = tracking.MetricsLog(tmp_path / "metrics.jsonl")
+    for phase, epoch, loss in [("a", 1, 3.0), ("a", 2, 2.0), ("a", 2, 1.5), ("b", 1, 1.0)]:
+        log.write({"phase": phase, "epoch": epoch, "loss": loss})
+    log.close()
+    assert [row["loss"] for row in tracking.read(log.path)] == [3.0, 1.5, 1.0]
+
+
+def test_missing_is_empty_and_nonsense_is_an_error(tmp_path):
+    assert tracking.read(tmp_path / "none.jsonl") == []
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('[1]\n{"epoch": 1}\n')
+    with pytest.raises(StorageError, match=r"metrics\.jsonl:1"):
+        tracking.read(path)
+    with pytest.raises(StorageError, match="cannot be written"):
+        tracking.MetricsLog(path / "below" / "metrics.jsonl")

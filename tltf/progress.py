@@ -1,0 +1,106 @@
+"""What a long step shows on standard error: a bar on a terminal, else single lines."""
+
+import sys
+import time
+
+import tqdm
+
+LINES_EVERY_S = 30.0
+
+
+class Progress:
+    """Progress of one counted step: rate, remaining time and a note.
+
+    On a terminal it is one bar that redraws at most ten times a second; elsewhere a line when
+    the step ends, and one every `LINES_EVERY_S` seconds of a longer one. Used as a context.
+
+    Args:
+        what: the step, as it is shown.
+        total: the count at its end; None where it is unknown.
+        unit: what is counted, in the plural.
+        file: the stream; standard error where None.
+        clock: seconds, for tests.
+    """
+
+    def __init__(self, what, total=None, unit="examples", *, file=None, clock=time.monotonic):
+        self.what, self.total, self.unit = what, total, unit
+        self.file = file or sys.stderr
+        self.done, self.note = 0, ""
+        self._clock = clock
+        self._start = self._shown = self._last = clock()
+        self._bar = self._new_bar() if self.file.isatty() else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close(is_complete=kind is None)
+
+    def add(self, count, note=""):
+        """Counts `count` more; `note`, a text or a callable that gives one, is shown behind."""
+        self.done += count
+        self.note = note or self.note
+        self._last = self._clock()
+        if self._bar is not None:
+            if self._bar.update(count):
+                self._bar.set_postfix_str(_text(self.note))
+        elif self._last - self._shown >= LINES_EVERY_S:
+            self._shown = self._last
+            self._line(self.remaining_text())
+
+    def close(self, note="", is_complete=True):
+        """Ends the step with a last note; without a terminal this writes its line."""
+        self.note = note or self.note
+        if self._bar is not None:
+            self._bar.set_postfix_str(_text(self.note))
+            self._bar.close()
+            self._bar = None
+        elif is_complete:
+            self._line(seconds_text(self._clock() - self._start))
+
+    @property
+    def rate(self):
+        """Counts a second up to the latest count; 0 before any time has passed."""
+        elapsed = self._last - self._start
+        return self.done / elapsed if elapsed > 0 else 0.0
+
+    def remaining_text(self):
+        """`about 2 min left`; empty where the total or the rate is unknown."""
+        if not self.total or not self.rate:
+            return ""
+        return f"about {seconds_text(max(self.total - self.done, 0) / self.rate)} left"
+
+    def _line(self, last):
+        of = f"{self.done:,}" + (f" of {self.total:,}" if self.total else "")
+        parts = [f"{of} {self.unit}", f"{self.rate:,.0f} {self.unit}/s", _text(self.note), last]
+        print(f"{self.what}: {', '.join(filter(None, parts))}", file=self.file, flush=True)
+
+    def _new_bar(self):
+        return tqdm.tqdm(
+            total=self.total,
+            desc=self.what,
+            unit=f" {self.unit}",
+            file=self.file,
+            leave=True,
+            dynamic_ncols=True,
+            mininterval=0.1,
+            smoothing=0.1,
+        )
+
+
+def seconds_text(seconds):
+    """`0.4 s`, `12 s`, `3 min 20 s` or `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min" + (f" {seconds} s" if seconds else "")
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h" + (f" {minutes} min" if minutes else "")
+
+
+def _text(note):
+    return note() if callable(note) else note
