@@ -1,0 +1,76 @@
+"""From the text of `--backbone` to a Backbone, and from a blueprint back to it."""
+
+import pathlib
+
+from tltf import specs
+from tltf.backbones.network import Request, assemble
+from tltf.catalogs.backbones import BACKBONES
+from tltf.errors import FlagError
+
+HUB_PREFIX = "hub:"
+
+
+def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None):
+    """The Backbone that `--backbone` names.
+
+    Args:
+        text: a call string of the catalog, `hub:<preset>`, or a folder that holds a KerasHub
+            preset, a Hugging Face checkpoint or a run of tltf.
+        weights: `default`, `none` for random weights, or the path of a weights file.
+        image_size_px: side of the square input; 0 takes the backbone's own.
+        text_length: tokens that a text is cut to; 0 takes the backbone's own.
+        texts: training texts, from which `small_lstm` learns its vocabulary.
+
+    Raises:
+        FlagError: an unknown name, argument, folder or size.
+        ModelError: weights that are refused.
+        StorageError: weights that cannot be fetched.
+    """
+    request = Request(text, weights, image_size_px, text_length, tuple(texts or ()))
+    return assemble(_network(request), request)
+
+
+def rebuild(blueprint, assets):
+    """The Backbone of a blueprint with random weights; no network, no original folder.
+
+    Args:
+        blueprint: `Backbone.blueprint`, as JSON gives it back.
+        assets: the folder that `save_assets` wrote.
+    """
+    request = Request(
+        blueprint["text"],
+        "default" if blueprint["pretrained"] else "none",
+        blueprint["image_size_px"],
+        blueprint["text_length"],
+        memory=blueprint["memory"],
+        assets=pathlib.Path(assets),
+    )
+    return assemble(_network(request), request)
+
+
+def save_assets(backbone, folder):
+    """Writes the tokenizer's files into `folder`; nothing for images."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if backbone.tokenizer is not None:
+        backbone.tokenizer.save_assets(str(folder))
+
+
+def _network(request):
+    call = specs.pick(BACKBONES, request.text, "backbone")
+    return call.build(_sized(request, call.row))
+
+
+def _sized(request, row):
+    """The request with the row's defaults, checked against its limits."""
+    if row.modality == "text":
+        length = request.text_length or row.text_length
+        return Request(**{**vars(request), "image_size_px": 0, "text_length": length})
+    size = request.image_size_px or row.image_size_px
+    if size < row.min_image_size_px:
+        raise FlagError(
+            f"{request.text} takes images of {row.min_image_size_px} px or more (received {size})",
+            flag="image_size_px",
+            fix=f"--image_size_px={row.min_image_size_px}",
+        )
+    return Request(**{**vars(request), "image_size_px": size, "text_length": 0})

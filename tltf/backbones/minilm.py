@@ -1,0 +1,49 @@
+"""all-MiniLM-L6-v2, a BERT of 6 layers for sentence vectors, from the packaged weights."""
+
+import keras_hub
+
+from tltf import assets, weights
+from tltf.backbones import transformers
+
+# config.json of the model; kept here so that the graph can be made before the weights are there.
+CONFIG = {
+    "vocabulary_size": 30522,
+    "num_layers": 6,
+    "num_heads": 12,
+    "hidden_dim": 384,
+    "intermediate_dim": 1536,
+    "dropout": 0.1,
+    "max_sequence_length": 512,
+    "num_segments": 2,
+}
+
+
+def minilm_l6(request):
+    """The Network of `--backbone=minilm_l6`.
+
+    The vocabulary is taken from the package also where the weights are not.
+    """
+    if request.memory is not None:
+        backbone = transformers.make("BertBackbone", request.memory["config"])
+        tokenizer = transformers.load_tokenizer(request.memory["tokenizer"], request.assets)
+        return transformers.text_network(backbone, tokenizer, request, pretrained=False)
+    folder = str(assets.fetch("minilm_l6"))
+    tokenizer = _tokenizer(folder)
+    if request.weights == "default":
+        backbone = keras_hub.models.BertBackbone.from_preset(folder)
+    else:
+        backbone = transformers.make("BertBackbone", CONFIG)
+    if request.weights not in ("default", "none"):
+        weights.load(backbone, request.weights, request.text)
+    return transformers.text_network(backbone, tokenizer, request, request.weights != "none")
+
+
+def _tokenizer(folder):
+    """WordPiece as the model was trained: lower case, without accents.
+
+    KerasHub's own reading of the folder keeps the accents, since the file says null for what
+    follows from the lower case.
+    """
+    return keras_hub.tokenizers.BertTokenizer(
+        vocabulary=f"{folder}/vocab.txt", lowercase=True, strip_accents=True
+    )

@@ -1,0 +1,233 @@
+"""What a builder is asked for and what it returns; the flat Backbone made of that."""
+
+import dataclasses
+import pathlib
+
+import keras
+
+from tltf import graphs
+
+IMAGE_INPUT = "image"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Layers that are frozen or trained together, in depth order.
+
+    Args:
+        name: `stem`, `stage_1`, ..., or `embeddings`, `layer_1`, ...
+        layers: tuple of Keras layers; a layer of the graph is in exactly one group.
+    """
+
+    name: str
+    layers: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A pretrained network without its old head, as one flat graph with the scaling inside.
+
+    Args:
+        name: the call string it was built from.
+        modality: `image` or `text`.
+        inputs: name -> KerasTensor. Images: `image` float32[B, S, S, C], pixels 0..255.
+            Text: `token_ids` and `padding_mask`, int32[B, L], maybe `segment_ids`.
+        taps: name -> KerasTensor. Images: `stage_1` .. `stage_n` float32[B, h, w, c], the
+            last is the final feature map. Text: `sequence` float32[B, L, d], `mask` [B, L]
+            (1 at tokens), `pooled` float32[B, d] where the network has it.
+        groups: layers in depth order.
+        tokenizer: a KerasHub tokenizer; None for images.
+        image_size_px: side of the square input; 0 for text.
+        channels: 3 or 1; 0 for text.
+        text_length: tokens that a text is cut to; 0 for images.
+        pretrained: False for random weights.
+        blueprint: JSON data from which `rebuild` makes the same graph.
+        transfer: rows (name, shape, what was done) where weights were taken by name.
+    """
+
+    name: str
+    modality: str
+    inputs: dict
+    taps: dict
+    groups: tuple
+    tokenizer: object
+    image_size_px: int
+    channels: int
+    text_length: int
+    pretrained: bool
+    blueprint: dict
+    transfer: tuple = ()
+
+    @property
+    def layers(self):
+        """Every layer of the graph, in depth order."""
+        return tuple(layer for group in self.groups for layer in group.layers)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What `build` or `rebuild` asks a builder for.
+
+    Args:
+        text: the backbone's name as the user gave it.
+        weights: `default`, `none`, or the path of a weights file.
+        image_size_px: 0 leaves it to the builder.
+        text_length: 0 leaves it to the builder.
+        texts: training texts, for a vocabulary that is learned.
+        memory: the builder's own part of a blueprint; None on the first build. With it, no
+            weights are loaded and neither the network nor an original folder is used.
+        assets: folder with the tokenizer's files, used together with `memory`.
+    """
+
+    text: str
+    weights: str = "default"
+    image_size_px: int = 0
+    text_length: int = 0
+    texts: tuple = ()
+    memory: dict | None = None
+    assets: pathlib.Path | None = None
+
+    @property
+    def wants_weights(self):
+        """Whether pretrained weights are to be loaded now."""
+        return self.memory is None and self.weights != "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """Pixels 0..255 to what the network was trained on: x * scale + offset, a channel each.
+
+    Args:
+        scale: list of float, one a channel, after the change of order.
+        offset: list of float.
+        is_bgr: the network wants blue first.
+    """
+
+    scale: tuple = (1.0,)
+    offset: tuple = (0.0,)
+    is_bgr: bool = False
+
+    def __call__(self, pixels):
+        """float32[B, S, S, C] in the network's own range."""
+        if self.is_bgr:
+            pixels = keras.ops.flip(pixels, axis=-1)
+        if set(self.scale) == {1.0} and set(self.offset) == {0.0}:
+            return pixels
+        return keras.layers.Rescaling(
+            _one_or_list(self.scale), _one_or_list(self.offset), dtype="float32", name="scaling"
+        )(pixels)
+
+    def to_json(self):
+        """Data that `Scaling(**data)` takes."""
+        return {"scale": list(self.scale), "offset": list(self.offset), "is_bgr": self.is_bgr}
+
+
+def _one_or_list(values):
+    return float(values[0]) if len(set(values)) == 1 else [float(value) for value in values]
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+SCALINGS = {
+    "none": Scaling(),
+    "unit": Scaling((1 / 255,)),
+    "symmetric": Scaling((1 / 127.5,), (-1.0,)),
+    "caffe": Scaling((1.0,) * 3, (-103.939, -116.779, -123.68), is_bgr=True),
+    "torch": Scaling(
+        tuple(1 / (255 * std) for std in IMAGENET_STD),
+        tuple(-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)),
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A builder's result, still on the inputs of the library that made it.
+
+    Args:
+        inputs: name -> KerasTensor of the library's graph; images: one entry, `image`,
+            the tensor that takes scaled pixels.
+        points: group name -> list of KerasTensor that end the group, in depth order.
+        taps: tap name -> KerasTensor.
+        scaling: images only.
+        tokenizer, text_length: text only.
+        image_size_px, channels: images only.
+        memory: what `Request.memory` will be on a rebuild.
+        transfer: see Backbone.
+    """
+
+    inputs: dict
+    points: dict
+    taps: dict
+    pretrained: bool
+    scaling: Scaling | None = None
+    tokenizer: object = None
+    image_size_px: int = 0
+    channels: int = 0
+    text_length: int = 0
+    memory: dict = dataclasses.field(default_factory=dict)
+    transfer: tuple = ()
+
+
+def assemble(network, request):
+    """The flat Backbone of a Network, on inputs of our own."""
+    inputs, given = _fresh_inputs(network)
+    names = list(network.taps)
+    ends = [tensor for point in network.points.values() for tensor in point]
+    tensors = graphs.replay([*network.taps.values(), *ends], given)
+    taps = dict(zip(names, tensors, strict=False))
+    rest = iter(tensors[len(names) :])
+    points = {name: [next(rest) for _ in point] for name, point in network.points.items()}
+    graphs.name_for_good([*taps.values(), *ends_of(points)])
+    grouped = graphs.layers_by_point(_with_rest(points, taps))
+    return Backbone(
+        name=request.text,
+        modality="text" if network.scaling is None else "image",
+        inputs=inputs,
+        taps=taps,
+        groups=tuple(Group(name, layers) for name, layers in grouped.items()),
+        tokenizer=network.tokenizer,
+        image_size_px=network.image_size_px,
+        channels=network.channels,
+        text_length=network.text_length,
+        pretrained=network.pretrained,
+        blueprint=_blueprint(network, request),
+        transfer=network.transfer,
+    )
+
+
+def ends_of(points):
+    """The tensors of all points in one list."""
+    return [tensor for point in points.values() for tensor in point]
+
+
+def _with_rest(points, taps):
+    """Points whose last one also takes what only the taps need (BERT's pooler has its own)."""
+    last = list(points)[-1]
+    named = {tap: tensor for tap, tensor in taps.items() if tap not in ("pooled", "mask")}
+    result = {**points, last: [*points[last], *named.values()]}
+    return {**result, "pooler": [taps["pooled"]]} if "pooled" in taps else result
+
+
+def _fresh_inputs(network):
+    """Our inputs by name, and the pairs for `graphs.replay`."""
+    if network.scaling is not None:
+        side = network.image_size_px
+        image = keras.Input((side, side, network.channels), dtype="float32", name=IMAGE_INPUT)
+        (old,) = network.inputs.values()
+        return {IMAGE_INPUT: image}, [(old, network.scaling(image))]
+    inputs = {
+        name: keras.Input(old.shape[1:], dtype=old.dtype, name=name)
+        for name, old in network.inputs.items()
+    }
+    return inputs, [(old, inputs[name]) for name, old in network.inputs.items()]
+
+
+def _blueprint(network, request):
+    return {
+        "text": request.text,
+        "pretrained": network.pretrained,
+        "image_size_px": network.image_size_px,
+        "text_length": network.text_length,
+        "memory": network.memory,
+    }

@@ -1,0 +1,147 @@
+"""KerasHub networks cut into groups and taps, and the tokenizers that belong to them."""
+
+import re
+
+import keras
+import keras_hub
+
+from tltf.backbones.network import Network
+from tltf.errors import FlagError, ModelError
+
+DEFAULT_TEXT_LENGTH = 128
+_IGNORED = ("dtype", "name", "trainable")
+_NUMBERED = re.compile(r"(.+?)_?(\d+)$")
+
+
+def plain_config(backbone):
+    """The constructor's arguments as JSON data.
+
+    Raises:
+        FlagError: the network is made of other networks, which a blueprint cannot hold.
+    """
+    config = {key: value for key, value in backbone.get_config().items() if key not in _IGNORED}
+    if not is_plain(config):
+        raise FlagError(f"{type(backbone).__name__} consists of several networks", flag="backbone")
+    return {key: _listed(value) for key, value in config.items()}
+
+
+def is_plain(value):
+    """Whether JSON can hold `value` and no class is named inside."""
+    if isinstance(value, dict):
+        return "class_name" not in value and all(map(is_plain, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _listed(value):
+    if isinstance(value, (list, tuple)):
+        return [_listed(item) for item in value]
+    return value
+
+
+def make(class_name, config):
+    """A KerasHub backbone with random weights from a blueprint's class and arguments.
+
+    Raises:
+        ModelError: no backbone class of KerasHub, or arguments that it does not take.
+    """
+    cls = getattr(keras_hub.models, class_name, None)
+    if not (isinstance(cls, type) and issubclass(cls, keras_hub.models.Backbone)):
+        raise ModelError(f"{class_name!r} is no backbone of KerasHub", flag="backbone")
+    if not is_plain(config):
+        raise ModelError(f"the configuration of {class_name} names classes", flag="backbone")
+    try:
+        return cls(**{key: value for key, value in config.items() if key not in _IGNORED})
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{class_name} does not take its configuration: {error}") from error
+
+
+def tokenizer_memory(tokenizer):
+    """The tokenizer's part of a blueprint; its vocabulary is saved as files."""
+    config = {key: value for key, value in tokenizer.get_config().items() if key not in _IGNORED}
+    return {"class": type(tokenizer).__name__, "config": config}
+
+
+def load_tokenizer(memory, folder):
+    """The tokenizer of a blueprint, its vocabulary from the files in `folder`."""
+    cls = getattr(keras_hub.tokenizers, memory["class"], None)
+    if not (isinstance(cls, type) and issubclass(cls, keras_hub.tokenizers.Tokenizer)):
+        raise ModelError(f"{memory['class']!r} is no tokenizer of KerasHub", flag="backbone")
+    tokenizer = cls(**memory["config"])
+    tokenizer.load_assets(str(folder))
+    return tokenizer
+
+
+def text_network(backbone, tokenizer, request, pretrained):
+    """The Network of a KerasHub text backbone with one token input."""
+    inputs = dict(backbone.input) if isinstance(backbone.input, dict) else {}
+    if not {"token_ids", "padding_mask"} <= set(inputs) or len(inputs) > 3:
+        raise FlagError(f"{request.text} is no plain text encoder", flag="backbone")
+    taps = text_taps(backbone, inputs)
+    memory = request.memory or {
+        "class": type(backbone).__name__,
+        "config": plain_config(backbone),
+        "tokenizer": tokenizer_memory(tokenizer),
+    }
+    return Network(
+        inputs=inputs,
+        points=depth_points(backbone),
+        taps=taps,
+        pretrained=pretrained,
+        tokenizer=tokenizer,
+        text_length=checked_length(request, backbone),
+        memory=memory,
+    )
+
+
+def text_taps(backbone, inputs):
+    """`sequence`, `mask`, and `pooled` where the network has a pooler."""
+    outputs = backbone.output
+    if not isinstance(outputs, dict):
+        return {"sequence": outputs, "mask": inputs["padding_mask"]}
+    taps = {"sequence": outputs["sequence_output"], "mask": inputs["padding_mask"]}
+    if "pooled_output" in outputs:
+        taps["pooled"] = outputs["pooled_output"]
+    return taps
+
+
+def checked_length(request, backbone):
+    """The text length asked for, else 128, within what the position table holds."""
+    limit = getattr(backbone, "max_sequence_length", None) or 10**6
+    length = request.text_length or min(DEFAULT_TEXT_LENGTH, limit)
+    if length > limit:
+        raise FlagError(
+            f"{request.text} takes at most {limit} tokens (received {length})",
+            flag="text_length",
+            fix=f"--text_length={limit}",
+        )
+    return length
+
+
+def depth_points(backbone):
+    """`embeddings`, then `layer_1` .. `layer_n`: the repeated blocks of a transformer."""
+    blocks = repeated_layers(backbone)
+    points = {"embeddings": list(_inputs_of(blocks[0]))}
+    for number, block in enumerate(blocks, start=1):
+        points[f"layer_{number}"] = keras.tree.flatten(block.output)
+    return points
+
+
+def repeated_layers(backbone):
+    """The blocks in depth order: the numbered layers of the class that holds most weights."""
+    families = {}
+    for layer in backbone.layers:
+        match = _NUMBERED.match(layer.name)
+        if match and layer.weights:
+            key = (type(layer).__name__, match.group(1))
+            families.setdefault(key, []).append(layer)
+    if not families:
+        raise FlagError(f"{type(backbone).__name__} has no repeated blocks", flag="backbone")
+    return max(families.values(), key=lambda found: sum(item.count_params() for item in found))
+
+
+def _inputs_of(layer):
+    """What flows into the first block, without the masks that go to every block."""
+    found = keras.tree.flatten(layer.input)
+    return [tensor for tensor in found if len(tensor.shape) == 3] or found

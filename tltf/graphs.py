@@ -1,0 +1,169 @@
+"""Functional graphs taken apart: replayed flat on new inputs, ordered, named, cut into groups.
+
+Libraries hand back whole Models. `replay` calls their layers again on other tensors, node by
+node, so that the result is one flat graph with no Model inside and the layers (and their
+weights) are shared with the original. This is the only place that reads Keras's nodes.
+"""
+
+import re
+
+import keras
+
+from tltf.errors import ShapeError
+
+_STOCK_CALLS = (keras.Model.call, keras.Sequential.call)
+
+
+def node_of(tensor):
+    """The node, one call of one operation, that made a KerasTensor."""
+    operation, node_index, _ = tensor._keras_history
+    return operation._inbound_nodes[node_index]
+
+
+def ordered_nodes(tensors, known=()):
+    """Every node that `tensors` need, each after the nodes that it needs itself.
+
+    Args:
+        tensors: list of KerasTensor.
+        known: ids of KerasTensors at which the walk stops.
+    """
+    order, seen = [], set()
+    stack = [(tensor, False) for tensor in reversed(tensors)]
+    while stack:
+        tensor, is_ready = stack.pop()
+        if id(tensor) in known:
+            continue
+        node = node_of(tensor)
+        if is_ready:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((tensor, True))
+            stack.extend((parent, False) for parent in reversed(node.input_tensors))
+    return order
+
+
+def replay(outputs, given):
+    """`outputs` computed again by the same layers from other tensors; nested models dissolve.
+
+    Args:
+        outputs: list of KerasTensor.
+        given: list of (tensor of the old graph, tensor that takes its place).
+
+    Returns:
+        list of KerasTensor, one for each of `outputs`.
+
+    Raises:
+        ShapeError: `outputs` need an input that is not given.
+    """
+    done = {id(old): new for old, new in given}
+    for node in ordered_nodes(outputs, done):
+        if node.is_input:
+            raise ShapeError(f"input {node.operation.name!r} of the old graph is not given")
+        args, kwargs = node.arguments.fill_in(done)
+        results = _call(node.operation, args, kwargs)
+        done.update(zip(map(id, node.outputs), results, strict=True))
+    return [done[id(tensor)] for tensor in outputs]
+
+
+def _call(operation, args, kwargs):
+    """Flat results of an operation; a functional model's own nodes are called in its place."""
+    if _is_functional(operation):
+        inner = zip(operation.inputs, keras.tree.flatten(args[0]), strict=True)
+        return replay(list(operation.outputs), list(inner))
+    return keras.tree.flatten(operation(*args, **kwargs))
+
+
+def _is_functional(operation):
+    if not isinstance(operation, keras.Model) or not getattr(operation, "outputs", None):
+        return False
+    is_stock = isinstance(operation, keras.Sequential) or type(operation).call in _STOCK_CALLS
+    return is_stock or type(operation).call.__qualname__ == "Functional.call"
+
+
+def operations(tensors):
+    """The operations that `tensors` need, inputs included, each once, in order of use."""
+    unique = {id(node.operation): node.operation for node in ordered_nodes(tensors)}
+    return list(unique.values())
+
+
+def layers(tensors):
+    """The layers that `tensors` need, without the inputs, in order of use."""
+    found = operations(tensors)
+    return [
+        item
+        for item in found
+        if isinstance(item, keras.Layer) and not isinstance(item, keras.layers.InputLayer)
+    ]
+
+
+def layers_by_point(points):
+    """Layer lists in depth order: a layer belongs to the first point that needs it.
+
+    Args:
+        points: name -> list of KerasTensor, in depth order.
+
+    Returns:
+        dict, name -> tuple of layers; names without a layer are left out.
+    """
+    taken, result = set(), {}
+    for name, tensors in points.items():
+        fresh = [layer for layer in layers(tensors) if id(layer) not in taken]
+        taken.update(map(id, fresh))
+        if fresh:
+            result[name] = tuple(fresh)
+    return result
+
+
+def name_for_good(tensors, prefix="backbone"):
+    """Gives every operation that Keras named by counting a name that is the same in each process.
+
+    Keras numbers unnamed operations by what the process built before; weights are found by
+    name, so such names are replaced by `<prefix>_<class>`, `<prefix>_<class>_1`, ...
+    """
+    found = operations(tensors)
+    unnamed = [item for item in found if _is_counted(item)]
+    used = {item.name for item in found} - {item.name for item in unnamed}
+    for item in unnamed:
+        base = name = f"{prefix}_{_snake_case(type(item).__name__)}"
+        number = 0
+        while name in used:
+            number += 1
+            name = f"{base}_{number}"
+        used.add(name)
+        item.name = name
+
+
+def _is_counted(operation):
+    if isinstance(operation, keras.layers.InputLayer):
+        return False
+    return re.fullmatch(_snake_case(type(operation).__name__) + r"(_\d+)?", operation.name)
+
+
+def _snake_case(name):
+    """Keras's own way to make a name from a class."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def named_weights(graph_layers):
+    """Weights by a name that does not depend on the process: `<layer>/<path inside of it>`.
+
+    Seeds of random layers are no weights.
+
+    Args:
+        graph_layers: iterable of layers, each of another name.
+
+    Returns:
+        dict, name -> keras.Variable.
+    """
+    result = {}
+    for layer in graph_layers:
+        for variable in layer.weights:
+            inside = variable.path.split("/", 1)[-1]
+            name, number = f"{layer.name}/{inside}", 0
+            while name in result:
+                number += 1
+                name = f"{layer.name}/{inside}_{number}"
+            result[name] = variable
+    return result

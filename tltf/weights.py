@@ -1,0 +1,211 @@
+"""Weights files: three formats, each compared with the network before a value is read.
+
+Read are safetensors (names of `graphs.named_weights`), Keras 3 `.weights.h5` and the older
+`.h5` of weights by layer. Refused are whole models, pickles and HDF5 files whose links or
+storage lead elsewhere. Outside of an old head nothing may be missing and nothing left over.
+"""
+
+import os
+import pathlib
+import re
+import tempfile
+
+import h5py
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from tltf import assets, graphs
+from tltf.errors import FlagError, ModelError, StorageError
+
+FLAG = "backbone_weights"
+_OLD_HEADS = re.compile(r"(layers/)?(predictions|probs|fc\d*|logits|dense(_\d+)?|head|top_dense)\b")
+
+
+def load(model, path, name):
+    """Sets every weight of `model` from a file.
+
+    Args:
+        model: a built keras.Model.
+        path: `.safetensors`, `.weights.h5` or `.h5`.
+        name: of the network, for errors.
+
+    Raises:
+        FlagError: there is no such file.
+        ModelError: a format that is refused, or weights of another network; the first three
+            differences are named.
+    """
+    path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise FlagError(f"no weights file {path}", flag=FLAG, fix=f"--{FLAG}=none")
+    if path.suffix == ".safetensors":
+        load_named(graphs.named_weights(model.layers), read_safetensors(path), path, name)
+    elif path.suffix == ".h5":
+        _load_h5(model, path, name)
+    else:
+        raise ModelError(
+            f"a {path.suffix or 'nameless'} file is not read as weights",
+            flag=FLAG,
+            place=path,
+            fix="save them with model.save_weights('name.weights.h5')",
+        )
+
+
+def load_named(variables, arrays, place, name):
+    """Sets `variables` from `arrays` of the same names and shapes.
+
+    Args:
+        variables: name -> keras.Variable.
+        arrays: name -> array or h5py.Dataset.
+    """
+    _compare(
+        {key: tuple(variable.shape) for key, variable in variables.items()},
+        {key: tuple(array.shape) for key, array in arrays.items()},
+        place,
+        name,
+    )
+    for key, variable in variables.items():
+        variable.assign(np.asarray(arrays[key]))
+
+
+def read_safetensors(path):
+    """name -> array of a safetensors file.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    try:
+        return safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelError(f"no readable safetensors file ({error})", place=path) from error
+
+
+def converted(asset_id, convert):
+    """Path of an asset's weights as safetensors, converted once and kept in the cache.
+
+    Args:
+        asset_id: a key of `assets.ASSETS`.
+        convert: folder -> dict of arrays.
+    """
+    folder = assets.cache_folder() / "converted"
+    target = folder / f"{asset_id}.safetensors"
+    if target.is_file():
+        return target
+    source = assets.fetch(asset_id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with assets.locked(assets.cache_folder(), f"{asset_id}.converted"):
+            part = target.with_suffix(".part")
+            safetensors.numpy.save_file(convert(source), part)
+            os.replace(part, target)
+    except OSError as error:
+        raise StorageError(f"{asset_id}: {error}", place=folder) from error
+    return target
+
+
+def open_h5(path):
+    """An h5py.File whose every dataset lies in the file itself.
+
+    Raises:
+        ModelError: no HDF5 file, or links, virtual or external storage inside.
+    """
+    try:
+        opened = h5py.File(path, "r")
+    except OSError as error:
+        raise ModelError(f"no readable HDF5 file ({error})", flag=FLAG, place=path) from error
+    bad = _first_foreign(opened)
+    if bad:
+        opened.close()
+        raise ModelError(f"{bad} leads out of the file or is virtual", flag=FLAG, place=path)
+    return opened
+
+
+def _first_foreign(group):
+    """The name of the first link or dataset that is not plainly stored here, or nothing."""
+    for key in group:
+        link = group.get(key, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            return f"{group.name}/{key}"
+        item = group[key]
+        if isinstance(item, h5py.Group):
+            bad = _first_foreign(item)
+            if bad:
+                return bad
+        elif item.is_virtual or item.external:
+            return item.name
+    return ""
+
+
+def datasets(group, prefix=""):
+    """Path -> h5py.Dataset of everything below a group."""
+    found = {}
+    for key, item in group.items():
+        path = f"{prefix}{key}"
+        found.update(datasets(item, f"{path}/") if isinstance(item, h5py.Group) else {path: item})
+    return found
+
+
+def _load_h5(model, path, name):
+    with open_h5(path) as opened:
+        if "model_config" in opened.attrs:
+            raise ModelError(
+                "a whole model in HDF5 is not opened",
+                flag=FLAG,
+                place=path,
+                fix="save its weights with model.save_weights('name.weights.h5')",
+            )
+        if "layer_names" in opened.attrs:
+            variables, arrays = _by_layer(model, opened)
+            load_named(variables, arrays, path, name)
+            return
+        found = {key: item.shape for key, item in datasets(opened).items()}
+    _compare(_keras_paths(model), found, path, name)
+    model.load_weights(path)
+
+
+def _by_layer(model, opened):
+    """Weights and datasets of the older format by `<layer>/<n>`, the layers paired in order."""
+    own = [layer for layer in model.layers if layer.weights]
+    variables, arrays, index = {}, {}, 0
+    for layer_name in map(_text, opened.attrs["layer_names"]):
+        group = opened[layer_name]
+        names = [_text(item) for item in group.attrs["weight_names"]]
+        if not names or (_OLD_HEADS.match(layer_name) and index >= len(own)):
+            continue
+        key = own[index].name if index < len(own) else layer_name
+        arrays.update({f"{key}/{n}": group[item] for n, item in enumerate(names)})
+        index += 1
+    for layer in own:
+        ordered = layer.trainable_weights + layer.non_trainable_weights
+        variables.update({f"{layer.name}/{n}": weight for n, weight in enumerate(ordered)})
+    return variables, arrays
+
+
+def _text(value):
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _keras_paths(model):
+    """Dataset path -> shape as this Keras version writes them: found by writing them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "own.weights.h5"
+        model.save_weights(path)
+        with h5py.File(path, "r") as opened:
+            return {key: item.shape for key, item in datasets(opened).items()}
+
+
+def _compare(wanted, found, place, name):
+    """Raises ModelError with the first three differences of two dicts of shapes."""
+    extra = [key for key in found if key not in wanted and not _OLD_HEADS.match(key)]
+    faults = [
+        f"{key}: {found.get(key, 'missing')} in the file, {shape} in the network"
+        for key, shape in wanted.items()
+        if tuple(found.get(key, ())) != tuple(shape) or key not in found
+    ] + [f"{key}: {tuple(found[key])} in the file, not in the network" for key in extra]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ModelError(
+            f"weights of another network than {name}: {'; '.join(faults[:3])}{more}",
+            flag=FLAG,
+            place=place,
+        )
