@@ -1,0 +1,163 @@
+"""The EXIF orientation of encoded images, read and undone with TensorFlow operations.
+
+So that a photo from a phone stands upright in training, in prediction and in the exported
+graph alike. Read from JPEG (APP1 segment), PNG (eXIf chunk) and WebP (EXIF chunk).
+"""
+
+import tensorflow as tf
+
+ORIENTATION_TAG = 0x0112
+UPRIGHT = 1
+MAX_SEGMENTS = 4096
+JPEG_MAGIC, PNG_MAGIC, RIFF_MAGIC = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"
+EXIF_MAGIC = b"Exif\x00\x00"
+MAY_HAVE_EXIF = r"\C*(Exif\x00\x00|eXIf|EXIF)\C*"
+"""Any byte is `\\C`. Most images have no EXIF, and looking first is much faster than parsing."""
+SEARCHED_BYTES = 65536
+"""At each end of the file: JPEG and PNG have EXIF near the start, WebP at the end."""
+
+
+def orientation(contents):
+    """int32[] 1 to 8 of tf.string[] image bytes; 1, upright, where there is none."""
+    end = tf.maximum(tf.strings.length(contents) - SEARCHED_BYTES, 0)
+    both_ends = _piece(contents, 0, SEARCHED_BYTES) + _piece(contents, end, SEARCHED_BYTES)
+    return tf.cond(
+        tf.strings.regex_full_match(both_ends, MAY_HAVE_EXIF),
+        lambda: _parsed_orientation(contents),
+        lambda: UPRIGHT,
+    )
+
+
+def upright(image, orientation_value):
+    """uint8[H, W, C], or [W, H, C] for orientations 5 to 8, turned as orientation 1 to 8 says."""
+
+    def turned():
+        is_mirrored = tf.reduce_any(orientation_value == [2, 3, 6, 7])
+        is_upside_down = tf.reduce_any(orientation_value == [3, 4, 7, 8])
+        result = tf.cond(
+            orientation_value >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image
+        )
+        result = tf.cond(is_mirrored, lambda: result[:, ::-1], lambda: result)
+        return tf.cond(is_upside_down, lambda: result[::-1], lambda: result)
+
+    return tf.cond(orientation_value == UPRIGHT, lambda: image, turned)
+
+
+def _parsed_orientation(contents):
+    start = tf.case(
+        [
+            (begins(contents, JPEG_MAGIC), lambda: _tiff_in_jpeg(contents)),
+            (begins(contents, PNG_MAGIC), lambda: _tiff_in_png(contents)),
+            (begins(contents, RIFF_MAGIC), lambda: _tiff_in_webp(contents)),
+        ],
+        default=lambda: tf.constant(-1),
+    )
+    return tf.cond(start < 0, lambda: UPRIGHT, lambda: _orientation_in_tiff(contents, start))
+
+
+def begins(contents, magic, position=0):
+    """bool[]: has tf.string[] `contents` the bytes `magic` at `position`?"""
+    return _piece(contents, position, len(magic)) == magic
+
+
+def bytes_at(contents, position, count):
+    """int32[count], the unsigned bytes from `position`, zeros beyond the end."""
+    raw = _raw(_piece(contents, position, count))
+    return tf.ensure_shape(tf.pad(raw, [[0, count - tf.size(raw)]]), [count])
+
+
+def number(values, is_little):
+    """int32[] of unsigned bytes int32[n]; 2^31 and more become negative."""
+    values = tf.cond(is_little, lambda: values[::-1], lambda: values)
+    shifts = tf.range(values.shape[0] - 1, -1, -1) * 8
+    return tf.reduce_sum(tf.bitwise.left_shift(values, shifts))
+
+
+def _piece(contents, position, count):
+    """Up to `count` bytes from `position`; none beyond the end."""
+    return tf.strings.substr(contents, tf.minimum(position, tf.strings.length(contents)), count)
+
+
+def _raw(contents):
+    return tf.cast(tf.io.decode_raw(contents, tf.uint8), tf.int32)
+
+
+def _walk(contents, first, step):
+    """Place of the TIFF data, or -1: `step(position) -> (found or -1, next position or -1)`."""
+    length = tf.strings.length(contents)
+
+    def go_on(position, found):
+        return (found < 0) & (position >= 0) & (position < length)
+
+    def advance(position, found):
+        found, following = step(position)
+        return tf.where(following > position, following, -1), found
+
+    _, found = tf.while_loop(
+        go_on,
+        advance,
+        (tf.constant(first), tf.constant(-1)),
+        maximum_iterations=MAX_SEGMENTS,
+        parallel_iterations=1,
+    )
+    return found
+
+
+def _tiff_in_jpeg(contents):
+    def step(position):
+        head = bytes_at(contents, position, 4)
+        has_exif = (head[1] == 0xE1) & (begins(contents, EXIF_MAGIC, position + 4))
+        is_header = (head[0] == 0xFF) & (head[1] != 0xDA) & (head[1] != 0xD9)
+        following = position + 2 + head[2] * 256 + head[3]
+        following = tf.where(head[1] == 0xFF, position + 1, following)  # fill bytes
+        return tf.where(has_exif, position + 10, -1), tf.where(is_header, following, -1)
+
+    return _walk(contents, 2, step)
+
+
+def _tiff_in_png(contents):
+    def step(position):
+        head = bytes_at(contents, position, 8)
+        size = number(head[:4], tf.constant(False))
+        has_exif = tf.reduce_all(head[4:] == list(b"eXIf"))
+        following = tf.where(size >= 0, position + 12 + size, -1)
+        return tf.where(has_exif, position + 8, -1), following
+
+    return _walk(contents, 8, step)
+
+
+def _tiff_in_webp(contents):
+    def step(position):
+        head = bytes_at(contents, position, 8)
+        size = number(head[4:], tf.constant(True))
+        has_exif = tf.reduce_all(head[:4] == list(b"EXIF"))
+        following = tf.where(size >= 0, position + 8 + size + size % 2, -1)
+        start = position + 8
+        is_prefixed = begins(contents, EXIF_MAGIC, start)
+        return tf.where(has_exif, tf.where(is_prefixed, start + 6, start), -1), following
+
+    return _walk(contents, 12, step)
+
+
+def _orientation_in_tiff(contents, start):
+    """The tag's value in the first directory of TIFF data from `start`; 1 where it is not."""
+    head = bytes_at(contents, start, 8)
+    is_little = head[0] == ord("I")
+    directory = start + number(head[4:], is_little)
+    directory = tf.where(directory < start, tf.strings.length(contents), directory)
+    num_entries = number(bytes_at(contents, directory, 2), is_little)
+    raw = _raw(_piece(contents, directory + 2, tf.minimum(num_entries, MAX_SEGMENTS) * 12))
+    table = tf.reshape(raw[: tf.size(raw) // 12 * 12], [-1, 12])
+    table = tf.concat([table, tf.zeros([1, 12], tf.int32)], 0)
+    tags = _short(table[:, :2], is_little)
+    row = table[tf.argmax(tf.cast(tags == ORIENTATION_TAG, tf.int32))]
+    is_tag = _short(row[:2], is_little) == ORIENTATION_TAG
+    is_short = _short(row[2:4], is_little) == 3
+    value = tf.where(is_short, _short(row[8:10], is_little), number(row[8:], is_little))
+    return tf.where(is_tag & (value >= 1) & (value <= 8), value, UPRIGHT)
+
+
+def _short(pairs, is_little):
+    """int32[...] of unsigned bytes int32[..., 2]."""
+    little = pairs[..., 0] + 256 * pairs[..., 1]
+    return tf.where(is_little, little, 256 * pairs[..., 0] + pairs[..., 1])

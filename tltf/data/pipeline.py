@@ -1,0 +1,224 @@
+"""From a Source to batches: seeded order, preprocessing once where it fits, targets, weights."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+TOKENIZED_AT_ONCE = 4096
+"""Texts that the tokenizer is given in one call."""
+MIN_BUCKET_BATCHES = 8
+"""Batches that are drawn together and then sorted by length."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lookup:
+    """How row numbers become inputs.
+
+    Args:
+        inputs_of: int64[B] -> inputs by name, or int64[] -> image if `is_single`.
+        is_single: one row at a time, in parallel, because files are read or decoded.
+        lengths: int32[N] tokens a row; None for images.
+    """
+
+    inputs_of: Callable
+    is_single: bool = False
+    lengths: np.ndarray | None = None
+
+
+def build(
+    source,
+    preprocessing,
+    *,
+    batch_size,
+    training=False,
+    augment="",
+    seed=0,
+    class_weights=None,
+    num_classes=0,
+    target="label",
+    cache_bytes=2**31,
+    first_epoch=None,
+    num_epochs=1,
+    length_buckets=False,
+):
+    """Batches of `(inputs, targets, weights)`, dicts by name, of one pass over `source`.
+
+    The order of training rows and the augmentation differ between passes, and are the same
+    for the same seed and number of the pass. No row is left out; the last batch may be short.
+
+    Args:
+        source: Source.
+        preprocessing: ImagePreprocessing or TextPreprocessing.
+        batch_size: rows a batch, over all devices.
+        training: shuffle, and augment.
+        augment: a call string of AUGMENTS, several joined with `|`; training only.
+        seed: int.
+        class_weights: float[num_classes]; the weights of rows are those of their classes.
+        num_classes: needed for augmentations that mix targets; the source's by default.
+        target: name of the head.
+        cache_bytes: images are decoded once if all fit into so many bytes as float32.
+        first_epoch: number of the pass with which training starts, so that a resumed run goes
+            on as it would have; None counts the passes over this dataset.
+        num_epochs: passes in the dataset, with `first_epoch` only; no batch spans two.
+        length_buckets: texts of similar length share a training batch, and every batch is cut
+            to its longest text. For backbones that take any length.
+
+    Returns:
+        tf.data.Dataset with inputs `{"image": float32[B, S, S, C]}`, 0 to 255, or those of the
+        TextPreprocessing; targets `{target: int32[B]}`, float32[B, num_classes] when mixed, {}
+        when unlabelled; weights `{target: float32[B]}`.
+    """
+    lookup = _lookup(source, preprocessing, cache_bytes)
+    finish = _finisher(source, target, class_weights, num_classes or len(source.class_names))
+    change = _augmentation(augment if training else "", source, num_classes, seed)
+    buckets = lookup.lengths if length_buckets and training else None
+
+    def one_pass(epoch):
+        rows = _rows(len(source), training, seed, epoch, batch_size, buckets)
+        batches = _batches(rows, lookup, batch_size)
+        if length_buckets:
+            batches = batches.map(_cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+        return change(batches, epoch)
+
+    num_batches = -(-len(source) // batch_size)
+    if training and first_epoch is None:
+        epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+    else:
+        epochs = tf.data.Dataset.range(first_epoch or 0, (first_epoch or 0) + num_epochs)
+        num_batches *= num_epochs
+    dataset = epochs.flat_map(one_pass)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def tokenize(texts, preprocessing):
+    """name -> array [N, length] of a list of str, a few thousand at a time."""
+    in_graph = tf.function(
+        preprocessing.__call__, input_signature=[tf.TensorSpec([None], tf.string)]
+    )
+    chunks = [
+        in_graph(texts[start : start + TOKENIZED_AT_ONCE])
+        for start in range(0, len(texts), TOKENIZED_AT_ONCE)
+    ]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _rows(count, training, seed, epoch, batch_size, lengths):
+    """int64[N] row numbers in the order of a pass."""
+    rows = tf.range(count, dtype=tf.int64)
+    if not training:
+        return rows
+    rows = tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
+    if lengths is None:
+        return rows
+    return _bucketed(rows, tf.gather(lengths, rows), seed, epoch, batch_size)
+
+
+def _bucketed(rows, lengths, seed, epoch, batch_size):
+    """`rows` such that batches hold similar lengths: windows are sorted, batches shuffled.
+
+    The rows that fill no batch stay at the end, as drawn.
+    """
+    count = rows.shape[0]
+    window = batch_size * MIN_BUCKET_BATCHES
+    num_full = count // batch_size * batch_size
+    keys = tf.range(num_full) // window * 2**16 + lengths[:num_full]
+    order = tf.argsort(keys, stable=True)
+    batches = tf.reshape(tf.gather(rows[:num_full], order), [-1, batch_size])
+    numbers = tf.range(num_full // batch_size)
+    numbers = tf.random.experimental.stateless_shuffle(numbers, seed=[seed + 1, epoch])
+    return tf.concat([tf.reshape(tf.gather(batches, numbers), [-1]), rows[num_full:]], 0)
+
+
+def _batches(rows, lookup, batch_size):
+    """Batches of (inputs, row numbers)."""
+    numbers = tf.data.Dataset.from_tensor_slices(rows)
+    if not lookup.is_single:
+        return numbers.batch(batch_size).map(
+            lambda batch: (lookup.inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
+        )
+    singles = numbers.map(
+        lambda row: ({"image": lookup.inputs_of(row)}, row), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return singles.batch(batch_size)
+
+
+def _lookup(source, preprocessing, cache_bytes):
+    column = source.column
+    if column.kind == "text":
+        return _text_lookup(column, preprocessing)
+    image_bytes = 4 * preprocessing.size_px**2 * preprocessing.channels
+    fits = image_bytes * len(column.values) <= cache_bytes
+    return _cached_images(column, preprocessing) if fits else _images(column, preprocessing)
+
+
+def _text_lookup(column, preprocessing):
+    arrays = {
+        name: tf.constant(array) for name, array in tokenize(column.values, preprocessing).items()
+    }
+    mask = arrays.get("padding_mask")
+    token_ids = arrays["token_ids"]
+    is_token = tf.cast(token_ids != preprocessing.pad_id if mask is None else mask, tf.int32)
+    lengths = tf.reduce_sum(is_token, axis=1)
+
+    def inputs_of(rows):
+        return {name: tf.gather(array, rows) for name, array in arrays.items()}
+
+    return _Lookup(inputs_of, lengths=lengths)
+
+
+def _images(column, preprocessing):
+    """Each image is read, decoded and resized whenever it is needed."""
+    if column.kind == "array":
+        array = tf.constant(column.values)
+        return _Lookup(lambda rows: {"image": preprocessing.resize(tf.gather(array, rows))})
+    values = tf.constant(column.values)
+    if column.kind == "path":
+        return _Lookup(lambda row: preprocessing(tf.io.read_file(values[row])), is_single=True)
+    return _Lookup(lambda row: preprocessing(values[row]), is_single=True)
+
+
+def _cached_images(column, preprocessing):
+    """All images are decoded and resized now, once."""
+    lookup = _images(column, preprocessing)
+    count = len(column.values)
+    shape = (count, preprocessing.size_px, preprocessing.size_px, preprocessing.channels)
+    images = np.empty(shape, np.float32)
+    rows = tf.range(count, dtype=tf.int64)
+    end = 0
+    for inputs, numbers in _batches(rows, lookup, 64):
+        start, end = end, end + len(numbers)
+        images[start:end] = inputs["image"].numpy()
+    tensor = tf.constant(images)
+    return _Lookup(lambda rows: {"image": tf.gather(tensor, rows)})
+
+
+def _cut_to_longest(inputs, rows):
+    """`inputs` [B, L] cut to the longest text of the batch."""
+    longest = tf.reduce_max(tf.reduce_sum(tf.cast(inputs["padding_mask"], tf.int32), axis=1))
+    return {name: tensor[:, :longest] for name, tensor in inputs.items()}, rows
+
+
+def _finisher(source, target, class_weights, num_classes):
+    """(inputs, rows) -> (inputs, targets, weights)."""
+    if source.labels is None:
+        return lambda inputs, rows: (inputs, {}, {})
+    labels = tf.constant(source.labels, tf.int32)
+    weights = np.ones(num_classes) if class_weights is None else class_weights
+    by_class = tf.constant(np.asarray(weights), tf.float32)
+
+    def finish(inputs, rows):
+        targets = tf.gather(labels, rows)
+        return inputs, {target: targets}, {target: tf.gather(by_class, targets)}
+
+    return finish
+
+
+def _augmentation(augment, source, num_classes, seed):
+    """(batches, number of the pass) -> changed batches."""
+    return lambda batches, epoch: batches

@@ -1,0 +1,85 @@
+"""From raw strings to token ids with a backbone's own tokenizer."""
+
+import dataclasses
+
+import tensorflow as tf
+
+START_NAMES = ("cls_token_id", "start_token_id")
+END_NAMES = ("sep_token_id", "end_token_id")
+
+
+@dataclasses.dataclass(frozen=True)
+class TextPreprocessing:
+    """Tokenizing, cutting and padding of texts; works in graphs.
+
+    Args:
+        tokenizer: a KerasHub tokenizer.
+        length: number of tokens of the result, those at the start and the end included.
+        inputs: names of the backbone's inputs, of `token_ids`, `padding_mask`, `segment_ids`.
+    """
+
+    tokenizer: object
+    length: int
+    inputs: tuple = ("token_ids", "padding_mask")
+
+    def __call__(self, texts):
+        """name -> [B, length] of tf.string[B].
+
+        `token_ids` int32, cut at the end and padded; `padding_mask` bool, true on tokens;
+        `segment_ids` int32, zeros.
+        """
+        start, end = self.special_ids()
+        pieces = self._pieces(texts)[:, : self.length - len(start) - len(end)]
+        rows = pieces.nrows()
+        parts = [_column(start, rows), pieces, _column(end, rows)]
+        ragged = tf.concat([part for part in parts if part is not None], axis=1)
+        token_ids = ragged.to_tensor(default_value=self.pad_id, shape=[None, self.length])
+        mask = tf.sequence_mask(ragged.row_lengths(), self.length)
+        tensors = {
+            "token_ids": token_ids,
+            "padding_mask": tf.ensure_shape(mask, [None, self.length]),
+            "segment_ids": tf.zeros_like(token_ids),
+        }
+        return {name: tensors[name] for name in self.inputs}
+
+    @property
+    def pad_id(self):
+        """The id that stands where there is no token."""
+        return int(getattr(self.tokenizer, "pad_token_id", None) or 0)
+
+    def special_ids(self):
+        """`(ids, ids)`: what the family writes before and after a text; empty or one id each."""
+        return _first_id(self.tokenizer, START_NAMES), _first_id(self.tokenizer, END_NAMES)
+
+    def count_tokens(self, texts):
+        """int32[B]: the tokens of tf.string[B] without cutting, with start and end."""
+        start, end = self.special_ids()
+        return tf.cast(self._pieces(texts).row_lengths(), tf.int32) + len(start) + len(end)
+
+    def _pieces(self, texts):
+        """Ragged int32[B, tokens] of tf.string[B]."""
+        pieces = self.tokenizer(tf.convert_to_tensor(texts))
+        if isinstance(pieces, list):  # what KerasHub makes of tensors outside of graphs
+            return tf.ragged.constant(pieces, dtype=tf.int32, ragged_rank=1)
+        return tf.cast(pieces, tf.int32)
+
+    def to_config(self):
+        """What `from_config` needs beside the tokenizer; plain data."""
+        return {"length": self.length, "inputs": list(self.inputs)}
+
+    @classmethod
+    def from_config(cls, config, tokenizer):
+        """The preprocessing that `to_config` described, with the backbone's tokenizer."""
+        return cls(tokenizer, config["length"], tuple(config["inputs"]))
+
+
+def _first_id(tokenizer, names):
+    ids = [getattr(tokenizer, name, None) for name in names]
+    return [int(value) for value in ids if value is not None][:1]
+
+
+def _column(ids, rows):
+    """Ragged [rows, 1] of one id; None of no id."""
+    if not ids:
+        return None
+    return tf.RaggedTensor.from_tensor(tf.fill([tf.cast(rows, tf.int32), 1], ids[0]))
