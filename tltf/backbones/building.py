@@ -1,5 +1,6 @@
 """From the text of `--backbone` to a Backbone, and from a blueprint back to it."""
 
+import dataclasses
 import pathlib
 
 from tltf import specs
@@ -58,14 +59,14 @@ def save_assets(backbone, folder):
 
 def _network(request):
     call = specs.pick(BACKBONES, request.text, "backbone")
-    return call.build(_sized(request, call.row))
+    return call.build(_sized(dataclasses.replace(request, name=call.name), call.row))
 
 
 def _sized(request, row):
     """The request with the row's defaults, checked against its limits."""
     if row.modality == "text":
         length = request.text_length or row.text_length
-        return Request(**{**vars(request), "image_size_px": 0, "text_length": length})
+        return dataclasses.replace(request, image_size_px=0, text_length=length)
     size = request.image_size_px or row.image_size_px
     if size < row.min_image_size_px:
         raise FlagError(
@@ -73,4 +74,4 @@ def _sized(request, row):
             flag="image_size_px",
             fix=f"--image_size_px={row.min_image_size_px}",
         )
-    return Request(**{**vars(request), "image_size_px": size, "text_length": 0})
+    return dataclasses.replace(request, image_size_px=size, text_length=0)

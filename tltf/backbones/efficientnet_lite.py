@@ -7,7 +7,7 @@ PyTorch conversion of the TensorFlow originals, hence "same" padding and epsilon
 import keras
 import numpy as np
 
-from tltf import assets, weights
+from tltf import weights
 from tltf.backbones.network import Network, Scaling
 from tltf.torch_files import read_legacy
 

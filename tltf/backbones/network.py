@@ -69,7 +69,8 @@ class Request:
     """What `build` or `rebuild` asks a builder for.
 
     Args:
-        text: the backbone's name as the user gave it.
+        text: the backbone as the user gave it.
+        name: the catalog's name of it; empty for a preset or a folder.
         weights: `default`, `none`, or the path of a weights file.
         image_size_px: 0 leaves it to the builder.
         text_length: 0 leaves it to the builder.
@@ -86,6 +87,7 @@ class Request:
     texts: tuple = ()
     memory: dict | None = None
     assets: pathlib.Path | None = None
+    name: str = ""
 
     @property
     def wants_weights(self):

@@ -1,0 +1,64 @@
+"""Networks of keras.applications with weights from packages: W2 and W3 of the assets."""
+
+import dataclasses
+
+from tltf import weights
+from tltf.backbones import applications
+from tltf.backbones.network import SCALINGS, Scaling
+
+# The means that the package's own preprocessing subtracts; blue first.
+HED_SCALING = Scaling((1.0,) * 3, (-104.00699, -116.66877, -122.67892), is_bgr=True)
+
+
+def dog_mobilenet_v2(request):
+    """MobileNetV2 1.0 at 160 px, retrained on dog breeds from ImageNet's weights.
+
+    Layers up to `block_13_project` were frozen, so those are ImageNet's own.
+    """
+    return _application(request, "mobilenet_v2", "dog_mobilenet_v2", _dog_arrays)
+
+
+def hed_vgg16(request):
+    """VGG-16 retrained from ImageNet's weights to find edges; the last block is near random."""
+    return _application(request, "vgg16", "hed_vgg16", _hed_arrays, HED_SCALING)
+
+
+def _application(request, name, asset_id, read, scaling=None):
+    family = applications.FAMILIES[name]
+    model = applications.random_model(family, request)
+    if request.wants_weights:
+        path = request.weights
+        if path == "default":
+            path = weights.converted(asset_id, read)
+        weights.load(model, path, request.text)
+    scaling = scaling or SCALINGS[family.scaling]
+    if request.memory is not None:
+        scaling = Scaling(**request.memory["scaling"])
+    named = dataclasses.replace(request, name=name)
+    return applications.cut(family, model, named, scaling, model.inputs[0])
+
+
+def _dog_arrays(folder):
+    """The packaged file's weights by our names; its paths are `<layer>/<weight>`."""
+    (path,) = folder.glob("*.h5")
+    with weights.open_h5(path) as opened:
+        group = opened["model_weights/mobilenetv2_1.00_160"]
+        found = {key.removesuffix(":0"): item[()] for key, item in weights.datasets(group).items()}
+    return {_last_two(key): array for key, array in found.items()}
+
+
+def _last_two(key):
+    return "/".join(key.split("/")[-2:])
+
+
+def _hed_arrays(folder):
+    """`block{n}/layers/conv2d_{m}/vars/{0,1}` as `block{n}_conv{m+1}/{kernel,bias}`."""
+    (path,) = folder.glob("*.h5")
+    result = {}
+    with weights.open_h5(path) as opened:
+        for key, item in weights.datasets(opened).items():
+            if key.startswith("block"):
+                block, _, layer, _, index = key.split("/")
+                number = int(layer.removeprefix("conv2d").strip("_") or 0) + 1
+                result[f"{block}_conv{number}/{('kernel', 'bias')[int(index)]}"] = item[()]
+    return result

@@ -1,0 +1,135 @@
+"""Small networks that tltf trains itself on one task, to be the backbone of the next."""
+
+import collections
+
+import keras
+import keras_hub
+import tensorflow_text as tf_text
+
+from tltf.backbones import transformers
+from tltf.backbones.network import SCALINGS, Network
+from tltf.errors import FlagError
+
+START, END = "[CLS]", "[SEP]"
+_RESERVED = ["[PAD]", "[UNK]", START, END, "[MASK]"]
+
+
+def small_cnn(request, filters=(32,), kernel_px=3, channels=1):
+    """Convolution, ReLU and max-pooling by 2, once for each entry of `filters`.
+
+    Args:
+        request: image size; there are no pretrained weights.
+        filters: output channels a stage.
+        kernel_px: side of the kernels; no padding, as in the textbooks.
+        channels: 1 for grey images, 3 for colour.
+    """
+    size = request.image_size_px
+    x = pixels = keras.Input((size, size, channels))
+    taps = {}
+    for number, count in enumerate(filters, start=1):
+        if min(x.shape[1:3]) < kernel_px + 1:
+            raise FlagError(
+                f"{len(filters)} stages do not fit into {size} px",
+                flag="image_size_px",
+                fix="a larger --image_size_px or fewer filters",
+            )
+        x = keras.layers.Conv2D(count, kernel_px, activation="relu", name=f"conv_{number}")(x)
+        x = keras.layers.MaxPooling2D(2, name=f"pool_{number}")(x)
+        taps[f"stage_{number}"] = x
+    if not taps:
+        raise FlagError("small_cnn needs at least one entry in filters", flag="backbone")
+    return Network(
+        inputs={"image": pixels},
+        points={name: [tensor] for name, tensor in taps.items()},
+        taps=taps,
+        pretrained=False,
+        scaling=SCALINGS["unit"],
+        image_size_px=size,
+        channels=channels,
+    )
+
+
+def small_lstm(request, units=64, embedding=64, vocabulary=5000):
+    """Embedding and LSTM over WordPiece tokens; the vocabulary is learned from the texts.
+
+    The mask goes into the LSTM as an input of its own: the masks that Keras hangs on tensors
+    are lost where the graph is cut.
+
+    Args:
+        request: training texts, or the memory and files of an earlier build.
+        units: width of the LSTM's state.
+        embedding: width of the token vectors.
+        vocabulary: largest number of tokens that are learned.
+    """
+    if request.memory is not None:
+        tokenizer = transformers.load_tokenizer(request.memory["tokenizer"], request.assets)
+    else:
+        tokenizer = learned_tokenizer(request.texts, vocabulary)
+    tokens = keras.Input((None,), dtype="int32", name="token_ids")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    size = tokenizer.vocabulary_size()
+    vectors = keras.layers.Embedding(size, embedding, name="token_embedding")(tokens)
+    states = keras.layers.LSTM(units, return_sequences=True, name="layer_1_lstm")(
+        vectors, mask=keras.ops.cast(mask, "bool")
+    )
+    memory = request.memory or {"tokenizer": transformers.tokenizer_memory(tokenizer)}
+    return Network(
+        inputs={"token_ids": tokens, "padding_mask": mask},
+        points={"embeddings": [vectors], "layer_1": [states]},
+        taps={"sequence": states, "mask": mask, "pooled": states[:, -1, :]},
+        pretrained=False,
+        tokenizer=tokenizer,
+        text_length=request.text_length,
+        memory=memory,
+    )
+
+
+def learned_tokenizer(texts, size):
+    """A WordPiece tokenizer whose vocabulary of up to `size` tokens is learned from `texts`.
+
+    Raises:
+        FlagError: there are no texts.
+    """
+    if not texts:
+        raise FlagError(
+            "small_lstm learns its vocabulary from training texts; there are none",
+            flag="backbone",
+        )
+    return keras_hub.tokenizers.BertTokenizer(
+        vocabulary=learned_vocabulary(texts, size), lowercase=True, strip_accents=True
+    )
+
+
+def learned_vocabulary(texts, size):
+    """Tokens by use: reserved ones, every character, then words, then endings of rare words.
+
+    The learner of tensorflow_text takes half a minute for 2,000 sentences; counting whole
+    words, and the endings of those that are too rare to be tokens, takes a tenth of a second.
+
+    Args:
+        texts: list of str.
+        size: largest number of tokens; characters are kept whatever it is.
+
+    Returns:
+        list of str, without repetition, the same for the same texts.
+    """
+    words = collections.Counter()
+    splitter = tf_text.BasicTokenizer(lower_case=True)
+    for word in splitter.tokenize(list(texts)).flat_values.numpy():
+        words[word.decode("utf-8", "replace")] += 1
+    characters = sorted({character for word in words for character in word})
+    tokens = [*_RESERVED, *characters, *(f"##{character}" for character in characters)]
+    frequent = [word for word, count in _by_use(words) if count > 1 and len(word) > 1]
+    room = max(size - len(tokens), 0)
+    tokens += frequent[: room * 4 // 5]
+    kept, endings = set(tokens), collections.Counter()
+    for word, count in words.items():
+        if word not in kept:
+            endings.update({f"##{word[start:]}": count for start in range(1, len(word) - 1)})
+    room = max(size - len(tokens), 0)
+    tokens += [ending for ending, count in _by_use(endings) if count > 1][:room]
+    return tokens
+
+
+def _by_use(counts):
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
