@@ -11,6 +11,7 @@ import keras
 
 from tltf.errors import ShapeError
 
+_COUNTED_VARIABLE = re.compile(r"\bvariable_\d+$")
 _STOCK_CALLS = (keras.Model.call, keras.Sequential.call)
 
 
@@ -160,7 +161,7 @@ def named_weights(graph_layers):
     result = {}
     for layer in graph_layers:
         for variable in layer.weights:
-            inside = variable.path.split("/", 1)[-1]
+            inside = _COUNTED_VARIABLE.sub("variable", variable.path.removeprefix(f"{layer.path}/"))
             name, number = f"{layer.name}/{inside}", 0
             while name in result:
                 number += 1

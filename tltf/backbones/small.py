@@ -1,10 +1,11 @@
 """Small networks that tltf trains itself on one task, to be the backbone of the next."""
 
 import collections
+import re
+import unicodedata
 
 import keras
 import keras_hub
-import tensorflow_text as tf_text
 
 from tltf.backbones import transformers
 from tltf.backbones.network import SCALINGS, Network
@@ -12,6 +13,7 @@ from tltf.errors import FlagError
 
 START, END = "[CLS]", "[SEP]"
 _RESERVED = ["[PAD]", "[UNK]", START, END, "[MASK]"]
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def small_cnn(request, filters=(32,), kernel_px=3, channels=1):
@@ -114,9 +116,9 @@ def learned_vocabulary(texts, size):
         list of str, without repetition, the same for the same texts.
     """
     words = collections.Counter()
-    splitter = tf_text.BasicTokenizer(lower_case=True)
-    for word in splitter.tokenize(list(texts)).flat_values.numpy():
-        words[word.decode("utf-8", "replace")] += 1
+    for text in texts:
+        plain = unicodedata.normalize("NFD", text.lower())
+        words.update(_WORD.findall("".join(c for c in plain if not unicodedata.combining(c))))
     characters = sorted({character for word in words for character in word})
     tokens = [*_RESERVED, *characters, *(f"##{character}" for character in characters)]
     frequent = [word for word, count in _by_use(words) if count > 1 and len(word) > 1]
