@@ -1,7 +1,9 @@
 """What every command shares: flags in, one-line errors and exit codes out."""
 
+import importlib
 import os
 import sys
+import tempfile
 import textwrap
 import traceback
 
@@ -62,7 +64,29 @@ def quiet_tensorflow(debug):
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def load_tensorflow():
+    """Imports TensorFlow; what its start-up writes to standard error is shown only if it fails.
+
+    TensorFlow 2.21 prints its first notes whatever TF_CPP_MIN_LOG_LEVEL says.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3" or "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
 
 
 def help_text(kind, doc, full):

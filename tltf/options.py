@@ -136,9 +136,7 @@ class RuntimeOptions:
     precision: str = flag("float32", "Of the layers' arithmetic; heads stay float32.",
                           choices=("float32", "mixed_bfloat16", "mixed_float16"))  # fmt: skip
     seed: int = flag(0, "Of splits, weights, order, dropout and augmentation.", least=0)
-    logical_devices: int = flag(
-        0, "Splits the CPU into so many logical devices; 0: leaves it.", least=1
-    )
+    logical_devices: int = flag(1, "Splits the CPU into so many logical devices.", least=1)
 
 
 @dataclasses.dataclass(frozen=True)

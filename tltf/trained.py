@@ -37,6 +37,7 @@ class Trained:
         history: one dict an epoch.
         plans: freezing.Plan of each phase.
         times_s: seconds by stage.
+        frozen_features: role -> float32[N, d] before training, where a baseline needs them.
     """
 
     core: Core
@@ -47,10 +48,15 @@ class Trained:
     history: list = dataclasses.field(default_factory=list)
     plans: list = dataclasses.field(default_factory=list)
     times_s: dict = dataclasses.field(default_factory=dict)
+    frozen_features: dict = dataclasses.field(default_factory=dict)
 
     def probabilities(self, source, batch_size=128):
         """float32[N, num_classes] for a Source, in its order."""
-        return self.outputs(source, batch_size)[0]
+        import keras
+
+        forward = Forward(self.core.model, self.core.head.name)
+        logits = forward(self._dataset(source, batch_size))
+        return keras.ops.convert_to_numpy(self.core.head.probabilities(logits))
 
     def features(self, source, batch_size=128):
         """float32[N, d]: the pooled backbone features of a Source, below the head."""
@@ -59,19 +65,7 @@ class Trained:
 
         taps, modality = self.core.backbone.taps, self.core.backbone.modality
         model = keras.Model(self.core.backbone.inputs, pool(taps, modality, "auto"))
-        return run_batches(model, self._dataset(source, batch_size), len(source))
-
-    def outputs(self, source, batch_size=128):
-        """(probabilities, logits), each float32[N, num_classes]."""
-        import keras
-
-        name = self.core.head.name
-        logits = run_batches(
-            lambda inputs, training: self.core.model(inputs, training=training)[name],
-            self._dataset(source, batch_size),
-            len(source),
-        )
-        return keras.ops.convert_to_numpy(self.core.head.probabilities(logits)), logits
+        return Forward(model)(self._dataset(source, batch_size))
 
     def predict(self, inputs, batch_size=128):
         """A `Prediction` for each text, path of an image file or uint8[H, W, C] array.
@@ -89,13 +83,30 @@ class Trained:
         return pipeline.build(source, self.preprocessing, batch_size=batch_size)
 
 
-def run_batches(model, dataset, num_examples):
-    """float32[num_examples, d]: `model` over a dataset of (inputs, ...) in inference mode."""
-    import tensorflow as tf
+class Forward:
+    """A model in inference mode over a dataset; traced once.
 
-    @tf.function(reduce_retracing=True)
-    def step(inputs):
-        return model(inputs, training=False)
+    Args:
+        model: inputs -> tensor or dict of tensors.
+        name: which output of a dict; empty for a single tensor.
+    """
 
-    rows = [step(batch[0]).numpy() for batch in dataset]
-    return np.concatenate(rows)[:num_examples].astype("float32")
+    def __init__(self, model, name=""):
+        self._model, self._name, self._traced = model, name, None
+
+    def __call__(self, dataset):
+        """float32[N, d] over a dataset of (inputs, ...) batches."""
+        if self._traced is None:
+            self._traced = self._trace(dataset.element_spec[0])
+        return np.concatenate([self._traced(batch[0]).numpy() for batch in dataset])
+
+    def _trace(self, specs):
+        """The model as one graph for batches of any size."""
+        import tensorflow as tf
+
+        def step(inputs):
+            outputs = self._model(inputs, training=False)
+            return tf.cast(outputs[self._name] if self._name else outputs, tf.float32)
+
+        wide = {k: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for k, v in specs.items()}
+        return tf.function(step, input_signature=[wide])

@@ -1,0 +1,80 @@
+import keras
+import numpy as np
+import pytest
+
+from tests import tiny
+from tltf import freezing
+from tltf.errors import FlagError
+from tltf.methods import freezing as methods
+
+
+def paths(variables):
+    return {variable.path for variable in variables}
+
+
+def test_first_matching_rule_wins_and_no_match_is_frozen():
+    core = tiny.core()
+    rules = [("head/.*", 1), ("stage_2/.*/bias", 0), ("stage_2/.*", 0.3)]
+    plan = freezing.apply(core.groups, rules)
+    assert plan.rates == {
+        "label_logits/kernel": 1.0,
+        "label_logits/bias": 1.0,
+        "conv_2/kernel": 0.3,
+        "norm_2/gamma": 0.3,
+        "norm_2/beta": 0.3,
+    }
+    assert paths(core.model.trainable_variables) == set(plan.rates)
+
+
+def test_frozen_norm_leaves_statistics_and_weights_alone():
+    core = tiny.core()
+    plan = freezing.apply(core.groups, [(".*", 1)], norm="frozen")
+    assert not [path for path in plan.rates if path.startswith("norm")]
+    norms = [x for x in core.model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    before = [v.numpy() for layer in norms for v in layer.weights]
+    core.model({"image": np.random.rand(4, 8, 8, 3) * 255}, training=True)
+    after = [v.numpy() for layer in norms for v in layer.weights]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_flags_of_an_earlier_phase_are_forgotten():
+    core = tiny.core()
+    everything = paths(core.model.trainable_variables)
+    freezing.apply(core.groups, [("head/.*", 1)], norm="frozen")
+    freezing.apply(core.groups, [(".*", 1)])
+    assert paths(core.model.trainable_variables) == everything
+
+
+def test_statistics_of_batch_norm_are_never_trainable():
+    core = tiny.core()
+    plan = freezing.apply(core.groups, [(".*", 1)])
+    rates = {row["name"]: row["rate"] for row in plan.rows}
+    assert rates["norm_1/moving_mean"] == 0 and rates["norm_1/gamma"] == 1
+    assert plan.num_total == core.model.count_params()
+    assert plan.num_trainable == sum(np.prod(v.shape) for v in core.model.trainable_variables)
+
+
+def test_nothing_trainable_is_an_error():
+    with pytest.raises(FlagError, match="nothing is trainable"):
+        freezing.apply(tiny.core().groups, [("no_such_group/.*", 1)])
+
+
+def test_a_pattern_that_is_no_expression_is_an_error():
+    with pytest.raises(FlagError, match="no regular expression"):
+        freezing.apply(tiny.core().groups, [("(", 1)])
+
+
+def test_table_adds_up():
+    core = tiny.core()
+    plan = freezing.apply(core.groups, methods.partial(1).phases(core)[0].rules)
+    rows = {row["group"]: row for row in freezing.table(plan)}
+    assert rows["stage_1"]["trained"] == 0 and rows["stage_1"]["rates"] == []
+    assert rows["stage_2"]["trained"] == 4 * 4 * 9 + 4 + 8
+    assert sum(row["trained"] for row in rows.values()) == plan.num_trainable
+    assert "frozen" in freezing.table_text(plan)
+
+
+@pytest.mark.parametrize("last_groups", [0, 3])
+def test_partial_refuses_groups_that_are_not_there(last_groups):
+    with pytest.raises(FlagError, match="last_groups"):
+        methods.partial(last_groups).phases(tiny.core())

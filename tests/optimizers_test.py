@@ -1,0 +1,78 @@
+import keras
+import numpy as np
+import pytest
+
+from tltf import optimizers
+from tltf.methods.method import Phase
+from tltf.options import make
+
+COMMON = {"optimizer": "adam", "learning_rate": 0.1, "weight_decay": 0.0, "warmup_fraction": 0.0}
+
+
+def options(**values):
+    return make(**{**COMMON, **values}).train
+
+
+def variables():
+    layer = keras.layers.Dense(2, name="layer")
+    layer.build((None, 2))
+    layer.kernel.assign(np.arange(1.0, 5.0).reshape(2, 2))
+    layer.bias.assign([1.0, 2.0])
+    return [layer.kernel, layer.bias]
+
+
+def numpy_adam(value, gradients, rate, decay=0.0, epsilon=1e-7):
+    """Kingma & Ba 2014, arXiv:1412.6980, algorithm 1 with the epsilon of section 2's remark."""
+    m = v = np.zeros_like(value)
+    for t, gradient in enumerate(gradients, 1):
+        value = value - rate * decay * value
+        m = 0.9 * m + 0.1 * gradient
+        v = 0.999 * v + 0.001 * gradient**2
+        scale = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        value = value - scale * m / (np.sqrt(v) + epsilon)
+    return value
+
+
+@pytest.mark.parametrize("kind,decay", [("adam", 0.0), ("adamw", 0.1)])
+def test_update_and_decay_follow_the_variables_own_rate(kind, decay):
+    kernel, bias = variables()
+    start = [kernel.numpy(), bias.numpy()]
+    rates = {kernel.path: 0.3, bias.path: 1.0}
+    optimizer = optimizers.build(options(optimizer=kind, weight_decay=decay), rates, 0.1)
+    gradients = [[np.full((2, 2), g), np.full(2, -g)] for g in (1.0, -0.5, 2.0)]
+    for pair in gradients:
+        optimizer.apply([keras.ops.cast(g, "float32") for g in pair], [kernel, bias])
+    expected = numpy_adam(start[0], [g for g, _ in gradients], 0.1 * 0.3, decay)
+    np.testing.assert_allclose(kernel, expected, rtol=1e-5)
+    expected = numpy_adam(start[1], [g for _, g in gradients], 0.1, 0.0)
+    np.testing.assert_allclose(bias, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("flag,expected", [
+    ("clipnorm", [[0.6, 0.8], [0.5]]),
+    ("global_clipnorm", [[3 / 5.0249, 4 / 5.0249], [0.5 / 5.0249]]),
+])  # fmt: skip
+def test_clipping_is_per_variable_or_global(flag, expected):
+    a, b = keras.Variable([0.0, 0.0]), keras.Variable([0.0])
+    chosen = options(optimizer="sgd", momentum=0.0, **{flag: 1.0})
+    optimizer = optimizers.build(chosen, {}, 1.0)
+    optimizer.apply([keras.ops.array([3.0, 4.0]), keras.ops.array([0.5])], [a, b])
+    np.testing.assert_allclose(-a.numpy(), expected[0], rtol=1e-4)
+    np.testing.assert_allclose(-b.numpy(), expected[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape,at_end,at_half", [("constant", 1, 1), ("linear", 0, 0.5), ("cosine", 0, 0.5)])
+def test_schedules_rise_then_fall(shape, at_end, at_half):
+    rate = optimizers.WarmUp(2.0, num_steps=110, warmup_steps=10, shape=shape)
+    assert float(rate(0)) == pytest.approx(0.2)
+    assert float(rate(9)) == pytest.approx(2.0)
+    assert float(rate(60)) == pytest.approx(2.0 * at_half)
+    assert float(rate(110)) == pytest.approx(2.0 * at_end, abs=1e-6)
+
+
+def test_plateau_starts_with_a_settable_rate():
+    rate = optimizers.learning_rate(options(schedule="plateau"), Phase("p", (), rate_factor=0.5), 10)
+    assert rate == pytest.approx(0.05)
+    optimizer = optimizers.build(options(), {}, rate)
+    optimizer.learning_rate = 0.01
+    assert float(optimizer.learning_rate) == pytest.approx(0.01)

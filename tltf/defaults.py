@@ -1,0 +1,111 @@
+"""What `auto` means: values that fit the modality, the method and the amount of data.
+
+The numbers were chosen on validation splits of the packaged samples; tools/results.py prints
+what they reach on the test splits. Free of TensorFlow.
+"""
+
+import dataclasses
+
+from tltf import specs
+from tltf.catalogs import METHODS
+from tltf.options import replace
+
+FEW_PER_CLASS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """What the defaults depend on.
+
+    Args:
+        modality: `image` or `text`.
+        num_train: training examples.
+        num_classes: classes.
+        is_pretrained: whether the backbone has pretrained weights.
+        has_validation: whether there is a validation split.
+    """
+
+    modality: str
+    num_train: int
+    num_classes: int
+    is_pretrained: bool
+    has_validation: bool
+
+
+def resolve(options, situation):
+    """`options` with every `auto` replaced.
+
+    Args:
+        options: Options.
+        situation: Situation.
+    """
+    train = options.train
+    method = choose_method(train.method, situation)
+    recipe = _recipe(method, situation)
+    optimizer = recipe["optimizer"] if train.optimizer == "auto" else train.optimizer
+    batch_size = min(train.batch_size or recipe["batch_size"], situation.num_train)
+    chosen = {
+        "method": method,
+        "optimizer": optimizer,
+        "batch_size": batch_size,
+        "eval_batch_size": train.eval_batch_size or 128,
+        "train_epochs": train.train_epochs or _epochs(recipe, situation.num_train, batch_size),
+        "schedule": recipe["schedule"] if train.schedule == "auto" else train.schedule,
+        "norm": "train" if train.norm == "auto" else train.norm,
+        "keep": _keep(train.keep, situation),
+        "learning_rate": _either(train.learning_rate, recipe["learning_rate"]),
+        "warmup_fraction": _either(train.warmup_fraction, recipe["warmup_fraction"]),
+        "weight_decay": _either(train.weight_decay, 0.01 if optimizer == "adamw" else 0.0),
+    }
+    return replace(options, **chosen)
+
+
+def choose_method(method, situation):
+    """The method's call string; `auto` is a linear probe below FEW_PER_CLASS labels a class.
+
+    Few labels cannot move a whole network reliably; with more, full fine-tuning wins on all
+    packaged samples. A network without pretrained weights is trained in full.
+    """
+    if method != "auto":
+        return method
+    if not situation.is_pretrained:
+        return "scratch"
+    few = situation.num_train < FEW_PER_CLASS * situation.num_classes
+    return "linear_probe" if few else "full"
+
+
+def _either(given, otherwise):
+    return otherwise if given is None else given
+
+
+def _keep(keep, situation):
+    if keep != "auto":
+        return keep
+    return "best" if situation.has_validation else "last"
+
+
+_IMAGE = {"optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.0, "batch_size": 32}
+_TEXT = {"optimizer": "adamw", "schedule": "linear", "warmup_fraction": 0.1, "batch_size": 16}
+
+_RECIPES = {
+    ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 1500, "epochs": (5, 60)},
+    ("image", "fine_tune"): _IMAGE | {"learning_rate": 1e-3, "steps": 600, "epochs": (5, 40)},
+    ("image", "scratch"): _IMAGE | {"learning_rate": 1e-3, "steps": 1500, "epochs": (10, 60)},
+    ("text", "linear_probe"): _TEXT
+    | {"learning_rate": 3e-3, "steps": 1500, "epochs": (5, 60), "batch_size": 32},
+    ("text", "fine_tune"): _TEXT | {"learning_rate": 5e-5, "steps": 400, "epochs": (3, 20)},
+    ("text", "scratch"): _TEXT | {"learning_rate": 1e-4, "steps": 1200, "epochs": (5, 30)},
+}
+
+
+def _recipe(method, situation):
+    name = specs.parse(method, "method")[0]
+    kind = name if name in ("linear_probe", "scratch") else "fine_tune"
+    if name in METHODS and not situation.is_pretrained and kind == "fine_tune":
+        kind = "scratch"
+    return _RECIPES[situation.modality, kind]
+
+
+def _epochs(recipe, num_train, batch_size):
+    least, most = recipe["epochs"]
+    return min(max(round(recipe["steps"] * batch_size / num_train), least), most)

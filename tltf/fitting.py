@@ -1,0 +1,227 @@
+"""Runs a method's phases. The only caller of `model.fit`."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tltf import callbacks, checkpoints, cutting, freezing, keeping, optimizers
+from tltf.checkpoints import Checkpoint
+from tltf.trained import Forward
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """The data of a fit.
+
+    Args:
+        training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
+        num_train: training examples.
+        validation: tf.data.Dataset, or None.
+        validation_labels: int[N], or None.
+    """
+
+    training: object
+    num_train: int
+    validation: object = None
+    validation_labels: np.ndarray | None = None
+
+
+class Fit:
+    """One training of a core by a method.
+
+    Args:
+        core: models.Core; its weights are trained in place.
+        method: methods.Method.
+        feed: Feed.
+        options: Options with every `auto` resolved.
+        strategy: tf.distribute.Strategy in whose scope the core was built.
+        log: tracking.MetricsLog or anything with `write(row)`.
+        run: the run folder for checkpoints; None keeps none.
+    """
+
+    def __init__(self, core, method, feed, options, strategy, log, run=None):
+        self.core, self.method, self.feed = core, method, feed
+        self.options, self.strategy, self.log, self.run = options, strategy, log, run
+        self.plans, self.history, self.moved = [], [], {}
+        self.best = None
+        self.step = self.epochs_before = 0
+        self._forward = Forward(core.model, core.head.name)
+
+    def __call__(self):
+        """Trains; returns the core to keep. `plans` and `history` say what was done."""
+        phases = self.method.phases(self.core)
+        saved = checkpoints.newest(self.run) if self.run else None
+        with self.strategy.scope():
+            model = self.method.prepare(self.core, self.feed)
+        for number, phase in enumerate(phases):
+            if saved and saved.state["phase"] > number:
+                self._plan(phase)
+                self.epochs_before += self._num_epochs(phase)
+                continue
+            resumed = saved if saved and saved.state["phase"] == number else None
+            self._run_phase(model, number, phase, resumed)
+        return self.method.finish(self.core, model, self.feed.validation)
+
+    def _num_epochs(self, phase):
+        return max(1, round(self.options.train.train_epochs * phase.epochs_share))
+
+    def _plan(self, phase):
+        norm = phase.norm or self.options.train.norm
+        plan = freezing.apply(self.core.groups, phase.rules, norm)
+        self.plans.append(plan)
+        for group in self.core.groups:
+            for layer in group.layers:
+                if not freezing.is_frozen(layer):
+                    self.moved.update({variable.path: variable for variable in layer.weights})
+        return plan
+
+    def _run_phase(self, model, number, phase, saved):
+        train, epochs = self.options.train, self._num_epochs(phase)
+        steps = -(-self.feed.num_train // train.batch_size)
+        with self.strategy.scope():
+            plan = self._plan(phase)
+            training_model = self._compiled(model, plan, phase, epochs * steps)
+        first = self._restore(training_model, saved) if saved else 0
+        watched = self._callbacks(training_model, number, phase, epochs, saved)
+        done = saved is not None and (first >= epochs or saved.state["is_stopped"])
+        if not done:
+            training_model.fit(
+                self.feed.training(self.epochs_before + first, epochs - first),
+                initial_epoch=first,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                callbacks=watched,
+                shuffle=False,
+                verbose=0,
+            )
+        self.step += int(training_model.optimizer.iterations)
+        self.epochs_before += epochs
+        if self.best and train.keep == "best":
+            self._write_weights(self.best.weights)
+
+    def _compiled(self, model, plan, phase, num_steps):
+        """The model with its frozen prefix cut off, compiled for the phase."""
+        train = self.options.train
+        training_model = cutting.training_model(model, self.core.groups)
+        rate = optimizers.learning_rate(train, phase, num_steps)
+        optimizer = optimizers.build(train, plan.rates, rate)
+        if self.options.runtime.precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        training_model.compile(
+            optimizer,
+            loss={self.core.head.name: self.core.head.loss(train.label_smoothing)},
+            weighted_metrics={self.core.head.name: self.core.head.metrics()},
+            jit_compile=False,
+        )
+        optimizer.build(training_model.trainable_variables)
+        return training_model
+
+    def _callbacks(self, training_model, number, phase, epochs, saved):
+        """Validation first, saving last: each sees what those before it put into the logs."""
+        train = self.options.train
+        watched = [keeping.StopAtNonFinite()]
+        has_validation = self.feed.validation is not None
+        if has_validation:
+            state, weights = (saved.state["best"], _under(saved, "best/")) if saved else (None, None)
+            self.best = keeping.KeepBest(self._read_weights, train.early_stopping_epochs, state, weights)
+            watched += [keeping.Validate(self.measure), self.best]
+        if (phase.schedule or train.schedule) == "plateau":
+            watched.append(keeping.plateau(has_validation, saved and saved.state["plateau"]))
+        logger = callbacks.LogEpochs(self.log, phase.name)
+        if saved:
+            self.history = list(saved.state["history"])
+        logger.rows = self.history
+        watched += [logger, callbacks.ShowProgress(phase.name, self.feed.num_train,
+                                                   train.batch_size, epochs)]  # fmt: skip
+        if self.run and self.options.output.tensorboard:
+            watched.append(callbacks.tensorboard(f"{self.run}/tensorboard/{phase.name}"))
+        if self.run:
+            save = lambda done: self._save(training_model, number, done, watched)  # noqa: E731
+            watched.append(keeping.SaveState(save))
+        return watched
+
+    def measure(self):
+        """(loss, accuracy) of the core on the validation split."""
+        logits = self._forward(self.feed.validation)
+        labels = self.feed.validation_labels
+        logits = logits[: len(labels)]
+        top = logits.max(axis=1, keepdims=True)
+        norm = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+        loss = (norm - logits[np.arange(len(labels)), labels]).mean()
+        return float(loss), float((logits.argmax(axis=1) == labels).mean())
+
+    def _read_weights(self):
+        return {path: variable.numpy() for path, variable in self.moved.items()}
+
+    def _write_weights(self, weights):
+        for path, value in weights.items():
+            self.moved[path].assign(value)
+
+    def _save(self, training_model, number, epochs_done, watched):
+        arrays = {f"weights/{path}": value for path, value in self._read_weights().items()}
+        arrays |= {f"optimizer/{i}": v.numpy()
+                   for i, v in enumerate(training_model.optimizer.variables)}  # fmt: skip
+        arrays |= {f"seeds/{i}": v.numpy() for i, v in enumerate(self._seeds())}
+        arrays |= {f"best/{path}": value for path, value in (self.best.weights if self.best else {}).items()}
+        reducers = [c for c in watched if isinstance(c, keras.callbacks.ReduceLROnPlateau)]
+        state = {
+            "phase": number,
+            "epoch": epochs_done,
+            "step": self.step,
+            "history": self.history,
+            "best": self.best.state if self.best else None,
+            "plateau": {k: float(getattr(c, k)) for c in reducers for k in keeping.PLATEAU_STATE},
+            "is_stopped": bool(training_model.stop_training),
+        }
+        step = self.step + int(training_model.optimizer.iterations)
+        checkpoints.save(self.run, step, Checkpoint(arrays, state))
+
+    def _restore(self, training_model, saved):
+        """Puts a checkpoint's state back; returns the number of epochs that are done."""
+        self.step = saved.state["step"]
+        self._write_weights(_under(saved, "weights/"))
+        for i, variable in enumerate(training_model.optimizer.variables):
+            variable.assign(saved.arrays[f"optimizer/{i}"])
+        for i, variable in enumerate(self._seeds()):
+            variable.assign(saved.arrays[f"seeds/{i}"])
+        return saved.state["epoch"]
+
+    def _seeds(self):
+        """The states of the seed generators, which Keras's weights do not hold."""
+        weights = {id(variable) for variable in self.core.model.weights}
+        return [v for v in self.core.model.variables if id(v) not in weights]
+
+
+def _under(saved, prefix):
+    return {n.removeprefix(prefix): v for n, v in saved.arrays.items() if n.startswith(prefix)}
+
+
+def fill_last(dataset, batch_size):
+    """Every batch with `batch_size` rows: added rows are zero and weigh nothing.
+
+    The rows that were there weigh more in turn, so that the sum over all devices divided by
+    `batch_size` is the mean over the real rows: what one device computes.
+
+    Args:
+        dataset: of (inputs, targets, weights), each a dict of tensors [B, ...].
+        batch_size: rows of each batch of the result.
+    """
+
+    def fill(inputs, targets, weights):
+        count = tf.shape(next(iter(weights.values())))[0]
+        scale = batch_size / tf.cast(count, tf.float32)
+        weights = {name: weight * scale for name, weight in weights.items()}
+        return tuple(
+            {name: _fill(tensor, count, batch_size) for name, tensor in part.items()}
+            for part in (inputs, targets, weights)
+        )
+
+    return dataset.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _fill(tensor, count, batch_size):
+    padding = [[0, batch_size - count]] + [[0, 0]] * (len(tensor.shape) - 1)
+    filled = tf.pad(tensor, padding)
+    return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])

@@ -1,0 +1,103 @@
+"""Callbacks of a fit that judge its epochs: validation, best weights, broken numbers."""
+
+import math
+
+import keras
+import numpy as np
+
+from tltf.errors import NumericError
+
+
+class Validate(keras.callbacks.Callback):
+    """Adds val_loss and val_accuracy, exact over all validation examples, to an epoch's logs.
+
+    Keras's own validation averages over batches of padded replicas; this one sums.
+
+    Args:
+        measure: () -> (loss, accuracy).
+    """
+
+    def __init__(self, measure):
+        super().__init__()
+        self.measure = measure
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_loss"], logs["val_accuracy"] = self.measure()
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Holds the weights of the epoch with the best validation accuracy, loss deciding ties.
+
+    A value that is not finite is never the best.
+
+    Args:
+        read_weights: () -> dict of arrays.
+        patience_epochs: stops after so many epochs without a better one; 0 never stops.
+        state: `state` of a former instance, to go on from.
+        weights: its best weights.
+    """
+
+    def __init__(self, read_weights, patience_epochs=0, state=None, weights=None):
+        super().__init__()
+        self.read_weights, self.patience_epochs = read_weights, patience_epochs
+        state = state or {"accuracy": -math.inf, "loss": math.inf, "epoch": 0, "waited": 0}
+        self.state, self.weights = dict(state), weights or {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss, accuracy = logs["val_loss"], logs["val_accuracy"]
+        better = (accuracy, -loss) > (self.state["accuracy"], -self.state["loss"])
+        if better and np.isfinite([loss, accuracy]).all():
+            self.state = {"accuracy": accuracy, "loss": loss, "epoch": epoch + 1, "waited": 0}
+            self.weights = self.read_weights()
+            return
+        self.state["waited"] += 1
+        if self.patience_epochs and self.state["waited"] >= self.patience_epochs:
+            self.model.stop_training = True
+
+
+class StopAtNonFinite(keras.callbacks.Callback):
+    """Raises NumericError within the step in which the loss is no longer finite."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            what = f"the loss is {loss} at step {batch + 1} of this epoch"
+            raise NumericError(what, fix="a smaller --learning_rate, or --global_clipnorm=1")
+
+
+class SaveState(keras.callbacks.Callback):
+    """Calls `save(epochs_done)` at the end of each epoch, after all other callbacks."""
+
+    def __init__(self, save):
+        super().__init__()
+        self.save = save
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.save(epoch + 1)
+
+
+PLATEAU_STATE = ("best", "wait", "cooldown_counter")
+
+
+def plateau(has_validation, state=None):
+    """ReduceLROnPlateau: a fifth of the rate after two epochs without a better loss.
+
+    Args:
+        has_validation: whether val_loss is there to watch; else the training loss is.
+        state: values of PLATEAU_STATE to go on from.
+    """
+    monitor = "val_loss" if has_validation else "loss"
+    callback = _Plateau(monitor=monitor, factor=0.2, patience=2)
+    callback.restored = state
+    return callback
+
+
+class _Plateau(keras.callbacks.ReduceLROnPlateau):
+    """Keras resets its state when a fit begins; this one goes on from `restored`."""
+
+    restored: dict | None = None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        for name, value in (self.restored or {}).items():
+            setattr(self, name, value)

@@ -1,0 +1,45 @@
+"""Checks every call string of a run against its catalog, before TensorFlow is imported."""
+
+import pathlib
+
+from tltf import specs
+from tltf.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
+from tltf.errors import FlagError
+
+
+def check(options):
+    """Raises FlagError for a flag that is missing, or a name or an argument that is not there.
+
+    Args:
+        options: Options.
+    """
+    required = {"data": options.data.data, "backbone": options.model.backbone}
+    if not options.output.dry_run:
+        required["output"] = options.output.output
+    for name, value in required.items():
+        if not value:
+            raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
+    specs.pick(SOURCES, options.data.data, "data")
+    specs.pick(SPLITS, options.data.split, "split")
+    specs.pick(HEADS, options.model.head, "head")
+    if options.train.method != "auto":
+        specs.pick(METHODS, options.train.method, "method")
+    for part in specs.split_outside(options.data.augment, "|", "augment"):
+        specs.pick(AUGMENTS, part, "augment")
+    if options.train.clipnorm and options.train.global_clipnorm:
+        raise FlagError("and --global_clipnorm exclude each other", flag="clipnorm")
+    check_backbone(options.model)
+
+
+def check_backbone(model):
+    """Raises FlagError for a backbone that is neither in the catalog, nor hub:, nor a folder."""
+    text = model.backbone
+    if text.startswith("hub:") or pathlib.Path(text).is_dir():
+        return
+    if "/" in text:
+        raise FlagError(f"no folder {text}", flag="backbone", fix="see --list=backbones")
+    row = specs.pick(BACKBONES, text, "backbone").row
+    size_px = model.image_size_px
+    if row and row.modality == "image" and size_px and size_px < row.min_image_size_px:
+        what = f"{text} takes images of {row.min_image_size_px} pixels and more (received {size_px})"
+        raise FlagError(what, flag="image_size_px", fix=f"--image_size_px={row.min_image_size_px}")

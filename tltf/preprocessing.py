@@ -1,0 +1,42 @@
+"""The preprocessing that fits a backbone and the data."""
+
+import numpy as np
+import tensorflow as tf
+
+from tltf.data.images import ImagePreprocessing
+from tltf.data.text import TextPreprocessing
+
+LENGTH_STEP = 8
+LENGTH_SHARE = 99
+MOST_COUNTED = 5000
+
+
+def build(backbone, source, text_length=None):
+    """`ImagePreprocessing` or `TextPreprocessing` for a backbone's inputs.
+
+    Args:
+        backbone: Backbone.
+        source: training Source; its texts decide the length where none is given.
+        text_length: tokens of a text; None: see `fitting_length`.
+    """
+    if backbone.modality == "image":
+        return ImagePreprocessing(backbone.image_size_px, backbone.channels)
+    names = tuple(backbone.inputs)
+    most = backbone.text_length
+    if not text_length:
+        text_length = fitting_length(backbone.tokenizer, source.column.values, most)
+    return TextPreprocessing(backbone.tokenizer, text_length, names)
+
+
+def fitting_length(tokenizer, texts, most):
+    """The 99th percentile of the texts' token counts, rounded up to a multiple of 8.
+
+    Args:
+        tokenizer: KerasHub tokenizer.
+        texts: list of str; the first MOST_COUNTED are counted.
+        most: largest result.
+    """
+    counting = TextPreprocessing(tokenizer, most)
+    counts = counting.count_tokens(tf.constant(list(texts[:MOST_COUNTED])))
+    wanted = int(np.percentile(counts, LENGTH_SHARE))
+    return min(-(-max(wanted, LENGTH_STEP) // LENGTH_STEP) * LENGTH_STEP, most)

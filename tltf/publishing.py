@@ -1,0 +1,230 @@
+"""What a run leaves behind: metrics beside baselines, pictures, predictions, the export."""
+
+import pathlib
+import time
+
+import numpy as np
+
+from tltf import (
+    baselines,
+    evaluation,
+    exporting,
+    freezing,
+    options,
+    predictions,
+    reports,
+    runs,
+    runtime,
+    specs,
+    summaries,
+)
+from tltf.catalogs import FORMATS
+from tltf.errors import FlagError, choices_text
+
+BASELINES = ("logistic", "scratch")
+NUM_MISTAKES = 24
+
+
+def wanted_baselines(trained):
+    """The names in --baseline.
+
+    Raises:
+        FlagError: an unknown one.
+    """
+    names = [name.strip() for name in trained.options.output.baseline.split("|") if name.strip()]
+    for name in names:
+        if name not in BASELINES:
+            raise FlagError(f"no baseline {name!r} (choices: {choices_text(name, BASELINES)})",
+                            flag="baseline")  # fmt: skip
+    return names
+
+
+def frozen_features(trained):
+    """Notes the untrained core's features of every split, where a baseline needs them."""
+    if "logistic" in wanted_baselines(trained):
+        batch_size = trained.options.train.eval_batch_size
+        trained.frozen_features = {
+            role: trained.features(part, batch_size) for role, part in trained.splits.items()
+        }
+
+
+def publish(trained, start):
+    """Evaluates, reports, exports; returns the report.
+
+    Args:
+        trained: Trained with its options and splits.
+        start: time.monotonic() when the run began.
+    """
+    run = pathlib.Path(trained.options.output.output)
+    began = time.monotonic()
+    report, stated = evaluate(trained)
+    _add_baselines(trained, report, stated)
+    trained.times_s["evaluate"] = time.monotonic() - began
+    if "test" in trained.splits:
+        write_predictions(run / "predictions.csv", trained.splits["test"], stated["test"],
+                          trained.class_names)  # fmt: skip
+    if trained.options.output.export:
+        began = time.monotonic()
+        _export(trained, run)
+        trained.times_s["export"] = time.monotonic() - began
+    report["time_s"] = trained.times_s | {"total": time.monotonic() - start}
+    reports.write(
+        report,
+        run,
+        history=trained.history,
+        mistakes=mistakes(trained, stated),
+        table=freezing.table(trained.plans[-1]),
+    )
+    runs.write_status(run, "finished")
+    print(closing_text(report, run))
+    return report
+
+
+def evaluate(trained):
+    """`(report, role -> probabilities)` on the validation and test splits."""
+    chosen = trained.options
+    stated, report = {}, {"command": _command(chosen), "options": options.flat(chosen),
+                      "run": _headline(chosen)}  # fmt: skip
+    for role in ("validation", "test"):
+        part = trained.splits.get(role)
+        if part:
+            stated[role] = trained.probabilities(part, chosen.train.eval_batch_size)
+            report[role] = evaluation.measure(part.labels, stated[role], trained.class_names,
+                                              seed=chosen.runtime.seed)  # fmt: skip
+    plan = trained.plans[-1]
+    report |= {
+        "time_s": dict(trained.times_s),
+        "parameters": {"total": plan.num_total, "trainable": plan.num_trainable},
+        "versions": runtime.versions(),
+        "data": data_summary(trained),
+        "transfer": [list(row) for row in trained.core.backbone.transfer],
+    }
+    return report, stated
+
+
+def data_summary(trained):
+    """Counts of the scan and of each class by split."""
+    parts, chosen = trained.splits, trained.options.data
+    scan = next(iter(parts.values())).scan
+    counts = {
+        role: {
+            "num_examples": len(part),
+            "class_counts": dict(zip(trained.class_names, _class_counts(part), strict=True)),
+        }
+        for role, part in parts.items()
+    }
+    return {**scan, "source": chosen.data, "split": chosen.split, "splits": counts}
+
+
+def _class_counts(part):
+    return np.bincount(part.labels, minlength=len(part.class_names)).tolist()
+
+
+def closing_text(report, run):
+    """What a run prints last: the result beside its baselines, and where everything is."""
+    split, metrics = summaries.main_split(report)
+    lines = [f"{split:<10} " + (_score_text(metrics) if metrics else "no examples")]
+    for row in summaries.comparison(report)[1:]:
+        gain = f", this model {summaries.points(row['gain']['difference'])}" if row["gain"] else ""
+        lines.append(f"{'':<10} {summaries.percent(row['accuracy'])} {row['title']}{gain}")
+    lines += [
+        f"{'time':<10} {report['time_s']['total']:.0f} s, {report['time_s']['train']:.0f} s of it training",
+        f"{'report':<10} {run / 'report.html'}",
+        f"{'predict':<10} python -m tltf.predict --run={run} --input=FILE",
+        f"{'serve':<10} {run / 'export'}",
+    ]
+    return "\n".join(lines)
+
+
+def _score_text(metrics):
+    low, high = metrics["intervals"]["accuracy"]
+    return (
+        f"{summaries.percent(metrics['accuracy'])} accuracy ({summaries.percent(low)} to "
+        f"{summaries.percent(high)}), macro F1 {summaries.number(metrics['macro_f1'])}, "
+        f"loss {summaries.number(metrics['loss'])}, {metrics['num_examples']:,} examples"
+    )
+
+
+def write_predictions(path, part, probabilities, class_names):
+    """Writes predictions.csv of one split."""
+    column = "text" if part.modality == "text" else "path"
+    contents = part.column.values if part.column.kind in ("text", "path") else part.ids
+    predictions.write_predictions(path, part.ids, part.labels, probabilities, class_names, column,
+                                  contents)  # fmt: skip
+
+
+def mistakes(trained, stated):
+    """The worst mistakes on the test split, each with its picture or text."""
+    role = "test" if "test" in stated else "validation"
+    if role not in stated:
+        return []
+    part = trained.splits[role]
+    rows = evaluation.worst_mistakes(part.labels, stated[role], trained.class_names, part.ids,
+                                     limit=NUM_MISTAKES)  # fmt: skip
+    for row in rows:
+        value = part.column.values[row["index"]]
+        if part.column.kind == "text":
+            row["text"] = value
+        else:
+            row["image"] = pathlib.Path(value).read_bytes() if part.column.kind == "path" else value
+    return rows
+
+
+def _add_baselines(trained, report, stated):
+    """Majority always; logistic regression and random weights where they were asked for."""
+    parts, seed = trained.splits, trained.options.runtime.seed
+    if "test" not in parts:
+        return
+    names, test = trained.class_names, parts["test"]
+    report["baselines"] = {}
+    row, _ = baselines.majority(parts["train"].labels, test.labels, names, seed=seed)
+    report["baselines"]["majority"] = row
+    if trained.frozen_features:
+        pairs = {role: (trained.frozen_features[role], part.labels) for role, part in parts.items()}
+        chooses = pairs.get("validation", pairs["train"])
+        row, other = baselines.logistic_regression(pairs["train"], chooses, pairs["test"], names,
+                                                   seed=seed)  # fmt: skip
+        report["baselines"]["logistic_regression"] = row | {
+            "gain": evaluation.paired_difference(test.labels, stated["test"], other, seed=seed)
+        }
+    if "scratch" in wanted_baselines(trained):
+        report["baselines"]["scratch"] = _scratch(trained, stated["test"])
+
+
+def _scratch(trained, probabilities):
+    """The same run from random weights, everything trained, on the same splits."""
+    from tltf import training
+
+    chosen = options.replace(trained.options, method="scratch", output="", baseline="")
+    other = training.fit_parts(chosen, trained.splits)
+    stated = other.probabilities(trained.splits["test"], chosen.train.eval_batch_size)
+    labels, seed = trained.splits["test"].labels, chosen.runtime.seed
+    return {
+        "test": evaluation.measure(labels, stated, trained.class_names, seed=seed),
+        "gain": evaluation.paired_difference(labels, probabilities, stated, seed=seed),
+        "note": "the same flags from random weights, everything trained",
+        "time_s": other.times_s["train"],
+    }
+
+
+def _export(trained, run):
+    call = specs.pick(FORMATS, "saved_model", "format")
+    call.build(trained, run / "export", None, True)
+
+
+def _command(chosen):
+    return f"python -m tltf.train --flagfile={pathlib.Path(chosen.output.output) / runs.FLAGS} --output=NEW"
+
+
+def _headline(chosen):
+    return {
+        "data": chosen.data.data,
+        "backbone": chosen.model.backbone,
+        "head": chosen.model.head,
+        "method": chosen.train.method,
+        "epochs": chosen.train.train_epochs,
+        "batch size": chosen.train.batch_size,
+        "optimizer": f"{chosen.train.optimizer}, peak rate {chosen.train.learning_rate:g}, "
+        f"{chosen.train.schedule}",
+        "seed": chosen.runtime.seed,
+    }

@@ -1,0 +1,102 @@
+"""The run folder: who may write to it, what it was told, whether it is finished."""
+
+import json
+import pathlib
+import shutil
+
+from tltf import flagfiles, options, storage
+from tltf.errors import FlagError, ModelError, StorageError
+
+STATUS, FLAGS, MODEL = "status.json", "run.flags", "model"
+
+
+def claim(output):
+    """Checks that a run may start in `output`, before anything expensive is done.
+
+    Args:
+        output: OutputOptions.
+
+    Returns:
+        pathlib.Path of the folder, made if it was missing.
+
+    Raises:
+        FlagError: the folder holds a finished run or something that is no run.
+        StorageError: the folder cannot be written.
+    """
+    run = pathlib.Path(output.output)
+    status = read_status(run)
+    if status == "finished" and not output.overwrite:
+        raise FlagError(f"{run} holds a finished run", flag="output",
+                        fix="--overwrite, or another --output")  # fmt: skip
+    if status == "" and run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise FlagError(f"{run} is not empty and holds no run", flag="output",
+                        fix="another --output")  # fmt: skip
+    try:
+        if status and (output.overwrite or output.resume == "never"):
+            shutil.rmtree(run)
+        run.mkdir(parents=True, exist_ok=True)
+        probe = run / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(f"cannot write: {error.strerror}", flag="output", place=run) from error
+    return run
+
+
+def begin(run, resolved, command):
+    """Writes run.flags, or checks that an unfinished run was told the same.
+
+    Args:
+        run: the run folder.
+        resolved: Options with every `auto` replaced.
+        command: shown in run.flags.
+
+    Raises:
+        ModelError: the unfinished run in this folder has other flags.
+    """
+    path = pathlib.Path(run) / FLAGS
+    if path.exists():
+        _same_flags(path, resolved)
+    else:
+        flagfiles.write(path, resolved, f"{command}\nEvery flag of this run, chosen defaults included.")
+    write_status(run, "training")
+
+
+def read_options(run):
+    """The Options that a run was told.
+
+    Raises:
+        FlagError: the folder holds no run.
+    """
+    path = pathlib.Path(run) / FLAGS
+    if not path.exists():
+        raise FlagError(f"{run} holds no run (no {FLAGS})", flag="run")
+    return flagfiles.parse(options.Options, [f"--flagfile={path}"])[0]
+
+
+def read_status(run):
+    """`training`, `trained`, `finished`, or "" where there is no run."""
+    try:
+        return json.loads((pathlib.Path(run) / STATUS).read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def write_status(run, status):
+    """Records how far a run is."""
+    with storage.replacing(pathlib.Path(run) / STATUS) as file:
+        json.dump({"status": status}, file)
+
+
+def _same_flags(path, resolved):
+    old = flagfiles.flatten(read_options(path.parent))
+    new = flagfiles.flatten(resolved)
+    changed = [
+        f"{name}: {options.shown(old[name])} -> {options.shown(new[name])}"
+        for name in new
+        if old[name] != new[name] and name not in ("output", "export", "baseline", "tensorboard")
+    ]
+    if changed:
+        what = f"the unfinished run was told otherwise ({'; '.join(changed)})"
+        raise ModelError(what, flag="resume", place=path.parent,
+                         fix="--resume=never starts anew, or give the same flags")  # fmt: skip

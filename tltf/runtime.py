@@ -1,0 +1,88 @@
+"""Devices, precision and seeds: what must be set before anything is built."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from tltf.errors import FlagError
+
+
+def start(options):
+    """Sets seeds, precision and devices, and returns the distribution strategy.
+
+    The strategy of a kind is made once a process: a second MirroredStrategy beside a first
+    one aborts in the collectives.
+
+    Args:
+        options: RuntimeOptions.
+
+    Returns:
+        tf.distribute.Strategy; for one device the default strategy, which costs nothing.
+
+    Raises:
+        FlagError: devices that are not there.
+    """
+    if options.logical_devices > 1:
+        split_cpu(options.logical_devices)
+    keras.utils.set_random_seed(options.seed)
+    keras.config.set_dtype_policy(options.precision)
+    kind = options.strategy
+    if kind == "auto":
+        kind = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
+    return _STRATEGIES[kind]()
+
+
+def split_cpu(num_devices):
+    """Splits the CPU into logical devices; must come before TensorFlow's first operation."""
+    cpus = tf.config.list_physical_devices("CPU")
+    wanted = [tf.config.LogicalDeviceConfiguration()] * num_devices
+    try:
+        tf.config.set_logical_device_configuration(cpus[0], wanted)
+    except RuntimeError as error:
+        if len(tf.config.list_logical_devices("CPU")) != num_devices:
+            what = "the devices are already in use and cannot be split any more"
+            raise FlagError(what, flag="logical_devices", fix="set it in a new process") from error
+
+
+@functools.cache
+def _mirrored():
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+@functools.cache
+def _multi_worker():
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def _tpu():
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    except (ValueError, tf.errors.NotFoundError) as error:
+        raise FlagError("no TPU is reachable", flag="strategy", fix="--strategy=auto") from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+_STRATEGIES = {
+    "one_device": tf.distribute.get_strategy,
+    "mirrored": _mirrored,
+    "multi_worker": _multi_worker,
+    "tpu": _tpu,
+}
+
+
+def versions():
+    """Package name -> version of what a run depends on."""
+    import importlib.metadata
+    import platform
+
+    names = ("tltf", "tensorflow", "keras", "keras-hub", "numpy", "scikit-learn")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,28 @@
+"""Trains, evaluates, reports and exports a transferred model.
+
+    python -m tltf.train --data='vader(domain=movie)' --backbone=minilm_l6 --output=RUN
+    python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags --output=RUN
+"""
+
+import sys
+
+from tltf import console, names
+from tltf.options import Options
+
+
+def service(options):
+    """Runs the options; the services are imported here, so that --help is quick."""
+    names.check(options)
+    console.load_tensorflow()
+    from tltf import training
+
+    training.run(options)
+
+
+def main(argv=None):
+    """Returns the exit code for command-line arguments without the program's name."""
+    return console.run(Options, service, sys.argv[1:] if argv is None else argv, __doc__)
+
+
+if __name__ == "__main__":
+    console.start(main)

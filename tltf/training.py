@@ -1,0 +1,236 @@
+"""From options to a trained model, and from a trained model to what it leaves behind.
+
+`run` is what `python -m tltf.train` calls; a notebook calls the same functions.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+from tltf import (
+    defaults,
+    fitting,
+    freezing,
+    models,
+    preprocessing,
+    publishing,
+    runs,
+    runtime,
+    saving,
+    specs,
+    tracking,
+)
+from tltf.catalogs import METHODS
+from tltf.data import pipeline, sources, splits
+from tltf.errors import FlagError
+from tltf.options import flat, replace
+from tltf.trained import Trained
+
+
+def run(options):
+    """Trains, evaluates, reports and exports; returns the report as a dict.
+
+    Args:
+        options: Options; `data`, `backbone` and `output` must be given.
+
+    Raises:
+        TltfError: as the stages raise it.
+    """
+    require(options, "data", "backbone", *([] if options.output.dry_run else ["output"]))
+    start = time.monotonic()
+    trained = train(options)
+    if options.output.dry_run:
+        return {}
+    return publishing.publish(trained, start)
+
+
+def train(options):
+    """A trained model; saved in RUN/model where --output is given.
+
+    Args:
+        options: Options; `data` and `backbone` must be given.
+
+    Returns:
+        Trained, with the options that were really used. After --dry_run its weights are
+        as they were.
+    """
+    require(options, "data", "backbone")
+    keeps = bool(options.output.output) and not options.output.dry_run
+    run_folder = runs.claim(options.output) if keeps else None
+    clock = _Clock()
+    strategy = runtime.start(options.runtime)
+    source = sources.load(
+        options.data.data,
+        seed=options.runtime.seed,
+        max_bad_fraction=options.data.max_bad_fraction,
+    )
+    parts = splits.split(source, options.data.split, options.runtime.seed)
+    clock.lap("scan")
+    trained, method = assemble(options, parts, strategy)
+    clock.lap("build")
+    trained.times_s = clock.laps
+    if options.output.dry_run:
+        print(plan_text(trained, method))
+        return trained
+    if run_folder:
+        runs.begin(
+            run_folder,
+            trained.options,
+            "python -m tltf.train --flagfile=run.flags --output=NEW",
+        )
+    publishing.frozen_features(trained)
+    clock.lap("baseline")
+    _fit(trained, method, strategy, run_folder)
+    clock.lap("train")
+    if run_folder:
+        saving.save(trained, run_folder)
+        runs.write_status(run_folder, "trained")
+    return trained
+
+
+def assemble(options, parts, strategy):
+    """`(Trained, Method)`: the untrained core, its preprocessing, and the options resolved.
+
+    Args:
+        options: Options.
+        parts: role -> Source.
+        strategy: tf.distribute.Strategy.
+    """
+    training = parts["train"]
+    if specs.parse(options.train.method, "method")[0] == "scratch":
+        options = replace(options, backbone_weights="none")
+    texts = training.column.values if training.modality == "text" else None
+    with strategy.scope():
+        core = models.build(options.model, len(training.class_names), training.modality, texts)
+    situation = defaults.Situation(
+        modality=training.modality,
+        num_train=len(training),
+        num_classes=len(training.class_names),
+        is_pretrained=core.backbone.pretrained,
+        has_validation="validation" in parts,
+    )
+    options = defaults.resolve(options, situation)
+    prepared = preprocessing.build(core.backbone, training, options.model.text_length)
+    options = replace(options, **_sizes(prepared))
+    method = specs.pick(METHODS, options.train.method, "method").build()
+    trained = Trained(core, prepared, training.class_names, options, parts)
+    return trained, method
+
+
+def require(options, *names):
+    """Raises FlagError where a flag that is needed was not given."""
+    given = flat(options)
+    for name in names:
+        if not given[name]:
+            raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
+
+
+def plan_text(trained, method):
+    """What a run would do: data, model, and the trainable table of each phase."""
+    train, parts = trained.options.train, trained.splits
+    counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
+    lines = [
+        f"data      {trained.options.data.data}: {counts}; {len(trained.class_names)} classes",
+        f"backbone  {trained.core.backbone.name}, head {trained.core.head_spec}",
+        f"method    {train.method}: {train.train_epochs} epochs, batch {train.batch_size}, "
+        f"{train.optimizer} at {train.learning_rate:g}, {train.schedule} schedule",
+    ]
+    for phase in method.phases(trained.core):
+        plan = freezing.apply(trained.core.groups, phase.rules, phase.norm or train.norm)
+        lines += [f"phase     {phase.name}", freezing.table_text(plan)]
+    return "\n".join(lines)
+
+
+def _fit(trained, method, strategy, run_folder):
+    options = trained.options
+    print(plan_text(trained, method), file=sys.stderr)
+    log = tracking.MetricsLog(run_folder / "metrics.jsonl") if run_folder else _NoLog()
+    fed = feed(trained, strategy)
+    fit = fitting.Fit(trained.core, method, fed, options, strategy, log, run_folder)
+    try:
+        trained.core = fit()
+    finally:
+        log.close()
+    trained.history, trained.plans = fit.history, fit.plans
+
+
+def fit_parts(options, parts):
+    """Trained on splits that are already there, without a run folder; for baselines.
+
+    Args:
+        options: Options.
+        parts: role -> Source.
+    """
+    strategy = runtime.start(options.runtime)
+    trained, method = assemble(options, parts, strategy)
+    clock = _Clock()
+    _fit(trained, method, strategy, None)
+    clock.lap("train")
+    trained.times_s = clock.laps
+    return trained
+
+
+def feed(trained, strategy):
+    """`fitting.Feed` of the training and validation splits."""
+    options, parts = trained.options, trained.splits
+    train = options.train
+
+    def training(first_epoch, num_epochs):
+        dataset = pipeline.build(
+            parts["train"],
+            trained.preprocessing,
+            batch_size=train.batch_size,
+            training=True,
+            augment=options.data.augment,
+            seed=options.runtime.seed,
+            class_weights=class_weights(parts["train"], train.class_weights),
+            first_epoch=first_epoch,
+            num_epochs=num_epochs,
+            target=trained.core.head.name,
+        )
+        is_shared = strategy.num_replicas_in_sync > 1
+        return fitting.fill_last(dataset, train.batch_size) if is_shared else dataset
+
+    validation = parts.get("validation")
+    return fitting.Feed(
+        training,
+        len(parts["train"]),
+        validation
+        and pipeline.build(validation, trained.preprocessing, batch_size=train.eval_batch_size),
+        validation.labels if validation else None,
+    )
+
+
+def class_weights(part, kind):
+    """float[num_classes], or None: `balanced` gives n / (classes * n of the class)."""
+    if kind == "none":
+        return None
+    counts = np.bincount(part.labels, minlength=len(part.class_names))
+    return len(part) / (len(counts) * np.maximum(counts, 1))
+
+
+def _sizes(prepared):
+    size_px = getattr(prepared, "size_px", None)
+    return {"image_size_px": size_px} if size_px else {"text_length": prepared.length}
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self):
+        self.laps, self._last = {}, time.monotonic()
+
+    def lap(self, name):
+        now = time.monotonic()
+        self.laps[name], self._last = now - self._last, now
+
+
+class _NoLog:
+    """Stands in for MetricsLog where no run folder is kept."""
+
+    def write(self, row):
+        """Forgets the row."""
+
+    def close(self):
+        """Nothing to close."""
