@@ -1,0 +1,24 @@
+"""Transfer learning with TensorFlow: name a backbone, data and a method; get a served model.
+
+The names below are imported when they are first used, so `import tltf` stays free of
+TensorFlow.
+"""
+
+import importlib
+
+_NAMES = {
+    "load": "tltf.loading:load",
+}
+
+__all__ = ["load"]
+
+
+def __getattr__(name):
+    if name not in _NAMES:
+        raise AttributeError(f"module 'tltf' has no attribute {name!r}")
+    module, attribute = _NAMES[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__():
+    return sorted([*globals(), *_NAMES])

@@ -1,0 +1,83 @@
+"""Folders that are either whole or not there."""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import re
+import shutil
+import socket
+
+from tltf.errors import StorageError
+
+_COUNTER = itertools.count()
+
+
+@contextlib.contextmanager
+def new_folder(path):
+    """An empty folder beside `path`, which takes that name when the block ends without error.
+
+    Until then its name begins with a dot, so TF Serving, which looks for integers, never sees
+    half a version. Every file is on the disk before the rename. What a killed process left
+    beside `path` is removed first.
+
+    Args:
+        path: the folder to make; must not exist. Its parents are made.
+
+    Raises:
+        StorageError: the disk is full, the place cannot be written, or `path` is taken.
+    """
+    path = pathlib.Path(path)
+    part = path.parent / f".{path.name}.{_host()}.{os.getpid()}.{next(_COUNTER)}.part"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        part.mkdir()
+        yield part
+        _flush(part)
+        os.rename(part, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        what = f"cannot be written: {error.strerror or error}"
+        raise StorageError(what, place=path, fix="free space, or another --output") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sweep(parent):
+    """Removes the unfinished folders in `parent` whose process on this machine has ended."""
+    for part in pathlib.Path(parent).glob(".*.part"):
+        match = re.fullmatch(rf"\..+\.{re.escape(_host())}\.(\d+)\.\d+\.part", part.name)
+        if match and part.is_dir() and not _is_alive(int(match[1])):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _host():
+    return re.sub(r"\W", "-", socket.gethostname())[:40]
+
+
+def _flush(folder):
+    """Waits until all files and folders in `folder` are on the disk."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(root, name), "rb") as file:
+                os.fsync(file.fileno())
+        _flush_folder(root)
+
+
+def _flush_folder(folder):
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

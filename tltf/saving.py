@@ -1,0 +1,76 @@
+"""Writes a trained core: weights, tokenizer files and the plan to rebuild it.
+
+RUN/model/core.json is the only file with a fixed name. It names one folder beside it with
+core.safetensors (every weight by `graphs.named_weights`, batch-norm statistics included)
+and assets/ (the tokenizer's files), and holds the SHA-256 of each file. core.json is replaced
+last, in one step, so a reader sees the old core or the new one whole.
+"""
+
+import importlib.metadata
+import json
+import pathlib
+import shutil
+
+import keras
+from safetensors.numpy import save_file
+
+from tltf import backbones, folders, graphs, storage
+from tltf.loading import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
+
+
+def save(trained, run):
+    """Writes RUN/model and returns that folder.
+
+    Args:
+        trained: Trained.
+        run: the run folder.
+
+    Raises:
+        StorageError: the place cannot be written; a core that was there is kept.
+    """
+    model = pathlib.Path(run) / "model"
+    arrays = weights_of(trained.core.model)
+    model.mkdir(parents=True, exist_ok=True)
+    target = _free_name(model)
+    with folders.new_folder(target) as part:
+        (part / ASSETS).mkdir()
+        backbones.save_assets(trained.core.backbone, part / ASSETS)
+        save_file(arrays, part / WEIGHTS)
+        (part / WEIGHTS).chmod(part.stat().st_mode & 0o666)  # safetensors leaves 0600
+        hashes = {name: sha256(part / name) for name in files_in(part)}
+    with storage.replacing(model / MANIFEST) as file:
+        json.dump(describe(trained) | {"folder": target.name, "files": hashes}, file, indent=1)
+    _remove_others(model, target)
+    return model
+
+
+def describe(trained):
+    """The JSON-able dict of everything but weights and files that a Trained is rebuilt from."""
+    return {
+        "format": FORMAT,
+        "core": trained.core.blueprint,
+        "modality": trained.core.backbone.modality,
+        "preprocessing": trained.preprocessing.to_config(),
+        "class_names": list(trained.class_names),
+        "versions": {
+            "keras": keras.__version__,
+            "tensorflow": importlib.metadata.version("tensorflow"),
+        },
+    }
+
+
+def weights_of(model):
+    """Weight name -> array: all weights of a Keras model, without random seeds."""
+    named = graphs.named_weights(model.layers)
+    return {name: keras.ops.convert_to_numpy(weight.value) for name, weight in named.items()}
+
+
+def _free_name(model):
+    numbers = [int(path.name[1:]) for path in model.glob("v*") if path.name[1:].isdecimal()]
+    return model / f"v{max(numbers, default=0) + 1}"
+
+
+def _remove_others(model, kept):
+    for path in model.glob("v*"):
+        if path.name[1:].isdecimal() and path != kept:
+            shutil.rmtree(path, ignore_errors=True)
