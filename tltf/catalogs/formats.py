@@ -4,7 +4,7 @@ from tltf.catalogs.row import Row
 
 FORMATS = {
     "saved_model": Row(
-        "tltf.saving:export_saved_model",
+        "tltf.exporting:export_saved_model",
         {},
         "a SavedModel for TF Serving, with raw and tensor signatures",
     ),

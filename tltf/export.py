@@ -1,0 +1,33 @@
+"""Exports a trained run for serving, and checks the export in a clean process.
+
+python -m tltf.export --run=RUN
+
+Writes RUN/export/<next integer>/, a SavedModel for TF Serving.
+"""
+
+import sys
+
+from tltf import console
+from tltf.options import ExportOptions
+
+
+def main(argv=None):
+    """Runs the command and returns its exit code."""
+    return console.run(ExportOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+
+
+def service(options):
+    """Exports as ExportOptions say and prints the new folder."""
+    from tltf import loading, specs
+    from tltf.catalogs import FORMATS
+
+    specs.pick(FORMATS, options.format, "format")
+    loading.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
+    console.load_tensorflow()
+    from tltf import exporting
+
+    print(exporting.export_run(options))
+
+
+if __name__ == "__main__":
+    console.start(main)

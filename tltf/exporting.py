@@ -1,0 +1,207 @@
+"""Exports a trained core as a SavedModel for TF Serving, reloaded elsewhere and compared."""
+
+import contextlib
+import json
+import pathlib
+import sys
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tltf import folders, graphs, loading, models, raw_inputs, saving, specs, verifying
+from tltf.backbones import save_assets
+from tltf.catalogs import FORMATS
+from tltf.errors import DataError, FlagError, StorageError, printable
+
+IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
+WARMUP_BATCHES = (1, 8)
+NUM_VERIFIED = 256
+
+
+def export_saved_model(trained, folder, version=None, verify=True, /):
+    """Writes `folder`/`version`/ and returns that path.
+
+    Signatures: `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8),
+    tf.string[B]; `tensors` takes what the preprocessing makes of it, by name. Both return
+    `label` tf.string[B] and `probabilities` float32[B, num_classes]; a batch may be empty.
+    The graph is float32 on one device, whatever the training ran on. assets/class_names.txt
+    has one name a line.
+
+    Args:
+        trained: Trained; its test split, where it has one, gives the inputs of the check.
+        folder: the folder of the versions.
+        version: whole number above 0, or None for the next one.
+        verify: reload the export in a clean process and compare it with the Keras model.
+
+    Raises:
+        FlagError: the version exists.
+        ModelError: the reloaded export answers otherwise; nothing is left in `folder`.
+        StorageError: the place cannot be written.
+    """
+    target = pathlib.Path(folder) / str(version or next_version(folder))
+    if target.exists():
+        fix = f"--version={next_version(folder)}"
+        raise FlagError(f"version {target.name} exists", flag="version", place=target, fix=fix)
+    raw = raw_inputs.of_run(trained, NUM_VERIFIED)
+    core = on_one_device(trained.core)
+    with folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
+        module = Servable(core, trained.preprocessing, trained.class_names, scratch)
+        tf.saved_model.save(module, str(part), signatures=module.signatures())
+        _write_extras(part, module, raw)
+        if verify:
+            verifying.check_saved_model(part, trained, core.model, raw)
+    return target
+
+
+def export_run(options):
+    """Exports a run as ExportOptions say; returns the new folder.
+
+    The check uses the run's own test split where its data can still be read.
+    """
+    call = specs.pick(FORMATS, options.format, "format")
+    trained = loading.load(options.run)
+    if options.verify and trained.options is not None:
+        trained.splits = _splits(trained.options)
+    folder = pathlib.Path(options.output or pathlib.Path(options.run) / "export")
+    return call.build(trained, folder, options.version, options.verify)
+
+
+def _splits(chosen):
+    from tltf.data import sources, splits
+
+    seed, share = chosen.runtime.seed, chosen.data.max_bad_fraction
+    try:
+        source = sources.load(chosen.data.data, seed=seed, max_bad_fraction=share)
+        return splits.split(source, chosen.data.split, seed)
+    except (FlagError, DataError, StorageError) as error:
+        print(f"export: the run's data cannot be read ({error.what}); made-up inputs take their "
+              "place in the check", file=sys.stderr)  # fmt: skip
+        return {}
+
+
+def next_version(folder):
+    """One more than the largest integer that names something in `folder`."""
+    folder = pathlib.Path(folder)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return max((int(name) for name in names if name.isdecimal()), default=0) + 1
+
+
+def on_one_device(core):
+    """A Core of the same blueprint and weights in float32; call it outside of a strategy."""
+    with tempfile.TemporaryDirectory() as assets, _float32():
+        save_assets(core.backbone, pathlib.Path(assets))
+        fresh = models.rebuild(core.blueprint, pathlib.Path(assets))
+    arrays = saving.weights_of(core.model)
+    for name, weight in graphs.named_weights(fresh.model.layers).items():
+        weight.assign(arrays[name])
+    return fresh
+
+
+@contextlib.contextmanager
+def _float32():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+class Servable(tf.Module):
+    """The graph that is served: preprocessing, core and decoding.
+
+    Args:
+        core: Core.
+        preprocessing: ImagePreprocessing or TextPreprocessing.
+        class_names: C strings.
+        scratch: folder in which the asset is written before it is copied.
+    """
+
+    def __init__(self, core, preprocessing, class_names, scratch):
+        super().__init__()
+        self._core, self._preprocessing = core, preprocessing
+        self._labels = [name.encode("utf-8", "replace") for name in class_names]
+        path = pathlib.Path(scratch) / "class_names.txt"
+        path.write_text("".join(f"{printable(name)}\n" for name in class_names), encoding="utf-8")
+        self.class_names_file = tf.saved_model.Asset(str(path))
+        self.weights = [weight.value for weight in core.model.weights]
+        self.tokenizer = core.backbone.tokenizer
+        self.is_image = core.backbone.modality == "image"
+
+    @property
+    def input_name(self):
+        """The input of `serving_default`."""
+        return IMAGE_INPUT if self.is_image else TEXT_INPUT
+
+    def signatures(self):
+        """Signature name -> concrete function."""
+        raw = tf.TensorSpec([None], tf.string, self.input_name)
+        prepared = {
+            name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
+            for name, tensor in self._tensor_specs().items()
+        }
+        return {
+            "serving_default": tf.function(self._from_raw).get_concrete_function(
+                **{self.input_name: raw}
+            ),
+            "tensors": tf.function(self._from_tensors).get_concrete_function(**prepared),
+        }
+
+    def prepare(self, raw):
+        """Input name -> tensor [B, ...] of tf.string[B]."""
+        if self.is_image:
+            return {next(iter(self._core.backbone.inputs)): self._preprocessing.decode_batch(raw)}
+        return self._preprocessing(raw)
+
+    def answer(self, tensors):
+        """`label` tf.string[B] and `probabilities` float32[B, C] of prepared tensors."""
+        logits = self._core.model(tensors, training=False)[self._core.head.name]
+        probabilities = self._core.head.probabilities(logits)
+        label = tf.gather(tf.constant(self._labels), tf.argmax(probabilities, axis=-1))
+        return {"label": label, "probabilities": probabilities}
+
+    def _from_raw(self, **raw):
+        return self.answer(self.prepare(raw[self.input_name]))
+
+    def _from_tensors(self, **tensors):
+        return self.answer({name: _checked(name, tensor) for name, tensor in tensors.items()})
+
+    def _tensor_specs(self):
+        example = tf.TensorSpec([None], tf.string)
+        return tf.function(self.prepare).get_concrete_function(example).structured_outputs
+
+
+def _checked(name, tensor):
+    """Refuses NaN and infinite numbers, which TF Serving's JSON parser lets through."""
+    if not tensor.dtype.is_floating:
+        return tensor
+    return tf.debugging.check_numerics(tensor, f"input {name} has numbers that are not finite")
+
+
+def _write_extras(folder, module, raw):
+    """assets.extra/: tltf.json, and warm-up requests where tensorflow-serving-api is there."""
+    extra = folder / "assets.extra"
+    extra.mkdir(exist_ok=True)
+    facts = {
+        "input": module.input_name,
+        "class_names": [label.decode("utf-8") for label in module._labels],
+        "tensorflow": tf.__version__,
+        "needs": [] if module.is_image else ["tensorflow_text"],
+    }
+    (extra / "tltf.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    try:
+        from tensorflow_serving.apis import prediction_log_pb2
+    except ImportError:
+        return
+    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
+        for size in WARMUP_BATCHES:
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.signature_name = "serving_default"
+            batch = (raw * size)[:size]
+            request.inputs[module.input_name].CopyFrom(
+                tf.make_tensor_proto(np.array(batch, object))
+            )
+            writer.write(log.SerializeToString())

@@ -1,0 +1,59 @@
+"""Runs a SavedModel on inputs from a file, with TensorFlow alone: nothing of tltf or Keras.
+
+`python reload.py FOLDER INPUTS OUTPUTS [MODULE]`, as a program of its own: what it computes
+is what a server computes. INPUTS and OUTPUTS are .npz files without objects; byte strings are
+one uint8[] and the place int64[] where each string ends. MODULE is imported for the operators
+that the graph needs (tensorflow_text).
+"""
+
+import importlib
+import sys
+
+import numpy as np
+
+BATCH = 32
+
+
+def main(argv):
+    """Writes `probabilities`, `labels` and `tensor_probabilities` of the inputs to OUTPUTS."""
+    import tensorflow as tf
+
+    folder, inputs_path, outputs_path = argv[1:4]
+    for module in argv[4:]:
+        importlib.import_module(module)
+    with np.load(inputs_path, allow_pickle=False) as file:
+        arrays = dict(file)
+    signatures = tf.saved_model.load(folder).signatures
+    raw = unpack(arrays.pop("data"), arrays.pop("ends"))
+    default = signatures["serving_default"]
+    (name,) = default.structured_input_signature[1]
+    batches = [
+        default(**{name: tf.constant(raw[start : start + BATCH])})
+        for start in range(0, len(raw), BATCH)
+    ]
+    tensors = {key: tf.constant(value) for key, value in arrays.items()}
+    labels = [label for batch in batches for label in batch["label"].numpy()]
+    data, ends = pack(labels)
+    np.savez(
+        outputs_path,
+        probabilities=np.concatenate([batch["probabilities"].numpy() for batch in batches]),
+        tensor_probabilities=signatures["tensors"](**tensors)["probabilities"].numpy(),
+        data=data,
+        ends=ends,
+    )
+
+
+def pack(items):
+    """`(uint8[total], int64[N])`: the bytes of all items, and where each ends."""
+    ends = np.cumsum([len(item) for item in items], dtype=np.int64)
+    return np.frombuffer(b"".join(items), np.uint8), ends
+
+
+def unpack(data, ends):
+    """The list of bytes that `pack` was given."""
+    content, starts = data.tobytes(), [0, *ends[:-1].tolist()]
+    return [content[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,98 @@
+"""Reloads an export in a clean process and compares its answers with the Keras model's."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from tltf import reload
+from tltf.errors import ModelError, StorageError
+
+LARGEST_DIFFERENCE = 1e-5
+BATCH = 32
+TIMEOUT_S = 900
+
+
+def check_saved_model(folder, trained, float32_model, raw):
+    """The largest difference of probabilities, which is also printed on standard error.
+
+    Args:
+        folder: of the SavedModel.
+        trained: Trained; the reference, unless it computes in half precision.
+        float32_model: its copy in float32, the reference in that case.
+        raw: list of bytes, as `serving_default` takes them.
+
+    Raises:
+        ModelError: the reload fails, a difference is above LARGEST_DIFFERENCE, or a label is
+            another one.
+    """
+    reference = trained.core.model
+    if any(layer.compute_dtype in ("float16", "bfloat16") for layer in reference.layers):
+        reference = float32_model
+    expected, tensors = _expected(trained, reference, raw)
+    given = _reloaded(folder, raw, tensors, trained.core.backbone.modality)
+    count = len(given["tensor_probabilities"])
+    differences = [
+        np.abs(given["probabilities"] - expected).max(),
+        np.abs(given["tensor_probabilities"] - expected[:count]).max(),
+    ]
+    largest = float(max(differences))
+    print(f"export: reloaded in a clean process; {len(raw)} inputs, largest difference "
+          f"{largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})", file=sys.stderr)  # fmt: skip
+    if not largest <= LARGEST_DIFFERENCE:
+        what = f"the reloaded export differs from the model by {largest:.2g}"
+        raise ModelError(what, place=folder, fix="--noverify exports it all the same")
+    _check_labels(given, trained.class_names)
+    return largest
+
+
+def _expected(trained, model, raw):
+    """float32[N, C] of the Keras model, and the tensors of the first batch."""
+    rows, first = [], None
+    for start in range(0, len(raw), BATCH):
+        tensors = _prepared(trained, tf.constant(raw[start : start + BATCH]))
+        first = tensors if first is None else first
+        logits = model(tensors, training=False)[trained.core.head.name]
+        rows.append(np.asarray(trained.core.head.probabilities(logits)))
+    return np.concatenate(rows), {name: value.numpy() for name, value in first.items()}
+
+
+def _prepared(trained, raw):
+    if trained.core.backbone.modality == "text":
+        return trained.preprocessing(raw)
+    images = tf.stack([trained.preprocessing(item) for item in raw])
+    return {next(iter(trained.core.backbone.inputs)): images}
+
+
+def _reloaded(folder, raw, tensors, modality):
+    """What tltf/reload.py writes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs, outputs = pathlib.Path(scratch, "inputs.npz"), pathlib.Path(scratch, "outputs.npz")
+        data, ends = reload.pack(raw)
+        np.savez(inputs, data=data, ends=ends, **tensors)
+        modules = ["tensorflow_text"] if modality == "text" else []
+        command = [sys.executable, "-P", reload.__file__, str(folder), inputs, outputs, *modules]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise StorageError(f"the check took over {TIMEOUT_S} s", place=folder) from error
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            what = f"the export cannot be run in a clean process: {last}"
+            raise ModelError(what, place=folder, fix="--noverify exports it all the same")
+        with np.load(outputs, allow_pickle=False) as file:
+            return dict(file)
+
+
+def _check_labels(given, class_names):
+    labels = reload.unpack(given["data"], given["ends"])
+    best = given["probabilities"].argmax(axis=1)
+    wanted = [class_names[place].encode("utf-8", "replace") for place in best]
+    wrong = [row for row, pair in enumerate(zip(labels, wanted, strict=True)) if len(set(pair)) > 1]
+    if wrong:
+        row = wrong[0]
+        what = f"input {row} has the label {labels[row]!r} in place of {wanted[row]!r}"
+        raise ModelError(what)
