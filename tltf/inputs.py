@@ -1,0 +1,173 @@
+"""What `--input` of tltf.predict names: files, folders, tables, lists and standard input."""
+
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+
+from tltf.errors import DataError, FlagError, choices_text
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp",
+                  ".tif", ".tiff", ".heic", ".heif", ".avif")  # fmt: skip
+TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
+LINES_SUFFIXES = (".jsonl", ".ndjson")
+COLUMNS = {"text": ("text",), "image": ("path", "image")}
+MAX_FIELD_BYTES = 10 * 2**20
+STANDARD_INPUT = "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One input.
+
+    Args:
+        id: where it comes from: a path, or `file:row`.
+        value: the text, or the path of the image; None where there is an error.
+        error: why it cannot be used; empty otherwise.
+    """
+
+    id: str
+    value: str | None
+    error: str = ""
+
+
+def read(text, modality, column=""):
+    """Yields an Item for each input that `--input` names.
+
+    Args:
+        text: `-`, or paths joined with commas: image files, folders of images (searched at
+            every depth, in sorted order), CSV, TSV or JSON lines tables, text files with a
+            text or a path a line. Paths in a file are relative to that file's folder.
+        modality: `image` or `text`.
+        column: of tables; empty takes `text`, or `path` or `image`.
+
+    Raises:
+        FlagError: a path or a column that is not there.
+        DataError: a table that cannot be read.
+    """
+    for part in _parts(text):
+        if part == STANDARD_INPUT:
+            yield from _lines(_decoded(sys.stdin.buffer), STANDARD_INPUT, modality, "")
+        else:
+            yield from _of_path(pathlib.Path(part), modality, column)
+
+
+def _parts(text):
+    if not text.strip():
+        raise FlagError("names nothing", flag="input", fix="--input=FILE, or - for standard input")
+    return (
+        [text]
+        if os.path.exists(text)
+        else [part.strip() for part in text.split(",") if part.strip()]
+    )
+
+
+def _of_path(path, modality, column):
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        yield from _folder(path, modality)
+    elif not path.exists():
+        parent = next((p for p in path.absolute().parents if p.exists()), "/")
+        what = f"no file or folder {path} (the nearest folder is {parent})"
+        raise FlagError(what, flag="input")
+    elif suffix in TABLE_SUFFIXES:
+        yield from _table(path, TABLE_SUFFIXES[suffix], modality, column)
+    elif suffix in LINES_SUFFIXES:
+        yield from _json_lines(path, modality, column)
+    elif modality == "text" or suffix == ".txt":
+        with open(path, "rb") as file:
+            yield from _lines(_decoded(file), str(path), modality, path.parent)
+    else:
+        yield Item(str(path), str(path))
+
+
+def _folder(folder, modality):
+    if modality != "image":
+        what = f"{folder} is a folder, and this model takes texts"
+        raise FlagError(what, flag="input", fix="--input=FILE.csv, or a text file")
+    found = 0
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(root, name)
+            is_hidden = name.startswith(".")
+            if not is_hidden and pathlib.Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                found += 1
+                yield Item(path, path)
+    if not found:
+        raise DataError("holds no images", flag="input", place=folder)
+
+
+def _decoded(file):
+    """Lines of a binary file; bytes that are no UTF-8 are kept as paths may have them."""
+    for number, line in enumerate(file):
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+        yield line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+
+
+def _lines(lines, name, modality, base):
+    for number, line in enumerate(lines, 1):
+        place = f"{name}:{number}"
+        if not line.strip():
+            yield Item(place, None, "the line is empty")
+        else:
+            yield Item(place, _value(line, modality, base))
+
+
+def _table(path, delimiter, modality, column):
+    csv.field_size_limit(MAX_FIELD_BYTES)
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            header = next(reader, [])
+            name = _column(header, modality, column, path)
+            for row in reader:
+                place = f"{path}:{reader.line_num}"
+                if len(row) == len(header):
+                    yield Item(place, _value(row[header.index(name)], modality, path.parent))
+                elif row:
+                    yield Item(place, None, f"{len(row)} fields under {len(header)} columns")
+        except UnicodeDecodeError as error:
+            raise DataError(f"is no UTF-8: {error.reason}", place=path) from error
+        except csv.Error as error:
+            raise DataError(f"is no CSV: {error}", place=f"{path}:{reader.line_num}") from error
+
+
+def _json_lines(path, modality, column):
+    with open(path, "rb") as file:
+        for number, line in enumerate(_decoded(file), 1):
+            place = f"{path}:{number}"
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                yield Item(place, None, "the line is no JSON")
+                continue
+            if not isinstance(row, dict):
+                yield Item(place, None, "the line is no JSON object")
+                continue
+            value = row.get(_column(list(row), modality, column, place))
+            if isinstance(value, str):
+                yield Item(place, _value(value, modality, path.parent))
+            else:
+                yield Item(place, None, f"a {type(value).__name__} where a text is needed")
+
+
+def _column(names, modality, column, place):
+    """The column to read; the only one where nothing else fits."""
+    wanted = (column,) if column else COLUMNS[modality]
+    found = [name for name in wanted if name in names]
+    if not found and not column and len(names) == 1:
+        found = names
+    if not found:
+        choices = choices_text(wanted[0], names) or "none"
+        what = f"no column {' or '.join(wanted)} (columns: {choices})"
+        raise FlagError(what, flag="column", place=place, fix=f"--column={choices.split(',')[0]}")
+    return found[0]
+
+
+def _value(text, modality, base):
+    return os.path.join(base, text.strip()) if modality == "image" else text

@@ -1,0 +1,32 @@
+"""Classifies images or texts with a trained run.
+
+python -m tltf.predict --run=RUN --input=photo.jpg,folder/,table.csv > predictions.csv
+
+One row an input: id, path or text, label, one probability a class, error. An input that
+cannot be read gets an error in its row; the rest goes on.
+"""
+
+import sys
+
+from tltf import console
+from tltf.options import PredictOptions
+
+
+def main(argv=None):
+    """Runs the command and returns its exit code."""
+    return console.run(PredictOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+
+
+def service(options):
+    """Predicts as PredictOptions say."""
+    from tltf import loading
+
+    loading.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
+    console.load_tensorflow()
+    from tltf import rows
+
+    rows.write(loading.load(options.run), options)
+
+
+if __name__ == "__main__":
+    console.start(main)

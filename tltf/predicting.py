@@ -1,0 +1,134 @@
+"""Predictions for raw inputs, one at a time in result: a bad input harms no other."""
+
+import concurrent.futures
+import itertools
+import os
+import stat
+
+import numpy as np
+import tensorflow as tf
+
+from tltf import raw_inputs
+from tltf.errors import DataError
+from tltf.trained import Prediction
+
+MAX_FILE_BYTES = 2**28
+
+
+def predict(trained, inputs, batch_size=128):
+    """A `Prediction` for each input, in their order.
+
+    Args:
+        trained: Trained.
+        inputs: texts, or images: paths, encoded bytes or uint8[H, W] and uint8[H, W, C] arrays
+            with C of 1, 3 or 4. One str or one array that is no batch is one input.
+        batch_size: inputs at a time.
+
+    Returns:
+        list of Prediction; one that cannot be read has an `error` and no label.
+    """
+    single = isinstance(inputs, (str, bytes, os.PathLike)) or getattr(inputs, "ndim", 4) < 4
+    return list(Predictor(trained, batch_size).stream([inputs] if single else inputs))
+
+
+class Predictor:
+    """Compiled prediction of a Trained; keep it for many calls.
+
+    Args:
+        trained: Trained.
+        batch_size: inputs at a time.
+    """
+
+    def __init__(self, trained, batch_size=128):
+        self._trained = trained
+        self.batch_size = batch_size
+        self._is_image = trained.core.backbone.modality == "image"
+        self._step = tf.function(self._probabilities, reduce_retracing=True)
+        if self._is_image:
+            spec = tf.TensorSpec([], tf.string)
+            self._decode = tf.function(trained.preprocessing.__call__, input_signature=[spec])
+
+    def stream(self, inputs):
+        """Yields a Prediction for each of an iterable's inputs, reading one batch ahead at most."""
+        inputs = iter(inputs)
+        while batch := list(itertools.islice(inputs, self.batch_size)):
+            yield from self._batch(batch)
+
+    def _batch(self, batch):
+        prepare = self._image if self._is_image else _text
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            prepared = list(pool.map(lambda item: _attempt(prepare, item), batch))
+        good = [value for value, error in prepared if not error]
+        rows = iter(self._step(self._tensors(good)).numpy() if good else ())
+        for item, (_, error) in zip(batch, prepared, strict=True):
+            yield self._prediction(item, error, None if error else next(rows))
+
+    def _tensors(self, good):
+        if self._is_image:
+            return {next(iter(self._trained.core.backbone.inputs)): tf.stack(good)}
+        return self._trained.preprocessing(tf.constant(good))
+
+    def _probabilities(self, tensors):
+        core = self._trained.core
+        return core.head.probabilities(core.model(tensors, training=False)[core.head.name])
+
+    def _prediction(self, item, error, row):
+        shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
+        if row is not None and not np.isfinite(row).all():
+            error = "the model's output is not finite"
+        if error:
+            return Prediction(shown, "", {}, error)
+        names = self._trained.class_names
+        probabilities = dict(zip(names, row.tolist(), strict=True))
+        return Prediction(shown, names[int(row.argmax())], probabilities)
+
+    def _image(self, item):
+        """float32[S, S, C] of a path, bytes or an array."""
+        if isinstance(item, np.ndarray):
+            if item.dtype != np.uint8 or item.ndim not in (2, 3) or 0 in item.shape:
+                raise DataError(f"an image array is uint8[H, W, C], not {item.dtype}{item.shape}")
+            pixels = item if item.ndim == 3 else item[..., None]
+            if pixels.shape[-1] not in (1, 3, 4):
+                raise DataError(f"an image has 1, 3 or 4 channels, not {pixels.shape[-1]}")
+            return self._trained.preprocessing.resize(tf.constant(pixels))
+        if isinstance(item, (str, os.PathLike)):
+            item = read_file(item)
+        if not isinstance(item, bytes):
+            raise DataError(f"takes paths, bytes or arrays (received {type(item).__name__})")
+        return self._decode(tf.constant(item))
+
+
+def read_file(path):
+    """The bytes of a regular file.
+
+    Raises:
+        DataError: empty, too large, or no regular file (a pipe would block).
+        OSError: it cannot be read.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError("is no file")
+    if not 0 < status.st_size <= MAX_FILE_BYTES:
+        raise DataError("the file is empty" if not status.st_size else "the file is too large")
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _text(item):
+    if not isinstance(item, str):
+        raise DataError(f"takes texts (received {type(item).__name__})")
+    if not item.strip():
+        raise DataError("the text is empty")
+    return raw_inputs.encoded(item)
+
+
+def _attempt(prepare, item):
+    """`(value, "")`, or `(None, why not)`."""
+    try:
+        return prepare(item), ""
+    except DataError as error:
+        return None, error.what
+    except OSError as error:
+        return None, error.strerror or str(error)
+    except tf.errors.OpError:
+        return None, "the image cannot be decoded"

@@ -1,0 +1,111 @@
+"""Writes predictions of any inputs as CSV or JSON lines, while they are made."""
+
+import contextlib
+import csv
+import dataclasses
+import itertools
+import json
+import sys
+
+from tltf import inputs, storage
+from tltf.errors import FlagError
+from tltf.predicting import Predictor
+from tltf.trained import Prediction
+
+CHUNK_BATCHES = 4
+
+
+def write(trained, options):
+    """Reads the inputs that PredictOptions name and writes a row for each.
+
+    Standard output gets rows only; the count goes to standard error.
+
+    Args:
+        trained: Trained.
+        options: PredictOptions.
+
+    Raises:
+        FlagError, DataError: inputs that are not there or no table.
+        StorageError: the output cannot be written.
+    """
+    modality = trained.core.backbone.modality
+    items = inputs.read(options.input, modality, options.column)
+    first = next(items, None)  # a wrong flag must show before anything is written
+    if first is None:
+        raise FlagError(f"{options.input} has no inputs", flag="input")
+    predictor = Predictor(trained, options.eval_batch_size)
+    column = "text" if modality == "text" else "path"
+    make = CsvRows if options.format == "csv" else JsonRows
+    total = bad = 0
+    with _opened(options.output) as file:
+        rows = make(file, column, trained.class_names)
+        for item, prediction in predictions(predictor, itertools.chain([first], items)):
+            rows.write(item, prediction)
+            total, bad = total + 1, bad + bool(prediction.error)
+    note = f"; {bad} have an error in their row" if bad else ""
+    print(f"tltf: {total - bad} of {total} inputs classified{note}", file=sys.stderr)
+
+
+def predictions(predictor, items):
+    """Yields (Item, Prediction) for each Item; one that has an error already keeps it."""
+    while chunk := list(itertools.islice(items, CHUNK_BATCHES * predictor.batch_size)):
+        made = predictor.stream(item.value for item in chunk if not item.error)
+        for item in chunk:
+            yield item, (Prediction(item.id, "", {}, item.error) if item.error else next(made))
+
+
+@dataclasses.dataclass
+class CsvRows:
+    """id, `column`, label, a probability a class with 9 significant digits, error."""
+
+    file: object
+    column: str
+    class_names: tuple
+
+    def __post_init__(self):
+        names = [f"probability_{name}" for name in self.class_names]
+        self._writer = csv.writer(self.file, lineterminator="\n")
+        self._row(["id", self.column, "label", *names, "error"])
+
+    def write(self, item, prediction):
+        """Writes one row."""
+        values = [prediction.probabilities.get(name) for name in self.class_names]
+        stated = ["" if value is None else format(value, ".9g") for value in values]
+        self._row([item.id, item.value or "", prediction.label, *stated, prediction.error])
+
+    def _row(self, fields):
+        self._writer.writerow([_writable(field) for field in fields])
+
+
+@dataclasses.dataclass
+class JsonRows:
+    """An object a line: id, `column`, label, probabilities, error."""
+
+    file: object
+    column: str
+    class_names: tuple
+
+    def write(self, item, prediction):
+        """Writes one line."""
+        row = {
+            "id": item.id,
+            self.column: item.value,
+            "label": prediction.label or None,
+            "probabilities": prediction.probabilities,
+            "error": prediction.error,
+        }
+        self.file.write(json.dumps(row) + "\n")
+
+
+def _writable(text):
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextlib.contextmanager
+def _opened(path):
+    if path in ("", "-"):
+        yield sys.stdout
+        sys.stdout.flush()
+    else:
+        with storage.replacing(path, newline="") as file:
+            yield file
