@@ -1,0 +1,1 @@
+"""Data parts: from a call string of --data to splits and batches."""

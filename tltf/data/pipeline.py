@@ -1,6 +1,7 @@
 """From a Source to batches: seeded order, preprocessing once where it fits, targets, weights."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -177,10 +178,11 @@ def _images(column, preprocessing):
     if column.kind == "array":
         array = tf.constant(column.values)
         return _Lookup(lambda rows: {"image": preprocessing.resize(tf.gather(array, rows))})
-    values = tf.constant(column.values)
     if column.kind == "path":
+        values = tf.constant([os.fsencode(path) for path in column.values])
         return _Lookup(lambda row: preprocessing(tf.io.read_file(values[row])), is_single=True)
-    return _Lookup(lambda row: preprocessing(values[row]), is_single=True)
+    contents = tf.constant(column.values)
+    return _Lookup(lambda row: preprocessing(contents[row]), is_single=True)
 
 
 def _cached_images(column, preprocessing):

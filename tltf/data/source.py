@@ -57,7 +57,8 @@ class Source:
         class_names: one a class.
         ids: str a row: a relative path, or `file:row`.
         roles: str[N], one of ROLES, "" where the data does not say; None when it never says.
-        scan: counts `found` = `used` + `skipped` + `excluded`; `warnings` (list of str);
+        scan: counts `found` = `used` + `skipped` + `excluded`, and `ignored` files that are no
+            data; `warnings` (list of str);
             `skipped_rows` and `excluded_rows` (list of dict with id and reason).
         hashes: uint64[N], equal for equal content; made when it is first needed if None.
     """
@@ -108,6 +109,7 @@ def empty_scan(found=0):
         "used": found,
         "skipped": 0,
         "excluded": 0,
+        "ignored": 0,
         "warnings": [],
         "skipped_rows": [],
         "excluded_rows": [],

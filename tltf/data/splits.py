@@ -214,11 +214,12 @@ def _stratified(source, rows, seed, sizes):
     """Roles str[M] of `rows`; sizes: role -> number of rows; without TRAIN all others train."""
     order = _order(source, rows, seed)
     class_sizes = np.bincount(order.classes)
-    spare = class_sizes - 1
-    quotas = {}
-    for role in (TRAIN, TEST, VALIDATION):
-        quotas[role] = _quotas(sizes.get(role, 0), class_sizes, spare + (role == TRAIN))
-        spare = spare - quotas[role] + (role == TRAIN)
+    quotas = {TRAIN: _quotas(sizes.get(TRAIN, 0), class_sizes, class_sizes)}
+    # A class keeps at least one row to train on.
+    spare = class_sizes - (quotas[TRAIN] if TRAIN in sizes else 1)
+    for role in (TEST, VALIDATION):
+        quotas[role] = _quotas(sizes.get(role, 0), class_sizes, spare)
+        spare = spare - quotas[role]
     test_end = quotas[TEST][order.classes]
     if TRAIN in sizes:
         train_start = (class_sizes - quotas[TRAIN])[order.classes]

@@ -1,0 +1,156 @@
+import os
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tltf.data import sources, splits
+from tltf.errors import DataError, FlagError
+
+
+def save(path, format=None, size=(12, 10)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed = zlib.crc32(str(path).encode())
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(path, format=format)
+    return path
+
+
+def load(folder, **settings):
+    return sources.load(f"image_folder(path={folder})", **settings)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for label in ("cat", "dog"):
+        for number in range(10):
+            save(tmp_path / "data" / label / f"{number}.png")
+    return tmp_path / "data"
+
+
+def test_class_folders(folder):
+    source = load(folder)
+    assert source.class_names == ("cat", "dog")
+    assert source.ids[0] == os.path.join("cat", "0.png")
+    assert source.labels.tolist() == [0] * 10 + [1] * 10
+    assert source.roles is None
+    parts = splits.split(source, "holdout(test=.2, validation=.1)", 0)
+    assert {role: np.bincount(part.labels).tolist() for role, part in parts.items()} == {
+        "train": [7, 7], "validation": [1, 1], "test": [2, 2],
+    }  # fmt: skip
+
+
+def test_split_folders(tmp_path):
+    for role, count in (("train", 6), ("val", 2), ("test", 3)):
+        for label in "ab":
+            for number in range(count):
+                save(tmp_path / role / label / f"{role}{number}.png")
+    parts = splits.split(load(tmp_path), "given", 0)
+    assert {role: len(part) for role, part in parts.items()} == {
+        "train": 12, "validation": 4, "test": 6,
+    }  # fmt: skip
+
+
+def test_bad_files_are_skipped_and_counted(folder):
+    whole = save(folder / "cat" / "cut.jpg", size=(64, 64)).read_bytes()
+    bad = {
+        "empty.jpg": b"",
+        "cut.jpg": whole[: len(whole) // 2],
+        "noise.jpg": np.random.default_rng(0).bytes(500),
+        "page.jpg": b"<!DOCTYPE html><html>not found</html>",
+        "photo.heic": b"\0\0\0\x18ftypheic" + bytes(100),
+        "bomb.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0\x08\2\0\0\0" + bytes(50),
+    }
+    for name, contents in bad.items():
+        (folder / "cat" / name).write_bytes(contents)
+    (folder / "cat" / "gone.png").symlink_to(folder / "nowhere.png")
+    (folder / "cat" / ".DS_Store").write_bytes(b"x")
+    (folder / "cat" / "notes.txt").write_text("x")
+    os.mkfifo(folder / "cat" / "pipe.png")
+    save(folder / "loose.png")
+    source = load(folder, max_bad_fraction=0.5)
+    reasons = {os.path.basename(row["id"]): row["reason"] for row in source.scan["skipped_rows"]}
+    assert set(reasons) == {*bad, "gone.png", "loose.png"}
+    assert "HTML" in reasons["page.jpg"]
+    assert "HEIC" in reasons["photo.heic"]
+    assert "65536 x 65536" in reasons["bomb.png"]
+    assert reasons["gone.png"] == "is missing"
+    assert (source.scan["found"], source.scan["used"], source.scan["ignored"]) == (28, 20, 3)
+    with pytest.raises(DataError, match=r"8 of 28 rows are bad.*max_bad_fraction=0\.29"):
+        load(folder)
+
+
+def test_format_is_known_by_content(folder):
+    save(folder / "cat" / "real_gif.jpg", format="GIF")
+    save(folder / "cat" / "no_extension", format="BMP")
+    assert load(folder).scan["used"] == 22
+
+
+def test_lfs_pointers_stop(folder):
+    (folder / "cat" / "0.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid 1")
+    with pytest.raises(DataError, match="git lfs pull"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (["cat/0.png"], "one class"),
+        (["Cat/0.png", "cat/1.png"], "differ only in case"),
+        (["train/0.png", "val/1.png"], "splits would be read as classes"),
+        (["train/a/0.png", "train/b/1.png", "other/2.png"], "stand beside other folders"),
+        (["a/text.md"], r"no images.*\.md"),
+    ],
+)
+def test_folder_faults(tmp_path, made, message):
+    for name in made:
+        if name.endswith(".md"):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).write_text("x")
+        else:
+            save(tmp_path / name)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(FlagError, match="nearest that exists"):
+        load(tmp_path / "a" / "b")
+
+
+def test_one_content_under_two_labels_stops(folder):
+    (folder / "dog" / "copy.png").write_bytes((folder / "cat" / "3.png").read_bytes())
+    with pytest.raises(DataError, match=r"cat/3\.png = dog/copy\.png"):
+        load(folder)
+
+
+def test_one_content_in_train_and_test_leaves_train(tmp_path):
+    for label in "ab":
+        for number in range(5):
+            save(tmp_path / "train" / label / f"{number}.png")
+        save(tmp_path / "test" / label / "own.png")
+    copied = tmp_path / "test" / "a" / "copy.png"
+    copied.write_bytes((tmp_path / "train" / "a" / "2.png").read_bytes())
+    source = load(tmp_path)
+    assert source.scan["excluded_rows"] == [
+        {
+            "id": os.path.join("train", "a", "2.png"),
+            "reason": "its content is in the test split too",
+        }
+    ]
+    assert source.scan["found"] == source.scan["used"] + 1 == 13
+
+
+def test_class_only_in_test_stops(tmp_path):
+    for name in ("train/a/0.png", "train/b/0.png", "test/a/1.png", "test/c/1.png"):
+        save(tmp_path / name)
+    with pytest.raises(DataError, match="not in the training split: c"):
+        splits.split(load(tmp_path), "holdout(test=.2, validation=.5)", 0)
+
+
+def test_strange_names_are_used(tmp_path):
+    for name in ("a/emoji 🎉.png", "a/new\nline.png", "b/0.png"):
+        save(tmp_path / name)
+    os.rename(tmp_path / "b" / "0.png", os.fsencode(tmp_path / "b") + b"/\xff\xfe.png")
+    assert load(tmp_path).scan["used"] == 3

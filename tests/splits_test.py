@@ -1,0 +1,142 @@
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tltf.data import splits
+from tltf.data.source import Column, Source, empty_scan
+from tltf.errors import DataError, FlagError
+
+
+def make(texts, labels, roles=None):
+    names = tuple(str(label) for label in range(max(labels) + 1))
+    return Source(
+        name="made",
+        columns={"text": Column("text", list(texts))},
+        labels=np.array(labels, np.int32),
+        class_names=names,
+        ids=list(texts),
+        roles=None if roles is None else np.array(roles, "<U10"),
+        scan=empty_scan(len(texts)),
+    )
+
+
+def numbered(*counts):
+    rows = [
+        (f"class {label} row {row}", label) for label, n in enumerate(counts) for row in range(n)
+    ]
+    return make(*zip(*rows, strict=True))
+
+
+def by_id(parts):
+    return {row: role for role, part in parts.items() for row in part.ids}
+
+
+def test_holdout_is_stratified():
+    parts = splits.split(numbered(700, 200, 100), "holdout(test=.2, validation=.1)", 0)
+    counts = {role: np.bincount(part.labels).tolist() for role, part in parts.items()}
+    assert counts == {"train": [490, 140, 70], "validation": [70, 20, 10], "test": [140, 40, 20]}
+
+
+def test_every_row_is_in_exactly_one_split():
+    source = numbered(13, 7, 5)
+    parts = splits.split(source, "holdout(test=.3, validation=.2)", 3)
+    assert sorted(row for part in parts.values() for row in part.ids) == sorted(source.ids)
+
+
+def test_seed_decides_and_order_does_not():
+    source = numbered(50, 50)
+    first = by_id(splits.split(source, "holdout", 0))
+    shuffled = source.take(np.random.default_rng(0).permutation(100))
+    assert by_id(splits.split(shuffled, "holdout", 0)) == first
+    assert by_id(splits.split(source, "holdout", 1)) != first
+
+
+def test_added_rows_move_few():
+    before = by_id(splits.split(numbered(500, 500), "holdout", 0))
+    after = by_id(splits.split(numbered(550, 550), "holdout", 0))
+    moved = sum(after[row] != role for row, role in before.items())
+    assert moved <= 30  # of 1,000; an unseeded draw of new splits would move about 460
+
+
+def test_same_content_is_in_one_split():
+    texts = [f"text {row // 3}" for row in range(300)]
+    # The same text with other blanks, and some with another label.
+    texts = [text.replace(" ", "  ") if row % 3 else text for row, text in enumerate(texts)]
+    labels = [row % 7 == 0 for row in range(300)]
+    parts = splits.split(make(texts, [int(label) for label in labels]), "holdout", 0)
+    roles = collections.defaultdict(set)
+    for role, part in parts.items():
+        for text in part.column.values:
+            roles[" ".join(text.split())].add(role)
+    assert all(len(found) == 1 for found in roles.values())
+
+
+def test_class_of_one_trains():
+    parts = splits.split(numbered(*[1] * 10, 50), "holdout(test=.3, validation=.3)", 0)
+    assert set(range(10)) <= set(parts["train"].labels.tolist())
+    assert "class 0 has no test example" in parts["train"].scan["warnings"]
+
+
+def test_given_test_is_kept_and_validation_taken_from_train():
+    source = numbered(100, 100)
+    roles = ["test" if row % 2 else "train" for row in range(200)]
+    source = dataclasses.replace(source, roles=np.array(roles))
+    parts = splits.split(source, "holdout(test=.2, validation=.1)", 0)
+    assert parts["test"].ids == source.ids[1::2]
+    assert len(parts["validation"]) == 10
+    assert len(parts["train"]) == 90
+
+
+def test_given_needs_all_splits():
+    with pytest.raises(DataError, match="no validation and no test"):
+        splits.split(make("abcd", [0, 1, 0, 1], ["train"] * 4), "given", 0)
+
+
+def test_folds_partition_the_rows():
+    source = numbered(23, 41, 6)
+    tests = []
+    for fold in range(5):
+        parts = splits.split(source, f"kfold(folds=5, fold={fold})", 0)
+        tests.append(parts["test"].ids)
+        assert not set(parts["test"].ids) & set(parts["train"].ids + parts["validation"].ids)
+        counts = np.bincount(parts["test"].labels, minlength=3)
+        assert (np.abs(counts - np.array([23, 41, 6]) / 5) <= 1).all()
+    assert sorted(row for rows in tests for row in rows) == sorted(source.ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("holdout(test=1.0)", FlagError, "no shares"),
+        ("holdout(test=.6, validation=.4)", FlagError, "no shares"),
+        ("holdout(test=.001)", DataError, "test=0.001 of 100 rows is no row.*test=0.01 or more"),
+        ("kfold(folds=5, fold=5)", FlagError, "no fold 5 of 5"),
+        ("holdot", FlagError, "choices: holdout"),
+    ],
+)
+def test_faults(text, error, message):
+    with pytest.raises(error, match=message):
+        splits.split(numbered(50, 50), text, 0)
+
+
+def test_give_roles_counts_and_nests():
+    source = numbered(300, 200)
+    small = splits.give_roles(source, 0, num_train=50, num_test=100)
+    large = splits.give_roles(source, 0, num_train=200, num_test=100)
+    counts = collections.Counter(large.roles.tolist())
+    assert counts == {"train": 200, "validation": 50, "test": 100}
+    assert (large.scan["used"], large.scan["excluded"]) == (350, 150)
+
+    def ids(part, role):
+        return {row for row, given in zip(part.ids, part.roles, strict=True) if given == role}
+
+    assert ids(small, "test") == ids(large, "test")
+    assert ids(small, "train") < ids(large, "train")
+    assert np.bincount(large.labels[large.roles == "train"]).tolist() == [120, 80]
+
+
+def test_give_roles_needs_enough_rows():
+    with pytest.raises(FlagError, match="has 500 examples, fewer than the 450"):
+        splits.give_roles(numbered(300, 200), 0, num_train=450)

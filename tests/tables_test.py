@@ -1,0 +1,155 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tltf.data import sources, splits
+from tltf.errors import DataError, FlagError
+
+
+def write(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def load(path, more="text=text, label=label", **settings):
+    return sources.load(f"csv(path={path}, {more})", **settings)
+
+
+def test_csv_reads_what_the_csv_module_wrote(tmp_path):
+    texts = ['said "no", twice', "two\nlines", "plain", "comma, here", "emoji 🎉", "a\u2028b"]
+    with open(tmp_path / "a.csv", "w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "text", "label"])
+        writer.writerows([[i, text, "NA" if i % 2 else "null"] for i, text in enumerate(texts)])
+    source = load(tmp_path / "a.csv")
+    assert list(source.column.values) == texts
+    assert source.class_names == ("NA", "null")
+    assert source.labels.tolist() == [1, 0, 1, 0, 1, 0]
+    assert source.ids[2].endswith("a.csv:5")  # the row before spans lines 3 and 4
+    assert source.scan["found"] == source.scan["used"] == 6
+
+
+def test_jsonl_gives_the_same_as_csv(tmp_path):
+    rows = [("good", "pos"), ("bad", "neg"), ("fine", "pos")]
+    write(tmp_path / "a.csv", "text,label\n" + "".join(f"{t},{c}\n" for t, c in rows))
+    lines = [json.dumps({"text": t, "label": c}) for t, c in rows]
+    write(tmp_path / "a.jsonl", "\n".join(lines) + "\n")
+    ours = sources.load(f"jsonl(path={tmp_path}/a.jsonl, text=text)")
+    theirs = load(tmp_path / "a.csv")
+    assert list(ours.column.values) == list(theirs.column.values)
+    assert ours.labels.tolist() == theirs.labels.tolist()
+
+
+def test_bad_rows_are_skipped_and_counted(tmp_path):
+    good = "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(10))
+    bad = "ragged\n  ,a\nno label,\nwith nan,nan\nthree,a,b\n"
+    path = write(tmp_path / "a.csv", "text,label\n" + good + bad)
+    with pytest.raises(DataError, match=r"5 of 15 rows.*max_bad_fraction=0\.34"):
+        load(path)
+    scan = load(path, max_bad_fraction=0.34).scan
+    assert (scan["found"], scan["used"], scan["skipped"], scan["excluded"]) == (15, 10, 5, 0)
+    assert [row["id"].rpartition(":")[2] for row in scan["skipped_rows"]] == [
+        "12", "13", "14", "15", "16",
+    ]  # fmt: skip
+
+
+def test_jsonl_skips_bad_lines(tmp_path):
+    lines = ['{"text": "a", "label": 1}', '{"text": "b", "label": 2}', "{broken", "[1]"]
+    lines += ['{"text": null, "label": 1}', '{"text": 3, "label": 1}', '{"label": 2}']
+    path = write(tmp_path / "a.jsonl", "\n".join(lines))
+    source = sources.load(f"jsonl(path={path}, text=text)", max_bad_fraction=1.0)
+    assert source.scan["skipped"] == 5
+    assert source.class_names == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("text,label\n", "there are no rows"),
+        ("text,text,label\na,b,c\n", "text twice"),
+        ("text;label\na;b\n", r"delimiter=';'"),
+        ('text,label\nfine,a\n"open,b\nmore,c\n', r"a\.csv:3 .*quote"),
+        ("text,label\na,x\nb,x\n", "one class only"),
+        ("text,label\na,Cat\nb,cat\n", "differ only in case"),
+        ("text,label\na,1\nb,1.0\nc,2\n", "several ways.*1, 1.0"),
+    ],
+)
+def test_csv_faults(tmp_path, text, message):
+    with pytest.raises(DataError) as caught:
+        load(write(tmp_path / "a.csv", text))
+    assert caught.match(message)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("text=txt, label=label", "no column 'txt'.*fix: text=text"),
+        ("text=text, label=lable", "no column 'lable'.*fix: label=label"),
+        ("label=label", "text=COLUMN or image=COLUMN"),
+        ("text=text, encoding=utf9", "no encoding"),
+    ],
+)
+def test_csv_flags(tmp_path, more, message):
+    path = write(tmp_path / "a.csv", "text,label\na,x\nb,y\n")
+    with pytest.raises(FlagError, match=message):
+        load(path, more)
+
+
+def test_fractions_are_no_classes(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\na,0.5\nb,1.25\n")
+    with pytest.raises(FlagError, match="regression"):
+        load(path)
+
+
+def test_other_encoding_is_named_with_its_row(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\nfine,a\nfür,b\n", "latin-1")
+    with pytest.raises(DataError, match=r"a\.csv:3 .*byte 19 \(0xfc\).*encoding=latin-1"):
+        load(path)
+    assert load(path, "text=text, encoding=latin-1").column.values[1] == "für"
+
+
+def test_missing_path_names_the_nearest_folder(tmp_path):
+    write(tmp_path / "train.csv", "text,label\na,x\nb,y\n")
+    with pytest.raises(FlagError, match=rf"nearest that exists: {tmp_path}.*train\.csv"):
+        load(tmp_path / "trian.csv")
+
+
+def test_json_array_is_refused(tmp_path):
+    path = write(tmp_path / "a.jsonl", '[{"text": "a"}]')
+    with pytest.raises(DataError, match="JSON array"):
+        sources.load(f"jsonl(path={path}, text=text)")
+
+
+def test_given_splits_are_kept_and_leaks_excluded_from_train(tmp_path):
+    train = "".join(f"row {i},{'ab'[i % 2]}\n" for i in range(40)) + "shared,a\n"
+    write(tmp_path / "train.csv", "text,label\n" + train)
+    write(tmp_path / "test.csv", "text,label\nshared,a\nown,b\n")
+    call = f"csv(train={tmp_path}/train.csv, test={tmp_path}/test.csv, text=text)"
+    source = sources.load(call)
+    assert (source.scan["found"], source.scan["used"], source.scan["excluded"]) == (43, 42, 1)
+    parts = splits.split(source, "holdout", 0)
+    assert {role: len(part) for role, part in parts.items()} == {
+        "train": 36, "validation": 4, "test": 2,
+    }  # fmt: skip
+    assert "shared" not in parts["train"].column.values
+    assert parts["test"].column.values == ["shared", "own"]
+
+
+def test_csv_of_images(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), np.uint8)
+    (tmp_path / "pictures").mkdir()
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "pictures" / f"{number}.png")
+    rows = [f"pictures/{number}.png,{'ab'[number % 2]}\n" for number in range(4)]
+    path = write(tmp_path / "a.csv", "file,kind\n" + "".join(rows) + "pictures/none.png,a\n")
+    source = load(path, "image=file, label=kind", max_bad_fraction=0.2)
+    assert source.modality == "image"
+    assert source.column.kind == "path"
+    assert source.scan["skipped_rows"][0]["reason"] == "is missing"
+    write(path, "file,kind\n../x.png,a\npictures/0.png,b\n")
+    with pytest.raises(DataError, match="not under the folder"):
+        load(path, "image=file, label=kind")

@@ -1,0 +1,216 @@
+"""The scan of a data set: every row is used, skipped or excluded, and counted, before step 1."""
+
+import collections
+import os
+import pathlib
+import unicodedata
+
+import numpy as np
+
+from tltf.data.source import ROLES
+from tltf.errors import DataError, FlagError, choices_text, nearest
+
+LISTED = 5
+"""Examples of a fault that its message names."""
+
+
+class Scan:
+    """Counts rows and collects faults, so that all of them are known when one is reported.
+
+    Args:
+        name: of the source, for messages.
+    """
+
+    def __init__(self, name):
+        self.name = name
+        self.num_found = self.num_ignored = 0
+        self.skipped, self.excluded, self.warnings, self.failures = [], [], [], []
+
+    def skip(self, row_id, reason):
+        """Leaves out a bad row."""
+        self.skipped.append({"id": row_id, "reason": reason})
+
+    def exclude(self, row_id, reason):
+        """Leaves out a good row that must not be used, such as a test image in train."""
+        self.excluded.append({"id": row_id, "reason": reason})
+
+    def warn(self, text):
+        """Adds a warning."""
+        self.warnings.append(text)
+
+    def fail(self, what, *, place="", fix=""):
+        """Adds a fault with which the data set cannot be used; `finish` raises the first."""
+        self.failures.append(DataError(what, flag="data", place=place, fix=fix))
+
+    def stop_if_failed(self):
+        """Raises the first fault, with the number of the others.
+
+        Raises:
+            DataError: there was a fault.
+        """
+        if self.failures:
+            first = self.failures[0]
+            more = len(self.failures) - 1
+            others = f" (and {more} more faults: " if more else ""
+            others += " | ".join(fault.what for fault in self.failures[1:4]) + (")" if more else "")
+            raise DataError(first.what + others, flag="data", place=first.place, fix=first.fix)
+
+    def finish(self, max_bad_fraction):
+        """The counts as plain data, `found` = `used` + `skipped` + `excluded`.
+
+        Args:
+            max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
+
+        Raises:
+            DataError: a fault was added, or too many rows are bad.
+        """
+        self.stop_if_failed()
+        num_skipped, num_excluded = len(self.skipped), len(self.excluded)
+        if num_skipped > max_bad_fraction * self.num_found:
+            reasons = collections.Counter(row["reason"] for row in self.skipped).most_common(3)
+            first = self.skipped[0]
+            raise DataError(
+                f"{num_skipped} of {self.num_found} rows are bad, more than "
+                f"{max_bad_fraction:g} of them: "
+                + ", ".join(f"{count} {reason}" for reason, count in reasons)
+                + f"; first: {first['id']}",
+                flag="data",
+                fix=f"repair them or give --max_bad_fraction={self._needed_fraction():g}",
+            )
+        return {
+            "found": self.num_found,
+            "used": self.num_found - num_skipped - num_excluded,
+            "skipped": num_skipped,
+            "excluded": num_excluded,
+            "ignored": self.num_ignored,
+            "warnings": list(self.warnings),
+            "skipped_rows": list(self.skipped),
+            "excluded_rows": list(self.excluded),
+        }
+
+    def _needed_fraction(self):
+        """The bad share, rounded up to two decimals."""
+        return -(-100 * len(self.skipped) // self.num_found) / 100
+
+
+def existing_path(text, flag="data"):
+    """`text` as a Path that exists.
+
+    Raises:
+        FlagError: nothing is there; the nearest folder that exists is named.
+    """
+    path = pathlib.Path(text).expanduser()
+    if path.exists():
+        return path
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    wanted = path.absolute().relative_to(parent).parts[0]
+    near = nearest(wanted, os.listdir(parent), limit=1)
+    fix = f"path={parent / near[0]}" if near else f"see what is in {parent}"
+    raise FlagError(
+        f"no file or folder {text} (the nearest that exists: {parent})", flag=flag, fix=fix
+    )
+
+
+def check_column(name, columns, argument, place):
+    """Raises FlagError unless `name` is among `columns`.
+
+    Args:
+        name: column asked for.
+        columns: list of str.
+        argument: name of the argument that asks for it.
+        place: the file.
+    """
+    if name not in columns:
+        near = nearest(name, columns, limit=1)
+        raise FlagError(
+            f"no column {name!r} (columns: {choices_text(name, columns)})",
+            flag="data",
+            place=place,
+            fix=f"{argument}={near[0]}" if near else f"{argument}=COLUMN",
+        )
+
+
+def check_class_names(scan, names):
+    """Adds a fault for names that differ only in case, blanks or Unicode form."""
+    groups = collections.defaultdict(list)
+    for name in sorted(names):
+        groups[unicodedata.normalize("NFC", name).strip().casefold()].append(name)
+    for group in groups.values():
+        if len(group) > 1:
+            shown = ", ".join(repr(name) for name in group)
+            scan.fail(
+                f"class names that differ only in case, blanks or Unicode form: {shown}",
+                fix=f"give them one name, such as {group[0].strip()!r}",
+            )
+
+
+def check_spelling_of_numbers(scan, names):
+    """Adds a fault for labels such as 1, 1.0 and 01; refuses fractions as class names.
+
+    Raises:
+        FlagError: all labels are numbers and some are fractions.
+    """
+    groups = collections.defaultdict(list)
+    for name in sorted(names):
+        number = _number(name)
+        if number is not None:
+            groups[number].append(name)
+    for group in groups.values():
+        if len(group) > 1:
+            scan.fail(
+                f"one number spelled in several ways as a label: {', '.join(group)}",
+                fix="spell it in one way",
+            )
+    fractions = [number for number in groups if number % 1]
+    if fractions and sum(map(len, groups.values())) == len(names):
+        raise FlagError(
+            f"the labels are numbers with fractions, such as {fractions[0]:g}: no classes",
+            flag="data",
+            fix="give a column of classes; numbers are a matter of regression",
+        )
+
+
+def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels):
+    """bool[N]: rows whose content is not in a later split; faults and warnings go to `scan`.
+
+    Args:
+        scan: Scan.
+        ids: str a row.
+        hashes: uint64[N] of the contents.
+        labels: list of str or None a row.
+        roles: list of str, or None.
+        strict_labels: one content under two labels is a fault, not a warning.
+    """
+    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    if len(first) == len(ids):
+        return np.ones(len(ids), bool)
+    codes = np.unique(np.array([str(label) for label in labels]), return_inverse=True)[1]
+    twice = np.flatnonzero(codes != codes[first[group]])
+    if len(twice):
+        pairs = [f"{ids[first[group[row]]]} = {ids[row]}" for row in twice[:LISTED]]
+        text = f"{len(twice)} rows have the content of another with another label: "
+        text += ", ".join(pairs)
+        if strict_labels:
+            scan.fail(text, fix="keep the right label of each")
+        else:
+            scan.warn(text)
+    ranks = np.array([ROLES.index(role) if role else -1 for role in roles or [""] * len(ids)])
+    last = np.full(len(first), -1)
+    np.maximum.at(last, group, ranks)
+    is_usable = ranks == last[group]
+    for row in np.flatnonzero(~is_usable):
+        scan.exclude(ids[row], f"its content is in the {ROLES[last[group[row]]]} split too")
+    if not is_usable.all():
+        scan.warn(f"{(~is_usable).sum()} rows excluded: their content is in a later split too")
+    repeats = len(ids) - len(first) - int((~is_usable).sum())
+    if repeats > 0:
+        scan.warn(f"{repeats} rows repeat the content of others; they stay in one split")
+    return is_usable
+
+
+def _number(text):
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None

@@ -1,0 +1,173 @@
+"""Are these bytes an image that can be decoded? Known by content, never by name."""
+
+import dataclasses
+import os
+import stat
+import struct
+from concurrent import futures
+
+import numpy as np
+import tensorflow as tf
+
+from tltf.data import images
+from tltf.data.source import digest
+
+FOREIGN_EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ico")
+EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", *FOREIGN_EXTENSIONS)
+)
+MAX_PIXELS = 89_478_485
+"""Beyond, Pillow speaks of a decompression bomb; TensorFlow would allocate the memory."""
+MAX_SIDES_RATIO = 1000
+LFS_POINTER = b"version https://git-lfs.github.com"
+MAGICS = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+)
+FOREIGN = (
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftypmif1", "HEIC"),
+    (4, b"ftypavif", "AVIF"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\0\0\1\0", "ICO"),
+    (0, b"%PDF", "PDF"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What one file is.
+
+    Args:
+        reason: why it cannot be used; empty if it can.
+        hash: 64-bit hash of its bytes; 0 if they were not read.
+        is_uniform: one colour only.
+        is_thin: one side more than a thousand times the other.
+        is_lfs: a pointer that Git LFS left.
+    """
+
+    reason: str = ""
+    hash: int = 0
+    is_uniform: bool = False
+    is_thin: bool = False
+    is_lfs: bool = False
+
+
+def inspect_files(paths, root):
+    """A Finding a path, in order; the files are read and decoded in parallel.
+
+    Args:
+        paths: list of str.
+        root: folder that links must not leave.
+    """
+    root = os.path.realpath(root)
+    with futures.ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda path: _inspect_file(path, root), paths))
+
+
+def inspect_bytes(contents):
+    """The Finding of image bytes."""
+    if not contents:
+        return Finding("is empty")
+    known = format_of(contents)
+    if contents.startswith(LFS_POINTER):
+        return Finding("is a Git LFS pointer", is_lfs=True)
+    if known not in ("JPEG", "PNG", "GIF", "BMP", "WebP"):
+        return Finding(f"is {known}, which TensorFlow does not decode" if known else "is no image")
+    height, width = size_of(contents, known)
+    if height * width > MAX_PIXELS:
+        return Finding(f"has {width} x {height} pixels, more than {MAX_PIXELS}")
+    try:
+        pixels = _decode(tf.constant(contents)).numpy()
+    except tf.errors.OpError:
+        return Finding(f"is a damaged {known} file")
+    if pixels.shape[0] * pixels.shape[1] <= 1:
+        return Finding("has one pixel")
+    return Finding(
+        hash=digest(contents),
+        is_uniform=bool(np.all(pixels == pixels[0, 0])),
+        is_thin=max(pixels.shape[:2]) > MAX_SIDES_RATIO * min(pixels.shape[:2]),
+    )
+
+
+def format_of(contents):
+    """The name of the format that the first bytes show; empty if none is known."""
+    for magic, name in MAGICS:
+        if contents.startswith(magic):
+            return name
+    if contents[:4] == b"RIFF" and contents[8:12] == b"WEBP":
+        return "WebP"
+    for place, magic, name in FOREIGN:
+        if contents[place : place + len(magic)] == magic:
+            return name
+    beginning = contents[:512].lstrip().lower()
+    if beginning.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
+        return "HTML"
+    return ""
+
+
+def size_of(contents, known):
+    """`(height, width)` that the header claims, in pixels; `(0, 0)` if it is cut."""
+    try:
+        if known == "PNG":
+            return struct.unpack(">II", contents[16:24])[::-1]
+        if known == "GIF":
+            return struct.unpack("<HH", contents[6:10])[::-1]
+        if known == "BMP":
+            width, height = struct.unpack("<ii", contents[18:26])
+            return abs(height), abs(width)
+        return _jpeg_size(contents) if known == "JPEG" else _webp_size(contents)
+    except (struct.error, IndexError):
+        return 0, 0
+
+
+def _jpeg_size(contents):
+    position = 2
+    while position + 9 < len(contents):
+        marker, length = contents[position + 1], contents[position + 2 : position + 4]
+        if contents[position] != 0xFF:
+            return 0, 0
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return struct.unpack(">HH", contents[position + 5 : position + 9])
+        position += 2 + int.from_bytes(length, "big")
+    return 0, 0
+
+
+def _webp_size(contents):
+    if contents[12:16] == b"VP8X":
+        return tuple(
+            1 + int.from_bytes(contents[place : place + 3], "little") for place in (27, 24)
+        )
+    return 0, 0  # the other two kinds cannot claim more than 16,383 pixels a side
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _decode(contents):
+    return images.ImagePreprocessing(1).decode(contents)
+
+
+def _inspect_file(path, root):
+    try:
+        real = os.path.realpath(path, strict=True)
+        mode = os.stat(real).st_mode
+        if os.path.commonpath([real, root]) != root:
+            return Finding("is a link that leaves the data folder")
+        if not stat.S_ISREG(mode):
+            return Finding("is no regular file")
+        with open(real, "rb") as file:
+            contents = file.read()
+    except PermissionError:
+        return Finding("cannot be read (permission)")
+    except FileNotFoundError:
+        return Finding("is missing")
+    except OSError as error:
+        return Finding(f"cannot be read ({error.strerror})")
+    return inspect_bytes(contents)

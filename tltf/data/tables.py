@@ -1,0 +1,273 @@
+"""CSV and JSON lines: texts, or paths of image files, with their labels."""
+
+import csv as csv_module
+import io
+import json
+import os
+import pathlib
+
+from tltf.data import checks
+from tltf.data.assembly import Rows, assemble
+from tltf.data.image_folder import checked_files
+from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.errors import DataError, FlagError
+
+MAX_FIELD_BYTES = 1 << 20
+OTHER_DELIMITERS = ",;\t|"
+NOT_A_LABEL = frozenset(("", "nan", "NaN"))
+"""Empty, and what pandas writes for it; NA, null and None are names like any other."""
+
+
+def csv(
+    settings,
+    path="",
+    train="",
+    validation="",
+    test="",
+    text="",
+    image="",
+    label="label",
+    delimiter=",",
+    encoding="utf-8",
+):
+    """A CSV file with a header, or one a split.
+
+    Args:
+        settings: LoadSettings.
+        path: the only file; or
+        train: one file a split.
+        validation: as `train`.
+        test: as `train`.
+        text: column of texts; or
+        image: column of paths of image files, relative to the CSV file.
+        label: column of labels; empty for data without labels.
+        delimiter: one character.
+        encoding: of the files.
+
+    Raises:
+        FlagError: no such file or column, or arguments that do not fit together.
+        DataError: files that cannot be read as CSV, or rows that cannot be used.
+    """
+
+    def read(file, scan):
+        return _csv_records(file, delimiter, encoding, scan)
+
+    return _table("csv", settings, _files(path, train, validation, test), text, image, label, read)
+
+
+def jsonl(
+    settings,
+    path="",
+    train="",
+    validation="",
+    test="",
+    text="",
+    image="",
+    label="label",
+    encoding="utf-8",
+):
+    """JSON lines, an object a line, in one file or in one a split; arguments as of `csv`.
+
+    Raises:
+        FlagError: no such file or field, or arguments that do not fit together.
+        DataError: rows that cannot be used.
+    """
+
+    def read(file, scan):
+        return _jsonl_records(file, encoding, scan)
+
+    files = _files(path, train, validation, test)
+    return _table("jsonl", settings, files, text, image, label, read)
+
+
+def _files(path, train, validation, test):
+    """Pairs of a Path and its role; role None for the only file."""
+    by_role = {TRAIN: train, VALIDATION: validation, TEST: test}
+    given = {role: text for role, text in by_role.items() if text}
+    if bool(path) == bool(given):
+        raise FlagError(
+            "give either path= or the files of the splits, train= and test=",
+            flag="data",
+            fix="path=all.csv or train=train.csv, test=test.csv",
+        )
+    if path:
+        return [(checks.existing_path(path), None)]
+    if not train:
+        raise FlagError("train= is missing beside the other splits", flag="data", fix="train=FILE")
+    return [(checks.existing_path(text), role) for role, text in given.items()]
+
+
+def _table(name, settings, files, text, image, label, read):
+    if bool(text) == bool(image):
+        raise FlagError(
+            f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
+        )
+    scan = checks.Scan(name)
+    rows = Rows([], [], [] if label else None, [] if files[0][1] else None)
+    root = os.path.commonpath([file.absolute().parent for file, _ in files])
+    for file, role in files:
+        for number, (row_id, record) in enumerate(read(file, scan)):
+            if number == 0:
+                _check_columns(record, text, image, label, file)
+            value = _value(record, text or image, row_id, scan)
+            name_of_class = _label(record, label, row_id, scan) if label and value else None
+            if value is None or (label and name_of_class is None):
+                continue
+            if image:
+                value = _image_path(file.parent, value, root, row_id, scan)
+            rows.ids.append(row_id)
+            rows.values.append(value)
+            if label:
+                rows.labels.append(name_of_class)
+            if role:
+                rows.roles.append(role)
+    scan.stop_if_failed()
+    if image:
+        rows = checked_files(scan, rows.ids, rows.values, rows.labels, rows.roles, root)
+    return assemble(name, "path" if image else "text", rows, scan, settings)
+
+
+def _check_columns(record, text, image, label, file):
+    """Raises FlagError for a column that the first record does not have."""
+    for argument, column in (("text", text), ("image", image), ("label", label)):
+        if column:
+            checks.check_column(column, list(record), argument, file)
+
+
+def _value(record, column, row_id, scan):
+    """The text or path of a record; None if the record was skipped."""
+    value = record.get(column)
+    if not isinstance(value, str):
+        scan.skip(row_id, f"{column} is {type(value).__name__}, not a text")
+    elif not value.strip():
+        scan.skip(row_id, f"{column} is blank")
+    elif len(value) > MAX_FIELD_BYTES or "\0" in value:
+        scan.skip(row_id, f"{column} is longer than {MAX_FIELD_BYTES} bytes or has a NUL")
+    else:
+        return value
+    return None
+
+
+def _label(record, column, row_id, scan):
+    """The class of a record; None if the record was skipped."""
+    value = record.get(column)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        value = json.dumps(value) if isinstance(value, bool) else ""
+    name = str(value).strip()
+    if name in NOT_A_LABEL:
+        scan.skip(row_id, "has no label")
+        return None
+    return name
+
+
+def _image_path(folder, value, root, row_id, scan):
+    """The path of an image file; a fault if it is outside of the table's folder."""
+    path = os.path.normpath(os.path.join(folder.absolute(), value))
+    if "://" in value or os.path.commonpath([path, root]) != root:
+        scan.fail(
+            f"{value} is not under the folder of the table",
+            place=row_id,
+            fix="put the images beside the table and give relative paths",
+        )
+    return path
+
+
+def _read_text(file, encoding):
+    """The whole file as text; a byte-order mark is taken off."""
+    try:
+        contents = pathlib.Path(file).read_bytes()
+    except OSError as error:
+        raise FlagError(f"cannot read it: {error.strerror}", flag="data", place=file) from error
+    try:
+        text = contents.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = contents[: error.start].count(b"\n") + 1
+        guess = "utf-16" if contents[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+        raise DataError(
+            f"byte {error.start} (0x{contents[error.start]:02x}) is not {encoding}",
+            flag="data",
+            place=f"{file}:{row}",
+            fix=f"encoding={guess}",
+        ) from error
+    except LookupError as error:
+        raise FlagError(f"no encoding {encoding!r}", flag="data", fix="encoding=utf-8") from error
+    return text.removeprefix("\ufeff")
+
+
+def _csv_records(file, delimiter, encoding, scan):
+    """Pairs of `file:row` and a dict by column; ragged rows are skipped."""
+    csv_module.field_size_limit(1 << 30)
+    # Not str.splitlines, which also breaks rows at characters such as U+2028.
+    lines = io.StringIO(_read_text(file, encoding), newline="")
+    reader = csv_module.reader(lines, delimiter=delimiter, strict=True)
+    row, header = 1, None
+    try:
+        for cells in reader:
+            row_id, row = f"{file}:{row}", reader.line_num + 1
+            if header is None:
+                header = _header(cells, delimiter, file)
+                continue
+            if not cells:
+                continue
+            scan.num_found += 1
+            if len(cells) != len(header):
+                scan.skip(row_id, f"has another number of fields than the header's {len(header)}")
+                continue
+            yield row_id, dict(zip(header, cells, strict=True))
+    except csv_module.Error as error:
+        raise DataError(
+            f"this row is no CSV ({error}): its quote is not closed, or text follows a quote",
+            flag="data",
+            place=f"{file}:{row}",
+            fix="close the quote, or double the quotes inside of it",
+        ) from error
+    if header is None:
+        raise DataError("the file is empty", flag="data", place=file, fix="give a file with rows")
+
+
+def _header(cells, delimiter, file):
+    columns = [cell.strip() for cell in cells]
+    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    if repeated:
+        raise DataError(
+            f"the header has {', '.join(repeated)} twice", flag="data", place=f"{file}:1"
+        )
+    if len(columns) == 1:
+        others = [mark for mark in OTHER_DELIMITERS if mark != delimiter and mark in columns[0]]
+        if others:
+            shown = "'\\t'" if others[0] == "\t" else f"'{others[0]}'"
+            raise DataError(
+                f"the header has one column, {columns[0]!r}",
+                flag="data",
+                place=f"{file}:1",
+                fix=f"delimiter={shown}",
+            )
+    return columns
+
+
+def _jsonl_records(file, encoding, scan):
+    """Pairs of `file:row` and an object; lines that are none are skipped."""
+    lines = _read_text(file, encoding).split("\n")
+    if lines[0].lstrip().startswith("["):
+        raise DataError(
+            "the file is a JSON array, not JSON lines",
+            flag="data",
+            place=file,
+            fix="write one object a line",
+        )
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        scan.num_found += 1
+        row_id = f"{file}:{number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            scan.skip(row_id, f"is no JSON ({error.args[0].split(':')[0]})")
+            continue
+        if isinstance(record, dict):
+            yield row_id, record
+        else:
+            scan.skip(row_id, "is no JSON object")
+    if not any(line.strip() for line in lines):
+        raise DataError("the file is empty", flag="data", place=file, fix="give a file with rows")
