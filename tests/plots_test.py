@@ -1,0 +1,71 @@
+"""Plots are well-formed SVG in the page's colours, and say what the data says."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from tltf import plots
+
+NAMESPACE = "{http://www.w3.org/2000/svg}"
+
+
+def texts(svg):
+    return [element.text for element in ElementTree.fromstring(svg).iter(f"{NAMESPACE}text")]
+
+
+def test_curve_names_its_lines_and_phases_as_text():
+    history = [
+        {"phase": "head <b>", "loss": 2.0, "val_loss": 2.5},
+        {"phase": "full $x$", "loss": 1.0, "val_loss": None},
+    ]
+    svg = plots.curve(history, "loss", 'Loss & "more"')
+    shown = texts(svg)
+    assert {"training", "validation", "head <b>", "full $x$", 'Loss & "more"'} <= set(shown)
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == 'Loss & "more"'
+    assert root.get("role") == "img"
+
+
+def test_a_metric_without_validation_has_one_line():
+    shown = texts(plots.curve([{"loss": 1.0}, {"loss": 0.5}], "loss", "Loss"))
+    assert "training" in shown
+    assert "validation" not in shown
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        plots.curve([{"loss": 1.0, "val_loss": 2.0}] * 3, "loss", "Loss"),
+        plots.confusion_heatmap(np.eye(30) * 5 + 1, "Confusion"),
+    ],
+)
+def test_colours_are_variables_of_the_page(svg):
+    assert "var(--accent)" in svg
+    assert "#0102" not in svg
+    # Black and white would vanish in one of the two modes.
+    assert not re.search(r"(fill|stroke): ?(#ffffff|#000000|white|black)", svg)
+
+
+def test_the_same_data_gives_the_same_bytes():
+    history = [{"loss": 1.0}, {"loss": 0.5}]
+    assert plots.curve(history, "loss", "Loss") == plots.curve(history, "loss", "Loss")
+
+
+def test_reliability_draws_a_bar_for_each_used_bin():
+    bins = [
+        {"low": 0.0, "high": 0.5, "count": 0, "confidence": None, "accuracy": None},
+        {"low": 0.5, "high": 1.0, "count": 4, "confidence": 0.8, "accuracy": 0.75},
+    ]
+    svg = plots.reliability(bins, "Reliability")
+    root = ElementTree.fromstring(svg)
+    styles = [path.get("style") or "" for path in root.iter(f"{NAMESPACE}path")]
+    assert sum("fill: var(--accent)" in style for style in styles) == 2  # bar and legend
+    assert "stated" in texts(svg)
+
+
+def test_heatmap_stays_small_for_a_thousand_classes():
+    confusion = np.eye(1000, dtype=int) * 10
+    confusion[np.arange(999), np.arange(1, 1000)] = 1
+    assert len(plots.confusion_heatmap(confusion, "Confusion")) < 500_000

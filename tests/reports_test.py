@@ -1,0 +1,194 @@
+"""Reports are complete, self-contained and safe whatever names and texts hold."""
+
+import html.parser
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+
+from tltf import evaluation, reports, storage
+from tltf.errors import StorageError
+
+EVIL = '<script>alert("x")</script> | `a` \n& {{ 7 * 7 }} \udcff'
+
+
+class Tags(html.parser.HTMLParser):
+    """Collects elements, texts and attributes; checks that elements close in order."""
+
+    void = ("meta", "br", "img")
+
+    def __init__(self, text):
+        super().__init__()
+        self.names, self.attributes, self.texts, self.open = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.attributes += attrs
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.names.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def metrics(num_classes, names=None, num_examples=300):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, num_classes, num_examples)
+    scores = rng.normal(size=(num_examples, num_classes))
+    scores[np.arange(num_examples), labels] += 2
+    stated = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    names = names or [f"class {i}" for i in range(num_classes)]
+    return evaluation.measure(labels, stated, names, num_resamples=20), labels, stated, names
+
+
+def full_report(names=None):
+    test, labels, stated, names = metrics(3, names)
+    gain = evaluation.paired_difference(labels, stated, stated[::-1], num_resamples=20)
+    mistakes = evaluation.worst_mistakes(labels, stated, names, limit=3)
+    history = [
+        {"phase": "full", "epoch": e, "loss": np.float32(1 / e), "val_accuracy": e / 10}
+        for e in (1, 2)
+    ]
+    report = {
+        "title": "digits, small_cnn, full",
+        "run": {"data": "digits()", "method": "full"},
+        "test": test,
+        "validation": test,
+        "baselines": {"scratch": {"test": test, "gain": gain, "note": "a note"}},
+        "data": {
+            "source": "digits()",
+            "found": 10,
+            "used": 8,
+            "skipped": 1,
+            "excluded": 1,
+            "warnings": ["two pictures are uniform"],
+            "skipped_rows": [{"id": "a.png", "reason": "empty file"}],
+            "splits": {"train": {"num_examples": 8, "class_counts": {n: 2 for n in names}}},
+        },
+        "parameters": {"total": 1000, "trainable": 10},
+        "time_s": {"total": 75.0, "train": np.float64(12.5)},
+        "versions": {"tltf": "0.1"},
+        "command": "python -m tltf.train --flagfile=run.flags",
+        "flags": "--seed=0",
+    }
+    table = [{"group": "head", "parameters": 10, "trained": 10, "rates": [1.0]}]
+    return report, {"history": history, "mistakes": mistakes, "table": table}
+
+
+def written(folder, report, **more):
+    reports.write(report, folder, **more)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    return page, Tags(page), (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_everything_is_in_both_texts_and_in_the_json(tmp_path):
+    report, more = full_report()
+    more["mistakes"][0]["image"] = np.zeros((8, 8), np.uint8)
+    page, tags, markdown = written(tmp_path / "run", report, **more)
+    text = " ".join(tags.texts)
+    for words in ("Pretraining", "two pictures are uniform", "1 min 15 s", "python -m tltf.train"):
+        assert words in text
+        assert words in markdown
+    assert "data:image/png;base64," in page
+    assert tags.names.count("svg") == 3
+    saved = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
+    assert saved["test"] == report["test"]
+    assert saved["time_s"] == {"total": 75.0, "train": 12.5}
+    assert saved["parameters"] == {"total": 1000, "trainable": 10}
+    assert saved["trainable_table"] == more["table"]
+    assert len(saved["worst_mistakes"]) == 3
+    assert "picture" not in saved["worst_mistakes"][0]
+    assert sorted(os.listdir(tmp_path / "run")) == ["report.html", "report.json", "report.md"]
+
+
+def test_the_page_loads_nothing_and_runs_nothing(tmp_path):
+    report, more = full_report()
+    page, tags, _ = written(tmp_path, report, **more)
+    assert not {"script", "link", "iframe", "object"} & set(tags.names)
+    loaded = [value for name, value in tags.attributes if name in ("src", "href", "xlink:href")]
+    assert all(value.startswith(("#", "data:")) for value in loaded)
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+
+
+def test_what_users_give_is_escaped_everywhere(tmp_path):
+    report, more = full_report([EVIL, "plain", "third"])
+    for key in ("title", "command", "flags"):
+        report[key] = EVIL
+    report["run"] = report["versions"] = {EVIL: EVIL}
+    report["data"]["warnings"] = [EVIL]
+    report["data"]["skipped_rows"] = [{EVIL: EVIL}]
+    report["baselines"] = {EVIL: {"test": report["test"], "note": EVIL}}
+    report["data"]["splits"] = {EVIL: {"num_examples": 1, "class_counts": {EVIL: 1}}}
+    more["history"] = [{"phase": EVIL, "epoch": 1, "loss": 1.0, EVIL: 2.0},
+                       {"phase": "x", "epoch": 1, "loss": 1.0, f"val_{EVIL}": 2.0}]  # fmt: skip
+    more["table"] = [{EVIL: EVIL}]
+    more["mistakes"] = [row | {"text": EVIL, "id": EVIL} for row in more["mistakes"]]
+    page, tags, markdown = written(tmp_path, report, **more)
+    assert "script" not in tags.names
+    assert "<script" not in page
+    assert "{{ 7 * 7 }}" in " ".join(tags.texts)
+    body = "\n".join(line for line in markdown.splitlines() if not line.startswith("    "))
+    assert "<script" not in body
+    rows = [line for line in body.splitlines() if line.startswith("|")]
+    widths = {
+        len(re.findall(r"(?<!\\)\|", row)) for row in rows if "plain" in row and "%" not in row
+    }
+    assert widths == {6}
+
+
+@pytest.mark.parametrize("num_classes", [2, 20, 21, 100])
+def test_confusions_of_few_and_of_many_classes(tmp_path, num_classes):
+    page, tags, _ = written(tmp_path, {"test": metrics(num_classes, num_examples=1000)[0]})
+    cells = page.count('<td class="right') + page.count('<td class="wrong')
+    assert cells == (num_classes**2 if num_classes <= 20 else 0)
+    assert tags.names.count("svg") == (1 if num_classes <= 20 else 2)
+    assert "Most frequent confusions" in page
+    assert len(page) < 700_000
+
+
+def test_a_report_of_almost_nothing_still_stands(tmp_path):
+    for number, report in enumerate([{}, {"validation": metrics(2)[0]}, {"title": "x"}]):
+        _, tags, markdown = written(tmp_path / str(number), report)
+        assert "h1" in tags.names
+        assert markdown.startswith("# ")
+
+
+def test_perfect_answers_and_missing_pictures(tmp_path):
+    test = evaluation.measure([0, 1], [[1.0, 0.0], [0.0, 1.0]], ["a", "b"], num_resamples=5)
+    mistake = {"id": "x.png", "label": "a", "predicted": "b", "probability": 0.9, "image": b"bad"}
+    _, tags, _ = written(tmp_path, {"test": test}, mistakes=[mistake])
+    assert "no picture" in tags.texts
+    assert any("classified correctly" in text for text in tags.texts)
+
+
+def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
+    reports.write({"title": "first"}, tmp_path)
+    before = {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)}
+    with pytest.raises(TypeError, match="plain values"):
+        reports.write({"title": "second", "bad": object()}, tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == before
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage.os, "replace", full_disk)
+    with pytest.raises(StorageError, match="No space left"):
+        reports.write({"title": "third"}, tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == before
+
+
+def test_plain_takes_numpy_and_drops_what_is_not_finite():
+    value = {"a": np.float32(0.5), "b": np.array([1, 2]), 3: (np.bool_(True), float("nan"), None)}
+    assert reports.plain(value) == {"a": 0.5, "b": [1, 2], "3": [True, None, None]}

@@ -1,0 +1,119 @@
+"""Sentences and rows say what the numbers say."""
+
+import pytest
+
+from tltf import summaries
+
+METRICS = {
+    "num_examples": 200,
+    "accuracy": 0.9,
+    "loss": 0.3,
+    "macro_f1": 0.88,
+    "mean_confidence": 0.95,
+    "calibration_error": 0.06,
+    "intervals": {"accuracy": [0.85, 0.94]},
+    "interval_confidence": 0.95,
+    "class_names": ["cat", "dog", "owl"],
+    "confusion": [[90, 10, 0], [4, 90, 6], [0, 0, 0]],
+    "per_class": [
+        {"name": "cat", "precision": 0.96, "recall": 0.9, "f1": 0.93, "support": 100},
+        {"name": "dog", "precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 100},
+        {"name": "owl", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0},
+    ],
+}
+
+
+def gain(difference, low, high):
+    return {"accuracy": {"difference": difference, "interval": [low, high]}}
+
+
+def test_sentences_of_a_good_run():
+    report = {
+        "test": METRICS,
+        "baselines": {
+            "majority": {"test": {"accuracy": 0.5}, "gain": gain(0.4, 0.33, 0.46)},
+            "scratch": {"test": {"accuracy": 0.8}, "gain": gain(0.1, 0.05, 0.15)},
+        },
+    }
+    assert summaries.sentences(report) == [
+        "On 200 test examples the model is right for 90.0% (95% interval 85.0% to 94.0%).",
+        "Majority class: 50.0%; the model's difference is +40.0 points (+33.0 to +46.0).",
+        "Pretraining helped: +10.0 points (+5.0 to +15.0) over the same network from random "
+        "weights.",
+        "Its answers carry a mean probability of 95.0%, so it is too sure by 5.0 points "
+        "(calibration error 6.0%).",
+        "Weakest class: dog (F1 0.900, 100 examples), most often taken for owl (6 times).",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.01, 0.03, "Pretraining helped"),
+        (-0.01, 0.03, "cannot be told from this split"),
+        (-0.03, -0.01, "Pretraining did harm"),
+    ],
+)
+def test_the_transfer_gain_is_worded_by_its_interval(low, high, words):
+    report = {"test": METRICS, "transfer_gain": gain((low + high) / 2, low, high)}
+    assert any(words in sentence for sentence in summaries.sentences(report))
+
+
+def test_a_difference_around_zero_claims_nothing():
+    entry = {"test": {"accuracy": 0.89}, "gain": gain(0.01, -0.01, 0.03)}
+    text = " ".join(summaries.sentences({"test": METRICS, "baselines": {"small_cnn": entry}}))
+    assert "Small cnn: 89.0%" in text
+    assert "cannot tell from none" in text
+
+
+def test_validation_stands_in_for_a_missing_test_split():
+    assert summaries.main_split({"validation": METRICS}) == ("validation", METRICS)
+    assert "200 validation examples" in summaries.sentences({"validation": METRICS})[0]
+    assert summaries.sentences({}) == []
+
+
+def test_comparison_has_the_model_first_then_the_best():
+    report = {
+        "test": METRICS,
+        "baselines": {
+            "majority": {"label": "cat", "accuracy": 0.5, "macro_f1": 0.3},
+            "scratch": {"test": {"accuracy": 0.95}},
+        },
+    }
+    rows = summaries.comparison(report)
+    assert [row["name"] for row in rows] == ["model", "scratch", "majority"]
+    assert [row["is_model"] for row in rows] == [True, False, False]
+    assert rows[2]["macro_f1"] == 0.3
+
+
+def test_confusions_are_ordered_and_classes_weakest_first():
+    assert summaries.confusions(METRICS, limit=2) == [
+        {"label": "cat", "predicted": "dog", "count": 10, "share": 0.1},
+        {"label": "dog", "predicted": "owl", "count": 6, "share": 0.06},
+    ]
+    assert [row["name"] for row in summaries.classes_by_f1(METRICS)] == ["dog", "cat", "owl"]
+
+
+def test_balance_counts_classes_that_one_split_lacks():
+    splits = {
+        "train": {"num_examples": 5, "class_counts": {"a": 4, "b": 1}},
+        "test": {"num_examples": 2, "class_counts": {"c": 2}},
+    }
+    result = summaries.balance({"splits": splits})
+    assert result["roles"] == ["train", "test"]
+    assert result["rows"] == [
+        {"name": "a", "counts": [4, 0], "share": 1.0},
+        {"name": "b", "counts": [1, 0], "share": 0.25},
+        {"name": "c", "counts": [0, 2], "share": 0.0},
+    ]
+    assert (result["smallest"], result["median"], result["largest"]) == (0, 1, 4)
+    assert summaries.balance({}) == {}
+
+
+def test_numbers_read_well():
+    assert summaries.percent(0.9876) == "98.8%"
+    assert summaries.percent(None) == "\N{EN DASH}"
+    assert summaries.points(-0.019) == "\N{MINUS SIGN}1.9"
+    assert summaries.points(0.031) == "+3.1"
+    assert summaries.count_of(1, "class", "classes") == "1 class"
+    assert summaries.count_of(1200, "class", "classes") == "1,200 classes"

@@ -1,0 +1,190 @@
+"""Plots as inline SVG whose colours are the page's: they follow its light and dark mode.
+
+matplotlib draws with marker colours, which become CSS variables in the text of the SVG. Letters
+stay text, so that the page's font shows every script that the reader's machine has.
+"""
+
+import io
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID = "#010201", "#010202", "#010203"
+FIRST, SECOND, WARM, BAD = "#010204", "#010205", "#010206", "#010207"
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    FIRST: "var(--accent)",
+    SECOND: "var(--second)",
+    WARM: "var(--warm)",
+    BAD: "var(--bad)",
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tltf",
+    "font.size": 10,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 2,
+    "legend.frameon": False,
+}
+
+
+_TITLE = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
+
+
+def curve(history, name, title):
+    """One metric over the epochs: training and, where recorded, validation.
+
+    Args:
+        history: list of dict, one an epoch in order, as `tracking.read` gives them.
+        name: the metric's name; validation's is `val_` + name.
+        title: shown above, and to screen readers.
+
+    Returns:
+        str: an `<svg>` element; a line separates the phases, with their names above.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(5.4, 3.4, title)
+        epochs = np.arange(1, len(history) + 1)
+        styles = [(name, "training", WARM, "o"), (f"val_{name}", "validation", FIRST, "s")]
+        for key, label, colour, marker in styles:
+            values = np.array([_number(row.get(key)) for row in history])
+            if np.isfinite(values).any():
+                axes.plot(epochs, values, color=colour, label=label, marker=marker, markersize=4)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        _mark_phases(axes, [row.get("phase") for row in history])
+        axes.legend(loc="best", labelcolor=INK)
+        return _svg(figure, title)
+
+
+def reliability(bins, title):
+    """The reliability diagram above the share of examples a bin holds.
+
+    Args:
+        bins: list of dict of `calibration.reliability_bins`.
+        title: shown above, and to screen readers.
+
+    Returns:
+        str: an `<svg>` element.
+    """
+    used = [row for row in bins if row["count"]]
+    total = sum(row["count"] for row in used)
+    middles = [(row["low"] + row["high"]) / 2 for row in used]
+    width = 0.9 / len(bins)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        upper.set_title(title, **_TITLE)
+        upper.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="ideal")
+        upper.bar(middles, _column(used, "accuracy"), width, color=FIRST, alpha=0.75, label="right")
+        edges = (np.array(middles) - width / 2, np.array(middles) + width / 2)
+        upper.hlines(_column(used, "confidence"), *edges, color=BAD, linewidth=3, label="stated")
+        upper.set(ylabel="share right", ylim=(0, 1.03), xlim=(0, 1))
+        place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0}
+        upper.legend(**place, ncols=3, columnspacing=1, handlelength=1.4, labelcolor=INK)
+        lower.bar(middles, [row["count"] / total for row in used], width, color=SECOND, alpha=0.75)
+        lower.set(xlabel="stated probability of the answer", ylabel="share of\nexamples")
+        lower.grid(axis="x", visible=False)
+        return _svg(figure, title)
+
+
+def confusion_heatmap(confusion, title):
+    """A large confusion matrix as a picture; each row is divided by its number of examples.
+
+    Args:
+        confusion: C lists of C counts, rows are the truth.
+        title: shown above, and to screen readers.
+
+    Returns:
+        str: an `<svg>` element. Right answers and errors have a colour each, stronger for a
+        larger share of the row; the axes count the classes in their saved order from 0.
+    """
+    counts = np.asarray(confusion, float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(6.4, 6.2, title)
+        axes.grid(visible=False)
+        rows, columns = np.nonzero(shares)
+        size = (330 / len(counts)) ** 2
+        for colour, chosen in ((BAD, rows != columns), (FIRST, rows == columns)):
+            alphas = np.sqrt(shares[rows[chosen], columns[chosen]])
+            for level in np.unique(np.ceil(alphas * 5)):
+                here = np.ceil(alphas * 5) == level
+                place = columns[chosen][here], rows[chosen][here]
+                axes.scatter(
+                    *place, s=size, marker="s", color=colour, alpha=level / 5, linewidths=0
+                )
+        limit = len(counts) - 0.5
+        axes.set(xlim=(-0.5, limit), ylim=(limit, -0.5), aspect="equal")
+        axes.set(xlabel="predicted class (number)", ylabel="true class (number)")
+        return _svg(figure, title)
+
+
+def _figure(width, height, title):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, **_TITLE)
+    return figure, axes
+
+
+def _mark_phases(axes, phases):
+    starts = [i for i, name in enumerate(phases) if i == 0 or phases[i - 1] != name]
+    if len(starts) < 2:
+        return
+    axes.set_title(axes.get_title(loc="left"), **_TITLE, pad=20 if len(starts) <= 3 else 60)
+    for start in starts:
+        axes.axvline(start + 0.5, color=MUTED, linewidth=1, linestyle=":")
+        axes.annotate(
+            str(phases[start]),
+            (start + 0.5, 1.01),
+            xycoords=("data", "axes fraction"),
+            color=MUTED,
+            fontsize=9,
+            rotation=60 if len(starts) > 3 else 0,
+            va="bottom",
+        )
+
+
+def _column(rows, name):
+    return [row[name] for row in rows]
+
+
+def _number(value):
+    return float("nan") if value is None else float(value)
+
+
+def _svg(figure, title):
+    buffer = io.StringIO()
+    with (
+        warnings.catch_warnings()
+    ):  # letters that matplotlib's font lacks: the page's font shows them
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        FigureCanvasSVG(figure).print_svg(
+            buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, variable)
+    label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

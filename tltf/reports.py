@@ -1,0 +1,276 @@
+"""A run's report: report.json for scripts, report.md and report.html for people."""
+
+import contextlib
+import html
+import json
+import math
+import numbers
+import os
+import re
+
+import jinja2
+import numpy as np
+
+from tltf import plots, storage, summaries, thumbnails
+from tltf.progress import seconds_text
+
+MAX_CONFUSION_TABLE = 20
+MAX_TEXT = 2000
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~])")
+_SCALARS = (
+    "num_examples",
+    "accuracy",
+    "balanced_accuracy",
+    "top_5_accuracy",
+    "roc_auc",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "weighted_f1",
+    "loss",
+    "calibration_error",
+    "mean_confidence",
+)
+
+
+def write(report, folder, *, history=(), mistakes=(), table=()):
+    """Writes `report.html`, `report.md` and, last, `report.json` into `folder`.
+
+    Everything is drawn before the first file is written, and each file is written whole.
+
+    Args:
+        report: dict; every key may be missing, numpy values are taken, what is not finite
+            becomes null. `test` and `validation`: `evaluation.measure`. `baselines`: name ->
+            dict `test` (a measure), `gain` (`evaluation.paired_difference`, model minus
+            baseline), `note`. `transfer_gain`: the paired difference to random weights.
+            `title`. `run`: what is shown below it (data, backbone, head, method, ...).
+            `data`: a source's scan with `source`, `split` and `splits` (role -> num_examples,
+            class_counts). `parameters`: total, trainable. `time_s`, `versions`: name -> value.
+            `command`: reproduces the run. `flags`: the text of run.flags.
+        folder: made where missing.
+        history: list of dict, one an epoch, as `tracking.read` gives them.
+        mistakes: list of dict of `evaluation.worst_mistakes`, each with `text`, or with
+            `image`: uint8[H, W, C], an encoded image's bytes, or its path.
+        table: list of dict with the same keys: the trainable table.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    report, history, table = plain(dict(report)), plain(list(history)), plain(list(table))
+    shown = [_mistake(row) for row in mistakes]
+    values = _values(report, history, shown, table)
+    environment = _environment()
+    page = environment.get_template("report.html.jinja").render(values)
+    markdown = environment.get_template("report.md.jinja").render(values)
+    rows = [{k: v for k, v in row.items() if k != "picture"} for row in shown]
+    complete = report | {"worst_mistakes": rows, "trainable_table": table}
+    _write_together(
+        folder,
+        {
+            "report.json": json.dumps(complete, indent=2, allow_nan=False, ensure_ascii=False)
+            + "\n",
+            "report.md": re.sub(r"\n{3,}", "\n\n", markdown),
+            "report.html": page,
+        },
+    )
+
+
+def _write_together(folder, files):
+    """All texts reach the disk under temporary names first; the first one is renamed last."""
+    with contextlib.ExitStack() as stack:
+        for name, text in files.items():
+            file = stack.enter_context(storage.replacing(f"{folder}/{name}"))
+            file.write(text)
+            file.flush()
+
+
+def plain(value):
+    """`value` as what JSON holds: no numpy types, no NaN (null), keys as text, text as UTF-8.
+
+    Raises:
+        TypeError: a value that JSON has no form for.
+    """
+    if isinstance(value, dict):
+        return {plain(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, os.PathLike):
+        return plain(os.fspath(value))
+    raise TypeError(f"a report holds plain values (received {type(value).__name__})")
+
+
+def _mistake(row):
+    row = dict(row)
+    if "image" in row:
+        row["picture"] = thumbnails.data_uri(row.pop("image"))
+    if "text" in row:
+        row["text"] = _shortened(row["text"], MAX_TEXT)
+    return plain(row)
+
+
+def _values(report, history, mistakes, table):
+    """What both templates are filled with."""
+    split, metrics = summaries.main_split(report)
+    many = len(metrics.get("class_names", [])) > MAX_CONFUSION_TABLE
+    values = {
+        "report": report,
+        "title": report.get("title") or "Evaluation",
+        "split": split,
+        "metrics": metrics,
+        "tiles": _tiles(report, split, metrics),
+        "sentences": summaries.sentences(report),
+        "comparison": summaries.comparison(report),
+        "confusions": summaries.confusions(metrics),
+        "classes": summaries.classes_by_f1(metrics),
+        "balance": summaries.balance(report.get("data", {})),
+        "scalars": [(k, _scalar(k, metrics[k])) for k in _SCALARS if k in metrics],
+        "curves": _curves(history),
+        "heatmap": many and plots.confusion_heatmap(metrics["confusion"], "Shares of each class"),
+        "reliability": metrics.get("reliability")
+        and plots.reliability(metrics["reliability"], "Reliability"),
+        "history": history,
+        "history_keys": list(dict.fromkeys(key for row in history for key in row)),
+        "mistakes": mistakes,
+        "table": table,
+        "has_run": any(report.get(key) for key in ("command", "flags", "time_s", "versions")),
+    }
+    return values | {"sections": _sections(values)}
+
+
+def _sections(values):
+    report, metrics = values["report"], values["metrics"]
+    every = [
+        ("comparison", "Baselines", metrics),
+        ("curves", "Curves", values["curves"]),
+        ("confusion", "Confusions", metrics),
+        ("mistakes", "Mistakes", values["mistakes"]),
+        ("classes", "Classes", metrics),
+        ("calibration", "Calibration", values["reliability"]),
+        ("trained", "Trained", values["table"]),
+        ("data", "Data", report.get("data")),
+        ("run", "Run", values["has_run"]),
+    ]
+    return [(name, title) for name, title, is_there in every if is_there]
+
+
+def _tiles(report, split, metrics):
+    """The headline numbers: dicts name, value, detail (texts)."""
+    tiles = []
+
+    def tile(name, value, detail=""):
+        tiles.append({"name": name, "value": value, "detail": detail})
+
+    if metrics:
+        intervals = metrics.get("intervals", {})
+        tile(f"{split} accuracy", summaries.percent(metrics["accuracy"]),
+             _interval(intervals.get("accuracy"), summaries.percent))  # fmt: skip
+    gain = (summaries.transfer_gain(report) or {}).get("accuracy")
+    if gain:
+        tile("transfer gain", summaries.points(gain["difference"]),
+             f"points ({_interval(gain['interval'], summaries.points)})")  # fmt: skip
+    if metrics:
+        for name, title in (("macro_f1", "macro F1"), ("loss", "loss")):
+            tile(title, summaries.number(metrics[name]),
+                 _interval(intervals.get(name), summaries.number))  # fmt: skip
+        tile("calibration error", summaries.percent(metrics["calibration_error"]),
+             "0 is best")  # fmt: skip
+    total_s = report.get("time_s", {}).get("total")
+    if total_s is not None:
+        train_s = report["time_s"].get("train")
+        tile("time", seconds_text(total_s), f"training {seconds_text(train_s)}" if train_s else "")
+    return tiles
+
+
+def _interval(bounds, text):
+    return f"{text(bounds[0])} to {text(bounds[1])}" if bounds else ""
+
+
+def _curves(history):
+    """SVGs of the loss and of one more metric; a single epoch has no curve."""
+    if len(history) < 2:
+        return []
+    names = [k[4:] for row in history for k in row if k.startswith("val_") and k[4:] != "loss"]
+    names += [k for row in history for k in row if k.endswith("accuracy")]
+    shown = [name for name in ("loss", *sorted(set(names), key=names.index)[:1])]
+    return [plots.curve(history, name, summaries.words(name).capitalize()) for name in shown]
+
+
+def _scalar(name, value):
+    if name == "num_examples":
+        return f"{value:,}"
+    is_share = name.endswith(("accuracy", "error", "confidence"))
+    return summaries.percent(value, 2) if is_share else summaries.number(value, 4)
+
+
+def _environment():
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tltf", "templates"),
+        autoescape=lambda name: name.endswith(".html.jinja"),
+        undefined=jinja2.ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": summaries.percent,
+        "number": summaries.number,
+        "points": summaries.points,
+        "bounds": lambda bounds: _interval(bounds, summaries.percent) or summaries.NOTHING,
+        "gain": lambda gain: summaries.points_interval(gain) if gain else summaries.NOTHING,
+        "seconds": seconds_text,
+        "words": summaries.words,
+        "cell_text": _cell_text,
+        "row_text": _row_text,
+        "shortened": _shortened,
+        "md": _markdown,
+        "row": _markdown_row,
+        "picked": lambda row, keys: [row.get(key) for key in keys],
+    }
+    return environment
+
+
+def _cell_text(value):
+    if value is None or isinstance(value, jinja2.Undefined):
+        return summaries.NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(_cell_text, value)) or summaries.NOTHING
+    return str(value)
+
+
+def _row_text(row):
+    if not isinstance(row, dict):
+        return str(row)
+    return "; ".join(f"{key}: {_cell_text(value)}" for key, value in row.items())
+
+
+def _shortened(text, length):
+    text = str(text)
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def _markdown(text):
+    """`text` on one line, with the marks of Markdown and HTML escaped."""
+    flat = html.escape(" ".join(str(text).split()), quote=False)
+    return _MARKDOWN.sub(r"\\\1", flat)
+
+
+def _markdown_row(cells, escape=True):
+    texts = map(_cell_text, cells)
+    return f"| {' | '.join(map(_markdown, texts) if escape else texts)} |"

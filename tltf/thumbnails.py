@@ -1,0 +1,60 @@
+"""Pictures of examples as data URIs, small enough to stand in a page."""
+
+import base64
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SIZE_PX = 160
+MAX_PIXELS = 89_478_485
+
+
+def data_uri(picture, size_px=SIZE_PX):
+    """A PNG of at most `size_px` on its longer side, or a JPEG where that takes fewer bytes.
+
+    Pictures below 64 px are enlarged by a whole factor, so that browsers do not blur them.
+
+    Args:
+        picture: uint8[H, W, C] or [H, W] (C 1, 3 or 4), an encoded image's bytes, or its path.
+        size_px: the longer side, at most.
+
+    Returns:
+        str: `data:image/...;base64,...`, empty for a picture that cannot be read or is larger
+        than `MAX_PIXELS`: a report never fails for a picture.
+    """
+    try:
+        image = _open(picture)
+        if not 0 < image.width * image.height <= MAX_PIXELS:
+            return ""
+        image = ImageOps.exif_transpose(image)
+        image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+        image.thumbnail((size_px, size_px))
+    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
+        return ""  # SyntaxError: Pillow's word for a broken PNG
+    factor = size_px // max(image.size) if max(image.size) < 64 else 1
+    if factor > 1:
+        image = image.resize([side * factor for side in image.size], Image.Resampling.NEAREST)
+    encoded = [("png", _encoded(image, "PNG", optimize=True))]
+    if factor == 1:
+        encoded.append(("jpeg", _encoded(image, "JPEG", quality=85)))
+    kind, content = min(encoded, key=lambda pair: len(pair[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _open(picture):
+    if isinstance(picture, (bytes, bytearray)):
+        return Image.open(io.BytesIO(picture))
+    if isinstance(picture, (str, pathlib.Path)):
+        return Image.open(picture)
+    array = np.asarray(picture)
+    if array.dtype != np.uint8:
+        raise ValueError(f"a picture is uint8 (received {array.dtype})")
+    return Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array)
+
+
+def _encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
