@@ -86,8 +86,7 @@ def load(run, trust_code=False):
     from tltf.trained import Trained
 
     manifest, place = stored.manifest, stored.folder.parent / MANIFEST
-    if not trust_code:
-        _check_names(manifest["core"], place)
+    _check_blueprint(manifest["core"], place, trust_code)
     try:
         core = models.rebuild(manifest["core"], stored.assets)
         preprocessing = _preprocessing(manifest, core.backbone)
@@ -222,18 +221,22 @@ def _check_manifest(manifest, path):
         raise ModelError("has a class name that is no text", place=path)
 
 
-def _check_names(blueprint, place):
-    """Refuses code from outside of tltf: named in a stranger's file, it must not run unasked."""
+def _check_blueprint(blueprint, place, trust_code):
+    """Refuses code from outside of tltf: named in a stranger's file, it must not run unasked.
+
+    A backbone without its memory is refused too: it would be fetched, or read from a folder.
+    """
     backbone = blueprint.get("backbone")
-    texts = {
-        "head": (blueprint.get("head"), HEADS),
-        "backbone": (backbone.get("text") if isinstance(backbone, dict) else None, BACKBONES),
-    }
-    for part, (text, catalog) in texts.items():
+    backbone = backbone if isinstance(backbone, dict) else {}
+    if not isinstance(backbone.get("memory"), dict):
+        raise ModelError("has no backbone with its memory", place=place)
+    named = {"head": (blueprint.get("head"), HEADS), "backbone": (backbone.get("text"), BACKBONES)}
+    for part, (text, catalog) in named.items():
         if not isinstance(text, str):
             raise ModelError(f"has no {part}", place=place)
         name = text.partition("(")[0].strip()
-        if name not in catalog and _OUTSIDE.match(name) and not name.startswith("hub:"):
+        is_outside = _OUTSIDE.match(name) and not name.startswith("hub:")
+        if name not in catalog and is_outside and not trust_code:
             what = f"the {part} {name!r} is no part of tltf, and its code would be run"
             fix = "tltf.load(RUN, trust_code=True) if you trust it"
             raise ModelError(what, place=place, fix=fix)
