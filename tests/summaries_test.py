@@ -36,7 +36,7 @@ def test_sentences_of_a_good_run():
         },
     }
     assert summaries.sentences(report) == [
-        "On 200 test examples the model is right for 90.0% (95% interval 85.0% to 94.0%).",
+        "The model is right on 90.0% of 200 test examples (95% interval 85.0% to 94.0%).",
         "Majority class: 50.0%; the model's difference is +40.0 points (+33.0 to +46.0).",
         "Pretraining helped: +10.0 points (+5.0 to +15.0) over the same network from random "
         "weights.",

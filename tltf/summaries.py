@@ -100,8 +100,8 @@ def sentences(report):
 
 def _accuracy_sentence(split, metrics):
     text = (
-        f"On {count_of(metrics['num_examples'], split + ' example')} the model is right for "
-        f"{percent(metrics['accuracy'])}"
+        f"The model is right on {percent(metrics['accuracy'])} of "
+        f"{count_of(metrics['num_examples'], split + ' example')}"
     )
     interval = metrics.get("intervals", {}).get("accuracy")
     if not interval:
