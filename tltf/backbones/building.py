@@ -1,14 +1,14 @@
 """From the text of `--backbone` to a Backbone, and from a blueprint back to it."""
 
 import dataclasses
+import os
 import pathlib
 
 from tltf import specs
+from tltf.backbones import earlier_runs, hub
 from tltf.backbones.network import Request, assemble
 from tltf.catalogs.backbones import BACKBONES
 from tltf.errors import FlagError
-
-HUB_PREFIX = "hub:"
 
 
 def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None):
@@ -17,7 +17,8 @@ def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None
     Args:
         text: a call string of the catalog, `hub:<preset>`, or a folder that holds a KerasHub
             preset, a Hugging Face checkpoint or a run of tltf.
-        weights: `default`, `none` for random weights, or the path of a weights file.
+        weights: `default`, `none` for random weights, the path of a weights file, or a run
+            folder of tltf, whose weights are taken over by name and shape.
         image_size_px: side of the square input; 0 takes the backbone's own.
         text_length: tokens that a text is cut to; 0 takes the backbone's own.
         texts: training texts, from which `small_lstm` learns its vocabulary.
@@ -28,6 +29,11 @@ def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None
         StorageError: weights that cannot be fetched.
     """
     request = Request(text, weights, image_size_px, text_length, tuple(texts or ()))
+    if earlier_runs.is_run(text):
+        return earlier_runs.continued(request, rebuild)
+    if earlier_runs.is_run(weights):
+        fresh = dataclasses.replace(request, weights="none")
+        return earlier_runs.taken_over(assemble(_network(fresh), fresh), weights)
     return assemble(_network(request), request)
 
 
@@ -58,8 +64,26 @@ def save_assets(backbone, folder):
 
 
 def _network(request):
+    if request.memory is not None and "class" in request.memory:
+        return hub.remake(request)
+    if request.text.startswith(hub.PREFIX):
+        return hub.preset(request)
+    if _is_path(request.text):
+        return hub.folder(request)
     call = specs.pick(BACKBONES, request.text, "backbone")
     return call.build(_sized(dataclasses.replace(request, name=call.name), call.row))
+
+
+def _is_path(text):
+    """Whether the text is meant as a folder; a name of the catalog never is."""
+    if specs.parse(text, "backbone")[0] in BACKBONES:
+        return False
+    if os.sep in text or text.startswith((".", "~")):
+        path = pathlib.Path(text).expanduser()
+        if not path.is_dir():
+            raise FlagError(f"no folder {path}", flag="backbone", fix="--list=backbones")
+        return True
+    return pathlib.Path(text).is_dir()
 
 
 def _sized(request, row):

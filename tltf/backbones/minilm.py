@@ -23,10 +23,6 @@ def minilm_l6(request):
 
     The vocabulary is taken from the package also where the weights are not.
     """
-    if request.memory is not None:
-        backbone = transformers.make("BertBackbone", request.memory["config"])
-        tokenizer = transformers.load_tokenizer(request.memory["tokenizer"], request.assets)
-        return transformers.text_network(backbone, tokenizer, request, pretrained=False)
     folder = str(assets.fetch("minilm_l6"))
     tokenizer = _tokenizer(folder)
     if request.weights == "default":

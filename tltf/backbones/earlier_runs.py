@@ -1,0 +1,72 @@
+"""Runs of tltf as the source of weights for the next task."""
+
+import dataclasses
+import pathlib
+
+from tltf import graphs, specs, transfer
+
+_CORE = pathlib.PurePath("model", "core.json")
+_EMBEDDINGS = "token_embedding/embeddings"
+
+
+def is_run(text):
+    """Whether a text is the folder of a run that holds a core."""
+    if text in ("default", "none", ""):
+        return False
+    return (pathlib.Path(text).expanduser() / _CORE).is_file()
+
+
+def continued(request, rebuild):
+    """The backbone of a run: its architecture, its tokenizer and, unless `none`, its weights.
+
+    Args:
+        request: its text is the run's folder.
+        rebuild: `(blueprint, assets) -> Backbone`.
+    """
+    earlier, arrays, assets = _read(request.text)
+    blueprint = {
+        **earlier,
+        "image_size_px": request.image_size_px or earlier["image_size_px"],
+        "text_length": request.text_length or earlier["text_length"],
+        "pretrained": request.weights != "none",
+    }
+    backbone = rebuild(blueprint, assets)
+    if request.weights == "none":
+        return dataclasses.replace(backbone, name=request.text)
+    rows = transfer.copy_by_name(graphs.named_weights(backbone.layers), arrays)
+    return dataclasses.replace(backbone, name=request.text, transfer=rows)
+
+
+def taken_over(backbone, weights):
+    """`backbone` with the weights of a run wherever name and shape agree.
+
+    Token vectors are not taken where the vocabularies differ: their rows mean other words.
+
+    Args:
+        backbone: with random weights.
+        weights: the run's folder.
+    """
+    _, arrays, assets = _read(weights)
+    is_text = backbone.modality == "text"
+    never = (_EMBEDDINGS,) if is_text and not _same_tokens(backbone, assets) else ()
+    rows = transfer.copy_by_name(graphs.named_weights(backbone.layers), arrays, never)
+    has_any = any(row[2] == transfer.COPIED for row in rows)
+    changed = {**backbone.blueprint, "pretrained": has_any}
+    return dataclasses.replace(backbone, pretrained=has_any, blueprint=changed, transfer=rows)
+
+
+def _same_tokens(backbone, assets):
+    path = assets / "vocabulary.txt"
+    if not path.is_file() or not hasattr(backbone.tokenizer, "get_vocabulary"):
+        return False
+    return path.read_text("utf-8").splitlines() == list(backbone.tokenizer.get_vocabulary())
+
+
+def _read(folder):
+    """`(backbone's blueprint, arrays by name, tokenizer's folder)` of a run.
+
+    The reader is a service above this part, hence found by its name.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    core, arrays = specs.load_target("tltf.loading:read_core")(folder)
+    return core["backbone"], arrays, specs.load_target("tltf.loading:open_folder")(folder).assets

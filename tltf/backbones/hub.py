@@ -1,0 +1,243 @@
+"""KerasHub presets and local folders: KerasHub's own format and Hugging Face checkpoints."""
+
+import json
+import pathlib
+
+import keras_hub
+
+from tltf import weights
+from tltf.backbones import transformers
+from tltf.backbones.hub_configs import CONFIGS
+from tltf.backbones.network import SCALINGS, Network, Scaling
+from tltf.errors import FlagError, ModelError, StorageError, choices_text, nearest
+
+PREFIX = "hub:"
+_ADDRESSES = ("kaggle://", "hf://", "ms://")
+_HF_TYPES = ("albert", "bert", "distilbert", "electra", "roberta", "vit", "xlm-roberta")
+DEFAULT_IMAGE_SIZE_PX = 224
+
+
+def preset(request):
+    """The Network of `hub:<preset>`; only what is not known here needs the network."""
+    name = request.text.removeprefix(PREFIX)
+    presets = keras_hub.models.Backbone.presets
+    if name not in presets and not name.startswith(_ADDRESSES):
+        near = nearest(name, presets, limit=1)
+        raise FlagError(
+            f"no preset {name!r} in KerasHub (choices: {choices_text(name, presets)})",
+            flag="backbone",
+            fix=f"--backbone={PREFIX}{near[0]}" if near else "",
+        )
+    try:
+        return _from_preset(name, request)
+    except OSError as error:
+        raise StorageError(
+            f"could not fetch the preset {name} through KerasHub: {error}",
+            flag="backbone",
+            fix="--backbone=FOLDER with the preset's files, or a packaged backbone "
+            "(efficientnet_lite0, minilm_l6)",
+        ) from error
+
+
+def _from_preset(name, request):
+    is_plain_build = request.weights != "default" and name in CONFIGS
+    if is_plain_build:
+        backbone = transformers.make(*CONFIGS[name])
+    else:
+        load = request.weights == "default"
+        backbone = keras_hub.models.Backbone.from_preset(name, load_weights=load)
+    if is_text(backbone):
+        extra = keras_hub.tokenizers.Tokenizer.from_preset(name)
+    elif is_plain_build:
+        extra = SCALINGS["torch"]
+    else:
+        extra = converter_scaling(keras_hub.layers.ImageConverter.from_preset(name))
+    return _finished(backbone, extra, request)
+
+
+def folder(request):
+    """The Network of a local folder.
+
+    Raises:
+        FlagError: the folder holds no network that can be read.
+        ModelError: weights of a refused format or of another network.
+    """
+    path = pathlib.Path(request.text).expanduser()
+    try:
+        config = json.loads((path / "config.json").read_text("utf-8"))
+    except OSError as error:
+        raise FlagError(
+            f"{path} holds no config.json: neither a KerasHub preset, nor a Hugging Face "
+            "checkpoint, nor a finished run of tltf",
+            flag="backbone",
+        ) from error
+    except ValueError as error:
+        raise ModelError(f"no JSON ({error})", place=path / "config.json") from error
+    if isinstance(config, dict) and "model_type" in config:
+        return _hugging_face(path, config["model_type"], request)
+    if isinstance(config, dict) and "class_name" in config and "config" in config:
+        return _keras_hub_folder(path, config, request)
+    raise FlagError("names neither class_name nor model_type", place=path / "config.json")
+
+
+def _keras_hub_folder(path, config, request):
+    """Rebuilt from plain arguments; the folder's classes are never deserialised."""
+    backbone = transformers.make(config["class_name"], _without_types(config["config"]))
+    if request.weights == "default":
+        weights.load(backbone, path / "model.weights.h5", path.name)
+    if is_text(backbone):
+        saved = _read_json(path / "tokenizer.json")
+        memory = {"class": saved["class_name"], "config": _without_types(saved["config"])}
+        extra = transformers.load_tokenizer(memory, path / "assets" / "tokenizer")
+    else:
+        extra = _saved_scaling(path / "image_converter.json")
+    return _finished(backbone, extra, request)
+
+
+def _saved_scaling(path):
+    if not path.is_file():
+        return SCALINGS["none"]
+    config = _read_json(path)["config"]
+    return scaling_of(config.get("scale"), config.get("offset"))
+
+
+def _hugging_face(path, model_type, request):
+    if model_type not in _HF_TYPES:
+        near = choices_text(model_type, _HF_TYPES)
+        raise FlagError(
+            f"checkpoints of type {model_type!r} are not read (choices: {near})",
+            flag="backbone",
+            place=path,
+        )
+    if request.weights == "default" and not list(path.glob("*.safetensors")):
+        raise ModelError("has no .safetensors file; pickled weights are not read", place=path)
+    try:
+        load = request.weights == "default"
+        backbone = keras_hub.models.Backbone.from_preset(str(path), load_weights=load)
+        if not is_text(backbone):
+            scaling = converter_scaling(keras_hub.layers.ImageConverter.from_preset(str(path)))
+            return _finished(backbone, scaling, request)
+        tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(str(path))
+    except (KeyError, ValueError, OSError) as error:
+        raise ModelError(f"no readable {model_type} checkpoint: {error}", place=path) from error
+    return _finished(backbone, _as_trained(tokenizer, path), request)
+
+
+def _as_trained(tokenizer, path):
+    """Lower-casing BERT tokenizers also strip accents, unless the checkpoint says otherwise."""
+    if not isinstance(tokenizer, keras_hub.tokenizers.BertTokenizer) or not tokenizer.lowercase:
+        return tokenizer
+    saved = path / "tokenizer_config.json"
+    strips = _read_json(saved).get("strip_accents") if saved.is_file() else None
+    memory = transformers.tokenizer_memory(tokenizer)["config"]
+    changed = {"vocabulary": tokenizer.get_vocabulary(), "strip_accents": strips is not False}
+    return type(tokenizer)(**{**memory, **changed})
+
+
+def remake(request):
+    """The Network of a blueprint of this module, with random weights."""
+    memory = request.memory
+    backbone = transformers.make(memory["class"], memory["config"])
+    if "tokenizer" in memory:
+        tokenizer = transformers.load_tokenizer(memory["tokenizer"], request.assets)
+        return transformers.text_network(backbone, tokenizer, request, _is_pretrained(request))
+    return image_network(backbone, Scaling(**memory["scaling"]), request)
+
+
+def _finished(backbone, extra, request):
+    """The Network, after a weights file of the user's own where there is one."""
+    if request.weights not in ("default", "none"):
+        weights.load(backbone, request.weights, request.text)
+    if is_text(backbone):
+        return transformers.text_network(backbone, extra, request, _is_pretrained(request))
+    return image_network(backbone, extra, request)
+
+
+def _is_pretrained(request):
+    return request.weights != "none"
+
+
+def is_text(backbone):
+    """Whether a KerasHub backbone reads tokens."""
+    return isinstance(backbone.input, dict) and "token_ids" in backbone.input
+
+
+def converter_scaling(converter):
+    """The Scaling of a KerasHub image converter.
+
+    Raises:
+        FlagError: the converter does more than scale.
+    """
+    if type(converter).call is not keras_hub.layers.ImageConverter.call:
+        raise FlagError(f"{type(converter).__name__} does more than scale", flag="backbone")
+    return scaling_of(converter.scale, converter.offset)
+
+
+def scaling_of(scale, offset):
+    """A Scaling of numbers or lists of numbers; None changes nothing."""
+    return Scaling(_numbers(scale, 1.0), _numbers(offset, 0.0))
+
+
+def _numbers(value, default):
+    if value is None:
+        return (default,)
+    return tuple(float(item) for item in (value if isinstance(value, (list, tuple)) else [value]))
+
+
+def image_network(backbone, scaling, request):
+    """The Network of a KerasHub image backbone whose stages are feature maps."""
+    (pixels,) = backbone.inputs
+    size = _image_size(pixels, request)
+    stages = _stages(backbone, request)
+    taps = {f"stage_{number}": tensor for number, tensor in enumerate(stages, start=1)}
+    memory = request.memory or {
+        "class": type(backbone).__name__,
+        "config": transformers.plain_config(backbone),
+        "scaling": scaling.to_json(),
+    }
+    return Network(
+        inputs={"image": pixels},
+        points={name: [tensor] for name, tensor in taps.items()},
+        taps=taps,
+        pretrained=_is_pretrained(request),
+        scaling=scaling,
+        image_size_px=size,
+        channels=pixels.shape[-1],
+        memory=memory,
+    )
+
+
+def _stages(backbone, request):
+    pyramid = getattr(backbone, "pyramid_outputs", {})
+    names = sorted(pyramid, key=lambda name: int("".join(filter(str.isdigit, name)) or 0))
+    output = backbone.output
+    if getattr(output, "shape", None) is None or len(output.shape) != 4:
+        raise FlagError(f"{request.text} does not end in a feature map", flag="backbone")
+    stages = [pyramid[name] for name in names] or [output]
+    return stages if stages[-1] is output else [*stages[:-1], output]
+
+
+def _image_size(pixels, request):
+    fixed = pixels.shape[1]
+    size = request.image_size_px or fixed or DEFAULT_IMAGE_SIZE_PX
+    if fixed and size != fixed:
+        raise FlagError(
+            f"{request.text} takes images of {fixed} px only (received {size})",
+            flag="image_size_px",
+            fix=f"--image_size_px={fixed}",
+        )
+    return size
+
+
+def _without_types(config):
+    """A saved configuration without the data types, which name classes."""
+    return {
+        key: value for key, value in config.items() if key not in ("dtype", "name", "trainable")
+    }
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"not readable ({error})", place=path) from error
