@@ -74,7 +74,7 @@ def full_report(names=None):
             "excluded": 1,
             "warnings": ["two pictures are uniform"],
             "skipped_rows": [{"id": "a.png", "reason": "empty file"}],
-            "splits": {"train": {"num_examples": 8, "class_counts": {n: 2 for n in names}}},
+            "splits": {"train": {"num_examples": 8, "class_counts": dict.fromkeys(names, 2)}},
         },
         "parameters": {"total": 1000, "trainable": 10},
         "time_s": {"total": 75.0, "train": np.float64(12.5)},
@@ -163,6 +163,12 @@ def test_a_report_of_almost_nothing_still_stands(tmp_path):
         _, tags, markdown = written(tmp_path / str(number), report)
         assert "h1" in tags.names
         assert markdown.startswith("# ")
+
+
+def test_the_title_is_made_from_the_run(tmp_path):
+    run = {"data": "digits()", "seed": 0, "backbone": "small_cnn", "method": "full"}
+    _, _, markdown = written(tmp_path, {"run": run})
+    assert markdown.startswith("# digits() \N{MIDDLE DOT} small\\_cnn \N{MIDDLE DOT} full\n")
 
 
 def test_perfect_answers_and_missing_pictures(tmp_path):

@@ -26,9 +26,11 @@ class LogEpochs(keras.callbacks.Callback):
         self._start = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Starts the epoch's clock."""
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
+        """Writes the row, validation included."""
         optimizer = self.model.optimizer
         row = {
             "phase": self.phase,
@@ -60,16 +62,19 @@ class ShowProgress(keras.callbacks.Callback):
         self._progress, self._logs, self._start, self._seconds = None, {}, 0.0, []
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Opens the epoch's bar."""
         what = f"{self.phase}, epoch {epoch + 1}/{self.num_epochs}"
         self._progress, self._logs = Progress(what, self.num_examples, file=self.file), {}
         self._start = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
+        """Moves the bar; numbers are fetched from the device only when it is redrawn."""
         self._logs = logs or {}
         done = min((batch + 1) * self.batch_size, self.num_examples)
         self._progress.add(done - self._progress.done, self._note)
 
     def on_epoch_end(self, epoch, logs=None):
+        """Closes the bar with the epoch's metrics and the phase's remaining time."""
         self._logs = logs or {}
         self._seconds.append(time.monotonic() - self._start)
         left = (self.num_epochs - epoch - 1) * sorted(self._seconds)[len(self._seconds) // 2]

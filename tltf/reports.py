@@ -43,7 +43,8 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
             becomes null. `test` and `validation`: `evaluation.measure`. `baselines`: name ->
             dict `test` (a measure), `gain` (`evaluation.paired_difference`, model minus
             baseline), `note`. `transfer_gain`: the paired difference to random weights.
-            `title`. `run`: what is shown below it (data, backbone, head, method, ...).
+            `run`: what is shown at the top (data, backbone, head, method, ...).
+            `title`: made from `run` where missing.
             `data`: a source's scan with `source`, `split` and `splits` (role -> num_examples,
             class_counts). `parameters`: total, trainable. `time_s`, `versions`: name -> value.
             `command`: reproduces the run. `flags`: the text of run.flags.
@@ -126,7 +127,7 @@ def _values(report, history, mistakes, table):
     many = len(metrics.get("class_names", [])) > MAX_CONFUSION_TABLE
     values = {
         "report": report,
-        "title": report.get("title") or "Evaluation",
+        "title": report.get("title") or _title(report.get("run", {})),
         "split": split,
         "metrics": metrics,
         "tiles": _tiles(report, split, metrics),
@@ -147,6 +148,11 @@ def _values(report, history, mistakes, table):
         "has_run": any(report.get(key) for key in ("command", "flags", "time_s", "versions")),
     }
     return values | {"sections": _sections(values)}
+
+
+def _title(run):
+    parts = [str(run[key]) for key in ("data", "backbone", "method") if run.get(key)]
+    return " \N{MIDDLE DOT} ".join(parts) or "Evaluation"
 
 
 def _sections(values):
@@ -203,8 +209,10 @@ def _curves(history):
         return []
     names = [k[4:] for row in history for k in row if k.startswith("val_") and k[4:] != "loss"]
     names += [k for row in history for k in row if k.endswith("accuracy")]
-    shown = [name for name in ("loss", *sorted(set(names), key=names.index)[:1])]
-    return [plots.curve(history, name, summaries.words(name).capitalize()) for name in shown]
+    return [
+        plots.curve(history, name, summaries.words(name).capitalize())
+        for name in ("loss", *names[:1])
+    ]
 
 
 def _scalar(name, value):

@@ -41,6 +41,7 @@ class MetricsLog:
             raise _failure(self.path, error) from error
 
     def close(self):
+        """Closes the file."""
         self._file.close()
 
 
