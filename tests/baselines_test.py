@@ -63,6 +63,16 @@ def test_strength_is_chosen_on_validation_not_on_test():
     assert row["test"]["accuracy"] > 0.95
 
 
+def test_without_validation_a_fifth_of_train_chooses_and_all_of_it_is_fitted():
+    train, test, names = blobs(100, 0, spread=2.0), blobs(50, 2), ["a", "b", "c"]
+    row, stated = baselines.logistic_regression(train, None, test, names, num_resamples=5)
+    _, same = baselines.logistic_regression(
+        train, train, test, names, grid=(row["chosen"]["c"],), num_resamples=5
+    )
+    np.testing.assert_array_equal(stated, same)
+    assert row["chosen"]["num_train"] == 100
+
+
 def test_a_class_without_training_examples_gets_probability_zero():
     features, labels = blobs(90, 0)
     keep = labels != 1

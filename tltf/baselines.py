@@ -60,7 +60,8 @@ def logistic_regression(
 
     Args:
         train: `(float[N, d] features, int[N] labels in 0..C-1)`.
-        validation: the same for the choice of C.
+        validation: the same for the choice of C; None holds a fifth of train back for it and
+            then fits on all of train, since C chosen on its own training examples overfits.
         test: the same; used once.
         class_names: C names.
         grid: inverse regularisation strengths (scikit-learn's C), each above 0.
@@ -76,15 +77,20 @@ def logistic_regression(
         ShapeError: features are no matrix, or widths differ.
         NumericError: a feature is not finite.
     """
-    splits = {"train": train, "validation": validation, "test": test}
-    train, validation, test = (_checked(name, *pair) for name, pair in splits.items())
+    train, test = _checked("train", *train), _checked("test", *test)
+    if validation is None:
+        fitted, validation = _held_back(*train, seed)
+    else:
+        fitted, validation = train, _checked("validation", *validation)
     widths = {features.shape[1] for features, _ in (train, validation, test)}
     if len(widths) > 1:
         raise ShapeError(f"feature widths differ between the splits: {sorted(widths)}")
-    if len(np.unique(train[1])) < 2:
+    if len(np.unique(fitted[1])) < 2:
         raise DataError("the training split has one class; logistic regression needs two")
-    best = max((_fit(c, train, validation, len(class_names)) for c in grid), key=_quality)
+    best = max((_fit(c, fitted, validation, len(class_names)) for c in grid), key=_quality)
     model, scores, has_converged, c = best
+    if fitted is not train:
+        model, _, has_converged, _ = _fit(c, train, validation, len(class_names))
     stated = _probabilities(model, test[0], len(class_names))
     return {
         "test": evaluation.measure(
@@ -114,6 +120,13 @@ def _checked(name, features, labels):
     if not np.isfinite(features).all():
         raise NumericError(f"the {name} split has features that are not finite")
     return features.astype(np.float64), labels.astype(np.int64)
+
+
+def _held_back(features, labels, seed):
+    """`(rest, fifth)` of the training examples, drawn at random."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    fifth, rest = np.split(order, [max(1, len(order) // 5)])
+    return (features[rest], labels[rest]), (features[fifth], labels[fifth])
 
 
 def _fit(c, train, validation, num_classes):
