@@ -78,32 +78,17 @@ def logistic_regression(
         NumericError: a feature is not finite.
     """
     train, test = _checked("train", *train), _checked("test", *test)
-    if validation is None:
-        fitted, validation = _held_back(*train, seed)
-    else:
-        fitted, validation = train, _checked("validation", *validation)
-    widths = {features.shape[1] for features, _ in (train, validation, test)}
+    validation = None if validation is None else _checked("validation", *validation)
+    widths = {part[0].shape[1] for part in (train, validation or train, test)}
     if len(widths) > 1:
         raise ShapeError(f"feature widths differ between the splits: {sorted(widths)}")
-    if len(np.unique(fitted[1])) < 2:
-        raise DataError("the training split has one class; logistic regression needs two")
-    best = max((_fit(c, fitted, validation, len(class_names)) for c in grid), key=_quality)
-    model, scores, has_converged, c = best
-    if fitted is not train:
-        model, _, has_converged, _ = _fit(c, train, validation, len(class_names))
+    model, chosen = _choose(grid, train, validation, len(class_names), seed)
     stated = _probabilities(model, test[0], len(class_names))
     return {
         "test": evaluation.measure(
             test[1], stated, class_names, seed=seed, num_resamples=num_resamples
         ),
-        "chosen": {
-            "c": float(c),
-            "grid": [float(value) for value in grid],
-            "validation_accuracy": scores["accuracy"],
-            "has_converged": has_converged,
-            "num_features": widths.pop(),
-            "num_train": len(train[1]),
-        },
+        "chosen": chosen | {"grid": [float(c) for c in grid], "num_features": widths.pop()},
         "note": "logistic regression on the frozen features; fitted on train, C from validation",
     }, stated
 
@@ -120,6 +105,25 @@ def _checked(name, features, labels):
     if not np.isfinite(features).all():
         raise NumericError(f"the {name} split has features that are not finite")
     return features.astype(np.float64), labels.astype(np.int64)
+
+
+def _choose(grid, train, validation, num_classes, seed):
+    """`(fitted model, dict of what was chosen)`."""
+    fitted = train
+    if validation is None:
+        fitted, validation = _held_back(*train, seed)
+    if len(np.unique(fitted[1])) < 2:
+        raise DataError("the training split has one class; logistic regression needs two")
+    best = max((_fit(c, fitted, validation, num_classes) for c in grid), key=_quality)
+    model, scores, has_converged, c = best
+    if fitted is not train:
+        model, _, has_converged, _ = _fit(c, train, validation, num_classes)
+    return model, {
+        "c": float(c),
+        "validation_accuracy": scores["accuracy"],
+        "has_converged": has_converged,
+        "num_train": len(train[1]),
+    }
 
 
 def _held_back(features, labels, seed):
