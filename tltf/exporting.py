@@ -157,7 +157,8 @@ class Servable(tf.Module):
 
     def answer(self, tensors):
         """`label` tf.string[B] and `probabilities` float32[B, C] of prepared tensors."""
-        logits = self._core.model(tensors, training=False)[self._core.head.name]
+        padded, count = _not_empty(tensors)
+        logits = self._core.model(padded, training=False)[self._core.head.name][:count]
         probabilities = self._core.head.probabilities(logits)
         label = tf.gather(tf.constant(self._labels), tf.argmax(probabilities, axis=-1))
         return {"label": label, "probabilities": probabilities}
@@ -171,6 +172,16 @@ class Servable(tf.Module):
     def _tensor_specs(self):
         example = tf.TensorSpec([None], tf.string)
         return tf.function(self.prepare).get_concrete_function(example).structured_outputs
+
+
+def _not_empty(tensors):
+    """`(tensors, count)`: an empty batch gets a row, as fused convolutions fail without one."""
+    count = tf.shape(next(iter(tensors.values())))[0]
+    missing = tf.cast(count == 0, tf.int32)
+    return {
+        name: tf.concat([tensor, tf.zeros([missing, *tensor.shape[1:]], tensor.dtype)], axis=0)
+        for name, tensor in tensors.items()
+    }, count
 
 
 def _checked(name, tensor):

@@ -7,6 +7,7 @@ that the graph needs (tensorflow_text).
 """
 
 import importlib
+import itertools
 import sys
 
 import numpy as np
@@ -51,8 +52,8 @@ def pack(items):
 
 def unpack(data, ends):
     """The list of bytes that `pack` was given."""
-    content, starts = data.tobytes(), [0, *ends[:-1].tolist()]
-    return [content[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+    content, places = data.tobytes(), [0, *ends.tolist()]
+    return [content[start:end] for start, end in itertools.pairwise(places)]
 
 
 if __name__ == "__main__":
