@@ -1,0 +1,157 @@
+"""Asks a model server for labels, over REST or gRPC, without TensorFlow.
+
+For a core that tltf.export wrote and TF Serving (or another server with its interface)
+serves. REST needs nothing but Python; gRPC needs the extra `serving`.
+
+    client = serving.RestClient("localhost:8501", "digits")
+    client.classify([open("photo.jpg", "rb").read()]).labels
+"""
+
+import base64
+import dataclasses
+import http.client
+import json
+import urllib.error
+import urllib.request
+
+from tltf.errors import DataError, FlagError, ModelError, StorageError
+
+IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a server said.
+
+    Args:
+        labels: one str an input.
+        probabilities: for each input one float a class, in the order of class_names.txt.
+    """
+
+    labels: tuple
+    probabilities: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class RestClient:
+    """Classification over HTTP with JSON.
+
+    Args:
+        address: `host:port`, or a URL where there is a path or https.
+        model: the model's name at the server.
+        version: int; 0 takes the newest.
+        timeout_s: seconds to wait for an answer.
+    """
+
+    address: str
+    model: str
+    version: int = 0
+    timeout_s: float = 30.0
+
+    def classify(self, items):
+        """The `Answer` for texts (str) or encoded images (bytes), all of one kind.
+
+        Raises:
+            DataError: the server refuses an input; its message names the position.
+            ModelError: no such model or version.
+            StorageError: no answer.
+        """
+        items = list(items)
+        if not items:
+            return Answer((), ())
+        name = _input_name(items)
+        body = json.dumps({"inputs": {name: [_json_value(item) for item in items]}})
+        base = self.address if "://" in self.address else f"http://{self.address}"
+        version = f"/versions/{self.version}" if self.version else ""
+        url = f"{base}/v1/models/{self.model}{version}:predict"
+        outputs = self._post(url, body.encode())
+        rows = tuple(tuple(row) for row in outputs["probabilities"])
+        return Answer(tuple(outputs["label"]), rows)
+
+    def _post(self, url, body):
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
+                return json.load(response)["outputs"]
+        except urllib.error.HTTPError as error:
+            raise _refusal(error.code, error.read()[:10_000], url) from error
+        except (OSError, http.client.HTTPException) as error:
+            what = f"no answer: {getattr(error, 'reason', error)}"
+            raise StorageError(what, place=url, fix="check the address and the server") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError("an answer that is none of TF Serving's", place=url) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class GrpcClient:
+    """Classification over gRPC; for arguments and errors see RestClient."""
+
+    address: str
+    model: str
+    version: int = 0
+    timeout_s: float = 30.0
+
+    def classify(self, items):
+        """The `Answer` for texts (str) or encoded images (bytes), all of one kind."""
+        items = list(items)
+        if not items:
+            return Answer((), ())
+        ovmsclient = _ovmsclient()
+        tensor = ovmsclient.make_tensor_proto([b"?"] * len(items))
+        # ovmsclient makes numpy strings of bytes, which lose the zeros at their end
+        tensor.string_val[:] = [_encoded(item) for item in items]
+        client = ovmsclient.make_grpc_client(self.address)
+        inputs, place = {_input_name(items): tensor}, f"{self.address}/{self.model}"
+        try:
+            outputs = client.predict(inputs, self.model, self.version, self.timeout_s)
+        except ovmsclient.ModelNotFoundError as error:
+            raise ModelError(_said(error), place=place) from error
+        except ovmsclient.InvalidInputError as error:
+            raise DataError(_said(error), place=place) from error
+        except (ovmsclient.ModelServerError, OSError) as error:  # TimeoutError is an OSError
+            what = f"no answer: {_said(error)}"
+            raise StorageError(what, place=place, fix="check the address and the server") from error
+        labels = tuple(label.decode("utf-8") for label in outputs["label"].tolist())
+        return Answer(labels, tuple(map(tuple, outputs["probabilities"].tolist())))
+
+
+def _ovmsclient():
+    try:
+        import ovmsclient
+    except ModuleNotFoundError as error:
+        what = f"gRPC needs the package {error.name!r}, which is not installed"
+        raise FlagError(what, fix="pip install 'tltf[serving]', or RestClient") from error
+    return ovmsclient
+
+
+def _input_name(items):
+    kinds = {type(item) for item in items}
+    if kinds == {bytes}:
+        return IMAGE_INPUT
+    if kinds == {str}:
+        return TEXT_INPUT
+    names = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise DataError(f"takes texts (str) or encoded images (bytes), not a mix (received {names})")
+
+
+def _encoded(item):
+    return item if isinstance(item, bytes) else item.encode("utf-8", "replace")
+
+
+def _json_value(item):
+    if isinstance(item, bytes):
+        return {"b64": base64.b64encode(item).decode("ascii")}
+    return _encoded(item).decode("utf-8")
+
+
+def _refusal(status, body, url):
+    try:
+        what = json.loads(body)["error"]
+    except (ValueError, KeyError, TypeError):
+        what = body.decode("utf-8", "replace").strip()
+    kinds = {400: DataError, 404: ModelError}
+    return kinds.get(status, StorageError)(f"the server said {status}: {what}", place=url)
+
+
+def _said(error):
+    return " ".join(str(part) for part in error.args) or type(error).__name__
