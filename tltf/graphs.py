@@ -21,6 +21,22 @@ def node_of(tensor):
     return operation._inbound_nodes[node_index]
 
 
+def num_calls(layer):
+    """How often a layer stands in its graphs."""
+    return len(layer._inbound_nodes)
+
+
+def inputs_of_call(layer, index=0):
+    """The KerasTensors that one call of a layer takes."""
+    return list(layer._inbound_nodes[index].input_tensors)
+
+
+def outputs_of(model, class_name):
+    """The KerasTensors that the layers of a class give, in order of use."""
+    found = layers(list(model.outputs))
+    return [layer.output for layer in found if type(layer).__name__ == class_name]
+
+
 def ordered_nodes(tensors, known=()):
     """Every node that `tensors` need, each after the nodes that it needs itself.
 

@@ -1,11 +1,13 @@
 """KerasHub presets and local folders: KerasHub's own format and Hugging Face checkpoints."""
 
 import json
+import math
 import pathlib
 
+import keras
 import keras_hub
 
-from tltf import weights
+from tltf import graphs, weights
 from tltf.backbones import transformers
 from tltf.backbones.hub_configs import CONFIGS
 from tltf.backbones.network import SCALINGS, Network, Scaling
@@ -185,11 +187,10 @@ def _numbers(value, default):
 
 
 def image_network(backbone, scaling, request):
-    """The Network of a KerasHub image backbone whose stages are feature maps."""
+    """The Network of a KerasHub image backbone: feature maps, or tokens laid out as one."""
     (pixels,) = backbone.inputs
-    size = _image_size(pixels, request)
-    stages = _stages(backbone, request)
-    taps = {f"stage_{number}": tensor for number, tensor in enumerate(stages, start=1)}
+    is_map = len(backbone.output.shape) == 4
+    points, taps = _stages(backbone) if is_map else _tokens(backbone)
     memory = request.memory or {
         "class": type(backbone).__name__,
         "config": transformers.plain_config(backbone),
@@ -197,24 +198,42 @@ def image_network(backbone, scaling, request):
     }
     return Network(
         inputs={"image": pixels},
-        points={name: [tensor] for name, tensor in taps.items()},
+        points=points,
         taps=taps,
         pretrained=_is_pretrained(request),
         scaling=scaling,
-        image_size_px=size,
+        image_size_px=_image_size(pixels, request),
         channels=pixels.shape[-1],
         memory=memory,
     )
 
 
-def _stages(backbone, request):
+def _stages(backbone):
+    """Points and taps of a convolutional network: a stage for each size of its feature maps."""
     pyramid = getattr(backbone, "pyramid_outputs", {})
     names = sorted(pyramid, key=lambda name: int("".join(filter(str.isdigit, name)) or 0))
+    stages = [pyramid[name] for name in names] or graphs.outputs_of(backbone, "MaxPooling2D")
+    if all(tensor is not backbone.output for tensor in stages):
+        stages = [*stages[:-1], backbone.output]
+    taps = {f"stage_{number}": tensor for number, tensor in enumerate(stages, start=1)}
+    return {name: [tensor] for name, tensor in taps.items()}, taps
+
+
+def _tokens(backbone):
+    """Points and taps of a vision transformer.
+
+    Its tokens become the feature map `stage_1`; `pooled` is the class token, where it has one.
+    """
     output = backbone.output
-    if getattr(output, "shape", None) is None or len(output.shape) != 4:
-        raise FlagError(f"{request.text} does not end in a feature map", flag="backbone")
-    stages = [pyramid[name] for name in names] or [output]
-    return stages if stages[-1] is output else [*stages[:-1], output]
+    num_tokens = output.shape[1] if len(output.shape) == 3 else None
+    if num_tokens is None:
+        raise FlagError(f"{type(backbone).__name__} gives neither maps nor tokens", flag="backbone")
+    side = math.isqrt(num_tokens)
+    extra = num_tokens - side * side
+    grid = keras.ops.reshape(output[:, extra:, :], (-1, side, side, output.shape[-1]))
+    taps = {"stage_1": grid} | ({"pooled": output[:, 0, :]} if extra else {})
+    layers = [layer for layer in backbone.layers if layer.weights and graphs.num_calls(layer) == 1]
+    return {layer.name: [layer.output] for layer in layers}, taps
 
 
 def _image_size(pixels, request):

@@ -5,6 +5,7 @@ import re
 import keras
 import keras_hub
 
+from tltf import graphs
 from tltf.backbones.network import Network
 from tltf.errors import FlagError, ModelError
 
@@ -86,7 +87,7 @@ def text_network(backbone, tokenizer, request, pretrained):
     }
     return Network(
         inputs=inputs,
-        points=depth_points(backbone),
+        points=depth_points(backbone, taps["sequence"]),
         taps=taps,
         pretrained=pretrained,
         tokenizer=tokenizer,
@@ -119,9 +120,11 @@ def checked_length(request, backbone):
     return length
 
 
-def depth_points(backbone):
+def depth_points(backbone, sequence):
     """`embeddings`, then `layer_1` .. `layer_n`: the repeated blocks of a transformer."""
     blocks = repeated_layers(backbone)
+    if graphs.num_calls(blocks[0]) > 1:  # ALBERT: one block, called again and again
+        return {"embeddings": list(_inputs_of(blocks[0])), "layers": [sequence]}
     points = {"embeddings": list(_inputs_of(blocks[0]))}
     for number, block in enumerate(blocks, start=1):
         points[f"layer_{number}"] = keras.tree.flatten(block.output)
@@ -143,5 +146,5 @@ def repeated_layers(backbone):
 
 def _inputs_of(layer):
     """What flows into the first block, without the masks that go to every block."""
-    found = keras.tree.flatten(layer.input)
+    found = graphs.inputs_of_call(layer)
     return [tensor for tensor in found if len(tensor.shape) == 3] or found
