@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs tltf with what its tests need into .venv, then checks style, types and behaviour:
+# ruff, mypy, pytest. Arguments go to pytest.
+#
+#   tools/test.sh                    the default suite
+#   tools/test.sh -m large           the slow tests, which fetch more
+#   tools/test.sh tests/specs_test.py -x
+#
+# It can be run again: what is installed is not installed twice.
+set -eu
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/tools/environment.sh"
+
+enter_environment "[test,serving]"
+cd "$root"
+echo "tltf: ruff check, ruff format --check, mypy"
+ruff check .
+ruff format --check .
+mypy
+echo "tltf: pytest $*"
+exec python -m pytest "$@"
