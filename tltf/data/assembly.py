@@ -29,7 +29,7 @@ class Rows:
     hashes: np.ndarray | None = None
 
 
-def assemble(name, kind, rows, scan, settings, class_names=None):
+def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_labels=None):
     """The Source of `rows` after the checks that all sources share.
 
     Args:
@@ -39,6 +39,8 @@ def assemble(name, kind, rows, scan, settings, class_names=None):
         scan: Scan, to which the rows that were left out have been added.
         settings: LoadSettings.
         class_names: the order of classes, if the data has one.
+        strict_labels: one content under two labels is a fault, not a warning; by default it is
+            for images.
 
     Raises:
         DataError: no rows, one class, faulty class names, contents under two labels, or too
@@ -59,7 +61,7 @@ def assemble(name, kind, rows, scan, settings, class_names=None):
         hashes,
         labels or [None] * len(rows.ids),
         rows.roles,
-        strict_labels=kind != "text",
+        strict_labels=kind != "text" if strict_labels is None else strict_labels,
     )
     counts = scan.finish(settings.max_bad_fraction)
     encoded, names = None, ()

@@ -3,12 +3,16 @@
 import csv
 import dataclasses
 import gzip
+import json
+import re
 
 import numpy as np
+from sklearn import datasets
 
 from tltf import assets
-from tltf.data import splits
-from tltf.data.source import Column, Source, empty_scan
+from tltf.data import checks, splits
+from tltf.data.assembly import Rows, assemble
+from tltf.data.source import Column, Source, digest, empty_scan
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 
 VADER_FILES = {
@@ -18,6 +22,18 @@ VADER_FILES = {
     "tweets": "tweets_GroundTruth.txt",
 }
 NEUTRAL_RATING = 0.5
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+VENDORS = ("google", "twitter")
+EMOJI_LABELS = ("category", "subcategory")
+REPEATED_FLAGS = frozenset(
+    f"flag-{code}" for code in ("hm", "bv", "sj", "cp", "mf", "sark", "dg", "ea", "um")
+)
+"""Territories whose flag is another country's."""
+REPEATED_FAMILIES = re.compile(r"family_|(wo)?man(-(wo)?man)?(-boy|-girl)+$")
+"""Families that vendors draw alike; `family` itself stays."""
 
 
 def vader(settings, domain="movie", num_train=0, num_validation=0, num_test=0):
@@ -103,6 +119,123 @@ def array_source(name, pixels, labels, class_names=None, roles=None):
         roles=roles,
         scan=empty_scan(len(pixels)),
     )
+
+
+def digits(settings, num_train=0, num_validation=0, num_test=0):
+    """1,797 digits of 8 x 8 pixels that come with scikit-learn.
+
+    Args:
+        settings: LoadSettings.
+        num_train: number of training examples; 0 leaves splitting to --split.
+        num_validation: 0 takes a quarter of `num_train`.
+        num_test: 0 takes all that remain.
+
+    Returns:
+        Source of uint8[1797, 8, 8, 1] with classes 0 to 9.
+
+    Raises:
+        FlagError: more examples asked for than there are.
+    """
+    bunch = datasets.load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    source = array_source("digits", pixels, bunch.target)
+    return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+
+
+def fashion_mnist(settings, num_train=0, num_validation=0, num_test=0):
+    """70,000 pictures of clothes, 28 x 28 pixels, with the split of Xiao et al. 2017.
+
+    Args:
+        settings: LoadSettings.
+        num_train: number of training examples, taken out of the given 60,000; 0 takes all.
+        num_validation: also out of them; 0 takes a quarter of `num_train`.
+        num_test: out of the given 10,000; 0 takes all.
+
+    Returns:
+        Source of uint8[N, 28, 28, 1] with ten classes.
+
+    Raises:
+        FlagError: more examples asked for than there are.
+        StorageError: the data cannot be fetched.
+    """
+    parts = [("train", "train", 60_000), ("t10k", "test", 10_000)]
+    pixels = np.concatenate([_idx(f"{name}-images-idx3-ubyte.gz") for name, _, _ in parts])
+    labels = np.concatenate([_idx(f"{name}-labels-idx1-ubyte.gz") for name, _, _ in parts])
+    scan = checks.Scan("fashion_mnist")
+    scan.num_found = len(labels)
+    rows = Rows(
+        ids=[f"{role}:{row}" for _, role, count in parts for row in range(count)],
+        values=pixels[..., None],
+        labels=[FASHION_CLASSES[label] for label in labels],
+        roles=[role for _, role, count in parts for _ in range(count)],
+    )
+    source = assemble(
+        "fashion_mnist", "array", rows, scan, settings, FASHION_CLASSES, strict_labels=False
+    )
+    return splits.fewer(source, settings.seed, num_train, num_validation, num_test)
+
+
+def emoji(settings, vendor="google", label="category", num_train=0, num_validation=0, num_test=0):
+    """About 1,850 emoji of 64 x 64 pixels as one vendor draws them.
+
+    Splits go by glyph, not by picture, and so are the same for all vendors. Glyphs that some
+    vendor draws exactly like another are left out.
+
+    Args:
+        settings: LoadSettings.
+        vendor: google or twitter.
+        label: category (9 classes) or subcategory.
+        num_train: number of training examples; 0 leaves splitting to --split.
+        num_validation: 0 takes a quarter of `num_train`.
+        num_test: 0 takes all that remain.
+
+    Raises:
+        FlagError: unknown vendor or label, or more examples asked for than there are.
+        StorageError: the data cannot be fetched.
+    """
+    for argument, value, choices in (("vendor", vendor, VENDORS), ("label", label, EMOJI_LABELS)):
+        if value not in choices:
+            raise FlagError(
+                f"emoji has no {argument} {value!r} (choices: {choices_text(value, choices)})",
+                flag="data",
+                fix=f"--data=emoji({argument}={choices[0]})",
+            )
+    folder = assets.fetch(f"emoji_{vendor}")
+    glyphs = json.loads((folder / "emoji.json").read_text(encoding="utf-8"))
+    glyphs = [glyph for glyph in glyphs if _is_used(glyph)]
+    kinds = sorted({glyph[label] for glyph in glyphs})
+    places = {kind: place for place, kind in enumerate(kinds)}
+    paths = [str(folder / "img" / vendor / "64" / glyph["image"]) for glyph in glyphs]
+    source = Source(
+        name="emoji",
+        columns={"image": Column("path", paths)},
+        labels=np.array([places[glyph[label]] for glyph in glyphs], np.int32),
+        class_names=tuple(kinds),
+        ids=[f"{vendor}/{glyph['image']}" for glyph in glyphs],
+        roles=None,
+        scan=empty_scan(len(glyphs)),
+        hashes=np.array([digest(glyph["unified"].encode()) for glyph in glyphs], np.uint64),
+    )
+    return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+
+
+def _is_used(glyph):
+    """Not a skin tone, not a picture that stands for another glyph too, drawn by all vendors."""
+    return (
+        glyph["category"] != "Component"
+        and glyph["short_name"] not in REPEATED_FLAGS
+        and not REPEATED_FAMILIES.match(glyph["short_name"])
+        and all(glyph[f"has_img_{vendor}"] for vendor in VENDORS)
+    )
+
+
+def _idx(name):
+    """The array of an IDX file of bytes, the format of MNIST."""
+    with gzip.open(_member("fashion_mnist", name)) as file:
+        contents = file.read()
+    num_axes = contents[3]
+    shape = np.frombuffer(contents, ">u4", count=num_axes, offset=4)
+    return np.frombuffer(contents, np.uint8, offset=4 + 4 * num_axes).reshape(shape)
 
 
 def _unique(source):

@@ -147,6 +147,37 @@ def give_roles(source, seed, num_train, num_validation=0, num_test=0):
     return _without_unused(dataclasses.replace(source, roles=roles))
 
 
+def fewer(source, seed, num_train, num_validation=0, num_test=0):
+    """`source` with given train and test splits, with as many rows a role as asked for.
+
+    Args:
+        source: Source with roles.
+        seed: int.
+        num_train: out of the training rows; 0 takes all.
+        num_validation: out of the training rows; 0 takes a quarter of `num_train`.
+        num_test: out of the test rows; 0 takes all.
+
+    Raises:
+        FlagError: more rows asked for than there are.
+    """
+    roles = source.roles.copy()
+    num_validation = num_validation or num_train // 4
+    wanted = ((TRAIN, {TRAIN: num_train, VALIDATION: num_validation}), (TEST, {TRAIN: num_test}))
+    for role, sizes in wanted:
+        rows = np.flatnonzero(roles == role)
+        if sum(sizes.values()) > len(rows):
+            raise FlagError(
+                f"{source.name} has {len(rows)} rows in its {role} split, fewer than the "
+                f"{sum(sizes.values())} asked for",
+                flag="data",
+                fix=f"give a smaller num_{role}",
+            )
+        if sizes[TRAIN]:
+            taken = _stratified(source, rows, seed, sizes)
+            roles[rows] = np.where(taken == TRAIN, role, taken)
+    return _without_unused(dataclasses.replace(source, roles=roles))
+
+
 def _without_unused(source):
     kept = source.take(np.flatnonzero(source.roles != ""))
     left_out = len(source) - len(kept)

@@ -1,0 +1,102 @@
+"""Arrays in .npz files, as numpy.savez writes them."""
+
+import zipfile
+
+import numpy as np
+
+from tltf.data import checks
+from tltf.data.assembly import Rows, assemble
+from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.errors import DataError, FlagError
+
+SUFFIXES = {"": None, "_train": TRAIN, "_validation": VALIDATION, "_val": VALIDATION, "_test": TEST}
+
+
+def numpy(settings, path, x="x", y="y"):
+    """Arrays `x` and `y` of an .npz file, or `x_train`, `y_train`, `x_test`, `y_test` and so on.
+
+    Args:
+        settings: LoadSettings.
+        path: the file; nothing in it is unpickled.
+        x: name of the images, uint8[N, H, W] or [N, H, W, C], or of the texts, str[N].
+        y: name of the labels, int[N] or str[N]; empty for data without labels.
+
+    Raises:
+        FlagError: no such file or array.
+        DataError: arrays of another kind, or rows that cannot be used.
+    """
+    file = checks.existing_path(path)
+    if not zipfile.is_zipfile(file):
+        raise DataError("it is no .npz file", flag="data", place=file, fix="use numpy.savez")
+    with np.load(file, allow_pickle=False) as archive:
+        parts = _parts(archive, x, y, file)
+    scan = checks.Scan("numpy")
+    kind = _checked_kind(parts, file)
+    values = np.concatenate([values for _, values, _ in parts])
+    ids = [
+        f"{file.name}:{role or 'row'}:{row}"
+        for role, values, _ in parts
+        for row in range(len(values))
+    ]
+    scan.num_found = len(ids)
+    labels = [str(item) for _, _, part in parts for item in part.tolist()] if y else None
+    roles = [role for role, values, _ in parts for _ in values] if parts[0][0] else None
+    values = values.tolist() if kind == "text" else values
+    return assemble("numpy", kind, Rows(ids, values, labels, roles), scan, settings)
+
+
+def _parts(archive, x, y, file):
+    """Triples of a role (None for the only part), the values, and the labels (None without)."""
+    found = {suffix: role for suffix, role in SUFFIXES.items() if x + suffix in archive}
+    if not found:
+        checks.check_column(x, list(archive), "x", file)
+    if "" in found and len(found) > 1:
+        raise FlagError(f"both {x} and {x}_train are there", flag="data", place=file)
+    for suffix in found if y else ():
+        checks.check_column(y + suffix, list(archive), "y", file)
+    try:
+        return [
+            (role, archive[x + suffix], archive[y + suffix] if y else None)
+            for suffix, role in found.items()
+        ]
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        what = "holds pickled objects" if "pickle" in str(error) else f"is damaged ({error})"
+        raise DataError(f"it {what}", flag="data", place=file, fix="save plain arrays") from error
+
+
+def _checked_kind(parts, file):
+    """`array` or `text`; arrays of images get their axis of channels in place."""
+    for number, (role, values, labels) in enumerate(parts):
+        if labels is not None and labels.shape != values.shape[:1]:
+            raise DataError(
+                f"{len(values)} examples but labels of shape {labels.shape}",
+                flag="data",
+                place=file,
+                fix="give one label an example",
+            )
+        if labels is not None and labels.dtype.kind not in "iuUb":
+            raise FlagError(
+                f"the labels are {labels.dtype}: no classes", flag="data", place=file, fix="y=NAME"
+            )
+        if values.ndim == 3 and values.dtype == np.uint8:
+            parts[number] = (role, values[..., None], labels)
+    kinds = {_kind(values) for _, values, _ in parts}
+    if len(kinds) > 1 or "" in kinds:
+        shapes = ", ".join(f"{values.dtype}{list(values.shape)}" for _, values, _ in parts)
+        raise DataError(
+            f"the arrays are {shapes}; images are uint8[N, H, W] or uint8[N, H, W, C] of one size",
+            flag="data",
+            place=file,
+            fix="save pixels from 0 to 255 as uint8",
+        )
+    return "text" if parts[0][1].ndim == 1 else "array"
+
+
+def _kind(values):
+    """Shape of an image, or `text`; empty for anything else."""
+    if values.dtype.kind == "U" and values.ndim == 1:
+        return "text"
+    if values.dtype == np.uint8 and values.ndim in (3, 4):
+        shape = values.shape[1:] if values.ndim == 4 else (*values.shape[1:], 1)
+        return shape if shape[-1] in (1, 3, 4) else ""
+    return ""

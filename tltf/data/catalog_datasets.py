@@ -1,0 +1,169 @@
+"""TensorFlow Datasets: any of its names and split specifications."""
+
+import tensorflow as tf
+import tensorflow_datasets
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+from tensorflow_datasets.core.registered import DatasetNotFoundError
+
+from tltf.data import checks
+from tltf.data.assembly import Rows, assemble
+from tltf.data.records import checked_bytes
+from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.errors import FlagError, StorageError, choices_text, nearest
+
+AUTO = "auto"
+FETCH_ERRORS = (
+    OSError,
+    tensorflow_datasets.download.DownloadError,
+    NonMatchingChecksumError,
+    tf.errors.OpError,
+)
+
+
+def tfds(
+    settings,
+    name,
+    train="train",
+    validation=AUTO,
+    test=AUTO,
+    image="",
+    text="",
+    label="label",
+    data_dir="",
+):
+    """A data set of TensorFlow Datasets, prepared by its own builder on the first call.
+
+    Args:
+        settings: LoadSettings.
+        name: such as cifar10 or imdb_reviews/plain_text:1.0.0.
+        train: a split specification of TFDS, such as train[:80%].
+        validation: as `train`; auto takes the split of that name if there is one; empty none.
+        test: as `validation`.
+        image: feature of images; or
+        text: feature of texts; both empty takes what the data set names as its input.
+        label: feature of class labels; empty for data without labels.
+        data_dir: folder of prepared data; TFDS's own by default.
+
+    Raises:
+        FlagError: no such data set, split or feature.
+        DataError: rows that cannot be used.
+        StorageError: the data set cannot be downloaded.
+    """
+    builder = _builder(name, data_dir)
+    image, text = _inputs(builder, image, text)
+    if label:
+        checks.check_column(label, list(builder.info.features), "label", name)
+    _prepare(builder)
+    feature = image or text
+    splits = _splits(builder, {TRAIN: train, VALIDATION: validation, TEST: test})
+    scan = checks.Scan("tfds")
+    rows = Rows([], [], [] if label else None, [])
+    for role, spec in splits.items():
+        for number, example in enumerate(_examples(builder, spec, feature, label, bool(image))):
+            rows.ids.append(f"{name}:{spec}:{number}")
+            rows.values.append(example[feature] if image else example[feature].decode("utf-8"))
+            rows.roles.append(role)
+            if label:
+                rows.labels.append(example[label])
+    scan.num_found = len(rows.ids)
+    names, rows = _named(builder, label, rows, scan)
+    if image:
+        rows = checked_bytes(scan, rows)
+    return assemble("tfds", "bytes" if image else "text", rows, scan, settings, names)
+
+
+def _builder(name, data_dir):
+    try:
+        return tensorflow_datasets.builder(name, data_dir=data_dir or None)
+    except DatasetNotFoundError as error:
+        names = tensorflow_datasets.list_builders(with_community_datasets=False)
+        near = nearest(name, names, limit=1)
+        raise FlagError(
+            f"TFDS has no data set {name!r} (choices: {choices_text(name, names, limit=5)})",
+            flag="data",
+            fix=f"name={near[0]}" if near else "see the catalog of TensorFlow Datasets",
+        ) from error
+
+
+def _prepare(builder):
+    try:
+        builder.download_and_prepare()
+    except FETCH_ERRORS as error:
+        raise StorageError(
+            f"TFDS could not prepare {builder.name}: {error}",
+            flag="data",
+            fix="prepare it where there is a network and give data_dir=FOLDER",
+        ) from error
+
+
+def _inputs(builder, image, text):
+    """`(image, text)` with one of them given: what the data set calls its input, if neither is."""
+    features = builder.info.features
+    if image and text:
+        raise FlagError("tfds takes either image= or text=", flag="data", fix="image=FEATURE")
+    if not image and not text:
+        wanted = (builder.info.supervised_keys or [""])[0]
+        kind = features[wanted] if isinstance(wanted, str) and wanted else None
+        if isinstance(kind, tensorflow_datasets.features.Image):
+            return wanted, ""
+        if isinstance(kind, tensorflow_datasets.features.Text):
+            return "", wanted
+        raise FlagError(
+            f"{builder.name} names no image or text as its input (features: {', '.join(features)})",
+            flag="data",
+            fix="image=FEATURE or text=FEATURE",
+        )
+    argument = "image" if image else "text"
+    checks.check_column(image or text, list(features), argument, builder.name)
+    return image, text
+
+
+def _splits(builder, specs):
+    """role -> split specification, for those that are there."""
+    given = {}
+    for role, spec in specs.items():
+        spec = (role if role in builder.info.splits else "") if spec == AUTO else spec
+        if not spec:
+            continue
+        try:
+            _ = builder.info.splits[spec]
+        except (KeyError, ValueError) as error:
+            names = list(builder.info.splits)
+            near = nearest(spec.partition("[")[0], names, limit=1)
+            raise FlagError(
+                f"{builder.name} has no split {spec!r} (splits: {', '.join(names)})",
+                flag="data",
+                fix=f"{role}={near[0]}" if near else f"{role}=SPLIT",
+            ) from error
+        given[role] = spec
+    return given
+
+
+def _examples(builder, spec, feature, label, is_image):
+    """Dicts of numpy values; images stay encoded."""
+    wanted = {name: True for name in (feature, label) if name}
+    skip = {feature: tensorflow_datasets.decode.SkipDecoding()} if is_image else None
+    decoders = tensorflow_datasets.decode.PartialDecoding(wanted, decoders=skip)
+    dataset = builder.as_dataset(split=spec, decoders=decoders, shuffle_files=False)
+    return dataset.as_numpy_iterator()
+
+
+def _named(builder, label, rows, scan):
+    """`(class names or None, rows)`: labels made texts; rows with a label below 0 are skipped."""
+    if not label:
+        return None, rows
+    feature = builder.info.features[label]
+    names = feature.names if isinstance(feature, tensorflow_datasets.features.ClassLabel) else None
+    kept = []
+    for place, value in enumerate(rows.labels):
+        if names and value < 0:
+            scan.skip(rows.ids[place], "has no label")
+        else:
+            kept.append(place)
+            rows.labels[place] = names[value] if names else _text(value)
+    lists = [rows.ids, rows.values, rows.labels, rows.roles]
+    return names, Rows(*[[values[place] for place in kept] for values in lists])
+
+
+def _text(value):
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,167 @@
+"""TFRecord files of tf.train.Example."""
+
+import glob
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from tltf.data import checks, image_files
+from tltf.data.assembly import Rows, assemble
+from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.errors import DataError, FlagError
+
+SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)$")
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def tfrecord(
+    settings,
+    path="",
+    train="",
+    validation="",
+    test="",
+    text="",
+    image="",
+    label="label",
+    class_names=(),
+):
+    """Examples in TFRecord files, plain or gzip, by the names of their features.
+
+    Args:
+        settings: LoadSettings.
+        path: the files, a pattern such as data/part-*; or
+        train: a pattern a split.
+        validation: as `train`.
+        test: as `train`.
+        text: feature of texts; or
+        image: feature of encoded images.
+        label: feature of labels, integers or bytes; empty for data without labels.
+        class_names: names of integer labels, from 0.
+
+    Raises:
+        FlagError: no such file, or arguments that do not fit together.
+        DataError: a missing shard or feature, damaged records, or rows that cannot be used.
+    """
+    by_role = {None: path, TRAIN: train, VALIDATION: validation, TEST: test}
+    given = {role: pattern for role, pattern in by_role.items() if pattern}
+    if bool(text) == bool(image) or not given or (path and len(given) > 1):
+        raise FlagError(
+            "tfrecord takes path= or train= and test=, and either text= or image=",
+            flag="data",
+            fix="tfrecord(path=data/part-*, image=image, label=label)",
+        )
+    scan = checks.Scan("tfrecord")
+    rows = Rows([], [], [] if label else None, None if path else [])
+    for role, pattern in given.items():
+        for file in _files(pattern):
+            for row_id, example in _examples(file, scan):
+                _add(rows, row_id, example, role, text or image, label, class_names)
+    if image:
+        rows = checked_bytes(scan, rows)
+    else:
+        rows.values[:] = [value.decode("utf-8", "replace") for value in rows.values]
+    names = tuple(class_names) or None
+    return assemble("tfrecord", "bytes" if image else "text", rows, scan, settings, names)
+
+
+def checked_bytes(scan, rows):
+    """`rows` of encoded images without those that cannot be decoded, which are skipped."""
+    kept, hashes = [], []
+    for place, contents in enumerate(rows.values):
+        finding = image_files.inspect_bytes(contents)
+        if finding.reason:
+            scan.skip(rows.ids[place], finding.reason)
+        else:
+            kept.append(place)
+            hashes.append(finding.hash)
+
+    def taken(values):
+        return None if values is None else [values[place] for place in kept]
+
+    lists = [taken(values) for values in (rows.ids, rows.values, rows.labels, rows.roles)]
+    return Rows(*lists, np.array(hashes, np.uint64))
+
+
+def _files(pattern):
+    files = sorted(glob.glob(pattern))
+    if not files:
+        checks.existing_path(pattern)
+    shards = [SHARD.match(file) for file in files]
+    for shard in filter(None, shards):
+        stem, _, total, end = shard.groups()
+        names = [f"{stem}-{n:0{len(total)}}-of-{total}{end}" for n in range(int(total))]
+        missing = sorted(set(names) - set(files))
+        if missing:
+            raise DataError(
+                f"{len(missing)} of {int(total)} shards are missing, such as {missing[0]}",
+                flag="data",
+                fix="copy all shards",
+            )
+    return files
+
+
+def _examples(file, scan):
+    """Pairs of `file:number` and a dict of the features, name -> list."""
+    with open(file, "rb") as opened:
+        compression = "GZIP" if opened.read(2) == GZIP_MAGIC else ""
+    records = iter(tf.data.TFRecordDataset(file, compression).as_numpy_iterator())
+    number = 0
+    while True:
+        row_id = f"{file}:{number}"
+        try:
+            record = next(records)
+            example = tf.train.Example.FromString(record)
+        except StopIteration:
+            return
+        except tf.errors.DataLossError as error:
+            scan.num_found += 1
+            if "truncated" in error.message:
+                scan.skip(row_id, f"is cut ({error.message})")
+                return
+            raise DataError(
+                f"damaged: {error.message}", flag="data", place=row_id, fix="copy the file again"
+            ) from error
+        number += 1
+        scan.num_found += 1
+        yield row_id, {name: _values(item) for name, item in example.features.feature.items()}
+
+
+def _values(feature):
+    return list(getattr(feature, feature.WhichOneof("kind") or "int64_list").value)
+
+
+def _add(rows, row_id, example, role, name, label, class_names):
+    for wanted in filter(None, (name, label)):
+        if not example.get(wanted):
+            shown = ", ".join(
+                f"{key} ({type(values[0]).__name__})"
+                for key, values in sorted(example.items())
+                if values
+            )
+            raise DataError(
+                f"no feature {wanted!r} (keys found: {shown})", flag="data", place=row_id
+            )
+    value = example[name][0]
+    if not isinstance(value, bytes):
+        raise DataError(
+            f"feature {name!r} is {type(value).__name__}, not bytes", flag="data", place=row_id
+        )
+    rows.ids.append(row_id)
+    rows.values.append(value)
+    if role:
+        rows.roles.append(role)
+    if label:
+        rows.labels.append(_class_name(example[label][0], class_names, row_id))
+
+
+def _class_name(value, class_names, row_id):
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if not class_names:
+        return str(value)
+    if isinstance(value, float) or not 0 <= value < len(class_names):
+        raise DataError(
+            f"label {value} is not one of the {len(class_names)} classes", flag="data", place=row_id
+        )
+    return str(class_names[value])
