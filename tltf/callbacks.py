@@ -35,8 +35,8 @@ class LogEpochs(keras.callbacks.Callback):
         row = {
             "phase": self.phase,
             "epoch": epoch + 1,
-            "step": int(optimizer.iterations),
-            "learning_rate": float(optimizer.learning_rate),
+            "step": int(optimizer.iterations.numpy()),
+            "learning_rate": float(keras.ops.convert_to_tensor(optimizer.learning_rate).numpy()),
             "seconds": time.monotonic() - self._start,
         }
         row |= {name: float(value) for name, value in (logs or {}).items() if name not in row}

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf import callbacks, checkpoints, cutting, freezing, keeping, optimizers
+from tltf import callbacks, checkpoints, cutting, freezing, keeping, multi_worker, optimizers
 from tltf.checkpoints import Checkpoint
 from tltf.trained import Forward
 
@@ -39,11 +39,13 @@ class Fit:
         strategy: tf.distribute.Strategy in whose scope the core was built.
         log: tracking.MetricsLog or anything with `write(row)`.
         run: the run folder for checkpoints; None keeps none.
+        is_writer: whether this process writes them; all read them.
     """
 
-    def __init__(self, core, method, feed, options, strategy, log, run=None):
+    def __init__(self, core, method, feed, options, strategy, log, run=None, is_writer=True):
         self.core, self.method, self.feed = core, method, feed
         self.options, self.strategy, self.log, self.run = options, strategy, log, run
+        self.is_writer = is_writer
         self.plans, self.history, self.moved = [], [], {}
         self.best = None
         self.step = self.epochs_before = 0
@@ -87,16 +89,17 @@ class Fit:
         watched = self._callbacks(training_model, number, phase, epochs, saved)
         done = saved is not None and (first >= epochs or saved.state["is_stopped"])
         if not done:
-            training_model.fit(
-                self.feed.training(self.epochs_before + first, epochs - first),
-                initial_epoch=first,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                callbacks=watched,
-                shuffle=False,
-                verbose=0,
-            )
-        self.step += int(training_model.optimizer.iterations)
+            with multi_worker.patched(self.strategy):
+                training_model.fit(
+                    self.feed.training(self.epochs_before + first, epochs - first),
+                    initial_epoch=first,
+                    epochs=epochs,
+                    steps_per_epoch=steps,
+                    callbacks=watched,
+                    shuffle=False,
+                    verbose=0,
+                )
+        self.step += int(training_model.optimizer.iterations.numpy())
         self.epochs_before += epochs
         if self.best and train.keep == "best":
             self._write_weights(self.best.weights)
@@ -124,8 +127,12 @@ class Fit:
         watched = [keeping.StopAtNonFinite()]
         has_validation = self.feed.validation is not None
         if has_validation:
-            state, weights = (saved.state["best"], _under(saved, "best/")) if saved else (None, None)
-            self.best = keeping.KeepBest(self._read_weights, train.early_stopping_epochs, state, weights)
+            state, weights = (
+                (saved.state["best"], _under(saved, "best/")) if saved else (None, None)
+            )
+            self.best = keeping.KeepBest(
+                self._read_weights, train.early_stopping_epochs, state, weights
+            )
             watched += [keeping.Validate(self.measure), self.best]
         if (phase.schedule or train.schedule) == "plateau":
             watched.append(keeping.plateau(has_validation, saved and saved.state["plateau"]))
@@ -135,6 +142,8 @@ class Fit:
         logger.rows = self.history
         watched += [logger, callbacks.ShowProgress(phase.name, self.feed.num_train,
                                                    train.batch_size, epochs)]  # fmt: skip
+        if not self.is_writer:
+            return watched
         if self.run and self.options.output.tensorboard:
             watched.append(callbacks.tensorboard(f"{self.run}/tensorboard/{phase.name}"))
         if self.run:
@@ -164,7 +173,10 @@ class Fit:
         arrays |= {f"optimizer/{i}": v.numpy()
                    for i, v in enumerate(training_model.optimizer.variables)}  # fmt: skip
         arrays |= {f"seeds/{i}": v.numpy() for i, v in enumerate(self._seeds())}
-        arrays |= {f"best/{path}": value for path, value in (self.best.weights if self.best else {}).items()}
+        arrays |= {
+            f"best/{path}": value
+            for path, value in (self.best.weights if self.best else {}).items()
+        }
         reducers = [c for c in watched if isinstance(c, keras.callbacks.ReduceLROnPlateau)]
         state = {
             "phase": number,
@@ -175,7 +187,7 @@ class Fit:
             "plateau": {k: float(getattr(c, k)) for c in reducers for k in keeping.PLATEAU_STATE},
             "is_stopped": bool(training_model.stop_training),
         }
-        step = self.step + int(training_model.optimizer.iterations)
+        step = self.step + int(training_model.optimizer.iterations.numpy())
         checkpoints.save(self.run, step, Checkpoint(arrays, state))
 
     def _restore(self, training_model, saved):

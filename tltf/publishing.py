@@ -8,7 +8,6 @@ import numpy as np
 from tltf import (
     baselines,
     evaluation,
-    exporting,
     freezing,
     options,
     predictions,
@@ -72,7 +71,7 @@ def publish(trained, start):
         report,
         run,
         history=trained.history,
-        mistakes=mistakes(trained, stated),
+        mistakes=mistakes(trained, stated, trained.splits),
         table=freezing.table(trained.plans[-1]),
     )
     runs.write_status(run, "finished")
@@ -123,7 +122,7 @@ def _class_counts(part):
 def closing_text(report, run):
     """What a run prints last: the result beside its baselines, and where everything is."""
     split, metrics = summaries.main_split(report)
-    lines = [f"{split:<10} " + (_score_text(metrics) if metrics else "no examples")]
+    lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
     for row in summaries.comparison(report)[1:]:
         gain = f", this model {summaries.points(row['gain']['difference'])}" if row["gain"] else ""
         lines.append(f"{'':<10} {summaries.percent(row['accuracy'])} {row['title']}{gain}")
@@ -136,7 +135,8 @@ def closing_text(report, run):
     return "\n".join(lines)
 
 
-def _score_text(metrics):
+def score_text(metrics):
+    """One line: accuracy with its interval, macro F1, loss, number of examples."""
     low, high = metrics["intervals"]["accuracy"]
     return (
         f"{summaries.percent(metrics['accuracy'])} accuracy ({summaries.percent(low)} to "
@@ -153,12 +153,12 @@ def write_predictions(path, part, probabilities, class_names):
                                   contents)  # fmt: skip
 
 
-def mistakes(trained, stated):
-    """The worst mistakes on the test split, each with its picture or text."""
+def mistakes(trained, stated, parts):
+    """The worst mistakes on the test split, else validation, each with its picture or text."""
     role = "test" if "test" in stated else "validation"
     if role not in stated:
         return []
-    part = trained.splits[role]
+    part = parts[role]
     rows = evaluation.worst_mistakes(part.labels, stated[role], trained.class_names, part.ids,
                                      limit=NUM_MISTAKES)  # fmt: skip
     for row in rows:
@@ -166,7 +166,7 @@ def mistakes(trained, stated):
         if part.column.kind == "text":
             row["text"] = value
         else:
-            row["image"] = pathlib.Path(value).read_bytes() if part.column.kind == "path" else value
+            row["image"] = value
     return rows
 
 
@@ -177,13 +177,15 @@ def _add_baselines(trained, report, stated):
         return
     names, test = trained.class_names, parts["test"]
     report["baselines"] = {}
-    row, _ = baselines.majority(parts["train"].labels, test.labels, names, seed=seed)
-    report["baselines"]["majority"] = row
+    row, other = baselines.majority(parts["train"].labels, test.labels, names, seed=seed)
+    report["baselines"]["majority"] = row | {
+        "gain": evaluation.paired_difference(test.labels, stated["test"], other, seed=seed)
+    }
     if trained.frozen_features:
         pairs = {role: (trained.frozen_features[role], part.labels) for role, part in parts.items()}
-        chooses = pairs.get("validation", pairs["train"])
-        row, other = baselines.logistic_regression(pairs["train"], chooses, pairs["test"], names,
-                                                   seed=seed)  # fmt: skip
+        row, other = baselines.logistic_regression(
+            pairs["train"], pairs.get("validation"), pairs["test"], names, seed=seed
+        )
         report["baselines"]["logistic_regression"] = row | {
             "gain": evaluation.paired_difference(test.labels, stated["test"], other, seed=seed)
         }

@@ -1,6 +1,7 @@
 """The run folder: who may write to it, what it was told, whether it is finished."""
 
 import json
+import os
 import pathlib
 import shutil
 
@@ -8,6 +9,15 @@ from tltf import flagfiles, options, storage
 from tltf.errors import FlagError, ModelError, StorageError
 
 STATUS, FLAGS, MODEL = "status.json", "run.flags", "model"
+
+
+def is_chief():
+    """Whether this process writes the run's files: true but for workers other than the first.
+
+    TF_CONFIG tells the workers of a MultiWorkerMirroredStrategy apart.
+    """
+    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
+    return task.get("type", "chief") == "chief" or task.get("index") == 0
 
 
 def claim(output):
@@ -58,7 +68,9 @@ def begin(run, resolved, command):
     if path.exists():
         _same_flags(path, resolved)
     else:
-        flagfiles.write(path, resolved, f"{command}\nEvery flag of this run, chosen defaults included.")
+        flagfiles.write(
+            path, resolved, f"{command}\nEvery flag of this run, chosen defaults included."
+        )
     write_status(run, "training")
 
 

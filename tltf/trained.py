@@ -55,17 +55,18 @@ class Trained:
         import keras
 
         forward = Forward(self.core.model, self.core.head.name)
-        logits = forward(self._dataset(source, batch_size))
+        logits = forward(self.dataset(source, batch_size))
         return keras.ops.convert_to_numpy(self.core.head.probabilities(logits))
 
     def features(self, source, batch_size=128):
         """float32[N, d]: the pooled backbone features of a Source, below the head."""
-        from tltf.heads import pool
         import keras
+
+        from tltf.heads import pool
 
         taps, modality = self.core.backbone.taps, self.core.backbone.modality
         model = keras.Model(self.core.backbone.inputs, pool(taps, modality, "auto"))
-        return Forward(model)(self._dataset(source, batch_size))
+        return Forward(model)(self.dataset(source, batch_size))
 
     def predict(self, inputs, batch_size=128):
         """A `Prediction` for each text, path of an image file or uint8[H, W, C] array.
@@ -77,10 +78,22 @@ class Trained:
 
         return predicting.predict(self, inputs, batch_size)
 
-    def _dataset(self, source, batch_size):
+    def dataset(self, source, batch_size):
+        """Batches of a Source in its order, as the core takes them; texts cut to the longest."""
         from tltf.data import pipeline
 
-        return pipeline.build(source, self.preprocessing, batch_size=batch_size)
+        return pipeline.build(
+            source,
+            self.preprocessing,
+            batch_size=batch_size,
+            length_buckets=self.takes_any_length,
+        )
+
+    @property
+    def takes_any_length(self):
+        """Whether the core takes texts of any length, so that padding can be cut off."""
+        tensors = self.core.backbone.inputs.values()
+        return self.core.backbone.modality == "text" and all(t.shape[1] is None for t in tensors)
 
 
 class Forward:

@@ -3,6 +3,7 @@
 `run` is what `python -m tltf.train` calls; a notebook calls the same functions.
 """
 
+import pathlib
 import sys
 import time
 
@@ -40,7 +41,7 @@ def run(options):
     require(options, "data", "backbone", *([] if options.output.dry_run else ["output"]))
     start = time.monotonic()
     trained = train(options)
-    if options.output.dry_run:
+    if options.output.dry_run or not runs.is_chief():
         return {}
     return publishing.publish(trained, start)
 
@@ -57,7 +58,8 @@ def train(options):
     """
     require(options, "data", "backbone")
     keeps = bool(options.output.output) and not options.output.dry_run
-    run_folder = runs.claim(options.output) if keeps else None
+    is_writer = runs.is_chief()
+    run_folder = _folder(options.output, is_writer) if keeps else None
     clock = _Clock()
     strategy = runtime.start(options.runtime)
     source = sources.load(
@@ -73,7 +75,7 @@ def train(options):
     if options.output.dry_run:
         print(plan_text(trained, method))
         return trained
-    if run_folder:
+    if run_folder and is_writer:
         runs.begin(
             run_folder,
             trained.options,
@@ -83,7 +85,7 @@ def train(options):
     clock.lap("baseline")
     _fit(trained, method, strategy, run_folder)
     clock.lap("train")
-    if run_folder:
+    if run_folder and is_writer:
         saving.save(trained, run_folder)
         runs.write_status(run_folder, "trained")
     return trained
@@ -118,6 +120,10 @@ def assemble(options, parts, strategy):
     return trained, method
 
 
+def _folder(output, is_writer):
+    return runs.claim(output) if is_writer else pathlib.Path(output.output)
+
+
 def require(options, *names):
     """Raises FlagError where a flag that is needed was not given."""
     given = flat(options)
@@ -145,9 +151,11 @@ def plan_text(trained, method):
 def _fit(trained, method, strategy, run_folder):
     options = trained.options
     print(plan_text(trained, method), file=sys.stderr)
-    log = tracking.MetricsLog(run_folder / "metrics.jsonl") if run_folder else _NoLog()
+    is_writer = runs.is_chief()
+    logs = run_folder and is_writer
+    log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else _NoLog()
     fed = feed(trained, strategy)
-    fit = fitting.Fit(trained.core, method, fed, options, strategy, log, run_folder)
+    fit = fitting.Fit(trained.core, method, fed, options, strategy, log, run_folder, is_writer)
     try:
         trained.core = fit()
     finally:
@@ -188,6 +196,7 @@ def feed(trained, strategy):
             first_epoch=first_epoch,
             num_epochs=num_epochs,
             target=trained.core.head.name,
+            length_buckets=trained.takes_any_length,
         )
         is_shared = strategy.num_replicas_in_sync > 1
         return fitting.fill_last(dataset, train.batch_size) if is_shared else dataset
@@ -196,8 +205,7 @@ def feed(trained, strategy):
     return fitting.Feed(
         training,
         len(parts["train"]),
-        validation
-        and pipeline.build(validation, trained.preprocessing, batch_size=train.eval_batch_size),
+        validation and trained.dataset(validation, train.eval_batch_size),
         validation.labels if validation else None,
     )
 

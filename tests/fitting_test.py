@@ -1,0 +1,240 @@
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tltf import checkpoints, fitting
+from tltf.errors import NumericError
+from tltf.methods import freezing as methods
+from tltf.options import make
+
+FLAGS = {
+    "method": "full",
+    "train_epochs": 3,
+    "batch_size": 8,
+    "eval_batch_size": 8,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "schedule": "cosine",
+    "warmup_fraction": 0.1,
+    "weight_decay": 0.0,
+    "norm": "train",
+    "keep": "last",
+}
+
+
+class Log:
+    """Keeps the rows that a fit writes."""
+
+    def __init__(self):
+        self.rows = []
+
+    def write(self, row):
+        self.rows.append(row)
+
+
+def feed(count=20, batch_size=8, has_validation=False):
+    """Images whose brightness is their class; order differs by epoch, alike in each run."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(count) % 3).astype("int32")
+    images = (rng.uniform(0, 60, (count, 8, 8, 3)) + 90 * labels[:, None, None, None]).astype(
+        "float32"
+    )
+
+    def batches(order):
+        rows = (
+            {"image": images[order]},
+            {"label": labels[order]},
+            {"label": np.ones(count, "float32")},
+        )
+        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+
+    def training(first, number):
+        orders = [np.random.default_rng(e).permutation(count) for e in range(first, first + number)]
+        parts = [batches(order) for order in orders]
+        dataset = parts[0]
+        for part in parts[1:]:
+            dataset = dataset.concatenate(part)
+        return dataset
+
+    whole = batches(np.arange(count))
+    return fitting.Feed(training, count, *((whole, labels) if has_validation else ()))
+
+
+def fit(run=None, method=None, data=None, dropout=0.3, **flags):
+    keras.utils.set_random_seed(0)
+    core = tiny.core(tiny.image_backbone(dropout=dropout))
+    options = make(**{**FLAGS, **flags})
+    strategy = tf.distribute.get_strategy()
+    log = Log()
+    fitting_run = fitting.Fit(
+        core, method or methods.full(), data or feed(), options, strategy, log, run
+    )
+    fitting_run()
+    return core, fitting_run, log
+
+
+def weights(core):
+    return {v.path: v.numpy() for v in core.model.weights}
+
+
+def same(first, second):
+    return all(np.array_equal(first[path], second[path]) for path in first)
+
+
+def test_loss_falls_and_every_epoch_is_logged():
+    _, run, log = fit(train_epochs=8, dropout=0.0)
+    assert log.rows[-1]["loss"] < log.rows[0]["loss"]
+    assert [row["epoch"] for row in log.rows] == list(range(1, 9))
+    assert run.history == log.rows
+
+
+def test_same_seed_gives_the_same_weights_twice():
+    assert same(weights(fit()[0]), weights(fit()[0]))
+
+
+def test_a_run_killed_between_epochs_ends_with_the_same_weights(tmp_path, monkeypatch):
+    whole, finished, _ = fit(tmp_path / "whole", data=feed(has_validation=True), keep="best")
+
+    class Killed(Exception):
+        """Stands in for a kill."""
+
+    save = checkpoints.save
+
+    def save_then_die(run, step, checkpoint):
+        save(run, step, checkpoint)
+        if checkpoint.state["epoch"] == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "save", save_then_die)
+        with pytest.raises(Killed):
+            fit(tmp_path / "cut", data=feed(has_validation=True), keep="best")
+    resumed, run, log = fit(tmp_path / "cut", data=feed(has_validation=True), keep="best")
+    assert [row["epoch"] for row in log.rows] == [3]
+    assert [row["loss"] for row in run.history] == [row["loss"] for row in finished.history]
+    assert same(weights(whole), weights(resumed))
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    fit(tmp_path)
+    newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
+    arrays = newest / "arrays.npz"
+    arrays.write_bytes(arrays.read_bytes()[:-50])
+    with pytest.warns(UserWarning, match="damaged"):
+        assert checkpoints.newest(tmp_path).state["epoch"] == 2
+
+
+def test_best_weights_are_those_of_the_best_validation_epoch():
+    core, run, _ = fit(
+        data=feed(has_validation=True), keep="best", learning_rate=0.1, train_epochs=6
+    )
+    best = max(run.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    loss, accuracy = run.measure()
+    assert accuracy == pytest.approx(best["val_accuracy"])
+    assert loss == pytest.approx(best["val_loss"], rel=1e-5)
+
+
+def test_validation_is_the_mean_over_examples():
+    core, run, _ = fit(data=feed(has_validation=True))
+    rows = next(iter(run.feed.validation.unbatch().batch(100)))
+    logits = core.model(rows[0], training=False)["label"].numpy().astype("float64")
+    log_norm = np.log(np.exp(logits).sum(axis=1))
+    expected = (log_norm - logits[np.arange(20), rows[1]["label"]]).mean()
+    assert run.measure()[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_early_stopping_stops():
+    _, run, _ = fit(data=feed(has_validation=True), learning_rate=1e-12, train_epochs=20,
+                    early_stopping_epochs=2)  # fmt: skip
+    assert len(run.history) < 20
+
+
+def test_a_loss_that_is_not_finite_stops_at_once():
+    data = feed()
+    broken = dataclasses.replace(data, training=lambda f, n: data.training(f, n).map(
+        lambda x, y, w: ({"image": x["image"] * np.nan}, y, w)))  # fmt: skip
+    with pytest.raises(NumericError, match="loss is nan at step 1"):
+        fit(data=broken)
+
+
+def test_plateau_lowers_the_rate():
+    _, run, _ = fit(schedule="plateau", data=feed(has_validation=True), train_epochs=12,
+                    learning_rate=1.0)  # fmt: skip
+    assert run.history[-1]["learning_rate"] < run.history[0]["learning_rate"]
+
+
+def test_filled_batches_have_the_gradient_of_one_device():
+    data = feed(count=5, batch_size=4)
+    short = list(data.training(0, 1))[-1]
+    full = list(fitting.fill_last(data.training(0, 1), 4))[-1]
+    assert full[0]["image"].shape == (4, 8, 8, 3)
+    assert full[2]["label"].numpy().tolist() == [4.0, 0.0, 0.0, 0.0]
+    core = tiny.core()
+    loss = core.head.loss()
+    expected = loss(short[1]["label"], core.model(short[0])["label"])
+    got = loss(full[1]["label"], core.model(full[0])["label"], sample_weight=full[2]["label"])
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+
+
+def losses(*arguments, env=None):
+    """Loss of each step and a weights' hash, from `tests/devices_script.py` in a new process."""
+    command = [sys.executable, "-m", "tests.devices_script", *arguments]
+    found = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
+    assert found.returncode == 0, found.stderr[-3000:]
+    return json.loads(found.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("clip", ["none", "clipnorm", "global_clipnorm"])
+def test_two_devices_give_the_loss_curve_of_one(clip):
+    one, two = losses("1", clip), losses("2", clip)
+    assert two["devices"] == 2 and len(one["losses"]) == 20
+    np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-4)
+    np.testing.assert_allclose(two["norm"], one["norm"], rtol=1e-4)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def test_two_machines_train_as_one():
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    running = []
+    for index in range(2):
+        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        running.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.devices_script",
+                    "2",
+                    "global_clipnorm",
+                    "multi_worker",
+                ],
+                env={**os.environ, "TF_CONFIG": json.dumps(task)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    outputs = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs[0][1][-3000:]
+    first, second = (json.loads(out.strip().splitlines()[-1]) for out, _ in outputs)
+    one = losses("1", "global_clipnorm")
+    assert first["devices"] == 2
+    assert first["norm"] == second["norm"] == pytest.approx(one["norm"], rel=1e-4)

@@ -1,0 +1,33 @@
+"""Evaluates a finished run on its own test split or on other labelled examples.
+
+python -m tltf.evaluate --run=RUN
+python -m tltf.evaluate --run=RUN --data='csv(path=new.csv, text=text, label=label)'
+"""
+
+import sys
+
+from tltf import console, specs
+from tltf.catalogs import SOURCES
+from tltf.errors import FlagError
+from tltf.options import EvaluateOptions
+
+
+def service(options):
+    """Evaluates; the services are imported here, so that --help is quick."""
+    if not options.run:
+        raise FlagError("must be given", flag="run", fix="--run=RUN")
+    if options.data:
+        specs.pick(SOURCES, options.data, "data")
+    console.load_tensorflow()
+    from tltf import reevaluating
+
+    reevaluating.run(options)
+
+
+def main(argv=None):
+    """Returns the exit code for command-line arguments without the program's name."""
+    return console.run(EvaluateOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+
+
+if __name__ == "__main__":
+    console.start(main)

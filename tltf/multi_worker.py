@@ -1,0 +1,53 @@
+"""Lets `fit` run under MultiWorkerMirroredStrategy, which Keras 3.15 does not.
+
+Two places break: the symbolic build reduces a structure of PerReplica values, which the
+strategy refuses, and the metrics of a step are reduced over an axis that a scalar does not
+have. Here the build looks at one local batch, and the metrics are averaged over the local
+replicas. Gradients are still reduced over all workers, in the optimizer.
+"""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+from keras.src.backend.tensorflow import trainer as keras_trainer
+
+
+def is_multi_worker(strategy):
+    """Whether several processes train together."""
+    kind = tf.distribute.MultiWorkerMirroredStrategy
+    return isinstance(strategy, kind) and strategy.extended._in_multi_worker_mode()
+
+
+@contextlib.contextmanager
+def patched(strategy):
+    """While it is open, `fit` works under `strategy`; others are left as they are."""
+    if not is_multi_worker(strategy):
+        yield
+        return
+    trainer = keras_trainer.TensorFlowTrainer
+    before = keras_trainer.reduce_per_replica, trainer._maybe_symbolic_build
+    keras_trainer.reduce_per_replica = _local_mean
+    trainer._maybe_symbolic_build = _build_on_local_batch
+    try:
+        yield
+    finally:
+        keras_trainer.reduce_per_replica, trainer._maybe_symbolic_build = before
+
+
+def _local_mean(values, strategy, reduction):
+    def mean(value):
+        return tf.reduce_mean(tf.stack(strategy.experimental_local_results(value)), axis=0)
+
+    return keras.tree.map_structure(mean, values)
+
+
+def _build_on_local_batch(self, iterator=None, data_batch=None):
+    strategy = self.distribute_strategy
+    for _, _, batches in iterator or ():
+        data_batch = keras.tree.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0], next(batches)
+        )
+        break
+    with strategy.scope():
+        self._symbolic_build(data_batch=data_batch)
