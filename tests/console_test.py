@@ -1,0 +1,129 @@
+import subprocess
+import sys
+
+import pytest
+
+from tltf import console
+from tltf.catalogs import CATALOGS
+from tltf.errors import DataError, Interrupted
+from tltf.options import Options
+
+COMMANDS = ["train", "evaluate", "predict", "export"]
+
+WATCHED = """
+import sys
+from tltf import {command}
+code = {command}.main({argv!r})
+heavy = sorted({{"tensorflow", "keras", "keras_hub", "sklearn", "matplotlib"}} & set(sys.modules))
+print("HEAVY", heavy, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def watched(command, *argv):
+    """The command's process, with a last line that lists the heavy packages it imported."""
+    code = WATCHED.format(command=command, argv=list(argv))
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def run(service, *argv):
+    return console.run(Options, service, argv, "What it does.")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["--help", "--helpfull"])
+def test_help_needs_no_tensorflow(command, flag):
+    done = watched(command, flag)
+    assert done.returncode == 0 and "flags:" in done.stdout
+    assert done.stderr == "HEAVY []\n"
+    assert ("linear_probe" in done.stdout) == (flag == "--helpfull")
+
+
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [
+        ("train", ["--bach_size=3"]),
+        ("train", ["--batch_size=0"]),
+        ("train", ["--learning_rate=nan"]),
+        ("train", ["--train_epochs=0"]),
+        ("train", ["--flagfile=/no/such.flags"]),
+        ("train", ["--data=mnist_5k", "--output=x", "--backbone=resnet5"]),
+        ("train", ["--data=mnits", "--output=x", "--backbone=resnet50"]),
+        ("train", ["--data=mnist_5k", "--output=x", "--backbone=vgg16", "--method=fulll"]),
+        ("train", ["--data=mnist_5k", "--output=x", "--backbone=vgg16", "--image_size_px=8"]),
+        ("evaluate", []),
+        ("evaluate", ["--run=x", "--data=mnits"]),
+        ("predict", []),
+        ("export", ["--format=saved_modle"]),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
+    done = watched(command, *argv)
+    error, heavy = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == ""
+    assert error.startswith("tltf: error[2] ") and heavy == "HEAVY []"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
+def test_a_run_that_is_not_there_is_refused_without_tensorflow(command):
+    done = watched(command, "--run=/no/such/run")
+    error, heavy = done.stderr.splitlines()
+    assert done.returncode in (2, 4) and "/no/such/run" in error and heavy == "HEAVY []"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run_as_modules(command):
+    argv = [sys.executable, "-m", f"tltf.{command}", "--no_such_flag=1"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", CATALOGS)
+def test_lists_name_every_row(name, capsys):
+    assert run(None, f"--list={name}") == 0
+    printed = capsys.readouterr().out
+    assert all(key in printed for key in CATALOGS[name])
+
+
+def test_an_unknown_list(capsys):
+    assert run(None, "--list=backbone") == 2
+    assert "--list=backbones" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("bad row"), 3),
+        (Interrupted("stopped"), 75),
+        (KeyboardInterrupt(), 75),
+        (MemoryError(), 5),
+        (KeyError("x\ny"), 70),
+    ],
+)
+def test_each_fault_is_one_line_with_its_code(error, code, capsys):
+    def service(_):
+        raise error
+
+    assert run(service) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"tltf: error[{code}] ")
+
+
+def test_debug_shows_the_traceback(capsys):
+    def service(_):
+        raise DataError("bad row")
+
+    assert run(service, "--debug") == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_service_gets_the_options_and_may_choose_the_code():
+    got = []
+    assert run(got.append, "--seed=4") == 0 and got[0].runtime.seed == 4
+    assert run(lambda options: 7) == 7
+
+
+def test_help_shows_defaults_and_choices():
+    text = console.help_text(Options, "Doc.", full=False)
+    assert "--batch_size  (default: auto)" in text or "--batch_size  (default: none)" in text
+    assert "adamw" in text and "Doc." in text

@@ -1,0 +1,68 @@
+import pytest
+
+from tltf import defaults
+from tltf.options import flat, make
+
+
+def situation(**values):
+    given = {
+        "modality": "image", "num_train": 1000, "num_classes": 10, "is_pretrained": True,
+        "has_validation": True,
+    } | values  # fmt: skip
+    return defaults.Situation(**given)
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+@pytest.mark.parametrize(
+    "method", ["auto", "linear_probe", "partial(last_groups=1)", "full", "scratch"]
+)
+@pytest.mark.parametrize("is_pretrained", [True, False])
+@pytest.mark.parametrize("num_train", [5, 1000, 100_000])
+def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
+    case = situation(modality=modality, is_pretrained=is_pretrained, num_train=num_train)
+    resolved = defaults.resolve(make(method=method), case)
+    train = resolved.train
+    open_flags = [k for k, v in flat(resolved).items() if v is None or v == "auto"]
+    assert set(open_flags) <= {"image_size_px", "text_length", "strategy", "resume"}
+    assert 1 <= train.batch_size <= num_train and train.learning_rate > 0
+    assert resolved == defaults.resolve(resolved, case), "resolving twice changes nothing"
+
+
+def test_what_is_given_is_kept():
+    given = {
+        "method": "full", "optimizer": "sgd", "learning_rate": 0.3, "batch_size": 7,
+        "train_epochs": 2, "schedule": "plateau", "warmup_fraction": 0.0, "weight_decay": 0.1,
+        "norm": "frozen", "keep": "last", "eval_batch_size": 9,
+    }  # fmt: skip
+    resolved = flat(defaults.resolve(make(**given), situation(modality="text")))
+    assert {name: resolved[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("values", "method"),
+    [
+        ({"num_train": 199}, "linear_probe"),
+        ({"num_train": 200}, "full"),
+        ({"num_train": 200, "is_pretrained": False}, "scratch"),
+    ],
+)
+def test_auto_method(values, method):
+    assert defaults.choose_method("auto", situation(**values)) == method
+
+
+def test_best_epoch_needs_a_validation_split():
+    assert defaults.resolve(make(), situation()).train.keep == "best"
+    assert defaults.resolve(make(), situation(has_validation=False)).train.keep == "last"
+
+
+def test_only_adamw_decays_by_default():
+    assert defaults.resolve(make(optimizer="adam"), situation()).train.weight_decay == 0
+    assert defaults.resolve(make(optimizer="adamw"), situation()).train.weight_decay == 0.01
+
+
+def test_fewer_epochs_for_more_data():
+    epochs = [
+        defaults.resolve(make(method="full"), situation(num_train=n)).train.train_epochs
+        for n in (100, 1000, 10_000)
+    ]
+    assert epochs == sorted(epochs, reverse=True) and epochs[0] > epochs[-1]

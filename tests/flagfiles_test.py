@@ -1,0 +1,112 @@
+import dataclasses
+
+import pytest
+
+from tltf import flagfiles
+from tltf.errors import FlagError
+from tltf.options import Options, make
+
+
+def parse(*argv):
+    return flagfiles.parse(Options, argv)
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_way_to_write_a_flag():
+    options, console = parse(
+        "--batch_size=8", "-seed", "3", "--train_epochs", "2", "--overwrite", "--noexport",
+        "--learning_rate=auto", "--data=csv(path=a b.csv)", "--debug",
+    )  # fmt: skip
+    assert (options.train.batch_size, options.runtime.seed, options.train.train_epochs) == (8, 3, 2)
+    assert options.output.overwrite and not options.output.export
+    assert options.train.learning_rate is None and options.data.data == "csv(path=a b.csv)"
+    assert console == {"debug": "true"}
+
+
+def test_later_flags_win_over_a_flagfile(tmp_path):
+    path = write(tmp_path, "a.flags", "--seed=1\n--batch_size=4\n")
+    options, _ = parse(f"--flagfile={path}", "--seed=2")
+    assert options.runtime.seed == 2 and options.train.batch_size == 4
+    options, _ = parse("--seed=2", "--flagfile", str(path))
+    assert options.runtime.seed == 1
+
+
+def test_comments_blank_lines_quotes_and_marks_of_encoding(tmp_path):
+    text = "\ufeff# first\n\n  # indented\n  --data=csv(path='a#b.csv')  \n--nooverwrite\n"
+    options, _ = parse(f"--flagfile={write(tmp_path, 'a.flags', text)}")
+    assert options.data.data == "csv(path='a#b.csv')" and not options.output.overwrite
+
+
+def test_a_nested_path_is_relative_to_the_including_file(tmp_path, monkeypatch):
+    (tmp_path / "base").mkdir()
+    write(tmp_path / "base", "b.flags", "--seed=5\n")
+    path = write(tmp_path, "a.flags", "--flagfile=base/b.flags\n--batch_size=4\n")
+    monkeypatch.chdir(tmp_path.parent)
+    assert parse(f"--flagfile={path}")[0].runtime.seed == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("--seed=1\n--bacth_size=4\n", r"a\.flags:2: no flag --bacth_size.*batch_size"),
+        ("--batch_size=four\n", r"a\.flags:1 --batch_size: takes a whole number \(received four\)"),
+        ("--batch_size=0\n", r"a\.flags:1 --batch_size: takes a number >= 1"),
+        ("--batch_size\n", r"a\.flags:1 --batch_size: lacks a value"),
+        ("batch_size=4\n", "is not a flag"),
+        ("--flagfile=a.flags\n", "pulls itself in"),
+        ("--flagfile=no.flags\n", "No such file"),
+    ],
+)
+def test_errors_name_file_and_line(tmp_path, text, match):
+    with pytest.raises(FlagError, match=match):
+        parse(f"--flagfile={write(tmp_path, 'a.flags', text)}")
+
+
+def test_a_missing_flagfile_suggests_its_neighbour(tmp_path):
+    write(tmp_path, "vader_full.flags", "")
+    with pytest.raises(FlagError, match=r"fix: --flagfile=.*vader_full\.flags"):
+        parse(f"--flagfile={tmp_path / 'vader_ful.flags'}")
+
+
+def test_a_binary_flagfile(tmp_path):
+    path = tmp_path / "a.flags"
+    path.write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(FlagError, match="is no UTF-8 text"):
+        parse(f"--flagfile={path}")
+
+
+@pytest.mark.parametrize(
+    "argv", [["--learning_rate=nan"], ["--learning_rate=0"], ["--label_smoothing=1.0"],
+             ["--train_epochs=0"], ["--batch_size=-1"], ["--optimizer=adma"], ["--overwrite=maybe"],
+             ["--seed"], ["data"], ["--"]],
+)  # fmt: skip
+def test_refused_on_the_command_line(argv):
+    with pytest.raises(FlagError):
+        parse(*argv)
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    options = make(
+        data="csv(path='x, y.csv')", backbone="minilm_l6", learning_rate=2.5e-5, batch_size=None,
+        export=False, augment="flip|mixup(alpha=.2)", output="a folder",
+    )  # fmt: skip
+    flagfiles.write(tmp_path / "run.flags", options, "two\nlines")
+    assert parse(f"--flagfile={tmp_path / 'run.flags'}")[0] == options
+    assert (tmp_path / "run.flags").read_text().startswith("# two\n# lines\n")
+
+
+def test_momentary_flags_are_not_written():
+    options = make(overwrite=True, dry_run=True, resume="never")
+    assert not {"overwrite", "dry_run", "resume"} & set(flagfiles.flatten(options))
+    assert len(flagfiles.flatten(options)) == len(list(every_field(options))) - 3
+
+
+def every_field(options):
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        yield from every_field(value) if dataclasses.is_dataclass(value) else [field.name]

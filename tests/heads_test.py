@@ -1,0 +1,131 @@
+import keras
+import numpy as np
+import pytest
+
+from tltf import heads, specs
+from tltf.catalogs import HEADS
+from tltf.errors import FlagError, ModelError
+
+RNG = np.random.default_rng(0)
+
+
+def numpy_log_softmax(logits):
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def head(text="classify"):
+    return specs.pick(HEADS, text).build()
+
+
+def pooled(taps, modality, pooling, values):
+    """`heads.pool` applied to arrays: taps are symbolic, values their arrays in order."""
+    model = keras.Model(list(taps.values()), heads.pool(taps, modality, pooling))
+    return keras.ops.convert_to_numpy(model(list(values), training=False))
+
+
+def text_taps():
+    return {"sequence": keras.Input((None, 4)), "mask": keras.Input((None,), dtype="int32")}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_is_the_papers_equation(smoothing):
+    logits = RNG.normal(size=(5, 3)).astype("float32") * 4
+    labels = np.array([0, 2, 1, 1, 0])
+    target = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
+    expected = -(target * numpy_log_softmax(logits)).sum(axis=1).mean()
+    loss = head().loss(smoothing)
+    assert float(loss(labels, logits)) == pytest.approx(expected, abs=1e-5)
+    assert float(loss(np.eye(3, dtype="float32")[labels], logits)) == pytest.approx(
+        expected, abs=1e-5
+    )
+
+
+def test_loss_of_huge_logits_is_finite():
+    assert np.isfinite(float(head().loss()(np.array([1]), np.array([[1e4, -1e4]], "float32"))))
+
+
+def test_loss_with_weights_is_the_mean_over_examples():
+    logits, labels = RNG.normal(size=(4, 3)).astype("float32"), np.array([0, 1, 2, 0])
+    weights = np.array([1.0, 0.0, 2.0, 0.0], "float32")
+    each = -numpy_log_softmax(logits)[np.arange(4), labels]
+    got = float(head().loss()(labels, logits, sample_weight=weights))
+    assert got == pytest.approx((each * weights).sum() / 4, abs=1e-5)
+
+
+def test_hits_on_ids_and_on_mixed_targets():
+    logits = np.array([[1.0, 2.0], [2.0, 1.0], [0.0, 1.0]], "float32")
+    ids = np.array([1, 1, 1])
+    assert keras.ops.convert_to_numpy(heads.hits(ids, logits)).tolist() == [1, 0, 1]
+    mixed = np.array([[0.3, 0.7], [0.6, 0.4], [0.9, 0.1]], "float32")
+    assert keras.ops.convert_to_numpy(heads.hits(mixed, logits)).tolist() == [1, 1, 0]
+
+
+def test_probabilities_are_the_softmax_in_float32():
+    logits = RNG.normal(size=(3, 4)).astype("float16")
+    got = keras.ops.convert_to_numpy(head().probabilities(logits))
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, np.exp(numpy_log_softmax(logits.astype("float32"))), atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["auto", "average", "max", "flatten"])
+def test_image_pooling_takes_the_last_stage(pooling):
+    values = RNG.normal(size=(2, 3, 5, 4)).astype("float32")
+    early = RNG.normal(size=(2, 6, 10, 2)).astype("float32")
+    taps = {"stage_1": keras.Input((6, 10, 2)), "stage_2": keras.Input((3, 5, 4))}
+    expected = {
+        "max": values.max(axis=(1, 2)), "flatten": values.reshape(2, -1),
+    }.get(pooling, values.mean(axis=(1, 2)))  # fmt: skip
+    got = pooled(taps, "image", pooling, [early, values])
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["auto", "average", "max", "first"])
+def test_text_pooling_never_sees_padding(pooling):
+    sequence = RNG.normal(size=(3, 5, 4)).astype("float32")
+    mask = np.array([[1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], "int32")
+    rows = [sequence[i, : mask[i].sum()] for i in range(3)]
+    expected = {
+        "max": [row.max(axis=0) for row in rows], "first": [row[0] for row in rows],
+    }.get(pooling, [row.mean(axis=0) for row in rows])  # fmt: skip
+    got = pooled(text_taps(), "text", pooling, [sequence, mask])
+    np.testing.assert_allclose(got, np.array(expected), atol=1e-5)
+    sequence[mask == 0] = 1e3
+    np.testing.assert_array_equal(pooled(text_taps(), "text", pooling, [sequence, mask]), got)
+
+
+def test_a_text_of_padding_only_is_zero_not_nan():
+    got = pooled(
+        text_taps(), "text", "average", [np.ones((1, 3, 4), "float32"), np.zeros((1, 3), "int32")]
+    )
+    np.testing.assert_array_equal(got, np.zeros((1, 4)))
+
+
+@pytest.mark.parametrize(
+    ("modality", "pooling"), [("image", "pooled"), ("image", "first"), ("text", "flatten")]
+)
+def test_pooling_that_the_backbone_does_not_have(modality, pooling):
+    taps = {"stage_1": keras.Input((2, 2, 4))} if modality == "image" else text_taps()
+    with pytest.raises(ModelError, match="pool"):
+        heads.pool(taps, modality, pooling)
+
+
+def test_the_backbones_own_pooled_output():
+    taps = {**text_taps(), "pooled": keras.Input((4,))}
+    assert heads.pool(taps, "text", "pooled") is taps["pooled"]
+
+
+@pytest.mark.parametrize(
+    "text", ["classify(pooling=mean)", "classify(hidden=0)", "classify(dropout=1.0)"]
+)
+def test_refuses(text):
+    with pytest.raises(FlagError):
+        head(text)
+
+
+def test_hidden_layers_and_dropout_in_order():
+    taps = {"stage_1": keras.Input((2, 2, 6))}
+    logits, layers = head("classify(hidden=[8, 4], dropout=.5)").attach(taps, "image", 3)
+    assert logits.shape == (None, 3)
+    assert [type(layer).__name__ for layer in layers] == ["Dropout", "Dense"] * 3
+    assert [layer.units for layer in layers if hasattr(layer, "units")] == [8, 4, 3]

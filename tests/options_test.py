@@ -1,0 +1,59 @@
+import dataclasses
+
+import pytest
+
+from tltf import options
+from tltf.errors import FlagError
+
+KINDS = [options.Options, options.EvaluateOptions, options.PredictOptions, options.ExportOptions]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_flag_has_help_and_a_default_that_passes_its_own_check(kind):
+    for name, (_, field) in options.fields_of(kind).items():
+        assert len(field.metadata["help"]) > 5, name
+        options.check(name, field.default, field)
+
+
+def test_flags_land_in_their_group_and_come_back_flat():
+    made = options.make(data="digits", learning_rate=1, precision="mixed_bfloat16", output="run")
+    assert made.train.learning_rate == 1.0 and type(made.train.learning_rate) is float
+    flat = options.flat(made)
+    assert flat["data"] == "digits" and flat["precision"] == "mixed_bfloat16"
+    assert options.make(**flat) == made
+
+
+def test_replace_changes_only_what_is_named():
+    before = options.make(seed=3)
+    after = options.replace(before, batch_size=4)
+    changed = {k for k, v in options.flat(after).items() if options.flat(before)[k] != v}
+    assert changed == {"batch_size"} and after.runtime.seed == 3
+
+
+def test_options_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.make().train.batch_size = 3
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"bach_size": 3}, "no flag 'bach_size'.*batch_size"),
+        ({"batch_size": 2.5}, "takes a whole number"),
+        ({"batch_size": True}, "takes a whole number"),
+        ({"seed": -1}, ">= 0"),
+        ({"learning_rate": float("inf")}, "finite"),
+        ({"learning_rate": 0.0}, "> 0"),
+        ({"momentum": 1.0}, "< 1"),
+        ({"max_bad_fraction": 1.5}, "<= 1"),
+        ({"data": None}, "takes text"),
+        ({"schedule": "cosin"}, "no choice 'cosin'.*fix: --schedule=cosine"),
+    ],
+)
+def test_make_refuses(values, match):
+    with pytest.raises(FlagError, match=match):
+        options.make(**values)
+
+
+def test_shown_is_what_a_flagfile_takes():
+    assert [options.shown(v) for v in (None, True, 0.5, "a b")] == ["auto", "true", "0.5", "a b"]

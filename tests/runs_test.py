@@ -1,0 +1,92 @@
+import os
+
+import pytest
+
+from tltf import runs
+from tltf.errors import FlagError, ModelError, StorageError
+from tltf.options import make, replace
+
+
+def options(run, **values):
+    return make(data="digits", backbone="small_cnn", output=str(run), batch_size=4, **values)
+
+
+def begun(run, **values):
+    chosen = options(run, **values)
+    runs.claim(chosen.output)
+    runs.begin(run, chosen, "the command")
+    return chosen
+
+
+def test_a_new_folder_is_made(tmp_path):
+    run = runs.claim(options(tmp_path / "a" / "b").output)
+    assert run.is_dir() and runs.read_status(run) == "" and not list(run.iterdir())
+
+
+def test_what_the_run_was_told_is_read_back(tmp_path):
+    chosen = begun(tmp_path)
+    assert runs.read_options(tmp_path) == chosen
+    assert runs.read_status(tmp_path) == "training"
+    assert "# the command" in (tmp_path / "run.flags").read_text()
+
+
+def test_an_unfinished_run_goes_on_with_the_same_flags(tmp_path):
+    chosen = begun(tmp_path)
+    runs.claim(chosen.output)
+    runs.begin(tmp_path, chosen, "")
+    assert runs.read_options(tmp_path) == chosen
+
+
+def test_an_unfinished_run_refuses_other_flags_and_names_them(tmp_path):
+    chosen = begun(tmp_path)
+    with pytest.raises(ModelError, match="batch_size: 4 -> 8"):
+        runs.begin(tmp_path, replace(chosen, batch_size=8), "")
+    runs.begin(tmp_path, replace(chosen, export=False), "")
+
+
+def test_a_finished_run_is_refused_unless_told(tmp_path):
+    chosen = begun(tmp_path)
+    runs.write_status(tmp_path, "finished")
+    with pytest.raises(FlagError, match="holds a finished run.*--overwrite"):
+        runs.claim(chosen.output)
+    runs.claim(replace(chosen, overwrite=True).output)
+    assert not list(tmp_path.iterdir())
+
+
+def test_resume_never_starts_anew(tmp_path):
+    chosen = begun(tmp_path)
+    runs.claim(replace(chosen, resume="never").output)
+    assert runs.read_status(tmp_path) == ""
+
+
+def test_a_folder_with_other_things_is_never_touched(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    for values in ({}, {"overwrite": True}, {"resume": "never"}):
+        with pytest.raises(FlagError, match="holds no run"):
+            runs.claim(options(tmp_path, **values).output)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_a_file_in_the_way(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x")
+    with pytest.raises((FlagError, StorageError)):
+        runs.claim(options(path).output)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="cannot write"):
+        runs.claim(options(tmp_path / "run").output)
+
+
+def test_reading_where_there_is_no_run(tmp_path):
+    with pytest.raises(FlagError, match="holds no run"):
+        runs.read_options(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null"])
+def test_a_broken_status_is_no_status(tmp_path, content):
+    (tmp_path / runs.STATUS).write_text(content)
+    assert runs.read_status(tmp_path) == ""

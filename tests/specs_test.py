@@ -1,0 +1,128 @@
+import sys
+
+import pytest
+
+from tltf import specs
+from tltf.catalogs import Row
+from tltf.errors import FlagError
+
+CATALOG = {
+    "plain": Row("tests.specs_test:build", {}, "no arguments"),
+    "rich": Row(
+        "tests.specs_test:build",
+        {"path": str, "rate": 0.5, "count": 2, "is_on": False, "sizes": (), "any": None},
+        "one argument of each type",
+    ),
+    "absent": Row("no_such_package_of_ours.x:y", {}, "needs an extra", extra="cv"),
+}
+
+
+def build(*given, **arguments):
+    return given, arguments
+
+
+def kwargs(text):
+    return specs.pick(CATALOG, text, "method").kwargs
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "arguments"),
+    [
+        ("full", "full", {}),
+        ("full()", "full", {}),
+        (" full ( a = 1 , b=two words ) ", "full", {"a": "1", "b": "two words"}),
+        ("f(a='x, y', b=[1, 2], c=g(d=3, e=4))", "f",
+         {"a": "'x, y'", "b": "[1, 2]", "c": "g(d=3, e=4)"}),
+        ("csv(path=/data/it's here.csv)", "csv", {"path": "/data/it's here.csv"}),
+    ],
+)  # fmt: skip
+def test_parse(text, name, arguments):
+    assert specs.parse(text) == (name, arguments)
+
+
+@pytest.mark.parametrize(
+    "text", ["f(a=1", "(a=1)", "", "f(1)", "f(a=1, a=2)", "f(a=[1)", "f(a='x)", "f(a-b=1)"]
+)
+def test_parse_refuses(text):
+    with pytest.raises(FlagError) as caught:
+        specs.parse(text, "data")
+    assert caught.value.flag == "data"
+
+
+def test_defaults_are_filled_in_and_values_typed():
+    found = kwargs("rich(path=1.csv, rate=1, is_on=true, sizes=[256, 64], any=none)")
+    assert found == {
+        "path": "1.csv", "rate": 1.0, "count": 2, "is_on": True, "sizes": (256, 64), "any": None,
+    }  # fmt: skip
+    assert type(found["rate"]) is float
+
+
+def test_a_single_number_is_a_list_of_one():
+    assert kwargs("rich(path=x, sizes=256)")["sizes"] == (256,)
+
+
+def test_quoted_strings_lose_their_quotes_and_others_keep_their_look():
+    assert kwargs("rich(path='a, b')")["path"] == "a, b"
+    assert kwargs("rich(path=007)")["path"] == "007"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("plian", r"no method 'plian' \(received plian; choices: plain.*fix: --method=plain$"),
+        ("plain(a=1)", "has no argument 'a'"),
+        ("rich(path=x, raet=1)", "choices: rate"),
+        ("rich", r"needs path.*rich\(path=\.\.\.\)"),
+        ("rich(path=x, count=1.5)", "takes a int|takes a whole"),
+        ("rich(path=x, is_on=1)", "bool"),
+    ],
+)
+def test_pick_refuses(text, match):
+    with pytest.raises(FlagError, match=match):
+        specs.pick(CATALOG, text, "method")
+
+
+def test_the_fix_keeps_the_arguments():
+    with pytest.raises(FlagError) as caught:
+        specs.pick(CATALOG, "rihc(path=x)", "method")
+    assert caught.value.fix == "--method=rich(path=x)"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"path": "a b, c", "rate": 0.25, "sizes": (1, 2), "is_on": True, "any": None},
+        {"path": "it's", "any": "x|y", "count": -3},
+        {"path": "", "any": (0.5, "a")},
+        {"path": "true", "any": "none"},
+    ],
+)
+def test_a_call_reads_back_as_it_was_written(values):
+    call = specs.Call("rich", "", {**kwargs("rich(path=x)"), **values})
+    assert kwargs(str(call)) == call.kwargs
+
+
+def test_build_gives_positional_then_named_arguments():
+    call = specs.pick(CATALOG, "rich(path=x)")
+    given, arguments = call.build(1, also=2)
+    assert given == (1,) and arguments == {**call.kwargs, "also": 2}
+
+
+def test_code_from_outside():
+    call = specs.pick(CATALOG, "tests.specs_test:build(a=1, b=text)")
+    assert call.build() == ((), {"a": 1, "b": "text"})
+    with pytest.raises(FlagError, match="has no 'nothing'"):
+        specs.pick(CATALOG, "tests.specs_test:nothing").build()
+    with pytest.raises(FlagError, match="no_such_package_of_ours"):
+        specs.pick(CATALOG, "no_such_package_of_ours.x:y").build()
+
+
+def test_a_missing_extra_is_named():
+    with pytest.raises(FlagError, match=r"pip install 'tltf\[cv\]'"):
+        specs.pick(CATALOG, "absent").build()
+
+
+def test_picking_imports_nothing():
+    sys.modules.pop("wave", None)
+    specs.pick({"wave": Row("wave:open", {}, "")}, "wave")
+    assert "wave" not in sys.modules
