@@ -18,11 +18,13 @@ def main(argv=None):
 
 def service(options):
     """Exports as ExportOptions say and prints the new folder."""
-    from tltf import loading, specs
+    from tltf import folders, loading, specs
     from tltf.catalogs import FORMATS
 
+    # wrong flags must show before TensorFlow is imported
     specs.pick(FORMATS, options.format, "format")
-    loading.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
+    loading.open_folder(options.run)
+    folders.new_version(options.output or f"{options.run}/export", options.version)
     console.load_tensorflow()
     from tltf import exporting
 

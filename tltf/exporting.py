@@ -40,10 +40,7 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
         ModelError: the reloaded export answers otherwise; nothing is left in `folder`.
         StorageError: the place cannot be written.
     """
-    target = pathlib.Path(folder) / str(version or next_version(folder))
-    if target.exists():
-        fix = f"--version={next_version(folder)}"
-        raise FlagError(f"version {target.name} exists", flag="version", place=target, fix=fix)
+    target = folders.new_version(folder, version)
     raw = raw_inputs.of_run(trained, NUM_VERIFIED)
     core = on_one_device(trained.core)
     with folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
@@ -64,7 +61,7 @@ def export_run(options):
     trained = loading.load(options.run)
     if options.verify and trained.options is not None:
         trained.splits = _splits(trained.options)
-    folder = pathlib.Path(options.output or pathlib.Path(options.run) / "export")
+    folder = options.output or pathlib.Path(options.run) / "export"
     return call.build(trained, folder, options.version, options.verify)
 
 
@@ -79,13 +76,6 @@ def _splits(chosen):
         print(f"export: the run's data cannot be read ({error.what}); made-up inputs take their "
               "place in the check", file=sys.stderr)  # fmt: skip
         return {}
-
-
-def next_version(folder):
-    """One more than the largest integer that names something in `folder`."""
-    folder = pathlib.Path(folder)
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return max((int(name) for name in names if name.isdecimal()), default=0) + 1
 
 
 def on_one_device(core):

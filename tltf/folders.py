@@ -8,7 +8,7 @@ import re
 import shutil
 import socket
 
-from tltf.errors import StorageError
+from tltf.errors import FlagError, StorageError
 
 _COUNTER = itertools.count()
 
@@ -42,6 +42,26 @@ def new_folder(path):
         raise StorageError(what, place=path, fix="free space, or another --output") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def new_version(folder, version=None):
+    """The Path of a version in `folder` that does not exist yet; nothing is made.
+
+    Args:
+        folder: of the versions; integers name them.
+        version: whole number above 0; None takes one more than the largest.
+
+    Raises:
+        FlagError: the version exists.
+    """
+    folder = pathlib.Path(folder)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    following = max((int(name) for name in names if name.isdecimal()), default=0) + 1
+    target = folder / str(version or following)
+    if target.exists():
+        fix = f"--version={following}"
+        raise FlagError(f"version {target.name} exists", flag="version", place=target, fix=fix)
+    return target
 
 
 def sweep(parent):

@@ -7,10 +7,10 @@ import os
 import pathlib
 import sys
 
+from tltf.data import checks
+from tltf.data.image_files import EXTENSIONS
 from tltf.errors import DataError, FlagError, choices_text
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp",
-                  ".tif", ".tiff", ".heic", ".heif", ".avif")  # fmt: skip
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 COLUMNS = {"text": ("text",), "image": ("path", "image")}
@@ -51,7 +51,7 @@ def read(text, modality, column=""):
         if part == STANDARD_INPUT:
             yield from _lines(_decoded(sys.stdin.buffer), STANDARD_INPUT, modality, "")
         else:
-            yield from _of_path(pathlib.Path(part), modality, column)
+            yield from _of_path(checks.existing_path(part, "input"), modality, column)
 
 
 def _parts(text):
@@ -68,10 +68,6 @@ def _of_path(path, modality, column):
     suffix = path.suffix.lower()
     if path.is_dir():
         yield from _folder(path, modality)
-    elif not path.exists():
-        parent = next((p for p in path.absolute().parents if p.exists()), "/")
-        what = f"no file or folder {path} (the nearest folder is {parent})"
-        raise FlagError(what, flag="input")
     elif suffix in TABLE_SUFFIXES:
         yield from _table(path, TABLE_SUFFIXES[suffix], modality, column)
     elif suffix in LINES_SUFFIXES:
@@ -89,11 +85,11 @@ def _folder(folder, modality):
         raise FlagError(what, flag="input", fix="--input=FILE.csv, or a text file")
     found = 0
     for root, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = os.path.join(root, name)
             is_hidden = name.startswith(".")
-            if not is_hidden and pathlib.Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            if not is_hidden and pathlib.Path(name).suffix.lower() in EXTENSIONS:
                 found += 1
                 yield Item(path, path)
     if not found:

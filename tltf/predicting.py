@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf import raw_inputs
+from tltf.data import image_files
 from tltf.errors import DataError
 from tltf.trained import Prediction
 
@@ -95,7 +96,18 @@ class Predictor:
             item = read_file(item)
         if not isinstance(item, bytes):
             raise DataError(f"takes paths, bytes or arrays (received {type(item).__name__})")
-        return self._decode(tf.constant(item))
+        return self._decoded(item)
+
+    def _decoded(self, contents):
+        """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
+        height, width = image_files.size_of(contents, image_files.format_of(contents))
+        if height * width > image_files.MAX_PIXELS:
+            raise DataError(image_files.inspect_bytes(contents).reason)
+        try:
+            return self._decode(tf.constant(contents))
+        except tf.errors.OpError as error:
+            why = image_files.inspect_bytes(contents).reason or "cannot be decoded"
+            raise DataError(why) from error
 
 
 def read_file(path):
@@ -109,7 +121,7 @@ def read_file(path):
     if not stat.S_ISREG(status.st_mode):
         raise DataError("is no file")
     if not 0 < status.st_size <= MAX_FILE_BYTES:
-        raise DataError("the file is empty" if not status.st_size else "the file is too large")
+        raise DataError("is too large" if status.st_size else "is empty")
     with open(path, "rb") as file:
         return file.read()
 
@@ -130,5 +142,3 @@ def _attempt(prepare, item):
         return None, error.what
     except OSError as error:
         return None, error.strerror or str(error)
-    except tf.errors.OpError:
-        return None, "the image cannot be decoded"

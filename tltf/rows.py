@@ -42,7 +42,7 @@ def write(trained, options):
         for item, prediction in predictions(predictor, itertools.chain([first], items)):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
-    note = f"; {bad} have an error in their row" if bad else ""
+    note = f"; {bad} with an error in the row" if bad else ""
     print(f"tltf: {total - bad} of {total} inputs classified{note}", file=sys.stderr)
 
 

@@ -1,0 +1,118 @@
+"""The command: rows on standard output and nothing else there, errors in one line."""
+
+import csv
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from tests import served
+from tltf import predict, saving
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return saved(served.image_once(), tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    return saved(served.text_once(), tmp_path_factory)
+
+
+def saved(trained, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    saving.save(trained, run)
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, value in (("a.png", 10), ("b,\n.png", 200)):
+        PIL.Image.fromarray(np.full((9, 9, 3), value, np.uint8)).save(folder / name)
+    (folder / "c.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_csv_on_standard_output(photos, folder, capsys):
+    assert predict.main([f"--run={photos}", f"--input={folder}"]) == 0
+    captured = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(captured.out)))
+    names = [f"probability_{name}" for name in ("cat", "dog", "owl")]
+    assert list(rows[0]) == ["id", "path", "label", *names, "error"]
+    assert [row["path"] for row in rows] == [
+        str(folder / n) for n in ("a.png", "b,\n.png", "c.jpg")
+    ]
+    assert rows[2]["error"] == "is no image"
+    assert [rows[2][name] for name in ("label", *names)] == [""] * 4
+    expected = served.image_once().predict(folder / "a.png")[0]
+    assert rows[0]["label"] == expected.label
+    given = [np.float32(rows[0][name]) for name in names]  # 9 digits restore every float32
+    assert given == [np.float32(value) for value in expected.probabilities.values()]
+    assert captured.err == "tltf: 2 of 3 inputs classified; 1 with an error in the row\n"
+
+
+def test_json_lines_in_a_file(reviews, tmp_path, capsys):
+    (tmp_path / "t.csv").write_text('text\na film\n" "\nanother\n')
+    output = tmp_path / "new" / "rows.jsonl"
+    flags = [f"--run={reviews}", f"--input={tmp_path}/t.csv", "--format=jsonl"]
+    assert predict.main([*flags, f"--output={output}", "--eval_batch_size=1"]) == 0
+    assert capsys.readouterr().out == ""
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["text"] for row in rows] == ["a film", " ", "another"]
+    assert [row["error"] for row in rows] == ["", "the text is empty", ""]
+    assert rows[1]["label"] is None
+    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--input=x"], 2, "--run: must be given"),
+        (["--run={run}", "--input=none.csv"], 2, "--input: no file or folder none.csv"),
+        (["--run={run}", "--input="], 2, "--input: names nothing"),
+        (["--run={run}", "--imput=x"], 2, "no flag --imput"),
+        (["--run=nowhere"], 4, "--run: no folder nowhere"),
+        (["--run={run}", "--input={table}", "--output={run}/model/core.json/x"], 5, "cannot be"),
+    ],
+)
+def test_faults_are_one_line_with_their_code(reviews, tmp_path, capsys, flags, code, said):
+    (tmp_path / "t.csv").write_text("text\na\n")
+    given = [flag.format(run=reviews, table=tmp_path / "t.csv") for flag in flags]
+    assert predict.main(given) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"tltf: error[{code}] ")
+    assert said in captured.err and captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["predict", "export"])
+@pytest.mark.parametrize(("flags", "code"), [(["--help"], 0), (["--run=/nowhere"], 4)])
+def test_help_and_a_wrong_run_take_no_tensorflow(module, flags, code):
+    start = time.monotonic()
+    script = (
+        f"import sys; from tltf import {module}; code = {module}.main(sys.argv[1:])\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *flags], capture_output=True)
+    assert done.returncode == code, done.stderr
+    assert time.monotonic() - start < 5  # under a second on an idle machine
+
+
+@pytest.mark.large
+def test_the_program_reads_standard_input_and_keeps_standard_output_clean(reviews):
+    command = [sys.executable, "-m", "tltf.predict", f"--run={reviews}"]
+    root = pathlib.Path(__file__).parent.parent
+    done = subprocess.run(command, input=b"a film\n\nthe end\n", capture_output=True, cwd=root)
+    lines = done.stdout.decode().splitlines()
+    assert (done.returncode, len(lines)) == (0, 4)
+    assert lines[0].startswith("id,text,label,probability_bad,")
+    assert lines[2].endswith("the line is empty")
