@@ -47,7 +47,7 @@ def test_an_unfinished_run_refuses_other_flags_and_names_them(tmp_path):
 def test_a_finished_run_is_refused_unless_told(tmp_path):
     chosen = begun(tmp_path)
     runs.write_status(tmp_path, "finished")
-    with pytest.raises(FlagError, match="holds a finished run.*--overwrite"):
+    with pytest.raises(FlagError, match=r"holds a finished run.*--overwrite"):
         runs.claim(chosen.output)
     runs.claim(replace(chosen, overwrite=True).output)
     assert not list(tmp_path.iterdir())
