@@ -196,12 +196,22 @@ def _keras_paths(model):
 
 def _compare(wanted, found, place, name):
     """Raises ModelError with the first three differences of two dicts of shapes."""
-    extra = [key for key in found if key not in wanted and not _OLD_HEADS.match(key)]
-    faults = [
-        f"{key}: {found.get(key, 'missing')} in the file, {shape} in the network"
+    other = [
+        f"{key}: {tuple(found[key])} in the file, {shape} in the network"
         for key, shape in wanted.items()
-        if tuple(found.get(key, ())) != tuple(shape) or key not in found
-    ] + [f"{key}: {tuple(found[key])} in the file, not in the network" for key in extra]
+        if key in found and tuple(found[key]) != tuple(shape)
+    ]
+    missing = [
+        f"{key}: missing in the file, {shape} in the network"
+        for key, shape in wanted.items()
+        if key not in found
+    ]
+    extra = [
+        f"{key}: {tuple(shape)} in the file, not in the network"
+        for key, shape in found.items()
+        if key not in wanted and not _OLD_HEADS.match(key)
+    ]
+    faults = other + missing + extra
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ModelError(

@@ -1,12 +1,13 @@
 """The networks of keras.applications, each with its own scaling inside of the graph."""
 
 import dataclasses
+import math
 import re
 
 import keras
 
 from tltf import weights
-from tltf.backbones.network import SCALINGS, Network, Scaling
+from tltf.backbones.network import IMAGENET_STD, SCALINGS, Network, Scaling
 from tltf.errors import StorageError
 
 
@@ -162,12 +163,26 @@ def _model(family, request):
 
 
 def _scaling(family, request, model, entry):
-    """The family's scaling; measured where the fetched network has its own."""
+    """The family's scaling; measured where the network comes with its own and has weights."""
     if request.memory is not None:
         return Scaling(**request.memory["scaling"])
-    if family.entry and request.wants_weights and request.weights == "default":
-        return _measured(model, entry)
-    return SCALINGS[family.scaling]
+    if not family.entry or request.weights == "none":
+        return SCALINGS[family.scaling]
+    measured = _measured(model, entry)
+    return SCALINGS[family.scaling] if _lacks_division(measured) else measured
+
+
+def _lacks_division(scaling):
+    """Whether these are ImageNet's weights without the layer that Keras adds only to them.
+
+    EfficientNet's files hold the deviation in place of the variance, so the network divides by
+    its root; with weights="imagenet", Keras adds a second division by the root.
+    """
+    roots = [1 / (255 * std**0.5) for std in IMAGENET_STD]
+    return len(scaling.scale) == 3 and all(
+        math.isclose(found, root, rel_tol=1e-3)
+        for found, root in zip(scaling.scale, roots, strict=True)
+    )
 
 
 def _measured(model, entry):
@@ -177,4 +192,4 @@ def _measured(model, entry):
     black, white = keras.ops.convert_to_numpy(
         keras.Model(model.inputs, entry)(pixels, training=False)
     )[:, 0, 0].astype("float64")
-    return Scaling(tuple((white - black) / 255), tuple(black))
+    return Scaling(tuple(((white - black) / 255).tolist()), tuple(black.tolist()))
