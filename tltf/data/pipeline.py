@@ -7,6 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tltf.data import augment as augment_module
+from tltf.errors import FlagError
+
 TOKENIZED_AT_ONCE = 4096
 """Texts that the tokenizer is given in one call."""
 MIN_BUCKET_BATCHES = 8
@@ -72,7 +75,8 @@ def build(
         when unlabelled; weights `{target: float32[B]}`.
     """
     lookup = _lookup(source, preprocessing, cache_bytes)
-    finish = _finisher(source, target, class_weights, num_classes or len(source.class_names))
+    num_classes = num_classes or len(source.class_names)
+    finish = _finisher(source, target, class_weights, num_classes)
     change = _augmentation(augment if training else "", source, num_classes, seed)
     buckets = lookup.lengths if length_buckets and training else None
 
@@ -221,6 +225,23 @@ def _finisher(source, target, class_weights, num_classes):
     return finish
 
 
-def _augmentation(augment, source, num_classes, seed):
+def _augmentation(text, source, num_classes, seed):
     """(batches, number of the pass) -> changed batches."""
-    return lambda batches, epoch: batches
+    if not text:
+        return lambda batches, epoch: batches
+    if source.modality != "image":
+        raise FlagError("augmentations are for images", flag="augment", fix="leave --augment out")
+    augmentation = augment_module.build(text, num_classes, seed)
+    if augmentation.is_mixing and source.labels is None:
+        raise FlagError("mixing needs labels", flag="augment", fix="leave mixup and cutmix out")
+
+    def change(batches, epoch):
+        def on_batch(batch, item):
+            inputs, targets, weights = item
+            (name, labels), *_ = [*targets.items(), (None, None)]
+            images, labels = augmentation(inputs["image"], labels, epoch, batch)
+            return inputs | {"image": images}, targets | ({name: labels} if name else {}), weights
+
+        return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+    return change

@@ -1,0 +1,313 @@
+"""Random changes of training images, decided by seed, pass and batch alone.
+
+Keras's preprocessing layers draw from a generator with a state, so parallel or resumed
+pipelines would differ. Here each layer is handed a generator without one: its seeds are made
+from the seed of the batch.
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from tltf import specs
+from tltf.catalogs.augments import AUGMENTS
+from tltf.errors import FlagError, choices_text, nearest
+
+PIXEL_RANGE = (0, 255)
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """One augmentation.
+
+    Args:
+        images: (float32[B, S, S, C], seed int32[2]) -> changed images; or
+        mixed: (images, float32[B, num_classes], seed) -> both changed.
+    """
+
+    images: object = None
+    mixed: object = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Changes applied one after the other; built by `build`.
+
+    Args:
+        changes: tuple of Change.
+        num_classes: length of mixed targets.
+        seed: int.
+    """
+
+    changes: tuple
+    num_classes: int
+    seed: int
+
+    @property
+    def is_mixing(self):
+        """Are targets probabilities float32[B, num_classes] afterwards?"""
+        return any(change.mixed for change in self.changes)
+
+    def __call__(self, images, targets, epoch, batch):
+        """`(images, targets)` changed.
+
+        Args:
+            images: float32[B, S, S, C], 0 to 255.
+            targets: int32[B].
+            epoch: int64[], number of the pass.
+            batch: int64[], number of the batch in the pass.
+
+        Returns:
+            float32[B, S, S, C], 0 to 255; and `targets`, as float32[B, num_classes] if mixed.
+        """
+        seed = tf.stack([tf.cast(self.seed, tf.int64), epoch])
+        seed = tf.random.experimental.stateless_fold_in(seed, batch)
+        if self.is_mixing:
+            targets = tf.one_hot(targets, self.num_classes)
+        for number, change in enumerate(self.changes):
+            own = tf.random.experimental.stateless_fold_in(seed, number)
+            if change.mixed:
+                images, targets = change.mixed(images, targets, own)
+            else:
+                images = change.images(images, own)
+        return tf.clip_by_value(images, *map(float, PIXEL_RANGE)), targets
+
+
+def build(text, num_classes, seed=0):
+    """The Augmentation that a text such as `flip|randaugment|mixup(alpha=.2)` asks for.
+
+    Args:
+        text: call strings of AUGMENTS joined with `|`; code from outside gives a Keras layer.
+        num_classes: length of mixed targets.
+        seed: int.
+
+    Raises:
+        FlagError: unknown name or argument, or a package that is missing.
+    """
+    parts = specs.split_outside(text, "|", flag="augment")
+    built = [specs.pick(AUGMENTS, part, flag="augment").build() for part in parts]
+    changes = tuple(item if isinstance(item, Change) else _layer(item) for item in built)
+    return Augmentation(changes, num_classes, seed)
+
+
+def flip(mode="horizontal"):
+    """Mirrors half of the images.
+
+    Args:
+        mode: horizontal, vertical or horizontal_and_vertical.
+    """
+    _check("mode", mode, ("horizontal", "vertical", "horizontal_and_vertical"))
+    return _layer(keras.layers.RandomFlip(mode, dtype="float32"))
+
+
+def rotation(degrees=15.0):
+    """Turns each image by up to `degrees` either way; the edge is reflected."""
+    return _layer(keras.layers.RandomRotation(degrees / 360, dtype="float32"))
+
+
+def colour(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.0):
+    """Changes colours by up to the given factors, 0 to 1."""
+    factors = {"brightness_factor": brightness, "contrast_factor": contrast}
+    if saturation:
+        factors["saturation_factor"] = saturation
+    if hue:
+        factors["hue_factor"] = hue
+    layer = keras.layers.RandomColorJitter(PIXEL_RANGE, **factors, dtype="float32")
+    return Change(images=_for_channels(layer, bool(saturation or hue)))
+
+
+def crop(scale=0.8):
+    """Cuts out a random square with a side of `scale` to 1 of the image's, and enlarges it."""
+    if not 0 < scale <= 1:
+        raise FlagError(f"scale={scale:g} is not in 0 to 1", flag="augment", fix="crop(scale=.8)")
+
+    def change(images, seed):
+        count = tf.shape(images)[0]
+        draws = tf.random.stateless_uniform([3, count], seed)
+        side = scale + (1 - scale) * draws[0]
+        top, left = (1 - side) * draws[1], (1 - side) * draws[2]
+        boxes = tf.stack([top, left, top + side, left + side], axis=1)
+        size = images.shape[1:3]
+        cropped = tf.image.crop_and_resize(images, boxes, tf.range(count), size)
+        return tf.ensure_shape(cropped, [None, *images.shape[1:]])
+
+    return Change(images=change)
+
+
+def pad_crop(padding_px=4):
+    """Cuts a window of the image's own size out of the image with a black edge added.
+
+    He et al. 2016, arXiv:1512.03385, section 4.2.
+
+    Args:
+        padding_px: width of the edge in pixels of the network's input.
+    """
+    if padding_px < 1:
+        raise FlagError(
+            f"padding_px={padding_px} is not positive", flag="augment", fix="pad_crop(padding_px=4)"
+        )
+
+    def change(images, seed):
+        edge = [padding_px, padding_px]
+        padded = tf.pad(images, [[0, 0], edge, edge, [0, 0]])
+        shape = [2, tf.shape(images)[0], 1]
+        starts = tf.random.stateless_uniform(shape, seed, 0, 2 * padding_px + 1, tf.int32)
+        rows = tf.gather(padded, starts[0] + tf.range(images.shape[1]), batch_dims=1, axis=1)
+        return tf.gather(rows, starts[1] + tf.range(images.shape[2]), batch_dims=1, axis=2)
+
+    return Change(images=change)
+
+
+def randaugment(num_ops=2, magnitude=0.5):
+    """Random operations of Keras's RandAugment, chosen for each image.
+
+    Cubuk et al. 2020, arXiv:1909.13719. Departs from the paper: the strength is uniform from 0
+    to `magnitude` (Keras), and the operations are those of Keras. Keras chooses once a batch.
+
+    Args:
+        num_ops: operations an image.
+        magnitude: largest strength, 0 to 1.
+    """
+    layer = keras.layers.RandAugment(PIXEL_RANGE, num_ops, magnitude, dtype="float32")
+    names = layer._AUGMENT_LAYERS
+    layers = [_layer(getattr(layer, name)) for name in names]
+
+    def one(image, seed):
+        image = image[None]
+        for number in range(num_ops):
+            own = tf.random.experimental.stateless_fold_in(seed, number)
+            choice = tf.random.stateless_uniform([], own, 0, len(layers), tf.int32)
+            branches = [
+                lambda item=item, image=image, own=own: item.images(image, own) for item in layers
+            ]
+            image = tf.ensure_shape(tf.switch_case(choice, branches), image.shape)
+        return image[0]
+
+    def each(images, seed):
+        count = tf.shape(images)[0]
+        seeds = tf.random.stateless_uniform(
+            [count, 2], seed, minval=None, maxval=None, dtype=tf.int32
+        )
+        return tf.map_fn(
+            lambda pair: one(*pair),
+            (images, seeds),
+            fn_output_signature=images.dtype,
+            parallel_iterations=8,
+        )
+
+    return Change(images=_for_channels(None, True, each))
+
+
+def mixup(alpha=0.2):
+    """Blends each image, and its target, with another of the batch.
+
+    Zhang et al. 2018, arXiv:1710.09412. The share is drawn from Beta(alpha, alpha).
+    """
+    _check_positive("mixup", alpha)
+    return _mixing(keras.layers.MixUp(alpha, dtype="float32"))
+
+
+def cutmix(alpha=1.0):
+    """Puts a rectangle of another image of the batch into each, and its share of the target.
+
+    Yun et al. 2019, arXiv:1905.04899. The area's share is drawn from Beta(alpha, alpha), alpha
+    up to 1. Keras would draw alpha itself anew; here it is fixed, as in the paper.
+    """
+    _check_positive("cutmix", alpha)
+    if alpha > 1:
+        raise FlagError(f"alpha={alpha:g} is above 1", flag="augment", fix="cutmix(alpha=1.0)")
+    return _mixing(keras.layers.CutMix((alpha, alpha), dtype="float32"))
+
+
+def keras_cv(layer):
+    """A layer of KerasCV, such as `keras_cv(layer='RandomShear(x_factor=.2, y_factor=.2)')`.
+
+    It draws from its own generator: not the same again for the same seed.
+
+    Raises:
+        FlagError: KerasCV is not installed, or has no such layer.
+    """
+    name, _ = specs.parse(layer, "augment")
+    call = specs.pick(AUGMENTS, f"keras_cv.layers:{layer}", flag="augment")
+    try:
+        return call.build()
+    except FlagError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise specs.missing_extra(error.__cause__, "cv") from error
+        names = dir(specs.load_target("keras_cv:layers"))
+        raise FlagError(
+            f"KerasCV has no layer {name!r} (choices: {choices_text(name, names)})",
+            flag="augment",
+            fix=f"keras_cv(layer={(nearest(name, names, 1) or ['RandomShear'])[0]})",
+        ) from error
+
+
+class _Seeds(keras.random.SeedGenerator):
+    """Seeds for a layer made from one tensor; no state that outlives a batch."""
+
+    def __init__(self, seed):
+        # Not super's, which makes a variable.
+        self.seed, self.count = seed, 0
+
+    def next(self, ordered=True):
+        """Another seed int32[2] at each call while a graph is traced."""
+        del ordered
+        self.count += 1
+        return tf.cast(tf.random.experimental.stateless_fold_in(self.seed, self.count), tf.int32)
+
+
+def _layer(layer):
+    """A Change of images by a Keras layer; any other callable layer is called as it is."""
+    if not hasattr(layer, "get_random_transformation"):
+        return Change(images=lambda images, seed: layer(images, training=True))
+    return Change(images=lambda images, seed: _transformed(layer, images, seed)[0])
+
+
+def _transformed(layer, images, seed):
+    """`(images, transformation)`; Keras offers no public way to give a layer its seeds."""
+    seeds = _Seeds(seed)
+    for part in layer._flatten_layers():
+        part._get_seed_generator = lambda backend=None: seeds
+    transformation = layer.get_random_transformation(images, training=True)
+    changed = layer.transform_images(images, transformation, training=True)
+    return tf.ensure_shape(changed, images.shape), transformation
+
+
+def _mixing(layer):
+    def change(images, targets, seed):
+        images, transformation = _transformed(layer, images, seed)
+        return images, layer.transform_labels(targets, transformation, training=True)
+
+    return Change(mixed=change)
+
+
+def _for_channels(layer, needs_colour, change=None):
+    """`change`, or the layer's, on images made RGB if it needs colour and there is none."""
+    change = change or _layer(layer).images
+
+    def on_any(images, seed):
+        if images.shape[-1] == 3 or not needs_colour:
+            return change(images, seed)
+        changed = change(tf.repeat(images, 3, axis=-1), seed)
+        return tf.reduce_mean(changed, axis=-1, keepdims=True)
+
+    return on_any
+
+
+def _check(name, value, choices):
+    if value not in choices:
+        raise FlagError(
+            f"no {name} {value!r} (choices: {choices_text(value, choices)})",
+            flag="augment",
+            fix=f"{name}={choices[0]}",
+        )
+
+
+def _check_positive(name, alpha):
+    if alpha <= 0:
+        raise FlagError(
+            f"{name} needs alpha above 0 (received {alpha:g})",
+            flag="augment",
+            fix=f"{name}(alpha=.2)",
+        )
