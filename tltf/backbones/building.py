@@ -52,7 +52,10 @@ def rebuild(blueprint, assets):
         memory=blueprint["memory"],
         assets=pathlib.Path(assets),
     )
-    return assemble(_network(request), request)
+    backbone = assemble(_network(request), request)
+    pretrained = blueprint["pretrained"]
+    changed = {**backbone.blueprint, "pretrained": pretrained}
+    return dataclasses.replace(backbone, pretrained=pretrained, blueprint=changed)
 
 
 def save_assets(backbone, folder):
