@@ -1,0 +1,56 @@
+import keras_hub
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tltf.data import text
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "was", "good", "un", "##watch", "##able", "!", ","]  # fmt: skip
+TEXTS = ["The film was good!", "", "unwatchable, unwatchable, the the the the the the", "zzz 🎉"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return keras_hub.tokenizers.BertTokenizer(vocabulary=VOCABULARY, lowercase=True)
+
+
+@pytest.mark.parametrize("length", [5, 8, 16])
+def test_equals_kerashubs_preprocessor(tokenizer, length):
+    ours = text.TextPreprocessing(tokenizer, length, ("token_ids", "padding_mask", "segment_ids"))
+    theirs = keras_hub.models.BertTextClassifierPreprocessor(tokenizer, sequence_length=length)
+    expected = theirs(TEXTS)
+    in_graph = tf.function(ours.__call__, input_signature=[tf.TensorSpec([None], tf.string)])
+    for result in (ours(TEXTS), in_graph(tf.constant(TEXTS))):
+        assert set(result) == set(expected)
+        for name, tensor in result.items():
+            np.testing.assert_array_equal(tensor, expected[name])
+
+
+def test_ids_by_hand(tokenizer):
+    result = text.TextPreprocessing(tokenizer, 8)(["the film was unwatchable"])
+    assert set(result) == {"token_ids", "padding_mask"}
+    assert result["token_ids"].numpy().tolist() == [[2, 5, 6, 7, 9, 10, 11, 3]]
+    result = text.TextPreprocessing(tokenizer, 8)(["good"])
+    assert result["token_ids"].numpy().tolist() == [[2, 8, 3, 0, 0, 0, 0, 0]]
+    assert result["padding_mask"].numpy().tolist() == [[True] * 3 + [False] * 5]
+
+
+def test_roberta_pads_with_one():
+    vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3, "<mask>": 4, "b": 5, "ab": 6}
+    tokenizer = keras_hub.tokenizers.RobertaTokenizer(vocabulary=vocabulary, merges=["a b"])
+    result = text.TextPreprocessing(tokenizer, 5)(["aa"])
+    assert result["token_ids"].numpy().tolist() == [[0, 3, 3, 2, 1]]
+    assert result["padding_mask"].numpy().tolist() == [[True] * 4 + [False]]
+
+
+def test_tokenizer_without_special_tokens():
+    tokenizer = keras_hub.tokenizers.WordPieceTokenizer(vocabulary=VOCABULARY, lowercase=True)
+    result = text.TextPreprocessing(tokenizer, 4)(["good film", ""])
+    assert result["token_ids"].numpy().tolist() == [[8, 6, 0, 0], [0] * 4]
+
+
+def test_count_tokens_and_config(tokenizer):
+    preprocessing = text.TextPreprocessing(tokenizer, 4)
+    assert preprocessing.count_tokens(TEXTS).numpy().tolist() == [7, 2, 16, 4]
+    again = text.TextPreprocessing.from_config(preprocessing.to_config(), tokenizer)
+    assert again == preprocessing
