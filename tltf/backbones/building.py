@@ -29,7 +29,7 @@ def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None
         StorageError: weights that cannot be fetched.
     """
     request = Request(text, weights, image_size_px, text_length, tuple(texts or ()))
-    if earlier_runs.is_run(text):
+    if text not in BACKBONES and earlier_runs.is_run(text):
         return earlier_runs.continued(request, rebuild)
     if earlier_runs.is_run(weights):
         fresh = dataclasses.replace(request, weights="none")
@@ -79,18 +79,18 @@ def _network(request):
 
 def _is_path(text):
     """Whether the text is meant as a folder; a name of the catalog never is."""
-    if specs.parse(text, "backbone")[0] in BACKBONES:
-        return False
-    if os.sep in text or text.startswith((".", "~")):
-        path = pathlib.Path(text).expanduser()
+    path = pathlib.Path(text).expanduser()
+    if text.startswith((os.sep, ".", "~")):
         if not path.is_dir():
             raise FlagError(f"no folder {path}", flag="backbone", fix="--list=backbones")
         return True
-    return pathlib.Path(text).is_dir()
+    return specs.parse(text, "backbone")[0] not in BACKBONES and path.is_dir()
 
 
 def _sized(request, row):
-    """The request with the row's defaults, checked against its limits."""
+    """The request with the row's defaults, checked against its limits; outside code has no row."""
+    if row is None:
+        return request
     if row.modality == "text":
         length = request.text_length or row.text_length
         return dataclasses.replace(request, image_size_px=0, text_length=length)

@@ -4,6 +4,8 @@ import dataclasses
 import pathlib
 
 from tltf import graphs, specs, transfer
+from tltf.catalogs.backbones import BACKBONES
+from tltf.errors import FlagError, ModelError
 
 _CORE = pathlib.PurePath("model", "core.json")
 _EMBEDDINGS = "token_embedding/embeddings"
@@ -23,6 +25,9 @@ def continued(request, rebuild):
         request: its text is the run's folder.
         rebuild: `(blueprint, assets) -> Backbone`.
     """
+    if request.weights not in ("default", "none"):
+        what = f"{request.text} is a run and brings its own weights (received {request.weights})"
+        raise FlagError(what, flag="backbone_weights", fix="--backbone_weights=default")
     earlier, arrays, assets = _read(request.text)
     blueprint = {
         **earlier,
@@ -65,8 +70,14 @@ def _same_tokens(backbone, assets):
 def _read(folder):
     """`(backbone's blueprint, arrays by name, tokenizer's folder)` of a run.
 
-    The reader is a service above this part, hence found by its name.
+    The reader is a service above this part, hence found by its name. Code from outside, named
+    in a run's file, is refused: it would be imported.
     """
     folder = pathlib.Path(folder).expanduser()
     core, arrays = specs.load_target("tltf.loading:read_core")(folder)
-    return core["backbone"], arrays, specs.load_target("tltf.loading:open_folder")(folder).assets
+    blueprint = core.get("backbone")
+    is_dict = isinstance(blueprint, dict) and isinstance(blueprint.get("memory"), dict)
+    name = str(blueprint.get("text")).partition("(")[0].strip() if is_dict else ""
+    if name not in BACKBONES and not (is_dict and "class" in blueprint["memory"]):
+        raise ModelError(f"its backbone {name!r} is no part of tltf", place=folder)
+    return blueprint, arrays, specs.load_target("tltf.loading:open_folder")(folder).assets

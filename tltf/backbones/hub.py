@@ -34,7 +34,7 @@ def preset(request):
         return _from_preset(name, request)
     except OSError as error:
         raise StorageError(
-            f"could not fetch the preset {name} through KerasHub: {error}",
+            f"could not fetch the preset {name} through KerasHub: {str(error)[:300]}",
             flag="backbone",
             fix="--backbone=FOLDER with the preset's files, or a packaged backbone "
             "(efficientnet_lite0, minilm_l6)",
