@@ -1,11 +1,13 @@
 """What every command shares: flags in, one-line errors and exit codes out."""
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
 import textwrap
 import traceback
+import warnings
 
 from absl import app
 
@@ -86,6 +88,8 @@ def load_tensorflow():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="keras")
 
 
 
@@ -93,9 +97,6 @@ def help_text(kind, doc, full):
     """The description, each flag with its default and help; with `full` the catalogs too."""
     lines = [doc.strip(), "", "flags:"]
     for name, (_, field) in fields_of(kind).items():
-        shown = (
-            f"'{field.default}'" if isinstance(field.default, str) else str(field.default).lower()
-        )
         choices = field.metadata["choices"]
         also = f" One of: {', '.join(c or 'none' for c in choices)}." if choices else ""
         lines.append(f"  --{name}  (default: {shown(field.default) or repr(field.default)})")

@@ -13,6 +13,11 @@ import keras
 
 from tltf.errors import FlagError
 
+NORM_MOMENTUM = 0.9
+"""Largest momentum of a trained batch norm's statistics. Keras's usual .99 looks back over some
+hundred steps: a fine-tuning of few steps ends before it has left the pretraining's domain
+(mnist_5k, 1,000 images, EfficientNet-Lite0, second epoch: .68 validation accuracy, .98 with .9)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -95,6 +100,7 @@ def _set_layer(group, layer, compiled, norm):
         return found
     for sub in _norms(layer):
         sub.trainable = norm == "train"
+        sub.momentum = min(sub.momentum, NORM_MOMENTUM)
     for _, variable, rate in found:
         if id(variable) in by_nature and id(variable) not in still:
             variable.trainable = rate > 0
