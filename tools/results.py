@@ -1,0 +1,181 @@
+"""Measures what tltf reaches on the packaged data, and prints it as a markdown table.
+
+    python tools/results.py [--only=mnist_5k,vader,same] [--seeds=3] [--folder=runs/results]
+                            [-- more flags of tltf.train]
+
+mnist_5k on EfficientNet-Lite0 and vader on MiniLM: linear probe, full, logistic regression on
+the same features; random weights at the learning rate that is best on their own validation,
+trained to its plateau; for images a small CNN, for texts plain Keras (tools/plain_keras.py).
+`same`: the same seed twice, and one device against two. What was measured is kept in
+FOLDER/results.jsonl: run it again to go on.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import measuring
+
+MNIST = ["--data=mnist_5k(num_train=1000)", "--image_size_px=96", "--backbone=efficientnet_lite0"]
+VADER = ["--data=vader(domain=movie, num_train=2000, num_test=2000)", "--text_length=48",
+         "--backbone=minilm_l6"]  # fmt: skip
+TO_PLATEAU = ["--method=scratch", "--schedule=constant", "--warmup_fraction=0",
+              "--early_stopping_epochs=10", "--train_epochs=100", "--keep=best"]  # fmt: skip
+SMALL_CNN = ["--data=mnist_5k(num_train=1000)", "--backbone=small_cnn(filters=[32, 64])",
+             "--image_size_px=28", "--head=classify(pooling=flatten, hidden=128)"]  # fmt: skip
+RATES = {
+    "mnist_5k": ("3e-4", "1e-3", "3e-3"), "small_cnn": ("3e-4", "1e-3", "3e-3"),
+    "vader": ("5e-5", "2e-4", "5e-4"),
+}  # fmt: skip
+SCRATCH = {"mnist_5k": MNIST, "small_cnn": SMALL_CNN, "vader": VADER}
+HEADER = ["data", "what", "test accuracy, mean", "each seed", "training time"]
+
+
+class Measured:
+    """Runs that are made once.
+
+    Args:
+        folder: of the runs and of results.jsonl.
+        seeds: how many.
+        flags: more flags of every run.
+    """
+
+    def __init__(self, folder, seeds, flags):
+        self.folder, self.seeds, self.flags = folder, range(seeds), flags
+        self.notebook = measuring.Notebook(folder / "results.jsonl")
+
+    def run(self, name, seed, *flags):
+        """Accuracy and times of one run."""
+
+        def measure():
+            report = measuring.train(self.folder, f"{name}_{seed}", *flags, f"--seed={seed}",
+                                     "--export=false", *self.flags)  # fmt: skip
+            row = {"accuracy": report["test"]["accuracy"], "train_s": report["time_s"]["train"],
+                   "validation": report["validation"]["accuracy"]}  # fmt: skip
+            logistic = report.get("baselines", {}).get("logistic_regression")
+            return row | ({"logistic": logistic["test"]["accuracy"]} if logistic else {})
+
+        return self.notebook.get(f"{name} {seed}", measure)
+
+    def each(self, name, *flags):
+        """The rows of all seeds."""
+        return [self.run(name, seed, *flags) for seed in self.seeds]
+
+    def scratch(self, data):
+        """`(rate, rows)`: the rate that is best on validation, and its runs with all seeds."""
+        tried = {
+            rate: self.run(f"{data}_scratch_{rate}", 0, *SCRATCH[data], *TO_PLATEAU,
+                           f"--learning_rate={rate}")["validation"]
+            for rate in RATES[data]
+        }  # fmt: skip
+        rate = max(tried, key=tried.get)
+        flags = [*SCRATCH[data], *TO_PLATEAU, f"--learning_rate={rate}"]
+        return rate, self.each(f"{data}_scratch_{rate}", *flags)
+
+    def plain_keras(self):
+        """The rows of the reference."""
+        script = str(measuring.ROOT / "tools" / "plain_keras.py")
+
+        def measure(seed):
+            command = [sys.executable, script, f"--seed={seed}", VADER[0]]
+            print("$ " + " ".join(command[1:]), file=sys.stderr, flush=True)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            return json.loads(done.stdout.splitlines()[-1])
+
+        return [
+            self.notebook.get(f"plain_keras {seed}", lambda seed=seed: measure(seed))
+            for seed in self.seeds
+        ]
+
+
+def mnist_rows(measured):
+    """Rows of the table for mnist_5k."""
+    probe = measured.each("mnist_5k_linear_probe", *MNIST, "--method=linear_probe",
+                          "--baseline=logistic")  # fmt: skip
+    data = "mnist_5k, 1,000 images, EfficientNet-Lite0 at 96 px"
+    yield line(data, "linear probe", probe)
+    yield line(data, "logistic regression, same features", logistic(probe))
+    yield line(data, "full", measured.each("mnist_5k_full", *MNIST, "--method=full"))
+    rate, rows = measured.scratch("mnist_5k")
+    yield line(data, f"random weights, to its plateau at {rate}", rows)
+    rate, rows = measured.scratch("small_cnn")
+    yield line("mnist_5k, 1,000 images, 28 px", f"small CNN, to its plateau at {rate}", rows)
+
+
+def vader_rows(measured):
+    """Rows of the table for vader."""
+    data = "vader movie, 2,000 texts, MiniLM"
+    probe = measured.each("vader_linear_probe", *VADER, "--method=linear_probe",
+                          "--baseline=logistic")  # fmt: skip
+    yield line(data, "linear probe", probe)
+    yield line(data, "logistic regression, same features", logistic(probe))
+    yield line(data, "full", measured.each("vader_full", *VADER, "--method=full"))
+    yield line(data, "plain Keras, Adam 5e-5, 3 epochs", measured.plain_keras())
+    rate, rows = measured.scratch("vader")
+    yield line(data, f"random weights, to its plateau at {rate}", rows)
+
+
+def same_rows(measured):
+    """The same seed twice, and one device against two, over 20 steps of one epoch each."""
+    flags = ["--data=mnist_5k(num_train=64, num_validation=20, num_test=200)", *MNIST[1:],
+             "--method=full", "--batch_size=64", "--train_epochs=20", "--norm=frozen",
+             "--global_clipnorm=1", "--keep=last"]  # fmt: skip
+    ways = {"a": [], "b": [], "two": ["--strategy=mirrored", "--logical_devices=2"]}
+    for name, more in ways.items():
+        measured.run(f"same_{name}", 0, *flags, *more)
+    curves = {name: losses(measured.folder / f"same_{name}_0" / "metrics.jsonl") for name in ways}
+    again, devices = (
+        max(abs(x - y) for x, y in zip(curves["a"], curves[other], strict=True))
+        for other in ("b", "two")
+    )
+    files = [measured.folder / f"same_{name}_0" / "predictions.csv" for name in "ab"]
+    equal = "equal" if files[0].read_bytes() == files[1].read_bytes() else "different"
+    yield ["mnist_5k, 64 images, full", "same seed twice: largest loss difference, 20 steps",
+           f"{again:.1e}", f"predictions.csv {equal}", ""]  # fmt: skip
+    yield ["mnist_5k, 64 images, full", "one device against two, clipped: largest loss difference",
+           f"{devices:.1e}", "20 steps", ""]  # fmt: skip
+
+
+def losses(path):
+    """The training loss of each epoch."""
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+def logistic(rows):
+    """The baseline's accuracies that the rows carry, as rows."""
+    return [{"accuracy": row["logistic"]} for row in rows]
+
+
+def line(data, what, rows):
+    """One line of the table from the rows of all seeds."""
+    scores = [row["accuracy"] for row in rows]
+    times = [row["train_s"] for row in rows if "train_s" in row]
+    time_text = f"{statistics.mean(times):.0f} s" if times else ""
+    each = ", ".join(f"{score:.3f}" for score in scores)
+    return [data, what, f"{statistics.mean(scores):.3f}", each, time_text]
+
+
+PARTS = {"mnist_5k": mnist_rows, "vader": vader_rows, "same": same_rows}
+
+
+def main():
+    """Measures the parts that are asked for, printing each line when it is known."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "results"))
+    parser.add_argument("flags", nargs="*", help="after --: more flags of tltf.train")
+    chosen = parser.parse_args()
+    measured = Measured(pathlib.Path(chosen.folder).resolve(), chosen.seeds, chosen.flags)
+    print(measuring.table(HEADER, []), flush=True)
+    for name in chosen.only.split(","):
+        for cells in PARTS[name](measured):
+            print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
