@@ -9,6 +9,7 @@ import tempfile
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tltf import folders, graphs, loading, models, raw_inputs, saving, specs, verifying
 from tltf.backbones import save_assets
@@ -45,7 +46,8 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
     core = on_one_device(trained.core)
     with folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
         module = Servable(core, trained.preprocessing, trained.class_names, scratch)
-        tf.saved_model.save(module, str(part), signatures=module.signatures())
+        with _without_notes():
+            tf.saved_model.save(module, str(part), signatures=module.signatures())
         _write_extras(part, module, raw)
         if verify:
             verifying.check_saved_model(part, trained, core.model, raw)
@@ -97,6 +99,17 @@ def _float32():
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def _without_notes():
+    """Keeps TensorFlow's notes on its own saving off standard error; warnings stay."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 class Servable(tf.Module):
