@@ -197,7 +197,7 @@ def _cached_images(column, preprocessing):
     images = np.empty(shape, np.float32)
     rows = tf.range(count, dtype=tf.int64)
     end = 0
-    for inputs, numbers in _batches(rows, lookup, 64):
+    for inputs, numbers in _batches(rows, lookup, 64).prefetch(tf.data.AUTOTUNE):
         start, end = end, end + len(numbers)
         images[start:end] = inputs["image"].numpy()
     tensor = tf.constant(images)
@@ -238,9 +238,9 @@ def _augmentation(text, source, num_classes, seed):
     def change(batches, epoch):
         def on_batch(batch, item):
             inputs, targets, weights = item
-            (name, labels), *_ = [*targets.items(), (None, None)]
+            labels = next(iter(targets.values()), None)
             images, labels = augmentation(inputs["image"], labels, epoch, batch)
-            return inputs | {"image": images}, targets | ({name: labels} if name else {}), weights
+            return inputs | {"image": images}, dict.fromkeys(targets, labels), weights
 
         return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
