@@ -7,10 +7,14 @@ TensorFlow.
 import importlib
 
 _NAMES = {
+    "Options": "tltf.options:Options",
     "load": "tltf.loading:load",
+    "make_options": "tltf.options:make",
+    "run": "tltf.training:run",
+    "train": "tltf.training:train",
 }
 
-__all__ = ["load"]
+__all__ = ["Options", "load", "make_options", "run", "train"]
 
 
 def __getattr__(name):

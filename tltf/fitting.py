@@ -73,10 +73,9 @@ class Fit:
         norm = phase.norm or self.options.train.norm
         plan = freezing.apply(self.core.groups, phase.rules, norm)
         self.plans.append(plan)
-        for group in self.core.groups:
-            for layer in group.layers:
-                if not freezing.is_frozen(layer):
-                    self.moved.update({variable.path: variable for variable in layer.weights})
+        layers = [layer for group in self.core.groups for layer in group.layers]
+        moving = {id(v) for layer in layers if not freezing.is_frozen(layer) for v in layer.weights}
+        self.moved |= {name: v for name, v in plan.variables.items() if id(v) in moving}
         return plan
 
     def _run_phase(self, model, number, phase, saved):
@@ -109,7 +108,7 @@ class Fit:
         train = self.options.train
         training_model = cutting.training_model(model, self.core.groups)
         rate = optimizers.learning_rate(train, phase, num_steps)
-        optimizer = optimizers.build(train, plan.rates, rate)
+        optimizer = optimizers.build(train, plan.factors, rate)
         if self.options.runtime.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         training_model.compile(

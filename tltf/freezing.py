@@ -1,7 +1,7 @@
 """Which variables are trained and how fast: one ordered list of rules, the first match wins.
 
 A rule is `(pattern, rate)`; the pattern is a regular expression that must match the whole
-of `<group>/<variable path>`. A variable that no rule matches is frozen. Frozen batch norm
+of `<group>/<variable name>`. A variable that no rule matches is frozen. Frozen batch norm
 runs on its stored statistics: that is a matter of `layer.trainable`, never of variables'
 flags alone (keras#9965).
 """
@@ -11,6 +11,7 @@ import re
 
 import keras
 
+from tltf import graphs
 from tltf.errors import FlagError
 
 NORM_MOMENTUM = 0.9
@@ -25,11 +26,18 @@ class Plan:
 
     Args:
         rows: dicts with group, name, size, rate and norm of every variable, in depth order.
-        rates: variable path -> factor on the learning rate, for the trained variables.
+        rates: name -> factor on the learning rate, for the trained variables.
+        variables: name -> variable, for all; names as `graphs.named_weights` has them.
     """
 
     rows: tuple
     rates: dict
+    variables: dict
+
+    @property
+    def factors(self):
+        """id of a trained variable -> its rate; paths of variables need not be unique."""
+        return {id(self.variables[name]): rate for name, rate in self.rates.items()}
 
     @property
     def num_trainable(self):
@@ -58,14 +66,16 @@ def apply(groups, rules, norm="train"):
         FlagError: nothing is trainable, or a pattern is no regular expression.
     """
     compiled = [(_compile(pattern), rate) for pattern, rate in rules]
+    variables = graphs.named_weights([layer for group in groups for layer in group.layers])
+    names = {id(variable): name for name, variable in variables.items()}
     rows, rates = [], {}
     for group in groups:
         for layer in group.layers:
-            for path, variable, rate in _set_layer(group.name, layer, compiled, norm):
-                rows.append(_row(group.name, path, variable, rate))
+            for name, variable, rate in _set_layer(group.name, layer, names, compiled, norm):
+                rows.append(_row(group.name, name, variable, rate))
                 if rate > 0:
-                    rates[path] = rate
-    plan = Plan(tuple(rows), rates)
+                    rates[name] = rate
+    plan = Plan(tuple(rows), rates, variables)
     if not plan.num_trainable:
         raise FlagError(f"nothing is trainable under the rules {rules}", flag="method",
                         fix="--method=linear_probe trains the head")  # fmt: skip
@@ -79,8 +89,8 @@ def is_frozen(layer):
     )
 
 
-def _set_layer(group, layer, compiled, norm):
-    """Sets one layer's flags; yields (path, variable, rate) of each of its variables."""
+def _set_layer(group, layer, names, compiled, norm):
+    """Sets one layer's flags; (name, variable, rate) of each of its variables."""
     layer.trainable = True
     by_nature = {id(variable) for variable in layer.trainable_variables}
     still = {
@@ -91,10 +101,11 @@ def _set_layer(group, layer, compiled, norm):
     }
     found = []
     for variable in layer.weights:
-        rate = _rate(f"{group}/{variable.path}", compiled)
+        name = names[id(variable)]
+        rate = _rate(f"{group}/{name}", compiled)
         if id(variable) not in by_nature or id(variable) in still:
             rate = 0.0
-        found.append((variable.path, variable, rate))
+        found.append((name, variable, rate))
     if not any(rate > 0 for _, _, rate in found):
         layer.trainable = False
         return found
@@ -123,11 +134,11 @@ def _compile(pattern):
         raise FlagError(f"rule {pattern!r} is no regular expression: {error}", flag="method") from error
 
 
-def _row(group, path, variable, rate):
+def _row(group, name, variable, rate):
     size = 1
     for width in variable.shape:
         size *= width
-    return {"group": group, "name": path, "size": size, "rate": rate}
+    return {"group": group, "name": name, "size": size, "rate": rate}
 
 
 def table(plan):

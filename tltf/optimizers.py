@@ -25,7 +25,7 @@ class PerVariable:
 
     def build(self, variables):
         super().build(variables)
-        self._factors = {self._var_key(v): self.rates.get(v.path, 1.0) for v in variables}
+        self._factors = {self._var_key(v): self.rates.get(id(v), 1.0) for v in variables}
         self._decayed = {self._var_key(v) for v in variables if len(v.shape) > 1}
 
     def update_step(self, gradient, variable, learning_rate):
@@ -57,7 +57,7 @@ def build(options, rates, learning_rate):
 
     Args:
         options: TrainOptions with every `auto` resolved.
-        rates: variable path -> factor on the learning rate.
+        rates: id of a variable -> factor on the learning rate; 1 for others.
         learning_rate: float or a keras schedule.
     """
     arguments = {

@@ -21,6 +21,7 @@ from tltf import (
     saving,
     specs,
     tracking,
+    transfer,
 )
 from tltf.catalogs import METHODS
 from tltf.data import pipeline, sources, splits
@@ -142,6 +143,8 @@ def plan_text(trained, method):
         f"method    {train.method}: {train.train_epochs} epochs, batch {train.batch_size}, "
         f"{train.optimizer} at {train.learning_rate:g}, {train.schedule} schedule",
     ]
+    if trained.core.backbone.transfer:
+        lines += ["weights taken by name and shape:", transfer.table(trained.core.backbone.transfer)]
     for phase in method.phases(trained.core):
         plan = freezing.apply(trained.core.groups, phase.rules, phase.norm or train.norm)
         lines += [f"phase     {phase.name}", freezing.table_text(plan)]
@@ -182,7 +185,11 @@ def fit_parts(options, parts):
 def feed(trained, strategy):
     """`fitting.Feed` of the training and validation splits."""
     options, parts = trained.options, trained.splits
-    train = options.train
+    train, num_replicas = options.train, strategy.num_replicas_in_sync
+    if train.batch_size % num_replicas:
+        what = f"{train.batch_size} rows do not part evenly over {num_replicas} devices"
+        fix = f"--batch_size={-(-train.batch_size // num_replicas) * num_replicas}"
+        raise FlagError(what, flag="batch_size", fix=fix)
 
     def training(first_epoch, num_epochs):
         dataset = pipeline.build(
@@ -198,8 +205,7 @@ def feed(trained, strategy):
             target=trained.core.head.name,
             length_buckets=trained.takes_any_length,
         )
-        is_shared = strategy.num_replicas_in_sync > 1
-        return fitting.fill_last(dataset, train.batch_size) if is_shared else dataset
+        return fitting.fill_last(dataset, train.batch_size) if num_replicas > 1 else dataset
 
     validation = parts.get("validation")
     return fitting.Feed(

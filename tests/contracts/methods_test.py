@@ -1,0 +1,96 @@
+"""What every method promises: frozen is frozen, the rest moves, and a run can go on."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.contracts.given import parameters
+from tests.fitting_test import FLAGS, Log, feed
+from tltf import checkpoints, cutting, fitting, freezing, optimizers, specs
+from tltf.catalogs import METHODS
+from tltf.options import make
+
+
+def fit(text, run=None, **flags):
+    """`(core, weights before, Fit)` of a training on tiny images."""
+    keras.utils.set_random_seed(0)
+    core = tiny.core()
+    before = values(core)
+    method = specs.pick(METHODS, text).build()
+    options = make(**{**FLAGS, "method": text, **flags})
+    fitted = fitting.Fit(core, method, feed(), options, tf.distribute.get_strategy(), Log(), run)
+    return fitted(), before, fitted
+
+
+def values(core):
+    return {v.path: v.numpy().copy() for v in core.model.weights}
+
+
+@pytest.mark.parametrize("text", parameters("methods"))
+def test_frozen_is_bit_identical_and_the_rest_moves(text):
+    core, before, fitted = fit(text)
+    trained = {path for plan in fitted.plans for path in plan.rates}
+    layers = {x.name: x for group in core.groups for x in group.layers}
+    for path, value in values(core).items():
+        is_same = np.array_equal(value, before[path])
+        if path in trained:
+            assert not is_same, f"{path} is trained and did not move"
+        elif not (path.split("/")[0] in layers and moves(layers[path.split("/")[0]], trained)):
+            assert is_same, f"{path} is frozen and moved"
+    assert any(path.startswith("label") for path in trained), "the head is trained"
+
+
+def moves(layer, trained):
+    """Whether a layer's statistics follow the batches: batch norm that is trained itself."""
+    is_norm = isinstance(layer, keras.layers.BatchNormalization)
+    return is_norm and any(v.path in trained for v in layer.weights)
+
+
+@pytest.mark.parametrize("text", parameters("methods"))
+def test_the_optimizer_has_no_slots_for_frozen_variables(text):
+    core = tiny.core()
+    phase = specs.pick(METHODS, text).build().phases(core)[0]
+    plan = freezing.apply(core.groups, phase.rules, phase.norm or "train")
+    model = cutting.training_model(core.model, core.groups)
+    train = make(**{**FLAGS, "method": text}).train
+    optimizer = optimizers.build(train, plan.factors, optimizers.learning_rate(train, phase, 10))
+    optimizer.build(model.trainable_variables)
+    sizes = sum(int(np.prod(v.shape)) for v in optimizer.variables if len(v.shape))
+    assert sizes == 2 * plan.num_trainable, "two moments for each trained number"
+
+
+@pytest.mark.parametrize("text", parameters("methods"))
+def test_the_loss_falls(text):
+    _, _, fitted = fit(text, train_epochs=10, learning_rate=0.02)
+    assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
+
+
+@pytest.mark.parametrize("text", parameters("methods"))
+def test_a_run_that_was_cut_ends_with_the_same_weights(text, tmp_path, monkeypatch):
+    whole, _, _ = fit(text, tmp_path / "whole")
+    save = checkpoints.save
+
+    def save_once(run, step, checkpoint):
+        save(run, step, checkpoint)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "save", save_once)
+        with pytest.raises(KeyboardInterrupt):
+            fit(text, tmp_path / "cut")
+    resumed, _, _ = fit(text, tmp_path / "cut")
+    expected = values(whole)
+    for path, value in values(resumed).items():
+        np.testing.assert_array_equal(value, expected[path], err_msg=path)
+
+
+@pytest.mark.parametrize("text", parameters("methods"))
+def test_its_phases_are_plain_data(text):
+    import dataclasses
+    import json
+
+    for phase in specs.pick(METHODS, text).build().phases(tiny.core()):
+        assert json.loads(json.dumps(dataclasses.asdict(phase)))
+        assert 0 < phase.epochs_share <= 1 and phase.rate_factor > 0
