@@ -1,0 +1,172 @@
+"""One tiny case for every row of every catalog. A row without a case fails rows_test.py.
+
+SOURCES maps a name to a function that makes the data in a folder and returns the call string;
+the other catalogs map a name to the call strings to try. Cases in LARGE are slow or fetch more
+than a few megabytes; every family has one that is not.
+"""
+
+import json
+
+import numpy as np
+import tensorflow as tf
+
+COLOURS = {"blue": 40, "red": 200}
+TEXTS = [("a fine film", "good"), ("dull and long", "bad"), ("great fun", "good"),
+         ("I left early", "bad"), ("warm, clever", "good"), ("no story at all", "bad"),
+         ("see it twice", "good"), ("a waste of time", "bad")]  # fmt: skip
+
+
+def picture(number, label="red"):
+    """PNG bytes of a 9 x 7 picture, different for each number."""
+    pixels = np.random.default_rng(number).integers(0, 50, (7, 9, 3)) + COLOURS[label]
+    return tf.io.encode_png(pixels.astype("uint8")).numpy()
+
+
+def image_folder(folder):
+    """Four pictures a class."""
+    for label in COLOURS:
+        (folder / label).mkdir()
+        for number in range(4):
+            (folder / label / f"{number}.png").write_bytes(picture(number, label))
+    return f"image_folder(path={folder})"
+
+
+def csv(folder):
+    """Eight texts."""
+    rows = ["text,label", *(f'"{text}",{label}' for text, label in TEXTS)]
+    (folder / "all.csv").write_text("\n".join(rows) + "\n")
+    return f"csv(path={folder}/all.csv, text=text, label=label)"
+
+
+def jsonl(folder):
+    """Eight texts."""
+    rows = [json.dumps({"said": text, "kind": label}) for text, label in TEXTS]
+    (folder / "all.jsonl").write_text("\n".join(rows) + "\n")
+    return f"jsonl(path={folder}/all.jsonl, text=said, label=kind)"
+
+
+def numpy(folder):
+    """Eight arrays of pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3)).astype("uint8")
+    np.savez(folder / "all.npz", x=pixels, y=np.arange(8) % 2)
+    return f"numpy(path={folder}/all.npz)"
+
+
+def tfrecord(folder):
+    """Eight pictures."""
+
+    def feature(value):
+        if isinstance(value, bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    with tf.io.TFRecordWriter(f"{folder}/all.tfrecord") as writer:
+        for number in range(8):
+            values = {"image": feature(picture(number)), "label": feature(number % 2)}
+            example = tf.train.Example(features=tf.train.Features(feature=values))
+            writer.write(example.SerializeToString())
+    return f"tfrecord(path={folder}/all.tfrecord, image=image, class_names=[blue, red])"
+
+
+def tfds(folder):
+    """A data set that TFDS's own builder writes."""
+    import tensorflow_datasets
+
+    class ContractTexts(tensorflow_datasets.core.GeneratorBasedBuilder):
+        """Eight texts, two of them for the test."""
+
+        VERSION = tensorflow_datasets.core.Version("1.0.0")
+
+        def _info(self):
+            names = tensorflow_datasets.features.ClassLabel(names=["bad", "good"])
+            features = {"text": tensorflow_datasets.features.Text(), "label": names}
+            return self.dataset_info_from_configs(
+                features=tensorflow_datasets.features.FeaturesDict(features),
+                supervised_keys=("text", "label"),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(0, 6), "test": self._generate_examples(6, 8)}
+
+        def _generate_examples(self, first, end):
+            for number in range(first, end):
+                text, label = TEXTS[number]
+                yield number, {"text": text, "label": label}
+
+    ContractTexts(data_dir=str(folder)).download_and_prepare()
+    return f"tfds(name=contract_texts, data_dir={folder})"
+
+
+def fixed(text):
+    """A source that needs no files."""
+    return lambda folder: text
+
+
+SOURCES = {
+    "image_folder": image_folder,
+    "csv": csv,
+    "jsonl": jsonl,
+    "numpy": numpy,
+    "tfrecord": tfrecord,
+    "tfds": tfds,
+    "vader": fixed("vader(domain=tweets, num_train=40, num_test=20)"),
+    "mnist_5k": fixed("mnist_5k(num_train=40, num_test=20)"),
+    "digits": fixed("digits(num_train=40, num_test=20)"),
+    "fashion_mnist": fixed("fashion_mnist(num_train=40, num_test=20)"),
+    "emoji": fixed("emoji(num_train=90, num_test=90)"),
+}
+SPLITS = {
+    "holdout": ["holdout", "holdout(test=.25, validation=0)", "holdout(test=.5, validation=.25)"],
+    "kfold": ["kfold(folds=3, fold=0)", "kfold(folds=3, fold=2, validation=.2)"],
+    "given": ["given"],
+}
+AUGMENTS = {
+    "flip": ["flip", "flip(mode=vertical)"],
+    "crop": ["crop"],
+    "pad_crop": ["pad_crop(padding_px=2)"],
+    "colour": ["colour"],
+    "rotation": ["rotation(degrees=30)"],
+    "randaugment": ["randaugment"],
+    "mixup": ["mixup"],
+    "cutmix": ["cutmix"],
+    "keras_cv": ["keras_cv(layer='RandomShear(x_factor=.2, y_factor=.2)')"],
+}
+BACKBONES = {
+    **{
+        name: [name]
+        for name in (
+            "efficientnet_lite0", "resnet50", "resnet101", "resnet50_v2", "vgg16", "vgg19",
+            "mobilenet_v2", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2",
+            "efficientnet_b3", "efficientnet_v2_b0", "efficientnet_v2_b1", "efficientnet_v2_b2",
+            "efficientnet_v2_b3", "densenet121", "inception_v3", "convnext_tiny",
+            "dog_mobilenet_v2", "hed_vgg16", "minilm_l6",
+        )
+    },
+    "small_cnn": ["small_cnn", "small_cnn(filters=[4, 8], kernel_px=2, channels=3)"],
+    "small_lstm": ["small_lstm(units=6, embedding=5, vocabulary=60)"],
+}  # fmt: skip
+HEADS = {
+    "classify": ["classify", "classify(hidden=[6, 5], dropout=.2)", "classify(pooling=max)"],
+}
+METHODS = {
+    "linear_probe": ["linear_probe"],
+    "partial": ["partial(last_groups=1)"],
+    "full": ["full", "full(backbone_rate=.5)"],
+    "scratch": ["scratch"],
+}
+FORMATS = {"saved_model": ["saved_model"]}
+
+CASES = {
+    "sources": SOURCES,
+    "splits": SPLITS,
+    "augments": AUGMENTS,
+    "backbones": BACKBONES,
+    "heads": HEADS,
+    "methods": METHODS,
+    "formats": FORMATS,
+}
+LARGE = {
+    "fashion_mnist", "emoji", "resnet101", "vgg19", "resnet50_v2", "efficientnet_b1",
+    "efficientnet_b2", "efficientnet_b3", "efficientnet_v2_b1", "efficientnet_v2_b2",
+    "efficientnet_v2_b3", "hed_vgg16", "minilm_l6",
+}  # fmt: skip

@@ -1,0 +1,18 @@
+"""Parameter lists for the contract tests."""
+
+import pytest
+
+from tests.contracts.cases import CASES, LARGE
+
+
+def parameters(catalog):
+    """A pytest parameter for each case of a catalog; slow ones marked large."""
+    return [
+        pytest.param(case, id=case if isinstance(case, str) else name, marks=_marks(name))
+        for name, cases in CASES[catalog].items()
+        for case in (cases if isinstance(cases, list) else [cases])
+    ]
+
+
+def _marks(name):
+    return [pytest.mark.large] if name in LARGE else []

@@ -1,0 +1,67 @@
+"""Every row of every catalog has a case, and tells the truth about its target."""
+
+import inspect
+
+import pytest
+
+from tests.contracts.cases import CASES, LARGE
+from tltf import specs
+from tltf.catalogs import BACKBONES, CATALOGS
+
+ROWS = [(catalog, name) for catalog, rows in CATALOGS.items() for name in rows]
+OF_THE_CALLER = {"formats": {"version", "verify"}}
+"""Arguments with a default that come from other flags than the call string."""
+
+
+def test_every_row_has_a_case_and_every_case_a_row():
+    there = {(catalog, name) for catalog, cases in CASES.items() for name in cases}
+    assert set(ROWS) - there == set(), "rows without a case in tests/contracts/cases.py"
+    assert there - set(ROWS) == set(), "cases of rows that are gone"
+
+
+@pytest.mark.parametrize(
+    ("catalog", "name"),
+    [(catalog, name) for catalog, name in ROWS if catalog != "sources"],
+)
+def test_cases_name_their_row_and_pass_its_checks(catalog, name):
+    for text in CASES[catalog][name]:
+        assert specs.pick(CATALOGS[catalog], text).name == name
+
+
+@pytest.mark.parametrize(("catalog", "name"), ROWS)
+def test_arguments_are_those_of_the_real_signature(catalog, name):
+    row = CATALOGS[catalog][name]
+    parameters = inspect.signature(specs.load_target(row.target, row)).parameters
+    for key, value in row.args.items():
+        assert key in parameters, f"{name} takes no {key}"
+        given = inspect.Parameter.empty if isinstance(value, type) else value
+        assert parameters[key].default == given, f"default of {name}({key}=...)"
+    with_default = {k for k, p in parameters.items() if p.default is not inspect.Parameter.empty}
+    assert with_default - OF_THE_CALLER.get(catalog, set()) <= set(row.args), (
+        "arguments that the catalog does not tell"
+    )
+
+
+@pytest.mark.parametrize(("catalog", "name"), ROWS)
+def test_rows_are_plain_data_with_a_summary(catalog, name):
+    row = CATALOGS[catalog][name]
+    assert name.isidentifier() and name == name.lower()
+    assert 10 < len(row.summary) < 120 and "\n" not in row.summary
+    plain = (bool, int, float, str, tuple, type, type(None))
+    assert all(isinstance(value, plain) for value in row.args.values())
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_rows_of_backbones_fit_their_kind(name):
+    row = BACKBONES[name]
+    assert row.modality in ("image", "text") and row.paper
+    assert bool(row.text_length) == (row.modality == "text")
+    assert bool(row.image_size_px) == bool(row.channels) == (row.modality == "image")
+    assert row.min_image_size_px <= row.image_size_px
+    assert row.licence or not row.weights, "weights without a licence"
+
+
+def test_every_family_has_a_case_in_the_default_suite():
+    default = {row.target for name, row in BACKBONES.items() if name not in LARGE}
+    packaged = {"tltf.backbones.minilm:minilm_l6", "tltf.backbones.packaged:hed_vgg16"}
+    assert {row.target for row in BACKBONES.values()} - default <= packaged
