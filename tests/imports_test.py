@@ -5,6 +5,8 @@ import pathlib
 
 import pytest
 
+import tltf
+
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "tltf"
 ORDER = ["base", "model", "data", "method", "service", "command"]
 BELOW = {
@@ -100,6 +102,10 @@ def test_commands_import_services_inside_functions_only():
 def test_the_order_is_that_of_the_design():
     assert all(ORDER.index(low) <= ORDER.index(high) for high in BELOW for low in BELOW[high])
     assert "model" not in BELOW["data"] and "data" not in BELOW["model"]
+
+
+def test_names_of_the_package_are_no_modules():
+    assert not {part_of(path) for path in FILES} & set(tltf.__all__)
 
 
 def test_only_fitting_calls_fit():

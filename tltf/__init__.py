@@ -1,7 +1,7 @@
 """Transfer learning with TensorFlow: name a backbone, data and a method; get a served model.
 
 The names below are imported when they are first used, so `import tltf` stays free of
-TensorFlow.
+TensorFlow. None of them is the name of a module: that would depend on what was imported first.
 """
 
 import importlib
@@ -11,10 +11,9 @@ _NAMES = {
     "load": "tltf.loading:load",
     "make_options": "tltf.options:make",
     "run": "tltf.training:run",
-    "train": "tltf.training:train",
 }
 
-__all__ = ["Options", "load", "make_options", "run", "train"]
+__all__ = ["Options", "load", "make_options", "run"]
 
 
 def __getattr__(name):
