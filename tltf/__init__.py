@@ -10,7 +10,7 @@ _NAMES = {
     "Options": "tltf.options:Options",
     "load": "tltf.loading:load",
     "make_options": "tltf.options:make",
-    "run": "tltf.training:run",
+    "run": "tltf.publishing:run",
 }
 
 __all__ = ["Options", "load", "make_options", "run"]

@@ -88,10 +88,10 @@ _IMAGE = {"optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.0, "ba
 _TEXT = {"optimizer": "adamw", "schedule": "linear", "warmup_fraction": 0.1, "batch_size": 32}
 
 _RECIPES = {
-    ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 1500, "epochs": (5, 60)},
+    ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 600, "epochs": (5, 40)},
     ("image", "fine_tune"): _IMAGE | {"learning_rate": 1e-3, "steps": 300, "epochs": (5, 40)},
     ("image", "scratch"): _IMAGE | {"learning_rate": 1e-3, "steps": 1500, "epochs": (10, 60)},
-    ("text", "linear_probe"): _TEXT | {"learning_rate": 3e-3, "steps": 1500, "epochs": (5, 60)},
+    ("text", "linear_probe"): _TEXT | {"learning_rate": 1e-2, "steps": 1250, "epochs": (5, 40)},
     ("text", "fine_tune"): _TEXT | {"learning_rate": 5e-5, "steps": 200, "epochs": (3, 20)},
     ("text", "scratch"): _TEXT | {"learning_rate": 1e-4, "steps": 600, "epochs": (5, 30)},
 }

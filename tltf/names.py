@@ -4,7 +4,23 @@ import pathlib
 
 from tltf import specs
 from tltf.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
-from tltf.errors import FlagError
+from tltf.errors import FlagError, choices_text
+
+BASELINES = ("logistic", "scratch")
+
+
+def wanted_baselines(text):
+    """The names in --baseline, which are joined with `|`.
+
+    Raises:
+        FlagError: an unknown one.
+    """
+    names = [name.strip() for name in text.split("|") if name.strip()]
+    for name in names:
+        if name not in BASELINES:
+            near = choices_text(name, BASELINES)
+            raise FlagError(f"no baseline {name!r} (choices: {near})", flag="baseline")
+    return names
 
 
 def check(options):
@@ -26,6 +42,7 @@ def check(options):
         specs.pick(METHODS, options.train.method, "method")
     for part in specs.split_outside(options.data.augment, "|", "augment"):
         specs.pick(AUGMENTS, part, "augment")
+    wanted_baselines(options.output.baseline)
     if options.train.clipnorm and options.train.global_clipnorm:
         raise FlagError("and --global_clipnorm exclude each other", flag="clipnorm")
     check_backbone(options.model)
@@ -41,5 +58,7 @@ def check_backbone(model):
     row = specs.pick(BACKBONES, text, "backbone").row
     size_px = model.image_size_px
     if row and row.modality == "image" and size_px and size_px < row.min_image_size_px:
-        what = f"{text} takes images of {row.min_image_size_px} pixels and more (received {size_px})"
+        what = (
+            f"{text} takes images of {row.min_image_size_px} pixels and more (received {size_px})"
+        )
         raise FlagError(what, flag="image_size_px", fix=f"--image_size_px={row.min_image_size_px}")

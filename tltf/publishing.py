@@ -9,6 +9,7 @@ from tltf import (
     baselines,
     evaluation,
     freezing,
+    names,
     options,
     predictions,
     reports,
@@ -16,35 +17,28 @@ from tltf import (
     runtime,
     specs,
     summaries,
+    training,
 )
 from tltf.catalogs import FORMATS
-from tltf.errors import FlagError, choices_text
 
-BASELINES = ("logistic", "scratch")
 NUM_MISTAKES = 24
 
 
-def wanted_baselines(trained):
-    """The names in --baseline.
+def run(options):
+    """Trains, evaluates, reports and exports; returns the report as a dict.
+
+    Args:
+        options: Options; `data`, `backbone` and `output` must be given.
 
     Raises:
-        FlagError: an unknown one.
+        TltfError: as the stages raise it.
     """
-    names = [name.strip() for name in trained.options.output.baseline.split("|") if name.strip()]
-    for name in names:
-        if name not in BASELINES:
-            raise FlagError(f"no baseline {name!r} (choices: {choices_text(name, BASELINES)})",
-                            flag="baseline")  # fmt: skip
-    return names
-
-
-def frozen_features(trained):
-    """Notes the untrained core's features of every split, where a baseline needs them."""
-    if "logistic" in wanted_baselines(trained):
-        batch_size = trained.options.train.eval_batch_size
-        trained.frozen_features = {
-            role: trained.features(part, batch_size) for role, part in trained.splits.items()
-        }
+    start = time.monotonic()
+    names.check(options)
+    trained = training.train(options)
+    if options.output.dry_run or not runs.is_chief():
+        return {}
+    return publish(trained, start)
 
 
 def publish(trained, start):
@@ -175,28 +169,26 @@ def _add_baselines(trained, report, stated):
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
         return
-    names, test = trained.class_names, parts["test"]
+    class_names, test = trained.class_names, parts["test"]
     report["baselines"] = {}
-    row, other = baselines.majority(parts["train"].labels, test.labels, names, seed=seed)
+    row, other = baselines.majority(parts["train"].labels, test.labels, class_names, seed=seed)
     report["baselines"]["majority"] = row | {
         "gain": evaluation.paired_difference(test.labels, stated["test"], other, seed=seed)
     }
     if trained.frozen_features:
         pairs = {role: (trained.frozen_features[role], part.labels) for role, part in parts.items()}
         row, other = baselines.logistic_regression(
-            pairs["train"], pairs.get("validation"), pairs["test"], names, seed=seed
+            pairs["train"], pairs.get("validation"), pairs["test"], class_names, seed=seed
         )
         report["baselines"]["logistic_regression"] = row | {
             "gain": evaluation.paired_difference(test.labels, stated["test"], other, seed=seed)
         }
-    if "scratch" in wanted_baselines(trained):
+    if "scratch" in names.wanted_baselines(trained.options.output.baseline):
         report["baselines"]["scratch"] = _scratch(trained, stated["test"])
 
 
 def _scratch(trained, probabilities):
     """The same run from random weights, everything trained, on the same splits."""
-    from tltf import training
-
     chosen = options.replace(trained.options, method="scratch", output="", baseline="")
     other = training.fit_parts(chosen, trained.splits)
     stated = other.probabilities(trained.splits["test"], chosen.train.eval_batch_size)

@@ -14,9 +14,9 @@ def service(options):
     """Runs the options; the services are imported here, so that --help is quick."""
     names.check(options)
     console.load_tensorflow()
-    from tltf import training
+    from tltf import publishing
 
-    training.run(options)
+    publishing.run(options)
 
 
 def main(argv=None):

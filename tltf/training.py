@@ -1,6 +1,6 @@
-"""From options to a trained model, and from a trained model to what it leaves behind.
+"""From options to a trained model.
 
-`run` is what `python -m tltf.train` calls; a notebook calls the same functions.
+`publishing.run` is what `python -m tltf.train` calls; a notebook calls the same functions.
 """
 
 import pathlib
@@ -14,8 +14,8 @@ from tltf import (
     fitting,
     freezing,
     models,
+    names,
     preprocessing,
-    publishing,
     runs,
     runtime,
     saving,
@@ -28,23 +28,6 @@ from tltf.data import pipeline, sources, splits
 from tltf.errors import FlagError
 from tltf.options import flat, replace
 from tltf.trained import Trained
-
-
-def run(options):
-    """Trains, evaluates, reports and exports; returns the report as a dict.
-
-    Args:
-        options: Options; `data`, `backbone` and `output` must be given.
-
-    Raises:
-        TltfError: as the stages raise it.
-    """
-    require(options, "data", "backbone", *([] if options.output.dry_run else ["output"]))
-    start = time.monotonic()
-    trained = train(options)
-    if options.output.dry_run or not runs.is_chief():
-        return {}
-    return publishing.publish(trained, start)
 
 
 def train(options):
@@ -82,7 +65,9 @@ def train(options):
             trained.options,
             "python -m tltf.train --flagfile=run.flags --output=NEW",
         )
-    publishing.frozen_features(trained)
+    if "logistic" in names.wanted_baselines(options.output.baseline):
+        size = trained.options.train.eval_batch_size
+        trained.frozen_features = {r: trained.features(p, size) for r, p in parts.items()}
     clock.lap("baseline")
     _fit(trained, method, strategy, run_folder)
     clock.lap("train")
@@ -144,7 +129,10 @@ def plan_text(trained, method):
         f"{train.optimizer} at {train.learning_rate:g}, {train.schedule} schedule",
     ]
     if trained.core.backbone.transfer:
-        lines += ["weights taken by name and shape:", transfer.table(trained.core.backbone.transfer)]
+        lines += [
+            "weights taken by name and shape:",
+            transfer.table(trained.core.backbone.transfer),
+        ]
     for phase in method.phases(trained.core):
         plan = freezing.apply(trained.core.groups, phase.rules, phase.norm or train.norm)
         lines += [f"phase     {phase.name}", freezing.table_text(plan)]
