@@ -58,7 +58,8 @@ def build(folder, length):
     features = keras.layers.GlobalAveragePooling1D()(sequence, mask=mask)
     outputs = keras.layers.Dense(2, activation="softmax")(features)
     model = keras.Model(backbone.input, outputs)
-    model.compile(keras.optimizers.Adam(5e-5), "sparse_categorical_crossentropy", ["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(5e-5), loss=loss, metrics=["accuracy"])
     return model, preprocessor
 
 
