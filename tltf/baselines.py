@@ -111,7 +111,7 @@ def _choose(grid, train, validation, num_classes, seed):
     """`(fitted model, dict of what was chosen)`."""
     fitted = train
     if validation is None:
-        fitted, validation = _held_back(*train, seed)
+        fitted, validation = _held_back(train[0], train[1], seed)
     if len(np.unique(fitted[1])) < 2:
         raise DataError("the training split has one class; logistic regression needs two")
     best = max((_fit(c, fitted, validation, num_classes) for c in grid), key=_quality)

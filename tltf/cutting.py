@@ -36,6 +36,7 @@ class FrozenPrefix(keras.layers.Layer):
         self.prefix = prefix
 
     def call(self, inputs):
+        """The prefix in inference mode."""
         return self.prefix(inputs, training=False)
 
 

@@ -40,7 +40,7 @@ def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, c
     names = [str(name) for name in class_names]
     labels, probabilities = checked(labels, probabilities, len(names))
     predicted = probabilities.argmax(axis=1)
-    result = {"num_examples": len(labels)}
+    result: dict = {"num_examples": len(labels)}
     result |= _scores(labels, predicted, probabilities)
     result |= _averages(labels, predicted)
     result |= _detail(labels, predicted, probabilities, names)
@@ -83,7 +83,7 @@ def paired_difference(
         labels_a, [first, second], seed=seed, num_resamples=num_resamples
     )
     points = [_points(labels_a, candidate) for candidate in (first, second)]
-    result = {
+    result: dict = {
         name: {
             "difference": points[0][name] - points[1][name],
             "interval": resampling.interval(values[0][name] - values[1][name], confidence),

@@ -125,7 +125,7 @@ def _is_switch(name, fields):
     return name in fields and fields[name].metadata["kind"] is bool
 
 
-_PARSERS = {
+_PARSERS: dict = {
     bool: absl_flags.BooleanParser(),
     int: absl_flags.IntegerParser(),
     float: absl_flags.FloatParser(),

@@ -19,13 +19,17 @@ def classify(pooling="auto", hidden=(), activation="relu", dropout=0.0):
     if pooling not in POOLINGS:
         raise FlagError(f"no pooling {pooling!r} (choices: {', '.join(POOLINGS)})", flag="head")
     if not 0.0 <= dropout < 1.0:
-        raise FlagError(f"dropout takes a number from 0 to below 1 (received {dropout})", flag="head")
+        raise FlagError(
+            f"dropout takes a number from 0 to below 1 (received {dropout})", flag="head"
+        )
     if any(type(units) is not int or units < 1 for units in hidden):
         raise FlagError(f"hidden takes whole numbers above 0 (received {hidden})", flag="head")
     try:
         keras.activations.get(activation)
     except ValueError as error:
-        raise FlagError(f"no activation {activation!r}", flag="head", fix="activation=relu") from error
+        raise FlagError(
+            f"no activation {activation!r}", flag="head", fix="activation=relu"
+        ) from error
     return Classify(pooling, tuple(hidden), activation, dropout)
 
 
@@ -106,6 +110,7 @@ class CrossEntropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):
+        """float32[B]: the loss of each example."""
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.one_hot(y_true, y_pred.shape[-1], dtype=y_pred.dtype)
         return keras.losses.categorical_crossentropy(

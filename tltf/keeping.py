@@ -22,6 +22,7 @@ class Validate(keras.callbacks.Callback):
         self.measure = measure
 
     def on_epoch_end(self, epoch, logs=None):
+        """Measures."""
         logs["val_loss"], logs["val_accuracy"] = self.measure()
 
 
@@ -44,6 +45,7 @@ class KeepBest(keras.callbacks.Callback):
         self.state, self.weights = dict(state), weights or {}
 
     def on_epoch_end(self, epoch, logs=None):
+        """Compares the epoch with the best so far."""
         loss, accuracy = logs["val_loss"], logs["val_accuracy"]
         better = (accuracy, -loss) > (self.state["accuracy"], -self.state["loss"])
         if better and np.isfinite([loss, accuracy]).all():
@@ -59,6 +61,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
     """Raises NumericError within the step in which the loss is no longer finite."""
 
     def on_train_batch_end(self, batch, logs=None):
+        """Looks at the mean loss of the epoch so far."""
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             what = f"the loss is {loss} at step {batch + 1} of this epoch"
@@ -73,6 +76,7 @@ class SaveState(keras.callbacks.Callback):
         self.save = save
 
     def on_epoch_end(self, epoch, logs=None):
+        """Saves."""
         self.save(epoch + 1)
 
 

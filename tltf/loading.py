@@ -230,7 +230,7 @@ def _check_blueprint(blueprint, place, trust_code):
     backbone = backbone if isinstance(backbone, dict) else {}
     if not isinstance(backbone.get("memory"), dict):
         raise ModelError("has no backbone with its memory", place=place)
-    named = {"head": (blueprint.get("head"), HEADS), "backbone": (backbone.get("text"), BACKBONES)}
+    named: dict = {"head": (blueprint.get("head"), HEADS), "backbone": (backbone.get("text"), BACKBONES)}
     for part, (text, catalog) in named.items():
         if not isinstance(text, str):
             raise ModelError(f"has no {part}", place=place)

@@ -1,6 +1,7 @@
 """The core: one flat functional model of backbone and head, which is what is served."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -24,9 +25,9 @@ class Core:
     """
 
     model: keras.Model
-    backbone: object
+    backbone: Any
     groups: tuple
-    head: object
+    head: Any
     head_spec: str
     num_classes: int
 

@@ -23,7 +23,7 @@ _VARIABLES = {
     WARM: "var(--warm)",
     BAD: "var(--bad)",
 }
-_STYLE = {
+_STYLE: dict = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tltf",
     "font.size": 10,
@@ -48,7 +48,7 @@ _STYLE = {
 }
 
 
-_TITLE = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
+_TITLE: dict = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
 
 
 def curve(history, name, title):

@@ -9,7 +9,7 @@ import numpy as np
 from tltf import (
     baselines,
     evaluation,
-    exporting,
+    folders,
     loading,
     publishing,
     reports,
@@ -90,5 +90,4 @@ def in_classes(source, class_names):
 
 def next_folder(run):
     """RUN/evaluations/<next integer>."""
-    folder = pathlib.Path(run) / "evaluations"
-    return folder / str(exporting.next_version(folder))
+    return folders.new_version(pathlib.Path(run) / "evaluations")

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import sys
+from typing import Any
 
 from tltf import inputs, storage
 from tltf.errors import FlagError
@@ -58,7 +59,7 @@ def predictions(predictor, items):
 class CsvRows:
     """id, `column`, label, a probability a class with 9 significant digits, error."""
 
-    file: object
+    file: Any
     column: str
     class_names: tuple
 
@@ -81,7 +82,7 @@ class CsvRows:
 class JsonRows:
     """An object a line: id, `column`, label, probabilities, error."""
 
-    file: object
+    file: Any
     column: str
     class_names: tuple
 

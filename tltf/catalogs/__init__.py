@@ -9,7 +9,7 @@ from tltf.catalogs.row import BackboneRow, Row
 from tltf.catalogs.sources import SOURCES
 from tltf.catalogs.splits import SPLITS
 
-CATALOGS = {
+CATALOGS: dict[str, dict] = {
     "sources": SOURCES,
     "splits": SPLITS,
     "augments": AUGMENTS,

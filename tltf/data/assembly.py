@@ -1,6 +1,7 @@
 """From rows as a file gives them to a checked Source."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Rows:
     """
 
     ids: list
-    values: object
+    values: Any
     labels: list | None
     roles: list | None = None
     hashes: np.ndarray | None = None

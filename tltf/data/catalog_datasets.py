@@ -161,8 +161,11 @@ def _named(builder, label, rows, scan):
         else:
             kept.append(place)
             rows.labels[place] = names[value] if names else _text(value)
-    lists = [rows.ids, rows.values, rows.labels, rows.roles]
-    return names, Rows(*[[values[place] for place in kept] for values in lists])
+    ids, values, labels, roles = (
+        [column[place] for place in kept]
+        for column in (rows.ids, rows.values, rows.labels, rows.roles)
+    )
+    return names, Rows(ids, values, labels, roles)
 
 
 def _text(value):

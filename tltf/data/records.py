@@ -79,8 +79,9 @@ def checked_bytes(scan, rows):
     def taken(values):
         return None if values is None else [values[place] for place in kept]
 
-    lists = [taken(values) for values in (rows.ids, rows.values, rows.labels, rows.roles)]
-    return Rows(*lists, np.array(hashes, np.uint64))
+    columns = (rows.ids, rows.values, rows.labels, rows.roles)
+    ids, values, labels, roles = (taken(column) for column in columns)
+    return Rows(ids, values, labels, roles, np.array(hashes, np.uint64))
 
 
 def _files(pattern):

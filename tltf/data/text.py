@@ -1,6 +1,7 @@
 """From raw strings to token ids with a backbone's own tokenizer."""
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,7 +19,7 @@ class TextPreprocessing:
         inputs: names of the backbone's inputs, of `token_ids`, `padding_mask`, `segment_ids`.
     """
 
-    tokenizer: object
+    tokenizer: Any
     length: int
     inputs: tuple = ("token_ids", "padding_mask")
 

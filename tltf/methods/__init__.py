@@ -1,0 +1,1 @@
+"""Transfer methods, a small file a family."""

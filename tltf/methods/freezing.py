@@ -27,7 +27,9 @@ def partial(last_groups=2):
     def phases(core):
         names = [group.name for group in core.groups[:-1]]
         if last_groups > len(names):
-            what = f"last_groups={last_groups}, but the backbone has {len(names)}: {', '.join(names)}"
+            what = (
+                f"last_groups={last_groups}, but the backbone has {len(names)}: {', '.join(names)}"
+            )
             raise FlagError(what, flag="method", fix=f"--method=partial(last_groups={len(names)})")
         rules = [HEAD, *((f"{name}/.*", 1.0) for name in names[-last_groups:])]
         return [Phase("partial", tuple(rules))]
