@@ -1,8 +1,8 @@
 """Trains the tiny core over one or two logical devices and prints each step's loss as JSON.
 
-    python -m tests.devices_script NUM_DEVICES none|clipnorm|global_clipnorm [multi_worker]
+    python -m tests.devices_script NUM_DEVICES none|clipnorm|global_clipnorm [auto|multi_worker [NORM]]
 
-Batch norm is frozen and dropout off: both differ by design between one device and two.
+Dropout is off: it differs by design between one device and two.
 """
 
 import json
@@ -21,13 +21,14 @@ def main(arguments):
     from tltf.methods import freezing as methods
     from tltf.options import make
 
-    num_devices, clip, *kind = arguments
+    num_devices, clip, kind, norm = [*arguments, *["auto", "frozen"][len(arguments) - 2 :]]
+    alone = "mirrored" if num_devices == "2" else "one_device"
     flags = {
-        "strategy": kind[0] if kind else ("mirrored" if num_devices == "2" else "one_device"),
-        "logical_devices": int(num_devices) if not kind else 1,
+        "strategy": alone if kind == "auto" else kind,
+        "logical_devices": int(num_devices) if kind == "auto" else 1,
         "method": "full", "train_epochs": 4, "batch_size": 8, "eval_batch_size": 8,
         "optimizer": "sgd", "learning_rate": 0.5, "schedule": "constant", "warmup_fraction": 0.0,
-        "weight_decay": 0.0, "norm": "frozen", "keep": "last",
+        "weight_decay": 0.0, "norm": norm, "keep": "last",
     }  # fmt: skip
     if clip != "none":
         flags[clip] = 0.05

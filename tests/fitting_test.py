@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tltf import checkpoints, fitting
-from tltf.errors import NumericError
+from tltf.errors import ModelError, NumericError
 from tltf.methods import freezing as methods
 from tltf.options import make
 
@@ -124,6 +124,13 @@ def test_a_run_killed_between_epochs_ends_with_the_same_weights(tmp_path, monkey
     assert same(weights(whole), weights(resumed))
 
 
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    fit(tmp_path, train_epochs=2)
+    other = dataclasses.replace(feed(), fingerprint="other")
+    with pytest.raises(ModelError, match="data changed"):
+        fit(tmp_path, data=other)
+
+
 def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     fit(tmp_path)
     newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
@@ -178,6 +185,7 @@ def test_filled_batches_have_the_gradient_of_one_device():
     full = list(fitting.fill_last(data.training(0, 1), 4))[-1]
     assert full[0]["image"].shape == (4, 8, 8, 3)
     assert full[2]["label"].numpy().tolist() == [4.0, 0.0, 0.0, 0.0]
+    assert np.array_equal(full[0]["image"][3], short[0]["image"][0])
     core = tiny.core()
     loss = core.head.loss()
     expected = loss(short[1]["label"], core.model(short[0])["label"])
@@ -193,9 +201,11 @@ def losses(*arguments, env=None):
     return json.loads(found.stdout.strip().splitlines()[-1])
 
 
-@pytest.mark.parametrize("clip", ["none", "clipnorm", "global_clipnorm"])
-def test_two_devices_give_the_loss_curve_of_one(clip):
-    one, two = losses("1", clip), losses("2", clip)
+@pytest.mark.parametrize("clip,norm", [
+    ("none", "frozen"), ("clipnorm", "frozen"), ("global_clipnorm", "train"),
+])  # fmt: skip
+def test_two_devices_give_the_loss_curve_of_one(clip, norm):
+    one, two = losses("1", clip, "auto", norm), losses("2", clip, "auto", norm)
     assert two["devices"] == 2 and len(one["losses"]) == 20
     np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-4)
     np.testing.assert_allclose(two["norm"], one["norm"], rtol=1e-4)

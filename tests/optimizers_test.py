@@ -76,3 +76,13 @@ def test_plateau_starts_with_a_settable_rate():
     optimizer = optimizers.build(options(), {}, rate)
     optimizer.learning_rate = 0.01
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
+
+
+def test_decay_skips_biases_of_attention_and_norms():
+    attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
+    attention.build((None, 3, 8), (None, 3, 8))
+    norm = keras.layers.LayerNormalization()
+    norm.build((None, 3, 8))
+    decayed = {v.path for v in (*attention.weights, *norm.weights) if optimizers.is_decayed(v)}
+    kernels = ("query", "key", "value", "attention_output")
+    assert decayed == {f"attention/{name}/kernel" for name in kernels}

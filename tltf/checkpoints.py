@@ -54,6 +54,12 @@ def save(run, step, checkpoint):
         shutil.rmtree(old, ignore_errors=True)
 
 
+def thin(run):
+    """Removes all but the newest checkpoint, which has the last and the best weights."""
+    for old in _folders(run)[:-1]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def newest(run):
     """The newest Checkpoint that is whole, or None where there is none.
 
@@ -65,7 +71,9 @@ def newest(run):
         found = _read(folder)
         if found:
             return found
-        warnings.warn(f"checkpoint {folder.name} is damaged; the one before it is used", stacklevel=2)
+        warnings.warn(
+            f"checkpoint {folder.name} is damaged; the one before it is used", stacklevel=2
+        )
     if folders:
         raise ModelError("all checkpoints are damaged", place=pathlib.Path(run) / "checkpoints",
                          fix="--resume=never starts anew")  # fmt: skip

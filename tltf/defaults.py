@@ -5,9 +5,11 @@ what they reach on the test splits. Free of TensorFlow.
 """
 
 import dataclasses
+import warnings
 
 from tltf import specs
 from tltf.catalogs import METHODS
+from tltf.errors import FlagError
 from tltf.options import replace
 
 FEW_PER_CLASS = 20
@@ -23,6 +25,7 @@ class Situation:
         num_classes: classes.
         is_pretrained: whether the backbone has pretrained weights.
         has_validation: whether there is a validation split.
+        num_replicas: devices that share a batch.
     """
 
     modality: str
@@ -30,6 +33,7 @@ class Situation:
     num_classes: int
     is_pretrained: bool
     has_validation: bool
+    num_replicas: int = 1
 
 
 def resolve(options, situation):
@@ -43,7 +47,8 @@ def resolve(options, situation):
     method = choose_method(train.method, situation)
     recipe = _recipe(method, situation)
     optimizer = recipe["optimizer"] if train.optimizer == "auto" else train.optimizer
-    batch_size = min(train.batch_size or recipe["batch_size"], situation.num_train)
+    batch_size = _batch_size(train.batch_size or recipe["batch_size"], situation)
+    _check(train, situation)
     chosen = {
         "method": method,
         "optimizer": optimizer,
@@ -72,6 +77,29 @@ def choose_method(method, situation):
         return "scratch"
     few = situation.num_train < FEW_PER_CLASS * situation.num_classes
     return "linear_probe" if few else "full"
+
+
+def _batch_size(wanted, situation):
+    """`wanted`, but no more than there are examples, in a number that the devices can share."""
+    replicas = situation.num_replicas
+    most = max(situation.num_train // replicas * replicas, replicas)
+    if wanted > most:
+        warnings.warn(
+            f"--batch_size={wanted} is more than the examples: {most} is used", stacklevel=2
+        )
+    return min(wanted, most)
+
+
+def _check(train, situation):
+    if situation.has_validation:
+        return
+    for name, is_on in {
+        "keep": train.keep == "best",
+        "early_stopping_epochs": train.early_stopping_epochs > 0,
+    }.items():
+        if is_on:
+            what = "takes a validation split, and there is none"
+            raise FlagError(what, flag=name, fix="--split='holdout(validation=.1)'")
 
 
 def _either(given, otherwise):

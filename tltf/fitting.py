@@ -1,6 +1,7 @@
 """Runs a method's phases. The only caller of `model.fit`."""
 
 import dataclasses
+import time
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from tltf import callbacks, checkpoints, cutting, freezing, keeping, multi_worker, optimizers
 from tltf.checkpoints import Checkpoint
+from tltf.errors import ModelError
 from tltf.trained import Forward
 
 
@@ -20,12 +22,14 @@ class Feed:
         num_train: training examples.
         validation: tf.data.Dataset, or None.
         validation_labels: int[N], or None.
+        fingerprint: of the training examples; a run goes on only with the same.
     """
 
     training: object
     num_train: int
     validation: object = None
     validation_labels: np.ndarray | None = None
+    fingerprint: str = ""
 
 
 class Fit:
@@ -46,6 +50,7 @@ class Fit:
         self.core, self.method, self.feed = core, method, feed
         self.options, self.strategy, self.log, self.run = options, strategy, log, run
         self.is_writer = is_writer
+        self.seconds_before, self._start = 0.0, time.monotonic()
         self.plans, self.history, self.moved = [], [], {}
         self.best = None
         self.step = self.epochs_before = 0
@@ -66,12 +71,17 @@ class Fit:
             self._run_phase(model, number, phase, resumed)
         return self.method.finish(self.core, model, self.feed.validation)
 
+    def seconds(self):
+        """Seconds of training so far, those before an interruption included."""
+        return self.seconds_before + time.monotonic() - self._start
+
     def _num_epochs(self, phase):
         return max(1, round(self.options.train.train_epochs * phase.epochs_share))
 
     def _plan(self, phase):
         norm = phase.norm or self.options.train.norm
-        plan = freezing.apply(self.core.groups, phase.rules, norm)
+        is_shared = self.strategy.num_replicas_in_sync > 1
+        plan = freezing.apply(self.core.groups, phase.rules, norm, is_synchronized=is_shared)
         self.plans.append(plan)
         layers = [layer for group in self.core.groups for layer in group.layers]
         moving = {id(v) for layer in layers if not freezing.is_frozen(layer) for v in layer.weights}
@@ -100,7 +110,7 @@ class Fit:
                 )
         self.step += int(training_model.optimizer.iterations.numpy())
         self.epochs_before += epochs
-        if self.best and train.keep == "best":
+        if self.best and self.best.weights and train.keep == "best":
             self._write_weights(self.best.weights)
 
     def _compiled(self, model, plan, phase, num_steps):
@@ -130,7 +140,7 @@ class Fit:
                 (saved.state["best"], _under(saved, "best/")) if saved else (None, None)
             )
             self.best = keeping.KeepBest(
-                self._read_weights, train.early_stopping_epochs, state, weights
+                self._best_weights, train.early_stopping_epochs, state, weights
             )
             watched += [keeping.Validate(self.measure), self.best]
         if (phase.schedule or train.schedule) == "plateau":
@@ -163,6 +173,9 @@ class Fit:
     def _read_weights(self):
         return {path: variable.numpy() for path, variable in self.moved.items()}
 
+    def _best_weights(self):
+        return self._read_weights() if self.options.train.keep == "best" else {}
+
     def _write_weights(self, weights):
         for path, value in weights.items():
             self.moved[path].assign(value)
@@ -185,13 +198,18 @@ class Fit:
             "best": self.best.state if self.best else None,
             "plateau": {k: float(getattr(c, k)) for c in reducers for k in keeping.PLATEAU_STATE},
             "is_stopped": bool(training_model.stop_training),
+            "seconds": self.seconds(),
+            "data": self.feed.fingerprint,
         }
         step = self.step + int(training_model.optimizer.iterations.numpy())
         checkpoints.save(self.run, step, Checkpoint(arrays, state))
 
     def _restore(self, training_model, saved):
         """Puts a checkpoint's state back; returns the number of epochs that are done."""
-        self.step = saved.state["step"]
+        if saved.state["data"] != self.feed.fingerprint:
+            raise ModelError("the training data changed since this run was interrupted", flag="data",
+                             fix="--resume=never starts anew")  # fmt: skip
+        self.step, self.seconds_before = saved.state["step"], saved.state["seconds"]
         self._write_weights(_under(saved, "weights/"))
         for i, variable in enumerate(training_model.optimizer.variables):
             variable.assign(saved.arrays[f"optimizer/{i}"])
@@ -210,7 +228,9 @@ def _under(saved, prefix):
 
 
 def fill_last(dataset, batch_size):
-    """Every batch with `batch_size` rows: added rows are zero and weigh nothing.
+    """Every batch with `batch_size` rows: the first rows are repeated and weigh nothing.
+
+    Repeated, not zero: batch norm in training mode sees every row, whatever it weighs.
 
     The rows that were there weigh more in turn, so that the sum over all devices divided by
     `batch_size` is the mean over the real rows: what one device computes.
@@ -223,16 +243,16 @@ def fill_last(dataset, batch_size):
     def fill(inputs, targets, weights):
         count = tf.shape(next(iter(weights.values())))[0]
         scale = batch_size / tf.cast(count, tf.float32)
-        weights = {name: weight * scale for name, weight in weights.items()}
-        return tuple(
-            {name: _fill(tensor, count, batch_size) for name, tensor in part.items()}
+        is_real = tf.cast(tf.range(batch_size) < count, tf.float32)
+        inputs, targets, weights = (
+            {name: _repeat(tensor, count, batch_size) for name, tensor in part.items()}
             for part in (inputs, targets, weights)
         )
+        return inputs, targets, {name: w * scale * is_real for name, w in weights.items()}
 
     return dataset.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _fill(tensor, count, batch_size):
-    padding = [[0, batch_size - count]] + [[0, 0]] * (len(tensor.shape) - 1)
-    filled = tf.pad(tensor, padding)
+def _repeat(tensor, count, batch_size):
+    filled = tf.gather(tensor, tf.range(batch_size) % count)
     return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])

@@ -50,7 +50,7 @@ class Plan:
         return sum(row["size"] for row in self.rows)
 
 
-def apply(groups, rules, norm="train"):
+def apply(groups, rules, norm="train", is_synchronized=False):
     """Sets every layer's and variable's `trainable` by the rules.
 
     Args:
@@ -58,6 +58,7 @@ def apply(groups, rules, norm="train"):
         rules: list of (pattern, rate); rate 0 freezes.
         norm: `train` updates the batch-norm layers of trained groups, statistics included;
             `frozen` leaves them as they are.
+        is_synchronized: batch norm takes its means over the batches of all devices.
 
     Returns:
         Plan.
@@ -75,6 +76,8 @@ def apply(groups, rules, norm="train"):
                 rows.append(_row(group.name, name, variable, rate))
                 if rate > 0:
                     rates[name] = rate
+            for sub in _norms(layer):
+                sub.synchronized = is_synchronized
     plan = Plan(tuple(rows), rates, variables)
     if not plan.num_trainable:
         raise FlagError(f"nothing is trainable under the rules {rules}", flag="method",
@@ -93,12 +96,7 @@ def _set_layer(group, layer, names, compiled, norm):
     """Sets one layer's flags; (name, variable, rate) of each of its variables."""
     layer.trainable = True
     by_nature = {id(variable) for variable in layer.trainable_variables}
-    still = {
-        id(variable)
-        for sub in _norms(layer)
-        if norm == "frozen"
-        for variable in sub.weights
-    }
+    still = {id(variable) for sub in _norms(layer) if norm == "frozen" for variable in sub.weights}
     found = []
     for variable in layer.weights:
         name = names[id(variable)]
@@ -120,7 +118,9 @@ def _set_layer(group, layer, names, compiled, norm):
 
 def _norms(layer):
     """The batch-norm layers in `layer`, itself included."""
-    return [sub for sub in layer._flatten_layers() if isinstance(sub, keras.layers.BatchNormalization)]
+    return [
+        sub for sub in layer._flatten_layers() if isinstance(sub, keras.layers.BatchNormalization)
+    ]
 
 
 def _rate(name, compiled):
@@ -131,7 +131,9 @@ def _compile(pattern):
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise FlagError(f"rule {pattern!r} is no regular expression: {error}", flag="method") from error
+        raise FlagError(
+            f"rule {pattern!r} is no regular expression: {error}", flag="method"
+        ) from error
 
 
 def _row(group, name, variable, rate):

@@ -26,7 +26,7 @@ class PerVariable:
     def build(self, variables):
         super().build(variables)
         self._factors = {self._var_key(v): self.rates.get(id(v), 1.0) for v in variables}
-        self._decayed = {self._var_key(v) for v in variables if len(v.shape) > 1}
+        self._decayed = {self._var_key(v) for v in variables if is_decayed(v)}
 
     def update_step(self, gradient, variable, learning_rate):
         key = self._var_key(variable)
@@ -45,7 +45,14 @@ class PerVariable:
     def _all_reduce_sum_gradients(self, grads_and_vars):
         reduced = super()._all_reduce_sum_gradients(grads_and_vars)
         clipped = super()._clip_gradients([gradient for gradient, _ in reduced])
-        return [(gradient, variable) for gradient, (_, variable) in zip(clipped, reduced, strict=True)]
+        return [
+            (gradient, variable) for gradient, (_, variable) in zip(clipped, reduced, strict=True)
+        ]
+
+
+def is_decayed(variable):
+    """Whether weight decay applies: not to vectors, biases (attention's are matrices) and norms."""
+    return len(variable.shape) > 1 and variable.name not in ("bias", "gamma", "beta", "scale")
 
 
 _CLASSES = {name: type(f"PerVariable{kind.__name__}", (PerVariable, kind), {})

@@ -121,7 +121,7 @@ class TrainOptions:
     norm: str = flag("auto", "Batch norm of trained groups: train or frozen (statistics and weights).",
                      choices=("auto", "train", "frozen"))  # fmt: skip
     early_stopping_epochs: int = flag(
-        0, "Stops after so many epochs without a better validation; 0: never."
+        0, "Stops after so many epochs without a better validation; 0: never.", least=0
     )
     keep: str = flag("auto", "Weights that the run ends with; auto: best on validation, last without one.",
                      choices=("auto", "best", "last"))  # fmt: skip

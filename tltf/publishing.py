@@ -7,6 +7,7 @@ import numpy as np
 
 from tltf import (
     baselines,
+    checkpoints,
     evaluation,
     freezing,
     names,
@@ -56,21 +57,25 @@ def publish(trained, start):
     if "test" in trained.splits:
         write_predictions(run / "predictions.csv", trained.splits["test"], stated["test"],
                           trained.class_names)  # fmt: skip
+    worst = mistakes(trained, stated, trained.splits)
+    _write(trained, report, run, worst, start)
     if trained.options.output.export:
         began = time.monotonic()
         _export(trained, run)
         trained.times_s["export"] = time.monotonic() - began
-    report["time_s"] = trained.times_s | {"total": time.monotonic() - start}
-    reports.write(
-        report,
-        run,
-        history=trained.history,
-        mistakes=mistakes(trained, stated, trained.splits),
-        table=freezing.table(trained.plans[-1]),
-    )
+        _write(trained, report, run, worst, start)
+    checkpoints.thin(run)
     runs.write_status(run, "finished")
     print(closing_text(report, run))
     return report
+
+
+def _write(trained, report, run, worst, start):
+    report["time_s"] = trained.times_s | {
+        "total": time.monotonic() - start + trained.seconds_before
+    }
+    table = freezing.table(trained.plans[-1])
+    reports.write(report, run, history=trained.history, mistakes=worst, table=table)
 
 
 def evaluate(trained):
@@ -120,6 +125,8 @@ def closing_text(report, run):
     for row in summaries.comparison(report)[1:]:
         gain = f", this model {summaries.points(row['gain']['difference'])}" if row["gain"] else ""
         lines.append(f"{'':<10} {summaries.percent(row['accuracy'])} {row['title']}{gain}")
+    if "scratch" not in report.get("baselines", {}):
+        lines.append(f"{'':<10} not measured: random weights (--baseline=scratch)")
     lines += [
         f"{'time':<10} {report['time_s']['total']:.0f} s, {report['time_s']['train']:.0f} s of it training",
         f"{'report':<10} {run / 'report.html'}",
@@ -189,14 +196,18 @@ def _add_baselines(trained, report, stated):
 
 def _scratch(trained, probabilities):
     """The same run from random weights, everything trained, on the same splits."""
-    chosen = options.replace(trained.options, method="scratch", output="", baseline="")
+    sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
+    given = options.replace(trained.given, **sizes)
+    chosen = options.replace(given, method="scratch", output="", baseline="")
     other = training.fit_parts(chosen, trained.splits)
-    stated = other.probabilities(trained.splits["test"], chosen.train.eval_batch_size)
+    used = other.options.train
+    stated = other.probabilities(trained.splits["test"], used.eval_batch_size)
     labels, seed = trained.splits["test"].labels, chosen.runtime.seed
     return {
         "test": evaluation.measure(labels, stated, trained.class_names, seed=seed),
         "gain": evaluation.paired_difference(labels, probabilities, stated, seed=seed),
-        "note": "the same flags from random weights, everything trained",
+        "note": f"the same flags from random weights, everything trained: {used.train_epochs} "
+        f"epochs, {used.optimizer} at {used.learning_rate:g}",
         "time_s": other.times_s["train"],
     }
 

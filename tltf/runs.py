@@ -8,7 +8,8 @@ import shutil
 from tltf import flagfiles, options, storage
 from tltf.errors import FlagError, ModelError, StorageError
 
-STATUS, FLAGS, MODEL = "status.json", "run.flags", "model"
+STATUS, FLAGS = "status.json", "run.flags"
+STATUSES = ("training", "trained", "finished")
 
 
 def is_chief():
@@ -42,8 +43,6 @@ def claim(output):
         raise FlagError(f"{run} is not empty and holds no run", flag="output",
                         fix="another --output")  # fmt: skip
     try:
-        if status and (output.overwrite or output.resume == "never"):
-            shutil.rmtree(run)
         run.mkdir(parents=True, exist_ok=True)
         probe = run / ".writable"
         probe.touch()
@@ -56,6 +55,9 @@ def claim(output):
 def begin(run, resolved, command):
     """Writes run.flags, or checks that an unfinished run was told the same.
 
+    A run that is to be replaced is removed here, when data and model of the new one are known
+    to be good.
+
     Args:
         run: the run folder.
         resolved: Options with every `auto` replaced.
@@ -65,6 +67,9 @@ def begin(run, resolved, command):
         ModelError: the unfinished run in this folder has other flags.
     """
     path = pathlib.Path(run) / FLAGS
+    if read_status(run) and (resolved.output.overwrite or resolved.output.resume == "never"):
+        shutil.rmtree(run)
+        path.parent.mkdir(parents=True)
     if path.exists():
         _same_flags(path, resolved)
     else:
@@ -88,10 +93,12 @@ def read_options(run):
 
 def read_status(run):
     """`training`, `trained`, `finished`, or "" where there is no run."""
+    folder = pathlib.Path(run)
     try:
-        return json.loads((pathlib.Path(run) / STATUS).read_text(encoding="utf-8"))["status"]
+        status = json.loads((folder / STATUS).read_text(encoding="utf-8"))["status"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+    return status if status in STATUSES and (folder / FLAGS).is_file() else ""
 
 
 def write_status(run, status):

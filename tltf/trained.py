@@ -1,6 +1,7 @@
 """What a user holds after training: the core with its preprocessing and class names."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -37,18 +38,22 @@ class Trained:
         history: one dict an epoch.
         plans: freezing.Plan of each phase.
         times_s: seconds by stage.
+        given: the Options before `auto` was replaced.
+        seconds_before: seconds of training before an interruption.
         frozen_features: role -> float32[N, d] before training, where a baseline needs them.
     """
 
     core: Core
-    preprocessing: object
+    preprocessing: Any
     class_names: tuple
-    options: object = None
+    options: Any = None
     splits: dict = dataclasses.field(default_factory=dict)
     history: list = dataclasses.field(default_factory=list)
     plans: list = dataclasses.field(default_factory=list)
     times_s: dict = dataclasses.field(default_factory=dict)
     frozen_features: dict = dataclasses.field(default_factory=dict)
+    given: object = None
+    seconds_before: float = 0.0
 
     def probabilities(self, source, batch_size=128):
         """float32[N, num_classes] for a Source, in its order."""

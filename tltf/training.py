@@ -3,6 +3,7 @@
 `publishing.run` is what `python -m tltf.train` calls; a notebook calls the same functions.
 """
 
+import hashlib
 import pathlib
 import sys
 import time
@@ -71,6 +72,7 @@ def train(options):
     clock.lap("baseline")
     _fit(trained, method, strategy, run_folder)
     clock.lap("train")
+    clock.laps["train"] += trained.seconds_before
     if run_folder and is_writer:
         saving.save(trained, run_folder)
         runs.write_status(run_folder, "trained")
@@ -85,7 +87,9 @@ def assemble(options, parts, strategy):
         parts: role -> Source.
         strategy: tf.distribute.Strategy.
     """
-    training = parts["train"]
+    training, given = parts["train"], options
+    if options.data.augment and training.modality == "text":
+        raise FlagError("takes images, the data has texts", flag="augment", fix="--augment=")
     if specs.parse(options.train.method, "method")[0] == "scratch":
         options = replace(options, backbone_weights="none")
     texts = training.column.values if training.modality == "text" else None
@@ -97,12 +101,13 @@ def assemble(options, parts, strategy):
         num_classes=len(training.class_names),
         is_pretrained=core.backbone.pretrained,
         has_validation="validation" in parts,
+        num_replicas=strategy.num_replicas_in_sync,
     )
     options = defaults.resolve(options, situation)
     prepared = preprocessing.build(core.backbone, training, options.model.text_length)
     options = replace(options, **_sizes(prepared))
     method = specs.pick(METHODS, options.train.method, "method").build()
-    trained = Trained(core, prepared, training.class_names, options, parts)
+    trained = Trained(core, prepared, training.class_names, options, parts, given=given)
     return trained, method
 
 
@@ -152,6 +157,7 @@ def _fit(trained, method, strategy, run_folder):
     finally:
         log.close()
     trained.history, trained.plans = fit.history, fit.plans
+    trained.seconds_before = fit.seconds_before
 
 
 def fit_parts(options, parts):
@@ -201,7 +207,15 @@ def feed(trained, strategy):
         len(parts["train"]),
         validation and trained.dataset(validation, train.eval_batch_size),
         validation.labels if validation else None,
+        fingerprint(parts["train"]),
     )
+
+
+def fingerprint(part):
+    """Hexadecimal digest of a split's contents and labels, in their order."""
+    digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
+    digest.update(np.asarray(part.labels, np.int32).tobytes())
+    return digest.hexdigest()
 
 
 def class_weights(part, kind):

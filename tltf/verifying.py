@@ -1,5 +1,6 @@
 """Reloads an export in a clean process and compares its answers with the Keras model's."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def check_saved_model(folder, trained, float32_model, raw):
 def _expected(trained, model, raw):
     """float32[N, C] of the Keras model, and the tensors of the first batch.
 
-    In a graph, as `predict` and `evaluate` of Keras run it: eagerly, TensorFlow fuses no batch
+    On the CPU, as the clean process: GPUs round otherwise. In a graph, as `predict` and `evaluate` of Keras run it: eagerly, TensorFlow fuses no batch
     norm into convolutions, and rounds otherwise by up to 6e-6.
     """
     head, rows, first = trained.core.head, [], None
@@ -64,7 +65,8 @@ def _expected(trained, model, raw):
     for start in range(0, len(raw), BATCH):
         tensors = _prepared(trained, tf.constant(raw[start : start + BATCH]))
         first = tensors if first is None else first
-        rows.append(answer(tensors).numpy())
+        with tf.device("CPU:0"):
+            rows.append(answer(tensors).numpy())
     return np.concatenate(rows), {name: value.numpy() for name, value in first.items()}
 
 
@@ -82,9 +84,13 @@ def _reloaded(folder, raw, tensors, modality):
         data, ends = reload.pack(raw)
         np.savez(inputs, data=data, ends=ends, **tensors)
         modules = ["tensorflow_text"] if modality == "text" else []
-        command = [sys.executable, "-P", reload.__file__, str(folder), inputs, outputs, *modules]
+        files = [str(path) for path in (folder, inputs, outputs)]
+        command = [sys.executable, "-P", reload.__file__, *files, *modules]
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
+            )
         except subprocess.TimeoutExpired as error:
             raise StorageError(f"the check took over {TIMEOUT_S} s", place=folder) from error
         if done.returncode:
