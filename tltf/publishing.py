@@ -131,8 +131,9 @@ def closing_text(report, run):
         f"{'time':<10} {report['time_s']['total']:.0f} s, {report['time_s']['train']:.0f} s of it training",
         f"{'report':<10} {run / 'report.html'}",
         f"{'predict':<10} python -m tltf.predict --run={run} --input=FILE",
-        f"{'serve':<10} {run / 'export'}",
     ]
+    if (run / "export").is_dir():
+        lines.append(f"{'serve':<10} {run / 'export'}")
     return "\n".join(lines)
 
 

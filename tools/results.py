@@ -23,7 +23,7 @@ MNIST = ["--data=mnist_5k(num_train=1000)", "--image_size_px=96", "--backbone=ef
 VADER = ["--data=vader(domain=movie, num_train=2000, num_test=2000)", "--text_length=48",
          "--backbone=minilm_l6"]  # fmt: skip
 TO_PLATEAU = ["--method=scratch", "--schedule=constant", "--warmup_fraction=0",
-              "--early_stopping_epochs=5", "--train_epochs=60", "--keep=best"]  # fmt: skip
+              "--early_stopping_epochs=4", "--train_epochs=60", "--keep=best"]  # fmt: skip
 SMALL_CNN = ["--data=mnist_5k(num_train=1000)", "--backbone=small_cnn(filters=[32, 64])",
              "--image_size_px=28", "--head=classify(pooling=flatten, hidden=128)"]  # fmt: skip
 RATES = {
