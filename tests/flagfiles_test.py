@@ -92,7 +92,7 @@ def test_refused_on_the_command_line(argv):
 
 def test_what_is_written_is_read_back(tmp_path):
     options = make(
-        data="csv(path='x, y.csv')", backbone="minilm_l6", learning_rate=2.5e-5, batch_size=None,
+        data="csv(path='/x, y.csv')", backbone="minilm_l6", learning_rate=2.5e-5, batch_size=None,
         export=False, augment="flip|mixup(alpha=.2)", output="a folder",
     )  # fmt: skip
     flagfiles.write(tmp_path / "run.flags", options, "two\nlines")

@@ -19,7 +19,7 @@ BELOW = {
 }
 LAYERS = {
     "base": """
-        tltf archives assets catalogs checkpoints console defaults errors flagfiles folders names
+        tltf archives assets catalogs checkpoints console defaults errors flagfiles folders locations names
         options progress runs specs storage torch_files
     """,
     "model": "backbones cutting freezing graphs heads models optimizers transfer weights",

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from tltf import specs
-from tltf.catalogs import Row
+from tltf.catalogs import CATALOGS, Row
 from tltf.errors import FlagError
 
 CATALOG = {
@@ -118,7 +118,7 @@ def test_code_from_outside():
 
 
 def test_a_missing_extra_is_named():
-    with pytest.raises(FlagError, match=r"pip install 'tltf\[cv\]'"):
+    with pytest.raises(FlagError, match=r"extra cv: pip install -e '\.\[cv\]' in the clone"):
         specs.pick(CATALOG, "absent").build()
 
 
@@ -126,3 +126,33 @@ def test_picking_imports_nothing():
     sys.modules.pop("wave", None)
     specs.pick({"wave": Row("wave:open", {}, "")}, "wave")
     assert "wave" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rich(path=b.csv, rate=.50)", "rich(path=/a/b.csv, rate=.50)"),
+        ("rich( rate = .50,path='b, c.csv')", "rich(rate=.50, path='/a/b, c.csv')"),
+        ("rich(rate = .50,path='/b.csv')", "rich(rate = .50,path='/b.csv')"),
+        ("rich(rate=.50)", "rich(rate=.50)"),
+        ("plain", "plain"),
+    ],
+)
+def test_with_changed_touches_nothing_else(text, expected):
+    def change(value):
+        return value if value.startswith("/") else f"/a/{value}"
+
+    assert specs.with_changed(text, ("path", "train"), change) == expected
+
+
+FLAGS_OF_LISTS = {
+    "data": "sources", "split": "splits", "augment": "augments", "backbone": "backbones",
+    "head": "heads", "method": "methods", "format": "formats",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", FLAGS_OF_LISTS)
+def test_a_name_like_no_other_points_to_a_list_that_is_there(flag):
+    assert set(FLAGS_OF_LISTS.values()) == set(CATALOGS)
+    with pytest.raises(FlagError, match=f"fix: --list={FLAGS_OF_LISTS[flag]}$"):
+        specs.pick(CATALOGS[FLAGS_OF_LISTS[flag]], "0123456789", flag)

@@ -10,6 +10,7 @@ import pathlib
 
 from absl import flags as absl_flags
 
+from tltf import locations
 from tltf.errors import FlagError, choices_text, nearest
 from tltf.options import KINDS, check, fields_of, flat, make, shown
 
@@ -97,9 +98,10 @@ def write(path, options, comment):
 
 
 def flatten(options):
-    """Flag name -> value, without the flags that say what to do this time only."""
+    """Flag name -> value, paths absolute, without the flags that say what to do this time only."""
     momentary = ("dry_run", "overwrite", "resume")
-    return {name: value for name, value in flat(options).items() if name not in momentary}
+    kept = {name: value for name, value in flat(options).items() if name not in momentary}
+    return {name: locations.absolute(name, value) for name, value in kept.items()}
 
 
 def _token(token, place, fields):
@@ -135,7 +137,7 @@ _PARSERS: dict = {
 
 def _parsed(given, field):
     kind = field.metadata["kind"]
-    text = "true" if given.text is None else given.text
+    text = "true" if given.text is None else locations.expanded(given.name, given.text)
     if field.default is None and text.strip() == "auto":
         return None
     try:

@@ -72,6 +72,26 @@ def parse(text, flag=""):
     return name, arguments
 
 
+def with_changed(text, names, change):
+    """A call string with `change(value)` in place of the texts of the arguments in `names`.
+
+    Args:
+        text: a call string; it is returned as it is where nothing changes.
+        names: of arguments; those that are not given stay out.
+        change: str -> str.
+
+    Raises:
+        FlagError: the text is no call string.
+    """
+    name, raw = parse(text)
+    given = {key: _typed(raw[key], "", "", "") for key in names if key in raw}
+    changed = {key: change(value) for key, value in given.items()}
+    if changed == given:
+        return text
+    texts = raw | {key: _literal(value) for key, value in changed.items() if value != given[key]}
+    return f"{name}({', '.join(f'{key}={value}' for key, value in texts.items())})"
+
+
 def split_outside(text, separator, flag=""):
     """The parts of `text` between separators that stand outside of brackets and quotes."""
     parts, start, depth, quote = [], 0, 0, ""
@@ -135,9 +155,14 @@ def pick(catalog, text, flag=""):
 def unknown_name(catalog, name, text, flag):
     """The FlagError for a name that `catalog` does not have."""
     near = nearest(name, catalog, limit=1)
-    fix = f"--{flag}={near[0]}{text.strip()[len(name) :]}" if near else f"--list={flag}s"
+    fix = f"--{flag}={near[0]}{text.strip()[len(name) :]}" if near else f"--list={_list_of(flag)}"
     what = f"no {flag or 'entry'} {name!r} (received {text}; "
     return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
+
+
+def _list_of(flag):
+    """What --list calls the catalog of a flag."""
+    return "sources" if flag == "data" else f"{flag}s"
 
 
 def load_target(target, row=None):
@@ -157,7 +182,9 @@ def load_target(target, row=None):
 
 def missing_extra(error, extra):
     """The FlagError for a module that is not installed."""
-    fix = f"pip install 'tltf[{extra}]'" if extra else f"pip install {error.name}"
+    fix = f"pip install {error.name}"
+    if extra:
+        fix = f"install the extra {extra}: pip install -e '.[{extra}]' in the clone of tltf"
     return FlagError(f"this needs the package {error.name!r}, which is not installed", fix=fix)
 
 

@@ -17,6 +17,7 @@ class Row:
         paper: reference, with its arXiv number where there is one.
         licence: of the weights or the data; empty for code of tltf's own.
         extra: the extra of setup.cfg that must be installed, empty for none.
+        paths: names of those arguments that are files or folders.
     """
 
     target: str
@@ -25,6 +26,7 @@ class Row:
     paper: str = ""
     licence: str = ""
     extra: str = ""
+    paths: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ SOURCES = {
         "tltf.data.image_folder:image_folder",
         {"path": str},
         "a folder with a folder of images a class, with or without train/ validation/ test/ above",
+        paths=("path",),
     ),
     "csv": Row(
         "tltf.data.tables:csv",
@@ -22,6 +23,7 @@ SOURCES = {
             "encoding": "utf-8",
         },
         "a CSV file, or one a split; columns by name; text=COLUMN or image=COLUMN of file paths",
+        paths=("path", "train", "validation", "test"),
     ),
     "jsonl": Row(
         "tltf.data.tables:jsonl",
@@ -36,6 +38,7 @@ SOURCES = {
             "encoding": "utf-8",
         },
         "JSON lines, or one file a split; fields by name; text=FIELD or image=FIELD of file paths",
+        paths=("path", "train", "validation", "test"),
     ),
     "tfds": Row(
         "tltf.data.catalog_datasets:tfds",
@@ -50,11 +53,13 @@ SOURCES = {
             "data_dir": "",
         },
         "any data set of TensorFlow Datasets, such as cifar10 or imdb_reviews, and split of it",
+        paths=("data_dir",),
     ),
     "numpy": Row(
         "tltf.data.arrays:numpy",
         {"path": str, "x": "x", "y": "y"},
         "an .npz file with arrays x and y, or x_train, y_train, x_test, y_test",
+        paths=("path",),
     ),
     "tfrecord": Row(
         "tltf.data.records:tfrecord",
@@ -69,6 +74,7 @@ SOURCES = {
             "class_names": (),
         },
         "TFRecord files of tf.train.Example; features by name; text=FEATURE or image=FEATURE",
+        paths=("path", "train", "validation", "test"),
     ),
     "vader": Row(
         "tltf.data.samples:vader",

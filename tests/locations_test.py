@@ -1,0 +1,76 @@
+"""A run's flags mean the same from every working directory."""
+
+import pytest
+
+from tltf import flagfiles, locations
+from tltf.catalogs import SOURCES
+from tltf.options import EvaluateOptions, Options, make
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def test_a_tilde_is_the_home_folder(folder):
+    argv = ["--output=~/runs/x", "--backbone=~/preset", "--backbone_weights=~/w.h5"]
+    options, _ = flagfiles.parse(Options, argv)
+    home = f"{folder}/home"
+    assert options.output.output == f"{home}/runs/x"
+    assert (options.model.backbone, options.model.backbone_weights) == (
+        f"{home}/preset", f"{home}/w.h5",
+    )  # fmt: skip
+    assert flagfiles.parse(EvaluateOptions, ["--run=~/a"])[0].run == f"{home}/a"
+    assert flagfiles.parse(Options, ["--output=a~b"])[0].output.output == "a~b"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("csv(path=a b.csv, text=t)", "csv(path='{cwd}/a b.csv', text=t)"),
+        ("csv(train=a.csv, test=sub/b.csv, image=i)",
+         "csv(train={cwd}/a.csv, test={cwd}/sub/b.csv, image=i)"),
+        ("jsonl(path='../x, y.jsonl', text=t)", "jsonl(path='{up}/x, y.jsonl', text=t)"),
+        ("tfrecord(path=data/part-*, image=i)", "tfrecord(path={cwd}/data/part-*, image=i)"),
+        ("image_folder(path=~/pets)", "image_folder(path={cwd}/home/pets)"),
+        ("numpy(path=x.npz,  x=pixels)", "numpy(path={cwd}/x.npz, x=pixels)"),
+        ("numpy(path=/x.npz,  x=pixels)", "numpy(path=/x.npz,  x=pixels)"),
+        ("tfds(name=glue/sst2, train=train, data_dir=tfds)",
+         "tfds(name=glue/sst2, train=train, data_dir={cwd}/tfds)"),
+        ("tfds(name=glue/sst2, data_dir=gs://bucket)", "tfds(name=glue/sst2, data_dir=gs://bucket)"),
+        ("vader( domain=movie )", "vader( domain=movie )"),
+        ("own.module:source(path=x)", "own.module:source(path=x)"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_paths_of_data_become_absolute(folder, text, expected):
+    assert locations.absolute("data", text) == expected.format(cwd=folder, up=folder.parent)
+
+
+def test_path_arguments_of_the_sources_are_arguments():
+    for row in SOURCES.values():
+        assert set(row.paths) <= set(row.args)
+
+
+def test_folders_of_backbones_become_absolute_and_names_stay(folder):
+    (folder / "preset").mkdir()
+    (folder / "resnet50").mkdir()
+    for text in ("resnet50", "small_cnn(filters=[8])", "hub:bert_tiny_en_uncased", ""):
+        assert locations.absolute("backbone", text) == text
+    assert locations.absolute("backbone", "preset") == f"{folder}/preset"
+    assert locations.absolute("backbone_weights", "w.h5") == f"{folder}/w.h5"
+    for text in ("default", "none"):
+        assert locations.absolute("backbone_weights", text) == text
+
+
+def test_run_flags_are_read_the_same_from_elsewhere(folder, monkeypatch):
+    (folder / "preset").mkdir()
+    options = make(data="csv(path=a.csv, text=t)", backbone="preset", backbone_weights="w.h5")
+    flagfiles.write("run.flags", options, "comment")
+    expected = flagfiles.flatten(options)
+    monkeypatch.chdir("/")
+    again, _ = flagfiles.parse(Options, [f"--flagfile={folder}/run.flags"])
+    assert again.data.data == f"csv(path={folder}/a.csv, text=t)"
+    assert flagfiles.flatten(again) == expected

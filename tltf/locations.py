@@ -1,0 +1,41 @@
+"""Paths in flags: the tilde expanded when they are read, made absolute when a run writes them."""
+
+import os
+import pathlib
+
+from tltf import specs
+from tltf.catalogs import BACKBONES, SOURCES
+
+FLAGS = ("output", "run", "backbone", "backbone_weights")
+"""Flags whose whole value is, or may be, a path."""
+
+
+def expanded(name, text):
+    """The text of flag `name` with a tilde at its beginning made the home folder."""
+    return os.path.expanduser(text) if name in FLAGS and text.startswith("~") else text
+
+
+def absolute(name, value):
+    """A flag's value that means the same from every working directory.
+
+    Paths in --data, a folder in --backbone and a file in --backbone_weights become absolute;
+    all other values stay as they are, call strings letter by letter.
+
+    Args:
+        name: of the flag.
+        value: of any flag.
+    """
+    if name == "data":
+        row = SOURCES.get(value.partition("(")[0].strip())
+        return specs.with_changed(value, row.paths, _path) if row else value
+    if name == "backbone":
+        is_folder = value and value not in BACKBONES and pathlib.Path(value).expanduser().is_dir()
+        return _path(value) if is_folder else value
+    if name == "backbone_weights" and value not in ("", "default", "none"):
+        return _path(value)
+    return value
+
+
+def _path(text):
+    """`text` absolute; empty texts and addresses such as gs://bucket stay."""
+    return os.path.abspath(os.path.expanduser(text)) if text and "://" not in text else text
