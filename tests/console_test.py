@@ -97,6 +97,9 @@ def test_an_unknown_list(capsys):
         (Interrupted("stopped"), 75),
         (KeyboardInterrupt(), 75),
         (MemoryError(), 5),
+        (FileNotFoundError(2, "No such file or directory", "a\nb.txt"), 5),
+        (PermissionError(13, "Permission denied", b"/x/\xff"), 5),
+        (OSError("no number"), 5),
         (KeyError("x\ny"), 70),
     ],
 )
@@ -107,6 +110,35 @@ def test_each_fault_is_one_line_with_its_code(error, code, capsys):
     assert run(service) == code
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith(f"tltf: error[{code}] ")
+
+
+def failing(error):
+    def service(_):
+        raise error
+
+    return service
+
+
+def test_a_fault_of_a_file_names_it(capsys):
+    assert run(failing(OSError(28, "No space left on device", "/data/x.bin"))) == 5
+    assert capsys.readouterr().err == "tltf: error[5] /data/x.bin: No space left on device\n"
+
+
+def test_faults_of_tensorflow(tmp_path, capsys):
+    import tensorflow as tf
+
+    path = str(tmp_path / "gone away: 1.jpg")
+    dataset = tf.data.Dataset.from_tensors(path).map(tf.io.read_file)
+    for read in (lambda _: list(dataset), lambda _: tf.io.read_file(path)):
+        assert run(read) == 3
+        error = capsys.readouterr().err
+        assert error == f"tltf: error[3] {path} --data: no such file any more\n"
+    assert run(failing(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))) == 5
+    assert "a smaller --batch_size" in capsys.readouterr().err
+    disk = tf.errors.ResourceExhaustedError(None, None, "x.tfevents; No space left on device")
+    assert run(failing(disk)) == 5
+    assert "no space left" in capsys.readouterr().err
+    assert run(failing(tf.errors.NotFoundError(None, None, "Key kernel not found"))) == 70
 
 
 def test_debug_shows_the_traceback(capsys):

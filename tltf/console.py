@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import re
 import sys
 import tempfile
 import textwrap
@@ -12,10 +13,11 @@ import warnings
 from absl import app
 
 from tltf.catalogs import CATALOGS
-from tltf.errors import FlagError, TltfError, choices_text, printable
+from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
 from tltf.flagfiles import parse
 from tltf.options import fields_of, shown
 
+_MISSING_FILE = re.compile(r"(?:^|\}\} ?|: )((?:/|\w+://).*?) ?; No such file or directory")
 DEBUG_HINT = "run again with --debug for the traceback"
 
 
@@ -53,10 +55,10 @@ def run(kind, service, argv, doc):
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MemoryError as error:
-        line = "tltf: error[5] out of memory; fix: a smaller --batch_size or --image_size_px"
-        return _fail(error, line, 5, debug)
     except Exception as error:  # the one place where an unforeseen fault becomes exit code 70
+        known = _known(error)
+        if known is not None:
+            return _fail(error, str(known), known.code, debug)
         what = printable(f"{type(error).__name__}: {error}")[:500]
         return _fail(error, f"tltf: error[70] a bug in tltf: {what}; fix: {DEBUG_HINT}", 70, debug)
 
@@ -131,6 +133,30 @@ def _row_text(row):
     return (
         row.summary + (f"  ({arguments})" if arguments else "") + (f"  [{notes}]" if notes else "")
     )
+
+
+def _known(error):
+    """The TltfError that a fault of the machine or of TensorFlow amounts to, else None.
+
+    TensorFlow's classes are looked up, not imported: where it is not loaded none was raised.
+    """
+    if isinstance(error, MemoryError):
+        return _out_of_memory()
+    if isinstance(error, OSError):
+        place = error.filename if isinstance(error.filename, (str, bytes)) else ""
+        return StorageError(error.strerror or str(error), place=os.fsdecode(place))
+    faults = getattr(sys.modules.get("tensorflow"), "errors", None)
+    if faults and isinstance(error, faults.ResourceExhaustedError):
+        is_disk = "No space left" in error.message
+        return StorageError("no space left on the device") if is_disk else _out_of_memory()
+    if faults and isinstance(error, faults.NotFoundError):
+        found = _MISSING_FILE.search(error.message)
+        return found and DataError("no such file any more", flag="data", place=found[1])
+    return None
+
+
+def _out_of_memory():
+    return StorageError("out of memory", fix="a smaller --batch_size or --image_size_px")
 
 
 def _fail(error, line, code, debug):
