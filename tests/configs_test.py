@@ -48,7 +48,7 @@ RECIPES = {
     "cnn_source_to_target": SMALL_BASE
     | {
         "backbone": "runs/cnn_source", "image_size_px": 28, "head": "classify(pooling=flatten)",
-        "method": "full", "split": "kfold(folds=5, fold=0, validation=.1)",
+        "method": "full", "split": "kfold(folds=5, fold=-1, validation=.1)",
         "baseline": "logistic|scratch",
     },
     "lstm_source_to_target_source": SMALL_BASE | {"method": "scratch"},

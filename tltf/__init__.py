@@ -10,7 +10,7 @@ _NAMES = {
     "Options": "tltf.options:Options",
     "load": "tltf.loading:load",
     "make_options": "tltf.options:make",
-    "run": "tltf.publishing:run",
+    "run": "tltf.rounds:run",
 }
 
 __all__ = ["Options", "load", "make_options", "run"]

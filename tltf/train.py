@@ -14,9 +14,9 @@ def service(options):
     """Runs the options; the services are imported here, so that --help is quick."""
     names.check(options)
     console.load_tensorflow()
-    from tltf import publishing
+    from tltf import rounds
 
-    publishing.run(options)
+    rounds.run(options)
 
 
 def main(argv=None):

@@ -11,7 +11,7 @@ SPLITS = {
     "kfold": Row(
         "tltf.data.splits:kfold",
         {"folds": 5, "fold": 0, "validation": 0.1},
-        "fold number `fold` of `folds` is the test split",
+        "fold number `fold` of `folds` is the test split; fold=-1: a run for each in turn",
     ),
     "given": Row(
         "tltf.data.splits:given",
