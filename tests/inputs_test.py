@@ -95,7 +95,6 @@ def test_a_text_file_lists_paths_for_an_image_model(tmp_path):
         ("none.csv", None, r"no file or folder .*none\.csv"),
         ("t.csv", "id,txet\n1,a\n", r"no column text \(columns: txet, id\); fix: --column=txet"),
         ("t.csv", "", "no column text"),
-        ("t.jsonl", '{"a": "x", "b": "y"}\n', "no column text"),
     ],
 )
 def test_wrong_names(tmp_path, name, content, said):
@@ -117,3 +116,41 @@ def test_tables_that_cannot_be_read(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DataError, match=r"t\.csv"):
         list(inputs.read(str(tmp_path / "t.csv"), "text"))
+
+
+def test_a_json_line_without_the_field_is_an_error_and_no_other_field_is_read(tmp_path):
+    rows = ['{"id": "7"}', '{"text": "a"}', '{"txet": "b"}', '{"sentence": "c"}', '{"text": "d"}']
+    (tmp_path / "t.jsonl").write_text("\n".join(rows))
+    given = list(inputs.read(str(tmp_path / "t.jsonl"), "text"))
+    assert values(given) == [None, "a", None, None, "d"]
+    assert given[0].error == "no field text (fields: id)"
+    assert given[2].error == "no field text (fields: txet)"
+    given = list(inputs.read(str(tmp_path / "t.jsonl"), "text", "sentence"))
+    assert values(given) == [None, None, None, "c", None]
+    # What was found once is not exchanged for another name further down.
+    given = list(inputs.read(str(tmp_path / "t.jsonl"), "text", "", "sentence"))
+    assert values(given) == [None, "a", None, None, "d"]
+
+
+def test_the_runs_own_column_comes_first(tmp_path):
+    (tmp_path / "t.csv").write_text("text,review\n1,good\n2,bad\n")
+    (tmp_path / "u.csv").write_text("text,label\n1,a\n")
+    assert values(inputs.read(f"{tmp_path}/t.csv", "text", "", "review")) == ["good", "bad"]
+    assert values(inputs.read(f"{tmp_path}/t.csv", "text", "text", "review")) == ["1", "2"]
+    assert values(inputs.read(f"{tmp_path}/u.csv", "text", "", "review")) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("data", "modality", "expected"),
+    [
+        ("csv(path=/a.csv, text=review)", "text", "review"),
+        ("csv(path=/a.csv, text='two words')", "text", "two words"),
+        ("jsonl(path=/a.jsonl, image=photo)", "image", "photo"),
+        ("csv(path=/a.csv, text=review)", "image", ""),
+        ("vader(domain=movie)", "text", ""),
+        ("own.module:source(text=x)", "text", ""),
+        ("", "text", ""),
+    ],
+)
+def test_column_of_a_run(data, modality, expected):
+    assert inputs.column_of(data, modality) == expected

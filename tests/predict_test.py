@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ import PIL.Image
 import pytest
 
 from tests import served
-from tltf import predict, saving
+from tltf import flagfiles, predict, saving
+from tltf.options import make
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,23 @@ def test_faults_are_one_line_with_their_code(reviews, tmp_path, capsys, flags, c
     assert captured.out == ""
     assert captured.err.startswith(f"tltf: error[{code}] ")
     assert said in captured.err and captured.err.count("\n") == 1
+
+
+def test_the_column_is_that_of_the_runs_data(reviews, tmp_path, capsys):
+    run = shutil.copytree(reviews, tmp_path / "run")
+    (tmp_path / "t.csv").write_text("text,review\n7,a film\n")
+    options = make(data=f"csv(path={tmp_path}/t.csv, text=review)")
+    flagfiles.write(run / "run.flags", options, "made")
+    assert predict.main([f"--run={run}", f"--input={tmp_path}/t.csv", "--format=jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "a film"
+
+
+def test_a_terminal_is_not_waited_for(reviews, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert predict.main([f"--run={reviews}"]) == 2
+    assert "--input: standard input is a terminal" in capsys.readouterr().err
+    assert predict.main([f"--run={reviews}", "--input=nothing,here"]) == 2
+    assert "no file or folder nothing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["predict", "export"])

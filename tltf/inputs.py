@@ -7,9 +7,11 @@ import os
 import pathlib
 import sys
 
+from tltf import specs
+from tltf.catalogs import SOURCES
 from tltf.data import checks
 from tltf.data.image_files import EXTENSIONS
-from tltf.errors import DataError, FlagError, choices_text
+from tltf.errors import DataError, FlagError, choices_text, nearest
 
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
 LINES_SUFFIXES = (".jsonl", ".ndjson")
@@ -33,7 +35,33 @@ class Item:
     error: str = ""
 
 
-def read(text, modality, column=""):
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which column of a table is read.
+
+    Args:
+        names: the first that a table has.
+        is_asked_for: whether --column names it, so that no other column will do.
+    """
+
+    names: tuple
+    is_asked_for: bool
+
+
+def column_of(data, modality):
+    """The column that a run's --data reads texts or images from; empty where it names none.
+
+    Args:
+        data: a call string of SOURCES.
+        modality: `image` or `text`.
+    """
+    row = SOURCES.get(data.partition("(")[0].strip())
+    if row is None or modality not in row.args:
+        return ""
+    return specs.pick(SOURCES, data, "data").kwargs[modality]
+
+
+def read(text, modality, column="", usual=""):
     """Yields an Item for each input that `--input` names.
 
     Args:
@@ -41,17 +69,20 @@ def read(text, modality, column=""):
             every depth, in sorted order), CSV, TSV or JSON lines tables, text files with a
             text or a path a line. Paths in a file are relative to that file's folder.
         modality: `image` or `text`.
-        column: of tables; empty takes `text`, or `path` or `image`.
+        column: of tables; empty takes `usual`, else `text`, or `path` or `image`.
+        usual: the column that is taken by default if a table has it.
 
     Raises:
-        FlagError: a path or a column that is not there.
+        FlagError: a path, or a column of a CSV table, that is not there.
         DataError: a table that cannot be read.
     """
+    names = (column,) if column else tuple(filter(None, (usual, *COLUMNS[modality])))
+    wanted = Wanted(names, bool(column))
     for part in _parts(text):
         if part == STANDARD_INPUT:
             yield from _lines(_decoded(sys.stdin.buffer), STANDARD_INPUT, modality, "")
         else:
-            yield from _of_path(checks.existing_path(part, "input"), modality, column)
+            yield from _of_path(checks.existing_path(part, "input"), modality, wanted)
 
 
 def _parts(text):
@@ -64,14 +95,14 @@ def _parts(text):
     )
 
 
-def _of_path(path, modality, column):
+def _of_path(path, modality, wanted):
     suffix = path.suffix.lower()
     if path.is_dir():
         yield from _folder(path, modality)
     elif suffix in TABLE_SUFFIXES:
-        yield from _table(path, TABLE_SUFFIXES[suffix], modality, column)
+        yield from _table(path, TABLE_SUFFIXES[suffix], modality, wanted)
     elif suffix in LINES_SUFFIXES:
-        yield from _json_lines(path, modality, column)
+        yield from _json_lines(path, modality, wanted)
     elif modality == "text" or suffix == ".txt":
         with open(path, "rb") as file:
             yield from _lines(_decoded(file), str(path), modality, path.parent)
@@ -112,13 +143,13 @@ def _lines(lines, name, modality, base):
             yield Item(place, _value(line, modality, base))
 
 
-def _table(path, delimiter, modality, column):
+def _table(path, delimiter, modality, wanted):
     csv.field_size_limit(MAX_FIELD_BYTES)
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = next(reader, [])
-            name = _column(header, modality, column, path)
+            name = _column(header, wanted, path)
             for row in reader:
                 place = f"{path}:{reader.line_num}"
                 if len(row) == len(header):
@@ -131,7 +162,9 @@ def _table(path, delimiter, modality, column):
             raise DataError(f"is no CSV: {error}", place=f"{path}:{reader.line_num}") from error
 
 
-def _json_lines(path, modality, column):
+def _json_lines(path, modality, wanted):
+    """An Item a line; all rows are read from the field that the first row with one has."""
+    field = None
     with open(path, "rb") as file:
         for number, line in enumerate(_decoded(file), 1):
             place = f"{path}:{number}"
@@ -145,24 +178,31 @@ def _json_lines(path, modality, column):
             if not isinstance(row, dict):
                 yield Item(place, None, "the line is no JSON object")
                 continue
-            value = row.get(_column(list(row), modality, column, place))
-            if isinstance(value, str):
+            field = field or next((name for name in wanted.names if name in row), None)
+            value = row.get(field)
+            if field not in row:
+                yield Item(place, None, _without((field,) if field else wanted.names, "field", row))
+            elif isinstance(value, str):
                 yield Item(place, _value(value, modality, path.parent))
             else:
                 yield Item(place, None, f"a {type(value).__name__} where a text is needed")
 
 
-def _column(names, modality, column, place):
+def _column(names, wanted, place):
     """The column to read; the only one where nothing else fits."""
-    wanted = (column,) if column else COLUMNS[modality]
-    found = [name for name in wanted if name in names]
-    if not found and not column and len(names) == 1:
+    found = [name for name in wanted.names if name in names]
+    if not found and not wanted.is_asked_for and len(names) == 1:
         found = names
     if not found:
-        choices = choices_text(wanted[0], names) or "none"
-        what = f"no column {' or '.join(wanted)} (columns: {choices})"
-        raise FlagError(what, flag="column", place=place, fix=f"--column={choices.split(',')[0]}")
+        near = (nearest(wanted.names[0], names, limit=1) or [*names, "COLUMN"])[0]
+        what = _without(wanted.names, "column", names)
+        raise FlagError(what, flag="column", place=place, fix=f"--column={near}")
     return found[0]
+
+
+def _without(asked, kind, names):
+    choices = choices_text(asked[0], names) or "none"
+    return f"no {kind} {' or '.join(asked)} ({kind}s: {choices})"
 
 
 def _value(text, modality, base):

@@ -123,6 +123,9 @@ class TrainOptions:
     early_stopping_epochs: int = flag(
         0, "Stops after so many epochs without a better validation; 0: never.", least=0
     )
+    watch_test: bool = flag(
+        False, "Measures the test split after every epoch too, for the curves; nothing is chosen by it."
+    )  # fmt: skip
     keep: str = flag("auto", "Weights that the run ends with; auto: best on validation, last without one.",
                      choices=("auto", "best", "last"))  # fmt: skip
 
@@ -174,8 +177,6 @@ class EvaluateOptions:
     run: str = flag("", "The run folder.")
     data: str = flag("", "Other labelled examples, a call string; empty: the run's own test split.")
     output: str = flag("", "Folder of the report; empty: RUN/evaluations/<next integer>.")
-    baseline: str = flag("", "logistic: logistic regression on frozen features, beside the result.",
-                         choices=("", "logistic"))  # fmt: skip
     eval_batch_size: int = flag(128, "Examples at a time.", least=1)
     max_bad_fraction: float = flag(
         0.01, "Largest share of skipped rows or files.", least=0.0, most=1.0
@@ -189,7 +190,11 @@ class PredictOptions:
     run: str = flag("", "The run folder.")
     input: str = flag("-", "What to classify: files, folders, CSV or text files joined with commas; "
                       "- reads texts or paths from standard input, one a line.")  # fmt: skip
-    column: str = flag("", "Column of a CSV or JSON lines input; empty: text, path or image.")
+    column: str = flag(
+        "",
+        "Column of a CSV or JSON lines input; empty: the one that the run's --data "
+        "names, else text, path or image.",
+    )
     output: str = flag("-", "File for the predictions; - is standard output.")
     format: str = flag("csv", "One row an input.", choices=("csv", "jsonl"))
     eval_batch_size: int = flag(128, "Inputs at a time.", least=1)

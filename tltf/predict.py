@@ -9,6 +9,7 @@ cannot be read gets an error in its row; the rest goes on.
 import sys
 
 from tltf import console
+from tltf.errors import FlagError
 from tltf.options import PredictOptions
 
 
@@ -19,6 +20,9 @@ def main(argv=None):
 
 def service(options):
     """Predicts as PredictOptions say."""
+    if "-" in options.input.split(",") and sys.stdin.isatty():
+        what = "standard input is a terminal, no file and no pipe"
+        raise FlagError(what, flag="input", fix="give --input=FILE, or pipe texts or paths in")
     from tltf import loading
 
     loading.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported

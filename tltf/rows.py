@@ -30,7 +30,9 @@ def write(trained, options):
         StorageError: the output cannot be written.
     """
     modality = trained.core.backbone.modality
-    items = inputs.read(options.input, modality, options.column)
+    data = trained.options.data.data if trained.options else ""
+    usual = inputs.column_of(data, modality)
+    items = inputs.read(options.input, modality, options.column, usual)
     first = next(items, None)  # a wrong flag must show before anything is written
     if first is None:
         raise FlagError(f"{options.input} has no inputs", flag="input")
