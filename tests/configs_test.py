@@ -27,7 +27,7 @@ RECIPES = {
         "backbone": "hub:bert_base_en", "head": "classify(pooling=pooled, dropout=.1)",
         "text_length": 128, "optimizer": "adamw", "learning_rate": 2e-5, "adam_epsilon": 1e-8,
         "clipnorm": 1.0, "global_clipnorm": 0.0, "weight_decay": 0.01, "batch_size": 16,
-        "train_epochs": 5,
+        "train_epochs": 5, "watch_test": True,
     },
     "bert_uncased_sentiment": FULL_BERT
     | {

@@ -46,7 +46,9 @@ def test_predictions_recompute_the_accuracy(run):
     rows = list(csv.DictReader((run / "predictions.csv").open()))
     found = report(run)["test"]
     assert len(rows) == found["num_examples"]
-    assert np.mean([row["label"] == row["predicted"] for row in rows]) == pytest.approx(found["accuracy"])
+    assert np.mean([row["label"] == row["predicted"] for row in rows]) == pytest.approx(
+        found["accuracy"]
+    )
     shares = [float(value) for name, value in rows[0].items() if name.startswith("probability_")]
     assert len(shares) == 10 and sum(shares) == pytest.approx(1, abs=1e-5)
 

@@ -66,7 +66,7 @@ def feed(count=20, batch_size=8, has_validation=False):
         return dataset
 
     whole = batches(np.arange(count))
-    return fitting.Feed(training, count, *((whole, labels) if has_validation else ()))
+    return fitting.Feed(training, count, (whole, labels) if has_validation else None)
 
 
 def fit(run=None, method=None, data=None, dropout=0.3, **flags):
@@ -141,7 +141,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
 
 
 def test_best_weights_are_those_of_the_best_validation_epoch():
-    core, run, _ = fit(
+    _, run, _ = fit(
         data=feed(has_validation=True), keep="best", learning_rate=0.1, train_epochs=6
     )
     best = max(run.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
@@ -152,11 +152,19 @@ def test_best_weights_are_those_of_the_best_validation_epoch():
 
 def test_validation_is_the_mean_over_examples():
     core, run, _ = fit(data=feed(has_validation=True))
-    rows = next(iter(run.feed.validation.unbatch().batch(100)))
+    rows = next(iter(run.feed.validation[0].unbatch().batch(100)))
     logits = core.model(rows[0], training=False)["label"].numpy().astype("float64")
     log_norm = np.log(np.exp(logits).sum(axis=1))
     expected = (log_norm - logits[np.arange(20), rows[1]["label"]]).mean()
     assert run.measure()[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_watched_test_split_gets_a_curve_and_no_say():
+    data = feed(has_validation=True)
+    _, plain, _ = fit(data=data, keep="best")
+    _, watched, _ = fit(data=dataclasses.replace(data, watched=data.validation), keep="best")
+    assert [row["test_loss"] for row in watched.history] == [r["val_loss"] for r in watched.history]
+    assert [row["loss"] for row in watched.history] == [row["loss"] for row in plain.history]
 
 
 def test_early_stopping_stops():

@@ -61,7 +61,9 @@ def test_clipping_is_per_variable_or_global(flag, expected):
     np.testing.assert_allclose(-b.numpy(), expected[1], rtol=1e-4)
 
 
-@pytest.mark.parametrize("shape,at_end,at_half", [("constant", 1, 1), ("linear", 0, 0.5), ("cosine", 0, 0.5)])
+@pytest.mark.parametrize(
+    "shape,at_end,at_half", [("constant", 1, 1), ("linear", 0, 0.5), ("cosine", 0, 0.5)]
+)
 def test_schedules_rise_then_fall(shape, at_end, at_half):
     rate = optimizers.WarmUp(2.0, num_steps=110, warmup_steps=10, shape=shape)
     assert float(rate(0)) == pytest.approx(0.2)
@@ -71,7 +73,9 @@ def test_schedules_rise_then_fall(shape, at_end, at_half):
 
 
 def test_plateau_starts_with_a_settable_rate():
-    rate = optimizers.learning_rate(options(schedule="plateau"), Phase("p", (), rate_factor=0.5), 10)
+    rate = optimizers.learning_rate(
+        options(schedule="plateau"), Phase("p", (), rate_factor=0.5), 10
+    )
     assert rate == pytest.approx(0.05)
     optimizer = optimizers.build(options(), {}, rate)
     optimizer.learning_rate = 0.01

@@ -20,15 +20,15 @@ class Feed:
     Args:
         training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
         num_train: training examples.
-        validation: tf.data.Dataset, or None.
-        validation_labels: int[N], or None.
+        validation: (tf.data.Dataset, int[N] labels), or None.
+        watched: the same of the test split where its curve is wanted, or None.
         fingerprint: of the training examples; a run goes on only with the same.
     """
 
     training: object
     num_train: int
-    validation: object = None
-    validation_labels: np.ndarray | None = None
+    validation: tuple | None = None
+    watched: tuple | None = None
     fingerprint: str = ""
 
 
@@ -143,6 +143,8 @@ class Fit:
                 self._best_weights, train.early_stopping_epochs, state, weights
             )
             watched += [keeping.Validate(self.measure), self.best]
+        if self.feed.watched is not None:
+            watched.append(keeping.Validate(lambda: self.measure(self.feed.watched), "test"))
         if (phase.schedule or train.schedule) == "plateau":
             watched.append(keeping.plateau(has_validation, saved and saved.state["plateau"]))
         logger = callbacks.LogEpochs(self.log, phase.name)
@@ -160,11 +162,10 @@ class Fit:
             watched.append(keeping.SaveState(save))
         return watched
 
-    def measure(self):
-        """(loss, accuracy) of the core on the validation split."""
-        logits = self._forward(self.feed.validation)
-        labels = self.feed.validation_labels
-        logits = logits[: len(labels)]
+    def measure(self, split=None):
+        """(loss, accuracy) of the core on (dataset, labels), by default the validation split."""
+        dataset, labels = split or self.feed.validation
+        logits = self._forward(dataset)[: len(labels)]
         top = logits.max(axis=1, keepdims=True)
         norm = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
         loss = (norm - logits[np.arange(len(labels)), labels]).mean()

@@ -9,21 +9,22 @@ from tltf.errors import NumericError
 
 
 class Validate(keras.callbacks.Callback):
-    """Adds val_loss and val_accuracy, exact over all validation examples, to an epoch's logs.
+    """Adds a split's loss and accuracy, exact over all its examples, to an epoch's logs.
 
     Keras's own validation averages over batches of padded replicas; this one sums.
 
     Args:
         measure: () -> (loss, accuracy).
+        prefix: of the names in the logs.
     """
 
-    def __init__(self, measure):
+    def __init__(self, measure, prefix="val"):
         super().__init__()
-        self.measure = measure
+        self.measure, self.prefix = measure, prefix
 
     def on_epoch_end(self, epoch, logs=None):
         """Measures."""
-        logs["val_loss"], logs["val_accuracy"] = self.measure()
+        logs[f"{self.prefix}_loss"], logs[f"{self.prefix}_accuracy"] = self.measure()
 
 
 class KeepBest(keras.callbacks.Callback):

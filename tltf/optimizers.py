@@ -24,11 +24,13 @@ class PerVariable:
     rates: dict = {}
 
     def build(self, variables):
+        """Notes each variable's factor and whether it decays."""
         super().build(variables)
         self._factors = {self._var_key(v): self.rates.get(id(v), 1.0) for v in variables}
         self._decayed = {self._var_key(v) for v in variables if is_decayed(v)}
 
     def update_step(self, gradient, variable, learning_rate):
+        """Decays the variable, then updates it, both at its own rate."""
         key = self._var_key(variable)
         rate = ops.cast(learning_rate, variable.dtype) * self._factors[key]
         if self.weight_decay and key in self._decayed:
@@ -105,6 +107,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps, self.shape = int(warmup_steps), shape
 
     def __call__(self, step):
+        """float32[]: the rate of optimizer step number `step`, counted from 0."""
         step = ops.cast(step, "float32")
         fall = max(self.num_steps - self.warmup_steps, 1)
         done = ops.clip((step - self.warmup_steps) / fall, 0.0, 1.0)
@@ -118,6 +121,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * factor
 
     def get_config(self):
+        """The constructor's arguments."""
         return {
             "peak": self.peak,
             "num_steps": self.num_steps,

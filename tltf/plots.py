@@ -52,11 +52,11 @@ _TITLE: dict = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
 
 
 def curve(history, name, title):
-    """One metric over the epochs: training and, where recorded, validation.
+    """One metric over the epochs: training and, where recorded, validation and test.
 
     Args:
         history: list of dict, one an epoch in order, as `tracking.read` gives them.
-        name: the metric's name; validation's is `val_` + name.
+        name: the metric's name; validation's is `val_` + name, test's `test_`.
         title: shown above, and to screen readers.
 
     Returns:
@@ -65,7 +65,11 @@ def curve(history, name, title):
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(5.4, 3.4, title)
         epochs = np.arange(1, len(history) + 1)
-        styles = [(name, "training", WARM, "o"), (f"val_{name}", "validation", FIRST, "s")]
+        styles = [
+            (name, "training", WARM, "o"),
+            (f"val_{name}", "validation", FIRST, "s"),
+            (f"test_{name}", "test", INK, "^"),
+        ]
         for key, label, colour, marker in styles:
             values = np.array([_number(row.get(key)) for row in history])
             if np.isfinite(values).any():

@@ -1,7 +1,7 @@
 """Trains, evaluates, reports and exports a transferred model.
 
-    python -m tltf.train --data='vader(domain=movie)' --backbone=minilm_l6 --output=RUN
-    python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags --output=RUN
+python -m tltf.train --data='vader(domain=movie)' --backbone=minilm_l6 --output=RUN
+python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags --output=RUN
 """
 
 import sys

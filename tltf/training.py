@@ -201,14 +201,21 @@ def feed(trained, strategy):
         )
         return fitting.fill_last(dataset, train.batch_size) if num_replicas > 1 else dataset
 
-    validation = parts.get("validation")
     return fitting.Feed(
         training,
         len(parts["train"]),
-        validation and trained.dataset(validation, train.eval_batch_size),
-        validation.labels if validation else None,
+        _judging(trained, "validation"),
+        _judging(trained, "test") if train.watch_test else None,
         fingerprint(parts["train"]),
     )
+
+
+def _judging(trained, role):
+    """(dataset, labels) of a split; None where there is none."""
+    part = trained.splits.get(role)
+    if part is None:
+        return None
+    return trained.dataset(part, trained.options.train.eval_batch_size), part.labels
 
 
 def fingerprint(part):
