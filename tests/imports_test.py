@@ -26,9 +26,9 @@ LAYERS = {
     "data": "data",
     "method": "methods",
     "service": """
-        baselines calibration callbacks evaluation exporting fitting inputs keeping loading
+        baselines calibration callbacks data_report evaluation exporting fitting inputs keeping loading
         multi_worker plots predicting predictions preprocessing publishing raw_inputs reevaluating
-        reload reports resampling rows runtime saving serving summaries thumbnails tracking
+        reload reports resampling rounds rows runtime saving serving summaries thumbnails tracking
         trained training verifying
     """,
     "command": "evaluate export predict train",

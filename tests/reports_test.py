@@ -198,3 +198,15 @@ def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
 def test_plain_takes_numpy_and_drops_what_is_not_finite():
     value = {"a": np.float32(0.5), "b": np.array([1, 2]), 3: (np.bool_(True), float("nan"), None)}
     assert reports.plain(value) == {"a": 0.5, "b": [1, 2], "3": [True, None, None]}
+
+
+def test_rows_that_are_not_used_are_counted_and_the_first_named(tmp_path):
+    rows = [{"id": f"{n}.png", "reason": "is no image"} for n in range(1234)]
+    data = {"found": 2000, "skipped": 0, "excluded": 1234, "excluded_rows": rows}
+    reports.write({"data": data}, tmp_path)
+    written = json.loads((tmp_path / "report.json").read_text())["data"]
+    assert written["excluded"] == 1234 and written["excluded_rows"] == rows[:50]
+    page = (tmp_path / "report.html").read_text()
+    assert "Excluded rows: 1,234" in page and "49.png" in page and "50.png" not in page
+    assert "and 1,184 more in data_report.jsonl" in page
+    assert len(data["excluded_rows"]) == 1234

@@ -140,3 +140,55 @@ def test_give_roles_counts_and_nests():
 def test_give_roles_needs_enough_rows():
     with pytest.raises(FlagError, match="has 500 examples, fewer than the 450"):
         splits.give_roles(numbered(300, 200), 0, num_train=450)
+
+
+def test_rows_of_a_given_test_split_that_folds_leave_out_are_counted():
+    roles = ["train", "train", "validation", "test"] * 25
+    source = make([f"text {row}" for row in range(100)], [row % 2 for row in range(100)], roles)
+    parts = splits.split(source, "kfold(folds=5, fold=1)", 0)
+    scan = parts["train"].scan
+    assert sum(map(len, parts.values())) == scan["used"] == 75
+    assert (scan["found"], scan["skipped"], scan["excluded"]) == (100, 0, 25)
+    assert {row["id"] for row in scan["excluded_rows"]} == set(source.ids[3::4])
+    assert source.scan["excluded"] == 0 and source.scan["excluded_rows"] == []
+
+
+REPEATS = [
+    (["a"] * 3, [9]),
+    (["a", "a", "a", "b"], [9]),
+    (["a", "b", "b", "b", "b", "b"], [5, 30]),
+    (["a", "a", "b", "b", "c", "c"], [9]),
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "holdout(test=.3, validation=.2)",
+        "kfold(folds=2, fold=0, validation=.2)",
+        "kfold(folds=2, fold=1, validation=.2)",
+        "kfold(folds=5, fold=0, validation=.2)",
+    ],
+)
+@pytest.mark.parametrize(("repeated", "others"), REPEATS)
+def test_repeated_rows_leave_each_class_something_to_train_on(text, repeated, others):
+    rows = [(content, 0) for content in repeated]
+    rows += [(f"{label} {n}", label) for label, count in enumerate(others, 1) for n in range(count)]
+    for seed in range(10):
+        parts = splits.split(make(*zip(*rows, strict=True)), text, seed)
+        assert set(parts["train"].labels.tolist()) == set(range(len(others) + 1))
+        assert sum(map(len, parts.values())) == len(rows)
+        values = {role: set(part.column.values) for role, part in parts.items()}
+        assert sum(map(len, values.values())) == len({content for content, _ in rows})
+
+
+def test_rows_that_are_asked_for_leave_each_class_something_to_train_on():
+    rows = [("a", 0)] * 3 + [(f"b {n}", 1) for n in range(9)]
+    for seed in range(10):
+        source = splits.give_roles(
+            make(*zip(*rows, strict=True)), seed, num_train=4, num_validation=2, num_test=5
+        )
+        assert set(source.labels[source.roles == "train"].tolist()) == {0, 1}
+        scan = source.scan
+        assert scan["found"] == scan["used"] + scan["excluded"] == 12
+        assert len(scan["excluded_rows"]) == scan["excluded"] == 12 - len(source)

@@ -16,6 +16,8 @@ from tltf.progress import seconds_text
 
 MAX_CONFUSION_TABLE = 20
 MAX_TEXT = 2000
+MAX_ROWS = 50
+"""Skipped and excluded rows that a report names; the others are counted."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~])")
 _SCALARS = (
     "num_examples",
@@ -57,7 +59,8 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
     Raises:
         StorageError: a file cannot be written.
     """
-    report, history, table = plain(dict(report)), plain(list(history)), plain(list(table))
+    report = plain(dict(report) | {"data": _trimmed(report.get("data") or {})})
+    history, table = plain(list(history)), plain(list(table))
     shown = [_mistake(row) for row in mistakes]
     values = _values(report, history, shown, table)
     environment = _environment()
@@ -74,6 +77,12 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
             "report.html": page,
         },
     )
+
+
+def _trimmed(data):
+    """`data` with the first rows only of those that were not used."""
+    lists = {key: data[key][:MAX_ROWS] for key in ("skipped_rows", "excluded_rows") if key in data}
+    return {**data, **lists}
 
 
 def _write_together(folder, files):

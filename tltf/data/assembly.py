@@ -67,7 +67,7 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
     counts = scan.finish(settings.max_bad_fraction)
     encoded, names = None, ()
     if labels is not None:
-        encoded, names = encode_labels(labels, name, class_names)
+        encoded, names = encode_labels(labels, name, class_names, settings.least_classes)
     source = Source(
         name=name,
         columns={MODALITIES[kind]: column},

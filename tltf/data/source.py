@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tltf.errors import DataError
+from tltf.errors import DataError, FlagError
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
 KINDS = ("path", "bytes", "array", "text")
@@ -20,10 +20,12 @@ class LoadSettings:
     Args:
         seed: of every random choice in a source.
         max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
+        least_classes: fewer classes are refused; one will do to evaluate on.
     """
 
     seed: int = 0
     max_bad_fraction: float = 0.01
+    least_classes: int = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,20 +146,29 @@ def _content(kind, value):
     return value.tobytes() if kind == "array" else value
 
 
-def encode_labels(labels, name, class_names=None):
+def require_labels(source):
+    """Raises FlagError for data without labels."""
+    if source.labels is None:
+        raise FlagError(
+            f"{source.name} has no labels to learn or to judge by", flag="data", fix="label=COLUMN"
+        )
+
+
+def encode_labels(labels, name, class_names=None, least_classes=2):
     """`(int32[N], class names)` from one label text a row.
 
     Args:
         labels: list of str.
         name: of the source, for errors.
         class_names: the order to use; sorted by default, numerically where all are numbers.
+        least_classes: how many there must be.
 
     Raises:
-        DataError: fewer than two classes.
+        DataError: fewer classes.
     """
     if class_names is None:
         class_names = sorted(set(labels), key=_numbers_first(set(labels)))
-    if len(class_names) < 2:
+    if len(class_names) < least_classes:
         raise DataError(
             f"{name} has one class only ({', '.join(class_names) or 'none'})",
             flag="data",

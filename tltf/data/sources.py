@@ -5,18 +5,19 @@ from tltf.catalogs.sources import SOURCES
 from tltf.data.source import LoadSettings
 
 
-def load(text, *, seed=0, max_bad_fraction=0.01):
+def load(text, *, seed=0, max_bad_fraction=0.01, least_classes=2):
     """The `Source` that a call string of --data names, checked and counted.
 
     Args:
         text: a call string such as `csv(path=all.csv, text=text, label=label)`.
         seed: of the random choices in a source, such as which rows `num_train` takes.
         max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
+        least_classes: fewer are refused; one will do to evaluate on.
 
     Raises:
         FlagError: unknown source, argument, path or column.
         DataError: data that cannot be used.
         StorageError: a packaged sample that cannot be fetched.
     """
-    settings = LoadSettings(seed=seed, max_bad_fraction=max_bad_fraction)
+    settings = LoadSettings(seed, max_bad_fraction, least_classes)
     return specs.pick(SOURCES, text, flag="data").build(settings)

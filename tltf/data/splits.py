@@ -32,7 +32,8 @@ def split(source, text, seed):
     """
     roles = specs.pick(SPLITS, text, flag="split").build(source, seed)
     warnings = _checked(source, roles)
-    scan = source.scan | {"warnings": [*source.scan["warnings"], *warnings]}
+    scan = _counted(source, roles != "", "is in no split that this run uses")
+    scan["warnings"] = [*scan["warnings"], *warnings]
     source = dataclasses.replace(source, roles=roles, scan=scan)
     parts = {role: source.take(np.flatnonzero(roles == role)) for role in ROLES}
     return {role: part for role, part in parts.items() if len(part)}
@@ -91,7 +92,7 @@ def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
     # A fraction of a place that differs by class, so that not all give one fold their odd row.
     phase = (order.classes * 0.6180339887) % 1
     folds_of = ((order.places + phase) * folds // order.sizes).astype(int) % folds
-    roles[rows[(folds_of == fold) & (order.sizes > 1)]] = TEST
+    roles[rows[_all_but_last(order, folds_of == fold)]] = TEST
     rows = np.flatnonzero(roles == TRAIN)
     size = _rows_of(validation, len(rows), VALIDATION)
     roles[rows] = _stratified(source, rows, seed, {VALIDATION: size})
@@ -179,10 +180,19 @@ def fewer(source, seed, num_train, num_validation=0, num_test=0):
 
 
 def _without_unused(source):
-    kept = source.take(np.flatnonzero(source.roles != ""))
-    left_out = len(source) - len(kept)
-    scan = source.scan | {"used": len(kept), "excluded": source.scan["excluded"] + left_out}
-    return dataclasses.replace(kept, scan=scan)
+    is_used = source.roles != ""
+    scan = _counted(source, is_used, "is not among the rows that were asked for")
+    return dataclasses.replace(source.take(np.flatnonzero(is_used)), scan=scan)
+
+
+def _counted(source, is_used, reason):
+    """A scan of `source` in which the rows without `is_used` (bool[N]) are excluded."""
+    rows = [{"id": source.ids[row], "reason": reason} for row in np.flatnonzero(~is_used)]
+    return source.scan | {
+        "used": source.scan["used"] - len(rows),
+        "excluded": source.scan["excluded"] + len(rows),
+        "excluded_rows": [*source.scan["excluded_rows"], *rows],
+    }
 
 
 def _pool(source):
@@ -241,13 +251,31 @@ def _order(source, rows, seed):
     return _Order(classes, places, np.bincount(classes)[classes])
 
 
+def _all_but_last(order, is_chosen):
+    """bool[M], `is_chosen` without the last content of each class that is chosen as a whole."""
+    num_left = np.bincount(order.classes, weights=~is_chosen)
+    is_last = order.places == _last_places(order)[order.classes]
+    return is_chosen & ~(is_last & (num_left == 0)[order.classes])
+
+
+def _last_places(order):
+    """int[C], the place at which the last content of each class begins."""
+    last = np.zeros(order.classes.max() + 1, np.int64)
+    np.maximum.at(last, order.classes, order.places)
+    return last
+
+
 def _stratified(source, rows, seed, sizes):
     """Roles str[M] of `rows`; sizes: role -> number of rows; without TRAIN all others train."""
     order = _order(source, rows, seed)
     class_sizes = np.bincount(order.classes)
     quotas = {TRAIN: _quotas(sizes.get(TRAIN, 0), class_sizes, class_sizes)}
-    # A class keeps at least one row to train on.
-    spare = class_sizes - (quotas[TRAIN] if TRAIN in sizes else 1)
+    # A class keeps at least one content, with all rows that repeat it, to train on.
+    spare = _last_places(order)
+    if TRAIN in sizes:
+        wanted = class_sizes - quotas[TRAIN]
+        spare = np.where(quotas[TRAIN] > 0, np.minimum(wanted, spare), wanted)
+        quotas[TRAIN] = class_sizes - spare
     for role in (TEST, VALIDATION):
         quotas[role] = _quotas(sizes.get(role, 0), class_sizes, spare)
         spare = spare - quotas[role]
