@@ -1,0 +1,67 @@
+import math
+import types
+
+import pytest
+
+from tltf import keeping
+from tltf.errors import NumericError
+
+
+def keeper(**arguments):
+    weights = iter(range(100))
+    found = keeping.KeepBest(lambda: {"w": next(weights)}, **arguments)
+    found.set_model(types.SimpleNamespace(stop_training=False))
+    return found
+
+
+def show(keep, *epochs):
+    for number, (accuracy, loss) in enumerate(epochs):
+        keep.on_epoch_end(number, {"val_accuracy": accuracy, "val_loss": loss})
+
+
+def test_best_is_the_highest_accuracy_and_at_a_tie_the_lowest_loss():
+    keep = keeper()
+    show(keep, (0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.7, 0.85), (0.6, 0.1))
+    assert keep.state["epoch"] == 3 and keep.state["loss"] == 0.8
+    assert keep.weights == {"w": 2}
+
+
+def test_a_value_that_is_not_finite_is_never_the_best():
+    keep = keeper()
+    show(keep, (0.9, math.nan), (math.nan, 0.1), (0.2, 2.0))
+    assert keep.state["epoch"] == 3
+
+
+def test_patience_stops_after_so_many_worse_epochs():
+    keep = keeper(patience_epochs=2)
+    show(keep, (0.5, 1.0), (0.4, 1.0))
+    assert not keep.model.stop_training
+    show(keep, (0.4, 1.0))
+    assert keep.model.stop_training
+
+
+def test_state_goes_on_where_it_was():
+    first = keeper()
+    show(first, (0.8, 1.0))
+    second = keeper(state=first.state, weights=first.weights)
+    show(second, (0.7, 0.1))
+    assert second.state["accuracy"] == 0.8 and second.weights == first.weights
+
+
+def test_validation_writes_under_its_prefix():
+    logs = {}
+    keeping.Validate(lambda: (0.25, 0.75), "test").on_epoch_end(0, logs)
+    assert logs == {"test_loss": 0.25, "test_accuracy": 0.75}
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_broken_loss_names_its_step(loss):
+    with pytest.raises(NumericError, match="step 4"):
+        keeping.StopAtNonFinite().on_train_batch_end(3, {"loss": loss})
+
+
+def test_plateau_takes_up_its_former_state():
+    callback = keeping.plateau(has_validation=True, state={"best": 0.3, "wait": 1.0})
+    callback.on_train_begin()
+    assert (callback.best, callback.wait, callback.monitor) == (0.3, 1.0, "val_loss")
+    assert keeping.plateau(has_validation=False).monitor == "loss"

@@ -1,0 +1,59 @@
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tltf import runtime
+from tltf.errors import FlagError
+from tltf.options import make
+
+
+def test_one_device_is_the_default_strategy():
+    assert runtime.start(make().runtime) is tf.distribute.get_strategy()
+
+
+def test_seed_fixes_weights():
+    def weights(seed):
+        runtime.start(make(seed=seed).runtime)
+        return keras.layers.Dense(3).build((None, 4)) or keras.random.normal((3,)).numpy()
+
+    assert np.array_equal(weights(1), weights(1))
+    assert not np.array_equal(weights(1), weights(2))
+
+
+def test_precision_is_set_and_reset():
+    runtime.start(make(precision="mixed_bfloat16").runtime)
+    assert keras.config.dtype_policy().compute_dtype == "bfloat16"
+    runtime.start(make().runtime)
+    assert keras.config.dtype_policy().compute_dtype == "float32"
+
+
+def test_devices_in_use_cannot_be_split():
+    tf.constant(1.0) + 1.0
+    with pytest.raises(FlagError, match="cannot be split"):
+        runtime.start(make(logical_devices=7).runtime)
+
+
+def test_missing_tpu_is_one_line():
+    with pytest.raises(FlagError, match="no TPU"):
+        runtime.start(make(strategy="tpu").runtime)
+
+
+def test_mirrored_spans_all_logical_devices():
+    script = (
+        "from tltf import runtime; from tltf.options import make;"
+        "o = make(strategy='mirrored', logical_devices=2).runtime;"
+        "print(runtime.start(o).num_replicas_in_sync, runtime.start(o) is runtime.start(o))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})  # fmt: skip
+    assert done.stdout.split() == ["2", "True"], done.stderr[-2000:]
+
+
+def test_versions_name_what_a_run_depends_on():
+    found = runtime.versions()
+    assert found["keras"] == keras.__version__ and found["tensorflow"] == tf.__version__
