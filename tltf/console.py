@@ -94,7 +94,6 @@ def load_tensorflow():
     warnings.filterwarnings("ignore", module="keras")
 
 
-
 def help_text(kind, doc, full):
     """The description, each flag with its default and help; with `full` the catalogs too."""
     lines = [doc.strip(), "", "flags:"]
