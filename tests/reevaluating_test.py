@@ -1,0 +1,96 @@
+"""What evaluation takes, and what its report says."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests import served
+from tltf import evaluate, flagfiles, saving
+from tltf.options import make
+
+ROWS = [("a good film", "good"), ("the plot is thin", "bad"), ("the cast is great", "good")]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    saving.save(served.text_once(), run)
+    flagfiles.write(run / "run.flags", make(data="vader", seed=3), "made")
+    return run
+
+
+@pytest.fixture
+def run(saved):
+    yield saved
+    (saved / "report.json").unlink(missing_ok=True)
+
+
+def evaluated(run, folder, rows, call="csv(path={path}, text=text)", header="text,label"):
+    path = folder / "new.csv"
+    path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+    data = call.format(path=path)
+    code = evaluate.main([f"--run={run}", f"--data={data}", f"--output={folder}/out",
+                          "--max_bad_fraction=.5"])  # fmt: skip
+    report = folder / "out" / "report.json"
+    return code, json.loads(report.read_text()) if report.exists() else None
+
+
+def test_the_report_has_the_data_summary(run, tmp_path):
+    code, report = evaluated(run, tmp_path, [*ROWS, ("no label", "")])
+    data = report["data"]
+    assert code == 0
+    assert [data[key] for key in ("found", "used", "skipped", "excluded")] == [4, 3, 1, 0]
+    assert data["splits"] == {"test": {"num_examples": 3, "class_counts": {"bad": 1, "good": 2}}}
+    rows = (tmp_path / "out" / "data_report.jsonl").read_text().splitlines()
+    assert [json.loads(row)["reason"] for row in rows] == ["has no label"]
+    assert "new.csv" in data["source"] and "Class balance" in (
+        tmp_path / "out" / "report.html"
+    ).read_text("utf-8")
+
+
+def test_the_majority_is_that_of_the_training_split(run, tmp_path):
+    counts = {"bad": 70, "good": 30}
+    train = {"num_examples": 100, "class_counts": counts}
+    (run / "report.json").write_text(json.dumps({"data": {"splits": {"train": train}}}))
+    row = evaluated(run, tmp_path, ROWS)[1]["baselines"]["majority"]
+    assert row["chosen"] == {"label": "bad"} and "training split" in row["note"]
+    assert row["test"]["accuracy"] == pytest.approx(1 / 3)
+    stated = np.array([71, 31]) / 102  # one is added to each count
+    assert row["test"]["loss"] == pytest.approx(-np.log(stated[[1, 0, 1]]).mean())
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"data": {"splits": {"train": {}}}}',
+    '{"data": {"splits": {"train": {"class_counts": {"bad": "7", "good": 1}}}}}',
+    '{"data": {"splits": {"train": {"class_counts": {"bad": -7, "good": 1}}}}}'])  # fmt: skip
+def test_without_training_counts_the_note_says_so(run, tmp_path, content):
+    if content is not None:
+        (run / "report.json").write_text(content)
+    code, report = evaluated(run, tmp_path, ROWS)
+    row = report["baselines"]["majority"]
+    assert code == 0 and row["chosen"] == {"label": "good"}
+    assert "of these very examples" in row["note"] and "no report.json" in row["note"]
+
+
+def test_examples_of_one_class(run, tmp_path):
+    code, report = evaluated(run, tmp_path, [row for row in ROWS if row[1] == "good"])
+    assert code == 0
+    assert report["data"]["splits"]["test"]["class_counts"] == {"bad": 0, "good": 2}
+    assert report["test"]["num_examples"] == 2
+    assert report["test"]["class_names"] == ["bad", "good"]
+
+
+def test_examples_without_labels_are_refused(run, tmp_path, capsys):
+    call = "csv(path={path}, text=text, label='')"
+    assert evaluated(run, tmp_path, ROWS, call)[0] == 2
+    assert "--data: csv has no labels" in capsys.readouterr().err
+
+
+def test_a_class_that_was_not_trained_is_refused(run, tmp_path, capsys):
+    assert evaluated(run, tmp_path, [*ROWS, ("x y", "god")])[0] == 3
+    assert "class 'god' was not trained (trained: good, bad)" in capsys.readouterr().err
+
+
+def test_baselines_are_no_flag_of_it(run, capsys):
+    assert evaluate.main([f"--run={run}", "--baseline=logistic"]) == 2
+    assert "no flag --baseline" in capsys.readouterr().err
