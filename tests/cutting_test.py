@@ -63,3 +63,17 @@ def test_fit_moves_what_is_trained_and_not_one_bit_else(rules):
         assert is_same == (variable.path.split("/")[0] not in trained_layers), variable.path
     slots = [v for v in joined.optimizer.variables if len(v.shape)]
     assert len(slots) == 2 * len(plan.rates)
+
+
+def test_half_precision_cuts_exactly_too():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        core = tiny.core()
+        freezing.apply(core.groups, RULES["partial"])
+        joined = cutting.training_model(core.model, core.groups)
+        expected = core.model({"image": IMAGES}, training=False)["label"]
+        assert expected.dtype == "float32"
+        assert np.array_equal(joined({"image": IMAGES}, training=False)["label"], expected)
+    finally:
+        keras.config.set_dtype_policy(before)

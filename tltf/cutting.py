@@ -28,11 +28,12 @@ class Cut:
 class FrozenPrefix(keras.layers.Layer):
     """A model that always runs in inference mode, whatever the caller's mode.
 
-    `trainable=False` alone would leave its dropout on.
+    `trainable=False` alone would leave its dropout on. Inputs keep their dtype: the layers inside
+    cast by their own policies, as they do in the whole model.
     """
 
     def __init__(self, prefix, **kwargs):
-        super().__init__(trainable=False, **kwargs)
+        super().__init__(trainable=False, autocast=False, **kwargs)
         self.prefix = prefix
 
     def call(self, inputs):
