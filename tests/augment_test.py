@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -125,6 +126,21 @@ def test_keras_layer_from_outside():
     first, _ = apply(layer)
     np.testing.assert_array_equal(first, apply(layer)[0])
     assert (first != IMAGES).any()
+
+
+class OfKerasCV(keras.layers.Layer):
+    """As KerasCV's BaseImageAugmentationLayer: the same names, other arguments."""
+
+    def get_random_transformation(self, image=None, label=None, bounding_boxes=None):
+        raise AssertionError("for the layer's own use")
+
+    def call(self, inputs, training=True):
+        return 255.0 - inputs if training else inputs
+
+
+def test_layers_that_only_look_like_those_of_keras_are_called():
+    changed, _ = apply("tests.augment_test:OfKerasCV()")
+    np.testing.assert_array_equal(changed, 255.0 - IMAGES)
 
 
 def test_keras_cv():

@@ -74,3 +74,19 @@ def test_texts_and_split_specifications(folder):
 def test_faults(folder, more, message):
     with pytest.raises(FlagError, match=message):
         sources.load(f"tfds({more}, data_dir={folder})")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("glue/sst", r"glue has no config 'sst' \(configs: sst2, .*cola.*; fix: name=glue/sst2$"),
+        (
+            "glue/sst2:9.9.9",
+            r"cannot build 'glue/sst2:9.9.9': .*only: 2\.0\.0.*; fix: name=glue/sst2$",
+        ),
+        ("mnist/x", r"mnist has no config 'x' \(configs: none\); fix: name=mnist$"),
+    ],
+)
+def test_configs_and_versions_that_are_not_there(tmp_path, name, message):
+    with pytest.raises(FlagError, match=message):
+        sources.load(f"tfds(name={name}, data_dir={tmp_path})")

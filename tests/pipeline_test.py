@@ -98,6 +98,32 @@ def test_class_weights_and_mixed_targets():
     assert dataset.element_spec[1]["kind"].shape.as_list() == [None, 5]
 
 
+@pytest.mark.parametrize("augment", ["mixup(alpha=1.0)", "flip|cutmix"])
+def test_class_weights_are_mixed_as_the_targets_are(augment):
+    by_class = np.array([1.0, 20.0, 0.5])
+    found = batches(build(training=True, augment=augment, class_weights=by_class))
+    targets = np.concatenate([targets for _, targets, _ in found])
+    weights = np.concatenate([weights for _, _, weights in found])
+    assert ((targets > 0.01).sum(1) == 2).any()
+    np.testing.assert_allclose(weights, targets @ by_class, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**31])
+def test_data_stays_in_the_hosts_memory(monkeypatch, cache_bytes):
+    from tensorflow.python.eager import context
+
+    devices, constant = [], tf.constant
+
+    def recorded(value, *arguments, **more):
+        if np.size(value) > 8:  # the data, not the numbers that a graph holds
+            devices.append(context.context().device_name or "")
+        return constant(value, *arguments, **more)
+
+    monkeypatch.setattr(pipeline.tf, "constant", recorded)
+    build(training=True, cache_bytes=cache_bytes)
+    assert devices and all(name.endswith("CPU:0") for name in devices)
+
+
 def test_unlabelled():
     unlabelled = dataclasses.replace(source(), labels=None)
     inputs, targets, weights = next(iter(pipeline.build(unlabelled, PREPROCESSING, batch_size=4)))

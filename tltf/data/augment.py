@@ -15,6 +15,8 @@ from tltf.catalogs.augments import AUGMENTS
 from tltf.errors import FlagError, choices_text, nearest
 
 PIXEL_RANGE = (0, 255)
+KerasLayer = keras.layers.RandomFlip.__base__
+"""The class of Keras's own augmentations, which has no public name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,9 +260,17 @@ class _Seeds(keras.random.SeedGenerator):
 
 
 def _layer(layer):
-    """A Change of images by a Keras layer; any other callable layer is called as it is."""
-    if not hasattr(layer, "get_random_transformation"):
-        return Change(images=lambda images, seed: layer(images, training=True))
+    """A Change of images by a Keras layer; any other layer draws as it does, and is just called.
+
+    KerasCV's layers have methods of the same names with other arguments.
+    """
+    if not isinstance(layer, KerasLayer):
+
+        def change(images, seed):
+            del seed
+            return tf.ensure_shape(layer(images, training=True), images.shape)
+
+        return Change(images=change)
     return Change(images=lambda images, seed: _transformed(layer, images, seed)[0])
 
 

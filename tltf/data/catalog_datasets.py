@@ -83,6 +83,27 @@ def _builder(name, data_dir):
             flag="data",
             fix=f"name={near[0]}" if near else "see the catalog of TensorFlow Datasets",
         ) from error
+    except (ValueError, AssertionError) as error:  # an unknown config, an unknown version
+        raise _no_such_variant(name, str(error)) from error
+
+
+def _no_such_variant(name, reason):
+    """The FlagError for a config or a version that the data set `name` is not made in."""
+    data_set, _, config = name.partition(":")[0].partition("/")
+    configs = list(tensorflow_datasets.builder_cls(data_set).builder_configs)
+    if config in configs or not config:
+        reason = reason.splitlines()[0].rpartition('": ')[2].rstrip(".")
+        return FlagError(
+            f"TFDS cannot build {name!r}: {reason}",
+            flag="data",
+            fix=f"name={name.partition(':')[0]}",
+        )
+    near = nearest(config, configs, limit=1)
+    return FlagError(
+        f"{data_set} has no config {config!r} (configs: {choices_text(config, configs) or 'none'})",
+        flag="data",
+        fix=f"name={'/'.join([data_set, *near])}",
+    )
 
 
 def _prepare(builder):

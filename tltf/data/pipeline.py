@@ -59,7 +59,8 @@ def build(
         training: shuffle, and augment.
         augment: a call string of AUGMENTS, several joined with `|`; training only.
         seed: int.
-        class_weights: float[num_classes]; the weights of rows are those of their classes.
+        class_weights: float[num_classes]; the weights of rows are those of their classes, mixed
+            as their targets are.
         num_classes: needed for augmentations that mix targets; the source's by default.
         target: name of the head.
         cache_bytes: images are decoded once if all fit into so many bytes as float32.
@@ -74,10 +75,19 @@ def build(
         TextPreprocessing; targets `{target: int32[B]}`, float32[B, num_classes] when mixed, {}
         when unlabelled; weights `{target: float32[B]}`.
     """
-    lookup = _lookup(source, preprocessing, cache_bytes)
     num_classes = num_classes or len(source.class_names)
-    finish = _finisher(source, target, class_weights, num_classes)
-    change = _augmentation(augment if training else "", source, num_classes, seed)
+    by_class = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
+    with tf.device("CPU:0"):  # what tf.data reads stays in the host's memory
+        lookup = _lookup(source, preprocessing, cache_bytes)
+        by_class = tf.constant(by_class, tf.float32)
+        finish = _finisher(source, target, by_class)
+    change = _augmentation(
+        augment if training else "",
+        source,
+        num_classes,
+        seed,
+        None if class_weights is None else by_class,
+    )
     buckets = lookup.lengths if length_buckets and training else None
 
     def one_pass(epoch):
@@ -210,13 +220,11 @@ def _cut_to_longest(inputs, rows):
     return {name: tensor[:, :longest] for name, tensor in inputs.items()}, rows
 
 
-def _finisher(source, target, class_weights, num_classes):
+def _finisher(source, target, by_class):
     """(inputs, rows) -> (inputs, targets, weights)."""
     if source.labels is None:
         return lambda inputs, rows: (inputs, {}, {})
     labels = tf.constant(source.labels, tf.int32)
-    weights = np.ones(num_classes) if class_weights is None else class_weights
-    by_class = tf.constant(np.asarray(weights), tf.float32)
 
     def finish(inputs, rows):
         targets = tf.gather(labels, rows)
@@ -225,7 +233,7 @@ def _finisher(source, target, class_weights, num_classes):
     return finish
 
 
-def _augmentation(text, source, num_classes, seed):
+def _augmentation(text, source, num_classes, seed, by_class):
     """(batches, number of the pass) -> changed batches."""
     if not text:
         return lambda batches, epoch: batches
@@ -240,6 +248,8 @@ def _augmentation(text, source, num_classes, seed):
             inputs, targets, weights = item
             labels = next(iter(targets.values()), None)
             images, labels = augmentation(inputs["image"], labels, epoch, batch)
+            if augmentation.is_mixing and by_class is not None:
+                weights = dict.fromkeys(weights, tf.linalg.matvec(labels, by_class))
             return inputs | {"image": images}, dict.fromkeys(targets, labels), weights
 
         return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
