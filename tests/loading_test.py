@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -49,6 +50,19 @@ def rehash(run):
 
 def test_the_public_name_is_load(run):
     assert tltf.load(run).class_names == ("cat", "dog", "owl")
+
+
+def test_a_loaded_model_is_float32_after_a_run_in_mixed_precision(run):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        core = tltf.load(run).core
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert {layer.compute_dtype for layer in core.model.layers if layer.weights} == {"float32"}
+    image = np.full((9, 9, 3), 90, np.uint8)
+    assert tltf.load(run).predict([image]) == served.image_once().predict([image])
 
 
 def test_importing_tltf_and_refusing_a_folder_takes_no_tensorflow(tmp_path):

@@ -6,12 +6,11 @@ import pathlib
 import sys
 import tempfile
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf import folders, graphs, loading, models, raw_inputs, saving, specs, verifying
+from tltf import folders, graphs, loading, models, raw_inputs, runtime, saving, specs, verifying
 from tltf.backbones import save_assets
 from tltf.catalogs import FORMATS
 from tltf.errors import DataError, FlagError, StorageError, printable
@@ -82,23 +81,13 @@ def _splits(chosen):
 
 def on_one_device(core):
     """A Core of the same blueprint and weights in float32; call it outside of a strategy."""
-    with tempfile.TemporaryDirectory() as assets, _float32():
+    with tempfile.TemporaryDirectory() as assets, runtime.precision("float32"):
         save_assets(core.backbone, pathlib.Path(assets))
         fresh = models.rebuild(core.blueprint, pathlib.Path(assets))
     arrays = saving.weights_of(core.model)
     for name, weight in graphs.named_weights(fresh.model.layers).items():
         weight.assign(arrays[name])
     return fresh
-
-
-@contextlib.contextmanager
-def _float32():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 @contextlib.contextmanager

@@ -76,19 +76,21 @@ def load(run, trust_code=False):
             runs that code.
 
     Returns:
-        Trained with `options` where the run has a run.flags, and without splits.
+        Trained with `options` where the run has a run.flags, and without splits; its layers
+        compute in float32, also where the run trained in another precision.
 
     Raises:
         ModelError: no model there, or one that is damaged or does not fit tltf's code.
     """
     stored = open_folder(run)
-    from tltf import models
+    from tltf import models, runtime
     from tltf.trained import Trained
 
     manifest, place = stored.manifest, stored.folder.parent / MANIFEST
     _check_blueprint(manifest["core"], place, trust_code)
     try:
-        core = models.rebuild(manifest["core"], stored.assets)
+        with runtime.precision("float32"):
+            core = models.rebuild(manifest["core"], stored.assets)
         preprocessing = _preprocessing(manifest, core.backbone)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = error.what if isinstance(error, TltfError) else f"{type(error).__name__}: {error}"
@@ -230,7 +232,10 @@ def _check_blueprint(blueprint, place, trust_code):
     backbone = backbone if isinstance(backbone, dict) else {}
     if not isinstance(backbone.get("memory"), dict):
         raise ModelError("has no backbone with its memory", place=place)
-    named: dict = {"head": (blueprint.get("head"), HEADS), "backbone": (backbone.get("text"), BACKBONES)}
+    named: dict = {
+        "head": (blueprint.get("head"), HEADS),
+        "backbone": (backbone.get("text"), BACKBONES),
+    }
     for part, (text, catalog) in named.items():
         if not isinstance(text, str):
             raise ModelError(f"has no {part}", place=place)

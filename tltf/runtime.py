@@ -1,5 +1,6 @@
 """Devices, precision and seeds: what must be set before anything is built."""
 
+import contextlib
 import functools
 
 import keras
@@ -31,6 +32,17 @@ def start(options):
     if kind == "auto":
         kind = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
     return _STRATEGIES[kind]()
+
+
+@contextlib.contextmanager
+def precision(name):
+    """Layers made in this block have the dtype policy `name`, whatever a run before has set."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def split_cpu(num_devices):
