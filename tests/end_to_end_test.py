@@ -78,11 +78,16 @@ def test_evaluate_gives_the_test_split_the_same_score(run, tmp_path):
 def test_loaded_model_predicts_arrays_as_the_report_does(run):
     from sklearn.datasets import load_digits
 
-    images = (load_digits().images * 16).clip(0, 255).astype("uint8")[..., None]
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype("uint8")[..., None]
     rows = list(csv.DictReader((run / "predictions.csv").open()))
-    picked = [int("".join(c for c in row["id"] if c.isdigit())) for row in rows[:20]]
+    picked = [int(row["id"].rpartition(":")[2]) for row in rows]
+    assert [row["label"] for row in rows] == [str(label) for label in bunch.target[picked]]
     found = tltf.load(run).predict(list(images[picked]))
-    assert len(found) == 20 and all(p.label in "0123456789" for p in found)
+    assert [prediction.label for prediction in found] == [row["predicted"] for row in rows]
+    stated = [[float(row[f"probability_{digit}"]) for digit in range(10)] for row in rows]
+    given = [[prediction.probabilities[str(digit)] for digit in range(10)] for prediction in found]
+    np.testing.assert_allclose(given, stated, atol=1e-5)
 
 
 def test_export_makes_the_next_version(run):
