@@ -88,3 +88,9 @@ def test_missing_feature_lists_keys(tmp_path):
         sources.load(f"tfrecord(path={tmp_path}/a, image=picture, label=kind, class_names=[a])")
     with pytest.raises(FlagError, match="nearest that exists"):
         sources.load(f"tfrecord(path={tmp_path}/b, image=picture, label=kind)")
+
+
+def test_a_pattern_may_start_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "a.tfrecord", images(4))
+    assert len(sources.load("tfrecord(path=~/a.*, image=picture, label=kind)")) == 4

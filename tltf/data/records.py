@@ -1,6 +1,7 @@
 """TFRecord files of tf.train.Example."""
 
 import glob
+import os
 import re
 
 import numpy as np
@@ -85,7 +86,7 @@ def checked_bytes(scan, rows):
 
 
 def _files(pattern):
-    files = sorted(glob.glob(pattern))
+    files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
         checks.existing_path(pattern)
     shards = [SHARD.match(file) for file in files]
