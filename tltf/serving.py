@@ -120,7 +120,9 @@ def _ovmsclient():
         import ovmsclient
     except ModuleNotFoundError as error:
         what = f"gRPC needs the package {error.name!r}, which is not installed"
-        raise FlagError(what, fix="pip install -e '.[serving]' in the clone of tltf, or RestClient") from error
+        raise FlagError(
+            what, fix="pip install -e '.[serving]' in the clone of tltf, or RestClient"
+        ) from error
     return ovmsclient
 
 
