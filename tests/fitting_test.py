@@ -141,9 +141,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
 
 
 def test_best_weights_are_those_of_the_best_validation_epoch():
-    _, run, _ = fit(
-        data=feed(has_validation=True), keep="best", learning_rate=0.1, train_epochs=6
-    )
+    _, run, _ = fit(data=feed(has_validation=True), keep="best", learning_rate=0.1, train_epochs=6)
     best = max(run.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     loss, accuracy = run.measure()
     assert accuracy == pytest.approx(best["val_accuracy"])

@@ -49,14 +49,29 @@ def test_a_finished_run_is_refused_unless_told(tmp_path):
     runs.write_status(tmp_path, "finished")
     with pytest.raises(FlagError, match=r"holds a finished run.*--overwrite"):
         runs.claim(chosen.output)
-    runs.claim(replace(chosen, overwrite=True).output)
-    assert not list(tmp_path.iterdir())
+    (tmp_path / "report.json").write_text("old")
+    again = replace(chosen, overwrite=True, batch_size=8)
+    runs.claim(again.output)
+    assert (tmp_path / "report.json").read_text() == "old", "kept until the new run is sure"
+    runs.begin(tmp_path, again, "")
+    assert not (tmp_path / "report.json").exists()
+    assert runs.read_options(tmp_path).train.batch_size == 8
 
 
 def test_resume_never_starts_anew(tmp_path):
-    chosen = begun(tmp_path)
-    runs.claim(replace(chosen, resume="never").output)
-    assert runs.read_status(tmp_path) == ""
+    chosen = replace(begun(tmp_path), resume="never", batch_size=8)
+    (tmp_path / "checkpoints").mkdir()
+    runs.claim(chosen.output)
+    runs.begin(tmp_path, chosen, "")
+    assert not (tmp_path / "checkpoints").exists()
+    assert runs.read_status(tmp_path) == "training"
+
+
+@pytest.mark.parametrize("status", ['{"status": "finished"}', '{"status": "up"}', "{"])
+def test_a_status_file_of_somebody_else_makes_no_run(tmp_path, status):
+    (tmp_path / "status.json").write_text(status)
+    with pytest.raises(FlagError, match="holds no run"):
+        runs.claim(options(tmp_path, overwrite=True).output)
 
 
 def test_a_folder_with_other_things_is_never_touched(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 from tltf import (
     baselines,
     checkpoints,
+    data_report,
     evaluation,
     freezing,
     names,
@@ -52,6 +53,7 @@ def publish(trained, start):
     run = pathlib.Path(trained.options.output.output)
     began = time.monotonic()
     report, stated = evaluate(trained)
+    data_report.write(run, next(iter(trained.splits.values())).scan)
     _add_baselines(trained, report, stated)
     trained.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:

@@ -26,6 +26,7 @@ from tltf import (
 )
 from tltf.catalogs import METHODS
 from tltf.data import pipeline, sources, splits
+from tltf.data.source import require_labels
 from tltf.errors import FlagError
 from tltf.options import flat, replace
 from tltf.trained import Trained
@@ -52,6 +53,7 @@ def train(options):
         seed=options.runtime.seed,
         max_bad_fraction=options.data.max_bad_fraction,
     )
+    require_labels(source)
     parts = splits.split(source, options.data.split, options.runtime.seed)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
