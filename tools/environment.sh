@@ -1,7 +1,7 @@
 # Sourced by quickstart.sh and test.sh: a virtual environment in .venv with tltf in it.
 #
 # enter_environment EXTRAS   makes and fills it, or finds that there is nothing to do, and
-#                            activates it. EXTRAS is "" or "[test,serving]".
+#                            activates it. EXTRAS is "" or "[all,test]".
 # TLTF_VENV names another folder than .venv; PYTHON another interpreter.
 
 fail() {

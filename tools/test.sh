@@ -12,7 +12,7 @@ set -eu
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/tools/environment.sh"
 
-enter_environment "[test,serving]"
+enter_environment "[all,test]"
 cd "$root"
 echo "tltf: ruff check, ruff format --check, mypy"
 ruff check .
