@@ -68,8 +68,8 @@ def resolve(options, situation):
 def choose_method(method, situation):
     """The method's call string; `auto` is a linear probe below FEW_PER_CLASS labels a class.
 
-    Few labels cannot move a whole network reliably; with more, full fine-tuning wins on all
-    packaged samples. A network without pretrained weights is trained in full.
+    Few labels cannot move a whole network reliably; with more, full fine-tuning wins where
+    tools/results.py measures it. A network without pretrained weights is trained in full.
     """
     if method != "auto":
         return method

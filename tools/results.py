@@ -24,6 +24,7 @@ VADER = ["--data=vader(domain=movie, num_train=2000, num_test=2000)", "--text_le
          "--backbone=minilm_l6"]  # fmt: skip
 TO_PLATEAU = ["--method=scratch", "--schedule=constant", "--warmup_fraction=0",
               "--early_stopping_epochs=4", "--train_epochs=60", "--keep=best"]  # fmt: skip
+TRIED_EPOCHS = 6
 SMALL_CNN = ["--data=mnist_5k(num_train=1000)", "--backbone=small_cnn(filters=[32, 64])",
              "--image_size_px=28", "--head=classify(pooling=flatten, hidden=128)"]  # fmt: skip
 RATES = {
@@ -64,14 +65,15 @@ class Measured:
         return [self.run(name, seed, *flags) for seed in self.seeds]
 
     def scratch(self, data):
-        """`(rate, rows)`: the rate that is best on validation with seed 0, and that run."""
+        """`(rate, rows)`: the rate best on validation after a few epochs, trained to its plateau."""
         tried = {
-            rate: self.run(f"{data}_scratch_{rate}", 0, *SCRATCH[data], *TO_PLATEAU,
-                           f"--learning_rate={rate}")["validation"]
+            rate: self.run(f"{data}_scratch_tried_{rate}", 0, *SCRATCH[data], *TO_PLATEAU,
+                           f"--learning_rate={rate}", f"--train_epochs={TRIED_EPOCHS}")["validation"]
             for rate in RATES[data]
         }  # fmt: skip
         rate = max(tried, key=tried.get)
-        return rate, [self.run(f"{data}_scratch_{rate}", 0)]
+        flags = [*SCRATCH[data], *TO_PLATEAU, f"--learning_rate={rate}"]
+        return rate, [self.run(f"{data}_scratch_{rate}", 0, *flags)]
 
     def plain_keras(self):
         """The rows of the reference."""
@@ -85,7 +87,7 @@ class Measured:
 
         return [
             self.notebook.get(f"plain_keras {seed}", lambda seed=seed: measure(seed))
-            for seed in self.seeds
+            for seed in self.seeds[:1]
         ]
 
 
