@@ -29,6 +29,7 @@ MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 def _own_model(name, size):
     """The family's model as Keras gives it, its weights drawn so that no unit is dead."""
     build = getattr(keras.applications, FAMILIES[name].cls)
+    keras.utils.set_random_seed(0)
     model = build(weights=None, include_top=False, input_shape=(size, size, 3))
     rng = np.random.default_rng(0)
     for layer in model.layers:
@@ -57,7 +58,9 @@ def test_features_are_the_family_s_own(name, tmp_path):
     found = list(model({"image": pixels.astype("float32")}, training=False).values())[-1]
     scale = np.abs(expected.numpy()).max()
     assert scale > 0
-    np.testing.assert_allclose(found / scale, expected / scale, atol=2e-5)
+    # EfficientNet divides twice where tltf does once; hundreds of layers with norms of small
+    # variance carry that rounding to 4e-5. A wrong scaling shows from 1e-2 on.
+    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
