@@ -60,7 +60,7 @@ def resolve(options, situation):
         "keep": _keep(train.keep, situation),
         "learning_rate": _either(train.learning_rate, recipe["learning_rate"]),
         "warmup_fraction": _either(train.warmup_fraction, recipe["warmup_fraction"]),
-        "weight_decay": _either(train.weight_decay, 0.01 if optimizer == "adamw" else 0.0),
+        "weight_decay": _either(train.weight_decay, _weight_decay(recipe, optimizer)),
     }
     return replace(options, **chosen)
 
@@ -102,6 +102,10 @@ def _check(train, situation):
             raise FlagError(what, flag=name, fix="--split='holdout(validation=.1)'")
 
 
+def _weight_decay(recipe, optimizer):
+    return recipe.get("weight_decay", 0.01) if optimizer == "adamw" else 0.0
+
+
 def _either(given, otherwise):
     return otherwise if given is None else given
 
@@ -119,7 +123,8 @@ _RECIPES = {
     ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 600, "epochs": (5, 40)},
     ("image", "fine_tune"): _IMAGE | {"learning_rate": 1e-3, "steps": 300, "epochs": (5, 40)},
     ("image", "scratch"): _IMAGE | {"learning_rate": 1e-3, "steps": 1500, "epochs": (10, 60)},
-    ("text", "linear_probe"): _TEXT | {"learning_rate": 1e-2, "steps": 1250, "epochs": (5, 40)},
+    ("text", "linear_probe"): _TEXT
+    | {"learning_rate": 1e-2, "steps": 625, "epochs": (5, 40), "weight_decay": 1.0},
     ("text", "fine_tune"): _TEXT | {"learning_rate": 5e-5, "steps": 200, "epochs": (3, 20)},
     ("text", "scratch"): _TEXT | {"learning_rate": 1e-4, "steps": 600, "epochs": (5, 30)},
 }

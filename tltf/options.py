@@ -97,7 +97,7 @@ class TrainOptions:
     adam_beta_2: float = flag(0.999, "Of adam and adamw.", least=0.0, below=1.0)
     adam_epsilon: float = flag(1e-7, "Of adam and adamw.", above=0.0)
     weight_decay: float | None = flag(
-        None, "Decoupled weight decay; never on biases and norms; auto: 0.01 for adamw, else 0.",
+        None, "Decoupled weight decay; never on biases and norms; auto: 0.01 for adamw (1 for its linear probe), else 0.",
         kind=float, least=0.0,
     )  # fmt: skip
     clipnorm: float = flag(
