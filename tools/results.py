@@ -109,8 +109,8 @@ def vader_rows(measured):
     """Rows of the table for vader."""
     data = "vader movie, 2,000 texts, MiniLM"
     yield line(data, "full", measured.each("vader_full", *VADER, "--method=full"))
-    probe = [measured.run("vader_linear_probe", 0, *VADER, "--method=linear_probe",
-                          "--baseline=logistic")]  # fmt: skip
+    probe = measured.each("vader_linear_probe", *VADER, "--method=linear_probe",
+                          "--baseline=logistic")  # fmt: skip
     yield line(data, "linear probe", probe)
     yield line(data, "logistic regression, same features", logistic(probe))
     yield line(data, "plain Keras, Adam 5e-5, 3 epochs", measured.plain_keras())
