@@ -17,8 +17,9 @@ from tltf import (
     reports,
     runs,
     runtime,
+    training,
 )
-from tltf.data import sources, splits
+from tltf.data import sources
 from tltf.data.source import require_labels
 from tltf.errors import DataError, FlagError, choices_text
 
@@ -67,14 +68,7 @@ def test_part(trained, options):
         is_test = source.roles is not None and np.any(source.roles == "test")
         part = source.take(np.flatnonzero(source.roles == "test")) if is_test else source
         return in_classes(part, trained.class_names)
-    chosen = runs.read_options(options.run)
-    source = sources.load(
-        chosen.data.data,
-        seed=chosen.runtime.seed,
-        max_bad_fraction=chosen.data.max_bad_fraction,
-    )
-    require_labels(source)
-    parts = splits.split(source, chosen.data.split, chosen.runtime.seed)
+    parts = training.load_parts(runs.read_options(options.run))
     if "test" not in parts:
         raise FlagError("the run has no test split of its own", flag="data", fix="--data=...")
     return parts["test"]

@@ -48,13 +48,7 @@ def train(options):
     run_folder = _folder(options.output, is_writer) if keeps else None
     clock = _Clock()
     strategy = runtime.start(options.runtime)
-    source = sources.load(
-        options.data.data,
-        seed=options.runtime.seed,
-        max_bad_fraction=options.data.max_bad_fraction,
-    )
-    require_labels(source)
-    parts = splits.split(source, options.data.split, options.runtime.seed)
+    parts = load_parts(options)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
     clock.lap("build")
@@ -79,6 +73,25 @@ def train(options):
         saving.save(trained, run_folder)
         runs.write_status(run_folder, "trained")
     return trained
+
+
+def load_parts(options):
+    """role -> Source: the data of a run, checked and split.
+
+    Args:
+        options: Options.
+
+    Raises:
+        FlagError: unknown names, or data without labels.
+        DataError: data or splits that cannot be used.
+    """
+    source = sources.load(
+        options.data.data,
+        seed=options.runtime.seed,
+        max_bad_fraction=options.data.max_bad_fraction,
+    )
+    require_labels(source)
+    return splits.split(source, options.data.split, options.runtime.seed)
 
 
 def assemble(options, parts, strategy):
