@@ -28,7 +28,7 @@ TRIED_EPOCHS = 6
 SMALL_CNN = ["--data=mnist_5k(num_train=1000)", "--backbone=small_cnn(filters=[32, 64])",
              "--image_size_px=28", "--head=classify(pooling=flatten, hidden=128)"]  # fmt: skip
 RATES = {
-    "mnist_5k": ("1e-3", "3e-3"), "small_cnn": ("3e-4", "1e-3", "3e-3"), "vader": ("5e-5", "2e-4"),
+    "mnist_5k": ("1e-3", "3e-3"), "small_cnn": ("1e-3", "3e-3"), "vader": ("5e-5", "2e-4"),
 }  # fmt: skip
 SCRATCH = {"mnist_5k": MNIST, "small_cnn": SMALL_CNN, "vader": VADER}
 HEADER = ["data", "what", "test accuracy, mean", "each seed", "training time"]
