@@ -129,3 +129,23 @@ def test_hidden_layers_and_dropout_in_order():
     assert logits.shape == (None, 3)
     assert [type(layer).__name__ for layer in layers] == ["Dropout", "Dense"] * 3
     assert [layer.units for layer in layers if hasattr(layer, "units")] == [8, 4, 3]
+
+
+def test_features_of_several_stages_stand_side_by_side():
+    from tests import tiny
+
+    core = tiny.core(head="classify(features=[stage_1, stage_2], pooling=max)")
+    images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    taps = keras.Model(core.backbone.inputs, core.backbone.taps)({"image": images}, training=False)
+    rows = [taps[name].numpy().max(axis=(1, 2)) for name in ("stage_1", "stage_2")]
+    kernel, bias = (v.numpy() for v in core.groups[-1].layers[-1].weights)
+    expected = np.concatenate(rows, axis=1) @ kernel + bias
+    found = core.model({"image": images}, training=False)["label"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_unknown_features_name_the_stages():
+    from tests import tiny
+
+    with pytest.raises(ModelError, match="choices: stage_1, stage_2"):
+        tiny.core(head="classify(features=stage_9)")

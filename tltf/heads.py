@@ -10,7 +10,7 @@ from tltf.errors import FlagError, ModelError
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
 
 
-def classify(pooling="auto", hidden=(), activation="relu", dropout=0.0):
+def classify(pooling="auto", hidden=(), activation="relu", dropout=0.0, features=()):
     """A classification head; see `Classify` for the arguments.
 
     Raises:
@@ -30,7 +30,7 @@ def classify(pooling="auto", hidden=(), activation="relu", dropout=0.0):
         raise FlagError(
             f"no activation {activation!r}", flag="head", fix="activation=relu"
         ) from error
-    return Classify(pooling, tuple(hidden), activation, dropout)
+    return Classify(pooling, tuple(hidden), activation, dropout, tuple(features))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +44,14 @@ class Classify:
         hidden: units of the dense layers before the output.
         activation: of the hidden layers.
         dropout: rate before each dense layer, 0 for none.
+        features: an image backbone's taps, each pooled, side by side; empty: the last one.
     """
 
     pooling: str = "auto"
     hidden: tuple = ()
     activation: str = "relu"
     dropout: float = 0.0
+    features: tuple = ()
 
     name = "label"
 
@@ -61,7 +63,7 @@ class Classify:
             modality: `image` or `text`.
             num_classes: number of classes, at least 2.
         """
-        features = pool(taps, modality, self.pooling)
+        features = pool(taps, modality, self.pooling, self.features)
         features = ops.cast(features, "float32")
         layers = []
         for number, units in enumerate(self.hidden, 1):
@@ -125,7 +127,7 @@ def hits(y_true, y_pred):
     return ops.cast(ops.equal(ops.cast(y_true, "int32"), ops.argmax(y_pred, axis=-1)), "float32")
 
 
-def pool(taps, modality, pooling):
+def pool(taps, modality, pooling, features=()):
     """The features that a head sees, one row an example.
 
     Args:
@@ -133,6 +135,7 @@ def pool(taps, modality, pooling):
             float[B, L, d] and `mask` [B, L]; `pooled` float[B, d] where there is one.
         modality: `image` or `text`.
         pooling: one of POOLINGS.
+        features: names of image taps to pool and put side by side; empty: the last stage.
 
     Returns:
         KerasTensor[B, d].
@@ -140,12 +143,25 @@ def pool(taps, modality, pooling):
     Raises:
         ModelError: the backbone does not have what the pooling takes.
     """
+    if features:
+        _check_features(taps, modality, features)
+        pooled = [_pool_image({name: taps[name]}, pooling) for name in features]
+        return ops.concatenate([ops.cast(part, "float32") for part in pooled], axis=-1)
     if pooling == "pooled":
         if "pooled" not in taps:
             raise ModelError("this backbone has no pooled output", flag="head",
                              fix="--head='classify(pooling=average)'")  # fmt: skip
         return taps["pooled"]
     return _pool_image(taps, pooling) if modality == "image" else _pool_text(taps, pooling)
+
+
+def _check_features(taps, modality, features):
+    """Raises ModelError for a tap that is no image stage of the backbone."""
+    stages = [name for name in taps if modality == "image" and name.startswith("stage_")]
+    unknown = [name for name in features if name not in stages]
+    if unknown:
+        what = f"no features {unknown[0]!r} (choices: {', '.join(stages) or 'none for texts'})"
+        raise ModelError(what, flag="head", fix="leave features out for the last stage")
 
 
 def _pool_image(taps, pooling):

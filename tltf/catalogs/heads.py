@@ -5,7 +5,7 @@ from tltf.catalogs.row import Row
 HEADS = {
     "classify": Row(
         "tltf.heads:classify",
-        {"pooling": "auto", "hidden": (), "activation": "relu", "dropout": 0.0},
-        "one class of several; pooling=auto|average|max|flatten|first|pooled, hidden=256 or [256, 64]",
+        {"pooling": "auto", "hidden": (), "activation": "relu", "dropout": 0.0, "features": ()},
+        "one class of several; pooling auto|average|max|flatten|first|pooled, hidden=[256, 64]",
     ),
 }
