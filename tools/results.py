@@ -24,6 +24,7 @@ VADER = ["--data=vader(domain=movie, num_train=2000, num_test=2000)", "--text_le
          "--backbone=minilm_l6"]  # fmt: skip
 TO_PLATEAU = ["--method=scratch", "--schedule=constant", "--warmup_fraction=0",
               "--early_stopping_epochs=4", "--train_epochs=60", "--keep=best"]  # fmt: skip
+MIDDLE = "--head=classify(features=[stage_3, stage_4, stage_5, stage_6])"
 TRIED_EPOCHS = 6
 SMALL_CNN = ["--data=mnist_5k(num_train=1000)", "--backbone=small_cnn(filters=[32, 64])",
              "--image_size_px=28", "--head=classify(pooling=flatten, hidden=128)"]  # fmt: skip
@@ -98,6 +99,8 @@ def mnist_rows(measured):
     data = "mnist_5k, 1,000 images, EfficientNet-Lite0 at 96 px"
     yield line(data, "linear probe", probe)
     yield line(data, "logistic regression, same features", logistic(probe))
+    middle = [measured.run("mnist_5k_probe_middle", 0, *MNIST, "--method=linear_probe", MIDDLE)]
+    yield line(data, "linear probe on stages 3 to 6", middle)
     yield line(data, "full", measured.each("mnist_5k_full", *MNIST, "--method=full"))
     rate, rows = measured.scratch("mnist_5k")
     yield line(data, f"random weights, to its plateau at {rate}", rows)
