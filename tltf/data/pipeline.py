@@ -1,34 +1,14 @@
 """From a Source to batches: seeded order, preprocessing once where it fits, targets, weights."""
 
-import dataclasses
-import os
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
 from tltf.data import augment as augment_module
+from tltf.data import lookups
 from tltf.errors import FlagError
 
-TOKENIZED_AT_ONCE = 4096
-"""Texts that the tokenizer is given in one call."""
 MIN_BUCKET_BATCHES = 8
 """Batches that are drawn together and then sorted by length."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Lookup:
-    """How row numbers become inputs.
-
-    Args:
-        inputs_of: int64[B] -> inputs by name, or int64[] -> image if `is_single`.
-        is_single: one row at a time, in parallel, because files are read or decoded.
-        lengths: int32[N] tokens a row; None for images.
-    """
-
-    inputs_of: Callable
-    is_single: bool = False
-    lengths: np.ndarray | None = None
 
 
 def build(
@@ -78,7 +58,7 @@ def build(
     num_classes = num_classes or len(source.class_names)
     by_class = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
     with tf.device("CPU:0"):  # what tf.data reads stays in the host's memory
-        lookup = _lookup(source, preprocessing, cache_bytes)
+        lookup = lookups.lookup(source, preprocessing, cache_bytes)
         by_class = tf.constant(by_class, tf.float32)
         finish = _finisher(source, target, by_class)
     change = _augmentation(
@@ -92,7 +72,7 @@ def build(
 
     def one_pass(epoch):
         rows = _rows(len(source), training, seed, epoch, batch_size, buckets)
-        batches = _batches(rows, lookup, batch_size)
+        batches = lookups.batches(rows, lookup, batch_size)
         if length_buckets:
             batches = batches.map(_cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
         batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
@@ -109,18 +89,6 @@ def build(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
-
-
-def tokenize(texts, preprocessing):
-    """name -> array [N, length] of a list of str, a few thousand at a time."""
-    in_graph = tf.function(
-        preprocessing.__call__, input_signature=[tf.TensorSpec([None], tf.string)]
-    )
-    chunks = [
-        in_graph(texts[start : start + TOKENIZED_AT_ONCE])
-        for start in range(0, len(texts), TOKENIZED_AT_ONCE)
-    ]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def _rows(count, training, seed, epoch, batch_size, lengths):
@@ -148,70 +116,6 @@ def _bucketed(rows, lengths, seed, epoch, batch_size):
     numbers = tf.range(num_full // batch_size)
     numbers = tf.random.experimental.stateless_shuffle(numbers, seed=[seed + 1, epoch])
     return tf.concat([tf.reshape(tf.gather(batches, numbers), [-1]), rows[num_full:]], 0)
-
-
-def _batches(rows, lookup, batch_size):
-    """Batches of (inputs, row numbers)."""
-    numbers = tf.data.Dataset.from_tensor_slices(rows)
-    if not lookup.is_single:
-        return numbers.batch(batch_size).map(
-            lambda batch: (lookup.inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
-        )
-    singles = numbers.map(
-        lambda row: ({"image": lookup.inputs_of(row)}, row), num_parallel_calls=tf.data.AUTOTUNE
-    )
-    return singles.batch(batch_size)
-
-
-def _lookup(source, preprocessing, cache_bytes):
-    column = source.column
-    if column.kind == "text":
-        return _text_lookup(column, preprocessing)
-    image_bytes = 4 * preprocessing.size_px**2 * preprocessing.channels
-    fits = image_bytes * len(column.values) <= cache_bytes
-    return _cached_images(column, preprocessing) if fits else _images(column, preprocessing)
-
-
-def _text_lookup(column, preprocessing):
-    arrays = {
-        name: tf.constant(array) for name, array in tokenize(column.values, preprocessing).items()
-    }
-    mask = arrays.get("padding_mask")
-    token_ids = arrays["token_ids"]
-    is_token = tf.cast(token_ids != preprocessing.pad_id if mask is None else mask, tf.int32)
-    lengths = tf.reduce_sum(is_token, axis=1)
-
-    def inputs_of(rows):
-        return {name: tf.gather(array, rows) for name, array in arrays.items()}
-
-    return _Lookup(inputs_of, lengths=lengths)
-
-
-def _images(column, preprocessing):
-    """Each image is read, decoded and resized whenever it is needed."""
-    if column.kind == "array":
-        array = tf.constant(column.values)
-        return _Lookup(lambda rows: {"image": preprocessing.resize(tf.gather(array, rows))})
-    if column.kind == "path":
-        values = tf.constant([os.fsencode(path) for path in column.values])
-        return _Lookup(lambda row: preprocessing(tf.io.read_file(values[row])), is_single=True)
-    contents = tf.constant(column.values)
-    return _Lookup(lambda row: preprocessing(contents[row]), is_single=True)
-
-
-def _cached_images(column, preprocessing):
-    """All images are decoded and resized now, once."""
-    lookup = _images(column, preprocessing)
-    count = len(column.values)
-    shape = (count, preprocessing.size_px, preprocessing.size_px, preprocessing.channels)
-    images = np.empty(shape, np.float32)
-    rows = tf.range(count, dtype=tf.int64)
-    end = 0
-    for inputs, numbers in _batches(rows, lookup, 64).prefetch(tf.data.AUTOTUNE):
-        start, end = end, end + len(numbers)
-        images[start:end] = inputs["image"].numpy()
-    tensor = tf.constant(images)
-    return _Lookup(lambda rows: {"image": tf.gather(tensor, rows)})
 
 
 def _cut_to_longest(inputs, rows):
