@@ -148,7 +148,9 @@ def same_rows(measured):
     ways = {"a": [], "b": [], "two": ["--strategy=mirrored", "--logical_devices=2"]}
     for name, more in ways.items():
         measured.run(f"same_sgd_{name}", 0, *flags, *more)
-    curves = {name: losses(measured.folder / f"same_sgd_{name}_0" / "metrics.jsonl") for name in ways}
+    curves = {
+        name: losses(measured.folder / f"same_sgd_{name}_0" / "metrics.jsonl") for name in ways
+    }
     again, devices = (
         max(abs(x - y) for x, y in zip(curves["a"], curves[other], strict=True))
         for other in ("b", "two")
