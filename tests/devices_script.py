@@ -79,7 +79,7 @@ def data(strategy):
     import numpy as np
     import tensorflow as tf
 
-    from tltf import fitting
+    from tltf import feeding
 
     rng = np.random.default_rng(0)
     labels = (np.arange(40) % 3).astype("int32")
@@ -89,8 +89,8 @@ def data(strategy):
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     dataset = tf.data.Dataset.from_tensor_slices(rows).batch(8).with_options(options)
     if strategy.num_replicas_in_sync > 1:
-        dataset = fitting.fill_last(dataset, 8)
-    return fitting.Feed(lambda first, number: dataset.repeat(number), 40)
+        dataset = feeding.fill_last(dataset, 8)
+    return feeding.Feed(lambda first, number: dataset.repeat(number), 40)
 
 
 if __name__ == "__main__":

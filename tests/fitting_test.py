@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tltf import checkpoints, fitting
+from tltf import checkpoints, feeding, fitting
 from tltf.errors import ModelError, NumericError
 from tltf.methods import freezing as methods
 from tltf.options import make
@@ -66,7 +66,7 @@ def feed(count=20, batch_size=8, has_validation=False):
         return dataset
 
     whole = batches(np.arange(count))
-    return fitting.Feed(training, count, (whole, labels) if has_validation else None)
+    return feeding.Feed(training, count, (whole, labels) if has_validation else None)
 
 
 def fit(run=None, method=None, data=None, dropout=0.3, **flags):
@@ -188,7 +188,7 @@ def test_plateau_lowers_the_rate():
 def test_filled_batches_have_the_gradient_of_one_device():
     data = feed(count=5, batch_size=4)
     short = list(data.training(0, 1))[-1]
-    full = list(fitting.fill_last(data.training(0, 1), 4))[-1]
+    full = list(feeding.fill_last(data.training(0, 1), 4))[-1]
     assert full[0]["image"].shape == (4, 8, 8, 3)
     assert full[2]["label"].numpy().tolist() == [4.0, 0.0, 0.0, 0.0]
     assert np.array_equal(full[0]["image"][3], short[0]["image"][0])

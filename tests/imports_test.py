@@ -20,13 +20,13 @@ BELOW = {
 LAYERS = {
     "base": """
         tltf archives assets catalogs checkpoints console defaults errors flagfiles folders locations names
-        options progress runs specs storage torch_files
+        options progress row_store runs specs storage torch_files
     """,
-    "model": "backbones cutting freezing graphs heads models optimizers transfer weights",
+    "model": "backbones cutting fingerprints freezing graphs heads models optimizers transfer weights",
     "data": "data",
     "method": "methods",
     "service": """
-        baselines calibration callbacks data_report evaluation exporting fitting inputs keeping loading
+        baselines boundaries caching calibration callbacks data_report evaluation exporting feeding fitting inputs keeping loading
         multi_worker plots predicting predictions preprocessing publishing raw_inputs reevaluating
         reload reports resampling rounds rows runtime saving serving summaries thumbnails tracking
         trained training verifying

@@ -44,6 +44,24 @@ class LogEpochs(keras.callbacks.Callback):
         self.log.write(row)
 
 
+class NoteFirstStep(keras.callbacks.Callback):
+    """Calls `note()` when the first step of a fit, or the steps that run together, has ended.
+
+    Args:
+        note: () -> None.
+    """
+
+    def __init__(self, note):
+        super().__init__()
+        self._note = note
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Notes once."""
+        if self._note:
+            self._note()
+            self._note = None
+
+
 class ShowProgress(keras.callbacks.Callback):
     """One bar an epoch on a terminal, else one line an epoch.
 

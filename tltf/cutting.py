@@ -9,7 +9,10 @@ import dataclasses
 
 import keras
 
-from tltf import freezing
+from tltf import freezing, graphs
+
+BOUNDARY = "boundary_"
+"""Begins the names of the tensors at the cut."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +20,8 @@ class Cut:
     """A model in two parts.
 
     Args:
-        prefix: inputs -> list of boundary tensors; None where nothing is frozen.
-        suffix: boundary tensors -> outputs; the model itself where nothing is frozen.
+        prefix: inputs -> {name: boundary tensor}; None where nothing is frozen.
+        suffix: {name: boundary tensor} -> outputs; the model itself where nothing is frozen.
     """
 
     prefix: keras.Model | None
@@ -53,18 +56,34 @@ def cut(model, groups):
     frozen, boundary = _split(model, never)
     if not frozen:
         return Cut(None, model)
-    prefix = keras.Model(model.input, boundary, name="frozen_prefix")
-    suffix = keras.Model(boundary, model.output, name="trained_suffix")
-    return Cut(prefix, suffix)
+    named = {f"{BOUNDARY}{number}": tensor for number, tensor in enumerate(boundary)}
+    prefix = keras.Model(model.input, named, name="frozen_prefix")
+    inputs = {
+        name: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+        for name, tensor in named.items()
+    }
+    given = [(tensor, inputs[name]) for name, tensor in named.items()]
+    flat = graphs.replay(keras.tree.flatten(model.output), given)
+    outputs = keras.tree.pack_sequence_as(model.output, flat)
+    return Cut(prefix, keras.Model(inputs, outputs, name="trained_suffix"))
 
 
-def training_model(model, groups):
-    """A model with the same inputs and outputs whose frozen prefix runs in inference mode."""
-    parts = cut(model, groups)
+def join(model, parts):
+    """A model with the same inputs and outputs whose frozen prefix runs in inference mode.
+
+    Args:
+        model: flat functional keras.Model.
+        parts: its `Cut`.
+    """
     if parts.prefix is None:
         return keras.Model(model.input, model.output, name="training")
     boundary = FrozenPrefix(parts.prefix, name="frozen")(model.input)
     return keras.Model(model.input, parts.suffix(boundary), name="training")
+
+
+def training_model(model, groups):
+    """The model cut at its frozen boundary and joined again."""
+    return join(model, cut(model, groups))
 
 
 def _split(model, never):

@@ -1,35 +1,18 @@
 """Runs a method's phases. The only caller of `model.fit`."""
 
-import dataclasses
 import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tltf import callbacks, checkpoints, cutting, freezing, keeping, multi_worker, optimizers
 from tltf.checkpoints import Checkpoint
 from tltf.errors import ModelError
+from tltf.feeding import Above
 from tltf.trained import Forward
 
-
-@dataclasses.dataclass(frozen=True)
-class Feed:
-    """The data of a fit.
-
-    Args:
-        training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
-        num_train: training examples.
-        validation: (tf.data.Dataset, int[N] labels), or None.
-        watched: the same of the test split where its curve is wanted, or None.
-        fingerprint: of the training examples; a run goes on only with the same.
-    """
-
-    training: object
-    num_train: int
-    validation: tuple | None = None
-    watched: tuple | None = None
-    fingerprint: str = ""
+MOST_STEPS_TOGETHER = 128
+"""A loss that is not finite is seen within so many steps; above a cached prefix only."""
 
 
 class Fit:
@@ -54,7 +37,8 @@ class Fit:
         self.plans, self.history, self.moved = [], [], {}
         self.best = None
         self.step = self.epochs_before = 0
-        self._forward = Forward(core.model, core.head.name)
+        self.first_step_s = None
+        self._judges = {}
 
     def __call__(self):
         """Trains; returns the core to keep. `plans` and `history` say what was done."""
@@ -75,6 +59,9 @@ class Fit:
         """Seconds of training so far, those before an interruption included."""
         return self.seconds_before + time.monotonic() - self._start
 
+    def _note_first_step(self):
+        self.first_step_s = self.first_step_s or time.monotonic() - self._start
+
     def _num_epochs(self, phase):
         return max(1, round(self.options.train.train_epochs * phase.epochs_share))
 
@@ -93,14 +80,20 @@ class Fit:
         steps = -(-self.feed.num_train // train.batch_size)
         with self.strategy.scope():
             plan = self._plan(phase)
-            training_model = self._compiled(model, plan, phase, epochs * steps)
+            parts = cutting.cut(model, self.core.groups)
+        above = self.feed.above(parts.prefix) if parts.prefix else Above()
+        self._set_judges(parts, above)
+        training = above.training or self.feed.training
+        with self.strategy.scope():
+            training_model = parts.suffix if above.training else cutting.join(model, parts)
+            self._compile(training_model, plan, phase, epochs, steps)
         first = self._restore(training_model, saved) if saved else 0
         watched = self._callbacks(training_model, number, phase, epochs, saved)
         done = saved is not None and (first >= epochs or saved.state["is_stopped"])
         if not done:
             with multi_worker.patched(self.strategy):
                 training_model.fit(
-                    self.feed.training(self.epochs_before + first, epochs - first),
+                    training(self.epochs_before + first, epochs - first),
                     initial_epoch=first,
                     epochs=epochs,
                     steps_per_epoch=steps,
@@ -113,11 +106,21 @@ class Fit:
         if self.best and self.best.weights and train.keep == "best":
             self._write_weights(self.best.weights)
 
-    def _compiled(self, model, plan, phase, num_steps):
-        """The model with its frozen prefix cut off, compiled for the phase."""
+    def _set_judges(self, parts, above):
+        """role -> (Forward, dataset, labels), above the frozen prefix where that is cached."""
+        name = self.core.head.name
+        whole = Forward(self.core.model, name)
+        upper = Forward(parts.suffix, name) if parts.prefix else whole
+        for role, data, cached in (
+            ("validation", self.feed.validation, above.validation),
+            ("test", self.feed.watched, above.watched),
+        ):
+            if cached or data:
+                self._judges[role] = (upper, *cached) if cached else (whole, *data)
+
+    def _compile(self, training_model, plan, phase, epochs, steps):
         train = self.options.train
-        training_model = cutting.training_model(model, self.core.groups)
-        rate = optimizers.learning_rate(train, phase, num_steps)
+        rate = optimizers.learning_rate(train, phase, epochs * steps)
         optimizer = optimizers.build(train, plan.factors, rate)
         if self.options.runtime.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -126,14 +129,14 @@ class Fit:
             loss={self.core.head.name: self.core.head.loss(train.label_smoothing)},
             weighted_metrics={self.core.head.name: self.core.head.metrics()},
             jit_compile=False,
+            steps_per_execution=_steps_together(training_model, steps),
         )
         optimizer.build(training_model.trainable_variables)
-        return training_model
 
     def _callbacks(self, training_model, number, phase, epochs, saved):
         """Validation first, saving last: each sees what those before it put into the logs."""
         train = self.options.train
-        watched = [keeping.StopAtNonFinite()]
+        watched = [callbacks.NoteFirstStep(self._note_first_step), keeping.StopAtNonFinite()]
         has_validation = self.feed.validation is not None
         if has_validation:
             state, weights = (
@@ -144,7 +147,7 @@ class Fit:
             )
             watched += [keeping.Validate(self.measure), self.best]
         if self.feed.watched is not None:
-            watched.append(keeping.Validate(lambda: self.measure(self.feed.watched), "test"))
+            watched.append(keeping.Validate(lambda: self.measure("test"), "test"))
         if (phase.schedule or train.schedule) == "plateau":
             watched.append(keeping.plateau(has_validation, saved and saved.state["plateau"]))
         logger = callbacks.LogEpochs(self.log, phase.name)
@@ -162,10 +165,10 @@ class Fit:
             watched.append(keeping.SaveState(save))
         return watched
 
-    def measure(self, split=None):
-        """(loss, accuracy) of the core on (dataset, labels), by default the validation split."""
-        dataset, labels = split or self.feed.validation
-        logits = self._forward(dataset)[: len(labels)]
+    def measure(self, role="validation"):
+        """(loss, accuracy) of the core on the validation split, or on the watched test split."""
+        forward, dataset, labels = self._judges[role]
+        logits = forward(dataset)[: len(labels)]
         top = logits.max(axis=1, keepdims=True)
         norm = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
         loss = (norm - logits[np.arange(len(labels)), labels]).mean()
@@ -224,36 +227,17 @@ class Fit:
         return [v for v in self.core.model.variables if id(v) not in weights]
 
 
+def _steps_together(model, steps):
+    """How many steps Keras runs between two callbacks: many, where they take next to no time.
+
+    Those are the steps above a cached prefix that gives one vector an example. The number
+    divides `steps`, since a dataset of several epochs must not be read across their border.
+    """
+    is_small = all(len(t.shape) == 2 and t.name.startswith(cutting.BOUNDARY) for t in model.inputs)
+    if not is_small:
+        return 1
+    return max(n for n in range(1, min(steps, MOST_STEPS_TOGETHER) + 1) if steps % n == 0)
+
+
 def _under(saved, prefix):
     return {n.removeprefix(prefix): v for n, v in saved.arrays.items() if n.startswith(prefix)}
-
-
-def fill_last(dataset, batch_size):
-    """Every batch with `batch_size` rows: the first rows are repeated and weigh nothing.
-
-    Repeated, not zero: batch norm in training mode sees every row, whatever it weighs.
-
-    The rows that were there weigh more in turn, so that the sum over all devices divided by
-    `batch_size` is the mean over the real rows: what one device computes.
-
-    Args:
-        dataset: of (inputs, targets, weights), each a dict of tensors [B, ...].
-        batch_size: rows of each batch of the result.
-    """
-
-    def fill(inputs, targets, weights):
-        count = tf.shape(next(iter(weights.values())))[0]
-        scale = batch_size / tf.cast(count, tf.float32)
-        is_real = tf.cast(tf.range(batch_size) < count, tf.float32)
-        inputs, targets, weights = (
-            {name: _repeat(tensor, count, batch_size) for name, tensor in part.items()}
-            for part in (inputs, targets, weights)
-        )
-        return inputs, targets, {name: w * scale * is_real for name, w in weights.items()}
-
-    return dataset.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _repeat(tensor, count, batch_size):
-    filled = tf.gather(tensor, tf.range(batch_size) % count)
-    return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])

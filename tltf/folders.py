@@ -28,7 +28,7 @@ def new_folder(path):
         StorageError: the disk is full, the place cannot be written, or `path` is taken.
     """
     path = pathlib.Path(path)
-    part = path.parent / f".{path.name}.{_host()}.{os.getpid()}.{next(_COUNTER)}.part"
+    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
@@ -64,12 +64,28 @@ def new_version(folder, version=None):
     return target
 
 
+def discard(path):
+    """Removes a folder such that nobody sees half of it; one that is gone already is no error."""
+    path = pathlib.Path(path)
+    part = _part(path)
+    try:
+        os.rename(path, part)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(part, ignore_errors=True)
+
+
 def sweep(parent):
     """Removes the unfinished folders in `parent` whose process on this machine has ended."""
     for part in pathlib.Path(parent).glob(".*.part"):
         match = re.fullmatch(rf"\..+\.{re.escape(_host())}\.(\d+)\.\d+\.part", part.name)
         if match and part.is_dir() and not _is_alive(int(match[1])):
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _part(path):
+    """The name beside `path` of what is not there yet, or no longer."""
+    return path.parent / f".{path.name}.{_host()}.{os.getpid()}.{next(_COUNTER)}.part"
 
 
 def _is_alive(pid):

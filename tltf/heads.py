@@ -64,7 +64,6 @@ class Classify:
             num_classes: number of classes, at least 2.
         """
         features = pool(taps, modality, self.pooling, self.features)
-        features = ops.cast(features, "float32")
         layers = []
         for number, units in enumerate(self.hidden, 1):
             features = self._drop(features, layers, f"{self.name}_dropout_{number}")
@@ -138,7 +137,7 @@ def pool(taps, modality, pooling, features=()):
         features: names of image taps to pool and put side by side; empty: the last stage.
 
     Returns:
-        KerasTensor[B, d].
+        KerasTensor float32[B, d].
 
     Raises:
         ModelError: the backbone does not have what the pooling takes.
@@ -147,6 +146,11 @@ def pool(taps, modality, pooling, features=()):
         _check_features(taps, modality, features)
         pooled = [_pool_image({name: taps[name]}, pooling) for name in features]
         return ops.concatenate([ops.cast(part, "float32") for part in pooled], axis=-1)
+    pooled = _pool_one(taps, modality, pooling)
+    return pooled if pooled.dtype == "float32" else ops.cast(pooled, "float32")
+
+
+def _pool_one(taps, modality, pooling):
     if pooling == "pooled":
         if "pooled" not in taps:
             raise ModelError("this backbone has no pooled output", flag="head",

@@ -143,6 +143,26 @@ class RuntimeOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class CacheOptions:
+    """How the outputs of frozen layers are kept, so that none is computed twice."""
+
+    cache: bool = flag(True, "Computes frozen layers once an example and keeps what they give.")
+    cache_views: int = flag(
+        0, "With --augment: so many augmented views an example are kept, used in turn; 0: frozen "
+        "layers are computed again in every epoch.", least=0,
+    )  # fmt: skip
+    cache_memory_mb: int = flag(
+        1024, "Kept in memory up to so many megabytes a split, beyond on the disk.", least=0
+    )
+    cache_disk_gb: float = flag(
+        5.0, "Kept on the disk, below $TLTF_CACHE, for later runs; the oldest goes first; 0: never.",
+        least=0.0,
+    )  # fmt: skip
+    cache_precision: str = flag("float32", "Of what is kept; float16 halves it and rounds.",
+                                choices=("float32", "float16"))  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
 class OutputOptions:
     """What it leaves behind."""
 
@@ -167,6 +187,7 @@ class Options:
     model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
     train: TrainOptions = dataclasses.field(default_factory=TrainOptions)
     runtime: RuntimeOptions = dataclasses.field(default_factory=RuntimeOptions)
+    cache: CacheOptions = dataclasses.field(default_factory=CacheOptions)
     output: OutputOptions = dataclasses.field(default_factory=OutputOptions)
 
 

@@ -65,13 +65,19 @@ class Trained:
 
     def features(self, source, batch_size=128):
         """float32[N, d]: the pooled backbone features of a Source, below the head."""
+        model = self.feature_model()
+        return Forward(model, next(iter(model.output)))(self.dataset(source, batch_size))
+
+    def feature_model(self):
+        """keras.Model: the core's inputs -> {name: float32[B, d]}, equal to a linear probe's cut."""
         import keras
 
+        from tltf.cutting import BOUNDARY
         from tltf.heads import pool
 
         taps, modality = self.core.backbone.taps, self.core.backbone.modality
-        model = keras.Model(self.core.backbone.inputs, pool(taps, modality, "auto"))
-        return Forward(model)(self.dataset(source, batch_size))
+        features = pool(taps, modality, "auto")
+        return keras.Model(self.core.backbone.inputs, {f"{BOUNDARY}0": features})
 
     def predict(self, inputs, batch_size=128):
         """A `Prediction` for each text, path of an image file or uint8[H, W, C] array.
@@ -83,8 +89,14 @@ class Trained:
 
         return predicting.predict(self, inputs, batch_size)
 
-    def dataset(self, source, batch_size):
-        """Batches of a Source in its order, as the core takes them; texts cut to the longest."""
+    def dataset(self, source, batch_size, reads=None):
+        """Batches of a Source in its order, as the core takes them; texts cut to the longest.
+
+        Args:
+            source: Source.
+            batch_size: examples a batch.
+            reads: lookups.Lookup of a frozen prefix's outputs, in place of the core's inputs.
+        """
         from tltf.data import pipeline
 
         return pipeline.build(
@@ -92,6 +104,7 @@ class Trained:
             self.preprocessing,
             batch_size=batch_size,
             length_buckets=self.takes_any_length,
+            reads=reads,
         )
 
     @property

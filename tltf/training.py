@@ -3,15 +3,13 @@
 `publishing.run` is what `python -m tltf.train` calls; a notebook calls the same functions.
 """
 
-import hashlib
 import pathlib
 import sys
 import time
 
-import numpy as np
-
 from tltf import (
     defaults,
+    feeding,
     fitting,
     freezing,
     models,
@@ -25,7 +23,7 @@ from tltf import (
     transfer,
 )
 from tltf.catalogs import METHODS
-from tltf.data import pipeline, sources, splits
+from tltf.data import sources, splits
 from tltf.data.source import require_labels
 from tltf.errors import FlagError
 from tltf.options import flat, replace
@@ -63,8 +61,7 @@ def train(options):
             "python -m tltf.train --flagfile=run.flags --output=NEW",
         )
     if "logistic" in names.wanted_baselines(options.output.baseline):
-        size = trained.options.train.eval_batch_size
-        trained.frozen_features = {r: trained.features(p, size) for r, p in parts.items()}
+        trained.frozen_features = feeding.frozen_features(trained)
     clock.lap("baseline")
     _fit(trained, method, strategy, run_folder)
     clock.lap("train")
@@ -165,14 +162,16 @@ def _fit(trained, method, strategy, run_folder):
     is_writer = runs.is_chief()
     logs = run_folder and is_writer
     log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else _NoLog()
-    fed = feed(trained, strategy)
-    fit = fitting.Fit(trained.core, method, fed, options, strategy, log, run_folder, is_writer)
+    feed = feeding.build(trained, strategy)
+    fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
     try:
         trained.core = fit()
     finally:
         log.close()
     trained.history, trained.plans = fit.history, fit.plans
     trained.seconds_before = fit.seconds_before
+    if fit.first_step_s:
+        trained.times_s["first_step"] = fit.first_step_s
 
 
 def fit_parts(options, parts):
@@ -189,63 +188,6 @@ def fit_parts(options, parts):
     clock.lap("train")
     trained.times_s = clock.laps
     return trained
-
-
-def feed(trained, strategy):
-    """`fitting.Feed` of the training and validation splits."""
-    options, parts = trained.options, trained.splits
-    train, num_replicas = options.train, strategy.num_replicas_in_sync
-    if train.batch_size % num_replicas:
-        what = f"{train.batch_size} rows do not part evenly over {num_replicas} devices"
-        fix = f"--batch_size={-(-train.batch_size // num_replicas) * num_replicas}"
-        raise FlagError(what, flag="batch_size", fix=fix)
-
-    def training(first_epoch, num_epochs):
-        dataset = pipeline.build(
-            parts["train"],
-            trained.preprocessing,
-            batch_size=train.batch_size,
-            training=True,
-            augment=options.data.augment,
-            seed=options.runtime.seed,
-            class_weights=class_weights(parts["train"], train.class_weights),
-            first_epoch=first_epoch,
-            num_epochs=num_epochs,
-            target=trained.core.head.name,
-            length_buckets=trained.takes_any_length,
-        )
-        return fitting.fill_last(dataset, train.batch_size) if num_replicas > 1 else dataset
-
-    return fitting.Feed(
-        training,
-        len(parts["train"]),
-        _judging(trained, "validation"),
-        _judging(trained, "test") if train.watch_test else None,
-        fingerprint(parts["train"]),
-    )
-
-
-def _judging(trained, role):
-    """(dataset, labels) of a split; None where there is none."""
-    part = trained.splits.get(role)
-    if part is None:
-        return None
-    return trained.dataset(part, trained.options.train.eval_batch_size), part.labels
-
-
-def fingerprint(part):
-    """Hexadecimal digest of a split's contents and labels, in their order."""
-    digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
-    digest.update(np.asarray(part.labels, np.int32).tobytes())
-    return digest.hexdigest()
-
-
-def class_weights(part, kind):
-    """float[num_classes], or None: `balanced` gives n / (classes * n of the class)."""
-    if kind == "none":
-        return None
-    counts = np.bincount(part.labels, minlength=len(part.class_names))
-    return len(part) / (len(counts) * np.maximum(counts, 1))
 
 
 def _sizes(prepared):

@@ -26,6 +26,7 @@ def build(
     first_epoch=None,
     num_epochs=1,
     length_buckets=False,
+    reads=None,
 ):
     """Batches of `(inputs, targets, weights)`, dicts by name, of one pass over `source`.
 
@@ -49,6 +50,8 @@ def build(
         num_epochs: passes in the dataset, with `first_epoch` only; no batch spans two.
         length_buckets: texts of similar length share a training batch, and every batch is cut
             to its longest text. For backbones that take any length.
+        reads: lookups.Lookup that is read in place of the source's contents; its batches are
+            taken as they are.
 
     Returns:
         tf.data.Dataset with inputs `{"image": float32[B, S, S, C]}`, 0 to 255, or those of the
@@ -58,7 +61,7 @@ def build(
     num_classes = num_classes or len(source.class_names)
     by_class = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
     with tf.device("CPU:0"):  # what tf.data reads stays in the host's memory
-        lookup = lookups.lookup(source, preprocessing, cache_bytes)
+        lookup = reads or lookups.lookup(source, preprocessing, cache_bytes)
         by_class = tf.constant(by_class, tf.float32)
         finish = _finisher(source, target, by_class)
     change = _augmentation(
@@ -73,8 +76,8 @@ def build(
     def one_pass(epoch):
         rows = _rows(len(source), training, seed, epoch, batch_size, buckets)
         batches = lookups.batches(rows, lookup, batch_size)
-        if length_buckets:
-            batches = batches.map(_cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
+        if length_buckets and not reads:
+            batches = batches.map(cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
         batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
         return change(batches, epoch)
 
@@ -91,12 +94,17 @@ def build(
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
+def order(count, seed, epoch):
+    """int64[N]: the row numbers of a training pass without length buckets."""
+    rows = tf.range(count, dtype=tf.int64)
+    return tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
+
+
 def _rows(count, training, seed, epoch, batch_size, lengths):
     """int64[N] row numbers in the order of a pass."""
-    rows = tf.range(count, dtype=tf.int64)
     if not training:
-        return rows
-    rows = tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
+        return tf.range(count, dtype=tf.int64)
+    rows = order(count, seed, epoch)
     if lengths is None:
         return rows
     return _bucketed(rows, tf.gather(lengths, rows), seed, epoch, batch_size)
@@ -118,8 +126,8 @@ def _bucketed(rows, lengths, seed, epoch, batch_size):
     return tf.concat([tf.reshape(tf.gather(batches, numbers), [-1]), rows[num_full:]], 0)
 
 
-def _cut_to_longest(inputs, rows):
-    """`inputs` [B, L] cut to the longest text of the batch."""
+def cut_to_longest(inputs, rows):
+    """`(inputs, rows)` with inputs [B, L] cut to the longest text of the batch."""
     longest = tf.reduce_max(tf.reduce_sum(tf.cast(inputs["padding_mask"], tf.int32), axis=1))
     return {name: tensor[:, :longest] for name, tensor in inputs.items()}, rows
 

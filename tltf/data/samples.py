@@ -214,7 +214,7 @@ def emoji(settings, vendor="google", label="category", num_train=0, num_validati
         ids=[f"{vendor}/{glyph['image']}" for glyph in glyphs],
         roles=None,
         scan=empty_scan(len(glyphs)),
-        hashes=np.array([digest(glyph["unified"].encode()) for glyph in glyphs], np.uint64),
+        groups=np.array([digest(glyph["unified"].encode()) for glyph in glyphs], np.uint64),
     )
     return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
 

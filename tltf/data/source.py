@@ -63,6 +63,7 @@ class Source:
             data; `warnings` (list of str);
             `skipped_rows` and `excluded_rows` (list of dict with id and reason).
         hashes: uint64[N], equal for equal content; made when it is first needed if None.
+        groups: uint64[N], equal for rows that must stay in one split; None: those of equal content.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Source:
     roles: np.ndarray | None
     scan: dict
     hashes: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self):
         return len(self.ids)
@@ -97,11 +99,16 @@ class Source:
             ids=[self.ids[index] for index in indices],
             roles=None if self.roles is None else self.roles[indices],
             hashes=None if self.hashes is None else self.hashes[indices],
+            groups=None if self.groups is None else self.groups[indices],
         )
 
     def content_hashes(self):
         """uint64[N], equal where the content is: file bytes, pixels, or normalised text."""
         return self.hashes if self.hashes is not None else content_hashes(self.column)
+
+    def split_groups(self):
+        """uint64[N], equal for rows that must stay in one split."""
+        return self.groups if self.groups is not None else self.content_hashes()
 
 
 def empty_scan(found=0):

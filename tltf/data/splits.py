@@ -237,7 +237,7 @@ class _Order:
 
 def _order(source, rows, seed):
     """The `_Order` of `rows` in their classes."""
-    keys = _mixed(source.content_hashes()[rows], seed)
+    keys = _mixed(source.split_groups()[rows], seed)
     labels = np.zeros(len(rows), np.int64) if source.labels is None else source.labels[rows]
     order = np.lexsort((keys, labels))
     ordered_keys, ordered_labels = keys[order], labels[order]
@@ -289,12 +289,12 @@ def _stratified(source, rows, seed, sizes):
     roles[order.places >= validation_start] = VALIDATION
     roles[order.places < test_end] = TEST
     roles[order.places >= train_start] = TRAIN
-    return _one_role_per_content(source.content_hashes()[rows], roles)
+    return _one_role_per_group(source.split_groups()[rows], roles)
 
 
-def _one_role_per_content(hashes, roles):
-    """Content under two labels could be in two splits: its first row decides."""
-    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+def _one_role_per_group(groups, roles):
+    """A group under two labels could be in two splits: its first row decides."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     return roles[first[group]]
 
 

@@ -1,0 +1,113 @@
+"""Rows come back as they were written: from one shard or several, whole or some of them."""
+
+import numpy as np
+import pytest
+
+from tltf import row_store
+from tltf.errors import StorageError
+from tltf.row_store import Field
+
+FIELDS = (Field("vector", np.dtype("float32"), (3,)), Field("steps", np.dtype("int16"), (2,), True))
+RNG = np.random.default_rng(0)
+LENGTHS = np.array([4, 0, 1, 7, 2], np.int32)
+KEYS = np.array([9, 2**63 + 5, 0, 7, 4], np.uint64)
+VECTORS = RNG.normal(size=(5, 3)).astype("float32")
+STEPS = [RNG.integers(-99, 99, (n, 2)).astype("int16") for n in LENGTHS]
+
+
+def write(folder, rows, shard_bytes=row_store.SHARD_BYTES):
+    with row_store.Writer(folder, FIELDS, shard_bytes) as writer:
+        for part in np.array_split(rows, 2):
+            writer.add(KEYS[part], LENGTHS[part], {
+                "vector": VECTORS[part], "steps": np.concatenate([STEPS[row] for row in part]),
+            })  # fmt: skip
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 10**6])
+def test_rows_in_any_order(tmp_path, shard_bytes):
+    write(tmp_path, np.arange(5), shard_bytes)
+    shards = row_store.open_shards(tmp_path, FIELDS)
+    assert len(shards) == (2 if shard_bytes == 1 else 1)
+    order = [3, 3, 0, 1, 4]
+    rows = row_store.Rows(shards, KEYS[order], FIELDS)
+    assert rows.lengths.tolist() == LENGTHS[order].tolist()
+    assert np.array_equal(rows.whole(FIELDS[0]), VECTORS[order])
+    assert np.array_equal(rows.whole(FIELDS[1]), np.concatenate([STEPS[row] for row in order]))
+    assert np.array_equal(rows.read(FIELDS[0], np.array([1, 4])), VECTORS[[3, 4]])
+    padded = rows.read(FIELDS[1], np.array([2, 0, 3]))
+    assert padded.shape == (3, 7, 2)
+    for place, row in enumerate([0, 3, 1]):
+        assert np.array_equal(padded[place, : LENGTHS[row]], STEPS[row])
+        assert not padded[place, LENGTHS[row] :].any()
+
+
+def test_what_is_missing(tmp_path):
+    assert row_store.missing([], KEYS).all()
+    write(tmp_path, np.array([0, 3]))
+    shards = row_store.open_shards(tmp_path, FIELDS)
+    assert row_store.missing(shards, KEYS).tolist() == [False, True, True, False, True]
+    with pytest.raises(StorageError, match="gone"):
+        row_store.Rows(shards, KEYS, FIELDS)
+
+
+def test_an_interrupted_shard_is_not_there(tmp_path):
+    with pytest.raises(KeyboardInterrupt), row_store.Writer(tmp_path, FIELDS) as writer:
+        writer.add(KEYS[:1], LENGTHS[:1], {"vector": VECTORS[:1], "steps": STEPS[0]})
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_a_storage_error(tmp_path, monkeypatch):
+    class Full:
+        def write(self, content):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            pass
+
+    writer = row_store.Writer(tmp_path, FIELDS)
+    writer.add(KEYS[:1], LENGTHS[:1], {"vector": VECTORS[:1], "steps": STEPS[0]})
+    for file in writer._open._files.values():
+        file.close()
+    writer._open._files = dict.fromkeys(writer._open._files, Full())
+    with pytest.raises(StorageError, match="No space left"):
+        writer.add(KEYS[:1], LENGTHS[:1], {"vector": VECTORS[:1], "steps": STEPS[0]})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["vector", "steps", "keys", "lengths", "shard.json"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+def test_damage_is_found_and_removed(tmp_path, name, harm):
+    write(tmp_path, np.arange(5))
+    (path,) = tmp_path.glob(f"*/{name}")
+    content = bytearray(path.read_bytes())
+    if harm == "gone":
+        path.unlink()
+    elif harm == "cut":
+        path.write_bytes(content[:-1])
+    else:
+        content[len(content) // 2] ^= 255
+        path.write_bytes(content)
+    if harm == "gone":
+        assert row_store.open_shards(tmp_path, FIELDS) == []
+        return
+    with pytest.warns(UserWarning, match="damaged"):
+        assert row_store.open_shards(tmp_path, FIELDS) == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_removed_shard_is_read_on_by_those_who_hold_it(tmp_path):
+    write(tmp_path / "space", np.arange(5))
+    shards = row_store.open_shards(tmp_path / "space", FIELDS)
+    row_store.evict(tmp_path, 0)
+    assert not list((tmp_path / "space").iterdir())
+    rows = row_store.Rows(shards, KEYS, FIELDS)
+    assert np.array_equal(rows.whole(FIELDS[0]), VECTORS)
+    assert np.array_equal(rows.read(FIELDS[0], np.array([2])), VECTORS[[2]])
+
+
+def test_shards_in_use_stay(tmp_path):
+    write(tmp_path / "space", np.arange(5))
+    shards = row_store.open_shards(tmp_path / "space", FIELDS)
+    row_store.evict(tmp_path, 0, {shard.folder for shard in shards})
+    assert len(list((tmp_path / "space").iterdir())) == 1

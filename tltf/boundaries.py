@@ -1,0 +1,301 @@
+"""The outputs of a frozen prefix for the rows of a source: computed in batches, read as inputs.
+
+Batches are formed from all rows that are wanted, in an order that depends on nothing else, and
+a batch that lacks a row is computed whole: a fill that was killed goes on with the same numbers.
+"""
+
+import dataclasses
+import hashlib
+import inspect
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tltf import fingerprints, row_store
+from tltf.data import exif, images, lookups, pipeline
+from tltf.data.source import digest
+from tltf.progress import Progress
+
+BATCH_SIZE = 64
+"""Examples that the prefix takes together."""
+
+
+class NotCached(Exception):
+    """Why the outputs of frozen layers are not kept; one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One augmented pass over a training split.
+
+    Args:
+        augment: call strings of AUGMENTS.
+        seed: of the augmentation.
+        number: of the pass.
+    """
+
+    augment: str
+    seed: int
+    number: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A Source, and how its rows become the inputs of the prefix.
+
+    Args:
+        source: Source.
+        preprocessing: ImagePreprocessing or TextPreprocessing.
+        length_buckets: whether texts are cut to the longest of their batch.
+        view: View; None without augmentation.
+    """
+
+    source: object
+    preprocessing: object
+    length_buckets: bool = False
+    view: View | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """The inputs of a source's rows.
+
+    Args:
+        lookup: lookups.Lookup.
+        lengths: int32[N] tokens; ones for images.
+        keys: uint64[N].
+        texts: whether they are texts.
+    """
+
+    lookup: object
+    lengths: np.ndarray
+    keys: np.ndarray
+    texts: bool
+
+
+class Outputs:
+    """What a prefix gives for the rows of a source.
+
+    Args:
+        prefix: keras.Model.
+        fields: tuple of row_store.Field.
+        reading: Reading.
+        wanted: Wanted.
+    """
+
+    def __init__(self, prefix, fields, reading, wanted):
+        self.prefix, self.fields, self.reading, self.wanted = prefix, fields, reading, wanted
+        self.keys, self.lengths = wanted.keys, wanted.lengths
+        self.num_bytes = sum(f.step_bytes * int(f.num_steps(wanted.lengths).sum()) for f in fields)
+        self.dtypes = {name: tf.as_dtype(t.dtype) for name, t in prefix.output.items()}
+
+    @property
+    def namespace(self):
+        """A name for the prefix with its preprocessing and precision, and for a view's rows."""
+        kept = [(field.dtype.str, field.shape, field.is_long) for field in self.fields]
+        parts = [fingerprints.of_model(self.prefix), str(kept), _code_of(self.reading)]
+        if self.reading.view:
+            parts += [str(self.reading.view), self.keys.tobytes().hex()]
+        return hashlib.blake2b("|".join(parts).encode(), digest_size=16).hexdigest()
+
+    def batches(self, missing):
+        """Yields (row numbers int64[B], lengths int32[B], name -> array) of the batches to compute.
+
+        Args:
+            missing: bool[N]; batches without one are left out. A view is computed whole.
+        """
+        order, size = self._order()
+        starts = [s for s in range(0, len(order), size)
+                  if self.reading.view or missing[order[s : s + size]].any()]  # fmt: skip
+        taken = np.concatenate([order[start : start + size] for start in starts])
+        dataset = self._inputs(taken, size)
+        step = _traced(self.prefix, self.fields, dataset.element_spec[0])
+        with Progress("frozen layers", len(taken)) as progress:
+            for inputs, numbers in dataset:
+                rows = numbers.numpy()
+                outputs = {name: value.numpy() for name, value in step(inputs).items()}
+                yield rows, self.lengths[rows], self._flat(outputs, rows)
+                progress.add(len(rows))
+
+    def _order(self):
+        """(int64[N] order of computing, batch size)."""
+        view = self.reading.view
+        if view:
+            return pipeline.order(len(self.keys), view.seed, view.number).numpy(), BATCH_SIZE
+        return np.argsort(self.lengths, kind="stable"), BATCH_SIZE
+
+    def _inputs(self, taken, size):
+        """tf.data.Dataset of (inputs, int64[B] row numbers)."""
+        if self.reading.view:
+            return self._augmented(taken, size)
+        with tf.device("CPU:0"):
+            batches = lookups.batches(tf.constant(taken), self.wanted.lookup, size)
+            if self.reading.length_buckets:
+                batches = batches.map(pipeline.cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
+            return batches.prefetch(tf.data.AUTOTUNE)
+
+    def _augmented(self, taken, size):
+        reading, view = self.reading, self.reading.view
+        dataset = pipeline.build(
+            reading.source, reading.preprocessing, batch_size=size, training=True,
+            augment=view.augment, seed=view.seed, first_epoch=view.number,
+            reads=self.wanted.lookup,
+        )  # fmt: skip
+        inputs = dataset.map(lambda inputs, targets, weights: inputs)
+        return tf.data.Dataset.zip(inputs, tf.data.Dataset.from_tensor_slices(taken).batch(size))
+
+    def _flat(self, outputs, rows):
+        """Arrays as row_store takes them: long fields without their padding."""
+        arrays = {}
+        for field in self.fields:
+            array = outputs[field.name].astype(field.dtype)
+            if array.dtype == np.float16 and not np.isfinite(array).all():
+                raise NotCached("values beyond float16: --cache_precision=float32")
+            if field.is_long:
+                array = array[np.arange(array.shape[1]) < self.lengths[rows][:, None]]
+            arrays[field.name] = array
+        return arrays
+
+
+class Held:
+    """Rows in memory only, with the interface of row_store.Rows.
+
+    Args:
+        outputs: Outputs.
+    """
+
+    def __init__(self, outputs):
+        parts = list(outputs.batches(np.ones(len(outputs.keys), bool)))
+        order = np.concatenate([rows for rows, _, _ in parts])
+        self.lengths = outputs.lengths
+        self._arrays = {}
+        for field in outputs.fields:
+            flat = np.concatenate([arrays[field.name] for _, _, arrays in parts])
+            counts = field.num_steps(self.lengths)
+            starts = np.empty(len(order), np.int64)
+            starts[order] = row_store.starts(counts[order])
+            self._arrays[field.name] = flat[row_store.steps(starts, counts)]
+
+    def whole(self, field):
+        """All rows, see row_store.Rows."""
+        return self._arrays[field.name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The outputs of a prefix for all rows of a source.
+
+    Args:
+        rows: row_store.Rows or alike.
+        fields: tuple of row_store.Field.
+        dtypes: name -> tf.DType of the boundary.
+        texts: whether the rows have lengths.
+        num_bytes: of all rows.
+        fits_memory: whether `lookup` holds them in memory.
+    """
+
+    rows: Any
+    fields: tuple
+    dtypes: dict
+    texts: bool
+    num_bytes: int
+    fits_memory: bool
+
+    @property
+    def lookup(self):
+        """`lookups.Lookup` that gives the boundary tensors by name."""
+        return self.in_memory() if self.fits_memory else self.on_disk()
+
+    def arrays(self):
+        """name -> array [N, ...] of the fields whose rows all have one shape."""
+        return {f.name: self.rows.whole(f) for f in self.fields if not f.is_long}
+
+    def in_memory(self):
+        """A Lookup that holds all rows."""
+        tensors = {}
+        with tf.device("CPU:0"):
+            for field in self.fields:
+                values = tf.constant(self.rows.whole(field))
+                if field.is_long:
+                    values = tf.RaggedTensor.from_row_lengths(values, self.rows.lengths)
+                tensors[field.name] = values
+
+        def inputs_of(rows):
+            return {name: self._typed(name, tf.gather(values, rows))
+                    for name, values in tensors.items()}  # fmt: skip
+
+        return self._lookup(inputs_of)
+
+    def on_disk(self):
+        """A Lookup that reads the rows of a batch when they are needed."""
+
+        def inputs_of(rows):
+            return {f.name: self._typed(f.name, self._read(f, rows)) for f in self.fields}
+
+        return self._lookup(inputs_of)
+
+    def _read(self, field, rows):
+        values = tf.numpy_function(
+            lambda wanted: self.rows.read(field, wanted), [rows], field.dtype, stateful=False
+        )
+        steps = [None] if field.is_long else []
+        return tf.ensure_shape(values, [None, *steps, *field.shape])
+
+    def _typed(self, name, values):
+        if isinstance(values, tf.RaggedTensor):
+            values = values.to_tensor()
+        return tf.cast(values, self.dtypes[name])
+
+    def _lookup(self, inputs_of):
+        return lookups.Lookup(inputs_of, lengths=self.rows.lengths if self.texts else None)
+
+
+def fields_of(prefix, precision):
+    """The row_store.Field of each output; NotCached for shapes that rows cannot have."""
+    fields = []
+    for name, tensor in sorted(prefix.output.items()):
+        shape = tuple(tensor.shape[1:])
+        is_long = len(shape) > 0 and shape[0] is None
+        steps = shape[1:] if is_long else shape
+        if tensor.shape[0] is not None or None in steps:
+            raise NotCached(f"the boundary has the shape {tuple(tensor.shape)}")
+        dtype = tf.as_dtype(tensor.dtype)
+        narrow = precision == "float16" and dtype.is_floating and dtype.size > 2
+        kept = np.dtype(np.float16 if narrow else dtype.as_numpy_dtype)
+        fields.append(row_store.Field(name, kept, steps, is_long))
+    return tuple(fields)
+
+
+def wanted(reading):
+    """The `Wanted` of a Reading."""
+    lookup = lookups.lookup(reading.source, reading.preprocessing, cache_bytes=0)
+    if lookup.lengths is None:
+        keys = reading.source.content_hashes()
+        return Wanted(lookup, np.ones(len(keys), np.int32), keys, False)
+    lengths = np.asarray(lookup.lengths, np.int32)
+    every = tf.range(len(lengths), dtype=tf.int64)
+    arrays = [np.asarray(array) for _, array in sorted(lookup.inputs_of(every).items())]
+    keys = [digest(b"".join(array[row, :length].tobytes() for array in arrays))
+            for row, length in enumerate(lengths)]  # fmt: skip
+    return Wanted(lookup, lengths, np.array(keys, np.uint64), True)
+
+
+def _code_of(reading):
+    """How encoded contents become inputs; texts' keys are made of their tokens already."""
+    if reading.source.modality == "text":
+        return f"text {reading.length_buckets}"
+    code = b"".join(inspect.getsource(module).encode() for module in (images, exif))
+    return f"{reading.preprocessing.to_config()} {hashlib.blake2b(code, digest_size=8).hexdigest()}"
+
+
+def _traced(prefix, fields, specs):
+    """The prefix in inference mode as one graph for batches of any size."""
+    names = {field.name for field in fields}
+    wide = {name: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for name, s in specs.items()}
+
+    def step(inputs):
+        outputs = prefix(inputs, training=False)
+        return {name: outputs[name] for name in names}
+
+    return tf.function(step, input_signature=[wide])

@@ -1,0 +1,85 @@
+"""The frozen-prefix cache: what frozen layers give is computed once an example, then read.
+
+Rows are kept below $TLTF_CACHE/features in a namespace that stands for the prefix (its graph,
+weights and library versions), the preprocessing and the precision; a row's key is its content.
+So a later run, another fold, another head or more training examples find what is there.
+"""
+
+import pathlib
+import shutil
+import sys
+
+from tltf import assets, boundaries, row_store
+from tltf.boundaries import NotCached
+from tltf.errors import StorageError
+
+
+class Cache:
+    """Keeps the outputs of prefixes as CacheOptions say.
+
+    Args:
+        options: CacheOptions.
+        folder: of the namespaces; by default below the cache folder of assets.
+    """
+
+    def __init__(self, options, folder=None):
+        self.options = options
+        self.folder = pathlib.Path(folder or assets.cache_folder() / "features")
+
+    def table(self, prefix, reading):
+        """The `boundaries.Table` of the prefix's outputs for every row of a source.
+
+        Args:
+            prefix: keras.Model, frozen: inputs -> {name: tensor}.
+            reading: boundaries.Reading.
+
+        Raises:
+            NotCached: they do not fit, or cannot be kept.
+        """
+        fields = boundaries.fields_of(prefix, self.options.cache_precision)
+        wanted = boundaries.wanted(reading)
+        num_bytes = sum(f.step_bytes * int(f.num_steps(wanted.lengths).sum()) for f in fields)
+        fits = num_bytes <= self.options.cache_memory_mb * 2**20
+        self._check_room(num_bytes)
+        outputs = boundaries.Outputs(prefix, fields, reading, wanted)
+        try:
+            rows = self._kept(outputs) if self.options.cache_disk_gb else boundaries.Held(outputs)
+        except StorageError as error:
+            raise NotCached(f"{error.what}") from error
+        return boundaries.Table(rows, fields, outputs.dtypes, wanted.texts, num_bytes, fits)
+
+    def _check_room(self, num_bytes):
+        disk_bytes = self.options.cache_disk_gb * 2**30
+        needed = f"{num_bytes / 2**20:,.0f} MB"
+        if not disk_bytes and num_bytes > self.options.cache_memory_mb * 2**20:
+            raise NotCached(f"{needed} do not fit --cache_memory_mb")
+        if disk_bytes and num_bytes > disk_bytes:
+            raise NotCached(f"{needed} do not fit --cache_disk_gb")
+
+    def _kept(self, outputs):
+        """The rows in the store, those that are missing computed."""
+        namespace = self.folder / outputs.namespace
+        shards = row_store.open_shards(namespace, outputs.fields)
+        missing = row_store.missing(shards, outputs.keys)
+        if missing.any():
+            self._check_free(outputs)
+            with row_store.Writer(namespace, outputs.fields) as writer:
+                for rows, lengths, arrays in outputs.batches(missing):
+                    writer.add(outputs.keys[rows], lengths, arrays)
+            known = {shard.folder for shard in shards}
+            shards += row_store.open_shards(namespace, outputs.fields, but=known)
+            used = {shard.folder for shard in shards}
+            row_store.evict(self.folder, self.options.cache_disk_gb * 2**30, used)
+        return row_store.Rows(shards, outputs.keys, outputs.fields)
+
+    def _check_free(self, outputs):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        if outputs.num_bytes > 0.9 * free:
+            raise NotCached(f"the disk has {free / 2**20:,.0f} MB free, not enough for the "
+                            f"{outputs.num_bytes / 2**20:,.0f} MB of features")  # fmt: skip
+
+
+def say_off(reason):
+    """One line: why frozen layers are computed again."""
+    print(f"frozen layers are computed in every epoch: {reason}", file=sys.stderr)

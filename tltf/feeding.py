@@ -1,0 +1,227 @@
+"""The data of a fit: training batches, the splits that judge it, and the same above a cut."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tltf import boundaries, caching
+from tltf.data import augment as augmentation
+from tltf.data import pipeline
+from tltf.errors import FlagError
+
+
+@dataclasses.dataclass(frozen=True)
+class Above:
+    """Data whose inputs are what a frozen prefix gives; None where the prefix is not cached.
+
+    Args:
+        training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
+        validation: (tf.data.Dataset, int[N] labels).
+        watched: the same of the test split.
+    """
+
+    training: Callable | None = None
+    validation: tuple | None = None
+    watched: tuple | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """The data of a fit.
+
+    Args:
+        training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
+        num_train: training examples.
+        validation: (tf.data.Dataset, int[N] labels), or None.
+        watched: the same of the test split where its curve is wanted, or None.
+        fingerprint: of the training examples; a run goes on only with the same.
+        above: frozen prefix -> Above.
+    """
+
+    training: Callable
+    num_train: int
+    validation: tuple | None = None
+    watched: tuple | None = None
+    fingerprint: str = ""
+    above: Callable = lambda prefix: Above()
+
+
+def build(trained, strategy):
+    """The `Feed` of a run.
+
+    Args:
+        trained: Trained with its options and splits.
+        strategy: tf.distribute.Strategy.
+
+    Raises:
+        FlagError: a batch that the devices cannot share.
+    """
+    train, num_replicas = trained.options.train, strategy.num_replicas_in_sync
+    if train.batch_size % num_replicas:
+        what = f"{train.batch_size} rows do not part evenly over {num_replicas} devices"
+        fix = f"--batch_size={-(-train.batch_size // num_replicas) * num_replicas}"
+        raise FlagError(what, flag="batch_size", fix=fix)
+    builder = _Builder(trained, num_replicas)
+    return Feed(
+        builder.training,
+        len(trained.splits["train"]),
+        builder.judging("validation"),
+        builder.judging("test") if train.watch_test else None,
+        fingerprint(trained.splits["train"]),
+        builder.above,
+    )
+
+
+def frozen_features(trained):
+    """role -> float32[N, d]: the pooled backbone features of each split, cached if they can be."""
+    options, model = trained.options, trained.feature_model()
+
+    def features(part):
+        reading = boundaries.Reading(part, trained.preprocessing, trained.takes_any_length)
+        try:
+            table = caching.Cache(options.cache).table(model, reading)
+            return next(iter(table.arrays().values())).astype(np.float32)
+        except boundaries.NotCached:
+            return trained.features(part, options.train.eval_batch_size)
+
+    if not options.cache.cache:
+        return {role: trained.features(part) for role, part in trained.splits.items()}
+    return {role: features(part) for role, part in trained.splits.items()}
+
+
+class _Builder:
+    """Makes the datasets of a run's splits."""
+
+    def __init__(self, trained, num_replicas):
+        self.trained, self.num_replicas = trained, num_replicas
+        self.options, self.parts = trained.options, trained.splits
+        self.cache = caching.Cache(self.options.cache)
+
+    def training(self, first_epoch, num_epochs, reads=None, augment=None):
+        """Dataset of the training split; `reads` is a Lookup in place of its contents."""
+        options, train, part = self.options, self.options.train, self.parts["train"]
+        dataset = pipeline.build(
+            part,
+            self.trained.preprocessing,
+            batch_size=train.batch_size,
+            training=True,
+            augment=options.data.augment if augment is None else augment,
+            seed=options.runtime.seed,
+            class_weights=class_weights(part, train.class_weights),
+            first_epoch=first_epoch,
+            num_epochs=num_epochs,
+            target=self.trained.core.head.name,
+            length_buckets=self.trained.takes_any_length,
+            reads=reads,
+        )
+        return fill_last(dataset, train.batch_size) if self.num_replicas > 1 else dataset
+
+    def judging(self, role, reads=None):
+        """(dataset, labels) of a split; None where there is none."""
+        part = self.parts.get(role)
+        if part is None:
+            return None
+        size = self.options.train.eval_batch_size
+        return self.trained.dataset(part, size, reads), part.labels
+
+    def above(self, prefix):
+        """The `Above` of a frozen prefix; says in one line what is not cached."""
+        if not self.options.cache.cache:
+            return Above()
+        try:
+            judged = {
+                role: self.judging(role, self._table(prefix, role).lookup)
+                for role in ("validation", "test")
+                if role in self.parts and (role != "test" or self.options.train.watch_test)
+            }
+            return Above(self._training_above(prefix), judged.get("validation"), judged.get("test"))
+        except boundaries.NotCached as reason:
+            caching.say_off(reason)
+            return Above()
+
+    def _table(self, prefix, role, view=None):
+        reading = boundaries.Reading(
+            self.parts[role], self.trained.preprocessing, self.trained.takes_any_length, view
+        )
+        return self.cache.table(prefix, reading)
+
+    def _training_above(self, prefix):
+        """`Above.training`; None where augmentation makes every epoch another."""
+        augment, views = self.options.data.augment, self.options.cache.cache_views
+        if not augment:
+            lookup = self._table(prefix, "train").lookup
+            return lambda first, number: self.training(first, number, lookup)
+        if not views:
+            caching.say_off(
+                "--augment changes the images; --cache_views=4 keeps four views of each"
+            )
+            return None
+        seed = self.options.runtime.seed
+        if augmentation.build(augment, len(self.trained.class_names), seed).is_mixing:
+            what = "views are of one example each, mixup and cutmix mix those of a batch"
+            raise FlagError(what, flag="cache_views", fix="--cache_views=0")
+        lookups = [
+            self._table(prefix, "train", boundaries.View(augment, seed, number)).lookup
+            for number in range(views)
+        ]
+
+        def training(first, number):
+            passes = [
+                self.training(epoch, 1, lookups[epoch % views], augment="")
+                for epoch in range(first, first + number)
+            ]
+            dataset = passes[0]
+            for other in passes[1:]:
+                dataset = dataset.concatenate(other)
+            return dataset
+
+        return training
+
+
+def fingerprint(part):
+    """Hexadecimal digest of a split's contents and labels, in their order."""
+    digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
+    digest.update(np.asarray(part.labels, np.int32).tobytes())
+    return digest.hexdigest()
+
+
+def class_weights(part, kind):
+    """float[num_classes], or None: `balanced` gives n / (classes * n of the class)."""
+    if kind == "none":
+        return None
+    counts = np.bincount(part.labels, minlength=len(part.class_names))
+    return len(part) / (len(counts) * np.maximum(counts, 1))
+
+
+def fill_last(dataset, batch_size):
+    """Every batch with `batch_size` rows: the first rows are repeated and weigh nothing.
+
+    Repeated, not zero: batch norm in training mode sees every row, whatever it weighs.
+
+    The rows that were there weigh more in turn, so that the sum over all devices divided by
+    `batch_size` is the mean over the real rows: what one device computes.
+
+    Args:
+        dataset: of (inputs, targets, weights), each a dict of tensors [B, ...].
+        batch_size: rows of each batch of the result.
+    """
+
+    def fill(inputs, targets, weights):
+        count = tf.shape(next(iter(weights.values())))[0]
+        scale = batch_size / tf.cast(count, tf.float32)
+        is_real = tf.cast(tf.range(batch_size) < count, tf.float32)
+        inputs, targets, weights = (
+            {name: _repeat(tensor, count, batch_size) for name, tensor in part.items()}
+            for part in (inputs, targets, weights)
+        )
+        return inputs, targets, {name: w * scale * is_real for name, w in weights.items()}
+
+    return dataset.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _repeat(tensor, count, batch_size):
+    filled = tf.gather(tensor, tf.range(batch_size) % count)
+    return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])
