@@ -1,41 +1,82 @@
 """Optimizers with a rate per variable, and schedules with warm-up.
 
-Departs from Keras in three points. A variable's factor scales its learning rate inside the
+Departs from Keras in five points. A variable's factor scales its learning rate inside the
 update and inside weight decay (scaling gradients would do nothing under Adam). Clipping
 comes after the all-reduce, so that several devices train as one does; Keras clips per
-replica. Weight decay skips biases, norms and other vectors.
+replica, and takes the norm of an embedding's gradient before equal rows are added. Weight decay
+skips biases, norms and other vectors. Adam is TensorFlow's fused kernel: the same formula in one
+pass over memory instead of a dozen. Of an embedding table only the rows that occur in training
+are updated: the same as updating all, but that weight decay leaves the others at the values
+that pretraining gave them.
 """
 
 import math
 
 import keras
+import tensorflow as tf
 from keras import ops
 
-_KINDS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "sgd": keras.optimizers.SGD,
-}
+from tltf.embedding_rows import Rows
 
 
 class PerVariable:
-    """Mixin for a Keras optimizer: per-variable factors, late clipping, selective decay."""
+    """Mixin for a Keras optimizer: per-variable factors, late clipping, selective decay.
+
+    `rates`: id of a variable -> factor. `used_rows`: id of an embedding table -> int[n], the rows
+    that are trained; slots have a row for each of them only.
+    """
 
     rates: dict = {}
+    used_rows: dict = {}
 
     def build(self, variables):
-        """Notes each variable's factor and whether it decays."""
+        """Notes each variable's factor and whether it decays, and makes the slots."""
         super().build(variables)
         self._factors = {self._var_key(v): self.rates.get(id(v), 1.0) for v in variables}
         self._decayed = {self._var_key(v) for v in variables if is_decayed(v)}
+        self._rows = {
+            self._var_key(v): self._rows_of(v) for v in variables if id(v) in self.used_rows
+        }
+
+    def _rows_of(self, table):
+        """`Rows` with a scratch variable that stands for the table in `update_step`."""
+        rows = Rows(self.used_rows[id(table)], table.shape)
+        with self._distribution_strategy.extended.colocate_vars_with(table.value):
+            rows.scratch = keras.Variable(
+                "zeros", rows.shape, table.dtype, trainable=False, name=f"{table.name}_rows"
+            )
+        index = self._get_variable_index(table)
+        self._trainable_variables_indices[self._var_key(rows.scratch)] = index
+        return rows
+
+    def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
+        """A slot; of an embedding table it has only the rows that are trained."""
+        rows = self.used_rows.get(id(reference_variable))
+        if rows is None:
+            return super().add_variable_from_reference(reference_variable, name, initializer)
+        table = reference_variable
+        with self._distribution_strategy.extended.colocate_vars_with(table.value):
+            return self.add_variable(
+                (len(rows), table.shape[1]), initializer, table.dtype, name=f"{table.name}_{name}"
+            )
 
     def update_step(self, gradient, variable, learning_rate):
         """Decays the variable, then updates it, both at its own rate."""
         key = self._var_key(variable)
         rate = ops.cast(learning_rate, variable.dtype) * self._factors[key]
-        if self.weight_decay and key in self._decayed:
-            self.assign_sub(variable, variable * rate * self.weight_decay)
-        super().update_step(gradient, variable, rate)
+        is_decayed = self.weight_decay and key in self._decayed
+        kept = 1.0 - rate * self.weight_decay if is_decayed else None
+        rows = self._rows.get(key)
+        if rows is None:
+            if kept is not None:
+                variable.assign(variable * kept)
+            super().update_step(gradient, variable, rate)
+            return
+        values = rows.read(variable)
+        scratch = rows.scratch.value
+        scratch.assign(values if kept is None else values * kept)
+        super().update_step(gradient, scratch, rate)
+        rows.write(variable, scratch)
 
     def _apply_weight_decay(self, variables):
         """Decay is part of `update_step`, where the variable's own rate is known."""
@@ -45,11 +86,43 @@ class PerVariable:
         return grads
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
+        dense = [
+            (self._dense(gradient, variable), variable) for gradient, variable in grads_and_vars
+        ]
+        reduced = super()._all_reduce_sum_gradients(dense)
         clipped = super()._clip_gradients([gradient for gradient, _ in reduced])
         return [
             (gradient, variable) for gradient, (_, variable) in zip(clipped, reduced, strict=True)
         ]
+
+    def _dense(self, gradient, variable):
+        """A gradient whose rows are added up, of an embedding table for the trained rows only."""
+        rows = self._rows.get(self._var_key(variable))
+        if gradient is None:
+            return None
+        return tf.convert_to_tensor(gradient) if rows is None else rows.compact(gradient)
+
+
+class FusedAdam(keras.optimizers.Adam):
+    """Keras's Adam computed by TensorFlow's one kernel."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Kingma & Ba 2014, arXiv:1412.6980, section 2's efficient form."""
+        index = self._get_variable_index(variable)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        beta_1, beta_2 = (ops.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=ops.power(beta_1, step),
+            beta2_power=ops.power(beta_2, step),
+            lr=ops.cast(learning_rate, variable.dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=ops.cast(self.epsilon, variable.dtype),
+            grad=ops.cast(gradient, variable.dtype),
+        )
 
 
 def is_decayed(variable):
@@ -57,17 +130,20 @@ def is_decayed(variable):
     return len(variable.shape) > 1 and variable.name not in ("bias", "gamma", "beta", "scale")
 
 
+_KINDS = {"adam": FusedAdam, "adamw": FusedAdam, "sgd": keras.optimizers.SGD}
 _CLASSES = {name: type(f"PerVariable{kind.__name__}", (PerVariable, kind), {})
             for name, kind in _KINDS.items()}  # fmt: skip
 
 
-def build(options, rates, learning_rate):
+def build(options, rates, learning_rate, used_rows=None):
     """The optimizer that the options name.
 
     Args:
         options: TrainOptions with every `auto` resolved.
         rates: id of a variable -> factor on the learning rate; 1 for others.
         learning_rate: float or a keras schedule.
+        used_rows: id of an embedding table -> int[n], the rows that occur in training, as
+            `embedding_rows.used_rows` finds them; tables that are not in it are updated whole.
     """
     arguments = {
         "learning_rate": learning_rate,
@@ -81,10 +157,8 @@ def build(options, rates, learning_rate):
         arguments["beta_1"] = options.adam_beta_1
         arguments["beta_2"] = options.adam_beta_2
         arguments["epsilon"] = options.adam_epsilon
-    if options.optimizer == "adamw":
-        arguments["weight_decay"] = options.weight_decay or 0.0
     optimizer = _CLASSES[options.optimizer](**arguments)
-    optimizer.rates = rates
+    optimizer.rates, optimizer.used_rows = rates, used_rows or {}
     return optimizer
 
 
