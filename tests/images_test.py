@@ -1,7 +1,10 @@
 import io
+import pathlib
 
 import numpy as np
 import pytest
+import skimage.data
+import sklearn.datasets
 import tensorflow as tf
 from PIL import Image, ImageOps
 
@@ -126,7 +129,73 @@ def test_resize_is_pillows_bilinear(size):
     bilinear = Image.Resampling.BILINEAR
     expected = np.stack([np.asarray(band.resize((48, 48), bilinear)) for band in bands], -1)
     assert resized.dtype == np.float32
-    np.testing.assert_allclose(resized, expected, atol=0.02)
+    np.testing.assert_array_equal(resized, np.rint(resized))
+    assert resized.min() >= 0 and resized.max() <= 255
+    np.testing.assert_allclose(resized, expected, atol=0.52)
+    batch = images.ImagePreprocessing(48).resize(tf.constant(pixels[None]))
+    np.testing.assert_array_equal(batch[0], resized)
+    grey = images.ImagePreprocessing(48).resize(tf.constant(pixels[..., :1]))
+    np.testing.assert_array_equal(grey, np.repeat(resized[..., :1], 3, -1))
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """name -> bytes of JPEG files of 300 to 1,411 pixels."""
+    folders = {
+        pathlib.Path(sklearn.datasets.__file__).parent / "images": ["china.jpg", "flower.jpg"],
+        pathlib.Path(skimage.data.__file__).parent: ["rocket.jpg", "retina.jpg"],
+    }
+    files = [folder / name for folder, names in folders.items() for name in names]
+    found = {file.stem: file.read_bytes() for file in files}
+    for name in ("astronaut", "coffee", "chelsea", "camera"):
+        picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+        found[name] = encode(picture, "JPEG", quality=90)
+    return found
+
+
+@pytest.mark.parametrize(("ratio", "tolerance"), [(2, 0.6), (4, 0.7), (8, 1.0)])
+def test_decoding_at_a_part_of_the_size_is_near_the_whole(photos, ratio, tolerance):
+    differences = []
+    for contents in photos.values():
+        side = min(Image.open(io.BytesIO(contents)).size)
+        preprocessing = images.ImagePreprocessing(side // (images.LEAST_SHRINKING * ratio))
+        whole = preprocessing.resize(preprocessing.decode(tf.constant(contents)))
+        differences.append(np.abs(preprocessing(tf.constant(contents)) - whole).mean())
+    assert 0 < np.mean(differences) < tolerance
+    assert max(differences) < 2
+
+
+def test_jpegs_are_decoded_whole_where_a_part_would_be_too_small(photos):
+    for contents in photos.values():
+        side = min(Image.open(io.BytesIO(contents)).size) // 4 + 1
+        preprocessing = images.ImagePreprocessing(side)
+        whole = preprocessing.resize(preprocessing.decode(tf.constant(contents)))
+        np.testing.assert_array_equal(preprocessing(tf.constant(contents)), whole)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size_px", [24, 96])
+def test_small_images_are_turned_as_large_ones(photos, orientation, size_px):
+    data = Image.Exif()
+    data[0x0112] = orientation
+    picture = Image.open(io.BytesIO(photos["china"])).crop((0, 0, 333, 221))
+    preprocessing = images.ImagePreprocessing(size_px)  # a quarter, and whole
+    plain = preprocessing(tf.constant(encode(picture, "JPEG")))
+    contents = tf.constant(encode(picture, "JPEG", exif=data))
+    turned = preprocessing(contents)
+    np.testing.assert_array_equal(turned, exif.upright(plain, tf.constant(orientation)))
+    difference = np.abs(turned - preprocessing.resize(preprocessing.decode(contents)))
+    assert difference.max() <= 1 if size_px == 96 else difference.mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_cmyk_jpegs_at_a_part_of_their_size(photos, mode, channels):
+    picture = Image.open(io.BytesIO(photos["china"])).convert(mode)
+    preprocessing = images.ImagePreprocessing(48, channels)
+    contents = tf.constant(encode(picture, "JPEG", progressive=mode == "L"))
+    whole = preprocessing.resize(preprocessing.decode(contents))
+    assert 0 < np.abs(preprocessing(contents) - whole).mean() < 1
 
 
 def test_grey_for_small_networks():
@@ -172,7 +241,8 @@ def test_exported_graph_gives_the_same(tmp_path):
         preprocessing.decode_batch, input_signature=[tf.TensorSpec([None], tf.string)]
     )
     tf.saved_model.save(module, str(tmp_path), signatures=None)
-    contents = tf.constant([encode(PICTURE, "JPEG")])
+    large = Image.fromarray(PIXELS.repeat(4, 0).repeat(4, 1))
+    contents = tf.constant([encode(PICTURE, "JPEG"), encode(large, "JPEG")])
     loaded = tf.saved_model.load(str(tmp_path))
     np.testing.assert_array_equal(loaded.decode(contents), preprocessing.decode_batch(contents))
     assert loaded.decode(tf.constant([], tf.string)).shape == (0, 24, 24, 3)

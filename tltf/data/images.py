@@ -13,6 +13,14 @@ BACKGROUND = 255.0
 """What shows through transparent pixels: white."""
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey image, ITU-R BT.601, as JPEG has them."""
+JPEG_RATIOS = (1, 2, 4, 8)
+"""Parts of their size at which JPEG files can be decoded, which is cheaper."""
+LEAST_SHRINKING = 2
+"""How many times the result's side the sides of a JPEG decoded at a part of its size are at least.
+
+At 2, the results of ten photos were .4 (half), .5 (a quarter) and .7 (an eighth) of 255 from those
+of whole decoding in the mean, 1.7 at worst; at 1.5, .5 to .9; at 3, .2 to .3 but rarely used.
+"""
 PNG_DEPTH_AT = 24
 """Place in a PNG file of its bits a channel."""
 BITMAP_MAGIC = b"BM"
@@ -41,29 +49,69 @@ class ImagePreprocessing:
         Raises:
             tf.errors.InvalidArgumentError: bytes that TensorFlow cannot decode.
         """
-        image = tf.case(
-            [
-                (exif.begins(contents, exif.JPEG_MAGIC), lambda: _decode_jpeg(contents)),
-                (exif.begins(contents, exif.PNG_MAGIC), lambda: _decode_png(contents)),
-                (_is_palette_bitmap(contents), lambda: _decode_palette_bitmap(contents)),
-            ],
-            default=lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
-        )
-        image = exif.upright(image, exif.orientation(contents))
-        image.set_shape([None, None, 3])
-        return in_channels(image, self.channels)
+        image, _ = self._decoded(contents, lambda: _whole(_decode_jpeg(contents)))
+        return exif.upright(image, exif.orientation(contents))
 
     def resize(self, image):
-        """float32[..., S, S, channels] 0 to 255 of uint8[..., H, W, C], C of 1, 3 or 4.
+        """float32[..., S, S, channels] of uint8[..., H, W, C], C of 1, 3 or 4; at most 4 axes.
 
-        Bilinear, antialiased; the sides' ratio is not kept.
+        Whole numbers from 0 to 255, so that they can be kept as uint8. Bilinear, antialiased;
+        the sides' ratio is not kept.
         """
-        image = in_channels(image, self.channels)
-        return tf.image.resize(image, [self.size_px, self.size_px], "bilinear", antialias=True)
+        image = tf.convert_to_tensor(image)
+        image = in_channels(image, 1 if image.shape[-1] == 1 else self.channels)
+        if image.shape[-3:-1] == [self.size_px, self.size_px]:
+            resized = tf.cast(image, tf.float32)
+        else:
+            image, sides = _whole(image)
+            resized = _resized(image, sides, self.size_px)
+        return in_channels(resized, self.channels)
 
     def __call__(self, contents):
-        """float32[S, S, channels] 0 to 255 of tf.string[] bytes."""
-        return self.resize(self.decode(contents))
+        """float32[S, S, channels], whole numbers from 0 to 255, of tf.string[] bytes.
+
+        What `resize` makes of `decode`, but cheaper: a JPEG whose sides are several times S is
+        decoded at a half, a quarter or an eighth of its size (see LEAST_SHRINKING). For photos
+        the mean difference of the pixels is about .5, at worst 2, of 255. The result, not the
+        large image, is turned upright, which can round a pixel the other way.
+
+        Raises:
+            tf.errors.InvalidArgumentError: bytes that TensorFlow cannot decode.
+        """
+        image, sides = self._decoded(contents, lambda: self._shrunk_jpeg(contents))
+        resized = _resized(image, sides, self.size_px)
+        return exif.upright(resized, exif.orientation(contents))
+
+    def _decoded(self, contents, jpeg):
+        """`(uint8[H, W, channels], float32[2])` not yet upright; see `_whole` for the sides.
+
+        Args:
+            contents: tf.string[].
+            jpeg: gives the same with 3 channels, of JPEG contents.
+        """
+        image, sides = tf.case(
+            [
+                (exif.begins(contents, exif.JPEG_MAGIC), jpeg),
+                (exif.begins(contents, exif.PNG_MAGIC), lambda: _whole(_decode_png(contents))),
+                (_is_palette_bitmap(contents), lambda: _whole(_decode_palette_bitmap(contents))),
+            ],
+            default=lambda: _whole(
+                tf.io.decode_image(contents, channels=3, expand_animations=False)
+            ),
+        )
+        image.set_shape([None, None, 3])
+        return in_channels(image, self.channels), sides
+
+    def _shrunk_jpeg(self, contents):
+        """A JPEG at the smallest part of its size that is large enough, and its exact sides."""
+        sides = tf.io.extract_jpeg_shape(contents)[:2]
+        least = LEAST_SHRINKING * self.size_px * tf.constant(JPEG_RATIOS[1:])
+        place = tf.reduce_sum(tf.cast(tf.reduce_min(sides) >= least, tf.int32))
+        image = tf.switch_case(
+            place, [lambda ratio=ratio: _decode_jpeg(contents, ratio) for ratio in JPEG_RATIOS]
+        )
+        ratio = tf.gather(tf.constant(JPEG_RATIOS, tf.float32), place)
+        return image, tf.cast(sides, tf.float32) / ratio
 
     def decode_batch(self, contents):
         """float32[B, S, S, channels] 0 to 255 of tf.string[B] bytes; B may be 0.
@@ -95,7 +143,10 @@ class ImagePreprocessing:
 
 
 def in_channels(image, channels):
-    """uint8[..., H, W, channels] of uint8[..., H, W, C]; C of 1, 3 or 4 (RGB and alpha)."""
+    """uint8[..., H, W, channels] of uint8[..., H, W, C]; C of 1, 3 or 4 (RGB and alpha).
+
+    Where nothing is computed, any dtype is taken and kept.
+    """
     given = image.shape[-1]
     if given == 4:
         image, given = _on_background(tf.cast(image, tf.float32), 255.0), 3
@@ -114,8 +165,29 @@ def _on_background(image, largest):
     return tf.cast(tf.round(blended), tf.uint8)
 
 
-def _decode_jpeg(contents):
-    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+def _whole(image):
+    """An image and its sides `float32[2]` in its pixels, all of which show something.
+
+    A JPEG decoded at a part of its size can end within its last pixels: its sides have fractions.
+    """
+    return image, tf.cast(tf.shape(image)[-3:-1], tf.float32)
+
+
+def _resized(image, sides, size_px):
+    """float32[..., S, S, C] whole numbers of uint8[..., H, W, C] that shows `sides` pixels."""
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=image if image.shape.rank == 4 else image[None],
+        size=[size_px, size_px],
+        scale=size_px / sides,
+        translation=[0.0, 0.0],
+        kernel_type="triangle",
+        antialias=True,
+    )
+    return tf.round(resized if image.shape.rank == 4 else resized[0])
+
+
+def _decode_jpeg(contents, ratio=1):
+    return tf.io.decode_jpeg(contents, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
 def _decode_png(contents):
