@@ -1,0 +1,89 @@
+"""Findings without decoding are those with it."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tltf.data import image_files
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def encoded(picture, format, **settings):
+    file = io.BytesIO()
+    picture.save(file, format, **settings)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [(12, 10), (28, 28), (333, 221)])
+@pytest.mark.parametrize(
+    ("format", "settings"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"quality": 100, "subsampling": 0}),
+        ("JPEG", {"progressive": True}),
+        ("JPEG", {"restart_marker_blocks": 1}),
+        ("PNG", {}),
+        ("PNG", {"compress_level": 1}),
+        ("BMP", {}),
+    ],
+)
+def test_one_colour_is_seen(size, format, settings):
+    for mode, colour in (("L", 37), ("RGB", (200, 10, 77))):
+        contents = encoded(Image.new(mode, size, colour), format, **settings)
+        found = image_files.inspect_bytes(contents)
+        assert (found.reason, found.is_uniform) == ("", True)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_decoding_in_any_case_finds_the_same(format):
+    contents = encoded(Image.fromarray(PIXELS), format)
+    found = image_files.inspect_bytes(contents)
+    assert found == image_files.inspect_bytes(contents, is_decoded=True)
+    assert found.hash and not (found.reason or found.is_uniform or found.is_thin)
+
+
+def test_usual_files_are_not_decoded(monkeypatch):
+    def refused(contents):
+        raise AssertionError("was decoded")
+
+    monkeypatch.setattr(image_files, "_decode", refused)
+    for format in ("JPEG", "PNG"):
+        assert image_files.inspect_bytes(encoded(Image.fromarray(PIXELS), format)).hash
+    with pytest.raises(AssertionError):
+        image_files.inspect_bytes(encoded(Image.fromarray(PIXELS), "BMP"))
+
+
+def test_thin_and_single_pixels():
+    thin = encoded(Image.fromarray(PIXELS.reshape(1, -1, 3)), "PNG")
+    assert image_files.inspect_bytes(thin).is_thin
+    dot = encoded(Image.fromarray(PIXELS[:1, :1]), "PNG")
+    assert image_files.inspect_bytes(dot).reason == "has one pixel"
+
+
+def test_reasons(tmp_path):
+    good = encoded(Image.fromarray(PIXELS), "JPEG")
+    (tmp_path / "good.jpg").write_bytes(good)
+    assert image_files.reason_against(str(tmp_path / "good.jpg")) == ""
+    assert image_files.reason_against(str(tmp_path / "gone.jpg")) == "is missing"
+    assert image_files.reason_against(good[:-300]) == "is a damaged JPEG file"
+    assert image_files.reason_against(PIXELS) == ""
+
+
+def test_links_out_of_the_folder(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for folder in (inside, outside):
+        folder.mkdir()
+        (folder / "a.png").write_bytes(encoded(Image.fromarray(PIXELS), "PNG"))
+    (inside / "link.png").symlink_to(outside / "a.png")
+    (inside / "loop.png").symlink_to(inside / "loop.png")
+    (inside / "near.png").symlink_to(inside / "a.png")
+    (inside / "folder").symlink_to(outside)
+    names = ["a.png", "near.png", "link.png", "folder/a.png", "loop.png", "../out/a.png"]
+    found = image_files.inspect_files([str(inside / name) for name in names], str(inside))
+    leaves = "is a link that leaves the data folder"
+    reasons = [finding.reason for finding in found]
+    assert reasons[:4] == ["", "", leaves, leaves]
+    assert reasons[4].startswith("cannot be read") and reasons[5] == leaves
