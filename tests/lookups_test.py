@@ -1,0 +1,84 @@
+"""Images are decoded once where they fit, and what is kept is exactly what was decoded."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tltf.data import images, lookups
+from tltf.data.samples import array_source
+from tltf.data.source import Column
+from tltf.errors import DataError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (9, 20, 24, 3), np.uint8)
+PREPROCESSING = images.ImagePreprocessing(16)
+NEEDED = 9 * 16 * 16 * 3
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [str(tmp_path / f"{number}.jpg") for number in range(len(PIXELS))]
+    for path, pixels in zip(paths, PIXELS, strict=True):
+        Image.fromarray(pixels).save(path)
+    made = array_source("made", PIXELS, np.zeros(len(PIXELS), np.int32))
+    return dataclasses.replace(made, columns={"image": Column("path", paths)})
+
+
+def found(lookup, rows):
+    batches = lookups.batches(tf.constant(rows, tf.int64), lookup, 4)
+    return np.concatenate([inputs["image"] for inputs, _ in batches])
+
+
+def test_kept_images_are_those_decoded_each_time(files):
+    rows = [8, 0, 3, 3, 5]
+    kept = lookups.lookup(files, PREPROCESSING, NEEDED)
+    each_time = lookups.lookup(files, PREPROCESSING, NEEDED - 1)
+    assert (kept.is_single, each_time.is_single) == (False, True)
+    first, second = found(kept, rows), found(each_time, rows)
+    assert first.dtype == second.dtype == np.float32
+    np.testing.assert_array_equal(first, second)
+    contents = tf.constant([open(files.column.values[row], "rb").read() for row in rows])  # noqa: SIM115
+    np.testing.assert_array_equal(first, PREPROCESSING.decode_batch(contents))
+
+
+def test_small_arrays_are_not_kept_larger():
+    small = array_source("made", PIXELS[:, :4, :4], np.zeros(len(PIXELS), np.int32))
+    rows = [2, 1]
+    lookup = lookups.lookup(small, PREPROCESSING, 2**31)
+    held = [cell.cell_contents for cell in lookup.inputs_of.__closure__]
+    assert any(tf.is_tensor(item) and item.shape == (9, 4, 4, 3) for item in held)
+    np.testing.assert_array_equal(
+        found(lookup, rows), PREPROCESSING.resize(tf.constant(small.column.values[rows]))
+    )
+
+
+def test_files_that_change_after_the_scan_are_named(files):
+    with open(files.column.values[6], "wb") as file:
+        file.write(b"\xff\xd8\xffnothing")
+    with pytest.raises(DataError, match=r"the image \S+ is a damaged JPEG file"):
+        lookups.lookup(files, PREPROCESSING, NEEDED)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float16])
+@pytest.mark.parametrize("shape", [(7,), (5, 3, 2), (0, 4)])
+def test_tensors_on_arrays_have_their_memory(dtype, shape):
+    array = lookups.new_array(shape, dtype)
+    array[...] = 3
+    tensor = lookups.tensor_on(array)
+    assert (tensor.shape, tensor.dtype) == (shape, dtype)
+    assert tensor.device.endswith("CPU:0")
+    np.testing.assert_array_equal(tensor, array)
+    if array.size:
+        array[...] = 4
+        np.testing.assert_array_equal(tensor, array)
+
+
+def test_arrays_that_tensors_cannot_share_are_copied():
+    array = np.arange(1000, dtype=np.uint8)
+    fixed = array.copy()
+    fixed.flags.writeable = False
+    for odd in (array[1:], array[::2], fixed):
+        np.testing.assert_array_equal(lookups.tensor_on(odd), odd)
+        np.testing.assert_array_equal(tf.gather(lookups.tensor_on(odd), [5, 2]), odd[[5, 2]])
