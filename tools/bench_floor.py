@@ -1,0 +1,158 @@
+"""A side of bench_transfer.py: the least that the work can cost on tltf's graph.
+
+One forward pass of the frozen prefix over the training rows, sorted by length and cut to the
+longest of a batch, at the batch size that is best here, every shape seen before; and the
+suffix trained for all epochs on what the pass gave, in one loop inside of a graph. No reading,
+no tracing, no metrics, no checkpoints.
+"""
+
+import dataclasses
+import time
+
+import bench_work
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tltf import cutting, flagfiles, freezing, options, runtime, training
+from tltf.data import lookups
+
+BATCH_SIZES = (32, 64, 128, 256)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Training rows as the network takes them, sorted by length.
+
+    Args:
+        inputs: name -> array [N, ...].
+        lengths: int32[N]; None for images.
+        labels: int32[N].
+    """
+
+    inputs: dict
+    lengths: np.ndarray | None
+    labels: np.ndarray
+
+    def batch(self, start, size):
+        """name -> tensor of the rows from `start`, cut to the longest."""
+        stop = start + size
+        cut = {name: array[start:stop] for name, array in self.inputs.items()}
+        if self.lengths is not None:
+            longest = self.lengths[start:stop].max()
+            cut = {name: array[:, :longest] for name, array in cut.items()}
+        return {name: tf.constant(array) for name, array in cut.items()}
+
+
+def main():
+    """Measures and prints the line."""
+    work = bench_work.given()
+    trained, method = assembled(work)
+    freeze(trained, method)
+    parts = cutting.cut(trained.core.model, trained.core.groups)
+    rows = sorted_rows(trained)
+    shapes = {name: tensor.shape for name, tensor in trained.core.backbone.inputs.items()}
+    pass_s, batch_size, boundary = best_pass(parts.prefix, rows, shapes)
+    suffix_s = train_suffix(parts, trained.core.head, boundary, rows, work)
+    bench_work.say(seconds=pass_s + suffix_s, pass_s=pass_s, suffix_s=suffix_s,
+                   pass_batch_size=batch_size)  # fmt: skip
+
+
+def assembled(work):
+    """`(Trained, Method)` of tltf for the work, untrained."""
+    chosen, _ = flagfiles.parse(options.Options, work.flags())
+    strategy = runtime.start(chosen.runtime)
+    return training.assemble(chosen, training.load_parts(chosen), strategy)
+
+
+def freeze(trained, method):
+    """Sets what is trained, by the method's first phase."""
+    phase = method.phases(trained.core)[0]
+    norm = phase.norm or trained.options.train.norm
+    freezing.apply(trained.core.groups, phase.rules, norm)
+
+
+def sorted_rows(trained):
+    """`Rows` of the training split."""
+    part, prepared = trained.splits["train"], trained.preprocessing
+    if part.modality == "image":
+        batches = [inputs["image"].numpy() for inputs, *_ in trained.dataset(part, 64)]
+        return Rows({"image": np.concatenate(batches)}, None, part.labels)
+    inputs = lookups.tokenize(part.column.values, prepared)
+    lengths = inputs["padding_mask"].sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    inputs = {name: array[order] for name, array in inputs.items()}
+    return Rows(inputs, lengths[order], part.labels[order])
+
+
+def best_pass(prefix, rows, shapes):
+    """`(seconds, batch size, boundary tensors of each batch)` of the fastest size."""
+    wide = {name: tf.TensorSpec(shapes[name], array.dtype) for name, array in rows.inputs.items()}
+    forward = tf.function(lambda batch: prefix(batch, training=False), input_signature=[wide])
+    found = {}
+    for size in BATCH_SIZES:
+        batches = [rows.batch(start, size) for start in range(0, len(rows.labels), size)]
+        forward(batches[0]), forward(batches[-1])
+        start = time.monotonic()
+        boundary = [forward(batch) for batch in batches]
+        found[size] = time.monotonic() - start, boundary
+    size = min(found, key=lambda size: found[size][0])
+    return found[size][0], size, found[size][1]
+
+
+def train_suffix(parts, head, boundary, rows, work):
+    """Seconds of training the suffix on the boundary tensors, whole batches only."""
+    given = parts.prefix.output
+    is_long = {name: t.ndim > 1 and t.shape[1] is None for name, t in given.items()}
+    columns = {name: joined([batch[name] for batch in boundary]) for name in given}
+    labels, lengths = (
+        tf.constant(rows.labels),
+        tf.constant(0 if rows.lengths is None else rows.lengths),
+    )
+    optimizer, loss = keras.optimizers.Adam(work.learning_rate), head.loss()
+    variables = parts.suffix.trainable_variables
+    optimizer.build(variables)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64)])
+    def train(orders):
+        for order in orders:
+            inputs = {name: tf.gather(column, order) for name, column in columns.items()}
+            if any(is_long.values()):
+                longest = tf.reduce_max(tf.gather(lengths, order))
+                inputs = {n: x[:, :longest] if is_long[n] else x for n, x in inputs.items()}
+            with tf.GradientTape() as tape:
+                logits = keras.tree.flatten(parts.suffix(inputs, training=True))[0]
+                value = loss(tf.gather(labels, order), logits)
+            optimizer.apply(tape.gradient(value, variables), variables)
+
+    orders = epochs_of_batches(len(rows.labels), work)
+    train(orders[:1])
+    start = time.monotonic()
+    train(orders)
+    return time.monotonic() - start
+
+
+def joined(column):
+    """One tensor of a boundary tensor's batches, texts padded to the longest with zeros."""
+    arrays = [tensor.numpy() for tensor in column]
+    widest = max(array.shape[1:] for array in arrays)
+    padded = []
+    for array in arrays:
+        gaps = [(0, wide - own) for wide, own in zip(widest, array.shape[1:], strict=True)]
+        padded.append(np.pad(array, [(0, 0), *gaps]))
+    return tf.constant(np.concatenate(padded))
+
+
+def epochs_of_batches(num_rows, work):
+    """int64[steps, batch size]: neighbours in length share a batch, batches are in any order."""
+    steps = num_rows // work.batch_size
+    batches = np.arange(steps * work.batch_size).reshape(steps, work.batch_size)
+    random = np.random.default_rng(work.seed)
+    if work.modality == "image":
+        batches = random.permutation(batches.ravel()).reshape(batches.shape)
+    orders = [batches[random.permutation(steps)] for _ in range(work.epochs)]
+    return tf.constant(np.concatenate(orders), tf.int64)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""A side of bench_transfer.py: Hugging Face Trainer, dynamic padding, full fine-tuning.
+
+Runs under an interpreter with `pip install torch transformers accelerate`; nothing of tltf.
+The environment variable MINILM names the folder of the weights. Time is counted from the first
+read to the last step.
+"""
+
+import os
+import tempfile
+import time
+
+import bench_work
+import numpy as np
+import torch
+import transformers
+
+
+class Rows(torch.utils.data.Dataset):
+    """Tokenized texts, not padded."""
+
+    def __init__(self, tokenizer, texts, labels, length):
+        self.tokens = tokenizer(texts, truncation=True, max_length=length)
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, row):
+        return {name: values[row] for name, values in self.tokens.items()} | {
+            "labels": self.labels[row]
+        }
+
+
+def main():
+    """Trains, evaluates and prints the line."""
+    work, folder = bench_work.given(), os.environ["MINILM"]
+    transformers.set_seed(work.seed)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+    with tempfile.TemporaryDirectory() as output:
+        start = time.monotonic()
+        train = Rows(tokenizer, *bench_work.texts(work, "train"), work.text_length)
+        trainer = transformers.Trainer(
+            model, arguments(work, output), train_dataset=train,
+            data_collator=transformers.DataCollatorWithPadding(tokenizer),
+        )  # fmt: skip
+        trainer.train()
+        seconds = time.monotonic() - start
+        test = Rows(tokenizer, *bench_work.texts(work, "test"), work.text_length)
+        found = trainer.predict(test)
+    accuracy = float(np.mean(found.predictions.argmax(axis=1) == found.label_ids))
+    bench_work.say(seconds=seconds, accuracy=accuracy)
+
+
+def arguments(work, output):
+    """The Trainer's settings: Adam at a constant rate, nothing saved or logged."""
+    return transformers.TrainingArguments(
+        output, num_train_epochs=work.epochs, learning_rate=work.learning_rate,
+        per_device_train_batch_size=work.batch_size, per_device_eval_batch_size=128,
+        lr_scheduler_type="constant", weight_decay=0.0, seed=work.seed, use_cpu=True,
+        save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

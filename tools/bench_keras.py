@@ -1,0 +1,144 @@
+"""A side of bench_transfer.py: a plain Keras script, as the guides of Keras and KerasHub write it.
+
+A frozen backbone is called with training=False (the guide "Transfer learning & fine-tuning"),
+one that is trained, if only its last layers, is not (KerasHub's guides). `model.fit` on a
+tf.data pipeline: images resized in the pipeline; texts padded to the full
+length. Time is counted from the first read to the last step.
+"""
+
+import pathlib
+import time
+
+import bench_work
+import keras
+import keras_hub
+import numpy as np
+import plain_keras
+import tensorflow as tf
+
+from tltf import backbones
+
+IMAGE_CLASSES = 10
+
+
+def main():
+    """Trains, evaluates and prints the line."""
+    work = bench_work.given()
+    keras.utils.set_random_seed(work.seed)
+    is_text = work.modality == "text"
+    model, dataset = text_side(work) if is_text else image_side(work)
+    start = time.monotonic()
+    model.compile(
+        keras.optimizers.Adam(work.learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(dataset("train"), epochs=work.epochs, verbose=0)
+    seconds = time.monotonic() - start
+    _, accuracy = model.evaluate(dataset("test"), verbose=0)
+    bench_work.say(seconds=seconds, accuracy=accuracy)
+
+
+def image_side(work):
+    """`(model, role -> tf.data.Dataset)` of images."""
+    inputs = keras.Input((work.image_size_px, work.image_size_px, 3))
+    features = image_backbone(work)(inputs, training=False)
+    features = keras.layers.GlobalAveragePooling2D()(features)
+    batches = from_arrays if work.has_arrays else from_folder
+    model = keras.Model(inputs, head(features, work, IMAGE_CLASSES))
+    return model, lambda role: batches(work, role).prefetch(tf.data.AUTOTUNE)
+
+
+def from_folder(work, role):
+    """Batches of images from files."""
+    batches = keras.utils.image_dataset_from_directory(
+        pathlib.Path(work.data, role), image_size=(work.image_size_px, work.image_size_px),
+        batch_size=work.batch_size, shuffle=role == "train", seed=work.seed, verbose=0,
+    )  # fmt: skip
+    if work.is_cached and role == "train":
+        batches = batches.cache().shuffle(1000, seed=work.seed)
+    return batches
+
+
+def from_arrays(work, role):
+    """Batches of images of uint8[N, H, W, 1]."""
+    size = (work.image_size_px, work.image_size_px)
+    with np.load(work.data) as arrays:
+        images, labels = arrays[f"x_{role}"], arrays[f"y_{role}"]
+
+    def prepare(image, label):
+        return tf.image.resize(tf.image.grayscale_to_rgb(image), size), label
+
+    rows = tf.data.Dataset.from_tensor_slices((images, labels))
+    rows = rows.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    if work.is_cached:
+        rows = rows.cache()
+    if role == "train":
+        rows = rows.shuffle(len(images) if work.is_cached else 1000, seed=work.seed)
+    return rows.batch(work.batch_size)
+
+
+def image_backbone(work):
+    """The frozen network without its top; images of 0 to 255 to its last feature map."""
+    built = backbones.build(work.backbone, image_size_px=work.image_size_px)
+    last = [tensor for name, tensor in built.taps.items() if name.startswith("stage_")][-1]
+    network = keras.Model(built.inputs["image"], last)
+    network.trainable = False
+    return network
+
+
+def text_side(work):
+    """`(model, role -> tf.data.Dataset)` of texts."""
+    folder = plain_keras.preset_folder()
+    tokenizer = keras_hub.models.BertTokenizer.from_preset(folder)
+    preprocessor = keras_hub.models.BertTextClassifierPreprocessor(
+        tokenizer, sequence_length=work.text_length
+    )
+
+    def dataset(role):
+        texts, labels = bench_work.texts(work, role)
+        once = work.is_cached
+        inputs = preprocessor(tf.constant(texts)) if once else texts
+        rows = tf.data.Dataset.from_tensor_slices((inputs, labels))
+        if role == "train":
+            rows = rows.shuffle(len(texts), seed=work.seed)
+        batches = rows.batch(work.batch_size)
+        if not once:
+            batches = batches.map(preprocessor, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    return text_model(folder, work), dataset
+
+
+def text_model(folder, work):
+    """BERT, the mean over the tokens that are no padding, a dense layer."""
+    backbone = keras_hub.models.BertBackbone.from_preset(folder)
+    freeze(backbone, work.num_trained_groups)
+    inputs = {
+        name: keras.Input((work.text_length,), dtype="int32", name=name) for name in backbone.input
+    }
+    mode = {} if work.num_trained_groups else {"training": False}
+    sequence = backbone(inputs, **mode)["sequence_output"]
+    features = keras.layers.GlobalAveragePooling1D()(sequence, mask=inputs["padding_mask"])
+    return keras.Model(inputs, head(features, work, 2))
+
+
+def freeze(backbone, num_trained):
+    """Freezes all but the last `num_trained` transformer layers; nothing where it is -1."""
+    if num_trained == 0:
+        backbone.trainable = False
+    if num_trained > 0:
+        blocks = [f"transformer_layer_{number}" for number in range(backbone.num_layers)]
+        for layer in backbone.layers:
+            layer.trainable = layer.name in blocks[-num_trained:]
+
+
+def head(features, work, num_classes):
+    """Logits on the features."""
+    if work.hidden:
+        features = keras.layers.Dense(work.hidden, activation="relu")(features)
+    return keras.layers.Dense(num_classes)(features)
+
+
+if __name__ == "__main__":
+    main()
