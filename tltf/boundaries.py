@@ -49,12 +49,14 @@ class Reading:
         preprocessing: ImagePreprocessing or TextPreprocessing.
         length_buckets: whether texts are cut to the longest of their batch.
         view: View; None without augmentation.
+        lookup: of the texts, where they are tokenized already.
     """
 
     source: object
     preprocessing: object
     length_buckets: bool = False
     view: View | None = None
+    lookup: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +250,8 @@ class Table:
         return tf.cast(values, self.dtypes[name])
 
     def _lookup(self, inputs_of):
-        return lookups.Lookup(inputs_of, lengths=self.rows.lengths if self.texts else None)
+        lengths = self.rows.lengths if self.texts else None
+        return lookups.Lookup(inputs_of, lengths=lengths, is_cut=True)
 
 
 def fields_of(prefix, precision):
@@ -269,7 +272,7 @@ def fields_of(prefix, precision):
 
 def wanted(reading):
     """The `Wanted` of a Reading."""
-    lookup = lookups.lookup(reading.source, reading.preprocessing, cache_bytes=0)
+    lookup = reading.lookup or lookups.lookup(reading.source, reading.preprocessing, cache_bytes=0)
     if lookup.lengths is None:
         keys = reading.source.content_hashes()
         return Wanted(lookup, np.ones(len(keys), np.int32), keys, False)

@@ -1,6 +1,7 @@
 """The data of a fit: training batches, the splits that judge it, and the same above a cut."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from tltf import boundaries, caching
 from tltf.data import augment as augmentation
-from tltf.data import pipeline
+from tltf.data import lookups, pipeline
 from tltf.errors import FlagError
 
 
@@ -21,11 +22,14 @@ class Above:
         training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
         validation: (tf.data.Dataset, int[N] labels).
         watched: the same of the test split.
+        dataset: (Source, batch size) -> tf.data.Dataset of any split in its order; raises
+            NotCached where it does not fit.
     """
 
     training: Callable | None = None
     validation: tuple | None = None
     watched: tuple | None = None
+    dataset: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +39,11 @@ class Feed:
     Args:
         training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
         num_train: training examples.
-        validation: (tf.data.Dataset, int[N] labels), or None.
+        validation: (tf.data.Dataset or a function that makes it, int[N] labels), or None.
         watched: the same of the test split where its curve is wanted, or None.
         fingerprint: of the training examples; a run goes on only with the same.
         above: frozen prefix -> Above.
+        used_ids: () -> {input name: int[n]}, the token ids that training has.
     """
 
     training: Callable
@@ -47,6 +52,7 @@ class Feed:
     watched: tuple | None = None
     fingerprint: str = ""
     above: Callable = lambda prefix: Above()
+    used_ids: Callable = dict
 
 
 def build(trained, strategy):
@@ -72,6 +78,7 @@ def build(trained, strategy):
         builder.judging("test") if train.watch_test else None,
         fingerprint(trained.splits["train"]),
         builder.above,
+        builder.used_ids,
     )
 
 
@@ -100,6 +107,21 @@ class _Builder:
         self.options, self.parts = trained.options, trained.splits
         self.cache = caching.Cache(self.options.cache)
 
+    @functools.cached_property
+    def texts(self):
+        """Lookup of the training texts, tokenized once; None for images."""
+        part = self.parts["train"]
+        if part.modality != "text":
+            return None
+        return lookups.lookup(part, self.trained.preprocessing, cache_bytes=0)
+
+    def used_ids(self):
+        """Input name -> int32[n]: the token ids that the training texts have; {} for images."""
+        if not self.texts:
+            return {}
+        ids = self.texts.inputs_of(tf.range(len(self.parts["train"]), dtype=tf.int64))
+        return {"token_ids": np.unique(ids["token_ids"])}
+
     def training(self, first_epoch, num_epochs, reads=None, augment=None):
         """Dataset of the training split; `reads` is a Lookup in place of its contents."""
         options, train, part = self.options, self.options.train, self.parts["train"]
@@ -115,36 +137,46 @@ class _Builder:
             num_epochs=num_epochs,
             target=self.trained.core.head.name,
             length_buckets=self.trained.takes_any_length,
-            reads=reads,
+            reads=reads or self.texts,
         )
         return fill_last(dataset, train.batch_size) if self.num_replicas > 1 else dataset
 
-    def judging(self, role, reads=None):
-        """(dataset, labels) of a split; None where there is none."""
+    def judging(self, role, prefix=None):
+        """(dataset, labels) of a split, above a prefix if one is given; None without the split.
+
+        Without a prefix a function that makes the dataset: it may never be needed.
+        """
         part = self.parts.get(role)
         if part is None:
             return None
         size = self.options.train.eval_batch_size
-        return self.trained.dataset(part, size, reads), part.labels
+        if prefix:
+            return self.dataset_above(prefix, part, size), part.labels
+        return functools.partial(self.trained.dataset, part, size), part.labels
+
+    def dataset_above(self, prefix, part, batch_size):
+        """A split in its order, as the layers above a prefix take it."""
+        return self.trained.dataset(part, batch_size, self._table(prefix, part).lookup)
 
     def above(self, prefix):
         """The `Above` of a frozen prefix; says in one line what is not cached."""
         if not self.options.cache.cache:
             return Above()
         try:
-            judged = {
-                role: self.judging(role, self._table(prefix, role).lookup)
-                for role in ("validation", "test")
-                if role in self.parts and (role != "test" or self.options.train.watch_test)
-            }
-            return Above(self._training_above(prefix), judged.get("validation"), judged.get("test"))
+            return Above(
+                self._training_above(prefix),
+                self.judging("validation", prefix),
+                self.judging("test", prefix) if self.options.train.watch_test else None,
+                lambda part, size: self.dataset_above(prefix, part, size),
+            )
         except boundaries.NotCached as reason:
             caching.say_off(reason)
             return Above()
 
-    def _table(self, prefix, role, view=None):
+    def _table(self, prefix, part, view=None):
+        texts = self.texts if part is self.parts["train"] else None
         reading = boundaries.Reading(
-            self.parts[role], self.trained.preprocessing, self.trained.takes_any_length, view
+            part, self.trained.preprocessing, self.trained.takes_any_length, view, texts
         )
         return self.cache.table(prefix, reading)
 
@@ -152,7 +184,7 @@ class _Builder:
         """`Above.training`; None where augmentation makes every epoch another."""
         augment, views = self.options.data.augment, self.options.cache.cache_views
         if not augment:
-            lookup = self._table(prefix, "train").lookup
+            lookup = self._table(prefix, self.parts["train"]).lookup
             return lambda first, number: self.training(first, number, lookup)
         if not views:
             caching.say_off(
@@ -163,14 +195,14 @@ class _Builder:
         if augmentation.build(augment, len(self.trained.class_names), seed).is_mixing:
             what = "views are of one example each, mixup and cutmix mix those of a batch"
             raise FlagError(what, flag="cache_views", fix="--cache_views=0")
-        lookups = [
-            self._table(prefix, "train", boundaries.View(augment, seed, number)).lookup
+        tables = [
+            self._table(prefix, self.parts["train"], boundaries.View(augment, seed, number)).lookup
             for number in range(views)
         ]
 
         def training(first, number):
             passes = [
-                self.training(epoch, 1, lookups[epoch % views], augment="")
+                self.training(epoch, 1, tables[epoch % views], augment="")
                 for epoch in range(first, first + number)
             ]
             dataset = passes[0]

@@ -5,7 +5,16 @@ import time
 import keras
 import numpy as np
 
-from tltf import callbacks, checkpoints, cutting, freezing, keeping, multi_worker, optimizers
+from tltf import (
+    callbacks,
+    checkpoints,
+    cutting,
+    embedding_rows,
+    freezing,
+    keeping,
+    multi_worker,
+    optimizers,
+)
 from tltf.checkpoints import Checkpoint
 from tltf.errors import ModelError
 from tltf.feeding import Above
@@ -37,7 +46,7 @@ class Fit:
         self.plans, self.history, self.moved = [], [], {}
         self.best = None
         self.step = self.epochs_before = 0
-        self.first_step_s = None
+        self.first_step_s = self.above = None
         self._judges = {}
 
     def __call__(self):
@@ -84,6 +93,9 @@ class Fit:
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self._set_judges(parts, above)
         training = above.training or self.feed.training
+        if phase.solver == "lbfgs":
+            self._solve(parts, training, above, phase)
+            return
         with self.strategy.scope():
             training_model = parts.suffix if above.training else cutting.join(model, parts)
             self._compile(training_model, plan, phase, epochs, steps)
@@ -106,22 +118,44 @@ class Fit:
         if self.best and self.best.weights and train.keep == "best":
             self._write_weights(self.best.weights)
 
+    def _solve(self, parts, training, above, phase):
+        """Trains a linear probe without steps: the rows of the history are penalties."""
+        from tltf import solving  # brings scipy.optimize, which other methods do not need
+
+        views = max(1, self.options.cache.cache_views)
+        given = solving.rows(training(self.epochs_before, views),
+                             None if above.training else parts.prefix)  # fmt: skip
+        judged = None
+        if "validation" in self._judges:
+            _, dataset, labels = self._judges["validation"]
+            features = solving.rows(dataset, None if above.validation else parts.prefix)[0]
+            judged = features[: len(labels)], labels
+        smoothing = self.options.train.label_smoothing
+        solution = solving.solve(self.core.groups[-1].layers, given, judged, smoothing)
+        for number, row in enumerate(solution.rows, 1):
+            self.history.append({"phase": phase.name, "epoch": number, **row})
+            self.log.write(self.history[-1])
+
     def _set_judges(self, parts, above):
         """role -> (Forward, dataset, labels), above the frozen prefix where that is cached."""
         name = self.core.head.name
         whole = Forward(self.core.model, name)
         upper = Forward(parts.suffix, name) if parts.prefix else whole
+        self.above = (upper, above.dataset) if above.dataset else None
         for role, data, cached in (
             ("validation", self.feed.validation, above.validation),
             ("test", self.feed.watched, above.watched),
         ):
             if cached or data:
-                self._judges[role] = (upper, *cached) if cached else (whole, *data)
+                dataset, labels = cached or data
+                opened = dataset() if callable(dataset) else dataset
+                self._judges[role] = (upper if cached else whole), opened, labels
 
     def _compile(self, training_model, plan, phase, epochs, steps):
         train = self.options.train
         rate = optimizers.learning_rate(train, phase, epochs * steps)
-        optimizer = optimizers.build(train, plan.factors, rate)
+        used = embedding_rows.used_rows(training_model, self.feed.used_ids())
+        optimizer = optimizers.build(train, plan.factors, rate, used)
         if self.options.runtime.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         training_model.compile(

@@ -1,10 +1,12 @@
 """What a user holds after training: the core with its preprocessing and class names."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
 import numpy as np
 
+from tltf.boundaries import NotCached
 from tltf.models import Core
 
 
@@ -40,6 +42,8 @@ class Trained:
         times_s: seconds by stage.
         given: the Options before `auto` was replaced.
         seconds_before: seconds of training before an interruption.
+        above: (Forward, (Source, batch size) -> dataset) of the layers above a cached frozen
+            prefix, so that a split is not run through the prefix again; None: the whole core.
         frozen_features: role -> float32[N, d] before training, where a baseline needs them.
     """
 
@@ -54,14 +58,22 @@ class Trained:
     frozen_features: dict = dataclasses.field(default_factory=dict)
     given: object = None
     seconds_before: float = 0.0
+    above: tuple | None = None
 
     def probabilities(self, source, batch_size=128):
         """float32[N, num_classes] for a Source, in its order."""
         import keras
 
-        forward = Forward(self.core.model, self.core.head.name)
-        logits = forward(self.dataset(source, batch_size))
+        logits = self._logits(source, batch_size)
         return keras.ops.convert_to_numpy(self.core.head.probabilities(logits))
+
+    def _logits(self, source, batch_size):
+        if self.above:
+            forward, dataset = self.above
+            with contextlib.suppress(NotCached):
+                return forward(dataset(source, batch_size))
+        forward = Forward(self.core.model, self.core.head.name)
+        return forward(self.dataset(source, batch_size))
 
     def features(self, source, batch_size=128):
         """float32[N, d]: the pooled backbone features of a Source, below the head."""

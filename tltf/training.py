@@ -164,10 +164,12 @@ def _fit(trained, method, strategy, run_folder):
     log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else _NoLog()
     feed = feeding.build(trained, strategy)
     fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
+    core = trained.core
     try:
         trained.core = fit()
     finally:
         log.close()
+    trained.above = fit.above if trained.core is core else None
     trained.history, trained.plans = fit.history, fit.plans
     trained.seconds_before = fit.seconds_before
     if fit.first_step_s:

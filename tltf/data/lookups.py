@@ -36,11 +36,13 @@ class Lookup:
         inputs_of: int64[B] -> inputs by name, or int64[] -> image if `is_single`.
         is_single: one row at a time, in parallel, because files are read or decoded.
         lengths: int32[N] tokens a row; None for images.
+        is_cut: whether batches are no longer than their longest row.
     """
 
     inputs_of: Callable
     is_single: bool = False
     lengths: np.ndarray | None = None
+    is_cut: bool = False
 
 
 def lookup(source, preprocessing, cache_bytes):

@@ -50,8 +50,7 @@ def build(
         num_epochs: passes in the dataset, with `first_epoch` only; no batch spans two.
         length_buckets: texts of similar length share a training batch, and every batch is cut
             to its longest text. For backbones that take any length.
-        reads: lookups.Lookup that is read in place of the source's contents; its batches are
-            taken as they are.
+        reads: lookups.Lookup that is read in place of the source's contents.
 
     Returns:
         tf.data.Dataset with inputs `{"image": float32[B, S, S, C]}`, 0 to 255, or those of the
@@ -76,7 +75,7 @@ def build(
     def one_pass(epoch):
         rows = _rows(len(source), training, seed, epoch, batch_size, buckets)
         batches = lookups.batches(rows, lookup, batch_size)
-        if length_buckets and not reads:
+        if length_buckets and not lookup.is_cut:
             batches = batches.map(cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
         batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
         return change(batches, epoch)
