@@ -14,15 +14,15 @@ EXIF_MAGIC = b"Exif\x00\x00"
 MAY_HAVE_EXIF = r"\C*(Exif\x00\x00|eXIf|EXIF)\C*"
 """Any byte is `\\C`. Most images have no EXIF, and looking first is much faster than parsing."""
 SEARCHED_BYTES = 65536
-"""At each end of the file: JPEG and PNG have EXIF near the start, WebP at the end."""
+"""At one end of the file: JPEG and PNG have EXIF near the start, WebP at the end."""
 
 
 def orientation(contents):
     """int32[] 1 to 8 of tf.string[] image bytes; 1, upright, where there is none."""
-    end = tf.maximum(tf.strings.length(contents) - SEARCHED_BYTES, 0)
-    both_ends = _piece(contents, 0, SEARCHED_BYTES) + _piece(contents, end, SEARCHED_BYTES)
+    last = tf.maximum(tf.strings.length(contents) - SEARCHED_BYTES, 0)
+    start = tf.where(begins(contents, RIFF_MAGIC), last, 0)
     return tf.cond(
-        tf.strings.regex_full_match(both_ends, MAY_HAVE_EXIF),
+        tf.strings.regex_full_match(_piece(contents, start, SEARCHED_BYTES), MAY_HAVE_EXIF),
         lambda: _parsed_orientation(contents),
         lambda: UPRIGHT,
     )
