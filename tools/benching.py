@@ -111,9 +111,13 @@ def process(command, **settings):
     """
     print("$ " + " ".join(command), file=sys.stderr, flush=True)
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **settings)
-    with child.stdout:
-        text = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
+    try:
+        with child.stdout:
+            text = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+    except KeyboardInterrupt:
+        child.terminate()
+        raise
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, command, text)
