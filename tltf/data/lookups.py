@@ -63,7 +63,7 @@ def lookup(source, preprocessing, cache_bytes):
     needed = preprocessing.size_px**2 * preprocessing.channels * len(column.values)
     if column.kind == "array":
         cache_bytes = min(cache_bytes, MAX_GROWTH * column.values.nbytes)
-    if needed > cache_bytes:
+    if needed > cache_bytes or _is_final(column, preprocessing):
         return _images(column, preprocessing)
     return _kept_images(source, preprocessing)
 
@@ -93,6 +93,13 @@ def _images(column, preprocessing):
         return Lookup(lambda row: preprocessing(tf.io.read_file(values[row])), is_single=True)
     contents = tf.constant(column.values)
     return Lookup(lambda row: preprocessing(contents[row]), is_single=True)
+
+
+def _is_final(column, preprocessing):
+    """Are these decoded images that resizing would not change?"""
+    side = preprocessing.size_px
+    shape = (side, side, preprocessing.channels)
+    return column.kind == "array" and column.values.shape[1:] == shape
 
 
 def _kept_images(source, preprocessing):
