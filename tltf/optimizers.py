@@ -60,12 +60,26 @@ class PerVariable:
                 (len(rows), table.shape[1]), initializer, table.dtype, name=f"{table.name}_{name}"
             )
 
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """Updates all; what the variables have in common becomes one operation of the graph."""
+        self._shared = {}
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+        self._shared = {}
+
+    def _once(self, key, make):
+        """`make()`, or what it gave before in this step: tracing takes its time by operations."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
     def update_step(self, gradient, variable, learning_rate):
         """Decays the variable, then updates it, both at its own rate."""
-        key = self._var_key(variable)
-        rate = ops.cast(learning_rate, variable.dtype) * self._factors[key]
-        is_decayed = self.weight_decay and key in self._decayed
-        kept = 1.0 - rate * self.weight_decay if is_decayed else None
+        key, dtype = self._var_key(variable), variable.dtype
+        factor = self._factors[key]
+        rate = self._once(("rate", factor, dtype), lambda: ops.cast(learning_rate, dtype) * factor)
+        kept = None
+        if self.weight_decay and key in self._decayed:
+            kept = self._once(("kept", factor, dtype), lambda: 1.0 - rate * self.weight_decay)
         rows = self._rows.get(key)
         if rows is None:
             if kept is not None:
@@ -104,25 +118,31 @@ class PerVariable:
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Keras's Adam computed by TensorFlow's one kernel."""
+    """Keras's Adam computed by TensorFlow's one kernel; base of a `PerVariable`."""
 
     def update_step(self, gradient, variable, learning_rate):
         """Kingma & Ba 2014, arXiv:1412.6980, section 2's efficient form."""
-        index = self._get_variable_index(variable)
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        beta_1, beta_2 = (ops.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+        index, dtype = self._get_variable_index(variable), variable.dtype
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=ops.power(beta_1, step),
-            beta2_power=ops.power(beta_2, step),
-            lr=ops.cast(learning_rate, variable.dtype),
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=ops.cast(self.epsilon, variable.dtype),
-            grad=ops.cast(gradient, variable.dtype),
+            lr=learning_rate,
+            grad=tf.cast(gradient, dtype),
+            **self._once(("adam", dtype), lambda: self._numbers(dtype)),
         )
+
+    def _numbers(self, dtype):
+        """The kernel's scalars, float[] by argument."""
+        beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
+        step = tf.cast(self.iterations.value + 1, dtype)
+        return {
+            "beta1": beta_1,
+            "beta2": beta_2,
+            "beta1_power": beta_1**step,
+            "beta2_power": beta_2**step,
+            "epsilon": tf.constant(self.epsilon, dtype),
+        }
 
 
 def is_decayed(variable):
