@@ -19,7 +19,7 @@ BELOW = {
 }
 LAYERS = {
     "base": """
-        tltf archives assets catalogs checkpoints console defaults errors flagfiles folders locations names
+        tltf archives assets catalogs checkpoints console defaults errors flagfiles folders lazy locations names
         options progress row_store runs specs storage torch_files
     """,
     "model": "backbones cutting embedding_rows fingerprints freezing graphs heads models optimizers transfer weights",

@@ -12,6 +12,7 @@ import warnings
 
 from absl import app
 
+from tltf import lazy
 from tltf.catalogs import CATALOGS
 from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
 from tltf.flagfiles import parse
@@ -82,7 +83,8 @@ def load_tensorflow():
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            importlib.import_module("keras")
+            with lazy.hidden("matplotlib", "sklearn"):  # Keras wraps them; we call them ourselves
+                importlib.import_module("keras")
         except BaseException:
             notes.seek(0)
             os.write(kept, notes.read())

@@ -1,10 +1,11 @@
 """What a model's probabilities are worth on labelled examples; plain JSON out."""
 
 import numpy as np
-from sklearn import metrics
 
-from tltf import calibration, resampling
+from tltf import calibration, lazy, resampling
 from tltf.errors import DataError, NumericError, ShapeError
+
+metrics = lazy.Module("sklearn.metrics")
 
 TOP_K = 5
 

@@ -7,10 +7,12 @@ stay text, so that the page's font shows every script that the reader's machine 
 import io
 import warnings
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+
+from tltf import lazy
+
+mpl, drawn = lazy.Module("matplotlib"), lazy.Module("matplotlib.figure")
+svg = lazy.Module("matplotlib.backends.backend_svg")
 
 INK, MUTED, GRID = "#010201", "#010202", "#010203"
 FIRST, SECOND, WARM, BAD = "#010204", "#010205", "#010206", "#010207"
@@ -96,7 +98,7 @@ def reliability(bins, title):
     middles = [(row["low"] + row["high"]) / 2 for row in used]
     width = 0.9 / len(bins)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+        figure = drawn.Figure(figsize=(5.4, 4.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.set_title(title, **_TITLE)
         upper.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="ideal")
@@ -145,7 +147,7 @@ def confusion_heatmap(confusion, title):
 
 
 def _figure(width, height, title):
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = drawn.Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, **_TITLE)
     return figure, axes
@@ -183,7 +185,7 @@ def _svg(figure, title):
         warnings.catch_warnings()
     ):  # letters that matplotlib's font lacks: the page's font shows them
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        FigureCanvasSVG(figure).print_svg(
+        svg.FigureCanvasSVG(figure).print_svg(
             buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
         )
     text = buffer.getvalue()

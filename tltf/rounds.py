@@ -7,10 +7,10 @@ import statistics
 import time
 
 import numpy as np
-import scipy.stats
 
 from tltf import (
     evaluation,
+    lazy,
     options,
     predictions,
     publishing,
@@ -21,6 +21,8 @@ from tltf import (
     summaries,
 )
 from tltf.catalogs import SPLITS
+
+stats = lazy.Module("scipy.stats")
 
 EVERY_FOLD = -1
 
@@ -134,7 +136,7 @@ def _mean_baseline(entries):
     keys = ("accuracy", "loss", "macro_f1")
     test = {key: float(np.mean([entry["test"][key] for entry in entries])) for key in keys}
     gains = [entry["gain"]["accuracy"]["difference"] for entry in entries]
-    half = scipy.stats.t.ppf(0.975, len(gains) - 1) * scipy.stats.sem(gains)
+    half = stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
     mean = float(np.mean(gains))
     gain = {"difference": mean, "interval": [mean - float(half), mean + float(half)]}
     return {"test": test, "gain": {"accuracy": gain}, "note": "mean of the folds"}

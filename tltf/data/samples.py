@@ -7,7 +7,6 @@ import json
 import re
 
 import numpy as np
-from sklearn import datasets
 
 from tltf import assets
 from tltf.data import checks, splits
@@ -136,6 +135,8 @@ def digits(settings, num_train=0, num_validation=0, num_test=0):
     Raises:
         FlagError: more examples asked for than there are.
     """
+    from sklearn import datasets
+
     bunch = datasets.load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     source = array_source("digits", pixels, bunch.target)
