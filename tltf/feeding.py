@@ -152,7 +152,8 @@ class _Builder:
         size = self.options.train.eval_batch_size
         if prefix:
             return self.dataset_above(prefix, part, size), part.labels
-        return functools.partial(self.trained.dataset, part, size), part.labels
+        dataset = functools.partial(self.trained.dataset, part, size, is_repeated=True)
+        return dataset, part.labels
 
     def dataset_above(self, prefix, part, batch_size):
         """A split in its order, as the layers above a prefix take it."""

@@ -101,13 +101,14 @@ class Trained:
 
         return predicting.predict(self, inputs, batch_size)
 
-    def dataset(self, source, batch_size, reads=None):
+    def dataset(self, source, batch_size, reads=None, is_repeated=False):
         """Batches of a Source in its order, as the core takes them; texts cut to the longest.
 
         Args:
             source: Source.
             batch_size: examples a batch.
             reads: lookups.Lookup of a frozen prefix's outputs, in place of the core's inputs.
+            is_repeated: whether it is read more than once, so that decoded images are kept.
         """
         from tltf.data import pipeline
 
@@ -117,6 +118,7 @@ class Trained:
             batch_size=batch_size,
             length_buckets=self.takes_any_length,
             reads=reads,
+            **({} if is_repeated else {"cache_bytes": 0}),
         )
 
     @property

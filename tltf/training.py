@@ -7,6 +7,8 @@ import pathlib
 import sys
 import time
 
+import tensorflow as tf
+
 from tltf import (
     defaults,
     feeding,
@@ -23,7 +25,7 @@ from tltf import (
     transfer,
 )
 from tltf.catalogs import METHODS
-from tltf.data import sources, splits
+from tltf.data import lookups, sources, splits
 from tltf.data.source import require_labels
 from tltf.errors import FlagError
 from tltf.options import flat, replace
@@ -167,6 +169,9 @@ def _fit(trained, method, strategy, run_folder):
     core = trained.core
     try:
         trained.core = fit()
+    except tf.errors.OpError as error:
+        found = (lookups.unreadable(part) for part in trained.splits.values())
+        raise next(filter(None, found), error) from error
     finally:
         log.close()
     trained.above = fit.above if trained.core is core else None

@@ -7,6 +7,8 @@ from tltf.data import augment as augment_module
 from tltf.data import lookups
 from tltf.errors import FlagError
 
+PREFETCHED = 2
+"""Batches that wait for the step; more take memory and no time off."""
 MIN_BUCKET_BATCHES = 8
 """Batches that are drawn together and then sorted by length."""
 
@@ -44,7 +46,7 @@ def build(
             as their targets are.
         num_classes: needed for augmentations that mix targets; the source's by default.
         target: name of the head.
-        cache_bytes: images are decoded once if all fit into so many bytes as float32.
+        cache_bytes: images are decoded once if all fit into so many bytes as uint8.
         first_epoch: number of the pass with which training starts, so that a resumed run goes
             on as it would have; None counts the passes over this dataset.
         num_epochs: passes in the dataset, with `first_epoch` only; no batch spans two.
@@ -90,7 +92,7 @@ def build(
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+    return dataset.with_options(options).prefetch(PREFETCHED)
 
 
 def order(count, seed, epoch):
