@@ -19,8 +19,7 @@ def test_equals_kerashubs_preprocessor(tokenizer, length):
     ours = text.TextPreprocessing(tokenizer, length, ("token_ids", "padding_mask", "segment_ids"))
     theirs = keras_hub.models.BertTextClassifierPreprocessor(tokenizer, sequence_length=length)
     expected = theirs(TEXTS)
-    in_graph = tf.function(ours.__call__, input_signature=[tf.TensorSpec([None], tf.string)])
-    for result in (ours(TEXTS), in_graph(tf.constant(TEXTS))):
+    for result in (ours(TEXTS), ours.in_graph(tf.constant(TEXTS))):
         assert set(result) == set(expected)
         for name, tensor in result.items():
             np.testing.assert_array_equal(tensor, expected[name])
@@ -38,9 +37,21 @@ def test_ids_by_hand(tokenizer):
 def test_roberta_pads_with_one():
     vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3, "<mask>": 4, "b": 5, "ab": 6}
     tokenizer = keras_hub.tokenizers.RobertaTokenizer(vocabulary=vocabulary, merges=["a b"])
-    result = text.TextPreprocessing(tokenizer, 5)(["aa"])
+    preprocessing = text.TextPreprocessing(tokenizer, 5)
+    result = preprocessing(["aa"])
     assert result["token_ids"].numpy().tolist() == [[0, 3, 3, 2, 1]]
     assert result["padding_mask"].numpy().tolist() == [[True] * 4 + [False]]
+    texts = tf.constant(["aa", "abab", ""])
+    graphed, eager = preprocessing.in_graph(texts), preprocessing(texts)
+    np.testing.assert_array_equal(graphed["token_ids"], eager["token_ids"])
+
+
+def test_the_graph_is_made_once(tokenizer):
+    ours = text.TextPreprocessing(tokenizer, 5)
+    assert ours.in_graph is ours.in_graph
+    ours.in_graph(tf.constant(TEXTS))
+    ours.in_graph(tf.constant(TEXTS[:1]))
+    assert ours.in_graph.experimental_get_tracing_count() == 1
 
 
 def test_tokenizer_without_special_tokens():

@@ -129,16 +129,22 @@ def _readable(dataset, source):
     try:
         yield from dataset.as_numpy_iterator()
     except tf.errors.OpError as error:
-        column = source.column
-        for row_id, value in zip(source.ids, column.values, strict=True):
-            reason = image_files.reason_against(value)
-            if reason:
-                raise DataError(
-                    f"the image {row_id} {reason}",
-                    flag="data",
-                    fix="do not change the data during a run; start again",
-                ) from error
-        raise
+        raise unreadable(source) or error from error
+
+
+def unreadable(source):
+    """DataError that names the first image that cannot be read any more; None if all can."""
+    if source.column.kind not in ("path", "bytes"):
+        return None
+    for row_id, value in zip(source.ids, source.column.values, strict=True):
+        reason = image_files.reason_against(value)
+        if reason:
+            return DataError(
+                f"the image {row_id} {reason}",
+                flag="data",
+                fix="do not change the data during a run; start again",
+            )
+    return None
 
 
 def new_array(shape, dtype):
@@ -187,11 +193,8 @@ def batches(rows, lookup, batch_size):
 
 def tokenize(texts, preprocessing):
     """name -> array [N, length] of a list of str, a few thousand at a time."""
-    in_graph = tf.function(
-        preprocessing.__call__, input_signature=[tf.TensorSpec([None], tf.string)]
-    )
     chunks = [
-        in_graph(texts[start : start + TOKENIZED_AT_ONCE])
+        preprocessing.in_graph(texts[start : start + TOKENIZED_AT_ONCE])
         for start in range(0, len(texts), TOKENIZED_AT_ONCE)
     ]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
