@@ -26,7 +26,7 @@ LAYERS = {
     "data": "data",
     "method": "methods",
     "service": """
-        baselines boundaries caching calibration callbacks data_report evaluation exporting feeding fitting inputs keeping loading
+        baselines boundaries caching calibration callbacks data_report evaluation exporting feeding fitting inputs keeping lengths loading
         multi_worker plots predicting predictions preprocessing publishing raw_inputs reevaluating
         reload reports resampling rounds rows runtime saving serving summaries thumbnails tracking
         trained training verifying

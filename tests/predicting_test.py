@@ -112,13 +112,28 @@ def test_texts_keep_their_order_over_batches():
         )
 
 
-def test_a_stream_is_read_one_batch_at_a_time():
+@pytest.mark.parametrize("kind,ahead", [("text", 4 * predicting.TEXT_BATCHES), ("image", 4)])
+def test_a_stream_is_read_a_bounded_number_ahead(kind, ahead):
     read = []
-    texts = (read.append(number) or f"text {number}" for number in range(10))
-    stream = predicting.Predictor(served.text_once(), 4).stream(texts)
+    trained = served.text_once() if kind == "text" else served.image_once()
+    item = "a text" if kind == "text" else PIXELS
+    items = (read.append(number) or item for number in range(50))
+    stream = predicting.Predictor(trained, 4).stream(items)
     next(stream)
-    assert len(read) == 4
-    assert len(list(stream)) == 9
+    assert len(read) == ahead
+    assert len(list(stream)) == 49
+
+
+def test_long_texts_beside_short_ones_get_what_they_get_alone():
+    trained = served.text_once()
+    texts = ["good " * (1 + number * 5 % 9) + f"{number}" for number in range(30)]
+    many = predicting.predict(trained, texts, batch_size=2)
+    assert [row.id for row in many] == texts
+    for text, row in zip(texts[:8], many, strict=False):
+        (alone,) = trained.predict(text)
+        np.testing.assert_allclose(
+            list(row.probabilities.values()), list(alone.probabilities.values()), atol=1e-6
+        )
 
 
 def test_an_output_that_is_not_finite_is_an_error():

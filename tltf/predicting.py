@@ -8,12 +8,14 @@ import stat
 import numpy as np
 import tensorflow as tf
 
-from tltf import raw_inputs
+from tltf import lengths, raw_inputs
 from tltf.data import image_files
 from tltf.errors import DataError
 from tltf.trained import Prediction
 
 MAX_FILE_BYTES = 2**28
+TEXT_BATCHES = 8
+"""Batches of texts that are read before the first is computed."""
 
 
 def predict(trained, inputs, batch_size=128):
@@ -45,14 +47,18 @@ class Predictor:
         self.batch_size = batch_size
         self._is_image = trained.core.backbone.modality == "image"
         self._step = tf.function(self._probabilities, reduce_retracing=True)
+        self._ahead = batch_size if self._is_image else batch_size * TEXT_BATCHES
         if self._is_image:
             spec = tf.TensorSpec([], tf.string)
             self._decode = tf.function(trained.preprocessing.__call__, input_signature=[spec])
 
     def stream(self, inputs):
-        """Yields a Prediction for each of an iterable's inputs, reading one batch ahead at most."""
+        """Yields a Prediction for each of an iterable's inputs, in their order.
+
+        Reads one batch of images ahead at most, of texts TEXT_BATCHES, which are computed by length.
+        """
         inputs = iter(inputs)
-        while batch := list(itertools.islice(inputs, self.batch_size)):
+        while batch := list(itertools.islice(inputs, self._ahead)):
             yield from self._batch(batch)
 
     def _batch(self, batch):
@@ -60,14 +66,23 @@ class Predictor:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             prepared = list(pool.map(lambda item: _attempt(prepare, item), batch))
         good = [value for value, error in prepared if not error]
-        rows = iter(self._step(self._tensors(good)).numpy() if good else ())
+        rows = iter(self._rows(good) if good else ())
         for item, (_, error) in zip(batch, prepared, strict=True):
             yield self._prediction(item, error, None if error else next(rows))
 
-    def _tensors(self, good):
+    def _rows(self, good):
+        """float32[N, num_classes] of images float32[S, S, C] or of encoded texts."""
         if self._is_image:
-            return {next(iter(self._trained.core.backbone.inputs)): tf.stack(good)}
-        return self._trained.preprocessing(tf.constant(good))
+            name = next(iter(self._trained.core.backbone.inputs))
+            return self._step({name: tf.stack(good)}).numpy()
+        tensors = self._trained.preprocessing.in_graph(tf.constant(good))
+        if self._trained.takes_any_length:
+            return lengths.run(self._step, [tensors], list(tensors), self.batch_size)
+        batches = (
+            {name: tensor[start : start + self.batch_size] for name, tensor in tensors.items()}
+            for start in range(0, len(good), self.batch_size)
+        )
+        return np.concatenate([self._step(batch).numpy() for batch in batches])
 
     def _probabilities(self, tensors):
         core = self._trained.core

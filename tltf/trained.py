@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tltf import lengths
 from tltf.boundaries import NotCached
 from tltf.models import Core
 
@@ -131,6 +132,8 @@ class Trained:
 class Forward:
     """A model in inference mode over a dataset; traced once.
 
+    Rows of varied length are computed by length; the results are in the dataset's order.
+
     Args:
         model: inputs -> tensor or dict of tensors.
         name: which output of a dict; empty for a single tensor.
@@ -143,7 +146,12 @@ class Forward:
         """float32[N, d] over a dataset of (inputs, ...) batches."""
         if self._traced is None:
             self._traced = self._trace(dataset.element_spec[0])
-        return np.concatenate([self._traced(batch[0]).numpy() for batch in dataset])
+        specs = dataset.element_spec[0]
+        long = [name for name, spec in specs.items() if spec.shape[1:2].as_list() == [None]]
+        batches = (batch[0] for batch in dataset)
+        if long:
+            return lengths.run(self._traced, batches, long)
+        return np.concatenate([self._traced(batch).numpy() for batch in batches])
 
     def _trace(self, specs):
         """The model as one graph for batches of any size."""

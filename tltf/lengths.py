@@ -1,0 +1,100 @@
+"""Computing over texts by similar length: little padding, results in the order given.
+
+Batches that come in their source's order hold long texts beside short ones, so that most of what
+is computed may be padding. Here a bounded number of rows is read ahead, sorted by length, computed
+in batches that are cut to their longest text, and put back in order.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+READ_AHEAD_BYTES = 2**26
+"""Of inputs that are held together; some ten thousands of tokenized texts."""
+
+
+def run(step, batches, long, batch_size=0):
+    """What `step` gives for every row of `batches`, in their order.
+
+    Args:
+        step: {name: tensor} -> tensor [B, ...], for any number of rows and steps. A row's result
+            must not depend on masked steps.
+        batches: iterable of such inputs, tensors or arrays.
+        long: names of those inputs that are [B, L, ...], L being the same within a batch.
+        batch_size: rows that `step` is given; 0 takes the size of the first batch.
+
+    Returns:
+        array [N, ...].
+    """
+    outputs = []
+    for window in _windows(batches):
+        batch_size = batch_size or _num_rows(window[0])
+        outputs.append(_in_order(step, _joined(window, long), long, batch_size))
+    return np.concatenate(outputs)
+
+
+def lengths_of(inputs):
+    """int[N]: after so many steps each row of {name: array [N, L, ...]} has only padding.
+
+    Args:
+        inputs: with `padding_mask`, or else padded by zeros.
+    """
+    if "padding_mask" in inputs:
+        inputs = {"padding_mask": inputs["padding_mask"]}
+    longest = np.zeros((), np.int64)
+    for array in inputs.values():
+        is_used = array.astype(bool).reshape(*array.shape[:2], -1).any(axis=2)
+        last = array.shape[1] - np.argmax(is_used[:, ::-1], axis=1)
+        longest = np.maximum(longest, np.where(is_used.any(axis=1), last, 1))
+    return longest
+
+
+def _windows(batches):
+    """Lists of batches as arrays that together hold some READ_AHEAD_BYTES."""
+    window, held = [], 0
+    for batch in batches:
+        arrays = {name: np.asarray(tensor) for name, tensor in batch.items()}
+        window.append(arrays)
+        held += sum(array.nbytes for array in arrays.values())
+        if held >= READ_AHEAD_BYTES:
+            yield window
+            window, held = [], 0
+    if window:
+        yield window
+
+
+def _joined(window, long):
+    """The batches as one, padded by zeros to the longest."""
+    joined = {}
+    for name in window[0]:
+        arrays = [batch[name] for batch in window]
+        joined[name] = _padded(arrays) if name in long else np.concatenate(arrays)
+    return joined
+
+
+def _padded(arrays):
+    width = max(array.shape[1] for array in arrays)
+    shape = (sum(map(len, arrays)), width, *arrays[0].shape[2:])
+    joined, end = np.zeros(shape, arrays[0].dtype), 0
+    for array in arrays:
+        start, end = end, end + len(array)
+        joined[start:end, : array.shape[1]] = array
+    return joined
+
+
+def _in_order(step, inputs, long, batch_size):
+    """`step` over the rows sorted by length; its results as the rows were."""
+    lengths = lengths_of({name: inputs[name] for name in long})
+    order, results = np.argsort(lengths, kind="stable"), []
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        width = lengths[rows].max()
+        batch = {
+            name: tf.constant(array[rows, :width] if name in long else array[rows])
+            for name, array in inputs.items()
+        }
+        results.append(np.asarray(step(batch)))
+    return np.concatenate(results)[np.argsort(order)]
+
+
+def _num_rows(batch):
+    return len(next(iter(batch.values())))
