@@ -26,9 +26,9 @@ LAYERS = {
     "data": "data",
     "method": "methods",
     "service": """
-        baselines boundaries caching calibration callbacks data_report evaluation exporting feeding fitting inputs keeping lengths loading
+        baselines boundaries caching calibration callbacks convex convex_examples data_report evaluation exporting feeding fitting inputs keeping lengths loading
         multi_worker plots predicting predictions preprocessing publishing raw_inputs reevaluating
-        reload reports resampling rounds rows runtime saving serving summaries thumbnails tracking
+        reload reports resampling rounds rows runtime saving serving solving summaries thumbnails tracking
         trained training verifying
     """,
     "command": "evaluate export predict train",

@@ -149,7 +149,7 @@ HEADS = {
     "classify": ["classify", "classify(hidden=[6, 5], dropout=.2)", "classify(pooling=max)"],
 }
 METHODS = {
-    "linear_probe": ["linear_probe"],
+    "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],
     "partial": ["partial(last_groups=1)"],
     "full": ["full", "full(backbone_rate=.5)"],
     "scratch": ["scratch"],

@@ -5,8 +5,8 @@ from tltf.catalogs.row import Row
 METHODS = {
     "linear_probe": Row(
         "tltf.methods.freezing:linear_probe",
-        {},
-        "train the new head only; the backbone stays as it is",
+        {"solver": "gradient"},
+        "train the new head only; solver=lbfgs solves for it and chooses an L2 penalty on validation",
         paper="Alain & Bengio 2016, arXiv:1610.01644",
     ),
     "partial": Row(

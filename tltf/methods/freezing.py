@@ -6,9 +6,23 @@ from tltf.methods.method import Method, Phase
 HEAD = ("head/.*", 1.0)
 
 
-def linear_probe():
-    """Trains the head on frozen features. Alain & Bengio 2016, arXiv:1610.01644."""
-    return Method(lambda core: [Phase("linear_probe", (HEAD,), norm="frozen")])
+SOLVERS = ("gradient", "lbfgs")
+
+
+def linear_probe(solver="gradient"):
+    """Trains the head on frozen features. Alain & Bengio 2016, arXiv:1610.01644.
+
+    Args:
+        solver: gradient takes the optimizer's steps; lbfgs solves the convex problem to
+            convergence for a path of L2 penalties and keeps the one best on validation.
+
+    Raises:
+        FlagError: no such solver.
+    """
+    if solver not in SOLVERS:
+        raise FlagError(f"no solver {solver!r} (choices: {', '.join(SOLVERS)})", flag="method",
+                        fix="--method='linear_probe(solver=lbfgs)'")  # fmt: skip
+    return Method(lambda core: [Phase("linear_probe", (HEAD,), norm="frozen", solver=solver)])
 
 
 def partial(last_groups=2):

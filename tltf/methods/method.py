@@ -14,7 +14,7 @@ class Phase:
         rate_factor: factor on --learning_rate.
         schedule: overrides --schedule; empty keeps it.
         norm: batch-norm policy `train` or `frozen`; empty keeps --norm.
-        solver: `gradient`.
+        solver: `gradient`, or `lbfgs` for a head of one dense layer on a frozen network.
     """
 
     name: str

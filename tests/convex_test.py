@@ -1,0 +1,130 @@
+"""The path of penalties against scikit-learn, against numeric gradients, and in its corners."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from tltf import convex
+from tltf.errors import DataError, NumericError, ShapeError
+
+RNG = np.random.default_rng(0)
+
+
+def given(count=120, width=6, num_classes=3):
+    labels = np.arange(count) % num_classes
+    centres = RNG.normal(size=(num_classes, width))
+    scale = np.linspace(0.1, 30, width)
+    return (RNG.normal(size=(count, width)) * 1.5 + centres[labels]) * scale + 5, labels
+
+
+def sklearn_logits(features, labels, penalty, weights=None):
+    scaler = StandardScaler().fit(features)
+    total = len(labels) if weights is None else weights.sum()
+    other = LogisticRegression(C=1 / (total * penalty), tol=1e-10, max_iter=20000)
+    other.fit(scaler.transform(features), labels, sample_weight=weights)
+    return other.predict_log_proba(scaler.transform(features))
+
+
+def log_softmax(logits):
+    logits = logits - logits.max(1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(1, keepdims=True))
+
+
+def stated(solution, features):
+    return log_softmax(features @ solution.kernel.astype(float) + solution.bias)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 0.03, 0.001])
+@pytest.mark.parametrize("width", [6, 200])
+def test_scikit_learn_finds_the_same(penalty, width):
+    features, labels = given(width=width)
+    solution = convex.path(features, labels, (features, labels), penalties=[penalty])
+    assert solution.has_converged and solution.kernel.dtype == np.float32
+    expected = sklearn_logits(features, labels, penalty)
+    np.testing.assert_allclose(stated(solution, features), expected, atol=2e-3)
+
+
+def test_weights_are_repetitions():
+    features, labels = given()
+    weights = RNG.integers(1, 4, len(labels)).astype(float)
+    rows = np.repeat(np.arange(len(labels)), weights.astype(int))
+    scaled = convex.path(features, labels, (features, labels), weights=weights, penalties=[0.1])
+    expected = sklearn_logits(features[rows], labels[rows], 0.1)
+    np.testing.assert_allclose(stated(scaled, features[rows]), expected, atol=2e-3)
+
+
+def test_the_gradient_is_the_slope():
+    features, _ = given(20, 4)
+    targets = RNG.dirichlet(np.ones(3), 20)
+    problem = convex._Problem(features / 10, targets, RNG.uniform(0.5, 2, 20))
+    kernel, bias = RNG.normal(size=(4, 3)), RNG.normal(size=3)
+    _, by_kernel, by_bias, _ = problem.value(kernel, bias, 0.3)
+    for place in np.ndindex(4, 3):
+        step = np.zeros((4, 3))
+        step[place] = 1e-6
+        ends = [problem.value(kernel + sign * step, bias, 0.3)[0] for sign in (1, -1)]
+        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(by_kernel[place], abs=1e-6)
+    for place in range(3):
+        step = np.eye(3)[place] * 1e-6
+        ends = [problem.value(kernel, bias + sign * step, 0.3)[0] for sign in (1, -1)]
+        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(by_bias[place], abs=1e-6)
+
+
+def test_one_hot_probabilities_are_labels():
+    features, labels = given()
+    hard = convex.path(features, labels, (features, labels), penalties=[0.1])
+    soft = convex.path(features, np.eye(3)[labels], (features, labels), penalties=[0.1])
+    np.testing.assert_allclose(hard.kernel, soft.kernel)
+
+
+def test_validation_chooses():
+    features, labels = given(60, 100)
+    more, theirs = given(60, 100)
+    more = more + (features[:60].mean(0) - more.mean(0))
+    solution = convex.path(features, labels, (more, theirs))
+    scores = [(row["val_accuracy"], -row["val_loss"]) for row in solution.rows]
+    best = solution.rows[scores.index(max(scores))]
+    assert best["penalty"] == solution.penalty
+    assert [row["penalty"] for row in solution.rows] == list(convex.PENALTIES)
+    losses = [row["loss"] for row in solution.rows]
+    assert losses == sorted(losses, reverse=True), "less penalty fits better"
+    accuracy = (stated(solution, more).argmax(1) == theirs).mean()
+    assert accuracy == pytest.approx(best["val_accuracy"])
+
+
+def test_without_validation_all_examples_are_fitted():
+    features, labels = given()
+    solution = convex.path(features, labels)
+    expected = sklearn_logits(features, labels, solution.penalty)
+    np.testing.assert_allclose(stated(solution, features), expected, atol=2e-3)
+
+
+def test_a_constant_feature_has_no_say():
+    features, labels = given()
+    features[:, 2] = 7.0
+    solution = convex.path(features, labels, (features, labels))
+    assert np.isfinite(solution.kernel).all()
+    np.testing.assert_allclose(solution.kernel[2], 0, atol=1e-6)
+
+
+def test_a_class_without_examples_keeps_its_place():
+    features, labels = given(num_classes=2)
+    solution = convex.path(features, np.eye(3)[labels], (features, labels))
+    assert solution.kernel.shape == (6, 3)
+    assert (stated(solution, features).argmax(1) < 2).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda x, y: (np.where(x == x[0, 0], np.nan, x), y), NumericError),
+        (lambda x, y: (x, np.zeros_like(y)), DataError),
+        (lambda x, y: (x[:5], y), ShapeError),
+        (lambda x, y: (x[:, :2], y), ShapeError),
+    ],
+)
+def test_bad_input(change, error):
+    features, labels = given()
+    with pytest.raises(error):
+        convex.path(*change(features, labels), (features, labels))

@@ -1,0 +1,64 @@
+"""A linear probe solved to convergence: the convex way to train a head of one dense layer."""
+
+import keras
+import numpy as np
+
+from tltf import convex
+from tltf.errors import FlagError
+from tltf.trained import Forward
+
+
+def solve(layers, training, validation, label_smoothing=0.0):
+    """Puts the optimal kernel and bias into the head; returns the `convex.Solution`.
+
+    The objective is the training loss with an L2 penalty on the kernel over standardised
+    features; the penalty is the one that is best on validation.
+
+    Args:
+        layers: the head's layers; one dense layer.
+        training: (float32[N, d] features, int[N] or float[N, C] targets, float[N] weights).
+        validation: (float32[M, d], int[M] labels), or None.
+        label_smoothing: see `heads.CrossEntropy`.
+
+    Raises:
+        FlagError: the head has hidden layers or dropout.
+    """
+    if [type(layer) for layer in layers] != [keras.layers.Dense]:
+        raise FlagError(
+            "solver=lbfgs takes a head of one dense layer, without hidden layers and dropout",
+            flag="method", fix="--method=linear_probe, or --head=classify",
+        )  # fmt: skip
+    dense = layers[0]
+    features, targets, weights = training
+    targets = _smoothed(targets, dense.units, label_smoothing)
+    solution = convex.path(features, targets, validation, weights=weights)
+    dense.kernel.assign(solution.kernel)
+    dense.bias.assign(solution.bias)
+    return solution
+
+
+def rows(dataset, prefix=None):
+    """`(features, targets, weights)` of a dataset of (inputs, targets, weights), each once.
+
+    Args:
+        dataset: tf.data.Dataset; its inputs are one vector an example where `prefix` is None.
+        prefix: keras.Model that gives that vector.
+    """
+    names = list(prefix.output) if prefix else list(dataset.element_spec[0])
+    if len(names) != 1:
+        raise FlagError("solver=lbfgs takes a head on one vector an example", flag="method",
+                        fix="--method=linear_probe")  # fmt: skip
+    targets = [np.asarray(*batch[1].values()) for batch in dataset]
+    weights = [np.asarray(*batch[2].values()) for batch in dataset]
+    if prefix:
+        features = Forward(prefix, names[0])(dataset)
+    else:
+        features = np.concatenate([np.asarray(batch[0][names[0]]) for batch in dataset])
+    return features, np.concatenate(targets), np.concatenate(weights)
+
+
+def _smoothed(targets, num_classes, share):
+    """float[N, C] with a share of each target, int[N] or float[N, C], spread over all classes."""
+    if targets.ndim == 1:
+        targets = np.eye(num_classes)[targets]
+    return (1.0 - share) * targets + share / num_classes
