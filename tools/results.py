@@ -116,6 +116,9 @@ def mnist_rows(measured):
     yield line(data, "logistic regression, same features", logistic(probe))
     taps, rows = measured.tapped_probe()
     yield line(data, f"linear probe on stages {taps}, best on validation", rows)
+    solved = measured.each("mnist_5k_solved", *MNIST, "--method=linear_probe(solver=lbfgs)",
+                           f"--head=classify(features=[{TAPS[taps]}])")  # fmt: skip
+    yield line(data, f"linear probe on stages {taps}, solver=lbfgs", solved)
     yield line(data, "full", measured.each("mnist_5k_full", *MNIST, "--method=full"))
     rate, rows = measured.scratch("mnist_5k")
     yield line(data, f"random weights, to its plateau at {rate}", rows)
