@@ -1,7 +1,13 @@
 """The path of penalties against scikit-learn, against numeric gradients, and in its corners."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import threadpoolctl
+from scipy import optimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -58,10 +64,10 @@ def test_the_gradient_is_the_slope():
     features, _ = given(20, 4)
     targets = RNG.dirichlet(np.ones(3), 20)
     problem = convex._Problem(features / 10, targets, RNG.uniform(0.5, 2, 20))
-    kernel, bias = RNG.normal(size=(4, 3)), RNG.normal(size=3)
+    kernel, bias = RNG.normal(size=(3, 4)), RNG.normal(size=3)
     _, by_kernel, by_bias, _ = problem.value(kernel, bias, 0.3)
-    for place in np.ndindex(4, 3):
-        step = np.zeros((4, 3))
+    for place in np.ndindex(3, 4):
+        step = np.zeros((3, 4))
         step[place] = 1e-6
         ends = [problem.value(kernel + sign * step, bias, 0.3)[0] for sign in (1, -1)]
         assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(by_kernel[place], abs=1e-6)
@@ -69,6 +75,104 @@ def test_the_gradient_is_the_slope():
         step = np.eye(3)[place] * 1e-6
         ends = [problem.value(kernel, bias + sign * step, 0.3)[0] for sign in (1, -1)]
         assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(by_bias[place], abs=1e-6)
+
+
+def test_scikit_learn_finds_the_same_coefficients():
+    features, labels = given(300)
+    solution = convex.path(features, labels, penalties=[0.03])
+    scaler = StandardScaler().fit(features)
+    other = LogisticRegression(C=1 / (300 * 0.03), tol=1e-10, max_iter=20000)
+    other.fit(scaler.transform(features), labels)
+    kernel = solution.kernel * scaler.scale_[:, None]
+    np.testing.assert_allclose(kernel, other.coef_.T, atol=1e-4)
+    scores = other.predict_log_proba(scaler.transform(features))
+    assert solution.rows[0]["loss"] == pytest.approx(
+        -scores[np.arange(300), labels].mean(), abs=1e-6
+    )
+
+
+def test_the_minimum_for_soft_targets_and_weights_is_that_of_a_general_solver():
+    features = RNG.normal(size=(40, 3))
+    targets, weights = RNG.dirichlet(np.ones(4), 40), RNG.uniform(0, 3, 40)
+    solution = convex.path(features, targets, weights=weights, penalties=[0.05])
+    mean = np.average(features, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights))
+
+    def objective(flat):
+        scores = log_softmax((features - mean) / deviation @ flat[:12].reshape(3, 4) + flat[12:])
+        losses = -(targets * scores).sum(1)
+        return np.average(losses, weights=weights) + 0.025 * (flat[:12] ** 2).sum()
+
+    expected = optimize.minimize(objective, np.zeros(16), tol=1e-9).x[:12].reshape(3, 4)
+    np.testing.assert_allclose(solution.kernel * deviation[:, None], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("width", [6, 200])
+def test_a_wide_problem_without_a_factor_has_the_same_solution(monkeypatch, width):
+    features, labels = given(width=width)
+    factored = convex.path(features, labels, penalties=[0.1])
+    monkeypatch.setattr(convex, "_MAX_FACTORED", 1)
+    plain = convex.path(features, labels, penalties=[0.1])
+    assert plain.has_converged
+    np.testing.assert_allclose(
+        stated(plain, features), stated(factored, features), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_a_start_at_the_solution_needs_no_iterations_and_changes_nothing():
+    features, labels = given(width=200)
+    first = convex.path(features, labels, penalties=[0.1])
+    again = convex.path(features, labels, penalties=[0.1], initial=(first.kernel, first.bias))
+    assert again.rows[0]["num_iterations"] <= 3 < first.rows[0]["num_iterations"]
+    np.testing.assert_allclose(again.kernel, first.kernel, atol=1e-4)
+
+
+def test_a_solution_that_has_not_converged_says_so(monkeypatch):
+    monkeypatch.setattr(convex, "_MAX_ITERATIONS", 2)
+    features, labels = given()
+    solution = convex.path(features, labels, (features, labels))
+    assert not solution.has_converged and not solution.rows[-1]["has_converged"]
+
+
+def test_blocks_make_no_difference(monkeypatch):
+    features, labels = given()
+    whole = convex.path(features, labels, (features, labels))
+    monkeypatch.setattr(convex.examples, "_BLOCK", 7)
+    parts = convex.path(features, labels, (features, labels))
+    np.testing.assert_allclose(parts.kernel, whole.kernel, rtol=1e-3, atol=1e-5)
+    assert parts.rows[-1]["val_loss"] == pytest.approx(whole.rows[-1]["val_loss"], rel=1e-3)
+
+
+def test_half_precision_and_memory_maps_are_read(tmp_path):
+    features, labels = given()
+    half = features.astype("float16")
+    np.save(tmp_path / "half.npy", half)
+    mapped = np.load(tmp_path / "half.npy", mmap_mode="r")
+    found = convex.path(mapped, labels, (mapped, labels), penalties=[0.1])
+    expected = convex.path(half.astype("float64"), labels, penalties=[0.1])
+    np.testing.assert_array_equal(found.kernel, expected.kernel)
+
+
+def test_ties_go_to_the_lower_loss_and_then_to_the_stronger_penalty():
+    row = {"val_accuracy": 0.5, "val_loss": 1.0}
+    rows = [row | {"val_loss": 2.0}, row, row | {"val_accuracy": 0.4, "val_loss": 0.1}]
+    assert max(enumerate([*rows, row]), key=lambda pair: convex._quality((None, pair[1])))[0] == 1
+
+
+def test_rows_are_plain_json_and_threads_are_as_before():
+    features, labels = given()
+    before = threadpoolctl.threadpool_info()
+    solution = convex.path(features, labels)
+    assert threadpoolctl.threadpool_info() == before
+    assert json.loads(json.dumps(solution.rows, allow_nan=False)) == list(solution.rows)
+    assert [row["penalty"] for row in solution.rows] == sorted(convex.PENALTIES, reverse=True)
+
+
+def test_it_needs_no_tensorflow():
+    code = (
+        "import sys, tltf.convex; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_one_hot_probabilities_are_labels():
@@ -113,6 +217,8 @@ def test_a_class_without_examples_keeps_its_place():
     solution = convex.path(features, np.eye(3)[labels], (features, labels))
     assert solution.kernel.shape == (6, 3)
     assert (stated(solution, features).argmax(1) < 2).all()
+    far = np.concatenate([features, RNG.normal(size=(50, 6)) * 1e3])
+    assert stated(solution, far)[:, 2].max() < np.log(1 / 120)
 
 
 @pytest.mark.parametrize(

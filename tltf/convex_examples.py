@@ -28,7 +28,7 @@ def checked(training, validation, num_classes):
     """
     validation = None if validation is None else _checked_validation(*validation)
     num_classes = num_classes or _count_classes(training[1], validation)
-    training = _checked_training(*training, num_classes)
+    training = _checked_training(training, num_classes)
     if validation is None:
         return training, None
     widths = training[0].shape[1], validation[0].shape[1]
@@ -90,7 +90,8 @@ def _count_classes(targets, validation):
     return int(max((part.max() for part in labels if part.size), default=0)) + 1
 
 
-def _checked_training(features, targets, weights, num_classes):
+def _checked_training(training, num_classes):
+    features, targets, weights = training
     features, targets = _matrix("training", features), np.asarray(targets)
     if targets.ndim not in (1, 2) or len(targets) != len(features):
         raise ShapeError(
