@@ -250,7 +250,11 @@ class Fit:
         self.step, self.seconds_before = saved.state["step"], saved.state["seconds"]
         self._write_weights(_under(saved, "weights/"))
         for i, variable in enumerate(training_model.optimizer.variables):
-            variable.assign(saved.arrays[f"optimizer/{i}"])
+            array = saved.arrays[f"optimizer/{i}"]
+            if array.shape != tuple(variable.shape):
+                raise ModelError("the checkpoint is of another version of tltf", flag="resume",
+                                 fix="--resume=never starts anew")  # fmt: skip
+            variable.assign(array)
         for i, variable in enumerate(self._seeds()):
             variable.assign(saved.arrays[f"seeds/{i}"])
         return saved.state["epoch"]

@@ -82,6 +82,8 @@ def build(
         batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
         return change(batches, epoch)
 
+    if not augment:  # AutoGraph would rewrite their source, which takes longer than small data
+        one_pass = tf.autograph.experimental.do_not_convert(one_pass)
     num_batches = -(-len(source) // batch_size)
     if training and first_epoch is None:
         epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
