@@ -10,6 +10,7 @@ from tests.contracts.given import parameters
 from tests.fitting_test import FLAGS, Log, feed
 from tltf import checkpoints, convex, cutting, fitting, freezing, optimizers, specs
 from tltf.catalogs import METHODS
+from tltf.errors import FlagError
 from tltf.options import make
 
 
@@ -98,3 +99,10 @@ def test_its_phases_are_plain_data(text):
     for phase in specs.pick(METHODS, text).build().phases(tiny.core()):
         assert json.loads(json.dumps(dataclasses.asdict(phase)))
         assert 0 < phase.epochs_share <= 1 and phase.rate_factor > 0
+
+
+def test_a_solver_that_is_not_there_is_refused_with_the_choices():
+    with pytest.raises(FlagError, match="gradient, lbfgs"):
+        specs.pick(METHODS, "linear_probe(solver=newton)").build()
+    (phase,) = specs.pick(METHODS, "linear_probe(solver=lbfgs)").build().phases(tiny.core())
+    assert phase.solver == "lbfgs"
