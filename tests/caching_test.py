@@ -1,5 +1,6 @@
 """What is cached is what the frozen layers give, and training on it is training on them."""
 
+import json
 import os
 import pathlib
 import signal
@@ -228,16 +229,17 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "features"
 
 
-def train(make_backbone, source, method, **flags):
+def train(make_backbone, source, method, strategy=None, **flags):
     """(history, weights by path, Fit) of a training on 40 rows, the rest for validation."""
     keras.utils.set_random_seed(0)
-    core = tiny.core(make_backbone(), num_classes=len(source.class_names))
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        core = tiny.core(make_backbone(), num_classes=len(source.class_names))
     options = make(**{**FLAGS, "method": "full", "augment": "", **flags})
     rows = np.arange(len(source))
     parts = {"train": source.take(rows[:40]), "validation": source.take(rows[40:])}
     prepared = preprocessing.build(core.backbone, source)
     trained = Trained(core, prepared, source.class_names, options, parts)
-    strategy = tf.distribute.get_strategy()
     feed = feeding.build(trained, strategy)
     run = fitting.Fit(core, method, feed, options, strategy, Log())
     run()
@@ -311,6 +313,32 @@ def test_a_moving_boundary_is_cached_anew(own_cache, monkeypatch):
 
     train(images, images_source(60), Gradual(None))
     assert counted.rows == 120, "each example once a boundary"
+
+
+TWO_DEVICES = """
+import json, sys
+from tests import caching_test as t
+from tltf import runtime
+from tltf.options import make
+two = make(strategy="mirrored", logical_devices=2).runtime
+strategy = runtime.start(two) if sys.argv[1] == "2" else None
+given = t.images, t.images_source(60), t.methods.linear_probe(), strategy
+history, _, run = t.train(*given, optimizer="sgd", learning_rate=0.1)
+assert run.above, "cached"
+print(json.dumps([row["loss"] for row in history]))
+"""
+
+
+def test_two_devices_train_above_the_cache_as_one(tmp_path):
+    root = str(pathlib.Path(__file__).resolve().parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "TLTF_CACHE": str(tmp_path)}
+    losses = [
+        json.loads(subprocess.run([sys.executable, "-c", TWO_DEVICES, number], cwd=root,
+                                  env=environment, check=True, stdout=subprocess.PIPE,
+                                  text=True).stdout.splitlines()[-1])
+        for number in "12"
+    ]  # fmt: skip
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
 
 
 KILLED = """

@@ -28,6 +28,12 @@ def test_curve_names_its_lines_and_phases_as_text():
     assert root.get("role") == "img"
 
 
+def test_a_path_of_penalties_is_no_row_of_epochs():
+    shown = texts(plots.curve([{"loss": 2.0, "penalty": 0.3}, {"loss": 1.0, "penalty": 0.001}],
+                              "loss", "Loss"))  # fmt: skip
+    assert {"penalty", "0.3", "0.001"} <= set(shown) and "epoch" not in shown
+
+
 def test_a_metric_without_validation_has_one_line():
     shown = texts(plots.curve([{"loss": 1.0}, {"loss": 0.5}], "loss", "Loss"))
     assert "training" in shown

@@ -163,7 +163,7 @@ class Fit:
             loss={self.core.head.name: self.core.head.loss(train.label_smoothing)},
             weighted_metrics={self.core.head.name: self.core.head.metrics()},
             jit_compile=False,
-            steps_per_execution=_steps_together(training_model, steps),
+            steps_per_execution=_steps_together(training_model, steps, self.strategy),
         )
         optimizer.build(training_model.trainable_variables)
 
@@ -265,14 +265,15 @@ class Fit:
         return [v for v in self.core.model.variables if id(v) not in weights]
 
 
-def _steps_together(model, steps):
+def _steps_together(model, steps, strategy):
     """How many steps Keras runs between two callbacks: many, where they take next to no time.
 
     Those are the steps above a cached prefix that gives one vector an example. The number
     divides `steps`, since a dataset of several epochs must not be read across their border.
+    Several devices take single steps: Keras's loop fails on the iterators of theirs.
     """
     is_small = all(len(t.shape) == 2 and t.name.startswith(cutting.BOUNDARY) for t in model.inputs)
-    if not is_small:
+    if not is_small or strategy.num_replicas_in_sync > 1:
         return 1
     return max(n for n in range(1, min(steps, MOST_STEPS_TOGETHER) + 1) if steps % n == 0)
 

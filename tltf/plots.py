@@ -57,7 +57,7 @@ def curve(history, name, title):
     """One metric over the epochs: training and, where recorded, validation and test.
 
     Args:
-        history: list of dict, one an epoch in order, as `tracking.read` gives them.
+        history: list of dict, one an epoch or a penalty in order, as `tracking.read` gives them.
         name: the metric's name; validation's is `val_` + name, test's `test_`.
         title: shown above, and to screen readers.
 
@@ -76,11 +76,21 @@ def curve(history, name, title):
             values = np.array([_number(row.get(key)) for row in history])
             if np.isfinite(values).any():
                 axes.plot(epochs, values, color=colour, label=label, marker=marker, markersize=4)
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        _label_rows(axes, epochs, history)
         _mark_phases(axes, [row.get("phase") for row in history])
         axes.legend(loc="best", labelcolor=INK)
         return _svg(figure, title)
+
+
+def _label_rows(axes, places, history):
+    """The rows of a history are epochs, or the penalties of a solver."""
+    penalties = [row.get("penalty") for row in history]
+    if None in penalties:
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        return
+    axes.set_xlabel("penalty")
+    axes.set_xticks(places, [f"{penalty:g}" for penalty in penalties])
 
 
 def reliability(bins, title):

@@ -84,7 +84,7 @@ def evaluate(trained):
     """`(report, role -> probabilities)` on the validation and test splits."""
     chosen = trained.options
     stated, report = {}, {"command": _command(chosen), "options": options.flat(chosen),
-                      "run": _headline(chosen)}  # fmt: skip
+                      "run": _headline(chosen, trained.history)}  # fmt: skip
     for role in ("validation", "test"):
         part = trained.splits.get(role)
         if part:
@@ -224,15 +224,19 @@ def _command(chosen):
     return f"python -m tltf.train --flagfile={pathlib.Path(chosen.output.output) / runs.FLAGS} --output=NEW"
 
 
-def _headline(chosen):
+def _headline(chosen, history):
+    train = chosen.train
+    steps = {
+        "epochs": train.train_epochs,
+        "batch size": train.batch_size,
+        "optimizer": f"{train.optimizer}, peak rate {train.learning_rate:g}, {train.schedule}",
+    }
+    is_solved = bool(history) and all("penalty" in row for row in history)
     return {
         "data": chosen.data.data,
         "backbone": chosen.model.backbone,
         "head": chosen.model.head,
-        "method": chosen.train.method,
-        "epochs": chosen.train.train_epochs,
-        "batch size": chosen.train.batch_size,
-        "optimizer": f"{chosen.train.optimizer}, peak rate {chosen.train.learning_rate:g}, "
-        f"{chosen.train.schedule}",
+        "method": train.method,
+        **({} if is_solved else steps),
         "seed": chosen.runtime.seed,
     }

@@ -141,18 +141,24 @@ def plan_text(trained, method):
     """What a run would do: data, model, and the trainable table of each phase."""
     train, parts = trained.options.train, trained.splits
     counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
+    phases = method.phases(trained.core)
+    how = (
+        f"{train.train_epochs} epochs, batch {train.batch_size}, "
+        f"{train.optimizer} at {train.learning_rate:g}, {train.schedule} schedule"
+    )
+    if all(phase.solver == "lbfgs" for phase in phases):
+        how = "solved to convergence, the penalty chosen on validation"
     lines = [
         f"data      {trained.options.data.data}: {counts}; {len(trained.class_names)} classes",
         f"backbone  {trained.core.backbone.name}, head {trained.core.head_spec}",
-        f"method    {train.method}: {train.train_epochs} epochs, batch {train.batch_size}, "
-        f"{train.optimizer} at {train.learning_rate:g}, {train.schedule} schedule",
+        f"method    {train.method}: {how}",
     ]
     if trained.core.backbone.transfer:
         lines += [
             "weights taken by name and shape:",
             transfer.table(trained.core.backbone.transfer),
         ]
-    for phase in method.phases(trained.core):
+    for phase in phases:
         plan = freezing.apply(trained.core.groups, phase.rules, phase.norm or train.norm)
         lines += [f"phase     {phase.name}", freezing.table_text(plan)]
     return "\n".join(lines)
