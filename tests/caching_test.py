@@ -23,6 +23,7 @@ from tltf import (
     caching,
     cutting,
     feeding,
+    fingerprints,
     fitting,
     freezing,
     preprocessing,
@@ -129,6 +130,15 @@ def test_nothing_is_computed_twice(core, tmp_path, monkeypatch):
     rows = lookup.inputs_of(tf.range(3, dtype=tf.int64))["boundary_0"].numpy()
     assert counted.rows == 50
     np.testing.assert_array_equal(rows, first["boundary_0"][[40, 3, 7]])
+
+
+def test_a_prefix_is_hashed_once_a_cache(core, tmp_path, monkeypatch):
+    parts, cache, hashed = cut(core), caching.Cache(CacheOptions(), tmp_path), []
+    of_model = fingerprints.of_model
+    monkeypatch.setattr(fingerprints, "of_model", lambda m: hashed.append(m) or of_model(m))
+    for _ in range(3):
+        cache.table(parts.prefix, reading(core))
+    assert len(hashed) == 1
 
 
 def test_other_weights_are_another_cache(core, tmp_path, monkeypatch):

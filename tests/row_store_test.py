@@ -1,5 +1,11 @@
 """Rows come back as they were written: from one shard or several, whole or some of them."""
 
+import os
+import re
+import socket
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -104,6 +110,19 @@ def test_a_removed_shard_is_read_on_by_those_who_hold_it(tmp_path):
     rows = row_store.Rows(shards, KEYS, FIELDS)
     assert np.array_equal(rows.whole(FIELDS[0]), VECTORS)
     assert np.array_equal(rows.read(FIELDS[0], np.array([2])), VECTORS[[2]])
+
+
+def test_what_a_killed_writer_left_is_swept_from_every_namespace(tmp_path):
+    host = re.sub(r"\W", "-", socket.gethostname())[:40]
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], check=True,
+                           capture_output=True, text=True).stdout.strip()  # fmt: skip
+    left, kept = (
+        tmp_path / "space" / f".shard.{host}.{pid}.0.part" for pid in (ended, os.getpid())
+    )
+    left.mkdir(parents=True)
+    kept.mkdir()
+    row_store.evict(tmp_path, 10**9)
+    assert kept.exists() and not left.exists()
 
 
 def test_shards_in_use_stay(tmp_path):

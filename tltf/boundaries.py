@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tltf import fingerprints, row_store
+from tltf import row_store
 from tltf.data import exif, images, lookups, pipeline
 from tltf.data.source import digest
 from tltf.progress import Progress
@@ -92,11 +92,14 @@ class Outputs:
         self.num_bytes = sum(f.step_bytes * int(f.num_steps(wanted.lengths).sum()) for f in fields)
         self.dtypes = {name: tf.as_dtype(t.dtype) for name, t in prefix.output.items()}
 
-    @property
-    def namespace(self):
-        """A name for the prefix with its preprocessing and precision, and for a view's rows."""
+    def namespace(self, fingerprint):
+        """A name for the prefix with its preprocessing and precision, and for a view's rows.
+
+        Args:
+            fingerprint: of the prefix.
+        """
         kept = [(field.dtype.str, field.shape, field.is_long) for field in self.fields]
-        parts = [fingerprints.of_model(self.prefix), str(kept), _code_of(self.reading)]
+        parts = [fingerprint, str(kept), _code_of(self.reading)]
         if self.reading.view:
             parts += [str(self.reading.view), self.keys.tobytes().hex()]
         return hashlib.blake2b("|".join(parts).encode(), digest_size=16).hexdigest()
@@ -107,7 +110,7 @@ class Outputs:
         Args:
             missing: bool[N]; batches without one are left out. A view is computed whole.
         """
-        order, size = self._order()
+        order, size = self._order(), BATCH_SIZE
         starts = [s for s in range(0, len(order), size)
                   if self.reading.view or missing[order[s : s + size]].any()]  # fmt: skip
         taken = np.concatenate([order[start : start + size] for start in starts])
@@ -121,11 +124,11 @@ class Outputs:
                 progress.add(len(rows))
 
     def _order(self):
-        """(int64[N] order of computing, batch size)."""
+        """int64[N]: the order of computing."""
         view = self.reading.view
         if view:
-            return pipeline.order(len(self.keys), view.seed, view.number).numpy(), BATCH_SIZE
-        return np.argsort(self.lengths, kind="stable"), BATCH_SIZE
+            return pipeline.order(len(self.keys), view.seed, view.number).numpy()
+        return np.argsort(self.lengths, kind="stable")
 
     def _inputs(self, taken, size):
         """tf.data.Dataset of (inputs, int64[B] row numbers)."""

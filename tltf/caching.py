@@ -8,14 +8,17 @@ So a later run, another fold, another head or more training examples find what i
 import pathlib
 import shutil
 import sys
+import weakref
 
-from tltf import assets, boundaries, row_store
+from tltf import assets, boundaries, fingerprints, row_store
 from tltf.boundaries import NotCached
 from tltf.errors import StorageError
 
 
 class Cache:
     """Keeps the outputs of prefixes as CacheOptions say.
+
+    The weights of a prefix are hashed once, so they must not change while it is used.
 
     Args:
         options: CacheOptions.
@@ -25,6 +28,7 @@ class Cache:
     def __init__(self, options, folder=None):
         self.options = options
         self.folder = pathlib.Path(folder or assets.cache_folder() / "features")
+        self._fingerprints = weakref.WeakKeyDictionary()
 
     def table(self, prefix, reading):
         """The `boundaries.Table` of the prefix's outputs for every row of a source.
@@ -38,10 +42,10 @@ class Cache:
         """
         fields = boundaries.fields_of(prefix, self.options.cache_precision)
         wanted = boundaries.wanted(reading)
-        num_bytes = sum(f.step_bytes * int(f.num_steps(wanted.lengths).sum()) for f in fields)
+        outputs = boundaries.Outputs(prefix, fields, reading, wanted)
+        num_bytes = outputs.num_bytes
         fits = num_bytes <= self.options.cache_memory_mb * 2**20
         self._check_room(num_bytes)
-        outputs = boundaries.Outputs(prefix, fields, reading, wanted)
         try:
             rows = self._kept(outputs) if self.options.cache_disk_gb else boundaries.Held(outputs)
         except StorageError as error:
@@ -58,7 +62,9 @@ class Cache:
 
     def _kept(self, outputs):
         """The rows in the store, those that are missing computed."""
-        namespace = self.folder / outputs.namespace
+        if outputs.prefix not in self._fingerprints:
+            self._fingerprints[outputs.prefix] = fingerprints.of_model(outputs.prefix)
+        namespace = self.folder / outputs.namespace(self._fingerprints[outputs.prefix])
         shards = row_store.open_shards(namespace, outputs.fields)
         missing = row_store.missing(shards, outputs.keys)
         if missing.any():

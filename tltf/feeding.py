@@ -85,11 +85,12 @@ def build(trained, strategy):
 def frozen_features(trained):
     """role -> float32[N, d]: the pooled backbone features of each split, cached if they can be."""
     options, model = trained.options, trained.feature_model()
+    cache = caching.Cache(options.cache)
 
     def features(part):
         reading = boundaries.Reading(part, trained.preprocessing, trained.takes_any_length)
         try:
-            table = caching.Cache(options.cache).table(model, reading)
+            table = cache.table(model, reading)
             return next(iter(table.arrays().values())).astype(np.float32)
         except boundaries.NotCached:
             return trained.features(part, options.train.eval_batch_size)

@@ -122,7 +122,7 @@ class Fit:
         """Trains a linear probe without steps: the rows of the history are penalties."""
         from tltf import solving  # brings scipy.optimize, which other methods do not need
 
-        views = max(1, self.options.cache.cache_views)
+        views = max(1, self.options.cache.cache_views) if self.options.data.augment else 1
         given = solving.rows(training(self.epochs_before, views),
                              None if above.training else parts.prefix)  # fmt: skip
         judged = None

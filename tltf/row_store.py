@@ -260,12 +260,16 @@ def missing(shards, keys):
 def evict(root, limit_bytes, kept=()):
     """Removes the shards that were not used for longest until all take at most `limit_bytes`.
 
+    What killed writers left behind goes first.
+
     Args:
         root: the folder of the namespaces.
         limit_bytes: of all shards.
         kept: paths of shards that stay.
     """
     entries = []
+    for namespace in pathlib.Path(root).iterdir():
+        folders.sweep(namespace)
     for path in pathlib.Path(root).glob("*/*"):
         with contextlib.suppress(OSError):
             if not path.name.startswith("."):

@@ -48,13 +48,14 @@ def rows(dataset, prefix=None):
     if len(names) != 1:
         raise FlagError("solver=lbfgs takes a head on one vector an example", flag="method",
                         fix="--method=linear_probe")  # fmt: skip
-    targets = [np.asarray(*batch[1].values()) for batch in dataset]
-    weights = [np.asarray(*batch[2].values()) for batch in dataset]
-    if prefix:
-        features = Forward(prefix, names[0])(dataset)
-    else:
-        features = np.concatenate([np.asarray(batch[0][names[0]]) for batch in dataset])
-    return features, np.concatenate(targets), np.concatenate(weights)
+    kept = [
+        (np.empty(0) if prefix else np.asarray(inputs[names[0]]),
+         np.asarray(*targets.values()), np.asarray(*weights.values()))
+        for inputs, targets, weights in dataset
+    ]  # fmt: skip
+    features, targets, weights = zip(*kept, strict=True)
+    whole = Forward(prefix, names[0])(dataset) if prefix else np.concatenate(features)
+    return whole, np.concatenate(targets), np.concatenate(weights)
 
 
 def _smoothed(targets, num_classes, share):
