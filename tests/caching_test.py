@@ -260,6 +260,20 @@ def images():
     return tiny.image_backbone(dropout=0.0)
 
 
+def test_a_second_run_on_kept_texts_tokenizes_nothing(bert_folder, own_cache, monkeypatch):
+    settings = (lambda: backbones.build(bert_folder)), texts_source(), methods.linear_probe()
+    first = train(*settings)
+
+    def tokenize(texts, preprocessing):
+        raise AssertionError("tokenized again")
+
+    monkeypatch.setattr("tltf.data.lookups.tokenize", tokenize)
+    again = train(*settings)
+    for row, other in zip(first[0], again[0], strict=True):
+        assert row["loss"] == other["loss"]
+        assert row["val_accuracy"] == other["val_accuracy"]
+
+
 @pytest.mark.parametrize(
     "method",
     [methods.linear_probe(), methods.partial(last_groups=1)],

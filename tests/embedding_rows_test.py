@@ -29,7 +29,7 @@ def model(tables=1):
 
 
 def found(network):
-    return embedding_rows.used_rows(network, {"token_ids": np.array(BATCHES)})
+    return embedding_rows.used_rows(network, lambda: {"token_ids": np.array(BATCHES)})
 
 
 def train(network, optimizer, batches=BATCHES):
@@ -132,8 +132,8 @@ def test_tables_that_are_read_otherwise_too_stay_whole():
     tied = keras.Model({"token_ids": ids}, table(keras.ops.tanh(table(ids)), reverse=True))
     assert found(tied) == {}
     assert found(model(tables=2)) == {}
-    assert embedding_rows.used_rows(model(), {"token_ids": [VOCABULARY]}) == {}
-    assert embedding_rows.used_rows(model(), {"segment_ids": [0]}) == {}
+    assert embedding_rows.used_rows(model(), lambda: {"token_ids": [VOCABULARY]}) == {}
+    assert embedding_rows.used_rows(model(), lambda: {"segment_ids": [0]}) == {}
 
 
 def test_a_dense_gradient_is_taken_by_rows():
@@ -150,7 +150,7 @@ def test_finds_the_table_of_kerashubs_backbones(kind):
              "intermediate_dim": 8, "max_sequence_length": 8}  # fmt: skip
     classes = {"bert": keras_hub.models.BertBackbone, "roberta": keras_hub.models.RobertaBackbone}
     backbone = classes[kind](**sizes)
-    rows = embedding_rows.used_rows(backbone, {"token_ids": [3, 1, 3]})
+    rows = embedding_rows.used_rows(backbone, lambda: {"token_ids": [3, 1, 3]})
     assert [found.tolist() for found in rows.values()] == [[1, 3]]
     (table,) = [v for v in backbone.trainable_variables if id(v) in rows]
     assert tuple(table.shape) == (50, 4)

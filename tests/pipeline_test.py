@@ -173,3 +173,11 @@ def test_length_buckets_lose_nothing_and_save_padding(texts):
     again = list(pipeline.build(made, preprocessing, length_buckets=True, **settings))
     for (x, _, _), (y, _, _) in zip(cut, again, strict=True):
         np.testing.assert_array_equal(x["token_ids"], y["token_ids"])
+
+
+def test_no_tuner_delays_the_end_of_a_pass():
+    for training in (False, True):
+        options = build(training=training).options()
+        assert options.autotune.enabled is False
+        shards = options.experimental_distribute.auto_shard_policy
+        assert shards == tf.data.experimental.AutoShardPolicy.DATA

@@ -65,3 +65,13 @@ def test_count_tokens_and_config(tokenizer):
     assert preprocessing.count_tokens(TEXTS).numpy().tolist() == [7, 2, 16, 4]
     again = text.TextPreprocessing.from_config(preprocessing.to_config(), tokenizer)
     assert again == preprocessing
+
+
+def test_the_digest_tells_tokenizers_apart_and_only_those():
+    def digest(vocabulary=VOCABULARY, **settings):
+        made = keras_hub.tokenizers.BertTokenizer(vocabulary=vocabulary, **settings)
+        return text.TextPreprocessing(made, 8).tokenizer_digest()
+
+    assert digest() == digest()
+    others = [digest(), digest(lowercase=True), digest(VOCABULARY[:-2] + [",", "!"])]
+    assert len(set(others)) == 3

@@ -5,15 +5,17 @@ a batch that lacks a row is computed whole: a fill that was killed goes on with 
 """
 
 import dataclasses
+import functools
 import hashlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tltf import row_store
-from tltf.data import exif, images, lookups, pipeline
+from tltf.data import exif, images, lookups, pipeline, text
 from tltf.data.source import digest
 from tltf.progress import Progress
 
@@ -49,48 +51,64 @@ class Reading:
         preprocessing: ImagePreprocessing or TextPreprocessing.
         length_buckets: whether texts are cut to the longest of their batch.
         view: View; None without augmentation.
-        lookup: of the texts, where they are tokenized already.
+        tokenized: () -> lookups.Lookup of the texts, where the caller has one.
     """
 
-    source: object
-    preprocessing: object
+    source: Any
+    preprocessing: Any
     length_buckets: bool = False
     view: View | None = None
-    lookup: Any = None
+    tokenized: Callable | None = None
 
-
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """The inputs of a source's rows.
-
-    Args:
-        lookup: lookups.Lookup.
-        lengths: int32[N] tokens; ones for images.
-        keys: uint64[N].
-        texts: whether they are texts.
-    """
-
-    lookup: object
-    lengths: np.ndarray
-    keys: np.ndarray
-    texts: bool
+    @property
+    def is_text(self):
+        """Whether the rows are texts, which have lengths."""
+        return self.source.modality == "text"
 
 
 class Outputs:
     """What a prefix gives for the rows of a source.
 
+    Where all rows are kept already their contents are not opened and texts not tokenized.
+
     Args:
         prefix: keras.Model.
         fields: tuple of row_store.Field.
         reading: Reading.
-        wanted: Wanted.
     """
 
-    def __init__(self, prefix, fields, reading, wanted):
-        self.prefix, self.fields, self.reading, self.wanted = prefix, fields, reading, wanted
-        self.keys, self.lengths = wanted.keys, wanted.lengths
-        self.num_bytes = sum(f.step_bytes * int(f.num_steps(wanted.lengths).sum()) for f in fields)
+    def __init__(self, prefix, fields, reading):
+        self.prefix, self.fields, self.reading = prefix, fields, reading
         self.dtypes = {name: tf.as_dtype(t.dtype) for name, t in prefix.output.items()}
+
+    @functools.cached_property
+    def keys(self):
+        """uint64[N], of each row's content."""
+        if not self.reading.is_text:
+            return self.reading.source.content_hashes()
+        texts = self.reading.source.column.values
+        keys = (digest(text.encode("utf-8", "surrogatepass")) for text in texts)
+        return np.fromiter(keys, np.uint64, count=len(texts))
+
+    @functools.cached_property
+    def lookup(self):
+        """`lookups.Lookup` of the prefix's inputs."""
+        reading = self.reading
+        if reading.tokenized:
+            return reading.tokenized()
+        return lookups.lookup(reading.source, reading.preprocessing, cache_bytes=0)
+
+    @functools.cached_property
+    def lengths(self):
+        """int32[N] tokens of each row; ones for images."""
+        if self.reading.is_text:
+            return np.asarray(self.lookup.lengths, np.int32)
+        return np.ones(len(self.keys), np.int32)
+
+    @property
+    def num_bytes(self):
+        """Bytes of all rows."""
+        return num_bytes(self.fields, self.lengths)
 
     def namespace(self, fingerprint):
         """A name for the prefix with its preprocessing and precision, and for a view's rows.
@@ -135,17 +153,17 @@ class Outputs:
         if self.reading.view:
             return self._augmented(taken, size)
         with tf.device("CPU:0"):
-            batches = lookups.batches(tf.constant(taken), self.wanted.lookup, size)
+            batches = lookups.batches(tf.constant(taken), self.lookup, size)
             if self.reading.length_buckets:
                 batches = batches.map(pipeline.cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
-            return batches.prefetch(tf.data.AUTOTUNE)
+            return pipeline.prefetched(batches)
 
     def _augmented(self, taken, size):
         reading, view = self.reading, self.reading.view
         dataset = pipeline.build(
             reading.source, reading.preprocessing, batch_size=size, training=True,
             augment=view.augment, seed=view.seed, first_epoch=view.number,
-            reads=self.wanted.lookup,
+            reads=self.lookup,
         )  # fmt: skip
         inputs = dataset.map(lambda inputs, targets, weights: inputs)
         return tf.data.Dataset.zip(inputs, tf.data.Dataset.from_tensor_slices(taken).batch(size))
@@ -273,26 +291,18 @@ def fields_of(prefix, precision):
     return tuple(fields)
 
 
-def wanted(reading):
-    """The `Wanted` of a Reading."""
-    lookup = reading.lookup or lookups.lookup(reading.source, reading.preprocessing, cache_bytes=0)
-    if lookup.lengths is None:
-        keys = reading.source.content_hashes()
-        return Wanted(lookup, np.ones(len(keys), np.int32), keys, False)
-    lengths = np.asarray(lookup.lengths, np.int32)
-    every = tf.range(len(lengths), dtype=tf.int64)
-    arrays = [np.asarray(array) for _, array in sorted(lookup.inputs_of(every).items())]
-    keys = [digest(b"".join(array[row, :length].tobytes() for array in arrays))
-            for row, length in enumerate(lengths)]  # fmt: skip
-    return Wanted(lookup, lengths, np.array(keys, np.uint64), True)
+def num_bytes(fields, lengths):
+    """Bytes of rows of these lengths, int32[N]."""
+    return sum(field.step_bytes * int(field.num_steps(lengths).sum()) for field in fields)
 
 
 def _code_of(reading):
-    """How encoded contents become inputs; texts' keys are made of their tokens already."""
-    if reading.source.modality == "text":
-        return f"text {reading.length_buckets}"
-    code = b"".join(inspect.getsource(module).encode() for module in (images, exif))
-    return f"{reading.preprocessing.to_config()} {hashlib.blake2b(code, digest_size=8).hexdigest()}"
+    """How contents become inputs: the preprocessing with its settings and its code."""
+    kind = reading.preprocessing
+    settings = f"{reading.length_buckets} {kind.tokenizer_digest()}" if reading.is_text else ""
+    modules = [text] if reading.is_text else [images, exif]
+    code = b"".join(inspect.getsource(module).encode() for module in modules)
+    return f"{kind.to_config()} {settings} {hashlib.blake2b(code, digest_size=8).hexdigest()}"
 
 
 def _traced(prefix, fields, specs):
@@ -304,4 +314,4 @@ def _traced(prefix, fields, specs):
         outputs = prefix(inputs, training=False)
         return {name: outputs[name] for name in names}
 
-    return tf.function(step, input_signature=[wide])
+    return tf.function(step, input_signature=[wide], autograph=False)

@@ -41,24 +41,19 @@ class Cache:
             NotCached: they do not fit, or cannot be kept.
         """
         fields = boundaries.fields_of(prefix, self.options.cache_precision)
-        wanted = boundaries.wanted(reading)
-        outputs = boundaries.Outputs(prefix, fields, reading, wanted)
-        num_bytes = outputs.num_bytes
-        fits = num_bytes <= self.options.cache_memory_mb * 2**20
-        self._check_room(num_bytes)
+        outputs = boundaries.Outputs(prefix, fields, reading)
         try:
-            rows = self._kept(outputs) if self.options.cache_disk_gb else boundaries.Held(outputs)
+            rows = self._kept(outputs) if self.options.cache_disk_gb else self._held(outputs)
         except StorageError as error:
             raise NotCached(f"{error.what}") from error
-        return boundaries.Table(rows, fields, outputs.dtypes, wanted.texts, num_bytes, fits)
+        num_bytes = boundaries.num_bytes(fields, rows.lengths)
+        fits = num_bytes <= self.options.cache_memory_mb * 2**20
+        return boundaries.Table(rows, fields, outputs.dtypes, reading.is_text, num_bytes, fits)
 
-    def _check_room(self, num_bytes):
-        disk_bytes = self.options.cache_disk_gb * 2**30
-        needed = f"{num_bytes / 2**20:,.0f} MB"
-        if not disk_bytes and num_bytes > self.options.cache_memory_mb * 2**20:
-            raise NotCached(f"{needed} do not fit --cache_memory_mb")
-        if disk_bytes and num_bytes > disk_bytes:
-            raise NotCached(f"{needed} do not fit --cache_disk_gb")
+    def _held(self, outputs):
+        """The rows in memory only."""
+        _require_room(outputs, self.options.cache_memory_mb * 2**20, "--cache_memory_mb")
+        return boundaries.Held(outputs)
 
     def _kept(self, outputs):
         """The rows in the store, those that are missing computed."""
@@ -68,6 +63,8 @@ class Cache:
         shards = row_store.open_shards(namespace, outputs.fields)
         missing = row_store.missing(shards, outputs.keys)
         if missing.any():
+            limit_bytes = self.options.cache_disk_gb * 2**30
+            _require_room(outputs, limit_bytes, "--cache_disk_gb")
             self._check_free(outputs)
             with row_store.Writer(namespace, outputs.fields) as writer:
                 for rows, lengths, arrays in outputs.batches(missing):
@@ -75,7 +72,7 @@ class Cache:
             known = {shard.folder for shard in shards}
             shards += row_store.open_shards(namespace, outputs.fields, but=known)
             used = {shard.folder for shard in shards}
-            row_store.evict(self.folder, self.options.cache_disk_gb * 2**30, used)
+            row_store.evict(self.folder, limit_bytes, used)
         return row_store.Rows(shards, outputs.keys, outputs.fields)
 
     def _check_free(self, outputs):
@@ -84,6 +81,12 @@ class Cache:
         if outputs.num_bytes > 0.9 * free:
             raise NotCached(f"the disk has {free / 2**20:,.0f} MB free, not enough for the "
                             f"{outputs.num_bytes / 2**20:,.0f} MB of features")  # fmt: skip
+
+
+def _require_room(outputs, limit_bytes, flag):
+    """Raises NotCached where the rows take more than a flag allows."""
+    if outputs.num_bytes > limit_bytes:
+        raise NotCached(f"{outputs.num_bytes / 2**20:,.0f} MB do not fit {flag}")
 
 
 def say_off(reason):

@@ -59,14 +59,16 @@ def used_rows(model, used):
 
     Args:
         model: flat functional keras.Model.
-        used: input name -> int[n], all ids that training gives to that input.
+        used: () -> {input name: int[n]}, all ids that training gives to that input; called only
+            where there is a table.
     """
     nodes = [node for node in graphs.ordered_nodes(list(model.outputs)) if not node.is_input]
-    found = {}
-    for tensor in model.inputs:
-        ids = np.unique(used.get(tensor.name, ()))
-        table = _table(nodes, tensor)
-        if table is not None and len(ids) and ids[0] >= 0 and ids[-1] < table.shape[0]:
+    tables = {tensor.name: _table(nodes, tensor) for tensor in model.inputs}
+    tables = {name: table for name, table in tables.items() if table is not None}
+    given, found = used() if tables else {}, {}
+    for name, table in tables.items():
+        ids = np.unique(given.get(name, ()))
+        if len(ids) and ids[0] >= 0 and ids[-1] < table.shape[0]:
             found[id(table)] = ids.astype(np.int32)
     return found
 

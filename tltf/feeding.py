@@ -176,10 +176,11 @@ class _Builder:
             return Above()
 
     def _table(self, prefix, part, view=None):
-        texts = self.texts if part is self.parts["train"] else None
+        is_tokenized = part is self.parts["train"] and part.modality == "text"
         reading = boundaries.Reading(
-            part, self.trained.preprocessing, self.trained.takes_any_length, view, texts
-        )
+            part, self.trained.preprocessing, self.trained.takes_any_length, view,
+            (lambda: self.texts) if is_tokenized else None,
+        )  # fmt: skip
         return self.cache.table(prefix, reading)
 
     def _training_above(self, prefix):

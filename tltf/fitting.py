@@ -154,7 +154,7 @@ class Fit:
     def _compile(self, training_model, plan, phase, epochs, steps):
         train = self.options.train
         rate = optimizers.learning_rate(train, phase, epochs * steps)
-        used = embedding_rows.used_rows(training_model, self.feed.used_ids())
+        used = embedding_rows.used_rows(training_model, self.feed.used_ids)
         optimizer = optimizers.build(train, plan.factors, rate, used)
         if self.options.runtime.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

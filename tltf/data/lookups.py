@@ -181,12 +181,14 @@ def tensor_on(array):
 def batches(rows, lookup, batch_size):
     """Batches of (inputs, row numbers)."""
     numbers = tf.data.Dataset.from_tensor_slices(rows)
+    # AutoGraph would rewrite the source of all that is called, which takes longer than small data
+    inputs_of = tf.autograph.experimental.do_not_convert(lookup.inputs_of)
     if not lookup.is_single:
         return numbers.batch(batch_size).map(
-            lambda batch: (lookup.inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
+            lambda batch: (inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
         )
     singles = numbers.map(
-        lambda row: ({"image": lookup.inputs_of(row)}, row), num_parallel_calls=tf.data.AUTOTUNE
+        lambda row: ({"image": inputs_of(row)}, row), num_parallel_calls=tf.data.AUTOTUNE
     )
     return singles.batch(batch_size)
 

@@ -94,6 +94,18 @@ def build(
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return prefetched(dataset.with_options(options))
+
+
+def prefetched(dataset):
+    """`dataset` with a few batches ahead, and without tf.data's tuner.
+
+    Ending an iterator waits for the tuner's thread, which sleeps for up to a minute and is not
+    always woken: a pass of 8 s over 2,000 texts took 10.3 s in five of ten runs. Without it a map
+    over AUTOTUNE runs on all cores, 16 at most.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
     return dataset.with_options(options).prefetch(PREFETCHED)
 
 

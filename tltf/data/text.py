@@ -2,6 +2,9 @@
 
 import dataclasses
 import functools
+import hashlib
+import pathlib
+import tempfile
 from typing import Any
 
 import tensorflow as tf
@@ -74,6 +77,17 @@ class TextPreprocessing:
         if isinstance(pieces, list):  # what KerasHub makes of tensors outside of graphs
             return tf.ragged.constant(pieces, dtype=tf.int32, ragged_rank=1)
         return tf.cast(pieces, tf.int32)
+
+    def tokenizer_digest(self):
+        """Hexadecimal digest of the tokenizer: class, settings, vocabulary."""
+        config = {key: value for key, value in self.tokenizer.get_config().items()
+                  if key != "name"}  # fmt: skip
+        found = hashlib.blake2b(f"{type(self.tokenizer)} {config}".encode(), digest_size=16)
+        with tempfile.TemporaryDirectory() as folder:
+            self.tokenizer.save_assets(folder)
+            for path in sorted(pathlib.Path(folder).rglob("*")):
+                found.update(path.name.encode() + path.read_bytes())
+        return found.hexdigest()
 
     def to_config(self):
         """What `from_config` needs beside the tokenizer; plain data."""
