@@ -73,5 +73,5 @@ def test_the_digest_tells_tokenizers_apart_and_only_those():
         return text.TextPreprocessing(made, 8).tokenizer_digest()
 
     assert digest() == digest()
-    others = [digest(), digest(lowercase=True), digest(VOCABULARY[:-2] + [",", "!"])]
+    others = [digest(), digest(lowercase=True), digest([*VOCABULARY[:-2], ",", "!"])]
     assert len(set(others)) == 3

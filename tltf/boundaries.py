@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tltf import row_store
+from tltf import folding, row_store
 from tltf.data import exif, images, lookups, pipeline, text
 from tltf.data.source import digest
 from tltf.progress import Progress
@@ -153,10 +153,8 @@ class Outputs:
         if self.reading.view:
             return self._augmented(taken, size)
         with tf.device("CPU:0"):
-            batches = lookups.batches(tf.constant(taken), self.lookup, size)
-            if self.reading.length_buckets:
-                batches = batches.map(pipeline.cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
-            return pipeline.prefetched(batches)
+            cut = pipeline.cut_to_longest if self.reading.length_buckets else None
+            return pipeline.prefetched(lookups.batches(tf.constant(taken), self.lookup, size, cut))
 
     def _augmented(self, taken, size):
         reading, view = self.reading, self.reading.view
@@ -297,16 +295,17 @@ def num_bytes(fields, lengths):
 
 
 def _code_of(reading):
-    """How contents become inputs: the preprocessing with its settings and its code."""
+    """How contents become outputs, beside the network: code and settings."""
     kind = reading.preprocessing
     settings = f"{reading.length_buckets} {kind.tokenizer_digest()}" if reading.is_text else ""
-    modules = [text] if reading.is_text else [images, exif]
+    modules = [folding, *([text] if reading.is_text else [images, exif])]
     code = b"".join(inspect.getsource(module).encode() for module in modules)
     return f"{kind.to_config()} {settings} {hashlib.blake2b(code, digest_size=8).hexdigest()}"
 
 
 def _traced(prefix, fields, specs):
-    """The prefix in inference mode as one graph for batches of any size."""
+    """The prefix in inference mode as one graph for batches of any size, batch norms folded."""
+    prefix = folding.folded(prefix)
     names = {field.name for field in fields}
     wide = {name: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for name, s in specs.items()}
 

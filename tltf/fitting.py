@@ -1,5 +1,6 @@
 """Runs a method's phases. The only caller of `model.fit`."""
 
+import dataclasses
 import time
 
 import keras
@@ -10,6 +11,7 @@ from tltf import (
     checkpoints,
     cutting,
     embedding_rows,
+    folding,
     freezing,
     keeping,
     multi_worker,
@@ -97,7 +99,7 @@ class Fit:
             self._solve(parts, training, above, phase)
             return
         with self.strategy.scope():
-            training_model = parts.suffix if above.training else cutting.join(model, parts)
+            training_model = parts.suffix if above.training else _joined(model, parts)
             self._compile(training_model, plan, phase, epochs, steps)
         first = self._restore(training_model, saved) if saved else 0
         watched = self._callbacks(training_model, number, phase, epochs, saved)
@@ -263,6 +265,13 @@ class Fit:
         """The states of the seed generators, which Keras's weights do not hold."""
         weights = {id(variable) for variable in self.core.model.weights}
         return [v for v in self.core.model.variables if id(v) not in weights]
+
+
+def _joined(model, parts):
+    """The model whose frozen prefix, which runs in every step, is as quick as it can be."""
+    if parts.prefix:
+        parts = dataclasses.replace(parts, prefix=folding.folded(parts.prefix))
+    return cutting.join(model, parts)
 
 
 def _steps_together(model, steps, strategy):

@@ -225,7 +225,9 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def learning_rate(options, phase, num_steps):
-    """The learning rate of a phase: a schedule, or a float for `plateau`.
+    """The learning rate of a phase: a schedule, or a float where it is constant or `plateau`.
+
+    A schedule is a dozen operations of every step, which a small head takes as long as its own.
 
     Args:
         options: TrainOptions with every `auto` resolved.
@@ -234,6 +236,7 @@ def learning_rate(options, phase, num_steps):
     """
     peak = options.learning_rate * phase.rate_factor
     shape = phase.schedule or options.schedule
-    if shape == "plateau":
+    warmup_steps = round(options.warmup_fraction * num_steps)
+    if shape == "plateau" or (shape == "constant" and not warmup_steps):
         return peak
-    return WarmUp(peak, num_steps, round(options.warmup_fraction * num_steps), shape)
+    return WarmUp(peak, num_steps, warmup_steps, shape)

@@ -212,7 +212,7 @@ def memory(bench):
 
 def step(bench):
     """Seconds an epoch of full fine-tuning, the first left out."""
-    found = bench.all_pairs("step", ["tltf", "train_on_batch"], FULL)
+    found = bench.all_pairs("text_full", ["tltf", "train_on_batch"], FULL)
     ours = [
         {"seconds": statistics.median(row["epochs_s"][1:]), "peak_mb": row["peak_mb"]}
         for row in found["tltf"]

@@ -59,7 +59,8 @@ class ImagePreprocessing:
         the sides' ratio is not kept.
         """
         image = tf.convert_to_tensor(image)
-        image = in_channels(image, 1 if image.shape[-1] == 1 else self.channels)
+        is_grey = image.shape[-1] == 1 and not _is_enlarged(image.shape[-3:-1], self.size_px)
+        image = in_channels(image, 1 if is_grey else self.channels)
         if image.shape[-3:-1] == [self.size_px, self.size_px]:
             resized = tf.cast(image, tf.float32)
         else:
@@ -175,15 +176,41 @@ def _whole(image):
 
 def _resized(image, sides, size_px):
     """float32[..., S, S, C] whole numbers of uint8[..., H, W, C] that shows `sides` pixels."""
-    resized = tf.raw_ops.ScaleAndTranslate(
-        images=image if image.shape.rank == 4 else image[None],
+    images = image if image.shape.rank == 4 else image[None]
+    static = images.shape[1:3]
+    if static.is_fully_defined():
+        is_enlarged = _is_enlarged(static, size_px)
+        resized = (_enlarge if is_enlarged else _scale)(images, sides, size_px)
+    else:
+        resized = tf.cond(
+            tf.reduce_all(tf.shape(images)[1:3] <= size_px),
+            lambda: _enlarge(images, sides, size_px),
+            lambda: _scale(images, sides, size_px),
+        )
+    return tf.round(resized if image.shape.rank == 4 else resized[0])
+
+
+def _is_enlarged(sides, size_px):
+    """Whether both sides, as far as they are known when a graph is made, are at most S."""
+    return sides.is_fully_defined() and max(sides) <= size_px
+
+
+def _enlarge(images, _, size_px):
+    """Without need of antialiasing a quarter of the time of `_scale`, and the same but for rounding."""
+    return tf.raw_ops.ResizeBilinear(
+        images=images, size=[size_px, size_px], half_pixel_centers=True
+    )
+
+
+def _scale(images, sides, size_px):
+    return tf.raw_ops.ScaleAndTranslate(
+        images=images,
         size=[size_px, size_px],
         scale=size_px / sides,
         translation=[0.0, 0.0],
         kernel_type="triangle",
         antialias=True,
     )
-    return tf.round(resized if image.shape.rank == 4 else resized[0])
 
 
 def _decode_jpeg(contents, ratio=1):

@@ -178,19 +178,28 @@ def tensor_on(array):
     return tf.experimental.dlpack.from_dlpack(aligned(array).__dlpack__())
 
 
-def batches(rows, lookup, batch_size):
-    """Batches of (inputs, row numbers)."""
+def batches(rows, lookup, batch_size, change=None):
+    """Batches of (inputs, row numbers), or of what `change` makes of them.
+
+    Args:
+        rows: int64[N].
+        lookup: Lookup.
+        batch_size: rows a batch.
+        change: (inputs, int64[B] row numbers) -> elements of the result.
+    """
+    change = change or (lambda inputs, batch: (inputs, batch))
     numbers = tf.data.Dataset.from_tensor_slices(rows)
     # AutoGraph would rewrite the source of all that is called, which takes longer than small data
-    inputs_of = tf.autograph.experimental.do_not_convert(lookup.inputs_of)
-    if not lookup.is_single:
+    plain = tf.autograph.experimental.do_not_convert
+    inputs_of, change = plain(lookup.inputs_of), plain(change)
+    if not lookup.is_single:  # one map: each costs more than the lookup of a small batch
         return numbers.batch(batch_size).map(
-            lambda batch: (inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
+            lambda batch: change(inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
         )
     singles = numbers.map(
         lambda row: ({"image": inputs_of(row)}, row), num_parallel_calls=tf.data.AUTOTUNE
     )
-    return singles.batch(batch_size)
+    return singles.batch(batch_size).map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def tokenize(texts, preprocessing):

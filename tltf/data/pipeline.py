@@ -64,7 +64,8 @@ def build(
     with tf.device("CPU:0"):  # what tf.data reads stays in the host's memory
         lookup = reads or lookups.lookup(source, preprocessing, cache_bytes)
         by_class = tf.constant(by_class, tf.float32)
-        finish = _finisher(source, target, by_class)
+        is_cut = length_buckets and not lookup.is_cut
+        finish = _finisher(source, target, by_class, is_cut)
     change = _augmentation(
         augment if training else "",
         source,
@@ -76,11 +77,7 @@ def build(
 
     def one_pass(epoch):
         rows = _rows(len(source), training, seed, epoch, batch_size, buckets)
-        batches = lookups.batches(rows, lookup, batch_size)
-        if length_buckets and not lookup.is_cut:
-            batches = batches.map(cut_to_longest, num_parallel_calls=tf.data.AUTOTUNE)
-        batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
-        return change(batches, epoch)
+        return change(lookups.batches(rows, lookup, batch_size, finish), epoch)
 
     if not augment:  # AutoGraph would rewrite their source, which takes longer than small data
         one_pass = tf.autograph.experimental.do_not_convert(one_pass)
@@ -147,13 +144,15 @@ def cut_to_longest(inputs, rows):
     return {name: tensor[:, :longest] for name, tensor in inputs.items()}, rows
 
 
-def _finisher(source, target, by_class):
-    """(inputs, rows) -> (inputs, targets, weights)."""
-    if source.labels is None:
-        return lambda inputs, rows: (inputs, {}, {})
-    labels = tf.constant(source.labels, tf.int32)
+def _finisher(source, target, by_class, is_cut):
+    """(inputs, rows) -> (inputs, targets, weights), cut to the longest text if `is_cut`."""
+    labels = None if source.labels is None else tf.constant(source.labels, tf.int32)
 
     def finish(inputs, rows):
+        if is_cut:
+            inputs, _ = cut_to_longest(inputs, rows)
+        if labels is None:
+            return inputs, {}, {}
         targets = tf.gather(labels, rows)
         return inputs, {target: targets}, {target: tf.gather(by_class, targets)}
 
