@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -45,6 +47,15 @@ def test_flags_of_an_earlier_phase_are_forgotten():
     assert paths(core.model.trainable_variables) == everything
 
 
+def test_flags_of_single_variables_are_forgotten_too():
+    """Setting `layer.trainable` to True where it is True already does nothing in Keras."""
+    core = tiny.core()
+    everything = paths(core.model.trainable_variables)
+    freezing.apply(core.groups, [(".*/bias", 1)])
+    plan = freezing.apply(core.groups, [(".*", 1)])
+    assert paths(core.model.trainable_variables) == everything == set(plan.rates)
+
+
 def test_statistics_of_batch_norm_are_never_trainable():
     core = tiny.core()
     plan = freezing.apply(core.groups, [(".*", 1)])
@@ -56,7 +67,20 @@ def test_statistics_of_batch_norm_are_never_trainable():
 
 def test_nothing_trainable_is_an_error():
     with pytest.raises(FlagError, match="nothing is trainable"):
-        freezing.apply(tiny.core().groups, [("no_such_group/.*", 1)])
+        freezing.apply(tiny.core().groups, [("head/.*", 0)])
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ([("head/.*", 1), ("no_such_group/.*", 1)], "'no_such_group/.*' matches no variable"),
+        ([("stage_2/.*", 1), ("stage_2/conv_2/.*", 0.3)],
+         "'stage_2/conv_2/.*' decides nothing: rules before it match stage_2/conv_2/kernel"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_decides_nothing_is_an_error(rules, message):
+    with pytest.raises(FlagError, match=re.escape(message)):
+        freezing.apply(tiny.core().groups, rules)
 
 
 def test_a_pattern_that_is_no_expression_is_an_error():
@@ -78,3 +102,15 @@ def test_table_adds_up():
 def test_partial_refuses_groups_that_are_not_there(last_groups):
     with pytest.raises(FlagError, match="last_groups"):
         methods.partial(last_groups).phases(tiny.core())
+
+
+def test_what_moves_is_what_is_trained_and_the_statistics_that_follow():
+    core = tiny.core()
+    rules = [("stage_2/.*/kernel", 1), ("stage_1/.*", 1)]
+    plan = freezing.apply(core.groups, rules)
+    expected = {"conv_2/kernel", *(f"conv_1/{name}" for name in ("kernel", "bias")),
+                *(f"norm_1/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance"))}  # fmt: skip
+    assert set(plan.moving) == expected
+    assert set(freezing.apply(core.groups, rules, norm="frozen").moving) == {
+        name for name in expected if not name.startswith("norm")
+    }

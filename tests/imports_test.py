@@ -22,11 +22,11 @@ LAYERS = {
         tltf archives assets catalogs checkpoints console defaults errors flagfiles folders lazy locations names
         options progress row_store runs specs storage torch_files
     """,
-    "model": "backbones cutting embedding_rows fingerprints folding freezing graphs heads models optimizers transfer weights",
+    "model": "backbones cutting embedding_rows fingerprints folding freezing graphs heads low_rank models optimizers transfer weights",
     "data": "data",
     "method": "methods",
     "service": """
-        baselines boundaries caching calibration callbacks convex convex_examples data_report evaluation exporting feeding fitting inputs keeping lengths loading
+        adapters baselines boundaries caching calibration callbacks convex convex_examples data_report evaluation exporting feeding fitting inputs keeping lengths loading
         multi_worker plots predicting predictions preprocessing publishing raw_inputs reevaluating
         reload reports resampling rounds rows runtime saving serving solving summaries thumbnails tracking
         trained training verifying

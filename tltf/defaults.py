@@ -119,6 +119,10 @@ def _keep(keep, situation):
 _IMAGE = {"optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.0, "batch_size": 32}
 _TEXT = {"optimizer": "adamw", "schedule": "linear", "warmup_fraction": 0.1, "batch_size": 32}
 
+_KINDS = {"linear_probe": "linear_probe", "scratch": "scratch",
+          **dict.fromkeys(("lora", "bitfit", "norm_only"), "light")}  # fmt: skip
+"""Method -> kind of recipe; others fine-tune. Light ones train few numbers, which can be quick."""
+
 _RECIPES = {
     ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 600, "epochs": (5, 40)},
     ("image", "fine_tune"): _IMAGE | {"learning_rate": 1e-3, "steps": 300, "epochs": (5, 40)},
@@ -126,14 +130,16 @@ _RECIPES = {
     ("text", "linear_probe"): _TEXT
     | {"learning_rate": 1e-2, "steps": 625, "epochs": (5, 40), "weight_decay": 1.0},
     ("text", "fine_tune"): _TEXT | {"learning_rate": 5e-5, "steps": 200, "epochs": (3, 20)},
+    ("image", "light"): _IMAGE | {"learning_rate": 3e-3, "steps": 300, "epochs": (5, 40)},
+    ("text", "light"): _TEXT | {"learning_rate": 1e-3, "steps": 200, "epochs": (3, 20)},
     ("text", "scratch"): _TEXT | {"learning_rate": 1e-4, "steps": 600, "epochs": (5, 30)},
 }
 
 
 def _recipe(method, situation):
     name = specs.parse(method, "method")[0]
-    kind = name if name in ("linear_probe", "scratch") else "fine_tune"
-    if name in METHODS and not situation.is_pretrained and kind == "fine_tune":
+    kind = _KINDS.get(name, "fine_tune")
+    if name in METHODS and not situation.is_pretrained and kind != "linear_probe":
         kind = "scratch"
     return _RECIPES[situation.modality, kind]
 

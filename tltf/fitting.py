@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tltf import (
+    adapters,
     callbacks,
     checkpoints,
     cutting,
@@ -20,6 +21,7 @@ from tltf import (
 from tltf.checkpoints import Checkpoint
 from tltf.errors import ModelError
 from tltf.feeding import Above
+from tltf.methods.method import Ended
 from tltf.trained import Forward
 
 MOST_STEPS_TOGETHER = 128
@@ -30,7 +32,8 @@ class Fit:
     """One training of a core by a method.
 
     Args:
-        core: models.Core; its weights are trained in place.
+        core: models.Core; its weights are trained in place. When it ended, `adapter` holds what
+            `adapters.of_training` gives.
         method: methods.Method.
         feed: Feed.
         options: Options with every `auto` resolved.
@@ -45,26 +48,38 @@ class Fit:
         self.options, self.strategy, self.log, self.run = options, strategy, log, run
         self.is_writer = is_writer
         self.seconds_before, self._start = 0.0, time.monotonic()
-        self.plans, self.history, self.moved = [], [], {}
+        self.plans, self.history, self.moved, self.start = [], [], {}, {}
         self.best = None
         self.step = self.epochs_before = 0
-        self.first_step_s = self.above = None
+        self.first_step_s = self.above = self.adapter = self.model = None
         self._judges = {}
+
+    def prepare(self):
+        """Lets the method change the core's layers, so that its rules find what they train."""
+        with self.strategy.scope():
+            self.model = self.method.prepare(self.core, self.feed)
 
     def __call__(self):
         """Trains; returns the core to keep. `plans` and `history` say what was done."""
+        if self.model is None:
+            self.prepare()
         phases = self.method.phases(self.core)
         saved = checkpoints.newest(self.run) if self.run else None
-        with self.strategy.scope():
-            model = self.method.prepare(self.core, self.feed)
         for number, phase in enumerate(phases):
             if saved and saved.state["phase"] > number:
                 self._plan(phase)
                 self.epochs_before += self._num_epochs(phase)
+                self.start = _under(saved, "start/")
                 continue
             resumed = saved if saved and saved.state["phase"] == number else None
-            self._run_phase(model, number, phase, resumed)
-        return self.method.finish(self.core, model, self.feed.validation)
+            self._run_phase(number, phase, resumed)
+        self.adapter = adapters.of_training(self.core, self.moved)
+        measure = self.measure if "validation" in self._judges else None
+        kept = self.method.finish(self.core, Ended(self.moved, self.start, measure))
+        if self.above:  # the layers may not be what they were when this was traced
+            forward, dataset = self.above
+            self.above = Forward(forward.model, self.core.head.name), dataset
+        return kept
 
     def seconds(self):
         """Seconds of training so far, those before an interruption included."""
@@ -74,6 +89,9 @@ class Fit:
         self.first_step_s = self.first_step_s or time.monotonic() - self._start
 
     def _num_epochs(self, phase):
+        """Passes over the training split with steps; a solver takes none."""
+        if phase.solver != "gradient":
+            return 0
         return max(1, round(self.options.train.train_epochs * phase.epochs_share))
 
     def _plan(self, phase):
@@ -81,17 +99,15 @@ class Fit:
         is_shared = self.strategy.num_replicas_in_sync > 1
         plan = freezing.apply(self.core.groups, phase.rules, norm, is_synchronized=is_shared)
         self.plans.append(plan)
-        layers = [layer for group in self.core.groups for layer in group.layers]
-        moving = {id(v) for layer in layers if not freezing.is_frozen(layer) for v in layer.weights}
-        self.moved |= {name: v for name, v in plan.variables.items() if id(v) in moving}
+        self.moved |= {name: plan.variables[name] for name in plan.moving}
         return plan
 
-    def _run_phase(self, model, number, phase, saved):
+    def _run_phase(self, number, phase, saved):
         train, epochs = self.options.train, self._num_epochs(phase)
         steps = -(-self.feed.num_train // train.batch_size)
         with self.strategy.scope():
             plan = self._plan(phase)
-            parts = cutting.cut(model, self.core.groups)
+            parts = cutting.cut(self.model, self.core.groups)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self._set_judges(parts, above)
         training = above.training or self.feed.training
@@ -99,8 +115,10 @@ class Fit:
             self._solve(parts, training, above, phase)
             return
         with self.strategy.scope():
-            training_model = parts.suffix if above.training else _joined(model, parts)
+            training_model = parts.suffix if above.training else _joined(self.model, parts)
             self._compile(training_model, plan, phase, epochs, steps)
+        if phase.keeps_start:
+            self.start = _under(saved, "start/") if saved else self._read_weights()
         first = self._restore(training_model, saved) if saved else 0
         watched = self._callbacks(training_model, number, phase, epochs, saved)
         done = saved is not None and (first >= epochs or saved.state["is_stopped"])
@@ -225,6 +243,7 @@ class Fit:
         arrays |= {f"optimizer/{i}": v.numpy()
                    for i, v in enumerate(training_model.optimizer.variables)}  # fmt: skip
         arrays |= {f"seeds/{i}": v.numpy() for i, v in enumerate(self._seeds())}
+        arrays |= {f"start/{path}": value for path, value in self.start.items()}
         arrays |= {
             f"best/{path}": value
             for path, value in (self.best.weights if self.best else {}).items()

@@ -28,11 +28,14 @@ class Plan:
         rows: dicts with group, name, size, rate and norm of every variable, in depth order.
         rates: name -> factor on the learning rate, for the trained variables.
         variables: name -> variable, for all; names as `graphs.named_weights` has them.
+        moving: names of the variables that training changes: the trained ones, and statistics
+            of batch norm that follow the batches.
     """
 
     rows: tuple
     rates: dict
     variables: dict
+    moving: tuple = ()
 
     @property
     def factors(self):
@@ -64,25 +67,48 @@ def apply(groups, rules, norm="train", is_synchronized=False):
         Plan.
 
     Raises:
-        FlagError: nothing is trainable, or a pattern is no regular expression.
+        FlagError: nothing is trainable, a pattern is no regular expression or matches nothing, or
+            a rule never decides because those before it match all that it matches.
     """
     compiled = [(_compile(pattern), rate) for pattern, rate in rules]
     variables = graphs.named_weights([layer for group in groups for layer in group.layers])
+    _require_used(groups, variables, compiled)
     names = {id(variable): name for name, variable in variables.items()}
-    rows, rates = [], {}
+    rows, rates, moving = [], {}, []
     for group in groups:
         for layer in group.layers:
-            for name, variable, rate in _set_layer(group.name, layer, names, compiled, norm):
+            for name, variable, rate, moves in _set_layer(group.name, layer, names, compiled, norm):
                 rows.append(_row(group.name, name, variable, rate))
                 if rate > 0:
                     rates[name] = rate
+                if moves:
+                    moving.append(name)
             for sub in _norms(layer):
                 sub.synchronized = is_synchronized
-    plan = Plan(tuple(rows), rates, variables)
+    plan = Plan(tuple(rows), rates, variables, tuple(moving))
     if not plan.num_trainable:
         raise FlagError(f"nothing is trainable under the rules {rules}", flag="method",
                         fix="--method=linear_probe trains the head")  # fmt: skip
     return plan
+
+
+def _require_used(groups, variables, compiled):
+    """Raises FlagError for a rule that decides nothing."""
+    names = {id(variable): name for name, variable in variables.items()}
+    every = [f"{group.name}/{names[id(variable)]}"
+             for group in groups for layer in group.layers for variable in layer.weights]  # fmt: skip
+    left = list(dict.fromkeys(every))
+    for pattern, _ in compiled:
+        rest = [name for name in left if not pattern.fullmatch(name)]
+        if len(rest) < len(left):
+            left = rest
+            continue
+        matched = next((name for name in every if pattern.fullmatch(name)), None)
+        if matched:
+            what = f"the rule {pattern.pattern!r} decides nothing: rules before it match {matched}"
+            raise FlagError(what, flag="method", fix="put the narrower rule first")
+        raise FlagError(f"the rule {pattern.pattern!r} matches no variable (the first: {every[0]})",
+                        flag="method", fix="--dry_run prints the groups")  # fmt: skip
 
 
 def is_frozen(layer):
@@ -93,7 +119,8 @@ def is_frozen(layer):
 
 
 def _set_layer(group, layer, names, compiled, norm):
-    """Sets one layer's flags; (name, variable, rate) of each of its variables."""
+    """Sets one layer's flags; (name, variable, rate, whether it moves) of each of its variables."""
+    layer.trainable = False  # set to what it is already, the flag would not reach the variables
     layer.trainable = True
     by_nature = {id(variable) for variable in layer.trainable_variables}
     still = {id(variable) for sub in _norms(layer) if norm == "frozen" for variable in sub.weights}
@@ -106,14 +133,15 @@ def _set_layer(group, layer, names, compiled, norm):
         found.append((name, variable, rate))
     if not any(rate > 0 for _, _, rate in found):
         layer.trainable = False
-        return found
+        return [(*entry, False) for entry in found]
     for sub in _norms(layer):
         sub.trainable = norm == "train"
         sub.momentum = min(sub.momentum, NORM_MOMENTUM)
     for _, variable, rate in found:
         if id(variable) in by_nature and id(variable) not in still:
             variable.trainable = rate > 0
-    return found
+    kept = by_nature | still
+    return [(name, v, rate, rate > 0 or id(v) not in kept) for name, v, rate in found]
 
 
 def _norms(layer):

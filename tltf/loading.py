@@ -68,10 +68,10 @@ class Stored:
 
 
 def load(run, trust_code=False):
-    """The Trained of a run folder.
+    """The Trained of a run folder, or of an adapter file (see `adapters.load`).
 
     Args:
-        run: a run folder, or its `model` folder.
+        run: a run folder, its `model` folder, or the path of an adapter file.
         trust_code: also builds parts named `package.module:name` in the model's files, which
             runs that code.
 
@@ -82,6 +82,10 @@ def load(run, trust_code=False):
     Raises:
         ModelError: no model there, or one that is damaged or does not fit tltf's code.
     """
+    if pathlib.Path(run).suffix == ".safetensors":
+        from tltf import adapters
+
+        return adapters.load(run)
     stored = open_folder(run)
     from tltf import models, runtime
     from tltf.trained import Trained
@@ -91,7 +95,7 @@ def load(run, trust_code=False):
     try:
         with runtime.precision("float32"):
             core = models.rebuild(manifest["core"], stored.assets)
-        preprocessing = _preprocessing(manifest, core.backbone)
+        preprocessing = preprocessing_of(manifest, core.backbone)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = error.what if isinstance(error, TltfError) else f"{type(error).__name__}: {error}"
         raise ModelError(f"this core cannot be rebuilt: {what}", place=place) from error
@@ -247,7 +251,8 @@ def _check_blueprint(blueprint, place, trust_code):
             raise ModelError(what, place=place, fix=fix)
 
 
-def _preprocessing(manifest, backbone):
+def preprocessing_of(manifest, backbone):
+    """The preprocessing that `modality` and `preprocessing` of a manifest describe."""
     from tltf.data.images import ImagePreprocessing
     from tltf.data.text import TextPreprocessing
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tltf import backbones, specs
+from tltf import backbones, graphs, specs
 from tltf.backbones import Group
 from tltf.catalogs import HEADS
 from tltf.errors import FlagError
@@ -30,6 +30,10 @@ class Core:
     head: Any
     head_spec: str
     num_classes: int
+
+    def named_weights(self):
+        """Name -> keras.Variable, see `graphs.named_weights`."""
+        return graphs.named_weights([layer for group in self.groups for layer in group.layers])
 
     @property
     def blueprint(self):

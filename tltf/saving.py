@@ -14,12 +14,12 @@ import shutil
 import keras
 from safetensors.numpy import save_file
 
-from tltf import backbones, folders, graphs, storage
+from tltf import adapters, backbones, folders, graphs, storage
 from tltf.loading import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
 
 
 def save(trained, run):
-    """Writes RUN/model and returns that folder.
+    """Writes RUN/model, and RUN/adapter.safetensors where there is one; returns that folder.
 
     Args:
         trained: Trained.
@@ -41,6 +41,8 @@ def save(trained, run):
     with storage.replacing(model / MANIFEST) as file:
         json.dump(describe(trained) | {"folder": target.name, "files": hashes}, file, indent=1)
     _remove_others(model, target)
+    if trained.adapter:
+        adapters.write(model.parent / adapters.FILE, trained.adapter)
     return model
 
 

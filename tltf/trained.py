@@ -45,6 +45,7 @@ class Trained:
         seconds_before: seconds of training before an interruption.
         above: (Forward, (Source, batch size) -> dataset) of the layers above a cached frozen
             prefix, so that a split is not run through the prefix again; None: the whole core.
+        adapter: adapters.Adapter of a run that trained a small part of the weights, or None.
         frozen_features: role -> float32[N, d] before training, where a baseline needs them.
     """
 
@@ -60,6 +61,7 @@ class Trained:
     given: object = None
     seconds_before: float = 0.0
     above: tuple | None = None
+    adapter: Any = None
 
     def probabilities(self, source, batch_size=128):
         """float32[N, num_classes] for a Source, in its order."""
@@ -140,7 +142,7 @@ class Forward:
     """
 
     def __init__(self, model, name=""):
-        self._model, self._name, self._traced = model, name, None
+        self.model, self._name, self._traced = model, name, None
 
     def __call__(self, dataset):
         """float32[N, d] over a dataset of (inputs, ...) batches."""
@@ -158,7 +160,7 @@ class Forward:
         import tensorflow as tf
 
         def step(inputs):
-            outputs = self._model(inputs, training=False)
+            outputs = self.model(inputs, training=False)
             return tf.cast(outputs[self._name] if self._name else outputs, tf.float32)
 
         wide = {k: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for k, v in specs.items()}

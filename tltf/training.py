@@ -10,6 +10,7 @@ import time
 import tensorflow as tf
 
 from tltf import (
+    adapters,
     defaults,
     feeding,
     fitting,
@@ -28,7 +29,8 @@ from tltf.catalogs import METHODS
 from tltf.data import lookups, sources, splits
 from tltf.data.source import require_labels
 from tltf.errors import FlagError
-from tltf.options import flat, replace
+from tltf.methods.method import Ended
+from tltf.options import flat, replace, shown
 from tltf.trained import Trained
 
 
@@ -54,7 +56,10 @@ def train(options):
     clock.lap("build")
     trained.times_s = clock.laps
     if options.output.dry_run:
+        with strategy.scope():
+            method.prepare(trained.core, None)
         print(plan_text(trained, method))
+        method.finish(trained.core, Ended({}, {}, None))
         return trained
     if run_folder and is_writer:
         runs.begin(
@@ -138,7 +143,7 @@ def require(options, *names):
 
 
 def plan_text(trained, method):
-    """What a run would do: data, model, and the trainable table of each phase."""
+    """What a run does: data, model, and the trainable table of each phase; the method has prepared."""
     train, parts = trained.options.train, trained.splits
     counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
     phases = method.phases(trained.core)
@@ -166,13 +171,14 @@ def plan_text(trained, method):
 
 def _fit(trained, method, strategy, run_folder):
     options = trained.options
-    print(plan_text(trained, method), file=sys.stderr)
     is_writer = runs.is_chief()
     logs = run_folder and is_writer
     log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else _NoLog()
     feed = feeding.build(trained, strategy)
     fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
     core = trained.core
+    fit.prepare()
+    print(plan_text(trained, method), file=sys.stderr)
     try:
         trained.core = fit()
     except tf.errors.OpError as error:
@@ -182,9 +188,27 @@ def _fit(trained, method, strategy, run_folder):
         log.close()
     trained.above = fit.above if trained.core is core else None
     trained.history, trained.plans = fit.history, fit.plans
+    if fit.adapter:
+        arrays, base = fit.adapter
+        trained.adapter = adapters.Adapter(arrays, _about(trained) | {"base_sha256": base})
     trained.seconds_before = fit.seconds_before
     if fit.first_step_s:
         trained.times_s["first_step"] = fit.first_step_s
+
+
+def _about(trained):
+    """What an adapter file tells of the run."""
+    options = trained.options
+    return {
+        "backbone": options.model.backbone,
+        "backbone_weights": options.model.backbone_weights,
+        "head": trained.core.head_spec,
+        "method": options.train.method,
+        "modality": trained.core.backbone.modality,
+        "class_names": list(trained.class_names),
+        "preprocessing": trained.preprocessing.to_config(),
+        "flags": {name: shown(value) for name, value in flat(options).items()},
+    }
 
 
 def fit_parts(options, parts):

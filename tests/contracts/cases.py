@@ -152,6 +152,15 @@ METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],
     "partial": ["partial(last_groups=1)"],
     "full": ["full", "full(backbone_rate=.5)"],
+    "lp_ft": ["lp_ft", "lp_ft(solver=gradient)"],
+    "discriminative": ["discriminative"],
+    "gradual": ["gradual(stages=2)"],
+    "bitfit": ["bitfit"],
+    "norm_only": ["norm_only"],
+    "rules": ["rules(patterns=['head/.*', '.*/kernel'], rates=[1, .5])"],
+    "lora": ["lora(rank=1)", "lora(rank=2, targets='.*/kernel', rslora=true)"],
+    "l2_sp": ["l2_sp"],
+    "wise_ft": ["wise_ft(steps=4)"],
     "scratch": ["scratch"],
 }
 FORMATS = {"saved_model": ["saved_model"]}

@@ -20,9 +20,18 @@ def fit(text, run=None, **flags):
     core = tiny.core()
     before = values(core)
     method = specs.pick(METHODS, text).build()
+    finish, trained = method.finish, {}
+
+    def note(core, ended):
+        trained.update(values(core))
+        return finish(core, ended)
+
+    method.finish = note
     options = make(**{**FLAGS, "method": text, **flags})
     fitted = fitting.Fit(core, method, feed(), options, tf.distribute.get_strategy(), Log(), run)
-    return fitted(), before, fitted
+    kept = fitted()
+    fitted.trained = trained  # before `finish`, which may merge and mix weights
+    return kept, before, fitted
 
 
 def values(core):
@@ -34,8 +43,8 @@ def test_frozen_is_bit_identical_and_the_rest_moves(text):
     core, before, fitted = fit(text)
     trained = {path for plan in fitted.plans for path in plan.rates}
     layers = {x.name: x for group in core.groups for x in group.layers}
-    for path, value in values(core).items():
-        is_same = np.array_equal(value, before[path])
+    for path, value in fitted.trained.items():
+        is_same = np.array_equal(value, before.get(path, np.zeros_like(value)))
         if path in trained:
             assert not is_same, f"{path} is trained and did not move"
         elif not (path.split("/")[0] in layers and moves(layers[path.split("/")[0]], trained)):
@@ -51,8 +60,9 @@ def moves(layer, trained):
 
 @pytest.mark.parametrize("text", parameters("methods"))
 def test_the_optimizer_has_no_slots_for_frozen_variables(text):
-    core = tiny.core()
-    phase = specs.pick(METHODS, text).build().phases(core)[0]
+    core, method = tiny.core(), specs.pick(METHODS, text).build()
+    method.prepare(core, None)
+    phase = method.phases(core)[0]
     plan = freezing.apply(core.groups, phase.rules, phase.norm or "train")
     model = cutting.training_model(core.model, core.groups)
     train = make(**{**FLAGS, "method": text}).train
@@ -89,6 +99,20 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(text, tmp_path, monkeypat
     expected = values(whole)
     for path, value in values(resumed).items():
         np.testing.assert_array_equal(value, expected[path], err_msg=path)
+
+
+@pytest.mark.parametrize("text", parameters("methods"))
+def test_it_keeps_a_core_of_plain_layers_that_computes_what_was_trained(text):
+    core, _, _ = fit(text)
+    fresh = tiny.core()
+    assert [type(x) for x in core.model.layers] == [type(x) for x in fresh.model.layers]
+    assert list(values(core)) == list(values(fresh))
+    assert list(core.model.output) == list(fresh.model.output)
+    fresh.model.set_weights(core.model.get_weights())
+    images = {"image": np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 3)).astype("float32")}
+    expected = np.asarray(fresh.model(images, training=False)["label"])
+    np.testing.assert_array_equal(core.model(images, training=False)["label"], expected)
+    assert not core.model.losses, "no penalty is left"
 
 
 @pytest.mark.parametrize("text", parameters("methods"))

@@ -1,6 +1,8 @@
 """What a transfer method is: a list of phases, and hooks where data is not enough."""
 
 import dataclasses
+import re
+from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +17,7 @@ class Phase:
         schedule: overrides --schedule; empty keeps it.
         norm: batch-norm policy `train` or `frozen`; empty keeps --norm.
         solver: `gradient`, or `lbfgs` for a head of one dense layer on a frozen network.
+        keeps_start: whether `Method.finish` wants the weights that the phase started from.
     """
 
     name: str
@@ -24,6 +27,22 @@ class Phase:
     schedule: str = ""
     norm: str = ""
     solver: str = "gradient"
+    keeps_start: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """What a training leaves to `Method.finish`.
+
+    Args:
+        variables: name -> keras.Variable, all that moved.
+        start: name -> array of the same at the start of the phase that keeps it; {} without one.
+        measure: () -> (loss, accuracy) of the core on the validation split; None without one.
+    """
+
+    variables: dict
+    start: dict
+    measure: Callable | None
 
 
 class Method:
@@ -50,6 +69,16 @@ class Method:
         """The training split's dataset of (inputs, targets, weights)."""
         return splits["train"]
 
-    def finish(self, core, training_model, validation):
-        """The core to keep when the phases are done."""
+    def finish(self, core, ended):
+        """The core to keep when the phases are done; `ended` is an `Ended`."""
         return core
+
+
+def groups_of(core):
+    """Names of the backbone's groups, in depth order."""
+    return [group.name for group in core.groups[:-1]]
+
+
+def rule_of(group, rate=1.0):
+    """The rule that trains all of a group."""
+    return f"{re.escape(group)}/.*", float(rate)

@@ -1,0 +1,84 @@
+"""Which kernels a low-rank method takes, and what is left when it has ended."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests import tiny
+from tests.caching_test import bert_folder  # noqa: F401
+from tests.fitting_test import feed, fit
+from tltf import backbones, low_rank, models, specs
+from tltf.catalogs import HEADS
+from tltf.errors import FlagError
+from tltf.methods import lora
+
+
+def updated(core):
+    return [name for name, _ in lora._kernels(core, low_rank.has_update)]
+
+
+def prepared(core, **arguments):
+    lora.lora(**arguments).prepare(core, None)
+    return updated(core)
+
+
+def test_auto_takes_what_pays():
+    """27 x 4 and 36 x 4 at rank 1: 62 and 80 numbers for 108 and 144; at rank 2 too many."""
+    both = ["stage_1/conv_1/kernel", "stage_2/conv_2/kernel"]
+    assert prepared(tiny.core(), rank=1) == both
+    assert prepared(tiny.core(), rank=2) == []
+
+
+def test_targets_by_pattern():
+    assert prepared(tiny.core(), targets="stage_2/.*") == ["stage_2/conv_2/kernel"]
+    with pytest.raises(FlagError, match=r"targets='stage_9/.\*' matches none of the kernels, e.g. stage_1/conv_1/kernel"):  # fmt: skip
+        prepared(tiny.core(), targets="stage_9/.*")
+    with pytest.raises(FlagError, match="no regular expression"):
+        prepared(tiny.core(), targets="(")
+
+
+def test_auto_takes_queries_and_values_of_transformers(bert_folder):  # noqa: F811
+    core = models.join(backbones.build(bert_folder), specs.pick(HEADS, "classify"), 2)
+    names = prepared(core)
+    assert len(names) == 4
+    assert {name.split("/")[-2] for name in names} == {"query", "value"}
+
+
+@pytest.mark.parametrize(("rslora", "scale"), [(False, 4.0), (True, 8.0)])
+def test_scale(rslora, scale):
+    core = tiny.core()
+    lora.lora(rank=4, alpha=16.0, targets=".*", rslora=rslora).prepare(core, None)
+    assert core.groups[0].layers[0].lora_scale == pytest.approx(scale)
+
+
+def test_the_kept_kernel_is_the_frozen_one_plus_the_update(monkeypatch):
+    seen = {}
+    merge = low_rank.merge
+
+    def watch(layer):
+        seen[layer.name] = [np.asarray(x) for x in (low_rank.kernel_of(layer), layer.lora_a, layer.lora_b)]  # fmt: skip
+        merge(layer)
+
+    monkeypatch.setattr(low_rank, "merge", watch)
+    method = lora.lora(rank=2, alpha=3.0, targets=".*")
+    core, _, _ = fit(method=method, data=feed(has_validation=True))
+    assert set(seen) == {"conv_1", "conv_2"} and updated(core) == []
+    for name, (kernel, a, b) in seen.items():
+        assert np.abs(b).max() > 0
+        found = core.model.get_layer(name).kernel.numpy()
+        np.testing.assert_allclose(found, kernel + 1.5 * (a @ b).reshape(kernel.shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"rank": 0}, {"alpha": 0.0}, {"alpha": float("nan")}])
+def test_numbers_out_of_their_range_are_refused(arguments):
+    with pytest.raises(FlagError, match="rank is at least 1 and alpha above 0"):
+        lora.lora(**arguments)
+
+
+def test_step_zero_is_the_base_exactly():
+    keras.utils.set_random_seed(0)
+    core = tiny.core()
+    images = {"image": np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype("float32")}
+    before = np.asarray(core.model(images, training=False)["label"])
+    prepared(core, rank=2, targets=".*")
+    np.testing.assert_array_equal(core.model(images, training=False)["label"], before)

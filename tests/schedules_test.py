@@ -1,0 +1,85 @@
+"""What is trained when, and how fast: rates of groups, stages, and a head that starts solved."""
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from tests.fitting_test import feed, fit
+from tltf import fitting, freezing
+from tltf.errors import FlagError
+from tltf.methods import freezing as plain
+from tltf.methods import schedules
+
+
+def rates(core, phase):
+    """Group -> the rates of its variables."""
+    plan = freezing.apply(core.groups, phase.rules, "train")
+    return {row["group"]: row["rates"] for row in freezing.table(plan)}
+
+
+def test_discriminative_rates_fall_by_a_factor_a_group():
+    core = tiny.core()
+    (phase,) = schedules.discriminative(2.0).phases(core)
+    assert rates(core, phase) == {"head": [1.0], "stage_2": [0.5], "stage_1": [0.25]}
+
+
+def test_gradual_unfreezes_from_the_top():
+    core = tiny.core()
+    phases = schedules.gradual(stages=2, decay=2.0).phases(core)
+    assert [rates(core, phase) for phase in phases] == [
+        {"head": [1.0], "stage_2": [], "stage_1": []},
+        {"head": [1.0], "stage_2": [0.5], "stage_1": []},
+        {"head": [1.0], "stage_2": [0.5], "stage_1": [0.25]},
+    ]
+    assert sum(phase.epochs_share for phase in phases) == pytest.approx(1)
+
+
+def test_gradual_has_no_more_stages_than_groups_and_ends_with_all():
+    core = tiny.core()
+    phases = schedules.gradual(stages=9).phases(core)
+    assert len(phases) == 3
+    assert all(rates(core, phases[-1]).values())
+    (_, all_at_once) = schedules.gradual(stages=1).phases(core)
+    assert all(rates(core, all_at_once).values())
+
+
+def test_lp_ft_begins_to_fine_tune_with_the_solved_head(monkeypatch):
+    seen = {}
+    run_phase = fitting.Fit._run_phase
+
+    def watch(self, number, phase, saved):
+        if phase.name == "full":
+            seen["head"] = [v.numpy() for v in self.core.groups[-1].layers[-1].weights]
+        run_phase(self, number, phase, saved)
+
+    monkeypatch.setattr("tltf.fitting.Fit._run_phase", watch)
+    data = feed(has_validation=True)
+    probed, _, _ = fit(method=plain.linear_probe("lbfgs"), data=data)
+    tuned, run, _ = fit(method=schedules.lp_ft(), data=data)
+    for found, expected in zip(seen["head"], probed.groups[-1].layers[-1].weights, strict=True):
+        np.testing.assert_array_equal(found, expected.numpy())
+    epochs = [row["epoch"] for row in run.history if row["phase"] == "full"]
+    assert epochs == [1, 2, 3], "the solver takes no epochs from the steps"
+    assert not np.array_equal(tuned.model.get_weights()[0], probed.model.get_weights()[0])
+
+
+def test_lp_ft_by_steps_shares_the_epochs():
+    probe, full = schedules.lp_ft(solver="gradient", probe_share=0.25).phases(tiny.core())
+    assert (probe.epochs_share, full.epochs_share) == (0.25, 0.75)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: schedules.lp_ft(solver="newton"),
+        lambda: schedules.lp_ft(probe_share=1.0),
+        lambda: schedules.lp_ft(probe_rate=0),
+        lambda: schedules.lp_ft(backbone_rate=0),
+        lambda: schedules.discriminative(0.5),
+        lambda: schedules.gradual(stages=0),
+        lambda: schedules.gradual(decay=0.9),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(make):
+    with pytest.raises(FlagError, match=r"received|choices"):
+        make()

@@ -1,0 +1,246 @@
+"""Adapter files: what a training changed, without the base that it stands on.
+
+One safetensors file. It holds every variable that was trained, by `graphs.named_weights`: the
+updates or biases, the head, and batch-norm statistics that moved; and as metadata the flags, the
+classes, and the SHA-256 of all weights that stayed as they were. So it loads onto the same base
+only, whatever that is called.
+"""
+
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from tltf.catalogs import BACKBONES, HEADS, METHODS
+from tltf.errors import FlagError, ModelError, choices_text
+
+FILE = "adapter.safetensors"
+FORMAT = 1
+MOST_TRAINED = 0.25
+"""A run that trained at most this share of the weights leaves an adapter file."""
+MAX_HEADER_BYTES = 2**20
+_TEXTS = ("backbone", "backbone_weights", "head", "method", "modality", "base_sha256")
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+    """A trained change of a base.
+
+    Args:
+        arrays: name -> array of what was trained.
+        about: JSON-able dict: `backbone`, `backbone_weights`, `head`, `method`, `modality`,
+            `class_names`, `preprocessing`, `base_sha256`, and `flags` for people.
+    """
+
+    arrays: dict
+    about: dict
+
+
+def of_training(core, moved):
+    """`(arrays, base_sha256)` of a core that was trained and not finished; None if too much moved.
+
+    Args:
+        core: models.Core.
+        moved: name -> keras.Variable that training changed.
+    """
+    variables = core.named_weights()
+    sizes = {name: int(np.prod(variable.shape)) for name, variable in variables.items()}
+    trained = sum(sizes[name] for name in moved)
+    if not core.backbone.pretrained or trained > MOST_TRAINED * sum(sizes.values()):
+        return None
+    arrays = {name: variable.numpy() for name, variable in moved.items()}
+    return arrays, _digest(variables, moved)
+
+
+def write(path, adapter):
+    """Writes the file whole or not at all."""
+    from safetensors.numpy import save
+
+    from tltf import storage
+
+    about = json.dumps({"format": FORMAT, **adapter.about})
+    arrays = {name: np.ascontiguousarray(array) for name, array in adapter.arrays.items()}
+    with storage.replacing(path, "wb") as file:
+        file.write(save(arrays, {"tltf": about}))
+
+
+def read(path):
+    """The `Adapter` of a file; nothing in it is run.
+
+    Raises:
+        ModelError: no such file, a damaged one, or one that is no adapter of tltf.
+    """
+    try:
+        with open(path, "rb") as file:
+            if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
+                raise ModelError("has a header of more than 1 MB", place=path)
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {}).get("tltf", "null"))
+            names = list(file.keys())
+            arrays = {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, json.JSONDecodeError, RecursionError, TypeError) as error:
+        raise ModelError(f"is no readable adapter: {error}", place=path) from error
+    _check(about, path)
+    return Adapter(arrays, about)
+
+
+class Base:
+    """One pretrained backbone with any number of adapters, of which one is in use.
+
+    The backbone's weights are loaded once; `use` exchanges what an adapter holds.
+
+    Args:
+        adapter: path of an adapter file, which names the backbone.
+        backbone: in place of what the file names, e.g. a folder.
+
+    Raises:
+        ModelError: a file that is refused.
+    """
+
+    def __init__(self, adapter, backbone=""):
+        from tltf import backbones
+
+        about = read(adapter).about
+        name = backbone or about["backbone"]
+        if not backbone and name.partition("(")[0] not in BACKBONES and name[:4] != "hub:":
+            raise ModelError(f"its base is {name!r}, which is no name of --list=backbones",
+                             place=adapter, fix="backbone=FOLDER names the base here")  # fmt: skip
+        sizes = about["preprocessing"]
+        self.backbone = backbones.build(
+            name, weights=about["backbone_weights"],
+            image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
+        )  # fmt: skip
+        self._known, self._kept, self.in_use = {}, {}, ""
+
+    def add(self, name, path):
+        """Reads an adapter file and checks that it fits this base.
+
+        Args:
+            name: for `use`.
+            path: of the file.
+
+        Raises:
+            ModelError: it was trained on another base, or is damaged.
+        """
+        adapter, before = read(path), self.in_use
+        self._release()
+        core, method = self._build(adapter)
+        variables = core.named_weights()
+        try:
+            _require_fit(adapter, variables, path)
+        finally:
+            _finish(method, core)
+            if before:
+                self.use(before)
+        self._known[name] = adapter, core, method
+
+    def use(self, name):
+        """The `Trained` of an adapter; those that were given before compute something else now.
+
+        Raises:
+            FlagError: a name that was not added.
+        """
+        if name not in self._known:
+            near = choices_text(name, self._known)
+            raise FlagError(f"no adapter {name!r} (choices: {near})", fix="add(name, path) first")
+        self._release()
+        adapter, core, method = self._known[name]
+        method.prepare(core, None)
+        variables = core.named_weights()
+        self._kept = {key: variables[key].numpy() for key in adapter.arrays}
+        for key, array in adapter.arrays.items():
+            variables[key].assign(array)
+        self.in_use = name
+        return _trained(core, adapter.about)
+
+    def _release(self):
+        """The backbone as it was loaded."""
+        if not self.in_use:
+            return
+        _, core, method = self._known[self.in_use]
+        variables = core.named_weights()
+        for key, array in self._kept.items():
+            variables[key].assign(array)
+        _finish(method, core)
+        self.in_use, self._kept = "", {}
+
+    def _build(self, adapter):
+        """`(core, method)`; the core's layers have what the method puts into them."""
+        from tltf import models, specs
+
+        about = adapter.about
+        head = specs.pick(HEADS, about["head"], "head")
+        core = models.join(self.backbone, head, len(about["class_names"]))
+        method = specs.pick(METHODS, about["method"], "method").build()
+        method.prepare(core, None)
+        return core, method
+
+
+def load(path, backbone=""):
+    """The `Trained` of an adapter file on a fresh base, merged into it.
+
+    Args:
+        path: of the file.
+        backbone: in place of what the file names, e.g. a folder.
+
+    Raises:
+        ModelError: the file is damaged, or was trained on another base.
+    """
+    base = Base(path, backbone)
+    base.add("it", path)
+    trained = base.use("it")
+    _, core, method = base._known["it"]
+    _finish(method, core)
+    return trained
+
+
+def _finish(method, core):
+    from tltf.methods.method import Ended
+
+    method.finish(core, Ended({}, {}, None))
+
+
+def _trained(core, about):
+    from tltf import loading
+    from tltf.trained import Trained
+
+    preprocessing = loading.preprocessing_of(about, core.backbone)
+    return Trained(core, preprocessing, tuple(about["class_names"]))
+
+
+def _digest(variables, changed):
+    """Hexadecimal SHA-256 of the names and values of all variables that are not in `changed`."""
+    digest = hashlib.sha256()
+    for name in sorted(variables.keys() - changed.keys()):
+        array = np.ascontiguousarray(variables[name].numpy())
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _require_fit(adapter, variables, path):
+    for name, array in adapter.arrays.items():
+        there = variables.get(name)
+        if there is None or there.shape != array.shape or there.dtype != array.dtype.name:
+            found = f"{tuple(there.shape)} {there.dtype}" if there is not None else "nothing"
+            what = f"{name} is {array.shape} {array.dtype}, the base has {found} there"
+            raise ModelError(what, place=path)
+    if _digest(variables, adapter.arrays) != adapter.about["base_sha256"]:
+        raise ModelError(
+            f"was trained on other weights than this {adapter.about['backbone']} has", place=path,
+            fix="give the base that it was trained on",
+        )  # fmt: skip
+
+
+def _check(about, path):
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ModelError("is no adapter of this version of tltf", place=path)
+    kinds = {**dict.fromkeys(_TEXTS, str), "class_names": list, "preprocessing": dict}
+    for key, kind in kinds.items():
+        if type(about.get(key)) is not kind:
+            raise ModelError(f"has no {key!r} of type {kind.__name__}", place=path)
+    for key, catalog in {"head": HEADS, "method": METHODS}.items():
+        if about[key].partition("(")[0].strip() not in catalog:
+            raise ModelError(f"the {key} {about[key]!r} is no part of tltf", place=path)

@@ -1,0 +1,91 @@
+"""Low-rank adaptation: a small update of chosen kernels is trained, then merged into them."""
+
+import re
+
+from tltf import graphs, low_rank
+from tltf.errors import FlagError
+from tltf.methods.freezing import HEAD
+from tltf.methods.method import Method, Phase
+
+ATTENTION = re.compile(r".*/(query|value)/kernel")
+"""What the paper's section 4.2 adapts; the names that KerasHub gives."""
+UPDATES = (f".*/({low_rank.A}|{low_rank.B})", 1.0)
+
+
+def lora(rank=8, alpha=16.0, targets="auto", rslora=False):
+    """Trains the head and s A B for each target kernel W, which is frozen; W + s A B is kept.
+
+    Hu et al. 2021, arXiv:2106.09685, eq. 3 with s = alpha / rank; Kalajdzievski 2023,
+    arXiv:2312.03732, with s = alpha / sqrt(rank) if `rslora`.
+
+    Args:
+        rank: of the updates, at least 1.
+        alpha: their scale, above 0.
+        targets: regular expression of `<group>/<kernel>`; auto: queries and values where there
+            are any, else each kernel of which the update has at most half the size.
+        rslora: whether the scale falls with the root of the rank.
+
+    Raises:
+        FlagError: a number out of its range, or targets that match no kernel.
+    """
+    if rank < 1 or not alpha > 0:
+        raise FlagError(f"rank is at least 1 and alpha above 0 (received {rank}, {alpha})",
+                        flag="method", fix="--method='lora(rank=8, alpha=16)'")  # fmt: skip
+    return Lora(rank, alpha / (rank**0.5 if rslora else rank), targets)
+
+
+class Lora(Method):
+    """See `lora`; `scale` is s."""
+
+    def __init__(self, rank, scale, targets):
+        super().__init__(lambda core: [Phase("lora", (HEAD, UPDATES))])
+        self.rank, self.scale, self.targets = rank, scale, targets
+
+    def prepare(self, core, splits):
+        """Gives the target layers their updates; the core computes what it did."""
+        for layer in self._chosen(core):
+            low_rank.add(layer, self.rank, self.scale)
+        return core.model
+
+    def finish(self, core, ended):
+        """Merges the updates: the core is one of plain layers again."""
+        for _, layer in _kernels(core, low_rank.has_update):
+            low_rank.merge(layer)
+        return core
+
+    def _chosen(self, core):
+        kernels = _kernels(core, low_rank.takes_update)
+        if self.targets != "auto":
+            found = [layer for name, layer in kernels if _compile(self.targets).fullmatch(name)]
+            if not found:
+                what = f"targets={self.targets!r} matches none of the kernels, e.g. {kernels[0][0]}"
+                raise FlagError(what, flag="method", fix="--method='lora(targets=auto)'")
+            return found
+        found = [layer for name, layer in kernels if ATTENTION.fullmatch(name)]
+        return found or [layer for _, layer in kernels if self._pays(layer)]
+
+    def _pays(self, layer):
+        inputs, outputs = low_rank.matrix_shape(layer)
+        return 2 * self.rank * (inputs + outputs) <= inputs * outputs
+
+
+def _kernels(core, is_wanted):
+    """`(<group>/<kernel's name>, layer)` of the backbone's layers, in depth order."""
+    backbone = core.groups[:-1]
+    variables = graphs.named_weights([layer for group in backbone for layer in group.layers])
+    names = {id(variable): name for name, variable in variables.items()}
+    return [
+        (f"{group.name}/{names[id(low_rank.kernel_of(layer))]}", layer)
+        for group in backbone
+        for outer in group.layers
+        for layer in outer._flatten_layers()
+        if is_wanted(layer)
+    ]
+
+
+def _compile(pattern):
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise FlagError(f"targets={pattern!r} is no regular expression: {error}",
+                        flag="method") from error  # fmt: skip

@@ -1,0 +1,87 @@
+"""Methods that differ in when what is trained, and how fast."""
+
+from tltf.errors import FlagError
+from tltf.methods.freezing import HEAD, SOLVERS
+from tltf.methods.method import Method, Phase, groups_of, rule_of
+
+
+def lp_ft(solver="lbfgs", probe_share=0.3, probe_rate=10.0, backbone_rate=1.0):
+    """Trains the head on frozen features, then everything from there.
+
+    Kumar et al. 2022, arXiv:2202.10054, section 3.4: a random head distorts pretrained features
+    while it is learned.
+
+    Args:
+        solver: of the first phase: lbfgs solves for the head, which must be one dense layer;
+            gradient takes steps.
+        probe_share: share of --train_epochs that gradient takes for the head.
+        probe_rate: factor on --learning_rate for the head's steps.
+        backbone_rate: factor on the backbone's learning rate in the second phase, above 0.
+
+    Raises:
+        FlagError: an unknown solver, or a number out of its range.
+    """
+    if solver not in SOLVERS:
+        raise FlagError(f"no solver {solver!r} (choices: {', '.join(SOLVERS)})", flag="method",
+                        fix="--method='lp_ft(solver=lbfgs)'")  # fmt: skip
+    _require("probe_share", 0 < probe_share < 1, probe_share, "between 0 and 1")
+    _require("probe_rate", probe_rate > 0, probe_rate, "above 0")
+    _require("backbone_rate", backbone_rate > 0, backbone_rate, "above 0")
+    rest = 1.0 - probe_share if solver == "gradient" else 1.0
+    probe = Phase("probe", (HEAD,), probe_share, probe_rate, norm="frozen", solver=solver)
+    tuned = Phase("full", (HEAD, (".*", float(backbone_rate))), rest)
+    return Method(lambda core: [probe, tuned])
+
+
+def discriminative(decay=2.6):
+    """Trains everything, each group slower than the one above it: rate_l = rate_(l+1) / decay.
+
+    Howard & Ruder 2018, arXiv:1801.06146, section 3.2; `layer-wise decay` of transformers is the
+    same with a decay of 1.05 to 1.5.
+
+    Args:
+        decay: at least 1.
+
+    Raises:
+        FlagError: a decay below 1.
+    """
+    _require("decay", decay >= 1, decay, "at least 1")
+    return Method(lambda core: [Phase("discriminative", (HEAD, *_falling(groups_of(core), decay)))])
+
+
+def gradual(stages=4, decay=2.6):
+    """Trains the head, then more of the backbone from the top in each phase, at falling rates.
+
+    Howard & Ruder 2018, arXiv:1801.06146, section 3.3. Departs: the paper unfreezes one layer an
+    epoch; here so many stages share --train_epochs evenly, each a part of the groups.
+
+    Args:
+        stages: phases after the head's, at least 1; no more than groups.
+        decay: as `discriminative`.
+
+    Raises:
+        FlagError: a number out of its range.
+    """
+    _require("stages", stages >= 1, stages, "at least 1")
+    _require("decay", decay >= 1, decay, "at least 1")
+
+    def phases(core):
+        names = groups_of(core)
+        number = min(stages, len(names))
+        starts = [round(len(names) * (number - stage) / number) for stage in range(1, number + 1)]
+        share = 1.0 / (number + 1)
+        later = [Phase(f"from {names[start]}", (HEAD, *_falling(names[start:], decay)), share)
+                 for start in starts]  # fmt: skip
+        return [Phase("head", (HEAD,), share, norm="frozen"), *later]
+
+    return Method(phases)
+
+
+def _falling(names, decay):
+    """Rules of groups in depth order: the last has the rate 1 / decay, each below it less."""
+    return [rule_of(name, decay ** -(depth + 1)) for depth, name in enumerate(reversed(names))]
+
+
+def _require(name, holds, value, allowed):
+    if not holds:
+        raise FlagError(f"{name} is {allowed} (received {value})", flag="method")
