@@ -17,7 +17,11 @@ def _run(folder, backbone):
     core = tiny.core(backbone)
     preprocessing = types.SimpleNamespace(to_config=dict)
     trained = types.SimpleNamespace(
-        core=core, preprocessing=preprocessing, class_names=("a", "b", "c"), options=None
+        adapter=None,
+        core=core,
+        preprocessing=preprocessing,
+        class_names=("a", "b", "c"),
+        options=None,
     )
     saving.save(trained, folder)
     return folder

@@ -131,7 +131,7 @@ _RECIPES = {
     | {"learning_rate": 1e-2, "steps": 625, "epochs": (5, 40), "weight_decay": 1.0},
     ("text", "fine_tune"): _TEXT | {"learning_rate": 5e-5, "steps": 200, "epochs": (3, 20)},
     ("image", "light"): _IMAGE | {"learning_rate": 3e-3, "steps": 300, "epochs": (5, 40)},
-    ("text", "light"): _TEXT | {"learning_rate": 1e-3, "steps": 200, "epochs": (3, 20)},
+    ("text", "light"): _TEXT | {"learning_rate": 3e-3, "steps": 200, "epochs": (3, 20)},
     ("text", "scratch"): _TEXT | {"learning_rate": 1e-4, "steps": 600, "epochs": (5, 30)},
 }
 

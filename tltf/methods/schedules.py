@@ -53,7 +53,8 @@ def gradual(stages=4, decay=2.6):
     """Trains the head, then more of the backbone from the top in each phase, at falling rates.
 
     Howard & Ruder 2018, arXiv:1801.06146, section 3.3. Departs: the paper unfreezes one layer an
-    epoch; here so many stages share --train_epochs evenly, each a part of the groups.
+    epoch; here so many stages share --train_epochs evenly, each a part of the groups and at least
+    one epoch.
 
     Args:
         stages: phases after the head's, at least 1; no more than groups.
