@@ -70,7 +70,7 @@ def apply(groups, rules, norm="train", is_synchronized=False):
         FlagError: nothing is trainable, a pattern is no regular expression or matches nothing, or
             a rule never decides because those before it match all that it matches.
     """
-    compiled = [(_compile(pattern), rate) for pattern, rate in rules]
+    compiled = [(expression(pattern), rate) for pattern, rate in rules]
     variables = graphs.named_weights([layer for group in groups for layer in group.layers])
     _require_used(groups, variables, compiled)
     names = {id(variable): name for name, variable in variables.items()}
@@ -155,13 +155,12 @@ def _rate(name, compiled):
     return next((float(rate) for pattern, rate in compiled if pattern.fullmatch(name)), 0.0)
 
 
-def _compile(pattern):
+def expression(pattern):
+    """A pattern as re.Pattern; FlagError where it is no regular expression."""
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise FlagError(
-            f"rule {pattern!r} is no regular expression: {error}", flag="method"
-        ) from error
+        raise FlagError(f"{pattern!r} is no regular expression: {error}", flag="method") from error
 
 
 def _row(group, name, variable, rate):

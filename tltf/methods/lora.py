@@ -4,6 +4,7 @@ import re
 
 from tltf import graphs, low_rank
 from tltf.errors import FlagError
+from tltf.freezing import expression
 from tltf.methods.freezing import HEAD
 from tltf.methods.method import Method, Phase
 
@@ -56,7 +57,7 @@ class Lora(Method):
     def _chosen(self, core):
         kernels = _kernels(core, low_rank.takes_update)
         if self.targets != "auto":
-            found = [layer for name, layer in kernels if _compile(self.targets).fullmatch(name)]
+            found = [layer for name, layer in kernels if expression(self.targets).fullmatch(name)]
             if not found:
                 what = f"targets={self.targets!r} matches none of the kernels, e.g. {kernels[0][0]}"
                 raise FlagError(what, flag="method", fix="--method='lora(targets=auto)'")
@@ -81,11 +82,3 @@ def _kernels(core, is_wanted):
         for layer in outer._flatten_layers()
         if is_wanted(layer)
     ]
-
-
-def _compile(pattern):
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise FlagError(f"targets={pattern!r} is no regular expression: {error}",
-                        flag="method") from error  # fmt: skip
