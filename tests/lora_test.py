@@ -26,7 +26,8 @@ def test_auto_takes_what_pays():
     """27 x 4 and 36 x 4 at rank 1: 62 and 80 numbers for 108 and 144; at rank 2 too many."""
     both = ["stage_1/conv_1/kernel", "stage_2/conv_2/kernel"]
     assert prepared(tiny.core(), rank=1) == both
-    assert prepared(tiny.core(), rank=2) == []
+    with pytest.raises(FlagError, match=r"no kernel is more than twice .* update of rank 2"):
+        prepared(tiny.core(), rank=2)
 
 
 def test_targets_by_pattern():

@@ -27,7 +27,8 @@ def lora(rank=8, alpha=16.0, targets="auto", rslora=False):
         rslora: whether the scale falls with the root of the rank.
 
     Raises:
-        FlagError: a number out of its range, or targets that match no kernel.
+        FlagError: a number out of its range, targets that match no kernel, or a rank at which
+            auto finds none.
     """
     if rank < 1 or not alpha > 0:
         raise FlagError(f"rank is at least 1 and alpha above 0 (received {rank}, {alpha})",
@@ -63,7 +64,11 @@ class Lora(Method):
                 raise FlagError(what, flag="method", fix="--method='lora(targets=auto)'")
             return found
         found = [layer for name, layer in kernels if ATTENTION.fullmatch(name)]
-        return found or [layer for _, layer in kernels if self._pays(layer)]
+        found = found or [layer for _, layer in kernels if self._pays(layer)]
+        if not found:
+            what = f"no kernel is more than twice as large as its update of rank {self.rank}"
+            raise FlagError(what, flag="method", fix="a smaller rank, or targets='.*/kernel'")
+        return found
 
     def _pays(self, layer):
         inputs, outputs = low_rank.matrix_shape(layer)
