@@ -21,7 +21,11 @@ FLAGS = {
     "learning_rate": 0.01,
     "split": "holdout(validation=0)",
 }
-METHODS = {"lora": "lora(rank=2)", "bitfit": "bitfit"}
+METHODS = {
+    "lora": "lora(rank=2)",
+    "bitfit": "bitfit",
+    "adapters": "adapters(size=2, targets='.*project.*kernel')",
+}
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,24 @@ def feed(count=20, batch_size=8, has_validation=False):
     return feeding.Feed(training, count, (whole, labels) if has_validation else None)
 
 
+def text_feed(count=20, length=6):
+    """Token numbers whose size is their class."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(count) % 3).astype("int32")
+    token_ids = (rng.integers(1, 6, (count, length)) + 6 * labels[:, None]).astype("int32")
+    mask = (np.arange(length) < rng.integers(2, length + 1, (count, 1))).astype("int32")
+    rows = (
+        {"token_ids": token_ids * mask, "padding_mask": mask},
+        {"label": labels},
+        {"label": np.ones(count, "float32")},
+    )
+
+    def training(first, number):
+        return tf.data.Dataset.from_tensor_slices(rows).batch(8).repeat(number)
+
+    return feeding.Feed(training, count, None)
+
+
 def fit(run=None, method=None, data=None, dropout=0.3, **flags):
     keras.utils.set_random_seed(0)
     core = tiny.core(tiny.image_backbone(dropout=dropout))

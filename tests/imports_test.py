@@ -22,7 +22,7 @@ LAYERS = {
         tltf archives assets catalogs checkpoints console defaults errors flagfiles folders lazy locations names
         options progress row_store runs specs storage torch_files
     """,
-    "model": "backbones cutting embedding_rows fingerprints folding freezing graphs heads low_rank models optimizers transfer weights",
+    "model": "backbones cutting embedding_rows fingerprints folding freezing graphs heads inserts models optimizers transfer weights",
     "data": "data",
     "method": "methods",
     "service": """

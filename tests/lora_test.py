@@ -7,14 +7,15 @@ import pytest
 from tests import tiny
 from tests.caching_test import bert_folder  # noqa: F401
 from tests.fitting_test import feed, fit
-from tltf import backbones, low_rank, models, specs
+from tltf import backbones, models, specs
 from tltf.catalogs import HEADS
 from tltf.errors import FlagError
+from tltf.inserts import layers, low_rank
 from tltf.methods import lora
 
 
 def updated(core):
-    return [name for name, _ in lora._kernels(core, low_rank.has_update)]
+    return [name for name, _ in layers.kernels(core.groups[:-1], low_rank.has_update)]
 
 
 def prepared(core, **arguments):
@@ -57,7 +58,7 @@ def test_the_kept_kernel_is_the_frozen_one_plus_the_update(monkeypatch):
     merge = low_rank.merge
 
     def watch(layer):
-        seen[layer.name] = [np.asarray(x) for x in (low_rank.kernel_of(layer), layer.lora_a, layer.lora_b)]  # fmt: skip
+        seen[layer.name] = [np.asarray(x) for x in (layers.kernel_of(layer), layer.lora_a, layer.lora_b)]  # fmt: skip
         merge(layer)
 
     monkeypatch.setattr(low_rank, "merge", watch)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import low_rank
+from tltf.inserts import layers, low_rank
 
 EINSUM = {
     "heads out": ("abc,cde->abde", (None, 3, 4), (2, 5, 6), (6, 12)),
@@ -19,7 +19,7 @@ def built(layer, shape):
     return layer
 
 
-def layers():
+def cases():
     image = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")
     flat = np.random.default_rng(1).normal(size=(5, 6)).astype("float32")
     ids = np.array([[0, 3, 3], [1, 8, 0]])
@@ -33,7 +33,7 @@ def layers():
         yield name, keras.layers.EinsumDense(equation, output, bias_axes="e" if "e" in equation.split("->")[1] else "c"), inputs, matrix  # fmt: skip
 
 
-CASES = {name: rest for name, *rest in layers()}
+CASES = {name: rest for name, *rest in cases()}
 
 
 @pytest.fixture(params=CASES)
@@ -50,7 +50,7 @@ def randomise(layer):
 
 def test_the_matrix_is_inputs_by_outputs(case):
     layer, _, _, matrix = case
-    assert low_rank.matrix_shape(layer) == matrix
+    assert layers.matrix_shape(layer) == matrix
 
 
 def test_the_start_is_the_base_exactly_and_removing_gives_it_back(case):
@@ -73,14 +73,14 @@ def test_the_sum_is_that_of_the_equation(case):
     randomise(layer)
     a, b = layer.lora_a.numpy(), layer.lora_b.numpy()
     assert a.shape == (num_inputs, 2) and b.shape == (2, num_outputs)
-    kernel = low_rank.kernel_of(layer).numpy()
+    kernel = layers.kernel_of(layer).numpy()
     if getattr(layer, "equation", "") == EINSUM["outputs first"][0]:
         summed = kernel + 0.7 * (a @ b).T
     else:
         summed = kernel + 0.7 * (a @ b).reshape(kernel.shape)
     found = np.asarray(layer(inputs))
     low_rank.remove(layer)
-    low_rank.kernel_of(layer).assign(summed)
+    layers.kernel_of(layer).assign(summed)
     np.testing.assert_allclose(found, layer(inputs), rtol=1e-5, atol=1e-5)
 
 
@@ -102,12 +102,12 @@ def test_gradients_reach_the_update_only(case):
     layer, inputs, _, _ = case
     low_rank.add(layer, 2, 1.0)
     randomise(layer)
-    low_rank.kernel_of(layer).trainable = False
+    layers.kernel_of(layer).trainable = False
     with tf.GradientTape() as tape:
         loss = keras.ops.sum(layer(inputs) ** 2)
     gradients = tape.gradient(loss, [layer.lora_a.value, layer.lora_b.value])
     assert all(np.abs(tf.convert_to_tensor(g)).max() > 0 for g in gradients)
-    assert low_rank.kernel_of(layer).path not in {v.path for v in layer.trainable_weights}
+    assert layers.kernel_of(layer).path not in {v.path for v in layer.trainable_weights}
 
 
 def test_layers_inside_of_layers():
@@ -118,7 +118,7 @@ def test_layers_inside_of_layers():
     before = np.asarray(encoder(inputs))
     inner = [x for x in encoder._flatten_layers() if x.name in ("query", "value")]
     for layer in inner:
-        assert low_rank.matrix_shape(layer) == (8, 8)
+        assert layers.matrix_shape(layer) == (8, 8)
         low_rank.add(layer, 2, 1.0)
     names = [v.path for v in encoder.weights if "lora" in v.path]
     assert len(names) == 4 and any("query/lora_a" in name for name in names)
@@ -136,6 +136,6 @@ def test_the_published_size():
     """Queries and values of MiniLM at rank 8: 73,728 numbers, 6 * 2 * 8 * (384 + 384)."""
     attention = keras.layers.MultiHeadAttention(12, 32)
     attention.build((None, 5, 384), (None, 5, 384))
-    sizes = [8 * sum(low_rank.matrix_shape(getattr(attention, name)))
+    sizes = [8 * sum(layers.matrix_shape(getattr(attention, name)))
              for name in ("_query_dense", "_value_dense")]  # fmt: skip
     assert 6 * sum(sizes) == 73_728

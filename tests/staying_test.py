@@ -17,7 +17,7 @@ def test_the_penalty_is_that_of_the_equation():
     keras.utils.set_random_seed(0)
     core = tiny.core()
     method = staying.l2_sp(alpha=0.3, beta=0.2)
-    model = method.prepare(core, None)
+    model = method.prepare(core, None).model
     freezing.apply(core.groups, method.phases(core)[0].rules)
     start = {v.path: v.numpy() for v in core.model.trainable_weights}
     rng = np.random.default_rng(0)

@@ -1,11 +1,10 @@
 """Small networks with everything that freezing must get right: batch norm, dropout, branches."""
 
-import types
-
 import keras
+import keras_hub
 
 from tltf import models, specs
-from tltf.backbones import Group
+from tltf.backbones import Backbone, Group
 from tltf.catalogs import HEADS
 
 
@@ -20,7 +19,7 @@ def image_backbone(size_px=8, dropout=0.3):
     x = stage_1 = keras.layers.Dropout(dropout, name="drop_1")(keras.ops.relu(norm_1(first(x))))
     x = keras.layers.Dropout(dropout, name="drop_2")(keras.ops.relu(norm_2(second(x))))
     stage_2 = keras.layers.Add(name="add")([x, stage_1])
-    return types.SimpleNamespace(
+    return Backbone(
         name="tiny",
         modality="image",
         inputs={"image": image},
@@ -30,6 +29,34 @@ def image_backbone(size_px=8, dropout=0.3):
         image_size_px=size_px,
         channels=3,
         text_length=0,
+        pretrained=True,
+        blueprint={},
+    )
+
+
+def text_backbone(num_blocks=2, width=8, length=None):
+    """A transformer with dropout and a pooler on its first token."""
+    inputs = {name: keras.Input((length,), dtype="int32", name=name)
+              for name in ("token_ids", "padding_mask")}  # fmt: skip
+    embedding = keras_hub.layers.TokenAndPositionEmbedding(20, 12, width, name="embedding")
+    x = embedding(inputs["token_ids"])
+    groups = [Group("embeddings", (embedding,))]
+    for number in range(1, num_blocks + 1):
+        block = keras_hub.layers.TransformerEncoder(16, 2, dropout=0.1, name=f"block_{number}")
+        x = block(x, padding_mask=inputs["padding_mask"])
+        groups.append(Group(f"layer_{number}", (block,)))
+    pooler = keras.layers.Dense(width, activation="tanh", name="pooler")
+    taps = {"sequence": x, "mask": inputs["padding_mask"], "pooled": pooler(x[:, 0])}
+    return Backbone(
+        name="tiny text",
+        modality="text",
+        inputs=inputs,
+        taps=taps,
+        groups=(*groups, Group("pooler", (pooler,))),
+        tokenizer=None,
+        image_size_px=0,
+        channels=0,
+        text_length=length or 6,
         pretrained=True,
         blueprint={},
     )

@@ -112,7 +112,7 @@ class Base:
             name, weights=about["backbone_weights"],
             image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
         )  # fmt: skip
-        self._known, self._kept, self.in_use = {}, {}, ""
+        self._known, self._kept, self.in_use = {}, None, ""
 
     def add(self, name, path):
         """Reads an adapter file and checks that it fits this base.
@@ -126,15 +126,15 @@ class Base:
         """
         adapter, before = read(path), self.in_use
         self._release()
-        core, method = self._build(adapter)
-        variables = core.named_weights()
+        joined, method = self._build(adapter.about)
+        core = method.prepare(joined, None)
         try:
-            _require_fit(adapter, variables, path)
+            _require_fit(adapter, core.named_weights(), path)
         finally:
-            _finish(method, core)
+            method.release(core)
             if before:
                 self.use(before)
-        self._known[name] = adapter, core, method
+        self._known[name] = adapter, joined, method
 
     def use(self, name):
         """The `Trained` of an adapter; those that were given before compute something else now.
@@ -146,36 +146,33 @@ class Base:
             near = choices_text(name, self._known)
             raise FlagError(f"no adapter {name!r} (choices: {near})", fix="add(name, path) first")
         self._release()
-        adapter, core, method = self._known[name]
-        method.prepare(core, None)
+        adapter, joined, method = self._known[name]
+        core = method.prepare(joined, None)
         variables = core.named_weights()
-        self._kept = {key: variables[key].numpy() for key in adapter.arrays}
+        before = {key: variables[key].numpy() for key in adapter.arrays}
         for key, array in adapter.arrays.items():
             variables[key].assign(array)
-        self.in_use = name
+        self.in_use, self._kept = name, (method, core, before)
         return _trained(core, adapter.about)
 
     def _release(self):
         """The backbone as it was loaded."""
         if not self.in_use:
             return
-        _, core, method = self._known[self.in_use]
+        method, core, before = self._kept
         variables = core.named_weights()
-        for key, array in self._kept.items():
+        for key, array in before.items():
             variables[key].assign(array)
-        _finish(method, core)
-        self.in_use, self._kept = "", {}
+        method.release(core)
+        self.in_use, self._kept = "", None
 
-    def _build(self, adapter):
-        """`(core, method)`; the core's layers have what the method puts into them."""
+    def _build(self, about):
+        """`(core, method)`; the method has not prepared."""
         from tltf import models, specs
 
-        about = adapter.about
         head = specs.pick(HEADS, about["head"], "head")
         core = models.join(self.backbone, head, len(about["class_names"]))
-        method = specs.pick(METHODS, about["method"], "method").build()
-        method.prepare(core, None)
-        return core, method
+        return core, specs.pick(METHODS, about["method"], "method").build()
 
 
 def load(path, backbone=""):
@@ -188,18 +185,14 @@ def load(path, backbone=""):
     Raises:
         ModelError: the file is damaged, or was trained on another base.
     """
+    from tltf.methods.method import Ended
+
     base = Base(path, backbone)
     base.add("it", path)
     trained = base.use("it")
-    _, core, method = base._known["it"]
-    _finish(method, core)
+    method, core, _ = base._kept
+    trained.core = method.finish(core, Ended({}, {}, None))
     return trained
-
-
-def _finish(method, core):
-    from tltf.methods.method import Ended
-
-    method.finish(core, Ended({}, {}, None))
 
 
 def _trained(core, about):

@@ -120,7 +120,7 @@ _IMAGE = {"optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.0, "ba
 _TEXT = {"optimizer": "adamw", "schedule": "linear", "warmup_fraction": 0.1, "batch_size": 32}
 
 _KINDS = {"linear_probe": "linear_probe", "scratch": "scratch",
-          **dict.fromkeys(("lora", "bitfit", "norm_only"), "light")}  # fmt: skip
+          **dict.fromkeys(("lora", "bitfit", "norm_only", "adapters", "prefix", "prompt", "ia3"), "light")}  # fmt: skip
 """Method -> kind of recipe; others fine-tune. Light ones train few numbers, which can be quick."""
 
 _RECIPES = {

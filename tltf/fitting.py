@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from tltf import (
-    adapters,
     callbacks,
     checkpoints,
     cutting,
@@ -32,8 +31,8 @@ class Fit:
     """One training of a core by a method.
 
     Args:
-        core: models.Core; its weights are trained in place. When it ended, `adapter` holds what
-            `adapters.of_training` gives.
+        core: models.Core; its weights are trained in place. `core` is what the method makes of
+            it, and in the end the core to keep.
         method: methods.Method.
         feed: Feed.
         options: Options with every `auto` resolved.
@@ -51,17 +50,23 @@ class Fit:
         self.plans, self.history, self.moved, self.start = [], [], {}, {}
         self.best = None
         self.step = self.epochs_before = 0
-        self.first_step_s = self.above = self.adapter = self.model = None
-        self._judges = {}
+        self.first_step_s = self.above = None
+        self._judges, self._is_prepared = {}, False
 
     def prepare(self):
         """Lets the method change the core's layers, so that its rules find what they train."""
         with self.strategy.scope():
-            self.model = self.method.prepare(self.core, self.feed)
+            self.core = self.method.prepare(self.core, self.feed)
+        self._is_prepared = True
 
     def __call__(self):
-        """Trains; returns the core to keep. `plans` and `history` say what was done."""
-        if self.model is None:
+        """Runs the phases, then finishes; returns the core to keep."""
+        self.train()
+        return self.finish()
+
+    def train(self):
+        """Runs the phases. `plans` and `history` say what was done, `moved` what was changed."""
+        if not self._is_prepared:
             self.prepare()
         phases = self.method.phases(self.core)
         saved = checkpoints.newest(self.run) if self.run else None
@@ -73,13 +78,18 @@ class Fit:
                 continue
             resumed = saved if saved and saved.state["phase"] == number else None
             self._run_phase(number, phase, resumed)
-        self.adapter = adapters.of_training(self.core, self.moved)
+
+    def finish(self):
+        """The core to keep, when the method has ended its work on what was trained."""
         measure = self.measure if "validation" in self._judges else None
-        kept = self.method.finish(self.core, Ended(self.moved, self.start, measure))
-        if self.above:  # the layers may not be what they were when this was traced
+        trained = self.core
+        self.core = self.method.finish(trained, Ended(self.moved, self.start, measure))
+        if self.above and self.core is trained:  # but the layers may have other classes now
             forward, dataset = self.above
             self.above = Forward(forward.model, self.core.head.name), dataset
-        return kept
+        else:
+            self.above = None
+        return self.core
 
     def seconds(self):
         """Seconds of training so far, those before an interruption included."""
@@ -107,7 +117,7 @@ class Fit:
         steps = -(-self.feed.num_train // train.batch_size)
         with self.strategy.scope():
             plan = self._plan(phase)
-            parts = cutting.cut(self.model, self.core.groups)
+            parts = cutting.cut(self.core.model, self.core.groups)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self._set_judges(parts, above)
         training = above.training or self.feed.training
@@ -115,7 +125,7 @@ class Fit:
             self._solve(parts, training, above, phase)
             return
         with self.strategy.scope():
-            training_model = parts.suffix if above.training else _joined(self.model, parts)
+            training_model = parts.suffix if above.training else _joined(self.core.model, parts)
             self._compile(training_model, plan, phase, epochs, steps)
         if phase.keeps_start:
             self.start = _under(saved, "start/") if saved else self._read_weights()

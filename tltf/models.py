@@ -83,15 +83,38 @@ def rebuild(blueprint, assets):
     return join(backbone, specs.pick(HEADS, blueprint["head"], "head"), blueprint["num_classes"])
 
 
+def on(core, backbone):
+    """The core's head on a changed backbone, e.g. one with a prompt.
+
+    Args:
+        core: Core.
+        backbone: Backbone of the same inputs, with taps of the same names and shapes.
+    """
+    old, new = core.backbone.taps, backbone.taps
+    model, head = core.model, core.groups[-1]
+    if any(old[name] is not new[name] for name in old):
+        inputs = [(tensor, tensor) for tensor in backbone.inputs.values()]
+        given = [*inputs, *((old[name], new[name]) for name in old)]
+        (logits,) = graphs.replay([core.model.output[core.head.name]], given)
+        model = keras.Model(backbone.inputs, {core.head.name: logits}, name="core")
+    groups = (*_reached(model, backbone.groups), head)
+    return dataclasses.replace(core, model=model, backbone=backbone, groups=groups)
+
+
+def _reached(model, groups):
+    """The groups without the layers that are not in the model's graph."""
+    reachable = {id(layer) for layer in model.layers}
+    kept = [
+        Group(group.name, tuple(layer for layer in group.layers if id(layer) in reachable))
+        for group in groups
+    ]
+    return tuple(group for group in kept if group.layers)
+
+
 def join(backbone, head_call, num_classes):
     """A core of a backbone and a head's `specs.Call`."""
     head = head_call.build()
     logits, layers = head.attach(backbone.taps, backbone.modality, num_classes)
     model = keras.Model(backbone.inputs, {head.name: logits}, name="core")
-    reachable = {id(layer) for layer in model.layers}
-    kept = [
-        Group(group.name, tuple(layer for layer in group.layers if id(layer) in reachable))
-        for group in backbone.groups
-    ]
-    groups = (*(group for group in kept if group.layers), Group("head", tuple(layers)))
+    groups = (*_reached(model, backbone.groups), Group("head", tuple(layers)))
     return Core(model, backbone, groups, head, str(head_call), num_classes)

@@ -29,7 +29,6 @@ from tltf.catalogs import METHODS
 from tltf.data import lookups, sources, splits
 from tltf.data.source import require_labels
 from tltf.errors import FlagError
-from tltf.methods.method import Ended
 from tltf.options import flat, replace, shown
 from tltf.trained import Trained
 
@@ -57,9 +56,9 @@ def train(options):
     trained.times_s = clock.laps
     if options.output.dry_run:
         with strategy.scope():
-            method.prepare(trained.core, None)
-        print(plan_text(trained, method))
-        method.finish(trained.core, Ended({}, {}, None))
+            changed = method.prepare(trained.core, None)
+        print(plan_text(trained, changed, method))
+        method.release(changed)
         return trained
     if run_folder and is_writer:
         runs.begin(
@@ -70,9 +69,7 @@ def train(options):
     if "logistic" in names.wanted_baselines(options.output.baseline):
         trained.frozen_features = feeding.frozen_features(trained)
     clock.lap("baseline")
-    _fit(trained, method, strategy, run_folder)
-    clock.lap("train")
-    clock.laps["train"] += trained.seconds_before
+    _fit(trained, method, strategy, run_folder, clock)
     if run_folder and is_writer:
         saving.save(trained, run_folder)
         runs.write_status(run_folder, "trained")
@@ -142,11 +139,17 @@ def require(options, *names):
             raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
 
 
-def plan_text(trained, method):
-    """What a run does: data, model, and the trainable table of each phase; the method has prepared."""
+def plan_text(trained, core, method):
+    """What a run does: data, model, and the trainable table of each phase.
+
+    Args:
+        trained: Trained.
+        core: what the method has prepared.
+        method: methods.Method.
+    """
     train, parts = trained.options.train, trained.splits
     counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
-    phases = method.phases(trained.core)
+    phases = method.phases(core)
     how = (
         f"{train.train_epochs} epochs, batch {train.batch_size}, "
         f"{train.optimizer} at {train.learning_rate:g}, {train.schedule} schedule"
@@ -155,45 +158,54 @@ def plan_text(trained, method):
         how = "solved to convergence, the penalty chosen on validation"
     lines = [
         f"data      {trained.options.data.data}: {counts}; {len(trained.class_names)} classes",
-        f"backbone  {trained.core.backbone.name}, head {trained.core.head_spec}",
+        f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",
     ]
-    if trained.core.backbone.transfer:
-        lines += [
-            "weights taken by name and shape:",
-            transfer.table(trained.core.backbone.transfer),
-        ]
+    if core.backbone.transfer:
+        lines += ["weights taken by name and shape:", transfer.table(core.backbone.transfer)]
     for phase in phases:
-        plan = freezing.apply(trained.core.groups, phase.rules, phase.norm or train.norm)
+        plan = freezing.apply(core.groups, phase.rules, phase.norm or train.norm)
         lines += [f"phase     {phase.name}", freezing.table_text(plan)]
     return "\n".join(lines)
 
 
-def _fit(trained, method, strategy, run_folder):
+def _fit(trained, method, strategy, run_folder, clock):
     options = trained.options
     is_writer = runs.is_chief()
     logs = run_folder and is_writer
     log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else _NoLog()
     feed = feeding.build(trained, strategy)
     fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
-    core = trained.core
     fit.prepare()
-    print(plan_text(trained, method), file=sys.stderr)
+    print(plan_text(trained, fit.core, method), file=sys.stderr)
     try:
-        trained.core = fit()
+        fit.train()
     except tf.errors.OpError as error:
         found = (lookups.unreadable(part) for part in trained.splits.values())
         raise next(filter(None, found), error) from error
     finally:
         log.close()
-    trained.above = fit.above if trained.core is core else None
     trained.history, trained.plans = fit.history, fit.plans
-    if fit.adapter:
-        arrays, base = fit.adapter
-        trained.adapter = adapters.Adapter(arrays, _about(trained) | {"base_sha256": base})
+    clock.lap("train")
+    if logs:
+        trained.adapter = _adapter(trained, fit)
+        clock.lap("adapter")
+    trained.core = fit.finish()
+    trained.above = fit.above
+    clock.lap("train")
     trained.seconds_before = fit.seconds_before
+    clock.laps["train"] += trained.seconds_before
     if fit.first_step_s:
         trained.times_s["first_step"] = fit.first_step_s
+
+
+def _adapter(trained, fit):
+    """What a run that trained little leaves; None for others."""
+    found = adapters.of_training(fit.core, fit.moved)
+    if not found:
+        return None
+    arrays, base = found
+    return adapters.Adapter(arrays, _about(trained) | {"base_sha256": base})
 
 
 def _about(trained):
@@ -221,9 +233,8 @@ def fit_parts(options, parts):
     strategy = runtime.start(options.runtime)
     trained, method = assemble(options, parts, strategy)
     clock = _Clock()
-    _fit(trained, method, strategy, None)
-    clock.lap("train")
     trained.times_s = clock.laps
+    _fit(trained, method, strategy, None, clock)
     return trained
 
 
@@ -240,7 +251,8 @@ class _Clock:
 
     def lap(self, name):
         now = time.monotonic()
-        self.laps[name], self._last = now - self._last, now
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now
 
 
 class _NoLog:

@@ -159,10 +159,21 @@ METHODS = {
     "norm_only": ["norm_only"],
     "rules": ["rules(patterns=['head/.*', '.*/kernel'], rates=[1, .5])"],
     "lora": ["lora(rank=1)", "lora(rank=2, targets='.*/kernel', rslora=true)"],
+    "adapters": [
+        "adapters(size=2)",
+        "adapters(size=2, places=pfeiffer)",
+        "adapters(size=2, targets='.*/kernel')",
+    ],
+    "prefix": ["prefix(length=2)"],
+    "prompt": ["prompt(length=2)"],
+    "ia3": ["ia3"],
     "l2_sp": ["l2_sp"],
     "wise_ft": ["wise_ft(steps=4)"],
     "scratch": ["scratch"],
 }
+ON_TEXTS = {"adapters(size=2)", "adapters(size=2, places=pfeiffer)", "prefix(length=2)",
+            "prompt(length=2)", "ia3"}  # fmt: skip
+"""Cases of methods that are for transformers."""
 FORMATS = {"saved_model": ["saved_model"]}
 
 CASES = {

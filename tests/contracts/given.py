@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.contracts.cases import CASES, LARGE
+from tests import tiny
+from tests.contracts.cases import CASES, LARGE, ON_TEXTS
 
 
 def parameters(catalog):
@@ -16,3 +17,8 @@ def parameters(catalog):
 
 def _marks(name):
     return [pytest.mark.large] if name in LARGE else []
+
+
+def core_for(method):
+    """A tiny untrained core that a case of METHODS can train."""
+    return tiny.core(tiny.text_backbone() if method in ON_TEXTS else tiny.image_backbone())

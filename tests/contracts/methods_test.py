@@ -6,19 +6,19 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.contracts.given import parameters
-from tests.fitting_test import FLAGS, Log, feed
-from tltf import checkpoints, convex, cutting, fitting, freezing, optimizers, specs
+from tests.contracts.cases import ON_TEXTS
+from tests.contracts.given import core_for, parameters
+from tests.fitting_test import FLAGS, Log, feed, text_feed
+from tltf import checkpoints, convex, cutting, fitting, freezing, models, optimizers, specs
+from tltf.backbones import inserted
 from tltf.catalogs import METHODS
 from tltf.errors import FlagError
 from tltf.options import make
 
 
 def fit(text, run=None, **flags):
-    """`(core, weights before, Fit)` of a training on tiny images."""
+    """`(core, weights before, Fit)` of a training on tiny images or texts."""
     keras.utils.set_random_seed(0)
-    core = tiny.core()
-    before = values(core)
     method = specs.pick(METHODS, text).build()
     finish, trained = method.finish, {}
 
@@ -28,10 +28,19 @@ def fit(text, run=None, **flags):
 
     method.finish = note
     options = make(**{**FLAGS, "method": text, **flags})
-    fitted = fitting.Fit(core, method, feed(), options, tf.distribute.get_strategy(), Log(), run)
+    data = text_feed() if text in ON_TEXTS else feed()
+    strategy = tf.distribute.get_strategy()
+    fitted = fitting.Fit(core_for(text), method, data, options, strategy, Log(), run)
+    fitted.prepare()
+    before = values(fitted.core)
     kept = fitted()
     fitted.trained = trained  # before `finish`, which may merge and mix weights
     return kept, before, fitted
+
+
+def inputs(text):
+    """A batch for the core of a case."""
+    return next(iter((text_feed() if text in ON_TEXTS else feed()).training(0, 1)))[0]
 
 
 def values(core):
@@ -44,7 +53,7 @@ def test_frozen_is_bit_identical_and_the_rest_moves(text):
     trained = {path for plan in fitted.plans for path in plan.rates}
     layers = {x.name: x for group in core.groups for x in group.layers}
     for path, value in fitted.trained.items():
-        is_same = np.array_equal(value, before.get(path, np.zeros_like(value)))
+        is_same = np.array_equal(value, before[path])
         if path in trained:
             assert not is_same, f"{path} is trained and did not move"
         elif not (path.split("/")[0] in layers and moves(layers[path.split("/")[0]], trained)):
@@ -60,8 +69,8 @@ def moves(layer, trained):
 
 @pytest.mark.parametrize("text", parameters("methods"))
 def test_the_optimizer_has_no_slots_for_frozen_variables(text):
-    core, method = tiny.core(), specs.pick(METHODS, text).build()
-    method.prepare(core, None)
+    method = specs.pick(METHODS, text).build()
+    core = method.prepare(core_for(text), None)
     phase = method.phases(core)[0]
     plan = freezing.apply(core.groups, phase.rules, phase.norm or "train")
     model = cutting.training_model(core.model, core.groups)
@@ -102,17 +111,33 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(text, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("text", parameters("methods"))
-def test_it_keeps_a_core_of_plain_layers_that_computes_what_was_trained(text):
+def test_its_core_computes_what_was_trained_when_it_is_built_again(text):
     core, _, _ = fit(text)
-    fresh = tiny.core()
+    fresh = core_for(text)
+    if inserted.RECORD in core.backbone.blueprint:
+        records = core.blueprint["backbone"][inserted.RECORD]
+        fresh = models.on(fresh, inserted.again(fresh.backbone, records))
     assert [type(x) for x in core.model.layers] == [type(x) for x in fresh.model.layers]
     assert list(values(core)) == list(values(fresh))
     assert list(core.model.output) == list(fresh.model.output)
     fresh.model.set_weights(core.model.get_weights())
-    images = {"image": np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 3)).astype("float32")}
-    expected = np.asarray(fresh.model(images, training=False)["label"])
-    np.testing.assert_array_equal(core.model(images, training=False)["label"], expected)
+    given = inputs(text)
+    expected = np.asarray(fresh.model(given, training=False)["label"])
+    np.testing.assert_array_equal(core.model(given, training=False)["label"], expected)
     assert not core.model.losses, "no penalty is left"
+
+
+@pytest.mark.parametrize("text", parameters("methods"))
+def test_releasing_leaves_the_backbone_as_it_was(text):
+    core, method = core_for(text), specs.pick(METHODS, text).build()
+    kinds, before = [type(x) for x in core.model.layers], values(core)
+    given = inputs(text)
+    expected = np.asarray(core.model(given, training=False)["label"])
+    method.release(method.prepare(core, None))
+    assert [type(x) for x in core.model.layers] == kinds
+    assert list(values(core)) == list(before)
+    np.testing.assert_array_equal(core.model(given, training=False)["label"], expected)
+    assert not core.model.losses
 
 
 @pytest.mark.parametrize("text", parameters("methods"))
@@ -120,7 +145,8 @@ def test_its_phases_are_plain_data(text):
     import dataclasses
     import json
 
-    for phase in specs.pick(METHODS, text).build().phases(tiny.core()):
+    method = specs.pick(METHODS, text).build()
+    for phase in method.phases(method.prepare(core_for(text), None)):
         assert json.loads(json.dumps(dataclasses.asdict(phase)))
         assert 0 < phase.epochs_share <= 1 and phase.rate_factor > 0
 

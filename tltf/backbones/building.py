@@ -5,7 +5,7 @@ import os
 import pathlib
 
 from tltf import specs
-from tltf.backbones import earlier_runs, hub
+from tltf.backbones import earlier_runs, hub, inserted
 from tltf.backbones.network import Request, assemble
 from tltf.catalogs.backbones import BACKBONES
 from tltf.errors import FlagError
@@ -55,7 +55,8 @@ def rebuild(blueprint, assets):
     backbone = assemble(_network(request), request)
     pretrained = blueprint["pretrained"]
     changed = {**backbone.blueprint, "pretrained": pretrained}
-    return dataclasses.replace(backbone, pretrained=pretrained, blueprint=changed)
+    backbone = dataclasses.replace(backbone, pretrained=pretrained, blueprint=changed)
+    return inserted.again(backbone, blueprint.get(inserted.RECORD, []))
 
 
 def save_assets(backbone, folder):

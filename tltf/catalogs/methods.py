@@ -62,6 +62,30 @@ METHODS = {
         "train the head and low-rank updates of kernels, merged into them at the end",
         paper="Hu et al. 2021, arXiv:2106.09685",
     ),
+    "adapters": Row(
+        "tltf.methods.additive:adapters",
+        {"size": 32, "places": "houlsby", "targets": "auto"},
+        "train the head and bottlenecks behind the blocks' projections; places houlsby or pfeiffer",
+        paper="Houlsby et al. 2019, arXiv:1902.00751",
+    ),
+    "prefix": Row(
+        "tltf.methods.additive:prefix",
+        {"length": 16},
+        "train the head and keys and values before those of the sequence, in every attention",
+        paper="Li & Liang 2021, arXiv:2101.00190",
+    ),
+    "prompt": Row(
+        "tltf.methods.additive:prompt",
+        {"length": 16},
+        "train the head and vectors before the embedded tokens",
+        paper="Lester et al. 2021, arXiv:2104.08691",
+    ),
+    "ia3": Row(
+        "tltf.methods.additive:ia3",
+        {},
+        "train the head and factors on keys, values and feed-forward layers, merged at the end",
+        paper="Liu et al. 2022, arXiv:2205.05638",
+    ),
     "l2_sp": Row(
         "tltf.methods.staying:l2_sp",
         {"alpha": 0.1, "beta": 0.01},

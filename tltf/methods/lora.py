@@ -2,9 +2,9 @@
 
 import re
 
-from tltf import graphs, low_rank
 from tltf.errors import FlagError
 from tltf.freezing import expression
+from tltf.inserts import layers, low_rank
 from tltf.methods.freezing import HEAD
 from tltf.methods.method import Method, Phase
 
@@ -47,16 +47,21 @@ class Lora(Method):
         """Gives the target layers their updates; the core computes what it did."""
         for layer in self._chosen(core):
             low_rank.add(layer, self.rank, self.scale)
-        return core.model
+        return core
 
     def finish(self, core, ended):
         """Merges the updates: the core is one of plain layers again."""
-        for _, layer in _kernels(core, low_rank.has_update):
+        for _, layer in layers.kernels(core.groups[:-1], low_rank.has_update):
             low_rank.merge(layer)
         return core
 
+    def release(self, core):
+        """Takes the updates away."""
+        for _, layer in layers.kernels(core.groups[:-1], low_rank.has_update):
+            low_rank.remove(layer)
+
     def _chosen(self, core):
-        kernels = _kernels(core, low_rank.takes_update)
+        kernels = layers.kernels(core.groups[:-1], lambda layer: True)
         if self.targets != "auto":
             found = [layer for name, layer in kernels if expression(self.targets).fullmatch(name)]
             if not found:
@@ -71,19 +76,5 @@ class Lora(Method):
         return found
 
     def _pays(self, layer):
-        inputs, outputs = low_rank.matrix_shape(layer)
+        inputs, outputs = layers.matrix_shape(layer)
         return 2 * self.rank * (inputs + outputs) <= inputs * outputs
-
-
-def _kernels(core, is_wanted):
-    """`(<group>/<kernel's name>, layer)` of the backbone's layers, in depth order."""
-    backbone = core.groups[:-1]
-    variables = graphs.named_weights([layer for group in backbone for layer in group.layers])
-    names = {id(variable): name for name, variable in variables.items()}
-    return [
-        (f"{group.name}/{names[id(low_rank.kernel_of(layer))]}", layer)
-        for group in backbone
-        for outer in group.layers
-        for layer in outer._flatten_layers()
-        if is_wanted(layer)
-    ]

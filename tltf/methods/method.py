@@ -58,8 +58,8 @@ class Method:
         self.starts_random = starts_random
 
     def prepare(self, core, splits):
-        """The model to train instead of the core, in the strategy's scope."""
-        return core.model
+        """The core to train, in the strategy's scope; its layers may be changed in place."""
+        return core
 
     def phases(self, core):
         """The list of `Phase`."""
@@ -72,6 +72,9 @@ class Method:
     def finish(self, core, ended):
         """The core to keep when the phases are done; `ended` is an `Ended`."""
         return core
+
+    def release(self, core):
+        """Undoes in the backbone's layers what `prepare` did, without a trace of the training."""
 
 
 def groups_of(core):

@@ -47,15 +47,19 @@ class NearStart(Method):
                 variable.regularizer = Distance(self.alpha, ops.copy(variable.value))
         for variable in _trainable(head):
             variable.regularizer = Distance(self.beta, 0.0)
-        return core.model
+        return core
 
     def finish(self, core, ended):
+        """Takes the penalties away."""
+        self.release(core)
+        return core
+
+    def release(self, core):
         """Takes the penalties away."""
         for group in core.groups:
             for layer in group.layers:
                 for variable in layer.weights:
                     variable.regularizer = None
-        return core
 
 
 class Distance(keras.regularizers.Regularizer):

@@ -1,0 +1,85 @@
+"""Trained parts that stay in a backbone: recorded in its blueprint, put in again on a rebuild."""
+
+import dataclasses
+
+from tltf.backbones import prompt
+from tltf.errors import ModelError
+from tltf.inserts import attention_prefix, bottleneck, layers
+
+RECORD = "inserted"
+MOST = 65536
+"""Vectors or units that a record may ask for."""
+
+
+def insert(backbone, kind, size, names=()):
+    """A Backbone with more parts; the layers of the old one are changed too.
+
+    Args:
+        backbone: Backbone.
+        kind: `adapters`, `prefix` or `prompt`.
+        size: units of a bottleneck, or number of vectors; at least 1.
+        names: of kernels, as `layers.kernels` or `layers.attentions` gives them, that get
+            adapters or a prefix.
+
+    Raises:
+        FlagError: see `prompt.added`.
+    """
+    if kind == "prompt":
+        changed = prompt.added(backbone, size)
+    else:
+        part = bottleneck if kind == "adapters" else attention_prefix
+        found = dict(_places(kind, backbone.groups))
+        for name in names:
+            part.add(found[name], size)
+        changed = backbone
+    record = {"kind": kind, "size": size, "names": list(names)}
+    blueprint = backbone.blueprint
+    blueprint = {**blueprint, RECORD: [*blueprint.get(RECORD, []), record]}
+    return dataclasses.replace(changed, blueprint=blueprint)
+
+
+def again(backbone, records):
+    """A Backbone with the parts of a blueprint's record.
+
+    Raises:
+        ModelError: a record that no backbone of tltf has written.
+    """
+    for record in records:
+        _check(backbone, record)
+        backbone = insert(backbone, **record)
+    return backbone
+
+
+def take_out(backbone):
+    """Takes what was inserted last out of the layers again."""
+    record = backbone.blueprint[RECORD][-1]
+    part = bottleneck if record["kind"] == "adapters" else attention_prefix
+    found = dict(_places(record["kind"], backbone.groups))
+    for name in record["names"]:
+        part.remove(found[name])
+
+
+def _places(kind, groups):
+    """`(name, layer)` of all layers that can have such a part."""
+    if kind == "prefix":
+        return layers.attentions(groups)
+    return layers.kernels(groups, bottleneck.takes_adapter)
+
+
+def _has_part(layer):
+    return bottleneck.has_adapter(layer) or attention_prefix.has_prefix(layer)
+
+
+def _check(backbone, record):
+    """Refuses what is not of the form that `insert` writes, or does not fit the backbone."""
+    is_known = isinstance(record, dict) and set(record) == {"kind", "size", "names"}
+    if not is_known or record["kind"] not in ("adapters", "prefix", "prompt"):
+        raise ModelError(f"the backbone has an unknown part {record!r:.80}")
+    size, names = record["size"], record["names"]
+    if type(size) is not int or not 1 <= size <= MOST or not isinstance(names, list):
+        raise ModelError(f"the backbone has a part of size {size!r:.80}")
+    places = _places(record["kind"], backbone.groups) if names else []
+    free = {name for name, layer in places if not _has_part(layer)}
+    missing = [name for name in names if name not in free]
+    if missing or len(set(names)) < len(names):
+        raise ModelError(f"the backbone has no place for a part at {(missing or names)[0]!r:.80}")

@@ -1,0 +1,89 @@
+"""Learned vectors before the embedded tokens; they stay in the core.
+
+[P; E(x)] in place of E(x): Lester et al. 2021, arXiv:2104.08691, section 2. Departs: the vectors
+stand behind the embeddings' positions and normalisation, so that tokens keep their positions,
+start at random, and are dropped again where the last block ends, so that heads see tokens only.
+"""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from tltf import graphs
+from tltf.backbones.network import Group
+from tltf.errors import FlagError
+
+GROUP = "prompt"
+START = keras.initializers.RandomNormal(stddev=0.5)
+"""About the deviation of embeddings behind their normalisation (MiniLM: .47)."""
+
+
+class SoftPrompt(keras.layers.Layer):
+    """Learned vectors before a sequence, and ones before its mask.
+
+    Args:
+        length: number of vectors.
+    """
+
+    def __init__(self, length, **kwargs):
+        super().__init__(**kwargs)
+        self.length = length
+
+    def build(self, sequence_shape, padding_mask_shape):
+        """Makes the vectors."""
+        self.vectors = self.add_weight((self.length, sequence_shape[-1]), START, name="vectors")
+
+    def call(self, sequence, padding_mask):
+        """`(float[B, P + L, d], int[B, P + L])` from `[B, L, d]` and `[B, L]`."""
+        batch = ops.shape(sequence)[0]
+        every = ops.broadcast_to(self.vectors, (batch, *self.vectors.shape))
+        ones = ops.ones((batch, self.length), padding_mask.dtype)
+        together = ops.concatenate([ops.cast(every, sequence.dtype), sequence], axis=1)
+        return together, ops.concatenate([ones, padding_mask], axis=1)
+
+    def compute_output_shape(self, sequence_shape, padding_mask_shape):
+        """Both sequences are longer."""
+        longer = lambda shape: shape[1] + self.length if shape[1] else None  # noqa: E731
+        batch, _, width = sequence_shape
+        return (batch, longer(sequence_shape), width), (batch, longer(padding_mask_shape))
+
+
+def added(backbone, length):
+    """A Backbone with a prompt of `length` vectors, trained as the group `prompt`.
+
+    Args:
+        backbone: Backbone of texts: blocks that take a sequence and one mask.
+        length: at least 1.
+
+    Raises:
+        FlagError: its blocks take anything else.
+    """
+    names = [group.name for group in backbone.groups]
+    if backbone.modality != "text" or "layer_1" not in names:
+        raise FlagError(f"{backbone.name} has no blocks of a transformer", flag="method",
+                        fix="--method=lora")  # fmt: skip
+    first = names.index("layer_1")
+    sequence, mask = _entering(backbone, backbone.groups[first].layers[0])
+    prompt = SoftPrompt(length, name="soft_prompt")
+    longer, longer_mask = prompt(sequence, mask)
+    inputs = [(tensor, tensor) for tensor in backbone.inputs.values()]
+    given = [*inputs, (sequence, longer), (mask, longer_mask)]  # the later one of a tensor counts
+    (last,) = graphs.replay([backbone.taps["sequence"]], given)
+    taps = {**backbone.taps, "sequence": last[:, length:]}
+    if "pooled" in taps:
+        ends = [*inputs, (backbone.taps["sequence"], taps["sequence"])]
+        (taps["pooled"],) = graphs.replay([taps["pooled"]], ends)
+    group = Group(GROUP, (prompt,))
+    groups = (*backbone.groups[:first], group, *backbone.groups[first:])
+    return dataclasses.replace(backbone, taps=taps, groups=groups)
+
+
+def _entering(backbone, block):
+    """`(sequence, mask)`: the tensors that the first block takes."""
+    nodes = graphs.ordered_nodes([backbone.taps["sequence"]])
+    tensors = next(node for node in nodes if node.operation is block).input_tensors
+    if [len(tensor.shape) for tensor in tensors] != [3, 2]:
+        raise FlagError(f"a {type(block).__name__} takes more than a sequence and a mask",
+                        flag="method", fix="--method=lora")  # fmt: skip
+    return tensors

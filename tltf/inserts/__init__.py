@@ -1,0 +1,1 @@
+"""What is trained in place of a layer's own weights, put into layers that are built."""

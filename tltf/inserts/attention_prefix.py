@@ -1,0 +1,66 @@
+"""Learned keys and values before those of the sequence; they stay in the core.
+
+head_i = Attention(x W_q, [P_k; x W_k], [P_v; x W_v]): Li & Liang 2021, arXiv:2101.00190, section
+4.2, in the form of He et al. 2021, arXiv:2110.04366, eq. 5. Departs: the vectors are trained
+themselves, not through a network that makes them.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+from tltf.inserts import layers
+
+KEYS, VALUES = "prefix_keys", "prefix_values"
+START = keras.initializers.RandomNormal(stddev=0.02)
+
+
+def add(layer, length):
+    """Gives a built multi-head attention a prefix.
+
+    Args:
+        layer: keras.layers.MultiHeadAttention without a prefix.
+        length: number of keys, at least 1.
+    """
+    heads = layer._num_heads
+    layers.add_variable(layer, KEYS, (length, heads, layer._key_dim), START)
+    layers.add_variable(layer, VALUES, (length, heads, layer._value_dim), START)
+    layers.change(layer, _prefixed(layer.__class__))
+
+
+def has_prefix(layer):
+    """Whether `add` was called and not `remove`."""
+    return getattr(type(layer), "is_prefixed", False)
+
+
+def remove(layer):
+    """Takes the prefix away; the layer computes what it did before `add`."""
+    layers.restore(layer, (KEYS, VALUES))
+
+
+@functools.cache
+def _prefixed(kind):
+    """The class of a layer of class `kind` with a prefix."""
+
+    def compute(layer, query, key, value, attention_mask=None, *args, **kwargs):
+        """Attention over the prefix and the sequence; the prefix is never masked."""
+        if kwargs.pop("use_causal_mask", False):
+            causal = layer._compute_causal_mask(query, value)
+            seen = True if attention_mask is None else ops.cast(attention_mask, "bool")
+            attention_mask = ops.logical_and(causal, seen)
+        if attention_mask is not None:
+            length = layer.prefix_keys.shape[0]
+            before = [(0, 0)] * (len(attention_mask.shape) - 1) + [(length, 0)]
+            attention_mask = ops.pad(ops.cast(attention_mask, "bool"), before, constant_values=True)
+        key, value = _behind(layer.prefix_keys, key), _behind(layer.prefix_values, value)
+        return kind._compute_attention(layer, query, key, value, attention_mask, *args, **kwargs)
+
+    body = {"is_prefixed": True, "__module__": __name__, "_compute_attention": compute}
+    return type(f"Prefixed{kind.__name__}", (kind,), body)
+
+
+def _behind(prefix, tensor):
+    """float[B, P + S, heads, dim]: the prefix of every example, then `tensor`."""
+    every = ops.broadcast_to(prefix, (ops.shape(tensor)[0], *prefix.shape))
+    return ops.concatenate([ops.cast(every, tensor.dtype), tensor], axis=1)

@@ -1,0 +1,69 @@
+"""Adapters: a small network with a residual connection behind a layer; it stays in the core.
+
+h + W_up f(W_down h + b_down) + b_up with W_up = 0 and b_up = 0 at the start: Houlsby et al. 2019,
+arXiv:1902.00751, section 2.1. Departs: W_down starts as Glorot draws it and W_up at 0, where the
+paper draws both with a deviation of .01, so that the start is the base exactly; f is GELU; the
+adapter stands before the dropout that a transformer block may have behind its projections.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+from tltf.inserts import layers
+
+NAMES = ("adapter_down", "adapter_down_bias", "adapter_up", "adapter_up_bias")
+KINDS = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+)
+
+
+def takes_adapter(layer):
+    """Whether `add` can change the layer: one that gives channels in its last axis."""
+    is_last = getattr(layer, "data_format", "channels_last") == "channels_last"
+    return isinstance(layer, KINDS) and layers.has_kernel(layer) and is_last
+
+
+def add(layer, size):
+    """Puts an adapter behind a built layer; what it computes does not change yet.
+
+    Args:
+        layer: one that `takes_adapter`, without an adapter.
+        size: width of the bottleneck, at least 1.
+    """
+    width = layers.output_width(layer)
+    shapes = ((width, size), (size,), (size, width), (width,))
+    starts = ("glorot_uniform", "zeros", "zeros", "zeros")
+    for name, shape, start in zip(NAMES, shapes, starts, strict=True):
+        layers.add_variable(layer, name, shape, start)
+    layers.change(layer, _adapted(layer.__class__))
+
+
+def has_adapter(layer):
+    """Whether `add` was called and not `remove`."""
+    return getattr(type(layer), "is_adapted", False)
+
+
+def remove(layer):
+    """Takes the adapter away; the layer computes what it did before `add`."""
+    layers.restore(layer, NAMES)
+
+
+@functools.cache
+def _adapted(kind):
+    """The class of a layer of class `kind` with an adapter."""
+
+    def call(layer, *args, **kwargs):
+        """float[..., width]."""
+        plain = kind.call(layer, *args, **kwargs)
+        down, down_bias, up, up_bias = (ops.cast(getattr(layer, n), plain.dtype) for n in NAMES)
+        small = ops.gelu(ops.matmul(plain, down) + down_bias)
+        return plain + ops.matmul(small, up) + up_bias
+
+    body = {"is_adapted": True, "__module__": __name__, "call": call}
+    return type(f"Adapted{kind.__name__}", (kind,), body)

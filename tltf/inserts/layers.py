@@ -1,0 +1,120 @@
+"""Layers changed in place: what they compute and which variables they have, not their place.
+
+A layer gets a subclass of its class and more variables. So layers inside of other layers are
+reached too, and a graph that was built stays as it is. What is put in can be taken out again.
+"""
+
+import keras
+import numpy as np
+
+from tltf import graphs
+
+MATRICES = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Embedding,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
+"""Layers, and their subclasses, that have a kernel."""
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+
+
+def has_kernel(layer):
+    """Whether the layer has a kernel that is not quantized."""
+    return isinstance(layer, MATRICES) and getattr(layer, "quantization_mode", None) is None
+
+
+def kernel_of(layer):
+    """The keras.Variable that the layer multiplies by, whatever stands in its place now."""
+    if isinstance(layer, keras.layers.Embedding):
+        return layer._embeddings
+    return layer.__dict__["kernel"] if isinstance(layer, _DEPTHWISE) else layer._kernel
+
+
+def is_depthwise(layer):
+    """Whether each of the layer's channels has a kernel of its own."""
+    return isinstance(layer, _DEPTHWISE)
+
+
+def input_axes(layer):
+    """`(axes of the kernel, inputs first; number of input axes)`."""
+    axes = list(range(len(kernel_of(layer).shape)))
+    if isinstance(layer, keras.layers.EinsumDense):
+        _, kernel, output = _labels(layer.equation)
+        axes.sort(key=lambda axis: kernel[axis] in output)  # a stable sort: inputs come first
+        return axes, sum(label not in output for label in kernel)
+    return axes, len(axes) - (2 if is_depthwise(layer) else 1)
+
+
+def _labels(equation):
+    """`ab,bc->ac` as ("ab", "bc", "ac")."""
+    given, output = equation.replace(" ", "").replace("...", "").split("->")
+    return (*given.split(","), output)
+
+
+def matrix_shape(layer):
+    """`(inputs, outputs)` of the layer's kernel as a matrix."""
+    order, num_inputs = input_axes(layer)
+    shape = [kernel_of(layer).shape[axis] for axis in order]
+    return int(np.prod(shape[:num_inputs])), int(np.prod(shape[num_inputs:]))
+
+
+def output_width(layer):
+    """Size of the last axis of what a layer with a kernel gives; not for depthwise ones."""
+    axis = -1
+    if isinstance(layer, keras.layers.EinsumDense):
+        _, kernel, output = _labels(layer.equation)
+        axis = kernel.index(output[-1])
+    return int(kernel_of(layer).shape[axis])
+
+
+def add_variable(layer, name, shape, initializer):
+    """Gives a built layer a variable of its own dtype, as the attribute `name`."""
+    layer._tracker.unlock()
+    setattr(layer, name, layer.add_weight(shape, initializer, layer.variable_dtype, name=name))
+    layer._tracker.lock()
+
+
+def change(layer, kind):
+    """Makes the layer one of `kind`, a subclass of its class."""
+    layer.__class__ = kind
+
+
+def restore(layer, names):
+    """Takes the variables `names` away and gives the layer the class that it had."""
+    for name in names:
+        layer._untrack_variable(getattr(layer, name))
+        super(keras.Layer, layer).__delattr__(name)  # Keras's own collects garbage for each
+    layer.__class__ = type(layer).__mro__[1]
+
+
+def kernels(groups, is_wanted):
+    """`(<group>/<kernel's name>, layer)` of the groups' layers, in depth order.
+
+    Args:
+        groups: of a backbone.
+        is_wanted: layer -> bool; for layers with a kernel.
+    """
+    return _named(groups, lambda layer: has_kernel(layer) and is_wanted(layer), kernel_of)
+
+
+def attentions(groups):
+    """`(<group>/<kernel of the queries>, layer)` of the groups' multi-head attentions."""
+    is_attention = lambda layer: isinstance(layer, keras.layers.MultiHeadAttention)  # noqa: E731
+    return _named(groups, is_attention, lambda layer: kernel_of(layer._query_dense))
+
+
+def _named(groups, is_wanted, variable_of):
+    variables = graphs.named_weights([layer for group in groups for layer in group.layers])
+    names = {id(variable): name for name, variable in variables.items()}
+    return [
+        (f"{group.name}/{names[id(variable_of(layer))]}", layer)
+        for group in groups
+        for outer in group.layers
+        for layer in outer._flatten_layers()
+        if is_wanted(layer)
+    ]

@@ -1,0 +1,186 @@
+"""Methods that train the head and small parts added to a frozen backbone."""
+
+import re
+
+from tltf import models
+from tltf.backbones import inserted
+from tltf.errors import FlagError
+from tltf.freezing import expression
+from tltf.inserts import attention_prefix, bottleneck, layers, scaling
+from tltf.methods.freezing import HEAD
+from tltf.methods.method import Method, Phase
+
+ATTENTION = ".*/attention_output/kernel"
+FEED_FORWARD = ".*/(feedforward_output_dense|mlp/dense_2)/kernel"
+PLACES = {"houlsby": f"{ATTENTION}|{FEED_FORWARD}", "pfeiffer": FEED_FORWARD}
+"""Where a block's projections end, by the names that KerasHub gives."""
+KEYS_AND_VALUES = re.compile(".*/(key|value)/kernel")
+ADAPTERS = (r".*/adapter_(down|up)(_bias)?", 1.0)
+PREFIX = (r".*/prefix_(keys|values)", 1.0)
+PROMPT = (r"prompt/.*", 1.0)
+SCALES = (rf".*/{scaling.SCALE}", 1.0)
+
+
+def adapters(size=32, places="houlsby", targets="auto"):
+    """Trains the head and bottlenecks behind layers of a frozen backbone; they stay in the core.
+
+    Houlsby et al. 2019, arXiv:1902.00751, section 2.1; Pfeiffer et al. 2020, arXiv:2005.00247,
+    with one bottleneck a block. Departures: see tltf.inserts.bottleneck.
+
+    Args:
+        size: width of the bottleneck, at least 1.
+        places: of a transformer's blocks: houlsby, behind attention and feed-forward network;
+            pfeiffer, behind the latter.
+        targets: regular expression of `<group>/<kernel>` of the layers, in place of `places`.
+
+    Raises:
+        FlagError: an unknown place, a size below 1, or no layer at these places.
+    """
+    _require_size("size", size)
+    if places not in PLACES:
+        what = f"no places {places!r} (choices: {', '.join(PLACES)})"
+        raise FlagError(what, flag="method", fix="--method='adapters(places=houlsby)'")
+    pattern = PLACES[places] if targets == "auto" else targets
+
+    def names(core):
+        found = _matrices(core.groups[:-1], pattern)
+        return _without([(name, bottleneck.has_adapter(layer)) for name, layer in found])
+
+    return Additive("adapters", size, ADAPTERS, names)
+
+
+def prefix(length=16):
+    """Trains the head and keys and values before those of the sequence, in every attention.
+
+    Li & Liang 2021, arXiv:2101.00190. Departures: see tltf.inserts.attention_prefix.
+
+    Args:
+        length: number of keys, at least 1.
+
+    Raises:
+        FlagError: a length below 1, or a backbone without attention.
+    """
+    _require_size("length", length)
+
+    def names(core):
+        found = _attentions(core.groups[:-1])
+        return _without([(name, attention_prefix.has_prefix(layer)) for name, layer in found])
+
+    return Additive("prefix", length, PREFIX, names)
+
+
+def prompt(length=16):
+    """Trains the head and vectors before the embedded tokens of a transformer for texts.
+
+    Lester et al. 2021, arXiv:2104.08691. Departures: see tltf.backbones.prompt.
+
+    Args:
+        length: number of vectors, at least 1.
+
+    Raises:
+        FlagError: a length below 1, or another kind of backbone.
+    """
+    _require_size("length", length)
+
+    def names(core):
+        return None if any(group.name == "prompt" for group in core.groups) else []
+
+    return Additive("prompt", length, PROMPT, names)
+
+
+def ia3():
+    """Trains the head and factors on keys, values and feed-forward layers, merged at the end.
+
+    Liu et al. 2022, arXiv:2205.05638, section 3.3.
+
+    Raises:
+        FlagError: a backbone without attention.
+    """
+    return Scaled()
+
+
+class Additive(Method):
+    """Parts of one kind that are put in by `inserted.insert`.
+
+    Args:
+        kind: see `inserted.insert`.
+        size: of each part.
+        rule: that trains them.
+        places: core -> names for `inserted.insert`, or None where all parts are there already.
+    """
+
+    def __init__(self, kind, size, rule, places):
+        super().__init__(lambda core: [Phase(kind, (HEAD, rule))])
+        self.kind, self.size, self.places, self.puts_in = kind, size, places, False
+
+    def prepare(self, core, splits):
+        """A core with the parts; those that an earlier training left are trained on."""
+        names = self.places(core)
+        self.puts_in = names is not None
+        if not self.puts_in:
+            return core
+        return models.on(core, inserted.insert(core.backbone, self.kind, self.size, names))
+
+    def release(self, core):
+        """Takes the parts out of the layers that `prepare` put in."""
+        if self.puts_in:
+            inserted.take_out(core.backbone)
+
+
+class Scaled(Method):
+    """See `ia3`."""
+
+    def __init__(self):
+        super().__init__(lambda core: [Phase("ia3", (HEAD, SCALES))])
+
+    def prepare(self, core, splits):
+        """Gives the layers their factors; the core computes what it did."""
+        groups = core.groups[:-1]
+        _attentions(groups)
+        for name, layer in layers.kernels(groups, scaling.takes_scale):
+            if KEYS_AND_VALUES.fullmatch(name):
+                scaling.add(layer, "outputs")
+        for _, layer in _matrices(groups, FEED_FORWARD):
+            scaling.add(layer, "inputs")
+        return core
+
+    def finish(self, core, ended):
+        """Merges the factors: the core is one of plain layers again."""
+        for _, layer in layers.kernels(core.groups, scaling.has_scale):
+            scaling.merge(layer)
+        return core
+
+    def release(self, core):
+        """Takes the factors away."""
+        for _, layer in layers.kernels(core.groups, scaling.has_scale):
+            scaling.remove(layer)
+
+
+def _matrices(groups, pattern):
+    """`(name, layer)` of the kernels that match."""
+    every = layers.kernels(groups, bottleneck.takes_adapter)
+    found = [(name, layer) for name, layer in every if expression(pattern).fullmatch(name)]
+    if not found:
+        example = f", e.g. {every[0][0]}" if every else ""
+        what = f"{pattern!r} matches none of the kernels{example}"
+        fix = "--method='adapters(targets=\".*/kernel\")', or --method=lora"
+        raise FlagError(what, flag="method", fix=fix)
+    return found
+
+
+def _attentions(groups):
+    found = layers.attentions(groups)
+    if not found:
+        what = f"the backbone has no attention (its groups: {', '.join(g.name for g in groups)})"
+        raise FlagError(what, flag="method", fix="--method=lora")
+    return found
+
+
+def _without(found):
+    """Names of the places that have no part yet; None if all have one."""
+    return [name for name, has_part in found if not has_part] or None
+
+
+def _require_size(name, size):
+    if not 1 <= size <= inserted.MOST:
+        raise FlagError(f"{name} is 1 to {inserted.MOST} (received {size})", flag="method")
