@@ -1,9 +1,11 @@
 import math
 import types
 
+import numpy as np
 import pytest
 
-from tltf import keeping
+from tests.fitting_test import feed, fit
+from tltf import checkpoints, keeping
 from tltf.errors import NumericError
 
 
@@ -65,3 +67,38 @@ def test_plateau_takes_up_its_former_state():
     callback.on_train_begin()
     assert (callback.best, callback.wait, callback.monitor) == (0.3, 1.0, "val_loss")
     assert keeping.plateau(has_validation=False).monitor == "loss"
+
+
+def test_averages_are_judged_and_training_goes_on_from_the_weights():
+    """The same run judged and not judged: the same weights, bit by bit, until the last swap."""
+    data = feed(has_validation=True)
+    ema = {"ema_decay": 0.5, "keep": "last", "train_epochs": 2}
+    judged, run, log = fit(data=data, **ema)
+    alone, _, _ = fit(data=feed(), **ema)
+    for first, second in zip(judged.model.weights, alone.model.weights, strict=True):
+        np.testing.assert_array_equal(first, second, err_msg=first.path)
+    loss, accuracy = run.measure()
+    assert log.rows[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
+    assert log.rows[-1]["val_accuracy"] == accuracy
+    raw, _, _ = fit(data=feed(), **{**ema, "ema_decay": 0.0})
+    assert np.abs(raw.model.weights[0].numpy() - judged.model.weights[0].numpy()).max() > 1e-5
+
+
+def test_a_run_of_averages_that_was_cut_ends_with_the_same_weights(tmp_path, monkeypatch):
+    data, ema = feed(has_validation=True), {"ema_decay": 0.8}
+    whole, _, _ = fit(tmp_path / "whole", data=data, **ema)
+    save = checkpoints.save
+
+    def save_once(run, step, checkpoint):
+        save(run, step, checkpoint)
+        raise KeyboardInterrupt
+
+    for number in range(4):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "save", save_once)
+            if number < 3:
+                with pytest.raises(KeyboardInterrupt):
+                    fit(tmp_path / "cut", data=data, **ema)
+    resumed, _, _ = fit(tmp_path / "cut", data=data, **ema)
+    for first, second in zip(whole.model.weights, resumed.model.weights, strict=True):
+        np.testing.assert_array_equal(first, second, err_msg=first.path)

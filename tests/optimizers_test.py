@@ -90,3 +90,32 @@ def test_decay_skips_biases_of_attention_and_norms():
     decayed = {v.path for v in (*attention.weights, *norm.weights) if optimizers.is_decayed(v)}
     kernels = ("query", "key", "value", "attention_output")
     assert decayed == {f"attention/{name}/kernel" for name in kernels}
+
+
+def test_one_cycle_is_that_of_fastai():
+    """fit_one_cycle: combined_cos(pct_start, lr_max / div, lr_max, lr_max / div_final), by hand."""
+    chosen = options(schedule="one_cycle", warmup_fraction=0.25, learning_rate=0.5)
+    rate = optimizers.learning_rate(chosen, Phase("full", ()), 41)
+    cos = lambda start, end, done: start + (1 + np.cos(np.pi * (1 - done))) * (end - start) / 2  # noqa: E731
+    for step in range(41):
+        if step < 10:
+            expected = cos(0.5 / 25, 0.5, step / 10)
+        else:
+            expected = cos(0.5, 0.5 / 250_000, (step - 10) / 30)
+        np.testing.assert_allclose(rate(step), expected, rtol=1e-4, atol=1e-8)
+    again = type(rate).from_config(rate.get_config())
+    np.testing.assert_array_equal(again(7), rate(7))
+
+
+def test_the_average_of_the_weights():
+    kernel, bias = variables()
+    optimizer = optimizers.build(options(optimizer="sgd", ema_decay=0.9), {}, 0.1)
+    seen = []
+    for gradient in (1.0, -2.0, 0.5, 3.0):
+        optimizer.apply([keras.ops.full((2, 2), gradient), keras.ops.full((2,), -gradient)], [kernel, bias])  # fmt: skip
+        seen.append(kernel.numpy())
+    expected = seen[0]
+    for value in seen[1:]:
+        expected = 0.9 * expected + 0.1 * value
+    optimizer.finalize_variable_values([kernel, bias])
+    np.testing.assert_allclose(kernel, expected, rtol=1e-5)

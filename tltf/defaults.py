@@ -47,6 +47,7 @@ def resolve(options, situation):
     method = choose_method(train.method, situation)
     recipe = _recipe(method, situation)
     optimizer = recipe["optimizer"] if train.optimizer == "auto" else train.optimizer
+    schedule = recipe["schedule"] if train.schedule == "auto" else train.schedule
     batch_size = _batch_size(train.batch_size or recipe["batch_size"], situation)
     _check(train, situation)
     chosen = {
@@ -55,11 +56,11 @@ def resolve(options, situation):
         "batch_size": batch_size,
         "eval_batch_size": train.eval_batch_size or 128,
         "train_epochs": train.train_epochs or _epochs(recipe, situation.num_train, batch_size),
-        "schedule": recipe["schedule"] if train.schedule == "auto" else train.schedule,
+        "schedule": schedule,
         "norm": "train" if train.norm == "auto" else train.norm,
         "keep": _keep(train.keep, situation),
         "learning_rate": _either(train.learning_rate, recipe["learning_rate"]),
-        "warmup_fraction": _either(train.warmup_fraction, recipe["warmup_fraction"]),
+        "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(recipe, schedule)),
         "weight_decay": _either(train.weight_decay, _weight_decay(recipe, optimizer)),
     }
     return replace(options, **chosen)
@@ -100,6 +101,10 @@ def _check(train, situation):
         if is_on:
             what = "takes a validation split, and there is none"
             raise FlagError(what, flag=name, fix="--split='holdout(validation=.1)'")
+
+
+def _warmup_fraction(recipe, schedule):
+    return 0.3 if schedule == "one_cycle" else recipe["warmup_fraction"]
 
 
 def _weight_decay(recipe, optimizer):

@@ -59,8 +59,8 @@ def apply(groups, rules, norm="train", is_synchronized=False):
     Args:
         groups: the core's groups.
         rules: list of (pattern, rate); rate 0 freezes.
-        norm: `train` updates the batch-norm layers of trained groups, statistics included;
-            `frozen` leaves them as they are.
+        norm: `train` and `recalibrate` update the batch-norm layers of trained groups, statistics
+            included; `frozen` leaves them as they are.
         is_synchronized: batch norm takes its means over the batches of all devices.
 
     Returns:
@@ -83,7 +83,7 @@ def apply(groups, rules, norm="train", is_synchronized=False):
                     rates[name] = rate
                 if moves:
                     moving.append(name)
-            for sub in _norms(layer):
+            for sub in norms(layer):
                 sub.synchronized = is_synchronized
     plan = Plan(tuple(rows), rates, variables, tuple(moving))
     if not plan.num_trainable:
@@ -114,7 +114,7 @@ def _require_used(groups, variables, compiled):
 def is_frozen(layer):
     """True where no variable of the layer is trained and no statistic of it moves."""
     return not layer.trainable_variables and not any(
-        sub.trainable for sub in _norms(layer) if sub.weights
+        sub.trainable for sub in norms(layer) if sub.weights
     )
 
 
@@ -123,7 +123,7 @@ def _set_layer(group, layer, names, compiled, norm):
     layer.trainable = False  # set to what it is already, the flag would not reach the variables
     layer.trainable = True
     by_nature = {id(variable) for variable in layer.trainable_variables}
-    still = {id(variable) for sub in _norms(layer) if norm == "frozen" for variable in sub.weights}
+    still = {id(variable) for sub in norms(layer) if norm == "frozen" for variable in sub.weights}
     found = []
     for variable in layer.weights:
         name = names[id(variable)]
@@ -134,8 +134,8 @@ def _set_layer(group, layer, names, compiled, norm):
     if not any(rate > 0 for _, _, rate in found):
         layer.trainable = False
         return [(*entry, False) for entry in found]
-    for sub in _norms(layer):
-        sub.trainable = norm == "train"
+    for sub in norms(layer):
+        sub.trainable = norm != "frozen"
         sub.momentum = min(sub.momentum, NORM_MOMENTUM)
     for _, variable, rate in found:
         if id(variable) in by_nature and id(variable) not in still:
@@ -144,7 +144,7 @@ def _set_layer(group, layer, names, compiled, norm):
     return [(name, v, rate, rate > 0 or id(v) not in kept) for name, v, rate in found]
 
 
-def _norms(layer):
+def norms(layer):
     """The batch-norm layers in `layer`, itself included."""
     return [
         sub for sub in layer._flatten_layers() if isinstance(sub, keras.layers.BatchNormalization)

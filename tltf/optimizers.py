@@ -177,6 +177,9 @@ def build(options, rates, learning_rate, used_rows=None):
         arguments["beta_1"] = options.adam_beta_1
         arguments["beta_2"] = options.adam_beta_2
         arguments["epsilon"] = options.adam_epsilon
+    if options.ema_decay:
+        arguments |= {"use_ema": True, "ema_momentum": options.ema_decay}
+        used_rows = {}  # the average is of whole tables
     optimizer = _CLASSES[options.optimizer](**arguments)
     optimizer.rates, optimizer.used_rows = rates, used_rows or {}
     return optimizer
@@ -224,6 +227,67 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@keras.saving.register_keras_serializable("tltf")
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """Half a cosine up from peak / 25 to the peak, then half a cosine down to peak / 250,000.
+
+    Smith & Topin 2017, arXiv:1708.07120, in the form of fastai's `fit_one_cycle`. Departs: the
+    optimizer's momentum stays as it is.
+
+    Args:
+        peak: largest rate.
+        num_steps: steps in all.
+        rise_steps: steps of the rise.
+    """
+
+    START, END = 1 / 25, 1 / 250_000
+
+    def __init__(self, peak, num_steps, rise_steps):
+        super().__init__()
+        self.peak, self.num_steps, self.rise_steps = float(peak), int(num_steps), int(rise_steps)
+
+    def __call__(self, step):
+        """float32[]: the rate of optimizer step number `step`, counted from 0."""
+        step, rise = ops.cast(step, "float32"), self.rise_steps
+        up = _half_cosine(self.START, 1.0, step / max(rise, 1))
+        down = _half_cosine(1.0, self.END, (step - rise) / max(self.num_steps - 1 - rise, 1))
+        return self.peak * ops.where(step < rise, up, down)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"peak": self.peak, "num_steps": self.num_steps, "rise_steps": self.rise_steps}
+
+
+@keras.saving.register_keras_serializable("tltf")
+class Rising(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that grows by the same factor in each step: low (high / low)^(t / (n - 1)).
+
+    Args:
+        low: of the first step.
+        high: of step n and all after it.
+        num_steps: n, at least 2.
+    """
+
+    def __init__(self, low, high, num_steps):
+        super().__init__()
+        self.low, self.high, self.num_steps = float(low), float(high), int(num_steps)
+
+    def __call__(self, step):
+        """float32[]: the rate of optimizer step number `step`, counted from 0."""
+        done = ops.minimum(ops.cast(step, "float32") / (self.num_steps - 1), 1.0)
+        return self.low * ops.exp(done * math.log(self.high / self.low))
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"low": self.low, "high": self.high, "num_steps": self.num_steps}
+
+
+def _half_cosine(start, end, done):
+    """From `start` at 0 to `end` at 1."""
+    done = ops.clip(done, 0.0, 1.0)
+    return end + (start - end) * 0.5 * (1.0 + ops.cos(math.pi * done))
+
+
 def learning_rate(options, phase, num_steps):
     """The learning rate of a phase: a schedule, or a float where it is constant or `plateau`.
 
@@ -237,6 +301,8 @@ def learning_rate(options, phase, num_steps):
     peak = options.learning_rate * phase.rate_factor
     shape = phase.schedule or options.schedule
     warmup_steps = round(options.warmup_fraction * num_steps)
+    if shape == "one_cycle":
+        return OneCycle(peak, num_steps, warmup_steps)
     if shape == "plateau" or (shape == "constant" and not warmup_steps):
         return peak
     return WarmUp(peak, num_steps, warmup_steps, shape)

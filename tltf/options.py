@@ -107,19 +107,36 @@ class TrainOptions:
         0.0, "Clips the gradients' common norm, after the all-reduce; 0: off.", least=0.0
     )  # fmt: skip
     schedule: str = flag("auto", "Learning rate over the steps; auto: cosine for images, linear for text.",
-                         choices=("auto", "constant", "linear", "cosine", "plateau"))  # fmt: skip
+                         choices=("auto", "constant", "linear", "cosine", "one_cycle", "plateau"))  # fmt: skip
     warmup_fraction: float | None = flag(
-        None, "Share of the steps with a rising rate; auto: .1 for a pretrained text backbone, else 0.",
+        None, "Share of the steps with a rising rate; auto: .3 for one_cycle, .1 for a pretrained text backbone, else 0.",
         kind=float, least=0.0, below=1.0,
     )  # fmt: skip
-    loss: str = flag("cross_entropy", "Training loss.", choices=("cross_entropy",))
+    loss: str = flag("cross_entropy", "Training loss; focal: cross-entropy times (1 - p)^focal_gamma.",
+                     choices=("cross_entropy", "focal"))  # fmt: skip
+    focal_gamma: float = flag(
+        2.0, "How far the focal loss turns from what is learned already.", least=0.0
+    )
     label_smoothing: float = flag(
         0.0, "Share of the target spread over all classes.", least=0.0, below=1.0
     )
-    class_weights: str = flag("none", "balanced: weight n / (classes * n of the class).",
-                              choices=("none", "balanced"))  # fmt: skip
-    norm: str = flag("auto", "Batch norm of trained groups: train or frozen (statistics and weights).",
-                     choices=("auto", "train", "frozen"))  # fmt: skip
+    class_weights: str = flag("none", "Of the loss. balanced: n / (classes * n of the class); effective: by effective numbers.",
+                              choices=("none", "balanced", "effective"))  # fmt: skip
+    backbone_dropout: float | None = flag(
+        None, "Rate of the backbone's own dropout; auto: as it was pretrained.", kind=float, least=0.0, below=1.0
+    )  # fmt: skip
+    stochastic_depth: float | None = flag(
+        None, "Rate of the backbone's last residual branch, less below; auto: as it was pretrained.",
+        kind=float, least=0.0, below=1.0,
+    )  # fmt: skip
+    sampling: str = flag("none", "balanced: every class is drawn equally often, rows with replacement.",
+                         choices=("none", "balanced"))  # fmt: skip
+    norm: str = flag("auto", "Batch norm of trained groups: train, frozen (statistics and weights), or recalibrate: "
+                     "train, then statistics anew over the training split.",
+                     choices=("auto", "train", "frozen", "recalibrate"))  # fmt: skip
+    ema_decay: float = flag(
+        0.0, "Keeps the moving average of the weights, with this decay a step; 0: off.", least=0.0, below=1.0
+    )  # fmt: skip
     early_stopping_epochs: int = flag(
         0, "Stops after so many epochs without a better validation; 0: never.", least=0
     )
@@ -189,6 +206,20 @@ class Options:
     runtime: RuntimeOptions = dataclasses.field(default_factory=RuntimeOptions)
     cache: CacheOptions = dataclasses.field(default_factory=CacheOptions)
     output: OutputOptions = dataclasses.field(default_factory=OutputOptions)
+
+
+@dataclasses.dataclass(frozen=True)
+class RangeTestOptions:
+    """What a learning-rate range test is told beside the run's own flags."""
+
+    num_steps: int = flag(100, "Steps from the smallest rate to the largest.", least=20)
+
+
+@dataclasses.dataclass(frozen=True)
+class FindOptions(Options):
+    """The flags of `python -m tltf.lr_find`: those of a run, and the test's."""
+
+    find: RangeTestOptions = dataclasses.field(default_factory=RangeTestOptions)
 
 
 @dataclasses.dataclass(frozen=True)
