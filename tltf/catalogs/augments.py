@@ -1,58 +1,81 @@
 """AUGMENTS: random changes of training inputs, joined with `|`."""
 
-from tltf.catalogs.row import Row
+from tltf.catalogs.row import AugmentRow
 
 AUGMENTS = {
-    "flip": Row(
+    "flip": AugmentRow(
         "tltf.data.augment:flip",
         {"mode": "horizontal"},
         "mirror half of the images; mode=horizontal|vertical|horizontal_and_vertical",
     ),
-    "crop": Row(
+    "crop": AugmentRow(
         "tltf.data.augment:crop",
         {"scale": 0.8},
         "a random square with a side of `scale` to 1 of the image's, enlarged",
         paper="Szegedy et al. 2015, arXiv:1409.4842",
     ),
-    "pad_crop": Row(
+    "pad_crop": AugmentRow(
         "tltf.data.augment:pad_crop",
         {"padding_px": 4},
         "a random window of the image's size out of the image with a black edge",
         paper="He et al. 2016, arXiv:1512.03385",
     ),
-    "colour": Row(
+    "colour": AugmentRow(
         "tltf.data.augment:colour",
         {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.0},
         "other brightness, contrast, saturation and hue, by up to the given factors",
     ),
-    "rotation": Row(
+    "rotation": AugmentRow(
         "tltf.data.augment:rotation",
         {"degrees": 15.0},
         "turned by up to `degrees` either way, the edge reflected",
     ),
-    "randaugment": Row(
+    "randaugment": AugmentRow(
         "tltf.data.augment:randaugment",
         {"num_ops": 2, "magnitude": 0.5},
         "`num_ops` random operations of Keras's RandAugment on each image",
         paper="Cubuk et al. 2020, arXiv:1909.13719",
     ),
-    "mixup": Row(
+    "mixup": AugmentRow(
         "tltf.data.augment:mixup",
         {"alpha": 0.2},
         "images and targets blended with others of the batch",
         paper="Zhang et al. 2018, arXiv:1710.09412",
     ),
-    "cutmix": Row(
+    "cutmix": AugmentRow(
         "tltf.data.augment:cutmix",
         {"alpha": 1.0},
         "a rectangle of another image of the batch, and its share of the target",
         paper="Yun et al. 2019, arXiv:1905.04899",
     ),
-    "keras_cv": Row(
+    "keras_cv": AugmentRow(
         "tltf.data.augment:keras_cv",
         {"layer": str},
         "any layer of KerasCV, such as keras_cv(layer='RandomShear(x_factor=.2, y_factor=.2)')",
         licence="Apache-2.0",
         extra="cv",
+    ),
+    "eda": AugmentRow(
+        "tltf.data.text_augment:eda",
+        {"alpha": 0.1, "copies": 4, "operations": ("synonym", "insert", "swap", "delete")},
+        "changed copies of each text: synonyms of WordNet, inserted, swapped and deleted words",
+        paper="Wei & Zou 2019, arXiv:1901.11196",
+        modality="text",
+        makes_rows=True,
+    ),
+    "back_translation": AugmentRow(
+        "tltf.data.text_augment:back_translation",
+        {"function": str, "copies": 1},
+        "copies of each text by your own function=package.module:name, (texts, seed) -> texts",
+        paper="Sennrich et al. 2016, arXiv:1511.06709",
+        modality="text",
+        makes_rows=True,
+    ),
+    "token_dropout": AugmentRow(
+        "tltf.data.augment:token_dropout",
+        {"rate": 0.1},
+        "tokens replaced by the tokenizer's mask, each with the chance `rate`",
+        paper="Iyyer et al. 2015, ACL",
+        modality="text",
     ),
 }

@@ -30,6 +30,20 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
+class AugmentRow(Row):
+    """An entry of AUGMENTS.
+
+    Args:
+        modality: `image` or `text`.
+        makes_rows: whether it adds changed copies to the training rows once, instead of changing
+            every batch.
+    """
+
+    modality: str = "image"
+    makes_rows: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class BackboneRow(Row):
     """An entry of BACKBONES.
 

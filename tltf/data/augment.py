@@ -25,11 +25,13 @@ class Change:
 
     Args:
         images: (float32[B, S, S, C], seed int32[2]) -> changed images; or
-        mixed: (images, float32[B, num_classes], seed) -> both changed.
+        mixed: (images, float32[B, num_classes], seed) -> both changed; or
+        tokens: (int32[B, L], bool[B, L] what may be changed, id of the mask, seed) -> int32[B, L].
     """
 
     images: object = None
     mixed: object = None
+    tokens: object = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +65,7 @@ class Augmentation:
         Returns:
             float32[B, S, S, C], 0 to 255; and `targets`, as float32[B, num_classes] if mixed.
         """
-        seed = tf.stack([tf.cast(self.seed, tf.int64), epoch])
-        seed = tf.random.experimental.stateless_fold_in(seed, batch)
+        seed = self._seed(epoch, batch)
         if self.is_mixing:
             targets = tf.one_hot(targets, self.num_classes)
         for number, change in enumerate(self.changes):
@@ -74,6 +75,18 @@ class Augmentation:
             else:
                 images = change.images(images, own)
         return tf.clip_by_value(images, *map(float, PIXEL_RANGE)), targets
+
+    def on_tokens(self, token_ids, may_change, mask_id, epoch, batch):
+        """int32[B, L]: token ids changed, the same way as images."""
+        seed = self._seed(epoch, batch)
+        for number, change in enumerate(self.changes):
+            own = tf.random.experimental.stateless_fold_in(seed, number)
+            token_ids = change.tokens(token_ids, may_change, mask_id, own)
+        return token_ids
+
+    def _seed(self, epoch, batch):
+        seed = tf.stack([tf.cast(self.seed, tf.int64), epoch])
+        return tf.random.experimental.stateless_fold_in(seed, batch)
 
 
 def build(text, num_classes, seed=0):
@@ -91,6 +104,44 @@ def build(text, num_classes, seed=0):
     built = [specs.pick(AUGMENTS, part, flag="augment").build() for part in parts]
     changes = tuple(item if isinstance(item, Change) else _layer(item) for item in built)
     return Augmentation(changes, num_classes, seed)
+
+
+def in_batches(text):
+    """The part of --augment that changes batches; the rest has made rows before."""
+    parts = specs.split_outside(text, "|", flag="augment")
+    calls = [(part, specs.pick(AUGMENTS, part, flag="augment")) for part in parts]
+    return "|".join(part for part, call in calls if call.row is None or not call.row.makes_rows)
+
+
+def require_modality(text, modality):
+    """Raises FlagError for an augmentation of other data."""
+    for part in specs.split_outside(text, "|", flag="augment"):
+        call = specs.pick(AUGMENTS, part, flag="augment")
+        if call.row is not None and call.row.modality != modality:
+            what = f"{call.name} takes {call.row.modality}s, the data has {modality}s"
+            raise FlagError(what, flag="augment", fix="see --list=augments")
+
+
+def token_dropout(rate=0.1):
+    """Puts the tokenizer's mask in the place of tokens, each with the chance `rate`.
+
+    Iyyer et al. 2015, ACL, section 3.2 (word dropout). Departs: the token stays as a mask, so
+    that lengths and positions do.
+
+    Args:
+        rate: above 0, below 1.
+
+    Raises:
+        FlagError: a rate out of its range.
+    """
+    if not 0 < rate < 1:
+        raise FlagError(f"rate is above 0 and below 1 (received {rate})", flag="augment")
+
+    def change(token_ids, may_change, mask_id, seed):
+        drawn = tf.random.stateless_uniform(tf.shape(token_ids), seed) < rate
+        return tf.where(drawn & may_change, tf.cast(mask_id, token_ids.dtype), token_ids)
+
+    return Change(tokens=change)
 
 
 def flip(mode="horizontal"):

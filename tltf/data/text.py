@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tltf.errors import FlagError
+
 START_NAMES = ("cls_token_id", "start_token_id")
 END_NAMES = ("sep_token_id", "end_token_id")
 
@@ -61,6 +63,21 @@ class TextPreprocessing:
     def pad_id(self):
         """The id that stands where there is no token."""
         return int(getattr(self.tokenizer, "pad_token_id", None) or 0)
+
+    def mask_id(self):
+        """The id that hides a token: the mask, or else what stands for unknown words.
+
+        Raises:
+            FlagError: the tokenizer has neither.
+        """
+        tokenizer = self.tokenizer
+        for name in ("mask_token_id", "unk_token_id"):
+            if getattr(tokenizer, name, None) is not None:
+                return int(getattr(tokenizer, name))
+        word = getattr(tokenizer, "oov_token", None) or getattr(tokenizer, "unk_token", None)
+        if word is None:
+            raise FlagError("this tokenizer has no mask", flag="augment", fix="--augment=eda")
+        return int(tokenizer.token_to_id(word))
 
     def special_ids(self):
         """`(ids, ids)`: what the family writes before and after a text; empty or one id each."""

@@ -1,0 +1,173 @@
+"""Changed copies of training texts, made once, before training: rows like all others.
+
+So they are tokenized once, and what frozen layers give for them is computed once.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tltf import specs
+from tltf.catalogs.augments import AUGMENTS
+from tltf.data import wordnet
+from tltf.data.source import Column
+from tltf.errors import DataError, FlagError
+
+OPERATIONS = ("synonym", "insert", "swap", "delete")
+
+
+def expanded(source, text, seed):
+    """The training split with the copies that `--augment` asks for, behind the rows they are of.
+
+    Args:
+        source: Source of texts with labels.
+        text: call strings of AUGMENTS joined with `|`; those that make no rows are left out.
+        seed: int.
+
+    Raises:
+        FlagError: an unknown name or argument.
+        DataError: a function that does not give one text for each.
+    """
+    for call in makers(text):
+        source = _with_copies(source, call.build(), seed)
+    return source
+
+
+def makers(text):
+    """The `specs.Call`s in --augment that make rows."""
+    parts = specs.split_outside(text, "|", flag="augment")
+    calls = [specs.pick(AUGMENTS, part, flag="augment") for part in parts]
+    return [call for call in calls if call.row is not None and call.row.makes_rows]
+
+
+def _with_copies(source, copies, seed):
+    """`source`, then each of the copies of all its rows."""
+    texts = list(source.column.values)
+    made = [copies.function(texts, [seed, number]) for number in range(copies.count)]
+    for new in made:
+        if len(new) != len(texts) or not all(isinstance(text, str) for text in new):
+            what = f"gave {len(new)} texts for {len(texts)}, or something else than texts"
+            raise DataError(f"{copies.name} {what}", flag="augment", fix="one str for each text")
+    rows = np.tile(np.arange(len(source)), 1 + copies.count)
+    changed = source.take(rows)
+    ids = [*source.ids, *(f"{i}#{copies.name}{n}" for n in range(copies.count) for i in source.ids)]
+    column = Column("text", [*texts, *(text for new in made for text in new)])
+    return dataclasses.replace(changed, columns={"text": column}, ids=ids, hashes=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Copies:
+    """How copies are made.
+
+    Args:
+        name: of the augmentation, for the rows' ids.
+        count: copies of each text.
+        function: (list of str, seed: list of int) -> list of str of the same length.
+    """
+
+    name: str
+    count: int
+    function: object
+
+
+def back_translation(function, copies=1):
+    """Copies by a function of the user's, e.g. through another language and back.
+
+    Args:
+        function: `package.module:name` of (list of str, seed) -> list of str.
+        copies: of each text, at least 1.
+
+    Raises:
+        FlagError: no copies, or no such function.
+    """
+    _require_copies(copies)
+    return Copies("back_translation", copies, specs.load_target(function))
+
+
+def eda(alpha=0.1, copies=4, operations=OPERATIONS):
+    """Copies with one kind of change each, drawn for each text.
+
+    Wei & Zou 2019, arXiv:1901.11196, section 2: n = max(1, alpha * words) words are replaced by a
+    synonym, or as many synonyms inserted, or pairs of words swapped; or each word is deleted with
+    the chance alpha. Words that carry no meaning of their own have no synonyms.
+
+    Args:
+        alpha: above 0, at most 1.
+        copies: of each text, at least 1.
+        operations: some of synonym, insert, swap, delete. Those with synonyms fetch WordNet.
+
+    Raises:
+        FlagError: a number out of its range, or an unknown operation.
+    """
+    _require_copies(copies)
+    if not 0 < alpha <= 1:
+        raise FlagError(f"alpha is above 0 and at most 1 (received {alpha})", flag="augment")
+    unknown = [name for name in operations if name not in OPERATIONS]
+    if unknown or not operations:
+        what = f"no operation {(unknown or [''])[0]!r} (choices: {', '.join(OPERATIONS)})"
+        raise FlagError(what, flag="augment", fix="eda(operations=[swap, delete])")
+
+    def function(texts, seed):
+        rng = np.random.default_rng(seed)
+        return [_changed(text, operations[rng.integers(len(operations))], alpha, rng)
+                for text in texts]  # fmt: skip
+
+    return Copies("eda", copies, function)
+
+
+def _changed(text, operation, alpha, rng):
+    words = text.split()
+    count = max(1, round(alpha * len(words)))
+    if operation == "swap":
+        return " ".join(swapped(words, count, rng))
+    if operation == "delete":
+        return " ".join(deleted(words, alpha, rng))
+    change = replaced if operation == "synonym" else inserted
+    return " ".join(change(words, count, rng, wordnet.shared().synonyms))
+
+
+def replaced(words, count, rng, synonyms):
+    """A list of words in which up to `count` different ones are a synonym each, wherever they are."""
+    words = list(words)
+    candidates = [word for word in dict.fromkeys(words) if _has_meaning(word) and synonyms(word)]
+    for word in rng.permutation(candidates)[:count].tolist():
+        choices = synonyms(word)
+        new = choices[rng.integers(len(choices))]
+        words = [new if other == word else other for other in words]
+    return words
+
+
+def inserted(words, count, rng, synonyms):
+    """A list of words with `count` more: synonyms of some, anywhere."""
+    words = list(words)
+    candidates = [word for word in words if _has_meaning(word) and synonyms(word)]
+    for _ in range(count if candidates else 0):
+        choices = synonyms(candidates[rng.integers(len(candidates))])
+        words.insert(rng.integers(len(words) + 1), choices[rng.integers(len(choices))])
+    return words
+
+
+def swapped(words, count, rng):
+    """A list of words in which `count` pairs have changed places."""
+    words = list(words)
+    for _ in range(count if len(words) > 1 else 0):
+        first, second = rng.choice(len(words), 2, replace=False)
+        words[first], words[second] = words[second], words[first]
+    return words
+
+
+def deleted(words, chance, rng):
+    """A list of words without those that were drawn; one is left."""
+    kept = [word for word in words if rng.uniform() >= chance]
+    return kept or [words[rng.integers(len(words))]]
+
+
+def _has_meaning(word):
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return word.isalpha() and word.lower() not in ENGLISH_STOP_WORDS
+
+
+def _require_copies(copies):
+    if copies < 1:
+        raise FlagError(f"copies is at least 1 (received {copies})", flag="augment")

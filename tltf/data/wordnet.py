@@ -1,0 +1,78 @@
+"""Synonyms from the files of WordNet 3.1, which tltf.assets fetches."""
+
+import functools
+import pathlib
+
+from tltf import assets
+
+PARTS = ("noun", "verb", "adj", "adv")
+ENDINGS = {
+    "noun": (("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"),
+             ("men", "man"), ("ies", "y")),
+    "verb": (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""),
+             ("ing", "e"), ("ing", "")),
+    "adj": (("er", ""), ("est", ""), ("er", "e"), ("est", "e")),
+    "adv": (),
+}  # fmt: skip
+"""WordNet's own rules of detachment (morphy(7WN))."""
+
+
+class WordNet:
+    """Synonyms of English words.
+
+    Args:
+        folder: of index.noun, data.noun and so on; by default the asset's.
+    """
+
+    def __init__(self, folder=None):
+        folder = pathlib.Path(folder or assets.fetch("wordnet"))
+        self._index = {part: _index(folder / f"index.{part}") for part in PARTS}
+        self._data = {part: (folder / f"data.{part}").read_bytes() for part in PARTS}
+
+    @functools.lru_cache(maxsize=65536)  # noqa: B019 (one instance a process)
+    def synonyms(self, word):
+        """Sorted list of the other lemmas in all meanings of a word or of what it is a form of.
+
+        Args:
+            word: str; case does not matter.
+        """
+        word = word.lower()
+        found = set()
+        for part in PARTS:
+            for lemma in self._lemmas(word, part):
+                for offset in self._index[part].get(lemma, ()):
+                    found.update(self._words(part, offset))
+                found.discard(lemma.replace("_", " "))
+        return sorted(found - {word})
+
+    def _lemmas(self, word, part):
+        lemmas = [word] + [
+            word.removesuffix(ending) + new
+            for ending, new in ENDINGS[part]
+            if word.endswith(ending)
+        ]
+        return [lemma for lemma in dict.fromkeys(lemmas) if lemma in self._index[part]]
+
+    def _words(self, part, offset):
+        """The lemmas of a synset: `offset file type count word id word id ...`, count in hex."""
+        data = self._data[part]
+        fields = data[offset : data.index(b"\n", offset)].decode("ascii").split(" ")
+        words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+        return [word.partition("(")[0].replace("_", " ").lower() for word in words]
+
+
+def _index(path):
+    """Lemma -> offsets of its synsets; lines that start with a blank are the licence."""
+    found = {}
+    for line in path.read_text("ascii").splitlines():
+        if line.startswith(" "):
+            continue
+        fields = line.split()
+        found[fields[0]] = tuple(int(offset) for offset in fields[-int(fields[2]) :])
+    return found
+
+
+@functools.cache
+def shared():
+    """The WordNet of this process, read when it is first needed."""
+    return WordNet()
