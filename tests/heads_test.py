@@ -34,7 +34,7 @@ def test_loss_is_the_papers_equation(smoothing):
     labels = np.array([0, 2, 1, 1, 0])
     target = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
     expected = -(target * numpy_log_softmax(logits)).sum(axis=1).mean()
-    loss = head().loss(smoothing)
+    loss = head().loss(label_smoothing=smoothing)
     assert float(loss(labels, logits)) == pytest.approx(expected, abs=1e-5)
     assert float(loss(np.eye(3, dtype="float32")[labels], logits)) == pytest.approx(
         expected, abs=1e-5
@@ -149,3 +149,18 @@ def test_unknown_features_name_the_stages():
 
     with pytest.raises(ModelError, match="choices: stage_1, stage_2"):
         tiny.core(head="classify(features=stage_9)")
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_is_the_papers_equation(gamma):
+    """-(1 - p_t)^g log p_t: Lin et al. 2017, arXiv:1708.02002, eq. 4."""
+    logits = np.random.default_rng(0).normal(0, 3, (6, 4)).astype("float32")
+    labels = np.array([0, 1, 2, 3, 0, 1])
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    chances = chances[np.arange(6), labels]
+    expected = (-((1 - chances) ** gamma) * np.log(chances)).mean()
+    found = head().loss("focal", focal_gamma=gamma)(labels, logits)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    plain = head().loss()(labels, logits)
+    np.testing.assert_allclose(head().loss("focal", focal_gamma=0.0)(labels, logits), plain, rtol=1e-5)  # fmt: skip
+    np.testing.assert_array_equal(head().loss(focal_gamma=gamma)(labels, logits), plain)

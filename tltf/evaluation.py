@@ -56,6 +56,24 @@ def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, c
     return result
 
 
+def rank_metrics(labels, probabilities):
+    """What counts where classes have an order: how far wrong answers are off.
+
+    Args:
+        labels: int[N].
+        probabilities: float[N, C].
+
+    Returns:
+        dict: mean_rank_error, the mean distance of answer and label in classes; quadratic_kappa,
+        Cohen's kappa with squared distances, 1 for no error, 0 for chance.
+    """
+    predicted = np.asarray(probabilities).argmax(axis=1)
+    kappa = metrics.cohen_kappa_score(labels, predicted, weights="quadratic",
+                                      labels=np.arange(np.shape(probabilities)[1]))  # fmt: skip
+    distance = np.abs(predicted - np.asarray(labels)).mean()
+    return {"mean_rank_error": float(distance), "quadratic_kappa": float(kappa)}
+
+
 def paired_difference(
     labels, probabilities_a, probabilities_b, *, seed=0, num_resamples=1000, confidence=0.95
 ):

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 from keras import ops
 
+from tltf import difficulty
 from tltf.errors import FlagError, ModelError
 
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
@@ -54,6 +55,8 @@ class Classify:
     features: tuple = ()
 
     name = "label"
+    has_order = False
+    """Whether classes are ranks."""
 
     def attach(self, taps, modality, num_classes):
         """`(logits, layers)`: float32[B, num_classes] on the taps, and the new layers.
@@ -63,8 +66,14 @@ class Classify:
             modality: `image` or `text`.
             num_classes: number of classes, at least 2.
         """
+        features, layers = self.before_output(taps, modality)
+        output = keras.layers.Dense(num_classes, dtype="float32", name=f"{self.name}_logits")
+        return output(features), [*layers, output]
+
+    def before_output(self, taps, modality):
+        """`(features, layers)`: what the output layer takes, and the new layers below it."""
         features = pool(taps, modality, self.pooling, self.features)
-        layers = []
+        layers: list = []
         for number, units in enumerate(self.hidden, 1):
             features = self._drop(features, layers, f"{self.name}_dropout_{number}")
             dense = keras.layers.Dense(
@@ -72,14 +81,21 @@ class Classify:
             )
             layers.append(dense)
             features = dense(features)
-        features = self._drop(features, layers, f"{self.name}_dropout")
-        output = keras.layers.Dense(num_classes, dtype="float32", name=f"{self.name}_logits")
-        layers.append(output)
-        return output(features), layers
+        return self._drop(features, layers, f"{self.name}_dropout"), layers
 
-    def loss(self, label_smoothing=0.0):
-        """The training loss on logits; targets are int[B] or float[B, num_classes]."""
-        return CrossEntropy(label_smoothing)
+    def ordered(self, source):
+        """The names of a Source's classes in the order of the outputs."""
+        return source.class_names
+
+    def loss(self, name="cross_entropy", label_smoothing=0.0, focal_gamma=2.0):
+        """The training loss on logits; targets are int[B] or float[B, num_classes].
+
+        Args:
+            name: `cross_entropy`, or `focal`: Lin et al. 2017, arXiv:1708.02002, eq. 4.
+            label_smoothing: see `CrossEntropy`.
+            focal_gamma: of the factor (1 - p)^gamma, p the probability of the target's class.
+        """
+        return CrossEntropy(label_smoothing, focal_gamma if name == "focal" else 0.0)
 
     def metrics(self):
         """Weighted metrics of training, by name."""
@@ -88,6 +104,14 @@ class Classify:
     def probabilities(self, logits):
         """float32[B, num_classes], each row summing to 1."""
         return ops.softmax(ops.cast(logits, "float32"), axis=-1)
+
+    def losses(self, logits, labels):
+        """float[N]: the cross-entropy of each row of float[N, C] logits with int[N] labels."""
+        return difficulty.losses(logits, labels)
+
+    def predicted(self, logits):
+        """int[N]: the most probable class."""
+        return logits.argmax(axis=1)
 
     def _drop(self, features, layers, name):
         if not self.dropout:
@@ -98,25 +122,32 @@ class Classify:
 
 
 class CrossEntropy(keras.losses.Loss):
-    """Mean of -sum_c q_c log softmax(logits)_c, q the smoothed target.
+    """Mean of -sum_c q_c (1 - p_c)^g log p_c, p = softmax(logits), q the smoothed target.
 
     q = (1 - s) y + s / C, Szegedy et al. 2015, arXiv:1512.00567, section 7.
 
     Args:
         label_smoothing: s, from 0 to below 1.
+        focal_gamma: g, at least 0.
     """
 
-    def __init__(self, label_smoothing=0.0):
+    def __init__(self, label_smoothing=0.0, focal_gamma=0.0):
         super().__init__(name="cross_entropy", reduction="sum_over_batch_size")
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
 
     def call(self, y_true, y_pred):
         """float32[B]: the loss of each example."""
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.one_hot(y_true, y_pred.shape[-1], dtype=y_pred.dtype)
-        return keras.losses.categorical_crossentropy(
-            y_true, y_pred, from_logits=True, label_smoothing=self.label_smoothing
-        )
+        smoothing = self.label_smoothing
+        if not self.focal_gamma:
+            return keras.losses.categorical_crossentropy(
+                y_true, y_pred, from_logits=True, label_smoothing=smoothing
+            )
+        return keras.losses.categorical_focal_crossentropy(
+            y_true, y_pred, alpha=1.0, gamma=self.focal_gamma, from_logits=True,
+            label_smoothing=smoothing,
+        )  # fmt: skip
 
 
 def hits(y_true, y_pred):

@@ -91,6 +91,8 @@ def evaluate(trained):
             stated[role] = trained.probabilities(part, chosen.train.eval_batch_size)
             report[role] = evaluation.measure(part.labels, stated[role], trained.class_names,
                                               seed=chosen.runtime.seed)  # fmt: skip
+            if trained.core.head.has_order:
+                report[role] |= evaluation.rank_metrics(part.labels, stated[role])
     plan = trained.plans[-1]
     report |= {
         "time_s": dict(trained.times_s),

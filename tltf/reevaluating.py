@@ -1,6 +1,5 @@
 """A finished run judged again: on its own test split, or on other labelled examples."""
 
-import dataclasses
 import json
 import pathlib
 import time
@@ -21,7 +20,7 @@ from tltf import (
 )
 from tltf.data import sources
 from tltf.data.source import require_labels
-from tltf.errors import DataError, FlagError, choices_text
+from tltf.errors import FlagError
 
 
 def run(options):
@@ -67,7 +66,7 @@ def test_part(trained, options):
         require_labels(source)
         is_test = source.roles is not None and np.any(source.roles == "test")
         part = source.take(np.flatnonzero(source.roles == "test")) if is_test else source
-        return in_classes(part, trained.class_names)
+        return part.in_classes(trained.class_names)
     parts = training.load_parts(runs.read_options(options.run))
     if "test" not in parts:
         raise FlagError("the run has no test split of its own", flag="data", fix="--data=...")
@@ -110,21 +109,6 @@ def training_counts(run, class_names):
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if found.dtype.kind == "i" and found.min() >= 0 and found.any() else None
-
-
-def in_classes(source, class_names):
-    """`source` with its labels as places in `class_names`, matched by name.
-
-    Raises:
-        DataError: a class that is not among `class_names`.
-    """
-    places = {name: place for place, name in enumerate(class_names)}
-    unknown = [name for name in source.class_names if name not in places]
-    if unknown:
-        what = f"class {unknown[0]!r} was not trained (trained: {choices_text(unknown[0], places)})"
-        raise DataError(what, flag="data")
-    order = np.array([places[name] for name in source.class_names], np.int32)
-    return dataclasses.replace(source, labels=order[source.labels], class_names=class_names)
 
 
 def next_folder(run):

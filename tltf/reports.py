@@ -32,6 +32,8 @@ _SCALARS = (
     "loss",
     "calibration_error",
     "mean_confidence",
+    "mean_rank_error",
+    "quadratic_kappa",
 )
 
 
@@ -227,7 +229,7 @@ def _curves(history):
 def _scalar(name, value):
     if name == "num_examples":
         return f"{value:,}"
-    is_share = name.endswith(("accuracy", "error", "confidence"))
+    is_share = name.endswith(("accuracy", "calibration_error", "confidence"))
     return summaries.percent(value, 2) if is_share else summaries.number(value, 4)
 
 

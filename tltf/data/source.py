@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tltf.errors import DataError, FlagError
+from tltf.errors import DataError, FlagError, choices_text
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
 KINDS = ("path", "bytes", "array", "text")
@@ -101,6 +101,22 @@ class Source:
             hashes=None if self.hashes is None else self.hashes[indices],
             groups=None if self.groups is None else self.groups[indices],
         )
+
+    def in_classes(self, class_names):
+        """The source with its labels as places in `class_names`, matched by name.
+
+        Raises:
+            DataError: a class that is not among `class_names`.
+        """
+        places = {name: place for place, name in enumerate(class_names)}
+        unknown = [name for name in self.class_names if name not in places]
+        if unknown:
+            trained = choices_text(unknown[0], places)
+            what = f"class {unknown[0]!r} was not trained (trained: {trained})"
+            raise DataError(what, flag="data")
+        order = np.array([places[name] for name in self.class_names], np.int32)
+        labels = order[self.labels]
+        return dataclasses.replace(self, labels=labels, class_names=tuple(class_names))
 
     def content_hashes(self):
         """uint64[N], equal where the content is: file bytes, pixels, or normalised text."""

@@ -1,0 +1,142 @@
+"""A head for classes that have an order: one score, and a threshold between neighbours."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from tltf import heads
+from tltf.errors import FlagError
+
+
+def ordinal(pooling="auto", hidden=(), activation="relu", dropout=0.0, features=(), order=()):
+    """An ordinal head; see `Ordinal`, and `heads.Classify` for the other arguments.
+
+    Args:
+        pooling: as `classify`, and so the next four.
+        hidden: units of the dense layers before the output.
+        activation: of the hidden layers.
+        dropout: rate before each dense layer.
+        features: an image backbone's taps.
+        order: the class names from the lowest to the highest; empty where all are whole numbers,
+            which have an order.
+
+    Raises:
+        FlagError: as `heads.classify`.
+    """
+    plain = heads.classify(pooling, hidden, activation, dropout, features)
+    return Ordinal(**dataclasses.asdict(plain), order=tuple(str(name) for name in order))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ordinal(heads.Classify):
+    """P(y > k) = sigmoid(w f + b_k) for k = 0 .. C - 2: Cao et al. 2020, arXiv:1901.07884, eq. 4.
+
+    The model's outputs are these C - 1 logits. Departs: the answer is the most probable class,
+    P(y > k - 1) - P(y > k), as with every other head; the paper counts the k with P(y > k) > .5.
+
+    Args:
+        order: the class names from the lowest to the highest, or () for the data's own order.
+    """
+
+    order: tuple = ()
+
+    has_order = True
+
+    def attach(self, taps, modality, num_classes):
+        """`(logits, layers)`: float32[B, num_classes - 1] on the taps, and the new layers."""
+        features, layers = self.before_output(taps, modality)
+        score = keras.layers.Dense(1, use_bias=False, dtype="float32", name=f"{self.name}_score")
+        thresholds = Thresholds(num_classes - 1, dtype="float32", name=f"{self.name}_thresholds")
+        return thresholds(score(features)), [*layers, score, thresholds]
+
+    def ordered(self, source):
+        """The names of a Source's classes from the lowest to the highest.
+
+        Raises:
+            FlagError: an order that is not that of these classes, or none for names.
+        """
+        names = source.class_names
+        fix = f"--head='ordinal(order=[{', '.join(names)}])' from the lowest to the highest"
+        if not self.order:
+            if all(name.lstrip("-").isdecimal() for name in names):
+                return names
+            raise FlagError("ordinal takes the order of the classes", flag="head", fix=fix)
+        if sorted(self.order) != sorted(names):
+            what = f"order names {', '.join(self.order)}, the classes are {', '.join(names)}"
+            raise FlagError(what, flag="head", fix=fix)
+        return self.order
+
+    def loss(self, name="cross_entropy", label_smoothing=0.0, focal_gamma=2.0):
+        """The sum of the cross-entropies of the C - 1 questions; targets as `Classify.loss`."""
+        if name != "cross_entropy" or label_smoothing:
+            raise FlagError("ordinal takes loss=cross_entropy without smoothing", flag="loss",
+                            fix="--loss=cross_entropy --label_smoothing=0")  # fmt: skip
+        return CumulativeLoss()
+
+    def metrics(self):
+        """Weighted metrics of training, by name."""
+        return [keras.metrics.MeanMetricWrapper(self._hits, name="accuracy")]
+
+    def probabilities(self, logits):
+        """float32[B, num_classes], each row summing to 1; thresholds out of order count as equal."""
+        above = ops.sigmoid(ops.cast(logits, "float32"))
+        edge = ops.ones_like(above[:, :1])
+        steps = ops.concatenate([edge, above], axis=1) - ops.concatenate([above, 0 * edge], axis=1)
+        steps = ops.maximum(steps, 0.0)
+        return steps / ops.sum(steps, axis=1, keepdims=True)
+
+    def losses(self, logits, labels):
+        """float[N]: -log of the probability of each label."""
+        stated = ops.convert_to_numpy(self.probabilities(logits))
+        return -np.log(np.maximum(stated[np.arange(len(labels)), labels], 1e-12))
+
+    def predicted(self, logits):
+        """int[N]: the most probable class."""
+        return ops.convert_to_numpy(self.probabilities(logits)).argmax(axis=1)
+
+    def _hits(self, y_true, y_pred):
+        return heads.hits(y_true, self.probabilities(y_pred))
+
+
+@keras.saving.register_keras_serializable("tltf")
+class Thresholds(keras.layers.Layer):
+    """score + b_k for each of `count` thresholds, in falling order at the start.
+
+    Args:
+        count: C - 1.
+    """
+
+    def __init__(self, count, **kwargs):
+        super().__init__(**kwargs)
+        self.count = count
+
+    def build(self, shape):
+        """b_k of classes that are equally frequent: the logits of (C - 1 - k) / C."""
+        shares = 1.0 - np.arange(1, self.count + 1) / (self.count + 1)
+        self.bias = self.add_weight((self.count,), "zeros", name="bias")
+        self.bias.assign(np.log(shares / (1 - shares)))
+
+    def call(self, score):
+        """float[B, count] of float[B, 1]."""
+        return score + self.bias
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "count": self.count}
+
+
+class CumulativeLoss(keras.losses.Loss):
+    """Mean over examples of -sum_k [t_k log s_k + (1 - t_k) log(1 - s_k)], t_k = P(y > k)."""
+
+    def __init__(self):
+        super().__init__(name="cumulative", reduction="sum_over_batch_size")
+
+    def call(self, y_true, y_pred):
+        """float32[B] of targets int[B] or float[B, C] and logits float[B, C - 1]."""
+        if len(y_true.shape) < len(y_pred.shape):
+            y_true = ops.one_hot(y_true, y_pred.shape[-1] + 1, dtype=y_pred.dtype)
+        above = 1.0 - ops.cumsum(ops.cast(y_true, y_pred.dtype), axis=-1)[:, :-1]
+        each = ops.maximum(y_pred, 0) - y_pred * above + ops.log1p(ops.exp(-ops.abs(y_pred)))
+        return ops.sum(each, axis=-1)
