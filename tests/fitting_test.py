@@ -53,12 +53,13 @@ def feed(count=20, batch_size=8, has_validation=False):
         rows = (
             {"image": images[order]},
             {"label": labels[order]},
-            {"label": np.ones(count, "float32")},
+            {"label": np.ones(len(order), "float32")},
         )
         return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
 
-    def training(first, number):
-        orders = [np.random.default_rng(e).permutation(count) for e in range(first, first + number)]
+    def training(first, number, rows=None):
+        rows = np.arange(count) if rows is None else rows
+        orders = [np.random.default_rng(e).permutation(rows) for e in range(first, first + number)]
         parts = [batches(order) for order in orders]
         dataset = parts[0]
         for part in parts[1:]:
@@ -66,7 +67,10 @@ def feed(count=20, batch_size=8, has_validation=False):
         return dataset
 
     whole = batches(np.arange(count))
-    return feeding.Feed(training, count, (whole, labels) if has_validation else None)
+    judged = (whole, labels)
+    return feeding.Feed(
+        training, count, judged if has_validation else None, in_order=lambda: judged
+    )
 
 
 def text_feed(count=20, length=6):

@@ -19,19 +19,19 @@ BELOW = {
 }
 LAYERS = {
     "base": """
-        tltf archives assets catalogs checkpoints console defaults errors flagfiles folders lazy locations names
+        tltf archives assets catalogs checkpoints console defaults difficulty errors flagfiles folders lazy locations names
         options progress row_store runs specs storage torch_files
     """,
-    "model": "backbones cutting embedding_rows fingerprints folding freezing graphs heads inserts models optimizers transfer weights",
+    "model": "adversaries backbones cutting embedding_rows fingerprints folding freezing graphs heads inserts models noise optimizers ordinal recalibration transfer weights",
     "data": "data",
     "method": "methods",
     "service": """
         adapters baselines boundaries caching calibration callbacks convex convex_examples data_report evaluation exporting feeding fitting inputs keeping lengths loading
-        multi_worker plots predicting predictions preprocessing publishing raw_inputs reevaluating
+        multi_worker plots predicting predictions preprocessing publishing rate_finding raw_inputs reevaluating
         reload reports resampling rounds rows runtime saving serving solving summaries thumbnails tracking
         trained training verifying
     """,
-    "command": "evaluate export predict train",
+    "command": "evaluate export lr_find predict train",
 }
 PARTS = {part: layer for layer, names in LAYERS.items() for part in names.split()}
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "tensorflow_datasets", "sklearn"}

@@ -150,7 +150,7 @@ def test_texts_are_those_of_the_preprocessing(texts):
     found = list(pipeline.build(made, preprocessing, batch_size=32))
     for name, tensor in expected.items():
         np.testing.assert_array_equal(np.concatenate([x[name] for x, _, _ in found]), tensor)
-    with pytest.raises(FlagError, match="for images"):
+    with pytest.raises(FlagError, match="flip takes images, the data has texts"):
         pipeline.build(made, preprocessing, batch_size=32, training=True, augment="flip")
 
 
@@ -181,3 +181,36 @@ def test_no_tuner_delays_the_end_of_a_pass():
         assert options.autotune.enabled is False
         shards = options.experimental_distribute.auto_shard_policy
         assert shards == tf.data.experimental.AutoShardPolicy.DATA
+
+
+def test_balanced_sampling_draws_every_class_equally_often():
+    labels = np.repeat(np.arange(3), [200, 50, 6]).astype(np.int32)
+    pixels = (
+        np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1).repeat(16, axis=1).repeat(16, axis=2)
+    )
+    given = array_source("made", pixels, labels)
+    settings = {"batch_size": 64, "training": True, "sampling": "balanced"}
+    dataset = pipeline.build(given, PREPROCESSING, **settings)
+    passes = [batches(dataset) for _ in range(6)]
+    counts = np.mean([np.bincount(np.concatenate([y for _, y, _ in p])) for p in passes], axis=0)
+    assert counts.sum() == 256
+    np.testing.assert_allclose(counts, 256 / 3, atol=5 * np.sqrt(256 * 2 / 9 / 6))
+    again = pipeline.build(given, PREPROCESSING, **settings)
+    assert equal(batches(again), passes[0]) and not equal(passes[0], passes[1])
+    images, labels, _ = passes[0][0]
+    rows = images[:, 0, 0, 0].round().astype(int)
+    np.testing.assert_array_equal(given.labels[rows], labels)
+    plain = batches(pipeline.build(given, PREPROCESSING, **{**settings, "training": False}))
+    assert np.concatenate([y for _, y, _ in plain]).tolist() == given.labels.tolist()
+
+
+def test_a_part_of_the_rows():
+    part = np.array([3, 5, 8, 13, 21, 34])
+    dataset = build(training=True, part=part, batch_size=4)
+    assert int(dataset.cardinality()) == 2
+    first, second = (np.concatenate([image for image, _, _ in batches(dataset)]) for _ in range(2))
+    resized = np.asarray(PREPROCESSING.resize(tf.constant(PIXELS[part])))
+    for read in (first, second):
+        order = [int(np.abs(resized - image).reshape(6, -1).sum(axis=1).argmin()) for image in read]  # fmt: skip
+        assert sorted(order) == list(range(6))
+    assert not np.array_equal(first, second)

@@ -1,10 +1,13 @@
 """What is trained when, and how fast: rates of groups, stages, and a head that starts solved."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tests import tiny
 from tests.fitting_test import feed, fit
+from tltf import difficulty as difficulties
 from tltf import fitting, freezing
 from tltf.errors import FlagError
 from tltf.methods import freezing as plain
@@ -83,3 +86,43 @@ def test_lp_ft_by_steps_shares_the_epochs():
 def test_numbers_out_of_their_range_are_refused(make):
     with pytest.raises(FlagError, match=r"received|choices"):
         make()
+
+
+def test_curriculum_grows_exponentially_to_all_rows():
+    probe, *parts = schedules.curriculum(stages=3, start_share=0.25).phases(None)
+    assert probe.solver == "lbfgs" and probe.easiest == 1.0
+    np.testing.assert_allclose([part.easiest for part in parts], [0.25, 0.5, 1.0])
+    np.testing.assert_allclose([part.epochs_share for part in parts], 1 / 3)
+    assert len({part.rules for part in parts}) == 1
+
+
+def test_the_easiest_of_each_class():
+    difficulty = np.array([5.0, 1.0, 3.0, 2.0, 9.0, 0.5, 7.0])
+    labels = np.array([0, 0, 0, 0, 1, 1, 2])
+    assert difficulties.easiest(difficulty, labels, 0.5).tolist() == [1, 3, 5, 6]
+    assert difficulties.easiest(difficulty, labels, 0.01).tolist() == [1, 5, 6]
+    assert difficulties.easiest(difficulty, labels, 1.0).tolist() == list(range(7))
+
+
+def test_curriculum_trains_on_what_the_solved_head_finds_easy():
+    data, seen = feed(), []
+
+    def training(first, number, rows=None):
+        seen.append(None if rows is None else rows.tolist())
+        return data.training(first, number, rows)
+
+    watched = dataclasses.replace(data, training=training)
+    _, run, _ = fit(method=schedules.curriculum(stages=2, start_share=0.5), data=watched)
+    assert seen[0] is None and seen[2] is None, "the solver and the last stage take all"
+    labels = data.in_order()[1]
+    assert seen[1] == difficulties.easiest(run.difficulty, labels, 0.5).tolist()
+    assert len(seen[1]) == 4 + 4 + 3, "half of 7, 7 and 6 rows"
+    assert run.step == 2 * (2 + 3), "two epochs each, of two and three steps"
+
+
+def test_difficulty_is_the_cross_entropy():
+    logits = np.random.default_rng(0).normal(0, 5, (6, 3))
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(chances[np.arange(6), labels])
+    np.testing.assert_allclose(difficulties.losses(logits, labels), expected)

@@ -34,7 +34,7 @@ def image_backbone(size_px=8, dropout=0.3):
     )
 
 
-def text_backbone(num_blocks=2, width=8, length=None):
+def text_backbone(num_blocks=2, width=8, length=None, dropout=0.1):
     """A transformer with dropout and a pooler on its first token."""
     inputs = {name: keras.Input((length,), dtype="int32", name=name)
               for name in ("token_ids", "padding_mask")}  # fmt: skip
@@ -42,7 +42,7 @@ def text_backbone(num_blocks=2, width=8, length=None):
     x = embedding(inputs["token_ids"])
     groups = [Group("embeddings", (embedding,))]
     for number in range(1, num_blocks + 1):
-        block = keras_hub.layers.TransformerEncoder(16, 2, dropout=0.1, name=f"block_{number}")
+        block = keras_hub.layers.TransformerEncoder(16, 2, dropout=dropout, name=f"block_{number}")
         x = block(x, padding_mask=inputs["padding_mask"])
         groups.append(Group(f"layer_{number}", (block,)))
     pooler = keras.layers.Dense(width, activation="tanh", name="pooler")

@@ -9,6 +9,7 @@ only, whatever that is called.
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -112,7 +113,9 @@ class Base:
             name, weights=about["backbone_weights"],
             image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
         )  # fmt: skip
-        self._known, self._kept, self.in_use = {}, None, ""
+        self._known: dict = {}
+        self._kept: Any = None
+        self.in_use = ""
 
     def add(self, name, path):
         """Reads an adapter file and checks that it fits this base.

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf import folding, row_store
-from tltf.data import exif, images, lookups, pipeline, text
+from tltf.data import exif, images, lookups, ordering, pipeline, text
 from tltf.data.source import digest
 from tltf.progress import Progress
 
@@ -145,7 +145,7 @@ class Outputs:
         """int64[N]: the order of computing."""
         view = self.reading.view
         if view:
-            return pipeline.order(len(self.keys), view.seed, view.number).numpy()
+            return ordering.shuffled(len(self.keys), view.seed, view.number).numpy()
         return np.argsort(self.lengths, kind="stable")
 
     def _inputs(self, taken, size):

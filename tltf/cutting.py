@@ -10,6 +10,7 @@ import dataclasses
 import keras
 
 from tltf import freezing, graphs
+from tltf.graphs import node_of
 
 BOUNDARY = "boundary_"
 """Begins the names of the tensors at the cut."""
@@ -44,13 +45,14 @@ class FrozenPrefix(keras.layers.Layer):
         return self.prefix(inputs, training=False)
 
 
-def cut(model, groups):
+def cut(model, groups, kind=None):
     """`Cut` of a flat functional model by its layers' trainable flags.
 
     Args:
         model: flat functional keras.Model.
         groups: the core's groups; the layers of the last one, the head, and those that
             follow them never belong to the prefix.
+        kind: class of the suffix; keras.Model by default.
     """
     never = {id(layer) for layer in groups[-1].layers}
     frozen, boundary = _split(model, never)
@@ -65,20 +67,40 @@ def cut(model, groups):
     given = [(tensor, inputs[name]) for name, tensor in named.items()]
     flat = graphs.replay(keras.tree.flatten(model.output), given)
     outputs = keras.tree.pack_sequence_as(model.output, flat)
-    return Cut(prefix, keras.Model(inputs, outputs, name="trained_suffix"))
+    return Cut(prefix, (kind or keras.Model)(inputs, outputs, name="trained_suffix"))
 
 
-def join(model, parts):
+def join(model, parts, kind=None):
     """A model with the same inputs and outputs whose frozen prefix runs in inference mode.
 
     Args:
         model: flat functional keras.Model.
         parts: its `Cut`.
+        kind: class of the result; keras.Model by default.
     """
+    kind = kind or keras.Model
     if parts.prefix is None:
-        return keras.Model(model.input, model.output, name="training")
+        return kind(model.input, model.output, name="training")
     boundary = FrozenPrefix(parts.prefix, name="frozen")(model.input)
-    return keras.Model(model.input, parts.suffix(boundary), name="training")
+    return kind(model.input, parts.suffix(boundary), name="training")
+
+
+def passed(prefix):
+    """Boundary name -> input name, of inputs that a prefix gives on as they are.
+
+    A frozen teacher beside a network that is trained from its first layer on has such a cut. Only
+    where a text's or an image's own content is passed on; BERT's mask alone is kept with the rest.
+    """
+    names = {id(tensor): name for name, tensor in prefix.input.items()}
+    found = {boundary: names[id(tensor)] for boundary, tensor in prefix.output.items()
+             if id(tensor) in names}  # fmt: skip
+    return found if set(found.values()) & {"image", "token_ids"} else {}
+
+
+def computed(prefix):
+    """The prefix without what it only passes on."""
+    left = {name: t for name, t in prefix.output.items() if name not in passed(prefix)}
+    return keras.Model(prefix.input, left, name=prefix.name)
 
 
 def training_model(model, groups):
@@ -87,26 +109,43 @@ def training_model(model, groups):
 
 
 def _split(model, never):
-    """(whether a layer with weights is in the prefix, boundary tensors in graph order)."""
-    inside = {id(tensor) for tensor in model.inputs}
-    boundary, seen, has_weights = [], set(), False
+    """(whether a layer with weights is in the prefix, boundary tensors in graph order).
+
+    A tensor that no weights made, such as a scaled image, is no boundary: the inputs that it
+    comes from are, and the suffix makes it again.
+    """
+    sources = {id(tensor): {id(tensor): tensor} for tensor in model.inputs}
+    boundary, has_weights = {}, False
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if node.is_input:
                 continue
-            if _belongs(node, inside, never):
-                inside.update(id(tensor) for tensor in node.outputs)
-                has_weights |= bool(getattr(node.operation, "weights", ()))
+            if _belongs(node, sources, never):
+                is_heavy = bool(getattr(node.operation, "weights", ()))
+                has_weights |= is_heavy
+                sources.update(_sources(node, sources, is_heavy))
                 continue
             for tensor in node.input_tensors:
-                if id(tensor) in inside and id(tensor) not in seen:
-                    seen.add(id(tensor))
-                    boundary.append(tensor)
-    return has_weights, boundary
+                boundary |= sources.get(id(tensor), {})
+    return has_weights, list(boundary.values())
 
 
-def _belongs(node, inside, never):
+def _sources(node, sources, is_heavy):
+    """id of each tensor of a frozen node -> the tensors to keep for it, by id.
+
+    Itself where weights had a part in it, else the inputs that it comes from.
+    """
+    below = {}
+    for tensor in node.input_tensors:
+        below |= sources[id(tensor)]
+    is_light = not is_heavy and all(node_of(tensor).is_input for tensor in below.values())
+    return {id(tensor): below if is_light else {id(tensor): tensor} for tensor in node.outputs}
+
+
+def _belongs(node, sources, never):
     operation = node.operation
-    if id(operation) in never or any(id(tensor) not in inside for tensor in node.input_tensors):
+    if id(operation) in never or any(id(tensor) not in sources for tensor in node.input_tensors):
+        return False
+    if getattr(operation, "is_always_above", False):
         return False
     return not isinstance(operation, keras.layers.Layer) or freezing.is_frozen(operation)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tltf import boundaries, caching
+from tltf import boundaries, caching, cutting
 from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline
 from tltf.errors import FlagError
@@ -19,7 +19,8 @@ class Above:
     """Data whose inputs are what a frozen prefix gives; None where the prefix is not cached.
 
     Args:
-        training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
+        training: (first epoch, number of epochs, rows) -> tf.data.Dataset of (inputs, targets,
+            weights); rows int64[M] may be left out.
         validation: (tf.data.Dataset, int[N] labels).
         watched: the same of the test split.
         dataset: (Source, batch size) -> tf.data.Dataset of any split in its order; raises
@@ -37,13 +38,16 @@ class Feed:
     """The data of a fit.
 
     Args:
-        training: (first epoch, number of epochs) -> tf.data.Dataset of (inputs, targets, weights).
+        training: (first epoch, number of epochs, rows) -> tf.data.Dataset of (inputs, targets,
+            weights); rows int64[M] may be left out.
         num_train: training examples.
         validation: (tf.data.Dataset or a function that makes it, int[N] labels), or None.
         watched: the same of the test split where its curve is wanted, or None.
         fingerprint: of the training examples; a run goes on only with the same.
         above: frozen prefix -> Above.
         used_ids: () -> {input name: int[n]}, the token ids that training has.
+        class_names: of the labels.
+        in_order: () -> (tf.data.Dataset, int[N] labels) of the training split, as validation.
     """
 
     training: Callable
@@ -53,6 +57,8 @@ class Feed:
     fingerprint: str = ""
     above: Callable = lambda prefix: Above()
     used_ids: Callable = dict
+    class_names: tuple = ()
+    in_order: Callable | None = None
 
 
 def build(trained, strategy):
@@ -79,6 +85,8 @@ def build(trained, strategy):
         fingerprint(trained.splits["train"]),
         builder.above,
         builder.used_ids,
+        tuple(trained.class_names),
+        lambda: builder.judging("train"),
     )
 
 
@@ -107,6 +115,7 @@ class _Builder:
         self.trained, self.num_replicas = trained, num_replicas
         self.options, self.parts = trained.options, trained.splits
         self.cache = caching.Cache(self.options.cache)
+        self.augment = augmentation.in_batches(self.options.data.augment)
 
     @functools.cached_property
     def texts(self):
@@ -123,22 +132,32 @@ class _Builder:
         ids = self.texts.inputs_of(tf.range(len(self.parts["train"]), dtype=tf.int64))
         return {"token_ids": np.unique(ids["token_ids"])}
 
-    def training(self, first_epoch, num_epochs, reads=None, augment=None):
-        """Dataset of the training split; `reads` is a Lookup in place of its contents."""
+    def training(self, first_epoch, num_epochs, rows=None, reads=None, augment=None):
+        """Dataset of the training split.
+
+        Args:
+            first_epoch: number of the first pass.
+            num_epochs: passes.
+            rows: int64[M], those that are read; None for all.
+            reads: Lookup in place of the contents.
+            augment: in place of --augment.
+        """
         options, train, part = self.options, self.options.train, self.parts["train"]
         dataset = pipeline.build(
             part,
             self.trained.preprocessing,
             batch_size=train.batch_size,
             training=True,
-            augment=options.data.augment if augment is None else augment,
+            augment=self.augment if augment is None else augment,
             seed=options.runtime.seed,
+            sampling=train.sampling,
             class_weights=class_weights(part, train.class_weights),
             first_epoch=first_epoch,
             num_epochs=num_epochs,
             target=self.trained.core.head.name,
             length_buckets=self.trained.takes_any_length,
             reads=reads or self.texts,
+            part=rows,
         )
         return fill_last(dataset, train.batch_size) if self.num_replicas > 1 else dataset
 
@@ -158,7 +177,7 @@ class _Builder:
 
     def dataset_above(self, prefix, part, batch_size):
         """A split in its order, as the layers above a prefix take it."""
-        return self.trained.dataset(part, batch_size, self._table(prefix, part).lookup)
+        return self.trained.dataset(part, batch_size, self._lookup(prefix, part))
 
     def above(self, prefix):
         """The `Above` of a frozen prefix; says in one line what is not cached."""
@@ -175,6 +194,20 @@ class _Builder:
             caching.say_off(reason)
             return Above()
 
+    def _lookup(self, prefix, part, view=None):
+        """Lookup of what the prefix gives; what it only passes on is read where it comes from."""
+        passed, computed = cutting.passed(prefix), cutting.computed(prefix)
+        if not passed:
+            return self._table(prefix, part, view).lookup
+        if view:
+            raise boundaries.NotCached("augmented images are needed above the frozen layers too")
+        table = self._table(computed, part)
+        is_tokenized = part is self.parts["train"] and self.texts
+        own = self.texts if is_tokenized else lookups.lookup(
+            part, self.trained.preprocessing, pipeline.CACHE_BYTES)  # fmt: skip
+        cut = pipeline.cut_to_longest if self.trained.takes_any_length else None
+        return lookups.joined(own, passed, table.lookup, cut)
+
     def _table(self, prefix, part, view=None):
         is_tokenized = part is self.parts["train"] and part.modality == "text"
         reading = boundaries.Reading(
@@ -185,10 +218,13 @@ class _Builder:
 
     def _training_above(self, prefix):
         """`Above.training`; None where augmentation makes every epoch another."""
-        augment, views = self.options.data.augment, self.options.cache.cache_views
+        augment, views = self.augment, self.options.cache.cache_views
         if not augment:
-            lookup = self._table(prefix, self.parts["train"]).lookup
-            return lambda first, number: self.training(first, number, lookup)
+            lookup = self._lookup(prefix, self.parts["train"])
+            return functools.partial(self.training, reads=lookup)
+        if self.texts:
+            caching.say_off("--augment changes the tokens in every epoch")
+            return None
         if not views:
             caching.say_off(
                 "--augment changes the images; --cache_views=4 keeps four views of each"
@@ -199,13 +235,13 @@ class _Builder:
             what = "views are of one example each, mixup and cutmix mix those of a batch"
             raise FlagError(what, flag="cache_views", fix="--cache_views=0")
         tables = [
-            self._table(prefix, self.parts["train"], boundaries.View(augment, seed, number)).lookup
+            self._lookup(prefix, self.parts["train"], boundaries.View(augment, seed, number))
             for number in range(views)
         ]
 
-        def training(first, number):
+        def training(first, number, rows=None):
             passes = [
-                self.training(epoch, 1, tables[epoch % views], augment="")
+                self.training(epoch, 1, rows, tables[epoch % views], augment="")
                 for epoch in range(first, first + number)
             ]
             dataset = passes[0]
@@ -224,11 +260,23 @@ def fingerprint(part):
 
 
 def class_weights(part, kind):
-    """float[num_classes], or None: `balanced` gives n / (classes * n of the class)."""
+    """float[num_classes], or None.
+
+    Args:
+        part: Source with labels.
+        kind: `none`; `balanced`: n / (classes * n_c); `effective`: in proportion to
+            (1 - b) / (1 - b^n_c) with b = 1 - 1 / n, Cui et al. 2019, arXiv:1901.05555, eq. 4. Both
+            have the mean 1 over the rows.
+    """
     if kind == "none":
         return None
-    counts = np.bincount(part.labels, minlength=len(part.class_names))
-    return len(part) / (len(counts) * np.maximum(counts, 1))
+    total = len(part)
+    counts = np.maximum(np.bincount(part.labels, minlength=len(part.class_names)), 1)
+    if kind == "balanced":
+        return total / (len(counts) * counts)
+    beta = 1.0 - 1.0 / total
+    weights = (1.0 - beta) / (1.0 - beta**counts)
+    return weights / weights[part.labels].mean()
 
 
 def fill_last(dataset, batch_size):

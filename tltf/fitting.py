@@ -1,21 +1,24 @@
 """Runs a method's phases. The only caller of `model.fit`."""
 
 import dataclasses
+import functools
 import time
+from typing import Any
 
 import keras
-import numpy as np
 
 from tltf import (
     callbacks,
     checkpoints,
     cutting,
+    difficulty,
     embedding_rows,
     folding,
     freezing,
     keeping,
     multi_worker,
     optimizers,
+    recalibration,
 )
 from tltf.checkpoints import Checkpoint
 from tltf.errors import ModelError
@@ -52,6 +55,8 @@ class Fit:
         self.step = self.epochs_before = 0
         self.first_step_s = self.above = None
         self._judges, self._is_prepared = {}, False
+        self._last: Any = None
+        self.difficulty = None
 
     def prepare(self):
         """Lets the method change the core's layers, so that its rules find what they train."""
@@ -68,7 +73,7 @@ class Fit:
         """Runs the phases. `plans` and `history` say what was done, `moved` what was changed."""
         if not self._is_prepared:
             self.prepare()
-        phases = self.method.phases(self.core)
+        phases = self.phases()
         saved = checkpoints.newest(self.run) if self.run else None
         for number, phase in enumerate(phases):
             if saved and saved.state["phase"] > number:
@@ -78,12 +83,20 @@ class Fit:
                 continue
             resumed = saved if saved and saved.state["phase"] == number else None
             self._run_phase(number, phase, resumed)
+            if (phase.norm or self.options.train.norm) == "recalibrate":
+                self._recalibrate()
+
+    def phases(self):
+        """The list of `Phase` that `train` runs."""
+        return self.method.phases(self.core)
 
     def finish(self):
         """The core to keep, when the method has ended its work on what was trained."""
         measure = self.measure if "validation" in self._judges else None
         trained = self.core
         self.core = self.method.finish(trained, Ended(self.moved, self.start, measure))
+        if self.start and self.options.train.norm == "recalibrate":
+            self._recalibrate()  # the method has mixed the weights
         if self.above and self.core is trained:  # but the layers may have other classes now
             forward, dataset = self.above
             self.above = Forward(forward.model, self.core.head.name), dataset
@@ -113,28 +126,39 @@ class Fit:
         return plan
 
     def _run_phase(self, number, phase, saved):
-        train, epochs = self.options.train, self._num_epochs(phase)
-        steps = -(-self.feed.num_train // train.batch_size)
+        rows = self._easiest(phase, saved)
+        kind = self.method.model_class
         with self.strategy.scope():
             plan = self._plan(phase)
-            parts = cutting.cut(self.core.model, self.core.groups)
+            parts = cutting.cut(self.core.model, self.core.groups, kind)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self._set_judges(parts, above)
         training = above.training or self.feed.training
+        if rows is not None:
+            training = functools.partial(training, rows=rows)
+        self._last = (parts.suffix if above.training else self.core.model), training
         if phase.solver == "lbfgs":
             self._solve(parts, training, above, phase)
+        if phase.solver != "gradient":
             return
+        count = self.feed.num_train if rows is None else len(rows)
+        steps = -(-count // self.options.train.batch_size)
         with self.strategy.scope():
-            training_model = parts.suffix if above.training else _joined(self.core.model, parts)
-            self._compile(training_model, plan, phase, epochs, steps)
+            model = parts.suffix if above.training else _joined(self.core.model, parts, kind)
+            self._compile(model, plan, phase, self._num_epochs(phase) * steps, steps)
         if phase.keeps_start:
             self.start = _under(saved, "start/") if saved else self._read_weights()
-        first = self._restore(training_model, saved) if saved else 0
-        watched = self._callbacks(training_model, number, phase, epochs, saved)
-        done = saved is not None and (first >= epochs or saved.state["is_stopped"])
-        if not done:
+        self._take_steps(model, training, steps, number, phase, saved)
+
+    def _take_steps(self, model, training, steps, number, phase, saved):
+        epochs = self._num_epochs(phase)
+        first = self._restore(model, saved) if saved else 0
+        watched = self._callbacks(model, number, phase, epochs, saved)
+        if saved is not None and (first >= epochs or saved.state["is_stopped"]):
+            model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does
+        else:
             with multi_worker.patched(self.strategy):
-                training_model.fit(
+                model.fit(
                     training(self.epochs_before + first, epochs - first),
                     initial_epoch=first,
                     epochs=epochs,
@@ -143,10 +167,33 @@ class Fit:
                     shuffle=False,
                     verbose=0,
                 )
-        self.step += int(training_model.optimizer.iterations.numpy())
+        self.step += int(model.optimizer.iterations.numpy())
         self.epochs_before += epochs
-        if self.best and self.best.weights and train.keep == "best":
+        if self.best and self.best.weights and self.options.train.keep == "best":
             self._write_weights(self.best.weights)
+
+    def _easiest(self, phase, saved):
+        """int64[M]: the rows of a phase that takes the easiest; None for all."""
+        if phase.easiest == 1.0:
+            return None
+        if saved and "difficulty" in saved.arrays:
+            self.difficulty = saved.arrays["difficulty"]
+        dataset, labels = self.feed.in_order()
+        if self.difficulty is None:
+            opened = dataset() if callable(dataset) else dataset
+            logits = Forward(self.core.model, self.core.head.name)(opened)[: len(labels)]
+            self.difficulty = self.core.head.losses(logits, labels)
+        return difficulty.easiest(self.difficulty, labels, phase.easiest)
+
+    def _recalibrate(self):
+        """Gives the batch norms whose statistics moved those of the weights that they end with."""
+        moved = {id(variable) for variable in self.moved.values()}
+        layers = [layer for group in self.core.groups for layer in group.layers]
+        found = [norm for layer in layers for norm in freezing.norms(layer)
+                 if id(norm.moving_mean) in moved]  # fmt: skip
+        if found:
+            model, batches = self._last
+            recalibration.recalibrate(model, batches(self.epochs_before, 1), found)
 
     def _solve(self, parts, training, above, phase):
         """Trains a linear probe without steps: the rows of the history are penalties."""
@@ -181,26 +228,53 @@ class Fit:
                 opened = dataset() if callable(dataset) else dataset
                 self._judges[role] = (upper if cached else whole), opened, labels
 
-    def _compile(self, training_model, plan, phase, epochs, steps):
+    def _compile(self, training_model, plan, phase, num_steps, steps):
         train = self.options.train
-        rate = optimizers.learning_rate(train, phase, epochs * steps)
+        rate = self._rate(phase, num_steps)
         used = embedding_rows.used_rows(training_model, self.feed.used_ids)
         optimizer = optimizers.build(train, plan.factors, rate, used)
         if self.options.runtime.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         training_model.compile(
             optimizer,
-            loss={self.core.head.name: self.core.head.loss(train.label_smoothing)},
+            loss={
+                self.core.head.name: self.core.head.loss(
+                    train.loss, train.label_smoothing, train.focal_gamma
+                )
+            },
+            loss_weights=None
+            if phase.loss_weight == 1.0
+            else {self.core.head.name: phase.loss_weight},
             weighted_metrics={self.core.head.name: self.core.head.metrics()},
             jit_compile=False,
-            steps_per_execution=_steps_together(training_model, steps, self.strategy),
+            steps_per_execution=self._steps_together(training_model, steps),
         )
         optimizer.build(training_model.trainable_variables)
+
+    def _rate(self, phase, num_steps):
+        """A float or a keras schedule."""
+        return optimizers.learning_rate(self.options.train, phase, num_steps)
+
+    def _steps_together(self, model, steps):
+        """How many steps Keras runs between two callbacks: many, where they take next to no time.
+
+        Those are the steps above a cached prefix that gives one vector an example. The number
+        divides `steps`, since a dataset of several epochs must not be read across their border.
+        Several devices take single steps: Keras's loop fails on the iterators of theirs.
+        """
+        is_small = all(
+            len(t.shape) == 2 and t.name.startswith(cutting.BOUNDARY) for t in model.inputs
+        )
+        if not is_small or self.strategy.num_replicas_in_sync > 1:
+            return 1
+        return max(n for n in range(1, min(steps, MOST_STEPS_TOGETHER) + 1) if steps % n == 0)
 
     def _callbacks(self, training_model, number, phase, epochs, saved):
         """Validation first, saving last: each sees what those before it put into the logs."""
         train = self.options.train
         watched = [callbacks.NoteFirstStep(self._note_first_step), keeping.StopAtNonFinite()]
+        average = keeping.Average() if train.ema_decay else None
+        watched += [average] if average else []
         has_validation = self.feed.validation is not None
         if has_validation:
             state, weights = (
@@ -220,6 +294,7 @@ class Fit:
         logger.rows = self.history
         watched += [logger, callbacks.ShowProgress(phase.name, self.feed.num_train,
                                                    train.batch_size, epochs)]  # fmt: skip
+        watched += [average.back()] if average else []
         if not self.is_writer:
             return watched
         if self.run and self.options.output.tensorboard:
@@ -233,10 +308,9 @@ class Fit:
         """(loss, accuracy) of the core on the validation split, or on the watched test split."""
         forward, dataset, labels = self._judges[role]
         logits = forward(dataset)[: len(labels)]
-        top = logits.max(axis=1, keepdims=True)
-        norm = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
-        loss = (norm - logits[np.arange(len(labels)), labels]).mean()
-        return float(loss), float((logits.argmax(axis=1) == labels).mean())
+        head = self.core.head
+        accuracy = (head.predicted(logits) == labels).mean()
+        return float(head.losses(logits, labels).mean()), float(accuracy)
 
     def _read_weights(self):
         return {path: variable.numpy() for path, variable in self.moved.items()}
@@ -254,6 +328,7 @@ class Fit:
                    for i, v in enumerate(training_model.optimizer.variables)}  # fmt: skip
         arrays |= {f"seeds/{i}": v.numpy() for i, v in enumerate(self._seeds())}
         arrays |= {f"start/{path}": value for path, value in self.start.items()}
+        arrays |= {} if self.difficulty is None else {"difficulty": self.difficulty}
         arrays |= {
             f"best/{path}": value
             for path, value in (self.best.weights if self.best else {}).items()
@@ -296,24 +371,11 @@ class Fit:
         return [v for v in self.core.model.variables if id(v) not in weights]
 
 
-def _joined(model, parts):
+def _joined(model, parts, kind):
     """The model whose frozen prefix, which runs in every step, is as quick as it can be."""
     if parts.prefix:
         parts = dataclasses.replace(parts, prefix=folding.folded(parts.prefix))
-    return cutting.join(model, parts)
-
-
-def _steps_together(model, steps, strategy):
-    """How many steps Keras runs between two callbacks: many, where they take next to no time.
-
-    Those are the steps above a cached prefix that gives one vector an example. The number
-    divides `steps`, since a dataset of several epochs must not be read across their border.
-    Several devices take single steps: Keras's loop fails on the iterators of theirs.
-    """
-    is_small = all(len(t.shape) == 2 and t.name.startswith(cutting.BOUNDARY) for t in model.inputs)
-    if not is_small or strategy.num_replicas_in_sync > 1:
-        return 1
-    return max(n for n in range(1, min(steps, MOST_STEPS_TOGETHER) + 1) if steps % n == 0)
+    return cutting.join(model, parts, kind)
 
 
 def _under(saved, prefix):

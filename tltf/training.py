@@ -15,8 +15,10 @@ from tltf import (
     feeding,
     fitting,
     freezing,
+    graphs,
     models,
     names,
+    noise,
     preprocessing,
     runs,
     runtime,
@@ -25,8 +27,8 @@ from tltf import (
     tracking,
     transfer,
 )
-from tltf.catalogs import METHODS
-from tltf.data import lookups, sources, splits
+from tltf.catalogs import HEADS, METHODS
+from tltf.data import augment, lookups, sources, splits, text_augment
 from tltf.data.source import require_labels
 from tltf.errors import FlagError
 from tltf.options import flat, replace, shown
@@ -49,7 +51,7 @@ def train(options):
     run_folder = _folder(options.output, is_writer) if keeps else None
     clock = _Clock()
     strategy = runtime.start(options.runtime)
-    parts = load_parts(options)
+    parts = training_parts(options)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
     clock.lap("build")
@@ -92,7 +94,17 @@ def load_parts(options):
         max_bad_fraction=options.data.max_bad_fraction,
     )
     require_labels(source)
+    head = specs.pick(HEADS, options.model.head, "head").build()
+    source = source.in_classes(head.ordered(source))
     return splits.split(source, options.data.split, options.runtime.seed)
+
+
+def training_parts(options):
+    """`load_parts` with the copies of training texts that --augment adds."""
+    parts, wanted = load_parts(options), options.data.augment
+    augment.require_modality(wanted, parts["train"].modality)
+    parts["train"] = text_augment.expanded(parts["train"], wanted, options.runtime.seed)
+    return parts
 
 
 def assemble(options, parts, strategy):
@@ -104,13 +116,13 @@ def assemble(options, parts, strategy):
         strategy: tf.distribute.Strategy.
     """
     training, given = parts["train"], options
-    if options.data.augment and training.modality == "text":
-        raise FlagError("takes images, the data has texts", flag="augment", fix="--augment=")
     if specs.parse(options.train.method, "method")[0] == "scratch":
         options = replace(options, backbone_weights="none")
     texts = training.column.values if training.modality == "text" else None
     with strategy.scope():
         core = models.build(options.model, len(training.class_names), training.modality, texts)
+    backbone_layers = graphs.layers(list(core.backbone.taps.values()))
+    noise.set_rates(backbone_layers, options.train.backbone_dropout, options.train.stochastic_depth)
     situation = defaults.Situation(
         modality=training.modality,
         num_train=len(training),
@@ -123,8 +135,18 @@ def assemble(options, parts, strategy):
     prepared = preprocessing.build(core.backbone, training, options.model.text_length)
     options = replace(options, **_sizes(prepared))
     method = specs.pick(METHODS, options.train.method, "method").build()
+    _require_loss(core.head, options.train, method.phases(core))
     trained = Trained(core, prepared, training.class_names, options, parts, given=given)
     return trained, method
+
+
+def _require_loss(head, train, phases):
+    head.loss(train.loss, train.label_smoothing, train.focal_gamma)
+    if train.loss != "cross_entropy" and any(phase.solver == "lbfgs" for phase in phases):
+        what = f"{train.loss} is no loss for solver=lbfgs, which solves for cross_entropy"
+        raise FlagError(
+            what, flag="loss", fix="solver=gradient in --method, or --loss=cross_entropy"
+        )
 
 
 def _folder(output, is_writer):
@@ -156,6 +178,8 @@ def plan_text(trained, core, method):
     )
     if all(phase.solver == "lbfgs" for phase in phases):
         how = "solved to convergence, the penalty chosen on validation"
+    if all(phase.solver == "none" for phase in phases):
+        how = "nothing is trained"
     lines = [
         f"data      {trained.options.data.data}: {counts}; {len(trained.class_names)} classes",
         f"backbone  {core.backbone.name}, head {core.head_spec}",
@@ -173,7 +197,7 @@ def _fit(trained, method, strategy, run_folder, clock):
     options = trained.options
     is_writer = runs.is_chief()
     logs = run_folder and is_writer
-    log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else _NoLog()
+    log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else NoLog()
     feed = feeding.build(trained, strategy)
     fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
     fit.prepare()
@@ -255,7 +279,7 @@ class _Clock:
         self._last = now
 
 
-class _NoLog:
+class NoLog:
     """Stands in for MetricsLog where no run folder is kept."""
 
     def write(self, row):

@@ -97,6 +97,11 @@ def tfds(folder):
     return f"tfds(name=contract_texts, data_dir={folder})"
 
 
+def shout(texts, seed):
+    """Stands in for a translation and back."""
+    return [f"{text}, {seed[1]} times" for text in texts]
+
+
 def fixed(text):
     """A source that needs no files."""
     return lambda folder: text
@@ -129,6 +134,9 @@ AUGMENTS = {
     "randaugment": ["randaugment"],
     "mixup": ["mixup"],
     "cutmix": ["cutmix"],
+    "eda": ["eda(copies=2)", "eda(copies=1, operations=[swap, delete])"],
+    "back_translation": ["back_translation(function=tests.contracts.cases:shout)"],
+    "token_dropout": ["token_dropout(rate=.5)"],
     "keras_cv": ["keras_cv(layer='RandomShear(x_factor=.2, y_factor=.2)')"],
 }
 BACKBONES = {
@@ -147,6 +155,7 @@ BACKBONES = {
 }  # fmt: skip
 HEADS = {
     "classify": ["classify", "classify(hidden=[6, 5], dropout=.2)", "classify(pooling=max)"],
+    "ordinal": ["ordinal", "ordinal(hidden=[6], order=[a, b, c])"],
 }
 METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],
@@ -155,6 +164,7 @@ METHODS = {
     "lp_ft": ["lp_ft", "lp_ft(solver=gradient)"],
     "discriminative": ["discriminative"],
     "gradual": ["gradual(stages=2)"],
+    "curriculum": ["curriculum(stages=2)", "curriculum(stages=2, solver=gradient)"],
     "bitfit": ["bitfit"],
     "norm_only": ["norm_only"],
     "rules": ["rules(patterns=['head/.*', '.*/kernel'], rates=[1, .5])"],
@@ -168,11 +178,17 @@ METHODS = {
     "prompt": ["prompt(length=2)"],
     "ia3": ["ia3"],
     "l2_sp": ["l2_sp"],
+    "bss": ["bss(smallest=2)"],
+    "delta": ["delta(alpha=1.0)"],
+    "lwf": ["lwf"],
+    "distill": ["distill(teacher=tiny)", "distill(teacher=tiny, weight=1.0, feature_weight=1.0)"],
+    "adversarial": ["adversarial", "adversarial(steps=2, epsilon=.1)"],
+    "soup": ["soup(runs=[a, b], greedy=false)"],
     "wise_ft": ["wise_ft(steps=4)"],
     "scratch": ["scratch"],
 }
 ON_TEXTS = {"adapters(size=2)", "adapters(size=2, places=pfeiffer)", "prefix(length=2)",
-            "prompt(length=2)", "ia3"}  # fmt: skip
+            "prompt(length=2)", "ia3", "adversarial(steps=2, epsilon=.1)"}  # fmt: skip
 """Cases of methods that are for transformers."""
 FORMATS = {"saved_model": ["saved_model"]}
 

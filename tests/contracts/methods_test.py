@@ -1,5 +1,7 @@
 """What every method promises: frozen is frozen, the rest moves, and a run can go on."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -13,7 +15,30 @@ from tltf import checkpoints, convex, cutting, fitting, freezing, models, optimi
 from tltf.backbones import inserted
 from tltf.catalogs import METHODS
 from tltf.errors import FlagError
+from tltf.methods import soups, teaching
 from tltf.options import make
+
+TRAINING = [case for case in parameters("methods") if not case.values[0].startswith("soup")]
+"""Cases of methods that take steps or solve."""
+
+
+@pytest.fixture(autouse=True)
+def earlier_runs(monkeypatch):
+    """What methods find that take an earlier run."""
+
+    def load(run):
+        random = np.random.default_rng(9)
+        core = tiny.core(num_classes=3)
+        for variable in core.model.trainable_weights:
+            variable.assign(random.normal(0, 0.5, variable.shape))
+        return types.SimpleNamespace(core=core, class_names=("a", "b", "c"))
+
+    def weights(run, variables):
+        random = np.random.default_rng(len(run))
+        return {name: random.normal(size=v.shape) ** 2 for name, v in variables.items()}
+
+    monkeypatch.setattr(teaching, "_load", load)
+    monkeypatch.setattr(soups, "_weights", weights)
 
 
 def fit(text, run=None, **flags):
@@ -28,9 +53,8 @@ def fit(text, run=None, **flags):
 
     method.finish = note
     options = make(**{**FLAGS, "method": text, **flags})
-    data = text_feed() if text in ON_TEXTS else feed()
     strategy = tf.distribute.get_strategy()
-    fitted = fitting.Fit(core_for(text), method, data, options, strategy, Log(), run)
+    fitted = fitting.Fit(core_for(text), method, data_for(text), options, strategy, Log(), run)
     fitted.prepare()
     before = values(fitted.core)
     kept = fitted()
@@ -40,14 +64,14 @@ def fit(text, run=None, **flags):
 
 def inputs(text):
     """A batch for the core of a case."""
-    return next(iter((text_feed() if text in ON_TEXTS else feed()).training(0, 1)))[0]
+    return next(iter(data_for(text).training(0, 1)))[0]
 
 
 def values(core):
-    return {v.path: v.numpy().copy() for v in core.model.weights}
+    return {name: v.numpy() for name, v in core.named_weights().items()}
 
 
-@pytest.mark.parametrize("text", parameters("methods"))
+@pytest.mark.parametrize("text", TRAINING)
 def test_frozen_is_bit_identical_and_the_rest_moves(text):
     core, before, fitted = fit(text)
     trained = {path for plan in fitted.plans for path in plan.rates}
@@ -67,7 +91,7 @@ def moves(layer, trained):
     return is_norm and any(v.path in trained for v in layer.weights)
 
 
-@pytest.mark.parametrize("text", parameters("methods"))
+@pytest.mark.parametrize("text", TRAINING)
 def test_the_optimizer_has_no_slots_for_frozen_variables(text):
     method = specs.pick(METHODS, text).build()
     core = method.prepare(core_for(text), None)
@@ -81,13 +105,19 @@ def test_the_optimizer_has_no_slots_for_frozen_variables(text):
     assert sizes == 2 * plan.num_trainable, "two moments for each trained number"
 
 
-@pytest.mark.parametrize("text", parameters("methods"))
+@pytest.mark.parametrize("text", TRAINING)
 def test_the_loss_falls(text):
     _, _, fitted = fit(text, train_epochs=10, learning_rate=0.02)
-    assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
+    last = [row["loss"] for row in fitted.history if row["phase"] == fitted.history[-1]["phase"]]
+    assert last[-1] < last[0]
 
 
-@pytest.mark.parametrize("text", parameters("methods"))
+def data_for(text):
+    """The Feed of a case."""
+    return text_feed() if text in ON_TEXTS else feed()
+
+
+@pytest.mark.parametrize("text", TRAINING)
 def test_a_run_that_was_cut_ends_with_the_same_weights(text, tmp_path, monkeypatch):
     whole, _, _ = fit(text, tmp_path / "whole")
     save = checkpoints.save

@@ -59,12 +59,8 @@ def added(backbone, length):
     Raises:
         FlagError: its blocks take anything else.
     """
-    names = [group.name for group in backbone.groups]
-    if backbone.modality != "text" or "layer_1" not in names:
-        raise FlagError(f"{backbone.name} has no blocks of a transformer", flag="method",
-                        fix="--method=lora")  # fmt: skip
-    first = names.index("layer_1")
-    sequence, mask = _entering(backbone, backbone.groups[first].layers[0])
+    sequence, mask = entering(backbone)
+    first = [group.name for group in backbone.groups].index("layer_1")
     prompt = SoftPrompt(length, name="soft_prompt")
     longer, longer_mask = prompt(sequence, mask)
     inputs = [(tensor, tensor) for tensor in backbone.inputs.values()]
@@ -79,8 +75,16 @@ def added(backbone, length):
     return dataclasses.replace(backbone, taps=taps, groups=groups)
 
 
-def _entering(backbone, block):
-    """`(sequence, mask)`: the tensors that the first block takes."""
+def entering(backbone):
+    """`(sequence, mask)`: the tensors that the first block of a transformer takes.
+
+    Raises:
+        FlagError: it is no transformer for texts, or its blocks take anything else.
+    """
+    block = next((g.layers[0] for g in backbone.groups if g.name == "layer_1"), None)
+    if backbone.modality != "text" or block is None:
+        raise FlagError(f"{backbone.name} has no blocks of a transformer", flag="method",
+                        fix="--method=lora")  # fmt: skip
     nodes = graphs.ordered_nodes([backbone.taps["sequence"]])
     tensors = next(node for node in nodes if node.operation is block).input_tensors
     if [len(tensor.shape) for tensor in tensors] != [3, 2]:

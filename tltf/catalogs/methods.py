@@ -39,6 +39,12 @@ METHODS = {
         "train the head, then in each stage more groups from the top, at falling rates",
         paper="Howard & Ruder 2018, arXiv:1801.06146",
     ),
+    "curriculum": Row(
+        "tltf.methods.schedules:curriculum",
+        {"stages": 3, "start_share": 0.3, "solver": "lbfgs"},
+        "solve for the head, then train everything on the easiest rows first, in growing parts",
+        paper="Hacohen & Weinshall 2019, arXiv:1904.03626",
+    ),
     "bitfit": Row(
         "tltf.methods.subsets:bitfit",
         {},
@@ -97,6 +103,48 @@ METHODS = {
         {"steps": 10, "solver": "lbfgs"},
         "lp_ft, then the best point on validation between its probe and its end",
         paper="Wortsman et al. 2021, arXiv:2109.01903",
+    ),
+    "bss": Row(
+        "tltf.methods.features:bss",
+        {"eta": 0.001, "smallest": 1},
+        "train everything; the loss shrinks the smallest singular values of a batch's features",
+        paper="Chen et al. 2019, NeurIPS",
+    ),
+    "delta": Row(
+        "tltf.methods.features:delta",
+        {"alpha": 0.1, "beta": 0.01, "features": ()},
+        "train everything; the loss holds feature maps near those of the pretrained network",
+        paper="Li et al. 2019, arXiv:1901.09229",
+    ),
+    "lwf": Row(
+        "tltf.methods.teaching:lwf",
+        {"temperature": 2.0, "weight": 1.0, "backbone_rate": 1.0},
+        "continue a run on other classes; its old head must say what it said",
+        paper="Li & Hoiem 2016, arXiv:1606.09282",
+    ),
+    "distill": Row(
+        "tltf.methods.teaching:distill",
+        {
+            "teacher": "",
+            "temperature": 2.0,
+            "weight": 0.7,
+            "feature_weight": 0.0,
+            "backbone_rate": 1.0,
+        },
+        "train everything on the targets and on what a teacher, another run, says of them",
+        paper="Hinton et al. 2015, arXiv:1503.02531",
+    ),
+    "adversarial": Row(
+        "tltf.methods.adversarial:adversarial",
+        {"epsilon": 0.0, "steps": 1, "share": 0.5},
+        "train everything on each batch and on the worst near it; steps=1 is FGSM, more are PGD",
+        paper="Goodfellow et al. 2014, arXiv:1412.6572",
+    ),
+    "soup": Row(
+        "tltf.methods.soups:soup",
+        {"runs": (), "greedy": True},
+        "train nothing: average the weights of runs, each kept if validation is no worse with it",
+        paper="Wortsman et al. 2022, arXiv:2203.05482",
     ),
     "scratch": Row(
         "tltf.methods.freezing:scratch",

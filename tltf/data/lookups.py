@@ -37,12 +37,14 @@ class Lookup:
         is_single: one row at a time, in parallel, because files are read or decoded.
         lengths: int32[N] tokens a row; None for images.
         is_cut: whether batches are no longer than their longest row.
+        after: (inputs of a batch, int64[B]) -> its inputs, applied when rows are batched.
     """
 
     inputs_of: Callable
     is_single: bool = False
     lengths: np.ndarray | None = None
     is_cut: bool = False
+    after: Callable | None = None
 
 
 def lookup(source, preprocessing, cache_bytes):
@@ -191,7 +193,7 @@ def batches(rows, lookup, batch_size, change=None):
     numbers = tf.data.Dataset.from_tensor_slices(rows)
     # AutoGraph would rewrite the source of all that is called, which takes longer than small data
     plain = tf.autograph.experimental.do_not_convert
-    inputs_of, change = plain(lookup.inputs_of), plain(change)
+    inputs_of, change = plain(lookup.inputs_of), plain(_behind(lookup.after, change))
     if not lookup.is_single:  # one map: each costs more than the lookup of a small batch
         return numbers.batch(batch_size).map(
             lambda batch: change(inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
@@ -200,6 +202,29 @@ def batches(rows, lookup, batch_size, change=None):
         lambda row: ({"image": inputs_of(row)}, row), num_parallel_calls=tf.data.AUTOTUNE
     )
     return singles.batch(batch_size).map(change, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _behind(first, change):
+    return change if first is None else lambda inputs, batch: change(first(inputs, batch), batch)
+
+
+def joined(own, renamed, other, cut=None):
+    """A Lookup of some inputs under new names, with those of another Lookup.
+
+    Args:
+        own: Lookup.
+        renamed: new name -> name of an input of `own`; others are left out.
+        other: Lookup that takes batches.
+        cut: (inputs, rows) -> (inputs, rows), applied to those of `own`.
+    """
+
+    def after(inputs, batch):
+        if cut:
+            inputs, _ = cut(inputs, batch)
+        kept = {new: inputs[old] for new, old in renamed.items()}
+        return kept | other.inputs_of(batch)
+
+    return dataclasses.replace(own, after=after, is_cut=own.is_cut or cut is not None)
 
 
 def tokenize(texts, preprocessing):

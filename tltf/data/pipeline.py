@@ -4,13 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.data import augment as augment_module
-from tltf.data import lookups
+from tltf.data import lookups, ordering
 from tltf.errors import FlagError
 
+CACHE_BYTES = 2**31
+"""Images are decoded once if all fit into so many bytes."""
 PREFETCHED = 2
 """Batches that wait for the step; more take memory and no time off."""
-MIN_BUCKET_BATCHES = 8
-"""Batches that are drawn together and then sorted by length."""
 
 
 def build(
@@ -24,16 +24,19 @@ def build(
     class_weights=None,
     num_classes=0,
     target="label",
-    cache_bytes=2**31,
+    cache_bytes=CACHE_BYTES,
     first_epoch=None,
     num_epochs=1,
     length_buckets=False,
     reads=None,
+    sampling="none",
+    part=None,
 ):
     """Batches of `(inputs, targets, weights)`, dicts by name, of one pass over `source`.
 
     The order of training rows and the augmentation differ between passes, and are the same
-    for the same seed and number of the pass. No row is left out; the last batch may be short.
+    for the same seed and number of the pass. No row is left out, but by `sampling` and `part`; the
+    last batch may be short.
 
     Args:
         source: Source.
@@ -53,6 +56,9 @@ def build(
         length_buckets: texts of similar length share a training batch, and every batch is cut
             to its longest text. For backbones that take any length.
         reads: lookups.Lookup that is read in place of the source's contents.
+        sampling: `none`, or `balanced`: training rows are drawn with replacement, every class
+            equally often in the mean; a pass has as many rows as before.
+        part: int64[M], the rows that training reads; None for all.
 
     Returns:
         tf.data.Dataset with inputs `{"image": float32[B, S, S, C]}`, 0 to 255, or those of the
@@ -72,16 +78,19 @@ def build(
         num_classes,
         seed,
         None if class_weights is None else by_class,
+        preprocessing,
     )
-    buckets = lookup.lengths if length_buckets and training else None
+    buckets = lookup.lengths if length_buckets else None
+    drawn = source.labels if sampling == "balanced" else None
+    order = ordering.Order(len(source), seed, batch_size, buckets, drawn, part)
 
     def one_pass(epoch):
-        rows = _rows(len(source), training, seed, epoch, batch_size, buckets)
+        rows = order(epoch) if training else tf.range(len(source), dtype=tf.int64)
         return change(lookups.batches(rows, lookup, batch_size, finish), epoch)
 
     if not augment:  # AutoGraph would rewrite their source, which takes longer than small data
         one_pass = tf.autograph.experimental.do_not_convert(one_pass)
-    num_batches = -(-len(source) // batch_size)
+    num_batches = -(-(len(order) if training else len(source)) // batch_size)
     if training and first_epoch is None:
         epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
     else:
@@ -106,38 +115,6 @@ def prefetched(dataset):
     return dataset.with_options(options).prefetch(PREFETCHED)
 
 
-def order(count, seed, epoch):
-    """int64[N]: the row numbers of a training pass without length buckets."""
-    rows = tf.range(count, dtype=tf.int64)
-    return tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
-
-
-def _rows(count, training, seed, epoch, batch_size, lengths):
-    """int64[N] row numbers in the order of a pass."""
-    if not training:
-        return tf.range(count, dtype=tf.int64)
-    rows = order(count, seed, epoch)
-    if lengths is None:
-        return rows
-    return _bucketed(rows, tf.gather(lengths, rows), seed, epoch, batch_size)
-
-
-def _bucketed(rows, lengths, seed, epoch, batch_size):
-    """`rows` such that batches hold similar lengths: windows are sorted, batches shuffled.
-
-    The rows that fill no batch stay at the end, as drawn.
-    """
-    count = rows.shape[0]
-    window = batch_size * MIN_BUCKET_BATCHES
-    num_full = count // batch_size * batch_size
-    keys = tf.range(num_full) // window * 2**16 + lengths[:num_full]
-    order = tf.argsort(keys, stable=True)
-    batches = tf.reshape(tf.gather(rows[:num_full], order), [-1, batch_size])
-    numbers = tf.range(num_full // batch_size)
-    numbers = tf.random.experimental.stateless_shuffle(numbers, seed=[seed + 1, epoch])
-    return tf.concat([tf.reshape(tf.gather(batches, numbers), [-1]), rows[num_full:]], 0)
-
-
 def cut_to_longest(inputs, rows):
     """`(inputs, rows)` with inputs [B, L] cut to the longest text of the batch."""
     longest = tf.reduce_max(tf.reduce_sum(tf.cast(inputs["padding_mask"], tf.int32), axis=1))
@@ -159,13 +136,14 @@ def _finisher(source, target, by_class, is_cut):
     return finish
 
 
-def _augmentation(text, source, num_classes, seed, by_class):
+def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
     """(batches, number of the pass) -> changed batches."""
     if not text:
         return lambda batches, epoch: batches
-    if source.modality != "image":
-        raise FlagError("augmentations are for images", flag="augment", fix="leave --augment out")
+    augment_module.require_modality(text, source.modality)
     augmentation = augment_module.build(text, num_classes, seed)
+    if source.modality == "text":
+        return _token_changes(augmentation, preprocessing)
     if augmentation.is_mixing and source.labels is None:
         raise FlagError("mixing needs labels", flag="augment", fix="leave mixup and cutmix out")
 
@@ -177,6 +155,24 @@ def _augmentation(text, source, num_classes, seed, by_class):
             if augmentation.is_mixing and by_class is not None:
                 weights = dict.fromkeys(weights, tf.linalg.matvec(labels, by_class))
             return inputs | {"image": images}, dict.fromkeys(targets, labels), weights
+
+        return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+    return change
+
+
+def _token_changes(augmentation, preprocessing):
+    """The same for texts: tokens change, but not those that begin and end a text."""
+    mask_id, (start, end) = preprocessing.mask_id(), preprocessing.special_ids()
+    kept = tf.constant([preprocessing.pad_id, *start, *end], tf.int32)
+
+    def change(batches, epoch):
+        def on_batch(batch, item):
+            inputs, targets, weights = item
+            ids = inputs["token_ids"]
+            may_change = tf.reduce_all(ids[..., tf.newaxis] != kept, axis=-1)
+            ids = augmentation.on_tokens(ids, may_change, mask_id, epoch, batch)
+            return inputs | {"token_ids": ids}, targets, weights
 
         return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +16,12 @@ class Phase:
         epochs_share: share of --train_epochs that this phase takes.
         rate_factor: factor on --learning_rate.
         schedule: overrides --schedule; empty keeps it.
-        norm: batch-norm policy `train` or `frozen`; empty keeps --norm.
-        solver: `gradient`, or `lbfgs` for a head of one dense layer on a frozen network.
+        norm: batch-norm policy `train`, `frozen` or `recalibrate`; empty keeps --norm.
+        solver: `gradient`; `lbfgs` for a head of one dense layer on a frozen network; `none` where
+            `Method.finish` does all.
+        loss_weight: factor on the loss of the targets, beside what the method adds.
+        easiest: share of the training rows of each class that are used, those on which the core
+            has the smallest loss when the first such phase begins.
         keeps_start: whether `Method.finish` wants the weights that the phase started from.
     """
 
@@ -27,6 +32,8 @@ class Phase:
     schedule: str = ""
     norm: str = ""
     solver: str = "gradient"
+    loss_weight: float = 1.0
+    easiest: float = 1.0
     keeps_start: bool = False
 
 
@@ -52,6 +59,9 @@ class Method:
         make_phases: core -> list of Phase.
         starts_random: whether the backbone's weights are random, not pretrained.
     """
+
+    model_class: Any = None
+    """Subclass of keras.Model whose `train_step` trains; None for Keras's own."""
 
     def __init__(self, make_phases, starts_random=False):
         self._make_phases = make_phases

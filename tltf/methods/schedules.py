@@ -1,5 +1,7 @@
 """Methods that differ in when what is trained, and how fast."""
 
+import dataclasses
+
 from tltf.errors import FlagError
 from tltf.methods.freezing import HEAD, SOLVERS
 from tltf.methods.method import Method, Phase, groups_of, rule_of
@@ -76,6 +78,32 @@ def gradual(stages=4, decay=2.6):
         return [Phase("head", (HEAD,), share, norm="frozen"), *later]
 
     return Method(phases)
+
+
+def curriculum(stages=3, start_share=0.3, solver="lbfgs"):
+    """Solves for the head, then trains everything on the easiest rows first, in growing parts.
+
+    Hacohen & Weinshall 2019, arXiv:1904.03626: scored by transfer (the loss under a linear
+    classifier on pretrained features), paced exponentially, the same share of every class.
+
+    Args:
+        stages: parts, at least 2; the last one is all rows. They share --train_epochs evenly.
+        start_share: of the rows in the first part.
+        solver: of the head, as `lp_ft`.
+
+    Raises:
+        FlagError: an unknown solver, or a number out of its range.
+    """
+    _require("stages", stages >= 2, stages, "at least 2")
+    _require("start_share", 0 < start_share < 1, start_share, "between 0 and 1")
+    probe, tuned = lp_ft(solver).phases(None)
+    shares = [start_share ** (1 - stage / (stages - 1)) for stage in range(stages)]
+    parts = [
+        dataclasses.replace(tuned, name=f"easiest {share:.0%}", easiest=share,
+                            epochs_share=tuned.epochs_share / stages)
+        for share in shares
+    ]  # fmt: skip
+    return Method(lambda core: [probe, *parts])
 
 
 def _falling(names, decay):

@@ -1,0 +1,78 @@
+"""In which order a pass reads the rows of a source: seeded, by length, by class, or a part."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+MIN_BUCKET_BATCHES = 8
+"""Batches that are drawn together and then sorted by length."""
+
+
+def shuffled(count, seed, epoch):
+    """int64[N]: the row numbers of a plain training pass."""
+    rows = tf.range(count, dtype=tf.int64)
+    return tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """The order of training passes; the same for the same seed and number of the pass.
+
+    Args:
+        count: rows of the source.
+        seed: int.
+        batch_size: rows a batch.
+        lengths: int32[N] tokens a row, to put similar ones into one batch; None for any.
+        labels: int32[N], to draw every class equally often, with replacement; None for each row
+            once.
+        part: int64[M], the rows that are read at all; None for all.
+    """
+
+    count: int
+    seed: int
+    batch_size: int
+    lengths: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    part: np.ndarray | None = None
+
+    def __len__(self):
+        return self.count if self.part is None else len(self.part)
+
+    def __call__(self, epoch):
+        """int64[M] row numbers of a pass, int64[]."""
+        labels = self.labels
+        if labels is None:
+            rows = shuffled(len(self), self.seed, epoch)
+        else:
+            rows = _balanced(labels if self.part is None else labels[self.part], self.seed, epoch)
+        if self.part is not None:
+            rows = tf.gather(tf.constant(self.part, tf.int64), rows)
+        if self.lengths is None:
+            return rows
+        return _bucketed(rows, tf.gather(self.lengths, rows), self.seed, epoch, self.batch_size)
+
+
+def _balanced(labels, seed, epoch):
+    """int64[N]: rows drawn with replacement, each with a chance of 1 / (classes * n_c)."""
+    counts = np.bincount(labels)
+    chances = np.cumsum(1.0 / (np.count_nonzero(counts) * counts[labels]))
+    drawn = tf.random.stateless_uniform([len(labels)], [seed + 2, epoch], dtype=tf.float64)
+    rows = tf.searchsorted(tf.constant(chances, tf.float64), drawn * chances[-1], side="right")
+    return tf.cast(tf.minimum(rows, len(labels) - 1), tf.int64)
+
+
+def _bucketed(rows, lengths, seed, epoch, batch_size):
+    """`rows` such that batches hold similar lengths: windows are sorted, batches shuffled.
+
+    The rows that fill no batch stay at the end, as drawn.
+    """
+    count = rows.shape[0]
+    window = batch_size * MIN_BUCKET_BATCHES
+    num_full = count // batch_size * batch_size
+    keys = tf.range(num_full) // window * 2**16 + lengths[:num_full]
+    order = tf.argsort(keys, stable=True)
+    batches = tf.reshape(tf.gather(rows[:num_full], order), [-1, batch_size])
+    numbers = tf.range(num_full // batch_size)
+    numbers = tf.random.experimental.stateless_shuffle(numbers, seed=[seed + 1, epoch])
+    return tf.concat([tf.reshape(tf.gather(batches, numbers), [-1]), rows[num_full:]], 0)

@@ -1,0 +1,131 @@
+"""Methods that hold on to pretrained features, not to weights."""
+
+import keras
+from keras import ops
+
+from tltf import graphs
+from tltf.errors import FlagError
+from tltf.heads import pool
+from tltf.methods.method import Phase
+from tltf.methods.penalised import Penalised
+from tltf.methods.staying import EVERYTHING
+
+REFERENCE = "reference_"
+"""Begins the names of a frozen copy's layers."""
+
+
+def bss(eta=0.001, smallest=1):
+    """Trains everything; the loss shrinks the smallest singular values of a batch's features.
+
+    eta * sum of the `smallest` smallest s_i^2 of float[B, d]: Chen et al. 2019, "Catastrophic
+    Forgetting Meets Negative Transfer", NeurIPS, eq. 4.
+
+    Args:
+        eta: at least 0.
+        smallest: how many, at least 1.
+
+    Raises:
+        FlagError: a number out of its range.
+    """
+    if not eta >= 0 or smallest < 1:
+        what = f"eta is at least 0 and smallest at least 1 (received {eta}, {smallest})"
+        raise FlagError(what, flag="method", fix="--method='bss(eta=.001)'")
+    return SpectralShrinkage(eta, smallest)
+
+
+class SpectralShrinkage(Penalised):
+    """See `bss`."""
+
+    def __init__(self, eta, smallest):
+        super().__init__(lambda core: [Phase("bss", EVERYTHING)])
+        self.eta, self.smallest = eta, smallest
+
+    def watched(self, core, splits):
+        """The pooled features."""
+        return [pool(core.backbone.taps, core.backbone.modality, "auto")], ()
+
+    def penalty(self, features):
+        """float[]."""
+        values = ops.svd(features, compute_uv=False)  # in falling order
+        return self.eta * ops.sum(ops.square(values[-self.smallest :]))
+
+
+def delta(alpha=0.1, beta=0.01, features=()):
+    """Trains everything; the loss holds feature maps near those of the pretrained network.
+
+    alpha / 2 * mean over examples, positions and channels of (FM(w) - FM(w0))^2, summed over the
+    maps, plus beta / 2 |v|^2 of the head's variables: Li et al. 2019, arXiv:1901.09229, eq. 3 and
+    4. Departs: all channels have the same weight; the paper weighs them by what a probe loses
+    without each. The pretrained network's maps are computed once an example where they fit the
+    cache, see tltf.cutting.
+
+    Args:
+        alpha: at least 0.
+        beta: at least 0.
+        features: names of an image backbone's taps; empty: the last one, or a text's sequence.
+
+    Raises:
+        FlagError: a number below 0, or no such tap.
+    """
+    if not (alpha >= 0 and beta >= 0):
+        raise FlagError(f"alpha and beta are at least 0 (received {alpha}, {beta})", flag="method")
+    return FeatureMaps(alpha, beta, tuple(features))
+
+
+class FeatureMaps(Penalised):
+    """See `delta`."""
+
+    def __init__(self, alpha, beta, features):
+        super().__init__(lambda core: [Phase("delta", EVERYTHING)])
+        self.alpha, self.beta, self.features = alpha, beta, features
+        self.head: list = []
+        self.is_text = False
+
+    def watched(self, core, splits):
+        """Each map, that of the frozen copy, and a text's mask."""
+        taps, self.is_text = core.backbone.taps, core.backbone.modality == "text"
+        self.head = [v for layer in core.groups[-1].layers for v in layer.trainable_weights]
+        names = self._names(taps)
+        before = frozen_copy(core.backbone)
+        pairs = [tensor for name in names for tensor in (taps[name], before[name])]
+        return [*pairs, *([taps["mask"]] if self.is_text else [])], ()
+
+    def penalty(self, *arrays):
+        """float[]."""
+        maps, mask = (arrays[:-1], arrays[-1]) if self.is_text else (arrays, None)
+        pairs = zip(maps[::2], maps[1::2], strict=True)
+        distance = sum(_mean_square(now - ops.stop_gradient(before), mask) for now, before in pairs)
+        shrink = sum(ops.sum(ops.square(variable)) for variable in self.head)
+        return 0.5 * self.alpha * distance + 0.5 * self.beta * shrink
+
+    def _names(self, taps):
+        if not self.features:
+            stages = [name for name in taps if name.startswith("stage_")]
+            return ["sequence"] if self.is_text else stages[-1:]
+        unknown = [name for name in self.features if name not in taps or name in ("mask", "pooled")]
+        if unknown:
+            what = f"no feature map {unknown[0]!r} (choices: {', '.join(taps)})"
+            raise FlagError(what, flag="method", fix="--method=delta")
+        return list(self.features)
+
+
+def _mean_square(difference, mask):
+    """float[]: mean over examples, positions that are no padding, and channels."""
+    squares = ops.mean(ops.square(difference), axis=-1)
+    if mask is None:
+        return ops.mean(squares)
+    rows = ops.sum(squares * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
+    return ops.mean(rows)
+
+
+def frozen_copy(backbone):
+    """Tap name -> KerasTensor on the backbone's inputs, by frozen copies of all its layers."""
+    whole = keras.Model(backbone.inputs, backbone.taps)
+    copy = keras.models.clone_model(whole)
+    copy.set_weights(whole.get_weights())
+    for operation in graphs.operations(list(copy.outputs)):
+        operation.name = REFERENCE + operation.name
+        operation.trainable = False
+    given = [(copy.input[name], tensor) for name, tensor in backbone.inputs.items()]
+    flat = graphs.replay([copy.output[name] for name in backbone.taps], given)
+    return dict(zip(backbone.taps, flat, strict=True))

@@ -1,0 +1,97 @@
+"""The mean of several runs' weights: one model that costs what one costs."""
+
+import numpy as np
+
+from tltf import checkpoints, specs
+from tltf.errors import FlagError, ModelError
+from tltf.methods.method import Method, Phase
+from tltf.methods.staying import EVERYTHING
+
+
+def soup(runs=(), greedy=True):
+    """Trains nothing: averages the weights of runs of the same network and classes.
+
+    Wortsman et al. 2022, arXiv:2203.05482, recipe 1: runs are taken in the order of their
+    validation accuracy, each is kept if the mean with it is no worse than without. Ties are
+    decided by the loss. They must have started from the same weights and trained on the same rows.
+
+    Args:
+        runs: run folders of tltf, at least 2.
+        greedy: false averages all of them, and takes no validation split.
+
+    Raises:
+        FlagError: fewer than two runs.
+    """
+    if len(runs) < 2:
+        raise FlagError(f"soup takes at least two runs (received {', '.join(runs) or 'none'})",
+                        flag="method", fix="--method='soup(runs=[runs/a, runs/b])'")  # fmt: skip
+    return Soup(tuple(runs), greedy)
+
+
+class Soup(Method):
+    """See `soup`; `chosen` are the runs that were averaged."""
+
+    def __init__(self, runs, greedy):
+        super().__init__(lambda core: [Phase("soup", EVERYTHING, solver="none")])
+        self.runs, self.greedy, self.chosen = runs, greedy, ()
+
+    def prepare(self, core, splits):
+        """Refuses runs whose validation rows this run would not hold out.
+
+        Raises:
+            ModelError: a run was trained on other rows.
+        """
+        for run in self.runs if splits else ():
+            saved = checkpoints.newest(run)
+            if saved and splits.fingerprint and saved.state["data"] != splits.fingerprint:
+                raise ModelError("was trained on other rows than this soup's", place=run,
+                                 fix="the same --data, --split and --seed")  # fmt: skip
+        return core
+
+    def finish(self, core, ended):
+        """Puts the mean into the core.
+
+        Raises:
+            FlagError: no validation split to choose by.
+            ModelError: a run of another network.
+        """
+        if self.greedy and not ended.measure:
+            raise FlagError("soup takes a validation split to choose by", flag="method",
+                            fix="soup(greedy=false), or --split='holdout(validation=.1)'")  # fmt: skip
+        given = {run: _weights(run, ended.variables) for run in self.runs}
+        self.chosen = self._greedy(given, ended) if self.greedy else self.runs
+        _assign(ended.variables, [given[run] for run in self.chosen])
+        return core
+
+    def _greedy(self, given, ended):
+        def quality(runs):
+            _assign(ended.variables, [given[run] for run in runs])
+            loss, accuracy = ended.measure()
+            return accuracy, -loss
+
+        alone = {run: quality((run,)) for run in self.runs}
+        first, *rest = sorted(self.runs, key=lambda run: alone[run], reverse=True)
+        chosen: tuple = (first,)
+        best = alone[first]
+        for run in rest:
+            now = quality((*chosen, run))
+            if now >= best:
+                chosen, best = (*chosen, run), now
+        return chosen
+
+
+def _assign(variables, parts):
+    """Puts the means of lists of arrays into variables."""
+    for name, variable in variables.items():
+        variable.assign(np.mean([part[name] for part in parts], axis=0, dtype=np.float64))
+
+
+def _weights(run, variables):
+    """Name -> array of a run for each variable; its reader is a service, found by its name."""
+    _, arrays = specs.load_target("tltf.loading:read_core")(run)
+    for name, variable in variables.items():
+        if name not in arrays or arrays[name].shape != tuple(variable.shape):
+            found = arrays[name].shape if name in arrays else "nothing"
+            what = f"{name} is {tuple(variable.shape)} here, the run has {found}"
+            raise ModelError(what, place=run, fix="runs of the same --backbone and --head")
+    return {name: arrays[name] for name in variables}
