@@ -8,7 +8,7 @@ from tltf.catalogs import CATALOGS
 from tltf.errors import DataError, Interrupted
 from tltf.options import Options
 
-COMMANDS = ["train", "evaluate", "predict", "export"]
+COMMANDS = ["train", "evaluate", "predict", "export", "lr_find"]
 
 WATCHED = """
 import sys

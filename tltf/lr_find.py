@@ -1,0 +1,27 @@
+"""Proposes a learning rate for a run by a short training with a rising rate.
+
+python -m tltf.lr_find --flagfile=configs/vader_minilm_l6_full.flags --output=FOLDER
+"""
+
+import sys
+
+from tltf import console, names
+from tltf.options import FindOptions, replace
+
+
+def service(options):
+    """Finds; the services are imported here, so that --help is quick."""
+    names.check(replace(options, dry_run=True))
+    console.load_tensorflow()
+    from tltf import rate_finding
+
+    rate_finding.run(options, options.find.num_steps)
+
+
+def main(argv=None):
+    """Returns the exit code for command-line arguments without the program's name."""
+    return console.run(FindOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+
+
+if __name__ == "__main__":
+    console.start(main)

@@ -1,0 +1,205 @@
+"""The learning-rate range test: a short training with a rising rate, thrown away afterwards."""
+
+import csv
+import dataclasses
+import math
+import pathlib
+import sys
+
+import keras
+import numpy as np
+
+from tltf import feeding, fitting, lazy, optimizers, runtime, storage, training
+from tltf.errors import FlagError
+from tltf.options import replace
+
+drawn = lazy.Module("matplotlib.figure")
+
+LOWEST, HIGHEST = 1e-7, 1.0
+SMOOTHING = 0.9
+"""Of the running mean of the losses, without its bias to the first."""
+DIVERGED = 4.0
+"""The test ends where the loss is so many times the smallest."""
+FAMILY_FACTOR = 5.0
+"""The found rate is at most so many times larger or smaller than the default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A range test.
+
+    Args:
+        rates: float[n], of the steps.
+        losses: float[n], of the batches.
+        smooth: float[n], their running mean.
+        valley: the rate that the curve proposes.
+        default: the rate that --learning_rate=auto takes.
+        rate: `valley` within FAMILY_FACTOR of `default`.
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+    smooth: np.ndarray
+    valley: float
+    default: float
+    rate: float
+
+
+def find(options, num_steps=100):
+    """The `Found` of a learning rate for a run's data, backbone and method.
+
+    Smith 2015, arXiv:1506.01186, section 3.3, with the proposal of fastai's `valley`: two thirds
+    into the longest fall of the loss. Phases without steps come first; the first one with steps
+    is tested, and the rate is that of --learning_rate, whatever factor the phase has.
+
+    Args:
+        options: Options; --learning_rate is not looked at.
+        num_steps: steps from LOWEST to HIGHEST, at least 20.
+
+    Raises:
+        FlagError: too few steps, or a method that takes none.
+    """
+    if num_steps < 20:
+        raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
+    options = replace(options, learning_rate=None, warmup_fraction=0.0, schedule="constant")
+    strategy = runtime.start(options.runtime)
+    trained, method = training.assemble(options, training.training_parts(options), strategy)
+    feed = dataclasses.replace(feeding.build(trained, strategy), validation=None, watched=None)
+    test = RangeTest(trained.core, method, feed, trained.options, strategy, num_steps)
+    test.train()
+    if test.curve is None or not test.curve.losses:
+        raise FlagError(f"{trained.options.train.method} takes no steps", flag="method",
+                        fix="solver=gradient")  # fmt: skip
+    return proposed(test.curve, trained.options.train.learning_rate)
+
+
+def proposed(curve, default):
+    """The `Found` of a Curve."""
+    losses, rates = np.array(curve.losses), np.array(curve.rates[: len(curve.losses)])
+    smooth = smoothed(losses)
+    found = float(rates[valley(smooth)])
+    rate = float(np.clip(found, default / FAMILY_FACTOR, default * FAMILY_FACTOR))
+    return Found(rates, losses, smooth, found, default, rate)
+
+
+def smoothed(losses):
+    """float[n]: s_t = b s_(t-1) + (1 - b) l_t, divided by 1 - b^t."""
+    mean, found = 0.0, []
+    for number, loss in enumerate(losses, 1):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        found.append(mean / (1 - SMOOTHING**number))
+    return np.array(found)
+
+
+def valley(losses):
+    """The place two thirds into the longest strictly falling subsequence of float[n]."""
+    lengths = np.ones(len(losses), int)
+    for place in range(1, len(losses)):
+        above = lengths[:place][losses[:place] > losses[place]]
+        lengths[place] = 1 + above.max(initial=0)
+    end = int(lengths.argmax())
+    start = end - int(lengths[end])
+    third = (end - start) / 3
+    return max(start + int(third) + int(third / 2), 0)
+
+
+class Curve(keras.callbacks.Callback):
+    """Notes the loss of every batch; ends the test when it has seen enough.
+
+    Args:
+        rates: float[n], of the steps to come.
+    """
+
+    def __init__(self, rates):
+        super().__init__()
+        self.rates, self.losses = rates, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Each batch has a mean of its own."""
+        loss = float(logs["loss"])
+        self.model.reset_metrics()
+        if math.isfinite(loss):
+            self.losses.append(loss)
+            smooth = smoothed(self.losses)
+        is_over = not math.isfinite(loss) or smooth[-1] > DIVERGED * smooth.min()
+        if is_over or len(self.losses) == len(self.rates):
+            self.model.stop_training = True
+
+
+class RangeTest(fitting.Fit):
+    """A Fit of the first phase that takes steps, with a rate that rises in each."""
+
+    def __init__(self, core, method, feed, options, strategy, num_steps):
+        super().__init__(core, method, feed, options, strategy, training.NoLog())
+        self.num_steps, self.curve = num_steps, None
+
+    def phases(self):
+        """All up to the first with steps."""
+        found = []
+        for phase in super().phases():
+            found.append(phase)
+            if phase.solver == "gradient":
+                break
+        return found
+
+    def _num_epochs(self, phase):
+        steps = -(-self.feed.num_train // self.options.train.batch_size)
+        return -(-self.num_steps // steps) if phase.solver == "gradient" else 0
+
+    def _rate(self, phase, num_steps):
+        rates = np.geomspace(LOWEST, HIGHEST, self.num_steps)
+        self.curve = Curve(list(rates / phase.rate_factor))
+        return optimizers.Rising(LOWEST, HIGHEST, self.num_steps)
+
+    def _steps_together(self, model, steps):
+        return 1
+
+    def _callbacks(self, *given):
+        return [self.curve]
+
+
+def run(options, num_steps):
+    """Finds, prints and saves lr_find.csv and lr_find.png in --output; returns the `Found`."""
+    found = find(options, num_steps)
+    print(text(found))
+    if options.output.output:
+        folder = pathlib.Path(options.output.output)
+        save(found, folder)
+        print(f"curve      {folder / 'lr_find.png'}", file=sys.stderr)
+    return found
+
+
+def text(found):
+    """What a person wants to know, in three lines."""
+    is_clamped = found.rate != found.valley
+    why = f", held within {FAMILY_FACTOR:g} times of the default" if is_clamped else ""
+    return "\n".join([
+        f"curve      {len(found.losses)} steps from {found.rates[0]:.1e} to {found.rates[-1]:.1e}, "
+        f"smallest loss {found.smooth.min():.3f} at {found.rates[found.smooth.argmin()]:.1e}",
+        f"proposed   {found.valley:.2e} (default {found.default:.2e})",
+        f"rate       --learning_rate={found.rate:.2e}{why}",
+    ])  # fmt: skip
+
+
+def save(found, folder):
+    """Writes lr_find.csv and lr_find.png.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    with storage.replacing(folder / "lr_find.csv") as file:
+        writer = csv.writer(file)
+        writer.writerow(["learning_rate", "loss", "smoothed_loss"])
+        writer.writerows(zip(found.rates, found.losses, found.smooth, strict=True))
+    figure = drawn.Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(found.rates, found.losses, ".", alpha=0.4, label="loss of a batch")
+    axes.plot(found.rates, found.smooth, label="running mean")
+    axes.axvline(found.rate, color="tab:green", label=f"rate {found.rate:.2e}")
+    if found.rate != found.valley:
+        axes.axvline(found.valley, color="tab:green", ls=":", label=f"proposed {found.valley:.2e}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
+    axes.set_ylim(bottom=0, top=min(found.losses.max(), 2 * found.losses[:10].max()))
+    axes.legend()
+    with storage.replacing(folder / "lr_find.png", "wb") as file:
+        figure.savefig(file, format="png", dpi=120)
