@@ -1,0 +1,185 @@
+"""Runs methods on packaged data over several seeds, and prints a table, failures marked.
+
+    python tools/scorecard.py [--only=vader,fashion] [--methods=full,lora,...] [--seeds=5]
+        [--quick] [--folder=runs/scorecard] [-- more flags of tltf.train]
+
+vader: movie snippets, 2,000 labels, MiniLM at 48 tokens. fashion: Fashion-MNIST, 3,000 images,
+EfficientNet-Lite0 at 96 px. Each run has logistic regression on the same frozen features beside
+it; gains are paired by seed, intervals are Student's at 95%. Shift: the same model on another
+domain (texts: tweets; images: noise, blur and rotation of the test images). Forgetting: a solved
+probe on another task (texts: product reviews; images: digits) on the pretrained network, less the
+same on the fine-tuned one. --quick leaves both out. What was measured is kept in
+FOLDER/scorecard.jsonl: run it again to go on.
+"""
+
+import argparse
+import csv
+import json
+import math
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+
+import benching
+import measuring
+
+WORK = {
+    "vader": ["--data=vader(domain=movie, num_train=2000, num_test=2000)", "--text_length=48",
+              "--backbone=minilm_l6"],
+    "fashion": ["--data=fashion_mnist(num_train=3000, num_test=2000)", "--image_size_px=96",
+                "--backbone=efficientnet_lite0"],
+}  # fmt: skip
+"""Task -> flags of its runs."""
+OTHER_TASK = {
+    "vader": ["--data=vader(domain=products, num_train=1000, num_test=1000)", "--text_length=48"],
+    "fashion": ["--data=mnist_5k(num_train=1000, num_test=1000)", "--image_size_px=96"],
+}  # fmt: skip
+ANYWHERE = ["linear_probe(solver=lbfgs)", "full", "partial", "lp_ft", "wise_ft", "gradual",
+            "discriminative(decay=1.3)", "curriculum", "bitfit", "norm_only", "lora", "l2_sp",
+            "delta", "bss"]  # fmt: skip
+METHODS = {
+    "vader": [*ANYWHERE, "adapters", "adapters(places=pfeiffer)", "prefix", "prompt", "ia3"],
+    "fashion": [*ANYWHERE, "lora(targets='.*/kernel')"],
+}
+HEADER = ["data", "method", "seeds", "accuracy", "gain over logistic regression, points",
+          "trained", "file MB", "time s", "peak MB", "under shift", "forgetting, points"]  # fmt: skip
+STUDENT_T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # fmt: skip
+"""Seeds -> the 97.5% point of Student's t with one degree of freedom less."""
+
+
+class Scorecard:
+    """Runs that are made once.
+
+    Args:
+        chosen: the command line.
+    """
+
+    def __init__(self, chosen):
+        self.folder, self.chosen = pathlib.Path(chosen.folder).resolve(), chosen
+        self.notebook = measuring.Notebook(self.folder / "scorecard.jsonl")
+
+    def row(self, task, method, seed):
+        """What one run reached, or {"failed": why}."""
+        key = f"{task} {method} {seed}" + (" quick" if self.chosen.quick else "")
+        return self.notebook.get(key, lambda: self._measure(task, method, seed))
+
+    def _measure(self, task, method, seed):
+        run = self.folder / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        try:
+            found = self._train(run, [*WORK[task], f"--method={method}", f"--seed={seed}",
+                                      "--baseline=logistic", *self.chosen.flags])  # fmt: skip
+            if not self.chosen.quick:
+                found["shift"] = self._shift(task, run)
+                found["kept"] = self._probe(task, seed, str(run))
+                found["known"] = self._pretrained(task, seed)
+        except subprocess.CalledProcessError as error:
+            return {"failed": str(error)}
+        return found
+
+    def _train(self, run, flags):
+        command = [sys.executable, "-m", "tltf.train", *flags, "--export=false", f"--output={run}"]
+        _, peak_mb = benching.process(command)
+        report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+        adapter = run / "adapter.safetensors"
+        weights = next((run / "model").glob("v*/core.safetensors"))
+        logistic = report.get("baselines", {}).get("logistic_regression")
+        return {
+            "accuracy": report["test"]["accuracy"],
+            "logistic": logistic["test"]["accuracy"] if logistic else None,
+            "trained": report["parameters"]["trainable"],
+            "total": report["parameters"]["total"],
+            "file_mb": (adapter if adapter.exists() else weights).stat().st_size / 1e6,
+            "seconds": report["time_s"]["train"],
+            "peak_mb": peak_mb,
+        }
+
+    def _probe(self, task, seed, backbone):
+        """Accuracy of a solved probe on the other task."""
+        run = self.folder / "probe"
+        shutil.rmtree(run, ignore_errors=True)
+        flags = [*OTHER_TASK[task], f"--backbone={backbone}", f"--seed={seed}",
+                 "--method=linear_probe(solver=lbfgs)"]  # fmt: skip
+        return self._train(run, flags)["accuracy"]
+
+    def _pretrained(self, task, seed):
+        backbone = WORK[task][2].partition("=")[2]
+        key = f"{task} pretrained {seed}"
+        return self.notebook.get(key, lambda: {"kept": self._probe(task, seed, backbone)})["kept"]
+
+    def _shift(self, task, run):
+        """Mean accuracy on shifted data."""
+        return statistics.mean(self._evaluated(run, data) for data in self._shifted(task))
+
+    def _shifted(self, task):
+        if task == "vader":
+            return ["vader(domain=tweets, num_train=20, num_test=2000)"]
+        path = self.folder / "shifted"
+        if not path.exists():
+            script = str(pathlib.Path(__file__).with_name("shifted_images.py"))
+            benching.process([sys.executable, script, str(path)])
+        return [f"numpy(path='{file}')" for file in sorted(path.glob("*.npz"))]
+
+    def _evaluated(self, run, data):
+        output = self.folder / "evaluated"
+        shutil.rmtree(output, ignore_errors=True)
+        benching.process([sys.executable, "-m", "tltf.evaluate", f"--run={run}", f"--data={data}",
+                          f"--output={output}"])  # fmt: skip
+        report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+        return report["test"]["accuracy"]
+
+
+def interval(values, scale=1.0, digits=3):
+    """`.832 +- .010`: mean and half-width of Student's 95% interval; one value alone has none."""
+    values = [scale * value for value in values]
+    text = f"{statistics.mean(values):.{digits}f}"
+    if len(values) < 2:
+        return text
+    half = STUDENT_T[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{text} ± {half:.{digits}f}"
+
+
+def line(task, method, rows):
+    """One line of the table."""
+    good = [row for row in rows if "failed" not in row]
+    if len(good) < len(rows):
+        why = next(row["failed"] for row in rows if "failed" in row)
+        return [task, method, f"{len(rows)}", f"FAILED: {why}", *[""] * 7]
+    share = good[0]["trained"] / good[0]["total"]
+    mean = lambda key: statistics.mean(row[key] for row in good)  # noqa: E731
+    gains = [row["accuracy"] - row["logistic"] for row in good]
+    forgotten = [row["known"] - row["kept"] for row in good] if "kept" in good[0] else []
+    shift = [row["shift"] for row in good] if "shift" in good[0] else []
+    return [
+        task, f"`{method}`", str(len(good)), interval([row["accuracy"] for row in good]),
+        interval(gains, 100, 1), f"{good[0]['trained']:,} ({share:.2%})", f"{mean('file_mb'):.2f}",
+        f"{mean('seconds'):.0f}", f"{mean('peak_mb'):,.0f}",
+        interval(shift) if shift else "", interval(forgotten, 100, 1) if forgotten else "",
+    ]  # fmt: skip
+
+
+def main():
+    """Prints each line of the table when it is known, and writes it to FOLDER/scorecard.csv."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(WORK))
+    parser.add_argument("--methods", default="", help="joined with |; all by default")
+    parser.add_argument("--seeds", type=int, default=3, choices=range(1, 11))
+    parser.add_argument("--quick", action="store_true", help="no shift, no forgetting")
+    parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "scorecard"))
+    parser.add_argument("flags", nargs="*", help="after --: more flags of tltf.train")
+    chosen = parser.parse_args()
+    card, lines = Scorecard(chosen), []
+    print(measuring.table(HEADER, []), flush=True)
+    for task in chosen.only.split(","):
+        for method in chosen.methods.split("|") if chosen.methods else METHODS[task]:
+            rows = [card.row(task, method, seed) for seed in range(chosen.seeds)]
+            lines.append(line(task, method, rows))
+            print("| " + " | ".join(lines[-1]) + " |", flush=True)
+    with (card.folder / "scorecard.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([HEADER, *lines])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Writes the Fashion-MNIST test images with noise, blurred and rotated: python shifted_images.py DIR
+
+One .npz each, the 2,000 images that scorecard.py tests on, under shifts of a size that a person
+still reads without effort.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+from scipy import ndimage
+
+from tltf.data import sources
+
+NOISE, BLUR_PX, ROTATION_DEGREES = 40.0, 1.0, 30.0
+DATA = "fashion_mnist(num_train=3000, num_test=2000)"
+
+
+def main():
+    """Writes noise.npz, blur.npz and rotation.npz."""
+    folder = pathlib.Path(sys.argv[1])
+    folder.mkdir(parents=True)
+    source = sources.load(DATA)
+    rows = np.flatnonzero(source.roles == "test")
+    names = np.array(source.class_names)[source.labels[rows]]
+    for name, images in shifted(source.column.values[rows]).items():
+        np.savez(folder / f"{name}.npz", x=images, y=names)
+
+
+def shifted(images):
+    """Name -> uint8[N, H, W, C]."""
+    rng = np.random.default_rng(0)
+    pixels = images.astype(float)
+    changed = {
+        "noise": pixels + rng.normal(0, NOISE, images.shape),
+        "blur": ndimage.gaussian_filter(pixels, (0, BLUR_PX, BLUR_PX, 0)),
+        "rotation": np.stack([
+            ndimage.rotate(image, angle, reshape=False, order=1)
+            for image, angle in zip(
+                pixels, rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES, len(pixels)), strict=True
+            )
+        ]),
+    }  # fmt: skip
+    return {
+        name: np.clip(array.round(), 0, 255).astype(np.uint8) for name, array in changed.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
