@@ -1,0 +1,65 @@
+"""The scorecard's arithmetic, its lines, and the shifts of its images."""
+
+import importlib
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.bench_transfer_test import TOOLS
+
+
+@pytest.fixture(name="scorecard")
+def _scorecard(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    return importlib.import_module("scorecard")
+
+
+@pytest.mark.parametrize("count", range(2, 11))
+def test_intervals_are_students(scorecard, count):
+    values = np.random.default_rng(count).normal(0.8, 0.02, count)
+    low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
+    mean, half = (float(part) for part in scorecard.interval(list(values), digits=6).split(" ± "))
+    assert mean == pytest.approx(values.mean(), abs=1e-6)
+    assert half == pytest.approx((high - low) / 2, rel=1e-3)
+    assert scorecard.interval([0.5]) == "0.500"
+
+
+ROW = {"accuracy": 0.8, "logistic": 0.78, "trained": 1000, "total": 10_000, "file_mb": 0.3,
+       "seconds": 10.0, "peak_mb": 900.0}  # fmt: skip
+
+
+def test_a_line_has_paired_gains_and_marks_failures(scorecard):
+    rows = [ROW | {"shift": 0.6, "known": 0.9, "kept": 0.85},
+            ROW | {"accuracy": 0.82, "shift": 0.62, "known": 0.9, "kept": 0.86}]  # fmt: skip
+    line = scorecard.line("vader", "lora", rows)
+    assert len(line) == len(scorecard.HEADER)
+    assert line[3].startswith("0.810 ± ") and line[4].startswith("3.0 ± ")
+    assert line[5] == "1,000 (10.00%)" and line[9].startswith("0.610") and line[10].startswith("4.5")  # fmt: skip
+    quick = scorecard.line("vader", "lora", [ROW])
+    assert quick[9] == quick[10] == ""
+    failed = scorecard.line("vader", "prompt", [ROW, {"failed": "exit 2"}])
+    assert failed[3] == "FAILED: exit 2" and len(failed) == len(scorecard.HEADER)
+
+
+def test_what_the_scorecard_runs_is_there(scorecard):
+    from tltf import specs
+    from tltf.catalogs import METHODS
+
+    for methods in scorecard.METHODS.values():
+        for text in methods:
+            specs.pick(METHODS, text)
+
+
+def test_shifted_images_are_the_same_pictures_shifted(scorecard):
+    shifted_images = importlib.import_module("shifted_images")
+    images = np.zeros((3, 28, 28, 1), np.uint8)
+    images[:, 8:20, 8:20] = 200
+    found = shifted_images.shifted(images)
+    assert set(found) == {"noise", "blur", "rotation"}
+    for changed in found.values():
+        assert changed.shape == images.shape and changed.dtype == np.uint8
+        assert np.corrcoef(changed.ravel(), images.ravel())[0, 1] > 0.8
+        assert not np.array_equal(changed, images)
+    blurred = found["blur"][0, 13, :, 0].astype(int)
+    assert np.abs(np.diff(blurred)).max() < 120, "the edge is soft"
