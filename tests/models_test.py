@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -57,5 +58,6 @@ def test_parts_of_a_backbone_that_the_head_does_not_reach_are_left_out():
     backbone = tiny.image_backbone()
     unused = keras.layers.Dense(3, name="unused")
     unused(backbone.taps["stage_2"])
-    backbone.groups = (*backbone.groups, tiny.Group("pooler", (unused,)))
+    groups = (*backbone.groups, tiny.Group("pooler", (unused,)))
+    backbone = dataclasses.replace(backbone, groups=groups)
     assert [group.name for group in tiny.core(backbone).groups] == ["stage_1", "stage_2", "head"]

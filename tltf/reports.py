@@ -203,6 +203,10 @@ def _tiles(report, split, metrics):
                  _interval(intervals.get(name), summaries.number))  # fmt: skip
         tile("calibration error", summaries.percent(metrics["calibration_error"]),
              "0 is best")  # fmt: skip
+        if "quadratic_kappa" in metrics:
+            distance = summaries.number(metrics["mean_rank_error"])
+            tile("quadratic kappa", summaries.number(metrics["quadratic_kappa"]),
+                 f"answers are {distance} classes off on average")  # fmt: skip
     total_s = report.get("time_s", {}).get("total")
     if total_s is not None:
         train_s = report["time_s"].get("train")
