@@ -51,6 +51,18 @@ def test_what_the_scorecard_runs_is_there(scorecard):
             specs.pick(METHODS, text)
 
 
+def test_its_data_is_there(scorecard):
+    """Texts only: they are small. The shifted domain has the classes that are trained."""
+    from tltf.data import sources
+
+    flags = [scorecard.WORK["vader"][0], scorecard.OTHER_TASK["vader"][0]]
+    shifted = scorecard.Scorecard._shifted(None, "vader")
+    texts = [*(flag.removeprefix("--data=") for flag in flags), *shifted]
+    loaded = [sources.load(text) for text in texts]
+    assert len({source.class_names for source in loaded}) == 1
+    assert all(len(source) >= 2000 for source in loaded)
+
+
 def test_shifted_images_are_the_same_pictures_shifted(scorecard):
     shifted_images = importlib.import_module("shifted_images")
     images = np.zeros((3, 28, 28, 1), np.uint8)

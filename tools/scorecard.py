@@ -7,7 +7,7 @@ vader: movie snippets, 2,000 labels, MiniLM at 48 tokens. fashion: Fashion-MNIST
 EfficientNet-Lite0 at 96 px. Each run has logistic regression on the same frozen features beside
 it; gains are paired by seed, intervals are Student's at 95%. Shift: the same model on another
 domain (texts: tweets; images: noise, blur and rotation of the test images). Forgetting: a solved
-probe on another task (texts: product reviews; images: digits) on the pretrained network, less the
+probe on another task (texts: snippets of product reviews; images: digits) on the pretrained network, less the
 same on the fine-tuned one. --quick leaves both out. What was measured is kept in
 FOLDER/scorecard.jsonl: run it again to go on.
 """
@@ -33,7 +33,7 @@ WORK = {
 }  # fmt: skip
 """Task -> flags of its runs."""
 OTHER_TASK = {
-    "vader": ["--data=vader(domain=products, num_train=1000, num_test=1000)", "--text_length=48"],
+    "vader": ["--data=vader(domain=amazon, num_train=1000, num_test=1000)", "--text_length=48"],
     "fashion": ["--data=mnist_5k(num_train=1000, num_test=1000)", "--image_size_px=96"],
 }  # fmt: skip
 ANYWHERE = ["linear_probe(solver=lbfgs)", "full", "partial", "lp_ft", "wise_ft", "gradual",
