@@ -57,7 +57,7 @@ def test_its_data_is_there(scorecard):
 
     flags = [scorecard.WORK["vader"][0], scorecard.OTHER_TASK["vader"][0]]
     shifted = scorecard.Scorecard._shifted(None, "vader")
-    texts = [*(flag.removeprefix("--data=") for flag in flags), *shifted]
+    texts = [*(flag.removeprefix("--data=") for flag in flags), shifted]
     loaded = [sources.load(text) for text in texts]
     assert len({source.class_names for source in loaded}) == 1
     assert all(len(source) >= 2000 for source in loaded)
