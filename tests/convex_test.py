@@ -212,6 +212,14 @@ def test_a_constant_feature_has_no_say():
     np.testing.assert_allclose(solution.kernel[2], 0, atol=1e-6)
 
 
+def test_a_dimension_that_is_switched_off_has_no_say():
+    """MiniLM has one: deviation 2e-9 around -1e-7, others .15. It got weights of 3e6."""
+    features, labels = given()
+    features[:, 2] = -1e-7 + 2e-9 * features[:, 2]
+    solution = convex.path(features, labels, (features, labels))
+    assert np.abs(solution.kernel[2]).max() < 1e-3 < np.abs(solution.kernel).max() < 100
+
+
 def test_a_class_without_examples_keeps_its_place():
     features, labels = given(num_classes=2)
     solution = convex.path(features, np.eye(3)[labels], (features, labels))

@@ -174,8 +174,9 @@ def test_wrong_labels_are_told(image, monkeypatch):
     given = signatures["serving_default"](image_bytes=tf.constant(raw))
     probabilities = given["probabilities"].numpy()
     data, ends = reload.pack([b"mole"] * len(raw))
-    answers = {"probabilities": probabilities, "tensor_probabilities": probabilities[:3]}
-    monkeypatch.setattr(verifying, "_reloaded", lambda *_: answers | {"data": data, "ends": ends})
+    answers = {"raw/probabilities": probabilities, "tensors/probabilities": probabilities}
+    answers |= {"data/raw/label": data, "ends/raw/label": ends}
+    monkeypatch.setattr(verifying, "_reloaded", lambda *_: answers)
     with pytest.raises(ModelError, match="input 0 has the label b'mole' in place of"):
         verifying.check_saved_model(path, trained, trained.core.model, raw)
 

@@ -34,7 +34,7 @@ def runs(tmp_path_factory, bert_folder):  # noqa: F811
 
 
 def probabilities(trained, of):
-    return trained.probabilities(of.splits["test"])
+    return trained.stated(of.splits["test"])
 
 
 @pytest.mark.parametrize("name", METHODS)

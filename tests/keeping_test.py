@@ -47,7 +47,7 @@ def test_state_goes_on_where_it_was():
     show(first, (0.8, 1.0))
     second = keeper(state=first.state, weights=first.weights)
     show(second, (0.7, 0.1))
-    assert second.state["accuracy"] == 0.8 and second.weights == first.weights
+    assert second.state["quality"] == 0.8 and second.weights == first.weights
 
 
 def test_validation_writes_under_its_prefix():

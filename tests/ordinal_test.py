@@ -40,10 +40,10 @@ def test_probabilities_are_differences_of_neighbours():
     head = ordinal.ordinal()
     above = np.concatenate([np.ones((6, 1)), sigmoid(LOGITS), np.zeros((6, 1))], axis=1)
     expected = above[:, :-1] - above[:, 1:]
-    found = np.asarray(head.probabilities(LOGITS))
+    found = np.asarray(head.stated(LOGITS))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(head.losses(LOGITS, LABELS), -np.log(expected[np.arange(6), LABELS]), rtol=1e-4)  # fmt: skip
-    reversed_order = np.asarray(head.probabilities(LOGITS[:, ::-1].copy()))
+    reversed_order = np.asarray(head.stated(LOGITS[:, ::-1].copy()))
     assert (reversed_order >= 0).all()
     np.testing.assert_allclose(reversed_order.sum(axis=1), 1, rtol=1e-6)
 
@@ -54,7 +54,7 @@ def test_classes_are_equally_likely_at_the_start():
     images = {"image": RNG.uniform(0, 255, (3, 8, 8, 3)).astype("float32")}
     outputs = core.model(images, training=False)["label"]
     assert outputs.shape == (3, 4)
-    np.testing.assert_allclose(core.head.probabilities(outputs), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(core.head.stated(outputs), 0.2, rtol=1e-5)
 
 
 def source(*names):

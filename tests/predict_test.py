@@ -59,7 +59,7 @@ def test_csv_on_standard_output(photos, folder, capsys):
     assert rows[0]["label"] == expected.label
     given = [np.float32(rows[0][name]) for name in names]  # 9 digits restore every float32
     assert given == [np.float32(value) for value in expected.probabilities.values()]
-    assert captured.err == "tltf: 2 of 3 inputs classified; 1 with an error in the row\n"
+    assert captured.err == "tltf: 2 of 3 inputs predicted; 1 with an error in the row\n"
 
 
 def test_json_lines_in_a_file(reviews, tmp_path, capsys):

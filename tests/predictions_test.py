@@ -18,9 +18,12 @@ def test_rows_read_back_to_the_last_bit(tmp_path):
     texts = ['said "no", twice', "two\nlines\r\nand more", "emoji \U0001f600; comma, tab\t"]
     stated = np.random.default_rng(0).dirichlet([1, 1], 3).astype(np.float32)
     path = tmp_path / "predictions.csv"
-    predictions.write_predictions(
-        path, ["a", "b", "c"], [0, 1, 0], stated, ["neg, ative", "positive"], "text", texts
-    )
+    names = ["neg, ative", "positive"]
+    answers = [names[i] for i in stated.argmax(axis=1)]
+    truths = ["neg, ative", "positive", "neg, ative"]
+    table = predictions.Table(["a", "b", "c"], texts, truths, answers, stated)
+    columns = [f"probability_{name}" for name in names]
+    predictions.write(path, table, "text", columns)
     rows = read(path)
     assert list(rows[0]) == [
         "id", "text", "label", "predicted", "probability_neg, ative", "probability_positive"
@@ -29,15 +32,18 @@ def test_rows_read_back_to_the_last_bit(tmp_path):
     assert [row["label"] for row in rows] == ["neg, ative", "positive", "neg, ative"]
     columns = [[float(row[k]) for row in rows] for k in list(rows[0])[4:]]
     np.testing.assert_array_equal(np.array(columns, np.float32).T, stated)
-    names = ["neg, ative", "positive"]
-    assert [row["predicted"] for row in rows] == [names[i] for i in stated.argmax(axis=1)]
+    assert [row["predicted"] for row in rows] == answers
+    again, column, names = predictions.read(path)
+    assert (column, names) == ("text", list(rows[0])[4:])
+    assert (again.contents, again.truths, again.answers) == (texts, truths, answers)
+    both = predictions.joined([again, again])
+    assert both.ids == ["a", "b", "c"] * 2 and len(both.values) == 6
 
 
 def test_unlabelled_rows_and_names_that_are_no_utf8(tmp_path):
     path = tmp_path / "predictions.csv"
-    predictions.write_predictions(
-        path, ["\udcff.png"], None, [[0.25, 0.75]], ["a", "b"], "path", ["\udcff.png"]
-    )
+    table = predictions.Table(["\udcff.png"], ["\udcff.png"], None, ["b"], [[0.25, 0.75]])
+    predictions.write(path, table, "path", ["probability_a", "probability_b"])
     (row,) = read(path)
     assert row == {
         "id": "\\udcff.png",
@@ -50,8 +56,7 @@ def test_unlabelled_rows_and_names_that_are_no_utf8(tmp_path):
 
 
 def test_lengths_must_fit(tmp_path):
-    with pytest.raises(ShapeError, match="2 ids, 1 text, 1 probabilities"):
-        predictions.write_predictions(
-            tmp_path / "p.csv", ["a", "b"], None, [[1.0]], ["x"], "text", ["t"]
-        )
+    table = predictions.Table(["a", "b"], ["t"], None, ["x"], [[1.0]])
+    with pytest.raises(ShapeError, match="2 ids, 1 text, 2 labels, 1 answers, 1 values"):
+        predictions.write(tmp_path / "p.csv", table, "text", ["probability_x"])
     assert not (tmp_path / "p.csv").exists()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tltf import rounds, train
+from tltf import rounds, train, wording
 
 FLAGS = [
     "--data=digits", "--backbone=small_cnn(filters=[4])", "--image_size_px=8",
@@ -51,6 +51,6 @@ def test_gain_of_the_folds_is_a_t_interval():
         {"test": {"accuracy": 1, "loss": 1, "macro_f1": 1}, "gain": {"accuracy": {"difference": g}}}
         for g in gains
     ]
-    low, high = rounds._mean_baseline(entries)["gain"]["accuracy"]["interval"]
+    low, high = rounds._mean_baseline(entries, wording.of({}))["gain"]["accuracy"]["interval"]
     expected = scipy.stats.ttest_1samp(gains, 0).confidence_interval()
     assert (low, high) == pytest.approx((expected.low, expected.high))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tltf import summaries
+from tltf import summaries, wording
 
 METRICS = {
     "num_examples": 200,
@@ -83,7 +83,8 @@ def test_comparison_has_the_model_first_then_the_best():
     rows = summaries.comparison(report)
     assert [row["name"] for row in rows] == ["model", "scratch", "majority"]
     assert [row["is_model"] for row in rows] == [True, False, False]
-    assert rows[2]["macro_f1"] == 0.3
+    assert rows[2]["cells"] == ["0.300", "\N{EN DASH}"]
+    assert [row["value"] for row in rows] == [0.9, 0.95, 0.5]
 
 
 def test_confusions_are_ordered_and_classes_weakest_first():
@@ -113,7 +114,7 @@ def test_balance_counts_classes_that_one_split_lacks():
 def test_numbers_read_well():
     assert summaries.percent(0.9876) == "98.8%"
     assert summaries.percent(None) == "\N{EN DASH}"
-    assert summaries.points(-0.019) == "\N{MINUS SIGN}1.9"
-    assert summaries.points(0.031) == "+3.1"
+    assert wording.points(-0.019) == "\N{MINUS SIGN}1.9"
+    assert wording.points(0.031) == "+3.1"
     assert summaries.count_of(1, "class", "classes") == "1 class"
     assert summaries.count_of(1200, "class", "classes") == "1,200 classes"

@@ -107,7 +107,7 @@ def _choose(grid, train, validation, num_classes, seed):
     """`(fitted model, dict of what was chosen)`."""
     fitted = train
     if validation is None:
-        fitted, validation = _held_back(train[0], train[1], seed)
+        fitted, validation = held_back(train[0], train[1], seed)
     if len(np.unique(fitted[1])) < 2:
         raise DataError("the training split has one class; logistic regression needs two")
     best = max((_fit(c, fitted, validation, num_classes) for c in grid), key=_quality)
@@ -122,7 +122,7 @@ def _choose(grid, train, validation, num_classes, seed):
     }
 
 
-def _held_back(features, labels, seed):
+def held_back(features, labels, seed):
     """`(rest, fifth)` of the training examples, drawn at random."""
     order = np.random.default_rng(seed).permutation(len(labels))
     fifth, rest = np.split(order, [max(1, len(order) // 5)])

@@ -36,6 +36,8 @@ TOLERANCE = 1e-5
 square is about what the objective lies above its minimum."""
 _PATH_TOLERANCE = 3e-4
 """Of those that are compared: an objective within 1e-6 of its minimum."""
+_DEAD = 1e-5
+"""Of the middle deviation: a feature that varies less is switched off."""
 _MAX_ITERATIONS = 1000
 _MAX_FACTORED = 4096
 _ONE_THREAD = 2**25
@@ -315,7 +317,12 @@ def _quality(candidate):
 
 
 def _moments(features, keep, weights):
-    """float64[d] weighted mean and deviation; 1 where a feature is constant but for rounding."""
+    """float64[d] weighted mean and deviation; 1 where a feature is constant but for rounding.
+
+    So is one that varies by less than _DEAD of what features vary by in the middle: a dimension
+    that the network has switched off, with a scale of 1e-8 say. Standardised it would get weights
+    of 1e6, with which fine-tuning cannot go on.
+    """
     mean = sum(
         weights[part] @ features[keep[part]].astype(np.float64)
         for part in examples.parts(len(keep))
@@ -325,7 +332,9 @@ def _moments(features, keep, weights):
         for part in examples.parts(len(keep))
     )
     deviation = np.sqrt(square)
-    is_constant = deviation <= np.maximum(1e-7 * np.abs(mean), 1e-20)
+    varied = deviation[deviation > 0]
+    dead = _DEAD * np.median(varied) if varied.size else 0.0
+    is_constant = deviation <= np.maximum(np.maximum(1e-7 * np.abs(mean), 1e-20), dead)
     return mean, np.where(is_constant, 1.0, deviation)
 
 

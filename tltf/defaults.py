@@ -22,7 +22,7 @@ class Situation:
     Args:
         modality: `image` or `text`.
         num_train: training examples.
-        num_classes: classes.
+        num_classes: classes or labels; 0 for a number.
         is_pretrained: whether the backbone has pretrained weights.
         has_validation: whether there is a validation split.
         num_replicas: devices that share a batch.
@@ -76,7 +76,7 @@ def choose_method(method, situation):
         return method
     if not situation.is_pretrained:
         return "scratch"
-    few = situation.num_train < FEW_PER_CLASS * situation.num_classes
+    few = situation.num_train < FEW_PER_CLASS * max(situation.num_classes, 2)
     return "linear_probe" if few else "full"
 
 

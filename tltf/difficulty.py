@@ -10,17 +10,17 @@ def losses(logits, labels):
     return norm - logits[np.arange(len(labels)), labels]
 
 
-def easiest(difficulty, labels, share):
+def easiest(difficulty, strata, share):
     """int64[M] in rising order: the share of each class with the smallest difficulty.
 
     Args:
         difficulty: float[N].
-        labels: int[N].
+        strata: int[N], a class a row, see `targets.strata`.
         share: above 0, at most 1; at least one row of each class is taken.
     """
     order = np.argsort(difficulty, kind="stable")
     parts = []
-    for label in np.unique(labels):
-        own = order[labels[order] == label]
+    for stratum in np.unique(strata):
+        own = order[strata[order] == stratum]
         parts.append(own[: max(1, round(share * len(own)))])
     return np.sort(np.concatenate(parts)).astype(np.int64)

@@ -24,8 +24,10 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
     """Writes `folder`/`version`/ and returns that path.
 
     Signatures: `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8),
-    tf.string[B]; `tensors` takes what the preprocessing makes of it, by name. Both return
-    `label` tf.string[B] and `probabilities` float32[B, num_classes]; a batch may be empty.
+    tf.string[B]; `tensors` takes what the preprocessing makes of it, by name. Both return what the
+    head serves: `label` tf.string[B] and `probabilities` float32[B, C]; `labels` tf.string[B] such as
+    `cat|dog`, `is_given` bool[B, C] and `probabilities`; or `value` float32[B] and `quantiles`
+    float32[B, Q]. A batch may be empty.
     The graph is float32 on one device, whatever the training ran on. assets/class_names.txt
     has one name a line.
 
@@ -61,17 +63,17 @@ def export_run(options):
     call = specs.pick(FORMATS, options.format, "format")
     trained = loading.load(options.run)
     if options.verify and trained.options is not None:
-        trained.splits = _splits(trained.options)
+        trained.splits = _splits(trained.options, trained.core.head.target)
     folder = options.output or pathlib.Path(options.run) / "export"
     return call.build(trained, folder, options.version, options.verify)
 
 
-def _splits(chosen):
+def _splits(chosen, target):
     from tltf.data import sources, splits
 
     seed, share = chosen.runtime.seed, chosen.data.max_bad_fraction
     try:
-        source = sources.load(chosen.data.data, seed=seed, max_bad_fraction=share)
+        source = sources.load(chosen.data.data, seed=seed, max_bad_fraction=share, target=target)
         return splits.split(source, chosen.data.split, seed)
     except (FlagError, DataError, StorageError) as error:
         print(f"export: the run's data cannot be read ({error.what}); made-up inputs take their "
@@ -148,12 +150,11 @@ class Servable(tf.Module):
         return self._preprocessing(raw)
 
     def answer(self, tensors):
-        """`label` tf.string[B] and `probabilities` float32[B, C] of prepared tensors."""
+        """Name -> tensor [B, ...] of prepared tensors, see the head's `served`."""
         padded, count = _not_empty(tensors)
         logits = self._core.model(padded, training=False)[self._core.head.name][:count]
-        probabilities = self._core.head.probabilities(logits)
-        label = tf.gather(tf.constant(self._labels), tf.argmax(probabilities, axis=-1))
-        return {"label": label, "probabilities": probabilities}
+        head = self._core.head
+        return head.served(head.stated(logits), self._labels)
 
     def _from_raw(self, **raw):
         return self.answer(self.prepare(raw[self.input_name]))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tltf import boundaries, caching, cutting
+from tltf import boundaries, caching, cutting, targets
 from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline
 from tltf.errors import FlagError
@@ -21,7 +21,7 @@ class Above:
     Args:
         training: (first epoch, number of epochs, rows) -> tf.data.Dataset of (inputs, targets,
             weights); rows int64[M] may be left out.
-        validation: (tf.data.Dataset, int[N] labels).
+        validation: (tf.data.Dataset, labels of a Source).
         watched: the same of the test split.
         dataset: (Source, batch size) -> tf.data.Dataset of any split in its order; raises
             NotCached where it does not fit.
@@ -41,13 +41,13 @@ class Feed:
         training: (first epoch, number of epochs, rows) -> tf.data.Dataset of (inputs, targets,
             weights); rows int64[M] may be left out.
         num_train: training examples.
-        validation: (tf.data.Dataset or a function that makes it, int[N] labels), or None.
+        validation: (tf.data.Dataset or a function that makes it, labels of a Source), or None.
         watched: the same of the test split where its curve is wanted, or None.
         fingerprint: of the training examples; a run goes on only with the same.
         above: frozen prefix -> Above.
         used_ids: () -> {input name: int[n]}, the token ids that training has.
         class_names: of the labels.
-        in_order: () -> (tf.data.Dataset, int[N] labels) of the training split, as validation.
+        in_order: () -> (tf.data.Dataset, labels of a Source) of the training split, as validation.
     """
 
     training: Callable
@@ -255,7 +255,7 @@ class _Builder:
 def fingerprint(part):
     """Hexadecimal digest of a split's contents and labels, in their order."""
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
-    digest.update(np.asarray(part.labels, np.int32).tobytes())
+    digest.update(np.ascontiguousarray(part.labels).tobytes())
     return digest.hexdigest()
 
 
@@ -267,9 +267,15 @@ def class_weights(part, kind):
         kind: `none`; `balanced`: n / (classes * n_c); `effective`: in proportion to
             (1 - b) / (1 - b^n_c) with b = 1 - 1 / n, Cui et al. 2019, arXiv:1901.05555, eq. 4. Both
             have the mean 1 over the rows.
+
+    Raises:
+        FlagError: several labels a row, or numbers.
     """
     if kind == "none":
         return None
+    if targets.kind_of(part.labels) != targets.CLASS:
+        raise FlagError("weights are of classes, the data has several labels or numbers a row",
+                        flag="class_weights", fix="--class_weights=none")  # fmt: skip
     total = len(part)
     counts = np.maximum(np.bincount(part.labels, minlength=len(part.class_names)), 1)
     if kind == "balanced":

@@ -19,6 +19,7 @@ from tltf import (
     multi_worker,
     optimizers,
     recalibration,
+    targets,
 )
 from tltf.checkpoints import Checkpoint
 from tltf.errors import ModelError
@@ -92,7 +93,7 @@ class Fit:
 
     def finish(self):
         """The core to keep, when the method has ended its work on what was trained."""
-        measure = self.measure if "validation" in self._judges else None
+        measure = self._quality if "validation" in self._judges else None
         trained = self.core
         self.core = self.method.finish(trained, Ended(self.moved, self.start, measure))
         if self.start and self.options.train.norm == "recalibrate":
@@ -183,7 +184,7 @@ class Fit:
             opened = dataset() if callable(dataset) else dataset
             logits = Forward(self.core.model, self.core.head.name)(opened)[: len(labels)]
             self.difficulty = self.core.head.losses(logits, labels)
-        return difficulty.easiest(self.difficulty, labels, phase.easiest)
+        return difficulty.easiest(self.difficulty, targets.strata(labels), phase.easiest)
 
     def _recalibrate(self):
         """Gives the batch norms whose statistics moved those of the weights that they end with."""
@@ -271,7 +272,7 @@ class Fit:
 
     def _callbacks(self, training_model, number, phase, epochs, saved):
         """Validation first, saving last: each sees what those before it put into the logs."""
-        train = self.options.train
+        train, head = self.options.train, self.core.head
         watched = [callbacks.NoteFirstStep(self._note_first_step), keeping.StopAtNonFinite()]
         average = keeping.Average() if train.ema_decay else None
         watched += [average] if average else []
@@ -281,11 +282,11 @@ class Fit:
                 (saved.state["best"], _under(saved, "best/")) if saved else (None, None)
             )
             self.best = keeping.KeepBest(
-                self._best_weights, train.early_stopping_epochs, state, weights
+                self._best_weights, train.early_stopping_epochs, state, weights, head
             )
-            watched += [keeping.Validate(self.measure), self.best]
+            watched += [keeping.Validate(self.measure, metric=head.metric), self.best]
         if self.feed.watched is not None:
-            watched.append(keeping.Validate(lambda: self.measure("test"), "test"))
+            watched.append(keeping.Validate(lambda: self.measure("test"), "test", head.metric))
         if (phase.schedule or train.schedule) == "plateau":
             watched.append(keeping.plateau(has_validation, saved and saved.state["plateau"]))
         logger = callbacks.LogEpochs(self.log, phase.name)
@@ -305,12 +306,16 @@ class Fit:
         return watched
 
     def measure(self, role="validation"):
-        """(loss, accuracy) of the core on the validation split, or on the watched test split."""
+        """(loss, the head's metric) of the core on the validation split, or on the watched test."""
         forward, dataset, labels = self._judges[role]
         logits = forward(dataset)[: len(labels)]
         head = self.core.head
-        accuracy = (head.predicted(logits) == labels).mean()
-        return float(head.losses(logits, labels).mean()), float(accuracy)
+        return float(head.losses(logits, labels).mean()), head.measured(logits, labels)
+
+    def _quality(self):
+        """(loss, quality) on validation; more quality is better."""
+        loss, value = self.measure()
+        return loss, keeping.quality(self.core.head, value)
 
     def _read_weights(self):
         return {path: variable.numpy() for path, variable in self.moved.items()}

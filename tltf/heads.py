@@ -3,9 +3,10 @@
 import dataclasses
 
 import keras
+import numpy as np
 from keras import ops
 
-from tltf import difficulty
+from tltf import difficulty, targets
 from tltf.errors import FlagError, ModelError
 
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
@@ -55,8 +56,16 @@ class Classify:
     features: tuple = ()
 
     name = "label"
+    target = targets.CLASS
+    """What a label is read as, one of targets.TARGETS."""
     has_order = False
     """Whether classes are ranks."""
+    metric = "accuracy"
+    """What `measured` gives."""
+    lower_is_better = False
+    """Whether that is an error."""
+    stated_name = "probabilities"
+    """What `stated` gives."""
 
     def attach(self, taps, modality, num_classes):
         """`(logits, layers)`: float32[B, num_classes] on the taps, and the new layers.
@@ -101,17 +110,58 @@ class Classify:
         """Weighted metrics of training, by name."""
         return [keras.metrics.MeanMetricWrapper(hits, name="accuracy")]
 
-    def probabilities(self, logits):
-        """float32[B, num_classes], each row summing to 1."""
+    @property
+    def unit(self):
+        """The size of a difference of `stated` that counts as 1."""
+        return 1.0
+
+    def fitted(self, source):
+        """The head for a training split, a Source with labels."""
+        return self
+
+    def tuned(self, stated, labels):
+        """The head with what is chosen on validation, of its `stated` and labels."""
+        return self
+
+    def described(self, class_names):
+        """What is predicted, in words."""
+        return f"{len(class_names)} classes"
+
+    def stated(self, logits):
+        """float32[B, num_classes]: probabilities, each row summing to 1."""
         return ops.softmax(ops.cast(logits, "float32"), axis=-1)
 
     def losses(self, logits, labels):
         """float[N]: the cross-entropy of each row of float[N, C] logits with int[N] labels."""
         return difficulty.losses(logits, labels)
 
+    def measured(self, logits, labels):
+        """The share of rows of float[N, C] logits whose most probable class is right."""
+        return float((self.predicted(logits) == labels).mean())
+
     def predicted(self, logits):
         """int[N]: the most probable class."""
         return logits.argmax(axis=1)
+
+    def columns(self, class_names):
+        """Names of the columns of `stated` in tables."""
+        return [f"probability_{name}" for name in class_names]
+
+    def answers(self, stated, class_names):
+        """str a row of float[N, C]: the answer in tables."""
+        return [class_names[place] for place in np.argmax(stated, axis=1)]
+
+    def read(self, row, class_names):
+        """The fields of a `Prediction` of float32[C]."""
+        probabilities = dict(zip(class_names, row.tolist(), strict=True))
+        return {"label": class_names[int(row.argmax())], "probabilities": probabilities}
+
+    def served(self, stated, class_names):
+        """What an export returns for float32[B, C] probabilities, by name."""
+        import tensorflow as tf
+
+        label = tf.gather(tf.constant(class_names), tf.argmax(stated, axis=-1))
+        return {"label": label, "probabilities": stated}
 
     def _drop(self, features, layers, name):
         if not self.dropout:

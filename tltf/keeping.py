@@ -6,29 +6,36 @@ import keras
 import numpy as np
 
 from tltf.errors import NumericError
+from tltf.heads import Classify
 
 
 class Validate(keras.callbacks.Callback):
-    """Adds a split's loss and accuracy, exact over all its examples, to an epoch's logs.
+    """Adds a split's loss and the head's metric, exact over all its examples, to an epoch's logs.
 
     Keras's own validation averages over batches of padded replicas; this one sums.
 
     Args:
-        measure: () -> (loss, accuracy).
+        measure: () -> (loss, metric).
         prefix: of the names in the logs.
+        metric: its name.
     """
 
-    def __init__(self, measure, prefix="val"):
+    def __init__(self, measure, prefix="val", metric="accuracy"):
         super().__init__()
-        self.measure, self.prefix = measure, prefix
+        self.measure, self.prefix, self.metric = measure, prefix, metric
 
     def on_epoch_end(self, epoch, logs=None):
         """Measures."""
-        logs[f"{self.prefix}_loss"], logs[f"{self.prefix}_accuracy"] = self.measure()
+        logs[f"{self.prefix}_loss"], logs[f"{self.prefix}_{self.metric}"] = self.measure()
+
+
+def quality(head, value):
+    """The value of a head's metric as a number of which more is better."""
+    return -value if head.lower_is_better else value
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Holds the weights of the epoch with the best validation accuracy, loss deciding ties.
+    """Holds the weights of the epoch with the best validation metric, loss deciding ties.
 
     A value that is not finite is never the best.
 
@@ -37,20 +44,22 @@ class KeepBest(keras.callbacks.Callback):
         patience_epochs: stops after so many epochs without a better one; 0 never stops.
         state: `state` of a former instance, to go on from.
         weights: its best weights.
+        head: what names the metric.
     """
 
-    def __init__(self, read_weights, patience_epochs=0, state=None, weights=None):
+    def __init__(self, read_weights, patience_epochs=0, state=None, weights=None, head=Classify):
         super().__init__()
         self.read_weights, self.patience_epochs = read_weights, patience_epochs
-        state = state or {"accuracy": -math.inf, "loss": math.inf, "epoch": 0, "waited": 0}
+        self.head = head
+        state = state or {"quality": -math.inf, "loss": math.inf, "epoch": 0, "waited": 0}
         self.state, self.weights = dict(state), weights or {}
 
     def on_epoch_end(self, epoch, logs=None):
         """Compares the epoch with the best so far."""
-        loss, accuracy = logs["val_loss"], logs["val_accuracy"]
-        better = (accuracy, -loss) > (self.state["accuracy"], -self.state["loss"])
-        if better and np.isfinite([loss, accuracy]).all():
-            self.state = {"accuracy": accuracy, "loss": loss, "epoch": epoch + 1, "waited": 0}
+        loss, reached = logs["val_loss"], quality(self.head, logs[f"val_{self.head.metric}"])
+        better = (reached, -loss) > (self.state["quality"], -self.state["loss"])
+        if better and np.isfinite([loss, reached]).all():
+            self.state = {"quality": reached, "loss": loss, "epoch": epoch + 1, "waited": 0}
             self.weights = self.read_weights()
             return
         self.state["waited"] += 1

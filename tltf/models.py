@@ -16,12 +16,12 @@ class Core:
     """A backbone with its head.
 
     Args:
-        model: {input name: tensor} -> {head name: float32[B, num_classes] logits}; flat.
+        model: {input name: tensor} -> {head name: float32[B, K] logits}; flat.
         backbone: inputs, taps, tokenizer and blueprint.
         groups: the layers that have variables, in depth order; the last group is `head`.
         head: loss, metrics and decoding.
         head_spec: the call string that made the head.
-        num_classes: number of classes.
+        num_classes: number of classes or labels; 0 for a number.
     """
 
     model: keras.Model
@@ -50,7 +50,7 @@ def build(options, num_classes, modality="", texts=None):
 
     Args:
         options: ModelOptions.
-        num_classes: number of classes, at least 2.
+        num_classes: number of classes or labels; 0 for a number.
         modality: of the data, `image` or `text`; empty: whatever the backbone takes.
         texts: list of str from which a text backbone without a vocabulary learns one.
 
@@ -81,6 +81,27 @@ def rebuild(blueprint, assets):
     """
     backbone = backbones.rebuild(blueprint["backbone"], assets)
     return join(backbone, specs.pick(HEADS, blueprint["head"], "head"), blueprint["num_classes"])
+
+
+def fitted_head(text, source):
+    """The call string of a head with what it takes from a training split, a Source."""
+    head = specs.pick(HEADS, text, "head").build()
+    return _changed(text, head, head.fitted(source))
+
+
+def with_head(core, head):
+    """The core with another head object for the same layers."""
+    return dataclasses.replace(core, head=head, head_spec=_changed(core.head_spec, core.head, head))
+
+
+def _changed(text, old, new):
+    """The call string of `new`, which differs in some fields from `old`, the head of `text`."""
+    if new is old:
+        return text
+    call = specs.pick(HEADS, text, "head")
+    changed = {field.name: getattr(new, field.name) for field in dataclasses.fields(new)
+               if getattr(new, field.name) != getattr(old, field.name)}  # fmt: skip
+    return specs.render(call.name, call.kwargs | changed)
 
 
 def on(core, backbone):

@@ -79,7 +79,7 @@ class Ordinal(heads.Classify):
         """Weighted metrics of training, by name."""
         return [keras.metrics.MeanMetricWrapper(self._hits, name="accuracy")]
 
-    def probabilities(self, logits):
+    def stated(self, logits):
         """float32[B, num_classes], each row summing to 1; thresholds out of order count as equal."""
         above = ops.sigmoid(ops.cast(logits, "float32"))
         edge = ops.ones_like(above[:, :1])
@@ -89,15 +89,15 @@ class Ordinal(heads.Classify):
 
     def losses(self, logits, labels):
         """float[N]: -log of the probability of each label."""
-        stated = ops.convert_to_numpy(self.probabilities(logits))
+        stated = ops.convert_to_numpy(self.stated(logits))
         return -np.log(np.maximum(stated[np.arange(len(labels)), labels], 1e-12))
 
     def predicted(self, logits):
         """int[N]: the most probable class."""
-        return ops.convert_to_numpy(self.probabilities(logits)).argmax(axis=1)
+        return ops.convert_to_numpy(self.stated(logits)).argmax(axis=1)
 
     def _hits(self, y_true, y_pred):
-        return heads.hits(y_true, self.probabilities(y_pred))
+        return heads.hits(y_true, self.stated(y_pred))
 
 
 @keras.saving.register_keras_serializable("tltf")

@@ -124,6 +124,27 @@ def reliability(bins, title):
         return _svg(figure, title)
 
 
+def scatter(points, title):
+    """Answers against true numbers, each with its range.
+
+    Args:
+        points: list of [number, median, lowest quantile, highest quantile].
+        title: shown above, and to screen readers.
+
+    Returns:
+        str: an `<svg>` element.
+    """
+    true, median, low, high = np.array(points, float).T
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(5.4, 4.6, title)
+        ends = [min(true.min(), median.min()), max(true.max(), median.max())]
+        axes.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
+        axes.vlines(true, low, high, color=SECOND, linewidth=0.8, alpha=0.35)
+        axes.scatter(true, median, s=12, color=FIRST, alpha=0.75, linewidths=0)
+        axes.set(xlabel="true number", ylabel="answer, with its quantiles")
+        return _svg(figure, title)
+
+
 def confusion_heatmap(confusion, title):
     """A large confusion matrix as a picture; each row is divided by its number of examples.
 

@@ -46,7 +46,7 @@ class Predictor:
         self._trained = trained
         self.batch_size = batch_size
         self._is_image = trained.core.backbone.modality == "image"
-        self._step = tf.function(self._probabilities, reduce_retracing=True)
+        self._step = tf.function(self._stated, reduce_retracing=True)
         self._ahead = batch_size if self._is_image else batch_size * TEXT_BATCHES
         if self._is_image:
             spec = tf.TensorSpec([], tf.string)
@@ -71,7 +71,7 @@ class Predictor:
             yield self._prediction(item, error, None if error else next(rows))
 
     def _rows(self, good):
-        """float32[N, num_classes] of images float32[S, S, C] or of encoded texts."""
+        """float32[N, K] of images float32[S, S, C] or of encoded texts."""
         if self._is_image:
             name = next(iter(self._trained.core.backbone.inputs))
             return self._step({name: tf.stack(good)}).numpy()
@@ -84,19 +84,17 @@ class Predictor:
         )
         return np.concatenate([self._step(batch).numpy() for batch in batches])
 
-    def _probabilities(self, tensors):
+    def _stated(self, tensors):
         core = self._trained.core
-        return core.head.probabilities(core.model(tensors, training=False)[core.head.name])
+        return core.head.stated(core.model(tensors, training=False)[core.head.name])
 
     def _prediction(self, item, error, row):
         shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
         if row is not None and not np.isfinite(row).all():
             error = "the model's output is not finite"
         if error:
-            return Prediction(shown, "", {}, error)
-        names = self._trained.class_names
-        probabilities = dict(zip(names, row.tolist(), strict=True))
-        return Prediction(shown, names[int(row.argmax())], probabilities)
+            return Prediction(shown, error=error)
+        return Prediction(shown, **self._trained.core.head.read(row, self._trained.class_names))
 
     def _image(self, item):
         """float32[S, S, C] of a path, bytes or an array."""

@@ -1,6 +1,8 @@
-"""The table of predictions: one row an example, one column of probability a class."""
+"""The table of predictions: one row an example, one column for each number that the head states."""
 
 import csv
+import dataclasses
+import itertools
 
 import numpy as np
 
@@ -8,42 +10,79 @@ from tltf import storage
 from tltf.errors import ShapeError
 
 
-def header(column, class_names):
-    """Names of the columns; `column` is `path` or `text`."""
-    return ["id", column, "label", "predicted", *(f"probability_{n}" for n in class_names)]
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Columns of N rows.
+
+    Args:
+        ids: N str.
+        contents: N str, texts or paths.
+        truths: N str, the labels; None for unlabelled examples (the column stays empty).
+        answers: N str.
+        values: float[N, K], what the head states.
+    """
+
+    ids: list
+    contents: list
+    truths: list | None
+    answers: list
+    values: np.ndarray
+
+    def __len__(self):
+        return len(self.ids)
 
 
-def write_predictions(path, ids, labels, probabilities, class_names, column, contents):
+def header(column, columns):
+    """Names of the columns; `column` is `path` or `text`, `columns` those of the values."""
+    return ["id", column, "label", "predicted", *columns]
+
+
+def write(path, table, column, columns):
     """Writes `predictions.csv`; the file is whole or absent.
 
     Args:
         path: of the file.
-        ids: N strings.
-        labels: int[N] in 0..C-1, or None for unlabelled examples (the column stays empty).
-        probabilities: float[N, C], written with 9 significant digits, which restore float32.
-        class_names: C names.
+        table: Table; values are written with 9 significant digits, which restore float32.
         column: `text` or `path`.
-        contents: N strings for that column.
+        columns: K names of the values.
 
     Raises:
         ShapeError: the lengths differ.
         StorageError: the file cannot be written.
     """
-    probabilities = np.asarray(probabilities)
-    sizes = {"ids": len(ids), column: len(contents), "probabilities": len(probabilities)}
-    if labels is not None:
-        sizes["labels"] = len(labels)
-    if len(set(sizes.values())) > 1 or probabilities.shape[1:] != (len(class_names),):
+    values = np.asarray(table.values)
+    truths = [""] * len(table) if table.truths is None else table.truths
+    parts = {"ids": table.ids, column: table.contents, "labels": truths,
+             "answers": table.answers, "values": values}  # fmt: skip
+    sizes = {name: len(part) for name, part in parts.items()}
+    if len(set(sizes.values())) > 1 or values.shape[1:] != (len(columns),):
         counts = ", ".join(f"{count} {name}" for name, count in sizes.items())
         raise ShapeError(
-            f"{counts} do not make one table with {len(class_names)} classes "
-            f"(probabilities have the shape {probabilities.shape})"
+            f"{counts} do not make one table with {len(columns)} columns of values "
+            f"(they have the shape {values.shape})"
         )
     with storage.replacing(path, newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(header(column, class_names))
-        predicted = probabilities.argmax(axis=1)
-        for row, values in enumerate(probabilities.tolist()):
-            label = "" if labels is None else class_names[labels[row]]
-            stated = [format(value, ".9g") for value in values]
-            writer.writerow([ids[row], contents[row], label, class_names[predicted[row]], *stated])
+        writer.writerow(header(column, columns))
+        rows = zip(table.ids, table.contents, truths, table.answers, values.tolist(), strict=True)
+        for *texts, numbers in rows:
+            writer.writerow([*texts, *(format(value, ".9g") for value in numbers)])
+
+
+def joined(tables):
+    """One Table of the rows of several."""
+
+    def whole(name):
+        return list(itertools.chain.from_iterable(getattr(table, name) for table in tables))
+
+    values = np.concatenate([table.values for table in tables])
+    return Table(whole("ids"), whole("contents"), whole("truths"), whole("answers"), values)
+
+
+def read(path):
+    """`(Table, column, columns)` of a table that `write` wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        first, *rows = csv.reader(file)
+    ids, contents, truths, answers = ([row[place] for row in rows] for place in range(4))
+    values = np.array([row[4:] for row in rows], dtype=float).reshape(len(rows), -1)
+    return Table(ids, contents, truths, answers, values), first[1], first[4:]

@@ -3,14 +3,11 @@
 import pathlib
 import time
 
-import numpy as np
-
 from tltf import (
-    baselines,
     checkpoints,
     data_report,
-    evaluation,
     freezing,
+    judging,
     names,
     options,
     predictions,
@@ -20,6 +17,7 @@ from tltf import (
     specs,
     summaries,
     training,
+    wording,
 )
 from tltf.catalogs import FORMATS
 
@@ -57,8 +55,8 @@ def publish(trained, start):
     _add_baselines(trained, report, stated)
     trained.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
-        write_predictions(run / "predictions.csv", trained.splits["test"], stated["test"],
-                          trained.class_names)  # fmt: skip
+        write_predictions(run / "predictions.csv", trained.splits["test"], trained.core.head,
+                          stated["test"], trained.class_names)  # fmt: skip
     worst = mistakes(trained, stated, trained.splits)
     _write(trained, report, run, worst, start)
     if trained.options.output.export:
@@ -81,18 +79,17 @@ def _write(trained, report, run, worst, start):
 
 
 def evaluate(trained):
-    """`(report, role -> probabilities)` on the validation and test splits."""
-    chosen = trained.options
+    """`(report, role -> candidate)` on the validation and test splits; see `tltf.judging`."""
+    chosen, judge = trained.options, judging.of(trained.core.head)
     stated, report = {}, {"command": _command(chosen), "options": options.flat(chosen),
                       "run": _headline(chosen, trained.history)}  # fmt: skip
     for role in ("validation", "test"):
         part = trained.splits.get(role)
         if part:
-            stated[role] = trained.probabilities(part, chosen.train.eval_batch_size)
-            report[role] = evaluation.measure(part.labels, stated[role], trained.class_names,
-                                              seed=chosen.runtime.seed)  # fmt: skip
-            if trained.core.head.has_order:
-                report[role] |= evaluation.rank_metrics(part.labels, stated[role])
+            stated[role] = trained.stated(part, chosen.train.eval_batch_size)
+            stated[role] = judge.candidate(trained.core.head, stated[role])
+            report[role] = judge.measure(part.labels, stated[role], trained.class_names,
+                                         seed=chosen.runtime.seed)  # fmt: skip
     plan = trained.plans[-1]
     report |= {
         "time_s": dict(trained.times_s),
@@ -105,30 +102,24 @@ def evaluate(trained):
 
 
 def data_summary(trained):
-    """Counts of the scan and of each class by split."""
+    """Counts of the scan, and what the judge says of the labels of each split."""
     parts, chosen = trained.splits, trained.options.data
+    judge = judging.of(trained.core.head)
     scan = next(iter(parts.values())).scan
     counts = {
-        role: {
-            "num_examples": len(part),
-            "class_counts": dict(zip(trained.class_names, _class_counts(part), strict=True)),
-        }
-        for role, part in parts.items()
+        role: {"num_examples": len(part), **judge.counts(part)} for role, part in parts.items()
     }
     return {**scan, "source": chosen.data, "split": chosen.split, "splits": counts}
-
-
-def _class_counts(part):
-    return np.bincount(part.labels, minlength=len(part.class_names)).tolist()
 
 
 def closing_text(report, run):
     """What a run prints last: the result beside its baselines, and where everything is."""
     split, metrics = summaries.main_split(report)
     lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
+    said = wording.of(metrics)
     for row in summaries.comparison(report)[1:]:
-        gain = f", this model {summaries.points(row['gain']['difference'])}" if row["gain"] else ""
-        lines.append(f"{'':<10} {summaries.percent(row['accuracy'])} {row['title']}{gain}")
+        gain = f", this model {said.change(row['gain']['difference'])}" if row["gain"] else ""
+        lines.append(f"{'':<10} {said.value(row['value'])} {row['title']}{gain}")
     if "scratch" not in report.get("baselines", {}):
         lines.append(f"{'':<10} not measured: random weights (--baseline=scratch)")
     lines += [
@@ -142,21 +133,26 @@ def closing_text(report, run):
 
 
 def score_text(metrics):
-    """One line: accuracy with its interval, macro F1, loss, number of examples."""
-    low, high = metrics["intervals"]["accuracy"]
-    return (
-        f"{summaries.percent(metrics['accuracy'])} accuracy ({summaries.percent(low)} to "
-        f"{summaries.percent(high)}), macro F1 {summaries.number(metrics['macro_f1'])}, "
-        f"loss {summaries.number(metrics['loss'])}, {metrics['num_examples']:,} examples"
-    )
+    """One line: the headline metric with its interval, more metrics, number of examples."""
+    said = wording.of(metrics)
+    low, high = metrics["intervals"][said.metric]
+    more = [f"{summaries.words(name).replace('f1', 'F1')} {wording.metric(name, metrics.get(name))}"
+            for name in said.columns]  # fmt: skip
+    first = f"{said.value(metrics[said.metric])} {said.title}"
+    bounds = f"({said.value(low)} to {said.value(high)})"
+    return ", ".join([f"{first} {bounds}", *more, f"{metrics['num_examples']:,} examples"])
 
 
-def write_predictions(path, part, probabilities, class_names):
+def write_predictions(path, part, head, candidate, class_names):
     """Writes predictions.csv of one split."""
+    judge = judging.of(head)
     column = "text" if part.modality == "text" else "path"
     contents = part.column.values if part.column.kind in ("text", "path") else part.ids
-    predictions.write_predictions(path, part.ids, part.labels, probabilities, class_names, column,
-                                  contents)  # fmt: skip
+    table = predictions.Table(
+        list(part.ids), list(contents), judge.truths(part.labels, class_names),
+        judge.answers(candidate, class_names), judge.values(candidate),
+    )  # fmt: skip
+    predictions.write(path, table, column, head.columns(class_names))
 
 
 def mistakes(trained, stated, parts):
@@ -165,8 +161,8 @@ def mistakes(trained, stated, parts):
     if role not in stated:
         return []
     part = parts[role]
-    rows = evaluation.worst_mistakes(part.labels, stated[role], trained.class_names, part.ids,
-                                     limit=NUM_MISTAKES)  # fmt: skip
+    judge = judging.of(trained.core.head)
+    rows = judge.worst(part.labels, stated[role], trained.class_names, part.ids, NUM_MISTAKES)
     for row in rows:
         value = part.column.values[row["index"]]
         if part.column.kind == "text":
@@ -177,44 +173,41 @@ def mistakes(trained, stated, parts):
 
 
 def _add_baselines(trained, report, stated):
-    """Majority always; logistic regression and random weights where they were asked for."""
+    """A constant always; a linear model and random weights where they were asked for."""
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
         return
-    class_names, test = trained.class_names, parts["test"]
+    names_, test, judge = trained.class_names, parts["test"], judging.of(trained.core.head)
     report["baselines"] = {}
-    row, other = baselines.majority(parts["train"].labels, test.labels, class_names, seed=seed)
-    report["baselines"]["majority"] = row | {
-        "gain": evaluation.paired_difference(test.labels, stated["test"], other, seed=seed)
-    }
+
+    def add(name, row, other):
+        gain = judge.difference(test.labels, stated["test"], other, seed=seed)
+        report["baselines"][name] = row | {"gain": gain}
+
+    add(judge.constant_name, *judge.constant(parts["train"].labels, test.labels, names_, seed=seed))
     if trained.frozen_features:
         pairs = {role: (trained.frozen_features[role], part.labels) for role, part in parts.items()}
-        row, other = baselines.logistic_regression(
-            pairs["train"], pairs.get("validation"), pairs["test"], class_names, seed=seed
-        )
-        report["baselines"]["logistic_regression"] = row | {
-            "gain": evaluation.paired_difference(test.labels, stated["test"], other, seed=seed)
-        }
+        given = pairs["train"], pairs.get("validation"), pairs["test"]
+        add(judge.linear_name, *judge.linear(*given, names_, seed=seed))
     if "scratch" in names.wanted_baselines(trained.options.output.baseline):
-        report["baselines"]["scratch"] = _scratch(trained, stated["test"])
+        add("scratch", *_scratch(trained, judge))
 
 
-def _scratch(trained, probabilities):
-    """The same run from random weights, everything trained, on the same splits."""
+def _scratch(trained, judge):
+    """`(row, candidate)` of the same run from random weights, everything trained, on the same splits."""
     sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
     given = options.replace(trained.given, **sizes)
     chosen = options.replace(given, method="scratch", output="", baseline="")
     other = training.fit_parts(chosen, trained.splits)
-    used = other.options.train
-    stated = other.probabilities(trained.splits["test"], used.eval_batch_size)
-    labels, seed = trained.splits["test"].labels, chosen.runtime.seed
+    used, test = other.options.train, trained.splits["test"]
+    candidate = judge.candidate(other.core.head, other.stated(test, used.eval_batch_size))
+    seed = chosen.runtime.seed
     return {
-        "test": evaluation.measure(labels, stated, trained.class_names, seed=seed),
-        "gain": evaluation.paired_difference(labels, probabilities, stated, seed=seed),
+        "test": judge.measure(test.labels, candidate, trained.class_names, seed=seed),
         "note": f"the same flags from random weights, everything trained: {used.train_epochs} "
         f"epochs, {used.optimizer} at {used.learning_rate:g}",
         "time_s": other.times_s["train"],
-    }
+    }, candidate
 
 
 def _export(trained, run):

@@ -7,10 +7,9 @@ import time
 import numpy as np
 
 from tltf import (
-    baselines,
     data_report,
-    evaluation,
     folders,
+    judging,
     loading,
     publishing,
     reports,
@@ -35,23 +34,26 @@ def run(options):
     trained = loading.load(options.run)
     folder = pathlib.Path(options.output or next_folder(options.run))
     part = test_part(trained, options)
-    stated = trained.probabilities(part, options.eval_batch_size)
+    head, judge = trained.core.head, judging.of(trained.core.head)
+    stated = judge.candidate(head, trained.stated(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
     report = {
         "title": "Evaluation",
         "command": f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",
-        "test": evaluation.measure(part.labels, stated, trained.class_names, seed=seed),
+        "test": judge.measure(part.labels, stated, trained.class_names, seed=seed),
         "run": {"run": str(options.run), "data": options.data or "the run's own test split"},
-        "data": data_summary(part, options.data or trained.options.data.data),
+        "data": data_summary(judge, part, options.data or trained.options.data.data),
         "versions": runtime.versions(),
         "baselines": {},
         "time_s": {"total": time.monotonic() - start},
     }
-    report["baselines"]["majority"] = majority(options.run, part, seed)
+    report["baselines"][judge.constant_name] = constant(judge, options.run, part, seed)
     found = publishing.mistakes(trained, {"test": stated}, {"test": part})
     reports.write(report, folder, mistakes=found)
     data_report.write(folder, part.scan)
-    publishing.write_predictions(folder / "predictions.csv", part, stated, trained.class_names)
+    publishing.write_predictions(
+        folder / "predictions.csv", part, head, stated, trained.class_names
+    )
     print(f"test       {publishing.score_text(report['test'])}")
     print(f"report     {folder / 'report.html'}")
     return report
@@ -61,7 +63,10 @@ def test_part(trained, options):
     """The Source to judge on, its labels in the order of the trained classes."""
     if options.data:
         source = sources.load(
-            options.data, max_bad_fraction=options.max_bad_fraction, least_classes=1
+            options.data,
+            max_bad_fraction=options.max_bad_fraction,
+            least_classes=1,
+            target=trained.core.head.target,
         )
         require_labels(source)
         is_test = source.roles is not None and np.any(source.roles == "test")
@@ -73,42 +78,36 @@ def test_part(trained, options):
     return parts["test"]
 
 
-def data_summary(part, text):
-    """Counts of the scan, and of the classes that are judged on."""
-    counts = np.bincount(part.labels, minlength=len(part.class_names)).tolist()
-    row = {
-        "num_examples": len(part),
-        "class_counts": dict(zip(part.class_names, counts, strict=True)),
-    }
+def data_summary(judge, part, text):
+    """Counts of the scan, and what the judge says of the labels that are judged on."""
+    row = {"num_examples": len(part), **judge.counts(part)}
     return {**part.scan, "source": text, "splits": {"test": row}}
 
 
-def majority(run, part, seed):
-    """The baseline's row, from the class counts that the run's report.json gives.
+def constant(judge, run, part, seed):
+    """The row of the baseline that looks at no input, from what the run's report.json counts.
 
     Args:
+        judge: of `tltf.judging`.
         run: the run folder.
         part: Source with the classes of the run.
         seed: of the bootstrap.
     """
-    counts = training_counts(run, part.class_names)
-    if counts is None:
-        row, _ = baselines.majority(part.labels, part.labels, part.class_names, seed=seed)
-        what = "always the most frequent class of these very examples: the run has no report.json"
-        return row | {"note": f"{what} that counts its training split"}
-    labels = np.repeat(np.arange(len(counts)), counts)
-    return baselines.majority(labels, part.labels, part.class_names, seed=seed)[0]
+    labels = training_labels(judge, run, part)
+    if labels is not None:
+        return judge.constant(labels, part.labels, part.class_names, seed=seed)[0]
+    row, _ = judge.constant(part.labels, part.labels, part.class_names, seed=seed)
+    what = "of these very examples: the run has no report.json that counts its training split"
+    return row | {"note": f"{row['note'].split(' of the training')[0]}, {what}"}
 
 
-def training_counts(run, class_names):
-    """int[C] training examples a class from RUN/report.json; None where it does not say."""
+def training_labels(judge, run, part):
+    """Labels like those of the run's training split, from RUN/report.json; None without it."""
     try:
         report = json.loads((pathlib.Path(run) / "report.json").read_text(encoding="utf-8"))
-        counts = report["data"]["splits"]["train"]["class_counts"]
-        found = np.array([counts[name] for name in class_names])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
-    return found if found.dtype.kind == "i" and found.min() >= 0 and found.any() else None
+    return judge.training_labels(report, part)
 
 
 def next_folder(run):

@@ -16,7 +16,8 @@ BATCH = 32
 
 
 def main(argv):
-    """Writes `probabilities`, `labels` and `tensor_probabilities` of the inputs to OUTPUTS."""
+    """Writes all outputs of the inputs to OUTPUTS, by name: `raw/` and `tensors/` before the names of
+    those of the two signatures; strings as `data/` and `ends/`."""
     import tensorflow as tf
 
     folder, inputs_path, outputs_path = argv[1:4]
@@ -33,15 +34,19 @@ def main(argv):
         for start in range(0, len(raw), BATCH)
     ]
     tensors = {key: tf.constant(value) for key, value in arrays.items()}
-    labels = [label for batch in batches for label in batch["label"].numpy()]
-    data, ends = pack(labels)
-    np.savez(
-        outputs_path,
-        probabilities=np.concatenate([batch["probabilities"].numpy() for batch in batches]),
-        tensor_probabilities=signatures["tensors"](**tensors)["probabilities"].numpy(),
-        data=data,
-        ends=ends,
-    )
+    whole = {
+        name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
+    }
+    found = {"raw": whole, "tensors": signatures["tensors"](**tensors)}
+    outputs = {}
+    for kind, values in found.items():
+        for key, value in values.items():
+            value = np.asarray(value)
+            if value.dtype.kind == "O":
+                outputs[f"data/{kind}/{key}"], outputs[f"ends/{kind}/{key}"] = pack(value.tolist())
+            else:
+                outputs[f"{kind}/{key}"] = value
+    np.savez(outputs_path, **outputs)
 
 
 def pack(items):

@@ -11,7 +11,7 @@ import re
 import jinja2
 import numpy as np
 
-from tltf import plots, storage, summaries, thumbnails
+from tltf import plots, storage, summaries, targets, thumbnails, wording
 from tltf.progress import seconds_text
 
 MAX_CONFUSION_TABLE = 20
@@ -19,22 +19,6 @@ MAX_TEXT = 2000
 MAX_ROWS = 50
 """Skipped and excluded rows that a report names; the others are counted."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~])")
-_SCALARS = (
-    "num_examples",
-    "accuracy",
-    "balanced_accuracy",
-    "top_5_accuracy",
-    "roc_auc",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "weighted_f1",
-    "loss",
-    "calibration_error",
-    "mean_confidence",
-    "mean_rank_error",
-    "quadratic_kappa",
-)
 
 
 def write(report, folder, *, history=(), mistakes=(), table=()):
@@ -135,6 +119,7 @@ def _mistake(row):
 def _values(report, history, mistakes, table):
     """What both templates are filled with."""
     split, metrics = summaries.main_split(report)
+    said = wording.of(metrics)
     many = len(metrics.get("class_names", [])) > MAX_CONFUSION_TABLE
     values = {
         "report": report,
@@ -143,13 +128,16 @@ def _values(report, history, mistakes, table):
         "metrics": metrics,
         "tiles": _tiles(report, split, metrics),
         "sentences": summaries.sentences(report),
+        "said": said,
         "comparison": summaries.comparison(report),
         "confusions": summaries.confusions(metrics),
         "classes": summaries.classes_by_f1(metrics),
         "balance": summaries.balance(report.get("data", {})),
-        "scalars": [(k, _scalar(k, metrics[k])) for k in _SCALARS if k in metrics],
+        "scalars": [(k, _scalar(k, metrics[k])) for k in said.scalars if k in metrics],
         "curves": _curves(history),
         "heatmap": many and plots.confusion_heatmap(metrics["confusion"], "Shares of each class"),
+        "scatter": metrics.get("points")
+        and plots.scatter(metrics["points"], "Answers and numbers"),
         "reliability": metrics.get("reliability")
         and plots.reliability(metrics["reliability"], "Reliability"),
         "history": history,
@@ -171,9 +159,14 @@ def _sections(values):
     every = [
         ("comparison", "Baselines", metrics),
         ("curves", "Curves", values["curves"]),
-        ("confusion", "Confusions", metrics),
+        ("numbers", "Numbers", values["scatter"]),
+        ("confusion", "Confusions", metrics.get("confusion")),
         ("mistakes", "Mistakes", values["mistakes"]),
-        ("classes", "Classes", metrics),
+        (
+            "classes",
+            "Labels" if metrics.get("target") == targets.LABELS else "Classes",
+            metrics.get("per_class"),
+        ),
         ("calibration", "Calibration", values["reliability"]),
         ("trained", "Trained", values["table"]),
         ("data", "Data", report.get("data")),
@@ -184,34 +177,49 @@ def _sections(values):
 
 def _tiles(report, split, metrics):
     """The headline numbers: dicts name, value, detail (texts)."""
-    tiles = []
+    tiles, said = [], wording.of(metrics)
 
     def tile(name, value, detail=""):
         tiles.append({"name": name, "value": value, "detail": detail})
 
+    intervals = metrics.get("intervals", {})
     if metrics:
-        intervals = metrics.get("intervals", {})
-        tile(f"{split} accuracy", summaries.percent(metrics["accuracy"]),
-             _interval(intervals.get("accuracy"), summaries.percent))  # fmt: skip
-    gain = (summaries.transfer_gain(report) or {}).get("accuracy")
+        tile(f"{split} {said.title}", said.value(metrics[said.metric]),
+             _interval(intervals.get(said.metric), said.value))  # fmt: skip
+    gain = (summaries.transfer_gain(report) or {}).get(said.metric)
     if gain:
-        tile("transfer gain", summaries.points(gain["difference"]),
-             f"points ({_interval(gain['interval'], summaries.points)})")  # fmt: skip
-    if metrics:
-        for name, title in (("macro_f1", "macro F1"), ("loss", "loss")):
-            tile(title, summaries.number(metrics[name]),
-                 _interval(intervals.get(name), summaries.number))  # fmt: skip
-        tile("calibration error", summaries.percent(metrics["calibration_error"]),
-             "0 is best")  # fmt: skip
-        if "quadratic_kappa" in metrics:
-            distance = summaries.number(metrics["mean_rank_error"])
-            tile("quadratic kappa", summaries.number(metrics["quadratic_kappa"]),
-                 f"answers are {distance} classes off on average")  # fmt: skip
+        unit = "points " if said.is_share else ""
+        tile("transfer gain", said.change(gain["difference"]),
+             f"{unit}({_interval(gain['interval'], said.change)})")  # fmt: skip
+    for name, title, detail in _MORE_TILES:
+        if metrics.get(name) is not None:
+            bounds = _interval(intervals.get(name), lambda value, name=name: _metric(name, value))
+            tile(title, _metric(name, metrics[name]), detail.format(**metrics) or bounds)
     total_s = report.get("time_s", {}).get("total")
     if total_s is not None:
         train_s = report["time_s"].get("train")
         tile("time", seconds_text(total_s), f"training {seconds_text(train_s)}" if train_s else "")
     return tiles
+
+
+_MORE_TILES = (
+    ("macro_f1", "macro F1", ""),
+    ("average_precision", "mean average precision", "over labels; takes no threshold"),
+    ("r2", "R²", ""),
+    ("loss", "loss", ""),
+    ("calibration_error", "calibration error", "0 is best"),
+    ("coverage", "coverage", "{wanted_coverage:.0%} is right"),
+    (
+        "quadratic_kappa",
+        "quadratic kappa",
+        "answers are {mean_rank_error:.3f} classes off on average",
+    ),
+)
+"""Metric, title, and what stands below it where that is no interval."""
+
+
+def _metric(name, value):
+    return wording.metric(name, value)
 
 
 def _interval(bounds, text):
@@ -223,7 +231,7 @@ def _curves(history):
     if len(history) < 2:
         return []
     names = [k[4:] for row in history for k in row if k.startswith("val_") and k[4:] != "loss"]
-    names += [k for row in history for k in row if k.endswith("accuracy")]
+    names += [k for row in history for k in row if k.endswith(("accuracy", "absolute_error"))]
     return [
         plots.curve(history, name, summaries.words(name).capitalize())
         for name in ("loss", *names[:1])
@@ -231,10 +239,8 @@ def _curves(history):
 
 
 def _scalar(name, value):
-    if name == "num_examples":
-        return f"{value:,}"
-    is_share = name.endswith(("accuracy", "calibration_error", "confidence"))
-    return summaries.percent(value, 2) if is_share else summaries.number(value, 4)
+    is_share = name.endswith(wording.SHARES)
+    return wording.metric(name, value, 2 if is_share else 4)
 
 
 def _environment():
@@ -246,11 +252,11 @@ def _environment():
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": summaries.percent,
-        "number": summaries.number,
-        "points": summaries.points,
-        "bounds": lambda bounds: _interval(bounds, summaries.percent) or summaries.NOTHING,
-        "gain": lambda gain: summaries.points_interval(gain) if gain else summaries.NOTHING,
+        "percent": wording.percent,
+        "number": wording.number,
+        "points": wording.points,
+        "bounds": lambda bounds, said: _interval(bounds, said.value) or wording.NOTHING,
+        "gain": lambda gain, said: said.interval(gain) if gain else wording.NOTHING,
         "seconds": seconds_text,
         "words": summaries.words,
         "cell_text": _cell_text,
@@ -265,7 +271,7 @@ def _environment():
 
 def _cell_text(value):
     if value is None or isinstance(value, jinja2.Undefined):
-        return summaries.NOTHING
+        return wording.NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -273,7 +279,7 @@ def _cell_text(value):
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(map(_cell_text, value)) or summaries.NOTHING
+        return ", ".join(map(_cell_text, value)) or wording.NOTHING
     return str(value)
 
 

@@ -35,9 +35,9 @@ def distributions(labels, candidates, *, seed, num_resamples):
     rng = np.random.default_rng(seed)
     sums = [_sums(labels, probabilities) for probabilities in candidates]
     parts = [[] for _ in candidates]
-    for counts in _counts(rng, len(labels), num_resamples):
+    for drawn in counts(rng, len(labels), num_resamples):
         for part, matrix in zip(parts, sums, strict=True):
-            part.append(matrix @ counts)
+            part.append(matrix @ drawn)
     totals = [np.concatenate(part, axis=1) for part in parts]
     return [
         _metrics(total, len(labels), candidate.shape[1])
@@ -51,7 +51,7 @@ def interval(values, confidence):
     return [float(bound) for bound in np.percentile(values, [tail, 100 - tail])]
 
 
-def _counts(rng, num_examples, num_resamples):
+def counts(rng, num_examples, num_resamples):
     """float64[N, chunk] each: how often a resample holds each example."""
     step = max(1, _CELLS_PER_CHUNK // num_examples)
     for start in range(0, num_resamples, step):

@@ -1,15 +1,13 @@
 """Several fits as one run: K-fold cross-validation, each fold in RUN/rounds/<n>."""
 
-import csv
 import json
-import pathlib
 import statistics
 import time
 
 import numpy as np
 
 from tltf import (
-    evaluation,
+    judging,
     lazy,
     options,
     predictions,
@@ -18,9 +16,9 @@ from tltf import (
     runs,
     runtime,
     specs,
-    summaries,
+    wording,
 )
-from tltf.catalogs import SPLITS
+from tltf.catalogs import HEADS, SPLITS
 
 stats = lazy.Module("scipy.stats")
 
@@ -85,65 +83,53 @@ def _fold(chosen, call, folder, number):
 
 def _pooled(chosen, folder, folds):
     """The report over the test predictions of all folds; writes them to predictions.csv."""
-    tables = [_read(folder / "rounds" / str(number)) for number in range(len(folds))]
-    column, names = tables[0][0], tables[0][1]
-    rows = [row for table in tables for row in table[2]]
-    places = {name: place for place, name in enumerate(names)}
-    labels = np.array([places[row[2]] for row in rows])
-    probabilities = np.array([row[4:] for row in rows], dtype=float)
-    predictions.write_predictions(
-        folder / "predictions.csv",
-        [row[0] for row in rows],
-        labels,
-        probabilities,
-        names,
-        column,
-        [row[1] for row in rows],
-    )
-    report = _measured(chosen, folds, labels, probabilities, names)
+    tables = [predictions.read(folder / "rounds" / str(number) / "predictions.csv")
+              for number in range(len(folds))]  # fmt: skip
+    _, column, columns = tables[0]
+    whole = predictions.joined([table for table, _, _ in tables])
+    predictions.write(folder / "predictions.csv", whole, column, columns)
+    head = specs.pick(HEADS, chosen.model.head, "head").build()
+    judge, names = judging.of(head), [name.removeprefix("probability_") for name in columns]
+    labels, candidate = judge.parsed(whole.truths, whole.answers, whole.values, names)
+    report = _measured(chosen, folds, judge.measure(labels, candidate, names,
+                                                    seed=chosen.runtime.seed))  # fmt: skip
     return report | {
         "title": f"{len(folds)}-fold cross-validation",
         "data": folds[0].get("data", {}),
     }
 
 
-def _measured(chosen, folds, labels, probabilities, names):
-    scores = [fold["test"]["accuracy"] for fold in folds]
+def _measured(chosen, folds, test):
+    said = wording.of(test)
+    scores = [fold["test"][said.metric] for fold in folds]
     baselines = {
-        name: _mean_baseline([fold["baselines"][name] for fold in folds])
+        name: _mean_baseline([fold["baselines"][name] for fold in folds], said)
         for name in folds[0].get("baselines", {})
     }
-    spread = statistics.stdev(scores)
-    text = ", ".join(map(summaries.percent, scores))
+    text = ", ".join(map(said.value, scores))
+    kept = dict.fromkeys((said.metric, "macro_recall", *said.columns))
     return {
-        "test": evaluation.measure(labels, probabilities, names, seed=chosen.runtime.seed),
+        "test": test,
         "folds": [
-            {key: fold["test"][key] for key in ("accuracy", "macro_recall", "macro_f1", "loss")}
-            for fold in folds
+            {key: fold["test"][key] for key in kept if key in fold["test"]} for fold in folds
         ],
-        "folds_text": f"{text}; mean {summaries.percent(statistics.mean(scores))}, deviation "
-        f"{summaries.percent(spread)}",
+        "folds_text": f"{text}; mean {said.value(statistics.mean(scores))}, deviation "
+        f"{said.value(statistics.stdev(scores))}",
         "baselines": baselines,
         "parameters": folds[0]["parameters"],
         "versions": runtime.versions(),
         "options": options.flat(chosen),
-        "run": {"data": chosen.data.data, "folds": len(folds), "accuracy of each": text},
+        "run": {"data": chosen.data.data, "folds": len(folds), f"{said.title} of each": text},
     }
 
 
-def _mean_baseline(entries):
+def _mean_baseline(entries, said):
     """The mean over the folds; the gain's interval is Student's t over them."""
-    keys = ("accuracy", "loss", "macro_f1")
-    test = {key: float(np.mean([entry["test"][key] for entry in entries])) for key in keys}
-    gains = [entry["gain"]["accuracy"]["difference"] for entry in entries]
+    keys = (said.metric, *said.columns)
+    test = {key: float(np.mean([entry["test"][key] for entry in entries])) for key in keys
+            if all(entry["test"].get(key) is not None for entry in entries)}  # fmt: skip
+    gains = [entry["gain"][said.metric]["difference"] for entry in entries]
     half = stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
     mean = float(np.mean(gains))
     gain = {"difference": mean, "interval": [mean - float(half), mean + float(half)]}
-    return {"test": test, "gain": {"accuracy": gain}, "note": "mean of the folds"}
-
-
-def _read(folder):
-    """`(column, class names, rows)` of a fold's predictions.csv."""
-    with open(pathlib.Path(folder) / "predictions.csv", newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    return header[1], [name.removeprefix("probability_") for name in header[4:]], rows
+    return {"test": test, "gain": {said.metric: gain}, "note": "mean of the folds"}

@@ -41,12 +41,12 @@ def write(trained, options):
     make = CsvRows if options.format == "csv" else JsonRows
     total = bad = 0
     with _opened(options.output) as file:
-        rows = make(file, column, trained.class_names)
+        rows = make(file, column, trained.core.head, trained.class_names)
         for item, prediction in predictions(predictor, itertools.chain([first], items)):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
     note = f"; {bad} with an error in the row" if bad else ""
-    print(f"tltf: {total - bad} of {total} inputs classified{note}", file=sys.stderr)
+    print(f"tltf: {total - bad} of {total} inputs predicted{note}", file=sys.stderr)
 
 
 def predictions(predictor, items):
@@ -54,27 +54,30 @@ def predictions(predictor, items):
     while chunk := list(itertools.islice(items, CHUNK_BATCHES * predictor.batch_size)):
         made = predictor.stream(item.value for item in chunk if not item.error)
         for item in chunk:
-            yield item, (Prediction(item.id, "", {}, item.error) if item.error else next(made))
+            yield item, (Prediction(item.id, error=item.error) if item.error else next(made))
 
 
 @dataclasses.dataclass
 class CsvRows:
-    """id, `column`, label, a probability a class with 9 significant digits, error."""
+    """id, `column`, the answer, what the head states with 9 significant digits, error."""
 
     file: Any
     column: str
+    head: Any
     class_names: tuple
 
     def __post_init__(self):
-        names = [f"probability_{name}" for name in self.class_names]
+        columns = self.head.columns(self.class_names)
+        self._num_values = len(columns)
         self._writer = csv.writer(self.file, lineterminator="\n")
-        self._row(["id", self.column, "label", *names, "error"])
+        self._row(["id", self.column, self.head.name, *columns, "error"])
 
     def write(self, item, prediction):
         """Writes one row."""
-        values = [prediction.probabilities.get(name) for name in self.class_names]
-        stated = ["" if value is None else format(value, ".9g") for value in values]
-        self._row([item.id, item.value or "", prediction.label, *stated, prediction.error])
+        values = list((prediction.probabilities or prediction.quantiles).values())
+        stated = [format(value, ".9g") for value in values] or [""] * self._num_values
+        answer = prediction.label if prediction.value is None else format(prediction.value, ".9g")
+        self._row([item.id, item.value or "", answer, *stated, prediction.error])
 
     def _row(self, fields):
         self._writer.writerow([_writable(field) for field in fields])
@@ -82,19 +85,21 @@ class CsvRows:
 
 @dataclasses.dataclass
 class JsonRows:
-    """An object a line: id, `column`, label, probabilities, error."""
+    """An object a line: id, `column`, the answer, what the head states, error."""
 
     file: Any
     column: str
+    head: Any
     class_names: tuple
 
     def write(self, item, prediction):
         """Writes one line."""
+        answer = getattr(prediction, self.head.name)
         row = {
             "id": item.id,
             self.column: item.value,
-            "label": prediction.label or None,
-            "probabilities": prediction.probabilities,
+            self.head.name: None if answer == "" else answer,
+            self.head.stated_name: getattr(prediction, self.head.stated_name),
             "error": prediction.error,
         }
         self.file.write(json.dumps(row) + "\n")

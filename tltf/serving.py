@@ -1,4 +1,4 @@
-"""Asks a model server for labels, over REST or gRPC, without TensorFlow.
+"""Asks a model server for answers, over REST or gRPC, without TensorFlow.
 
 For a core that tltf.export wrote and TF Serving (or another server with its interface)
 serves. REST needs nothing but Python; gRPC needs the extra `serving`.
@@ -21,10 +21,10 @@ IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a server said.
+    """What a server said of classes or labels.
 
     Args:
-        labels: one str an input.
+        labels: one str an input; several labels as `cat|dog`.
         probabilities: for each input one float a class, in the order of class_names.txt.
     """
 
@@ -56,17 +56,22 @@ class RestClient:
             ModelError: no such model or version.
             StorageError: no answer.
         """
+        return _classes(self.predict(items), self.model)
+
+    def predict(self, items):
+        """Output name -> list, one entry an input: `value` and `quantiles`, say.
+
+        Items and errors are those of `classify`.
+        """
         items = list(items)
         if not items:
-            return Answer((), ())
+            return {}
         name = _input_name(items)
         body = json.dumps({"inputs": {name: [_json_value(item) for item in items]}})
         base = self.address if "://" in self.address else f"http://{self.address}"
         version = f"/versions/{self.version}" if self.version else ""
         url = f"{base}/v1/models/{self.model}{version}:predict"
-        outputs = self._post(url, body.encode())
-        rows = tuple(tuple(row) for row in outputs["probabilities"])
-        return Answer(tuple(outputs["label"]), rows)
+        return self._post(url, body.encode())
 
     def _post(self, url, body):
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
@@ -93,9 +98,13 @@ class GrpcClient:
 
     def classify(self, items):
         """The `Answer` for texts (str) or encoded images (bytes), all of one kind."""
+        return _classes(self.predict(items), self.model)
+
+    def predict(self, items):
+        """Output name -> list, one entry an input."""
         items = list(items)
         if not items:
-            return Answer((), ())
+            return {}
         ovmsclient = _ovmsclient()
         tensor = ovmsclient.make_tensor_proto([b"?"] * len(items))
         # ovmsclient makes numpy strings of bytes, which lose the zeros at their end
@@ -111,8 +120,26 @@ class GrpcClient:
         except (ovmsclient.ModelServerError, OSError) as error:  # TimeoutError is an OSError
             what = f"no answer: {_said(error)}"
             raise StorageError(what, place=place, fix="check the address and the server") from error
-        labels = tuple(label.decode("utf-8") for label in outputs["label"].tolist())
-        return Answer(labels, tuple(map(tuple, outputs["probabilities"].tolist())))
+        found = {name: values.tolist() for name, values in outputs.items()}
+        texts = {name: [text.decode("utf-8") for text in values] for name, values in found.items()
+                 if isinstance(values[0], bytes)}  # fmt: skip
+        return found | texts
+
+
+def _classes(outputs, model):
+    """The Answer of a server's outputs; {} is that of no input.
+
+    Raises:
+        ModelError: the model gives no classes.
+    """
+    if not outputs:
+        return Answer((), ())
+    name = next((name for name in ("label", "labels") if name in outputs), "")
+    if not name:
+        what = f"{model} gives {', '.join(outputs)}, no classes"
+        raise ModelError(what, fix="predict() in place of classify()")
+    rows = tuple(tuple(row) for row in outputs["probabilities"])
+    return Answer(tuple(outputs[name]), rows)
 
 
 def _ovmsclient():

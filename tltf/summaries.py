@@ -2,34 +2,18 @@
 
 import statistics
 
+from tltf import targets, wording
+from tltf.wording import number, percent
+
 BASELINE_TITLES = {
     "majority": "majority class",
     "logistic_regression": "logistic regression on frozen features",
     "scratch": "same network from random weights",
+    "frequencies": "every label by its frequency",
+    "training_quantiles": "the training numbers' quantiles",
+    "ridge_regression": "ridge regression on frozen features",
 }
 NUM_CONFUSIONS = 12
-NOTHING = "\N{EN DASH}"
-
-
-def percent(value, digits=1):
-    """`97.3%`; a dash for None."""
-    return NOTHING if value is None else f"{100 * value:.{digits}f}%"
-
-
-def number(value, digits=3):
-    """`0.123`; a dash for None."""
-    return NOTHING if value is None else f"{value:.{digits}f}"
-
-
-def points(value):
-    """`+3.1`, percentage points with sign; the minus is the typographic one."""
-    return NOTHING if value is None else f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def points_interval(gain):
-    """`+3.1 points (+1.9 to +4.2)` of an entry of `evaluation.paired_difference`."""
-    low, high = gain["interval"]
-    return f"{points(gain['difference'])} points ({points(low)} to {points(high)})"
 
 
 def words(name):
@@ -55,30 +39,42 @@ def transfer_gain(report):
 
 
 def comparison(report):
-    """Rows `title name accuracy interval macro_f1 loss gain note is_model`, model first.
+    """Rows `title value interval cells gain note is_model bar`, model first.
 
-    Baselines follow by falling accuracy; `gain` is the model's paired difference to them.
+    Baselines follow, the best first; `value` is the headline metric, `cells` the texts of the
+    wording's other columns, `gain` the model's paired difference to them, `bar` a share of 1 and
+    `bar_interval` its bounds.
     """
     _, metrics = main_split(report)
-    rows = [_comparison_row("model", "this model", metrics, {}) | {"is_model": True}]
+    said = wording.of(metrics)
+    rows = [_comparison_row("model", "this model", metrics, {}, said) | {"is_model": True}]
     others = []
     for name, entry in report.get("baselines", {}).items():
         entry = entry if "test" in entry else {"test": entry}
         gain = entry.get("gain") or (transfer_gain(report) if name == "scratch" else None)
         title = BASELINE_TITLES.get(name, words(name))
-        others.append(_comparison_row(name, title, entry["test"], entry | {"gain": gain}))
-    return rows + sorted(others, key=lambda row: -(row["accuracy"] or 0))
+        others.append(_comparison_row(name, title, entry["test"], entry | {"gain": gain}, said))
+    sign = 1 if said.is_error else -1
+    return _with_bars(rows + sorted(others, key=lambda row: sign * (row["value"] or 0)), said)
 
 
-def _comparison_row(name, title, metrics, entry):
+def _with_bars(rows, said):
+    """Errors are drawn as parts of the largest."""
+    whole = max([row["value"] or 0 for row in rows] + [1e-12]) if said.is_error else 1.0
+    for row in rows:
+        row["bar"] = max(0.0, row["value"] or 0) / whole
+        row["bar_interval"] = [min(bound / whole, 1.0) for bound in row["interval"] or []]
+    return rows
+
+
+def _comparison_row(name, title, metrics, entry, said):
     return {
         "name": name,
         "title": title,
-        "accuracy": metrics.get("accuracy"),
-        "interval": metrics.get("intervals", {}).get("accuracy"),
-        "macro_f1": metrics.get("macro_f1"),
-        "loss": metrics.get("loss"),
-        "gain": (entry.get("gain") or {}).get("accuracy"),
+        "value": metrics.get(said.metric),
+        "interval": metrics.get("intervals", {}).get(said.metric),
+        "cells": [wording.metric(key, metrics.get(key)) for key in said.columns],
+        "gain": (entry.get("gain") or {}).get(said.metric),
         "note": entry.get("note", ""),
         "is_model": False,
     }
@@ -89,13 +85,51 @@ def sentences(report):
     split, metrics = main_split(report)
     if not metrics:
         return []
+    target = metrics.get("target", targets.CLASS)
+    first = {targets.CLASS: _accuracy_sentence, targets.LABELS: _labels_sentence,
+             targets.NUMBER: _number_sentence}[target]  # fmt: skip
     return [
-        _accuracy_sentence(split, metrics),
+        first(split, metrics),
         *_baseline_sentences(report),
         *_transfer_sentences(report),
         *_calibration_sentences(metrics),
+        *_coverage_sentences(metrics),
         *_weakest_sentences(metrics),
     ]
+
+
+def _labels_sentence(split, metrics):
+    return (
+        f"Micro F1 is {number(metrics['micro_f1'])}{_interval_text(metrics)}; the model gives "
+        f"exactly the right labels to {percent(metrics['exact_match'])} of "
+        f"{count_of(metrics['num_examples'], split + ' example')}."
+    )
+
+
+def _number_sentence(split, metrics):
+    return (
+        f"The model is off by {number(metrics['mean_absolute_error'])} on average"
+        f"{_interval_text(metrics)}, over {count_of(metrics['num_examples'], split + ' example')}."
+    )
+
+
+def _interval_text(metrics):
+    """` (95% interval .7 to .8)` of the headline metric."""
+    said = wording.of(metrics)
+    bounds = metrics.get("intervals", {}).get(said.metric)
+    if not bounds:
+        return ""
+    confidence = percent(metrics.get("interval_confidence", 0.95), 0)
+    return f" ({confidence} interval {said.value(bounds[0])} to {said.value(bounds[1])})"
+
+
+def _coverage_sentences(metrics):
+    if metrics.get("coverage") is None:
+        return
+    yield (
+        f"{percent(metrics['coverage'])} of the numbers are between its outermost quantiles; "
+        f"{percent(metrics['wanted_coverage'], 0)} should be."
+    )
 
 
 def _accuracy_sentence(split, metrics):
@@ -103,36 +137,36 @@ def _accuracy_sentence(split, metrics):
         f"The model is right on {percent(metrics['accuracy'])} of "
         f"{count_of(metrics['num_examples'], split + ' example')}"
     )
-    interval = metrics.get("intervals", {}).get("accuracy")
-    if not interval:
-        return text + "."
-    confidence = percent(metrics.get("interval_confidence", 0.95), 0)
-    return text + f" ({confidence} interval {percent(interval[0])} to {percent(interval[1])})."
+    return f"{text}{_interval_text(metrics)}."
 
 
 def _baseline_sentences(report):
+    said = wording.of(main_split(report)[1])
     for row in comparison(report)[1:]:
-        if row["name"] == "scratch" or row["accuracy"] is None:
+        if row["name"] == "scratch" or row["value"] is None:
             continue
-        text = f"{row['title'].capitalize()}: {percent(row['accuracy'])}"
+        text = f"{row['title'].capitalize()}: {said.value(row['value'])}"
         if row["gain"]:
-            text += f"; the model's difference is {points_interval(row['gain'])}"
+            text += f"; the model's difference is {said.interval(row['gain'])}"
             text += _unclear(row["gain"])
         yield text + "."
 
 
 def _transfer_sentences(report):
-    gain = (transfer_gain(report) or {}).get("accuracy")
+    said = wording.of(main_split(report)[1])
+    gain = (transfer_gain(report) or {}).get(said.metric)
     if not gain:
         return
-    low, high = gain["interval"]
+    low, high = (
+        (-bound for bound in reversed(gain["interval"])) if said.is_error else gain["interval"]
+    )
     if low > 0:
         verb = "Pretraining helped"
     elif high < 0:
         verb = "Pretraining did harm"
     else:
         verb = "Whether pretraining helped cannot be told from this split"
-    yield f"{verb}: {points_interval(gain)} over the same network from random weights."
+    yield f"{verb}: {said.interval(gain)} over the same network from random weights."
 
 
 def _unclear(gain):
@@ -157,9 +191,10 @@ def _weakest_sentences(metrics):
     rows = [row for row in metrics.get("per_class", []) if row["support"]]
     if len(rows) < 2:
         return
+    what = "label" if metrics.get("target") == targets.LABELS else "class"
     weakest = min(rows, key=lambda row: row["f1"])
     text = (
-        f"Weakest class: {weakest['name']} (F1 {number(weakest['f1'])}, "
+        f"Weakest {what}: {weakest['name']} (F1 {number(weakest['f1'])}, "
         f"{count_of(weakest['support'], 'example')})"
     )
     for row in confusions(metrics, limit=None):

@@ -17,15 +17,21 @@ class Prediction:
 
     Args:
         id: the text or the path that was given.
-        label: the most probable class.
+        label: the most probable class, or several labels such as `cat|dog`; empty for a number.
         probabilities: class name -> probability.
-        error: why there is no label; empty otherwise.
+        error: why there is no answer; empty otherwise.
+        labels: of a head of several labels, those that are given.
+        value: of a head of a number, its median.
+        quantiles: the level as text -> float.
     """
 
     id: str
-    label: str
-    probabilities: dict
+    label: str = ""
+    probabilities: dict = dataclasses.field(default_factory=dict)
     error: str = ""
+    labels: tuple = ()
+    value: float | None = None
+    quantiles: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -63,12 +69,12 @@ class Trained:
     above: tuple | None = None
     adapter: Any = None
 
-    def probabilities(self, source, batch_size=128):
-        """float32[N, num_classes] for a Source, in its order."""
+    def stated(self, source, batch_size=128):
+        """float32[N, K] for a Source, in its order: probabilities, or quantiles; see the head."""
         import keras
 
         logits = self._logits(source, batch_size)
-        return keras.ops.convert_to_numpy(self.core.head.probabilities(logits))
+        return keras.ops.convert_to_numpy(self.core.head.stated(logits))
 
     def _logits(self, source, batch_size):
         if self.above:

@@ -3,6 +3,7 @@
 `publishing.run` is what `python -m tltf.train` calls; a notebook calls the same functions.
 """
 
+import dataclasses
 import pathlib
 import sys
 import time
@@ -24,6 +25,7 @@ from tltf import (
     runtime,
     saving,
     specs,
+    targets,
     tracking,
     transfer,
 )
@@ -88,13 +90,14 @@ def load_parts(options):
         FlagError: unknown names, or data without labels.
         DataError: data or splits that cannot be used.
     """
+    head = specs.pick(HEADS, options.model.head, "head").build()
     source = sources.load(
         options.data.data,
         seed=options.runtime.seed,
         max_bad_fraction=options.data.max_bad_fraction,
+        target=head.target,
     )
     require_labels(source)
-    head = specs.pick(HEADS, options.model.head, "head").build()
     source = source.in_classes(head.ordered(source))
     return splits.split(source, options.data.split, options.runtime.seed)
 
@@ -118,6 +121,7 @@ def assemble(options, parts, strategy):
     training, given = parts["train"], options
     if specs.parse(options.train.method, "method")[0] == "scratch":
         options = replace(options, backbone_weights="none")
+    options = replace(options, head=models.fitted_head(options.model.head, training))
     texts = training.column.values if training.modality == "text" else None
     with strategy.scope():
         core = models.build(options.model, len(training.class_names), training.modality, texts)
@@ -142,7 +146,11 @@ def assemble(options, parts, strategy):
 
 def _require_loss(head, train, phases):
     head.loss(train.loss, train.label_smoothing, train.focal_gamma)
-    if train.loss != "cross_entropy" and any(phase.solver == "lbfgs" for phase in phases):
+    is_solved = any(phase.solver == "lbfgs" for phase in phases)
+    if is_solved and head.target != targets.CLASS:
+        raise FlagError("solver=lbfgs solves for one class a row, not for several labels or a number",
+                        flag="method", fix="solver=gradient in --method")  # fmt: skip
+    if is_solved and train.loss != "cross_entropy":
         what = f"{train.loss} is no loss for solver=lbfgs, which solves for cross_entropy"
         raise FlagError(
             what, flag="loss", fix="solver=gradient in --method, or --loss=cross_entropy"
@@ -181,7 +189,7 @@ def plan_text(trained, core, method):
     if all(phase.solver == "none" for phase in phases):
         how = "nothing is trained"
     lines = [
-        f"data      {trained.options.data.data}: {counts}; {len(trained.class_names)} classes",
+        f"data      {trained.options.data.data}: {counts}; {core.head.described(trained.class_names)}",
         f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",
     ]
@@ -216,11 +224,24 @@ def _fit(trained, method, strategy, run_folder, clock):
         clock.lap("adapter")
     trained.core = fit.finish()
     trained.above = fit.above
+    _tune_head(trained)
     clock.lap("train")
     trained.seconds_before = fit.seconds_before
     clock.laps["train"] += trained.seconds_before
     if fit.first_step_s:
         trained.times_s["first_step"] = fit.first_step_s
+
+
+def _tune_head(trained):
+    """Lets the head choose on validation what it decides by."""
+    part = trained.splits.get("validation")
+    if trained.core.head.target != targets.LABELS or part is None:
+        return
+    stated = trained.stated(part, trained.options.train.eval_batch_size)
+    trained.core = models.with_head(trained.core, trained.core.head.tuned(stated, part.labels))
+    if trained.adapter:
+        about = trained.adapter.about | {"head": trained.core.head_spec}
+        trained.adapter = dataclasses.replace(trained.adapter, about=about)
 
 
 def _adapter(trained, fit):

@@ -18,7 +18,7 @@ TIMEOUT_S = 900
 
 
 def check_saved_model(folder, trained, float32_model, raw):
-    """The largest difference of probabilities, which is also printed on standard error.
+    """The largest difference of what the head states, which is also printed on standard error.
 
     Args:
         folder: of the SavedModel.
@@ -35,23 +35,23 @@ def check_saved_model(folder, trained, float32_model, raw):
         reference = float32_model
     expected, tensors = _expected(trained, reference, raw)
     given = _reloaded(folder, raw, tensors, trained.core.backbone.modality)
-    count = len(given["tensor_probabilities"])
+    head = trained.core.head
     differences = [
-        np.abs(given["probabilities"] - expected).max(),
-        np.abs(given["tensor_probabilities"] - expected[:count]).max(),
+        np.abs(given[f"{kind}/{head.stated_name}"] - rows).max()
+        for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, len(raw))]))
     ]
-    largest = float(max(differences))
+    largest = float(max(differences)) / head.unit
     print(f"export: reloaded in a clean process; {len(raw)} inputs, largest difference "
           f"{largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})", file=sys.stderr)  # fmt: skip
     if not largest <= LARGEST_DIFFERENCE:
         what = f"the reloaded export differs from the model by {largest:.2g}"
         raise ModelError(what, place=folder, fix="--noverify exports it all the same")
-    _check_labels(given, trained.class_names)
+    _check_answers(given, head, trained.class_names)
     return largest
 
 
 def _expected(trained, model, raw):
-    """float32[N, C] of the Keras model, and the tensors of the first batch.
+    """float32[N, K] of the Keras model, and the tensors of the first batch.
 
     On the CPU, as the clean process: GPUs round otherwise. In a graph, as `predict` and `evaluate` of Keras run it: eagerly, TensorFlow fuses no batch
     norm into convolutions, and rounds otherwise by up to 6e-6.
@@ -60,7 +60,7 @@ def _expected(trained, model, raw):
 
     @tf.function(reduce_retracing=True)
     def answer(tensors):
-        return head.probabilities(model(tensors, training=False)[head.name])
+        return head.stated(model(tensors, training=False)[head.name])
 
     for start in range(0, len(raw), BATCH):
         tensors = _prepared(trained, tf.constant(raw[start : start + BATCH]))
@@ -101,12 +101,17 @@ def _reloaded(folder, raw, tensors, modality):
             return dict(file)
 
 
-def _check_labels(given, class_names):
-    labels = reload.unpack(given["data"], given["ends"])
-    best = given["probabilities"].argmax(axis=1)
-    wanted = [class_names[place].encode("utf-8", "replace") for place in best]
-    wrong = [row for row, pair in enumerate(zip(labels, wanted, strict=True)) if len(set(pair)) > 1]
+def _check_answers(given, head, class_names):
+    """The answers of the export must be those of the numbers that it states."""
+    answers = head.answers(given[f"raw/{head.stated_name}"], class_names)
+    if f"raw/{head.name}" in given:
+        told = [format(value, ".9g") for value in given[f"raw/{head.name}"].tolist()]
+    else:
+        packed = (given[f"{part}/raw/{head.name}"] for part in ("data", "ends"))
+        told = reload.unpack(*packed)
+        answers = [answer.encode("utf-8", "replace") for answer in answers]
+    wrong = [row for row, pair in enumerate(zip(told, answers, strict=True)) if len(set(pair)) > 1]
     if wrong:
         row = wrong[0]
-        what = f"input {row} has the label {labels[row]!r} in place of {wanted[row]!r}"
+        what = f"input {row} has the {head.name} {told[row]!r} in place of {answers[row]!r}"
         raise ModelError(what)

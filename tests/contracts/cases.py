@@ -156,6 +156,8 @@ BACKBONES = {
 HEADS = {
     "classify": ["classify", "classify(hidden=[6, 5], dropout=.2)", "classify(pooling=max)"],
     "ordinal": ["ordinal", "ordinal(hidden=[6], order=[a, b, c])"],
+    "multi_label": ["multi_label(hidden=[6])", "multi_label(thresholds=[.4, .5, .6])"],
+    "regress": ["regress", "regress(quantiles=[.1, .5], center=3.0, scale=2.0, dropout=.2)"],
 }
 METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],

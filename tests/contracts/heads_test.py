@@ -1,11 +1,22 @@
+import json
+
 import keras
 import numpy as np
 import pytest
 
 from tests import tiny
 from tests.contracts.given import parameters
-from tltf import specs
+from tltf import judging, models, specs, targets
 from tltf.catalogs import HEADS
+from tltf.trained import Prediction
+
+NAMES = ("a", "b", "c")
+IMAGES = {"image": np.random.default_rng(0).random((5, 8, 8, 3)) * 255}
+LABELS = {
+    targets.CLASS: np.array([0, 1, 2, 1, 0], np.int32),
+    targets.LABELS: np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1], [1, 1, 1]], np.uint8),
+    targets.NUMBER: np.array([1.5, 2.0, 8.0, -3.0, 0.0], np.float32),
+}
 
 
 def taps(modality):
@@ -14,13 +25,21 @@ def taps(modality):
     return {"sequence": keras.Input((None, 6)), "mask": keras.Input((None,), dtype="int32")}
 
 
+def answered(text):
+    """`(head, logits, labels, class names)` of a tiny core with a head."""
+    core = tiny.core(head=text)
+    logits = keras.ops.convert_to_numpy(core.model(IMAGES)[core.head.name])
+    names = () if core.head.target == targets.NUMBER else NAMES
+    return core.head, logits, LABELS[core.head.target], names
+
+
 @pytest.mark.parametrize("modality", ["image", "text"])
 @pytest.mark.parametrize("text", parameters("heads"))
 def test_a_head(text, modality):
     head = specs.pick(HEADS, text).build()
     points = taps(modality)
     logits, layers = head.attach(points, modality, 3)
-    assert logits.shape == (None, 2 if head.has_order else 3) and logits.dtype == "float32"
+    assert len(logits.shape) == 2 and logits.dtype == "float32"
     model = keras.Model(list(points.values()), logits)
     assert {id(v) for v in model.trainable_weights} == {
         id(v) for layer in layers for v in layer.trainable_weights
@@ -29,19 +48,77 @@ def test_a_head(text, modality):
 
 
 @pytest.mark.parametrize("text", parameters("heads"))
-def test_its_loss_metrics_and_decoding(text):
-    core = tiny.core(head=text)
-    logits = core.model({"image": np.random.default_rng(0).random((5, 8, 8, 3)) * 255})["label"]
-    labels = np.array([0, 1, 2, 1, 0])
-    for target in (labels, np.eye(3, dtype="float32")[labels]):
-        assert np.isfinite(float(core.head.loss()(target, logits)))
-        for metric in core.head.metrics():
+def test_its_loss_and_metrics(text):
+    head, logits, labels, _ = answered(text)
+    kinds = [labels]
+    if head.target == targets.CLASS:
+        kinds.append(np.eye(3, dtype="float32")[labels])
+    for target in kinds:
+        assert np.isfinite(float(head.loss()(target, logits)))
+        for metric in head.metrics():
             metric.update_state(target, logits)
-            assert 0 <= float(metric.result()) <= 1
-    stated = keras.ops.convert_to_numpy(core.head.probabilities(logits))
+            assert np.isfinite(float(metric.result()))
+    losses = head.losses(logits, labels)
+    assert losses.shape == (5,)
+    if not head.has_order:  # whose loss sums over thresholds, and is judged as probabilities
+        assert losses.mean() == pytest.approx(float(head.loss()(labels, logits)), rel=1e-4)
+    assert np.isfinite(head.measured(logits, labels))
+
+
+@pytest.mark.parametrize("text", parameters("heads"))
+def test_its_answers(text):
+    head, logits, _, names = answered(text)
+    stated = keras.ops.convert_to_numpy(head.stated(logits))
+    columns, answers = head.columns(names), head.answers(stated, names)
+    assert stated.dtype == np.float32 and stated.shape == (5, len(columns))
+    served = head.served(keras.ops.convert_to_tensor(stated), [n.encode() for n in names])
+    np.testing.assert_array_equal(served[head.stated_name], stated)
+    for row, answer in enumerate(answers):
+        prediction = Prediction("x", **head.read(stated[row], names))
+        told = getattr(prediction, head.name)
+        told = targets.joined(told) if isinstance(told, tuple) else told
+        told = told if isinstance(told, str) else format(told, ".9g")
+        assert told == answer
+        given = served[head.name].numpy()[row]
+        assert (given.decode() if isinstance(given, bytes) else format(given, ".9g")) == answer
+        assert list(getattr(prediction, head.stated_name).values()) == stated[row].tolist()
+
+
+@pytest.mark.parametrize("text", parameters("heads"))
+def test_its_judge(text):
+    head, logits, labels, names = answered(text)
+    judge = judging.of(head)
+    candidate = judge.candidate(head, keras.ops.convert_to_numpy(head.stated(logits)))
+    found = judge.measure(labels, candidate, names)
+    json.dumps(found, allow_nan=False)
+    assert found["num_examples"] == 5
+    row, other = judge.constant(labels, labels, names)
+    assert row["test"]["num_examples"] == 5
+    gain = judge.difference(labels, candidate, other)
+    for name in found["intervals"]:
+        expected = found[name] - row["test"][name]
+        assert gain[name]["difference"] == pytest.approx(expected, abs=1e-9)
+    truths, answers = judge.truths(labels, names), judge.answers(candidate, names)
+    again = judge.parsed(truths, answers, judge.values(candidate), names)
+    assert judge.measure(*again, names)["loss"] == pytest.approx(found["loss"], rel=1e-6)
+    for mistake in judge.worst(labels, candidate, names, list("vwxyz"), 3):
+        assert {"index", "id", "label", "predicted"} <= set(mistake)
+
+
+@pytest.mark.parametrize("text", parameters("heads"))
+def test_what_is_chosen_comes_back_from_its_call_string(text):
+    core = tiny.core(head=text)
+    stated = core.head.stated(core.model(IMAGES)[core.head.name])
+    tuned = core.head.tuned(keras.ops.convert_to_numpy(stated), LABELS[core.head.target])
+    again = models.with_head(core, tuned)
+    assert specs.pick(HEADS, again.head_spec, "head").build() == tuned
+
+
+@pytest.mark.parametrize("text", ["classify", "ordinal"])
+def test_classes_have_probabilities(text):
+    head, logits, labels, _ = answered(text)
+    stated = keras.ops.convert_to_numpy(head.stated(logits))
     np.testing.assert_allclose(stated.sum(axis=1), 1, atol=1e-6)
-    assert stated.dtype == np.float32 and stated.shape == (5, 3)
-    logits = keras.ops.convert_to_numpy(logits)
-    np.testing.assert_array_equal(core.head.predicted(logits), stated.argmax(axis=1))
+    np.testing.assert_array_equal(head.predicted(logits), stated.argmax(axis=1))
     expected = -np.log(stated[np.arange(5), labels])
-    np.testing.assert_allclose(core.head.losses(logits, labels), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(head.losses(logits, labels), expected, rtol=1e-4, atol=1e-6)

@@ -21,4 +21,32 @@ HEADS = {
         "one of several classes that have an order, order=[bad, fair, good]; others as classify",
         paper="Cao et al. 2020, arXiv:1901.07884",
     ),
+    "multi_label": Row(
+        "tltf.multi_label:multi_label",
+        {
+            "pooling": "auto",
+            "hidden": (),
+            "activation": "relu",
+            "dropout": 0.0,
+            "features": (),
+            "thresholds": (),
+        },
+        "any number of labels, each from a threshold on that validation chooses; others as classify",
+        paper="Yang 2001, SIGIR",
+    ),
+    "regress": Row(
+        "tltf.regression:regress",
+        {
+            "pooling": "auto",
+            "hidden": (),
+            "activation": "relu",
+            "dropout": 0.0,
+            "features": (),
+            "quantiles": (0.05, 0.5, 0.95),
+            "center": None,
+            "scale": None,
+        },
+        "a number with quantiles=[.05, .5, .95] of it; others as classify",
+        paper="Koenker & Bassett 1978, Econometrica 46",
+    ),
 }

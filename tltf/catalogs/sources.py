@@ -111,7 +111,7 @@ SOURCES = {
             "num_validation": 0,
             "num_test": 0,
         },
-        "emoji as google or twitter draw them, 64x64, by category or subcategory; split by glyph",
+        "emoji as google or twitter draw them, 64x64, by category, subcategory or tags; split by glyph",
         licence="Apache-2.0 (google), CC-BY-4.0 (twitter)",
     ),
 }

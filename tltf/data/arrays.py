@@ -4,6 +4,7 @@ import zipfile
 
 import numpy as np
 
+from tltf import targets
 from tltf.data import checks
 from tltf.data.assembly import Rows, assemble
 from tltf.data.source import TEST, TRAIN, VALIDATION
@@ -19,7 +20,9 @@ def numpy(settings, path, x="x", y="y"):
         settings: LoadSettings.
         path: the file; nothing in it is unpickled.
         x: name of the images, uint8[N, H, W] or [N, H, W, C], or of the texts, str[N].
-        y: name of the labels, int[N] or str[N]; empty for data without labels.
+        y: name of the labels, int[N] or str[N]; empty for data without labels. Numbers to predict
+            are float[N] too. Several labels a row are 0 and 1, [N, C], with an array `y_names`,
+            str[C], where they have names.
 
     Raises:
         FlagError: no such file or array.
@@ -30,8 +33,11 @@ def numpy(settings, path, x="x", y="y"):
         raise DataError("it is no .npz file", flag="data", place=file, fix="use numpy.savez")
     with np.load(file, allow_pickle=False) as archive:
         parts = _parts(archive, x, y, file)
+        names = archive[f"{y}_names"].tolist() if f"{y}_names" in archive else None
     scan = checks.Scan("numpy")
-    kind = _checked_kind(parts, file)
+    if settings.target == targets.LABELS and y:
+        parts = [(role, values, _as_texts(part, names, file)) for role, values, part in parts]
+    kind = _checked_kind(parts, file, settings.target)
     values = np.concatenate([values for _, values, _ in parts])
     ids = [
         f"{file.name}:{role or 'row'}:{row}"
@@ -64,7 +70,22 @@ def _parts(archive, x, y, file):
         raise DataError(f"it {what}", flag="data", place=file, fix="save plain arrays") from error
 
 
-def _checked_kind(parts, file):
+def _as_texts(labels, names, file):
+    """str[N] such as `cat|dog` of labels [N, C]; others as they are."""
+    if labels.ndim != 2:
+        return labels
+    names = names or [str(place) for place in range(labels.shape[1])]
+    if len(names) != labels.shape[1] or not np.isin(labels, (0, 1)).all():
+        raise DataError(
+            f"labels of shape {list(labels.shape)} with {len(names)} names are no 0 and 1 a label",
+            flag="data",
+            place=file,
+            fix="give uint8[N, C] and str[C]",
+        )
+    return np.array([targets.joined(np.array(names)[row > 0]) for row in labels])
+
+
+def _checked_kind(parts, file, target):
     """`array` or `text`; arrays of images get their axis of channels in place."""
     for number, (role, values, labels) in enumerate(parts):
         if labels is not None and labels.shape != values.shape[:1]:
@@ -74,9 +95,13 @@ def _checked_kind(parts, file):
                 place=file,
                 fix="give one label an example",
             )
-        if labels is not None and labels.dtype.kind not in "iuUb":
+        fitting = "iufU" if target == targets.NUMBER else "iuUb"
+        if labels is not None and labels.dtype.kind not in fitting:
             raise FlagError(
-                f"the labels are {labels.dtype}: no classes", flag="data", place=file, fix="y=NAME"
+                f"the labels are {labels.dtype}: no classes",
+                flag="data",
+                place=file,
+                fix="--head=regress for numbers, or y=NAME",
             )
         if values.ndim == 3 and values.dtype == np.uint8:
             parts[number] = (role, values[..., None], labels)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tltf import targets
 from tltf.data import checks
 from tltf.data.source import Column, Source, content_hashes, encode_labels
 
@@ -18,7 +19,7 @@ class Rows:
     Args:
         ids: str a row.
         values: of a Column.
-        labels: str a row; None when unlabelled.
+        labels: str a row, several labels as `cat|dog`; None when unlabelled.
         roles: str a row; None when the data gives no splits.
         hashes: uint64[N] of the contents, if they are known already.
     """
@@ -41,7 +42,7 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
         settings: LoadSettings.
         class_names: the order of classes, if the data has one.
         strict_labels: one content under two labels is a fault, not a warning; by default it is
-            for images.
+            for classes of images.
 
     Raises:
         DataError: no rows, one class, faulty class names, contents under two labels, or too
@@ -50,10 +51,13 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
     """
     if not rows.ids and not scan.failures and not scan.skipped:
         scan.fail("there are no rows", place=name)
+    if settings.target == targets.NUMBER and rows.labels is not None:
+        rows = _numbered(rows, scan)
     labels = rows.labels
     if labels is not None:
-        checks.check_class_names(scan, set(labels))
-        checks.check_spelling_of_numbers(scan, set(labels))
+        names = targets.names_in(labels, settings.target)
+        checks.check_class_names(scan, names)
+        checks.check_spelling_of_numbers(scan, names)
     column = Column(kind, rows.values)
     hashes = content_hashes(column) if rows.hashes is None else rows.hashes
     is_usable = checks.usable_contents(
@@ -62,12 +66,12 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
         hashes,
         labels or [None] * len(rows.ids),
         rows.roles,
-        strict_labels=kind != "text" if strict_labels is None else strict_labels,
+        strict_labels=_is_strict(kind, settings.target) if strict_labels is None else strict_labels,
     )
     counts = scan.finish(settings.max_bad_fraction)
     encoded, names = None, ()
     if labels is not None:
-        encoded, names = encode_labels(labels, name, class_names, settings.least_classes)
+        encoded, names = _encoded(labels, name, class_names, settings)
     source = Source(
         name=name,
         columns={MODALITIES[kind]: column},
@@ -79,3 +83,36 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
         hashes=hashes,
     )
     return source if is_usable.all() else source.take(np.flatnonzero(is_usable))
+
+
+def _is_strict(kind, target):
+    return kind != "text" and target == targets.CLASS
+
+
+def _encoded(labels, name, class_names, settings):
+    """`(labels of a Source, class names)`."""
+    if settings.target == targets.NUMBER:
+        return targets.numbers(labels), ()
+    if settings.target == targets.LABELS:
+        return targets.several(labels, class_names, name)
+    return encode_labels(labels, name, class_names, settings.least_classes)
+
+
+def _numbered(rows, scan):
+    """The rows whose label is a number; the others are skipped."""
+    kept = []
+    for place, label in enumerate(rows.labels):
+        if targets.number(label) is None:
+            scan.skip(rows.ids[place], f"label {label!r} is no finite number")
+        else:
+            kept.append(place)
+    if len(kept) == len(rows.ids):
+        return rows
+
+    def taken(values):
+        if values is None or isinstance(values, np.ndarray):
+            return None if values is None else values[kept]
+        return [values[place] for place in kept]
+
+    columns = (rows.ids, rows.values, rows.labels, rows.roles, rows.hashes)
+    return Rows(*(taken(column) for column in columns))

@@ -1,10 +1,12 @@
 """TensorFlow Datasets: any of its names and split specifications."""
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
+from tltf import targets
 from tltf.data import checks
 from tltf.data.assembly import Rows, assemble
 from tltf.data.records import checked_bytes
@@ -41,7 +43,8 @@ def tfds(
         test: as `validation`.
         image: feature of images; or
         text: feature of texts; both empty takes what the data set names as its input.
-        label: feature of class labels; empty for data without labels.
+        label: feature of class labels, of numbers to predict or of sequences of labels; empty for
+            data without labels.
         data_dir: folder of prepared data; TFDS's own by default.
 
     Raises:
@@ -174,19 +177,27 @@ def _named(builder, label, rows, scan):
     if not label:
         return None, rows
     feature = builder.info.features[label]
+    feature = getattr(feature, "feature", feature)  # a sequence has that of its items
     names = feature.names if isinstance(feature, tensorflow_datasets.features.ClassLabel) else None
     kept = []
     for place, value in enumerate(rows.labels):
-        if names and value < 0:
+        if names and np.ndim(value) == 0 and value < 0:
             scan.skip(rows.ids[place], "has no label")
         else:
             kept.append(place)
-            rows.labels[place] = names[value] if names else _text(value)
+            rows.labels[place] = _label_text(value, names)
     ids, values, labels, roles = (
         [column[place] for place in kept]
         for column in (rows.ids, rows.values, rows.labels, rows.roles)
     )
     return names, Rows(ids, values, labels, roles)
+
+
+def _label_text(value, names):
+    """The text of a label, or of several: an array of them."""
+    if np.ndim(value):
+        return targets.joined(_label_text(item, names) for item in value)
+    return names[value] if names else _text(value)
 
 
 def _text(value):

@@ -166,7 +166,7 @@ def check_spelling_of_numbers(scan, names):
         raise FlagError(
             f"the labels are numbers with fractions, such as {fractions[0]:g}: no classes",
             flag="data",
-            fix="give a column of classes; numbers are a matter of regression",
+            fix="--head=regress predicts numbers, or give a column of classes",
         )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tltf import targets
 from tltf.data import augment as augment_module
 from tltf.data import lookups, ordering
 from tltf.errors import FlagError
@@ -62,8 +63,8 @@ def build(
 
     Returns:
         tf.data.Dataset with inputs `{"image": float32[B, S, S, C]}`, 0 to 255, or those of the
-        TextPreprocessing; targets `{target: int32[B]}`, float32[B, num_classes] when mixed, {}
-        when unlabelled; weights `{target: float32[B]}`.
+        TextPreprocessing; targets `{target: int32[B]}`, float32[B, num_classes] when mixed or several
+        labels a row, float32[B] numbers, {} when unlabelled; weights `{target: float32[B]}`.
     """
     num_classes = num_classes or len(source.class_names)
     by_class = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
@@ -81,7 +82,7 @@ def build(
         preprocessing,
     )
     buckets = lookup.lengths if length_buckets else None
-    drawn = source.labels if sampling == "balanced" else None
+    drawn = source.strata() if sampling == "balanced" else None
     order = ordering.Order(len(source), seed, batch_size, buckets, drawn, part)
 
     def one_pass(epoch):
@@ -123,15 +124,18 @@ def cut_to_longest(inputs, rows):
 
 def _finisher(source, target, by_class, is_cut):
     """(inputs, rows) -> (inputs, targets, weights), cut to the longest text if `is_cut`."""
-    labels = None if source.labels is None else tf.constant(source.labels, tf.int32)
+    labels = None if source.labels is None else tf.constant(source.labels)
+    is_class = labels is not None and targets.kind_of(source.labels) == targets.CLASS
+    labels = labels if is_class or labels is None else tf.cast(labels, tf.float32)
 
     def finish(inputs, rows):
         if is_cut:
             inputs, _ = cut_to_longest(inputs, rows)
         if labels is None:
             return inputs, {}, {}
-        targets = tf.gather(labels, rows)
-        return inputs, {target: targets}, {target: tf.gather(by_class, targets)}
+        wanted = tf.gather(labels, rows)
+        weights = tf.gather(by_class, wanted) if is_class else tf.ones_like(rows, tf.float32)
+        return inputs, {target: wanted}, {target: weights}
 
     return finish
 
@@ -146,15 +150,18 @@ def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
         return _token_changes(augmentation, preprocessing)
     if augmentation.is_mixing and source.labels is None:
         raise FlagError("mixing needs labels", flag="augment", fix="leave mixup and cutmix out")
+    if augmentation.is_mixing and targets.kind_of(source.labels) != targets.CLASS:
+        raise FlagError("mixup and cutmix mix classes, the data has several labels or numbers",
+                        flag="augment", fix="leave mixup and cutmix out")  # fmt: skip
 
     def change(batches, epoch):
         def on_batch(batch, item):
-            inputs, targets, weights = item
-            labels = next(iter(targets.values()), None)
+            inputs, wanted, weights = item
+            labels = next(iter(wanted.values()), None)
             images, labels = augmentation(inputs["image"], labels, epoch, batch)
             if augmentation.is_mixing and by_class is not None:
                 weights = dict.fromkeys(weights, tf.linalg.matvec(labels, by_class))
-            return inputs | {"image": images}, dict.fromkeys(targets, labels), weights
+            return inputs | {"image": images}, dict.fromkeys(wanted, labels), weights
 
         return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -168,11 +175,11 @@ def _token_changes(augmentation, preprocessing):
 
     def change(batches, epoch):
         def on_batch(batch, item):
-            inputs, targets, weights = item
+            inputs, wanted, weights = item
             ids = inputs["token_ids"]
             may_change = tf.reduce_all(ids[..., tf.newaxis] != kept, axis=-1)
             ids = augmentation.on_tokens(ids, may_change, mask_id, epoch, batch)
-            return inputs | {"token_ids": ids}, targets, weights
+            return inputs | {"token_ids": ids}, wanted, weights
 
         return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -1,5 +1,6 @@
 """TFRecord files of tf.train.Example."""
 
+import dataclasses
 import glob
 import os
 import re
@@ -7,6 +8,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from tltf import targets
 from tltf.data import checks, image_files
 from tltf.data.assembly import Rows, assemble
 from tltf.data.source import TEST, TRAIN, VALIDATION
@@ -37,7 +39,8 @@ def tfrecord(
         test: as `train`.
         text: feature of texts; or
         image: feature of encoded images.
-        label: feature of labels, integers or bytes; empty for data without labels.
+        label: feature of labels, integers or bytes, numbers to predict or several labels too;
+            empty for data without labels.
         class_names: names of integer labels, from 0.
 
     Raises:
@@ -54,10 +57,11 @@ def tfrecord(
         )
     scan = checks.Scan("tfrecord")
     rows = Rows([], [], [] if label else None, None if path else [])
+    read_label = _Label(label, class_names, settings.target == targets.LABELS)
     for role, pattern in given.items():
         for file in _files(pattern):
             for row_id, example in _examples(file, scan):
-                _add(rows, row_id, example, role, text or image, label, class_names)
+                _add(rows, row_id, example, role, text or image, read_label)
     if image:
         rows = checked_bytes(scan, rows)
     else:
@@ -133,8 +137,34 @@ def _values(feature):
     return list(getattr(feature, feature.WhichOneof("kind") or "int64_list").value)
 
 
-def _add(rows, row_id, example, role, name, label, class_names):
-    for wanted in filter(None, (name, label)):
+@dataclasses.dataclass(frozen=True)
+class _Label:
+    """Reads the label of an example.
+
+    Args:
+        name: of the feature; empty without labels.
+        class_names: of integers, or ().
+        is_several: whether an example has any number of labels.
+    """
+
+    name: str
+    class_names: tuple
+    is_several: bool
+
+    def __call__(self, example, row_id):
+        """Its text."""
+        values = example.get(self.name, [])
+        names = [_class_name(value, self.class_names, row_id) for value in values]
+        return targets.joined(names) if self.is_several else names[0]
+
+    @property
+    def needed(self):
+        """The feature that every example must have."""
+        return "" if self.is_several else self.name
+
+
+def _add(rows, row_id, example, role, name, label):
+    for wanted in filter(None, (name, label.needed)):
         if not example.get(wanted):
             shown = ", ".join(
                 f"{key} ({type(values[0]).__name__})"
@@ -153,8 +183,8 @@ def _add(rows, row_id, example, role, name, label, class_names):
     rows.values.append(value)
     if role:
         rows.roles.append(role)
-    if label:
-        rows.labels.append(_class_name(example[label][0], class_names, row_id))
+    if label.name:
+        rows.labels.append(label(example, row_id))
 
 
 def _class_name(value, class_names, row_id):

@@ -8,10 +8,10 @@ import re
 
 import numpy as np
 
-from tltf import assets
+from tltf import assets, targets
 from tltf.data import checks, splits
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import Column, Source, digest, empty_scan
+from tltf.data.source import Column, Source, digest, empty_scan, encode_labels
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 
 VADER_FILES = {
@@ -26,7 +26,7 @@ FASHION_CLASSES = (
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 VENDORS = ("google", "twitter")
-EMOJI_LABELS = ("category", "subcategory")
+EMOJI_LABELS = ("category", "subcategory", "tags")
 REPEATED_FLAGS = frozenset(
     f"flag-{code}" for code in ("hm", "bv", "sj", "cp", "mf", "sark", "dg", "ea", "um")
 )
@@ -38,7 +38,8 @@ REPEATED_FAMILIES = re.compile(r"family_|(wo)?man(-(wo)?man)?(-boy|-girl)+$")
 def vader(settings, domain="movie", num_train=0, num_validation=0, num_test=0):
     """Polarity of short texts by the mean of human ratings (-4 to 4), Hutto & Gilbert 2014.
 
-    Ratings of absolute value up to .5 are left out as neutral, and so are repeated texts.
+    Ratings of absolute value up to .5 are left out as neutral, and so are repeated texts. A head
+    that predicts a number gets the ratings themselves, neutral ones too.
 
     Args:
         settings: LoadSettings.
@@ -62,12 +63,14 @@ def vader(settings, domain="movie", num_train=0, num_validation=0, num_test=0):
         )
     lines = _vader_text(domain).splitlines()
     rows = [line.split("\t") for line in lines]
-    polar = [row for row in rows if abs(float(row[1])) > NEUTRAL_RATING]
+    is_rated = settings.target == targets.NUMBER
+    polar = [row for row in rows if is_rated or abs(float(row[1])) > NEUTRAL_RATING]
+    ratings = np.array([float(row[1]) for row in polar], np.float32)
     source = Source(
         name="vader",
         columns={"text": Column("text", [row[2].strip() for row in polar])},
-        labels=np.array([float(row[1]) > 0 for row in polar], np.int32),
-        class_names=("negative", "positive"),
+        labels=ratings if is_rated else (ratings > 0).astype(np.int32),
+        class_names=() if is_rated else ("negative", "positive"),
         ids=[f"{VADER_FILES[domain]}:{row[0]}" for row in polar],
         roles=None,
         scan=empty_scan(len(polar)),
@@ -185,7 +188,7 @@ def emoji(settings, vendor="google", label="category", num_train=0, num_validati
     Args:
         settings: LoadSettings.
         vendor: google or twitter.
-        label: category (9 classes) or subcategory.
+        label: category (9 classes), subcategory, or tags: both, for a head of several labels.
         num_train: number of training examples; 0 leaves splitting to --split.
         num_validation: 0 takes a quarter of `num_train`.
         num_test: 0 takes all that remain.
@@ -204,20 +207,34 @@ def emoji(settings, vendor="google", label="category", num_train=0, num_validati
     folder = assets.fetch(f"emoji_{vendor}")
     glyphs = json.loads((folder / "emoji.json").read_text(encoding="utf-8"))
     glyphs = [glyph for glyph in glyphs if _is_used(glyph)]
-    kinds = sorted({glyph[label] for glyph in glyphs})
-    places = {kind: place for place, kind in enumerate(kinds)}
+    labels, kinds = _emoji_labels(glyphs, label, settings)
     paths = [str(folder / "img" / vendor / "64" / glyph["image"]) for glyph in glyphs]
     source = Source(
         name="emoji",
         columns={"image": Column("path", paths)},
-        labels=np.array([places[glyph[label]] for glyph in glyphs], np.int32),
-        class_names=tuple(kinds),
+        labels=labels,
+        class_names=kinds,
         ids=[f"{vendor}/{glyph['image']}" for glyph in glyphs],
         roles=None,
         scan=empty_scan(len(glyphs)),
         groups=np.array([digest(glyph["unified"].encode()) for glyph in glyphs], np.uint64),
     )
     return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+
+
+def _emoji_labels(glyphs, label, settings):
+    """`(labels, names)` of a Source.
+
+    Raises:
+        FlagError: tags for a head of one class, or a number.
+    """
+    if label != "tags":
+        return encode_labels([glyph[label] for glyph in glyphs], "emoji")
+    if settings.target != targets.LABELS:
+        raise FlagError(f"emoji's tags are several a picture, no {settings.target}", flag="head",
+                        fix="--head=multi_label, or emoji(label=category)")  # fmt: skip
+    texts = [targets.joined((glyph["category"], glyph["subcategory"])) for glyph in glyphs]
+    return targets.several(texts, None, "emoji")
 
 
 def _is_used(glyph):
@@ -240,7 +257,7 @@ def _idx(name):
 
 
 def _unique(source):
-    """`source` without repetitions; a content that has two labels goes altogether."""
+    """`source` without repetitions; a content that has two labels or numbers goes altogether."""
     hashes = source.content_hashes()
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
     labels = source.labels

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tltf import targets
 from tltf.errors import DataError, FlagError, choices_text
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
@@ -21,11 +22,13 @@ class LoadSettings:
         seed: of every random choice in a source.
         max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
         least_classes: fewer classes are refused; one will do to evaluate on.
+        target: one of targets.TARGETS: what a label is read as.
     """
 
     seed: int = 0
     max_bad_fraction: float = 0.01
     least_classes: int = 2
+    target: str = targets.CLASS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +58,9 @@ class Source:
     Args:
         name: of the catalog's row, for reports.
         columns: `{"image": Column}` or `{"text": Column}`.
-        labels: int32[N], places in `class_names`; None when unlabelled.
-        class_names: one a class.
+        labels: int32[N], places in `class_names`; uint8[N, C], 1 for each of its labels; float32[N]
+            numbers; None when unlabelled.
+        class_names: one a class or label; () for numbers.
         ids: str a row: a relative path, or `file:row`.
         roles: str[N], one of ROLES, "" where the data does not say; None when it never says.
         scan: counts `found` = `used` + `skipped` + `excluded`, and `ignored` files that are no
@@ -89,6 +93,12 @@ class Source:
         """The only column."""
         return self.columns[self.modality]
 
+    def strata(self):
+        """int64[N]: what splits keep in proportion, see `targets.strata`; zeros without labels."""
+        if self.labels is None:
+            return np.zeros(len(self), np.int64)
+        return targets.strata(self.labels)
+
     def take(self, indices):
         """The source with rows `indices` (int[M]) only, in that order; the scan is kept."""
         indices = np.asarray(indices, dtype=np.int64)
@@ -103,7 +113,7 @@ class Source:
         )
 
     def in_classes(self, class_names):
-        """The source with its labels as places in `class_names`, matched by name.
+        """The source with its labels as places in `class_names`, matched by name; numbers stay.
 
         Raises:
             DataError: a class that is not among `class_names`.
@@ -115,8 +125,46 @@ class Source:
             what = f"class {unknown[0]!r} was not trained (trained: {trained})"
             raise DataError(what, flag="data")
         order = np.array([places[name] for name in self.class_names], np.int32)
-        labels = order[self.labels]
+        if targets.kind_of(self.labels) == targets.NUMBER:
+            return self
+        if targets.kind_of(self.labels) == targets.LABELS:
+            labels = np.zeros((len(self), len(places)), self.labels.dtype)
+            labels[:, order] = self.labels
+        else:
+            labels = order[self.labels]
         return dataclasses.replace(self, labels=labels, class_names=tuple(class_names))
+
+    def as_target(self, target):
+        """The source with labels of a kind, one of targets.TARGETS.
+
+        One class a row is one label a row, and a number where all classes are numbers.
+
+        Raises:
+            FlagError: labels that cannot be read so.
+        """
+        kind = targets.kind_of(self.labels)
+        if kind == target:
+            return self
+        numbers = [targets.number(name) for name in self.class_names]
+        if kind == targets.CLASS and target == targets.LABELS:
+            labels = np.eye(len(self.class_names), dtype=np.uint8)[self.labels]
+            return dataclasses.replace(self, labels=labels)
+        if kind == targets.CLASS and target == targets.NUMBER and None not in numbers:
+            values = np.array(numbers, np.float32)[self.labels]
+            return dataclasses.replace(self, labels=values, class_names=())
+        has = {
+            targets.CLASS: "one class",
+            targets.LABELS: "several labels",
+            targets.NUMBER: "a number",
+        }
+        shown = f" (classes: {choices_text('', self.class_names)})" if self.class_names else ""
+        heads = {
+            targets.CLASS: "classify",
+            targets.LABELS: "multi_label",
+            targets.NUMBER: "regress",
+        }
+        what = f"{self.name} has {has[kind]} a row{shown}, the head takes {has[target]}"
+        raise FlagError(what, flag="head", fix=f"--head={heads[kind]}")
 
     def content_hashes(self):
         """uint64[N], equal where the content is: file bytes, pixels, or normalised text."""

@@ -5,7 +5,7 @@ from tltf.catalogs.sources import SOURCES
 from tltf.data.source import LoadSettings
 
 
-def load(text, *, seed=0, max_bad_fraction=0.01, least_classes=2):
+def load(text, *, seed=0, max_bad_fraction=0.01, least_classes=2, target="class"):
     """The `Source` that a call string of --data names, checked and counted.
 
     Args:
@@ -13,11 +13,13 @@ def load(text, *, seed=0, max_bad_fraction=0.01, least_classes=2):
         seed: of the random choices in a source, such as which rows `num_train` takes.
         max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
         least_classes: fewer are refused; one will do to evaluate on.
+        target: what a label is read as: class, labels (several) or number; the head's `target`.
 
     Raises:
         FlagError: unknown source, argument, path or column.
         DataError: data that cannot be used.
         StorageError: a packaged sample that cannot be fetched.
     """
-    settings = LoadSettings(seed, max_bad_fraction, least_classes)
-    return specs.pick(SOURCES, text, flag="data").build(settings)
+    settings = LoadSettings(seed, max_bad_fraction, least_classes, target)
+    source = specs.pick(SOURCES, text, flag="data").build(settings)
+    return source if source.labels is None else source.as_target(target)

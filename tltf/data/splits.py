@@ -1,4 +1,4 @@
-"""Train, validation and test: stratified by class, decided by content hash and seed.
+"""Train, validation and test: stratified by class (see `targets.strata`), decided by content hash and seed.
 
 Within a class the examples stand in the order of their seeded content hash. The test split
 is the beginning of that order, the training split its end, validation stands between. So the
@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from tltf import specs
+from tltf import specs, targets
 from tltf.catalogs.splits import SPLITS
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
@@ -238,7 +238,7 @@ class _Order:
 def _order(source, rows, seed):
     """The `_Order` of `rows` in their classes."""
     keys = _mixed(source.split_groups()[rows], seed)
-    labels = np.zeros(len(rows), np.int64) if source.labels is None else source.labels[rows]
+    labels = source.strata()[rows]
     order = np.lexsort((keys, labels))
     ordered_keys, ordered_labels = keys[order], labels[order]
     numbers = np.arange(len(rows))
@@ -321,12 +321,14 @@ def _checked(source, roles):
     """Warnings about a split; DataError where it cannot be used."""
     if source.labels is None:
         return []
+    if not np.any(roles == TRAIN):
+        raise DataError(f"{source.name} has no rows to train on", flag="split")
+    if targets.kind_of(source.labels) == targets.NUMBER:
+        return []
     counts = {
-        role: np.bincount(source.labels[roles == role], minlength=len(source.class_names))
+        role: targets.counts(source.labels[roles == role], len(source.class_names))
         for role in ROLES
     }
-    if not counts[TRAIN].sum():
-        raise DataError(f"{source.name} has no rows to train on", flag="split")
     unknown = np.flatnonzero((counts[TRAIN] == 0) & (counts[TEST] + counts[VALIDATION] > 0))
     if len(unknown):
         names = ", ".join(source.class_names[place] for place in unknown[:5])

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 
+from tltf import targets
 from tltf.data import checks
 from tltf.data.assembly import Rows, assemble
 from tltf.data.image_folder import checked_files
@@ -16,6 +17,9 @@ MAX_FIELD_BYTES = 1 << 20
 OTHER_DELIMITERS = ",;\t|"
 NOT_A_LABEL = frozenset(("", "nan", "NaN"))
 """Empty, and what pandas writes for it; NA, null and None are names like any other."""
+FLAGS = {"1": True, "1.0": True, "true": True, "True": True,
+         "0": False, "0.0": False, "false": False, "False": False}  # fmt: skip
+"""What a column of a label of its own may hold."""
 
 
 def csv(
@@ -40,7 +44,8 @@ def csv(
         test: as `train`.
         text: column of texts; or
         image: column of paths of image files, relative to the CSV file.
-        label: column of labels; empty for data without labels.
+        label: column of labels; empty for data without labels. Several labels a row stand in one
+            column as `cat|dog`, or in columns of 0 and 1 of their own: label=cat|dog.
         delimiter: one character.
         encoding: of the files.
 
@@ -102,15 +107,16 @@ def _table(name, settings, files, text, image, label, read):
         raise FlagError(
             f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
         )
-    scan = checks.Scan(name)
+    scan, labelling = checks.Scan(name), _Labelling(label, settings.target)
     rows = Rows([], [], [] if label else None, [] if files[0][1] else None)
     root = os.path.commonpath([file.absolute().parent for file, _ in files])
     for file, role in files:
         for number, (row_id, record) in enumerate(read(file, scan)):
             if number == 0:
-                _check_columns(record, text, image, label, file)
+                labelling.check(record, file)
+                _check_columns(record, text, image, file)
             value = _value(record, text or image, row_id, scan)
-            name_of_class = _label(record, label, row_id, scan) if label and value else None
+            name_of_class = labelling(record, row_id, scan) if label and value else None
             if value is None or (label and name_of_class is None):
                 continue
             if image:
@@ -127,9 +133,9 @@ def _table(name, settings, files, text, image, label, read):
     return assemble(name, "path" if image else "text", rows, scan, settings)
 
 
-def _check_columns(record, text, image, label, file):
+def _check_columns(record, text, image, file):
     """Raises FlagError for a column that the first record does not have."""
-    for argument, column in (("text", text), ("image", image), ("label", label)):
+    for argument, column in (("text", text), ("image", image)):
         if column:
             checks.check_column(column, list(record), argument, file)
 
@@ -148,16 +154,53 @@ def _value(record, column, row_id, scan):
     return None
 
 
-def _label(record, column, row_id, scan):
-    """The class of a record; None if the record was skipped."""
-    value = record.get(column)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        value = json.dumps(value) if isinstance(value, bool) else ""
-    name = str(value).strip()
-    if name in NOT_A_LABEL:
+class _Labelling:
+    """Reads the label of a record.
+
+    Args:
+        column: its name, or those of columns of 0 and 1 joined with `|`.
+        target: one of targets.TARGETS.
+    """
+
+    def __init__(self, column, target):
+        self._column, self._is_several = column, target == targets.LABELS
+        self._columns = [column] if column else []
+
+    def check(self, record, file):
+        """Raises FlagError for a column that the first record does not have."""
+        if self._is_several and self._column not in record:
+            self._columns = [part.strip() for part in self._column.split(targets.SEPARATOR)]
+        for column in self._columns:
+            checks.check_column(column, list(record), "label", file)
+
+    def __call__(self, record, row_id, scan):
+        """The text of the label; None if the record was skipped."""
+        if len(self._columns) > 1:
+            return self._from_columns(record, row_id, scan)
+        value = record.get(self._column)
+        if self._is_several and isinstance(value, list):
+            return targets.joined(value)
+        name = _label_text(value)
+        if name not in NOT_A_LABEL:
+            return name
+        if self._is_several:
+            return ""
         scan.skip(row_id, "has no label")
         return None
-    return name
+
+    def _from_columns(self, record, row_id, scan):
+        found = {column: _label_text(record.get(column)) for column in self._columns}
+        odd = [f"{column} is {text!r}" for column, text in found.items() if text not in FLAGS]
+        if odd:
+            scan.skip(row_id, f"{odd[0]}, neither 0 nor 1")
+            return None
+        return targets.joined(column for column, text in found.items() if FLAGS[text])
+
+
+def _label_text(value):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        value = json.dumps(value) if isinstance(value, bool) else ""
+    return str(value).strip()
 
 
 def _image_path(folder, value, root, row_id, scan):

@@ -44,7 +44,8 @@ class Ended:
     Args:
         variables: name -> keras.Variable, all that moved.
         start: name -> array of the same at the start of the phase that keeps it; {} without one.
-        measure: () -> (loss, accuracy) of the core on the validation split; None without one.
+        measure: () -> (loss, quality) of the core on the validation split, quality the head's metric
+            or, where that is an error, its negative; None without one.
     """
 
     variables: dict

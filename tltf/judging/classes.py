@@ -1,0 +1,77 @@
+"""Judges answers of one class a row; candidates are float[N, C] probabilities."""
+
+import numpy as np
+
+from tltf import baselines, evaluation
+
+
+class ClassJudge:
+    """See `tltf.judging`.
+
+    Args:
+        head: whose answers are judged.
+    """
+
+    constant_name, linear_name = "majority", "logistic_regression"
+    """Names of the baselines in reports."""
+
+    def __init__(self, head):
+        self.head = head
+
+    def candidate(self, head, stated):
+        """What is judged of what a head states."""
+        return stated
+
+    def measure(self, labels, candidate, class_names, *, seed=0):
+        """Every metric, see `evaluation.measure`; with `rank_metrics` where classes are ranks."""
+        found = evaluation.measure(labels, candidate, class_names, seed=seed)
+        more = evaluation.rank_metrics(labels, candidate) if self.head.has_order else {}
+        return found | more
+
+    def difference(self, labels, first, second, *, seed=0):
+        """How much better the first candidate is, see `evaluation.paired_difference`."""
+        return evaluation.paired_difference(labels, first, second, seed=seed)
+
+    def worst(self, labels, candidate, class_names, ids, limit):
+        """The worst mistakes, see `evaluation.worst_mistakes`."""
+        return evaluation.worst_mistakes(labels, candidate, class_names, ids, limit=limit)
+
+    def constant(self, train_labels, labels, class_names, *, seed=0):
+        """`(row, candidate)` of the answer that looks at no input."""
+        return baselines.majority(train_labels, labels, class_names, seed=seed)
+
+    def linear(self, train, validation, test, class_names, *, seed=0):
+        """`(row, candidate)` of a linear model on (features, labels) of each split."""
+        return baselines.logistic_regression(train, validation, test, class_names, seed=seed)
+
+    def counts(self, part):
+        """What a report says of the labels of a split."""
+        found = np.bincount(part.labels, minlength=len(part.class_names)).tolist()
+        return {"class_counts": dict(zip(part.class_names, found, strict=True))}
+
+    def training_labels(self, report, part):
+        """Labels with the counts of a report's training split; None where it does not say."""
+        try:
+            counts = report["data"]["splits"]["train"]["class_counts"]
+            found = np.array([counts[name] for name in part.class_names])
+        except (KeyError, TypeError):
+            return None
+        is_usable = found.dtype.kind == "i" and found.min() >= 0 and found.any()
+        return np.repeat(np.arange(len(found)), found) if is_usable else None
+
+    def truths(self, labels, class_names):
+        """str a row: the labels in tables."""
+        return [class_names[place] for place in labels]
+
+    def answers(self, candidate, class_names):
+        """str a row: the answers in tables."""
+        return [class_names[place] for place in np.argmax(candidate, axis=1)]
+
+    def values(self, candidate):
+        """float[N, K]: what the head stated, for tables."""
+        return candidate
+
+    def parsed(self, truths, answers, values, class_names):
+        """`(labels, candidate)` of the rows of a table."""
+        places = {name: place for place, name in enumerate(class_names)}
+        return np.array([places[name] for name in truths]), values

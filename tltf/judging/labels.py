@@ -1,0 +1,230 @@
+"""Judges answers of several labels a row; candidates are probabilities and what is given."""
+
+import dataclasses
+
+import numpy as np
+import scipy.sparse
+
+from tltf import calibration, lazy, targets, thresholds
+from tltf.errors import DataError, NumericError, ShapeError
+from tltf.judging import linear, resamples
+
+metrics = lazy.Module("sklearn.metrics")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """A candidate.
+
+    Args:
+        probabilities: float64[N, C].
+        given: bool[N, C], the labels that are given.
+    """
+
+    probabilities: np.ndarray
+    given: np.ndarray
+
+
+class LabelJudge:
+    """See `tltf.judging`.
+
+    Args:
+        head: whose answers are judged.
+    """
+
+    constant_name, linear_name = "frequencies", "logistic_regression"
+
+    def __init__(self, head):
+        self.head = head
+
+    def candidate(self, head, stated):
+        """What is judged of what a head states."""
+        return Answers(np.asarray(stated, np.float64), head.given(stated))
+
+    def measure(self, labels, candidate, class_names, *, seed=0):
+        """Every metric of one model on one split.
+
+        Args:
+            labels: uint8[N, C], N >= 1.
+            candidate: Answers.
+            class_names: C names.
+            seed: of the bootstrap.
+
+        Returns:
+            dict of plain JSON: target (`labels`); num_examples; micro_f1 macro_f1 (over labels
+            that occur or are given); average_precision (the mean over labels that occur);
+            label_accuracy (one minus the Hamming loss); exact_match; loss (mean cross-entropy a
+            label); calibration_error; mean_labels and mean_given (a row); class_names;
+            absent_classes; per_class (name precision recall f1 average_precision support);
+            reliability; intervals; interval_confidence.
+
+        Raises:
+            DataError: no examples.
+            ShapeError: the arguments do not fit together.
+            NumericError: a probability is not finite.
+        """
+        _check(labels, candidate, class_names)
+        stated, given = candidate.probabilities, candidate.given
+        sums = _sums(labels, candidate)
+        totals = _metrics(sums @ np.ones((len(labels), 1)), len(labels), len(class_names))
+        per_class = _per_class(labels, candidate, class_names)
+        precisions = [r["average_precision"] for r in per_class if r["support"]]
+        return {
+            "target": targets.LABELS,
+            "num_examples": len(labels),
+            **{name: float(value[0]) for name, value in totals.items()},
+            "average_precision": float(np.mean(precisions)) if precisions else None,
+            "label_accuracy": float((given == labels).mean()),
+            "calibration_error": calibration.expected_calibration_error(
+                stated.ravel(), labels.ravel()
+            ),
+            "mean_labels": float(labels.sum(axis=1).mean()),
+            "mean_given": float(given.sum(axis=1).mean()),
+            "class_names": [str(name) for name in class_names],
+            "absent_classes": [row["name"] for row in per_class if not row["support"]],
+            "per_class": per_class,
+            "reliability": calibration.reliability_bins(stated.ravel(), labels.ravel()),
+            "intervals": resamples.intervals(sums, _of(labels, class_names), seed=seed),
+            "interval_confidence": resamples.CONFIDENCE,
+        }
+
+    def difference(self, labels, first, second, *, seed=0):
+        """How much better the first candidate is: metric -> difference and interval."""
+        names = range(labels.shape[1])
+        pair = [_sums(labels, candidate) for candidate in (first, second)]
+        return resamples.differences(pair, _of(labels, names), seed=seed)
+
+    def worst(self, labels, candidate, class_names, ids, limit):
+        """The rows with the largest loss among those that are not exactly right."""
+        is_wrong = (candidate.given != labels).any(axis=1)
+        losses = _losses(labels, candidate.probabilities)
+        order = np.argsort(np.where(is_wrong, -losses, np.inf), kind="stable")
+        names, rows = np.array(class_names, object), []
+        for row in order[: min(limit, int(is_wrong.sum()))].tolist():
+            missed = names[(labels[row] > 0) & ~candidate.given[row]]
+            extra = names[(labels[row] == 0) & candidate.given[row]]
+            rows.append({
+                "index": row, "id": str(ids[row]), "label": targets.joined(names[labels[row] > 0]),
+                "predicted": targets.joined(names[candidate.given[row]]),
+                "detail": f"{len(missed)} missing, {len(extra)} too many",
+            })  # fmt: skip
+        return rows
+
+    def constant(self, train_labels, labels, class_names, *, seed=0):
+        """`(row, candidate)`: every label's share of the training rows, given from one half on."""
+        shares = (train_labels.sum(axis=0, dtype=float) + 1) / (len(train_labels) + 2)
+        stated = np.tile(shares, (len(labels), 1))
+        candidate = Answers(stated, stated >= 0.5)
+        row = {"test": self.measure(labels, candidate, class_names, seed=seed), "chosen": {},
+               "note": "every label's share of the training rows, given from one half on"}  # fmt: skip
+        return row, candidate
+
+    def linear(self, train, validation, test, class_names, *, seed=0):
+        """`(row, candidate)`: logistic regression for each label on frozen features.
+
+        C and the thresholds are chosen on validation; see `linear.one_vs_rest`.
+        """
+        found = linear.one_vs_rest(train, validation, test[0], seed=seed)
+        stated, judged, chosen = found
+        edges = thresholds.chosen(*judged)
+        candidate = Answers(stated, stated >= edges)
+        note = "logistic regression for each label on the frozen features; C, thresholds from validation"
+        row = {"test": self.measure(test[1], candidate, class_names, seed=seed), "chosen": chosen,
+               "note": note}  # fmt: skip
+        return row, candidate
+
+    def counts(self, part):
+        """What a report says of the labels of a split."""
+        found = part.labels.sum(axis=0, dtype=np.int64).tolist()
+        return {"class_counts": dict(zip(part.class_names, found, strict=True))}
+
+    def training_labels(self, report, part):
+        """Rows with the counts of a report's training split; None where it does not say."""
+        try:
+            split = report["data"]["splits"]["train"]
+            counts = [split["class_counts"][name] for name in part.class_names]
+            rows = np.arange(split["num_examples"])
+            return np.stack([rows < count for count in counts], axis=1).astype(np.uint8)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def truths(self, labels, class_names):
+        """str a row: the labels in tables."""
+        names = np.array(class_names, object)
+        return [targets.joined(names[row > 0]) for row in labels]
+
+    def answers(self, candidate, class_names):
+        """str a row: the answers in tables."""
+        return self.truths(candidate.given, class_names)
+
+    def values(self, candidate):
+        """float[N, C]: what the head stated, for tables."""
+        return candidate.probabilities
+
+    def parsed(self, truths, answers, values, class_names):
+        """`(labels, candidate)` of the rows of a table."""
+        labels, _ = targets.several(truths, class_names, "predictions")
+        given, _ = targets.several([*answers, targets.joined(class_names)], class_names, "")
+        return labels, Answers(values, given[:-1] > 0)
+
+
+def _check(labels, candidate, class_names):
+    if not len(labels):
+        raise DataError("a split without examples cannot be evaluated", flag="split")
+    shapes = {labels.shape, candidate.probabilities.shape, candidate.given.shape,
+              (len(labels), len(class_names))}  # fmt: skip
+    if len(shapes) > 1:
+        raise ShapeError(f"labels, probabilities and answers do not fit together: {shapes}")
+    bad = np.flatnonzero(~np.isfinite(candidate.probabilities).all(axis=1))
+    if bad.size:
+        what = f"the model's probabilities are not finite, first at example {bad[0]}"
+        raise NumericError(what, fix="--learning_rate lower, or --precision=float32")
+
+
+def _losses(labels, stated):
+    """float64[N]: the mean cross-entropy over the labels."""
+    stated = np.clip(stated, 1e-7, 1 - 1e-7)
+    return -np.where(labels > 0, np.log(stated), np.log1p(-stated)).mean(axis=1)
+
+
+def _sums(labels, candidate):
+    """csr[2 + 3 C, N]: exact matches, losses, and each label's hits, givens and occurrences."""
+    given, is_there = candidate.given.astype(float), (labels > 0).astype(float)
+    exact = (given == is_there).all(axis=1).astype(float)
+    first = np.stack([exact, _losses(labels, candidate.probabilities)])
+    parts = [first, (given * is_there).T, given.T, is_there.T]
+    return scipy.sparse.vstack([scipy.sparse.csr_matrix(part) for part in parts], format="csr")
+
+
+def _of(labels, class_names):
+    return lambda totals: _metrics(totals, len(labels), len(class_names))
+
+
+def _metrics(totals, num_examples, num_labels):
+    hits, given, there = (
+        totals[2 + part * num_labels : 2 + (part + 1) * num_labels] for part in range(3)
+    )
+    either = given + there
+    f1 = 2 * hits / np.maximum(either, 1)
+    return {
+        "micro_f1": 2 * hits.sum(axis=0) / np.maximum(either.sum(axis=0), 1),
+        "macro_f1": f1.sum(axis=0) / np.maximum((either > 0).sum(axis=0), 1),
+        "exact_match": totals[0] / num_examples,
+        "loss": totals[1] / num_examples,
+    }
+
+
+def _per_class(labels, candidate, class_names):
+    columns = metrics.precision_recall_fscore_support(
+        labels, candidate.given, average=None, zero_division=0
+    )
+    rows = []
+    for place, name in enumerate(class_names):
+        precision, recall, f1, support = (column[place] for column in columns)
+        row = {"name": str(name), "precision": float(precision), "recall": float(recall),
+               "f1": float(f1), "average_precision": None, "support": int(support)}  # fmt: skip
+        if support:
+            row["average_precision"] = float(metrics.average_precision_score(
+                labels[:, place], candidate.probabilities[:, place]))  # fmt: skip
+        rows.append(row)
+    return rows

@@ -1,0 +1,96 @@
+"""Linear models on frozen features: the cheap baselines of heads that give no single class."""
+
+import warnings
+
+import numpy as np
+
+from tltf.baselines import held_back
+
+GRID = (1e-3, 1e-2, 1e-1, 1.0)
+"""C of logistic regression, scikit-learn's inverse strength."""
+ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
+"""Strengths of ridge regression."""
+
+
+def one_vs_rest(train, validation, features, *, seed):
+    """`(float64[M, C] probabilities, (the same of the judged rows, labels), what was chosen)`.
+
+    One logistic regression a label; C is the one of GRID, for all labels, with the smallest
+    cross-entropy on validation, or on a fifth of training where there is none.
+
+    Args:
+        train: `(float[N, d], uint8[N, L])`.
+        validation: the same, or None.
+        features: float[M, d] of the rows to predict.
+        seed: of the rows held back.
+    """
+    fitted, judged = (train, validation) if validation else held_back(train[0], train[1], seed)
+    tried = [(_fit_labels(c, *fitted), c) for c in GRID]
+    losses = [_cross_entropy(_stated(models, judged[0]), judged[1]) for models, _ in tried]
+    models, c = tried[int(np.argmin(losses))]
+    chosen = {"c": c, "grid": list(GRID), "num_train": len(fitted[1])}
+    return _stated(models, features), (_stated(models, judged[0]), judged[1]), chosen
+
+
+def ridge(train, validation, features, levels, *, seed):
+    """`(float64[M, Q] quantiles, what was chosen)` of ridge regression.
+
+    The strength is the one of ALPHAS with the smallest absolute error on validation, or on a
+    fifth of training; the quantiles are those of the errors there around the prediction.
+
+    Args:
+        train: `(float[N, d], float[N])`.
+        validation: the same, or None.
+        features: float[M, d].
+        levels: Q floats.
+        seed: of the rows held back.
+    """
+    from sklearn.linear_model import Ridge
+
+    fitted, judged = (train, validation) if validation else held_back(train[0], train[1], seed)
+    tried = []
+    for alpha in ALPHAS:
+        model = _scaled(Ridge(alpha=alpha)).fit(*fitted)
+        errors = judged[1] - model.predict(judged[0])
+        tried.append((float(np.abs(errors).mean()), alpha, model, errors))
+    error, alpha, model, errors = min(tried, key=lambda row: row[0])
+    quantiles = model.predict(features)[:, None] + np.quantile(errors, levels)
+    return quantiles, {"alpha": alpha, "grid": list(ALPHAS), "validation_error": error,
+                       "num_train": len(fitted[1])}  # fmt: skip
+
+
+def _fit_labels(c, features, labels):
+    """`(scaler, a model a label)`; a label that all or no rows have is its number, 1 or 0."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(features)
+    rows = scaler.transform(features)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return scaler, [
+            LogisticRegression(C=c, max_iter=300).fit(rows, column)
+            if 0 < column.sum() < len(column) else float(column.all())
+            for column in labels.T
+        ]  # fmt: skip
+
+
+def _stated(found, features):
+    scaler, models = found
+    rows = scaler.transform(features)
+    columns = [np.full(len(rows), model) if isinstance(model, float) else model.predict_proba(rows)[:, 1]
+               for model in models]  # fmt: skip
+    return np.stack(columns, axis=1)
+
+
+def _cross_entropy(stated, labels):
+    stated = np.clip(stated, 1e-7, 1 - 1e-7)
+    return -np.where(labels > 0, np.log(stated), np.log1p(-stated)).mean()
+
+
+def _scaled(model):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), model)

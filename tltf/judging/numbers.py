@@ -1,0 +1,177 @@
+"""Judges answers that are numbers; candidates are float[N, Q] quantiles, rising."""
+
+import numpy as np
+
+from tltf import targets
+from tltf.errors import DataError, NumericError, ShapeError
+from tltf.judging import linear, resamples
+
+MOST_POINTS = 500
+"""Points of a report's picture."""
+
+
+class NumberJudge:
+    """See `tltf.judging`.
+
+    Args:
+        head: whose answers are judged: its levels and which of them is the median.
+    """
+
+    constant_name, linear_name = "training_quantiles", "ridge_regression"
+
+    def __init__(self, head):
+        self.head = head
+
+    def candidate(self, head, stated):
+        """What is judged of what a head states."""
+        return np.asarray(stated, np.float64)
+
+    def measure(self, labels, candidate, class_names=(), *, seed=0):
+        """Every metric of one model on one split.
+
+        Args:
+            labels: float[N], N >= 1.
+            candidate: float[N, Q].
+            class_names: ().
+            seed: of the bootstrap.
+
+        Returns:
+            dict of plain JSON: target (`number`); num_examples; mean_absolute_error
+            root_mean_squared_error r2 spearman of the median (the last two None for constant
+            numbers or answers); loss (the mean pinball loss of all levels, in the numbers' unit);
+            coverage and wanted_coverage (share of the numbers between the outermost quantiles,
+            and what it should be) mean_width (of that range); levels (list of level and share of
+            the numbers below it); points (up to MOST_POINTS times [number, median, lowest,
+            highest]); intervals; interval_confidence.
+
+        Raises:
+            DataError: no examples.
+            ShapeError: the arguments do not fit together.
+            NumericError: a quantile is not finite.
+        """
+        labels = self._checked(labels, candidate)
+        median, levels = candidate[:, self.head.median], self.head.quantiles
+        sums = self._sums(labels, candidate)
+        totals = _metrics(sums @ np.ones((len(labels), 1)), len(labels))
+        below = (labels[:, None] <= candidate).mean(axis=0)
+        rows = np.random.default_rng(seed).permutation(len(labels))[:MOST_POINTS]
+        points = np.stack([labels, median, candidate[:, 0], candidate[:, -1]], axis=1)[rows]
+        is_constant = np.ptp(labels) == 0
+        return {
+            "target": targets.NUMBER,
+            "num_examples": len(labels),
+            **{name: float(value[0]) for name, value in totals.items()},
+            "r2": None if is_constant else float(totals["r2"][0]),
+            "spearman": _spearman(labels, median),
+            "wanted_coverage": levels[-1] - levels[0],
+            "mean_width": float((candidate[:, -1] - candidate[:, 0]).mean()),
+            "levels": [{"level": level, "share_below": float(share)}
+                       for level, share in zip(levels, below, strict=True)],
+            "points": points.tolist(),
+            "intervals": resamples.intervals(sums, lambda t: _metrics(t, len(labels)), seed=seed),
+            "interval_confidence": resamples.CONFIDENCE,
+        }  # fmt: skip
+
+    def difference(self, labels, first, second, *, seed=0):
+        """First minus second: metric -> difference and interval; errors that fall are below 0."""
+        pair = [self._sums(np.asarray(labels, np.float64), part) for part in (first, second)]
+        return resamples.differences(pair, lambda t: _metrics(t, len(labels)), seed=seed)
+
+    def worst(self, labels, candidate, class_names, ids, limit):
+        """The rows with the largest errors."""
+        errors = candidate[:, self.head.median] - labels
+        order = np.argsort(-np.abs(errors), kind="stable")[:limit]
+        return [
+            {"index": row, "id": str(ids[row]), "label": f"{labels[row]:.4g}",
+             "predicted": f"{candidate[row, self.head.median]:.4g}",
+             "detail": f"{candidate[row, 0]:.4g} to {candidate[row, -1]:.4g}"}
+            for row in order.tolist()
+        ]  # fmt: skip
+
+    def constant(self, train_labels, labels, class_names=(), *, seed=0):
+        """`(row, candidate)`: the quantiles of the training numbers, for every row."""
+        found = np.quantile(np.asarray(train_labels, np.float64), self.head.quantiles)
+        candidate = np.tile(found, (len(labels), 1))
+        row = {"test": self.measure(labels, candidate, seed=seed),
+               "chosen": {"quantiles": found.tolist()},
+               "note": "the quantiles of the training numbers, whatever the input"}  # fmt: skip
+        return row, candidate
+
+    def linear(self, train, validation, test, class_names=(), *, seed=0):
+        """`(row, candidate)`: ridge regression on frozen features; see `linear.ridge`."""
+        stated, chosen = linear.ridge(train, validation, test[0], self.head.quantiles, seed=seed)
+        row = {"test": self.measure(test[1], stated, seed=seed), "chosen": chosen,
+               "note": "ridge regression on the frozen features; strength and quantiles from validation"}  # fmt: skip
+        return row, stated
+
+    def counts(self, part):
+        """What a report says of the numbers of a split."""
+        labels = part.labels.astype(np.float64)
+        quantiles = np.quantile(labels, np.linspace(0, 1, 101)).tolist()
+        return {"mean": float(labels.mean()), "deviation": float(labels.std()),
+                "least": quantiles[0], "most": quantiles[-1], "percentiles": quantiles}  # fmt: skip
+
+    def training_labels(self, report, part):
+        """The percentiles of a report's training split; None where it does not say."""
+        try:
+            return np.array(report["data"]["splits"]["train"]["percentiles"], np.float64)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def truths(self, labels, class_names):
+        """str a row: the numbers in tables."""
+        return [format(value, ".9g") for value in labels.tolist()]
+
+    def answers(self, candidate, class_names):
+        """str a row: the medians in tables."""
+        return self.truths(candidate[:, self.head.median], class_names)
+
+    def values(self, candidate):
+        """float[N, Q]: what the head stated, for tables."""
+        return candidate
+
+    def parsed(self, truths, answers, values, class_names):
+        """`(labels, candidate)` of the rows of a table."""
+        return targets.numbers(truths), values
+
+    def _checked(self, labels, candidate):
+        labels = np.asarray(labels, np.float64)
+        if not labels.size:
+            raise DataError("a split without examples cannot be evaluated", flag="split")
+        if candidate.shape != (len(labels), len(self.head.quantiles)):
+            what = f"{labels.shape} numbers and {candidate.shape} quantiles do not fit together"
+            raise ShapeError(what)
+        bad = np.flatnonzero(~np.isfinite(candidate).all(axis=1))
+        if bad.size:
+            what = f"the model's quantiles are not finite, first at example {bad[0]}"
+            raise NumericError(what, fix="--learning_rate lower, or --precision=float32")
+        return labels
+
+    def _sums(self, labels, candidate):
+        """float64[6, N]: what the metrics of a resample are sums of."""
+        levels, gaps = np.array(self.head.quantiles), labels[:, None] - candidate
+        error = gaps[:, self.head.median]
+        is_inside = (candidate[:, 0] <= labels) & (labels <= candidate[:, -1])
+        pinball = np.maximum(levels * gaps, (levels - 1) * gaps).mean(axis=1)
+        near = labels - labels.mean()
+        return np.stack([np.abs(error), error**2, pinball, is_inside, near, near**2])
+
+
+def _metrics(totals, num_examples):
+    absolute, squared, pinball, inside, near, near_squared = totals / num_examples
+    variance = np.maximum(near_squared - near**2, 1e-300)
+    return {
+        "mean_absolute_error": absolute,
+        "root_mean_squared_error": np.sqrt(squared),
+        "r2": 1.0 - squared / variance,
+        "loss": pinball,
+        "coverage": inside,
+    }
+
+
+def _spearman(labels, median):
+    from scipy import stats
+
+    if np.ptp(labels) == 0 or np.ptp(median) == 0:
+        return None
+    return float(stats.spearmanr(labels, median).statistic)

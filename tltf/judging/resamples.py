@@ -1,0 +1,43 @@
+"""Percentile bootstrap of metrics that are functions of sums over examples."""
+
+import numpy as np
+
+from tltf import resampling
+
+NUM_RESAMPLES, CONFIDENCE = 1000, 0.95
+
+
+def values(sums, metrics, *, seed, num_resamples=NUM_RESAMPLES):
+    """Metric -> float64[R] for each candidate, all on the same resamples of the examples.
+
+    Args:
+        sums: list of float[K, N] (dense or sparse), one a candidate: what is summed.
+        metrics: float64[K, R] sums -> dict of float64[R].
+        seed: of the resampling.
+        num_resamples: R.
+    """
+    rng, parts = np.random.default_rng(seed), [[] for _ in sums]
+    for counts in resampling.counts(rng, sums[0].shape[1], num_resamples):
+        for part, matrix in zip(parts, sums, strict=True):
+            part.append(matrix @ counts)
+    return [metrics(np.concatenate(part, axis=1)) for part in parts]
+
+
+def intervals(sums, metrics, *, seed):
+    """Metric -> [low, high]."""
+    (found,) = values([sums], metrics, seed=seed)
+    return {name: resampling.interval(array, CONFIDENCE) for name, array in found.items()}
+
+
+def differences(sums, metrics, *, seed):
+    """Metric -> dict `difference` (first minus second) and `interval`, of two candidates."""
+    first, second = values(sums, metrics, seed=seed)
+    ones = [matrix @ np.ones((matrix.shape[1], 1)) for matrix in sums]
+    points = [metrics(total) for total in ones]
+    return {
+        name: {
+            "difference": float(points[0][name][0] - points[1][name][0]),
+            "interval": resampling.interval(first[name] - second[name], CONFIDENCE),
+        }
+        for name in first
+    }

@@ -1,0 +1,146 @@
+"""A head for any number of labels an example: a probability and a threshold for each."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from tltf import heads, targets, thresholds
+from tltf.errors import FlagError
+
+
+def multi_label(
+    pooling="auto", hidden=(), activation="relu", dropout=0.0, features=(), thresholds=()
+):
+    """A head for several labels; see `MultiLabel`, and `heads.Classify` for the other arguments.
+
+    Args:
+        pooling: as `classify`, and so the next four.
+        hidden: units of the dense layers before the output.
+        activation: of the hidden layers.
+        dropout: rate before each dense layer.
+        features: an image backbone's taps.
+        thresholds: a number from 0 to 1 a label, or one for all; empty: chosen on validation.
+
+    Raises:
+        FlagError: as `heads.classify`, or a threshold out of its range.
+    """
+    plain = heads.classify(pooling, hidden, activation, dropout, features)
+    if not all(0.0 <= float(value) <= 1.0 for value in thresholds):
+        raise FlagError(f"thresholds are from 0 to 1 (received {thresholds})", flag="head",
+                        fix="leave them out: validation chooses them")  # fmt: skip
+    return MultiLabel(**dataclasses.asdict(plain), thresholds=tuple(map(float, thresholds)))
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiLabel(heads.Classify):
+    """P(label c | x) = sigmoid(logit c), each on its own: binary relevance.
+
+    Args:
+        thresholds: from which probability on a label is given, C or 1 of them; () is .5.
+    """
+
+    thresholds: tuple = ()
+
+    name = "labels"
+    target = targets.LABELS
+    metric = "average_precision"
+
+    def described(self, class_names):
+        """What is predicted, in words."""
+        return f"{len(class_names)} labels"
+
+    def loss(self, name="cross_entropy", label_smoothing=0.0, focal_gamma=2.0):
+        """The training loss on logits; targets are float[B, C].
+
+        Args:
+            name: `cross_entropy`, the mean over labels of -[y log p + (1 - y) log(1 - p)], or
+                `focal`: Lin et al. 2017, arXiv:1708.02002, eq. 4.
+            label_smoothing: share of each y that becomes 1 / 2.
+            focal_gamma: of the factor (1 - p_t)^gamma, p_t the probability of what is true.
+        """
+        if name == "focal":
+            return keras.losses.BinaryFocalCrossentropy(
+                gamma=focal_gamma, from_logits=True, label_smoothing=label_smoothing
+            )
+        return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+
+    def metrics(self):
+        """Weighted metrics of training: the share of labels on the right side of .5."""
+        return [keras.metrics.MeanMetricWrapper(share_right, name="label_accuracy")]
+
+    def stated(self, logits):
+        """float32[B, C]: the probability of each label."""
+        return ops.sigmoid(ops.cast(logits, "float32"))
+
+    def losses(self, logits, labels):
+        """float[N]: the mean cross-entropy over the labels of float[N, C] logits."""
+        logits = logits.astype(np.float64)
+        each = np.logaddexp(0, logits) - labels * logits
+        return each.mean(axis=1)
+
+    def measured(self, logits, labels):
+        """The mean over labels that occur of the average precision, which takes no threshold."""
+        from sklearn.metrics import average_precision_score
+
+        is_there = labels.any(axis=0)
+        return float(
+            average_precision_score(labels[:, is_there], logits[:, is_there], average="macro")
+        )
+
+    def tuned(self, stated, labels):
+        """The head with thresholds of validation examples; given ones stay.
+
+        Args:
+            stated: float[N, C].
+            labels: uint8[N, C].
+        """
+        if self.thresholds:
+            return self
+        found = tuple(float(f"{value:.6g}") for value in thresholds.chosen(stated, labels))
+        return dataclasses.replace(self, thresholds=found)
+
+    def edges(self, num_labels):
+        """float32[C]: the thresholds.
+
+        Raises:
+            FlagError: another number of them than of labels.
+        """
+        given = self.thresholds or (0.5,)
+        if len(given) not in (1, num_labels):
+            raise FlagError(f"{len(given)} thresholds for {num_labels} labels", flag="head",
+                            fix="one a label, or one for all")  # fmt: skip
+        return np.broadcast_to(np.array(given, np.float32), num_labels)
+
+    def given(self, stated):
+        """bool[N, C] of float[N, C] probabilities: which labels are given."""
+        return np.asarray(stated, np.float32) >= self.edges(np.shape(stated)[1])
+
+    def answers(self, stated, class_names):
+        """str a row, such as `cat|dog`."""
+        names = np.array(class_names, object)
+        return [targets.joined(names[row]) for row in self.given(stated)]
+
+    def read(self, row, class_names):
+        """The fields of a `Prediction` of float32[C]."""
+        (answer,), (is_given,) = self.answers(row[None], class_names), self.given(row[None])
+        labels = tuple(np.array(class_names, object)[is_given].tolist())
+        probabilities = dict(zip(class_names, row.tolist(), strict=True))
+        return {"label": answer, "labels": labels, "probabilities": probabilities}
+
+    def served(self, stated, class_names):
+        """What an export returns for float32[B, C] probabilities, by name."""
+        import tensorflow as tf
+
+        is_given = stated >= tf.constant(self.edges(len(class_names)))
+        names = tf.broadcast_to(tf.constant(class_names), tf.shape(is_given))
+        kept = tf.ragged.boolean_mask(names, is_given)
+        labels = tf.strings.reduce_join(kept, axis=-1, separator=targets.SEPARATOR)
+        return {"labels": labels, "is_given": is_given, "probabilities": stated}
+
+
+def share_right(y_true, y_pred):
+    """float32[B]: the share of labels whose logit has the right sign."""
+    is_right = ops.equal(ops.cast(y_true, "float32") > 0.5, y_pred > 0.0)
+    return ops.mean(ops.cast(is_right, "float32"), axis=-1)

@@ -1,0 +1,180 @@
+"""A head for a number: quantiles of it, so that an answer says how unsure it is."""
+
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from tltf import heads, targets
+from tltf.errors import FlagError
+
+MEDIAN = 0.5
+
+
+def regress(
+    pooling="auto",
+    hidden=(),
+    activation="relu",
+    dropout=0.0,
+    features=(),
+    quantiles=(0.05, 0.5, 0.95),
+    center=None,
+    scale=None,
+):
+    """A head for a number; see `Regress`, and `heads.Classify` for the other arguments.
+
+    Args:
+        pooling: as `classify`, and so the next four.
+        hidden: units of the dense layers before the output.
+        activation: of the hidden layers.
+        dropout: rate before each dense layer.
+        features: an image backbone's taps.
+        quantiles: rising, above 0 and below 1, .5 among them.
+        center: of the numbers; none takes the training split's mean.
+        scale: of the numbers, above 0; none takes its standard deviation.
+
+    Raises:
+        FlagError: as `heads.classify`, or a number out of its range.
+    """
+    plain = heads.classify(pooling, hidden, activation, dropout, features)
+    levels = tuple(map(float, quantiles))
+    is_rising = all(low < high for low, high in itertools.pairwise((0.0, *levels, 1.0)))
+    if MEDIAN not in levels or not is_rising:
+        raise FlagError(f"quantiles rise from above 0 to below 1, with .5 (received {quantiles})",
+                        flag="head", fix="--head='regress(quantiles=[.05, .5, .95])'")  # fmt: skip
+    if scale is not None and not scale > 0:
+        raise FlagError(f"scale is above 0 (received {scale})", flag="head")
+    return Regress(**dataclasses.asdict(plain), quantiles=levels, center=center, scale=scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class Regress(heads.Classify):
+    """Quantiles of a number, by quantile regression: Koenker & Bassett 1978.
+
+    The model's outputs are those of (y - center) / scale. Outputs that cross are sorted:
+    Chernozhukov et al. 2010, arXiv:0704.3649.
+
+    Args:
+        quantiles: Q levels.
+        center: float, or None before the training split is known.
+        scale: the same.
+    """
+
+    quantiles: tuple = (0.05, MEDIAN, 0.95)
+    center: float | None = None
+    scale: float | None = None
+
+    name = "value"
+    target = targets.NUMBER
+    metric = "mean_absolute_error"
+    lower_is_better = True
+    stated_name = "quantiles"
+
+    def described(self, class_names):
+        """What is predicted, in words."""
+        return f"a number, quantiles {', '.join(f'{level:g}' for level in self.quantiles)}"
+
+    @property
+    def unit(self):
+        """The size of a difference that counts as 1."""
+        return 1.0 if self.scale is None else float(self.scale)
+
+    @property
+    def median(self):
+        """The place of the answer among the quantiles."""
+        return self.quantiles.index(MEDIAN)
+
+    def fitted(self, source):
+        """The head with the center and scale of a Source's numbers; given ones stay."""
+        mean, deviation = float(np.mean(source.labels)), float(np.std(source.labels))
+        center = mean if self.center is None else self.center
+        scale = (deviation or 1.0) if self.scale is None else self.scale
+        return dataclasses.replace(self, center=float(f"{center:.6g}"), scale=float(f"{scale:.6g}"))
+
+    def attach(self, taps, modality, num_classes):
+        """`(logits, layers)`: float32[B, Q] on the taps, and the new layers."""
+        features, layers = self.before_output(taps, modality)
+        output = keras.layers.Dense(
+            len(self.quantiles), dtype="float32", name=f"{self.name}_quantiles"
+        )
+        return output(features), [*layers, output]
+
+    def loss(self, name="cross_entropy", label_smoothing=0.0, focal_gamma=2.0):
+        """The pinball loss; targets are float[B].
+
+        Raises:
+            FlagError: another loss, or smoothing.
+        """
+        if name != "cross_entropy" or label_smoothing:
+            raise FlagError("regress has a loss of its own, pinball", flag="loss",
+                            fix="leave --loss and --label_smoothing out")  # fmt: skip
+        return Pinball(self.quantiles, self.center or 0.0, self.unit)
+
+    def metrics(self):
+        """Weighted metrics of training: the absolute error of the median."""
+        return [keras.metrics.MeanMetricWrapper(self._errors, name=self.metric)]
+
+    def stated(self, logits):
+        """float32[B, Q]: the quantiles in the numbers' own unit, rising."""
+        return ops.sort(ops.cast(logits, "float32"), axis=-1) * self.unit + (self.center or 0.0)
+
+    def losses(self, logits, labels):
+        """float[N]: the pinball loss of float[N, Q] logits, in units of scale."""
+        aims = (labels.astype(np.float64) - (self.center or 0.0)) / self.unit
+        gaps = aims[:, None] - logits
+        levels = np.array(self.quantiles)
+        return np.maximum(levels * gaps, (levels - 1) * gaps).mean(axis=1)
+
+    def measured(self, logits, labels):
+        """The mean absolute error of the median."""
+        medians = np.sort(logits, axis=1)[:, self.median] * self.unit + (self.center or 0.0)
+        return float(np.abs(medians - labels).mean())
+
+    def columns(self, class_names):
+        """Names of the columns of `stated` in tables."""
+        return [f"quantile_{level:g}" for level in self.quantiles]
+
+    def answers(self, stated, class_names):
+        """str a row: the median."""
+        return [format(value, ".9g") for value in np.asarray(stated)[:, self.median].tolist()]
+
+    def read(self, row, class_names):
+        """The fields of a `Prediction` of float32[Q]."""
+        levels = (f"{level:g}" for level in self.quantiles)
+        return {
+            "label": "",
+            "value": float(row[self.median]),
+            "quantiles": dict(zip(levels, row.tolist(), strict=True)),
+        }
+
+    def served(self, stated, class_names):
+        """What an export returns for float32[B, Q] quantiles, by name."""
+        return {"value": stated[:, self.median], "quantiles": stated}
+
+    def _errors(self, y_true, y_pred):
+        return ops.abs(ops.cast(y_true, "float32") - self.stated(y_pred)[:, self.median])
+
+
+class Pinball(keras.losses.Loss):
+    """Mean over examples and levels t of max(t e, (t - 1) e), e = (y - center) / scale - output.
+
+    Koenker & Bassett 1978, Econometrica 46, eq. 3.1.
+
+    Args:
+        levels: Q floats.
+        center: float.
+        scale: float above 0.
+    """
+
+    def __init__(self, levels, center, scale):
+        super().__init__(name="pinball", reduction="sum_over_batch_size")
+        self.levels, self.center, self.scale = levels, center, scale
+
+    def call(self, y_true, y_pred):
+        """float32[B]."""
+        aims = (ops.cast(y_true, y_pred.dtype) - self.center) / self.scale
+        gaps = ops.reshape(aims, (-1, 1)) - y_pred
+        levels = ops.convert_to_tensor(self.levels, y_pred.dtype)
+        return ops.mean(ops.maximum(levels * gaps, (levels - 1.0) * gaps), axis=-1)

@@ -1,0 +1,95 @@
+"""Kinds of labels: one class, any number of labels, or a number a row."""
+
+import numpy as np
+
+from tltf.errors import DataError
+
+CLASS, LABELS, NUMBER = TARGETS = ("class", "labels", "number")
+SEPARATOR = "|"
+"""Between the labels of one row, in tables and in answers."""
+
+
+def kind_of(labels):
+    """One of TARGETS: int[N] are classes, uint8[N, C] labels, float[N] numbers."""
+    if labels.ndim == 2:
+        return LABELS
+    return NUMBER if labels.dtype.kind == "f" else CLASS
+
+
+def strata(labels):
+    """int64[N]: what splits keep in proportion.
+
+    Classes are their own; of several labels the rarest of the row (the first of those that are
+    equally rare) counts, and rows without one are a stratum of their own; numbers are all alike.
+    """
+    kind = kind_of(labels)
+    if kind == CLASS:
+        return labels.astype(np.int64)
+    if kind == NUMBER:
+        return np.zeros(len(labels), np.int64)
+    rarity = np.where(labels > 0, labels.sum(axis=0, dtype=np.int64), len(labels) + 1)
+    return np.where(labels.any(axis=1), rarity.argmin(axis=1), labels.shape[1])
+
+
+def counts(labels, num_classes):
+    """int64[C]: rows of each class, or with each label."""
+    if kind_of(labels) == LABELS:
+        return labels.sum(axis=0, dtype=np.int64)
+    return np.bincount(labels, minlength=num_classes)
+
+
+def names_in(texts, target):
+    """The set of class or label names in one text a row; empty for numbers."""
+    if target == NUMBER:
+        return set()
+    return set(texts) if target == CLASS else {name for text in texts for name in _parts(text)}
+
+
+def number(text):
+    """The finite number that a text spells, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def numbers(texts):
+    """float32[N].
+
+    Args:
+        texts: str a row, each a finite number.
+    """
+    return np.array([float(text) for text in texts], np.float32)
+
+
+def several(texts, class_names, name):
+    """`(uint8[N, C], names)` of texts such as `cat|dog`; an empty one has no label.
+
+    Args:
+        texts: str a row.
+        class_names: their order, or None for that of their names.
+        name: of the source, for errors.
+
+    Raises:
+        DataError: no row has a label.
+    """
+    rows = [_parts(text) for text in texts]
+    names = tuple(class_names or sorted({part for row in rows for part in row}))
+    if not any(rows):
+        raise DataError(f"{name} has no row with a label", flag="data",
+                        fix="label=COLUMN with labels such as cat|dog")  # fmt: skip
+    places = {part: place for place, part in enumerate(names)}
+    encoded = np.zeros((len(rows), len(names)), np.uint8)
+    for row, parts in enumerate(rows):
+        encoded[row, [places[part] for part in parts]] = 1
+    return encoded, names
+
+
+def joined(names):
+    """`cat|dog`: the text that `several` reads."""
+    return SEPARATOR.join(str(name) for name in names)
+
+
+def _parts(text):
+    return [part.strip() for part in text.split(SEPARATOR) if part.strip()]

@@ -1,0 +1,43 @@
+"""From which probability on a label counts as given."""
+
+import numpy as np
+
+LEAST_POSITIVE = 5
+"""A label with fewer positive examples takes the threshold of all labels together."""
+
+
+def chosen(probabilities, labels):
+    """float[C]: for each label the threshold with the best F1.
+
+    Yang 2001, "A study of thresholding strategies for text categorization", SCut, with its
+    fall-back: a label with fewer than LEAST_POSITIVE positive examples takes the one threshold
+    with the best F1 over all labels together.
+
+    Args:
+        probabilities: float[N, C] of examples that were not trained on.
+        labels: uint8[N, C].
+    """
+    common = _best(np.ravel(probabilities), np.ravel(labels))
+    is_known = labels.sum(axis=0) >= LEAST_POSITIVE
+    return np.array([
+        _best(probabilities[:, place], labels[:, place]) if is_known[place] else common
+        for place in range(labels.shape[1])
+    ])  # fmt: skip
+
+
+def _best(probabilities, labels):
+    """The threshold with the best F1, between two neighbouring probabilities; .5 without positives.
+
+    Of several the one nearest to .5.
+    """
+    if not labels.any():
+        return 0.5
+    order = np.argsort(-probabilities, kind="stable")
+    ranked = probabilities[order].astype(np.float64)
+    hits = np.cumsum(labels[order], dtype=np.float64)
+    f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + hits[-1])
+    is_border = np.append(ranked[1:] < ranked[:-1], True)
+    middles = (ranked + np.append(ranked[1:], 0.0)) / 2
+    is_best = is_border & (f1 >= f1[is_border].max() - 1e-12)
+    candidates = middles[is_best]
+    return float(candidates[np.abs(candidates - 0.5).argmin()])

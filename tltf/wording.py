@@ -1,0 +1,103 @@
+"""What reports call the metrics of each kind of labels, and how they print them."""
+
+import dataclasses
+
+from tltf import targets
+
+NOTHING = "\N{EN DASH}"
+SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage", "share_below")
+"""Ends of the names of metrics that are shares of one."""
+
+
+def percent(value, digits=1):
+    """`97.3%`; a dash for None."""
+    return NOTHING if value is None else f"{100 * value:.{digits}f}%"
+
+
+def number(value, digits=3):
+    """`0.123`; a dash for None."""
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def points(value):
+    """`+3.1`, percentage points with sign; the minus is the typographic one."""
+    return NOTHING if value is None else _signed(100 * value, ".1f")
+
+
+def metric(name, value, digits=None):
+    """A metric as text: shares in percent, others as numbers."""
+    if name == "num_examples":
+        return f"{value:,}"
+    if name.endswith(SHARES):
+        return percent(value, 1 if digits is None else digits)
+    return number(value, 3 if digits is None else digits)
+
+
+def _signed(value, form):
+    return format(value, "+" + form).replace("-", "\N{MINUS SIGN}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wording:
+    """How one kind of labels is reported.
+
+    Args:
+        metric: the headline metric's key.
+        title: its name in words.
+        columns: keys of more metrics beside baselines.
+        scalars: keys of all that are listed.
+        is_error: whether less of the headline metric is better.
+        is_share: whether differences of it are percentage points.
+    """
+
+    metric: str
+    title: str
+    columns: tuple
+    scalars: tuple
+    is_error: bool = False
+    is_share: bool = True
+
+    def value(self, value):
+        """The headline metric as text."""
+        return metric(self.metric, value)
+
+    def change(self, value):
+        """A difference of the headline metric as text, without a unit."""
+        if value is None or self.is_share:
+            return points(value)
+        return _signed(value, ".3f")
+
+    def interval(self, gain):
+        """`+3.1 points (+1.9 to +4.2)` of an entry of a paired difference."""
+        low, high = gain["interval"]
+        unit = " points" if self.is_share else ""
+        return (
+            f"{self.change(gain['difference'])}{unit} ({self.change(low)} to {self.change(high)})"
+        )
+
+
+_OF = {
+    targets.CLASS: Wording(
+        "accuracy", "accuracy", ("macro_f1", "loss"),
+        ("num_examples", "accuracy", "balanced_accuracy", "top_5_accuracy", "roc_auc", "macro_f1",
+         "macro_precision", "macro_recall", "weighted_f1", "loss", "calibration_error",
+         "mean_confidence", "mean_rank_error", "quadratic_kappa"),
+    ),
+    targets.LABELS: Wording(
+        "micro_f1", "micro F1", ("macro_f1", "average_precision", "exact_match", "loss"),
+        ("num_examples", "micro_f1", "macro_f1", "average_precision", "label_accuracy",
+         "exact_match", "loss", "calibration_error", "mean_labels", "mean_given"),
+    ),
+    targets.NUMBER: Wording(
+        "mean_absolute_error", "mean absolute error",
+        ("root_mean_squared_error", "r2", "coverage", "loss"),
+        ("num_examples", "mean_absolute_error", "root_mean_squared_error", "r2", "spearman", "loss",
+         "coverage", "wanted_coverage", "mean_width"),
+        is_error=True, is_share=False,
+    ),
+}  # fmt: skip
+
+
+def of(metrics):
+    """The Wording of a split's metrics."""
+    return _OF[(metrics or {}).get("target", targets.CLASS)]
