@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tltf import flagfiles, options, specs
-from tltf.catalogs import BACKBONES, METHODS, SOURCES
+from tltf.catalogs import BACKBONES, HEADS, METHODS, SOURCES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,7 +61,9 @@ def test_commands_parse(line, monkeypatch):
 def test_call_strings_of_the_tables_are_real():
     sources = re.findall(r"^\| `(\w+)\(", TEXT, re.MULTILINE)
     assert (
-        {"image_folder", "csv", "jsonl", "tfds"} <= set(sources) <= {*SOURCES, *BACKBONES, *METHODS}
+        {"image_folder", "csv", "jsonl", "tfds"}
+        <= set(sources)
+        <= {*SOURCES, *BACKBONES, *HEADS, *METHODS}
     )
     for text in ("small_cnn(filters=[32, 64])", "minilm_l6", "convnext_tiny"):
         assert f"`{text}`" in TEXT and specs.pick(BACKBONES, text)
