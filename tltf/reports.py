@@ -120,7 +120,7 @@ def _values(report, history, mistakes, table):
     """What both templates are filled with."""
     split, metrics = summaries.main_split(report)
     said = wording.of(metrics)
-    many = len(metrics.get("class_names", [])) > MAX_CONFUSION_TABLE
+    many = len(metrics.get("confusion", [])) > MAX_CONFUSION_TABLE
     values = {
         "report": report,
         "title": report.get("title") or _title(report.get("run", {})),
