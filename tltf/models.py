@@ -98,10 +98,10 @@ def _changed(text, old, new):
     """The call string of `new`, which differs in some fields from `old`, the head of `text`."""
     if new is old:
         return text
-    call = specs.pick(HEADS, text, "head")
+    call, (_, given) = specs.pick(HEADS, text, "head"), specs.parse(text)
     changed = {field.name: getattr(new, field.name) for field in dataclasses.fields(new)
                if getattr(new, field.name) != getattr(old, field.name)}  # fmt: skip
-    return specs.render(call.name, call.kwargs | changed)
+    return specs.render(call.name, {name: call.kwargs[name] for name in given} | changed)
 
 
 def on(core, backbone):

@@ -139,7 +139,7 @@ def scatter(points, title):
         figure, axes = _figure(5.4, 4.6, title)
         ends = [min(true.min(), median.min()), max(true.max(), median.max())]
         axes.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
-        axes.vlines(true, low, high, color=SECOND, linewidth=0.8, alpha=0.35)
+        axes.vlines(true, low, high, color=SECOND, linewidth=0.8, alpha=0.2)
         axes.scatter(true, median, s=12, color=FIRST, alpha=0.75, linewidths=0)
         axes.set(xlabel="true number", ylabel="answer, with its quantiles")
         return _svg(figure, title)

@@ -22,6 +22,7 @@ def regress(
     quantiles=(0.05, 0.5, 0.95),
     center=None,
     scale=None,
+    margin=None,
 ):
     """A head for a number; see `Regress`, and `heads.Classify` for the other arguments.
 
@@ -34,6 +35,8 @@ def regress(
         quantiles: rising, above 0 and below 1, .5 among them.
         center: of the numbers; none takes the training split's mean.
         scale: of the numbers, above 0; none takes its standard deviation.
+        margin: in units of scale, by which the outermost quantiles are moved apart; none: chosen on
+            validation, so that they hold as many numbers as they should.
 
     Raises:
         FlagError: as `heads.classify`, or a number out of its range.
@@ -46,7 +49,8 @@ def regress(
                         flag="head", fix="--head='regress(quantiles=[.05, .5, .95])'")  # fmt: skip
     if scale is not None and not scale > 0:
         raise FlagError(f"scale is above 0 (received {scale})", flag="head")
-    return Regress(**dataclasses.asdict(plain), quantiles=levels, center=center, scale=scale)
+    return Regress(**dataclasses.asdict(plain), quantiles=levels, center=center, scale=scale,
+                   margin=margin)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +64,13 @@ class Regress(heads.Classify):
         quantiles: Q levels.
         center: float, or None before the training split is known.
         scale: the same.
+        margin: the same before validation is judged; None is 0.
     """
 
     quantiles: tuple = (0.05, MEDIAN, 0.95)
     center: float | None = None
     scale: float | None = None
+    margin: float | None = None
 
     name = "value"
     target = targets.NUMBER
@@ -118,7 +124,29 @@ class Regress(heads.Classify):
 
     def stated(self, logits):
         """float32[B, Q]: the quantiles in the numbers' own unit, rising."""
-        return ops.sort(ops.cast(logits, "float32"), axis=-1) * self.unit + (self.center or 0.0)
+        rising = ops.sort(ops.cast(logits, "float32"), axis=-1)
+        if self.margin:
+            steps = np.zeros(len(self.quantiles), "float32")
+            steps[0], steps[-1] = -self.margin, self.margin
+            rising = ops.sort(rising + steps, axis=-1)
+        return rising * self.unit + (self.center or 0.0)
+
+    def tuned(self, stated, labels):
+        """The head with the margin that validation examples ask for; a given one stays.
+
+        Conformalised quantile regression: Romano et al. 2019, arXiv:1905.03222, eq. 9. Of new
+        examples like these, at least as many as wanted are between the outermost quantiles.
+
+        Args:
+            stated: float[N, Q].
+            labels: float[N].
+        """
+        if self.margin is not None or len(self.quantiles) == 1:
+            return self
+        share = (self.quantiles[-1] - self.quantiles[0]) * (1 + 1 / len(labels))
+        outside = np.maximum(stated[:, 0] - labels, labels - stated[:, -1]) / self.unit
+        margin = float(np.quantile(outside, min(share, 1.0), method="higher"))
+        return dataclasses.replace(self, margin=float(f"{margin:.6g}"))
 
     def losses(self, logits, labels):
         """float[N]: the pinball loss of float[N, Q] logits, in units of scale."""

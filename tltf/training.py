@@ -235,7 +235,7 @@ def _fit(trained, method, strategy, run_folder, clock):
 def _tune_head(trained):
     """Lets the head choose on validation what it decides by."""
     part = trained.splits.get("validation")
-    if trained.core.head.target != targets.LABELS or part is None:
+    if trained.core.head.target == targets.CLASS or part is None:
         return
     stated = trained.stated(part, trained.options.train.eval_batch_size)
     trained.core = models.with_head(trained.core, trained.core.head.tuned(stated, part.labels))

@@ -45,6 +45,7 @@ HEADS = {
             "quantiles": (0.05, 0.5, 0.95),
             "center": None,
             "scale": None,
+            "margin": None,
         },
         "a number with quantiles=[.05, .5, .95] of it; others as classify",
         paper="Koenker & Bassett 1978, Econometrica 46",

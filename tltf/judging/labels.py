@@ -104,8 +104,8 @@ class LabelJudge:
             missed = names[(labels[row] > 0) & ~candidate.given[row]]
             extra = names[(labels[row] == 0) & candidate.given[row]]
             rows.append({
-                "index": row, "id": str(ids[row]), "label": targets.joined(names[labels[row] > 0]),
-                "predicted": targets.joined(names[candidate.given[row]]),
+                "index": row, "id": str(ids[row]), "label": ", ".join(names[labels[row] > 0]),
+                "predicted": ", ".join(names[candidate.given[row]]),
                 "detail": f"{len(missed)} missing, {len(extra)} too many",
             })  # fmt: skip
         return rows

@@ -1,0 +1,139 @@
+"""Labels of every kind, as every source reads them and every split parts them."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tltf import targets
+from tltf.data import sources, splits
+from tltf.errors import DataError, FlagError
+
+TEXTS = ["one", "two", "three", "four"]
+TAGS = [["cat", "dog"], [], ["dog"], ["owl", "cat"]]
+EXPECTED = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]], np.uint8)
+NUMBERS = [1.5, -2.0, 1e3, 0.0]
+
+
+def tags_of(text, **settings):
+    source = sources.load(text, target="labels", **settings)
+    assert source.class_names == ("cat", "dog", "owl")
+    np.testing.assert_array_equal(source.labels, EXPECTED)
+    return source
+
+
+def test_joined_names_in_a_column(tmp_path):
+    rows = "".join(f"{text},{'|'.join(tags)}\n" for text, tags in zip(TEXTS, TAGS, strict=True))
+    (tmp_path / "t.csv").write_text("text,tags\n" + rows.replace("cat|dog", " cat | dog "))
+    source = tags_of(f"csv(path={tmp_path}/t.csv, text=text, label=tags)")
+    assert targets.kind_of(source.labels) == "labels"
+
+
+def test_a_column_of_0_and_1_for_each(tmp_path):
+    lines = [f"{text},{','.join(map(str, row))}" for text, row in zip(TEXTS, EXPECTED, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,cat,dog,owl", *lines]))
+    tags_of(f"csv(path={tmp_path}/t.csv, text=text, label=cat|dog|owl)")
+    (tmp_path / "t.csv").write_text("\n".join(["text,cat,dog,owl", *lines, "five,1,2,0"]))
+    source = tags_of(
+        f"csv(path={tmp_path}/t.csv, text=text, label=cat|dog|owl)", max_bad_fraction=1
+    )
+    assert "dog is '2', neither 0 nor 1" in source.scan["skipped_rows"][0]["reason"]
+    with pytest.raises(FlagError, match="no column 'bat'"):
+        sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=bat|dog)", target="labels")
+
+
+def test_lists_in_json_lines(tmp_path):
+    rows = [json.dumps({"text": t, "tags": tags}) for t, tags in zip(TEXTS, TAGS, strict=True)]
+    (tmp_path / "t.jsonl").write_text("\n".join(rows))
+    tags_of(f"jsonl(path={tmp_path}/t.jsonl, text=text, label=tags)")
+
+
+def test_arrays(tmp_path):
+    names = np.array(["cat", "dog", "owl"])
+    np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED, y_names=names)
+    tags_of(f"numpy(path={tmp_path}/t.npz)")
+    np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED)
+    assert sources.load(f"numpy(path={tmp_path}/t.npz)", target="labels").class_names == tuple(
+        "012"
+    )
+    np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED * 2, y_names=names)
+    with pytest.raises(DataError, match="are no 0 and 1"):
+        sources.load(f"numpy(path={tmp_path}/t.npz)", target="labels")
+
+
+def test_records(tmp_path):
+    def feature(values):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
+
+    with tf.io.TFRecordWriter(str(tmp_path / "t.tfrecord")) as writer:
+        for text, tags in zip(TEXTS, TAGS, strict=True):
+            features = {"text": feature([text]), "tags": feature(tags)}
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
+    tags_of(f"tfrecord(path={tmp_path}/t.tfrecord, text=text, label=tags)")
+
+
+def test_numbers(tmp_path):
+    rows = "".join(f"{text},{value}\n" for text, value in zip(TEXTS, NUMBERS, strict=True))
+    (tmp_path / "t.csv").write_text("text,y\n" + rows + "five,many\nsix,inf\n")
+    call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"
+    source = sources.load(call, target="number", max_bad_fraction=0.5)
+    np.testing.assert_array_equal(source.labels, np.array(NUMBERS, np.float32))
+    assert source.class_names == () and source.scan["skipped"] == 2
+    with pytest.raises(DataError, match="label 'many' is no finite number"):
+        sources.load(call, target="number")
+    np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=np.array(NUMBERS))
+    found = sources.load(f"numpy(path={tmp_path}/t.npz)", target="number")
+    np.testing.assert_array_equal(found.labels, source.labels)
+    with pytest.raises(FlagError, match="--head=regress"):
+        sources.load(f"numpy(path={tmp_path}/t.npz)")
+
+
+def test_fractions_as_classes_name_the_head_for_numbers(tmp_path):
+    (tmp_path / "t.csv").write_text("text,y\none,1.5\ntwo,2.5\nthree,3\n")
+    with pytest.raises(FlagError, match="--head=regress predicts numbers"):
+        sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)")
+
+
+def test_nothing_labelled_is_an_error(tmp_path):
+    (tmp_path / "t.csv").write_text("text,tags\none,\ntwo,\n")
+    with pytest.raises(DataError, match="no row with a label"):
+        sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=tags)", target="labels")
+
+
+def test_strata_are_the_rarest_label_of_a_row():
+    labels = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]], np.uint8)
+    assert targets.strata(labels).tolist() == [1, 0, 2, 3, 1]
+    assert targets.strata(np.array([2, 0])).tolist() == [2, 0]
+    assert targets.strata(np.array([2.0, 0.5], np.float32)).tolist() == [0, 0]
+
+
+def test_splits_keep_rare_labels_in_proportion_and_in_training(tmp_path):
+    rng, rows = np.random.default_rng(0), []
+    for number in range(400):
+        tags = [
+            name for name, share in (("a", 0.5), ("b", 0.2), ("c", 0.05)) if rng.random() < share
+        ]
+        rows.append(f"text {number},{'|'.join(tags)}")
+    rows.append("the only one,once")
+    (tmp_path / "t.csv").write_text("\n".join(["text,tags", *rows]))
+    source = sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=tags)", target="labels")
+    parts = splits.split(source, "holdout(test=.25, validation=.25)", 0)
+    place = source.class_names.index("c")
+    counts = {role: int(part.labels[:, place].sum()) for role, part in parts.items()}
+    whole = source.labels[:, place].sum()
+    assert counts["test"] == pytest.approx(whole / 4, abs=1.5)
+    assert counts["train"] == pytest.approx(whole / 2, abs=2.5)
+    once = source.class_names.index("once")
+    assert parts["train"].labels[:, once].sum() == 1
+    warnings = parts["train"].scan["warnings"]
+    assert any("once has no test example" in text for text in warnings)
+
+
+def test_labels_are_matched_by_name():
+    source = sources.load("digits(num_train=40, num_test=20)", target="labels")
+    names = tuple(reversed(source.class_names))
+    other = source.in_classes((*names, "new"))
+    np.testing.assert_array_equal(other.labels[:, :10], source.labels[:, ::-1])
+    assert other.labels[:, 10].sum() == 0
