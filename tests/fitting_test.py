@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tltf import checkpoints, feeding, fitting
+from tltf import checkpoints, feeding, fitting, stopping
 from tltf.errors import ModelError, NumericError
 from tltf.methods import freezing as methods
 from tltf.options import make
@@ -57,11 +57,11 @@ def feed(count=20, batch_size=8, has_validation=False):
         )
         return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
 
-    def training(first, number, rows=None):
+    def training(first, number, rows=None, skip=0):
         rows = np.arange(count) if rows is None else rows
         orders = [np.random.default_rng(e).permutation(rows) for e in range(first, first + number)]
         parts = [batches(order) for order in orders]
-        dataset = parts[0]
+        dataset = parts[0].skip(skip)
         for part in parts[1:]:
             dataset = dataset.concatenate(part)
         return dataset
@@ -144,6 +144,40 @@ def test_a_run_killed_between_epochs_ends_with_the_same_weights(tmp_path, monkey
     assert [row["epoch"] for row in log.rows] == [3]
     assert [row["loss"] for row in run.history] == [row["loss"] for row in finished.history]
     assert same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize(("at", "flags"), [
+    (1, {"keep": "best"}), (6, {"keep": "best"}), (1, {"schedule": "plateau"}),
+    (4, {"ema_decay": 0.9}), (4, {"schedule": "plateau"}), (4, {"early_stopping_epochs": 1}),
+])  # fmt: skip
+def test_a_run_stopped_within_an_epoch_ends_with_the_same_weights(tmp_path, monkeypatch, at, flags):
+    """3 steps an epoch; a signal comes at the question number `at`, then at the second."""
+    data = feed(has_validation=True)
+    whole, finished, _ = fit(tmp_path / "whole", data=data, **flags)
+    count = {"asked": 0, "at": at}
+
+    def requested():
+        count["asked"] += 1
+        return count["asked"] >= count["at"]
+
+    for _ in range(1 if at == 6 else 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(stopping, "requested", requested)
+            with pytest.raises(KeyboardInterrupt):
+                fit(tmp_path / "cut", data=data, **flags)
+        count.update(asked=0, at=2)
+    resumed, run, _ = fit(tmp_path / "cut", data=data, **flags)
+    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+                for one in (finished, run)]  # fmt: skip
+    assert timeless[0] == timeless[1]
+    assert same(weights(whole), weights(resumed))
+
+
+def test_checkpoints_within_epochs_by_time(tmp_path):
+    fit(tmp_path, train_epochs=1, checkpoint_minutes=1e-9)
+    states = [json.loads((path / "state.json").read_text())
+              for path in sorted((tmp_path / "checkpoints").iterdir())]  # fmt: skip
+    assert [(state["epoch"], state["steps"]) for state in states] == [(0, 2), (1, 0)]
 
 
 def test_a_run_does_not_go_on_with_other_data(tmp_path):

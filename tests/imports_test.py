@@ -20,7 +20,7 @@ BELOW = {
 LAYERS = {
     "base": """
         tltf archives assets catalogs checkpoints console defaults difficulty errors flagfiles folders lazy locations names
-        options progress row_store runs specs storage targets thresholds torch_files
+        options progress row_store runs specs stopping storage targets thresholds torch_files
     """,
     "model": "adversaries backbones cutting embedding_rows fingerprints folding freezing graphs heads inserts models multi_label noise optimizers ordinal recalibration regression transfer weights",
     "data": "data",
@@ -28,7 +28,7 @@ LAYERS = {
     "service": """
         adapters baselines boundaries caching calibration callbacks convex convex_examples data_report evaluation exporting feeding fitting inputs judging keeping lengths loading
         multi_worker plots predicting predictions preprocessing publishing rate_finding raw_inputs reevaluating
-        reload reports resampling rounds rows runtime saving serving solving summaries thumbnails tracking
+        reload reports resampling resuming rounds rows runtime saving serving solving summaries thumbnails tracking
         trained training verifying wording
     """,
     "command": "evaluate export lr_find predict train",

@@ -12,7 +12,7 @@ import warnings
 
 from absl import app
 
-from tltf import lazy
+from tltf import lazy, stopping
 from tltf.catalogs import CATALOGS
 from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
 from tltf.flagfiles import parse
@@ -46,7 +46,8 @@ def run(kind, service, argv, doc):
             print(list_text(console["list"]))
             return 0
         quiet_tensorflow(debug)
-        return service(options) or 0
+        with stopping.handled():
+            return service(options) or 0
     except TltfError as error:
         return _fail(error, str(error), error.code, debug)
     except KeyboardInterrupt as error:

@@ -19,8 +19,8 @@ class Above:
     """Data whose inputs are what a frozen prefix gives; None where the prefix is not cached.
 
     Args:
-        training: (first epoch, number of epochs, rows) -> tf.data.Dataset of (inputs, targets,
-            weights); rows int64[M] may be left out.
+        training: (first epoch, number of epochs, rows, skip) -> tf.data.Dataset of (inputs, targets,
+            weights); rows int64[M] and skip, batches of the first epoch, may be left out.
         validation: (tf.data.Dataset, labels of a Source).
         watched: the same of the test split.
         dataset: (Source, batch size) -> tf.data.Dataset of any split in its order; raises
@@ -38,8 +38,8 @@ class Feed:
     """The data of a fit.
 
     Args:
-        training: (first epoch, number of epochs, rows) -> tf.data.Dataset of (inputs, targets,
-            weights); rows int64[M] may be left out.
+        training: (first epoch, number of epochs, rows, skip) -> tf.data.Dataset of (inputs, targets,
+            weights); rows int64[M] and skip, batches of the first epoch, may be left out.
         num_train: training examples.
         validation: (tf.data.Dataset or a function that makes it, labels of a Source), or None.
         watched: the same of the test split where its curve is wanted, or None.
@@ -132,7 +132,7 @@ class _Builder:
         ids = self.texts.inputs_of(tf.range(len(self.parts["train"]), dtype=tf.int64))
         return {"token_ids": np.unique(ids["token_ids"])}
 
-    def training(self, first_epoch, num_epochs, rows=None, reads=None, augment=None):
+    def training(self, first_epoch, num_epochs, rows=None, reads=None, augment=None, skip=0):
         """Dataset of the training split.
 
         Args:
@@ -141,6 +141,7 @@ class _Builder:
             rows: int64[M], those that are read; None for all.
             reads: Lookup in place of the contents.
             augment: in place of --augment.
+            skip: batches of the first pass that were read before.
         """
         options, train, part = self.options, self.options.train, self.parts["train"]
         dataset = pipeline.build(
@@ -158,6 +159,7 @@ class _Builder:
             length_buckets=self.trained.takes_any_length,
             reads=reads or self.texts,
             part=rows,
+            skip=skip,
         )
         return fill_last(dataset, train.batch_size) if self.num_replicas > 1 else dataset
 
@@ -239,9 +241,11 @@ class _Builder:
             for number in range(views)
         ]
 
-        def training(first, number, rows=None):
+        def training(first, number, rows=None, skip=0):
             passes = [
-                self.training(epoch, 1, rows, tables[epoch % views], augment="")
+                self.training(
+                    epoch, 1, rows, tables[epoch % views], "", skip if epoch == first else 0
+                )
                 for epoch in range(first, first + number)
             ]
             dataset = passes[0]

@@ -1,5 +1,6 @@
 """Runs a method's phases. The only caller of `model.fit`."""
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -19,10 +20,10 @@ from tltf import (
     multi_worker,
     optimizers,
     recalibration,
+    resuming,
+    stopping,
     targets,
 )
-from tltf.checkpoints import Checkpoint
-from tltf.errors import ModelError
 from tltf.feeding import Above
 from tltf.methods.method import Ended
 from tltf.trained import Forward
@@ -80,7 +81,7 @@ class Fit:
             if saved and saved.state["phase"] > number:
                 self._plan(phase)
                 self.epochs_before += self._num_epochs(phase)
-                self.start = _under(saved, "start/")
+                self.start = resuming.under(saved, "start/")
                 continue
             resumed = saved if saved and saved.state["phase"] == number else None
             self._run_phase(number, phase, resumed)
@@ -148,30 +149,40 @@ class Fit:
             model = parts.suffix if above.training else _joined(self.core.model, parts, kind)
             self._compile(model, plan, phase, self._num_epochs(phase) * steps, steps)
         if phase.keeps_start:
-            self.start = _under(saved, "start/") if saved else self._read_weights()
+            self.start = resuming.under(saved, "start/") if saved else self._read_weights()
         self._take_steps(model, training, steps, number, phase, saved)
 
     def _take_steps(self, model, training, steps, number, phase, saved):
         epochs = self._num_epochs(phase)
-        first = self._restore(model, saved) if saved else 0
+        place = resuming.restore(self, model, saved) if saved else resuming.Place(0)
         watched = self._callbacks(model, number, phase, epochs, saved)
-        if saved is not None and (first >= epochs or saved.state["is_stopped"]):
-            model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does
-        else:
-            with multi_worker.patched(self.strategy):
-                model.fit(
-                    training(self.epochs_before + first, epochs - first),
-                    initial_epoch=first,
-                    epochs=epochs,
-                    steps_per_epoch=steps,
-                    callbacks=watched,
-                    shuffle=False,
-                    verbose=0,
-                )
+        is_over = place.epochs >= epochs or (saved is not None and saved.state["is_stopped"])
+        saves = self.run and self.is_writer
+        stops = stopping.deferring() if saves else contextlib.nullcontext()
+        with multi_worker.patched(self.strategy), stops:
+            if place.steps and not is_over:
+                self._end_epoch(model, training, steps, place, watched, saved)
+                place = resuming.Place(place.epochs + 1)
+                is_over = place.epochs >= epochs or model.stop_training
+            if is_over:
+                model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does
+            else:
+                batches = training(self.epochs_before + place.epochs, epochs - place.epochs)
+                _keras_fit(model, batches, (place.epochs, epochs), steps, watched)
         self.step += int(model.optimizer.iterations.numpy())
         self.epochs_before += epochs
         if self.best and self.best.weights and self.options.train.keep == "best":
-            self._write_weights(self.best.weights)
+            self.write_weights(self.best.weights)
+
+    def _end_epoch(self, model, training, steps, place, watched, saved):
+        """Trains the rest of an epoch that was interrupted."""
+        batches = training(self.epochs_before + place.epochs, 1, skip=place.steps)
+        back = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: resuming.restore_metrics(model, saved, batches)
+        )
+        with resuming.unfinished(model.optimizer):
+            _keras_fit(model, batches, (place.epochs, place.epochs + 1), steps - place.steps,
+                       [back, *watched])  # fmt: skip
 
     def _easiest(self, phase, saved):
         """int64[M]: the rows of a phase that takes the easiest; None for all."""
@@ -279,7 +290,7 @@ class Fit:
         has_validation = self.feed.validation is not None
         if has_validation:
             state, weights = (
-                (saved.state["best"], _under(saved, "best/")) if saved else (None, None)
+                (saved.state["best"], resuming.under(saved, "best/")) if saved else (None, None)
             )
             self.best = keeping.KeepBest(
                 self._best_weights, train.early_stopping_epochs, state, weights, head
@@ -301,9 +312,18 @@ class Fit:
         if self.run and self.options.output.tensorboard:
             watched.append(callbacks.tensorboard(f"{self.run}/tensorboard/{phase.name}"))
         if self.run:
-            save = lambda done: self._save(training_model, number, done, watched)  # noqa: E731
-            watched.append(keeping.SaveState(save))
+            watched.append(self._saver(training_model, number, watched, saved))
         return watched
+
+    def _saver(self, model, number, watched, saved):
+        def save(place):
+            step = self.step + int(model.optimizer.iterations.numpy())
+            checkpoint = resuming.snapshot(self, model, number, place, watched)
+            checkpoints.save(self.run, step, checkpoint)
+
+        state = saved.state if saved else {}
+        begun = resuming.Place(state.get("epoch", 0), state.get("steps", 0))
+        return keeping.SaveState(save, begun, 60 * self.options.output.checkpoint_minutes)
 
     def measure(self, role="validation"):
         """(loss, the head's metric) of the core on the validation split, or on the watched test."""
@@ -323,57 +343,23 @@ class Fit:
     def _best_weights(self):
         return self._read_weights() if self.options.train.keep == "best" else {}
 
-    def _write_weights(self, weights):
+    def write_weights(self, weights):
+        """Puts arrays by name into the variables that moved."""
         for path, value in weights.items():
             self.moved[path].assign(value)
 
-    def _save(self, training_model, number, epochs_done, watched):
-        arrays = {f"weights/{path}": value for path, value in self._read_weights().items()}
-        arrays |= {f"optimizer/{i}": v.numpy()
-                   for i, v in enumerate(training_model.optimizer.variables)}  # fmt: skip
-        arrays |= {f"seeds/{i}": v.numpy() for i, v in enumerate(self._seeds())}
-        arrays |= {f"start/{path}": value for path, value in self.start.items()}
-        arrays |= {} if self.difficulty is None else {"difficulty": self.difficulty}
-        arrays |= {
-            f"best/{path}": value
-            for path, value in (self.best.weights if self.best else {}).items()
-        }
-        reducers = [c for c in watched if isinstance(c, keras.callbacks.ReduceLROnPlateau)]
-        state = {
-            "phase": number,
-            "epoch": epochs_done,
-            "step": self.step,
-            "history": self.history,
-            "best": self.best.state if self.best else None,
-            "plateau": {k: float(getattr(c, k)) for c in reducers for k in keeping.PLATEAU_STATE},
-            "is_stopped": bool(training_model.stop_training),
-            "seconds": self.seconds(),
-            "data": self.feed.fingerprint,
-        }
-        step = self.step + int(training_model.optimizer.iterations.numpy())
-        checkpoints.save(self.run, step, Checkpoint(arrays, state))
 
-    def _restore(self, training_model, saved):
-        """Puts a checkpoint's state back; returns the number of epochs that are done."""
-        if saved.state["data"] != self.feed.fingerprint:
-            raise ModelError("the training data changed since this run was interrupted", flag="data",
-                             fix="--resume=never starts anew")  # fmt: skip
-        self.step, self.seconds_before = saved.state["step"], saved.state["seconds"]
-        self._write_weights(_under(saved, "weights/"))
-        for i, variable in enumerate(training_model.optimizer.variables):
-            array = saved.arrays[f"optimizer/{i}"]
-            if array.shape != tuple(variable.shape):
-                raise ModelError("the checkpoint is of another version of tltf", flag="resume",
-                                 fix="--resume=never starts anew")  # fmt: skip
-            variable.assign(array)
-        for i, variable in enumerate(self._seeds()):
-            variable.assign(saved.arrays[f"seeds/{i}"])
-        return saved.state["epoch"]
-
-    def _seeds(self):
-        """The states of the seed generators, which Keras's weights do not hold."""
-        weights = {id(variable) for variable in self.core.model.weights}
-        return [v for v in self.core.model.variables if id(v) not in weights]
+def _keras_fit(model, batches, epochs, steps, watched):
+    """The one call of Keras's training loop; epochs is (first, end)."""
+    model.fit(
+        batches,
+        initial_epoch=epochs[0],
+        epochs=epochs[1],
+        steps_per_epoch=steps,
+        callbacks=watched,
+        shuffle=False,
+        verbose=0,
+    )
 
 
 def _joined(model, parts, kind):
@@ -381,7 +367,3 @@ def _joined(model, parts, kind):
     if parts.prefix:
         parts = dataclasses.replace(parts, prefix=folding.folded(parts.prefix))
     return cutting.join(model, parts, kind)
-
-
-def _under(saved, prefix):
-    return {n.removeprefix(prefix): v for n, v in saved.arrays.items() if n.startswith(prefix)}

@@ -1,10 +1,13 @@
 """Callbacks of a fit that judge its epochs: validation, best weights, broken numbers."""
 
+import dataclasses
 import math
+import time
 
 import keras
 import numpy as np
 
+from tltf import stopping
 from tltf.errors import NumericError
 from tltf.heads import Classify
 
@@ -101,15 +104,45 @@ class StopAtNonFinite(keras.callbacks.Callback):
 
 
 class SaveState(keras.callbacks.Callback):
-    """Calls `save(epochs_done)` at the end of each epoch, after all other callbacks."""
+    """Saves at the end of each epoch, after all other callbacks, and in between.
 
-    def __init__(self, save):
+    In between: where so much time has passed, and where a signal has asked for an end, which
+    then comes as KeyboardInterrupt.
+
+    Args:
+        save: (resuming.Place) -> None.
+        begun: resuming.Place from which the phase goes on.
+        interval_s: seconds; 0 saves at the end of epochs only.
+    """
+
+    def __init__(self, save, begun, interval_s):
         super().__init__()
-        self.save = save
+        self.save, self.begun, self.interval_s = save, begun, interval_s
+        self._epoch = self._before = 0
+        self._saved = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes how much of the epoch was done before."""
+        self._epoch = epoch
+        self._before = self.begun.steps if epoch == self.begun.epochs else 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves if it is time; the end of the last step is that of the epoch."""
+        is_last = batch + 1 >= self.params["steps"]
+        is_due = 0 < self.interval_s < time.monotonic() - self._saved
+        if not is_last and (is_due or stopping.requested()):
+            self._save(dataclasses.replace(self.begun, epochs=self._epoch,
+                                           steps=self._before + batch + 1))  # fmt: skip
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves."""
-        self.save(epoch + 1)
+        self._save(dataclasses.replace(self.begun, epochs=epoch + 1, steps=0))
+
+    def _save(self, place):
+        self.save(place)
+        self._saved = time.monotonic()
+        if stopping.requested():
+            raise KeyboardInterrupt
 
 
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")
@@ -132,8 +165,12 @@ class _Plateau(keras.callbacks.ReduceLROnPlateau):
     """Keras resets its state when a fit begins; this one goes on from `restored`."""
 
     restored: dict | None = None
+    has_begun = False
 
     def on_train_begin(self, logs=None):
+        if self.has_begun:  # an epoch that was interrupted is a fit of its own
+            return
+        self.has_begun = True
         super().on_train_begin(logs)
         for name, value in (self.restored or {}).items():
             setattr(self, name, value)

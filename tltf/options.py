@@ -187,6 +187,11 @@ class OutputOptions:
     resume: str = flag("auto", "auto goes on with an unfinished run of the same flags; never starts anew.",
                        choices=("auto", "never"))  # fmt: skip
     overwrite: bool = flag(False, "Replaces a finished run in --output.")
+    checkpoint_minutes: float = flag(
+        10.0,
+        "Minutes between checkpoints within an epoch; 0: at the end of epochs only.",
+        least=0.0,
+    )
     baseline: str = flag(
         "", "Baselines beside the result, joined with |: logistic (regression on frozen features), "
         "scratch (the same run from random weights)."

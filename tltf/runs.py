@@ -9,6 +9,8 @@ from tltf import flagfiles, options, storage
 from tltf.errors import FlagError, ModelError, StorageError
 
 STATUS, FLAGS = "status.json", "run.flags"
+UNBOUND = ("output", "export", "baseline", "tensorboard", "checkpoint_minutes")
+"""Flags that an unfinished run may be told otherwise."""
 STATUSES = ("training", "trained", "finished")
 
 
@@ -113,7 +115,7 @@ def _same_flags(path, resolved):
     changed = [
         f"{name}: {options.shown(old[name])} -> {options.shown(new[name])}"
         for name in new
-        if old[name] != new[name] and name not in ("output", "export", "baseline", "tensorboard")
+        if old[name] != new[name] and name not in UNBOUND
     ]
     if changed:
         what = f"the unfinished run was told otherwise ({'; '.join(changed)})"

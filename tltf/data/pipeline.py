@@ -32,6 +32,7 @@ def build(
     reads=None,
     sampling="none",
     part=None,
+    skip=0,
 ):
     """Batches of `(inputs, targets, weights)`, dicts by name, of one pass over `source`.
 
@@ -60,6 +61,7 @@ def build(
         sampling: `none`, or `balanced`: training rows are drawn with replacement, every class
             equally often in the mean; a pass has as many rows as before.
         part: int64[M], the rows that training reads; None for all.
+        skip: batches of the first pass, with `first_epoch` only, that were read before.
 
     Returns:
         tf.data.Dataset with inputs `{"image": float32[B, S, S, C]}`, 0 to 255, or those of the
@@ -87,7 +89,9 @@ def build(
 
     def one_pass(epoch):
         rows = order(epoch) if training else tf.range(len(source), dtype=tf.int64)
-        return change(lookups.batches(rows, lookup, batch_size, finish), epoch)
+        start = _first_batch(epoch, first_epoch, skip)
+        batches = lookups.batches(rows[start * batch_size :], lookup, batch_size, finish)
+        return change(batches, epoch, start)
 
     if not augment:  # AutoGraph would rewrite their source, which takes longer than small data
         one_pass = tf.autograph.experimental.do_not_convert(one_pass)
@@ -96,12 +100,17 @@ def build(
         epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
     else:
         epochs = tf.data.Dataset.range(first_epoch or 0, (first_epoch or 0) + num_epochs)
-        num_batches *= num_epochs
+        num_batches = num_batches * num_epochs - skip
     dataset = epochs.flat_map(one_pass)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return prefetched(dataset.with_options(options))
+
+
+def _first_batch(epoch, first_epoch, skip):
+    """int64[]: the number of the first batch of a pass that is read."""
+    return tf.where(epoch == (first_epoch or 0), tf.constant(skip, tf.int64), 0)
 
 
 def prefetched(dataset):
@@ -141,9 +150,9 @@ def _finisher(source, target, by_class, is_cut):
 
 
 def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
-    """(batches, number of the pass) -> changed batches."""
+    """(batches, number of the pass, number of the first batch) -> changed batches."""
     if not text:
-        return lambda batches, epoch: batches
+        return lambda batches, epoch, start: batches
     augment_module.require_modality(text, source.modality)
     augmentation = augment_module.build(text, num_classes, seed)
     if source.modality == "text":
@@ -154,7 +163,7 @@ def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
         raise FlagError("mixup and cutmix mix classes, the data has several labels or numbers",
                         flag="augment", fix="leave mixup and cutmix out")  # fmt: skip
 
-    def change(batches, epoch):
+    def change(batches, epoch, start):
         def on_batch(batch, item):
             inputs, wanted, weights = item
             labels = next(iter(wanted.values()), None)
@@ -163,7 +172,7 @@ def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
                 weights = dict.fromkeys(weights, tf.linalg.matvec(labels, by_class))
             return inputs | {"image": images}, dict.fromkeys(wanted, labels), weights
 
-        return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.enumerate(start).map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
     return change
 
@@ -173,7 +182,7 @@ def _token_changes(augmentation, preprocessing):
     mask_id, (start, end) = preprocessing.mask_id(), preprocessing.special_ids()
     kept = tf.constant([preprocessing.pad_id, *start, *end], tf.int32)
 
-    def change(batches, epoch):
+    def change(batches, epoch, start):
         def on_batch(batch, item):
             inputs, wanted, weights = item
             ids = inputs["token_ids"]
@@ -181,6 +190,6 @@ def _token_changes(augmentation, preprocessing):
             ids = augmentation.on_tokens(ids, may_change, mask_id, epoch, batch)
             return inputs | {"token_ids": ids}, wanted, weights
 
-        return batches.enumerate().map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.enumerate(start).map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
     return change
