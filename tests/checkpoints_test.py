@@ -1,9 +1,11 @@
+import errno
+
 import numpy as np
 import pytest
 
 from tltf import checkpoints
 from tltf.checkpoints import Checkpoint
-from tltf.errors import ModelError
+from tltf.errors import ModelError, StorageError
 
 
 def save(run, step):
@@ -57,6 +59,36 @@ def test_a_half_written_one_is_never_seen(tmp_path):
     assert step_of(tmp_path) == 1
     save(tmp_path, 2)
     assert step_of(tmp_path) == 2
+
+
+def test_a_full_disk_costs_the_older_one_and_then_is_said(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    real, left = np.savez, [1]
+
+    def savez(file, **arrays):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file, **arrays)
+
+    monkeypatch.setattr(checkpoints.np, "savez", savez)
+    with pytest.warns(UserWarning, match="once more, with fewer kept"):
+        save(tmp_path, 3)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["000000002", "000000003"]
+    left[0] = 2
+    with pytest.warns(UserWarning), pytest.raises(StorageError, match="No space left"):
+        save(tmp_path, 4)
+    assert step_of(tmp_path) == 3
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["000000003"]
+
+
+def test_what_was_left_half_written_is_swept(tmp_path):
+    save(tmp_path, 1)
+    (tmp_path / "checkpoints" / "000000002.part").mkdir()
+    checkpoints.sweep(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["000000001"]
 
 
 def break_file(path, damage):

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -42,6 +44,38 @@ def test_an_unfinished_run_refuses_other_flags_and_names_them(tmp_path):
     with pytest.raises(ModelError, match="batch_size: 4 -> 8"):
         runs.begin(tmp_path, replace(chosen, batch_size=8), "")
     runs.begin(tmp_path, replace(chosen, export=False), "")
+
+
+def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path):
+    chosen = options(tmp_path / "run")
+    script = f"""
+import sys
+from tltf import runs
+from tltf.options import make
+try:
+    with runs.claimed(make(output={str(tmp_path / "run")!r}).output):
+        pass
+except Exception as error:
+    print(error)
+"""
+    ask = [sys.executable, "-c", script]
+    with runs.claimed(chosen.output) as run, runs.claimed(chosen.output) as again:
+        assert run == again == tmp_path / "run"
+        runs.begin(run, chosen, "")
+        said = subprocess.run(ask, capture_output=True, text=True).stdout
+        assert "error[5]" in said and f"process {os.getpid()} on" in said
+        runs.begin(run, replace(chosen, overwrite=True), "")
+        assert subprocess.run(ask, capture_output=True, text=True).stdout == said, (
+            "held all the same"
+        )
+    assert subprocess.run(ask, capture_output=True, text=True).stdout == ""
+
+
+def test_nothing_is_claimed_without_an_output_and_in_a_dry_run(tmp_path):
+    with runs.claimed(make().output) as run:
+        assert run is None
+    with runs.claimed(options(tmp_path / "run", dry_run=True).output) as run:
+        assert run is None and not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_is_refused_unless_told(tmp_path):

@@ -1,4 +1,4 @@
-"""The state of an unfinished run, written all-or-nothing after every epoch.
+"""The state of an unfinished run, written all-or-nothing.
 
 A checkpoint is a folder `checkpoints/<step>` with arrays.npz and state.json; the second
 holds the SHA-256 of the first. Two are kept; a damaged one is passed over for the older.
@@ -7,6 +7,7 @@ holds the SHA-256 of the first. Two are kept; a damaged one is passed over for t
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import warnings
@@ -14,9 +15,10 @@ import zipfile
 
 import numpy as np
 
-from tltf.errors import ModelError
+from tltf import storage
+from tltf.errors import ModelError, StorageError
 
-KEPT = 2
+KEPT, PART = 2, ".part"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,23 +37,70 @@ class Checkpoint:
 def save(run, step, checkpoint):
     """Writes a checkpoint and removes all but the newest KEPT.
 
+    A disk that is full gets a warning and a second chance, for which the older ones but the newest
+    are given up.
+
     Args:
         run: the run folder.
         step: optimizer steps so far; orders the checkpoints.
         checkpoint: Checkpoint.
+
+    Raises:
+        StorageError: it cannot be written; what was there is there still.
     """
-    folder = pathlib.Path(run) / "checkpoints"
-    final, part = folder / f"{step:09d}", folder / f"{step:09d}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    with open(part / "arrays.npz", "wb") as file:
-        np.savez(file, **checkpoint.arrays)
-    state = checkpoint.state | {"sha256": _sha256(part / "arrays.npz")}
-    (part / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    shutil.rmtree(final, ignore_errors=True)
-    part.rename(final)
+    try:
+        _write(run, step, checkpoint)
+    except OSError as error:
+        warnings.warn(f"checkpoint {step} cannot be written ({error.strerror or error}); "
+                      "once more, with fewer kept", stacklevel=2)  # fmt: skip
+        thin(run)
+        try:
+            _write(run, step, checkpoint)
+        except OSError as again:
+            what = f"checkpoint {step} cannot be written: {again.strerror or again}"
+            raise StorageError(what, place=_folder(run), fix="free space, then the same command; "
+                               "the checkpoint before it is whole") from again  # fmt: skip
     for old in _folders(run)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep(run):
+    """Removes what a killed process left half-written."""
+    for part in _folder(run).glob(f"*{PART}"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(run, step, checkpoint):
+    """Files, then their folder, then the name: each on the disk before the next."""
+    folder = _folder(run)
+    final, part = folder / f"{step:09d}", folder / f"{step:09d}{PART}"
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        with open(part / "arrays.npz", "wb") as file:
+            np.savez(file, **checkpoint.arrays)
+            _on_disk(file)
+        state = checkpoint.state | {"sha256": _sha256(part / "arrays.npz")}
+        with open(part / "state.json", "w", encoding="utf-8") as file:
+            json.dump(state, file)
+            _on_disk(file)
+        storage.fsync_folder(part)
+        if final.exists():  # of this very step, by the run before an interruption
+            shutil.rmtree(final)
+        part.rename(final)
+        storage.fsync_folder(folder)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _on_disk(file):
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _folder(run):
+    return pathlib.Path(run) / "checkpoints"
 
 
 def thin(run):
@@ -75,14 +124,13 @@ def newest(run):
             f"checkpoint {folder.name} is damaged; the one before it is used", stacklevel=2
         )
     if folders:
-        raise ModelError("all checkpoints are damaged", place=pathlib.Path(run) / "checkpoints",
+        raise ModelError("all checkpoints are damaged", place=_folder(run),
                          fix="--resume=never starts anew")  # fmt: skip
     return None
 
 
 def _folders(run):
-    folder = pathlib.Path(run) / "checkpoints"
-    return sorted(path for path in folder.glob("*") if path.name.isdigit())
+    return sorted(path for path in _folder(run).glob("*") if path.name.isdigit())
 
 
 def _read(folder):

@@ -76,6 +76,8 @@ class Fit:
         if not self._is_prepared:
             self.prepare()
         phases = self.phases()
+        if self.run and self.is_writer:
+            checkpoints.sweep(self.run)
         saved = checkpoints.newest(self.run) if self.run else None
         for number, phase in enumerate(phases):
             if saved and saved.state["phase"] > number:

@@ -35,10 +35,12 @@ def run(options):
     """
     start = time.monotonic()
     names.check(options)
-    trained = training.train(options)
-    if options.output.dry_run or not runs.is_chief():
-        return {}
-    return publish(trained, start)
+    training.require(options, "data", "backbone")
+    with runs.claimed(options.output):
+        trained = training.train(options)
+        if options.output.dry_run or not runs.is_chief():
+            return {}
+        return publish(trained, start)
 
 
 def publish(trained, start):

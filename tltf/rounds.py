@@ -40,8 +40,12 @@ def run(chosen):
     call = specs.pick(SPLITS, chosen.data.split, "split")
     if call.name != "kfold" or call.kwargs["fold"] != EVERY_FOLD or chosen.output.dry_run:
         return publishing.run(_first_fold(chosen, call))
+    with runs.claimed(chosen.output) as folder:
+        return _every_fold(chosen, call, folder)
+
+
+def _every_fold(chosen, call, folder):
     start = time.monotonic()
-    folder = runs.claim(chosen.output)
     runs.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
     folds = [_fold(chosen, call, folder, number) for number in range(call.kwargs["folds"])]
     report = _pooled(chosen, folder, folds)

@@ -1,14 +1,18 @@
 """The run folder: who may write to it, what it was told, whether it is finished."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import socket
+
+import filelock
 
 from tltf import flagfiles, options, storage
 from tltf.errors import FlagError, ModelError, StorageError
 
-STATUS, FLAGS = "status.json", "run.flags"
+STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
 UNBOUND = ("output", "export", "baseline", "tensorboard", "checkpoint_minutes")
 """Flags that an unfinished run may be told otherwise."""
 STATUSES = ("training", "trained", "finished")
@@ -41,7 +45,7 @@ def claim(output):
     if status == "finished" and not output.overwrite:
         raise FlagError(f"{run} holds a finished run", flag="output",
                         fix="--overwrite, or another --output")  # fmt: skip
-    if status == "" and run.exists() and (not run.is_dir() or any(run.iterdir())):
+    if status == "" and run.exists() and (not run.is_dir() or any(_contents(run))):
         raise FlagError(f"{run} is not empty and holds no run", flag="output",
                         fix="another --output")  # fmt: skip
     try:
@@ -52,6 +56,51 @@ def claim(output):
     except OSError as error:
         raise StorageError(f"cannot write: {error.strerror}", flag="output", place=run) from error
     return run
+
+
+@contextlib.contextmanager
+def claimed(output):
+    """A block in which no other process trains into a run folder; gives the folder, see `claim`.
+
+    None without --output or in a dry run; workers other than the first only get its path. Inside of
+    such a block of this process it is that folder again.
+
+    Args:
+        output: OutputOptions.
+
+    Raises:
+        FlagError: as `claim`.
+        StorageError: as `claim`, or another process has the folder.
+    """
+    if not output.output or output.dry_run or not is_chief():
+        yield pathlib.Path(output.output) if output.output and not output.dry_run else None
+        return
+    path = pathlib.Path(output.output) / LOCK
+    lock = filelock.FileLock(path, timeout=0, is_singleton=True)
+    run = path.parent if lock.is_locked else claim(output)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise StorageError(f"another process trains here ({_owner(path)})", place=run,
+                           fix="wait for it, or another --output") from error  # fmt: skip
+    try:
+        who = f"process {os.getpid()} on {socket.gethostname()}"
+        path.with_suffix(".owner").write_text(who, encoding="utf-8")
+        yield run
+    finally:
+        lock.release()
+
+
+def _owner(path):
+    try:
+        return path.with_suffix(".owner").read_text(encoding="utf-8")[:200]
+    except OSError:
+        return "unknown"
+
+
+def _contents(run):
+    """What is in a run folder beside its lock."""
+    return [item for item in run.iterdir() if not item.name.startswith(LOCK)]
 
 
 def begin(run, resolved, command):
@@ -70,8 +119,8 @@ def begin(run, resolved, command):
     """
     path = pathlib.Path(run) / FLAGS
     if read_status(run) and (resolved.output.overwrite or resolved.output.resume == "never"):
-        shutil.rmtree(run)
-        path.parent.mkdir(parents=True)
+        for item in _contents(run):
+            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
     if path.exists():
         _same_flags(path, resolved)
     else:

@@ -43,6 +43,17 @@ def replacing(path, mode="w", **options):
             pathlib.Path(part).unlink(missing_ok=True)
 
 
+def fsync_folder(path):
+    """Makes the names in a folder last, as fsync does the content of a file."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _umask():
     mask = os.umask(0)
     os.umask(mask)

@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import pathlib
 import sys
 import time
 
@@ -48,9 +47,12 @@ def train(options):
         as they were.
     """
     require(options, "data", "backbone")
-    keeps = bool(options.output.output) and not options.output.dry_run
+    with runs.claimed(options.output) as run_folder:
+        return _train(options, run_folder)
+
+
+def _train(options, run_folder):
     is_writer = runs.is_chief()
-    run_folder = _folder(options.output, is_writer) if keeps else None
     clock = _Clock()
     strategy = runtime.start(options.runtime)
     parts = training_parts(options)
@@ -155,10 +157,6 @@ def _require_loss(head, train, phases):
         raise FlagError(
             what, flag="loss", fix="solver=gradient in --method, or --loss=cross_entropy"
         )
-
-
-def _folder(output, is_writer):
-    return runs.claim(output) if is_writer else pathlib.Path(output.output)
 
 
 def require(options, *names):
