@@ -156,6 +156,8 @@ class RuntimeOptions:
     precision: str = flag("float32", "Of the layers' arithmetic; heads stay float32.",
                           choices=("float32", "mixed_bfloat16", "mixed_float16"))  # fmt: skip
     seed: int = flag(0, "Of splits, weights, order, dropout and augmentation.", least=0)
+    deterministic: str = flag("auto", "The same weights from the same seed, bit for bit, stopped in between or not; "
+                              "auto: on a CPU.", choices=("auto", "on", "off"))  # fmt: skip
     logical_devices: int = flag(1, "Splits the CPU into so many logical devices.", least=1)
 
 

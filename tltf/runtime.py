@@ -26,6 +26,9 @@ def start(options):
     """
     if options.logical_devices > 1:
         split_cpu(options.logical_devices)
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if options.deterministic == "on" or (options.deterministic == "auto" and not has_gpu):
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
     kind = options.strategy
