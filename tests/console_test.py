@@ -8,7 +8,7 @@ from tltf.catalogs import CATALOGS
 from tltf.errors import DataError, Interrupted
 from tltf.options import Options
 
-COMMANDS = ["train", "evaluate", "predict", "export", "lr_find"]
+COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check"]
 
 WATCHED = """
 import sys

@@ -26,12 +26,12 @@ LAYERS = {
     "data": "data",
     "method": "methods",
     "service": """
-        adapters baselines boundaries caching calibration callbacks convex convex_examples data_report evaluation exporting feeding fitting inputs judging keeping lengths loading
+        adapters baselines boundaries caching calibration callbacks checking convex convex_examples data_report evaluation exporting feeding fitting inputs judging keeping lengths loading
         multi_worker plots predicting predictions preprocessing publishing rate_finding raw_inputs reevaluating
         reload reports resampling resuming rounds rows runtime saving serving solving summaries thumbnails tracking
         trained training verifying wording
     """,
-    "command": "evaluate export lr_find predict train",
+    "command": "check evaluate export lr_find predict train",
 }
 PARTS = {part: layer for layer, names in LAYERS.items() for part in names.split()}
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "tensorflow_datasets", "sklearn"}

@@ -243,6 +243,21 @@ class EvaluateOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class CheckOptions:
+    """The flags of `python -m tltf.check`."""
+
+    data: str = flag("", "What to scan, a call string.")
+    split: str = flag("holdout", "How it is parted, see --list=splits.")
+    head: str = flag("classify", "How labels are read: classify, ordinal, multi_label or regress.")
+    seed: int = flag(0, "Of the splits.", least=0)
+    max_bad_fraction: float = flag(
+        0.01, "Largest share of skipped rows or files.", least=0.0, most=1.0
+    )
+    near_duplicates: bool = flag(True, "Looks for rows that are nearly the same.")
+    output: str = flag("", "Folder for data_report.jsonl; empty: none is written.")
+
+
+@dataclasses.dataclass(frozen=True)
 class PredictOptions:
     """The flags of `python -m tltf.predict`."""
 

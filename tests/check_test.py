@@ -1,0 +1,135 @@
+"""The scan on its own: what it prints and writes, and what counts as nearly the same."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import datasets
+
+from tltf import check
+from tltf.data import near
+from tltf.data.source import Column, Source, empty_scan
+
+
+def source(kind, values):
+    modality = "text" if kind == "text" else "image"
+    ids = [str(row) for row in range(len(values))]
+    return Source(
+        "made", {modality: Column(kind, values)}, None, (), ids, None, empty_scan(len(ids))
+    )
+
+
+def encoded(image, format_name, **settings):
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, **settings)
+    return buffer.getvalue()
+
+
+@pytest.fixture(name="photos", scope="module")
+def _photos():
+    """80 parts of two photographs, none overlapping another."""
+    images = [Image.fromarray(picture) for picture in datasets.load_sample_images().images]
+    boxes = [(x, y, x + 80, y + 80) for x in range(0, 640, 80) for y in range(0, 400, 80)]
+    return [image.crop(box) for image in images for box in boxes]
+
+
+@pytest.mark.parametrize(("scale", "quality"), [(1, 40), (2, 70), (0.6, 80)])
+def test_pictures_that_were_saved_again_are_found_and_others_are_not(photos, scale, quality):
+    size = (round(80 * scale),) * 2
+    again = [
+        encoded(photo.resize(size, Image.BICUBIC), "JPEG", quality=quality) for photo in photos
+    ]
+    found = near.pairs(source("bytes", [encoded(photo, "PNG") for photo in photos] + again))
+    right = {(row, row + len(photos)) for row in range(len(photos))}
+    contrasts = [np.ptp(np.asarray(photo.convert("L").resize((24, 24)), int)) for photo in photos]
+    seen = {pair for pair in right if contrasts[pair[0]] > 40}
+    assert len(seen) > 50 and len(seen & set(found)) >= 0.85 * len(seen)
+    wrong = [pair for pair in found if (pair[0] - pair[1]) % len(photos)]
+    assert len(wrong) <= 0.05 * len(photos)
+
+
+def test_arrays_and_paths_are_read_alike(photos, tmp_path):
+    pictures = np.stack([np.asarray(photo) for photo in photos])
+    paths = []
+    for row, photo in enumerate(photos):
+        paths.append(str(tmp_path / f"{row}.png"))
+        photo.save(paths[-1])
+    arrays = near._of_images(Column("array", pictures))[0]
+    files = near._of_images(Column("path", paths))[0]
+    np.testing.assert_array_equal(arrays, files)
+
+
+def test_texts_with_other_commas_are_near_and_others_are_not():
+    rng = np.random.default_rng(0)
+    words = [f"word{number}" for number in range(300)]
+    texts = [" ".join(rng.choice(words, 12)) for _ in range(200)]
+    changed = [text.replace(" ", ", ", 3).upper() + "!" for text in texts]
+    found = near.pairs(source("text", texts + changed))
+    assert found == [(row, row + 200) for row in range(200)]
+    assert near.pairs(source("text", ["good film", "good film!"])) == [], "too short to tell"
+    assert near.pairs(source("text", [texts[0], texts[0]])) == [], "the same is not near"
+
+
+def table(folder, lines):
+    (folder / "t.csv").write_text("\n".join(lines) + "\n")
+    return f"--data=csv(path={folder}/t.csv, text=text, label=label)"
+
+
+LONG = "one two three four five six seven eight {}"
+
+
+def test_a_person_reads_what_is_in_the_data(tmp_path, capsys):
+    rows = [f"{LONG.format(n)} {n * n},{'ab'[n % 2]}" for n in range(40)]
+    rows += ["short,a", "short,a", ",b", "alone,b,too many"]
+    data = table(tmp_path, ["text,label", *rows])
+    assert check.main([data, "--max_bad_fraction=.1", f"--output={tmp_path}/out"]) == 0
+    said = capsys.readouterr().out
+    assert "rows       44 found = 42 used + 2 skipped + 0 excluded" in said
+    assert "classes    2, " in said and "█" in said
+    assert "skipped    2:" in said and "t.csv:44: text is blank" in said
+    report = [json.loads(line) for line in (tmp_path / "out/data_report.jsonl").open()]
+    assert {row["what"] for row in report} >= {"skipped"} and len(report) >= 2
+
+
+def test_labels_numbers_and_uneven_classes(tmp_path, capsys):
+    data = table(tmp_path, ["text,label", *[f"text {n},{n / 7}" for n in range(30)]])
+    assert check.main([data, "--head=regress"]) == 0
+    assert "numbers    " in capsys.readouterr().out
+    tags = ["", "x", "x|y", "y"] * 10
+    data = table(tmp_path, ["text,label", *[f"text {n},{tag}" for n, tag in enumerate(tags)]])
+    assert check.main([data, "--head=multi_label"]) == 0
+    assert "labels     2, " in capsys.readouterr().out
+    uneven = [f"text {n},{'rare' if n == 0 else 'usual'}" for n in range(200)]
+    assert check.main([table(tmp_path, ["text,label", *uneven])]) == 0
+    said = capsys.readouterr().out
+    assert "times as many rows as rare" in said and "rare has one training row" in said
+
+
+def test_near_rows_across_splits_come_first(tmp_path, capsys):
+    rows = [f"{LONG.format(n * 7919)} {n} and so on,{'ab'[n % 2]}" for n in range(40)]
+    rows += [row.replace(" ", " - ", 2).replace(",", "!,") for row in rows]
+    assert check.main([table(tmp_path, ["text,label", *rows])]) == 0
+    said = capsys.readouterr().out
+    assert "near       " in said
+    first = said.split("near       ")[1].splitlines()[1]
+    assert " and " in first.rpartition("(")[2], "two splits"
+    assert check.main([table(tmp_path, ["text,label", *rows]), "--nonear_duplicates"]) == 0
+    assert "near  " not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("argv", "code"), [
+    ([], 2), (["--data=nothing"], 2), (["--data=csv(path=/nowhere.csv, text=t)"], 2),
+    (["--data=digits", "--split=holdout(test=2)"], 2), (["--data=digits", "--head=none"], 2),
+])  # fmt: skip
+def test_what_cannot_be_scanned_is_one_line(argv, code, capsys):
+    assert check.main(argv) == code
+    said = capsys.readouterr().err
+    assert said.startswith("tltf: error[2]") and said.count("\n") == 1
+
+
+def test_rows_in_no_split_are_left_out_of_pairs(photos):
+    pictures = source("bytes", [encoded(photo, "PNG") for photo in photos[:4]])
+    assert near.pairs(dataclasses.replace(pictures)) == []

@@ -1,0 +1,34 @@
+"""Scans a data set as training would, and says what is in it; trains nothing.
+
+python -m tltf.check --data='image_folder(path=photos)'
+python -m tltf.check --data='csv(path=all.csv, text=text, label=tags)' --head=multi_label --output=FOLDER
+"""
+
+import sys
+
+from tltf import console, specs
+from tltf.catalogs import HEADS, SOURCES, SPLITS
+from tltf.errors import FlagError
+from tltf.options import CheckOptions
+
+
+def service(options):
+    """Scans; the services are imported here, so that --help is quick."""
+    if not options.data:
+        raise FlagError("must be given", flag="data", fix="--data='image_folder(path=photos)'")
+    specs.pick(SOURCES, options.data, "data")
+    specs.pick(SPLITS, options.split, "split")
+    specs.pick(HEADS, options.head, "head")
+    console.load_tensorflow()
+    from tltf import checking
+
+    checking.run(options)
+
+
+def main(argv=None):
+    """Returns the exit code for command-line arguments without the program's name."""
+    return console.run(CheckOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+
+
+if __name__ == "__main__":
+    console.start(main)
