@@ -7,6 +7,7 @@ import unicodedata
 
 import numpy as np
 
+from tltf import targets
 from tltf.data.source import ROLES
 from tltf.errors import DataError, FlagError, choices_text, nearest
 
@@ -152,7 +153,7 @@ def check_spelling_of_numbers(scan, names):
     """
     groups = collections.defaultdict(list)
     for name in sorted(names):
-        number = _number(name)
+        number = targets.number(name)
         if number is not None:
             groups[number].append(name)
     for group in groups.values():
@@ -206,11 +207,3 @@ def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels):
     if repeats > 0:
         scan.warn(f"{repeats} rows repeat the content of others; they stay in one split")
     return is_usable
-
-
-def _number(text):
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None

@@ -1,0 +1,207 @@
+"""Rows 25 to 43 of the matrix: class folders, splits, and what is in two places at once."""
+
+import csv
+import json
+import unicodedata
+
+import pytest
+
+from tests import served
+from tests.faults.making import (
+    Case,
+    beside,
+    bounded_memory,
+    call,
+    classes,
+    covers,
+    encoded,
+    judge,
+    only,
+    picture,
+    put,
+    require,
+    run,
+    snapshot,
+    table,
+)
+from tltf import saving, stopping
+
+SAME = picture(5)
+
+
+def pictures(*names):
+    """A picture for each path, all different."""
+    return {name: picture(100 + number) for number, name in enumerate(names)}
+
+
+def split_folders(**counts):
+    """`train__cat=3` makes three pictures in train/cat."""
+    names = [f"{where.replace('__', '/')}/{number}.png"
+             for where, count in counts.items() for number in range(count)]  # fmt: skip
+    return pictures(*names)
+
+
+def with_empty_class(folder):
+    classes(folder)
+    (folder / "owl").mkdir()
+    return call(folder)
+
+
+def many(folder):
+    """4,000 files of 1,000 classes, every content another."""
+    content = encoded(SAME, "JPEG")
+    for number in range(4000):
+        comment = b"\xff\xfe\0\x0a%08d" % number
+        put(folder, {f"class_{number % 1000}/{number}.jpg": content[:2] + comment + content[2:]})
+    return call(folder)
+
+
+def saved_again(folder):
+    """Smooth pictures, each once as PNG and once as JPEG."""
+    for number in range(8):
+        smooth = picture(number, (4, 4)).resize((64, 64), 3)
+        files = {f"{number}.png": smooth, f"{number}.jpg": encoded(smooth, "JPEG", quality=85)}
+        put(folder / ("cat", "dog")[number % 2], files)
+    return call(folder)
+
+
+NAMES = [("case", "Cat", "cat"), ("a blank", "cat ", "cat"),
+         ("Unicode form", unicodedata.normalize("NFC", "kä"), unicodedata.normalize("NFD", "kä"))]  # fmt: skip
+LEAKED = split_folders(train__cat=5, train__dog=5, test__cat=1, test__dog=1)
+LEAKED |= {"train/cat/copy.png": SAME, "test/cat/copy.png": SAME}
+OF_TWO_LABELS = {"cat/one.png": SAME, "dog/two.png": SAME}
+ONLY_IN_TEST = split_folders(train__cat=4, train__dog=4, test__cat=1, test__dog=1, test__owl=1)
+
+
+@table(
+    Case(25, "path missing", lambda folder: call(folder / "phtoos/train"), 2,
+         said=("phtoos/train", "the nearest that exists: ", "/data)")),
+    Case(26, "no images", only({"cat/a.md": "x", "dog/b.pdf": "x"}), 3,
+         said=("no images in the folders", "extensions seen: .md, .pdf")),
+    Case(27, "one class", only(pictures("cat/1.png", "cat/2.png")), 3, said=("one class",)),
+    Case(28, "empty class folder", with_empty_class, 3,
+         said=("the class folder owl/ has no images", "remove it or fill it")),
+    Case(28, "empty class allowed", with_empty_class, flags=("--allow_empty_classes",),
+         differs="there is no flag --allow_empty_classes (exit code 2)"),
+    Case(29, "class of one", beside(pictures("owl/1.png")), counts=(9, 0, 0, 0),
+         said=("6 train, 1 validation, 2 test", "owl has one training row")),
+    Case(31, "validation of no row", only(pictures("a/1.png", "a/2.png", "b/3.png", "b/4.png")), 3,
+         said=("--split", "validation=0.1 of 4 rows is no row", "validation=0.25 or more")),
+    Case(32, "class only in test", only(ONLY_IN_TEST), 3,
+         said=("1 classes are tested on but not in the training split: owl",)),
+    Case(32, "unknown classes skipped", only(ONLY_IN_TEST),
+         flags=("--unknown_classes=skip", "--max_bad_fraction=.5"), counts=(10, 1, 0, 0),
+         listed={"test/owl/0.png": "class"},
+         differs="there is no flag --unknown_classes (exit code 2)"),
+    Case(33, "class not in test", only(split_folders(
+        train__cat=4, train__dog=4, train__owl=4, test__cat=2, test__owl=2)),
+        said=("class dog has no test example",), counts=(16, 0, 0, 0)),
+    *(Case(34, what, only(pictures(f"{one}/1.png", f"{two}/2.png")), 3, said=(
+        f"differ only in case, blanks or Unicode form: {', '.join(map(repr, sorted((one, two))))}",
+        "fix: give them one name, such as")) for what, one, two in NAMES),
+    Case(35, "splits as classes", only(pictures("train/1.png", "val/2.png")), 3,
+         said=("train/, val/", "splits would be read as classes", "put a folder for each class")),
+    Case(35, "splits beside classes", only(pictures("train/a/1.png", "val/b/2.png", "c/3.png")), 3,
+         said=("train/, val/ hold class folders but stand beside other folders",)),
+    Case(36, "loose files", beside(pictures("one.png", "two.jpg")), counts=(8, 2, 0, 0),
+         listed={"one.png": "outside of the class folders", "two.jpg": "outside"}),
+    Case(37, "twice in a class", beside({"cat/one.png": SAME, "cat/two.png": SAME}),
+         counts=(10, 0, 0, 0), said=("1 rows repeat the content of others",)),
+    Case(38, "two labels", beside(OF_TWO_LABELS), 3,
+         said=("1 rows have the content of another with another label: cat/one.png = dog/two.png",)),
+    Case(39, "in train and test", only(LEAKED), counts=(13, 0, 1, 0),
+         said=("1 rows excluded: their content is in a later split too",),
+         listed={"train/cat/copy.png": "its content is in the test split too"}),
+    Case(39, "in train and test, strict", only(LEAKED), 3, flags=("--strict",),
+         differs="there is no flag --strict (exit code 2)"),
+    Case(40, "near the same", saved_again, flags=(), counts=(16, 0, 0, 0),
+         said=("near       ", "nearly the same as ")),
+    Case(41, "many to one", only(split_folders(usual=150, rare=1)),
+         said=("usual has 105 times as many rows as rare: judge by macro F1",)),
+)  # fmt: skip
+def test_folders(case, tmp_path, capfd):
+    judge(case, tmp_path, capfd)
+
+
+@covers(40)
+def test_what_is_near_across_splits_is_listed_first(tmp_path, capfd):
+    case = Case(40, "near", saved_again, flags=(), counts=(16, 0, 0, 0))
+    judge(case, tmp_path, capfd)
+    rows = [json.loads(line) for line in (tmp_path / "out/data_report.jsonl").open()]
+    assert len(rows) >= 4 and {row["what"] for row in rows} == {"near"}
+    across = ["(both " not in row["reason"] for row in rows]
+    assert across == sorted(across, reverse=True) and across[0]
+    for row in rows:
+        assert row["id"].rpartition(".")[0] in row["reason"], "a picture and itself"
+
+
+@covers(42)
+def test_many_files_and_classes_take_little_memory(tmp_path, capfd):
+    """A small part of a million files; larger numbers are measured among the large tests."""
+    with bounded_memory(100):
+        case = Case(42, "many", many, counts=(4000, 0, 0, 0), said=("classes    1,000",))
+        judge(case, tmp_path, capfd)
+
+
+FLAGS = ["--backbone=small_cnn(filters=[4], channels=3)", "--image_size_px=8", "--method=full",
+         "--train_epochs=2", "--noexport"]  # fmt: skip
+
+
+@covers(30)
+def test_a_batch_larger_than_the_data_is_all_of_it(tmp_path, capfd):
+    data, folder = classes(tmp_path / "data"), tmp_path / "run"
+    before = snapshot(data)
+    with pytest.warns(UserWarning, match="--batch_size=512 is more than the examples: 5 is used"):
+        argv = [f"--data={call(data)}", *FLAGS, "--batch_size=512", f"--output={folder}"]
+        done = run("train", argv, capfd)
+    require(done, 0, ["test       "])
+    assert "--batch_size=5\n" in (folder / "run.flags").read_text()
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    assert len(rows) == 2 and all(row["loss"] > 0 for row in rows)
+    assert snapshot(data) == before
+
+
+@pytest.fixture(scope="module")
+def animals(tmp_path_factory):
+    """A saved model of the classes cat, dog and owl."""
+    folder = tmp_path_factory.mktemp("run")
+    saving.save(served.image_once(), folder)
+    return folder
+
+
+@covers(33, 41)
+def test_classes_are_mapped_by_name_where_some_are_absent(animals, tmp_path, capfd):
+    """Folders dog and owl are the second and third class, though they are the only two."""
+    data = classes(tmp_path / "data", count=3, labels=("dog", "owl"))
+    argv = [f"--run={animals}", f"--data={call(data)}", f"--output={tmp_path}/out"]
+    require(run("evaluate", argv, capfd), 0)
+    rows = list(csv.DictReader((tmp_path / "out/predictions.csv").open()))
+    assert [row["label"] for row in rows] == ["dog"] * 3 + ["owl"] * 3
+    for row in rows:
+        chances = {name: float(row[f"probability_{name}"]) for name in ("cat", "dog", "owl")}
+        assert row["predicted"] == max(chances, key=chances.get)
+    report = json.loads((tmp_path / "out/report.json").read_text())["test"]
+    assert 0 <= report["macro_f1"] <= 1 and len(report["per_class"]) == 3
+
+
+@covers(33)
+def test_a_class_that_was_not_trained_is_refused(animals, tmp_path, capfd):
+    data = classes(tmp_path / "data", count=1, labels=("dog", "oxen"))
+    argv = [f"--run={animals}", f"--data={call(data)}", f"--output={tmp_path}/out"]
+    require(run("evaluate", argv, capfd), 3, ["class 'oxen' was not trained", "owl"])
+
+
+@covers(43)
+def test_data_that_changed_before_a_run_goes_on_are_refused(tmp_path, capfd, monkeypatch):
+    data, folder = classes(tmp_path / "data"), tmp_path / "run"
+    argv = [f"--data={call(data)}", *FLAGS, "--batch_size=2", f"--output={folder}"]
+    with monkeypatch.context() as patched:
+        patched.setattr(stopping, "requested", lambda: True)
+        require(run("train", argv, capfd), 75, ["interrupted"])
+    kept = snapshot(folder / "checkpoints")
+    assert kept, "a checkpoint to go on from"
+    for path in data.rglob("*.png"):
+        put(data, {path.relative_to(data): picture(int(path.stem) + 50_000)})
+    before = snapshot(data)
+    require(run("train", argv, capfd), 4, ["--data", "the training data changed", "--resume=never"])
+    assert snapshot(data) == before and snapshot(folder / "checkpoints") == kept
