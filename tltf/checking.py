@@ -8,6 +8,7 @@ from tltf import data_report, specs, targets
 from tltf.catalogs import HEADS
 from tltf.data import near, sources, splits
 from tltf.data.source import require_labels
+from tltf.errors import printable
 from tltf.summaries import count_of
 
 MOST_CLASSES, MOST_SHOWN, BAR = 20, 5, 30
@@ -58,7 +59,7 @@ def text(name, parts, scan, near_rows):
     for what in ("skipped", "excluded"):
         lines += _listed(what, scan[f"{what}_rows"], lambda row: f"{row['id']}: {row['reason']}")
     lines += _listed("near", near_rows, lambda row: f"{row['id']}: {row['reason']}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _label_lines(part):

@@ -20,6 +20,9 @@ class Notebook:
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         self._rows = {row["key"]: row for row in map(json.loads, lines)}
 
+    def __contains__(self, key):
+        return key in self._rows
+
     def get(self, key, measure):
         """The row of `key`; `measure()` makes it if it is not there yet."""
         if key not in self._rows:

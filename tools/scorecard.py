@@ -1,7 +1,7 @@
 """Runs methods on packaged data over several seeds, and prints a table, failures marked.
 
     python tools/scorecard.py [--only=vader,fashion] [--methods='full|lora|...'] [--seeds=5]
-        [--quick] [--folder=runs/scorecard] [-- more flags of tltf.train]
+        [--quick] [--known] [--folder=runs/scorecard] [-- more flags of tltf.train]
 
 vader: movie snippets, 2,000 labels, MiniLM at 48 tokens. fashion: Fashion-MNIST, 3,000 images,
 EfficientNet-Lite0 at 96 px. Other backbones stand behind the name: few methods, one seed. Each run has logistic regression on the same frozen features beside
@@ -10,7 +10,7 @@ domain (texts: tweets; images: noise, blur and rotation of the test images). For
 probe on another task (texts: snippets of product reviews; images: digits) on the pretrained network, less the
 same on the fine-tuned one. --quick leaves both out. Time is that of the quickest seed, which
 other work on the machine disturbed least. What was measured is kept in FOLDER/scorecard.jsonl:
-run it again to go on.
+run it again to go on. --known prints what FOLDER has and measures nothing; tools/measured is such a folder.
 """
 
 import argparse
@@ -78,6 +78,10 @@ class Scorecard:
         """What one run reached, or {"failed": why}."""
         key = f"{task} {method} {seed}" + (" quick" if self.chosen.quick else "")
         return self.notebook.get(key, lambda: self._measure(task, method, seed))
+
+    def has(self, task, method, seed):
+        """Whether that is in the notebook."""
+        return f"{task} {method} {seed}" in self.notebook
 
     def _measure(self, task, method, seed):
         run = self.folder / "run"
@@ -183,6 +187,7 @@ def main():
         "--seeds", type=int, default=0, choices=range(11), help="of every method; 0: METHODS"
     )
     parser.add_argument("--quick", action="store_true", help="no shift, no forgetting")
+    parser.add_argument("--known", action="store_true", help="what FOLDER has, nothing new")
     parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "scorecard"))
     parser.add_argument("flags", nargs="*", help="after --: more flags of tltf.train")
     chosen = parser.parse_args()
@@ -190,8 +195,12 @@ def main():
     print(measuring.table(HEADER, []), flush=True)
     for task in chosen.only.split(","):
         for method in chosen.methods.split("|") if chosen.methods else METHODS[task]:
-            seeds = chosen.seeds or METHODS[task][method]
-            rows = [card.row(task, method, seed) for seed in range(seeds)]
+            seeds = range(chosen.seeds or METHODS[task][method])
+            if chosen.known:
+                seeds = [seed for seed in seeds if card.has(task, method, seed)]
+            if not seeds:
+                continue
+            rows = [card.row(task, method, seed) for seed in seeds]
             lines.append(line(task, method, rows))
             print("| " + " | ".join(lines[-1]) + " |", flush=True)
     with (card.folder / "scorecard.csv").open("w", encoding="utf-8", newline="") as file:

@@ -161,8 +161,7 @@ TOO_LONG = "text is longer than 1048576 bytes or has a NUL"
             {"all.jsonl:9": TOO_LONG}),
     Case(65, "cut gzip", table_file(ZIPPED[:-9], name="all.csv.gz"), 3, said=("all.csv.gz:1 ",)),
     Case(65, "cut gzip is called so", table_file(ZIPPED[:-9], name="all.csv.gz"), 3,
-         said=("gzip",), differs="says 'byte 1 (0x8b) is not utf-8; fix: encoding=latin-1', "
-         "which would read the compressed bytes as text"),
+         said=("gzip",)),
     skipped(66, "blank", csv(" ,a", "\t\u00a0 ,b", ",a"),
             {f"all.csv:{line}": "text is blank" for line in (10, 11, 12)}),
     Case(67, "a million characters", csv(f"{'word ' * 200_000},a"), counts=(9, 0, 0, 0)),

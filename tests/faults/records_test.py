@@ -94,7 +94,7 @@ def with_features(**features):
     Case(73, "begins as gzip", lambda folder: read(put(folder, {"a": b"\x1f\x8b" + bytes(90)})), 3,
          said=("a:0 ",)),
     Case(73, "begins as gzip is called so", changed(lambda content: b"\x1f\x8b" + content[2:]), 3,
-         said=("gzip",), differs="the error and its fix do not say that the file was read as gzip"),
+         said=("gzip",)),
     Case(74, "feature missing", with_features(image=b"x", label=1), 3,
          said=("a:0 ", "no feature 'picture'", "keys found: image (bytes), label (int)")),
     Case(74, "feature of another type", with_features(picture=1.5, kind=1), 3,

@@ -16,6 +16,8 @@ from tltf.errors import DataError, FlagError
 
 SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)$")
 GZIP_MAGIC = b"\x1f\x8b"
+GRAPH_PLACE = re.compile(r"\{\{.*?\}\}\s*")
+"""What TensorFlow puts before an operation's message."""
 
 
 def tfrecord(
@@ -122,11 +124,13 @@ def _examples(file, scan):
             return
         except tf.errors.DataLossError as error:
             scan.num_found += 1
-            if "truncated" in error.message:
-                scan.skip(row_id, f"is cut ({error.message})")
+            said = GRAPH_PLACE.sub("", error.message)
+            if "truncated" in said:
+                scan.skip(row_id, f"is cut ({said})")
                 return
+            kind = "damaged, read as gzip by its first bytes" if compression else "damaged"
             raise DataError(
-                f"damaged: {error.message}", flag="data", place=row_id, fix="copy the file again"
+                f"{kind}: {said}", flag="data", place=row_id, fix="copy the file again"
             ) from error
         number += 1
         scan.num_found += 1

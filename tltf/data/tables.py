@@ -14,6 +14,7 @@ from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
 
 MAX_FIELD_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
 OTHER_DELIMITERS = ",;\t|"
 NOT_A_LABEL = frozenset(("", "nan", "NaN"))
 """Empty, and what pandas writes for it; NA, null and None are names like any other."""
@@ -221,6 +222,9 @@ def _read_text(file, encoding):
         contents = pathlib.Path(file).read_bytes()
     except OSError as error:
         raise FlagError(f"cannot read it: {error.strerror}", flag="data", place=file) from error
+    if contents.startswith(GZIP_MAGIC):
+        raise DataError("is compressed with gzip", flag="data", place=f"{file}:1",
+                        fix="unpack it first, with gunzip")  # fmt: skip
     try:
         text = contents.decode(encoding)
     except UnicodeDecodeError as error:

@@ -38,7 +38,8 @@ def grey(column, height, width, progress):
             if column.kind == "array":
                 found[row] = small(tf.constant(value, tf.float32)).numpy()
             else:
-                contents = tf.io.read_file(value) if column.kind == "path" else tf.constant(value)
+                is_path = column.kind == "path"
+                contents = tf.io.read_file(os.fsencode(value)) if is_path else tf.constant(value)
                 found[row] = small_of_bytes(contents).numpy()
         except tf.errors.OpError:
             return
