@@ -24,7 +24,8 @@ def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
     train = resolved.train
     open_flags = [k for k, v in flat(resolved).items() if v is None or v == "auto"]
     as_pretrained = {"backbone_dropout", "stochastic_depth"}
-    assert set(open_flags) <= {"image_size_px", "text_length", "strategy", "resume"} | as_pretrained
+    of_the_machine = {"strategy", "resume", "deterministic"}
+    assert set(open_flags) <= {"image_size_px", "text_length", *of_the_machine} | as_pretrained
     assert 1 <= train.batch_size <= num_train and train.learning_rate > 0
     assert resolved == defaults.resolve(resolved, case), "resolving twice changes nothing"
 

@@ -264,7 +264,8 @@ def losses(*arguments, env=None):
 
 
 @pytest.mark.parametrize("clip,norm", [
-    ("none", "frozen"), ("clipnorm", "frozen"), ("global_clipnorm", "train"),
+    pytest.param("none", "frozen", marks=pytest.mark.large),
+    pytest.param("clipnorm", "frozen", marks=pytest.mark.large), ("global_clipnorm", "train"),
 ])  # fmt: skip
 def test_two_devices_give_the_loss_curve_of_one(clip, norm):
     one, two = losses("1", clip, "auto", norm), losses("2", clip, "auto", norm)

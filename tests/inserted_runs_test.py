@@ -53,7 +53,9 @@ def test_a_saved_run_computes_what_was_trained(runs, name, bert_folder):  # noqa
     np.testing.assert_allclose(probabilities(adapter, trained), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [
+    name if name == "adapters" else pytest.param(name, marks=pytest.mark.large) for name in METHODS
+])  # fmt: skip
 def test_the_exported_model_computes_it_too(runs, name, tmp_path):
     """The export reloads itself in a clean process and compares."""
     _, trained = runs[name]

@@ -57,3 +57,11 @@ def test_mirrored_spans_all_logical_devices():
 def test_versions_name_what_a_run_depends_on():
     found = runtime.versions()
     assert found["keras"] == keras.__version__ and found["tensorflow"] == tf.__version__
+
+
+def test_layers_that_ask_for_tensorflows_own_generator_find_one():
+    """Under determinism TensorFlow makes none by itself; KerasCV's augmentations ask for it."""
+    runtime.start(make(seed=3).runtime)
+    first = tf.random.get_global_generator().normal([4]).numpy()
+    runtime.start(make(seed=3).runtime)
+    assert tf.random.get_global_generator().normal([4]).numpy().tolist() == first.tolist()

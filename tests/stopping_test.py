@@ -90,7 +90,7 @@ def test_handlers_are_put_back():
 
 def train(run, *more):
     flags = ["--data=digits(num_train=200, num_test=100)", "--backbone=small_cnn(filters=[8, 8])",
-             "--method=full", "--train_epochs=8", "--batch_size=4", f"--output={run}", *more]  # fmt: skip
+             "--method=full", "--train_epochs=5", "--batch_size=4", f"--output={run}", *more]  # fmt: skip
     return [sys.executable, "-m", "tltf.train", *flags]
 
 

@@ -101,7 +101,7 @@ def test_csv_flags(tmp_path, more, message):
 
 def test_fractions_are_no_classes(tmp_path):
     path = write(tmp_path / "a.csv", "text,label\na,0.5\nb,1.25\n")
-    with pytest.raises(FlagError, match="regression"):
+    with pytest.raises(FlagError, match="--head=regress"):
         load(path)
 
 

@@ -27,14 +27,18 @@ def start(options):
     if options.logical_devices > 1:
         split_cpu(options.logical_devices)
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
-    if options.deterministic == "on" or (options.deterministic == "auto" and not has_gpu):
+    is_fixed = options.deterministic == "on" or (options.deterministic == "auto" and not has_gpu)
+    if is_fixed:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
     kind = options.strategy
     if kind == "auto":
         kind = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
-    return _STRATEGIES[kind]()
+    strategy = _STRATEGIES[kind]()
+    if is_fixed:  # TensorFlow makes none by itself then, and KerasCV's layers ask for it
+        tf.random.set_global_generator(tf.random.Generator.from_seed(options.seed))
+    return strategy
 
 
 @contextlib.contextmanager
