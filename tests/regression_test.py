@@ -197,7 +197,7 @@ def test_classes_that_are_numbers_can_be_predicted_as_numbers():
     assert source.labels.dtype == np.float32 and source.class_names == ()
     rated = sources.load("vader(domain=tweets)", target="number")
     assert np.abs(rated.labels).min() <= 0.5 and rated.labels.min() < -2
-    with pytest.raises(DataError, match="label 'Ankle boot' is no finite number|70000 of 70000"):
+    with pytest.raises(DataError, match=r"is no finite number|70000 of 70000"):
         sources.load("fashion_mnist(num_train=20, num_test=20)", target="number")
     with pytest.raises(FlagError, match=r"one class a row .*fix: --head=classify"):
         sources.load("emoji", target="number")
