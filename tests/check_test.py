@@ -106,6 +106,10 @@ def test_labels_numbers_and_uneven_classes(tmp_path, capsys):
     assert check.main([table(tmp_path, ["text,label", *uneven])]) == 0
     said = capsys.readouterr().out
     assert "times as many rows as rare" in said and "rare has one training row" in said
+    assert "--class_weights=balanced" in said
+    assert check.main([table(tmp_path, ["text,label", *uneven]), "--head=multi_label"]) == 0
+    said = capsys.readouterr().out
+    assert "times as many rows as rare" in said and "--class_weights" not in said, "it has none"
 
 
 def test_near_rows_across_splits_come_first(tmp_path, capsys):

@@ -71,6 +71,18 @@ except Exception as error:
     assert subprocess.run(ask, capture_output=True, text=True).stdout == ""
 
 
+def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch):
+    def acquire(self, *args, **kwargs):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(runs.filelock.FileLock, "acquire", acquire)
+    with (
+        pytest.warns(UserWarning, match="without locks"),
+        runs.claimed(options(tmp_path / "run").output) as run,
+    ):
+        assert run == tmp_path / "run"
+
+
 def test_nothing_is_claimed_without_an_output_and_in_a_dry_run(tmp_path):
     with runs.claimed(make().output) as run:
         assert run is None

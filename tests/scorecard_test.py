@@ -42,6 +42,21 @@ def test_a_line_has_paired_gains_and_marks_failures(scorecard):
     assert failed[3] == "FAILED: exit 2" and len(failed) == len(scorecard.HEADER)
 
 
+def test_differences_to_full_are_paired_by_seed(scorecard):
+    def rows(*accuracies, shift=0.5):
+        return {seed: ROW | {"accuracy": a, "shift": shift} for seed, a in enumerate(accuracies)}
+
+    found = {
+        ("vader", "full"): rows(0.8, 0.9, 0.7),
+        ("vader", "lora"): rows(0.79, 0.91, shift=0.6),
+        ("vader", "prompt"): {0: {"failed": "exit 2"}},
+        ("fashion", "lora"): rows(0.8),
+    }
+    (line,) = scorecard.beside_full(found)
+    assert line[:3] == ["vader", "`lora`", "2"]
+    assert line[3].startswith("0.0 ± 12.7") and line[4] == "10.0 ± 0.0"
+
+
 def test_what_the_scorecard_runs_is_there(scorecard):
     from tltf import specs
     from tltf.catalogs import METHODS

@@ -51,7 +51,7 @@ def test_while_it_is_put_off_it_is_noted():
     )
     child.send_signal(signal.SIGTERM)
     out, _ = child.communicate(timeout=10)
-    assert (child.returncode, out) == (3, "noted\n")
+    assert (child.returncode, out) == (75, "noted\nraised\n"), "and raised at the block's end"
 
 
 def test_a_main_thread_that_never_looks_is_ended_all_the_same():
@@ -79,6 +79,14 @@ def test_the_second_signal_ends_at_once():
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=10)
     assert child.returncode == 75 and time.monotonic() - start < 2
+
+
+def test_a_signal_does_not_outlive_its_command():
+    with pytest.raises(KeyboardInterrupt), stopping.handled():
+        signal.raise_signal(signal.SIGTERM)
+    assert not stopping.requested()
+    with stopping.deferring():
+        pass
 
 
 def test_handlers_are_put_back():

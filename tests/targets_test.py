@@ -137,3 +137,22 @@ def test_labels_are_matched_by_name():
     other = source.in_classes((*names, "new"))
     np.testing.assert_array_equal(other.labels[:, :10], source.labels[:, ::-1])
     assert other.labels[:, 10].sum() == 0
+
+
+def test_names_that_would_fall_apart_are_refused(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"text": "one", "tags": ["a|b", "c"]}')
+    with pytest.raises(DataError, match=r"'a\|b' has a '\|' in it"):
+        sources.load(f"jsonl(path={tmp_path}/t.jsonl, text=text, label=tags)", target="labels")
+
+
+def test_pickled_names_are_refused(tmp_path):
+    names = np.array(["cat", "dog", "owl"], object)
+    np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED, y_names=names)
+    with pytest.raises(DataError, match="pickled"):
+        sources.load(f"numpy(path={tmp_path}/t.npz)", target="labels")
+
+
+def test_without_labels_no_column_is_asked_for(tmp_path):
+    (tmp_path / "t.csv").write_text("text\none\ntwo\n")
+    call = f"csv(path={tmp_path}/t.csv, text=text, label='')"
+    assert sources.load(call, target="labels").labels is None

@@ -72,8 +72,8 @@ def _label_lines(part):
     what = "classes" if kind == targets.CLASS else "labels"
     lines = [f"{what:<10} {len(counts):,}, {counts.min():,} to {counts.max():,} training rows each"]
     if len(counts) <= MOST_CLASSES:
-        width = max(map(len, part.class_names))
-        lines += [f"           {name:<{width}} {count:>7,} {'█' * round(BAR * count / counts.max())}"
+        width, most = max(map(len, part.class_names)), max(counts.max(), 1)
+        lines += [f"           {name:<{width}} {count:>7,} {'█' * round(BAR * count / most)}"
                   for name, count in zip(part.class_names, counts.tolist(), strict=True)]  # fmt: skip
     return lines
 
@@ -85,8 +85,10 @@ def _warnings(parts):
     counts = targets.counts(part.labels, len(part.class_names))
     if counts.min() and counts.max() >= 100 * counts.min():
         most, least = (part.class_names[place] for place in (counts.argmax(), counts.argmin()))
+        is_class = targets.kind_of(part.labels) == targets.CLASS
+        advice = ", try --class_weights=balanced" if is_class else ""
         yield (f"{most} has {counts.max() // counts.min()} times as many rows as {least}: judge by "
-               "macro F1, try --class_weights=balanced")  # fmt: skip
+               f"macro F1{advice}")  # fmt: skip
     for place in np.flatnonzero(counts == 1):
         yield f"{part.class_names[place]} has one training row"
 

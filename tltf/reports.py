@@ -1,6 +1,7 @@
 """A run's report: report.json for scripts, report.md and report.html for people."""
 
 import contextlib
+import functools
 import html
 import json
 import math
@@ -193,8 +194,8 @@ def _tiles(report, split, metrics):
              f"{unit}({_interval(gain['interval'], said.change)})")  # fmt: skip
     for name, title, detail in _MORE_TILES:
         if metrics.get(name) is not None:
-            bounds = _interval(intervals.get(name), lambda value, name=name: _metric(name, value))
-            tile(title, _metric(name, metrics[name]), detail.format(**metrics) or bounds)
+            bounds = _interval(intervals.get(name), functools.partial(wording.metric, name))
+            tile(title, wording.metric(name, metrics[name]), detail.format(**metrics) or bounds)
     total_s = report.get("time_s", {}).get("total")
     if total_s is not None:
         train_s = report["time_s"].get("train")
@@ -216,10 +217,6 @@ _MORE_TILES = (
     ),
 )
 """Metric, title, and what stands below it where that is no interval."""
-
-
-def _metric(name, value):
-    return wording.metric(name, value)
 
 
 def _interval(bounds, text):

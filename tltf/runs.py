@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import socket
+import warnings
 
 import filelock
 
@@ -83,6 +84,9 @@ def claimed(output):
     except filelock.Timeout as error:
         raise StorageError(f"another process trains here ({_owner(path)})", place=run,
                            fix="wait for it, or another --output") from error  # fmt: skip
+    except NotImplementedError:
+        warnings.warn(f"{run} is on a file system without locks: two runs in it would mix",
+                      stacklevel=3)  # fmt: skip
     try:
         who = f"process {os.getpid()} on {socket.gethostname()}"
         path.with_suffix(".owner").write_text(who, encoding="utf-8")

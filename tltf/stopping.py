@@ -35,12 +35,17 @@ def requested():
 
 @contextlib.contextmanager
 def deferring():
-    """A block in which a signal is noted instead of raised; the block must ask `requested()`."""
+    """A block in which a signal is noted instead of raised; the block must ask `requested()`.
+
+    One that came too late to be asked for is raised at the end.
+    """
     before, _state.is_deferring = _state.is_deferring, True
     try:
         yield
     finally:
         _state.is_deferring = before
+    if _state.is_requested and not before:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -61,6 +66,7 @@ def handled():
         yield
     finally:
         ended.set()
+        _state.is_requested = False
         signal.set_wakeup_fd(woken)
         for number, handler in before.items():
             signal.signal(number, handler)

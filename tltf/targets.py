@@ -87,8 +87,17 @@ def several(texts, class_names, name):
 
 
 def joined(names):
-    """`cat|dog`: the text that `several` reads."""
-    return SEPARATOR.join(str(name) for name in names)
+    """`cat|dog`: the text that `several` reads.
+
+    Raises:
+        DataError: a name with the separator in it, which would be read as two.
+    """
+    texts = [str(name) for name in names]
+    odd = [text for text in texts if SEPARATOR in text]
+    if odd:
+        raise DataError(f"the label {odd[0]!r} has a {SEPARATOR!r} in it, which parts labels",
+                        flag="data", fix="give it another name")  # fmt: skip
+    return SEPARATOR.join(texts)
 
 
 def _parts(text):

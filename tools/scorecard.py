@@ -4,17 +4,17 @@
         [--quick] [--known] [--folder=runs/scorecard] [-- more flags of tltf.train]
 
 vader: movie snippets, 2,000 labels, MiniLM at 48 tokens. fashion: Fashion-MNIST, 3,000 images,
-EfficientNet-Lite0 at 96 px. Other backbones stand behind the name: few methods, one seed. Each run has logistic regression on the same frozen features beside
-it; gains are paired by seed, intervals are Student's at 95%. Shift: the same model on another
-domain (texts: tweets; images: noise, blur and rotation of the test images). Forgetting: a solved
-probe on another task (texts: snippets of product reviews; images: digits) on the pretrained network, less the
-same on the fine-tuned one. --quick leaves both out. Time is that of the quickest seed, which
-other work on the machine disturbed least. What was measured is kept in FOLDER/scorecard.jsonl:
-run it again to go on. --known prints what FOLDER has and measures nothing; tools/measured is such a folder.
+EfficientNet-Lite0 at 96 px. Other backbones stand behind the name: few methods, one seed. Each run
+has logistic regression on the same frozen features beside it; gains are paired by seed, intervals
+are Student's at 95%. Shift: the same model on another domain (texts: tweets; images: noise, blur and
+rotation of the test images). Forgetting: a solved probe on another task (texts: snippets of product
+reviews; images: digits) on the pretrained network, less the same on the fine-tuned one. --quick
+leaves both out. Time is that of the quickest seed, which other work on the machine disturbed least.
+What was measured is kept in FOLDER/scorecard.jsonl: run it again to go on. --known prints what FOLDER
+has and measures nothing; tools/measured is such a folder.
 """
 
 import argparse
-import csv
 import json
 import math
 import pathlib
@@ -59,6 +59,7 @@ METHODS |= {
 """Task -> method -> seeds: more where something is decided by them, fewer where runs are long."""
 HEADER = ["data", "method", "seeds", "accuracy", "gain over logistic regression, points",
           "trained", "file MB", "time s", "peak MB", "under shift", "forgetting, points"]  # fmt: skip
+PAIRED_HEADER = ["data", "method", "seeds", "accuracy less full, points", "under shift, points"]
 STUDENT_T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # fmt: skip
 """Seeds -> the 97.5% point of Student's t with one degree of freedom less."""
 
@@ -178,8 +179,27 @@ def line(task, method, rows):
     ]  # fmt: skip
 
 
+def beside_full(found):
+    """Lines of each method's differences to `full`, paired by seed.
+
+    Args:
+        found: (task, method) -> seed -> row.
+    """
+    lines = []
+    for (task, method), rows in found.items():
+        full = found.get((task, "full"), {})
+        pairs = [(row, full[seed]) for seed, row in rows.items()
+                 if seed in full and "failed" not in row and "failed" not in full[seed]]  # fmt: skip
+        if method == "full" or not pairs:
+            continue
+        gaps = [interval([a[key] - b[key] for a, b in pairs], 100, 1) if key in pairs[0][0] else ""
+                for key in ("accuracy", "shift")]  # fmt: skip
+        lines.append([task, f"`{method}`", str(len(pairs)), *gaps])
+    return lines
+
+
 def main():
-    """Prints each line of the table when it is known, and writes it to FOLDER/scorecard.csv."""
+    """Prints each line of the table when it is known, then differences to `full`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(WORK))
     parser.add_argument("--methods", default="", help="joined with |; all by default")
@@ -191,7 +211,7 @@ def main():
     parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "scorecard"))
     parser.add_argument("flags", nargs="*", help="after --: more flags of tltf.train")
     chosen = parser.parse_args()
-    card, lines = Scorecard(chosen), []
+    card, found = Scorecard(chosen), {}
     print(measuring.table(HEADER, []), flush=True)
     for task in chosen.only.split(","):
         for method in chosen.methods.split("|") if chosen.methods else METHODS[task]:
@@ -200,11 +220,10 @@ def main():
                 seeds = [seed for seed in seeds if card.has(task, method, seed)]
             if not seeds:
                 continue
-            rows = [card.row(task, method, seed) for seed in seeds]
-            lines.append(line(task, method, rows))
-            print("| " + " | ".join(lines[-1]) + " |", flush=True)
-    with (card.folder / "scorecard.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([HEADER, *lines])
+            found[task, method] = {seed: card.row(task, method, seed) for seed in seeds}
+            cells = line(task, method, list(found[task, method].values()))
+            print("| " + " | ".join(cells) + " |", flush=True)
+    print("\n" + measuring.table(PAIRED_HEADER, beside_full(found)))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def numpy(settings, path, x="x", y="y"):
         raise DataError("it is no .npz file", flag="data", place=file, fix="use numpy.savez")
     with np.load(file, allow_pickle=False) as archive:
         parts = _parts(archive, x, y, file)
-        names = archive[f"{y}_names"].tolist() if f"{y}_names" in archive else None
+        names = _read(archive, f"{y}_names", file).tolist() if f"{y}_names" in archive else None
     scan = checks.Scan("numpy")
     if settings.target == targets.LABELS and y:
         parts = [(role, values, _as_texts(part, names, file)) for role, values, part in parts]
@@ -60,11 +60,15 @@ def _parts(archive, x, y, file):
         raise FlagError(f"both {x} and {x}_train are there", flag="data", place=file)
     for suffix in found if y else ():
         checks.check_column(y + suffix, list(archive), "y", file)
+    return [
+        (role, _read(archive, x + suffix, file), _read(archive, y + suffix, file) if y else None)
+        for suffix, role in found.items()
+    ]
+
+
+def _read(archive, name, file):
     try:
-        return [
-            (role, archive[x + suffix], archive[y + suffix] if y else None)
-            for suffix, role in found.items()
-        ]
+        return archive[name]
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         what = "holds pickled objects" if "pickle" in str(error) else f"is damaged ({error})"
         raise DataError(f"it {what}", flag="data", place=file, fix="save plain arrays") from error

@@ -89,9 +89,11 @@ def build(
 
     def one_pass(epoch):
         rows = order(epoch) if training else tf.range(len(source), dtype=tf.int64)
-        start = _first_batch(epoch, first_epoch, skip)
-        batches = lookups.batches(rows[start * batch_size :], lookup, batch_size, finish)
-        return change(batches, epoch, start)
+        start = 0
+        if skip:
+            start = tf.where(epoch == (first_epoch or 0), tf.constant(skip, tf.int64), 0)
+            rows = rows[start * batch_size :]
+        return change(lookups.batches(rows, lookup, batch_size, finish), epoch, start)
 
     if not augment:  # AutoGraph would rewrite their source, which takes longer than small data
         one_pass = tf.autograph.experimental.do_not_convert(one_pass)
@@ -106,11 +108,6 @@ def build(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return prefetched(dataset.with_options(options))
-
-
-def _first_batch(epoch, first_epoch, skip):
-    """int64[]: the number of the first batch of a pass that is read."""
-    return tf.where(epoch == (first_epoch or 0), tf.constant(skip, tf.int64), 0)
 
 
 def prefetched(dataset):

@@ -169,7 +169,7 @@ class _Labelling:
 
     def check(self, record, file):
         """Raises FlagError for a column that the first record does not have."""
-        if self._is_several and self._column not in record:
+        if self._is_several and self._column and self._column not in record:
             self._columns = [part.strip() for part in self._column.split(targets.SEPARATOR)]
         for column in self._columns:
             checks.check_column(column, list(record), "label", file)
