@@ -353,6 +353,7 @@ print(json.dumps([row["loss"] for row in history]))
 """
 
 
+@pytest.mark.large
 def test_two_devices_train_above_the_cache_as_one(tmp_path):
     root = str(pathlib.Path(__file__).resolve().parents[1])
     environment = {**os.environ, "PYTHONPATH": root, "TLTF_CACHE": str(tmp_path)}

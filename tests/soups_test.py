@@ -58,6 +58,7 @@ FLAGS = {
 }
 
 
+@pytest.mark.large
 def test_a_soup_of_real_runs(tmp_path):
     folders = [str(tmp_path / name) for name in "ab"]
     trained = [

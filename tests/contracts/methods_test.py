@@ -22,6 +22,17 @@ TRAINING = [case for case in parameters("methods") if not case.values[0].startsw
 """Cases of methods that take steps or solve."""
 
 
+def first_of_each(cases):
+    """The cases, those of a method after its first marked large."""
+    seen, kept = set(), []
+    for case in cases:
+        name = case.values[0].partition("(")[0]
+        marks = [*case.marks, pytest.mark.large] if name in seen else case.marks
+        kept.append(pytest.param(*case.values, id=case.id, marks=marks))
+        seen.add(name)
+    return kept
+
+
 @pytest.fixture(autouse=True)
 def earlier_runs(monkeypatch):
     """What methods find that take an earlier run."""
@@ -117,7 +128,7 @@ def data_for(text):
     return text_feed() if text in ON_TEXTS else feed()
 
 
-@pytest.mark.parametrize("text", TRAINING)
+@pytest.mark.parametrize("text", first_of_each(TRAINING))
 def test_a_run_that_was_cut_ends_with_the_same_weights(text, tmp_path, monkeypatch):
     whole, _, _ = fit(text, tmp_path / "whole")
     save = checkpoints.save
