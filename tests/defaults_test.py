@@ -52,6 +52,15 @@ def test_auto_method(values, method):
     assert defaults.choose_method("auto", situation(**values)) == method
 
 
+def test_a_solved_head_keeps_the_statistics_it_was_solved_under():
+    norms = {method: defaults.resolve(make(method=method), situation()).train.norm
+             for method in ("full", "lora", "lp_ft(backbone_rate=.5)", "wise_ft", "curriculum")}  # fmt: skip
+    assert norms == {"full": "train", "lora": "train", "lp_ft(backbone_rate=.5)": "frozen",
+                     "wise_ft": "frozen", "curriculum": "frozen"}  # fmt: skip
+    given = defaults.resolve(make(method="lp_ft", norm="train"), situation())
+    assert given.train.norm == "train"
+
+
 def test_best_epoch_needs_a_validation_split():
     assert defaults.resolve(make(), situation()).train.keep == "best"
     assert defaults.resolve(make(), situation(has_validation=False)).train.keep == "last"

@@ -66,6 +66,19 @@ def test_lp_ft_begins_to_fine_tune_with_the_solved_head(monkeypatch):
     assert not np.array_equal(tuned.model.get_weights()[0], probed.model.get_weights()[0])
 
 
+def test_steps_that_only_harm_leave_the_solved_head():
+    """Its quality on validation is what an epoch must exceed to be the best."""
+    data = feed(has_validation=True)
+    probed, _, _ = fit(method=plain.linear_probe("lbfgs"), data=data)
+    kept = {"data": data, "keep": "best", "learning_rate": 1.0, "train_epochs": 2}
+    tuned, run, _ = fit(method=schedules.lp_ft(), **kept)
+    assert run.best.state["epoch"] == 0
+    for name, variable in probed.named_weights().items():
+        np.testing.assert_array_equal(tuned.named_weights()[name], variable, err_msg=name)
+    _, run, _ = fit(method=schedules.lp_ft(), **kept | {"learning_rate": 0.05})
+    assert run.best.state["epoch"] > 0
+
+
 def test_lp_ft_by_steps_shares_the_epochs():
     probe, full = schedules.lp_ft(solver="gradient", probe_share=0.25).phases(tiny.core())
     assert (probe.epochs_share, full.epochs_share) == (0.25, 0.75)

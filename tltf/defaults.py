@@ -57,7 +57,7 @@ def resolve(options, situation):
         "eval_batch_size": train.eval_batch_size or 128,
         "train_epochs": train.train_epochs or _epochs(recipe, situation.num_train, batch_size),
         "schedule": schedule,
-        "norm": "train" if train.norm == "auto" else train.norm,
+        "norm": _norm(train.norm, method),
         "keep": _keep(train.keep, situation),
         "learning_rate": _either(train.learning_rate, recipe["learning_rate"]),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(recipe, schedule)),
@@ -115,6 +115,13 @@ def _either(given, otherwise):
     return otherwise if given is None else given
 
 
+def _norm(norm, method):
+    """A head that was solved for needs the statistics under which its features were computed."""
+    if norm != "auto":
+        return norm
+    return "frozen" if _kind(method) == "solved" else "train"
+
+
 def _keep(keep, situation):
     if keep != "auto":
         return keep
@@ -125,16 +132,20 @@ _IMAGE = {"optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.0, "ba
 _TEXT = {"optimizer": "adamw", "schedule": "linear", "warmup_fraction": 0.1, "batch_size": 32}
 
 _KINDS = {"linear_probe": "linear_probe", "scratch": "scratch",
+          **dict.fromkeys(("lp_ft", "wise_ft", "curriculum"), "solved"),
           **dict.fromkeys(("lora", "bitfit", "norm_only", "adapters", "prefix", "prompt", "ia3"), "light")}  # fmt: skip
-"""Method -> kind of recipe; others fine-tune. Light ones train few numbers, which can be quick."""
+"""Method -> kind of recipe; others fine-tune. Light ones train few numbers, which can be quick;
+through the large weights of a solved head, the same rate moves an image network further."""
 
 _RECIPES = {
     ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 600, "epochs": (5, 40)},
     ("image", "fine_tune"): _IMAGE | {"learning_rate": 1e-3, "steps": 300, "epochs": (5, 40)},
+    ("image", "solved"): _IMAGE | {"learning_rate": 3e-4, "steps": 300, "epochs": (5, 40)},
     ("image", "scratch"): _IMAGE | {"learning_rate": 1e-3, "steps": 1500, "epochs": (10, 60)},
     ("text", "linear_probe"): _TEXT
     | {"learning_rate": 1e-2, "steps": 625, "epochs": (5, 40), "weight_decay": 1.0},
     ("text", "fine_tune"): _TEXT | {"learning_rate": 5e-5, "steps": 200, "epochs": (3, 20)},
+    ("text", "solved"): _TEXT | {"learning_rate": 5e-5, "steps": 200, "epochs": (3, 20)},
     ("image", "light"): _IMAGE | {"learning_rate": 3e-3, "steps": 300, "epochs": (5, 40)},
     ("text", "light"): _TEXT | {"learning_rate": 3e-3, "steps": 200, "epochs": (3, 20)},
     ("text", "scratch"): _TEXT | {"learning_rate": 1e-4, "steps": 600, "epochs": (5, 30)},
@@ -142,11 +153,14 @@ _RECIPES = {
 
 
 def _recipe(method, situation):
-    name = specs.parse(method, "method")[0]
-    kind = _KINDS.get(name, "fine_tune")
+    name, kind = specs.parse(method, "method")[0], _kind(method)
     if name in METHODS and not situation.is_pretrained and kind != "linear_probe":
         kind = "scratch"
     return _RECIPES[situation.modality, kind]
+
+
+def _kind(method):
+    return _KINDS.get(specs.parse(method, "method")[0], "fine_tune")
 
 
 def _epochs(recipe, num_train, batch_size):

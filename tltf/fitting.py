@@ -291,12 +291,8 @@ class Fit:
         watched += [average] if average else []
         has_validation = self.feed.validation is not None
         if has_validation:
-            state, weights = (
-                (saved.state["best"], resuming.under(saved, "best/")) if saved else (None, None)
-            )
-            self.best = keeping.KeepBest(
-                self._best_weights, train.early_stopping_epochs, state, weights, head
-            )
+            self.best = keeping.KeepBest(self._best_weights, train.early_stopping_epochs,
+                                         *self._best_so_far(number, phase, saved), head)  # fmt: skip
             watched += [keeping.Validate(self.measure, metric=head.metric), self.best]
         if self.feed.watched is not None:
             watched.append(keeping.Validate(lambda: self.measure("test"), "test", head.metric))
@@ -316,6 +312,18 @@ class Fit:
         if self.run:
             watched.append(self._saver(training_model, number, watched, saved))
         return watched
+
+    def _best_so_far(self, number, phase, saved):
+        """`(state, weights)` of KeepBest: those saved, or what the phases before have reached.
+
+        A method that keeps a phase's start weighs it itself.
+        """
+        if saved:
+            return saved.state["best"], resuming.under(saved, "best/")
+        if number == 0 or phase.keeps_start:
+            return None, None
+        loss, reached = self._quality()
+        return keeping.reached(reached, loss), self._best_weights()
 
     def _saver(self, model, number, watched, saved):
         def save(place):

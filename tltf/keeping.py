@@ -37,6 +37,13 @@ def quality(head, value):
     return -value if head.lower_is_better else value
 
 
+def reached(quality=-math.inf, loss=math.inf, epoch=0):
+    """The state of a `KeepBest` whose best so far is that; a value that is not finite is none."""
+    if not np.isfinite([quality, loss]).all():
+        quality, loss = -math.inf, math.inf
+    return {"quality": quality, "loss": loss, "epoch": epoch, "waited": 0}
+
+
 class KeepBest(keras.callbacks.Callback):
     """Holds the weights of the epoch with the best validation metric, loss deciding ties.
 
@@ -54,15 +61,14 @@ class KeepBest(keras.callbacks.Callback):
         super().__init__()
         self.read_weights, self.patience_epochs = read_weights, patience_epochs
         self.head = head
-        state = state or {"quality": -math.inf, "loss": math.inf, "epoch": 0, "waited": 0}
-        self.state, self.weights = dict(state), weights or {}
+        self.state, self.weights = dict(state or reached()), weights or {}
 
     def on_epoch_end(self, epoch, logs=None):
         """Compares the epoch with the best so far."""
-        loss, reached = logs["val_loss"], quality(self.head, logs[f"val_{self.head.metric}"])
-        better = (reached, -loss) > (self.state["quality"], -self.state["loss"])
-        if better and np.isfinite([loss, reached]).all():
-            self.state = {"quality": reached, "loss": loss, "epoch": epoch + 1, "waited": 0}
+        loss, value = logs["val_loss"], quality(self.head, logs[f"val_{self.head.metric}"])
+        better = (value, -loss) > (self.state["quality"], -self.state["loss"])
+        if better and np.isfinite([loss, value]).all():
+            self.state = reached(value, loss, epoch + 1)
             self.weights = self.read_weights()
             return
         self.state["waited"] += 1

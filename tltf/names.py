@@ -36,7 +36,7 @@ def check(options):
         if not value:
             raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
     specs.pick(SOURCES, options.data.data, "data")
-    specs.pick(SPLITS, options.data.split, "split")
+    specs.pick(SPLITS, options.data.split, "split").check()
     specs.pick(HEADS, options.model.head, "head")
     if options.train.method != "auto":
         specs.pick(METHODS, options.train.method, "method")

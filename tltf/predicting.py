@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf import lengths, raw_inputs
-from tltf.data import image_files
+from tltf.data import image_files, image_structure
 from tltf.errors import DataError
 from tltf.trained import Prediction
 
@@ -114,7 +114,7 @@ class Predictor:
     def _decoded(self, contents):
         """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
         height, width = image_files.size_of(contents, image_files.format_of(contents))
-        if height * width > image_files.MAX_PIXELS:
+        if height * width > image_structure.MAX_PIXELS:
             raise DataError(image_files.inspect_bytes(contents).reason)
         try:
             return self._decode(tf.constant(contents))

@@ -39,6 +39,11 @@ class Call:
         """The target's result; `given` and `also` come before the arguments of the string."""
         return load_target(self.target, self.row)(*given, **also, **self.kwargs)
 
+    def check(self):
+        """Raises FlagError where the row says that these arguments fit no data."""
+        if self.row and self.row.check:
+            load_target(self.row.check)(**self.kwargs)
+
     def __str__(self):
         return render(self.name, self.kwargs)
 

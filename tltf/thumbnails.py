@@ -7,8 +7,9 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageOps
 
+from tltf.data import image_structure
+
 SIZE_PX = 160
-MAX_PIXELS = 89_478_485
 
 
 def data_uri(picture, size_px=SIZE_PX):
@@ -22,11 +23,11 @@ def data_uri(picture, size_px=SIZE_PX):
 
     Returns:
         str: `data:image/...;base64,...`, empty for a picture that cannot be read or is larger
-        than `MAX_PIXELS`: a report never fails for a picture.
+        than `image_structure.MAX_PIXELS`: a report never fails for a picture.
     """
     try:
         image = _open(picture)
-        if not 0 < image.width * image.height <= MAX_PIXELS:
+        if not 0 < image.width * image.height <= image_structure.MAX_PIXELS:
             return ""
         image = ImageOps.exif_transpose(image)
         image = image.convert("L" if image.mode in ("1", "L") else "RGB")

@@ -20,12 +20,12 @@ import numpy as np
 from scorecard import interval
 
 CHOOSE = TEST = 1000
-METHODS = ("linear_probe(solver=lbfgs)", "partial", "lora", "lp_ft", "full")
+METHODS = ("linear_probe(solver=lbfgs)", "lora", "lp_ft", "full")
 DRAWS = {10: (3, 10), 50: (3, 10), 500: (1, 3)}
 """Labels a class -> draws to choose by, fresh draws."""
 WORK = {
     "vader": {"data": "vader(domain=movie)", "text_length": 48, "backbone": "minilm_l6"},
-    "fashion": {"data": "fashion_mnist", "image_size_px": 96, "backbone": "efficientnet_lite0"},
+    "fashion": {"data": "fashion_mnist", "image_size_px": 64, "backbone": "efficientnet_lite0"},
 }
 HEADER = ["data", "labels a class", "chosen", "accuracy", "less full, points", "less logistic, points",
           "full", "logistic", "auto is", "best less auto, points", "draws"]  # fmt: skip

@@ -103,7 +103,8 @@ for flag in sys.argv[1:]:
     print(flag, train.main(argv), sorted({"tensorflow", "keras"} & set(sys.modules)))
 """
 WRONG = ["--batch_size=0", "--batch_size=-1", "--learning_rate=nan", "--learning_rate=0",
-         "--train_epochs=0", "--image_size_px=8", "--split=holdout(tset=.2)"]  # fmt: skip
+         "--train_epochs=0", "--image_size_px=8", "--split=holdout(tset=.2)",
+         "--split=holdout(test=1.0)", "--split=kfold(fold=5)"]  # fmt: skip
 
 
 def heavy_after(*flags):
@@ -117,12 +118,6 @@ def heavy_after(*flags):
 @covers(79, 81)
 def test_wrong_flags_are_found_before_tensorflow_is_imported():
     assert heavy_after(*WRONG) == [f"{flag} 2 []" for flag in WRONG]
-
-
-@covers(79)
-@differs("shares of --split are looked at after the data were read, so TensorFlow is imported")
-def test_wrong_shares_are_found_before_tensorflow_is_imported():
-    assert heavy_after("--split=holdout(test=1.0)") == ["--split=holdout(test=1.0) 2 []"]
 
 
 def weights(name, write):

@@ -70,7 +70,7 @@ METHODS = {
     ),
     "adapters": Row(
         "tltf.methods.additive:adapters",
-        {"size": 32, "places": "houlsby", "targets": "auto"},
+        {"size": 32, "places": "houlsby", "targets": "auto", "layer_norms": True},
         "train the head and bottlenecks behind the blocks' projections; places houlsby or pfeiffer",
         paper="Houlsby et al. 2019, arXiv:1902.00751",
     ),

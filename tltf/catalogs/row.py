@@ -18,6 +18,8 @@ class Row:
         licence: of the weights or the data; empty for code of tltf's own.
         extra: the extra of setup.cfg that must be installed, empty for none.
         paths: names of those arguments that are files or folders.
+        check: `package.module:callable` that takes the arguments and raises FlagError where no
+            data could fit them; it needs no TensorFlow.
     """
 
     target: str
@@ -27,6 +29,7 @@ class Row:
     licence: str = ""
     extra: str = ""
     paths: tuple = ()
+    check: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,6 @@ FOREIGN_EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ico"
 EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", *FOREIGN_EXTENSIONS)
 )
-MAX_PIXELS = 89_478_485
-"""Beyond, Pillow speaks of a decompression bomb; TensorFlow would allocate the memory."""
 MAX_SIDES_RATIO = 1000
 UNIFORM_BYTES = (64, 0.07)
 """An image of one colour is coded in fewer bytes: a number and as many a pixel."""
@@ -121,8 +119,9 @@ def inspect_bytes(contents, *, is_decoded=False):
     if known not in ("JPEG", "PNG", "GIF", "BMP", "WebP"):
         return Finding(f"is {known}, which TensorFlow does not decode" if known else "is no image")
     height, width = size_of(contents, known)
-    if height * width > MAX_PIXELS:
-        return Finding(f"has {width} x {height} pixels, more than {MAX_PIXELS}")
+    if height * width > image_structure.MAX_PIXELS:
+        most = image_structure.MAX_PIXELS
+        return Finding(f"has {width} x {height} pixels, more than {most}")
     is_uniform = False
     if is_decoded or not _is_surely_good(contents, known, height, width):
         try:

@@ -16,6 +16,8 @@ HUFFMAN_TABLES, QUANTIZATION_TABLES, START_OF_SCAN, END = 0xC4, 0xDB, 0xDA, 0xD9
 SKIPPED = (*range(0xE0, 0xF0), 0xFE, 0xDD)
 """Application data, comments, restart intervals."""
 LARGEST_DC_SYMBOL = 15
+MAX_PIXELS = 89_478_485
+"""Of an image. Beyond, Pillow speaks of a decompression bomb; TensorFlow would allocate the memory."""
 
 
 def coded_bytes(contents, known):

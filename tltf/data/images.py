@@ -7,7 +7,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tltf.data import exif
+from tltf.data import exif, headers, image_structure
 
 BACKGROUND = 255.0
 """What shows through transparent pixels: white."""
@@ -118,12 +118,13 @@ class ImagePreprocessing:
         """float32[B, S, S, channels] 0 to 255 of tf.string[B] bytes; B may be 0.
 
         Raises:
-            tf.errors.InvalidArgumentError: naming the positions that cannot be decoded.
+            tf.errors.InvalidArgumentError: naming the positions that cannot be decoded, or whose
+                headers claim more than `image_structure.MAX_PIXELS`.
         """
         count = tf.size(contents)
         numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
         decoded = numbered.map(
-            lambda number, item: (number, self(item)), num_parallel_calls=tf.data.AUTOTUNE
+            lambda number, item: (number, self(_bounded(item))), num_parallel_calls=tf.data.AUTOTUNE
         ).ignore_errors()
         blank = tf.zeros([self.size_px, self.size_px, self.channels])
         ended = decoded.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1), blank)))
@@ -141,6 +142,13 @@ class ImagePreprocessing:
     def from_config(cls, config):
         """The preprocessing that `to_config` described."""
         return cls(**config)
+
+
+def _bounded(contents):
+    """The contents, if their header claims no more than MAX_PIXELS; an operation that fails."""
+    is_small = headers.num_pixels(contents) <= image_structure.MAX_PIXELS
+    with tf.control_dependencies([tf.debugging.Assert(is_small, ["the image is too large"])]):
+        return tf.identity(contents)
 
 
 def in_channels(image, channels):

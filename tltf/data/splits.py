@@ -52,7 +52,7 @@ def holdout(source, seed, *, test=0.2, validation=0.1):
         FlagError: shares outside of 0 to 1, or adding up to 1.
         DataError: a share that rounds to no row.
     """
-    _check_shares(test, validation)
+    check_holdout(test, validation)
     roles, rows = _pool(source)
     shares = {
         TEST: 0 if np.any(roles == TEST) else test,
@@ -77,13 +77,7 @@ def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
         FlagError: a fold that does not exist.
         DataError: more folds than rows.
     """
-    _check_shares(0, validation)
-    if folds < 2 or not 0 <= fold < folds:
-        raise FlagError(
-            f"kfold has no fold {fold} of {folds} (folds count from 0, at least 2)",
-            flag="split",
-            fix="--split=kfold(folds=5, fold=0)",
-        )
+    check_kfold(folds, fold, validation, least=0)
     roles, _ = _pool(source)
     roles[roles == TEST] = ""
     roles[roles == VALIDATION] = TRAIN
@@ -206,12 +200,24 @@ def _pool(source):
     return roles, rows
 
 
-def _check_shares(test, validation):
+def check_holdout(test, validation):
+    """Raises FlagError for shares outside of 0 to 1, or adding up to 1."""
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise FlagError(
             f"test={test:g} and validation={validation:g} are no shares that leave rows to train",
             flag="split",
             fix="--split=holdout(test=.2, validation=.1)",
+        )
+
+
+def check_kfold(folds, fold, validation, least=-1):
+    """Raises FlagError for a share outside of 0 to 1, or a fold below `least` or beyond the last."""
+    check_holdout(0, validation)
+    if folds < 2 or not least <= fold < folds:
+        raise FlagError(
+            f"kfold has no fold {fold} of {folds} (folds count from 0, at least 2)",
+            flag="split",
+            fix="--split=kfold(folds=5, fold=0)",
         )
 
 

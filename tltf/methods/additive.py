@@ -19,9 +19,10 @@ ADAPTERS = (r".*/adapter_(down|up)(_bias)?", 1.0)
 PREFIX = (r".*/prefix_(keys|values)", 1.0)
 PROMPT = (r"prompt/.*", 1.0)
 SCALES = (rf".*/{scaling.SCALE}", 1.0)
+LAYER_NORMS = (".*layer_norm[^/]*/(gamma|beta)", 1.0)
 
 
-def adapters(size=32, places="houlsby", targets="auto"):
+def adapters(size=32, places="houlsby", targets="auto", layer_norms=True):
     """Trains the head and bottlenecks behind layers of a frozen backbone; they stay in the core.
 
     Houlsby et al. 2019, arXiv:1902.00751, section 2.1; Pfeiffer et al. 2020, arXiv:2005.00247,
@@ -32,6 +33,8 @@ def adapters(size=32, places="houlsby", targets="auto"):
         places: of a transformer's blocks: houlsby, behind attention and feed-forward network;
             pfeiffer, behind the latter.
         targets: regular expression of `<group>/<kernel>` of the layers, in place of `places`.
+        layer_norms: whether the scales and shifts of layer normalisations are trained too, as
+            Houlsby et al. do; nothing where the backbone has none.
 
     Raises:
         FlagError: an unknown place, a size below 1, or no layer at these places.
@@ -46,7 +49,7 @@ def adapters(size=32, places="houlsby", targets="auto"):
         found = _matrices(core.groups[:-1], pattern)
         return _without([(name, bottleneck.has_adapter(layer)) for name, layer in found])
 
-    return Additive("adapters", size, ADAPTERS, names)
+    return Additive("adapters", size, ADAPTERS, names, (LAYER_NORMS,) if layer_norms else ())
 
 
 def prefix(length=16):
@@ -107,10 +110,11 @@ class Additive(Method):
         size: of each part.
         rule: that trains them.
         places: core -> names for `inserted.insert`, or None where all parts are there already.
+        others: rules of what is trained beside them, where the core has it.
     """
 
-    def __init__(self, kind, size, rule, places):
-        super().__init__(lambda core: [Phase(kind, (HEAD, rule))])
+    def __init__(self, kind, size, rule, places, others=()):
+        super().__init__(lambda core: [Phase(kind, (HEAD, rule, *_matching(core, others)))])
         self.kind, self.size, self.places, self.puts_in = kind, size, places, False
 
     def prepare(self, core, splits):
@@ -154,6 +158,12 @@ class Scaled(Method):
         """Takes the factors away."""
         for _, layer in layers.kernels(core.groups, scaling.has_scale):
             scaling.remove(layer)
+
+
+def _matching(core, rules):
+    """Those of the rules that match a variable of the core."""
+    names = core.named_weights()
+    return [rule for rule in rules if any(expression(rule[0]).fullmatch(name) for name in names)]
 
 
 def _matrices(groups, pattern):
