@@ -34,6 +34,14 @@ def test_ids_by_hand(tokenizer):
     assert result["padding_mask"].numpy().tolist() == [[True] * 3 + [False] * 5]
 
 
+def test_what_is_cut_and_unknown_is_counted(tokenizer):
+    """5, 0, 14 and 2 tokens; two of eight places are those of start and end."""
+    found = text.TextPreprocessing(tokenizer, 8).count(tf.constant(TEXTS))
+    assert found == text.TokenCounts(texts=4, cut=1, tokens=21, lost=8, unknown=2)
+    assert "1 of 4 texts are cut, which loses 38.1%" in str(found) and "9.5% of" in str(found)
+    assert str(text.TextPreprocessing(tokenizer, 8).count(tf.constant([""]))).count("0.0%") == 2
+
+
 def test_roberta_pads_with_one():
     vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3, "<mask>": 4, "b": 5, "ab": 6}
     tokenizer = keras_hub.tokenizers.RobertaTokenizer(vocabulary=vocabulary, merges=["a b"])
@@ -41,6 +49,7 @@ def test_roberta_pads_with_one():
     result = preprocessing(["aa"])
     assert result["token_ids"].numpy().tolist() == [[0, 3, 3, 2, 1]]
     assert result["padding_mask"].numpy().tolist() == [[True] * 4 + [False]]
+    assert preprocessing.unknown_id() is None
     texts = tf.constant(["aa", "abab", ""])
     graphed, eager = preprocessing.in_graph(texts), preprocessing(texts)
     np.testing.assert_array_equal(graphed["token_ids"], eager["token_ids"])

@@ -157,10 +157,12 @@ class Servable(tf.Module):
         return head.served(head.stated(logits), self._labels)
 
     def _from_raw(self, **raw):
-        return self.answer(self.prepare(raw[self.input_name]))
+        name = self.input_name
+        return self.answer(self.prepare(_of_shape(name, raw[name])))
 
     def _from_tensors(self, **tensors):
-        return self.answer({name: _checked(name, tensor) for name, tensor in tensors.items()})
+        return self.answer({name: _checked(name, _of_shape(name, tensor))
+                            for name, tensor in tensors.items()})  # fmt: skip
 
     def _tensor_specs(self):
         example = tf.TensorSpec([None], tf.string)
@@ -175,6 +177,15 @@ def _not_empty(tensors):
         name: tf.concat([tensor, tf.zeros([missing, *tensor.shape[1:]], tensor.dtype)], axis=0)
         for name, tensor in tensors.items()
     }, count
+
+
+def _of_shape(name, tensor):
+    """Refuses, by the input's name, another shape than the signature's, which nothing else compares.
+
+    The shape is hidden first, since TensorFlow removes a comparison with what it takes for known.
+    """
+    given = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=None, name=f"input_{name}")
+    return tf.ensure_shape(given, tensor.shape)
 
 
 def _checked(name, tensor):

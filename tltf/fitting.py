@@ -291,8 +291,10 @@ class Fit:
         watched += [average] if average else []
         has_validation = self.feed.validation is not None
         if has_validation:
-            self.best = keeping.KeepBest(self._best_weights, train.early_stopping_epochs,
-                                         *self._best_so_far(number, phase, saved), head)  # fmt: skip
+            state, weights = self._best_so_far(number, phase, saved)
+            self.best = keeping.KeepBest(
+                self._best_weights, train.early_stopping_epochs, state, weights, head
+            )
             watched += [keeping.Validate(self.measure, metric=head.metric), self.best]
         if self.feed.watched is not None:
             watched.append(keeping.Validate(lambda: self.measure("test"), "test", head.metric))

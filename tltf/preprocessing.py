@@ -1,5 +1,7 @@
 """The preprocessing that fits a backbone and the data."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +11,8 @@ from tltf.data.text import TextPreprocessing
 LENGTH_STEP = 8
 LENGTH_SHARE = 99
 MOST_COUNTED = 5000
+MOST_UNKNOWN = 0.5
+"""Share of unknown tokens beyond which there is a warning."""
 
 
 def build(backbone, source, text_length=None):
@@ -26,6 +30,21 @@ def build(backbone, source, text_length=None):
     if not text_length:
         text_length = fitting_length(backbone.tokenizer, source.column.values, most)
     return TextPreprocessing(backbone.tokenizer, text_length, names)
+
+
+def counts(prepared, texts):
+    """The `TokenCounts` of the first MOST_COUNTED texts; warns where most tokens are unknown.
+
+    Args:
+        prepared: TextPreprocessing.
+        texts: list of str.
+    """
+    found = prepared.count(tf.constant(list(texts[:MOST_COUNTED])))
+    share = found.share(found.unknown)
+    if share > MOST_UNKNOWN:
+        warnings.warn(f"{share:.0%} of the tokens are unknown to the backbone's tokenizer: is this "
+                      "another language or script than it was trained on?", stacklevel=2)  # fmt: skip
+    return found
 
 
 def fitting_length(tokenizer, texts, most):

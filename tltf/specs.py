@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import importlib
 import re
+from typing import Any
 
 from tltf.errors import FlagError, choices_text, nearest
 
@@ -33,7 +34,7 @@ class Call:
     name: str
     target: str
     kwargs: dict
-    row: object = None
+    row: Any = None
 
     def build(self, *given, **also):
         """The target's result; `given` and `also` come before the arguments of the string."""

@@ -53,6 +53,7 @@ class Trained:
             prefix, so that a split is not run through the prefix again; None: the whole core.
         adapter: adapters.Adapter of a run that trained a small part of the weights, or None.
         frozen_features: role -> float32[N, d] before training, where a baseline needs them.
+        tokens: TokenCounts of the training texts; None for images and loaded models.
     """
 
     core: Core
@@ -68,6 +69,7 @@ class Trained:
     seconds_before: float = 0.0
     above: tuple | None = None
     adapter: Any = None
+    tokens: Any = None
 
     def stated(self, source, batch_size=128):
         """float32[N, K] for a Source, in its order: probabilities, or quantiles; see the head."""

@@ -143,6 +143,8 @@ def assemble(options, parts, strategy):
     method = specs.pick(METHODS, options.train.method, "method").build()
     _require_loss(core.head, options.train, method.phases(core))
     trained = Trained(core, prepared, training.class_names, options, parts, given=given)
+    if texts is not None:
+        trained.tokens = preprocessing.counts(prepared, texts)
     return trained, method
 
 
@@ -191,6 +193,8 @@ def plan_text(trained, core, method):
         f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",
     ]
+    if trained.tokens:
+        lines += [f"texts     {trained.preprocessing.length} tokens: {trained.tokens}"]
     if core.backbone.transfer:
         lines += ["weights taken by name and shape:", transfer.table(core.backbone.transfer)]
     for phase in phases:

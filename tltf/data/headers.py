@@ -8,8 +8,11 @@ import tensorflow as tf
 from tltf.data import exif
 
 GIF_MAGIC, BITMAP_MAGIC, WEBP_MAGIC = b"GIF8", b"BM", b"WEBP"
-KINDS_OF_WEBP = {b"VP8 ": (26, 2, 0x3FFF, 0), b"VP8X": (24, 3, 0xFFFFFF, 1)}
-"""Chunk -> place of the sides, bytes a side, mask of their bits, what is added to each."""
+KINDS_OF_WEBP = {
+    b"VP8 ": {"position": 26, "size": 2, "mask": 0x3FFF},
+    b"VP8X": {"position": 24, "size": 3, "more": 1},
+}
+"""Chunk -> where its sides are, see `_product`."""
 
 
 def num_pixels(contents):
@@ -51,9 +54,6 @@ def _of_webp(contents):
     bits = exif.number(exif.bytes_at(contents, 21, 4), tf.constant(True))
     sides = [tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, shift), 0x3FFF) + 1
              for shift in (0, 14)]  # fmt: skip
-    cases = [
-        (exif.begins(contents, chunk, 12),
-         lambda place=place: _product(contents, *place[:2], mask=place[2], more=place[3]))
-        for chunk, place in KINDS_OF_WEBP.items()
-    ]  # fmt: skip
+    cases = [(exif.begins(contents, chunk, 12), lambda place=place: _product(contents, **place))
+             for chunk, place in KINDS_OF_WEBP.items()]  # fmt: skip
     return tf.case(cases, default=lambda: tf.reduce_prod(tf.cast(sides, tf.float32)))

@@ -16,6 +16,33 @@ END_NAMES = ("sep_token_id", "end_token_id")
 
 
 @dataclasses.dataclass(frozen=True)
+class TokenCounts:
+    """How a tokenizer and a length fit texts; the tokens without those of start and end.
+
+    Args:
+        texts: number of them.
+        cut: texts that are longer.
+        tokens: of all texts, before cutting.
+        lost: tokens that are cut off.
+        unknown: tokens that stand for words that the tokenizer does not know.
+    """
+
+    texts: int
+    cut: int
+    tokens: int
+    lost: int
+    unknown: int
+
+    def share(self, count):
+        """Of `tokens`, 0 to 1."""
+        return count / max(self.tokens, 1)
+
+    def __str__(self):
+        return (f"{self.cut:,} of {self.texts:,} texts are cut, which loses {self.share(self.lost):.1%} of the "
+                f"tokens; {self.share(self.unknown):.1%} of the tokens are unknown")  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
 class TextPreprocessing:
     """Tokenizing, cutting and padding of texts; works in graphs.
 
@@ -70,14 +97,19 @@ class TextPreprocessing:
         Raises:
             FlagError: the tokenizer has neither.
         """
-        tokenizer = self.tokenizer
-        for name in ("mask_token_id", "unk_token_id"):
-            if getattr(tokenizer, name, None) is not None:
-                return int(getattr(tokenizer, name))
-        word = getattr(tokenizer, "oov_token", None) or getattr(tokenizer, "unk_token", None)
-        if word is None:
+        found = getattr(self.tokenizer, "mask_token_id", None)
+        found = self.unknown_id() if found is None else int(found)
+        if found is None:
             raise FlagError("this tokenizer has no mask", flag="augment", fix="--augment=eda")
-        return int(tokenizer.token_to_id(word))
+        return found
+
+    def unknown_id(self):
+        """The id of unknown words; None for a tokenizer that knows every byte."""
+        tokenizer = self.tokenizer
+        if getattr(tokenizer, "unk_token_id", None) is not None:
+            return int(tokenizer.unk_token_id)
+        word = getattr(tokenizer, "oov_token", None) or getattr(tokenizer, "unk_token", None)
+        return None if word is None else int(tokenizer.token_to_id(word))
 
     def special_ids(self):
         """`(ids, ids)`: what the family writes before and after a text; empty or one id each."""
@@ -87,6 +119,20 @@ class TextPreprocessing:
         """int32[B]: the tokens of tf.string[B] without cutting, with start and end."""
         start, end = self.special_ids()
         return tf.cast(self._pieces(texts).row_lengths(), tf.int32) + len(start) + len(end)
+
+    def count(self, texts):
+        """The `TokenCounts` of tf.string[B]."""
+        pieces, unknown = self._pieces(texts), self.unknown_id()
+        lengths = pieces.row_lengths()
+        lost = tf.nn.relu(lengths - self.length + sum(map(len, self.special_ids())))
+        found = (
+            tf.size(lengths),
+            tf.math.count_nonzero(lost),
+            tf.size(pieces.values),
+            tf.reduce_sum(lost),
+        )
+        is_unknown = pieces.values == (-1 if unknown is None else unknown)
+        return TokenCounts(*map(int, (*found, tf.math.count_nonzero(is_unknown))))
 
     def _pieces(self, texts):
         """Ragged int32[B, tokens] of tf.string[B]."""
