@@ -10,6 +10,7 @@ from PIL import Image
 
 from tltf.data import sources, splits
 from tltf.errors import DataError, FlagError
+from tltf.options import ScanOptions
 
 
 def save(path, format=None, size=(12, 10)):
@@ -72,7 +73,7 @@ def test_bad_files_are_skipped_and_counted(folder):
     (folder / "cat" / "notes.txt").write_text("x")
     os.mkfifo(folder / "cat" / "pipe.png")
     save(folder / "loose.png")
-    source = load(folder, max_bad_fraction=0.5)
+    source = load(folder, scan=ScanOptions(max_bad_fraction=0.5))
     reasons = {os.path.basename(row["id"]): row["reason"] for row in source.scan["skipped_rows"]}
     assert set(reasons) == {*bad, "gone.png", "loose.png"}
     assert "HTML" in reasons["page.jpg"]

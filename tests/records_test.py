@@ -7,6 +7,7 @@ from PIL import Image
 
 from tltf.data import sources, splits
 from tltf.errors import DataError, FlagError
+from tltf.options import ScanOptions
 
 
 def png(seed):
@@ -65,7 +66,8 @@ def test_damaged_files(tmp_path):
     whole = write(tmp_path / "whole", images(5)).read_bytes()
     (tmp_path / "cut").write_bytes(whole[:-10])
     source = sources.load(
-        f"tfrecord(path={tmp_path}/cut, image=picture, label=kind)", max_bad_fraction=0.5
+        f"tfrecord(path={tmp_path}/cut, image=picture, label=kind)",
+        scan=ScanOptions(max_bad_fraction=0.5),
     )
     assert (source.scan["found"], source.scan["used"], source.scan["skipped"]) == (5, 4, 1)
     middle = len(whole) // 2

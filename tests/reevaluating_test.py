@@ -26,12 +26,12 @@ def run(saved):
     (saved / "report.json").unlink(missing_ok=True)
 
 
-def evaluated(run, folder, rows, call="csv(path={path}, text=text)", header="text,label"):
+def evaluated(run, folder, rows, call="csv(path={path}, text=text)", header="text,label", flags=()):
     path = folder / "new.csv"
     path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
     data = call.format(path=path)
     code = evaluate.main([f"--run={run}", f"--data={data}", f"--output={folder}/out",
-                          "--max_bad_fraction=.5"])  # fmt: skip
+                          "--max_bad_fraction=.5", *flags])  # fmt: skip
     report = folder / "out" / "report.json"
     return code, json.loads(report.read_text()) if report.exists() else None
 
@@ -89,6 +89,11 @@ def test_examples_without_labels_are_refused(run, tmp_path, capsys):
 def test_a_class_that_was_not_trained_is_refused(run, tmp_path, capsys):
     assert evaluated(run, tmp_path, [*ROWS, ("x y", "god")])[0] == 3
     assert "class 'god' was not trained (trained: good, bad)" in capsys.readouterr().err
+    code, report = evaluated(run, tmp_path, [*ROWS, ("x y", "god")], flags=["--unknown_classes=skip"])
+    assert code == 0 and report["data"]["skipped"] == 1 and report["data"]["used"] == 3
+    assert report["test"]["num_examples"] == 3
+    listed = (tmp_path / "out" / "data_report.jsonl").read_text()
+    assert "its class 'god' was not trained" in listed and "new.csv:5" in listed
 
 
 def test_baselines_are_no_flag_of_it(run, capsys):

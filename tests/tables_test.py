@@ -7,6 +7,7 @@ from PIL import Image
 
 from tltf.data import sources, splits
 from tltf.errors import DataError, FlagError
+from tltf.options import ScanOptions
 
 
 def write(path, text, encoding="utf-8"):
@@ -49,7 +50,7 @@ def test_bad_rows_are_skipped_and_counted(tmp_path):
     path = write(tmp_path / "a.csv", "text,label\n" + good + bad)
     with pytest.raises(DataError, match=r"5 of 15 rows.*max_bad_fraction=0\.34"):
         load(path)
-    scan = load(path, max_bad_fraction=0.34).scan
+    scan = load(path, scan=ScanOptions(max_bad_fraction=0.34)).scan
     assert (scan["found"], scan["used"], scan["skipped"], scan["excluded"]) == (15, 10, 5, 0)
     assert [row["id"].rpartition(":")[2] for row in scan["skipped_rows"]] == [
         "12", "13", "14", "15", "16",
@@ -60,7 +61,7 @@ def test_jsonl_skips_bad_lines(tmp_path):
     lines = ['{"text": "a", "label": 1}', '{"text": "b", "label": 2}', "{broken", "[1]"]
     lines += ['{"text": null, "label": 1}', '{"text": 3, "label": 1}', '{"label": 2}']
     path = write(tmp_path / "a.jsonl", "\n".join(lines))
-    source = sources.load(f"jsonl(path={path}, text=text)", max_bad_fraction=1.0)
+    source = sources.load(f"jsonl(path={path}, text=text)", scan=ScanOptions(max_bad_fraction=1.0))
     assert source.scan["skipped"] == 5
     assert source.class_names == ("1", "2")
 
@@ -146,7 +147,7 @@ def test_csv_of_images(tmp_path):
         Image.fromarray(image).save(tmp_path / "pictures" / f"{number}.png")
     rows = [f"pictures/{number}.png,{'ab'[number % 2]}\n" for number in range(4)]
     path = write(tmp_path / "a.csv", "file,kind\n" + "".join(rows) + "pictures/none.png,a\n")
-    source = load(path, "image=file, label=kind", max_bad_fraction=0.2)
+    source = load(path, "image=file, label=kind", scan=ScanOptions(max_bad_fraction=0.2))
     assert source.modality == "image"
     assert source.column.kind == "path"
     assert source.scan["skipped_rows"][0]["reason"] == "is missing"

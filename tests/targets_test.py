@@ -9,6 +9,7 @@ import tensorflow as tf
 from tltf import targets
 from tltf.data import sources, splits
 from tltf.errors import DataError, FlagError
+from tltf.options import ScanOptions
 
 TEXTS = ["one", "two", "three", "four"]
 TAGS = [["cat", "dog"], [], ["dog"], ["owl", "cat"]]
@@ -36,7 +37,8 @@ def test_a_column_of_0_and_1_for_each(tmp_path):
     tags_of(f"csv(path={tmp_path}/t.csv, text=text, label=cat|dog|owl)")
     (tmp_path / "t.csv").write_text("\n".join(["text,cat,dog,owl", *lines, "five,1,2,0"]))
     source = tags_of(
-        f"csv(path={tmp_path}/t.csv, text=text, label=cat|dog|owl)", max_bad_fraction=1
+        f"csv(path={tmp_path}/t.csv, text=text, label=cat|dog|owl)",
+        scan=ScanOptions(max_bad_fraction=1),
     )
     assert "dog is '2', neither 0 nor 1" in source.scan["skipped_rows"][0]["reason"]
     with pytest.raises(FlagError, match="no column 'bat'"):
@@ -78,7 +80,7 @@ def test_numbers(tmp_path):
     rows = "".join(f"{text},{value}\n" for text, value in zip(TEXTS, NUMBERS, strict=True))
     (tmp_path / "t.csv").write_text("text,y\n" + rows + "five,many\nsix,inf\n")
     call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"
-    source = sources.load(call, target="number", max_bad_fraction=0.5)
+    source = sources.load(call, target="number", scan=ScanOptions(max_bad_fraction=0.5))
     np.testing.assert_array_equal(source.labels, np.array(NUMBERS, np.float32))
     assert source.class_names == () and source.scan["skipped"] == 2
     with pytest.raises(DataError, match="label 'many' is no finite number"):

@@ -25,10 +25,10 @@ def run(options):
     """
     head = specs.pick(HEADS, options.head, "head").build()
     source = sources.load(options.data, seed=options.seed,
-                          max_bad_fraction=options.max_bad_fraction, target=head.target)  # fmt: skip
+                          scan=options.scan, target=head.target)  # fmt: skip
     require_labels(source)
     source = source.in_classes(head.ordered(source))
-    parts = splits.split(source, options.split, options.seed)
+    parts = splits.split(source, options.split, options.seed, options.scan)
     scan = next(iter(parts.values())).scan
     near_rows = _near_rows(source, parts) if options.near_duplicates else []
     print(text(options.data, parts, scan, near_rows))

@@ -71,10 +71,10 @@ def export_run(options):
 def _splits(chosen, target):
     from tltf.data import sources, splits
 
-    seed, share = chosen.runtime.seed, chosen.data.max_bad_fraction
+    seed, scan = chosen.runtime.seed, chosen.data.scan
     try:
-        source = sources.load(chosen.data.data, seed=seed, max_bad_fraction=share, target=target)
-        return splits.split(source, chosen.data.split, seed)
+        source = sources.load(chosen.data.data, seed=seed, scan=scan, target=target)
+        return splits.split(source, chosen.data.split, seed, scan)
     except (FlagError, DataError, StorageError) as error:
         print(f"export: the run's data cannot be read ({error.what}); made-up inputs take their "
               "place in the check", file=sys.stderr)  # fmt: skip

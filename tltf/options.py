@@ -28,6 +28,29 @@ def flag(
 
 
 @dataclasses.dataclass(frozen=True)
+class ScanOptions:
+    """What the scan of labelled examples lets pass."""
+
+    max_bad_fraction: float = flag(
+        0.01, "Largest share of unusable rows or files that is skipped before the run stops.",
+        least=0.0, most=1.0,
+    )  # fmt: skip
+    allow_empty_classes: bool = flag(
+        False, "A class folder without images is no fault: it is no class, with a warning."
+    )
+    unknown_classes: str = flag(
+        "refuse", "Rows of classes that are not trained on: refuse stops, skip skips them.",
+        choices=("refuse", "skip"),
+    )  # fmt: skip
+    strict: bool = flag(
+        False, "The same content in two splits is a fault; otherwise it stays in the later one."
+    )
+    skip_bad_shards: bool = flag(
+        False, "A TFRecord file is read until it is damaged, and the next one is taken."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class DataOptions:
     """What is learned from."""
 
@@ -42,10 +65,7 @@ class DataOptions:
     augment: str = flag(
         "", "Random changes of training inputs, joined with |, e.g. 'flip|randaugment|mixup(alpha=.2)'."
     )  # fmt: skip
-    max_bad_fraction: float = flag(
-        0.01, "Largest share of unusable rows or files that is skipped before the run stops.",
-        least=0.0, most=1.0,
-    )  # fmt: skip
+    scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,9 +257,7 @@ class EvaluateOptions:
     data: str = flag("", "Other labelled examples, a call string; empty: the run's own test split.")
     output: str = flag("", "Folder of the report; empty: RUN/evaluations/<next integer>.")
     eval_batch_size: int = flag(128, "Examples at a time.", least=1)
-    max_bad_fraction: float = flag(
-        0.01, "Largest share of skipped rows or files.", least=0.0, most=1.0
-    )
+    scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,9 +268,7 @@ class CheckOptions:
     split: str = flag("holdout", "How it is parted, see --list=splits.")
     head: str = flag("classify", "How labels are read: classify, ordinal, multi_label or regress.")
     seed: int = flag(0, "Of the splits.", least=0)
-    max_bad_fraction: float = flag(
-        0.01, "Largest share of skipped rows or files.", least=0.0, most=1.0
-    )
+    scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
     near_duplicates: bool = flag(True, "Looks for rows that are nearly the same.")
     output: str = flag("", "Folder for data_report.jsonl; empty: none is written.")
 

@@ -17,7 +17,7 @@ from tltf import (
     runtime,
     training,
 )
-from tltf.data import sources
+from tltf.data import checks, sources
 from tltf.data.source import require_labels
 from tltf.errors import FlagError
 
@@ -64,11 +64,15 @@ def test_part(trained, options):
     if options.data:
         source = sources.load(
             options.data,
-            max_bad_fraction=options.max_bad_fraction,
+            scan=options.scan,
             least_classes=1,
             target=trained.core.head.target,
         )
         require_labels(source)
+        if options.scan.unknown_classes == "skip":
+            source = source.of_classes(trained.class_names, "was not trained")
+            found = source.scan["skipped_rows"], source.scan["found"]
+            checks.require_few(*found, options.scan.max_bad_fraction)
         is_test = source.roles is not None and np.any(source.roles == "test")
         part = source.take(np.flatnonzero(source.roles == "test")) if is_test else source
         return part.in_classes(trained.class_names)

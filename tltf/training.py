@@ -96,12 +96,12 @@ def load_parts(options):
     source = sources.load(
         options.data.data,
         seed=options.runtime.seed,
-        max_bad_fraction=options.data.max_bad_fraction,
+        scan=options.data.scan,
         target=head.target,
     )
     require_labels(source)
     source = source.in_classes(head.ordered(source))
-    return splits.split(source, options.data.split, options.runtime.seed)
+    return splits.split(source, options.data.split, options.runtime.seed, options.data.scan)
 
 
 def training_parts(options):

@@ -67,8 +67,9 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
         labels or [None] * len(rows.ids),
         rows.roles,
         strict_labels=_is_strict(kind, settings.target) if strict_labels is None else strict_labels,
+        strict_splits=settings.scan.strict,
     )
-    counts = scan.finish(settings.max_bad_fraction)
+    counts = scan.finish(settings.scan.max_bad_fraction)
     encoded, names = None, ()
     if labels is not None:
         encoded, names = _encoded(labels, name, class_names, settings)

@@ -67,17 +67,7 @@ class Scan:
         """
         self.stop_if_failed()
         num_skipped, num_excluded = len(self.skipped), len(self.excluded)
-        if num_skipped > max_bad_fraction * self.num_found:
-            reasons = collections.Counter(row["reason"] for row in self.skipped).most_common(3)
-            first = self.skipped[0]
-            raise DataError(
-                f"{num_skipped} of {self.num_found} rows are bad, more than "
-                f"{max_bad_fraction:g} of them: "
-                + ", ".join(f"{count} {reason}" for reason, count in reasons)
-                + f"; first: {first['id']}",
-                flag="data",
-                fix=f"repair them or give --max_bad_fraction={self._needed_fraction():g}",
-            )
+        require_few(self.skipped, self.num_found, max_bad_fraction)
         return {
             "found": self.num_found,
             "used": self.num_found - num_skipped - num_excluded,
@@ -89,9 +79,26 @@ class Scan:
             "excluded_rows": list(self.excluded),
         }
 
-    def _needed_fraction(self):
-        """The bad share, rounded up to two decimals."""
-        return -(-100 * len(self.skipped) // self.num_found) / 100
+
+def require_few(skipped, num_found, most):
+    """Raises DataError where more rows are skipped than the share `most`.
+
+    Args:
+        skipped: list of dict with `id` and `reason`.
+        num_found: rows, those included.
+        most: 0 to 1.
+    """
+    if len(skipped) <= most * num_found:
+        return
+    reasons = collections.Counter(row["reason"] for row in skipped).most_common(3)
+    counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    needed = -(-100 * len(skipped) // num_found) / 100  # rounded up to two decimals
+    raise DataError(
+        f"{len(skipped)} of {num_found} rows are bad, more than {most:g} of them: {counted}; "
+        f"first: {skipped[0]['id']}",
+        flag="data",
+        fix=f"repair them or give --max_bad_fraction={needed:g}",
+    )
 
 
 def existing_path(text, flag="data"):
@@ -171,7 +178,7 @@ def check_spelling_of_numbers(scan, names):
         )
 
 
-def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels):
+def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels, strict_splits=False):
     """bool[N]: rows whose content is not in a later split; faults and warnings go to `scan`.
 
     Args:
@@ -181,6 +188,7 @@ def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels):
         labels: list of str or None a row.
         roles: list of str, or None.
         strict_labels: one content under two labels is a fault, not a warning.
+        strict_splits: one content in two splits is a fault; otherwise it stays in the later one.
     """
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
     if len(first) == len(ids):
@@ -201,7 +209,10 @@ def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels):
     is_usable = ranks == last[group]
     for row in np.flatnonzero(~is_usable):
         scan.exclude(ids[row], f"its content is in the {ROLES[last[group[row]]]} split too")
-    if not is_usable.all():
+    if not is_usable.all() and strict_splits:
+        scan.fail(f"{(~is_usable).sum()} rows have the content of a later split, such as "
+                  f"{ids[np.argmin(is_usable)]}", fix="remove them from one of the splits")  # fmt: skip
+    elif not is_usable.all():
         scan.warn(f"{(~is_usable).sum()} rows excluded: their content is in a later split too")
     repeats = len(ids) - len(first) - int((~is_usable).sum())
     if repeats > 0:

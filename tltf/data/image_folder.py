@@ -43,7 +43,7 @@ def image_folder(settings, path):
     if not root.is_dir():
         raise FlagError(f"{path} is a file, not a folder", flag="data", fix=f"path={root.parent}")
     scan = checks.Scan("image_folder")
-    paths, labels, roles = _walk(root, scan)
+    paths, labels, roles = _walk(root, scan, settings.scan.allow_empty_classes)
     if not paths:
         raise DataError(
             f"no images in the folders of {path} (extensions seen: {_extensions(root)})",
@@ -90,7 +90,7 @@ def checked_files(scan, ids, paths, labels, roles, root):
     return Rows(kept(ids), kept(paths), kept(labels), kept(roles), hashes)
 
 
-def _walk(root, scan):
+def _walk(root, scan, allows_empty):
     """Lists of paths, labels and roles (None without splits); loose images are skipped."""
     folders, files = _entries(root)
     for file in files:
@@ -102,7 +102,7 @@ def _walk(root, scan):
     splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     with_classes = [folder for folder in splits if _entries(folder)[0]]
     if splits and len(splits) == len(folders):
-        return _walk_splits(root, splits, with_classes, scan)
+        return _walk_splits(root, splits, with_classes, scan, allows_empty)
     if with_classes:
         names = ", ".join(folder.name + "/" for folder in with_classes)
         raise DataError(
@@ -110,10 +110,10 @@ def _walk(root, scan):
             flag="data",
             fix="move the other folders away, or give path= of one split",
         )
-    return *_walk_classes(folders, scan), None
+    return *_walk_classes(folders, scan, allows_empty), None
 
 
-def _walk_splits(root, splits, with_classes, scan):
+def _walk_splits(root, splits, with_classes, scan, allows_empty):
     if len(with_classes) < len(splits):
         names = ", ".join(folder.name + "/" for folder in splits if folder not in with_classes)
         raise DataError(
@@ -125,14 +125,14 @@ def _walk_splits(root, splits, with_classes, scan):
     for split in splits:
         folders, files = _entries(split)
         scan.num_ignored += len(files)
-        more_paths, more_labels = _walk_classes(folders, scan)
+        more_paths, more_labels = _walk_classes(folders, scan, allows_empty)
         paths += more_paths
         labels += more_labels
         roles += [SPLIT_NAMES[split.name.lower()]] * len(more_paths)
     return paths, labels, roles
 
 
-def _walk_classes(folders, scan):
+def _walk_classes(folders, scan, allows_empty):
     paths, labels = [], []
     for folder in folders:
         count = len(paths)
@@ -146,7 +146,9 @@ def _walk_classes(folders, scan):
                 paths.append(path)
                 labels.append(folder.name)
         if len(paths) == count:
-            scan.fail(f"the class folder {folder.name}/ has no images", fix="remove it or fill it")
+            text = f"the class folder {folder.name}/ has no images"
+            fix = "remove it, fill it, or give --allow_empty_classes"
+            scan.warn(text) if allows_empty else scan.fail(text, fix=fix)
     return paths, labels
 
 

@@ -62,7 +62,7 @@ def tfrecord(
     read_label = _Label(label, class_names, settings.target == targets.LABELS)
     for role, pattern in given.items():
         for file in _files(pattern):
-            for row_id, example in _examples(file, scan):
+            for row_id, example in _examples(file, scan, settings.scan.skip_bad_shards):
                 _add(rows, row_id, example, role, text or image, read_label)
     if image:
         rows = checked_bytes(scan, rows)
@@ -109,8 +109,14 @@ def _files(pattern):
     return files
 
 
-def _examples(file, scan):
-    """Pairs of `file:number` and a dict of the features, name -> list."""
+def _examples(file, scan, skips_bad):
+    """Pairs of `file:number` and a dict of the features, name -> list.
+
+    Args:
+        file: path.
+        scan: Scan.
+        skips_bad: whether a damaged file ends there; otherwise that is an error.
+    """
     with open(file, "rb") as opened:
         compression = "GZIP" if opened.read(2) == GZIP_MAGIC else ""
     records = iter(tf.data.TFRecordDataset(file, compression).as_numpy_iterator())
@@ -128,9 +134,15 @@ def _examples(file, scan):
             if "truncated" in said:
                 scan.skip(row_id, f"is cut ({said})")
                 return
+            if skips_bad:
+                scan.skip(row_id, f"is damaged, and its shard is left ({said})")
+                return
             kind = "damaged, read as gzip by its first bytes" if compression else "damaged"
             raise DataError(
-                f"{kind}: {said}", flag="data", place=row_id, fix="copy the file again"
+                f"{kind}: {said}",
+                flag="data",
+                place=row_id,
+                fix="copy the file again, or give --skip_bad_shards",
             ) from error
         number += 1
         scan.num_found += 1

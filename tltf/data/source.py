@@ -9,6 +9,7 @@ import numpy as np
 
 from tltf import targets
 from tltf.errors import DataError, FlagError, choices_text
+from tltf.options import ScanOptions
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
 KINDS = ("path", "bytes", "array", "text")
@@ -20,13 +21,13 @@ class LoadSettings:
 
     Args:
         seed: of every random choice in a source.
-        max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
+        scan: ScanOptions.
         least_classes: fewer classes are refused; one will do to evaluate on.
         target: one of targets.TARGETS: what a label is read as.
     """
 
     seed: int = 0
-    max_bad_fraction: float = 0.01
+    scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
     least_classes: int = 2
     target: str = targets.CLASS
 
@@ -133,6 +134,32 @@ class Source:
         else:
             labels = order[self.labels]
         return dataclasses.replace(self, labels=labels, class_names=tuple(class_names))
+
+    def of_classes(self, class_names, reason):
+        """The source with the rows of these classes; the others are counted as skipped.
+
+        Args:
+            class_names: names, some of them the source's; several labels a row and numbers stay.
+            reason: why the rows of a class cannot be used.
+        """
+        if self.labels is None or targets.kind_of(self.labels) != targets.CLASS:
+            return self
+        known = [name for name in self.class_names if name in set(class_names)]
+        is_known = np.isin(self.labels, [self.class_names.index(name) for name in known])
+        rows = [{"id": self.ids[row], "reason": f"its class {self.class_names[self.labels[row]]!r} {reason}"}
+                for row in np.flatnonzero(~is_known).tolist()]  # fmt: skip
+        places = np.array(
+            [known.index(n) if n in known else -1 for n in self.class_names], np.int32
+        )
+        scan = self.scan | {
+            "used": self.scan["used"] - len(rows),
+            "skipped": self.scan["skipped"] + len(rows),
+            "skipped_rows": [*self.scan["skipped_rows"], *rows],
+        }
+        kept = dataclasses.replace(
+            self, labels=places[self.labels], class_names=tuple(known), scan=scan
+        )
+        return kept.take(np.flatnonzero(is_known))
 
     def as_target(self, target):
         """The source with labels of a kind, one of targets.TARGETS.

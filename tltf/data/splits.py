@@ -12,25 +12,30 @@ import numpy as np
 
 from tltf import specs, targets
 from tltf.catalogs.splits import SPLITS
+from tltf.data import checks
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
 
 ROLE_DTYPE = "<U10"
 
 
-def split(source, text, seed):
+def split(source, text, seed, scan=None):
     """role -> Source, for the roles that have rows, in the order train, validation, test.
 
     Args:
         source: Source; the roles that it gives are kept.
         text: a call string of SPLITS, such as `holdout(test=.2, validation=.1)`.
         seed: another seed draws other splits.
+        scan: ScanOptions; with unknown_classes=skip, rows of classes that are not in the training
+            split are skipped. None for the flags' defaults.
 
     Raises:
         FlagError: unknown split, or shares that leave nothing to train on.
         DataError: an empty split, or a class that is not in the training split.
     """
     roles = specs.pick(SPLITS, text, flag="split").build(source, seed)
+    if scan and scan.unknown_classes == "skip":
+        source, roles = _without_unknown(source, roles, scan.max_bad_fraction)
     warnings = _checked(source, roles)
     scan = _counted(source, roles != "", "is in no split that this run uses")
     scan["warnings"] = [*scan["warnings"], *warnings]
@@ -177,6 +182,17 @@ def _without_unused(source):
     is_used = source.roles != ""
     scan = _counted(source, is_used, "is not among the rows that were asked for")
     return dataclasses.replace(source.take(np.flatnonzero(is_used)), scan=scan)
+
+
+def _without_unknown(source, roles, max_bad_fraction):
+    """`(source, roles)` without the rows of classes that are not in the training split."""
+    if source.labels is None or targets.kind_of(source.labels) != targets.CLASS:
+        return source, roles
+    trained = np.unique(source.labels[roles == TRAIN])
+    known = source.of_classes([source.class_names[label] for label in trained],
+                              "is not in the training split")  # fmt: skip
+    checks.require_few(known.scan["skipped_rows"], known.scan["found"], max_bad_fraction)
+    return known, roles[np.isin(source.labels, trained)]
 
 
 def _counted(source, is_used, reason):
@@ -341,7 +357,7 @@ def _checked(source, roles):
         raise DataError(
             f"{len(unknown)} classes are tested on but not in the training split: {names}",
             flag="split",
-            fix="add training examples of them, or leave them out of the test split",
+            fix="add training examples of them, or give --unknown_classes=skip",
         )
     return [
         f"class {source.class_names[place]} has no {role} example"
