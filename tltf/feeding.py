@@ -257,10 +257,10 @@ class _Builder:
 
 
 def fingerprint(part):
-    """Hexadecimal digest of a split's contents and labels, in their order."""
+    """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
     digest.update(np.ascontiguousarray(part.labels).tobytes())
-    return digest.hexdigest()
+    return f"{len(part):,} rows ({digest.hexdigest()})"
 
 
 def class_weights(part, kind):

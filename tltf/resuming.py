@@ -75,8 +75,9 @@ def restore(fit, model, saved):
         ModelError: other data, or a checkpoint of another version of tltf.
     """
     if saved.state["data"] != fit.feed.fingerprint:
-        raise ModelError("the training data changed since this run was interrupted", flag="data",
-                         fix="--resume=never starts anew")  # fmt: skip
+        was, now = saved.state["data"], fit.feed.fingerprint
+        what = f"the training data changed since this run was interrupted: was {was}, is {now}"
+        raise ModelError(what, flag="data", fix="--resume=never starts anew")
     fit.step, fit.seconds_before = saved.state["step"], saved.state["seconds"]
     fit.write_weights(under(saved, "weights/"))
     _put(saved, "optimizer", model.optimizer.variables)

@@ -94,7 +94,7 @@ WITHOUT_END = csv('"open,b', "more,c")
 ODD_TEXTS = ("\U0001f600 \u05e9\u05dc\u05d5\u05dd", "\u202eabc\u200b zero width", "e\u0301 o\u0308")
 ZIPPED = gzip.compress(b"text,label\n" + b"a,x\nb,y\n" * 500)
 REGRESS = (*LENIENT, "--head=regress")
-TOO_LONG = "text is longer than 1048576 bytes or has a NUL"
+TOO_LONG = "text is longer than 1048576 bytes"
 
 
 @table(
@@ -156,9 +156,11 @@ TOO_LONG = "text is longer than 1048576 bytes or has a NUL"
          counts=(9, 0, 0, 0)),
     # A constant of 1 MiB stands for --max_field_bytes; the reason tells it.
     skipped(64, "field of 10 MB", csv(f"{'x' * 10_000_000},a"), {"all.csv:10": TOO_LONG}),
-    skipped(64, "NUL", csv("a\0b,a"), {"all.csv:10": TOO_LONG}),
+    Case(64, "few characters of many bytes", csv(f"{'🎉' * 262_145},a", f"{'🎉' * 262_144},a"),
+         counts=(9, 1, 0, 0), listed={"all.csv:10": TOO_LONG}),
+    skipped(64, "NUL", csv("a\0b,a"), {"all.csv:10": "text has a NUL"}),
     skipped(64, "NUL in JSON", jsonl('{"text": "a\\u0000b", "label": "a"}'),
-            {"all.jsonl:9": TOO_LONG}),
+            {"all.jsonl:9": "text has a NUL"}),
     Case(65, "cut gzip", table_file(ZIPPED[:-9], name="all.csv.gz"), 3, said=("all.csv.gz:1 ",)),
     Case(65, "cut gzip is called so", table_file(ZIPPED[:-9], name="all.csv.gz"), 3,
          said=("gzip",)),

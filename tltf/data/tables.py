@@ -148,11 +148,20 @@ def _value(record, column, row_id, scan):
         scan.skip(row_id, f"{column} is {type(value).__name__}, not a text")
     elif not value.strip():
         scan.skip(row_id, f"{column} is blank")
-    elif len(value) > MAX_FIELD_BYTES or "\0" in value:
-        scan.skip(row_id, f"{column} is longer than {MAX_FIELD_BYTES} bytes or has a NUL")
+    elif "\0" in value:
+        scan.skip(row_id, f"{column} has a NUL")
+    elif _is_long(value):
+        scan.skip(row_id, f"{column} is longer than {MAX_FIELD_BYTES} bytes")
     else:
         return value
     return None
+
+
+def _is_long(value):
+    """Whether UTF-8 of it, of 1 to 4 bytes a character, is longer than MAX_FIELD_BYTES."""
+    if len(value) * 4 <= MAX_FIELD_BYTES:
+        return False
+    return len(value.encode("utf-8", "surrogatepass")) > MAX_FIELD_BYTES
 
 
 class _Labelling:
