@@ -89,7 +89,9 @@ def test_examples_without_labels_are_refused(run, tmp_path, capsys):
 def test_a_class_that_was_not_trained_is_refused(run, tmp_path, capsys):
     assert evaluated(run, tmp_path, [*ROWS, ("x y", "god")])[0] == 3
     assert "class 'god' was not trained (trained: good, bad)" in capsys.readouterr().err
-    code, report = evaluated(run, tmp_path, [*ROWS, ("x y", "god")], flags=["--unknown_classes=skip"])
+    code, report = evaluated(
+        run, tmp_path, [*ROWS, ("x y", "god")], flags=["--unknown_classes=skip"]
+    )
     assert code == 0 and report["data"]["skipped"] == 1 and report["data"]["used"] == 3
     assert report["test"]["num_examples"] == 3
     listed = (tmp_path / "out" / "data_report.jsonl").read_text()

@@ -4,18 +4,17 @@ import pathlib
 
 import numpy as np
 
-from tltf import data_report, specs, targets
+from tltf import data_report, specs, summaries, targets
 from tltf.catalogs import HEADS
 from tltf.data import near, sources, splits
 from tltf.data.source import require_labels
 from tltf.errors import printable
-from tltf.summaries import count_of
 
 MOST_CLASSES, MOST_SHOWN, BAR = 20, 5, 30
 
 
 def run(options):
-    """Prints the summary of `--data` and, with --output, writes data_report.jsonl; returns a dict.
+    """Prints the summary of `--data` and, with --output, writes data_report.jsonl; returns the scan.
 
     Args:
         options: CheckOptions.
@@ -30,35 +29,31 @@ def run(options):
     source = source.in_classes(head.ordered(source))
     parts = splits.split(source, options.split, options.seed, options.scan)
     scan = next(iter(parts.values())).scan
-    near_rows = _near_rows(source, parts) if options.near_duplicates else []
-    print(text(options.data, parts, scan, near_rows))
+    if options.near_duplicates:
+        scan = near.looked_for(source, parts)
+    print(text(options.data, parts, scan))
     if options.output:
         path = pathlib.Path(options.output)
-        data_report.write(path, scan | {"near_rows": near_rows})
+        data_report.write(path, scan)
         print(f"report     {path / data_report.NAME}")
-    return {"scan": scan, "near": near_rows}
+    return scan
 
 
-def text(name, parts, scan, near_rows):
+def text(name, parts, scan):
     """The summary as lines.
 
     Args:
         name: the call string of the data.
         parts: role -> Source.
-        scan: counts, warnings and rows that were left out.
-        near_rows: rows of `_near_rows`.
+        scan: counts, warnings, rows that were left out and near ones.
     """
-    counts = f"{scan['found']:,} found = {scan['used']:,} used + {scan['skipped']:,} skipped + "
-    counts += f"{scan['excluded']:,} excluded"
-    if scan["ignored"]:
-        counts += f"; {count_of(scan['ignored'], 'other file')} ignored"
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
-    lines = [f"data       {name}", f"rows       {counts}", f"splits     {sizes}",
+    lines = [f"data       {name}", f"rows       {summaries.counts(scan)}", f"splits     {sizes}",
              *_label_lines(parts["train"])]  # fmt: skip
     lines += [f"warning    {warning}" for warning in [*scan["warnings"], *_warnings(parts)]]
     for what in ("skipped", "excluded"):
         lines += _listed(what, scan[f"{what}_rows"], lambda row: f"{row['id']}: {row['reason']}")
-    lines += _listed("near", near_rows, lambda row: f"{row['id']}: {row['reason']}")
+    lines += _listed("near", scan.get("near_rows", []), lambda row: f"{row['id']}: {row['reason']}")
     return "\n".join(map(printable, lines))
 
 
@@ -91,22 +86,6 @@ def _warnings(parts):
                f"macro F1{advice}")  # fmt: skip
     for place in np.flatnonzero(counts == 1):
         yield f"{part.class_names[place]} has one training row"
-
-
-def _near_rows(source, parts):
-    """Rows for data_report.jsonl: pairs across splits first."""
-    role_of = {row_id: role for role, part in parts.items() for row_id in part.ids}
-    rows = []
-    for first, second in near.pairs(source):
-        ids = source.ids[first], source.ids[second]
-        roles = [role_of.get(row_id) for row_id in ids]
-        if None in roles:
-            continue
-        across = roles[0] != roles[1]
-        reason = f"nearly the same as {ids[1]}"
-        reason += f" ({roles[0]} and {roles[1]})" if across else f" (both {roles[0]})"
-        rows.append((not across, {"id": ids[0], "reason": reason}))
-    return [row for _, row in sorted(rows, key=lambda row: row[0])]
 
 
 def _listed(what, rows, shown):

@@ -65,6 +65,9 @@ class DataOptions:
     augment: str = flag(
         "", "Random changes of training inputs, joined with |, e.g. 'flip|randaugment|mixup(alpha=.2)'."
     )  # fmt: skip
+    near_duplicates: bool = flag(
+        True, "Looks for rows that are nearly the same; those in two splits are warned of."
+    )
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
 
 

@@ -68,7 +68,11 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
 
 def _trimmed(data):
     """`data` with the first rows only of those that were not used."""
-    lists = {key: data[key][:MAX_ROWS] for key in ("skipped_rows", "excluded_rows") if key in data}
+    lists = {
+        key: data[key][:MAX_ROWS]
+        for key in ("skipped_rows", "excluded_rows", "near_rows")
+        if key in data
+    }
     return {**data, **lists}
 
 

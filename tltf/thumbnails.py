@@ -2,12 +2,10 @@
 
 import base64
 import io
-import pathlib
 
-import numpy as np
 from PIL import Image, ImageOps
 
-from tltf.data import image_structure
+from tltf.data import thumbs
 
 SIZE_PX = 160
 
@@ -26,14 +24,11 @@ def data_uri(picture, size_px=SIZE_PX):
         than `image_structure.MAX_PIXELS`: a report never fails for a picture.
     """
     try:
-        image = _open(picture)
-        if not 0 < image.width * image.height <= image_structure.MAX_PIXELS:
-            return ""
-        image = ImageOps.exif_transpose(image)
+        image = ImageOps.exif_transpose(thumbs.opened(picture))
         image = image.convert("L" if image.mode in ("1", "L") else "RGB")
         image.thumbnail((size_px, size_px))
-    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
-        return ""  # SyntaxError: Pillow's word for a broken PNG
+    except thumbs.UNREADABLE:
+        return ""
     factor = size_px // max(image.size) if max(image.size) < 64 else 1
     if factor > 1:
         image = image.resize([side * factor for side in image.size], Image.Resampling.NEAREST)
@@ -42,17 +37,6 @@ def data_uri(picture, size_px=SIZE_PX):
         encoded.append(("jpeg", _encoded(image, "JPEG", quality=85)))
     kind, content = min(encoded, key=lambda pair: len(pair[1]))
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _open(picture):
-    if isinstance(picture, (bytes, bytearray)):
-        return Image.open(io.BytesIO(picture))
-    if isinstance(picture, (str, pathlib.Path)):
-        return Image.open(picture)
-    array = np.asarray(picture)
-    if array.dtype != np.uint8:
-        raise ValueError(f"a picture is uint8 (received {array.dtype})")
-    return Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array)
 
 
 def _encoded(image, kind, **options):

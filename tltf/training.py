@@ -24,14 +24,15 @@ from tltf import (
     runtime,
     saving,
     specs,
+    summaries,
     targets,
     tracking,
     transfer,
 )
 from tltf.catalogs import HEADS, METHODS
-from tltf.data import augment, lookups, sources, splits, text_augment
+from tltf.data import augment, lookups, near, sources, splits, text_augment
 from tltf.data.source import require_labels
-from tltf.errors import FlagError
+from tltf.errors import FlagError, printable
 from tltf.options import flat, replace, shown
 from tltf.trained import Trained
 
@@ -82,11 +83,12 @@ def _train(options, run_folder):
     return trained
 
 
-def load_parts(options):
+def load_parts(options, looks_near=False):
     """role -> Source: the data of a run, checked and split.
 
     Args:
         options: Options.
+        looks_near: whether near duplicates are looked for.
 
     Raises:
         FlagError: unknown names, or data without labels.
@@ -101,12 +103,16 @@ def load_parts(options):
     )
     require_labels(source)
     source = source.in_classes(head.ordered(source))
-    return splits.split(source, options.data.split, options.runtime.seed, options.data.scan)
+    parts = splits.split(source, options.data.split, options.runtime.seed, options.data.scan)
+    if not looks_near:
+        return parts
+    scan = near.looked_for(source, parts)
+    return {role: dataclasses.replace(part, scan=scan) for role, part in parts.items()}
 
 
 def training_parts(options):
     """`load_parts` with the copies of training texts that --augment adds."""
-    parts, wanted = load_parts(options), options.data.augment
+    parts, wanted = load_parts(options, options.data.near_duplicates), options.data.augment
     augment.require_modality(wanted, parts["train"].modality)
     parts["train"] = text_augment.expanded(parts["train"], wanted, options.runtime.seed)
     return parts
@@ -190,6 +196,7 @@ def plan_text(trained, core, method):
         how = "nothing is trained"
     lines = [
         f"data      {trained.options.data.data}: {counts}; {core.head.described(trained.class_names)}",
+        *_scan_lines(trained.splits["train"].scan),
         f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",
     ]
@@ -201,6 +208,13 @@ def plan_text(trained, core, method):
         plan = freezing.apply(core.groups, phase.rules, phase.norm or train.norm)
         lines += [f"phase     {phase.name}", freezing.table_text(plan)]
     return "\n".join(lines)
+
+
+def _scan_lines(scan):
+    """What of the data is not used, and what is odd about the rest."""
+    is_whole = scan["found"] == scan["used"]
+    rows = [] if is_whole else [f"rows      {summaries.counts(scan)}"]
+    return rows + [f"warning   {printable(text)}" for text in scan["warnings"]]
 
 
 def _fit(trained, method, strategy, run_folder, clock):

@@ -204,5 +204,9 @@ def test_data_that_changed_before_a_run_goes_on_are_refused(tmp_path, capfd, mon
     for path in data.rglob("*.png"):
         put(data, {path.relative_to(data): picture(int(path.stem) + 50_000)})
     before = snapshot(data)
-    require(run("train", argv, capfd), 4, ["--data", "the training data changed", "was 5 rows (", ", is 5 rows (", "--resume=never"])
+    require(
+        run("train", argv, capfd),
+        4,
+        ["--data", "the training data changed", "was 5 rows (", ", is 5 rows (", "--resume=never"],
+    )
     assert snapshot(data) == before and snapshot(folder / "checkpoints") == kept

@@ -28,6 +28,33 @@ _WORD = re.compile(r"\w+")
 _BITS = np.arange(64, dtype=np.uint64)
 
 
+def looked_for(source, parts):
+    """The scan of `source` with `near_rows`, pairs across splits first, and a warning of those.
+
+    Args:
+        source: Source.
+        parts: role -> Source, of its rows.
+    """
+    role_of = {row_id: role for role, part in parts.items() for row_id in part.ids}
+    rows = []
+    for pair in pairs(source):
+        first, second = (source.ids[row] for row in pair)
+        roles = role_of.get(first), role_of.get(second)
+        if None in roles:
+            continue
+        where = f"both {roles[0]}" if roles[0] == roles[1] else f"{roles[0]} and {roles[1]}"
+        row = {"id": first, "reason": f"nearly the same as {second} ({where})"}
+        rows.append((roles[0] == roles[1], row))
+    scan = next(iter(parts.values())).scan | {"near_rows": [
+        row for _, row in sorted(rows, key=lambda row: row[0])]}  # fmt: skip
+    across = [row for is_within, row in rows if not is_within]
+    if across:
+        text = (f"{len(across):,} pairs of rows in different splits are nearly the same, such as "
+                f"{across[0]['id']}, {across[0]['reason'].removeprefix('nearly the same as ')}")  # fmt: skip
+        scan["warnings"] = [*scan["warnings"], text]
+    return scan
+
+
 def pairs(source):
     """List of (row, row), the first below the second, that are near and not the same.
 
@@ -80,7 +107,7 @@ def _of_images(column):
     from tltf.data import thumbs
 
     progress = Progress("near duplicates", len(column.values), "images")
-    grey = thumbs.grey(column, SIDE_PX, SIDE_PX, progress)
+    grey = thumbs.grey(column, SIDE_PX, progress)
     coarse = grey.reshape(len(grey), 8, SIDE_PX // 8, SIDE_PX).mean(axis=2)
     edges = np.linspace(0, SIDE_PX, 10).astype(int)
     columns = [coarse[:, :, a:b].mean(axis=2) for a, b in itertools.pairwise(edges)]

@@ -1,47 +1,64 @@
-"""Small grey pictures of all images of a column."""
+"""Small grey pictures of all images of a column, by Pillow: they are compared, not learned from."""
 
 import concurrent.futures
+import io
 import os
+import pathlib
 
 import numpy as np
-import tensorflow as tf
+from PIL import Image, ImageOps
 
-from tltf.data import images
+from tltf.data.image_structure import MAX_PIXELS
 
 NUM_ROWS = 256
+LEAST_DECODED = 2
+"""A JPEG is decoded at a part of its size with at least so many times the thumbnail's side."""
+UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for files that are no images or broken ones (SyntaxError: a broken PNG)."""
+WIDE_MODES = ("I", "I;16", "I;16B", "I;16L")
+"""Of files with 16 bits a pixel."""
 
 
-def grey(column, height, width, progress):
-    """uint8[N, height, width]; zeros where an image cannot be decoded.
+def opened(picture):
+    """A PIL image, not yet decoded.
+
+    Args:
+        picture: uint8[H, W, C] or [H, W] (C 1, 3 or 4), an encoded image's bytes, or its path.
+
+    Raises:
+        UNREADABLE: it is none, or has more than MAX_PIXELS.
+    """
+    image: Image.Image
+    if isinstance(picture, (bytes, bytearray)):
+        image = Image.open(io.BytesIO(picture))
+    elif isinstance(picture, (str, pathlib.Path)):
+        image = Image.open(picture)
+    else:
+        array = np.asarray(picture)
+        if array.dtype != np.uint8:
+            raise ValueError(f"a picture is uint8 (received {array.dtype})")
+        image = Image.fromarray(
+            array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+        )
+    if not 0 < image.width * image.height <= MAX_PIXELS:
+        raise ValueError(f"a picture has 1 to {MAX_PIXELS} pixels")
+    return image
+
+
+def grey(column, side_px, progress):
+    """uint8[N, side_px, side_px]; zeros where an image cannot be decoded.
 
     Args:
         column: Column of images.
-        height: pixels.
-        width: pixels.
+        side_px: of the square thumbnails.
         progress: Progress, which is counted up and closed.
     """
-    found = np.zeros((len(column.values), height, width), np.uint8)
-    decode = images.ImagePreprocessing(1).decode
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None])])
-    def small(pixels):
-        size = tf.image.resize(pixels, (height, width), antialias=True)
-        return tf.cast(tf.round(tf.reduce_mean(size, axis=-1)), tf.uint8)
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-    def small_of_bytes(contents):
-        return small(tf.cast(decode(contents), tf.float32))
+    found = np.zeros((len(column.values), side_px, side_px), np.uint8)
 
     def one(row):
-        value = column.values[row]
         try:
-            if column.kind == "array":
-                found[row] = small(tf.constant(value, tf.float32)).numpy()
-            else:
-                is_path = column.kind == "path"
-                contents = tf.io.read_file(os.fsencode(value)) if is_path else tf.constant(value)
-                found[row] = small_of_bytes(contents).numpy()
-        except tf.errors.OpError:
+            found[row] = _grey(opened(column.values[row]), side_px)
+        except UNREADABLE:
             return
 
     with progress, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -50,3 +67,14 @@ def grey(column, height, width, progress):
             list(pool.map(one, rows))
             progress.add(len(rows))
     return found
+
+
+def _grey(image, side_px):
+    image.draft("L", (LEAST_DECODED * side_px,) * 2)
+    image = ImageOps.exif_transpose(image)
+    if image.mode in WIDE_MODES:
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    elif image.has_transparency_data:
+        shown = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), shown)
+    return image.convert("L").resize((side_px, side_px), Image.Resampling.BILINEAR)

@@ -1,0 +1,90 @@
+"""What the scan of a folder of photographs costs beside decoding them, and what is near.
+
+    python tools/bench_scan.py [--num=20000] [--rounds=3] [--folder=runs/bench_scan]
+
+The files are crops of the photographs that scikit-learn and scikit-image carry, 500 x 375 pixels,
+JPEG at quality 85, in ten class folders; they are written once and kept. A round decodes all of
+them as training does at 224 pixels and once whole, scans them as `tltf.train` does before its first
+step, and looks for near duplicates as `tltf.check` does; all of it with warm files, in one process.
+Printed are medians of seconds and of the paired ratios to decoding twice.
+"""
+
+import argparse
+import pathlib
+import statistics
+import time
+
+import measuring
+import numpy as np
+import skimage.data
+import sklearn.datasets
+import tensorflow as tf
+from PIL import Image
+
+from tltf.data import images, near, sources
+
+SIZE, NUM_CLASSES = (500, 375), 10
+HEADER = ["work", "seconds", "share of decoding whole twice", "share of decoding for 224 px twice"]
+
+
+def write(folder, num):
+    """Crops by a seed; a folder that has as many files is complete."""
+    if sum(1 for _ in folder.glob("*/*.jpg")) == num:
+        return
+    arrays = [*sklearn.datasets.load_sample_images().images, skimage.data.astronaut(),
+              skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket()]  # fmt: skip
+    photos, rng = [Image.fromarray(array) for array in arrays], np.random.default_rng(0)
+    for number in range(num):
+        photo = photos[number % len(photos)]
+        scale = rng.uniform(0.3, 0.9)
+        width, height = (int(scale * side) for side in photo.size)
+        left, top = (
+            int(rng.uniform(0, a - b)) for a, b in zip(photo.size, (width, height), strict=True)
+        )
+        path = folder / f"class_{number % NUM_CLASSES}" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo.crop((left, top, left + width, top + height)).resize(SIZE).save(path, quality=85)
+
+
+def seconds(function):
+    """`(seconds, result)` of a call."""
+    start = time.monotonic()
+    result = function()
+    return time.monotonic() - start, result
+
+
+def decode(paths, prepare):
+    """Decodes every file in parallel."""
+    dataset = tf.data.Dataset.from_tensor_slices(paths)
+    dataset = dataset.map(lambda path: tf.reduce_sum(tf.cast(prepare(tf.io.read_file(path)), tf.float32)),
+                          num_parallel_calls=tf.data.AUTOTUNE)  # fmt: skip
+    return dataset.reduce(0.0, lambda total, value: total + value).numpy()
+
+
+def main():
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--num", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "bench_scan"))
+    chosen = parser.parse_args()
+    folder = pathlib.Path(chosen.folder) / str(chosen.num)
+    write(folder, chosen.num)
+    paths = sorted(map(str, folder.glob("*/*.jpg")))
+    prepared, found = images.ImagePreprocessing(224), []
+    for _ in range(chosen.rounds):
+        row = {"decoding whole": seconds(lambda: decode(paths, prepared.decode))[0],
+               "decoding for 224 px": seconds(lambda: decode(paths, prepared))[0]}  # fmt: skip
+        row["scan"], source = seconds(lambda: sources.load(f"image_folder(path='{folder}')"))
+        row["near duplicates"], pairs = seconds(lambda source=source: near.pairs(source))
+        row["scan and near duplicates"] = row["scan"] + row["near duplicates"]
+        found.append(row)
+    lines = [[work, f"{statistics.median(row[work] for row in found):.1f}",
+              *(f"{statistics.median(row[work] / row[other] / 2 for row in found):.2f}"
+                for other in ("decoding whole", "decoding for 224 px"))] for work in found[0]]  # fmt: skip
+    print(f"{len(source):,} files, {len(pairs):,} near pairs, {chosen.rounds} rounds\n")
+    print(measuring.table(HEADER, lines))
+
+
+if __name__ == "__main__":
+    main()
