@@ -43,6 +43,13 @@ def replacing(path, mode="w", **options):
             pathlib.Path(part).unlink(missing_ok=True)
 
 
+def sweep(folder):
+    """Removes what a killed process left half-written by `replacing` in a folder."""
+    for part in pathlib.Path(folder).glob(".*.part"):
+        if part.is_file():
+            part.unlink(missing_ok=True)
+
+
 def fsync_folder(path):
     """Makes the names in a folder last, as fsync does the content of a file."""
     if os.name == "nt":  # folders cannot be opened there
