@@ -60,6 +60,7 @@ def require_kill(done):
     assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr[-3000:])
 
 
+@pytest.mark.large
 def test_a_run_that_is_killed_twice_ends_as_one_that_was_not(tmp_path):
     """While a checkpoint is renamed, and when an epoch is in the log but in no checkpoint."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -1,5 +1,6 @@
 """What every command shares: flags in, one-line errors and exit codes out."""
 
+import contextlib
 import importlib
 import logging
 import os
@@ -164,5 +165,6 @@ def _out_of_memory():
 def _fail(error, line, code, debug):
     if debug:
         traceback.print_exception(error)
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(line, file=sys.stderr, flush=True)
     return code

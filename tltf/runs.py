@@ -10,7 +10,7 @@ import warnings
 
 import filelock
 
-from tltf import flagfiles, options, storage
+from tltf import flagfiles, options, storage, streams
 from tltf.errors import FlagError, ModelError, StorageError
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
@@ -104,8 +104,9 @@ def _owner(path):
 
 
 def _contents(run):
-    """What is in a run folder beside its lock."""
-    return [item for item in run.iterdir() if not item.name.startswith(LOCK)]
+    """What is in a run folder beside its lock and the log of its console."""
+    items = run.iterdir()
+    return [item for item in items if not item.name.startswith(LOCK) and item.name != streams.LOG]
 
 
 def _is_new(run):
