@@ -26,7 +26,7 @@ LAYERS = {
     "data": "data",
     "method": "methods",
     "service": """
-        adapters baselines boundaries caching calibration callbacks checking convex convex_examples data_report evaluation exporting feeding fitting inputs judging keeping lengths loading
+        adapters baselines boundaries caching calibration callbacks checking convex convex_examples data_report disk_space evaluation exporting feeding fitting inputs judging keeping lengths loading
         multi_worker plots predicting predictions preprocessing publishing rate_finding raw_inputs reevaluating
         reload reports resampling resuming rounds rows runtime saving serving solving summaries thumbnails tracking
         trained training verifying wording

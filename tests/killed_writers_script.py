@@ -76,7 +76,7 @@ def begun(chosen):
 def start(folder):
     """A run that was killed in its first moment starts with the same command."""
     count = 0
-    for count in killing.survivors(lambda n: begun(options(folder / str(n))), str(folder)):  # noqa: B007
+    for count in killing.survivors(lambda n: begun(options(folder / str(n))), str(folder)):
         chosen = options(folder / str(count))
         run = begun(chosen)
         assert runs.read_status(run) == "training" and runs.read_options(run) == chosen
@@ -98,8 +98,11 @@ def overwrite(folder):
     for number in range(1, 100):
         finished(folder / str(number))
     count = 0
-    chosen = lambda n: options(folder / str(n), overwrite=True)  # noqa: E731
-    for count in killing.survivors(lambda n: begun(chosen(n)), str(folder)):  # noqa: B007
+
+    def chosen(number):
+        return options(folder / str(number), overwrite=True)
+
+    for count in killing.survivors(lambda n: begun(chosen(n)), str(folder)):
         run = begun(chosen(count))
         assert runs.read_options(run) == replace(chosen(count), overwrite=False)
         left = {path.name for path in run.rglob("*") if path.is_file()}

@@ -13,7 +13,7 @@ import pytest
 from tests.killed_training_script import FLAGS, POINTS
 from tltf import runs, tracking
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
