@@ -87,7 +87,7 @@ def _write(run, step, checkpoint):
     try:
         part.mkdir(parents=True)
         with open(part / ARRAYS, "wb") as file:
-            np.savez(file, **checkpoint.arrays, **{_STEP: np.int64(step)})
+            np.savez(file, **(checkpoint.arrays | {_STEP: np.int64(step)}))
             _on_disk(file)
         _write_json(part / STATE, checkpoint.state | {_STEP: step})
         hashes = {name: _sha256(part / name) for name in (ARRAYS, STATE)}

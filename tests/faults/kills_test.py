@@ -94,13 +94,70 @@ def test_a_kill_at_a_point_changes_nothing(tmp_path, undisturbed, point):
     assert outcome(tmp_path) == undisturbed
 
 
+ONE_AFTER_THE_OTHER = (
+    "the run begins", "the cache is filled", "the first step", "an epoch is logged and not saved",
+    "the checkpoint gets its name", "the manifest is fsynced", "the last phase has ended",
+    "the model is written", "evaluation", "the report is half there", "the export is written",
+    "exported", "nearly finished",
+)  # fmt: skip
+
+
 @pytest.mark.large
-def test_kills_at_all_points_one_after_the_other(tmp_path, undisturbed):
+def test_kills_one_after_the_other(tmp_path, undisturbed):
     """Each command goes on from what the kill before it left."""
-    for point in POINTS:
-        done = train(tmp_path, point=point)
-        assert done.returncode in (-signal.SIGKILL, 0), done.stderr
-        if done.returncode == 0:  # what the point waits for was done before
-            break
-    assert done.returncode == 0 or train(tmp_path).returncode == 0
+    for point in ONE_AFTER_THE_OTHER:
+        require_kill(train(tmp_path, point=point))
+    assert train(tmp_path).returncode == 0
     assert outcome(tmp_path) == undisturbed
+
+
+@pytest.mark.large
+def test_a_solved_phase_before_a_trained_one(tmp_path):
+    """lp_ft: the head is solved for, then everything is trained from there."""
+    flags = ["--method=lp_ft", "--head=classify", "--export=false"]
+    assert train(tmp_path / "whole", *flags).returncode == 0
+    for point in ("between two phases", "the first step", "validation"):
+        require_kill(train(tmp_path / "cut", *flags, point=point))
+    assert train(tmp_path / "cut", *flags).returncode == 0
+    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    path.write_bytes(content)
+
+
+def fill_with_zeros(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("damage", [cut, flip, fill_with_zeros])
+def test_a_damaged_checkpoint_costs_its_steps_and_one_warning(tmp_path, undisturbed, damage):
+    require_kill(train(tmp_path, point="a step of the third phase"))
+    older, newest = sorted((tmp_path / "run/checkpoints").glob("*[0-9]"))
+    damage(newest / "arrays.npz")
+    done = train(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is damaged; the one before it is used") == 1
+    assert f"checkpoint {newest.name} is damaged" in done.stderr and older.name < newest.name
+    assert outcome(tmp_path) == undisturbed
+
+
+@pytest.mark.large
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_again_unasked(tmp_path):
+    require_kill(train(tmp_path, point="a step of the third phase"))
+    for folder in (tmp_path / "run/checkpoints").iterdir():
+        cut(folder / "arrays.npz")
+    before = sorted((tmp_path / "run").rglob("*"))
+    done = train(tmp_path)
+    assert done.returncode == 4
+    last = done.stderr.splitlines()[-1]
+    assert "tltf: error[4]" in last and "all checkpoints are damaged; fix: --resume=never" in last
+    assert sorted((tmp_path / "run").rglob("*")) == before
+    assert train(tmp_path, "--resume=never", "--export=false").returncode == 0
