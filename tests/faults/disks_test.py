@@ -130,8 +130,7 @@ def test_an_epoch_that_the_disk_did_not_take_is_cut_off(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text() == '{"phase": "head", "epoch": 1}\n'
 
 
-@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("where", ["write", "name"])
+@pytest.mark.parametrize(("fault", "where"), [(errno.ENOSPC, "write"), (errno.EIO, "name")])
 def test_a_cache_that_cannot_be_written_is_done_without(
     tmp_path, monkeypatch, capsys, fault, where
 ):
