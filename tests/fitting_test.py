@@ -173,6 +173,34 @@ def test_a_run_stopped_within_an_epoch_ends_with_the_same_weights(tmp_path, monk
     assert same(weights(whole), weights(resumed))
 
 
+class TrainsThenFreezes(type(methods.full())):
+    """Its second phase freezes what its first has trained."""
+
+    def phases(self, core):
+        return [*methods.full().phases(core), *methods.linear_probe().phases(core)]
+
+
+def test_frozen_layers_that_an_earlier_phase_trained_run_with_its_weights(tmp_path, monkeypatch):
+    """Resumed in the second phase; what is cached of the layers below is made before its fit."""
+    seen = []
+
+    def above(prefix):
+        seen.append([variable.numpy() for variable in prefix.weights])
+        return feeding.Above()
+
+    data = dataclasses.replace(feed(), above=above)
+    fit(tmp_path / "whole", TrainsThenFreezes(None), data)
+    (expected,) = seen
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "requested", lambda: len(seen) == 2)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path / "cut", TrainsThenFreezes(None), data)
+    fit(tmp_path / "cut", TrainsThenFreezes(None), data)
+    assert len(seen) == 3
+    for given in seen[1:]:
+        assert all(np.array_equal(*pair) for pair in zip(given, expected, strict=True))
+
+
 def test_checkpoints_within_epochs_by_time(tmp_path):
     fit(tmp_path, train_epochs=1, checkpoint_minutes=1e-9)
     states = [json.loads((path / "state.json").read_text())

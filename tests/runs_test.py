@@ -104,6 +104,38 @@ def test_a_finished_run_is_refused_unless_told(tmp_path):
     assert runs.read_options(tmp_path).train.batch_size == 8
 
 
+def test_overwrite_keeps_an_unfinished_run_of_the_same_flags(tmp_path):
+    """The same command again, after a kill, goes on; other flags replace it."""
+    chosen = replace(begun(tmp_path), overwrite=True)
+    (tmp_path / "checkpoints").mkdir()
+    runs.claim(chosen.output)
+    runs.begin(tmp_path, chosen, "")
+    assert (tmp_path / "checkpoints").exists()
+    runs.begin(tmp_path, replace(chosen, batch_size=8), "")
+    assert not (tmp_path / "checkpoints").exists()
+    assert runs.read_options(tmp_path).train.batch_size == 8
+
+
+def test_what_a_killed_process_left_half_written_is_swept(tmp_path):
+    chosen = begun(tmp_path)
+    (tmp_path / "model").mkdir()
+    for name in (".report.json.x1.part", "model/.core.json.x2.part"):
+        (tmp_path / name).write_text("half")
+    runs.begin(tmp_path, chosen, "")
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_status_alone_that_tells_of_a_training_makes_way(tmp_path):
+    (tmp_path / runs.STATUS).write_text('{"status": "training"}')
+    (tmp_path / ".run.flags.ab.part").write_text("--half")
+    begun(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / runs.STATUS).write_text('{"status": "training"}')
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    with pytest.raises(FlagError, match="holds no run"):
+        runs.claim(options(tmp_path / "other").output)
+
+
 def test_resume_never_starts_anew(tmp_path):
     chosen = replace(begun(tmp_path), resume="never", batch_size=8)
     (tmp_path / "checkpoints").mkdir()

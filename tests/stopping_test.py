@@ -113,10 +113,16 @@ def fingerprint(run):
     "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.large)]
 )
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, number):
+    """Killed while its third checkpoint gets its name, then stopped in the next epoch."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     settings = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True}
     whole = subprocess.run(train(tmp_path / "whole", "--export=false"), **settings)
     assert whole.returncode == 0, whole.stderr
+    flags = train(tmp_path / "cut", "--export=false")[3:]
+    point = ["-m", "tests.killed_training_script", "the checkpoint gets its name", "--", *flags]
+    killed = subprocess.run([sys.executable, *point], **settings)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (tmp_path / "cut/checkpoints/000000150").exists()
     child = subprocess.Popen(train(tmp_path / "cut", "--export=false"), cwd=ROOT, env=environment,
                              stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)  # fmt: skip
     while not (tmp_path / "cut/checkpoints/000000150").exists():

@@ -1,7 +1,9 @@
 """The state of an unfinished run, written all-or-nothing.
 
-A checkpoint is a folder `checkpoints/<step>` with arrays.npz and state.json; the second
-holds the SHA-256 of the first. Two are kept; a damaged one is passed over for the older.
+A checkpoint is a folder `checkpoints/<step>` with arrays.npz, state.json and manifest.json, which
+has the step and the SHA-256 of the other two. The step stands in all of them and in the name: parts
+of different checkpoints are not taken for one. Two are kept, ordered by step whatever the clock
+said; a damaged one is passed over for the older.
 """
 
 import dataclasses
@@ -19,6 +21,9 @@ from tltf import storage
 from tltf.errors import ModelError, StorageError
 
 KEPT, PART = 2, ".part"
+ARRAYS, STATE, MANIFEST = "arrays.npz", "state.json", "manifest.json"
+_STEP = "checkpoint_step"
+"""Name of the step among the arrays and in the state."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +42,9 @@ class Checkpoint:
 def save(run, step, checkpoint):
     """Writes a checkpoint and removes all but the newest KEPT.
 
-    A disk that is full gets a warning and a second chance, for which the older ones but the newest
-    are given up.
+    Those of later steps go first: the run went on from an older one, so they are damaged. A disk
+    that is full gets a warning and a second chance, for which the older ones but the newest are
+    given up.
 
     Args:
         run: the run folder.
@@ -48,12 +54,15 @@ def save(run, step, checkpoint):
     Raises:
         StorageError: it cannot be written; what was there is there still.
     """
+    for later in _folders(run, after=step):
+        shutil.rmtree(later, ignore_errors=True)
     try:
         _write(run, step, checkpoint)
     except OSError as error:
         warnings.warn(f"checkpoint {step} cannot be written ({error.strerror or error}); "
                       "once more, with fewer kept", stacklevel=2)  # fmt: skip
-        thin(run)
+        for old in [path for path in _folders(run) if int(path.name) < step][:-1]:
+            shutil.rmtree(old, ignore_errors=True)
         try:
             _write(run, step, checkpoint)
         except OSError as again:
@@ -77,13 +86,12 @@ def _write(run, step, checkpoint):
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        with open(part / "arrays.npz", "wb") as file:
-            np.savez(file, **checkpoint.arrays)
+        with open(part / ARRAYS, "wb") as file:
+            np.savez(file, **(checkpoint.arrays | {_STEP: np.int64(step)}))
             _on_disk(file)
-        state = checkpoint.state | {"sha256": _sha256(part / "arrays.npz")}
-        with open(part / "state.json", "w", encoding="utf-8") as file:
-            json.dump(state, file)
-            _on_disk(file)
+        _write_json(part / STATE, checkpoint.state | {_STEP: step})
+        hashes = {name: _sha256(part / name) for name in (ARRAYS, STATE)}
+        _write_json(part / MANIFEST, {"step": step, "sha256": hashes})
         storage.fsync_folder(part)
         if final.exists():  # of this very step, by the run before an interruption
             shutil.rmtree(final)
@@ -92,6 +100,12 @@ def _write(run, step, checkpoint):
     except OSError:
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+def _write_json(path, content):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+        _on_disk(file)
 
 
 def _on_disk(file):
@@ -129,18 +143,23 @@ def newest(run):
     return None
 
 
-def _folders(run):
-    return sorted(path for path in _folder(run).glob("*") if path.name.isdigit())
+def _folders(run, after=-1):
+    """Checkpoints of steps beyond `after`, in the order of the steps."""
+    found = [path for path in _folder(run).glob("*") if path.name.isdecimal()]
+    return sorted((p for p in found if int(p.name) > after), key=lambda path: int(path.name))
 
 
 def _read(folder):
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        if state.pop("sha256") != _sha256(folder / "arrays.npz"):
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["sha256"] != {name: _sha256(folder / name) for name in (ARRAYS, STATE)}:
             return None
-        with np.load(folder / "arrays.npz", allow_pickle=False) as file:
-            return Checkpoint(dict(file), state)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        with np.load(folder / ARRAYS, allow_pickle=False) as file:
+            arrays = dict(file)
+        steps = {int(folder.name), manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
+        return Checkpoint(arrays, state) if len(steps) == 1 else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
         return None
 
 

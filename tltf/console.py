@@ -1,5 +1,7 @@
 """What every command shares: flags in, one-line errors and exit codes out."""
 
+import contextlib
+import errno
 import importlib
 import logging
 import os
@@ -19,6 +21,10 @@ from tltf.flagfiles import parse
 from tltf.options import fields_of, shown
 
 _MISSING_FILE = re.compile(r"(?:^|\}\} ?|: )((?:/|\w+://).*?) ?; No such file or directory")
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE,
+                errno.EMFILE)  # fmt: skip
+_DISK = re.compile(r"(/\S+)? ?; ({})".format("|".join(map(os.strerror, _DISK_ERRORS))))
+"""What TensorFlow's errors end with where the system refused a file."""
 DEBUG_HINT = "run again with --debug for the traceback"
 
 
@@ -148,9 +154,10 @@ def _known(error):
         place = error.filename if isinstance(error.filename, (str, bytes)) else ""
         return StorageError(error.strerror or str(error), place=os.fsdecode(place))
     faults = getattr(sys.modules.get("tensorflow"), "errors", None)
+    if faults and isinstance(error, faults.OpError) and (found := _DISK.search(error.message)):
+        return StorageError(found[2], place=found[1] or "")
     if faults and isinstance(error, faults.ResourceExhaustedError):
-        is_disk = "No space left" in error.message
-        return StorageError("no space left on the device") if is_disk else _out_of_memory()
+        return _out_of_memory()
     if faults and isinstance(error, faults.NotFoundError):
         found = _MISSING_FILE.search(error.message)
         return found and DataError("no such file any more", flag="data", place=found[1])
@@ -164,5 +171,6 @@ def _out_of_memory():
 def _fail(error, line, code, debug):
     if debug:
         traceback.print_exception(error)
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(line, file=sys.stderr, flush=True)
     return code

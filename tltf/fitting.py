@@ -134,6 +134,8 @@ class Fit:
         kind = self.method.model_class
         with self.strategy.scope():
             plan = self._plan(phase)
+            if saved:  # before the frozen prefix runs: an earlier phase may have trained it
+                self.write_weights(resuming.under(saved, "weights/"))
             parts = cutting.cut(self.core.model, self.core.groups, kind)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self._set_judges(parts, above)

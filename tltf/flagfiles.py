@@ -10,7 +10,7 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from tltf import locations
+from tltf import locations, storage
 from tltf.errors import FlagError, choices_text, nearest
 from tltf.options import KINDS, check, fields_of, flat, make, shown
 
@@ -91,10 +91,11 @@ def read_flagfile(path, fields, including=()):
 
 
 def write(path, options, comment):
-    """Writes every flag of `options`, one a line, after the comment's lines."""
+    """Writes every flag of `options`, one a line, after the comment's lines; whole or not at all."""
     head = [f"# {line}" for line in comment.splitlines()]
     body = [f"--{name}={shown(value)}" for name, value in flatten(options).items()]
-    pathlib.Path(path).write_text("\n".join(head + body) + "\n", encoding="utf-8")
+    with storage.replacing(path) as file:
+        file.write("\n".join(head + body) + "\n")
 
 
 def flatten(options):

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 
+from tltf import storage
 from tltf.errors import FlagError, StorageError
 
 _COUNTER = itertools.count()
@@ -39,7 +40,7 @@ def new_folder(path):
         _flush_folder(path.parent)
     except OSError as error:
         what = f"cannot be written: {error.strerror or error}"
-        raise StorageError(what, place=path, fix="free space, or another --output") from error
+        raise StorageError(what, place=path, fix=storage.fix_of(error)) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -213,6 +213,9 @@ def _scratch(trained, judge):
 
 
 def _export(trained, run):
+    """Writes the first version; what is there is whole, of these weights, from before a kill."""
+    if any(path.name.isdecimal() for path in (run / "export").glob("*")):
+        return
     call = specs.pick(FORMATS, "saved_model", "format")
     call.build(trained, run / "export", None, True)
 

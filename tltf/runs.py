@@ -10,13 +10,14 @@ import warnings
 
 import filelock
 
-from tltf import flagfiles, options, storage
+from tltf import flagfiles, options, storage, streams
 from tltf.errors import FlagError, ModelError, StorageError
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
 UNBOUND = ("output", "export", "baseline", "tensorboard", "checkpoint_minutes")
 """Flags that an unfinished run may be told otherwise."""
 STATUSES = ("training", "trained", "finished")
+PROBE = ".writable"
 
 
 def is_chief():
@@ -46,12 +47,12 @@ def claim(output):
     if status == "finished" and not output.overwrite:
         raise FlagError(f"{run} holds a finished run", flag="output",
                         fix="--overwrite, or another --output")  # fmt: skip
-    if status == "" and run.exists() and (not run.is_dir() or any(_contents(run))):
+    if status == "" and run.exists() and not (run.is_dir() and _is_new(run)):
         raise FlagError(f"{run} is not empty and holds no run", flag="output",
                         fix="another --output")  # fmt: skip
     try:
         run.mkdir(parents=True, exist_ok=True)
-        probe = run / ".writable"
+        probe = run / PROBE
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -103,15 +104,31 @@ def _owner(path):
 
 
 def _contents(run):
-    """What is in a run folder beside its lock."""
-    return [item for item in run.iterdir() if not item.name.startswith(LOCK)]
+    """What is in a run folder beside its lock and the log of its console."""
+    items = run.iterdir()
+    return [item for item in items if not item.name.startswith(LOCK) and item.name != streams.LOG]
+
+
+def _is_new(run):
+    """Whether a folder has nothing but what a run that was killed in its first moment leaves."""
+    parts = tuple(f".{name}." for name in (STATUS, FLAGS))
+    left = [item for item in _contents(run)
+            if item.name != PROBE and not (item.name.startswith(parts) and item.suffix == ".part")]  # fmt: skip
+    if [item.name for item in left] != [STATUS]:
+        return not left
+    try:
+        return json.loads(left[0].read_text(encoding="utf-8")) == {"status": "training"}
+    except (OSError, ValueError):
+        return False
 
 
 def begin(run, resolved, command):
     """Writes run.flags, or checks that an unfinished run was told the same.
 
     A run that is to be replaced is removed here, when data and model of the new one are known
-    to be good.
+    to be good. With --overwrite that is a finished run, or one of other flags: an unfinished one
+    of these flags goes on, so that the same command again loses nothing. A kill at any moment
+    leaves a folder that the same command takes.
 
     Args:
         run: the run folder.
@@ -121,17 +138,31 @@ def begin(run, resolved, command):
     Raises:
         ModelError: the unfinished run in this folder has other flags.
     """
-    path = pathlib.Path(run) / FLAGS
-    if read_status(run) and (resolved.output.overwrite or resolved.output.resume == "never"):
+    path, status = pathlib.Path(run) / FLAGS, read_status(run)
+    for folder in (run, path.parent / "model"):
+        storage.sweep(folder)
+    if not status:
+        write_status(run, "training")
+    elif _is_replaced(path, status, resolved):
         for item in _contents(run):
-            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
-    if path.exists():
-        _same_flags(path, resolved)
+            if item.name not in (FLAGS, STATUS):
+                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
     else:
-        flagfiles.write(
-            path, resolved, f"{command}\nEvery flag of this run, chosen defaults included."
-        )
+        _require_same_flags(path, resolved)
+        write_status(run, "training")
+        return
+    comment = f"{command}\nEvery flag of this run, chosen defaults included."
+    flagfiles.write(path, resolved, comment)
     write_status(run, "training")
+
+
+def _is_replaced(path, status, resolved):
+    if not resolved.output.overwrite or resolved.output.resume == "never":
+        return resolved.output.resume == "never"
+    try:
+        return status == "finished" or bool(_changed(path, resolved))
+    except FlagError:  # flags of another version
+        return True
 
 
 def read_options(run):
@@ -162,15 +193,19 @@ def write_status(run, status):
         json.dump({"status": status}, file)
 
 
-def _same_flags(path, resolved):
+def _require_same_flags(path, resolved):
+    if changed := _changed(path, resolved):
+        what = f"the unfinished run was told otherwise ({'; '.join(changed)})"
+        raise ModelError(what, flag="resume", place=path.parent,
+                         fix="--resume=never starts anew, or give the same flags")  # fmt: skip
+
+
+def _changed(path, resolved):
+    """What a run is told otherwise than it was, as texts."""
     old = flagfiles.flatten(read_options(path.parent))
     new = flagfiles.flatten(resolved)
-    changed = [
+    return [
         f"{name}: {options.shown(old[name])} -> {options.shown(new[name])}"
         for name in new
         if old[name] != new[name] and name not in UNBOUND
     ]
-    if changed:
-        what = f"the unfinished run was told otherwise ({'; '.join(changed)})"
-        raise ModelError(what, flag="resume", place=path.parent,
-                         fix="--resume=never starts anew, or give the same flags")  # fmt: skip

@@ -8,10 +8,13 @@ last, in one step, so a reader sees the old core or the new one whole.
 
 import importlib.metadata
 import json
+import os
 import pathlib
+import re
 import shutil
 
 import keras
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from tltf import adapters, backbones, folders, graphs, storage
@@ -35,7 +38,7 @@ def save(trained, run):
     with folders.new_folder(target) as part:
         (part / ASSETS).mkdir()
         backbones.save_assets(trained.core.backbone, part / ASSETS)
-        save_file(arrays, part / WEIGHTS)
+        _write_weights(arrays, part / WEIGHTS)
         (part / WEIGHTS).chmod(part.stat().st_mode & 0o666)  # safetensors leaves 0600
         hashes = {name: sha256(part / name) for name in files_in(part)}
     with storage.replacing(model / MANIFEST) as file:
@@ -65,6 +68,16 @@ def weights_of(model):
     """Weight name -> array: all weights of a Keras model, without random seeds."""
     named = graphs.named_weights(model.layers)
     return {name: keras.ops.convert_to_numpy(weight.value) for name, weight in named.items()}
+
+
+def _write_weights(arrays, path):
+    """safetensors' file; its own errors of the disk become OSError, which `new_folder` knows."""
+    try:
+        save_file(arrays, path)
+    except SafetensorError as error:
+        if found := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+        raise
 
 
 def _free_name(model):

@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import tempfile
@@ -37,10 +38,24 @@ def replacing(path, mode="w", **options):
         os.replace(part, path)
     except OSError as error:
         what = f"cannot be written: {error.strerror or error}"
-        raise StorageError(what, place=path, fix="free space, or another --output") from error
+        raise StorageError(what, place=path, fix=fix_of(error)) from error
     finally:
         if part is not None:
             pathlib.Path(part).unlink(missing_ok=True)
+
+
+def fix_of(error):
+    """What helps against an OSError of a write."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "ulimit -n 1024"
+    return "free space, or another --output"
+
+
+def sweep(folder):
+    """Removes what a killed process left half-written by `replacing` in a folder."""
+    for part in pathlib.Path(folder).glob(".*.part"):
+        if part.is_file():
+            part.unlink(missing_ok=True)
 
 
 def fsync_folder(path):

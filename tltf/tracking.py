@@ -1,5 +1,6 @@
 """RUN/metrics.jsonl: one line of JSON an epoch, which outlives a killed process."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -41,8 +42,9 @@ class MetricsLog:
             raise _failure(self.path, error) from error
 
     def close(self):
-        """Closes the file."""
-        self._file.close()
+        """Closes the file; what a full disk did not take was an error of `write`."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def read(path):

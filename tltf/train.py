@@ -6,17 +6,18 @@ python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags -
 
 import sys
 
-from tltf import console, names
+from tltf import console, names, streams
 from tltf.options import Options
 
 
 def service(options):
-    """Runs the options; the services are imported here, so that --help is quick."""
+    """Runs the options, whoever reads on; the services are imported here, so that --help is quick."""
     names.check(options)
     console.load_tensorflow()
     from tltf import rounds
 
-    rounds.run(options)
+    with streams.surviving(options.output.output):
+        rounds.run(options)
 
 
 def main(argv=None):

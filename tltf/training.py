@@ -12,6 +12,7 @@ import tensorflow as tf
 from tltf import (
     adapters,
     defaults,
+    disk_space,
     feeding,
     fitting,
     freezing,
@@ -224,8 +225,13 @@ def _fit(trained, method, strategy, run_folder, clock):
     log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else NoLog()
     feed = feeding.build(trained, strategy)
     fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
+    weights_bytes = disk_space.num_bytes(trained.core.model.weights)
     fit.prepare()
     print(plan_text(trained, fit.core, method), file=sys.stderr)
+    if logs:
+        needs = disk_space.needs_of(fit.core, method, options, "validation" in trained.splits,
+                                    weights_bytes)  # fmt: skip
+        disk_space.require(run_folder, needs)
     try:
         fit.train()
     except tf.errors.OpError as error:

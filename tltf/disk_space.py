@@ -1,0 +1,116 @@
+"""What a run will write, held against what its disk has free, before the first step."""
+
+import dataclasses
+import os
+import shutil
+
+import keras
+import numpy as np
+
+from tltf import checkpoints, freezing, optimizers
+from tltf.errors import StorageError
+
+MB = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """Bytes that a run writes at least, by what they are.
+
+    Args:
+        checkpoints: the two that are kept: weights, optimizer, best weights, those of the start.
+        model: RUN/model.
+        export: RUN/export.
+    """
+
+    checkpoints: int
+    model: int
+    export: int
+
+    @property
+    def total(self):
+        """int: all of them are there at once when the export is written."""
+        return self.checkpoints + self.model + self.export
+
+
+def require(run, needs):
+    """Raises StorageError where the disk of the run folder surely has too little room.
+
+    What the folder has already, such as checkpoints of a run that goes on, makes way or is part
+    of the needs. Frozen layers' outputs do not count: where they do not fit, none are kept.
+
+    Args:
+        run: the run folder.
+        needs: Needs.
+    """
+    free, there = shutil.disk_usage(run).free, _size(run)
+    if needs.total <= free + there:
+        return
+    kinds = dataclasses.asdict(needs).items()
+    parts = ", ".join(f"{_mb(size)} {name}" for name, size in kinds if size)
+    what = f"the run needs {_mb(needs.total)} ({parts}), the disk has {_mb(free + there)} for it"
+    raise StorageError(what, flag="output", place=run,
+                       fix="free space, or an --output on another disk")  # fmt: skip
+
+
+def needs_of(core, method, options, has_validation, weights_bytes):
+    """The Needs of a run; a lower bound.
+
+    Args:
+        core: Core that the method has prepared.
+        method: methods.Method.
+        options: Options with every `auto` resolved.
+        has_validation: whether there is a validation split.
+        weights_bytes: of the core as the run ends with it; adapters that stay may come on top.
+    """
+    train, phases, moving = options.train, method.phases(core), {}
+    slots, largest_slots = _num_slots(train), 0
+    for phase in phases:
+        plan = freezing.apply(core.groups, phase.rules, phase.norm or train.norm)
+        moving |= {name: plan.variables[name] for name in plan.moving}
+        if phase.solver == "gradient":
+            trained = [plan.variables[name] for name in plan.rates]
+            largest_slots = max(largest_slots, slots * sum(map(_slot_bytes, trained)))
+    num_epochs = sum(max(1, round(train.train_epochs * phase.epochs_share))
+                     for phase in phases if phase.solver == "gradient")  # fmt: skip
+    copies = 1 + (has_validation and train.keep == "best") + any(p.keeps_start for p in phases)
+    checkpoint = copies * num_bytes(moving.values()) + largest_slots
+    return Needs(
+        checkpoints=min(num_epochs, checkpoints.KEPT) * checkpoint,
+        model=weights_bytes,
+        export=weights_bytes if options.output.export else 0,
+    )
+
+
+def _num_slots(train):
+    """How many arrays of a weight's shape the optimizer keeps for it."""
+    optimizer, weight = optimizers.build(train, {}, 0.1), keras.Variable(np.zeros((3, 5, 7)))
+    optimizer.build([weight])
+    return sum(tuple(slot.shape) == (3, 5, 7) for slot in optimizer.variables)
+
+
+def _slot_bytes(variable):
+    """Of one slot: none where it may have rows for some of an embedding's only."""
+    return 0 if variable.name == "embeddings" else num_bytes([variable])
+
+
+def num_bytes(variables):
+    """int: of the values of keras.Variables."""
+    return sum(
+        np.dtype(v.dtype).itemsize * int(np.prod(v.shape, dtype=np.int64)) for v in variables
+    )
+
+
+def _size(folder):
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(root, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def _mb(num_bytes):
+    return f"{num_bytes / MB:,.1f} MB"

@@ -1,0 +1,106 @@
+"""What checkpoints cost: the same training with and without them, in pairs, in one process.
+
+python tools/bench_checkpoints.py --pairs=5 [-- FLAGS]
+
+FLAGS are those of tltf.train, by default a small network on digits; a --checkpoint_minutes among
+them counts. Both sides of a pair train into a run folder and differ in nothing but whether
+`checkpoints.save` writes; every other pair runs backwards, and a first training, which is slower,
+counts for neither side. Ratios are of the seconds of training. The second figure does not depend on
+what else the machine does meanwhile: the share of its own training that a side spends in saving.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+
+import benching
+import measuring
+
+from tltf import checkpoints, console, flagfiles
+from tltf.options import Options, replace
+
+DEFAULT = ("--data=digits(num_train=1200, num_test=100)", "--backbone=small_cnn(filters=[32, 64])",
+           "--method=full", "--train_epochs=10", "--batch_size=16")  # fmt: skip
+SIDES = ("with", "without")
+HEADER = ["pairs", "with / without (lowest to highest)", "seconds with / without", "checkpoints",
+          "MB each", "ms each", "share of training"]  # fmt: skip
+
+
+class Saves:
+    """Stands before `checkpoints.save` and counts.
+
+    Args:
+        is_on: whether it is called.
+    """
+
+    def __init__(self, is_on):
+        self.is_on, self.count, self.seconds, self.num_bytes = is_on, 0, 0.0, 0
+        self._save = checkpoints.save
+
+    def __call__(self, run, step, checkpoint):
+        """Saves, or does not."""
+        if not self.is_on:
+            return
+        start = time.monotonic()
+        self._save(run, step, checkpoint)
+        self.seconds += time.monotonic() - start
+        self.count += 1
+        self.num_bytes = sum(array.nbytes for array in checkpoint.arrays.values())
+
+    @contextlib.contextmanager
+    def in_place(self):
+        """A block in which it is what a training calls."""
+        checkpoints.save = self
+        try:
+            yield
+        finally:
+            checkpoints.save = self._save
+
+
+def measured(options, side):
+    """The row of one training."""
+    from tltf import training
+
+    saves = Saves(side == "with")
+    with tempfile.TemporaryDirectory() as folder, saves.in_place():
+        trained = training.train(replace(options, output=f"{folder}/run"))
+    return {"seconds": trained.times_s["train"], "saves": saves}
+
+
+def line(pairs):
+    """The line of the table."""
+    ratio, low, high = benching.spread(
+        [p["with"]["seconds"] / p["without"]["seconds"] for p in pairs]
+    )
+    saves = [pair["with"]["saves"] for pair in pairs]
+    sides = [benching.spread([pair[side]["seconds"] for pair in pairs])[0] for side in SIDES]
+    each_ms = benching.spread([1000 * s.seconds / max(s.count, 1) for s in saves])[0]
+    shares = [p["with"]["saves"].seconds / p["with"]["seconds"] for p in pairs]
+    return [len(pairs), f"{ratio:.3f} ({low:.3f} to {high:.3f})", f"{sides[0]:.2f} / {sides[1]:.2f}",
+            saves[0].count, f"{saves[0].num_bytes / 2**20:.2f}", f"{each_ms:.1f}",
+            f"{benching.spread(shares)[0]:.2%}"]  # fmt: skip
+
+
+def main():
+    """Trains and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("flags", nargs="*", default=DEFAULT, help="behind --: of tltf.train")
+    given = parser.parse_args()
+    console.quiet_tensorflow(False)
+    console.load_tensorflow()
+    options = flagfiles.parse(Options, given.flags)[0]
+    pairs = []
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        measured(options, "with")
+        for number in range(given.pairs):
+            sides = benching.in_turn(SIDES, number)
+            pairs.append({side: measured(options, side) for side in sides})
+    print(measuring.table(HEADER, [line(pairs)]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
