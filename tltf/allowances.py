@@ -11,13 +11,27 @@ import keras
 
 from tltf.errors import ModelError
 
-SPARE_BYTES, SPARE_VARIABLES = 512 * 2**20, 4000
-"""Beside twice the file: parts of a backbone that no head reads are built and not saved."""
+SPARE_BYTES, SPARE_VARIABLES, SPARE_LAYERS = 512 * 2**20, 2000, 4000
+"""Beside twice what the file holds: parts of a backbone that no head reads are built, not saved."""
+
+
+class _Count:
+    """What may still be made of one thing."""
+
+    def __init__(self, what, most, place):
+        self._what, self._left, self._most, self._place = what, most, most, place
+
+    def take(self, number):
+        """Counts `number` more; raises ModelError where that is too much."""
+        self._left -= number
+        if self._left < 0:
+            what = f"asks for more than {self._most} {self._what}, too many for its weights file"
+            raise ModelError(what, place=self._place)
 
 
 @contextlib.contextmanager
 def granted(num_bytes, num_variables, place):
-    """A block in which Keras layers get weights in the measure of a file.
+    """A block in which Keras layers and their weights are made in the measure of a file.
 
     Args:
         num_bytes: of the file.
@@ -25,22 +39,26 @@ def granted(num_bytes, num_variables, place):
         place: the file, for the error.
 
     Raises:
-        ModelError: in the block, before the variable that is too much is made.
+        ModelError: in the block, before the layer or the variable that is too much is made.
     """
-    original, used = keras.layers.Layer.add_weight, [0, 0]
-    limits = (2 * num_bytes + SPARE_BYTES, 2 * num_variables + SPARE_VARIABLES)
+    kind, most_variables = keras.layers.Layer, 2 * num_variables + SPARE_VARIABLES
+    num_left = _Count("bytes", 2 * num_bytes + SPARE_BYTES, place)
+    variables = _Count("variables", most_variables, place)
+    layers = _Count("layers", 2 * most_variables + SPARE_LAYERS, place)
+    add_weight, new = kind.add_weight, kind.__dict__["__new__"]
 
-    def counted(layer, *args, **options):
+    def counted_weight(layer, *args, **options):
         shape = options.get("shape", args[0] if args else None)
-        used[0] += 4 * math.prod(map(int, shape if isinstance(shape, (tuple, list)) else ()))
-        used[1] += 1
-        if used[0] > limits[0] or used[1] > limits[1]:
-            what = f"asks for more weights than the file holds ({used[1]} of {used[0]} bytes)"
-            raise ModelError(what, place=place)
-        return original(layer, *args, **options)
+        num_left.take(4 * math.prod(map(int, shape if isinstance(shape, (tuple, list)) else ())))
+        variables.take(1)
+        return add_weight(layer, *args, **options)
 
-    keras.layers.Layer.add_weight = counted
+    def counted_layer(cls, *args, **options):
+        layers.take(1)
+        return new.__get__(None, cls)(cls, *args, **options)
+
+    kind.add_weight, kind.__new__ = counted_weight, staticmethod(counted_layer)
     try:
         yield
     finally:
-        keras.layers.Layer.add_weight = original
+        kind.add_weight, kind.__new__ = add_weight, new

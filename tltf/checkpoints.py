@@ -138,10 +138,19 @@ def _read(folder):
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if state.pop("sha256") != _sha256(folder / "arrays.npz"):
             return None
+        if _is_packed(folder / "arrays.npz"):
+            return None
         with np.load(folder / "arrays.npz", allow_pickle=False) as file:
             return Checkpoint(dict(file), state)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EOFError,
+            MemoryError, zipfile.BadZipFile):  # fmt: skip
         return None
+
+
+def _is_packed(path):
+    """Whether arrays are larger than the file: tltf packs none, and a bomb would fill the memory."""
+    with zipfile.ZipFile(path) as file:
+        return sum(info.file_size for info in file.infolist()) > path.stat().st_size
 
 
 def _sha256(path):

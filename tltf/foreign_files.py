@@ -87,7 +87,8 @@ def refusing(what, place):
 def opened_safetensors(path, max_header_bytes=MAX_HEADER_BYTES):
     """A block with the `safe_open` of a file, of which no tensor has been read yet.
 
-    What fails inside of the block because the file is damaged is a ModelError as well.
+    What fails inside of the block because the file is damaged, or has numbers that numpy does not
+    know, is a ModelError as well.
 
     Args:
         path: of the file.
@@ -103,8 +104,14 @@ def opened_safetensors(path, max_header_bytes=MAX_HEADER_BYTES):
             yield file
     except FileNotFoundError as error:
         raise ModelError("no such file", place=path) from error
-    except (SafetensorError, OSError, TypeError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:
         raise ModelError(f"no readable weights: {error}", place=path) from error
+
+
+def count_safetensors(path):
+    """The number of tensors in a safetensors file."""
+    with opened_safetensors(path) as file:
+        return len(file.keys())
 
 
 def _check_header(path, max_bytes):

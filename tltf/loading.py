@@ -99,7 +99,7 @@ def load(run, trust_code=False):
         names = len(manifest["class_names"])
         raise ModelError(f"{core.num_classes} classes with {names} names", place=place)
     fill(core.model, stored.weights)
-    has_flags = (pathlib.Path(run) / runs.FLAGS).is_file()
+    has_flags = (pathlib.Path(run) / runs.FLAGS).exists()
     options = runs.read_options(run) if has_flags else None
     return Trained(core, preprocessing, tuple(manifest["class_names"]), options)
 
@@ -108,8 +108,7 @@ def _rebuilt(stored):
     """The core of a `Stored` with random weights, no more of them than its file can fill."""
     from tltf import allowances, models, runtime
 
-    with foreign_files.opened_safetensors(stored.weights) as file:
-        num_variables = len(file.keys())
+    num_variables = foreign_files.count_safetensors(stored.weights)
     num_bytes = stored.weights.stat().st_size
     with (
         allowances.granted(num_bytes, num_variables, stored.weights),
@@ -216,7 +215,7 @@ def _manifest(path, folder):
     """core.json, its shape checked."""
     try:
         manifest = foreign_files.read_json(path)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         what = f"no model in {folder}" if folder.exists() else f"no folder {folder}"
         fix = "--run takes the --output of a finished tltf.train"
         raise ModelError(what, flag="run", fix=fix) from error

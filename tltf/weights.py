@@ -120,9 +120,10 @@ def converted(asset_id, convert):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with assets.locked(assets.cache_folder(), f"{asset_id}.converted"):
-            part = target.with_suffix(".part")
-            safetensors.numpy.save_file(convert(source), part)
-            os.replace(part, target)
+            if not target.is_file():  # another process may have been quicker
+                part = target.with_suffix(".part")
+                safetensors.numpy.save_file(convert(source), part)
+                os.replace(part, target)
     except OSError as error:
         raise StorageError(f"{asset_id}: {error}", place=folder) from error
     return target
@@ -134,6 +135,7 @@ def open_h5(path):
     Raises:
         ModelError: no HDF5 file, or links, virtual or external storage inside.
     """
+    foreign_files.require_file(path)
     try:
         opened = h5py.File(path, "r")
     except OSError as error:
@@ -186,6 +188,12 @@ def _fault(item):
     if chunk_bytes > max(item.nbytes, _MAX_CHUNK_BYTES):
         return f"{item.name} is one part of {chunk_bytes} bytes, of which it shows {item.nbytes}"
     return ""
+
+
+def count_h5(path):
+    """The number of datasets in an HDF5 file."""
+    with open_h5(path) as opened:
+        return len(datasets(opened))
 
 
 def datasets(group, prefix=""):
