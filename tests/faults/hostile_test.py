@@ -538,6 +538,36 @@ def tall():
     return file.getvalue()
 
 
+def data(what, content, *said, **more):
+    """A case of an .npz file that is given as --data."""
+
+    def make(folder):
+        put(folder, {"a.npz": content(folder)})
+        return [f"--data=numpy(path={folder}/a.npz)", "--dry_run", f"--backbone={H.BACKBONE}"]
+
+    return Hostile(86, what, make, 3, said, flags=(), command="train", **more)
+
+
+@table(
+    data("objects as data", lambda folder: H.npz({
+        "x": H.npy(np.array([H.Code(folder)], object)), "y": H.npy(np.zeros(1))}),
+        "holds pickled objects"),
+    data("huge shape as data", lambda _: H.npz({"x": H.npy(shape=(1 << 40,))}),
+         "x.npy promises 8796093022208 bytes"),
+    data("cut member as data", lambda _: H.npz(
+        {"x": b"\x93NUMPY\x01\x00", "y": H.npy(np.zeros(1))}), "is damaged"),
+    data("no archive as data", lambda _: b"PK\x03\x04 no archive", "it is no .npz file"),
+    data("bomb as data", lambda _: renamed(tall()), "unpacks to much more than it is",
+         is_large=True),
+)  # fmt: skip
+def test_arrays_of_data(case, tmp_path, capfd):
+    refused(case, tmp_path, capfd)
+
+
+def renamed(content):
+    return content.replace(b"zeros", b"x.npy")
+
+
 def test_the_canaries_would_sing(tmp_path):
     """The files are as dangerous as they say, to readers that are less careful."""
     data = tmp_path / "data"
