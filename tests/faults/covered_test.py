@@ -5,6 +5,7 @@ from tests.faults import (  # noqa: F401 (they tell their rows when they are imp
     fetching_test,
     flags_test,
     folders_test,
+    hostile_folders_test,
     hostile_test,
     images_test,
     records_test,
