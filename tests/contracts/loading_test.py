@@ -79,7 +79,7 @@ def test_what_is_saved_of_real_weights_is_loaded(name, tmp_path):
     require_saved_and_loaded(backbone, tmp_path / "run")
 
 
-@pytest.mark.parametrize("has_top", [False, True])
+@pytest.mark.parametrize("has_top", [pytest.param(False, marks=[pytest.mark.large]), True])
 @pytest.mark.parametrize("name", parameters(FAMILIES))
 def test_weights_that_keras_saves_are_taken(name, has_top, tmp_path):
     """Those of the whole classifier too: its head is left out."""

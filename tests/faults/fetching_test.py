@@ -123,7 +123,7 @@ def serve(monkeypatch, tmp_path):
 
         def start(fault=""):
             index = Index(fault)
-            threading.Thread(target=index.serve_forever, daemon=True).start()
+            threading.Thread(target=index.serve_forever, args=(0.02,), daemon=True).start()
             running.callback(index.shutdown)
             running.callback(index.over.set)
             monkeypatch.setenv("PIP_INDEX_URL", f"{index.address}/simple")
@@ -189,7 +189,7 @@ def test_what_is_no_package_is_tried_three_times(serve, tmp_path, capfd, fault, 
 )
 def test_a_slow_server(serve, tmp_path, capfd, monkeypatch, fault, said):
     monkeypatch.setattr(assets, "ATTEMPTS", 1)
-    monkeypatch.setattr(assets, "TIMEOUT_S", 30 if fault == "stalls" else 4)
+    monkeypatch.setattr(assets, "TIMEOUT_S", 30 if fault == "stalls" else 2)
     monkeypatch.setattr(registries, "STALL_TIMEOUT_S", 1)
     serve(fault)
     require(run("check", ["--data=mnist_5k"], capfd), 5, [said])
@@ -277,7 +277,7 @@ def test_killed_while_unpacking(serve, tmp_path):
 
 @covers(88)
 @pytest.mark.parametrize(("fault", "said"), [
-    ("stalls", "timed out"),
+    pytest.param("stalls", "timed out", marks=pytest.mark.large),
     ("short", "retrieval incomplete"),
     ("portal", "file hash does not match"),
     ("forbidden", "403"),
