@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from tltf import archives, assets
+from tltf import archives, assets, registries
 from tltf.errors import FlagError, ModelError, StorageError
 
 
@@ -33,7 +33,7 @@ def _client(monkeypatch, asset_id, content, sha256=None):
     """A made asset whose registry client writes `content`; returns the list of calls."""
     calls = []
 
-    def run(asset, folder):
+    def run(asset, folder, timeout_s):
         calls.append(asset.package)
         (folder / asset.file).write_bytes(content)
         return ""
@@ -112,7 +112,7 @@ def test_a_file_put_into_downloads_needs_no_network(cache, monkeypatch):
 
 
 def test_missing_client_is_named_at_once(cache, monkeypatch):
-    monkeypatch.setattr(assets.shutil, "which", lambda name: None)
+    monkeypatch.setattr(registries.shutil, "which", lambda name: None)
     with pytest.raises(StorageError, match="no program npm on this machine"):
         assets.fetch("emoji_google")
 

@@ -5,9 +5,11 @@ import pathlib
 import sys
 
 import keras
+import numpy as np
 import pytest
+import safetensors.numpy
 
-from tltf import backbones
+from tltf import backbones, loading
 from tltf.backbones import earlier_runs
 from tltf.backbones.network import SCALINGS, Network
 from tltf.catalogs import BACKBONES
@@ -73,10 +75,14 @@ def test_a_folder_of_a_catalog_s_name_changes_nothing(tmp_path, monkeypatch):
 def test_a_run_that_names_code_from_outside_is_refused(tmp_path, monkeypatch, blueprint):
     (tmp_path / "canary_module.py").write_text("raise SystemExit('the canary sang')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "run/model").mkdir(parents=True)
-    (tmp_path / "run/model/core.json").write_text("{}")
-    monkeypatch.setattr("tltf.loading.read_core", lambda folder: ({"backbone": blueprint}, {}))
-    with pytest.raises(ModelError, match="is no part of tltf"):
+    inner = tmp_path / "run/model/v1"
+    inner.mkdir(parents=True)
+    safetensors.numpy.save_file({"a": np.zeros(3)}, inner / loading.WEIGHTS)
+    manifest = {"format": loading.FORMAT, "core": {"backbone": blueprint, "head": "classify"},
+                "modality": "image", "preprocessing": {}, "class_names": [], "folder": "v1",
+                "files": {loading.WEIGHTS: loading.sha256(inner / loading.WEIGHTS)}}  # fmt: skip
+    (inner.parent / loading.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match=r"is no part of tltf|has no backbone"):
         backbones.build(str(tmp_path / "run"))
     assert "canary_module" not in sys.modules
 

@@ -193,7 +193,7 @@ def test_folders_without_a_network_are_refused(tmp_path):
     with pytest.raises(FlagError, match="no folder"):
         backbones.build(str(tmp_path / "nowhere"))
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="no JSON"):
+    with pytest.raises(ModelError, match="is no readable JSON"):
         backbones.build(str(tmp_path))
 
 

@@ -19,10 +19,10 @@ BELOW = {
 }
 LAYERS = {
     "base": """
-        tltf archives assets catalogs checkpoints console defaults difficulty errors flagfiles folders lazy locations names
-        options progress row_store runs specs stopping storage streams targets thresholds torch_files
+        tltf archives assets catalogs checkpoints console defaults difficulty errors flagfiles folders foreign_files lazy locations names
+        options progress registries row_store runs specs stopping storage streams targets thresholds torch_files
     """,
-    "model": "adversaries backbones cutting embedding_rows fingerprints folding freezing graphs heads inserts models multi_label noise optimizers ordinal recalibration regression transfer weights",
+    "model": "adversaries allowances backbones cutting embedding_rows fingerprints folding freezing graphs heads inserts models multi_label noise optimizers ordinal recalibration regression transfer weights",
     "data": "data",
     "method": "methods",
     "service": """

@@ -40,7 +40,7 @@ def edit(run, **changes):
 
 
 def core(head, **backbone):
-    return {"head": head, "backbone": backbone}
+    return {"head": head, "backbone": {"image_size_px": 16, "text_length": 0} | backbone}
 
 
 def rehash(run):
@@ -201,7 +201,8 @@ def test_code_from_outside_is_not_run_unasked(run, part, tmp_path):
         ({"files": {"../core.json": "0"}}, "the file is missing"),
         ({"class_names": ["a", 1, "b"]}, "a class name that is no text"),
         ({"class_names": ["a"]}, "3 classes with 1 names"),
-        ({"core": {}}, "has no backbone"),
+        ({"core": {}}, "has no head"),
+        ({"core": {"head": "classify"}}, "has no backbone"),
         ({"core": {"head": "classify", "backbone": {"text": "small_cnn"}}}, "has no backbone with"),
         (
             {"core": core("classify", text="small_cnn", memory=None)},

@@ -12,8 +12,8 @@ import json
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
+from tltf import foreign_files
 from tltf.catalogs import BACKBONES, HEADS, METHODS
 from tltf.errors import FlagError, ModelError, choices_text
 
@@ -73,18 +73,11 @@ def read(path):
     Raises:
         ModelError: no such file, a damaged one, or one that is no adapter of tltf.
     """
-    try:
-        with open(path, "rb") as file:
-            if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
-                raise ModelError("has a header of more than 1 MB", place=path)
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("tltf", "null"))
-            names = list(file.keys())
-            arrays = {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError, json.JSONDecodeError, RecursionError, TypeError) as error:
-        raise ModelError(f"is no readable adapter: {error}", place=path) from error
-    _check(about, path)
-    return Adapter(arrays, about)
+    with foreign_files.opened_safetensors(path, MAX_HEADER_BYTES) as file:
+        about = foreign_files.parse_json((file.metadata() or {}).get("tltf", "null"), path)
+        _check(about, path)
+        names = list(file.keys())
+        return Adapter({name: file.get_tensor(name) for name in names}, about)
 
 
 class Base:
@@ -105,14 +98,16 @@ class Base:
 
         about = read(adapter).about
         name = backbone or about["backbone"]
-        if not backbone and name.partition("(")[0] not in BACKBONES and name[:4] != "hub:":
+        is_preset = name.startswith("hub:") and "/" not in name
+        if not backbone and name.partition("(")[0] not in BACKBONES and not is_preset:
             raise ModelError(f"its base is {name!r}, which is no name of --list=backbones",
                              place=adapter, fix="backbone=FOLDER names the base here")  # fmt: skip
         sizes = about["preprocessing"]
-        self.backbone = backbones.build(
-            name, weights=about["backbone_weights"],
-            image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
-        )  # fmt: skip
+        with foreign_files.refusing("its base cannot be built", adapter):
+            self.backbone = backbones.build(
+                name, weights=about["backbone_weights"],
+                image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
+            )  # fmt: skip
         self._known: dict = {}
         self._kept: Any = None
         self.in_use = ""
@@ -127,10 +122,17 @@ class Base:
         Raises:
             ModelError: it was trained on another base, or is damaged.
         """
+        from tltf import allowances
+
         adapter, before = read(path), self.in_use
         self._release()
-        joined, method = self._build(adapter.about)
-        core = method.prepare(joined, None)
+        sizes = [array.nbytes for array in adapter.arrays.values()]
+        with (
+            foreign_files.refusing("it cannot be put onto its base", path),
+            allowances.granted(sum(sizes), len(sizes), path),
+        ):
+            joined, method = self._build(adapter.about)
+            core = method.prepare(joined, None)
         try:
             _require_fit(adapter, core.named_weights(), path)
         finally:

@@ -1,20 +1,28 @@
 """Unpacks chosen members of zip, tar and deb files; nothing is written outside the folder.
 
-Links, absolute names, `..` and archives that grow past a limit are refused.
+Links, absolute names, `..`, names that come twice and archives that grow past a limit are refused.
 """
 
 import fnmatch
+import functools
+import gzip
 import io
 import lzma
 import pathlib
 import shutil
 import tarfile
 import zipfile
+import zlib
 
 from tltf.errors import ModelError
 
 _CHUNK_BYTES = 1 << 20
-_BAD_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, EOFError, lzma.LZMAError)
+MAX_MEMBERS = 200_000
+_BAD_ARCHIVE = (
+    tarfile.TarError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, lzma.LZMAError,
+    zlib.error, gzip.BadGzipFile, UnicodeError, ValueError,
+    RuntimeError,  # an encrypted member; its subclass: a compression that is not known
+)  # fmt: skip
 
 
 def unpack(archive, folder, members, root="", max_bytes=1 << 30):
@@ -25,39 +33,49 @@ def unpack(archive, folder, members, root="", max_bytes=1 << 30):
         folder: path; made where it does not exist.
         members: patterns of `fnmatch`; `*` also crosses slashes.
         root: the beginning of a member's name that is taken off.
-        max_bytes: limit for the sum of the unpacked sizes.
+        max_bytes: limit for the sum of the unpacked sizes, of members that are left out too.
 
     Raises:
-        ModelError: a name that leaves the folder, a link, a size over the limit, or a file
-            that is no such archive.
+        ModelError: a name that leaves the folder or comes twice, a link, a size over the limit,
+            or a file that is no such archive.
     """
     archive, folder = pathlib.Path(archive), pathlib.Path(folder)
-    written, left = [], max_bytes
+    paths, written, left = [], set(), max_bytes
     try:
-        for name, stream in _open_members(archive):
+        for number, (name, size, stream) in enumerate(_open_members(archive)):
             _check_name(name, archive)
+            left -= size
+            if left < 0 or number >= MAX_MEMBERS:
+                raise ModelError("unpacks to more than its limit", place=archive)
             if not any(fnmatch.fnmatchcase(name, pattern) for pattern in members):
                 continue
             if stream is None:
                 raise ModelError(f"member {name!r} is a link or a device", place=archive)
             target = folder / name.removeprefix(root)
+            if target.exists() or not written.isdisjoint(target.parents):
+                raise ModelError(f"member {name!r} takes the place of another", place=archive)
             target.parent.mkdir(parents=True, exist_ok=True)
-            left -= _copy(stream, target, left, archive)
-            written.append(target)
+            _copy(stream(), target, size, archive)
+            paths.append(target)
+            written.add(target)
+    except ModelError:
+        raise
     except _BAD_ARCHIVE as error:
         raise ModelError(f"no readable archive ({error})", place=archive) from error
-    return written
+    return paths
 
 
 def _open_members(archive):
-    """Yields `(name, stream)` of each member; the stream is None for what is no plain file."""
+    """Yields `(name, size, open)` of each member; `open` is None for what is no plain file."""
     name = archive.name
     if name.endswith((".zip", ".whl")):
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():
                 if not info.is_dir():
-                    is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
-                    yield info.filename, None if is_link else opened.open(info)
+                    kind = (info.external_attr >> 16) & 0o170000
+                    is_plain = kind in (0, 0o100000)
+                    stream = functools.partial(opened.open, info) if is_plain else None
+                    yield info.filename, info.file_size, stream
     elif name.endswith(".deb"):
         with tarfile.open(fileobj=io.BytesIO(_deb_data(archive))) as opened:
             yield from _tar_members(opened)
@@ -69,8 +87,8 @@ def _open_members(archive):
 def _tar_members(opened):
     for info in opened:
         if not info.isdir():
-            stream = opened.extractfile(info) if info.isreg() else None
-            yield info.name.removeprefix("./"), stream
+            stream = functools.partial(opened.extractfile, info) if info.isreg() else None
+            yield info.name.removeprefix("./"), info.size, stream
 
 
 def _deb_data(archive):
@@ -91,20 +109,20 @@ def _deb_data(archive):
 
 def _check_name(name, archive):
     path = pathlib.PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    is_odd = not path.parts or "\0" in name or ":" in path.parts[0]
+    if is_odd or path.is_absolute() or ".." in path.parts:
         raise ModelError(f"member {name!r} would leave the folder", place=archive)
 
 
-def _copy(stream, target, left, archive):
-    """Copies a stream of at most `left` bytes and returns its size."""
+def _copy(stream, target, most, archive):
+    """Copies a stream of at most `most` bytes."""
     size = 0
     with stream, open(target, "wb") as out:
         while chunk := stream.read(_CHUNK_BYTES):
             size += len(chunk)
-            if size > left:
+            if size > most:
                 raise ModelError("unpacks to more than its limit", place=archive)
             out.write(chunk)
-    return size
 
 
 def remove_tree(folder):

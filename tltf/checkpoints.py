@@ -155,12 +155,21 @@ def _read(folder):
         if manifest["sha256"] != {name: _sha256(folder / name) for name in (ARRAYS, STATE)}:
             return None
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if _is_packed(folder / ARRAYS):
+            return None
         with np.load(folder / ARRAYS, allow_pickle=False) as file:
             arrays = dict(file)
         steps = {int(folder.name), manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
         return Checkpoint(arrays, state) if len(steps) == 1 else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EOFError,
+            MemoryError, zipfile.BadZipFile):  # fmt: skip
         return None
+
+
+def _is_packed(path):
+    """Whether arrays are larger than the file: tltf packs none, and a bomb would fill the memory."""
+    with zipfile.ZipFile(path) as file:
+        return sum(info.file_size for info in file.infolist()) > path.stat().st_size
 
 
 def _sha256(path):

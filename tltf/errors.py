@@ -4,6 +4,10 @@ An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: 
 """
 
 import difflib
+import unicodedata
+
+_ESCAPED = ("Cc", "Zl", "Zp")
+"""Categories of characters that break a line or steer a terminal."""
 
 
 class TltfError(ValueError):
@@ -69,9 +73,15 @@ class Interrupted(TltfError):
 
 
 def printable(text):
-    """`text` on one line: line breaks and bytes that are no UTF-8 are escaped."""
+    """`text` on one line: line breaks, control characters and what is no UTF-8 are escaped."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return safe.replace("\r", "\\r").replace("\n", "\\n")
+    return "".join(
+        repr(character)[1:-1] if _must_be_escaped(character) else character for character in safe
+    )
+
+
+def _must_be_escaped(character):
+    return character != "\t" and unicodedata.category(character) in _ESCAPED
 
 
 def nearest(name, choices, limit=3):

@@ -7,19 +7,17 @@ the shape of every weight is compared with the variable it fills before it is re
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 import re
 
-from safetensors import SafetensorError, safe_open
-
-from tltf import runs
+from tltf import foreign_files, runs
 from tltf.catalogs import BACKBONES, HEADS
-from tltf.errors import FlagError, ModelError, TltfError, nearest
+from tltf.errors import FlagError, ModelError, nearest
 
 FORMAT = 1
 MANIFEST, WEIGHTS, ASSETS = "core.json", "core.safetensors", "assets"
-MAX_MANIFEST_BYTES = 64 * 2**20
+MAX_IMAGE_SIZE_PX, MAX_TEXT_LENGTH = 16_384, 2**20
+"""What a stranger's model may have us make of an input: 3 GB of pixels."""
 NUM_SHOWN = 3
 """Mismatched weights named in an error."""
 _DTYPES = {
@@ -87,25 +85,36 @@ def load(run, trust_code=False):
 
         return adapters.load(run)
     stored = open_folder(run)
-    from tltf import models, runtime
     from tltf.trained import Trained
 
     manifest, place = stored.manifest, stored.folder.parent / MANIFEST
     _check_blueprint(manifest["core"], place, trust_code)
     try:
-        with runtime.precision("float32"):
-            core = models.rebuild(manifest["core"], stored.assets)
-        preprocessing = preprocessing_of(manifest, core.backbone)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = error.what if isinstance(error, TltfError) else f"{type(error).__name__}: {error}"
-        raise ModelError(f"this core cannot be rebuilt: {what}", place=place) from error
+        with foreign_files.refusing("this core cannot be rebuilt", place):
+            core = _rebuilt(stored)
+            preprocessing = preprocessing_of(manifest, core.backbone)
+    except FlagError as error:  # there is no flag behind what a file says
+        raise ModelError(f"this core cannot be rebuilt: {error.what}", place=place) from error
     if core.num_classes != len(manifest["class_names"]):
         names = len(manifest["class_names"])
         raise ModelError(f"{core.num_classes} classes with {names} names", place=place)
     fill(core.model, stored.weights)
-    has_flags = (pathlib.Path(run) / runs.FLAGS).is_file()
+    has_flags = (pathlib.Path(run) / runs.FLAGS).exists()
     options = runs.read_options(run) if has_flags else None
     return Trained(core, preprocessing, tuple(manifest["class_names"]), options)
+
+
+def _rebuilt(stored):
+    """The core of a `Stored` with random weights, no more of them than its file can fill."""
+    from tltf import allowances, models, runtime
+
+    num_variables = foreign_files.count_safetensors(stored.weights)
+    num_bytes = stored.weights.stat().st_size
+    with (
+        allowances.granted(num_bytes, num_variables, stored.weights),
+        runtime.precision("float32"),
+    ):
+        return models.rebuild(stored.manifest["core"], stored.assets)
 
 
 def read_core(folder):
@@ -115,14 +124,12 @@ def read_core(folder):
         ModelError: no model there, or a damaged one.
     """
     stored = open_folder(folder)
-    try:
-        with safe_open(stored.weights, framework="numpy") as file:
-            return stored.manifest["core"], {
-                name: file.get_tensor(name)
-                for name in file.keys()  # noqa: SIM118 (no dict)
-            }
-    except (SafetensorError, TypeError) as error:
-        raise ModelError(f"no readable weights: {error}", place=stored.weights) from error
+    _check_backbone(stored.manifest["core"], stored.folder.parent / MANIFEST, trust_code=False)
+    with foreign_files.opened_safetensors(stored.weights) as file:
+        return stored.manifest["core"], {
+            name: file.get_tensor(name)
+            for name in file.keys()  # noqa: SIM118 (no dict)
+        }
 
 
 def open_folder(folder):
@@ -133,6 +140,7 @@ def open_folder(folder):
     model = folder / "model" if (folder / "model" / MANIFEST).is_file() else folder
     manifest = _manifest(model / MANIFEST, folder)
     inner = model / manifest["folder"]
+    _require_inside(inner)
     found = set(files_in(inner))
     for name, expected in manifest["files"].items():
         if name not in found:
@@ -145,6 +153,14 @@ def open_folder(folder):
         what = f"unknown file {extra[0]!r}" if extra else f"no {WEIGHTS}"
         raise ModelError(f"{what} in the model folder", place=inner)
     return Stored(manifest, inner)
+
+
+def _require_inside(folder):
+    """Refuses links out of a model folder: they would have other files read."""
+    root = folder.parent.resolve()
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            raise ModelError("is a link out of the model folder", place=path)
 
 
 def files_in(folder):
@@ -166,17 +182,14 @@ def fill(model, path):
         ModelError: names, shapes or dtypes differ (the first three are named), or the file is
             damaged; the model is untouched.
     """
-    try:
-        from tltf import graphs
+    from tltf import graphs
 
-        with safe_open(path, framework="numpy") as file:
-            variables = graphs.named_weights(model.layers)
-            stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            _compare(variables, stored, path)
-            for name, variable in variables.items():
-                variable.assign(file.get_tensor(name))
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"no readable weights: {error}", place=path) from error
+    with foreign_files.opened_safetensors(path) as file:
+        variables = graphs.named_weights(model.layers)
+        stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        _compare(variables, stored, path)
+        for name, variable in variables.items():
+            variable.assign(file.get_tensor(name))
 
 
 def _compare(variables, stored, path):
@@ -201,15 +214,11 @@ def _compare(variables, stored, path):
 def _manifest(path, folder):
     """core.json, its shape checked."""
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise ModelError("is too large", place=path)
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        manifest = foreign_files.read_json(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
         what = f"no model in {folder}" if folder.exists() else f"no folder {folder}"
         fix = "--run takes the --output of a finished tltf.train"
         raise ModelError(what, flag="run", fix=fix) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ModelError(f"is no readable JSON: {error}", place=path) from error
     _check_manifest(manifest, path)
     return manifest
 
@@ -228,34 +237,56 @@ def _check_manifest(manifest, path):
 
 
 def _check_blueprint(blueprint, place, trust_code):
-    """Refuses code from outside of tltf: named in a stranger's file, it must not run unasked.
+    """Refuses code from outside of tltf: named in a stranger's file, it must not run unasked."""
+    _name_of("head", blueprint.get("head"), HEADS, place, trust_code)
+    _check_backbone(blueprint, place, trust_code)
 
-    A backbone without its memory is refused too: it would be fetched, or read from a folder.
-    """
+
+def _check_backbone(blueprint, place, trust_code):
+    """Refuses a backbone that would be fetched, read from a folder, or outgrow the memory."""
     backbone = blueprint.get("backbone")
-    backbone = backbone if isinstance(backbone, dict) else {}
-    if not isinstance(backbone.get("memory"), dict):
+    if not isinstance(backbone, dict) or not isinstance(backbone.get("memory"), dict):
         raise ModelError("has no backbone with its memory", place=place)
-    named: dict = {
-        "head": (blueprint.get("head"), HEADS),
-        "backbone": (backbone.get("text"), BACKBONES),
-    }
-    for part, (text, catalog) in named.items():
-        if not isinstance(text, str):
-            raise ModelError(f"has no {part}", place=place)
-        name = text.partition("(")[0].strip()
-        is_outside = _OUTSIDE.match(name) and not name.startswith("hub:")
-        if name not in catalog and is_outside and not trust_code:
-            what = f"the {part} {name!r} is no part of tltf, and its code would be run"
-            fix = "tltf.load(RUN, trust_code=True) if you trust it"
-            raise ModelError(what, place=place, fix=fix)
+    name = _name_of("backbone", backbone.get("text"), BACKBONES, place, trust_code)
+    is_class = "class" in backbone["memory"] or _OUTSIDE.match(name)
+    if name not in BACKBONES and not is_class:
+        raise ModelError(f"its backbone {name!r} is no part of tltf", place=place)
+    for key, most in {"image_size_px": MAX_IMAGE_SIZE_PX, "text_length": MAX_TEXT_LENGTH}.items():
+        size = backbone.get(key)
+        if type(size) is not int or not 0 <= size <= most:
+            raise ModelError(f"has {key} {size!r:.80}, at most {most} are read", place=place)
+
+
+def _name_of(part, text, catalog, place, trust_code):
+    """The name in a part's call string; one of code from outside only where it is trusted."""
+    if not isinstance(text, str):
+        raise ModelError(f"has no {part}", place=place)
+    name = text.partition("(")[0].strip()
+    is_outside = _OUTSIDE.match(name) and not name.startswith("hub:")
+    if name not in catalog and is_outside and not trust_code:
+        what = f"the {part} {name!r} is no part of tltf, and its code would be run"
+        fix = "tltf.load(RUN, trust_code=True) if you trust it"
+        raise ModelError(what, place=place, fix=fix)
+    return name
 
 
 def preprocessing_of(manifest, backbone):
-    """The preprocessing that `modality` and `preprocessing` of a manifest describe."""
+    """The preprocessing that `modality` and `preprocessing` of a manifest describe.
+
+    Raises:
+        ModelError: it makes something else than the backbone takes.
+    """
     from tltf.data.images import ImagePreprocessing
     from tltf.data.text import TextPreprocessing
 
+    config = manifest["preprocessing"]
     if manifest["modality"] == "image":
-        return ImagePreprocessing.from_config(manifest["preprocessing"])
-    return TextPreprocessing.from_config(manifest["preprocessing"], backbone.tokenizer)
+        made = ImagePreprocessing.from_config(config)
+        fits = (made.size_px, made.channels) == (backbone.image_size_px, backbone.channels)
+    else:
+        made = TextPreprocessing.from_config(config, backbone.tokenizer)
+        fits = set(made.inputs) == set(backbone.inputs)
+        fits = fits and type(made.length) is int and 1 <= made.length <= backbone.text_length
+    if not fits or manifest["modality"] != backbone.modality:
+        raise ModelError(f"the preprocessing {str(config)[:200]} does not fit the backbone")
+    return made

@@ -4,7 +4,7 @@ import pathlib
 
 from tltf import specs
 from tltf.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
-from tltf.errors import FlagError, choices_text
+from tltf.errors import FlagError, ModelError, choices_text
 
 BASELINES = ("logistic", "scratch")
 
@@ -48,9 +48,21 @@ def check(options):
     check_backbone(options.model)
 
 
+def refuse_model_file(text):
+    """Raises ModelError where --backbone is a file: a whole model holds code of whoever made it."""
+    path = pathlib.Path(text).expanduser()
+    if text not in BACKBONES and path.is_file():
+        raise ModelError(
+            f"a {path.suffix or 'nameless'} file is not opened as a backbone: it may hold code",
+            flag="backbone", place=path,
+            fix="name the network with --backbone and give its --backbone_weights=FILE",
+        )  # fmt: skip
+
+
 def check_backbone(model):
     """Raises FlagError for a backbone that is neither in the catalog, nor hub:, nor a folder."""
     text = model.backbone
+    refuse_model_file(text)
     if text.startswith("hub:") or pathlib.Path(text).is_dir():
         return
     if "/" in text:

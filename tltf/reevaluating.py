@@ -15,11 +15,13 @@ from tltf import (
     reports,
     runs,
     runtime,
+    specs,
     training,
 )
+from tltf.catalogs import HEADS, SOURCES, SPLITS
 from tltf.data import checks, sources
 from tltf.data.source import require_labels
-from tltf.errors import FlagError
+from tltf.errors import FlagError, ModelError
 
 
 def run(options):
@@ -76,10 +78,24 @@ def test_part(trained, options):
         is_test = source.roles is not None and np.any(source.roles == "test")
         part = source.take(np.flatnonzero(source.roles == "test")) if is_test else source
         return part.in_classes(trained.class_names)
-    parts = training.load_parts(runs.read_options(options.run))
+    own = runs.read_options(options.run)
+    _require_own_code(own, options.run)
+    parts = training.load_parts(own)
     if "test" not in parts:
         raise FlagError("the run has no test split of its own", flag="data", fix="--data=...")
     return parts["test"]
+
+
+def _require_own_code(chosen, run):
+    """Refuses code from outside of tltf that a run's own flags name: it must not run unasked."""
+    parts = {"data": (chosen.data.data, SOURCES), "split": (chosen.data.split, SPLITS),
+             "head": (chosen.model.head, HEADS)}  # fmt: skip
+    for flag, (text, catalog) in parts.items():
+        name, _ = specs.parse(text, flag)
+        if name not in catalog:
+            what = f"the run's {flag} {name!r} is no part of tltf, and its code would be run"
+            raise ModelError(what, place=pathlib.Path(run) / runs.FLAGS,
+                             fix="--data=... names what to evaluate on")  # fmt: skip
 
 
 def data_summary(judge, part, text):

@@ -10,7 +10,7 @@ import warnings
 
 import filelock
 
-from tltf import flagfiles, options, storage, streams
+from tltf import flagfiles, foreign_files, options, storage, streams
 from tltf.errors import FlagError, ModelError, StorageError
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
@@ -170,11 +170,25 @@ def read_options(run):
 
     Raises:
         FlagError: the folder holds no run.
+        ModelError: its run.flags cannot be read, or pulls in other files, which tltf never writes.
     """
     path = pathlib.Path(run) / FLAGS
     if not path.exists():
         raise FlagError(f"{run} holds no run (no {FLAGS})", flag="run")
-    return flagfiles.parse(options.Options, [f"--flagfile={path}"])[0]
+    _require_alone(path)
+    try:
+        return flagfiles.parse(options.Options, [f"--flagfile={path}"])[0]
+    except FlagError as error:
+        raise ModelError(error.what, flag=error.flag, place=error.place or path) from error
+
+
+def _require_alone(path):
+    """Refuses a run.flags with a --flagfile: an error would show the lines of the other file."""
+    foreign_files.require_file(path)
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        name = line.strip().lstrip("-").partition("=")[0].split(maxsplit=1)
+        if line.strip().startswith("-") and name[:1] == ["flagfile"]:
+            raise ModelError("pulls in another file", flag="flagfile", place=path)
 
 
 def read_status(run):

@@ -5,6 +5,7 @@ Read are safetensors (names of `graphs.named_weights`), Keras 3 `.weights.h5` an
 storage lead elsewhere. Outside of an old head nothing may be missing and nothing left over.
 """
 
+import math
 import os
 import pathlib
 import re
@@ -12,13 +13,15 @@ import tempfile
 
 import h5py
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from tltf import assets, graphs
+from tltf import assets, foreign_files, graphs
 from tltf.errors import FlagError, ModelError, StorageError
 
 FLAG = "backbone_weights"
+_REAL = ("float16", "float32", "float64", "f16", "f32", "f64")
+_MAX_OBJECTS = 100_000
+_MAX_CHUNK_BYTES = 64 * 2**20
 _OLD_HEADS = re.compile(r"(layers/)?(predictions|probs|fc\d*|logits|dense(_\d+)?|head|top_dense)\b")
 
 
@@ -39,7 +42,9 @@ def load(model, path, name):
     if not path.is_file():
         raise FlagError(f"no weights file {path}", flag=FLAG, fix=f"--{FLAG}=none")
     if path.suffix == ".safetensors":
-        load_named(graphs.named_weights(model.layers), read_safetensors(path), path, name)
+        with foreign_files.opened_safetensors(path) as file:
+            arrays = {key: _Stored(file, key) for key in file.keys()}  # noqa: SIM118 (no dict)
+            load_named(graphs.named_weights(model.layers), arrays, path, name)
     elif path.suffix == ".h5":
         _load_h5(model, path, name)
     else:
@@ -64,8 +69,30 @@ def load_named(variables, arrays, place, name):
         place,
         name,
     )
+    _require_numbers(arrays, variables, place, name)
     for key, variable in variables.items():
         variable.assign(np.asarray(arrays[key]))
+
+
+def _require_numbers(arrays, variables, place, name):
+    """Real numbers may come in any width, since the variable's is taken; nothing else may."""
+    for key in variables:
+        dtype = arrays[key].dtype
+        if str(dtype).lower() not in _REAL:
+            what = f"weights of another network than {name}: {key} holds {dtype}, no real numbers"
+            raise ModelError(what, flag=FLAG, place=place)
+
+
+class _Stored:
+    """A tensor of an open safetensors file, read when it becomes an array."""
+
+    def __init__(self, file, key):
+        self._file, self._key = file, key
+        self.shape = tuple(file.get_slice(key).get_shape())
+        self.dtype = file.get_slice(key).get_dtype()
+
+    def __array__(self, dtype=None, copy=None):
+        return self._file.get_tensor(self._key)
 
 
 def read_safetensors(path):
@@ -74,10 +101,8 @@ def read_safetensors(path):
     Raises:
         ModelError: the file is damaged.
     """
-    try:
-        return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"no readable safetensors file ({error})", place=path) from error
+    with foreign_files.opened_safetensors(path) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
 
 
 def converted(asset_id, convert):
@@ -95,9 +120,10 @@ def converted(asset_id, convert):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with assets.locked(assets.cache_folder(), f"{asset_id}.converted"):
-            part = target.with_suffix(".part")
-            safetensors.numpy.save_file(convert(source), part)
-            os.replace(part, target)
+            if not target.is_file():  # another process may have been quicker
+                part = target.with_suffix(".part")
+                safetensors.numpy.save_file(convert(source), part)
+                os.replace(part, target)
     except OSError as error:
         raise StorageError(f"{asset_id}: {error}", place=folder) from error
     return target
@@ -109,31 +135,65 @@ def open_h5(path):
     Raises:
         ModelError: no HDF5 file, or links, virtual or external storage inside.
     """
+    foreign_files.require_file(path)
     try:
         opened = h5py.File(path, "r")
     except OSError as error:
         raise ModelError(f"no readable HDF5 file ({error})", flag=FLAG, place=path) from error
-    bad = _first_foreign(opened)
+    try:
+        bad = _first_foreign(opened, {h5py.h5o.get_info(opened.id).addr})
+    except (OSError, KeyError, RuntimeError, ValueError, RecursionError) as error:
+        opened.close()
+        raise ModelError(f"no readable HDF5 file ({error})", flag=FLAG, place=path) from error
     if bad:
         opened.close()
-        raise ModelError(f"{bad} leads out of the file or is virtual", flag=FLAG, place=path)
+        raise ModelError(bad, flag=FLAG, place=path)
     return opened
 
 
-def _first_foreign(group):
-    """The name of the first link or dataset that is not plainly stored here, or nothing."""
+def _first_foreign(group, seen):
+    """What is wrong with the first link or dataset that is not plainly stored here, or nothing.
+
+    Args:
+        group: h5py.Group.
+        seen: places of objects met before; a second name may make a circle, or a tree of few
+            objects and more branches than can be counted.
+    """
     for key in group:
-        link = group.get(key, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            return f"{group.name}/{key}"
+        name = f"{group.name.rstrip('/')}/{key}"
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            return f"{name} leads out of the file or is virtual"
         item = group[key]
-        if isinstance(item, h5py.Group):
-            bad = _first_foreign(item)
-            if bad:
-                return bad
-        elif item.is_virtual or item.external:
-            return item.name
+        place = h5py.h5o.get_info(item.id).addr
+        if place in seen:
+            return f"{name} is a second name of something else in the file"
+        seen.add(place)
+        if len(seen) > _MAX_OBJECTS:
+            return f"it holds more than {_MAX_OBJECTS} objects"
+        bad = _first_foreign(item, seen) if isinstance(item, h5py.Group) else _fault(item)
+        if bad:
+            return bad
     return ""
+
+
+def _fault(item):
+    """What is wrong with a dataset, or nothing."""
+    if not isinstance(item, h5py.Dataset):
+        return f"{item.name} is no dataset"
+    if item.is_virtual or item.external:
+        return f"{item.name} leads out of the file or is virtual"
+    if item.dtype.kind not in "fiub":
+        return f"{item.name} holds {item.dtype}, no numbers"
+    chunk_bytes = math.prod(item.chunks or (0,)) * item.dtype.itemsize
+    if chunk_bytes > max(item.nbytes, _MAX_CHUNK_BYTES):
+        return f"{item.name} is one part of {chunk_bytes} bytes, of which it shows {item.nbytes}"
+    return ""
+
+
+def count_h5(path):
+    """The number of datasets in an HDF5 file."""
+    with open_h5(path) as opened:
+        return len(datasets(opened))
 
 
 def datasets(group, prefix=""):
@@ -154,13 +214,15 @@ def _load_h5(model, path, name):
                 place=path,
                 fix="save its weights with model.save_weights('name.weights.h5')",
             )
-        if "layer_names" in opened.attrs:
-            variables, arrays = _by_layer(model, opened)
-            load_named(variables, arrays, path, name)
-            return
-        found = {key: item.shape for key, item in datasets(opened).items()}
+        with foreign_files.refusing("no readable weights", path):
+            if "layer_names" in opened.attrs:
+                variables, arrays = _by_layer(model, opened)
+                load_named(variables, arrays, path, name)
+                return
+            found = {key: item.shape for key, item in datasets(opened).items()}
     _compare(_keras_paths(model), found, path, name)
-    model.load_weights(path)
+    with foreign_files.refusing("no readable weights", path):
+        model.load_weights(path)
 
 
 def _by_layer(model, opened):
@@ -170,6 +232,8 @@ def _by_layer(model, opened):
     for layer_name in map(_text, opened.attrs["layer_names"]):
         group = opened[layer_name]
         names = [_text(item) for item in group.attrs["weight_names"]]
+        if not all(isinstance(group.get(item), h5py.Dataset) for item in names):
+            raise ValueError(f"a weight of {layer_name} is no dataset")
         if not names or (_OLD_HEADS.match(layer_name) and index >= len(own)):
             continue
         key = own[index].name if index < len(own) else layer_name

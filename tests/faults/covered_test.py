@@ -6,8 +6,11 @@ import pytest
 
 from tests.faults import (  # noqa: F401 (they tell their rows when they are imported)
     faults_tables_test,
+    fetching_test,
     flags_test,
     folders_test,
+    hostile_folders_test,
+    hostile_test,
     images_test,
     records_test,
     served_test,

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 
-from tltf import specs
+from tltf import names, specs
 from tltf.backbones import earlier_runs, hub, inserted
 from tltf.backbones.network import Request, assemble
 from tltf.catalogs.backbones import BACKBONES
@@ -81,6 +81,7 @@ def _network(request):
 def _is_path(text):
     """Whether the text is meant as a folder; a name of the catalog never is."""
     path = pathlib.Path(text).expanduser()
+    names.refuse_model_file(text)
     if text.startswith((os.sep, ".", "~")):
         if not path.is_dir():
             raise FlagError(f"no folder {path}", flag="backbone", fix="--list=backbones")

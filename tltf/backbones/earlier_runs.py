@@ -3,9 +3,8 @@
 import dataclasses
 import pathlib
 
-from tltf import graphs, specs, transfer
-from tltf.catalogs.backbones import BACKBONES
-from tltf.errors import FlagError, ModelError
+from tltf import allowances, foreign_files, graphs, specs, transfer
+from tltf.errors import FlagError
 
 _CORE = pathlib.PurePath("model", "core.json")
 _EMBEDDINGS = "token_embedding/embeddings"
@@ -35,7 +34,12 @@ def continued(request, rebuild):
         "text_length": request.text_length or earlier["text_length"],
         "pretrained": request.weights != "none",
     }
-    backbone = rebuild(blueprint, assets)
+    num_bytes = sum(array.nbytes for array in arrays.values())
+    with (
+        foreign_files.refusing("its backbone cannot be rebuilt", request.text),
+        allowances.granted(num_bytes, len(arrays), request.text),
+    ):
+        backbone = rebuild(blueprint, assets)
     if request.weights == "none":
         return dataclasses.replace(backbone, name=request.text)
     rows = transfer.copy_by_name(graphs.named_weights(backbone.layers), arrays)
@@ -70,14 +74,9 @@ def _same_tokens(backbone, assets):
 def _read(folder):
     """`(backbone's blueprint, arrays by name, tokenizer's folder)` of a run.
 
-    The reader is a service above this part, hence found by its name. Code from outside, named
-    in a run's file, is refused: it would be imported.
+    The reader is a service above this part, hence found by its name. It refuses code from outside,
+    named in a run's file, which would be imported.
     """
     folder = pathlib.Path(folder).expanduser()
     core, arrays = specs.load_target("tltf.loading:read_core")(folder)
-    blueprint = core.get("backbone")
-    is_dict = isinstance(blueprint, dict) and isinstance(blueprint.get("memory"), dict)
-    name = str(blueprint.get("text")).partition("(")[0].strip() if is_dict else ""
-    if name not in BACKBONES and not (is_dict and "class" in blueprint["memory"]):
-        raise ModelError(f"its backbone {name!r} is no part of tltf", place=folder)
-    return blueprint, arrays, specs.load_target("tltf.loading:open_folder")(folder).assets
+    return core["backbone"], arrays, specs.load_target("tltf.loading:open_folder")(folder).assets

@@ -1,13 +1,13 @@
 """KerasHub presets and local folders: KerasHub's own format and Hugging Face checkpoints."""
 
-import json
+import contextlib
 import math
 import pathlib
 
 import keras
 import keras_hub
 
-from tltf import graphs, weights
+from tltf import allowances, foreign_files, graphs, weights
 from tltf.backbones import transformers
 from tltf.backbones.hub_configs import CONFIGS
 from tltf.backbones.network import SCALINGS, Network, Scaling
@@ -65,30 +65,45 @@ def folder(request):
         ModelError: weights of a refused format or of another network.
     """
     path = pathlib.Path(request.text).expanduser()
+    _require_plain_files(path)
     try:
-        config = json.loads((path / "config.json").read_text("utf-8"))
-    except OSError as error:
+        config = foreign_files.read_json(path / "config.json")
+    except FileNotFoundError as error:
         raise FlagError(
             f"{path} holds no config.json: neither a KerasHub preset, nor a Hugging Face "
             "checkpoint, nor a finished run of tltf",
             flag="backbone",
         ) from error
-    except ValueError as error:
-        raise ModelError(f"no JSON ({error})", place=path / "config.json") from error
-    if isinstance(config, dict) and "model_type" in config:
-        return _hugging_face(path, config["model_type"], request)
-    if isinstance(config, dict) and "class_name" in config and "config" in config:
-        return _keras_hub_folder(path, config, request)
+    keys = set(config) if isinstance(config, dict) else set()
+    if {"model_type", "registered_name"} <= keys:  # KerasHub would then build what it names
+        raise ModelError("names both model_type and registered_name", place=path / "config.json")
+    with foreign_files.refusing("no readable backbone", path):
+        if "model_type" in keys:
+            return _hugging_face(path, config["model_type"], request)
+        if {"class_name", "config"} <= keys:
+            return _keras_hub_folder(path, config, request)
     raise FlagError("names neither class_name nor model_type", place=path / "config.json")
+
+
+def _require_plain_files(path):
+    """Refuses a SavedModel, which is a program, and files that are none, which may never end."""
+    if (path / "saved_model.pb").exists():
+        raise ModelError("a SavedModel is a program and is not opened", flag="backbone", place=path,
+                         fix="--backbone=RUN, the --output of tltf.train")  # fmt: skip
+    for item in path.iterdir():
+        if item.exists() and not item.is_file() and not item.is_dir():
+            raise ModelError("is no regular file", place=item)
 
 
 def _keras_hub_folder(path, config, request):
     """Rebuilt from plain arguments; the folder's classes are never deserialised."""
-    backbone = transformers.make(config["class_name"], _without_types(config["config"]))
+    stored = path / "model.weights.h5"
+    with _granted([stored], request, weights.count_h5):
+        backbone = transformers.make(config["class_name"], _without_types(config["config"]))
     if request.weights == "default":
-        weights.load(backbone, path / "model.weights.h5", path.name)
+        weights.load(backbone, stored, path.name)
     if is_text(backbone):
-        saved = _read_json(path / "tokenizer.json")
+        saved = foreign_files.read_json(path / "tokenizer.json")
         memory = {"class": saved["class_name"], "config": _without_types(saved["config"])}
         extra = transformers.load_tokenizer(memory, path / "assets" / "tokenizer")
     else:
@@ -99,7 +114,7 @@ def _keras_hub_folder(path, config, request):
 def _saved_scaling(path):
     if not path.is_file():
         return SCALINGS["none"]
-    config = _read_json(path)["config"]
+    config = foreign_files.read_json(path)["config"]
     return scaling_of(config.get("scale"), config.get("offset"))
 
 
@@ -113,16 +128,42 @@ def _hugging_face(path, model_type, request):
         )
     if request.weights == "default" and not list(path.glob("*.safetensors")):
         raise ModelError("has no .safetensors file; pickled weights are not read", place=path)
-    try:
+    _require_own_shards(path)
+    files = sorted(path.glob("*.safetensors"))
+    with (
+        foreign_files.refusing(f"no readable {model_type} checkpoint", path),
+        _granted(files, request, foreign_files.count_safetensors),
+    ):
         load = request.weights == "default"
         backbone = keras_hub.models.Backbone.from_preset(str(path), load_weights=load)
         if not is_text(backbone):
             scaling = converter_scaling(keras_hub.layers.ImageConverter.from_preset(str(path)))
             return _finished(backbone, scaling, request)
         tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(str(path))
-    except (KeyError, ValueError, OSError) as error:
-        raise ModelError(f"no readable {model_type} checkpoint: {error}", place=path) from error
     return _finished(backbone, _as_trained(tokenizer, path), request)
+
+
+@contextlib.contextmanager
+def _granted(files, request, count):
+    """A block in which layers are built in the measure of weights files, if these are wanted."""
+    if request.weights != "default":
+        yield
+        return
+    files = [file for file in files if file.is_file()]
+    num_bytes = sum(file.stat().st_size for file in files)
+    with allowances.granted(num_bytes, sum(map(count, files)), request.text):
+        yield
+
+
+def _require_own_shards(path):
+    """The index of a checkpoint in several files may name files of its own folder only."""
+    index = path / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    shards = foreign_files.read_json(index)["weight_map"].values()
+    elsewhere = [name for name in shards if pathlib.PurePath(name).name != name]
+    if elsewhere:
+        raise ModelError(f"names the file {elsewhere[0]!r:.80}", place=index)
 
 
 def _as_trained(tokenizer, path):
@@ -130,7 +171,7 @@ def _as_trained(tokenizer, path):
     if not isinstance(tokenizer, keras_hub.tokenizers.BertTokenizer) or not tokenizer.lowercase:
         return tokenizer
     saved = path / "tokenizer_config.json"
-    strips = _read_json(saved).get("strip_accents") if saved.is_file() else None
+    strips = foreign_files.read_json(saved).get("strip_accents") if saved.is_file() else None
     memory = transformers.tokenizer_memory(tokenizer)["config"]
     changed = {"vocabulary": tokenizer.get_vocabulary(), "strip_accents": strips is not False}
     return type(tokenizer)(**{**memory, **changed})
@@ -253,10 +294,3 @@ def _without_types(config):
     return {
         key: value for key, value in config.items() if key not in ("dtype", "name", "trainable")
     }
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"not readable ({error})", place=path) from error

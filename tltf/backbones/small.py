@@ -7,6 +7,7 @@ import unicodedata
 import keras
 import keras_hub
 
+from tltf import weights
 from tltf.backbones import transformers
 from tltf.backbones.network import SCALINGS, Network
 from tltf.errors import FlagError
@@ -20,7 +21,7 @@ def small_cnn(request, filters=(32,), kernel_px=3, channels=1):
     """Convolution, ReLU and max-pooling by 2, once for each entry of `filters`.
 
     Args:
-        request: image size; there are no pretrained weights.
+        request: image size; its weights are random unless a file is given.
         filters: output channels a stage.
         kernel_px: side of the kernels; no padding, as in the textbooks.
         channels: 1 for grey images, 3 for colour.
@@ -40,11 +41,14 @@ def small_cnn(request, filters=(32,), kernel_px=3, channels=1):
         taps[f"stage_{number}"] = x
     if not taps:
         raise FlagError("small_cnn needs at least one entry in filters", flag="backbone")
+    has_file = request.wants_weights and request.weights != "default"
+    if has_file:
+        weights.load(keras.Model(pixels, x), request.weights, request.text)
     return Network(
         inputs={"image": pixels},
         points={name: [tensor] for name, tensor in taps.items()},
         taps=taps,
-        pretrained=False,
+        pretrained=has_file,
         scaling=SCALINGS["unit"],
         image_size_px=size,
         channels=channels,
@@ -62,7 +66,16 @@ def small_lstm(request, units=64, embedding=64, vocabulary=5000):
         units: width of the LSTM's state.
         embedding: width of the token vectors.
         vocabulary: largest number of tokens that are learned.
+
+    Raises:
+        FlagError: a weights file, which cannot say of which words its token vectors are.
     """
+    if request.weights not in ("default", "none"):
+        raise FlagError(
+            f"small_lstm learns its own words and takes no weights file (received {request.weights})",
+            flag=weights.FLAG,
+            fix=f"--{weights.FLAG}=RUN, an --output of tltf.train, which holds its words",
+        )
     if request.memory is not None:
         tokenizer = transformers.load_tokenizer(request.memory["tokenizer"], request.assets)
     else:

@@ -5,11 +5,13 @@ import re
 import keras
 import keras_hub
 
-from tltf import graphs
+from tltf import foreign_files, graphs
 from tltf.backbones.network import Network
-from tltf.errors import FlagError, ModelError
+from tltf.errors import FlagError, ModelError, TltfError
 
 DEFAULT_TEXT_LENGTH = 128
+_FILES = ("vocabulary", "merges", "proto")
+"""Arguments of tokenizers that may be paths; a blueprint leaves them to the files beside it."""
 _IGNORED = ("dtype", "name", "trainable")
 _NUMBERED = re.compile(r"(.+?)_?(\d+)$")
 
@@ -47,14 +49,16 @@ def make(class_name, config):
     Raises:
         ModelError: no backbone class of KerasHub, or arguments that it does not take.
     """
-    cls = getattr(keras_hub.models, class_name, None)
+    cls = getattr(keras_hub.models, str(class_name), None)
     if not (isinstance(cls, type) and issubclass(cls, keras_hub.models.Backbone)):
         raise ModelError(f"{class_name!r} is no backbone of KerasHub", flag="backbone")
     if not is_plain(config):
         raise ModelError(f"the configuration of {class_name} names classes", flag="backbone")
     try:
         return cls(**{key: value for key, value in config.items() if key not in _IGNORED})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, KeyError, AttributeError) as error:
+        if isinstance(error, TltfError):
+            raise
         raise ModelError(f"{class_name} does not take its configuration: {error}") from error
 
 
@@ -65,12 +69,22 @@ def tokenizer_memory(tokenizer):
 
 
 def load_tokenizer(memory, folder):
-    """The tokenizer of a blueprint, its vocabulary from the files in `folder`."""
-    cls = getattr(keras_hub.tokenizers, memory["class"], None)
+    """The tokenizer of a blueprint, its vocabulary from the files in `folder`.
+
+    Raises:
+        ModelError: no tokenizer of KerasHub, arguments that it does not take or that name a file
+            elsewhere, or files that it cannot read.
+    """
+    cls = getattr(keras_hub.tokenizers, str(memory["class"]), None)
     if not (isinstance(cls, type) and issubclass(cls, keras_hub.tokenizers.Tokenizer)):
         raise ModelError(f"{memory['class']!r} is no tokenizer of KerasHub", flag="backbone")
-    tokenizer = cls(**memory["config"])
-    tokenizer.load_assets(str(folder))
+    named = [key for key in _FILES if memory["config"].get(key) is not None]
+    if named or not is_plain(memory["config"]):
+        what = f"the tokenizer's {named[0]}" if named else "the tokenizer"
+        raise ModelError(f"{what} leads out of the files beside it", flag="backbone")
+    with foreign_files.refusing("no readable tokenizer", folder):
+        tokenizer = cls(**memory["config"])
+        tokenizer.load_assets(str(folder))
     return tokenizer
 
 

