@@ -1,4 +1,4 @@
-"""Callbacks of a fit that judge its epochs: validation, best weights, broken numbers."""
+"""Callbacks of a fit that judge its epochs and keep what is worth it."""
 
 import dataclasses
 import math
@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from tltf import stopping
-from tltf.errors import NumericError
 from tltf.heads import Classify
 
 
@@ -90,17 +89,6 @@ class Average(keras.callbacks.Callback):
     def back(self):
         """keras.callbacks.Callback."""
         return keras.callbacks.LambdaCallback(on_epoch_end=self.on_epoch_end)
-
-
-class StopAtNonFinite(keras.callbacks.Callback):
-    """Raises NumericError within the step in which the loss is no longer finite."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Looks at the mean loss of the epoch so far."""
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss):
-            what = f"the loss is {loss} at step {batch + 1} of this epoch"
-            raise NumericError(what, fix="a smaller --learning_rate, or --global_clipnorm=1")
 
 
 class SaveState(keras.callbacks.Callback):
