@@ -25,13 +25,15 @@ class Broken:
         what: a sentence without its end.
         epoch: of the phase; 1 is the first.
         step: of the epoch; 1 is the first.
-        is_exact: whether it broke in that very step, else in one before it.
+        is_exact: whether it broke in that very step, else by then.
+        fix: a flag that helps; empty for a smaller learning rate.
     """
 
     what: str
     epoch: int
     step: int
     is_exact: bool = True
+    fix: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
         scaling = self._scaling
         if scaling and int(scaling.num_skipped_in_a_row.numpy()) >= finiteness.MOST_SKIPPED:
             what = f"float16 gradients were not finite in {finiteness.MOST_SKIPPED} steps in a row"
-            self._stop(what, self._done, is_exact=False)
+            self._stop(what, self._done, is_exact=False, fix="--precision=mixed_bfloat16")
 
     def on_epoch_end(self, epoch, logs=None):
         """Looks at the weights, and counts the epoch's skipped steps."""
@@ -110,8 +112,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
             if not np.isfinite(variable.numpy()).all():
                 self._stop(f"the weights {name} are not finite", self._done, is_exact=False)
 
-    def _stop(self, what, step, is_exact=True):
-        raise self.explain(Broken(what, self._epoch + 1, self._before + step, is_exact))
+    def _stop(self, what, step, is_exact=True, fix=""):
+        raise self.explain(Broken(what, self._epoch + 1, self._before + step, is_exact, fix))
 
 
 def guard(fit, phase, begun, rows):
@@ -126,7 +128,7 @@ def guard(fit, phase, begun, rows):
 
     def explain(broken):
         batch = None
-        if fit.feed.batch and broken.is_exact:
+        if fit.feed.batch:
             batch = fit.feed.batch(fit.epochs_before + broken.epoch - 1, broken.step - 1, rows)
         return error(broken, phase, batch, fit.options.train.learning_rate, bool(fit.run))
 
@@ -164,11 +166,11 @@ def error(broken, phase, batch, learning_rate, is_kept):
     if batch and batch.broken:
         what += f"; its batch has numbers that are not finite in {listed(batch.broken)}"
         return NumericError(what, flag="data", fix=f"correct or leave out these rows{anew}")
-    if batch:
+    fix = broken.fix or f"--learning_rate={learning_rate / 10:.3g} or --global_clipnorm=1"
+    if batch and broken.is_exact:
         what += f"; its batch was {listed(batch.ids)}"
-    fix = f"--learning_rate={learning_rate / 10:.3g} or --global_clipnorm=1{anew}"
-    fix += "; or look at these rows" if batch else ""
-    return NumericError(what, flag="learning_rate", fix=fix)
+        anew += "; or look at these rows"
+    return NumericError(what, flag="" if broken.fix else "learning_rate", fix=fix + anew)
 
 
 def listed(ids):

@@ -75,8 +75,8 @@ def squares(gradients):
 class LossScale(keras.optimizers.LossScaleOptimizer):
     """Keras's loss scaling for float16, which counts the steps that it skips.
 
-    Departs from Keras: the devices skip a step together. Keras lets each decide by its own part of
-    the batch, so that their weights go apart.
+    Departs from Keras: the devices decide together. Keras 3.15 asks the first one only, so that what
+    is not finite on another gets into all weights.
 
     `num_skipped` counts all steps, `num_skipped_in_a_row` those since a step was taken; once that is
     MOST_SKIPPED it stays.
@@ -96,13 +96,17 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
         self.broken.hold_loss(loss)
         return super().scale_loss(loss)
 
+    def apply(self, gradients, trainable_variables=None):
+        """Notes the loss, then takes the step or skips it."""
+        context = tf.distribute.get_replica_context()
+        self.broken.note(context.all_reduce("sum", self.broken.loss()), tf.constant(0.0))
+        super().apply(gradients, trainable_variables)
+
     def check_finite(self, gradients):
         """bool[]: whether the gradients of all devices are finite."""
         is_broken = tf.cast(tf.logical_not(super().check_finite(gradients)), tf.float32)
-        both = [self.broken.loss(), is_broken]
-        loss, num_broken = tf.distribute.get_replica_context().all_reduce("sum", both)
-        self.broken.note(loss, tf.constant(0.0))
-        return tf.equal(num_broken, 0.0)
+        context = tf.distribute.get_replica_context()
+        return tf.equal(context.all_reduce("sum", is_broken), 0.0)
 
     def _stateful_handle_finite_grads(self, gradients, variables):
         super()._stateful_handle_finite_grads(gradients, variables)

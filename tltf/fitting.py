@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
+import warnings
 from typing import Any
 
 import keras
@@ -163,8 +164,9 @@ class Fit:
         is_over = place.epochs >= epochs or (saved is not None and saved.state["is_stopped"])
         saves = self.run and self.is_writer
         stops = stopping.deferring() if saves else contextlib.nullcontext()
-        num_replicas = self.strategy.num_replicas_in_sync
-        small = memory.taken_by("batch_size", self.options.train.batch_size, num_replicas)
+        small = memory.taken_by("batch_size", self.options.train.batch_size,
+                                self.strategy.num_replicas_in_sync,
+                                ", with --resume=never" if self.run else "")  # fmt: skip
         with multi_worker.patched(self.strategy), stops, small:
             if place.steps and not is_over:
                 self._end_epoch(model, training, steps, place, watched, saved)
@@ -177,7 +179,9 @@ class Fit:
                 _keras_fit(model, batches, (place.epochs, epochs), steps, watched)
         self.step += int(model.optimizer.iterations.numpy())
         self.epochs_before += epochs
-        if self.best and self.best.weights and self.options.train.keep == "best":
+        if self.best and self.options.train.keep == "best":
+            if not self.best.weights:
+                warnings.warn("no epoch had a finite validation; the last weights are kept", stacklevel=2)
             self.write_weights(self.best.weights)
 
     def _end_epoch(self, model, training, steps, place, watched, saved):

@@ -11,13 +11,14 @@ SMALLEST = "a smaller --image_size_px, --text_length or --backbone"
 
 
 @contextlib.contextmanager
-def taken_by(flag, size, multiple=1):
+def taken_by(flag, size, multiple=1, also=""):
     """A block whose running out of memory is told as too large a batch.
 
     Args:
         flag: that sets the batch.
         size: rows of the batch.
         multiple: a batch is a multiple of it.
+        also: what else the fix needs.
 
     Raises:
         StorageError: memory ran out; names half the batch, or other flags where it is the smallest.
@@ -28,7 +29,7 @@ def taken_by(flag, size, multiple=1):
         if not is_exhausted(error):
             raise
         half = size // 2 // multiple * multiple
-        fix = f"--{flag}={half}" if half else SMALLEST
+        fix = (f"--{flag}={half}" if half else SMALLEST) + also
         raise StorageError(f"out of memory with {size} rows a batch", flag=flag, fix=fix) from error
 
 
