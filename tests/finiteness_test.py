@@ -101,7 +101,8 @@ def test_a_loss_that_is_not_finite_is_noted_in_float16_too():
     assert found.optimizer.broken.read(2) == (1, LOSS)
 
 
-@pytest.mark.parametrize("meeting", [[], pytest.param(["merging"], marks=pytest.mark.large)])
+@pytest.mark.large
+@pytest.mark.parametrize("meeting", [[], ["merging"]])
 def test_two_devices_skip_a_step_together(meeting):
     """SGD by hand; the step with the infinite row is left out."""
     command = [sys.executable, "-m", "tests.loss_scale_script", "tltf", *meeting]

@@ -181,7 +181,9 @@ class Fit:
         self.epochs_before += epochs
         if self.best and self.options.train.keep == "best":
             if not self.best.weights:
-                warnings.warn("no epoch had a finite validation; the last weights are kept", stacklevel=2)
+                warnings.warn(
+                    "no epoch had a finite validation; the last weights are kept", stacklevel=2
+                )
             self.write_weights(self.best.weights)
 
     def _end_epoch(self, model, training, steps, place, watched, saved):

@@ -150,7 +150,10 @@ def plateau(has_validation, state=None):
 
 
 class _Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras resets its state when a fit begins; this one goes on from `restored`."""
+    """Keras resets its state when a fit begins; this one goes on from `restored`.
+
+    Keras takes a NaN in the first epoch as the best, which nothing falls below; this one never.
+    """
 
     restored: dict | None = None
     has_begun = False
@@ -162,3 +165,7 @@ class _Plateau(keras.callbacks.ReduceLROnPlateau):
         super().on_train_begin(logs)
         for name, value in (self.restored or {}).items():
             setattr(self, name, value)
+
+    def _is_improvement(self, monitor_value, reference_value):
+        is_better = super()._is_improvement(monitor_value, reference_value)
+        return math.isfinite(monitor_value) and is_better
