@@ -14,7 +14,7 @@ import warnings
 
 from absl import app
 
-from tltf import lazy, stopping
+from tltf import lazy, memory, stopping
 from tltf.catalogs import CATALOGS
 from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
 from tltf.flagfiles import parse
@@ -148,24 +148,20 @@ def _known(error):
 
     TensorFlow's classes are looked up, not imported: where it is not loaded none was raised.
     """
-    if isinstance(error, MemoryError):
-        return _out_of_memory()
+    if memory.is_exhausted(error):
+        return StorageError("out of memory", fix="a smaller --batch_size or --image_size_px")
     if isinstance(error, OSError):
         place = error.filename if isinstance(error.filename, (str, bytes)) else ""
         return StorageError(error.strerror or str(error), place=os.fsdecode(place))
     faults = getattr(sys.modules.get("tensorflow"), "errors", None)
     if faults and isinstance(error, faults.OpError) and (found := _DISK.search(error.message)):
         return StorageError(found[2], place=found[1] or "")
-    if faults and isinstance(error, faults.ResourceExhaustedError):
-        return _out_of_memory()
+    if faults and isinstance(error, faults.ResourceExhaustedError) and memory.is_full_disk(error):
+        return StorageError("no space left on the device")
     if faults and isinstance(error, faults.NotFoundError):
         found = _MISSING_FILE.search(error.message)
         return found and DataError("no such file any more", flag="data", place=found[1])
     return None
-
-
-def _out_of_memory():
-    return StorageError("out of memory", fix="a smaller --batch_size or --image_size_px")
 
 
 def _fail(error, line, code, debug):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tltf import boundaries, caching, cutting, targets
+from tltf import boundaries, caching, cutting, diverging, targets
 from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline
 from tltf.errors import FlagError
@@ -48,6 +48,8 @@ class Feed:
         used_ids: () -> {input name: int[n]}, the token ids that training has.
         class_names: of the labels.
         in_order: () -> (tf.data.Dataset, labels of a Source) of the training split, as validation.
+        batch: (epoch, step, rows) -> `diverging.Batch` that training read in a step, both counted
+            from 0 over all phases; rows as those of `training`. None where rows have no names.
     """
 
     training: Callable
@@ -59,6 +61,7 @@ class Feed:
     used_ids: Callable = dict
     class_names: tuple = ()
     in_order: Callable | None = None
+    batch: Callable | None = None
 
 
 def build(trained, strategy):
@@ -87,6 +90,7 @@ def build(trained, strategy):
         builder.used_ids,
         tuple(trained.class_names),
         lambda: builder.judging("train"),
+        builder.batch,
     )
 
 
@@ -162,6 +166,20 @@ class _Builder:
             skip=skip,
         )
         return fill_last(dataset, train.batch_size) if self.num_replicas > 1 else dataset
+
+    def batch(self, epoch, step, rows=None):
+        """The `diverging.Batch` of a step of `training`, read again: its order is that of the seed."""
+        part, lengths = self.parts["train"], self.texts.lengths if self.texts else None
+        numbers = lookups.Lookup(lambda rows: {"row": rows}, lengths=lengths, is_cut=True)
+        read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, "", step)))
+        chosen = part.take(read["row"].numpy())
+        given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
+        ids = [f"{row_id}" for row_id in chosen.ids]
+        broken = diverging.not_finite(given)
+        return diverging.Batch(
+            tuple(dict.fromkeys(ids)),
+            tuple(dict.fromkeys(id_ for id_, bad in zip(ids, broken, strict=True) if bad)),
+        )
 
     def judging(self, role, prefix=None):
         """(dataset, labels) of a split, above a prefix if one is given; None without the split.

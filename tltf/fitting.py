@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
+import warnings
 from typing import Any
 
 import keras
@@ -13,10 +14,12 @@ from tltf import (
     checkpoints,
     cutting,
     difficulty,
+    diverging,
     embedding_rows,
     folding,
     freezing,
     keeping,
+    memory,
     multi_worker,
     optimizers,
     recalibration,
@@ -29,7 +32,7 @@ from tltf.methods.method import Ended
 from tltf.trained import Forward
 
 MOST_STEPS_TOGETHER = 128
-"""A loss that is not finite is seen within so many steps; above a cached prefix only."""
+"""Above a cached prefix only; callbacks come between them, broken numbers are told step by step."""
 
 
 class Fit:
@@ -58,7 +61,7 @@ class Fit:
         self.first_step_s = self.above = None
         self._judges, self._is_prepared = {}, False
         self._last: Any = None
-        self.difficulty = None
+        self.difficulty = self._rows = self._guard = None
 
     def prepare(self):
         """Lets the method change the core's layers, so that its rules find what they train."""
@@ -130,7 +133,7 @@ class Fit:
         return plan
 
     def _run_phase(self, number, phase, saved):
-        rows = self._easiest(phase, saved)
+        rows = self._rows = self._easiest(phase, saved)
         kind = self.method.model_class
         with self.strategy.scope():
             plan = self._plan(phase)
@@ -163,7 +166,10 @@ class Fit:
         is_over = place.epochs >= epochs or (saved is not None and saved.state["is_stopped"])
         saves = self.run and self.is_writer
         stops = stopping.deferring() if saves else contextlib.nullcontext()
-        with multi_worker.patched(self.strategy), stops:
+        small = memory.taken_by("batch_size", self.options.train.batch_size,
+                                self.strategy.num_replicas_in_sync,
+                                ", with --resume=never" if self.run else "")  # fmt: skip
+        with multi_worker.patched(self.strategy), stops, small:
             if place.steps and not is_over:
                 self._end_epoch(model, training, steps, place, watched, saved)
                 place = resuming.Place(place.epochs + 1)
@@ -175,7 +181,11 @@ class Fit:
                 _keras_fit(model, batches, (place.epochs, epochs), steps, watched)
         self.step += int(model.optimizer.iterations.numpy())
         self.epochs_before += epochs
-        if self.best and self.best.weights and self.options.train.keep == "best":
+        if self.best and self.options.train.keep == "best":
+            if not self.best.weights:
+                warnings.warn(
+                    "no epoch had a finite validation; the last weights are kept", stacklevel=2
+                )
             self.write_weights(self.best.weights)
 
     def _end_epoch(self, model, training, steps, place, watched, saved):
@@ -248,9 +258,8 @@ class Fit:
         train = self.options.train
         rate = self._rate(phase, num_steps)
         used = embedding_rows.used_rows(training_model, self.feed.used_ids)
-        optimizer = optimizers.build(train, plan.factors, rate, used)
-        if self.options.runtime.precision == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        is_scaled = self.options.runtime.precision == "mixed_float16"
+        optimizer = optimizers.build(train, plan.factors, rate, used, is_scaled)
         training_model.compile(
             optimizer,
             loss={
@@ -288,7 +297,10 @@ class Fit:
     def _callbacks(self, training_model, number, phase, epochs, saved):
         """Validation first, saving last: each sees what those before it put into the logs."""
         train, head = self.options.train, self.core.head
-        watched = [callbacks.NoteFirstStep(self._note_first_step), keeping.StopAtNonFinite()]
+        if saved:
+            self.history = list(saved.state["history"])
+        self._guard = diverging.guard(self, phase.name, _begun(saved), self._rows)
+        watched = [callbacks.NoteFirstStep(self._note_first_step), self._guard]
         average = keeping.Average() if train.ema_decay else None
         watched += [average] if average else []
         has_validation = self.feed.validation is not None
@@ -303,8 +315,6 @@ class Fit:
         if (phase.schedule or train.schedule) == "plateau":
             watched.append(keeping.plateau(has_validation, saved and saved.state["plateau"]))
         logger = callbacks.LogEpochs(self.log, phase.name)
-        if saved:
-            self.history = list(saved.state["history"])
         logger.rows = self.history
         watched += [logger, callbacks.ShowProgress(phase.name, self.feed.num_train,
                                                    train.batch_size, epochs)]  # fmt: skip
@@ -331,18 +341,19 @@ class Fit:
 
     def _saver(self, model, number, watched, saved):
         def save(place):
+            if place.steps:
+                self._guard.require_finite_weights()
             step = self.step + int(model.optimizer.iterations.numpy())
             checkpoint = resuming.snapshot(self, model, number, place, watched)
             checkpoints.save(self.run, step, checkpoint)
 
-        state = saved.state if saved else {}
-        begun = resuming.Place(state.get("epoch", 0), state.get("steps", 0))
-        return keeping.SaveState(save, begun, 60 * self.options.output.checkpoint_minutes)
+        return keeping.SaveState(save, _begun(saved), 60 * self.options.output.checkpoint_minutes)
 
     def measure(self, role="validation"):
         """(loss, the head's metric) of the core on the validation split, or on the watched test."""
         forward, dataset, labels = self._judges[role]
-        logits = forward(dataset)[: len(labels)]
+        with memory.taken_by("eval_batch_size", self.options.train.eval_batch_size):
+            logits = forward(dataset)[: len(labels)]
         head = self.core.head
         return float(head.losses(logits, labels).mean()), head.measured(logits, labels)
 
@@ -361,6 +372,12 @@ class Fit:
         """Puts arrays by name into the variables that moved."""
         for path, value in weights.items():
             self.moved[path].assign(value)
+
+
+def _begun(saved):
+    """The resuming.Place from which a phase goes on."""
+    state = saved.state if saved else {}
+    return resuming.Place(state.get("epoch", 0), state.get("steps", 0))
 
 
 def _keras_fit(model, batches, epochs, steps, watched):

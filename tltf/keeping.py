@@ -1,4 +1,4 @@
-"""Callbacks of a fit that judge its epochs: validation, best weights, broken numbers."""
+"""Callbacks of a fit that judge its epochs and keep what is worth it."""
 
 import dataclasses
 import math
@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from tltf import stopping
-from tltf.errors import NumericError
 from tltf.heads import Classify
 
 
@@ -98,17 +97,6 @@ class Average(keras.callbacks.Callback):
         return keras.callbacks.LambdaCallback(on_epoch_end=self.on_epoch_end)
 
 
-class StopAtNonFinite(keras.callbacks.Callback):
-    """Raises NumericError within the step in which the loss is no longer finite."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Looks at the mean loss of the epoch so far."""
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss):
-            what = f"the loss is {loss} at step {batch + 1} of this epoch"
-            raise NumericError(what, fix="a smaller --learning_rate, or --global_clipnorm=1")
-
-
 class SaveState(keras.callbacks.Callback):
     """Saves at the end of each epoch, after all other callbacks, and in between.
 
@@ -168,7 +156,10 @@ def plateau(has_validation, state=None):
 
 
 class _Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras resets its state when a fit begins; this one goes on from `restored`."""
+    """Keras resets its state when a fit begins; this one goes on from `restored`.
+
+    Keras takes a NaN in the first epoch as the best, which nothing falls below; this one never.
+    """
 
     restored: dict | None = None
     has_begun = False
@@ -180,3 +171,7 @@ class _Plateau(keras.callbacks.ReduceLROnPlateau):
         super().on_train_begin(logs)
         for name, value in (self.restored or {}).items():
             setattr(self, name, value)
+
+    def _is_improvement(self, monitor_value, reference_value):
+        is_better = super()._is_improvement(monitor_value, reference_value)
+        return math.isfinite(monitor_value) and is_better

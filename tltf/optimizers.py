@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from tltf import finiteness
 from tltf.embedding_rows import Rows
 
 
@@ -23,15 +24,19 @@ class PerVariable:
     """Mixin for a Keras optimizer: per-variable factors, late clipping, selective decay.
 
     `rates`: id of a variable -> factor. `used_rows`: id of an embedding table -> int[n], the rows
-    that are trained; slots have a row for each of them only.
+    that are trained; slots have a row for each of them only. `broken`: the FirstBroken
+    of the steps; None below a LossScale, which has its own.
     """
 
     rates: dict = {}
     used_rows: dict = {}
+    broken: finiteness.FirstBroken | None = None
+    is_scaled = False
 
     def build(self, variables):
         """Notes each variable's factor and whether it decays, and makes the slots."""
         super().build(variables)
+        self.broken = None if self.is_scaled else finiteness.FirstBroken()
         self._factors = {self._var_key(v): self.rates.get(id(v), 1.0) for v in variables}
         self._decayed = {self._var_key(v) for v in variables if is_decayed(v)}
         self._rows = {
@@ -92,6 +97,12 @@ class PerVariable:
         super().update_step(gradient, scratch, rate)
         rows.write(variable, scratch)
 
+    def scale_loss(self, loss):
+        """The loss as it is; whether it is finite is noted with the gradients."""
+        if self.broken:
+            self.broken.hold_loss(loss)
+        return super().scale_loss(loss)
+
     def _apply_weight_decay(self, variables):
         """Decay is part of `update_step`, where the variable's own rate is known."""
 
@@ -103,7 +114,13 @@ class PerVariable:
         dense = [
             (self._dense(gradient, variable), variable) for gradient, variable in grads_and_vars
         ]
-        reduced = super()._all_reduce_sum_gradients(dense)
+        if self.broken:
+            *reduced, (loss, _) = super()._all_reduce_sum_gradients(
+                [*dense, (self.broken.loss(), None)]
+            )
+            self.broken.note(loss, finiteness.squares(gradient for gradient, _ in reduced))
+        else:
+            reduced = super()._all_reduce_sum_gradients(dense)
         clipped = super()._clip_gradients([gradient for gradient, _ in reduced])
         return [
             (gradient, variable) for gradient, (_, variable) in zip(clipped, reduced, strict=True)
@@ -155,7 +172,7 @@ _CLASSES = {name: type(f"PerVariable{kind.__name__}", (PerVariable, kind), {})
             for name, kind in _KINDS.items()}  # fmt: skip
 
 
-def build(options, rates, learning_rate, used_rows=None):
+def build(options, rates, learning_rate, used_rows=None, is_scaled=False):
     """The optimizer that the options name.
 
     Args:
@@ -164,6 +181,7 @@ def build(options, rates, learning_rate, used_rows=None):
         learning_rate: float or a keras schedule.
         used_rows: id of an embedding table -> int[n], the rows that occur in training, as
             `embedding_rows.used_rows` finds them; tables that are not in it are updated whole.
+        is_scaled: whether it is wrapped in a LossScale, for float16.
     """
     arguments = {
         "learning_rate": learning_rate,
@@ -182,7 +200,8 @@ def build(options, rates, learning_rate, used_rows=None):
         used_rows = {}  # the average is of whole tables
     optimizer = _CLASSES[options.optimizer](**arguments)
     optimizer.rates, optimizer.used_rows = rates, used_rows or {}
-    return optimizer
+    optimizer.is_scaled = is_scaled
+    return finiteness.LossScale(optimizer) if is_scaled else optimizer
 
 
 @keras.saving.register_keras_serializable("tltf")

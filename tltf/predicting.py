@@ -8,7 +8,7 @@ import stat
 import numpy as np
 import tensorflow as tf
 
-from tltf import lengths, raw_inputs
+from tltf import lengths, memory, raw_inputs
 from tltf.data import image_files, image_structure
 from tltf.errors import DataError
 from tltf.trained import Prediction
@@ -66,7 +66,8 @@ class Predictor:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             prepared = list(pool.map(lambda item: _attempt(prepare, item), batch))
         good = [value for value, error in prepared if not error]
-        rows = iter(self._rows(good) if good else ())
+        with memory.taken_by("eval_batch_size", self.batch_size):
+            rows = iter(self._rows(good) if good else ())
         for item, (_, error) in zip(batch, prepared, strict=True):
             yield self._prediction(item, error, None if error else next(rows))
 

@@ -14,7 +14,7 @@ from tltf import flagfiles, foreign_files, options, storage, streams
 from tltf.errors import FlagError, ModelError, StorageError
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
-UNBOUND = ("output", "export", "baseline", "tensorboard", "checkpoint_minutes")
+UNBOUND = ("output", "export", "baseline", "tensorboard", "checkpoint_minutes", "eval_batch_size")
 """Flags that an unfinished run may be told otherwise."""
 STATUSES = ("training", "trained", "finished")
 PROBE = ".writable"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tltf import lengths
+from tltf import lengths, memory
 from tltf.boundaries import NotCached
 from tltf.models import Core
 
@@ -75,7 +75,8 @@ class Trained:
         """float32[N, K] for a Source, in its order: probabilities, or quantiles; see the head."""
         import keras
 
-        logits = self._logits(source, batch_size)
+        with memory.taken_by("eval_batch_size", batch_size):
+            logits = self._logits(source, batch_size)
         return keras.ops.convert_to_numpy(self.core.head.stated(logits))
 
     def _logits(self, source, batch_size):
@@ -89,7 +90,8 @@ class Trained:
     def features(self, source, batch_size=128):
         """float32[N, d]: the pooled backbone features of a Source, below the head."""
         model = self.feature_model()
-        return Forward(model, next(iter(model.output)))(self.dataset(source, batch_size))
+        with memory.taken_by("eval_batch_size", batch_size):
+            return Forward(model, next(iter(model.output)))(self.dataset(source, batch_size))
 
     def feature_model(self):
         """keras.Model: the core's inputs -> {name: float32[B, d]}, equal to a linear probe's cut."""

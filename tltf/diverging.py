@@ -1,0 +1,179 @@
+"""Stops a fit whose numbers are no longer finite, and names the rows that were read then.
+
+Nothing is saved after that: this callback stands before those that judge and save.
+"""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from tltf import finiteness
+from tltf.errors import NumericError
+
+SHOWN_ROWS = 3
+FAR = 1e6
+"""A loss so many times that of knowing nothing, or so large, comes back from nowhere."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken:
+    """What is no longer finite, and where.
+
+    Args:
+        what: a sentence without its end.
+        epoch: of the phase; 1 is the first.
+        step: of the epoch; 1 is the first.
+        is_exact: whether it broke in that very step, else by then.
+        fix: a flag that helps; empty for a smaller learning rate.
+    """
+
+    what: str
+    epoch: int
+    step: int
+    is_exact: bool = True
+    fix: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """The rows of one training step.
+
+    Args:
+        ids: their ids, in the order of the batch, each once.
+        broken: ids of those whose own inputs or targets are not finite.
+    """
+
+    ids: tuple
+    broken: tuple = ()
+
+
+class StopAtNonFinite(keras.callbacks.Callback):
+    """Raises within the step whose loss or gradient is not finite, whose loss is far beyond all sense,
+    or which is one too many that is skipped.
+
+    Steps that run together are looked at together; the first broken one of them is named. Before
+    weights are saved or judged they are looked at themselves, as a finite gradient may be too large
+    a step. Adds `skipped_steps` to an epoch's logs where a LossScale skips.
+
+    Args:
+        begun: resuming.Place from which the phase goes on.
+        explain: Broken -> NumericError.
+        ignorance: () -> the loss of a model that answers 0 to everything; asked for large losses.
+        variables: name -> keras.Variable, what is trained.
+        history: of the fit, a dict an epoch.
+    """
+
+    def __init__(self, begun, explain, ignorance, variables, history):
+        super().__init__()
+        self.begun, self.explain, self.ignorance = begun, explain, ignorance
+        self.variables, self.history = variables, history
+        self._epoch = self._before = self._done = self._num_steps = 0
+
+    @property
+    def _scaling(self):
+        optimizer = self.model.optimizer
+        return optimizer if isinstance(optimizer, finiteness.LossScale) else None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes how much of the epoch was done before."""
+        self._epoch, self._done = epoch, 0
+        self._before = self.begun.steps if epoch == self.begun.epochs else 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Looks at the steps since the last call."""
+        self._num_steps += batch + 1 - self._done
+        self._done = batch + 1
+        mean = float((logs or {}).get("loss", 0.0))
+        found = self.model.optimizer.broken.read(self._num_steps)
+        if found:
+            num_fine, what = found
+            is_seen = what == finiteness.LOSS and not math.isfinite(mean)
+            self._stop(f"the {what} is {mean if is_seen else 'not finite'}",
+                       self._done - (self._num_steps - num_fine) + 1)  # fmt: skip
+        if mean > FAR and mean > FAR * self.ignorance():
+            self._stop(f"the loss has grown to {mean:.3g}", self._done, is_exact=False)
+        scaling = self._scaling
+        if scaling and int(scaling.num_skipped_in_a_row.numpy()) >= finiteness.MOST_SKIPPED:
+            what = f"float16 gradients were not finite in {finiteness.MOST_SKIPPED} steps in a row"
+            self._stop(what, self._done, is_exact=False, fix="--precision=mixed_bfloat16")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the weights, and counts the epoch's skipped steps."""
+        self.require_finite_weights()
+        if self._scaling and logs is not None:
+            before = sum(row["skipped_steps"] for row in self.history[len(self.history) - epoch :])
+            logs["skipped_steps"] = int(self._scaling.num_skipped.numpy()) - int(before)
+
+    def require_finite_weights(self):
+        """Raises if a weight is not finite now."""
+        for name, variable in self.variables.items():
+            if not np.isfinite(variable.numpy()).all():
+                self._stop(f"the weights {name} are not finite", self._done, is_exact=False)
+
+    def _stop(self, what, step, is_exact=True, fix=""):
+        raise self.explain(Broken(what, self._epoch + 1, self._before + step, is_exact, fix))
+
+
+def guard(fit, phase, begun, rows):
+    """The StopAtNonFinite of a phase of a Fit.
+
+    Args:
+        fit: fitting.Fit.
+        phase: its name.
+        begun: resuming.Place from which it goes on.
+        rows: int64[M], those that it reads; None for all.
+    """
+
+    def explain(broken):
+        batch = None
+        if fit.feed.batch:
+            batch = fit.feed.batch(fit.epochs_before + broken.epoch - 1, broken.step - 1, rows)
+        return error(broken, phase, batch, fit.options.train.learning_rate, bool(fit.run))
+
+    def ignorance():
+        if fit.feed.in_order is None:
+            return 1.0
+        _, labels = fit.feed.in_order()
+        head = fit.core.head
+        logits = np.zeros((len(labels), fit.core.model.output[head.name].shape[-1]))
+        return float(head.losses(logits, labels).mean())
+
+    return StopAtNonFinite(begun, explain, ignorance, fit.moved, fit.history)
+
+
+def not_finite(given):
+    """bool[B]: the rows that have a number which is not finite in one of several arrays [B, ...]."""
+    found = [~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+             for array in map(np.asarray, keras.tree.flatten(given))]  # fmt: skip
+    return np.logical_or.reduce(found)
+
+
+def error(broken, phase, batch, learning_rate, is_kept):
+    """The NumericError of a Broken.
+
+    Args:
+        broken: Broken.
+        phase: its name.
+        batch: Batch; None where the data does not say.
+        learning_rate: the peak.
+        is_kept: whether a run folder holds a checkpoint to go on from.
+    """
+    where = "at" if broken.is_exact else "by"
+    what = f"{broken.what} {where} step {broken.step} of epoch {broken.epoch} ({phase})"
+    anew = ", with --resume=never" if is_kept else ""
+    if batch and batch.broken:
+        what += f"; its batch has numbers that are not finite in {listed(batch.broken)}"
+        return NumericError(what, flag="data", fix=f"correct or leave out these rows{anew}")
+    fix = broken.fix or f"--learning_rate={learning_rate / 10:.3g} or --global_clipnorm=1"
+    if batch and broken.is_exact:
+        what += f"; its batch was {listed(batch.ids)}"
+        anew += "; or look at these rows"
+    return NumericError(what, flag="" if broken.fix else "learning_rate", fix=fix + anew)
+
+
+def listed(ids):
+    """The first ids as a text, and how many more there are."""
+    more = len(ids) - SHOWN_ROWS
+    return ", ".join(ids[:SHOWN_ROWS]) + (f" and {more} more" if more > 0 else "")
