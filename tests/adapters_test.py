@@ -144,6 +144,7 @@ def test_hostile_files_are_refused(tmp_path):
             tltf.load(str(path))
 
 
+@pytest.mark.large
 def test_a_run_that_moved_much_leaves_none(tmp_path):
     run = tmp_path / "run"
     trained = training.train(make(**FLAGS, method="full", output=str(run)))

@@ -399,6 +399,7 @@ def killed(folder, how):
                           capture_output=True, text=True, check=False)  # fmt: skip
 
 
+@pytest.mark.large
 def test_a_fill_that_is_killed_goes_on_with_the_same_numbers(tmp_path):
     whole = killed(tmp_path / "whole", "")
     assert whole.returncode == 0, whole.stderr
@@ -410,6 +411,7 @@ def test_a_fill_that_is_killed_goes_on_with_the_same_numbers(tmp_path):
     assert again.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
 
 
+@pytest.mark.large
 def test_two_processes_fill_one_cache(tmp_path):
     root = str(pathlib.Path(__file__).resolve().parents[1])
     command = [sys.executable, "-c", KILLED, str(tmp_path), ""]

@@ -234,6 +234,7 @@ def test_no_finite_validation_keeps_the_last_weights_and_says_so(monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.large
 def test_half_precision_counts_skips_epoch_by_epoch(tmp_path, monkeypatch):
     """A weight takes a gradient beyond float16 in one step; cut in the step after it and gone on with."""
     keras.config.set_dtype_policy("mixed_float16")

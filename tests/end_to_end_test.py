@@ -90,6 +90,7 @@ def test_loaded_model_predicts_arrays_as_the_report_does(run):
     np.testing.assert_allclose(given, stated, atol=1e-5)
 
 
+@pytest.mark.large
 def test_export_makes_the_next_version(run):
     before = {path.name for path in (run / "export").iterdir()}
     assert export.main([f"--run={run}"]) == 0

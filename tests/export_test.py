@@ -36,6 +36,7 @@ def test_the_next_version_is_checked_on_the_test_split(run, capsys):
     assert (run / "export" / "5" / "saved_model.pb").is_file()
 
 
+@pytest.mark.large
 def test_a_run_without_its_data_is_checked_on_made_up_inputs(run, tmp_path, capsys):
     content = (run / "all.csv").read_bytes()
     (run / "all.csv").unlink()

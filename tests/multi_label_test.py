@@ -162,6 +162,7 @@ def test_a_run_from_texts_to_an_export_that_is_verified(tags, capsys):
     assert "Labels, weakest first" in page and "micro F1" in page
 
 
+@pytest.mark.large
 def test_evaluating_again_and_folds(tags):
     from tltf import evaluate, train
 

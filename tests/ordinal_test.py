@@ -115,6 +115,7 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.large
 def test_a_run_learns_evaluates_exports_and_loads(run):
     report = json.loads((run / "report.json").read_text())
     assert report["test"]["accuracy"] > 0.9
@@ -130,6 +131,7 @@ def test_a_run_learns_evaluates_exports_and_loads(run):
     assert isinstance(trained.core.groups[-1].layers[-1], ordinal.Thresholds)
 
 
+@pytest.mark.large
 def test_methods_that_need_a_logit_a_class_say_so(run, tmp_path):
     keras.backend.clear_session()
     argv = ["--data=mnist_5k(num_train=40, num_test=20)", "--backbone=small_cnn", "--image_size_px=28",

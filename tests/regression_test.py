@@ -159,6 +159,7 @@ def flags(folder, run, *more):
             "--method=full", *more]  # fmt: skip
 
 
+@pytest.mark.large
 def test_a_run_from_texts_to_an_export_that_is_verified(counted, capsys):
     from tltf import evaluate, predict, train
 

@@ -120,7 +120,8 @@ def test_the_optimizer_has_no_slots_for_frozen_variables(text):
 def test_the_loss_falls(text):
     _, _, fitted = fit(text, train_epochs=10, learning_rate=0.02)
     last = [row["loss"] for row in fitted.history if row["phase"] == fitted.history[-1]["phase"]]
-    assert last[-1] < last[0]
+    half = len(last) // 2  # dropout makes single epochs noisy
+    assert np.mean(last[-half:]) < np.mean(last[:half])
 
 
 def data_for(text):

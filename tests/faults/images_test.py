@@ -156,8 +156,7 @@ NEAR_TOO = ("--max_bad_fraction=.5",)
     skipped(2, "cut JPEG", "half.jpg", JPEG[: len(JPEG) // 2], "is a damaged JPEG"),
     used(3, "bytes before the end", {"a.jpg": with_bytes_before_the_end}),
     used(3, "bytes before the end unsaid", {"a.jpg": with_bytes_before_the_end}, is_program=True,
-         flags=NEAR_TOO, differs="where an image is decoded, libjpeg's line 'Corrupt JPEG data: 28 "
-         "extraneous bytes before marker 0xd9' is on standard error"),
+         flags=NEAR_TOO),
     skipped(4, "noise", "noise.jpg", np.random.default_rng(0).bytes(5000), "is no image"),
     used(5, "other formats", {f"{kind}.jpg": encoded(picture(n), kind)
                               for n, kind in enumerate(("PNG", "GIF", "BMP"), 50)}),
@@ -248,7 +247,8 @@ def test_files_that_change_after_the_scan(tmp_path, capfd, monkeypatch, change, 
     argv = [f"--data={call(data)}", *TRAIN, f"--output={tmp_path}/run"]
     done = run("train", argv, capfd)
     require(done, 3, [words, "cat/1.png"])
-    assert done.err.count("cat/1.png") == 1
+    ours = [line for line in done.err.splitlines() if line.startswith("tltf: ")]
+    assert "".join(ours).count("cat/1.png") == 1, "TensorFlow may log the path too"
 
 
 def by_pillow(content):
