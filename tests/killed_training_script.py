@@ -69,7 +69,7 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-STEP = "tltf.keeping:StopAtNonFinite.on_train_batch_end"
+STEP = "tltf.diverging:StopAtNonFinite.on_train_batch_end"
 
 POINTS = {
     "the run begins": Point("tltf.runs:begin"),

@@ -12,7 +12,7 @@ from tltf import checkpoints, console, train
 
 def tell_steps(path):
     """Wraps what ends a step and what saves a checkpoint."""
-    from tltf import keeping
+    from tltf import diverging
 
     handle = os.open(path, os.O_WRONLY | os.O_CREAT)
     done = 0
@@ -22,7 +22,7 @@ def tell_steps(path):
         done = steps
         os.pwrite(handle, steps.to_bytes(8, "little"), 0)
 
-    step, save = keeping.StopAtNonFinite.on_train_batch_end, checkpoints.save
+    step, save = diverging.StopAtNonFinite.on_train_batch_end, checkpoints.save
 
     def counted_step(self, batch, logs=None):
         step(self, batch, logs)
@@ -32,7 +32,7 @@ def tell_steps(path):
         save(*args)
         tell(0)
 
-    keeping.StopAtNonFinite.on_train_batch_end = counted_step
+    diverging.StopAtNonFinite.on_train_batch_end = counted_step
     checkpoints.save = counted_save
     tell(0)
 
