@@ -57,7 +57,7 @@ def _train(options, run_folder):
     is_writer = runs.is_chief()
     clock = _Clock()
     strategy = runtime.start(options.runtime)
-    parts = training_parts(options)
+    parts = training_parts(options, options.data.near_duplicates)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
     clock.lap("build")
@@ -111,9 +111,9 @@ def load_parts(options, looks_near=False):
     return {role: dataclasses.replace(part, scan=scan) for role, part in parts.items()}
 
 
-def training_parts(options):
+def training_parts(options, looks_near=False):
     """`load_parts` with the copies of training texts that --augment adds."""
-    parts, wanted = load_parts(options, options.data.near_duplicates), options.data.augment
+    parts, wanted = load_parts(options, looks_near), options.data.augment
     augment.require_modality(wanted, parts["train"].modality)
     parts["train"] = text_augment.expanded(parts["train"], wanted, options.runtime.seed)
     return parts

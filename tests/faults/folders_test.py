@@ -210,3 +210,17 @@ def test_data_that_changed_before_a_run_goes_on_are_refused(tmp_path, capfd, mon
         ["--data", "the training data changed", "was 5 rows (", ", is 5 rows (", "--resume=never"],
     )
     assert snapshot(data) == before and snapshot(folder / "checkpoints") == kept
+
+
+@covers(40)
+def test_training_warns_of_what_is_near_across_splits(tmp_path, capfd):
+    data = saved_again(tmp_path / "data")
+    argv = [f"--data={data}", *FLAGS, f"--output={tmp_path}/run"]
+    done = run("train", argv, capfd)
+    require(done, 0)
+    assert "pairs of rows in different splits are nearly the same, such as" in done.err
+    rows = [json.loads(line) for line in (tmp_path / "run/data_report.jsonl").open()]
+    assert {row["what"] for row in rows} == {"near"}
+    plain = run("train", [*argv, "--near_duplicates=false", "--overwrite"], capfd)
+    require(plain, 0)
+    assert "nearly the same" not in plain.err
