@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import io
+import os
+import pathlib
 import stat
 import tarfile
 import threading
@@ -74,6 +76,23 @@ def test_members_arrive_once(cache, monkeypatch):
     assert assets.fetch("made") == folder and calls == ["made==1"]
     found = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*.*")}
     assert found == {"a.txt": "one", "c/d.txt": "two"}
+
+
+def test_every_member_is_on_the_disk_before_the_folder_has_its_name(cache, monkeypatch):
+    content = _zip_bytes({"made/a.txt": "one", "made/sub/b.txt": "two"})
+    _client(monkeypatch, "made", content)
+    flushed, fsync = {}, os.fsync
+
+    def noted(handle):
+        flushed[os.readlink(f"/proc/self/fd/{handle}")] = (cache / "assets" / "made").exists()
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder = assets.fetch("made")
+    part = folder.with_name("made.part")
+    paths = [path.relative_to(folder) for path in folder.rglob("*")]
+    assert {part / path for path in paths} <= {pathlib.Path(path) for path in flushed}
+    assert [is_named for path, is_named in flushed.items() if "made.part" in path].count(True) == 0
 
 
 def test_two_threads_download_once(cache, monkeypatch):

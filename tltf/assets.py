@@ -16,7 +16,7 @@ import time
 
 import filelock
 
-from tltf import registries
+from tltf import registries, storage
 from tltf.archives import remove_tree, unpack
 from tltf.errors import FlagError, StorageError, choices_text
 
@@ -220,7 +220,7 @@ def sha256(path):
 
 
 def _install(asset, asset_id, cache, folder):
-    """Unpacks beside `folder`, then renames: a process that is killed leaves no half of it."""
+    """Unpacks beside `folder`, then renames: neither a kill nor a power cut leaves half of it."""
     archive = _download(asset, asset_id, cache / "downloads")
     part = folder.with_name(f"{asset_id}.part")
     remove_tree(part)
@@ -230,7 +230,9 @@ def _install(asset, asset_id, cache, folder):
             (source,) = unpack(archive, part / ".inner", (asset.inner,))
         unpack(source, part, asset.members, asset.root)
         remove_tree(part / ".inner")
+        storage.fsync_tree(part)
         part.rename(folder)
+        storage.fsync_folder(folder.parent)
     finally:
         remove_tree(part)
 

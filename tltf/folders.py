@@ -35,9 +35,9 @@ def new_folder(path):
         sweep(path.parent)
         part.mkdir()
         yield part
-        _flush(part)
+        storage.fsync_tree(part)
         os.rename(part, path)
-        _flush_folder(path.parent)
+        storage.fsync_folder(path.parent)
     except OSError as error:
         what = f"cannot be written: {error.strerror or error}"
         raise StorageError(what, place=path, fix=storage.fix_of(error)) from error
@@ -101,20 +101,3 @@ def _is_alive(pid):
 
 def _host():
     return re.sub(r"\W", "-", socket.gethostname())[:40]
-
-
-def _flush(folder):
-    """Waits until all files and folders in `folder` are on the disk."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(root, name), "rb") as file:
-                os.fsync(file.fileno())
-        _flush_folder(root)
-
-
-def _flush_folder(folder):
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

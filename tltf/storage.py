@@ -58,6 +58,20 @@ def sweep(folder):
             part.unlink(missing_ok=True)
 
 
+def fsync_tree(folder):
+    """Waits until all files and folders in `folder` are on the disk."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            fsync_file(os.path.join(root, name))
+        fsync_folder(root)
+
+
+def fsync_file(path):
+    """Waits until what was written to a file is on the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
 def fsync_folder(path):
     """Makes the names in a folder last, as fsync does the content of a file."""
     if os.name == "nt":  # folders cannot be opened there

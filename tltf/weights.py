@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import safetensors.numpy
 
-from tltf import assets, foreign_files, graphs
+from tltf import assets, foreign_files, graphs, storage
 from tltf.errors import FlagError, ModelError, StorageError
 
 FLAG = "backbone_weights"
@@ -123,6 +123,7 @@ def converted(asset_id, convert):
             if not target.is_file():  # another process may have been quicker
                 part = target.with_suffix(".part")
                 safetensors.numpy.save_file(convert(source), part)
+                storage.fsync_file(part)
                 os.replace(part, target)
     except OSError as error:
         raise StorageError(f"{asset_id}: {error}", place=folder) from error
