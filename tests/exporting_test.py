@@ -5,6 +5,8 @@ import io
 import json
 import os
 import pathlib
+import resource
+import subprocess
 
 import keras
 import numpy as np
@@ -14,7 +16,7 @@ import tensorflow as tf
 
 from tests import served
 from tltf import exporting, raw_inputs, reload, verifying
-from tltf.errors import FlagError, ModelError
+from tltf.errors import FlagError, ModelError, StorageError
 
 NAMES = ("cat", "dög", "two\nlines")
 
@@ -165,6 +167,18 @@ def test_an_export_that_answers_otherwise_is_not_published(tmp_path, monkeypatch
     monkeypatch.setattr(exporting.Servable, "answer", wrong)
     with pytest.raises(ModelError, match=r"differs from the model by 0\.001"):
         exporting.export_saved_model(served.image_once(), tmp_path, None, True)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_in_the_check_is_no_fault_of_the_model(tmp_path, monkeypatch):
+    run, limit = subprocess.run, (resource.RLIMIT_FSIZE, (100, 100))
+
+    def limited(*given, **options):
+        return run(*given, preexec_fn=lambda: resource.setrlimit(*limit), **options)
+
+    monkeypatch.setattr(verifying.subprocess, "run", limited)
+    with pytest.raises(StorageError, match=r"File too large.*TMPDIR"):
+        exported(served.image_once(), tmp_path)
     assert os.listdir(tmp_path) == []
 
 

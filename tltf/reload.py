@@ -13,6 +13,8 @@ import sys
 import numpy as np
 
 BATCH = 32
+CANNOT_WRITE = 74
+"""Exit code where OUTPUTS cannot be written: EX_IOERR."""
 
 
 def main(argv):
@@ -46,7 +48,11 @@ def main(argv):
                 outputs[f"data/{kind}/{key}"], outputs[f"ends/{kind}/{key}"] = pack(value.tolist())
             else:
                 outputs[f"{kind}/{key}"] = value
-    np.savez(outputs_path, **outputs)
+    try:
+        np.savez(outputs_path, **outputs)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        sys.exit(CANNOT_WRITE)
 
 
 def pack(items):

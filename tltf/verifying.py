@@ -95,6 +95,9 @@ def _reloaded(folder, raw, tensors, modality):
             raise StorageError(f"the check took over {TIMEOUT_S} s", place=folder) from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            if done.returncode == reload.CANNOT_WRITE:
+                raise StorageError(f"the check of the export cannot write its answers: {last}",
+                                   place=scratch, fix="free space there, or set TMPDIR")  # fmt: skip
             what = f"the export cannot be run in a clean process: {last}"
             raise ModelError(what, place=folder, fix="--noverify exports it all the same")
         with np.load(outputs, allow_pickle=False) as file:
