@@ -36,7 +36,7 @@ def test_draws_are_balanced_and_share_no_row_with_the_choice(module, tmp_path):
 
 def test_the_best_by_choosing_is_compared_on_fresh_draws(module, tmp_path, monkeypatch):
     reached = {"linear_probe(solver=lbfgs)": 0.7, "partial": 0.6, "lora": 0.8, "lp_ft": 0.75,
-               "full": 0.78, "logistic": 0.7, "linear_probe": 0.65}  # fmt: skip
+               "full": 0.78, "logistic": 0.7}  # fmt: skip
 
     def measure(self, task, budget, kind, draw, method):
         found = reached[method] + 0.01 * draw
@@ -48,6 +48,6 @@ def test_the_best_by_choosing_is_compared_on_fresh_draws(module, tmp_path, monke
     assert len(line) == len(module.HEADER)
     assert line[:3] == ["vader", "10", "`lora`"]
     assert line[4] == "-8.0 ± 0.0" and line[5] == "0.0 ± 0.0"
-    assert line[8] == "`linear_probe`" and line[9] == "13.0 ± 0.0"
+    assert line[8] == "`lp_ft`" and line[9] == "3.0 ± 0.0"
     monkeypatch.setattr(module.Budgets, "_measure", lambda *_: pytest.fail("measured again"))
     assert module.line(module.Budgets(tmp_path), "vader", 10) == line

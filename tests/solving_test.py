@@ -27,7 +27,7 @@ def dense(units=3):
 def test_the_head_gets_scikit_learns_optimum():
     layer = dense()
     given = (FEATURES, LABELS, np.ones(90, "float32"))
-    solution = solving.solve([layer], given, (FEATURES[:30], LABELS[:30]))
+    solution = solving.solve(layer, given, (FEATURES[:30], LABELS[:30]))
     scaler = StandardScaler().fit(FEATURES)
     other = LogisticRegression(C=1 / (90 * solution.penalty), tol=1e-8, max_iter=10000)
     other.fit(scaler.transform(FEATURES), LABELS)
@@ -39,16 +39,10 @@ def test_the_head_gets_scikit_learns_optimum():
 def test_smoothed_targets_state_less():
     plain, smooth = dense(), dense()
     given = (FEATURES, LABELS, np.ones(90, "float32"))
-    solving.solve([plain], given, (FEATURES, LABELS))
-    solving.solve([smooth], given, (FEATURES, LABELS), label_smoothing=0.3)
+    solving.solve(plain, given, (FEATURES, LABELS))
+    solving.solve(smooth, given, (FEATURES, LABELS), label_smoothing=0.3)
     top = [keras.ops.softmax(layer(FEATURES)).numpy().max(1).mean() for layer in (plain, smooth)]
     assert top[1] < top[0]
-
-
-@pytest.mark.parametrize("layers", [[dense(), dense()], [keras.layers.Dropout(0.5), dense()]])
-def test_a_head_that_is_not_convex_is_refused(layers):
-    with pytest.raises(FlagError, match="one dense layer"):
-        solving.solve(layers, (FEATURES, LABELS, np.ones(90)), None)
 
 
 def test_a_boundary_of_several_tensors_is_refused():

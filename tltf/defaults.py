@@ -26,6 +26,7 @@ class Situation:
         is_pretrained: whether the backbone has pretrained weights.
         has_validation: whether there is a validation split.
         num_replicas: devices that share a batch.
+        is_solvable: whether a solver can find the head's optimum, as `lp_ft` has it.
     """
 
     modality: str
@@ -34,6 +35,7 @@ class Situation:
     is_pretrained: bool
     has_validation: bool
     num_replicas: int = 1
+    is_solvable: bool = True
 
 
 def resolve(options, situation):
@@ -67,15 +69,19 @@ def resolve(options, situation):
 
 
 def choose_method(method, situation):
-    """The method's call string; `auto` is a linear probe below FEW_PER_CLASS labels a class.
+    """The method's call string; `auto` is `lp_ft`, the best at every number of labels measured.
 
-    Few labels cannot move a whole network reliably; with more, full fine-tuning wins where
-    tools/results.py measures it. A network without pretrained weights is trained in full.
+    tools/label_budgets.py compares it with plain fine-tuning and logistic regression, from 10 to
+    500 labels a class. A head that cannot be solved for would start at random, and few labels
+    cannot teach it without spoiling the network: it is a probe below FEW_PER_CLASS labels a class,
+    and full fine-tuning above. A network without pretrained weights is trained in full.
     """
     if method != "auto":
         return method
     if not situation.is_pretrained:
         return "scratch"
+    if situation.is_solvable:
+        return "lp_ft"
     few = situation.num_train < FEW_PER_CLASS * max(situation.num_classes, 2)
     return "linear_probe" if few else "full"
 

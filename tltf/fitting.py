@@ -234,7 +234,8 @@ class Fit:
             features = solving.rows(dataset, None if above.validation else parts.prefix)[0]
             judged = features[: len(labels)], labels
         smoothing = self.options.train.label_smoothing
-        solution = solving.solve(self.core.groups[-1].layers, given, judged, smoothing)
+        (dense,) = self.core.groups[-1].layers
+        solution = solving.solve(dense, given, judged, smoothing)
         for number, row in enumerate(solution.rows, 1):
             self.history.append({"phase": phase.name, "epoch": number, **row})
             self.log.write(self.history[-1])

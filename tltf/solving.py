@@ -1,6 +1,5 @@
 """A linear probe solved to convergence: the convex way to train a head of one dense layer."""
 
-import keras
 import numpy as np
 
 from tltf import convex
@@ -8,27 +7,18 @@ from tltf.errors import FlagError
 from tltf.trained import Forward
 
 
-def solve(layers, training, validation, label_smoothing=0.0):
+def solve(dense, training, validation, label_smoothing=0.0):
     """Puts the optimal kernel and bias into the head; returns the `convex.Solution`.
 
     The objective is the training loss with an L2 penalty on the kernel over standardised
     features; the penalty is the one that is best on validation.
 
     Args:
-        layers: the head's layers; one dense layer.
+        dense: the head's one layer, a keras.layers.Dense that is built.
         training: (float32[N, d] features, int[N] or float[N, C] targets, float[N] weights).
         validation: (float32[M, d], int[M] labels), or None.
         label_smoothing: see `heads.CrossEntropy`.
-
-    Raises:
-        FlagError: the head has hidden layers or dropout.
     """
-    if [type(layer) for layer in layers] != [keras.layers.Dense]:
-        raise FlagError(
-            "solver=lbfgs takes a head of one dense layer, without hidden layers and dropout",
-            flag="method", fix="--method=linear_probe, or --head=classify",
-        )  # fmt: skip
-    dense = layers[0]
     features, targets, weights = training
     targets = _smoothed(targets, dense.units, label_smoothing)
     solution = convex.path(features, targets, validation, weights=weights)

@@ -7,6 +7,7 @@ import dataclasses
 import sys
 import time
 
+import keras
 import tensorflow as tf
 
 from tltf import (
@@ -143,29 +144,39 @@ def assemble(options, parts, strategy):
         is_pretrained=core.backbone.pretrained,
         has_validation="validation" in parts,
         num_replicas=strategy.num_replicas_in_sync,
+        is_solvable=_unsolvable(core, options.train.loss) is None,
     )
     options = defaults.resolve(options, situation)
     prepared = preprocessing.build(core.backbone, training, options.model.text_length)
     options = replace(options, **_sizes(prepared))
     method = specs.pick(METHODS, options.train.method, "method").build()
-    _require_loss(core.head, options.train, method.phases(core))
+    _require_loss(core, options.train, method.phases(core))
     trained = Trained(core, prepared, training.class_names, options, parts, given=given)
     if texts is not None:
         trained.tokens = preprocessing.counts(prepared, texts)
     return trained, method
 
 
-def _require_loss(head, train, phases):
-    head.loss(train.loss, train.label_smoothing, train.focal_gamma)
-    is_solved = any(phase.solver == "lbfgs" for phase in phases)
-    if is_solved and head.target != targets.CLASS:
-        raise FlagError("solver=lbfgs solves for one class a row, not for several labels or a number",
-                        flag="method", fix="solver=gradient in --method")  # fmt: skip
-    if is_solved and train.loss != "cross_entropy":
-        what = f"{train.loss} is no loss for solver=lbfgs, which solves for cross_entropy"
-        raise FlagError(
-            what, flag="loss", fix="solver=gradient in --method, or --loss=cross_entropy"
-        )
+def _require_loss(core, train, phases):
+    core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
+    refusal = _unsolvable(core, train.loss)
+    if refusal and any(phase.solver == "lbfgs" for phase in phases):
+        raise refusal
+
+
+def _unsolvable(core, loss):
+    """Why solver=lbfgs cannot solve for this head, as the error to raise; None where it can."""
+    fix = "solver=gradient in --method"
+    if core.head.target != targets.CLASS:
+        what = "solver=lbfgs solves for one class a row, not for several labels or a number"
+        return FlagError(what, flag="method", fix=fix)
+    if [type(layer) for layer in core.groups[-1].layers] != [keras.layers.Dense]:
+        what = "solver=lbfgs takes a head of one dense layer, without hidden layers and dropout"
+        return FlagError(what, flag="method", fix=f"{fix}, or --head=classify")
+    if loss != "cross_entropy":
+        what = f"{loss} is no loss for solver=lbfgs, which solves for cross_entropy"
+        return FlagError(what, flag="loss", fix=f"{fix}, or --loss=cross_entropy")
+    return None
 
 
 def require(options, *names):
