@@ -143,7 +143,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     if where == "write":
         monkeypatch.setattr(row_store._NewShard, "_write_index", broken)
     else:
-        monkeypatch.setattr(caching.row_store.folders, "_flush", broken)
+        monkeypatch.setattr(caching.row_store.folders.storage, "fsync_tree", broken)
     flags = [*FLAGS[:2], "--method=linear_probe", *FLAGS[3:], f"--output={tmp_path}/run"]
     with monkeypatch.context() as patch:
         patch.setattr(training.saving, "save", lambda *args: None)
