@@ -44,7 +44,8 @@ def test_what_is_given_is_kept():
     ("values", "method"),
     [
         ({"num_train": 50}, "lp_ft"),
-        ({"num_train": 5000}, "lp_ft"),
+        ({"num_train": 50_000}, "lp_ft"),
+        ({"num_train": 50_001}, "full"),
         ({"num_train": 199, "is_solvable": False}, "linear_probe"),
         ({"num_train": 200, "is_solvable": False}, "full"),
         ({"num_train": 200, "is_pretrained": False}, "scratch"),

@@ -13,6 +13,8 @@ from tltf.errors import FlagError
 from tltf.options import replace
 
 FEW_PER_CLASS = 20
+MOST_SOLVED = 50_000
+"""Rows above which `auto` solves for no head: a solver holds the features of all in memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +76,14 @@ def choose_method(method, situation):
     tools/label_budgets.py compares it with plain fine-tuning and logistic regression, from 10 to
     500 labels a class. A head that cannot be solved for would start at random, and few labels
     cannot teach it without spoiling the network: it is a probe below FEW_PER_CLASS labels a class,
-    and full fine-tuning above. A network without pretrained weights is trained in full.
+    and full fine-tuning above, as for more than MOST_SOLVED rows. A network without pretrained
+    weights is trained in full.
     """
     if method != "auto":
         return method
     if not situation.is_pretrained:
         return "scratch"
-    if situation.is_solvable:
+    if situation.is_solvable and situation.num_train <= MOST_SOLVED:
         return "lp_ft"
     few = situation.num_train < FEW_PER_CLASS * max(situation.num_classes, 2)
     return "linear_probe" if few else "full"
