@@ -228,11 +228,13 @@ class Fit:
         views = max(1, self.options.cache.cache_views) if self.options.data.augment else 1
         given = solving.rows(training(self.epochs_before, views),
                              None if above.training else parts.prefix)  # fmt: skip
+        diverging.require_finite_features(self, phase.name, given[0], passes=views)
         judged = None
         if "validation" in self._judges:
             _, dataset, labels = self._judges["validation"]
             features = solving.rows(dataset, None if above.validation else parts.prefix)[0]
             judged = features[: len(labels)], labels
+            diverging.require_finite_features(self, phase.name, judged[0], "validation")
         smoothing = self.options.train.label_smoothing
         (dense,) = self.core.groups[-1].layers
         solution = solving.solve(dense, given, judged, smoothing)
