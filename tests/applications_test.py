@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tltf import backbones, graphs
-from tltf.backbones import applications
+from tltf.backbones import fetching
 from tltf.backbones.applications import FAMILIES
 from tltf.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError, StorageError
@@ -140,6 +140,6 @@ def test_without_a_network_the_fix_is_named(monkeypatch):
         raise Exception("URL fetch failure on https://somewhere: None -- no address")
 
     monkeypatch.setattr(keras.applications, "VGG16", fail)
-    monkeypatch.setattr(applications.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
     with pytest.raises(StorageError, match=r"error\[5\].*vgg16.*--backbone_weights=PATH"):
         backbones.build("vgg16", image_size_px=32)

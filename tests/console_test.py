@@ -152,6 +152,19 @@ def test_debug_shows_the_traceback(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--debug=1", "--debug=True", "--flagfile={}"])
+def test_debug_in_any_spelling_shows_the_traceback(flag, tmp_path, capsys):
+    (tmp_path / "a.flags").write_text("--debug\n")
+    assert run(failing(DataError("bad row")), flag.format(tmp_path / "a.flags")) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_debug_can_be_taken_back(capsys):
+    assert run(failing(DataError("bad row")), "--debug", "--nodebug") == 3
+    assert capsys.readouterr().err == "tltf: error[3] bad row\n"
+    assert run(None, "--debug=maybe") == 2
+
+
 def test_the_service_gets_the_options_and_may_choose_the_code():
     got = []
     assert run(got.append, "--seed=4") == 0 and got[0].runtime.seed == 4

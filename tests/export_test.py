@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from tests import served
-from tltf import export, flagfiles, options, runs, saving
+from tltf import export, flagfiles, options, runs, saving, verifying
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,16 @@ def test_the_next_version_is_checked_on_the_test_split(run, capsys):
     assert captured.out == f"{run / 'export' / '5'}\n"
     assert "; 10 inputs, largest difference" in captured.err
     assert (run / "export" / "5" / "saved_model.pb").is_file()
+
+
+def test_an_export_holds_none_of_the_users_data(run, tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    seen = []
+    monkeypatch.setattr(verifying, "check_saved_model", lambda *given: seen.extend(given[-1]))
+    assert export.main([f"--run={run}", f"--output={tmp_path}"]) == 0
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert (tmp_path / "1/assets.extra/tf_serving_warmup_requests").is_file()
+    assert len(seen) == 10 and not [text for text in seen if text in written]
 
 
 @pytest.mark.large

@@ -25,7 +25,7 @@ def test_every_way_to_write_a_flag():
     assert (options.train.batch_size, options.runtime.seed, options.train.train_epochs) == (8, 3, 2)
     assert options.output.overwrite and not options.output.export
     assert options.train.learning_rate is None and options.data.data == "csv(path=a b.csv)"
-    assert console == {"debug": "true"}
+    assert console == {"debug": True}
 
 
 def test_later_flags_win_over_a_flagfile(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 
+import kagglehub
 import keras
 import keras_hub
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from tltf import backbones, graphs
-from tltf.backbones import hub, network, transformers
+from tltf.backbones import fetching, hub, network, transformers
 from tltf.errors import FlagError, ModelError, StorageError
 
 M = keras_hub.models
@@ -223,13 +224,39 @@ def test_known_configurations_have_the_published_size(name):
     assert model.count_params() == published
 
 
-def test_presets_out_of_reach_name_what_to_do(monkeypatch):
-    def fail(*args, **kwargs):
-        raise ConnectionError("no address")
+@pytest.mark.parametrize("error,attempts", [
+    (ConnectionError("no address"), 3),
+    (ValueError("502 Server Error: Bad Gateway"), 3),
+    (ValueError("401 Client Error: Unauthorized"), 1),
+    (json.JSONDecodeError("Expecting value", "<html>", 0), 1),
+])  # fmt: skip
+def test_presets_out_of_reach_name_what_to_do(monkeypatch, error, attempts):
+    calls = []
 
+    def fail(*args, **kwargs):
+        calls.append(args)
+        raise error
+
+    monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", fail)
     with pytest.raises(StorageError, match=r"error\[5\].*roberta_base_en.*fix: --backbone=FOLDER"):
         backbones.build("hub:roberta_base_en")
+    assert len(calls) == attempts
+
+
+def test_a_preset_file_that_is_a_web_page_is_fetched_again(monkeypatch, tmp_path):
+    """The cache of KaggleHub holds one; the network gives another."""
+    (tmp_path / "config.json").write_text("<!DOCTYPE html><title>Log in</title>")
+    forced = []
+
+    def download(handle, path, force_download=False):
+        forced.append(force_download)
+        return str(tmp_path / path)
+
+    monkeypatch.setattr(kagglehub, "model_download", download)
+    with pytest.raises(StorageError, match=r"config\.json: .*a web page \('Log in'\); fix: remove"):
+        backbones.build("hub:roberta_base_en")
+    assert forced == [False, True]
 
 
 def test_unknown_presets_suggest_the_nearest():

@@ -19,7 +19,7 @@ BELOW = {
 }
 LAYERS = {
     "base": """
-        tltf archives assets catalogs checkpoints console defaults difficulty errors flagfiles folders foreign_files lazy locations memory names
+        tltf archives assets catalogs chatter checkpoints console defaults difficulty errors flagfiles folders foreign_files lazy locations memory names
         options progress registries row_store runs specs stopping storage streams targets thresholds torch_files
     """,
     "model": "adversaries allowances backbones cutting embedding_rows fingerprints finiteness folding freezing graphs heads inserts models multi_label noise optimizers ordinal recalibration regression transfer weights",
@@ -27,7 +27,7 @@ LAYERS = {
     "method": "methods",
     "service": """
         adapters baselines boundaries caching calibration callbacks checking convex convex_examples data_report disk_space diverging evaluation exporting feeding fitting inputs judging keeping lengths loading
-        multi_worker plots predicting predictions preprocessing publishing rate_finding raw_inputs reevaluating
+        multi_worker own_data plots predicting predictions preprocessing publishing rate_finding raw_inputs reevaluating
         reload reports resampling resuming rounds rows runtime saving serving solving summaries thumbnails tracking
         trained training verifying wording
     """,

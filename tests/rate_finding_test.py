@@ -72,11 +72,14 @@ def test_the_rate_is_held_near_the_default():
     assert near.rate == near.valley and "held" not in rate_finding.text(near)
 
 
-def test_it_ends_when_the_loss_has_multiplied():
+def test_it_ends_when_the_loss_has_multiplied(monkeypatch):
     found = rate_finding.Curve([0.1] * 50)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     found.set_model(model)
-    model.compile("sgd", "mse")
+    chosen = make(FindOptions, **FLAGS, optimizer="sgd", momentum=0.0).train
+    model.compile(optimizers.build(chosen, {}, 0.1), "mse")
+    model.optimizer.build(model.trainable_variables)
+    monkeypatch.setattr(model.optimizer.broken, "read", lambda num_steps: None)
     model.stop_training = False
     for number, loss in enumerate([1.0] * 10 + [500.0]):
         found.on_train_batch_end(number, {"loss": loss})

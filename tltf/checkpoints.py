@@ -159,6 +159,8 @@ def _read(folder):
             return None
         with np.load(folder / ARRAYS, allow_pickle=False) as file:
             arrays = dict(file)
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            return None  # numpy gives a member that is no array as its bytes
         steps = {int(folder.name), manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
         return Checkpoint(arrays, state) if len(steps) == 1 else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EOFError,

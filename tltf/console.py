@@ -14,7 +14,7 @@ import warnings
 
 from absl import app
 
-from tltf import lazy, memory, stopping
+from tltf import chatter, lazy, memory, stopping, streams
 from tltf.catalogs import CATALOGS
 from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
 from tltf.flagfiles import parse
@@ -25,6 +25,7 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS,
                 errno.EMFILE)  # fmt: skip
 _DISK = re.compile(r"(/\S+)? ?; ({})".format("|".join(map(os.strerror, _DISK_ERRORS))))
 """What TensorFlow's errors end with where the system refused a file."""
+_DEBUG = re.compile(r"--?debug(=(true|t|yes|y|1))?", re.IGNORECASE)
 DEBUG_HINT = "run again with --debug for the traceback"
 
 
@@ -42,17 +43,24 @@ def run(kind, service, argv, doc):
         argv: arguments without the program's name.
         doc: the command's description for --help.
     """
-    debug = any(argument.lstrip("-") in ("debug", "debug=true") for argument in argv)
+    with streams.encodable(), chatter.one_line_warnings():
+        return _run(kind, service, argv, doc)
+
+
+def _run(kind, service, argv, doc):
+    debug = any(map(_DEBUG.fullmatch, argv))  # of flags that cannot be read
     try:
         options, console = parse(kind, argv)
-        if "help" in console or "helpfull" in console:
-            print(help_text(kind, doc, full="helpfull" in console))
+        debug = console.get("debug", False)
+        if console.get("help") or console.get("helpfull"):
+            print(help_text(kind, doc, full=console.get("helpfull")))
             return 0
         if "list" in console:
             print(list_text(console["list"]))
             return 0
         quiet_tensorflow(debug)
-        with stopping.handled():
+        tidied = contextlib.nullcontext() if debug else chatter.without_decoders()
+        with tidied, stopping.handled():
             return service(options) or 0
     except TltfError as error:
         return _fail(error, str(error), error.code, debug)

@@ -9,7 +9,7 @@ import math
 import keras
 import numpy as np
 
-from tltf import finiteness
+from tltf import convex_examples, finiteness
 from tltf.errors import NumericError
 
 SHOWN_ROWS = 3
@@ -41,8 +41,8 @@ class Batch:
     """The rows of one training step.
 
     Args:
-        ids: their ids, in the order of the batch, each once.
-        broken: ids of those whose own inputs or targets are not finite.
+        ids: their ids, in the order of the batch.
+        broken: ids of those whose own inputs or targets are not finite, each once.
     """
 
     ids: tuple
@@ -127,9 +127,7 @@ def guard(fit, phase, begun, rows):
     """
 
     def explain(broken):
-        batch = None
-        if fit.feed.batch:
-            batch = fit.feed.batch(fit.epochs_before + broken.epoch - 1, broken.step - 1, rows)
+        batch = read(fit, broken, rows)
         return error(broken, phase, batch, fit.options.train.learning_rate, bool(fit.run))
 
     def ignorance():
@@ -141,6 +139,45 @@ def guard(fit, phase, begun, rows):
         return float(head.losses(logits, labels).mean())
 
     return StopAtNonFinite(begun, explain, ignorance, fit.moved, fit.history)
+
+
+def read(fit, broken, rows):
+    """The Batch of the step of a Broken; None where the data does not say. Arguments as `guard`."""
+    if fit.feed.batch is None:
+        return None
+    return fit.feed.batch(fit.epochs_before + broken.epoch - 1, broken.step - 1, rows)
+
+
+def require_finite_features(fit, phase, features, role="train", passes=1):
+    """Raises where features for a solver, which takes no steps, are not finite; names their rows.
+
+    Args:
+        fit: fitting.Fit; it has read `features` in its next epochs, or a split in its order.
+        phase: its name.
+        features: float[N, d].
+        role: of the split.
+        passes: over the training split that they come from.
+    """
+    blocks = [not_finite([features[part]]) for part in convex_examples.parts(len(features))]
+    places = np.flatnonzero(np.concatenate(blocks)) if blocks else ()
+    if not len(places):
+        return
+    size = len(features) // passes
+    ids = [_id(fit, role, *divmod(int(place), size)) for place in places[:SHOWN_ROWS]]
+    more = f" and {len(places) - SHOWN_ROWS} more" if len(places) > SHOWN_ROWS else ""
+    what = f"features of the {role} split are not finite ({phase}): of {listed(ids)}{more}"
+    fix = "correct or leave out these rows, or --precision=float32 if they are right"
+    raise NumericError(what, flag="data", fix=fix + (", with --resume=never" if fit.run else ""))
+
+
+def _id(fit, role, epoch, place):
+    """The id of what was read at a place of an epoch."""
+    if fit.feed.ids is None:
+        return f"example {place}"
+    if role != "train":
+        return f"{fit.feed.ids(role)[place]}"
+    step, row = divmod(place, fit.options.train.batch_size)
+    return read(fit, Broken("", epoch + 1, step + 1), fit._rows).ids[row]
 
 
 def not_finite(given):
@@ -174,6 +211,7 @@ def error(broken, phase, batch, learning_rate, is_kept):
 
 
 def listed(ids):
-    """The first ids as a text, and how many more there are."""
+    """The first ids as a text, and how many more there are; each once."""
+    ids = tuple(dict.fromkeys(ids))
     more = len(ids) - SHOWN_ROWS
     return ", ".join(ids[:SHOWN_ROWS]) + (f" and {more} more" if more > 0 else "")

@@ -13,7 +13,7 @@ from absl import logging
 from tltf import folders, graphs, loading, models, raw_inputs, runtime, saving, specs, verifying
 from tltf.backbones import save_assets
 from tltf.catalogs import FORMATS
-from tltf.errors import DataError, FlagError, StorageError, printable
+from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
 WARMUP_BATCHES = (1, 8)
@@ -49,7 +49,7 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
         module = Servable(core, trained.preprocessing, trained.class_names, scratch)
         with _without_notes():
             tf.saved_model.save(module, str(part), signatures=module.signatures())
-        _write_extras(part, module, raw)
+        _write_extras(part, module, trained)
         if verify:
             verifying.check_saved_model(part, trained, core.model, raw)
     return target
@@ -58,26 +58,24 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
 def export_run(options):
     """Exports a run as ExportOptions say; returns the new folder.
 
-    The check uses the run's own test split where its data can still be read.
+    The check uses the run's own test split where its data can still be read and is no code.
     """
     call = specs.pick(FORMATS, options.format, "format")
     trained = loading.load(options.run)
     if options.verify and trained.options is not None:
-        trained.splits = _splits(trained.options, trained.core.head.target)
+        trained.splits = _splits(options.run)
     folder = options.output or pathlib.Path(options.run) / "export"
     return call.build(trained, folder, options.version, options.verify)
 
 
-def _splits(chosen, target):
-    from tltf.data import sources, splits
+def _splits(run):
+    from tltf import own_data
 
-    seed, scan = chosen.runtime.seed, chosen.data.scan
     try:
-        source = sources.load(chosen.data.data, seed=seed, scan=scan, target=target)
-        return splits.split(source, chosen.data.split, seed, scan)
-    except (FlagError, DataError, StorageError) as error:
-        print(f"export: the run's data cannot be read ({error.what}); made-up inputs take their "
-              "place in the check", file=sys.stderr)  # fmt: skip
+        return own_data.parts(run)
+    except (FlagError, DataError, ModelError, StorageError) as error:
+        print(f"export: the run's data cannot be read ({printable(error.what)}); made-up inputs "
+              "take their place in the check", file=sys.stderr)  # fmt: skip
         return {}
 
 
@@ -195,8 +193,11 @@ def _checked(name, tensor):
     return tf.debugging.check_numerics(tensor, f"input {name} has numbers that are not finite")
 
 
-def _write_extras(folder, module, raw):
-    """assets.extra/: tltf.json, and warm-up requests where tensorflow-serving-api is there."""
+def _write_extras(folder, module, trained):
+    """assets.extra/: tltf.json, and warm-up requests where tensorflow-serving-api is there.
+
+    Their inputs are made up: an export goes to others, who must not find the user's data in it.
+    """
     extra = folder / "assets.extra"
     extra.mkdir(exist_ok=True)
     facts = {
@@ -210,6 +211,7 @@ def _write_extras(folder, module, raw):
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError:
         return
+    raw = raw_inputs.probes(trained)
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
         for size in WARMUP_BATCHES:
             log = prediction_log_pb2.PredictionLog()

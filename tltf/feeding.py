@@ -50,6 +50,7 @@ class Feed:
         in_order: () -> (tf.data.Dataset, labels of a Source) of the training split, as validation.
         batch: (epoch, step, rows) -> `diverging.Batch` that training read in a step, both counted
             from 0 over all phases; rows as those of `training`. None where rows have no names.
+        ids: role -> the ids of a split, in its order; None where rows have no names.
     """
 
     training: Callable
@@ -62,6 +63,7 @@ class Feed:
     class_names: tuple = ()
     in_order: Callable | None = None
     batch: Callable | None = None
+    ids: Callable | None = None
 
 
 def build(trained, strategy):
@@ -91,6 +93,7 @@ def build(trained, strategy):
         tuple(trained.class_names),
         lambda: builder.judging("train"),
         builder.batch,
+        lambda role: builder.parts[role].ids,
     )
 
 
@@ -177,7 +180,7 @@ class _Builder:
         ids = [f"{row_id}" for row_id in chosen.ids]
         broken = diverging.not_finite(given)
         return diverging.Batch(
-            tuple(dict.fromkeys(ids)),
+            tuple(ids),
             tuple(dict.fromkeys(id_ for id_, bad in zip(ids, broken, strict=True) if bad)),
         )
 

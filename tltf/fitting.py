@@ -228,11 +228,13 @@ class Fit:
         views = max(1, self.options.cache.cache_views) if self.options.data.augment else 1
         given = solving.rows(training(self.epochs_before, views),
                              None if above.training else parts.prefix)  # fmt: skip
+        diverging.require_finite_features(self, phase.name, given[0], passes=views)
         judged = None
         if "validation" in self._judges:
             _, dataset, labels = self._judges["validation"]
             features = solving.rows(dataset, None if above.validation else parts.prefix)[0]
             judged = features[: len(labels)], labels
+            diverging.require_finite_features(self, phase.name, judged[0], "validation")
         smoothing = self.options.train.label_smoothing
         (dense,) = self.core.groups[-1].layers
         solution = solving.solve(dense, given, judged, smoothing)
@@ -256,22 +258,16 @@ class Fit:
                 self._judges[role] = (upper if cached else whole), opened, labels
 
     def _compile(self, training_model, plan, phase, num_steps, steps):
-        train = self.options.train
+        train, head = self.options.train, self.core.head
         rate = self._rate(phase, num_steps)
         used = embedding_rows.used_rows(training_model, self.feed.used_ids)
         is_scaled = self.options.runtime.precision == "mixed_float16"
         optimizer = optimizers.build(train, plan.factors, rate, used, is_scaled)
         training_model.compile(
             optimizer,
-            loss={
-                self.core.head.name: self.core.head.loss(
-                    train.loss, train.label_smoothing, train.focal_gamma
-                )
-            },
-            loss_weights=None
-            if phase.loss_weight == 1.0
-            else {self.core.head.name: phase.loss_weight},
-            weighted_metrics={self.core.head.name: self.core.head.metrics()},
+            loss={head.name: head.loss(train.loss, train.label_smoothing, train.focal_gamma)},
+            loss_weights=None if phase.loss_weight == 1.0 else {head.name: phase.loss_weight},
+            weighted_metrics={head.name: head.metrics()},
             jit_compile=False,
             steps_per_execution=self._steps_together(training_model, steps),
         )

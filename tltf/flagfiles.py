@@ -14,7 +14,8 @@ from tltf import locations, storage
 from tltf.errors import FlagError, choices_text, nearest
 from tltf.options import KINDS, check, fields_of, flat, make, shown
 
-CONSOLE_FLAGS = ("help", "helpfull", "debug", "list", "flagfile")
+SWITCHES = ("help", "helpfull", "debug")
+CONSOLE_FLAGS = (*SWITCHES, "list", "flagfile")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ def parse(kind, argv):
         argv: arguments without the program's name.
 
     Returns:
-        The options and a dict of the console's own flags: help, helpfull, debug, list.
+        The options and a dict of the console's own flags: help, helpfull, debug (bool), list (text).
 
     Raises:
         FlagError: what cannot be read; nothing has been imported or opened but flagfiles.
@@ -43,7 +44,8 @@ def parse(kind, argv):
     values, console = {}, {}
     for given in read(argv, fields):
         if given.name in CONSOLE_FLAGS:
-            console[given.name] = given.text if given.text is not None else "true"
+            is_switch = given.name in SWITCHES
+            console[given.name] = _typed(given, bool) if is_switch else given.text
         else:
             values[given.name] = _parsed(given, fields[given.name])
     return make(kind, **values), console
@@ -123,9 +125,7 @@ def _token(token, place, fields):
 
 
 def _is_switch(name, fields):
-    if name in ("help", "helpfull", "debug"):
-        return True
-    return name in fields and fields[name].metadata["kind"] is bool
+    return name in SWITCHES or (name in fields and fields[name].metadata["kind"] is bool)
 
 
 _PARSERS: dict = {
@@ -137,17 +137,23 @@ _PARSERS: dict = {
 
 
 def _parsed(given, field):
-    kind = field.metadata["kind"]
-    text = "true" if given.text is None else locations.expanded(given.name, given.text)
-    if field.default is None and text.strip() == "auto":
-        return None
-    try:
-        value = _PARSERS[kind].parse(text.strip() if kind is not str else text)
-    except (ValueError, TypeError) as error:
-        what = f"takes {KINDS[kind]} (received {text})"
-        raise FlagError(what, flag=given.name, place=given.place) from error
+    if given.text is not None:
+        given = dataclasses.replace(given, text=locations.expanded(given.name, given.text))
+        if field.default is None and given.text.strip() == "auto":
+            return None
+    value = _typed(given, field.metadata["kind"])
     try:
         check(given.name, value, field)
     except FlagError as error:
         raise FlagError(error.what, flag=error.flag, place=given.place, fix=error.fix) from error
     return value
+
+
+def _typed(given, kind):
+    """The value of a kind that a flag's text spells; a switch without a text is on."""
+    text = "true" if given.text is None else given.text
+    try:
+        return _PARSERS[kind].parse(text.strip() if kind is not str else text)
+    except (ValueError, TypeError) as error:
+        what = f"takes {KINDS[kind]} (received {text})"
+        raise FlagError(what, flag=given.name, place=given.place) from error

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import math
 import pathlib
 import sys
@@ -9,7 +10,7 @@ import sys
 import keras
 import numpy as np
 
-from tltf import feeding, fitting, lazy, optimizers, runtime, storage, training
+from tltf import diverging, feeding, fitting, lazy, optimizers, runtime, storage, training
 from tltf.errors import FlagError
 from tltf.options import replace
 
@@ -20,6 +21,8 @@ SMOOTHING = 0.9
 """Of the running mean of the losses, without its bias to the first."""
 DIVERGED = 4.0
 """The test ends where the loss is so many times the smallest."""
+FIX = "--precision=float32, or other --backbone_weights"
+"""Of a loss that is not finite before a step was taken, on rows that are."""
 FAMILY_FACTOR = 5.0
 """The found rate is at most so many times larger or smaller than the default."""
 
@@ -58,6 +61,7 @@ def find(options, num_steps=100):
 
     Raises:
         FlagError: too few steps, or a method that takes none.
+        NumericError: a batch with numbers that are not finite, or a first loss that is not.
     """
     if num_steps < 20:
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
@@ -108,22 +112,42 @@ class Curve(keras.callbacks.Callback):
 
     Args:
         rates: float[n], of the steps to come.
+        explain: diverging.Broken -> the NumericError of a step for which the rate is not to blame,
+            or None.
     """
 
-    def __init__(self, rates):
+    def __init__(self, rates, explain=lambda broken: None):
         super().__init__()
-        self.rates, self.losses = rates, []
+        self.rates, self.explain, self.losses = rates, explain, []
+        self._epoch = self._num_steps = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes which it is."""
+        self._epoch = epoch + 1
 
     def on_train_batch_end(self, batch, logs=None):
         """Each batch has a mean of its own."""
         loss = float(logs["loss"])
         self.model.reset_metrics()
-        if math.isfinite(loss):
+        self._num_steps += 1
+        what = self._broken(loss)
+        if what:
+            fault = self.explain(diverging.Broken(what, self._epoch, batch + 1, fix=FIX))
+            if fault:
+                raise fault
+        else:
             self.losses.append(loss)
             smooth = smoothed(self.losses)
-        is_over = not math.isfinite(loss) or smooth[-1] > DIVERGED * smooth.min()
+        is_over = what or smooth[-1] > DIVERGED * smooth.min()
         if is_over or len(self.losses) == len(self.rates):
             self.model.stop_training = True
+
+    def _broken(self, loss):
+        """What is not finite in the step that was taken; empty where all is."""
+        if not math.isfinite(loss):
+            return f"the loss is {loss}"
+        found = self.model.optimizer.broken.read(self._num_steps)
+        return f"the {found[1]} is not finite" if found else ""
 
 
 class RangeTest(fitting.Fit):
@@ -148,8 +172,15 @@ class RangeTest(fitting.Fit):
 
     def _rate(self, phase, num_steps):
         rates = np.geomspace(LOWEST, HIGHEST, self.num_steps)
-        self.curve = Curve(list(rates / phase.rate_factor))
+        explain = functools.partial(self._explained, phase)
+        self.curve = Curve(list(rates / phase.rate_factor), explain)
         return optimizers.Rising(LOWEST, HIGHEST, self.num_steps)
+
+    def _explained(self, phase, broken):
+        batch = diverging.read(self, broken, self._rows)
+        if self.curve.losses and not (batch and batch.broken):
+            return None
+        return diverging.error(broken, phase.name, batch, LOWEST, is_kept=False)
 
     def _steps_together(self, model, steps):
         return 1

@@ -11,17 +11,14 @@ from tltf import (
     folders,
     judging,
     loading,
+    own_data,
     publishing,
     reports,
-    runs,
     runtime,
-    specs,
-    training,
 )
-from tltf.catalogs import HEADS, SOURCES, SPLITS
 from tltf.data import checks, sources
 from tltf.data.source import require_labels
-from tltf.errors import FlagError, ModelError
+from tltf.errors import FlagError
 
 
 def run(options):
@@ -30,7 +27,7 @@ def run(options):
     Raises:
         FlagError: no run there, a run without a test split and no --data, or no labels.
         DataError: examples of a class that the run does not know.
-        ModelError: model files that are refused.
+        ModelError: model files that are refused, or data of the run's own that is code.
     """
     start = time.monotonic()
     trained = loading.load(options.run)
@@ -78,24 +75,10 @@ def test_part(trained, options):
         is_test = source.roles is not None and np.any(source.roles == "test")
         part = source.take(np.flatnonzero(source.roles == "test")) if is_test else source
         return part.in_classes(trained.class_names)
-    own = runs.read_options(options.run)
-    _require_own_code(own, options.run)
-    parts = training.load_parts(own)
+    parts = own_data.parts(options.run)
     if "test" not in parts:
         raise FlagError("the run has no test split of its own", flag="data", fix="--data=...")
     return parts["test"]
-
-
-def _require_own_code(chosen, run):
-    """Refuses code from outside of tltf that a run's own flags name: it must not run unasked."""
-    parts = {"data": (chosen.data.data, SOURCES), "split": (chosen.data.split, SPLITS),
-             "head": (chosen.model.head, HEADS)}  # fmt: skip
-    for flag, (text, catalog) in parts.items():
-        name, _ = specs.parse(text, flag)
-        if name not in catalog:
-            what = f"the run's {flag} {name!r} is no part of tltf, and its code would be run"
-            raise ModelError(what, place=pathlib.Path(run) / runs.FLAGS,
-                             fix="--data=... names what to evaluate on")  # fmt: skip
 
 
 def data_summary(judge, part, text):

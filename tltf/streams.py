@@ -1,5 +1,6 @@
-"""Standard output and error that outlive their reader: a closed pipe, a terminal that hung up."""
+"""Standard output and error that outlive their reader, and what the console cannot spell."""
 
+import codecs
 import contextlib
 import errno
 import os
@@ -9,8 +10,37 @@ import sys
 import threading
 
 LOG = "console.log"
+LOSSLESS, BLOCK = "tltf.escaped", "\u2588"
 _GONE = (errno.EPIPE, errno.EIO)
 """What a write gets whose pipe has no reader; whose terminal has hung up."""
+
+
+def _escaped(error):
+    """Of a character that a console's encoding lacks: bars become #, the rest its number."""
+    text = error.object[error.start : error.end]
+    if text == BLOCK * len(text):
+        return "#" * len(text), error.end
+    return codecs.backslashreplace_errors(error)
+
+
+codecs.register_error(LOSSLESS, _escaped)
+
+
+@contextlib.contextmanager
+def encodable():
+    """A block that prints what the console's encoding lacks in another spelling, in place of failing."""
+    streams = [stream for stream in (sys.stdout, sys.stderr)
+               if getattr(stream, "errors", "") in ("strict", "surrogateescape")
+               and hasattr(stream, "reconfigure")]  # fmt: skip
+    before = [stream.errors for stream in streams]
+    for stream in streams:
+        stream.reconfigure(errors=LOSSLESS)
+    try:
+        yield
+    finally:
+        for stream, errors in zip(streams, before, strict=True):
+            with contextlib.suppress(OSError):  # nobody reads what it holds
+                stream.reconfigure(errors=errors)
 
 
 @contextlib.contextmanager

@@ -46,9 +46,25 @@ class Greedy(keras.layers.Layer):
 
 def greedy(request, is_training=True):
     """A convolution above a Greedy that takes its memory in training, or else in evaluation."""
+    return _below(Greedy(is_training), request)
+
+
+def plain(request):
+    """A convolution without a relu, which TensorFlow computes as if NaN were 0."""
+    return _below(keras.layers.Identity(), request)
+
+
+def overflowing(request):
+    """A convolution above numbers that are beyond float32."""
+    return _below(
+        keras.Sequential([keras.layers.Rescaling(1e38), keras.layers.Rescaling(1e38)]), request
+    )
+
+
+def _below(layer, request):
     size = request.image_size_px
     pixels = keras.Input((size, size, 1))
-    x = keras.layers.Conv2D(4, 3, name="conv_1")(Greedy(is_training)(pixels))
+    x = keras.layers.Conv2D(4, 3, name="conv_1")(layer(pixels))
     return Network(
         inputs={"image": pixels}, points={"stage_1": [x]}, taps={"stage_1": x}, pretrained=False,
         scaling=SCALINGS["unit"], image_size_px=size, channels=1,

@@ -16,10 +16,14 @@ import sys
 import threading
 import zipfile
 
+import h5py
+import numpy as np
 import pytest
+from keras.src.utils import file_utils
 
 from tests.faults.making import ROOT, covers, require, run
 from tltf import assets, registries
+from tltf.backbones import fetching
 from tltf.errors import StorageError
 
 FILE = "made-1-py3-none-any.whl"
@@ -279,7 +283,7 @@ def test_killed_while_unpacking(serve, tmp_path):
 @pytest.mark.parametrize(("fault", "said"), [
     pytest.param("stalls", "timed out", marks=pytest.mark.large),
     ("short", "retrieval incomplete"),
-    ("portal", "file hash does not match"),
+    ("portal", "a web page ('Log in to the train') came in place of http://127.0.0.1"),
     ("forbidden", "403"),
 ])  # fmt: skip
 def test_weights_of_keras(serve, tmp_path, capfd, monkeypatch, fault, said):
@@ -288,9 +292,69 @@ def test_weights_of_keras(serve, tmp_path, capfd, monkeypatch, fault, said):
     from keras.src.applications import vgg16
 
     index = serve(fault)
+    (tmp_path / "keras").mkdir()  # else Keras takes /tmp/.keras
     monkeypatch.setattr(backend.config, "_KERAS_DIR", str(tmp_path / "keras"))
     monkeypatch.setattr(vgg16, "WEIGHTS_PATH_NO_TOP", f"{index.address}/weights.h5")
     monkeypatch.setattr(registries, "STALL_TIMEOUT_S", 1)
     argv = ["--data=digits", "--backbone=vgg16", "--image_size_px=32", "--dry_run"]
     require(run("train", argv, capfd), 5, ["could not fetch the ImageNet weights of vgg16", said])
     assert index.num_asked == 3
+    assert not list((tmp_path / "keras/models").iterdir())
+
+
+@pytest.fixture
+def weights_file(serve, tmp_path):
+    """(index, path of what Keras keeps, () -> Keras's get_file of it), whose hash nobody knows."""
+    with h5py.File(tmp_path / "whole.h5", "w") as file:
+        file["kernel"] = np.arange(10_000)
+    index = serve()
+    (tmp_path / "keras").mkdir()
+    index.content = (tmp_path / "whole.h5").read_bytes()
+
+    def get():
+        with fetching.whole_files():
+            return file_utils.get_file(
+                "a.h5", f"{index.address}/a.h5", cache_subdir="", cache_dir=tmp_path / "keras"
+            )
+
+    return index, tmp_path / "keras/a.h5", get
+
+
+@covers(88)
+@pytest.mark.parametrize("left", [lambda whole: whole[: len(whole) // 2], lambda whole: b"",
+                                  lambda whole: PORTAL])  # fmt: skip
+def test_a_half_file_is_not_complete_for_ever(weights_file, left):
+    """As another program leaves it, which Keras takes for whole where it knows no hash."""
+    index, path, get = weights_file
+    path.write_bytes(left(index.content))
+    get()
+    assert path.read_bytes() == index.content and index.num_asked == 1
+    get()
+    assert index.num_asked == 1, "what is whole is not fetched again"
+
+
+@covers(88)
+def test_a_half_file_without_a_network_is_named(weights_file):
+    index, path, get = weights_file
+    index.content = index.content[:5000]  # the server has no other
+    path.write_bytes(index.content)
+    with pytest.raises(StorageError, match=r"keras/a\.h5: .*no whole weights .*; fix: remove that"):
+        get()
+
+
+@covers(88)
+def test_a_kill_leaves_nothing_under_the_name(weights_file):
+    """At the moment before the name is given, all is in another file."""
+    index, path, get = weights_file
+    seen = []
+
+    def killed(part, target):
+        seen.append((os.path.basename(part), path.exists()))
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fetching.os, "replace", killed)
+        get()
+    assert seen == [("a.h5.part", False)] and not list(path.parent.iterdir())
+    get()
+    assert path.read_bytes() == index.content

@@ -47,6 +47,14 @@ class Code:
         return os.mkdir, (self.path,)
 
 
+def planted(*_, path):
+    """What a run.flags may name as its data, split or head."""
+    os.mkdir(path)
+
+
+PLANTED = f"{__name__}:planted(path={{canary}})"
+
+
 # Keras's own files
 
 

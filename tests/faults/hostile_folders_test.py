@@ -14,6 +14,7 @@ from tests import served
 from tests.faults import hostile, hostile_folders
 from tests.faults.making import (
     covers,
+    picture,
     put,
     require,
     run,
@@ -30,6 +31,7 @@ from tests.faults.refusing import (  # noqa: F401 (warm is a fixture)
     warm,
     weights,
 )  # fmt: skip
+from tltf import raw_inputs, verifying
 from tltf.errors import ModelError
 
 H, F = hostile, hostile_folders
@@ -160,10 +162,14 @@ EDITS = {
     a_run(83, "flags of other files", F.flags("--flagfile={secret}\n"), "pulls in another file"),
     a_run(83, "flags of no kind", F.flags("--seed=1\n{canary}\n"), "run.flags:2", "is not a flag"),
     a_run(83, "pipe for flags", F.pipe_for_flags, "is no regular file"),
-    a_run(83, "data from outside", F.flags("--data=os:mkdir(path={canary})\n"),
-          "the run's data 'os:mkdir'", NO_PART, command="evaluate"),
-    a_run(83, "split from outside", F.flags("--data=digits\n--split=os:mkdir(path={canary})\n"),
+    a_run(83, "data from outside", F.flags(f"--data={H.PLANTED}\n"),
+          "the run's data 'tests.faults.hostile:planted'", NO_PART, command="evaluate"),
+    a_run(83, "split from outside", F.flags(f"--data=digits\n--split={H.PLANTED}\n"),
           NO_PART, command="evaluate"),
+    *(a_run(83, f"{what} of TFDS", F.flags(f"--data=tfds({call})\n"), "may name code",
+            command="evaluate")
+      for what, call in {"files": "name=mnist, data_dir={canary}/..", "words": "name=hf:a/b",
+                         "arguments": "name='mnist/data_dir={canary}'"}.items()),
     a_run(83, "export of head from outside", F.edited(outside_head), NO_PART, command="export"),
     a_run(83, "SavedModel", F.saved_model, "no model in "),
     a_run(83, "program", F.edited(outside_head), NO_PART, is_program=True),
@@ -177,6 +183,25 @@ def test_runs(case, tmp_path, capfd):
 
 def config(**changes):
     return lambda content: content["config"].update(changes)
+
+
+@covers(83)
+@pytest.mark.parametrize("flags", [f"--data={H.PLANTED}", f"--data=digits\n--split={H.PLANTED}"])
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_what_needs_no_data_runs_none_of_a_strangers_code(
+    command, flags, tmp_path, capfd, monkeypatch
+):
+    checked = []
+    monkeypatch.setattr(verifying, "check_saved_model", lambda *given: checked.append(given[-1]))
+    run_folder = put(tmp_path, {"x.png": picture(0)}) / "data/run"
+    F.flags(flags + "\n")(run_folder)
+    more = [f"--input={tmp_path}/x.png"] if command == "predict" else [f"--output={tmp_path}/new"]
+    done = run(command, [f"--run={run_folder}", *more], capfd)
+    require(done, 0)
+    assert not H.canary(tmp_path / "data").exists()
+    if command == "export":
+        assert checked == [raw_inputs.probes(served.image_once())]
+        assert f"{NO_PART}, and its code would be run); made-up inputs" in done.err
 
 
 TWO_FORMATS = {"registered_name": "keras>Lambda", "class_name": "Lambda", "config": {}}

@@ -7,6 +7,7 @@ memory and time than a small model takes.
 import functools
 import hashlib
 import io
+import json
 import pickle
 import warnings
 import zipfile
@@ -173,29 +174,48 @@ def test_hdf5(case, tmp_path, capfd):
     refused(case, tmp_path, capfd)
 
 
-def sha256_of(content):
-    return hashlib.sha256(content).hexdigest()
+def checkpoint(folder, content):
+    """A checkpoint of step 1 with other bytes of arrays, for which its manifest is right."""
+    checkpoints.save(folder, 1, checkpoints.Checkpoint({"weights/a": np.zeros(3)}, {"epoch": 0}))
+    path = folder / "checkpoints/000000001"
+    (path / checkpoints.ARRAYS).write_bytes(content)
+    manifest = json.loads((path / checkpoints.MANIFEST).read_text())
+    manifest["sha256"][checkpoints.ARRAYS] = hashlib.sha256(content).hexdigest()
+    (path / checkpoints.MANIFEST).write_text(json.dumps(manifest))
+
+
+def arrays(member, compression=zipfile.ZIP_STORED, **more):
+    """The arrays of step 1, of which one is this member of an .npz file."""
+    step = {checkpoints._STEP: H.npy(np.int64(1))}
+    return H.npz({"weights/a": member} | step | more, compression)
 
 
 @covers(84, 86)
 @pytest.mark.parametrize("content", [
-    lambda folder: H.npz({"weights/a": H.npy(np.array([H.Code(folder)], object))}),
-    lambda folder: H.npz({"weights/a": H.npy(np.zeros(1 << 20))}, zipfile.ZIP_DEFLATED),
-    lambda folder: H.npz({"weights/a": H.npy(shape=(1 << 40,))}),
-    lambda folder: H.npz({"weights/a": b"\x93NUMPY\x01\x00"}),
+    lambda folder: arrays(H.npy(np.array([H.Code(folder)], object))),
+    lambda folder: arrays(pickle.dumps(H.Code(folder))),
+    lambda folder: arrays(H.npy(np.zeros(1 << 20)), zipfile.ZIP_DEFLATED),
+    lambda folder: arrays(H.npy(shape=(1 << 40,))),
+    lambda folder: arrays(b"\x93NUMPY\x01\x00"),
+    lambda folder: arrays(H.npy(np.zeros(3)), **{checkpoints._STEP: H.npy(np.int64(2))}),
+    lambda folder: arrays(H.npy(np.zeros(3)))[:-9],
     lambda folder: b"PK\x03\x04 no archive",
-], ids=["objects", "bomb", "huge shape", "cut member", "no archive"])  # fmt: skip
+], ids=["objects", "pickle", "bomb", "huge shape", "cut member", "other step", "cut", "no archive"])  # fmt: skip
 def test_checkpoints(content, tmp_path):
     """Whoever wrote the arrays could also write their SHA-256."""
-    arrays = content(tmp_path / "data")
-    put(tmp_path / "data/checkpoints/000000001", {
-        "arrays.npz": arrays, "state.json": f'{{"sha256": "{sha256_of(arrays)}"}}'})  # fmt: skip
+    checkpoint(tmp_path / "data", content(tmp_path / "data"))
     with (
         harmless(tmp_path),
         pytest.warns(UserWarning, match="is damaged"),
         pytest.raises(ModelError, match="all checkpoints are damaged"),
     ):
         checkpoints.newest(tmp_path / "data")
+
+
+def test_the_checkpoint_that_was_changed_is_taken_with_its_arrays(tmp_path):
+    checkpoint(tmp_path, arrays(H.npy(np.arange(3.0))))
+    found = checkpoints.newest(tmp_path)
+    assert found.arrays["weights/a"].tolist() == [0, 1, 2] and found.state["epoch"] == 0
 
 
 @covers(85, 86)

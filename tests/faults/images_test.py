@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from tests import served
 from tests.faults.making import (
     Case,
     beside,
@@ -29,6 +30,7 @@ from tests.faults.making import (
     table,
     without_roots_rights,
 )
+from tltf import saving
 from tltf.data import images, sources
 
 PHOTO = picture(77, (64, 48))
@@ -200,6 +202,18 @@ def test_images(case, tmp_path, capfd):
     if case.is_program and case.row == 3:
         (line,) = done.err.splitlines()
         assert line.startswith("near duplicates: "), "the decoder says nothing"
+
+
+@covers(3)
+def test_a_decoder_that_complains_is_not_heard(tmp_path, capfd):
+    """TensorFlow's decoder, which `check` does not ask."""
+    saving.save(served.image_once(), tmp_path / "run")
+    put(tmp_path, {"a.jpg": with_bytes_before_the_end()})
+    tf.io.decode_jpeg((tmp_path / "a.jpg").read_bytes())
+    assert "Corrupt JPEG data: " in capfd.readouterr().err, "else this shows nothing"
+    done = run("predict", [f"--run={tmp_path}/run", f"--input={tmp_path}/a.jpg"], capfd)
+    require(done, 0, ["a.jpg"])
+    assert done.err == "tltf: 1 of 1 inputs predicted\n"
 
 
 @covers(15)

@@ -160,7 +160,7 @@ def run(command, argv, capfd, *, is_program=False, **settings):
 def run_program(command, argv, **settings):
     """The Done of `python -m tltf.<command>` as a terminal would show it: UTF-8 and nothing else."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_CPP")}
-    environment |= {"PYTHONIOENCODING": "utf-8:strict", "PYTHONWARNINGS": "ignore"}
+    environment |= {"PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(
         [sys.executable, "-m", f"tltf.{command}", *argv],
         cwd=ROOT, env=environment, capture_output=True, timeout=240, check=False, **settings,

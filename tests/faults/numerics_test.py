@@ -96,6 +96,64 @@ def test_numbers_beyond_float32(tmp_path, capfd):
     assert checkpoints.newest(tmp_path) is None
 
 
+SOLVED = ["--method=linear_probe(solver=lbfgs)", "--backbone=tests.faults.breaking:plain()"]
+
+
+@pytest.mark.parametrize("broken,said", [
+    ([6, 20], "features of the train split are not finite (linear_probe): of picture "),
+    ([33], "features of the validation split are not finite (linear_probe): of picture 33; fix: correct"),
+    (range(NUM_TRAIN), "and 29 more; fix: correct or leave out these rows, or --precision=float32"),
+])  # fmt: skip
+def test_a_solver_names_the_rows_that_are_not_finite(tmp_path, capfd, broken, said):
+    done = train(tmp_path, capfd, pictures(*broken), *SOLVED)
+    line = require_last_line(done, 6, "--data: ", said, "--resume=never")
+    named = {int(number) for number in re.findall(r"picture (\d+)", line)}
+    assert named <= set(broken) and len(named) == min(len(broken), 3)
+
+
+def test_a_solver_of_augmented_views_names_the_row(tmp_path, capfd):
+    """Two passes of their own orders, whose last batch is no full one."""
+    views = ["--augment=flip", "--cache_views=2", "--batch_size=5"]
+    done = train(tmp_path, capfd, pictures(6), *SOLVED, *views)
+    require_last_line(done, 6, "(linear_probe): of picture 6; fix: ")
+
+
+def lr_find(folder, capfd, *flags):
+    return run("lr_find", [*FLAGS[:-1], f"--output={folder}/found", *flags], capfd)
+
+
+@pytest.mark.parametrize("broken", [range(NUM_TRAIN), [6]])
+def test_a_nan_batch_in_the_range_test(tmp_path, capfd, broken):
+    """In the first batch, or in one of those that come later, which no rate is to blame for."""
+    done = lr_find(tmp_path, capfd, pictures(*broken), "--method=full")
+    line = require_last_line(done, 6, "--data: the ", "correct or leave out these rows")
+    named = {int(number) for number in re.findall(r"picture (\d+)", line)}
+    assert named and named <= set(broken)
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_first_loss_that_is_not_finite_is_not_laid_to_the_rate(tmp_path, capfd):
+    """The weights do it: float32 overflows to infinity from the largest numbers that a file holds."""
+    backbone = "--backbone=tests.faults.breaking:overflowing()"
+    done = lr_find(tmp_path, capfd, pictures(), backbone)
+    line = require_last_line(done, 6, "the loss is ", " at step 1 of epoch 1 (full)")
+    assert "--precision=float32, or other --backbone_weights; or look at these rows" in line
+
+
+@pytest.mark.parametrize("flags,code,said", [
+    (["--data=digits", "--method=full", "--num_steps=5"], 2, "--num_steps: takes a number >= 20"),
+    (["--data=digits", "--method=full", "--num_step=50"], 2, "no flag --num_step"),
+    (["--data=digits", "--method=linear_probe(solver=lbfgs)"], 2, "takes no steps"),
+    (["--data=image_folder(path=/no/such/folder)"], 2, "/no/such/folder"),
+    (["--data=numpy(path={tmp}/a.npz)"], 3, "a.npz"),
+    (["--data=digits", "--backbone_weights={tmp}/a.npz"], 4, "a.npz"),
+])  # fmt: skip
+def test_faults_of_the_range_test_are_one_line(tmp_path, capfd, flags, code, said):
+    (tmp_path / "a.npz").write_bytes(b"PK no file of arrays")
+    done = lr_find(tmp_path, capfd, *(flag.format(tmp=tmp_path) for flag in flags))
+    require_last_line(done, code, said)
+
+
 @pytest.mark.large
 def test_the_rate_that_is_suggested_can_be_given(tmp_path, capfd):
     assert train(tmp_path, capfd, "--data=digits", "--learning_rate=1e9").code == 6

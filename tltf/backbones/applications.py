@@ -1,19 +1,15 @@
 """The networks of keras.applications, each with its own scaling inside of the graph."""
 
-import contextlib
 import dataclasses
 import functools
-import http.client
 import math
 import re
-import socket
-import time
 
 import keras
 
-from tltf import assets, registries, weights
+from tltf import weights
+from tltf.backbones import fetching
 from tltf.backbones.network import IMAGENET_STD, SCALINGS, Network, Scaling
-from tltf.errors import StorageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,50 +152,10 @@ def _model(family, request):
     made = functools.partial(
         build, weights="imagenet", include_top=False, input_shape=shape, **family.options
     )
-    with assets.locked(assets.cache_folder(), f"keras.{request.name}"):
-        return _fetched(made, request.name)
-
-
-def _fetched(made, name):
-    """What `made` gives, whose weights Keras fetches on the first call, in a few attempts.
-
-    Raises:
-        StorageError: none of them got the weights.
-    """
-    problem = None
-    for attempt in range(assets.ATTEMPTS):
-        if attempt:
-            time.sleep(2 ** (attempt - 1))
-        try:
-            with _impatient():
-                return made()
-        except Exception as error:
-            if not _is_of_the_network(error):
-                raise
-            problem = error
-    raise StorageError(
-        f"could not fetch the ImageNet weights of {name}: {problem}",
-        flag=weights.FLAG,
-        fix=f"--{weights.FLAG}=PATH of a weights file, or none for random weights",
-    ) from problem
-
-
-@contextlib.contextmanager
-def _impatient():
-    """A block in which Keras, which sets no limit, waits for a server as long as pip would."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(registries.STALL_TIMEOUT_S)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _is_of_the_network(error):
-    """Whether it is of a download: Keras raises bare Exception without a network, and ValueError
-    where the hash is wrong; nothing narrower can be caught."""
-    is_late = isinstance(error, (TimeoutError, ConnectionError, http.client.HTTPException))
-    return is_late or re.search("URL fetch failure|corrupted file|hash", str(error)) is not None
+    return fetching.fetched(
+        made, f"keras.{request.name}", f"the ImageNet weights of {request.name}", weights.FLAG,
+        f"--{weights.FLAG}=PATH of a weights file, or none for random weights",
+    )  # fmt: skip
 
 
 def _scaling(family, request, model, entry):

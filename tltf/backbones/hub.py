@@ -1,14 +1,17 @@
 """KerasHub presets and local folders: KerasHub's own format and Hugging Face checkpoints."""
 
 import contextlib
+import functools
+import json
 import math
 import pathlib
+import re
 
 import keras
 import keras_hub
 
 from tltf import allowances, foreign_files, graphs, weights
-from tltf.backbones import transformers
+from tltf.backbones import fetching, transformers
 from tltf.backbones.hub_configs import CONFIGS
 from tltf.backbones.network import SCALINGS, Network, Scaling
 from tltf.errors import FlagError, ModelError, StorageError, choices_text, nearest
@@ -30,15 +33,16 @@ def preset(request):
             flag="backbone",
             fix=f"--backbone={PREFIX}{near[0]}" if near else "",
         )
+    what = f"the preset {name} through KerasHub"
+    fix = ("--backbone=FOLDER with the preset's files, or a packaged backbone "
+           "(efficientnet_lite0, minilm_l6)")  # fmt: skip
+    made = functools.partial(_from_preset, name, request)
     try:
-        return _from_preset(name, request)
-    except OSError as error:
-        raise StorageError(
-            f"could not fetch the preset {name} through KerasHub: {str(error)[:300]}",
-            flag="backbone",
-            fix="--backbone=FOLDER with the preset's files, or a packaged backbone "
-            "(efficientnet_lite0, minilm_l6)",
-        ) from error
+        lock = "hub." + re.sub(r"\W", "_", name)
+        return fetching.fetched(made, lock, what, "backbone", fix)
+    except (OSError, json.JSONDecodeError) as error:
+        what = f"could not fetch {what}: {str(error)[:300]}"
+        raise StorageError(what, flag="backbone", fix=fix) from error
 
 
 def _from_preset(name, request):
