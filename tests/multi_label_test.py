@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn import metrics
 
 from tltf import specs, thresholds
@@ -40,6 +41,17 @@ def test_loss_is_the_equation(name, smoothing, gamma):
     assert float(loss(LABELS.astype("float32"), LOGITS)) == pytest.approx(each.mean(), rel=1e-4)
     if name == "cross_entropy" and not smoothing:
         np.testing.assert_allclose(head().losses(LOGITS, LABELS), each.mean(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_corrects_mistakes_and_leaves_what_is_certain(gamma):
+    """d/dz of -(1 - p)^g log p is -1 at p = 0, and 0 at p = 1 even where the root's slope is not."""
+    loss, logits = head().loss("focal", 0.0, gamma), tf.constant([[90.0, -90.0, -30.0, 30.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = loss(np.array([[1, 0, 1, 0]], "float32"), logits)
+    np.testing.assert_allclose(value, 15.0)
+    np.testing.assert_allclose(tape.gradient(value, logits), [[0, 0, -0.25, 0.25]])
 
 
 def test_huge_logits_have_finite_losses():
