@@ -96,6 +96,11 @@ def test_fewer_than_two_runs():
         soups.soup(("a",))
 
 
+def test_runs_are_paths(monkeypatch):
+    monkeypatch.setenv("HOME", "/at/home")
+    assert soups.soup(("~/runs/a", 2)).runs == ("/at/home/runs/a", "2")
+
+
 FLAGS = {
     "data": "mnist_5k(num_train=60, num_test=20)",
     "backbone": "small_cnn(filters=[4, 8])",

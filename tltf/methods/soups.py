@@ -1,5 +1,7 @@
 """The mean of several runs' weights: one model that costs what one costs."""
 
+import os
+
 import numpy as np
 
 from tltf import checkpoints, specs
@@ -24,10 +26,11 @@ def soup(runs=(), greedy=True):
     Raises:
         FlagError: fewer than two runs.
     """
+    runs = tuple(os.path.expanduser(str(run)) for run in runs)
     if len(runs) < 2:
         raise FlagError(f"soup takes at least two runs (received {', '.join(runs) or 'none'})",
                         flag="method", fix="--method='soup(runs=[runs/a, runs/b])'")  # fmt: skip
-    return Soup(tuple(runs), greedy)
+    return Soup(runs, greedy)
 
 
 class Soup(Method):
