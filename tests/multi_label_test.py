@@ -67,6 +67,19 @@ def test_metrics_of_training_and_of_validation():
     gone = LABELS * np.array([1, 1, 0], np.uint8)
     expected = metrics.average_precision_score(LABELS[:, :2], LOGITS[:, :2], average="macro")
     assert head().measured(LOGITS, gone) == pytest.approx(expected), "labels that do not occur"
+    assert head().measured(LOGITS, 0 * LABELS) == 0.0, "no label occurs"
+
+
+def test_without_any_label_in_validation_the_loss_decides():
+    from tltf.keeping import KeepBest
+
+    best, nothing = KeepBest(lambda: {"w": 1}, head=head()), 0 * LABELS
+    for epoch, factor in enumerate((1.0, -1.0, 2.0)):
+        logits = factor * np.abs(LOGITS)
+        losses = head().losses(logits, nothing)
+        measured = head().measured(logits, nothing)
+        best.on_epoch_end(epoch, {"val_loss": losses.mean(), "val_average_precision": measured})
+    assert best.state["epoch"] == 2, "the one that gives the least chance to labels"
 
 
 @pytest.mark.parametrize("seed", range(5))

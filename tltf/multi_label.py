@@ -79,10 +79,15 @@ class MultiLabel(heads.Classify):
         return each.mean(axis=1)
 
     def measured(self, logits, labels):
-        """The mean over labels that occur of the average precision, which takes no threshold."""
+        """The mean over labels that occur of the average precision, which takes no threshold.
+
+        0 where no label occurs, so that losses decide which epoch is best.
+        """
         from sklearn.metrics import average_precision_score
 
         is_there = labels.any(axis=0)
+        if not is_there.any():
+            return 0.0
         return float(
             average_precision_score(labels[:, is_there], logits[:, is_there], average="macro")
         )
