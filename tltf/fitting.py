@@ -257,22 +257,16 @@ class Fit:
                 self._judges[role] = (upper if cached else whole), opened, labels
 
     def _compile(self, training_model, plan, phase, num_steps, steps):
-        train = self.options.train
+        train, head = self.options.train, self.core.head
         rate = self._rate(phase, num_steps)
         used = embedding_rows.used_rows(training_model, self.feed.used_ids)
         is_scaled = self.options.runtime.precision == "mixed_float16"
         optimizer = optimizers.build(train, plan.factors, rate, used, is_scaled)
         training_model.compile(
             optimizer,
-            loss={
-                self.core.head.name: self.core.head.loss(
-                    train.loss, train.label_smoothing, train.focal_gamma
-                )
-            },
-            loss_weights=None
-            if phase.loss_weight == 1.0
-            else {self.core.head.name: phase.loss_weight},
-            weighted_metrics={self.core.head.name: self.core.head.metrics()},
+            loss={head.name: head.loss(train.loss, train.label_smoothing, train.focal_gamma)},
+            loss_weights=None if phase.loss_weight == 1.0 else {head.name: phase.loss_weight},
+            weighted_metrics={head.name: head.metrics()},
             jit_compile=False,
             steps_per_execution=self._steps_together(training_model, steps),
         )
