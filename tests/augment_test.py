@@ -91,12 +91,27 @@ def test_mixup_is_a_blend_with_the_targets_share():
     assert hits > 0
 
 
-def test_cutmix_has_the_area_as_share():
-    changed, targets = apply("cutmix")
-    np.testing.assert_allclose(targets.sum(1), 1, atol=1e-6)
-    for row in range(6):
-        own = (changed[row] == IMAGES[row]).all(-1).mean()
-        assert abs(own - targets[row][LABELS[row]]) < 0.2 or targets[row][LABELS[row]] > own
+@pytest.mark.parametrize("alpha", [0.3, 1.0])
+def test_cutmix_pastes_a_box_and_its_share_of_the_pixels(alpha):
+    shares = []
+    for batch in range(8):
+        changed, targets = apply(f"cutmix(alpha={alpha})", batch=batch)
+        for row, (image, target) in enumerate(zip(changed, targets, strict=True)):
+            is_own = (image == IMAGES[row]).all(axis=-1)
+            is_of = [(is_own | (image == other).all(axis=-1)).all() for other in IMAGES]
+            sources = [other for other in range(6) if is_of[other] and other != row]
+            if is_own.all():
+                np.testing.assert_allclose(target, np.eye(3)[LABELS[row]], atol=1e-6)
+                continue
+            (other,) = sources
+            top, bottom = np.flatnonzero((~is_own).any(axis=1))[[0, -1]]
+            left, right = np.flatnonzero((~is_own).any(axis=0))[[0, -1]]
+            assert not is_own[top : bottom + 1, left : right + 1].any(), "a full box"
+            own = is_own.mean()
+            expected = own * np.eye(3)[LABELS[row]] + (1 - own) * np.eye(3)[LABELS[other]]
+            np.testing.assert_allclose(target, expected, atol=1e-6)
+            shares.append(own)
+    assert len(shares) > 20 and min(shares) < 0.3 and max(shares) > 0.8
 
 
 def test_chain():

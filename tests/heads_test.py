@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tltf import heads, specs
 from tltf.catalogs import HEADS
@@ -151,16 +152,51 @@ def test_unknown_features_name_the_stages():
         tiny.core(head="classify(features=stage_9)")
 
 
-@pytest.mark.parametrize("gamma", [0.5, 2.0])
-def test_focal_loss_is_the_papers_equation(gamma):
-    """-(1 - p_t)^g log p_t: Lin et al. 2017, arXiv:1708.02002, eq. 4."""
-    logits = np.random.default_rng(0).normal(0, 3, (6, 4)).astype("float32")
+def numpy_focal(logits, aims, gamma):
+    """-(1 - p_c)^g log p_c weighed by the aims: Lin et al. 2017, arXiv:1708.02002, eq. 4."""
+    logs = numpy_log_softmax(logits)
+    return -(aims * (1 - np.exp(logs)) ** gamma * logs).sum(axis=1)
+
+
+def loss_and_slope(name, labels, logits, *settings):
+    logits = tf.constant(logits, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = head().loss(name, *settings)(labels, logits)
+    return loss.numpy(), tape.gradient(loss, logits).numpy()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_loss_and_its_gradient_are_those_of_the_equation(gamma, smoothing):
+    logits = np.random.default_rng(0).normal(0, 3, (6, 4))
     labels = np.array([0, 1, 2, 3, 0, 1])
-    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    chances = chances[np.arange(6), labels]
-    expected = (-((1 - chances) ** gamma) * np.log(chances)).mean()
-    found = head().loss("focal", focal_gamma=gamma)(labels, logits)
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-    plain = head().loss()(labels, logits)
-    np.testing.assert_allclose(head().loss("focal", focal_gamma=0.0)(labels, logits), plain, rtol=1e-5)  # fmt: skip
-    np.testing.assert_array_equal(head().loss(focal_gamma=gamma)(labels, logits), plain)
+    aims = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
+    found, slope = loss_and_slope("focal", labels, logits, smoothing, gamma)
+    assert found == pytest.approx(numpy_focal(logits, aims, gamma).mean(), rel=1e-4)
+    for row, column in np.ndindex(logits.shape):
+        step = np.zeros(logits.shape)
+        step[row, column] = 1e-5
+        ends = [numpy_focal(logits + way * step, aims, gamma).mean() for way in (1, -1)]
+        assert slope[row, column] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-3, abs=1e-5)
+    mixed, _ = loss_and_slope("focal", np.eye(4, dtype="float32")[labels], logits, smoothing, gamma)
+    assert mixed == pytest.approx(found, rel=1e-6)
+
+
+def test_focal_loss_without_its_factor_is_cross_entropy():
+    logits, labels = RNG.normal(0, 3, (6, 4)), np.array([0, 1, 2, 3, 0, 1])
+    plain, slope = loss_and_slope("cross_entropy", labels, logits)
+    loss, same = loss_and_slope("focal", labels, logits, 0.0, 0.0)
+    assert loss == plain
+    np.testing.assert_array_equal(same, slope)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_corrects_a_confident_mistake_and_leaves_what_is_certain(gamma):
+    """At p_t = 0 the factor is 1: the loss is the difference of the logits, its slope 1 and -1."""
+    loss, slope = loss_and_slope("focal", np.array([1]), [[30.0, -5.0]], 0.0, gamma)
+    assert loss == pytest.approx(35.0)
+    np.testing.assert_allclose(slope, [[1.0, -1.0]], rtol=1e-5)
+    loss, slope = loss_and_slope("focal", np.array([0]), [[90.0, -90.0]], 0.0, gamma)
+    assert loss == 0.0
+    np.testing.assert_array_equal(slope, [[0.0, 0.0]])

@@ -78,3 +78,15 @@ def test_it_is_continued_with_its_parts(runs, name):
     (record,) = again.core.blueprint["backbone"][inserted.RECORD]
     assert record["kind"] == name, "no second part of the same kind"
     assert loading.read_core(folder)[0]["backbone"][inserted.RECORD] == [record]
+
+
+def test_what_is_added_to_a_base_leaves_the_answers_of_what_is_in_use(runs, bert_folder):  # noqa: F811
+    paths = {name: str(folder / adapters.FILE) for name, (folder, _) in runs.items()}
+    for name in METHODS:
+        base = adapters.Base(paths[name], bert_folder)
+        base.add(name, paths[name])
+        used = base.use(name)
+        expected = probabilities(used, runs[name][1])
+        for other in METHODS:
+            base.add(other, paths[other])
+        np.testing.assert_array_equal(probabilities(used, runs[name][1]), expected, err_msg=name)

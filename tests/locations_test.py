@@ -3,7 +3,7 @@
 import pytest
 
 from tltf import flagfiles, locations
-from tltf.catalogs import SOURCES
+from tltf.catalogs import CATALOGS
 from tltf.options import EvaluateOptions, Options, make
 
 
@@ -49,9 +49,30 @@ def test_paths_of_data_become_absolute(folder, text, expected):
     assert locations.absolute("data", text) == expected.format(cwd=folder, up=folder.parent)
 
 
-def test_path_arguments_of_the_sources_are_arguments():
-    for row in SOURCES.values():
-        assert set(row.paths) <= set(row.args)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("distill(teacher=runs/big, weight=.5)", "distill(teacher={cwd}/runs/big, weight=.5)"),
+        ("distill(teacher='~/a, b')", "distill(teacher='{cwd}/home/a, b')"),
+        ("soup(runs=[runs/a, ../b, /c], greedy=false)",
+         "soup(runs=[{cwd}/runs/a, {up}/b, /c], greedy=false)"),
+        ("soup(runs=a)", "soup(runs=[{cwd}/a])"),
+        ("soup(runs=[1, 'x, y'])", "soup(runs=[{cwd}/1, '{cwd}/x, y'])"),
+        ("soup(runs=[/a,  /b])", "soup(runs=[/a,  /b])"),
+        ("distill", "distill"),
+        ("full(backbone_rate=.1)", "full(backbone_rate=.1)"),
+        ("own.module:method(teacher=x)", "own.module:method(teacher=x)"),
+    ],
+)  # fmt: skip
+def test_runs_in_a_method_become_absolute(folder, text, expected):
+    assert locations.absolute("method", text) == expected.format(cwd=folder, up=folder.parent)
+
+
+def test_path_arguments_are_arguments_of_flags_that_are_made_absolute():
+    for flag, catalog in CATALOGS.items():
+        for row in catalog.values():
+            assert set(row.paths) <= set(row.args)
+            assert not row.paths or catalog in locations.CALLS.values(), flag
 
 
 def test_folders_of_backbones_become_absolute_and_names_stay(folder):
@@ -67,10 +88,12 @@ def test_folders_of_backbones_become_absolute_and_names_stay(folder):
 
 def test_run_flags_are_read_the_same_from_elsewhere(folder, monkeypatch):
     (folder / "preset").mkdir()
-    options = make(data="csv(path=a.csv, text=t)", backbone="preset", backbone_weights="w.h5")
+    options = make(data="csv(path=a.csv, text=t)", backbone="preset", backbone_weights="w.h5",
+                   method="soup(runs=[a, b])")  # fmt: skip
     flagfiles.write("run.flags", options, "comment")
     expected = flagfiles.flatten(options)
     monkeypatch.chdir("/")
     again, _ = flagfiles.parse(Options, [f"--flagfile={folder}/run.flags"])
     assert again.data.data == f"csv(path={folder}/a.csv, text=t)"
+    assert again.train.method == f"soup(runs=[{folder}/a, {folder}/b])"
     assert flagfiles.flatten(again) == expected

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn import metrics
 
 from tltf import specs, thresholds
@@ -42,6 +43,17 @@ def test_loss_is_the_equation(name, smoothing, gamma):
         np.testing.assert_allclose(head().losses(LOGITS, LABELS), each.mean(axis=1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_corrects_mistakes_and_leaves_what_is_certain(gamma):
+    """d/dz of -(1 - p)^g log p is -1 at p = 0, and 0 at p = 1 even where the root's slope is not."""
+    loss, logits = head().loss("focal", 0.0, gamma), tf.constant([[90.0, -90.0, -30.0, 30.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = loss(np.array([[1, 0, 1, 0]], "float32"), logits)
+    np.testing.assert_allclose(value, 15.0)
+    np.testing.assert_allclose(tape.gradient(value, logits), [[0, 0, -0.25, 0.25]])
+
+
 def test_huge_logits_have_finite_losses():
     given = head().losses(np.array([[1e4, -1e4]], np.float32), np.array([[0, 1]], np.uint8))
     np.testing.assert_allclose(given, [1e4])
@@ -55,6 +67,19 @@ def test_metrics_of_training_and_of_validation():
     gone = LABELS * np.array([1, 1, 0], np.uint8)
     expected = metrics.average_precision_score(LABELS[:, :2], LOGITS[:, :2], average="macro")
     assert head().measured(LOGITS, gone) == pytest.approx(expected), "labels that do not occur"
+    assert head().measured(LOGITS, 0 * LABELS) == 0.0, "no label occurs"
+
+
+def test_without_any_label_in_validation_the_loss_decides():
+    from tltf.keeping import KeepBest
+
+    best, nothing = KeepBest(lambda: {"w": 1}, head=head()), 0 * LABELS
+    for epoch, factor in enumerate((1.0, -1.0, 2.0)):
+        logits = factor * np.abs(LOGITS)
+        losses = head().losses(logits, nothing)
+        measured = head().measured(logits, nothing)
+        best.on_epoch_end(epoch, {"val_loss": losses.mean(), "val_average_precision": measured})
+    assert best.state["epoch"] == 2, "the one that gives the least chance to labels"
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -204,6 +204,13 @@ def test_balanced_sampling_draws_every_class_equally_often():
     assert np.concatenate([y for _, y, _ in plain]).tolist() == given.labels.tolist()
 
 
+def test_balanced_sampling_of_numbers_is_refused():
+    numbers = dataclasses.replace(source(), labels=np.linspace(0, 1, 37, dtype=np.float32))
+    with pytest.raises(FlagError, match="the data has numbers") as caught:
+        pipeline.build(numbers, PREPROCESSING, batch_size=8, training=True, sampling="balanced")
+    assert caught.value.flag == "sampling"
+
+
 def test_a_part_of_the_rows():
     part = np.array([3, 5, 8, 13, 21, 34])
     dataset = build(training=True, part=part, batch_size=4)

@@ -1,10 +1,14 @@
 """Means of weights, what is chosen for them, and real runs."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 
-from tltf import training
+from tests import tiny
+from tests.fitting_test import feed, fit
+from tltf import loading, training
 from tltf.errors import FlagError, ModelError
 from tltf.methods import soups
 from tltf.methods.method import Ended
@@ -22,7 +26,8 @@ def choose(accuracies, monkeypatch, greedy=True, **more):
         return 1.0, accuracies.get(round(float(variable.numpy()[0]), 3), 0.0)
 
     method = soups.soup(("a", "b", "c"), greedy)
-    method.finish(None, Ended({"w": variable}, {}, measure if accuracies else None))
+    core = types.SimpleNamespace(named_weights=lambda: {"w": variable})
+    method.finish(core, Ended({}, {}, measure if accuracies else None))
     return method, variable.numpy()[0]
 
 
@@ -43,9 +48,57 @@ def test_the_mean_of_all(monkeypatch):
         choose({}, monkeypatch)
 
 
+@pytest.fixture
+def tiny_runs(monkeypatch):
+    """Run -> weights of a tiny core, random, as the reader of runs gives them."""
+    found = {}
+    for seed, run in enumerate("ab"):
+        random = np.random.default_rng(seed)
+        found[run] = {name: random.uniform(0.5, 1.5, v.shape).astype("float32")
+                      for name, v in tiny.core().named_weights().items()}  # fmt: skip
+    monkeypatch.setattr(loading, "read_core", lambda run: ({}, found[run]))
+    return found
+
+
+def soup_of_tiny_runs(norm):
+    return fit(method=soups.soup(("a", "b"), greedy=False), norm=norm, dropout=0.0)[0]
+
+
+@pytest.mark.parametrize("norm", ["train", "frozen"])
+def test_batch_norms_are_averaged_like_all_else_whatever_a_training_would_do(tiny_runs, norm):
+    for name, variable in soup_of_tiny_runs(norm).named_weights().items():
+        mean = (tiny_runs["a"][name] + tiny_runs["b"][name]) / 2
+        np.testing.assert_allclose(variable, mean, rtol=1e-6, err_msg=name)
+
+
+def test_statistics_of_the_mean_are_computed_anew(tiny_runs):
+    core = soup_of_tiny_runs("recalibrate")
+    images = np.concatenate([batch[0]["image"] for batch in feed().training(0, 1)])
+    outputs = np.asarray(core.model.get_layer("conv_1")(images / 127.5 - 1))
+    norm = core.model.get_layer("norm_1")
+    np.testing.assert_allclose(norm.moving_mean, outputs.mean(axis=(0, 1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(norm.moving_variance, outputs.var(axis=(0, 1, 2)), rtol=1e-3)
+    gamma = (tiny_runs["a"]["norm_1/gamma"] + tiny_runs["b"]["norm_1/gamma"]) / 2
+    np.testing.assert_allclose(norm.gamma, gamma, rtol=1e-6)
+
+
+def test_parts_that_the_network_lacks_are_refused(tiny_runs):
+    tiny_runs["b"]["conv_1/adapter_up"] = np.zeros((2, 4), "float32")
+    with pytest.raises(ModelError, match=r"b: has conv_1/adapter_up, .*--backbone=b"):
+        soup_of_tiny_runs("train")
+    del tiny_runs["b"]["conv_1/adapter_up"], tiny_runs["b"]["conv_1/bias"]
+    with pytest.raises(ModelError, match=r"conv_1/bias is \(4,\) here, the run has nothing"):
+        soup_of_tiny_runs("train")
+
+
 def test_fewer_than_two_runs():
     with pytest.raises(FlagError, match=r"at least two runs .received a"):
         soups.soup(("a",))
+
+
+def test_runs_are_paths(monkeypatch):
+    monkeypatch.setenv("HOME", "/at/home")
+    assert soups.soup(("~/runs/a", 2)).runs == ("/at/home/runs/a", "2")
 
 
 FLAGS = {

@@ -135,14 +135,19 @@ def test_picking_imports_nothing():
         ("rich( rate = .50,path='b, c.csv')", "rich(rate=.50, path='/a/b, c.csv')"),
         ("rich(rate = .50,path='/b.csv')", "rich(rate = .50,path='/b.csv')"),
         ("rich(rate=.50)", "rich(rate=.50)"),
+        ("rich(files=[b, '/c, d', 'e, f'])", "rich(files=[/a/b, '/c, d', '/a/e, f'])"),
+        ("rich(files=[/b,  /c], rate=.50)", "rich(files=[/b,  /c], rate=.50)"),
+        ("rich(files=b)", "rich(files=[/a/b])"),
         ("plain", "plain"),
     ],
 )
-def test_with_changed_touches_nothing_else(text, expected):
+def test_with_paths_touches_nothing_else(text, expected):
+    row = Row("", {"path": "", "rate": 0.5, "files": ()}, "", paths=("path", "files"))
+
     def change(value):
         return value if value.startswith("/") else f"/a/{value}"
 
-    assert specs.with_changed(text, ("path", "train"), change) == expected
+    assert specs.with_paths(text, row, change) == expected
 
 
 FLAGS_OF_LISTS = {

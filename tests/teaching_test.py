@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from tests import tiny
 from tests.caching_test import Counting, images, images_source, own_cache, train  # noqa: F401
 from tests.features_test import added, batch
-from tltf import training
+from tltf import loading, training
 from tltf.errors import FlagError
 from tltf.methods import teaching
 from tltf.options import make
@@ -146,6 +146,20 @@ def test_teachers_that_do_not_fit_are_refused(runs):
 def test_numbers_out_of_their_range_are_refused(arguments):
     with pytest.raises(FlagError, match="temperature is above 0"):
         teaching.distill("big", **arguments)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("method", [lambda rate: teaching.distill("big", backbone_rate=rate),
+                                    lambda rate: teaching.lwf(backbone_rate=rate)])  # fmt: skip
+def test_a_rate_that_would_freeze_the_backbone_is_refused(method, rate):
+    with pytest.raises(FlagError, match="backbone_rate is above 0"):
+        method(rate)
+
+
+def test_a_run_in_the_home_folder_is_found(monkeypatch):
+    monkeypatch.setenv("HOME", "/at/home")
+    monkeypatch.setattr(loading, "load", lambda run: run)
+    assert teaching._load("~/runs/big") == "/at/home/runs/big"
 
 
 SMALL = {"train_epochs": 1, "batch_size": 20, "split": "holdout(validation=0)", "image_size_px": 28}

@@ -6,6 +6,7 @@ classes, and the SHA-256 of all weights that stayed as they were. So it loads on
 only, whatever that is called.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tltf import foreign_files
+from tltf import foreign_files, graphs
 from tltf.catalogs import BACKBONES, HEADS, METHODS
 from tltf.errors import FlagError, ModelError, choices_text
 
@@ -113,7 +114,7 @@ class Base:
         self.in_use = ""
 
     def add(self, name, path):
-        """Reads an adapter file and checks that it fits this base.
+        """Reads an adapter file and checks that it fits this base, which stays as it is.
 
         Args:
             name: for `use`.
@@ -125,21 +126,24 @@ class Base:
         from tltf import allowances
 
         adapter, before = read(path), self.in_use
-        self._release()
         sizes = [array.nbytes for array in adapter.arrays.values()]
-        with (
-            foreign_files.refusing("it cannot be put onto its base", path),
-            allowances.granted(sum(sizes), len(sizes), path),
-        ):
-            joined, method = self._build(adapter.about)
-            core = method.prepare(joined, None)
+        self._release()
         try:
-            _require_fit(adapter, core.named_weights(), path)
+            with (
+                foreign_files.refusing("it cannot be put onto its base", path),
+                _of_file(path),
+                allowances.granted(sum(sizes), len(sizes), path),
+            ):
+                joined, method, core = self._prepared(adapter.about)
+                try:
+                    _require_fit(adapter, core.named_weights(), path)
+                    _trained(core, adapter.about)
+                finally:
+                    method.release(core)
+            self._known[name] = adapter, joined, method
         finally:
-            method.release(core)
             if before:
                 self.use(before)
-        self._known[name] = adapter, joined, method
 
     def use(self, name):
         """The `Trained` of an adapter; those that were given before compute something else now.
@@ -154,14 +158,15 @@ class Base:
         adapter, joined, method = self._known[name]
         core = method.prepare(joined, None)
         variables = core.named_weights()
-        before = {key: variables[key].numpy() for key in adapter.arrays}
+        own = self._weights().keys() & adapter.arrays.keys()
+        before = {key: variables[key].numpy() for key in own}
         for key, array in adapter.arrays.items():
             variables[key].assign(array)
         self.in_use, self._kept = name, (method, core, before)
         return _trained(core, adapter.about)
 
     def _release(self):
-        """The backbone as it was loaded."""
+        """The backbone as it was loaded; heads and parts keep what they have."""
         if not self.in_use:
             return
         method, core, before = self._kept
@@ -171,13 +176,49 @@ class Base:
         method.release(core)
         self.in_use, self._kept = "", None
 
-    def _build(self, about):
-        """`(core, method)`; the method has not prepared."""
+    def _weights(self):
+        """Name -> keras.Variable of the backbone as it is now."""
+        return graphs.named_weights([x for group in self.backbone.groups for x in group.layers])
+
+    def _prepared(self, about):
+        """`(core, method, what the method prepared)`; where that fails the backbone stays as it is."""
         from tltf import models, specs
 
         head = specs.pick(HEADS, about["head"], "head")
         core = models.join(self.backbone, head, len(about["class_names"]))
-        return core, specs.pick(METHODS, about["method"], "method").build()
+        method = specs.pick(METHODS, about["method"], "method").build()
+        with _undoing(self.backbone.groups):
+            return core, method, method.prepare(core, None)
+
+
+@contextlib.contextmanager
+def _of_file(path):
+    """A block in which what does not fit is the file's fault and is said of it."""
+    try:
+        yield
+    except (FlagError, ModelError) as error:
+        if isinstance(error, ModelError) and error.place:
+            raise
+        raise ModelError(f"does not fit its base: {error.what}", place=path,
+                         fix="give the base that it was trained on") from error  # fmt: skip
+
+
+@contextlib.contextmanager
+def _undoing(groups):
+    """A block whose changes of the groups' layers, see `inserts.layers`, are undone if it fails."""
+    every = [x for group in groups for layer in group.layers for x in layer._flatten_layers()]
+    before = [(layer, type(layer), {id(v) for v in layer._trainable_variables}) for layer in every]
+    try:
+        yield
+    except BaseException:
+        for layer, kind, own in before:
+            added = [v for v in layer._trainable_variables if id(v) not in own]
+            layer._tracker.lock()
+            layer.__class__ = kind
+            for variable in added:
+                layer._untrack_variable(variable)
+                layer.__dict__.pop(variable.name, None)
+        raise
 
 
 def load(path, backbone=""):

@@ -90,7 +90,8 @@ class Fit:
                 continue
             resumed = saved if saved and saved.state["phase"] == number else None
             self._run_phase(number, phase, resumed)
-            if (phase.norm or self.options.train.norm) == "recalibrate":
+            norm = phase.norm or self.options.train.norm
+            if norm == "recalibrate" and phase.solver != "none":
                 self._recalibrate()
 
     def phases(self):
@@ -102,8 +103,8 @@ class Fit:
         measure = self._quality if "validation" in self._judges else None
         trained = self.core
         self.core = self.method.finish(trained, Ended(self.moved, self.start, measure))
-        if self.start and self.options.train.norm == "recalibrate":
-            self._recalibrate()  # the method has mixed the weights
+        if self.method.mixes_weights and self.options.train.norm == "recalibrate":
+            self._recalibrate()
         if self.above and self.core is trained:  # but the layers may have other classes now
             forward, dataset = self.above
             self.above = Forward(forward.model, self.core.head.name), dataset

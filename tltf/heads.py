@@ -10,6 +10,8 @@ from tltf import difficulty, targets
 from tltf.errors import FlagError, ModelError
 
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
+LEAST_REST = 1e-12
+"""Smallest 1 - p of the focal loss."""
 
 
 def classify(pooling="auto", hidden=(), activation="relu", dropout=0.0, features=()):
@@ -194,10 +196,15 @@ class CrossEntropy(keras.losses.Loss):
             return keras.losses.categorical_crossentropy(
                 y_true, y_pred, from_logits=True, label_smoothing=smoothing
             )
-        return keras.losses.categorical_focal_crossentropy(
-            y_true, y_pred, alpha=1.0, gamma=self.focal_gamma, from_logits=True,
-            label_smoothing=smoothing,
-        )  # fmt: skip
+        aims = (1.0 - smoothing) * y_true + smoothing / y_pred.shape[-1]
+        logs = ops.log_softmax(y_pred, axis=-1)  # of clipped p a confident mistake has no slope
+        factors = focal_factors(-ops.expm1(logs), self.focal_gamma)
+        return -ops.sum(aims * factors * logs, axis=-1)
+
+
+def focal_factors(rest, gamma):
+    """rest^gamma, rest = 1 - p, with a finite slope at 0 where gamma is below 1."""
+    return ops.maximum(rest, LEAST_REST) ** gamma
 
 
 def hits(y_true, y_pred):

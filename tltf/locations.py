@@ -4,10 +4,12 @@ import os
 import pathlib
 
 from tltf import specs
-from tltf.catalogs import BACKBONES, SOURCES
+from tltf.catalogs import BACKBONES, METHODS, SOURCES
 
 FLAGS = ("output", "run", "backbone", "backbone_weights")
 """Flags whose whole value is, or may be, a path."""
+CALLS = {"data": SOURCES, "method": METHODS}
+"""Flags whose arguments may be paths; what reads them expands the tilde."""
 
 
 def expanded(name, text):
@@ -18,16 +20,16 @@ def expanded(name, text):
 def absolute(name, value):
     """A flag's value that means the same from every working directory.
 
-    Paths in --data, a folder in --backbone and a file in --backbone_weights become absolute;
-    all other values stay as they are, call strings letter by letter.
+    Paths in --data and --method, a folder in --backbone and a file in --backbone_weights become
+    absolute; all other values stay as they are, call strings letter by letter.
 
     Args:
         name: of the flag.
         value: of any flag.
     """
-    if name == "data":
-        row = SOURCES.get(value.partition("(")[0].strip())
-        return specs.with_changed(value, row.paths, _path) if row else value
+    if name in CALLS:
+        row = CALLS[name].get(value.partition("(")[0].strip())
+        return specs.with_paths(value, row, _path) if row else value
     if name == "backbone":
         is_folder = value and value not in BACKBONES and pathlib.Path(value).expanduser().is_dir()
         return _path(value) if is_folder else value

@@ -61,9 +61,7 @@ class MultiLabel(heads.Classify):
             focal_gamma: of the factor (1 - p_t)^gamma, p_t the probability of what is true.
         """
         if name == "focal":
-            return keras.losses.BinaryFocalCrossentropy(
-                gamma=focal_gamma, from_logits=True, label_smoothing=label_smoothing
-            )
+            return Focal(label_smoothing, focal_gamma)
         return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
 
     def metrics(self):
@@ -81,10 +79,15 @@ class MultiLabel(heads.Classify):
         return each.mean(axis=1)
 
     def measured(self, logits, labels):
-        """The mean over labels that occur of the average precision, which takes no threshold."""
+        """The mean over labels that occur of the average precision, which takes no threshold.
+
+        0 where no label occurs, so that losses decide which epoch is best.
+        """
         from sklearn.metrics import average_precision_score
 
         is_there = labels.any(axis=0)
+        if not is_there.any():
+            return 0.0
         return float(
             average_precision_score(labels[:, is_there], logits[:, is_there], average="macro")
         )
@@ -138,6 +141,29 @@ class MultiLabel(heads.Classify):
         kept = tf.ragged.boolean_mask(names, is_given)
         labels = tf.strings.reduce_join(kept, axis=-1, separator=targets.SEPARATOR)
         return {"labels": labels, "is_given": is_given, "probabilities": stated}
+
+
+class Focal(keras.losses.Loss):
+    """Mean over examples and labels of (1 - p_t)^g times the cross-entropy.
+
+    p_t = q p + (1 - q) (1 - p), p = sigmoid(logit), q = (1 - s) y + s / 2: Lin et al. 2017,
+    arXiv:1708.02002, eq. 4.
+
+    Args:
+        label_smoothing: s, from 0 to below 1.
+        focal_gamma: g, at least 0.
+    """
+
+    def __init__(self, label_smoothing, focal_gamma):
+        super().__init__(name="focal", reduction="sum_over_batch_size")
+        self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
+
+    def call(self, y_true, y_pred):
+        """float32[B]: the mean over the labels of each example."""
+        aims = (1.0 - self.label_smoothing) * y_true + self.label_smoothing / 2
+        rest = aims * ops.sigmoid(-y_pred) + (1.0 - aims) * ops.sigmoid(y_pred)
+        losses = ops.binary_crossentropy(aims, y_pred, from_logits=True)
+        return ops.mean(heads.focal_factors(rest, self.focal_gamma) * losses, axis=-1)
 
 
 def share_right(y_true, y_pred):

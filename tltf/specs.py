@@ -78,23 +78,27 @@ def parse(text, flag=""):
     return name, arguments
 
 
-def with_changed(text, names, change):
-    """A call string with `change(value)` in place of the texts of the arguments in `names`.
+def with_paths(text, row, change):
+    """A call string with `change(path)` in place of its paths.
 
     Args:
         text: a call string; it is returned as it is where nothing changes.
-        names: of arguments; those that are not given stay out.
+        row: of the catalog that has its name; `paths` names the arguments, texts or lists of them.
         change: str -> str.
 
     Raises:
         FlagError: the text is no call string.
     """
     name, raw = parse(text)
-    given = {key: _typed(raw[key], "", "", "") for key in names if key in raw}
-    changed = {key: change(value) for key, value in given.items()}
-    if changed == given:
+    texts = dict(raw)
+    for key in raw.keys() & set(row.paths):
+        is_list = isinstance(row.args[key], tuple)
+        value = _typed(raw[key], () if is_list else "", "", "")
+        changed = tuple(change(str(part)) for part in value) if is_list else change(value)
+        if changed != value:
+            texts[key] = _literal(changed)
+    if texts == raw:
         return text
-    texts = raw | {key: _literal(value) for key, value in changed.items() if value != given[key]}
     return f"{name}({', '.join(f'{key}={value}' for key, value in texts.items())})"
 
 

@@ -133,6 +133,7 @@ METHODS = {
         },
         "train everything on the targets and on what a teacher, another run, says of them",
         paper="Hinton et al. 2015, arXiv:1503.02531",
+        paths=("teacher",),
     ),
     "adversarial": Row(
         "tltf.methods.adversarial:adversarial",
@@ -145,6 +146,7 @@ METHODS = {
         {"runs": (), "greedy": True},
         "train nothing: average the weights of runs, each kept if validation is no worse with it",
         paper="Wortsman et al. 2022, arXiv:2203.05482",
+        paths=("runs",),
     ),
     "scratch": Row(
         "tltf.methods.freezing:scratch",

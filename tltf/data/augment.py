@@ -216,7 +216,9 @@ def randaugment(num_ops=2, magnitude=0.5):
     """Random operations of Keras's RandAugment, chosen for each image.
 
     Cubuk et al. 2020, arXiv:1909.13719. Departs from the paper: the strength is uniform from 0
-    to `magnitude` (Keras), and the operations are those of Keras. Keras chooses once a batch.
+    to `magnitude` (Keras), and the operations are those of Keras, of which two are strongest at 0:
+    sharpness, which only blurs up to .5, and posterization to 1 to 8 * magnitude bits. Keras
+    chooses once a batch.
 
     Args:
         num_ops: operations an image.
@@ -265,7 +267,8 @@ def cutmix(alpha=1.0):
     """Puts a rectangle of another image of the batch into each, and its share of the target.
 
     Yun et al. 2019, arXiv:1905.04899. The area's share is drawn from Beta(alpha, alpha), alpha
-    up to 1. Keras would draw alpha itself anew; here it is fixed, as in the paper.
+    up to 1; the target's share is that of the pixels pasted. Keras would draw alpha itself anew and
+    take the share of the box before it meets the pixels; here alpha is fixed, as in the paper.
     """
     _check_positive("cutmix", alpha)
     if alpha > 1:
@@ -338,6 +341,10 @@ def _transformed(layer, images, seed):
 def _mixing(layer):
     def change(images, targets, seed):
         images, transformation = _transformed(layer, images, seed)
+        if "batch_masks" in transformation:
+            pasted = tf.cast(transformation["batch_masks"], tf.float32)
+            own = 1.0 - tf.reduce_mean(pasted, axis=[1, 2, 3])
+            transformation = transformation | {"mix_weight": own}
         return images, layer.transform_labels(targets, transformation, training=True)
 
     return Change(mixed=change)

@@ -59,7 +59,7 @@ def build(
             to its longest text. For backbones that take any length.
         reads: lookups.Lookup that is read in place of the source's contents.
         sampling: `none`, or `balanced`: training rows are drawn with replacement, every class
-            equally often in the mean; a pass has as many rows as before.
+            equally often in the mean; a pass has as many rows as before. Numbers are refused.
         part: int64[M], the rows that training reads; None for all.
         skip: batches of the first pass, with `first_epoch` only, that were read before.
 
@@ -84,7 +84,7 @@ def build(
         preprocessing,
     )
     buckets = lookup.lengths if length_buckets else None
-    drawn = source.strata() if sampling == "balanced" else None
+    drawn = _classes(source) if sampling == "balanced" else None
     order = ordering.Order(len(source), seed, batch_size, buckets, drawn, part)
 
     def one_pass(epoch):
@@ -108,6 +108,14 @@ def build(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return prefetched(dataset.with_options(options))
+
+
+def _classes(source):
+    """int64[N]: the stratum of each row; FlagError for numbers, which have no classes."""
+    if source.labels is not None and targets.kind_of(source.labels) == targets.NUMBER:
+        raise FlagError("balanced draws every class equally often, the data has numbers",
+                        flag="sampling", fix="--sampling=none")  # fmt: skip
+    return source.strata()
 
 
 def prefetched(dataset):

@@ -63,6 +63,8 @@ class Method:
 
     model_class: Any = None
     """Subclass of keras.Model whose `train_step` trains; None for Keras's own."""
+    mixes_weights = False
+    """Whether `finish` mixes weights, to which no batch-norm statistics of a training belong."""
 
     def __init__(self, make_phases, starts_random=False):
         self._make_phases = make_phases

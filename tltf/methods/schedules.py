@@ -3,7 +3,7 @@
 import dataclasses
 
 from tltf.errors import FlagError
-from tltf.methods.freezing import HEAD, SOLVERS
+from tltf.methods.freezing import HEAD, SOLVERS, require_rate
 from tltf.methods.method import Method, Phase, groups_of, rule_of
 
 
@@ -28,7 +28,7 @@ def lp_ft(solver="lbfgs", probe_share=0.3, probe_rate=10.0, backbone_rate=1.0):
                         fix="--method='lp_ft(solver=lbfgs)'")  # fmt: skip
     _require("probe_share", 0 < probe_share < 1, probe_share, "between 0 and 1")
     _require("probe_rate", probe_rate > 0, probe_rate, "above 0")
-    _require("backbone_rate", backbone_rate > 0, backbone_rate, "above 0")
+    require_rate(backbone_rate)
     rest = 1.0 - probe_share if solver == "gradient" else 1.0
     probe = Phase("probe", (HEAD,), probe_share, probe_rate, norm="frozen", solver=solver)
     tuned = Phase("full", (HEAD, (".*", float(backbone_rate))), rest)

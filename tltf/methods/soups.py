@@ -1,5 +1,7 @@
 """The mean of several runs' weights: one model that costs what one costs."""
 
+import os
+
 import numpy as np
 
 from tltf import checkpoints, specs
@@ -14,6 +16,8 @@ def soup(runs=(), greedy=True):
     Wortsman et al. 2022, arXiv:2203.05482, recipe 1: runs are taken in the order of their
     validation accuracy, each is kept if the mean with it is no worse than without. Ties are
     decided by the loss. They must have started from the same weights and trained on the same rows.
+    All weights are averaged, batch-norm statistics too; --norm=recalibrate computes the latter anew
+    for the mean that was chosen.
 
     Args:
         runs: run folders of tltf, at least 2.
@@ -22,14 +26,17 @@ def soup(runs=(), greedy=True):
     Raises:
         FlagError: fewer than two runs.
     """
+    runs = tuple(os.path.expanduser(str(run)) for run in runs)
     if len(runs) < 2:
         raise FlagError(f"soup takes at least two runs (received {', '.join(runs) or 'none'})",
                         flag="method", fix="--method='soup(runs=[runs/a, runs/b])'")  # fmt: skip
-    return Soup(tuple(runs), greedy)
+    return Soup(runs, greedy)
 
 
 class Soup(Method):
     """See `soup`; `chosen` are the runs that were averaged."""
+
+    mixes_weights = True
 
     def __init__(self, runs, greedy):
         super().__init__(lambda core: [Phase("soup", EVERYTHING, solver="none")])
@@ -58,15 +65,16 @@ class Soup(Method):
         if self.greedy and not ended.measure:
             raise FlagError("soup takes a validation split to choose by", flag="method",
                             fix="soup(greedy=false), or --split='holdout(validation=.1)'")  # fmt: skip
-        given = {run: _weights(run, ended.variables) for run in self.runs}
-        self.chosen = self._greedy(given, ended) if self.greedy else self.runs
-        _assign(ended.variables, [given[run] for run in self.chosen])
+        variables = core.named_weights()
+        given = {run: _weights(run, variables) for run in self.runs}
+        self.chosen = self._greedy(variables, given, ended.measure) if self.greedy else self.runs
+        _assign(variables, [given[run] for run in self.chosen])
         return core
 
-    def _greedy(self, given, ended):
+    def _greedy(self, variables, given, measure):
         def quality(runs):
-            _assign(ended.variables, [given[run] for run in runs])
-            loss, accuracy = ended.measure()
+            _assign(variables, [given[run] for run in runs])
+            loss, accuracy = measure()
             return accuracy, -loss
 
         alone = {run: quality((run,)) for run in self.runs}
@@ -87,11 +95,19 @@ def _assign(variables, parts):
 
 
 def _weights(run, variables):
-    """Name -> array of a run for each variable; its reader is a service, found by its name."""
+    """Name -> array of a run for each variable; its reader is a service, found by its name.
+
+    Raises:
+        ModelError: a variable that the run does not have, or one of the run's that is not here.
+    """
     _, arrays = specs.load_target("tltf.loading:read_core")(run)
     for name, variable in variables.items():
         if name not in arrays or arrays[name].shape != tuple(variable.shape):
             found = arrays[name].shape if name in arrays else "nothing"
             what = f"{name} is {tuple(variable.shape)} here, the run has {found}"
             raise ModelError(what, place=run, fix="runs of the same --backbone and --head")
-    return {name: arrays[name] for name in variables}
+    more = sorted(arrays.keys() - variables.keys())
+    if more:
+        fix = f"the runs' --head; --backbone={run} where the backbone keeps parts, such as adapters"
+        raise ModelError(f"has {more[0]}, which this network lacks", place=run, fix=fix)
+    return arrays

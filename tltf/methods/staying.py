@@ -100,6 +100,8 @@ def wise_ft(steps=10, solver="lbfgs"):
 class Interpolated(Method):
     """See `wise_ft`; `chosen` is the a that was taken."""
 
+    mixes_weights = True
+
     def __init__(self, steps, method):
         super().__init__(method.phases)
         self.steps, self.chosen = steps, None

@@ -4,13 +4,15 @@ The teacher is frozen and in the graph, so `cutting` puts it below the cut: with
 it runs once an example, whatever the number of epochs.
 """
 
+import os
+
 from keras import layers, ops
 
 from tltf import graphs, models, specs
 from tltf.backbones import Group
 from tltf.errors import FlagError, ModelError
 from tltf.heads import Classify, pool
-from tltf.methods.freezing import HEAD
+from tltf.methods.freezing import HEAD, require_rate
 from tltf.methods.method import Phase
 from tltf.methods.penalised import Penalised
 
@@ -38,6 +40,7 @@ def distill(teacher="", temperature=2.0, weight=0.7, feature_weight=0.0, backbon
         raise FlagError("distill takes teacher=RUN, a run folder of tltf", flag="method",
                         fix="--method='distill(teacher=runs/large)'")  # fmt: skip
     _require(temperature, weight, feature_weight)
+    require_rate(backbone_rate)
     return Distilled(teacher, temperature, weight, feature_weight, float(backbone_rate))
 
 
@@ -88,6 +91,7 @@ def lwf(temperature=2.0, weight=1.0, backbone_rate=1.0):
         FlagError: a number out of its range, or --backbone is no run of tltf, whose head is kept.
     """
     _require(temperature, 0.0, weight)
+    require_rate(backbone_rate)
     return Remembering(temperature, weight, float(backbone_rate))
 
 
@@ -127,7 +131,7 @@ def softened(teacher, student, temperature):
 
 def _load(run):
     """The Trained of a run. The reader is a service above the methods, hence found by its name."""
-    return specs.load_target("tltf.loading:load")(run)
+    return specs.load_target("tltf.loading:load")(os.path.expanduser(run))
 
 
 def _require_logits(core, run):
