@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import freezing
+from tltf import backbones, freezing
 from tltf.errors import FlagError
 from tltf.methods import freezing as methods
 
@@ -98,6 +98,20 @@ def test_table_adds_up():
     assert "frozen" in freezing.table_text(plan)
 
 
+def test_the_table_says_what_becomes_of_batch_norms():
+    core = tiny.core()
+    rules = methods.partial(1).phases(core)[0].rules
+
+    def shown(norm):
+        plan = freezing.apply(core.groups, rules, norm)
+        lines = freezing.table_text(plan).splitlines()
+        at = lines[0].index("norm")
+        return [row["norm"] for row in freezing.table(plan)], [x[at:].split()[0] for x in lines[1:4]]  # fmt: skip
+
+    assert shown("recalibrate") == ([["frozen"], ["recalibrate"], []], ["frozen", "recalibrate", "-"])  # fmt: skip
+    assert shown("frozen") == ([["frozen"], ["frozen"], []], ["frozen", "frozen", "-"])
+
+
 @pytest.mark.parametrize("last_groups", [0, 3])
 def test_partial_refuses_groups_that_are_not_there(last_groups):
     with pytest.raises(FlagError, match="last_groups"):
@@ -114,3 +128,58 @@ def test_what_moves_is_what_is_trained_and_the_statistics_that_follow():
     assert set(freezing.apply(core.groups, rules, norm="frozen").moving) == {
         name for name in expected if not name.startswith("norm")
     }
+
+
+NESTED = "block_2/norm"
+
+
+def nested_core():
+    return tiny.core(tiny.image_backbone(nested=True))
+
+
+@pytest.mark.parametrize(("rules", "norm", "moves"), [
+    ([(".*", 1)], "train", True),
+    ([("head/.*", 1), (".*/kernel", 1)], "train", False),
+    ([("head/.*", 1), (".*/(conv|conv_1)/bias", 1)], "train", False),
+    ([("head/.*", 1), (".*/beta", 1)], "train", True),
+    ([("head/.*", 1), (".*/beta", 1)], "recalibrate", True),
+    ([(".*", 1)], "frozen", False),
+])  # fmt: skip
+def test_a_batch_norm_inside_of_a_layer_moves_if_it_is_trained_itself(rules, norm, moves):
+    core = nested_core()
+    plan = freezing.apply(core.groups, rules, norm)
+    statistics = [f"{NESTED}/moving_mean", f"{NESTED}/moving_variance"]
+    before = {name: value.numpy() for name, value in core.named_weights().items()}
+    core.model({"image": np.random.default_rng(0).random((4, 8, 8, 3)) * 255}, training=True)
+    changed = [name for name, value in core.named_weights().items()
+               if not np.array_equal(value, before[name])]  # fmt: skip
+    assert [name for name in statistics if name in changed] == (statistics if moves else [])
+    assert [name for name in statistics if name in plan.moving] == (statistics if moves else [])
+    assert set(changed) <= set(plan.moving)
+
+
+def test_a_batch_norm_inside_of_a_block_of_kerashub():
+    from keras_hub.src.models.efficientnet.mbconv import MBConvBlock
+
+    block = MBConvBlock(8, 8, name="block")
+    block(np.zeros((1, 4, 4, 8)))
+    plan = freezing.apply([group(block)], [(".*kernel", 1)])
+    assert plan.moving == tuple(plan.rates) and all("kernel" in name for name in plan.moving)
+    plan = freezing.apply([group(block)], [(".*", 1)])
+    built = [norm for norm in freezing.norms(block) if norm.weights]
+    assert sum("moving" in name for name in plan.moving) == 2 * len(built) > 0
+
+
+def group(*layers):
+    return backbones.Group("stage", layers)
+
+
+def test_a_batch_norm_without_weights_follows_the_rule_for_its_statistics():
+    norm = keras.layers.BatchNormalization(scale=False, center=False, name="norm")
+    conv = keras.layers.Conv2D(2, 1, name="conv")
+    norm(conv(np.zeros((1, 4, 4, 2))))
+    groups = [group(conv, norm)]
+    statistics = ("norm/moving_mean", "norm/moving_variance")
+    assert freezing.apply(groups, [(".*", 1)]).moving[-2:] == statistics
+    assert set(freezing.apply(groups, [("stage/conv/.*", 1)]).moving).isdisjoint(statistics)
+    assert set(freezing.apply(groups, [(".*", 1)], "frozen").moving).isdisjoint(statistics)
