@@ -8,6 +8,7 @@ from tests import tiny
 from tltf import backbones, freezing
 from tltf.errors import FlagError
 from tltf.methods import freezing as methods
+from tltf.methods import subsets
 
 
 def paths(variables):
@@ -76,11 +77,38 @@ def test_nothing_trainable_is_an_error():
         ([("head/.*", 1), ("no_such_group/.*", 1)], "'no_such_group/.*' matches no variable"),
         ([("stage_2/.*", 1), ("stage_2/conv_2/.*", 0.3)],
          "'stage_2/conv_2/.*' decides nothing: rules before it match stage_2/conv_2/kernel"),
+        ([("head/.*", 1), (".*/moving_mean", 1)],
+         "'.*/moving_mean' decides nothing: it matches only what is not learned, e.g. stage_1/norm_1/moving_mean"),
+        ([(".*/(kernel|bias|gamma|beta)", 1), (".*", 0.5)],
+         "'.*' decides nothing: it matches only what is not learned, e.g. stage_1/norm_1/moving_mean"),
     ],
 )  # fmt: skip
 def test_a_rule_that_decides_nothing_is_an_error(rules, message):
     with pytest.raises(FlagError, match=re.escape(message)):
         freezing.apply(tiny.core().groups, rules)
+
+
+@pytest.mark.parametrize("rules", [
+    subsets.norm_only().phases(None)[0].rules,
+    [("head/.*", 1), ("stage_2/norm_2/.*", 0.5), ("stage_2/.*", 1)],
+])  # fmt: skip
+def test_a_rule_for_batch_norms_that_stay_frozen_is_an_error(rules):
+    core = tiny.core()
+    freezing.apply(core.groups, rules, "train")
+    with pytest.raises(FlagError, match=r"trains nothing: .*norm=frozen leaves.*--norm=train"):
+        freezing.apply(core.groups, rules, "frozen")
+
+
+def test_freezing_batch_norms_that_stay_frozen_is_no_error():
+    core = tiny.core()
+    plan = freezing.apply(core.groups, [("stage_2/norm_2/.*", 0), (".*", 1)], "frozen")
+    assert "conv_2/kernel" in plan.rates and not any("norm" in name for name in plan.moving)
+
+
+def test_norms_of_transformers_have_no_statistics_to_freeze():
+    core = tiny.core(tiny.text_backbone())
+    plan = freezing.apply(core.groups, subsets.norm_only().phases(core)[0].rules, "frozen")
+    assert any("layer_norm" in name for name in plan.rates)
 
 
 def test_a_pattern_that_is_no_expression_is_an_error():

@@ -79,7 +79,9 @@ def apply(groups, rules, norm="train", is_synchronized=False):
     variables = graphs.named_weights([layer for _, layer in layers])
     names = {id(variable): name for name, variable in variables.items()}
     kinds = {key: kind for _, layer in layers for key, kind in _kinds(layer).items()}
-    _require_used(groups, variables, compiled)
+    entries = [(f"{group}/{names[id(variable)]}", kinds[id(variable)])
+               for group, layer in layers for variable in layer.weights]  # fmt: skip
+    _require_used(entries, compiled, norm)
     rows, rates, moving = [], {}, []
     for group, layer in layers:
         wanted = {id(v): _rate(f"{group}/{names[id(v)]}", compiled) for v in layer.weights}
@@ -114,23 +116,40 @@ def _kinds(layer):
     return kinds
 
 
-def _require_used(groups, variables, compiled):
-    """Raises FlagError for a rule that decides nothing."""
-    names = {id(variable): name for name, variable in variables.items()}
-    every = [f"{group.name}/{names[id(variable)]}"
-             for group in groups for layer in group.layers for variable in layer.weights]  # fmt: skip
-    left = list(dict.fromkeys(every))
-    for pattern, _ in compiled:
-        rest = [name for name in left if not pattern.fullmatch(name)]
-        if len(rest) < len(left):
-            left = rest
-            continue
-        matched = next((name for name in every if pattern.fullmatch(name)), None)
-        if matched:
-            what = f"the rule {pattern.pattern!r} decides nothing: rules before it match {matched}"
-            raise FlagError(what, flag="method", fix="put the narrower rule first")
-        raise FlagError(f"the rule {pattern.pattern!r} matches no variable (the first: {every[0]})",
-                        flag="method", fix="--dry_run prints the groups")  # fmt: skip
+def _require_used(entries, compiled, norm):
+    """Raises FlagError for a rule without effect.
+
+    Args:
+        entries: list of (`<group>/<variable>`, its kind), in depth order.
+        compiled: list of (re.Pattern, rate).
+        norm: as `apply`.
+    """
+    left = entries
+    for pattern, rate in compiled:
+        taken = [entry for entry in left if pattern.fullmatch(entry[0])]
+        left = [entry for entry in left if not pattern.fullmatch(entry[0])]
+        kinds = {kind for _, kind in taken}
+        if not (WEIGHT in kinds or (NORM in kinds and (norm != "frozen" or rate == 0))):
+            raise _unused(pattern, taken, entries)
+
+
+def _unused(pattern, taken, entries):
+    """The FlagError for a rule that has no effect on the entries that it decides."""
+    rule, name = f"the rule {pattern.pattern!r}", taken[0][0] if taken else ""
+    if any(kind == NORM for _, kind in taken):
+        what = (
+            f"{rule} trains nothing: it matches batch norms only, which norm=frozen leaves ({name})"
+        )
+        return FlagError(what, flag="method", fix="--norm=train")
+    if taken:
+        what = f"{rule} decides nothing: it matches only what is not learned, e.g. {name}"
+        return FlagError(what, flag="method", fix="statistics follow their batch norm's gamma and beta")  # fmt: skip
+    matched = next((name for name, _ in entries if pattern.fullmatch(name)), None)
+    if matched:
+        what = f"{rule} decides nothing: rules before it match {matched}"
+        return FlagError(what, flag="method", fix="put the narrower rule first")
+    what = f"{rule} matches no variable (the first: {entries[0][0]})"
+    return FlagError(what, flag="method", fix="--dry_run prints the groups")
 
 
 def is_frozen(layer):
