@@ -67,4 +67,4 @@ def full(backbone_rate=1.0):
 
 def scratch():
     """Trains everything from random weights: the baseline that transfer must beat."""
-    return Method(lambda core: [Phase("scratch", ((".*", 1.0),), norm="train")], starts_random=True)
+    return Method(lambda core: [Phase("scratch", ((".*", 1.0),))], starts_random=True)
