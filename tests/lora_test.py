@@ -1,6 +1,9 @@
 """Which kernels a low-rank method takes, and what is left when it has ended."""
 
+import types
+
 import keras
+import keras_hub
 import numpy as np
 import pytest
 
@@ -44,6 +47,18 @@ def test_auto_takes_queries_and_values_of_transformers(bert_folder):  # noqa: F8
     names = prepared(core)
     assert len(names) == 4
     assert {name.split("/")[-2] for name in names} == {"query", "value"}
+
+
+def test_auto_takes_the_separable_convolutions_that_xception_is_made_of():
+    made = keras_hub.models.XceptionBackbone(
+        stackwise_conv_filters=[[64, 64], [128, 128]], stackwise_pooling=[False, True],
+        image_shape=(32, 32, 3),
+    )  # fmt: skip
+    layers_ = tuple(layer for layer in made.layers if layer.weights)
+    core = types.SimpleNamespace(groups=[backbones.Group("all", layers_), backbones.Group("h", ())])
+    names = prepared(core, rank=4)
+    separable = [x.name for x in layers_ if isinstance(x, keras.layers.SeparableConv2D)]
+    assert separable and {f"all/{name}/pointwise_kernel" for name in separable} <= set(names)
 
 
 @pytest.mark.parametrize(("rslora", "scale"), [(False, 4.0), (True, 8.0)])

@@ -1,6 +1,7 @@
 """Trained parts that stay in a backbone: recorded in its blueprint, put in again on a rebuild."""
 
 import dataclasses
+from typing import Any
 
 from tltf.backbones import prompt
 from tltf.errors import ModelError
@@ -52,7 +53,7 @@ def again(backbone, records):
 
 def plain(layer):
     """A new layer of the same configuration, without the parts of this one."""
-    kind = type(layer).__mro__[1] if _has_part(layer) else type(layer)
+    kind: Any = type(layer).__mro__[1] if _has_part(layer) else type(layer)
     return kind.from_config(layer.get_config())
 
 
