@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.caching_test import bert_folder  # noqa: F401
+from tests.caching_test import WORDS, bert_folder  # noqa: F401
 from tests.fitting_test import feed, fit
-from tltf import backbones, models, specs
+from tltf import adapters, backbones, freezing, models, specs, training
+from tltf.backbones import minilm, network, transformers
 from tltf.catalogs import HEADS
 from tltf.errors import FlagError
 from tltf.inserts import layers, low_rank
 from tltf.methods import lora
+from tltf.options import make
+from tltf.trained import Trained
 
 
 def updated(core):
@@ -99,3 +102,30 @@ def test_step_zero_is_the_base_exactly():
     before = np.asarray(core.model(images, training=False)["label"])
     prepared(core, rank=2, targets=".*")
     np.testing.assert_array_equal(core.model(images, training=False)["label"], before)
+
+
+def minilm_shaped():
+    """A Backbone of MiniLM's sizes with random weights; six words are vocabulary enough."""
+    words = keras_hub.models.BertTokenizer(vocabulary=WORDS, lowercase=True)
+    request = network.Request("minilm_l6", "default", 0, 64, ())
+    made = transformers.make("BertBackbone", minilm.CONFIG)
+    return network.assemble(transformers.text_network(made, words, request, True), request)
+
+
+def test_the_adapter_file_of_a_network_like_minilm_has_at_most_half_a_megabyte(tmp_path):
+    """6 * 2 * 8 * (384 + 384) numbers of updates, 384 * 2 + 2 of the head, four bytes each."""
+    options = make(data="vader(domain=movie)", backbone="minilm_l6", method="lora(rank=8)")
+    core = models.join(minilm_shaped(), specs.pick(HEADS, "classify"), 2)
+    method = lora.lora(rank=8)
+    core = method.prepare(core, None)
+    plan = freezing.apply(core.groups, method.phases(core)[0].rules)
+    moved = {name: plan.variables[name] for name in plan.moving}
+    arrays, base = adapters.of_training(core, moved)
+    prepared = types.SimpleNamespace(to_config=lambda: {"kind": "text", "length": 64})
+    trained = Trained(core, prepared, ("negative", "positive"), options)
+    about = training._about(trained) | {"base_sha256": base}
+    adapters.write(tmp_path / "adapter", adapters.Adapter(arrays, about))
+    size, numbers = (tmp_path / "adapter").stat().st_size, 73_728 + 770
+    assert 4 * numbers < size < 4 * numbers + 20_000
+    assert size <= 500_000
+    assert core.model.count_params() > 22_000_000
