@@ -8,6 +8,7 @@ from tests import tiny
 from tests.caching_test import Counting, images, images_source, own_cache, train  # noqa: F401
 from tests.fitting_test import feed, text_feed
 from tltf import cutting, freezing
+from tltf.backbones import inserted
 from tltf.errors import FlagError
 from tltf.methods import features
 from tltf.methods.staying import EVERYTHING
@@ -65,6 +66,34 @@ def test_delta_is_the_distance_of_the_feature_maps(is_text):
         distance = squares.mean()
     assert distance > 1e-3
     assert added(prepared, inputs) == pytest.approx(0.15 * distance + shrink, rel=1e-3)
+
+
+PARTS = {
+    "adapters": (2, ["layer_1/block_1/feedforward_output_dense/kernel"]),
+    "prefix": (3, ["layer_2/block_2/self_attention_layer/query/kernel"]),
+    "prompt": (4, []),
+    "adapters on images": (2, ["stage_1/conv_1/kernel", "stage_2/block_2/conv/kernel"]),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_a_backbone_that_keeps_parts_is_copied_with_them(kind):
+    is_text = "images" not in kind
+    backbone = tiny.text_backbone() if is_text else tiny.image_backbone(nested=True)
+    backbone = inserted.insert(backbone, kind.partition(" ")[0], *PARTS[kind])
+    state = np.random.default_rng(0)
+    for layer in backbone.layers:
+        for variable in layer.trainable_weights:
+            variable.assign(state.normal(0, 0.3, variable.shape))
+    core, inputs = tiny.core(backbone), batch(is_text, 8)
+    name = "sequence" if is_text else "stage_2"
+    expected = keras.Model(backbone.inputs, backbone.taps)(inputs, training=False)[name]
+    copied = features.frozen_copy(backbone)
+    found = keras.Model(backbone.inputs, copied)(inputs, training=False)[name]
+    np.testing.assert_array_equal(found, expected)
+    assert not keras.Model(backbone.inputs, copied).trainable_weights
+    prepared = features.delta(beta=0.0).prepare(core, None)
+    assert added(prepared, inputs) == 0.0
 
 
 def test_several_maps_and_one_that_is_not_there():

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import freezing
+from tltf import backbones, freezing
 from tltf.errors import FlagError
 from tltf.methods import freezing as methods
+from tltf.methods import subsets
 
 
 def paths(variables):
@@ -76,11 +77,38 @@ def test_nothing_trainable_is_an_error():
         ([("head/.*", 1), ("no_such_group/.*", 1)], "'no_such_group/.*' matches no variable"),
         ([("stage_2/.*", 1), ("stage_2/conv_2/.*", 0.3)],
          "'stage_2/conv_2/.*' decides nothing: rules before it match stage_2/conv_2/kernel"),
+        ([("head/.*", 1), (".*/moving_mean", 1)],
+         "'.*/moving_mean' decides nothing: it matches only what is not learned, e.g. stage_1/norm_1/moving_mean"),
+        ([(".*/(kernel|bias|gamma|beta)", 1), (".*", 0.5)],
+         "'.*' decides nothing: it matches only what is not learned, e.g. stage_1/norm_1/moving_mean"),
     ],
 )  # fmt: skip
 def test_a_rule_that_decides_nothing_is_an_error(rules, message):
     with pytest.raises(FlagError, match=re.escape(message)):
         freezing.apply(tiny.core().groups, rules)
+
+
+@pytest.mark.parametrize("rules", [
+    subsets.norm_only().phases(None)[0].rules,
+    [("head/.*", 1), ("stage_2/norm_2/.*", 0.5), ("stage_2/.*", 1)],
+])  # fmt: skip
+def test_a_rule_for_batch_norms_that_stay_frozen_is_an_error(rules):
+    core = tiny.core()
+    freezing.apply(core.groups, rules, "train")
+    with pytest.raises(FlagError, match=r"trains nothing: .*norm=frozen leaves.*--norm=train"):
+        freezing.apply(core.groups, rules, "frozen")
+
+
+def test_freezing_batch_norms_that_stay_frozen_is_no_error():
+    core = tiny.core()
+    plan = freezing.apply(core.groups, [("stage_2/norm_2/.*", 0), (".*", 1)], "frozen")
+    assert "conv_2/kernel" in plan.rates and not any("norm" in name for name in plan.moving)
+
+
+def test_norms_of_transformers_have_no_statistics_to_freeze():
+    core = tiny.core(tiny.text_backbone())
+    plan = freezing.apply(core.groups, subsets.norm_only().phases(core)[0].rules, "frozen")
+    assert any("layer_norm" in name for name in plan.rates)
 
 
 def test_a_pattern_that_is_no_expression_is_an_error():
@@ -96,6 +124,20 @@ def test_table_adds_up():
     assert rows["stage_2"]["trained"] == 4 * 4 * 9 + 4 + 8
     assert sum(row["trained"] for row in rows.values()) == plan.num_trainable
     assert "frozen" in freezing.table_text(plan)
+
+
+def test_the_table_says_what_becomes_of_batch_norms():
+    core = tiny.core()
+    rules = methods.partial(1).phases(core)[0].rules
+
+    def shown(norm):
+        plan = freezing.apply(core.groups, rules, norm)
+        lines = freezing.table_text(plan).splitlines()
+        at = lines[0].index("norm")
+        return [row["norm"] for row in freezing.table(plan)], [x[at:].split()[0] for x in lines[1:4]]  # fmt: skip
+
+    assert shown("recalibrate") == ([["frozen"], ["recalibrate"], []], ["frozen", "recalibrate", "-"])  # fmt: skip
+    assert shown("frozen") == ([["frozen"], ["frozen"], []], ["frozen", "frozen", "-"])
 
 
 @pytest.mark.parametrize("last_groups", [0, 3])
@@ -114,3 +156,58 @@ def test_what_moves_is_what_is_trained_and_the_statistics_that_follow():
     assert set(freezing.apply(core.groups, rules, norm="frozen").moving) == {
         name for name in expected if not name.startswith("norm")
     }
+
+
+NESTED = "block_2/norm"
+
+
+def nested_core():
+    return tiny.core(tiny.image_backbone(nested=True))
+
+
+@pytest.mark.parametrize(("rules", "norm", "moves"), [
+    ([(".*", 1)], "train", True),
+    ([("head/.*", 1), (".*/kernel", 1)], "train", False),
+    ([("head/.*", 1), (".*/(conv|conv_1)/bias", 1)], "train", False),
+    ([("head/.*", 1), (".*/beta", 1)], "train", True),
+    ([("head/.*", 1), (".*/beta", 1)], "recalibrate", True),
+    ([(".*", 1)], "frozen", False),
+])  # fmt: skip
+def test_a_batch_norm_inside_of_a_layer_moves_if_it_is_trained_itself(rules, norm, moves):
+    core = nested_core()
+    plan = freezing.apply(core.groups, rules, norm)
+    statistics = [f"{NESTED}/moving_mean", f"{NESTED}/moving_variance"]
+    before = {name: value.numpy() for name, value in core.named_weights().items()}
+    core.model({"image": np.random.default_rng(0).random((4, 8, 8, 3)) * 255}, training=True)
+    changed = [name for name, value in core.named_weights().items()
+               if not np.array_equal(value, before[name])]  # fmt: skip
+    assert [name for name in statistics if name in changed] == (statistics if moves else [])
+    assert [name for name in statistics if name in plan.moving] == (statistics if moves else [])
+    assert set(changed) <= set(plan.moving)
+
+
+def test_a_batch_norm_inside_of_a_block_of_kerashub():
+    from keras_hub.src.models.efficientnet.mbconv import MBConvBlock
+
+    block = MBConvBlock(8, 8, name="block")
+    block(np.zeros((1, 4, 4, 8)))
+    plan = freezing.apply([group(block)], [(".*kernel", 1)])
+    assert plan.moving == tuple(plan.rates) and all("kernel" in name for name in plan.moving)
+    plan = freezing.apply([group(block)], [(".*", 1)])
+    built = [norm for norm in freezing.norms(block) if norm.weights]
+    assert sum("moving" in name for name in plan.moving) == 2 * len(built) > 0
+
+
+def group(*layers):
+    return backbones.Group("stage", layers)
+
+
+def test_a_batch_norm_without_weights_follows_the_rule_for_its_statistics():
+    norm = keras.layers.BatchNormalization(scale=False, center=False, name="norm")
+    conv = keras.layers.Conv2D(2, 1, name="conv")
+    norm(conv(np.zeros((1, 4, 4, 2))))
+    groups = [group(conv, norm)]
+    statistics = ("norm/moving_mean", "norm/moving_variance")
+    assert freezing.apply(groups, [(".*", 1)]).moving[-2:] == statistics
+    assert set(freezing.apply(groups, [("stage/conv/.*", 1)]).moving).isdisjoint(statistics)
+    assert set(freezing.apply(groups, [(".*", 1)], "frozen").moving).isdisjoint(statistics)

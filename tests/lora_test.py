@@ -1,17 +1,23 @@
 """Which kernels a low-rank method takes, and what is left when it has ended."""
 
+import types
+
 import keras
+import keras_hub
 import numpy as np
 import pytest
 
 from tests import tiny
-from tests.caching_test import bert_folder  # noqa: F401
+from tests.caching_test import WORDS, bert_folder  # noqa: F401
 from tests.fitting_test import feed, fit
-from tltf import backbones, models, specs
+from tltf import adapters, backbones, freezing, models, specs, training
+from tltf.backbones import minilm, network, transformers
 from tltf.catalogs import HEADS
 from tltf.errors import FlagError
 from tltf.inserts import layers, low_rank
 from tltf.methods import lora
+from tltf.options import make
+from tltf.trained import Trained
 
 
 def updated(core):
@@ -44,6 +50,18 @@ def test_auto_takes_queries_and_values_of_transformers(bert_folder):  # noqa: F8
     names = prepared(core)
     assert len(names) == 4
     assert {name.split("/")[-2] for name in names} == {"query", "value"}
+
+
+def test_auto_takes_the_separable_convolutions_that_xception_is_made_of():
+    made = keras_hub.models.XceptionBackbone(
+        stackwise_conv_filters=[[64, 64], [128, 128]], stackwise_pooling=[False, True],
+        image_shape=(32, 32, 3),
+    )  # fmt: skip
+    layers_ = tuple(layer for layer in made.layers if layer.weights)
+    core = types.SimpleNamespace(groups=[backbones.Group("all", layers_), backbones.Group("h", ())])
+    names = prepared(core, rank=4)
+    separable = [x.name for x in layers_ if isinstance(x, keras.layers.SeparableConv2D)]
+    assert separable and {f"all/{name}/pointwise_kernel" for name in separable} <= set(names)
 
 
 @pytest.mark.parametrize(("rslora", "scale"), [(False, 4.0), (True, 8.0)])
@@ -84,3 +102,30 @@ def test_step_zero_is_the_base_exactly():
     before = np.asarray(core.model(images, training=False)["label"])
     prepared(core, rank=2, targets=".*")
     np.testing.assert_array_equal(core.model(images, training=False)["label"], before)
+
+
+def minilm_shaped():
+    """A Backbone of MiniLM's sizes with random weights; six words are vocabulary enough."""
+    words = keras_hub.models.BertTokenizer(vocabulary=WORDS, lowercase=True)
+    request = network.Request("minilm_l6", "default", 0, 64, ())
+    made = transformers.make("BertBackbone", minilm.CONFIG)
+    return network.assemble(transformers.text_network(made, words, request, True), request)
+
+
+def test_the_adapter_file_of_a_network_like_minilm_has_at_most_half_a_megabyte(tmp_path):
+    """6 * 2 * 8 * (384 + 384) numbers of updates, 384 * 2 + 2 of the head, four bytes each."""
+    options = make(data="vader(domain=movie)", backbone="minilm_l6", method="lora(rank=8)")
+    core = models.join(minilm_shaped(), specs.pick(HEADS, "classify"), 2)
+    method = lora.lora(rank=8)
+    core = method.prepare(core, None)
+    plan = freezing.apply(core.groups, method.phases(core)[0].rules)
+    moved = {name: plan.variables[name] for name in plan.moving}
+    arrays, base = adapters.of_training(core, moved)
+    prepared = types.SimpleNamespace(to_config=lambda: {"kind": "text", "length": 64})
+    trained = Trained(core, prepared, ("negative", "positive"), options)
+    about = training._about(trained) | {"base_sha256": base}
+    adapters.write(tmp_path / "adapter", adapters.Adapter(arrays, about))
+    size, numbers = (tmp_path / "adapter").stat().st_size, 73_728 + 770
+    assert 4 * numbers < size < 4 * numbers + 20_000
+    assert size <= 500_000
+    assert core.model.count_params() > 22_000_000

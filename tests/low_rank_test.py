@@ -27,6 +27,8 @@ def cases():
     yield "conv", keras.layers.Conv2D(5, 3, padding="same"), image, (27, 5)
     yield "grouped", keras.layers.Conv2D(6, 3, groups=3), image, (9, 6)
     yield "depthwise", keras.layers.DepthwiseConv2D(3, depth_multiplier=2), image, (9, 6)
+    yield "separable", keras.layers.SeparableConv2D(5, 3, depth_multiplier=2), image, (6, 5)
+    yield "separable in a line", keras.layers.SeparableConv1D(5, 3), image[:, 0], (3, 5)
     yield "embedding", keras.layers.Embedding(9, 4), ids, (9, 4)
     for name, (equation, output, shape, matrix) in EINSUM.items():
         inputs = np.random.default_rng(2).normal(size=shape).astype("float32")

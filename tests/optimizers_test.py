@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import optimizers
+from tests import tiny
+from tltf import freezing, optimizers
+from tltf.methods import schedules
 from tltf.methods.method import Phase
 from tltf.options import make
 
@@ -46,6 +48,59 @@ def test_update_and_decay_follow_the_variables_own_rate(kind, decay):
     np.testing.assert_allclose(kernel, expected, rtol=1e-5)
     expected = numpy_adam(start[1], [g for _, g in gradients], 0.1, 0.0)
     np.testing.assert_allclose(bias, expected, rtol=1e-5)
+
+
+STEPS = ([[1.0, -2.0], [3.0, 0.5]], [[-0.5, 1.0], [2.0, 2.0]], [[4.0, -1.0], [0.3, -3.0]])
+KERAS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def trained(optimizer, kernel, factor=1.0):
+    """The kernel's values after steps with gradients times a factor."""
+    for gradient in STEPS:
+        optimizer.apply([keras.ops.array(gradient, "float32") * factor], [kernel])
+    return kernel.numpy()
+
+
+@pytest.mark.parametrize(("kind", "decay"), [("adam", 0.0), ("adamw", 0.1), ("sgd", 0.0)])
+def test_scaled_gradients_are_no_rate_of_a_group(kind, decay):
+    """Of Keras's own optimizers: a factor on gradients is a rate under SGD, nothing under Adam."""
+    given = {"momentum": 0.0} if kind == "sgd" else {}
+    also = {"weight_decay": decay} if decay else {}
+
+    def of_keras(rate, factor=1.0):
+        return trained(KERAS[kind](rate, **also), variables()[0], factor)
+
+    kernel = variables()[0]
+    chosen = options(optimizer=kind, weight_decay=decay, **given)
+    found = trained(optimizers.build(chosen, {id(kernel): 0.3}, 0.1), kernel)
+    slow, plain, scaled = of_keras(0.03), of_keras(0.1), of_keras(0.1, 0.3)
+    np.testing.assert_allclose(found, slow, rtol=1e-5)
+    np.testing.assert_allclose(scaled, slow if kind == "sgd" else plain, rtol=1e-5)
+    assert np.abs(slow - plain).min() > 0.01
+
+
+@pytest.mark.parametrize(("kind", "decay"), [("adam", 0.0), ("adamw", 0.1)])
+def test_layer_wise_decay_of_a_transformer(kind, decay):
+    """A first step of Adam has the rate's length whatever the gradient: rate_l = rate / 1.25^l."""
+    core = tiny.core(tiny.text_backbone(num_blocks=3))
+    (phase,) = schedules.discriminative(decay=1.25).phases(core)
+    plan = freezing.apply(core.groups, phase.rules)
+    optimizer = optimizers.build(options(optimizer=kind, weight_decay=decay), plan.factors, 0.1)
+    names, weights = list(plan.rates), [plan.variables[name] for name in plan.rates]
+    before = [variable.numpy() for variable in weights]
+    optimizer.apply([keras.ops.full(v.shape, 0.01) for v in weights], weights)
+    groups = {row["name"]: row["group"] for row in plan.rows}
+    depth = ["head", "layer_3", "layer_2", "layer_1", "embeddings"]
+    for name, variable, start in zip(names, weights, before, strict=True):
+        rate = 0.1 / 1.25 ** depth.index(groups[name])
+        is_matrix = name.endswith(("kernel", "embeddings"))
+        expected = start * (1 - rate * decay * is_matrix) - rate
+        np.testing.assert_allclose(variable, expected, atol=1e-4, err_msg=name)
+    assert set(groups.values()) == set(depth)
 
 
 @pytest.mark.parametrize("flag,expected", [

@@ -8,23 +8,53 @@ from tltf.backbones import Backbone, Group
 from tltf.catalogs import HEADS
 
 
-def image_backbone(size_px=8, dropout=0.3):
-    """Two blocks of convolution and batch norm with a branch around the second, and dropout."""
+class Block(keras.layers.Layer):
+    """A convolution and its batch norm in one layer, as blocks of KerasHub's networks have them."""
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.conv = keras.layers.Conv2D(filters, 3, padding="same", name="conv")
+        self.norm = keras.layers.BatchNormalization(name="norm")
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        self.norm.build((*input_shape[:-1], self.filters))
+
+    def call(self, inputs, training=None):
+        return self.norm(self.conv(inputs), training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
+
+
+def flat_block():
+    """What `Block` holds, as two layers."""
+    convolution = keras.layers.Conv2D(4, 3, padding="same", name="conv_2")
+    return [convolution, keras.layers.BatchNormalization(name="norm_2")]
+
+
+def image_backbone(size_px=8, dropout=0.3, nested=False):
+    """Two blocks of convolution and batch norm with a branch around the second, and dropout.
+
+    `nested`: the second block is one layer.
+    """
     image = keras.Input((size_px, size_px, 3), name="image")
     first = keras.layers.Conv2D(4, 3, padding="same", name="conv_1")
     norm_1 = keras.layers.BatchNormalization(name="norm_1")
-    second = keras.layers.Conv2D(4, 3, padding="same", name="conv_2")
-    norm_2 = keras.layers.BatchNormalization(name="norm_2")
+    last = [Block(4, name="block_2")] if nested else flat_block()
     x = keras.layers.Rescaling(1 / 127.5, -1, name="scaling")(image)
     x = stage_1 = keras.layers.Dropout(dropout, name="drop_1")(keras.ops.relu(norm_1(first(x))))
-    x = keras.layers.Dropout(dropout, name="drop_2")(keras.ops.relu(norm_2(second(x))))
+    for layer in last:
+        x = layer(x)
+    x = keras.layers.Dropout(dropout, name="drop_2")(keras.ops.relu(x))
     stage_2 = keras.layers.Add(name="add")([x, stage_1])
     return Backbone(
         name="tiny",
         modality="image",
         inputs={"image": image},
         taps={"stage_1": stage_1, "stage_2": stage_2},
-        groups=(Group("stage_1", (first, norm_1)), Group("stage_2", (second, norm_2))),
+        groups=(Group("stage_1", (first, norm_1)), Group("stage_2", tuple(last))),
         tokenizer=None,
         image_size_px=size_px,
         channels=3,

@@ -1,9 +1,14 @@
 """What assembling a run decides from its head."""
 
+import types
+import warnings
+
 import pytest
 
-from tltf import defaults, runtime, training
+from tltf import defaults, publishing, runtime, training
 from tltf.errors import FlagError
+from tltf.methods import freezing, schedules
+from tltf.methods.method import Phase
 from tltf.options import make
 
 HEADS = [
@@ -39,3 +44,55 @@ def test_auto_solves_for_the_heads_that_have_an_optimum(flags, is_solvable, monk
 def test_a_head_without_an_optimum_is_refused_before_anything_is_computed(flags):
     with pytest.raises(FlagError, match="solver=gradient"):
         assembled(method="linear_probe(solver=lbfgs)", **flags)
+
+
+def warned(norm, phases):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        training._warn_of_norm(norm, phases)
+    return [str(warning.message) for warning in found]
+
+
+@pytest.mark.parametrize(("norm", "phases", "expected"), [
+    ("train", freezing.linear_probe().phases(None), "the head alone is trained"),
+    ("recalibrate", freezing.linear_probe().phases(None), "the head alone is trained"),
+    ("frozen", [Phase("a", ((".*", 1.0),)), Phase("b", ((".*", 1.0),), norm="train")],
+     "the method has norm=train"),
+    ("auto", freezing.linear_probe().phases(None), None),
+    ("frozen", freezing.linear_probe().phases(None), None),
+    ("train", schedules.lp_ft().phases(None), None),
+    ("frozen", freezing.scratch().phases(None), None),
+])  # fmt: skip
+def test_a_norm_that_a_phase_overrules_is_told(norm, phases, expected):
+    """The head's phase of lp_ft has no batch norm to train."""
+    assert warned(norm, phases) == ([f"--norm={norm} is overruled: {expected}"] if expected else [])
+
+
+def test_the_norm_of_the_command_line_is_the_one_that_is_looked_at():
+    with pytest.warns(UserWarning, match="--norm=train is overruled"):
+        trained, _ = assembled(method="linear_probe", norm="train")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained, _ = assembled(method="linear_probe")
+        again, _ = assembled(method="linear_probe", norm=trained.options.train.norm)
+    assert again.options.train.norm == trained.options.train.norm == "frozen"
+
+
+@pytest.mark.parametrize(("norm", "expected"), [
+    ("auto", "train"), ("frozen", "train"), ("recalibrate", "recalibrate"),
+])  # fmt: skip
+def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
+    norm, expected, monkeypatch
+):
+    trained, _ = assembled(method="full", norm=norm)
+    seen = []
+
+    def fit_parts(options, parts):
+        seen.append(options)
+        raise InterruptedError
+
+    monkeypatch.setattr(training, "fit_parts", fit_parts)
+    with pytest.raises(InterruptedError):
+        publishing._scratch(trained, types.SimpleNamespace())
+    other, _ = training.assemble(seen[0], trained.splits, runtime.start(seen[0].runtime))
+    assert other.options.train.method == "scratch" and other.options.train.norm == expected

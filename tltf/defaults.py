@@ -128,7 +128,7 @@ def _norm(norm, method):
     """A head that was solved for needs the statistics under which its features were computed."""
     if norm != "auto":
         return norm
-    return "frozen" if _kind(method) == "solved" else "train"
+    return "frozen" if _kind(method) in ("solved", "linear_probe") else "train"
 
 
 def _keep(keep, situation):

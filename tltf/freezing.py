@@ -18,6 +18,8 @@ NORM_MOMENTUM = 0.9
 """Largest momentum of a trained batch norm's statistics. Keras's usual .99 looks back over some
 hundred steps: a fine-tuning of few steps ends before it has left the pretraining's domain
 (mnist_5k, 1,000 images, EfficientNet-Lite0, second epoch: .68 validation accuracy, .98 with .9)."""
+WEIGHT, NORM, STATE = "weight", "norm", "state"
+"""Kinds of variables: what rules train, what they train unless norm is `frozen`, and the rest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Plan:
     """What a phase trains.
 
     Args:
-        rows: dicts with group, name, size, rate and norm of every variable, in depth order.
+        rows: dicts with group, name, size, rate and norm of every variable, in depth order. norm:
+            of a batch norm's, whether it is left `frozen`, else the policy; "" of others.
         rates: name -> factor on the learning rate, for the trained variables.
         variables: name -> variable, for all; names as `graphs.named_weights` has them.
         moving: names of the variables that training changes: the trained ones, and statistics
@@ -59,32 +62,38 @@ def apply(groups, rules, norm="train", is_synchronized=False):
     Args:
         groups: the core's groups.
         rules: list of (pattern, rate); rate 0 freezes.
-        norm: `train` and `recalibrate` update the batch-norm layers of trained groups, statistics
-            included; `frozen` leaves them as they are.
+        norm: `train` and `recalibrate` train batch norms as the rules say, and the statistics of
+            those of which something is trained, inside of other layers too; `frozen` leaves all
+            batch norms as they are.
         is_synchronized: batch norm takes its means over the batches of all devices.
 
     Returns:
         Plan.
 
     Raises:
-        FlagError: nothing is trainable, a pattern is no regular expression or matches nothing, or
-            a rule never decides because those before it match all that it matches.
+        FlagError: nothing is trainable, a pattern is no regular expression, or a rule has no
+            effect: it matches nothing, only what rules before it match, or nothing that is learned.
     """
     compiled = [(expression(pattern), rate) for pattern, rate in rules]
-    variables = graphs.named_weights([layer for group in groups for layer in group.layers])
-    _require_used(groups, variables, compiled)
+    layers = [(group.name, layer) for group in groups for layer in group.layers]
+    variables = graphs.named_weights([layer for _, layer in layers])
     names = {id(variable): name for name, variable in variables.items()}
+    kinds = {key: kind for _, layer in layers for key, kind in _kinds(layer).items()}
+    entries = [(f"{group}/{names[id(variable)]}", kinds[id(variable)])
+               for group, layer in layers for variable in layer.weights]  # fmt: skip
+    _require_used(entries, compiled, norm)
     rows, rates, moving = [], {}, []
-    for group in groups:
-        for layer in group.layers:
-            for name, variable, rate, moves in _set_layer(group.name, layer, names, compiled, norm):
-                rows.append(_row(group.name, name, variable, rate))
-                if rate > 0:
-                    rates[name] = rate
-                if moves:
-                    moving.append(name)
-            for sub in norms(layer):
-                sub.synchronized = is_synchronized
+    for group, layer in layers:
+        wanted = {id(v): _rate(f"{group}/{names[id(v)]}", compiled) for v in layer.weights}
+        for variable, rate, mode, moves in _set_layer(layer, wanted, kinds, norm):
+            name = names[id(variable)]
+            rows.append(_row(group, name, variable, rate, mode))
+            if rate > 0:
+                rates[name] = rate
+            if moves:
+                moving.append(name)
+        for sub in norms(layer):
+            sub.synchronized = is_synchronized
     plan = Plan(tuple(rows), rates, variables, tuple(moving))
     if not plan.num_trainable:
         raise FlagError(f"nothing is trainable under the rules {rules}", flag="method",
@@ -92,23 +101,55 @@ def apply(groups, rules, norm="train", is_synchronized=False):
     return plan
 
 
-def _require_used(groups, variables, compiled):
-    """Raises FlagError for a rule that decides nothing."""
-    names = {id(variable): name for name, variable in variables.items()}
-    every = [f"{group.name}/{names[id(variable)]}"
-             for group in groups for layer in group.layers for variable in layer.weights]  # fmt: skip
-    left = list(dict.fromkeys(every))
-    for pattern, _ in compiled:
-        rest = [name for name in left if not pattern.fullmatch(name)]
-        if len(rest) < len(left):
-            left = rest
-            continue
-        matched = next((name for name in every if pattern.fullmatch(name)), None)
-        if matched:
-            what = f"the rule {pattern.pattern!r} decides nothing: rules before it match {matched}"
-            raise FlagError(what, flag="method", fix="put the narrower rule first")
-        raise FlagError(f"the rule {pattern.pattern!r} matches no variable (the first: {every[0]})",
-                        flag="method", fix="--dry_run prints the groups")  # fmt: skip
+def _kinds(layer):
+    """id of each variable -> its kind; the layer is set trainable as a whole.
+
+    Of a batch norm without scale and shift the statistics are NORM: rules decide on it by them.
+    """
+    layer.trainable = False  # set to what it is already, the flag would not reach the variables
+    layer.trainable = True
+    learned = {id(variable) for variable in layer.trainable_variables}
+    kinds = {id(v): WEIGHT if id(v) in learned else STATE for v in layer.weights}
+    for sub in norms(layer):
+        own = [v for v in sub.weights if id(v) in learned] or sub.weights
+        kinds |= {id(variable): NORM for variable in own}
+    return kinds
+
+
+def _require_used(entries, compiled, norm):
+    """Raises FlagError for a rule without effect.
+
+    Args:
+        entries: list of (`<group>/<variable>`, its kind), in depth order.
+        compiled: list of (re.Pattern, rate).
+        norm: as `apply`.
+    """
+    left = entries
+    for pattern, rate in compiled:
+        taken = [entry for entry in left if pattern.fullmatch(entry[0])]
+        left = [entry for entry in left if not pattern.fullmatch(entry[0])]
+        kinds = {kind for _, kind in taken}
+        if not (WEIGHT in kinds or (NORM in kinds and (norm != "frozen" or rate == 0))):
+            raise _unused(pattern, taken, entries)
+
+
+def _unused(pattern, taken, entries):
+    """The FlagError for a rule that has no effect on the entries that it decides."""
+    rule, name = f"the rule {pattern.pattern!r}", taken[0][0] if taken else ""
+    if any(kind == NORM for _, kind in taken):
+        what = (
+            f"{rule} trains nothing: it matches batch norms only, which norm=frozen leaves ({name})"
+        )
+        return FlagError(what, flag="method", fix="--norm=train")
+    if taken:
+        what = f"{rule} decides nothing: it matches only what is not learned, e.g. {name}"
+        return FlagError(what, flag="method", fix="statistics follow their batch norm's gamma and beta")  # fmt: skip
+    matched = next((name for name, _ in entries if pattern.fullmatch(name)), None)
+    if matched:
+        what = f"{rule} decides nothing: rules before it match {matched}"
+        return FlagError(what, flag="method", fix="put the narrower rule first")
+    what = f"{rule} matches no variable (the first: {entries[0][0]})"
+    return FlagError(what, flag="method", fix="--dry_run prints the groups")
 
 
 def is_frozen(layer):
@@ -118,30 +159,37 @@ def is_frozen(layer):
     )
 
 
-def _set_layer(group, layer, names, compiled, norm):
-    """Sets one layer's flags; (name, variable, rate, whether it moves) of each of its variables."""
-    layer.trainable = False  # set to what it is already, the flag would not reach the variables
-    layer.trainable = True
-    by_nature = {id(variable) for variable in layer.trainable_variables}
-    still = {id(variable) for sub in norms(layer) if norm == "frozen" for variable in sub.weights}
-    found = []
-    for variable in layer.weights:
-        name = names[id(variable)]
-        rate = _rate(f"{group}/{name}", compiled)
-        if id(variable) not in by_nature or id(variable) in still:
-            rate = 0.0
-        found.append((name, variable, rate))
-    if not any(rate > 0 for _, _, rate in found):
-        layer.trainable = False
-        return [(*entry, False) for entry in found]
+def _set_layer(layer, wanted, kinds, norm):
+    """Sets one layer's flags; (variable, rate, norm mode, whether it moves) of each variable.
+
+    Args:
+        layer: as `_kinds` leaves it.
+        wanted: id of a variable -> the rate that the rules give it.
+        kinds: id of a variable -> its kind.
+        norm: as `apply`.
+    """
+    learned, modes, flags = {id(v) for v in layer.trainable_variables}, {}, []
     for sub in norms(layer):
-        sub.trainable = norm != "frozen"
-        sub.momentum = min(sub.momentum, NORM_MOMENTUM)
-    for _, variable, rate in found:
-        if id(variable) in by_nature and id(variable) not in still:
+        is_asked = any(wanted[id(v)] > 0 for v in sub.weights if kinds[id(v)] == NORM)
+        mode = norm if is_asked else "frozen"
+        modes |= {id(variable): mode for variable in sub.weights}
+        flags.append((sub, mode != "frozen"))
+    rates = {key: rate if key in learned and modes.get(key) != "frozen" else 0.0
+             for key, rate in wanted.items()}  # fmt: skip
+    is_trained = any(rates.values()) or any(is_on for _, is_on in flags)
+    layer.trainable = is_trained
+    found = []
+    for sub, is_on in flags if is_trained else ():
+        sub.trainable = is_on
+        sub.momentum = min(sub.momentum, NORM_MOMENTUM) if is_on else sub.momentum
+    for variable in layer.weights:
+        key = id(variable)
+        rate, mode = rates[key], modes.get(key, "")
+        if is_trained and key in learned:
             variable.trainable = rate > 0
-    kept = by_nature | still
-    return [(name, v, rate, rate > 0 or id(v) not in kept) for name, v, rate in found]
+        is_state = is_trained and key not in learned and mode != "frozen"
+        found.append((variable, rate, mode, rate > 0 or is_state))
+    return found
 
 
 def norms(layer):
@@ -163,23 +211,24 @@ def expression(pattern):
         raise FlagError(f"{pattern!r} is no regular expression: {error}", flag="method") from error
 
 
-def _row(group, name, variable, rate):
+def _row(group, name, variable, rate, mode):
     size = 1
     for width in variable.shape:
         size *= width
-    return {"group": group, "name": name, "size": size, "rate": rate}
+    return {"group": group, "name": name, "size": size, "rate": rate, "norm": mode}
 
 
 def table(plan):
-    """Rows a group: name, variables, parameters, trained parameters and rates."""
+    """Rows a group: name, variables, parameters, trained parameters, rates, batch norms' modes."""
     rows = {}
     for row in plan.rows:
         entry = rows.setdefault(
             row["group"],
-            {"group": row["group"], "variables": 0, "parameters": 0, "trained": 0, "rates": []},
-        )
+            {"group": row["group"], "variables": 0, "parameters": 0, "trained": 0, "rates": [], "norm": []},
+        )  # fmt: skip
         entry["variables"] += 1
         entry["parameters"] += row["size"]
+        entry["norm"] = sorted({*entry["norm"], row["norm"]} - {""})
         if row["rate"] > 0:
             entry["trained"] += row["size"]
             entry["rates"] = sorted({*entry["rates"], row["rate"]})
@@ -187,13 +236,14 @@ def table(plan):
 
 
 def table_text(plan):
-    """The trainable table as it is printed."""
-    lines = [f"{'group':<16}{'variables':>10}{'parameters':>13}{'trained':>13}  rate"]
+    """The trainable table as it is printed; norm is that of batch norms, - where there are none."""
+    lines = [f"{'group':<16}{'variables':>10}{'parameters':>13}{'trained':>13}  {'norm':<19}  rate"]
     for row in table(plan):
         rates = ", ".join(f"{rate:g}" for rate in row["rates"]) or "frozen"
+        norm = ", ".join(row["norm"]) or "-"
         lines.append(
             f"{row['group']:<16}{row['variables']:>10,}{row['parameters']:>13,}"
-            f"{row['trained']:>13,}  {rates}"
+            f"{row['trained']:>13,}  {norm:<19}  {rates}"
         )
     share = plan.num_trainable / plan.num_total
     lines.append(

@@ -154,7 +154,7 @@ class TrainOptions:
     )  # fmt: skip
     sampling: str = flag("none", "balanced: every class is drawn equally often, rows with replacement.",
                          choices=("none", "balanced"))  # fmt: skip
-    norm: str = flag("auto", "Batch norm of trained groups: train, frozen (statistics and weights), or recalibrate: "
+    norm: str = flag("auto", "Batch norms that the method trains: train, frozen (statistics and weights), or recalibrate: "
                      "train, then statistics anew over the training split.",
                      choices=("auto", "train", "frozen", "recalibrate"))  # fmt: skip
     ema_decay: float = flag(

@@ -198,8 +198,11 @@ def _add_baselines(trained, report, stated):
 def _scratch(trained, judge):
     """`(row, candidate)` of the same run from random weights, everything trained, on the same splits."""
     sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
+    norm = trained.given.train.norm
+    if norm == "frozen":  # statistics of random weights stand for nothing
+        norm = "auto"
     given = options.replace(trained.given, **sizes)
-    chosen = options.replace(given, method="scratch", output="", baseline="")
+    chosen = options.replace(given, method="scratch", norm=norm, output="", baseline="")
     other = training.fit_parts(chosen, trained.splits)
     used, test = other.options.train, trained.splits["test"]
     candidate = judge.candidate(other.core.head, other.stated(test, used.eval_batch_size))

@@ -6,6 +6,7 @@
 import dataclasses
 import sys
 import time
+import warnings
 
 import keras
 import tensorflow as tf
@@ -35,6 +36,7 @@ from tltf.catalogs import HEADS, METHODS
 from tltf.data import augment, lookups, near, sources, splits, text_augment
 from tltf.data.source import require_labels
 from tltf.errors import FlagError, printable
+from tltf.methods.freezing import HEAD
 from tltf.options import flat, replace, shown
 from tltf.trained import Trained
 
@@ -151,6 +153,7 @@ def assemble(options, parts, strategy):
     options = replace(options, **_sizes(prepared))
     method = specs.pick(METHODS, options.train.method, "method").build()
     _require_loss(core, options.train, method.phases(core))
+    _warn_of_norm(given.train.norm, method.phases(core))
     trained = Trained(core, prepared, training.class_names, options, parts, given=given)
     if texts is not None:
         trained.tokens = preprocessing.counts(prepared, texts)
@@ -162,6 +165,16 @@ def _require_loss(core, train, phases):
     refusal = _unsolvable(core, train.loss)
     if refusal and any(phase.solver == "lbfgs" for phase in phases):
         raise refusal
+
+
+def _warn_of_norm(norm, phases):
+    """Says where --norm was given and phases do without it; `auto` leaves it to them."""
+    tuned = [phase for phase in phases if phase.rules != (HEAD,)]
+    others = {phase.norm for phase in tuned or phases if phase.norm not in ("", norm)}
+    if norm == "auto" or not others:
+        return
+    why = "the head alone is trained" if not tuned else f"the method has norm={', '.join(others)}"
+    warnings.warn(f"--norm={norm} is overruled: {why}", stacklevel=3)
 
 
 def _unsolvable(core, loss):

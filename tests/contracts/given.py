@@ -20,5 +20,6 @@ def _marks(name):
 
 
 def core_for(method):
-    """A tiny untrained core that a case of METHODS can train."""
-    return tiny.core(tiny.text_backbone() if method in ON_TEXTS else tiny.image_backbone())
+    """A tiny untrained core that a case of METHODS can train; one on images has a nested norm."""
+    is_text = method in ON_TEXTS
+    return tiny.core(tiny.text_backbone() if is_text else tiny.image_backbone(nested=True))

@@ -1,6 +1,7 @@
 """Trained parts that stay in a backbone: recorded in its blueprint, put in again on a rebuild."""
 
 import dataclasses
+from typing import Any
 
 from tltf.backbones import prompt
 from tltf.errors import ModelError
@@ -48,6 +49,27 @@ def again(backbone, records):
         _check(backbone, record)
         backbone = insert(backbone, **record)
     return backbone
+
+
+def plain(layer):
+    """A new layer of the same configuration, without the parts of this one."""
+    kind: Any = type(layer).__mro__[1] if _has_part(layer) else type(layer)
+    return kind.from_config(layer.get_config())
+
+
+def put_into_copies(backbone, copies):
+    """Gives copies of a backbone's layers the parts that those keep; their weights are new.
+
+    Args:
+        backbone: Backbone.
+        copies: name of a layer -> built layer of the same configuration.
+    """
+    groups = tuple(
+        dataclasses.replace(group, layers=tuple(copies[layer.name] for layer in group.layers))
+        for group in backbone.groups
+    )
+    records = [r for r in backbone.blueprint.get(RECORD, []) if r["kind"] != "prompt"]
+    again(dataclasses.replace(backbone, groups=groups, blueprint={}), records)
 
 
 def take_out(backbone):

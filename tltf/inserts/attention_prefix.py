@@ -34,6 +34,11 @@ def has_prefix(layer):
     return getattr(type(layer), "is_prefixed", False)
 
 
+def length_of(layer):
+    """Number of the prefix's keys; 0 without one."""
+    return int(layer.prefix_keys.shape[0]) if has_prefix(layer) else 0
+
+
 def remove(layer):
     """Takes the prefix away; the layer computes what it did before `add`."""
     layers.restore(layer, (KEYS, VALUES))

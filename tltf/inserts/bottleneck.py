@@ -49,6 +49,11 @@ def has_adapter(layer):
     return getattr(type(layer), "is_adapted", False)
 
 
+def size_of(layer):
+    """Width of the layer's bottleneck; 0 without an adapter."""
+    return int(layer.adapter_down.shape[1]) if has_adapter(layer) else 0
+
+
 def remove(layer):
     """Takes the adapter away; the layer computes what it did before `add`."""
     layers.restore(layer, NAMES)

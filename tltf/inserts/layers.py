@@ -18,9 +18,13 @@ MATRICES = (
     keras.layers.Conv3D,
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
 )
-"""Layers, and their subclasses, that have a kernel."""
+"""Layers, and their subclasses, that have a kernel. Of a separable convolution it is the pointwise
+one: the depthwise one before it has a few numbers a channel, less than an update of them."""
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 
 
 def has_kernel(layer):
@@ -32,7 +36,14 @@ def kernel_of(layer):
     """The keras.Variable that the layer multiplies by, whatever stands in its place now."""
     if isinstance(layer, keras.layers.Embedding):
         return layer._embeddings
-    return layer.__dict__["kernel"] if isinstance(layer, _DEPTHWISE) else layer._kernel
+    if isinstance(layer, (*_DEPTHWISE, *_SEPARABLE)):
+        return layer.__dict__[kernel_name(type(layer))]
+    return layer._kernel
+
+
+def kernel_name(kind):
+    """The attribute by which layers of a class read their kernel; not of embeddings."""
+    return "pointwise_kernel" if issubclass(kind, _SEPARABLE) else "kernel"
 
 
 def is_depthwise(layer):

@@ -5,7 +5,7 @@ s = alpha / rank, or alpha / sqrt(rank): Kalajdzievski 2023, arXiv:2312.03732, t
 
 A kernel is a matrix here: what it contracts times what it gives, whatever its shape. So the 3-axis
 kernels of attention heads have the paper's size, a convolution's row is a patch, and a depthwise
-kernel is its places times its channels.
+kernel is its places times its channels. A separable convolution's pointwise kernel is updated.
 """
 
 import functools
@@ -78,7 +78,8 @@ def _updated(kind):
 
         body["call"] = call
     else:
-        body["kernel"] = property(lambda layer: kernel_of(layer) + delta(layer), _set_kernel)
+        read = property(lambda layer: kernel_of(layer) + delta(layer), _set_kernel)
+        body[layers.kernel_name(kind)] = read
     return type(f"LowRank{kind.__name__}", (kind,), body)
 
 

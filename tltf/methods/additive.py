@@ -4,6 +4,7 @@ import re
 
 from tltf import models
 from tltf.backbones import inserted
+from tltf.backbones.prompt import GROUP as PROMPT_GROUP
 from tltf.errors import FlagError
 from tltf.freezing import expression
 from tltf.inserts import attention_prefix, bottleneck, layers, scaling
@@ -17,7 +18,7 @@ PLACES = {"houlsby": f"{ATTENTION}|{FEED_FORWARD}", "pfeiffer": FEED_FORWARD}
 KEYS_AND_VALUES = re.compile(".*/(key|value)/kernel")
 ADAPTERS = (r".*/adapter_(down|up)(_bias)?", 1.0)
 PREFIX = (r".*/prefix_(keys|values)", 1.0)
-PROMPT = (r"prompt/.*", 1.0)
+PROMPT = (rf"{PROMPT_GROUP}/.*", 1.0)
 SCALES = (rf".*/{scaling.SCALE}", 1.0)
 LAYER_NORMS = (".*layer_norm[^/]*/(gamma|beta)", 1.0)
 
@@ -37,7 +38,8 @@ def adapters(size=32, places="houlsby", targets="auto", layer_norms=True):
             Houlsby et al. do; nothing where the backbone has none.
 
     Raises:
-        FlagError: an unknown place, a size below 1, or no layer at these places.
+        FlagError: an unknown place, a size below 1, no layer at these places, or adapters of another
+            size there already.
     """
     _require_size("size", size)
     if places not in PLACES:
@@ -47,7 +49,7 @@ def adapters(size=32, places="houlsby", targets="auto", layer_norms=True):
 
     def names(core):
         found = _matrices(core.groups[:-1], pattern)
-        return _without([(name, bottleneck.has_adapter(layer)) for name, layer in found])
+        return _without("size", size, [(name, bottleneck.size_of(layer)) for name, layer in found])
 
     return Additive("adapters", size, ADAPTERS, names, (LAYER_NORMS,) if layer_norms else ())
 
@@ -61,13 +63,15 @@ def prefix(length=16):
         length: number of keys, at least 1.
 
     Raises:
-        FlagError: a length below 1, or a backbone without attention.
+        FlagError: a length below 1, a backbone without multi-head attention, or one that has a
+            prefix of another length.
     """
     _require_size("length", length)
 
     def names(core):
-        found = _attentions(core.groups[:-1])
-        return _without([(name, attention_prefix.has_prefix(layer)) for name, layer in found])
+        found = [(name, attention_prefix.length_of(layer))
+                 for name, layer in _attentions(core.groups[:-1])]  # fmt: skip
+        return _without("length", length, found)
 
     return Additive("prefix", length, PREFIX, names)
 
@@ -81,12 +85,14 @@ def prompt(length=16):
         length: number of vectors, at least 1.
 
     Raises:
-        FlagError: a length below 1, or another kind of backbone.
+        FlagError: a length below 1, another kind of backbone, or one that has a prompt of another
+            length.
     """
     _require_size("length", length)
 
     def names(core):
-        return None if any(group.name == "prompt" for group in core.groups) else []
+        found = [(g.name, g.layers[0].length) for g in core.groups if g.name == PROMPT_GROUP]
+        return _without("length", length, found) if found else []
 
     return Additive("prompt", length, PROMPT, names)
 
@@ -97,7 +103,7 @@ def ia3():
     Liu et al. 2022, arXiv:2205.05638, section 3.3.
 
     Raises:
-        FlagError: a backbone without attention.
+        FlagError: a backbone without layers of these names.
     """
     return Scaled()
 
@@ -139,13 +145,17 @@ class Scaled(Method):
 
     def prepare(self, core, splits):
         """Gives the layers their factors; the core computes what it did."""
-        groups = core.groups[:-1]
-        _attentions(groups)
-        for name, layer in layers.kernels(groups, scaling.takes_scale):
-            if KEYS_AND_VALUES.fullmatch(name):
-                scaling.add(layer, "outputs")
-        for _, layer in _matrices(groups, FEED_FORWARD):
-            scaling.add(layer, "inputs")
+        places = (KEYS_AND_VALUES, "outputs"), (re.compile(FEED_FORWARD), "inputs")
+        every = layers.kernels(core.groups[:-1], scaling.takes_scale)
+        found = [([layer for name, layer in every if pattern.fullmatch(name)], side)
+                 for pattern, side in places]  # fmt: skip
+        for (pattern, _), (chosen, _) in zip(places, found, strict=True):
+            if not chosen:
+                what = f"ia3 scales layers of a transformer: no kernel is {pattern.pattern!r}"
+                raise FlagError(what, flag="method", fix="--method=lora")
+        for chosen, side in found:
+            for layer in chosen:
+                scaling.add(layer, side)
         return core
 
     def finish(self, core, ended):
@@ -181,14 +191,30 @@ def _matrices(groups, pattern):
 def _attentions(groups):
     found = layers.attentions(groups)
     if not found:
-        what = f"the backbone has no attention (its groups: {', '.join(g.name for g in groups)})"
+        what = (
+            "prefix takes Keras's MultiHeadAttention, and the backbone has none "
+            f"(its groups: {', '.join(group.name for group in groups)})"
+        )
         raise FlagError(what, flag="method", fix="--method=lora")
     return found
 
 
-def _without(found):
-    """Names of the places that have no part yet; None if all have one."""
-    return [name for name, has_part in found if not has_part] or None
+def _without(argument, wanted, found):
+    """Names of the places that have no part yet; None if all have one.
+
+    Args:
+        argument: what the method calls a part's size.
+        wanted: the size that is asked for.
+        found: list of (name, size of the part there, 0 without one).
+
+    Raises:
+        FlagError: an earlier training left a part of another size.
+    """
+    for name, there in found:
+        if there not in (0, wanted):
+            what = f"{name} keeps a part of {argument} {there} from its training, not {wanted}"
+            raise FlagError(what, flag="method", fix=f"{argument}={there}, which is trained on")
+    return [name for name, there in found if not there] or None
 
 
 def _require_size(name, size):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from tltf import graphs
+from tltf.backbones import inserted
 from tltf.errors import FlagError
 from tltf.heads import pool
 from tltf.methods.method import Phase
@@ -121,8 +122,13 @@ def _mean_square(difference, mask):
 def frozen_copy(backbone):
     """Tap name -> KerasTensor on the backbone's inputs, by frozen copies of all its layers."""
     whole = keras.Model(backbone.inputs, backbone.taps)
-    copy = keras.models.clone_model(whole)
-    copy.set_weights(whole.get_weights())
+    copy = keras.models.clone_model(whole, clone_function=inserted.plain)
+    inserted.put_into_copies(backbone, {layer.name: layer for layer in copy.layers})
+    now, before = (
+        graphs.named_weights(graphs.layers(list(model.outputs))) for model in (copy, whole)
+    )
+    for name, variable in now.items():
+        variable.assign(before[name])
     for operation in graphs.operations(list(copy.outputs)):
         operation.name = REFERENCE + operation.name
         operation.trainable = False
