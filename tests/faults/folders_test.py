@@ -73,9 +73,17 @@ OF_TWO_LABELS = {"cat/one.png": SAME, "dog/two.png": SAME}
 ONLY_IN_TEST = split_folders(train__cat=4, train__dog=4, test__cat=1, test__dog=1, test__owl=1)
 
 
+PLAN = ["--backbone=small_cnn", "--dry_run"]
+
+
 @table(
     Case(25, "path missing", lambda folder: call(folder / "phtoos/train"), 2,
          said=("phtoos/train", "the nearest that exists: ", "/data)")),
+    Case(25, "nobody's home", lambda folder: call("~nosuchuser/x"), 2,
+         said=("no file or folder ~nosuchuser/x",)),
+    *(Case(25, f"nobody's home, {flag}", lambda folder, flag=flag: [
+        f"--data={call(classes(folder))}", *PLAN, f"--{flag}=~nosuchuser/x"], 2, command="train",
+        said=(f"--{flag}", "~nosuchuser/x")) for flag in ("backbone", "backbone_weights")),
     Case(26, "no images", only({"cat/a.md": "x", "dog/b.pdf": "x"}), 3,
          said=("no images in the folders", "extensions seen: .md, .pdf")),
     Case(27, "one class", only(pictures("cat/1.png", "cat/2.png")), 3, said=("one class",)),

@@ -1,6 +1,7 @@
 """Rows 70 to 76 of the matrix: TFRecord files and TensorFlow Datasets."""
 
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
@@ -74,6 +75,12 @@ def with_features(**features):
     return make
 
 
+def of_no_examples(folder):
+    with tf.io.TFRecordWriter(str(folder / "a")) as writer:
+        writer.write(b"plain text, not a message")
+    return read(folder)
+
+
 @table(
     Case(70, "cut record", changed(lambda content: content[:-20]), counts=(9, 1, 0, 0),
          listed={"a.tfrecord:9": "truncated record at "}),
@@ -99,6 +106,7 @@ def with_features(**features):
          said=("a:0 ", "no feature 'picture'", "keys found: image (bytes), label (int)")),
     Case(74, "feature of another type", with_features(picture=1.5, kind=1), 3,
          said=("a:0 ", "feature 'picture' is float, not bytes")),
+    Case(74, "no examples", of_no_examples, 3, said=("a:0 ", "the record is no tf.train.Example")),
     Case(75, "unknown data set", lambda folder: f"tfds(name=mnits, data_dir={folder})", 2,
          said=("TFDS has no data set 'mnits'", "fix: name=mnist")),
 )  # fmt: skip

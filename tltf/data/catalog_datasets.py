@@ -64,7 +64,7 @@ def tfds(
     for role, spec in splits.items():
         for number, example in enumerate(_examples(builder, spec, feature, label, bool(image))):
             rows.ids.append(f"{name}:{spec}:{number}")
-            rows.values.append(example[feature] if image else example[feature].decode("utf-8"))
+            rows.values.append(example[feature] if image else _text(example[feature]))
             rows.roles.append(role)
             if label:
                 rows.labels.append(example[label])
@@ -201,4 +201,4 @@ def _label_text(value, names):
 
 
 def _text(value):
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

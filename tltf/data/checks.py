@@ -107,7 +107,7 @@ def existing_path(text, flag="data"):
     Raises:
         FlagError: nothing is there; the nearest folder that exists is named.
     """
-    path = pathlib.Path(text).expanduser()
+    path = pathlib.Path(os.path.expanduser(text))
     if path.exists():
         return path
     parent = next(folder for folder in path.absolute().parents if folder.exists())

@@ -230,4 +230,6 @@ def _inspect_file(path, is_inside, *, is_decoded=False):
         return Finding("is missing")
     except OSError as error:
         return Finding(f"cannot be read ({error.strerror})")
+    except ValueError:  # half of a surrogate pair, a NUL
+        return Finding("has a name that no file can have")
     return inspect_bytes(contents, is_decoded=is_decoded)

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from tltf import targets
 from tltf.data import checks, image_files
@@ -124,10 +125,13 @@ def _examples(file, scan, skips_bad):
     while True:
         row_id = f"{file}:{number}"
         try:
-            record = next(records)
-            example = tf.train.Example.FromString(record)
+            example = tf.train.Example.FromString(next(records))
         except StopIteration:
             return
+        except DecodeError as error:
+            what = "the record is no tf.train.Example"
+            raise DataError(what, flag="data", place=row_id,
+                            fix="write tf.train.Example messages") from error  # fmt: skip
         except tf.errors.DataLossError as error:
             scan.num_found += 1
             said = GRAPH_PLACE.sub("", error.message)

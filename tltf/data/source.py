@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from tltf.errors import DataError, FlagError, choices_text
 from tltf.options import ScanOptions
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
+_WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 KINDS = ("path", "bytes", "array", "text")
 
 
@@ -278,6 +280,6 @@ def encode_labels(labels, name, class_names=None, least_classes=2):
 
 
 def _numbers_first(names):
-    if all(name.lstrip("-").isdecimal() for name in names):
+    if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         return int
     return str

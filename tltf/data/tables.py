@@ -54,6 +54,7 @@ def csv(
         FlagError: no such file or column, or arguments that do not fit together.
         DataError: files that cannot be read as CSV, or rows that cannot be used.
     """
+    _require_delimiter(delimiter)
 
     def read(file, scan):
         return _csv_records(file, delimiter, encoding, scan)
@@ -84,6 +85,17 @@ def jsonl(
 
     files = _files(path, train, validation, test)
     return _table("jsonl", settings, files, text, image, label, read)
+
+
+def _require_delimiter(delimiter):
+    try:
+        csv_module.reader((), delimiter=delimiter, strict=True)
+        is_usable = delimiter not in ('"', "\r", "\n")
+    except (TypeError, ValueError):
+        is_usable = False
+    if not is_usable:
+        raise FlagError(f"delimiter={delimiter!r} is not one character that can part columns",
+                        flag="data", fix="delimiter=';'")  # fmt: skip
 
 
 def _files(path, train, validation, test):
@@ -245,7 +257,7 @@ def _read_text(file, encoding):
             place=f"{file}:{row}",
             fix=f"encoding={guess}",
         ) from error
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # ValueError: undefined and a name with a NUL
         raise FlagError(f"no encoding {encoding!r}", flag="data", fix="encoding=utf-8") from error
     return text.removeprefix("\ufeff")
 
@@ -320,6 +332,9 @@ def _jsonl_records(file, encoding, scan):
             record = json.loads(line)
         except ValueError as error:
             scan.skip(row_id, f"is no JSON ({error.args[0].split(':')[0]})")
+            continue
+        except RecursionError:
+            scan.skip(row_id, "is no JSON that can be read (nested too deep)")
             continue
         if isinstance(record, dict):
             yield row_id, record
