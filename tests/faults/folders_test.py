@@ -47,13 +47,18 @@ def with_empty_class(folder):
     return call(folder)
 
 
-def many(folder):
-    """4,000 files of 1,000 classes, every content another."""
+def many(num_files, num_classes):
+    """A `make` for a Case: every content another."""
     content = encoded(SAME, "JPEG")
-    for number in range(4000):
-        comment = b"\xff\xfe\0\x0a%08d" % number
-        put(folder, {f"class_{number % 1000}/{number}.jpg": content[:2] + comment + content[2:]})
-    return call(folder)
+
+    def make(folder):
+        for number in range(num_files):
+            name = f"class_{number % num_classes}/{number}.jpg"
+            comment = b"\xff\xfe\0\x0a%08d" % number
+            put(folder, {name: content[:2] + comment + content[2:]})
+        return call(folder)
+
+    return make
 
 
 def saved_again(folder):
@@ -148,7 +153,19 @@ def test_what_is_near_across_splits_is_listed_first(tmp_path, capfd):
 def test_many_files_and_classes_take_little_memory(tmp_path, capfd):
     """A small part of a million files; larger numbers are measured among the large tests."""
     with bounded_memory(100):
-        case = Case(42, "many", many, counts=(4000, 0, 0, 0), said=("classes    1,000",))
+        case = Case(
+            42, "many", many(4000, 1000), counts=(4000, 0, 0, 0), said=("classes    1,000",)
+        )
+        judge(case, tmp_path, capfd)
+
+
+@pytest.mark.large
+@covers(42)
+def test_more_files_that_are_all_alike_take_three_kilobytes_each(tmp_path, capfd):
+    """With the flags' defaults: 3 GB for a million. What `judge` itself keeps of a file is in it."""
+    case = Case(42, "many alike", many(40_000, 10_000), counts=(40_000, 0, 0, 0), flags=(),
+                said=("classes    10,000", "near       "))  # fmt: skip
+    with bounded_memory(120):
         judge(case, tmp_path, capfd)
 
 
