@@ -18,7 +18,7 @@ import numpy as np
 
 from tltf.data.near_groups import Links
 from tltf.data.source import ROLES, digest
-from tltf.progress import Progress
+from tltf.progress import SHOWN_AFTER_S, Progress
 
 LEAST_WORDS = 5
 """Shorter texts are not compared: two of them are easily alike."""
@@ -97,7 +97,7 @@ def _of_texts(column):
     """`(uint64[N] hashes, bool[N] whether they say something, function of Links)`."""
     hashes = np.zeros(len(column.values), np.uint64)
     is_known = np.zeros(len(hashes), bool)
-    with Progress("near duplicates", len(hashes), "texts") as progress:
+    with Progress("near duplicates", len(hashes), "texts", after_s=SHOWN_AFTER_S) as progress:
         for row, text in enumerate(column.values):
             words = _WORD.findall(text.casefold())
             is_known[row] = len(words) >= LEAST_WORDS
@@ -116,7 +116,7 @@ def _simhash(parts):
 def _of_images(column):
     from tltf.data import thumbs
 
-    progress = Progress("near duplicates", len(column.values), "images")
+    progress = Progress("near duplicates", len(column.values), "images", after_s=SHOWN_AFTER_S)
     grey = thumbs.grey(column, SIDE_PX, progress)
     hashes, contrast = np.zeros(len(grey), np.uint64), np.zeros(len(grey), np.int16)
     for start in range(0, len(grey), AT_ONCE):
