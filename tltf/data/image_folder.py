@@ -45,11 +45,11 @@ def image_folder(settings, path):
     scan = checks.Scan("image_folder")
     paths, labels, roles = _walk(root, scan, settings.scan.allow_empty_classes)
     if not paths:
-        raise DataError(
+        scan.fail(
             f"no images in the folders of {path} (extensions seen: {_extensions(root)})",
-            flag="data",
             fix="give a folder that holds a folder of images for each class",
         )
+        scan.stop_if_failed()
     scan.num_found += len(paths)
     ids = [os.path.relpath(item, root) for item in paths]
     rows = checked_files(scan, ids, paths, labels, roles, root)

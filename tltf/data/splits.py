@@ -33,10 +33,11 @@ def split(source, text, seed, scan=None):
         FlagError: unknown split, or shares that leave nothing to train on.
         DataError: an empty split, or a class that is not in the training split.
     """
-    roles = specs.pick(SPLITS, text, flag="split").build(source, seed)
-    if scan and scan.unknown_classes == "skip":
-        source, roles = _without_unknown(source, roles, scan.max_bad_fraction)
-    warnings = _checked(source, roles)
+    with checks.telling(source.scan):
+        roles = specs.pick(SPLITS, text, flag="split").build(source, seed)
+        if scan and scan.unknown_classes == "skip":
+            source, roles = _without_unknown(source, roles, scan.max_bad_fraction)
+        warnings = _checked(source, roles)
     scan = _counted(source, roles != "", "is in no split that this run uses")
     scan["warnings"] = [*scan["warnings"], *warnings]
     source = dataclasses.replace(source, roles=roles, scan=scan)
