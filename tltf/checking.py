@@ -22,12 +22,8 @@ def run(options):
     Raises:
         FlagError, DataError, StorageError: as training would raise them.
     """
-    head = specs.pick(HEADS, options.head, "head").build()
-    source = sources.load(options.data, seed=options.seed,
-                          scan=options.scan, target=head.target)  # fmt: skip
-    require_labels(source)
-    source = source.in_classes(head.ordered(source))
-    parts = splits.split(source, options.split, options.seed, options.scan)
+    with data_report.when_it_fails(options.output):
+        parts, source = _loaded(options)
     scan = next(iter(parts.values())).scan
     if options.near_duplicates:
         scan = near.looked_for(source, parts)
@@ -37,6 +33,15 @@ def run(options):
         data_report.write(path, scan)
         print(f"report     {path / data_report.NAME}")
     return scan
+
+
+def _loaded(options):
+    head = specs.pick(HEADS, options.head, "head").build()
+    source = sources.load(options.data, seed=options.seed,
+                          scan=options.scan, target=head.target)  # fmt: skip
+    require_labels(source)
+    source = source.in_classes(head.ordered(source))
+    return splits.split(source, options.split, options.seed, options.scan), source
 
 
 def text(name, parts, scan):

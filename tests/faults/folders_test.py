@@ -149,6 +149,72 @@ def test_what_is_near_across_splits_is_listed_first(tmp_path, capfd):
         assert row["id"].rpartition(".")[0] in row["reason"], "a picture and itself"
 
 
+def report_of(folder):
+    rows = [json.loads(line) for line in (folder / "data_report.jsonl").open()]
+    return {row["id"].rpartition("/")[2]: row for row in rows}
+
+
+def of_many_faults(folder):
+    """A table a split: one of another encoding, one with a bad quote, one with bad rows."""
+    good = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(8))
+    put(folder, {
+        "train.csv": ("text,label\n" + good + "für,a\n").encode("latin-1"),
+        "validation.csv": "text,label\n" + good + 'text,a\n"open,b\n',
+        "test.csv": "text,label\n" + good.replace("text", "tested") + "0.5,cat \n0.7,Cat\n0.8,cat\n ,a\nalone\n",
+    })  # fmt: skip
+    files = ", ".join(f"{role}={folder}/{role}.csv" for role in ("train", "validation", "test"))
+    return f"csv({files}, text=text)"
+
+
+FAULTS = {"train.csv:10": "is not utf-8", "validation.csv:11": "quote is not closed",
+          "--data": "differ only in case", "test.csv:13": "blank", "test.csv:14": "number of fields"}  # fmt: skip
+
+
+@covers(34, 46, 48)
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_all_faults_of_all_files_are_told_at_once(tmp_path, capfd, command):
+    flags = [] if command == "check" else ["--backbone=small_lstm"]
+    output, data = tmp_path / "out", tmp_path / "data"
+    argv = [f"--data={of_many_faults(data)}", *flags, f"--output={output}"]
+    done = run(command, argv, capfd)
+    require(done, 3, ["train.csv:10 --data: ", "1 of 4 faults; others: ", "validation.csv:11: this",
+                      "differ only in case", "2 of 22 rows are bad"])  # fmt: skip
+    rows = [json.loads(line) for line in (output / "data_report.jsonl").open()]
+    assert [row["what"] for row in rows] == ["fault"] * 4 + ["skipped"] * 2
+    assert all(row["fix"] for row in rows[:4])
+    for row, (end, words) in zip([*rows[:3], *rows[4:]], FAULTS.items(), strict=True):
+        assert row["id"].endswith(end) and words in row["reason"], row
+    put(data, {"train.csv": "text,label\nnew,a\nother,b\n"})
+    argv[0] = f"--data=csv(path={data}/train.csv, text=text)"
+    more = [] if command == "check" else ["--dry_run"]
+    done = run(command, [*argv, "--split=holdout(validation=0, test=0)", *more], capfd)
+    require(done, 0)
+
+
+@covers(1, 31, 32)
+def test_a_report_is_written_where_the_scan_or_the_split_fails(tmp_path, capfd):
+    data = put(classes(tmp_path / "data"), {"cat/empty.jpg": b"", "cat/page.jpg": "<html>"})
+    run_flags = [f"--data={call(data)}", *FLAGS, f"--output={tmp_path}/run"]
+    require(run("train", run_flags, capfd), 3, ["2 of 10 rows are bad"])
+    rows = report_of(tmp_path / "run")
+    assert set(rows) == {"--data", "empty.jpg", "page.jpg"}
+    assert rows["--data"]["fix"].endswith("--max_bad_fraction=0.2")
+    argv = [f"--data={call(data)}", "--split=holdout(test=.001)", "--max_bad_fraction=.5"]
+    require(run("check", [*argv, f"--output={tmp_path}/out"], capfd), 3, ["is no row"])
+    assert set(report_of(tmp_path / "out")) == {"--split", "empty.jpg", "page.jpg"}
+    require(run("train", [*run_flags, "--max_bad_fraction=.5"], capfd), 0)
+    assert set(report_of(tmp_path / "run")) == {"empty.jpg", "page.jpg"}
+
+
+@covers(1)
+def test_a_run_that_is_killed_has_its_report(tmp_path, capfd, monkeypatch):
+    data = put(classes(tmp_path / "data"), {"cat/empty.jpg": b""})
+    monkeypatch.setattr(stopping, "requested", lambda: True)
+    argv = [f"--data={call(data)}", *FLAGS, "--max_bad_fraction=.5", f"--output={tmp_path}/run"]
+    require(run("train", argv, capfd), 75)
+    assert set(report_of(tmp_path / "run")) == {"empty.jpg"}
+
+
 @covers(42)
 def test_many_files_and_classes_take_little_memory(tmp_path, capfd):
     """A small part of a million files; larger numbers are measured among the large tests."""
