@@ -4,6 +4,7 @@ import csv
 import json
 import unicodedata
 
+import numpy as np
 import pytest
 
 from tests import served
@@ -25,6 +26,7 @@ from tests.faults.making import (
     table,
 )
 from tltf import saving, stopping
+from tltf.data import checks
 
 SAME = picture(5)
 
@@ -147,6 +149,24 @@ def test_what_is_near_across_splits_is_listed_first(tmp_path, capfd):
     assert across == sorted(across, reverse=True) and across[0]
     for row in rows:
         assert row["id"].rpartition(".")[0] in row["reason"], "a picture and itself"
+
+
+@covers(29, 41)
+def test_training_warns_as_the_scan_alone_does(tmp_path, capfd):
+    lines = [f"text {n},{'rare' if n == 0 else 'usual'}\n" for n in range(200)]
+    put(tmp_path, {"t.csv": "text,label\n" + "".join(lines)})
+    data = f"--data=csv(path={tmp_path}/t.csv, text=text)"
+    alone = run("check", [data], capfd).out
+    done = run("train", [data, "--backbone=small_lstm(units=4)", "--dry_run"], capfd)
+    require(done, 0)
+    for words in ("usual has 139 times as many rows as rare", "class rare has one training row"):
+        assert f"warning    {words}" in alone and f"warning   {words}" in done.out
+
+
+def test_few_of_many_classes_are_named():
+    counts = {"train": np.array([1] * 9), "validation": np.zeros(9, int), "test": np.arange(9)}
+    assert checks.class_warnings(list("abcdefghi"), counts, "class") == [
+        "class a has no test example", "9 classes have one training row: a, b, c, d, e and 4 more"]  # fmt: skip
 
 
 def report_of(folder):

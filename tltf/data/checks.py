@@ -9,11 +9,13 @@ import unicodedata
 import numpy as np
 
 from tltf import targets
-from tltf.data.source import ROLES
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError, TltfError, choices_text, nearest
 
 LISTED = 5
 """Examples of a fault that its message names."""
+UNEVEN = 100
+"""Times as many rows of one class as of another that are warned of."""
 SHOWN_FAULTS, MOST_FAULTS = 4, 10_000
 """Kinds of faults in a message, and faults that are kept for the report."""
 
@@ -231,6 +233,37 @@ def check_spelling_of_numbers(scan, names):
         what = f"the labels are numbers with fractions, such as {fractions[0]:g}: no classes"
         scan.add(FlagError(what, flag="data",
                            fix="--head=regress predicts numbers, or give a column of classes"))  # fmt: skip
+
+
+def class_warnings(class_names, counts, kind):
+    """Warnings about classes or labels with few rows, or none, in a split.
+
+    Args:
+        class_names: C names.
+        counts: role -> int64[C], rows of each; a role without rows is not looked at.
+        kind: one of targets.TARGETS.
+    """
+    train, warnings = counts[TRAIN], []
+    for role in (VALIDATION, TEST):
+        if counts[role].sum():
+            absent = [class_names[place] for place in np.flatnonzero(counts[role] == 0)]
+            warnings += _of_classes(absent, f"no {role} example")
+    if train.min() and train.max() >= UNEVEN * train.min():
+        most, least = (class_names[place] for place in (train.argmax(), train.argmin()))
+        advice = ", try --class_weights=balanced" if kind == targets.CLASS else ""
+        warnings.append(f"{most} has {train.max() // train.min()} times as many rows as {least}: "
+                        f"judge by macro F1{advice}")  # fmt: skip
+    return warnings + _of_classes([class_names[place] for place in np.flatnonzero(train == 1)],
+                                  "one training row")  # fmt: skip
+
+
+def _of_classes(names, what):
+    if not names:
+        return []
+    if len(names) == 1:
+        return [f"class {names[0]} has {what}"]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return [f"{len(names)} classes have {what}: {', '.join(names[:LISTED])}{more}"]
 
 
 def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels, strict_splits=False):

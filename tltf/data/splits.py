@@ -360,9 +360,4 @@ def _checked(source, roles):
             flag="split",
             fix="add training examples of them, or give --unknown_classes=skip",
         )
-    return [
-        f"class {source.class_names[place]} has no {role} example"
-        for role in (VALIDATION, TEST)
-        for place in np.flatnonzero(counts[role] == 0)
-        if counts[role].sum()
-    ]
+    return checks.class_warnings(source.class_names, counts, targets.kind_of(source.labels))
