@@ -121,6 +121,9 @@ PLAN = ["--backbone=small_cnn", "--dry_run"]
          said=("train/, val/ hold class folders but stand beside other folders",)),
     Case(36, "loose files", beside(pictures("one.png", "two.jpg")), counts=(8, 2, 0, 0),
          listed={"one.png": "outside of the class folders", "two.jpg": "outside"}),
+    Case(36, "loose files in a split", only(split_folders(
+        train__a=4, train__b=4, test__a=1, test__b=1) | pictures("train/one.png")), counts=(10, 1, 0, 0),
+        listed={"train/one.png": "outside of the class folders"}),
     Case(37, "twice in a class", beside({"cat/one.png": SAME, "cat/two.png": SAME}),
          counts=(10, 0, 0, 0), said=("1 rows repeat the content of others",)),
     Case(38, "two labels", beside(OF_TWO_LABELS), 3,
