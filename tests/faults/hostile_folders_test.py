@@ -165,6 +165,8 @@ EDITS = {
     a_run(83, "split from outside", F.flags("--data=digits\n--split=os:mkdir(path={canary})\n"),
           NO_PART, command="evaluate"),
     a_run(83, "export of head from outside", F.edited(outside_head), NO_PART, command="export"),
+    # No flag trusts a SavedModel, where policy 5 of the matrix wants --trust_saved_model: tltf opens
+    # none but the one that it has just written, to check it.
     a_run(83, "SavedModel", F.saved_model, "no model in "),
     a_run(83, "program", F.edited(outside_head), NO_PART, is_program=True),
     backbone(83, "SavedModel as backbone", "run", F.saved_model, "a SavedModel is a program"),
