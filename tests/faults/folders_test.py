@@ -108,6 +108,9 @@ PLAN = ["--backbone=small_cnn", "--dry_run"]
          said=("6 train, 1 validation, 2 test", "owl has one training row")),
     Case(31, "validation of no row", only(pictures("a/1.png", "a/2.png", "b/3.png", "b/4.png")), 3,
          said=("--split", "validation=0.1 of 4 rows is no row", "validation=0.25 or more")),
+    Case(31, "test and validation of no row", lambda folder: [
+        f"--data={call(classes(folder))}", "--split=holdout(test=.01, validation=.02)"], 3, said=(
+        "test=0.01 of 8 rows is no row (1 of 2 faults; others: validation=0.02 of 8 rows is no row)",)),
     Case(32, "class only in test", only(ONLY_IN_TEST), 3,
          said=("1 classes are tested on but not in the training split: owl",)),
     Case(32, "unknown classes skipped", only(ONLY_IN_TEST),

@@ -134,12 +134,12 @@ def _times(count):
 
 @contextlib.contextmanager
 def telling(scan):
-    """A block whose error is given the counts and rows of a scan, unless it has its own."""
+    """A block whose error is given the counts and rows of a scan beside its faults."""
     try:
         yield
     except TltfError as error:
-        if error.scan is None:
-            error.scan = {**scan, "fault_rows": [fault_row(error)]}
+        faults = (error.scan or {}).get("fault_rows", [fault_row(error)])
+        error.scan = {**scan, "fault_rows": faults}
         raise
 
 

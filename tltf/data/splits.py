@@ -64,7 +64,11 @@ def holdout(source, seed, *, test=0.2, validation=0.1):
         TEST: 0 if np.any(roles == TEST) else test,
         VALIDATION: 0 if np.any(roles == VALIDATION) else validation,
     }
-    sizes = {role: _rows_of(share, len(rows), role) for role, share in shares.items()}
+    sizes, faults = {}, checks.Scan("holdout")
+    for role, share in shares.items():
+        with faults.collecting():
+            sizes[role] = _rows_of(share, len(rows), role)
+    faults.stop_if_failed()
     roles[rows] = _stratified(source, rows, seed, sizes)
     return roles
 
