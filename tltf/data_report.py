@@ -6,7 +6,7 @@ import pathlib
 
 from tltf import runs, storage
 from tltf.data.checks import fault_row
-from tltf.errors import DataError, TltfError
+from tltf.errors import DataError, StorageError, TltfError
 
 NAME = runs.DATA_REPORT
 
@@ -44,5 +44,6 @@ def when_it_fails(folder):
         yield
     except TltfError as error:
         if folder and (error.scan or isinstance(error, DataError)):
-            write(folder, error.scan or {"fault_rows": [fault_row(error)]})
+            with contextlib.suppress(StorageError):  # what is wrong with the data is told
+                write(folder, error.scan or {"fault_rows": [fault_row(error)]})
         raise
