@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from sklearn import datasets
 
+from tests.faults.making import bounded_memory
 from tltf import check
-from tltf.data import near
+from tltf.data import near, near_groups
 from tltf.data.source import Column, Source, empty_scan
 
 
@@ -71,6 +72,95 @@ def test_texts_with_other_commas_are_near_and_others_are_not():
     assert found == [(row, row + 200) for row in range(200)]
     assert near.pairs(source("text", ["good film", "good film!"])) == [], "too short to tell"
     assert near.pairs(source("text", [texts[0], texts[0]])) == [], "the same is not near"
+
+
+@pytest.mark.parametrize("count", [40, 60, 200])
+@pytest.mark.parametrize("kind", ["text", "bytes"])
+def test_rows_that_are_all_alike_are_linked_to_one_however_many(photos, kind, count):
+    words = [f"word{number}" for number in range(40)]
+    texts = [" ".join(words) + "!" * number for number in range(count)]
+    pictures = [np.asarray(photos[-1]).copy() for _ in range(count)]
+    for number, pixels in enumerate(pictures):
+        pixels[0, number % 80] ^= 1 + number // 80
+    values = texts if kind == "text" else [encoded(Image.fromarray(one), "PNG") for one in pictures]
+    assert near.pairs(source(kind, values)) == [(0, row) for row in range(1, count)]
+
+
+def test_a_group_in_two_splits_is_told_once_in_each(tmp_path):
+    words = " ".join(f"word{number}" for number in range(40))
+    rows = source("text", [words + "!" * number for number in range(300)])
+    parts = {"train": rows.take(range(0, 300, 2)), "test": rows.take(range(1, 300, 2))}
+    scan = near.looked_for(rows, parts)
+    told = [row["reason"] for row in scan["near_rows"]]
+    assert len(told) == 299 + 298, "to the first row of its own split, and of the other one"
+    across = ["(both " not in reason for reason in told]
+    assert across == sorted(across, reverse=True) and sum(across) > 149
+    assert f"{sum(across)} pairs of rows in different splits" in scan["warnings"][0]
+
+
+def hashes_in_clusters(count, seed):
+    rng = np.random.default_rng(seed)
+    hashes = rng.integers(0, 2**64, 8, np.uint64)[rng.integers(0, 8, count)]
+    for _ in range(3):
+        bits = np.uint64(1) << rng.integers(0, 64, count).astype(np.uint64)
+        hashes ^= np.where(rng.random(count) < 0.7, bits, np.uint64(0))
+    return hashes
+
+
+@pytest.mark.parametrize(("few", "at_once"), [(16, 512), (1000, 1000), (1, 1000), (2, 4)])
+def test_links_against_all_pairs(monkeypatch, few, at_once):
+    monkeypatch.setattr(near_groups, "FEW", few)
+    monkeypatch.setattr(near_groups, "AT_ONCE", at_once)
+    hashes, rng = hashes_in_clusters(400, 1), np.random.default_rng(2)
+    roles = rng.integers(0, 3, 400).astype(np.int8)
+    is_alike = rng.random((400, 400)) < 0.5
+    is_alike |= is_alike.T
+    bits = np.unpackbits((hashes[:, None] ^ hashes).view(np.uint8).reshape(400, 400, 8), axis=2)
+    is_near = (bits.sum(axis=2) <= 3) & is_alike & ~np.eye(400, dtype=bool)
+    found = near_groups.Links(hashes, roles, lambda rows, others: is_alike[rows, others])
+    found.look(np.arange(400))
+    assert all(is_near[pair] for pair in found.pairs()) and found.num_left == 0
+    told = set(sum(found.pairs(), ()))
+    assert told == set(np.flatnonzero(is_near.any(axis=1)).tolist()) and len(told) > 300
+    first = {
+        tuple(sorted((row, int(np.flatnonzero(is_near[row] & (roles == role))[0]))))
+        for row in range(400) for role in range(3) if (is_near[row] & (roles == role)).any()
+    }  # fmt: skip
+    assert at_once == 4 or set(found.pairs()) == first
+
+
+def test_what_was_not_compared_is_said(monkeypatch):
+    monkeypatch.setattr(near_groups, "FEW", 2)
+    monkeypatch.setattr(near_groups, "AT_ONCE", 8)
+    monkeypatch.setattr(near_groups, "MOST_CONFIRMED", 100)
+    rows = source("text", [f"a frame of so many words and number {n}" for n in range(40)])
+    never = (
+        np.ones(40, np.uint64),
+        np.ones(40, bool),
+        lambda rows, others: np.zeros(len(rows), bool),
+    )
+    monkeypatch.setattr(near, "_of_texts", lambda column: never)
+    scan = near.looked_for(rows, {"train": rows})
+    assert scan["near_rows"] == [] and "37 rows look like so many others" in scan["warnings"][0]
+
+
+@pytest.mark.large
+def test_near_pictures_of_many_rows_take_0_6_kilobytes_each():
+    count = 200_000
+
+    class Pictures:
+        shape = (count, 8, 8, 1)
+
+        def __len__(self):
+            return count
+
+        def __getitem__(self, row):
+            return np.random.default_rng(row).integers(0, 256, (8, 8, 1), np.uint8)
+
+    rows = source("array", Pictures())
+    rows = dataclasses.replace(rows, hashes=np.arange(count, dtype=np.uint64))
+    with bounded_memory(1000 * count / 2**20):
+        assert len(near.pairs(rows)) < count / 1000
 
 
 def table(folder, lines):

@@ -1,7 +1,10 @@
 import json
 
+import pytest
+
 from tltf import data_report
 from tltf.data import checks
+from tltf.errors import DataError, FlagError
 
 
 def test_every_row_that_is_not_used_has_a_line(tmp_path):
@@ -21,3 +24,23 @@ def test_every_row_that_is_not_used_has_a_line(tmp_path):
 def test_without_such_rows_the_file_is_empty(tmp_path):
     data_report.write(tmp_path, {"found": 3})
     assert (tmp_path / "data_report.jsonl").read_text() == ""
+
+
+def test_an_error_of_the_data_is_listed_and_others_are_not(tmp_path):
+    with pytest.raises(FlagError), data_report.when_it_fails(tmp_path / "flag"):
+        raise FlagError("no such flag", flag="data")
+    assert not (tmp_path / "flag").exists()
+    with pytest.raises(DataError), data_report.when_it_fails(tmp_path / "data"):
+        raise DataError("is damaged", flag="data", place="a.npz", fix="copy it again")
+    row = json.loads((tmp_path / "data/data_report.jsonl").read_text())
+    assert row == {"id": "a.npz", "what": "fault", "reason": "is damaged", "fix": "copy it again"}
+
+
+def test_the_error_of_the_data_is_told_where_the_report_cannot_be_written(tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    with (
+        pytest.raises(DataError, match="is damaged"),
+        data_report.when_it_fails(tmp_path / "taken"),
+    ):
+        raise DataError("is damaged", flag="data")
+    assert (tmp_path / "taken").read_text() == "mine"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tltf.data import image_files
+from tests.faults import making
+from tltf.data import image_files, records, sources, tables
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -87,3 +88,25 @@ def test_links_out_of_the_folder(tmp_path):
     reasons = [finding.reason for finding in found]
     assert reasons[:4] == ["", "", leaves, leaves]
     assert reasons[4].startswith("cannot be read") and reasons[5] == leaves
+
+
+@pytest.mark.parametrize("kind", ["records", "texts", "files"])
+def test_reading_shows_its_progress_once_it_takes_long(tmp_path, monkeypatch, capsys, kind):
+    for module in (image_files, tables, records):
+        monkeypatch.setattr(module, "SHOWN_AFTER_S", 0.0)
+    data = making.classes(tmp_path / "pictures")
+    rows = [{"picture": path.read_bytes(), "kind": n % 2}
+            for n, path in enumerate(sorted(data.rglob("*.png")))]  # fmt: skip
+    making.records(tmp_path / "a", rows)
+    lines = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(8))
+    (tmp_path / "t.csv").write_text("text,label\n" + lines)
+    calls = {"records": f"tfrecord(path={tmp_path}/a, image=picture, label=kind)",
+             "texts": f"csv(path={tmp_path}/t.csv, text=text)", "files": making.call(data)}  # fmt: skip
+    sources.load(calls[kind])
+    said = capsys.readouterr().err
+    counts = {
+        "records": ["8 records,", "8 of 8 files"],
+        "texts": ["8 rows,"],
+        "files": ["8 of 8 files"],
+    }
+    assert [line for line in counts[kind] if f"reading: {line}" not in said] == []

@@ -29,6 +29,23 @@ def test_one_line_at_the_end_without_a_terminal():
     assert file.getvalue() == "scan: 300 of 300 files, 50 files/s, 2 skipped, 10 s\n"
 
 
+@pytest.mark.parametrize(("took_s", "lines"), [(1.9, 0), (2.1, 1)])
+def test_a_step_that_is_over_at_once_shows_nothing(took_s, lines):
+    clock, file = Clock(), io.StringIO()
+    with Progress("read", 3, file=file, after_s=2.0, clock=clock) as progress:
+        progress.add(3)
+        clock.now += took_s
+    assert file.getvalue().count("\n") == lines
+
+
+def test_a_bar_waits_too():
+    file = Terminal()
+    with Progress("read", 3, file=file, after_s=60) as progress:
+        for _ in range(3):
+            progress.add(1)
+    assert "read" not in file.getvalue()
+
+
 def test_a_long_step_says_now_and_then_what_remains():
     clock, file = Clock(), io.StringIO()
     progress = Progress("features", 1000, file=file, clock=clock)

@@ -1,5 +1,6 @@
 """Rows come back as they were written: from one shard or several, whole or some of them."""
 
+import errno
 import os
 import re
 import socket
@@ -100,6 +101,20 @@ def test_damage_is_found_and_removed(tmp_path, name, harm):
     with pytest.warns(UserWarning, match="damaged"):
         assert row_store.open_shards(tmp_path, FIELDS) == []
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fault", [errno.EMFILE, errno.EIO, errno.ESTALE])
+def test_what_cannot_be_read_now_is_not_removed(tmp_path, monkeypatch, fault):
+    write(tmp_path, np.arange(5))
+
+    def refused(*args, **settings):
+        raise OSError(fault, os.strerror(fault))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", refused)
+        with pytest.warns(UserWarning, match=f"cannot be read .{os.strerror(fault)}"):
+            assert row_store.open_shards(tmp_path, FIELDS) == []
+    assert len(row_store.open_shards(tmp_path, FIELDS)) == 1
 
 
 def test_a_removed_shard_is_read_on_by_those_who_hold_it(tmp_path):

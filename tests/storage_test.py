@@ -1,5 +1,6 @@
 """Files are replaced whole or left as they were."""
 
+import errno
 import os
 import stat
 
@@ -50,3 +51,22 @@ def test_an_impossible_place_is_a_storage_error(tmp_path):
         storage.replacing(tmp_path / "file" / "below") as file,
     ):
         file.write("x")
+
+
+@pytest.mark.parametrize(("fault", "fix"), [
+    (errno.ENOSPC, "free space, or another --output"), (errno.EDQUOT, "free space"),
+    (errno.EMFILE, "ulimit -n"), (errno.EACCES, "that may be written"),
+    (errno.EEXIST, "that is a folder or not there yet"),
+])  # fmt: skip
+def test_the_fix_is_of_the_fault(fault, fix):
+    assert fix in storage.fix_of(OSError(fault, os.strerror(fault)))
+
+
+def test_a_file_where_a_folder_is_wanted(tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    with (
+        pytest.raises(StorageError, match="File exists; fix: another --output, that is a folder"),
+        storage.replacing(tmp_path / "taken" / "file.txt"),
+    ):
+        raise AssertionError
+    assert (tmp_path / "taken").read_text() == "mine"

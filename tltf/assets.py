@@ -175,7 +175,7 @@ def cache_folder():
         StorageError: neither that variable nor a home folder is set.
     """
     if os.environ.get("TLTF_CACHE"):
-        return pathlib.Path(os.environ["TLTF_CACHE"]).expanduser()
+        return pathlib.Path(os.path.expanduser(os.environ["TLTF_CACHE"]))
     try:
         return pathlib.Path.home() / ".cache" / "tltf"
     except RuntimeError as error:

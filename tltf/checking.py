@@ -22,12 +22,8 @@ def run(options):
     Raises:
         FlagError, DataError, StorageError: as training would raise them.
     """
-    head = specs.pick(HEADS, options.head, "head").build()
-    source = sources.load(options.data, seed=options.seed,
-                          scan=options.scan, target=head.target)  # fmt: skip
-    require_labels(source)
-    source = source.in_classes(head.ordered(source))
-    parts = splits.split(source, options.split, options.seed, options.scan)
+    with data_report.when_it_fails(options.output):
+        parts, source = _loaded(options)
     scan = next(iter(parts.values())).scan
     if options.near_duplicates:
         scan = near.looked_for(source, parts)
@@ -37,6 +33,15 @@ def run(options):
         data_report.write(path, scan)
         print(f"report     {path / data_report.NAME}")
     return scan
+
+
+def _loaded(options):
+    head = specs.pick(HEADS, options.head, "head").build()
+    source = sources.load(options.data, seed=options.seed,
+                          scan=options.scan, target=head.target)  # fmt: skip
+    require_labels(source)
+    source = source.in_classes(head.ordered(source))
+    return splits.split(source, options.split, options.seed, options.scan), source
 
 
 def text(name, parts, scan):
@@ -50,7 +55,7 @@ def text(name, parts, scan):
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
     lines = [f"data       {name}", f"rows       {summaries.counts(scan)}", f"splits     {sizes}",
              *_label_lines(parts["train"])]  # fmt: skip
-    lines += [f"warning    {warning}" for warning in [*scan["warnings"], *_warnings(parts)]]
+    lines += [f"warning    {warning}" for warning in scan["warnings"]]
     for what in ("skipped", "excluded"):
         lines += _listed(what, scan[f"{what}_rows"], lambda row: f"{row['id']}: {row['reason']}")
     lines += _listed("near", scan.get("near_rows", []), lambda row: f"{row['id']}: {row['reason']}")
@@ -71,21 +76,6 @@ def _label_lines(part):
         lines += [f"           {name:<{width}} {count:>7,} {'█' * round(BAR * count / most)}"
                   for name, count in zip(part.class_names, counts.tolist(), strict=True)]  # fmt: skip
     return lines
-
-
-def _warnings(parts):
-    part = parts["train"]
-    if targets.kind_of(part.labels) == targets.NUMBER:
-        return
-    counts = targets.counts(part.labels, len(part.class_names))
-    if counts.min() and counts.max() >= 100 * counts.min():
-        most, least = (part.class_names[place] for place in (counts.argmax(), counts.argmin()))
-        is_class = targets.kind_of(part.labels) == targets.CLASS
-        advice = ", try --class_weights=balanced" if is_class else ""
-        yield (f"{most} has {counts.max() // counts.min()} times as many rows as {least}: judge by "
-               f"macro F1{advice}")  # fmt: skip
-    for place in np.flatnonzero(counts == 1):
-        yield f"{part.class_names[place]} has one training row"
 
 
 def _listed(what, rows, shown):

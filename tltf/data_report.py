@@ -1,18 +1,22 @@
 """RUN/data_report.jsonl: every row that was not used, and why."""
 
+import contextlib
 import json
 import pathlib
 
-from tltf import storage
+from tltf import runs, storage
+from tltf.data.checks import fault_row
+from tltf.errors import DataError, StorageError, TltfError
 
-NAME = "data_report.jsonl"
+NAME = runs.DATA_REPORT
 
 
 def write(folder, scan):
-    """Writes `data_report.jsonl`, one JSON object a row that was skipped or excluded.
+    """Writes `data_report.jsonl`, one JSON object a fault, and a row that was skipped or excluded.
 
-    Each has `id` (file, or file:row), `what` (skipped: it cannot be used; excluded: it could,
-    and must not; near: it is used, and nearly the same as another) and `reason`. Without such rows the file is empty.
+    Each has `id` (file, or file:row), `what` (fault: the data cannot be used with it; skipped: the
+    row cannot be used; excluded: it could, and must not; near: it is used, and nearly the same as
+    another), `reason` and, of faults, `fix`. Without such rows the file is empty.
 
     Args:
         folder: the run folder.
@@ -22,7 +26,24 @@ def write(folder, scan):
         StorageError: the file cannot be written.
     """
     with storage.replacing(pathlib.Path(folder) / NAME) as file:
-        for what in ("skipped", "excluded", "near"):
+        for what in ("fault", "skipped", "excluded", "near"):
             for row in scan.get(f"{what}_rows", ()):
                 line = {"id": str(row["id"]), "what": what, "reason": row["reason"]}
+                line |= {"fix": row["fix"]} if row.get("fix") else {}
                 file.write(json.dumps(line) + "\n")
+
+
+@contextlib.contextmanager
+def when_it_fails(folder):
+    """A block that reads data: where they are at fault, `data_report.jsonl` has all that was found.
+
+    Args:
+        folder: as of `write`; empty or None: nothing is written.
+    """
+    try:
+        yield
+    except TltfError as error:
+        if folder and (error.scan or isinstance(error, DataError)):
+            with contextlib.suppress(StorageError):  # what is wrong with the data is told
+                write(folder, error.scan or {"fault_rows": [fault_row(error)]})
+        raise

@@ -21,6 +21,8 @@ class TltfError(ValueError):
     """
 
     code = 70
+    scan: dict | None = None
+    """What had been found in the data until then, with all its faults, for data_report.jsonl."""
 
     def __init__(self, what, *, flag="", place="", fix=""):
         super().__init__(what)

@@ -31,7 +31,9 @@ def absolute(name, value):
         row = CALLS[name].get(value.partition("(")[0].strip())
         return specs.with_paths(value, row, _path) if row else value
     if name == "backbone":
-        is_folder = value and value not in BACKBONES and pathlib.Path(value).expanduser().is_dir()
+        is_folder = (
+            value and value not in BACKBONES and pathlib.Path(os.path.expanduser(value)).is_dir()
+        )
         return _path(value) if is_folder else value
     if name == "backbone_weights" and value not in ("", "default", "none"):
         return _path(value)

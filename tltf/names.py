@@ -1,5 +1,6 @@
 """Checks every call string of a run against its catalog, before TensorFlow is imported."""
 
+import os
 import pathlib
 
 from tltf import specs
@@ -50,7 +51,7 @@ def check(options):
 
 def refuse_model_file(text):
     """Raises ModelError where --backbone is a file: a whole model holds code of whoever made it."""
-    path = pathlib.Path(text).expanduser()
+    path = pathlib.Path(os.path.expanduser(text))
     if text not in BACKBONES and path.is_file():
         raise ModelError(
             f"a {path.suffix or 'nameless'} file is not opened as a backbone: it may hold code",

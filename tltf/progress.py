@@ -6,6 +6,8 @@ import time
 import tqdm
 
 LINES_EVERY_S = 30.0
+SHOWN_AFTER_S = 2.0
+"""Of steps that are mostly over at once."""
 
 
 class Progress:
@@ -19,11 +21,13 @@ class Progress:
         total: the count at its end; None where it is unknown.
         unit: what is counted, in the plural.
         file: the stream; standard error where None.
+        after_s: a step that is over before then, in seconds, shows nothing.
         clock: seconds, for tests.
     """
 
-    def __init__(self, what, total=None, unit="examples", *, file=None, clock=time.monotonic):
-        self.what, self.total, self.unit = what, total, unit
+    def __init__(self, what, total=None, unit="examples", *, file=None, after_s=0.0,
+                 clock=time.monotonic):  # fmt: skip
+        self.what, self.total, self.unit, self.after_s = what, total, unit, after_s
         self.file = file or sys.stderr
         self.done, self.note = 0, ""
         self._clock = clock
@@ -52,10 +56,10 @@ class Progress:
         """Ends the step with a last note; without a terminal this writes its line."""
         self.note = note or self.note
         if self._bar is not None:
-            self._bar.set_postfix_str(_text(self.note))
+            self._bar.set_postfix_str(_text(self.note), refresh=False)
             self._bar.close()
             self._bar = None
-        elif is_complete:
+        elif is_complete and self._clock() - self._start >= self.after_s:
             self._line(seconds_text(self._clock() - self._start))
 
     @property
@@ -85,6 +89,7 @@ class Progress:
             dynamic_ncols=True,
             mininterval=0.1,
             smoothing=0.1,
+            delay=self.after_s,
         )
 
 

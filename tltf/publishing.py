@@ -5,7 +5,6 @@ import time
 
 from tltf import (
     checkpoints,
-    data_report,
     freezing,
     judging,
     names,
@@ -53,7 +52,6 @@ def publish(trained, start):
     run = pathlib.Path(trained.options.output.output)
     began = time.monotonic()
     report, stated = evaluate(trained)
-    data_report.write(run, next(iter(trained.splits.values())).scan)
     _add_baselines(trained, report, stated)
     trained.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:

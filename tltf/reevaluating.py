@@ -32,7 +32,8 @@ def run(options):
     start = time.monotonic()
     trained = loading.load(options.run)
     folder = pathlib.Path(options.output or next_folder(options.run))
-    part = test_part(trained, options)
+    with data_report.when_it_fails(options.output):
+        part = test_part(trained, options)
     head, judge = trained.core.head, judging.of(trained.core.head)
     stated = judge.candidate(head, trained.stated(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
@@ -71,7 +72,8 @@ def test_part(trained, options):
         if options.scan.unknown_classes == "skip":
             source = source.of_classes(trained.class_names, "was not trained")
             found = source.scan["skipped_rows"], source.scan["found"]
-            checks.require_few(*found, options.scan.max_bad_fraction)
+            with checks.telling(source.scan):
+                checks.require_few(*found, options.scan.max_bad_fraction)
         is_test = source.roles is not None and np.any(source.roles == "test")
         part = source.take(np.flatnonzero(source.roles == "test")) if is_test else source
         return part.in_classes(trained.class_names)

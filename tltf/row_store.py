@@ -178,7 +178,7 @@ class Shard:
 
 
 def open_shards(folder, fields, but=()):
-    """The whole shards of a namespace; damaged ones are removed.
+    """The whole shards of a namespace; damaged ones are removed, unreadable ones are left.
 
     Args:
         folder: of the namespace; need not be there.
@@ -193,7 +193,10 @@ def open_shards(folder, fields, but=()):
             found.append(Shard(path, fields))
         except FileNotFoundError:
             continue  # another process has removed it
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:  # too many open files, a disk that fails: they may be whole
+            warnings.warn(f"cached features {path.name} cannot be read ({error.strerror or error}); "
+                          "they are computed again", stacklevel=2)  # fmt: skip
+        except (ValueError, KeyError, TypeError) as error:
             warnings.warn(f"cached features {path.name} are damaged ({error}); they are computed "
                           "again", stacklevel=2)  # fmt: skip
             folders.discard(path)

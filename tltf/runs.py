@@ -14,6 +14,7 @@ from tltf import flagfiles, foreign_files, options, storage, streams
 from tltf.errors import FlagError, ModelError, StorageError
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
+DATA_REPORT = "data_report.jsonl"
 UNBOUND = ("output", "export", "baseline", "tensorboard", "checkpoint_minutes", "eval_batch_size")
 """Flags that an unfinished run may be told otherwise."""
 STATUSES = ("training", "trained", "finished")
@@ -110,10 +111,11 @@ def _contents(run):
 
 
 def _is_new(run):
-    """Whether a folder has nothing but what a run that was killed in its first moment leaves."""
-    parts = tuple(f".{name}." for name in (STATUS, FLAGS))
+    """Whether a folder has nothing but what a run leaves that was killed in its first moment, or
+    whose data were at fault."""
+    parts = tuple(f".{name}." for name in (STATUS, FLAGS, DATA_REPORT))
     left = [item for item in _contents(run)
-            if item.name != PROBE and not (item.name.startswith(parts) and item.suffix == ".part")]  # fmt: skip
+            if item.name not in (PROBE, DATA_REPORT) and not (item.name.startswith(parts) and item.suffix == ".part")]  # fmt: skip
     if [item.name for item in left] != [STATUS]:
         return not left
     try:

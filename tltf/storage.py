@@ -48,6 +48,10 @@ def fix_of(error):
     """What helps against an OSError of a write."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "ulimit -n 1024"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        return "another --output, that is a folder or not there yet"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "another --output, that may be written"
     return "free space, or another --output"
 
 

@@ -46,12 +46,12 @@ def names_in(texts, target):
 
 
 def number(text):
-    """The finite number that a text spells, or None."""
+    """The number that a text spells, finite in float32, or None."""
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if np.isfinite(value) else None
+    return value if abs(value) <= float(np.finfo(np.float32).max) else None
 
 
 def numbers(texts):

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tltf import (
     adapters,
+    data_report,
     defaults,
     disk_space,
     feeding,
@@ -60,7 +61,8 @@ def _train(options, run_folder):
     is_writer = runs.is_chief()
     clock = _Clock()
     strategy = runtime.start(options.runtime)
-    parts = training_parts(options, options.data.near_duplicates)
+    with data_report.when_it_fails(_report_folder(run_folder)):
+        parts = training_parts(options, options.data.near_duplicates)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
     clock.lap("build")
@@ -77,6 +79,7 @@ def _train(options, run_folder):
             trained.options,
             "python -m tltf.train --flagfile=run.flags --output=NEW",
         )
+        data_report.write(run_folder, parts["train"].scan)
     if "logistic" in names.wanted_baselines(options.output.baseline):
         trained.frozen_features = feeding.frozen_features(trained)
     clock.lap("baseline")
@@ -85,6 +88,12 @@ def _train(options, run_folder):
         saving.save(trained, run_folder)
         runs.write_status(run_folder, "trained")
     return trained
+
+
+def _report_folder(run_folder):
+    """Where faults of the data are listed: not in a finished run, whose report is of other data."""
+    writes = run_folder and runs.is_chief() and runs.read_status(run_folder) != "finished"
+    return run_folder if writes else None
 
 
 def load_parts(options, looks_near=False):

@@ -38,7 +38,7 @@ def load(model, path, name):
         ModelError: a format that is refused, or weights of another network; the first three
             differences are named.
     """
-    path = pathlib.Path(path).expanduser()
+    path = pathlib.Path(os.path.expanduser(path))
     if not path.is_file():
         raise FlagError(f"no weights file {path}", flag=FLAG, fix=f"--{FLAG}=none")
     if path.suffix == ".safetensors":

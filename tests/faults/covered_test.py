@@ -60,6 +60,8 @@ FAULTS = {
     ],
     "quota, EIO, stale NFS": [
         "checkpoints_test.py::test_an_error_of_the_disk_at_each_fsync_leaves_a_whole_one",
+        "faults/disks_test.py::test_a_quota_and_a_stale_file_are_tried_once_more",
+        "faults/disks_test.py::test_a_quota_and_a_stale_file_end_a_command_with_one_line",
         "console_test.py::test_faults_of_tensorflow",
     ],
     "damaged checkpoint": [

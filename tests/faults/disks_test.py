@@ -20,6 +20,8 @@ from tltf import (
     adapters,
     assets,
     caching,
+    check,
+    checkpoints,
     console,
     data_report,
     disk_space,
@@ -155,6 +157,44 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     )
     assert len(tracking.read(tmp_path / "run/metrics.jsonl")) == 3
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("fault", [errno.EDQUOT, errno.ESTALE, errno.EIO])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_quota_and_a_stale_file_are_tried_once_more(tmp_path, monkeypatch, fault, times):
+    """A checkpoint is written at the second try, or the error tells it; the first one stays whole."""
+    saved = checkpoints.Checkpoint({"kernel": np.ones(3, "float32")}, {"epoch": 1})
+    checkpoints.save(tmp_path, 1, saved)
+    real, tries = os.fsync, []
+
+    def fsync(handle):
+        tries.append(handle)
+        if len(tries) <= times:
+            raise OSError(fault, os.strerror(fault))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    words = f"checkpoint 2 cannot be written: {os.strerror(fault)}"
+    expected = pytest.raises(StorageError, match=words) if times == 2 else contextlib.nullcontext()
+    with pytest.warns(UserWarning, match="once more"), expected:
+        checkpoints.save(tmp_path, 2, saved)
+    monkeypatch.undo()
+    assert checkpoints.newest(tmp_path).state == {"epoch": 1}
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 3 - times
+
+
+@pytest.mark.parametrize("fault", [errno.EDQUOT, errno.ESTALE])
+def test_a_quota_and_a_stale_file_end_a_command_with_one_line(tmp_path, monkeypatch, capsys, fault):
+    def broken(*args):
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(data_report.storage.os, "fsync", broken)
+    argv = ["--data=digits", f"--output={tmp_path}/out", "--nonear_duplicates"]
+    assert check.main(argv) == 5
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("tltf: error[5] ")
+    assert "data_report.jsonl: cannot be written: " + os.strerror(fault) in said
+    assert not list((tmp_path / "out").iterdir()), "nothing half-written"
 
 
 Usage = collections.namedtuple("Usage", "total used free")

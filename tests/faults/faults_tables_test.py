@@ -73,6 +73,18 @@ def of_images(*paths):
     return make
 
 
+def jsonl_of_images(path):
+    """Eight pictures, and one more path as JSON spells it."""
+
+    def make(folder):
+        put(folder, {f"{number}.png": picture(number) for number in range(8)})
+        rows = [f'{{"path": "{n}.png", "label": "{"ab"[n % 2]}"}}\n' for n in range(8)]
+        put(folder, {"all.jsonl": "".join(rows) + f'{{"path": "{path}", "label": "a"}}\n'})
+        return f"jsonl(path={folder}/all.jsonl, image=path)"
+
+    return make
+
+
 def numbered(*kinds):
     """A TFRecord file whose labels are places in two class names."""
 
@@ -105,6 +117,8 @@ TOO_LONG = "text is longer than 1048576 bytes"
     Case(45, "byte order mark", csv(encoding="utf-8-sig"), counts=(8, 0, 0, 0)),
     Case(46, "Latin 1", csv("für,a", encoding="latin-1"), 3,
          said=("all.csv:10 ", "byte ", "(0xfc) is not utf-8", "encoding=latin-1")),
+    Case(46, "no encoding of texts", csv(more=f"{COLUMNS}, encoding=undefined"), 2,
+         said=("no encoding 'undefined'",)),
     Case(46, "UTF 16", csv(encoding="utf-16"), 3,
          said=("all.csv:1 ", "byte 0 ", "is not utf-8", "encoding=utf-16")),
     Case(46, "UTF 16 said", csv(encoding="utf-16", more=f"{COLUMNS}, encoding=utf-16"),
@@ -122,16 +136,21 @@ TOO_LONG = "text is longer than 1048576 bytes"
     Case(52, "semicolons", table_file("text;label\na;x\nb;y\n"), 3,
          said=("the header has one column", "delimiter=';'")),
     Case(52, "tabs", table_file("text\tlabel\na\tx\nb\ty\n"), 3, said=("delimiter='\\t'",)),
+    *(Case(52, f"delimiter {mark!r}", csv(more=f"{COLUMNS}, delimiter='{mark}'"), 2,
+           said=("--data", f"delimiter={mark!r} is not one character")) for mark in ("||", "")),
     skipped(53, "label missing", csv("text,", "text,nan", "text,NaN", "text,  "),
             {f"all.csv:{line}": "has no label" for line in (10, 11, 12, 13)}),
     Case(54, "NA and null and None", labelled(*["NA", "null", "None"] * 4), counts=(12, 0, 0, 0),
          said=("classes    3, ", "           NA ", "           None ", "           null ")),
     Case(55, "numbers mixed", labelled("1", "1.0", "01", "2"), 3,
          said=("one number spelled in several ways", "01, 1, 1.0")),
+    Case(55, "nearly numbers", labelled(*["--1", "2", "-3"] * 4), counts=(12, 0, 0, 0)),
     Case(56, "fractions", labelled("0.5", "1.25", "3", "0.5"), 2,
          said=("numbers with fractions", "--head=regress")),
     Case(57, "too large", numbered(0, 1, 1, 2), 3, said=("a:3 ", "label 2 is not one of the 2")),
     Case(57, "below zero", numbered(0, -1, 1), 3, said=("a:1 ", "label -1 is not one of the 2")),
+    Case(58, "infinite in 32 bits", labelled(*map(str, range(8)), "1e39"), counts=(8, 1, 0, 0),
+         flags=REGRESS, listed={"all.csv:10": "'1e39' is no finite number"}),
     Case(58, "infinite", labelled(*map(str, range(8)), "inf", "1e400", "-inf", "nan"),
          counts=(8, 4, 0, 0), flags=REGRESS, listed={
              "all.csv:10": "'inf' is no finite number", "all.csv:11": "'1e400' is no",
@@ -139,6 +158,8 @@ TOO_LONG = "text is longer than 1048576 bytes"
     skipped(59, "malformed", jsonl("{broken", '{"text": "a", "label": "b"', "[1]", '"text"'), {
         "all.jsonl:9": "is no JSON (", "all.jsonl:10": "is no JSON (",
         "all.jsonl:11": "is no JSON object", "all.jsonl:12": "is no JSON object"}),
+    skipped(59, "nested deep", jsonl('{"text":' + "[" * 200_000), {
+        "all.jsonl:9": "nested too deep"}),
     Case(60, "array", table_file(json.dumps([{"text": "a", "label": "b"}]), name="all.jsonl"), 3,
          said=("the file is a JSON array", "one object a line")),
     skipped(61, "no text", jsonl('{"text": null, "label": "a"}', '{"text": 3, "label": "a"}',
@@ -147,6 +168,8 @@ TOO_LONG = "text is longer than 1048576 bytes"
         "all.jsonl:11": "text is list", "all.jsonl:12": "text is NoneType"}),
     skipped(62, "image missing", of_images("pictures/none.png", " "),
             {"all.csv:10": "is missing", "all.csv:11": "path is blank"}),
+    skipped(62, "name of no file", jsonl_of_images("\\ud800.png"), {
+        "all.jsonl:9": "has a name that no file can have"}),
     Case(63, "path upwards", of_images("../outside.png"), 3,
          said=("all.csv:10 ", "../outside.png is not under the folder of the table")),
     Case(63, "absolute path", of_images("/etc/hostname"), 3, said=("all.csv:10 ", "is not under")),

@@ -171,6 +171,8 @@ EDITS = {
       for what, call in {"files": "name=mnist, data_dir={canary}/..", "words": "name=hf:a/b",
                          "arguments": "name='mnist/data_dir={canary}'"}.items()),
     a_run(83, "export of head from outside", F.edited(outside_head), NO_PART, command="export"),
+    # No flag trusts a SavedModel, where policy 5 of the matrix wants --trust_saved_model: tltf opens
+    # none but the one that it has just written, to check it.
     a_run(83, "SavedModel", F.saved_model, "no model in "),
     a_run(83, "program", F.edited(outside_head), NO_PART, is_program=True),
     backbone(83, "SavedModel as backbone", "run", F.saved_model, "a SavedModel is a program"),

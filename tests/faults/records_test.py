@@ -1,6 +1,9 @@
 """Rows 70 to 76 of the matrix: TFRecord files and TensorFlow Datasets."""
 
+import json
+
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
@@ -19,6 +22,8 @@ from tests.faults.making import (
     snapshot,
     table,
 )
+from tltf.data import checks
+from tltf.errors import DataError
 
 
 def rows(count, first=0):
@@ -74,6 +79,12 @@ def with_features(**features):
     return make
 
 
+def of_no_examples(folder):
+    with tf.io.TFRecordWriter(str(folder / "a")) as writer:
+        writer.write(b"plain text, not a message")
+    return read(folder)
+
+
 @table(
     Case(70, "cut record", changed(lambda content: content[:-20]), counts=(9, 1, 0, 0),
          listed={"a.tfrecord:9": "truncated record at "}),
@@ -99,11 +110,38 @@ def with_features(**features):
          said=("a:0 ", "no feature 'picture'", "keys found: image (bytes), label (int)")),
     Case(74, "feature of another type", with_features(picture=1.5, kind=1), 3,
          said=("a:0 ", "feature 'picture' is float, not bytes")),
+    Case(74, "no examples", of_no_examples, 3, said=("a:0 ", "the record is no tf.train.Example")),
     Case(75, "unknown data set", lambda folder: f"tfds(name=mnits, data_dir={folder})", 2,
          said=("TFDS has no data set 'mnits'", "fix: name=mnist")),
 )  # fmt: skip
 def test_records(case, tmp_path, capfd):
     judge(case, tmp_path, capfd)
+
+
+@covers(57, 71, 72, 74)
+def test_all_faults_of_all_shards_are_told_at_once(tmp_path, capfd):
+    good = rows(6)
+    for number in (0, 1, 3):
+        bad = [{"picture": good[0]["picture"], "kind": 5}, {"other": b"x"}] if number == 1 else []
+        path = records(tmp_path / f"a-{number:05d}-of-00004", [*good, *bad * 300])
+    path.write_bytes(flipped(path.read_bytes()))
+    data = read(tmp_path).removesuffix(")") + ", class_names=[cat, dog])"
+    done = run("check", [f"--data={data}", f"--output={tmp_path}/out"], capfd)
+    require(done, 3, ["1 of 4 shards are missing", "1 of 602 faults; others: ",
+                      "a-00001-of-00004:6: label 5 is not one of the 2 classes (300 times)",
+                      "a-00001-of-00004:7: no feature 'picture'", "a-00003-of-00004:"])  # fmt: skip
+    listed = [json.loads(line) for line in (tmp_path / "out/data_report.jsonl").open()]
+    assert [row["what"] for row in listed].count("fault") == 602
+
+
+def test_a_bounded_number_of_faults_is_kept(tmp_path):
+    scan = checks.Scan("made")
+    for number in range(checks.MOST_FAULTS + 5):
+        scan.fail("wrong", place=f"a:{number}")
+    with pytest.raises(DataError, match=r"a:0 --data: wrong \(10,005 times\)") as caught:
+        scan.stop_if_failed()
+    faults = caught.value.scan["fault_rows"]
+    assert len(faults) == checks.MOST_FAULTS + 1 and faults[-1]["reason"] == "5 more faults"
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def _network(request):
 
 def _is_path(text):
     """Whether the text is meant as a folder; a name of the catalog never is."""
-    path = pathlib.Path(text).expanduser()
+    path = pathlib.Path(os.path.expanduser(text))
     names.refuse_model_file(text)
     if text.startswith((os.sep, ".", "~")):
         if not path.is_dir():

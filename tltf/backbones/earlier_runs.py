@@ -1,6 +1,7 @@
 """Runs of tltf as the source of weights for the next task."""
 
 import dataclasses
+import os
 import pathlib
 
 from tltf import allowances, foreign_files, graphs, specs, transfer
@@ -14,7 +15,7 @@ def is_run(text):
     """Whether a text is the folder of a run that holds a core."""
     if text in ("default", "none", ""):
         return False
-    return (pathlib.Path(text).expanduser() / _CORE).is_file()
+    return (pathlib.Path(os.path.expanduser(text)) / _CORE).is_file()
 
 
 def continued(request, rebuild):
@@ -77,6 +78,6 @@ def _read(folder):
     The reader is a service above this part, hence found by its name. It refuses code from outside,
     named in a run's file, which would be imported.
     """
-    folder = pathlib.Path(folder).expanduser()
+    folder = pathlib.Path(os.path.expanduser(folder))
     core, arrays = specs.load_target("tltf.loading:read_core")(folder)
     return core["backbone"], arrays, specs.load_target("tltf.loading:open_folder")(folder).assets

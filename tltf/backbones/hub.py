@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import math
+import os
 import pathlib
 import re
 
@@ -68,7 +69,7 @@ def folder(request):
         FlagError: the folder holds no network that can be read.
         ModelError: weights of a refused format or of another network.
     """
-    path = pathlib.Path(request.text).expanduser()
+    path = pathlib.Path(os.path.expanduser(request.text))
     _require_plain_files(path)
     try:
         config = foreign_files.read_json(path / "config.json")

@@ -69,9 +69,12 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
         strict_labels=_is_strict(kind, settings.target) if strict_labels is None else strict_labels,
         strict_splits=settings.scan.strict,
     )
-    counts = scan.finish(settings.scan.max_bad_fraction)
     encoded, names = None, ()
-    if labels is not None:
+    if labels and not scan.failures:  # the classes of a part would be taken for all
+        with scan.collecting():
+            encoded, names = _encoded(labels, name, class_names, settings)
+    counts = scan.finish(settings.scan.max_bad_fraction)
+    if labels is not None and encoded is None:
         encoded, names = _encoded(labels, name, class_names, settings)
     source = Source(
         name=name,

@@ -12,6 +12,7 @@ from tltf.data.assembly import Rows, assemble
 from tltf.data.records import checked_bytes
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import FlagError, StorageError, choices_text, nearest
+from tltf.progress import SHOWN_AFTER_S, Progress
 
 AUTO = "auto"
 FETCH_ERRORS = (
@@ -61,13 +62,15 @@ def tfds(
     splits = _splits(builder, {TRAIN: train, VALIDATION: validation, TEST: test})
     scan = checks.Scan("tfds")
     rows = Rows([], [], [] if label else None, [])
-    for role, spec in splits.items():
-        for number, example in enumerate(_examples(builder, spec, feature, label, bool(image))):
-            rows.ids.append(f"{name}:{spec}:{number}")
-            rows.values.append(example[feature] if image else example[feature].decode("utf-8"))
-            rows.roles.append(role)
-            if label:
-                rows.labels.append(example[label])
+    with Progress("reading", None, "examples", after_s=SHOWN_AFTER_S) as progress:
+        for role, spec in splits.items():
+            for number, example in enumerate(_examples(builder, spec, feature, label, bool(image))):
+                rows.ids.append(f"{name}:{spec}:{number}")
+                rows.values.append(example[feature] if image else _text(example[feature]))
+                rows.roles.append(role)
+                if label:
+                    rows.labels.append(example[label])
+                progress.add(1)
     scan.num_found = len(rows.ids)
     names, rows = _named(builder, label, rows, scan)
     if image:
@@ -201,4 +204,4 @@ def _label_text(value, names):
 
 
 def _text(value):
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,6 +1,7 @@
 """The scan of a data set: every row is used, skipped or excluded, and counted, before step 1."""
 
 import collections
+import contextlib
 import os
 import pathlib
 import unicodedata
@@ -8,11 +9,15 @@ import unicodedata
 import numpy as np
 
 from tltf import targets
-from tltf.data.source import ROLES
-from tltf.errors import DataError, FlagError, choices_text, nearest
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
+from tltf.errors import DataError, FlagError, TltfError, choices_text, nearest
 
 LISTED = 5
 """Examples of a fault that its message names."""
+UNEVEN = 100
+"""Times as many rows of one class as of another that are warned of."""
+SHOWN_FAULTS, MOST_FAULTS = 4, 10_000
+"""Kinds of faults in a message, and faults that are kept for the report."""
 
 
 class Scan:
@@ -26,6 +31,7 @@ class Scan:
         self.name = name
         self.num_found = self.num_ignored = 0
         self.skipped, self.excluded, self.warnings, self.failures = [], [], [], []
+        self.num_faults = 0
 
     def skip(self, row_id, reason):
         """Leaves out a bad row."""
@@ -40,34 +46,38 @@ class Scan:
         self.warnings.append(text)
 
     def fail(self, what, *, place="", fix=""):
-        """Adds a fault with which the data set cannot be used; `finish` raises the first."""
-        self.failures.append(DataError(what, flag="data", place=place, fix=fix))
+        """Adds a fault with which the data set cannot be used; see `stop_if_failed`."""
+        self.add(DataError(what, flag="data", place=place, fix=fix))
+
+    def add(self, error):
+        """Adds a fault that is an error already, of its data or of a flag."""
+        self.num_faults += 1
+        if len(self.failures) < MOST_FAULTS:
+            self.failures.append(error.with_traceback(None))  # which would keep the rows' content
+
+    @contextlib.contextmanager
+    def collecting(self):
+        """A block whose error is added as a fault, so that the scan goes on behind it."""
+        try:
+            yield
+        except (DataError, FlagError) as error:
+            self.add(error)
 
     def stop_if_failed(self):
-        """Raises the first fault, with the number of the others.
+        """Raises one error for all faults that were added.
 
         Raises:
-            DataError: there was a fault.
+            DataError, FlagError: as the first fault is.
         """
         if self.failures:
-            first = self.failures[0]
-            more = len(self.failures) - 1
-            others = f" (and {more} more faults: " if more else ""
-            others += " | ".join(fault.what for fault in self.failures[1:4]) + (")" if more else "")
-            raise DataError(first.what + others, flag="data", place=first.place, fix=first.fix)
+            raise _together(self.failures, self.num_faults, self.counts())
 
-    def finish(self, max_bad_fraction):
-        """The counts as plain data, `found` = `used` + `skipped` + `excluded`.
-
-        Args:
-            max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
-
-        Raises:
-            DataError: a fault was added, or too many rows are bad.
-        """
-        self.stop_if_failed()
+    def counts(self):
+        """The counts and rows as plain data; see `Source.scan`."""
+        rows = [fault_row(fault) for fault in self.failures]
+        if more := self.num_faults - len(rows):
+            rows.append({"id": self.name, "reason": f"{more} more faults", "fix": ""})
         num_skipped, num_excluded = len(self.skipped), len(self.excluded)
-        require_few(self.skipped, self.num_found, max_bad_fraction)
         return {
             "found": self.num_found,
             "used": self.num_found - num_skipped - num_excluded,
@@ -77,7 +87,60 @@ class Scan:
             "warnings": list(self.warnings),
             "skipped_rows": list(self.skipped),
             "excluded_rows": list(self.excluded),
+            **({"fault_rows": rows} if rows else {}),
         }
+
+    def finish(self, max_bad_fraction):
+        """The counts, in which `found` = `used` + `skipped` + `excluded`.
+
+        Args:
+            max_bad_fraction: largest share of rows that may be skipped, 0 to 1.
+
+        Raises:
+            DataError, FlagError: a fault was added, or too many rows are bad.
+        """
+        with self.collecting():
+            require_few(self.skipped, self.num_found, max_bad_fraction)
+        self.stop_if_failed()
+        return self.counts()
+
+
+def fault_row(fault):
+    """A fault as data_report.jsonl lists it."""
+    return {"id": fault.place or f"--{fault.flag}", "reason": fault.what, "fix": fault.fix}
+
+
+def _together(faults, number, scan):
+    """One error that names the number of faults and the first of each kind with its place."""
+    first, kinds = faults[0], collections.Counter(fault.what for fault in faults)
+    first.scan = scan
+    if number == 1:
+        return first
+    places = {fault.what: fault.place for fault in reversed(faults)}
+    told = [f"{f'{places[what]}: ' if places[what] else ''}{what}{_times(count)}"
+            for what, count in list(kinds.items())[1:SHOWN_FAULTS]]  # fmt: skip
+    if (more := len(kinds) - SHOWN_FAULTS) > 0:
+        told.append(f"{more} more kinds")
+    others = f" (1 of {number} faults; others: {' | '.join(told)})" if told else ""
+    what = f"{first.what}{_times(kinds[first.what] if told else number)}{others}"
+    error = type(first)(what, flag=first.flag, place=first.place, fix=first.fix)
+    error.scan = scan
+    return error
+
+
+def _times(count):
+    return f" ({count:,} times)" if count > 1 else ""
+
+
+@contextlib.contextmanager
+def telling(scan):
+    """A block whose error is given the counts and rows of a scan beside its faults."""
+    try:
+        yield
+    except TltfError as error:
+        faults = (error.scan or {}).get("fault_rows", [fault_row(error)])
+        error.scan = {**scan, "fault_rows": faults}
+        raise
 
 
 def require_few(skipped, num_found, most):
@@ -107,7 +170,7 @@ def existing_path(text, flag="data"):
     Raises:
         FlagError: nothing is there; the nearest folder that exists is named.
     """
-    path = pathlib.Path(text).expanduser()
+    path = pathlib.Path(os.path.expanduser(text))
     if path.exists():
         return path
     parent = next(folder for folder in path.absolute().parents if folder.exists())
@@ -153,11 +216,7 @@ def check_class_names(scan, names):
 
 
 def check_spelling_of_numbers(scan, names):
-    """Adds a fault for labels such as 1, 1.0 and 01; refuses fractions as class names.
-
-    Raises:
-        FlagError: all labels are numbers and some are fractions.
-    """
+    """Adds a fault for labels such as 1, 1.0 and 01, and for fractions as class names."""
     groups = collections.defaultdict(list)
     for name in sorted(names):
         number = targets.number(name)
@@ -171,11 +230,40 @@ def check_spelling_of_numbers(scan, names):
             )
     fractions = [number for number in groups if number % 1]
     if fractions and sum(map(len, groups.values())) == len(names):
-        raise FlagError(
-            f"the labels are numbers with fractions, such as {fractions[0]:g}: no classes",
-            flag="data",
-            fix="--head=regress predicts numbers, or give a column of classes",
-        )
+        what = f"the labels are numbers with fractions, such as {fractions[0]:g}: no classes"
+        scan.add(FlagError(what, flag="data",
+                           fix="--head=regress predicts numbers, or give a column of classes"))  # fmt: skip
+
+
+def class_warnings(class_names, counts, kind):
+    """Warnings about classes or labels with few rows, or none, in a split.
+
+    Args:
+        class_names: C names.
+        counts: role -> int64[C], rows of each; a role without rows is not looked at.
+        kind: one of targets.TARGETS.
+    """
+    train, warnings = counts[TRAIN], []
+    for role in (VALIDATION, TEST):
+        if counts[role].sum():
+            absent = [class_names[place] for place in np.flatnonzero(counts[role] == 0)]
+            warnings += _of_classes(absent, f"no {role} example")
+    if train.min() and train.max() >= UNEVEN * train.min():
+        most, least = (class_names[place] for place in (train.argmax(), train.argmin()))
+        advice = ", try --class_weights=balanced" if kind == targets.CLASS else ""
+        warnings.append(f"{most} has {train.max() // train.min()} times as many rows as {least}: "
+                        f"judge by macro F1{advice}")  # fmt: skip
+    return warnings + _of_classes([class_names[place] for place in np.flatnonzero(train == 1)],
+                                  "one training row")  # fmt: skip
+
+
+def _of_classes(names, what):
+    if not names:
+        return []
+    if len(names) == 1:
+        return [f"class {names[0]} has {what}"]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return [f"{len(names)} classes have {what}: {', '.join(names[:LISTED])}{more}"]
 
 
 def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels, strict_splits=False):

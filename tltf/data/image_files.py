@@ -1,6 +1,5 @@
 """Are these bytes an image that can be decoded? Known by content, never by name."""
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -13,7 +12,7 @@ import tensorflow as tf
 
 from tltf.data import image_structure, images
 from tltf.data.source import digest
-from tltf.progress import Progress
+from tltf.progress import SHOWN_AFTER_S, Progress
 
 FOREIGN_EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ico")
 EXTENSIONS = frozenset(
@@ -24,8 +23,6 @@ UNIFORM_BYTES = (64, 0.07)
 """An image of one colour is coded in fewer bytes: a number and as many a pixel."""
 AT_ONCE = 128
 """Files that a thread takes at a time."""
-SHOWN_FROM = 5000
-"""Files whose scan shows its progress."""
 LFS_POINTER = b"version https://git-lfs.github.com"
 MAGICS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -74,19 +71,25 @@ def inspect_files(paths, root):
     """
     root = os.path.realpath(root)
     is_inside = functools.lru_cache(maxsize=4096)(lambda folder: _is_inside(folder, root))
-    groups = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
-    is_long = len(paths) >= SHOWN_FROM
-    shown = Progress("reading", len(paths), "files") if is_long else contextlib.nullcontext()
+    return inspected(paths, lambda path: _inspect_file(path, is_inside))
 
-    def inspect_group(group):
-        return [_inspect_file(path, is_inside) for path in group]
 
+def inspected(values, inspect):
+    """The Finding of each value, in order; in parallel, and what takes long shows its progress.
+
+    Args:
+        values: sequence.
+        inspect: value -> Finding.
+    """
+    groups = [values[start : start + AT_ONCE] for start in range(0, len(values), AT_ONCE)]
     findings = []
-    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool, shown as progress:
-        for found in pool.map(inspect_group, groups):
+    with (
+        futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
+        Progress("reading", len(values), "files", after_s=SHOWN_AFTER_S) as progress,
+    ):
+        for found in pool.map(lambda group: [inspect(value) for value in group], groups):
             findings += found
-            if progress:
-                progress.add(len(found))
+            progress.add(len(found))
     return findings
 
 
@@ -230,4 +233,6 @@ def _inspect_file(path, is_inside, *, is_decoded=False):
         return Finding("is missing")
     except OSError as error:
         return Finding(f"cannot be read ({error.strerror})")
+    except ValueError:  # half of a surrogate pair, a NUL
+        return Finding("has a name that no file can have")
     return inspect_bytes(contents, is_decoded=is_decoded)

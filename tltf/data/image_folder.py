@@ -45,11 +45,11 @@ def image_folder(settings, path):
     scan = checks.Scan("image_folder")
     paths, labels, roles = _walk(root, scan, settings.scan.allow_empty_classes)
     if not paths:
-        raise DataError(
+        scan.fail(
             f"no images in the folders of {path} (extensions seen: {_extensions(root)})",
-            flag="data",
             fix="give a folder that holds a folder of images for each class",
         )
+        scan.stop_if_failed()
     scan.num_found += len(paths)
     ids = [os.path.relpath(item, root) for item in paths]
     rows = checked_files(scan, ids, paths, labels, roles, root)
@@ -93,12 +93,7 @@ def checked_files(scan, ids, paths, labels, roles, root):
 def _walk(root, scan, allows_empty):
     """Lists of paths, labels and roles (None without splits); loose images are skipped."""
     folders, files = _entries(root)
-    for file in files:
-        if _is_image_name(file):
-            scan.num_found += 1
-            scan.skip(os.path.relpath(file, root), "lies outside of the class folders")
-        else:
-            scan.num_ignored += 1
+    _add_loose(files, root, scan)
     splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     with_classes = [folder for folder in splits if _entries(folder)[0]]
     if splits and len(splits) == len(folders):
@@ -110,7 +105,7 @@ def _walk(root, scan, allows_empty):
             flag="data",
             fix="move the other folders away, or give path= of one split",
         )
-    return *_walk_classes(folders, scan, allows_empty), None
+    return *_walk_classes(folders, root, scan, allows_empty), None
 
 
 def _walk_splits(root, splits, with_classes, scan, allows_empty):
@@ -124,32 +119,57 @@ def _walk_splits(root, splits, with_classes, scan, allows_empty):
     paths, labels, roles = [], [], []
     for split in splits:
         folders, files = _entries(split)
-        scan.num_ignored += len(files)
-        more_paths, more_labels = _walk_classes(folders, scan, allows_empty)
+        _add_loose(files, root, scan)
+        more_paths, more_labels = _walk_classes(folders, root, scan, allows_empty)
         paths += more_paths
         labels += more_labels
         roles += [SPLIT_NAMES[split.name.lower()]] * len(more_paths)
     return paths, labels, roles
 
 
-def _walk_classes(folders, scan, allows_empty):
+def _add_loose(files, root, scan):
+    for file in files:
+        if _is_image_name(file):
+            _skip(scan, root, file, "lies outside of the class folders")
+        else:
+            scan.num_ignored += 1
+
+
+def _skip(scan, root, path, reason):
+    """Counts what is no image file of a class, or a folder whose images are not known, as a row."""
+    scan.num_found += 1
+    scan.skip(os.path.relpath(path, root), reason)
+
+
+def _walk_classes(folders, root, scan, allows_empty):
     paths, labels = [], []
     for folder in folders:
-        count = len(paths)
-        for parent, inner, names in os.walk(folder):
-            inner.sort()
-            for name in sorted(names):
-                path = os.path.join(parent, name)
-                if _is_ignored(path):
-                    scan.num_ignored += 1
-                    continue
-                paths.append(path)
-                labels.append(folder.name)
-        if len(paths) == count:
+        found = list(_files_below(folder, root, scan))
+        paths += found
+        labels += [folder.name] * len(found)
+        if not found:
             text = f"the class folder {folder.name}/ has no images"
             fix = "remove it, fill it, or give --allow_empty_classes"
             scan.warn(text) if allows_empty else scan.fail(text, fix=fix)
     return paths, labels
+
+
+def _files_below(folder, root, scan):
+    """Paths of what may be images; links to folders and unreadable folders are skipped as rows."""
+
+    def unreadable(error):
+        _skip(scan, root, error.filename, f"is a folder that cannot be read ({error.strerror})")
+
+    for parent, inner, names in os.walk(folder, onerror=unreadable):
+        inner.sort()
+        for path in (os.path.join(parent, name) for name in inner):
+            if os.path.islink(path):
+                _skip(scan, root, path, "is a link to a folder, which is not followed")
+        for path in (os.path.join(parent, name) for name in sorted(names)):
+            if _is_ignored(path):
+                scan.num_ignored += 1
+            else:
+                yield path
 
 
 def _entries(folder):

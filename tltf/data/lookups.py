@@ -1,6 +1,5 @@
 """How row numbers of a Source become a network's inputs: tokenized, decoded, each once."""
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
@@ -10,14 +9,12 @@ import tensorflow as tf
 
 from tltf.data import image_files
 from tltf.errors import DataError
-from tltf.progress import Progress
+from tltf.progress import SHOWN_AFTER_S, Progress
 
 TOKENIZED_AT_ONCE = 4096
 """Texts that the tokenizer is given in one call."""
 DECODED_AT_ONCE = 64
 """Images that are decoded together when all are kept."""
-SHOWN_FROM = 2000
-"""Images whose decoding shows its progress."""
 MAX_GROWTH = 4
 """How many times their own bytes the resized copies of an array may take to be kept.
 
@@ -113,15 +110,12 @@ def _kept_images(source, preprocessing):
     in_bytes = batches(tf.range(count, dtype=tf.int64), lookup, DECODED_AT_ONCE).map(
         lambda inputs, rows: tf.cast(inputs["image"], tf.uint8)
     )
-    is_long = count >= SHOWN_FROM and lookup.is_single
-    shown = Progress("decoding", count, "images") if is_long else contextlib.nullcontext()
     end = 0
-    with shown as progress:
+    with Progress("decoding", count, "images", after_s=SHOWN_AFTER_S) as progress:
         for batch in _readable(in_bytes.prefetch(2), source):
             start, end = end, end + len(batch)
             pixels[start:end] = batch
-            if progress:
-                progress.add(len(batch))
+            progress.add(len(batch))
     tensor = tensor_on(pixels)
     return Lookup(lambda rows: {"image": tf.cast(tf.gather(tensor, rows), tf.float32)})
 

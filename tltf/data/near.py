@@ -5,6 +5,10 @@ than its right neighbour; scaling and compressing again change few of the 64 bit
 thumbnail confirms it, since icons in one frame have one hash. Texts by the
 SimHash of their words' pairs (Charikar 2002, STOC). Hashes at most FAR bits apart count as near; such
 pairs agree in one of FAR + 1 pieces of the hash, so that only rows that share a piece are compared.
+
+Of rows that are all alike not every pair is told: each is linked to the first one that it is near
+in each split. So neither memory nor the report grows with their square.
+A row of images takes 0.6 KB, which is 0.6 GB for a million.
 """
 
 import itertools
@@ -12,89 +16,95 @@ import re
 
 import numpy as np
 
-from tltf.data.source import digest
-from tltf.progress import Progress
+from tltf.data.near_groups import Links
+from tltf.data.source import ROLES, digest
+from tltf.progress import SHOWN_AFTER_S, Progress
 
-FAR = 3
 LEAST_WORDS = 5
 """Shorter texts are not compared: two of them are easily alike."""
-MOST_ALIKE = 50
-"""Rows that share a piece of their hash, beyond which they say nothing: blank pages, say."""
 SIDE_PX, LEAST_STEP, LEAST_CONTRAST = 24, 4.0, 32
 """Of grey thumbnails, 0 to 255; even parts must not have bits of noise."""
 MOST_GAP = 4.0
 """Mean difference of two thumbnails, beside that in brightness, up to which they are near."""
+AT_ONCE = 1024
+"""Thumbnails that are hashed or compared at a time."""
 _WORD = re.compile(r"\w+")
 _BITS = np.arange(64, dtype=np.uint64)
 
 
 def looked_for(source, parts):
-    """The scan of `source` with `near_rows`, pairs across splits first, and a warning of those.
+    """The scan of `source` with `near_rows`, links across splits first, and warnings.
 
     Args:
         source: Source.
         parts: role -> Source, of its rows.
     """
-    role_of = {row_id: role for role, part in parts.items() for row_id in part.ids}
-    rows = []
-    for pair in pairs(source):
-        first, second = (source.ids[row] for row in pair)
-        roles = role_of.get(first), role_of.get(second)
-        if None in roles:
-            continue
-        where = f"both {roles[0]}" if roles[0] == roles[1] else f"{roles[0]} and {roles[1]}"
-        row = {"id": first, "reason": f"nearly the same as {second} ({where})"}
-        rows.append((roles[0] == roles[1], row))
-    scan = next(iter(parts.values())).scan | {"near_rows": [
-        row for _, row in sorted(rows, key=lambda row: row[0])]}  # fmt: skip
-    across = [row for is_within, row in rows if not is_within]
-    if across:
-        text = (f"{len(across):,} pairs of rows in different splits are nearly the same, such as "
-                f"{across[0]['id']}, {across[0]['reason'].removeprefix('nearly the same as ')}")  # fmt: skip
-        scan["warnings"] = [*scan["warnings"], text]
-    return scan
+    role_of = {row_id: ROLES.index(role) for role, part in parts.items() for row_id in part.ids}
+    roles = np.array([role_of.get(row_id, -1) for row_id in source.ids], np.int8)
+    found = links(source, roles)
+    rows = sorted(
+        ((roles[first] == roles[second], first, second) for first, second in found.pairs()),
+    )
+    near_rows = [_told(source, roles, first, second) for _, first, second in rows]
+    num_across = sum(not is_within for is_within, _, _ in rows)
+    warnings = []
+    if num_across:
+        warnings.append(
+            f"{num_across:,} pairs of rows in different splits are nearly the same, such as "
+            f"{near_rows[0]['id']}, {near_rows[0]['reason'].removeprefix('nearly the same as ')}"
+        )
+    if found.num_left:
+        warnings.append(f"{found.num_left:,} rows look like so many others, as in one frame, that "
+                        "near duplicates among them were not all looked for")  # fmt: skip
+    scan = next(iter(parts.values())).scan
+    return scan | {"near_rows": near_rows, "warnings": [*scan["warnings"], *warnings]}
+
+
+def _told(source, roles, first, second):
+    names = [ROLES[roles[row]] for row in (second, first)]
+    where = f"both {names[0]}" if names[0] == names[1] else " and ".join(names)
+    return {"id": source.ids[second], "reason": f"nearly the same as {source.ids[first]} ({where})"}
 
 
 def pairs(source):
     """List of (row, row), the first below the second, that are near and not the same.
 
+    Every row that is near another is told, with the first one of those.
+
     Args:
         source: Source.
     """
+    return links(source, np.zeros(len(source), np.int8)).pairs()
+
+
+def links(source, roles):
+    """Links between the rows of a source that are near and not the same.
+
+    Args:
+        source: Source.
+        roles: int8[N], places in ROLES; rows of role -1 are left out.
+    """
     hash_rows = _of_texts if source.modality == "text" else _of_images
-    hashes, is_known, is_alike = hash_rows(source.column)
-    same = source.content_hashes()
-    found = {
-        (first, second)
-        for first, second in _candidates(hashes, np.flatnonzero(is_known))
-        if same[first] != same[second]
-        and (hashes[first] ^ hashes[second]).item().bit_count() <= FAR
-        and is_alike(first, second)
-    }
-    return sorted(found)
-
-
-def _candidates(hashes, rows):
-    width = 64 // (FAR + 1)
-    for piece in range(FAR + 1):
-        keys = (hashes[rows] >> np.uint64(piece * width)) & np.uint64(2**width - 1)
-        order = np.argsort(keys, kind="stable")
-        starts = np.flatnonzero(np.append(True, np.diff(keys[order]) != 0))
-        for group in np.split(rows[order], starts[1:]):
-            if 1 < len(group) <= MOST_ALIKE:
-                yield from itertools.combinations(sorted(group.tolist()), 2)
+    hashes, is_known, are_alike = hash_rows(source.column)
+    known = np.flatnonzero(is_known & (roles >= 0))
+    _, first = np.unique(source.content_hashes()[known], return_index=True)
+    found = Links(hashes, roles, are_alike)
+    found.look(known[np.sort(first)])
+    return found
 
 
 def _of_texts(column):
-    """`(uint64[N] hashes, bool[N] whether they say something, (row, row) -> whether to believe it)`."""
+    """`(uint64[N] hashes, bool[N] whether they say something, function of Links)`."""
     hashes = np.zeros(len(column.values), np.uint64)
     is_known = np.zeros(len(hashes), bool)
-    for row, text in enumerate(column.values):
-        words = _WORD.findall(text.casefold())
-        is_known[row] = len(words) >= LEAST_WORDS
-        if is_known[row]:
-            hashes[row] = _simhash([" ".join(pair) for pair in itertools.pairwise(words)])
-    return hashes, is_known, lambda first, second: True
+    with Progress("near duplicates", len(hashes), "texts", after_s=SHOWN_AFTER_S) as progress:
+        for row, text in enumerate(column.values):
+            words = _WORD.findall(text.casefold())
+            is_known[row] = len(words) >= LEAST_WORDS
+            if is_known[row]:
+                hashes[row] = _simhash([" ".join(pair) for pair in itertools.pairwise(words)])
+            progress.add(1)
+    return hashes, is_known, lambda rows, others: np.ones(len(rows), bool)
 
 
 def _simhash(parts):
@@ -106,18 +116,31 @@ def _simhash(parts):
 def _of_images(column):
     from tltf.data import thumbs
 
-    progress = Progress("near duplicates", len(column.values), "images")
+    progress = Progress("near duplicates", len(column.values), "images", after_s=SHOWN_AFTER_S)
     grey = thumbs.grey(column, SIDE_PX, progress)
+    hashes, contrast = np.zeros(len(grey), np.uint64), np.zeros(len(grey), np.int16)
+    for start in range(0, len(grey), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        hashes[rows] = _difference_hashes(grey[rows])
+        contrast[rows] = np.ptp(grey[rows].reshape(-1, SIDE_PX**2).astype(np.int16), axis=1)
+
+    def are_alike(rows, others):
+        is_alike = np.empty(len(rows), bool)
+        for start in range(0, len(rows), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            gaps = grey[others[part]].astype(np.float32) - grey[rows[part]]
+            gaps = gaps.reshape(-1, SIDE_PX**2)
+            gaps = np.abs(gaps - gaps.mean(axis=1, keepdims=True)).mean(axis=1)
+            is_alike[part] = gaps <= MOST_GAP
+        return is_alike
+
+    return hashes, contrast > LEAST_CONTRAST, are_alike
+
+
+def _difference_hashes(grey):
+    """uint64[N] of uint8[N, SIDE_PX, SIDE_PX]."""
     coarse = grey.reshape(len(grey), 8, SIDE_PX // 8, SIDE_PX).mean(axis=2)
     edges = np.linspace(0, SIDE_PX, 10).astype(int)
     columns = [coarse[:, :, a:b].mean(axis=2) for a, b in itertools.pairwise(edges)]
-    brightness = np.stack(columns, axis=2)
-    bits = (np.diff(brightness, axis=2) > LEAST_STEP).reshape(len(grey), 64)
-    hashes = (bits.astype(np.uint64) << _BITS).sum(axis=1, dtype=np.uint64)
-    contrast = np.ptp(grey.reshape(len(grey), -1).astype(np.int16), axis=1)
-
-    def is_alike(first, second):
-        gap = grey[first].astype(np.int16) - grey[second]
-        return bool(np.abs(gap - gap.mean()).mean() <= MOST_GAP)
-
-    return hashes, contrast > LEAST_CONTRAST, is_alike
+    bits = (np.diff(np.stack(columns, axis=2), axis=2) > LEAST_STEP).reshape(len(grey), 64)
+    return (bits.astype(np.uint64) << _BITS).sum(axis=1, dtype=np.uint64)

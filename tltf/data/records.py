@@ -1,18 +1,21 @@
 """TFRecord files of tf.train.Example."""
 
 import dataclasses
+import functools
 import glob
 import os
 import re
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from tltf import targets
 from tltf.data import checks, image_files
 from tltf.data.assembly import Rows, assemble
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
+from tltf.progress import SHOWN_AFTER_S, Progress
 
 SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)$")
 GZIP_MAGIC = b"\x1f\x8b"
@@ -60,10 +63,14 @@ def tfrecord(
     scan = checks.Scan("tfrecord")
     rows = Rows([], [], [] if label else None, None if path else [])
     read_label = _Label(label, class_names, settings.target == targets.LABELS)
-    for role, pattern in given.items():
-        for file in _files(pattern):
-            for row_id, example in _examples(file, scan, settings.scan.skip_bad_shards):
-                _add(rows, row_id, example, role, text or image, read_label)
+    files = [(file, role) for role, pattern in given.items() for file in _files(pattern, scan)]
+    with Progress("reading", None, "records", after_s=SHOWN_AFTER_S) as progress:
+        for file, role in files:
+            with scan.collecting():
+                for row_id, example in _examples(file, scan, settings.scan.skip_bad_shards):
+                    with scan.collecting():
+                        _add(rows, row_id, example(), role, text or image, read_label)
+                    progress.add(1)
     if image:
         rows = checked_bytes(scan, rows)
     else:
@@ -75,8 +82,8 @@ def tfrecord(
 def checked_bytes(scan, rows):
     """`rows` of encoded images without those that cannot be decoded, which are skipped."""
     kept, hashes = [], []
-    for place, contents in enumerate(rows.values):
-        finding = image_files.inspect_bytes(contents)
+    findings = image_files.inspected(rows.values, image_files.inspect_bytes)
+    for place, finding in enumerate(findings):
         if finding.reason:
             scan.skip(rows.ids[place], finding.reason)
         else:
@@ -91,26 +98,28 @@ def checked_bytes(scan, rows):
     return Rows(ids, values, labels, roles, np.array(hashes, np.uint64))
 
 
-def _files(pattern):
+def _files(pattern, scan):
+    """Paths of the files; shards that are missing, and a pattern of none, are faults."""
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
-        checks.existing_path(pattern)
+        with scan.collecting():
+            checks.existing_path(pattern)
     shards = [SHARD.match(file) for file in files]
     for shard in filter(None, shards):
         stem, _, total, end = shard.groups()
         names = [f"{stem}-{n:0{len(total)}}-of-{total}{end}" for n in range(int(total))]
         missing = sorted(set(names) - set(files))
         if missing:
-            raise DataError(
+            scan.fail(
                 f"{len(missing)} of {int(total)} shards are missing, such as {missing[0]}",
-                flag="data",
                 fix="copy all shards",
             )
+            break
     return files
 
 
 def _examples(file, scan, skips_bad):
-    """Pairs of `file:number` and a dict of the features, name -> list.
+    """Pairs of `file:number` and a function that gives the features, name -> list.
 
     Args:
         file: path.
@@ -125,7 +134,6 @@ def _examples(file, scan, skips_bad):
         row_id = f"{file}:{number}"
         try:
             record = next(records)
-            example = tf.train.Example.FromString(record)
         except StopIteration:
             return
         except tf.errors.DataLossError as error:
@@ -146,7 +154,17 @@ def _examples(file, scan, skips_bad):
             ) from error
         number += 1
         scan.num_found += 1
-        yield row_id, {name: _values(item) for name, item in example.features.feature.items()}
+        yield row_id, functools.partial(_features, record, row_id)
+
+
+def _features(record, row_id):
+    try:
+        example = tf.train.Example.FromString(record)
+    except DecodeError as error:
+        what = "the record is no tf.train.Example"
+        raise DataError(what, flag="data", place=row_id,
+                        fix="write tf.train.Example messages") from error  # fmt: skip
+    return {name: _values(item) for name, item in example.features.feature.items()}
 
 
 def _values(feature):
@@ -195,12 +213,12 @@ def _add(rows, row_id, example, role, name, label):
         raise DataError(
             f"feature {name!r} is {type(value).__name__}, not bytes", flag="data", place=row_id
         )
+    if label.name:
+        rows.labels.append(label(example, row_id))
     rows.ids.append(row_id)
     rows.values.append(value)
     if role:
         rows.roles.append(role)
-    if label.name:
-        rows.labels.append(label(example, row_id))
 
 
 def _class_name(value, class_names, row_id):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -10,8 +11,10 @@ import numpy as np
 from tltf import targets
 from tltf.errors import DataError, FlagError, choices_text
 from tltf.options import ScanOptions
+from tltf.progress import SHOWN_AFTER_S, Progress
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
+_WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 KINDS = ("path", "bytes", "array", "text")
 
 
@@ -223,11 +226,12 @@ def normalised(text):
 
 def content_hashes(column):
     """uint64[N] of a column, by BLAKE2b; unreadable files raise OSError."""
-    return np.fromiter(
-        (digest(_content(column.kind, value)) for value in column.values),
-        np.uint64,
-        count=len(column.values),
-    )
+    hashes = np.empty(len(column.values), np.uint64)
+    with Progress("hashing", len(hashes), "rows", after_s=SHOWN_AFTER_S) as progress:
+        for row, value in enumerate(column.values):
+            hashes[row] = digest(_content(column.kind, value))
+            progress.add(1)
+    return hashes
 
 
 def digest(content):
@@ -278,6 +282,6 @@ def encode_labels(labels, name, class_names=None, least_classes=2):
 
 
 def _numbers_first(names):
-    if all(name.lstrip("-").isdecimal() for name in names):
+    if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         return int
     return str

@@ -33,10 +33,11 @@ def split(source, text, seed, scan=None):
         FlagError: unknown split, or shares that leave nothing to train on.
         DataError: an empty split, or a class that is not in the training split.
     """
-    roles = specs.pick(SPLITS, text, flag="split").build(source, seed)
-    if scan and scan.unknown_classes == "skip":
-        source, roles = _without_unknown(source, roles, scan.max_bad_fraction)
-    warnings = _checked(source, roles)
+    with checks.telling(source.scan):
+        roles = specs.pick(SPLITS, text, flag="split").build(source, seed)
+        if scan and scan.unknown_classes == "skip":
+            source, roles = _without_unknown(source, roles, scan.max_bad_fraction)
+        warnings = _checked(source, roles)
     scan = _counted(source, roles != "", "is in no split that this run uses")
     scan["warnings"] = [*scan["warnings"], *warnings]
     source = dataclasses.replace(source, roles=roles, scan=scan)
@@ -63,7 +64,11 @@ def holdout(source, seed, *, test=0.2, validation=0.1):
         TEST: 0 if np.any(roles == TEST) else test,
         VALIDATION: 0 if np.any(roles == VALIDATION) else validation,
     }
-    sizes = {role: _rows_of(share, len(rows), role) for role, share in shares.items()}
+    sizes, faults = {}, checks.Scan("holdout")
+    for role, share in shares.items():
+        with faults.collecting():
+            sizes[role] = _rows_of(share, len(rows), role)
+    faults.stop_if_failed()
     roles[rows] = _stratified(source, rows, seed, sizes)
     return roles
 
@@ -359,9 +364,4 @@ def _checked(source, roles):
             flag="split",
             fix="add training examples of them, or give --unknown_classes=skip",
         )
-    return [
-        f"class {source.class_names[place]} has no {role} example"
-        for role in (VALIDATION, TEST)
-        for place in np.flatnonzero(counts[role] == 0)
-        if counts[role].sum()
-    ]
+    return checks.class_warnings(source.class_names, counts, targets.kind_of(source.labels))

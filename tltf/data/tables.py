@@ -1,6 +1,7 @@
 """CSV and JSON lines: texts, or paths of image files, with their labels."""
 
 import csv as csv_module
+import dataclasses
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from tltf.data.assembly import Rows, assemble
 from tltf.data.image_folder import checked_files
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
+from tltf.progress import SHOWN_AFTER_S, Progress
 
 MAX_FIELD_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -54,11 +56,13 @@ def csv(
         FlagError: no such file or column, or arguments that do not fit together.
         DataError: files that cannot be read as CSV, or rows that cannot be used.
     """
+    _require_delimiter(delimiter)
 
     def read(file, scan):
         return _csv_records(file, delimiter, encoding, scan)
 
-    return _table("csv", settings, _files(path, train, validation, test), text, image, label, read)
+    given = _given(path, train, validation, test)
+    return _table("csv", settings, given, text, image, label, read)
 
 
 def jsonl(
@@ -82,12 +86,23 @@ def jsonl(
     def read(file, scan):
         return _jsonl_records(file, encoding, scan)
 
-    files = _files(path, train, validation, test)
-    return _table("jsonl", settings, files, text, image, label, read)
+    given = _given(path, train, validation, test)
+    return _table("jsonl", settings, given, text, image, label, read)
 
 
-def _files(path, train, validation, test):
-    """Pairs of a Path and its role; role None for the only file."""
+def _require_delimiter(delimiter):
+    try:
+        csv_module.reader((), delimiter=delimiter, strict=True)
+        is_usable = delimiter not in ('"', "\r", "\n")
+    except (TypeError, ValueError):
+        is_usable = False
+    if not is_usable:
+        raise FlagError(f"delimiter={delimiter!r} is not one character that can part columns",
+                        flag="data", fix="delimiter=';'")  # fmt: skip
+
+
+def _given(path, train, validation, test):
+    """role -> path as it was given; role None for the only file."""
     by_role = {TRAIN: train, VALIDATION: validation, TEST: test}
     given = {role: text for role, text in by_role.items() if text}
     if bool(path) == bool(given):
@@ -97,41 +112,88 @@ def _files(path, train, validation, test):
             fix="path=all.csv or train=train.csv, test=test.csv",
         )
     if path:
-        return [(checks.existing_path(path), None)]
+        return {None: path}
     if not train:
         raise FlagError("train= is missing beside the other splits", flag="data", fix="train=FILE")
-    return [(checks.existing_path(text), role) for role, text in given.items()]
+    return given
 
 
-def _table(name, settings, files, text, image, label, read):
+def _files(given, scan):
+    """Pairs of a Path and its role; files that are not there are faults."""
+    files = []
+    for role, text in given.items():
+        with scan.collecting():
+            files.append((checks.existing_path(text), role))
+    if not files:
+        scan.stop_if_failed()
+    return files
+
+
+def _table(name, settings, given, text, image, label, read):
     if bool(text) == bool(image):
         raise FlagError(
             f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
         )
-    scan, labelling = checks.Scan(name), _Labelling(label, settings.target)
-    rows = Rows([], [], [] if label else None, [] if files[0][1] else None)
+    scan = checks.Scan(name)
+    files = _files(given, scan)
     root = os.path.commonpath([file.absolute().parent for file, _ in files])
-    for file, role in files:
-        for number, (row_id, record) in enumerate(read(file, scan)):
-            if number == 0:
-                labelling.check(record, file)
-                _check_columns(record, text, image, file)
-            value = _value(record, text or image, row_id, scan)
-            name_of_class = labelling(record, row_id, scan) if label and value else None
-            if value is None or (label and name_of_class is None):
-                continue
-            if image:
-                value = _image_path(file.parent, value, root, row_id, scan)
-            rows.ids.append(row_id)
-            rows.values.append(value)
-            if label:
-                rows.labels.append(name_of_class)
-            if role:
-                rows.roles.append(role)
-    scan.stop_if_failed()
+    rows = Rows([], [], [] if label else None, None if None in given else [])
+    reader = _Reader(text, image, _Labelling(label, settings.target), root, scan)
+    with Progress("reading", None, "rows", after_s=SHOWN_AFTER_S) as progress:
+        for file, role in files:
+            with scan.collecting():
+                for number, (row_id, record) in enumerate(read(file, scan)):
+                    if number == 0 and not reader.fits(record, file):
+                        break
+                    with scan.collecting():
+                        reader.add(rows, record, row_id, file, role)
+                    progress.add(1)
     if image:
         rows = checked_files(scan, rows.ids, rows.values, rows.labels, rows.roles, root)
     return assemble(name, "path" if image else "text", rows, scan, settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """Takes from records what is asked for.
+
+    Args:
+        text: column of texts; or
+        image: column of paths.
+        label: _Labelling.
+        root: folder that the images are in.
+        scan: Scan.
+    """
+
+    text: str
+    image: str
+    label: "_Labelling"
+    root: str
+    scan: checks.Scan
+
+    def fits(self, record, file):
+        """Whether the first record has all columns; those that it does not have are faults."""
+        before = self.scan.num_faults
+        with self.scan.collecting():
+            _check_columns(record, self.text, self.image, file)
+        with self.scan.collecting():
+            self.label.check(record, file)
+        return self.scan.num_faults == before
+
+    def add(self, rows, record, row_id, file, role):
+        """Adds the record to the Rows unless it is bad."""
+        value = _value(record, self.text or self.image, row_id, self.scan)
+        label = self.label(record, row_id, self.scan) if self.label.is_asked_for and value else None
+        if value is None or (self.label.is_asked_for and label is None):
+            return
+        rows.values.append(
+            _image_path(file.parent, value, self.root, row_id) if self.image else value
+        )
+        rows.ids.append(row_id)
+        if self.label.is_asked_for:
+            rows.labels.append(label)
+        if role:
+            rows.roles.append(role)
 
 
 def _check_columns(record, text, image, file):
@@ -176,6 +238,11 @@ class _Labelling:
         self._column, self._is_several = column, target == targets.LABELS
         self._columns = [column] if column else []
 
+    @property
+    def is_asked_for(self):
+        """Whether there are labels."""
+        return bool(self._column)
+
     def check(self, record, file):
         """Raises FlagError for a column that the first record does not have."""
         if self._is_several and self._column and self._column not in record:
@@ -213,12 +280,13 @@ def _label_text(value):
     return str(value).strip()
 
 
-def _image_path(folder, value, root, row_id, scan):
-    """The path of an image file; a fault if it is outside of the table's folder."""
+def _image_path(folder, value, root, row_id):
+    """The path of an image file; DataError if it is outside of the table's folder."""
     path = os.path.normpath(os.path.join(folder.absolute(), value))
     if "://" in value or os.path.commonpath([path, root]) != root:
-        scan.fail(
+        raise DataError(
             f"{value} is not under the folder of the table",
+            flag="data",
             place=row_id,
             fix="put the images beside the table and give relative paths",
         )
@@ -245,7 +313,7 @@ def _read_text(file, encoding):
             place=f"{file}:{row}",
             fix=f"encoding={guess}",
         ) from error
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # ValueError: undefined and a name with a NUL
         raise FlagError(f"no encoding {encoding!r}", flag="data", fix="encoding=utf-8") from error
     return text.removeprefix("\ufeff")
 
@@ -320,6 +388,9 @@ def _jsonl_records(file, encoding, scan):
             record = json.loads(line)
         except ValueError as error:
             scan.skip(row_id, f"is no JSON ({error.args[0].split(':')[0]})")
+            continue
+        except RecursionError:
+            scan.skip(row_id, "is no JSON that can be read (nested too deep)")
             continue
         if isinstance(record, dict):
             yield row_id, record

@@ -1,0 +1,127 @@
+"""Which of many 64-bit hashes are a few bits apart, and the links that tell it."""
+
+import numpy as np
+
+FAR = 3
+"""Bits."""
+FEW, AT_ONCE = 16, 512
+"""Rows of groups that are compared in one sweep, and of groups compared all with all."""
+MOST_COMPARED, MOST_CONFIRMED = 10**9, 10**7
+"""Of a larger group: hashes that are compared, and pairs that `are_alike` is asked for."""
+SPLITS = 1
+"""How often a large group is parted by its other bits."""
+NUM_ROLES = 3
+
+
+class Links:
+    """Links from each row to the first row of each role that is near it.
+
+    Args:
+        hashes: uint64[N].
+        roles: int8[N], 0 to NUM_ROLES - 1, -1 for rows that are never looked at.
+        are_alike: `(int64[M], int64[M]) -> bool[M]`, whether rows of near hashes are near.
+
+    Attributes:
+        num_left: rows of which not all was looked for, see MOST_CONFIRMED.
+    """
+
+    def __init__(self, hashes, roles, are_alike):
+        self._hashes, self._roles, self._are_alike = hashes, roles, are_alike
+        self._none = len(hashes)
+        self._first = np.full((len(hashes), NUM_ROLES), self._none, np.int32)
+        self._is_left = np.zeros(len(hashes), bool)
+
+    @property
+    def num_left(self):
+        """Rows of which not all near ones were looked for."""
+        return int(self._is_left.sum())
+
+    def pairs(self):
+        """Sorted list of (row, row), the first below the second, each once."""
+        rows, roles = np.nonzero(self._first < self._none)
+        ends = np.sort(np.stack([rows, self._first[rows, roles]], axis=1), axis=1)
+        return [tuple(pair) for pair in np.unique(ends, axis=0).tolist()]
+
+    def look(self, rows):
+        """Adds the links among rows, int64[M] in rising order."""
+        self._look(self._hashes[rows], rows, 64, SPLITS)
+
+    def _look(self, codes, rows, width, splits):
+        """Links rows that agree in one of FAR + 1 pieces of `codes`, of which `width` bits count."""
+        size = width // (FAR + 1)
+        pieces = [_bits(codes, piece * size, size) for piece in range(FAR + 1)]
+        for number, keys in enumerate(pieces):
+            order = np.argsort(keys, kind="stable")
+            starts = np.flatnonzero(np.append(True, np.diff(keys[order]) != 0))
+            sizes = np.diff(np.append(starts, len(order)))
+            self._few(rows[order], np.repeat(sizes, sizes), keys[order])
+            for start, end in zip(starts, starts + sizes, strict=True) if sizes.max() > FEW else ():
+                group = order[start:end]
+                if end - start <= FEW or any(_is_one(keys[group]) for keys in pieces[:number]):
+                    continue  # they were together by that piece
+                if end - start > AT_ONCE and splits:
+                    rest = _without_bits(codes[group], number * size, size)
+                    self._look(rest, rows[group], width - size, splits - 1)
+                elif end - start > AT_ONCE:
+                    self._with_leaders(rows[group])
+                else:
+                    self._all_with_all(rows[group])
+
+    def _few(self, rows, sizes, keys):
+        """Links rows of small groups: int64[M] beside each other, the sizes of their groups."""
+        rows, keys = rows[sizes <= FEW], keys[sizes <= FEW]
+        places = np.arange(len(rows))
+        for step in range(1, FEW):
+            places = places[: np.searchsorted(places, len(rows) - step)]
+            places = places[keys[places] == keys[places + step]]
+            ends = rows[places], rows[places + step]
+            is_near = np.bitwise_count(self._hashes[ends[0]] ^ self._hashes[ends[1]]) <= FAR
+            self._confirm(ends[0][is_near], ends[1][is_near])
+
+    def _all_with_all(self, group):
+        hashes = self._hashes[group]
+        is_near = np.triu(np.bitwise_count(hashes[:, None] ^ hashes) <= FAR, 1)
+        for place in np.flatnonzero(is_near.any(axis=1)):
+            others = group[is_near[place]]
+            self._confirm(np.full(len(others), group[place]), others)
+
+    def _with_leaders(self, group):
+        """Each row that no other is linked to yet is compared with all; so every row that is near
+        any other gets a link, though rows that are linked already may be near more."""
+        hashes, is_linked = self._hashes[group], np.zeros(len(group), bool)
+        num_compared = num_confirmed = 0
+        for place, row in enumerate(group):
+            if is_linked[place]:
+                continue
+            if num_compared > MOST_COMPARED or num_confirmed > MOST_CONFIRMED:
+                self._is_left[group[place:][~is_linked[place:]]] = True
+                return
+            is_near = np.bitwise_count(hashes ^ hashes[place]) <= FAR
+            is_near[place] = False
+            near = np.flatnonzero(is_near)
+            is_linked[near[self._confirm(np.full(len(near), row), group[near])]] = True
+            num_compared, num_confirmed = num_compared + len(group), num_confirmed + len(near)
+
+    def _confirm(self, rows, others):
+        """bool[M]: which of two int64[M] are linked, now or before."""
+        roles, other_roles = self._roles[rows], self._roles[others]
+        is_linked = self._first[others, roles] <= rows
+        new = np.flatnonzero(~is_linked | (self._first[rows, other_roles] > others))
+        new = new[self._are_alike(rows[new], others[new])]
+        np.minimum.at(self._first, (others[new], roles[new]), rows[new])
+        np.minimum.at(self._first, (rows[new], other_roles[new]), others[new])
+        is_linked[new] = True
+        return is_linked
+
+
+def _bits(codes, start, size):
+    return (codes >> np.uint64(start)) & np.uint64(2**size - 1)
+
+
+def _without_bits(codes, start, size):
+    low = codes & np.uint64(2**start - 1)
+    return low | ((codes >> np.uint64(start + size - 1) >> np.uint64(1)) << np.uint64(start))
+
+
+def _is_one(values):
+    return bool(np.all(values == values[0]))
