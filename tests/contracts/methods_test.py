@@ -20,6 +20,14 @@ from tltf.options import make
 
 TRAINING = [case for case in parameters("methods") if not case.values[0].startswith("soup")]
 """Cases of methods that take steps or solve."""
+SEVERAL_PHASES = [
+    "lp_ft",
+    "lp_ft(solver=gradient)",
+    "gradual(stages=2)",
+    "curriculum(stages=2)",
+    "curriculum(stages=2, solver=gradient)",
+    "wise_ft(steps=4)",
+]
 
 
 def first_of_each(cases):
@@ -52,7 +60,7 @@ def earlier_runs(monkeypatch):
     monkeypatch.setattr(soups, "_weights", weights)
 
 
-def fit(text, run=None, **flags):
+def fit(text, run=None, data=None, **flags):
     """`(core, weights before, Fit)` of a training on tiny images or texts."""
     keras.utils.set_random_seed(0)
     method = specs.pick(METHODS, text).build()
@@ -65,7 +73,9 @@ def fit(text, run=None, **flags):
     method.finish = note
     options = make(**{**FLAGS, "method": text, **flags})
     strategy = tf.distribute.get_strategy()
-    fitted = fitting.Fit(core_for(text), method, data_for(text), options, strategy, Log(), run)
+    fitted = fitting.Fit(
+        core_for(text), method, data or data_for(text), options, strategy, Log(), run
+    )
     fitted.prepare()
     before = values(fitted.core)
     kept = fitted()
@@ -128,27 +138,86 @@ def data_for(text):
     return text_feed() if text in ON_TEXTS else feed()
 
 
-@pytest.mark.parametrize("text", first_of_each(TRAINING))
-def test_a_run_that_was_cut_ends_with_the_same_weights(text, tmp_path, monkeypatch):
-    whole, _, _ = fit(text, tmp_path / "whole")
-    save = checkpoints.save
+class Cuts:
+    """Ends a training where it has not been ended before; notes these places in `made`.
 
-    def save_once(run, step, checkpoint):
-        save(run, step, checkpoint)
-        raise KeyboardInterrupt
+    They are a solver, which makes no checkpoints and starts again, and the first checkpoint of each
+    phase.
 
-    def solve_and_stop(*given, **also):
-        raise KeyboardInterrupt  # a solver makes no checkpoints: it starts again
+    Args:
+        patch: pytest.MonkeyPatch.
+        every: whether at every checkpoint.
+    """
 
+    def __init__(self, patch, every=False):
+        self.made, save, solve = [], checkpoints.save, convex.path
+
+        def save_and_end(run, step, checkpoint):
+            save(run, step, checkpoint)
+            phase, epoch = checkpoint.state["phase"], checkpoint.state["epoch"]
+            self.end((phase, epoch) if every else phase)
+
+        def end_or_solve(*given, **also):
+            self.end("solver")
+            return solve(*given, **also)
+
+        patch.setattr(checkpoints, "save", save_and_end)
+        patch.setattr(convex, "path", end_or_solve)
+
+    def end(self, place):
+        """Ends it, once."""
+        if place not in self.made:
+            self.made.append(place)
+            raise KeyboardInterrupt
+
+
+def fit_in_parts(text, run, monkeypatch, every=False, **options):
+    """`(core, Cuts.made, Fit)` of a training that was cut, and resumed until it ended."""
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "save", save_once)
-        patch.setattr(convex, "path", solve_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            fit(text, tmp_path / "cut")
-    resumed, _, _ = fit(text, tmp_path / "cut")
-    expected = values(whole)
-    for path, value in values(resumed).items():
-        np.testing.assert_array_equal(value, expected[path], err_msg=path)
+        cuts = Cuts(patch, every)
+        for number in range(1, 30):
+            try:
+                core, _, fitted = fit(text, run, **options)
+                return core, cuts.made, fitted
+            except KeyboardInterrupt:
+                assert len(cuts.made) == number
+    raise AssertionError("it never ended")
+
+
+def require_same(found, expected):
+    for path, value in values(expected).items():
+        np.testing.assert_array_equal(values(found)[path], value, err_msg=path)
+
+
+def require_mixed(fitted):
+    """wise_ft has not taken the start or the end alone, of which a resumed run might have lost one."""
+    assert getattr(fitted.method, "chosen", 0.5) not in (0, 1)
+
+
+@pytest.mark.parametrize("text", first_of_each(TRAINING))
+def test_a_run_that_was_cut_in_every_phase_ends_with_the_same_weights(text, tmp_path, monkeypatch):
+    whole, _, fitted = fit(text, tmp_path / "whole")
+    resumed, cuts, _ = fit_in_parts(text, tmp_path / "cut", monkeypatch)
+    solvers = [phase.solver for phase in fitted.phases()]
+    assert cuts == [i if solver == "gradient" else "solver" for i, solver in enumerate(solvers)]
+    require_same(resumed, whole)
+    require_mixed(fitted)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("flags", [{"keep": "best"}, {"norm": "recalibrate"}], ids=" ".join)
+@pytest.mark.parametrize("text", [*SEVERAL_PHASES, "curriculum(stages=3)"])
+def test_a_run_that_was_cut_at_every_checkpoint_does(text, flags, tmp_path, monkeypatch):
+    """With a validation split, which several phases share."""
+    flags = {**flags, "train_epochs": 6, "data": feed(has_validation=True)}
+    whole, _, fitted = fit(text, tmp_path / "whole", **flags)
+    resumed, cuts, again = fit_in_parts(text, tmp_path / "cut", monkeypatch, True, **flags)
+    assert len(cuts) >= 6 and cuts[-1][0] == len(fitted.phases()) - 1
+    require_same(resumed, whole)
+    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+                for one in (fitted, again)]  # fmt: skip
+    assert timeless[0] == timeless[1]
+    require_mixed(fitted)
 
 
 @pytest.mark.parametrize("text", parameters("methods"))
@@ -187,7 +256,9 @@ def test_its_phases_are_plain_data(text):
     import json
 
     method = specs.pick(METHODS, text).build()
-    for phase in method.phases(method.prepare(core_for(text), None)):
+    phases = method.phases(method.prepare(core_for(text), None))
+    assert (len(phases) > 1) == (text in SEVERAL_PHASES)
+    for phase in phases:
         assert json.loads(json.dumps(dataclasses.asdict(phase)))
         assert 0 < phase.epochs_share <= 1 and phase.rate_factor > 0
 

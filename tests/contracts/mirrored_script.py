@@ -1,9 +1,9 @@
 """Trains tiny cores by cases of METHODS over one or two logical devices.
 
-    python -m tests.contracts.mirrored_script NUM_DEVICES CASE...
+    python -m tests.contracts.mirrored_script NUM_DEVICES OUTPUT TRAINING...
 
-Prints one JSON line, case -> {weight name: its values' sum of squares}. Without dropout and with
-frozen batch norm two devices compute what one does.
+A training is JSON, [case, {flag: value}]. Writes an npz, `<number of the training>/<weight name>` ->
+array, and prints the number of devices. Without dropout two devices compute what one does.
 """
 
 import json
@@ -20,22 +20,35 @@ FLAGS = {
 
 
 def main(arguments):
-    """Prints the line."""
+    """Trains and writes."""
     import numpy as np
 
     from tltf import runtime
     from tltf.options import make
 
-    num_devices, *cases = arguments
+    num_devices, output, *trainings = arguments
     kind = "mirrored" if num_devices == "2" else "one_device"
-    options = make(**FLAGS, strategy=kind, logical_devices=int(num_devices))
-    strategy = runtime.start(options.runtime)
+    strategy = runtime.start(make(strategy=kind, logical_devices=int(num_devices)).runtime)
+    if num_devices == "1":
+        shrink_by_halves()
     found = {}
-    for case in cases:
-        core = trained(case, options, strategy)
-        found[case] = {name: float(np.square(v.numpy(), dtype=np.float64).sum())
-                       for name, v in core.named_weights().items()}  # fmt: skip
-    print(json.dumps({"devices": strategy.num_replicas_in_sync, "weights": found}))
+    for number, (case, flags) in enumerate(json.loads(training) for training in trainings):
+        core = trained(case, make(**{**FLAGS, **flags}, method=case), strategy)
+        found |= {f"{number}/{name}": v.numpy() for name, v in core.named_weights().items()}
+    np.savez(output, **found)
+    print(strategy.num_replicas_in_sync)
+
+
+def shrink_by_halves():
+    """Has bss take the singular values of each half of a batch, as each of two devices does."""
+    from tltf.methods import features
+
+    whole, half = features.SpectralShrinkage.penalty, FLAGS["batch_size"] // 2
+
+    def penalty(self, given):
+        return (whole(self, given[:half]) + whole(self, given[half:])) / 2
+
+    features.SpectralShrinkage.penalty = penalty
 
 
 def trained(case, options, strategy):
@@ -51,7 +64,6 @@ def trained(case, options, strategy):
     from tltf import fitting, specs
     from tltf.catalogs import METHODS
     from tltf.methods import soups, teaching
-    from tltf.options import replace
 
     def make_core():
         is_text = case in ON_TEXTS
@@ -69,8 +81,7 @@ def trained(case, options, strategy):
         core = make_core()
     data = text_feed(24) if case in ON_TEXTS else feed(24)
     method = specs.pick(METHODS, case).build()
-    fit = fitting.Fit(core, method, data, replace(options, method=case), strategy, Log())
-    return fit()
+    return fitting.Fit(core, method, data, options, strategy, Log())()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ def bss(eta=0.001, smallest=1):
     """Trains everything; the loss shrinks the smallest singular values of a batch's features.
 
     eta * sum of the `smallest` smallest s_i^2 of float[B, d]: Chen et al. 2019, "Catastrophic
-    Forgetting Meets Negative Transfer", NeurIPS, eq. 4.
+    Forgetting Meets Negative Transfer", NeurIPS, eq. 4. Several devices take the mean of this over
+    their shares of a batch.
 
     Args:
         eta: at least 0.
