@@ -17,7 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("writer", "least"), [("checkpoint", 15), ("first_checkpoint", 15), ("start", 15), ("overwrite", 20)]
+    ("writer", "least"),
+    [("checkpoint", 15), ("first_checkpoint", 15), ("same_step", 12), ("start", 15), ("overwrite", 20)],
 )  # fmt: skip
 def test_a_kill_at_each_system_call_leaves_the_old_or_the_new(tmp_path, writer, least):
     """The script checks what is left; a number of kills that falls means calls it no longer sees."""
