@@ -100,7 +100,7 @@ def start(folder):
         run = begun(chosen)
         assert runs.read_status(run) == "training" and runs.read_options(run) == chosen
         rest = sorted(path.name for path in run.iterdir())
-        assert rest == ["run.flags", "status.json"], rest
+        assert rest == ["origin.json", "run.flags", "status.json"], rest
     return count
 
 
@@ -125,7 +125,7 @@ def overwrite(folder):
         run = begun(chosen(count))
         assert runs.read_options(run) == replace(chosen(count), overwrite=False)
         left = {path.name for path in run.rglob("*") if path.is_file()}
-        assert left == {"run.flags", "status.json"}, left
+        assert left == {"origin.json", "run.flags", "status.json"}, left
     return count
 
 

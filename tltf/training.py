@@ -74,6 +74,7 @@ def _train(options, run_folder):
             run_folder,
             trained.options,
             "python -m tltf.train --flagfile=run.flags --output=NEW",
+            feeding.fingerprints(parts),
         )
     if "logistic" in names.wanted_baselines(options.output.baseline):
         trained.frozen_features = feeding.frozen_features(trained)
