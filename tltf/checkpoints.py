@@ -36,10 +36,12 @@ class Checkpoint:
     Args:
         arrays: name -> array: trained variables, optimizer state, best weights.
         state: JSON-able dict: phase, epoch, step, history, best metric.
+        place: `(step, number)` of one that was read; several of one step are numbered from 0.
     """
 
     arrays: dict
     state: dict
+    place: tuple = ()
 
 
 def save(run, step, checkpoint):
@@ -154,6 +156,19 @@ def newest(run):
     return None
 
 
+def at(run, step, number):
+    """The Checkpoint of that place.
+
+    Raises:
+        ModelError: it is not there, or damaged.
+    """
+    for folder in _folders(run):
+        if _place(folder) == (step, number) and (found := _read(folder)):
+            return found
+    what = f"checkpoint {step}, from which the first worker goes on, cannot be read here"
+    raise ModelError(what, place=_folder(run), fix="a folder that all workers share")
+
+
 def _folders(run):
     """Checkpoints in the order of their steps."""
     found = [path for path in _folder(run).glob("*") if _NAME.fullmatch(path.name)]
@@ -161,7 +176,7 @@ def _folders(run):
 
 
 def _place(folder):
-    """`(step, number)` of a checkpoint; several of one step are numbered from 0."""
+    """See `Checkpoint`."""
     step, _, number = folder.name.partition(".")
     return int(step), int(number or 0)
 
@@ -177,7 +192,7 @@ def _read(folder):
         with np.load(folder / ARRAYS, allow_pickle=False) as file:
             arrays = dict(file)
         steps = {_place(folder)[0], manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
-        return Checkpoint(arrays, state) if len(steps) == 1 else None
+        return Checkpoint(arrays, state, _place(folder)) if len(steps) == 1 else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EOFError,
             MemoryError, zipfile.BadZipFile):  # fmt: skip
         return None
