@@ -211,9 +211,7 @@ class OutputOptions:
     output: str = flag("", "The run folder.")
     resume: str = flag("auto", "auto goes on with an unfinished run of the same flags, data and versions; "
                        "'batch_size|data|versions' goes on though those differ; never starts anew.")  # fmt: skip
-    overwrite: bool = flag(
-        False, "Replaces a finished run in --output; files that are not its own stay."
-    )
+    overwrite: bool = flag(False, "Replaces a finished run in --output; other files there stay.")
     checkpoint_minutes: float = flag(
         10.0,
         "Minutes between checkpoints within an epoch; 0: at the end of epochs only.",
