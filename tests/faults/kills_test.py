@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.killed_training_script import FLAGS, POINTS
-from tltf import runs, tracking
+from tltf import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -45,8 +45,8 @@ def outcome(folder):
     run = folder / "run"
     assert runs.read_status(run) == "finished"
     (weights,) = run.glob("model/v*/core.safetensors")
-    timeless = [{key: value for key, value in row.items() if key != "seconds"}
-                for row in tracking.read(run / "metrics.jsonl")]  # fmt: skip
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    timeless = [{key: value for key, value in row.items() if key != "seconds"} for row in lines]
     return {
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "epochs": timeless,
