@@ -40,7 +40,7 @@ class Point:
         """Sets the point in this process; `kill` is the signal that comes there."""
         self.kill = kill
         if self.files:
-            killing.at_call(self.number, self.files, self.calls)
+            killing.at_call(self.number, self.files, self.calls, kill)
             return
         module, _, name = self.target.partition(":")
         owner = importlib.import_module(module)
@@ -87,6 +87,7 @@ POINTS = {
     "the older is half removed": Point(files="/checkpoints/", number=5, calls=("os.remove",)),
     "a checkpoint is there": Point("tltf.checkpoints:save", 15, "after"),
     "an epoch is logged and not saved": Point("tltf.tracking:MetricsLog.write", 2, "after"),
+    "the first validation": Point("tltf.fitting:Fit.measure", 1),
     "validation": Point("tltf.fitting:Fit.measure", 3),
     "validation has ended": Point("tltf.fitting:Fit.measure", 2, "after"),
     "between two phases": Point("tltf.fitting:Fit._run_phase", 2),

@@ -105,8 +105,8 @@ def test_the_watchdog_leaves_time_within_ten_seconds():
 
 
 STAGES = ("the data is read", "the cache is filled", "a shard is written", "a step is traced",
-          "a step of the second phase", "validation", "the manifest is fsynced",
-          "between two phases", "the model is written", "evaluation", "the export is written")  # fmt: skip
+          "between two phases", "a step of the second phase", "the first validation",
+          "the manifest is fsynced", "the model is written", "evaluation", "the export is written")  # fmt: skip
 
 
 @pytest.mark.large
