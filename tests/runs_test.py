@@ -2,10 +2,11 @@ import json
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
-from tltf import names, origins, runs, versions
+from tltf import names, origins, publishing, runs, versions
 from tltf import options as all_options
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.options import make, replace
@@ -268,6 +269,20 @@ def test_a_run_that_is_replaced_leaves_what_is_the_users(tmp_path, told):
     assert left == {*theirs, "run.flags", "status.json", "origin.json"}
     assert not (tmp_path / "model/v3").exists() and not (tmp_path / "rounds/0/export").exists()
     assert origins.export_version(tmp_path) == 3, "after the one that may be served"
+
+
+def test_a_run_exports_its_own_version_once(tmp_path, monkeypatch):
+    """Beside one that the run before has left; what a kill has left of its own is whole."""
+    built = []
+    call = types.SimpleNamespace(build=lambda trained, *given: built.append(given))
+    monkeypatch.setattr(publishing.specs, "pick", lambda *given: call)
+    (tmp_path / "export/2").mkdir(parents=True)
+    runs.begin(tmp_path, options(tmp_path), "")
+    publishing._export(None, tmp_path)
+    assert built == [(tmp_path / "export", 3, True)]
+    (tmp_path / "export/3").mkdir()
+    publishing._export(None, tmp_path)
+    assert len(built) == 1
 
 
 def test_a_folder_elsewhere_is_not_followed(tmp_path):

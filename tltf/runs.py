@@ -94,8 +94,9 @@ def claimed(output):
             claim(output)
         except FlagError:
             if path.exists():  # a run that another process has just begun looks like none
-                _acquire(lock, path)
-                lock.release()
+                with contextlib.suppress(OSError):
+                    _acquire(lock, path)
+                    lock.release()
             raise
     _acquire(lock, path)
     try:
