@@ -54,6 +54,22 @@ def test_two_are_kept_and_the_order_is_by_step_not_by_time(tmp_path):
     assert names_in(tmp_path) == ["000001000", "1234567890"]
 
 
+def test_checkpoints_of_one_step_stand_beside_each_other(tmp_path):
+    """Skipped steps do not count: the newest of a step is the last one, and a damaged one goes."""
+    for epoch in range(12):
+        checkpoints.save(tmp_path, 3, Checkpoint({"epoch": np.int64(epoch)}, {"epoch": epoch}))
+        assert checkpoints.newest(tmp_path).state == {"epoch": epoch}
+    assert names_in(tmp_path) == ["000000003.10", "000000003.11"]
+    break_file(tmp_path / "checkpoints" / "000000003.11" / "arrays.npz", "cut")
+    with pytest.warns(UserWarning, match=r"000000003\.11 is damaged"):
+        assert checkpoints.newest(tmp_path).state == {"epoch": 10}
+    checkpoints.save(tmp_path, 3, Checkpoint({"epoch": np.int64(20)}, {"epoch": 20}))
+    assert checkpoints.newest(tmp_path).state == {"epoch": 20}
+    assert len(names_in(tmp_path)) == 2, "the one before is kept in place of the damaged one"
+    save(tmp_path, 4)
+    assert checkpoints.newest(tmp_path).state["epoch"] == 4
+
+
 FILES = ["arrays.npz", "state.json", "manifest.json"]
 
 

@@ -88,7 +88,7 @@ def test_a_signal_in_the_broken_step_saves_nothing(tmp_path, monkeypatch):
 
 def test_a_resumed_epoch_counts_its_steps_on(tmp_path, monkeypatch):
     data = broken_feed(1, 2)
-    asked = iter([False, False, False, True, True])  # within epochs: after steps 1 and 2 of each
+    asked = iter([False] * 4 + [True, True])  # after each step, and after each save
     with monkeypatch.context() as patch:
         patch.setattr(stopping, "requested", lambda: next(asked))
         with pytest.raises(KeyboardInterrupt):

@@ -215,6 +215,91 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
         fit(tmp_path, data=other)
 
 
+@pytest.mark.parametrize("count", [20, 9])
+def test_other_data_that_resume_names_begin_their_epoch_anew(tmp_path, monkeypatch, count):
+    """Stopped after two of three steps: the third epoch is one of all the rows that are there now."""
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "requested", lambda: len(seen) > 7 or seen.append(1))
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path, data=feed(has_validation=True))
+    saved = checkpoints.newest(tmp_path).state
+    assert 0 < saved["steps"] < 3
+    other = dataclasses.replace(feed(count, has_validation=True), fingerprint="other")
+    _, run, _ = fit(tmp_path, data=other, resume="seed|data")
+    assert [row["epoch"] for row in run.history] == [1, 2, 3]
+    assert run.step == 3 * saved["epoch"] + saved["steps"] + (3 - saved["epoch"]) * -(-count // 8)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    """Where --resume lets the model differ, what does not fit is an error and no crash."""
+    fit(tmp_path / "wide")
+    with pytest.raises(ModelError, match=r"of another model.*resume=never"):
+        fit(tmp_path / "wide", methods.linear_probe())
+    with pytest.raises(ModelError, match=r"optimizer/.* there"):
+        fit(tmp_path / "wide", optimizer="sgd", momentum=0.0, global_clipnorm=0.0, ema_decay=0.5)
+    fit(tmp_path / "stages", TrainsThenFreezes(None))
+    with pytest.raises(ModelError, match="it is of phase 2, the method has 1"):
+        fit(tmp_path / "stages")
+
+
+class Judged:
+    """Validation and test batches that ask for an end while they are read for the n-th time."""
+
+    def __init__(self, data, patch, number):
+        self.left, self.noted = number, False
+        patch.setattr(stopping, "requested", lambda: self.noted)
+        self.feed = dataclasses.replace(data, validation=(self.opened(data), data.validation[1]),
+                                        watched=(self.opened(data), data.validation[1]))  # fmt: skip
+
+    def opened(self, data):
+        class Batches:
+            element_spec = data.validation[0].element_spec
+
+            def __iter__(batches):
+                for batch in data.validation[0]:
+                    self.left -= 1
+                    self.noted = self.noted or self.left == 0
+                    yield batch
+
+        return Batches()
+
+
+@pytest.mark.parametrize("flags", [{"keep": "best"}, {"ema_decay": 0.5, "schedule": "plateau"}])
+def test_a_signal_while_an_epoch_is_judged_loses_nothing(tmp_path, monkeypatch, flags):
+    """In the validation or the watched test of each epoch, or as soon as its last step is done."""
+    data = feed(has_validation=True)
+    data = dataclasses.replace(data, watched=data.validation)
+    whole, ran, _ = fit(tmp_path / "whole", data=data, **flags)
+    stops = 0
+    for number in (1, 5, 2, 4):  # three batches each: of validation, of the test
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            fit(tmp_path / "cut", data=Judged(data, patch, number).feed, **flags)
+        saved = checkpoints.newest(tmp_path / "cut").state
+        assert (saved["epoch"], saved["steps"]) == (0, 3) and not saved["history"]
+        stops += 1
+    assert stops == 4
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "cut", data=Judged(data, patch, 6 + 6 + 1).feed, **flags)
+    saved = checkpoints.newest(tmp_path / "cut").state
+    assert (saved["epoch"], saved["steps"]) == (2, 3) and len(saved["history"]) == 2
+    resumed, run, _ = fit(tmp_path / "cut", data=data, **flags)
+    assert same(weights(whole), weights(resumed))
+    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+                for one in (ran, run)]  # fmt: skip
+    assert timeless[0] == timeless[1]
+
+
+def test_a_signal_in_the_last_step_saves_before_the_epoch_is_judged(tmp_path, monkeypatch):
+    asked = []
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "requested", lambda: asked.append(1) or len(asked) > 2)
+        patch.setattr(fitting.Fit, "measure", None)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path, data=feed(has_validation=True))
+    assert checkpoints.newest(tmp_path).state["steps"] == 3
+
+
 def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     fit(tmp_path)
     newest = sorted((tmp_path / "checkpoints").iterdir())[-1]

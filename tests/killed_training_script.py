@@ -1,6 +1,6 @@
-"""Runs `python -m tltf.train` and ends it by SIGKILL at a named point.
+"""Runs `python -m tltf.train` and ends it by SIGKILL, or another signal, at a named point.
 
-python -m tests.killed_training_script POINT -- FLAGS. The points are set from outside: before or
+python -m tests.killed_training_script [SIGTERM] POINT -- FLAGS. The points are set from outside: before or
 after the call of a function, or before a system call on a file below the run folder.
 """
 
@@ -36,10 +36,11 @@ class Point:
         self.target, self.number, self.when = target, number, when
         self.files, self.calls = files, calls
 
-    def arm(self):
-        """Sets the point in this process."""
+    def arm(self, kill=signal.SIGKILL):
+        """Sets the point in this process; `kill` is the signal that comes there."""
+        self.kill = kill
         if self.files:
-            killing.at_call(self.number, self.files, self.calls)
+            killing.at_call(self.number, self.files, self.calls, kill)
             return
         module, _, name = self.target.partition(":")
         owner = importlib.import_module(module)
@@ -56,26 +57,24 @@ class Point:
             nonlocal count
             count += 1
             if count == self.number and self.when == "before":
-                die()
+                os.kill(os.getpid(), self.kill)
             result = function(*args, **kwargs)
             if count == self.number and self.when == "after":
-                die()
+                os.kill(os.getpid(), self.kill)
             return result
 
         return counted
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 STEP = "tltf.diverging:StopAtNonFinite.on_train_batch_end"
 
 POINTS = {
     "the run begins": Point("tltf.runs:begin"),
+    "the data is read": Point("tltf.data.sources:load", 1, "after"),
     "the cache is filled": Point("tltf.boundaries:Outputs.batches", 2, "after"),
     "a shard is written": Point("tltf.row_store:_NewShard.add", 4, "after"),
     "a shard gets its name": Point(files="/features/", number=2, calls=("os.rename",)),
+    "a step is traced": Point("keras:Model.make_train_function", 1),
     "the first step": Point(STEP, 1),
     "a step of the second phase": Point(STEP, 7),
     "a step of the third phase": Point(STEP, 27),
@@ -88,6 +87,7 @@ POINTS = {
     "the older is half removed": Point(files="/checkpoints/", number=5, calls=("os.remove",)),
     "a checkpoint is there": Point("tltf.checkpoints:save", 15, "after"),
     "an epoch is logged and not saved": Point("tltf.tracking:MetricsLog.write", 2, "after"),
+    "the first validation": Point("tltf.fitting:Fit.measure", 1),
     "validation": Point("tltf.fitting:Fit.measure", 3),
     "validation has ended": Point("tltf.fitting:Fit.measure", 2, "after"),
     "between two phases": Point("tltf.fitting:Fit._run_phase", 2),
@@ -112,7 +112,10 @@ def main(point, flags):
     console.quiet_tensorflow(False)
     console.load_tensorflow()
     row_store.Writer.__init__.__defaults__ = (SMALL_SHARDS,)
-    if point:
+    kill, _, rest = point.partition(" ")
+    if kill == "SIGTERM":
+        POINTS[rest].arm(signal.SIGTERM)
+    elif point:
         POINTS[point].arm()
     return train.main(flags)
 

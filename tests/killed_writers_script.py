@@ -15,9 +15,10 @@ from tltf.checkpoints import Checkpoint
 from tltf.options import make, replace
 
 
-def save(run, step):
-    arrays = {"kernel": np.full((2, 3), step, "float32")}
-    checkpoints.save(run, step, Checkpoint(arrays, {"epoch": step}))
+def save(run, step, epoch=None):
+    epoch = step if epoch is None else epoch
+    arrays = {"kernel": np.full((2, 3), epoch, "float32")}
+    checkpoints.save(run, step, Checkpoint(arrays, {"epoch": epoch}))
 
 
 def step_of(run):
@@ -63,6 +64,24 @@ def first_checkpoint(folder):
     return len(found)
 
 
+def same_step(folder):
+    """A second checkpoint of the same step: the first epoch's or the second's is there, whole."""
+    for number in range(1, 100):
+        save(folder / str(number), 0, 1)
+    found = []
+    for number in killing.survivors(lambda n: save(folder / str(n), 0, 2), "/checkpoints"):
+        run = folder / str(number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found.append(step_of(run))
+        checkpoints.sweep(run)
+        save(run, 0, 3)
+        save(run, 5)
+        assert step_of(run) == 5
+    assert found == sorted(found) and set(found) == {1, 2}, found
+    return len(found)
+
+
 def options(run, **values):
     return make(data="digits", backbone="small_cnn", output=str(run), batch_size=4, **values)
 
@@ -81,7 +100,7 @@ def start(folder):
         run = begun(chosen)
         assert runs.read_status(run) == "training" and runs.read_options(run) == chosen
         rest = sorted(path.name for path in run.iterdir())
-        assert rest == ["run.flags", "status.json"], rest
+        assert rest == ["origin.json", "run.flags", "status.json"], rest
     return count
 
 
@@ -106,7 +125,7 @@ def overwrite(folder):
         run = begun(chosen(count))
         assert runs.read_options(run) == replace(chosen(count), overwrite=False)
         left = {path.name for path in run.rglob("*") if path.is_file()}
-        assert left == {"run.flags", "status.json"}, left
+        assert left == {"origin.json", "run.flags", "status.json"}, left
     return count
 
 

@@ -11,13 +11,14 @@ import sys
 CALLS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
 
 
-def at_call(number, place, calls=CALLS):
-    """From now on this process ends by SIGKILL before call `number` (from 1) that names `place`.
+def at_call(number, place, calls=CALLS, kill=signal.SIGKILL):
+    """From now on this process gets a signal before call `number` (from 1) that names `place`.
 
     Args:
         number: of the call.
         place: text that must be part of a path among the arguments.
         calls: names of audit events; `fsync` stands for os.fsync.
+        kill: the signal.
     """
     seen = []
 
@@ -25,7 +26,7 @@ def at_call(number, place, calls=CALLS):
         if event in (*calls, "fsync") and any(place in text for text in _paths(event, arguments)):
             seen.append(event)
             if len(seen) == number:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), kill)
 
     fsync = os.fsync
 

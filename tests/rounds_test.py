@@ -1,11 +1,14 @@
+import contextlib
 import csv
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from tltf import rounds, train, wording
+from tltf import leftovers, rounds, train, wording
 
 FLAGS = [
     "--data=digits", "--backbone=small_cnn(filters=[4])", "--image_size_px=8",
@@ -43,6 +46,50 @@ def test_an_interrupted_cross_validation_reads_its_finished_folds(run, tmp_path,
     (run / "status.json").write_text('{"status": "training"}')
     assert train.main([*FLAGS, f"--output={run}"]) == 0
     assert "fold 1 of 3" not in capsys.readouterr().out
+
+
+def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatch):
+    """Other data are refused, named by --resume they pass, and --overwrite trains anew."""
+    cut = tmp_path / "cut"
+    shutil.copytree(run, cut)
+    (cut / "status.json").write_text('{"status": "training"}')
+    monkeypatch.setattr(rounds.feeding, "fingerprints", lambda parts: {"train split": "1 rows"})
+    assert train.main([*FLAGS, f"--output={cut}"]) == 4
+    assert re.search(r"train split: 1,\d+ rows \(.* -> 1 rows", capsys.readouterr().err)
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "_fold", lambda chosen, *given: trained.append(given))
+        trained = []
+        with contextlib.suppress(TypeError):
+            train.main([*FLAGS, f"--output={cut}", "--resume=data"])
+        assert [bool(finished) for _, _, finished in trained] == [True] * 3
+        trained.clear()
+        (cut / "status.json").write_text('{"status": "training"}')
+        with contextlib.suppress(TypeError):
+            train.main([*FLAGS, f"--output={cut}", "--overwrite"])
+        assert [bool(finished) for _, _, finished in trained] == [False] * 3
+
+
+def test_a_replaced_run_is_removed_to_its_last_file(run, tmp_path):
+    """All that a cross-validation has written, whatever was added to it since."""
+    shutil.copytree(run, tmp_path / "run")
+    leftovers.remove(tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").rglob("*")} <= set(leftovers.RUN)
+
+
+def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch, tmp_path):
+    """They write nothing, and do not look at the folder, which the first may be changing."""
+    task = {
+        "cluster": {"chief": ["a:1"], "worker": ["b:1"]},
+        "task": {"type": "worker", "index": 0},
+    }
+    monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+    monkeypatch.setattr(rounds.runtime, "start", lambda options: None)
+    monkeypatch.setattr(rounds.multi_worker, "told", lambda strategy, own: np.array([1, 0, 1]))
+    seen = []
+    monkeypatch.setattr(rounds.publishing, "run", lambda chosen: seen.append(chosen) or {})
+    assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
+    assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/1"]
+    assert not (tmp_path / "new").exists()
 
 
 def test_gain_of_the_folds_is_a_t_interval():

@@ -1,10 +1,13 @@
+import json
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
-from tltf import runs
+from tltf import names, origins, publishing, runs, versions
+from tltf import options as all_options
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.options import make, replace
 
@@ -39,11 +42,84 @@ def test_an_unfinished_run_goes_on_with_the_same_flags(tmp_path):
     assert runs.read_options(tmp_path) == chosen
 
 
-def test_an_unfinished_run_refuses_other_flags_and_names_them(tmp_path):
+def test_an_unfinished_run_refuses_other_flags_and_names_them(tmp_path, capsys):
     chosen = begun(tmp_path)
     with pytest.raises(ModelError, match="batch_size: 4 -> 8"):
-        runs.begin(tmp_path, replace(chosen, batch_size=8), "")
-    runs.begin(tmp_path, replace(chosen, export=False), "")
+        runs.begin(tmp_path, replace(chosen, batch_size=8, export=False), "")
+    with pytest.raises(ModelError, match=r"--resume='train_epochs\|batch_size\|seed'"):
+        runs.begin(tmp_path, replace(chosen, batch_size=8, seed=1, resume="train_epochs"), "")
+    assert runs.read_options(tmp_path) == chosen and not capsys.readouterr().err
+
+
+def test_harmless_flags_may_differ_in_one_line_and_are_noted(tmp_path, capsys):
+    other = replace(begun(tmp_path), export=False, cache_disk_gb=1.0, near_duplicates=False)
+    runs.begin(tmp_path, other, "")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        "near_duplicates: true -> false; cache_disk_gb: 5.0 -> 1.0; export: true -> false" in line
+    )
+    assert runs.read_options(tmp_path) == other
+    runs.begin(tmp_path, other, "")
+    assert not capsys.readouterr().err, "now it is what the run was told"
+
+
+def test_what_is_harmless_are_flags():
+    assert set(origins.HARMLESS) <= set(all_options.fields_of(all_options.Options))
+
+
+def test_what_resume_names_may_differ(tmp_path, capsys):
+    other = replace(begun(tmp_path), batch_size=8, train_epochs=9)
+    with pytest.raises(ModelError, match=r"otherwise \(train_epochs: auto -> 9\)"):
+        runs.begin(tmp_path, replace(other, resume="batch_size"), "")
+    runs.begin(tmp_path, replace(other, resume="batch_size|train_epochs"), "")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "train_epochs: auto -> 9; batch_size: 4 -> 8" in line
+    assert runs.read_options(tmp_path) == other, "--resume is not among a run's flags"
+
+
+def test_other_data_are_refused_split_by_split(tmp_path, capsys):
+    chosen = options(tmp_path)
+    was = {"train split": "5 rows (aa)", "validation split": "2 rows (bb)"}
+    runs.begin(runs.claim(chosen.output), chosen, "", was)
+    runs.begin(tmp_path, chosen, "", was)
+    now = was | {"validation split": "2 rows (cc)", "test split": "1 rows (dd)"}
+    told = r"validation split: 2 rows \(bb\) -> 2 rows \(cc\); test split: none -> 1 rows \(dd\)"
+    with pytest.raises(ModelError, match=told + r"\); fix: --resume='data'"):
+        runs.begin(tmp_path, chosen, "", now)
+    assert not capsys.readouterr().err
+    runs.begin(tmp_path, replace(chosen, resume="data"), "", now)
+    assert "cc" in capsys.readouterr().err
+    runs.begin(tmp_path, chosen, "", now)
+
+
+def test_other_versions_are_refused(tmp_path, monkeypatch):
+    chosen = begun(tmp_path)
+    noted = json.loads((tmp_path / origins.FILE).read_text())["versions"]
+    assert list(noted) == ["tltf", "keras", "tensorflow", "numpy"] and "." in noted["keras"]
+    monkeypatch.setattr(versions, "found", lambda names: {**noted, "keras": "99.1"})
+    told = rf"keras: {noted['keras']} -> 99\.1\); fix: --resume='versions'"
+    with pytest.raises(ModelError, match=told):
+        runs.begin(tmp_path, chosen, "")
+    runs.begin(tmp_path, replace(chosen, resume="versions"), "")
+    runs.begin(tmp_path, chosen, "")
+
+
+def test_a_run_of_unknown_versions_is_refused_until_told(tmp_path):
+    chosen = begun(tmp_path)
+    (tmp_path / origins.FILE).unlink()
+    with pytest.raises(ModelError, match="tensorflow: none -> "):
+        runs.begin(tmp_path, chosen, "", {"train split": "5 rows (aa)"})
+    runs.begin(tmp_path, replace(chosen, resume="versions"), "", {"train split": "5 rows (aa)"})
+    (tmp_path / origins.FILE).write_text("[]")
+    with pytest.raises(ModelError, match=origins.FILE):
+        runs.begin(tmp_path, chosen, "")
+
+
+@pytest.mark.parametrize("resume", ["Auto", "batch_sise", "auto|data", "data|keras"])
+def test_resume_takes_names_of_flags(tmp_path, resume):
+    chosen = options(tmp_path, resume=resume)
+    with pytest.raises(FlagError, match="takes auto, never, or names of flags and versions"):
+        names.check(chosen)
 
 
 def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path):
@@ -69,6 +145,73 @@ except Exception as error:
             "held all the same"
         )
     assert subprocess.run(ask, capture_output=True, text=True).stdout == ""
+
+
+def test_a_run_that_is_just_beginning_is_no_foreign_folder(tmp_path):
+    """Between two of its first files it looks like a folder that holds no run."""
+    script = f"""
+import sys, time
+from tltf import runs
+from tltf.options import make
+with runs.claimed(make(output={str(tmp_path)!r}).output) as run:
+    (run / "unfinished").touch()
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "ready\n"
+    with (
+        pytest.raises(StorageError, match=f"process {child.pid} on"),
+        runs.claimed(options(tmp_path).output),
+    ):
+        pass
+    child.kill()
+    child.wait()
+    with pytest.raises(FlagError, match="holds no run"), runs.claimed(options(tmp_path).output):
+        pass
+
+
+def test_two_starts_at_once_do_not_take_each_others_files(tmp_path, monkeypatch):
+    """Whether a folder can be written is tried without a name that another start could remove."""
+    real = runs.tempfile.TemporaryFile
+
+    def tried(dir):
+        runs.claim(options(tmp_path / "run").output) if calls.append(1) or len(calls) == 1 else None
+        assert not list((tmp_path / "run").iterdir())
+        return real(dir=dir)
+
+    calls = []
+    monkeypatch.setattr(runs.tempfile, "TemporaryFile", tried)
+    runs.claim(options(tmp_path / "run").output)
+    assert len(calls) == 2
+
+
+CLUSTERS = {
+    "": [True],
+    "worker": [True, False],
+    "chief worker": [True, False, False],
+}
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("kind", [int, str])
+def test_one_worker_of_a_cluster_writes(monkeypatch, cluster, kind):
+    """As TensorFlow says it: the task `chief`, or else worker 0."""
+    from tensorflow.python.distribute import multi_worker_util
+
+    addresses = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
+    there = {name: addresses[name] for name in cluster.split()}
+    tasks = [(name, index) for name in there for index in range(len(there[name]))]
+    found = []
+    for name, index in tasks:
+        task = {"cluster": there, "task": {"type": name, "index": kind(index)}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+        found.append(runs.is_chief())
+        assert found[-1] == multi_worker_util.is_chief(there, name, index)
+    if not tasks:
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+        found = [runs.is_chief()]
+    assert found == CLUSTERS[cluster]
 
 
 def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch):
@@ -104,12 +247,61 @@ def test_a_finished_run_is_refused_unless_told(tmp_path):
     assert runs.read_options(tmp_path).train.batch_size == 8
 
 
+@pytest.mark.parametrize("told", [{"overwrite": True}, {"resume": "never"}])
+def test_a_run_that_is_replaced_leaves_what_is_the_users(tmp_path, told):
+    """Of the folder's files only the run's own go, to the last one of them."""
+    chosen = begun(tmp_path)
+    own = ["metrics.jsonl", "report.html", "report.json", "predictions.csv", "data_report.jsonl",
+           "checkpoints/000000003.1/state.json", "checkpoints/000000007.part/arrays.npz",
+           "model/core.json", "model/v3/assets/words.txt", "model/.v4.host.12.0.part/x",
+           "tensorboard/full/train/events.out.tfevents.1.v2", "rounds/0/run.flags",
+           "rounds/0/status.json", "rounds/0/model/v1/core.safetensors", "rounds/0/export/1/a.pb",
+           "export/1/saved_model.pb", ".report.md.x.part"]  # fmt: skip
+    theirs = ["notes.txt", "checkpoints/why.txt", "model/card.md", "rounds/0/look.txt",
+              "rounds/mine/report.json", "tensorboard/full/notes.md", "export/2/saved_model.pb",
+              "export/models.config", "evaluations/1/report.json", "report.pdf"]  # fmt: skip
+    for name in (*own, *theirs):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    runs.write_status(tmp_path, "finished")
+    runs.begin(tmp_path, replace(chosen, batch_size=8, **told), "")
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {*theirs, "run.flags", "status.json", "origin.json"}
+    assert not (tmp_path / "model/v3").exists() and not (tmp_path / "rounds/0/export").exists()
+    assert origins.export_version(tmp_path) == 3, "after the one that may be served"
+
+
+def test_a_run_exports_its_own_version_once(tmp_path, monkeypatch):
+    """Beside one that the run before has left; what a kill has left of its own is whole."""
+    built = []
+    call = types.SimpleNamespace(build=lambda trained, *given: built.append(given))
+    monkeypatch.setattr(publishing.specs, "pick", lambda *given: call)
+    (tmp_path / "export/2").mkdir(parents=True)
+    runs.begin(tmp_path, options(tmp_path), "")
+    publishing._export(None, tmp_path)
+    assert built == [(tmp_path / "export", 3, True)]
+    (tmp_path / "export/3").mkdir()
+    publishing._export(None, tmp_path)
+    assert len(built) == 1
+
+
+def test_a_folder_elsewhere_is_not_followed(tmp_path):
+    chosen = begun(tmp_path / "run")
+    (tmp_path / "big/000000003").mkdir(parents=True)
+    (tmp_path / "run/checkpoints").symlink_to(tmp_path / "big")
+    runs.begin(tmp_path / "run", replace(chosen, resume="never"), "")
+    assert (tmp_path / "big/000000003").is_dir()
+
+
 def test_overwrite_keeps_an_unfinished_run_of_the_same_flags(tmp_path):
     """The same command again, after a kill, goes on; other flags replace it."""
     chosen = replace(begun(tmp_path), overwrite=True)
     (tmp_path / "checkpoints").mkdir()
     runs.claim(chosen.output)
     runs.begin(tmp_path, chosen, "")
+    chosen = replace(chosen, export=False)
+    runs.begin(tmp_path, chosen, "")
+    runs.begin(tmp_path, replace(chosen, seed=1, resume="seed"), "")
     assert (tmp_path / "checkpoints").exists()
     runs.begin(tmp_path, replace(chosen, batch_size=8), "")
     assert not (tmp_path / "checkpoints").exists()

@@ -63,6 +63,17 @@ def test_a_line_counts_what_was_lost(soak):
     assert soak.line("full", rows) == ["full", 4, 2, 1, 12, 50, "1 of 2", "2.0"]
 
 
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [({}, 0), ({"lost": 50}, 0), ({"lost": 51}, 1), ({"fault": "damaged"}, 1),
+     ({"is_over": True, "is_equal": False}, 1)],
+)  # fmt: skip
+def test_what_was_lost_ends_the_script_with_1(soak, tmp_path, monkeypatch, row, code):
+    monkeypatch.setattr(soak, "soak", lambda work, count: [killed(), killed(**row)])
+    monkeypatch.setattr("sys.argv", ["soak.py", f"--folder={tmp_path}"])
+    assert soak.main() == code
+
+
 def test_steps_beyond_an_epoch_are_told(soak, tmp_path):
     assert soak.lost_steps(tmp_path) == 0
     (tmp_path / "steps").write_bytes((41).to_bytes(8, "little"))

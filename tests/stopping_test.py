@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT: in order within seconds, at once the second time, and nothing is lost."""
 
 import hashlib
+import json
 import os
 import pathlib
 import signal
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from tltf import stopping, tracking
+from tltf import stopping
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SCRIPT = """
@@ -104,7 +105,7 @@ def train(run, *more):
 
 def fingerprint(run):
     (weights,) = run.glob("model/v*/core.safetensors")
-    rows = tracking.read(run / "metrics.jsonl")
+    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
     return hashlib.sha256(weights.read_bytes()).hexdigest(), timeless
 

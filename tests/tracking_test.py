@@ -44,6 +44,29 @@ def test_a_repeated_epoch_counts_once_with_its_last_values(tmp_path):
     assert [row["loss"] for row in tracking.read(log.path)] == [3.0, 1.5, 1.0]
 
 
+def test_an_epoch_that_is_run_again_takes_its_place(tmp_path):
+    """The file is that of a run which was never interrupted: no line stands in it twice."""
+    path = tmp_path / "metrics.jsonl"
+    rows = [
+        {"phase": phase, "epoch": epoch, "loss": 1 / epoch} for phase in "ab" for epoch in (1, 2, 3)
+    ]
+    for count, first in ((5, 0), (5, 2), (4, 1), (6, 3)):  # kills after so many lines, resumes
+        log = tracking.MetricsLog(path)
+        for row in rows[first:count]:
+            log.write(row)
+        log.close()
+        assert [json.loads(line) for line in path.read_text().splitlines()] == rows[:count]
+
+
+def test_lines_that_are_no_epochs_stay(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('[1]\nnote\n{"phase": "a", "epoch": 1}\n{"phase": "a", "epoch": 1}\n')
+    log = tracking.MetricsLog(path)
+    log.write({"phase": "a", "epoch": 1, "loss": 2.0})
+    log.close()
+    assert path.read_text() == '[1]\nnote\n{"phase": "a", "epoch": 1, "loss": 2.0}\n'
+
+
 def test_missing_is_empty_and_nonsense_is_an_error(tmp_path):
     assert tracking.read(tmp_path / "none.jsonl") == []
     path = tmp_path / "metrics.jsonl"

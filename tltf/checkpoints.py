@@ -3,7 +3,8 @@
 A checkpoint is a folder `checkpoints/<step>` with arrays.npz, state.json and manifest.json, which
 has the step and the SHA-256 of the other two. The step stands in all of them and in the name: parts
 of different checkpoints are not taken for one. Two are kept, ordered by step whatever the clock
-said; a damaged one is passed over for the older.
+said; a damaged one is passed over for the older. Another one of the same step, as skipped steps do
+not count, is `<step>.1`, then `<step>.2`: what is there is never replaced.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import warnings
 import zipfile
@@ -24,6 +26,7 @@ KEPT, PART = 2, ".part"
 ARRAYS, STATE, MANIFEST = "arrays.npz", "state.json", "manifest.json"
 _STEP = "checkpoint_step"
 """Name of the step among the arrays and in the state."""
+_NAME = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +36,12 @@ class Checkpoint:
     Args:
         arrays: name -> array: trained variables, optimizer state, best weights.
         state: JSON-able dict: phase, epoch, step, history, best metric.
+        place: `(step, number)` of one that was read; several of one step are numbered from 0.
     """
 
     arrays: dict
     state: dict
+    place: tuple = ()
 
 
 def save(run, step, checkpoint):
@@ -54,14 +59,16 @@ def save(run, step, checkpoint):
     Raises:
         StorageError: it cannot be written; what was there is there still.
     """
-    for later in _folders(run, after=step):
-        shutil.rmtree(later, ignore_errors=True)
+    before = _folders(run)
+    for other in [path for path in before if _is_useless(path, step)]:
+        shutil.rmtree(other, ignore_errors=True)
+        before.remove(other)
     try:
         _write(run, step, checkpoint)
     except OSError as error:
         warnings.warn(f"checkpoint {step} cannot be written ({error.strerror or error}); "
                       "once more, with fewer kept", stacklevel=2)  # fmt: skip
-        for old in [path for path in _folders(run) if int(path.name) < step][:-1]:
+        for old in before[:-1]:
             shutil.rmtree(old, ignore_errors=True)
         try:
             _write(run, step, checkpoint)
@@ -79,10 +86,18 @@ def sweep(run):
         shutil.rmtree(part, ignore_errors=True)
 
 
+def _is_useless(folder, step):
+    """Whether a checkpoint is later than `step`, or of that step and damaged."""
+    number = _place(folder)[0]
+    return number > step or (number == step and _read(folder) is None)
+
+
 def _write(run, step, checkpoint):
     """Files, then their folder, then the name: each on the disk before the next."""
     folder = _folder(run)
-    final, part = folder / f"{step:09d}", folder / f"{step:09d}{PART}"
+    same = [_place(path)[1] for path in _folders(run) if _place(path)[0] == step]
+    name = f"{step:09d}" + (f".{max(same) + 1}" if same else "")
+    final, part = folder / name, folder / f"{name}{PART}"
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
@@ -93,8 +108,6 @@ def _write(run, step, checkpoint):
         hashes = {name: _sha256(part / name) for name in (ARRAYS, STATE)}
         _write_json(part / MANIFEST, {"step": step, "sha256": hashes})
         storage.fsync_folder(part)
-        if final.exists():  # of this very step, by the run before an interruption
-            shutil.rmtree(final)
         part.rename(final)
         storage.fsync_folder(folder)
     except OSError:
@@ -143,10 +156,29 @@ def newest(run):
     return None
 
 
-def _folders(run, after=-1):
-    """Checkpoints of steps beyond `after`, in the order of the steps."""
-    found = [path for path in _folder(run).glob("*") if path.name.isdecimal()]
-    return sorted((p for p in found if int(p.name) > after), key=lambda path: int(path.name))
+def at(run, step, number):
+    """The Checkpoint of that place.
+
+    Raises:
+        ModelError: it is not there, or damaged.
+    """
+    for folder in _folders(run):
+        if _place(folder) == (step, number) and (found := _read(folder)):
+            return found
+    what = f"checkpoint {step}, from which the first worker goes on, cannot be read here"
+    raise ModelError(what, place=_folder(run), fix="a folder that all workers share")
+
+
+def _folders(run):
+    """Checkpoints in the order of their steps."""
+    found = [path for path in _folder(run).glob("*") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=_place)
+
+
+def _place(folder):
+    """See `Checkpoint`."""
+    step, _, number = folder.name.partition(".")
+    return int(step), int(number or 0)
 
 
 def _read(folder):
@@ -161,8 +193,8 @@ def _read(folder):
             arrays = dict(file)
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             return None  # numpy gives a member that is no array as its bytes
-        steps = {int(folder.name), manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
-        return Checkpoint(arrays, state) if len(steps) == 1 else None
+        steps = {_place(folder)[0], manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
+        return Checkpoint(arrays, state, _place(folder)) if len(steps) == 1 else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EOFError,
             MemoryError, zipfile.BadZipFile):  # fmt: skip
         return None

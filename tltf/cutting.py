@@ -14,6 +14,8 @@ from tltf.graphs import node_of
 
 BOUNDARY = "boundary_"
 """Begins the names of the tensors at the cut."""
+MOST_STEPS_TOGETHER = 128
+"""Above a cached prefix only; callbacks come between them, broken numbers are told step by step."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,3 +151,19 @@ def _belongs(node, sources, never):
     if getattr(operation, "is_always_above", False):
         return False
     return not isinstance(operation, keras.layers.Layer) or freezing.is_frozen(operation)
+
+
+def steps_together(suffix, steps):
+    """How many steps Keras runs between two callbacks: many, where they take next to no time.
+
+    Those are the steps above a cached prefix that gives one vector an example. The number divides
+    `steps`, since a dataset of several epochs must not be read across their border.
+
+    Args:
+        suffix: the model that is trained.
+        steps: of an epoch.
+    """
+    is_small = all(len(t.shape) == 2 and t.name.startswith(BOUNDARY) for t in suffix.inputs)
+    if not is_small:
+        return 1
+    return max(n for n in range(1, min(steps, MOST_STEPS_TOGETHER) + 1) if steps % n == 0)

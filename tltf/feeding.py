@@ -284,6 +284,18 @@ def fingerprint(part):
     return f"{len(part):,} rows ({digest.hexdigest()})"
 
 
+def fingerprints(parts):
+    """`train split` and so on -> its `fingerprint`, and the same of the names of the classes.
+
+    Args:
+        parts: role -> Source.
+    """
+    names = "\n".join(parts["train"].class_names).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(names, digest_size=8).hexdigest()
+    splits = {f"{role} split": fingerprint(part) for role, part in parts.items()}
+    return splits | {"classes": f"{len(parts['train'].class_names)} ({digest})"}
+
+
 def class_weights(part, kind):
     """float[num_classes], or None.
 

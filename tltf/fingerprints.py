@@ -6,7 +6,6 @@ makes a fingerprint that is never met again.
 """
 
 import hashlib
-import importlib.metadata
 import json
 import re
 import uuid
@@ -14,7 +13,7 @@ import uuid
 import keras
 import numpy as np
 
-from tltf import graphs
+from tltf import graphs, versions
 
 VERSIONED = ("keras", "keras-hub", "tensorflow")
 """Packages whose version belongs to the fingerprint: they hold the layers' arithmetic."""
@@ -32,7 +31,7 @@ def of_model(model):
         model: functional keras.Model, single tensors or dicts of them in and out.
     """
     digest = hashlib.sha256()  # most processors have instructions for it
-    digest.update(json.dumps(_versions()).encode())
+    digest.update(json.dumps(versions.found(VERSIONED)).encode())
     outputs = keras.tree.flatten(model.outputs)
     numbers = {}
     for node in graphs.ordered_nodes(outputs):
@@ -86,13 +85,3 @@ def _plain(value):
     """A text for a value; one with a memory address in it is no description."""
     text = repr(value)
     return uuid.uuid4().hex if _ADDRESS.search(text) else text
-
-
-def _versions():
-    versions = {}
-    for package in VERSIONED:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = ""
-    return versions

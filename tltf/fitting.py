@@ -31,9 +31,6 @@ from tltf.feeding import Above
 from tltf.methods.method import Ended
 from tltf.trained import Forward
 
-MOST_STEPS_TOGETHER = 128
-"""Above a cached prefix only; callbacks come between them, broken numbers are told step by step."""
-
 
 class Fit:
     """One training of a core by a method.
@@ -57,11 +54,12 @@ class Fit:
         self.seconds_before, self._start = 0.0, time.monotonic()
         self.plans, self.history, self.moved, self.start = [], [], {}, {}
         self.best = None
-        self.step = self.epochs_before = 0
+        self.step = self.epochs_before = self.epoch_steps = 0
         self.first_step_s = self.above = None
         self._judges, self._is_prepared = {}, False
         self._last: Any = None
         self.difficulty = self._rows = self._guard = None
+        self._average = self._saver = None
 
     def prepare(self):
         """Lets the method change the core's layers, so that its rules find what they train."""
@@ -81,7 +79,8 @@ class Fit:
         phases = self.phases()
         if self.run and self.is_writer:
             checkpoints.sweep(self.run)
-        saved = checkpoints.newest(self.run) if self.run else None
+        saved = self.run and resuming.newest(self.run, self.strategy, self.is_writer)
+        resuming.require_phase(saved, len(phases))
         for number, phase in enumerate(phases):
             if saved and saved.state["phase"] > number:
                 self._plan(phase)
@@ -139,7 +138,7 @@ class Fit:
         with self.strategy.scope():
             plan = self._plan(phase)
             if saved:  # before the frozen prefix runs: an earlier phase may have trained it
-                self.write_weights(resuming.under(saved, "weights/"))
+                self.write_weights(resuming.weights(self, saved))
             parts = cutting.cut(self.core.model, self.core.groups, kind)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self._set_judges(parts, above)
@@ -152,7 +151,7 @@ class Fit:
         if phase.solver != "gradient":
             return
         count = self.feed.num_train if rows is None else len(rows)
-        steps = -(-count // self.options.train.batch_size)
+        steps = self.epoch_steps = -(-count // self.options.train.batch_size)
         with self.strategy.scope():
             model = parts.suffix if above.training else _joined(self.core.model, parts, kind)
             self._compile(model, plan, phase, self._num_epochs(phase) * steps, steps)
@@ -162,7 +161,7 @@ class Fit:
 
     def _take_steps(self, model, training, steps, number, phase, saved):
         epochs = self._num_epochs(phase)
-        place = resuming.restore(self, model, saved) if saved else resuming.Place(0)
+        place = resuming.restore(self, model, saved, steps) if saved else resuming.Place(0)
         watched = self._callbacks(model, number, phase, epochs, saved)
         is_over = place.epochs >= epochs or (saved is not None and saved.state["is_stopped"])
         saves = self.run and self.is_writer
@@ -190,11 +189,16 @@ class Fit:
             self.write_weights(self.best.weights)
 
     def _end_epoch(self, model, training, steps, place, watched, saved):
-        """Trains the rest of an epoch that was interrupted."""
-        batches = training(self.epochs_before + place.epochs, 1, skip=place.steps)
+        """Trains the rest of an epoch that was interrupted, or only judges it."""
+        is_trained = place.steps >= steps
+        batches = training(self.epochs_before + place.epochs, 1,
+                           skip=0 if is_trained else place.steps)  # fmt: skip
         back = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: resuming.restore_metrics(model, saved, batches)
         )
+        if is_trained:
+            resuming.end_epoch(model, place.epochs, [back, *watched])
+            return
         with resuming.unfinished(model.optimizer):
             _keras_fit(model, batches, (place.epochs, place.epochs + 1), steps - place.steps,
                        [back, *watched])  # fmt: skip
@@ -214,11 +218,7 @@ class Fit:
 
     def _recalibrate(self):
         """Gives the batch norms whose statistics moved those of the weights that they end with."""
-        moved = {id(variable) for variable in self.moved.values()}
-        layers = [layer for group in self.core.groups for layer in group.layers]
-        found = [norm for layer in layers for norm in freezing.norms(layer)
-                 if id(norm.moving_mean) in moved]  # fmt: skip
-        if found:
+        if found := recalibration.moved(self.core.groups, self.moved.values()):
             model, batches = self._last
             recalibration.recalibrate(model, batches(self.epochs_before, 1), found)
 
@@ -279,27 +279,18 @@ class Fit:
         return optimizers.learning_rate(self.options.train, phase, num_steps)
 
     def _steps_together(self, model, steps):
-        """How many steps Keras runs between two callbacks: many, where they take next to no time.
-
-        Those are the steps above a cached prefix that gives one vector an example. The number
-        divides `steps`, since a dataset of several epochs must not be read across their border.
-        Several devices take single steps: Keras's loop fails on the iterators of theirs.
-        """
-        is_small = all(
-            len(t.shape) == 2 and t.name.startswith(cutting.BOUNDARY) for t in model.inputs
-        )
-        if not is_small or self.strategy.num_replicas_in_sync > 1:
-            return 1
-        return max(n for n in range(1, min(steps, MOST_STEPS_TOGETHER) + 1) if steps % n == 0)
+        """Several devices take single steps: Keras's loop fails on the iterators of theirs."""
+        is_shared = self.strategy.num_replicas_in_sync > 1
+        return 1 if is_shared else cutting.steps_together(model, steps)
 
     def _callbacks(self, training_model, number, phase, epochs, saved):
         """Validation first, saving last: each sees what those before it put into the logs."""
         train, head = self.options.train, self.core.head
         if saved:
             self.history = list(saved.state["history"])
-        self._guard = diverging.guard(self, phase.name, _begun(saved), self._rows)
+        self._guard = diverging.guard(self, phase.name, resuming.begun(saved), self._rows)
         watched = [callbacks.NoteFirstStep(self._note_first_step), self._guard]
-        average = keeping.Average() if train.ema_decay else None
+        average = self._average = keeping.Average() if train.ema_decay else None
         watched += [average] if average else []
         has_validation = self.feed.validation is not None
         if has_validation:
@@ -307,9 +298,11 @@ class Fit:
             self.best = keeping.KeepBest(
                 self._best_weights, train.early_stopping_epochs, state, weights, head
             )
-            watched += [keeping.Validate(self.measure, metric=head.metric), self.best]
+            watched.append(keeping.Validate(self.measure, "val", head.metric, self._keep_unjudged))
         if self.feed.watched is not None:
-            watched.append(keeping.Validate(lambda: self.measure("test"), "test", head.metric))
+            watched.append(keeping.Validate(lambda: self.measure("test"), "test", head.metric,
+                                            self._keep_unjudged))  # fmt: skip
+        watched += [self.best] if has_validation else []
         if (phase.schedule or train.schedule) == "plateau":
             watched.append(keeping.plateau(has_validation, saved and saved.state["plateau"]))
         logger = callbacks.LogEpochs(self.log, phase.name)
@@ -322,8 +315,16 @@ class Fit:
         if self.run and self.options.output.tensorboard:
             watched.append(callbacks.tensorboard(f"{self.run}/tensorboard/{phase.name}"))
         if self.run:
-            watched.append(self._saver(training_model, number, watched, saved))
+            self._saver = self._made_saver(training_model, number, watched, saved)
+            watched.append(self._saver)
         return watched
+
+    def _keep_unjudged(self, epoch):
+        """Saves an epoch whose validation was broken off, as it was before that began."""
+        if self._average:
+            self._average.on_epoch_end(epoch)
+        if self._saver:
+            self._saver.save(resuming.Place(epoch, self.epoch_steps))
 
     def _best_so_far(self, number, phase, saved):
         """`(state, weights)` of KeepBest: those saved, or what the phases before have reached.
@@ -337,7 +338,7 @@ class Fit:
         loss, reached = self._quality()
         return keeping.reached(reached, loss), self._best_weights()
 
-    def _saver(self, model, number, watched, saved):
+    def _made_saver(self, model, number, watched, saved):
         def save(place):
             if place.steps:
                 self._guard.require_finite_weights()
@@ -345,7 +346,9 @@ class Fit:
             checkpoint = resuming.snapshot(self, model, number, place, watched)
             checkpoints.save(self.run, step, checkpoint)
 
-        return keeping.SaveState(save, _begun(saved), 60 * self.options.output.checkpoint_minutes)
+        return keeping.SaveState(
+            save, resuming.begun(saved), 60 * self.options.output.checkpoint_minutes
+        )
 
     def measure(self, role="validation"):
         """(loss, the head's metric) of the core on the validation split, or on the watched test."""
@@ -370,12 +373,6 @@ class Fit:
         """Puts arrays by name into the variables that moved."""
         for path, value in weights.items():
             self.moved[path].assign(value)
-
-
-def _begun(saved):
-    """The resuming.Place from which a phase goes on."""
-    state = saved.state if saved else {}
-    return resuming.Place(state.get("epoch", 0), state.get("steps", 0))
 
 
 def _keras_fit(model, batches, epochs, steps, watched):

@@ -20,15 +20,23 @@ class Validate(keras.callbacks.Callback):
         measure: () -> (loss, metric).
         prefix: of the names in the logs.
         metric: its name.
+        broken_off: (epoch) -> None, called before a KeyboardInterrupt of `measure` goes on.
     """
 
-    def __init__(self, measure, prefix="val", metric="accuracy"):
+    def __init__(self, measure, prefix="val", metric="accuracy", broken_off=None):
         super().__init__()
         self.measure, self.prefix, self.metric = measure, prefix, metric
+        self.broken_off = broken_off
 
     def on_epoch_end(self, epoch, logs=None):
         """Measures."""
-        logs[f"{self.prefix}_loss"], logs[f"{self.prefix}_{self.metric}"] = self.measure()
+        try:
+            loss, value = self.measure()
+        except KeyboardInterrupt:
+            if self.broken_off:
+                self.broken_off(epoch)
+            raise
+        logs[f"{self.prefix}_loss"], logs[f"{self.prefix}_{self.metric}"] = loss, value
 
 
 def quality(head, value):
@@ -101,7 +109,7 @@ class SaveState(keras.callbacks.Callback):
     """Saves at the end of each epoch, after all other callbacks, and in between.
 
     In between: where so much time has passed, and where a signal has asked for an end, which
-    then comes as KeyboardInterrupt.
+    then comes as KeyboardInterrupt; after the last step before the epoch is judged.
 
     Args:
         save: (resuming.Place) -> None.
@@ -121,10 +129,10 @@ class SaveState(keras.callbacks.Callback):
         self._before = self.begun.steps if epoch == self.begun.epochs else 0
 
     def on_train_batch_end(self, batch, logs=None):
-        """Saves if it is time; the end of the last step is that of the epoch."""
+        """Saves if it is time; if only the time says so, the last step leaves it to the epoch."""
         is_last = batch + 1 >= self.params["steps"]
         is_due = 0 < self.interval_s < time.monotonic() - self._saved
-        if not is_last and (is_due or stopping.requested()):
+        if (is_due and not is_last) or stopping.requested():
             self._save(dataclasses.replace(self.begun, epochs=self._epoch,
                                            steps=self._before + batch + 1))  # fmt: skip
 

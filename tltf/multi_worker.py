@@ -19,6 +19,25 @@ def is_multi_worker(strategy):
     return isinstance(strategy, kind) and strategy.extended._in_multi_worker_mode()
 
 
+def told(strategy, values):
+    """int64[N] of the first worker, the same in all of them; each waits here for the others.
+
+    Args:
+        strategy: tf.distribute.Strategy; with one process its own values come back.
+        values: int64[N]; what other workers give does not count.
+    """
+    if not is_multi_worker(strategy):
+        return values
+
+    @tf.function
+    def asked():
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return tf.where(tf.equal(number, 0), values, tf.zeros_like(values))
+
+    summed = strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(asked), axis=None)
+    return summed.numpy()
+
+
 @contextlib.contextmanager
 def patched(strategy):
     """While it is open, `fit` works under `strategy`; others are left as they are."""

@@ -209,9 +209,9 @@ class OutputOptions:
     """What it leaves behind."""
 
     output: str = flag("", "The run folder.")
-    resume: str = flag("auto", "auto goes on with an unfinished run of the same flags; never starts anew.",
-                       choices=("auto", "never"))  # fmt: skip
-    overwrite: bool = flag(False, "Replaces a finished run in --output.")
+    resume: str = flag("auto", "auto goes on with an unfinished run of the same flags, data and versions; "
+                       "'batch_size|data|versions' goes on though those differ; never starts anew.")  # fmt: skip
+    overwrite: bool = flag(False, "Replaces a finished run in --output; other files there stay.")
     checkpoint_minutes: float = flag(
         10.0,
         "Minutes between checkpoints within an epoch; 0: at the end of epochs only.",

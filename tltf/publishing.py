@@ -9,6 +9,7 @@ from tltf import (
     judging,
     names,
     options,
+    origins,
     predictions,
     reports,
     runs,
@@ -214,11 +215,12 @@ def _scratch(trained, judge):
 
 
 def _export(trained, run):
-    """Writes the first version; what is there is whole, of these weights, from before a kill."""
-    if any(path.name.isdecimal() for path in (run / "export").glob("*")):
+    """Writes the run's own version; what is there is whole, of these weights, from before a kill."""
+    version = origins.export_version(run)
+    if (run / "export" / str(version)).exists():
         return
     call = specs.pick(FORMATS, "saved_model", "format")
-    call.build(trained, run / "export", None, True)
+    call.build(trained, run / "export", version, True)
 
 
 def _command(chosen):

@@ -5,7 +5,14 @@ import contextlib
 import keras
 import numpy as np
 
-from tltf import noise
+from tltf import freezing, noise
+
+
+def moved(groups, variables):
+    """The batch norms of some groups whose running mean is among `variables`."""
+    ids = {id(variable) for variable in variables}
+    norms = (norm for group in groups for layer in group.layers for norm in freezing.norms(layer))
+    return [norm for norm in norms if id(norm.moving_mean) in ids]
 
 
 def recalibrate(model, batches, norms):

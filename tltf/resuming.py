@@ -8,8 +8,9 @@ import contextlib
 import dataclasses
 
 import keras
+import numpy as np
 
-from tltf import keeping
+from tltf import checkpoints, keeping, multi_worker, origins
 from tltf.checkpoints import Checkpoint
 from tltf.errors import ModelError
 
@@ -20,11 +21,17 @@ class Place:
 
     Args:
         epochs: that are over.
-        steps: of the epoch that is not.
+        steps: of the epoch that is not; where they are all done it is not judged yet.
     """
 
     epochs: int
     steps: int = 0
+
+
+def begun(saved):
+    """The Place from which a phase goes on, of a Checkpoint or None."""
+    state = saved.state if saved else {}
+    return Place(state.get("epoch", 0), state.get("steps", 0))
 
 
 def snapshot(fit, model, number, place, watched):
@@ -52,6 +59,7 @@ def snapshot(fit, model, number, place, watched):
         "phase": number,
         "epoch": place.epochs,
         "steps": place.steps,
+        "epoch_steps": fit.epoch_steps,
         "step": fit.step,
         "history": fit.history,
         "best": fit.best.state if fit.best else None,
@@ -68,21 +76,75 @@ def snapshot(fit, model, number, place, watched):
     return Checkpoint(arrays, state)
 
 
-def restore(fit, model, saved):
-    """Puts a Checkpoint back into a Fit and its compiled model; returns the `Place`.
+def newest(run, strategy, is_writer):
+    """The Checkpoint that a run goes on from, the same for all workers; None where there is none.
+
+    The first worker chooses, the others wait for it: until then it may remove what was there.
+
+    Args:
+        run: the run folder.
+        strategy: tf.distribute.Strategy.
+        is_writer: whether this process is that worker.
 
     Raises:
-        ModelError: other data, or a checkpoint of another version of tltf.
+        ModelError: all are damaged, or this worker cannot read the one that was chosen.
     """
-    if saved.state["data"] != fit.feed.fingerprint:
-        was, now = saved.state["data"], fit.feed.fingerprint
-        what = f"the training data changed since this run was interrupted: was {was}, is {now}"
-        raise ModelError(what, flag="data", fix="--resume=never starts anew")
+    saved = checkpoints.newest(run) if is_writer else None
+    chosen = np.array(saved.place if saved else (-1, 0), np.int64)
+    chosen = multi_worker.told(strategy, chosen)
+    if is_writer or chosen[0] < 0:
+        return saved
+    return checkpoints.at(run, *chosen.tolist())
+
+
+def require_phase(saved, num_phases):
+    """Raises ModelError for a Checkpoint of a phase that the method does not have."""
+    if saved and saved.state["phase"] >= num_phases:
+        _refuse(f"it is of phase {saved.state['phase'] + 1}, the method has {num_phases}")
+
+
+def restore(fit, model, saved, steps):
+    """Puts a Checkpoint back into a Fit and its compiled model; returns the `Place`.
+
+    An epoch of other data, or of another number of steps, begins anew where --resume lets it.
+
+    Args:
+        fit: fitting.Fit.
+        model: the compiled model.
+        saved: Checkpoint.
+        steps: of an epoch.
+
+    Raises:
+        ModelError: other data, or a checkpoint of another model.
+    """
+    state = saved.state
+    if state["data"] != fit.feed.fingerprint:
+        if "data" not in origins.allowed(fit.options.output.resume):
+            was, now = state["data"], fit.feed.fingerprint
+            what = f"the training data changed since this run was interrupted: was {was}, is {now}"
+            raise ModelError(what, flag="data", fix="--resume=never starts anew")
+        state["steps"] = 0
+    if state.get("epoch_steps", steps) != steps:
+        state["steps"] = 0
     fit.step, fit.seconds_before = saved.state["step"], saved.state["seconds"]
-    fit.write_weights(under(saved, "weights/"))
+    fit.write_weights(weights(fit, saved))
     _put(saved, "optimizer", model.optimizer.variables)
     _put(saved, "seeds", seeds(fit.core.model))
-    return Place(saved.state["epoch"], saved.state.get("steps", 0))
+    return begun(saved)
+
+
+def weights(fit, saved):
+    """name -> array of a Checkpoint: the weights of what a Fit has moved so far.
+
+    Raises:
+        ModelError: the model has others, or of other shapes.
+    """
+    found = under(saved, "weights/")
+    shapes = {name: tuple(variable.shape) for name, variable in fit.moved.items()}
+    for name, array in found.items():
+        if shapes.get(name) != array.shape:
+            _refuse(f"{name} is {array.shape} there, {shapes.get(name, 'not trained')} here")
+    return found
 
 
 def restore_metrics(model, saved, batches):
@@ -93,6 +155,24 @@ def restore_metrics(model, saved, batches):
     if not model._compile_metrics.built:
         model._symbolic_build(data_batch=next(iter(batches)))
     _put(saved, "metrics", _metric_variables(model))
+
+
+def end_epoch(model, epoch, watched):
+    """The end of an epoch whose steps are all done: judged, logged and saved, as `fit` does it.
+
+    Args:
+        model: the compiled model.
+        epoch: counted from 0.
+        watched: the callbacks; the first puts the metrics back.
+    """
+    together = keras.callbacks.CallbackList(watched, model=model, epochs=epoch + 1, steps=0)
+    model.stop_training = False
+    together.on_train_begin()
+    model.reset_metrics()
+    together.on_epoch_begin(epoch)
+    logs = dict(model.get_metrics_result())
+    together.on_epoch_end(epoch, logs)
+    together.on_train_end(logs)
 
 
 @contextlib.contextmanager
@@ -124,6 +204,11 @@ def _put(saved, kind, variables):
     for i, variable in enumerate(variables):
         array = saved.arrays.get(f"{kind}/{i}")
         if array is None or array.shape != tuple(variable.shape):
-            raise ModelError("the checkpoint is of another version of tltf", flag="resume",
-                             fix="--resume=never starts anew")  # fmt: skip
+            _refuse(f"{kind}/{i} is {'missing' if array is None else array.shape} there, "
+                    f"{tuple(variable.shape)} here")  # fmt: skip
         variable.assign(array)
+
+
+def _refuse(why):
+    what = f"the checkpoint is of another model or version of tltf: {why}"
+    raise ModelError(what, flag="resume", fix="--resume=never starts anew")

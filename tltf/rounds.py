@@ -1,14 +1,17 @@
 """Several fits as one run: K-fold cross-validation, each fold in RUN/rounds/<n>."""
 
 import json
+import pathlib
 import statistics
 import time
 
 import numpy as np
 
 from tltf import (
+    feeding,
     judging,
     lazy,
+    multi_worker,
     options,
     predictions,
     publishing,
@@ -16,6 +19,7 @@ from tltf import (
     runs,
     runtime,
     specs,
+    training,
     wording,
 )
 from tltf.catalogs import HEADS, SPLITS
@@ -46,8 +50,16 @@ def run(chosen):
 
 def _every_fold(chosen, call, folder):
     start = time.monotonic()
-    runs.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
-    folds = [_fold(chosen, call, folder, number) for number in range(call.kwargs["folds"])]
+    strategy = runtime.start(chosen.runtime)
+    given = [_of_fold(chosen, call, folder, n) for n in range(call.kwargs["folds"])]
+    finished = np.zeros(len(given), np.int64)
+    if runs.is_chief():
+        runs.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
+        finished[_finished(given, chosen.output)] = 1
+    finished = multi_worker.told(strategy, finished)
+    folds = [_fold(one, number, len(given), finished[number]) for number, one in enumerate(given)]
+    if not runs.is_chief():
+        return {}
     report = _pooled(chosen, folder, folds)
     report["time_s"] = {
         "total": time.monotonic() - start,
@@ -72,17 +84,45 @@ def _split(call, number):
     return specs.render(call.name, call.kwargs | {"fold": number})
 
 
-def _fold(chosen, call, folder, number):
-    """The report of one fold; a fold that is finished is read."""
-    output = folder / "rounds" / str(number)
-    if runs.read_status(output) == "finished":
-        return json.loads((output / "report.json").read_text(encoding="utf-8"))
-    print(f"fold {number + 1} of {call.kwargs['folds']}")
-    return publishing.run(
-        options.replace(
-            chosen, split=_split(call, number), output=str(output), overwrite=False, resume="auto"
-        )
-    )
+def _of_fold(chosen, call, folder, number):
+    """The Options of one fold."""
+    resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
+    output = str(folder / "rounds" / str(number))
+    return options.replace(chosen, split=_split(call, number), output=output, resume=resume)
+
+
+def _finished(given, output):
+    """Numbers of the folds that are finished, on the data of now.
+
+    Args:
+        given: the Options of each fold.
+        output: OutputOptions of them all.
+
+    Raises:
+        ModelError: they were trained on other data, see `runs.require_allowed`.
+    """
+    found = [n for n, one in enumerate(given)
+             if runs.read_status(one.output.output) == "finished"]  # fmt: skip
+    if not found:
+        return []
+    first = given[found[0]]
+    data = feeding.fingerprints(training.training_parts(first))
+    run = first.output.output
+    changes = [change for change in runs.changes(run, None, data) if change.name == "data"]
+    if changes and output.overwrite:
+        return []
+    if changes:
+        runs.require_allowed(run, changes, output.resume)
+    return found
+
+
+def _fold(chosen, number, num_folds, is_finished):
+    """The report of one fold; a fold that is finished is read. {} for workers but the first."""
+    if is_finished:
+        path = pathlib.Path(chosen.output.output) / "report.json"
+        return json.loads(path.read_text(encoding="utf-8")) if runs.is_chief() else {}
+    print(f"fold {number + 1} of {num_folds}")
+    return publishing.run(chosen)
 
 
 def _pooled(chosen, folder, folds):

@@ -4,30 +4,41 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import socket
+import sys
+import tempfile
 import warnings
 
 import filelock
 
-from tltf import flagfiles, foreign_files, options, storage, streams
+from tltf import (
+    flagfiles,
+    folders,
+    foreign_files,
+    leftovers,
+    options,
+    origins,
+    storage,
+    streams,
+)
 from tltf.errors import FlagError, ModelError, StorageError
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
 DATA_REPORT = "data_report.jsonl"
-UNBOUND = ("output", "export", "baseline", "tensorboard", "checkpoint_minutes", "eval_batch_size")
-"""Flags that an unfinished run may be told otherwise."""
 STATUSES = ("training", "trained", "finished")
-PROBE = ".writable"
 
 
 def is_chief():
     """Whether this process writes the run's files: true but for workers other than the first.
 
-    TF_CONFIG tells the workers of a MultiWorkerMirroredStrategy apart.
+    TF_CONFIG tells the workers of a MultiWorkerMirroredStrategy apart. The first is the task
+    `chief`; without one in the cluster it is worker 0.
     """
-    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
-    return task.get("type", "chief") == "chief" or task.get("index") == 0
+    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    task = config.get("task", {})
+    if task.get("type", "chief") == "chief":
+        return True
+    return "chief" not in config.get("cluster", {}) and int(task.get("index", 0)) == 0
 
 
 def claim(output):
@@ -53,9 +64,7 @@ def claim(output):
                         fix="another --output")  # fmt: skip
     try:
         run.mkdir(parents=True, exist_ok=True)
-        probe = run / PROBE
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=run).close()
     except OSError as error:
         raise StorageError(f"cannot write: {error.strerror}", flag="output", place=run) from error
     return run
@@ -80,21 +89,34 @@ def claimed(output):
         return
     path = pathlib.Path(output.output) / LOCK
     lock = filelock.FileLock(path, timeout=0, is_singleton=True)
-    run = path.parent if lock.is_locked else claim(output)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise StorageError(f"another process trains here ({_owner(path)})", place=run,
-                           fix="wait for it, or another --output") from error  # fmt: skip
-    except NotImplementedError:
-        warnings.warn(f"{run} is on a file system without locks: two runs in it would mix",
-                      stacklevel=3)  # fmt: skip
+    run = path.parent
+    if not lock.is_locked:
+        try:
+            claim(output)
+        except FlagError:
+            if path.exists():  # a run that another process has just begun looks like none
+                with contextlib.suppress(OSError):
+                    _acquire(lock, path)
+                    lock.release()
+            raise
+    _acquire(lock, path)
     try:
         who = f"process {os.getpid()} on {socket.gethostname()}"
         path.with_suffix(".owner").write_text(who, encoding="utf-8")
         yield run
     finally:
         lock.release()
+
+
+def _acquire(lock, path):
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise StorageError(f"another process trains here ({_owner(path)})", place=path.parent,
+                           fix="wait for it, or another --output") from error  # fmt: skip
+    except NotImplementedError:
+        what = f"{path.parent} is on a file system without locks: two runs in it would mix"
+        warnings.warn(what, stacklevel=5)
 
 
 def _owner(path):
@@ -104,67 +126,124 @@ def _owner(path):
         return "unknown"
 
 
-def _contents(run):
-    """What is in a run folder beside its lock and the log of its console."""
-    items = run.iterdir()
-    return [item for item in items if not item.name.startswith(LOCK) and item.name != streams.LOG]
-
-
 def _is_new(run):
     """Whether a folder has nothing but what a run leaves that was killed in its first moment, or
     whose data were at fault."""
-    parts = tuple(f".{name}." for name in (STATUS, FLAGS, DATA_REPORT))
-    left = [item for item in _contents(run)
-            if item.name not in (PROBE, DATA_REPORT) and not (item.name.startswith(parts) and item.suffix == ".part")]  # fmt: skip
-    if [item.name for item in left] != [STATUS]:
-        return not left
+    names = {item.name for item in run.iterdir() if not item.name.startswith(LOCK)}
+    written = (STATUS, FLAGS, origins.FILE, DATA_REPORT)
+    parts = tuple(f".{name}." for name in written)
+    left = {n for n in names - {streams.LOG, DATA_REPORT}
+            if not (n.startswith(parts) and n.endswith(".part"))}  # fmt: skip
+    if not left:
+        return True
+    if not {STATUS} <= left <= {STATUS, origins.FILE}:
+        return False
     try:
-        return json.loads(left[0].read_text(encoding="utf-8")) == {"status": "training"}
+        return json.loads((run / STATUS).read_text(encoding="utf-8")) == {"status": "training"}
     except (OSError, ValueError):
         return False
 
 
-def begin(run, resolved, command):
-    """Writes run.flags, or checks that an unfinished run was told the same.
+def begin(run, resolved, command, data=None):
+    """Notes what a run is told and made from, or checks that an unfinished one is so still.
 
     A run that is to be replaced is removed here, when data and model of the new one are known
-    to be good. With --overwrite that is a finished run, or one of other flags: an unfinished one
-    of these flags goes on, so that the same command again loses nothing. A kill at any moment
-    leaves a folder that the same command takes.
+    to be good; of the folder's files only its own go. With --overwrite that is a finished run, or
+    one of other flags, data or versions: an unfinished one of these goes on, so that the same
+    command again loses nothing. A kill at any moment leaves a folder that the same command takes.
 
     Args:
         run: the run folder.
         resolved: Options with every `auto` replaced.
         command: shown in run.flags.
+        data: split -> text that differs where its contents do, see `origins`.
 
     Raises:
-        ModelError: the unfinished run in this folder has other flags.
+        FlagError: --resume names something unknown.
+        ModelError: the unfinished run in this folder has other flags, data or versions.
     """
-    path, status = pathlib.Path(run) / FLAGS, read_status(run)
+    path, data = pathlib.Path(run) / FLAGS, data or {}
+    status, output = read_status(run), resolved.output
+    found, export = [], None
     for folder in (run, path.parent / "model"):
         storage.sweep(folder)
     if not status:
         write_status(run, "training")
-    elif _is_replaced(path, status, resolved):
-        for item in _contents(run):
-            if item.name not in (FLAGS, STATUS):
-                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+    elif _is_replaced(status, output, lambda: changes(run, resolved, data)):
+        leftovers.remove(run, origins.export_version(run))
     else:
-        _require_same_flags(path, resolved)
-        write_status(run, "training")
-        return
-    comment = f"{command}\nEvery flag of this run, chosen defaults included."
-    flagfiles.write(path, resolved, comment)
+        if found := changes(run, resolved, data):
+            require_allowed(run, found, output.resume)
+        export = origins.export_version(run)
+    if export is None or found:
+        export = export or int(folders.new_version(path.parent / "export").name)
+        origins.write(run, data, export)
+        comment = f"{command}\nEvery flag of this run, chosen defaults included."
+        flagfiles.write(path, resolved, comment)
     write_status(run, "training")
 
 
-def _is_replaced(path, status, resolved):
-    if not resolved.output.overwrite or resolved.output.resume == "never":
-        return resolved.output.resume == "never"
+def _is_replaced(status, output, changed):
+    if not output.overwrite or output.resume == "never":
+        return output.resume == "never"
     try:
-        return status == "finished" or bool(_changed(path, resolved))
-    except FlagError:  # flags of another version
+        return status == "finished" or bool(_refused(changed(), output.resume))
+    except (FlagError, ModelError):  # flags of another version
         return True
+
+
+def changes(run, resolved, data):
+    """A list of `origins.Change`: what a run would be told, or made from, otherwise than it was.
+
+    Args:
+        run: the run folder.
+        resolved: Options; None leaves them out.
+        data: as `begin` takes it.
+
+    Raises:
+        ModelError: what is noted of the run cannot be read.
+    """
+    found = origins.changes(run, data)
+    if resolved is None:
+        return found
+    old, new = flagfiles.flatten(read_options(run)), flagfiles.flatten(resolved)
+    return [
+        *(
+            origins.Change(
+                name, f"{name}: {options.shown(old[name])} -> {options.shown(new[name])}"
+            )
+            for name in new
+            if old[name] != new[name]
+        ),
+        *found,
+    ]
+
+
+def require_allowed(run, found, resume):
+    """Raises where something changed that must not; what may is said in one line.
+
+    Args:
+        run: the run folder.
+        found: list of `origins.Change`.
+        resume: --resume, which names what may change beside what is harmless.
+
+    Raises:
+        FlagError: it names something unknown.
+        ModelError: something else changed.
+    """
+    if refused := _refused(found, resume):
+        names = dict.fromkeys((*origins.allowed(resume), *(change.name for change in refused)))
+        raise ModelError(
+            f"the unfinished run was begun otherwise ({'; '.join(c.text for c in refused)})",
+            flag="resume", place=run,
+            fix=f"--resume='{'|'.join(names)}' goes on all the same, --resume=never starts anew",
+        )  # fmt: skip
+    print(f"goes on otherwise than begun: {'; '.join(c.text for c in found)}", file=sys.stderr)
+
+
+def _refused(found, resume):
+    may_differ = (*origins.HARMLESS, *origins.allowed(resume))
+    return [change for change in found if change.name not in may_differ]
 
 
 def read_options(run):
@@ -207,21 +286,3 @@ def write_status(run, status):
     """Records how far a run is."""
     with storage.replacing(pathlib.Path(run) / STATUS) as file:
         json.dump({"status": status}, file)
-
-
-def _require_same_flags(path, resolved):
-    if changed := _changed(path, resolved):
-        what = f"the unfinished run was told otherwise ({'; '.join(changed)})"
-        raise ModelError(what, flag="resume", place=path.parent,
-                         fix="--resume=never starts anew, or give the same flags")  # fmt: skip
-
-
-def _changed(path, resolved):
-    """What a run is told otherwise than it was, as texts."""
-    old = flagfiles.flatten(read_options(path.parent))
-    new = flagfiles.flatten(resolved)
-    return [
-        f"{name}: {options.shown(old[name])} -> {options.shown(new[name])}"
-        for name in new
-        if old[name] != new[name] and name not in UNBOUND
-    ]

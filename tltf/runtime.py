@@ -2,10 +2,12 @@
 
 import contextlib
 import functools
+import platform
 
 import keras
 import tensorflow as tf
 
+from tltf import versions as packages
 from tltf.errors import FlagError
 
 
@@ -94,14 +96,5 @@ _STRATEGIES = {
 
 def versions():
     """Package name -> version of what a run depends on."""
-    import importlib.metadata
-    import platform
-
     names = ("tltf", "tensorflow", "keras", "keras-hub", "numpy", "scikit-learn")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {"python": platform.python_version(), **packages.found(names)}

@@ -4,7 +4,8 @@ Outside of a `deferring` block the first raises KeyboardInterrupt, which no `exc
 `except ValueError` takes for an error of its own. Inside, it is only noted, for the training step
 that asks `requested()`. Python runs signal handlers between its own instructions, so a long call
 into C++ would hold them up: a thread that the signal itself wakes ends the process after GRACE_S,
-whatever the main thread does. All files are then as after a kill: whole or not there.
+whatever the main thread does, so that it is over within ten seconds. All files are then as after a
+kill: whole or not there.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import signal
 import sys
 import threading
 
-GRACE_S = 10.0
+GRACE_S = 9.0
 EXIT_CODE = 75
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -31,6 +32,14 @@ _state = _State()
 def requested():
     """Whether a signal has asked for an end."""
     return _state.is_requested
+
+
+def looked_at(items):
+    """Gives the items one by one; where a signal was noted it raises KeyboardInterrupt in between."""
+    for item in items:
+        if requested():
+            raise KeyboardInterrupt
+        yield item
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """RUN/metrics.jsonl: one line of JSON an epoch, which outlives a killed process."""
 
 import contextlib
+import io
 import json
 import math
+import os
 import pathlib
 
 from tltf.errors import StorageError
@@ -11,7 +13,8 @@ from tltf.errors import StorageError
 class MetricsLog:
     """Appends epochs to a file; each line is on disk when `write` returns.
 
-    A line cut short by a killed process is removed when the file is opened again.
+    A line cut short by a killed process is removed when the file is opened again; an epoch that is
+    run again takes its place, and those after it go.
 
     Args:
         path: of the file; made with its folder where missing.
@@ -24,7 +27,7 @@ class MetricsLog:
         self.path = pathlib.Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _cut_unfinished(self.path)
+            self._starts = _starts(self.path)
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise _failure(self.path, error) from error
@@ -35,7 +38,11 @@ class MetricsLog:
         Raises:
             StorageError: the disk is full or gone.
         """
+        start = self._starts.get(_key(row))
         try:
+            if start is not None:
+                os.truncate(self.path, start)
+                self._starts = {key: at for key, at in self._starts.items() if at < start}
             self._file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:
@@ -60,7 +67,7 @@ def read(path):
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            key = (row.get("phase"), row.get("epoch"))
+            key = _key(row)
         except (json.JSONDecodeError, AttributeError) as error:
             if number == len(lines):
                 break
@@ -70,14 +77,24 @@ def read(path):
     return list(rows.values())
 
 
-def _cut_unfinished(path):
+def _starts(path):
+    """Phase and epoch -> where its first line begins in a file, a line cut short removed."""
     if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
+        return {}
+    found: dict = {}
+    start = 0
+    for line in io.BytesIO(path.read_bytes()):
+        if not line.endswith(b"\n"):
+            os.truncate(path, start)
+            break
+        with contextlib.suppress(ValueError, AttributeError):
+            found.setdefault(_key(json.loads(line)), start)
+        start += len(line)
+    return found
+
+
+def _key(row):
+    return row.get("phase"), row.get("epoch")
 
 
 def _plain(row):

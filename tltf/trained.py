@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tltf import lengths, memory
+from tltf import lengths, memory, stopping
 from tltf.boundaries import NotCached
 from tltf.models import Core
 
@@ -155,12 +155,12 @@ class Forward:
         self.model, self._name, self._traced = model, name, None
 
     def __call__(self, dataset):
-        """float32[N, d] over a dataset of (inputs, ...) batches."""
+        """float32[N, d] over a dataset of (inputs, ...) batches; a noted signal breaks it off."""
         if self._traced is None:
             self._traced = self._trace(dataset.element_spec[0])
         specs = dataset.element_spec[0]
         long = [name for name, spec in specs.items() if spec.shape[1:2].as_list() == [None]]
-        batches = (batch[0] for batch in dataset)
+        batches = (batch[0] for batch in stopping.looked_at(dataset))
         if long:
             return lengths.run(self._traced, batches, long)
         return np.concatenate([self._traced(batch).numpy() for batch in batches])

@@ -78,6 +78,7 @@ def _train(options, run_folder):
             run_folder,
             trained.options,
             "python -m tltf.train --flagfile=run.flags --output=NEW",
+            feeding.fingerprints(parts),
         )
         data_report.write(run_folder, parts["train"].scan)
     if "logistic" in names.wanted_baselines(options.output.baseline):

@@ -6,7 +6,7 @@ Small trainings on packaged data run in turn, each in processes of its own (a fo
 has TensorFlow's threads would not be sound). SIGKILL comes at a time that is uniform between the
 start of the run and its end, as the undisturbed one took it; now and then sooner. Every line is kept
 in DIR/soak.jsonl, so the script itself can be stopped and goes on. It ends with 1 where a run could
-not be read or ended otherwise than the undisturbed one.
+not be read, lost more steps than lie between two checkpoints, or ended otherwise than the undisturbed one.
 """
 
 import argparse
@@ -213,6 +213,11 @@ def line(name, rows):
             f"{equal} of {len(ended)}", seconds]  # fmt: skip
 
 
+def is_bad(row):
+    """Whether a run could not be read, ended otherwise, or lost more than a checkpoint interval."""
+    return bool(row["fault"]) or not row.get("is_equal", True) or row["lost"] > STEPS_AN_EPOCH
+
+
 def main():
     """Kills, prints the table, returns 1 where something was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -226,7 +231,7 @@ def main():
     by_name = {name: [row for row in rows if row["name"] == name] for name in TRAININGS}
     lines = [line(name, mine) for name, mine in by_name.items() if mine]
     print(measuring.table(HEADER, [*lines, line("all", rows)]))
-    return int(any(row["fault"] or not row.get("is_equal", True) for row in rows))
+    return int(any(map(is_bad, rows)))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, capsy
     assert code == 5 and len(said) == 1, said
     assert said[0].startswith("tltf: error[5] ") and "File too large" in said[0]
     left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-    assert left in ([], ["status.json"], ["metrics.jsonl"]), left
+    assert left in ([], ["origin.json", "status.json"], ["metrics.jsonl"]), left
     WRITERS[writer](tmp_path)
     sizes = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
     assert max(sizes) > 3000, "and with room it is written"

@@ -334,7 +334,7 @@ def test_data_that_changed_before_a_run_goes_on_are_refused(tmp_path, capfd, mon
     require(
         run("train", argv, capfd),
         4,
-        ["--data", "the training data changed", "was 5 rows (", ", is 5 rows (", "--resume=never"],
+        ["begun otherwise (train split: 5 rows (", ") -> 5 rows (", "--resume='data'"],
     )
     assert snapshot(data) == before and snapshot(folder / "checkpoints") == kept
 

@@ -1,0 +1,113 @@
+"""RUN/origin.json: what a run was begun with beside its flags, and what may differ when it goes on.
+
+That is the contents of its data, split by split, and the versions of what computes. Flags are in
+run.flags. A run goes on with what it was begun with, unless --resume names what may differ. The
+version that its SavedModel gets is noted too: others in RUN/export are not its own.
+"""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+from tltf import foreign_files, storage, versions
+from tltf.errors import FlagError, ModelError, choices_text
+from tltf.options import Options, fields_of
+
+FILE = "origin.json"
+PACKAGES = ("tltf", "keras", "tensorflow", "numpy")
+VERSIONS = "versions"
+"""What --resume calls all of them."""
+HARMLESS = (
+    "output", "export", "baseline", "tensorboard", "checkpoint_minutes", "eval_batch_size",
+    "cache_memory_mb", "cache_disk_gb", "near_duplicates", "max_bad_fraction",
+    "allow_empty_classes", "unknown_classes", "strict", "skip_bad_shards",
+)  # fmt: skip
+"""Flags that may differ unasked: what the training computes is not theirs to change. The scan's are
+among them because the rows that it lets pass are compared themselves."""
+
+
+class Change(NamedTuple):
+    """Something that is not as it was when a run was begun.
+
+    Args:
+        name: what --resume calls it: a flag, or VERSIONS.
+        text: what it was, and is.
+    """
+
+    name: str
+    text: str
+
+
+def allowed(resume):
+    """The names in --resume, which are joined with `|`; none for auto and never.
+
+    Raises:
+        FlagError: a name that is no flag.
+    """
+    if resume in ("auto", "never"):
+        return ()
+    names = tuple(name.strip() for name in resume.split("|") if name.strip())
+    known = ["auto", "never", VERSIONS, *fields_of(Options)]
+    for name in names:
+        if name not in known[2:]:
+            what = f"takes auto, never, or names of flags and {VERSIONS} that may differ (received {name!r})"
+            near = choices_text(name, known, limit=3)
+            raise FlagError(f"{what}; nearest: {near}", flag="resume", fix="--resume=auto")
+    return names
+
+
+def write(run, data, export=1):
+    """Notes what a run is begun with.
+
+    Args:
+        run: the run folder.
+        data: `train split` and the like -> text that differs where its contents do; {} for a run
+            that reads none itself.
+        export: the version that it exports.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    noted = {"data": data, "versions": versions.found(PACKAGES), "export": export}
+    with storage.replacing(pathlib.Path(run) / FILE) as file:
+        json.dump(noted, file, indent=1)
+
+
+def export_version(run):
+    """The version of a run's own SavedModel; 1 where nothing says otherwise."""
+    try:
+        noted = foreign_files.read_json(pathlib.Path(run) / FILE)
+    except (FileNotFoundError, ModelError):
+        return 1
+    version = noted.get("export") if isinstance(noted, dict) else 1
+    return version if isinstance(version, int) and version > 0 else 1
+
+
+def changes(run, data):
+    """A list of `Change`: how data and versions differ from what was noted.
+
+    Where nothing was noted the versions differ, and the data is not told of.
+
+    Args:
+        run: the run folder.
+        data: as `write` takes it.
+
+    Raises:
+        ModelError: the note is damaged.
+    """
+    path = pathlib.Path(run) / FILE
+    noted = foreign_files.read_json(path) if path.exists() else {"data": data, "versions": {}}
+    try:
+        return [
+            *_changes("data", dict(noted["data"]), data),
+            *_changes(VERSIONS, dict(noted["versions"]), versions.found(PACKAGES)),
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError("is no note of tltf", place=path, fix="--resume=never") from error
+
+
+def _changes(name, noted, current):
+    for key in dict.fromkeys((*noted, *current)):
+        was, now = noted.get(key, "none"), current.get(key, "none")
+        if was != now:
+            yield Change(name, f"{key}: {was} -> {now}")

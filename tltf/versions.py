@@ -1,0 +1,15 @@
+"""Versions of the packages that a run depends on."""
+
+import importlib.metadata
+
+
+def found(packages):
+    """Package name -> its version as text, or `not installed`."""
+    return {name: _version(name) for name in packages}
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
