@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import shutil
 
 import keras
@@ -11,6 +12,8 @@ from tltf import checkpoints, freezing, optimizers
 from tltf.errors import StorageError
 
 MB = 2**20
+PARTS = ("checkpoints", "model", "export")
+"""Folders of a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +39,15 @@ class Needs:
 def require(run, needs):
     """Raises StorageError where the disk of the run folder surely has too little room.
 
-    What the folder has already, such as checkpoints of a run that goes on, makes way or is part
-    of the needs. Frozen layers' outputs do not count: where they do not fit, none are kept.
+    What the folder has of PARTS already, such as checkpoints of a run that goes on, makes way or is
+    part of the needs. Frozen layers' outputs do not count: where they do not fit, none are kept.
 
     Args:
         run: the run folder.
         needs: Needs.
     """
-    free, there = shutil.disk_usage(run).free, _size(run)
+    free = shutil.disk_usage(run).free
+    there = sum(_size(pathlib.Path(run) / part) for part in PARTS)
     if needs.total <= free + there:
         return
     kinds = dataclasses.asdict(needs).items()
