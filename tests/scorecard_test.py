@@ -1,6 +1,8 @@
 """The scorecard's arithmetic, its lines, and the shifts of its images."""
 
+import argparse
 import importlib
+import re
 
 import numpy as np
 import pytest
@@ -61,9 +63,43 @@ def test_what_the_scorecard_runs_is_there(scorecard):
     from tltf import specs
     from tltf.catalogs import METHODS
 
-    for methods in scorecard.METHODS.values():
+    named = set()
+    for task, methods in scorecard.METHODS.items():
         for text in methods:
-            specs.pick(METHODS, text)
+            call, *flags = text.split(" --")
+            specs.pick(METHODS, call)
+            assert {flag.partition("=")[0] for flag in flags} <= {
+                "norm",
+                "augment",
+                "learning_rate",
+            }
+            named |= set(re.findall(r"{(\w+)}", " ".join([text, *scorecard.WORK[task]])))
+    assert named == set(scorecard.PREPARED)
+    unlisted = set(METHODS) - {specs.parse(text.split(" --")[0], "method")[0]
+                               for methods in scorecard.METHODS.values() for text in methods}  # fmt: skip
+    assert unlisted == {"rules"}, "a method has no line in the scorecard"
+
+
+def test_flags_and_prepared_runs_are_those_a_method_names(scorecard, monkeypatch, tmp_path):
+    trained, measured = [], []
+    monkeypatch.setattr(scorecard.measuring, "train", lambda *given: trained.append(given))
+    card = scorecard.Scorecard(
+        argparse.Namespace(folder=tmp_path, quick=True, flags=["--train_epochs=1"])
+    )
+    monkeypatch.setattr(card, "_train", lambda run, flags: measured.append(flags) or dict(ROW))
+    card.row("vader small_lstm", "distill(teacher='{vader_full}')", 3)
+    card.row("fashion", "full --norm=frozen --learning_rate=3e-4", 0)
+    teacher = str(tmp_path / "prepared" / "vader_full_3")
+    assert [given[1] for given in trained] == [teacher]
+    assert trained[0][2:] == (
+        *scorecard.WORK["vader"],
+        "--method=full",
+        "--seed=3",
+        "--export=false",
+    )
+    assert f"--method=distill(teacher='{teacher}')" in measured[0]
+    assert measured[1][3:6] == ["--method=full", "--norm=frozen", "--learning_rate=3e-4"]
+    assert measured[1][-1] == "--train_epochs=1"
 
 
 def test_its_data_is_there(scorecard):

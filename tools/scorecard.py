@@ -12,12 +12,17 @@ reviews; images: digits) on the pretrained network, less the same on the fine-tu
 leaves both out. Time is that of the quickest seed, which other work on the machine disturbed least.
 What was measured is kept in FOLDER/scorecard.jsonl: run it again to go on. --known prints what FOLDER
 has and measures nothing; tools/measured is such a folder.
+
+A method may be followed by flags. Some take another run, which is trained once a seed: `distill`
+teaches a small network what `full` knows, `soup` averages `full` at three rates, and of `fashion
+digits` the network was fine-tuned on digits first, which `lwf` must not forget.
 """
 
 import argparse
 import json
 import math
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -38,23 +43,39 @@ WORK |= {
     for task, backbone in (("fashion", "dog_mobilenet_v2"), ("fashion", "hed_vgg16"),
                            ("fashion", "small_cnn"), ("vader", "small_lstm"))
 }  # fmt: skip
+WORK["fashion digits"] = [*WORK["fashion"][:-1], "--backbone={digits}"]
 OTHER_TASK = {
     "vader": ["--data=vader(domain=amazon, num_train=1000, num_test=1000)", "--text_length=48"],
     "fashion": ["--data=mnist_5k(num_train=1000, num_test=1000)", "--image_size_px=96"],
 }  # fmt: skip
+PREPARED = {
+    "digits": [*OTHER_TASK["fashion"], WORK["fashion"][-1], "--method=full"],
+    "fashion_full": [*WORK["fashion"], "--method=full"],
+    "vader_full": [*WORK["vader"], "--method=full"],
+    "vader_slow": [*WORK["vader"], "--method=full", "--learning_rate=3e-5"],
+    "vader_quick": [*WORK["vader"], "--method=full", "--learning_rate=8e-5"],
+}
+"""Name -> flags of a run that others take; `{name}` stands for its folder."""
 GATED = {"full": 5, "linear_probe(solver=lbfgs)": 5, "lp_ft": 5, "wise_ft": 5, "lora": 5}
 OTHERS = dict.fromkeys(["partial", "gradual", "discriminative(decay=1.3)", "curriculum", "bitfit",
-                        "norm_only", "l2_sp", "delta", "bss"], 3)  # fmt: skip
+                        "norm_only", "l2_sp", "delta", "bss", "adversarial"], 3)  # fmt: skip
+IMAGES_ONLY = ["full --norm=frozen --learning_rate=3e-4", "full --augment=mixup",
+               "full --augment=cutmix", "full --augment=randaugment"]  # fmt: skip
+TEXTS_ONLY = ["full --augment=eda(copies=1)", "full --augment=token_dropout",
+              "soup(runs=['{vader_slow}', '{vader_full}', '{vader_quick}'])"]  # fmt: skip
 METHODS = {
     "vader": GATED | {"adapters": 5} | OTHERS
-    | dict.fromkeys(["adapters(places=pfeiffer)", "prefix", "prompt", "ia3"], 3),
-    "fashion": dict.fromkeys(GATED, 3) | {"lora(targets='.*/kernel')": 2} | dict.fromkeys(OTHERS, 2),
+    | dict.fromkeys(["adapters(places=pfeiffer)", "prefix", "prompt", "ia3"], 3)
+    | dict.fromkeys(TEXTS_ONLY, 1),
+    "fashion": dict.fromkeys(GATED, 3) | {"lora(targets='.*/kernel')": 2} | dict.fromkeys(OTHERS, 2)
+    | dict.fromkeys(IMAGES_ONLY, 1),
 }  # fmt: skip
 METHODS |= {
     "fashion dog_mobilenet_v2": {"full": 1, "linear_probe(solver=lbfgs)": 1, "lora": 1},
     "fashion hed_vgg16": {"linear_probe(solver=lbfgs)": 1},
-    "fashion small_cnn": {"scratch": 1},
-    "vader small_lstm": {"scratch": 1},
+    "fashion small_cnn": {"scratch": 1, "distill(teacher='{fashion_full}')": 1},
+    "vader small_lstm": {"scratch": 1, "distill(teacher='{vader_full}')": 1},
+    "fashion digits": {"full": 1, "lwf": 1},
 }
 """Task -> method -> seeds: more where something is decided by them, fewer where runs are long."""
 HEADER = ["data", "method", "seeds", "accuracy", "gain over logistic regression, points",
@@ -87,9 +108,12 @@ class Scorecard:
     def _measure(self, task, method, seed):
         run = self.folder / "run"
         shutil.rmtree(run, ignore_errors=True)
+        call, *flags = method.split(" --")
+        flags = [*WORK[task], f"--method={call}", *(f"--{flag}" for flag in flags)]
         try:
-            found = self._train(run, [*WORK[task], f"--method={method}", f"--seed={seed}",
-                                      "--baseline=logistic", *self.chosen.flags])  # fmt: skip
+            flags = [self._filled(flag, seed) for flag in flags]
+            found = self._train(run, [*flags, f"--seed={seed}", "--baseline=logistic",
+                                      *self.chosen.flags])  # fmt: skip
             if not self.chosen.quick:
                 found["shift"] = self._shift(task, run)
                 found["kept"] = self._probe(task, seed, str(run))
@@ -97,6 +121,15 @@ class Scorecard:
         except subprocess.CalledProcessError as error:
             return {"failed": str(error)}
         return found
+
+    def _filled(self, flag, seed):
+        """With the folder of a prepared run for each `{name}`."""
+        return re.sub(r"\{(\w+)\}", lambda found: self._prepared(found[1], seed), flag)
+
+    def _prepared(self, name, seed):
+        run = str(self.folder / "prepared" / f"{name}_{seed}")
+        measuring.train(self.folder, run, *PREPARED[name], f"--seed={seed}", "--export=false")
+        return run
 
     def _train(self, run, flags):
         command = [sys.executable, "-m", "tltf.train", *flags, "--export=false", f"--output={run}"]
@@ -124,7 +157,7 @@ class Scorecard:
         return self._train(run, flags)["accuracy"]
 
     def _pretrained(self, task, seed):
-        backbone = WORK[task][2].partition("=")[2]
+        backbone = self._filled(WORK[task][2].partition("=")[2], seed)
         key = f"{task} pretrained {seed}"
         return self.notebook.get(key, lambda: {"kept": self._probe(task, seed, backbone)})["kept"]
 
