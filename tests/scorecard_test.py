@@ -2,7 +2,10 @@
 
 import argparse
 import importlib
+import json
 import re
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -126,3 +129,30 @@ def test_shifted_images_are_the_same_pictures_shifted(scorecard):
         assert not np.array_equal(changed, images)
     blurred = found["blur"][0, 13, :, 0].astype(int)
     assert np.abs(np.diff(blurred)).max() < 120, "the edge is soft"
+
+
+def test_pictures_pair_by_seed_and_are_drawn_alike(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    pictures, measuring = (importlib.import_module(n) for n in ("measured_pictures", "measuring"))
+    rows = {
+        "fashion full 0": (0.9, 0.5),
+        "fashion full 1": (0.8, 0.7),
+        "fashion lora 1": (0.86, 0.6),
+    }
+    lines = [json.dumps({"key": key, "accuracy": accuracy, "logistic": 0.8, "shift": shift})
+             for key, (accuracy, shift) in rows.items()]  # fmt: skip
+    (tmp_path / "scorecard.jsonl").write_text(
+        "\n".join([*lines, '{"key": "fashion bss 0", "failed": "exit 2"}'])
+    )
+    found = pictures.compared(measuring.Notebook(tmp_path / "scorecard.jsonl"), "fashion")
+    assert [one[0] for one in found] == ["full", "lora"]
+    np.testing.assert_allclose(found[0][1], [10, 0], atol=1e-9)
+    np.testing.assert_allclose(found[1][2], [-10], atol=1e-9)
+    drawn = []
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["", f"--folder={tmp_path}"])
+        shutil.copy(TOOLS / "measured" / "label_budgets.jsonl", tmp_path)
+        pictures.main()
+        drawn.append({path.name: path.read_bytes() for path in tmp_path.glob("*.svg")})
+    assert set(drawn[0]) == {"scorecard.svg", "label_budgets.svg"} and drawn[0] == drawn[1]
+    assert b">lora</text>" in drawn[0]["scorecard.svg"]

@@ -189,8 +189,12 @@ def interval(values, scale=1.0, digits=3):
     text = f"{statistics.mean(values):.{digits}f}"
     if len(values) < 2:
         return text
-    half = STUDENT_T[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{text} ± {half:.{digits}f}"
+    return f"{text} ± {half_width(values):.{digits}f}"
+
+
+def half_width(values):
+    """Of Student's 95% interval of the mean of two to ten values."""
+    return STUDENT_T[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def line(task, method, rows):

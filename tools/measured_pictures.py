@@ -1,0 +1,122 @@
+"""Draws what scorecard.py and label_budgets.py measured, as SVG beside their rows.
+
+    python tools/measured_pictures.py [--folder=tools/measured] [--format=svg]
+
+scorecard: for each data set the methods in the order of their gain over logistic regression on the
+same frozen features, and their accuracy under shift less that of `full`; both paired by seed, with
+Student's 95% interval; a hollow mark has one or two seeds. label_budgets: accuracy over labels a class.
+"""
+
+import argparse
+import pathlib
+
+import label_budgets
+import matplotlib as mpl
+import measuring
+import numpy as np
+import scorecard
+from matplotlib.figure import Figure
+
+GOOD, BAD, GREY = "#1f6f8b", "#b3432b", "#8a8a8a"
+NAMES = {"fashion": "Fashion-MNIST, EfficientNet-Lite0", "vader": "movie snippets, MiniLM"}
+LINES = {"lp_ft": GOOD, "full": BAD, "logistic": GREY}
+mpl.rcParams.update({"svg.hashsalt": "tltf", "svg.fonttype": "none"})
+STYLE = {"fmt": "o", "capsize": 2, "markersize": 5, "linewidth": 1.2}
+
+
+def compared(notebook, task):
+    """[(method, gains over logistic regression, shift less that of `full`)], best last, in points."""
+    rows = {
+        method: [notebook.get(key, dict) for seed in range(10)
+                 if (key := f"{task} {method} {seed}") in notebook]
+        for method in scorecard.METHODS[task]
+    }  # fmt: skip
+    full = {row["key"]: row for row in rows["full"]}
+    found = []
+    for method, measured in rows.items():
+        good = [row for row in measured if "failed" not in row]
+        gains = [100 * (row["accuracy"] - row["logistic"]) for row in good]
+        pairs = [(row, full.get(f"{task} full {row['key'].split()[-1]}")) for row in good]
+        shifts = [100 * (row["shift"] - other["shift"]) for row, other in pairs if other]
+        if gains:
+            found.append((method, gains, shifts))
+    return sorted(found, key=lambda one: np.mean(one[1]))
+
+
+def dots(axes, found, place, title):
+    """One row a method: mean and interval of the list at `place`."""
+    for height, one in enumerate(found):
+        values = one[place]
+        if not values:
+            continue
+        mean = float(np.mean(values))
+        colour = GOOD if mean >= 0 else BAD
+        face = colour if len(values) > 2 else "white"
+        half = scorecard.half_width(values) if len(values) > 2 else None
+        axes.errorbar(mean, height, xerr=half, color=colour, markerfacecolor=face, **STYLE)
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_ylim(-0.7, len(found) - 0.3)
+    axes.grid(axis="both", linewidth=0.4)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def draw_scorecard(folder):
+    """The picture of the methods."""
+    notebook = measuring.Notebook(folder / "scorecard.jsonl")
+    tasks = {task: compared(notebook, task) for task in NAMES}
+    heights = [max(len(found), 3) for found in tasks.values()]
+    figure = Figure(figsize=(10, 2.6 + 0.24 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(tasks), 2, gridspec_kw={"height_ratios": heights}, squeeze=False)
+    for row, (task, found) in zip(panels, tasks.items(), strict=True):
+        dots(row[0], found, 1, f"{NAMES[task].partition(',')[0]}: points over logistic regression")
+        dots(row[1], found, 2, "under shift: points over full")
+        row[0].set_yticks(range(len(found)), [one[0].partition("(runs")[0] for one in found])
+        row[1].set_yticks(range(len(found)), [""] * len(found))
+    figure.supxlabel("mean over seeds, 95% interval of three or more; hollow: fewer")
+    return figure
+
+
+def draw_budgets(folder):
+    """The picture of how accuracy grows with labels."""
+    budgets = label_budgets.Budgets(folder)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, task in zip(figure.subplots(1, len(NAMES)), NAMES, strict=True):
+        for number, (method, colour) in enumerate(LINES.items()):
+            values = [[budgets.accuracy(task, budget, "fresh", draw, method)
+                       for draw in range(draws)]
+                      for budget, (_, draws) in label_budgets.DRAWS.items()]  # fmt: skip
+            axes.errorbar(
+                np.array(list(label_budgets.DRAWS)) * (1 + 0.06 * (number - 1)),
+                [np.mean(one) for one in values],
+                yerr=[scorecard.half_width(one) for one in values],
+                color=colour, label=method, **(STYLE | {"fmt": "o-"}),
+            )  # fmt: skip
+        axes.set(xscale="log", xlabel="labels a class", ylabel="accuracy")
+        axes.set_xticks(list(label_budgets.DRAWS), list(map(str, label_budgets.DRAWS)))
+        axes.minorticks_off()
+        axes.set_title(NAMES[task], loc="left", fontsize=10)
+        axes.grid(linewidth=0.4)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def main():
+    """Writes both pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", default=str(measuring.ROOT / "tools" / "measured"))
+    parser.add_argument("--format", default="svg", choices=("svg", "png"))
+    chosen = parser.parse_args()
+    folder = pathlib.Path(chosen.folder)
+    for name, draw in {"scorecard": draw_scorecard, "label_budgets": draw_budgets}.items():
+        path = folder / f"{name}.{chosen.format}"
+        # Without the date the same rows make the same file.
+        undated = {"metadata": {"Date": None}} if chosen.format == "svg" else {}
+        draw(folder).savefig(path, facecolor="white", dpi=110, **undated)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
