@@ -39,9 +39,10 @@ WORK = {
 }  # fmt: skip
 """Task -> flags of its runs."""
 WORK |= {
-    f"{task} {backbone}": [*WORK[task][:-1], f"--backbone={backbone}"]
+    f"{task} {backbone.partition('(')[0]}": [*WORK[task][:-1], f"--backbone={backbone}"]
     for task, backbone in (("fashion", "dog_mobilenet_v2"), ("fashion", "hed_vgg16"),
-                           ("fashion", "small_cnn"), ("vader", "small_lstm"))
+                           ("fashion", "small_cnn(filters=[32, 64, 128, 128])"),
+                           ("vader", "small_lstm"))
 }  # fmt: skip
 WORK["fashion digits"] = [*WORK["fashion"][:-1], "--backbone={digits}"]
 OTHER_TASK = {
