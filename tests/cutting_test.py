@@ -77,3 +77,15 @@ def test_half_precision_cuts_exactly_too():
         assert np.array_equal(joined({"image": IMAGES}, training=False)["label"], expected)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def test_steps_run_together_above_vectors_alone():
+    """Not where token ids are passed on: then the whole network is trained in each step."""
+    vector, ids = (
+        keras.Input((4,), name="boundary_0"),
+        keras.Input((None,), dtype="int32", name="boundary_1"),
+    )
+    wide = keras.Input((None,), name="boundary_2")
+    assert cutting.steps_together(keras.Model([vector], vector), 12) == 12
+    for other in (ids, wide, keras.Input((4,), name="features")):
+        assert cutting.steps_together(keras.Model([vector, other], vector), 12) == 1

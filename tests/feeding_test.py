@@ -1,9 +1,12 @@
-"""Weights of classes, by hand."""
+"""Weights of classes, by hand; rows of a batch that devices share."""
+
+import types
 
 import numpy as np
 import pytest
 
-from tltf import feeding
+from tltf import feeding, make_options, runtime, training
+from tltf.data import sources
 
 
 def part(*counts):
@@ -36,3 +39,21 @@ def test_effective_numbers():
     assert found @ [8, 2] == pytest.approx(10)
     balanced = feeding.class_weights(part(8, 2), "balanced")
     assert 1 < found[1] / found[0] < balanced[1] / balanced[0]
+
+
+def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
+    """A solver and new statistics of batch norms count rows; steps alone take filled batches."""
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "a.npz", x=rng.integers(0, 255, (21, 8, 8, 1), np.uint8), y=np.arange(21) % 3
+    )
+    options = make_options(data=f"numpy(path='{tmp_path / 'a.npz'}')", backbone="small_cnn(filters=[4])",
+                           image_size_px=8, batch_size=8, split="holdout(test=0)")  # fmt: skip
+    parts = {"train": sources.load(options.data.data)}
+    trained, _ = training.assemble(options, parts, runtime.start(options.runtime))
+    shared = types.SimpleNamespace(num_replicas_in_sync=2)
+    whole = feeding.build(trained, shared).training
+    sizes = lambda dataset: [len(batch[2]["label"]) for batch in dataset]  # noqa: E731
+    assert sizes(whole(0, 2)) == [8, 8, 5] * 2
+    assert sizes(feeding.parting(whole, 8, 2)(0, 2)) == [8] * 6
+    assert feeding.parting(whole, 8, 1) is whole

@@ -78,7 +78,7 @@ def text_feed(count=20, length=6):
     rng = np.random.default_rng(0)
     labels = (np.arange(count) % 3).astype("int32")
     token_ids = (rng.integers(1, 6, (count, length)) + 6 * labels[:, None]).astype("int32")
-    mask = (np.arange(length) < rng.integers(2, length + 1, (count, 1))).astype("int32")
+    mask = np.arange(length) < rng.integers(2, length + 1, (count, 1))
     rows = (
         {"token_ids": token_ids * mask, "padding_mask": mask},
         {"label": labels},

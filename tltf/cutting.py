@@ -156,14 +156,20 @@ def _belongs(node, sources, never):
 def steps_together(suffix, steps):
     """How many steps Keras runs between two callbacks: many, where they take next to no time.
 
-    Those are the steps above a cached prefix that gives one vector an example. The number divides
-    `steps`, since a dataset of several epochs must not be read across their border.
+    Those are the steps above a cached prefix that gives one vector an example; token ids are none.
+    The number divides `steps`, since a dataset of several epochs must not be read across their
+    border.
 
     Args:
         suffix: the model that is trained.
         steps: of an epoch.
     """
-    is_small = all(len(t.shape) == 2 and t.name.startswith(BOUNDARY) for t in suffix.inputs)
-    if not is_small:
+    if not all(_is_vector(tensor) for tensor in suffix.inputs):
         return 1
     return max(n for n in range(1, min(steps, MOST_STEPS_TOGETHER) + 1) if steps % n == 0)
+
+
+def _is_vector(tensor):
+    has_width = len(tensor.shape) == 2 and tensor.shape[1] is not None
+    is_number = keras.backend.is_float_dtype(tensor.dtype)
+    return has_width and is_number and tensor.name.startswith(BOUNDARY)

@@ -81,7 +81,7 @@ def build(trained, strategy):
         what = f"{train.batch_size} rows do not part evenly over {num_replicas} devices"
         fix = f"--batch_size={-(-train.batch_size // num_replicas) * num_replicas}"
         raise FlagError(what, flag="batch_size", fix=fix)
-    builder = _Builder(trained, num_replicas)
+    builder = _Builder(trained)
     return Feed(
         builder.training,
         len(trained.splits["train"]),
@@ -118,8 +118,8 @@ def frozen_features(trained):
 class _Builder:
     """Makes the datasets of a run's splits."""
 
-    def __init__(self, trained, num_replicas):
-        self.trained, self.num_replicas = trained, num_replicas
+    def __init__(self, trained):
+        self.trained = trained
         self.options, self.parts = trained.options, trained.splits
         self.cache = caching.Cache(self.options.cache)
         self.augment = augmentation.in_batches(self.options.data.augment)
@@ -151,7 +151,7 @@ class _Builder:
             skip: batches of the first pass that were read before.
         """
         options, train, part = self.options, self.options.train, self.parts["train"]
-        dataset = pipeline.build(
+        return pipeline.build(
             part,
             self.trained.preprocessing,
             batch_size=train.batch_size,
@@ -168,7 +168,6 @@ class _Builder:
             part=rows,
             skip=skip,
         )
-        return fill_last(dataset, train.batch_size) if self.num_replicas > 1 else dataset
 
     def batch(self, epoch, step, rows=None):
         """The `diverging.Batch` of a step of `training`, read again: its order is that of the seed."""
@@ -320,6 +319,16 @@ def class_weights(part, kind):
     beta = 1.0 - 1.0 / total
     weights = (1.0 - beta) / (1.0 - beta**counts)
     return weights / weights[part.labels].mean()
+
+
+def parting(training, batch_size, num_replicas):
+    """`training`, a function that makes a dataset, with batches that the devices can share.
+
+    It is for steps alone: what counts every row once, as a solver does, takes `training` itself.
+    """
+    if num_replicas == 1:
+        return training
+    return lambda *given, **named: fill_last(training(*given, **named), batch_size)
 
 
 def fill_last(dataset, batch_size):

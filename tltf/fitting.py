@@ -27,7 +27,7 @@ from tltf import (
     stopping,
     targets,
 )
-from tltf.feeding import Above
+from tltf.feeding import Above, parting
 from tltf.methods.method import Ended
 from tltf.trained import Forward
 
@@ -160,14 +160,15 @@ class Fit:
         self._take_steps(model, training, steps, number, phase, saved)
 
     def _take_steps(self, model, training, steps, number, phase, saved):
-        epochs = self._num_epochs(phase)
+        epochs, size = self._num_epochs(phase), self.options.train.batch_size
+        num_replicas = self.strategy.num_replicas_in_sync
+        training = parting(training, size, num_replicas)
         place = resuming.restore(self, model, saved, steps) if saved else resuming.Place(0)
         watched = self._callbacks(model, number, phase, epochs, saved)
         is_over = place.epochs >= epochs or (saved is not None and saved.state["is_stopped"])
         saves = self.run and self.is_writer
         stops = stopping.deferring() if saves else contextlib.nullcontext()
-        small = memory.taken_by("batch_size", self.options.train.batch_size,
-                                self.strategy.num_replicas_in_sync,
+        small = memory.taken_by("batch_size", size, num_replicas,
                                 ", with --resume=never" if self.run else "")  # fmt: skip
         with multi_worker.patched(self.strategy), stops, small:
             if place.steps and not is_over:

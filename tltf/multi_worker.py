@@ -1,9 +1,10 @@
-"""Lets `fit` run under MultiWorkerMirroredStrategy, which Keras 3.15 does not.
+"""Lets `fit` run on several devices and under MultiWorkerMirroredStrategy, where Keras 3.15 fails.
 
-Two places break: the symbolic build reduces a structure of PerReplica values, which the
-strategy refuses, and the metrics of a step are reduced over an axis that a scalar does not
-have. Here the build looks at one local batch, and the metrics are averaged over the local
-replicas. Gradients are still reduced over all workers, in the optimizer.
+Its symbolic build averages a batch over the devices: of a mask, which is bool, there is no mean, and
+with several workers the strategy refuses a structure of PerReplica values. Here the build looks at
+one local batch. With several workers the metrics of a step are reduced over an axis that a scalar
+does not have; here they are averaged over the local replicas. Gradients are still reduced over all
+workers, in the optimizer.
 """
 
 import contextlib
@@ -41,13 +42,15 @@ def told(strategy, values):
 @contextlib.contextmanager
 def patched(strategy):
     """While it is open, `fit` works under `strategy`; others are left as they are."""
-    if not is_multi_worker(strategy):
+    has_workers = is_multi_worker(strategy)
+    if not has_workers and strategy.num_replicas_in_sync == 1:
         yield
         return
     trainer = keras_trainer.TensorFlowTrainer
     before = keras_trainer.reduce_per_replica, trainer._maybe_symbolic_build
-    keras_trainer.reduce_per_replica = _local_mean
     trainer._maybe_symbolic_build = _build_on_local_batch
+    if has_workers:
+        keras_trainer.reduce_per_replica = _local_mean
     try:
         yield
     finally:

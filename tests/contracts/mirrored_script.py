@@ -2,7 +2,7 @@
 
     python -m tests.contracts.mirrored_script NUM_DEVICES OUTPUT TRAINING...
 
-A training is JSON, [case, {flag: value}]. Writes an npz, `<number of the training>/<weight name>` ->
+A training is JSON, [case, {flag: value}]; `rows` among the flags is how many are trained on. Writes an npz, `<number of the training>/<weight name>` ->
 array, and prints the number of devices. Without dropout two devices compute what one does.
 """
 
@@ -33,7 +33,8 @@ def main(arguments):
         shrink_by_halves()
     found = {}
     for number, (case, flags) in enumerate(json.loads(training) for training in trainings):
-        core = trained(case, make(**{**FLAGS, **flags}, method=case), strategy)
+        num_rows = flags.pop("rows", 24)
+        core = trained(case, make(**{**FLAGS, **flags}, method=case), strategy, num_rows)
         found |= {f"{number}/{name}": v.numpy() for name, v in core.named_weights().items()}
     np.savez(output, **found)
     print(strategy.num_replicas_in_sync)
@@ -51,7 +52,7 @@ def shrink_by_halves():
     features.SpectralShrinkage.penalty = penalty
 
 
-def trained(case, options, strategy):
+def trained(case, options, strategy, num_rows):
     """The core that a case leaves."""
     import types
 
@@ -79,7 +80,7 @@ def trained(case, options, strategy):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         core = make_core()
-    data = text_feed(24) if case in ON_TEXTS else feed(24)
+    data = text_feed(num_rows) if case in ON_TEXTS else feed(num_rows)
     method = specs.pick(METHODS, case).build()
     return fitting.Fit(core, method, data, options, strategy, Log())()
 
