@@ -325,6 +325,7 @@ def parting(training, batch_size, num_replicas):
     """`training`, a function that makes a dataset, with batches that the devices can share.
 
     It is for steps alone: what counts every row once, as a solver does, takes `training` itself.
+    What a method adds to the loss of a batch, as bss and distill do, sees the repeated rows too.
     """
     if num_replicas == 1:
         return training

@@ -19,7 +19,7 @@ import numpy as np
 import skimage.data
 import sklearn.datasets
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from tltf.data import images, near, sources
 
@@ -43,7 +43,9 @@ def write(folder, num):
         )
         path = folder / f"class_{number % NUM_CLASSES}" / f"{number:06}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        photo.crop((left, top, left + width, top + height)).resize(SIZE).save(path, quality=85)
+        crop = photo.crop((left, top, left + width, top + height)).resize(SIZE)
+        # Of so many large crops some are the same: no two are of the same brightness too.
+        ImageEnhance.Brightness(crop).enhance(rng.uniform(0.6, 1.4)).save(path, quality=85)
 
 
 def seconds(function):

@@ -14,7 +14,7 @@ What was measured is kept in FOLDER/scorecard.jsonl: run it again to go on. --kn
 has and measures nothing; tools/measured is such a folder.
 
 A method may be followed by flags. Some take another run, which is trained once a seed: `distill`
-teaches a small network what `full` knows, `soup` averages `full` at three rates, and of `fashion
+teaches a small network (texts: the same one) what `full` knows, `soup` averages `full` at three rates, and of `fashion
 digits` the network was fine-tuned on digits first, which `lwf` must not forget.
 """
 
@@ -41,7 +41,7 @@ WORK = {
 WORK |= {
     f"{task} {backbone.partition('(')[0]}": [*WORK[task][:-1], f"--backbone={backbone}"]
     for task, backbone in (("fashion", "dog_mobilenet_v2"), ("fashion", "hed_vgg16"),
-                           ("fashion", "small_cnn(filters=[32, 64, 128, 128])"),
+                           ("fashion", "small_cnn(filters=[32, 64, 128, 128], channels=3)"),
                            ("vader", "small_lstm"))
 }  # fmt: skip
 WORK["fashion digits"] = [*WORK["fashion"][:-1], "--backbone={digits}"]
@@ -63,6 +63,7 @@ OTHERS = dict.fromkeys(["partial", "gradual", "discriminative(decay=1.3)", "curr
 IMAGES_ONLY = ["full --norm=frozen --learning_rate=3e-4", "full --augment=mixup",
                "full --augment=cutmix", "full --augment=randaugment"]  # fmt: skip
 TEXTS_ONLY = ["full --augment=eda(copies=1)", "full --augment=token_dropout",
+              "distill(teacher='{vader_full}')",
               "soup(runs=['{vader_slow}', '{vader_full}', '{vader_quick}'])"]  # fmt: skip
 METHODS = {
     "vader": GATED | {"full": 10, "lp_ft": 10, "adapters": 5} | OTHERS
@@ -75,7 +76,7 @@ METHODS |= {
     "fashion dog_mobilenet_v2": {"full": 1, "linear_probe(solver=lbfgs)": 1, "lora": 1},
     "fashion hed_vgg16": {"linear_probe(solver=lbfgs)": 1},
     "fashion small_cnn": {"scratch": 1, "distill(teacher='{fashion_full}')": 1},
-    "vader small_lstm": {"scratch": 1, "distill(teacher='{vader_full}')": 1},
+    "vader small_lstm": {"scratch": 1},
     "fashion digits": {"full": 1, "lwf": 1},
 }
 """Task -> method -> seeds: more where something is decided by them, fewer where runs are long."""

@@ -4,7 +4,7 @@
 #
 #   tools/test.sh                    the default suite
 #   tools/test.sh -m large           the slow tests, which fetch more
-#   tools/test.sh tests/specs_test.py -x
+#   tools/test.sh -n 0 tests/specs_test.py -x
 #
 # It can be run again: what is installed is not installed twice.
 set -eu
@@ -18,5 +18,7 @@ echo "tltf: ruff check, ruff format --check, mypy"
 ruff check .
 ruff format --check .
 mypy
+# Two processes, each of which takes whole files: the set-up of a file is done once. -n 0 is one.
+set -- -n 2 --dist=loadfile "$@"
 echo "tltf: pytest $*"
 exec python -m pytest "$@"

