@@ -92,6 +92,14 @@ def test_numbers(tmp_path):
         sources.load(f"numpy(path={tmp_path}/t.npz)")
 
 
+def test_an_underscore_makes_a_name_of_digits(tmp_path):
+    (tmp_path / "t.csv").write_text("text,y\none,1_0\ntwo,10\nthree,1_5\n")
+    call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"
+    assert sources.load(call).class_names == ("10", "1_0", "1_5")
+    with pytest.raises(DataError, match="label '1_0' is no finite number"):
+        sources.load(call, target="number")
+
+
 def test_fractions_as_classes_name_the_head_for_numbers(tmp_path):
     (tmp_path / "t.csv").write_text("text,y\none,1.5\ntwo,2.5\nthree,3\n")
     with pytest.raises(FlagError, match="--head=regress predicts numbers"):

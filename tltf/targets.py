@@ -46,7 +46,12 @@ def names_in(texts, target):
 
 
 def number(text):
-    """The number that a text spells, finite in float32, or None."""
+    """The number that a text spells, finite in float32, or None.
+
+    1_0 spells none: Python reads it as 10, but in data it is a name.
+    """
+    if "_" in text:
+        return None
     try:
         value = float(text)
     except ValueError:
