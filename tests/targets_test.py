@@ -92,6 +92,21 @@ def test_numbers(tmp_path):
         sources.load(f"numpy(path={tmp_path}/t.npz)")
 
 
+@pytest.mark.parametrize(("target", "first", "second", "other"), [
+    ("labels", "a|b", "b | a|b", "a"), ("number", "1", "1.0", "2"), ("number", "0", "-0.0", "1e-9"),
+])  # fmt: skip
+def test_one_content_has_one_label_however_it_is_spelled(tmp_path, target, first, second, other):
+    def warned(*labels):
+        rows = [f"text {row % 4},{label}\n" for row, label in enumerate(labels)]
+        (tmp_path / "t.csv").write_text("text,y\n" + "".join(rows))
+        source = sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)", target=target)
+        return [text for text in source.scan["warnings"] if "another label" in text]
+
+    assert not warned(*[first] * 4, *[second] * 4)
+    (text,) = warned(*[first] * 4, *[second] * 3, other)
+    assert text.startswith("1 rows have the content of another with another label: ")
+
+
 def test_an_underscore_makes_a_name_of_digits(tmp_path):
     (tmp_path / "t.csv").write_text("text,y\none,1_0\ntwo,10\nthree,1_5\n")
     call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"

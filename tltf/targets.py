@@ -68,6 +68,18 @@ def numbers(texts):
     return np.array([float(text) for text in texts], np.float32)
 
 
+def spelled_alike(texts, target):
+    """One text a row, equal where the labels are: `b|a` as `a|b`, and 1.0 as 1 where it is a number.
+
+    Args:
+        texts: str a row, each a finite number where `target` is NUMBER.
+        target: one of TARGETS.
+    """
+    if target == LABELS:
+        return [SEPARATOR.join(sorted(set(_parts(text)))) for text in texts]
+    return [str(value) for value in numbers(texts) + 0] if target == NUMBER else texts
+
+
 def several(texts, class_names, name):
     """`(uint8[N, C], names)` of texts such as `cat|dog`; an empty one has no label.
 
