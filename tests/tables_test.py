@@ -119,6 +119,21 @@ def test_missing_path_names_the_nearest_folder(tmp_path):
         load(tmp_path / "trian.csv")
 
 
+@pytest.mark.parametrize(("missing", "fix"), [
+    ("a.csv/b/c.csv", "path={folder}/a.csv"), ("x" * 300, "see what is in {folder}"),
+    ("x" * 300 + "/a.csv", "see what is in {folder}"), ("a" * 200 + "/" + "b" * 300, "see what"),
+])  # fmt: skip
+def test_a_path_that_cannot_be_is_one_that_is_missing(tmp_path, missing, fix):
+    """Below a file, or with a name that is too long for one."""
+    write(tmp_path / "a.csv", "text,label\n")
+    with pytest.raises(
+        FlagError, match=r"no file or folder .*\(the nearest that exists: "
+    ) as raised:
+        load(tmp_path / missing)
+    assert raised.value.flag == "data" and raised.value.fix.startswith(fix.format(folder=tmp_path))
+    assert f"exists: {tmp_path})" in raised.value.what
+
+
 def test_json_array_is_refused(tmp_path):
     path = write(tmp_path / "a.jsonl", '[{"text": "a"}]')
     with pytest.raises(DataError, match="JSON array"):
