@@ -157,11 +157,13 @@ def require_few(skipped, num_found, most):
     reasons = collections.Counter(row["reason"] for row in skipped).most_common(3)
     counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
     needed = -(-100 * len(skipped) // num_found) / 100  # rounded up to two decimals
+    is_any_left = len(skipped) < num_found
     raise DataError(
         f"{len(skipped)} of {num_found} rows are bad, more than {most:g} of them: {counted}; "
         f"first: {skipped[0]['id']}",
         flag="data",
-        fix=f"repair them or give --max_bad_fraction={needed:g}",
+        fix="repair them"
+        + (f" or give --max_bad_fraction={needed:g}" if is_any_left else ": no row is left"),
     )
 
 
