@@ -86,8 +86,9 @@ def test_links_out_of_the_folder(tmp_path):
     found = image_files.inspect_files([str(inside / name) for name in names], str(inside))
     leaves = "is a link that leaves the data folder"
     reasons = [finding.reason for finding in found]
-    assert reasons[:4] == ["", "", leaves, leaves]
-    assert reasons[4].startswith("cannot be read") and reasons[5] == leaves
+    is_outside = "is in a folder outside of the data folder, to which a link leads"
+    assert reasons[:4] == ["", "", leaves, is_outside]
+    assert reasons[4].startswith("cannot be read") and reasons[5] == is_outside
 
 
 @pytest.mark.parametrize("kind", ["records", "texts", "files"])

@@ -85,6 +85,38 @@ def test_bad_files_are_skipped_and_counted(folder):
         load(folder)
 
 
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX", "@eaDir", ".git"])
+@pytest.mark.parametrize("above", ["", "cat", "cat/young"])
+def test_hidden_folders_are_ignored_at_any_depth(folder, name, above):
+    """They hold copies: of another class's image here, which would be a fault."""
+    save(folder / "cat" / "young" / "a.png")
+    hidden = folder / above / name / "deep"
+    hidden.mkdir(parents=True)
+    (hidden / "0.png").write_bytes((folder / "dog" / "0.png").read_bytes())
+    source = load(folder)
+    assert source.class_names == ("cat", "dog") and not any(name in row for row in source.ids)
+    scan = source.scan
+    assert (scan["found"], scan["used"], scan["warnings"]) == (21, 21, [])
+    assert scan["ignored"] == bool(above), "counted in class folders"
+
+
+def test_class_folders_that_are_links_are_named_as_such(folder, tmp_path):
+    """No share of bad rows lets them pass where nothing else is left, so none is advised."""
+    links = tmp_path / "links"
+    links.mkdir()
+    for label in ("cat", "dog"):
+        (links / label).symlink_to(folder / label)
+    outside = r"20 is in a folder outside of the data folder, to which a link leads"
+    with pytest.raises(DataError, match=outside) as nothing_left:
+        load(links)
+    assert nothing_left.value.fix == "repair them: no row is left"
+    for label in ("cow", "owl"):
+        save(links / label / "0.png")
+    with pytest.raises(DataError, match=outside) as some_left:
+        load(links)
+    assert some_left.value.fix == "repair them or give --max_bad_fraction=0.91"
+
+
 def test_format_is_known_by_content(folder):
     save(folder / "cat" / "real_gif.jpg", format="GIF")
     save(folder / "cat" / "no_extension", format="BMP")

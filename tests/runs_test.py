@@ -23,6 +23,13 @@ def begun(run, **values):
     return chosen
 
 
+def interrupted(run, **values):
+    """A run with a checkpoint to go on from."""
+    chosen = begun(run, **values)
+    (run / "checkpoints/000000003").mkdir(parents=True)
+    return chosen
+
+
 def test_a_new_folder_is_made(tmp_path):
     run = runs.claim(options(tmp_path / "a" / "b").output)
     assert run.is_dir() and runs.read_status(run) == "" and not list(run.iterdir())
@@ -43,7 +50,7 @@ def test_an_unfinished_run_goes_on_with_the_same_flags(tmp_path):
 
 
 def test_an_unfinished_run_refuses_other_flags_and_names_them(tmp_path, capsys):
-    chosen = begun(tmp_path)
+    chosen = interrupted(tmp_path)
     with pytest.raises(ModelError, match="batch_size: 4 -> 8"):
         runs.begin(tmp_path, replace(chosen, batch_size=8, export=False), "")
     with pytest.raises(ModelError, match=r"--resume='train_epochs\|batch_size\|seed'"):
@@ -52,7 +59,7 @@ def test_an_unfinished_run_refuses_other_flags_and_names_them(tmp_path, capsys):
 
 
 def test_harmless_flags_may_differ_in_one_line_and_are_noted(tmp_path, capsys):
-    other = replace(begun(tmp_path), export=False, cache_disk_gb=1.0, near_duplicates=False)
+    other = replace(interrupted(tmp_path), export=False, cache_disk_gb=1.0, near_duplicates=False)
     runs.begin(tmp_path, other, "")
     (line,) = capsys.readouterr().err.splitlines()
     assert (
@@ -68,7 +75,7 @@ def test_what_is_harmless_are_flags():
 
 
 def test_what_resume_names_may_differ(tmp_path, capsys):
-    other = replace(begun(tmp_path), batch_size=8, train_epochs=9)
+    other = replace(interrupted(tmp_path), batch_size=8, train_epochs=9)
     with pytest.raises(ModelError, match=r"otherwise \(train_epochs: auto -> 9\)"):
         runs.begin(tmp_path, replace(other, resume="batch_size"), "")
     runs.begin(tmp_path, replace(other, resume="batch_size|train_epochs"), "")
@@ -81,6 +88,7 @@ def test_other_data_are_refused_split_by_split(tmp_path, capsys):
     chosen = options(tmp_path)
     was = {"train split": "5 rows (aa)", "validation split": "2 rows (bb)"}
     runs.begin(runs.claim(chosen.output), chosen, "", was)
+    (tmp_path / "checkpoints/000000003").mkdir(parents=True)
     runs.begin(tmp_path, chosen, "", was)
     now = was | {"validation split": "2 rows (cc)", "test split": "1 rows (dd)"}
     told = r"validation split: 2 rows \(bb\) -> 2 rows \(cc\); test split: none -> 1 rows \(dd\)"
@@ -93,7 +101,7 @@ def test_other_data_are_refused_split_by_split(tmp_path, capsys):
 
 
 def test_other_versions_are_refused(tmp_path, monkeypatch):
-    chosen = begun(tmp_path)
+    chosen = interrupted(tmp_path)
     noted = json.loads((tmp_path / origins.FILE).read_text())["versions"]
     assert list(noted) == ["tltf", "keras", "tensorflow", "numpy"] and "." in noted["keras"]
     monkeypatch.setattr(versions, "found", lambda names: {**noted, "keras": "99.1"})
@@ -105,7 +113,7 @@ def test_other_versions_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_run_of_unknown_versions_is_refused_until_told(tmp_path):
-    chosen = begun(tmp_path)
+    chosen = interrupted(tmp_path)
     (tmp_path / origins.FILE).unlink()
     with pytest.raises(ModelError, match="tensorflow: none -> "):
         runs.begin(tmp_path, chosen, "", {"train split": "5 rows (aa)"})
@@ -113,6 +121,45 @@ def test_a_run_of_unknown_versions_is_refused_until_told(tmp_path):
     (tmp_path / origins.FILE).write_text("[]")
     with pytest.raises(ModelError, match=origins.FILE):
         runs.begin(tmp_path, chosen, "")
+
+
+LEFT = {
+    "nothing": [],
+    "notes": ["notes.txt", "checkpoints/why.txt", "metrics.jsonl", "export/1/mine.txt"],
+    "half a checkpoint": ["checkpoints/000000003.part/arrays.npz"],
+    "a fold that has only begun": ["rounds/0/run.flags", "rounds/0/status.json"],
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_a_run_that_has_trained_nothing_takes_other_flags_and_data(tmp_path, left, capsys):
+    """A flag that did not fit is corrected without being asked about; notes of the user stay."""
+    chosen = options(tmp_path)
+    runs.begin(runs.claim(chosen.output), chosen, "", {"train split": "5 rows (aa)"})
+    for name in LEFT[left]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    other, now = replace(chosen, batch_size=8, seed=1), {"train split": "6 rows (bb)"}
+    runs.begin(runs.claim(other.output), other, "", now)
+    assert not capsys.readouterr().err
+    assert runs.read_options(tmp_path) == other and not runs.changes(tmp_path, other, now)
+    assert runs.read_status(tmp_path) == "training"
+    there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    kept = {name for name in LEFT[left] if name.endswith(".txt")}
+    assert there == {"run.flags", "status.json", "origin.json", *kept}
+
+
+@pytest.mark.parametrize("left", [
+    "checkpoints/000000003/state.json", "checkpoints/000000003.1/state.json", "model/core.json",
+    "model/v1/core.safetensors", "rounds/1/checkpoints/000000003/x", "rounds/1/model/core.json",
+])  # fmt: skip
+def test_what_was_trained_does_not_make_way_unasked(tmp_path, left):
+    chosen = begun(tmp_path)
+    (tmp_path / left).parent.mkdir(parents=True)
+    (tmp_path / left).write_text("x")
+    with pytest.raises(ModelError, match="batch_size: 4 -> 8"):
+        runs.begin(tmp_path, replace(chosen, batch_size=8), "")
+    assert runs.read_options(tmp_path) == chosen and (tmp_path / left).exists()
 
 
 @pytest.mark.parametrize("resume", ["Auto", "batch_sise", "auto|data", "data|keras"])

@@ -119,6 +119,21 @@ def test_missing_path_names_the_nearest_folder(tmp_path):
         load(tmp_path / "trian.csv")
 
 
+@pytest.mark.parametrize(("missing", "fix"), [
+    ("a.csv/b/c.csv", "path={folder}/a.csv"), ("x" * 300, "see what is in {folder}"),
+    ("x" * 300 + "/a.csv", "see what is in {folder}"), ("a" * 200 + "/" + "b" * 300, "see what"),
+])  # fmt: skip
+def test_a_path_that_cannot_be_is_one_that_is_missing(tmp_path, missing, fix):
+    """Below a file, or with a name that is too long for one."""
+    write(tmp_path / "a.csv", "text,label\n")
+    with pytest.raises(
+        FlagError, match=r"no file or folder .*\(the nearest that exists: "
+    ) as raised:
+        load(tmp_path / missing)
+    assert raised.value.flag == "data" and raised.value.fix.startswith(fix.format(folder=tmp_path))
+    assert f"exists: {tmp_path})" in raised.value.what
+
+
 def test_json_array_is_refused(tmp_path):
     path = write(tmp_path / "a.jsonl", '[{"text": "a"}]')
     with pytest.raises(DataError, match="JSON array"):
@@ -154,3 +169,29 @@ def test_csv_of_images(tmp_path):
     write(path, "file,kind\n../x.png,a\npictures/0.png,b\n")
     with pytest.raises(DataError, match="not under the folder"):
         load(path, "image=file, label=kind")
+
+
+@pytest.mark.parametrize("reader", ["csv", "jsonl"])
+@pytest.mark.parametrize("way", ["../data", "../data/inner/..", "./../data"])
+def test_a_table_of_images_is_read_by_any_way_to_it(tmp_path, monkeypatch, reader, way):
+    """A path with `..` in it names the same folder as one without."""
+    for folder in ("data/inner", "work"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name, colour in (("a", 10), ("b", 200)):
+        pixels = np.random.default_rng(colour).integers(0, 255, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "data" / f"{name}.png")
+    rows = [{"image": f"{name}.png", "label": name} for name in "ab"]
+    write(tmp_path / "data/t.csv", "image,label\na.png,a\ninner/../b.png,b\n")
+    write(tmp_path / "data/t.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.chdir(tmp_path / "work")
+    source = sources.load(f"{reader}(path={way}/t.{reader}, image=image)")
+    assert source.column.values == [str(tmp_path / "data" / f"{name}.png") for name in "ab"]
+
+
+def test_images_outside_of_the_tables_folder_are_one_kind_of_fault(tmp_path):
+    rows = [f"../{number}.png,{'ab'[number % 2]}\n" for number in range(9)]
+    path = write(tmp_path / "t.csv", "image,label\n" + "".join(rows))
+    with pytest.raises(DataError, match=r"folder of the table \(9 times\)") as raised:
+        load(path, "image=image")
+    assert raised.value.place == f"{path}:2" and raised.value.fix.endswith("not ../0.png")
+    assert "more kinds" not in str(raised.value)

@@ -92,6 +92,29 @@ def test_numbers(tmp_path):
         sources.load(f"numpy(path={tmp_path}/t.npz)")
 
 
+@pytest.mark.parametrize(("target", "first", "second", "other"), [
+    ("labels", "a|b", "b | a|b", "a"), ("number", "1", "1.0", "2"), ("number", "0", "-0.0", "1e-9"),
+])  # fmt: skip
+def test_one_content_has_one_label_however_it_is_spelled(tmp_path, target, first, second, other):
+    def warned(*labels):
+        rows = [f"text {row % 4},{label}\n" for row, label in enumerate(labels)]
+        (tmp_path / "t.csv").write_text("text,y\n" + "".join(rows))
+        source = sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)", target=target)
+        return [text for text in source.scan["warnings"] if "another label" in text]
+
+    assert not warned(*[first] * 4, *[second] * 4)
+    (text,) = warned(*[first] * 4, *[second] * 3, other)
+    assert text.startswith("1 rows have the content of another with another label: ")
+
+
+def test_an_underscore_makes_a_name_of_digits(tmp_path):
+    (tmp_path / "t.csv").write_text("text,y\none,1_0\ntwo,10\nthree,1_5\n")
+    call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"
+    assert sources.load(call).class_names == ("10", "1_0", "1_5")
+    with pytest.raises(DataError, match="label '1_0' is no finite number"):
+        sources.load(call, target="number")
+
+
 def test_fractions_as_classes_name_the_head_for_numbers(tmp_path):
     (tmp_path / "t.csv").write_text("text,y\none,1.5\ntwo,2.5\nthree,3\n")
     with pytest.raises(FlagError, match="--head=regress predicts numbers"):
@@ -131,6 +154,42 @@ def test_splits_keep_rare_labels_in_proportion_and_in_training(tmp_path):
     assert parts["train"].labels[:, once].sum() == 1
     warnings = parts["train"].scan["warnings"]
     assert any("once has no test example" in text for text in warnings)
+
+
+def of_tags(tmp_path, train, test):
+    """A Source of one text a row, its labels joined with |."""
+    for role, tags in (("train", train), ("test", test)):
+        rows = [f"{role} {number},{text}" for number, text in enumerate(tags)]
+        (tmp_path / f"{role}.csv").write_text("\n".join(["text,label", *rows]))
+    call = f"csv(train={tmp_path}/train.csv, test={tmp_path}/test.csv, text=text)"
+    return sources.load(call, target="labels")
+
+
+def test_rows_with_a_label_that_is_not_trained_are_refused_or_skipped(tmp_path):
+    source = of_tags(tmp_path, ["b|c", "b", "", "c"] * 9, ["b", "a|c", "", "c|d", "c"])
+    split = "holdout(validation=0)"
+    with pytest.raises(DataError, match=r"2 classes are tested on.*: a, d; fix.*unknown_classes"):
+        splits.split(source, split, 0)
+    scan = ScanOptions(unknown_classes="skip", max_bad_fraction=0.5)
+    parts = splits.split(source, split, 0, scan)
+    assert parts["test"].class_names == parts["train"].class_names == ("b", "c")
+    assert parts["test"].column.values == ["test 0", "test 2", "test 4"]
+    np.testing.assert_array_equal(parts["test"].labels, [[1, 0], [0, 0], [0, 1]])
+    np.testing.assert_array_equal(parts["train"].labels, source.labels[:36, 1:3])
+    found = parts["train"].scan
+    assert (found["found"], found["used"], found["skipped"]) == (41, 39, 2)
+    assert [row["reason"] for row in found["skipped_rows"]] == [
+        "its label 'a' is not in the training split", "its label 'd' is not in the training split",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="2 of 41 rows are bad"):
+        splits.split(source, split, 0, ScanOptions(unknown_classes="skip"))
+
+
+def test_no_label_is_known_where_no_training_row_has_one(tmp_path):
+    source = of_tags(tmp_path, [""] * 9, ["a", "b"])
+    scan = ScanOptions(unknown_classes="skip", max_bad_fraction=1.0)
+    with pytest.raises(DataError, match="2 classes are tested on but not in the training split"):
+        splits.split(source, "holdout(validation=0)", 0, scan)
 
 
 def test_labels_are_matched_by_name():

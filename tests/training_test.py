@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from tltf import defaults, publishing, runtime, training
+from tltf import defaults, publishing, runs, runtime, train, training
 from tltf.errors import FlagError
 from tltf.methods import freezing, schedules
 from tltf.methods.method import Phase
@@ -96,3 +96,14 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
         publishing._scratch(trained, types.SimpleNamespace())
     other, _ = training.assemble(seen[0], trained.splits, runtime.start(seen[0].runtime))
     assert other.options.train.method == "scratch" and other.options.train.norm == expected
+
+
+def test_a_method_that_does_not_fit_is_corrected_in_the_same_folder(tmp_path, capsys):
+    """The run that it stopped before its first step has nothing to go on from."""
+    argv = ["--data=digits(num_train=48, num_test=20)", "--backbone=small_cnn(filters=[4])",
+            "--head=classify(pooling=flatten)", "--image_size_px=8", "--train_epochs=1",
+            "--noexport", f"--output={tmp_path}/run"]  # fmt: skip
+    assert train.main([*argv, "--method=ia3"]) == 2
+    assert "error[2] --method" in capsys.readouterr().err and (tmp_path / "run/run.flags").exists()
+    assert train.main([*argv, "--method=full"]) == 0
+    assert runs.read_options(tmp_path / "run").train.method == "full"

@@ -17,8 +17,24 @@ FOLDERS = {
 EVENTS = "events.out.tfevents.*"
 _PART = re.compile(r"\..+\.part")
 """What was only half written."""
+_CHECKPOINT = re.compile(r"[0-9]+(\.[0-9]+)?")
+"""One that is whole; not what a kill has left half written."""
 RUN = ("run.flags", "status.json", "origin.json", ".lock", ".lock.owner", "console.log")
 """What says that a folder is a run's, and whose."""
+
+
+def is_trained(run):
+    """Whether a run has anything to go on from: a checkpoint, a model, or a fold that has.
+
+    Args:
+        run: the run folder.
+    """
+    run = pathlib.Path(run)
+    if any(_CHECKPOINT.fullmatch(path.name) for path in (run / "checkpoints").glob("*")):
+        return True
+    if any(re.fullmatch(FOLDERS["model"], path.name) for path in (run / "model").glob("*")):
+        return True
+    return any(is_trained(path) for path in (run / "rounds").glob("*") if path.name.isdecimal())
 
 
 def remove(run, export=1):
@@ -26,14 +42,15 @@ def remove(run, export=1):
 
     Args:
         run: the run folder.
-        export: the version of the SavedModel that it wrote itself.
+        export: the version of the SavedModel that it wrote itself; None: it wrote none.
     """
     run = pathlib.Path(run)
     for name in FILES:
         _remove(run / name)
     for name, pattern in FOLDERS.items():
         _remove_in(run / name, re.compile(pattern))
-    _remove_in(run / "export", re.compile(str(export)))
+    if export is not None:
+        _remove_in(run / "export", re.compile(str(export)))
     _remove_events(run / "tensorboard")
     _remove_rounds(run / "rounds")
     for path in run.glob(".*.part"):

@@ -150,7 +150,9 @@ def begin(run, resolved, command, data=None):
     A run that is to be replaced is removed here, when data and model of the new one are known
     to be good; of the folder's files only its own go. With --overwrite that is a finished run, or
     one of other flags, data or versions: an unfinished one of these goes on, so that the same
-    command again loses nothing. A kill at any moment leaves a folder that the same command takes.
+    command again loses nothing. One that has trained nothing yet, as a flag that did not fit or a
+    kill leaves it, makes way for other flags, data or versions unasked: nothing is lost with it.
+    A kill at any moment leaves a folder that the same command takes.
 
     Args:
         run: the run folder.
@@ -160,7 +162,8 @@ def begin(run, resolved, command, data=None):
 
     Raises:
         FlagError: --resume names something unknown.
-        ModelError: the unfinished run in this folder has other flags, data or versions.
+        ModelError: the unfinished run in this folder has other flags, data or versions, and has
+            trained something.
     """
     path, data = pathlib.Path(run) / FLAGS, data or {}
     status, output = read_status(run), resolved.output
@@ -169,8 +172,8 @@ def begin(run, resolved, command, data=None):
         storage.sweep(folder)
     if not status:
         write_status(run, "training")
-    elif _is_replaced(status, output, lambda: changes(run, resolved, data)):
-        leftovers.remove(run, origins.export_version(run))
+    elif _is_replaced(run, status, output, lambda: changes(run, resolved, data)):
+        leftovers.remove(run, None if _is_untrained(run, status) else origins.export_version(run))
     else:
         if found := changes(run, resolved, data):
             require_allowed(run, found, output.resume)
@@ -183,13 +186,17 @@ def begin(run, resolved, command, data=None):
     write_status(run, "training")
 
 
-def _is_replaced(status, output, changed):
-    if not output.overwrite or output.resume == "never":
+def _is_replaced(run, status, output, changed):
+    if output.resume == "never" or not (output.overwrite or _is_untrained(run, status)):
         return output.resume == "never"
     try:
         return status == "finished" or bool(_refused(changed(), output.resume))
     except (FlagError, ModelError):  # flags of another version
-        return True
+        return output.overwrite
+
+
+def _is_untrained(run, status):
+    return status == "training" and not leftovers.is_trained(run)
 
 
 def changes(run, resolved, data):

@@ -46,7 +46,12 @@ def names_in(texts, target):
 
 
 def number(text):
-    """The number that a text spells, finite in float32, or None."""
+    """The number that a text spells, finite in float32, or None.
+
+    1_0 spells none: Python reads it as 10, but in data it is a name.
+    """
+    if "_" in text:
+        return None
     try:
         value = float(text)
     except ValueError:
@@ -61,6 +66,18 @@ def numbers(texts):
         texts: str a row, each a finite number.
     """
     return np.array([float(text) for text in texts], np.float32)
+
+
+def spelled_alike(texts, target):
+    """One text a row, equal where the labels are: `b|a` as `a|b`, and 1.0 as 1 where it is a number.
+
+    Args:
+        texts: str a row, each a finite number where `target` is NUMBER.
+        target: one of TARGETS.
+    """
+    if target == LABELS:
+        return [SEPARATOR.join(sorted(set(_parts(text)))) for text in texts]
+    return [str(value) for value in numbers(texts) + 0] if target == NUMBER else texts
 
 
 def several(texts, class_names, name):

@@ -64,7 +64,7 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
         scan,
         rows.ids,
         hashes,
-        labels or [None] * len(rows.ids),
+        targets.spelled_alike(labels, settings.target) if labels else [None] * len(rows.ids),
         rows.roles,
         strict_labels=_is_strict(kind, settings.target) if strict_labels is None else strict_labels,
         strict_splits=settings.scan.strict,

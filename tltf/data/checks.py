@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import errno
 import os
 import pathlib
 import unicodedata
@@ -156,11 +157,13 @@ def require_few(skipped, num_found, most):
     reasons = collections.Counter(row["reason"] for row in skipped).most_common(3)
     counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
     needed = -(-100 * len(skipped) // num_found) / 100  # rounded up to two decimals
+    is_any_left = len(skipped) < num_found
     raise DataError(
         f"{len(skipped)} of {num_found} rows are bad, more than {most:g} of them: {counted}; "
         f"first: {skipped[0]['id']}",
         flag="data",
-        fix=f"repair them or give --max_bad_fraction={needed:g}",
+        fix="repair them"
+        + (f" or give --max_bad_fraction={needed:g}" if is_any_left else ": no row is left"),
     )
 
 
@@ -171,15 +174,25 @@ def existing_path(text, flag="data"):
         FlagError: nothing is there; the nearest folder that exists is named.
     """
     path = pathlib.Path(os.path.expanduser(text))
-    if path.exists():
+    if _exists(path):
         return path
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    parent = next(f for f in path.absolute().parents if _exists(f) and f.is_dir())
     wanted = path.absolute().relative_to(parent).parts[0]
     near = nearest(wanted, os.listdir(parent), limit=1)
     fix = f"path={parent / near[0]}" if near else f"see what is in {parent}"
     raise FlagError(
         f"no file or folder {text} (the nearest that exists: {parent})", flag=flag, fix=fix
     )
+
+
+def _exists(path):
+    """Whether something is there; no file has a name that is too long for one."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def check_column(name, columns, argument, place):

@@ -218,11 +218,13 @@ def _is_inside(folder, root):
 def _inspect_file(path, is_inside, *, is_decoded=False):
     try:
         mode = os.lstat(path).st_mode
+        outside = "is in a folder outside of the data folder, to which a link leads"
         if stat.S_ISLNK(mode):
+            outside = "is a link that leaves the data folder"
             path = os.path.realpath(path, strict=True)
             mode = os.stat(path).st_mode
         if not is_inside(os.path.dirname(path)):
-            return Finding("is a link that leaves the data folder")
+            return Finding(outside)
         if not stat.S_ISREG(mode):
             return Finding("is no regular file")
         with open(path, "rb", buffering=0) as file:

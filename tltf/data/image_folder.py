@@ -21,7 +21,8 @@ SPLIT_NAMES = {
     "test": TEST,
     "testing": TEST,
 }
-SYSTEM_NAMES = frozenset((".ds_store", "thumbs.db", "desktop.ini"))
+SYSTEM_NAMES = frozenset((".ds_store", "thumbs.db", "desktop.ini", "__macosx", "@eadir"))
+"""Of files and folders that are no data, in lower case; those that begin with a dot are none too."""
 
 
 def image_folder(settings, path):
@@ -155,13 +156,18 @@ def _walk_classes(folders, root, scan, allows_empty):
 
 
 def _files_below(folder, root, scan):
-    """Paths of what may be images; links to folders and unreadable folders are skipped as rows."""
+    """Paths of what may be images; links to folders and unreadable folders are skipped as rows.
+
+    Hidden folders and those of the system hold copies or thumbnails: each is ignored as a whole.
+    """
 
     def unreadable(error):
         _skip(scan, root, error.filename, f"is a folder that cannot be read ({error.strerror})")
 
     for parent, inner, names in os.walk(folder, onerror=unreadable):
-        inner.sort()
+        shown = sorted(name for name in inner if not _is_system_name(name))
+        scan.num_ignored += len(inner) - len(shown)
+        inner[:] = shown
         for path in (os.path.join(parent, name) for name in inner):
             if os.path.islink(path):
                 _skip(scan, root, path, "is a link to a folder, which is not followed")

@@ -141,28 +141,34 @@ class Source:
     def of_classes(self, class_names, reason):
         """The source with the rows of these classes; the others are counted as skipped.
 
+        Of several labels a row each must be among them.
+
         Args:
-            class_names: names, some of them the source's; several labels a row and numbers stay.
+            class_names: names, some of them the source's; numbers stay.
             reason: why the rows of a class cannot be used.
         """
-        if self.labels is None or targets.kind_of(self.labels) != targets.CLASS:
+        if self.labels is None or targets.kind_of(self.labels) == targets.NUMBER:
             return self
-        known = [name for name in self.class_names if name in set(class_names)]
-        is_known = np.isin(self.labels, [self.class_names.index(name) for name in known])
-        rows = [{"id": self.ids[row], "reason": f"its class {self.class_names[self.labels[row]]!r} {reason}"}
-                for row in np.flatnonzero(~is_known).tolist()]  # fmt: skip
-        places = np.array(
-            [known.index(n) if n in known else -1 for n in self.class_names], np.int32
-        )
+        wanted = set(class_names)
+        is_known = np.array([name in wanted for name in self.class_names], bool)
+        places = np.flatnonzero(is_known)
+        if targets.kind_of(self.labels) == targets.LABELS:
+            has_unknown = (self.labels > 0) & ~is_known
+            first, is_skipped, word = has_unknown.argmax(axis=1), has_unknown.any(axis=1), "label"
+            labels = self.labels[:, places]
+        else:
+            first, is_skipped, word = self.labels, ~is_known[self.labels], "class"
+            labels = (np.cumsum(is_known) - 1).astype(np.int32)[self.labels]
+        rows = [{"id": self.ids[row], "reason": f"its {word} {self.class_names[first[row]]!r} {reason}"}
+                for row in np.flatnonzero(is_skipped).tolist()]  # fmt: skip
         scan = self.scan | {
             "used": self.scan["used"] - len(rows),
             "skipped": self.scan["skipped"] + len(rows),
             "skipped_rows": [*self.scan["skipped_rows"], *rows],
         }
-        kept = dataclasses.replace(
-            self, labels=places[self.labels], class_names=tuple(known), scan=scan
-        )
-        return kept.take(np.flatnonzero(is_known))
+        names = tuple(self.class_names[place] for place in places)
+        kept = dataclasses.replace(self, labels=labels, class_names=names, scan=scan)
+        return kept.take(np.flatnonzero(~is_skipped))
 
     def as_target(self, target):
         """The source with labels of a kind, one of targets.TARGETS.

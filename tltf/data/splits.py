@@ -190,14 +190,18 @@ def _without_unused(source):
 
 
 def _without_unknown(source, roles, max_bad_fraction):
-    """`(source, roles)` without the rows of classes that are not in the training split."""
-    if source.labels is None or targets.kind_of(source.labels) != targets.CLASS:
+    """`(source, roles)` without the rows of classes or labels that no training row has."""
+    if source.labels is None or targets.kind_of(source.labels) == targets.NUMBER:
         return source, roles
-    trained = np.unique(source.labels[roles == TRAIN])
-    known = source.of_classes([source.class_names[label] for label in trained],
-                              "is not in the training split")  # fmt: skip
+    counts = targets.counts(source.labels[roles == TRAIN], len(source.class_names))
+    if not counts.any():
+        return source, roles
+    trained = [source.class_names[place] for place in np.flatnonzero(counts)]
+    known = dataclasses.replace(source, roles=roles).of_classes(
+        trained, "is not in the training split"
+    )
     checks.require_few(known.scan["skipped_rows"], known.scan["found"], max_bad_fraction)
-    return known, roles[np.isin(source.labels, trained)]
+    return known, known.roles
 
 
 def _counted(source, is_used, reason):

@@ -136,7 +136,7 @@ def _table(name, settings, given, text, image, label, read):
         )
     scan = checks.Scan(name)
     files = _files(given, scan)
-    root = os.path.commonpath([file.absolute().parent for file, _ in files])
+    root = os.path.commonpath([os.path.abspath(file.parent) for file, _ in files])
     rows = Rows([], [], [] if label else None, None if None in given else [])
     reader = _Reader(text, image, _Labelling(label, settings.target), root, scan)
     with Progress("reading", None, "rows", after_s=SHOWN_AFTER_S) as progress:
@@ -282,14 +282,11 @@ def _label_text(value):
 
 def _image_path(folder, value, root, row_id):
     """The path of an image file; DataError if it is outside of the table's folder."""
-    path = os.path.normpath(os.path.join(folder.absolute(), value))
+    path = os.path.abspath(os.path.join(folder, value))
     if "://" in value or os.path.commonpath([path, root]) != root:
-        raise DataError(
-            f"{value} is not under the folder of the table",
-            flag="data",
-            place=row_id,
-            fix="put the images beside the table and give relative paths",
-        )
+        fix = f"put the images beside the table and give relative paths, not {value}"
+        what = "the image is not under the folder of the table"
+        raise DataError(what, flag="data", place=row_id, fix=fix)
     return path
 
 
