@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -106,6 +107,7 @@ def test_unfinished_run_with_other_flags_is_refused_with_the_difference(run, tmp
     folder = tmp_path / "unfinished"
     folder.mkdir()
     (folder / "run.flags").write_bytes((run / "run.flags").read_bytes())
+    shutil.copytree(run / "model", folder / "model")
     runs.write_status(folder, "training")
     flags = [*FLAGS, f"--output={folder}", "--train_epochs=4"]
     assert train.main(flags) == 4

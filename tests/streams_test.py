@@ -62,7 +62,7 @@ def test_a_terminal_that_hangs_up_leads_into_the_log(tmp_path):
         os.chdir(ROOT)
         os.execv(sys.executable, [sys.executable, "-c", SCRIPT, str(tmp_path), "hangup"])
     seen = b""
-    while b"ready" not in seen:
+    while b"ready\r\n" not in seen:  # its newline is a write of its own
         seen += os.read(master, 1000)
     os.close(master)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
