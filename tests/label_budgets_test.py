@@ -51,3 +51,9 @@ def test_the_best_by_choosing_is_compared_on_fresh_draws(module, tmp_path, monke
     assert line[8] == "`lp_ft`" and line[9] == "3.0 ± 0.0"
     monkeypatch.setattr(module.Budgets, "_measure", lambda *_: pytest.fail("measured again"))
     assert module.line(module.Budgets(tmp_path), "vader", 10) == line
+
+
+def test_flags_stand_behind_a_method(module):
+    found = module.with_flags("full --norm=frozen --learning_rate=3e-4")
+    assert found == ("full", {"norm": "frozen", "learning_rate": 3e-4})
+    assert module.with_flags("linear_probe(solver=lbfgs)") == ("linear_probe(solver=lbfgs)", {})

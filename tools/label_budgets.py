@@ -1,17 +1,19 @@
 """How many labels which method needs: 10, 50 and 500 labels a class, texts and images.
 
     python tools/label_budgets.py [--only=vader,fashion] [--budgets=10,50,500]
-        [--folder=runs/label_budgets]
+        [--method='full --norm=frozen'] [--folder=runs/label_budgets]
 
 Each data set is parted once into two pools. In the first, a method is chosen for each budget: the
 one with the best accuracy over a few draws, judged on CHOOSE rows that nothing is trained on. In
 the second, fresh draws compare it with `full`, with `--method=auto` and with logistic regression on
 frozen features: TEST rows, differences paired by draw, Student's intervals at 95%. A draw has so
 many training labels a class, and a quarter as many to validate (the best epoch, penalties).
+--method compares another one, with flags behind it, in place of the one that is chosen.
 What was measured is kept in FOLDER/label_budgets.jsonl: run it again to go on.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import pathlib
 
@@ -61,8 +63,8 @@ class Budgets:
 
         keras.backend.clear_session()
         parts = self._parts(task, budget, kind, draw)
-        chosen = "linear_probe" if method == "logistic" else method
-        options = make_options(**WORK[task], method=chosen, seed=draw)
+        call, flags = with_flags("linear_probe" if method == "logistic" else method)
+        options = make_options(**WORK[task], method=call, seed=draw, **flags)
         if method == "logistic":
             return _logistic(options, parts)
         trained = training.fit_parts(options, parts)
@@ -112,6 +114,16 @@ def _logistic(options, parts):
     return row["test"]["accuracy"]
 
 
+def with_flags(method):
+    """`full --norm=frozen` -> `("full", {"norm": "frozen"})`; numbers are numbers."""
+    call, *flags = method.split(" --")
+    pairs = dict(flag.split("=", 1) for flag in flags)
+    for name, value in pairs.items():
+        with contextlib.suppress(ValueError):
+            pairs[name] = float(value)
+    return call, pairs
+
+
 def auto_method(task, budget, num_classes):
     """What --method=auto is for a budget."""
     from tltf import defaults
@@ -121,15 +133,15 @@ def auto_method(task, budget, num_classes):
     return defaults.choose_method("auto", situation)
 
 
-def line(budgets, task, budget):
-    """One line of the table."""
+def line(budgets, task, budget, method=""):
+    """One line of the table, of a method or of the one that is chosen."""
     num_draws = DRAWS[budget][1]
 
     def values(method):
         return np.array([budgets.accuracy(task, budget, "fresh", draw, method)
                          for draw in range(num_draws)])  # fmt: skip
 
-    method = budgets.chosen(task, budget)
+    method = method or budgets.chosen(task, budget)
     auto = auto_method(task, budget, 2 if task == "vader" else 10)
     found = {name: values(name) for name in dict.fromkeys((method, "full", "logistic", auto))}
     best = max(found, key=lambda name: found[name].mean())
@@ -147,13 +159,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(WORK))
     parser.add_argument("--budgets", default=",".join(map(str, DRAWS)))
+    parser.add_argument("--method", default="", help="in place of the one that is chosen")
     parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "label_budgets"))
     chosen = parser.parse_args()
     budgets = Budgets(chosen.folder)
     print(measuring.table(HEADER, []), flush=True)
     for task in chosen.only.split(","):
         for budget in map(int, chosen.budgets.split(",")):
-            print("| " + " | ".join(line(budgets, task, budget)) + " |", flush=True)
+            print("| " + " | ".join(line(budgets, task, budget, chosen.method)) + " |", flush=True)
 
 
 if __name__ == "__main__":
