@@ -2,8 +2,9 @@
 
     python -m tests.contracts.mirrored_script NUM_DEVICES OUTPUT TRAINING...
 
-A training is JSON, [case, {flag: value}]; `rows` among the flags is how many are trained on. Writes an npz, `<number of the training>/<weight name>` ->
-array, and prints the number of devices. Without dropout two devices compute what one does.
+A training is JSON, [case, {flag: value}]; `rows` among the flags is how many are trained on. Writes
+an npz, `<number of the training>/<weight name>` -> array, and prints the number of devices. Without
+dropout two devices compute what one does.
 """
 
 import json
