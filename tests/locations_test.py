@@ -4,7 +4,8 @@ import pytest
 
 from tltf import flagfiles, locations
 from tltf.catalogs import CATALOGS
-from tltf.options import EvaluateOptions, Options, make
+from tltf.command_options import EvaluateOptions
+from tltf.options import Options, make
 
 
 @pytest.fixture

@@ -2,10 +2,15 @@ import dataclasses
 
 import pytest
 
-from tltf import options
+from tltf import command_options, options
 from tltf.errors import FlagError
 
-KINDS = [options.Options, options.EvaluateOptions, options.PredictOptions, options.ExportOptions]
+KINDS = [
+    options.Options,
+    command_options.EvaluateOptions,
+    command_options.PredictOptions,
+    command_options.ExportOptions,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)

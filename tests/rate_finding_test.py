@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from tltf import lr_find, optimizers, rate_finding
+from tltf.command_options import FindOptions
 from tltf.errors import FlagError
-from tltf.options import FindOptions, make
+from tltf.options import make
 
 FLAGS = {
     "data": "mnist_5k(num_train=200, num_test=20)",

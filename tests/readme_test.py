@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf import flagfiles, options, specs
+from tltf import command_options, flagfiles, options, specs
 from tltf.catalogs import BACKBONES, HEADS, METHODS, SOURCES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 KINDS = (
     options.Options,
-    options.EvaluateOptions,
-    options.PredictOptions,
-    options.ExportOptions,
+    command_options.EvaluateOptions,
+    command_options.PredictOptions,
+    command_options.ExportOptions,
 )
 TINY = {
     "mnist_5k(num_train=1000)": "digits(num_train=60, num_validation=20, num_test=30)",

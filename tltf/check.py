@@ -8,8 +8,8 @@ import sys
 
 from tltf import console, specs
 from tltf.catalogs import HEADS, SOURCES, SPLITS
+from tltf.command_options import CheckOptions
 from tltf.errors import FlagError
-from tltf.options import CheckOptions
 
 
 def service(options):

@@ -8,8 +8,8 @@ import sys
 
 from tltf import console, specs
 from tltf.catalogs import SOURCES
+from tltf.command_options import EvaluateOptions
 from tltf.errors import FlagError
-from tltf.options import EvaluateOptions
 
 
 def service(options):

@@ -8,7 +8,7 @@ Writes RUN/export/<next integer>/, a SavedModel for TF Serving.
 import sys
 
 from tltf import console
-from tltf.options import ExportOptions
+from tltf.command_options import ExportOptions
 
 
 def main(argv=None):

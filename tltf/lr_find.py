@@ -6,7 +6,8 @@ python -m tltf.lr_find --flagfile=configs/vader_minilm_l6_full.flags --output=FO
 import sys
 
 from tltf import console, names
-from tltf.options import FindOptions, replace
+from tltf.command_options import FindOptions
+from tltf.options import replace
 
 
 def service(options):

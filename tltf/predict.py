@@ -9,8 +9,8 @@ cannot be read gets an error in its row; the rest goes on.
 import sys
 
 from tltf import console
+from tltf.command_options import PredictOptions
 from tltf.errors import FlagError
-from tltf.options import PredictOptions
 
 
 def main(argv=None):
