@@ -1,5 +1,8 @@
 """A prefix of keys and values against attention written out in numpy."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -62,3 +65,39 @@ def test_removing_gives_the_layer_back(layer):
     attention_prefix.remove(layer)
     assert type(layer) is kind and [v.path for v in layer.weights] == names
     np.testing.assert_array_equal(layer(INPUTS, INPUTS), before)
+
+
+def test_keys_values_and_layers_start_as_numbers_of_their_own():
+    """Else a gradient through one is the only thing that tells them apart."""
+    starts = []
+    for _ in range(2):
+        attention = keras.layers.MultiHeadAttention(2, 3, value_dim=3)
+        attention.build(INPUTS.shape, INPUTS.shape)
+        attention_prefix.add(attention, 200)
+        starts += [attention.prefix_keys.numpy().ravel(), attention.prefix_values.numpy().ravel()]
+    correlations = np.corrcoef(starts) - np.eye(4)
+    assert np.abs(correlations).max() < 0.2
+    assert np.std(starts, axis=1) == pytest.approx(0.02, rel=0.1)
+
+
+START = """
+import keras, numpy as np
+from tltf.backbones.prompt import SoftPrompt
+from tltf.inserts import attention_prefix
+keras.utils.set_random_seed(3)
+attention = keras.layers.MultiHeadAttention(2, 3)
+attention.build((1, 5, 8), (1, 5, 8))
+attention_prefix.add(attention, 2)
+prompt = SoftPrompt(2)
+prompt.build((1, 5, 8), (1, 5))
+sums = [np.abs(v.numpy()).sum() for v in (attention.prefix_keys, attention.prefix_values, prompt.vectors)]
+print(*(f"{value:.6f}" for value in sums))
+"""
+
+
+def test_the_seed_decides_the_start_in_every_process():
+    """An initializer made at import draws its seed before anything can set one."""
+    command = [sys.executable, "-c", START]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (process.communicate()[0] for process in started)
+    assert first == second and len(first.split()) == 3

@@ -3,6 +3,7 @@
 [P; E(x)] in place of E(x): Lester et al. 2021, arXiv:2104.08691, section 2. Departs: the vectors
 stand behind the embeddings' positions and normalisation, so that tokens keep their positions,
 start at random, and are dropped again where the last block ends, so that heads see tokens only.
+The vectors are a matrix, which AdamW decays.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from tltf.backbones.network import Group
 from tltf.errors import FlagError
 
 GROUP = "prompt"
-START = keras.initializers.RandomNormal(stddev=0.5)
+DEVIATION = 0.5
 """About the deviation of embeddings behind their normalisation (MiniLM: .47)."""
 
 
@@ -32,7 +33,8 @@ class SoftPrompt(keras.layers.Layer):
 
     def build(self, sequence_shape, padding_mask_shape):
         """Makes the vectors."""
-        self.vectors = self.add_weight((self.length, sequence_shape[-1]), START, name="vectors")
+        start = keras.initializers.RandomNormal(stddev=DEVIATION)  # made here: --seed decides it
+        self.vectors = self.add_weight((self.length, sequence_shape[-1]), start, name="vectors")
 
     def call(self, sequence, padding_mask):
         """`(float[B, P + L, d], int[B, P + L])` from `[B, L, d]` and `[B, L]`."""

@@ -2,7 +2,7 @@
 
 head_i = Attention(x W_q, [P_k; x W_k], [P_v; x W_v]): Li & Liang 2021, arXiv:2101.00190, section
 4.2, in the form of He et al. 2021, arXiv:2110.04366, eq. 5. Departs: the vectors are trained
-themselves, not through a network that makes them.
+themselves, not through a network that makes them. They are matrices, which AdamW decays.
 """
 
 import functools
@@ -13,7 +13,8 @@ from keras import ops
 from tltf.inserts import layers
 
 KEYS, VALUES = "prefix_keys", "prefix_values"
-START = keras.initializers.RandomNormal(stddev=0.02)
+DEVIATION = 0.02
+"""Of the numbers that they start from."""
 
 
 def add(layer, length):
@@ -24,8 +25,9 @@ def add(layer, length):
         length: number of keys, at least 1.
     """
     heads = layer._num_heads
-    layers.add_variable(layer, KEYS, (length, heads, layer._key_dim), START)
-    layers.add_variable(layer, VALUES, (length, heads, layer._value_dim), START)
+    for name, width in ((KEYS, layer._key_dim), (VALUES, layer._value_dim)):
+        start = keras.initializers.RandomNormal(stddev=DEVIATION)  # one gives the same each time
+        layers.add_variable(layer, name, (length, heads, width), start)
     layers.change(layer, _prefixed(layer.__class__))
 
 
