@@ -97,3 +97,23 @@ def test_what_is_above_the_perturbation_is_never_kept():
 def test_numbers_out_of_their_range_are_refused(arguments):
     with pytest.raises(FlagError, match="epsilon is at least 0"):
         adversarial.adversarial(**arguments)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("is_eager", [False, True])
+def test_moving_statistics_are_those_of_the_inputs_as_they_are(steps, is_eager):
+    """One update a step, whatever the number of passes."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input(IMAGES.shape[1:], name="x")
+    norm = keras.layers.BatchNormalization(momentum=0.9)
+    x = norm(Perturbed("max", 60.0, steps, 0.5)(inputs))
+    model = AdversarialModel({"x": inputs}, {"label": keras.layers.Dense(3)(keras.layers.Flatten()(x))})
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss={"label": loss}, run_eagerly=is_eager)
+    model.fit({"x": IMAGES}, {"label": LABELS}, batch_size=6, epochs=2, verbose=0)
+    mean, variance = 0.0, 1.0
+    for _ in range(2):
+        mean, variance = 0.9 * mean + 0.1 * IMAGES.mean(), 0.9 * variance + 0.1 * IMAGES.var()
+    np.testing.assert_allclose(norm.moving_mean.numpy(), [mean], rtol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance.numpy(), [variance], rtol=1e-4)
+    assert norm.momentum == 0.9

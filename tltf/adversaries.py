@@ -1,5 +1,6 @@
 """A model that trains on its own inputs and on the worst it can find near them."""
 
+import contextlib
 import types
 
 import keras
@@ -53,7 +54,9 @@ class Perturbed(keras.layers.Layer):
 class AdversarialModel(keras.Model):
     """A functional model with one `Perturbed` layer.
 
-    share J(x) + (1 - share) J(x + delta): Goodfellow et al. 2014, arXiv:1412.6572, section 6.
+    share J(x) + (1 - share) J(x + delta): Goodfellow et al. 2014, arXiv:1412.6572, section 6. The
+    moving statistics of batch norms are those of the inputs as they are, on which the network
+    will run: Xie et al. 2019, arXiv:1911.09665, show how far those of perturbed ones differ.
     """
 
     def train_step(self, data):
@@ -81,13 +84,28 @@ class AdversarialModel(keras.Model):
             tape.watch([tensor for tensor in x.values() if tensor.dtype.is_floating])
             if delta is not None:
                 tape.watch(delta)
-            outputs = self(x, training=True)
+            with contextlib.nullcontext() if delta is None else self._kept_statistics():
+                outputs = self(x, training=True)
             loss = self._compute_loss(x, y, outputs, weight, training=True)
             scaled = self.optimizer.scale_loss(loss)
         source = layer.state.seen if delta is None else delta
         gradients = tape.gradient(scaled, [source, *[v.value for v in variables]])
         shown = loss * tf.distribute.get_strategy().num_replicas_in_sync
         return shown, outputs, [tf.cast(gradients[0], tf.float32), *gradients[1:]]
+
+    @contextlib.contextmanager
+    def _kept_statistics(self):
+        """Batch norms use the batch's statistics and leave their moving ones as they are."""
+        norms = [layer for layer in self._flatten_layers()
+                 if isinstance(layer, keras.layers.BatchNormalization)]  # fmt: skip
+        momenta = [norm.momentum for norm in norms]
+        try:
+            for norm in norms:
+                norm.momentum = 1.0
+            yield
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
 
 
 def _norm(tensor):

@@ -20,7 +20,9 @@ def adversarial(epsilon=0.0, steps=1, share=0.5):
 
     Images: FGSM, and with more steps PGD, on pixels. Texts: the same in the space of embedded
     tokens, in the direction of the gradient. See tltf.adversaries for papers and equations.
-    Departs: PGD starts at the example, not at a random point near it.
+    Departs: PGD starts at the example, not at a random point near it. Miyato et al. normalise
+    embeddings to a mean of 0 and a variance of 1 and use 5; here they are what enters the first
+    block, with a length of 1 by default. Moving statistics are of the clean pass alone.
 
     Args:
         epsilon: size of the perturbation, see EPSILON; 0 takes what is there.
