@@ -80,3 +80,12 @@ def test_fewer_epochs_for_more_data():
         for n in (100, 1000, 10_000)
     ]
     assert epochs == sorted(epochs, reverse=True) and epochs[0] > epochs[-1]
+
+
+@pytest.mark.parametrize("method", ["l2_sp", "l2_sp(alpha=.5)", "delta"])
+def test_a_method_with_a_penalty_of_its_own_has_no_weight_decay_beside_it(method):
+    """Li et al. 2018 put their penalty in the place of the decay; one that is asked for is kept."""
+    resolve = lambda **given: defaults.resolve(make(**given), situation(modality="text")).train  # noqa: E731
+    assert resolve(method=method).weight_decay == 0.0
+    assert resolve(method=method, weight_decay=0.02).weight_decay == 0.02
+    assert resolve(method="full").weight_decay == 0.01

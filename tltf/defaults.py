@@ -65,7 +65,7 @@ def resolve(options, situation):
         "keep": _keep(train.keep, situation),
         "learning_rate": _either(train.learning_rate, recipe["learning_rate"]),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(recipe, schedule)),
-        "weight_decay": _either(train.weight_decay, _weight_decay(recipe, optimizer)),
+        "weight_decay": _either(train.weight_decay, _weight_decay(recipe, optimizer, method)),
     }
     return replace(options, **chosen)
 
@@ -116,7 +116,10 @@ def _warmup_fraction(recipe, schedule):
     return 0.3 if schedule == "one_cycle" else recipe["warmup_fraction"]
 
 
-def _weight_decay(recipe, optimizer):
+def _weight_decay(recipe, optimizer, method):
+    """A method whose loss already shrinks weights, or holds them, takes the place of the decay."""
+    if specs.parse(method, "method")[0] in ("l2_sp", "delta"):
+        return 0.0
     return recipe.get("weight_decay", 0.01) if optimizer == "adamw" else 0.0
 
 

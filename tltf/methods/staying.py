@@ -18,7 +18,9 @@ def l2_sp(alpha=0.1, beta=0.01):
     """Trains everything; the loss holds the backbone near its start and the head near 0.
 
     L + alpha / 2 |w - w0|^2 + beta / 2 |v|^2, w the backbone's and v the head's trained variables:
-    Li et al. 2018, arXiv:1802.01483, eq. 2.
+    Li et al. 2018, arXiv:1802.01483, eq. 2. It takes the place of weight decay, which is 0 unless
+    --weight_decay says otherwise. A penalty in the loss is rescaled by Adam, so that a strength is
+    not that of the paper's SGD.
 
     Args:
         alpha: of the backbone, at least 0.
