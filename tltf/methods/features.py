@@ -52,13 +52,14 @@ class SpectralShrinkage(Penalised):
         return self.eta * ops.sum(ops.square(values[-self.smallest :]))
 
 
-def delta(alpha=0.1, beta=0.01, features=()):
+def delta(alpha=0.01, beta=0.01, features=()):
     """Trains everything; the loss holds feature maps near those of the pretrained network.
 
-    alpha / 2 * mean over examples, positions and channels of (FM(w) - FM(w0))^2, summed over the
-    maps, plus beta / 2 |v|^2 of the head's variables: Li et al. 2019, arXiv:1901.09229, eq. 3 and
-    4. Departs: all channels have the same weight; the paper weighs them by what a probe loses
-    without each. The pretrained network's maps are computed once an example where they fit the
+    alpha / 2 * |FM(w) - FM(w0)|^2, summed over positions and channels (a text's real tokens) and
+    over the maps, the mean over examples, plus beta / 2 |v|^2 of the head's variables: Li et al.
+    2019, arXiv:1901.09229, eq. 3 and 4. Departs: all channels have the same weight; the paper
+    weighs them by what a probe loses without each. As penalties in the loss both are rescaled by
+    Adam, so that a strength is not that of the paper's SGD. The pretrained network's maps are computed once an example where they fit the
     cache, see tltf.cutting.
 
     Args:
@@ -96,7 +97,7 @@ class FeatureMaps(Penalised):
         """float[]."""
         maps, mask = (arrays[:-1], arrays[-1]) if self.is_text else (arrays, None)
         pairs = zip(maps[::2], maps[1::2], strict=True)
-        distance = sum(_mean_square(now - ops.stop_gradient(before), mask) for now, before in pairs)
+        distance = sum(_squared_distance(now - ops.stop_gradient(before), mask) for now, before in pairs)
         shrink = sum(ops.sum(ops.square(variable)) for variable in self.head)
         return 0.5 * self.alpha * distance + 0.5 * self.beta * shrink
 
@@ -111,13 +112,11 @@ class FeatureMaps(Penalised):
         return list(self.features)
 
 
-def _mean_square(difference, mask):
-    """float[]: mean over examples, positions that are no padding, and channels."""
-    squares = ops.mean(ops.square(difference), axis=-1)
-    if mask is None:
-        return ops.mean(squares)
-    rows = ops.sum(squares * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
-    return ops.mean(rows)
+def _squared_distance(difference, mask):
+    """float[]: sum over positions that are no padding and channels, mean over examples."""
+    squares = ops.sum(ops.square(difference), axis=-1)
+    squares = squares if mask is None else squares * mask
+    return ops.mean(ops.sum(squares, axis=tuple(range(1, len(squares.shape)))))
 
 
 def frozen_copy(backbone):
