@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from tests import tiny
 from tests.caching_test import Counting, images, images_source, own_cache, train  # noqa: F401
 from tests.features_test import added, batch
-from tltf import loading, training
+from tltf import freezing, loading, training
 from tltf.errors import FlagError
 from tltf.methods import teaching
 from tltf.options import make
@@ -113,6 +113,20 @@ def test_lwf_holds_the_old_heads_answers(runs):
     assert added(prepared, inputs) == pytest.approx(0, abs=1e-5), "nothing has moved yet"
 
 
+def test_lwf_warms_the_new_head_up_first(runs):
+    """Li & Hoiem train it alone before all; a random head spoils what is to be remembered."""
+    runs["tiny"] = lambda: trained(classes=2)
+    core = tiny.core()
+    method = teaching.lwf(warmup_share=0.25, warmup_rate=4.0)
+    first, second = method.phases(method.prepare(core, None))
+    assert (first.epochs_share, second.epochs_share, first.rate_factor) == (0.25, 0.75, 4.0)
+    moving = freezing.apply(method.prepare(tiny.core(), None).groups, first.rules, "frozen").moving
+    assert tuple(moving) == ("label_logits/kernel", "label_logits/bias")
+    for wrong in ({"warmup_share": 0.0}, {"warmup_share": 1.0}, {"warmup_rate": 0.0}):
+        with pytest.raises(FlagError, match="warmup_"):
+            teaching.lwf(**wrong)
+
+
 def test_the_teacher_runs_once_an_example(runs, own_cache, monkeypatch):  # noqa: F811
     runs["big"] = trained
     counted = Counting(monkeypatch)
@@ -177,5 +191,6 @@ def test_on_real_runs(tmp_path, own_cache):  # noqa: F811
     digits = {**SMALL, "data": "digits(num_train=40, num_test=20)", "learning_rate": 1e-3}
     kept = training.train(make(**digits, backbone=teacher, method="lwf"))
     assert [group.name for group in kept.core.groups][-1] == "head"
+    assert [row["phase"] for row in kept.history] == ["warm-up", "lwf"]
     with pytest.raises(FlagError, match="lwf takes --backbone=RUN"):
         training.train(make(**digits, backbone="small_cnn", method="lwf"))

@@ -118,7 +118,13 @@ METHODS = {
     ),
     "lwf": Row(
         "tltf.methods.teaching:lwf",
-        {"temperature": 2.0, "weight": 1.0, "backbone_rate": 1.0},
+        {
+            "temperature": 2.0,
+            "weight": 1.0,
+            "backbone_rate": 1.0,
+            "warmup_share": 0.3,
+            "warmup_rate": 10.0,
+        },
         "continue a run on other classes; its old head must say what it said",
         paper="Li & Hoiem 2016, arXiv:1606.09282",
     ),

@@ -26,13 +26,29 @@ def lp_ft(solver="lbfgs", probe_share=0.3, probe_rate=10.0, backbone_rate=1.0):
     if solver not in SOLVERS:
         raise FlagError(f"no solver {solver!r} (choices: {', '.join(SOLVERS)})", flag="method",
                         fix="--method='lp_ft(solver=lbfgs)'")  # fmt: skip
-    _require("probe_share", 0 < probe_share < 1, probe_share, "between 0 and 1")
-    _require("probe_rate", probe_rate > 0, probe_rate, "above 0")
+    probe = warm_up("probe", probe_share, probe_rate, solver, of="probe")
     require_rate(backbone_rate)
     rest = 1.0 - probe_share if solver == "gradient" else 1.0
-    probe = Phase("probe", (HEAD,), probe_share, probe_rate, norm="frozen", solver=solver)
     tuned = Phase("full", (HEAD, (".*", float(backbone_rate))), rest)
     return Method(lambda core: [probe, tuned])
+
+
+def warm_up(name, share, rate, solver="gradient", of="warmup"):
+    """The Phase in which the head alone learns, on frozen features.
+
+    Args:
+        name: of the phase.
+        share: of --train_epochs, between 0 and 1.
+        rate: factor on --learning_rate, above 0.
+        solver: as `lp_ft`.
+        of: begins the names of both numbers in errors.
+
+    Raises:
+        FlagError: a number out of its range.
+    """
+    _require(f"{of}_share", 0 < share < 1, share, "between 0 and 1")
+    _require(f"{of}_rate", rate > 0, rate, "above 0")
+    return Phase(name, (HEAD,), share, rate, norm="frozen", solver=solver)
 
 
 def discriminative(decay=2.6):
@@ -56,7 +72,7 @@ def gradual(stages=4, decay=2.6):
 
     Howard & Ruder 2018, arXiv:1801.06146, section 3.3. Departs: the paper unfreezes one layer an
     epoch; here so many stages share --train_epochs evenly, each a part of the groups and at least
-    one epoch.
+    one epoch, with a whole schedule and an optimizer of its own.
 
     Args:
         stages: phases after the head's, at least 1; no more than groups.
@@ -84,7 +100,8 @@ def curriculum(stages=3, start_share=0.3, solver="lbfgs"):
     """Solves for the head, then trains everything on the easiest rows first, in growing parts.
 
     Hacohen & Weinshall 2019, arXiv:1904.03626: scored by transfer (the loss under a linear
-    classifier on pretrained features), paced exponentially, the same share of every class.
+    classifier on pretrained features), paced exponentially, the same share of every class. Each
+    part has a whole schedule and an optimizer of its own.
 
     Args:
         stages: parts, at least 2; the last one is all rows. They share --train_epochs evenly.

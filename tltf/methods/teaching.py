@@ -15,6 +15,7 @@ from tltf.heads import Classify, pool
 from tltf.methods.freezing import HEAD, require_rate
 from tltf.methods.method import Phase
 from tltf.methods.penalised import Penalised
+from tltf.methods.schedules import warm_up
 
 TEACHER, HINT, OLD_HEAD = "teacher_", "hint", "old_head"
 
@@ -75,32 +76,38 @@ class Distilled(Penalised):
         return loss
 
 
-def lwf(temperature=2.0, weight=1.0, backbone_rate=1.0):
-    """Trains everything; the old head on the new features must say what the old network said.
+def lwf(temperature=2.0, weight=1.0, backbone_rate=1.0, warmup_share=0.3, warmup_rate=10.0):
+    """Trains the new head, then everything; the old head must say what the old network said.
 
     CE(y, p) + w T^2 KL(softmax(o0 / T) | softmax(o / T)), o the old head's logits, which is
-    trained too and then dropped: Li & Hoiem 2016, arXiv:1606.09282, eq. 1 and 2. Departs: KL for
-    cross-entropy, which differs by a constant; the factor T^2, so that w means the same at any T.
+    trained too and then dropped: Li & Hoiem 2016, arXiv:1606.09282, eq. 1 and 2; before that the
+    new head alone warms up, as there. Departs: the warm-up has a share of the epochs, the paper's
+    goes on to convergence; KL for cross-entropy, which differs by a constant; the factor T^2, so
+    that w means the same at any T.
 
     Args:
         temperature: T, above 0.
         weight: w, at least 0.
         backbone_rate: factor on the backbone's learning rate, above 0.
+        warmup_share: share of --train_epochs that the new head alone takes, between 0 and 1.
+        warmup_rate: factor on --learning_rate meanwhile, above 0.
 
     Raises:
         FlagError: a number out of its range, or --backbone is no run of tltf, whose head is kept.
     """
     _require(temperature, 0.0, weight)
     require_rate(backbone_rate)
-    return Remembering(temperature, weight, float(backbone_rate))
+    first = warm_up("warm-up", warmup_share, warmup_rate)
+    return Remembering(temperature, weight, float(backbone_rate), first)
 
 
 class Remembering(Penalised):
     """See `lwf`."""
 
-    def __init__(self, temperature, weight, backbone_rate):
+    def __init__(self, temperature, weight, backbone_rate, first):
         rules = (HEAD, (f"{OLD_HEAD}/.*", 1.0), (".*", backbone_rate))
-        super().__init__(lambda core: [Phase("lwf", rules)])
+        both = Phase("lwf", rules, 1.0 - first.epochs_share)
+        super().__init__(lambda core: [first, both])
         self.temperature, self.weight = temperature, weight
 
     def watched(self, core, splits):
