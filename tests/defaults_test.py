@@ -1,6 +1,7 @@
 import pytest
 
 from tltf import defaults
+from tltf.errors import FlagError
 from tltf.options import flat, make
 
 
@@ -89,3 +90,14 @@ def test_a_method_with_a_penalty_of_its_own_has_no_weight_decay_beside_it(method
     assert resolve(method=method).weight_decay == 0.0
     assert resolve(method=method, weight_decay=0.02).weight_decay == 0.02
     assert resolve(method="full").weight_decay == 0.01
+
+
+@pytest.mark.parametrize("weights", ["balanced", "effective"])
+@pytest.mark.parametrize("method", ["full", "linear_probe(solver=lbfgs)"])
+def test_classes_are_not_balanced_twice(weights, method):
+    with pytest.raises(FlagError, match="balance them twice") as caught:
+        given = {"class_weights": weights, "sampling": "balanced", "method": method}
+        defaults.resolve(make(**given), situation())
+    assert caught.value.flag == "class_weights"
+    for given in ({"class_weights": weights}, {"sampling": "balanced"}):
+        defaults.resolve(make(**given), situation())

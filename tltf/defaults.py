@@ -101,6 +101,10 @@ def _batch_size(wanted, situation):
 
 
 def _check(train, situation):
+    if train.sampling == "balanced" and train.class_weights != "none":
+        what = "the classes are drawn equally often already, weights would balance them twice"
+        raise FlagError(what, flag="class_weights",
+                        fix="--class_weights=none, or --sampling=none")  # fmt: skip
     if situation.has_validation:
         return
     for name, is_on in {
