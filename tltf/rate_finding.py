@@ -51,8 +51,9 @@ class Found:
 def find(options, num_steps=100):
     """The `Found` of a learning rate for a run's data, backbone and method.
 
-    Smith 2015, arXiv:1506.01186, section 3.3, with the proposal of fastai's `valley`: two thirds
-    into the longest fall of the loss. Phases without steps come first; the first one with steps
+    Smith 2015, arXiv:1506.01186, section 3.3, with the proposal of fastai's `valley`: half way
+    into the longest fall of the loss. Departs: rates rise by a factor, not by a difference;
+    losses are smoothed by .9, fastai's by .98. Phases without steps come first; the first one with steps
     is tested, and the rate is that of --learning_rate, whatever factor the phase has.
 
     Args:
@@ -96,7 +97,10 @@ def smoothed(losses):
 
 
 def valley(losses):
-    """The place two thirds into the longest strictly falling subsequence of float[n]."""
+    """The place half way into the longest strictly falling subsequence of float[n].
+
+    fastai's comment says two thirds; its sum, a third and half a third of the length, is this.
+    """
     lengths = np.ones(len(losses), int)
     for place in range(1, len(losses)):
         above = lengths[:place][losses[:place] > losses[place]]

@@ -21,7 +21,8 @@ def recalibrate(model, batches, norms):
     Running averages hold batches of earlier weights. Here the weights stand still: mean m = sum_b
     n_b m_b / N and variance sum_b n_b (v_b + m_b^2) / N - m^2 over the batches b, each normalised
     by its own statistics as in training: Wu & Johnson 2021, arXiv:2105.07576, section 3.1. Departs:
-    dropout is off, since statistics with it do not fit an inference without.
+    dropout is off, since statistics with it do not fit an inference without. Examples are those
+    of a pass of training: augmented, mixed and drawn as there.
 
     Args:
         model: keras.Model; its inputs are a batch's.

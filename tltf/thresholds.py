@@ -9,9 +9,10 @@ LEAST_POSITIVE = 5
 def chosen(probabilities, labels):
     """float[C]: for each label the threshold with the best F1.
 
-    Yang 2001, "A study of thresholding strategies for text categorization", SCut, with its
-    fall-back: a label with fewer than LEAST_POSITIVE positive examples takes the one threshold
-    with the best F1 over all labels together.
+    Yang 2001, "A study of thresholding strategies for text categorization", SCut. Departs: its
+    fall-back is by value, a label whose tuned F1 is low takes a higher threshold; here it is by
+    count, a label with fewer than LEAST_POSITIVE positive examples takes the one threshold with
+    the best F1 over all labels together.
 
     Args:
         probabilities: float[N, C] of examples that were not trained on.
