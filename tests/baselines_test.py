@@ -102,3 +102,12 @@ def test_a_constant_feature_does_no_harm():
 def test_what_cannot_be_fitted_is_refused(train, error, words):
     with pytest.raises(error, match=words):
         baselines.logistic_regression(train, blobs(9, 1), blobs(9, 2), list("abc"))
+
+
+def test_the_fifth_that_is_held_back_has_all_classes_and_no_copy_of_what_is_fitted():
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(50, 4)), np.repeat([0, 1], [40, 10])
+    order = rng.permutation(np.tile(np.arange(50), 3))
+    (rest, _), (fifth, held) = baselines.held_back(rows[order], labels[order], 0)
+    assert not {tuple(row) for row in rest} & {tuple(row) for row in fifth}
+    assert np.bincount(held).tolist() == [24, 6]

@@ -102,3 +102,26 @@ def test_what_cannot_be_solved_is_refused(given, error, words):
 def test_options_that_do_not_fit_are_refused(named, error, words):
     with pytest.raises(error, match=words):
         convex.path(FEATURES, LABELS, **named)
+
+
+def test_no_row_is_held_back_whose_copy_is_fitted():
+    """Views, copies and draws of one row, in any order: else the weakest penalty looks best."""
+    order = np.random.default_rng(3).permutation(np.tile(np.arange(60), 4))
+    training, _ = convex_examples.checked((FEATURES[order], LABELS[order], None), None, 0)
+    (_, _, weights), (_, labels) = convex_examples.hold_back(training, 0, order)
+    held = set(order[weights == 0])
+    assert not held & set(order[weights > 0])
+    assert np.bincount(labels).tolist() == [24, 16, 8], "a fifth of each class"
+    (_, _, by_row), _ = convex_examples.hold_back(training, 0)
+    assert set(order[by_row == 0]) & set(order[by_row > 0]), "rows drawn singly share theirs"
+
+
+def test_copies_do_not_choose_the_weakest_penalty():
+    """The rows and their near copies choose what the rows alone choose."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(120, 60))
+    labels = (rows[:, 0] + rng.normal(size=120) > 0).astype(int)
+    origins = np.tile(np.arange(120), 5)
+    copies = rows[origins] + 0.05 * rng.normal(size=(600, 60))
+    apart = convex.path(copies, labels[origins], groups=origins).penalty
+    assert apart > convex.path(copies, labels[origins]).penalty

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+from tests.caching_test import own_cache  # noqa: F401
 from tltf import feeding, make_options, runtime, training
 from tltf.data import sources
 
@@ -57,3 +58,28 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
     assert sizes(whole(0, 2)) == [8, 8, 5] * 2
     assert sizes(feeding.parting(whole, 8, 2)(0, 2)) == [8] * 6
     assert feeding.parting(whole, 8, 1) is whole
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(own_cache, views):  # noqa: F811
+    """One draw with replacement leaves rows out; the answer of a convex problem needs none."""
+    given = {"data": "mnist_5k(num_train=60, num_test=20)", "backbone": "small_cnn(filters=[2])",
+             "method": "linear_probe(solver=lbfgs)", "sampling": "balanced", "image_size_px": 28,
+             "augment": "flip" if views else "", "cache_views": views,
+             "split": "holdout(validation=0)"}  # fmt: skip
+    seen = []
+
+    def keep(dense, training, judged, smoothing, *more, **named):
+        seen.append(training)
+        return types.SimpleNamespace(rows=[])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tltf.solving.solve", keep)
+        training.train(make_options(**given))
+    features, labels, weights = seen[0]
+    passes = max(1, views)
+    counts = np.bincount(labels, minlength=10)
+    assert len(labels) == 60 * passes and len(features) == len(labels)
+    np.testing.assert_allclose(weights, (len(labels) / (10 * counts))[labels], rtol=1e-5)
+    if not views:
+        assert len(np.unique(features, axis=0)) == 60

@@ -75,6 +75,7 @@ def path(
     initial=None,
     num_classes=0,
     seed=0,
+    groups=None,
 ):
     """Solves for each penalty and keeps the best on validation.
 
@@ -95,6 +96,7 @@ def path(
             changes the time only.
         num_classes: C; 0 takes the largest label or the width of the soft targets.
         seed: of what is held back.
+        groups: int[N]; rows of one number are held back together, as copies of one row are.
 
     Returns:
         Solution.
@@ -113,13 +115,13 @@ def path(
     if initial is not None:
         examples.check_initial(initial, given)
     with _threads(given[0].size):
-        return _path(given, validation, penalties, initial, seed)
+        return _path(given, validation, penalties, initial, seed, groups)
 
 
-def _path(given, validation, penalties, initial, seed):
+def _path(given, validation, penalties, initial, seed, groups):
     fitted = given
     if validation is None and len(penalties) > 1:
-        fitted, validation = examples.hold_back(given, seed)
+        fitted, validation = examples.hold_back(given, seed, groups)
     problem = _Problem(*fitted)
     start = problem.folded(*initial) if initial is not None else problem.origin()
     candidates = []

@@ -51,6 +51,8 @@ class Feed:
         batch: (epoch, step, rows) -> `diverging.Batch` that training read in a step, both counted
             from 0 over all phases; rows as those of `training`. None where rows have no names.
         ids: role -> the ids of a split, in its order; None where rows have no names.
+        origins: (first epoch, number of epochs) -> int64[N], one number for all rows of `training`
+            that come from one example; None: not known.
     """
 
     training: Callable
@@ -64,6 +66,7 @@ class Feed:
     in_order: Callable | None = None
     batch: Callable | None = None
     ids: Callable | None = None
+    origins: Callable | None = None
 
 
 def build(trained, strategy):
@@ -94,6 +97,7 @@ def build(trained, strategy):
         lambda: builder.judging("train"),
         builder.batch,
         lambda role: builder.parts[role].ids,
+        builder.origins,
     )
 
 
@@ -133,13 +137,17 @@ class _Builder:
         return lookups.lookup(part, self.trained.preprocessing, cache_bytes=0)
 
     def used_ids(self):
-        """Input name -> int32[n]: the token ids that the training texts have; {} for images."""
+        """Input name -> int32[n]: the token ids that training texts can have; {} for images."""
         if not self.texts:
             return {}
         ids = self.texts.inputs_of(tf.range(len(self.parts["train"]), dtype=tf.int64))
-        return {"token_ids": np.unique(ids["token_ids"])}
+        used = np.unique(ids["token_ids"])
+        if self.augment:  # may put the mask in the place of tokens, whose embedding is then trained
+            used = np.union1d(used, self.trained.preprocessing.mask_id()).astype(used.dtype)
+        return {"token_ids": used}
 
-    def training(self, first_epoch, num_epochs, rows=None, reads=None, augment=None, skip=0):
+    def training(self, first_epoch, num_epochs, rows=None, reads=None, augment=None, skip=0,
+                 is_drawn=True):  # fmt: skip
         """Dataset of the training split.
 
         Args:
@@ -149,8 +157,11 @@ class _Builder:
             reads: Lookup in place of the contents.
             augment: in place of --augment.
             skip: batches of the first pass that were read before.
+            is_drawn: whether rows are drawn as --sampling says; else each is read once, and weighs
+                what its class would be drawn: for a solver, whose answer no draw should decide.
         """
         options, train, part = self.options, self.options.train, self.parts["train"]
+        kind = train.class_weights if is_drawn or train.sampling == "none" else train.sampling
         return pipeline.build(
             part,
             self.trained.preprocessing,
@@ -158,8 +169,8 @@ class _Builder:
             training=True,
             augment=self.augment if augment is None else augment,
             seed=options.runtime.seed,
-            sampling=train.sampling,
-            class_weights=class_weights(part, train.class_weights),
+            sampling=train.sampling if is_drawn else "none",
+            class_weights=class_weights(part, kind),
             first_epoch=first_epoch,
             num_epochs=num_epochs,
             target=self.trained.core.head.name,
@@ -169,10 +180,20 @@ class _Builder:
             skip=skip,
         )
 
+    def _numbers(self):
+        """Lookup that gives the numbers of the rows in place of their contents."""
+        lengths = self.texts.lengths if self.texts else None
+        return lookups.Lookup(lambda rows: {"row": rows}, lengths=lengths, is_cut=True)
+
+    def origins(self, first_epoch, num_epochs, is_drawn=True):
+        """int64[N]: the group of each row of `training`: copies, views and draws are of one."""
+        read = self.training(first_epoch, num_epochs, None, self._numbers(), "", 0, is_drawn)
+        rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
+        return self.parts["train"].split_groups()[rows]
+
     def batch(self, epoch, step, rows=None):
         """The `diverging.Batch` of a step of `training`, read again: its order is that of the seed."""
-        part, lengths = self.parts["train"], self.texts.lengths if self.texts else None
-        numbers = lookups.Lookup(lambda rows: {"row": rows}, lengths=lengths, is_cut=True)
+        part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, "", step)))
         chosen = part.take(read["row"].numpy())
         given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
@@ -261,10 +282,16 @@ class _Builder:
             for number in range(views)
         ]
 
-        def training(first, number, rows=None, skip=0):
+        def training(first, number, rows=None, skip=0, is_drawn=True):
             passes = [
                 self.training(
-                    epoch, 1, rows, tables[epoch % views], "", skip if epoch == first else 0
+                    epoch,
+                    1,
+                    rows,
+                    tables[epoch % views],
+                    "",
+                    skip if epoch == first else 0,
+                    is_drawn,
                 )
                 for epoch in range(first, first + number)
             ]
@@ -302,7 +329,8 @@ def class_weights(part, kind):
         part: Source with labels.
         kind: `none`; `balanced`: n / (classes * n_c); `effective`: in proportion to
             (1 - b) / (1 - b^n_c) with b = 1 - 1 / n, Cui et al. 2019, arXiv:1901.05555, eq. 4. Both
-            have the mean 1 over the rows.
+            have the mean 1 over the rows, where every class has some. Departs: theirs have the sum
+            C over the classes; b is .9 to .9999 there, chosen on validation.
 
     Raises:
         FlagError: several labels a row, or numbers.

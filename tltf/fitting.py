@@ -228,7 +228,8 @@ class Fit:
         from tltf import solving  # brings scipy.optimize, which other methods do not need
 
         views = max(1, self.options.cache.cache_views) if self.options.data.augment else 1
-        given = solving.rows(training(self.epochs_before, views),
+        once = {"is_drawn": False} if self.options.train.sampling == "balanced" else {}
+        given = solving.rows(training(self.epochs_before, views, **once),
                              None if above.training else parts.prefix)  # fmt: skip
         diverging.require_finite_features(self, phase.name, given[0], passes=views)
         judged = None
@@ -239,7 +240,9 @@ class Fit:
             diverging.require_finite_features(self, phase.name, judged[0], "validation")
         smoothing = self.options.train.label_smoothing
         (dense,) = self.core.groups[-1].layers
-        solution = solving.solve(dense, given, judged, smoothing)
+        origins = None if judged else self.feed.origins
+        groups = origins(self.epochs_before, views, **once) if origins else None
+        solution = solving.solve(dense, given, judged, smoothing, groups)
         for number, row in enumerate(solution.rows, 1):
             self.history.append({"phase": phase.name, "epoch": number, **row})
             self.log.write(self.history[-1])

@@ -7,7 +7,7 @@ from tltf.errors import FlagError
 from tltf.trained import Forward
 
 
-def solve(dense, training, validation, label_smoothing=0.0):
+def solve(dense, training, validation, label_smoothing=0.0, groups=None):
     """Puts the optimal kernel and bias into the head; returns the `convex.Solution`.
 
     The objective is the training loss with an L2 penalty on the kernel over standardised
@@ -18,10 +18,11 @@ def solve(dense, training, validation, label_smoothing=0.0):
         training: (float32[N, d] features, int[N] or float[N, C] targets, float[N] weights).
         validation: (float32[M, d], int[M] labels), or None.
         label_smoothing: see `heads.CrossEntropy`.
+        groups: int[N], the row of the data that each row comes from; see `convex.path`.
     """
     features, targets, weights = training
     targets = _smoothed(targets, dense.units, label_smoothing)
-    solution = convex.path(features, targets, validation, weights=weights)
+    solution = convex.path(features, targets, validation, weights=weights, groups=groups)
     dense.kernel.assign(solution.kernel)
     dense.bias.assign(solution.bias)
     return solution

@@ -52,7 +52,8 @@ def _with_copies(source, copies, seed):
     changed = source.take(rows)
     ids = [*source.ids, *(f"{i}#{copies.name}{n}" for n in range(copies.count) for i in source.ids)]
     column = Column("text", [*texts, *(text for new in made for text in new)])
-    return dataclasses.replace(changed, columns={"text": column}, ids=ids, hashes=None)
+    return dataclasses.replace(changed, columns={"text": column}, ids=ids, hashes=None,
+                               groups=source.split_groups()[rows])  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
