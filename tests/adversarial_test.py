@@ -107,7 +107,9 @@ def test_moving_statistics_are_those_of_the_inputs_as_they_are(steps, is_eager):
     inputs = keras.Input(IMAGES.shape[1:], name="x")
     norm = keras.layers.BatchNormalization(momentum=0.9)
     x = norm(Perturbed("max", 60.0, steps, 0.5)(inputs))
-    model = AdversarialModel({"x": inputs}, {"label": keras.layers.Dense(3)(keras.layers.Flatten()(x))})
+    model = AdversarialModel(
+        {"x": inputs}, {"label": keras.layers.Dense(3)(keras.layers.Flatten()(x))}
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1), loss={"label": loss}, run_eagerly=is_eager)
     model.fit({"x": IMAGES}, {"label": LABELS}, batch_size=6, epochs=2, verbose=0)

@@ -111,3 +111,6 @@ def test_the_fifth_that_is_held_back_has_all_classes_and_no_copy_of_what_is_fitt
     (rest, _), (fifth, held) = baselines.held_back(rows[order], labels[order], 0)
     assert not {tuple(row) for row in rest} & {tuple(row) for row in fifth}
     assert np.bincount(held).tolist() == [24, 6]
+    origins = np.arange(len(order)) // 3  # copies that differ, as those of texts do
+    (rest, _), (fifth, _) = baselines.held_back(np.arange(150)[:, None], labels[order], 0, origins)
+    assert not set(rest[:, 0] // 3) & set(fifth[:, 0] // 3) and len(fifth) == 30

@@ -63,23 +63,43 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
 @pytest.mark.parametrize("views", [0, 2])
 def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(own_cache, views):  # noqa: F811
     """One draw with replacement leaves rows out; the answer of a convex problem needs none."""
-    given = {"data": "mnist_5k(num_train=60, num_test=20)", "backbone": "small_cnn(filters=[2])",
+    given = {"data": "digits(num_train=60, num_test=20)", "backbone": "small_cnn(filters=[2])",
              "method": "linear_probe(solver=lbfgs)", "sampling": "balanced", "image_size_px": 28,
              "augment": "flip" if views else "", "cache_views": views,
              "split": "holdout(validation=0)"}  # fmt: skip
     seen = []
 
     def keep(dense, training, judged, smoothing, *more, **named):
-        seen.append(training)
+        seen.append((*training, *more))
         return types.SimpleNamespace(rows=[])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tltf.solving.solve", keep)
+        patch.setattr("tltf.fitting.Fit._set_judges", lambda *given: None)  # as without validation
         training.train(make_options(**given))
-    features, labels, weights = seen[0]
+    features, labels, weights, groups = seen[0]
     passes = max(1, views)
     counts = np.bincount(labels, minlength=10)
     assert len(labels) == 60 * passes and len(features) == len(labels)
     np.testing.assert_allclose(weights, (len(labels) / (10 * counts))[labels], rtol=1e-5)
+    _, first, place, sizes = np.unique(
+        groups, return_index=True, return_inverse=True, return_counts=True
+    )
+    assert len(first) == 60 and (sizes == passes).all(), "the views of a row are one group"
+    np.testing.assert_array_equal(labels, labels[first][place], "rows and groups in one order")
     if not views:
         assert len(np.unique(features, axis=0)) == 60
+
+
+@pytest.mark.parametrize(("augment", "has_mask"), [("", False), ("token_dropout", True)])
+def test_the_mask_that_an_augmentation_puts_in_is_among_the_ids_that_are_trained(augment, has_mask):
+    """An id that is missing has its gradient dropped."""
+    preprocessing = types.SimpleNamespace(mask_id=lambda: 4)
+    trained = types.SimpleNamespace(options=make_options(augment=augment), preprocessing=preprocessing,
+                                    splits={"train": part(2, 1)})  # fmt: skip
+    builder = feeding._Builder(trained)
+    builder.texts = types.SimpleNamespace(
+        inputs_of=lambda rows: {"token_ids": np.array([[7, 2, 2], [9, 2, 0]], np.int32)}
+    )
+    found = builder.used_ids()["token_ids"]
+    assert found.dtype == np.int32 and found.tolist() == [0, 2, *([4] if has_mask else []), 7, 9]

@@ -45,7 +45,7 @@ def majority(train_labels, test_labels, class_names, *, seed=0, num_resamples=10
 
 
 def logistic_regression(
-    train, validation, test, class_names, *, grid=GRID, seed=0, num_resamples=1000
+    train, validation, test, class_names, *, grid=GRID, seed=0, num_resamples=1000, groups=None
 ):
     """Multinomial logistic regression on frozen features.
 
@@ -63,6 +63,7 @@ def logistic_regression(
         grid: inverse regularisation strengths (scikit-learn's C), each above 0.
         seed: of the bootstrap.
         num_resamples: of the bootstrap.
+        groups: int[N], training rows that are held back together; see `held_back`.
 
     Returns:
         `(row, float64[M, C] probabilities)` as `majority`; `chosen` holds c, grid,
@@ -78,7 +79,7 @@ def logistic_regression(
     widths = {part[0].shape[1] for part in (train, validation or train, test)}
     if len(widths) > 1:
         raise ShapeError(f"feature widths differ between the splits: {sorted(widths)}")
-    model, chosen = _choose(grid, train, validation, len(class_names), seed)
+    model, chosen = _choose(grid, train, validation, len(class_names), seed, groups)
     stated = _probabilities(model, test[0], len(class_names))
     return {
         "test": evaluation.measure(
@@ -103,11 +104,11 @@ def _checked(name, features, labels):
     return features.astype(np.float64), labels.astype(np.int64)
 
 
-def _choose(grid, train, validation, num_classes, seed):
+def _choose(grid, train, validation, num_classes, seed, groups):
     """`(fitted model, dict of what was chosen)`."""
     fitted = train
     if validation is None:
-        fitted, validation = held_back(train[0], train[1], seed)
+        fitted, validation = held_back(train[0], train[1], seed, groups)
     if len(np.unique(fitted[1])) < 2:
         raise DataError("the training split has one class; logistic regression needs two")
     best = max((_fit(c, fitted, validation, num_classes) for c in grid), key=_quality)

@@ -158,7 +158,7 @@ class TrainOptions:
                      "train, then statistics anew over the training split.",
                      choices=("auto", "train", "frozen", "recalibrate"))  # fmt: skip
     ema_decay: float = flag(
-        0.0, "Keeps the moving average of the weights, with this decay a step; 0: off.", least=0.0, below=1.0
+        0.0, "Keeps the moving average of the weights, with this decay a step; 0: off. It starts at the first step's weights, which keep a share of decay^steps; batch-norm statistics are not averaged.", least=0.0, below=1.0
     )  # fmt: skip
     early_stopping_epochs: int = flag(
         0, "Stops after so many epochs without a better validation; 0: never.", least=0

@@ -189,7 +189,8 @@ def _add_baselines(trained, report, stated):
     if trained.frozen_features:
         pairs = {role: (trained.frozen_features[role], part.labels) for role, part in parts.items()}
         given = pairs["train"], pairs.get("validation"), pairs["test"]
-        add(judge.linear_name, *judge.linear(*given, names_, seed=seed))
+        groups = None if "validation" in pairs else parts["train"].split_groups()
+        add(judge.linear_name, *judge.linear(*given, names_, seed=seed, groups=groups))
     if "scratch" in names.wanted_baselines(trained.options.output.baseline):
         add("scratch", *_scratch(trained, judge))
 

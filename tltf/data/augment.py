@@ -171,7 +171,10 @@ def colour(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.0):
 
 
 def crop(scale=0.8):
-    """Cuts out a random square with a side of `scale` to 1 of the image's, and enlarges it."""
+    """Cuts out a random square with a side of `scale` to 1 of the image's, and enlarges it.
+
+    Departs from Szegedy et al. 2015: they cut areas of .08 to 1 with aspects of 3/4 to 4/3.
+    """
     if not 0 < scale <= 1:
         raise FlagError(f"scale={scale:g} is not in 0 to 1", flag="augment", fix="crop(scale=.8)")
 

@@ -93,7 +93,7 @@ def eda(alpha=0.1, copies=4, operations=OPERATIONS):
     the chance alpha. Words that carry no meaning of their own have no synonyms.
 
     Args:
-        alpha: above 0, at most 1.
+        alpha: above 0, at most 1; a text has round(alpha * words) changes, the authors' code truncates.
         copies: of each text, at least 1.
         operations: some of synonym, insert, swap, delete. Those with synonyms fetch WordNet.
 

@@ -40,9 +40,11 @@ class ClassJudge:
         """`(row, candidate)` of the answer that looks at no input."""
         return baselines.majority(train_labels, labels, class_names, seed=seed)
 
-    def linear(self, train, validation, test, class_names, *, seed=0):
+    def linear(self, train, validation, test, class_names, *, seed=0, groups=None):
         """`(row, candidate)` of a linear model on (features, labels) of each split."""
-        return baselines.logistic_regression(train, validation, test, class_names, seed=seed)
+        return baselines.logistic_regression(
+            train, validation, test, class_names, seed=seed, groups=groups
+        )
 
     def counts(self, part):
         """What a report says of the labels of a split."""

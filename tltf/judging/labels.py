@@ -119,12 +119,12 @@ class LabelJudge:
                "note": "every label's share of the training rows, given from one half on"}  # fmt: skip
         return row, candidate
 
-    def linear(self, train, validation, test, class_names, *, seed=0):
+    def linear(self, train, validation, test, class_names, *, seed=0, groups=None):
         """`(row, candidate)`: logistic regression for each label on frozen features.
 
         C and the thresholds are chosen on validation; see `linear.one_vs_rest`.
         """
-        found = linear.one_vs_rest(train, validation, test[0], seed=seed)
+        found = linear.one_vs_rest(train, validation, test[0], seed=seed, groups=groups)
         stated, judged, chosen = found
         edges = thresholds.chosen(*judged)
         candidate = Answers(stated, stated >= edges)

@@ -12,7 +12,7 @@ ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 """Strengths of ridge regression."""
 
 
-def one_vs_rest(train, validation, features, *, seed):
+def one_vs_rest(train, validation, features, *, seed, groups=None):
     """`(float64[M, C] probabilities, (the same of the judged rows, labels), what was chosen)`.
 
     One logistic regression a label; C is the one of GRID, for all labels, with the smallest
@@ -23,10 +23,13 @@ def one_vs_rest(train, validation, features, *, seed):
         validation: the same, or None.
         features: float[M, d] of the rows to predict.
         seed: of the rows held back.
+        groups: int[N], rows that are held back together; see `held_back`.
     """
     from sklearn.preprocessing import StandardScaler
 
-    fitted, judged = (train, validation) if validation else held_back(train[0], train[1], seed)
+    fitted, judged = train, validation
+    if not validation:
+        fitted, judged = held_back(train[0], train[1], seed, groups)
     scaler = StandardScaler().fit(fitted[0])
     rows, judged_rows = scaler.transform(fitted[0]), scaler.transform(judged[0])
     tried = []
@@ -39,7 +42,7 @@ def one_vs_rest(train, validation, features, *, seed):
     return _stated(models, scaler.transform(features)), (stated, judged[1]), chosen
 
 
-def ridge(train, validation, features, levels, *, seed):
+def ridge(train, validation, features, levels, *, seed, groups=None):
     """`(float64[M, Q] quantiles, what was chosen)` of ridge regression.
 
     The strength is the one of ALPHAS with the smallest absolute error on validation, or on a
@@ -51,10 +54,13 @@ def ridge(train, validation, features, levels, *, seed):
         features: float[M, d].
         levels: Q floats.
         seed: of the rows held back.
+        groups: int[N], rows that are held back together; see `held_back`.
     """
     from sklearn.linear_model import Ridge
 
-    fitted, judged = (train, validation) if validation else held_back(train[0], train[1], seed)
+    fitted, judged = train, validation
+    if not validation:
+        fitted, judged = held_back(train[0], train[1], seed, groups)
     tried = []
     for alpha in ALPHAS:
         model = _scaled(Ridge(alpha=alpha)).fit(*fitted)

@@ -97,9 +97,11 @@ class NumberJudge:
                "note": "the quantiles of the training numbers, whatever the input"}  # fmt: skip
         return row, candidate
 
-    def linear(self, train, validation, test, class_names=(), *, seed=0):
+    def linear(self, train, validation, test, class_names=(), *, seed=0, groups=None):
         """`(row, candidate)`: ridge regression on frozen features; see `linear.ridge`."""
-        stated, chosen = linear.ridge(train, validation, test[0], self.head.quantiles, seed=seed)
+        stated, chosen = linear.ridge(
+            train, validation, test[0], self.head.quantiles, seed=seed, groups=groups
+        )
         row = {"test": self.measure(test[1], stated, seed=seed), "chosen": chosen,
                "note": "ridge regression on the frozen features; strength and quantiles from validation"}  # fmt: skip
         return row, stated

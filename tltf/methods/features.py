@@ -97,7 +97,9 @@ class FeatureMaps(Penalised):
         """float[]."""
         maps, mask = (arrays[:-1], arrays[-1]) if self.is_text else (arrays, None)
         pairs = zip(maps[::2], maps[1::2], strict=True)
-        distance = sum(_squared_distance(now - ops.stop_gradient(before), mask) for now, before in pairs)
+        distance = sum(
+            _squared_distance(now - ops.stop_gradient(before), mask) for now, before in pairs
+        )
         shrink = sum(ops.sum(ops.square(variable)) for variable in self.head)
         return 0.5 * self.alpha * distance + 0.5 * self.beta * shrink
 
