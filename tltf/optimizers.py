@@ -67,7 +67,7 @@ class PerVariable:
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         """Updates all; what the variables have in common becomes one operation of the graph."""
-        self._shared = {}
+        self._shared: dict = {}
         super()._backend_update_step(grads, trainable_variables, learning_rate)
         self._shared = {}
 
