@@ -58,6 +58,9 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
         names = targets.names_in(labels, settings.target)
         checks.check_class_names(scan, names)
         checks.check_spelling_of_numbers(scan, names)
+        if settings.target != targets.NUMBER:
+            allows_empty = settings.scan.allow_empty_classes
+            checks.check_lost_classes(scan, names, settings.target, allows_empty=allows_empty)
     column = Column(kind, rows.values)
     hashes = content_hashes(column) if rows.hashes is None else rows.hashes
     is_usable = checks.usable_contents(

@@ -32,11 +32,14 @@ class Scan:
         self.name = name
         self.num_found = self.num_ignored = 0
         self.skipped, self.excluded, self.warnings, self.failures = [], [], [], []
+        self.skipped_labels = {}
         self.num_faults = 0
 
-    def skip(self, row_id, reason):
-        """Leaves out a bad row."""
+    def skip(self, row_id, reason, label=""):
+        """Leaves out a bad row; its label, if that is known, may be one that no other row has."""
         self.skipped.append({"id": row_id, "reason": reason})
+        if label:
+            self.skipped_labels.setdefault(label, []).append(len(self.skipped) - 1)
 
     def exclude(self, row_id, reason):
         """Leaves out a good row that must not be used, such as a test image in train."""
@@ -226,6 +229,36 @@ def check_class_names(scan, names):
                 f"class names that differ only in case, blanks or Unicode form: {shown}",
                 fix=f"give them one name, such as {group[0].strip()!r}",
             )
+
+
+def check_lost_classes(scan, names, target, *, allows_empty):
+    """Adds a fault for classes all of whose rows were skipped; a warning where that is allowed.
+
+    Args:
+        scan: Scan with the labels of what was skipped.
+        names: of the classes that have rows.
+        target: one of targets.TARGETS.
+        allows_empty: whether to go on without them.
+    """
+    lost = {}
+    if not names:  # no row at all can be used, which is said of all of them
+        return
+    for label, places in scan.skipped_labels.items():
+        for name in set(targets.names_in([label], target)) - set(names):
+            lost.setdefault(name, []).extend(places)
+    if not lost:
+        return
+    told = []
+    for name, places in sorted(lost.items())[:LISTED]:
+        reason = scan.skipped[places[0]]["reason"]
+        told.append(f"{name} ({len(places)} of {len(places)} rows, the first: {reason})")
+    more = f" and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
+    word = "the class has" if len(lost) == 1 else f"{len(lost)} classes have"
+    text = f"{word} no row that can be used: {', '.join(told)}{more}"
+    if allows_empty:
+        scan.warn(f"left out: {text}")
+    else:
+        scan.fail(text, fix="repair the rows, or give --allow_empty_classes to go on without")
 
 
 def check_spelling_of_numbers(scan, names):

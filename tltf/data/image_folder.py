@@ -70,9 +70,9 @@ def checked_files(scan, ids, paths, labels, roles, root):
     """
     findings = image_files.inspect_files(paths, root)
     good = [place for place, finding in enumerate(findings) if not finding.reason]
-    for row_id, finding in zip(ids, findings, strict=True):
+    for place, finding in enumerate(findings):
         if finding.reason:
-            scan.skip(row_id, finding.reason)
+            scan.skip(ids[place], finding.reason, labels[place] if labels else "")
     pointers = [row for row, finding in zip(ids, findings, strict=True) if finding.is_lfs]
     if pointers:
         scan.fail(

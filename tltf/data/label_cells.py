@@ -51,6 +51,11 @@ class Labelling:
         scan.skip(row_id, "has no label")
         return None
 
+    def named(self, record):
+        """The label of a record that is skipped for another reason; empty if it has none."""
+        label = self(record, "", checks.Scan(""))
+        return label or ""
+
     def _from_columns(self, record, row_id, scan):
         found = {column: label_text(record.get(column)) for column in self._columns}
         odd = [f"{column} is {text!r}" for column, text in found.items() if text not in FLAGS]

@@ -85,7 +85,7 @@ def checked_bytes(scan, rows):
     findings = image_files.inspected(rows.values, image_files.inspect_bytes)
     for place, finding in enumerate(findings):
         if finding.reason:
-            scan.skip(rows.ids[place], finding.reason)
+            scan.skip(rows.ids[place], finding.reason, rows.labels[place] if rows.labels else "")
         else:
             kept.append(place)
             hashes.append(finding.hash)

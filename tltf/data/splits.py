@@ -17,6 +17,8 @@ from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
 
 ROLE_DTYPE = "<U10"
+FOLD_STEP = 0x5851F42D
+"""Added to the seed a fold: a fold's validation rows are a draw of their own."""
 
 
 def split(source, text, seed, scan=None):
@@ -56,7 +58,8 @@ def holdout(source, seed, *, test=0.2, validation=0.1):
 
     Raises:
         FlagError: shares outside of 0 to 1, or adding up to 1.
-        DataError: a share that rounds to no row.
+        DataError: a share that rounds to no row, or of which no row comes since every class
+            needs its only content to train on.
     """
     check_holdout(test, validation)
     roles, rows = _pool(source)
@@ -70,6 +73,7 @@ def holdout(source, seed, *, test=0.2, validation=0.1):
             sizes[role] = _rows_of(share, len(rows), role)
     faults.stop_if_failed()
     roles[rows] = _stratified(source, rows, seed, sizes)
+    _require_rows(source, roles, sizes)
     return roles
 
 
@@ -85,7 +89,7 @@ def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
 
     Raises:
         FlagError: a fold that does not exist.
-        DataError: more folds than rows.
+        DataError: more folds than rows, or none that can be spared from training.
     """
     check_kfold(folds, fold, validation, least=0)
     roles, _ = _pool(source)
@@ -99,7 +103,10 @@ def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
     roles[rows[_all_but_last(order, folds_of == fold)]] = TEST
     rows = np.flatnonzero(roles == TRAIN)
     size = _rows_of(validation, len(rows), VALIDATION)
-    roles[rows] = _stratified(source, rows, seed, {VALIDATION: size})
+    # Each fold draws its own: with one order for all, folds from 1 on would share these rows,
+    # all of them out of fold 0, and no model would ever train on them.
+    roles[rows] = _stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
+    _require_rows(source, roles, {TEST: len(rows) // folds, VALIDATION: size})
     return roles
 
 
@@ -246,6 +253,19 @@ def check_kfold(folds, fold, validation, least=-1):
         )
 
 
+def _require_rows(source, roles, sizes):
+    """Raises DataError for a role that was to have rows (role -> number) and got none."""
+    for role, size in sizes.items():
+        if size and not np.any(roles == role):
+            raise DataError(
+                f"asked for {size} {role} rows of {source.name}, got none: no class has a second "
+                "content, and the only one trains",
+                flag="split",
+                fix="see whether label= names the column of classes; --split=holdout(test=0, "
+                "validation=0) trains on all rows and tests on none",
+            )
+
+
 def _rows_of(share, num_rows, role):
     size = round(share * num_rows)
     if share and not size:
@@ -300,16 +320,17 @@ def _stratified(source, rows, seed, sizes):
     """Roles str[M] of `rows`; sizes: role -> number of rows; without TRAIN all others train."""
     order = _order(source, rows, seed)
     class_sizes = np.bincount(order.classes)
-    quotas = {TRAIN: _quotas(sizes.get(TRAIN, 0), class_sizes, class_sizes)}
+    draw = _mixed(np.arange(1, len(class_sizes) + 1, dtype=np.uint64), seed)
+    quotas = {TRAIN: _quotas(sizes.get(TRAIN, 0), class_sizes, class_sizes, (draw,))}
     # A class keeps at least one content, with all rows that repeat it, to train on.
     spare = _last_places(order)
     if TRAIN in sizes:
         wanted = class_sizes - quotas[TRAIN]
         spare = np.where(quotas[TRAIN] > 0, np.minimum(wanted, spare), wanted)
         quotas[TRAIN] = class_sizes - spare
-    for role in (TEST, VALIDATION):
-        quotas[role] = _quotas(sizes.get(role, 0), class_sizes, spare)
-        spare = spare - quotas[role]
+    quotas[TEST] = _quotas(sizes.get(TEST, 0), class_sizes, spare, (draw,))
+    spare = spare - quotas[TEST]
+    quotas[VALIDATION] = _quotas(sizes.get(VALIDATION, 0), class_sizes, spare, (draw, quotas[TEST]))
     test_end = quotas[TEST][order.classes]
     if TRAIN in sizes:
         train_start = (class_sizes - quotas[TRAIN])[order.classes]
@@ -329,12 +350,17 @@ def _one_role_per_group(groups, roles):
     return roles[first[group]]
 
 
-def _quotas(total, class_sizes, limits):
-    """int[C] adding up to `total`, in proportion to `class_sizes`, each within its limit."""
+def _quotas(total, class_sizes, limits, ties):
+    """int[C] adding up to `total`, in proportion to `class_sizes`, each within its limit.
+
+    Classes of one size are taken in the order of `ties`, numbers a class, of which the last decide
+    first: a number drawn by the seed, and for validation how many rows of the class are tested on,
+    so that one class does not give both while another gives none.
+    """
     exact = total * class_sizes / class_sizes.sum()
     quotas = np.minimum(np.floor(exact).astype(np.int64), limits)
     for _ in range(2):  # the second round is for what the limits left over
-        ranked = np.argsort(quotas - exact, kind="stable")
+        ranked = np.lexsort((*ties, quotas - exact))
         ranked = ranked[(quotas < limits)[ranked]][: total - quotas.sum()]
         quotas[ranked] += 1
     return quotas

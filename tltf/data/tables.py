@@ -173,9 +173,14 @@ class _Reader:
 
     def add(self, rows, record, row_id, file, role):
         """Adds the record to the Rows unless it is bad."""
-        value = _value(record, self.text or self.image, row_id, self.scan)
-        label = self.label(record, row_id, self.scan) if self.label.is_asked_for and value else None
-        if value is None or (self.label.is_asked_for and label is None):
+        column = self.text or self.image
+        value = record.get(column)
+        if reason := _fault(value):
+            label = self.label.named(record) if self.label.is_asked_for else ""
+            self.scan.skip(row_id, f"{column} {reason}", label)
+            return
+        label = self.label(record, row_id, self.scan) if self.label.is_asked_for else None
+        if self.label.is_asked_for and label is None:
             return
         rows.values.append(
             _image_path(file.parent, value, self.root, row_id) if self.image else value
@@ -194,20 +199,15 @@ def _check_columns(record, text, image, file):
             checks.check_column(column, list(record), argument, file)
 
 
-def _value(record, column, row_id, scan):
-    """The text or path of a record; None if the record was skipped."""
-    value = record.get(column)
+def _fault(value):
+    """Why the text or path of a record cannot be used; empty if it can."""
     if not isinstance(value, str):
-        scan.skip(row_id, f"{column} is {type(value).__name__}, not a text")
-    elif not value.strip():
-        scan.skip(row_id, f"{column} is blank")
-    elif "\0" in value:
-        scan.skip(row_id, f"{column} has a NUL")
-    elif _is_long(value):
-        scan.skip(row_id, f"{column} is longer than {MAX_FIELD_BYTES} bytes")
-    else:
-        return value
-    return None
+        return f"is {type(value).__name__}, not a text"
+    if not value.strip():
+        return "is blank"
+    if "\0" in value:
+        return "has a NUL"
+    return f"is longer than {MAX_FIELD_BYTES} bytes" if _is_long(value) else ""
 
 
 def _is_long(value):
