@@ -82,6 +82,9 @@ def test_a_split_that_was_asked_for_and_gets_no_row_is_an_error(split):
     alike = make(["the same"] * 40 + ["another"] * 40, [0] * 40 + [1] * 40)
     with pytest.raises(DataError, match="got none"):
         splits.split(alike, split, 0)
+    one_test = make(["a", "b", "c", "d"], [0, 0, 1, 1], ["train", "test"] * 2)
+    warnings = splits.split(one_test, "holdout(validation=.5)", 0)["train"].scan["warnings"]
+    assert any("no row is left to validate on" in text for text in warnings)
     all_train = splits.split(unique, "holdout(test=0, validation=0)", 0)
     assert len(all_train["train"]) == 160
 

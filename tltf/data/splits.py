@@ -36,10 +36,15 @@ def split(source, text, seed, scan=None):
         DataError: an empty split, or a class that is not in the training split.
     """
     with checks.telling(source.scan):
-        roles = specs.pick(SPLITS, text, flag="split").build(source, seed)
+        call = specs.pick(SPLITS, text, flag="split")
+        roles = call.build(source, seed)
         if scan and scan.unknown_classes == "skip":
             source, roles = _without_unknown(source, roles, scan.max_bad_fraction)
         warnings = _checked(source, roles)
+    if call.kwargs.get("validation") and not np.any(roles == VALIDATION):
+        warnings.append(
+            "no row is left to validate on: nothing chooses the epoch or a penalty by it"
+        )
     scan = _counted(source, roles != "", "is in no split that this run uses")
     scan["warnings"] = [*scan["warnings"], *warnings]
     source = dataclasses.replace(source, roles=roles, scan=scan)
@@ -73,7 +78,7 @@ def holdout(source, seed, *, test=0.2, validation=0.1):
             sizes[role] = _rows_of(share, len(rows), role)
     faults.stop_if_failed()
     roles[rows] = _stratified(source, rows, seed, sizes)
-    _require_rows(source, roles, sizes)
+    _require_test_rows(source, roles, sizes[TEST])
     return roles
 
 
@@ -106,7 +111,7 @@ def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
     # Each fold draws its own: with one order for all, folds from 1 on would share these rows,
     # all of them out of fold 0, and no model would ever train on them.
     roles[rows] = _stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
-    _require_rows(source, roles, {TEST: len(rows) // folds, VALIDATION: size})
+    _require_test_rows(source, roles, len(rows) // folds)
     return roles
 
 
@@ -253,17 +258,16 @@ def check_kfold(folds, fold, validation, least=-1):
         )
 
 
-def _require_rows(source, roles, sizes):
-    """Raises DataError for a role that was to have rows (role -> number) and got none."""
-    for role, size in sizes.items():
-        if size and not np.any(roles == role):
-            raise DataError(
-                f"asked for {size} {role} rows of {source.name}, got none: no class has a second "
-                "content, and the only one trains",
-                flag="split",
-                fix="see whether label= names the column of classes; --split=holdout(test=0, "
-                "validation=0) trains on all rows and tests on none",
-            )
+def _require_test_rows(source, roles, size):
+    """Raises DataError where `size` rows were to be tested on and none is."""
+    if size and not np.any(roles == TEST):
+        raise DataError(
+            f"asked for {size} test rows of {source.name}, got none: no class has a second "
+            "content, and the only one trains",
+            flag="split",
+            fix="see whether label= names the column of classes; --split=holdout(test=0, "
+            "validation=0) trains on all rows and tests on none",
+        )
 
 
 def _rows_of(share, num_rows, role):
