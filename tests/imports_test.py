@@ -29,7 +29,7 @@ LAYERS = {
         adapters baselines boundaries caching calibration callbacks checking convex convex_examples data_report disk_space diverging evaluation exporting feeding fitting inputs judging keeping lengths loading
         multi_worker own_data plots predicting predictions preprocessing publishing rate_finding raw_inputs reevaluating
         reload reports resampling resuming rounds rows runtime saving serving solving summaries thumbnails tracking
-        trained training verifying wording
+        trained trained_rows training verifying wording
     """,
     "command": "check evaluate export lr_find predict train",
 }

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from tltf import data_report, specs, summaries, targets
+from tltf import data_report, names, specs, summaries, targets
 from tltf.catalogs import HEADS
 from tltf.data import near, sources, splits
 from tltf.data.source import require_labels
@@ -22,6 +22,7 @@ def run(options):
     Raises:
         FlagError, DataError, StorageError: as training would raise them.
     """
+    names.check_output(options.output, options.data)
     with data_report.when_it_fails(options.output):
         parts, source = _loaded(options)
     scan = next(iter(parts.values())).scan

@@ -25,6 +25,10 @@ class EvaluateOptions:
 
     run: str = flag("", "The run folder.")
     data: str = flag("", "Other labelled examples, a call string; empty: the run's own test split.")
+    rows: str = flag("auto", "Which rows of --data: auto is its test split, else its validation "
+                      "split, else the rows of data without splits; train and all take rows that "
+                      "a run may have trained on.",
+                      choices=("auto", "test", "validation", "train", "all"))  # fmt: skip
     output: str = flag("", "Folder of the report; empty: RUN/evaluations/<next integer>.")
     eval_batch_size: int = flag(128, "Examples at a time.", least=1)
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)

@@ -82,6 +82,12 @@ def printable(text):
     )
 
 
+def shown_names(names, most=6):
+    """The first names on one line, so that folders that are no classes are seen."""
+    more = f", ... {names[-1]}" if len(names) > most else ""
+    return printable(", ".join(names[:most]) + more)
+
+
 def _must_be_escaped(character):
     return character != "\t" and unicodedata.category(character) in _ESCAPED
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from tltf import difficulty, targets
-from tltf.errors import FlagError, ModelError
+from tltf.errors import FlagError, ModelError, shown_names
 
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
 LEAST_REST = 1e-12
@@ -127,7 +127,7 @@ class Classify:
 
     def described(self, class_names):
         """What is predicted, in words."""
-        return f"{len(class_names)} classes"
+        return f"{len(class_names)} classes ({shown_names(class_names)})"
 
     def stated(self, logits):
         """float32[B, num_classes]: probabilities, each row summing to 1."""

@@ -4,13 +4,12 @@ import csv
 import dataclasses
 import json
 import os
-import pathlib
 import sys
+import warnings
 
 from tltf import specs
 from tltf.catalogs import SOURCES
-from tltf.data import checks
-from tltf.data.image_files import EXTENSIONS
+from tltf.data import checks, image_folder
 from tltf.errors import DataError, FlagError, choices_text, nearest
 
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
@@ -114,17 +113,17 @@ def _folder(folder, modality):
     if modality != "image":
         what = f"{folder} is a folder, and this model takes texts"
         raise FlagError(what, flag="input", fix="--input=FILE.csv, or a text file")
-    found = 0
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = os.path.join(root, name)
-            is_hidden = name.startswith(".")
-            if not is_hidden and pathlib.Path(name).suffix.lower() in EXTENSIONS:
-                found += 1
-                yield Item(path, path)
+    scan, found = checks.Scan("input"), 0
+    for path in image_folder.files_below(folder, folder, scan, follows_links=True):
+        found += 1
+        yield Item(path, path)
+    for row in scan.skipped:
+        yield Item(os.path.join(folder, row["id"]), None, row["reason"])
     if not found:
         raise DataError("holds no images", flag="input", place=folder)
+    if scan.num_ignored:
+        what = f"{scan.num_ignored} files or folders in {folder} are no images and are left out"
+        warnings.warn(what, stacklevel=2)
 
 
 def _decoded(file):

@@ -8,7 +8,7 @@ import re
 import shutil
 
 FILES = ("metrics.jsonl", "adapter.safetensors", "report.html", "report.md", "report.json",
-         "predictions.csv", "data_report.jsonl")  # fmt: skip
+         "predictions.csv", "data_report.jsonl", "trained_rows.bin")  # fmt: skip
 FOLDERS = {
     "checkpoints": r"[0-9]+(\.[0-9]+)?(\.part)?",
     "model": r"v[0-9]+|core\.json",

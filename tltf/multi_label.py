@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from tltf import heads, targets, thresholds
-from tltf.errors import FlagError
+from tltf.errors import FlagError, shown_names
 
 
 def multi_label(
@@ -49,7 +49,7 @@ class MultiLabel(heads.Classify):
 
     def described(self, class_names):
         """What is predicted, in words."""
-        return f"{len(class_names)} labels"
+        return f"{len(class_names)} labels ({shown_names(class_names)})"
 
     def loss(self, name="cross_entropy", label_smoothing=0.0, focal_gamma=2.0):
         """The training loss on logits; targets are float[B, C].

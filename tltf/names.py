@@ -36,7 +36,7 @@ def check(options):
     for name, value in required.items():
         if not value:
             raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
-    specs.pick(SOURCES, options.data.data, "data")
+    check_output(options.output.output, options.data.data)
     specs.pick(SPLITS, options.data.split, "split").check()
     specs.pick(HEADS, options.model.head, "head")
     if options.train.method != "auto":
@@ -48,6 +48,29 @@ def check(options):
     if options.train.clipnorm and options.train.global_clipnorm:
         raise FlagError("and --global_clipnorm exclude each other", flag="clipnorm")
     check_backbone(options.model)
+
+
+def check_output(output, data):
+    """Raises FlagError for an --output inside of the folder of --data: it would be read as data.
+
+    Args:
+        output: the folder to be written, or "".
+        data: a call string of SOURCES.
+    """
+    call = specs.pick(SOURCES, data, "data")
+    if not output or call.row is None:
+        return
+    place = os.path.realpath(os.path.expanduser(output))
+    for key in call.row.paths:
+        path = os.path.expanduser(str(call.kwargs[key]))
+        if os.path.isdir(path) and os.path.commonpath(
+            [os.path.realpath(path), place]
+        ) == os.path.realpath(path):
+            raise FlagError(
+                f"{output} lies in the data folder {path}, where it would be taken for data",
+                flag="output",
+                fix=f"--output={os.path.join('runs', os.path.basename(place) or 'run')}",
+            )
 
 
 def refuse_model_file(text):

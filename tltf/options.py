@@ -38,6 +38,9 @@ class ScanOptions:
     allow_empty_classes: bool = flag(
         False, "A class folder without images is no fault: it is no class, with a warning."
     )
+    follow_links: bool = flag(
+        False, "Links that lead out of the data folder, to files or to folders, are followed."
+    )
     unknown_classes: str = flag(
         "refuse", "Rows of classes that are not trained on: refuse stops, skip skips them.",
         choices=("refuse", "skip"),

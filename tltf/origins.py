@@ -20,7 +20,7 @@ VERSIONS = "versions"
 HARMLESS = (
     "output", "export", "baseline", "tensorboard", "checkpoint_minutes", "eval_batch_size",
     "cache_memory_mb", "cache_disk_gb", "near_duplicates", "max_bad_fraction",
-    "allow_empty_classes", "unknown_classes", "strict", "skip_bad_shards",
+    "allow_empty_classes", "follow_links", "unknown_classes", "strict", "skip_bad_shards",
 )  # fmt: skip
 """Flags that may differ unasked: what the training computes is not theirs to change. The scan's are
 among them because the rows that it lets pass are compared themselves."""

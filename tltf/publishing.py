@@ -16,6 +16,7 @@ from tltf import (
     runtime,
     specs,
     summaries,
+    trained_rows,
     training,
     wording,
 )
@@ -58,6 +59,7 @@ def publish(trained, start):
     if "test" in trained.splits:
         write_predictions(run / "predictions.csv", trained.splits["test"], trained.core.head,
                           stated["test"], trained.class_names)  # fmt: skip
+    trained_rows.write(run, trained.splits["train"])
     worst = mistakes(trained, stated, trained.splits)
     _write(trained, report, run, worst, start)
     if trained.options.output.export:

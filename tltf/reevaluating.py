@@ -11,14 +11,20 @@ from tltf import (
     folders,
     judging,
     loading,
+    names,
     own_data,
     publishing,
     reports,
     runtime,
+    trained_rows,
 )
 from tltf.data import checks, sources
-from tltf.data.source import require_labels
-from tltf.errors import FlagError
+from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
+from tltf.errors import FlagError, printable
+
+ROWS = {TEST: "the test split", VALIDATION: "the validation split", TRAIN: "the training split",
+        "all": "all rows"}  # fmt: skip
+"""Which part of the data -> how reports name it."""
 
 
 def run(options):
@@ -30,10 +36,13 @@ def run(options):
         ModelError: model files that are refused, or data of the run's own that is code.
     """
     start = time.monotonic()
+    if options.data:
+        names.check_output(options.output, options.data)
     trained = loading.load(options.run)
     folder = pathlib.Path(options.output or next_folder(options.run))
     with data_report.when_it_fails(options.output):
-        part = test_part(trained, options)
+        role, part = judged_part(trained, options)
+        warnings = warnings_of(options, role, part)
     head, judge = trained.core.head, judging.of(trained.core.head)
     stated = judge.candidate(head, trained.stated(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
@@ -41,8 +50,12 @@ def run(options):
         "title": "Evaluation",
         "command": f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",
         "test": judge.measure(part.labels, stated, trained.class_names, seed=seed),
-        "run": {"run": str(options.run), "data": options.data or "the run's own test split"},
-        "data": data_summary(judge, part, options.data or trained.options.data.data),
+        "run": {
+            "run": str(options.run),
+            "data": options.data or "the run's own test split",
+            "rows": ROWS[role],
+        },
+        "data": data_summary(judge, part, options.data or trained.options.data.data, warnings),
         "versions": runtime.versions(),
         "baselines": {},
         "time_s": {"total": time.monotonic() - start},
@@ -54,13 +67,16 @@ def run(options):
     publishing.write_predictions(
         folder / "predictions.csv", part, head, stated, trained.class_names
     )
-    print(f"test       {publishing.score_text(report['test'])}")
+    for warning in warnings:
+        print(f"warning    {printable(warning)}")
+    print(f"judged     {len(part)} rows: {ROWS[role]}")
+    print(f"{'test' if role == 'all' else role:<10} {publishing.score_text(report['test'])}")
     print(f"report     {folder / 'report.html'}")
     return report
 
 
-def test_part(trained, options):
-    """The Source to judge on, its labels in the order of the trained classes."""
+def judged_part(trained, options):
+    """`(role, Source)` to judge on, its labels in the order of the trained classes."""
     if options.data:
         source = sources.load(
             options.data,
@@ -74,19 +90,64 @@ def test_part(trained, options):
             found = source.scan["skipped_rows"], source.scan["found"]
             with checks.telling(source.scan):
                 checks.require_few(*found, options.scan.max_bad_fraction)
-        is_test = source.roles is not None and np.any(source.roles == "test")
-        part = source.take(np.flatnonzero(source.roles == "test")) if is_test else source
-        return part.in_classes(trained.class_names)
+        role, part = _chosen(source, options.rows)
+        return role, part.in_classes(trained.class_names)
+    if options.rows not in ("auto", TEST):
+        raise FlagError(
+            "goes with --data only", flag="rows", fix="--data=... --rows=" + options.rows
+        )
     parts = own_data.parts(options.run)
     if "test" not in parts:
         raise FlagError("the run has no test split of its own", flag="data", fix="--data=...")
-    return parts["test"]
+    return TEST, parts[TEST]
 
 
-def data_summary(judge, part, text):
+def _chosen(source, wanted):
+    """`(role, Source)`: the rows of a split; by default never the training rows of data that has splits."""
+    roles = {} if source.roles is None else {
+        role: np.flatnonzero(source.roles == role) for role in (TEST, VALIDATION, TRAIN)
+    }  # fmt: skip
+    present = [role for role, rows in roles.items() if len(rows)]
+    if wanted == "all" or (wanted == "auto" and not present):
+        return "all", source
+    if wanted == "auto":
+        wanted = present[0]
+        if wanted == TRAIN:
+            raise FlagError(
+                "the data has a training split only, which tells little of new examples",
+                flag="data",
+                fix="path= of other examples, or --rows=train to judge on it all the same",
+            )
+    if wanted not in present:
+        what = f"the data has no {wanted} split (it has: {', '.join(present) or 'none'})"
+        raise FlagError(what, flag="rows", fix="--rows=all")
+    return wanted, source.take(roles[wanted])
+
+
+def warnings_of(options, role, part):
+    """What is to be known of a number on these rows: training rows are judged too well.
+
+    Rows are known again by their content: a file that was saved anew is another.
+    """
+    if not options.data:
+        return []
+    is_trained = trained_rows.are_in(options.run, part)
+    if is_trained is None:
+        return ["the run does not say what it trained on: whether these rows are new is not known"]
+    warnings = []
+    if is_trained.any():
+        warnings.append(f"{int(is_trained.sum())} of {len(part)} examples were trained on: on these "
+                        "the run is judged too well")  # fmt: skip
+    if role == VALIDATION:
+        warnings.append("the data has no test split: judged on its validation split")
+    return warnings
+
+
+def data_summary(judge, part, text, warnings=()):
     """Counts of the scan, and what the judge says of the labels that are judged on."""
     row = {"num_examples": len(part), **judge.counts(part)}
-    return {**part.scan, "source": text, "splits": {"test": row}}
+    scan = part.scan | {"warnings": [*warnings, *part.scan["warnings"]]}
+    return {**scan, "source": text, "splits": {"test": row}}
 
 
 def constant(judge, run, part, seed):

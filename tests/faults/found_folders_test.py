@@ -1,6 +1,12 @@
 """What users' reports showed of class folders and splits: classes that vanish, draws by name."""
 
 import csv
+import dataclasses
+import importlib
+import json
+import os
+import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -8,8 +14,9 @@ from PIL import Image
 
 from tests.faults.making import covers
 from tests.splits_test import make, numbered
+from tltf import evaluate, inputs, train
 from tltf.data import sources, splits
-from tltf.errors import DataError
+from tltf.errors import DataError, FlagError
 from tltf.options import ScanOptions
 
 
@@ -121,3 +128,233 @@ def test_folds_draw_validation_rows_of_their_own():
     shared = [len(seen[i] & seen[j]) for i in range(5) for j in range(i)]
     assert max(shared) <= 12  # 40 of 400 twice: 3 by chance among rows that both may have
     assert len(set.union(*seen)) > 120
+
+
+LAYOUTS = {
+    "training_set": (["training_set", "test_set"], ("train", "test")),
+    "seg_train": (["seg_train/seg_train", "seg_test/seg_test"], ("train", "test")),
+    "capital": (["Training", "Testing"], ("train", "test")),
+    "years": (["train2017", "val2017"], ("train", "validation")),
+    "shared word": (["cars_train", "cars_test"], ("train", "test")),
+    "camel": (["TrainImages", "ValidImages"], ("train", "validation")),
+    "dev": (["TRAIN", "dev"], ("train", "validation")),
+}
+
+
+@covers(103)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_split_folders_of_usual_names_are_splits(tmp_path, layout):
+    folders, roles = LAYOUTS[layout]
+    for start, folder in enumerate(folders):
+        for name in ("cats", "dogs"):
+            fill(tmp_path / folder / name, 4, 10 * start)
+    source = load(tmp_path)
+    assert source.class_names == ("cats", "dogs")
+    for folder, role in zip(folders, roles, strict=True):
+        rows = [place for place, row in enumerate(source.ids) if row.startswith(folder)]
+        assert len(rows) == 8 and set(source.roles[rows].tolist()) == {role}
+
+
+@covers(103, 124)
+def test_pictures_without_classes_beside_splits_are_left_out_or_refused(tmp_path):
+    for start, folder in enumerate(("seg_train", "seg_test")):
+        for name in ("cats", "dogs"):
+            fill(tmp_path / "a" / folder / folder / name, 4, 10 * start)
+    fill(tmp_path / "a" / "seg_pred" / "seg_pred", 3, 50)
+    source = load(tmp_path / "a")
+    assert len(source) == 16 and "seg_pred/ is left out" in source.scan["warnings"][0]
+    for name in ("cats", "dogs"):
+        fill(tmp_path / "b" / "train" / name, 4)
+    fill(tmp_path / "b" / "test", 3, 50)
+    with pytest.raises(DataError, match="splits would be read as classes") as told:
+        load(tmp_path / "b")
+    assert f"path={tmp_path}/b/train " in told.value.fix
+    assert f"--input={tmp_path}/b/test" in told.value.fix
+
+
+@covers(103)
+@pytest.mark.parametrize(
+    "names",
+    [("train", "plane"), ("test1", "test2"), ("train station", "test tube"), ("valid", "invalid")],
+)
+def test_classes_that_are_named_like_splits_stay_classes(tmp_path, names):
+    for name in names:
+        fill(tmp_path / name, 4)
+    assert load(tmp_path).class_names == tuple(sorted(names)) and load(tmp_path).roles is None
+
+
+@covers(103)
+def test_folders_of_splits_without_classes_are_refused(tmp_path):
+    for start, name in enumerate(("training_set", "test_set")):
+        fill(tmp_path / name, 4, 10 * start)
+    with pytest.raises(DataError, match="splits would be read as classes"):
+        load(tmp_path)
+
+
+@covers(124)
+def test_a_folder_in_a_folder_and_an_archive_get_the_fix_that_helps(tmp_path):
+    for name in ("cat", "dog"):
+        fill(tmp_path / "photos" / "photos" / name, 4)
+    with pytest.raises(DataError, match="holds one folder, photos/, with 2 folders") as told:
+        load(tmp_path / "photos")
+    assert told.value.fix == f"path={tmp_path}/photos/photos"
+    (tmp_path / "photos.zip").write_bytes(b"PK\3\4")
+    with pytest.raises(FlagError, match=r"photos\.zip is a file") as told:
+        load(tmp_path / "photos.zip")
+    assert told.value.fix.startswith("unpack it")
+
+
+@covers(110)
+def test_links_out_of_the_folder_are_named_and_followed_when_asked_for(tmp_path):
+    """As of a cache with blobs beside snapshots, and of class folders elsewhere; a loop ends."""
+    for name in ("cat", "dog"):
+        fill(tmp_path / "blobs" / name, 6)
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for path in sorted((tmp_path / "blobs" / name).iterdir()):
+            (tmp_path / "data" / name / path.name).symlink_to(path)
+    with pytest.raises(DataError, match="is a link that leaves the data folder") as told:
+        load(tmp_path / "data")
+    assert told.value.fix.startswith("give --follow_links")
+    follows = ScanOptions(follow_links=True)
+    assert len(load(tmp_path / "data", scan=follows)) == 12
+    (tmp_path / "linked").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "linked" / name).mkdir()
+        (tmp_path / "linked" / name / "all").symlink_to(tmp_path / "blobs" / name)
+    (tmp_path / "blobs" / "dog" / "loop").symlink_to(tmp_path / "blobs" / "dog")
+    source = load(tmp_path / "linked", scan=follows)
+    assert len(source) == 12 and np.bincount(source.labels).tolist() == [6, 6]
+
+
+OTHERS = {
+    "0.xml": b"<?xml version='1.0'?><annotation/>",
+    "logo.svg": b"<?xml version='1.0'?><svg/>",
+    "notes.html": b"<!DOCTYPE html><html></html>",
+    "sheet.pdf": b"%PDF-1.4",
+    "labels.txt": b"x",
+}
+
+
+@covers(113, 114, 122)
+def test_training_and_prediction_take_the_same_files(tmp_path):
+    """By an image's name or content; what is neither is no row, and is counted."""
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, 5)
+        os.rename(tmp_path / name / "000.png", tmp_path / name / "no_extension")
+        os.rename(tmp_path / name / "001.png", tmp_path / name / "1.jpg_large")
+        for other, content in OTHERS.items():
+            (tmp_path / name / other).write_bytes(content)
+        (tmp_path / name / "@eaDir").mkdir()
+        fill(tmp_path / name / "@eaDir", 2, 70)
+    source = load(tmp_path)
+    assert len(source) == source.scan["found"] == 10 and source.scan["ignored"] == 12
+    with pytest.warns(UserWarning, match="12 files or folders in .* are left out"):
+        items = list(inputs.read(str(tmp_path), "image"))
+    assert sorted(item.value for item in items) == sorted(source.column.values)
+    (tmp_path / "cat" / "page.jpg").write_bytes(OTHERS["notes.html"])
+    with pytest.raises(DataError, match="is HTML"):
+        load(tmp_path)
+
+
+@covers(115)
+@pytest.mark.parametrize("trained", ["NFC", "NFD"])
+def test_class_names_of_another_unicode_form_are_the_same(trained):
+    names = [unicodedata.normalize(trained, name) for name in ("café", "thé")]
+    other = "NFD" if trained == "NFC" else "NFC"
+    given = [unicodedata.normalize(other, name) for name in ("thé",)]
+    source = make(["a", "b"], [0, 0])
+    source = dataclasses.replace(source, class_names=tuple(given))
+    assert source.in_classes(names).labels.tolist() == [1, 1]
+    assert len(source.of_classes(names, "was not trained")) == 2
+
+
+@covers(116)
+@pytest.mark.parametrize("output", ["run", "cat/run", "../data/deep/run", "link/run"])
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_an_output_in_the_data_folder_is_refused_before_it_is_made(
+    tmp_path, capsys, command, output
+):
+    for name in ("cat", "dog"):
+        fill(tmp_path / "data" / name, 4)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    at = tmp_path / "link/run" if output == "link/run" else tmp_path / "data" / output
+    before = sorted(tmp_path.rglob("*"))
+    argv = [f"--data=image_folder(path={tmp_path}/data)", f"--output={at}"]
+    argv += ["--backbone=small_cnn(filters=[8])"] if command == "train" else []
+    assert importlib.import_module(f"tltf.{command}").main(argv) == 2
+    said = capsys.readouterr().err
+    assert "lies in the data folder" in said and "fix: --output=runs/run" in said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A run on train/ and val/, as some data sets have them."""
+    folder = tmp_path_factory.mktemp("judged")
+    for start, split in ((0, "train"), (50, "val")):
+        for name in ("cat", "dog"):
+            fill(folder / "data" / split / name, 8 if split == "train" else 3, start)
+    argv = [f"--data=image_folder(path={folder}/data)", f"--output={folder}/run", "--export=false",
+            "--backbone=small_cnn(filters=[8])", "--image_size_px=16", "--method=scratch",
+            "--train_epochs=1", "--split=holdout(test=0)"]  # fmt: skip
+    assert train.main(argv) == 0
+    return folder
+
+
+def evaluated(folder, capsys, data, *flags):
+    """`(exit code, report, what was said)`."""
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    capsys.readouterr()
+    code = evaluate.main([f"--run={folder}/run", f"--data={data}", f"--output={out}", *flags])
+    said = capsys.readouterr()
+    report = json.loads((out / "report.json").read_text()) if code == 0 else None
+    return code, report, said.out + said.err
+
+
+@covers(102)
+def test_evaluation_takes_validation_where_there_is_no_test_and_never_training_rows(judged, capsys):
+    data = f"image_folder(path={judged}/data)"
+    code, report, said = evaluated(judged, capsys, data)
+    assert code == 0 and report["test"]["num_examples"] == 6
+    assert report["run"]["rows"] == "the validation split" and "no test split" in said
+    assert not any("were trained on" in text for text in report["data"]["warnings"])
+    code, report, said = evaluated(judged, capsys, data, "--rows=train")
+    assert code == 0 and report["test"]["num_examples"] == 16
+    assert "16 of 16 examples were trained on" in said
+    assert "16 of 16 examples were trained on" in report["data"]["warnings"][0]
+
+
+@covers(102)
+def test_evaluation_counts_rows_that_were_trained_on_by_their_content(judged, capsys):
+    """Copies under other names, beside new ones, in data without splits."""
+    for name in ("cat", "dog"):
+        fill(judged / "mixed" / name, 3, 90)
+        content = (judged / "data" / "train" / name / "001.png").read_bytes()
+        (judged / "mixed" / name / "other_name.png").write_bytes(content)
+    data = f"image_folder(path={judged}/mixed)"
+    code, report, said = evaluated(judged, capsys, data)
+    assert code == 0 and report["test"]["num_examples"] == 8
+    assert "2 of 8 examples were trained on" in said
+    only_train = f"image_folder(path={judged}/train_only)"
+    shutil.copytree(judged / "data" / "train", judged / "train_only" / "train", dirs_exist_ok=True)
+    code, _, said = evaluated(judged, capsys, only_train)
+    assert code == 2 and "--rows=train" in said
+    os.rename(judged / "run" / "trained_rows.bin", judged / "kept")
+    _, report, said = evaluated(judged, capsys, data)
+    assert "whether these rows are new is not known" in said
+    os.rename(judged / "kept", judged / "run" / "trained_rows.bin")
+
+
+@covers(102)
+def test_evaluation_of_the_runs_own_data_without_splits_says_how_many_it_knows(tmp_path, capsys):
+    for name in ("cat", "dog"):
+        fill(tmp_path / "data" / name, 10)
+    data = f"image_folder(path={tmp_path}/data)"
+    argv = [f"--data={data}", f"--output={tmp_path}/run", "--export=false",
+            "--backbone=small_cnn(filters=[8])", "--image_size_px=16", "--method=scratch",
+            "--train_epochs=1"]  # fmt: skip
+    assert train.main(argv) == 0
+    assert "2 classes (cat, dog)" in capsys.readouterr().err
+    code, _, said = evaluated(tmp_path, capsys, data)
+    assert code == 0 and "14 of 20 examples were trained on" in said

@@ -161,12 +161,16 @@ def require_few(skipped, num_found, most):
     counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
     needed = -(-100 * len(skipped) // num_found) / 100  # rounded up to two decimals
     is_any_left = len(skipped) < num_found
+    fix = f"repair them or give --max_bad_fraction={needed:g}"
+    if "link" in counted:
+        fix = "give --follow_links, or copy the files with cp -rL"
+    elif not is_any_left:
+        fix = "repair them: no row is left"
     raise DataError(
         f"{len(skipped)} of {num_found} rows are bad, more than {most:g} of them: {counted}; "
         f"first: {skipped[0]['id']}",
         flag="data",
-        fix="repair them"
-        + (f" or give --max_bad_fraction={needed:g}" if is_any_left else ": no row is left"),
+        fix=fix,
     )
 
 

@@ -42,6 +42,9 @@ FOREIGN = (
     (0, b"%PDF", "PDF"),
 )
 
+NO_PICTURE = ("", "HTML", "PDF")
+"""What makes a file no row unless it has an image's name: notes, annotations in XML, drawings."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:

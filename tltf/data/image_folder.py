@@ -6,21 +6,11 @@ import stat
 
 import numpy as np
 
-from tltf.data import checks, image_files
+from tltf.data import checks, image_files, split_folders
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
 
-SPLIT_NAMES = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "val": VALIDATION,
-    "valid": VALIDATION,
-    "validation": VALIDATION,
-    "dev": VALIDATION,
-    "test": TEST,
-    "testing": TEST,
-}
+PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 SYSTEM_NAMES = frozenset((".ds_store", "thumbs.db", "desktop.ini", "__macosx", "@eadir"))
 """Of files and folders that are no data, in lower case; those that begin with a dot are none too."""
 
@@ -42,9 +32,15 @@ def image_folder(settings, path):
     """
     root = checks.existing_path(path)
     if not root.is_dir():
-        raise FlagError(f"{path} is a file, not a folder", flag="data", fix=f"path={root.parent}")
+        is_packed = root.name.lower().endswith(PACKED)
+        fix = (
+            "unpack it, and give path= of the folder that it makes"
+            if is_packed
+            else f"path={root.parent}"
+        )
+        raise FlagError(f"{path} is a file, not a folder", flag="data", fix=fix)
     scan = checks.Scan("image_folder")
-    paths, labels, roles = _walk(root, scan, settings.scan.allow_empty_classes)
+    paths, labels, roles = _walk(root, scan, settings)
     if not paths:
         scan.fail(
             f"no images in the folders of {path} (extensions seen: {_extensions(root)})",
@@ -53,22 +49,22 @@ def image_folder(settings, path):
         scan.stop_if_failed()
     scan.num_found += len(paths)
     ids = [os.path.relpath(item, root) for item in paths]
-    rows = checked_files(scan, ids, paths, labels, roles, root)
+    found = Rows(ids, paths, labels, roles)
+    rows = checked_files(scan, found, root, follows_links=settings.scan.follow_links)
     return assemble("image_folder", "path", rows, scan, settings)
 
 
-def checked_files(scan, ids, paths, labels, roles, root):
-    """Rows of those files that are images; the others are added to `scan`.
+def checked_files(scan, rows, root, *, follows_links=False):
+    """Those of Rows of paths that are images; the others are added to `scan`.
 
     Args:
         scan: Scan.
-        ids: str a file.
-        paths: str a file.
-        labels: str a file, or None.
-        roles: str a file, or None.
+        rows: Rows whose values are paths.
         root: folder that links must not leave.
+        follows_links: whether they may.
     """
-    findings = image_files.inspect_files(paths, root)
+    ids, labels = rows.ids, rows.labels
+    findings = image_files.inspect_files(rows.values, os.sep if follows_links else root)
     good = [place for place, finding in enumerate(findings) if not finding.reason]
     for place, finding in enumerate(findings):
         if finding.reason:
@@ -88,44 +84,60 @@ def checked_files(scan, ids, paths, labels, roles, root):
         return None if values is None else [values[place] for place in good]
 
     hashes = np.array([findings[place].hash for place in good], np.uint64)
-    return Rows(kept(ids), kept(paths), kept(labels), kept(roles), hashes)
+    return Rows(kept(ids), kept(rows.values), kept(labels), kept(rows.roles), hashes)
 
 
-def _walk(root, scan, allows_empty):
+def _walk(root, scan, settings):
     """Lists of paths, labels and roles (None without splits); loose images are skipped."""
     folders, files = _entries(root)
     _add_loose(files, root, scan)
-    splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
-    with_classes = [folder for folder in splits if _entries(folder)[0]]
-    if splits and len(splits) == len(folders):
-        return _walk_splits(root, splits, with_classes, scan, allows_empty)
-    if with_classes:
-        names = ", ".join(folder.name + "/" for folder in with_classes)
-        raise DataError(
-            f"{names} hold class folders but stand beside other folders in {root}",
-            flag="data",
-            fix="move the other folders away, or give path= of one split",
-        )
-    return *_walk_classes(folders, root, scan, allows_empty), None
+    splits = split_folders.find(root, folders, lambda at: _entries(at)[0], _has_images)
+    if not splits:
+        if settings.least_classes > 1:
+            _require_classes(root, folders, files)
+        _warn_of_alike(folders, scan)
+        return *_walk_classes(folders, root, scan, settings.scan), None
+    for folder in split_folders.left_out(folders):
+        scan.warn(f"{folder.name}/ is left out: its images have no class; predict takes them")
+    return _walk_splits(root, splits, scan, settings)
 
 
-def _walk_splits(root, splits, with_classes, scan, allows_empty):
-    if len(with_classes) < len(splits):
-        names = ", ".join(folder.name + "/" for folder in splits if folder not in with_classes)
-        raise DataError(
-            f"{names} in {root} hold no class folders: splits would be read as classes",
-            flag="data",
-            fix="put a folder for each class into train/, validation/ and test/",
-        )
+def _walk_splits(root, splits, scan, settings):
     paths, labels, roles = [], [], []
-    for split in splits:
+    for split, role in splits:
         folders, files = _entries(split)
         _add_loose(files, root, scan)
-        more_paths, more_labels = _walk_classes(folders, root, scan, allows_empty)
+        more_paths, more_labels = _walk_classes(folders, root, scan, settings.scan)
         paths += more_paths
         labels += more_labels
-        roles += [SPLIT_NAMES[split.name.lower()]] * len(more_paths)
+        roles += [role] * len(more_paths)
     return paths, labels, roles
+
+
+def _has_images(folder):
+    return any(_is_image_name(file) for file in _entries(folder)[1])
+
+
+def _require_classes(root, folders, files):
+    """Raises DataError where the only folder holds what look like the classes."""
+    if len(folders) == 1 and not any(map(_is_image_name, files)):
+        inner, loose = _entries(folders[0])
+        if len(inner) > 1 and not any(map(_is_image_name, loose)):
+            raise DataError(
+                f"{root} holds one folder, {folders[0].name}/, with {len(inner)} folders in it",
+                flag="data",
+                fix=f"path={folders[0]}",
+            )
+
+
+def _warn_of_alike(folders, scan):
+    """Folders of the same names in all class folders may be the classes themselves."""
+    inner = {frozenset(entry.name for entry in _entries(folder)[0]) for folder in folders}
+    if len(folders) > 1 and len(inner) == 1 and len(names := sorted(*inner)) > 1:
+        classes, shown = ", ".join(f.name for f in folders[:5]), ", ".join(names[:5])
+        scan.warn(
+            f"each class folder ({classes}) holds the folders {shown}: are these the classes?"
+        )
 
 
 def _add_loose(files, root, scan):
@@ -142,35 +154,49 @@ def _skip(scan, root, path, reason):
     scan.skip(os.path.relpath(path, root), reason)
 
 
-def _walk_classes(folders, root, scan, allows_empty):
+def _walk_classes(folders, root, scan, wanted):
     paths, labels = [], []
     for folder in folders:
-        found = list(_files_below(folder, root, scan))
+        found = list(files_below(folder, root, scan, follows_links=wanted.follow_links))
         paths += found
         labels += [folder.name] * len(found)
         if not found:
             text = f"the class folder {folder.name}/ has no images"
             fix = "remove it, fill it, or give --allow_empty_classes"
-            scan.warn(text) if allows_empty else scan.fail(text, fix=fix)
+            scan.warn(text) if wanted.allow_empty_classes else scan.fail(text, fix=fix)
     return paths, labels
 
 
-def _files_below(folder, root, scan):
-    """Paths of what may be images; links to folders and unreadable folders are skipped as rows.
+def files_below(folder, root, scan, *, follows_links=False):
+    """Yields paths of what may be images; links to folders and unreadable folders are skipped as rows.
 
     Hidden folders and those of the system hold copies or thumbnails: each is ignored as a whole.
+
+    Args:
+        folder: searched at every depth, in sorted order.
+        root: folder that the ids of skipped rows are relative to.
+        scan: Scan, which counts what is ignored and what is skipped.
+        follows_links: whether links to folders are searched, each folder once.
     """
 
     def unreadable(error):
         _skip(scan, root, error.filename, f"is a folder that cannot be read ({error.strerror})")
 
-    for parent, inner, names in os.walk(folder, onerror=unreadable):
+    seen = {os.path.realpath(folder)}
+    for parent, inner, names in os.walk(folder, onerror=unreadable, followlinks=follows_links):
         shown = sorted(name for name in inner if not _is_system_name(name))
         scan.num_ignored += len(inner) - len(shown)
         inner[:] = shown
-        for path in (os.path.join(parent, name) for name in inner):
-            if os.path.islink(path):
+        for name in shown:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                continue
+            place = os.path.realpath(path)
+            if not follows_links:
                 _skip(scan, root, path, "is a link to a folder, which is not followed")
+            elif place in seen or seen & set(map(str, pathlib.Path(place).parents)):
+                inner.remove(name)  # a loop, or a folder that is searched already
+            seen.add(place)
         for path in (os.path.join(parent, name) for name in sorted(names)):
             if _is_ignored(path):
                 scan.num_ignored += 1
@@ -204,7 +230,7 @@ def _is_ignored(path):
         if _is_image_name(path):
             return False
         with open(path, "rb") as file:
-            return not image_files.format_of(file.read(64))
+            return image_files.format_of(file.read(512)) in image_files.NO_PICTURE
     except OSError:
         return not _is_image_name(path)
 

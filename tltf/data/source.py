@@ -122,13 +122,13 @@ class Source:
         Raises:
             DataError: a class that is not among `class_names`.
         """
-        places = {name: place for place, name in enumerate(class_names)}
-        unknown = [name for name in self.class_names if name not in places]
+        places = {_in_one_form(name): place for place, name in enumerate(class_names)}
+        unknown = [name for name in self.class_names if _in_one_form(name) not in places]
         if unknown:
             trained = choices_text(unknown[0], places)
             what = f"class {unknown[0]!r} was not trained (trained: {trained})"
             raise DataError(what, flag="data")
-        order = np.array([places[name] for name in self.class_names], np.int32)
+        order = np.array([places[_in_one_form(name)] for name in self.class_names], np.int32)
         if targets.kind_of(self.labels) == targets.NUMBER:
             return self
         if targets.kind_of(self.labels) == targets.LABELS:
@@ -149,8 +149,8 @@ class Source:
         """
         if self.labels is None or targets.kind_of(self.labels) == targets.NUMBER:
             return self
-        wanted = set(class_names)
-        is_known = np.array([name in wanted for name in self.class_names], bool)
+        wanted = set(map(_in_one_form, class_names))
+        is_known = np.array([_in_one_form(name) in wanted for name in self.class_names], bool)
         places = np.flatnonzero(is_known)
         if targets.kind_of(self.labels) == targets.LABELS:
             has_unknown = (self.labels > 0) & ~is_known
@@ -209,6 +209,11 @@ class Source:
     def split_groups(self):
         """uint64[N], equal for rows that must stay in one split."""
         return self.groups if self.groups is not None else self.content_hashes()
+
+
+def _in_one_form(name):
+    """A class name in NFC: folders on a Mac have names in NFD."""
+    return unicodedata.normalize("NFC", name)
 
 
 def empty_scan(found=0):

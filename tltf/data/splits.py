@@ -108,8 +108,7 @@ def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
     roles[rows[_all_but_last(order, folds_of == fold)]] = TEST
     rows = np.flatnonzero(roles == TRAIN)
     size = _rows_of(validation, len(rows), VALIDATION)
-    # Each fold draws its own: with one order for all, folds from 1 on would share these rows,
-    # all of them out of fold 0, and no model would ever train on them.
+    # A draw a fold: in one order for all, all folds but the first would share these rows.
     roles[rows] = _stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
     _require_test_rows(source, roles, len(rows) // folds)
     return roles

@@ -140,7 +140,7 @@ def _table(name, settings, given, text, image, label, read):
                         reader.add(rows, record, row_id, file, role)
                     progress.add(1)
     if image:
-        rows = checked_files(scan, rows.ids, rows.values, rows.labels, rows.roles, root)
+        rows = checked_files(scan, rows, root, follows_links=settings.scan.follow_links)
     return assemble(name, "path" if image else "text", rows, scan, settings)
 
 

@@ -1,0 +1,28 @@
+"""Which rows a run has trained on: hashes of their contents in its folder, to know them again."""
+
+import pathlib
+
+import numpy as np
+
+from tltf import storage
+
+FILE = "trained_rows.bin"
+"""uint64 each, sorted, little-endian: eight bytes a row."""
+
+
+def write(run, part):
+    """Notes the contents of a training split, a Source, in a run folder."""
+    hashes = np.unique(np.asarray(part.content_hashes(), "<u8"))
+    with storage.replacing(pathlib.Path(run) / FILE, "wb") as file:
+        file.write(hashes.tobytes())
+
+
+def are_in(run, part):
+    """bool[N]: rows of a Source that the run has trained on; None where the run does not say."""
+    try:
+        contents = (pathlib.Path(run) / FILE).read_bytes()
+    except OSError:
+        return None
+    if len(contents) % 8:
+        return None
+    return np.isin(part.content_hashes(), np.frombuffer(contents, "<u8"))
