@@ -59,6 +59,11 @@ class PredictOptions:
         "Column of a CSV or JSON lines input; empty: the one that the run's --data "
         "names, else text, path or image.",
     )
+    delimiter: str = flag(
+        "", "Between the columns of a CSV input; empty: that of the run's --data."
+    )
+    encoding: str = flag("", "Of inputs of texts; empty: that of the run's --data, else UTF-8.")
+    quote: str = flag("", "Around texts in a CSV input, or none; empty: that of the run's --data.")
     output: str = flag("-", "File for the predictions; - is standard output.")
     format: str = flag("csv", "One row an input.", choices=("csv", "jsonl"))
     eval_batch_size: int = flag(128, "Inputs at a time.", least=1)

@@ -1,21 +1,31 @@
 """What `--input` of tltf.predict names: files, folders, tables, lists and standard input."""
 
-import csv
 import dataclasses
-import json
+import glob
+import itertools
 import os
 import sys
 import warnings
 
 from tltf import specs
 from tltf.catalogs import SOURCES
-from tltf.data import checks, image_folder
+from tltf.data import checks, image_folder, table_hints
+from tltf.data.table_files import (
+    Dialect,
+    columns_of,
+    csv_records,
+    decoded,
+    field,
+    first_lines,
+    jsonl_records,
+    parsed,
+    read_text,
+)
 from tltf.errors import DataError, FlagError, choices_text, nearest
 
-TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
-LINES_SUFFIXES = (".jsonl", ".ndjson")
+TAB_SUFFIX, CSV_SUFFIXES = ".tsv", (".csv", ".tsv")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 COLUMNS = {"text": ("text",), "image": ("path", "image")}
-MAX_FIELD_BYTES = 10 * 2**20
 STANDARD_INPUT = "-"
 
 
@@ -36,15 +46,44 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """Which column of a table is read.
+    """How inputs are read.
 
     Args:
-        names: the first that a table has.
+        modality: `image` or `text`.
+        names: columns, of which the first that a table has is read.
         is_asked_for: whether --column names it, so that no other column will do.
+        usual: the column that the run's own data had; empty where there was none.
+        dialect: table_files.Dialect of tables.
+        is_given: whether --delimiter gives the dialect's.
     """
 
+    modality: str
     names: tuple
-    is_asked_for: bool
+    is_asked_for: bool = False
+    usual: str = ""
+    dialect: Dialect = dataclasses.field(default_factory=lambda: Dialect(flag="input"))
+    is_given: bool = False
+
+
+def wanted_of(options, modality, data):
+    """The Wanted of PredictOptions for a run whose --data is a call string; its dialect is taken over.
+
+    Raises:
+        FlagError: a delimiter that parts no columns.
+    """
+    usual, kwargs = column_of(data, modality), {}
+    if usual:
+        kwargs = specs.pick(SOURCES, data, "data").kwargs
+    given = Dialect(
+        options.delimiter or kwargs.get("delimiter", ","),
+        options.encoding or kwargs.get("encoding", "utf-8"),
+        options.quote or kwargs.get("quote", '"'),
+        flag="input",
+    )
+    given.check()
+    names = (options.column,) if options.column else (usual, *COLUMNS[modality])
+    return Wanted(modality, tuple(filter(None, names)), bool(options.column), usual, given,
+                  bool(options.delimiter))  # fmt: skip
 
 
 def column_of(data, modality):
@@ -60,53 +99,169 @@ def column_of(data, modality):
     return specs.pick(SOURCES, data, "data").kwargs[modality]
 
 
-def read(text, modality, column="", usual=""):
+def read(text, wanted):
     """Yields an Item for each input that `--input` names.
 
+    A table is known by its content: JSON lines by their first line, CSV by its suffix or by a first
+    line with the column of the run's own data. Its rows are read as training reads them.
+
     Args:
-        text: `-`, or paths joined with commas: image files, folders of images (searched at
-            every depth, in sorted order), CSV, TSV or JSON lines tables, text files with a
-            text or a path a line. Paths in a file are relative to that file's folder.
-        modality: `image` or `text`.
-        column: of tables; empty takes `usual`, else `text`, or `path` or `image`.
-        usual: the column that is taken by default if a table has it.
+        text: `-`, or paths joined with commas, which may be patterns such as `photos/*.jpg`: image
+            files, folders of images (searched at every depth, in sorted order), CSV, TSV or JSON
+            lines tables, text files with a text or a path a line. Paths in a file are relative to
+            that file's folder.
+        wanted: Wanted.
 
     Raises:
         FlagError: a path, or a column of a CSV table, that is not there.
-        DataError: a table that cannot be read.
+        DataError: a table that cannot be read, or a file that is no text.
     """
-    names = (column,) if column else tuple(filter(None, (usual, *COLUMNS[modality])))
-    wanted = Wanted(names, bool(column))
-    for part in _parts(text):
+    for part in _parts(text, wanted.modality):
         if part == STANDARD_INPUT:
-            yield from _lines(_decoded(sys.stdin.buffer), STANDARD_INPUT, modality, "")
+            yield from _standard_input(wanted)
         else:
-            yield from _of_path(checks.existing_path(part, "input"), modality, wanted)
+            yield from _of_path(checks.existing_path(part, "input"), wanted)
 
 
-def _parts(text):
+def _standard_input(wanted):
+    """Lines as they come; a table, which its first line shows, is read whole."""
+    first = sys.stdin.buffer.readline()
+    table_hints.refuse_binary(first, STANDARD_INPUT, "input")
+    text = first.decode(wanted.dialect.encoding, "replace").removeprefix("\ufeff")
+    if _is_json(text) or _has_run_column(text, wanted):
+        contents = first + sys.stdin.buffer.read()
+        text = decoded(contents, STANDARD_INPUT, wanted.dialect)
+        yield from _table(STANDARD_INPUT, "", text, wanted, "")
+    else:
+        lines = itertools.chain([first] if first else [], sys.stdin.buffer)
+        yield from _lines(lines, STANDARD_INPUT, wanted, "")
+
+
+def _is_json(text):
+    """Whether a line is an object, or begins an array of them."""
+    line = next((line.strip() for line in text.split("\n", 3) if line.strip()), "")
+    return line in ("[", "{") or line.startswith("[{") or not parsed(line)[1]
+
+
+def _has_run_column(text, wanted):
+    """Whether the first line is a header: it has the column of the run's data, or of --column."""
+    column = wanted.names[0] if wanted.is_asked_for else wanted.usual
+    header = next(wanted.dialect.reader([text.split("\n", 1)[0]]), []) if column else []
+    return column in [cell.strip() for cell in header]
+
+
+def _parts(text, modality):
     if not text.strip():
         raise FlagError("names nothing", flag="input", fix="--input=FILE, or - for standard input")
-    return (
-        [text]
-        if os.path.exists(text)
-        else [part.strip() for part in text.split(",") if part.strip()]
-    )
+    if os.path.exists(text):
+        return [text]
+    parts = []
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        found = sorted(glob.glob(os.path.expanduser(part))) if glob.has_magic(part) else []
+        parts += found or [part]
+    absent = [part for part in parts if part != STANDARD_INPUT and not _exists(part)]
+    if absent and modality == "text" and " " in text:
+        raise FlagError(
+            f"no file or folder {absent[0]}: a text is no file name",
+            flag="input",
+            fix="--input=- reads texts from standard input, a line each",
+        )
+    if absent and len(parts) > 1:
+        raise FlagError(
+            f"no file or folder {absent[0]} (names are parted at commas)",
+            flag="input",
+            fix=f"--input={os.path.dirname(absent[0]) or '.'}/ takes a folder, whatever its names",
+        )
+    return parts
 
 
-def _of_path(path, modality, wanted):
+def _exists(path):
+    try:
+        return os.path.exists(os.path.expanduser(path))
+    except (OSError, ValueError):
+        return False
+
+
+def _of_path(path, wanted):
     suffix = path.suffix.lower()
     if path.is_dir():
-        yield from _folder(path, modality)
-    elif suffix in TABLE_SUFFIXES:
-        yield from _table(path, TABLE_SUFFIXES[suffix], modality, wanted)
-    elif suffix in LINES_SUFFIXES:
-        yield from _json_lines(path, modality, wanted)
-    elif modality == "text" or suffix == ".txt":
-        with open(path, "rb") as file:
-            yield from _lines(_decoded(file), str(path), modality, path.parent)
-    else:
+        yield from _folder(path, wanted.modality)
+        return
+    is_listed = suffix in (*CSV_SUFFIXES, *JSON_SUFFIXES, ".txt")
+    if wanted.modality == "image" and not is_listed:
         yield Item(str(path), str(path))
+        return
+    with open(path, "rb") as file:
+        beginning = file.read(1 << 16)
+    table_hints.refuse_binary(beginning, path, "input")
+    text = beginning.decode(wanted.dialect.encoding, "replace").removeprefix("\ufeff")
+    if suffix in (*CSV_SUFFIXES, *JSON_SUFFIXES) or _is_json(text) or _has_run_column(text, wanted):
+        yield from _table(path, suffix, read_text(path, wanted.dialect), wanted, path.parent)
+    else:
+        with open(path, "rb") as file:
+            yield from _lines(file, str(path), wanted, path.parent)
+
+
+def _table(place, suffix, text, wanted, base):
+    """Items of a table, by the readers of training; what they skip is an Item with an error."""
+    scan = checks.Scan("input")
+    is_json = suffix in JSON_SUFFIXES or (suffix not in CSV_SUFFIXES and _is_json(text))
+    if is_json:
+        items = _json_items(jsonl_records(place, wanted.dialect, scan, text), wanted, base)
+    else:
+        dialect = _dialect_of(text, suffix, wanted)
+        records = csv_records(place, dialect, scan, wanted.names, text)
+        items = _csv_items(records, text, dialect, wanted, place, base)
+    told = 0
+    for item in items:
+        yield from _skipped(scan, told)
+        told = len(scan.skipped)
+        yield item
+    yield from _skipped(scan, told)
+
+
+def _skipped(scan, start):
+    for row in scan.skipped[start:]:
+        yield Item(row["id"], None, row["reason"])
+
+
+def _dialect_of(text, suffix, wanted):
+    """That of the run's data, or the suffix's own where only that finds the column."""
+    usual = "\t" if suffix == TAB_SUFFIX else ","
+    other = dataclasses.replace(wanted.dialect, delimiter=usual)
+    if wanted.is_given or other == wanted.dialect:
+        return wanted.dialect
+    line = text.split("\n", 1)[0].strip()
+    for dialect in (wanted.dialect, other):
+        if set(wanted.names) & {cell.strip() for cell in next(dialect.reader([line]), [])}:
+            return dialect
+    return other
+
+
+def _csv_items(records, text, dialect, wanted, place, base):
+    name = None
+    for row_id, record in records:
+        name = name or _column(list(record), wanted, place)
+        yield Item(row_id, _value(record[name], wanted.modality, base))
+    if name is None:
+        header = next(dialect.reader(first_lines(text, 1)), [])
+        _column([cell.strip() for cell in header if cell.strip()], wanted, place)
+
+
+def _json_items(records, wanted, base):
+    """All rows are read from the field that the first row with one has."""
+    name = None
+    for row_id, record in records:
+        has = [column for column in wanted.names if column in columns_of(record, column)]
+        name = name or next(iter(has), None)
+        value = field(record, name) if name else None
+        if name is None or name not in columns_of(record, name):
+            asked = (name,) if name else wanted.names
+            yield Item(row_id, None, _without(asked, "field", record))
+        elif isinstance(value, str):
+            yield Item(row_id, _value(value, wanted.modality, base))
+        else:
+            yield Item(row_id, None, f"a {type(value).__name__} where a text is needed")
 
 
 def _folder(folder, modality):
@@ -126,65 +281,23 @@ def _folder(folder, modality):
         warnings.warn(what, stacklevel=2)
 
 
-def _decoded(file):
-    """Lines of a binary file; bytes that are no UTF-8 are kept as paths may have them."""
-    for number, line in enumerate(file):
-        line = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
-        yield line.decode("utf-8", "surrogateescape").rstrip("\r\n")
-
-
-def _lines(lines, name, modality, base):
+def _lines(lines, name, wanted, base):
+    """An Item a line of bytes; those of paths may hold what is no text, as names of files may."""
+    is_text = wanted.modality == "text"
     for number, line in enumerate(lines, 1):
         place = f"{name}:{number}"
-        if not line.strip():
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        encoding = wanted.dialect.encoding if is_text else "utf-8"
+        try:
+            text = line.decode(encoding, "strict" if is_text else "surrogateescape")
+        except UnicodeDecodeError:
+            yield Item(place, None, f"the line is not {encoding}; --encoding says another")
+            continue
+        text = text.rstrip("\r\n")
+        if not text.strip():
             yield Item(place, None, "the line is empty")
         else:
-            yield Item(place, _value(line, modality, base))
-
-
-def _table(path, delimiter, modality, wanted):
-    csv.field_size_limit(MAX_FIELD_BYTES)
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            header = next(reader, [])
-            name = _column(header, wanted, path)
-            for row in reader:
-                place = f"{path}:{reader.line_num}"
-                if len(row) == len(header):
-                    yield Item(place, _value(row[header.index(name)], modality, path.parent))
-                elif row:
-                    yield Item(place, None, f"{len(row)} fields under {len(header)} columns")
-        except UnicodeDecodeError as error:
-            raise DataError(f"is no UTF-8: {error.reason}", place=path) from error
-        except csv.Error as error:
-            raise DataError(f"is no CSV: {error}", place=f"{path}:{reader.line_num}") from error
-
-
-def _json_lines(path, modality, wanted):
-    """An Item a line; all rows are read from the field that the first row with one has."""
-    field = None
-    with open(path, "rb") as file:
-        for number, line in enumerate(_decoded(file), 1):
-            place = f"{path}:{number}"
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                yield Item(place, None, "the line is no JSON")
-                continue
-            if not isinstance(row, dict):
-                yield Item(place, None, "the line is no JSON object")
-                continue
-            field = field or next((name for name in wanted.names if name in row), None)
-            value = row.get(field)
-            if field not in row:
-                yield Item(place, None, _without((field,) if field else wanted.names, "field", row))
-            elif isinstance(value, str):
-                yield Item(place, _value(value, modality, path.parent))
-            else:
-                yield Item(place, None, f"a {type(value).__name__} where a text is needed")
+            yield Item(place, _value(text, wanted.modality, base))
 
 
 def _column(names, wanted, place):

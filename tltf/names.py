@@ -61,8 +61,8 @@ def check_output(output, data):
     if not output or call.row is None:
         return
     place = os.path.realpath(os.path.expanduser(output))
-    for key in call.row.paths:
-        path = os.path.expanduser(str(call.kwargs[key]))
+    if "path" in call.row.paths:
+        path = os.path.expanduser(str(call.kwargs["path"]))
         if os.path.isdir(path) and os.path.commonpath(
             [os.path.realpath(path), place]
         ) == os.path.realpath(path):

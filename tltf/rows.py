@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from tltf import inputs, storage
-from tltf.errors import FlagError
+from tltf.errors import DataError, FlagError
 from tltf.predicting import Predictor
 from tltf.trained import Prediction
 
@@ -26,27 +26,30 @@ def write(trained, options):
         options: PredictOptions.
 
     Raises:
-        FlagError, DataError: inputs that are not there or no table.
+        FlagError, DataError: inputs that are not there or no table, or none that can be predicted.
         StorageError: the output cannot be written.
     """
     modality = trained.core.backbone.modality
     data = trained.options.data.data if trained.options else ""
-    usual = inputs.column_of(data, modality)
-    items = inputs.read(options.input, modality, options.column, usual)
+    items = inputs.read(options.input, inputs.wanted_of(options, modality, data))
     first = next(items, None)  # a wrong flag must show before anything is written
     if first is None:
         raise FlagError(f"{options.input} has no inputs", flag="input")
     predictor = Predictor(trained, options.eval_batch_size)
     column = "text" if modality == "text" else "path"
     make = CsvRows if options.format == "csv" else JsonRows
-    total = bad = 0
+    total, bad, reason = 0, 0, ""
     with _opened(options.output) as file:
         rows = make(file, column, trained.core.head, trained.class_names)
         for item, prediction in predictions(predictor, itertools.chain([first], items)):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
+            reason = reason or prediction.error
     note = f"; {bad} with an error in the row" if bad else ""
     print(f"tltf: {total - bad} of {total} inputs predicted{note}", file=sys.stderr)
+    if bad == total:
+        what = f"none of {total} inputs could be predicted; the first: {reason}"
+        raise DataError(what, flag="input", fix="see the column error of the rows written")
 
 
 def predictions(predictor, items):

@@ -162,7 +162,9 @@ def require_few(skipped, num_found, most):
     needed = -(-100 * len(skipped) // num_found) / 100  # rounded up to two decimals
     is_any_left = len(skipped) < num_found
     fix = f"repair them or give --max_bad_fraction={needed:g}"
-    if "link" in counted:
+    if sum("number of fields" in row["reason"] for row in skipped) * 2 > len(skipped):
+        fix = "quote the texts that hold the delimiter: leaving such rows out would lose just them"
+    elif "link" in counted:
         fix = "give --follow_links, or copy the files with cp -rL"
     elif not is_any_left:
         fix = "repair them: no row is left"

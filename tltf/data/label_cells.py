@@ -1,15 +1,23 @@
 """What a record of a table says as its label."""
 
+import ast
+import collections
 import json
 
 from tltf import targets
-from tltf.data import checks
+from tltf.data import checks, table_files
+from tltf.errors import DataError, FlagError
 
-NOT_A_LABEL = frozenset(("", "nan", "NaN"))
+NOT_A_LABEL = frozenset(("", "nan", "NaN", "<NA>", "NaT"))
 """Empty, and what pandas writes for it; NA, null and None are names like any other."""
-FLAGS = {"1": True, "1.0": True, "true": True, "True": True,
-         "0": False, "0.0": False, "false": False, "False": False}  # fmt: skip
-"""What a column of a label of its own may hold."""
+FLAGS = {"1": True, "1.0": True, "true": True, "yes": True,
+         "0": False, "0.0": False, "false": False, "no": False}  # fmt: skip
+"""What a column of a label of its own may hold, in lower case."""
+OTHER_SEPARATORS = ",;#/ "
+MOST_TEXTS = 10_000
+"""Different cells that are looked at for other separators."""
+SEVERAL_SHARE = 0.1
+"""Share of cells such as `cat|dog` from which they are taken for several labels, not for names."""
 
 
 class Labelling:
@@ -18,51 +26,132 @@ class Labelling:
     Args:
         column: its name, or those of columns of 0 and 1 joined with `|`.
         target: one of targets.TARGETS.
+        separator: between several labels in a cell; empty: `|`.
     """
 
-    def __init__(self, column, target):
+    def __init__(self, column, target, separator=""):
         self._column, self._is_several = column, target == targets.LABELS
+        self._is_class = target == targets.CLASS
+        self._separator = separator
         self._columns = [column] if column else []
+        self._texts = collections.Counter()
+        self._has_several = False
 
     @property
     def is_asked_for(self):
         """Whether there are labels."""
         return bool(self._column)
 
-    def check(self, record, file):
-        """Raises FlagError for a column that the first record does not have."""
-        if self._is_several and self._column and self._column not in record:
+    def columns_in(self, record):
+        """The names of the columns that a record must have."""
+        if self._is_several and self._column and self._value(record) is None:
             self._columns = [part.strip() for part in self._column.split(targets.SEPARATOR)]
-        for column in self._columns:
-            checks.check_column(column, list(record), "label", file)
+        return self._columns
+
+    def _value(self, record, column=None):
+        return table_files.field(record, column or self._column)
 
     def __call__(self, record, row_id, scan):
-        """The text of the label; None if the record was skipped."""
+        """The text of the label; None if the record was skipped.
+
+        Raises:
+            DataError: a label with the separator in its name.
+            FlagError: a list or an object where one class is read.
+        """
         if len(self._columns) > 1:
+            self._has_several = True
             return self._from_columns(record, row_id, scan)
-        value = record.get(self._column)
-        if self._is_several and isinstance(value, list):
-            return targets.joined(value)
+        value = self._value(record)
+        if isinstance(value, (list, dict)) and not (self._is_several and isinstance(value, list)):
+            raise self._no_label(value, row_id)
+        if self._is_several and (names := self._listed(value)) is not None:
+            self._has_several = self._has_several or len(names) > 1
+            return targets.joined(names)
         name = label_text(value)
         if name not in NOT_A_LABEL:
+            if len(self._texts) < MOST_TEXTS or name in self._texts:
+                self._texts[name] += 1
             return name
         if self._is_several:
             return ""
         scan.skip(row_id, "has no label")
         return None
 
+    def _no_label(self, value, row_id):
+        is_list = isinstance(value, list)
+        fix = "--head=multi_label" if is_list else f"label={self._column}.FIELD"
+        what = f"{self._column} is {'a list' if is_list else 'an object'}, not one class"
+        return FlagError(what, flag="data", place=row_id, fix=fix)
+
+    def _listed(self, value):
+        """The names in a list, in a text that spells one, or in one with the separator; else None."""
+        if isinstance(value, list):
+            return [str(item).strip() for item in value]
+        if isinstance(value, str) and value.strip()[:1] == "[":
+            found = _spelled_list(value.strip())
+            if found is not None:
+                return [str(item).strip() for item in found]
+        if isinstance(value, str) and self._separator:
+            names = [part.strip() for part in value.split(self._separator)]
+            return [name for name in names if name not in NOT_A_LABEL]
+        return None
+
     def named(self, record):
         """The label of a record that is skipped for another reason; empty if it has none."""
-        label = self(record, "", checks.Scan(""))
-        return label or ""
+        try:
+            return self(record, "", checks.Scan("")) or ""
+        except (DataError, FlagError):
+            return ""
+
+    def warn_of_other_separators(self, scan):
+        """Warns where no row has more than one label, fails where classes are several labels each."""
+        several = {text for text in self._texts if targets.SEPARATOR in text}
+        if self._is_class and several:
+            share = sum(self._texts[text] for text in several) / self._texts.total()
+            if share >= SEVERAL_SHARE and _repeated(self._texts, targets.SEPARATOR):
+                what = f"{share:.0%} of the labels hold several, such as {sorted(several)[0]!r}"
+                scan.add(FlagError(what, flag="head", fix="--head=multi_label"))
+        if not self._is_several or self._has_several or several or not self._texts:
+            return
+        marks = [mark for mark in OTHER_SEPARATORS if _repeated(self._texts, mark)]
+        fix = f": label_separator='{marks[0]}' parts them there" if marks else ""
+        example = (
+            f", such as {next(t for t in sorted(self._texts) if marks[0] in t)!r}" if marks else ""
+        )
+        scan.warn(f"no row has more than one label{example}; labels are parted by |{fix}")
 
     def _from_columns(self, record, row_id, scan):
-        found = {column: label_text(record.get(column)) for column in self._columns}
-        odd = [f"{column} is {text!r}" for column, text in found.items() if text not in FLAGS]
+        found = {column: label_text(self._value(record, column)) for column in self._columns}
+        odd = [
+            f"{column} is {text!r}" for column, text in found.items() if text.lower() not in FLAGS
+        ]
         if odd:
             scan.skip(row_id, f"{odd[0]}, neither 0 nor 1")
             return None
-        return targets.joined(column for column, text in found.items() if FLAGS[text])
+        return targets.joined(column for column, text in found.items() if FLAGS[text.lower()])
+
+
+def _repeated(texts, mark):
+    """Whether parts of texts between a mark stand in several of them."""
+    parted = [
+        {part.strip() for part in text.split(mark)} - {""} for text in texts if text.strip(mark)
+    ]
+    with_mark = [parts for parts in parted if len(parts) > 1]
+    counts = collections.Counter(part for parts in parted for part in parts)
+    shared = sum(any(counts[part] > 1 for part in parts) for parts in with_mark)
+    return len(with_mark) > 0 and shared * 2 > len(with_mark)
+
+
+def _spelled_list(text):
+    """The list that JSON or Python reads in a text; None if it spells none."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            continue
+        if isinstance(found, list):
+            return found
+    return None
 
 
 def label_text(value):

@@ -1,118 +1,255 @@
-"""Records of a CSV file or of JSON lines, each with its place."""
+"""Records of a CSV file or of JSON lines, each with its place: for training, checks and prediction."""
 
 import csv as csv_module
+import dataclasses
 import io
+import itertools
 import json
 import pathlib
+import re
 
+from tltf.data import table_hints
 from tltf.errors import DataError, FlagError
 
-GZIP_MAGIC = b"\x1f\x8b"
 OTHER_DELIMITERS = ",;\t|"
+NO_QUOTE = "none"
+_SEP_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+"""What Excel writes above a header."""
 
 
-def read_text(file, encoding):
-    """The whole file as text; a byte-order mark is taken off."""
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """How a table is written.
+
+    Args:
+        delimiter: one character, between the columns of a CSV file.
+        encoding: of the file, a name that Python knows.
+        quote: the character around a text that holds delimiters; `none`: quotes are text.
+        columns: names by place, of a CSV file without a header.
+        flag: the flag that errors name.
+    """
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    quote: str = '"'
+    columns: tuple = ()
+    flag: str = "data"
+
+    def check(self):
+        """Raises FlagError for a delimiter or a quote that cannot part columns or hold a text."""
+        try:
+            self.reader(())
+            is_usable = self.delimiter not in ('"', "\r", "\n")
+        except (TypeError, ValueError):
+            is_usable = False
+        if not is_usable:
+            raise FlagError(f"delimiter={self.delimiter!r} is not one character that can part columns",
+                            flag=self.flag, fix=self.fix(delimiter=";"))  # fmt: skip
+
+    def reader(self, lines, *, skips_blanks=False):
+        """csv.reader of lines of text."""
+        has_quotes = self.quote != NO_QUOTE
+        return csv_module.reader(
+            lines,
+            delimiter=self.delimiter,
+            strict=True,
+            skipinitialspace=skips_blanks,
+            quotechar=self.quote if has_quotes else None,
+            quoting=csv_module.QUOTE_MINIMAL if has_quotes else csv_module.QUOTE_NONE,
+        )
+
+    def fix(self, **change):
+        """Text of a fix: an argument of --data, or a flag of its own."""
+        ((name, value),) = change.items()
+        shown = f"'{value}'" if len(value) == 1 else value
+        shown = "'\\t'" if value == "\t" else shown
+        return f"{name}={shown}" if self.flag == "data" else f"--{name}={shown}"
+
+
+def read_text(file, dialect):
+    """The whole file as text; a byte-order mark is taken off.
+
+    Args:
+        file: path.
+        dialect: Dialect.
+
+    Raises:
+        FlagError: it cannot be read, or no such encoding.
+        DataError: it is no text, or of another encoding.
+    """
     try:
         contents = pathlib.Path(file).read_bytes()
     except OSError as error:
-        raise FlagError(f"cannot read it: {error.strerror}", flag="data", place=file) from error
-    if contents.startswith(GZIP_MAGIC):
-        raise DataError("is compressed with gzip", flag="data", place=f"{file}:1",
-                        fix="unpack it first, with gunzip")  # fmt: skip
-    try:
-        text = contents.decode(encoding)
-    except UnicodeDecodeError as error:
-        row = contents[: error.start].count(b"\n") + 1
-        guess = "utf-16" if contents[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
-        raise DataError(
-            f"byte {error.start} (0x{contents[error.start]:02x}) is not {encoding}",
-            flag="data",
-            place=f"{file}:{row}",
-            fix=f"encoding={guess}",
+        raise FlagError(
+            f"cannot read it: {error.strerror}", flag=dialect.flag, place=file
         ) from error
+    return decoded(contents, file, dialect)
+
+
+def decoded(contents, place, dialect):
+    """Bytes of a table as text, see `read_text`."""
+    table_hints.refuse_binary(contents, place, dialect.flag)
+    try:
+        text = contents.decode(dialect.encoding)
+    except UnicodeDecodeError as error:
+        raise table_hints.undecodable(contents, error, place, dialect) from error
     except (LookupError, ValueError) as error:  # ValueError: undefined and a name with a NUL
-        raise FlagError(f"no encoding {encoding!r}", flag="data", fix="encoding=utf-8") from error
+        what = f"no encoding {dialect.encoding!r}"
+        raise FlagError(what, flag=dialect.flag, fix=dialect.fix(encoding="utf-8")) from error
     return text.removeprefix("\ufeff")
 
 
-def csv_records(file, delimiter, encoding, scan):
-    """Pairs of `file:row` and a dict by column; ragged rows are skipped."""
+def csv_records(file, dialect, scan, wanted=(), text=None):
+    """Yields pairs of `file:row` and a dict by column; ragged rows are skipped.
+
+    The row is the line at which a record begins. Columns without a name are no columns.
+
+    Args:
+        file: path, or a name for `text`.
+        dialect: Dialect.
+        scan: Scan.
+        wanted: columns that are asked for, which the header may not have twice.
+        text: the contents, if they have been read already.
+
+    Raises:
+        DataError: no rows, or what is no CSV.
+    """
     csv_module.field_size_limit(1 << 30)
+    text = read_text(file, dialect) if text is None else text
+    offset = 0
+    if (said := _SEP_LINE.match(text)) and not dialect.columns:
+        dialect = dataclasses.replace(dialect, delimiter=said[1])
+        text, offset = text[said.end() :], 1
     # Not str.splitlines, which also breaks rows at characters such as U+2028.
-    lines = io.StringIO(read_text(file, encoding), newline="")
-    reader = csv_module.reader(lines, delimiter=delimiter, strict=True)
-    row, header = 1, None
+    lines = io.StringIO(text, newline="")
+    reader = dialect.reader(lines, skips_blanks=table_hints.has_blanks_before_quotes(text, dialect))
+    row, header = 1 + offset, list(dialect.columns) or None
     try:
         for cells in reader:
-            row_id, row = f"{file}:{row}", reader.line_num + 1
+            row_id, first, row = f"{file}:{row}", row, reader.line_num + 1 + offset
             if header is None:
-                header = _header(cells, delimiter, file)
+                header = _header(cells, dialect, file, wanted)
                 continue
             if not cells:
                 continue
             scan.num_found += 1
             if len(cells) != len(header):
                 scan.skip(row_id, f"has another number of fields than the header's {len(header)}")
-                continue
-            yield row_id, dict(zip(header, cells, strict=True))
+            elif cells[0].strip() == header[0] and [cell.strip() for cell in cells] == header:
+                scan.exclude(row_id, "repeats the header")
+            else:
+                if row - first > 2:
+                    table_hints.warn_of_swallowed(cells, dialect, scan, row_id)
+                yield row_id, {name: cell for name, cell in zip(header, cells, strict=True) if name}
     except csv_module.Error as error:
         raise DataError(
             f"this row is no CSV ({error}): its quote is not closed, or text follows a quote",
-            flag="data",
+            flag=dialect.flag,
             place=f"{file}:{row}",
-            fix="close the quote, or double the quotes inside of it",
+            fix="close the quote, double the quotes inside of it, or "
+            f"{dialect.fix(quote=NO_QUOTE)} where quotes are text",
         ) from error
-    if header is None:
-        raise DataError("the file is empty", flag="data", place=file, fix="give a file with rows")
+    if header is None or (header and not text):
+        raise empty(file, dialect)
 
 
-def _header(cells, delimiter, file):
+def empty(file, dialect):
+    """The error for a file without anything in it."""
+    return DataError(
+        "the file is empty", flag=dialect.flag, place=file, fix="give a file with rows"
+    )
+
+
+def _header(cells, dialect, file, wanted):
     columns = [cell.strip() for cell in cells]
-    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    repeated = sorted({name for name in columns if columns.count(name) > 1 and name in wanted})
     if repeated:
         raise DataError(
-            f"the header has {', '.join(repeated)} twice", flag="data", place=f"{file}:1"
+            f"the header has {', '.join(repeated)} twice",
+            flag=dialect.flag,
+            place=f"{file}:1",
+            fix="give the columns names of their own",
         )
-    if len(columns) == 1:
-        others = [mark for mark in OTHER_DELIMITERS if mark != delimiter and mark in columns[0]]
+    if len(columns) == 1 and columns[0] not in wanted:
+        others = [m for m in OTHER_DELIMITERS if m != dialect.delimiter and m in columns[0]]
         if others:
-            shown = "'\\t'" if others[0] == "\t" else f"'{others[0]}'"
             raise DataError(
                 f"the header has one column, {columns[0]!r}",
-                flag="data",
+                flag=dialect.flag,
                 place=f"{file}:1",
-                fix=f"delimiter={shown}",
+                fix=dialect.fix(delimiter=others[0]),
             )
     return columns
 
 
-def jsonl_records(file, encoding, scan):
-    """Pairs of `file:row` and an object; lines that are none are skipped."""
-    lines = read_text(file, encoding).split("\n")
-    if lines[0].lstrip().startswith("["):
+def jsonl_records(file, dialect, scan, text=None):
+    """Yields pairs of `file:row` and an object; lines that are none are skipped.
+
+    Args:
+        file: path, or a name for `text`.
+        dialect: Dialect.
+        scan: Scan.
+        text: the contents, if they have been read already.
+
+    Raises:
+        DataError: a JSON array, or no rows.
+    """
+    lines = (read_text(file, dialect) if text is None else text).split("\n")
+    first = next((line.strip() for line in lines if line.strip()), "")
+    if first.startswith("["):
         raise DataError(
             "the file is a JSON array, not JSON lines",
-            flag="data",
+            flag=dialect.flag,
             place=file,
             fix="write one object a line",
         )
+    if first == "{":
+        raise DataError(
+            "the file has an object over several lines, not JSON lines",
+            flag=dialect.flag,
+            place=file,
+            fix="write one object a line",
+        )
+    if not first:
+        raise empty(file, dialect)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         scan.num_found += 1
         row_id = f"{file}:{number}"
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            scan.skip(row_id, f"is no JSON ({error.args[0].split(':')[0]})")
-            continue
-        except RecursionError:
-            scan.skip(row_id, "is no JSON that can be read (nested too deep)")
-            continue
-        if isinstance(record, dict):
-            yield row_id, record
+        record, reason = parsed(line)
+        if reason:
+            scan.skip(row_id, reason)
         else:
-            scan.skip(row_id, "is no JSON object")
-    if not any(line.strip() for line in lines):
-        raise DataError("the file is empty", flag="data", place=file, fix="give a file with rows")
+            yield row_id, record
+
+
+def parsed(line):
+    """`(object, "")` of a line of JSON, or `(None, why it is none)`."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        return None, f"is no JSON ({error.args[0].split(':')[0]})"
+    except RecursionError:
+        return None, "is no JSON that can be read (nested too deep)"
+    return (record, "") if isinstance(record, dict) else (None, "is no JSON object")
+
+
+def field(record, name):
+    """The value of a field; `a.b` is field b of the object in field a. None where there is none."""
+    if name in record or "." not in name:
+        return record.get(name)
+    for part in name.split("."):
+        record = record.get(part) if isinstance(record, dict) else None
+    return record
+
+
+def columns_of(record, name):
+    """The names that a record has, `name` among them if it is a field of a field."""
+    names = list(record)
+    return [*names, name] if "." in name and field(record, name) is not None else names
+
+
+def first_lines(text, most=20):
+    """The first lines of a text that are not blank."""
+    return list(itertools.islice((line for line in text.split("\n", 200) if line.strip()), most))

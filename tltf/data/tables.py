@@ -1,15 +1,15 @@
 """CSV and JSON lines: texts, or paths of image files, with their labels."""
 
-import csv as csv_module
 import dataclasses
 import os
 
-from tltf.data import checks
+from tltf import targets
+from tltf.data import checks, image_files, table_hints
 from tltf.data.assembly import Rows, assemble
 from tltf.data.image_folder import checked_files
 from tltf.data.label_cells import Labelling
 from tltf.data.source import TEST, TRAIN, VALIDATION
-from tltf.data.table_files import csv_records, jsonl_records
+from tltf.data.table_files import Dialect, columns_of, csv_records, field, jsonl_records
 from tltf.errors import DataError, FlagError
 from tltf.progress import SHOWN_AFTER_S, Progress
 
@@ -27,6 +27,11 @@ def csv(
     label="label",
     delimiter=",",
     encoding="utf-8",
+    quote='"',
+    columns=(),
+    label_separator="",
+    root="",
+    suffix="",
 ):
     """A CSV file with a header, or one a split.
 
@@ -37,23 +42,30 @@ def csv(
         validation: as `train`.
         test: as `train`.
         text: column of texts; or
-        image: column of paths of image files, relative to the CSV file.
+        image: column of paths of image files, relative to the CSV file or to `root`.
         label: column of labels; empty for data without labels. Several labels a row stand in one
-            column as `cat|dog`, or in columns of 0 and 1 of their own: label=cat|dog.
+            column as `cat|dog` or as a list, or in columns of 0 and 1 of their own: label=cat|dog.
         delimiter: one character.
         encoding: of the files.
+        quote: character around texts that hold delimiters; `none`: quotes are text like others.
+        columns: names by place, for files without a header.
+        label_separator: between several labels in one column, such as `,`; empty: `|`.
+        root: folder that image paths are relative to and lie in; empty: that of the file.
+        suffix: of image files whose names the table gives without it, such as `.jpg`.
 
     Raises:
         FlagError: no such file or column, or arguments that do not fit together.
         DataError: files that cannot be read as CSV, or rows that cannot be used.
     """
-    _require_delimiter(delimiter)
+    dialect = Dialect(delimiter, encoding, quote, tuple(map(str, columns)))
+    dialect.check()
+    asked = {text, image, label, *(part.strip() for part in label.split(targets.SEPARATOR))} - {""}
 
     def read(file, scan):
-        return csv_records(file, delimiter, encoding, scan)
+        return csv_records(file, dialect, scan, asked)
 
-    given = _given(path, train, validation, test)
-    return _table("csv", settings, given, text, image, label, read)
+    wanted = _Wanted(text, image, label, label_separator, root, suffix, dialect)
+    return _table("csv", settings, _given(path, train, validation, test), wanted, read)
 
 
 def jsonl(
@@ -66,30 +78,38 @@ def jsonl(
     image="",
     label="label",
     encoding="utf-8",
+    label_separator="",
+    root="",
+    suffix="",
 ):
     """JSON lines, an object a line, in one file or in one a split; arguments as of `csv`.
+
+    A field of an object in a field is named `outer.inner`.
 
     Raises:
         FlagError: no such file or field, or arguments that do not fit together.
         DataError: rows that cannot be used.
     """
+    dialect = Dialect(encoding=encoding)
 
     def read(file, scan):
-        return jsonl_records(file, encoding, scan)
+        return jsonl_records(file, dialect, scan)
 
-    given = _given(path, train, validation, test)
-    return _table("jsonl", settings, given, text, image, label, read)
+    wanted = _Wanted(text, image, label, label_separator, root, suffix, None)
+    return _table("jsonl", settings, _given(path, train, validation, test), wanted, read)
 
 
-def _require_delimiter(delimiter):
-    try:
-        csv_module.reader((), delimiter=delimiter, strict=True)
-        is_usable = delimiter not in ('"', "\r", "\n")
-    except (TypeError, ValueError):
-        is_usable = False
-    if not is_usable:
-        raise FlagError(f"delimiter={delimiter!r} is not one character that can part columns",
-                        flag="data", fix="delimiter=';'")  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a table; see `csv`. The dialect is None for JSON lines."""
+
+    text: str
+    image: str
+    label: str
+    label_separator: str
+    root: str
+    suffix: str
+    dialect: Dialect | None
 
 
 def _given(path, train, validation, test):
@@ -120,28 +140,47 @@ def _files(given, scan):
     return files
 
 
-def _table(name, settings, given, text, image, label, read):
-    if bool(text) == bool(image):
+def _table(name, settings, given, wanted, read):
+    if bool(wanted.text) == bool(wanted.image):
         raise FlagError(
             f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
         )
     scan = checks.Scan(name)
     files = _files(given, scan)
     root = os.path.commonpath([os.path.abspath(file.parent) for file, _ in files])
-    rows = Rows([], [], [] if label else None, None if None in given else [])
-    reader = _Reader(text, image, Labelling(label, settings.target), root, scan)
+    if wanted.root:
+        root = os.path.abspath(checks.existing_path(wanted.root))
+    rows = Rows([], [], [] if wanted.label else None, None if None in given else [])
+    label = Labelling(wanted.label, settings.target, wanted.label_separator)
+    reader = _Reader(wanted, label, root, scan, settings.scan.follow_links)
     with Progress("reading", None, "rows", after_s=SHOWN_AFTER_S) as progress:
         for file, role in files:
             with scan.collecting():
-                for number, (row_id, record) in enumerate(read(file, scan)):
-                    if number == 0 and not reader.fits(record, file):
-                        break
-                    with scan.collecting():
-                        reader.add(rows, record, row_id, file, role)
-                    progress.add(1)
-    if image:
+                _read_file(read(file, scan), reader, rows, file, role, progress)
+    label.warn_of_other_separators(scan)
+    if wanted.image:
         rows = checked_files(scan, rows, root, follows_links=settings.scan.follow_links)
-    return assemble(name, "path" if image else "text", rows, scan, settings)
+    return assemble(name, "path" if wanted.image else "text", rows, scan, settings)
+
+
+def _read_file(records, reader, rows, file, role, progress):
+    """Adds the records of a file; without a column that is asked for, none of them.
+
+    In JSON lines a field may be absent from some rows: what any row has, is there.
+    """
+    missing = None
+    for number, (row_id, record) in enumerate(records):
+        if number == 0 or missing:
+            missing = reader.missing(record, file)
+            if missing and reader.wanted.dialect:
+                break
+        if not missing:
+            missing = []
+        with reader.scan.collecting():
+            reader.add(rows, record, row_id, file, role)
+        progress.add(1)
+    for error in missing or ():
+        reader.scan.add(error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,54 +188,76 @@ class _Reader:
     """Takes from records what is asked for.
 
     Args:
-        text: column of texts; or
-        image: column of paths.
+        wanted: _Wanted.
         label: Labelling.
         root: folder that the images are in.
         scan: Scan.
+        leaves_root: whether images may lie outside of it.
     """
 
-    text: str
-    image: str
+    wanted: _Wanted
     label: Labelling
     root: str
     scan: checks.Scan
+    leaves_root: bool
 
-    def fits(self, record, file):
-        """Whether the first record has all columns; those that it does not have are faults."""
-        before = self.scan.num_faults
-        with self.scan.collecting():
-            _check_columns(record, self.text, self.image, file)
-        with self.scan.collecting():
-            self.label.check(record, file)
-        return self.scan.num_faults == before
+    def missing(self, record, file):
+        """The errors for columns that a record does not have."""
+        errors = []
+        for argument, name in (("text", self.wanted.text), ("image", self.wanted.image)):
+            if name:
+                errors += self._absent(name, record, argument, file)
+        for name in self.label.columns_in(record):
+            errors += self._absent(name, record, "label", file)
+        return errors
+
+    def _absent(self, name, record, argument, file):
+        try:
+            checks.check_column(name, columns_of(record, name), argument, file)
+        except FlagError as error:
+            if self.wanted.dialect and not self.wanted.dialect.columns:
+                what, fix = table_hints.no_column(name, list(record), argument, error)
+                return [FlagError(what, flag="data", place=file, fix=fix)]
+            return [error]
+        return []
 
     def add(self, rows, record, row_id, file, role):
         """Adds the record to the Rows unless it is bad."""
-        column = self.text or self.image
-        value = record.get(column)
-        if reason := _fault(value):
+        column = self.wanted.text or self.wanted.image
+        value = field(record, column)
+        reason = _fault(value)
+        if not reason and self.wanted.image:
+            base = self.root if self.wanted.root else file.parent
+            value, reason = self._image_path(base, value, row_id)
+        if reason:
             label = self.label.named(record) if self.label.is_asked_for else ""
             self.scan.skip(row_id, f"{column} {reason}", label)
             return
         label = self.label(record, row_id, self.scan) if self.label.is_asked_for else None
         if self.label.is_asked_for and label is None:
             return
-        rows.values.append(
-            _image_path(file.parent, value, self.root, row_id) if self.image else value
-        )
+        rows.values.append(value)
         rows.ids.append(row_id)
         if self.label.is_asked_for:
             rows.labels.append(label)
         if role:
             rows.roles.append(role)
 
-
-def _check_columns(record, text, image, file):
-    """Raises FlagError for a column that the first record does not have."""
-    for argument, column in (("text", text), ("image", image)):
-        if column:
-            checks.check_column(column, list(record), argument, file)
+    def _image_path(self, folder, value, row_id):
+        """`(path, "")` of an image file, or `("", why it is missing)`; DataError outside of the root."""
+        value = value.strip()
+        if self.wanted.suffix and not value.endswith(self.wanted.suffix):
+            value += self.wanted.suffix
+        path = os.path.abspath(os.path.join(folder, value))
+        is_outside = os.path.commonpath([path, self.root]) != self.root
+        if "://" in value or (is_outside and not self.leaves_root):
+            raise DataError(
+                "the image is not under the folder of the table",
+                flag="data",
+                place=row_id,
+                fix=f"root=FOLDER that the images are in, or paths relative to the table, not {value}",
+            )
+        return path, _why_missing(folder, value, path)
 
 
 def _fault(value):
@@ -217,11 +278,13 @@ def _is_long(value):
     return len(value.encode("utf-8", "surrogatepass")) > MAX_FIELD_BYTES
 
 
-def _image_path(folder, value, root, row_id):
-    """The path of an image file; DataError if it is outside of the table's folder."""
-    path = os.path.abspath(os.path.join(folder, value))
-    if "://" in value or os.path.commonpath([path, root]) != root:
-        fix = f"put the images beside the table and give relative paths, not {value}"
-        what = "the image is not under the folder of the table"
-        raise DataError(what, flag="data", place=row_id, fix=fix)
-    return path
+def _why_missing(folder, value, path):
+    """Why a path that is written in another way leads nowhere; empty if it may lead to a file."""
+    is_stem = not os.path.splitext(value)[1]
+    if not (is_stem or "\\" in value) or os.path.exists(path):
+        return ""
+    turned = value.replace("\\", "/")
+    if turned != value and os.path.exists(os.path.join(folder, turned)):
+        return f"is missing: {turned} is there, with / in place of \\"
+    found = [end for end in sorted(image_files.EXTENSIONS) if os.path.exists(path + end)]
+    return f"is missing: {value}{found[0]} is there, give suffix={found[0]}" if found else ""
