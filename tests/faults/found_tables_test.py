@@ -222,14 +222,12 @@ def test_only_columns_that_are_asked_for_must_have_one_name(tmp_path):
 @covers(213, 214)
 def test_quotes_that_are_text(tmp_path):
     rows = [f"text {row}\tab{row % 2}\n" for row in range(40)]
-    rows[5], rows[30] = '"starts so\tab1\n', 'ends so"\tab0\n'
+    rows[5] = '"starts so\tab1\n'
     path = write(tmp_path / "a.tsv", "text\tlabel\n" + "".join(rows))
     more = "text=text, label=label, delimiter='\\t'"
     with pytest.raises(DataError, match="is no CSV") as told:
         load(path, more)
     assert "quote='none'" in told.value.fix or "quote=none" in told.value.fix
-    rows[30] = 'ends so"\n'
-    rows[5] = '"starts so\tab1\n'
     swallowed = write(tmp_path / "b.tsv", "text\tlabel\n" + "".join(rows[:30]) + 'end"\tab0\n')
     source = load(swallowed, more)
     assert any("look like rows" in text for text in source.scan["warnings"])
@@ -240,13 +238,14 @@ def test_quotes_that_are_text(tmp_path):
 
 @covers(215, 216)
 def test_hints_for_encodings_lose_no_character(tmp_path):
-    windows = write(tmp_path / "a.csv", "text,label\ndon’t “go” – €5,x\nb,y\n", "cp1252")
+    windows = write(
+        tmp_path / "a.csv", "text,label\ndon\u2019t \u201cgo\u201d \u2013 €5,x\nb,y\n", "cp1252"
+    )
     with pytest.raises(DataError, match="is not utf-8") as told:
         load(windows)
     assert told.value.fix == "encoding=cp1252"
-    assert list(load(windows, "text=text, label=label, encoding=cp1252").column.values)[0].endswith(
-        "€5"
-    )
+    texts = load(windows, "text=text, label=label, encoding=cp1252").column.values
+    assert texts[0].endswith("€5")
     west = write(tmp_path / "b.csv", "text,label\ncafé,x\nthé,y\n", "latin-1")
     with pytest.raises(DataError) as told:
         load(west)
@@ -287,7 +286,7 @@ def test_a_file_without_a_header_is_told_as_one(tmp_path):
 def test_blanks_before_quotes_and_delimiters_in_texts(tmp_path):
     rows = "".join(f'{label}, "{text}, and more"\n' for text, label in ROWS * 3)
     path = write(tmp_path / "a.csv", "label, text\n" + rows)
-    assert list(load(path).column.values)[0] == "good soup, and more"
+    assert load(path).column.values[0] == "good soup, and more"
     good = "".join(f"text {row},{'ab'[row % 2]}\n" for row in range(20))
     loose = write(tmp_path / "b.csv", "text,label\n" + good + "one, two,a\nthree, four,b\n")
     with pytest.raises(DataError, match="another number of fields") as told:
@@ -383,7 +382,7 @@ def test_several_labels_under_a_head_for_one_class_name_the_other_head(tmp_path)
         load(path, kind="jsonl")
     assert len(load(path, "text=text, label=label.name", kind="jsonl")) == 6
     bars = "".join(f"text {at},{'a|b' if at % 3 else 'a'}\ntext2 {at},b\n" for at in range(9))
-    with pytest.raises(FlagError, match="hold several, such as 'a|b'") as told:
+    with pytest.raises(FlagError, match=r"hold several, such as 'a\|b'") as told:
         load(write(tmp_path / "c.csv", "text,label\n" + bars))
     assert told.value.fix == "--head=multi_label"
 
