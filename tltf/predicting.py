@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from tltf import lengths, memory, raw_inputs
 from tltf.data import image_files, image_structure
+from tltf.data.source import is_blank
 from tltf.errors import DataError
+from tltf.inputs import column_of
 from tltf.trained import Prediction
 
 MAX_FILE_BYTES = 2**28
@@ -24,14 +26,20 @@ def predict(trained, inputs, batch_size=128):
     Args:
         trained: Trained.
         inputs: texts, or images: paths, encoded bytes or uint8[H, W] and uint8[H, W, C] arrays
-            with C of 1, 3 or 4. One str or one array that is no batch is one input.
+            with C of 1, 3 or 4. One of them is one input; lists, arrays and series hold one each;
+            of dicts and frames the field of the run's data is read, see `raw_inputs.listed`.
         batch_size: inputs at a time.
+
+    Raises:
+        DataError: what holds no inputs of the model's kind.
 
     Returns:
         list of Prediction; one that cannot be read has an `error` and no label.
     """
-    single = isinstance(inputs, (str, bytes, os.PathLike)) or getattr(inputs, "ndim", 4) < 4
-    return list(Predictor(trained, batch_size).stream([inputs] if single else inputs))
+    data = trained.options.data.data if trained.options else ""
+    modality = trained.core.backbone.modality
+    given = raw_inputs.listed(inputs, modality, column_of(data, modality))
+    return list(Predictor(trained, batch_size).stream(given))
 
 
 class Predictor:
@@ -145,6 +153,8 @@ def _text(item):
         raise DataError(f"takes texts (received {type(item).__name__})")
     if not item.strip():
         raise DataError("the text is empty")
+    if is_blank(item):
+        raise DataError("the text has no character that is shown")
     return raw_inputs.encoded(item)
 
 

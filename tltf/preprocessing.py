@@ -33,13 +33,13 @@ def build(backbone, source, text_length=None):
 
 
 def counts(prepared, texts):
-    """The `TokenCounts` of the first MOST_COUNTED texts; warns where most tokens are unknown.
+    """The `TokenCounts` of MOST_COUNTED texts, drawn at random; warns where most tokens are unknown.
 
     Args:
         prepared: TextPreprocessing.
         texts: list of str.
     """
-    found = prepared.count(tf.constant(list(texts[:MOST_COUNTED])))
+    found = prepared.count(tf.constant(_drawn(texts)))
     share = found.share(found.unknown)
     if share > MOST_UNKNOWN:
         warnings.warn(f"{share:.0%} of the tokens are unknown to the backbone's tokenizer: is this "
@@ -52,10 +52,18 @@ def fitting_length(tokenizer, texts, most):
 
     Args:
         tokenizer: KerasHub tokenizer.
-        texts: list of str; the first MOST_COUNTED are counted.
+        texts: list of str, of which MOST_COUNTED are drawn at random: a file may be sorted.
         most: largest result.
     """
     counting = TextPreprocessing(tokenizer, most)
-    counts = counting.count_tokens(tf.constant(list(texts[:MOST_COUNTED])))
+    counts = counting.count_tokens(tf.constant(_drawn(texts)))
     wanted = int(np.percentile(counts, LENGTH_SHARE))
     return min(-(-max(wanted, LENGTH_STEP) // LENGTH_STEP) * LENGTH_STEP, most)
+
+
+def _drawn(texts):
+    """MOST_COUNTED of the texts, the same in each call, in their order; all of fewer."""
+    if len(texts) <= MOST_COUNTED:
+        return list(texts)
+    rows = np.random.default_rng(len(texts)).choice(len(texts), MOST_COUNTED, replace=False)
+    return [texts[row] for row in np.sort(rows)]

@@ -1,9 +1,15 @@
 """Raw inputs as a server gets them: encoded images or UTF-8 strings, as bytes."""
 
+import collections.abc
+import os
+
 import numpy as np
 
 from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.errors import DataError
 
+FIELDS = {"text": ("text",), "image": ("image", "path")}
+"""Modality -> names under which other tools take an input."""
 NUM_PROBES = 16
 _PROBE_TEXTS = (
     "The weather is lovely today.",
@@ -12,6 +18,51 @@ _PROBE_TEXTS = (
     "na\u00efve caf\u00e9 \u2014 \u4f60\u597d \U0001f600",
     "a " * 600,
 )
+
+
+def listed(inputs, modality, column=""):
+    """The inputs in what a program holds them in, one after the other.
+
+    Args:
+        inputs: one input; a list, tuple or iterator of them; an array or a series; a dict or a
+            frame, of which one field is read.
+        modality: `image` or `text`.
+        column: the field of the run's own data; `text`, `image` and `path` will do too.
+
+    Raises:
+        DataError: no inputs of this kind, or a dict or a frame without the field.
+    """
+    if isinstance(inputs, (str, bytes, os.PathLike)):
+        return [inputs]
+    names = [name for name in (column, *FIELDS[modality]) if name]
+    if isinstance(inputs, collections.abc.Mapping) or hasattr(inputs, "iloc"):
+        if isinstance(inputs, collections.abc.Mapping) or hasattr(inputs, "columns"):
+            return listed(_field_of(inputs, names), modality, column)
+        return inputs.tolist()
+    if hasattr(inputs, "numpy") or hasattr(inputs, "__array__"):
+        return _of_array(np.asarray(inputs), modality)
+    if isinstance(inputs, (set, frozenset)) or not hasattr(inputs, "__iter__"):
+        raise DataError(f"takes {modality}s, or a list of them (received {type(inputs).__name__})")
+    return (_field_of(i, names) if isinstance(i, collections.abc.Mapping) else i for i in inputs)
+
+
+def _field_of(given, names):
+    keys = list(given.columns) if hasattr(given, "columns") else list(given)
+    found = [name for name in names if name in keys]
+    if not found:
+        shown = ", ".join(map(str, keys))
+        raise DataError(f"no field {' or '.join(names)} (fields: {shown})", fix="give its values")
+    return given[found[0]]
+
+
+def _of_array(array, modality):
+    is_names = array.dtype.kind in "USO"
+    if is_names and array.ndim <= 1:
+        return [v.decode() if isinstance(v, bytes) and modality == "text" else v
+                for v in np.atleast_1d(array).tolist()]  # fmt: skip
+    if modality == "image" and not is_names and array.ndim in (2, 3, 4):
+        return list(array) if array.ndim == 4 else [array]
+    raise DataError(f"takes {modality}s (received an array of {array.dtype}{list(array.shape)})")
 
 
 def of_run(trained, limit):

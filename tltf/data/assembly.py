@@ -31,7 +31,9 @@ class Rows:
     hashes: np.ndarray | None = None
 
 
-def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_labels=None):
+def assemble(
+    name, kind, rows, scan, settings, class_names=None, *, strict_labels=None, are_names=False
+):
     """The Source of `rows` after the checks that all sources share.
 
     Args:
@@ -43,6 +45,7 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
         class_names: the order of classes, if the data has one.
         strict_labels: one content under two labels is a fault, not a warning; by default it is
             for classes of images.
+        are_names: labels that look like numbers are names: of folders, or as the user says.
 
     Raises:
         DataError: no rows, one class, faulty class names, contents under two labels, or too
@@ -57,7 +60,8 @@ def assemble(name, kind, rows, scan, settings, class_names=None, *, strict_label
     if labels is not None:
         names = targets.names_in(labels, settings.target)
         checks.check_class_names(scan, names)
-        checks.check_spelling_of_numbers(scan, names)
+        if not are_names:
+            checks.check_spelling_of_numbers(scan, names)
         if settings.target != targets.NUMBER:
             allows_empty = settings.scan.allow_empty_classes
             checks.check_lost_classes(scan, names, settings.target, allows_empty=allows_empty)

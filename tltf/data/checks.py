@@ -227,10 +227,11 @@ def check_class_names(scan, names):
     """Adds a fault for names that differ only in case, blanks or Unicode form."""
     groups = collections.defaultdict(list)
     for name in sorted(names):
-        groups[unicodedata.normalize("NFC", name).strip().casefold()].append(name)
+        shown = "".join(c for c in name if unicodedata.category(c) != "Cf")  # as zero-width blanks
+        groups[unicodedata.normalize("NFC", shown).strip().casefold()].append(name)
     for group in groups.values():
         if len(group) > 1:
-            shown = ", ".join(repr(name) for name in group)
+            shown = ", ".join(ascii(n) if n.isprintable() is False else repr(n) for n in group)
             scan.fail(
                 f"class names that differ only in case, blanks or Unicode form: {shown}",
                 fix=f"give them one name, such as {group[0].strip()!r}",
@@ -278,13 +279,13 @@ def check_spelling_of_numbers(scan, names):
         if len(group) > 1:
             scan.fail(
                 f"one number spelled in several ways as a label: {', '.join(group)}",
-                fix="spell it in one way",
+                fix="spell it in one way, or label_type=text where these are codes",
             )
     fractions = [number for number in groups if number % 1]
     if fractions and sum(map(len, groups.values())) == len(names):
         what = f"the labels are numbers with fractions, such as {fractions[0]:g}: no classes"
         scan.add(FlagError(what, flag="data",
-                           fix="--head=regress predicts numbers, or give a column of classes"))  # fmt: skip
+                           fix="--head=regress predicts numbers; label_type=text takes them for classes"))  # fmt: skip
 
 
 def class_warnings(class_names, counts, kind):

@@ -51,7 +51,7 @@ def image_folder(settings, path):
     ids = [os.path.relpath(item, root) for item in paths]
     found = Rows(ids, paths, labels, roles)
     rows = checked_files(scan, found, root, follows_links=settings.scan.follow_links)
-    return assemble("image_folder", "path", rows, scan, settings)
+    return assemble("image_folder", "path", rows, scan, settings, are_names=True)
 
 
 def checked_files(scan, rows, root, *, follows_links=False):

@@ -230,6 +230,11 @@ def empty_scan(found=0):
     }
 
 
+def is_blank(text):
+    """Whether a text has no character that is shown: blanks, control and zero-width characters only."""
+    return all(unicodedata.category(character)[0] in "CZ" for character in text)
+
+
 def normalised(text):
     """`text` in NFC with runs of white space made one blank: what counts as the same text."""
     return " ".join(unicodedata.normalize("NFC", text).split())
@@ -295,4 +300,5 @@ def encode_labels(labels, name, class_names=None, least_classes=2):
 def _numbers_first(names):
     if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         return int
-    return str
+    numbers = {name: targets.number(name) for name in names}
+    return str if None in numbers.values() else lambda name: (numbers[name], name)

@@ -8,11 +8,12 @@ from tltf.data import checks, image_files, table_hints
 from tltf.data.assembly import Rows, assemble
 from tltf.data.image_folder import checked_files
 from tltf.data.label_cells import Labelling
-from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.data.source import TEST, TRAIN, VALIDATION, is_blank
 from tltf.data.table_files import Dialect, columns_of, csv_records, field, jsonl_records
 from tltf.errors import DataError, FlagError
 from tltf.progress import SHOWN_AFTER_S, Progress
 
+LABEL_TYPES = ("auto", "text")
 MAX_FIELD_BYTES = 1 << 20
 
 
@@ -30,6 +31,7 @@ def csv(
     quote='"',
     columns=(),
     label_separator="",
+    label_type="auto",
     root="",
     suffix="",
 ):
@@ -50,6 +52,8 @@ def csv(
         quote: character around texts that hold delimiters; `none`: quotes are text like others.
         columns: names by place, for files without a header.
         label_separator: between several labels in one column, such as `,`; empty: `|`.
+        label_type: `text` takes codes such as 0012 and 12, and numbers with fractions, for names of
+            classes; `auto` refuses labels that are one number spelled in several ways.
         root: folder that image paths are relative to and lie in; empty: that of the file.
         suffix: of image files whose names the table gives without it, such as `.jpg`.
 
@@ -64,7 +68,9 @@ def csv(
     def read(file, scan):
         return csv_records(file, dialect, scan, asked)
 
-    wanted = _Wanted(text, image, label, label_separator, root, suffix, dialect)
+    wanted = _Wanted(
+        text, image, label, label_separator, root, suffix, dialect, _are_names(label_type)
+    )
     return _table("csv", settings, _given(path, train, validation, test), wanted, read)
 
 
@@ -79,6 +85,7 @@ def jsonl(
     label="label",
     encoding="utf-8",
     label_separator="",
+    label_type="auto",
     root="",
     suffix="",
 ):
@@ -95,8 +102,17 @@ def jsonl(
     def read(file, scan):
         return jsonl_records(file, dialect, scan)
 
-    wanted = _Wanted(text, image, label, label_separator, root, suffix, None)
+    wanted = _Wanted(
+        text, image, label, label_separator, root, suffix, None, _are_names(label_type)
+    )
     return _table("jsonl", settings, _given(path, train, validation, test), wanted, read)
+
+
+def _are_names(label_type):
+    if label_type not in LABEL_TYPES:
+        what = f"label_type is {' or '.join(LABEL_TYPES)} (received {label_type!r})"
+        raise FlagError(what, flag="data", fix="label_type=text")
+    return label_type == "text"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +126,7 @@ class _Wanted:
     root: str
     suffix: str
     dialect: Dialect | None
+    are_names: bool = False
 
 
 def _given(path, train, validation, test):
@@ -160,7 +177,8 @@ def _table(name, settings, given, wanted, read):
     label.warn_of_other_separators(scan)
     if wanted.image:
         rows = checked_files(scan, rows, root, follows_links=settings.scan.follow_links)
-    return assemble(name, "path" if wanted.image else "text", rows, scan, settings)
+    kind = "path" if wanted.image else "text"
+    return assemble(name, kind, rows, scan, settings, are_names=wanted.are_names)
 
 
 def _read_file(records, reader, rows, file, role, progress):
@@ -264,8 +282,8 @@ def _fault(value):
     """Why the text or path of a record cannot be used; empty if it can."""
     if not isinstance(value, str):
         return f"is {type(value).__name__}, not a text"
-    if not value.strip():
-        return "is blank"
+    if is_blank(value):
+        return "is blank" if not value.strip() else "has no character that is shown"
     if "\0" in value:
         return "has a NUL"
     return f"is longer than {MAX_FIELD_BYTES} bytes" if _is_long(value) else ""
