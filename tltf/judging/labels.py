@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse
 
 from tltf import calibration, lazy, targets, thresholds
+from tltf.baselines import edge_note
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.judging import linear, resamples
 
@@ -128,7 +129,8 @@ class LabelJudge:
         stated, judged, chosen = found
         edges = thresholds.chosen(*judged)
         candidate = Answers(stated, stated >= edges)
-        note = "logistic regression for each label on the frozen features; C, thresholds from validation"
+        note = "logistic regression for each label on the frozen features; thresholds and C from "
+        note += "validation" + edge_note(chosen)
         row = {"test": self.measure(test[1], candidate, class_names, seed=seed), "chosen": chosen,
                "note": note}  # fmt: skip
         return row, candidate

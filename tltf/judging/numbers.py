@@ -3,6 +3,7 @@
 import numpy as np
 
 from tltf import targets
+from tltf.baselines import edge_note
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.judging import linear, resamples
 
@@ -102,8 +103,9 @@ class NumberJudge:
         stated, chosen = linear.ridge(
             train, validation, test[0], self.head.quantiles, seed=seed, groups=groups
         )
+        note = "ridge regression on the frozen features; quantiles and strength from validation"
         row = {"test": self.measure(test[1], stated, seed=seed), "chosen": chosen,
-               "note": "ridge regression on the frozen features; strength and quantiles from validation"}  # fmt: skip
+               "note": note + edge_note(chosen)}  # fmt: skip
         return row, stated
 
     def counts(self, part):
