@@ -136,12 +136,13 @@ def closing_text(report, run):
 def score_text(metrics):
     """One line: the headline metric with its interval, more metrics, number of examples."""
     said = wording.of(metrics)
-    low, high = metrics["intervals"][said.metric]
+    bounds = metrics["intervals"].get(said.metric)
     more = [f"{summaries.words(name).replace('f1', 'F1')} {wording.metric(name, metrics.get(name))}"
             for name in said.columns]  # fmt: skip
     first = f"{said.value(metrics[said.metric])} {said.title}"
-    bounds = f"({said.value(low)} to {said.value(high)})"
-    return ", ".join([f"{first} {bounds}", *more, f"{metrics['num_examples']:,} examples"])
+    if bounds:
+        first += f" ({said.value(bounds[0])} to {said.value(bounds[1])})"
+    return ", ".join([first, *more, f"{metrics['num_examples']:,} examples"])
 
 
 def write_predictions(path, part, head, candidate, class_names):

@@ -165,6 +165,8 @@ def _transfer_sentences(report):
     gain = (transfer_gain(report) or {}).get(said.metric)
     if not gain:
         return
+    if not gain["interval"]:
+        return
     low, high = (
         (-bound for bound in reversed(gain["interval"])) if said.is_error else gain["interval"]
     )
@@ -178,7 +180,7 @@ def _transfer_sentences(report):
 
 
 def _unclear(gain):
-    low, high = gain["interval"]
+    low, high = gain["interval"] or (0, 0)
     return ", which this split cannot tell from none" if low <= 0 <= high else ""
 
 

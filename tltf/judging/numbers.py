@@ -58,6 +58,11 @@ class NumberJudge:
         rows = np.random.default_rng(seed).permutation(len(labels))[:MOST_POINTS]
         points = np.stack([labels, median, candidate[:, 0], candidate[:, -1]], axis=1)[rows]
         is_constant = np.ptp(labels) == 0
+        intervals = resamples.intervals(
+            sums, lambda t: _metrics(t, len(labels)), ("coverage",), seed=seed
+        )
+        if is_constant:
+            intervals.pop("r2", None)
         return {
             "target": targets.NUMBER,
             "num_examples": len(labels),
@@ -69,7 +74,7 @@ class NumberJudge:
             "levels": [{"level": level, "share_below": float(share)}
                        for level, share in zip(levels, below, strict=True)],
             "points": points.tolist(),
-            "intervals": resamples.intervals(sums, lambda t: _metrics(t, len(labels)), seed=seed),
+            "intervals": intervals,
             "interval_confidence": resamples.CONFIDENCE,
         }  # fmt: skip
 
