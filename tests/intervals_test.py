@@ -133,3 +133,41 @@ def test_coverage_of_the_gain_over_folds():
 
 def test_gain_over_folds_that_are_alike_has_no_interval():
     assert rounds.gain_interval([0.25, 0.25, 0.25]) is None
+
+
+@pytest.mark.parametrize(
+    "chosen, words",
+    [
+        (["the epoch"], "The epoch was chosen on these rows"),
+        (["the epoch", "the thresholds"], "The epoch and the thresholds were chosen on these rows"),
+        (["the penalty", "the margin", "a"], "The penalty, the margin and a were chosen"),
+    ],
+)
+def test_a_report_of_rows_that_chose_something_says_so(chosen, words):
+    metrics = evaluation.measure(*answered(np.arange(20) > 3), ["a", "b"])
+    report = {"validation": metrics, "chosen_on_validation": chosen}
+    assert summaries.sentences(report)[1].startswith(words)
+    assert list(summaries.choice_sentences(report | {"test": metrics})) == []
+    assert list(summaries.choice_sentences({"validation": metrics})) == []
+
+
+@pytest.mark.parametrize("levels", [(0.05, 0.5, 0.95), (0.25, 0.5, 0.75), (0.1, 0.5, 0.9)])
+def test_margin_is_the_order_statistic_and_few_rows_are_warned_of(levels, recwarn):
+    """Romano et al. 2019: the ceil((n + 1) (1 - a))-th smallest of the scores."""
+    wanted = levels[-1] - levels[0]
+    for count in range(9, 120):
+        numbers = np.random.default_rng(count).permutation(np.arange(1.0, count + 1))
+        head = regress(quantiles=levels).tuned(np.zeros((count, 3)), numbers)
+        assert head.margin == next(k for k in range(1, count + 1)
+                                   if round(k - (count + 1) * wanted, 9) >= 0)  # fmt: skip
+    assert not recwarn
+    with pytest.warns(UserWarning, match="too few .* fix: at least"):
+        regress(quantiles=(0.01, 0.5, 0.99)).tuned(np.zeros((20, 3)), np.arange(20.0))
+
+
+def test_coverage_of_the_margin():
+    rng, held = np.random.default_rng(0), []
+    for _ in range(600):
+        margin = regress().tuned(np.zeros((50, 3)), rng.normal(size=50)).margin
+        held.append(2 * stats.norm.cdf(margin) - 1)
+    assert 0.89 < np.mean(held) < 0.925
