@@ -171,3 +171,11 @@ def test_coverage_of_the_margin():
         margin = regress().tuned(np.zeros((50, 3)), rng.normal(size=50)).margin
         held.append(2 * stats.norm.cdf(margin) - 1)
     assert 0.89 < np.mean(held) < 0.925
+
+
+def test_kappa_of_one_class_is_none():
+    labels, stated = answered(np.ones(5, bool))
+    assert evaluation.rank_metrics(labels, stated) == {
+        "mean_rank_error": 0.0,
+        "quadratic_kappa": None,
+    }
