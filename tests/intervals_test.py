@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics
 
 from tests.faults.making import covers
-from tltf import evaluation, judging, publishing, resampling, rounds, summaries, wording
+from tltf import evaluation, judging, publishing, resampling, rounds, summaries, train, wording
 from tltf.regression import regress
 
 
@@ -179,3 +179,13 @@ def test_kappa_of_one_class_is_none():
         "mean_rank_error": 0.0,
         "quadratic_kappa": None,
     }
+
+
+def test_a_run_without_a_test_split_says_what_chose_on_the_rows_it_reports(tmp_path, capsys):
+    flags = ["--data=digits", "--backbone=small_cnn(filters=[4])", "--image_size_px=8",
+             "--head=classify(pooling=flatten)", "--train_epochs=1", "--noexport",
+             "--split=holdout(test=0)", f"--output={tmp_path}/run"]  # fmt: skip
+    assert train.main(flags) == 0
+    said = "The epoch was chosen on these rows"
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "run/report.md").read_text()
