@@ -67,7 +67,7 @@ def logistic_regression(
 
     Returns:
         `(row, float64[M, C] probabilities)` as `majority`; `chosen` holds c, grid,
-        validation_accuracy, has_converged, num_features, num_train.
+        is_at_edge, validation_accuracy, has_converged, num_features, num_train.
 
     Raises:
         DataError: a split is empty, or training has one class only.
@@ -86,8 +86,19 @@ def logistic_regression(
             test[1], stated, class_names, seed=seed, num_resamples=num_resamples
         ),
         "chosen": chosen | {"grid": [float(c) for c in grid], "num_features": widths.pop()},
-        "note": "logistic regression on the frozen features; fitted on train, C from validation",
+        "note": "logistic regression on the frozen features; fitted on train, C from validation"
+        + edge_note(chosen),
     }, stated
+
+
+def at_edge(strength, grid):
+    """Whether a chosen strength is the least or the most of its grid: more might be better."""
+    return strength in (min(grid), max(grid))
+
+
+def edge_note(chosen):
+    """What a baseline's note adds where the strength is at the edge of its grid."""
+    return " (the edge of what was tried)" if chosen["is_at_edge"] else ""
 
 
 def _checked(name, features, labels):
@@ -117,6 +128,7 @@ def _choose(grid, train, validation, num_classes, seed, groups):
         model, _, has_converged, _ = _fit(c, train, validation, num_classes)
     return model, {
         "c": float(c),
+        "is_at_edge": at_edge(c, grid),
         "validation_accuracy": scores["accuracy"],
         "has_converged": has_converged,
         "num_train": len(train[1]),

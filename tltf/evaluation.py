@@ -11,7 +11,11 @@ TOP_K = 5
 
 
 def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, confidence=0.95):
-    """Every metric of one model on one split, with bootstrap intervals.
+    """Every metric of one model on one split, with intervals.
+
+    Accuracy has Wilson's interval, loss the bootstrap's percentiles, macro F1 its basic interval
+    where every class among the labels has 10 examples, none else. The calibration error has none:
+    resampling adds to its bias, so that bounds stand above the truth, at times above the estimate.
 
     Averages named macro run over the classes that occur among the labels or the predictions,
     as scikit-learn's do, so that they can be recomputed from `predictions.csv`.
@@ -50,7 +54,17 @@ def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, c
         (values,) = resampling.distributions(
             labels, [probabilities], seed=seed, num_resamples=num_resamples
         )
-        result["intervals"] = {k: resampling.interval(v, confidence) for k, v in values.items()}
+        right = (predicted == labels).sum()
+        found = {
+            "accuracy": resampling.share_interval(right, len(labels), confidence),
+            "loss": resampling.interval(values["loss"], confidence),
+        }
+        support = np.bincount(labels)
+        if support[support > 0].min() >= resampling.LEAST_SUPPORT:
+            found["macro_f1"] = resampling.reflected(
+                values["macro_f1"], result["macro_f1"], confidence
+            )
+        result["intervals"] = {name: bounds for name, bounds in found.items() if bounds}
     result["interval_confidence"] = float(confidence)
     result["majority"] = _majority(labels, names)
     return result
@@ -65,12 +79,15 @@ def rank_metrics(labels, probabilities):
 
     Returns:
         dict: mean_rank_error, the mean distance of answer and label in classes; quadratic_kappa,
-        Cohen's kappa with squared distances, 1 for no error, 0 for chance.
+        Cohen's kappa with squared distances, 1 for no error, 0 for chance, None where all
+        labels and answers are one class.
     """
     predicted = np.asarray(probabilities).argmax(axis=1)
+    distance = np.abs(predicted - np.asarray(labels)).mean()
+    if np.ptp(np.r_[labels, predicted]) == 0:
+        return {"mean_rank_error": float(distance), "quadratic_kappa": None}
     kappa = metrics.cohen_kappa_score(labels, predicted, weights="quadratic",
                                       labels=np.arange(np.shape(probabilities)[1]))  # fmt: skip
-    distance = np.abs(predicted - np.asarray(labels)).mean()
     return {"mean_rank_error": float(distance), "quadratic_kappa": float(kappa)}
 
 
@@ -87,9 +104,12 @@ def paired_difference(
         num_resamples: of the bootstrap, at least 1.
         confidence: coverage of the intervals, 0..1.
 
+    Accuracy has the interval of Agresti & Min, see `resampling.share_difference`, the others the
+    bootstrap's percentiles; the biases of two calibration errors cancel where the models are alike.
+
     Returns:
         dict of plain JSON: for each of accuracy, loss, macro_f1 and calibration_error a dict
-        `difference` (a minus b) and `interval` [low, high]; `only_a_right` and `only_b_right`,
+        `difference` (a minus b) and `interval` [low, high], None where it has no width; `only_a_right` and `only_b_right`,
         numbers of examples; `num_examples`; `interval_confidence`.
 
     Raises:
@@ -112,6 +132,11 @@ def paired_difference(
     right_a, right_b = (c.argmax(axis=1) == labels_a for c in (first, second))
     result["only_a_right"] = int((right_a & ~right_b).sum())
     result["only_b_right"] = int((right_b & ~right_a).sum())
+    only = result["only_a_right"], result["only_b_right"]
+    result["accuracy"]["interval"] = resampling.share_difference(*only, len(labels_a), confidence)
+    if np.array_equal(first, second):  # the same model: nothing is left to chance
+        for name in resampling.METRICS:
+            result[name]["interval"] = [0.0, 0.0]
     result["num_examples"] = len(labels_a)
     result["interval_confidence"] = float(confidence)
     return result

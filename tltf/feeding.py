@@ -366,7 +366,9 @@ def fill_last(dataset, batch_size):
     Repeated, not zero: batch norm in training mode sees every row, whatever it weighs.
 
     The rows that were there weigh more in turn, so that the sum over all devices divided by
-    `batch_size` is the mean over the real rows: what one device computes.
+    `batch_size` is the mean over the real rows: what one device computes. The metrics of training
+    weigh them alike, so that the last batch counts there as a full one: their curves are
+    approximate on several devices. Validation and test are judged exactly.
 
     Args:
         dataset: of (inputs, targets, weights), each a dict of tensors [B, ...].

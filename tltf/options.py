@@ -146,7 +146,8 @@ class TrainOptions:
     label_smoothing: float = flag(
         0.0, "Share of the target spread over all classes.", least=0.0, below=1.0
     )
-    class_weights: str = flag("none", "Of the loss. balanced: n / (classes * n of the class); effective: by effective numbers.",
+    class_weights: str = flag("none", "Of the loss. balanced: n / (classes * n of the class); effective: by effective numbers. "
+                              "Epoch and penalty are still chosen by the head's unweighted metric on validation.",
                               choices=("none", "balanced", "effective"))  # fmt: skip
     backbone_dropout: float | None = flag(
         None, "Rate of the backbone's own dropout; auto: as it was pretrained.", kind=float, least=0.0, below=1.0
@@ -155,7 +156,8 @@ class TrainOptions:
         None, "Rate of the backbone's last residual branch, less below; auto: as it was pretrained.",
         kind=float, least=0.0, below=1.0,
     )  # fmt: skip
-    sampling: str = flag("none", "balanced: every class is drawn equally often, rows with replacement.",
+    sampling: str = flag("none", "balanced: every class is drawn equally often, rows with replacement. "
+                         "Epoch and penalty are still chosen by the head's unweighted metric on validation.",
                          choices=("none", "balanced"))  # fmt: skip
     norm: str = flag("auto", "Batch norms that the method trains: train, frozen (statistics and weights), or recalibrate: "
                      "train, then statistics anew over the training split.",

@@ -80,7 +80,7 @@ class Ordinal(heads.Classify):
         return [keras.metrics.MeanMetricWrapper(self._hits, name="accuracy")]
 
     def stated(self, logits):
-        """float32[B, num_classes], each row summing to 1; thresholds out of order count as equal."""
+        """float32[B, num_classes], each row summing to 1; negative ones count as 0."""
         above = ops.sigmoid(ops.cast(logits, "float32"))
         edge = ops.ones_like(above[:, :1])
         steps = ops.concatenate([edge, above], axis=1) - ops.concatenate([above, 0 * edge], axis=1)

@@ -16,11 +16,12 @@ from tltf import (
     runtime,
     specs,
     summaries,
+    targets,
     trained_rows,
     training,
     wording,
 )
-from tltf.catalogs import FORMATS
+from tltf.catalogs import FORMATS, METHODS
 
 NUM_MISTAKES = 24
 
@@ -94,6 +95,8 @@ def evaluate(trained):
             report[role] = judge.measure(part.labels, stated[role], trained.class_names,
                                          seed=chosen.runtime.seed)  # fmt: skip
     plan = trained.plans[-1]
+    if "validation" in trained.splits:
+        report["chosen_on_validation"] = _choices(trained)
     report |= {
         "time_s": dict(trained.times_s),
         "parameters": {"total": plan.num_total, "trainable": plan.num_trainable},
@@ -102,6 +105,16 @@ def evaluate(trained):
         "transfer": [list(row) for row in trained.core.backbone.transfer],
     }
     return report, stated
+
+
+def _choices(trained):
+    """What a training chose on its validation split, in words."""
+    train, target = trained.options.train, trained.core.head.target
+    is_solved = bool(trained.history) and all("penalty" in row for row in trained.history)
+    method = specs.pick(METHODS, train.method, "method").name
+    decided = {targets.LABELS: ["the thresholds"], targets.NUMBER: ["the margin"]}.get(target, [])
+    mixed = {"wise_ft": ["the share of the start's weights"], "soup": ["the runs of the soup"]}
+    return ["the penalty" if is_solved else "the epoch", *decided, *mixed.get(method, [])]
 
 
 def data_summary(trained):
@@ -119,6 +132,7 @@ def closing_text(report, run):
     """What a run prints last: the result beside its baselines, and where everything is."""
     split, metrics = summaries.main_split(report)
     lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
+    lines += [f"{'':<10} {sentence}" for sentence in summaries.choice_sentences(report)]
     said = wording.of(metrics)
     for row in summaries.comparison(report)[1:]:
         gain = f", this model {said.change(row['gain']['difference'])}" if row["gain"] else ""
@@ -138,12 +152,13 @@ def closing_text(report, run):
 def score_text(metrics):
     """One line: the headline metric with its interval, more metrics, number of examples."""
     said = wording.of(metrics)
-    low, high = metrics["intervals"][said.metric]
+    bounds = metrics["intervals"].get(said.metric)
     more = [f"{summaries.words(name).replace('f1', 'F1')} {wording.metric(name, metrics.get(name))}"
             for name in said.columns]  # fmt: skip
     first = f"{said.value(metrics[said.metric])} {said.title}"
-    bounds = f"({said.value(low)} to {said.value(high)})"
-    return ", ".join([f"{first} {bounds}", *more, f"{metrics['num_examples']:,} examples"])
+    if bounds:
+        first += f" ({said.value(bounds[0])} to {said.value(bounds[1])})"
+    return ", ".join([first, *more, f"{metrics['num_examples']:,} examples"])
 
 
 def write_predictions(path, part, head, candidate, class_names):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import math
+import warnings
 
 import keras
 import numpy as np
@@ -135,7 +137,8 @@ class Regress(heads.Classify):
         """The head with the margin that validation examples ask for; a given one stays.
 
         Conformalised quantile regression: Romano et al. 2019, arXiv:1905.03222, eq. 9. Of new
-        examples like these, at least as many as wanted are between the outermost quantiles.
+        examples like these, about as many as wanted are between the outermost quantiles: fewer
+        where these examples also chose the epoch, or are too few, of which a warning tells.
 
         Args:
             stated: float[N, Q].
@@ -143,9 +146,17 @@ class Regress(heads.Classify):
         """
         if self.margin is not None or len(self.quantiles) == 1:
             return self
-        share = (self.quantiles[-1] - self.quantiles[0]) * (1 + 1 / len(labels))
+        wanted, count = self.quantiles[-1] - self.quantiles[0], len(labels)
+        place = math.ceil((count + 1) * wanted - 1e-9)
+        if place > count:
+            warnings.warn(
+                f"{count} validation examples are too few for quantiles that hold {wanted:.0%} of the "
+                f"numbers; the widest margin they allow holds about {count / (count + 1):.0%}; "
+                f"fix: at least {math.ceil(wanted / (1 - wanted) - 1e-9)} validation examples",
+                stacklevel=2,
+            )
         outside = np.maximum(stated[:, 0] - labels, labels - stated[:, -1]) / self.unit
-        margin = float(np.quantile(outside, min(share, 1.0), method="higher"))
+        margin = float(np.sort(outside)[min(place, count) - 1])
         return dataclasses.replace(self, margin=float(f"{margin:.6g}"))
 
     def losses(self, logits, labels):

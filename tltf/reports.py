@@ -195,7 +195,7 @@ def _tiles(report, split, metrics):
     if gain:
         unit = "points " if said.is_share else ""
         tile("transfer gain", said.change(gain["difference"]),
-             f"{unit}({_interval(gain['interval'], said.change)})")  # fmt: skip
+             f"{unit}({_interval(gain['interval'], said.change) or 'no interval'})")  # fmt: skip
     for name, title, detail in _MORE_TILES:
         if metrics.get(name) is not None:
             bounds = _interval(intervals.get(name), functools.partial(wording.metric, name))

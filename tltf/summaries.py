@@ -98,12 +98,24 @@ def sentences(report):
              targets.NUMBER: _number_sentence}[target]  # fmt: skip
     return [
         first(split, metrics),
+        *choice_sentences(report),
         *_baseline_sentences(report),
         *_transfer_sentences(report),
         *_calibration_sentences(metrics),
         *_coverage_sentences(metrics),
         *_weakest_sentences(metrics),
     ]
+
+
+def choice_sentences(report):
+    """A warning where the split that is reported is the one that something was chosen on."""
+    chosen = report.get("chosen_on_validation")
+    if main_split(report)[0] == "validation" and chosen:
+        what = f"{', '.join(chosen[:-1])} and {chosen[-1]}" if chosen[1:] else chosen[0]
+        verb = "were" if chosen[1:] or chosen[0].endswith("s") else "was"
+        yield (
+            f"{what.capitalize()} {verb} chosen on these rows, so new ones will be judged less well."
+        )
 
 
 def _labels_sentence(split, metrics):
@@ -165,6 +177,8 @@ def _transfer_sentences(report):
     gain = (transfer_gain(report) or {}).get(said.metric)
     if not gain:
         return
+    if not gain["interval"]:
+        return
     low, high = (
         (-bound for bound in reversed(gain["interval"])) if said.is_error else gain["interval"]
     )
@@ -178,7 +192,7 @@ def _transfer_sentences(report):
 
 
 def _unclear(gain):
-    low, high = gain["interval"]
+    low, high = gain["interval"] or (0, 0)
     return ", which this split cannot tell from none" if low <= 0 <= high else ""
 
 

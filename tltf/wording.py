@@ -69,8 +69,10 @@ class Wording:
 
     def interval(self, gain):
         """`+3.1 points (+1.9 to +4.2)` of an entry of a paired difference."""
-        low, high = gain["interval"]
         unit = " points" if self.is_share else ""
+        if not gain["interval"]:
+            return f"{self.change(gain['difference'])}{unit}"
+        low, high = gain["interval"]
         return (
             f"{self.change(gain['difference'])}{unit} ({self.change(low)} to {self.change(high)})"
         )

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import scipy.sparse
 
-from tltf import calibration, lazy, targets, thresholds
+from tltf import calibration, lazy, resampling, targets, thresholds
+from tltf.baselines import edge_note
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.judging import linear, resamples
 
@@ -54,7 +55,8 @@ class LabelJudge:
             dict of plain JSON: target (`labels`); num_examples; micro_f1 macro_f1 (over labels
             that occur or are given); average_precision (the mean over labels that occur);
             label_accuracy (one minus the Hamming loss); exact_match; loss (mean cross-entropy a
-            label); calibration_error; mean_labels and mean_given (a row); class_names;
+            label, probabilities clipped at 1e-7); calibration_error (over all pairs of a row and a
+            label, most of which are easy: of a label that the row lacks); mean_labels and mean_given (a row); class_names;
             absent_classes; per_class (name precision recall f1 average_precision support);
             reliability; intervals; interval_confidence.
 
@@ -84,7 +86,7 @@ class LabelJudge:
             "absent_classes": [row["name"] for row in per_class if not row["support"]],
             "per_class": per_class,
             "reliability": calibration.reliability_bins(stated.ravel(), labels.ravel()),
-            "intervals": resamples.intervals(sums, _of(labels, class_names), seed=seed),
+            "intervals": _intervals(sums, labels, class_names, totals, seed=seed),
             "interval_confidence": resamples.CONFIDENCE,
         }
 
@@ -128,7 +130,8 @@ class LabelJudge:
         stated, judged, chosen = found
         edges = thresholds.chosen(*judged)
         candidate = Answers(stated, stated >= edges)
-        note = "logistic regression for each label on the frozen features; C, thresholds from validation"
+        note = "logistic regression for each label on the frozen features; thresholds and C from "
+        note += "validation" + edge_note(chosen)
         row = {"test": self.measure(test[1], candidate, class_names, seed=seed), "chosen": chosen,
                "note": note}  # fmt: skip
         return row, candidate
@@ -212,6 +215,19 @@ def _metrics(totals, num_examples, num_labels):
         "exact_match": totals[0] / num_examples,
         "loss": totals[1] / num_examples,
     }
+
+
+def _intervals(sums, labels, class_names, totals, *, seed):
+    """Metric -> [low, high]; macro F1 as `evaluation.measure` has it."""
+    metrics_of = _of(labels, class_names)
+    found = resamples.intervals(sums, metrics_of, ("exact_match",), seed=seed)
+    bounds, point = found.pop("macro_f1", None), float(totals["macro_f1"][0])
+    support = labels.sum(axis=0)
+    if bounds and support[support > 0].min(initial=resampling.LEAST_SUPPORT) >= (
+        resampling.LEAST_SUPPORT
+    ):
+        found["macro_f1"] = resampling.mirrored(bounds, point)
+    return found
 
 
 def _per_class(labels, candidate, class_names):

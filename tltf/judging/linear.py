@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
-from tltf.baselines import held_back
+from tltf.baselines import at_edge, held_back
 
-GRID = (1e-3, 1e-2, 1e-1)
+GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """C of logistic regression, scikit-learn's inverse strength."""
 ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 """Strengths of ridge regression."""
@@ -38,7 +38,8 @@ def one_vs_rest(train, validation, features, *, seed, groups=None):
         stated = _stated(models, judged_rows)
         tried.append((_cross_entropy(stated, judged[1]), c, models, stated))
     _, c, models, stated = min(tried, key=lambda row: row[0])
-    chosen = {"c": c, "grid": list(GRID), "num_train": len(fitted[1])}
+    chosen = {"c": c, "grid": list(GRID), "is_at_edge": at_edge(c, GRID),
+              "num_train": len(fitted[1])}  # fmt: skip
     return _stated(models, scaler.transform(features)), (stated, judged[1]), chosen
 
 
@@ -68,20 +69,21 @@ def ridge(train, validation, features, levels, *, seed, groups=None):
         tried.append((float(np.abs(errors).mean()), alpha, model, errors))
     error, alpha, model, errors = min(tried, key=lambda row: row[0])
     quantiles = model.predict(features)[:, None] + np.quantile(errors, levels)
-    return quantiles, {"alpha": alpha, "grid": list(ALPHAS), "validation_error": error,
-                       "num_train": len(fitted[1])}  # fmt: skip
+    return quantiles, {"alpha": alpha, "grid": list(ALPHAS), "is_at_edge": at_edge(alpha, ALPHAS),
+                       "validation_error": error, "num_train": len(fitted[1])}  # fmt: skip
 
 
 def _fit_labels(c, features, labels):
     """A model a label; a label that all or no rows have is its number, 1 or 0.
 
-    liblinear's dual solver: for a hundred labels on a thousand rows the usual one takes minutes.
+    The intercept is free. Not so with liblinear, which penalises it as one more weight: a rare
+    label then cannot have a rare probability, and the choice of C is about that alone.
     """
     from sklearn.base import clone
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=c, solver="liblinear", dual=True, max_iter=300, random_state=0)
+    model = LogisticRegression(C=c, max_iter=300)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return [

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tltf import targets
+from tltf.baselines import edge_note
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.judging import linear, resamples
 
@@ -57,6 +58,11 @@ class NumberJudge:
         rows = np.random.default_rng(seed).permutation(len(labels))[:MOST_POINTS]
         points = np.stack([labels, median, candidate[:, 0], candidate[:, -1]], axis=1)[rows]
         is_constant = np.ptp(labels) == 0
+        intervals = resamples.intervals(
+            sums, lambda t: _metrics(t, len(labels)), ("coverage",), seed=seed
+        )
+        if is_constant:
+            intervals.pop("r2", None)
         return {
             "target": targets.NUMBER,
             "num_examples": len(labels),
@@ -68,7 +74,7 @@ class NumberJudge:
             "levels": [{"level": level, "share_below": float(share)}
                        for level, share in zip(levels, below, strict=True)],
             "points": points.tolist(),
-            "intervals": resamples.intervals(sums, lambda t: _metrics(t, len(labels)), seed=seed),
+            "intervals": intervals,
             "interval_confidence": resamples.CONFIDENCE,
         }  # fmt: skip
 
@@ -102,8 +108,9 @@ class NumberJudge:
         stated, chosen = linear.ridge(
             train, validation, test[0], self.head.quantiles, seed=seed, groups=groups
         )
+        note = "ridge regression on the frozen features; quantiles and strength from validation"
         row = {"test": self.measure(test[1], stated, seed=seed), "chosen": chosen,
-               "note": "ridge regression on the frozen features; strength and quantiles from validation"}  # fmt: skip
+               "note": note + edge_note(chosen)}  # fmt: skip
         return row, stated
 
     def counts(self, part):

@@ -23,14 +23,31 @@ def values(sums, metrics, *, seed, num_resamples=NUM_RESAMPLES):
     return [metrics(np.concatenate(part, axis=1)) for part in parts]
 
 
-def intervals(sums, metrics, *, seed):
-    """Metric -> [low, high]."""
+def intervals(sums, metrics, shares=(), *, seed):
+    """Metric -> [low, high]; a metric whose interval has no width has none.
+
+    Args:
+        sums: as one of `values`.
+        metrics: the same.
+        shares: metrics that are shares of the examples; their interval is Wilson's.
+        seed: of the resampling.
+    """
     (found,) = values([sums], metrics, seed=seed)
-    return {name: resampling.interval(array, CONFIDENCE) for name, array in found.items()}
+    num_examples = sums.shape[1]
+    points = metrics(sums @ np.ones((num_examples, 1)))
+    bounds = {
+        name: resampling.share_interval(
+            round(float(points[name][0]) * num_examples), num_examples, CONFIDENCE
+        )
+        if name in shares
+        else resampling.interval(array, CONFIDENCE)
+        for name, array in found.items()
+    }
+    return {name: pair for name, pair in bounds.items() if pair}
 
 
 def differences(sums, metrics, *, seed):
-    """Metric -> dict `difference` (first minus second) and `interval`, of two candidates."""
+    """Metric -> dict `difference` (first minus second) and `interval` (None without a width)."""
     first, second = values(sums, metrics, seed=seed)
     ones = [matrix @ np.ones((matrix.shape[1], 1)) for matrix in sums]
     points = [metrics(total) for total in ones]

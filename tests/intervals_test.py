@@ -1,0 +1,191 @@
+"""How often the intervals of a report hold the truth, in seeded simulations."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from tests.faults.making import covers
+from tltf import evaluation, judging, publishing, resampling, rounds, summaries, train, wording
+from tltf.regression import regress
+
+
+def answered(right, num_classes=2):
+    """`(labels, probabilities)` where so many rows are right."""
+    labels = np.zeros(len(right), int)
+    stated = np.full((len(right), num_classes), 0.1 / (num_classes - 1))
+    stated[np.arange(len(right)), np.where(right, 0, 1)] = 0.9
+    return labels, stated
+
+
+@covers(107, 240)
+@pytest.mark.parametrize(
+    "count, low",
+    [(1, 0.20655), (3, 0.4385), (16, 0.8064), (32, 0.8928)],
+)
+@pytest.mark.parametrize("are_right", [True, False])
+def test_all_right_and_all_wrong_are_no_certainty(count, low, are_right):
+    """Wilson's interval, in the place of Clopper and Pearson's: its mean coverage is nearer 95%."""
+    labels, stated = answered(np.full(count, are_right))
+    found = evaluation.measure(labels, stated, ["a", "b"])
+    wanted = [low, 1.0] if are_right else [0.0, 1 - low]
+    assert found["intervals"]["accuracy"] == pytest.approx(wanted, abs=2e-4)
+    assert "loss" not in found["intervals"], "resamples of equal rows are equal"
+    assert "calibration_error" not in found["intervals"]
+    report = {"test": found, "baselines": {}}
+    assert wording.of(found).value(wanted[0]) in publishing.score_text(found)
+    assert wording.of(found).value(wanted[0]) in summaries.sentences(report)[0]
+
+
+def test_wilson_agrees_with_its_formula():
+    """Wilson 1927: the shares whose score test does not refuse 7 of 20."""
+    for edge in resampling.share_interval(7, 20, 0.95):
+        assert abs(7 / 20 - edge) / np.sqrt(edge * (1 - edge) / 20) == pytest.approx(1.95996, 1e-4)
+
+
+@pytest.mark.parametrize("count, share", [(20, 0.95), (20, 0.5), (100, 0.98), (300, 0.7)])
+def test_coverage_of_accuracy(count, share):
+    outcomes = np.arange(count + 1)
+    bounds = np.array([resampling.share_interval(k, count, 0.95) for k in outcomes])
+    is_held = (bounds[:, 0] <= share) & (share <= bounds[:, 1])
+    assert 0.92 < stats.binom.pmf(outcomes, count, share)[is_held].sum() < 0.98
+
+
+@pytest.mark.parametrize(
+    "count, both, first, second", [(30, 0.8, 0.1, 0.0), (200, 0.6, 0.15, 0.15)]
+)
+def test_coverage_of_a_paired_difference_of_accuracy(count, both, first, second):
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(count, [both, first, second, 1 - both - first - second], 2000)
+    bounds = np.array([resampling.share_difference(*row[1:3], count, 0.95) for row in drawn])
+    is_held = (bounds[:, 0] <= first - second) & (first - second <= bounds[:, 1])
+    assert 0.92 < is_held.mean() < 0.99
+
+
+def test_paired_difference_of_few_rows_has_a_width():
+    labels, right = answered(np.ones(3, bool))
+    gain = evaluation.paired_difference(labels, right, answered(np.zeros(3, bool))[1])
+    low, high = gain["accuracy"]["interval"]
+    assert gain["accuracy"]["difference"] == 1.0 and low < 0.8 and high == 1.0
+    assert gain["loss"]["interval"] is None
+    json.dumps(gain, allow_nan=False)
+
+
+def few_shot(rng, num_rows, num_classes, accuracy=0.7):
+    labels = rng.integers(0, num_classes, num_rows)
+    is_right = rng.random(num_rows) < accuracy
+    other = (labels + rng.integers(1, num_classes, num_rows)) % num_classes
+    return labels, np.where(is_right, labels, other)
+
+
+def test_coverage_of_macro_f1_and_none_for_small_classes():
+    rng, held = np.random.default_rng(0), []
+    truth = metrics.f1_score(*few_shot(rng, 200_000, 10), average="macro")
+    for seed in range(100):
+        labels, predicted = few_shot(rng, 250, 10)
+        found = evaluation.measure(labels, np.eye(10)[predicted], list("abcdefghij"), seed=seed,
+                                   num_resamples=200)  # fmt: skip
+        bounds = found["intervals"].get("macro_f1")
+        assert (bounds is None) == (np.bincount(labels).min() < 10)
+        if bounds:
+            held.append(bounds[0] <= truth <= bounds[1])
+    assert len(held) > 80 and np.mean(held) > 0.88
+
+
+def test_coverage_of_the_loss_and_of_the_error_of_numbers():
+    rng, held, judge = np.random.default_rng(0), [], judging.of(regress(quantiles=[0.5]))
+    for seed in range(150):
+        numbers = rng.normal(size=100)
+        bounds = judge.measure(numbers, np.zeros((100, 1)), seed=seed)["intervals"]
+        low, high = bounds["mean_absolute_error"]
+        held.append(low <= np.sqrt(2 / np.pi) <= high)
+    assert 0.88 < np.mean(held) <= 1
+
+
+def test_constant_numbers_have_no_interval_of_r2():
+    found = judging.of(regress(quantiles=[0.5])).measure(np.full(9, 4.0), np.arange(9.0)[:, None])
+    assert found["r2"] is None and "r2" not in found["intervals"]
+
+
+def ridge_gains(rng, folds):
+    """Gains, over folds, of one ridge classifier over another, which are equally good."""
+    labels = rng.choice([-1.0, 1.0], 100)
+    features = labels[:, None] * 0.3 + rng.normal(size=(100, 10))
+    order, gains = np.arange(100) % folds, []
+    for fold in range(folds):
+        train, test, right = order != fold, order == fold, []
+        for columns in (features[:, :5], features[:, 5:]):
+            gram = columns[train].T @ columns[train] + np.eye(5)
+            weights = np.linalg.solve(gram, columns[train].T @ labels[train])
+            right.append((np.sign(columns[test] @ weights) == labels[test]).mean())
+        gains.append(right[0] - right[1])
+    return gains
+
+
+def test_coverage_of_the_gain_over_folds():
+    rng = np.random.default_rng(0)
+    bounds = [rounds.gain_interval(ridge_gains(rng, 5)) for _ in range(600)]
+    held = np.mean([pair is None or pair[0] <= 0 <= pair[1] for pair in bounds])
+    assert 0.94 < held < 0.995
+
+
+def test_gain_over_folds_that_are_alike_has_no_interval():
+    assert rounds.gain_interval([0.25, 0.25, 0.25]) is None
+
+
+@pytest.mark.parametrize(
+    "chosen, words",
+    [
+        (["the epoch"], "The epoch was chosen on these rows"),
+        (["the epoch", "the thresholds"], "The epoch and the thresholds were chosen on these rows"),
+        (["the penalty", "the margin", "a"], "The penalty, the margin and a were chosen"),
+    ],
+)
+def test_a_report_of_rows_that_chose_something_says_so(chosen, words):
+    metrics = evaluation.measure(*answered(np.arange(20) > 3), ["a", "b"])
+    report = {"validation": metrics, "chosen_on_validation": chosen}
+    assert summaries.sentences(report)[1].startswith(words)
+    assert list(summaries.choice_sentences(report | {"test": metrics})) == []
+    assert list(summaries.choice_sentences({"validation": metrics})) == []
+
+
+@pytest.mark.parametrize("levels", [(0.05, 0.5, 0.95), (0.25, 0.5, 0.75), (0.1, 0.5, 0.9)])
+def test_margin_is_the_order_statistic_and_few_rows_are_warned_of(levels, recwarn):
+    """Romano et al. 2019: the ceil((n + 1) (1 - a))-th smallest of the scores."""
+    wanted = levels[-1] - levels[0]
+    for count in range(9, 120):
+        numbers = np.random.default_rng(count).permutation(np.arange(1.0, count + 1))
+        head = regress(quantiles=levels).tuned(np.zeros((count, 3)), numbers)
+        assert head.margin == next(k for k in range(1, count + 1)
+                                   if round(k - (count + 1) * wanted, 9) >= 0)  # fmt: skip
+    assert not recwarn
+    with pytest.warns(UserWarning, match="too few .* fix: at least"):
+        regress(quantiles=(0.01, 0.5, 0.99)).tuned(np.zeros((20, 3)), np.arange(20.0))
+
+
+def test_coverage_of_the_margin():
+    rng, held = np.random.default_rng(0), []
+    for _ in range(600):
+        margin = regress().tuned(np.zeros((50, 3)), rng.normal(size=50)).margin
+        held.append(2 * stats.norm.cdf(margin) - 1)
+    assert 0.89 < np.mean(held) < 0.925
+
+
+def test_kappa_of_one_class_is_none():
+    labels, stated = answered(np.ones(5, bool))
+    assert evaluation.rank_metrics(labels, stated) == {
+        "mean_rank_error": 0.0,
+        "quadratic_kappa": None,
+    }
+
+
+def test_a_run_without_a_test_split_says_what_chose_on_the_rows_it_reports(tmp_path, capsys):
+    flags = ["--data=digits", "--backbone=small_cnn(filters=[4])", "--image_size_px=8",
+             "--head=classify(pooling=flatten)", "--train_epochs=1", "--noexport",
+             "--split=holdout(test=0)", f"--output={tmp_path}/run"]  # fmt: skip
+    assert train.main(flags) == 0
+    said = "The epoch was chosen on these rows"
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "run/report.md").read_text()
