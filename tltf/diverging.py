@@ -12,6 +12,8 @@ import numpy as np
 from tltf import convex_examples, finiteness
 from tltf.errors import NumericError
 
+MOST_USUAL_RATE = 1e-3
+"""Of the recipes; SGD goes higher, but what diverged there may as well begin here."""
 SHOWN_ROWS = 3
 FAR = 1e6
 """A loss so many times that of knowing nothing, or so large, comes back from nowhere."""
@@ -203,11 +205,16 @@ def error(broken, phase, batch, learning_rate, is_kept):
     if batch and batch.broken:
         what += f"; its batch has numbers that are not finite in {listed(batch.broken)}"
         return NumericError(what, flag="data", fix=f"correct or leave out these rows{anew}")
-    fix = broken.fix or f"--learning_rate={learning_rate / 10:.3g} or --global_clipnorm=1"
+    fix = broken.fix or f"--learning_rate={_lower(learning_rate):.3g} or --global_clipnorm=1"
     if batch and broken.is_exact:
         what += f"; its batch was {listed(batch.ids)}"
         anew += "; or look at these rows"
     return NumericError(what, flag="" if broken.fix else "learning_rate", fix=fix + anew)
+
+
+def _lower(learning_rate):
+    """A rate to try next: a tenth, but none that no network trains at."""
+    return min(learning_rate / 10, MOST_USUAL_RATE)
 
 
 def listed(ids):

@@ -92,15 +92,26 @@ def _must_be_escaped(character):
     return character != "\t" and unicodedata.category(character) in _ESCAPED
 
 
-def nearest(name, choices, limit=3):
-    """Up to `limit` of `choices`, those spelled most like `name` first."""
+SIMILAR = 0.75
+"""Least similarity of what an error suggests: a slip of a finger or two, no other word."""
+
+
+def nearest(name, choices, limit=3, similarity=SIMILAR):
+    """Up to `limit` of `choices`, those spelled most like `name` first; none that is another word.
+
+    Args:
+        name: what was typed.
+        choices: what there is.
+        limit: most names.
+        similarity: least ratio of `difflib.SequenceMatcher`, 0 to 1.
+    """
     lowered = {str(choice).lower(): str(choice) for choice in choices}
-    close = difflib.get_close_matches(str(name).lower(), lowered, n=limit, cutoff=0.4)
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=limit, cutoff=similarity)
     return [lowered[match] for match in close]
 
 
 def choices_text(name, choices, limit=12):
     """`choices` as a list for an error, the nearest to `name` first and the rest in order."""
-    first = nearest(name, choices)
+    first = nearest(name, choices, similarity=0.4)  # an order only, no suggestion
     ordered = first + [choice for choice in choices if choice not in first]
     return ", ".join(ordered[:limit]) + (", ..." if len(ordered) > limit else "")

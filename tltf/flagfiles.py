@@ -10,8 +10,8 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from tltf import locations, storage
-from tltf.errors import FlagError, choices_text, nearest
+from tltf import habits, locations, storage
+from tltf.errors import FlagError, nearest
 from tltf.options import KINDS, check, fields_of, flat, make, shown
 
 SWITCHES = ("help", "helpfull", "debug")
@@ -118,10 +118,7 @@ def _token(token, place, fields):
     positive = name.removeprefix("no")
     if positive != name and _is_switch(positive, fields) and text is None:
         return Given(positive, "false", place)
-    near = nearest(name, [*fields, *CONSOLE_FLAGS], limit=1)
-    what = f"no flag --{name} (nearest: {choices_text(name, [*fields, *CONSOLE_FLAGS], limit=3)})"
-    fix = f"--{near[0]}" + (f"={text}" if text is not None else "") if near else "--help"
-    raise FlagError(what, place=place, fix=fix)
+    raise habits.unknown_flag(name, text, place, [*fields, *CONSOLE_FLAGS])
 
 
 def _is_switch(name, fields):

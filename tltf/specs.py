@@ -12,7 +12,8 @@ import importlib
 import re
 from typing import Any
 
-from tltf.errors import FlagError, choices_text, nearest
+from tltf import habits
+from tltf.errors import FlagError, choices_text
 
 _OPEN, _CLOSE = "([{", ")]}"
 _OUTSIDE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
@@ -71,11 +72,20 @@ def parse(text, flag=""):
         key, equals, value = part.partition("=")
         key = key.strip()
         if not equals or not key.isidentifier():
-            raise FlagError(f"{part.strip()!r} in {text!r} is not key=value", flag=flag)
+            raise FlagError(f"{part.strip()!r} in {text!r} is not key=value", flag=flag,
+                            fix=_quoted(arguments))  # fmt: skip
         if key in arguments:
             raise FlagError(f"{key} is given twice in {text!r}", flag=flag)
         arguments[key] = value.strip()
     return name, arguments
+
+
+def _quoted(arguments):
+    """The fix for a value that was cut at its comma: the last argument, in quotes."""
+    if not arguments:
+        return "name(key=value, ...)"
+    key = list(arguments)[-1]
+    return f"quote a value that holds a comma or a bracket: {key}='...'"
 
 
 def with_paths(text, row, change):
@@ -164,8 +174,9 @@ def pick(catalog, text, flag=""):
 
 def unknown_name(catalog, name, text, flag):
     """The FlagError for a name that `catalog` does not have."""
-    near = nearest(name, catalog, limit=1)
-    fix = f"--{flag}={near[0]}{text.strip()[len(name) :]}" if near else f"--list={_list_of(flag)}"
+    fix = (
+        habits.of_name(name, text.strip()[len(name) :], catalog, flag) or f"--list={_list_of(flag)}"
+    )
     what = f"no {flag or 'entry'} {name!r} (received {text}; "
     return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
 

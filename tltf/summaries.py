@@ -114,7 +114,7 @@ def choice_sentences(report):
         what = f"{', '.join(chosen[:-1])} and {chosen[-1]}" if chosen[1:] else chosen[0]
         verb = "were" if chosen[1:] or chosen[0].endswith("s") else "was"
         yield (
-            f"{what.capitalize()} {verb} chosen on these rows, so new ones will be judged less well."
+            f"{what.capitalize()} {verb} chosen on these rows, so new ones may be judged less well."
         )
 
 
