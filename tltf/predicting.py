@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf import lengths, memory, raw_inputs
-from tltf.data import image_files, image_structure
+from tltf.data import conversion, image_files, image_structure
 from tltf.data.source import is_blank
 from tltf.errors import DataError
 from tltf.inputs import column_of
@@ -122,8 +122,10 @@ class Predictor:
 
     def _decoded(self, contents):
         """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
-        height, width = image_files.size_of(contents, image_files.format_of(contents))
-        if height * width > image_structure.MAX_PIXELS:
+        contents = conversion.decodable(contents)
+        known = image_files.format_of(contents)
+        height, width = image_files.size_of(contents, known)
+        if conversion.format_of(contents) or height * width > image_structure.most_pixels(known):
             raise DataError(image_files.inspect_bytes(contents).reason)
         try:
             return self._decode(tf.constant(contents))

@@ -163,13 +163,22 @@ def _input_name(items):
     raise DataError(f"takes texts (str) or encoded images (bytes), not a mix (received {names})")
 
 
+def _decodable(item):
+    """Image bytes as the server's TensorFlow can decode them, where Pillow is there to convert them."""
+    try:
+        from tltf.data import conversion
+    except ImportError:
+        return item
+    return conversion.decodable(item)
+
+
 def _encoded(item):
-    return item if isinstance(item, bytes) else item.encode("utf-8", "replace")
+    return _decodable(item) if isinstance(item, bytes) else item.encode("utf-8", "replace")
 
 
 def _json_value(item):
     if isinstance(item, bytes):
-        return {"b64": base64.b64encode(item).decode("ascii")}
+        return {"b64": base64.b64encode(_decodable(item)).decode("ascii")}
     return _encoded(item).decode("utf-8")
 
 

@@ -3,9 +3,9 @@
 import base64
 import io
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from tltf.data import thumbs
+from tltf.data import conversion, thumbs
 
 SIZE_PX = 160
 
@@ -24,8 +24,7 @@ def data_uri(picture, size_px=SIZE_PX):
         than `image_structure.MAX_PIXELS`: a report never fails for a picture.
     """
     try:
-        image = ImageOps.exif_transpose(thumbs.opened(picture))
-        image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+        image = conversion.shown(thumbs.opened(picture))
         image.thumbnail((size_px, size_px))
     except thumbs.UNREADABLE:
         return ""

@@ -13,6 +13,11 @@ JPEG_MAGIC, PNG_MAGIC, RIFF_MAGIC = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIF
 EXIF_MAGIC = b"Exif\x00\x00"
 MAY_HAVE_EXIF = r"\C*(Exif\x00\x00|eXIf|EXIF)\C*"
 """Any byte is `\\C`. Most images have no EXIF, and looking first is much faster than parsing."""
+PNG_EXIF = r"\C*eXIf\C*"
+XMP = r"\C*tiff:Orientation(?:=\"|>)([1-8])\C*"
+START_OF_SCAN = r"\C*\xff\xda\C*"
+ABSENT = 0
+"""In place of an orientation, where EXIF data have none."""
 SEARCHED_BYTES = 65536
 """At one end of the file: JPEG and PNG have EXIF near the start, WebP at the end."""
 
@@ -21,9 +26,35 @@ def orientation(contents):
     """int32[] 1 to 8 of tf.string[] image bytes; 1, upright, where there is none."""
     last = tf.maximum(tf.strings.length(contents) - SEARCHED_BYTES, 0)
     start = tf.where(begins(contents, RIFF_MAGIC), last, 0)
-    return tf.cond(
-        tf.strings.regex_full_match(_piece(contents, start, SEARCHED_BYTES), MAY_HAVE_EXIF),
+    piece = _piece(contents, start, SEARCHED_BYTES)
+    may_have = tf.strings.regex_full_match(piece, MAY_HAVE_EXIF)
+    found = tf.cond(
+        may_have | _is_further_on(contents, piece, last),
         lambda: _parsed_orientation(contents),
+        lambda: ABSENT,
+    )
+    return tf.cond(found == ABSENT, lambda: _orientation_in_xmp(piece), lambda: found)
+
+
+def _is_further_on(contents, piece, last):
+    """Whether EXIF can be beyond the first bytes: headers that go on, or a PNG's chunk behind pixels."""
+
+    def in_png():
+        return tf.strings.regex_full_match(_piece(contents, last, SEARCHED_BYTES), PNG_EXIF)
+
+    is_long = last > 0
+    is_jpeg = is_long & begins(contents, JPEG_MAGIC)
+    has_long_headers = is_jpeg & ~tf.strings.regex_full_match(piece, START_OF_SCAN)
+    return has_long_headers | tf.cond(
+        is_long & begins(contents, PNG_MAGIC), in_png, lambda: tf.constant(False)
+    )
+
+
+def _orientation_in_xmp(piece):
+    """The value that XMP has, as an attribute or an element of `tiff:Orientation`; 1 without it."""
+    return tf.cond(
+        tf.strings.regex_full_match(piece, XMP),
+        lambda: tf.strings.to_number(tf.strings.regex_replace(piece, XMP, r"\1"), tf.int32),
         lambda: UPRIGHT,
     )
 
@@ -52,7 +83,7 @@ def _parsed_orientation(contents):
         ],
         default=lambda: tf.constant(-1),
     )
-    return tf.cond(start < 0, lambda: UPRIGHT, lambda: _orientation_in_tiff(contents, start))
+    return tf.cond(start < 0, lambda: ABSENT, lambda: _orientation_in_tiff(contents, start))
 
 
 def begins(contents, magic, position=0):
@@ -140,7 +171,7 @@ def _tiff_in_webp(contents):
 
 
 def _orientation_in_tiff(contents, start):
-    """The tag's value in the first directory of TIFF data from `start`; 1 where it is not."""
+    """The tag's value in the first directory of TIFF data from `start`; ABSENT where it is not."""
     head = bytes_at(contents, start, 8)
     is_little = head[0] == ord("I")
     directory = start + number(head[4:], is_little)
@@ -154,7 +185,7 @@ def _orientation_in_tiff(contents, start):
     is_tag = _short(row[:2], is_little) == ORIENTATION_TAG
     is_short = _short(row[2:4], is_little) == 3
     value = tf.where(is_short, _short(row[8:10], is_little), number(row[8:], is_little))
-    return tf.where(is_tag & (value >= 1) & (value <= 8), value, UPRIGHT)
+    return tf.where(is_tag, tf.where((value >= 1) & (value <= 8), value, UPRIGHT), ABSENT)
 
 
 def _short(pairs, is_little):

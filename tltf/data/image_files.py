@@ -10,14 +10,12 @@ from concurrent import futures
 import numpy as np
 import tensorflow as tf
 
-from tltf.data import image_structure, images
+from tltf.data import conversion, image_structure, images
 from tltf.data.source import digest
 from tltf.progress import SHOWN_AFTER_S, Progress
 
-FOREIGN_EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ico")
-EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", *FOREIGN_EXTENSIONS)
-)
+EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp",
+                        *conversion.EXTENSIONS))  # fmt: skip
 MAX_SIDES_RATIO = 1000
 UNIFORM_BYTES = (64, 0.07)
 """An image of one colour is coded in fewer bytes: a number and as many a pixel."""
@@ -31,17 +29,6 @@ MAGICS = (
     (b"GIF89a", "GIF"),
     (b"BM", "BMP"),
 )
-FOREIGN = (
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftypmif1", "HEIC"),
-    (4, b"ftypavif", "AVIF"),
-    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (0, b"\0\0\1\0", "ICO"),
-    (0, b"%PDF", "PDF"),
-)
-
 NO_PICTURE = ("", "HTML", "PDF")
 """What makes a file no row unless it has an image's name: notes, annotations in XML, drawings."""
 
@@ -56,6 +43,8 @@ class Finding:
         is_uniform: one colour only.
         is_thin: one side more than a thousand times the other.
         is_lfs: a pointer that Git LFS left.
+        converted: path of the PNG that takes its place; empty where TensorFlow decodes the file.
+        format: of what was converted.
     """
 
     reason: str = ""
@@ -63,6 +52,8 @@ class Finding:
     is_uniform: bool = False
     is_thin: bool = False
     is_lfs: bool = False
+    converted: str = ""
+    format: str = ""
 
 
 def inspect_files(paths, root):
@@ -122,12 +113,14 @@ def inspect_bytes(contents, *, is_decoded=False):
     known = format_of(contents)
     if contents.startswith(LFS_POINTER):
         return Finding("is a Git LFS pointer", is_lfs=True)
+    if kind := conversion.format_of(contents):
+        return _converted(contents, kind)
     if known not in ("JPEG", "PNG", "GIF", "BMP", "WebP"):
         return Finding(f"is {known}, which TensorFlow does not decode" if known else "is no image")
     height, width = size_of(contents, known)
-    if height * width > image_structure.MAX_PIXELS:
-        most = image_structure.MAX_PIXELS
-        return Finding(f"has {width} x {height} pixels, more than {most}")
+    most = image_structure.most_pixels(known)
+    if height * width > most:
+        return Finding(f"has {width} x {height} pixels, more than {most}: make it smaller")
     is_uniform = False
     if is_decoded or not _is_surely_good(contents, known, height, width):
         try:
@@ -143,6 +136,16 @@ def inspect_bytes(contents, *, is_decoded=False):
         is_uniform=is_uniform,
         is_thin=max(height, width) > MAX_SIDES_RATIO * min(height, width),
     )
+
+
+def _converted(contents, kind):
+    """The Finding of what is made PNG, as that of the PNG but for the hash."""
+    path, reason = conversion.reason_against(contents, kind)
+    if reason:
+        return Finding(reason)
+    with open(path, "rb") as file:
+        found = inspect_bytes(file.read(), is_decoded=True)
+    return dataclasses.replace(found, hash=digest(contents), converted=path, format=kind)
 
 
 def _is_surely_good(contents, known, height, width):
@@ -161,9 +164,10 @@ def format_of(contents):
             return name
     if contents[:4] == b"RIFF" and contents[8:12] == b"WEBP":
         return "WebP"
-    for place, magic, name in FOREIGN:
-        if contents[place : place + len(magic)] == magic:
-            return name
+    if contents.startswith(b"%PDF"):
+        return "PDF"
+    if kind := conversion.format_of(contents[:512]):
+        return kind
     beginning = contents[:512].lstrip().lower()
     if beginning.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         return "HTML"

@@ -1,5 +1,6 @@
 """Folders of images: a folder a class, with or without train/, validation/ and test/ above."""
 
+import collections
 import os
 import pathlib
 import stat
@@ -83,8 +84,18 @@ def checked_files(scan, rows, root, *, follows_links=False):
     def kept(values):
         return None if values is None else [values[place] for place in good]
 
+    warn_of_converted(scan, [ids[place] for place in good], [findings[place] for place in good])
+    paths = [findings[place].converted or rows.values[place] for place in good]
     hashes = np.array([findings[place].hash for place in good], np.uint64)
-    return Rows(kept(ids), kept(rows.values), kept(labels), kept(rows.roles), hashes)
+    return Rows(kept(ids), paths, kept(labels), kept(rows.roles), hashes)
+
+
+def warn_of_converted(scan, ids, findings):
+    """Says how many images of which format were made PNG."""
+    counts = collections.Counter(finding.format for finding in findings if finding.converted)
+    for name, count in sorted(counts.items()):
+        first = next(i for i, found in zip(ids, findings, strict=True) if found.format == name)
+        scan.warn(f"{count} images ({name}, such as {first}) were converted to PNG for TensorFlow")
 
 
 def _walk(root, scan, settings):

@@ -20,6 +20,15 @@ MAX_PIXELS = 89_478_485
 """Of an image. Beyond, Pillow speaks of a decompression bomb; TensorFlow would allocate the memory."""
 
 
+JPEG_PIXELS = 4
+"""Times as many pixels as of others a JPEG may have: it is decoded at a part of its size."""
+
+
+def most_pixels(known):
+    """The most pixels that a file of a format may have, by its header."""
+    return MAX_PIXELS * (JPEG_PIXELS if known == "JPEG" else 1)
+
+
 def coded_bytes(contents, known):
     """Bytes that hold the pixels of a JPEG or PNG that is surely whole; 0 where that is unsure.
 

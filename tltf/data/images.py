@@ -23,6 +23,8 @@ those of whole decoding in the mean, 1.5 at worst; at 1.5, .5 to .9; at 3, .2 to
 """
 PNG_DEPTH_AT = 24
 """Place in a PNG file of its bits a channel."""
+WEBP_CHUNK_AT, WEBP_FLAGS_AT = 12, (20, 24)
+"""Places in a WebP file of the name of the first chunk, and of the flags of a VP8X and a VP8L chunk."""
 BITMAP_MAGIC = b"BM"
 BITMAP_INFO_AT, BITMAP_BITS_AT, BITMAP_NUM_COLOURS_AT = 14, 28, 46
 """Places in a bitmap file of the info header, of its bits a pixel, of its number of colours."""
@@ -94,6 +96,7 @@ class ImagePreprocessing:
             [
                 (exif.begins(contents, exif.JPEG_MAGIC), jpeg),
                 (exif.begins(contents, exif.PNG_MAGIC), lambda: _whole(_decode_png(contents))),
+                (_is_webp(contents), lambda: _whole(_decode_webp(contents))),
                 (_is_palette_bitmap(contents), lambda: _whole(_decode_palette_bitmap(contents))),
             ],
             default=lambda: _whole(
@@ -146,7 +149,9 @@ class ImagePreprocessing:
 
 def _bounded(contents):
     """The contents, if their header claims no more than MAX_PIXELS; an operation that fails."""
-    is_small = headers.num_pixels(contents) <= image_structure.MAX_PIXELS
+    is_jpeg = exif.begins(contents, exif.JPEG_MAGIC)
+    most = image_structure.MAX_PIXELS * tf.where(is_jpeg, image_structure.JPEG_PIXELS, 1)
+    is_small = headers.num_pixels(contents) <= tf.cast(most, tf.float32)
     with tf.control_dependencies([tf.debugging.Assert(is_small, ["the image is too large"])]):
         return tf.identity(contents)
 
@@ -245,6 +250,32 @@ def _decode_png(contents):
 def _blended_png(contents, dtype):
     image = tf.io.decode_png(contents, channels=4, dtype=dtype)
     return _on_background(tf.cast(image, tf.float32), float(dtype.max))
+
+
+def _is_webp(contents):
+    return exif.begins(contents, exif.RIFF_MAGIC) & exif.begins(contents, headers.WEBP_MAGIC, 8)
+
+
+def _decode_webp(contents):
+    """On the background. An animation is refused unread: TensorFlow would write beyond its memory."""
+    flags, lossless = (exif.bytes_at(contents, at, 1)[0] // 2 for at in WEBP_FLAGS_AT)
+    is_extended = exif.begins(contents, b"VP8X", WEBP_CHUNK_AT)
+    is_lossless = exif.begins(contents, b"VP8L", WEBP_CHUNK_AT)
+    is_animated = is_extended & (flags % 2 == 1)
+    has_alpha = tf.where(is_extended, flags // 8 % 2, lossless // 8 % 2) == 1
+    has_alpha &= is_extended | is_lossless
+    what = "an animated WebP is not decoded"
+    with tf.control_dependencies([tf.debugging.Assert(~is_animated, [what])]):
+        given = tf.identity(contents)
+    return tf.cond(
+        has_alpha,
+        lambda: in_channels(tf.ensure_shape(_decode_any(given, 4), [None, None, 4]), 3),
+        lambda: _decode_any(given, 3),
+    )
+
+
+def _decode_any(contents, channels):
+    return tf.io.decode_image(contents, channels=channels, expand_animations=False)
 
 
 def _is_palette_bitmap(contents):

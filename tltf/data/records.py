@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import glob
 import os
+import pathlib
 import re
 
 import numpy as np
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError
 from tltf import targets
 from tltf.data import checks, image_files
 from tltf.data.assembly import Rows, assemble
+from tltf.data.image_folder import warn_of_converted
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
 from tltf.progress import SHOWN_AFTER_S, Progress
@@ -81,7 +83,7 @@ def tfrecord(
 
 def checked_bytes(scan, rows):
     """`rows` of encoded images without those that cannot be decoded, which are skipped."""
-    kept, hashes = [], []
+    kept, hashes, good = [], [], []
     findings = image_files.inspected(rows.values, image_files.inspect_bytes)
     for place, finding in enumerate(findings):
         if finding.reason:
@@ -89,6 +91,11 @@ def checked_bytes(scan, rows):
         else:
             kept.append(place)
             hashes.append(finding.hash)
+            good.append(finding)
+            if finding.converted:
+                rows.values[place] = pathlib.Path(finding.converted).read_bytes()
+
+    warn_of_converted(scan, [rows.ids[place] for place in kept], good)
 
     def taken(values):
         return None if values is None else [values[place] for place in kept]

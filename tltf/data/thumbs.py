@@ -6,17 +6,15 @@ import os
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from tltf.data import conversion
 from tltf.data.image_structure import MAX_PIXELS
 
 NUM_ROWS = 256
 LEAST_DECODED = 2
 """A JPEG is decoded at a part of its size with at least so many times the thumbnail's side."""
-UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for files that are no images or broken ones (SyntaxError: a broken PNG)."""
-WIDE_MODES = ("I", "I;16", "I;16B", "I;16L")
-"""Of files with 16 bits a pixel."""
+UNREADABLE = conversion.UNREADABLE
 
 
 def opened(picture):
@@ -71,10 +69,6 @@ def grey(column, side_px, progress):
 
 def _grey(image, side_px):
     image.draft("L", (LEAST_DECODED * side_px,) * 2)
-    image = ImageOps.exif_transpose(image)
-    if image.mode in WIDE_MODES:
-        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-    elif image.has_transparency_data:
-        shown = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), shown)
-    return image.convert("L").resize((side_px, side_px), Image.Resampling.BILINEAR)
+    return (
+        conversion.shown(image).convert("L").resize((side_px, side_px), Image.Resampling.BILINEAR)
+    )
