@@ -1,9 +1,11 @@
 """Raw inputs as a server gets them: encoded images or UTF-8 strings, as bytes."""
 
 import collections.abc
+import io
 import os
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError
@@ -24,7 +26,7 @@ def listed(inputs, modality, column=""):
     """The inputs in what a program holds them in, one after the other.
 
     Args:
-        inputs: one input; a list, tuple or iterator of them; an array or a series; a dict or a
+        inputs: one input, a text, or a path, encoded bytes, an array or a picture of Pillow; a list, tuple or iterator of them; an array or a series; a dict or a
             frame, of which one field is read.
         modality: `image` or `text`.
         column: the field of the run's own data; `text`, `image` and `path` will do too.
@@ -32,18 +34,35 @@ def listed(inputs, modality, column=""):
     Raises:
         DataError: no inputs of this kind, or a dict or a frame without the field.
     """
-    if isinstance(inputs, (str, bytes, os.PathLike)):
-        return [inputs]
-    names = [name for name in (column, *FIELDS[modality]) if name]
+    if isinstance(inputs, str) or (
+        modality == "image" and isinstance(inputs, (bytes, os.PathLike, Image.Image))
+    ):
+        return [_item(inputs)]
+    names = list(dict.fromkeys(name for name in (column, *FIELDS[modality]) if name))
     if isinstance(inputs, collections.abc.Mapping) or hasattr(inputs, "iloc"):
         if isinstance(inputs, collections.abc.Mapping) or hasattr(inputs, "columns"):
             return listed(_field_of(inputs, names), modality, column)
-        return inputs.tolist()
+        is_row = any(name in inputs.index for name in names)
+        return (
+            listed(_field_of(dict(inputs), names), modality, column) if is_row else inputs.tolist()
+        )
     if hasattr(inputs, "numpy") or hasattr(inputs, "__array__"):
         return _of_array(np.asarray(inputs), modality)
-    if isinstance(inputs, (set, frozenset)) or not hasattr(inputs, "__iter__"):
+    if isinstance(inputs, (set, frozenset, bytes, os.PathLike)) or not hasattr(inputs, "__iter__"):
         raise DataError(f"takes {modality}s, or a list of them (received {type(inputs).__name__})")
-    return (_field_of(i, names) if isinstance(i, collections.abc.Mapping) else i for i in inputs)
+    return (
+        _item(_field_of(i, names) if isinstance(i, collections.abc.Mapping) else i) for i in inputs
+    )
+
+
+def _item(given):
+    """One input; a picture of Pillow as PNG, turned as its camera noted, like a file's."""
+    if not isinstance(given, Image.Image):
+        return given
+    upright, file = ImageOps.exif_transpose(given), io.BytesIO()
+    is_png = upright.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+    (upright if is_png else upright.convert("RGB")).save(file, "PNG")
+    return file.getvalue()
 
 
 def _field_of(given, names):
@@ -52,6 +71,10 @@ def _field_of(given, names):
     if not found:
         shown = ", ".join(map(str, keys))
         raise DataError(f"no field {' or '.join(names)} (fields: {shown})", fix="give its values")
+    if hasattr(given, "columns") and keys.count(found[0]) > 1:
+        raise DataError(
+            f"{keys.count(found[0])} columns are named {found[0]}", fix="give its values"
+        )
     return given[found[0]]
 
 

@@ -1,15 +1,18 @@
 """What users' reports showed of labels, of texts' lengths and of inputs that a program holds."""
 
 import csv
+import pathlib
 
 import numpy as np
 import pandas
 import pytest
+from PIL import Image
 
 from tests import served
 from tests.faults.making import covers
 from tltf import preprocessing
 from tltf.data import checks, sources
+from tltf.data.source import is_blank
 from tltf.errors import DataError, FlagError
 
 TEXTS = ["a good film", "the plot is thin", "the cast is great"]
@@ -63,10 +66,13 @@ def test_one_input_is_one_prediction(trained):
 @covers(205, 206)
 @pytest.mark.parametrize(
     "given", [7, None, {"review": "a"}, pandas.DataFrame({"x": TEXTS}), np.zeros(3), {"a", "b"},
-              np.array([TEXTS]), [{"review": "a"}]],
+              np.array([TEXTS]), [{"review": "a"}], b"a text", pathlib.Path("a.txt"),
+              pandas.DataFrame([["a", "b"]], columns=["text", "text"])],
 )  # fmt: skip
 def test_what_holds_no_texts_raises(trained, given):
-    with pytest.raises(DataError, match=r"no field text|takes texts"):
+    with pytest.raises(
+        DataError, match=r"no field text \(|no field text$|takes texts|2 columns are named text"
+    ):
         trained.predict(given)
 
 
@@ -81,6 +87,25 @@ def test_images_are_read_from_arrays_and_frames(tmp_path):
         trained.predict(7)
 
 
+@covers(206)
+def test_a_row_of_a_frame_is_one_input(trained):
+    frame = pandas.DataFrame({"label": ["good", "bad"], "text": TEXTS[:2]})
+    (one,) = trained.predict(frame.iloc[0])
+    assert one.id == TEXTS[0] and one.label and not one.error
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK"])
+def test_pictures_of_pillow_are_read_as_their_files(tmp_path, mode):
+    trained, path = served.image_once(), tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    picture = Image.fromarray(pixels).convert(mode)
+    (picture.convert("RGB") if mode == "CMYK" else picture).save(path)
+    (of_file,) = trained.predict(path)
+    (alone,), (listed,) = trained.predict(picture), trained.predict([picture])
+    assert not of_file.error
+    assert of_file.probabilities == alone.probabilities == listed.probabilities
+
+
 @covers(255)
 @pytest.mark.parametrize("text", ["\u200b", "\x01\x02", " \u2060\ufeff "])
 def test_a_text_of_which_nothing_is_shown_is_told_as_blank(trained, tmp_path, text):
@@ -92,6 +117,12 @@ def test_a_text_of_which_nothing_is_shown_is_told_as_blank(trained, tmp_path, te
     path.write_text("\n".join([*rows, f'{{"text": "{escaped}", "label": "a"}}']))
     scan = sources.load(f"jsonl(path={path}, text=text)").scan
     assert scan["skipped"] == 1 and "text" in scan["skipped_rows"][0]["reason"]
+
+
+@pytest.mark.parametrize("text", ["\ue000", "\U0001fffd", "\ud800"])
+def test_characters_that_no_table_knows_are_no_blanks(text):
+    """Of private use, of a newer Unicode than this Python's (a new emoji), half of a pair."""
+    assert not is_blank(text)
 
 
 class Words:
@@ -158,6 +189,21 @@ def test_class_names_that_look_alike_stop(tmp_path, other):
     path = write(tmp_path / "a.csv", ["good", other, "bad"] * 5)
     with pytest.raises(DataError, match="class names that differ only in case, blanks"):
         load(path)
+
+
+@covers(234)
+@pytest.mark.parametrize("other", ["\uff43at", "c\x01at", "cat\ufe0f"])
+def test_class_names_that_are_compatible_are_warned_of(tmp_path, other):
+    scan = checks.Scan("a")
+    checks.check_class_names(scan, {"cat", other, "dog"})
+    (warned,) = scan.warnings
+    assert "look alike" in warned and ascii(other) in warned and not scan.failures
+
+
+def test_names_that_differ_are_not_warned_of():
+    scan = checks.Scan("a")
+    checks.check_class_names(scan, {"cat", "cats", "C++", "C#", "na\u00efve", "naive", "1", "10"})
+    assert not scan.warnings and not scan.failures
 
 
 def test_the_names_are_shown_such_that_the_difference_is_seen():

@@ -224,7 +224,11 @@ def check_column(name, columns, argument, place):
 
 
 def check_class_names(scan, names):
-    """Adds a fault for names that differ only in case, blanks or Unicode form."""
+    """Adds a fault for names that differ only in case, blanks or Unicode form.
+
+    Names that Unicode calls compatible (10\u00b2 and 102), or that differ in blanks or control
+    characters within, may be meant: a warning.
+    """
     groups = collections.defaultdict(list)
     for name in sorted(names):
         shown = "".join(c for c in name if unicodedata.category(c) != "Cf")  # as zero-width blanks
@@ -236,6 +240,21 @@ def check_class_names(scan, names):
                 f"class names that differ only in case, blanks or Unicode form: {shown}",
                 fix=f"give them one name, such as {group[0].strip()!r}",
             )
+    alike = collections.defaultdict(list)
+    for form, group in groups.items():
+        alike[_as_seen(form)].append(group[0])
+    for group in alike.values():
+        if len(group) > 1:
+            scan.warn(f"class names that look alike: {', '.join(map(ascii, group))}; if they are "
+                      "one class, give them one name")  # fmt: skip
+
+
+def _as_seen(name):
+    """`name` in compatible characters, without what is not shown, each run of blanks as one."""
+    shown = (" " if c.isspace() else c for c in unicodedata.normalize("NFKC", name))
+    is_hidden = ("\ufe0e", "\ufe0f")  # select an emoji's look
+    seen = "".join(c for c in shown if c not in is_hidden and unicodedata.category(c) != "Cc")
+    return " ".join(seen.split()).casefold()
 
 
 def check_lost_classes(scan, names, target, *, allows_empty):

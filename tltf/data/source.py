@@ -232,7 +232,7 @@ def empty_scan(found=0):
 
 def is_blank(text):
     """Whether a text has no character that is shown: blanks, control and zero-width characters only."""
-    return all(unicodedata.category(character)[0] in "CZ" for character in text)
+    return all(unicodedata.category(c) in ("Cc", "Cf", "Zs", "Zl", "Zp") for c in text)
 
 
 def normalised(text):
