@@ -86,11 +86,26 @@ def _must_be_escaped(character):
     return character != "\t" and unicodedata.category(character) in _ESCAPED
 
 
+LIKE = 0.85
+"""Share of the letters that a suggestion has in common; tests/habits_test.py measures it."""
+DESTROYING = ("overwrite",)
+"""What is never suggested: a slip of the fingers must not cost a finished run."""
+
+
 def nearest(name, choices, limit=3):
-    """Up to `limit` of `choices`, those spelled most like `name` first."""
-    lowered = {str(choice).lower(): str(choice) for choice in choices}
-    close = difflib.get_close_matches(str(name).lower(), lowered, n=limit, cutoff=0.4)
+    """Up to `limit` of `choices` that are a slip of the fingers from `name`, the likeliest first.
+
+    Empty where none is as near as that: a wrong suggestion is worse than none.
+    """
+    lowered = {_spelled(choice): str(choice) for choice in choices if str(choice) not in DESTROYING}
+    close = difflib.get_close_matches(_spelled(name), lowered, n=limit, cutoff=LIKE)
+    swapped = [key for key in lowered if sorted(key) == sorted(_spelled(name))]
+    close = list(dict.fromkeys([*swapped, *close]))[:limit]
     return [lowered[match] for match in close]
+
+
+def _spelled(name):
+    return str(name).lower().replace("-", "_")
 
 
 def choices_text(name, choices, limit=12):

@@ -10,8 +10,8 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from tltf import locations, storage
-from tltf.errors import FlagError, choices_text, nearest
+from tltf import habits, locations, storage
+from tltf.errors import FlagError, nearest
 from tltf.options import KINDS, check, fields_of, flat, make, shown
 
 SWITCHES = ("help", "helpfull", "debug")
@@ -118,10 +118,26 @@ def _token(token, place, fields):
     positive = name.removeprefix("no")
     if positive != name and _is_switch(positive, fields) and text is None:
         return Given(positive, "false", place)
-    near = nearest(name, [*fields, *CONSOLE_FLAGS], limit=1)
-    what = f"no flag --{name} (nearest: {choices_text(name, [*fields, *CONSOLE_FLAGS], limit=3)})"
-    fix = f"--{near[0]}" + (f"={text}" if text is not None else "") if near else "--help"
-    raise FlagError(what, place=place, fix=fix)
+    raise FlagError(f"no flag --{name}", place=place, fix=_meant(name, text, fields))
+
+
+def _meant(name, text, fields):
+    """The fix for an unknown flag: one that is there, with a value that it takes, or a sentence."""
+    advice = habits.flag(name, text, [*fields, *CONSOLE_FLAGS])
+    if advice is None:
+        return "--help lists the flags"
+    if advice.sentence:
+        return advice.sentence
+    meant = f"--{advice.flag}"
+    if advice.text is None:
+        return meant if _is_switch(advice.flag, fields) else f"{meant}=VALUE"
+    try:
+        if advice.flag in fields:
+            _parsed(Given(advice.flag, advice.text, ""), fields[advice.flag])
+    except FlagError as error:
+        return error.fix or f"{meant}=VALUE"
+    quoted = f"'{advice.text}'" if set(advice.text) & set("() |") else advice.text
+    return f"{meant}={quoted}"
 
 
 def _is_switch(name, fields):

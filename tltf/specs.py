@@ -12,6 +12,7 @@ import importlib
 import re
 from typing import Any
 
+from tltf import habits
 from tltf.errors import FlagError, choices_text, nearest
 
 _OPEN, _CLOSE = "([{", ")]}"
@@ -146,7 +147,7 @@ def pick(catalog, text, flag=""):
             raise FlagError(
                 f"{name} has no argument {key!r} (received {text}; choices: {near})",
                 flag=flag,
-                fix=f"--{flag}={render(name, _defaults(row))}",
+                fix=_without_unknown(name, raw, row, flag),
             )
     missing = [k for k, v in row.args.items() if isinstance(v, type) and k not in raw]
     if missing:
@@ -162,10 +163,21 @@ def pick(catalog, text, flag=""):
     return Call(name, row.target, kwargs, row)
 
 
+def _without_unknown(name, raw, row, flag):
+    """The call with the arguments that are meant; those that mean nothing here are left out."""
+    meant = {key if key in row.args else habits.argument(key, row.args): key for key in raw}
+    given = ", ".join(f"{key}={raw[old]}" for key, old in meant.items() if key)
+    needed = [k for k, v in row.args.items() if isinstance(v, type) and k not in meant]
+    given = ", ".join(filter(None, [given, *(f"{key}=..." for key in needed)]))
+    return f"--{flag}={name}" + (f"({given})" if given else "")
+
+
 def unknown_name(catalog, name, text, flag):
     """The FlagError for a name that `catalog` does not have."""
-    near = nearest(name, catalog, limit=1)
-    fix = f"--{flag}={near[0]}{text.strip()[len(name) :]}" if near else f"--list={_list_of(flag)}"
+    meant = habits.value(flag, text.strip())
+    near = [meant] if meant != text.strip() else nearest(name, catalog, limit=1)
+    rest = "" if meant != text.strip() else text.strip()[len(name) :]
+    fix = f"--{flag}={near[0]}{rest}" if near else f"--list={_list_of(flag)}"
     what = f"no {flag or 'entry'} {name!r} (received {text}; "
     return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
 
