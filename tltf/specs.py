@@ -72,11 +72,32 @@ def parse(text, flag=""):
         key, equals, value = part.partition("=")
         key = key.strip()
         if not equals or not key.isidentifier():
-            raise FlagError(f"{part.strip()!r} in {text!r} is not key=value", flag=flag)
+            what = f"{part.strip()!r} in {text!r} is not key=value"
+            raise FlagError(what, flag=flag, fix=_quoting(name, rest[:-1]))
         if key in arguments:
             raise FlagError(f"{key} is given twice in {text!r}", flag=flag)
         arguments[key] = value.strip()
     return name, arguments
+
+
+_BEGIN = re.compile(r"(?:^|,)\s*([A-Za-z_]\w*)\s*=")
+"""Of an argument; what stands between two of them is a value, whatever is in it."""
+
+
+def _quoting(name, inner):
+    """The fix for a value that was torn at a comma: the values between the names, quoted."""
+    begins = list(_BEGIN.finditer(inner))
+    if not begins or inner[: begins[0].start()].strip():
+        return "arguments are key=value; a value with a comma is quoted: text='a, b'"
+    ends = [begin.start() for begin in begins[1:]] + [len(inner)]
+    values = [
+        (begin[1], inner[begin.end() : end].strip())
+        for begin, end in zip(begins, ends, strict=True)
+    ]
+    torn = [(key, value) for key, value in values if "," in value and value[:1] not in "\"'[("]
+    if not torn:
+        return "arguments are key=value; a value with a comma is quoted: text='a, b'"
+    return f"quote it: {', '.join(f'{key}={value!r}' for key, value in torn)}"
 
 
 def with_paths(text, row, change):
@@ -119,7 +140,8 @@ def split_outside(text, separator, flag=""):
             parts.append(text[start:position])
             start = position + 1
     if quote or depth:
-        raise FlagError(f"a quote or a bracket stays open in {text!r}", flag=flag)
+        what = f"a quote or a bracket stays open in {text!r}"
+        raise FlagError(what, flag=flag, fix="quote the value that has it in its name: text='a (b'")
     parts.append(text[start:])
     return [part for part in parts if part.strip()]
 
