@@ -1,10 +1,12 @@
 """What people type from the habit of another tool, against what errors suggest."""
 
+import pathlib
 import re
 import shlex
 
 import pytest
 
+import tltf
 from tltf import flagfiles, habits, specs
 from tltf.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
 from tltf.command_options import EvaluateOptions, PredictOptions
@@ -29,7 +31,7 @@ TYPED = {
     "per_device_train_batch_size=8": "batch_size=8", "freeze_backbone": "method=linear_probe",
     "pretrained": "backbone_weights=default", "pretrained=false": None, "fp16=false": None,
     "mixup=.2": "augment=mixup(alpha=.2)", "val_split=.2": "split=holdout(validation=.2)",
-    "n_splits=5": "split=kfold(folds=5)", "lora_r=8": "method=lora(rank=8)",
+    "n_splits=5": "split=kfold(folds=5, fold=-1)", "lora_r=8": "method=lora(rank=8)",
     "resume_from_checkpoint=true": "resume=auto", "random_state=1": "seed=1", "beta1=.9": "adam_beta_1=.9",
     "learning_rat=1": "learning_rate=1", "bacth_size=8": "batch_size=8", "optimzer=sgd": "optimizer=sgd",
     "label_smooting=.1": "label_smoothing=.1", "weight-decay=.1": "weight_decay=.1",
@@ -39,7 +41,10 @@ TYPED = {
     "gradient_accumulation_steps=4": None, "save_steps=500": None, "do_train": None,
     "max_steps=100": None, "push_to_hub": None, "shuffle": None, "temperature=2": None,
     "top_k=5": None, "momentum_decay=1": None, "tokenizer=bert": None, "threshold=.5": None,
-    "metric=f1": None, "port=8000": None, "config=a.yaml": None, "color=rgb": None,
+    "metric=f1": None, "title=x": None, "version": None, "gpu=0": None, "workers=4": None,
+    "freeze": "method=linear_probe", "test_size=.2": "split=holdout(test=.2)",
+    "precison=fp16": "precision=mixed_float16", "aug=horizontal_flip": "augment=flip",
+    "folds=5": "split=kfold(folds=5, fold=-1)", "port=8000": None, "config=a.yaml": None, "color=rgb": None,
 }  # fmt: skip
 """What is typed, and the flag with its value that is right; None where there is none."""
 
@@ -66,7 +71,7 @@ def read(fix, kind=Options):
 def test_habits_are_answered_with_what_is_meant_and_taken_or_with_a_sentence(token, wanted):
     fix = fix_of(token)
     assert read(fix) == wanted
-    assert (len(fix) > 3 and "overwrite" not in fix and "clipnorm=" not in fix) or wanted
+    assert len(fix) > 3 and "overwrite" not in fix
 
 
 def test_the_cutoff_suggests_no_wrong_flag_and_finds_each_slip():
@@ -133,4 +138,26 @@ def test_a_flag_means_what_the_command_has():
     assert fix_of("model=r", EvaluateOptions) == "--run=r"
     assert fix_of("images=a.png", PredictOptions) == "--input=a.png"
     assert re.match("leave it out", fix_of("verbose", PredictOptions))
+    assert "--input=-" in fix_of("text=hello", PredictOptions)
+    assert "--input" not in fix_of("text=hello")
     assert fix_of("lr=x") == "--learning_rate=VALUE"
+
+
+@pytest.mark.parametrize(("name", "typed", "wanted"), [
+    ("precision", "fp16", "mixed_float16"), ("precision", "bf16", "mixed_bfloat16"),
+    ("optimizer", "adamw_torch", "adamw"), ("optimizer", "rmsprop", "auto"),
+    ("schedule", "onecycle", "one_cycle"), ("loss", "ce", "cross_entropy"),
+])  # fmt: skip
+def test_a_choice_from_habit_is_answered_with_what_is_meant_or_the_default(name, typed, wanted):
+    with pytest.raises(FlagError) as caught:
+        flagfiles.parse(Options, [f"--{name}={typed}"])
+    assert caught.value.fix == f"--{name}={wanted}"
+    flagfiles.parse(Options, [caught.value.fix])
+
+
+def test_fix_lines_in_the_source_name_no_flag_that_destroys_as_the_first_thing_to_try():
+    root = pathlib.Path(tltf.__file__).parent
+    texts = [path.read_text(encoding="utf-8") for path in root.rglob("*.py")]
+    fixes = [fix for text in texts for fix in re.findall(r"""fix=f?["'](.*)""", text)]
+    assert len(fixes) > 50
+    assert not [fix for fix in fixes if re.match("--(overwrite|resume=never|skip_bad_shards)", fix)]

@@ -6,6 +6,7 @@ and none of them is refused: tests/habits_test.py gives each to the command.
 
 import dataclasses
 import os
+import re
 
 from tltf.catalogs import SOURCES
 from tltf.errors import nearest
@@ -39,7 +40,7 @@ FLAGS = {
     "backbone_weights": "weights pretrained_weights initial_weights",
     "data": "dataset data_dir data_path dataset_name train_dir train_data data_root datapath "
     "train_file dataset_path folder",
-    "input": "inputs image images text texts file files source data data_dir input_file",
+    "input": "inputs image images file files source data data_dir input_file",
     "output": "out output_dir out_dir save_dir save_path outdir o logdir log_dir results_dir "
     "project output_path",
     "weight_decay": "wd l2 decay",
@@ -83,7 +84,7 @@ PHRASES = {
     "split=holdout(validation={})": "val_split validation_split valid_pct val_size val_pct "
     "validation_fraction",
     "split=holdout(test={})": "test_size test_split test_fraction",
-    "split=kfold(folds={})": "folds num_folds n_splits k_fold kfold cv",
+    "split=kfold(folds={}, fold=-1)": "folds num_folds n_splits k_fold kfold cv",
     "resume=auto": "resume_from_checkpoint resume_training continue_training continue",
     "tensorboard=true": "report_to tb use_tensorboard",
     "dry_run=true": "dryrun plan_only",
@@ -111,6 +112,13 @@ SENTENCES = {
     "leave it out: batches are not accumulated; a smaller --batch_size needs less memory":
     "gradient_accumulation_steps accumulate_grad_batches accum_iter grad_accum",
     "give a number of epochs: --train_epochs": "max_steps num_steps steps steps_per_epoch iterations",
+    "give texts on standard input: echo 'a text' | ... --input=-": "text texts sentence sentences",
+    "leave it out: reports hold every metric that fits the labels": "metric metrics scoring "
+    "eval_metric metric_for_best_model compute_metrics",
+    "leave it out: a report bears the name of its --output": "title name run_name experiment "
+    "exp_name",
+    "pip show tltf says the version": "version",
+    "leave it out: --image_size_px is the side of a square": "img_width width height",
     "name another folder: nothing that is there gets lost": "force f overwrite_output_dir "
     "exist_ok clobber replace",
     "leave it out: rows are shuffled by --seed": "shuffle no_shuffle",
@@ -183,6 +191,13 @@ VALUES = {
         "one_device": "gpu cpu single",
         "multi_worker": "multi_node horovod",
     },
+    "augment": {
+        "flip": "horizontal_flip hflip random_flip random_horizontal_flip fliplr mirror",
+        "rotation": "rotate random_rotation",
+        "colour": "color color_jitter jitter brightness",
+        "crop": "random_crop random_resized_crop resized_crop",
+        "randaugment": "rand_augment auto_augment autoaugment trivialaugment",
+    },
     "class_weights": {"balanced": "true auto inverse"},
     "sampling": {"balanced": "weighted oversample weighted_random"},
     "keep": {"best": "true save_best_only load_best_model_at_end"},
@@ -237,7 +252,8 @@ def flag(name: str, text: str | None, known) -> Advice | None:
         known: the flags of the command.
     """
     for sentence in _meant(SENTENCES, name):
-        return Advice(sentence=sentence)
+        if set(re.findall(r"--(\w+)", sentence)) <= set(known):
+            return Advice(sentence=sentence)
     for phrase in _meant(PHRASES, name):
         meant, equals, own = phrase.partition("=")
         if meant in known:
