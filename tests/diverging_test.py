@@ -10,8 +10,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.faults.making import covers
 from tests.fitting_test import feed, fit
-from tltf import checkpoints, diverging, feeding, fitting, resuming, runtime, stopping, training
+from tltf import (
+    checkpoints,
+    defaults,
+    diverging,
+    feeding,
+    fitting,
+    resuming,
+    runtime,
+    stopping,
+    training,
+)
 from tltf.data import ordering
 from tltf.data.source import Column, Source, empty_scan
 from tltf.diverging import Batch, Broken
@@ -139,7 +150,17 @@ def test_rows_with_numbers_that_are_not_finite():
 
 
 def said(broken, batch, is_kept=True):
-    return str(diverging.error(broken, "full", batch, 0.01, is_kept))
+    return str(diverging.error(broken, "full", batch, 0.001, is_kept))
+
+
+@covers(279)
+@pytest.mark.parametrize(("method", "modality", "used", "wanted"), [
+    ("full", "text", 1e9, 5e-5), ("full", "text", 1.0, 5e-5), ("lora(rank=4)", "text", 1e4, 3e-3),
+    ("lp_ft", "image", 1.0, 3e-4), ("full", "text", 5e-5, 5e-6), ("full", "image", 1e-4, 1e-5),
+])  # fmt: skip
+def test_the_hint_is_the_rate_of_the_recipe_not_a_tenth_of_nonsense(method, modality, used, wanted):
+    usual = defaults.usual_rate(method, modality, is_pretrained=True)
+    assert diverging.smaller_rate(used, usual) == pytest.approx(wanted)
 
 
 def test_the_error_says_what_where_and_which_rows():

@@ -2,6 +2,7 @@ import sys
 
 import pytest
 
+from tests.faults.making import covers
 from tltf import specs
 from tltf.catalogs import CATALOGS, Row
 from tltf.errors import FlagError
@@ -161,3 +162,34 @@ def test_a_name_like_no_other_points_to_a_list_that_is_there(flag):
     assert set(FLAGS_OF_LISTS.values()) == set(CATALOGS)
     with pytest.raises(FlagError, match=f"fix: --list={FLAGS_OF_LISTS[flag]}$"):
         specs.pick(CATALOGS[FLAGS_OF_LISTS[flag]], "0123456789", flag)
+
+
+@covers(221)
+@pytest.mark.parametrize(("given", "fix"), [
+    ("csv(path=a.csv, text=name, full (English), label=y)", "quote it: text='name, full (English)'"),
+    ("csv(path=my, data.csv, text=t, label=y)", "quote it: path='my, data.csv'"),
+    ("image_folder(path=cats, dogs)", "quote it: path='cats, dogs'"),
+    ("csv(path=a.csv, text=it's, so, label=a, b)", 'quote it: text="it\'s, so", label=\'a, b\''),
+])  # fmt: skip
+def test_a_torn_value_is_told_to_be_quoted_and_then_reads(given, fix):
+    with pytest.raises(FlagError) as caught:
+        specs.parse(given, "data")
+    assert caught.value.fix == fix
+    for pair in specs.split_outside(fix.removeprefix("quote it: "), ","):
+        key, _, value = pair.strip().partition("=")
+        _, read = specs.parse(f"csv({pair})")
+        assert read == {key: value}
+
+
+@covers(221)
+@pytest.mark.parametrize(
+    "value", ["full (English", "a = b", "a, b", "it's", "(1, 2)", "x=y, z", "[a"]
+)
+def test_a_name_of_any_signs_works_when_it_is_quoted(value):
+    call = specs.pick(CATALOG, f"rich(path={value!r})", "method")
+    assert call.kwargs["path"] == value
+
+
+def test_an_open_bracket_in_a_name_is_told_to_be_quoted():
+    with pytest.raises(FlagError, match=r"stays open.*quote the value"):
+        specs.parse("csv(path=a.csv, text=full (English, label=y)")

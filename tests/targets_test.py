@@ -98,7 +98,7 @@ def test_numbers(tmp_path):
 def test_one_content_has_one_label_however_it_is_spelled(tmp_path, target, first, second, other):
     def warned(*labels):
         rows = [f"text {row % 4},{label}\n" for row, label in enumerate(labels)]
-        (tmp_path / "t.csv").write_text("text,y\n" + "".join(rows))
+        (tmp_path / "t.csv").write_text("text,y\n" + "".join([*rows, f"alone,{other}\n"]))
         source = sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)", target=target)
         return [text for text in source.scan["warnings"] if "another label" in text]
 

@@ -152,7 +152,7 @@ def newest(run):
         )
     if folders:
         raise ModelError("all checkpoints are damaged", place=_folder(run),
-                         fix="--resume=never starts anew")  # fmt: skip
+                         fix="another --output; --resume=never would drop the unfinished run")  # fmt: skip
     return None
 
 

@@ -168,11 +168,20 @@ _RECIPES = {
 }
 
 
+def usual_rate(method: str, modality: str, is_pretrained: bool) -> float:
+    """The learning rate of the recipe for a method's call string and a network."""
+    return _recipe_of(method, modality, is_pretrained)["learning_rate"]
+
+
 def _recipe(method, situation):
+    return _recipe_of(method, situation.modality, situation.is_pretrained)
+
+
+def _recipe_of(method, modality, is_pretrained):
     name, kind = specs.parse(method, "method")[0], _kind(method)
-    if name in METHODS and not situation.is_pretrained and kind != "linear_probe":
+    if name in METHODS and not is_pretrained and kind != "linear_probe":
         kind = "scratch"
-    return _RECIPES[situation.modality, kind]
+    return _RECIPES[modality, kind]
 
 
 def _kind(method):

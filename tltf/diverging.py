@@ -9,11 +9,9 @@ import math
 import keras
 import numpy as np
 
-from tltf import convex_examples, finiteness
+from tltf import convex_examples, defaults, finiteness
 from tltf.errors import NumericError
 
-MOST_USUAL_RATE = 1e-3
-"""Of the recipes; SGD goes higher, but what diverged there may as well begin here."""
 SHOWN_ROWS = 3
 FAR = 1e6
 """A loss so many times that of knowing nothing, or so large, comes back from nowhere."""
@@ -130,7 +128,12 @@ def guard(fit, phase, begun, rows):
 
     def explain(broken):
         batch = read(fit, broken, rows)
-        return error(broken, phase, batch, fit.options.train.learning_rate, bool(fit.run))
+        backbone = fit.core.backbone
+        usual = defaults.usual_rate(
+            fit.options.train.method, backbone.modality, backbone.pretrained
+        )
+        rate = smaller_rate(fit.options.train.learning_rate, usual)
+        return error(broken, phase, batch, rate, bool(fit.run))
 
     def ignorance():
         if fit.feed.in_order is None:
@@ -189,14 +192,19 @@ def not_finite(given):
     return np.logical_or.reduce(found)
 
 
-def error(broken, phase, batch, learning_rate, is_kept):
+def smaller_rate(used: float, usual: float) -> float:
+    """The rate to try: that of the recipe, where a larger one was used; else a tenth."""
+    return usual if used > usual else used / 10
+
+
+def error(broken, phase, batch, rate, is_kept):
     """The NumericError of a Broken.
 
     Args:
         broken: Broken.
         phase: its name.
         batch: Batch; None where the data does not say.
-        learning_rate: the peak.
+        rate: a learning rate that helps.
         is_kept: whether a run folder holds a checkpoint to go on from.
     """
     where = "at" if broken.is_exact else "by"
@@ -205,16 +213,11 @@ def error(broken, phase, batch, learning_rate, is_kept):
     if batch and batch.broken:
         what += f"; its batch has numbers that are not finite in {listed(batch.broken)}"
         return NumericError(what, flag="data", fix=f"correct or leave out these rows{anew}")
-    fix = broken.fix or f"--learning_rate={_lower(learning_rate):.3g} or --global_clipnorm=1"
+    fix = broken.fix or f"--learning_rate={rate:.3g} or --global_clipnorm=1"
     if batch and broken.is_exact:
         what += f"; its batch was {listed(batch.ids)}"
         anew += "; or look at these rows"
     return NumericError(what, flag="" if broken.fix else "learning_rate", fix=fix + anew)
-
-
-def _lower(learning_rate):
-    """A rate to try next: a tenth, but none that no network trains at."""
-    return min(learning_rate / 10, MOST_USUAL_RATE)
 
 
 def listed(ids):

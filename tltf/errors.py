@@ -92,26 +92,30 @@ def _must_be_escaped(character):
     return character != "\t" and unicodedata.category(character) in _ESCAPED
 
 
-SIMILAR = 0.75
-"""Least similarity of what an error suggests: a slip of a finger or two, no other word."""
+LIKE = 0.85
+"""Share of the letters that a suggestion has in common; tests/habits_test.py measures it."""
+DESTROYING = ("overwrite",)
+"""What is never suggested: a slip of the fingers must not cost a finished run."""
 
 
-def nearest(name, choices, limit=3, similarity=SIMILAR):
-    """Up to `limit` of `choices`, those spelled most like `name` first; none that is another word.
+def nearest(name, choices, limit=3):
+    """Up to `limit` of `choices` that are a slip of the fingers from `name`, the likeliest first.
 
-    Args:
-        name: what was typed.
-        choices: what there is.
-        limit: most names.
-        similarity: least ratio of `difflib.SequenceMatcher`, 0 to 1.
+    Empty where none is as near as that: a wrong suggestion is worse than none.
     """
-    lowered = {str(choice).lower(): str(choice) for choice in choices}
-    close = difflib.get_close_matches(str(name).lower(), lowered, n=limit, cutoff=similarity)
+    lowered = {_spelled(choice): str(choice) for choice in choices if str(choice) not in DESTROYING}
+    close = difflib.get_close_matches(_spelled(name), lowered, n=limit, cutoff=LIKE)
+    swapped = [key for key in lowered if sorted(key) == sorted(_spelled(name))]
+    close = list(dict.fromkeys([*swapped, *close]))[:limit]
     return [lowered[match] for match in close]
+
+
+def _spelled(name):
+    return str(name).lower().replace("-", "_")
 
 
 def choices_text(name, choices, limit=12):
     """`choices` as a list for an error, the nearest to `name` first and the rest in order."""
-    first = nearest(name, choices, similarity=0.4)  # an order only, no suggestion
+    first = nearest(name, choices)
     ordered = first + [choice for choice in choices if choice not in first]
     return ", ".join(ordered[:limit]) + (", ..." if len(ordered) > limit else "")

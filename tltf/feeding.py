@@ -306,7 +306,9 @@ class _Builder:
 def fingerprint(part):
     """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
-    digest.update(np.ascontiguousarray(part.labels).tobytes())
+    is_number = targets.kind_of(part.labels) == targets.NUMBER
+    labels = part.labels.astype(np.float32) if is_number else part.labels  # what is trained on
+    digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{len(part):,} rows ({digest.hexdigest()})"
 
 

@@ -118,7 +118,26 @@ def _token(token, place, fields):
     positive = name.removeprefix("no")
     if positive != name and _is_switch(positive, fields) and text is None:
         return Given(positive, "false", place)
-    raise habits.unknown_flag(name, text, place, [*fields, *CONSOLE_FLAGS])
+    raise FlagError(f"no flag --{name}", place=place, fix=_meant(name, text, fields))
+
+
+def _meant(name, text, fields):
+    """The fix for an unknown flag: one that is there, with a value that it takes, or a sentence."""
+    advice = habits.flag(name, text, [*fields, *CONSOLE_FLAGS])
+    if advice is None:
+        return "--help lists the flags"
+    if advice.sentence:
+        return advice.sentence
+    meant = f"--{advice.flag}"
+    if advice.text is None:
+        return meant if _is_switch(advice.flag, fields) else f"{meant}=VALUE"
+    try:
+        if advice.flag in fields:
+            _parsed(Given(advice.flag, advice.text, ""), fields[advice.flag])
+    except FlagError as error:
+        return error.fix or f"{meant}=VALUE"
+    quoted = f"'{advice.text}'" if set(advice.text) & set("() |") else advice.text
+    return f"{meant}={quoted}"
 
 
 def _is_switch(name, fields):

@@ -1,189 +1,301 @@
-"""What people type out of habit, from other tools, and what it is called here."""
+"""What people type from the habit of another tool, and what says the same here.
 
-from tltf.errors import FlagError, nearest
+Every suggestion of an error comes from here or from `errors.nearest`. None of them destroys,
+and none of them is refused: tests/habits_test.py gives each to the command.
+"""
 
-DESTROYING = frozenset(("overwrite",))
-"""Flags that are never suggested: what they do cannot be undone."""
+import dataclasses
+import os
+import re
+
+from tltf.catalogs import SOURCES
+from tltf.errors import nearest
+
+_OFF = ("0", "false", "no", "none", "off")
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """What a wrong flag is answered with.
+
+    Args:
+        flag: the flag that is meant; empty where there is none.
+        text: its value; None where none was given.
+        sentence: a fix in words, where there is no flag or its value cannot be carried over.
+    """
+
+    flag: str = ""
+    text: str | None = None
+    sentence: str = ""
+
+
 FLAGS = {
-    "lr": "learning_rate",
-    "max_lr": "learning_rate",
-    "base_lr": "learning_rate",
-    "epochs": "train_epochs",
-    "epoch": "train_epochs",
-    "num_epochs": "train_epochs",
-    "n_epochs": "train_epochs",
-    "num_train_epochs": "train_epochs",
-    "max_epochs": "train_epochs",
-    "bs": "batch_size",
-    "batch": "batch_size",
-    "per_device_train_batch_size": "batch_size",
-    "train_batch_size": "batch_size",
-    "per_device_eval_batch_size": "eval_batch_size",
-    "model": "backbone",
-    "model_name": "backbone",
-    "model_name_or_path": "backbone",
-    "arch": "backbone",
-    "architecture": "backbone",
-    "network": "backbone",
-    "base_model": "backbone",
-    "pretrained": "backbone_weights",
-    "weights": "backbone_weights",
-    "checkpoint": "backbone_weights",
-    "dataset": "data",
-    "dataset_name": "data",
-    "data_dir": "data",
-    "train_file": "data",
-    "data_path": "data",
-    "out": "output",
-    "out_dir": "output",
-    "output_dir": "output",
-    "save_dir": "output",
-    "logdir": "output",
-    "log_dir": "output",
-    "wd": "weight_decay",
-    "opt": "optimizer",
-    "optim": "optimizer",
-    "scheduler": "schedule",
-    "lr_scheduler": "schedule",
-    "lr_scheduler_type": "schedule",
-    "warmup_ratio": "warmup_fraction",
-    "warmup": "warmup_fraction",
-    "img_size": "image_size_px",
-    "image_size": "image_size_px",
-    "imgsz": "image_size_px",
-    "size": "image_size_px",
-    "resolution": "image_size_px",
-    "max_length": "text_length",
-    "max_seq_length": "text_length",
-    "max_len": "text_length",
-    "seq_length": "text_length",
-    "augmentation": "augment",
-    "aug": "augment",
-    "dropout": "backbone_dropout",
-    "max_grad_norm": "global_clipnorm",
-    "gradient_clip_val": "global_clipnorm",
-    "grad_clip": "global_clipnorm",
-    "patience": "early_stopping_epochs",
-    "early_stopping": "early_stopping_epochs",
-    "random_seed": "seed",
-    "random_state": "seed",
-    "smoothing": "label_smoothing",
-    "finetune": "method",
-    "fine_tune": "method",
-    "strategy_name": "strategy",
-    "distribute": "strategy",
-    "val_split": "split",
-    "validation_split": "split",
-    "test_size": "split",
-    "folds": "split",
-    "task": "head",
-    "ema": "ema_decay",
-    "class_weight": "class_weights",
-    "run_dir": "run",
-    "model_dir": "run",
-    "file": "input",
-    "inputs": "input",
-    "text": "input",
-    "image": "input",
+    "learning_rate": "lr base_lr lr0 init_lr learningrate lr_max max_lr rate",
+    "train_epochs": "epochs epoch num_epochs n_epochs num_train_epochs max_epochs nepochs ep",
+    "batch_size": "batch bs batchsize train_batch_size per_device_train_batch_size mini_batch_size",
+    "eval_batch_size": "val_batch_size test_batch_size per_device_eval_batch_size",
+    "backbone": "model arch architecture model_name model_name_or_path base_model encoder network "
+    "net pretrained_model",
+    "run": "checkpoint ckpt checkpoint_path model_path model_dir run_dir saved_model model",
+    "backbone_weights": "weights pretrained_weights initial_weights",
+    "data": "dataset data_dir data_path dataset_name train_dir train_data data_root datapath "
+    "train_file dataset_path folder",
+    "input": "inputs image images file files source data data_dir input_file",
+    "output": "out output_dir out_dir save_dir save_path outdir o logdir log_dir results_dir "
+    "project output_path",
+    "weight_decay": "wd l2 decay",
+    "optimizer": "optim opt optimiser",
+    "schedule": "scheduler lr_scheduler lr_scheduler_type sched lr_schedule",
+    "warmup_fraction": "warmup_ratio warmup",
+    "global_clipnorm": "max_grad_norm clip_grad gradient_clip_val grad_clip clip_grad_norm "
+    "gradient_clip",
+    "image_size_px": "img_size image_size imgsz size resize input_size img_height resolution imsize",
+    "text_length": "max_length max_seq_length max_len seq_len sequence_length maxlen max_seq_len",
+    "label_smoothing": "smoothing label_smoothing_factor ls",
+    "early_stopping_epochs": "patience early_stopping_patience early_stopping early_stop",
+    "augment": "augmentation augmentations aug transforms tfms",
+    "class_weights": "class_weight weight_classes",
+    "loss": "loss_fn criterion loss_function",
+    "precision": "dtype mixed_precision",
+    "seed": "random_seed random_state manual_seed rng_seed",
+    "ema_decay": "ema model_ema_decay",
+    "adam_beta_1": "beta1 beta_1 adam_beta1",
+    "adam_beta_2": "beta2 beta_2 adam_beta2",
+    "adam_epsilon": "eps epsilon opt_eps",
+    "stochastic_depth": "drop_path drop_path_rate",
+    "strategy": "distribution_strategy distribute",
+    "method": "tuning transfer transfer_method finetuning strategy_name",
+    "baseline": "baselines",
 }
-"""Another tool's flag -> ours, where its values are understood or an error names them."""
+"""The flag that is meant, and what is typed for it; the value is carried over."""
+
+PHRASES = {
+    "head=classify(dropout={})": "dropout drop drop_rate head_dropout classifier_dropout",
+    "precision=mixed_float16": "fp16 amp half use_amp use_fp16 to_fp16",
+    "precision=mixed_bfloat16": "bf16 use_bf16",
+    "method=linear_probe": "freeze freeze_backbone frozen freeze_base feature_extraction "
+    "feature_extract",
+    "method=full": "unfreeze finetune fine_tune full_finetune",
+    "method=lora(rank={})": "lora_r lora_rank rank",
+    "method=lora": "lora use_lora peft",
+    "backbone_weights=default": "pretrained use_pretrained",
+    "backbone_weights=none": "from_scratch random_init",
+    "augment=mixup(alpha={})": "mixup mixup_alpha",
+    "split=holdout(validation={})": "val_split validation_split valid_pct val_size val_pct "
+    "validation_fraction",
+    "split=holdout(test={})": "test_size test_split test_fraction",
+    "split=kfold(folds={}, fold=-1)": "folds num_folds n_splits k_fold kfold cv",
+    "resume=auto": "resume_from_checkpoint resume_training continue_training continue",
+    "tensorboard=true": "report_to tb use_tensorboard",
+    "dry_run=true": "dryrun plan_only",
+    "debug": "traceback log_level loglevel",
+    "help": "h usage",
+}
+"""A flag with a value of its own, and what is typed for it; {} is the value that was given."""
+
 SENTENCES = {
-    "verbose": "progress is always shown; 2> /dev/null hides it, --debug shows where an error was raised",
-    "quiet": "2> /dev/null hides progress",
-    "gpus": "all GPUs that TensorFlow sees are used; CUDA_VISIBLE_DEVICES chooses",
-    "gpu": "all GPUs that TensorFlow sees are used; CUDA_VISIBLE_DEVICES chooses",
-    "device": "all GPUs that TensorFlow sees are used; CUDA_VISIBLE_DEVICES chooses",
-    "devices": "all GPUs that TensorFlow sees are used; CUDA_VISIBLE_DEVICES chooses",
-    "fp16": "--precision=mixed_float16",
-    "bf16": "--precision=mixed_bfloat16",
-    "amp": "--precision=mixed_float16",
-    "mixed_precision": "--precision=mixed_float16",
-    "freeze": "--method=linear_probe trains the head only, --method=partial the last groups too",
-    "freeze_backbone": "--method=linear_probe trains the head only",
-    "num_workers": "all cores are used",
-    "workers": "all cores are used",
-    "num_classes": "classes are counted in the data",
-    "do_train": "python -m tltf.train trains, tltf.evaluate evaluates, tltf.predict predicts",
-    "do_eval": "python -m tltf.train trains, tltf.evaluate evaluates, tltf.predict predicts",
-    "do_predict": "python -m tltf.train trains, tltf.evaluate evaluates, tltf.predict predicts",
-    "config": "--flagfile=FILE.flags reads flags from a file",
-    "yes": "--help lists the flags",
-    "force": "give another --output; --help says what else there is",
-    "threshold": "thresholds are chosen on validation; see --head",
-}
-"""A flag that has no other name here -> what to do."""
-NAMES = {
+    "leave it out: progress is shown as it is; --debug shows more": "verbose v quiet q silent "
+    "logging_steps log_interval log_every_n_steps disable_tqdm",
+    "leave it out: all GPUs that are seen are used; the environment's CUDA_VISIBLE_DEVICES says which":
+    "gpus gpu gpu_ids device devices num_gpus cuda no_cuda use_gpu accelerator n_gpu ngpu",
+    "leave it out: reading uses the cores that are there": "num_workers workers "
+    "dataloader_num_workers n_jobs num_proc",
+    "leave it out: the data says how many classes there are": "num_classes num_labels n_classes "
+    "nc classes labels n_labels",
+    "give --warmup_fraction, a share of all steps": "warmup_steps num_warmup_steps warmup_epochs",
+    "leave it out: checkpoints are kept by the time that passes, see --help": "save_steps "
+    "save_every save_strategy save_total_limit save_freq checkpoint_steps",
+    "leave it out: validation is judged after every epoch": "eval_steps evaluation_strategy "
+    "eval_strategy validate_every",
+    "leave it out: each task is a command of its own: python -m tltf.evaluate, python -m tltf.predict":
+    "do_train train_mode do_eval do_predict do_test mode task",
+    "leave it out: batches are not accumulated; a smaller --batch_size needs less memory":
+    "gradient_accumulation_steps accumulate_grad_batches accum_iter grad_accum",
+    "give a number of epochs: --train_epochs": "max_steps num_steps steps steps_per_epoch iterations",
+    "give texts on standard input: echo 'a text' | ... --input=-": "text texts sentence sentences",
+    "leave it out: reports hold every metric that fits the labels": "metric metrics scoring "
+    "eval_metric metric_for_best_model compute_metrics",
+    "leave it out: a report bears the name of its --output": "title name run_name experiment "
+    "exp_name",
+    "pip show tltf says the version": "version",
+    "leave it out: --image_size_px is the side of a square": "img_width width height",
+    "name another folder: nothing that is there gets lost": "force f overwrite_output_dir "
+    "exist_ok clobber replace",
+    "leave it out: rows are shuffled by --seed": "shuffle no_shuffle",
+    "leave it out: --tensorboard logs what can be followed": "push_to_hub wandb use_wandb hub_model_id",
+}  # fmt: skip
+"""What is true where no flag says it, and what is typed."""
+
+VALUES = {
     "method": {
-        "finetune": "full", "fine_tune": "full", "fine_tuning": "full", "finetuning": "full",
-        "feature_extraction": "linear_probe", "feature_extractor": "linear_probe",
-        "frozen": "linear_probe", "freeze": "linear_probe", "head": "linear_probe",
-        "head_only": "linear_probe", "linear": "linear_probe", "probe": "linear_probe",
-        "from_scratch": "scratch", "random": "scratch", "peft": "lora", "adapter": "adapters",
-        "prefix_tuning": "prefix", "prompt_tuning": "prompt", "distillation": "distill",
-        "gradual_unfreezing": "gradual", "model_soup": "soup",
+        "full": "finetune finetuning fine_tune fine_tuning full_finetune full_finetuning full_ft "
+        "ft all end_to_end unfrozen",
+        "linear_probe": "feature_extraction feature_extractor feature_extract frozen freeze "
+        "linear linear_eval linear_probing probe head_only last_layer lp",
+        "gradual": "gradual_unfreezing unfreeze ulmfit",
+        "discriminative": "llrd layerwise_decay discriminative_lr layer_decay",
+        "lp_ft": "lpft probe_then_finetune fit_one_cycle fine_tune_two_stage",
+        "lora": "peft qlora low_rank",
+        "adapters": "adapter houlsby pfeiffer",
+        "prefix": "prefix_tuning p_tuning",
+        "prompt": "prompt_tuning soft_prompt",
+        "distill": "distillation kd knowledge_distillation",
+        "scratch": "from_scratch none random",
+        "bitfit": "bias_only bias",
     },
     "backbone": {
-        "resnet": "resnet50", "resnet50v2": "resnet50_v2", "vgg": "vgg16", "mobilenet": "mobilenet_v2",
-        "mobilenetv2": "mobilenet_v2", "efficientnet": "efficientnet_b0",
-        "efficientnetb0": "efficientnet_b0", "densenet": "densenet121", "inception": "inception_v3",
-        "inceptionv3": "inception_v3", "convnext": "convnext_tiny", "minilm": "minilm_l6",
-        "all-MiniLM-L6-v2": "minilm_l6", "bert": "hub:bert_base_en",
-        "bert-base-uncased": "hub:bert_base_en_uncased", "bert-base-cased": "hub:bert_base_en",
-        "distilbert-base-uncased": "hub:distil_bert_base_en_uncased",
-        "roberta-base": "hub:roberta_base_en",
+        "resnet50": "resnet resnet18 resnet34 resnet_50 microsoft/resnet_50",
+        "resnet101": "resnet152",
+        "vgg16": "vgg vgg11 vgg13",
+        "mobilenet_v2": "mobilenet mobilenet_v3 mobilenetv2 mobilenetv3 mobilenet_v3_large",
+        "efficientnet_b0": "efficientnet efficientnetb0",
+        "efficientnet_b3": "efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7",
+        "efficientnet_v2_b0": "efficientnetv2 efficientnet_v2 efficientnet_v2_s",
+        "densenet121": "densenet",
+        "inception_v3": "inception",
+        "convnext_tiny": "convnext",
+        "minilm_l6": "minilm all_minilm_l6_v2 sentence_transformers sbert",
+        "hub:bert_base_en_uncased": "bert bert_base bert_base_uncased",
+        "hub:bert_base_en": "bert_base_cased",
+        "hub:distil_bert_base_en_uncased": "distilbert distilbert_base_uncased",
+        "hub:roberta_base_en": "roberta roberta_base",
     },
     "head": {
-        "classification": "classify", "classifier": "classify", "multilabel": "multi_label",
-        "multi-label": "multi_label", "regression": "regress", "softmax": "classify",
+        "classify": "classification classifier softmax single_label linear",
+        "multi_label": "multilabel multilabel_classification multi_label_classification "
+        "multi_hot tags",
+        "regress": "regression regressor mse number",
+        "ordinal": "ordinal_regression ordered",
     },
-    "data": {
-        "imagefolder": "image_folder", "images": "image_folder", "folder": "image_folder",
-        "json": "jsonl", "tsv": "csv", "npz": "numpy", "tfrecords": "tfrecord", "mnist": "mnist_5k",
+    "optimizer": {
+        "adamw": "adamw_torch adamw_hf adam_w adamw_torch_fused",
+        "sgd": "momentum nesterov",
     },
-    "split": {"k_fold": "kfold", "cross_validation": "kfold", "cv": "kfold", "random": "holdout",
-              "stratified": "holdout"},
-}  # fmt: skip
-"""Flag -> another tool's value -> ours."""
+    "schedule": {
+        "one_cycle": "onecycle 1cycle fit_one_cycle one_cycle_lr",
+        "plateau": "reduce_on_plateau reduce_lr_on_plateau",
+        "cosine": "cosine_annealing cosine_with_restarts",
+        "constant": "none fixed",
+    },
+    "precision": {
+        "mixed_float16": "fp16 float16 half 16 16_mixed",
+        "mixed_bfloat16": "bf16 bfloat16 bf16_mixed",
+        "float32": "fp32 32 full no",
+    },
+    "backbone_weights": {
+        "default": "imagenet imagenet1k pretrained true auto imagenet1k_v1 imagenet1k_v2",
+        "none": "false random null scratch",
+    },
+    "strategy": {
+        "mirrored": "ddp dp multi_gpu",
+        "one_device": "gpu cpu single",
+        "multi_worker": "multi_node horovod",
+    },
+    "augment": {
+        "flip": "horizontal_flip hflip random_flip random_horizontal_flip fliplr mirror",
+        "rotation": "rotate random_rotation",
+        "colour": "color color_jitter jitter brightness",
+        "crop": "random_crop random_resized_crop resized_crop",
+        "randaugment": "rand_augment auto_augment autoaugment trivialaugment",
+    },
+    "class_weights": {"balanced": "true auto inverse"},
+    "sampling": {"balanced": "weighted oversample weighted_random"},
+    "keep": {"best": "true save_best_only load_best_model_at_end"},
+    "loss": {
+        "cross_entropy": "ce crossentropy categorical_crossentropy "
+        "sparse_categorical_crossentropy binary_crossentropy bce",
+        "focal": "focal_loss",
+    },
+    "split": {
+        "holdout": "train_test_split random random_split",
+        "kfold": "cv cross_validation k_fold stratified_kfold",
+        "given": "predefined fixed",
+    },
+}
+"""By flag: the value that is meant, and what is typed for it."""
+
+ARGUMENTS = {
+    "path": "dir folder root directory data_dir file filename data_files",
+    "label": "labels target y label_column label_col class target_column",
+    "text": "texts sentence text_column text_col x content",
+    "image": "images image_column img image_path filename_column",
+    "delimiter": "sep separator delim",
+    "encoding": "charset",
+    "train": "train_file training",
+    "validation": "val valid dev validation_file",
+    "test": "test_file test_size",
+    "rank": "r lora_r",
+    "alpha": "lora_alpha",
+    "last_groups": "layers num_layers n_layers last_layers groups",
+    "folds": "k n_splits num_folds",
+    "dropout": "drop rate p",
+    "hidden": "units hidden_units dense",
+    "name": "dataset id",
+}
+"""The argument in brackets that is meant, and what is typed for it."""
 
 
-def unknown_flag(name, text, place, known):
-    """The FlagError for a flag that there is not.
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_")
+
+
+def _meant(table: dict, name: str) -> list[str]:
+    return [meant for meant, typed in table.items() if _plain(name) in typed.split()]
+
+
+def flag(name: str, text: str | None, known) -> Advice | None:
+    """What is meant by a flag that a command does not have; None where nothing is near.
 
     Args:
-        name: without dashes.
-        text: its value, or None.
-        place: `file:row` of a flagfile, or "".
-        known: names of the flags of the command.
+        name: as it was typed, without dashes.
+        text: its value; None where none was given.
+        known: the flags of the command.
     """
-    plain = name.replace("-", "_").lower()
-    value = f"={text}" if text is not None else ""
-    usual = FLAGS.get(plain)
-    near = [flag for flag in nearest(plain, known, limit=3) if flag not in DESTROYING]
-    if plain in known and plain not in DESTROYING:
-        usual = plain
-    if usual in known:
-        return FlagError(f"no flag --{name}", place=place, fix=f"--{usual}{value}")
-    if plain in SENTENCES:
-        return FlagError(f"no flag --{name}", place=place, fix=SENTENCES[plain])
-    if near:
-        what = f"no flag --{name} (nearest: {', '.join(near)})"
-        return FlagError(what, place=place, fix=f"--{near[0]}{value}")
-    return FlagError(f"no flag --{name}", place=place, fix="--help lists the flags")
+    for sentence in _meant(SENTENCES, name):
+        if set(re.findall(r"--(\w+)", sentence)) <= set(known):
+            return Advice(sentence=sentence)
+    for phrase in _meant(PHRASES, name):
+        meant, equals, own = phrase.partition("=")
+        if meant in known:
+            if "{}" not in own and (text or "").lower() in _OFF:
+                return Advice(sentence="leave it out")
+            return Advice(meant, own.replace("{}", text or "VALUE") if equals else None)
+    near = [name for name in _meant(FLAGS, name) if name in known] or nearest(name, known, 1)
+    if not near or not text:
+        return Advice(near[0], text) if near else None
+    meant = value(near[0], text)
+    is_bare = near[0] == "data" and meant.partition("(")[0] not in SOURCES
+    return Advice(near[0], source(meant) if is_bare else meant)
 
 
-def of_name(name, rest, catalog, flag):
-    """The fix for a name that a catalog does not have; empty where nothing is like it.
+def value(name: str, text: str) -> str:
+    """The value of a flag that is meant by a text; the text itself where no habit is known."""
+    typed, bracket, rest = text.partition("(")
+    meant = _meant(VALUES.get(name, {}), typed)
+    if meant:
+        return meant[0] + bracket + rest
+    is_path = bool(set(text) & set("/\\.~")) or os.path.exists(text)
+    return source(text) if name == "data" and not bracket and is_path else text
 
-    Args:
-        name: what was typed.
-        rest: the brackets behind it.
-        catalog: the names that there are.
-        flag: the flag that takes them.
-    """
-    usual = NAMES.get(flag, {})
-    by_form = {key.lower().replace("-", "_"): value for key, value in usual.items()}
-    found = by_form.get(name.lower().replace("-", "_"))
-    if found:
-        return f"--{flag}={found}"  # another tool's arguments are not ours
-    near = nearest(name, catalog, limit=1)
-    return f"--{flag}={near[0]}{rest}" if near else ""
+
+def source(path: str) -> str:
+    """The call string that reads a path, by its suffix."""
+    quoted = repr(path) if set(path) & set(",()[]{}=\"'| ") else path
+    kind = path.rpartition(".")[2].lower()
+    if kind in ("csv", "tsv"):
+        return f"csv(path={quoted}, text=text, label=label)"
+    if kind in ("jsonl", "ndjson"):
+        return f"jsonl(path={quoted}, text=text, label=label)"
+    return f"image_folder(path={quoted})"
+
+
+def choice(name: str, text: str, choices) -> str:
+    """The one of `choices` that a text means as a flag's value; empty where nothing is near."""
+    meant = value(name, text)
+    return meant if meant in choices else next(iter(nearest(text, choices, 1)), "")
+
+
+def argument(name: str, known) -> str:
+    """The argument that is meant by an unknown one; empty where nothing is near."""
+    found = [meant for meant in _meant(ARGUMENTS, name) if meant in known]
+    return next(iter(found or nearest(name, known, 1)), "")

@@ -8,6 +8,7 @@ backbone, chosen in tltf.defaults and written to run.flags.
 import dataclasses
 import math
 
+from tltf import habits
 from tltf.errors import FlagError, choices_text
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -299,11 +300,11 @@ def check(name, value, field):
         raise FlagError(f"takes {KINDS[kind]} (received {value!r})", flag=name)
     choices = field.metadata["choices"]
     if choices and value not in choices:
-        near = choices_text(value, choices)
+        near = habits.choice(name, str(value), choices) or shown(field.default)
         raise FlagError(
-            f"no choice {value!r} (choices: {near})",
+            f"no choice {value!r} (choices: {choices_text(value, choices)})",
             flag=name,
-            fix=f"--{name}={near.split(',')[0]}",
+            fix=f"--{name}={near}",
         )
     if kind in (int, float):
         _check_number(name, value, field)

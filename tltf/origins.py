@@ -103,7 +103,8 @@ def changes(run, data):
             *_changes(VERSIONS, dict(noted["versions"]), versions.found(PACKAGES)),
         ]
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError("is no note of tltf", place=path, fix="--resume=never") from error
+        fix = "another --output; --resume=never would drop the unfinished run"
+        raise ModelError("is no note of tltf", place=path, fix=fix) from error
 
 
 def _changes(name, noted, current):

@@ -96,10 +96,12 @@ class Regress(heads.Classify):
 
     def fitted(self, source):
         """The head with the center and scale of a Source's numbers; given ones stay."""
-        mean, deviation = float(np.mean(source.labels)), float(np.std(source.labels))
-        center = mean if self.center is None else self.center
-        scale = (deviation or 1.0) if self.scale is None else self.scale
-        return dataclasses.replace(self, center=float(f"{center:.6g}"), scale=float(f"{scale:.6g}"))
+        labels = np.asarray(source.labels, np.float64)
+        deviation = float(f"{np.std(labels):.6g}") or 1.0
+        scale = deviation if self.scale is None else self.scale
+        digits = 5 - math.floor(math.log10(scale))  # a hundred-thousandth of the scale
+        center = round(float(np.mean(labels)), digits) if self.center is None else self.center
+        return dataclasses.replace(self, center=float(center), scale=float(scale))
 
     def attach(self, taps, modality, num_classes):
         """`(logits, layers)`: float32[B, Q] on the taps, and the new layers."""

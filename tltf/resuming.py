@@ -122,7 +122,11 @@ def restore(fit, model, saved, steps):
         if "data" not in origins.allowed(fit.options.output.resume):
             was, now = state["data"], fit.feed.fingerprint
             what = f"the training data changed since this run was interrupted: was {was}, is {now}"
-            raise ModelError(what, flag="data", fix="--resume=never starts anew")
+            raise ModelError(
+                what,
+                flag="data",
+                fix="another --output; --resume=never would drop the unfinished run",
+            )
         state["steps"] = 0
     if state.get("epoch_steps", steps) != steps:
         state["steps"] = 0
@@ -211,4 +215,6 @@ def _put(saved, kind, variables):
 
 def _refuse(why):
     what = f"the checkpoint is of another model or version of tltf: {why}"
-    raise ModelError(what, flag="resume", fix="--resume=never starts anew")
+    raise ModelError(
+        what, flag="resume", fix="another --output; --resume=never would drop the unfinished run"
+    )

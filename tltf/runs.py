@@ -58,7 +58,7 @@ def claim(output):
     status = read_status(run)
     if status == "finished" and not output.overwrite:
         raise FlagError(f"{run} holds a finished run", flag="output",
-                        fix="--overwrite, or another --output")  # fmt: skip
+                        fix="another --output; --overwrite would replace that run")  # fmt: skip
     if status == "" and run.exists() and not (run.is_dir() and _is_new(run)):
         raise FlagError(f"{run} is not empty and holds no run", flag="output",
                         fix="another --output")  # fmt: skip
@@ -243,7 +243,7 @@ def require_allowed(run, found, resume):
         raise ModelError(
             f"the unfinished run was begun otherwise ({'; '.join(c.text for c in refused)})",
             flag="resume", place=run,
-            fix=f"--resume='{'|'.join(names)}' goes on all the same, --resume=never starts anew",
+            fix=f"--resume='{'|'.join(names)}' goes on all the same; --resume=never would drop that run",
         )  # fmt: skip
     print(f"goes on otherwise than begun: {'; '.join(c.text for c in found)}", file=sys.stderr)
 

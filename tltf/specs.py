@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from tltf import habits
-from tltf.errors import FlagError, choices_text
+from tltf.errors import FlagError, choices_text, nearest
 
 _OPEN, _CLOSE = "([{", ")]}"
 _OUTSIDE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
@@ -72,20 +72,32 @@ def parse(text, flag=""):
         key, equals, value = part.partition("=")
         key = key.strip()
         if not equals or not key.isidentifier():
-            raise FlagError(f"{part.strip()!r} in {text!r} is not key=value", flag=flag,
-                            fix=_quoted(arguments))  # fmt: skip
+            what = f"{part.strip()!r} in {text!r} is not key=value"
+            raise FlagError(what, flag=flag, fix=_quoting(name, rest[:-1]))
         if key in arguments:
             raise FlagError(f"{key} is given twice in {text!r}", flag=flag)
         arguments[key] = value.strip()
     return name, arguments
 
 
-def _quoted(arguments):
-    """The fix for a value that was cut at its comma: the last argument, in quotes."""
-    if not arguments:
-        return "name(key=value, ...)"
-    key = list(arguments)[-1]
-    return f"quote a value that holds a comma or a bracket: {key}='...'"
+_BEGIN = re.compile(r"(?:^|,)\s*([A-Za-z_]\w*)\s*=")
+"""Of an argument; what stands between two of them is a value, whatever is in it."""
+
+
+def _quoting(name, inner):
+    """The fix for a value that was torn at a comma: the values between the names, quoted."""
+    begins = list(_BEGIN.finditer(inner))
+    if not begins or inner[: begins[0].start()].strip():
+        return "arguments are key=value; a value with a comma is quoted: text='a, b'"
+    ends = [begin.start() for begin in begins[1:]] + [len(inner)]
+    values = [
+        (begin[1], inner[begin.end() : end].strip())
+        for begin, end in zip(begins, ends, strict=True)
+    ]
+    torn = [(key, value) for key, value in values if "," in value and value[:1] not in "\"'[("]
+    if not torn:
+        return "arguments are key=value; a value with a comma is quoted: text='a, b'"
+    return f"quote it: {', '.join(f'{key}={value!r}' for key, value in torn)}"
 
 
 def with_paths(text, row, change):
@@ -128,7 +140,8 @@ def split_outside(text, separator, flag=""):
             parts.append(text[start:position])
             start = position + 1
     if quote or depth:
-        raise FlagError(f"a quote or a bracket stays open in {text!r}", flag=flag)
+        what = f"a quote or a bracket stays open in {text!r}"
+        raise FlagError(what, flag=flag, fix="quote the value that has it in its name: text='a (b'")
     parts.append(text[start:])
     return [part for part in parts if part.strip()]
 
@@ -156,7 +169,7 @@ def pick(catalog, text, flag=""):
             raise FlagError(
                 f"{name} has no argument {key!r} (received {text}; choices: {near})",
                 flag=flag,
-                fix=f"--{flag}={render(name, _defaults(row))}",
+                fix=_without_unknown(name, raw, row, flag),
             )
     missing = [k for k, v in row.args.items() if isinstance(v, type) and k not in raw]
     if missing:
@@ -172,11 +185,21 @@ def pick(catalog, text, flag=""):
     return Call(name, row.target, kwargs, row)
 
 
+def _without_unknown(name, raw, row, flag):
+    """The call with the arguments that are meant; those that mean nothing here are left out."""
+    meant = {key if key in row.args else habits.argument(key, row.args): key for key in raw}
+    given = ", ".join(f"{key}={raw[old]}" for key, old in meant.items() if key)
+    needed = [k for k, v in row.args.items() if isinstance(v, type) and k not in meant]
+    given = ", ".join(filter(None, [given, *(f"{key}=..." for key in needed)]))
+    return f"--{flag}={name}" + (f"({given})" if given else "")
+
+
 def unknown_name(catalog, name, text, flag):
     """The FlagError for a name that `catalog` does not have."""
-    fix = (
-        habits.of_name(name, text.strip()[len(name) :], catalog, flag) or f"--list={_list_of(flag)}"
-    )
+    meant = habits.value(flag, text.strip())
+    near = [meant] if meant != text.strip() else nearest(name, catalog, limit=1)
+    rest = "" if meant != text.strip() else text.strip()[len(name) :]
+    fix = f"--{flag}={near[0]}{rest}" if near else f"--list={_list_of(flag)}"
     what = f"no {flag or 'entry'} {name!r} (received {text}; "
     return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
 

@@ -1,5 +1,7 @@
 """Kinds of labels: one class, any number of labels, or a number a row."""
 
+import warnings
+
 import numpy as np
 
 from tltf.errors import DataError
@@ -60,12 +62,40 @@ def number(text):
 
 
 def numbers(texts):
-    """float32[N].
+    """float64[N]: as they are read, so that tables hold what the file says; training has float32.
 
     Args:
         texts: str a row, each a finite number.
     """
-    return np.array([float(text) for text in texts], np.float32)
+    return np.array([float(text) for text in texts], np.float64)
+
+
+MOST_LOST = 1e-3
+"""Of the deviation of numbers: more than float32 may round away without a warning."""
+
+
+def require_varied(values, name):
+    """Raises where all numbers are equal, and warns where float32 cannot tell them apart.
+
+    Args:
+        values: float[N].
+        name: of the source.
+
+    Raises:
+        DataError: there is nothing to learn.
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        return
+    if (values == values[0]).all():
+        raise DataError(f"{name} has one number only ({values[0]:.9g})", flag="data",
+                        fix="give examples of at least two numbers")  # fmt: skip
+    lost = np.abs(values - values.astype(np.float32)).max()
+    if lost > MOST_LOST * values.std():
+        what = (f"{name}: training is in float32, which moves numbers such as {values[0]:.15g} by up "
+                f"to {lost:.3g}, and they differ by {values.std():.3g} only; subtract a fixed number "
+                f"from the column, such as {values.min():.15g}")  # fmt: skip
+        warnings.warn(what, stacklevel=2)
 
 
 def spelled_alike(texts, target):
@@ -77,7 +107,11 @@ def spelled_alike(texts, target):
     """
     if target == LABELS:
         return [SEPARATOR.join(sorted(set(_parts(text)))) for text in texts]
-    return [str(value) for value in numbers(texts) + 0] if target == NUMBER else texts
+    return (
+        [str(value) for value in numbers(texts).astype(np.float32) + 0]
+        if target == NUMBER
+        else texts
+    )
 
 
 def several(texts, class_names, name):

@@ -15,8 +15,8 @@ def percent(value, digits=1):
 
 
 def number(value, digits=3):
-    """`0.123`; a dash for None."""
-    return NOTHING if value is None else f"{value:.{digits}f}"
+    """`0.123`, small ones as `1.23e-06`; a dash for None."""
+    return NOTHING if value is None else format(value, _form(value, digits))
 
 
 def points(value):
@@ -31,6 +31,12 @@ def metric(name, value, digits=None):
     if name.endswith(SHARES):
         return percent(value, 1 if digits is None else digits)
     return number(value, 3 if digits is None else digits)
+
+
+def _form(value, digits):
+    """The format that leaves `digits` of a number: fixed, unless that shows a small one as none."""
+    is_small = 0 < abs(value) < 10 ** (1 - digits)
+    return f".{digits}g" if is_small else f".{digits}f"
 
 
 def _signed(value, form):
@@ -65,7 +71,7 @@ class Wording:
         """A difference of the headline metric as text, without a unit."""
         if value is None or self.is_share:
             return points(value)
-        return _signed(value, ".3f")
+        return _signed(value, _form(value, 3))
 
     def interval(self, gain):
         """`+3.1 points (+1.9 to +4.2)` of an entry of a paired difference."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.faults.breaking import NUM_TRAIN
-from tests.faults.making import require, run, run_program
+from tests.faults.making import covers, require, run, run_program
 from tltf import checkpoints, fitting, loading, resuming, tracking
 
 FLAGS = [
@@ -74,12 +74,13 @@ def test_a_nan_batch(tmp_path, capfd):
     assert require_last_line(again, 6) == line, "going on meets the same step"
 
 
-@pytest.mark.parametrize("method", ["full", "linear_probe"])
-def test_a_learning_rate_beyond_all_sense(tmp_path, capfd, method):
+@covers(279)
+@pytest.mark.parametrize(("method", "usual"), [("full", 0.001), ("linear_probe", 0.003)])
+def test_a_learning_rate_beyond_all_sense(tmp_path, capfd, method, usual):
     """The steps of a linear probe run together; one that takes single ones stops at the second."""
     done = train(tmp_path, capfd, "--data=digits", "--learning_rate=1e9", f"--method={method}",
                  "--checkpoint_minutes=1e-9")  # fmt: skip
-    line = require_last_line(done, 6, "the loss has grown to", "fix: --learning_rate=1e+08",
+    line = require_last_line(done, 6, "the loss has grown to", f"fix: --learning_rate={usual}",
                              "--resume=never")  # fmt: skip
     step, epoch = steps_until(line)
     assert epoch == 1 and (step == 2 or method == "linear_probe")

@@ -103,7 +103,10 @@ def _is_strict(kind, target):
 def _encoded(labels, name, class_names, settings):
     """`(labels of a Source, class names)`."""
     if settings.target == targets.NUMBER:
-        return targets.numbers(labels), ()
+        values = targets.numbers(labels)
+        if settings.least_classes > 1:
+            targets.require_varied(values, name)
+        return values, ()
     if settings.target == targets.LABELS:
         return targets.several(labels, class_names, name)
     return encode_labels(labels, name, class_names, settings.least_classes)

@@ -186,7 +186,7 @@ class Source:
             labels = np.eye(len(self.class_names), dtype=np.uint8)[self.labels]
             return dataclasses.replace(self, labels=labels)
         if kind == targets.CLASS and target == targets.NUMBER and None not in numbers:
-            values = np.array(numbers, np.float32)[self.labels]
+            values = np.array(numbers, np.float64)[self.labels]
             return dataclasses.replace(self, labels=values, class_names=())
         has = {
             targets.CLASS: "one class",
