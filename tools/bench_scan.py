@@ -1,12 +1,14 @@
 """What the scan of a folder of photographs costs beside decoding them, and what is near.
 
-    python tools/bench_scan.py [--num=20000] [--rounds=3] [--folder=runs/bench_scan]
+    python tools/bench_scan.py [--num=20000] [--texts=100000] [--scan_only] [--rounds=3]
+        [--folder=runs/bench_scan]
 
 The files are crops of the photographs that scikit-learn and scikit-image carry, 500 x 375 pixels,
 JPEG at quality 85, in ten class folders; they are written once and kept. A round decodes all of
 them as training does at 224 pixels and once whole, scans them as `tltf.train` does before its first
 step, and looks for near duplicates as `tltf.check` does; all of it with warm files, in one process.
-Printed are medians of seconds and of the paired ratios to decoding twice.
+Printed are medians of seconds and of the paired ratios to decoding twice. --texts scans a CSV file of
+so many texts beside that; --scan_only leaves all but the scans out, to compare two versions of tltf.
 """
 
 import argparse
@@ -63,15 +65,47 @@ def decode(paths, prepare):
     return dataset.reduce(0.0, lambda total, value: total + value).numpy()
 
 
+def write_texts(path, num):
+    """A CSV file of texts of 5 to 60 words, one in ten in quotes, in ten classes, by a seed."""
+    rng = np.random.default_rng(0)
+    words = np.array([f"word{number}" for number in range(5000)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("text,label\n")
+        for number in range(num):
+            text = " ".join(rng.choice(words, rng.integers(5, 60)))
+            file.write(f'"{text}, quoted"' if number % 10 == 0 else text)
+            file.write(f",class_{number % NUM_CLASSES}\n")
+
+
+def scans(chosen, folder):
+    """Seconds of each scan, a row of the table for each."""
+    table = folder / f"{chosen.texts}.csv"
+    if not table.exists():
+        write_texts(table, chosen.texts)
+    calls = {f"scan of {chosen.num:,} images": f"image_folder(path='{folder / str(chosen.num)}')",
+             f"scan of {chosen.texts:,} texts": f"csv(path='{table}', text=text, label=label)"}  # fmt: skip
+    lines = []
+    for name, call in calls.items():
+        found = [seconds(lambda call=call: sources.load(call))[0] for _ in range(chosen.rounds)]
+        lines.append([name, f"{statistics.median(found):.2f}", " ".join(f"{s:.2f}" for s in found)])
+    print(measuring.table(["work", "median seconds", "each"], lines))
+
+
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--num", type=int, default=20_000)
+    parser.add_argument("--texts", type=int, default=100_000)
+    parser.add_argument("--scan_only", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "bench_scan"))
     chosen = parser.parse_args()
     folder = pathlib.Path(chosen.folder) / str(chosen.num)
     write(folder, chosen.num)
+    scans(chosen, folder.parent)
+    if chosen.scan_only:
+        return
     paths = sorted(map(str, folder.glob("*/*.jpg")))
     prepared, found = images.ImagePreprocessing(224), []
     for _ in range(chosen.rounds):
