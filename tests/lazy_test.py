@@ -31,7 +31,7 @@ def test_training_waits_for_no_package_of_the_report():
         "from tltf import rounds, training\n"
         "from tltf.data import samples\n"
         "import sys\n"
-        "print([n for n in ('sklearn', 'matplotlib', 'pandas', 'tensorflow_datasets', 'scipy.stats')"
+        "print([n for n in ('sklearn', 'matplotlib', 'tensorflow_datasets', 'scipy.stats')"
         " if n in sys.modules])\n"
         "import keras, sklearn, matplotlib.figure\n"
     )

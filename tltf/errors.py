@@ -101,13 +101,19 @@ DESTROYING = ("overwrite",)
 def nearest(name, choices, limit=3):
     """Up to `limit` of `choices` that are a slip of the fingers from `name`, the likeliest first.
 
-    Empty where none is as near as that: a wrong suggestion is worse than none.
+    Letters that are swapped, one that is another, or LIKE in common. Empty where none is as near as
+    that: a wrong suggestion is worse than none.
     """
     lowered = {_spelled(choice): str(choice) for choice in choices if str(choice) not in DESTROYING}
-    close = difflib.get_close_matches(_spelled(name), lowered, n=limit, cutoff=LIKE)
-    swapped = [key for key in lowered if sorted(key) == sorted(_spelled(name))]
-    close = list(dict.fromkeys([*swapped, *close]))[:limit]
-    return [lowered[match] for match in close]
+    typed = _spelled(name)
+    close = difflib.get_close_matches(typed, lowered, n=limit, cutoff=LIKE)
+    slips = [key for key in lowered if sorted(key) == sorted(typed) or _is_one_off(key, typed)]
+    return [lowered[match] for match in list(dict.fromkeys([*slips, *close]))[:limit]]
+
+
+def _is_one_off(a, b):
+    """Whether words of one length, of four letters and more, differ in one letter."""
+    return len(a) == len(b) >= 4 and sum(x != y for x, y in zip(a, b, strict=True)) == 1
 
 
 def _spelled(name):
@@ -115,7 +121,9 @@ def _spelled(name):
 
 
 def choices_text(name, choices, limit=12):
-    """`choices` as a list for an error, the nearest to `name` first and the rest in order."""
-    first = nearest(name, choices)
+    """`choices` as a list for an error, the likest to `name` first and the rest in order."""
+    lowered = {_spelled(choice): choice for choice in choices}
+    like = difflib.get_close_matches(_spelled(name), lowered, n=3, cutoff=0.4)
+    first = [lowered[key] for key in like]
     ordered = first + [choice for choice in choices if choice not in first]
     return ", ".join(ordered[:limit]) + (", ..." if len(ordered) > limit else "")

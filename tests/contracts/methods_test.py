@@ -27,6 +27,7 @@ SEVERAL_PHASES = [
     "curriculum(stages=2)",
     "curriculum(stages=2, solver=gradient)",
     "wise_ft(steps=4)",
+    "lwf",
 ]
 
 

@@ -178,9 +178,10 @@ NEAR_TOO = ("--max_bad_fraction=.5",)
     used(5, "other formats", {f"{kind}.jpg": encoded(picture(n), kind)
                               for n, kind in enumerate(("PNG", "GIF", "BMP"), 50)}),
     used(6, "WebP", {"a.webp": encoded(PHOTO, "WEBP")}),
-    skipped(6, "TIFF", "a.tiff", encoded(PHOTO, "TIFF"), "is TIFF"),
-    skipped(6, "HEIC", "a.heic", FTYP + b"heic" + bytes(100), "is HEIC"),
-    skipped(6, "AVIF named jpg", "a.jpg", FTYP + b"avif" + bytes(100), "is AVIF"),
+    used(6, "TIFF", {"a.tiff": encoded(PHOTO, "TIFF")},
+         said=("1 images (TIFF, such as cat/a.tiff) were converted to PNG",)),
+    skipped(6, "HEIC", "a.heic", FTYP + b"heic" + bytes(100), "is a damaged HEIC"),
+    skipped(6, "AVIF named jpg", "a.jpg", FTYP + b"avif" + bytes(100), "is a damaged AVIF"),
     skipped(7, "HTML", "a.jpg", b"\n<!DOCTYPE html><html>404</html>", "is HTML"),
     Case(8, "Git LFS", beside({"cat/a.png": "version https://git-lfs.github.com/spec/v1\noid 1"}),
          3, said=("1 files are Git LFS pointers", "cat/a.png", "run git lfs pull"), is_program=True),

@@ -39,6 +39,8 @@ UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, IndexError, EOFError,
 """What Pillow raises for files that are no images or broken ones (SyntaxError: a broken PNG)."""
 WIDE = ("I", "F")
 """Beginnings of the modes with more than 8 bits a channel."""
+BITS = (1, 2, 4, 8, 16, 24, 32)
+"""A pixel of a bitmap may have."""
 INFO_HEADER_BYTES = 40
 """Of bitmaps that TensorFlow decodes, at least."""
 _PORTABLE_MAP = re.compile(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+(#[^\n]*\n\s*)*\d+\s")
@@ -71,12 +73,12 @@ def _odd_bitmap(contents):
         return ""
     (info_size,) = struct.unpack("<I", contents[14:18])
     if info_size < INFO_HEADER_BYTES:
-        return "OS/2 bitmap"
+        return "OS/2 BMP"
     (bits,) = struct.unpack("<H", contents[28:30])
     (coding,) = struct.unpack("<I", contents[30:34])
-    if bits in (8, 24, 32) and coding == 0:
+    if bits not in BITS or (bits in (8, 24, 32) and coding == 0):
         return ""
-    return f"{bits}-bit bitmap"
+    return f"{bits}-bit BMP"
 
 
 def _is_transparent_gif(contents):
