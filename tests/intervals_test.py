@@ -8,7 +8,19 @@ from scipy import stats
 from sklearn import metrics
 
 from tests.faults.making import covers
-from tltf import evaluation, judging, publishing, resampling, rounds, summaries, train, wording
+from tltf import (
+    evaluation,
+    judging,
+    publishing,
+    resampling,
+    rounds,
+    summaries,
+    targets,
+    train,
+    wording,
+)
+from tltf.judging.labels import Answers
+from tltf.multi_label import multi_label
 from tltf.regression import regress
 
 
@@ -94,14 +106,94 @@ def test_coverage_of_macro_f1_and_none_for_small_classes():
     assert len(held) > 80 and np.mean(held) > 0.88
 
 
-def test_coverage_of_the_loss_and_of_the_error_of_numbers():
-    rng, held, judge = np.random.default_rng(0), [], judging.of(regress(quantiles=[0.5]))
-    for seed in range(150):
-        numbers = rng.normal(size=100)
-        bounds = judge.measure(numbers, np.zeros((100, 1)), seed=seed)["intervals"]
-        low, high = bounds["mean_absolute_error"]
-        held.append(low <= np.sqrt(2 / np.pi) <= high)
-    assert 0.88 < np.mean(held) <= 1
+def coverage(truth, intervals):
+    """Metric -> share of the intervals (list of dict metric -> [low, high]) that hold its truth."""
+    return {
+        name: np.mean([bounds[name][0] <= value <= bounds[name][1] for bounds in intervals])
+        for name, value in truth.items()
+    }
+
+
+def between(low, shares, high):
+    assert all(low < share < high for share in shares.values()), shares
+
+
+def leaning(rng, num_rows, strength):
+    """`(labels, probabilities)` of three classes; noise stands for what the model does not know."""
+    labels = rng.integers(0, 3, num_rows)
+    logits = strength * np.eye(3)[labels] + rng.normal(size=(num_rows, 3))
+    odds = np.exp(logits)
+    return labels, odds / odds.sum(axis=1, keepdims=True)
+
+
+def test_coverage_of_the_loss_of_classes():
+    rng, names = np.random.default_rng(0), ["a", "b", "c"]
+    truth = {"loss": metrics.log_loss(*leaning(rng, 200_000, 1.5))}
+    found = [evaluation.measure(*leaning(rng, 100, 1.5), names, seed=seed, num_resamples=300)
+             for seed in range(200)]  # fmt: skip
+    between(0.9, coverage(truth, [row["intervals"] for row in found]), 0.98)
+
+
+def test_coverage_of_paired_differences_of_the_loss_and_macro_f1():
+    def pair(rng, num_rows):
+        labels, first = leaning(rng, num_rows, 1.5)
+        second = 0.7 * first + 0.3 * rng.dirichlet(np.ones(3), num_rows)
+        return labels, first, second
+
+    rng = np.random.default_rng(0)
+    labels, *both = pair(rng, 200_000)
+    losses = [metrics.log_loss(labels, stated) for stated in both]
+    scores = [metrics.f1_score(labels, stated.argmax(axis=1), average="macro") for stated in both]
+    truth = {"loss": losses[0] - losses[1], "macro_f1": scores[0] - scores[1]}
+    found = [evaluation.paired_difference(*pair(rng, 120), seed=seed, num_resamples=300)
+             for seed in range(200)]  # fmt: skip
+    intervals = [{name: row[name]["interval"] for name in truth} for row in found]
+    between(0.9, coverage(truth, intervals), 0.985)
+
+
+def several(rng, num_rows):
+    """`(labels, Answers)` of four labels a row, given from one half on."""
+    labels = (rng.random((num_rows, 4)) < 0.4).astype(np.uint8)
+    logits = 2.0 * labels - 1 + 1.2 * rng.normal(size=labels.shape)
+    stated = 1 / (1 + np.exp(-logits))
+    return labels, Answers(stated, stated >= 0.5)
+
+
+def test_coverage_of_the_metrics_of_several_labels():
+    rng, judge, names = np.random.default_rng(0), judging.of(multi_label()), list("abcd")
+    labels, answers = several(rng, 200_000)
+    given = answers.given
+    truth = {
+        "micro_f1": metrics.f1_score(labels, given, average="micro"),
+        "macro_f1": metrics.f1_score(labels, given, average="macro"),
+        "exact_match": (labels == given).all(axis=1).mean(),
+        "loss": metrics.log_loss(labels.ravel(), answers.probabilities.ravel()),
+    }
+    found = [judge.measure(*several(rng, 120), names, seed=seed) for seed in range(150)]
+    assert set(found[0]["intervals"]) == set(truth)
+    between(0.89, coverage(truth, [row["intervals"] for row in found]), 0.99)
+
+
+def numbers(rng, num_rows):
+    """`(numbers, float[N, 3] quantiles)`: .9 of them within, deviation 1 around the median."""
+    median = 2 * rng.normal(size=num_rows)
+    return median + rng.normal(size=num_rows), median[:, None] + np.array([[-1.645, 0, 1.645]])
+
+
+def test_coverage_of_the_metrics_of_numbers():
+    rng, head = np.random.default_rng(0), regress(quantiles=[0.05, 0.5, 0.95])
+    judge, (many, answers) = judging.of(head), numbers(rng, 200_000)
+    levels, errors = np.array(head.quantiles), many[:, None] - answers
+    truth = {
+        "mean_absolute_error": np.sqrt(2 / np.pi),
+        "root_mean_squared_error": 1.0,
+        "r2": 0.8,
+        "coverage": 0.9,
+        "loss": np.maximum(levels * errors, (levels - 1) * errors).mean(),
+    }
+    found = [judge.measure(*numbers(rng, 120), seed=seed) for seed in range(200)]
+    assert set(found[0]["intervals"]) == set(truth)
+    between(0.89, coverage(truth, [row["intervals"] for row in found]), 0.985)
 
 
 def test_constant_numbers_have_no_interval_of_r2():
@@ -181,11 +273,43 @@ def test_kappa_of_one_class_is_none():
     }
 
 
-def test_a_run_without_a_test_split_says_what_chose_on_the_rows_it_reports(tmp_path, capsys):
-    flags = ["--data=digits", "--backbone=small_cnn(filters=[4])", "--image_size_px=8",
-             "--head=classify(pooling=flatten)", "--train_epochs=1", "--noexport",
-             "--split=holdout(test=0)", f"--output={tmp_path}/run"]  # fmt: skip
-    assert train.main(flags) == 0
-    said = "The epoch was chosen on these rows"
-    assert said in capsys.readouterr().out
-    assert said in (tmp_path / "run/report.md").read_text()
+UNTESTED = ["--backbone=small_cnn(filters=[4])", "--image_size_px=8", "--noexport",
+            "--split=holdout(test=0)", "--baseline="]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--train_epochs=2"], "The epoch was chosen on these rows"),
+        (["--train_epochs=1"], ""),
+        (["--train_epochs=2", "--keep=last"], ""),
+        (["--method=linear_probe(solver=lbfgs)"], "The penalty was chosen on these rows"),
+    ],
+)
+def test_a_run_without_a_test_split_says_what_chose_on_the_rows_it_reports(
+    tmp_path, capsys, flags, said
+):
+    head = "--head=classify(pooling=flatten)"
+    assert train.main(["--data=digits", head, *UNTESTED, *flags, f"--output={tmp_path}/run"]) == 0
+    assert ("chosen on these rows" in capsys.readouterr().out) == bool(said)
+    report = (tmp_path / "run/report.md").read_text()
+    assert said in report and ("chosen on these rows" in report) == bool(said)
+
+
+@pytest.mark.parametrize(
+    "head, choice",
+    [
+        (multi_label(), "the thresholds"),
+        (multi_label(thresholds=[0.5]), ""),
+        (regress(), "the margin"),
+        (regress(margin=0.0), ""),
+        (regress(quantiles=[0.5]), ""),
+    ],
+)
+def test_a_head_says_what_it_chooses(head, choice):
+    assert head.choice == choice
+    is_number = head.target == targets.NUMBER
+    labels = np.arange(40.0) if is_number else np.eye(2, dtype=np.uint8)[np.arange(40) % 2]
+    num_outputs = len(head.quantiles) if is_number else 2
+    stated = np.random.default_rng(0).random((40, num_outputs))
+    assert (head.tuned(stated, labels) != head) == bool(choice)

@@ -121,6 +121,11 @@ class Classify:
         """The head for a training split, a Source with labels."""
         return self
 
+    @property
+    def choice(self):
+        """What `tuned` chooses, in words; empty where it chooses nothing."""
+        return ""
+
     def tuned(self, stated, labels):
         """The head with what is chosen on validation, of its `stated` and labels."""
         return self

@@ -92,6 +92,11 @@ class MultiLabel(heads.Classify):
             average_precision_score(labels[:, is_there], logits[:, is_there], average="macro")
         )
 
+    @property
+    def choice(self):
+        """What `tuned` chooses: the thresholds, if none are given."""
+        return "" if self.thresholds else "the thresholds"
+
     def tuned(self, stated, labels):
         """The head with thresholds of validation examples; given ones stay.
 
@@ -99,7 +104,7 @@ class MultiLabel(heads.Classify):
             stated: float[N, C].
             labels: uint8[N, C].
         """
-        if self.thresholds:
+        if not self.choice:
             return self
         found = tuple(float(f"{value:.6g}") for value in thresholds.chosen(stated, labels))
         return dataclasses.replace(self, thresholds=found)

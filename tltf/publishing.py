@@ -16,12 +16,11 @@ from tltf import (
     runtime,
     specs,
     summaries,
-    targets,
     trained_rows,
     training,
     wording,
 )
-from tltf.catalogs import FORMATS, METHODS
+from tltf.catalogs import FORMATS, HEADS, METHODS
 
 NUM_MISTAKES = 24
 
@@ -108,13 +107,21 @@ def evaluate(trained):
 
 
 def _choices(trained):
-    """What a training chose on its validation split, in words."""
-    train, target = trained.options.train, trained.core.head.target
-    is_solved = bool(trained.history) and all("penalty" in row for row in trained.history)
+    """What a training chose on its validation split, in words; [] where nothing."""
+    train = trained.options.train
+    num_penalties = sum("penalty" in row for row in trained.history)
+    num_epochs = len(trained.history) - num_penalties
+    judges_epochs = train.keep == "best" or train.early_stopping_epochs
     method = specs.pick(METHODS, train.method, "method").name
-    decided = {targets.LABELS: ["the thresholds"], targets.NUMBER: ["the margin"]}.get(target, [])
-    mixed = {"wise_ft": ["the share of the start's weights"], "soup": ["the runs of the soup"]}
-    return ["the penalty" if is_solved else "the epoch", *decided, *mixed.get(method, [])]
+    head = specs.pick(HEADS, trained.options.model.head, "head").build()
+    found = {
+        "the penalty": num_penalties > 1,
+        "the epoch": judges_epochs and num_epochs and len(trained.history) > 1,
+        head.choice: head.choice,
+        "the share of the start's weights": method == "wise_ft",
+        "the runs of the soup": method == "soup",
+    }
+    return [what for what, is_chosen in found.items() if is_chosen]
 
 
 def data_summary(trained):

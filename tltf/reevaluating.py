@@ -16,6 +16,7 @@ from tltf import (
     publishing,
     reports,
     runtime,
+    summaries,
     trained_rows,
 )
 from tltf.data import checks, sources
@@ -139,8 +140,20 @@ def warnings_of(options, role, part):
         warnings.append(f"{int(is_trained.sum())} of {len(part)} examples were trained on: on these "
                         "the run is judged too well")  # fmt: skip
     if role == VALIDATION:
-        warnings.append("the data has no test split: judged on its validation split")
+        warnings.append(_of_validation(options))
     return warnings
+
+
+def _of_validation(options):
+    """What a number on a validation split is worth."""
+    what = "judged on a validation split"
+    if options.rows == "auto":
+        what = "the data has no test split: judged on its validation split"
+    chosen = (run_report(options.run) or {}).get("chosen_on_validation")
+    if not chosen:
+        return what
+    verb = summaries.were_chosen(chosen)
+    return f"{what}; if these rows were the run's own, {verb} on them, and new ones may be judged less well"
 
 
 def data_summary(judge, part, text, warnings=()):
@@ -169,11 +182,16 @@ def constant(judge, run, part, seed):
 
 def training_labels(judge, run, part):
     """Labels like those of the run's training split, from RUN/report.json; None without it."""
+    report = run_report(run)
+    return None if report is None else judge.training_labels(report, part)
+
+
+def run_report(run):
+    """RUN/report.json; None where it cannot be read."""
     try:
-        report = json.loads((pathlib.Path(run) / "report.json").read_text(encoding="utf-8"))
+        return json.loads((pathlib.Path(run) / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return judge.training_labels(report, part)
 
 
 def next_folder(run):

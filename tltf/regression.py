@@ -135,6 +135,11 @@ class Regress(heads.Classify):
             rising = ops.sort(rising + steps, axis=-1)
         return rising * self.unit + (self.center or 0.0)
 
+    @property
+    def choice(self):
+        """What `tuned` chooses: the margin of a range of quantiles, if none is given."""
+        return "the margin" if self.margin is None and len(self.quantiles) > 1 else ""
+
     def tuned(self, stated, labels):
         """The head with the margin that validation examples ask for; a given one stays.
 
@@ -146,7 +151,7 @@ class Regress(heads.Classify):
             stated: float[N, Q].
             labels: float[N].
         """
-        if self.margin is not None or len(self.quantiles) == 1:
+        if not self.choice:
             return self
         wanted, count = self.quantiles[-1] - self.quantiles[0], len(labels)
         place = math.ceil((count + 1) * wanted - 1e-9)

@@ -111,11 +111,15 @@ def choice_sentences(report):
     """A warning where the split that is reported is the one that something was chosen on."""
     chosen = report.get("chosen_on_validation")
     if main_split(report)[0] == "validation" and chosen:
-        what = f"{', '.join(chosen[:-1])} and {chosen[-1]}" if chosen[1:] else chosen[0]
-        verb = "were" if chosen[1:] or chosen[0].endswith("s") else "was"
-        yield (
-            f"{what.capitalize()} {verb} chosen on these rows, so new ones may be judged less well."
-        )
+        what = were_chosen(chosen)
+        yield f"{what[0].upper()}{what[1:]} on these rows, so new ones may be judged less well."
+
+
+def were_chosen(names):
+    """`the epoch and the thresholds were chosen`, of one name or more."""
+    what = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
+    verb = "were" if names[1:] or names[0].endswith("s") else "was"
+    return f"{what} {verb} chosen"
 
 
 def _labels_sentence(split, metrics):

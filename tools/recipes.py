@@ -76,7 +76,6 @@ def measure(name, folder, flags):
 
 def cells(row):
     """The row as text, in the order of HEADER."""
-    gain, (low, high) = row["gain"]["difference"], row["gain"]["interval"]
     return [
         row["key"],
         f"`{row['flagfile']}`",
@@ -85,9 +84,15 @@ def cells(row):
         f"{row['majority']:.3f}",
         f"{row['logistic']:.3f}",
         f"{row['scratch']:.3f}",
-        f"{100 * gain:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})",
+        gain_text(row["gain"]["difference"], row["gain"]["interval"]),
         f"{row['time_s']:.0f} s",
     ]
+
+
+def gain_text(gain, interval):
+    """`+1.2 (+0.3 to +2.1)`, in points; an interval that is None is left out."""
+    text = f"{100 * gain:+.1f}"
+    return f"{text} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})" if interval else text
 
 
 if __name__ == "__main__":

@@ -296,7 +296,7 @@ def judged(tmp_path_factory):
             fill(folder / "data" / split / name, 8 if split == "train" else 3, start)
     argv = [f"--data=image_folder(path={folder}/data)", f"--output={folder}/run", "--export=false",
             "--backbone=small_cnn(filters=[8])", "--image_size_px=16", "--method=scratch",
-            "--train_epochs=1", "--split=holdout(test=0)"]  # fmt: skip
+            "--train_epochs=2", "--split=holdout(test=0)"]  # fmt: skip
     assert train.main(argv) == 0
     return folder
 
@@ -318,6 +318,7 @@ def test_evaluation_takes_validation_where_there_is_no_test_and_never_training_r
     code, report, said = evaluated(judged, capsys, data)
     assert code == 0 and report["test"]["num_examples"] == 6
     assert report["run"]["rows"] == "the validation split" and "no test split" in said
+    assert "if these rows were the run's own, the epoch was chosen on them" in said
     assert not any("were trained on" in text for text in report["data"]["warnings"])
     code, report, said = evaluated(judged, capsys, data, "--rows=train")
     assert code == 0 and report["test"]["num_examples"] == 16
