@@ -13,6 +13,7 @@ from tltf.catalogs import METHODS
 from tltf.data.images import ImagePreprocessing
 from tltf.errors import ModelError
 from tltf.inserts import low_rank
+from tltf.methods.context import FitContext
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype("float32")
 LORA = "lora(rank=1, targets='.*conv_1/kernel')"
@@ -33,7 +34,7 @@ def file(folder, method=LORA, name="a.safetensors", seed=1, **about):
     """`(path, logits)` of an adapter with random numbers in all that the method trains."""
     core = tiny.core(backbone())
     built = specs.pick(METHODS, method).build()
-    core = built.prepare(core, None)
+    core = built.prepare(core, FitContext())
     wanted = ("lora", "label", "adapter", "bias")
     moved = {n: v for n, v in core.named_weights().items() if any(part in n for part in wanted)}
     random = np.random.default_rng(seed)

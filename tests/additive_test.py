@@ -7,6 +7,7 @@ from tests import tiny
 from tltf import backbones
 from tltf.errors import FlagError
 from tltf.methods import additive
+from tltf.methods.context import FitContext
 
 SIZES = {"adapters": ("size", 2), "prefix": ("length", 3), "prompt": ("length", 4)}
 
@@ -15,11 +16,11 @@ SIZES = {"adapters": ("size", 2), "prefix": ("length", 3), "prompt": ("length", 
 def test_parts_of_another_size_are_not_trained_on_silently(kind):
     argument, size = SIZES[kind]
     make = getattr(additive, kind)
-    core = make(**{argument: size}).prepare(tiny.core(tiny.text_backbone()), None)
-    again = make(**{argument: size}).prepare(core, None)
+    core = make(**{argument: size}).prepare(tiny.core(tiny.text_backbone()), FitContext())
+    again = make(**{argument: size}).prepare(core, FitContext())
     assert again is core
     with pytest.raises(FlagError, match=rf"{argument} {size} .*, not 6; fix: {argument}={size}"):
-        make(**{argument: 6}).prepare(core, None)
+        make(**{argument: 6}).prepare(core, FitContext())
 
 
 def deberta():
@@ -40,7 +41,7 @@ class Core:
 
 
 def test_ia3_takes_keys_and_values_of_any_attention():
-    core = additive.ia3().prepare(Core(deberta()), None)
+    core = additive.ia3().prepare(Core(deberta()), FitContext())
     weights = [v.path for layer in core.groups[0].layers for v in layer.weights]
     scaled = [path.split("/")[-2] for path in weights if path.endswith("ia3_scale")]
     assert sorted(scaled) == ["feedforward_output_dense", "key", "value"]
@@ -50,9 +51,9 @@ def test_prefix_says_which_attention_it_takes():
     with pytest.raises(
         FlagError, match="takes Keras's MultiHeadAttention, and the backbone has none"
     ):
-        additive.prefix().prepare(Core(deberta()), None)
+        additive.prefix().prepare(Core(deberta()), FitContext())
 
 
 def test_ia3_names_what_is_missing_and_a_method_that_goes():
     with pytest.raises(FlagError, match=r"ia3 .*\(key\|value\).*--method=lora"):
-        additive.ia3().prepare(tiny.core(), None)
+        additive.ia3().prepare(tiny.core(), FitContext())

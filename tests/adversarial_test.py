@@ -10,6 +10,7 @@ from tltf import cutting, freezing
 from tltf.adversaries import AdversarialModel, Perturbed
 from tltf.errors import FlagError
 from tltf.methods import adversarial
+from tltf.methods.context import FitContext
 from tltf.methods.staying import EVERYTHING
 
 RNG = np.random.default_rng(0)
@@ -76,15 +77,15 @@ def test_the_prepared_core_computes_what_it_did(is_text):
     inputs = batch(is_text, 4)
     expected = np.asarray(core.model(inputs, training=False)["label"])
     method = adversarial.adversarial()
-    prepared = method.prepare(core, None)
+    prepared = method.prepare(core, FitContext())
     np.testing.assert_array_equal(prepared.model(inputs, training=False)["label"], expected)
     assert method.finish(prepared, None) is core
-    model = cutting.training_model(prepared.model, prepared.groups)
+    model = tiny.training_model(prepared.model, prepared.groups)
     assert sum(isinstance(x, Perturbed) for x in model._flatten_layers()) == 1
 
 
 def test_what_is_above_the_perturbation_is_never_kept():
-    core = adversarial.adversarial().prepare(tiny.core(tiny.text_backbone()), None)
+    core = adversarial.adversarial().prepare(tiny.core(tiny.text_backbone()), FitContext())
     freezing.apply(core.groups, [("head/.*", 1.0)])
     parts = cutting.cut(core.model, core.groups, AdversarialModel)
     names = {layer.name for layer in parts.prefix.layers if layer.weights}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tltf import backbones, loading
+from tltf import backbones, model_folder
 from tltf.backbones import earlier_runs
 from tltf.backbones.network import SCALINGS, Network
 from tltf.catalogs import BACKBONES
@@ -77,11 +77,11 @@ def test_a_run_that_names_code_from_outside_is_refused(tmp_path, monkeypatch, bl
     monkeypatch.syspath_prepend(str(tmp_path))
     inner = tmp_path / "run/model/v1"
     inner.mkdir(parents=True)
-    safetensors.numpy.save_file({"a": np.zeros(3)}, inner / loading.WEIGHTS)
-    manifest = {"format": loading.FORMAT, "core": {"backbone": blueprint, "head": "classify"},
+    safetensors.numpy.save_file({"a": np.zeros(3)}, inner / model_folder.WEIGHTS)
+    manifest = {"format": model_folder.FORMAT, "core": {"backbone": blueprint, "head": "classify"},
                 "modality": "image", "preprocessing": {}, "class_names": [], "folder": "v1",
-                "files": {loading.WEIGHTS: loading.sha256(inner / loading.WEIGHTS)}}  # fmt: skip
-    (inner.parent / loading.MANIFEST).write_text(json.dumps(manifest))
+                "files": {model_folder.WEIGHTS: model_folder.sha256(inner / model_folder.WEIGHTS)}}  # fmt: skip
+    (inner.parent / model_folder.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match=r"is no part of tltf|has no backbone"):
         backbones.build(str(tmp_path / "run"))
     assert "canary_module" not in sys.modules

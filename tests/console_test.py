@@ -5,7 +5,7 @@ import pytest
 
 from tltf import console
 from tltf.catalogs import CATALOGS
-from tltf.errors import DataError, Interrupted
+from tltf.errors import DataError
 from tltf.options import Options
 
 COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check"]
@@ -94,7 +94,6 @@ def test_an_unknown_list(capsys):
     ("error", "code"),
     [
         (DataError("bad row"), 3),
-        (Interrupted("stopped"), 75),
         (KeyboardInterrupt(), 75),
         (MemoryError(), 5),
         (FileNotFoundError(2, "No such file or directory", "a\nb.txt"), 5),

@@ -17,7 +17,7 @@ RULES = {
 def test_cut_and_joined_gives_exactly_the_same(rules):
     core = tiny.core()
     freezing.apply(core.groups, rules)
-    joined = cutting.training_model(core.model, core.groups)
+    joined = tiny.training_model(core.model, core.groups)
     expected = core.model({"image": IMAGES}, training=False)["label"]
     assert np.array_equal(joined({"image": IMAGES}, training=False)["label"], expected)
 
@@ -35,7 +35,7 @@ def test_boundary_is_the_deepest_frozen_tensors():
 def test_frozen_prefix_applies_no_dropout_and_the_suffix_does():
     core = tiny.core(tiny.image_backbone(dropout=0.9))
     freezing.apply(core.groups, RULES["linear_probe"], norm="frozen")
-    joined = cutting.training_model(core.model, core.groups)
+    joined = tiny.training_model(core.model, core.groups)
     expected = core.model({"image": IMAGES}, training=False)["label"]
     assert np.array_equal(joined({"image": IMAGES}, training=True)["label"], expected)
     assert not np.allclose(core.model({"image": IMAGES}, training=True)["label"], expected)
@@ -44,7 +44,7 @@ def test_frozen_prefix_applies_no_dropout_and_the_suffix_does():
 def test_dropout_of_the_head_stays_on():
     core = tiny.core(head="classify(dropout=.9)")
     freezing.apply(core.groups, RULES["linear_probe"], norm="frozen")
-    joined = cutting.training_model(core.model, core.groups)
+    joined = tiny.training_model(core.model, core.groups)
     expected = core.model({"image": IMAGES}, training=False)["label"]
     assert not np.allclose(joined({"image": IMAGES}, training=True)["label"], expected)
 
@@ -54,7 +54,7 @@ def test_fit_moves_what_is_trained_and_not_one_bit_else(rules):
     core = tiny.core()
     plan = freezing.apply(core.groups, rules)
     before = {v.path: v.numpy() for v in core.model.variables}
-    joined = cutting.training_model(core.model, core.groups)
+    joined = tiny.training_model(core.model, core.groups)
     joined.compile(keras.optimizers.Adam(0.01), core.head.loss(), jit_compile=False)
     joined.fit({"image": IMAGES}, {"label": np.array([0, 1, 2, 0, 1, 2])}, epochs=2, verbose=0)
     trained_layers = {path.split("/")[0] for path in plan.rates}
@@ -71,7 +71,7 @@ def test_half_precision_cuts_exactly_too():
     try:
         core = tiny.core()
         freezing.apply(core.groups, RULES["partial"])
-        joined = cutting.training_model(core.model, core.groups)
+        joined = tiny.training_model(core.model, core.groups)
         expected = core.model({"image": IMAGES}, training=False)["label"]
         assert expected.dtype == "float32"
         assert np.array_equal(joined({"image": IMAGES}, training=False)["label"], expected)

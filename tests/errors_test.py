@@ -22,7 +22,6 @@ def test_line_without_place_flag_and_fix():
         ("ShapeError", 4),
         ("StorageError", 5),
         ("NumericError", 6),
-        ("Interrupted", 75),
     ],
 )
 def test_exit_codes(kind, code):

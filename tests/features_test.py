@@ -11,6 +11,7 @@ from tltf import cutting, freezing
 from tltf.backbones import inserted
 from tltf.errors import FlagError
 from tltf.methods import features
+from tltf.methods.context import FitContext
 from tltf.methods.staying import EVERYTHING
 
 
@@ -37,7 +38,7 @@ def test_bss_is_the_papers_equation(count, smallest):
     maps = keras.Model(core.backbone.inputs, core.backbone.taps)(inputs)["stage_2"]
     values = np.linalg.svd(np.asarray(maps).mean(axis=(1, 2)), compute_uv=False)
     expected = 0.3 * (values[::-1][:smallest] ** 2).sum()
-    found = added(features.bss(0.3, smallest).prepare(core, None), inputs)
+    found = added(features.bss(0.3, smallest).prepare(core, FitContext()), inputs)
     assert found == pytest.approx(expected, rel=1e-2, abs=1e-6)
 
 
@@ -49,7 +50,7 @@ def test_delta_is_the_distance_of_the_feature_maps(is_text):
     taps = keras.Model(core.backbone.inputs, core.backbone.taps)
     before = np.asarray(taps(inputs, training=False)[name])
     method = features.delta(alpha=0.3, beta=0.2)
-    prepared = method.prepare(core, None)
+    prepared = method.prepare(core, FitContext())
     kernel, bias = (v.numpy() for v in core.groups[-1].layers[0].weights)
     shrink = 0.1 * ((kernel**2).sum() + (bias**2).sum())
     assert added(prepared, inputs) == pytest.approx(shrink, rel=1e-4)
@@ -92,20 +93,20 @@ def test_a_backbone_that_keeps_parts_is_copied_with_them(kind):
     found = keras.Model(backbone.inputs, copied)(inputs, training=False)[name]
     np.testing.assert_array_equal(found, expected)
     assert not keras.Model(backbone.inputs, copied).trainable_weights
-    prepared = features.delta(beta=0.0).prepare(core, None)
+    prepared = features.delta(beta=0.0).prepare(core, FitContext())
     assert added(prepared, inputs) == 0.0
 
 
 def test_several_maps_and_one_that_is_not_there():
     method = features.delta(features=("stage_1", "stage_2"))
-    tensors, _ = method.watched(tiny.core(), None)
+    tensors, _ = method.watched(tiny.core(), FitContext())
     assert len(tensors) == 4
     with pytest.raises(FlagError, match=r"no feature map 'stage_9' .choices: stage_1, stage_2"):
-        features.delta(features=("stage_9",)).prepare(tiny.core(), None)
+        features.delta(features=("stage_9",)).prepare(tiny.core(), FitContext())
 
 
 def test_the_copy_is_below_the_cut_and_the_image_is_passed_on():
-    core = features.delta().prepare(tiny.core(), None)
+    core = features.delta().prepare(tiny.core(), FitContext())
     freezing.apply(core.groups, EVERYTHING)
     parts = cutting.cut(core.model, core.groups)
     names = {layer.name for layer in parts.prefix.layers if layer.weights}

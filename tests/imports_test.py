@@ -20,14 +20,14 @@ BELOW = {
 LAYERS = {
     "base": """
         tltf archives assets catalogs chatter checkpoints command_options console defaults difficulty errors flagfiles folders foreign_files habits lazy leftovers locations memory
-        names options origins progress registries row_store runs specs stopping storage streams targets thresholds torch_files versions
+        model_folder names options origins progress registries row_store runs specs stopping storage streams targets thresholds torch_files versions
     """,
     "model": "adversaries allowances backbones cutting embedding_rows fingerprints finiteness folding freezing graphs heads inserts models multi_label noise optimizers ordinal recalibration regression transfer weights",
     "data": "data",
     "method": "methods",
     "service": """
-        adapters baselines boundaries caching calibration callbacks checking convex convex_examples data_report disk_space diverging evaluation exporting feeding fitting inputs judging keeping lengths loading
-        multi_worker own_data plots predicting predictions preprocessing publishing rate_finding raw_inputs reevaluating
+        adapters baselines boundaries caching calibration callbacks checking convex convex_examples data_report disk_space diverging evaluation exporting feeding fitting forward inputs judging keeping lengths loading
+        multi_worker own_data plots predicting prediction predictions preprocessing publishing rate_finding raw_inputs reevaluating
         reload reports resampling resuming rounds rows runtime saving serving solving summaries thumbnails tracking
         trained trained_rows training verifying wording
     """,
@@ -36,6 +36,15 @@ LAYERS = {
 PARTS = {part: layer for layer, names in LAYERS.items() for part in names.split()}
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "tensorflow_datasets", "sklearn"}
 FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _dotted(path):
+    """`tltf.data.images` of its path."""
+    names = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+_NAMES = {_dotted(path) for path in FILES}
 
 
 def part_of(path):
@@ -102,6 +111,28 @@ def test_commands_import_services_inside_functions_only():
 def test_the_order_is_that_of_the_design():
     assert all(ORDER.index(low) <= ORDER.index(high) for high in BELOW for low in BELOW[high])
     assert "model" not in BELOW["data"] and "data" not in BELOW["model"]
+
+
+def test_no_circle_of_files():
+    """Imports inside functions count too: a file that needs another's caller is in the wrong place."""
+    arrows = {}
+    for path in FILES:
+        names = set(imported(parse(path)))
+        arrows[path] = {other for other in FILES if _dotted(other) in names and other != path}
+        arrows[path] |= {other for other in FILES if any(
+            name.rpartition(".")[0] == _dotted(other) and name not in _NAMES for name in names
+        ) and other != path and other.name != "__init__.py"}  # fmt: skip
+    left = dict(arrows)
+    while ends := [path for path in left if not left[path] & left.keys()]:
+        for path in ends:
+            del left[path]
+    assert not left, f"in or above a circle: {sorted(map(_dotted, left))}"
+
+
+def test_only_specs_finds_code_by_its_name():
+    """A string is an arrow that this file does not see."""
+    calls = {path.name for path in FILES if "load_target(" in path.read_text(encoding="utf-8")}
+    assert calls == {"specs.py", "text_augment.py", "augment.py"}
 
 
 def test_names_of_the_package_are_no_modules():

@@ -5,7 +5,7 @@ import pytest
 
 import tltf
 from tests.caching_test import bert_folder, texts_source  # noqa: F401
-from tltf import adapters, exporting, loading, training
+from tltf import adapters, exporting, model_folder, training
 from tltf.backbones import inserted
 from tltf.options import make, replace
 
@@ -77,7 +77,7 @@ def test_it_is_continued_with_its_parts(runs, name):
     again = training.train(replace(options, method=METHODS[name], learning_rate=0.01))
     (record,) = again.core.blueprint["backbone"][inserted.RECORD]
     assert record["kind"] == name, "no second part of the same kind"
-    assert loading.read_core(folder)[0]["backbone"][inserted.RECORD] == [record]
+    assert model_folder.read_core(folder)[0]["backbone"][inserted.RECORD] == [record]
 
 
 def test_what_is_added_to_a_base_leaves_the_answers_of_what_is_in_use(runs, bert_folder):  # noqa: F811

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tltf import lengths
-from tltf.trained import Forward
+from tltf.forward import Forward
 
 LENGTHS = np.random.default_rng(0).integers(1, 20, 41)
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import tltf
 from tests import served
-from tltf import graphs, loading, predict, saving
+from tltf import graphs, loading, model_folder, predict, saving
 from tltf.errors import FlagError, ModelError
 
 
@@ -45,7 +45,7 @@ def core(head, **backbone):
 
 def rehash(run):
     """As someone would who changes the weights and knows the format."""
-    edit(run, files={"core.safetensors": loading.sha256(weights(run))})
+    edit(run, files={"core.safetensors": model_folder.sha256(weights(run))})
 
 
 def test_the_public_name_is_load(run):
@@ -81,14 +81,14 @@ def test_importing_tltf_and_refusing_a_folder_takes_no_tensorflow(tmp_path):
 
 
 def test_read_core_gives_the_blueprint_and_every_array(run):
-    blueprint, arrays = loading.read_core(run)
+    blueprint, arrays = model_folder.read_core(run)
     model = served.image_once().core.model
     expected = graphs.named_weights(model.layers)
     assert arrays.keys() == expected.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, expected[name].numpy())
     assert blueprint == served.image_once().core.blueprint
-    assert loading.read_core(run / "model")[1].keys() == arrays.keys()
+    assert model_folder.read_core(run / "model")[1].keys() == arrays.keys()
 
 
 def test_weights_of_another_architecture_name_the_first_three_mismatches(run):
@@ -150,7 +150,7 @@ def test_one_flipped_bit(run):
     content[-1] ^= 1
     weights(run).write_bytes(content)
     with pytest.raises(ModelError, match="SHA-256 differs"):
-        loading.read_core(run)
+        model_folder.read_core(run)
 
 
 def test_object_arrays_and_pickles_are_not_read(run):

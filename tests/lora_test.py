@@ -16,6 +16,7 @@ from tltf.catalogs import HEADS
 from tltf.errors import FlagError
 from tltf.inserts import layers, low_rank
 from tltf.methods import lora
+from tltf.methods.context import FitContext
 from tltf.options import make
 from tltf.trained import Trained
 
@@ -25,7 +26,7 @@ def updated(core):
 
 
 def prepared(core, **arguments):
-    lora.lora(**arguments).prepare(core, None)
+    lora.lora(**arguments).prepare(core, FitContext())
     return updated(core)
 
 
@@ -67,7 +68,7 @@ def test_auto_takes_the_separable_convolutions_that_xception_is_made_of():
 @pytest.mark.parametrize(("rslora", "scale"), [(False, 4.0), (True, 8.0)])
 def test_scale(rslora, scale):
     core = tiny.core()
-    lora.lora(rank=4, alpha=16.0, targets=".*", rslora=rslora).prepare(core, None)
+    lora.lora(rank=4, alpha=16.0, targets=".*", rslora=rslora).prepare(core, FitContext())
     assert core.groups[0].layers[0].lora_scale == pytest.approx(scale)
 
 
@@ -117,7 +118,7 @@ def test_the_adapter_file_of_a_network_like_minilm_has_at_most_half_a_megabyte(t
     options = make(data="vader(domain=movie)", backbone="minilm_l6", method="lora(rank=8)")
     core = models.join(minilm_shaped(), specs.pick(HEADS, "classify"), 2)
     method = lora.lora(rank=8)
-    core = method.prepare(core, None)
+    core = method.prepare(core, FitContext())
     plan = freezing.apply(core.groups, method.phases(core)[0].rules)
     moved = {name: plan.variables[name] for name in plan.moving}
     arrays, base = adapters.of_training(core, moved)

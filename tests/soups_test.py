@@ -8,7 +8,7 @@ import pytest
 
 from tests import tiny
 from tests.fitting_test import feed, fit
-from tltf import loading, training
+from tltf import model_folder, training
 from tltf.errors import FlagError, ModelError
 from tltf.methods import soups
 from tltf.methods.method import Ended
@@ -56,7 +56,7 @@ def tiny_runs(monkeypatch):
         random = np.random.default_rng(seed)
         found[run] = {name: random.uniform(0.5, 1.5, v.shape).astype("float32")
                       for name, v in tiny.core().named_weights().items()}  # fmt: skip
-    monkeypatch.setattr(loading, "read_core", lambda run: ({}, found[run]))
+    monkeypatch.setattr(model_folder, "read_core", lambda run: ({}, found[run]))
     return found
 
 

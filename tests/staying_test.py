@@ -6,10 +6,11 @@ import pytest
 
 from tests import tiny
 from tests.fitting_test import feed, fit
-from tltf import cutting, freezing
+from tltf import freezing
 from tltf.errors import FlagError
 from tltf.methods import freezing as plain
 from tltf.methods import schedules, staying
+from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
 
 
@@ -17,7 +18,7 @@ def test_the_penalty_is_that_of_the_equation():
     keras.utils.set_random_seed(0)
     core = tiny.core()
     method = staying.l2_sp(alpha=0.3, beta=0.2)
-    model = method.prepare(core, None).model
+    model = method.prepare(core, FitContext()).model
     freezing.apply(core.groups, method.phases(core)[0].rules)
     start = {v.path: v.numpy() for v in core.model.trainable_weights}
     rng = np.random.default_rng(0)
@@ -30,7 +31,7 @@ def test_the_penalty_is_that_of_the_equation():
             expected += 0.1 * (now**2).sum()
         else:
             expected += 0.15 * ((now - start[variable.path]) ** 2).sum()
-    trained = cutting.training_model(model, core.groups)
+    trained = tiny.training_model(model, core.groups)
     assert float(sum(trained.losses)) == pytest.approx(expected, rel=1e-5)
 
 

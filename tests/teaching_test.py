@@ -10,9 +10,10 @@ from scipy.special import log_softmax
 from tests import tiny
 from tests.caching_test import Counting, images, images_source, own_cache, train  # noqa: F401
 from tests.features_test import added, batch
-from tltf import freezing, loading, training
+from tltf import freezing, training
 from tltf.errors import FlagError
 from tltf.methods import teaching
+from tltf.methods.context import FitContext
 from tltf.options import make
 
 NAMES = ("a", "b", "c")
@@ -36,7 +37,7 @@ def trained(size_px=8, classes=3, text=False, seed=5):
 def runs(monkeypatch):
     """Name of a run -> what is loaded for it."""
     found = {}
-    monkeypatch.setattr(teaching, "_load", lambda run: found[run]())
+    monkeypatch.setattr(teaching, "_load", lambda context, run: found[run]())
     return found
 
 
@@ -60,7 +61,7 @@ def test_distill_adds_the_distance_to_the_teacher(runs, is_text):
     inputs = batch(is_text, 8)
     core = tiny.core(tiny.text_backbone() if is_text else None)
     method = teaching.distill("big", temperature=3.0, weight=0.6)
-    prepared = method.prepare(core, None)
+    prepared = method.prepare(core, FitContext())
     expected = numpy_softened(logits(trained(text=is_text).core, inputs), logits(core, inputs), 3.0)
     assert added(prepared, inputs) == pytest.approx(0.6 * expected, rel=1e-3)
     assert method.phases(core)[0].loss_weight == pytest.approx(0.4)
@@ -71,7 +72,7 @@ def test_a_teacher_of_another_size_sees_the_image_resized(runs):
     runs["big"] = lambda: trained(size_px=16)
     inputs = batch(False, 4)
     core = tiny.core()
-    found = added(teaching.distill("big", weight=1.0).prepare(core, None), inputs)
+    found = added(teaching.distill("big", weight=1.0).prepare(core, FitContext()), inputs)
     larger = keras.layers.Resizing(16, 16)(inputs["image"])
     theirs = logits(trained(size_px=16).core, {"image": larger})
     assert found == pytest.approx(numpy_softened(theirs, logits(core, inputs), 2.0), rel=1e-3)
@@ -81,7 +82,7 @@ def test_features_are_compared_through_a_layer_that_is_dropped(runs):
     runs["big"] = trained
     core, inputs = tiny.core(), batch(False, 8)
     method = teaching.distill("big", weight=0.0, feature_weight=0.5)
-    prepared = method.prepare(core, None)
+    prepared = method.prepare(core, FitContext())
     names = [group.name for group in prepared.groups]
     assert names == ["stage_1", "stage_2", "hint", "head"]
     assert method.phases(core)[0].rules[1] == ("hint/.*", 1.0)
@@ -99,7 +100,7 @@ def test_lwf_holds_the_old_heads_answers(runs):
     runs["tiny"] = lambda: trained(classes=2)
     core, inputs = tiny.core(), batch(False, 8)
     method = teaching.lwf(temperature=2.0, weight=0.7)
-    prepared = method.prepare(core, None)
+    prepared = method.prepare(core, FitContext())
     assert [group.name for group in prepared.groups] == ["stage_1", "stage_2", "old_head", "head"]
     old = trained(classes=2).core
     head = old.groups[-1].layers[0]
@@ -118,9 +119,11 @@ def test_lwf_warms_the_new_head_up_first(runs):
     runs["tiny"] = lambda: trained(classes=2)
     core = tiny.core()
     method = teaching.lwf(warmup_share=0.25, warmup_rate=4.0)
-    first, second = method.phases(method.prepare(core, None))
+    first, second = method.phases(method.prepare(core, FitContext()))
     assert (first.epochs_share, second.epochs_share, first.rate_factor) == (0.25, 0.75, 4.0)
-    moving = freezing.apply(method.prepare(tiny.core(), None).groups, first.rules, "frozen").moving
+    moving = freezing.apply(
+        method.prepare(tiny.core(), FitContext()).groups, first.rules, "frozen"
+    ).moving
     assert tuple(moving) == ("label_logits/kernel", "label_logits/bias")
     for wrong in ({"warmup_share": 0.0}, {"warmup_share": 1.0}, {"warmup_rate": 0.0}):
         with pytest.raises(FlagError, match="warmup_"):
@@ -145,13 +148,13 @@ def test_the_teacher_runs_once_an_example(runs, own_cache, monkeypatch):  # noqa
 def test_teachers_that_do_not_fit_are_refused(runs):
     runs["two"], runs["text"] = lambda: trained(classes=2), lambda: trained(text=True)
     with pytest.raises(FlagError, match="two has the classes a, b"):
-        teaching.distill("two").prepare(tiny.core(), None)
+        teaching.distill("two").prepare(tiny.core(), FitContext())
     with pytest.raises(FlagError, match="text takes token_ids, padding_mask, this network image"):
-        teaching.distill("text").prepare(tiny.core(), None)
-    splits = types.SimpleNamespace(class_names=("c", "b", "a"))
+        teaching.distill("text").prepare(tiny.core(), FitContext())
+    context = FitContext(class_names=("c", "b", "a"))
     runs["big"] = trained
     with pytest.raises(FlagError, match="big has the classes a, b, c, the data c, b, a"):
-        teaching.distill("big").prepare(tiny.core(), splits)
+        teaching.distill("big").prepare(tiny.core(), context)
     with pytest.raises(FlagError, match="teacher=RUN"):
         teaching.distill()
 
@@ -172,8 +175,8 @@ def test_a_rate_that_would_freeze_the_backbone_is_refused(method, rate):
 
 def test_a_run_in_the_home_folder_is_found(monkeypatch):
     monkeypatch.setenv("HOME", "/at/home")
-    monkeypatch.setattr(loading, "load", lambda run: run)
-    assert teaching._load("~/runs/big") == "/at/home/runs/big"
+    context = FitContext(load_model=lambda run: run)
+    assert teaching._load(context, "~/runs/big") == "/at/home/runs/big"
 
 
 SMALL = {"train_epochs": 1, "batch_size": 20, "split": "holdout(validation=0)", "image_size_px": 28}

@@ -3,7 +3,7 @@
 import keras
 import keras_hub
 
-from tltf import models, specs
+from tltf import cutting, models, specs
 from tltf.backbones import Backbone, Group
 from tltf.catalogs import HEADS
 
@@ -95,3 +95,8 @@ def text_backbone(num_blocks=2, width=8, length=None, dropout=0.1):
 def core(backbone=None, head="classify", num_classes=3):
     """A core on `backbone`, by default the image one."""
     return models.join(backbone or image_backbone(), specs.pick(HEADS, head), num_classes)
+
+
+def training_model(model, groups):
+    """The model cut at its frozen boundary and joined again."""
+    return cutting.join(model, cutting.cut(model, groups))

@@ -13,10 +13,15 @@ import json
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save
 
-from tltf import foreign_files, graphs
+from tltf import allowances, backbones, foreign_files, graphs, models, specs, storage
 from tltf.catalogs import BACKBONES, HEADS, METHODS
 from tltf.errors import FlagError, ModelError, choices_text
+from tltf.methods.context import FitContext
+from tltf.methods.method import Ended
+from tltf.preprocessing import preprocessing_of
+from tltf.trained import Trained
 
 FILE = "adapter.safetensors"
 FORMAT = 1
@@ -58,10 +63,6 @@ def of_training(core, moved):
 
 def write(path, adapter):
     """Writes the file whole or not at all."""
-    from safetensors.numpy import save
-
-    from tltf import storage
-
     about = json.dumps({"format": FORMAT, **adapter.about})
     arrays = {name: np.ascontiguousarray(array) for name, array in adapter.arrays.items()}
     with storage.replacing(path, "wb") as file:
@@ -95,8 +96,6 @@ class Base:
     """
 
     def __init__(self, adapter, backbone=""):
-        from tltf import backbones
-
         about = read(adapter).about
         name = backbone or about["backbone"]
         is_preset = name.startswith("hub:") and "/" not in name
@@ -123,8 +122,6 @@ class Base:
         Raises:
             ModelError: it was trained on another base, or is damaged.
         """
-        from tltf import allowances
-
         adapter, before = read(path), self.in_use
         sizes = [array.nbytes for array in adapter.arrays.values()]
         self._release()
@@ -156,7 +153,7 @@ class Base:
             raise FlagError(f"no adapter {name!r} (choices: {near})", fix="add(name, path) first")
         self._release()
         adapter, joined, method = self._known[name]
-        core = method.prepare(joined, None)
+        core = method.prepare(joined, FitContext())
         variables = core.named_weights()
         own = self._weights().keys() & adapter.arrays.keys()
         before = {key: variables[key].numpy() for key in own}
@@ -182,13 +179,11 @@ class Base:
 
     def _prepared(self, about):
         """`(core, method, what the method prepared)`; where that fails the backbone stays as it is."""
-        from tltf import models, specs
-
         head = specs.pick(HEADS, about["head"], "head")
         core = models.join(self.backbone, head, len(about["class_names"]))
         method = specs.pick(METHODS, about["method"], "method").build()
         with _undoing(self.backbone.groups):
-            return core, method, method.prepare(core, None)
+            return core, method, method.prepare(core, FitContext())
 
 
 @contextlib.contextmanager
@@ -231,8 +226,6 @@ def load(path, backbone=""):
     Raises:
         ModelError: the file is damaged, or was trained on another base.
     """
-    from tltf.methods.method import Ended
-
     base = Base(path, backbone)
     base.add("it", path)
     trained = base.use("it")
@@ -242,10 +235,7 @@ def load(path, backbone=""):
 
 
 def _trained(core, about):
-    from tltf import loading
-    from tltf.trained import Trained
-
-    preprocessing = loading.preprocessing_of(about, core.backbone)
+    preprocessing = preprocessing_of(about, core.backbone)
     return Trained(core, preprocessing, tuple(about["class_names"]))
 
 

@@ -105,11 +105,6 @@ def computed(prefix):
     return keras.Model(prefix.input, left, name=prefix.name)
 
 
-def training_model(model, groups):
-    """The model cut at its frozen boundary and joined again."""
-    return join(model, cut(model, groups))
-
-
 def _split(model, never):
     """(whether a layer with weights is in the prefix, boundary tensors in graph order).
 

@@ -68,12 +68,6 @@ class NumericError(TltfError):
     code = 6
 
 
-class Interrupted(TltfError):
-    """Stopped from outside; the run can be resumed."""
-
-    code = 75
-
-
 def printable(text):
     """`text` on one line: line breaks, control characters and what is no UTF-8 are escaped."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")

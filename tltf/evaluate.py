@@ -18,9 +18,9 @@ def service(options):
         raise FlagError("must be given", flag="run", fix="--run=RUN")
     if options.data:
         specs.pick(SOURCES, options.data, "data")
-    from tltf import loading
+    from tltf import model_folder
 
-    loading.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
+    model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
     console.load_tensorflow()
     from tltf import reevaluating
 

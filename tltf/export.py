@@ -18,12 +18,12 @@ def main(argv=None):
 
 def service(options):
     """Exports as ExportOptions say and prints the new folder."""
-    from tltf import folders, loading, specs
+    from tltf import folders, model_folder, specs
     from tltf.catalogs import FORMATS
 
     # wrong flags must show before TensorFlow is imported
     specs.pick(FORMATS, options.format, "format")
-    loading.open_folder(options.run)
+    model_folder.open_folder(options.run)
     folders.new_version(options.output or f"{options.run}/export", options.version)
     console.load_tensorflow()
     from tltf import exporting

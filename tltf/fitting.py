@@ -28,8 +28,9 @@ from tltf import (
     targets,
 )
 from tltf.feeding import Above, parting
+from tltf.forward import Forward
+from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
-from tltf.trained import Forward
 
 
 class Fit:
@@ -61,10 +62,10 @@ class Fit:
         self.difficulty = self._rows = self._guard = None
         self._average = self._saver = None
 
-    def prepare(self):
+    def prepare(self, context=None):
         """Lets the method change the core's layers, so that its rules find what they train."""
         with self.strategy.scope():
-            self.core = self.method.prepare(self.core, self.feed)
+            self.core = self.method.prepare(self.core, context or FitContext())
         self._is_prepared = True
 
     def __call__(self):
@@ -324,7 +325,7 @@ class Fit:
         return watched
 
     def _keep_unjudged(self, epoch):
-        """Saves an epoch whose validation was broken off, as it was before that began."""
+        """Saves an epoch whose validation was broken off."""
         if self._average:
             self._average.on_epoch_end(epoch)
         if self._saver:

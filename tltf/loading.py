@@ -1,23 +1,14 @@
-"""The only reader of model files: rebuilds the core from tltf's own code, then fills it.
+"""Rebuilds the core of a model folder from tltf's own code, then fills it.
 
-A model folder may come from anywhere. So nothing in it is run: core.json is plain data, its
-names must be in tltf's catalogs, every file must have the SHA-256 that core.json gives, and
-the shape of every weight is compared with the variable it fills before it is read.
+The folder's files are checked by `model_folder`; here the shape of every weight is compared with
+the variable that it fills, before it is read.
 """
 
-import dataclasses
-import hashlib
 import pathlib
-import re
 
-from tltf import foreign_files, runs
-from tltf.catalogs import BACKBONES, HEADS
+from tltf import foreign_files, model_folder, runs
 from tltf.errors import FlagError, ModelError, nearest
 
-FORMAT = 1
-MANIFEST, WEIGHTS, ASSETS = "core.json", "core.safetensors", "assets"
-MAX_IMAGE_SIZE_PX, MAX_TEXT_LENGTH = 16_384, 2**20
-"""What a stranger's model may have us make of an input: 3 GB of pixels."""
 NUM_SHOWN = 3
 """Mismatched weights named in an error."""
 _DTYPES = {
@@ -30,39 +21,6 @@ _DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-_OUTSIDE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-KEYS = {
-    "format": int,
-    "core": dict,
-    "modality": str,
-    "preprocessing": dict,
-    "class_names": list,
-    "folder": str,
-    "files": dict,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    """A model folder whose files have been checked.
-
-    Args:
-        manifest: the content of core.json.
-        folder: the folder of the weights and assets.
-    """
-
-    manifest: dict
-    folder: pathlib.Path
-
-    @property
-    def weights(self):
-        """The path of the weights file."""
-        return self.folder / WEIGHTS
-
-    @property
-    def assets(self):
-        """The folder of the tokenizer's files."""
-        return self.folder / ASSETS
 
 
 def load(run, trust_code=False):
@@ -84,11 +42,12 @@ def load(run, trust_code=False):
         from tltf import adapters
 
         return adapters.load(run)
-    stored = open_folder(run)
+    stored = model_folder.open_folder(run)
+    from tltf.preprocessing import preprocessing_of  # TensorFlow: a refusal must be quick
     from tltf.trained import Trained
 
-    manifest, place = stored.manifest, stored.folder.parent / MANIFEST
-    _check_blueprint(manifest["core"], place, trust_code)
+    manifest, place = stored.manifest, stored.folder.parent / model_folder.MANIFEST
+    model_folder.require_known_parts(manifest["core"], place, trust_code)
     try:
         with foreign_files.refusing("this core cannot be rebuilt", place):
             core = _rebuilt(stored)
@@ -115,64 +74,6 @@ def _rebuilt(stored):
         runtime.precision("float32"),
     ):
         return models.rebuild(stored.manifest["core"], stored.assets)
-
-
-def read_core(folder):
-    """`(core blueprint, weight name -> array)` of a run folder or its `model` folder.
-
-    Raises:
-        ModelError: no model there, or a damaged one.
-    """
-    stored = open_folder(folder)
-    _check_backbone(stored.manifest["core"], stored.folder.parent / MANIFEST, trust_code=False)
-    with foreign_files.opened_safetensors(stored.weights) as file:
-        return stored.manifest["core"], {
-            name: file.get_tensor(name)
-            for name in file.keys()  # noqa: SIM118 (no dict)
-        }
-
-
-def open_folder(folder):
-    """The `Stored` of a run folder or its `model` folder, every file's hash checked."""
-    if not str(folder):
-        raise FlagError("must be given", flag="run", fix="--run=RUN, the --output of tltf.train")
-    folder = pathlib.Path(folder)
-    model = folder / "model" if (folder / "model" / MANIFEST).is_file() else folder
-    manifest = _manifest(model / MANIFEST, folder)
-    inner = model / manifest["folder"]
-    _require_inside(inner)
-    found = set(files_in(inner))
-    for name, expected in manifest["files"].items():
-        if name not in found:
-            raise ModelError("the file is missing", place=inner / name)
-        if sha256(inner / name) != expected:
-            what = "the file is not the one that was saved (its SHA-256 differs from core.json)"
-            raise ModelError(what, place=inner / name, fix="copy the run folder again, or retrain")
-    extra = sorted(found - set(manifest["files"]))
-    if extra or WEIGHTS not in found:
-        what = f"unknown file {extra[0]!r}" if extra else f"no {WEIGHTS}"
-        raise ModelError(f"{what} in the model folder", place=inner)
-    return Stored(manifest, inner)
-
-
-def _require_inside(folder):
-    """Refuses links out of a model folder: they would have other files read."""
-    root = folder.parent.resolve()
-    for path in [folder, *folder.rglob("*")]:
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
-            raise ModelError("is a link out of the model folder", place=path)
-
-
-def files_in(folder):
-    """Sorted paths of all files in `folder`, relative to it, with forward slashes."""
-    folder = pathlib.Path(folder)
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def sha256(path):
-    """The file's SHA-256 in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fill(model, path):
@@ -209,84 +110,3 @@ def _compare(variables, stored, path):
         more = f"; and {len(faults) - NUM_SHOWN} more" if len(faults) > NUM_SHOWN else ""
         what = "the weights are of another architecture: " + "; ".join(faults[:NUM_SHOWN]) + more
         raise ModelError(what, place=path)
-
-
-def _manifest(path, folder):
-    """core.json, its shape checked."""
-    try:
-        manifest = foreign_files.read_json(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        what = f"no model in {folder}" if folder.exists() else f"no folder {folder}"
-        fix = "--run takes the --output of a finished tltf.train"
-        raise ModelError(what, flag="run", fix=fix) from error
-    _check_manifest(manifest, path)
-    return manifest
-
-
-def _check_manifest(manifest, path):
-    for key, kind in KEYS.items():
-        if not isinstance(manifest, dict) or type(manifest.get(key)) is not kind:
-            raise ModelError(f"has no {key!r} of type {kind.__name__}", place=path)
-    if manifest["format"] != FORMAT:
-        what = f"has the format {manifest['format']}, this tltf reads {FORMAT}"
-        raise ModelError(what, place=path, fix="use the version of tltf that saved it")
-    if not re.fullmatch(r"v\d{1,9}", manifest["folder"]):
-        raise ModelError(f"names the folder {manifest['folder']!r}", place=path)
-    if not all(isinstance(name, str) for name in manifest["class_names"]):
-        raise ModelError("has a class name that is no text", place=path)
-
-
-def _check_blueprint(blueprint, place, trust_code):
-    """Refuses code from outside of tltf: named in a stranger's file, it must not run unasked."""
-    _name_of("head", blueprint.get("head"), HEADS, place, trust_code)
-    _check_backbone(blueprint, place, trust_code)
-
-
-def _check_backbone(blueprint, place, trust_code):
-    """Refuses a backbone that would be fetched, read from a folder, or outgrow the memory."""
-    backbone = blueprint.get("backbone")
-    if not isinstance(backbone, dict) or not isinstance(backbone.get("memory"), dict):
-        raise ModelError("has no backbone with its memory", place=place)
-    name = _name_of("backbone", backbone.get("text"), BACKBONES, place, trust_code)
-    is_class = "class" in backbone["memory"] or _OUTSIDE.match(name)
-    if name not in BACKBONES and not is_class:
-        raise ModelError(f"its backbone {name!r} is no part of tltf", place=place)
-    for key, most in {"image_size_px": MAX_IMAGE_SIZE_PX, "text_length": MAX_TEXT_LENGTH}.items():
-        size = backbone.get(key)
-        if type(size) is not int or not 0 <= size <= most:
-            raise ModelError(f"has {key} {size!r:.80}, at most {most} are read", place=place)
-
-
-def _name_of(part, text, catalog, place, trust_code):
-    """The name in a part's call string; one of code from outside only where it is trusted."""
-    if not isinstance(text, str):
-        raise ModelError(f"has no {part}", place=place)
-    name = text.partition("(")[0].strip()
-    is_outside = _OUTSIDE.match(name) and not name.startswith("hub:")
-    if name not in catalog and is_outside and not trust_code:
-        what = f"the {part} {name!r} is no part of tltf, and its code would be run"
-        fix = "tltf.load(RUN, trust_code=True) if you trust it"
-        raise ModelError(what, place=place, fix=fix)
-    return name
-
-
-def preprocessing_of(manifest, backbone):
-    """The preprocessing that `modality` and `preprocessing` of a manifest describe.
-
-    Raises:
-        ModelError: it makes something else than the backbone takes.
-    """
-    from tltf.data.images import ImagePreprocessing
-    from tltf.data.text import TextPreprocessing
-
-    config = manifest["preprocessing"]
-    if manifest["modality"] == "image":
-        made = ImagePreprocessing.from_config(config)
-        fits = (made.size_px, made.channels) == (backbone.image_size_px, backbone.channels)
-    else:
-        made = TextPreprocessing.from_config(config, backbone.tokenizer)
-        fits = set(made.inputs) == set(backbone.inputs)
-        fits = fits and type(made.length) is int and 1 <= made.length <= backbone.text_length
-    if not fits or manifest["modality"] != backbone.modality:
-        raise ModelError(f"the preprocessing {str(config)[:200]} does not fit the backbone")
-    return made

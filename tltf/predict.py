@@ -23,11 +23,11 @@ def service(options):
     if "-" in options.input.split(",") and sys.stdin.isatty():
         what = "standard input is a terminal, no file and no pipe"
         raise FlagError(what, flag="input", fix="give --input=FILE, or pipe texts or paths in")
-    from tltf import loading
+    from tltf import model_folder
 
-    loading.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
+    model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
     console.load_tensorflow()
-    from tltf import rows
+    from tltf import loading, rows
 
     rows.write(loading.load(options.run), options)
 

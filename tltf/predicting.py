@@ -13,7 +13,7 @@ from tltf.data import conversion, image_files, image_structure
 from tltf.data.source import is_blank
 from tltf.errors import DataError
 from tltf.inputs import column_of
-from tltf.trained import Prediction
+from tltf.prediction import Prediction
 
 MAX_FILE_BYTES = 2**28
 TEXT_BATCHES = 8

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tltf.data.images import ImagePreprocessing
 from tltf.data.text import TextPreprocessing
+from tltf.errors import ModelError
 
 LENGTH_STEP = 8
 LENGTH_SHARE = 99
@@ -30,6 +31,25 @@ def build(backbone, source, text_length=None):
     if not text_length:
         text_length = fitting_length(backbone.tokenizer, source.column.values, most)
     return TextPreprocessing(backbone.tokenizer, text_length, names)
+
+
+def preprocessing_of(manifest, backbone):
+    """The preprocessing that `modality` and `preprocessing` of a manifest describe.
+
+    Raises:
+        ModelError: it makes something else than the backbone takes.
+    """
+    config = manifest["preprocessing"]
+    if manifest["modality"] == "image":
+        made = ImagePreprocessing.from_config(config)
+        fits = (made.size_px, made.channels) == (backbone.image_size_px, backbone.channels)
+    else:
+        made = TextPreprocessing.from_config(config, backbone.tokenizer)
+        fits = set(made.inputs) == set(backbone.inputs)
+        fits = fits and type(made.length) is int and 1 <= made.length <= backbone.text_length
+    if not fits or manifest["modality"] != backbone.modality:
+        raise ModelError(f"the preprocessing {str(config)[:200]} does not fit the backbone")
+    return made
 
 
 def counts(prepared, texts):

@@ -10,8 +10,9 @@ import sys
 import keras
 import numpy as np
 
-from tltf import diverging, feeding, fitting, lazy, optimizers, runtime, storage, training
+from tltf import diverging, feeding, fitting, lazy, loading, optimizers, runtime, storage, training
 from tltf.errors import FlagError
+from tltf.methods.context import FitContext
 from tltf.options import replace
 
 drawn = lazy.Module("matplotlib.figure")
@@ -71,6 +72,7 @@ def find(options, num_steps=100):
     trained, method = training.assemble(options, training.training_parts(options), strategy)
     feed = dataclasses.replace(feeding.build(trained, strategy), validation=None, watched=None)
     test = RangeTest(trained.core, method, feed, trained.options, strategy, num_steps)
+    test.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     test.train()
     if test.curve is None or not test.curve.losses:
         raise FlagError(f"{trained.options.train.method} takes no steps", flag="method",

@@ -11,7 +11,7 @@ from typing import Any
 from tltf import inputs, storage
 from tltf.errors import DataError, FlagError
 from tltf.predicting import Predictor
-from tltf.trained import Prediction
+from tltf.prediction import Prediction
 
 CHUNK_BATCHES = 4
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from tltf import adapters, backbones, folders, graphs, storage
-from tltf.loading import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
+from tltf.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
 
 
 def save(trained, run):

@@ -4,7 +4,7 @@ import numpy as np
 
 from tltf import convex
 from tltf.errors import FlagError
-from tltf.trained import Forward
+from tltf.forward import Forward
 
 
 def solve(dense, training, validation, label_smoothing=0.0, groups=None):

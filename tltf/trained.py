@@ -4,34 +4,15 @@ import contextlib
 import dataclasses
 from typing import Any
 
-import numpy as np
+import keras
 
-from tltf import lengths, memory, stopping
+from tltf import memory, predicting
 from tltf.boundaries import NotCached
+from tltf.cutting import BOUNDARY
+from tltf.data import pipeline
+from tltf.forward import Forward
+from tltf.heads import pool
 from tltf.models import Core
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The decoded output for one input.
-
-    Args:
-        id: the text or the path that was given.
-        label: the most probable class, or several labels such as `cat|dog`; empty for a number.
-        probabilities: class name -> probability.
-        error: why there is no answer; empty otherwise.
-        labels: of a head of several labels, those that are given.
-        value: of a head of a number, its median.
-        quantiles: the level as text -> float.
-    """
-
-    id: str
-    label: str = ""
-    probabilities: dict = dataclasses.field(default_factory=dict)
-    error: str = ""
-    labels: tuple = ()
-    value: float | None = None
-    quantiles: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -73,8 +54,6 @@ class Trained:
 
     def stated(self, source, batch_size=128):
         """float32[N, K] for a Source, in its order: probabilities, or quantiles; see the head."""
-        import keras
-
         with memory.taken_by("eval_batch_size", batch_size):
             logits = self._logits(source, batch_size)
         return keras.ops.convert_to_numpy(self.core.head.stated(logits))
@@ -95,11 +74,6 @@ class Trained:
 
     def feature_model(self):
         """keras.Model: the core's inputs -> {name: float32[B, d]}, equal to a linear probe's cut."""
-        import keras
-
-        from tltf.cutting import BOUNDARY
-        from tltf.heads import pool
-
         taps, modality = self.core.backbone.taps, self.core.backbone.modality
         features = pool(taps, modality, "auto")
         return keras.Model(self.core.backbone.inputs, {f"{BOUNDARY}0": features})
@@ -110,8 +84,6 @@ class Trained:
         An input that cannot be read gets a Prediction with its `error`; the others are not
         disturbed by it.
         """
-        from tltf import predicting
-
         return predicting.predict(self, inputs, batch_size)
 
     def dataset(self, source, batch_size, reads=None, is_repeated=False):
@@ -123,8 +95,6 @@ class Trained:
             reads: lookups.Lookup of a frozen prefix's outputs, in place of the core's inputs.
             is_repeated: whether it is read more than once, so that decoded images are kept.
         """
-        from tltf.data import pipeline
-
         return pipeline.build(
             source,
             self.preprocessing,
@@ -139,39 +109,3 @@ class Trained:
         """Whether the core takes texts of any length, so that padding can be cut off."""
         tensors = self.core.backbone.inputs.values()
         return self.core.backbone.modality == "text" and all(t.shape[1] is None for t in tensors)
-
-
-class Forward:
-    """A model in inference mode over a dataset; traced once.
-
-    Rows of varied length are computed by length; the results are in the dataset's order.
-
-    Args:
-        model: inputs -> tensor or dict of tensors.
-        name: which output of a dict; empty for a single tensor.
-    """
-
-    def __init__(self, model, name=""):
-        self.model, self._name, self._traced = model, name, None
-
-    def __call__(self, dataset):
-        """float32[N, d] over a dataset of (inputs, ...) batches; a noted signal breaks it off."""
-        if self._traced is None:
-            self._traced = self._trace(dataset.element_spec[0])
-        specs = dataset.element_spec[0]
-        long = [name for name, spec in specs.items() if spec.shape[1:2].as_list() == [None]]
-        batches = (batch[0] for batch in stopping.looked_at(dataset))
-        if long:
-            return lengths.run(self._traced, batches, long)
-        return np.concatenate([self._traced(batch).numpy() for batch in batches])
-
-    def _trace(self, specs):
-        """The model as one graph for batches of any size."""
-        import tensorflow as tf
-
-        def step(inputs):
-            outputs = self.model(inputs, training=False)
-            return tf.cast(outputs[self._name] if self._name else outputs, tf.float32)
-
-        wide = {k: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for k, v in specs.items()}
-        return tf.function(step, input_signature=[wide])

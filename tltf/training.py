@@ -20,6 +20,7 @@ from tltf import (
     fitting,
     freezing,
     graphs,
+    loading,
     models,
     names,
     noise,
@@ -37,6 +38,7 @@ from tltf.catalogs import HEADS, METHODS
 from tltf.data import augment, lookups, near, sources, splits, text_augment
 from tltf.data.source import require_labels
 from tltf.errors import FlagError, printable
+from tltf.methods.context import FitContext
 from tltf.methods.freezing import HEAD
 from tltf.options import flat, replace, shown
 from tltf.trained import Trained
@@ -69,7 +71,8 @@ def _train(options, run_folder):
     trained.times_s = clock.laps
     if options.output.dry_run:
         with strategy.scope():
-            changed = method.prepare(trained.core, None)
+            context = FitContext(trained.class_names, load_model=loading.load)
+            changed = method.prepare(trained.core, context)
         print(plan_text(trained, changed, method))
         method.release(changed)
         return trained
@@ -260,7 +263,7 @@ def _fit(trained, method, strategy, run_folder, clock):
     feed = feeding.build(trained, strategy)
     fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
-    fit.prepare()
+    fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     print(plan_text(trained, fit.core, method), file=sys.stderr)
     if logs:
         needs = disk_space.needs_of(fit.core, method, options, "validation" in trained.splits,

@@ -95,16 +95,6 @@ class _Stored:
         return self._file.get_tensor(self._key)
 
 
-def read_safetensors(path):
-    """name -> array of a safetensors file.
-
-    Raises:
-        ModelError: the file is damaged.
-    """
-    with foreign_files.opened_safetensors(path) as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
-
-
 def converted(asset_id, convert):
     """Path of an asset's weights as safetensors, converted once and kept in the cache.
 

@@ -20,6 +20,7 @@ from tests.contracts.given import core_for
 from tltf import backbones, cutting, freezing, specs
 from tltf.catalogs import METHODS
 from tltf.methods import teaching
+from tltf.methods.context import FitContext
 
 CASES = [
     ("images", "linear_probe"),
@@ -80,7 +81,7 @@ def teacher(monkeypatch):
             variable.assign(state.normal(0, 0.3, variable.shape))
         return types.SimpleNamespace(core=core, class_names=("a", "b", "c"))
 
-    monkeypatch.setattr(teaching, "_load", load)
+    monkeypatch.setattr(teaching, "_load", lambda context, run: load(run))
 
 
 def parameters():
@@ -125,7 +126,7 @@ def test_every_method_has_a_case_or_a_reason():
 def test_the_others_have_no_prefix(name):
     for text in CONTRACTS[name]:
         method = specs.pick(METHODS, text).build()
-        core = method.prepare(core_for(text), None)
+        core = method.prepare(core_for(text), FitContext())
         for phase in method.phases(core):
             freezing.apply(core.groups, phase.rules)
             assert cutting.cut(core.model, core.groups).prefix is None

@@ -8,7 +8,7 @@ from tests import tiny
 from tests.contracts.given import parameters
 from tltf import judging, models, specs, targets
 from tltf.catalogs import HEADS
-from tltf.trained import Prediction
+from tltf.prediction import Prediction
 
 NAMES = ("a", "b", "c")
 IMAGES = {"image": np.random.default_rng(0).random((5, 8, 8, 3)) * 255}

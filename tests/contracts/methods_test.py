@@ -11,11 +11,12 @@ from tests import tiny
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import core_for, parameters
 from tests.fitting_test import FLAGS, Log, feed, text_feed
-from tltf import checkpoints, convex, cutting, fitting, freezing, models, optimizers, specs
+from tltf import checkpoints, convex, fitting, freezing, models, optimizers, specs
 from tltf.backbones import inserted
 from tltf.catalogs import METHODS
 from tltf.errors import FlagError
 from tltf.methods import soups, teaching
+from tltf.methods.context import FitContext
 from tltf.options import make
 
 TRAINING = [case for case in parameters("methods") if not case.values[0].startswith("soup")]
@@ -57,7 +58,7 @@ def earlier_runs(monkeypatch):
         random = np.random.default_rng(len(run))
         return {name: random.normal(size=v.shape) ** 2 for name, v in variables.items()}
 
-    monkeypatch.setattr(teaching, "_load", load)
+    monkeypatch.setattr(teaching, "_load", lambda context, run: load(run))
     monkeypatch.setattr(soups, "_weights", weights)
 
 
@@ -115,10 +116,10 @@ def moves(path, trained):
 @pytest.mark.parametrize("text", TRAINING)
 def test_the_optimizer_has_no_slots_for_frozen_variables(text):
     method = specs.pick(METHODS, text).build()
-    core = method.prepare(core_for(text), None)
+    core = method.prepare(core_for(text), FitContext())
     phase = method.phases(core)[0]
     plan = freezing.apply(core.groups, phase.rules, phase.norm or "train")
-    model = cutting.training_model(core.model, core.groups)
+    model = tiny.training_model(core.model, core.groups)
     train = make(**{**FLAGS, "method": text}).train
     optimizer = optimizers.build(train, plan.factors, optimizers.learning_rate(train, phase, 10))
     optimizer.build(model.trainable_variables)
@@ -244,7 +245,7 @@ def test_releasing_leaves_the_backbone_as_it_was(text):
     kinds, before = [type(x) for x in core.model.layers], values(core)
     given = inputs(text)
     expected = np.asarray(core.model(given, training=False)["label"])
-    method.release(method.prepare(core, None))
+    method.release(method.prepare(core, FitContext()))
     assert [type(x) for x in core.model.layers] == kinds
     assert list(values(core)) == list(before)
     np.testing.assert_array_equal(core.model(given, training=False)["label"], expected)
@@ -257,7 +258,7 @@ def test_its_phases_are_plain_data(text):
     import json
 
     method = specs.pick(METHODS, text).build()
-    phases = method.phases(method.prepare(core_for(text), None))
+    phases = method.phases(method.prepare(core_for(text), FitContext()))
     assert (len(phases) > 1) == (text in SEVERAL_PHASES)
     for phase in phases:
         assert json.loads(json.dumps(dataclasses.asdict(phase)))

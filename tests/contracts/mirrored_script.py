@@ -76,7 +76,7 @@ def trained(case, options, strategy, num_rows):
         keras.utils.set_random_seed(5)
         return types.SimpleNamespace(core=make_core(), class_names=("a", "b", "c"))
 
-    teaching._load = load
+    teaching._load = lambda context, run: load(run)
     soups._weights = lambda run, names: {k: np.full(v.shape, len(run)) for k, v in names.items()}
     keras.utils.set_random_seed(0)
     with strategy.scope():

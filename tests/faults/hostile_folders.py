@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests import served
 from tests.faults.hostile import BACKBONE, canary, pickled
-from tltf import loading, saving
+from tltf import model_folder, saving
 
 
 def a_run(folder, trained=None):
@@ -26,7 +26,7 @@ def core_of(folder):
 
 
 def weights_of(folder):
-    return folder / "model/v1" / loading.WEIGHTS
+    return folder / "model/v1" / model_folder.WEIGHTS
 
 
 def edited(change, trained=None):
@@ -69,7 +69,7 @@ def other_weights(write):
         a_run(folder)
         write(weights_of(folder))
         content = json.loads(core_of(folder).read_text())
-        content["files"][loading.WEIGHTS] = loading.sha256(weights_of(folder))
+        content["files"][model_folder.WEIGHTS] = model_folder.sha256(weights_of(folder))
         core_of(folder).write_text(json.dumps(content))
 
     return made

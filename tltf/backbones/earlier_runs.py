@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 
-from tltf import allowances, foreign_files, graphs, specs, transfer
+from tltf import allowances, foreign_files, graphs, model_folder, transfer
 from tltf.errors import FlagError
 
 _CORE = pathlib.PurePath("model", "core.json")
@@ -73,11 +73,7 @@ def _same_tokens(backbone, assets):
 
 
 def _read(folder):
-    """`(backbone's blueprint, arrays by name, tokenizer's folder)` of a run.
-
-    The reader is a service above this part, hence found by its name. It refuses code from outside,
-    named in a run's file, which would be imported.
-    """
+    """`(backbone's blueprint, arrays by name, tokenizer's folder)` of a run."""
     folder = pathlib.Path(os.path.expanduser(folder))
-    core, arrays = specs.load_target("tltf.loading:read_core")(folder)
-    return core["backbone"], arrays, specs.load_target("tltf.loading:open_folder")(folder).assets
+    core, arrays = model_folder.read_core(folder)
+    return core["backbone"], arrays, model_folder.open_folder(folder).assets

@@ -123,7 +123,7 @@ class Additive(Method):
         super().__init__(lambda core: [Phase(kind, (HEAD, rule, *_matching(core, others)))])
         self.kind, self.size, self.places, self.puts_in = kind, size, places, False
 
-    def prepare(self, core, splits):
+    def prepare(self, core, context):
         """A core with the parts; those that an earlier training left are trained on."""
         names = self.places(core)
         self.puts_in = names is not None
@@ -143,7 +143,7 @@ class Scaled(Method):
     def __init__(self):
         super().__init__(lambda core: [Phase("ia3", (HEAD, SCALES))])
 
-    def prepare(self, core, splits):
+    def prepare(self, core, context):
         """Gives the layers their factors; the core computes what it did."""
         places = (KEYS_AND_VALUES, "outputs"), (re.compile(FEED_FORWARD), "inputs")
         every = layers.kernels(core.groups[:-1], scaling.takes_scale)

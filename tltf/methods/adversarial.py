@@ -47,7 +47,7 @@ class Adversarial(Method):
         super().__init__(lambda core: [Phase("adversarial", EVERYTHING)])
         self.epsilon, self.steps, self.share, self.plain = epsilon, steps, share, None
 
-    def prepare(self, core, splits):
+    def prepare(self, core, context):
         """The core with a place for the perturbation: the image, or the embedded tokens."""
         modality, self.plain = core.backbone.modality, core
         place = _place(core)

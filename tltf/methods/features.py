@@ -42,7 +42,7 @@ class SpectralShrinkage(Penalised):
         super().__init__(lambda core: [Phase("bss", EVERYTHING)])
         self.eta, self.smallest = eta, smallest
 
-    def watched(self, core, splits):
+    def watched(self, core, context):
         """The pooled features."""
         return [pool(core.backbone.taps, core.backbone.modality, "auto")], ()
 
@@ -84,7 +84,7 @@ class FeatureMaps(Penalised):
         self.head: list = []
         self.is_text = False
 
-    def watched(self, core, splits):
+    def watched(self, core, context):
         """Each map, that of the frozen copy, and a text's mask."""
         taps, self.is_text = core.backbone.taps, core.backbone.modality == "text"
         self.head = [v for layer in core.groups[-1].layers for v in layer.trainable_weights]

@@ -75,4 +75,4 @@ def require_rate(backbone_rate):
 
 def scratch():
     """Trains everything from random weights: the baseline that transfer must beat."""
-    return Method(lambda core: [Phase("scratch", ((".*", 1.0),))], starts_random=True)
+    return Method(lambda core: [Phase("scratch", ((".*", 1.0),))])

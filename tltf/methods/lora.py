@@ -43,7 +43,7 @@ class Lora(Method):
         super().__init__(lambda core: [Phase("lora", (HEAD, UPDATES))])
         self.rank, self.scale, self.targets = rank, scale, targets
 
-    def prepare(self, core, splits):
+    def prepare(self, core, context):
         """Gives the target layers their updates; the core computes what it did."""
         for layer in self._chosen(core):
             low_rank.add(layer, self.rank, self.scale)

@@ -58,7 +58,6 @@ class Method:
 
     Args:
         make_phases: core -> list of Phase.
-        starts_random: whether the backbone's weights are random, not pretrained.
     """
 
     model_class: Any = None
@@ -66,21 +65,21 @@ class Method:
     mixes_weights = False
     """Whether `finish` mixes weights, to which no batch-norm statistics of a training belong."""
 
-    def __init__(self, make_phases, starts_random=False):
+    def __init__(self, make_phases):
         self._make_phases = make_phases
-        self.starts_random = starts_random
 
-    def prepare(self, core, splits):
-        """The core to train, in the strategy's scope; its layers may be changed in place."""
+    def prepare(self, core, context):
+        """The core to train, in the strategy's scope; its layers may be changed in place.
+
+        Args:
+            core: Core.
+            context: FitContext.
+        """
         return core
 
     def phases(self, core):
         """The list of `Phase`."""
         return self._make_phases(core)
-
-    def batches(self, splits, phase):
-        """The training split's dataset of (inputs, targets, weights)."""
-        return splits["train"]
 
     def finish(self, core, ended):
         """The core to keep when the phases are done; `ended` is an `Ended`."""

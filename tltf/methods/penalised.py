@@ -16,7 +16,7 @@ class Penalised(Method):
 
     plain = None
 
-    def watched(self, core, splits):
+    def watched(self, core, context):
         """`(tensors that the penalty takes, groups that are trained beside the core's)`."""
         raise NotImplementedError
 
@@ -24,9 +24,9 @@ class Penalised(Method):
         """float[]: what is added to the loss of a batch."""
         raise NotImplementedError
 
-    def prepare(self, core, splits):
+    def prepare(self, core, context):
         """The core with a layer behind its logits that adds the loss."""
-        tensors, more = self.watched(core, splits)
+        tensors, more = self.watched(core, context)
         name = core.head.name
         logits = AddedLoss(self.penalty, name="added_loss")([core.model.output[name], *tensors])
         self.plain = core

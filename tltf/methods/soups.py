@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from tltf import checkpoints, specs
+from tltf import checkpoints, model_folder
 from tltf.errors import FlagError, ModelError
 from tltf.methods.method import Method, Phase
 from tltf.methods.staying import EVERYTHING
@@ -42,15 +42,15 @@ class Soup(Method):
         super().__init__(lambda core: [Phase("soup", EVERYTHING, solver="none")])
         self.runs, self.greedy, self.chosen = runs, greedy, ()
 
-    def prepare(self, core, splits):
+    def prepare(self, core, context):
         """Refuses runs whose validation rows this run would not hold out.
 
         Raises:
             ModelError: a run was trained on other rows.
         """
-        for run in self.runs if splits else ():
+        for run in self.runs if context.fingerprint else ():
             saved = checkpoints.newest(run)
-            if saved and splits.fingerprint and saved.state["data"] != splits.fingerprint:
+            if saved and saved.state["data"] != context.fingerprint:
                 raise ModelError("was trained on other rows than this soup's", place=run,
                                  fix="the same --data, --split and --seed")  # fmt: skip
         return core
@@ -95,12 +95,12 @@ def _assign(variables, parts):
 
 
 def _weights(run, variables):
-    """Name -> array of a run for each variable; its reader is a service, found by its name.
+    """Name -> array of a run for each variable.
 
     Raises:
         ModelError: a variable that the run does not have, or one of the run's that is not here.
     """
-    _, arrays = specs.load_target("tltf.loading:read_core")(run)
+    _, arrays = model_folder.read_core(run)
     for name, variable in variables.items():
         if name not in arrays or arrays[name].shape != tuple(variable.shape):
             found = arrays[name].shape if name in arrays else "nothing"

@@ -41,7 +41,7 @@ class NearStart(Method):
         super().__init__(lambda core: [Phase("l2_sp", EVERYTHING)])
         self.alpha, self.beta = alpha, beta
 
-    def prepare(self, core, splits):
+    def prepare(self, core, context):
         """Gives every trainable variable its penalty, which Keras adds to the loss."""
         *backbone, head = core.groups
         for group in backbone:

@@ -8,7 +8,7 @@ import os
 
 from keras import layers, ops
 
-from tltf import graphs, models, specs
+from tltf import graphs, models
 from tltf.backbones import Group
 from tltf.errors import FlagError, ModelError
 from tltf.heads import Classify, pool
@@ -54,11 +54,11 @@ class Distilled(Penalised):
         self.teacher, self.temperature = teacher, temperature
         self.weight, self.feature_weight = weight, feature_weight
 
-    def watched(self, core, splits):
+    def watched(self, core, context):
         """Logits of both, and features of both where they are compared."""
-        trained = _load(self.teacher)
+        trained = _load(context, self.teacher)
         _require_logits(core, "this run")
-        _require_classes(trained, core, splits, self.teacher)
+        _require_classes(trained, core, context, self.teacher)
         taught = _on_inputs_of(core, trained, self.teacher)
         tensors = [core.model.output[core.head.name], taught["logits"]]
         if not self.feature_weight:
@@ -110,16 +110,16 @@ class Remembering(Penalised):
         super().__init__(lambda core: [first, both])
         self.temperature, self.weight = temperature, weight
 
-    def watched(self, core, splits):
+    def watched(self, core, context):
         """The old head's logits on the features of now, and those of the old network."""
         run = core.backbone.name
         try:
-            trained = _load(run)
+            trained = _load(context, run)
         except (FlagError, ModelError) as error:
             what = f"lwf takes --backbone=RUN, whose old head is kept ({run!r}: {error.what})"
             raise FlagError(what, flag="method", fix="--method=l2_sp") from error
         old = models.on(_renamed(trained.core, f"{OLD_HEAD}_"), core.backbone)
-        before = _on_inputs_of(core, _load(run), run)["logits"]
+        before = _on_inputs_of(core, _load(context, run), run)["logits"]
         head = Group(OLD_HEAD, old.groups[-1].layers)
         return [old.model.output[old.head.name], before], (head,)
 
@@ -136,9 +136,9 @@ def softened(teacher, student, temperature):
     return temperature**2 * ops.mean(rows)
 
 
-def _load(run):
-    """The Trained of a run. The reader is a service above the methods, hence found by its name."""
-    return specs.load_target("tltf.loading:load")(os.path.expanduser(run))
+def _load(context, run):
+    """The Trained of a run."""
+    return context.load_model(os.path.expanduser(run))
 
 
 def _require_logits(core, run):
@@ -191,9 +191,9 @@ def _require_tokens(core, teacher, run):
                         fix="a teacher of the same family")  # fmt: skip
 
 
-def _require_classes(trained, core, splits, run):
+def _require_classes(trained, core, context, run):
     """Logits can be compared only where they mean the same classes."""
-    own = tuple(getattr(splits, "class_names", ()) or ())
+    own = tuple(context.class_names)
     theirs = tuple(trained.class_names)
     if len(theirs) != core.num_classes or (own and own != theirs):
         what = f"{run} has the classes {', '.join(theirs[:5])}, the data {', '.join(own[:5])}"

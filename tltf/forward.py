@@ -1,0 +1,41 @@
+"""A model in inference mode over a whole dataset."""
+
+import numpy as np
+import tensorflow as tf
+
+from tltf import lengths, stopping
+
+
+class Forward:
+    """A model in inference mode over a dataset; traced once.
+
+    Rows of varied length are computed by length; the results are in the dataset's order.
+
+    Args:
+        model: inputs -> tensor or dict of tensors.
+        name: which output of a dict; empty for a single tensor.
+    """
+
+    def __init__(self, model, name=""):
+        self.model, self._name, self._traced = model, name, None
+
+    def __call__(self, dataset):
+        """float32[N, d] over a dataset of (inputs, ...) batches; a noted signal breaks it off."""
+        if self._traced is None:
+            self._traced = self._trace(dataset.element_spec[0])
+        specs = dataset.element_spec[0]
+        long = [name for name, spec in specs.items() if spec.shape[1:2].as_list() == [None]]
+        batches = (batch[0] for batch in stopping.looked_at(dataset))
+        if long:
+            return lengths.run(self._traced, batches, long)
+        return np.concatenate([self._traced(batch).numpy() for batch in batches])
+
+    def _trace(self, specs):
+        """The model as one graph for batches of any size."""
+
+        def step(inputs):
+            outputs = self.model(inputs, training=False)
+            return tf.cast(outputs[self._name] if self._name else outputs, tf.float32)
+
+        wide = {k: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for k, v in specs.items()}
+        return tf.function(step, input_signature=[wide])
