@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 import tltf
 from tltf import adapters, freezing, training
+from tltf.data import sources
 from tltf.errors import FlagError, ModelError
 from tltf.options import make
 
@@ -35,7 +36,7 @@ def runs(tmp_path_factory):
     for seed, (name, method) in enumerate(METHODS.items()):
         run = tmp_path_factory.mktemp(name) / "run"
         trained = training.train(make(**FLAGS, method=method, output=str(run), seed=seed))
-        test = training.load_parts(make(**FLAGS, seed=0))["test"]
+        test = sources.load_parts(make(**FLAGS, seed=0))["test"]
         found[name] = run / adapters.FILE, trained.stated(test), test
     return found
 

@@ -19,10 +19,10 @@ BELOW = {
 }
 LAYERS = {
     "base": """
-        tltf archives assets catalogs chatter checkpoints command_options console defaults difficulty errors flagfiles folders foreign_files habits lazy leftovers locations memory
-        model_folder names options origins progress registries row_store runs specs stopping storage streams targets thresholds torch_files versions
+        tltf archives assets catalogs chatter checkpoints command_options console defaults errors flagfiles folders foreign_files habits lazy leftovers locations memory
+        model_folder names options origins progress registries resume row_store runs specs stopping storage streams targets thresholds torch_files versions
     """,
-    "model": "adversaries allowances backbones cutting embedding_rows fingerprints finiteness folding freezing graphs heads inserts models multi_label noise optimizers ordinal recalibration regression transfer weights",
+    "model": "adversaries allowances backbones core curriculum cutting embedding_rows fingerprints finiteness folding freezing graphs heads inserts models multi_label noise optimizers ordinal precision recalibration regression transfer weights",
     "data": "data",
     "method": "methods",
     "service": """

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import models
 from tltf.backbones import inserted
+from tltf.core import attach_head
 from tltf.errors import FlagError, ModelError
 
 TEXTS = {
@@ -60,7 +60,7 @@ def test_a_record_makes_the_same_graph_again():
     assert [row["kind"] for row in records] == ["adapters", "prefix", "prompt"]
     fresh = inserted.again(tiny.text_backbone(), records)
     assert fresh.blueprint == backbone.blueprint
-    old, new = (models.join(x, _head(), 3) for x in (backbone, fresh))
+    old, new = (attach_head(x, _head(), 3) for x in (backbone, fresh))
     assert list(old.named_weights()) == list(new.named_weights())
     new.model.set_weights(old.model.get_weights())
     expected = old.model(TEXTS, training=False)["label"]

@@ -10,6 +10,7 @@ from tltf import names, origins, publishing, runs, versions
 from tltf import options as all_options
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.options import make, replace
+from tltf.resume import HARMLESS
 
 
 def options(run, **values):
@@ -71,7 +72,7 @@ def test_harmless_flags_may_differ_in_one_line_and_are_noted(tmp_path, capsys):
 
 
 def test_what_is_harmless_are_flags():
-    assert set(origins.HARMLESS) <= set(all_options.fields_of(all_options.Options))
+    assert set(HARMLESS) <= set(all_options.fields_of(all_options.Options))
 
 
 def test_what_resume_names_may_differ(tmp_path, capsys):

@@ -7,9 +7,10 @@ import pytest
 
 from tests import tiny
 from tests.fitting_test import feed, fit
-from tltf import difficulty as difficulties
+from tltf import curriculum as curricula
 from tltf import fitting, freezing
 from tltf.errors import FlagError
+from tltf.heads import losses
 from tltf.methods import freezing as plain
 from tltf.methods import schedules
 
@@ -112,9 +113,9 @@ def test_curriculum_grows_exponentially_to_all_rows():
 def test_the_easiest_of_each_class():
     difficulty = np.array([5.0, 1.0, 3.0, 2.0, 9.0, 0.5, 7.0])
     labels = np.array([0, 0, 0, 0, 1, 1, 2])
-    assert difficulties.easiest(difficulty, labels, 0.5).tolist() == [1, 3, 5, 6]
-    assert difficulties.easiest(difficulty, labels, 0.01).tolist() == [1, 5, 6]
-    assert difficulties.easiest(difficulty, labels, 1.0).tolist() == list(range(7))
+    assert curricula.easiest(difficulty, labels, 0.5).tolist() == [1, 3, 5, 6]
+    assert curricula.easiest(difficulty, labels, 0.01).tolist() == [1, 5, 6]
+    assert curricula.easiest(difficulty, labels, 1.0).tolist() == list(range(7))
 
 
 def test_curriculum_trains_on_what_the_solved_head_finds_easy():
@@ -128,7 +129,7 @@ def test_curriculum_trains_on_what_the_solved_head_finds_easy():
     _, run, _ = fit(method=schedules.curriculum(stages=2, start_share=0.5), data=watched)
     assert seen[0] is None and seen[2] is None, "the solver and the last stage take all"
     labels = data.in_order()[1]
-    assert seen[1] == difficulties.easiest(run.difficulty, labels, 0.5).tolist()
+    assert seen[1] == curricula.easiest(run.difficulty, labels, 0.5).tolist()
     assert len(seen[1]) == 4 + 4 + 3, "half of 7, 7 and 6 rows"
     assert run.step == 2 * (2 + 3), "two epochs each, of two and three steps"
 
@@ -138,4 +139,4 @@ def test_difficulty_is_the_cross_entropy():
     labels = np.array([0, 1, 2, 0, 1, 2])
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = -np.log(chances[np.arange(6), labels])
-    np.testing.assert_allclose(difficulties.losses(logits, labels), expected)
+    np.testing.assert_allclose(losses(logits, labels), expected)

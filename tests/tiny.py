@@ -3,9 +3,10 @@
 import keras
 import keras_hub
 
-from tltf import cutting, models, specs
+from tltf import cutting, specs
 from tltf.backbones import Backbone, Group
 from tltf.catalogs import HEADS
+from tltf.core import attach_head
 
 
 class Block(keras.layers.Layer):
@@ -94,7 +95,7 @@ def text_backbone(num_blocks=2, width=8, length=None, dropout=0.1):
 
 def core(backbone=None, head="classify", num_classes=3):
     """A core on `backbone`, by default the image one."""
-    return models.join(backbone or image_backbone(), specs.pick(HEADS, head), num_classes)
+    return attach_head(backbone or image_backbone(), specs.pick(HEADS, head), num_classes)
 
 
 def training_model(model, groups):

@@ -6,6 +6,7 @@ import warnings
 import pytest
 
 from tltf import defaults, publishing, runs, runtime, train, training
+from tltf.data import sources
 from tltf.errors import FlagError
 from tltf.methods import freezing, schedules
 from tltf.methods.method import Phase
@@ -22,7 +23,7 @@ HEADS = [
 
 def assembled(**flags):
     options = make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
-    parts = training.load_parts(options)
+    parts = sources.load_parts(options)
     return training.assemble(options, parts, runtime.start(options.runtime))
 
 

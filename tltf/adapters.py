@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from tltf import allowances, backbones, foreign_files, graphs, models, specs, storage
+from tltf import allowances, backbones, foreign_files, graphs, specs, storage
 from tltf.catalogs import BACKBONES, HEADS, METHODS
+from tltf.core import attach_head
 from tltf.errors import FlagError, ModelError, choices_text
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
@@ -49,7 +50,7 @@ def of_training(core, moved):
     """`(arrays, base_sha256)` of a core that was trained and not finished; None if too much moved.
 
     Args:
-        core: models.Core.
+        core: Core.
         moved: name -> keras.Variable that training changed.
     """
     variables = core.named_weights()
@@ -180,7 +181,7 @@ class Base:
     def _prepared(self, about):
         """`(core, method, what the method prepared)`; where that fails the backbone stays as it is."""
         head = specs.pick(HEADS, about["head"], "head")
-        core = models.join(self.backbone, head, len(about["class_names"]))
+        core = attach_head(self.backbone, head, len(about["class_names"]))
         method = specs.pick(METHODS, about["method"], "method").build()
         with _undoing(self.backbone.groups):
             return core, method, method.prepare(core, FitContext())

@@ -4,9 +4,9 @@ import pathlib
 
 import numpy as np
 
-from tltf import data_report, names, specs, summaries, targets
+from tltf import data_report, names, specs, targets
 from tltf.catalogs import HEADS
-from tltf.data import near, sources, splits
+from tltf.data import checks, near, sources, splits
 from tltf.data.source import require_labels
 from tltf.errors import printable
 
@@ -54,7 +54,7 @@ def text(name, parts, scan):
         scan: counts, warnings, rows that were left out and near ones.
     """
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
-    lines = [f"data       {name}", f"rows       {summaries.counts(scan)}", f"splits     {sizes}",
+    lines = [f"data       {name}", f"rows       {checks.counts(scan)}", f"splits     {sizes}",
              *_label_lines(parts["train"])]  # fmt: skip
     lines += [f"warning    {warning}" for warning in scan["warnings"]]
     for what in ("skipped", "excluded"):

@@ -10,7 +10,17 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf import folders, graphs, loading, models, raw_inputs, runtime, saving, specs, verifying
+from tltf import (
+    folders,
+    graphs,
+    loading,
+    models,
+    precision,
+    raw_inputs,
+    saving,
+    specs,
+    verifying,
+)
 from tltf.backbones import save_assets
 from tltf.catalogs import FORMATS
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
@@ -81,7 +91,7 @@ def _splits(run):
 
 def on_one_device(core):
     """A Core of the same blueprint and weights in float32; call it outside of a strategy."""
-    with tempfile.TemporaryDirectory() as assets, runtime.precision("float32"):
+    with tempfile.TemporaryDirectory() as assets, precision.policy("float32"):
         save_assets(core.backbone, pathlib.Path(assets))
         fresh = models.rebuild(core.blueprint, pathlib.Path(assets))
     arrays = saving.weights_of(core.model)

@@ -12,8 +12,8 @@ import keras
 from tltf import (
     callbacks,
     checkpoints,
+    curriculum,
     cutting,
-    difficulty,
     diverging,
     embedding_rows,
     folding,
@@ -37,7 +37,7 @@ class Fit:
     """One training of a core by a method.
 
     Args:
-        core: models.Core; its weights are trained in place. `core` is what the method makes of
+        core: Core; its weights are trained in place. `core` is what the method makes of
             it, and in the end the core to keep.
         method: methods.Method.
         feed: Feed.
@@ -216,7 +216,7 @@ class Fit:
             opened = dataset() if callable(dataset) else dataset
             logits = Forward(self.core.model, self.core.head.name)(opened)[: len(labels)]
             self.difficulty = self.core.head.losses(logits, labels)
-        return difficulty.easiest(self.difficulty, targets.strata(labels), phase.easiest)
+        return curriculum.easiest(self.difficulty, targets.strata(labels), phase.easiest)
 
     def _recalibrate(self):
         """Gives the batch norms whose statistics moved those of the weights that they end with."""

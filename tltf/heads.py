@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf import difficulty, targets
+from tltf import targets
 from tltf.errors import FlagError, ModelError, shown_names
 
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
@@ -140,7 +140,7 @@ class Classify:
 
     def losses(self, logits, labels):
         """float[N]: the cross-entropy of each row of float[N, C] logits with int[N] labels."""
-        return difficulty.losses(logits, labels)
+        return losses(logits, labels)
 
     def measured(self, logits, labels):
         """The share of rows of float[N, C] logits whose most probable class is right."""
@@ -287,3 +287,10 @@ def _pool_text(taps, pooling):
         raise ModelError("pooling=flatten takes an image backbone", flag="head",
                          fix="--head='classify(pooling=average)'")  # fmt: skip
     return ops.sum(sequence * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
+
+
+def losses(logits, labels):
+    """float[N]: the cross-entropy of each row of float[N, C] logits with int[N] labels."""
+    top = logits.max(axis=1, keepdims=True)
+    norm = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+    return norm - logits[np.arange(len(labels)), labels]

@@ -65,13 +65,13 @@ def load(run, trust_code=False):
 
 def _rebuilt(stored):
     """The core of a `Stored` with random weights, no more of them than its file can fill."""
-    from tltf import allowances, models, runtime
+    from tltf import allowances, models, precision
 
     num_variables = foreign_files.count_safetensors(stored.weights)
     num_bytes = stored.weights.stat().st_size
     with (
         allowances.granted(num_bytes, num_variables, stored.weights),
-        runtime.precision("float32"),
+        precision.policy("float32"),
     ):
         return models.rebuild(stored.manifest["core"], stored.assets)
 

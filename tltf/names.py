@@ -3,9 +3,10 @@
 import os
 import pathlib
 
-from tltf import origins, specs
+from tltf import specs
 from tltf.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
 from tltf.errors import FlagError, ModelError, choices_text
+from tltf.resume import allowed_changes
 
 BASELINES = ("logistic", "scratch")
 
@@ -44,7 +45,7 @@ def check(options):
     for part in specs.split_outside(options.data.augment, "|", "augment"):
         specs.pick(AUGMENTS, part, "augment")
     wanted_baselines(options.output.baseline)
-    origins.allowed(options.output.resume)
+    allowed_changes(options.output.resume)
     if options.train.clipnorm and options.train.global_clipnorm:
         raise FlagError("and --global_clipnorm exclude each other", flag="clipnorm")
     check_backbone(options.model)

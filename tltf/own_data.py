@@ -7,8 +7,9 @@ names on the command line is another thing: that may be code.
 import pathlib
 import re
 
-from tltf import runs, specs, training
+from tltf import runs, specs
 from tltf.catalogs import HEADS, SOURCES, SPLITS
+from tltf.data import sources
 from tltf.errors import ModelError
 
 _PLAIN_NAME = re.compile(r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
@@ -25,7 +26,7 @@ def parts(run):
     """
     chosen = runs.read_options(run)
     require_own_code(chosen, run)
-    return training.load_parts(chosen)
+    return sources.load_parts(chosen)
 
 
 def require_own_code(chosen, run):

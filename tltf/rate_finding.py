@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tltf import diverging, feeding, fitting, lazy, loading, optimizers, runtime, storage, training
+from tltf.data import sources
 from tltf.errors import FlagError
 from tltf.methods.context import FitContext
 from tltf.options import replace
@@ -69,7 +70,7 @@ def find(options, num_steps=100):
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
     options = replace(options, learning_rate=None, warmup_fraction=0.0, schedule="constant")
     strategy = runtime.start(options.runtime)
-    trained, method = training.assemble(options, training.training_parts(options), strategy)
+    trained, method = training.assemble(options, sources.training_parts(options), strategy)
     feed = dataclasses.replace(feeding.build(trained, strategy), validation=None, watched=None)
     test = RangeTest(trained.core, method, feed, trained.options, strategy, num_steps)
     test.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))

@@ -10,9 +10,10 @@ import dataclasses
 import keras
 import numpy as np
 
-from tltf import checkpoints, keeping, multi_worker, origins
+from tltf import checkpoints, keeping, multi_worker
 from tltf.checkpoints import Checkpoint
 from tltf.errors import ModelError
+from tltf.resume import allowed_changes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +120,7 @@ def restore(fit, model, saved, steps):
     """
     state = saved.state
     if state["data"] != fit.feed.fingerprint:
-        if "data" not in origins.allowed(fit.options.output.resume):
+        if "data" not in allowed_changes(fit.options.output.resume):
             was, now = state["data"], fit.feed.fingerprint
             what = f"the training data changed since this run was interrupted: was {was}, is {now}"
             raise ModelError(

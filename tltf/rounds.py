@@ -19,10 +19,10 @@ from tltf import (
     runs,
     runtime,
     specs,
-    training,
     wording,
 )
 from tltf.catalogs import HEADS, SPLITS
+from tltf.data import sources
 
 stats = lazy.Module("scipy.stats")
 
@@ -106,7 +106,7 @@ def _finished(given, output):
     if not found:
         return []
     first = given[found[0]]
-    data = feeding.fingerprints(training.training_parts(first))
+    data = feeding.fingerprints(sources.training_parts(first))
     run = first.output.output
     changes = [change for change in runs.changes(run, None, data) if change.name == "data"]
     if changes and output.overwrite:

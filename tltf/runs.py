@@ -22,6 +22,7 @@ from tltf import (
     streams,
 )
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.resume import HARMLESS, allowed_changes
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
 DATA_REPORT = "data_report.jsonl"
@@ -239,7 +240,7 @@ def require_allowed(run, found, resume):
         ModelError: something else changed.
     """
     if refused := _refused(found, resume):
-        names = dict.fromkeys((*origins.allowed(resume), *(change.name for change in refused)))
+        names = dict.fromkeys((*allowed_changes(resume), *(change.name for change in refused)))
         raise ModelError(
             f"the unfinished run was begun otherwise ({'; '.join(c.text for c in refused)})",
             flag="resume", place=run,
@@ -249,7 +250,7 @@ def require_allowed(run, found, resume):
 
 
 def _refused(found, resume):
-    may_differ = (*origins.HARMLESS, *origins.allowed(resume))
+    may_differ = (*HARMLESS, *allowed_changes(resume))
     return [change for change in found if change.name not in may_differ]
 
 

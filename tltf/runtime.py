@@ -1,6 +1,5 @@
 """Devices, precision and seeds: what must be set before anything is built."""
 
-import contextlib
 import functools
 import platform
 
@@ -41,17 +40,6 @@ def start(options):
     if is_fixed:  # TensorFlow makes none by itself then, and KerasCV's layers ask for it
         tf.random.set_global_generator(tf.random.Generator.from_seed(options.seed))
     return strategy
-
-
-@contextlib.contextmanager
-def precision(name):
-    """Layers made in this block have the dtype policy `name`, whatever a run before has set."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def split_cpu(num_devices):

@@ -26,14 +26,6 @@ def count_of(value, singular, plural=None):
     return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
 
 
-def counts(scan):
-    """`10 found = 9 used + 1 skipped + 0 excluded`; the rows of a scan."""
-    text = (f"{scan['found']:,} found = {scan['used']:,} used + {scan['skipped']:,} skipped + "
-            f"{scan['excluded']:,} excluded")  # fmt: skip
-    ignored = scan.get("ignored")
-    return f"{text}; {count_of(ignored, 'other file')} ignored" if ignored else text
-
-
 def main_split(report):
     """`(name, metrics)` of the split that the report is about: test, else validation."""
     name = "test" if report.get("test") else "validation"

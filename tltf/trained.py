@@ -8,11 +8,11 @@ import keras
 
 from tltf import memory, predicting
 from tltf.boundaries import NotCached
+from tltf.core import Core
 from tltf.cutting import BOUNDARY
 from tltf.data import pipeline
 from tltf.forward import Forward
 from tltf.heads import pool
-from tltf.models import Core
 
 
 @dataclasses.dataclass

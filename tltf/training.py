@@ -29,14 +29,13 @@ from tltf import (
     runtime,
     saving,
     specs,
-    summaries,
     targets,
     tracking,
     transfer,
 )
-from tltf.catalogs import HEADS, METHODS
-from tltf.data import augment, lookups, near, sources, splits, text_augment
-from tltf.data.source import require_labels
+from tltf.catalogs import METHODS
+from tltf.core import with_head
+from tltf.data import checks, lookups, sources
 from tltf.errors import FlagError, printable
 from tltf.methods.context import FitContext
 from tltf.methods.freezing import HEAD
@@ -64,7 +63,7 @@ def _train(options, run_folder):
     clock = _Clock()
     strategy = runtime.start(options.runtime)
     with data_report.when_it_fails(_report_folder(run_folder)):
-        parts = training_parts(options, options.data.near_duplicates)
+        parts = sources.training_parts(options, options.data.near_duplicates)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
     clock.lap("build")
@@ -98,41 +97,6 @@ def _report_folder(run_folder):
     """Where faults of the data are listed: not in a finished run, whose report is of other data."""
     writes = run_folder and runs.is_chief() and runs.read_status(run_folder) != "finished"
     return run_folder if writes else None
-
-
-def load_parts(options, looks_near=False):
-    """role -> Source: the data of a run, checked and split.
-
-    Args:
-        options: Options.
-        looks_near: whether near duplicates are looked for.
-
-    Raises:
-        FlagError: unknown names, or data without labels.
-        DataError: data or splits that cannot be used.
-    """
-    head = specs.pick(HEADS, options.model.head, "head").build()
-    source = sources.load(
-        options.data.data,
-        seed=options.runtime.seed,
-        scan=options.data.scan,
-        target=head.target,
-    )
-    require_labels(source)
-    source = source.in_classes(head.ordered(source))
-    parts = splits.split(source, options.data.split, options.runtime.seed, options.data.scan)
-    if not looks_near:
-        return parts
-    scan = near.looked_for(source, parts)
-    return {role: dataclasses.replace(part, scan=scan) for role, part in parts.items()}
-
-
-def training_parts(options, looks_near=False):
-    """`load_parts` with the copies of training texts that --augment adds."""
-    parts, wanted = load_parts(options, looks_near), options.data.augment
-    augment.require_modality(wanted, parts["train"].modality)
-    parts["train"] = text_augment.expanded(parts["train"], wanted, options.runtime.seed)
-    return parts
 
 
 def assemble(options, parts, strategy):
@@ -251,7 +215,7 @@ def plan_text(trained, core, method):
 def _scan_lines(scan):
     """What of the data is not used, and what is odd about the rest."""
     is_whole = scan["found"] == scan["used"]
-    rows = [] if is_whole else [f"rows      {summaries.counts(scan)}"]
+    rows = [] if is_whole else [f"rows      {checks.counts(scan)}"]
     return rows + [f"warning   {printable(text)}" for text in scan["warnings"]]
 
 
@@ -297,7 +261,7 @@ def _tune_head(trained):
     if trained.core.head.target == targets.CLASS or part is None:
         return
     stated = trained.stated(part, trained.options.train.eval_batch_size)
-    trained.core = models.with_head(trained.core, trained.core.head.tuned(stated, part.labels))
+    trained.core = with_head(trained.core, trained.core.head.tuned(stated, part.labels))
     if trained.adapter:
         about = trained.adapter.about | {"head": trained.core.head_spec}
         trained.adapter = dataclasses.replace(trained.adapter, about=about)

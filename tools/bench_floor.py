@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf import cutting, flagfiles, freezing, options, runtime, training
-from tltf.data import lookups
+from tltf.data import lookups, sources
 
 BATCH_SIZES = (32, 64, 128, 256)
 
@@ -62,7 +62,7 @@ def assembled(work):
     """`(Trained, Method)` of tltf for the work, untrained."""
     chosen, _ = flagfiles.parse(options.Options, work.flags())
     strategy = runtime.start(chosen.runtime)
-    return training.assemble(chosen, training.load_parts(chosen), strategy)
+    return training.assemble(chosen, sources.load_parts(chosen), strategy)
 
 
 def freeze(trained, method):

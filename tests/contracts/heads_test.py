@@ -6,8 +6,9 @@ import pytest
 
 from tests import tiny
 from tests.contracts.given import parameters
-from tltf import judging, models, specs, targets
+from tltf import judging, specs, targets
 from tltf.catalogs import HEADS
+from tltf.core import with_head
 from tltf.prediction import Prediction
 
 NAMES = ("a", "b", "c")
@@ -110,7 +111,7 @@ def test_what_is_chosen_comes_back_from_its_call_string(text):
     core = tiny.core(head=text)
     stated = core.head.stated(core.model(IMAGES)[core.head.name])
     tuned = core.head.tuned(keras.ops.convert_to_numpy(stated), LABELS[core.head.target])
-    again = models.with_head(core, tuned)
+    again = with_head(core, tuned)
     assert specs.pick(HEADS, again.head_spec, "head").build() == tuned
 
 

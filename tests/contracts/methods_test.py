@@ -11,9 +11,10 @@ from tests import tiny
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import core_for, parameters
 from tests.fitting_test import FLAGS, Log, feed, text_feed
-from tltf import checkpoints, convex, fitting, freezing, models, optimizers, specs
+from tltf import checkpoints, convex, fitting, freezing, optimizers, specs
 from tltf.backbones import inserted
 from tltf.catalogs import METHODS
+from tltf.core import on_backbone
 from tltf.errors import FlagError
 from tltf.methods import soups, teaching
 from tltf.methods.context import FitContext
@@ -228,7 +229,7 @@ def test_its_core_computes_what_was_trained_when_it_is_built_again(text):
     fresh = core_for(text)
     if inserted.RECORD in core.backbone.blueprint:
         records = core.blueprint["backbone"][inserted.RECORD]
-        fresh = models.on(fresh, inserted.again(fresh.backbone, records))
+        fresh = on_backbone(fresh, inserted.again(fresh.backbone, records))
     assert [type(x) for x in core.model.layers] == [type(x) for x in fresh.model.layers]
     assert list(values(core)) == list(values(fresh))
     assert list(core.model.output) == list(fresh.model.output)

@@ -378,3 +378,13 @@ def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels, strict_s
     if repeats > 0:
         scan.warn(f"{repeats} rows repeat the content of others; they stay in one split")
     return is_usable
+
+
+def counts(scan):
+    """`10 found = 9 used + 1 skipped + 0 excluded`; the rows of a scan."""
+    text = (f"{scan['found']:,} found = {scan['used']:,} used + {scan['skipped']:,} skipped + "
+            f"{scan['excluded']:,} excluded")  # fmt: skip
+    ignored = scan.get("ignored")
+    return (
+        f"{text}; {ignored:,} other file{'s' if ignored > 1 else ''} ignored" if ignored else text
+    )

@@ -1,8 +1,12 @@
-"""From the call string of --data to a Source."""
+"""From the call string of --data to a Source, and from a run's options to its splits."""
+
+import dataclasses
 
 from tltf import specs
+from tltf.catalogs.heads import HEADS
 from tltf.catalogs.sources import SOURCES
-from tltf.data.source import LoadSettings
+from tltf.data import augment, near, splits, text_augment
+from tltf.data.source import LoadSettings, require_labels
 from tltf.options import ScanOptions
 
 
@@ -24,3 +28,38 @@ def load(text, *, seed=0, scan=None, least_classes=2, target="class"):
     settings = LoadSettings(seed, scan or ScanOptions(), least_classes, target)
     source = specs.pick(SOURCES, text, flag="data").build(settings)
     return source if source.labels is None else source.as_target(target)
+
+
+def load_parts(options, looks_near=False):
+    """role -> Source: the data of a run, checked and split.
+
+    Args:
+        options: Options.
+        looks_near: whether near duplicates are looked for.
+
+    Raises:
+        FlagError: unknown names, or data without labels.
+        DataError: data or splits that cannot be used.
+    """
+    head = specs.pick(HEADS, options.model.head, "head").build()
+    source = load(
+        options.data.data,
+        seed=options.runtime.seed,
+        scan=options.data.scan,
+        target=head.target,
+    )
+    require_labels(source)
+    source = source.in_classes(head.ordered(source))
+    parts = splits.split(source, options.data.split, options.runtime.seed, options.data.scan)
+    if not looks_near:
+        return parts
+    scan = near.looked_for(source, parts)
+    return {role: dataclasses.replace(part, scan=scan) for role, part in parts.items()}
+
+
+def training_parts(options, looks_near=False):
+    """`load_parts` with the copies of training texts that --augment adds."""
+    parts, wanted = load_parts(options, looks_near), options.data.augment
+    augment.require_modality(wanted, parts["train"].modality)
+    parts["train"] = text_augment.expanded(parts["train"], wanted, options.runtime.seed)
+    return parts

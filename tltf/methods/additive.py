@@ -2,9 +2,9 @@
 
 import re
 
-from tltf import models
 from tltf.backbones import inserted
 from tltf.backbones.prompt import GROUP as PROMPT_GROUP
+from tltf.core import on_backbone
 from tltf.errors import FlagError
 from tltf.freezing import expression
 from tltf.inserts import attention_prefix, bottleneck, layers, scaling
@@ -129,7 +129,7 @@ class Additive(Method):
         self.puts_in = names is not None
         if not self.puts_in:
             return core
-        return models.on(core, inserted.insert(core.backbone, self.kind, self.size, names))
+        return on_backbone(core, inserted.insert(core.backbone, self.kind, self.size, names))
 
     def release(self, core):
         """Takes the parts out of the layers that `prepare` put in."""

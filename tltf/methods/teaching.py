@@ -8,8 +8,9 @@ import os
 
 from keras import layers, ops
 
-from tltf import graphs, models
+from tltf import graphs
 from tltf.backbones import Group
+from tltf.core import on_backbone
 from tltf.errors import FlagError, ModelError
 from tltf.heads import Classify, pool
 from tltf.methods.freezing import HEAD, require_rate
@@ -118,7 +119,7 @@ class Remembering(Penalised):
         except (FlagError, ModelError) as error:
             what = f"lwf takes --backbone=RUN, whose old head is kept ({run!r}: {error.what})"
             raise FlagError(what, flag="method", fix="--method=l2_sp") from error
-        old = models.on(_renamed(trained.core, f"{OLD_HEAD}_"), core.backbone)
+        old = on_backbone(_renamed(trained.core, f"{OLD_HEAD}_"), core.backbone)
         before = _on_inputs_of(core, _load(context, run), run)["logits"]
         head = Group(OLD_HEAD, old.groups[-1].layers)
         return [old.model.output[old.head.name], before], (head,)
