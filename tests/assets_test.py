@@ -12,8 +12,8 @@ import zipfile
 
 import pytest
 
-from tltf import archives, assets, registries
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.files import archives, assets, registries
 
 
 @pytest.fixture

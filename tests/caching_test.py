@@ -235,7 +235,7 @@ def bert_folder(tmp_path_factory):
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """The cache folder of a test."""
-    monkeypatch.setattr("tltf.assets.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("tltf.files.assets.cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "features"
 
 

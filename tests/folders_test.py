@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from tltf import folders
 from tltf.errors import StorageError
+from tltf.files import atomic_folders
 
 
 def test_the_folder_appears_when_the_block_ends(tmp_path):
-    with folders.new_folder(tmp_path / "deep" / "1") as part:
+    with atomic_folders.new_folder(tmp_path / "deep" / "1") as part:
         (part / "file").write_text("x")
         assert part.name.startswith(".")
         assert not (tmp_path / "deep" / "1").exists()
@@ -20,7 +20,7 @@ def test_the_folder_appears_when_the_block_ends(tmp_path):
 
 
 def test_an_error_leaves_nothing(tmp_path):
-    with pytest.raises(KeyError), folders.new_folder(tmp_path / "1") as part:
+    with pytest.raises(KeyError), atomic_folders.new_folder(tmp_path / "1") as part:
         (part / "file").write_text("x")
         raise KeyError
     assert os.listdir(tmp_path) == []
@@ -29,7 +29,7 @@ def test_an_error_leaves_nothing(tmp_path):
 def test_a_taken_name_is_kept(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "mine").touch()
-    with pytest.raises(StorageError, match="not empty"), folders.new_folder(tmp_path / "1"):
+    with pytest.raises(StorageError, match="not empty"), atomic_folders.new_folder(tmp_path / "1"):
         pass
     assert os.listdir(tmp_path / "1") == ["mine"]
     assert os.listdir(tmp_path) == ["1"]
@@ -45,8 +45,8 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
         [sys.executable, "-c", code, tmp_path / "1"], capture_output=True, text=True
     )
     assert os.listdir(tmp_path) == [killed.stdout.strip()]
-    with folders.new_folder(tmp_path / "2") as part:
-        folders.sweep(tmp_path)
+    with atomic_folders.new_folder(tmp_path / "2") as part:
+        atomic_folders.sweep(tmp_path)
         assert os.listdir(tmp_path) == [part.name]
 
 
@@ -54,7 +54,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(StorageError, match="cannot be written") as caught,
-        folders.new_folder(tmp_path / "file" / "1"),
+        atomic_folders.new_folder(tmp_path / "file" / "1"),
     ):
         pass
     assert caught.value.code == 5

@@ -83,7 +83,7 @@ POINTS = {
     "the state is fsynced": Point(files=".part/state.json", number=9, calls=("fsync",)),
     "the manifest is fsynced": Point(files=".part/manifest.json", number=10, calls=("fsync",)),
     "the checkpoint gets its name": Point(files="/checkpoints/", number=3, calls=("os.rename",)),
-    "the parent is fsynced": Point("tltf.storage:fsync_folder", 14),
+    "the parent is fsynced": Point("tltf.files.atomic_files:fsync_folder", 14),
     "the older is half removed": Point(files="/checkpoints/", number=5, calls=("os.remove",)),
     "a checkpoint is there": Point("tltf.checkpoints:save", 15, "after"),
     "an epoch is logged and not saved": Point("tltf.tracking:MetricsLog.write", 2, "after"),

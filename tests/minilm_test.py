@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import assets, backbones, graphs
+from tltf import backbones, graphs
+from tltf.files import assets
 
 TEXTS = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
 PUBLISHED = (0.6660, 0.1046, 0.1411)

@@ -5,8 +5,9 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import assets, backbones, graphs
+from tltf import backbones, graphs
 from tltf.errors import ModelError
+from tltf.files import assets
 
 pytestmark = pytest.mark.large
 

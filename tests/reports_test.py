@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from tltf import evaluation, reports, storage
+from tltf import evaluation, reports
 from tltf.errors import StorageError
+from tltf.files import atomic_files
 
 EVIL = '<script>alert("x")</script> | `a` \n& {{ 7 * 7 }} \udcff'
 
@@ -189,7 +190,7 @@ def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage.os, "replace", full_disk)
+    monkeypatch.setattr(atomic_files.os, "replace", full_disk)
     with pytest.raises(StorageError, match="No space left"):
         reports.write({"title": "third"}, tmp_path)
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == before

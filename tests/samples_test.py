@@ -6,9 +6,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from tltf import assets
 from tltf.data import sources, splits
 from tltf.errors import FlagError
+from tltf.files import assets
 
 
 def test_vader_polarity_counted_by_hand():

@@ -7,8 +7,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests import served
-from tltf import loading, saving, storage
+from tltf import loading, saving
 from tltf.errors import StorageError
+from tltf.files import atomic_files
 
 
 def test_every_weight_is_in_the_file_once(tmp_path):
@@ -54,7 +55,7 @@ def test_a_second_save_replaces_the_first_and_leaves_nothing(tmp_path):
 
 def test_a_failure_before_the_last_step_keeps_the_old_core(tmp_path, monkeypatch):
     saving.save(served.image_once(), tmp_path)
-    monkeypatch.setattr(storage.os, "replace", _no_space)
+    monkeypatch.setattr(atomic_files.os, "replace", _no_space)
     with pytest.raises(StorageError, match="No space left"):
         saving.save(served.text_once(), tmp_path)
     monkeypatch.undo()

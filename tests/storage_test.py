@@ -6,13 +6,13 @@ import stat
 
 import pytest
 
-from tltf import storage
 from tltf.errors import StorageError
+from tltf.files import atomic_files
 
 
 def test_content_appears_only_at_the_end(tmp_path):
     path = tmp_path / "new" / "file.txt"
-    with storage.replacing(path) as file:
+    with atomic_files.replacing(path) as file:
         file.write("héllo")
         assert not path.exists()
     assert path.read_text(encoding="utf-8") == "héllo"
@@ -24,7 +24,7 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
     path.write_text("old")
 
     def write():
-        with storage.replacing(path) as file:
+        with atomic_files.replacing(path) as file:
             file.write("new")
             raise RuntimeError("stop")
 
@@ -37,7 +37,7 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
 def test_permissions_follow_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
-        with storage.replacing(tmp_path / "file.bin", "wb") as file:
+        with atomic_files.replacing(tmp_path / "file.bin", "wb") as file:
             file.write(b"\0")
     finally:
         os.umask(before)
@@ -48,7 +48,7 @@ def test_an_impossible_place_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with (
         pytest.raises(StorageError, match="cannot be written"),
-        storage.replacing(tmp_path / "file" / "below") as file,
+        atomic_files.replacing(tmp_path / "file" / "below") as file,
     ):
         file.write("x")
 
@@ -59,14 +59,14 @@ def test_an_impossible_place_is_a_storage_error(tmp_path):
     (errno.EEXIST, "that is a folder or not there yet"),
 ])  # fmt: skip
 def test_the_fix_is_of_the_fault(fault, fix):
-    assert fix in storage.fix_of(OSError(fault, os.strerror(fault)))
+    assert fix in atomic_files.fix_of(OSError(fault, os.strerror(fault)))
 
 
 def test_a_file_where_a_folder_is_wanted(tmp_path):
     (tmp_path / "taken").write_text("mine")
     with (
         pytest.raises(StorageError, match="File exists; fix: another --output, that is a folder"),
-        storage.replacing(tmp_path / "taken" / "file.txt"),
+        atomic_files.replacing(tmp_path / "taken" / "file.txt"),
     ):
         raise AssertionError
     assert (tmp_path / "taken").read_text() == "mine"

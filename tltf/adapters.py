@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from tltf import allowances, backbones, foreign_files, graphs, specs, storage
+from tltf import allowances, backbones, graphs, specs
 from tltf.catalogs import BACKBONES, HEADS, METHODS
 from tltf.core import attach_head
 from tltf.errors import FlagError, ModelError, choices_text
+from tltf.files import atomic_files, untrusted
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
 from tltf.preprocessing import preprocessing_of
@@ -66,7 +67,7 @@ def write(path, adapter):
     """Writes the file whole or not at all."""
     about = json.dumps({"format": FORMAT, **adapter.about})
     arrays = {name: np.ascontiguousarray(array) for name, array in adapter.arrays.items()}
-    with storage.replacing(path, "wb") as file:
+    with atomic_files.replacing(path, "wb") as file:
         file.write(save(arrays, {"tltf": about}))
 
 
@@ -76,8 +77,8 @@ def read(path):
     Raises:
         ModelError: no such file, a damaged one, or one that is no adapter of tltf.
     """
-    with foreign_files.opened_safetensors(path, MAX_HEADER_BYTES) as file:
-        about = foreign_files.parse_json((file.metadata() or {}).get("tltf", "null"), path)
+    with untrusted.opened_safetensors(path, MAX_HEADER_BYTES) as file:
+        about = untrusted.parse_json((file.metadata() or {}).get("tltf", "null"), path)
         _check(about, path)
         names = list(file.keys())
         return Adapter({name: file.get_tensor(name) for name in names}, about)
@@ -104,7 +105,7 @@ class Base:
             raise ModelError(f"its base is {name!r}, which is no name of --list=backbones",
                              place=adapter, fix="backbone=FOLDER names the base here")  # fmt: skip
         sizes = about["preprocessing"]
-        with foreign_files.refusing("its base cannot be built", adapter):
+        with untrusted.refusing("its base cannot be built", adapter):
             self.backbone = backbones.build(
                 name, weights=about["backbone_weights"],
                 image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
@@ -128,7 +129,7 @@ class Base:
         self._release()
         try:
             with (
-                foreign_files.refusing("it cannot be put onto its base", path),
+                untrusted.refusing("it cannot be put onto its base", path),
                 _of_file(path),
                 allowances.granted(sum(sizes), len(sizes), path),
             ):

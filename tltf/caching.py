@@ -10,9 +10,10 @@ import shutil
 import sys
 import weakref
 
-from tltf import assets, boundaries, fingerprints, row_store
+from tltf import boundaries, fingerprints, row_store
 from tltf.boundaries import NotCached
 from tltf.errors import StorageError
+from tltf.files import assets
 
 
 class Cache:

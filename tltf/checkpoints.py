@@ -19,8 +19,8 @@ import zipfile
 
 import numpy as np
 
-from tltf import storage
 from tltf.errors import ModelError, StorageError
+from tltf.files import atomic_files
 
 KEPT, PART = 2, ".part"
 ARRAYS, STATE, MANIFEST = "arrays.npz", "state.json", "manifest.json"
@@ -107,9 +107,9 @@ def _write(run, step, checkpoint):
         _write_json(part / STATE, checkpoint.state | {_STEP: step})
         hashes = {name: _sha256(part / name) for name in (ARRAYS, STATE)}
         _write_json(part / MANIFEST, {"step": step, "sha256": hashes})
-        storage.fsync_folder(part)
+        atomic_files.fsync_folder(part)
         part.rename(final)
-        storage.fsync_folder(folder)
+        atomic_files.fsync_folder(folder)
     except OSError:
         shutil.rmtree(part, ignore_errors=True)
         raise

@@ -4,9 +4,10 @@ import contextlib
 import json
 import pathlib
 
-from tltf import runs, storage
+from tltf import runs
 from tltf.data.checks import fault_row
 from tltf.errors import DataError, StorageError, TltfError
+from tltf.files import atomic_files
 
 NAME = runs.DATA_REPORT
 
@@ -25,7 +26,7 @@ def write(folder, scan):
     Raises:
         StorageError: the file cannot be written.
     """
-    with storage.replacing(pathlib.Path(folder) / NAME) as file:
+    with atomic_files.replacing(pathlib.Path(folder) / NAME) as file:
         for what in ("fault", "skipped", "excluded", "near"):
             for row in scan.get(f"{what}_rows", ()):
                 line = {"id": str(row["id"]), "what": what, "reason": row["reason"]}

@@ -18,13 +18,14 @@ def main(argv=None):
 
 def service(options):
     """Exports as ExportOptions say and prints the new folder."""
-    from tltf import folders, model_folder, specs
+    from tltf import model_folder, specs
     from tltf.catalogs import FORMATS
+    from tltf.files import atomic_folders
 
     # wrong flags must show before TensorFlow is imported
     specs.pick(FORMATS, options.format, "format")
     model_folder.open_folder(options.run)
-    folders.new_version(options.output or f"{options.run}/export", options.version)
+    atomic_folders.new_version(options.output or f"{options.run}/export", options.version)
     console.load_tensorflow()
     from tltf import exporting
 

@@ -10,20 +10,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf import (
-    folders,
-    graphs,
-    loading,
-    models,
-    precision,
-    raw_inputs,
-    saving,
-    specs,
-    verifying,
-)
+from tltf import graphs, loading, models, precision, raw_inputs, saving, specs, verifying
 from tltf.backbones import save_assets
 from tltf.catalogs import FORMATS
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
+from tltf.files import atomic_folders
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
 WARMUP_BATCHES = (1, 8)
@@ -52,10 +43,10 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
         ModelError: the reloaded export answers otherwise; nothing is left in `folder`.
         StorageError: the place cannot be written.
     """
-    target = folders.new_version(folder, version)
+    target = atomic_folders.new_version(folder, version)
     raw = raw_inputs.of_run(trained, NUM_VERIFIED)
     core = on_one_device(trained.core)
-    with folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
+    with atomic_folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
         module = Servable(core, trained.preprocessing, trained.class_names, scratch)
         with _without_notes():
             tf.saved_model.save(module, str(part), signatures=module.signatures())

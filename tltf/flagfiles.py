@@ -10,8 +10,9 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from tltf import habits, locations, storage
+from tltf import habits, locations
 from tltf.errors import FlagError, nearest
+from tltf.files import atomic_files
 from tltf.options import KINDS, check, fields_of, flat, make, shown
 
 SWITCHES = ("help", "helpfull", "debug")
@@ -96,7 +97,7 @@ def write(path, options, comment):
     """Writes every flag of `options`, one a line, after the comment's lines; whole or not at all."""
     head = [f"# {line}" for line in comment.splitlines()]
     body = [f"--{name}={shown(value)}" for name, value in flatten(options).items()]
-    with storage.replacing(path) as file:
+    with atomic_files.replacing(path) as file:
         file.write("\n".join(head + body) + "\n")
 
 

@@ -6,8 +6,9 @@ the variable that it fills, before it is read.
 
 import pathlib
 
-from tltf import foreign_files, model_folder, runs
+from tltf import model_folder, runs
 from tltf.errors import FlagError, ModelError, nearest
+from tltf.files import untrusted
 
 NUM_SHOWN = 3
 """Mismatched weights named in an error."""
@@ -49,7 +50,7 @@ def load(run, trust_code=False):
     manifest, place = stored.manifest, stored.folder.parent / model_folder.MANIFEST
     model_folder.require_known_parts(manifest["core"], place, trust_code)
     try:
-        with foreign_files.refusing("this core cannot be rebuilt", place):
+        with untrusted.refusing("this core cannot be rebuilt", place):
             core = _rebuilt(stored)
             preprocessing = preprocessing_of(manifest, core.backbone)
     except FlagError as error:  # there is no flag behind what a file says
@@ -67,7 +68,7 @@ def _rebuilt(stored):
     """The core of a `Stored` with random weights, no more of them than its file can fill."""
     from tltf import allowances, models, precision
 
-    num_variables = foreign_files.count_safetensors(stored.weights)
+    num_variables = untrusted.count_safetensors(stored.weights)
     num_bytes = stored.weights.stat().st_size
     with (
         allowances.granted(num_bytes, num_variables, stored.weights),
@@ -85,7 +86,7 @@ def fill(model, path):
     """
     from tltf import graphs
 
-    with foreign_files.opened_safetensors(path) as file:
+    with untrusted.opened_safetensors(path) as file:
         variables = graphs.named_weights(model.layers)
         stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         _compare(variables, stored, path)

@@ -9,9 +9,9 @@ import hashlib
 import pathlib
 import re
 
-from tltf import foreign_files
 from tltf.catalogs import BACKBONES, HEADS
 from tltf.errors import FlagError, ModelError
+from tltf.files import untrusted
 
 FORMAT = 1
 MANIFEST, WEIGHTS, ASSETS = "core.json", "core.safetensors", "assets"
@@ -62,7 +62,7 @@ def read_core(folder):
     _require_known_backbone(
         stored.manifest["core"], stored.folder.parent / MANIFEST, trust_code=False
     )
-    with foreign_files.opened_safetensors(stored.weights) as file:
+    with untrusted.opened_safetensors(stored.weights) as file:
         return stored.manifest["core"], {
             name: file.get_tensor(name)
             for name in file.keys()  # noqa: SIM118 (no dict)
@@ -115,7 +115,7 @@ def sha256(path):
 def _manifest(path, folder):
     """core.json, its shape checked."""
     try:
-        manifest = foreign_files.read_json(path)
+        manifest = untrusted.read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"no model in {folder}" if folder.exists() else f"no folder {folder}"
         fix = "--run takes the --output of a finished tltf.train"

@@ -9,8 +9,9 @@ import json
 import pathlib
 from typing import NamedTuple
 
-from tltf import foreign_files, storage, versions
+from tltf import versions
 from tltf.errors import ModelError
+from tltf.files import atomic_files, untrusted
 from tltf.resume import VERSIONS
 
 FILE = "origin.json"
@@ -42,14 +43,14 @@ def write(run, data, export=1):
         StorageError: it cannot be written.
     """
     noted = {"data": data, "versions": versions.found(PACKAGES), "export": export}
-    with storage.replacing(pathlib.Path(run) / FILE) as file:
+    with atomic_files.replacing(pathlib.Path(run) / FILE) as file:
         json.dump(noted, file, indent=1)
 
 
 def export_version(run):
     """The version of a run's own SavedModel; 1 where nothing says otherwise."""
     try:
-        noted = foreign_files.read_json(pathlib.Path(run) / FILE)
+        noted = untrusted.read_json(pathlib.Path(run) / FILE)
     except (FileNotFoundError, ModelError):
         return 1
     version = noted.get("export") if isinstance(noted, dict) else 1
@@ -69,7 +70,7 @@ def changes(run, data):
         ModelError: the note is damaged.
     """
     path = pathlib.Path(run) / FILE
-    noted = foreign_files.read_json(path) if path.exists() else {"data": data, "versions": {}}
+    noted = untrusted.read_json(path) if path.exists() else {"data": data, "versions": {}}
     try:
         return [
             *_changes("data", dict(noted["data"]), data),

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 
-from tltf import storage
 from tltf.errors import ShapeError
+from tltf.files import atomic_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def write(path, table, column, columns):
             f"{counts} do not make one table with {len(columns)} columns of values "
             f"(they have the shape {values.shape})"
         )
-    with storage.replacing(path, newline="") as file:
+    with atomic_files.replacing(path, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header(column, columns))
         rows = zip(table.ids, table.contents, truths, table.answers, values.tolist(), strict=True)

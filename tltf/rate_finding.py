@@ -10,9 +10,10 @@ import sys
 import keras
 import numpy as np
 
-from tltf import diverging, feeding, fitting, lazy, loading, optimizers, runtime, storage, training
+from tltf import diverging, feeding, fitting, lazy, loading, optimizers, runtime, training
 from tltf.data import sources
 from tltf.errors import FlagError
+from tltf.files import atomic_files
 from tltf.methods.context import FitContext
 from tltf.options import replace
 
@@ -225,7 +226,7 @@ def save(found, folder):
     Raises:
         StorageError: the folder cannot be written.
     """
-    with storage.replacing(folder / "lr_find.csv") as file:
+    with atomic_files.replacing(folder / "lr_find.csv") as file:
         writer = csv.writer(file)
         writer.writerow(["learning_rate", "loss", "smoothed_loss"])
         writer.writerows(zip(found.rates, found.losses, found.smooth, strict=True))
@@ -239,5 +240,5 @@ def save(found, folder):
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
     axes.set_ylim(bottom=0, top=min(found.losses.max(), 2 * found.losses[:10].max()))
     axes.legend()
-    with storage.replacing(folder / "lr_find.png", "wb") as file:
+    with atomic_files.replacing(folder / "lr_find.png", "wb") as file:
         figure.savefig(file, format="png", dpi=120)

@@ -8,7 +8,6 @@ import numpy as np
 
 from tltf import (
     data_report,
-    folders,
     judging,
     loading,
     names,
@@ -22,6 +21,7 @@ from tltf import (
 from tltf.data import checks, sources
 from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
 from tltf.errors import FlagError, printable
+from tltf.files import atomic_folders
 
 ROWS = {TEST: "the test split", VALIDATION: "the validation split", TRAIN: "the training split",
         "all": "all rows"}  # fmt: skip
@@ -196,4 +196,4 @@ def run_report(run):
 
 def next_folder(run):
     """RUN/evaluations/<next integer>."""
-    return folders.new_version(pathlib.Path(run) / "evaluations")
+    return atomic_folders.new_version(pathlib.Path(run) / "evaluations")

@@ -12,7 +12,8 @@ import re
 import jinja2
 import numpy as np
 
-from tltf import plots, storage, summaries, targets, thumbnails, wording
+from tltf import plots, summaries, targets, thumbnails, wording
+from tltf.files import atomic_files
 from tltf.progress import seconds_text
 
 MAX_CONFUSION_TABLE = 20
@@ -80,7 +81,7 @@ def _write_together(folder, files):
     """All texts reach the disk under temporary names first; the first one is renamed last."""
     with contextlib.ExitStack() as stack:
         for name, text in files.items():
-            file = stack.enter_context(storage.replacing(f"{folder}/{name}"))
+            file = stack.enter_context(atomic_files.replacing(f"{folder}/{name}"))
             file.write(text)
             file.flush()
 

@@ -17,8 +17,8 @@ import zlib
 
 import numpy as np
 
-from tltf import folders
 from tltf.errors import StorageError
+from tltf.files import atomic_folders
 
 SHARD_BYTES = 2**27
 """A shard is closed when it holds more; the writer's memory does not depend on it."""
@@ -101,7 +101,7 @@ class _NewShard:
         self.fields, self.num_bytes = fields, 0
         self._keys, self._lengths = [], []
         self._checks = {field.name: 0 for field in fields}
-        self._context = folders.new_folder(path)
+        self._context = atomic_folders.new_folder(path)
         self._folder = self._context.__enter__()
         self._files = {f.name: open(self._folder / f.name, "wb") for f in fields}  # noqa: SIM115
 
@@ -199,7 +199,7 @@ def open_shards(folder, fields, but=()):
         except (ValueError, KeyError, TypeError) as error:
             warnings.warn(f"cached features {path.name} are damaged ({error}); they are computed "
                           "again", stacklevel=2)  # fmt: skip
-            folders.discard(path)
+            atomic_folders.discard(path)
     return found
 
 
@@ -272,7 +272,7 @@ def evict(root, limit_bytes, kept=()):
     """
     entries = []
     for namespace in pathlib.Path(root).iterdir():
-        folders.sweep(namespace)
+        atomic_folders.sweep(namespace)
     for path in pathlib.Path(root).glob("*/*"):
         with contextlib.suppress(OSError):
             if not path.name.startswith("."):
@@ -282,7 +282,7 @@ def evict(root, limit_bytes, kept=()):
         if total <= limit_bytes:
             return
         if path not in kept:
-            folders.discard(path)
+            atomic_folders.discard(path)
             total -= size
 
 

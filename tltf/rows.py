@@ -8,8 +8,9 @@ import json
 import sys
 from typing import Any
 
-from tltf import inputs, storage
+from tltf import inputs
 from tltf.errors import DataError, FlagError
+from tltf.files import atomic_files
 from tltf.predicting import Predictor
 from tltf.prediction import Prediction
 
@@ -118,5 +119,5 @@ def _opened(path):
         yield sys.stdout
         sys.stdout.flush()
     else:
-        with storage.replacing(path, newline="") as file:
+        with atomic_files.replacing(path, newline="") as file:
             yield file

@@ -11,17 +11,9 @@ import warnings
 
 import filelock
 
-from tltf import (
-    flagfiles,
-    folders,
-    foreign_files,
-    leftovers,
-    options,
-    origins,
-    storage,
-    streams,
-)
+from tltf import flagfiles, leftovers, options, origins, streams
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.files import atomic_files, atomic_folders, untrusted
 from tltf.resume import HARMLESS, allowed_changes
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
@@ -170,7 +162,7 @@ def begin(run, resolved, command, data=None):
     status, output = read_status(run), resolved.output
     found, export = [], None
     for folder in (run, path.parent / "model"):
-        storage.sweep(folder)
+        atomic_files.sweep(folder)
     if not status:
         write_status(run, "training")
     elif _is_replaced(run, status, output, lambda: changes(run, resolved, data)):
@@ -180,7 +172,7 @@ def begin(run, resolved, command, data=None):
             require_allowed(run, found, output.resume)
         export = origins.export_version(run)
     if export is None or found:
-        export = export or int(folders.new_version(path.parent / "export").name)
+        export = export or int(atomic_folders.new_version(path.parent / "export").name)
         origins.write(run, data, export)
         comment = f"{command}\nEvery flag of this run, chosen defaults included."
         flagfiles.write(path, resolved, comment)
@@ -273,7 +265,7 @@ def read_options(run):
 
 def _require_alone(path):
     """Refuses a run.flags with a --flagfile: an error would show the lines of the other file."""
-    foreign_files.require_file(path)
+    untrusted.require_file(path)
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         name = line.strip().lstrip("-").partition("=")[0].split(maxsplit=1)
         if line.strip().startswith("-") and name[:1] == ["flagfile"]:
@@ -292,5 +284,5 @@ def read_status(run):
 
 def write_status(run, status):
     """Records how far a run is."""
-    with storage.replacing(pathlib.Path(run) / STATUS) as file:
+    with atomic_files.replacing(pathlib.Path(run) / STATUS) as file:
         json.dump({"status": status}, file)

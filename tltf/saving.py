@@ -17,7 +17,8 @@ import keras
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from tltf import adapters, backbones, folders, graphs, storage
+from tltf import adapters, backbones, graphs
+from tltf.files import atomic_files, atomic_folders
 from tltf.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
 
 
@@ -35,13 +36,13 @@ def save(trained, run):
     arrays = weights_of(trained.core.model)
     model.mkdir(parents=True, exist_ok=True)
     target = _free_name(model)
-    with folders.new_folder(target) as part:
+    with atomic_folders.new_folder(target) as part:
         (part / ASSETS).mkdir()
         backbones.save_assets(trained.core.backbone, part / ASSETS)
         _write_weights(arrays, part / WEIGHTS)
         (part / WEIGHTS).chmod(part.stat().st_mode & 0o666)  # safetensors leaves 0600
         hashes = {name: sha256(part / name) for name in files_in(part)}
-    with storage.replacing(model / MANIFEST) as file:
+    with atomic_files.replacing(model / MANIFEST) as file:
         json.dump(describe(trained) | {"folder": target.name, "files": hashes}, file, indent=1)
     _remove_others(model, target)
     if trained.adapter:

@@ -224,6 +224,11 @@ def load_target(target, row=None):
         raise FlagError(f"module {module} has no {attribute!r}") from error
 
 
+def load_outside(target):
+    """The object `package.module:name` of code that is not tltf's; as `load_target`."""
+    return load_target(target)
+
+
 def missing_extra(error, extra):
     """The FlagError for a module that is not installed."""
     fix = f"pip install {error.name}"

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from tltf import storage
+from tltf.files import atomic_files
 
 FILE = "trained_rows.bin"
 """uint64 each, sorted, little-endian: eight bytes a row."""
@@ -13,7 +13,7 @@ FILE = "trained_rows.bin"
 def write(run, part):
     """Notes the contents of a training split, a Source, in a run folder."""
     hashes = np.unique(np.asarray(part.content_hashes(), "<u8"))
-    with storage.replacing(pathlib.Path(run) / FILE, "wb") as file:
+    with atomic_files.replacing(pathlib.Path(run) / FILE, "wb") as file:
         file.write(hashes.tobytes())
 
 

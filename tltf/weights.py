@@ -15,8 +15,9 @@ import h5py
 import numpy as np
 import safetensors.numpy
 
-from tltf import assets, foreign_files, graphs, storage
+from tltf import graphs
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.files import assets, atomic_files, untrusted
 
 FLAG = "backbone_weights"
 _REAL = ("float16", "float32", "float64", "f16", "f32", "f64")
@@ -42,7 +43,7 @@ def load(model, path, name):
     if not path.is_file():
         raise FlagError(f"no weights file {path}", flag=FLAG, fix=f"--{FLAG}=none")
     if path.suffix == ".safetensors":
-        with foreign_files.opened_safetensors(path) as file:
+        with untrusted.opened_safetensors(path) as file:
             arrays = {key: _Stored(file, key) for key in file.keys()}  # noqa: SIM118 (no dict)
             load_named(graphs.named_weights(model.layers), arrays, path, name)
     elif path.suffix == ".h5":
@@ -113,7 +114,7 @@ def converted(asset_id, convert):
             if not target.is_file():  # another process may have been quicker
                 part = target.with_suffix(".part")
                 safetensors.numpy.save_file(convert(source), part)
-                storage.fsync_file(part)
+                atomic_files.fsync_file(part)
                 os.replace(part, target)
     except OSError as error:
         raise StorageError(f"{asset_id}: {error}", place=folder) from error
@@ -126,7 +127,7 @@ def open_h5(path):
     Raises:
         ModelError: no HDF5 file, or links, virtual or external storage inside.
     """
-    foreign_files.require_file(path)
+    untrusted.require_file(path)
     try:
         opened = h5py.File(path, "r")
     except OSError as error:
@@ -205,14 +206,14 @@ def _load_h5(model, path, name):
                 place=path,
                 fix="save its weights with model.save_weights('name.weights.h5')",
             )
-        with foreign_files.refusing("no readable weights", path):
+        with untrusted.refusing("no readable weights", path):
             if "layer_names" in opened.attrs:
                 variables, arrays = _by_layer(model, opened)
                 load_named(variables, arrays, path, name)
                 return
             found = {key: item.shape for key, item in datasets(opened).items()}
     _compare(_keras_paths(model), found, path, name)
-    with foreign_files.refusing("no readable weights", path):
+    with untrusted.refusing("no readable weights", path):
         model.load_weights(path)
 
 

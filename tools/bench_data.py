@@ -15,8 +15,8 @@ import sys
 import numpy as np
 from PIL import Image
 
-from tltf import assets
 from tltf.data import sources, splits
+from tltf.files import assets
 
 IMAGES = "fashion_mnist(num_train=3000, num_test=2000)"
 TEXTS = "vader(domain=movie, num_train=2000, num_test=2000)"

@@ -16,8 +16,8 @@ import keras_hub
 import numpy as np
 import tensorflow as tf
 
-from tltf import assets
 from tltf.data import sources, splits
+from tltf.files import assets
 
 
 def main():

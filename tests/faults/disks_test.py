@@ -18,7 +18,6 @@ from tests import served
 from tests.faults.making import ROOT, require, run_program, without_roots_rights
 from tltf import (
     adapters,
-    assets,
     caching,
     check,
     checkpoints,
@@ -39,6 +38,7 @@ from tltf import (
 )
 from tltf.adapters import Adapter
 from tltf.errors import StorageError
+from tltf.files import assets
 from tltf.options import make
 
 FLAGS = ("--data=digits(num_train=80, num_test=40)", "--backbone=small_cnn(filters=[8, 64])",

@@ -22,9 +22,9 @@ import pytest
 from keras.src.utils import file_utils
 
 from tests.faults.making import ROOT, covers, require, run
-from tltf import assets, registries
 from tltf.backbones import fetching
 from tltf.errors import StorageError
+from tltf.files import assets, registries
 
 FILE = "made-1-py3-none-any.whl"
 PORTAL = b"<!DOCTYPE html><html><head><title>Log in to the train</title></head></html>"
@@ -149,7 +149,7 @@ def require_nothing(cache):
 
 def fetch_as_a_program(sha256, pause=""):
     """Fetches in a process of its own; with `pause` it stops after the first member."""
-    from tltf import archives
+    from tltf.files import archives
 
     assets.ASSETS["mnist_5k"] = row(sha256)
     if pause:

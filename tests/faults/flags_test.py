@@ -32,7 +32,8 @@ from tests.faults.making import (
     snapshot,
     table,
 )
-from tltf import archives, assets, saving
+from tltf import saving
+from tltf.files import archives, assets
 
 RUN = ["--data=digits", "--backbone=small_cnn", "--dry_run"]
 

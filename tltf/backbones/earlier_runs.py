@@ -4,8 +4,9 @@ import dataclasses
 import os
 import pathlib
 
-from tltf import allowances, foreign_files, graphs, model_folder, transfer
+from tltf import allowances, graphs, model_folder, transfer
 from tltf.errors import FlagError
+from tltf.files import untrusted
 
 _CORE = pathlib.PurePath("model", "core.json")
 _EMBEDDINGS = "token_embedding/embeddings"
@@ -37,7 +38,7 @@ def continued(request, rebuild):
     }
     num_bytes = sum(array.nbytes for array in arrays.values())
     with (
-        foreign_files.refusing("its backbone cannot be rebuilt", request.text),
+        untrusted.refusing("its backbone cannot be rebuilt", request.text),
         allowances.granted(num_bytes, len(arrays), request.text),
     ):
         backbone = rebuild(blueprint, assets)

@@ -16,8 +16,8 @@ import time
 import h5py
 from keras.src.utils import file_utils
 
-from tltf import assets, registries, storage
 from tltf.errors import StorageError
+from tltf.files import assets, atomic_files, registries
 
 _FETCH_ERRORS = re.compile(r"URL fetch failure|corrupted file|hash|Max retries exceeded"
                            r"|\b(4\d\d Client|5\d\d Server) Error")  # fmt: skip
@@ -106,9 +106,9 @@ def _retrieved(retrieve, origin, target, progress=None):
         done = retrieve(origin, part, progress)
         if (title := _page_title(part)) is not None:
             raise ConnectionError(registries.page_text(title, origin))
-        storage.fsync_file(part)
+        atomic_files.fsync_file(part)
         os.replace(part, target)
-        storage.fsync_folder(os.path.dirname(target))
+        atomic_files.fsync_folder(os.path.dirname(target))
         return target, done[1]
     finally:
         pathlib.Path(part).unlink(missing_ok=True)

@@ -11,11 +11,12 @@ import re
 import keras
 import keras_hub
 
-from tltf import allowances, foreign_files, graphs, weights
+from tltf import allowances, graphs, weights
 from tltf.backbones import fetching, transformers
 from tltf.backbones.hub_configs import CONFIGS
 from tltf.backbones.network import SCALINGS, Network, Scaling
 from tltf.errors import FlagError, ModelError, StorageError, choices_text, nearest
+from tltf.files import untrusted
 
 PREFIX = "hub:"
 _ADDRESSES = ("kaggle://", "hf://", "ms://")
@@ -72,7 +73,7 @@ def folder(request):
     path = pathlib.Path(os.path.expanduser(request.text))
     _require_plain_files(path)
     try:
-        config = foreign_files.read_json(path / "config.json")
+        config = untrusted.read_json(path / "config.json")
     except FileNotFoundError as error:
         raise FlagError(
             f"{path} holds no config.json: neither a KerasHub preset, nor a Hugging Face "
@@ -82,7 +83,7 @@ def folder(request):
     keys = set(config) if isinstance(config, dict) else set()
     if {"model_type", "registered_name"} <= keys:  # KerasHub would then build what it names
         raise ModelError("names both model_type and registered_name", place=path / "config.json")
-    with foreign_files.refusing("no readable backbone", path):
+    with untrusted.refusing("no readable backbone", path):
         if "model_type" in keys:
             return _hugging_face(path, config["model_type"], request)
         if {"class_name", "config"} <= keys:
@@ -108,7 +109,7 @@ def _keras_hub_folder(path, config, request):
     if request.weights == "default":
         weights.load(backbone, stored, path.name)
     if is_text(backbone):
-        saved = foreign_files.read_json(path / "tokenizer.json")
+        saved = untrusted.read_json(path / "tokenizer.json")
         memory = {"class": saved["class_name"], "config": _without_types(saved["config"])}
         extra = transformers.load_tokenizer(memory, path / "assets" / "tokenizer")
     else:
@@ -119,7 +120,7 @@ def _keras_hub_folder(path, config, request):
 def _saved_scaling(path):
     if not path.is_file():
         return SCALINGS["none"]
-    config = foreign_files.read_json(path)["config"]
+    config = untrusted.read_json(path)["config"]
     return scaling_of(config.get("scale"), config.get("offset"))
 
 
@@ -136,8 +137,8 @@ def _hugging_face(path, model_type, request):
     _require_own_shards(path)
     files = sorted(path.glob("*.safetensors"))
     with (
-        foreign_files.refusing(f"no readable {model_type} checkpoint", path),
-        _granted(files, request, foreign_files.count_safetensors),
+        untrusted.refusing(f"no readable {model_type} checkpoint", path),
+        _granted(files, request, untrusted.count_safetensors),
     ):
         load = request.weights == "default"
         backbone = keras_hub.models.Backbone.from_preset(str(path), load_weights=load)
@@ -165,7 +166,7 @@ def _require_own_shards(path):
     index = path / "model.safetensors.index.json"
     if not index.is_file():
         return
-    shards = foreign_files.read_json(index)["weight_map"].values()
+    shards = untrusted.read_json(index)["weight_map"].values()
     elsewhere = [name for name in shards if pathlib.PurePath(name).name != name]
     if elsewhere:
         raise ModelError(f"names the file {elsewhere[0]!r:.80}", place=index)
@@ -176,7 +177,7 @@ def _as_trained(tokenizer, path):
     if not isinstance(tokenizer, keras_hub.tokenizers.BertTokenizer) or not tokenizer.lowercase:
         return tokenizer
     saved = path / "tokenizer_config.json"
-    strips = foreign_files.read_json(saved).get("strip_accents") if saved.is_file() else None
+    strips = untrusted.read_json(saved).get("strip_accents") if saved.is_file() else None
     memory = transformers.tokenizer_memory(tokenizer)["config"]
     changed = {"vocabulary": tokenizer.get_vocabulary(), "strip_accents": strips is not False}
     return type(tokenizer)(**{**memory, **changed})

@@ -2,8 +2,9 @@
 
 import keras_hub
 
-from tltf import assets, weights
+from tltf import weights
 from tltf.backbones import transformers
+from tltf.files import assets
 
 # config.json of the model; kept here so that the graph can be made before the weights are there.
 CONFIG = {

@@ -5,9 +5,10 @@ import re
 import keras
 import keras_hub
 
-from tltf import foreign_files, graphs
+from tltf import graphs
 from tltf.backbones.network import Network
 from tltf.errors import FlagError, ModelError, TltfError
+from tltf.files import untrusted
 
 DEFAULT_TEXT_LENGTH = 128
 _FILES = ("vocabulary", "merges", "proto")
@@ -82,7 +83,7 @@ def load_tokenizer(memory, folder):
     if named or not is_plain(memory["config"]):
         what = f"the tokenizer's {named[0]}" if named else "the tokenizer"
         raise ModelError(f"{what} leads out of the files beside it", flag="backbone")
-    with foreign_files.refusing("no readable tokenizer", folder):
+    with untrusted.refusing("no readable tokenizer", folder):
         tokenizer = cls(**memory["config"])
         tokenizer.load_assets(str(folder))
     return tokenizer

@@ -294,7 +294,7 @@ def keras_cv(layer):
     except FlagError as error:
         if isinstance(error.__cause__, ModuleNotFoundError):
             raise specs.missing_extra(error.__cause__, "cv") from error
-        names = dir(specs.load_target("keras_cv:layers"))
+        names = dir(specs.load_outside("keras_cv:layers"))
         raise FlagError(
             f"KerasCV has no layer {name!r} (choices: {choices_text(name, names)})",
             flag="augment",

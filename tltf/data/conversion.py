@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from tltf import assets, storage
 from tltf.data.image_structure import MAX_PIXELS
+from tltf.files import assets, atomic_files
 
 MAGICS = (
     (0, b"II*\0", "TIFF"),
@@ -171,7 +171,7 @@ def reason_against(contents, kind):
     except UNREADABLE as error:
         said = str(error)
         return "", said if said.startswith("has ") else f"is a damaged {kind} file"
-    with storage.replacing(path, "wb") as file:
+    with atomic_files.replacing(path, "wb") as file:
         file.write(png)
     return str(path), ""
 

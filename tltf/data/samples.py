@@ -8,11 +8,12 @@ import re
 
 import numpy as np
 
-from tltf import assets, targets
+from tltf import targets
 from tltf.data import checks, splits
 from tltf.data.assembly import Rows, assemble
 from tltf.data.source import Column, Source, digest, empty_scan, encode_labels
 from tltf.errors import FlagError, StorageError, choices_text, nearest
+from tltf.files import assets
 
 VADER_FILES = {
     "movie": "movieReviewSnippets_GroundTruth.txt",

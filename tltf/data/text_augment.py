@@ -82,7 +82,7 @@ def back_translation(function, copies=1):
         FlagError: no copies, or no such function.
     """
     _require_copies(copies)
-    return Copies("back_translation", copies, specs.load_target(function))
+    return Copies("back_translation", copies, specs.load_outside(function))
 
 
 def eda(alpha=0.1, copies=4, operations=OPERATIONS):

@@ -1,9 +1,9 @@
-"""Synonyms from the files of WordNet 3.1, which tltf.assets fetches."""
+"""Synonyms from the files of WordNet 3.1, which tltf.files.assets fetches."""
 
 import functools
 import pathlib
 
-from tltf import assets
+from tltf.files import assets
 
 PARTS = ("noun", "verb", "adj", "adv")
 ENDINGS = {

@@ -8,8 +8,8 @@ import re
 import shutil
 import socket
 
-from tltf import storage
 from tltf.errors import FlagError, StorageError
+from tltf.files import atomic_files
 
 _COUNTER = itertools.count()
 
@@ -35,12 +35,12 @@ def new_folder(path):
         sweep(path.parent)
         part.mkdir()
         yield part
-        storage.fsync_tree(part)
+        atomic_files.fsync_tree(part)
         os.rename(part, path)
-        storage.fsync_folder(path.parent)
+        atomic_files.fsync_folder(path.parent)
     except OSError as error:
         what = f"cannot be written: {error.strerror or error}"
-        raise StorageError(what, place=path, fix=storage.fix_of(error)) from error
+        raise StorageError(what, place=path, fix=atomic_files.fix_of(error)) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -16,9 +16,9 @@ import time
 
 import filelock
 
-from tltf import registries, storage
-from tltf.archives import remove_tree, unpack
 from tltf.errors import FlagError, StorageError, choices_text
+from tltf.files import atomic_files, registries
+from tltf.files.archives import remove_tree, unpack
 
 ATTEMPTS = 3
 TIMEOUT_S = 900
@@ -230,9 +230,9 @@ def _install(asset, asset_id, cache, folder):
             (source,) = unpack(archive, part / ".inner", (asset.inner,))
         unpack(source, part, asset.members, asset.root)
         remove_tree(part / ".inner")
-        storage.fsync_tree(part)
+        atomic_files.fsync_tree(part)
         part.rename(folder)
-        storage.fsync_folder(folder.parent)
+        atomic_files.fsync_folder(folder.parent)
     finally:
         remove_tree(part)
 

@@ -1,0 +1,1 @@
+"""Whole files and folders, files of strangers, archives, package assets; free of TensorFlow."""
