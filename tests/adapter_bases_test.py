@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import adapters, backbones, graphs, specs
+from tltf import adapters, backbones, graphs
 from tltf.backbones import inserted
-from tltf.catalogs import METHODS
+from tltf.config import call_strings
+from tltf.config.catalogs import METHODS
 from tltf.data.images import ImagePreprocessing
 from tltf.errors import ModelError
 from tltf.inserts import low_rank
@@ -33,7 +34,7 @@ def bases(monkeypatch):
 def file(folder, method=LORA, name="a.safetensors", seed=1, **about):
     """`(path, logits)` of an adapter with random numbers in all that the method trains."""
     core = tiny.core(backbone())
-    built = specs.pick(METHODS, method).build()
+    built = call_strings.pick(METHODS, method).build()
     core = built.prepare(core, FitContext())
     wanted = ("lora", "label", "adapter", "bias")
     moved = {n: v for n, v in core.named_weights().items() if any(part in n for part in wanted)}

@@ -9,9 +9,9 @@ from safetensors.numpy import load_file, save_file
 
 import tltf
 from tltf import adapters, freezing, training
+from tltf.config.options import make
 from tltf.data import sources
 from tltf.errors import FlagError, ModelError
-from tltf.options import make
 
 FLAGS = {
     "data": "mnist_5k(num_train=40, num_test=20)",

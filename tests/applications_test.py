@@ -9,7 +9,7 @@ import pytest
 from tltf import backbones, graphs
 from tltf.backbones import fetching
 from tltf.backbones.applications import FAMILIES
-from tltf.catalogs import BACKBONES
+from tltf.config.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError, StorageError
 
 QUICK = ("mobilenet_v2", "vgg16", "efficientnet_b0")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf.catalogs import AUGMENTS
+from tltf.config.catalogs import AUGMENTS
 from tltf.data import augment
 from tltf.errors import FlagError
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tltf import flagfiles, options
+from tltf.config import flagfiles, options
 
 TOOLS = pathlib.Path(__file__).resolve().parents[1] / "tools"
 

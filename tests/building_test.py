@@ -12,7 +12,7 @@ import safetensors.numpy
 from tltf import backbones, model_folder
 from tltf.backbones import earlier_runs
 from tltf.backbones.network import SCALINGS, Network
-from tltf.catalogs import BACKBONES
+from tltf.config.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError
 
 

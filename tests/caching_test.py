@@ -29,10 +29,10 @@ from tltf import (
     preprocessing,
 )
 from tltf.boundaries import NotCached, Reading, View
+from tltf.config.options import CacheOptions, make
 from tltf.data.source import Column, Source, empty_scan
 from tltf.errors import FlagError
 from tltf.methods import freezing as methods
-from tltf.options import CacheOptions, make
 from tltf.trained import Trained
 
 PROBE = [("head/.*", 1)]

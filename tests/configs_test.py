@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from tltf import flagfiles, names, specs
-from tltf.catalogs import BACKBONES, HEADS, SOURCES, SPLITS
-from tltf.options import Options, flat
+from tltf.config import call_strings, checks, flagfiles
+from tltf.config.catalogs import BACKBONES, HEADS, SOURCES, SPLITS
+from tltf.config.options import Options, flat
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.flags"))
@@ -81,12 +81,12 @@ def options(name):
 
 
 def call(catalog, text):
-    return specs.pick(catalog, text)
+    return call_strings.pick(catalog, text)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_parses_and_resolves(path):
-    names.check(options(path.stem))
+    checks.check(options(path.stem))
 
 
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)

@@ -4,9 +4,9 @@ import sys
 import pytest
 
 from tltf import console
-from tltf.catalogs import CATALOGS
+from tltf.config.catalogs import CATALOGS
+from tltf.config.options import Options
 from tltf.errors import DataError
-from tltf.options import Options
 
 COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check"]
 

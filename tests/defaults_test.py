@@ -1,8 +1,8 @@
 import pytest
 
-from tltf import defaults
+from tltf.config import defaults
+from tltf.config.options import flat, make
 from tltf.errors import FlagError
-from tltf.options import flat, make
 
 
 def situation(**values):

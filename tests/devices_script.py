@@ -18,8 +18,8 @@ def main(arguments):
 
     from tests import tiny
     from tltf import fitting, runtime
+    from tltf.config.options import make
     from tltf.methods import freezing as methods
-    from tltf.options import make
 
     num_devices, clip, kind, norm = [*arguments, *["auto", "frozen"][len(arguments) - 2 :]]
     alone = "mirrored" if num_devices == "2" else "one_device"

@@ -12,22 +12,13 @@ import tensorflow as tf
 
 from tests.faults.making import covers
 from tests.fitting_test import feed, fit
-from tltf import (
-    checkpoints,
-    defaults,
-    diverging,
-    feeding,
-    fitting,
-    resuming,
-    runtime,
-    stopping,
-    training,
-)
+from tltf import checkpoints, diverging, feeding, fitting, resuming, runtime, stopping, training
+from tltf.config import defaults
+from tltf.config.options import make
 from tltf.data import ordering
 from tltf.data.source import Column, Source, empty_scan
 from tltf.diverging import Batch, Broken
 from tltf.errors import NumericError
-from tltf.options import make
 
 NUM_STEPS = 3  # an epoch of `feed()`: 20 rows in batches of 8
 

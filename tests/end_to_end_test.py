@@ -10,7 +10,7 @@ import pytest
 
 import tltf
 from tltf import evaluate, export, predict, runs, train
-from tltf.options import Options, make
+from tltf.config.options import Options, make
 
 FLAGS = [
     "--data=digits", "--backbone=small_cnn(filters=[8])", "--backbone_weights=none",

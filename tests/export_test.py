@@ -7,7 +7,8 @@ import pathlib
 import pytest
 
 from tests import served
-from tltf import export, flagfiles, options, runs, saving, verifying
+from tltf import export, runs, saving, verifying
+from tltf.config import flagfiles, options
 
 
 @pytest.fixture(scope="module")

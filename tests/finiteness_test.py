@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tltf import finiteness, optimizers
+from tltf.config.options import make
 from tltf.finiteness import GRADIENT, LOSS
-from tltf.options import make
 
 
 @tf.custom_gradient

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from tests import tiny
 from tltf import checkpoints, feeding, fitting, stopping
+from tltf.config.options import make
 from tltf.errors import ModelError, NumericError
 from tltf.methods import freezing as methods
-from tltf.options import make
 
 FLAGS = {
     "method": "full",

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from tltf import flagfiles
+from tltf.config import flagfiles
+from tltf.config.options import Options, make
 from tltf.errors import FlagError
-from tltf.options import Options, make
 
 
 def parse(*argv):

@@ -7,11 +7,11 @@ import shlex
 import pytest
 
 import tltf
-from tltf import flagfiles, habits, specs
-from tltf.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
-from tltf.command_options import EvaluateOptions, PredictOptions
+from tltf.config import call_strings, flagfiles, habits
+from tltf.config.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
+from tltf.config.command_options import EvaluateOptions, PredictOptions
+from tltf.config.options import Options, fields_of
 from tltf.errors import FlagError, nearest
-from tltf.options import Options, fields_of
 
 CATALOGS = {"method": METHODS, "head": HEADS, "data": SOURCES, "split": SPLITS,
             "augment": AUGMENTS, "backbone": BACKBONES}  # fmt: skip
@@ -63,7 +63,7 @@ def read(fix, kind=Options):
     name, equals, text = token.lstrip("-").partition("=")
     flagfiles.parse(kind, [token])
     if name in CATALOGS and (name != "backbone" or text in BACKBONES):
-        specs.pick(CATALOGS[name], text, name)
+        call_strings.pick(CATALOGS[name], text, name)
     return name + equals + text
 
 
@@ -112,7 +112,7 @@ def test_each_value_that_is_meant_is_taken(name):
             assert habits.value(name, text) == meant
             flagfiles.parse(Options, [f"--{name}={meant}"])
         if name in CATALOGS and not meant.startswith("hub:"):
-            specs.pick(CATALOGS[name], meant, name)
+            call_strings.pick(CATALOGS[name], meant, name)
 
 
 @pytest.mark.parametrize(("name", "typed", "wanted"), [
@@ -128,10 +128,10 @@ def test_each_value_that_is_meant_is_taken(name):
 ])  # fmt: skip
 def test_values_and_arguments_from_habit(name, typed, wanted):
     with pytest.raises(FlagError) as caught:
-        specs.pick(CATALOGS[name], typed, name)
+        call_strings.pick(CATALOGS[name], typed, name)
     assert caught.value.fix == wanted
     if not wanted.startswith("--list"):
-        specs.pick(CATALOGS[name], wanted.partition("=")[2], name)
+        call_strings.pick(CATALOGS[name], wanted.partition("=")[2], name)
 
 
 def test_a_flag_means_what_the_command_has():

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf import heads, specs
-from tltf.catalogs import HEADS
+from tltf import heads
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
 from tltf.errors import FlagError, ModelError
 
 RNG = np.random.default_rng(0)
@@ -16,7 +17,7 @@ def numpy_log_softmax(logits):
 
 
 def head(text="classify"):
-    return specs.pick(HEADS, text).build()
+    return call_strings.pick(HEADS, text).build()
 
 
 def pooled(taps, modality, pooling, values):

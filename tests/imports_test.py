@@ -35,7 +35,7 @@ NAMES = {dotted(path): path for path in FILES}
 
 def package_of(name):
     """The package of a dotted name below tltf; `commands` for a command."""
-    part = (name.split(".") + [""])[1]
+    part = [*name.split("."), ""][1]
     return "commands" if part in COMMANDS else part
 
 

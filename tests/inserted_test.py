@@ -68,10 +68,10 @@ def test_a_record_makes_the_same_graph_again():
 
 
 def _head():
-    from tltf import specs
-    from tltf.catalogs import HEADS
+    from tltf.config import call_strings
+    from tltf.config.catalogs import HEADS
 
-    return specs.pick(HEADS, "classify")
+    return call_strings.pick(HEADS, "classify")
 
 
 @pytest.mark.parametrize("record", [

@@ -12,7 +12,7 @@ import numpy as np
 from tests import killing
 from tltf import checkpoints, runs
 from tltf.checkpoints import Checkpoint
-from tltf.options import make, replace
+from tltf.config.options import make, replace
 
 
 def save(run, step, epoch=None):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tltf import flagfiles, locations
-from tltf.catalogs import CATALOGS
-from tltf.command_options import EvaluateOptions
-from tltf.options import Options, make
+from tltf.config import flagfiles, paths
+from tltf.config.catalogs import CATALOGS
+from tltf.config.command_options import EvaluateOptions
+from tltf.config.options import Options, make
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_tilde_is_the_home_folder(folder):
     ],
 )  # fmt: skip
 def test_paths_of_data_become_absolute(folder, text, expected):
-    assert locations.absolute("data", text) == expected.format(cwd=folder, up=folder.parent)
+    assert paths.absolute("data", text) == expected.format(cwd=folder, up=folder.parent)
 
 
 @pytest.mark.parametrize(
@@ -66,25 +66,25 @@ def test_paths_of_data_become_absolute(folder, text, expected):
     ],
 )  # fmt: skip
 def test_runs_in_a_method_become_absolute(folder, text, expected):
-    assert locations.absolute("method", text) == expected.format(cwd=folder, up=folder.parent)
+    assert paths.absolute("method", text) == expected.format(cwd=folder, up=folder.parent)
 
 
 def test_path_arguments_are_arguments_of_flags_that_are_made_absolute():
     for flag, catalog in CATALOGS.items():
         for row in catalog.values():
             assert set(row.paths) <= set(row.args)
-            assert not row.paths or catalog in locations.CALLS.values(), flag
+            assert not row.paths or catalog in paths.CALLS.values(), flag
 
 
 def test_folders_of_backbones_become_absolute_and_names_stay(folder):
     (folder / "preset").mkdir()
     (folder / "resnet50").mkdir()
     for text in ("resnet50", "small_cnn(filters=[8])", "hub:bert_tiny_en_uncased", ""):
-        assert locations.absolute("backbone", text) == text
-    assert locations.absolute("backbone", "preset") == f"{folder}/preset"
-    assert locations.absolute("backbone_weights", "w.h5") == f"{folder}/w.h5"
+        assert paths.absolute("backbone", text) == text
+    assert paths.absolute("backbone", "preset") == f"{folder}/preset"
+    assert paths.absolute("backbone_weights", "w.h5") == f"{folder}/w.h5"
     for text in ("default", "none"):
-        assert locations.absolute("backbone_weights", text) == text
+        assert paths.absolute("backbone_weights", text) == text
 
 
 def test_run_flags_are_read_the_same_from_elsewhere(folder, monkeypatch):

@@ -10,15 +10,16 @@ import pytest
 from tests import tiny
 from tests.caching_test import WORDS, bert_folder  # noqa: F401
 from tests.fitting_test import feed, fit
-from tltf import adapters, backbones, freezing, specs, training
+from tltf import adapters, backbones, freezing, training
 from tltf.backbones import minilm, network, transformers
-from tltf.catalogs import HEADS
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
+from tltf.config.options import make
 from tltf.core import attach_head
 from tltf.errors import FlagError
 from tltf.inserts import layers, low_rank
 from tltf.methods import lora
 from tltf.methods.context import FitContext
-from tltf.options import make
 from tltf.trained import Trained
 
 
@@ -48,7 +49,7 @@ def test_targets_by_pattern():
 
 
 def test_auto_takes_queries_and_values_of_transformers(bert_folder):  # noqa: F811
-    core = attach_head(backbones.build(bert_folder), specs.pick(HEADS, "classify"), 2)
+    core = attach_head(backbones.build(bert_folder), call_strings.pick(HEADS, "classify"), 2)
     names = prepared(core)
     assert len(names) == 4
     assert {name.split("/")[-2] for name in names} == {"query", "value"}
@@ -117,7 +118,7 @@ def minilm_shaped():
 def test_the_adapter_file_of_a_network_like_minilm_has_at_most_half_a_megabyte(tmp_path):
     """6 * 2 * 8 * (384 + 384) numbers of updates, 384 * 2 + 2 of the head, four bytes each."""
     options = make(data="vader(domain=movie)", backbone="minilm_l6", method="lora(rank=8)")
-    core = attach_head(minilm_shaped(), specs.pick(HEADS, "classify"), 2)
+    core = attach_head(minilm_shaped(), call_strings.pick(HEADS, "classify"), 2)
     method = lora.lora(rank=8)
     core = method.prepare(core, FitContext())
     plan = freezing.apply(core.groups, method.phases(core)[0].rules)

@@ -20,7 +20,7 @@ def main(arguments):
     import tensorflow as tf
 
     from tltf import finiteness, optimizers, runtime
-    from tltf.options import make
+    from tltf.config.options import make
 
     runtime.split_cpu(2)
     meeting = tf.distribute.ReductionToOneDevice() if "merging" in arguments else None

@@ -8,8 +8,8 @@ import pytest
 from tests import tiny
 from tltf import graphs, models
 from tltf.backbones import save_assets
+from tltf.config.options import make
 from tltf.errors import FlagError
-from tltf.options import make
 
 
 def options(**values):

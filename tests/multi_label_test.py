@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics
 
-from tltf import specs, thresholds
-from tltf.catalogs import HEADS
+from tltf import thresholds
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
 from tltf.errors import FlagError
 from tltf.multi_label import share_right
 
@@ -21,7 +22,7 @@ LABELS[0] = 0
 
 
 def head(text="multi_label"):
-    return specs.pick(HEADS, text).build()
+    return call_strings.pick(HEADS, text).build()
 
 
 def sigmoid(logits):
@@ -176,7 +177,7 @@ def test_a_run_from_texts_to_an_export_that_is_verified(tags, capsys):
         [[float(row[f"probability_{n}"]) for n in test["class_names"]] for row in rows]
     )
     core = json.loads((tags / "run/model/core.json").read_text())["core"]["head"]
-    edges = specs.pick(HEADS, core).build().edges(3)
+    edges = call_strings.pick(HEADS, core).build().edges(3)
     np.testing.assert_array_equal(given, stated.astype(np.float32) >= edges)
     (tags / "new.csv").write_text("text\ncheap slow shop number3\n")
     assert predict.main([f"--run={tags}/run", f"--input={tags}/new.csv", "--format=jsonl"]) == 0

@@ -1,14 +1,14 @@
 import pytest
 
-from tltf import names
+from tltf.config import checks
+from tltf.config.options import make
 from tltf.errors import FlagError
-from tltf.options import make
 
 GOOD = {"data": "mnist_5k", "backbone": "efficientnet_lite0", "output": "run"}
 
 
 def check(**values):
-    names.check(make(**{**GOOD, **values}))
+    checks.check(make(**{**GOOD, **values}))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pathlib
 import nbformat
 import pytest
 
-from tltf.options import Options, fields_of
+from tltf.config.options import Options, fields_of
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 TINY = """

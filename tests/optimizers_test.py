@@ -4,9 +4,9 @@ import pytest
 
 from tests import tiny
 from tltf import freezing, optimizers
+from tltf.config.options import make
 from tltf.methods import schedules
 from tltf.methods.method import Phase
-from tltf.options import make
 
 COMMON = {"optimizer": "adam", "learning_rate": 0.1, "weight_decay": 0.0, "warmup_fraction": 0.0}
 

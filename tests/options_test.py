@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from tltf import command_options, options
+from tltf.config import command_options, options
 from tltf.errors import FlagError
 
 KINDS = [

@@ -14,8 +14,9 @@ import PIL.Image
 import pytest
 
 from tests import served
-from tltf import flagfiles, predict, saving
-from tltf.options import make
+from tltf import predict, saving
+from tltf.config import flagfiles
+from tltf.config.options import make
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tltf import lr_find, optimizers, rate_finding
-from tltf.command_options import FindOptions
+from tltf.config.command_options import FindOptions
+from tltf.config.options import make
 from tltf.errors import FlagError
-from tltf.options import make
 
 FLAGS = {
     "data": "mnist_5k(num_train=200, num_test=20)",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf import command_options, flagfiles, options, specs
-from tltf.catalogs import BACKBONES, HEADS, METHODS, SOURCES
+from tltf.config import call_strings, command_options, flagfiles, options
+from tltf.config.catalogs import BACKBONES, HEADS, METHODS, SOURCES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,9 +66,9 @@ def test_call_strings_of_the_tables_are_real():
         <= {*SOURCES, *BACKBONES, *HEADS, *METHODS}
     )
     for text in ("small_cnn(filters=[32, 64])", "minilm_l6", "convnext_tiny"):
-        assert f"`{text}`" in TEXT and specs.pick(BACKBONES, text)
+        assert f"`{text}`" in TEXT and call_strings.pick(BACKBONES, text)
     for text in ("linear_probe", "partial(last_groups=2)", "full(backbone_rate=.1)", "scratch"):
-        assert f"`{text}`" in TEXT and specs.pick(METHODS, text)
+        assert f"`{text}`" in TEXT and call_strings.pick(METHODS, text)
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=["run", "parts"])

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 
 from tests.fitting_test import feed, fit
-from tltf import recalibration, specs
-from tltf.catalogs import METHODS
+from tltf import recalibration
+from tltf.config import call_strings
+from tltf.config.catalogs import METHODS
 
 EPSILON = 1e-3
 
@@ -62,7 +63,7 @@ def test_a_run_ends_with_the_statistics_of_its_last_weights():
 
 def test_frozen_norms_stay_as_they_are():
     core, run, _ = fit(
-        method=specs.pick(METHODS, "partial(last_groups=1)").build(), norm="recalibrate"
+        method=call_strings.pick(METHODS, "partial(last_groups=1)").build(), norm="recalibrate"
     )
     norm_1, norm_2 = (core.model.get_layer(name) for name in ("norm_1", "norm_2"))
     assert not norm_1.moving_mean.numpy().any() and (norm_1.moving_variance.numpy() == 1).all()

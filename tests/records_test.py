@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tltf.config.options import ScanOptions
 from tltf.data import sources, splits
 from tltf.errors import DataError, FlagError
-from tltf.options import ScanOptions
 
 
 def png(seed):

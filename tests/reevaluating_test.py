@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests import served
-from tltf import evaluate, flagfiles, saving
-from tltf.options import make
+from tltf import evaluate, saving
+from tltf.config import flagfiles
+from tltf.config.options import make
 
 ROWS = [("a good film", "good"), ("the plot is thin", "bad"), ("the cast is great", "good")]
 

@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from tltf import judging, specs
-from tltf.catalogs import HEADS
+from tltf import judging
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
 from tltf.errors import DataError, FlagError
 
 RNG = np.random.default_rng(0)
@@ -21,7 +22,7 @@ TEXT = "regress(quantiles=[.1, .5, .8], center=40.0, scale=5.0)"
 
 
 def head(text=TEXT):
-    return specs.pick(HEADS, text).build()
+    return call_strings.pick(HEADS, text).build()
 
 
 def test_loss_is_the_equation():

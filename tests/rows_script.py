@@ -18,7 +18,7 @@ def main(num_devices, kind):
     from tests import embedding_rows_test as cases
     from tests.optimizers_test import options
     from tltf import optimizers, runtime
-    from tltf.options import make
+    from tltf.config.options import make
 
     name = "mirrored" if num_devices == "2" else "one_device"
     chosen = make(strategy=name, logical_devices=int(num_devices))

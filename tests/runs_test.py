@@ -6,11 +6,12 @@ import types
 
 import pytest
 
-from tltf import names, origins, publishing, runs, versions
-from tltf import options as all_options
+from tltf import origins, publishing, runs, versions
+from tltf.config import checks
+from tltf.config import options as all_options
+from tltf.config.options import make, replace
+from tltf.config.resume import HARMLESS
 from tltf.errors import FlagError, ModelError, StorageError
-from tltf.options import make, replace
-from tltf.resume import HARMLESS
 
 
 def options(run, **values):
@@ -167,7 +168,7 @@ def test_what_was_trained_does_not_make_way_unasked(tmp_path, left):
 def test_resume_takes_names_of_flags(tmp_path, resume):
     chosen = options(tmp_path, resume=resume)
     with pytest.raises(FlagError, match="takes auto, never, or names of flags and versions"):
-        names.check(chosen)
+        checks.check(chosen)
 
 
 def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path):

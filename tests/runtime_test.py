@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tltf import runtime
+from tltf.config.options import make
 from tltf.errors import FlagError
-from tltf.options import make
 
 
 def test_one_device_is_the_default_strategy():
@@ -45,7 +45,7 @@ def test_missing_tpu_is_one_line():
 
 def test_mirrored_spans_all_logical_devices():
     script = (
-        "from tltf import runtime; from tltf.options import make;"
+        "from tltf import runtime; from tltf.config.options import make;"
         "o = make(strategy='mirrored', logical_devices=2).runtime;"
         "print(runtime.start(o).num_replicas_in_sync, runtime.start(o) is runtime.start(o))"
     )

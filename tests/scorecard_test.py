@@ -63,14 +63,14 @@ def test_differences_to_full_are_paired_by_seed(scorecard):
 
 
 def test_what_the_scorecard_runs_is_there(scorecard):
-    from tltf import specs
-    from tltf.catalogs import METHODS
+    from tltf.config import call_strings
+    from tltf.config.catalogs import METHODS
 
     named = set()
     for task, methods in scorecard.METHODS.items():
         for text in methods:
             call, *flags = text.split(" --")
-            specs.pick(METHODS, call)
+            call_strings.pick(METHODS, call)
             assert {flag.partition("=")[0] for flag in flags} <= {
                 "norm",
                 "augment",
@@ -78,7 +78,7 @@ def test_what_the_scorecard_runs_is_there(scorecard):
             }
             named |= set(re.findall(r"{(\w+)}", " ".join([text, *scorecard.WORK[task]])))
     assert named == set(scorecard.PREPARED)
-    unlisted = set(METHODS) - {specs.parse(text.split(" --")[0], "method")[0]
+    unlisted = set(METHODS) - {call_strings.parse(text.split(" --")[0], "method")[0]
                                for methods in scorecard.METHODS.values() for text in methods}  # fmt: skip
     assert unlisted == {"rules"}, "a method has no line in the scorecard"
 

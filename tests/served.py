@@ -2,7 +2,8 @@
 
 import functools
 
-from tltf import models, options
+from tltf import models
+from tltf.config import options
 from tltf.data.images import ImagePreprocessing
 from tltf.data.text import TextPreprocessing
 from tltf.trained import Trained

@@ -14,9 +14,9 @@ from tests.tiny import core as tiny_core
 from tests.tiny import image_backbone
 from tltf import boundaries, caching, checkpoints, console, exporting, stopping, verifying
 from tltf.checkpoints import Checkpoint
-from tltf.command_options import CheckOptions
+from tltf.config.command_options import CheckOptions
+from tltf.config.options import CacheOptions
 from tltf.data import sources
-from tltf.options import CacheOptions
 from tltf.train import main
 
 

@@ -9,10 +9,10 @@ import pytest
 from tests import tiny
 from tests.fitting_test import feed, fit
 from tltf import model_folder, training
+from tltf.config.options import make
 from tltf.errors import FlagError, ModelError
 from tltf.methods import soups
 from tltf.methods.method import Ended
-from tltf.options import make
 
 WEIGHTS = {"a": 1.0, "b": 3.0, "c": 11.0}
 

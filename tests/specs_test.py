@@ -3,8 +3,8 @@ import sys
 import pytest
 
 from tests.faults.making import covers
-from tltf import specs
-from tltf.catalogs import CATALOGS, Row
+from tltf.config import call_strings
+from tltf.config.catalogs import CATALOGS, Row
 from tltf.errors import FlagError
 
 CATALOG = {
@@ -23,7 +23,7 @@ def build(*given, **arguments):
 
 
 def kwargs(text):
-    return specs.pick(CATALOG, text, "method").kwargs
+    return call_strings.pick(CATALOG, text, "method").kwargs
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def kwargs(text):
     ],
 )  # fmt: skip
 def test_parse(text, name, arguments):
-    assert specs.parse(text) == (name, arguments)
+    assert call_strings.parse(text) == (name, arguments)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_parse(text, name, arguments):
 )
 def test_parse_refuses(text):
     with pytest.raises(FlagError) as caught:
-        specs.parse(text, "data")
+        call_strings.parse(text, "data")
     assert caught.value.flag == "data"
 
 
@@ -80,12 +80,12 @@ def test_quoted_strings_lose_their_quotes_and_others_keep_their_look():
 )
 def test_pick_refuses(text, match):
     with pytest.raises(FlagError, match=match):
-        specs.pick(CATALOG, text, "method")
+        call_strings.pick(CATALOG, text, "method")
 
 
 def test_the_fix_keeps_the_arguments():
     with pytest.raises(FlagError) as caught:
-        specs.pick(CATALOG, "rihc(path=x)", "method")
+        call_strings.pick(CATALOG, "rihc(path=x)", "method")
     assert caught.value.fix == "--method=rich(path=x)"
 
 
@@ -99,33 +99,33 @@ def test_the_fix_keeps_the_arguments():
     ],
 )
 def test_a_call_reads_back_as_it_was_written(values):
-    call = specs.Call("rich", "", {**kwargs("rich(path=x)"), **values})
+    call = call_strings.Call("rich", "", {**kwargs("rich(path=x)"), **values})
     assert kwargs(str(call)) == call.kwargs
 
 
 def test_build_gives_positional_then_named_arguments():
-    call = specs.pick(CATALOG, "rich(path=x)")
+    call = call_strings.pick(CATALOG, "rich(path=x)")
     given, arguments = call.build(1, also=2)
     assert given == (1,) and arguments == {**call.kwargs, "also": 2}
 
 
 def test_code_from_outside():
-    call = specs.pick(CATALOG, "tests.specs_test:build(a=1, b=text)")
+    call = call_strings.pick(CATALOG, "tests.specs_test:build(a=1, b=text)")
     assert call.build() == ((), {"a": 1, "b": "text"})
     with pytest.raises(FlagError, match="has no 'nothing'"):
-        specs.pick(CATALOG, "tests.specs_test:nothing").build()
+        call_strings.pick(CATALOG, "tests.specs_test:nothing").build()
     with pytest.raises(FlagError, match="no_such_package_of_ours"):
-        specs.pick(CATALOG, "no_such_package_of_ours.x:y").build()
+        call_strings.pick(CATALOG, "no_such_package_of_ours.x:y").build()
 
 
 def test_a_missing_extra_is_named():
     with pytest.raises(FlagError, match=r"extra cv: pip install -e '\.\[cv\]' in the clone"):
-        specs.pick(CATALOG, "absent").build()
+        call_strings.pick(CATALOG, "absent").build()
 
 
 def test_picking_imports_nothing():
     sys.modules.pop("wave", None)
-    specs.pick({"wave": Row("wave:open", {}, "")}, "wave")
+    call_strings.pick({"wave": Row("wave:open", {}, "")}, "wave")
     assert "wave" not in sys.modules
 
 
@@ -148,7 +148,7 @@ def test_with_paths_touches_nothing_else(text, expected):
     def change(value):
         return value if value.startswith("/") else f"/a/{value}"
 
-    assert specs.with_paths(text, row, change) == expected
+    assert call_strings.with_paths(text, row, change) == expected
 
 
 FLAGS_OF_LISTS = {
@@ -161,7 +161,7 @@ FLAGS_OF_LISTS = {
 def test_a_name_like_no_other_points_to_a_list_that_is_there(flag):
     assert set(FLAGS_OF_LISTS.values()) == set(CATALOGS)
     with pytest.raises(FlagError, match=f"fix: --list={FLAGS_OF_LISTS[flag]}$"):
-        specs.pick(CATALOGS[FLAGS_OF_LISTS[flag]], "0123456789", flag)
+        call_strings.pick(CATALOGS[FLAGS_OF_LISTS[flag]], "0123456789", flag)
 
 
 @covers(221)
@@ -173,11 +173,11 @@ def test_a_name_like_no_other_points_to_a_list_that_is_there(flag):
 ])  # fmt: skip
 def test_a_torn_value_is_told_to_be_quoted_and_then_reads(given, fix):
     with pytest.raises(FlagError) as caught:
-        specs.parse(given, "data")
+        call_strings.parse(given, "data")
     assert caught.value.fix == fix
-    for pair in specs.split_outside(fix.removeprefix("quote it: "), ","):
+    for pair in call_strings.split_outside(fix.removeprefix("quote it: "), ","):
         key, _, value = pair.strip().partition("=")
-        _, read = specs.parse(f"csv({pair})")
+        _, read = call_strings.parse(f"csv({pair})")
         assert read == {key: value}
 
 
@@ -186,10 +186,10 @@ def test_a_torn_value_is_told_to_be_quoted_and_then_reads(given, fix):
     "value", ["full (English", "a = b", "a, b", "it's", "(1, 2)", "x=y, z", "[a"]
 )
 def test_a_name_of_any_signs_works_when_it_is_quoted(value):
-    call = specs.pick(CATALOG, f"rich(path={value!r})", "method")
+    call = call_strings.pick(CATALOG, f"rich(path={value!r})", "method")
     assert call.kwargs["path"] == value
 
 
 def test_an_open_bracket_in_a_name_is_told_to_be_quoted():
     with pytest.raises(FlagError, match=r"stays open.*quote the value"):
-        specs.parse("csv(path=a.csv, text=full (English, label=y)")
+        call_strings.parse("csv(path=a.csv, text=full (English, label=y)")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tltf.config.options import ScanOptions
 from tltf.data import sources, splits
 from tltf.errors import DataError, FlagError
-from tltf.options import ScanOptions
 
 
 def write(path, text, encoding="utf-8"):

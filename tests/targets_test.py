@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from tltf import targets
+from tltf.config.options import ScanOptions
 from tltf.data import sources, splits
 from tltf.errors import DataError, FlagError
-from tltf.options import ScanOptions
 
 TEXTS = ["one", "two", "three", "four"]
 TAGS = [["cat", "dog"], [], ["dog"], ["owl", "cat"]]

@@ -11,10 +11,10 @@ from tests import tiny
 from tests.caching_test import Counting, images, images_source, own_cache, train  # noqa: F401
 from tests.features_test import added, batch
 from tltf import freezing, training
+from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.methods import teaching
 from tltf.methods.context import FitContext
-from tltf.options import make
 
 NAMES = ("a", "b", "c")
 

@@ -3,9 +3,10 @@
 import keras
 import keras_hub
 
-from tltf import cutting, specs
+from tltf import cutting
 from tltf.backbones import Backbone, Group
-from tltf.catalogs import HEADS
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
 from tltf.core import attach_head
 
 
@@ -95,7 +96,7 @@ def text_backbone(num_blocks=2, width=8, length=None, dropout=0.1):
 
 def core(backbone=None, head="classify", num_classes=3):
     """A core on `backbone`, by default the image one."""
-    return attach_head(backbone or image_backbone(), specs.pick(HEADS, head), num_classes)
+    return attach_head(backbone or image_backbone(), call_strings.pick(HEADS, head), num_classes)
 
 
 def training_model(model, groups):

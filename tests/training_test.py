@@ -5,12 +5,13 @@ import warnings
 
 import pytest
 
-from tltf import defaults, publishing, runs, runtime, train, training
+from tltf import publishing, runs, runtime, train, training
+from tltf.config import defaults
+from tltf.config.options import make
 from tltf.data import sources
 from tltf.errors import FlagError
 from tltf.methods import freezing, schedules
 from tltf.methods.method import Phase
-from tltf.options import make
 
 HEADS = [
     ({}, True),

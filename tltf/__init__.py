@@ -7,9 +7,9 @@ TensorFlow. None of them is the name of a module: that would depend on what was 
 import importlib
 
 _NAMES = {
-    "Options": "tltf.options:Options",
+    "Options": "tltf.config.options:Options",
     "load": "tltf.loading:load",
-    "make_options": "tltf.options:make",
+    "make_options": "tltf.config.options:make",
     "run": "tltf.rounds:run",
 }
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from tltf import allowances, backbones, graphs, specs
-from tltf.catalogs import BACKBONES, HEADS, METHODS
+from tltf import allowances, backbones, graphs
+from tltf.config import call_strings
+from tltf.config.catalogs import BACKBONES, HEADS, METHODS
 from tltf.core import attach_head
 from tltf.errors import FlagError, ModelError, choices_text
 from tltf.files import atomic_files, untrusted
@@ -181,9 +182,9 @@ class Base:
 
     def _prepared(self, about):
         """`(core, method, what the method prepared)`; where that fails the backbone stays as it is."""
-        head = specs.pick(HEADS, about["head"], "head")
+        head = call_strings.pick(HEADS, about["head"], "head")
         core = attach_head(self.backbone, head, len(about["class_names"]))
-        method = specs.pick(METHODS, about["method"], "method").build()
+        method = call_strings.pick(METHODS, about["method"], "method").build()
         with _undoing(self.backbone.groups):
             return core, method, method.prepare(core, FitContext())
 

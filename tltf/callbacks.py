@@ -5,7 +5,7 @@ import time
 
 import keras
 
-from tltf import specs
+from tltf.config import call_strings
 from tltf.progress import Progress, seconds_text
 
 
@@ -111,5 +111,5 @@ def tensorboard(folder):
         FlagError: the package tensorboard, extra `tracking`, is not installed.
     """
     if importlib.util.find_spec("tensorboard") is None:
-        raise specs.missing_extra(ModuleNotFoundError(name="tensorboard"), "tracking")
+        raise call_strings.missing_extra(ModuleNotFoundError(name="tensorboard"), "tracking")
     return keras.callbacks.TensorBoard(str(folder), write_graph=False, profile_batch=0)

@@ -6,9 +6,10 @@ python -m tltf.check --data='csv(path=all.csv, text=text, label=tags)' --head=mu
 
 import sys
 
-from tltf import console, specs
-from tltf.catalogs import HEADS, SOURCES, SPLITS
-from tltf.command_options import CheckOptions
+from tltf import console
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS, SOURCES, SPLITS
+from tltf.config.command_options import CheckOptions
 from tltf.errors import FlagError
 
 
@@ -16,9 +17,9 @@ def service(options):
     """Scans; the services are imported here, so that --help is quick."""
     if not options.data:
         raise FlagError("must be given", flag="data", fix="--data='image_folder(path=photos)'")
-    specs.pick(SOURCES, options.data, "data")
-    specs.pick(SPLITS, options.split, "split")
-    specs.pick(HEADS, options.head, "head")
+    call_strings.pick(SOURCES, options.data, "data")
+    call_strings.pick(SPLITS, options.split, "split")
+    call_strings.pick(HEADS, options.head, "head")
     console.load_tensorflow()
     from tltf import checking
 

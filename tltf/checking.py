@@ -4,8 +4,10 @@ import pathlib
 
 import numpy as np
 
-from tltf import data_report, names, specs, targets
-from tltf.catalogs import HEADS
+from tltf import data_report, targets
+from tltf.config import call_strings
+from tltf.config import checks as config_checks
+from tltf.config.catalogs import HEADS
 from tltf.data import checks, near, sources, splits
 from tltf.data.source import require_labels
 from tltf.errors import printable
@@ -22,7 +24,7 @@ def run(options):
     Raises:
         FlagError, DataError, StorageError: as training would raise them.
     """
-    names.check_output(options.output, options.data)
+    config_checks.check_output(options.output, options.data)
     with data_report.when_it_fails(options.output):
         parts, source = _loaded(options)
     scan = next(iter(parts.values())).scan
@@ -37,7 +39,7 @@ def run(options):
 
 
 def _loaded(options):
-    head = specs.pick(HEADS, options.head, "head").build()
+    head = call_strings.pick(HEADS, options.head, "head").build()
     source = sources.load(options.data, seed=options.seed,
                           scan=options.scan, target=head.target)  # fmt: skip
     require_labels(source)

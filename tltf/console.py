@@ -15,10 +15,10 @@ import warnings
 from absl import app
 
 from tltf import chatter, lazy, memory, stopping, streams
-from tltf.catalogs import CATALOGS
+from tltf.config.catalogs import CATALOGS
+from tltf.config.flagfiles import parse
+from tltf.config.options import fields_of, shown
 from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
-from tltf.flagfiles import parse
-from tltf.options import fields_of, shown
 
 _MISSING_FILE = re.compile(r"(?:^|\}\} ?|: )((?:/|\w+://).*?) ?; No such file or directory")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE,

@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 
-from tltf import graphs, specs
+from tltf import graphs
 from tltf.backbones.network import Group
-from tltf.catalogs import HEADS
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +56,10 @@ def changed_spec(text, old, new):
     """The call string of `new`, which differs in some fields from `old`, the head of `text`."""
     if new is old:
         return text
-    call, (_, given) = specs.pick(HEADS, text, "head"), specs.parse(text)
+    call, (_, given) = call_strings.pick(HEADS, text, "head"), call_strings.parse(text)
     changed = {field.name: getattr(new, field.name) for field in dataclasses.fields(new)
                if getattr(new, field.name) != getattr(old, field.name)}  # fmt: skip
-    return specs.render(call.name, {name: call.kwargs[name] for name in given} | changed)
+    return call_strings.render(call.name, {name: call.kwargs[name] for name in given} | changed)
 
 
 def on_backbone(core, backbone):
@@ -90,7 +91,7 @@ def _reached(model, groups):
 
 
 def attach_head(backbone, head_call, num_classes):
-    """A core of a backbone and a head's `specs.Call`."""
+    """A core of a backbone and a head's `call_strings.Call`."""
     head = head_call.build()
     logits, layers = head.attach(backbone.taps, backbone.modality, num_classes)
     model = keras.Model(backbone.inputs, {head.name: logits}, name="core")

@@ -9,7 +9,8 @@ import math
 import keras
 import numpy as np
 
-from tltf import convex_examples, defaults, finiteness
+from tltf import convex_examples, finiteness
+from tltf.config import defaults
 from tltf.errors import NumericError
 
 SHOWN_ROWS = 3

@@ -6,9 +6,10 @@ python -m tltf.evaluate --run=RUN --data='csv(path=new.csv, text=text, label=lab
 
 import sys
 
-from tltf import console, specs
-from tltf.catalogs import SOURCES
-from tltf.command_options import EvaluateOptions
+from tltf import console
+from tltf.config import call_strings
+from tltf.config.catalogs import SOURCES
+from tltf.config.command_options import EvaluateOptions
 from tltf.errors import FlagError
 
 
@@ -17,7 +18,7 @@ def service(options):
     if not options.run:
         raise FlagError("must be given", flag="run", fix="--run=RUN")
     if options.data:
-        specs.pick(SOURCES, options.data, "data")
+        call_strings.pick(SOURCES, options.data, "data")
     from tltf import model_folder
 
     model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported

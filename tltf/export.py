@@ -8,7 +8,7 @@ Writes RUN/export/<next integer>/, a SavedModel for TF Serving.
 import sys
 
 from tltf import console
-from tltf.command_options import ExportOptions
+from tltf.config.command_options import ExportOptions
 
 
 def main(argv=None):
@@ -18,12 +18,13 @@ def main(argv=None):
 
 def service(options):
     """Exports as ExportOptions say and prints the new folder."""
-    from tltf import model_folder, specs
-    from tltf.catalogs import FORMATS
+    from tltf import model_folder
+    from tltf.config import call_strings
+    from tltf.config.catalogs import FORMATS
     from tltf.files import atomic_folders
 
     # wrong flags must show before TensorFlow is imported
-    specs.pick(FORMATS, options.format, "format")
+    call_strings.pick(FORMATS, options.format, "format")
     model_folder.open_folder(options.run)
     atomic_folders.new_version(options.output or f"{options.run}/export", options.version)
     console.load_tensorflow()

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf import graphs, loading, models, precision, raw_inputs, saving, specs, verifying
+from tltf import graphs, loading, models, precision, raw_inputs, saving, verifying
 from tltf.backbones import save_assets
-from tltf.catalogs import FORMATS
+from tltf.config import call_strings
+from tltf.config.catalogs import FORMATS
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 from tltf.files import atomic_folders
 
@@ -61,7 +62,7 @@ def export_run(options):
 
     The check uses the run's own test split where its data can still be read and is no code.
     """
-    call = specs.pick(FORMATS, options.format, "format")
+    call = call_strings.pick(FORMATS, options.format, "format")
     trained = loading.load(options.run)
     if options.verify and trained.options is not None:
         trained.splits = _splits(options.run)

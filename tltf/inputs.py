@@ -7,8 +7,8 @@ import os
 import sys
 import warnings
 
-from tltf import specs
-from tltf.catalogs import SOURCES
+from tltf.config import call_strings
+from tltf.config.catalogs import SOURCES
 from tltf.data import checks, image_folder, table_hints
 from tltf.data.table_files import (
     Dialect,
@@ -73,7 +73,7 @@ def wanted_of(options, modality, data):
     """
     usual, kwargs = column_of(data, modality), {}
     if usual:
-        kwargs = specs.pick(SOURCES, data, "data").kwargs
+        kwargs = call_strings.pick(SOURCES, data, "data").kwargs
     given = Dialect(
         options.delimiter or kwargs.get("delimiter", ","),
         options.encoding or kwargs.get("encoding", "utf-8"),
@@ -96,7 +96,7 @@ def column_of(data, modality):
     row = SOURCES.get(data.partition("(")[0].strip())
     if row is None or modality not in row.args:
         return ""
-    return specs.pick(SOURCES, data, "data").kwargs[modality]
+    return call_strings.pick(SOURCES, data, "data").kwargs[modality]
 
 
 def read(text, wanted):

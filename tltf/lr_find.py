@@ -5,14 +5,15 @@ python -m tltf.lr_find --flagfile=configs/vader_minilm_l6_full.flags --output=FO
 
 import sys
 
-from tltf import console, names
-from tltf.command_options import FindOptions
-from tltf.options import replace
+from tltf import console
+from tltf.config import checks
+from tltf.config.command_options import FindOptions
+from tltf.config.options import replace
 
 
 def service(options):
     """Finds; the services are imported here, so that --help is quick."""
-    names.check(replace(options, dry_run=True))
+    checks.check(replace(options, dry_run=True))
     console.load_tensorflow()
     from tltf import rate_finding
 

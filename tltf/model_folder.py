@@ -9,7 +9,7 @@ import hashlib
 import pathlib
 import re
 
-from tltf.catalogs import BACKBONES, HEADS
+from tltf.config.catalogs import BACKBONES, HEADS
 from tltf.errors import FlagError, ModelError
 from tltf.files import untrusted
 

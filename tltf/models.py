@@ -1,7 +1,8 @@
 """Builds a core from options, or from the blueprint of one that was saved."""
 
-from tltf import backbones, specs
-from tltf.catalogs import HEADS
+from tltf import backbones
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
 from tltf.core import attach_head, changed_spec
 from tltf.errors import FlagError
 
@@ -19,7 +20,7 @@ def build(options, num_classes, modality="", texts=None):
         FlagError: an unknown name, or data and backbone of different modality.
         ModelError, StorageError: weights that do not fit or cannot be had.
     """
-    head = specs.pick(HEADS, options.head, "head")
+    head = call_strings.pick(HEADS, options.head, "head")
     backbone = backbones.build(
         options.backbone,
         weights=options.backbone_weights,
@@ -42,11 +43,11 @@ def rebuild(blueprint, assets):
     """
     backbone = backbones.rebuild(blueprint["backbone"], assets)
     return attach_head(
-        backbone, specs.pick(HEADS, blueprint["head"], "head"), blueprint["num_classes"]
+        backbone, call_strings.pick(HEADS, blueprint["head"], "head"), blueprint["num_classes"]
     )
 
 
 def fitted_head(text, source):
     """The call string of a head with what it takes from a training split, a Source."""
-    head = specs.pick(HEADS, text, "head").build()
+    head = call_strings.pick(HEADS, text, "head").build()
     return changed_spec(text, head, head.fitted(source))

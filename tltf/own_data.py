@@ -7,8 +7,9 @@ names on the command line is another thing: that may be code.
 import pathlib
 import re
 
-from tltf import runs, specs
-from tltf.catalogs import HEADS, SOURCES, SPLITS
+from tltf import runs
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS, SOURCES, SPLITS
 from tltf.data import sources
 from tltf.errors import ModelError
 
@@ -36,11 +37,11 @@ def require_own_code(chosen, run):
     fix = f"--data='{chosen.data.data}', if you trust it"
     place = pathlib.Path(run) / runs.FLAGS
     for flag, (text, catalog) in given.items():
-        name, _ = specs.parse(text, flag)
+        name, _ = call_strings.parse(text, flag)
         if name not in catalog:
             what = f"the run's {flag} {name!r} is no part of tltf, and its code would be run"
             raise ModelError(what, place=place, fix=fix)
-    call = specs.pick(SOURCES, chosen.data.data, "data")
+    call = call_strings.pick(SOURCES, chosen.data.data, "data")
     if call.name == "tfds" and (
         call.kwargs["data_dir"] or not _PLAIN_NAME.fullmatch(call.kwargs["name"])
     ):

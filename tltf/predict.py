@@ -9,7 +9,7 @@ cannot be read gets an error in its row; the rest goes on.
 import sys
 
 from tltf import console
-from tltf.command_options import PredictOptions
+from tltf.config.command_options import PredictOptions
 from tltf.errors import FlagError
 
 

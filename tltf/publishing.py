@@ -7,20 +7,18 @@ from tltf import (
     checkpoints,
     freezing,
     judging,
-    names,
-    options,
     origins,
     predictions,
     reports,
     runs,
     runtime,
-    specs,
     summaries,
     trained_rows,
     training,
     wording,
 )
-from tltf.catalogs import FORMATS, HEADS, METHODS
+from tltf.config import call_strings, checks, options
+from tltf.config.catalogs import FORMATS, HEADS, METHODS
 
 NUM_MISTAKES = 24
 
@@ -35,7 +33,7 @@ def run(options):
         TltfError: as the stages raise it.
     """
     start = time.monotonic()
-    names.check(options)
+    checks.check(options)
     training.require(options, "data", "backbone")
     with runs.claimed(options.output):
         trained = training.train(options)
@@ -112,8 +110,8 @@ def _choices(trained):
     num_penalties = sum("penalty" in row for row in trained.history)
     num_epochs = len(trained.history) - num_penalties
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
-    method = specs.pick(METHODS, train.method, "method").name
-    head = specs.pick(HEADS, trained.options.model.head, "head").build()
+    method = call_strings.pick(METHODS, train.method, "method").name
+    head = call_strings.pick(HEADS, trained.options.model.head, "head").build()
     found = {
         "the penalty": num_penalties > 1,
         "the epoch": judges_epochs and num_epochs and len(trained.history) > 1,
@@ -215,7 +213,7 @@ def _add_baselines(trained, report, stated):
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
         add(judge.linear_name, *judge.linear(*given, names_, seed=seed, groups=groups))
-    if "scratch" in names.wanted_baselines(trained.options.output.baseline):
+    if "scratch" in checks.wanted_baselines(trained.options.output.baseline):
         add("scratch", *_scratch(trained, judge))
 
 
@@ -244,7 +242,7 @@ def _export(trained, run):
     version = origins.export_version(run)
     if (run / "export" / str(version)).exists():
         return
-    call = specs.pick(FORMATS, "saved_model", "format")
+    call = call_strings.pick(FORMATS, "saved_model", "format")
     call.build(trained, run / "export", version, True)
 
 

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 
 from tltf import diverging, feeding, fitting, lazy, loading, optimizers, runtime, training
+from tltf.config.options import replace
 from tltf.data import sources
 from tltf.errors import FlagError
 from tltf.files import atomic_files
 from tltf.methods.context import FitContext
-from tltf.options import replace
 
 drawn = lazy.Module("matplotlib.figure")
 

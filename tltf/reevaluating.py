@@ -10,7 +10,6 @@ from tltf import (
     data_report,
     judging,
     loading,
-    names,
     own_data,
     publishing,
     reports,
@@ -18,6 +17,7 @@ from tltf import (
     summaries,
     trained_rows,
 )
+from tltf.config import checks as config_checks
 from tltf.data import checks, sources
 from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
 from tltf.errors import FlagError, printable
@@ -38,7 +38,7 @@ def run(options):
     """
     start = time.monotonic()
     if options.data:
-        names.check_output(options.output, options.data)
+        config_checks.check_output(options.output, options.data)
     trained = loading.load(options.run)
     folder = pathlib.Path(options.output or next_folder(options.run))
     with data_report.when_it_fails(options.output):

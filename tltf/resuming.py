@@ -12,8 +12,8 @@ import numpy as np
 
 from tltf import checkpoints, keeping, multi_worker
 from tltf.checkpoints import Checkpoint
+from tltf.config.resume import allowed_changes
 from tltf.errors import ModelError
-from tltf.resume import allowed_changes
 
 
 @dataclasses.dataclass(frozen=True)

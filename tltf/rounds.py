@@ -12,16 +12,15 @@ from tltf import (
     judging,
     lazy,
     multi_worker,
-    options,
     predictions,
     publishing,
     reports,
     runs,
     runtime,
-    specs,
     wording,
 )
-from tltf.catalogs import HEADS, SPLITS
+from tltf.config import call_strings, options
+from tltf.config.catalogs import HEADS, SPLITS
 from tltf.data import sources
 
 stats = lazy.Module("scipy.stats")
@@ -41,7 +40,7 @@ def run(chosen):
     Raises:
         TltfError: as the stages raise it.
     """
-    call = specs.pick(SPLITS, chosen.data.split, "split")
+    call = call_strings.pick(SPLITS, chosen.data.split, "split")
     if call.name != "kfold" or call.kwargs["fold"] != EVERY_FOLD or chosen.output.dry_run:
         return publishing.run(_first_fold(chosen, call))
     with runs.claimed(chosen.output) as folder:
@@ -81,7 +80,7 @@ def _first_fold(chosen, call):
 
 
 def _split(call, number):
-    return specs.render(call.name, call.kwargs | {"fold": number})
+    return call_strings.render(call.name, call.kwargs | {"fold": number})
 
 
 def _of_fold(chosen, call, folder, number):
@@ -132,7 +131,7 @@ def _pooled(chosen, folder, folds):
     _, column, columns = tables[0]
     whole = predictions.joined([table for table, _, _ in tables])
     predictions.write(folder / "predictions.csv", whole, column, columns)
-    head = specs.pick(HEADS, chosen.model.head, "head").build()
+    head = call_strings.pick(HEADS, chosen.model.head, "head").build()
     judge, names = judging.of(head), [name.removeprefix("probability_") for name in columns]
     labels, candidate = judge.parsed(whole.truths, whole.answers, whole.values, names)
     report = _measured(chosen, folds, judge.measure(labels, candidate, names,

@@ -11,10 +11,11 @@ import warnings
 
 import filelock
 
-from tltf import flagfiles, leftovers, options, origins, streams
+from tltf import leftovers, origins, streams
+from tltf.config import flagfiles, options
+from tltf.config.resume import HARMLESS, allowed_changes
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.files import atomic_files, atomic_folders, untrusted
-from tltf.resume import HARMLESS, allowed_changes
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
 DATA_REPORT = "data_report.jsonl"

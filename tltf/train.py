@@ -6,13 +6,14 @@ python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags -
 
 import sys
 
-from tltf import console, names, streams
-from tltf.options import Options
+from tltf import console, streams
+from tltf.config import checks
+from tltf.config.options import Options
 
 
 def service(options):
     """Runs the options, whoever reads on; the services are imported here, so that --help is quick."""
-    names.check(options)
+    checks.check(options)
     console.load_tensorflow()
     from tltf import rounds
 

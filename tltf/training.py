@@ -14,7 +14,6 @@ import tensorflow as tf
 from tltf import (
     adapters,
     data_report,
-    defaults,
     disk_space,
     feeding,
     fitting,
@@ -22,24 +21,24 @@ from tltf import (
     graphs,
     loading,
     models,
-    names,
     noise,
     preprocessing,
     runs,
     runtime,
     saving,
-    specs,
     targets,
     tracking,
     transfer,
 )
-from tltf.catalogs import METHODS
+from tltf.config import call_strings, defaults
+from tltf.config import checks as config_checks
+from tltf.config.catalogs import METHODS
+from tltf.config.options import flat, replace, shown
 from tltf.core import with_head
 from tltf.data import checks, lookups, sources
 from tltf.errors import FlagError, printable
 from tltf.methods.context import FitContext
 from tltf.methods.freezing import HEAD
-from tltf.options import flat, replace, shown
 from tltf.trained import Trained
 
 
@@ -83,7 +82,7 @@ def _train(options, run_folder):
             feeding.fingerprints(parts),
         )
         data_report.write(run_folder, parts["train"].scan)
-    if "logistic" in names.wanted_baselines(options.output.baseline):
+    if "logistic" in config_checks.wanted_baselines(options.output.baseline):
         trained.frozen_features = feeding.frozen_features(trained)
     clock.lap("baseline")
     _fit(trained, method, strategy, run_folder, clock)
@@ -108,7 +107,7 @@ def assemble(options, parts, strategy):
         strategy: tf.distribute.Strategy.
     """
     training, given = parts["train"], options
-    if specs.parse(options.train.method, "method")[0] == "scratch":
+    if call_strings.parse(options.train.method, "method")[0] == "scratch":
         options = replace(options, backbone_weights="none")
     options = replace(options, head=models.fitted_head(options.model.head, training))
     texts = training.column.values if training.modality == "text" else None
@@ -128,7 +127,7 @@ def assemble(options, parts, strategy):
     options = defaults.resolve(options, situation)
     prepared = preprocessing.build(core.backbone, training, options.model.text_length)
     options = replace(options, **_sizes(prepared))
-    method = specs.pick(METHODS, options.train.method, "method").build()
+    method = call_strings.pick(METHODS, options.train.method, "method").build()
     _require_loss(core, options.train, method.phases(core))
     _warn_of_norm(given.train.norm, method.phases(core))
     trained = Trained(core, prepared, training.class_names, options, parts, given=given)

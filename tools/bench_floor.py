@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf import cutting, flagfiles, freezing, options, runtime, training
+from tltf import cutting, freezing, runtime, training
+from tltf.config import flagfiles, options
 from tltf.data import lookups, sources
 
 BATCH_SIZES = (32, 64, 128, 256)

@@ -126,7 +126,7 @@ def with_flags(method):
 
 def auto_method(task, budget, num_classes):
     """What --method=auto is for a budget."""
-    from tltf import defaults
+    from tltf.config import defaults
 
     modality = "text" if task == "vader" else "image"
     situation = defaults.Situation(modality, budget * num_classes, num_classes, True, True)

@@ -5,7 +5,7 @@ from tests.contracts.cases import AUGMENTS as CASES
 from tests.contracts.cases import TEXTS
 from tests.contracts.given import parameters
 from tests.hub_test import WORDS
-from tltf.catalogs import AUGMENTS
+from tltf.config.catalogs import AUGMENTS
 from tltf.data import images, pipeline, text_augment
 from tltf.data.samples import array_source
 from tltf.data.source import Column, Source, empty_scan

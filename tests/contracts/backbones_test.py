@@ -5,18 +5,19 @@ import numpy as np
 import pytest
 
 from tests.contracts.given import parameters
-from tltf import backbones, graphs, specs
-from tltf.catalogs import BACKBONES
+from tltf import backbones, graphs
+from tltf.config import call_strings
+from tltf.config.catalogs import BACKBONES
 
 TEXTS = ("a fine film", "dull and long", "great fun, see it twice", "no story at all")
 
 
 def build(text):
     """The smallest of its kind, with random weights."""
-    row = specs.pick(BACKBONES, text).row
+    row = call_strings.pick(BACKBONES, text).row
     if row.modality == "text":
         return backbones.build(text, weights="none", text_length=12, texts=list(TEXTS))
-    size = {"small_cnn": 12}.get(specs.pick(BACKBONES, text).name, row.min_image_size_px)
+    size = {"small_cnn": 12}.get(call_strings.pick(BACKBONES, text).name, row.min_image_size_px)
     return backbones.build(text, weights="none", image_size_px=size)
 
 

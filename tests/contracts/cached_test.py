@@ -17,8 +17,9 @@ from tests.caching_test import (  # noqa: F401
 )
 from tests.contracts.cases import METHODS as CONTRACTS
 from tests.contracts.given import core_for
-from tltf import backbones, cutting, freezing, specs
-from tltf.catalogs import METHODS
+from tltf import backbones, cutting, freezing
+from tltf.config import call_strings
+from tltf.config.catalogs import METHODS
 from tltf.methods import teaching
 from tltf.methods.context import FitContext
 
@@ -99,7 +100,7 @@ def test_cached_training_is_training(kind, text, bert_folder, own_cache, monkeyp
     else:
         make_backbone, source = (lambda: backbones.build(bert_folder)), texts_source(60)
     counted = Counting(monkeypatch)
-    build = specs.pick(METHODS, text).build
+    build = call_strings.pick(METHODS, text).build
     flags = {"norm": "frozen"} if text in WITH_FROZEN_NORM else {}
     expected, _, run = train(make_backbone, source, build(), cache=False, **flags)
     weights = run.core.named_weights()
@@ -117,7 +118,7 @@ def test_cached_training_is_training(kind, text, bert_folder, own_cache, monkeyp
 
 
 def test_every_method_has_a_case_or_a_reason():
-    cached = {specs.pick(METHODS, text).name for _, text in CASES}
+    cached = {call_strings.pick(METHODS, text).name for _, text in CASES}
     assert cached | WITHOUT.keys() == METHODS.keys()
     assert not cached & WITHOUT.keys()
 
@@ -125,7 +126,7 @@ def test_every_method_has_a_case_or_a_reason():
 @pytest.mark.parametrize("name", WITHOUT)
 def test_the_others_have_no_prefix(name):
     for text in CONTRACTS[name]:
-        method = specs.pick(METHODS, text).build()
+        method = call_strings.pick(METHODS, text).build()
         core = method.prepare(core_for(text), FitContext())
         for phase in method.phases(core):
             freezing.apply(core.groups, phase.rules)

@@ -4,15 +4,15 @@ import tensorflow as tf
 
 from tests import served
 from tests.contracts.given import parameters
-from tltf import specs
-from tltf.catalogs import FORMATS
+from tltf.config import call_strings
+from tltf.config.catalogs import FORMATS
 
 
 @pytest.mark.parametrize("text", parameters("formats"))
 @pytest.mark.parametrize("make", [served.image_once, served.text_once])
 def test_an_export_answers_as_the_model_and_versions_count_up(text, make, tmp_path):
     trained = make()
-    call = specs.pick(FORMATS, text)
+    call = call_strings.pick(FORMATS, text)
     first = call.build(trained, tmp_path, None, True)
     second = call.build(trained, tmp_path, None, False)
     assert [path.name for path in (first, second)] == ["1", "2"]

@@ -6,8 +6,9 @@ import pytest
 
 from tests import tiny
 from tests.contracts.given import parameters
-from tltf import judging, specs, targets
-from tltf.catalogs import HEADS
+from tltf import judging, targets
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
 from tltf.core import with_head
 from tltf.prediction import Prediction
 
@@ -37,7 +38,7 @@ def answered(text):
 @pytest.mark.parametrize("modality", ["image", "text"])
 @pytest.mark.parametrize("text", parameters("heads"))
 def test_a_head(text, modality):
-    head = specs.pick(HEADS, text).build()
+    head = call_strings.pick(HEADS, text).build()
     points = taps(modality)
     logits, layers = head.attach(points, modality, 3)
     assert len(logits.shape) == 2 and logits.dtype == "float32"
@@ -112,7 +113,7 @@ def test_what_is_chosen_comes_back_from_its_call_string(text):
     stated = core.head.stated(core.model(IMAGES)[core.head.name])
     tuned = core.head.tuned(keras.ops.convert_to_numpy(stated), LABELS[core.head.target])
     again = with_head(core, tuned)
-    assert specs.pick(HEADS, again.head_spec, "head").build() == tuned
+    assert call_strings.pick(HEADS, again.head_spec, "head").build() == tuned
 
 
 @pytest.mark.parametrize("text", ["classify", "ordinal"])

@@ -7,10 +7,11 @@ import pytest
 import tltf
 from tests.contracts.backbones_test import build, inputs_for, values
 from tests.contracts.cases import CASES
-from tltf import backbones, graphs, saving, specs, weights
+from tltf import backbones, graphs, saving, weights
 from tltf.backbones.applications import FAMILIES, random_model
 from tltf.backbones.network import Request
-from tltf.catalogs import BACKBONES, HEADS
+from tltf.config import call_strings
+from tltf.config.catalogs import BACKBONES, HEADS
 from tltf.core import attach_head
 from tltf.data.images import ImagePreprocessing
 from tltf.data.text import TextPreprocessing
@@ -38,7 +39,7 @@ def calls():
 
 def trained_on(backbone):
     """A Trained of two classes, not trained."""
-    core = attach_head(backbone, specs.pick(HEADS, "classify", "head"), 2)
+    core = attach_head(backbone, call_strings.pick(HEADS, "classify", "head"), 2)
     if backbone.modality == "image":
         prepare = ImagePreprocessing(backbone.image_size_px, backbone.channels)
     else:

@@ -11,14 +11,15 @@ from tests import tiny
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import core_for, parameters
 from tests.fitting_test import FLAGS, Log, feed, text_feed
-from tltf import checkpoints, convex, fitting, freezing, optimizers, specs
+from tltf import checkpoints, convex, fitting, freezing, optimizers
 from tltf.backbones import inserted
-from tltf.catalogs import METHODS
+from tltf.config import call_strings
+from tltf.config.catalogs import METHODS
+from tltf.config.options import make
 from tltf.core import on_backbone
 from tltf.errors import FlagError
 from tltf.methods import soups, teaching
 from tltf.methods.context import FitContext
-from tltf.options import make
 
 TRAINING = [case for case in parameters("methods") if not case.values[0].startswith("soup")]
 """Cases of methods that take steps or solve."""
@@ -66,7 +67,7 @@ def earlier_runs(monkeypatch):
 def fit(text, run=None, data=None, **flags):
     """`(core, weights before, Fit)` of a training on tiny images or texts."""
     keras.utils.set_random_seed(0)
-    method = specs.pick(METHODS, text).build()
+    method = call_strings.pick(METHODS, text).build()
     finish, trained = method.finish, {}
 
     def note(core, ended):
@@ -116,7 +117,7 @@ def moves(path, trained):
 
 @pytest.mark.parametrize("text", TRAINING)
 def test_the_optimizer_has_no_slots_for_frozen_variables(text):
-    method = specs.pick(METHODS, text).build()
+    method = call_strings.pick(METHODS, text).build()
     core = method.prepare(core_for(text), FitContext())
     phase = method.phases(core)[0]
     plan = freezing.apply(core.groups, phase.rules, phase.norm or "train")
@@ -242,7 +243,7 @@ def test_its_core_computes_what_was_trained_when_it_is_built_again(text):
 
 @pytest.mark.parametrize("text", parameters("methods"))
 def test_releasing_leaves_the_backbone_as_it_was(text):
-    core, method = core_for(text), specs.pick(METHODS, text).build()
+    core, method = core_for(text), call_strings.pick(METHODS, text).build()
     kinds, before = [type(x) for x in core.model.layers], values(core)
     given = inputs(text)
     expected = np.asarray(core.model(given, training=False)["label"])
@@ -258,7 +259,7 @@ def test_its_phases_are_plain_data(text):
     import dataclasses
     import json
 
-    method = specs.pick(METHODS, text).build()
+    method = call_strings.pick(METHODS, text).build()
     phases = method.phases(method.prepare(core_for(text), FitContext()))
     assert (len(phases) > 1) == (text in SEVERAL_PHASES)
     for phase in phases:
@@ -268,6 +269,6 @@ def test_its_phases_are_plain_data(text):
 
 def test_a_solver_that_is_not_there_is_refused_with_the_choices():
     with pytest.raises(FlagError, match="gradient, lbfgs"):
-        specs.pick(METHODS, "linear_probe(solver=newton)").build()
-    (phase,) = specs.pick(METHODS, "linear_probe(solver=lbfgs)").build().phases(tiny.core())
+        call_strings.pick(METHODS, "linear_probe(solver=newton)").build()
+    (phase,) = call_strings.pick(METHODS, "linear_probe(solver=lbfgs)").build().phases(tiny.core())
     assert phase.solver == "lbfgs"

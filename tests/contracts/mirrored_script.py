@@ -25,7 +25,7 @@ def main(arguments):
     import numpy as np
 
     from tltf import runtime
-    from tltf.options import make
+    from tltf.config.options import make
 
     num_devices, output, *trainings = arguments
     kind = "mirrored" if num_devices == "2" else "one_device"
@@ -63,8 +63,9 @@ def trained(case, options, strategy, num_rows):
     from tests import tiny
     from tests.contracts.cases import ON_TEXTS
     from tests.fitting_test import Log, feed, text_feed
-    from tltf import fitting, specs
-    from tltf.catalogs import METHODS
+    from tltf import fitting
+    from tltf.config import call_strings
+    from tltf.config.catalogs import METHODS
     from tltf.methods import soups, teaching
 
     def make_core():
@@ -82,7 +83,7 @@ def trained(case, options, strategy, num_rows):
     with strategy.scope():
         core = make_core()
     data = text_feed(num_rows) if case in ON_TEXTS else feed(num_rows)
-    method = specs.pick(METHODS, case).build()
+    method = call_strings.pick(METHODS, case).build()
     return fitting.Fit(core, method, data, options, strategy, Log())()
 
 

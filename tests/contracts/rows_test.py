@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 from tests.contracts.cases import CASES, LARGE
-from tltf import specs
-from tltf.catalogs import BACKBONES, CATALOGS
+from tltf.config import call_strings
+from tltf.config.catalogs import BACKBONES, CATALOGS
 
 ROWS = [(catalog, name) for catalog, rows in CATALOGS.items() for name in rows]
 OF_THE_CALLER = {"formats": {"version", "verify"}}
@@ -25,13 +25,13 @@ def test_every_row_has_a_case_and_every_case_a_row():
 )
 def test_cases_name_their_row_and_pass_its_checks(catalog, name):
     for text in CASES[catalog][name]:
-        assert specs.pick(CATALOGS[catalog], text).name == name
+        assert call_strings.pick(CATALOGS[catalog], text).name == name
 
 
 @pytest.mark.parametrize(("catalog", "name"), ROWS)
 def test_arguments_are_those_of_the_real_signature(catalog, name):
     row = CATALOGS[catalog][name]
-    parameters = inspect.signature(specs.load_target(row.target, row)).parameters
+    parameters = inspect.signature(call_strings.load_target(row.target, row)).parameters
     for key, value in row.args.items():
         assert key in parameters, f"{name} takes no {key}"
         given = inspect.Parameter.empty if isinstance(value, type) else value

@@ -11,9 +11,10 @@ from tests.caching_test import bert_folder, texts_source  # noqa: F401
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import parameters
 from tests.hub_test import RESNET
-from tltf import exporting, raw_inputs, specs, training
-from tltf.catalogs import METHODS
-from tltf.options import make
+from tltf import exporting, raw_inputs, training
+from tltf.config import call_strings
+from tltf.config.catalogs import METHODS
+from tltf.config.options import make
 from tltf.verifying import LARGEST_DIFFERENCE
 
 QUICK = {"lora(rank=1)", "delta(alpha=1.0)"}
@@ -74,7 +75,7 @@ def answers(exported, trained, raw):
 @pytest.mark.parametrize("text", cases())
 def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_path):
     flags = request.getfixturevalue("on_texts" if text in ON_TEXTS else "on_images")
-    name = specs.pick(METHODS, text).name
+    name = call_strings.pick(METHODS, text).name
     if name in ("lwf", "distill", "soup"):
         first, second = request.getfixturevalue("earlier")
         flags = {**flags, "backbone": first} if name == "lwf" else flags
@@ -95,5 +96,5 @@ def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_
 
 
 def test_every_method_has_a_case():
-    assert {specs.pick(METHODS, case.values[0]).name for case in cases()} == METHODS.keys()
+    assert {call_strings.pick(METHODS, case.values[0]).name for case in cases()} == METHODS.keys()
     assert {case.values[0] for case in cases()} >= QUICK

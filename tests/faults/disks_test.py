@@ -37,9 +37,9 @@ from tltf import (
     training,
 )
 from tltf.adapters import Adapter
+from tltf.config.options import make
 from tltf.errors import StorageError
 from tltf.files import assets
-from tltf.options import make
 
 FLAGS = ("--data=digits(num_train=80, num_test=40)", "--backbone=small_cnn(filters=[8, 64])",
          "--method=full", "--batch_size=40", "--train_epochs=3", "--export=false")  # fmt: skip

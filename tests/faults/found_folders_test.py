@@ -15,9 +15,9 @@ from PIL import Image
 from tests.faults.making import covers
 from tests.splits_test import make, numbered
 from tltf import evaluate, inputs, train
+from tltf.config.options import ScanOptions
 from tltf.data import sources, splits
 from tltf.errors import DataError, FlagError
-from tltf.options import ScanOptions
 
 
 def fill(folder, count, start=0):

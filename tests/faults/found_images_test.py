@@ -12,10 +12,10 @@ from PIL import Image
 from tests import served
 from tests.faults.making import covers
 from tltf import predict, serving, thumbnails
+from tltf.config.options import ScanOptions
 from tltf.data import conversion, image_files, sources
 from tltf.data.images import ImagePreprocessing
 from tltf.errors import DataError
-from tltf.options import ScanOptions
 
 
 def picture(seed=0, size=(48, 40)):

@@ -10,11 +10,12 @@ from PIL import Image
 
 from tests import served
 from tests.faults.making import covers
-from tltf import flagfiles, inputs, predict, saving
-from tltf.command_options import PredictOptions
+from tltf import inputs, predict, saving
+from tltf.config import flagfiles
+from tltf.config.command_options import PredictOptions
+from tltf.config.options import ScanOptions, make
 from tltf.data import sources
 from tltf.errors import DataError, FlagError
-from tltf.options import ScanOptions, make
 
 ROWS = [("good soup", "food"), ("bad match", "sport"), ("new phone", "tech"), ("old goal", "sport")]
 

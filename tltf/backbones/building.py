@@ -4,10 +4,10 @@ import dataclasses
 import os
 import pathlib
 
-from tltf import names, specs
 from tltf.backbones import earlier_runs, hub, inserted
 from tltf.backbones.network import Request, assemble
-from tltf.catalogs.backbones import BACKBONES
+from tltf.config import call_strings, checks
+from tltf.config.catalogs.backbones import BACKBONES
 from tltf.errors import FlagError
 
 
@@ -74,19 +74,19 @@ def _network(request):
         return hub.preset(request)
     if _is_path(request.text):
         return hub.folder(request)
-    call = specs.pick(BACKBONES, request.text, "backbone")
+    call = call_strings.pick(BACKBONES, request.text, "backbone")
     return call.build(_sized(dataclasses.replace(request, name=call.name), call.row))
 
 
 def _is_path(text):
     """Whether the text is meant as a folder; a name of the catalog never is."""
     path = pathlib.Path(os.path.expanduser(text))
-    names.refuse_model_file(text)
+    checks.refuse_model_file(text)
     if text.startswith((os.sep, ".", "~")):
         if not path.is_dir():
             raise FlagError(f"no folder {path}", flag="backbone", fix="--list=backbones")
         return True
-    return specs.parse(text, "backbone")[0] not in BACKBONES and path.is_dir()
+    return call_strings.parse(text, "backbone")[0] not in BACKBONES and path.is_dir()
 
 
 def _sized(request, row):

@@ -10,8 +10,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from tltf import specs
-from tltf.catalogs.augments import AUGMENTS
+from tltf.config import call_strings
+from tltf.config.catalogs.augments import AUGMENTS
 from tltf.errors import FlagError, choices_text, nearest
 
 PIXEL_RANGE = (0, 255)
@@ -100,23 +100,23 @@ def build(text, num_classes, seed=0):
     Raises:
         FlagError: unknown name or argument, or a package that is missing.
     """
-    parts = specs.split_outside(text, "|", flag="augment")
-    built = [specs.pick(AUGMENTS, part, flag="augment").build() for part in parts]
+    parts = call_strings.split_outside(text, "|", flag="augment")
+    built = [call_strings.pick(AUGMENTS, part, flag="augment").build() for part in parts]
     changes = tuple(item if isinstance(item, Change) else _layer(item) for item in built)
     return Augmentation(changes, num_classes, seed)
 
 
 def in_batches(text):
     """The part of --augment that changes batches; the rest has made rows before."""
-    parts = specs.split_outside(text, "|", flag="augment")
-    calls = [(part, specs.pick(AUGMENTS, part, flag="augment")) for part in parts]
+    parts = call_strings.split_outside(text, "|", flag="augment")
+    calls = [(part, call_strings.pick(AUGMENTS, part, flag="augment")) for part in parts]
     return "|".join(part for part, call in calls if call.row is None or not call.row.makes_rows)
 
 
 def require_modality(text, modality):
     """Raises FlagError for an augmentation of other data."""
-    for part in specs.split_outside(text, "|", flag="augment"):
-        call = specs.pick(AUGMENTS, part, flag="augment")
+    for part in call_strings.split_outside(text, "|", flag="augment"):
+        call = call_strings.pick(AUGMENTS, part, flag="augment")
         if call.row is not None and call.row.modality != modality:
             what = f"{call.name} takes {call.row.modality}s, the data has {modality}s"
             raise FlagError(what, flag="augment", fix="see --list=augments")
@@ -287,14 +287,14 @@ def keras_cv(layer):
     Raises:
         FlagError: KerasCV is not installed, or has no such layer.
     """
-    name, _ = specs.parse(layer, "augment")
-    call = specs.pick(AUGMENTS, f"keras_cv.layers:{layer}", flag="augment")
+    name, _ = call_strings.parse(layer, "augment")
+    call = call_strings.pick(AUGMENTS, f"keras_cv.layers:{layer}", flag="augment")
     try:
         return call.build()
     except FlagError as error:
         if isinstance(error.__cause__, ModuleNotFoundError):
-            raise specs.missing_extra(error.__cause__, "cv") from error
-        names = dir(specs.load_outside("keras_cv:layers"))
+            raise call_strings.missing_extra(error.__cause__, "cv") from error
+        names = dir(call_strings.load_outside("keras_cv:layers"))
         raise FlagError(
             f"KerasCV has no layer {name!r} (choices: {choices_text(name, names)})",
             flag="augment",

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tltf import targets
+from tltf.config.options import ScanOptions
 from tltf.errors import DataError, FlagError, choices_text
-from tltf.options import ScanOptions
 from tltf.progress import SHOWN_AFTER_S, Progress
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from tltf import specs
-from tltf.catalogs.heads import HEADS
-from tltf.catalogs.sources import SOURCES
+from tltf.config import call_strings
+from tltf.config.catalogs.heads import HEADS
+from tltf.config.catalogs.sources import SOURCES
+from tltf.config.options import ScanOptions
 from tltf.data import augment, near, splits, text_augment
 from tltf.data.source import LoadSettings, require_labels
-from tltf.options import ScanOptions
 
 
 def load(text, *, seed=0, scan=None, least_classes=2, target="class"):
@@ -26,7 +26,7 @@ def load(text, *, seed=0, scan=None, least_classes=2, target="class"):
         StorageError: a packaged sample that cannot be fetched.
     """
     settings = LoadSettings(seed, scan or ScanOptions(), least_classes, target)
-    source = specs.pick(SOURCES, text, flag="data").build(settings)
+    source = call_strings.pick(SOURCES, text, flag="data").build(settings)
     return source if source.labels is None else source.as_target(target)
 
 
@@ -41,7 +41,7 @@ def load_parts(options, looks_near=False):
         FlagError: unknown names, or data without labels.
         DataError: data or splits that cannot be used.
     """
-    head = specs.pick(HEADS, options.model.head, "head").build()
+    head = call_strings.pick(HEADS, options.model.head, "head").build()
     source = load(
         options.data.data,
         seed=options.runtime.seed,

@@ -10,8 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from tltf import specs, targets
-from tltf.catalogs.splits import SPLITS
+from tltf import targets
+from tltf.config import call_strings
+from tltf.config.catalogs.splits import SPLITS
 from tltf.data import checks
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
@@ -36,7 +37,7 @@ def split(source, text, seed, scan=None):
         DataError: an empty split, or a class that is not in the training split.
     """
     with checks.telling(source.scan):
-        call = specs.pick(SPLITS, text, flag="split")
+        call = call_strings.pick(SPLITS, text, flag="split")
         roles = call.build(source, seed)
         if scan and scan.unknown_classes == "skip":
             source, roles = _without_unknown(source, roles, scan.max_bad_fraction)

@@ -7,8 +7,8 @@ import dataclasses
 
 import numpy as np
 
-from tltf import specs
-from tltf.catalogs.augments import AUGMENTS
+from tltf.config import call_strings
+from tltf.config.catalogs.augments import AUGMENTS
 from tltf.data import wordnet
 from tltf.data.source import Column
 from tltf.errors import DataError, FlagError
@@ -34,9 +34,9 @@ def expanded(source, text, seed):
 
 
 def makers(text):
-    """The `specs.Call`s in --augment that make rows."""
-    parts = specs.split_outside(text, "|", flag="augment")
-    calls = [specs.pick(AUGMENTS, part, flag="augment") for part in parts]
+    """The `call_strings.Call`s in --augment that make rows."""
+    parts = call_strings.split_outside(text, "|", flag="augment")
+    calls = [call_strings.pick(AUGMENTS, part, flag="augment") for part in parts]
     return [call for call in calls if call.row is not None and call.row.makes_rows]
 
 
@@ -82,7 +82,7 @@ def back_translation(function, copies=1):
         FlagError: no copies, or no such function.
     """
     _require_copies(copies)
-    return Copies("back_translation", copies, specs.load_outside(function))
+    return Copies("back_translation", copies, call_strings.load_outside(function))
 
 
 def eda(alpha=0.1, copies=4, operations=OPERATIONS):

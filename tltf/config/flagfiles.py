@@ -10,10 +10,10 @@ import pathlib
 
 from absl import flags as absl_flags
 
-from tltf import habits, locations
+from tltf.config import habits, paths
+from tltf.config.options import KINDS, check, fields_of, flat, make, shown
 from tltf.errors import FlagError, nearest
 from tltf.files import atomic_files
-from tltf.options import KINDS, check, fields_of, flat, make, shown
 
 SWITCHES = ("help", "helpfull", "debug")
 CONSOLE_FLAGS = (*SWITCHES, "list", "flagfile")
@@ -105,7 +105,7 @@ def flatten(options):
     """Flag name -> value, paths absolute, without the flags that say what to do this time only."""
     momentary = ("dry_run", "overwrite", "resume")
     kept = {name: value for name, value in flat(options).items() if name not in momentary}
-    return {name: locations.absolute(name, value) for name, value in kept.items()}
+    return {name: paths.absolute(name, value) for name, value in kept.items()}
 
 
 def _token(token, place, fields):
@@ -155,7 +155,7 @@ _PARSERS: dict = {
 
 def _parsed(given, field):
     if given.text is not None:
-        given = dataclasses.replace(given, text=locations.expanded(given.name, given.text))
+        given = dataclasses.replace(given, text=paths.expanded(given.name, given.text))
         if field.default is None and given.text.strip() == "auto":
             return None
     value = _typed(given, field.metadata["kind"])

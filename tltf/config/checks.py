@@ -3,10 +3,10 @@
 import os
 import pathlib
 
-from tltf import specs
-from tltf.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
+from tltf.config import call_strings
+from tltf.config.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
+from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, choices_text
-from tltf.resume import allowed_changes
 
 BASELINES = ("logistic", "scratch")
 
@@ -38,12 +38,12 @@ def check(options):
         if not value:
             raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
     check_output(options.output.output, options.data.data)
-    specs.pick(SPLITS, options.data.split, "split").check()
-    specs.pick(HEADS, options.model.head, "head")
+    call_strings.pick(SPLITS, options.data.split, "split").check()
+    call_strings.pick(HEADS, options.model.head, "head")
     if options.train.method != "auto":
-        specs.pick(METHODS, options.train.method, "method")
-    for part in specs.split_outside(options.data.augment, "|", "augment"):
-        specs.pick(AUGMENTS, part, "augment")
+        call_strings.pick(METHODS, options.train.method, "method")
+    for part in call_strings.split_outside(options.data.augment, "|", "augment"):
+        call_strings.pick(AUGMENTS, part, "augment")
     wanted_baselines(options.output.baseline)
     allowed_changes(options.output.resume)
     if options.train.clipnorm and options.train.global_clipnorm:
@@ -58,7 +58,7 @@ def check_output(output, data):
         output: the folder to be written, or "".
         data: a call string of SOURCES.
     """
-    call = specs.pick(SOURCES, data, "data")
+    call = call_strings.pick(SOURCES, data, "data")
     if not output or call.row is None:
         return
     place = os.path.realpath(os.path.expanduser(output))
@@ -93,7 +93,7 @@ def check_backbone(model):
         return
     if "/" in text:
         raise FlagError(f"no folder {text}", flag="backbone", fix="see --list=backbones")
-    row = specs.pick(BACKBONES, text, "backbone").row
+    row = call_strings.pick(BACKBONES, text, "backbone").row
     size_px = model.image_size_px
     if row and row.modality == "image" and size_px and size_px < row.min_image_size_px:
         what = (

@@ -1,6 +1,6 @@
 """AUGMENTS: random changes of training inputs, joined with `|`."""
 
-from tltf.catalogs.row import AugmentRow
+from tltf.config.catalogs.row import AugmentRow
 
 AUGMENTS = {
     "flip": AugmentRow(

@@ -1,6 +1,6 @@
 """SPLITS: which examples train, which choose, which judge."""
 
-from tltf.catalogs.row import Row
+from tltf.config.catalogs.row import Row
 
 SPLITS = {
     "holdout": Row(

@@ -1,6 +1,6 @@
 """BACKBONES: pretrained networks without their old heads."""
 
-from tltf.catalogs.row import BackboneRow
+from tltf.config.catalogs.row import BackboneRow
 
 BACKBONES = {
     "efficientnet_lite0": BackboneRow(

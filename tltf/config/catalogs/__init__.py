@@ -1,13 +1,13 @@
 """The literal tables of everything that a call string can name. No TensorFlow here."""
 
-from tltf.catalogs.augments import AUGMENTS
-from tltf.catalogs.backbones import BACKBONES
-from tltf.catalogs.formats import FORMATS
-from tltf.catalogs.heads import HEADS
-from tltf.catalogs.methods import METHODS
-from tltf.catalogs.row import BackboneRow, Row
-from tltf.catalogs.sources import SOURCES
-from tltf.catalogs.splits import SPLITS
+from tltf.config.catalogs.augments import AUGMENTS
+from tltf.config.catalogs.backbones import BACKBONES
+from tltf.config.catalogs.formats import FORMATS
+from tltf.config.catalogs.heads import HEADS
+from tltf.config.catalogs.methods import METHODS
+from tltf.config.catalogs.row import BackboneRow, Row
+from tltf.config.catalogs.sources import SOURCES
+from tltf.config.catalogs.splits import SPLITS
 
 CATALOGS: dict[str, dict] = {
     "sources": SOURCES,

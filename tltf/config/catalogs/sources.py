@@ -1,6 +1,6 @@
 """SOURCES: where labelled examples come from."""
 
-from tltf.catalogs.row import Row
+from tltf.config.catalogs.row import Row
 
 SOURCES = {
     "image_folder": Row(

@@ -2,13 +2,13 @@
 
 An options dataclass is a group of flags: a field's name is the flag's name, its metadata
 the rest. A default of None, written `auto`, asks for the value that fits the data and the
-backbone, chosen in tltf.defaults and written to run.flags.
+backbone, chosen in tltf.config.defaults and written to run.flags.
 """
 
 import dataclasses
 import math
 
-from tltf import habits
+from tltf.config import habits
 from tltf.errors import FlagError, choices_text
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

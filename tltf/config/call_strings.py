@@ -12,7 +12,7 @@ import importlib
 import re
 from typing import Any
 
-from tltf import habits
+from tltf.config import habits
 from tltf.errors import FlagError, choices_text, nearest
 
 _OPEN, _CLOSE = "([{", ")]}"

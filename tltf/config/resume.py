@@ -1,7 +1,7 @@
 """--resume: what may differ between a run's start and its continuation."""
 
+from tltf.config.options import Options, fields_of
 from tltf.errors import FlagError, choices_text
-from tltf.options import Options, fields_of
 
 VERSIONS = "versions"
 """What --resume calls all of them."""

@@ -1,6 +1,6 @@
 """HEADS: what stands on the backbone's features."""
 
-from tltf.catalogs.row import Row
+from tltf.config.catalogs.row import Row
 
 HEADS = {
     "classify": Row(

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tltf.options import Options, ScanOptions, flag
+from tltf.config.options import Options, ScanOptions, flag
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,10 @@ what they reach on the test splits. Free of TensorFlow.
 import dataclasses
 import warnings
 
-from tltf import specs
-from tltf.catalogs import METHODS
+from tltf.config import call_strings
+from tltf.config.catalogs import METHODS
+from tltf.config.options import replace
 from tltf.errors import FlagError
-from tltf.options import replace
 
 FEW_PER_CLASS = 20
 MOST_SOLVED = 50_000
@@ -122,7 +122,7 @@ def _warmup_fraction(recipe, schedule):
 
 def _weight_decay(recipe, optimizer, method):
     """A method whose loss already shrinks weights, or holds them, takes the place of the decay."""
-    if specs.parse(method, "method")[0] in ("l2_sp", "delta"):
+    if call_strings.parse(method, "method")[0] in ("l2_sp", "delta"):
         return 0.0
     return recipe.get("weight_decay", 0.01) if optimizer == "adamw" else 0.0
 
@@ -178,14 +178,14 @@ def _recipe(method, situation):
 
 
 def _recipe_of(method, modality, is_pretrained):
-    name, kind = specs.parse(method, "method")[0], _kind(method)
+    name, kind = call_strings.parse(method, "method")[0], _kind(method)
     if name in METHODS and not is_pretrained and kind != "linear_probe":
         kind = "scratch"
     return _RECIPES[modality, kind]
 
 
 def _kind(method):
-    return _KINDS.get(specs.parse(method, "method")[0], "fine_tune")
+    return _KINDS.get(call_strings.parse(method, "method")[0], "fine_tune")
 
 
 def _epochs(recipe, num_train, batch_size):

@@ -1,6 +1,6 @@
 """FORMATS: what a core is exported as."""
 
-from tltf.catalogs.row import Row
+from tltf.config.catalogs.row import Row
 
 FORMATS = {
     "saved_model": Row(

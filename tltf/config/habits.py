@@ -8,7 +8,7 @@ import dataclasses
 import os
 import re
 
-from tltf.catalogs import SOURCES
+from tltf.config.catalogs import SOURCES
 from tltf.errors import nearest
 
 _OFF = ("0", "false", "no", "none", "off")

@@ -3,8 +3,8 @@
 import os
 import pathlib
 
-from tltf import specs
-from tltf.catalogs import BACKBONES, METHODS, SOURCES
+from tltf.config import call_strings
+from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
 
 FLAGS = ("output", "run", "backbone", "backbone_weights")
 """Flags whose whole value is, or may be, a path."""
@@ -29,7 +29,7 @@ def absolute(name, value):
     """
     if name in CALLS:
         row = CALLS[name].get(value.partition("(")[0].strip())
-        return specs.with_paths(value, row, _path) if row else value
+        return call_strings.with_paths(value, row, _path) if row else value
     if name == "backbone":
         is_folder = (
             value and value not in BACKBONES and pathlib.Path(os.path.expanduser(value)).is_dir()

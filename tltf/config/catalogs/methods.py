@@ -1,6 +1,6 @@
 """METHODS: how the weights of the core are trained."""
 
-from tltf.catalogs.row import Row
+from tltf.config.catalogs.row import Row
 
 METHODS = {
     "linear_probe": Row(

@@ -1,0 +1,1 @@
+"""What the user says: options, flag files, call strings, catalogs, checks; free of TensorFlow."""
