@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from tltf import console
 from tltf.config.catalogs import CATALOGS
 from tltf.config.options import Options
+from tltf.console import command
 from tltf.errors import DataError
 
 COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check"]
@@ -27,7 +27,7 @@ def watched(command, *argv):
 
 
 def run(service, *argv):
-    return console.run(Options, service, argv, "What it does.")
+    return command.run(Options, service, argv, "What it does.")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -171,6 +171,6 @@ def test_the_service_gets_the_options_and_may_choose_the_code():
 
 
 def test_help_shows_defaults_and_choices():
-    text = console.help_text(Options, "Doc.", full=False)
+    text = command.help_text(Options, "Doc.", full=False)
     assert "--batch_size  (default: auto)" in text or "--batch_size  (default: none)" in text
     assert "adamw" in text and "Doc." in text

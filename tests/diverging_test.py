@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from tests.faults.making import covers
 from tests.fitting_test import feed, fit
-from tltf import checkpoints, diverging, feeding, fitting, resuming, runtime, stopping, training
+from tltf import checkpoints, diverging, feeding, fitting, resuming, runtime, training
 from tltf.config import defaults
 from tltf.config.options import make
+from tltf.console import signals
 from tltf.data import ordering
 from tltf.data.source import Column, Source, empty_scan
 from tltf.diverging import Batch, Broken
@@ -82,7 +83,7 @@ def test_checkpoints_within_the_epoch_end_before_the_broken_step(tmp_path):
 
 
 def test_a_signal_in_the_broken_step_saves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(stopping, "requested", lambda: True)
+    monkeypatch.setattr(signals, "requested", lambda: True)
     with pytest.raises(NumericError, match="step 1 of epoch 1"):
         fit(tmp_path, data=broken_feed(0, 0))
     assert checkpoints.newest(tmp_path) is None
@@ -92,7 +93,7 @@ def test_a_resumed_epoch_counts_its_steps_on(tmp_path, monkeypatch):
     data = broken_feed(1, 2)
     asked = iter([False] * 4 + [True, True])  # after each step, and after each save
     with monkeypatch.context() as patch:
-        patch.setattr(stopping, "requested", lambda: next(asked))
+        patch.setattr(signals, "requested", lambda: next(asked))
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path, data=data)
     assert checkpoints.newest(tmp_path).state["steps"] == 1
@@ -255,7 +256,7 @@ def test_half_precision_counts_skips_epoch_by_epoch(tmp_path, monkeypatch):
         whole = skips(fit(tmp_path / "whole", data=data, precision="mixed_float16")[1])
         asked = iter([False, True, True])
         with monkeypatch.context() as patch:
-            patch.setattr(stopping, "requested", lambda: next(asked))
+            patch.setattr(signals, "requested", lambda: next(asked))
             with pytest.raises(KeyboardInterrupt):
                 fit(tmp_path / "cut", data=data, precision="mixed_float16")
         resumed = skips(fit(tmp_path / "cut", data=data, precision="mixed_float16")[1])

@@ -107,10 +107,11 @@ POINTS = {
 
 def main(point, flags):
     """Trains, and dies at the point; the exit code of `tltf.train` where it is never reached."""
-    from tltf import console, row_store, train
+    from tltf import row_store, train
+    from tltf.console import command
 
-    console.quiet_tensorflow(False)
-    console.load_tensorflow()
+    command.quiet_tensorflow(False)
+    command.load_tensorflow()
     row_store.Writer.__init__.__defaults__ = (SMALL_SHARDS,)
     kill, _, rest = point.partition(" ")
     if kill == "SIGTERM":

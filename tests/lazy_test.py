@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from tltf import lazy
+from tltf.console import lazy_imports
 
 
 def test_module_is_imported_at_its_first_use():
     sys.modules.pop("sndhdr", None)
     sys.modules.pop("colorsys", None)
-    module = lazy.Module("colorsys")
+    module = lazy_imports.Module("colorsys")
     assert "colorsys" not in sys.modules
     assert module.rgb_to_hsv(1, 1, 1) == (0.0, 0.0, 1)
     assert "colorsys" in sys.modules
@@ -18,7 +18,7 @@ def test_module_is_imported_at_its_first_use():
 
 def test_hidden_packages_cannot_be_imported_inside_only():
     sys.modules.pop("colorsys", None)
-    with lazy.hidden("colorsys", "json"):
+    with lazy_imports.hidden("colorsys", "json"):
         with pytest.raises(ImportError):
             importlib.import_module("colorsys")
         importlib.import_module("json").dumps(1)

@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from tltf import memory
+from tltf.console import out_of_memory
 from tltf.errors import StorageError
 
 EXHAUSTED = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9]")
@@ -18,15 +18,18 @@ FULL_DISK = tf.errors.ResourceExhaustedError(None, None, "x.tfevents; No space l
     (ValueError("out of memory"), False),
 ])  # fmt: skip
 def test_what_is_out_of_memory(error, expected):
-    assert memory.is_exhausted(error) is expected
+    assert out_of_memory.is_exhausted(error) is expected
 
 
 @pytest.mark.parametrize("size,multiple,fix", [
     (32, 1, "--batch_size=16"), (7, 1, "--batch_size=3"), (12, 4, "--batch_size=4"),
-    (1, 1, memory.SMALLEST), (4, 4, memory.SMALLEST),
+    (1, 1, out_of_memory.SMALLEST), (4, 4, out_of_memory.SMALLEST),
 ])  # fmt: skip
 def test_half_the_batch_is_suggested(size, multiple, fix):
-    with pytest.raises(StorageError) as caught, memory.taken_by("batch_size", size, multiple):
+    with (
+        pytest.raises(StorageError) as caught,
+        out_of_memory.taken_by("batch_size", size, multiple),
+    ):
         raise EXHAUSTED
     assert caught.value.code == 5 and caught.value.fix == fix
     assert str(caught.value).startswith(
@@ -35,7 +38,7 @@ def test_half_the_batch_is_suggested(size, multiple, fix):
 
 
 def test_other_errors_pass():
-    with pytest.raises(KeyError), memory.taken_by("batch_size", 8):
+    with pytest.raises(KeyError), out_of_memory.taken_by("batch_size", 8):
         raise KeyError("x")
-    with pytest.raises(tf.errors.ResourceExhaustedError), memory.taken_by("batch_size", 8):
+    with pytest.raises(tf.errors.ResourceExhaustedError), out_of_memory.taken_by("batch_size", 8):
         raise FULL_DISK

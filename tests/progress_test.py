@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from tltf.progress import Progress, seconds_text
+from tltf.console.progress import Progress, seconds_text
 
 
 class Clock:

@@ -12,10 +12,11 @@ from tests.faults.kills_test import outcome, train
 from tests.fitting_test import feed, fit, same, weights
 from tests.tiny import core as tiny_core
 from tests.tiny import image_backbone
-from tltf import boundaries, caching, checkpoints, console, exporting, stopping, verifying
+from tltf import boundaries, caching, checkpoints, exporting, verifying
 from tltf.checkpoints import Checkpoint
 from tltf.config.command_options import CheckOptions
 from tltf.config.options import CacheOptions
+from tltf.console import command, signals
 from tltf.data import sources
 from tltf.train import main
 
@@ -44,7 +45,7 @@ def test_while_data_are_read(tmp_path, monkeypatch, capsys):
 def test_while_a_step_is_traced(tmp_path, monkeypatch):
     """Noted while Keras builds its function, it is heard after the first step, which is saved."""
     whole, _, _ = fit(tmp_path / "whole")
-    with monkeypatch.context() as patch, stopping.handled(), pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
         traced = signalled(keras.Model.make_train_function)
         patch.setattr(keras.Model, "make_train_function", traced)
         fit(tmp_path / "cut")
@@ -56,8 +57,8 @@ def test_while_a_validation_is_read(tmp_path, monkeypatch):
     """The handler notes it, the loop over the batches hears it."""
     data = feed(has_validation=True)
     whole, _, _ = fit(tmp_path / "whole", data=data)
-    with monkeypatch.context() as patch, stopping.handled(), pytest.raises(KeyboardInterrupt):
-        patch.setattr(stopping, "looked_at", signalled(stopping.looked_at, 2))
+    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
+        patch.setattr(signals, "looked_at", signalled(signals.looked_at, 2))
         fit(tmp_path / "cut", data=data)
     saved = checkpoints.newest(tmp_path / "cut").state
     assert (saved["epoch"], saved["steps"]) == (1, 3)
@@ -66,9 +67,9 @@ def test_while_a_validation_is_read(tmp_path, monkeypatch):
 
 def test_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     """It is written to its end."""
-    with monkeypatch.context() as patch, stopping.handled(), pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoints.np, "savez", signalled(np.savez))
-        with stopping.deferring():
+        with signals.deferring():
             checkpoints.save(tmp_path, 3, Checkpoint({"x": np.ones(2)}, {"epoch": 1}))
     assert checkpoints.newest(tmp_path).state == {"epoch": 1}
 
@@ -77,7 +78,7 @@ def test_while_the_cache_is_filled(tmp_path, monkeypatch):
     core = tiny_core(image_backbone(dropout=0.0))
     parts, given = cut(core), reading(core)
     monkeypatch.setattr(boundaries, "BATCH_SIZE", 16)
-    with monkeypatch.context() as patch, stopping.handled(), pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
         patch.setattr(boundaries.Outputs, "_flat", signalled(boundaries.Outputs._flat, 3))
         caching.Cache(CacheOptions(), tmp_path).table(parts.prefix, given)
     found = all_rows(caching.Cache(CacheOptions(), tmp_path).table(parts.prefix, given))
@@ -87,7 +88,7 @@ def test_while_the_cache_is_filled(tmp_path, monkeypatch):
 
 def test_while_an_export_is_checked(tmp_path, monkeypatch):
     checked = signalled(verifying.check_saved_model)
-    with monkeypatch.context() as patch, stopping.handled(), pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
         patch.setattr(verifying, "check_saved_model", checked)
         exporting.export_saved_model(served.image_once(), tmp_path / "export")
     assert not list((tmp_path / "export").iterdir())
@@ -97,12 +98,12 @@ def test_any_command_ends_with_75(monkeypatch, capsys):
     def service(options):
         signal.raise_signal(signal.SIGINT)
 
-    assert console.run(CheckOptions, service, [], "") == 75
+    assert command.run(CheckOptions, service, [], "") == 75
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_watchdog_leaves_time_within_ten_seconds():
-    assert 8 <= stopping.GRACE_S <= 9.5
+    assert 8 <= signals.GRACE_S <= 9.5
 
 
 STAGES = ("the data is read", "the cache is filled", "a shard is written", "a step is traced",

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tltf import stopping
+from tltf.console import signals
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SCRIPT = """
@@ -83,16 +83,16 @@ def test_the_second_signal_ends_at_once():
 
 
 def test_a_signal_does_not_outlive_its_command():
-    with pytest.raises(KeyboardInterrupt), stopping.handled():
+    with pytest.raises(KeyboardInterrupt), signals.handled():
         signal.raise_signal(signal.SIGTERM)
-    assert not stopping.requested()
-    with stopping.deferring():
+    assert not signals.requested()
+    with signals.deferring():
         pass
 
 
 def test_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
-    with stopping.handled():
+    with signals.handled():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from tests.stopping_test import ROOT, train
-from tltf import runs, streams
+from tltf import runs
+from tltf.console import streams
 
 SCRIPT = """
 import os, signal, sys, time

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from tltf import folding, row_store
+from tltf.console.progress import Progress
 from tltf.data import exif, images, lookups, ordering, pipeline, text
 from tltf.data.source import digest
-from tltf.progress import Progress
 
 BATCH_SIZE = 64
 """Examples that the prefix takes together."""

@@ -6,7 +6,7 @@ import time
 import keras
 
 from tltf.config import call_strings
-from tltf.progress import Progress, seconds_text
+from tltf.console.progress import Progress, seconds_text
 
 
 class LogEpochs(keras.callbacks.Callback):

@@ -6,10 +6,10 @@ python -m tltf.check --data='csv(path=all.csv, text=text, label=tags)' --head=mu
 
 import sys
 
-from tltf import console
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS, SOURCES, SPLITS
 from tltf.config.command_options import CheckOptions
+from tltf.console import command
 from tltf.errors import FlagError
 
 
@@ -20,7 +20,7 @@ def service(options):
     call_strings.pick(SOURCES, options.data, "data")
     call_strings.pick(SPLITS, options.split, "split")
     call_strings.pick(HEADS, options.head, "head")
-    console.load_tensorflow()
+    command.load_tensorflow()
     from tltf import checking
 
     checking.run(options)
@@ -28,8 +28,8 @@ def service(options):
 
 def main(argv=None):
     """Returns the exit code for command-line arguments without the program's name."""
-    return console.run(CheckOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+    return command.run(CheckOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
 if __name__ == "__main__":
-    console.start(main)
+    command.start(main)

@@ -6,10 +6,10 @@ python -m tltf.evaluate --run=RUN --data='csv(path=new.csv, text=text, label=lab
 
 import sys
 
-from tltf import console
 from tltf.config import call_strings
 from tltf.config.catalogs import SOURCES
 from tltf.config.command_options import EvaluateOptions
+from tltf.console import command
 from tltf.errors import FlagError
 
 
@@ -22,7 +22,7 @@ def service(options):
     from tltf import model_folder
 
     model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
-    console.load_tensorflow()
+    command.load_tensorflow()
     from tltf import reevaluating
 
     reevaluating.run(options)
@@ -30,8 +30,8 @@ def service(options):
 
 def main(argv=None):
     """Returns the exit code for command-line arguments without the program's name."""
-    return console.run(EvaluateOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+    return command.run(EvaluateOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
 if __name__ == "__main__":
-    console.start(main)
+    command.start(main)

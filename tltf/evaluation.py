@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from tltf import calibration, lazy, resampling
+from tltf import calibration, resampling
+from tltf.console import lazy_imports
 from tltf.errors import DataError, NumericError, ShapeError
 
-metrics = lazy.Module("sklearn.metrics")
+metrics = lazy_imports.Module("sklearn.metrics")
 
 TOP_K = 5
 

@@ -7,13 +7,13 @@ Writes RUN/export/<next integer>/, a SavedModel for TF Serving.
 
 import sys
 
-from tltf import console
 from tltf.config.command_options import ExportOptions
+from tltf.console import command
 
 
 def main(argv=None):
     """Runs the command and returns its exit code."""
-    return console.run(ExportOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+    return command.run(ExportOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
 def service(options):
@@ -27,11 +27,11 @@ def service(options):
     call_strings.pick(FORMATS, options.format, "format")
     model_folder.open_folder(options.run)
     atomic_folders.new_version(options.output or f"{options.run}/export", options.version)
-    console.load_tensorflow()
+    command.load_tensorflow()
     from tltf import exporting
 
     print(exporting.export_run(options))
 
 
 if __name__ == "__main__":
-    console.start(main)
+    command.start(main)

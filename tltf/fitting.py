@@ -19,14 +19,13 @@ from tltf import (
     folding,
     freezing,
     keeping,
-    memory,
     multi_worker,
     optimizers,
     recalibration,
     resuming,
-    stopping,
     targets,
 )
+from tltf.console import out_of_memory, signals
 from tltf.feeding import Above, parting
 from tltf.forward import Forward
 from tltf.methods.context import FitContext
@@ -168,8 +167,8 @@ class Fit:
         watched = self._callbacks(model, number, phase, epochs, saved)
         is_over = place.epochs >= epochs or (saved is not None and saved.state["is_stopped"])
         saves = self.run and self.is_writer
-        stops = stopping.deferring() if saves else contextlib.nullcontext()
-        small = memory.taken_by("batch_size", size, num_replicas,
+        stops = signals.deferring() if saves else contextlib.nullcontext()
+        small = out_of_memory.taken_by("batch_size", size, num_replicas,
                                 ", with --resume=never" if self.run else "")  # fmt: skip
         with multi_worker.patched(self.strategy), stops, small:
             if place.steps and not is_over:
@@ -358,7 +357,7 @@ class Fit:
     def measure(self, role="validation"):
         """(loss, the head's metric) of the core on the validation split, or on the watched test."""
         forward, dataset, labels = self._judges[role]
-        with memory.taken_by("eval_batch_size", self.options.train.eval_batch_size):
+        with out_of_memory.taken_by("eval_batch_size", self.options.train.eval_batch_size):
             logits = forward(dataset)[: len(labels)]
         head = self.core.head
         return float(head.losses(logits, labels).mean()), head.measured(logits, labels)

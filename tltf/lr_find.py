@@ -5,16 +5,16 @@ python -m tltf.lr_find --flagfile=configs/vader_minilm_l6_full.flags --output=FO
 
 import sys
 
-from tltf import console
 from tltf.config import checks
 from tltf.config.command_options import FindOptions
 from tltf.config.options import replace
+from tltf.console import command
 
 
 def service(options):
     """Finds; the services are imported here, so that --help is quick."""
     checks.check(replace(options, dry_run=True))
-    console.load_tensorflow()
+    command.load_tensorflow()
     from tltf import rate_finding
 
     rate_finding.run(options, options.find.num_steps)
@@ -22,8 +22,8 @@ def service(options):
 
 def main(argv=None):
     """Returns the exit code for command-line arguments without the program's name."""
-    return console.run(FindOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+    return command.run(FindOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
 if __name__ == "__main__":
-    console.start(main)
+    command.start(main)

@@ -9,10 +9,10 @@ import warnings
 
 import numpy as np
 
-from tltf import lazy
+from tltf.console import lazy_imports
 
-mpl, drawn = lazy.Module("matplotlib"), lazy.Module("matplotlib.figure")
-svg = lazy.Module("matplotlib.backends.backend_svg")
+mpl, drawn = lazy_imports.Module("matplotlib"), lazy_imports.Module("matplotlib.figure")
+svg = lazy_imports.Module("matplotlib.backends.backend_svg")
 
 INK, MUTED, GRID = "#010201", "#010202", "#010203"
 FIRST, SECOND, WARM, BAD = "#010204", "#010205", "#010206", "#010207"

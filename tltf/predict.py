@@ -8,14 +8,14 @@ cannot be read gets an error in its row; the rest goes on.
 
 import sys
 
-from tltf import console
 from tltf.config.command_options import PredictOptions
+from tltf.console import command
 from tltf.errors import FlagError
 
 
 def main(argv=None):
     """Runs the command and returns its exit code."""
-    return console.run(PredictOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
+    return command.run(PredictOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
 def service(options):
@@ -26,11 +26,11 @@ def service(options):
     from tltf import model_folder
 
     model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
-    console.load_tensorflow()
+    command.load_tensorflow()
     from tltf import loading, rows
 
     rows.write(loading.load(options.run), options)
 
 
 if __name__ == "__main__":
-    console.start(main)
+    command.start(main)

@@ -8,7 +8,8 @@ import stat
 import numpy as np
 import tensorflow as tf
 
-from tltf import lengths, memory, raw_inputs
+from tltf import lengths, raw_inputs
+from tltf.console import out_of_memory
 from tltf.data import conversion, image_files, image_structure
 from tltf.data.source import is_blank
 from tltf.errors import DataError
@@ -74,7 +75,7 @@ class Predictor:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             prepared = list(pool.map(lambda item: _attempt(prepare, item), batch))
         good = [value for value, error in prepared if not error]
-        with memory.taken_by("eval_batch_size", self.batch_size):
+        with out_of_memory.taken_by("eval_batch_size", self.batch_size):
             rows = iter(self._rows(good) if good else ())
         for item, (_, error) in zip(batch, prepared, strict=True):
             yield self._prediction(item, error, None if error else next(rows))

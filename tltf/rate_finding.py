@@ -10,14 +10,15 @@ import sys
 import keras
 import numpy as np
 
-from tltf import diverging, feeding, fitting, lazy, loading, optimizers, runtime, training
+from tltf import diverging, feeding, fitting, loading, optimizers, runtime, training
 from tltf.config.options import replace
+from tltf.console import lazy_imports
 from tltf.data import sources
 from tltf.errors import FlagError
 from tltf.files import atomic_files
 from tltf.methods.context import FitContext
 
-drawn = lazy.Module("matplotlib.figure")
+drawn = lazy_imports.Module("matplotlib.figure")
 
 LOWEST, HIGHEST = 1e-7, 1.0
 SMOOTHING = 0.9

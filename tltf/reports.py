@@ -13,8 +13,8 @@ import jinja2
 import numpy as np
 
 from tltf import plots, summaries, targets, thumbnails, wording
+from tltf.console.progress import seconds_text
 from tltf.files import atomic_files
-from tltf.progress import seconds_text
 
 MAX_CONFUSION_TABLE = 20
 MAX_TEXT = 2000

@@ -8,9 +8,10 @@ one sparse product of those sums with the resampling counts gives all metrics of
 import numpy as np
 import scipy.sparse
 
-from tltf import calibration, lazy
+from tltf import calibration
+from tltf.console import lazy_imports
 
-stats = lazy.Module("scipy.stats")
+stats = lazy_imports.Module("scipy.stats")
 
 METRICS = ("accuracy", "loss", "macro_f1", "calibration_error")
 LEAST_SUPPORT = 10

@@ -10,7 +10,6 @@ import numpy as np
 from tltf import (
     feeding,
     judging,
-    lazy,
     multi_worker,
     predictions,
     publishing,
@@ -21,9 +20,10 @@ from tltf import (
 )
 from tltf.config import call_strings, options
 from tltf.config.catalogs import HEADS, SPLITS
+from tltf.console import lazy_imports
 from tltf.data import sources
 
-stats = lazy.Module("scipy.stats")
+stats = lazy_imports.Module("scipy.stats")
 
 EVERY_FOLD = -1
 

@@ -11,9 +11,10 @@ import warnings
 
 import filelock
 
-from tltf import leftovers, origins, streams
+from tltf import leftovers, origins
 from tltf.config import flagfiles, options
 from tltf.config.resume import HARMLESS, allowed_changes
+from tltf.console import streams
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.files import atomic_files, atomic_folders, untrusted
 

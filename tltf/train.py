@@ -6,15 +6,15 @@ python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags -
 
 import sys
 
-from tltf import console, streams
 from tltf.config import checks
 from tltf.config.options import Options
+from tltf.console import command, streams
 
 
 def service(options):
     """Runs the options, whoever reads on; the services are imported here, so that --help is quick."""
     checks.check(options)
-    console.load_tensorflow()
+    command.load_tensorflow()
     from tltf import rounds
 
     with streams.surviving(options.output.output):
@@ -23,8 +23,8 @@ def service(options):
 
 def main(argv=None):
     """Returns the exit code for command-line arguments without the program's name."""
-    return console.run(Options, service, sys.argv[1:] if argv is None else argv, __doc__)
+    return command.run(Options, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
 if __name__ == "__main__":
-    console.start(main)
+    command.start(main)

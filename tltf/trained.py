@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
-from tltf import memory, predicting
+from tltf import predicting
 from tltf.boundaries import NotCached
+from tltf.console import out_of_memory
 from tltf.core import Core
 from tltf.cutting import BOUNDARY
 from tltf.data import pipeline
@@ -54,7 +55,7 @@ class Trained:
 
     def stated(self, source, batch_size=128):
         """float32[N, K] for a Source, in its order: probabilities, or quantiles; see the head."""
-        with memory.taken_by("eval_batch_size", batch_size):
+        with out_of_memory.taken_by("eval_batch_size", batch_size):
             logits = self._logits(source, batch_size)
         return keras.ops.convert_to_numpy(self.core.head.stated(logits))
 
@@ -69,7 +70,7 @@ class Trained:
     def features(self, source, batch_size=128):
         """float32[N, d]: the pooled backbone features of a Source, below the head."""
         model = self.feature_model()
-        with memory.taken_by("eval_batch_size", batch_size):
+        with out_of_memory.taken_by("eval_batch_size", batch_size):
             return Forward(model, next(iter(model.output)))(self.dataset(source, batch_size))
 
     def feature_model(self):

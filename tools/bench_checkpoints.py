@@ -19,9 +19,10 @@ import time
 import benching
 import measuring
 
-from tltf import checkpoints, console
+from tltf import checkpoints
 from tltf.config import flagfiles
 from tltf.config.options import Options, replace
+from tltf.console import command
 
 DEFAULT = ("--data=digits(num_train=1200, num_test=100)", "--backbone=small_cnn(filters=[32, 64])",
            "--method=full", "--train_epochs=10", "--batch_size=16")  # fmt: skip
@@ -91,8 +92,8 @@ def main():
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("flags", nargs="*", default=DEFAULT, help="behind --: of tltf.train")
     given = parser.parse_args()
-    console.quiet_tensorflow(False)
-    console.load_tensorflow()
+    command.quiet_tensorflow(False)
+    command.load_tensorflow()
     options = flagfiles.parse(Options, given.flags)[0]
     pairs = []
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):

@@ -9,7 +9,8 @@ then python -m tltf.predict --run=FOLDER --input=FOLDER/digit.png.
 import pathlib
 import sys
 
-from tltf import console, predict, runs, train
+from tltf import predict, runs, train
+from tltf.console import command
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGFILE = ROOT / "configs" / "quickstart.flags"
@@ -41,7 +42,7 @@ def main(argv):
         code = train.main(arguments)
         if code:
             return code
-    console.load_tensorflow()
+    command.load_tensorflow()
     picture, label = write_digit(run)
     print(f"\nThe picture {picture} shows a {label}.")
     arguments = [f"--run={run}", f"--input={picture}", "--format=jsonl"]

@@ -7,7 +7,8 @@ it is written at each step, and a kill leaves it.
 import os
 import sys
 
-from tltf import checkpoints, console, train
+from tltf import checkpoints, train
+from tltf.console import command
 
 
 def tell_steps(path):
@@ -39,8 +40,8 @@ def tell_steps(path):
 
 def main():
     """Returns the exit code of the training."""
-    console.quiet_tensorflow(False)
-    console.load_tensorflow()
+    command.quiet_tensorflow(False)
+    command.load_tensorflow()
     tell_steps(sys.argv[1])
     return train.main(sys.argv[2:])
 

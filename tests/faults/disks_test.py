@@ -21,7 +21,6 @@ from tltf import (
     caching,
     check,
     checkpoints,
-    console,
     data_report,
     disk_space,
     exporting,
@@ -30,14 +29,13 @@ from tltf import (
     row_store,
     runs,
     saving,
-    stopping,
-    streams,
     tracking,
     train,
     training,
 )
 from tltf.adapters import Adapter
 from tltf.config.options import make
+from tltf.console import command, signals, streams
 from tltf.errors import StorageError
 from tltf.files import assets
 
@@ -109,8 +107,8 @@ WRITERS = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, capsys, writer):
-    with largest_file(3000), stopping.handled():
-        code = console.run(
+    with largest_file(3000), signals.handled():
+        code = command.run(
             make().__class__, lambda options: WRITERS[writer](tmp_path), [], "A writer."
         )
     said = capsys.readouterr().err.splitlines()
@@ -149,7 +147,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     flags = [*FLAGS[:2], "--method=linear_probe", *FLAGS[3:], f"--output={tmp_path}/run"]
     with monkeypatch.context() as patch:
         patch.setattr(training.saving, "save", lambda *args: None)
-        training.train(console.parse(train.Options, flags)[0])
+        training.train(command.parse(train.Options, flags)[0])
     said = capsys.readouterr().err
     assert (
         f"frozen layers are computed in every epoch: cannot be written: {os.strerror(fault)}"
@@ -205,7 +203,7 @@ def given_free(monkeypatch, num_bytes):
 
 
 def trained_into(run, *flags):
-    return training.train(console.parse(train.Options, [*FLAGS, *flags, f"--output={run}"])[0])
+    return training.train(command.parse(train.Options, [*FLAGS, *flags, f"--output={run}"])[0])
 
 
 @pytest.mark.parametrize("flags", [

@@ -7,12 +7,12 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
 from tltf import targets
+from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import checks
 from tltf.data.assembly import Rows, assemble
 from tltf.data.records import checked_bytes
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import FlagError, StorageError, choices_text, nearest
-from tltf.progress import SHOWN_AFTER_S, Progress
 
 AUTO = "auto"
 FETCH_ERRORS = (

@@ -10,9 +10,9 @@ from concurrent import futures
 import numpy as np
 import tensorflow as tf
 
+from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import conversion, image_structure, images
 from tltf.data.source import digest
-from tltf.progress import SHOWN_AFTER_S, Progress
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp",
                         *conversion.EXTENSIONS))  # fmt: skip

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import image_files
 from tltf.errors import DataError
-from tltf.progress import SHOWN_AFTER_S, Progress
 
 TOKENIZED_AT_ONCE = 4096
 """Texts that the tokenizer is given in one call."""

@@ -16,9 +16,9 @@ import re
 
 import numpy as np
 
+from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.near_groups import Links
 from tltf.data.source import ROLES, digest
-from tltf.progress import SHOWN_AFTER_S, Progress
 
 LEAST_WORDS = 5
 """Shorter texts are not compared: two of them are easily alike."""

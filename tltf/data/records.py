@@ -12,12 +12,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tltf import targets
+from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import checks, image_files
 from tltf.data.assembly import Rows, assemble
 from tltf.data.image_folder import warn_of_converted
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
-from tltf.progress import SHOWN_AFTER_S, Progress
 
 SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)$")
 GZIP_MAGIC = b"\x1f\x8b"

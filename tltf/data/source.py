@@ -10,8 +10,8 @@ import numpy as np
 
 from tltf import targets
 from tltf.config.options import ScanOptions
+from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.errors import DataError, FlagError, choices_text
-from tltf.progress import SHOWN_AFTER_S, Progress
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
 _WHOLE_NUMBER = re.compile(r"-?\d{1,18}")

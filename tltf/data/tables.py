@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 from tltf import targets
+from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import checks, image_files, table_hints
 from tltf.data.assembly import Rows, assemble
 from tltf.data.image_folder import checked_files
@@ -11,7 +12,6 @@ from tltf.data.label_cells import Labelling
 from tltf.data.source import TEST, TRAIN, VALIDATION, is_blank
 from tltf.data.table_files import Dialect, columns_of, csv_records, field, jsonl_records
 from tltf.errors import DataError, FlagError
-from tltf.progress import SHOWN_AFTER_S, Progress
 
 LABEL_TYPES = ("auto", "text")
 MAX_FIELD_BYTES = 1 << 20

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import scipy.sparse
 
-from tltf import calibration, lazy, resampling, targets, thresholds
+from tltf import calibration, resampling, targets, thresholds
 from tltf.baselines import edge_note
+from tltf.console import lazy_imports
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.judging import linear, resamples
 
-metrics = lazy.Module("sklearn.metrics")
+metrics = lazy_imports.Module("sklearn.metrics")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,10 @@ import warnings
 
 from absl import app
 
-from tltf import chatter, lazy, memory, stopping, streams
 from tltf.config.catalogs import CATALOGS
 from tltf.config.flagfiles import parse
 from tltf.config.options import fields_of, shown
+from tltf.console import lazy_imports, library_messages, out_of_memory, signals, streams
 from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
 
 _MISSING_FILE = re.compile(r"(?:^|\}\} ?|: )((?:/|\w+://).*?) ?; No such file or directory")
@@ -43,7 +43,7 @@ def run(kind, service, argv, doc):
         argv: arguments without the program's name.
         doc: the command's description for --help.
     """
-    with streams.encodable(), chatter.one_line_warnings():
+    with streams.encodable(), library_messages.one_line_warnings():
         return _run(kind, service, argv, doc)
 
 
@@ -59,8 +59,8 @@ def _run(kind, service, argv, doc):
             print(list_text(console["list"]))
             return 0
         quiet_tensorflow(debug)
-        tidied = contextlib.nullcontext() if debug else chatter.without_decoders()
-        with tidied, stopping.handled():
+        tidied = contextlib.nullcontext() if debug else library_messages.without_decoders()
+        with tidied, signals.handled():
             return service(options) or 0
     except TltfError as error:
         return _fail(error, str(error), error.code, debug)
@@ -98,7 +98,9 @@ def load_tensorflow():
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            with lazy.hidden("matplotlib", "sklearn"):  # Keras wraps them; we call them ourselves
+            with lazy_imports.hidden(
+                "matplotlib", "sklearn"
+            ):  # Keras wraps them; we call them ourselves
                 importlib.import_module("keras")
         except BaseException:
             notes.seek(0)
@@ -156,7 +158,7 @@ def _known(error):
 
     TensorFlow's classes are looked up, not imported: where it is not loaded none was raised.
     """
-    if memory.is_exhausted(error):
+    if out_of_memory.is_exhausted(error):
         return StorageError("out of memory", fix="a smaller --batch_size or --image_size_px")
     if isinstance(error, OSError):
         place = error.filename if isinstance(error.filename, (str, bytes)) else ""
@@ -164,7 +166,11 @@ def _known(error):
     faults = getattr(sys.modules.get("tensorflow"), "errors", None)
     if faults and isinstance(error, faults.OpError) and (found := _DISK.search(error.message)):
         return StorageError(found[2], place=found[1] or "")
-    if faults and isinstance(error, faults.ResourceExhaustedError) and memory.is_full_disk(error):
+    if (
+        faults
+        and isinstance(error, faults.ResourceExhaustedError)
+        and out_of_memory.is_full_disk(error)
+    ):
         return StorageError("no space left on the device")
     if faults and isinstance(error, faults.NotFoundError):
         found = _MISSING_FILE.search(error.message)

@@ -1,0 +1,1 @@
+"""A command's shell: exit codes, progress, signals, streams; free of TensorFlow."""
