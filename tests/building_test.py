@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tltf import backbones, model_folder
+from tltf import backbones
 from tltf.backbones import earlier_runs
 from tltf.backbones.network import SCALINGS, Network
 from tltf.config.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError
+from tltf.runs import model_folder
 
 
 def outside(request, width=3):

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from tltf import checkpoints
-from tltf.checkpoints import Checkpoint
 from tltf.errors import ModelError, StorageError
+from tltf.runs import checkpoints
+from tltf.runs.checkpoints import Checkpoint
 
 
 def save(run, step):

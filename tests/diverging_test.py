@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests.faults.making import covers
 from tests.fitting_test import feed, fit
-from tltf import checkpoints, diverging, feeding, fitting, resuming, runtime, training
+from tltf import diverging, feeding, fitting, resuming, runtime, training
 from tltf.config import defaults
 from tltf.config.options import make
 from tltf.console import signals
@@ -20,6 +20,7 @@ from tltf.data import ordering
 from tltf.data.source import Column, Source, empty_scan
 from tltf.diverging import Batch, Broken
 from tltf.errors import NumericError
+from tltf.runs import checkpoints
 
 NUM_STEPS = 3  # an epoch of `feed()`: 20 rows in batches of 8
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import tltf
-from tltf import evaluate, export, predict, runs, train
+from tltf import evaluate, export, predict, train
 from tltf.config.options import Options, make
+from tltf.runs import folder as runs_folder
 
 FLAGS = [
     "--data=digits", "--backbone=small_cnn(filters=[8])", "--backbone_weights=none",
@@ -108,7 +109,7 @@ def test_unfinished_run_with_other_flags_is_refused_with_the_difference(run, tmp
     folder.mkdir()
     (folder / "run.flags").write_bytes((run / "run.flags").read_bytes())
     shutil.copytree(run / "model", folder / "model")
-    runs.write_status(folder, "training")
+    runs_folder.write_status(folder, "training")
     flags = [*FLAGS, f"--output={folder}", "--train_epochs=4"]
     assert train.main(flags) == 4
     assert "train_epochs: 3 -> 4" in capsys.readouterr().err
@@ -149,7 +150,7 @@ def test_unknown_names_suggest_the_nearest(flags, message, capsys, tmp_path):
 
 
 def test_python_gives_the_same_options_as_the_command_line(run):
-    chosen = runs.read_options(run)
+    chosen = runs_folder.read_options(run)
     assert isinstance(chosen, Options)
     assert make(train_epochs=3).train.train_epochs == chosen.train.train_epochs == 3
     assert pathlib.Path(chosen.output.output) == run

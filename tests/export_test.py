@@ -7,8 +7,9 @@ import pathlib
 import pytest
 
 from tests import served
-from tltf import export, runs, saving, verifying
+from tltf import export, saving, verifying
 from tltf.config import flagfiles, options
+from tltf.runs import folder as runs_folder
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def run(tmp_path_factory):
     saving.save(served.text_once(), folder)
     data = f"csv(path={folder / 'all.csv'}, text=text, label=label)"
     chosen = options.make(data=data, backbone="small_lstm", split="holdout(test=.25)")
-    flagfiles.write(folder / runs.FLAGS, chosen, "A run.")
+    flagfiles.write(folder / runs_folder.FLAGS, chosen, "A run.")
     return folder
 
 

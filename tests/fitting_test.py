@@ -11,11 +11,12 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tltf import checkpoints, feeding, fitting
+from tltf import feeding, fitting
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.errors import ModelError, NumericError
 from tltf.methods import freezing as methods
+from tltf.runs import checkpoints
 
 FLAGS = {
     "method": "full",

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.fitting_test import feed, fit
-from tltf import checkpoints, keeping
+from tltf import keeping
+from tltf.runs import checkpoints
 
 
 def keeper(**arguments):

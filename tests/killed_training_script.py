@@ -69,7 +69,7 @@ class Point:
 STEP = "tltf.diverging:StopAtNonFinite.on_train_batch_end"
 
 POINTS = {
-    "the run begins": Point("tltf.runs:begin"),
+    "the run begins": Point("tltf.runs.folder:begin"),
     "the data is read": Point("tltf.data.sources:load", 1, "after"),
     "the cache is filled": Point("tltf.boundaries:Outputs.batches", 2, "after"),
     "a shard is written": Point("tltf.row_store:_NewShard.add", 4, "after"),
@@ -85,8 +85,8 @@ POINTS = {
     "the checkpoint gets its name": Point(files="/checkpoints/", number=3, calls=("os.rename",)),
     "the parent is fsynced": Point("tltf.files.atomic_files:fsync_folder", 14),
     "the older is half removed": Point(files="/checkpoints/", number=5, calls=("os.remove",)),
-    "a checkpoint is there": Point("tltf.checkpoints:save", 15, "after"),
-    "an epoch is logged and not saved": Point("tltf.tracking:MetricsLog.write", 2, "after"),
+    "a checkpoint is there": Point("tltf.runs.checkpoints:save", 15, "after"),
+    "an epoch is logged and not saved": Point("tltf.runs.metrics_log:MetricsLog.write", 2, "after"),
     "the first validation": Point("tltf.fitting:Fit.measure", 1),
     "validation": Point("tltf.fitting:Fit.measure", 3),
     "validation has ended": Point("tltf.fitting:Fit.measure", 2, "after"),
@@ -94,14 +94,14 @@ POINTS = {
     "the last phase has ended": Point("tltf.fitting:Fit.finish"),
     "the model is written": Point(files="/model/", number=1, calls=("os.rename",)),
     "the model has its name": Point(files="core.json", number=1, calls=("os.rename",)),
-    "trained": Point("tltf.runs:write_status", 3, "after"),
+    "trained": Point("tltf.runs.folder:write_status", 3, "after"),
     "evaluation": Point("tltf.publishing:evaluate"),
     "predictions get their name": Point(files="predictions.csv", number=1, calls=("os.rename",)),
     "the report is half there": Point(files="report.", number=2, calls=("os.rename",)),
     "the export is written": Point("tltf.verifying:check_saved_model"),
     "the export gets its name": Point(files="/export/", number=1, calls=("os.rename",)),
     "exported": Point("tltf.exporting:export_saved_model", 1, "after"),
-    "nearly finished": Point("tltf.checkpoints:thin", 1, "after"),
+    "nearly finished": Point("tltf.runs.checkpoints:thin", 1, "after"),
 }  # fmt: skip
 
 

@@ -10,9 +10,10 @@ import warnings
 import numpy as np
 
 from tests import killing
-from tltf import checkpoints, runs
-from tltf.checkpoints import Checkpoint
 from tltf.config.options import make, replace
+from tltf.runs import checkpoints
+from tltf.runs import folder as runs_folder
+from tltf.runs.checkpoints import Checkpoint
 
 
 def save(run, step, epoch=None):
@@ -87,8 +88,8 @@ def options(run, **values):
 
 
 def begun(chosen):
-    run = runs.claim(chosen.output)
-    runs.begin(run, chosen, "the command")
+    run = runs_folder.claim(chosen.output)
+    runs_folder.begin(run, chosen, "the command")
     return run
 
 
@@ -98,7 +99,9 @@ def start(folder):
     for count in killing.survivors(lambda n: begun(options(folder / str(n))), str(folder)):
         chosen = options(folder / str(count))
         run = begun(chosen)
-        assert runs.read_status(run) == "training" and runs.read_options(run) == chosen
+        assert (
+            runs_folder.read_status(run) == "training" and runs_folder.read_options(run) == chosen
+        )
         rest = sorted(path.name for path in run.iterdir())
         assert rest == ["origin.json", "run.flags", "status.json"], rest
     return count
@@ -112,7 +115,7 @@ def overwrite(folder):
         for path in ("report.json", "model/core.json", "checkpoints/000000003/state.json"):
             (run / path).parent.mkdir(parents=True, exist_ok=True)
             (run / path).write_text("of the old run")
-        runs.write_status(run, "finished")
+        runs_folder.write_status(run, "finished")
 
     for number in range(1, 100):
         finished(folder / str(number))
@@ -123,7 +126,7 @@ def overwrite(folder):
 
     for count in killing.survivors(lambda n: begun(chosen(n)), str(folder)):
         run = begun(chosen(count))
-        assert runs.read_options(run) == replace(chosen(count), overwrite=False)
+        assert runs_folder.read_options(run) == replace(chosen(count), overwrite=False)
         left = {path.name for path in run.rglob("*") if path.is_file()}
         assert left == {"origin.json", "run.flags", "status.json"}, left
     return count

@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 import tltf
 from tests import served
-from tltf import graphs, loading, model_folder, predict, saving
+from tltf import graphs, loading, predict, saving
 from tltf.errors import FlagError, ModelError
+from tltf.runs import model_folder
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tltf import leftovers, rounds, train, wording
+from tltf import rounds, train, wording
+from tltf.runs import removal
 
 FLAGS = [
     "--data=digits", "--backbone=small_cnn(filters=[4])", "--image_size_px=8",
@@ -72,8 +73,8 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
 def test_a_replaced_run_is_removed_to_its_last_file(run, tmp_path):
     """All that a cross-validation has written, whatever was added to it since."""
     shutil.copytree(run, tmp_path / "run")
-    leftovers.remove(tmp_path / "run")
-    assert {path.name for path in (tmp_path / "run").rglob("*")} <= set(leftovers.RUN)
+    removal.remove(tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").rglob("*")} <= set(removal.RUN)
 
 
 def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch, tmp_path):

@@ -6,12 +6,13 @@ import types
 
 import pytest
 
-from tltf import origins, publishing, runs, versions
+from tltf import publishing
 from tltf.config import checks
 from tltf.config import options as all_options
 from tltf.config.options import make, replace
 from tltf.config.resume import HARMLESS
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.runs import folder, origin, versions
 
 
 def options(run, **values):
@@ -20,8 +21,8 @@ def options(run, **values):
 
 def begun(run, **values):
     chosen = options(run, **values)
-    runs.claim(chosen.output)
-    runs.begin(run, chosen, "the command")
+    folder.claim(chosen.output)
+    folder.begin(run, chosen, "the command")
     return chosen
 
 
@@ -33,42 +34,42 @@ def interrupted(run, **values):
 
 
 def test_a_new_folder_is_made(tmp_path):
-    run = runs.claim(options(tmp_path / "a" / "b").output)
-    assert run.is_dir() and runs.read_status(run) == "" and not list(run.iterdir())
+    run = folder.claim(options(tmp_path / "a" / "b").output)
+    assert run.is_dir() and folder.read_status(run) == "" and not list(run.iterdir())
 
 
 def test_what_the_run_was_told_is_read_back(tmp_path):
     chosen = begun(tmp_path)
-    assert runs.read_options(tmp_path) == chosen
-    assert runs.read_status(tmp_path) == "training"
+    assert folder.read_options(tmp_path) == chosen
+    assert folder.read_status(tmp_path) == "training"
     assert "# the command" in (tmp_path / "run.flags").read_text()
 
 
 def test_an_unfinished_run_goes_on_with_the_same_flags(tmp_path):
     chosen = begun(tmp_path)
-    runs.claim(chosen.output)
-    runs.begin(tmp_path, chosen, "")
-    assert runs.read_options(tmp_path) == chosen
+    folder.claim(chosen.output)
+    folder.begin(tmp_path, chosen, "")
+    assert folder.read_options(tmp_path) == chosen
 
 
 def test_an_unfinished_run_refuses_other_flags_and_names_them(tmp_path, capsys):
     chosen = interrupted(tmp_path)
     with pytest.raises(ModelError, match="batch_size: 4 -> 8"):
-        runs.begin(tmp_path, replace(chosen, batch_size=8, export=False), "")
+        folder.begin(tmp_path, replace(chosen, batch_size=8, export=False), "")
     with pytest.raises(ModelError, match=r"--resume='train_epochs\|batch_size\|seed'"):
-        runs.begin(tmp_path, replace(chosen, batch_size=8, seed=1, resume="train_epochs"), "")
-    assert runs.read_options(tmp_path) == chosen and not capsys.readouterr().err
+        folder.begin(tmp_path, replace(chosen, batch_size=8, seed=1, resume="train_epochs"), "")
+    assert folder.read_options(tmp_path) == chosen and not capsys.readouterr().err
 
 
 def test_harmless_flags_may_differ_in_one_line_and_are_noted(tmp_path, capsys):
     other = replace(interrupted(tmp_path), export=False, cache_disk_gb=1.0, near_duplicates=False)
-    runs.begin(tmp_path, other, "")
+    folder.begin(tmp_path, other, "")
     (line,) = capsys.readouterr().err.splitlines()
     assert (
         "near_duplicates: true -> false; cache_disk_gb: 5.0 -> 1.0; export: true -> false" in line
     )
-    assert runs.read_options(tmp_path) == other
-    runs.begin(tmp_path, other, "")
+    assert folder.read_options(tmp_path) == other
+    folder.begin(tmp_path, other, "")
     assert not capsys.readouterr().err, "now it is what the run was told"
 
 
@@ -79,50 +80,50 @@ def test_what_is_harmless_are_flags():
 def test_what_resume_names_may_differ(tmp_path, capsys):
     other = replace(interrupted(tmp_path), batch_size=8, train_epochs=9)
     with pytest.raises(ModelError, match=r"otherwise \(train_epochs: auto -> 9\)"):
-        runs.begin(tmp_path, replace(other, resume="batch_size"), "")
-    runs.begin(tmp_path, replace(other, resume="batch_size|train_epochs"), "")
+        folder.begin(tmp_path, replace(other, resume="batch_size"), "")
+    folder.begin(tmp_path, replace(other, resume="batch_size|train_epochs"), "")
     (line,) = capsys.readouterr().err.splitlines()
     assert "train_epochs: auto -> 9; batch_size: 4 -> 8" in line
-    assert runs.read_options(tmp_path) == other, "--resume is not among a run's flags"
+    assert folder.read_options(tmp_path) == other, "--resume is not among a run's flags"
 
 
 def test_other_data_are_refused_split_by_split(tmp_path, capsys):
     chosen = options(tmp_path)
     was = {"train split": "5 rows (aa)", "validation split": "2 rows (bb)"}
-    runs.begin(runs.claim(chosen.output), chosen, "", was)
+    folder.begin(folder.claim(chosen.output), chosen, "", was)
     (tmp_path / "checkpoints/000000003").mkdir(parents=True)
-    runs.begin(tmp_path, chosen, "", was)
+    folder.begin(tmp_path, chosen, "", was)
     now = was | {"validation split": "2 rows (cc)", "test split": "1 rows (dd)"}
     told = r"validation split: 2 rows \(bb\) -> 2 rows \(cc\); test split: none -> 1 rows \(dd\)"
     with pytest.raises(ModelError, match=told + r"\); fix: --resume='data'"):
-        runs.begin(tmp_path, chosen, "", now)
+        folder.begin(tmp_path, chosen, "", now)
     assert not capsys.readouterr().err
-    runs.begin(tmp_path, replace(chosen, resume="data"), "", now)
+    folder.begin(tmp_path, replace(chosen, resume="data"), "", now)
     assert "cc" in capsys.readouterr().err
-    runs.begin(tmp_path, chosen, "", now)
+    folder.begin(tmp_path, chosen, "", now)
 
 
 def test_other_versions_are_refused(tmp_path, monkeypatch):
     chosen = interrupted(tmp_path)
-    noted = json.loads((tmp_path / origins.FILE).read_text())["versions"]
+    noted = json.loads((tmp_path / origin.FILE).read_text())["versions"]
     assert list(noted) == ["tltf", "keras", "tensorflow", "numpy"] and "." in noted["keras"]
     monkeypatch.setattr(versions, "found", lambda names: {**noted, "keras": "99.1"})
     told = rf"keras: {noted['keras']} -> 99\.1\); fix: --resume='versions'"
     with pytest.raises(ModelError, match=told):
-        runs.begin(tmp_path, chosen, "")
-    runs.begin(tmp_path, replace(chosen, resume="versions"), "")
-    runs.begin(tmp_path, chosen, "")
+        folder.begin(tmp_path, chosen, "")
+    folder.begin(tmp_path, replace(chosen, resume="versions"), "")
+    folder.begin(tmp_path, chosen, "")
 
 
 def test_a_run_of_unknown_versions_is_refused_until_told(tmp_path):
     chosen = interrupted(tmp_path)
-    (tmp_path / origins.FILE).unlink()
+    (tmp_path / origin.FILE).unlink()
     with pytest.raises(ModelError, match="tensorflow: none -> "):
-        runs.begin(tmp_path, chosen, "", {"train split": "5 rows (aa)"})
-    runs.begin(tmp_path, replace(chosen, resume="versions"), "", {"train split": "5 rows (aa)"})
-    (tmp_path / origins.FILE).write_text("[]")
-    with pytest.raises(ModelError, match=origins.FILE):
-        runs.begin(tmp_path, chosen, "")
+        folder.begin(tmp_path, chosen, "", {"train split": "5 rows (aa)"})
+    folder.begin(tmp_path, replace(chosen, resume="versions"), "", {"train split": "5 rows (aa)"})
+    (tmp_path / origin.FILE).write_text("[]")
+    with pytest.raises(ModelError, match=origin.FILE):
+        folder.begin(tmp_path, chosen, "")
 
 
 LEFT = {
@@ -137,15 +138,15 @@ LEFT = {
 def test_a_run_that_has_trained_nothing_takes_other_flags_and_data(tmp_path, left, capsys):
     """A flag that did not fit is corrected without being asked about; notes of the user stay."""
     chosen = options(tmp_path)
-    runs.begin(runs.claim(chosen.output), chosen, "", {"train split": "5 rows (aa)"})
+    folder.begin(folder.claim(chosen.output), chosen, "", {"train split": "5 rows (aa)"})
     for name in LEFT[left]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     other, now = replace(chosen, batch_size=8, seed=1), {"train split": "6 rows (bb)"}
-    runs.begin(runs.claim(other.output), other, "", now)
+    folder.begin(folder.claim(other.output), other, "", now)
     assert not capsys.readouterr().err
-    assert runs.read_options(tmp_path) == other and not runs.changes(tmp_path, other, now)
-    assert runs.read_status(tmp_path) == "training"
+    assert folder.read_options(tmp_path) == other and not folder.changes(tmp_path, other, now)
+    assert folder.read_status(tmp_path) == "training"
     there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     kept = {name for name in LEFT[left] if name.endswith(".txt")}
     assert there == {"run.flags", "status.json", "origin.json", *kept}
@@ -160,8 +161,8 @@ def test_what_was_trained_does_not_make_way_unasked(tmp_path, left):
     (tmp_path / left).parent.mkdir(parents=True)
     (tmp_path / left).write_text("x")
     with pytest.raises(ModelError, match="batch_size: 4 -> 8"):
-        runs.begin(tmp_path, replace(chosen, batch_size=8), "")
-    assert runs.read_options(tmp_path) == chosen and (tmp_path / left).exists()
+        folder.begin(tmp_path, replace(chosen, batch_size=8), "")
+    assert folder.read_options(tmp_path) == chosen and (tmp_path / left).exists()
 
 
 @pytest.mark.parametrize("resume", ["Auto", "batch_sise", "auto|data", "data|keras"])
@@ -184,12 +185,12 @@ except Exception as error:
     print(error)
 """
     ask = [sys.executable, "-c", script]
-    with runs.claimed(chosen.output) as run, runs.claimed(chosen.output) as again:
+    with folder.claimed(chosen.output) as run, folder.claimed(chosen.output) as again:
         assert run == again == tmp_path / "run"
-        runs.begin(run, chosen, "")
+        folder.begin(run, chosen, "")
         said = subprocess.run(ask, capture_output=True, text=True).stdout
         assert "error[5]" in said and f"process {os.getpid()} on" in said
-        runs.begin(run, replace(chosen, overwrite=True), "")
+        folder.begin(run, replace(chosen, overwrite=True), "")
         assert subprocess.run(ask, capture_output=True, text=True).stdout == said, (
             "held all the same"
         )
@@ -211,27 +212,29 @@ with runs.claimed(make(output={str(tmp_path)!r}).output) as run:
     assert child.stdout.readline() == "ready\n"
     with (
         pytest.raises(StorageError, match=f"process {child.pid} on"),
-        runs.claimed(options(tmp_path).output),
+        folder.claimed(options(tmp_path).output),
     ):
         pass
     child.kill()
     child.wait()
-    with pytest.raises(FlagError, match="holds no run"), runs.claimed(options(tmp_path).output):
+    with pytest.raises(FlagError, match="holds no run"), folder.claimed(options(tmp_path).output):
         pass
 
 
 def test_two_starts_at_once_do_not_take_each_others_files(tmp_path, monkeypatch):
     """Whether a folder can be written is tried without a name that another start could remove."""
-    real = runs.tempfile.TemporaryFile
+    real = folder.tempfile.TemporaryFile
 
     def tried(dir):
-        runs.claim(options(tmp_path / "run").output) if calls.append(1) or len(calls) == 1 else None
+        folder.claim(options(tmp_path / "run").output) if calls.append(1) or len(
+            calls
+        ) == 1 else None
         assert not list((tmp_path / "run").iterdir())
         return real(dir=dir)
 
     calls = []
-    monkeypatch.setattr(runs.tempfile, "TemporaryFile", tried)
-    runs.claim(options(tmp_path / "run").output)
+    monkeypatch.setattr(folder.tempfile, "TemporaryFile", tried)
+    folder.claim(options(tmp_path / "run").output)
     assert len(calls) == 2
 
 
@@ -255,11 +258,11 @@ def test_one_worker_of_a_cluster_writes(monkeypatch, cluster, kind):
     for name, index in tasks:
         task = {"cluster": there, "task": {"type": name, "index": kind(index)}}
         monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-        found.append(runs.is_chief())
+        found.append(folder.is_chief())
         assert found[-1] == multi_worker_util.is_chief(there, name, index)
     if not tasks:
         monkeypatch.delenv("TF_CONFIG", raising=False)
-        found = [runs.is_chief()]
+        found = [folder.is_chief()]
     assert found == CLUSTERS[cluster]
 
 
@@ -267,33 +270,33 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch):
     def acquire(self, *args, **kwargs):
         raise NotImplementedError("FileSystem does not appear to support flock")
 
-    monkeypatch.setattr(runs.filelock.FileLock, "acquire", acquire)
+    monkeypatch.setattr(folder.filelock.FileLock, "acquire", acquire)
     with (
         pytest.warns(UserWarning, match="without locks"),
-        runs.claimed(options(tmp_path / "run").output) as run,
+        folder.claimed(options(tmp_path / "run").output) as run,
     ):
         assert run == tmp_path / "run"
 
 
 def test_nothing_is_claimed_without_an_output_and_in_a_dry_run(tmp_path):
-    with runs.claimed(make().output) as run:
+    with folder.claimed(make().output) as run:
         assert run is None
-    with runs.claimed(options(tmp_path / "run", dry_run=True).output) as run:
+    with folder.claimed(options(tmp_path / "run", dry_run=True).output) as run:
         assert run is None and not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_is_refused_unless_told(tmp_path):
     chosen = begun(tmp_path)
-    runs.write_status(tmp_path, "finished")
+    folder.write_status(tmp_path, "finished")
     with pytest.raises(FlagError, match=r"holds a finished run.*--overwrite"):
-        runs.claim(chosen.output)
+        folder.claim(chosen.output)
     (tmp_path / "report.json").write_text("old")
     again = replace(chosen, overwrite=True, batch_size=8)
-    runs.claim(again.output)
+    folder.claim(again.output)
     assert (tmp_path / "report.json").read_text() == "old", "kept until the new run is sure"
-    runs.begin(tmp_path, again, "")
+    folder.begin(tmp_path, again, "")
     assert not (tmp_path / "report.json").exists()
-    assert runs.read_options(tmp_path).train.batch_size == 8
+    assert folder.read_options(tmp_path).train.batch_size == 8
 
 
 @pytest.mark.parametrize("told", [{"overwrite": True}, {"resume": "never"}])
@@ -312,12 +315,12 @@ def test_a_run_that_is_replaced_leaves_what_is_the_users(tmp_path, told):
     for name in (*own, *theirs):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    runs.write_status(tmp_path, "finished")
-    runs.begin(tmp_path, replace(chosen, batch_size=8, **told), "")
+    folder.write_status(tmp_path, "finished")
+    folder.begin(tmp_path, replace(chosen, batch_size=8, **told), "")
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {*theirs, "run.flags", "status.json", "origin.json"}
     assert not (tmp_path / "model/v3").exists() and not (tmp_path / "rounds/0/export").exists()
-    assert origins.export_version(tmp_path) == 3, "after the one that may be served"
+    assert origin.export_version(tmp_path) == 3, "after the one that may be served"
 
 
 def test_a_run_exports_its_own_version_once(tmp_path, monkeypatch):
@@ -326,7 +329,7 @@ def test_a_run_exports_its_own_version_once(tmp_path, monkeypatch):
     call = types.SimpleNamespace(build=lambda trained, *given: built.append(given))
     monkeypatch.setattr(publishing.specs, "pick", lambda *given: call)
     (tmp_path / "export/2").mkdir(parents=True)
-    runs.begin(tmp_path, options(tmp_path), "")
+    folder.begin(tmp_path, options(tmp_path), "")
     publishing._export(None, tmp_path)
     assert built == [(tmp_path / "export", 3, True)]
     (tmp_path / "export/3").mkdir()
@@ -338,7 +341,7 @@ def test_a_folder_elsewhere_is_not_followed(tmp_path):
     chosen = begun(tmp_path / "run")
     (tmp_path / "big/000000003").mkdir(parents=True)
     (tmp_path / "run/checkpoints").symlink_to(tmp_path / "big")
-    runs.begin(tmp_path / "run", replace(chosen, resume="never"), "")
+    folder.begin(tmp_path / "run", replace(chosen, resume="never"), "")
     assert (tmp_path / "big/000000003").is_dir()
 
 
@@ -346,15 +349,15 @@ def test_overwrite_keeps_an_unfinished_run_of_the_same_flags(tmp_path):
     """The same command again, after a kill, goes on; other flags replace it."""
     chosen = replace(begun(tmp_path), overwrite=True)
     (tmp_path / "checkpoints").mkdir()
-    runs.claim(chosen.output)
-    runs.begin(tmp_path, chosen, "")
+    folder.claim(chosen.output)
+    folder.begin(tmp_path, chosen, "")
     chosen = replace(chosen, export=False)
-    runs.begin(tmp_path, chosen, "")
-    runs.begin(tmp_path, replace(chosen, seed=1, resume="seed"), "")
+    folder.begin(tmp_path, chosen, "")
+    folder.begin(tmp_path, replace(chosen, seed=1, resume="seed"), "")
     assert (tmp_path / "checkpoints").exists()
-    runs.begin(tmp_path, replace(chosen, batch_size=8), "")
+    folder.begin(tmp_path, replace(chosen, batch_size=8), "")
     assert not (tmp_path / "checkpoints").exists()
-    assert runs.read_options(tmp_path).train.batch_size == 8
+    assert folder.read_options(tmp_path).train.batch_size == 8
 
 
 def test_what_a_killed_process_left_half_written_is_swept(tmp_path):
@@ -362,42 +365,42 @@ def test_what_a_killed_process_left_half_written_is_swept(tmp_path):
     (tmp_path / "model").mkdir()
     for name in (".report.json.x1.part", "model/.core.json.x2.part"):
         (tmp_path / name).write_text("half")
-    runs.begin(tmp_path, chosen, "")
+    folder.begin(tmp_path, chosen, "")
     assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_status_alone_that_tells_of_a_training_makes_way(tmp_path):
-    (tmp_path / runs.STATUS).write_text('{"status": "training"}')
+    (tmp_path / folder.STATUS).write_text('{"status": "training"}')
     (tmp_path / ".run.flags.ab.part").write_text("--half")
     begun(tmp_path)
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / runs.STATUS).write_text('{"status": "training"}')
+    (tmp_path / "other" / folder.STATUS).write_text('{"status": "training"}')
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     with pytest.raises(FlagError, match="holds no run"):
-        runs.claim(options(tmp_path / "other").output)
+        folder.claim(options(tmp_path / "other").output)
 
 
 def test_resume_never_starts_anew(tmp_path):
     chosen = replace(begun(tmp_path), resume="never", batch_size=8)
     (tmp_path / "checkpoints").mkdir()
-    runs.claim(chosen.output)
-    runs.begin(tmp_path, chosen, "")
+    folder.claim(chosen.output)
+    folder.begin(tmp_path, chosen, "")
     assert not (tmp_path / "checkpoints").exists()
-    assert runs.read_status(tmp_path) == "training"
+    assert folder.read_status(tmp_path) == "training"
 
 
 @pytest.mark.parametrize("status", ['{"status": "finished"}', '{"status": "up"}', "{"])
 def test_a_status_file_of_somebody_else_makes_no_run(tmp_path, status):
     (tmp_path / "status.json").write_text(status)
     with pytest.raises(FlagError, match="holds no run"):
-        runs.claim(options(tmp_path, overwrite=True).output)
+        folder.claim(options(tmp_path, overwrite=True).output)
 
 
 def test_a_folder_with_other_things_is_never_touched(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for values in ({}, {"overwrite": True}, {"resume": "never"}):
         with pytest.raises(FlagError, match="holds no run"):
-            runs.claim(options(tmp_path, **values).output)
+            folder.claim(options(tmp_path, **values).output)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
@@ -405,22 +408,22 @@ def test_a_file_in_the_way(tmp_path):
     path = tmp_path / "file"
     path.write_text("x")
     with pytest.raises((FlagError, StorageError)):
-        runs.claim(options(path).output)
+        folder.claim(options(path).output)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="cannot write"):
-        runs.claim(options(tmp_path / "run").output)
+        folder.claim(options(tmp_path / "run").output)
 
 
 def test_reading_where_there_is_no_run(tmp_path):
     with pytest.raises(FlagError, match="holds no run"):
-        runs.read_options(tmp_path)
+        folder.read_options(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null"])
 def test_a_broken_status_is_no_status(tmp_path, content):
-    (tmp_path / runs.STATUS).write_text(content)
-    assert runs.read_status(tmp_path) == ""
+    (tmp_path / folder.STATUS).write_text(content)
+    assert folder.read_status(tmp_path) == ""

@@ -12,12 +12,13 @@ from tests.faults.kills_test import outcome, train
 from tests.fitting_test import feed, fit, same, weights
 from tests.tiny import core as tiny_core
 from tests.tiny import image_backbone
-from tltf import boundaries, caching, checkpoints, exporting, verifying
-from tltf.checkpoints import Checkpoint
+from tltf import boundaries, caching, exporting, verifying
 from tltf.config.command_options import CheckOptions
 from tltf.config.options import CacheOptions
 from tltf.console import command, signals
 from tltf.data import sources
+from tltf.runs import checkpoints
+from tltf.runs.checkpoints import Checkpoint
 from tltf.train import main
 
 

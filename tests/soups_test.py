@@ -8,11 +8,12 @@ import pytest
 
 from tests import tiny
 from tests.fitting_test import feed, fit
-from tltf import model_folder, training
+from tltf import training
 from tltf.config.options import make
 from tltf.errors import FlagError, ModelError
 from tltf.methods import soups
 from tltf.methods.method import Ended
+from tltf.runs import model_folder
 
 WEIGHTS = {"a": 1.0, "b": 3.0, "c": 11.0}
 

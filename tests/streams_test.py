@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from tests.stopping_test import ROOT, train
-from tltf import runs
 from tltf.console import streams
+from tltf.runs import folder
 
 SCRIPT = """
 import os, signal, sys, time
@@ -99,7 +99,7 @@ def test_a_training_whose_pipe_is_closed_finishes(tmp_path, which):
     done = subprocess.run(["bash", "-c", pipeline], cwd=ROOT, capture_output=True, text=True,
                           timeout=300, check=False)  # fmt: skip
     assert done.returncode == 0, (done.stdout, done.stderr)
-    assert runs.read_status(run) == "finished"
+    assert folder.read_status(run) == "finished"
     assert len(done.stdout.splitlines()) == 1
     if which == "both":
         log = (run / streams.LOG).read_text()
@@ -118,5 +118,5 @@ def test_a_training_survives_the_end_of_its_terminal(tmp_path):
         seen += os.read(master, 10_000)
     os.close(master)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert runs.read_status(run) == "finished"
+    assert folder.read_status(run) == "finished"
     assert "report.html" in pathlib.Path(run, streams.LOG).read_text()

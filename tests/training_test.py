@@ -5,13 +5,14 @@ import warnings
 
 import pytest
 
-from tltf import publishing, runs, runtime, train, training
+from tltf import publishing, runtime, train, training
 from tltf.config import defaults
 from tltf.config.options import make
 from tltf.data import sources
 from tltf.errors import FlagError
 from tltf.methods import freezing, schedules
 from tltf.methods.method import Phase
+from tltf.runs import folder
 
 HEADS = [
     ({}, True),
@@ -108,4 +109,4 @@ def test_a_method_that_does_not_fit_is_corrected_in_the_same_folder(tmp_path, ca
     assert train.main([*argv, "--method=ia3"]) == 2
     assert "error[2] --method" in capsys.readouterr().err and (tmp_path / "run/run.flags").exists()
     assert train.main([*argv, "--method=full"]) == 0
-    assert runs.read_options(tmp_path / "run").train.method == "full"
+    assert folder.read_options(tmp_path / "run").train.method == "full"

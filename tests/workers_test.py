@@ -13,9 +13,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.fitting_test import free_ports
-from tltf import checkpoints, multi_worker, resuming, runs
-from tltf.checkpoints import Checkpoint
+from tltf import multi_worker, resuming
 from tltf.errors import ModelError
+from tltf.runs import checkpoints, folder
+from tltf.runs.checkpoints import Checkpoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = ("--data=digits(num_train=96, num_test=40)", "--backbone=small_cnn(filters=[4])",
@@ -76,7 +77,7 @@ def test_two_workers_that_are_killed_go_on_together(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     said = ended(started(whole, ("chief", "worker")))
     assert "report" in said[0] and "report.html" not in said[1]
-    assert runs.read_status(whole) == "finished" and (whole / "export/1").is_dir()
+    assert folder.read_status(whole) == "finished" and (whole / "export/1").is_dir()
     processes = started(cut, ("worker", "worker"), "--export=false")
     while not list((cut / "checkpoints").glob("*[0-9]")):
         assert processes[0].poll() is None, processes[0].communicate()[0]
@@ -84,7 +85,7 @@ def test_two_workers_that_are_killed_go_on_together(tmp_path):
     for process in processes:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert runs.read_status(cut) == "training"
+    assert folder.read_status(cut) == "training"
     ended(started(cut, ("worker", "worker"), "--export=false"))
     for name, values in weights(whole).items():
         np.testing.assert_allclose(weights(cut)[name], values, rtol=1e-5, atol=1e-6)
@@ -97,7 +98,7 @@ def test_two_workers_train_every_fold(tmp_path):
     flags = ("--split=kfold(folds=2, fold=-1)", "--train_epochs=1", "--export=false")
     said = ended(started(tmp_path / "run", ("worker", "worker"), *flags))
     assert "fold 2 of 2" in said[1] and "together" in said[0]
-    assert runs.read_status(tmp_path / "run") == "finished"
+    assert folder.read_status(tmp_path / "run") == "finished"
     report = json.loads((tmp_path / "run/report.json").read_text())
     folds = [json.loads(path.read_text())["test"]["num_examples"]
              for path in (tmp_path / "run/rounds").glob("*/report.json")]  # fmt: skip

@@ -16,7 +16,7 @@ class LogEpochs(keras.callbacks.Callback):
     same optimizer), learning_rate, seconds, then every metric of Keras under its own name.
 
     Args:
-        log: a `tracking.MetricsLog`, or anything with `write(dict)`.
+        log: a `metrics_log.MetricsLog`, or anything with `write(dict)`.
         phase: name of the phase.
     """
 

@@ -4,12 +4,12 @@ import contextlib
 import json
 import pathlib
 
-from tltf import runs
 from tltf.data.checks import fault_row
 from tltf.errors import DataError, StorageError, TltfError
 from tltf.files import atomic_files
+from tltf.runs import folder
 
-NAME = runs.DATA_REPORT
+NAME = folder.DATA_REPORT
 
 
 def write(folder, scan):

@@ -8,8 +8,9 @@ import shutil
 import keras
 import numpy as np
 
-from tltf import checkpoints, freezing, optimizers
+from tltf import freezing, optimizers
 from tltf.errors import StorageError
+from tltf.runs import checkpoints
 
 MB = 2**20
 PARTS = ("checkpoints", "model", "export")

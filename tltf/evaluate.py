@@ -19,7 +19,7 @@ def service(options):
         raise FlagError("must be given", flag="run", fix="--run=RUN")
     if options.data:
         call_strings.pick(SOURCES, options.data, "data")
-    from tltf import model_folder
+    from tltf.runs import model_folder
 
     model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
     command.load_tensorflow()

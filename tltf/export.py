@@ -18,10 +18,10 @@ def main(argv=None):
 
 def service(options):
     """Exports as ExportOptions say and prints the new folder."""
-    from tltf import model_folder
     from tltf.config import call_strings
     from tltf.config.catalogs import FORMATS
     from tltf.files import atomic_folders
+    from tltf.runs import model_folder
 
     # wrong flags must show before TensorFlow is imported
     call_strings.pick(FORMATS, options.format, "format")

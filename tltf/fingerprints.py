@@ -13,7 +13,8 @@ import uuid
 import keras
 import numpy as np
 
-from tltf import graphs, versions
+from tltf import graphs
+from tltf.runs import versions
 
 VERSIONED = ("keras", "keras-hub", "tensorflow")
 """Packages whose version belongs to the fingerprint: they hold the layers' arithmetic."""

@@ -11,7 +11,6 @@ import keras
 
 from tltf import (
     callbacks,
-    checkpoints,
     curriculum,
     cutting,
     diverging,
@@ -30,6 +29,7 @@ from tltf.feeding import Above, parting
 from tltf.forward import Forward
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
+from tltf.runs import checkpoints
 
 
 class Fit:

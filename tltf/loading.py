@@ -6,9 +6,9 @@ the variable that it fills, before it is read.
 
 import pathlib
 
-from tltf import model_folder, runs
 from tltf.errors import FlagError, ModelError, nearest
 from tltf.files import untrusted
+from tltf.runs import folder, model_folder
 
 NUM_SHOWN = 3
 """Mismatched weights named in an error."""
@@ -59,8 +59,8 @@ def load(run, trust_code=False):
         names = len(manifest["class_names"])
         raise ModelError(f"{core.num_classes} classes with {names} names", place=place)
     fill(core.model, stored.weights)
-    has_flags = (pathlib.Path(run) / runs.FLAGS).exists()
-    options = runs.read_options(run) if has_flags else None
+    has_flags = (pathlib.Path(run) / folder.FLAGS).exists()
+    options = folder.read_options(run) if has_flags else None
     return Trained(core, preprocessing, tuple(manifest["class_names"]), options)
 
 

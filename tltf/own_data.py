@@ -7,11 +7,11 @@ names on the command line is another thing: that may be code.
 import pathlib
 import re
 
-from tltf import runs
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS, SOURCES, SPLITS
 from tltf.data import sources
 from tltf.errors import ModelError
+from tltf.runs import folder
 
 _PLAIN_NAME = re.compile(r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 """A data set of TFDS, with a configuration and a version: no namespace and no arguments."""
@@ -25,7 +25,7 @@ def parts(run):
         DataError: data that cannot be used.
         ModelError: its flags name code from outside of tltf, or data that could name some.
     """
-    chosen = runs.read_options(run)
+    chosen = folder.read_options(run)
     require_own_code(chosen, run)
     return sources.load_parts(chosen)
 
@@ -35,7 +35,7 @@ def require_own_code(chosen, run):
     given = {"data": (chosen.data.data, SOURCES), "split": (chosen.data.split, SPLITS),
              "head": (chosen.model.head, HEADS)}  # fmt: skip
     fix = f"--data='{chosen.data.data}', if you trust it"
-    place = pathlib.Path(run) / runs.FLAGS
+    place = pathlib.Path(run) / folder.FLAGS
     for flag, (text, catalog) in given.items():
         name, _ = call_strings.parse(text, flag)
         if name not in catalog:

@@ -57,7 +57,7 @@ def curve(history, name, title):
     """One metric over the epochs: training and, where recorded, validation and test.
 
     Args:
-        history: list of dict, one an epoch or a penalty in order, as `tracking.read` gives them.
+        history: list of dict, one an epoch or a penalty in order, as `metrics_log.read` gives them.
         name: the metric's name; validation's is `val_` + name, test's `test_`.
         title: shown above, and to screen readers.
 

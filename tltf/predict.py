@@ -23,7 +23,7 @@ def service(options):
     if "-" in options.input.split(",") and sys.stdin.isatty():
         what = "standard input is a terminal, no file and no pipe"
         raise FlagError(what, flag="input", fix="give --input=FILE, or pipe texts or paths in")
-    from tltf import model_folder
+    from tltf.runs import model_folder
 
     model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
     command.load_tensorflow()

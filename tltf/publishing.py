@@ -4,13 +4,10 @@ import pathlib
 import time
 
 from tltf import (
-    checkpoints,
     freezing,
     judging,
-    origins,
     predictions,
     reports,
-    runs,
     runtime,
     summaries,
     trained_rows,
@@ -19,6 +16,7 @@ from tltf import (
 )
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import FORMATS, HEADS, METHODS
+from tltf.runs import checkpoints, folder, origin
 
 NUM_MISTAKES = 24
 
@@ -35,9 +33,9 @@ def run(options):
     start = time.monotonic()
     checks.check(options)
     training.require(options, "data", "backbone")
-    with runs.claimed(options.output):
+    with folder.claimed(options.output):
         trained = training.train(options)
-        if options.output.dry_run or not runs.is_chief():
+        if options.output.dry_run or not folder.is_chief():
             return {}
         return publish(trained, start)
 
@@ -66,7 +64,7 @@ def publish(trained, start):
         trained.times_s["export"] = time.monotonic() - began
         _write(trained, report, run, worst, start)
     checkpoints.thin(run)
-    runs.write_status(run, "finished")
+    folder.write_status(run, "finished")
     print(closing_text(report, run))
     return report
 
@@ -239,7 +237,7 @@ def _scratch(trained, judge):
 
 def _export(trained, run):
     """Writes the run's own version; what is there is whole, of these weights, from before a kill."""
-    version = origins.export_version(run)
+    version = origin.export_version(run)
     if (run / "export" / str(version)).exists():
         return
     call = call_strings.pick(FORMATS, "saved_model", "format")
@@ -247,7 +245,7 @@ def _export(trained, run):
 
 
 def _command(chosen):
-    return f"python -m tltf.train --flagfile={pathlib.Path(chosen.output.output) / runs.FLAGS} --output=NEW"
+    return f"python -m tltf.train --flagfile={pathlib.Path(chosen.output.output) / folder.FLAGS} --output=NEW"
 
 
 def _headline(chosen, history):

@@ -39,7 +39,7 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
             class_counts). `parameters`: total, trainable. `time_s`, `versions`: name -> value.
             `command`: reproduces the run. `flags`: the text of run.flags.
         folder: made where missing.
-        history: list of dict, one an epoch, as `tracking.read` gives them.
+        history: list of dict, one an epoch, as `metrics_log.read` gives them.
         mistakes: list of dict of `evaluation.worst_mistakes`, each with `text`, or with
             `image`: uint8[H, W, C], an encoded image's bytes, or its path.
         table: list of dict with the same keys: the trainable table.

@@ -10,10 +10,11 @@ import dataclasses
 import keras
 import numpy as np
 
-from tltf import checkpoints, keeping, multi_worker
-from tltf.checkpoints import Checkpoint
+from tltf import keeping, multi_worker
 from tltf.config.resume import allowed_changes
 from tltf.errors import ModelError
+from tltf.runs import checkpoints
+from tltf.runs.checkpoints import Checkpoint
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,21 +7,12 @@ import time
 
 import numpy as np
 
-from tltf import (
-    feeding,
-    judging,
-    multi_worker,
-    predictions,
-    publishing,
-    reports,
-    runs,
-    runtime,
-    wording,
-)
+from tltf import feeding, judging, multi_worker, predictions, publishing, reports, runtime, wording
 from tltf.config import call_strings, options
 from tltf.config.catalogs import HEADS, SPLITS
 from tltf.console import lazy_imports
 from tltf.data import sources
+from tltf.runs import folder as runs_folder
 
 stats = lazy_imports.Module("scipy.stats")
 
@@ -43,7 +34,7 @@ def run(chosen):
     call = call_strings.pick(SPLITS, chosen.data.split, "split")
     if call.name != "kfold" or call.kwargs["fold"] != EVERY_FOLD or chosen.output.dry_run:
         return publishing.run(_first_fold(chosen, call))
-    with runs.claimed(chosen.output) as folder:
+    with runs_folder.claimed(chosen.output) as folder:
         return _every_fold(chosen, call, folder)
 
 
@@ -52,12 +43,12 @@ def _every_fold(chosen, call, folder):
     strategy = runtime.start(chosen.runtime)
     given = [_of_fold(chosen, call, folder, n) for n in range(call.kwargs["folds"])]
     finished = np.zeros(len(given), np.int64)
-    if runs.is_chief():
-        runs.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
+    if runs_folder.is_chief():
+        runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
         finished[_finished(given, chosen.output)] = 1
     finished = multi_worker.told(strategy, finished)
     folds = [_fold(one, number, len(given), finished[number]) for number, one in enumerate(given)]
-    if not runs.is_chief():
+    if not runs_folder.is_chief():
         return {}
     report = _pooled(chosen, folder, folds)
     report["time_s"] = {
@@ -65,7 +56,7 @@ def _every_fold(chosen, call, folder):
         "train": sum(fold["time_s"]["train"] for fold in folds),
     }
     reports.write(report, folder)
-    runs.write_status(folder, "finished")
+    runs_folder.write_status(folder, "finished")
     print(f"{'folds':<10} {report['folds_text']}")
     print(f"{'together':<10} {publishing.score_text(report['test'])}")
     print(f"{'report':<10} {folder / 'report.html'}")
@@ -98,20 +89,20 @@ def _finished(given, output):
         output: OutputOptions of them all.
 
     Raises:
-        ModelError: they were trained on other data, see `runs.require_allowed`.
+        ModelError: they were trained on other data, see `folder.require_allowed`.
     """
     found = [n for n, one in enumerate(given)
-             if runs.read_status(one.output.output) == "finished"]  # fmt: skip
+             if runs_folder.read_status(one.output.output) == "finished"]  # fmt: skip
     if not found:
         return []
     first = given[found[0]]
     data = feeding.fingerprints(sources.training_parts(first))
     run = first.output.output
-    changes = [change for change in runs.changes(run, None, data) if change.name == "data"]
+    changes = [change for change in runs_folder.changes(run, None, data) if change.name == "data"]
     if changes and output.overwrite:
         return []
     if changes:
-        runs.require_allowed(run, changes, output.resume)
+        runs_folder.require_allowed(run, changes, output.resume)
     return found
 
 
@@ -119,7 +110,7 @@ def _fold(chosen, number, num_folds, is_finished):
     """The report of one fold; a fold that is finished is read. {} for workers but the first."""
     if is_finished:
         path = pathlib.Path(chosen.output.output) / "report.json"
-        return json.loads(path.read_text(encoding="utf-8")) if runs.is_chief() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if runs_folder.is_chief() else {}
     print(f"fold {number + 1} of {num_folds}")
     return publishing.run(chosen)
 

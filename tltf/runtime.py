@@ -6,8 +6,8 @@ import platform
 import keras
 import tensorflow as tf
 
-from tltf import versions as packages
 from tltf.errors import FlagError
+from tltf.runs import versions as packages
 
 
 def start(options):

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 from tltf import adapters, backbones, graphs
 from tltf.files import atomic_files, atomic_folders
-from tltf.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
+from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
 
 
 def save(trained, run):

@@ -23,11 +23,9 @@ from tltf import (
     models,
     noise,
     preprocessing,
-    runs,
     runtime,
     saving,
     targets,
-    tracking,
     transfer,
 )
 from tltf.config import call_strings, defaults
@@ -39,6 +37,7 @@ from tltf.data import checks, lookups, sources
 from tltf.errors import FlagError, printable
 from tltf.methods.context import FitContext
 from tltf.methods.freezing import HEAD
+from tltf.runs import folder, metrics_log
 from tltf.trained import Trained
 
 
@@ -53,12 +52,12 @@ def train(options):
         as they were.
     """
     require(options, "data", "backbone")
-    with runs.claimed(options.output) as run_folder:
+    with folder.claimed(options.output) as run_folder:
         return _train(options, run_folder)
 
 
 def _train(options, run_folder):
-    is_writer = runs.is_chief()
+    is_writer = folder.is_chief()
     clock = _Clock()
     strategy = runtime.start(options.runtime)
     with data_report.when_it_fails(_report_folder(run_folder)):
@@ -75,7 +74,7 @@ def _train(options, run_folder):
         method.release(changed)
         return trained
     if run_folder and is_writer:
-        runs.begin(
+        folder.begin(
             run_folder,
             trained.options,
             "python -m tltf.train --flagfile=run.flags --output=NEW",
@@ -88,13 +87,13 @@ def _train(options, run_folder):
     _fit(trained, method, strategy, run_folder, clock)
     if run_folder and is_writer:
         saving.save(trained, run_folder)
-        runs.write_status(run_folder, "trained")
+        folder.write_status(run_folder, "trained")
     return trained
 
 
 def _report_folder(run_folder):
     """Where faults of the data are listed: not in a finished run, whose report is of other data."""
-    writes = run_folder and runs.is_chief() and runs.read_status(run_folder) != "finished"
+    writes = run_folder and folder.is_chief() and folder.read_status(run_folder) != "finished"
     return run_folder if writes else None
 
 
@@ -220,9 +219,9 @@ def _scan_lines(scan):
 
 def _fit(trained, method, strategy, run_folder, clock):
     options = trained.options
-    is_writer = runs.is_chief()
+    is_writer = folder.is_chief()
     logs = run_folder and is_writer
-    log = tracking.MetricsLog(run_folder / "metrics.jsonl") if logs else NoLog()
+    log = metrics_log.MetricsLog(run_folder / "metrics.jsonl") if logs else NoLog()
     feed = feeding.build(trained, strategy)
     fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)

@@ -19,10 +19,10 @@ import time
 import benching
 import measuring
 
-from tltf import checkpoints
 from tltf.config import flagfiles
 from tltf.config.options import Options, replace
 from tltf.console import command
+from tltf.runs import checkpoints
 
 DEFAULT = ("--data=digits(num_train=1200, num_test=100)", "--backbone=small_cnn(filters=[32, 64])",
            "--method=full", "--train_epochs=10", "--batch_size=16")  # fmt: skip

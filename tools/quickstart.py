@@ -9,8 +9,9 @@ then python -m tltf.predict --run=FOLDER --input=FOLDER/digit.png.
 import pathlib
 import sys
 
-from tltf import predict, runs, train
+from tltf import predict, train
 from tltf.console import command
+from tltf.runs import folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGFILE = ROOT / "configs" / "quickstart.flags"
@@ -34,7 +35,7 @@ These need the environment: . {root}/.venv/bin/activate"""
 def main(argv):
     """Returns the exit code; a finished run is not trained again."""
     run = pathlib.Path(argv[0] if argv else ROOT / "runs" / "quickstart").resolve()
-    if runs.read_status(run) == "finished":
+    if folder.read_status(run) == "finished":
         print(f"tltf: {run} is finished already; only the prediction is made")
     else:
         arguments = [f"--flagfile={FLAGFILE}", f"--output={run}"]
@@ -59,7 +60,7 @@ def write_digit(run):
 
     from tltf.data import sources, splits
 
-    options = runs.read_options(run)
+    options = folder.read_options(run)
     source = sources.load(options.data.data, seed=options.runtime.seed)
     test = splits.split(source, options.data.split, options.runtime.seed)["test"]
     path = run / "digit.png"

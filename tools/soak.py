@@ -27,8 +27,9 @@ import warnings
 import measuring
 import numpy as np
 
-from tltf import checkpoints, runs
 from tltf.errors import TltfError
+from tltf.runs import checkpoints
+from tltf.runs import folder as runs_folder
 
 DIGITS = ("--data=digits(num_train=400, num_test=100)", "--backbone=small_cnn(filters=[16, 16])",
           "--batch_size=8", "--learning_rate=.01", "--export=false")  # fmt: skip
@@ -120,7 +121,7 @@ class Soak:
     def judged(self, row, place):
         """The row with whether the training is over, killed in its last moment or not, and then
         whether it is as the undisturbed one; if so its folder is removed."""
-        row["is_over"] = not row["fault"] and runs.read_status(place / "run") == "finished"
+        row["is_over"] = not row["fault"] and runs_folder.read_status(place / "run") == "finished"
         if row["is_over"]:
             row["is_equal"] = outcome(place / "run") == self.reference(row["name"])["outcome"]
             if row["is_equal"]:

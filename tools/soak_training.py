@@ -7,8 +7,9 @@ it is written at each step, and a kill leaves it.
 import os
 import sys
 
-from tltf import checkpoints, train
+from tltf import train
 from tltf.console import command
+from tltf.runs import checkpoints
 
 
 def tell_steps(path):

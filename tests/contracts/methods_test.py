@@ -11,7 +11,7 @@ from tests import tiny
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import core_for, parameters
 from tests.fitting_test import FLAGS, Log, feed, text_feed
-from tltf import checkpoints, convex, fitting, freezing, optimizers
+from tltf import convex, fitting, freezing, optimizers
 from tltf.backbones import inserted
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
@@ -20,6 +20,7 @@ from tltf.core import on_backbone
 from tltf.errors import FlagError
 from tltf.methods import soups, teaching
 from tltf.methods.context import FitContext
+from tltf.runs import checkpoints
 
 TRAINING = [case for case in parameters("methods") if not case.values[0].startswith("soup")]
 """Cases of methods that take steps or solve."""

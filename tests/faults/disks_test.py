@@ -20,16 +20,13 @@ from tltf import (
     adapters,
     caching,
     check,
-    checkpoints,
     data_report,
     disk_space,
     exporting,
     predictions,
     reports,
     row_store,
-    runs,
     saving,
-    tracking,
     train,
     training,
 )
@@ -38,6 +35,8 @@ from tltf.config.options import make
 from tltf.console import command, signals, streams
 from tltf.errors import StorageError
 from tltf.files import assets
+from tltf.runs import checkpoints, metrics_log
+from tltf.runs import folder as runs_folder
 
 FLAGS = ("--data=digits(num_train=80, num_test=40)", "--backbone=small_cnn(filters=[8, 64])",
          "--method=full", "--batch_size=40", "--train_epochs=3", "--export=false")  # fmt: skip
@@ -77,7 +76,7 @@ def big_adapter(folder):
 
 
 def big_log(folder):
-    log = tracking.MetricsLog(folder / "metrics.jsonl")
+    log = metrics_log.MetricsLog(folder / "metrics.jsonl")
     try:
         log.write({"phase": "x" * 5000})
     finally:
@@ -88,7 +87,7 @@ def run_flags(folder):
     run = folder / "run"
     chosen = make(data="digits", backbone="small_cnn", output=str(run), batch_size=4)
     run.mkdir(exist_ok=True)
-    runs.begin(run, chosen, "x" * 5000)
+    runs_folder.begin(run, chosen, "x" * 5000)
 
 
 WRITERS = {
@@ -124,7 +123,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, capsy
 def test_an_epoch_that_the_disk_did_not_take_is_cut_off(tmp_path):
     with largest_file(3000), pytest.raises(StorageError, match="File too large"):
         big_log(tmp_path)
-    log = tracking.MetricsLog(tmp_path / "metrics.jsonl")
+    log = metrics_log.MetricsLog(tmp_path / "metrics.jsonl")
     log.write({"phase": "head", "epoch": 1})
     log.close()
     assert (tmp_path / "metrics.jsonl").read_text() == '{"phase": "head", "epoch": 1}\n'
@@ -153,7 +152,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
         f"frozen layers are computed in every epoch: cannot be written: {os.strerror(fault)}"
         in said
     )
-    assert len(tracking.read(tmp_path / "run/metrics.jsonl")) == 3
+    assert len(metrics_log.read(tmp_path / "run/metrics.jsonl")) == 3
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
@@ -229,7 +228,7 @@ def test_too_little_room_is_said_before_the_first_step(tmp_path, monkeypatch, ca
     said = capfd.readouterr().err.splitlines()[-1]
     assert said.startswith(f"tltf: error[5] {tmp_path}/run --output: the run needs 0.2 MB (")
     assert "checkpoints" in said and "export" in said and "the disk has 0.1 MB for it" in said
-    assert not tracking.read(tmp_path / "run/metrics.jsonl")
+    assert not metrics_log.read(tmp_path / "run/metrics.jsonl")
     given_free(monkeypatch, 2**30)
     trained_into(tmp_path / "run")
     given_free(monkeypatch, 0)
@@ -301,7 +300,7 @@ def test_a_training_whose_checkpoints_do_not_fit_keeps_the_last_that_did(tmp_pat
     require(done, 5, ["checkpoint 2 cannot be written: File too large", "free space"])
     assert not list((run / "checkpoints").iterdir())
     require(program(flags, **settings), 0)
-    assert len(tracking.read(run / "metrics.jsonl")) == 3
+    assert len(metrics_log.read(run / "metrics.jsonl")) == 3
 
 
 def has_namespaces():

@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from tests import served
 from tests.faults.hostile import BACKBONE, canary, pickled
-from tltf import model_folder, saving
+from tltf import saving
+from tltf.runs import model_folder
 
 
 def a_run(folder, trained=None):

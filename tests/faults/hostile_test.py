@@ -37,8 +37,8 @@ from tests.faults.refusing import (  # noqa: F401 (warm is a fixture)
     warm,
     weights,
 )  # fmt: skip
-from tltf import checkpoints
 from tltf.errors import ModelError
+from tltf.runs import checkpoints
 
 H = hostile
 KERAS = {

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.killed_training_script import FLAGS, POINTS
-from tltf import runs
+from tltf.runs import folder as runs_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -43,7 +43,7 @@ def train(folder, *flags, point=""):
 def outcome(folder):
     """What must be equal: the weights, every epoch, predictions, and the test's numbers."""
     run = folder / "run"
-    assert runs.read_status(run) == "finished"
+    assert runs_folder.read_status(run) == "finished"
     (weights,) = run.glob("model/v*/core.safetensors")
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     timeless = [{key: value for key, value in row.items() if key != "seconds"} for row in lines]

@@ -10,7 +10,8 @@ import pytest
 
 from tests.faults.breaking import NUM_TRAIN
 from tests.faults.making import covers, require, run, run_program
-from tltf import checkpoints, fitting, loading, resuming, tracking
+from tltf import fitting, loading, resuming
+from tltf.runs import checkpoints, metrics_log
 
 FLAGS = [
     "--backbone=small_cnn(filters=[8])", "--image_size_px=8", "--head=classify(pooling=flatten)",
@@ -164,7 +165,7 @@ def test_the_rate_that_is_suggested_can_be_given(tmp_path, capfd):
 
 def test_float16_gradients_that_are_not_finite_are_counted(tmp_path, capfd):
     require(train(tmp_path, capfd, pictures(6), "--precision=mixed_float16"), 0)
-    rows = tracking.read(tmp_path / "metrics.jsonl")
+    rows = metrics_log.read(tmp_path / "metrics.jsonl")
     assert [row["skipped_steps"] for row in rows] == [1, 1, 1], "the batch with picture 6"
     assert rows[-1]["step"] == 3 * (NUM_TRAIN // 8 - 1)
     assert "skipped" in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -188,7 +189,7 @@ def test_a_nan_of_validation_in_epoch_1_is_never_the_best(tmp_path, capfd, monke
 
     monkeypatch.setattr(fitting.Fit, "measure", measured)
     require(train(tmp_path, capfd, "--data=digits", "--keep=best"), 0)
-    rows = tracking.read(tmp_path / "metrics.jsonl")
+    rows = metrics_log.read(tmp_path / "metrics.jsonl")
     assert rows[0]["val_accuracy"] is None and rows[1]["val_accuracy"] > 0.5
     saved = checkpoints.newest(tmp_path)
     order = sorted(rows[1:], key=lambda row: (-row["val_accuracy"], row["val_loss"]))

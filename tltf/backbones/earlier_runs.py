@@ -4,9 +4,10 @@ import dataclasses
 import os
 import pathlib
 
-from tltf import allowances, graphs, model_folder, transfer
+from tltf import allowances, graphs, transfer
 from tltf.errors import FlagError
 from tltf.files import untrusted
+from tltf.runs import model_folder
 
 _CORE = pathlib.PurePath("model", "core.json")
 _EMBEDDINGS = "token_embedding/embeddings"

@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 
-from tltf import checkpoints, model_folder
 from tltf.errors import FlagError, ModelError
 from tltf.methods.method import Method, Phase
 from tltf.methods.staying import EVERYTHING
+from tltf.runs import checkpoints, model_folder
 
 
 def soup(runs=(), greedy=True):

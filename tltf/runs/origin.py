@@ -9,10 +9,10 @@ import json
 import pathlib
 from typing import NamedTuple
 
-from tltf import versions
 from tltf.config.resume import VERSIONS
 from tltf.errors import ModelError
 from tltf.files import atomic_files, untrusted
+from tltf.runs import versions
 
 FILE = "origin.json"
 PACKAGES = ("tltf", "keras", "tensorflow", "numpy")

@@ -11,12 +11,12 @@ import warnings
 
 import filelock
 
-from tltf import leftovers, origins
 from tltf.config import flagfiles, options
 from tltf.config.resume import HARMLESS, allowed_changes
 from tltf.console import streams
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.files import atomic_files, atomic_folders, untrusted
+from tltf.runs import origin, removal
 
 STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
 DATA_REPORT = "data_report.jsonl"
@@ -125,13 +125,13 @@ def _is_new(run):
     """Whether a folder has nothing but what a run leaves that was killed in its first moment, or
     whose data were at fault."""
     names = {item.name for item in run.iterdir() if not item.name.startswith(LOCK)}
-    written = (STATUS, FLAGS, origins.FILE, DATA_REPORT)
+    written = (STATUS, FLAGS, origin.FILE, DATA_REPORT)
     parts = tuple(f".{name}." for name in written)
     left = {n for n in names - {streams.LOG, DATA_REPORT}
             if not (n.startswith(parts) and n.endswith(".part"))}  # fmt: skip
     if not left:
         return True
-    if not {STATUS} <= left <= {STATUS, origins.FILE}:
+    if not {STATUS} <= left <= {STATUS, origin.FILE}:
         return False
     try:
         return json.loads((run / STATUS).read_text(encoding="utf-8")) == {"status": "training"}
@@ -168,14 +168,14 @@ def begin(run, resolved, command, data=None):
     if not status:
         write_status(run, "training")
     elif _is_replaced(run, status, output, lambda: changes(run, resolved, data)):
-        leftovers.remove(run, None if _is_untrained(run, status) else origins.export_version(run))
+        removal.remove(run, None if _is_untrained(run, status) else origin.export_version(run))
     else:
         if found := changes(run, resolved, data):
             require_allowed(run, found, output.resume)
-        export = origins.export_version(run)
+        export = origin.export_version(run)
     if export is None or found:
         export = export or int(atomic_folders.new_version(path.parent / "export").name)
-        origins.write(run, data, export)
+        origin.write(run, data, export)
         comment = f"{command}\nEvery flag of this run, chosen defaults included."
         flagfiles.write(path, resolved, comment)
     write_status(run, "training")
@@ -191,11 +191,11 @@ def _is_replaced(run, status, output, changed):
 
 
 def _is_untrained(run, status):
-    return status == "training" and not leftovers.is_trained(run)
+    return status == "training" and not removal.is_trained(run)
 
 
 def changes(run, resolved, data):
-    """A list of `origins.Change`: what a run would be told, or made from, otherwise than it was.
+    """A list of `origin.Change`: what a run would be told, or made from, otherwise than it was.
 
     Args:
         run: the run folder.
@@ -205,15 +205,13 @@ def changes(run, resolved, data):
     Raises:
         ModelError: what is noted of the run cannot be read.
     """
-    found = origins.changes(run, data)
+    found = origin.changes(run, data)
     if resolved is None:
         return found
     old, new = flagfiles.flatten(read_options(run)), flagfiles.flatten(resolved)
     return [
         *(
-            origins.Change(
-                name, f"{name}: {options.shown(old[name])} -> {options.shown(new[name])}"
-            )
+            origin.Change(name, f"{name}: {options.shown(old[name])} -> {options.shown(new[name])}")
             for name in new
             if old[name] != new[name]
         ),
@@ -226,7 +224,7 @@ def require_allowed(run, found, resume):
 
     Args:
         run: the run folder.
-        found: list of `origins.Change`.
+        found: list of `origin.Change`.
         resume: --resume, which names what may change beside what is harmless.
 
     Raises:

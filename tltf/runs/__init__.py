@@ -1,0 +1,1 @@
+"""The run folder: lock, status, origin, checkpoints, model folder, metrics log; free of TensorFlow."""
