@@ -11,7 +11,7 @@ from tltf import adapters, backbones, graphs
 from tltf.backbones import inserted
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
-from tltf.data.images import ImagePreprocessing
+from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.errors import ModelError
 from tltf.inserts import low_rank
 from tltf.methods.context import FitContext

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 import tltf
 from tltf import adapters, freezing, training
 from tltf.config.options import make
-from tltf.data import sources
+from tltf.data import loader
 from tltf.errors import FlagError, ModelError
 
 FLAGS = {
@@ -36,7 +36,7 @@ def runs(tmp_path_factory):
     for seed, (name, method) in enumerate(METHODS.items()):
         run = tmp_path_factory.mktemp(name) / "run"
         trained = training.train(make(**FLAGS, method=method, output=str(run), seed=seed))
-        test = sources.load_parts(make(**FLAGS, seed=0))["test"]
+        test = loader.load_parts(make(**FLAGS, seed=0))["test"]
         found[name] = run / adapters.FILE, trained.stated(test), test
     return found
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (20, 6, 5), np.uint8)
@@ -9,7 +9,7 @@ LABELS = np.arange(20) % 2
 
 
 def load(path, more=""):
-    return sources.load(f"numpy(path={path}{more})")
+    return loader.load(f"numpy(path={path}{more})")
 
 
 def test_x_and_y(tmp_path):

@@ -17,19 +17,10 @@ import tensorflow as tf
 from tests import tiny
 from tests.fitting_test import FLAGS, Log
 from tests.hub_test import SIZES, WORDS
-from tltf import (
-    backbones,
-    boundaries,
-    caching,
-    cutting,
-    feeding,
-    fingerprints,
-    fitting,
-    freezing,
-    preprocessing,
-)
+from tltf import backbones, boundaries, caching, cutting, feeding, fingerprints, fitting, freezing
 from tltf.boundaries import NotCached, Reading, View
 from tltf.config.options import CacheOptions, make
+from tltf.data import preprocessing
 from tltf.data.source import Column, Source, empty_scan
 from tltf.errors import FlagError
 from tltf.methods import freezing as methods

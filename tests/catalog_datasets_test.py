@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tltf.data import images, sources, splits
+from tltf.data import loader, splits
+from tltf.data.images import preprocessing
 from tltf.errors import FlagError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (12, 8, 8, 3), np.uint8)
@@ -42,20 +43,20 @@ def folder(tmp_path_factory):
 
 
 def test_images_with_the_data_sets_own_names_and_splits(folder):
-    source = sources.load(f"tfds(name=tiny_pictures, data_dir={folder})")
+    source = loader.load(f"tfds(name=tiny_pictures, data_dir={folder})")
     parts = splits.split(source, "holdout(validation=.25)", 0)
     assert {role: len(part) for role, part in parts.items()} == {
         "train": 6, "validation": 2, "test": 4,
     }  # fmt: skip
     assert source.class_names == ("zebra", "ant")  # the data set's order, not the alphabet's
-    decode = images.ImagePreprocessing(8).decode
+    decode = preprocessing.ImagePreprocessing(8).decode
     decoded = {decode(tf.constant(item)).numpy().tobytes() for item in source.column.values}
     assert decoded == {item.tobytes() for item in PIXELS}
 
 
 def test_texts_and_split_specifications(folder):
     call = f"tfds(name=tiny_pictures, train='train[:50%]', test='test+train[50%:]', text=note, data_dir={folder})"
-    source = sources.load(call)
+    source = loader.load(call)
     assert sorted(source.column.values) == sorted(f"row {row}" for row in range(12))
     assert (source.roles == "train").sum() == 4
     for text, label in zip(source.column.values, source.labels, strict=True):
@@ -73,7 +74,7 @@ def test_texts_and_split_specifications(folder):
 )
 def test_faults(folder, more, message):
     with pytest.raises(FlagError, match=message):
-        sources.load(f"tfds({more}, data_dir={folder})")
+        loader.load(f"tfds({more}, data_dir={folder})")
 
 
 @pytest.mark.parametrize(
@@ -89,4 +90,4 @@ def test_faults(folder, more, message):
 )
 def test_configs_and_versions_that_are_not_there(tmp_path, name, message):
     with pytest.raises(FlagError, match=message):
-        sources.load(f"tfds(name={name}, data_dir={tmp_path})")
+        loader.load(f"tfds(name={name}, data_dir={tmp_path})")

@@ -11,7 +11,7 @@ from sklearn import datasets
 
 from tests.faults.making import bounded_memory
 from tltf import check
-from tltf.data import near, near_groups
+from tltf.data import near_duplicate_groups, near_duplicates
 from tltf.data.source import Column, Source, empty_scan
 
 
@@ -43,7 +43,9 @@ def test_pictures_that_were_saved_again_are_found_and_others_are_not(photos, sca
     again = [
         encoded(photo.resize(size, Image.BICUBIC), "JPEG", quality=quality) for photo in photos
     ]
-    found = near.pairs(source("bytes", [encoded(photo, "PNG") for photo in photos] + again))
+    found = near_duplicates.pairs(
+        source("bytes", [encoded(photo, "PNG") for photo in photos] + again)
+    )
     right = {(row, row + len(photos)) for row in range(len(photos))}
     contrasts = [np.ptp(np.asarray(photo.convert("L").resize((24, 24)), int)) for photo in photos]
     seen = {pair for pair in right if contrasts[pair[0]] > 40}
@@ -58,8 +60,8 @@ def test_arrays_and_paths_are_read_alike(photos, tmp_path):
     for row, photo in enumerate(photos):
         paths.append(str(tmp_path / f"{row}.png"))
         photo.save(paths[-1])
-    arrays = near._of_images(Column("array", pictures))[0]
-    files = near._of_images(Column("path", paths))[0]
+    arrays = near_duplicates._of_images(Column("array", pictures))[0]
+    files = near_duplicates._of_images(Column("path", paths))[0]
     np.testing.assert_array_equal(arrays, files)
 
 
@@ -68,10 +70,12 @@ def test_texts_with_other_commas_are_near_and_others_are_not():
     words = [f"word{number}" for number in range(300)]
     texts = [" ".join(rng.choice(words, 12)) for _ in range(200)]
     changed = [text.replace(" ", ", ", 3).upper() + "!" for text in texts]
-    found = near.pairs(source("text", texts + changed))
+    found = near_duplicates.pairs(source("text", texts + changed))
     assert found == [(row, row + 200) for row in range(200)]
-    assert near.pairs(source("text", ["good film", "good film!"])) == [], "too short to tell"
-    assert near.pairs(source("text", [texts[0], texts[0]])) == [], "the same is not near"
+    assert near_duplicates.pairs(source("text", ["good film", "good film!"])) == [], (
+        "too short to tell"
+    )
+    assert near_duplicates.pairs(source("text", [texts[0], texts[0]])) == [], "the same is not near"
 
 
 @pytest.mark.parametrize("count", [40, 60, 200])
@@ -83,14 +87,14 @@ def test_rows_that_are_all_alike_are_linked_to_one_however_many(photos, kind, co
     for number, pixels in enumerate(pictures):
         pixels[0, number % 80] ^= 1 + number // 80
     values = texts if kind == "text" else [encoded(Image.fromarray(one), "PNG") for one in pictures]
-    assert near.pairs(source(kind, values)) == [(0, row) for row in range(1, count)]
+    assert near_duplicates.pairs(source(kind, values)) == [(0, row) for row in range(1, count)]
 
 
 def test_a_group_in_two_splits_is_told_once_in_each(tmp_path):
     words = " ".join(f"word{number}" for number in range(40))
     rows = source("text", [words + "!" * number for number in range(300)])
     parts = {"train": rows.take(range(0, 300, 2)), "test": rows.take(range(1, 300, 2))}
-    scan = near.looked_for(rows, parts)
+    scan = near_duplicates.looked_for(rows, parts)
     told = [row["reason"] for row in scan["near_rows"]]
     assert len(told) == 299 + 298, "to the first row of its own split, and of the other one"
     across = ["(both " not in reason for reason in told]
@@ -109,15 +113,15 @@ def hashes_in_clusters(count, seed):
 
 @pytest.mark.parametrize(("few", "at_once"), [(16, 512), (1000, 1000), (1, 1000), (2, 4)])
 def test_links_against_all_pairs(monkeypatch, few, at_once):
-    monkeypatch.setattr(near_groups, "FEW", few)
-    monkeypatch.setattr(near_groups, "AT_ONCE", at_once)
+    monkeypatch.setattr(near_duplicate_groups, "FEW", few)
+    monkeypatch.setattr(near_duplicate_groups, "AT_ONCE", at_once)
     hashes, rng = hashes_in_clusters(400, 1), np.random.default_rng(2)
     roles = rng.integers(0, 3, 400).astype(np.int8)
     is_alike = rng.random((400, 400)) < 0.5
     is_alike |= is_alike.T
     bits = np.unpackbits((hashes[:, None] ^ hashes).view(np.uint8).reshape(400, 400, 8), axis=2)
     is_near = (bits.sum(axis=2) <= 3) & is_alike & ~np.eye(400, dtype=bool)
-    found = near_groups.Links(hashes, roles, lambda rows, others: is_alike[rows, others])
+    found = near_duplicate_groups.Links(hashes, roles, lambda rows, others: is_alike[rows, others])
     found.look(np.arange(400))
     assert all(is_near[pair] for pair in found.pairs()) and found.num_left == 0
     told = set(sum(found.pairs(), ()))
@@ -130,17 +134,17 @@ def test_links_against_all_pairs(monkeypatch, few, at_once):
 
 
 def test_what_was_not_compared_is_said(monkeypatch):
-    monkeypatch.setattr(near_groups, "FEW", 2)
-    monkeypatch.setattr(near_groups, "AT_ONCE", 8)
-    monkeypatch.setattr(near_groups, "MOST_CONFIRMED", 100)
+    monkeypatch.setattr(near_duplicate_groups, "FEW", 2)
+    monkeypatch.setattr(near_duplicate_groups, "AT_ONCE", 8)
+    monkeypatch.setattr(near_duplicate_groups, "MOST_CONFIRMED", 100)
     rows = source("text", [f"a frame of so many words and number {n}" for n in range(40)])
     never = (
         np.ones(40, np.uint64),
         np.ones(40, bool),
         lambda rows, others: np.zeros(len(rows), bool),
     )
-    monkeypatch.setattr(near, "_of_texts", lambda column: never)
-    scan = near.looked_for(rows, {"train": rows})
+    monkeypatch.setattr(near_duplicates, "_of_texts", lambda column: never)
+    scan = near_duplicates.looked_for(rows, {"train": rows})
     assert scan["near_rows"] == [] and "37 rows look like so many others" in scan["warnings"][0]
 
 
@@ -160,7 +164,7 @@ def test_near_pictures_of_many_rows_take_0_6_kilobytes_each():
     rows = source("array", Pictures())
     rows = dataclasses.replace(rows, hashes=np.arange(count, dtype=np.uint64))
     with bounded_memory(1000 * count / 2**20):
-        assert len(near.pairs(rows)) < count / 1000
+        assert len(near_duplicates.pairs(rows)) < count / 1000
 
 
 def table(folder, lines):
@@ -226,4 +230,4 @@ def test_what_cannot_be_scanned_is_one_line(argv, code, capsys):
 
 def test_rows_in_no_split_are_left_out_of_pairs(photos):
     pictures = source("bytes", [encoded(photo, "PNG") for photo in photos[:4]])
-    assert near.pairs(dataclasses.replace(pictures)) == []
+    assert near_duplicates.pairs(dataclasses.replace(pictures)) == []

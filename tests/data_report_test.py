@@ -2,18 +2,17 @@ import json
 
 import pytest
 
-from tltf import data_report
-from tltf.data import checks
+from tltf.data import row_scan, scan_report
 from tltf.errors import DataError, FlagError
 
 
 def test_every_row_that_is_not_used_has_a_line(tmp_path):
-    scan = checks.Scan("made")
+    scan = row_scan.Scan("made")
     scan.num_found = 200
     for row in range(60):
         scan.skip(f"a.csv:{row}", "has no label")
     scan.exclude("b\n\udcff.png", "its content is in the test split too")
-    data_report.write(tmp_path, scan.finish(0.5))
+    scan_report.write(tmp_path, scan.finish(0.5))
     text = (tmp_path / "data_report.jsonl").read_text("utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     assert [row["id"] for row in rows] == [f"a.csv:{n}" for n in range(60)] + ["b\n\udcff.png"]
@@ -22,15 +21,15 @@ def test_every_row_that_is_not_used_has_a_line(tmp_path):
 
 
 def test_without_such_rows_the_file_is_empty(tmp_path):
-    data_report.write(tmp_path, {"found": 3})
+    scan_report.write(tmp_path, {"found": 3})
     assert (tmp_path / "data_report.jsonl").read_text() == ""
 
 
 def test_an_error_of_the_data_is_listed_and_others_are_not(tmp_path):
-    with pytest.raises(FlagError), data_report.when_it_fails(tmp_path / "flag"):
+    with pytest.raises(FlagError), scan_report.when_it_fails(tmp_path / "flag"):
         raise FlagError("no such flag", flag="data")
     assert not (tmp_path / "flag").exists()
-    with pytest.raises(DataError), data_report.when_it_fails(tmp_path / "data"):
+    with pytest.raises(DataError), scan_report.when_it_fails(tmp_path / "data"):
         raise DataError("is damaged", flag="data", place="a.npz", fix="copy it again")
     row = json.loads((tmp_path / "data/data_report.jsonl").read_text())
     assert row == {"id": "a.npz", "what": "fault", "reason": "is damaged", "fix": "copy it again"}
@@ -40,7 +39,7 @@ def test_the_error_of_the_data_is_told_where_the_report_cannot_be_written(tmp_pa
     (tmp_path / "taken").write_text("mine")
     with (
         pytest.raises(DataError, match="is damaged"),
-        data_report.when_it_fails(tmp_path / "taken"),
+        scan_report.when_it_fails(tmp_path / "taken"),
     ):
         raise DataError("is damaged", flag="data")
     assert (tmp_path / "taken").read_text() == "mine"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.caching_test import own_cache  # noqa: F401
 from tltf import feeding, make_options, runtime, training
-from tltf.data import sources
+from tltf.data import loader
 
 
 def part(*counts):
@@ -50,7 +50,7 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
     )
     options = make_options(data=f"numpy(path='{tmp_path / 'a.npz'}')", backbone="small_cnn(filters=[4])",
                            image_size_px=8, batch_size=8, split="holdout(test=0)")  # fmt: skip
-    parts = {"train": sources.load(options.data.data)}
+    parts = {"train": loader.load(options.data.data)}
     trained, _ = training.assemble(options, parts, runtime.start(options.runtime))
     shared = types.SimpleNamespace(num_replicas_in_sync=2)
     whole = feeding.build(trained, shared).training

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tltf.data import headers
+from tltf.data.images import headers
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 301, 3), np.uint8))
 IN_GRAPH = tf.function(headers.num_pixels, input_signature=[tf.TensorSpec([], tf.string)])

@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from tests.faults import making
-from tltf.data import image_files, records, sources, tables
+from tltf.data import loader
+from tltf.data.images import files
+from tltf.data.sources import tables, tfrecords
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -34,15 +36,15 @@ def encoded(picture, format, **settings):
 def test_one_colour_is_seen(size, format, settings):
     for mode, colour in (("L", 37), ("RGB", (200, 10, 77))):
         contents = encoded(Image.new(mode, size, colour), format, **settings)
-        found = image_files.inspect_bytes(contents)
+        found = files.inspect_bytes(contents)
         assert (found.reason, found.is_uniform) == ("", True)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP"])
 def test_decoding_in_any_case_finds_the_same(format):
     contents = encoded(Image.fromarray(PIXELS), format)
-    found = image_files.inspect_bytes(contents)
-    assert found == image_files.inspect_bytes(contents, is_decoded=True)
+    found = files.inspect_bytes(contents)
+    assert found == files.inspect_bytes(contents, is_decoded=True)
     assert found.hash and not (found.reason or found.is_uniform or found.is_thin)
 
 
@@ -50,27 +52,27 @@ def test_usual_files_are_not_decoded(monkeypatch):
     def refused(contents):
         raise AssertionError("was decoded")
 
-    monkeypatch.setattr(image_files, "_decode", refused)
+    monkeypatch.setattr(files, "_decode", refused)
     for format in ("JPEG", "PNG"):
-        assert image_files.inspect_bytes(encoded(Image.fromarray(PIXELS), format)).hash
+        assert files.inspect_bytes(encoded(Image.fromarray(PIXELS), format)).hash
     with pytest.raises(AssertionError):
-        image_files.inspect_bytes(encoded(Image.fromarray(PIXELS), "BMP"))
+        files.inspect_bytes(encoded(Image.fromarray(PIXELS), "BMP"))
 
 
 def test_thin_and_single_pixels():
     thin = encoded(Image.fromarray(PIXELS.reshape(1, -1, 3)), "PNG")
-    assert image_files.inspect_bytes(thin).is_thin
+    assert files.inspect_bytes(thin).is_thin
     dot = encoded(Image.fromarray(PIXELS[:1, :1]), "PNG")
-    assert image_files.inspect_bytes(dot).reason == "has one pixel"
+    assert files.inspect_bytes(dot).reason == "has one pixel"
 
 
 def test_reasons(tmp_path):
     good = encoded(Image.fromarray(PIXELS), "JPEG")
     (tmp_path / "good.jpg").write_bytes(good)
-    assert image_files.reason_against(str(tmp_path / "good.jpg")) == ""
-    assert image_files.reason_against(str(tmp_path / "gone.jpg")) == "is missing"
-    assert image_files.reason_against(good[:-300]) == "is a damaged JPEG file"
-    assert image_files.reason_against(PIXELS) == ""
+    assert files.reason_against(str(tmp_path / "good.jpg")) == ""
+    assert files.reason_against(str(tmp_path / "gone.jpg")) == "is missing"
+    assert files.reason_against(good[:-300]) == "is a damaged JPEG file"
+    assert files.reason_against(PIXELS) == ""
 
 
 def test_links_out_of_the_folder(tmp_path):
@@ -83,7 +85,7 @@ def test_links_out_of_the_folder(tmp_path):
     (inside / "near.png").symlink_to(inside / "a.png")
     (inside / "folder").symlink_to(outside)
     names = ["a.png", "near.png", "link.png", "folder/a.png", "loop.png", "../out/a.png"]
-    found = image_files.inspect_files([str(inside / name) for name in names], str(inside))
+    found = files.inspect_files([str(inside / name) for name in names], str(inside))
     leaves = "is a link that leaves the data folder"
     reasons = [finding.reason for finding in found]
     is_outside = "is in a folder outside of the data folder, to which a link leads"
@@ -93,7 +95,7 @@ def test_links_out_of_the_folder(tmp_path):
 
 @pytest.mark.parametrize("kind", ["records", "texts", "files"])
 def test_reading_shows_its_progress_once_it_takes_long(tmp_path, monkeypatch, capsys, kind):
-    for module in (image_files, tables, records):
+    for module in (files, tables, tfrecords):
         monkeypatch.setattr(module, "SHOWN_AFTER_S", 0.0)
     data = making.classes(tmp_path / "pictures")
     rows = [{"picture": path.read_bytes(), "kind": n % 2}
@@ -103,7 +105,7 @@ def test_reading_shows_its_progress_once_it_takes_long(tmp_path, monkeypatch, ca
     (tmp_path / "t.csv").write_text("text,label\n" + lines)
     calls = {"records": f"tfrecord(path={tmp_path}/a, image=picture, label=kind)",
              "texts": f"csv(path={tmp_path}/t.csv, text=text)", "files": making.call(data)}  # fmt: skip
-    sources.load(calls[kind])
+    loader.load(calls[kind])
     said = capsys.readouterr().err
     counts = {
         "records": ["8 records,", "8 of 8 files"],

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tltf.config.options import ScanOptions
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 
 
@@ -22,7 +22,7 @@ def save(path, format=None, size=(12, 10)):
 
 
 def load(folder, **settings):
-    return sources.load(f"image_folder(path={folder})", **settings)
+    return loader.load(f"image_folder(path={folder})", **settings)
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from tltf.data import images
-from tltf.data.image_structure import coded_bytes
+from tltf.data.images import preprocessing
+from tltf.data.images.structure import coded_bytes
 
 PICTURE = Image.fromarray(load_sample_image("china.jpg")[:240, :320])
 DECODE = tf.function(
-    images.ImagePreprocessing(1).decode, input_signature=[tf.TensorSpec([], tf.string)]
+    preprocessing.ImagePreprocessing(1).decode, input_signature=[tf.TensorSpec([], tf.string)]
 )
 KINDS = {
     "baseline": ("RGB", "JPEG", {"quality": 90}),

@@ -8,12 +8,14 @@ import sklearn.datasets
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tltf.data import exif, images
+from tltf.data.images import exif
+from tltf.data.images import preprocessing as images_preprocessing
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 PICTURE = Image.fromarray(PIXELS)
 IN_GRAPH = tf.function(
-    images.ImagePreprocessing(32).decode, input_signature=[tf.TensorSpec([], tf.string)]
+    images_preprocessing.ImagePreprocessing(32).decode,
+    input_signature=[tf.TensorSpec([], tf.string)],
 )
 
 
@@ -48,7 +50,7 @@ def by_pillow(contents):
 def test_formats_give_pillows_pixels(mode, format, settings):
     contents = encode(PICTURE.convert(mode), format, **settings)
     expected = by_pillow(contents)
-    for decode in (IN_GRAPH, images.ImagePreprocessing(32).decode):
+    for decode in (IN_GRAPH, images_preprocessing.ImagePreprocessing(32).decode):
         decoded = decode(tf.constant(contents)).numpy()
         assert decoded.dtype == np.uint8
         np.testing.assert_array_equal(decoded, expected)
@@ -124,7 +126,7 @@ def test_damaged_exif_is_upright():
 @pytest.mark.parametrize("size", [(96, 96), (20, 31), (300, 200)])
 def test_resize_is_pillows_bilinear(size):
     pixels = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
-    resized = images.ImagePreprocessing(48).resize(tf.constant(pixels)).numpy()
+    resized = images_preprocessing.ImagePreprocessing(48).resize(tf.constant(pixels)).numpy()
     bands = [Image.fromarray(pixels[..., band].astype(np.float32)) for band in range(3)]
     bilinear = Image.Resampling.BILINEAR
     expected = np.stack([np.asarray(band.resize((48, 48), bilinear)) for band in bands], -1)
@@ -132,9 +134,9 @@ def test_resize_is_pillows_bilinear(size):
     np.testing.assert_array_equal(resized, np.rint(resized))
     assert resized.min() >= 0 and resized.max() <= 255
     np.testing.assert_allclose(resized, expected, atol=0.52)
-    batch = images.ImagePreprocessing(48).resize(tf.constant(pixels[None]))
+    batch = images_preprocessing.ImagePreprocessing(48).resize(tf.constant(pixels[None]))
     np.testing.assert_array_equal(batch[0], resized)
-    grey = images.ImagePreprocessing(48).resize(tf.constant(pixels[..., :1]))
+    grey = images_preprocessing.ImagePreprocessing(48).resize(tf.constant(pixels[..., :1]))
     np.testing.assert_array_equal(grey, np.repeat(resized[..., :1], 3, -1))
 
 
@@ -158,7 +160,9 @@ def test_decoding_at_a_part_of_the_size_is_near_the_whole(photos, ratio, toleran
     differences = []
     for contents in photos.values():
         side = min(Image.open(io.BytesIO(contents)).size)
-        preprocessing = images.ImagePreprocessing(int(side / images.LEAST_SHRINKING / ratio))
+        preprocessing = images_preprocessing.ImagePreprocessing(
+            int(side / images_preprocessing.LEAST_SHRINKING / ratio)
+        )
         whole = preprocessing.resize(preprocessing.decode(tf.constant(contents)))
         differences.append(np.abs(preprocessing(tf.constant(contents)) - whole).mean())
     assert 0 < np.mean(differences) < tolerance
@@ -167,9 +171,9 @@ def test_decoding_at_a_part_of_the_size_is_near_the_whole(photos, ratio, toleran
 
 def test_jpegs_are_decoded_whole_where_a_part_would_be_too_small(photos):
     for contents in photos.values():
-        least = 2 * images.LEAST_SHRINKING
+        least = 2 * images_preprocessing.LEAST_SHRINKING
         side = int(min(Image.open(io.BytesIO(contents)).size) / least) + 1
-        preprocessing = images.ImagePreprocessing(side)
+        preprocessing = images_preprocessing.ImagePreprocessing(side)
         whole = preprocessing.resize(preprocessing.decode(tf.constant(contents)))
         np.testing.assert_array_equal(preprocessing(tf.constant(contents)), whole)
 
@@ -180,7 +184,7 @@ def test_small_images_are_turned_as_large_ones(photos, orientation, size_px):
     data = Image.Exif()
     data[0x0112] = orientation
     picture = Image.open(io.BytesIO(photos["china"])).crop((0, 0, 333, 221))
-    preprocessing = images.ImagePreprocessing(size_px)  # a quarter, and whole
+    preprocessing = images_preprocessing.ImagePreprocessing(size_px)  # a quarter, and whole
     plain = preprocessing(tf.constant(encode(picture, "JPEG")))
     contents = tf.constant(encode(picture, "JPEG", exif=data))
     turned = preprocessing(contents)
@@ -193,25 +197,25 @@ def test_small_images_are_turned_as_large_ones(photos, orientation, size_px):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_and_cmyk_jpegs_at_a_part_of_their_size(photos, mode, channels):
     picture = Image.open(io.BytesIO(photos["china"])).convert(mode)
-    preprocessing = images.ImagePreprocessing(48, channels)
+    preprocessing = images_preprocessing.ImagePreprocessing(48, channels)
     contents = tf.constant(encode(picture, "JPEG", progressive=mode == "L"))
     whole = preprocessing.resize(preprocessing.decode(contents))
     assert 0 < np.abs(preprocessing(contents) - whole).mean() < 1
 
 
 def test_grey_for_small_networks():
-    preprocessing = images.ImagePreprocessing(40, channels=1)
+    preprocessing = images_preprocessing.ImagePreprocessing(40, channels=1)
     grey = preprocessing.decode(tf.constant(encode(PICTURE, "PNG"))).numpy()
     expected = PIXELS.astype(float) @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(grey[..., 0], expected, atol=0.51)
     digit = np.random.default_rng(3).integers(0, 256, (40, 40, 1), np.uint8)
     np.testing.assert_array_equal(preprocessing.resize(tf.constant(digit)), digit)
-    in_colour = images.ImagePreprocessing(40).resize(tf.constant(digit))
+    in_colour = images_preprocessing.ImagePreprocessing(40).resize(tf.constant(digit))
     np.testing.assert_array_equal(in_colour, np.repeat(digit, 3, -1))
 
 
 def test_batch_equals_single_images():
-    preprocessing = images.ImagePreprocessing(24)
+    preprocessing = images_preprocessing.ImagePreprocessing(24)
     contents = [
         encode(PICTURE, "PNG"),
         encode(PICTURE, "JPEG"),
@@ -230,13 +234,13 @@ def test_corrupt_image_is_named_by_position(bad, named):
     good = encode(PICTURE, "JPEG")
     damaged = {0: b"", 1: good[: len(good) // 2], 2: b"<html>"}
     contents = [damaged[place] if place in bad else good for place in range(3)]
-    decode = tf.function(images.ImagePreprocessing(24).decode_batch)
+    decode = tf.function(images_preprocessing.ImagePreprocessing(24).decode_batch)
     with pytest.raises(tf.errors.InvalidArgumentError, match=named):
         decode(tf.constant(contents))
 
 
 def test_exported_graph_gives_the_same(tmp_path):
-    preprocessing = images.ImagePreprocessing(24)
+    preprocessing = images_preprocessing.ImagePreprocessing(24)
     module = tf.Module()
     module.decode = tf.function(
         preprocessing.decode_batch, input_signature=[tf.TensorSpec([None], tf.string)]
@@ -250,5 +254,8 @@ def test_exported_graph_gives_the_same(tmp_path):
 
 
 def test_config():
-    preprocessing = images.ImagePreprocessing(24, channels=1)
-    assert images.ImagePreprocessing.from_config(preprocessing.to_config()) == preprocessing
+    preprocessing = images_preprocessing.ImagePreprocessing(24, channels=1)
+    assert (
+        images_preprocessing.ImagePreprocessing.from_config(preprocessing.to_config())
+        == preprocessing
+    )

@@ -25,7 +25,7 @@ MOST_LINES, MOST_FUNCTION_LINES = 400, 45
 
 
 def dotted(path):
-    """`tltf.data.images` of its path."""
+    """`tltf.data.images.preprocessing` of its path."""
     names = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(names[:-1] if names[-1] == "__init__" else names)
 

@@ -8,17 +8,8 @@ from scipy import stats
 from sklearn import metrics
 
 from tests.faults.making import covers
-from tltf import (
-    evaluation,
-    judging,
-    publishing,
-    resampling,
-    rounds,
-    summaries,
-    targets,
-    train,
-    wording,
-)
+from tltf import evaluation, judging, publishing, resampling, rounds, summaries, train, wording
+from tltf.data import label_kinds
 from tltf.judging.labels import Answers
 from tltf.multi_label import multi_label
 from tltf.regression import regress
@@ -308,7 +299,7 @@ def test_a_run_without_a_test_split_says_what_chose_on_the_rows_it_reports(
 )
 def test_a_head_says_what_it_chooses(head, choice):
     assert head.choice == choice
-    is_number = head.target == targets.NUMBER
+    is_number = head.target == label_kinds.NUMBER
     labels = np.arange(40.0) if is_number else np.eye(2, dtype=np.uint8)[np.arange(40) % 2]
     num_outputs = len(head.quantiles) if is_number else 2
     stated = np.random.default_rng(0).random((40, num_outputs))

@@ -70,7 +70,7 @@ STEP = "tltf.diverging:StopAtNonFinite.on_train_batch_end"
 
 POINTS = {
     "the run begins": Point("tltf.runs.folder:begin"),
-    "the data is read": Point("tltf.data.sources:load", 1, "after"),
+    "the data is read": Point("tltf.data.loader:load", 1, "after"),
     "the cache is filled": Point("tltf.boundaries:Outputs.batches", 2, "after"),
     "a shard is written": Point("tltf.row_store:_NewShard.add", 4, "after"),
     "a shard gets its name": Point(files="/features/", number=2, calls=("os.rename",)),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.bench_transfer_test import TOOLS
-from tltf.data import sources
+from tltf.data import loader
 
 
 @pytest.fixture(name="module")
@@ -31,7 +31,7 @@ def test_draws_are_balanced_and_share_no_row_with_the_choice(module, tmp_path):
     assert not seen["choose"] & seen["fresh"]
     again = module.Budgets(tmp_path)._parts("vader", 10, "fresh", 2)
     assert again["train"].ids == parts["train"].ids
-    assert len(seen["choose"] | seen["fresh"]) <= len(sources.load("digits"))
+    assert len(seen["choose"] | seen["fresh"]) <= len(loader.load("digits"))
 
 
 def test_the_best_by_choosing_is_compared_on_fresh_draws(module, tmp_path, monkeypatch):

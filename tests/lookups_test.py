@@ -7,13 +7,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tltf.data import images, lookups
-from tltf.data.samples import array_source
+from tltf.data import lookups
+from tltf.data.images import preprocessing
 from tltf.data.source import Column
+from tltf.data.sources.samples import array_source
 from tltf.errors import DataError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 20, 24, 3), np.uint8)
-PREPROCESSING = images.ImagePreprocessing(16)
+PREPROCESSING = preprocessing.ImagePreprocessing(16)
 NEEDED = 9 * 16 * 16 * 3
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.faults.making import covers
-from tltf import targets, wording
-from tltf.data import sources
+from tltf import wording
+from tltf.data import label_kinds, loader
 from tltf.errors import DataError
 from tltf.judging import numbers
 from tltf.regression import regress
@@ -24,7 +24,7 @@ def table(path, values):
 
 
 def load(path, values):
-    return sources.load(table(path, values), target=targets.NUMBER)
+    return loader.load(table(path, values), target=label_kinds.NUMBER)
 
 
 @covers(265)
@@ -59,7 +59,7 @@ def test_one_number_only_is_refused_like_one_class(tmp_path, values):
 
 def test_one_number_is_enough_to_evaluate_on(tmp_path):
     text = table(tmp_path / "a.csv", ["3", "3"])
-    assert len(sources.load(text, target=targets.NUMBER, least_classes=1)) == 2
+    assert len(loader.load(text, target=label_kinds.NUMBER, least_classes=1)) == 2
 
 
 @covers(266)
@@ -72,7 +72,7 @@ def test_small_numbers_are_shown(value, text):
 
 
 def test_small_differences_are_shown():
-    said = wording.of({"target": targets.NUMBER})
+    said = wording.of({"target": label_kinds.NUMBER})
     assert (
         said.change(-3.21e-7) == "\N{MINUS SIGN}3.21e\N{MINUS SIGN}07"
         and said.change(0.25) == "+0.250"

@@ -6,14 +6,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tltf.data import images, pipeline, sources, text
-from tltf.data.samples import array_source
+from tltf.data import loader, pipeline
+from tltf.data.images import preprocessing as images_preprocessing
 from tltf.data.source import Column
+from tltf.data.sources.samples import array_source
+from tltf.data.texts import preprocessing
 from tltf.errors import FlagError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (37, 10, 10, 1), np.uint8)
 LABELS = np.arange(37, dtype=np.int32) % 3
-PREPROCESSING = images.ImagePreprocessing(16)
+PREPROCESSING = images_preprocessing.ImagePreprocessing(16)
 
 
 def source():
@@ -141,7 +143,9 @@ def texts(tmp_path_factory):
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", *"0123456789"]
     vocabulary += [f"##{digit}" for digit in range(10)]
     tokenizer = keras_hub.tokenizers.BertTokenizer(vocabulary=vocabulary)
-    return sources.load(f"csv(path={path}, text=text)"), text.TextPreprocessing(tokenizer, 16)
+    return loader.load(f"csv(path={path}, text=text)"), preprocessing.TextPreprocessing(
+        tokenizer, 16
+    )
 
 
 def test_texts_are_those_of_the_preprocessing(texts):

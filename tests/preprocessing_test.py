@@ -4,8 +4,8 @@ import keras_hub
 import numpy as np
 
 from tests import tiny
-from tltf import preprocessing
-from tltf.data.images import ImagePreprocessing
+from tltf.data import preprocessing
+from tltf.data.images.preprocessing import ImagePreprocessing
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"]
 

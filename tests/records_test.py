@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tltf.config.options import ScanOptions
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 
 
@@ -40,7 +40,7 @@ def images(count, first=0):
 def test_images_by_feature_names(tmp_path, compression):
     write(tmp_path / "a.tfrecord", images(6), compression)
     call = f"tfrecord(path={tmp_path}/a.*, image=picture, label=kind, class_names=[cat, dog])"
-    source = sources.load(call)
+    source = loader.load(call)
     assert source.column.kind == "bytes"
     assert source.column.values[3] == png(3)
     assert source.class_names == ("cat", "dog")
@@ -55,7 +55,7 @@ def test_texts_a_file_a_split(tmp_path):
         ]
         write(tmp_path / f"{role}.tfrecord", rows)
     call = f"tfrecord(train={tmp_path}/train.tfrecord, test={tmp_path}/test.tfrecord, text=text)"
-    parts = splits.split(sources.load(call), "holdout(validation=.25)", 0)
+    parts = splits.split(loader.load(call), "holdout(validation=.25)", 0)
     assert {role: len(part) for role, part in parts.items()} == {
         "train": 6, "validation": 2, "test": 4,
     }  # fmt: skip
@@ -65,7 +65,7 @@ def test_texts_a_file_a_split(tmp_path):
 def test_damaged_files(tmp_path):
     whole = write(tmp_path / "whole", images(5)).read_bytes()
     (tmp_path / "cut").write_bytes(whole[:-10])
-    source = sources.load(
+    source = loader.load(
         f"tfrecord(path={tmp_path}/cut, image=picture, label=kind)",
         scan=ScanOptions(max_bad_fraction=0.5),
     )
@@ -73,26 +73,26 @@ def test_damaged_files(tmp_path):
     middle = len(whole) // 2
     (tmp_path / "flipped").write_bytes(whole[:middle] + b"\0\0\0" + whole[middle + 3 :])
     with pytest.raises(DataError, match=r"flipped:2 .*damaged"):
-        sources.load(f"tfrecord(path={tmp_path}/flipped, image=picture, label=kind)")
+        loader.load(f"tfrecord(path={tmp_path}/flipped, image=picture, label=kind)")
 
 
 def test_missing_shard(tmp_path):
     write(tmp_path / "a-00000-of-00002", images(2))
     with pytest.raises(DataError, match=r"1 of 2 shards are missing.*a-00001-of-00002"):
-        sources.load(f"tfrecord(path={tmp_path}/a-*, image=picture, label=kind)")
+        loader.load(f"tfrecord(path={tmp_path}/a-*, image=picture, label=kind)")
 
 
 def test_missing_feature_lists_keys(tmp_path):
     write(tmp_path / "a", images(2))
     with pytest.raises(DataError, match=r"no feature 'image' \(keys found: kind \(int\), picture"):
-        sources.load(f"tfrecord(path={tmp_path}/a, image=image, label=kind)")
+        loader.load(f"tfrecord(path={tmp_path}/a, image=image, label=kind)")
     with pytest.raises(DataError, match="label 1 is not one of the 1 classes"):
-        sources.load(f"tfrecord(path={tmp_path}/a, image=picture, label=kind, class_names=[a])")
+        loader.load(f"tfrecord(path={tmp_path}/a, image=picture, label=kind, class_names=[a])")
     with pytest.raises(FlagError, match="nearest that exists"):
-        sources.load(f"tfrecord(path={tmp_path}/b, image=picture, label=kind)")
+        loader.load(f"tfrecord(path={tmp_path}/b, image=picture, label=kind)")
 
 
 def test_a_pattern_may_start_at_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path / "a.tfrecord", images(4))
-    assert len(sources.load("tfrecord(path=~/a.*, image=picture, label=kind)")) == 4
+    assert len(loader.load("tfrecord(path=~/a.*, image=picture, label=kind)")) == 4

@@ -193,13 +193,13 @@ def test_a_run_from_texts_to_an_export_that_is_verified(counted, capsys):
 
 @pytest.mark.large
 def test_classes_that_are_numbers_can_be_predicted_as_numbers():
-    from tltf.data import sources
+    from tltf.data import loader
 
-    source = sources.load("digits(num_train=20, num_test=20)", target="number")
+    source = loader.load("digits(num_train=20, num_test=20)", target="number")
     assert source.labels.dtype == np.float32 and source.class_names == ()
-    rated = sources.load("vader(domain=tweets)", target="number")
+    rated = loader.load("vader(domain=tweets)", target="number")
     assert np.abs(rated.labels).min() <= 0.5 and rated.labels.min() < -2
     with pytest.raises(DataError, match=r"is no finite number|70000 of 70000"):
-        sources.load("fashion_mnist(num_train=20, num_test=20)", target="number")
+        loader.load("fashion_mnist(num_train=20, num_test=20)", target="number")
     with pytest.raises(FlagError, match=r"one class a row .*fix: --head=classify"):
-        sources.load("emoji", target="number")
+        loader.load("emoji", target="number")

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.errors import FlagError
 from tltf.files import assets
 
@@ -21,7 +21,7 @@ def test_vader_polarity_counted_by_hand():
     for _, rating, text in rows:
         if abs(float(rating)) > 0.5:
             texts[" ".join(text.split())].add(float(rating) > 0)
-    source = sources.load("vader(domain=movie)")
+    source = loader.load("vader(domain=movie)")
     assert len(source) == len(texts) == 10041
     assert source.class_names == ("negative", "positive")
     for text, label in zip(source.column.values, source.labels, strict=True):
@@ -30,22 +30,22 @@ def test_vader_polarity_counted_by_hand():
 
 def test_vader_pool_is_the_same_every_time():
     call = "vader(domain=movie, num_train=2000, num_test=2000)"
-    first, second = sources.load(call, seed=5), sources.load(call, seed=5)
+    first, second = loader.load(call, seed=5), loader.load(call, seed=5)
     assert first.ids == second.ids
-    assert first.ids != sources.load(call, seed=6).ids
+    assert first.ids != loader.load(call, seed=6).ids
     counts = {role: len(part) for role, part in splits.split(first, "holdout", 0).items()}
     assert counts == {"train": 2000, "validation": 500, "test": 2000}
 
 
 def test_vader_domain():
     with pytest.raises(FlagError, match=r"no domain 'movies'.*domain=movie"):
-        sources.load("vader(domain=movies)")
+        loader.load("vader(domain=movies)")
 
 
 def test_mnist_5k_pixels():
     with gzip.open(assets.fetch("mnist_5k") / "mnist_5k.csv.gz", "rt") as file:
         rows = list(csv.reader(file))
-    source = sources.load("mnist_5k(num_train=1000)")
+    source = loader.load("mnist_5k(num_train=1000)")
     counts = collections.Counter(source.roles.tolist())
     assert counts == {"train": 1000, "validation": 250, "test": 3750}
     row = int(source.ids[17].partition(":")[2])
@@ -56,7 +56,7 @@ def test_mnist_5k_pixels():
 
 
 def test_digits():
-    source = sources.load("digits")
+    source = loader.load("digits")
     assert source.column.values.shape == (1797, 8, 8, 1)
     assert source.column.values.max() == 255
     assert np.bincount(source.labels).tolist() == [
@@ -68,7 +68,7 @@ def test_digits():
 def test_emoji_splits_by_glyph():
     roles = []
     for vendor in ("google", "twitter"):
-        parts = splits.split(sources.load(f"emoji(vendor={vendor})"), "holdout", 0)
+        parts = splits.split(loader.load(f"emoji(vendor={vendor})"), "holdout", 0)
         assert sum(map(len, parts.values())) == 1868
         roles.append({row.partition("/")[2]: r for r, part in parts.items() for row in part.ids})
         contents = [
@@ -82,10 +82,10 @@ def test_emoji_splits_by_glyph():
 
 @pytest.mark.large
 def test_fashion_mnist():
-    parts = splits.split(sources.load("fashion_mnist"), "holdout(validation=.1)", 0)
+    parts = splits.split(loader.load("fashion_mnist"), "holdout(validation=.1)", 0)
     assert {role: set(np.bincount(part.labels)) for role, part in parts.items()} == {
         "train": {5400}, "validation": {600}, "test": {1000},
     }  # fmt: skip
-    few = sources.load("fashion_mnist(num_train=300, num_test=100)")
+    few = loader.load("fashion_mnist(num_train=300, num_test=100)")
     counts = collections.Counter(few.roles.tolist())
     assert counts == {"train": 300, "validation": 75, "test": 100}

@@ -107,12 +107,12 @@ def test_flags_and_prepared_runs_are_those_a_method_names(scorecard, monkeypatch
 
 def test_its_data_is_there(scorecard):
     """Texts only: they are small. The shifted domain has the classes that are trained."""
-    from tltf.data import sources
+    from tltf.data import loader
 
     flags = [scorecard.WORK["vader"][0], scorecard.OTHER_TASK["vader"][0]]
     shifted = scorecard.Scorecard._shifted(None, "vader")
     texts = [*(flag.removeprefix("--data=") for flag in flags), shifted]
-    loaded = [sources.load(text) for text in texts]
+    loaded = [loader.load(text) for text in texts]
     assert len({source.class_names for source in loaded}) == 1
     assert all(len(source) >= 2000 for source in loaded)
 

@@ -4,8 +4,8 @@ import functools
 
 from tltf import models
 from tltf.config import options
-from tltf.data.images import ImagePreprocessing
-from tltf.data.text import TextPreprocessing
+from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.trained import Trained
 
 TEXTS = ("a good film", "a bad film", "the plot is thin", "the cast is great, the end is not")

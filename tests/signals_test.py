@@ -16,7 +16,7 @@ from tltf import boundaries, caching, exporting, verifying
 from tltf.config.command_options import CheckOptions
 from tltf.config.options import CacheOptions
 from tltf.console import command, signals
-from tltf.data import sources
+from tltf.data import loader
 from tltf.runs import checkpoints
 from tltf.runs.checkpoints import Checkpoint
 from tltf.train import main
@@ -36,7 +36,7 @@ def signalled(function, number=1):
 
 
 def test_while_data_are_read(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sources, "load", signalled(sources.load))
+    monkeypatch.setattr(loader, "load", signalled(loader.load))
     flags = ["--data=digits", "--backbone=small_cnn", f"--output={tmp_path / 'run'}"]
     assert main(flags) == 75
     assert "error[75] interrupted" in capsys.readouterr().err

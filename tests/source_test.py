@@ -1,6 +1,6 @@
 import pytest
 
-from tltf.data import sources
+from tltf.data import loader
 from tltf.data.source import encode_labels, require_labels
 from tltf.errors import DataError, FlagError
 
@@ -15,13 +15,13 @@ def test_one_class_is_enough_to_evaluate_on_only(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\nx,good\ny,good\n")
     call = f"csv(path={tmp_path}/a.csv, text=text)"
     with pytest.raises(DataError, match=r"has one class only \(good\)"):
-        sources.load(call)
-    source = sources.load(call, least_classes=1)
+        loader.load(call)
+    source = loader.load(call, least_classes=1)
     assert (source.class_names, source.labels.tolist()) == (("good",), [0, 0])
 
 
 def test_labels_are_required(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\nx,good\ny,bad\n")
-    require_labels(sources.load(f"csv(path={tmp_path}/a.csv, text=text)"))
+    require_labels(loader.load(f"csv(path={tmp_path}/a.csv, text=text)"))
     with pytest.raises(FlagError, match=r"--data: csv has no labels.*fix: label=COLUMN"):
-        require_labels(sources.load(f"csv(path={tmp_path}/a.csv, text=text, label='')"))
+        require_labels(loader.load(f"csv(path={tmp_path}/a.csv, text=text, label='')"))

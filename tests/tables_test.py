@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tltf.config.options import ScanOptions
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 
 
@@ -16,7 +16,7 @@ def write(path, text, encoding="utf-8"):
 
 
 def load(path, more="text=text, label=label", **settings):
-    return sources.load(f"csv(path={path}, {more})", **settings)
+    return loader.load(f"csv(path={path}, {more})", **settings)
 
 
 def test_csv_reads_what_the_csv_module_wrote(tmp_path):
@@ -38,7 +38,7 @@ def test_jsonl_gives_the_same_as_csv(tmp_path):
     write(tmp_path / "a.csv", "text,label\n" + "".join(f"{t},{c}\n" for t, c in rows))
     lines = [json.dumps({"text": t, "label": c}) for t, c in rows]
     write(tmp_path / "a.jsonl", "\n".join(lines) + "\n")
-    ours = sources.load(f"jsonl(path={tmp_path}/a.jsonl, text=text)")
+    ours = loader.load(f"jsonl(path={tmp_path}/a.jsonl, text=text)")
     theirs = load(tmp_path / "a.csv")
     assert list(ours.column.values) == list(theirs.column.values)
     assert ours.labels.tolist() == theirs.labels.tolist()
@@ -61,7 +61,7 @@ def test_jsonl_skips_bad_lines(tmp_path):
     lines = ['{"text": "a", "label": 1}', '{"text": "b", "label": 2}', "{broken", "[1]"]
     lines += ['{"text": null, "label": 1}', '{"text": 3, "label": 1}', '{"label": 2}']
     path = write(tmp_path / "a.jsonl", "\n".join(lines))
-    source = sources.load(f"jsonl(path={path}, text=text)", scan=ScanOptions(max_bad_fraction=1.0))
+    source = loader.load(f"jsonl(path={path}, text=text)", scan=ScanOptions(max_bad_fraction=1.0))
     assert source.scan["skipped"] == 5
     assert source.class_names == ("1", "2")
 
@@ -137,7 +137,7 @@ def test_a_path_that_cannot_be_is_one_that_is_missing(tmp_path, missing, fix):
 def test_json_array_is_refused(tmp_path):
     path = write(tmp_path / "a.jsonl", '[{"text": "a"}]')
     with pytest.raises(DataError, match="JSON array"):
-        sources.load(f"jsonl(path={path}, text=text)")
+        loader.load(f"jsonl(path={path}, text=text)")
 
 
 def test_given_splits_are_kept_and_leaks_excluded_from_train(tmp_path):
@@ -145,7 +145,7 @@ def test_given_splits_are_kept_and_leaks_excluded_from_train(tmp_path):
     write(tmp_path / "train.csv", "text,label\n" + train)
     write(tmp_path / "test.csv", "text,label\nshared,a\nown,b\n")
     call = f"csv(train={tmp_path}/train.csv, test={tmp_path}/test.csv, text=text)"
-    source = sources.load(call)
+    source = loader.load(call)
     assert (source.scan["found"], source.scan["used"], source.scan["excluded"]) == (43, 42, 1)
     parts = splits.split(source, "holdout", 0)
     assert {role: len(part) for role, part in parts.items()} == {
@@ -184,7 +184,7 @@ def test_a_table_of_images_is_read_by_any_way_to_it(tmp_path, monkeypatch, reade
     write(tmp_path / "data/t.csv", "image,label\na.png,a\ninner/../b.png,b\n")
     write(tmp_path / "data/t.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.chdir(tmp_path / "work")
-    source = sources.load(f"{reader}(path={way}/t.{reader}, image=image)")
+    source = loader.load(f"{reader}(path={way}/t.{reader}, image=image)")
     assert source.column.values == [str(tmp_path / "data" / f"{name}.png") for name in "ab"]
 
 

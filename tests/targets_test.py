@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf import targets
 from tltf.config.options import ScanOptions
-from tltf.data import sources, splits
+from tltf.data import label_kinds, loader, splits
 from tltf.errors import DataError, FlagError
 
 TEXTS = ["one", "two", "three", "four"]
@@ -18,7 +17,7 @@ NUMBERS = [1.5, -2.0, 1e3, 0.0]
 
 
 def tags_of(text, **settings):
-    source = sources.load(text, target="labels", **settings)
+    source = loader.load(text, target="labels", **settings)
     assert source.class_names == ("cat", "dog", "owl")
     np.testing.assert_array_equal(source.labels, EXPECTED)
     return source
@@ -28,7 +27,7 @@ def test_joined_names_in_a_column(tmp_path):
     rows = "".join(f"{text},{'|'.join(tags)}\n" for text, tags in zip(TEXTS, TAGS, strict=True))
     (tmp_path / "t.csv").write_text("text,tags\n" + rows.replace("cat|dog", " cat | dog "))
     source = tags_of(f"csv(path={tmp_path}/t.csv, text=text, label=tags)")
-    assert targets.kind_of(source.labels) == "labels"
+    assert label_kinds.kind_of(source.labels) == "labels"
 
 
 def test_a_column_of_0_and_1_for_each(tmp_path):
@@ -42,7 +41,7 @@ def test_a_column_of_0_and_1_for_each(tmp_path):
     )
     assert "dog is '2', neither 0 nor 1" in source.scan["skipped_rows"][0]["reason"]
     with pytest.raises(FlagError, match="no column 'bat'"):
-        sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=bat|dog)", target="labels")
+        loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=bat|dog)", target="labels")
 
 
 def test_lists_in_json_lines(tmp_path):
@@ -56,12 +55,10 @@ def test_arrays(tmp_path):
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED, y_names=names)
     tags_of(f"numpy(path={tmp_path}/t.npz)")
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED)
-    assert sources.load(f"numpy(path={tmp_path}/t.npz)", target="labels").class_names == tuple(
-        "012"
-    )
+    assert loader.load(f"numpy(path={tmp_path}/t.npz)", target="labels").class_names == tuple("012")
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED * 2, y_names=names)
     with pytest.raises(DataError, match="are no 0 and 1"):
-        sources.load(f"numpy(path={tmp_path}/t.npz)", target="labels")
+        loader.load(f"numpy(path={tmp_path}/t.npz)", target="labels")
 
 
 def test_records(tmp_path):
@@ -80,16 +77,16 @@ def test_numbers(tmp_path):
     rows = "".join(f"{text},{value}\n" for text, value in zip(TEXTS, NUMBERS, strict=True))
     (tmp_path / "t.csv").write_text("text,y\n" + rows + "five,many\nsix,inf\n")
     call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"
-    source = sources.load(call, target="number", scan=ScanOptions(max_bad_fraction=0.5))
+    source = loader.load(call, target="number", scan=ScanOptions(max_bad_fraction=0.5))
     np.testing.assert_array_equal(source.labels, np.array(NUMBERS, np.float32))
     assert source.class_names == () and source.scan["skipped"] == 2
     with pytest.raises(DataError, match="label 'many' is no finite number"):
-        sources.load(call, target="number")
+        loader.load(call, target="number")
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=np.array(NUMBERS))
-    found = sources.load(f"numpy(path={tmp_path}/t.npz)", target="number")
+    found = loader.load(f"numpy(path={tmp_path}/t.npz)", target="number")
     np.testing.assert_array_equal(found.labels, source.labels)
     with pytest.raises(FlagError, match="--head=regress"):
-        sources.load(f"numpy(path={tmp_path}/t.npz)")
+        loader.load(f"numpy(path={tmp_path}/t.npz)")
 
 
 @pytest.mark.parametrize(("target", "first", "second", "other"), [
@@ -99,7 +96,7 @@ def test_one_content_has_one_label_however_it_is_spelled(tmp_path, target, first
     def warned(*labels):
         rows = [f"text {row % 4},{label}\n" for row, label in enumerate(labels)]
         (tmp_path / "t.csv").write_text("text,y\n" + "".join([*rows, f"alone,{other}\n"]))
-        source = sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)", target=target)
+        source = loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)", target=target)
         return [text for text in source.scan["warnings"] if "another label" in text]
 
     assert not warned(*[first] * 4, *[second] * 4)
@@ -110,28 +107,28 @@ def test_one_content_has_one_label_however_it_is_spelled(tmp_path, target, first
 def test_an_underscore_makes_a_name_of_digits(tmp_path):
     (tmp_path / "t.csv").write_text("text,y\none,1_0\ntwo,10\nthree,1_5\n")
     call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"
-    assert sources.load(call).class_names == ("10", "1_0", "1_5")
+    assert loader.load(call).class_names == ("10", "1_0", "1_5")
     with pytest.raises(DataError, match="label '1_0' is no finite number"):
-        sources.load(call, target="number")
+        loader.load(call, target="number")
 
 
 def test_fractions_as_classes_name_the_head_for_numbers(tmp_path):
     (tmp_path / "t.csv").write_text("text,y\none,1.5\ntwo,2.5\nthree,3\n")
     with pytest.raises(FlagError, match="--head=regress predicts numbers"):
-        sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)")
+        loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)")
 
 
 def test_nothing_labelled_is_an_error(tmp_path):
     (tmp_path / "t.csv").write_text("text,tags\none,\ntwo,\n")
     with pytest.raises(DataError, match="no row with a label"):
-        sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=tags)", target="labels")
+        loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=tags)", target="labels")
 
 
 def test_strata_are_the_rarest_label_of_a_row():
     labels = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]], np.uint8)
-    assert targets.strata(labels).tolist() == [1, 0, 2, 3, 1]
-    assert targets.strata(np.array([2, 0])).tolist() == [2, 0]
-    assert targets.strata(np.array([2.0, 0.5], np.float32)).tolist() == [0, 0]
+    assert label_kinds.strata(labels).tolist() == [1, 0, 2, 3, 1]
+    assert label_kinds.strata(np.array([2, 0])).tolist() == [2, 0]
+    assert label_kinds.strata(np.array([2.0, 0.5], np.float32)).tolist() == [0, 0]
 
 
 def test_splits_keep_rare_labels_in_proportion_and_in_training(tmp_path):
@@ -143,7 +140,7 @@ def test_splits_keep_rare_labels_in_proportion_and_in_training(tmp_path):
         rows.append(f"text {number},{'|'.join(tags)}")
     rows.append("the only one,once")
     (tmp_path / "t.csv").write_text("\n".join(["text,tags", *rows]))
-    source = sources.load(f"csv(path={tmp_path}/t.csv, text=text, label=tags)", target="labels")
+    source = loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=tags)", target="labels")
     parts = splits.split(source, "holdout(test=.25, validation=.25)", 0)
     place = source.class_names.index("c")
     counts = {role: int(part.labels[:, place].sum()) for role, part in parts.items()}
@@ -162,7 +159,7 @@ def of_tags(tmp_path, train, test):
         rows = [f"{role} {number},{text}" for number, text in enumerate(tags)]
         (tmp_path / f"{role}.csv").write_text("\n".join(["text,label", *rows]))
     call = f"csv(train={tmp_path}/train.csv, test={tmp_path}/test.csv, text=text)"
-    return sources.load(call, target="labels")
+    return loader.load(call, target="labels")
 
 
 def test_rows_with_a_label_that_is_not_trained_are_refused_or_skipped(tmp_path):
@@ -193,7 +190,7 @@ def test_no_label_is_known_where_no_training_row_has_one(tmp_path):
 
 
 def test_labels_are_matched_by_name():
-    source = sources.load("digits(num_train=40, num_test=20)", target="labels")
+    source = loader.load("digits(num_train=40, num_test=20)", target="labels")
     names = tuple(reversed(source.class_names))
     other = source.in_classes((*names, "new"))
     np.testing.assert_array_equal(other.labels[:, :10], source.labels[:, ::-1])
@@ -203,17 +200,17 @@ def test_labels_are_matched_by_name():
 def test_names_that_would_fall_apart_are_refused(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"text": "one", "tags": ["a|b", "c"]}')
     with pytest.raises(DataError, match=r"'a\|b' has a '\|' in it"):
-        sources.load(f"jsonl(path={tmp_path}/t.jsonl, text=text, label=tags)", target="labels")
+        loader.load(f"jsonl(path={tmp_path}/t.jsonl, text=text, label=tags)", target="labels")
 
 
 def test_pickled_names_are_refused(tmp_path):
     names = np.array(["cat", "dog", "owl"], object)
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED, y_names=names)
     with pytest.raises(DataError, match="pickled"):
-        sources.load(f"numpy(path={tmp_path}/t.npz)", target="labels")
+        loader.load(f"numpy(path={tmp_path}/t.npz)", target="labels")
 
 
 def test_without_labels_no_column_is_asked_for(tmp_path):
     (tmp_path / "t.csv").write_text("text\none\ntwo\n")
     call = f"csv(path={tmp_path}/t.csv, text=text, label='')"
-    assert sources.load(call, target="labels").labels is None
+    assert loader.load(call, target="labels").labels is None

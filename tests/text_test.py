@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf.data import text
+from tltf.data.texts import preprocessing as texts_preprocessing
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "was", "good", "un", "##watch", "##able", "!", ","]  # fmt: skip
 TEXTS = ["The film was good!", "", "unwatchable, unwatchable, the the the the the the", "zzz 🎉"]
@@ -16,7 +16,9 @@ def tokenizer():
 
 @pytest.mark.parametrize("length", [5, 8, 16])
 def test_equals_kerashubs_preprocessor(tokenizer, length):
-    ours = text.TextPreprocessing(tokenizer, length, ("token_ids", "padding_mask", "segment_ids"))
+    ours = texts_preprocessing.TextPreprocessing(
+        tokenizer, length, ("token_ids", "padding_mask", "segment_ids")
+    )
     theirs = keras_hub.models.BertTextClassifierPreprocessor(tokenizer, sequence_length=length)
     expected = theirs(TEXTS)
     for result in (ours(TEXTS), ours.in_graph(tf.constant(TEXTS))):
@@ -26,26 +28,31 @@ def test_equals_kerashubs_preprocessor(tokenizer, length):
 
 
 def test_ids_by_hand(tokenizer):
-    result = text.TextPreprocessing(tokenizer, 8)(["the film was unwatchable"])
+    result = texts_preprocessing.TextPreprocessing(tokenizer, 8)(["the film was unwatchable"])
     assert set(result) == {"token_ids", "padding_mask"}
     assert result["token_ids"].numpy().tolist() == [[2, 5, 6, 7, 9, 10, 11, 3]]
-    result = text.TextPreprocessing(tokenizer, 8)(["good"])
+    result = texts_preprocessing.TextPreprocessing(tokenizer, 8)(["good"])
     assert result["token_ids"].numpy().tolist() == [[2, 8, 3, 0, 0, 0, 0, 0]]
     assert result["padding_mask"].numpy().tolist() == [[True] * 3 + [False] * 5]
 
 
 def test_what_is_cut_and_unknown_is_counted(tokenizer):
     """5, 0, 14 and 2 tokens; two of eight places are those of start and end."""
-    found = text.TextPreprocessing(tokenizer, 8).count(tf.constant(TEXTS))
-    assert found == text.TokenCounts(texts=4, cut=1, tokens=21, lost=8, unknown=2)
+    found = texts_preprocessing.TextPreprocessing(tokenizer, 8).count(tf.constant(TEXTS))
+    assert found == texts_preprocessing.TokenCounts(texts=4, cut=1, tokens=21, lost=8, unknown=2)
     assert "1 of 4 texts are cut, which loses 38.1%" in str(found) and "9.5% of" in str(found)
-    assert str(text.TextPreprocessing(tokenizer, 8).count(tf.constant([""]))).count("0.0%") == 2
+    assert (
+        str(texts_preprocessing.TextPreprocessing(tokenizer, 8).count(tf.constant([""]))).count(
+            "0.0%"
+        )
+        == 2
+    )
 
 
 def test_roberta_pads_with_one():
     vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3, "<mask>": 4, "b": 5, "ab": 6}
     tokenizer = keras_hub.tokenizers.RobertaTokenizer(vocabulary=vocabulary, merges=["a b"])
-    preprocessing = text.TextPreprocessing(tokenizer, 5)
+    preprocessing = texts_preprocessing.TextPreprocessing(tokenizer, 5)
     result = preprocessing(["aa"])
     assert result["token_ids"].numpy().tolist() == [[0, 3, 3, 2, 1]]
     assert result["padding_mask"].numpy().tolist() == [[True] * 4 + [False]]
@@ -56,7 +63,7 @@ def test_roberta_pads_with_one():
 
 
 def test_the_graph_is_made_once(tokenizer):
-    ours = text.TextPreprocessing(tokenizer, 5)
+    ours = texts_preprocessing.TextPreprocessing(tokenizer, 5)
     assert ours.in_graph is ours.in_graph
     ours.in_graph(tf.constant(TEXTS))
     ours.in_graph(tf.constant(TEXTS[:1]))
@@ -65,21 +72,21 @@ def test_the_graph_is_made_once(tokenizer):
 
 def test_tokenizer_without_special_tokens():
     tokenizer = keras_hub.tokenizers.WordPieceTokenizer(vocabulary=VOCABULARY, lowercase=True)
-    result = text.TextPreprocessing(tokenizer, 4)(["good film", ""])
+    result = texts_preprocessing.TextPreprocessing(tokenizer, 4)(["good film", ""])
     assert result["token_ids"].numpy().tolist() == [[8, 6, 0, 0], [0] * 4]
 
 
 def test_count_tokens_and_config(tokenizer):
-    preprocessing = text.TextPreprocessing(tokenizer, 4)
+    preprocessing = texts_preprocessing.TextPreprocessing(tokenizer, 4)
     assert preprocessing.count_tokens(TEXTS).numpy().tolist() == [7, 2, 16, 4]
-    again = text.TextPreprocessing.from_config(preprocessing.to_config(), tokenizer)
+    again = texts_preprocessing.TextPreprocessing.from_config(preprocessing.to_config(), tokenizer)
     assert again == preprocessing
 
 
 def test_the_digest_tells_tokenizers_apart_and_only_those():
     def digest(vocabulary=VOCABULARY, **settings):
         made = keras_hub.tokenizers.BertTokenizer(vocabulary=vocabulary, **settings)
-        return text.TextPreprocessing(made, 8).tokenizer_digest()
+        return texts_preprocessing.TextPreprocessing(made, 8).tokenizer_digest()
 
     assert digest() == digest()
     others = [digest(), digest(lowercase=True), digest([*VOCABULARY[:-2], ",", "!"])]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tltf import thumbnails
-from tltf.data import thumbs
+from tltf.data.images import small_pictures
 
 
 def decoded(uri):
@@ -69,5 +69,5 @@ def test_what_is_no_picture_gives_nothing(picture):
 
 
 def test_a_picture_that_is_too_large_is_left_out(monkeypatch):
-    monkeypatch.setattr(thumbs, "MAX_PIXELS", 99)
+    monkeypatch.setattr(small_pictures, "MAX_PIXELS", 99)
     assert thumbnails.data_uri(np.zeros((10, 10), np.uint8)) == ""

@@ -8,7 +8,7 @@ import pytest
 from tltf import publishing, runtime, train, training
 from tltf.config import defaults
 from tltf.config.options import make
-from tltf.data import sources
+from tltf.data import loader
 from tltf.errors import FlagError
 from tltf.methods import freezing, schedules
 from tltf.methods.method import Phase
@@ -25,7 +25,7 @@ HEADS = [
 
 def assembled(**flags):
     options = make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
-    parts = sources.load_parts(options)
+    parts = loader.load_parts(options)
     return training.assemble(options, parts, runtime.start(options.runtime))
 
 

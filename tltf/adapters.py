@@ -19,11 +19,11 @@ from tltf import allowances, backbones, graphs
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, HEADS, METHODS
 from tltf.core import attach_head
+from tltf.data.preprocessing import preprocessing_of
 from tltf.errors import FlagError, ModelError, choices_text
 from tltf.files import atomic_files, untrusted
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
-from tltf.preprocessing import preprocessing_of
 from tltf.trained import Trained
 
 FILE = "adapter.safetensors"

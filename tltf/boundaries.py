@@ -16,8 +16,11 @@ import tensorflow as tf
 
 from tltf import folding, row_store
 from tltf.console.progress import Progress
-from tltf.data import exif, images, lookups, ordering, pipeline, text
+from tltf.data import lookups, ordering, pipeline
+from tltf.data.images import exif
+from tltf.data.images import preprocessing as images_preprocessing
 from tltf.data.source import digest
+from tltf.data.texts import preprocessing
 
 BATCH_SIZE = 64
 """Examples that the prefix takes together."""
@@ -298,7 +301,7 @@ def _code_of(reading):
     """How contents become outputs, beside the network: code and settings."""
     kind = reading.preprocessing
     settings = f"{reading.length_buckets} {kind.tokenizer_digest()}" if reading.is_text else ""
-    modules = [folding, *([text] if reading.is_text else [images, exif])]
+    modules = [folding, *([preprocessing] if reading.is_text else [images_preprocessing, exif])]
     code = b"".join(inspect.getsource(module).encode() for module in modules)
     return f"{kind.to_config()} {settings} {hashlib.blake2b(code, digest_size=8).hexdigest()}"
 

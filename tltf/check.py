@@ -21,9 +21,9 @@ def service(options):
     call_strings.pick(SPLITS, options.split, "split")
     call_strings.pick(HEADS, options.head, "head")
     command.load_tensorflow()
-    from tltf import checking
+    from tltf.data import summary
 
-    checking.run(options)
+    summary.run(options)
 
 
 def main(argv=None):

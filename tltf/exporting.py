@@ -71,10 +71,10 @@ def export_run(options):
 
 
 def _splits(run):
-    from tltf import own_data
+    from tltf.data import run_data
 
     try:
-        return own_data.parts(run)
+        return run_data.parts(run)
     except (FlagError, DataError, ModelError, StorageError) as error:
         print(f"export: the run's data cannot be read ({printable(error.what)}); made-up inputs "
               "take their place in the check", file=sys.stderr)  # fmt: skip

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tltf import boundaries, caching, cutting, diverging, targets
+from tltf import boundaries, caching, cutting, diverging
 from tltf.data import augment as augmentation
-from tltf.data import lookups, pipeline
+from tltf.data import label_kinds, lookups, pipeline
 from tltf.errors import FlagError
 
 
@@ -306,7 +306,7 @@ class _Builder:
 def fingerprint(part):
     """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
-    is_number = targets.kind_of(part.labels) == targets.NUMBER
+    is_number = label_kinds.kind_of(part.labels) == label_kinds.NUMBER
     labels = part.labels.astype(np.float32) if is_number else part.labels  # what is trained on
     digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{len(part):,} rows ({digest.hexdigest()})"
@@ -339,7 +339,7 @@ def class_weights(part, kind):
     """
     if kind == "none":
         return None
-    if targets.kind_of(part.labels) != targets.CLASS:
+    if label_kinds.kind_of(part.labels) != label_kinds.CLASS:
         raise FlagError("weights are of classes, the data has several labels or numbers a row",
                         flag="class_weights", fix="--class_weights=none")  # fmt: skip
     total = len(part)

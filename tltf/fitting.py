@@ -22,9 +22,9 @@ from tltf import (
     optimizers,
     recalibration,
     resuming,
-    targets,
 )
 from tltf.console import out_of_memory, signals
+from tltf.data import label_kinds
 from tltf.feeding import Above, parting
 from tltf.forward import Forward
 from tltf.methods.context import FitContext
@@ -215,7 +215,7 @@ class Fit:
             opened = dataset() if callable(dataset) else dataset
             logits = Forward(self.core.model, self.core.head.name)(opened)[: len(labels)]
             self.difficulty = self.core.head.losses(logits, labels)
-        return curriculum.easiest(self.difficulty, targets.strata(labels), phase.easiest)
+        return curriculum.easiest(self.difficulty, label_kinds.strata(labels), phase.easiest)
 
     def _recalibrate(self):
         """Gives the batch norms whose statistics moved those of the weights that they end with."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf import targets
+from tltf.data import label_kinds
 from tltf.errors import FlagError, ModelError, shown_names
 
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
@@ -58,7 +58,7 @@ class Classify:
     features: tuple = ()
 
     name = "label"
-    target = targets.CLASS
+    target = label_kinds.CLASS
     """What a label is read as, one of targets.TARGETS."""
     has_order = False
     """Whether classes are ranks."""

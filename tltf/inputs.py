@@ -9,8 +9,9 @@ import warnings
 
 from tltf.config import call_strings
 from tltf.config.catalogs import SOURCES
-from tltf.data import checks, image_folder, table_hints
-from tltf.data.table_files import (
+from tltf.data import row_scan
+from tltf.data.sources import image_folder, table_hints
+from tltf.data.sources.table_files import (
     Dialect,
     columns_of,
     csv_records,
@@ -120,7 +121,7 @@ def read(text, wanted):
         if part == STANDARD_INPUT:
             yield from _standard_input(wanted)
         else:
-            yield from _of_path(checks.existing_path(part, "input"), wanted)
+            yield from _of_path(row_scan.existing_path(part, "input"), wanted)
 
 
 def _standard_input(wanted):
@@ -204,7 +205,7 @@ def _of_path(path, wanted):
 
 def _table(place, suffix, text, wanted, base):
     """Items of a table, by the readers of training; what they skip is an Item with an error."""
-    scan = checks.Scan("input")
+    scan = row_scan.Scan("input")
     is_json = suffix in JSON_SUFFIXES or (suffix not in CSV_SUFFIXES and _is_json(text))
     if is_json:
         items = _json_items(jsonl_records(place, wanted.dialect, scan, text), wanted, base)
@@ -268,7 +269,7 @@ def _folder(folder, modality):
     if modality != "image":
         what = f"{folder} is a folder, and this model takes texts"
         raise FlagError(what, flag="input", fix="--input=FILE.csv, or a text file")
-    scan, found = checks.Scan("input"), 0
+    scan, found = row_scan.Scan("input"), 0
     for path in image_folder.files_below(folder, folder, scan, follows_links=True):
         found += 1
         yield Item(path, path)

@@ -44,7 +44,7 @@ def load(run, trust_code=False):
 
         return adapters.load(run)
     stored = model_folder.open_folder(run)
-    from tltf.preprocessing import preprocessing_of  # TensorFlow: a refusal must be quick
+    from tltf.data.preprocessing import preprocessing_of  # TensorFlow: a refusal must be quick
     from tltf.trained import Trained
 
     manifest, place = stored.manifest, stored.folder.parent / model_folder.MANIFEST

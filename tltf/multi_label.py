@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf import heads, targets, thresholds
+from tltf import heads, thresholds
+from tltf.data import label_kinds
 from tltf.errors import FlagError, shown_names
 
 
@@ -44,7 +45,7 @@ class MultiLabel(heads.Classify):
     thresholds: tuple = ()
 
     name = "labels"
-    target = targets.LABELS
+    target = label_kinds.LABELS
     metric = "average_precision"
 
     def described(self, class_names):
@@ -128,7 +129,7 @@ class MultiLabel(heads.Classify):
     def answers(self, stated, class_names):
         """str a row, such as `cat|dog`."""
         names = np.array(class_names, object)
-        return [targets.joined(names[row]) for row in self.given(stated)]
+        return [label_kinds.joined(names[row]) for row in self.given(stated)]
 
     def read(self, row, class_names):
         """The fields of a `Prediction` of float32[C]."""
@@ -144,7 +145,7 @@ class MultiLabel(heads.Classify):
         is_given = stated >= tf.constant(self.edges(len(class_names)))
         names = tf.broadcast_to(tf.constant(class_names), tf.shape(is_given))
         kept = tf.ragged.boolean_mask(names, is_given)
-        labels = tf.strings.reduce_join(kept, axis=-1, separator=targets.SEPARATOR)
+        labels = tf.strings.reduce_join(kept, axis=-1, separator=label_kinds.SEPARATOR)
         return {"labels": labels, "is_given": is_given, "probabilities": stated}
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tltf import lengths, raw_inputs
 from tltf.console import out_of_memory
-from tltf.data import conversion, image_files, image_structure
+from tltf.data.images import conversion, files, structure
 from tltf.data.source import is_blank
 from tltf.errors import DataError
 from tltf.inputs import column_of
@@ -124,14 +124,14 @@ class Predictor:
     def _decoded(self, contents):
         """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
         contents = conversion.decodable(contents)
-        known = image_files.format_of(contents)
-        height, width = image_files.size_of(contents, known)
-        if conversion.format_of(contents) or height * width > image_structure.most_pixels(known):
-            raise DataError(image_files.inspect_bytes(contents).reason)
+        known = files.format_of(contents)
+        height, width = files.size_of(contents, known)
+        if conversion.format_of(contents) or height * width > structure.most_pixels(known):
+            raise DataError(files.inspect_bytes(contents).reason)
         try:
             return self._decode(tf.constant(contents))
         except tf.errors.OpError as error:
-            why = image_files.inspect_bytes(contents).reason or "cannot be decoded"
+            why = files.inspect_bytes(contents).reason or "cannot be decoded"
             raise DataError(why) from error
 
 

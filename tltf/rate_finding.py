@@ -13,7 +13,7 @@ import numpy as np
 from tltf import diverging, feeding, fitting, loading, optimizers, runtime, training
 from tltf.config.options import replace
 from tltf.console import lazy_imports
-from tltf.data import sources
+from tltf.data import loader
 from tltf.errors import FlagError
 from tltf.files import atomic_files
 from tltf.methods.context import FitContext
@@ -72,7 +72,7 @@ def find(options, num_steps=100):
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
     options = replace(options, learning_rate=None, warmup_fraction=0.0, schedule="constant")
     strategy = runtime.start(options.runtime)
-    trained, method = training.assemble(options, sources.training_parts(options), strategy)
+    trained, method = training.assemble(options, loader.training_parts(options), strategy)
     feed = dataclasses.replace(feeding.build(trained, strategy), validation=None, watched=None)
     test = RangeTest(trained.core, method, feed, trained.options, strategy, num_steps)
     test.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))

@@ -6,19 +6,9 @@ import time
 
 import numpy as np
 
-from tltf import (
-    data_report,
-    judging,
-    loading,
-    own_data,
-    publishing,
-    reports,
-    runtime,
-    summaries,
-    trained_rows,
-)
+from tltf import judging, loading, publishing, reports, runtime, summaries
 from tltf.config import checks as config_checks
-from tltf.data import checks, sources
+from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
 from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
 from tltf.errors import FlagError, printable
 from tltf.files import atomic_folders
@@ -41,7 +31,7 @@ def run(options):
         config_checks.check_output(options.output, options.data)
     trained = loading.load(options.run)
     folder = pathlib.Path(options.output or next_folder(options.run))
-    with data_report.when_it_fails(options.output):
+    with scan_report.when_it_fails(options.output):
         role, part = judged_part(trained, options)
         warnings = warnings_of(options, role, part)
     head, judge = trained.core.head, judging.of(trained.core.head)
@@ -64,7 +54,7 @@ def run(options):
     report["baselines"][judge.constant_name] = constant(judge, options.run, part, seed)
     found = publishing.mistakes(trained, {"test": stated}, {"test": part})
     reports.write(report, folder, mistakes=found)
-    data_report.write(folder, part.scan)
+    scan_report.write(folder, part.scan)
     publishing.write_predictions(
         folder / "predictions.csv", part, head, stated, trained.class_names
     )
@@ -79,7 +69,7 @@ def run(options):
 def judged_part(trained, options):
     """`(role, Source)` to judge on, its labels in the order of the trained classes."""
     if options.data:
-        source = sources.load(
+        source = loader.load(
             options.data,
             scan=options.scan,
             least_classes=1,
@@ -89,15 +79,15 @@ def judged_part(trained, options):
         if options.scan.unknown_classes == "skip":
             source = source.of_classes(trained.class_names, "was not trained")
             found = source.scan["skipped_rows"], source.scan["found"]
-            with checks.telling(source.scan):
-                checks.require_few(*found, options.scan.max_bad_fraction)
+            with row_scan.telling(source.scan):
+                row_scan.require_few(*found, options.scan.max_bad_fraction)
         role, part = _chosen(source, options.rows)
         return role, part.in_classes(trained.class_names)
     if options.rows not in ("auto", TEST):
         raise FlagError(
             "goes with --data only", flag="rows", fix="--data=... --rows=" + options.rows
         )
-    parts = own_data.parts(options.run)
+    parts = run_data.parts(options.run)
     if "test" not in parts:
         raise FlagError("the run has no test split of its own", flag="data", fix="--data=...")
     return TEST, parts[TEST]

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf import heads, targets
+from tltf import heads
+from tltf.data import label_kinds
 from tltf.errors import FlagError
 
 MEDIAN = 0.5
@@ -75,7 +76,7 @@ class Regress(heads.Classify):
     margin: float | None = None
 
     name = "value"
-    target = targets.NUMBER
+    target = label_kinds.NUMBER
     metric = "mean_absolute_error"
     lower_is_better = True
     stated_name = "quantiles"

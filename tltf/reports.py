@@ -12,8 +12,9 @@ import re
 import jinja2
 import numpy as np
 
-from tltf import plots, summaries, targets, thumbnails, wording
+from tltf import plots, summaries, thumbnails, wording
 from tltf.console.progress import seconds_text
+from tltf.data import label_kinds
 from tltf.files import atomic_files
 
 MAX_CONFUSION_TABLE = 20
@@ -170,7 +171,7 @@ def _sections(values):
         ("mistakes", "Mistakes", values["mistakes"]),
         (
             "classes",
-            "Labels" if metrics.get("target") == targets.LABELS else "Classes",
+            "Labels" if metrics.get("target") == label_kinds.LABELS else "Classes",
             metrics.get("per_class"),
         ),
         ("calibration", "Calibration", values["reliability"]),

@@ -11,7 +11,7 @@ from tltf import feeding, judging, multi_worker, predictions, publishing, report
 from tltf.config import call_strings, options
 from tltf.config.catalogs import HEADS, SPLITS
 from tltf.console import lazy_imports
-from tltf.data import sources
+from tltf.data import loader
 from tltf.runs import folder as runs_folder
 
 stats = lazy_imports.Module("scipy.stats")
@@ -96,7 +96,7 @@ def _finished(given, output):
     if not found:
         return []
     first = given[found[0]]
-    data = feeding.fingerprints(sources.training_parts(first))
+    data = feeding.fingerprints(loader.training_parts(first))
     run = first.output.output
     changes = [change for change in runs_folder.changes(run, None, data) if change.name == "data"]
     if changes and output.overwrite:

@@ -166,7 +166,7 @@ def _input_name(items):
 def _decodable(item):
     """Image bytes as the server's TensorFlow can decode them, where Pillow is there to convert them."""
     try:
-        from tltf.data import conversion
+        from tltf.data.images import conversion
     except ImportError:
         return item
     return conversion.decodable(item)

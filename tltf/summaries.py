@@ -2,7 +2,8 @@
 
 import statistics
 
-from tltf import targets, wording
+from tltf import wording
+from tltf.data import label_kinds
 from tltf.wording import number, percent
 
 BASELINE_TITLES = {
@@ -85,9 +86,9 @@ def sentences(report):
     split, metrics = main_split(report)
     if not metrics:
         return []
-    target = metrics.get("target", targets.CLASS)
-    first = {targets.CLASS: _accuracy_sentence, targets.LABELS: _labels_sentence,
-             targets.NUMBER: _number_sentence}[target]  # fmt: skip
+    target = metrics.get("target", label_kinds.CLASS)
+    first = {label_kinds.CLASS: _accuracy_sentence, label_kinds.LABELS: _labels_sentence,
+             label_kinds.NUMBER: _number_sentence}[target]  # fmt: skip
     return [
         first(split, metrics),
         *choice_sentences(report),
@@ -209,7 +210,7 @@ def _weakest_sentences(metrics):
     rows = [row for row in metrics.get("per_class", []) if row["support"]]
     if len(rows) < 2:
         return
-    what = "label" if metrics.get("target") == targets.LABELS else "class"
+    what = "label" if metrics.get("target") == label_kinds.LABELS else "class"
     weakest = min(rows, key=lambda row: row["f1"])
     text = (
         f"Weakest {what}: {weakest['name']} (F1 {number(weakest['f1'])}, "

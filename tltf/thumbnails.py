@@ -5,7 +5,7 @@ import io
 
 from PIL import Image
 
-from tltf.data import conversion, thumbs
+from tltf.data.images import conversion, small_pictures
 
 SIZE_PX = 160
 
@@ -21,12 +21,12 @@ def data_uri(picture, size_px=SIZE_PX):
 
     Returns:
         str: `data:image/...;base64,...`, empty for a picture that cannot be read or is larger
-        than `image_structure.MAX_PIXELS`: a report never fails for a picture.
+        than `structure.MAX_PIXELS`: a report never fails for a picture.
     """
     try:
-        image = conversion.shown(thumbs.opened(picture))
+        image = conversion.shown(small_pictures.opened(picture))
         image.thumbnail((size_px, size_px))
-    except thumbs.UNREADABLE:
+    except small_pictures.UNREADABLE:
         return ""
     factor = size_px // max(image.size) if max(image.size) < 64 else 1
     if factor > 1:

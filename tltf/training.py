@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from tltf import (
     adapters,
-    data_report,
     disk_space,
     feeding,
     fitting,
@@ -22,10 +21,8 @@ from tltf import (
     loading,
     models,
     noise,
-    preprocessing,
     runtime,
     saving,
-    targets,
     transfer,
 )
 from tltf.config import call_strings, defaults
@@ -33,7 +30,7 @@ from tltf.config import checks as config_checks
 from tltf.config.catalogs import METHODS
 from tltf.config.options import flat, replace, shown
 from tltf.core import with_head
-from tltf.data import checks, lookups, sources
+from tltf.data import label_kinds, loader, lookups, preprocessing, row_scan, scan_report
 from tltf.errors import FlagError, printable
 from tltf.methods.context import FitContext
 from tltf.methods.freezing import HEAD
@@ -60,8 +57,8 @@ def _train(options, run_folder):
     is_writer = folder.is_chief()
     clock = _Clock()
     strategy = runtime.start(options.runtime)
-    with data_report.when_it_fails(_report_folder(run_folder)):
-        parts = sources.training_parts(options, options.data.near_duplicates)
+    with scan_report.when_it_fails(_report_folder(run_folder)):
+        parts = loader.training_parts(options, options.data.near_duplicates)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
     clock.lap("build")
@@ -80,7 +77,7 @@ def _train(options, run_folder):
             "python -m tltf.train --flagfile=run.flags --output=NEW",
             feeding.fingerprints(parts),
         )
-        data_report.write(run_folder, parts["train"].scan)
+        scan_report.write(run_folder, parts["train"].scan)
     if "logistic" in config_checks.wanted_baselines(options.output.baseline):
         trained.frozen_features = feeding.frozen_features(trained)
     clock.lap("baseline")
@@ -155,7 +152,7 @@ def _warn_of_norm(norm, phases):
 def _unsolvable(core, loss):
     """Why solver=lbfgs cannot solve for this head, as the error to raise; None where it can."""
     fix = "solver=gradient in --method"
-    if core.head.target != targets.CLASS:
+    if core.head.target != label_kinds.CLASS:
         what = "solver=lbfgs solves for one class a row, not for several labels or a number"
         return FlagError(what, flag="method", fix=fix)
     if [type(layer) for layer in core.groups[-1].layers] != [keras.layers.Dense]:
@@ -213,7 +210,7 @@ def plan_text(trained, core, method):
 def _scan_lines(scan):
     """What of the data is not used, and what is odd about the rest."""
     is_whole = scan["found"] == scan["used"]
-    rows = [] if is_whole else [f"rows      {checks.counts(scan)}"]
+    rows = [] if is_whole else [f"rows      {row_scan.counts(scan)}"]
     return rows + [f"warning   {printable(text)}" for text in scan["warnings"]]
 
 
@@ -256,7 +253,7 @@ def _fit(trained, method, strategy, run_folder, clock):
 def _tune_head(trained):
     """Lets the head choose on validation what it decides by."""
     part = trained.splits.get("validation")
-    if trained.core.head.target == targets.CLASS or part is None:
+    if trained.core.head.target == label_kinds.CLASS or part is None:
         return
     stated = trained.stated(part, trained.options.train.eval_batch_size)
     trained.core = with_head(trained.core, trained.core.head.tuned(stated, part.labels))

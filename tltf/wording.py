@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tltf import targets
+from tltf.data import label_kinds
 
 NOTHING = "\N{EN DASH}"
 SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage", "share_below")
@@ -85,18 +85,18 @@ class Wording:
 
 
 _OF = {
-    targets.CLASS: Wording(
+    label_kinds.CLASS: Wording(
         "accuracy", "accuracy", ("macro_f1", "loss"),
         ("num_examples", "accuracy", "balanced_accuracy", "top_5_accuracy", "roc_auc", "macro_f1",
          "macro_precision", "macro_recall", "weighted_f1", "loss", "calibration_error",
          "mean_confidence", "mean_rank_error", "quadratic_kappa"),
     ),
-    targets.LABELS: Wording(
+    label_kinds.LABELS: Wording(
         "micro_f1", "micro F1", ("macro_f1", "average_precision", "exact_match", "loss"),
         ("num_examples", "micro_f1", "macro_f1", "average_precision", "label_accuracy",
          "exact_match", "loss", "calibration_error", "mean_labels", "mean_given"),
     ),
-    targets.NUMBER: Wording(
+    label_kinds.NUMBER: Wording(
         "mean_absolute_error", "mean absolute error",
         ("root_mean_squared_error", "r2", "coverage", "loss"),
         ("num_examples", "mean_absolute_error", "root_mean_squared_error", "r2", "spearman", "loss",
@@ -108,4 +108,4 @@ _OF = {
 
 def of(metrics):
     """The Wording of a split's metrics."""
-    return _OF[(metrics or {}).get("target", targets.CLASS)]
+    return _OF[(metrics or {}).get("target", label_kinds.CLASS)]

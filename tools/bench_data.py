@@ -15,7 +15,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.files import assets
 
 IMAGES = "fashion_mnist(num_train=3000, num_test=2000)"
@@ -40,7 +40,7 @@ def main():
 
 def load(text):
     """role -> Source."""
-    return splits.split(sources.load(text, seed=0), "holdout", 0)
+    return splits.split(loader.load(text, seed=0), "holdout", 0)
 
 
 def write_arrays(path):

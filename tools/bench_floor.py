@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tltf import cutting, freezing, runtime, training
 from tltf.config import flagfiles, options
-from tltf.data import lookups, sources
+from tltf.data import loader, lookups
 
 BATCH_SIZES = (32, 64, 128, 256)
 
@@ -63,7 +63,7 @@ def assembled(work):
     """`(Trained, Method)` of tltf for the work, untrained."""
     chosen, _ = flagfiles.parse(options.Options, work.flags())
     strategy = runtime.start(chosen.runtime)
-    return training.assemble(chosen, sources.load_parts(chosen), strategy)
+    return training.assemble(chosen, loader.load_parts(chosen), strategy)
 
 
 def freeze(trained, method):

@@ -23,7 +23,8 @@ import sklearn.datasets
 import tensorflow as tf
 from PIL import Image, ImageEnhance
 
-from tltf.data import images, near, sources
+from tltf.data import loader, near_duplicates
+from tltf.data.images import preprocessing
 
 SIZE, NUM_CLASSES = (500, 375), 10
 HEADER = ["work", "seconds", "share of decoding whole twice", "share of decoding for 224 px twice"]
@@ -87,7 +88,7 @@ def scans(chosen, folder):
              f"scan of {chosen.texts:,} texts": f"csv(path='{table}', text=text, label=label)"}  # fmt: skip
     lines = []
     for name, call in calls.items():
-        found = [seconds(lambda call=call: sources.load(call))[0] for _ in range(chosen.rounds)]
+        found = [seconds(lambda call=call: loader.load(call))[0] for _ in range(chosen.rounds)]
         lines.append([name, f"{statistics.median(found):.2f}", " ".join(f"{s:.2f}" for s in found)])
     print(measuring.table(["work", "median seconds", "each"], lines))
 
@@ -107,12 +108,12 @@ def main():
     if chosen.scan_only:
         return
     paths = sorted(map(str, folder.glob("*/*.jpg")))
-    prepared, found = images.ImagePreprocessing(224), []
+    prepared, found = preprocessing.ImagePreprocessing(224), []
     for _ in range(chosen.rounds):
         row = {"decoding whole": seconds(lambda: decode(paths, prepared.decode))[0],
                "decoding for 224 px": seconds(lambda: decode(paths, prepared))[0]}  # fmt: skip
-        row["scan"], source = seconds(lambda: sources.load(f"image_folder(path='{folder}')"))
-        row["near duplicates"], pairs = seconds(lambda source=source: near.pairs(source))
+        row["scan"], source = seconds(lambda: loader.load(f"image_folder(path='{folder}')"))
+        row["near duplicates"], pairs = seconds(lambda source=source: near_duplicates.pairs(source))
         row["scan and near duplicates"] = row["scan"] + row["near duplicates"]
         found.append(row)
     lines = [[work, f"{statistics.median(row[work] for row in found):.1f}",

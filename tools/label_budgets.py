@@ -90,9 +90,9 @@ class Budgets:
     def _pool(self, task, kind):
         """Half of a data set, as a Source without roles."""
         if task not in self._pools:
-            from tltf.data import sources
+            from tltf.data import loader
 
-            source = sources.load(WORK[task]["data"])
+            source = loader.load(WORK[task]["data"])
             source = dataclasses.replace(source, roles=None)
             # By content, so that no row is in both.
             side = (source.content_hashes() >> np.uint64(17)) & np.uint64(1)

@@ -16,7 +16,7 @@ import keras_hub
 import numpy as np
 import tensorflow as tf
 
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.files import assets
 
 
@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--length", type=int, default=48)
     chosen = parser.parse_args()
     keras.utils.set_random_seed(chosen.seed)
-    source = sources.load(chosen.data, seed=chosen.seed)
+    source = loader.load(chosen.data, seed=chosen.seed)
     parts = splits.split(source, "holdout", chosen.seed)
     start = time.monotonic()
     model, preprocessor = build(preset_folder(), chosen.length)

@@ -58,10 +58,10 @@ def write_digit(run):
     """`(path, class name)` of a PNG of the run's first test example."""
     import tensorflow as tf
 
-    from tltf.data import sources, splits
+    from tltf.data import loader, splits
 
     options = folder.read_options(run)
-    source = sources.load(options.data.data, seed=options.runtime.seed)
+    source = loader.load(options.data.data, seed=options.runtime.seed)
     test = splits.split(source, options.data.split, options.runtime.seed)["test"]
     path = run / "digit.png"
     path.write_bytes(tf.io.encode_png(test.column.values[0]).numpy())

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from scipy import ndimage
 
-from tltf.data import sources
+from tltf.data import loader
 
 NOISE, BLUR_PX, ROTATION_DEGREES = 40.0, 1.0, 30.0
 DATA = "fashion_mnist(num_train=3000, num_test=2000)"
@@ -18,7 +18,7 @@ DATA = "fashion_mnist(num_train=3000, num_test=2000)"
 
 def main():
     """Writes all of them into one file."""
-    source = sources.load(DATA)
+    source = loader.load(DATA)
     rows = np.flatnonzero(source.roles == "test")
     names = np.array(source.class_names)[source.labels[rows]]
     images = shifted(source.column.values[rows])

@@ -6,10 +6,12 @@ from tests.contracts.cases import TEXTS
 from tests.contracts.given import parameters
 from tests.hub_test import WORDS
 from tltf.config.catalogs import AUGMENTS
-from tltf.data import images, pipeline, text_augment
-from tltf.data.samples import array_source
+from tltf.data import pipeline
+from tltf.data.images import preprocessing
 from tltf.data.source import Column, Source, empty_scan
-from tltf.data.text import TextPreprocessing
+from tltf.data.sources.samples import array_source
+from tltf.data.texts import copies as texts_copies
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
 
 
@@ -30,7 +32,7 @@ def batches(text, seed=0, training=True, channels=3):
     source = array_source("made", pixels, np.arange(COUNT) % 3)
     try:
         dataset = pipeline.build(
-            source, images.ImagePreprocessing(SIZE_PX, channels), batch_size=4, augment=text,
+            source, preprocessing.ImagePreprocessing(SIZE_PX, channels), batch_size=4, augment=text,
             training=training, seed=seed,
         )  # fmt: skip
         return [[part.copy() for part in flat(batch)] for batch in dataset.as_numpy_iterator()]
@@ -110,7 +112,7 @@ def test_an_augmentation_of_tokens(text):
 @pytest.mark.parametrize("text", of("text", makes_rows=True))
 def test_an_augmentation_that_makes_rows(text):
     source = texts_source()
-    found = text_augment.expanded(source, text, seed=0)
+    found = texts_copies.expanded(source, text, seed=0)
     copies = len(found) // len(source) - 1
     assert copies >= 1 and len(found) == (1 + copies) * len(source)
     assert found.column.values[: len(source)] == source.column.values
@@ -119,7 +121,7 @@ def test_an_augmentation_that_makes_rows(text):
     assert any(old != new for old, new in zip(
         source.column.values * copies, found.column.values[len(source):], strict=True))  # fmt: skip
     assert all(value.strip() for value in found.column.values)
-    again = text_augment.expanded(source, text, seed=0)
+    again = texts_copies.expanded(source, text, seed=0)
     assert again.column.values == found.column.values
     assert len(found.content_hashes()) == len(found)
 

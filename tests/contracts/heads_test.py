@@ -6,18 +6,19 @@ import pytest
 
 from tests import tiny
 from tests.contracts.given import parameters
-from tltf import judging, targets
+from tltf import judging
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.core import with_head
+from tltf.data import label_kinds
 from tltf.prediction import Prediction
 
 NAMES = ("a", "b", "c")
 IMAGES = {"image": np.random.default_rng(0).random((5, 8, 8, 3)) * 255}
 LABELS = {
-    targets.CLASS: np.array([0, 1, 2, 1, 0], np.int32),
-    targets.LABELS: np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1], [1, 1, 1]], np.uint8),
-    targets.NUMBER: np.array([1.5, 2.0, 8.0, -3.0, 0.0], np.float32),
+    label_kinds.CLASS: np.array([0, 1, 2, 1, 0], np.int32),
+    label_kinds.LABELS: np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1], [1, 1, 1]], np.uint8),
+    label_kinds.NUMBER: np.array([1.5, 2.0, 8.0, -3.0, 0.0], np.float32),
 }
 
 
@@ -31,7 +32,7 @@ def answered(text):
     """`(head, logits, labels, class names)` of a tiny core with a head."""
     core = tiny.core(head=text)
     logits = keras.ops.convert_to_numpy(core.model(IMAGES)[core.head.name])
-    names = () if core.head.target == targets.NUMBER else NAMES
+    names = () if core.head.target == label_kinds.NUMBER else NAMES
     return core.head, logits, LABELS[core.head.target], names
 
 
@@ -53,7 +54,7 @@ def test_a_head(text, modality):
 def test_its_loss_and_metrics(text):
     head, logits, labels, _ = answered(text)
     kinds = [labels]
-    if head.target == targets.CLASS:
+    if head.target == label_kinds.CLASS:
         kinds.append(np.eye(3, dtype="float32")[labels])
     for target in kinds:
         assert np.isfinite(float(head.loss()(target, logits)))
@@ -78,7 +79,7 @@ def test_its_answers(text):
     for row, answer in enumerate(answers):
         prediction = Prediction("x", **head.read(stated[row], names))
         told = getattr(prediction, head.name)
-        told = targets.joined(told) if isinstance(told, tuple) else told
+        told = label_kinds.joined(told) if isinstance(told, tuple) else told
         told = told if isinstance(told, str) else format(told, ".9g")
         assert told == answer
         given = served[head.name].numpy()[row]

@@ -13,8 +13,8 @@ from tltf.backbones.network import Request
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, HEADS
 from tltf.core import attach_head
-from tltf.data.images import ImagePreprocessing
-from tltf.data.text import TextPreprocessing
+from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.trained import Trained
 
 QUICK = ("small_cnn", "small_lstm", "mobilenet_v2")

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from tests.contracts.given import parameters
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.data.source import KINDS, ROLES
 
 
 @pytest.mark.parametrize("make", parameters("sources"))
 def test_a_source(make, tmp_path):
     text = make(tmp_path)
-    first, second = sources.load(text, seed=1), sources.load(text, seed=1)
+    first, second = loader.load(text, seed=1), loader.load(text, seed=1)
     check_columns(first)
     assert list(first.ids) == list(second.ids)
     np.testing.assert_array_equal(first.labels, second.labels)

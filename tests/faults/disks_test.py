@@ -20,7 +20,6 @@ from tltf import (
     adapters,
     caching,
     check,
-    data_report,
     disk_space,
     exporting,
     predictions,
@@ -33,6 +32,7 @@ from tltf import (
 from tltf.adapters import Adapter
 from tltf.config.options import make
 from tltf.console import command, signals, streams
+from tltf.data import scan_report
 from tltf.errors import StorageError
 from tltf.files import assets
 from tltf.runs import checkpoints, metrics_log
@@ -67,7 +67,7 @@ def big_table(folder):
 
 def big_scan(folder):
     rows = [{"id": n, "reason": "because"} for n in range(500)]
-    data_report.write(folder, {"skipped_rows": rows})
+    scan_report.write(folder, {"skipped_rows": rows})
 
 
 def big_adapter(folder):
@@ -185,7 +185,7 @@ def test_a_quota_and_a_stale_file_end_a_command_with_one_line(tmp_path, monkeypa
     def broken(*args):
         raise OSError(fault, os.strerror(fault))
 
-    monkeypatch.setattr(data_report.storage.os, "fsync", broken)
+    monkeypatch.setattr(scan_report.storage.os, "fsync", broken)
     argv = ["--data=digits", f"--output={tmp_path}/out", "--nonear_duplicates"]
     assert check.main(argv) == 5
     said = capsys.readouterr().err

@@ -22,7 +22,7 @@ from tests.faults.making import (
     table,
 )
 from tltf import saving
-from tltf.data import sources
+from tltf.data import loader
 
 GOOD = [(f"a text of number {number}", "ab"[number % 2]) for number in range(8)]
 COLUMNS = "text=text, label=label"
@@ -201,7 +201,7 @@ def test_tables(case, tmp_path, capfd):
 @covers(45, 47, 54)
 def test_what_is_read_is_what_was_written(tmp_path):
     make = csv(*QUOTED, "x,NA", "y,null", encoding="utf-8-sig")
-    source = sources.load(make(tmp_path))
+    source = loader.load(make(tmp_path))
     assert source.column.values[8:] == ["two\nlines", "a, comma", 'said "no"', "x", "y"]
     assert source.class_names == ("NA", "a", "b", "null")
 

@@ -16,7 +16,7 @@ from tests.faults.making import covers
 from tests.splits_test import make, numbered
 from tltf import evaluate, inputs, train
 from tltf.config.options import ScanOptions
-from tltf.data import sources, splits
+from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 
 
@@ -30,7 +30,7 @@ def fill(folder, count, start=0):
 
 
 def load(folder, **settings):
-    return sources.load(f"image_folder(path={folder})", **settings)
+    return loader.load(f"image_folder(path={folder})", **settings)
 
 
 def write(path, rows):
@@ -65,9 +65,9 @@ def test_a_class_of_a_table_whose_texts_cannot_be_used_is_named_and_stops(tmp_pa
     rows = [(f"text {row}", "ab"[row % 2]) for row in range(200)]
     data = write(tmp_path / "a.csv", [*rows, (text, "rare")])
     with pytest.raises(DataError, match=r"the class has no row that can be used: rare \(1 of 1"):
-        sources.load(data)
+        loader.load(data)
     with pytest.raises(DataError, match=r"no row that can be used: rare"):
-        sources.load(write(tmp_path / "b.csv", [*rows, (text, "rare|a")]), target="labels")
+        loader.load(write(tmp_path / "b.csv", [*rows, (text, "rare|a")]), target="labels")
 
 
 @covers(101)

@@ -13,8 +13,9 @@ from tests import served
 from tests.faults.making import covers
 from tltf import predict, serving, thumbnails
 from tltf.config.options import ScanOptions
-from tltf.data import conversion, image_files, sources
-from tltf.data.images import ImagePreprocessing
+from tltf.data import loader
+from tltf.data.images import conversion, files
+from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.errors import DataError
 
 
@@ -143,10 +144,10 @@ def test_what_pillow_reads_is_converted_once(name):
     kind = conversion.format_of(content)
     assert kind and conversion.format_of(content[:512]) == kind
     np.testing.assert_array_equal(decoded(content), on_white(content))
-    found = image_files.inspect_bytes(content)
+    found = files.inspect_bytes(content)
     assert found.reason == "" and found.format == kind
-    assert found.converted == image_files.inspect_bytes(content).converted, "the cache's file"
-    cut = image_files.inspect_bytes(content[: len(content) // 3])
+    assert found.converted == files.inspect_bytes(content).converted, "the cache's file"
+    cut = files.inspect_bytes(content[: len(content) // 3])
     assert cut.reason or cut.converted, "told, or as far as Pillow reads it"
 
 
@@ -155,7 +156,7 @@ def test_what_pillow_reads_is_converted_once(name):
 def test_what_is_damaged_is_told_as_damaged(kind):
     content = bytearray(saved(picture(), kind))
     del content[40:]
-    assert "is a damaged" in image_files.inspect_bytes(bytes(content)).reason
+    assert "is a damaged" in files.inspect_bytes(bytes(content)).reason
 
 
 @covers(111)
@@ -164,7 +165,7 @@ def test_heic_is_read_with_its_extra_and_names_it_without(monkeypatch):
 
     pillow_heif.register_heif_opener()
     content = saved(picture(), "HEIF", quality=-1)
-    found = image_files.inspect_bytes(content)
+    found = files.inspect_bytes(content)
     assert found.reason == "" and found.format == "HEIC"
 
     def missing():
@@ -172,7 +173,7 @@ def test_heic_is_read_with_its_extra_and_names_it_without(monkeypatch):
 
     monkeypatch.setattr(conversion, "_register_heic", missing)
     other = saved(picture(7), "HEIF", quality=-1)
-    assert "tltf[heic]" in image_files.inspect_bytes(other).reason
+    assert "tltf[heic]" in files.inspect_bytes(other).reason
 
 
 @covers(109)
@@ -203,7 +204,7 @@ def shown_in_report(content, sides):
 def test_large_photos_are_limited_by_what_is_decoded():
     rows = Image.new("L", (12000, 9000), 90)
     content = saved(rows, "JPEG", quality=30)
-    assert image_files.inspect_bytes(content, is_decoded=False).reason == ""
+    assert files.inspect_bytes(content, is_decoded=False).reason == ""
     assert ImagePreprocessing(32)(tf.constant(content)).shape == (32, 32, 3)
     head = (
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -211,7 +212,7 @@ def test_large_photos_are_limited_by_what_is_decoded():
         + b"\1\0\0\0\0"
         + bytes(60)
     )
-    assert "more than 89478485: make it smaller" in image_files.inspect_bytes(head).reason
+    assert "more than 89478485: make it smaller" in files.inspect_bytes(head).reason
 
 
 def with_orientation(content, value, before=b""):
@@ -275,13 +276,13 @@ def folder(tmp_path):
 
 @covers(111, 123)
 def test_folders_of_other_formats_train_and_predict(folder, capsys):
-    source = sources.load(f"image_folder(path={folder})")
+    source = loader.load(f"image_folder(path={folder})")
     assert len(source) == 12 and source.ids[0].endswith("0.tif")
     said = source.scan["warnings"]
     assert any("6 images (TIFF, such as a/0.tif) were converted" in text for text in said), said
     assert any("6 images (portable map" in text for text in said)
     original = (folder / "a" / "0.tif").read_bytes()
-    assert source.hashes[0] == image_files.inspect_bytes(original).hash
+    assert source.hashes[0] == files.inspect_bytes(original).hash
     np.testing.assert_array_equal(
         np.asarray(Image.open(source.column.values[0])), on_white(original)
     )
@@ -317,6 +318,6 @@ def test_a_folder_of_what_cannot_be_read_ends_with_a_code(tmp_path, capsys):
 
 def test_a_note_that_begins_like_a_map_is_none(folder):
     (folder / "a" / "note.txt").write_text("P1 is the first patient, P2 the second\n")
-    assert len(sources.load(f"image_folder(path={folder})", scan=ScanOptions())) == 12
+    assert len(loader.load(f"image_folder(path={folder})", scan=ScanOptions())) == 12
     with pytest.raises(DataError):
-        sources.load(f"image_folder(path={folder}/a)")
+        loader.load(f"image_folder(path={folder}/a)")

@@ -10,8 +10,7 @@ from PIL import Image
 
 from tests import served
 from tests.faults.making import covers
-from tltf import preprocessing
-from tltf.data import checks, sources
+from tltf.data import loader, preprocessing, row_scan
 from tltf.data.source import is_blank
 from tltf.errors import DataError, FlagError
 
@@ -26,7 +25,7 @@ def write(path, labels):
 
 
 def load(path, more="", **settings):
-    return sources.load(f"csv(path={path}, text=text, label=label{more})", **settings)
+    return loader.load(f"csv(path={path}, text=text, label=label{more})", **settings)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +114,7 @@ def test_a_text_of_which_nothing_is_shown_is_told_as_blank(trained, tmp_path, te
     rows = [f'{{"text": "text {row}", "label": "{"ab"[row % 2]}"}}' for row in range(200)]
     escaped = text.encode("unicode_escape").decode().replace("\\x", "\\u00")
     path.write_text("\n".join([*rows, f'{{"text": "{escaped}", "label": "a"}}']))
-    scan = sources.load(f"jsonl(path={path}, text=text)").scan
+    scan = loader.load(f"jsonl(path={path}, text=text)").scan
     assert scan["skipped"] == 1 and "text" in scan["skipped_rows"][0]["reason"]
 
 
@@ -157,7 +156,7 @@ def test_names_of_folders_are_names_whatever_number_they_spell(tmp_path, names):
 
     for name in names:
         fill(tmp_path / name, 4)
-    source = sources.load(f"image_folder(path={tmp_path})")
+    source = loader.load(f"image_folder(path={tmp_path})")
     assert sorted(source.class_names) == sorted(names) and len(source) == 4 * len(names)
 
 
@@ -194,19 +193,19 @@ def test_class_names_that_look_alike_stop(tmp_path, other):
 @covers(234)
 @pytest.mark.parametrize("other", ["\uff43at", "c\x01at", "cat\ufe0f"])
 def test_class_names_that_are_compatible_are_warned_of(tmp_path, other):
-    scan = checks.Scan("a")
-    checks.check_class_names(scan, {"cat", other, "dog"})
+    scan = row_scan.Scan("a")
+    row_scan.check_class_names(scan, {"cat", other, "dog"})
     (warned,) = scan.warnings
     assert "look alike" in warned and ascii(other) in warned and not scan.failures
 
 
 def test_names_that_differ_are_not_warned_of():
-    scan = checks.Scan("a")
-    checks.check_class_names(scan, {"cat", "cats", "C++", "C#", "na\u00efve", "naive", "1", "10"})
+    scan = row_scan.Scan("a")
+    row_scan.check_class_names(scan, {"cat", "cats", "C++", "C#", "na\u00efve", "naive", "1", "10"})
     assert not scan.warnings and not scan.failures
 
 
 def test_the_names_are_shown_such_that_the_difference_is_seen():
-    scan = checks.Scan("a")
-    checks.check_class_names(scan, {"good", "good\u200b"})
+    scan = row_scan.Scan("a")
+    row_scan.check_class_names(scan, {"good", "good\u200b"})
     assert "\\u200b" in scan.failures[0].what

@@ -14,7 +14,7 @@ from tltf import inputs, predict, saving
 from tltf.config import flagfiles
 from tltf.config.command_options import PredictOptions
 from tltf.config.options import ScanOptions, make
-from tltf.data import sources
+from tltf.data import loader
 from tltf.errors import DataError, FlagError
 
 ROWS = [("good soup", "food"), ("bad match", "sport"), ("new phone", "tech"), ("old goal", "sport")]
@@ -26,7 +26,7 @@ def write(path, text, encoding="utf-8"):
 
 
 def load(path, more="text=text, label=label", kind="csv", **settings):
-    return sources.load(f"{kind}(path={path}, {more})", **settings)
+    return loader.load(f"{kind}(path={path}, {more})", **settings)
 
 
 def read(text, data="csv(path=a.csv, text=text)", modality="text", **flags):

@@ -31,7 +31,8 @@ from tests.faults.making import (
     without_roots_rights,
 )
 from tltf import saving
-from tltf.data import images, sources
+from tltf.data import loader
+from tltf.data.images import preprocessing
 
 PHOTO = picture(77, (64, 48))
 JPEG = encoded(PHOTO, "JPEG", quality=90)
@@ -274,14 +275,14 @@ TRAIN = ["--backbone=small_cnn(filters=[4], channels=3)", "--image_size_px=8", "
 def test_files_that_change_after_the_scan(tmp_path, capfd, monkeypatch, change, words):
     """Stops, where the matrix skips: what is trained on must be what was scanned and split."""
     data = classes(tmp_path / "data")
-    load = sources.load
+    load = loader.load
 
     def load_then_change(*args, **settings):
         source = load(*args, **settings)
         change(data / "cat" / "1.png")
         return source
 
-    monkeypatch.setattr(sources, "load", load_then_change)
+    monkeypatch.setattr(loader, "load", load_then_change)
     argv = [f"--data={call(data)}", *TRAIN, f"--output={tmp_path}/run"]
     done = run("train", argv, capfd)
     require(done, 3, [words, "cat/1.png"])
@@ -324,5 +325,5 @@ def scaled_to_8_bits(content):
     ],
 )
 def test_what_is_used_is_seen_as_other_programs_show_it(content, expected):
-    pixels = images.ImagePreprocessing(8).decode(tf.constant(content)).numpy()
+    pixels = preprocessing.ImagePreprocessing(8).decode(tf.constant(content)).numpy()
     np.testing.assert_allclose(pixels, expected(content), atol=0.51)

@@ -22,7 +22,7 @@ from tests.faults.making import (
     snapshot,
     table,
 )
-from tltf.data import checks
+from tltf.data import row_scan
 from tltf.errors import DataError
 
 
@@ -135,13 +135,13 @@ def test_all_faults_of_all_shards_are_told_at_once(tmp_path, capfd):
 
 
 def test_a_bounded_number_of_faults_is_kept(tmp_path):
-    scan = checks.Scan("made")
-    for number in range(checks.MOST_FAULTS + 5):
+    scan = row_scan.Scan("made")
+    for number in range(row_scan.MOST_FAULTS + 5):
         scan.fail("wrong", place=f"a:{number}")
     with pytest.raises(DataError, match=r"a:0 --data: wrong \(10,005 times\)") as caught:
         scan.stop_if_failed()
     faults = caught.value.scan["fault_rows"]
-    assert len(faults) == checks.MOST_FAULTS + 1 and faults[-1]["reason"] == "5 more faults"
+    assert len(faults) == row_scan.MOST_FAULTS + 1 and faults[-1]["reason"] == "5 more faults"
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tltf import targets
-from tltf.data import checks
+from tltf.data import label_kinds, row_scan
 from tltf.data.source import Column, Source, content_hashes, encode_labels
 
 MODALITIES = {"text": "text", "path": "image", "bytes": "image", "array": "image"}
@@ -54,24 +53,24 @@ def assemble(
     """
     if not rows.ids and not scan.failures and not scan.skipped:
         scan.fail("there are no rows", place=name)
-    if settings.target == targets.NUMBER and rows.labels is not None:
+    if settings.target == label_kinds.NUMBER and rows.labels is not None:
         rows = _numbered(rows, scan)
     labels = rows.labels
     if labels is not None:
-        names = targets.names_in(labels, settings.target)
-        checks.check_class_names(scan, names)
+        names = label_kinds.names_in(labels, settings.target)
+        row_scan.check_class_names(scan, names)
         if not are_names:
-            checks.check_spelling_of_numbers(scan, names)
-        if settings.target != targets.NUMBER:
+            row_scan.check_spelling_of_numbers(scan, names)
+        if settings.target != label_kinds.NUMBER:
             allows_empty = settings.scan.allow_empty_classes
-            checks.check_lost_classes(scan, names, settings.target, allows_empty=allows_empty)
+            row_scan.check_lost_classes(scan, names, settings.target, allows_empty=allows_empty)
     column = Column(kind, rows.values)
     hashes = content_hashes(column) if rows.hashes is None else rows.hashes
-    is_usable = checks.usable_contents(
+    is_usable = row_scan.usable_contents(
         scan,
         rows.ids,
         hashes,
-        targets.spelled_alike(labels, settings.target) if labels else [None] * len(rows.ids),
+        label_kinds.spelled_alike(labels, settings.target) if labels else [None] * len(rows.ids),
         rows.roles,
         strict_labels=_is_strict(kind, settings.target) if strict_labels is None else strict_labels,
         strict_splits=settings.scan.strict,
@@ -97,18 +96,18 @@ def assemble(
 
 
 def _is_strict(kind, target):
-    return kind != "text" and target == targets.CLASS
+    return kind != "text" and target == label_kinds.CLASS
 
 
 def _encoded(labels, name, class_names, settings):
     """`(labels of a Source, class names)`."""
-    if settings.target == targets.NUMBER:
-        values = targets.numbers(labels)
+    if settings.target == label_kinds.NUMBER:
+        values = label_kinds.numbers(labels)
         if settings.least_classes > 1:
-            targets.require_varied(values, name)
+            label_kinds.require_varied(values, name)
         return values, ()
-    if settings.target == targets.LABELS:
-        return targets.several(labels, class_names, name)
+    if settings.target == label_kinds.LABELS:
+        return label_kinds.several(labels, class_names, name)
     return encode_labels(labels, name, class_names, settings.least_classes)
 
 
@@ -116,7 +115,7 @@ def _numbered(rows, scan):
     """The rows whose label is a number; the others are skipped."""
     kept = []
     for place, label in enumerate(rows.labels):
-        if targets.number(label) is None:
+        if label_kinds.number(label) is None:
             scan.skip(rows.ids[place], f"label {label!r} is no finite number")
         else:
             kept.append(place)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
-from tltf.data import image_files
+from tltf.data.images import files
 from tltf.errors import DataError
 
 TOKENIZED_AT_ONCE = 4096
@@ -133,7 +133,7 @@ def unreadable(source):
     if source.column.kind not in ("path", "bytes"):
         return None
     for row_id, value in zip(source.ids, source.column.values, strict=True):
-        reason = image_files.reason_against(value)
+        reason = files.reason_against(value)
         if reason:
             return DataError(
                 f"the image {row_id} {reason}",

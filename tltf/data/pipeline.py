@@ -3,9 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tltf import targets
 from tltf.data import augment as augment_module
-from tltf.data import lookups, ordering
+from tltf.data import label_kinds, lookups, ordering
 from tltf.errors import FlagError
 
 CACHE_BYTES = 2**31
@@ -112,7 +111,7 @@ def build(
 
 def _classes(source):
     """int64[N]: the stratum of each row; FlagError for numbers, which have no classes."""
-    if source.labels is not None and targets.kind_of(source.labels) == targets.NUMBER:
+    if source.labels is not None and label_kinds.kind_of(source.labels) == label_kinds.NUMBER:
         raise FlagError("balanced draws every class equally often, the data has numbers",
                         flag="sampling", fix="--sampling=none")  # fmt: skip
     return source.strata()
@@ -139,7 +138,7 @@ def cut_to_longest(inputs, rows):
 def _finisher(source, target, by_class, is_cut):
     """(inputs, rows) -> (inputs, targets, weights), cut to the longest text if `is_cut`."""
     labels = None if source.labels is None else tf.constant(source.labels)
-    is_class = labels is not None and targets.kind_of(source.labels) == targets.CLASS
+    is_class = labels is not None and label_kinds.kind_of(source.labels) == label_kinds.CLASS
     labels = labels if is_class or labels is None else tf.cast(labels, tf.float32)
 
     def finish(inputs, rows):
@@ -164,7 +163,7 @@ def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
         return _token_changes(augmentation, preprocessing)
     if augmentation.is_mixing and source.labels is None:
         raise FlagError("mixing needs labels", flag="augment", fix="leave mixup and cutmix out")
-    if augmentation.is_mixing and targets.kind_of(source.labels) != targets.CLASS:
+    if augmentation.is_mixing and label_kinds.kind_of(source.labels) != label_kinds.CLASS:
         raise FlagError("mixup and cutmix mix classes, the data has several labels or numbers",
                         flag="augment", fix="leave mixup and cutmix out")  # fmt: skip
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tltf import targets
 from tltf.config.options import ScanOptions
 from tltf.console.progress import SHOWN_AFTER_S, Progress
+from tltf.data import label_kinds
 from tltf.errors import DataError, FlagError, choices_text
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
@@ -32,7 +32,7 @@ class LoadSettings:
     seed: int = 0
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
     least_classes: int = 2
-    target: str = targets.CLASS
+    target: str = label_kinds.CLASS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,10 +98,10 @@ class Source:
         return self.columns[self.modality]
 
     def strata(self):
-        """int64[N]: what splits keep in proportion, see `targets.strata`; zeros without labels."""
+        """int64[N]: what splits keep in proportion, see `label_kinds.strata`; zeros without labels."""
         if self.labels is None:
             return np.zeros(len(self), np.int64)
-        return targets.strata(self.labels)
+        return label_kinds.strata(self.labels)
 
     def take(self, indices):
         """The source with rows `indices` (int[M]) only, in that order; the scan is kept."""
@@ -129,9 +129,9 @@ class Source:
             what = f"class {unknown[0]!r} was not trained (trained: {trained})"
             raise DataError(what, flag="data")
         order = np.array([places[_in_one_form(name)] for name in self.class_names], np.int32)
-        if targets.kind_of(self.labels) == targets.NUMBER:
+        if label_kinds.kind_of(self.labels) == label_kinds.NUMBER:
             return self
-        if targets.kind_of(self.labels) == targets.LABELS:
+        if label_kinds.kind_of(self.labels) == label_kinds.LABELS:
             labels = np.zeros((len(self), len(places)), self.labels.dtype)
             labels[:, order] = self.labels
         else:
@@ -147,12 +147,12 @@ class Source:
             class_names: names, some of them the source's; numbers stay.
             reason: why the rows of a class cannot be used.
         """
-        if self.labels is None or targets.kind_of(self.labels) == targets.NUMBER:
+        if self.labels is None or label_kinds.kind_of(self.labels) == label_kinds.NUMBER:
             return self
         wanted = set(map(_in_one_form, class_names))
         is_known = np.array([_in_one_form(name) in wanted for name in self.class_names], bool)
         places = np.flatnonzero(is_known)
-        if targets.kind_of(self.labels) == targets.LABELS:
+        if label_kinds.kind_of(self.labels) == label_kinds.LABELS:
             has_unknown = (self.labels > 0) & ~is_known
             first, is_skipped, word = has_unknown.argmax(axis=1), has_unknown.any(axis=1), "label"
             labels = self.labels[:, places]
@@ -178,26 +178,26 @@ class Source:
         Raises:
             FlagError: labels that cannot be read so.
         """
-        kind = targets.kind_of(self.labels)
+        kind = label_kinds.kind_of(self.labels)
         if kind == target:
             return self
-        numbers = [targets.number(name) for name in self.class_names]
-        if kind == targets.CLASS and target == targets.LABELS:
+        numbers = [label_kinds.number(name) for name in self.class_names]
+        if kind == label_kinds.CLASS and target == label_kinds.LABELS:
             labels = np.eye(len(self.class_names), dtype=np.uint8)[self.labels]
             return dataclasses.replace(self, labels=labels)
-        if kind == targets.CLASS and target == targets.NUMBER and None not in numbers:
+        if kind == label_kinds.CLASS and target == label_kinds.NUMBER and None not in numbers:
             values = np.array(numbers, np.float64)[self.labels]
             return dataclasses.replace(self, labels=values, class_names=())
         has = {
-            targets.CLASS: "one class",
-            targets.LABELS: "several labels",
-            targets.NUMBER: "a number",
+            label_kinds.CLASS: "one class",
+            label_kinds.LABELS: "several labels",
+            label_kinds.NUMBER: "a number",
         }
         shown = f" (classes: {choices_text('', self.class_names)})" if self.class_names else ""
         heads = {
-            targets.CLASS: "classify",
-            targets.LABELS: "multi_label",
-            targets.NUMBER: "regress",
+            label_kinds.CLASS: "classify",
+            label_kinds.LABELS: "multi_label",
+            label_kinds.NUMBER: "regress",
         }
         what = f"{self.name} has {has[kind]} a row{shown}, the head takes {has[target]}"
         raise FlagError(what, flag="head", fix=f"--head={heads[kind]}")
@@ -300,5 +300,5 @@ def encode_labels(labels, name, class_names=None, least_classes=2):
 def _numbers_first(names):
     if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         return int
-    numbers = {name: targets.number(name) for name in names}
+    numbers = {name: label_kinds.number(name) for name in names}
     return str if None in numbers.values() else lambda name: (numbers[name], name)

@@ -1,4 +1,4 @@
-"""Train, validation and test: stratified by class (see `targets.strata`), decided by content hash and seed.
+"""Train, validation and test: stratified by class (see `label_kinds.strata`), decided by content hash and seed.
 
 Within a class the examples stand in the order of their seeded content hash. The test split
 is the beginning of that order, the training split its end, validation stands between. So the
@@ -10,10 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from tltf import targets
 from tltf.config import call_strings
 from tltf.config.catalogs.splits import SPLITS
-from tltf.data import checks
+from tltf.data import label_kinds, row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
 
@@ -36,7 +35,7 @@ def split(source, text, seed, scan=None):
         FlagError: unknown split, or shares that leave nothing to train on.
         DataError: an empty split, or a class that is not in the training split.
     """
-    with checks.telling(source.scan):
+    with row_scan.telling(source.scan):
         call = call_strings.pick(SPLITS, text, flag="split")
         roles = call.build(source, seed)
         if scan and scan.unknown_classes == "skip":
@@ -73,7 +72,7 @@ def holdout(source, seed, *, test=0.2, validation=0.1):
         TEST: 0 if np.any(roles == TEST) else test,
         VALIDATION: 0 if np.any(roles == VALIDATION) else validation,
     }
-    sizes, faults = {}, checks.Scan("holdout")
+    sizes, faults = {}, row_scan.Scan("holdout")
     for role, share in shares.items():
         with faults.collecting():
             sizes[role] = _rows_of(share, len(rows), role)
@@ -203,16 +202,16 @@ def _without_unused(source):
 
 def _without_unknown(source, roles, max_bad_fraction):
     """`(source, roles)` without the rows of classes or labels that no training row has."""
-    if source.labels is None or targets.kind_of(source.labels) == targets.NUMBER:
+    if source.labels is None or label_kinds.kind_of(source.labels) == label_kinds.NUMBER:
         return source, roles
-    counts = targets.counts(source.labels[roles == TRAIN], len(source.class_names))
+    counts = label_kinds.counts(source.labels[roles == TRAIN], len(source.class_names))
     if not counts.any():
         return source, roles
     trained = [source.class_names[place] for place in np.flatnonzero(counts)]
     known = dataclasses.replace(source, roles=roles).of_classes(
         trained, "is not in the training split"
     )
-    checks.require_few(known.scan["skipped_rows"], known.scan["found"], max_bad_fraction)
+    row_scan.require_few(known.scan["skipped_rows"], known.scan["found"], max_bad_fraction)
     return known, known.roles
 
 
@@ -384,10 +383,10 @@ def _checked(source, roles):
         return []
     if not np.any(roles == TRAIN):
         raise DataError(f"{source.name} has no rows to train on", flag="split")
-    if targets.kind_of(source.labels) == targets.NUMBER:
+    if label_kinds.kind_of(source.labels) == label_kinds.NUMBER:
         return []
     counts = {
-        role: targets.counts(source.labels[roles == role], len(source.class_names))
+        role: label_kinds.counts(source.labels[roles == role], len(source.class_names))
         for role in ROLES
     }
     unknown = np.flatnonzero((counts[TRAIN] == 0) & (counts[TEST] + counts[VALIDATION] > 0))
@@ -398,4 +397,4 @@ def _checked(source, roles):
             flag="split",
             fix="add training examples of them, or give --unknown_classes=skip",
         )
-    return checks.class_warnings(source.class_names, counts, targets.kind_of(source.labels))
+    return row_scan.class_warnings(source.class_names, counts, label_kinds.kind_of(source.labels))

@@ -4,12 +4,16 @@ A judge takes what a model states as its *candidate*: `candidate(head, stated)`.
 are the probabilities, for several labels also which of them are given, for numbers quantiles.
 """
 
-from tltf import targets
+from tltf.data import label_kinds
 from tltf.judging.classes import ClassJudge
 from tltf.judging.labels import LabelJudge
 from tltf.judging.numbers import NumberJudge
 
-_KINDS = {targets.CLASS: ClassJudge, targets.LABELS: LabelJudge, targets.NUMBER: NumberJudge}
+_KINDS = {
+    label_kinds.CLASS: ClassJudge,
+    label_kinds.LABELS: LabelJudge,
+    label_kinds.NUMBER: NumberJudge,
+}
 
 
 def of(head):

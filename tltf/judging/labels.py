@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import scipy.sparse
 
-from tltf import calibration, resampling, targets, thresholds
+from tltf import calibration, resampling, thresholds
 from tltf.baselines import edge_note
 from tltf.console import lazy_imports
+from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.judging import linear, resamples
 
@@ -73,7 +74,7 @@ class LabelJudge:
         per_class = _per_class(labels, candidate, class_names)
         precisions = [r["average_precision"] for r in per_class if r["support"]]
         return {
-            "target": targets.LABELS,
+            "target": label_kinds.LABELS,
             "num_examples": len(labels),
             **{name: float(value[0]) for name, value in totals.items()},
             "average_precision": float(np.mean(precisions)) if precisions else None,
@@ -155,7 +156,7 @@ class LabelJudge:
     def truths(self, labels, class_names):
         """str a row: the labels in tables."""
         names = np.array(class_names, object)
-        return [targets.joined(names[row > 0]) for row in labels]
+        return [label_kinds.joined(names[row > 0]) for row in labels]
 
     def answers(self, candidate, class_names):
         """str a row: the answers in tables."""
@@ -167,8 +168,8 @@ class LabelJudge:
 
     def parsed(self, truths, answers, values, class_names):
         """`(labels, candidate)` of the rows of a table."""
-        labels, _ = targets.several(truths, class_names, "predictions")
-        given, _ = targets.several([*answers, targets.joined(class_names)], class_names, "")
+        labels, _ = label_kinds.several(truths, class_names, "predictions")
+        given, _ = label_kinds.several([*answers, label_kinds.joined(class_names)], class_names, "")
         return labels, Answers(values, given[:-1] > 0)
 
 

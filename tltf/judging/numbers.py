@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tltf import targets
 from tltf.baselines import edge_note
+from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.judging import linear, resamples
 
@@ -64,7 +64,7 @@ class NumberJudge:
         if is_constant:
             intervals.pop("r2", None)
         return {
-            "target": targets.NUMBER,
+            "target": label_kinds.NUMBER,
             "num_examples": len(labels),
             **{name: float(value[0]) for name, value in totals.items()},
             "r2": None if is_constant else float(totals["r2"][0]),
@@ -142,7 +142,7 @@ class NumberJudge:
 
     def parsed(self, truths, answers, values, class_names):
         """`(labels, candidate)` of the rows of a table."""
-        return targets.numbers(truths), values
+        return label_kinds.numbers(truths), values
 
     def _checked(self, labels, candidate):
         labels = np.asarray(labels, np.float64)

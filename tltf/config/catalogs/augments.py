@@ -56,7 +56,7 @@ AUGMENTS = {
         extra="cv",
     ),
     "eda": AugmentRow(
-        "tltf.data.text_augment:eda",
+        "tltf.data.texts.copies:eda",
         {"alpha": 0.1, "copies": 4, "operations": ("synonym", "insert", "swap", "delete")},
         "changed copies of each text: synonyms of WordNet, inserted, swapped and deleted words",
         paper="Wei & Zou 2019, arXiv:1901.11196",
@@ -64,7 +64,7 @@ AUGMENTS = {
         makes_rows=True,
     ),
     "back_translation": AugmentRow(
-        "tltf.data.text_augment:back_translation",
+        "tltf.data.texts.copies:back_translation",
         {"function": str, "copies": 1},
         "copies of each text by your own function=package.module:name, (texts, seed) -> texts",
         paper="Sennrich et al. 2016, arXiv:1511.06709",

@@ -4,13 +4,13 @@ from tltf.config.catalogs.row import Row
 
 SOURCES = {
     "image_folder": Row(
-        "tltf.data.image_folder:image_folder",
+        "tltf.data.sources.image_folder:image_folder",
         {"path": str},
         "a folder with a folder of images a class, with or without train/ validation/ test/ above",
         paths=("path",),
     ),
     "csv": Row(
-        "tltf.data.tables:csv",
+        "tltf.data.sources.tables:csv",
         {
             "path": "",
             "train": "",
@@ -32,7 +32,7 @@ SOURCES = {
         paths=("path", "train", "validation", "test", "root"),
     ),
     "jsonl": Row(
-        "tltf.data.tables:jsonl",
+        "tltf.data.sources.tables:jsonl",
         {
             "path": "",
             "train": "",
@@ -51,7 +51,7 @@ SOURCES = {
         paths=("path", "train", "validation", "test", "root"),
     ),
     "tfds": Row(
-        "tltf.data.catalog_datasets:tfds",
+        "tltf.data.sources.tfds:tfds",
         {
             "name": str,
             "train": "train",
@@ -66,13 +66,13 @@ SOURCES = {
         paths=("data_dir",),
     ),
     "numpy": Row(
-        "tltf.data.arrays:numpy",
+        "tltf.data.sources.arrays:numpy",
         {"path": str, "x": "x", "y": "y"},
         "an .npz file with arrays x and y, or x_train, y_train, x_test, y_test",
         paths=("path",),
     ),
     "tfrecord": Row(
-        "tltf.data.records:tfrecord",
+        "tltf.data.sources.tfrecords:tfrecord",
         {
             "path": "",
             "train": "",
@@ -87,33 +87,33 @@ SOURCES = {
         paths=("path", "train", "validation", "test"),
     ),
     "vader": Row(
-        "tltf.data.samples:vader",
+        "tltf.data.sources.samples:vader",
         {"domain": "movie", "num_train": 0, "num_validation": 0, "num_test": 0},
         "sentiment polarity of movie, amazon, nyt or tweets snippets; 0 takes all there are",
         paper="Hutto & Gilbert 2014, ICWSM",
         licence="MIT",
     ),
     "mnist_5k": Row(
-        "tltf.data.samples:mnist_5k",
+        "tltf.data.sources.samples:mnist_5k",
         {"num_train": 0, "num_validation": 0, "num_test": 0},
         "5,000 MNIST digits, 28x28; 0 takes all there are",
         licence="BSD-3-Clause",
     ),
     "digits": Row(
-        "tltf.data.samples:digits",
+        "tltf.data.sources.samples:digits",
         {"num_train": 0, "num_validation": 0, "num_test": 0},
         "1,797 digits, 8x8, of scikit-learn; 0 takes all there are",
         licence="BSD-3-Clause",
     ),
     "fashion_mnist": Row(
-        "tltf.data.samples:fashion_mnist",
+        "tltf.data.sources.samples:fashion_mnist",
         {"num_train": 0, "num_validation": 0, "num_test": 0},
         "60,000 + 10,000 pictures of clothes, 28x28; 0 takes all there are",
         paper="Xiao et al. 2017, arXiv:1708.07747",
         licence="MIT",
     ),
     "emoji": Row(
-        "tltf.data.samples:emoji",
+        "tltf.data.sources.samples:emoji",
         {
             "vendor": "google",
             "label": "category",

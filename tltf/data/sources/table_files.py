@@ -8,7 +8,7 @@ import json
 import pathlib
 import re
 
-from tltf.data import table_hints
+from tltf.data.sources import table_hints
 from tltf.errors import DataError, FlagError
 
 OTHER_DELIMITERS = ",;\t|"

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
-from tltf.data import conversion, image_structure, images
+from tltf.data.images import conversion, preprocessing, structure
 from tltf.data.source import digest
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp",
@@ -118,7 +118,7 @@ def inspect_bytes(contents, *, is_decoded=False):
     if known not in ("JPEG", "PNG", "GIF", "BMP", "WebP"):
         return Finding(f"is {known}, which TensorFlow does not decode" if known else "is no image")
     height, width = size_of(contents, known)
-    most = image_structure.most_pixels(known)
+    most = structure.most_pixels(known)
     if height * width > most:
         return Finding(f"has {width} x {height} pixels, more than {most}: make it smaller")
     is_uniform = False
@@ -152,7 +152,7 @@ def _is_surely_good(contents, known, height, width):
     """Whole, of more than one colour, of usual sides: seen without decoding."""
     constant, by_pixel = UNIFORM_BYTES
     pixels = (height + 15) * (width + 15)  # JPEG codes blocks of up to 16 pixels a side
-    coded = image_structure.coded_bytes(contents, known)
+    coded = structure.coded_bytes(contents, known)
     is_thin = max(height, width) > MAX_SIDES_RATIO * min(height, width)
     return coded > constant + by_pixel * pixels and not is_thin
 
@@ -214,7 +214,7 @@ def _webp_size(contents):
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def _decode(contents):
-    return images.ImagePreprocessing(1).decode(contents)
+    return preprocessing.ImagePreprocessing(1).decode(contents)
 
 
 def _is_inside(folder, root):

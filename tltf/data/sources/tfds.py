@@ -6,12 +6,11 @@ import tensorflow_datasets
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-from tltf import targets
 from tltf.console.progress import SHOWN_AFTER_S, Progress
-from tltf.data import checks
+from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.records import checked_bytes
 from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.data.sources.tfrecords import checked_bytes
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 
 AUTO = "auto"
@@ -56,11 +55,11 @@ def tfds(
     builder = _builder(name, data_dir)
     image, text = _inputs(builder, image, text)
     if label:
-        checks.check_column(label, list(builder.info.features), "label", name)
+        row_scan.check_column(label, list(builder.info.features), "label", name)
     _prepare(builder)
     feature = image or text
     splits = _splits(builder, {TRAIN: train, VALIDATION: validation, TEST: test})
-    scan = checks.Scan("tfds")
+    scan = row_scan.Scan("tfds")
     rows = Rows([], [], [] if label else None, [])
     with Progress("reading", None, "examples", after_s=SHOWN_AFTER_S) as progress:
         for role, spec in splits.items():
@@ -141,7 +140,7 @@ def _inputs(builder, image, text):
             fix="image=FEATURE or text=FEATURE",
         )
     argument = "image" if image else "text"
-    checks.check_column(image or text, list(features), argument, builder.name)
+    row_scan.check_column(image or text, list(features), argument, builder.name)
     return image, text
 
 
@@ -199,7 +198,7 @@ def _named(builder, label, rows, scan):
 def _label_text(value, names):
     """The text of a label, or of several: an array of them."""
     if np.ndim(value):
-        return targets.joined(_label_text(item, names) for item in value)
+        return label_kinds.joined(_label_text(item, names) for item in value)
     return names[value] if names else _text(value)
 
 

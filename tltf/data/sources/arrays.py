@@ -6,8 +6,7 @@ import zlib
 
 import numpy as np
 
-from tltf import targets
-from tltf.data import checks
+from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError
@@ -32,15 +31,15 @@ def numpy(settings, path, x="x", y="y"):
         FlagError: no such file or array.
         DataError: arrays of another kind, or rows that cannot be used.
     """
-    file = checks.existing_path(path)
+    file = row_scan.existing_path(path)
     if not zipfile.is_zipfile(file):
         raise DataError("it is no .npz file", flag="data", place=file, fix="use numpy.savez")
     _refuse_bomb(file)
     with np.load(file, allow_pickle=False) as archive:
         parts = _parts(archive, x, y, file)
         names = _read(archive, f"{y}_names", file).tolist() if f"{y}_names" in archive else None
-    scan = checks.Scan("numpy")
-    if settings.target == targets.LABELS and y:
+    scan = row_scan.Scan("numpy")
+    if settings.target == label_kinds.LABELS and y:
         parts = [(role, values, _as_texts(part, names, file)) for role, values, part in parts]
     kind = _checked_kind(parts, file, settings.target)
     values = np.concatenate([values for _, values, _ in parts])
@@ -90,11 +89,11 @@ def _parts(archive, x, y, file):
     """Triples of a role (None for the only part), the values, and the labels (None without)."""
     found = {suffix: role for suffix, role in SUFFIXES.items() if x + suffix in archive}
     if not found:
-        checks.check_column(x, list(archive), "x", file)
+        row_scan.check_column(x, list(archive), "x", file)
     if "" in found and len(found) > 1:
         raise FlagError(f"both {x} and {x}_train are there", flag="data", place=file)
     for suffix in found if y else ():
-        checks.check_column(y + suffix, list(archive), "y", file)
+        row_scan.check_column(y + suffix, list(archive), "y", file)
     return [
         (role, _read(archive, x + suffix, file), _read(archive, y + suffix, file) if y else None)
         for suffix, role in found.items()
@@ -121,7 +120,7 @@ def _as_texts(labels, names, file):
             place=file,
             fix="give uint8[N, C] and str[C]",
         )
-    return np.array([targets.joined(np.array(names)[row > 0]) for row in labels])
+    return np.array([label_kinds.joined(np.array(names)[row > 0]) for row in labels])
 
 
 def _checked_kind(parts, file, target):
@@ -134,7 +133,7 @@ def _checked_kind(parts, file, target):
                 place=file,
                 fix="give one label an example",
             )
-        fitting = "iufU" if target == targets.NUMBER else "iuUb"
+        fitting = "iufU" if target == label_kinds.NUMBER else "iuUb"
         if labels is not None and labels.dtype.kind not in fitting:
             raise FlagError(
                 f"the labels are {labels.dtype}: no classes",

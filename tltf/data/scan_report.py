@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 
-from tltf.data.checks import fault_row
+from tltf.data.row_scan import fault_row
 from tltf.errors import DataError, StorageError, TltfError
 from tltf.files import atomic_files
 from tltf.runs import folder
@@ -13,7 +13,7 @@ NAME = folder.DATA_REPORT
 
 
 def write(folder, scan):
-    """Writes `data_report.jsonl`, one JSON object a fault, and a row that was skipped or excluded.
+    """Writes `scan_report.jsonl`, one JSON object a fault, and a row that was skipped or excluded.
 
     Each has `id` (file, or file:row), `what` (fault: the data cannot be used with it; skipped: the
     row cannot be used; excluded: it could, and must not; near: it is used, and nearly the same as
@@ -36,7 +36,7 @@ def write(folder, scan):
 
 @contextlib.contextmanager
 def when_it_fails(folder):
-    """A block that reads data: where they are at fault, `data_report.jsonl` has all that was found.
+    """A block that reads data: where they are at fault, `scan_report.jsonl` has all that was found.
 
     Args:
         folder: as of `write`; empty or None: nothing is written.

@@ -8,8 +8,7 @@ import re
 
 import numpy as np
 
-from tltf import targets
-from tltf.data import checks, splits
+from tltf.data import label_kinds, row_scan, splits
 from tltf.data.assembly import Rows, assemble
 from tltf.data.source import Column, Source, digest, empty_scan, encode_labels
 from tltf.errors import FlagError, StorageError, choices_text, nearest
@@ -64,7 +63,7 @@ def vader(settings, domain="movie", num_train=0, num_validation=0, num_test=0):
         )
     lines = _vader_text(domain).splitlines()
     rows = [line.split("\t") for line in lines]
-    is_rated = settings.target == targets.NUMBER
+    is_rated = settings.target == label_kinds.NUMBER
     polar = [row for row in rows if is_rated or abs(float(row[1])) > NEUTRAL_RATING]
     ratings = np.array([float(row[1]) for row in polar], np.float32)
     source = Source(
@@ -166,7 +165,7 @@ def fashion_mnist(settings, num_train=0, num_validation=0, num_test=0):
     parts = [("train", "train", 60_000), ("t10k", "test", 10_000)]
     pixels = np.concatenate([_idx(f"{name}-images-idx3-ubyte.gz") for name, _, _ in parts])
     labels = np.concatenate([_idx(f"{name}-labels-idx1-ubyte.gz") for name, _, _ in parts])
-    scan = checks.Scan("fashion_mnist")
+    scan = row_scan.Scan("fashion_mnist")
     scan.num_found = len(labels)
     rows = Rows(
         ids=[f"{role}:{row}" for _, role, count in parts for row in range(count)],
@@ -231,11 +230,11 @@ def _emoji_labels(glyphs, label, settings):
     """
     if label != "tags":
         return encode_labels([glyph[label] for glyph in glyphs], "emoji")
-    if settings.target != targets.LABELS:
+    if settings.target != label_kinds.LABELS:
         raise FlagError(f"emoji's tags are several a picture, no {settings.target}", flag="head",
                         fix="--head=multi_label, or emoji(label=category)")  # fmt: skip
-    texts = [targets.joined((glyph["category"], glyph["subcategory"])) for glyph in glyphs]
-    return targets.several(texts, None, "emoji")
+    texts = [label_kinds.joined((glyph["category"], glyph["subcategory"])) for glyph in glyphs]
+    return label_kinds.several(texts, None, "emoji")
 
 
 def _is_used(glyph):

@@ -4,8 +4,8 @@ import ast
 import collections
 import json
 
-from tltf import targets
-from tltf.data import checks, table_files
+from tltf.data import label_kinds, row_scan
+from tltf.data.sources import table_files
 from tltf.errors import DataError, FlagError
 
 NOT_A_LABEL = frozenset(("", "nan", "NaN", "<NA>", "NaT"))
@@ -30,8 +30,8 @@ class Labelling:
     """
 
     def __init__(self, column, target, separator=""):
-        self._column, self._is_several = column, target == targets.LABELS
-        self._is_class = target == targets.CLASS
+        self._column, self._is_several = column, target == label_kinds.LABELS
+        self._is_class = target == label_kinds.CLASS
         self._separator = separator
         self._columns = [column] if column else []
         self._texts = collections.Counter()
@@ -45,7 +45,7 @@ class Labelling:
     def columns_in(self, record):
         """The names of the columns that a record must have."""
         if self._is_several and self._column and self._value(record) is None:
-            self._columns = [part.strip() for part in self._column.split(targets.SEPARATOR)]
+            self._columns = [part.strip() for part in self._column.split(label_kinds.SEPARATOR)]
         return self._columns
 
     def _value(self, record, column=None):
@@ -66,7 +66,7 @@ class Labelling:
             raise self._no_label(value, row_id)
         if self._is_several and (names := self._listed(value)) is not None:
             self._has_several = self._has_several or len(names) > 1
-            return targets.joined(names)
+            return label_kinds.joined(names)
         name = label_text(value)
         if name not in NOT_A_LABEL:
             if len(self._texts) < MOST_TEXTS or name in self._texts:
@@ -99,16 +99,16 @@ class Labelling:
     def named(self, record):
         """The label of a record that is skipped for another reason; empty if it has none."""
         try:
-            return self(record, "", checks.Scan("")) or ""
+            return self(record, "", row_scan.Scan("")) or ""
         except (DataError, FlagError):
             return ""
 
     def warn_of_other_separators(self, scan):
         """Warns where no row has more than one label, fails where classes are several labels each."""
-        several = {text for text in self._texts if targets.SEPARATOR in text}
+        several = {text for text in self._texts if label_kinds.SEPARATOR in text}
         if self._is_class and several:
             share = sum(self._texts[text] for text in several) / self._texts.total()
-            if share >= SEVERAL_SHARE and _repeated(self._texts, targets.SEPARATOR):
+            if share >= SEVERAL_SHARE and _repeated(self._texts, label_kinds.SEPARATOR):
                 what = f"{share:.0%} of the labels hold several, such as {sorted(several)[0]!r}"
                 scan.add(FlagError(what, flag="head", fix="--head=multi_label"))
         if not self._is_several or self._has_several or several or not self._texts:
@@ -128,7 +128,7 @@ class Labelling:
         if odd:
             scan.skip(row_id, f"{odd[0]}, neither 0 nor 1")
             return None
-        return targets.joined(column for column, text in found.items() if FLAGS[text.lower()])
+        return label_kinds.joined(column for column, text in found.items() if FLAGS[text.lower()])
 
 
 def _repeated(texts, mark):

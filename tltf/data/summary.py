@@ -4,11 +4,10 @@ import pathlib
 
 import numpy as np
 
-from tltf import data_report, targets
 from tltf.config import call_strings
 from tltf.config import checks as config_checks
 from tltf.config.catalogs import HEADS
-from tltf.data import checks, near, sources, splits
+from tltf.data import label_kinds, loader, near_duplicates, row_scan, scan_report, splits
 from tltf.data.source import require_labels
 from tltf.errors import printable
 
@@ -25,22 +24,22 @@ def run(options):
         FlagError, DataError, StorageError: as training would raise them.
     """
     config_checks.check_output(options.output, options.data)
-    with data_report.when_it_fails(options.output):
+    with scan_report.when_it_fails(options.output):
         parts, source = _loaded(options)
     scan = next(iter(parts.values())).scan
     if options.near_duplicates:
-        scan = near.looked_for(source, parts)
+        scan = near_duplicates.looked_for(source, parts)
     print(text(options.data, parts, scan))
     if options.output:
         path = pathlib.Path(options.output)
-        data_report.write(path, scan)
-        print(f"report     {path / data_report.NAME}")
+        scan_report.write(path, scan)
+        print(f"report     {path / scan_report.NAME}")
     return scan
 
 
 def _loaded(options):
     head = call_strings.pick(HEADS, options.head, "head").build()
-    source = sources.load(options.data, seed=options.seed,
+    source = loader.load(options.data, seed=options.seed,
                           scan=options.scan, target=head.target)  # fmt: skip
     require_labels(source)
     source = source.in_classes(head.ordered(source))
@@ -56,7 +55,7 @@ def text(name, parts, scan):
         scan: counts, warnings, rows that were left out and near ones.
     """
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
-    lines = [f"data       {name}", f"rows       {checks.counts(scan)}", f"splits     {sizes}",
+    lines = [f"data       {name}", f"rows       {row_scan.counts(scan)}", f"splits     {sizes}",
              *_label_lines(parts["train"])]  # fmt: skip
     lines += [f"warning    {warning}" for warning in scan["warnings"]]
     for what in ("skipped", "excluded"):
@@ -66,13 +65,13 @@ def text(name, parts, scan):
 
 
 def _label_lines(part):
-    kind = targets.kind_of(part.labels)
-    if kind == targets.NUMBER:
+    kind = label_kinds.kind_of(part.labels)
+    if kind == label_kinds.NUMBER:
         low, middle, high = np.quantile(part.labels, (0, 0.5, 1))
         return [f"numbers    {low:g} to {high:g}, median {middle:g}, "
                 f"deviation {part.labels.std():.4g}"]  # fmt: skip
-    counts = targets.counts(part.labels, len(part.class_names))
-    what = "classes" if kind == targets.CLASS else "labels"
+    counts = label_kinds.counts(part.labels, len(part.class_names))
+    what = "classes" if kind == label_kinds.CLASS else "labels"
     lines = [f"{what:<10} {len(counts):,}, {counts.min():,} to {counts.max():,} training rows each"]
     if len(counts) <= MOST_CLASSES:
         width, most = max(map(len, part.class_names)), max(counts.max(), 1)

@@ -17,7 +17,7 @@ import re
 import numpy as np
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
-from tltf.data.near_groups import Links
+from tltf.data.near_duplicate_groups import Links
 from tltf.data.source import ROLES, digest
 
 LEAST_WORDS = 5
@@ -114,10 +114,10 @@ def _simhash(parts):
 
 
 def _of_images(column):
-    from tltf.data import thumbs
+    from tltf.data.images import small_pictures
 
     progress = Progress("near duplicates", len(column.values), "images", after_s=SHOWN_AFTER_S)
-    grey = thumbs.grey(column, SIDE_PX, progress)
+    grey = small_pictures.grey(column, SIDE_PX, progress)
     hashes, contrast = np.zeros(len(grey), np.uint64), np.zeros(len(grey), np.int16)
     for start in range(0, len(grey), AT_ONCE):
         rows = slice(start, start + AT_ONCE)

@@ -3,14 +3,15 @@
 import dataclasses
 import os
 
-from tltf import targets
 from tltf.console.progress import SHOWN_AFTER_S, Progress
-from tltf.data import checks, image_files, table_hints
+from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.image_folder import checked_files
-from tltf.data.label_cells import Labelling
+from tltf.data.images import files
 from tltf.data.source import TEST, TRAIN, VALIDATION, is_blank
-from tltf.data.table_files import Dialect, columns_of, csv_records, field, jsonl_records
+from tltf.data.sources import table_hints
+from tltf.data.sources.image_folder import checked_files
+from tltf.data.sources.label_cells import Labelling
+from tltf.data.sources.table_files import Dialect, columns_of, csv_records, field, jsonl_records
 from tltf.errors import DataError, FlagError
 
 LABEL_TYPES = ("auto", "text")
@@ -63,7 +64,9 @@ def csv(
     """
     dialect = Dialect(delimiter, encoding, quote, tuple(map(str, columns)))
     dialect.check()
-    asked = {text, image, label, *(part.strip() for part in label.split(targets.SEPARATOR))} - {""}
+    asked = {text, image, label, *(part.strip() for part in label.split(label_kinds.SEPARATOR))} - {
+        ""
+    }
 
     def read(file, scan):
         return csv_records(file, dialect, scan, asked)
@@ -151,7 +154,7 @@ def _files(given, scan):
     files = []
     for role, text in given.items():
         with scan.collecting():
-            files.append((checks.existing_path(text), role))
+            files.append((row_scan.existing_path(text), role))
     if not files:
         scan.stop_if_failed()
     return files
@@ -162,11 +165,11 @@ def _table(name, settings, given, wanted, read):
         raise FlagError(
             f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
         )
-    scan = checks.Scan(name)
+    scan = row_scan.Scan(name)
     files = _files(given, scan)
     root = os.path.commonpath([os.path.abspath(file.parent) for file, _ in files])
     if wanted.root:
-        root = os.path.abspath(checks.existing_path(wanted.root))
+        root = os.path.abspath(row_scan.existing_path(wanted.root))
     rows = Rows([], [], [] if wanted.label else None, None if None in given else [])
     label = Labelling(wanted.label, settings.target, wanted.label_separator)
     reader = _Reader(wanted, label, root, scan, settings.scan.follow_links)
@@ -216,7 +219,7 @@ class _Reader:
     wanted: _Wanted
     label: Labelling
     root: str
-    scan: checks.Scan
+    scan: row_scan.Scan
     leaves_root: bool
 
     def missing(self, record, file):
@@ -231,7 +234,7 @@ class _Reader:
 
     def _absent(self, name, record, argument, file):
         try:
-            checks.check_column(name, columns_of(record, name), argument, file)
+            row_scan.check_column(name, columns_of(record, name), argument, file)
         except FlagError as error:
             if self.wanted.dialect and not self.wanted.dialect.columns:
                 what, fix = table_hints.no_column(name, list(record), argument, error)
@@ -304,5 +307,5 @@ def _why_missing(folder, value, path):
     turned = value.replace("\\", "/")
     if turned != value and os.path.exists(os.path.join(folder, turned)):
         return f"is missing: {turned} is there, with / in place of \\"
-    found = [end for end in sorted(image_files.EXTENSIONS) if os.path.exists(path + end)]
+    found = [end for end in sorted(files.EXTENSIONS) if os.path.exists(path + end)]
     return f"is missing: {value}{found[0]} is there, give suffix={found[0]}" if found else ""

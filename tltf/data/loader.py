@@ -6,8 +6,9 @@ from tltf.config import call_strings
 from tltf.config.catalogs.heads import HEADS
 from tltf.config.catalogs.sources import SOURCES
 from tltf.config.options import ScanOptions
-from tltf.data import augment, near, splits, text_augment
+from tltf.data import augment, near_duplicates, splits
 from tltf.data.source import LoadSettings, require_labels
+from tltf.data.texts import copies
 
 
 def load(text, *, seed=0, scan=None, least_classes=2, target="class"):
@@ -53,7 +54,7 @@ def load_parts(options, looks_near=False):
     parts = splits.split(source, options.data.split, options.runtime.seed, options.data.scan)
     if not looks_near:
         return parts
-    scan = near.looked_for(source, parts)
+    scan = near_duplicates.looked_for(source, parts)
     return {role: dataclasses.replace(part, scan=scan) for role, part in parts.items()}
 
 
@@ -61,5 +62,5 @@ def training_parts(options, looks_near=False):
     """`load_parts` with the copies of training texts that --augment adds."""
     parts, wanted = load_parts(options, looks_near), options.data.augment
     augment.require_modality(wanted, parts["train"].modality)
-    parts["train"] = text_augment.expanded(parts["train"], wanted, options.runtime.seed)
+    parts["train"] = copies.expanded(parts["train"], wanted, options.runtime.seed)
     return parts

@@ -7,8 +7,10 @@ import stat
 
 import numpy as np
 
-from tltf.data import checks, image_files, split_folders
+from tltf.data import row_scan
 from tltf.data.assembly import Rows, assemble
+from tltf.data.images import files
+from tltf.data.sources import split_folders
 from tltf.errors import DataError, FlagError
 
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -31,7 +33,7 @@ def image_folder(settings, path):
         DataError: no images, one class, faulty class names, one content under two labels,
             split folders that look like classes, or too many bad files.
     """
-    root = checks.existing_path(path)
+    root = row_scan.existing_path(path)
     if not root.is_dir():
         is_packed = root.name.lower().endswith(PACKED)
         fix = (
@@ -40,7 +42,7 @@ def image_folder(settings, path):
             else f"path={root.parent}"
         )
         raise FlagError(f"{path} is a file, not a folder", flag="data", fix=fix)
-    scan = checks.Scan("image_folder")
+    scan = row_scan.Scan("image_folder")
     paths, labels, roles = _walk(root, scan, settings)
     if not paths:
         scan.fail(
@@ -65,7 +67,7 @@ def checked_files(scan, rows, root, *, follows_links=False):
         follows_links: whether they may.
     """
     ids, labels = rows.ids, rows.labels
-    findings = image_files.inspect_files(rows.values, os.sep if follows_links else root)
+    findings = files.inspect_files(rows.values, os.sep if follows_links else root)
     good = [place for place, finding in enumerate(findings) if not finding.reason]
     for place, finding in enumerate(findings):
         if finding.reason:
@@ -227,7 +229,7 @@ def _is_system_name(name):
 
 
 def _is_image_name(path):
-    return os.path.splitext(path)[1].lower() in image_files.EXTENSIONS
+    return os.path.splitext(path)[1].lower() in files.EXTENSIONS
 
 
 def _is_ignored(path):
@@ -241,7 +243,7 @@ def _is_ignored(path):
         if _is_image_name(path):
             return False
         with open(path, "rb") as file:
-            return image_files.format_of(file.read(512)) in image_files.NO_PICTURE
+            return files.format_of(file.read(512)) in files.NO_PICTURE
     except OSError:
         return not _is_image_name(path)
 

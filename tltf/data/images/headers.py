@@ -5,7 +5,7 @@ So that the exported graph refuses a file of a few bytes before its decoder allo
 
 import tensorflow as tf
 
-from tltf.data import exif
+from tltf.data.images import exif
 
 GIF_MAGIC, BITMAP_MAGIC, WEBP_MAGIC = b"GIF8", b"BM", b"WEBP"
 KINDS_OF_WEBP = {

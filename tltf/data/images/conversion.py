@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from tltf.data.image_structure import MAX_PIXELS
+from tltf.data.images.structure import MAX_PIXELS
 from tltf.files import assets, atomic_files
 
 MAGICS = (

@@ -9,8 +9,8 @@ import numpy as np
 
 from tltf.config import call_strings
 from tltf.config.catalogs.augments import AUGMENTS
-from tltf.data import wordnet
 from tltf.data.source import Column
+from tltf.data.texts import wordnet
 from tltf.errors import DataError, FlagError
 
 OPERATIONS = ("synonym", "insert", "swap", "delete")

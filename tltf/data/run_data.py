@@ -9,7 +9,7 @@ import re
 
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS, SOURCES, SPLITS
-from tltf.data import sources
+from tltf.data import loader
 from tltf.errors import ModelError
 from tltf.runs import folder
 
@@ -27,7 +27,7 @@ def parts(run):
     """
     chosen = folder.read_options(run)
     require_own_code(chosen, run)
-    return sources.load_parts(chosen)
+    return loader.load_parts(chosen)
 
 
 def require_own_code(chosen, run):

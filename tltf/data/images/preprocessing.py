@@ -7,7 +7,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tltf.data import exif, headers, image_structure
+from tltf.data.images import exif, headers, structure
 
 BACKGROUND = 255.0
 """What shows through transparent pixels: white."""
@@ -122,7 +122,7 @@ class ImagePreprocessing:
 
         Raises:
             tf.errors.InvalidArgumentError: naming the positions that cannot be decoded, or whose
-                headers claim more than `image_structure.MAX_PIXELS`.
+                headers claim more than `structure.MAX_PIXELS`.
         """
         count = tf.size(contents)
         numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
@@ -150,7 +150,7 @@ class ImagePreprocessing:
 def _bounded(contents):
     """The contents, if their header claims no more than MAX_PIXELS; an operation that fails."""
     is_jpeg = exif.begins(contents, exif.JPEG_MAGIC)
-    most = image_structure.MAX_PIXELS * tf.where(is_jpeg, image_structure.JPEG_PIXELS, 1)
+    most = structure.MAX_PIXELS * tf.where(is_jpeg, structure.JPEG_PIXELS, 1)
     is_small = headers.num_pixels(contents) <= tf.cast(most, tf.float32)
     with tf.control_dependencies([tf.debugging.Assert(is_small, ["the image is too large"])]):
         return tf.identity(contents)

@@ -9,7 +9,7 @@ import unicodedata
 
 import numpy as np
 
-from tltf import targets
+from tltf.data import label_kinds
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
 from tltf.errors import DataError, FlagError, TltfError, choices_text, nearest
 
@@ -270,7 +270,7 @@ def check_lost_classes(scan, names, target, *, allows_empty):
     if not names:  # no row at all can be used, which is said of all of them
         return
     for label, places in scan.skipped_labels.items():
-        for name in set(targets.names_in([label], target)) - set(names):
+        for name in set(label_kinds.names_in([label], target)) - set(names):
             lost.setdefault(name, []).extend(places)
     if not lost:
         return
@@ -291,7 +291,7 @@ def check_spelling_of_numbers(scan, names):
     """Adds a fault for labels such as 1, 1.0 and 01, and for fractions as class names."""
     groups = collections.defaultdict(list)
     for name in sorted(names):
-        number = targets.number(name)
+        number = label_kinds.number(name)
         if number is not None:
             groups[number].append(name)
     for group in groups.values():
@@ -322,7 +322,7 @@ def class_warnings(class_names, counts, kind):
             warnings += _of_classes(absent, f"no {role} example")
     if train.min() and train.max() >= UNEVEN * train.min():
         most, least = (class_names[place] for place in (train.argmax(), train.argmin()))
-        advice = ", try --class_weights=balanced" if kind == targets.CLASS else ""
+        advice = ", try --class_weights=balanced" if kind == label_kinds.CLASS else ""
         warnings.append(f"{most} has {train.max() // train.min()} times as many rows as {least}: "
                         f"judge by macro F1{advice}")  # fmt: skip
     return warnings + _of_classes([class_names[place] for place in np.flatnonzero(train == 1)],

@@ -8,8 +8,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from tltf.data import conversion
-from tltf.data.image_structure import MAX_PIXELS
+from tltf.data.images import conversion
+from tltf.data.images.structure import MAX_PIXELS
 
 NUM_ROWS = 256
 LEAST_DECODED = 2

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tltf import targets
 from tltf.console.progress import SHOWN_AFTER_S, Progress
-from tltf.data import checks, image_files
+from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.image_folder import warn_of_converted
+from tltf.data.images import files
 from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.data.sources.image_folder import warn_of_converted
 from tltf.errors import DataError, FlagError
 
 SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)$")
@@ -62,9 +62,9 @@ def tfrecord(
             flag="data",
             fix="tfrecord(path=data/part-*, image=image, label=label)",
         )
-    scan = checks.Scan("tfrecord")
+    scan = row_scan.Scan("tfrecord")
     rows = Rows([], [], [] if label else None, None if path else [])
-    read_label = _Label(label, class_names, settings.target == targets.LABELS)
+    read_label = _Label(label, class_names, settings.target == label_kinds.LABELS)
     files = [(file, role) for role, pattern in given.items() for file in _files(pattern, scan)]
     with Progress("reading", None, "records", after_s=SHOWN_AFTER_S) as progress:
         for file, role in files:
@@ -84,7 +84,7 @@ def tfrecord(
 def checked_bytes(scan, rows):
     """`rows` of encoded images without those that cannot be decoded, which are skipped."""
     kept, hashes, good = [], [], []
-    findings = image_files.inspected(rows.values, image_files.inspect_bytes)
+    findings = files.inspected(rows.values, files.inspect_bytes)
     for place, finding in enumerate(findings):
         if finding.reason:
             scan.skip(rows.ids[place], finding.reason, rows.labels[place] if rows.labels else "")
@@ -110,7 +110,7 @@ def _files(pattern, scan):
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
         with scan.collecting():
-            checks.existing_path(pattern)
+            row_scan.existing_path(pattern)
     shards = [SHARD.match(file) for file in files]
     for shard in filter(None, shards):
         stem, _, total, end = shard.groups()
@@ -196,7 +196,7 @@ class _Label:
         """Its text."""
         values = example.get(self.name, [])
         names = [_class_name(value, self.class_names, row_id) for value in values]
-        return targets.joined(names) if self.is_several else names[0]
+        return label_kinds.joined(names) if self.is_several else names[0]
 
     @property
     def needed(self):

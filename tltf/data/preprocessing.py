@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from tltf.data.images import ImagePreprocessing
-from tltf.data.text import TextPreprocessing
+from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import ModelError
 
 LENGTH_STEP = 8

@@ -1,0 +1,1 @@
+"""--data: the readers of folders, tables, arrays, records and packaged samples."""
