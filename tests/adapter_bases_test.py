@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import adapters, backbones, graphs
+from tltf import adapters, backbones
 from tltf.backbones import inserted
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.errors import ModelError
-from tltf.inserts import low_rank
+from tltf.graphs import functional
+from tltf.graphs.layers import lora
 from tltf.methods.context import FitContext
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype("float32")
@@ -57,7 +58,7 @@ def logits(core):
 
 def variables(base):
     layers = [layer for group in base.backbone.groups for layer in group.layers]
-    return {name: v.numpy() for name, v in graphs.named_weights(layers).items()}
+    return {name: v.numpy() for name, v in functional.named_weights(layers).items()}
 
 
 def base_with(path):
@@ -136,5 +137,5 @@ def test_a_preparation_that_breaks_off_leaves_no_part_in_the_base(
         np.testing.assert_array_equal(after[key], value, err_msg=key)
     np.testing.assert_allclose(logits(base.use("a").core), expected, rtol=1e-5, atol=1e-5)
     layers = [layer for group in base.backbone.groups for layer in group.layers]
-    assert [low_rank.has_update(layer) for layer in layers] == [True, False, False, False]
+    assert [lora.has_update(layer) for layer in layers] == [True, False, False, False]
     assert not any(inserted._has_part(layer) for layer in layers)

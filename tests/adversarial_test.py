@@ -6,9 +6,9 @@ import pytest
 
 from tests import tiny
 from tests.features_test import batch
-from tltf import cutting, freezing
 from tltf.adversaries import AdversarialModel, Perturbed
 from tltf.errors import FlagError
+from tltf.graphs import freezing, frozen_prefix
 from tltf.methods import adversarial
 from tltf.methods.context import FitContext
 from tltf.methods.staying import EVERYTHING
@@ -87,11 +87,11 @@ def test_the_prepared_core_computes_what_it_did(is_text):
 def test_what_is_above_the_perturbation_is_never_kept():
     core = adversarial.adversarial().prepare(tiny.core(tiny.text_backbone()), FitContext())
     freezing.apply(core.groups, [("head/.*", 1.0)])
-    parts = cutting.cut(core.model, core.groups, AdversarialModel)
+    parts = frozen_prefix.cut(core.model, core.groups, AdversarialModel)
     names = {layer.name for layer in parts.prefix.layers if layer.weights}
     assert names == {"embedding"} and type(parts.suffix) is AdversarialModel
     freezing.apply(core.groups, EVERYTHING)
-    assert cutting.cut(core.model, core.groups, AdversarialModel).prefix is None
+    assert frozen_prefix.cut(core.model, core.groups, AdversarialModel).prefix is None
 
 
 @pytest.mark.parametrize("arguments", [{"epsilon": -1.0}, {"steps": 0}, {"share": 1.0}])

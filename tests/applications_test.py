@@ -6,11 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import backbones, graphs
+from tltf import backbones
 from tltf.backbones import fetching
 from tltf.backbones.applications import FAMILIES
 from tltf.config.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.graphs import functional
 
 QUICK = ("mobilenet_v2", "vgg16", "efficientnet_b0")
 MODULES = {
@@ -81,7 +82,7 @@ def test_groups_taps_and_rebuilding(name):
     assert sides == sorted(sides, reverse=True)
     again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
     shapes = [
-        {name: v.shape for name, v in graphs.named_weights(item.layers).items()}
+        {name: v.shape for name, v in functional.named_weights(item.layers).items()}
         for item in (backbone, again)
     ]
     assert shapes[0] == shapes[1]
@@ -91,7 +92,7 @@ def test_groups_taps_and_rebuilding(name):
 def test_weights_pass_exactly_to_a_rebuilt_network():
     backbone = backbones.build("mobilenet_v2", weights="none", image_size_px=32)
     again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
-    source, target = (graphs.named_weights(item.layers) for item in (backbone, again))
+    source, target = (functional.named_weights(item.layers) for item in (backbone, again))
     for name, variable in target.items():
         variable.assign(source[name])
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
@@ -105,8 +106,8 @@ def test_each_stage_follows_from_the_tap_before_alone():
     taps = list(backbone.taps.values())
     for group, before, after in zip(backbone.groups[2:], taps[:-1], taps[1:], strict=True):
         fresh = keras.Input(before.shape[1:])
-        (output,) = graphs.replay([after], [(before, fresh)])
-        used = {layer.name for layer in graphs.layers([output])}
+        (output,) = functional.replay([after], [(before, fresh)])
+        used = {layer.name for layer in functional.layers([output])}
         assert used == {layer.name for layer in group.layers}
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltf.inserts import attention_prefix
+from tltf.graphs.layers import prefix
 
 INPUTS = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
 
@@ -36,13 +36,13 @@ def by_hand(layer, mask):
 
 
 def randomise(layer):
-    for number, name in enumerate((attention_prefix.KEYS, attention_prefix.VALUES)):
+    for number, name in enumerate((prefix.KEYS, prefix.VALUES)):
         variable = getattr(layer, name)
         variable.assign(np.random.default_rng(number).normal(size=variable.shape))
 
 
 def test_it_computes_the_equation(layer):
-    attention_prefix.add(layer, 3)
+    prefix.add(layer, 3)
     randomise(layer)
     whole = np.ones((2, 5, 5), bool)
     expected = by_hand(layer, whole)
@@ -59,10 +59,10 @@ def test_it_computes_the_equation(layer):
 def test_removing_gives_the_layer_back(layer):
     kind, names = type(layer), [v.path for v in layer.weights]
     before = np.asarray(layer(INPUTS, INPUTS))
-    attention_prefix.add(layer, 3)
+    prefix.add(layer, 3)
     randomise(layer)
     assert np.abs(np.asarray(layer(INPUTS, INPUTS)) - before).max() > 1e-3
-    attention_prefix.remove(layer)
+    prefix.remove(layer)
     assert type(layer) is kind and [v.path for v in layer.weights] == names
     np.testing.assert_array_equal(layer(INPUTS, INPUTS), before)
 
@@ -73,7 +73,7 @@ def test_keys_values_and_layers_start_as_numbers_of_their_own():
     for _ in range(2):
         attention = keras.layers.MultiHeadAttention(2, 3, value_dim=3)
         attention.build(INPUTS.shape, INPUTS.shape)
-        attention_prefix.add(attention, 200)
+        prefix.add(attention, 200)
         starts += [attention.prefix_keys.numpy().ravel(), attention.prefix_values.numpy().ravel()]
     correlations = np.corrcoef(starts) - np.eye(4)
     assert np.abs(correlations).max() < 0.2

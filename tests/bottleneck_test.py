@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from tltf.inserts import bottleneck, layers
+from tltf.graphs.layers import adapter, in_place
 
 FLAT = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
 HEADS = np.random.default_rng(1).normal(size=(2, 5, 3, 4)).astype("float32")
@@ -32,23 +32,23 @@ def case(request):
 def test_the_start_is_the_base_exactly_and_removing_gives_it_back(case):
     layer, inputs, before, _ = case
     kind, names = type(layer), [v.path for v in layer.weights]
-    bottleneck.add(layer, 2)
-    assert bottleneck.has_adapter(layer)
+    adapter.add(layer, 2)
+    assert adapter.has_adapter(layer)
     np.testing.assert_array_equal(layer(inputs), before)
     layer.adapter_up.assign(layer.adapter_up + 1.0)
     assert np.abs(np.asarray(layer(inputs)) - before).max() > 1e-3
-    bottleneck.remove(layer)
+    adapter.remove(layer)
     assert type(layer) is kind and [v.path for v in layer.weights] == names
     np.testing.assert_array_equal(layer(inputs), before)
 
 
 def test_it_computes_the_equation(case):
     layer, inputs, before, width = case
-    bottleneck.add(layer, 3)
+    adapter.add(layer, 3)
     rng = np.random.default_rng(4)
     shapes = [(width, 3), (3,), (3, width), (width,)]
     arrays = [rng.normal(size=shape) for shape in shapes]
-    for name, array in zip(bottleneck.NAMES, arrays, strict=True):
+    for name, array in zip(adapter.NAMES, arrays, strict=True):
         getattr(layer, name).assign(array)
     down, down_bias, up, up_bias = arrays
     small = before @ down + down_bias
@@ -62,7 +62,7 @@ def test_the_published_size():
     layer = keras.layers.Dense(384)
     layer.build((None, 10))
     plain = layer.count_params()
-    bottleneck.add(layer, 32)
+    adapter.add(layer, 32)
     assert 12 * (layer.count_params() - plain) == 299_904
 
 
@@ -70,5 +70,5 @@ def test_what_takes_none():
     embedding, depthwise = keras.layers.Embedding(3, 4), keras.layers.DepthwiseConv2D(3)
     first = keras.layers.Conv2D(2, 3, data_format="channels_first")
     for layer in (embedding, depthwise, first, keras.layers.Dropout(0.1)):
-        assert not bottleneck.takes_adapter(layer)
-    assert layers.has_kernel(embedding)
+        assert not adapter.takes_adapter(layer)
+    assert in_place.has_kernel(embedding)

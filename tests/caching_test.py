@@ -17,12 +17,13 @@ import tensorflow as tf
 from tests import tiny
 from tests.fitting_test import FLAGS, Log
 from tests.hub_test import SIZES, WORDS
-from tltf import backbones, boundaries, caching, cutting, feeding, fingerprints, fitting, freezing
+from tltf import backbones, boundaries, caching, feeding, fitting
 from tltf.boundaries import NotCached, Reading, View
 from tltf.config.options import CacheOptions, make
 from tltf.data import preprocessing
 from tltf.data.source import Column, Source, empty_scan
 from tltf.errors import FlagError
+from tltf.graphs import fingerprint, freezing, frozen_prefix
 from tltf.methods import freezing as methods
 from tltf.trained import Trained
 
@@ -47,7 +48,7 @@ def core():
 
 def cut(core, rules=PROBE):
     freezing.apply(core.groups, rules)
-    return cutting.cut(core.model, core.groups)
+    return frozen_prefix.cut(core.model, core.groups)
 
 
 def reading(core, source=None, view=None):
@@ -125,8 +126,8 @@ def test_nothing_is_computed_twice(core, tmp_path, monkeypatch):
 
 def test_a_prefix_is_hashed_once_a_cache(core, tmp_path, monkeypatch):
     parts, cache, hashed = cut(core), caching.Cache(CacheOptions(), tmp_path), []
-    of_model = fingerprints.of_model
-    monkeypatch.setattr(fingerprints, "of_model", lambda m: hashed.append(m) or of_model(m))
+    of_model = fingerprint.of_model
+    monkeypatch.setattr(fingerprint, "of_model", lambda m: hashed.append(m) or of_model(m))
     for _ in range(3):
         cache.table(parts.prefix, reading(core))
     assert len(hashed) == 1

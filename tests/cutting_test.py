@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import cutting, freezing
+from tltf.graphs import freezing, frozen_prefix
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 3)).astype("float32")
 RULES = {
@@ -25,7 +25,7 @@ def test_cut_and_joined_gives_exactly_the_same(rules):
 def test_boundary_is_the_deepest_frozen_tensors():
     core = tiny.core()
     freezing.apply(core.groups, RULES["partial"])
-    cut = cutting.cut(core.model, core.groups)
+    cut = frozen_prefix.cut(core.model, core.groups)
     names = {layer.name for layer in cut.prefix.layers}
     assert {"conv_1", "norm_1", "drop_1"} <= names and "conv_2" not in names
     assert len(cut.prefix.outputs) == 1
@@ -86,6 +86,6 @@ def test_steps_run_together_above_vectors_alone():
         keras.Input((None,), dtype="int32", name="boundary_1"),
     )
     wide = keras.Input((None,), name="boundary_2")
-    assert cutting.steps_together(keras.Model([vector], vector), 12) == 12
+    assert frozen_prefix.steps_together(keras.Model([vector], vector), 12) == 12
     for other in (ids, wide, keras.Input((4,), name="features")):
-        assert cutting.steps_together(keras.Model([vector, other], vector), 12) == 1
+        assert frozen_prefix.steps_together(keras.Model([vector, other], vector), 12) == 1

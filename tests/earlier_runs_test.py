@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import backbones, graphs, saving
+from tltf import backbones, saving
 from tltf.errors import FlagError
+from tltf.graphs import functional
 
 TEXTS = ["the film was good", "the film was bad", "good actors, bad film"] * 3
 
@@ -28,7 +29,7 @@ def _run(folder, backbone):
 
 
 def _values(backbone):
-    return {name: v.numpy() for name, v in graphs.named_weights(backbone.layers).items()}
+    return {name: v.numpy() for name, v in functional.named_weights(backbone.layers).items()}
 
 
 def test_a_run_is_continued_with_its_own_network(tmp_path):

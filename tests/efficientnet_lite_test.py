@@ -8,8 +8,9 @@ import tensorflow as tf
 from skimage import data
 from sklearn.datasets import load_sample_images
 
-from tltf import backbones, graphs, weights
+from tltf import backbones, weights
 from tltf.backbones import efficientnet_lite
+from tltf.graphs import functional
 
 ESPRESSO, TRIPOD, PALACE, DAISY = 967, 872, 698, 985
 
@@ -42,7 +43,7 @@ def test_classes_of_the_sample_photos(backbone):
 
 
 def test_size_is_the_published_one(backbone):
-    count = sum(int(np.prod(w.shape)) for w in graphs.named_weights(backbone.layers).values())
+    count = sum(int(np.prod(w.shape)) for w in functional.named_weights(backbone.layers).values())
     batch_norm_statistics_included = 3_413_024
     assert count == batch_norm_statistics_included
     assert backbone.taps["stage_7"].shape == (None, 7, 7, 1280)

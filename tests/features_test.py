@@ -7,9 +7,9 @@ import pytest
 from tests import tiny
 from tests.caching_test import Counting, images, images_source, own_cache, train  # noqa: F401
 from tests.fitting_test import feed, text_feed
-from tltf import cutting, freezing
 from tltf.backbones import inserted
 from tltf.errors import FlagError
+from tltf.graphs import freezing, frozen_prefix
 from tltf.methods import features
 from tltf.methods.context import FitContext
 from tltf.methods.staying import EVERYTHING
@@ -108,12 +108,12 @@ def test_several_maps_and_one_that_is_not_there():
 def test_the_copy_is_below_the_cut_and_the_image_is_passed_on():
     core = features.delta().prepare(tiny.core(), FitContext())
     freezing.apply(core.groups, EVERYTHING)
-    parts = cutting.cut(core.model, core.groups)
+    parts = frozen_prefix.cut(core.model, core.groups)
     names = {layer.name for layer in parts.prefix.layers if layer.weights}
     assert names and all(name.startswith("reference_") for name in names)
-    passed = cutting.passed(parts.prefix)
+    passed = frozen_prefix.passed(parts.prefix)
     assert list(passed.values()) == ["image"]
-    assert len(cutting.computed(parts.prefix).output) == 1
+    assert len(frozen_prefix.computed(parts.prefix).output) == 1
     assert not any(layer.name.startswith("reference_") for layer in parts.suffix.layers)
 
 

@@ -7,7 +7,7 @@ import sys
 
 import keras
 
-from tltf import fingerprints
+from tltf.graphs import fingerprint
 
 ROOT = str(pathlib.Path(__file__).resolve().parents[1])
 
@@ -23,9 +23,9 @@ def model(units=3, activation="relu", epsilon=1e-3, seed=0, swapped=False, axis=
 
 
 def test_equal_networks_whatever_was_built_before():
-    first = fingerprints.of_model(model())
+    first = fingerprint.of_model(model())
     keras.layers.Dense(2)
-    assert fingerprints.of_model(model()) == first
+    assert fingerprint.of_model(model()) == first
 
 
 def test_another_process_finds_the_same():
@@ -33,7 +33,7 @@ def test_another_process_finds_the_same():
     env = {**os.environ, "PYTHONPATH": ROOT, "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True,
                           capture_output=True, text=True)  # fmt: skip
-    assert done.stdout.strip() == fingerprints.of_model(model())
+    assert done.stdout.strip() == fingerprint.of_model(model())
 
 
 def test_what_counts():
@@ -41,7 +41,7 @@ def test_what_counts():
         {"units": 4}, {"activation": "tanh"}, {"epsilon": 1e-2}, {"seed": 1}, {"swapped": True},
         {"axis": 2},
     ]  # fmt: skip
-    found = {fingerprints.of_model(model(**change)) for change in [{}, *changes]}
+    found = {fingerprint.of_model(model(**change)) for change in [{}, *changes]}
     assert len(found) == len(changes) + 1
 
 
@@ -49,7 +49,7 @@ def test_freezing_does_not_count():
     plain, frozen = model(), model()
     for layer in frozen.layers:
         layer.trainable = False
-    assert fingerprints.of_model(frozen) == fingerprints.of_model(plain)
+    assert fingerprint.of_model(frozen) == fingerprint.of_model(plain)
 
 
 def test_an_operation_that_cannot_describe_itself_is_never_met_again():
@@ -66,4 +66,4 @@ def test_an_operation_that_cannot_describe_itself_is_never_met_again():
 
     image = keras.Input((3,))
     odd = keras.Model(image, Strange(lambda x: x + 1)(image))
-    assert fingerprints.of_model(odd) != fingerprints.of_model(odd)
+    assert fingerprint.of_model(odd) != fingerprint.of_model(odd)

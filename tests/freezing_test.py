@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import backbones, freezing
+from tltf import backbones
 from tltf.errors import FlagError
+from tltf.graphs import freezing
 from tltf.methods import freezing as methods
 from tltf.methods import subsets
 

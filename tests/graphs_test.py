@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import graphs
 from tltf.errors import ShapeError
+from tltf.graphs import functional
 
 
 def _nested():
@@ -21,7 +21,7 @@ def _nested():
 def test_replay_is_flat_and_shares_the_layers():
     model = _nested()
     fresh = keras.Input((4,), name="fresh")
-    (output,) = graphs.replay(list(model.outputs), [(model.inputs[0], fresh)])
+    (output,) = functional.replay(list(model.outputs), [(model.inputs[0], fresh)])
     flat = keras.Model(fresh, output)
     assert not [layer for layer in flat.layers if isinstance(layer, keras.Model)]
     assert {id(v) for v in flat.weights} == {id(v) for v in model.weights}
@@ -32,15 +32,15 @@ def test_replay_is_flat_and_shares_the_layers():
 def test_replay_names_a_missing_input():
     model = _nested()
     with pytest.raises(ShapeError, match="is not given"):
-        graphs.replay(list(model.outputs), [])
+        functional.replay(list(model.outputs), [])
 
 
 def test_counted_names_are_the_same_in_each_build():
     names = []
     for _ in range(2):
         model = _nested()
-        graphs.name_for_good(list(model.outputs))
-        names.append([item.name for item in graphs.operations(list(model.outputs))][1:])
+        functional.name_for_good(list(model.outputs))
+        names.append([item.name for item in functional.operations(list(model.outputs))][1:])
     assert names[0] == names[1]
     assert len(set(names[0])) == len(names[0])
     assert "backbone_dense" in names[0]
@@ -49,8 +49,8 @@ def test_counted_names_are_the_same_in_each_build():
 def test_named_weights_are_the_same_in_each_build():
     def build():
         model = _nested()
-        graphs.name_for_good(list(model.outputs))
-        return graphs.named_weights(graphs.layers(list(model.outputs)))
+        functional.name_for_good(list(model.outputs))
+        return functional.named_weights(functional.layers(list(model.outputs)))
 
     first, second = build(), build()
     assert list(first) == list(second)
@@ -62,6 +62,6 @@ def test_a_layer_belongs_to_the_first_point_that_needs_it():
     a = keras.layers.Dense(4, name="a")(pixels)
     b = keras.layers.Dense(4, name="b")(a)
     c = keras.layers.Add(name="c")([a, b])
-    points = graphs.layers_by_point({"stem": [a], "stage_1": [b], "empty": [b], "stage_2": [c]})
+    points = functional.layers_by_point({"stem": [a], "stage_1": [b], "empty": [b], "stage_2": [c]})
     found = {name: [layer.name for layer in group] for name, group in points.items()}
     assert found == {"stem": ["a"], "stage_1": ["b"], "stage_2": ["c"]}

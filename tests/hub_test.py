@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tltf import backbones, graphs
+from tltf import backbones
 from tltf.backbones import fetching, hub, network, transformers
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.graphs import functional
 
 M = keras_hub.models
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "##b", "cafe"]
@@ -83,7 +84,7 @@ def test_text_is_rebuilt_without_the_folder(family, tmp_path):
     (tmp_path / "preset").rename(tmp_path / "gone")
     again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), tmp_path / "assets")
     shapes = [
-        {name: tuple(v.shape) for name, v in graphs.named_weights(item.layers).items()}
+        {name: tuple(v.shape) for name, v in functional.named_weights(item.layers).items()}
         for item in (backbone, again)
     ]
     assert shapes[0] == shapes[1]
@@ -146,7 +147,7 @@ def _hf_distilbert(folder, hidden=8):
 def test_hugging_face_distilbert(tmp_path):
     arrays = _hf_distilbert(tmp_path)
     backbone = backbones.build(str(tmp_path))
-    named = graphs.named_weights(backbone.layers)
+    named = functional.named_weights(backbone.layers)
     values = [v.numpy() for v in named.values()]
     words = arrays["distilbert.embeddings.word_embeddings.weight"]
     assert any(v.shape == words.shape and np.array_equal(v, words) for v in values)
@@ -210,7 +211,7 @@ def test_weights_of_another_size_are_refused(tmp_path):
 
 def test_known_presets_need_no_network_for_random_weights():
     backbone = backbones.build("hub:resnet_18_imagenet", weights="none", image_size_px=32)
-    count = sum(int(np.prod(v.shape)) for v in graphs.named_weights(backbone.layers).values())
+    count = sum(int(np.prod(v.shape)) for v in functional.named_weights(backbone.layers).values())
     published = keras_hub.models.Backbone.presets["resnet_18_imagenet"]["metadata"]["params"]
     assert count == published and not backbone.pretrained
     assert [group.name for group in backbone.groups] == [f"stage_{n}" for n in range(1, 5)]
@@ -290,7 +291,7 @@ def test_other_text_families(cls, options, groups):
     made = transformers.text_network(own, _NoTokenizer(), request, pretrained=False)
     backbone = network.assemble(made, request)
     assert [group.name for group in backbone.groups] == groups
-    assert len(graphs.named_weights(backbone.layers)) == len(own.weights)
+    assert len(functional.named_weights(backbone.layers)) == len(own.weights)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 
 from tests import tiny
 from tltf.backbones import inserted
-from tltf.core import attach_head
 from tltf.errors import FlagError, ModelError
+from tltf.graphs.core import attach_head
 
 TEXTS = {
     "token_ids": np.array([[1, 2, 3, 4, 0], [5, 6, 7, 0, 0]], "int32"),

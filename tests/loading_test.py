@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 import tltf
 from tests import served
-from tltf import graphs, loading, predict, saving
+from tltf import loading, predict, saving
 from tltf.errors import FlagError, ModelError
+from tltf.graphs import functional
 from tltf.runs import model_folder
 
 
@@ -84,7 +85,7 @@ def test_importing_tltf_and_refusing_a_folder_takes_no_tensorflow(tmp_path):
 def test_read_core_gives_the_blueprint_and_every_array(run):
     blueprint, arrays = model_folder.read_core(run)
     model = served.image_once().core.model
-    expected = graphs.named_weights(model.layers)
+    expected = functional.named_weights(model.layers)
     assert arrays.keys() == expected.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, expected[name].numpy())

@@ -10,21 +10,23 @@ import pytest
 from tests import tiny
 from tests.caching_test import WORDS, bert_folder  # noqa: F401
 from tests.fitting_test import feed, fit
-from tltf import adapters, backbones, freezing, training
+from tltf import adapters, backbones, training
 from tltf.backbones import minilm, network, transformers
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.config.options import make
-from tltf.core import attach_head
 from tltf.errors import FlagError
-from tltf.inserts import layers, low_rank
+from tltf.graphs import freezing
+from tltf.graphs.core import attach_head
+from tltf.graphs.layers import in_place
+from tltf.graphs.layers import lora as layers_lora
 from tltf.methods import lora
 from tltf.methods.context import FitContext
 from tltf.trained import Trained
 
 
 def updated(core):
-    return [name for name, _ in layers.kernels(core.groups[:-1], low_rank.has_update)]
+    return [name for name, _ in in_place.kernels(core.groups[:-1], layers_lora.has_update)]
 
 
 def prepared(core, **arguments):
@@ -76,13 +78,13 @@ def test_scale(rslora, scale):
 
 def test_the_kept_kernel_is_the_frozen_one_plus_the_update(monkeypatch):
     seen = {}
-    merge = low_rank.merge
+    merge = layers_lora.merge
 
     def watch(layer):
-        seen[layer.name] = [np.asarray(x) for x in (layers.kernel_of(layer), layer.lora_a, layer.lora_b)]  # fmt: skip
+        seen[layer.name] = [np.asarray(x) for x in (in_place.kernel_of(layer), layer.lora_a, layer.lora_b)]  # fmt: skip
         merge(layer)
 
-    monkeypatch.setattr(low_rank, "merge", watch)
+    monkeypatch.setattr(layers_lora, "merge", watch)
     method = lora.lora(rank=2, alpha=3.0, targets=".*")
     core, _, _ = fit(method=method, data=feed(has_validation=True))
     assert set(seen) == {"conv_1", "conv_2"} and updated(core) == []

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltf.inserts import layers, low_rank
+from tltf.graphs.layers import in_place, lora
 
 EINSUM = {
     "heads out": ("abc,cde->abde", (None, 3, 4), (2, 5, 6), (6, 12)),
@@ -52,18 +52,18 @@ def randomise(layer):
 
 def test_the_matrix_is_inputs_by_outputs(case):
     layer, _, _, matrix = case
-    assert layers.matrix_shape(layer) == matrix
+    assert in_place.matrix_shape(layer) == matrix
 
 
 def test_the_start_is_the_base_exactly_and_removing_gives_it_back(case):
     layer, inputs, before, _ = case
     kind, names = type(layer), [v.path for v in layer.weights]
-    low_rank.add(layer, 2, 3.0)
-    assert low_rank.has_update(layer)
+    lora.add(layer, 2, 3.0)
+    assert lora.has_update(layer)
     np.testing.assert_array_equal(layer(inputs), before)
     randomise(layer)
     assert np.abs(np.asarray(layer(inputs)) - before).max() > 1e-3
-    low_rank.remove(layer)
+    lora.remove(layer)
     assert type(layer) is kind and [v.path for v in layer.weights] == names
     np.testing.assert_array_equal(layer(inputs), before)
 
@@ -71,29 +71,29 @@ def test_the_start_is_the_base_exactly_and_removing_gives_it_back(case):
 def test_the_sum_is_that_of_the_equation(case):
     """The same layer with the kernel W + s A B, put together in numpy."""
     layer, inputs, _, (num_inputs, num_outputs) = case
-    low_rank.add(layer, 2, 0.7)
+    lora.add(layer, 2, 0.7)
     randomise(layer)
     a, b = layer.lora_a.numpy(), layer.lora_b.numpy()
     assert a.shape == (num_inputs, 2) and b.shape == (2, num_outputs)
-    kernel = layers.kernel_of(layer).numpy()
+    kernel = in_place.kernel_of(layer).numpy()
     if getattr(layer, "equation", "") == EINSUM["outputs first"][0]:
         summed = kernel + 0.7 * (a @ b).T
     else:
         summed = kernel + 0.7 * (a @ b).reshape(kernel.shape)
     found = np.asarray(layer(inputs))
-    low_rank.remove(layer)
-    layers.kernel_of(layer).assign(summed)
+    lora.remove(layer)
+    in_place.kernel_of(layer).assign(summed)
     np.testing.assert_allclose(found, layer(inputs), rtol=1e-5, atol=1e-5)
 
 
 def test_merged_is_unmerged(case):
     layer, inputs, before, _ = case
     kind = type(layer)
-    low_rank.add(layer, 3, 1.0)
+    lora.add(layer, 3, 1.0)
     randomise(layer)
     unmerged = np.asarray(layer(inputs))
-    low_rank.merge(layer)
-    assert type(layer) is kind and not low_rank.has_update(layer)
+    lora.merge(layer)
+    assert type(layer) is kind and not lora.has_update(layer)
     np.testing.assert_allclose(layer(inputs), unmerged, rtol=1e-5, atol=1e-5)
     assert np.abs(np.asarray(layer(inputs)) - before).max() > 1e-3
 
@@ -102,14 +102,14 @@ def test_gradients_reach_the_update_only(case):
     import tensorflow as tf
 
     layer, inputs, _, _ = case
-    low_rank.add(layer, 2, 1.0)
+    lora.add(layer, 2, 1.0)
     randomise(layer)
-    layers.kernel_of(layer).trainable = False
+    in_place.kernel_of(layer).trainable = False
     with tf.GradientTape() as tape:
         loss = keras.ops.sum(layer(inputs) ** 2)
     gradients = tape.gradient(loss, [layer.lora_a.value, layer.lora_b.value])
     assert all(np.abs(tf.convert_to_tensor(g)).max() > 0 for g in gradients)
-    assert layers.kernel_of(layer).path not in {v.path for v in layer.trainable_weights}
+    assert in_place.kernel_of(layer).path not in {v.path for v in layer.trainable_weights}
 
 
 def test_layers_inside_of_layers():
@@ -120,8 +120,8 @@ def test_layers_inside_of_layers():
     before = np.asarray(encoder(inputs))
     inner = [x for x in encoder._flatten_layers() if x.name in ("query", "value")]
     for layer in inner:
-        assert layers.matrix_shape(layer) == (8, 8)
-        low_rank.add(layer, 2, 1.0)
+        assert in_place.matrix_shape(layer) == (8, 8)
+        lora.add(layer, 2, 1.0)
     names = [v.path for v in encoder.weights if "lora" in v.path]
     assert len(names) == 4 and any("query/lora_a" in name for name in names)
     np.testing.assert_array_equal(encoder(inputs), before)
@@ -130,7 +130,7 @@ def test_layers_inside_of_layers():
     changed = np.asarray(encoder(inputs))
     assert np.abs(changed - before).max() > 1e-3
     for layer in inner:
-        low_rank.merge(layer)
+        lora.merge(layer)
     np.testing.assert_allclose(encoder(inputs), changed, rtol=1e-4, atol=1e-5)
 
 
@@ -138,6 +138,6 @@ def test_the_published_size():
     """Queries and values of MiniLM at rank 8: 73,728 numbers, 6 * 2 * 8 * (384 + 384)."""
     attention = keras.layers.MultiHeadAttention(12, 32)
     attention.build((None, 5, 384), (None, 5, 384))
-    sizes = [8 * sum(layers.matrix_shape(getattr(attention, name)))
+    sizes = [8 * sum(in_place.matrix_shape(getattr(attention, name)))
              for name in ("_query_dense", "_value_dense")]  # fmt: skip
     assert 6 * sum(sizes) == 73_728

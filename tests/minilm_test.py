@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import backbones, graphs
+from tltf import backbones
 from tltf.files import assets
+from tltf.graphs import functional
 
 TEXTS = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
 PUBLISHED = (0.6660, 0.1046, 0.1411)
@@ -152,7 +153,7 @@ def test_rebuilt_without_its_folder(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "fetch", None)
     blueprint = json.loads(json.dumps(backbone.blueprint))
     again = backbones.rebuild(blueprint, tmp_path)
-    source, target = (graphs.named_weights(item.layers) for item in (backbone, again))
+    source, target = (functional.named_weights(item.layers) for item in (backbone, again))
     assert list(source) == list(target)
     for name, variable in target.items():
         variable.assign(source[name])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import graphs, models
+from tltf import models
 from tltf.backbones import save_assets
 from tltf.config.options import make
 from tltf.errors import FlagError
+from tltf.graphs import functional
 
 
 def options(**values):
@@ -41,7 +42,7 @@ def test_rebuilt_from_json_with_the_weights_copied_the_output_is_the_same(tmp_pa
     core = models.build(options(head="classify(hidden=5, dropout=.3)"), 3, "image")
     save_assets(core.backbone, tmp_path)
     fresh = models.rebuild(json.loads(json.dumps(core.blueprint)), tmp_path)
-    before, after = (graphs.named_weights(c.model.layers) for c in (core, fresh))
+    before, after = (functional.named_weights(c.model.layers) for c in (core, fresh))
     assert list(before) == list(after)
     for name, weight in after.items():
         weight.assign(before[name])

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import backbones, noise
+from tltf import backbones
 from tltf.errors import FlagError
+from tltf.graphs import dropout as graphs_dropout
 
 
 def rates(layers):
-    return [getattr(layer, name) for layer, name in noise.found_in(layers)]
+    return [getattr(layer, name) for layer, name in graphs_dropout.found_in(layers)]
 
 
 def test_dropout_of_a_network_with_layers_inside_of_layers():
@@ -19,7 +20,7 @@ def test_dropout_of_a_network_with_layers_inside_of_layers():
     x = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
     plain = np.asarray(block(x, training=True))
     np.testing.assert_array_equal(block(x, training=True), plain)
-    noise.set_rates([block], dropout=0.5)
+    graphs_dropout.set_rates([block], dropout=0.5)
     assert len(rates([block])) == 3 and set(rates([block])) == {0.5}
     first, second = (np.asarray(block(x, training=True)) for _ in range(2))
     assert np.abs(first - second).max() > 1e-3
@@ -27,14 +28,14 @@ def test_dropout_of_a_network_with_layers_inside_of_layers():
     attention = block._self_attention_layer
     outputs = [np.asarray(attention(x, x, training=True)) for _ in range(2)]
     assert np.abs(outputs[0] - outputs[1]).max() > 1e-4, "attention's own dropout is on too"
-    noise.set_rates([block], dropout=0.0)
+    graphs_dropout.set_rates([block], dropout=0.0)
     np.testing.assert_allclose(block(x, training=True), plain, rtol=1e-5, atol=1e-6)
 
 
 def test_dropped_numbers_have_the_rate():
     backbone = tiny.image_backbone(dropout=0.0)
     layers = all_layers(backbone)
-    noise.set_rates(layers, dropout=0.4)
+    graphs_dropout.set_rates(layers, dropout=0.4)
     dropout = next(layer for layer in layers if layer.name == "drop_1")
     found = np.asarray(dropout(np.ones((100, 100), "float32"), training=True))
     assert abs((found == 0).mean() - 0.4) < 0.03
@@ -49,11 +50,11 @@ def test_stochastic_depth_rises_with_depth():
     network = backbones.build("efficientnet_b0", weights="none", image_size_px=32)
     layers = all_layers(network)
     before = rates(layers)
-    noise.set_rates(layers, stochastic_depth=0.5)
+    graphs_dropout.set_rates(layers, stochastic_depth=0.5)
     after = rates(layers)
     assert len(after) == len(before) == 9, "B0 has nine residual branches"
     np.testing.assert_allclose(after, 0.5 * np.arange(1, 10) / 9)
-    layer = noise.found_in(layers)[-1][0]
+    layer = graphs_dropout.found_in(layers)[-1][0]
     ones = np.ones((4000, *[1] * (len(layer.noise_shape) - 2), 3), "float32")
     found = np.asarray(layer(ones, training=True)).reshape(4000, -1)
     assert set(np.unique(found)) == {0.0, 2.0}, "whole examples, scaled by 1 / (1 - rate)"
@@ -62,6 +63,6 @@ def test_stochastic_depth_rises_with_depth():
 
 def test_a_network_without_them():
     with pytest.raises(FlagError, match="no stochastic depth"):
-        noise.set_rates(all_layers(tiny.image_backbone()), stochastic_depth=0.2)
+        graphs_dropout.set_rates(all_layers(tiny.image_backbone()), stochastic_depth=0.2)
     with pytest.raises(FlagError, match="no dropout"):
-        noise.set_rates([keras.layers.Dense(3)], dropout=0.2)
+        graphs_dropout.set_rates([keras.layers.Dense(3)], dropout=0.2)

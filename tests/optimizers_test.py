@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import freezing, optimizers
+from tltf import optimizers
 from tltf.config.options import make
+from tltf.graphs import freezing
 from tltf.methods import schedules
 from tltf.methods.method import Phase
 

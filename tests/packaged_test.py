@@ -5,9 +5,10 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import backbones, graphs
+from tltf import backbones
 from tltf.errors import ModelError
 from tltf.files import assets
+from tltf.graphs import functional
 
 pytestmark = pytest.mark.large
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.large
 def test_dog_mobilenet_v2_holds_the_file_s_values():
     backbone = backbones.build("dog_mobilenet_v2")
     assert backbone.image_size_px == 160 and backbone.pretrained
-    named = graphs.named_weights(backbone.layers)
+    named = functional.named_weights(backbone.layers)
     (path,) = assets.fetch("dog_mobilenet_v2").glob("*.h5")
     with h5py.File(path) as opened:
         group = opened["model_weights/mobilenetv2_1.00_160"]
@@ -35,7 +36,7 @@ def test_dog_mobilenet_v2_holds_the_file_s_values():
 
 def test_hed_vgg16_holds_the_file_s_values():
     backbone = backbones.build("hed_vgg16", image_size_px=64)
-    named = graphs.named_weights(backbone.layers)
+    named = functional.named_weights(backbone.layers)
     (path,) = assets.fetch("hed_vgg16").glob("*.h5")
     assert len(named) == 26
     with h5py.File(path) as opened:
@@ -49,7 +50,7 @@ def test_hed_vgg16_holds_the_file_s_values():
 def test_hed_vgg16_takes_blue_first_and_its_own_means():
     backbone = backbones.build("hed_vgg16", weights="none", image_size_px=32)
     first = next(layer for layer in backbone.layers if layer.name == "block1_conv1")
-    scaled = keras.Model(backbone.inputs, graphs.inputs_of_call(first, -1))
+    scaled = keras.Model(backbone.inputs, functional.inputs_of_call(first, -1))
     pixels = np.broadcast_to(np.array([10, 20, 30], "float32"), (1, 32, 32, 3))
     found = np.asarray(keras.tree.flatten(scaled({"image": pixels}))[0])[0, 0, 0]
     np.testing.assert_allclose(found, [30 - 104.00699, 20 - 116.66877, 10 - 122.67892], rtol=1e-6)

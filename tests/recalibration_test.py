@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from tests.fitting_test import feed, fit
-from tltf import recalibration
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
+from tltf.graphs import batch_norm_statistics
 
 EPSILON = 1e-3
 
@@ -28,7 +28,9 @@ def test_they_are_those_of_all_examples_with_still_weights_and_no_dropout():
     model, norms = network()
     rows = np.random.default_rng(0).normal(2.0, 3.0, (50, 4)).astype("float32")
     batches = [rows[:20], rows[20:40], rows[40:]]
-    found = recalibration.recalibrate(model, [({"x": part}, None) for part in batches], norms)
+    found = batch_norm_statistics.recalibrate(
+        model, [({"x": part}, None) for part in batches], norms
+    )
     assert found == 50
     first, second = norms
     np.testing.assert_allclose(first.moving_mean, rows.mean(axis=0), rtol=1e-5)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltf.inserts import layers, scaling
+from tltf.graphs.layers import ia3, in_place
 
 FLAT = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
 TOKENS = np.random.default_rng(1).normal(size=(2, 5, 6)).astype("float32")
@@ -39,23 +39,23 @@ def case(request):
 def test_it_computes_the_equation_and_merges_it(case, side):
     layer, inputs, before = case
     kind, names, bias = type(layer), [v.path for v in layer.weights], layer.bias
-    scaling.add(layer, side)
+    ia3.add(layer, side)
     np.testing.assert_array_equal(layer(inputs), before)
     factors = np.random.default_rng(6).normal(size=layer.ia3_scale.shape).astype("float32")
     layer.ia3_scale.assign(factors)
     found = np.asarray(layer(inputs))
-    scaling.remove(layer)
+    ia3.remove(layer)
     assert type(layer) is kind and [v.path for v in layer.weights] == names
     assert layer.bias is bias
     if side == "outputs":
         expected = before * factors.reshape(before.shape[-(len(before.shape) - len(leading(layer))):])  # fmt: skip
     else:
-        rank = 2 if layers.input_axes(layer)[1] == 2 else 1
+        rank = 2 if in_place.input_axes(layer)[1] == 2 else 1
         expected = layer(inputs * factors.reshape(inputs.shape[-rank:]))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    scaling.add(layer, side)
+    ia3.add(layer, side)
     layer.ia3_scale.assign(factors)
-    scaling.merge(layer)
+    ia3.merge(layer)
     assert type(layer) is kind and [v.path for v in layer.weights] == names
     np.testing.assert_allclose(layer(inputs), found, rtol=1e-5, atol=1e-5)
 
@@ -72,7 +72,7 @@ def test_gradients_reach_the_factors(case):
     import tensorflow as tf
 
     layer, inputs, _ = case
-    scaling.add(layer, "outputs")
+    ia3.add(layer, "outputs")
     with tf.GradientTape() as tape:
         loss = keras.ops.sum(layer(inputs) ** 2)
     gradient = tape.gradient(loss, layer.ia3_scale.value)

@@ -8,8 +8,9 @@ import pytest
 from tests import tiny
 from tests.fitting_test import feed, fit
 from tltf import curriculum as curricula
-from tltf import fitting, freezing
+from tltf import fitting
 from tltf.errors import FlagError
+from tltf.graphs import freezing
 from tltf.heads import losses
 from tltf.methods import freezing as plain
 from tltf.methods import schedules

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import backbones, graphs
+from tltf import backbones
 from tltf.backbones import small
 from tltf.errors import FlagError
+from tltf.graphs import functional
 
 TEXTS = ["The café was good, really good!", "the film was bad", "Good film; bad café?"] * 3
 
@@ -19,7 +20,7 @@ def test_small_cnn_is_the_textbook_s():
     assert backbone.taps["stage_1"].shape == (None, 13, 13, 32)
     names = [layer.name for group in backbone.groups for layer in group.layers]
     assert names == ["scaling", "conv_1", "pool_1"]
-    kernel = graphs.named_weights(backbone.layers)["conv_1/kernel"].numpy()
+    kernel = functional.named_weights(backbone.layers)["conv_1/kernel"].numpy()
     pixels = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1)).astype("float32")
     found = keras.Model(backbone.inputs, backbone.taps["stage_1"])({"image": pixels})[0, 0, 0]
     patches = pixels[0, :4, :4, 0] / 255
@@ -60,8 +61,8 @@ def test_small_lstm_is_blind_to_padding_and_is_rebuilt(tmp_path):
     assert [group.name for group in backbone.groups] == ["embeddings", "layer_1"]
     backbones.save_assets(backbone, tmp_path)
     again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), tmp_path)
-    target = graphs.named_weights(again.layers)
-    for name, variable in graphs.named_weights(backbone.layers).items():
+    target = functional.named_weights(again.layers)
+    for name, variable in functional.named_weights(backbone.layers).items():
         target[name].assign(variable)
     rows = []
     for one, length in ((backbone, 4), (backbone, 9), (again, 9)):

@@ -6,8 +6,8 @@ import pytest
 
 from tests import tiny
 from tests.fitting_test import feed, fit
-from tltf import freezing
 from tltf.errors import FlagError
+from tltf.graphs import freezing
 from tltf.methods import freezing as plain
 from tltf.methods import schedules, staying
 from tltf.methods.context import FitContext

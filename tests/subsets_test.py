@@ -4,9 +4,9 @@ import keras
 import pytest
 
 from tests import tiny
-from tltf import freezing
-from tltf.backbones import Group
 from tltf.errors import FlagError
+from tltf.graphs import freezing
+from tltf.graphs.backbone import Group
 from tltf.methods import subsets
 
 

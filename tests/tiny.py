@@ -3,11 +3,11 @@
 import keras
 import keras_hub
 
-from tltf import cutting
-from tltf.backbones import Backbone, Group
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
-from tltf.core import attach_head
+from tltf.graphs import frozen_prefix
+from tltf.graphs.backbone import Backbone, Group
+from tltf.graphs.core import attach_head
 
 
 class Block(keras.layers.Layer):
@@ -101,4 +101,4 @@ def core(backbone=None, head="classify", num_classes=3):
 
 def training_model(model, groups):
     """The model cut at its frozen boundary and joined again."""
-    return cutting.join(model, cutting.cut(model, groups))
+    return frozen_prefix.join(model, frozen_prefix.cut(model, groups))

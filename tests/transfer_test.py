@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from tltf import transfer
+from tltf.graphs import weight_transfer
 
 
 def test_rows_and_values():
@@ -19,7 +19,7 @@ def test_rows_and_values():
         "tokens/embeddings": np.ones(4),
         "head/kernel": np.ones(7),
     }
-    rows = transfer.copy_by_name(zeros, arrays, never=("tokens/embeddings",))
+    rows = weight_transfer.copy_by_name(zeros, arrays, never=("tokens/embeddings",))
     assert rows == (
         ("conv/kernel", (3, 3), "copied"),
         ("conv/bias", (3,), "re-initialised"),
@@ -33,6 +33,6 @@ def test_rows_and_values():
         "new/kernel": 0.0,
         "tokens/embeddings": 0.0,
     }
-    lines = transfer.table(rows).splitlines()
+    lines = weight_transfer.table(rows).splitlines()
     assert lines[0].split() == ["conv/kernel", "(3,", "3)", "copied"]
     assert lines[-1] == "1 copied, 1 skipped, 3 re-initialised"

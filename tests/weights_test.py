@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tltf import graphs, weights
+from tltf import weights
 from tltf.errors import FlagError, ModelError
+from tltf.graphs import functional
 
 
 def _model(width=4, depth=2):
@@ -44,7 +45,7 @@ def _save(model, path):
     elif path.suffix == ".h5":
         _legacy(model, path)
     else:
-        arrays = {k: v.numpy() for k, v in graphs.named_weights(model.layers).items()}
+        arrays = {k: v.numpy() for k, v in functional.named_weights(model.layers).items()}
         safetensors.numpy.save_file(arrays, path)
     return path
 

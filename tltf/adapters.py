@@ -1,6 +1,6 @@
 """Adapter files: what a training changed, without the base that it stands on.
 
-One safetensors file. It holds every variable that was trained, by `graphs.named_weights`: the
+One safetensors file. It holds every variable that was trained, by `functional.named_weights`: the
 updates or biases, the head, and batch-norm statistics that moved; and as metadata the flags, the
 classes, and the SHA-256 of all weights that stayed as they were. So it loads onto the same base
 only, whatever that is called.
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from tltf import allowances, backbones, graphs
+from tltf import backbones
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, HEADS, METHODS
-from tltf.core import attach_head
 from tltf.data.preprocessing import preprocessing_of
 from tltf.errors import FlagError, ModelError, choices_text
 from tltf.files import atomic_files, untrusted
+from tltf.graphs import build_limits, functional
+from tltf.graphs.core import attach_head
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
 from tltf.trained import Trained
@@ -132,7 +133,7 @@ class Base:
             with (
                 untrusted.refusing("it cannot be put onto its base", path),
                 _of_file(path),
-                allowances.granted(sum(sizes), len(sizes), path),
+                build_limits.granted(sum(sizes), len(sizes), path),
             ):
                 joined, method, core = self._prepared(adapter.about)
                 try:
@@ -178,7 +179,7 @@ class Base:
 
     def _weights(self):
         """Name -> keras.Variable of the backbone as it is now."""
-        return graphs.named_weights([x for group in self.backbone.groups for x in group.layers])
+        return functional.named_weights([x for group in self.backbone.groups for x in group.layers])
 
     def _prepared(self, about):
         """`(core, method, what the method prepared)`; where that fails the backbone stays as it is."""

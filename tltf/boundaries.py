@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tltf import folding, row_store
+from tltf import row_store
 from tltf.console.progress import Progress
 from tltf.data import lookups, ordering, pipeline
 from tltf.data.images import exif
 from tltf.data.images import preprocessing as images_preprocessing
 from tltf.data.source import digest
 from tltf.data.texts import preprocessing
+from tltf.graphs import batch_norm_folding
 
 BATCH_SIZE = 64
 """Examples that the prefix takes together."""
@@ -301,14 +302,17 @@ def _code_of(reading):
     """How contents become outputs, beside the network: code and settings."""
     kind = reading.preprocessing
     settings = f"{reading.length_buckets} {kind.tokenizer_digest()}" if reading.is_text else ""
-    modules = [folding, *([preprocessing] if reading.is_text else [images_preprocessing, exif])]
+    modules = [
+        batch_norm_folding,
+        *([preprocessing] if reading.is_text else [images_preprocessing, exif]),
+    ]
     code = b"".join(inspect.getsource(module).encode() for module in modules)
     return f"{kind.to_config()} {settings} {hashlib.blake2b(code, digest_size=8).hexdigest()}"
 
 
 def _traced(prefix, fields, specs):
     """The prefix in inference mode as one graph for batches of any size, batch norms folded."""
-    prefix = folding.folded(prefix)
+    prefix = batch_norm_folding.folded(prefix)
     names = {field.name for field in fields}
     wide = {name: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for name, s in specs.items()}
 

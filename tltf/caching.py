@@ -10,10 +10,11 @@ import shutil
 import sys
 import weakref
 
-from tltf import boundaries, fingerprints, row_store
+from tltf import boundaries, row_store
 from tltf.boundaries import NotCached
 from tltf.errors import StorageError
 from tltf.files import assets
+from tltf.graphs import fingerprint
 
 
 class Cache:
@@ -59,7 +60,7 @@ class Cache:
     def _kept(self, outputs):
         """The rows in the store, those that are missing computed."""
         if outputs.prefix not in self._fingerprints:
-            self._fingerprints[outputs.prefix] = fingerprints.of_model(outputs.prefix)
+            self._fingerprints[outputs.prefix] = fingerprint.of_model(outputs.prefix)
         namespace = self.folder / outputs.namespace(self._fingerprints[outputs.prefix])
         shards = row_store.open_shards(namespace, outputs.fields)
         missing = row_store.missing(shards, outputs.keys)

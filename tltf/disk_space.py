@@ -8,8 +8,9 @@ import shutil
 import keras
 import numpy as np
 
-from tltf import freezing, optimizers
+from tltf import optimizers
 from tltf.errors import StorageError
+from tltf.graphs import freezing
 from tltf.runs import checkpoints
 
 MB = 2**20

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf import graphs
 from tltf.errors import ShapeError
+from tltf.graphs import functional
 
 
 class Rows:
@@ -62,7 +62,7 @@ def used_rows(model, used):
         used: () -> {input name: int[n]}, all ids that training gives to that input; called only
             where there is a table.
     """
-    nodes = [node for node in graphs.ordered_nodes(list(model.outputs)) if not node.is_input]
+    nodes = [node for node in functional.ordered_nodes(list(model.outputs)) if not node.is_input]
     tables = {tensor.name: _table(nodes, tensor) for tensor in model.inputs}
     tables = {name: table for name, table in tables.items() if table is not None}
     given, found = used() if tables else {}, {}

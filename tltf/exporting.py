@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf import graphs, loading, models, precision, raw_inputs, saving, verifying
+from tltf import loading, models, raw_inputs, saving, verifying
 from tltf.backbones import save_assets
 from tltf.config import call_strings
 from tltf.config.catalogs import FORMATS
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 from tltf.files import atomic_folders
+from tltf.graphs import functional, precision
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
 WARMUP_BATCHES = (1, 8)
@@ -87,7 +88,7 @@ def on_one_device(core):
         save_assets(core.backbone, pathlib.Path(assets))
         fresh = models.rebuild(core.blueprint, pathlib.Path(assets))
     arrays = saving.weights_of(core.model)
-    for name, weight in graphs.named_weights(fresh.model.layers).items():
+    for name, weight in functional.named_weights(fresh.model.layers).items():
         weight.assign(arrays[name])
     return fresh
 

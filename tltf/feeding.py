@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tltf import boundaries, caching, cutting, diverging
+from tltf import boundaries, caching, diverging
 from tltf.data import augment as augmentation
 from tltf.data import label_kinds, lookups, pipeline
 from tltf.errors import FlagError
+from tltf.graphs import frozen_prefix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,7 +240,7 @@ class _Builder:
 
     def _lookup(self, prefix, part, view=None):
         """Lookup of what the prefix gives; what it only passes on is read where it comes from."""
-        passed, computed = cutting.passed(prefix), cutting.computed(prefix)
+        passed, computed = frozen_prefix.passed(prefix), frozen_prefix.computed(prefix)
         if not passed:
             return self._table(prefix, part, view).lookup
         if view:

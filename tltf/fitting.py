@@ -12,21 +12,18 @@ import keras
 from tltf import (
     callbacks,
     curriculum,
-    cutting,
     diverging,
     embedding_rows,
-    folding,
-    freezing,
     keeping,
     multi_worker,
     optimizers,
-    recalibration,
     resuming,
 )
 from tltf.console import out_of_memory, signals
 from tltf.data import label_kinds
 from tltf.feeding import Above, parting
 from tltf.forward import Forward
+from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
 from tltf.runs import checkpoints
@@ -139,7 +136,7 @@ class Fit:
             plan = self._plan(phase)
             if saved:  # before the frozen prefix runs: an earlier phase may have trained it
                 self.write_weights(resuming.weights(self, saved))
-            parts = cutting.cut(self.core.model, self.core.groups, kind)
+            parts = frozen_prefix.cut(self.core.model, self.core.groups, kind)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self._set_judges(parts, above)
         training = above.training or self.feed.training
@@ -219,9 +216,9 @@ class Fit:
 
     def _recalibrate(self):
         """Gives the batch norms whose statistics moved those of the weights that they end with."""
-        if found := recalibration.moved(self.core.groups, self.moved.values()):
+        if found := batch_norm_statistics.moved(self.core.groups, self.moved.values()):
             model, batches = self._last
-            recalibration.recalibrate(model, batches(self.epochs_before, 1), found)
+            batch_norm_statistics.recalibrate(model, batches(self.epochs_before, 1), found)
 
     def _solve(self, parts, training, above, phase):
         """Trains a linear probe without steps: the rows of the history are penalties."""
@@ -285,7 +282,7 @@ class Fit:
     def _steps_together(self, model, steps):
         """Several devices take single steps: Keras's loop fails on the iterators of theirs."""
         is_shared = self.strategy.num_replicas_in_sync > 1
-        return 1 if is_shared else cutting.steps_together(model, steps)
+        return 1 if is_shared else frozen_prefix.steps_together(model, steps)
 
     def _callbacks(self, training_model, number, phase, epochs, saved):
         """Validation first, saving last: each sees what those before it put into the logs."""
@@ -395,5 +392,5 @@ def _keras_fit(model, batches, epochs, steps, watched):
 def _joined(model, parts, kind):
     """The model whose frozen prefix, which runs in every step, is as quick as it can be."""
     if parts.prefix:
-        parts = dataclasses.replace(parts, prefix=folding.folded(parts.prefix))
-    return cutting.join(model, parts, kind)
+        parts = dataclasses.replace(parts, prefix=batch_norm_folding.folded(parts.prefix))
+    return frozen_prefix.join(model, parts, kind)

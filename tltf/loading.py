@@ -66,12 +66,13 @@ def load(run, trust_code=False):
 
 def _rebuilt(stored):
     """The core of a `Stored` with random weights, no more of them than its file can fill."""
-    from tltf import allowances, models, precision
+    from tltf import models
+    from tltf.graphs import build_limits, precision
 
     num_variables = untrusted.count_safetensors(stored.weights)
     num_bytes = stored.weights.stat().st_size
     with (
-        allowances.granted(num_bytes, num_variables, stored.weights),
+        build_limits.granted(num_bytes, num_variables, stored.weights),
         precision.policy("float32"),
     ):
         return models.rebuild(stored.manifest["core"], stored.assets)
@@ -84,10 +85,10 @@ def fill(model, path):
         ModelError: names, shapes or dtypes differ (the first three are named), or the file is
             damaged; the model is untouched.
     """
-    from tltf import graphs
+    from tltf.graphs import functional
 
     with untrusted.opened_safetensors(path) as file:
-        variables = graphs.named_weights(model.layers)
+        variables = functional.named_weights(model.layers)
         stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         _compare(variables, stored, path)
         for name, variable in variables.items():

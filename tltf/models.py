@@ -3,8 +3,8 @@
 from tltf import backbones
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
-from tltf.core import attach_head, changed_spec
 from tltf.errors import FlagError
+from tltf.graphs.core import attach_head, changed_spec
 
 
 def build(options, num_classes, modality="", texts=None):

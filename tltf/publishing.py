@@ -3,10 +3,11 @@
 import pathlib
 import time
 
-from tltf import freezing, judging, predictions, reports, runtime, summaries, training, wording
+from tltf import judging, predictions, reports, runtime, summaries, training, wording
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import FORMATS, HEADS, METHODS
 from tltf.data import trained_rows
+from tltf.graphs import freezing
 from tltf.runs import checkpoints, folder, origin
 
 NUM_MISTAKES = 24

@@ -1,7 +1,7 @@
 """Writes a trained core: weights, tokenizer files and the plan to rebuild it.
 
 RUN/model/core.json is the only file with a fixed name. It names one folder beside it with
-core.safetensors (every weight by `graphs.named_weights`, batch-norm statistics included)
+core.safetensors (every weight by `functional.named_weights`, batch-norm statistics included)
 and assets/ (the tokenizer's files), and holds the SHA-256 of each file. core.json is replaced
 last, in one step, so a reader sees the old core or the new one whole.
 """
@@ -17,8 +17,9 @@ import keras
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from tltf import adapters, backbones, graphs
+from tltf import adapters, backbones
 from tltf.files import atomic_files, atomic_folders
+from tltf.graphs import functional
 from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
 
 
@@ -67,7 +68,7 @@ def describe(trained):
 
 def weights_of(model):
     """Weight name -> array: all weights of a Keras model, without random seeds."""
-    named = graphs.named_weights(model.layers)
+    named = functional.named_weights(model.layers)
     return {name: keras.ops.convert_to_numpy(weight.value) for name, weight in named.items()}
 
 

@@ -9,10 +9,10 @@ import keras
 from tltf import predicting
 from tltf.boundaries import NotCached
 from tltf.console import out_of_memory
-from tltf.core import Core
-from tltf.cutting import BOUNDARY
 from tltf.data import pipeline
 from tltf.forward import Forward
+from tltf.graphs.core import Core
+from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads import pool
 
 

@@ -11,27 +11,15 @@ import warnings
 import keras
 import tensorflow as tf
 
-from tltf import (
-    adapters,
-    disk_space,
-    feeding,
-    fitting,
-    freezing,
-    graphs,
-    loading,
-    models,
-    noise,
-    runtime,
-    saving,
-    transfer,
-)
+from tltf import adapters, disk_space, feeding, fitting, loading, models, runtime, saving
 from tltf.config import call_strings, defaults
 from tltf.config import checks as config_checks
 from tltf.config.catalogs import METHODS
 from tltf.config.options import flat, replace, shown
-from tltf.core import with_head
 from tltf.data import label_kinds, loader, lookups, preprocessing, row_scan, scan_report
 from tltf.errors import FlagError, printable
+from tltf.graphs import dropout, freezing, functional, weight_transfer
+from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
 from tltf.methods.freezing import HEAD
 from tltf.runs import folder, metrics_log
@@ -109,8 +97,10 @@ def assemble(options, parts, strategy):
     texts = training.column.values if training.modality == "text" else None
     with strategy.scope():
         core = models.build(options.model, len(training.class_names), training.modality, texts)
-    backbone_layers = graphs.layers(list(core.backbone.taps.values()))
-    noise.set_rates(backbone_layers, options.train.backbone_dropout, options.train.stochastic_depth)
+    backbone_layers = functional.layers(list(core.backbone.taps.values()))
+    dropout.set_rates(
+        backbone_layers, options.train.backbone_dropout, options.train.stochastic_depth
+    )
     situation = defaults.Situation(
         modality=training.modality,
         num_train=len(training),
@@ -200,7 +190,7 @@ def plan_text(trained, core, method):
     if trained.tokens:
         lines += [f"texts     {trained.preprocessing.length} tokens: {trained.tokens}"]
     if core.backbone.transfer:
-        lines += ["weights taken by name and shape:", transfer.table(core.backbone.transfer)]
+        lines += ["weights taken by name and shape:", weight_transfer.table(core.backbone.transfer)]
     for phase in phases:
         plan = freezing.apply(core.groups, phase.rules, phase.norm or train.norm)
         lines += [f"phase     {phase.name}", freezing.table_text(plan)]

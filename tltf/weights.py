@@ -1,6 +1,6 @@
 """Weights files: three formats, each compared with the network before a value is read.
 
-Read are safetensors (names of `graphs.named_weights`), Keras 3 `.weights.h5` and the older
+Read are safetensors (names of `functional.named_weights`), Keras 3 `.weights.h5` and the older
 `.h5` of weights by layer. Refused are whole models, pickles and HDF5 files whose links or
 storage lead elsewhere. Outside of an old head nothing may be missing and nothing left over.
 """
@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 import safetensors.numpy
 
-from tltf import graphs
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.files import assets, atomic_files, untrusted
+from tltf.graphs import functional
 
 FLAG = "backbone_weights"
 _REAL = ("float16", "float32", "float64", "f16", "f32", "f64")
@@ -45,7 +45,7 @@ def load(model, path, name):
     if path.suffix == ".safetensors":
         with untrusted.opened_safetensors(path) as file:
             arrays = {key: _Stored(file, key) for key in file.keys()}  # noqa: SIM118 (no dict)
-            load_named(graphs.named_weights(model.layers), arrays, path, name)
+            load_named(functional.named_weights(model.layers), arrays, path, name)
     elif path.suffix == ".h5":
         _load_h5(model, path, name)
     else:

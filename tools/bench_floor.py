@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf import cutting, freezing, runtime, training
+from tltf import runtime, training
 from tltf.config import flagfiles, options
 from tltf.data import loader, lookups
+from tltf.graphs import freezing, frozen_prefix
 
 BATCH_SIZES = (32, 64, 128, 256)
 
@@ -50,7 +51,7 @@ def main():
     work = bench_work.given()
     trained, method = assembled(work)
     freeze(trained, method)
-    parts = cutting.cut(trained.core.model, trained.core.groups)
+    parts = frozen_prefix.cut(trained.core.model, trained.core.groups)
     rows = sorted_rows(trained)
     shapes = {name: tensor.shape for name, tensor in trained.core.backbone.inputs.items()}
     pass_s, batch_size, boundary = best_pass(parts.prefix, rows, shapes)

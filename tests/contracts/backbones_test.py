@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from tests.contracts.given import parameters
-from tltf import backbones, graphs
+from tltf import backbones
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES
+from tltf.graphs import functional
 
 TEXTS = ("a fine film", "dull and long", "great fun, see it twice", "no story at all")
 
@@ -81,7 +82,7 @@ def check_rebuild(backbone, model, inputs, outputs, folder):
     backbones.save_assets(backbone, folder)
     fresh = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), folder)
     copy = model_of(fresh)
-    before, after = graphs.named_weights(model.layers), graphs.named_weights(copy.layers)
+    before, after = functional.named_weights(model.layers), functional.named_weights(copy.layers)
     assert list(before) == list(after), "variables keep their names and order"
     for name, variable in after.items():
         variable.assign(before[name])

@@ -17,9 +17,10 @@ from tests.caching_test import (  # noqa: F401
 )
 from tests.contracts.cases import METHODS as CONTRACTS
 from tests.contracts.given import core_for
-from tltf import backbones, cutting, freezing
+from tltf import backbones
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
+from tltf.graphs import freezing, frozen_prefix
 from tltf.methods import teaching
 from tltf.methods.context import FitContext
 
@@ -130,4 +131,4 @@ def test_the_others_have_no_prefix(name):
         core = method.prepare(core_for(text), FitContext())
         for phase in method.phases(core):
             freezing.apply(core.groups, phase.rules)
-            assert cutting.cut(core.model, core.groups).prefix is None
+            assert frozen_prefix.cut(core.model, core.groups).prefix is None

@@ -9,8 +9,8 @@ from tests.contracts.given import parameters
 from tltf import judging
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
-from tltf.core import with_head
 from tltf.data import label_kinds
+from tltf.graphs.core import with_head
 from tltf.prediction import Prediction
 
 NAMES = ("a", "b", "c")

@@ -7,14 +7,15 @@ import pytest
 import tltf
 from tests.contracts.backbones_test import build, inputs_for, values
 from tests.contracts.cases import CASES
-from tltf import backbones, graphs, saving, weights
+from tltf import backbones, saving, weights
 from tltf.backbones.applications import FAMILIES, random_model
 from tltf.backbones.network import Request
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, HEADS
-from tltf.core import attach_head
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
+from tltf.graphs import functional
+from tltf.graphs.core import attach_head
 from tltf.trained import Trained
 
 QUICK = ("small_cnn", "small_lstm", "mobilenet_v2")
@@ -59,7 +60,7 @@ def require_saved_and_loaded(backbone, run):
     found, expected = (values(one.core.model, inputs)["label"] for one in (again, trained))
     np.testing.assert_array_equal(found, expected)
     continued = backbones.build(str(run))
-    named = graphs.named_weights(continued.layers)
+    named = functional.named_weights(continued.layers)
     for name in before.keys() & named.keys():
         np.testing.assert_array_equal(named[name], before[name], err_msg=name)
     copied = {row[0] for row in continued.transfer if row[2] == "copied"}

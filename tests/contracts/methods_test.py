@@ -11,13 +11,14 @@ from tests import tiny
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import core_for, parameters
 from tests.fitting_test import FLAGS, Log, feed, text_feed
-from tltf import convex, fitting, freezing, optimizers
+from tltf import convex, fitting, optimizers
 from tltf.backbones import inserted
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.config.options import make
-from tltf.core import on_backbone
 from tltf.errors import FlagError
+from tltf.graphs import freezing
+from tltf.graphs.core import on_backbone
 from tltf.methods import soups, teaching
 from tltf.methods.context import FitContext
 from tltf.runs import checkpoints

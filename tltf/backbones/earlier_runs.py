@@ -4,9 +4,9 @@ import dataclasses
 import os
 import pathlib
 
-from tltf import allowances, graphs, transfer
 from tltf.errors import FlagError
 from tltf.files import untrusted
+from tltf.graphs import build_limits, functional, weight_transfer
 from tltf.runs import model_folder
 
 _CORE = pathlib.PurePath("model", "core.json")
@@ -40,12 +40,12 @@ def continued(request, rebuild):
     num_bytes = sum(array.nbytes for array in arrays.values())
     with (
         untrusted.refusing("its backbone cannot be rebuilt", request.text),
-        allowances.granted(num_bytes, len(arrays), request.text),
+        build_limits.granted(num_bytes, len(arrays), request.text),
     ):
         backbone = rebuild(blueprint, assets)
     if request.weights == "none":
         return dataclasses.replace(backbone, name=request.text)
-    rows = transfer.copy_by_name(graphs.named_weights(backbone.layers), arrays)
+    rows = weight_transfer.copy_by_name(functional.named_weights(backbone.layers), arrays)
     return dataclasses.replace(backbone, name=request.text, transfer=rows)
 
 
@@ -61,8 +61,8 @@ def taken_over(backbone, weights):
     _, arrays, assets = _read(weights)
     is_text = backbone.modality == "text"
     never = (_EMBEDDINGS,) if is_text and not _same_tokens(backbone, assets) else ()
-    rows = transfer.copy_by_name(graphs.named_weights(backbone.layers), arrays, never)
-    has_any = any(row[2] == transfer.COPIED for row in rows)
+    rows = weight_transfer.copy_by_name(functional.named_weights(backbone.layers), arrays, never)
+    has_any = any(row[2] == weight_transfer.COPIED for row in rows)
     changed = {**backbone.blueprint, "pretrained": has_any}
     return dataclasses.replace(backbone, pretrained=has_any, blueprint=changed, transfer=rows)
 

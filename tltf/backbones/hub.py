@@ -11,12 +11,13 @@ import re
 import keras
 import keras_hub
 
-from tltf import allowances, graphs, weights
+from tltf import weights
 from tltf.backbones import fetching, transformers
 from tltf.backbones.hub_configs import CONFIGS
 from tltf.backbones.network import SCALINGS, Network, Scaling
 from tltf.errors import FlagError, ModelError, StorageError, choices_text, nearest
 from tltf.files import untrusted
+from tltf.graphs import build_limits, functional
 
 PREFIX = "hub:"
 _ADDRESSES = ("kaggle://", "hf://", "ms://")
@@ -157,7 +158,7 @@ def _granted(files, request, count):
         return
     files = [file for file in files if file.is_file()]
     num_bytes = sum(file.stat().st_size for file in files)
-    with allowances.granted(num_bytes, sum(map(count, files)), request.text):
+    with build_limits.granted(num_bytes, sum(map(count, files)), request.text):
         yield
 
 
@@ -259,7 +260,7 @@ def _stages(backbone):
     """Points and taps of a convolutional network: a stage for each size of its feature maps."""
     pyramid = getattr(backbone, "pyramid_outputs", {})
     names = sorted(pyramid, key=lambda name: int("".join(filter(str.isdigit, name)) or 0))
-    stages = [pyramid[name] for name in names] or graphs.outputs_of(backbone, "MaxPooling2D")
+    stages = [pyramid[name] for name in names] or functional.outputs_of(backbone, "MaxPooling2D")
     if all(tensor is not backbone.output for tensor in stages):
         stages = [*stages[:-1], backbone.output]
     taps = {f"stage_{number}": tensor for number, tensor in enumerate(stages, start=1)}
@@ -279,7 +280,9 @@ def _tokens(backbone):
     extra = num_tokens - side * side
     grid = keras.ops.reshape(output[:, extra:, :], (-1, side, side, output.shape[-1]))
     taps = {"stage_1": grid} | ({"pooled": output[:, 0, :]} if extra else {})
-    layers = [layer for layer in backbone.layers if layer.weights and graphs.num_calls(layer) == 1]
+    layers = [
+        layer for layer in backbone.layers if layer.weights and functional.num_calls(layer) == 1
+    ]
     return {layer.name: [layer.output] for layer in layers}, taps
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tltf.backbones import prompt
 from tltf.errors import ModelError
-from tltf.inserts import attention_prefix, bottleneck, layers
+from tltf.graphs.layers import adapter, in_place, prefix
 
 RECORD = "inserted"
 MOST = 65536
@@ -19,7 +19,7 @@ def insert(backbone, kind, size, names=()):
         backbone: Backbone.
         kind: `adapters`, `prefix` or `prompt`.
         size: units of a bottleneck, or number of vectors; at least 1.
-        names: of kernels, as `layers.kernels` or `layers.attentions` gives them, that get
+        names: of kernels, as `in_place.kernels` or `in_place.attentions` gives them, that get
             adapters or a prefix.
 
     Raises:
@@ -28,7 +28,7 @@ def insert(backbone, kind, size, names=()):
     if kind == "prompt":
         changed = prompt.added(backbone, size)
     else:
-        part = bottleneck if kind == "adapters" else attention_prefix
+        part = adapter if kind == "adapters" else prefix
         found = dict(_places(kind, backbone.groups))
         for name in names:
             part.add(found[name], size)
@@ -75,7 +75,7 @@ def put_into_copies(backbone, copies):
 def take_out(backbone):
     """Takes what was inserted last out of the layers again."""
     record = backbone.blueprint[RECORD][-1]
-    part = bottleneck if record["kind"] == "adapters" else attention_prefix
+    part = adapter if record["kind"] == "adapters" else prefix
     found = dict(_places(record["kind"], backbone.groups))
     for name in record["names"]:
         part.remove(found[name])
@@ -84,12 +84,12 @@ def take_out(backbone):
 def _places(kind, groups):
     """`(name, layer)` of all layers that can have such a part."""
     if kind == "prefix":
-        return layers.attentions(groups)
-    return layers.kernels(groups, bottleneck.takes_adapter)
+        return in_place.attentions(groups)
+    return in_place.kernels(groups, adapter.takes_adapter)
 
 
 def _has_part(layer):
-    return bottleneck.has_adapter(layer) or attention_prefix.has_prefix(layer)
+    return adapter.has_adapter(layer) or prefix.has_prefix(layer)
 
 
 def _check(backbone, record):

@@ -11,9 +11,9 @@ import dataclasses
 import keras
 from keras import ops
 
-from tltf import graphs
-from tltf.backbones.network import Group
 from tltf.errors import FlagError
+from tltf.graphs import functional
+from tltf.graphs.backbone import Group
 
 GROUP = "prompt"
 DEVIATION = 0.5
@@ -67,11 +67,11 @@ def added(backbone, length):
     longer, longer_mask = prompt(sequence, mask)
     inputs = [(tensor, tensor) for tensor in backbone.inputs.values()]
     given = [*inputs, (sequence, longer), (mask, longer_mask)]  # the later one of a tensor counts
-    (last,) = graphs.replay([backbone.taps["sequence"]], given)
+    (last,) = functional.replay([backbone.taps["sequence"]], given)
     taps = {**backbone.taps, "sequence": last[:, length:]}
     if "pooled" in taps:
         ends = [*inputs, (backbone.taps["sequence"], taps["sequence"])]
-        (taps["pooled"],) = graphs.replay([taps["pooled"]], ends)
+        (taps["pooled"],) = functional.replay([taps["pooled"]], ends)
     group = Group(GROUP, (prompt,))
     groups = (*backbone.groups[:first], group, *backbone.groups[first:])
     return dataclasses.replace(backbone, taps=taps, groups=groups)
@@ -87,7 +87,7 @@ def entering(backbone):
     if backbone.modality != "text" or block is None:
         raise FlagError(f"{backbone.name} has no blocks of a transformer", flag="method",
                         fix="--method=lora")  # fmt: skip
-    nodes = graphs.ordered_nodes([backbone.taps["sequence"]])
+    nodes = functional.ordered_nodes([backbone.taps["sequence"]])
     tensors = next(node for node in nodes if node.operation is block).input_tensors
     if [len(tensor.shape) for tensor in tensors] != [3, 2]:
         raise FlagError(f"a {type(block).__name__} takes more than a sequence and a mask",

@@ -5,10 +5,10 @@ import re
 import keras
 import keras_hub
 
-from tltf import graphs
 from tltf.backbones.network import Network
 from tltf.errors import FlagError, ModelError, TltfError
 from tltf.files import untrusted
+from tltf.graphs import functional
 
 DEFAULT_TEXT_LENGTH = 128
 _FILES = ("vocabulary", "merges", "proto")
@@ -138,7 +138,7 @@ def checked_length(request, backbone):
 def depth_points(backbone, sequence):
     """`embeddings`, then `layer_1` .. `layer_n`: the repeated blocks of a transformer."""
     blocks = repeated_layers(backbone)
-    if graphs.num_calls(blocks[0]) > 1:  # ALBERT: one block, called again and again
+    if functional.num_calls(blocks[0]) > 1:  # ALBERT: one block, called again and again
         return {"embeddings": list(_inputs_of(blocks[0])), "layers": [sequence]}
     points = {"embeddings": list(_inputs_of(blocks[0]))}
     for number, block in enumerate(blocks, start=1):
@@ -161,5 +161,5 @@ def repeated_layers(backbone):
 
 def _inputs_of(layer):
     """What flows into the first block, without the masks that go to every block."""
-    found = graphs.inputs_of_call(layer)
+    found = functional.inputs_of_call(layer)
     return [tensor for tensor in found if len(tensor.shape) == 3] or found

@@ -4,10 +4,12 @@ import re
 
 from tltf.backbones import inserted
 from tltf.backbones.prompt import GROUP as PROMPT_GROUP
-from tltf.core import on_backbone
 from tltf.errors import FlagError
-from tltf.freezing import expression
-from tltf.inserts import attention_prefix, bottleneck, layers, scaling
+from tltf.graphs.core import on_backbone
+from tltf.graphs.freezing import expression
+from tltf.graphs.layers import adapter, in_place
+from tltf.graphs.layers import ia3 as layers_ia3
+from tltf.graphs.layers import prefix as layers_prefix
 from tltf.methods.freezing import HEAD
 from tltf.methods.method import Method, Phase
 
@@ -19,7 +21,7 @@ KEYS_AND_VALUES = re.compile(".*/(key|value)/kernel")
 ADAPTERS = (r".*/adapter_(down|up)(_bias)?", 1.0)
 PREFIX = (r".*/prefix_(keys|values)", 1.0)
 PROMPT = (rf"{PROMPT_GROUP}/.*", 1.0)
-SCALES = (rf".*/{scaling.SCALE}", 1.0)
+SCALES = (rf".*/{layers_ia3.SCALE}", 1.0)
 LAYER_NORMS = (".*layer_norm[^/]*/(gamma|beta)", 1.0)
 
 
@@ -27,7 +29,7 @@ def adapters(size=32, places="houlsby", targets="auto", layer_norms=True):
     """Trains the head and bottlenecks behind layers of a frozen backbone; they stay in the core.
 
     Houlsby et al. 2019, arXiv:1902.00751, section 2.1; Pfeiffer et al. 2020, arXiv:2005.00247,
-    with one bottleneck a block. Departures: see tltf.inserts.bottleneck.
+    with one bottleneck a block. Departures: see tltf.graphs.layers.adapter.
 
     Args:
         size: width of the bottleneck, at least 1.
@@ -49,7 +51,7 @@ def adapters(size=32, places="houlsby", targets="auto", layer_norms=True):
 
     def names(core):
         found = _matrices(core.groups[:-1], pattern)
-        return _without("size", size, [(name, bottleneck.size_of(layer)) for name, layer in found])
+        return _without("size", size, [(name, adapter.size_of(layer)) for name, layer in found])
 
     return Additive("adapters", size, ADAPTERS, names, (LAYER_NORMS,) if layer_norms else ())
 
@@ -57,7 +59,7 @@ def adapters(size=32, places="houlsby", targets="auto", layer_norms=True):
 def prefix(length=16):
     """Trains the head and keys and values before those of the sequence, in every attention.
 
-    Li & Liang 2021, arXiv:2101.00190. Departures: see tltf.inserts.attention_prefix.
+    Li & Liang 2021, arXiv:2101.00190. Departures: see tltf.graphs.layers.prefix.
 
     Args:
         length: number of keys, at least 1.
@@ -69,7 +71,7 @@ def prefix(length=16):
     _require_size("length", length)
 
     def names(core):
-        found = [(name, attention_prefix.length_of(layer))
+        found = [(name, layers_prefix.length_of(layer))
                  for name, layer in _attentions(core.groups[:-1])]  # fmt: skip
         return _without("length", length, found)
 
@@ -146,7 +148,7 @@ class Scaled(Method):
     def prepare(self, core, context):
         """Gives the layers their factors; the core computes what it did."""
         places = (KEYS_AND_VALUES, "outputs"), (re.compile(FEED_FORWARD), "inputs")
-        every = layers.kernels(core.groups[:-1], scaling.takes_scale)
+        every = in_place.kernels(core.groups[:-1], layers_ia3.takes_scale)
         found = [([layer for name, layer in every if pattern.fullmatch(name)], side)
                  for pattern, side in places]  # fmt: skip
         for (pattern, _), (chosen, _) in zip(places, found, strict=True):
@@ -155,19 +157,19 @@ class Scaled(Method):
                 raise FlagError(what, flag="method", fix="--method=lora")
         for chosen, side in found:
             for layer in chosen:
-                scaling.add(layer, side)
+                layers_ia3.add(layer, side)
         return core
 
     def finish(self, core, ended):
         """Merges the factors: the core is one of plain layers again."""
-        for _, layer in layers.kernels(core.groups, scaling.has_scale):
-            scaling.merge(layer)
+        for _, layer in in_place.kernels(core.groups, layers_ia3.has_scale):
+            layers_ia3.merge(layer)
         return core
 
     def release(self, core):
         """Takes the factors away."""
-        for _, layer in layers.kernels(core.groups, scaling.has_scale):
-            scaling.remove(layer)
+        for _, layer in in_place.kernels(core.groups, layers_ia3.has_scale):
+            layers_ia3.remove(layer)
 
 
 def _matching(core, rules):
@@ -178,7 +180,7 @@ def _matching(core, rules):
 
 def _matrices(groups, pattern):
     """`(name, layer)` of the kernels that match."""
-    every = layers.kernels(groups, bottleneck.takes_adapter)
+    every = in_place.kernels(groups, adapter.takes_adapter)
     found = [(name, layer) for name, layer in every if expression(pattern).fullmatch(name)]
     if not found:
         example = f", e.g. {every[0][0]}" if every else ""
@@ -189,7 +191,7 @@ def _matrices(groups, pattern):
 
 
 def _attentions(groups):
-    found = layers.attentions(groups)
+    found = in_place.attentions(groups)
     if not found:
         what = (
             "prefix takes Keras's MultiHeadAttention, and the backbone has none "

@@ -4,10 +4,10 @@ import dataclasses
 
 import keras
 
-from tltf import graphs
 from tltf.adversaries import AdversarialModel, Perturbed
 from tltf.backbones import prompt
 from tltf.errors import FlagError
+from tltf.graphs import functional
 from tltf.methods.method import Method, Phase
 from tltf.methods.staying import EVERYTHING
 
@@ -56,7 +56,7 @@ class Adversarial(Method):
         inputs = [(tensor, tensor) for tensor in core.model.input.values()]
         name = core.head.name
         given = [*inputs, (place, layer(place))]  # the later one of a tensor counts
-        (logits,) = graphs.replay([core.model.output[name]], given)
+        (logits,) = functional.replay([core.model.output[name]], given)
         model = keras.Model(core.model.input, {name: logits}, name="core")
         return dataclasses.replace(core, model=model)
 

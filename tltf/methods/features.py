@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from tltf import graphs
 from tltf.backbones import inserted
 from tltf.errors import FlagError
+from tltf.graphs import functional
 from tltf.heads import pool
 from tltf.methods.method import Phase
 from tltf.methods.penalised import Penalised
@@ -60,7 +60,7 @@ def delta(alpha=0.01, beta=0.01, features=()):
     2019, arXiv:1901.09229, eq. 3 and 4. Departs: all channels have the same weight; the paper
     weighs them by what a probe loses without each. As penalties in the loss both are rescaled by
     Adam, so that a strength is not that of the paper's SGD. The pretrained network's maps are computed once an example where they fit the
-    cache, see tltf.cutting.
+    cache, see tltf.graphs.frozen_prefix.
 
     Args:
         alpha: at least 0.
@@ -127,13 +127,13 @@ def frozen_copy(backbone):
     copy = keras.models.clone_model(whole, clone_function=inserted.plain)
     inserted.put_into_copies(backbone, {layer.name: layer for layer in copy.layers})
     now, before = (
-        graphs.named_weights(graphs.layers(list(model.outputs))) for model in (copy, whole)
+        functional.named_weights(functional.layers(list(model.outputs))) for model in (copy, whole)
     )
     for name, variable in now.items():
         variable.assign(before[name])
-    for operation in graphs.operations(list(copy.outputs)):
+    for operation in functional.operations(list(copy.outputs)):
         operation.name = REFERENCE + operation.name
         operation.trainable = False
     given = [(copy.input[name], tensor) for name, tensor in backbone.inputs.items()]
-    flat = graphs.replay([copy.output[name] for name in backbone.taps], given)
+    flat = functional.replay([copy.output[name] for name in backbone.taps], given)
     return dict(zip(backbone.taps, flat, strict=True))

@@ -3,14 +3,15 @@
 import re
 
 from tltf.errors import FlagError
-from tltf.freezing import expression
-from tltf.inserts import layers, low_rank
+from tltf.graphs.freezing import expression
+from tltf.graphs.layers import in_place
+from tltf.graphs.layers import lora as layers_lora
 from tltf.methods.freezing import HEAD
 from tltf.methods.method import Method, Phase
 
 ATTENTION = re.compile(r".*/(query|value)/kernel")
 """What the paper's section 4.2 adapts; the names that KerasHub gives."""
-UPDATES = (f".*/({low_rank.A}|{low_rank.B})", 1.0)
+UPDATES = (f".*/({layers_lora.A}|{layers_lora.B})", 1.0)
 
 
 def lora(rank=8, alpha=16.0, targets="auto", rslora=False):
@@ -46,22 +47,22 @@ class Lora(Method):
     def prepare(self, core, context):
         """Gives the target layers their updates; the core computes what it did."""
         for layer in self._chosen(core):
-            low_rank.add(layer, self.rank, self.scale)
+            layers_lora.add(layer, self.rank, self.scale)
         return core
 
     def finish(self, core, ended):
         """Merges the updates: the core is one of plain layers again."""
-        for _, layer in layers.kernels(core.groups[:-1], low_rank.has_update):
-            low_rank.merge(layer)
+        for _, layer in in_place.kernels(core.groups[:-1], layers_lora.has_update):
+            layers_lora.merge(layer)
         return core
 
     def release(self, core):
         """Takes the updates away."""
-        for _, layer in layers.kernels(core.groups[:-1], low_rank.has_update):
-            low_rank.remove(layer)
+        for _, layer in in_place.kernels(core.groups[:-1], layers_lora.has_update):
+            layers_lora.remove(layer)
 
     def _chosen(self, core):
-        kernels = layers.kernels(core.groups[:-1], lambda layer: True)
+        kernels = in_place.kernels(core.groups[:-1], lambda layer: True)
         if self.targets != "auto":
             found = [layer for name, layer in kernels if expression(self.targets).fullmatch(name)]
             if not found:
@@ -76,5 +77,5 @@ class Lora(Method):
         return found
 
     def _pays(self, layer):
-        inputs, outputs = layers.matrix_shape(layer)
+        inputs, outputs = in_place.matrix_shape(layer)
         return 2 * self.rank * (inputs + outputs) <= inputs * outputs

@@ -12,7 +12,7 @@ class Phase:
 
     Args:
         name: shown in the progress bar and in metrics.jsonl.
-        rules: ordered (pattern, rate) pairs, see tltf.freezing.
+        rules: ordered (pattern, rate) pairs, see tltf.graphs.freezing.
         epochs_share: share of --train_epochs that this phase takes.
         rate_factor: factor on --learning_rate.
         schedule: overrides --schedule; empty keeps it.

@@ -8,10 +8,10 @@ import os
 
 from keras import layers, ops
 
-from tltf import graphs
-from tltf.backbones import Group
-from tltf.core import on_backbone
 from tltf.errors import FlagError, ModelError
+from tltf.graphs import functional
+from tltf.graphs.backbone import Group
+from tltf.graphs.core import on_backbone
 from tltf.heads import Classify, pool
 from tltf.methods.freezing import HEAD, require_rate
 from tltf.methods.method import Phase
@@ -151,7 +151,7 @@ def _require_logits(core, run):
 
 def _renamed(core, prefix):
     """The core, every operation's name behind a prefix, so that two fit into one graph."""
-    for operation in graphs.operations(list(core.model.outputs)):
+    for operation in functional.operations(list(core.model.outputs)):
         operation.name = prefix + operation.name
     return core
 
@@ -170,7 +170,7 @@ def _on_inputs_of(core, trained, run):
     for layer in teacher.model.layers:
         layer.trainable = False
     features = pool(teacher.backbone.taps, teacher.backbone.modality, "auto")
-    flat = graphs.replay([teacher.model.output[teacher.head.name], features], given)
+    flat = functional.replay([teacher.model.output[teacher.head.name], features], given)
     return dict(zip(("logits", "features"), flat, strict=True))
 
 

@@ -11,8 +11,8 @@ import re
 
 import keras
 
-from tltf import graphs
 from tltf.errors import FlagError
+from tltf.graphs import functional
 
 NORM_MOMENTUM = 0.9
 """Largest momentum of a trained batch norm's statistics. Keras's usual .99 looks back over some
@@ -30,7 +30,7 @@ class Plan:
         rows: dicts with group, name, size, rate and norm of every variable, in depth order. norm:
             of a batch norm's, whether it is left `frozen`, else the policy; "" of others.
         rates: name -> factor on the learning rate, for the trained variables.
-        variables: name -> variable, for all; names as `graphs.named_weights` has them.
+        variables: name -> variable, for all; names as `functional.named_weights` has them.
         moving: names of the variables that training changes: the trained ones, and statistics
             of batch norm that follow the batches.
     """
@@ -76,7 +76,7 @@ def apply(groups, rules, norm="train", is_synchronized=False):
     """
     compiled = [(expression(pattern), rate) for pattern, rate in rules]
     layers = [(group.name, layer) for group in groups for layer in group.layers]
-    variables = graphs.named_weights([layer for _, layer in layers])
+    variables = functional.named_weights([layer for _, layer in layers])
     names = {id(variable): name for name, variable in variables.items()}
     kinds = {key: kind for _, layer in layers for key, kind in _kinds(layer).items()}
     entries = [(f"{group}/{names[id(variable)]}", kinds[id(variable)])

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf.inserts import layers
-from tltf.inserts.layers import kernel_of
+from tltf.graphs.layers import in_place
+from tltf.graphs.layers.in_place import kernel_of
 
 SCALE = "ia3_scale"
 KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
@@ -19,7 +19,7 @@ KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 def takes_scale(layer):
     """Whether `add` can change the layer."""
-    return isinstance(layer, KINDS) and layers.has_kernel(layer)
+    return isinstance(layer, KINDS) and in_place.has_kernel(layer)
 
 
 def add(layer, side):
@@ -29,9 +29,9 @@ def add(layer, side):
         layer: one that `takes_scale`, without an activation where `side` is outputs.
         side: `outputs` or `inputs`: what the factors scale.
     """
-    inputs, outputs = layers.matrix_shape(layer)
-    layers.add_variable(layer, SCALE, (outputs if side == "outputs" else inputs,), "ones")
-    layers.change(layer, _scaled(layer.__class__, side == "outputs"))
+    inputs, outputs = in_place.matrix_shape(layer)
+    in_place.add_variable(layer, SCALE, (outputs if side == "outputs" else inputs,), "ones")
+    in_place.change(layer, _scaled(layer.__class__, side == "outputs"))
 
 
 def has_scale(layer):
@@ -49,7 +49,7 @@ def merge(layer):
 
 def remove(layer):
     """Takes the factors away; the layer computes what it did before `add`."""
-    layers.restore(layer, (SCALE,))
+    in_place.restore(layer, (SCALE,))
 
 
 @functools.cache
@@ -64,7 +64,7 @@ def _scaled(kind, scales_outputs):
 
 def _factors(layer):
     """The factors in a shape that goes with the kernel's."""
-    order, num_inputs = layers.input_axes(layer)
+    order, num_inputs = in_place.input_axes(layer)
     scaled = order[num_inputs:] if type(layer).scales_outputs else order[:num_inputs]
     shape = [size if axis in scaled else 1 for axis, size in enumerate(kernel_of(layer).shape)]
     flat = [kernel_of(layer).shape[axis] for axis in scaled]
@@ -81,7 +81,7 @@ def _scaled_bias(layer):
     bias = _bias_of(layer)
     if bias is None:
         return None
-    order, num_inputs = layers.input_axes(layer)
+    order, num_inputs = in_place.input_axes(layer)
     return bias * ops.reshape(
         layer.ia3_scale, [kernel_of(layer).shape[a] for a in order[num_inputs:]]
     )

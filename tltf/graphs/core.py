@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
-from tltf import graphs
-from tltf.backbones.network import Group
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
+from tltf.graphs import functional
+from tltf.graphs.backbone import Group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Core:
     num_classes: int
 
     def named_weights(self):
-        """Name -> keras.Variable, see `graphs.named_weights`."""
-        return graphs.named_weights([layer for group in self.groups for layer in group.layers])
+        """Name -> keras.Variable, see `functional.named_weights`."""
+        return functional.named_weights([layer for group in self.groups for layer in group.layers])
 
     @property
     def blueprint(self):
@@ -74,7 +74,7 @@ def on_backbone(core, backbone):
     if any(old[name] is not new[name] for name in old):
         inputs = [(tensor, tensor) for tensor in backbone.inputs.values()]
         given = [*inputs, *((old[name], new[name]) for name in old)]
-        (logits,) = graphs.replay([core.model.output[core.head.name]], given)
+        (logits,) = functional.replay([core.model.output[core.head.name]], given)
         model = keras.Model(backbone.inputs, {core.head.name: logits}, name="core")
     groups = (*_reached(model, backbone.groups), head)
     return dataclasses.replace(core, model=model, backbone=backbone, groups=groups)

@@ -9,8 +9,8 @@ import dataclasses
 
 import keras
 
-from tltf import freezing, graphs
-from tltf.graphs import node_of
+from tltf.graphs import freezing, functional
+from tltf.graphs.functional import node_of
 
 BOUNDARY = "boundary_"
 """Begins the names of the tensors at the cut."""
@@ -67,7 +67,7 @@ def cut(model, groups, kind=None):
         for name, tensor in named.items()
     }
     given = [(tensor, inputs[name]) for name, tensor in named.items()]
-    flat = graphs.replay(keras.tree.flatten(model.output), given)
+    flat = functional.replay(keras.tree.flatten(model.output), given)
     outputs = keras.tree.pack_sequence_as(model.output, flat)
     return Cut(prefix, (kind or keras.Model)(inputs, outputs, name="trained_suffix"))
 

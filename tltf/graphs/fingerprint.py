@@ -13,7 +13,7 @@ import uuid
 import keras
 import numpy as np
 
-from tltf import graphs
+from tltf.graphs import functional
 from tltf.runs import versions
 
 VERSIONED = ("keras", "keras-hub", "tensorflow")
@@ -35,12 +35,12 @@ def of_model(model):
     digest.update(json.dumps(versions.found(VERSIONED)).encode())
     outputs = keras.tree.flatten(model.outputs)
     numbers = {}
-    for node in graphs.ordered_nodes(outputs):
+    for node in functional.ordered_nodes(outputs):
         digest.update(_node(node, numbers).encode())
         for tensor in node.outputs:
             numbers[id(tensor)] = len(numbers)
     digest.update(str([numbers[id(tensor)] for tensor in outputs]).encode())
-    for operation in graphs.operations(outputs):
+    for operation in functional.operations(outputs):
         for variable in getattr(operation, "weights", ()):
             array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
             digest.update(f"{array.dtype}{array.shape}".encode())

@@ -11,7 +11,7 @@ import functools
 import keras
 from keras import ops
 
-from tltf.inserts import layers
+from tltf.graphs.layers import in_place
 
 NAMES = ("adapter_down", "adapter_down_bias", "adapter_up", "adapter_up_bias")
 KINDS = (
@@ -26,7 +26,7 @@ KINDS = (
 def takes_adapter(layer):
     """Whether `add` can change the layer: one that gives channels in its last axis."""
     is_last = getattr(layer, "data_format", "channels_last") == "channels_last"
-    return isinstance(layer, KINDS) and layers.has_kernel(layer) and is_last
+    return isinstance(layer, KINDS) and in_place.has_kernel(layer) and is_last
 
 
 def add(layer, size):
@@ -36,12 +36,12 @@ def add(layer, size):
         layer: one that `takes_adapter`, without an adapter.
         size: width of the bottleneck, at least 1.
     """
-    width = layers.output_width(layer)
+    width = in_place.output_width(layer)
     shapes = ((width, size), (size,), (size, width), (width,))
     starts = ("glorot_uniform", "zeros", "zeros", "zeros")
     for name, shape, start in zip(NAMES, shapes, starts, strict=True):
-        layers.add_variable(layer, name, shape, start)
-    layers.change(layer, _adapted(layer.__class__))
+        in_place.add_variable(layer, name, shape, start)
+    in_place.change(layer, _adapted(layer.__class__))
 
 
 def has_adapter(layer):
@@ -56,7 +56,7 @@ def size_of(layer):
 
 def remove(layer):
     """Takes the adapter away; the layer computes what it did before `add`."""
-    layers.restore(layer, NAMES)
+    in_place.restore(layer, NAMES)
 
 
 @functools.cache

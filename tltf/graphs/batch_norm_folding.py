@@ -11,7 +11,7 @@ import collections
 import keras
 import numpy as np
 
-from tltf import graphs
+from tltf.graphs import functional
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
@@ -26,7 +26,7 @@ def folded(model):
         model: functional keras.Model, single tensors or dicts of them in and out.
     """
     outputs = keras.tree.flatten(model.outputs)
-    nodes = graphs.ordered_nodes(outputs)
+    nodes = functional.ordered_nodes(outputs)
     pairs = _pairs(nodes, outputs)
     if not pairs:
         return model

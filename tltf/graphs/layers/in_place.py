@@ -7,7 +7,7 @@ reached too, and a graph that was built stays as it is. What is put in can be ta
 import keras
 import numpy as np
 
-from tltf import graphs
+from tltf.graphs import functional
 
 MATRICES = (
     keras.layers.Dense,
@@ -120,7 +120,7 @@ def attentions(groups):
 
 
 def _named(groups, is_wanted, variable_of):
-    variables = graphs.named_weights([layer for group in groups for layer in group.layers])
+    variables = functional.named_weights([layer for group in groups for layer in group.layers])
     names = {id(variable): name for name, variable in variables.items()}
     return [
         (f"{group.name}/{names[id(variable_of(layer))]}", layer)

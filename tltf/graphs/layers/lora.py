@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf.inserts import layers
-from tltf.inserts.layers import kernel_of, matrix_shape
+from tltf.graphs.layers import in_place
+from tltf.graphs.layers.in_place import kernel_of, matrix_shape
 
 A, B = "lora_a", "lora_b"
 
@@ -32,10 +32,10 @@ def add(layer, rank, scale, seed=None):
     inputs, outputs = matrix_shape(layer)
     bound = inputs**-0.5
     start = keras.initializers.RandomUniform(-bound, bound, seed=seed)
-    layers.add_variable(layer, A, (inputs, rank), start)
-    layers.add_variable(layer, B, (rank, outputs), "zeros")
+    in_place.add_variable(layer, A, (inputs, rank), start)
+    in_place.add_variable(layer, B, (rank, outputs), "zeros")
     layer.lora_scale = float(scale)
-    layers.change(layer, _updated(layer.__class__))
+    in_place.change(layer, _updated(layer.__class__))
 
 
 def has_update(layer):
@@ -45,7 +45,7 @@ def has_update(layer):
 
 def delta(layer):
     """s A B in the kernel's shape."""
-    order, _ = layers.input_axes(layer)
+    order, _ = in_place.input_axes(layer)
     kernel = kernel_of(layer)
     product = ops.matmul(layer.lora_a, layer.lora_b) * layer.lora_scale
     shaped = ops.reshape(product, [kernel.shape[axis] for axis in order])
@@ -61,7 +61,7 @@ def merge(layer):
 def remove(layer):
     """Takes the update away; the layer computes what it did before `add`."""
     del layer.lora_scale
-    layers.restore(layer, (A, B))
+    in_place.restore(layer, (A, B))
 
 
 @functools.cache
@@ -79,7 +79,7 @@ def _updated(kind):
         body["call"] = call
     else:
         read = property(lambda layer: kernel_of(layer) + delta(layer), _set_kernel)
-        body[layers.kernel_name(kind)] = read
+        body[in_place.kernel_name(kind)] = read
     return type(f"LowRank{kind.__name__}", (kind,), body)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import keras
 import numpy as np
 
-from tltf import freezing, noise
+from tltf.graphs import dropout, freezing
 
 
 def moved(groups, variables):
@@ -52,7 +52,7 @@ def recalibrate(model, batches, norms):
 @contextlib.contextmanager
 def _as_training(model, norms):
     """Batch norms that keep the last batch's statistics only, and no noise."""
-    noisy = noise.found_in([model])
+    noisy = dropout.found_in([model])
     momenta = [norm.momentum for norm in norms]
     rates = [getattr(layer, name) for layer, name in noisy]
     try:

@@ -10,7 +10,7 @@ import functools
 import keras
 from keras import ops
 
-from tltf.inserts import layers
+from tltf.graphs.layers import in_place
 
 KEYS, VALUES = "prefix_keys", "prefix_values"
 DEVIATION = 0.02
@@ -27,8 +27,8 @@ def add(layer, length):
     heads = layer._num_heads
     for name, width in ((KEYS, layer._key_dim), (VALUES, layer._value_dim)):
         start = keras.initializers.RandomNormal(stddev=DEVIATION)  # one gives the same each time
-        layers.add_variable(layer, name, (length, heads, width), start)
-    layers.change(layer, _prefixed(layer.__class__))
+        in_place.add_variable(layer, name, (length, heads, width), start)
+    in_place.change(layer, _prefixed(layer.__class__))
 
 
 def has_prefix(layer):
@@ -43,7 +43,7 @@ def length_of(layer):
 
 def remove(layer):
     """Takes the prefix away; the layer computes what it did before `add`."""
-    layers.restore(layer, (KEYS, VALUES))
+    in_place.restore(layer, (KEYS, VALUES))
 
 
 @functools.cache

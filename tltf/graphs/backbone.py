@@ -1,0 +1,57 @@
+"""A pretrained network without its head, as one flat graph in groups of layers."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Layers that are frozen or trained together, in depth order.
+
+    Args:
+        name: `stem`, `stage_1`, ..., or `embeddings`, `layer_1`, ...
+        layers: tuple of Keras layers; a layer of the graph is in exactly one group.
+    """
+
+    name: str
+    layers: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A pretrained network without its old head, as one flat graph with the scaling inside.
+
+    Args:
+        name: the call string it was built from.
+        modality: `image` or `text`.
+        inputs: name -> KerasTensor. Images: `image` float32[B, S, S, C], pixels 0..255.
+            Text: `token_ids` and `padding_mask`, int32[B, L], maybe `segment_ids`.
+        taps: name -> KerasTensor. Images: `stage_1` .. `stage_n` float32[B, h, w, c], the
+            last is the final feature map. Text: `sequence` float32[B, L, d], `mask` [B, L]
+            (1 at tokens), `pooled` float32[B, d] where the network has it.
+        groups: layers in depth order.
+        tokenizer: a KerasHub tokenizer; None for images.
+        image_size_px: side of the square input; 0 for text.
+        channels: 3 or 1; 0 for text.
+        text_length: tokens that a text is cut to; 0 for images.
+        pretrained: False for random weights.
+        blueprint: JSON data from which `rebuild` makes the same graph.
+        transfer: rows (name, shape, what was done) where weights were taken by name.
+    """
+
+    name: str
+    modality: str
+    inputs: dict
+    taps: dict
+    groups: tuple
+    tokenizer: object
+    image_size_px: int
+    channels: int
+    text_length: int
+    pretrained: bool
+    blueprint: dict
+    transfer: tuple = ()
+
+    @property
+    def layers(self):
+        """Every layer of the graph, in depth order."""
+        return tuple(layer for group in self.groups for layer in group.layers)
