@@ -8,7 +8,7 @@ import pytest
 
 from tests import tiny
 from tltf import adapters, backbones
-from tltf.backbones import inserted
+from tltf.backbones import kept_layers
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.data.images.preprocessing import ImagePreprocessing
@@ -138,4 +138,4 @@ def test_a_preparation_that_breaks_off_leaves_no_part_in_the_base(
     np.testing.assert_allclose(logits(base.use("a").core), expected, rtol=1e-5, atol=1e-5)
     layers = [layer for group in base.backbone.groups for layer in group.layers]
     assert [lora.has_update(layer) for layer in layers] == [True, False, False, False]
-    assert not any(inserted._has_part(layer) for layer in layers)
+    assert not any(kept_layers._has_part(layer) for layer in layers)

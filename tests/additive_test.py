@@ -4,8 +4,8 @@ import keras_hub
 import pytest
 
 from tests import tiny
-from tltf import backbones
 from tltf.errors import FlagError
+from tltf.graphs.backbone import Group
 from tltf.methods import additive
 from tltf.methods.context import FitContext
 
@@ -30,7 +30,7 @@ def deberta():
         max_sequence_length=16, bucket_size=4,
     )  # fmt: skip
     blocks = tuple(layer for layer in made.layers if layer.weights)
-    return [backbones.Group("block", blocks), backbones.Group("head", ())]
+    return [Group("block", blocks), Group("head", ())]
 
 
 class Core:

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import backbones
-from tltf.backbones import fetching
+from tltf.backbones import builder, downloads
 from tltf.backbones.applications import FAMILIES
 from tltf.config.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError, StorageError
@@ -51,7 +50,7 @@ def test_features_are_the_family_s_own(name, tmp_path):
     size = max(64, BACKBONES[name].min_image_size_px)
     own = _own_model(name, size)
     own.save_weights(tmp_path / "own.weights.h5")
-    backbone = backbones.build(name, weights=str(tmp_path / "own.weights.h5"), image_size_px=size)
+    backbone = builder.build(name, weights=str(tmp_path / "own.weights.h5"), image_size_px=size)
     pixels = np.random.default_rng(1).integers(0, 256, (2, size, size, 3), dtype="uint8")
     family = getattr(keras.applications, MODULES[name]) if name in MODULES else None
     scaled = pixels.astype("float32")
@@ -68,7 +67,7 @@ def test_features_are_the_family_s_own(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_taps_and_rebuilding(name):
     size = max(64, BACKBONES[name].min_image_size_px)
-    backbone = backbones.build(name, weights="none", image_size_px=size)
+    backbone = builder.build(name, weights="none", image_size_px=size)
     model = keras.Model(backbone.inputs, backbone.taps)
     layers = [layer for layer in model.layers if layer is not model.layers[0]]
     assert not [layer for layer in layers if isinstance(layer, keras.Model)]
@@ -80,7 +79,7 @@ def test_groups_taps_and_rebuilding(name):
     assert list(backbone.taps) == [f"stage_{n}" for n in range(1, len(backbone.taps) + 1)]
     sides = [tap.shape[1] for tap in backbone.taps.values()]
     assert sides == sorted(sides, reverse=True)
-    again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
+    again = builder.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
     shapes = [
         {name: v.shape for name, v in functional.named_weights(item.layers).items()}
         for item in (backbone, again)
@@ -90,8 +89,8 @@ def test_groups_taps_and_rebuilding(name):
 
 
 def test_weights_pass_exactly_to_a_rebuilt_network():
-    backbone = backbones.build("mobilenet_v2", weights="none", image_size_px=32)
-    again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
+    backbone = builder.build("mobilenet_v2", weights="none", image_size_px=32)
+    again = builder.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
     source, target = (functional.named_weights(item.layers) for item in (backbone, again))
     for name, variable in target.items():
         variable.assign(source[name])
@@ -102,7 +101,7 @@ def test_weights_pass_exactly_to_a_rebuilt_network():
 
 
 def test_each_stage_follows_from_the_tap_before_alone():
-    backbone = backbones.build("mobilenet_v2", weights="none", image_size_px=64)
+    backbone = builder.build("mobilenet_v2", weights="none", image_size_px=64)
     taps = list(backbone.taps.values())
     for group, before, after in zip(backbone.groups[2:], taps[:-1], taps[1:], strict=True):
         fresh = keras.Input(before.shape[1:])
@@ -120,20 +119,20 @@ def test_imagenet_weights_of_efficientnet_are_recognised(tmp_path):
             layer.finalize_state()
     own.save_weights(tmp_path / "own.weights.h5")
     path = str(tmp_path / "own.weights.h5")
-    backbone = backbones.build("efficientnet_b0", weights=path, image_size_px=32)
+    backbone = builder.build("efficientnet_b0", weights=path, image_size_px=32)
     scale = backbone.blueprint["memory"]["scaling"]["scale"]
     np.testing.assert_allclose(scale, 1 / (255 * STD), rtol=1e-6)
 
 
 def test_images_below_the_minimum_are_refused_at_once():
     with pytest.raises(FlagError, match=r"75 px or more \(received 64\); fix: --image_size_px=75"):
-        backbones.build("inception_v3", image_size_px=64)
+        builder.build("inception_v3", image_size_px=64)
 
 
 def test_weights_of_another_family_are_refused(tmp_path):
     _own_model("mobilenet_v2", 32).save_weights(tmp_path / "own.weights.h5")
     with pytest.raises(ModelError, match="weights of another network than vgg16"):
-        backbones.build("vgg16", weights=str(tmp_path / "own.weights.h5"), image_size_px=32)
+        builder.build("vgg16", weights=str(tmp_path / "own.weights.h5"), image_size_px=32)
 
 
 def test_without_a_network_the_fix_is_named(monkeypatch):
@@ -141,6 +140,6 @@ def test_without_a_network_the_fix_is_named(monkeypatch):
         raise Exception("URL fetch failure on https://somewhere: None -- no address")
 
     monkeypatch.setattr(keras.applications, "VGG16", fail)
-    monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
     with pytest.raises(StorageError, match=r"error\[5\].*vgg16.*--backbone_weights=PATH"):
-        backbones.build("vgg16", image_size_px=32)
+        builder.build("vgg16", image_size_px=32)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tltf import backbones
-from tltf.backbones import earlier_runs
+from tltf.backbones import builder, run_weights
 from tltf.backbones.network import SCALINGS, Network
 from tltf.config.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError
@@ -33,9 +32,9 @@ def outside(request, width=3):
 
 
 def test_code_from_outside_is_named():
-    backbone = backbones.build("tests.building_test:outside(width=5)")
+    backbone = builder.build("tests.building_test:outside(width=5)")
     assert backbone.taps["stage_1"].shape == (None, 14, 14, 5)
-    again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
+    again = builder.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
     assert again.taps["stage_1"].shape == (None, 14, 14, 5)
 
 
@@ -51,15 +50,15 @@ def test_code_from_outside_is_named():
 )
 def test_unknown_texts(text, match):
     with pytest.raises(FlagError, match=match):
-        backbones.build(text)
+        builder.build(text)
 
 
 def test_a_folder_of_a_catalog_s_name_changes_nothing(tmp_path, monkeypatch):
     (tmp_path / "small_cnn/model").mkdir(parents=True)
     (tmp_path / "small_cnn/model/core.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    assert backbones.build("small_cnn").taps["stage_1"].shape == (None, 13, 13, 32)
-    assert earlier_runs.is_run("small_cnn")
+    assert builder.build("small_cnn").taps["stage_1"].shape == (None, 13, 13, 32)
+    assert run_weights.is_run("small_cnn")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_a_run_that_names_code_from_outside_is_refused(tmp_path, monkeypatch, bl
                 "files": {model_folder.WEIGHTS: model_folder.sha256(inner / model_folder.WEIGHTS)}}  # fmt: skip
     (inner.parent / model_folder.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match=r"is no part of tltf|has no backbone"):
-        backbones.build(str(tmp_path / "run"))
+        builder.build(str(tmp_path / "run"))
     assert "canary_module" not in sys.modules
 
 
@@ -92,7 +91,7 @@ def test_a_run_with_other_weights_is_a_contradiction(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/core.json").write_text("{}")
     with pytest.raises(FlagError, match="brings its own weights"):
-        backbones.build(str(tmp_path), weights="other.h5")
+        builder.build(str(tmp_path), weights="other.h5")
 
 
 def test_rows_say_what_a_user_needs():
@@ -106,5 +105,5 @@ def test_rows_say_what_a_user_needs():
 
 
 def test_no_assets_for_images(tmp_path):
-    backbones.save_assets(backbones.build("small_cnn"), tmp_path / "assets")
+    builder.save_assets(builder.build("small_cnn"), tmp_path / "assets")
     assert list(pathlib.Path(tmp_path / "assets").iterdir()) == []

@@ -17,7 +17,8 @@ import tensorflow as tf
 from tests import tiny
 from tests.fitting_test import FLAGS, Log
 from tests.hub_test import SIZES, WORDS
-from tltf import backbones, boundaries, caching, feeding, fitting
+from tltf import boundaries, caching, feeding, fitting
+from tltf.backbones import builder
 from tltf.boundaries import NotCached, Reading, View
 from tltf.config.options import CacheOptions, make
 from tltf.data import preprocessing
@@ -253,7 +254,7 @@ def images():
 
 
 def test_a_second_run_on_kept_texts_tokenizes_nothing(bert_folder, own_cache, monkeypatch):
-    settings = (lambda: backbones.build(bert_folder)), texts_source(), methods.linear_probe()
+    settings = (lambda: builder.build(bert_folder)), texts_source(), methods.linear_probe()
     first = train(*settings)
 
     def tokenize(texts, preprocessing):
@@ -274,7 +275,7 @@ def test_a_second_run_on_kept_texts_tokenizes_nothing(bert_folder, own_cache, mo
 @pytest.mark.parametrize("kind", ["branching network with batch norm", "bert"])
 def test_cached_training_is_training(kind, method, bert_folder, own_cache, monkeypatch):
     if kind == "bert":
-        make_backbone, source = (lambda: backbones.build(bert_folder)), texts_source()
+        make_backbone, source = (lambda: builder.build(bert_folder)), texts_source()
     else:
         make_backbone, source = images, images_source(60)
     counted = Counting(monkeypatch)

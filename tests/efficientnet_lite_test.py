@@ -8,8 +8,7 @@ import tensorflow as tf
 from skimage import data
 from sklearn.datasets import load_sample_images
 
-from tltf import backbones, weights
-from tltf.backbones import efficientnet_lite
+from tltf.backbones import builder, efficientnet_lite, weight_files
 from tltf.graphs import functional
 
 ESPRESSO, TRIPOD, PALACE, DAISY = 967, 872, 698, 985
@@ -17,7 +16,7 @@ ESPRESSO, TRIPOD, PALACE, DAISY = 967, 872, 698, 985
 
 @pytest.fixture(scope="module")
 def backbone():
-    return backbones.build("efficientnet_lite0")
+    return builder.build("efficientnet_lite0")
 
 
 def _square(image):
@@ -33,7 +32,7 @@ def test_classes_of_the_sample_photos(backbone):
     photos = tf.stack([_square(photo) for photo in (data.coffee(), camera, china, flower)])
     model = keras.Model(backbone.inputs, backbone.taps["stage_7"])
     features = model({"image": photos}, training=False).numpy().mean((1, 2))
-    path = weights.converted("efficientnet_lite0", efficientnet_lite.convert)
+    path = weight_files.converted("efficientnet_lite0", efficientnet_lite.convert)
     top = safetensors.numpy.load_file(path)
     logits = features @ top["predictions/kernel"] + top["predictions/bias"]
     shares = np.exp(logits - logits.max(1, keepdims=True))
@@ -51,5 +50,5 @@ def test_size_is_the_published_one(backbone):
 
 
 def test_sides_below_224_work():
-    small = backbones.build("efficientnet_lite0", weights="none", image_size_px=96)
+    small = builder.build("efficientnet_lite0", weights="none", image_size_px=96)
     assert small.taps["stage_7"].shape == (None, 3, 3, 1280) and not small.pretrained

@@ -7,7 +7,7 @@ import pytest
 from tests import tiny
 from tests.caching_test import Counting, images, images_source, own_cache, train  # noqa: F401
 from tests.fitting_test import feed, text_feed
-from tltf.backbones import inserted
+from tltf.backbones import kept_layers
 from tltf.errors import FlagError
 from tltf.graphs import freezing, frozen_prefix
 from tltf.methods import features
@@ -81,7 +81,7 @@ PARTS = {
 def test_a_backbone_that_keeps_parts_is_copied_with_them(kind):
     is_text = "images" not in kind
     backbone = tiny.text_backbone() if is_text else tiny.image_backbone(nested=True)
-    backbone = inserted.insert(backbone, kind.partition(" ")[0], *PARTS[kind])
+    backbone = kept_layers.insert(backbone, kind.partition(" ")[0], *PARTS[kind])
     state = np.random.default_rng(0)
     for layer in backbone.layers:
         for variable in layer.trainable_weights:

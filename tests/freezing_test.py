@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import backbones
 from tltf.errors import FlagError
 from tltf.graphs import freezing
+from tltf.graphs.backbone import Group
 from tltf.methods import freezing as methods
 from tltf.methods import subsets
 
@@ -200,7 +200,7 @@ def test_a_batch_norm_inside_of_a_block_of_kerashub():
 
 
 def group(*layers):
-    return backbones.Group("stage", layers)
+    return Group("stage", layers)
 
 
 def test_a_batch_norm_without_weights_follows_the_rule_for_its_statistics():

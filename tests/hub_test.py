@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tltf import backbones
-from tltf.backbones import fetching, hub, network, transformers
+from tltf.backbones import builder, downloads, hub, network, transformers
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.graphs import functional
 
@@ -62,7 +61,7 @@ def test_text_folders_of_kerashub(family, tmp_path):
     own = cls(**SIZES)
     own.save_to_preset(tmp_path)
     tokenizer().save_to_preset(tmp_path)
-    backbone = backbones.build(str(tmp_path))
+    backbone = builder.build(str(tmp_path))
     assert [group.name for group in backbone.groups][:3] == ["embeddings", "layer_1", "layer_2"]
     assert backbone.text_length == 32 and backbone.tokenizer is not None
     model = keras.Model(backbone.inputs, backbone.taps["sequence"])
@@ -79,10 +78,10 @@ def test_text_is_rebuilt_without_the_folder(family, tmp_path):
     cls, tokenizer = TEXT_FAMILIES[family]
     cls(**SIZES).save_to_preset(tmp_path / "preset")
     tokenizer().save_to_preset(tmp_path / "preset")
-    backbone = backbones.build(str(tmp_path / "preset"))
-    backbones.save_assets(backbone, tmp_path / "assets")
+    backbone = builder.build(str(tmp_path / "preset"))
+    builder.save_assets(backbone, tmp_path / "assets")
     (tmp_path / "preset").rename(tmp_path / "gone")
-    again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), tmp_path / "assets")
+    again = builder.rebuild(json.loads(json.dumps(backbone.blueprint)), tmp_path / "assets")
     shapes = [
         {name: tuple(v.shape) for name, v in functional.named_weights(item.layers).items()}
         for item in (backbone, again)
@@ -96,7 +95,7 @@ def test_image_folders_of_kerashub(tmp_path):
     own.save_to_preset(tmp_path)
     converter = keras_hub.layers.ResNetImageConverter(scale=1 / 255, offset=[0.1, 0.2, 0.3])
     converter.save_to_preset(tmp_path)
-    backbone = backbones.build(str(tmp_path), image_size_px=40)
+    backbone = builder.build(str(tmp_path), image_size_px=40)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 40, 40, 3)).astype("float32")
     model = keras.Model(backbone.inputs, backbone.taps)
     found = model({"image": pixels}, training=False)
@@ -146,7 +145,7 @@ def _hf_distilbert(folder, hidden=8):
 
 def test_hugging_face_distilbert(tmp_path):
     arrays = _hf_distilbert(tmp_path)
-    backbone = backbones.build(str(tmp_path))
+    backbone = builder.build(str(tmp_path))
     named = functional.named_weights(backbone.layers)
     values = [v.numpy() for v in named.values()]
     words = arrays["distilbert.embeddings.word_embeddings.weight"]
@@ -161,7 +160,7 @@ def test_pickled_checkpoints_are_refused(tmp_path):
     _hf_distilbert(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError, match="pickled weights are not read"):
-        backbones.build(str(tmp_path))
+        builder.build(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -186,17 +185,17 @@ def test_pickled_checkpoints_are_refused(tmp_path):
 def test_foreign_configurations_are_refused(tmp_path, config, error, match):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(error, match=match):
-        backbones.build(str(tmp_path))
+        builder.build(str(tmp_path))
 
 
 def test_folders_without_a_network_are_refused(tmp_path):
     with pytest.raises(FlagError, match=r"error\[2\] --backbone: .*holds no config.json"):
-        backbones.build(str(tmp_path))
+        builder.build(str(tmp_path))
     with pytest.raises(FlagError, match="no folder"):
-        backbones.build(str(tmp_path / "nowhere"))
+        builder.build(str(tmp_path / "nowhere"))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match="is no readable JSON"):
-        backbones.build(str(tmp_path))
+        builder.build(str(tmp_path))
 
 
 def test_weights_of_another_size_are_refused(tmp_path):
@@ -206,11 +205,11 @@ def test_weights_of_another_size_are_refused(tmp_path):
     config["config"]["intermediate_dim"] = 20
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="weights of another network"):
-        backbones.build(str(tmp_path))
+        builder.build(str(tmp_path))
 
 
 def test_known_presets_need_no_network_for_random_weights():
-    backbone = backbones.build("hub:resnet_18_imagenet", weights="none", image_size_px=32)
+    backbone = builder.build("hub:resnet_18_imagenet", weights="none", image_size_px=32)
     count = sum(int(np.prod(v.shape)) for v in functional.named_weights(backbone.layers).values())
     published = keras_hub.models.Backbone.presets["resnet_18_imagenet"]["metadata"]["params"]
     assert count == published and not backbone.pretrained
@@ -238,10 +237,10 @@ def test_presets_out_of_reach_name_what_to_do(monkeypatch, error, attempts):
         calls.append(args)
         raise error
 
-    monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", fail)
     with pytest.raises(StorageError, match=r"error\[5\].*roberta_base_en.*fix: --backbone=FOLDER"):
-        backbones.build("hub:roberta_base_en")
+        builder.build("hub:roberta_base_en")
     assert len(calls) == attempts
 
 
@@ -256,20 +255,20 @@ def test_a_preset_file_that_is_a_web_page_is_fetched_again(monkeypatch, tmp_path
 
     monkeypatch.setattr(kagglehub, "model_download", download)
     with pytest.raises(StorageError, match=r"config\.json: .*a web page \('Log in'\); fix: remove"):
-        backbones.build("hub:roberta_base_en")
+        builder.build("hub:roberta_base_en")
     assert forced == [False, True]
 
 
 def test_unknown_presets_suggest_the_nearest():
     with pytest.raises(FlagError, match="fix: --backbone=hub:bert_base_en_uncased"):
-        backbones.build("hub:bert_base_en_uncase")
+        builder.build("hub:bert_base_en_uncase")
 
 
 def test_texts_longer_than_the_position_table_are_refused(tmp_path):
     M.BertBackbone(**SIZES).save_to_preset(tmp_path)
     M.BertTokenizer(vocabulary=WORDS, lowercase=True).save_to_preset(tmp_path)
     with pytest.raises(FlagError, match="at most 32 tokens"):
-        backbones.build(str(tmp_path), text_length=33)
+        builder.build(str(tmp_path), text_length=33)
 
 
 class _NoTokenizer:

@@ -6,7 +6,7 @@ import pytest
 import tltf
 from tests.caching_test import bert_folder, texts_source  # noqa: F401
 from tltf import adapters, exporting, training
-from tltf.backbones import inserted
+from tltf.backbones import kept_layers
 from tltf.config.options import make, replace
 from tltf.runs import model_folder
 
@@ -44,7 +44,7 @@ def test_a_saved_run_computes_what_was_trained(runs, name, bert_folder):  # noqa
     expected = probabilities(trained, trained)
     loaded = tltf.load(str(folder))
     np.testing.assert_array_equal(probabilities(loaded, trained), expected)
-    (record,) = loaded.core.blueprint["backbone"][inserted.RECORD]
+    (record,) = loaded.core.blueprint["backbone"][kept_layers.RECORD]
     assert record["kind"] == name
     names = [
         n for n in loaded.core.named_weights() if "adapter" in n or "pre" in n or "prompt" in n
@@ -76,9 +76,9 @@ def test_it_is_continued_with_its_parts(runs, name):
     for key, value in inner.items():
         np.testing.assert_array_equal(found[key], value, err_msg=key)
     again = training.train(replace(options, method=METHODS[name], learning_rate=0.01))
-    (record,) = again.core.blueprint["backbone"][inserted.RECORD]
+    (record,) = again.core.blueprint["backbone"][kept_layers.RECORD]
     assert record["kind"] == name, "no second part of the same kind"
-    assert model_folder.read_core(folder)[0]["backbone"][inserted.RECORD] == [record]
+    assert model_folder.read_core(folder)[0]["backbone"][kept_layers.RECORD] == [record]
 
 
 def test_what_is_added_to_a_base_leaves_the_answers_of_what_is_in_use(runs, bert_folder):  # noqa: F811

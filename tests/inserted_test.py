@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf.backbones import inserted
+from tltf.backbones import kept_layers
 from tltf.errors import FlagError, ModelError
 from tltf.graphs.core import attach_head
 
@@ -23,7 +23,7 @@ def outputs(backbone):
 def test_a_prompt_stands_before_the_blocks_and_is_dropped_behind_them():
     plain = tiny.text_backbone()
     before = outputs(plain)
-    backbone = inserted.insert(plain, "prompt", 3)
+    backbone = kept_layers.insert(plain, "prompt", 3)
     assert [group.name for group in backbone.groups] == ["embeddings", "prompt", "layer_1", "layer_2", "pooler"]  # fmt: skip
     vectors = backbone.groups[1].layers[0].vectors.numpy()
     embedding, first, second, pooler = (backbone.groups[n].layers[0] for n in (0, 2, 3, 4))
@@ -42,7 +42,7 @@ def test_a_prompt_stands_before_the_blocks_and_is_dropped_behind_them():
 
 @pytest.mark.parametrize("length", [None, 5])
 def test_padding_changes_nothing_behind_a_prompt(length):
-    backbone = inserted.insert(tiny.text_backbone(length=length), "prompt", 2)
+    backbone = kept_layers.insert(tiny.text_backbone(length=length), "prompt", 2)
     found = outputs(backbone)
     if length is None:
         shorter = {name: array[:, :4] for name, array in TEXTS.items()}
@@ -53,12 +53,12 @@ def test_padding_changes_nothing_behind_a_prompt(length):
 
 def test_a_record_makes_the_same_graph_again():
     backbone = tiny.text_backbone()
-    backbone = inserted.insert(backbone, "adapters", 2, [PLACE])
-    backbone = inserted.insert(backbone, "prefix", 3, ["layer_2/block_2/self_attention_layer/query/kernel"])  # fmt: skip
-    backbone = inserted.insert(backbone, "prompt", 4)
-    records = backbone.blueprint[inserted.RECORD]
+    backbone = kept_layers.insert(backbone, "adapters", 2, [PLACE])
+    backbone = kept_layers.insert(backbone, "prefix", 3, ["layer_2/block_2/self_attention_layer/query/kernel"])  # fmt: skip
+    backbone = kept_layers.insert(backbone, "prompt", 4)
+    records = backbone.blueprint[kept_layers.RECORD]
     assert [row["kind"] for row in records] == ["adapters", "prefix", "prompt"]
-    fresh = inserted.again(tiny.text_backbone(), records)
+    fresh = kept_layers.again(tiny.text_backbone(), records)
     assert fresh.blueprint == backbone.blueprint
     old, new = (attach_head(x, _head(), 3) for x in (backbone, fresh))
     assert list(old.named_weights()) == list(new.named_weights())
@@ -89,15 +89,15 @@ def _head():
 ])  # fmt: skip
 def test_records_from_nowhere_are_refused(record):
     with pytest.raises(ModelError, match="the backbone has"):
-        inserted.again(tiny.text_backbone(), [record])
+        kept_layers.again(tiny.text_backbone(), [record])
 
 
 def test_a_place_takes_one_part():
     records = [{"kind": "adapters", "size": 2, "names": [PLACE]}] * 2
     with pytest.raises(ModelError, match="no place for a part"):
-        inserted.again(tiny.text_backbone(), records)
+        kept_layers.again(tiny.text_backbone(), records)
 
 
 def test_a_prompt_is_for_transformers():
     with pytest.raises(FlagError, match="no blocks of a transformer"):
-        inserted.insert(tiny.image_backbone(), "prompt", 3)
+        kept_layers.insert(tiny.image_backbone(), "prompt", 3)

@@ -10,13 +10,14 @@ import pytest
 from tests import tiny
 from tests.caching_test import WORDS, bert_folder  # noqa: F401
 from tests.fitting_test import feed, fit
-from tltf import adapters, backbones, training
-from tltf.backbones import minilm, network, transformers
+from tltf import adapters, training
+from tltf.backbones import builder, minilm, network, transformers
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import freezing
+from tltf.graphs.backbone import Group
 from tltf.graphs.core import attach_head
 from tltf.graphs.layers import in_place
 from tltf.graphs.layers import lora as layers_lora
@@ -51,7 +52,7 @@ def test_targets_by_pattern():
 
 
 def test_auto_takes_queries_and_values_of_transformers(bert_folder):  # noqa: F811
-    core = attach_head(backbones.build(bert_folder), call_strings.pick(HEADS, "classify"), 2)
+    core = attach_head(builder.build(bert_folder), call_strings.pick(HEADS, "classify"), 2)
     names = prepared(core)
     assert len(names) == 4
     assert {name.split("/")[-2] for name in names} == {"query", "value"}
@@ -63,7 +64,7 @@ def test_auto_takes_the_separable_convolutions_that_xception_is_made_of():
         image_shape=(32, 32, 3),
     )  # fmt: skip
     layers_ = tuple(layer for layer in made.layers if layer.weights)
-    core = types.SimpleNamespace(groups=[backbones.Group("all", layers_), backbones.Group("h", ())])
+    core = types.SimpleNamespace(groups=[Group("all", layers_), Group("h", ())])
     names = prepared(core, rank=4)
     separable = [x.name for x in layers_ if isinstance(x, keras.layers.SeparableConv2D)]
     assert separable and {f"all/{name}/pointwise_kernel" for name in separable} <= set(names)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import backbones
+from tltf.backbones import builder
 from tltf.files import assets
 from tltf.graphs import functional
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.large
 
 @pytest.fixture(scope="module")
 def backbone():
-    return backbones.build("minilm_l6")
+    return builder.build("minilm_l6")
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +149,10 @@ def test_tokens_are_those_of_the_model_s_own_tokenizer(backbone, folder, text):
 
 
 def test_rebuilt_without_its_folder(backbone, tmp_path, monkeypatch):
-    backbones.save_assets(backbone, tmp_path)
+    builder.save_assets(backbone, tmp_path)
     monkeypatch.setattr(assets, "fetch", None)
     blueprint = json.loads(json.dumps(backbone.blueprint))
-    again = backbones.rebuild(blueprint, tmp_path)
+    again = builder.rebuild(blueprint, tmp_path)
     source, target = (functional.named_weights(item.layers) for item in (backbone, again))
     assert list(source) == list(target)
     for name, variable in target.items():

@@ -7,7 +7,7 @@ import pytest
 
 from tests import tiny
 from tltf import models
-from tltf.backbones import save_assets
+from tltf.backbones.builder import save_assets
 from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import functional

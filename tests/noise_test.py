@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import backbones
+from tltf.backbones import builder
 from tltf.errors import FlagError
 from tltf.graphs import dropout as graphs_dropout
 
@@ -47,7 +47,7 @@ def all_layers(backbone):
 
 
 def test_stochastic_depth_rises_with_depth():
-    network = backbones.build("efficientnet_b0", weights="none", image_size_px=32)
+    network = builder.build("efficientnet_b0", weights="none", image_size_px=32)
     layers = all_layers(network)
     before = rates(layers)
     graphs_dropout.set_rates(layers, stochastic_depth=0.5)

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import backbones
+from tltf.backbones import builder
 from tltf.errors import ModelError
 from tltf.files import assets
 from tltf.graphs import functional
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.large
 
 
 def test_dog_mobilenet_v2_holds_the_file_s_values():
-    backbone = backbones.build("dog_mobilenet_v2")
+    backbone = builder.build("dog_mobilenet_v2")
     assert backbone.image_size_px == 160 and backbone.pretrained
     named = functional.named_weights(backbone.layers)
     (path,) = assets.fetch("dog_mobilenet_v2").glob("*.h5")
@@ -35,7 +35,7 @@ def test_dog_mobilenet_v2_holds_the_file_s_values():
 
 
 def test_hed_vgg16_holds_the_file_s_values():
-    backbone = backbones.build("hed_vgg16", image_size_px=64)
+    backbone = builder.build("hed_vgg16", image_size_px=64)
     named = functional.named_weights(backbone.layers)
     (path,) = assets.fetch("hed_vgg16").glob("*.h5")
     assert len(named) == 26
@@ -48,7 +48,7 @@ def test_hed_vgg16_holds_the_file_s_values():
 
 
 def test_hed_vgg16_takes_blue_first_and_its_own_means():
-    backbone = backbones.build("hed_vgg16", weights="none", image_size_px=32)
+    backbone = builder.build("hed_vgg16", weights="none", image_size_px=32)
     first = next(layer for layer in backbone.layers if layer.name == "block1_conv1")
     scaled = keras.Model(backbone.inputs, functional.inputs_of_call(first, -1))
     pixels = np.broadcast_to(np.array([10, 20, 30], "float32"), (1, 32, 32, 3))
@@ -59,4 +59,4 @@ def test_hed_vgg16_takes_blue_first_and_its_own_means():
 def test_the_whole_model_file_itself_is_refused():
     (path,) = assets.fetch("dog_mobilenet_v2").glob("*.h5")
     with pytest.raises(ModelError, match="whole model"):
-        backbones.build("mobilenet_v2", weights=str(path), image_size_px=64)
+        builder.build("mobilenet_v2", weights=str(path), image_size_px=64)

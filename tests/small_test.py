@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import backbones
-from tltf.backbones import small
+from tltf.backbones import builder, small
 from tltf.errors import FlagError
 from tltf.graphs import functional
 
@@ -15,7 +14,7 @@ TEXTS = ["The café was good, really good!", "the film was bad", "Good film; bad
 
 
 def test_small_cnn_is_the_textbook_s():
-    backbone = backbones.build("small_cnn")
+    backbone = builder.build("small_cnn")
     assert (backbone.image_size_px, backbone.channels, backbone.pretrained) == (28, 1, False)
     assert backbone.taps["stage_1"].shape == (None, 13, 13, 32)
     names = [layer.name for group in backbone.groups for layer in group.layers]
@@ -33,11 +32,11 @@ def test_small_cnn_is_the_textbook_s():
 
 
 def test_small_cnn_arguments():
-    backbone = backbones.build("small_cnn(filters=[8, 16], channels=3)", image_size_px=32)
+    backbone = builder.build("small_cnn(filters=[8, 16], channels=3)", image_size_px=32)
     assert [group.name for group in backbone.groups] == ["stage_1", "stage_2"]
     assert backbone.taps["stage_2"].shape == (None, 6, 6, 16)
     with pytest.raises(FlagError, match="4 stages do not fit into 28 px"):
-        backbones.build("small_cnn(filters=[8, 8, 8, 8])")
+        builder.build("small_cnn(filters=[8, 8, 8, 8])")
 
 
 def test_vocabulary_is_learned_from_the_texts():
@@ -53,14 +52,14 @@ def test_vocabulary_is_learned_from_the_texts():
 
 def test_small_lstm_needs_texts():
     with pytest.raises(FlagError, match="learns its vocabulary from training texts"):
-        backbones.build("small_lstm")
+        builder.build("small_lstm")
 
 
 def test_small_lstm_is_blind_to_padding_and_is_rebuilt(tmp_path):
-    backbone = backbones.build("small_lstm(units=8, embedding=4)", texts=TEXTS)
+    backbone = builder.build("small_lstm(units=8, embedding=4)", texts=TEXTS)
     assert [group.name for group in backbone.groups] == ["embeddings", "layer_1"]
-    backbones.save_assets(backbone, tmp_path)
-    again = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), tmp_path)
+    builder.save_assets(backbone, tmp_path)
+    again = builder.rebuild(json.loads(json.dumps(backbone.blueprint)), tmp_path)
     target = functional.named_weights(again.layers)
     for name, variable in functional.named_weights(backbone.layers).items():
         target[name].assign(variable)

@@ -10,8 +10,8 @@ import struct
 import numpy as np
 import pytest
 
+from tltf.backbones.torch_pickle import read_legacy
 from tltf.errors import ModelError
-from tltf.torch_files import read_legacy
 
 MAGIC = 0x1950A86A20F9469CFC6C
 

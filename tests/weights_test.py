@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tltf import weights
+from tltf.backbones import weight_files
 from tltf.errors import FlagError, ModelError
 from tltf.graphs import functional
 
@@ -57,7 +57,7 @@ FORMATS = ["a.weights.h5", "a.h5", "a.safetensors"]
 def test_each_format_gives_the_same_weights(tmp_path, name):
     source, target = _model(), _model()
     target.set_weights([np.zeros(w.shape) for w in target.weights])
-    weights.load(target, _save(source, tmp_path / name), "net")
+    weight_files.load(target, _save(source, tmp_path / name), "net")
     for expected, found in zip(source.get_weights(), target.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -68,7 +68,7 @@ def test_another_network_is_refused_with_three_differences(tmp_path, name):
     target = _model()
     before = target.get_weights()
     with pytest.raises(ModelError, match=r"error\[4\].*than net: .*; .*; .* and \d+ more"):
-        weights.load(target, path, "net")
+        weight_files.load(target, path, "net")
     for expected, found in zip(before, target.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -77,14 +77,14 @@ def test_another_network_is_refused_with_three_differences(tmp_path, name):
 @pytest.mark.parametrize("depth", [1, 3])
 def test_missing_and_left_over_weights_are_refused(tmp_path, name, depth):
     with pytest.raises(ModelError, match="weights of another network"):
-        weights.load(_model(), _save(_model(depth=depth), tmp_path / name), "net")
+        weight_files.load(_model(), _save(_model(depth=depth), tmp_path / name), "net")
 
 
 def test_an_old_head_may_be_left_over(tmp_path):
     source, target = _model(), _model()
     target.set_weights([np.zeros(w.shape) for w in target.weights])
     _legacy(source, tmp_path / "a.h5", head=True)
-    weights.load(target, tmp_path / "a.h5", "net")
+    weight_files.load(target, tmp_path / "a.h5", "net")
     np.testing.assert_array_equal(target.get_weights()[0], source.get_weights()[0])
 
 
@@ -93,21 +93,21 @@ def test_whole_models_are_refused(tmp_path):
     model.save(tmp_path / "a.h5")
     model.save(tmp_path / "a.keras")
     with pytest.raises(ModelError, match="whole model"):
-        weights.load(model, tmp_path / "a.h5", "net")
+        weight_files.load(model, tmp_path / "a.h5", "net")
     with pytest.raises(ModelError, match="not read as weights"):
-        weights.load(model, tmp_path / "a.keras", "net")
+        weight_files.load(model, tmp_path / "a.keras", "net")
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.pt", "a.pth", "a.npz", "a.bin", "a"])
 def test_pickles_and_unknown_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ModelError, match="not read as weights"):
-        weights.load(_model(), tmp_path / name, "net")
+        weight_files.load(_model(), tmp_path / name, "net")
 
 
 def test_a_missing_file_is_a_flag_error(tmp_path):
     with pytest.raises(FlagError, match="--backbone_weights: no weights file"):
-        weights.load(_model(), tmp_path / "a.h5", "net")
+        weight_files.load(_model(), tmp_path / "a.h5", "net")
 
 
 @pytest.mark.parametrize("kind", ["soft", "external", "virtual", "storage"])
@@ -127,18 +127,18 @@ def test_hdf5_that_leads_elsewhere_is_refused(tmp_path, kind):
         else:
             opened.create_dataset("x", (4,), "f8", external=[(str(tmp_path / "raw"), 0, 32)])
     with pytest.raises(ModelError, match="leads out of the file or is virtual"):
-        weights.load(_model(), tmp_path / "a.weights.h5", "net")
+        weight_files.load(_model(), tmp_path / "a.weights.h5", "net")
 
 
 def test_a_bomb_is_refused_before_it_is_read(tmp_path):
     with h5py.File(tmp_path / "a.weights.h5", "w") as opened:
         opened.create_dataset("layers/conv2d/vars/0", (1 << 20, 1 << 12), "f4", chunks=True)
     with pytest.raises(ModelError, match=r"\(1048576, 4096\) in the file"):
-        weights.load(_model(), tmp_path / "a.weights.h5", "net")
+        weight_files.load(_model(), tmp_path / "a.weights.h5", "net")
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.weights.h5", "a.safetensors"])
 def test_damaged_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(ModelError, match="no readable"):
-        weights.load(_model(), tmp_path / name, "net")
+        weight_files.load(_model(), tmp_path / name, "net")

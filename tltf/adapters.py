@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from tltf import backbones
+from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, HEADS, METHODS
 from tltf.data.preprocessing import preprocessing_of
@@ -108,7 +108,7 @@ class Base:
                              place=adapter, fix="backbone=FOLDER names the base here")  # fmt: skip
         sizes = about["preprocessing"]
         with untrusted.refusing("its base cannot be built", adapter):
-            self.backbone = backbones.build(
+            self.backbone = builder.build(
                 name, weights=about["backbone_weights"],
                 image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
             )  # fmt: skip

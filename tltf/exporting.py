@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from tltf import loading, models, raw_inputs, saving, verifying
-from tltf.backbones import save_assets
+from tltf.backbones.builder import save_assets
 from tltf.config import call_strings
 from tltf.config.catalogs import FORMATS
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable

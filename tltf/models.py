@@ -1,6 +1,6 @@
 """Builds a core from options, or from the blueprint of one that was saved."""
 
-from tltf import backbones
+from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.errors import FlagError
@@ -21,7 +21,7 @@ def build(options, num_classes, modality="", texts=None):
         ModelError, StorageError: weights that do not fit or cannot be had.
     """
     head = call_strings.pick(HEADS, options.head, "head")
-    backbone = backbones.build(
+    backbone = builder.build(
         options.backbone,
         weights=options.backbone_weights,
         image_size_px=options.image_size_px or 0,
@@ -41,7 +41,7 @@ def rebuild(blueprint, assets):
         blueprint: dict, as `Core.blueprint` gives it.
         assets: folder of the tokenizer's files.
     """
-    backbone = backbones.rebuild(blueprint["backbone"], assets)
+    backbone = builder.rebuild(blueprint["backbone"], assets)
     return attach_head(
         backbone, call_strings.pick(HEADS, blueprint["head"], "head"), blueprint["num_classes"]
     )

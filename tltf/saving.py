@@ -17,7 +17,8 @@ import keras
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from tltf import adapters, backbones
+from tltf import adapters
+from tltf.backbones import builder
 from tltf.files import atomic_files, atomic_folders
 from tltf.graphs import functional
 from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
@@ -39,7 +40,7 @@ def save(trained, run):
     target = _free_name(model)
     with atomic_folders.new_folder(target) as part:
         (part / ASSETS).mkdir()
-        backbones.save_assets(trained.core.backbone, part / ASSETS)
+        builder.save_assets(trained.core.backbone, part / ASSETS)
         _write_weights(arrays, part / WEIGHTS)
         (part / WEIGHTS).chmod(part.stat().st_mode & 0o666)  # safetensors leaves 0600
         hashes = {name: sha256(part / name) for name in files_in(part)}

@@ -16,7 +16,7 @@ import numpy as np
 import plain_keras
 import tensorflow as tf
 
-from tltf import backbones
+from tltf.backbones import builder
 
 IMAGE_CLASSES = 10
 
@@ -80,7 +80,7 @@ def from_arrays(work, role):
 
 def image_backbone(work):
     """The frozen network without its top; images of 0 to 255 to its last feature map."""
-    built = backbones.build(work.backbone, image_size_px=work.image_size_px)
+    built = builder.build(work.backbone, image_size_px=work.image_size_px)
     last = [tensor for name, tensor in built.taps.items() if name.startswith("stage_")][-1]
     network = keras.Model(built.inputs["image"], last)
     network.trainable = False

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.contracts.given import parameters
-from tltf import backbones
+from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES
 from tltf.graphs import functional
@@ -17,9 +17,9 @@ def build(text):
     """The smallest of its kind, with random weights."""
     row = call_strings.pick(BACKBONES, text).row
     if row.modality == "text":
-        return backbones.build(text, weights="none", text_length=12, texts=list(TEXTS))
+        return builder.build(text, weights="none", text_length=12, texts=list(TEXTS))
     size = {"small_cnn": 12}.get(call_strings.pick(BACKBONES, text).name, row.min_image_size_px)
-    return backbones.build(text, weights="none", image_size_px=size)
+    return builder.build(text, weights="none", image_size_px=size)
 
 
 def inputs_for(backbone, count=2):
@@ -79,8 +79,8 @@ def check_taps(backbone, outputs):
 
 
 def check_rebuild(backbone, model, inputs, outputs, folder):
-    backbones.save_assets(backbone, folder)
-    fresh = backbones.rebuild(json.loads(json.dumps(backbone.blueprint)), folder)
+    builder.save_assets(backbone, folder)
+    fresh = builder.rebuild(json.loads(json.dumps(backbone.blueprint)), folder)
     copy = model_of(fresh)
     before, after = functional.named_weights(model.layers), functional.named_weights(copy.layers)
     assert list(before) == list(after), "variables keep their names and order"

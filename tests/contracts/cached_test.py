@@ -17,7 +17,7 @@ from tests.caching_test import (  # noqa: F401
 )
 from tests.contracts.cases import METHODS as CONTRACTS
 from tests.contracts.given import core_for
-from tltf import backbones
+from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.graphs import freezing, frozen_prefix
@@ -99,7 +99,7 @@ def test_cached_training_is_training(kind, text, bert_folder, own_cache, monkeyp
     if kind == "images":
         make_backbone, source = images, images_source(60)
     else:
-        make_backbone, source = (lambda: backbones.build(bert_folder)), texts_source(60)
+        make_backbone, source = (lambda: builder.build(bert_folder)), texts_source(60)
     counted = Counting(monkeypatch)
     build = call_strings.pick(METHODS, text).build
     flags = {"norm": "frozen"} if text in WITH_FROZEN_NORM else {}

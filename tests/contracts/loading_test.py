@@ -7,7 +7,8 @@ import pytest
 import tltf
 from tests.contracts.backbones_test import build, inputs_for, values
 from tests.contracts.cases import CASES
-from tltf import backbones, saving, weights
+from tltf import saving
+from tltf.backbones import builder, weight_files
 from tltf.backbones.applications import FAMILIES, random_model
 from tltf.backbones.network import Request
 from tltf.config import call_strings
@@ -59,7 +60,7 @@ def require_saved_and_loaded(backbone, run):
     inputs = inputs_for(backbone)
     found, expected = (values(one.core.model, inputs)["label"] for one in (again, trained))
     np.testing.assert_array_equal(found, expected)
-    continued = backbones.build(str(run))
+    continued = builder.build(str(run))
     named = functional.named_weights(continued.layers)
     for name in before.keys() & named.keys():
         np.testing.assert_array_equal(named[name], before[name], err_msg=name)
@@ -77,7 +78,7 @@ def test_what_is_saved_is_loaded(name, tmp_path):
 def test_what_is_saved_of_real_weights_is_loaded(name, tmp_path):
     text = BACKBONES[name].modality == "text"
     size = {"text_length": 12} if text else {"image_size_px": 64}
-    backbone = backbones.build(name, **size)
+    backbone = builder.build(name, **size)
     assert backbone.pretrained
     require_saved_and_loaded(backbone, tmp_path / "run")
 
@@ -95,7 +96,7 @@ def test_weights_that_keras_saves_are_taken(name, has_top, tmp_path):
     own.set_weights([rng.uniform(0.1, 0.2, w.shape).astype("f4") for w in own.weights])
     own.save_weights(tmp_path / "own.weights.h5")
     copy = random_model(family, Request(name, image_size_px=size, name=name))
-    weights.load(copy, tmp_path / "own.weights.h5", name)
+    weight_files.load(copy, tmp_path / "own.weights.h5", name)
     for variable, expected in zip(copy.weights, own.weights, strict=False):
         np.testing.assert_array_equal(variable, expected)
-    assert backbones.build(name, weights=str(tmp_path / "own.weights.h5"), image_size_px=size)
+    assert builder.build(name, weights=str(tmp_path / "own.weights.h5"), image_size_px=size)

@@ -12,7 +12,7 @@ from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import core_for, parameters
 from tests.fitting_test import FLAGS, Log, feed, text_feed
 from tltf import convex, fitting, optimizers
-from tltf.backbones import inserted
+from tltf.backbones import kept_layers
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.config.options import make
@@ -230,9 +230,9 @@ def test_a_run_that_was_cut_at_every_checkpoint_does(text, flags, tmp_path, monk
 def test_its_core_computes_what_was_trained_when_it_is_built_again(text):
     core, _, _ = fit(text)
     fresh = core_for(text)
-    if inserted.RECORD in core.backbone.blueprint:
-        records = core.blueprint["backbone"][inserted.RECORD]
-        fresh = on_backbone(fresh, inserted.again(fresh.backbone, records))
+    if kept_layers.RECORD in core.backbone.blueprint:
+        records = core.blueprint["backbone"][kept_layers.RECORD]
+        fresh = on_backbone(fresh, kept_layers.again(fresh.backbone, records))
     assert [type(x) for x in core.model.layers] == [type(x) for x in fresh.model.layers]
     assert list(values(core)) == list(values(fresh))
     assert list(core.model.output) == list(fresh.model.output)

@@ -22,7 +22,7 @@ import pytest
 from keras.src.utils import file_utils
 
 from tests.faults.making import ROOT, covers, require, run
-from tltf.backbones import fetching
+from tltf.backbones import downloads
 from tltf.errors import StorageError
 from tltf.files import assets, registries
 
@@ -312,7 +312,7 @@ def weights_file(serve, tmp_path):
     index.content = (tmp_path / "whole.h5").read_bytes()
 
     def get():
-        with fetching.whole_files():
+        with downloads.whole_files():
             return file_utils.get_file(
                 "a.h5", f"{index.address}/a.h5", cache_subdir="", cache_dir=tmp_path / "keras"
             )
@@ -353,7 +353,7 @@ def test_a_kill_leaves_nothing_under_the_name(weights_file):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(fetching.os, "replace", killed)
+        patch.setattr(downloads.os, "replace", killed)
         get()
     assert seen == [("a.h5.part", False)] and not list(path.parent.iterdir())
     get()

@@ -7,8 +7,7 @@ import re
 
 import keras
 
-from tltf import weights
-from tltf.backbones import fetching
+from tltf.backbones import downloads, weight_files
 from tltf.backbones.network import IMAGENET_STD, SCALINGS, Network, Scaling
 
 
@@ -102,7 +101,7 @@ def application(request):
     family = FAMILIES[request.name]
     model = _model(family, request)
     if request.wants_weights and request.weights != "default":
-        weights.load(model, request.weights, request.name)
+        weight_files.load(model, request.weights, request.name)
     entry = model.get_layer(family.entry).input if family.entry else model.inputs[0]
     scaling = _scaling(family, request, model, entry)
     return cut(family, model, request, scaling, entry)
@@ -152,9 +151,9 @@ def _model(family, request):
     made = functools.partial(
         build, weights="imagenet", include_top=False, input_shape=shape, **family.options
     )
-    return fetching.fetched(
-        made, f"keras.{request.name}", f"the ImageNet weights of {request.name}", weights.FLAG,
-        f"--{weights.FLAG}=PATH of a weights file, or none for random weights",
+    return downloads.fetched(
+        made, f"keras.{request.name}", f"the ImageNet weights of {request.name}", weight_files.FLAG,
+        f"--{weight_files.FLAG}=PATH of a weights file, or none for random weights",
     )  # fmt: skip
 
 

@@ -7,9 +7,9 @@ PyTorch conversion of the TensorFlow originals, hence "same" padding and epsilon
 import keras
 import numpy as np
 
-from tltf import weights
+from tltf.backbones import weight_files
 from tltf.backbones.network import Network, Scaling
-from tltf.torch_files import read_legacy
+from tltf.backbones.torch_pickle import read_legacy
 
 # (blocks, kernel, stride, expansion, channels) a stage: the table of the reference code.
 STAGES = (
@@ -41,7 +41,7 @@ def efficientnet_lite0(request):
             x = _convolution(x, HEAD_CHANNELS, 1, 1, "top")
         points[f"stage_{stage}"], taps[f"stage_{stage}"] = [x], x
     if request.wants_weights:
-        weights.load(keras.Model(pixels, x), weights_path(request), request.text)
+        weight_files.load(keras.Model(pixels, x), weights_path(request), request.text)
     return Network(
         inputs={"image": pixels},
         points=points,
@@ -57,7 +57,7 @@ def weights_path(request):
     """The file of the packaged weights, or the one that the user gave."""
     if request.weights != "default":
         return request.weights
-    return weights.converted("efficientnet_lite0", convert)
+    return weight_files.converted("efficientnet_lite0", convert)
 
 
 def convert(folder):

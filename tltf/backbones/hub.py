@@ -11,8 +11,7 @@ import re
 import keras
 import keras_hub
 
-from tltf import weights
-from tltf.backbones import fetching, transformers
+from tltf.backbones import downloads, transformers, weight_files
 from tltf.backbones.hub_configs import CONFIGS
 from tltf.backbones.network import SCALINGS, Network, Scaling
 from tltf.errors import FlagError, ModelError, StorageError, choices_text, nearest
@@ -42,7 +41,7 @@ def preset(request):
     made = functools.partial(_from_preset, name, request)
     try:
         lock = "hub." + re.sub(r"\W", "_", name)
-        return fetching.fetched(made, lock, what, "backbone", fix)
+        return downloads.fetched(made, lock, what, "backbone", fix)
     except (OSError, json.JSONDecodeError) as error:
         what = f"could not fetch {what}: {str(error)[:300]}"
         raise StorageError(what, flag="backbone", fix=fix) from error
@@ -105,10 +104,10 @@ def _require_plain_files(path):
 def _keras_hub_folder(path, config, request):
     """Rebuilt from plain arguments; the folder's classes are never deserialised."""
     stored = path / "model.weights.h5"
-    with _granted([stored], request, weights.count_h5):
+    with _granted([stored], request, weight_files.count_h5):
         backbone = transformers.make(config["class_name"], _without_types(config["config"]))
     if request.weights == "default":
-        weights.load(backbone, stored, path.name)
+        weight_files.load(backbone, stored, path.name)
     if is_text(backbone):
         saved = untrusted.read_json(path / "tokenizer.json")
         memory = {"class": saved["class_name"], "config": _without_types(saved["config"])}
@@ -197,7 +196,7 @@ def remake(request):
 def _finished(backbone, extra, request):
     """The Network, after a weights file of the user's own where there is one."""
     if request.weights not in ("default", "none"):
-        weights.load(backbone, request.weights, request.text)
+        weight_files.load(backbone, request.weights, request.text)
     if is_text(backbone):
         return transformers.text_network(backbone, extra, request, _is_pretrained(request))
     return image_network(backbone, extra, request)

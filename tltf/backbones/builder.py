@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 
-from tltf.backbones import earlier_runs, hub, inserted
+from tltf.backbones import hub, kept_layers, run_weights
 from tltf.backbones.network import Request, assemble
 from tltf.config import call_strings, checks
 from tltf.config.catalogs.backbones import BACKBONES
@@ -29,11 +29,11 @@ def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None
         StorageError: weights that cannot be fetched.
     """
     request = Request(text, weights, image_size_px, text_length, tuple(texts or ()))
-    if text not in BACKBONES and earlier_runs.is_run(text):
-        return earlier_runs.continued(request, rebuild)
-    if earlier_runs.is_run(weights):
+    if text not in BACKBONES and run_weights.is_run(text):
+        return run_weights.continued(request, rebuild)
+    if run_weights.is_run(weights):
         fresh = dataclasses.replace(request, weights="none")
-        return earlier_runs.taken_over(assemble(_network(fresh), fresh), weights)
+        return run_weights.taken_over(assemble(_network(fresh), fresh), weights)
     return assemble(_network(request), request)
 
 
@@ -56,7 +56,7 @@ def rebuild(blueprint, assets):
     pretrained = blueprint["pretrained"]
     changed = {**backbone.blueprint, "pretrained": pretrained}
     backbone = dataclasses.replace(backbone, pretrained=pretrained, blueprint=changed)
-    return inserted.again(backbone, blueprint.get(inserted.RECORD, []))
+    return kept_layers.again(backbone, blueprint.get(kept_layers.RECORD, []))
 
 
 def save_assets(backbone, folder):
