@@ -10,9 +10,9 @@ from sklearn import metrics
 from tests.faults.making import covers
 from tltf import evaluation, judging, publishing, resampling, rounds, summaries, train, wording
 from tltf.data import label_kinds
+from tltf.heads.multi_label import multi_label
+from tltf.heads.regress import regress
 from tltf.judging.labels import Answers
-from tltf.multi_label import multi_label
-from tltf.regression import regress
 
 
 def answered(right, num_classes=2):

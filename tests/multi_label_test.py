@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics
 
-from tltf import thresholds
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.errors import FlagError
-from tltf.multi_label import share_right
+from tltf.heads import thresholds
+from tltf.heads.multi_label import share_right
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(40, 3)).astype("float32") * 2

@@ -11,8 +11,8 @@ from tests.faults.making import covers
 from tltf import wording
 from tltf.data import label_kinds, loader
 from tltf.errors import DataError
+from tltf.heads.regress import regress
 from tltf.judging import numbers
-from tltf.regression import regress
 
 
 def table(path, values):

@@ -8,9 +8,10 @@ import pytest
 
 import tltf
 from tests import tiny
-from tltf import evaluation, ordinal, train
+from tltf import evaluation, train
 from tltf.data.source import Column, Source, empty_scan
 from tltf.errors import FlagError
+from tltf.heads import ordinal
 
 RNG = np.random.default_rng(0)
 LOGITS = np.sort(RNG.normal(0, 2, (6, 3)).astype("float32"), axis=1)[:, ::-1].copy()

@@ -11,7 +11,7 @@ from tltf import curriculum as curricula
 from tltf import fitting
 from tltf.errors import FlagError
 from tltf.graphs import freezing
-from tltf.heads import losses
+from tltf.heads.classify import losses
 from tltf.methods import freezing as plain
 from tltf.methods import schedules
 

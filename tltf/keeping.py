@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tltf.console import signals
-from tltf.heads import Classify
+from tltf.heads.classify import Classify
 
 
 class Validate(keras.callbacks.Callback):

@@ -13,7 +13,7 @@ from tltf.data import pipeline
 from tltf.forward import Forward
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import BOUNDARY
-from tltf.heads import pool
+from tltf.heads.classify import pool
 
 
 @dataclasses.dataclass

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import scipy.sparse
 
-from tltf import calibration, resampling, thresholds
+from tltf import calibration, resampling
 from tltf.baselines import edge_note
 from tltf.console import lazy_imports
 from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
+from tltf.heads import thresholds
 from tltf.judging import linear, resamples
 
 metrics = lazy_imports.Module("sklearn.metrics")

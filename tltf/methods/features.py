@@ -6,7 +6,7 @@ from keras import ops
 from tltf.backbones import kept_layers
 from tltf.errors import FlagError
 from tltf.graphs import functional
-from tltf.heads import pool
+from tltf.heads.classify import pool
 from tltf.methods.method import Phase
 from tltf.methods.penalised import Penalised
 from tltf.methods.staying import EVERYTHING

@@ -12,7 +12,7 @@ from tltf.errors import FlagError, ModelError
 from tltf.graphs import functional
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import on_backbone
-from tltf.heads import Classify, pool
+from tltf.heads.classify import Classify, pool
 from tltf.methods.freezing import HEAD, require_rate
 from tltf.methods.method import Phase
 from tltf.methods.penalised import Penalised

@@ -4,12 +4,12 @@ from tltf.config.catalogs.row import Row
 
 HEADS = {
     "classify": Row(
-        "tltf.heads:classify",
+        "tltf.heads.classify:classify",
         {"pooling": "auto", "hidden": (), "activation": "relu", "dropout": 0.0, "features": ()},
         "one class of several; pooling auto|average|max|flatten|first|pooled, hidden=[256, 64]",
     ),
     "ordinal": Row(
-        "tltf.ordinal:ordinal",
+        "tltf.heads.ordinal:ordinal",
         {
             "pooling": "auto",
             "hidden": (),
@@ -22,7 +22,7 @@ HEADS = {
         paper="Cao et al. 2020, arXiv:1901.07884",
     ),
     "multi_label": Row(
-        "tltf.multi_label:multi_label",
+        "tltf.heads.multi_label:multi_label",
         {
             "pooling": "auto",
             "hidden": (),
@@ -35,7 +35,7 @@ HEADS = {
         paper="Yang 2001, SIGIR",
     ),
     "regress": Row(
-        "tltf.regression:regress",
+        "tltf.heads.regress:regress",
         {
             "pooling": "auto",
             "hidden": (),

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf import heads
 from tltf.data import label_kinds
 from tltf.errors import FlagError
+from tltf.heads import classify
 
 MEDIAN = 0.5
 
@@ -27,7 +27,7 @@ def regress(
     scale=None,
     margin=None,
 ):
-    """A head for a number; see `Regress`, and `heads.Classify` for the other arguments.
+    """A head for a number; see `Regress`, and `classify.Classify` for the other arguments.
 
     Args:
         pooling: as `classify`, and so the next four.
@@ -42,9 +42,9 @@ def regress(
             validation, so that they hold as many numbers as they should.
 
     Raises:
-        FlagError: as `heads.classify`, or a number out of its range.
+        FlagError: as `classify.classify`, or a number out of its range.
     """
-    plain = heads.classify(pooling, hidden, activation, dropout, features)
+    plain = classify.classify(pooling, hidden, activation, dropout, features)
     levels = tuple(map(float, quantiles))
     is_rising = all(low < high for low, high in itertools.pairwise((0.0, *levels, 1.0)))
     if MEDIAN not in levels or not is_rising:
@@ -57,7 +57,7 @@ def regress(
 
 
 @dataclasses.dataclass(frozen=True)
-class Regress(heads.Classify):
+class Regress(classify.Classify):
     """Quantiles of a number, by quantile regression: Koenker & Bassett 1978.
 
     The model's outputs are those of (y - center) / scale. Outputs that cross are sorted:

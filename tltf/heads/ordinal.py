@@ -6,12 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf import heads
 from tltf.errors import FlagError
+from tltf.heads import classify
 
 
 def ordinal(pooling="auto", hidden=(), activation="relu", dropout=0.0, features=(), order=()):
-    """An ordinal head; see `Ordinal`, and `heads.Classify` for the other arguments.
+    """An ordinal head; see `Ordinal`, and `classify.Classify` for the other arguments.
 
     Args:
         pooling: as `classify`, and so the next four.
@@ -23,14 +23,14 @@ def ordinal(pooling="auto", hidden=(), activation="relu", dropout=0.0, features=
             which have an order.
 
     Raises:
-        FlagError: as `heads.classify`.
+        FlagError: as `classify.classify`.
     """
-    plain = heads.classify(pooling, hidden, activation, dropout, features)
+    plain = classify.classify(pooling, hidden, activation, dropout, features)
     return Ordinal(**dataclasses.asdict(plain), order=tuple(str(name) for name in order))
 
 
 @dataclasses.dataclass(frozen=True)
-class Ordinal(heads.Classify):
+class Ordinal(classify.Classify):
     """P(y > k) = sigmoid(w f + b_k) for k = 0 .. C - 2: Cao et al. 2020, arXiv:1901.07884, eq. 4.
 
     The model's outputs are these C - 1 logits. Departs: the answer is the most probable class,
@@ -97,7 +97,7 @@ class Ordinal(heads.Classify):
         return ops.convert_to_numpy(self.stated(logits)).argmax(axis=1)
 
     def _hits(self, y_true, y_pred):
-        return heads.hits(y_true, self.stated(y_pred))
+        return classify.hits(y_true, self.stated(y_pred))
 
 
 @keras.saving.register_keras_serializable("tltf")

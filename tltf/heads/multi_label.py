@@ -6,15 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from tltf import heads, thresholds
 from tltf.data import label_kinds
 from tltf.errors import FlagError, shown_names
+from tltf.heads import classify, thresholds
 
 
 def multi_label(
     pooling="auto", hidden=(), activation="relu", dropout=0.0, features=(), thresholds=()
 ):
-    """A head for several labels; see `MultiLabel`, and `heads.Classify` for the other arguments.
+    """A head for several labels; see `MultiLabel`, and `classify.Classify` for the other arguments.
 
     Args:
         pooling: as `classify`, and so the next four.
@@ -25,9 +25,9 @@ def multi_label(
         thresholds: a number from 0 to 1 a label, or one for all; empty: chosen on validation.
 
     Raises:
-        FlagError: as `heads.classify`, or a threshold out of its range.
+        FlagError: as `classify.classify`, or a threshold out of its range.
     """
-    plain = heads.classify(pooling, hidden, activation, dropout, features)
+    plain = classify.classify(pooling, hidden, activation, dropout, features)
     if not all(0.0 <= float(value) <= 1.0 for value in thresholds):
         raise FlagError(f"thresholds are from 0 to 1 (received {thresholds})", flag="head",
                         fix="leave them out: validation chooses them")  # fmt: skip
@@ -35,7 +35,7 @@ def multi_label(
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiLabel(heads.Classify):
+class MultiLabel(classify.Classify):
     """P(label c | x) = sigmoid(logit c), each on its own: binary relevance.
 
     Args:
@@ -169,7 +169,7 @@ class Focal(keras.losses.Loss):
         aims = (1.0 - self.label_smoothing) * y_true + self.label_smoothing / 2
         rest = aims * ops.sigmoid(-y_pred) + (1.0 - aims) * ops.sigmoid(y_pred)
         losses = ops.binary_crossentropy(aims, y_pred, from_logits=True)
-        return ops.mean(heads.focal_factors(rest, self.focal_gamma) * losses, axis=-1)
+        return ops.mean(classify.focal_factors(rest, self.focal_gamma) * losses, axis=-1)
 
 
 def share_right(y_true, y_pred):
