@@ -17,9 +17,10 @@ import tensorflow as tf
 from tests import tiny
 from tests.fitting_test import FLAGS, Log
 from tests.hub_test import SIZES, WORDS
-from tltf import boundaries, caching, feeding, fitting
+from tltf import feeding, fitting
 from tltf.backbones import builder
-from tltf.boundaries import NotCached, Reading, View
+from tltf.caching import feature_cache, frozen_outputs
+from tltf.caching.frozen_outputs import NotCached, Reading, View
 from tltf.config.options import CacheOptions, make
 from tltf.data import preprocessing
 from tltf.data.source import Column, Source, empty_scan
@@ -78,15 +79,15 @@ WAYS = {
 def test_every_way_of_keeping_gives_what_the_prefix_gives(core, tmp_path, options, rules):
     parts = cut(core, rules)
     given = reading(core)
-    found = all_rows(caching.Cache(options, tmp_path).table(parts.prefix, given))
+    found = all_rows(feature_cache.Cache(options, tmp_path).table(parts.prefix, given))
     for name, values in expected(core, parts, given.source).items():
         np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-6)
 
 
 def test_half_precision_rounds_and_halves(core, tmp_path):
     parts, given = cut(core), reading(core)
-    whole = caching.Cache(CacheOptions(), tmp_path).table(parts.prefix, given)
-    half = caching.Cache(CacheOptions(cache_precision="float16"), tmp_path).table(
+    whole = feature_cache.Cache(CacheOptions(), tmp_path).table(parts.prefix, given)
+    half = feature_cache.Cache(CacheOptions(cache_precision="float16"), tmp_path).table(
         parts.prefix, given
     )
     assert half.num_bytes * 2 == whole.num_bytes
@@ -100,22 +101,24 @@ class Counting:
 
     def __init__(self, monkeypatch):
         self.rows = 0
-        original = boundaries.Outputs.batches
+        original = frozen_outputs.Outputs.batches
 
         def batches(outputs, missing):
             for batch in original(outputs, missing):
                 self.rows += len(batch[0])
                 yield batch
 
-        monkeypatch.setattr(boundaries.Outputs, "batches", batches)
+        monkeypatch.setattr(frozen_outputs.Outputs, "batches", batches)
 
 
 def test_nothing_is_computed_twice(core, tmp_path, monkeypatch):
     parts, counted = cut(core), Counting(monkeypatch)
-    cache = caching.Cache(CacheOptions(), tmp_path)
+    cache = feature_cache.Cache(CacheOptions(), tmp_path)
     first = all_rows(cache.table(parts.prefix, reading(core)))
     assert counted.rows == 50
-    again = all_rows(caching.Cache(CacheOptions(), tmp_path).table(parts.prefix, reading(core)))
+    again = all_rows(
+        feature_cache.Cache(CacheOptions(), tmp_path).table(parts.prefix, reading(core))
+    )
     assert counted.rows == 50
     assert all(np.array_equal(first[name], again[name]) for name in first)
     fold = images_source().take([40, 3, 7])
@@ -126,7 +129,7 @@ def test_nothing_is_computed_twice(core, tmp_path, monkeypatch):
 
 
 def test_a_prefix_is_hashed_once_a_cache(core, tmp_path, monkeypatch):
-    parts, cache, hashed = cut(core), caching.Cache(CacheOptions(), tmp_path), []
+    parts, cache, hashed = cut(core), feature_cache.Cache(CacheOptions(), tmp_path), []
     of_model = fingerprint.of_model
     monkeypatch.setattr(fingerprint, "of_model", lambda m: hashed.append(m) or of_model(m))
     for _ in range(3):
@@ -136,7 +139,7 @@ def test_a_prefix_is_hashed_once_a_cache(core, tmp_path, monkeypatch):
 
 def test_other_weights_are_another_cache(core, tmp_path, monkeypatch):
     counted = Counting(monkeypatch)
-    cache = caching.Cache(CacheOptions(), tmp_path)
+    cache = feature_cache.Cache(CacheOptions(), tmp_path)
     cache.table(cut(core).prefix, reading(core))
     kernel = core.groups[0].layers[0].weights[0]
     kernel.assign(kernel + 1e-3)
@@ -148,7 +151,7 @@ def test_other_weights_are_another_cache(core, tmp_path, monkeypatch):
 
 
 def test_a_damaged_shard_is_computed_again(core, tmp_path):
-    parts, cache = cut(core), caching.Cache(CacheOptions(), tmp_path)
+    parts, cache = cut(core), feature_cache.Cache(CacheOptions(), tmp_path)
     first = all_rows(cache.table(parts.prefix, reading(core)))
     (path,) = tmp_path.glob("*/*/boundary_0")
     content = bytearray(path.read_bytes())
@@ -162,10 +165,12 @@ def test_a_damaged_shard_is_computed_again(core, tmp_path):
 def test_what_does_not_fit_is_not_cached(core, tmp_path):
     parts = cut(core)
     with pytest.raises(NotCached, match="cache_disk_gb"):
-        caching.Cache(CacheOptions(cache_disk_gb=1e-9), tmp_path).table(parts.prefix, reading(core))
+        feature_cache.Cache(CacheOptions(cache_disk_gb=1e-9), tmp_path).table(
+            parts.prefix, reading(core)
+        )
     nothing = CacheOptions(cache_disk_gb=0.0, cache_memory_mb=0)
     with pytest.raises(NotCached, match="cache_memory_mb"):
-        caching.Cache(nothing, tmp_path).table(parts.prefix, reading(core))
+        feature_cache.Cache(nothing, tmp_path).table(parts.prefix, reading(core))
 
 
 def test_the_shard_that_was_used_longest_ago_goes_first(core, tmp_path):
@@ -173,7 +178,9 @@ def test_the_shard_that_was_used_longest_ago_goes_first(core, tmp_path):
     for number in range(3):
         keras.utils.set_random_seed(number)
         other = tiny.core(tiny.image_backbone())
-        table = caching.Cache(CacheOptions(), tmp_path).table(cut(other).prefix, reading(other))
+        table = feature_cache.Cache(CacheOptions(), tmp_path).table(
+            cut(other).prefix, reading(other)
+        )
         size = table.num_bytes
         if number == 0:
             (oldest,) = tmp_path.iterdir()
@@ -183,13 +190,15 @@ def test_the_shard_that_was_used_longest_ago_goes_first(core, tmp_path):
     room = (all_rows_bytes - size / 2) / 2**30
     keras.utils.set_random_seed(9)
     last = tiny.core(tiny.image_backbone())
-    caching.Cache(CacheOptions(cache_disk_gb=room), tmp_path).table(cut(last).prefix, reading(last))
+    feature_cache.Cache(CacheOptions(cache_disk_gb=room), tmp_path).table(
+        cut(last).prefix, reading(last)
+    )
     assert not list(oldest.iterdir())
     assert sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file()) <= room * 2**30
 
 
 def test_views_are_augmented_and_repeat_by_seed(core, tmp_path):
-    parts, cache = cut(core), caching.Cache(CacheOptions(), tmp_path)
+    parts, cache = cut(core), feature_cache.Cache(CacheOptions(), tmp_path)
     views = [
         all_rows(cache.table(parts.prefix, reading(core, view=View("flip|colour", 3, number))))
         for number in (0, 1, 0)

@@ -71,8 +71,8 @@ STEP = "tltf.diverging:StopAtNonFinite.on_train_batch_end"
 POINTS = {
     "the run begins": Point("tltf.runs.folder:begin"),
     "the data is read": Point("tltf.data.loader:load", 1, "after"),
-    "the cache is filled": Point("tltf.boundaries:Outputs.batches", 2, "after"),
-    "a shard is written": Point("tltf.row_store:_NewShard.add", 4, "after"),
+    "the cache is filled": Point("tltf.caching.frozen_outputs:Outputs.batches", 2, "after"),
+    "a shard is written": Point("tltf.caching.shard_store:_NewShard.add", 4, "after"),
     "a shard gets its name": Point(files="/features/", number=2, calls=("os.rename",)),
     "a step is traced": Point("keras:Model.make_train_function", 1),
     "the first step": Point(STEP, 1),
@@ -107,12 +107,13 @@ POINTS = {
 
 def main(point, flags):
     """Trains, and dies at the point; the exit code of `tltf.train` where it is never reached."""
-    from tltf import row_store, train
+    from tltf import train
+    from tltf.caching import shard_store
     from tltf.console import command
 
     command.quiet_tensorflow(False)
     command.load_tensorflow()
-    row_store.Writer.__init__.__defaults__ = (SMALL_SHARDS,)
+    shard_store.Writer.__init__.__defaults__ = (SMALL_SHARDS,)
     kill, _, rest = point.partition(" ")
     if kill == "SIGTERM":
         POINTS[rest].arm(signal.SIGTERM)

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from tltf import row_store
+from tltf.caching import shard_store
+from tltf.caching.shard_store import Field
 from tltf.errors import StorageError
-from tltf.row_store import Field
 
 FIELDS = (Field("vector", np.dtype("float32"), (3,)), Field("steps", np.dtype("int16"), (2,), True))
 RNG = np.random.default_rng(0)
@@ -22,8 +22,8 @@ VECTORS = RNG.normal(size=(5, 3)).astype("float32")
 STEPS = [RNG.integers(-99, 99, (n, 2)).astype("int16") for n in LENGTHS]
 
 
-def write(folder, rows, shard_bytes=row_store.SHARD_BYTES):
-    with row_store.Writer(folder, FIELDS, shard_bytes) as writer:
+def write(folder, rows, shard_bytes=shard_store.SHARD_BYTES):
+    with shard_store.Writer(folder, FIELDS, shard_bytes) as writer:
         for part in np.array_split(rows, 2):
             writer.add(KEYS[part], LENGTHS[part], {
                 "vector": VECTORS[part], "steps": np.concatenate([STEPS[row] for row in part]),
@@ -33,10 +33,10 @@ def write(folder, rows, shard_bytes=row_store.SHARD_BYTES):
 @pytest.mark.parametrize("shard_bytes", [1, 10**6])
 def test_rows_in_any_order(tmp_path, shard_bytes):
     write(tmp_path, np.arange(5), shard_bytes)
-    shards = row_store.open_shards(tmp_path, FIELDS)
+    shards = shard_store.open_shards(tmp_path, FIELDS)
     assert len(shards) == (2 if shard_bytes == 1 else 1)
     order = [3, 3, 0, 1, 4]
-    rows = row_store.Rows(shards, KEYS[order], FIELDS)
+    rows = shard_store.Rows(shards, KEYS[order], FIELDS)
     assert rows.lengths.tolist() == LENGTHS[order].tolist()
     assert np.array_equal(rows.whole(FIELDS[0]), VECTORS[order])
     assert np.array_equal(rows.whole(FIELDS[1]), np.concatenate([STEPS[row] for row in order]))
@@ -49,16 +49,16 @@ def test_rows_in_any_order(tmp_path, shard_bytes):
 
 
 def test_what_is_missing(tmp_path):
-    assert row_store.missing([], KEYS).all()
+    assert shard_store.missing([], KEYS).all()
     write(tmp_path, np.array([0, 3]))
-    shards = row_store.open_shards(tmp_path, FIELDS)
-    assert row_store.missing(shards, KEYS).tolist() == [False, True, True, False, True]
+    shards = shard_store.open_shards(tmp_path, FIELDS)
+    assert shard_store.missing(shards, KEYS).tolist() == [False, True, True, False, True]
     with pytest.raises(StorageError, match="gone"):
-        row_store.Rows(shards, KEYS, FIELDS)
+        shard_store.Rows(shards, KEYS, FIELDS)
 
 
 def test_an_interrupted_shard_is_not_there(tmp_path):
-    with pytest.raises(KeyboardInterrupt), row_store.Writer(tmp_path, FIELDS) as writer:
+    with pytest.raises(KeyboardInterrupt), shard_store.Writer(tmp_path, FIELDS) as writer:
         writer.add(KEYS[:1], LENGTHS[:1], {"vector": VECTORS[:1], "steps": STEPS[0]})
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
@@ -72,7 +72,7 @@ def test_a_full_disk_is_a_storage_error(tmp_path, monkeypatch):
         def close(self):
             pass
 
-    writer = row_store.Writer(tmp_path, FIELDS)
+    writer = shard_store.Writer(tmp_path, FIELDS)
     writer.add(KEYS[:1], LENGTHS[:1], {"vector": VECTORS[:1], "steps": STEPS[0]})
     for file in writer._open._files.values():
         file.close()
@@ -96,10 +96,10 @@ def test_damage_is_found_and_removed(tmp_path, name, harm):
         content[len(content) // 2] ^= 255
         path.write_bytes(content)
     if harm == "gone":
-        assert row_store.open_shards(tmp_path, FIELDS) == []
+        assert shard_store.open_shards(tmp_path, FIELDS) == []
         return
     with pytest.warns(UserWarning, match="damaged"):
-        assert row_store.open_shards(tmp_path, FIELDS) == []
+        assert shard_store.open_shards(tmp_path, FIELDS) == []
     assert not list(tmp_path.iterdir())
 
 
@@ -113,16 +113,16 @@ def test_what_cannot_be_read_now_is_not_removed(tmp_path, monkeypatch, fault):
     with monkeypatch.context() as patched:
         patched.setattr("builtins.open", refused)
         with pytest.warns(UserWarning, match=f"cannot be read .{os.strerror(fault)}"):
-            assert row_store.open_shards(tmp_path, FIELDS) == []
-    assert len(row_store.open_shards(tmp_path, FIELDS)) == 1
+            assert shard_store.open_shards(tmp_path, FIELDS) == []
+    assert len(shard_store.open_shards(tmp_path, FIELDS)) == 1
 
 
 def test_a_removed_shard_is_read_on_by_those_who_hold_it(tmp_path):
     write(tmp_path / "space", np.arange(5))
-    shards = row_store.open_shards(tmp_path / "space", FIELDS)
-    row_store.evict(tmp_path, 0)
+    shards = shard_store.open_shards(tmp_path / "space", FIELDS)
+    shard_store.evict(tmp_path, 0)
     assert not list((tmp_path / "space").iterdir())
-    rows = row_store.Rows(shards, KEYS, FIELDS)
+    rows = shard_store.Rows(shards, KEYS, FIELDS)
     assert np.array_equal(rows.whole(FIELDS[0]), VECTORS)
     assert np.array_equal(rows.read(FIELDS[0], np.array([2])), VECTORS[[2]])
 
@@ -136,12 +136,12 @@ def test_what_a_killed_writer_left_is_swept_from_every_namespace(tmp_path):
     )
     left.mkdir(parents=True)
     kept.mkdir()
-    row_store.evict(tmp_path, 10**9)
+    shard_store.evict(tmp_path, 10**9)
     assert kept.exists() and not left.exists()
 
 
 def test_shards_in_use_stay(tmp_path):
     write(tmp_path / "space", np.arange(5))
-    shards = row_store.open_shards(tmp_path / "space", FIELDS)
-    row_store.evict(tmp_path, 0, {shard.folder for shard in shards})
+    shards = shard_store.open_shards(tmp_path / "space", FIELDS)
+    shard_store.evict(tmp_path, 0, {shard.folder for shard in shards})
     assert len(list((tmp_path / "space").iterdir())) == 1

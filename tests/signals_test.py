@@ -12,7 +12,8 @@ from tests.faults.kills_test import outcome, train
 from tests.fitting_test import feed, fit, same, weights
 from tests.tiny import core as tiny_core
 from tests.tiny import image_backbone
-from tltf import boundaries, caching, exporting, verifying
+from tltf import exporting, verifying
+from tltf.caching import feature_cache, frozen_outputs
 from tltf.config.command_options import CheckOptions
 from tltf.config.options import CacheOptions
 from tltf.console import command, signals
@@ -78,11 +79,11 @@ def test_while_a_checkpoint_is_written(tmp_path, monkeypatch):
 def test_while_the_cache_is_filled(tmp_path, monkeypatch):
     core = tiny_core(image_backbone(dropout=0.0))
     parts, given = cut(core), reading(core)
-    monkeypatch.setattr(boundaries, "BATCH_SIZE", 16)
+    monkeypatch.setattr(frozen_outputs, "BATCH_SIZE", 16)
     with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
-        patch.setattr(boundaries.Outputs, "_flat", signalled(boundaries.Outputs._flat, 3))
-        caching.Cache(CacheOptions(), tmp_path).table(parts.prefix, given)
-    found = all_rows(caching.Cache(CacheOptions(), tmp_path).table(parts.prefix, given))
+        patch.setattr(frozen_outputs.Outputs, "_flat", signalled(frozen_outputs.Outputs._flat, 3))
+        feature_cache.Cache(CacheOptions(), tmp_path).table(parts.prefix, given)
+    found = all_rows(feature_cache.Cache(CacheOptions(), tmp_path).table(parts.prefix, given))
     for name, values in expected(core, parts, given.source).items():
         np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-4)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tltf import boundaries, caching, diverging
+from tltf import diverging
+from tltf.caching import feature_cache, frozen_outputs
 from tltf.data import augment as augmentation
 from tltf.data import label_kinds, lookups, pipeline
 from tltf.errors import FlagError
@@ -105,14 +106,14 @@ def build(trained, strategy):
 def frozen_features(trained):
     """role -> float32[N, d]: the pooled backbone features of each split, cached if they can be."""
     options, model = trained.options, trained.feature_model()
-    cache = caching.Cache(options.cache)
+    cache = feature_cache.Cache(options.cache)
 
     def features(part):
-        reading = boundaries.Reading(part, trained.preprocessing, trained.takes_any_length)
+        reading = frozen_outputs.Reading(part, trained.preprocessing, trained.takes_any_length)
         try:
             table = cache.table(model, reading)
             return next(iter(table.arrays().values())).astype(np.float32)
-        except boundaries.NotCached:
+        except frozen_outputs.NotCached:
             return trained.features(part, options.train.eval_batch_size)
 
     if not options.cache.cache:
@@ -126,7 +127,7 @@ class _Builder:
     def __init__(self, trained):
         self.trained = trained
         self.options, self.parts = trained.options, trained.splits
-        self.cache = caching.Cache(self.options.cache)
+        self.cache = feature_cache.Cache(self.options.cache)
         self.augment = augmentation.in_batches(self.options.data.augment)
 
     @functools.cached_property
@@ -234,8 +235,8 @@ class _Builder:
                 self.judging("test", prefix) if self.options.train.watch_test else None,
                 lambda part, size: self.dataset_above(prefix, part, size),
             )
-        except boundaries.NotCached as reason:
-            caching.say_off(reason)
+        except frozen_outputs.NotCached as reason:
+            feature_cache.say_off(reason)
             return Above()
 
     def _lookup(self, prefix, part, view=None):
@@ -244,7 +245,9 @@ class _Builder:
         if not passed:
             return self._table(prefix, part, view).lookup
         if view:
-            raise boundaries.NotCached("augmented images are needed above the frozen layers too")
+            raise frozen_outputs.NotCached(
+                "augmented images are needed above the frozen layers too"
+            )
         table = self._table(computed, part)
         is_tokenized = part is self.parts["train"] and self.texts
         own = self.texts if is_tokenized else lookups.lookup(
@@ -254,7 +257,7 @@ class _Builder:
 
     def _table(self, prefix, part, view=None):
         is_tokenized = part is self.parts["train"] and part.modality == "text"
-        reading = boundaries.Reading(
+        reading = frozen_outputs.Reading(
             part, self.trained.preprocessing, self.trained.takes_any_length, view,
             (lambda: self.texts) if is_tokenized else None,
         )  # fmt: skip
@@ -267,10 +270,10 @@ class _Builder:
             lookup = self._lookup(prefix, self.parts["train"])
             return functools.partial(self.training, reads=lookup)
         if self.texts:
-            caching.say_off("--augment changes the tokens in every epoch")
+            feature_cache.say_off("--augment changes the tokens in every epoch")
             return None
         if not views:
-            caching.say_off(
+            feature_cache.say_off(
                 "--augment changes the images; --cache_views=4 keeps four views of each"
             )
             return None
@@ -279,7 +282,7 @@ class _Builder:
             what = "views are of one example each, mixup and cutmix mix those of a batch"
             raise FlagError(what, flag="cache_views", fix="--cache_views=0")
         tables = [
-            self._lookup(prefix, self.parts["train"], boundaries.View(augment, seed, number))
+            self._lookup(prefix, self.parts["train"], frozen_outputs.View(augment, seed, number))
             for number in range(views)
         ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from tltf import predicting
-from tltf.boundaries import NotCached
+from tltf.caching.frozen_outputs import NotCached
 from tltf.console import out_of_memory
 from tltf.data import pipeline
 from tltf.forward import Forward

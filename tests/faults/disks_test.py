@@ -18,18 +18,17 @@ from tests import served
 from tests.faults.making import ROOT, require, run_program, without_roots_rights
 from tltf import (
     adapters,
-    caching,
     check,
     disk_space,
     exporting,
     predictions,
     reports,
-    row_store,
     saving,
     train,
     training,
 )
 from tltf.adapters import Adapter
+from tltf.caching import feature_cache, shard_store
 from tltf.config.options import make
 from tltf.console import command, signals, streams
 from tltf.data import scan_report
@@ -140,9 +139,9 @@ def test_a_cache_that_cannot_be_written_is_done_without(
         raise OSError(fault, os.strerror(fault))
 
     if where == "write":
-        monkeypatch.setattr(row_store._NewShard, "_write_index", broken)
+        monkeypatch.setattr(shard_store._NewShard, "_write_index", broken)
     else:
-        monkeypatch.setattr(caching.row_store.folders.storage, "fsync_tree", broken)
+        monkeypatch.setattr(feature_cache.row_store.folders.storage, "fsync_tree", broken)
     flags = [*FLAGS[:2], "--method=linear_probe", *FLAGS[3:], f"--output={tmp_path}/run"]
     with monkeypatch.context() as patch:
         patch.setattr(training.saving, "save", lambda *args: None)

@@ -10,8 +10,8 @@ import shutil
 import sys
 import weakref
 
-from tltf import boundaries, row_store
-from tltf.boundaries import NotCached
+from tltf.caching import frozen_outputs, shard_store
+from tltf.caching.frozen_outputs import NotCached
 from tltf.errors import StorageError
 from tltf.files import assets
 from tltf.graphs import fingerprint
@@ -33,7 +33,7 @@ class Cache:
         self._fingerprints = weakref.WeakKeyDictionary()
 
     def table(self, prefix, reading):
-        """The `boundaries.Table` of the prefix's outputs for every row of a source.
+        """The `frozen_outputs.Table` of the prefix's outputs for every row of a source.
 
         Args:
             prefix: keras.Model, frozen: inputs -> {name: tensor}.
@@ -42,40 +42,40 @@ class Cache:
         Raises:
             NotCached: they do not fit, or cannot be kept.
         """
-        fields = boundaries.fields_of(prefix, self.options.cache_precision)
-        outputs = boundaries.Outputs(prefix, fields, reading)
+        fields = frozen_outputs.fields_of(prefix, self.options.cache_precision)
+        outputs = frozen_outputs.Outputs(prefix, fields, reading)
         try:
             rows = self._kept(outputs) if self.options.cache_disk_gb else self._held(outputs)
         except StorageError as error:
             raise NotCached(f"{error.what}") from error
-        num_bytes = boundaries.num_bytes(fields, rows.lengths)
+        num_bytes = frozen_outputs.num_bytes(fields, rows.lengths)
         fits = num_bytes <= self.options.cache_memory_mb * 2**20
-        return boundaries.Table(rows, fields, outputs.dtypes, reading.is_text, num_bytes, fits)
+        return frozen_outputs.Table(rows, fields, outputs.dtypes, reading.is_text, num_bytes, fits)
 
     def _held(self, outputs):
         """The rows in memory only."""
         _require_room(outputs, self.options.cache_memory_mb * 2**20, "--cache_memory_mb")
-        return boundaries.Held(outputs)
+        return frozen_outputs.Held(outputs)
 
     def _kept(self, outputs):
         """The rows in the store, those that are missing computed."""
         if outputs.prefix not in self._fingerprints:
             self._fingerprints[outputs.prefix] = fingerprint.of_model(outputs.prefix)
         namespace = self.folder / outputs.namespace(self._fingerprints[outputs.prefix])
-        shards = row_store.open_shards(namespace, outputs.fields)
-        missing = row_store.missing(shards, outputs.keys)
+        shards = shard_store.open_shards(namespace, outputs.fields)
+        missing = shard_store.missing(shards, outputs.keys)
         if missing.any():
             limit_bytes = self.options.cache_disk_gb * 2**30
             _require_room(outputs, limit_bytes, "--cache_disk_gb")
             self._check_free(outputs)
-            with row_store.Writer(namespace, outputs.fields) as writer:
+            with shard_store.Writer(namespace, outputs.fields) as writer:
                 for rows, lengths, arrays in outputs.batches(missing):
                     writer.add(outputs.keys[rows], lengths, arrays)
             known = {shard.folder for shard in shards}
-            shards += row_store.open_shards(namespace, outputs.fields, but=known)
+            shards += shard_store.open_shards(namespace, outputs.fields, but=known)
             used = {shard.folder for shard in shards}
-            row_store.evict(self.folder, limit_bytes, used)
-        return row_store.Rows(shards, outputs.keys, outputs.fields)
+            shard_store.evict(self.folder, limit_bytes, used)
+        return shard_store.Rows(shards, outputs.keys, outputs.fields)
 
     def _check_free(self, outputs):
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tltf import row_store
+from tltf.caching import shard_store
 from tltf.console.progress import Progress
 from tltf.data import lookups, ordering, pipeline
 from tltf.data.images import exif
@@ -199,8 +199,8 @@ class Held:
             flat = np.concatenate([arrays[field.name] for _, _, arrays in parts])
             counts = field.num_steps(self.lengths)
             starts = np.empty(len(order), np.int64)
-            starts[order] = row_store.starts(counts[order])
-            self._arrays[field.name] = flat[row_store.steps(starts, counts)]
+            starts[order] = shard_store.starts(counts[order])
+            self._arrays[field.name] = flat[shard_store.steps(starts, counts)]
 
     def whole(self, field):
         """All rows, see row_store.Rows."""
@@ -289,7 +289,7 @@ def fields_of(prefix, precision):
         dtype = tf.as_dtype(tensor.dtype)
         narrow = precision == "float16" and dtype.is_floating and dtype.size > 2
         kept = np.dtype(np.float16 if narrow else dtype.as_numpy_dtype)
-        fields.append(row_store.Field(name, kept, steps, is_long))
+        fields.append(shard_store.Field(name, kept, steps, is_long))
     return tuple(fields)
 
 

@@ -1,0 +1,1 @@
+"""No frozen layer is computed twice: outputs of a frozen prefix, their store, the cache."""
