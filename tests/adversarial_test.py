@@ -6,10 +6,10 @@ import pytest
 
 from tests import tiny
 from tests.features_test import batch
-from tltf.adversaries import AdversarialModel, Perturbed
 from tltf.errors import FlagError
 from tltf.graphs import freezing, frozen_prefix
 from tltf.methods import adversarial
+from tltf.methods.adversaries import AdversarialModel, Perturbed
 from tltf.methods.context import FitContext
 from tltf.methods.staying import EVERYTHING
 

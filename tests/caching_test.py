@@ -26,7 +26,7 @@ from tltf.data import preprocessing
 from tltf.data.source import Column, Source, empty_scan
 from tltf.errors import FlagError
 from tltf.graphs import fingerprint, freezing, frozen_prefix
-from tltf.methods import freezing as methods
+from tltf.methods import fine_tuning as methods
 from tltf.trained import Trained
 
 PROBE = [("head/.*", 1)]

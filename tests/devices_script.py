@@ -19,7 +19,7 @@ def main(arguments):
     from tests import tiny
     from tltf import fitting, runtime
     from tltf.config.options import make
-    from tltf.methods import freezing as methods
+    from tltf.methods import fine_tuning as methods
 
     num_devices, clip, kind, norm = [*arguments, *["auto", "frozen"][len(arguments) - 2 :]]
     alone = "mirrored" if num_devices == "2" else "one_device"

@@ -15,7 +15,7 @@ from tltf import feeding, fitting
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.errors import ModelError, NumericError
-from tltf.methods import freezing as methods
+from tltf.methods import fine_tuning as methods
 from tltf.runs import checkpoints
 
 FLAGS = {

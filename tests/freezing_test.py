@@ -8,7 +8,7 @@ from tests import tiny
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.graphs.backbone import Group
-from tltf.methods import freezing as methods
+from tltf.methods import fine_tuning as methods
 from tltf.methods import subsets
 
 

@@ -12,7 +12,7 @@ from tltf import fitting
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.heads.classify import losses
-from tltf.methods import freezing as plain
+from tltf.methods import fine_tuning as plain
 from tltf.methods import schedules
 
 

@@ -11,7 +11,7 @@ from tests import tiny
 from tests.caching_test import images, images_source, own_cache, train  # noqa: F401
 from tltf import solving
 from tltf.errors import FlagError
-from tltf.methods import freezing as methods
+from tltf.methods import fine_tuning as methods
 
 RNG = np.random.default_rng(0)
 LABELS = (np.arange(90) % 3).astype("int32")

@@ -11,7 +11,7 @@ from tests.fitting_test import feed, fit
 from tltf import training
 from tltf.config.options import make
 from tltf.errors import FlagError, ModelError
-from tltf.methods import soups
+from tltf.methods import soup
 from tltf.methods.method import Ended
 from tltf.runs import model_folder
 
@@ -20,13 +20,13 @@ WEIGHTS = {"a": 1.0, "b": 3.0, "c": 11.0}
 
 def choose(accuracies, monkeypatch, greedy=True, **more):
     """The Soup and its variable where validation likes values of the weight as given."""
-    monkeypatch.setattr(soups, "_weights", lambda run, _: {"w": np.full(2, WEIGHTS[run], "float32")})  # fmt: skip
+    monkeypatch.setattr(soup, "_weights", lambda run, _: {"w": np.full(2, WEIGHTS[run], "float32")})  # fmt: skip
     variable = keras.Variable(np.zeros(2, "float32"))
 
     def measure():
         return 1.0, accuracies.get(round(float(variable.numpy()[0]), 3), 0.0)
 
-    method = soups.soup(("a", "b", "c"), greedy)
+    method = soup.soup(("a", "b", "c"), greedy)
     core = types.SimpleNamespace(named_weights=lambda: {"w": variable})
     method.finish(core, Ended({}, {}, measure if accuracies else None))
     return method, variable.numpy()[0]
@@ -62,7 +62,7 @@ def tiny_runs(monkeypatch):
 
 
 def soup_of_tiny_runs(norm):
-    return fit(method=soups.soup(("a", "b"), greedy=False), norm=norm, dropout=0.0)[0]
+    return fit(method=soup.soup(("a", "b"), greedy=False), norm=norm, dropout=0.0)[0]
 
 
 @pytest.mark.parametrize("norm", ["train", "frozen"])
@@ -94,12 +94,12 @@ def test_parts_that_the_network_lacks_are_refused(tiny_runs):
 
 def test_fewer_than_two_runs():
     with pytest.raises(FlagError, match=r"at least two runs .received a"):
-        soups.soup(("a",))
+        soup.soup(("a",))
 
 
 def test_runs_are_paths(monkeypatch):
     monkeypatch.setenv("HOME", "/at/home")
-    assert soups.soup(("~/runs/a", 2)).runs == ("/at/home/runs/a", "2")
+    assert soup.soup(("~/runs/a", 2)).runs == ("/at/home/runs/a", "2")
 
 
 FLAGS = {

@@ -8,7 +8,7 @@ from tests import tiny
 from tests.fitting_test import feed, fit
 from tltf.errors import FlagError
 from tltf.graphs import freezing
-from tltf.methods import freezing as plain
+from tltf.methods import fine_tuning as plain
 from tltf.methods import schedules, staying
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended

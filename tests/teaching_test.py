@@ -14,7 +14,7 @@ from tltf import training
 from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import freezing
-from tltf.methods import teaching
+from tltf.methods import distillation
 from tltf.methods.context import FitContext
 
 NAMES = ("a", "b", "c")
@@ -38,7 +38,7 @@ def trained(size_px=8, classes=3, text=False, seed=5):
 def runs(monkeypatch):
     """Name of a run -> what is loaded for it."""
     found = {}
-    monkeypatch.setattr(teaching, "_load", lambda context, run: found[run]())
+    monkeypatch.setattr(distillation, "_load", lambda context, run: found[run]())
     return found
 
 
@@ -51,9 +51,9 @@ def test_softened_is_the_papers_equation():
     teacher, student = rng.normal(0, 3, (2, 6, 4)).astype("float32")
     for temperature in (1.0, 2.0, 5.0):
         expected = numpy_softened(teacher, student, temperature)
-        found = teaching.softened(teacher, student, temperature)
+        found = distillation.softened(teacher, student, temperature)
         assert float(found) == pytest.approx(expected, rel=1e-4)
-    assert float(teaching.softened(teacher, teacher, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert float(distillation.softened(teacher, teacher, 2.0)) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("is_text", [False, True])
@@ -61,7 +61,7 @@ def test_distill_adds_the_distance_to_the_teacher(runs, is_text):
     runs["big"] = lambda: trained(text=is_text)
     inputs = batch(is_text, 8)
     core = tiny.core(tiny.text_backbone() if is_text else None)
-    method = teaching.distill("big", temperature=3.0, weight=0.6)
+    method = distillation.distill("big", temperature=3.0, weight=0.6)
     prepared = method.prepare(core, FitContext())
     expected = numpy_softened(logits(trained(text=is_text).core, inputs), logits(core, inputs), 3.0)
     assert added(prepared, inputs) == pytest.approx(0.6 * expected, rel=1e-3)
@@ -73,7 +73,7 @@ def test_a_teacher_of_another_size_sees_the_image_resized(runs):
     runs["big"] = lambda: trained(size_px=16)
     inputs = batch(False, 4)
     core = tiny.core()
-    found = added(teaching.distill("big", weight=1.0).prepare(core, FitContext()), inputs)
+    found = added(distillation.distill("big", weight=1.0).prepare(core, FitContext()), inputs)
     larger = keras.layers.Resizing(16, 16)(inputs["image"])
     theirs = logits(trained(size_px=16).core, {"image": larger})
     assert found == pytest.approx(numpy_softened(theirs, logits(core, inputs), 2.0), rel=1e-3)
@@ -82,7 +82,7 @@ def test_a_teacher_of_another_size_sees_the_image_resized(runs):
 def test_features_are_compared_through_a_layer_that_is_dropped(runs):
     runs["big"] = trained
     core, inputs = tiny.core(), batch(False, 8)
-    method = teaching.distill("big", weight=0.0, feature_weight=0.5)
+    method = distillation.distill("big", weight=0.0, feature_weight=0.5)
     prepared = method.prepare(core, FitContext())
     names = [group.name for group in prepared.groups]
     assert names == ["stage_1", "stage_2", "hint", "head"]
@@ -100,7 +100,7 @@ def test_features_are_compared_through_a_layer_that_is_dropped(runs):
 def test_lwf_holds_the_old_heads_answers(runs):
     runs["tiny"] = lambda: trained(classes=2)
     core, inputs = tiny.core(), batch(False, 8)
-    method = teaching.lwf(temperature=2.0, weight=0.7)
+    method = distillation.lwf(temperature=2.0, weight=0.7)
     prepared = method.prepare(core, FitContext())
     assert [group.name for group in prepared.groups] == ["stage_1", "stage_2", "old_head", "head"]
     old = trained(classes=2).core
@@ -119,7 +119,7 @@ def test_lwf_warms_the_new_head_up_first(runs):
     """Li & Hoiem train it alone before all; a random head spoils what is to be remembered."""
     runs["tiny"] = lambda: trained(classes=2)
     core = tiny.core()
-    method = teaching.lwf(warmup_share=0.25, warmup_rate=4.0)
+    method = distillation.lwf(warmup_share=0.25, warmup_rate=4.0)
     first, second = method.phases(method.prepare(core, FitContext()))
     assert (first.epochs_share, second.epochs_share, first.rate_factor) == (0.25, 0.75, 4.0)
     moving = freezing.apply(
@@ -128,14 +128,14 @@ def test_lwf_warms_the_new_head_up_first(runs):
     assert tuple(moving) == ("label_logits/kernel", "label_logits/bias")
     for wrong in ({"warmup_share": 0.0}, {"warmup_share": 1.0}, {"warmup_rate": 0.0}):
         with pytest.raises(FlagError, match="warmup_"):
-            teaching.lwf(**wrong)
+            distillation.lwf(**wrong)
 
 
 def test_the_teacher_runs_once_an_example(runs, own_cache, monkeypatch):  # noqa: F811
     runs["big"] = trained
     counted = Counting(monkeypatch)
     source = images_source(60)
-    method = lambda: teaching.distill("big", weight=0.9)  # noqa: E731
+    method = lambda: distillation.distill("big", weight=0.9)  # noqa: E731
     expected, weights, _ = train(images, source, method(), cache=False)
     assert counted.rows == 0
     found, same, _ = train(images, source, method(), cache_precision="float32")
@@ -149,26 +149,26 @@ def test_the_teacher_runs_once_an_example(runs, own_cache, monkeypatch):  # noqa
 def test_teachers_that_do_not_fit_are_refused(runs):
     runs["two"], runs["text"] = lambda: trained(classes=2), lambda: trained(text=True)
     with pytest.raises(FlagError, match="two has the classes a, b"):
-        teaching.distill("two").prepare(tiny.core(), FitContext())
+        distillation.distill("two").prepare(tiny.core(), FitContext())
     with pytest.raises(FlagError, match="text takes token_ids, padding_mask, this network image"):
-        teaching.distill("text").prepare(tiny.core(), FitContext())
+        distillation.distill("text").prepare(tiny.core(), FitContext())
     context = FitContext(class_names=("c", "b", "a"))
     runs["big"] = trained
     with pytest.raises(FlagError, match="big has the classes a, b, c, the data c, b, a"):
-        teaching.distill("big").prepare(tiny.core(), context)
+        distillation.distill("big").prepare(tiny.core(), context)
     with pytest.raises(FlagError, match="teacher=RUN"):
-        teaching.distill()
+        distillation.distill()
 
 
 @pytest.mark.parametrize("arguments", [{"temperature": 0.0}, {"weight": 1.5}, {"weight": -0.1}, {"feature_weight": -1.0}])  # fmt: skip
 def test_numbers_out_of_their_range_are_refused(arguments):
     with pytest.raises(FlagError, match="temperature is above 0"):
-        teaching.distill("big", **arguments)
+        distillation.distill("big", **arguments)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
-@pytest.mark.parametrize("method", [lambda rate: teaching.distill("big", backbone_rate=rate),
-                                    lambda rate: teaching.lwf(backbone_rate=rate)])  # fmt: skip
+@pytest.mark.parametrize("method", [lambda rate: distillation.distill("big", backbone_rate=rate),
+                                    lambda rate: distillation.lwf(backbone_rate=rate)])  # fmt: skip
 def test_a_rate_that_would_freeze_the_backbone_is_refused(method, rate):
     with pytest.raises(FlagError, match="backbone_rate is above 0"):
         method(rate)
@@ -177,7 +177,7 @@ def test_a_rate_that_would_freeze_the_backbone_is_refused(method, rate):
 def test_a_run_in_the_home_folder_is_found(monkeypatch):
     monkeypatch.setenv("HOME", "/at/home")
     context = FitContext(load_model=lambda run: run)
-    assert teaching._load(context, "~/runs/big") == "/at/home/runs/big"
+    assert distillation._load(context, "~/runs/big") == "/at/home/runs/big"
 
 
 SMALL = {"train_epochs": 1, "batch_size": 20, "split": "holdout(validation=0)", "image_size_px": 28}

@@ -10,7 +10,7 @@ from tltf.config import defaults
 from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import FlagError
-from tltf.methods import freezing, schedules
+from tltf.methods import fine_tuning, schedules
 from tltf.methods.method import Phase
 from tltf.runs import folder
 
@@ -57,14 +57,14 @@ def warned(norm, phases):
 
 
 @pytest.mark.parametrize(("norm", "phases", "expected"), [
-    ("train", freezing.linear_probe().phases(None), "the head alone is trained"),
-    ("recalibrate", freezing.linear_probe().phases(None), "the head alone is trained"),
+    ("train", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
+    ("recalibrate", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
     ("frozen", [Phase("a", ((".*", 1.0),)), Phase("b", ((".*", 1.0),), norm="train")],
      "the method has norm=train"),
-    ("auto", freezing.linear_probe().phases(None), None),
-    ("frozen", freezing.linear_probe().phases(None), None),
+    ("auto", fine_tuning.linear_probe().phases(None), None),
+    ("frozen", fine_tuning.linear_probe().phases(None), None),
     ("train", schedules.lp_ft().phases(None), None),
-    ("frozen", freezing.scratch().phases(None), None),
+    ("frozen", fine_tuning.scratch().phases(None), None),
 ])  # fmt: skip
 def test_a_norm_that_a_phase_overrules_is_told(norm, phases, expected):
     """The head's phase of lp_ft has no batch norm to train."""

@@ -21,7 +21,7 @@ from tltf.errors import FlagError, printable
 from tltf.graphs import dropout, freezing, functional, weight_transfer
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
-from tltf.methods.freezing import HEAD
+from tltf.methods.fine_tuning import HEAD
 from tltf.runs import folder, metrics_log
 from tltf.trained import Trained
 

@@ -21,7 +21,7 @@ from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.graphs import freezing, frozen_prefix
-from tltf.methods import teaching
+from tltf.methods import distillation
 from tltf.methods.context import FitContext
 
 CASES = [
@@ -83,7 +83,7 @@ def teacher(monkeypatch):
             variable.assign(state.normal(0, 0.3, variable.shape))
         return types.SimpleNamespace(core=core, class_names=("a", "b", "c"))
 
-    monkeypatch.setattr(teaching, "_load", lambda context, run: load(run))
+    monkeypatch.setattr(distillation, "_load", lambda context, run: load(run))
 
 
 def parameters():

@@ -19,7 +19,7 @@ from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.graphs.core import on_backbone
-from tltf.methods import soups, teaching
+from tltf.methods import distillation, soup
 from tltf.methods.context import FitContext
 from tltf.runs import checkpoints
 
@@ -62,8 +62,8 @@ def earlier_runs(monkeypatch):
         random = np.random.default_rng(len(run))
         return {name: random.normal(size=v.shape) ** 2 for name, v in variables.items()}
 
-    monkeypatch.setattr(teaching, "_load", lambda context, run: load(run))
-    monkeypatch.setattr(soups, "_weights", weights)
+    monkeypatch.setattr(distillation, "_load", lambda context, run: load(run))
+    monkeypatch.setattr(soup, "_weights", weights)
 
 
 def fit(text, run=None, data=None, **flags):

@@ -66,7 +66,7 @@ def trained(case, options, strategy, num_rows):
     from tltf import fitting
     from tltf.config import call_strings
     from tltf.config.catalogs import METHODS
-    from tltf.methods import soups, teaching
+    from tltf.methods import distillation, soup
 
     def make_core():
         is_text = case in ON_TEXTS
@@ -77,8 +77,8 @@ def trained(case, options, strategy, num_rows):
         keras.utils.set_random_seed(5)
         return types.SimpleNamespace(core=make_core(), class_names=("a", "b", "c"))
 
-    teaching._load = lambda context, run: load(run)
-    soups._weights = lambda run, names: {k: np.full(v.shape, len(run)) for k, v in names.items()}
+    distillation._load = lambda context, run: load(run)
+    soup._weights = lambda run, names: {k: np.full(v.shape, len(run)) for k, v in names.items()}
     keras.utils.set_random_seed(0)
     with strategy.scope():
         core = make_core()

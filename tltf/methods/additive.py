@@ -10,7 +10,7 @@ from tltf.graphs.freezing import expression
 from tltf.graphs.layers import adapter, in_place
 from tltf.graphs.layers import ia3 as layers_ia3
 from tltf.graphs.layers import prefix as layers_prefix
-from tltf.methods.freezing import HEAD
+from tltf.methods.fine_tuning import HEAD
 from tltf.methods.method import Method, Phase
 
 ATTENTION = ".*/attention_output/kernel"

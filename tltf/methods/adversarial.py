@@ -4,10 +4,10 @@ import dataclasses
 
 import keras
 
-from tltf.adversaries import AdversarialModel, Perturbed
 from tltf.backbones import prompt
 from tltf.errors import FlagError
 from tltf.graphs import functional
+from tltf.methods.adversaries import AdversarialModel, Perturbed
 from tltf.methods.method import Method, Phase
 from tltf.methods.staying import EVERYTHING
 
@@ -19,7 +19,7 @@ def adversarial(epsilon=0.0, steps=1, share=0.5):
     """Trains everything on each batch and on what the network finds hardest near it.
 
     Images: FGSM, and with more steps PGD, on pixels. Texts: the same in the space of embedded
-    tokens, in the direction of the gradient. See tltf.adversaries for papers and equations.
+    tokens, in the direction of the gradient. See tltf.methods.adversaries for papers and equations.
     Departs: PGD starts at the example, not at a random point near it. Miyato et al. normalise
     embeddings to a mean of 0 and a variance of 1 and use 5; here they are what enters the first
     block, with a length of 1 by default. Moving statistics are of the clean pass alone.

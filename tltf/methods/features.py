@@ -8,7 +8,7 @@ from tltf.errors import FlagError
 from tltf.graphs import functional
 from tltf.heads.classify import pool
 from tltf.methods.method import Phase
-from tltf.methods.penalised import Penalised
+from tltf.methods.penalty import Penalised
 from tltf.methods.staying import EVERYTHING
 
 REFERENCE = "reference_"

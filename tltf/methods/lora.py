@@ -6,7 +6,7 @@ from tltf.errors import FlagError
 from tltf.graphs.freezing import expression
 from tltf.graphs.layers import in_place
 from tltf.graphs.layers import lora as layers_lora
-from tltf.methods.freezing import HEAD
+from tltf.methods.fine_tuning import HEAD
 from tltf.methods.method import Method, Phase
 
 ATTENTION = re.compile(r".*/(query|value)/kernel")

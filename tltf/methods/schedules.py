@@ -3,7 +3,7 @@
 import dataclasses
 
 from tltf.errors import FlagError
-from tltf.methods.freezing import HEAD, SOLVERS, require_rate
+from tltf.methods.fine_tuning import HEAD, SOLVERS, require_rate
 from tltf.methods.method import Method, Phase, groups_of, rule_of
 
 

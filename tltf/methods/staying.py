@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from tltf.errors import FlagError
-from tltf.methods.freezing import HEAD
+from tltf.methods.fine_tuning import HEAD
 from tltf.methods.method import Method, Phase
 from tltf.methods.schedules import lp_ft
 

@@ -1,7 +1,7 @@
 """Methods that train the head and a few variables in every layer."""
 
 from tltf.errors import FlagError
-from tltf.methods.freezing import HEAD
+from tltf.methods.fine_tuning import HEAD
 from tltf.methods.method import Method, Phase
 
 BIASES = (".*/([^/]*_)?(bias|beta)", 1.0)

@@ -4,19 +4,19 @@ from tltf.config.catalogs.row import Row
 
 METHODS = {
     "linear_probe": Row(
-        "tltf.methods.freezing:linear_probe",
+        "tltf.methods.fine_tuning:linear_probe",
         {"solver": "gradient"},
         "train the new head only; solver=lbfgs solves for it and chooses an L2 penalty on validation",
         paper="Alain & Bengio 2016, arXiv:1610.01644",
     ),
     "partial": Row(
-        "tltf.methods.freezing:partial",
+        "tltf.methods.fine_tuning:partial",
         {"last_groups": 2},
         "train the head and the last groups of the backbone",
         paper="Yosinski et al. 2014, arXiv:1411.1792",
     ),
     "full": Row(
-        "tltf.methods.freezing:full",
+        "tltf.methods.fine_tuning:full",
         {"backbone_rate": 1.0},
         "train everything from the pretrained weights; backbone_rate scales the backbone's rate",
         paper="Yosinski et al. 2014, arXiv:1411.1792",
@@ -117,7 +117,7 @@ METHODS = {
         paper="Li et al. 2019, arXiv:1901.09229",
     ),
     "lwf": Row(
-        "tltf.methods.teaching:lwf",
+        "tltf.methods.distillation:lwf",
         {
             "temperature": 2.0,
             "weight": 1.0,
@@ -129,7 +129,7 @@ METHODS = {
         paper="Li & Hoiem 2016, arXiv:1606.09282",
     ),
     "distill": Row(
-        "tltf.methods.teaching:distill",
+        "tltf.methods.distillation:distill",
         {
             "teacher": "",
             "temperature": 2.0,
@@ -148,14 +148,14 @@ METHODS = {
         paper="Goodfellow et al. 2014, arXiv:1412.6572",
     ),
     "soup": Row(
-        "tltf.methods.soups:soup",
+        "tltf.methods.soup:soup",
         {"runs": (), "greedy": True},
         "train nothing: average the weights of runs, each kept if validation is no worse with it",
         paper="Wortsman et al. 2022, arXiv:2203.05482",
         paths=("runs",),
     ),
     "scratch": Row(
-        "tltf.methods.freezing:scratch",
+        "tltf.methods.fine_tuning:scratch",
         {},
         "train everything from random weights: the baseline that transfer must beat",
         paper="Kornblith et al. 2018, arXiv:1805.08974",
