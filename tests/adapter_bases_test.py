@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import adapters, backbones
+from tltf import backbones
 from tltf.backbones import kept_layers
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
@@ -16,6 +16,7 @@ from tltf.errors import ModelError
 from tltf.graphs import functional
 from tltf.graphs.layers import lora
 from tltf.methods.context import FitContext
+from tltf.models import adapters
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype("float32")
 LORA = "lora(rank=1, targets='.*conv_1/kernel')"

@@ -8,11 +8,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tltf
-from tltf import adapters, training
+from tltf import training
 from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import FlagError, ModelError
 from tltf.graphs import freezing
+from tltf.models import adapters
 
 FLAGS = {
     "data": "mnist_5k(num_train=40, num_test=20)",

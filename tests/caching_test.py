@@ -27,7 +27,7 @@ from tltf.data.source import Column, Source, empty_scan
 from tltf.errors import FlagError
 from tltf.graphs import fingerprint, freezing, frozen_prefix
 from tltf.methods import fine_tuning as methods
-from tltf.trained import Trained
+from tltf.models.trained import Trained
 
 PROBE = [("head/.*", 1)]
 

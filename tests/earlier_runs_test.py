@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import saving
 from tltf.backbones import builder
 from tltf.errors import FlagError
 from tltf.graphs import functional
+from tltf.models import saving
 
 TEXTS = ["the film was good", "the film was bad", "good actors, bad film"] * 3
 

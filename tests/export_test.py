@@ -7,8 +7,9 @@ import pathlib
 import pytest
 
 from tests import served
-from tltf import export, saving, verifying
+from tltf import export, verifying
 from tltf.config import flagfiles, options
+from tltf.models import saving
 from tltf.runs import folder as runs_folder
 
 

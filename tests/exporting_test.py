@@ -15,8 +15,9 @@ import pytest
 import tensorflow as tf
 
 from tests import served
-from tltf import exporting, raw_inputs, reload, verifying
+from tltf import exporting, reload, verifying
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.models import raw_inputs
 
 NAMES = ("cat", "dög", "two\nlines")
 

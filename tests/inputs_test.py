@@ -6,8 +6,8 @@ import types
 
 import pytest
 
-from tltf import inputs
 from tltf.errors import DataError, FlagError
+from tltf.models import inputs
 
 
 def read(text, modality, column="", usual="", **given):

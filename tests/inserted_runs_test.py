@@ -5,9 +5,10 @@ import pytest
 
 import tltf
 from tests.caching_test import bert_folder, texts_source  # noqa: F401
-from tltf import adapters, exporting, training
+from tltf import exporting, training
 from tltf.backbones import kept_layers
 from tltf.config.options import make, replace
+from tltf.models import adapters
 from tltf.runs import model_folder
 
 METHODS = {"adapters": "adapters(size=2)", "prefix": "prefix(length=2)", "prompt": "prompt(length=3)"}  # fmt: skip

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf import lengths
-from tltf.forward import Forward
+from tltf.models import by_length
+from tltf.models.forward import Forward
 
 LENGTHS = np.random.default_rng(0).integers(1, 20, 41)
 
@@ -30,7 +30,7 @@ def batches(inputs, size):
 @pytest.mark.parametrize("pad_id", [0, 1])
 @pytest.mark.parametrize("held", [1, 1500, 2**26])
 def test_rows_are_computed_by_length_and_put_back(monkeypatch, held, pad_id):
-    monkeypatch.setattr(lengths, "READ_AHEAD_BYTES", held)
+    monkeypatch.setattr(by_length, "READ_AHEAD_BYTES", held)
     inputs, shapes = tokens(pad_id), []
 
     def step(batch):
@@ -38,7 +38,7 @@ def test_rows_are_computed_by_length_and_put_back(monkeypatch, held, pad_id):
         kept = tf.where(batch["padding_mask"], batch["token_ids"], 0)
         return tf.stack([tf.reduce_sum(kept, axis=1), kept[:, 0]], axis=1)
 
-    given = lengths.run(step, batches(inputs, 4), ["token_ids", "padding_mask"])
+    given = by_length.run(step, batches(inputs, 4), ["token_ids", "padding_mask"])
     kept = np.where(inputs["padding_mask"], inputs["token_ids"], 0)
     np.testing.assert_array_equal(given, np.stack([kept.sum(axis=1), kept[:, 0]], axis=1))
     assert sum(rows for rows, _ in shapes) == len(LENGTHS)
@@ -53,13 +53,13 @@ def test_lengths_without_a_mask_are_those_without_zeros():
     hidden = np.zeros((3, 4, 2), np.float32)
     hidden[0, 1, 1] = hidden[1, 3, 0] = 0.5
     ids = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
-    assert lengths.lengths_of({"hidden": hidden, "ids": ids}).tolist() == [2, 4, 1]
+    assert by_length.lengths_of({"hidden": hidden, "ids": ids}).tolist() == [2, 4, 1]
 
 
 def test_inputs_without_steps_go_with_their_rows():
     inputs = {"token_ids": tokens()["token_ids"], "number": np.arange(41)[:, None]}
     parts = [{k: v[:30] for k, v in inputs.items()}, {k: v[30:, :20] for k, v in inputs.items()}]
-    given = lengths.run(lambda batch: batch["number"], parts, ["token_ids"], 7)
+    given = by_length.run(lambda batch: batch["number"], parts, ["token_ids"], 7)
     np.testing.assert_array_equal(given, inputs["number"])
 
 

@@ -13,9 +13,10 @@ from safetensors.numpy import load_file, save_file
 
 import tltf
 from tests import served
-from tltf import loading, predict, saving
+from tltf import predict
 from tltf.errors import FlagError, ModelError
 from tltf.graphs import functional
+from tltf.models import loading, saving
 from tltf.runs import model_folder
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests import tiny
 from tests.caching_test import WORDS, bert_folder  # noqa: F401
 from tests.fitting_test import feed, fit
-from tltf import adapters, training
+from tltf import training
 from tltf.backbones import builder, minilm, network, transformers
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
@@ -23,7 +23,8 @@ from tltf.graphs.layers import in_place
 from tltf.graphs.layers import lora as layers_lora
 from tltf.methods import lora
 from tltf.methods.context import FitContext
-from tltf.trained import Trained
+from tltf.models import adapters
+from tltf.models.trained import Trained
 
 
 def updated(core):

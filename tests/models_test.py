@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import models
 from tltf.backbones.builder import save_assets
 from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import functional
+from tltf.models import core_builder
 
 
 def options(**values):
@@ -24,7 +24,7 @@ def pixels(count=3, size=12, channels=1):
 
 
 def test_a_core_is_one_flat_graph_from_named_inputs_to_named_logits():
-    core = models.build(options(head="classify(hidden=5)"), 3, "image")
+    core = core_builder.build(options(head="classify(hidden=5)"), 3, "image")
     assert not [layer for layer in core.model.layers if isinstance(layer, keras.Model)]
     outputs = core.model(pixels())
     assert list(outputs) == ["label"] and outputs["label"].shape == (3, 3)
@@ -39,9 +39,9 @@ def test_groups_cover_every_variable_once():
 
 
 def test_rebuilt_from_json_with_the_weights_copied_the_output_is_the_same(tmp_path):
-    core = models.build(options(head="classify(hidden=5, dropout=.3)"), 3, "image")
+    core = core_builder.build(options(head="classify(hidden=5, dropout=.3)"), 3, "image")
     save_assets(core.backbone, tmp_path)
-    fresh = models.rebuild(json.loads(json.dumps(core.blueprint)), tmp_path)
+    fresh = core_builder.rebuild(json.loads(json.dumps(core.blueprint)), tmp_path)
     before, after = (functional.named_weights(c.model.layers) for c in (core, fresh))
     assert list(before) == list(after)
     for name, weight in after.items():
@@ -52,7 +52,7 @@ def test_rebuilt_from_json_with_the_weights_copied_the_output_is_the_same(tmp_pa
 
 def test_data_and_backbone_of_different_kind():
     with pytest.raises(FlagError, match="takes images, the data has texts"):
-        models.build(options(), 3, "text")
+        core_builder.build(options(), 3, "text")
 
 
 def test_parts_of_a_backbone_that_the_head_does_not_reach_are_left_out():

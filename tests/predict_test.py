@@ -14,9 +14,10 @@ import PIL.Image
 import pytest
 
 from tests import served
-from tltf import predict, saving
+from tltf import predict
 from tltf.config import flagfiles
 from tltf.config.options import make
+from tltf.models import saving
 
 
 @pytest.fixture(scope="module")

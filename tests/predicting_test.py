@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from tests import served
-from tltf import predicting
+from tltf.models import predictor
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
@@ -112,13 +112,13 @@ def test_texts_keep_their_order_over_batches():
         )
 
 
-@pytest.mark.parametrize("kind,ahead", [("text", 4 * predicting.TEXT_BATCHES), ("image", 4)])
+@pytest.mark.parametrize("kind,ahead", [("text", 4 * predictor.TEXT_BATCHES), ("image", 4)])
 def test_a_stream_is_read_a_bounded_number_ahead(kind, ahead):
     read = []
     trained = served.text_once() if kind == "text" else served.image_once()
     item = "a text" if kind == "text" else PIXELS
     items = (read.append(number) or item for number in range(50))
-    stream = predicting.Predictor(trained, 4).stream(items)
+    stream = predictor.Predictor(trained, 4).stream(items)
     next(stream)
     assert len(read) == ahead
     assert len(list(stream)) == 49
@@ -127,7 +127,7 @@ def test_a_stream_is_read_a_bounded_number_ahead(kind, ahead):
 def test_long_texts_beside_short_ones_get_what_they_get_alone():
     trained = served.text_once()
     texts = ["good " * (1 + number * 5 % 9) + f"{number}" for number in range(30)]
-    many = predicting.predict(trained, texts, batch_size=2)
+    many = predictor.predict(trained, texts, batch_size=2)
     assert [row.id for row in many] == texts
     for text, row in zip(texts[:8], many, strict=False):
         (alone,) = trained.predict(text)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests import served
-from tltf import evaluate, saving
+from tltf import evaluate
 from tltf.config import flagfiles
 from tltf.config.options import make
+from tltf.models import saving
 
 ROWS = [("a good film", "good"), ("the plot is thin", "bad"), ("the cast is great", "good")]
 

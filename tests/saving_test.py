@@ -7,9 +7,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests import served
-from tltf import loading, saving
 from tltf.errors import StorageError
 from tltf.files import atomic_files
+from tltf.models import loading, saving
 
 
 def test_every_weight_is_in_the_file_once(tmp_path):

@@ -2,11 +2,11 @@
 
 import functools
 
-from tltf import models
 from tltf.config import options
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
-from tltf.trained import Trained
+from tltf.models import core_builder
+from tltf.models.trained import Trained
 
 TEXTS = ("a good film", "a bad film", "the plot is thin", "the cast is great, the end is not")
 
@@ -18,7 +18,7 @@ def image(
     chosen = options.make(
         options.ModelOptions, backbone=backbone, backbone_weights="none", image_size_px=size_px
     )
-    core = models.build(chosen, len(names), "image")
+    core = core_builder.build(chosen, len(names), "image")
     return Trained(core, ImagePreprocessing(size_px, core.backbone.channels), tuple(names))
 
 
@@ -27,7 +27,7 @@ def text(backbone="small_lstm(units=8, embedding=8, vocabulary=60)", names=("bad
     chosen = options.make(
         options.ModelOptions, backbone=backbone, backbone_weights="none", text_length=12
     )
-    core = models.build(chosen, len(names), "text", list(TEXTS))
+    core = core_builder.build(chosen, len(names), "text", list(TEXTS))
     tensors = tuple(core.backbone.inputs)
     return Trained(core, TextPreprocessing(core.backbone.tokenizer, 12, tensors), tuple(names))
 

@@ -8,7 +8,7 @@ import importlib
 
 _NAMES = {
     "Options": "tltf.config.options:Options",
-    "load": "tltf.loading:load",
+    "load": "tltf.models.loading:load",
     "make_options": "tltf.config.options:make",
     "run": "tltf.rounds:run",
 }

@@ -19,7 +19,7 @@ def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, c
     resampling adds to its bias, so that bounds stand above the truth, at times above the estimate.
 
     Averages named macro run over the classes that occur among the labels or the predictions,
-    as scikit-learn's do, so that they can be recomputed from `predictions.csv`.
+    as scikit-learn's do, so that they can be recomputed from `prediction_table.csv`.
 
     Args:
         labels: int[N] in 0..C-1, N >= 1.

@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf import loading, models, raw_inputs, saving, verifying
+from tltf import verifying
 from tltf.backbones.builder import save_assets
 from tltf.config import call_strings
 from tltf.config.catalogs import FORMATS
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 from tltf.files import atomic_folders
 from tltf.graphs import functional, precision
+from tltf.models import core_builder, loading, raw_inputs, saving
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
 WARMUP_BATCHES = (1, 8)
@@ -86,7 +87,7 @@ def on_one_device(core):
     """A Core of the same blueprint and weights in float32; call it outside of a strategy."""
     with tempfile.TemporaryDirectory() as assets, precision.policy("float32"):
         save_assets(core.backbone, pathlib.Path(assets))
-        fresh = models.rebuild(core.blueprint, pathlib.Path(assets))
+        fresh = core_builder.rebuild(core.blueprint, pathlib.Path(assets))
     arrays = saving.weights_of(core.model)
     for name, weight in functional.named_weights(fresh.model.layers).items():
         weight.assign(arrays[name])

@@ -22,10 +22,10 @@ from tltf import (
 from tltf.console import out_of_memory, signals
 from tltf.data import label_kinds
 from tltf.feeding import Above, parting
-from tltf.forward import Forward
 from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
+from tltf.models.forward import Forward
 from tltf.runs import checkpoints
 
 

@@ -27,9 +27,9 @@ def service(options):
 
     model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
     command.load_tensorflow()
-    from tltf import loading, rows
+    from tltf.models import loading, prediction_rows
 
-    rows.write(loading.load(options.run), options)
+    prediction_rows.write(loading.load(options.run), options)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 import pathlib
 import time
 
-from tltf import judging, predictions, reports, runtime, summaries, training, wording
+from tltf import judging, reports, runtime, summaries, training, wording
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import FORMATS, HEADS, METHODS
 from tltf.data import trained_rows
 from tltf.graphs import freezing
+from tltf.models import prediction_table
 from tltf.runs import checkpoints, folder, origin
 
 NUM_MISTAKES = 24
@@ -161,11 +162,11 @@ def write_predictions(path, part, head, candidate, class_names):
     judge = judging.of(head)
     column = "text" if part.modality == "text" else "path"
     contents = part.column.values if part.column.kind in ("text", "path") else part.ids
-    table = predictions.Table(
+    table = prediction_table.Table(
         list(part.ids), list(contents), judge.truths(part.labels, class_names),
         judge.answers(candidate, class_names), judge.values(candidate),
     )  # fmt: skip
-    predictions.write(path, table, column, head.columns(class_names))
+    prediction_table.write(path, table, column, head.columns(class_names))
 
 
 def mistakes(trained, stated, parts):

@@ -10,13 +10,14 @@ import sys
 import keras
 import numpy as np
 
-from tltf import diverging, feeding, fitting, loading, optimizers, runtime, training
+from tltf import diverging, feeding, fitting, optimizers, runtime, training
 from tltf.config.options import replace
 from tltf.console import lazy_imports
 from tltf.data import loader
 from tltf.errors import FlagError
 from tltf.files import atomic_files
 from tltf.methods.context import FitContext
+from tltf.models import loading
 
 drawn = lazy_imports.Module("matplotlib.figure")
 

@@ -6,12 +6,13 @@ import time
 
 import numpy as np
 
-from tltf import judging, loading, publishing, reports, runtime, summaries
+from tltf import judging, publishing, reports, runtime, summaries
 from tltf.config import checks as config_checks
 from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
 from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
 from tltf.errors import FlagError, printable
 from tltf.files import atomic_folders
+from tltf.models import loading
 
 ROWS = {TEST: "the test split", VALIDATION: "the validation split", TRAIN: "the training split",
         "all": "all rows"}  # fmt: skip

@@ -7,11 +7,12 @@ import time
 
 import numpy as np
 
-from tltf import feeding, judging, multi_worker, predictions, publishing, reports, runtime, wording
+from tltf import feeding, judging, multi_worker, publishing, reports, runtime, wording
 from tltf.config import call_strings, options
 from tltf.config.catalogs import HEADS, SPLITS
 from tltf.console import lazy_imports
 from tltf.data import loader
+from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
 
 stats = lazy_imports.Module("scipy.stats")
@@ -117,11 +118,11 @@ def _fold(chosen, number, num_folds, is_finished):
 
 def _pooled(chosen, folder, folds):
     """The report over the test predictions of all folds; writes them to predictions.csv."""
-    tables = [predictions.read(folder / "rounds" / str(number) / "predictions.csv")
+    tables = [prediction_table.read(folder / "rounds" / str(number) / "predictions.csv")
               for number in range(len(folds))]  # fmt: skip
     _, column, columns = tables[0]
-    whole = predictions.joined([table for table, _, _ in tables])
-    predictions.write(folder / "predictions.csv", whole, column, columns)
+    whole = prediction_table.joined([table for table, _, _ in tables])
+    prediction_table.write(folder / "predictions.csv", whole, column, columns)
     head = call_strings.pick(HEADS, chosen.model.head, "head").build()
     judge, names = judging.of(head), [name.removeprefix("probability_") for name in columns]
     labels, candidate = judge.parsed(whole.truths, whole.answers, whole.values, names)

@@ -4,7 +4,7 @@ import numpy as np
 
 from tltf import convex
 from tltf.errors import FlagError
-from tltf.forward import Forward
+from tltf.models.forward import Forward
 
 
 def solve(dense, training, validation, label_smoothing=0.0, groups=None):

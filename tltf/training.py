@@ -11,7 +11,7 @@ import warnings
 import keras
 import tensorflow as tf
 
-from tltf import adapters, disk_space, feeding, fitting, loading, models, runtime, saving
+from tltf import disk_space, feeding, fitting, runtime
 from tltf.config import call_strings, defaults
 from tltf.config import checks as config_checks
 from tltf.config.catalogs import METHODS
@@ -22,8 +22,9 @@ from tltf.graphs import dropout, freezing, functional, weight_transfer
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
 from tltf.methods.fine_tuning import HEAD
+from tltf.models import adapters, core_builder, loading, saving
+from tltf.models.trained import Trained
 from tltf.runs import folder, metrics_log
-from tltf.trained import Trained
 
 
 def train(options):
@@ -93,10 +94,12 @@ def assemble(options, parts, strategy):
     training, given = parts["train"], options
     if call_strings.parse(options.train.method, "method")[0] == "scratch":
         options = replace(options, backbone_weights="none")
-    options = replace(options, head=models.fitted_head(options.model.head, training))
+    options = replace(options, head=core_builder.fitted_head(options.model.head, training))
     texts = training.column.values if training.modality == "text" else None
     with strategy.scope():
-        core = models.build(options.model, len(training.class_names), training.modality, texts)
+        core = core_builder.build(
+            options.model, len(training.class_names), training.modality, texts
+        )
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
     dropout.set_rates(
         backbone_layers, options.train.backbone_dropout, options.train.stochastic_depth

@@ -11,7 +11,7 @@ from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.data import label_kinds
 from tltf.graphs.core import with_head
-from tltf.prediction import Prediction
+from tltf.models.prediction import Prediction
 
 NAMES = ("a", "b", "c")
 IMAGES = {"image": np.random.default_rng(0).random((5, 8, 8, 3)) * 255}

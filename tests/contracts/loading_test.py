@@ -7,7 +7,6 @@ import pytest
 import tltf
 from tests.contracts.backbones_test import build, inputs_for, values
 from tests.contracts.cases import CASES
-from tltf import saving
 from tltf.backbones import builder, weight_files
 from tltf.backbones.applications import FAMILIES, random_model
 from tltf.backbones.network import Request
@@ -17,7 +16,8 @@ from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.graphs import functional
 from tltf.graphs.core import attach_head
-from tltf.trained import Trained
+from tltf.models import saving
+from tltf.models.trained import Trained
 
 QUICK = ("small_cnn", "small_lstm", "mobilenet_v2")
 PACKAGED = ("efficientnet_lite0", "minilm_l6", "dog_mobilenet_v2", "hed_vgg16")

@@ -16,24 +16,15 @@ import pytest
 
 from tests import served
 from tests.faults.making import ROOT, require, run_program, without_roots_rights
-from tltf import (
-    adapters,
-    check,
-    disk_space,
-    exporting,
-    predictions,
-    reports,
-    saving,
-    train,
-    training,
-)
-from tltf.adapters import Adapter
+from tltf import check, disk_space, exporting, reports, train, training
 from tltf.caching import feature_cache, shard_store
 from tltf.config.options import make
 from tltf.console import command, signals, streams
 from tltf.data import scan_report
 from tltf.errors import StorageError
 from tltf.files import assets
+from tltf.models import adapters, prediction_table, saving
+from tltf.models.adapters import Adapter
 from tltf.runs import checkpoints, metrics_log
 from tltf.runs import folder as runs_folder
 
@@ -59,9 +50,9 @@ def big_report(folder):
 
 def big_table(folder):
     count = 500
-    table = predictions.Table([str(n) for n in range(count)], ["a"] * count, None, ["b"] * count,
+    table = prediction_table.Table([str(n) for n in range(count)], ["a"] * count, None, ["b"] * count,
                               np.zeros((count, 2)))  # fmt: skip
-    predictions.write(folder / "predictions.csv", table, "text", ("a", "b"))
+    prediction_table.write(folder / "predictions.csv", table, "text", ("a", "b"))
 
 
 def big_scan(folder):

@@ -21,8 +21,8 @@ from tests.faults.making import (
     snapshot,
     table,
 )
-from tltf import saving
 from tltf.data import loader
+from tltf.models import saving
 
 GOOD = [(f"a text of number {number}", "ab"[number % 2]) for number in range(8)]
 COLUMNS = "text=text, label=label"

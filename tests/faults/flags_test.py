@@ -32,8 +32,8 @@ from tests.faults.making import (
     snapshot,
     table,
 )
-from tltf import saving
 from tltf.files import archives, assets
+from tltf.models import saving
 
 RUN = ["--data=digits", "--backbone=small_cnn", "--dry_run"]
 

@@ -25,9 +25,9 @@ from tests.faults.making import (
     snapshot,
     table,
 )
-from tltf import saving
 from tltf.console import signals
 from tltf.data import row_scan
+from tltf.models import saving
 
 SAME = picture(5)
 

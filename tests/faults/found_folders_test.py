@@ -14,10 +14,11 @@ from PIL import Image
 
 from tests.faults.making import covers
 from tests.splits_test import make, numbered
-from tltf import evaluate, inputs, train
+from tltf import evaluate, train
 from tltf.config.options import ScanOptions
 from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
+from tltf.models import inputs
 
 
 def fill(folder, count, start=0):

@@ -306,7 +306,7 @@ def test_the_client_of_a_server_sends_what_the_server_decodes():
 
 @covers(121)
 def test_a_folder_of_what_cannot_be_read_ends_with_a_code(tmp_path, capsys):
-    from tltf import saving
+    from tltf.models import saving
 
     run = tmp_path / "run"
     saving.save(served.image_once(), run)

@@ -10,12 +10,13 @@ from PIL import Image
 
 from tests import served
 from tests.faults.making import covers
-from tltf import inputs, predict, saving
+from tltf import predict
 from tltf.config import flagfiles
 from tltf.config.command_options import PredictOptions
 from tltf.config.options import ScanOptions, make
 from tltf.data import loader
 from tltf.errors import DataError, FlagError
+from tltf.models import inputs, saving
 
 ROWS = [("good soup", "food"), ("bad match", "sport"), ("new phone", "tech"), ("old goal", "sport")]
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests import served
 from tests.faults.hostile import BACKBONE, canary, pickled
-from tltf import saving
+from tltf.models import saving
 from tltf.runs import model_folder
 
 

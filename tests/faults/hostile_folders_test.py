@@ -31,8 +31,9 @@ from tests.faults.refusing import (  # noqa: F401 (warm is a fixture)
     warm,
     weights,
 )  # fmt: skip
-from tltf import raw_inputs, verifying
+from tltf import verifying
 from tltf.errors import ModelError
+from tltf.models import raw_inputs
 
 H, F = hostile, hostile_folders
 TEXTS = "text,label\n" + "".join(f"word {n},{'ab'[n % 2]}\n" for n in range(20))

@@ -30,9 +30,9 @@ from tests.faults.making import (
     table,
     without_roots_rights,
 )
-from tltf import saving
 from tltf.data import loader
 from tltf.data.images import preprocessing
+from tltf.models import saving
 
 PHOTO = picture(77, (64, 48))
 JPEG = encoded(PHOTO, "JPEG", quality=90)

@@ -10,7 +10,8 @@ import pytest
 
 from tests.faults.breaking import NUM_TRAIN
 from tests.faults.making import covers, require, run, run_program
-from tltf import fitting, loading, resuming
+from tltf import fitting, resuming
+from tltf.models import loading
 from tltf.runs import checkpoints, metrics_log
 
 FLAGS = [

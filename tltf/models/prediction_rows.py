@@ -8,11 +8,11 @@ import json
 import sys
 from typing import Any
 
-from tltf import inputs
 from tltf.errors import DataError, FlagError
 from tltf.files import atomic_files
-from tltf.predicting import Predictor
-from tltf.prediction import Prediction
+from tltf.models import inputs
+from tltf.models.prediction import Prediction
+from tltf.models.predictor import Predictor
 
 CHUNK_BATCHES = 4
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import keras
 
-from tltf import predicting
 from tltf.caching.frozen_outputs import NotCached
 from tltf.console import out_of_memory
 from tltf.data import pipeline
-from tltf.forward import Forward
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads.classify import pool
+from tltf.models import predictor
+from tltf.models.forward import Forward
 
 
 @dataclasses.dataclass
@@ -85,7 +85,7 @@ class Trained:
         An input that cannot be read gets a Prediction with its `error`; the others are not
         disturbed by it.
         """
-        return predicting.predict(self, inputs, batch_size)
+        return predictor.predict(self, inputs, batch_size)
 
     def dataset(self, source, batch_size, reads=None, is_repeated=False):
         """Batches of a Source in its order, as the core takes them; texts cut to the longest.

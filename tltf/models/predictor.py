@@ -8,13 +8,13 @@ import stat
 import numpy as np
 import tensorflow as tf
 
-from tltf import lengths, raw_inputs
 from tltf.console import out_of_memory
 from tltf.data.images import conversion, files, structure
 from tltf.data.source import is_blank
 from tltf.errors import DataError
-from tltf.inputs import column_of
-from tltf.prediction import Prediction
+from tltf.models import by_length, raw_inputs
+from tltf.models.inputs import column_of
+from tltf.models.prediction import Prediction
 
 MAX_FILE_BYTES = 2**28
 TEXT_BATCHES = 8
@@ -87,7 +87,7 @@ class Predictor:
             return self._step({name: tf.stack(good)}).numpy()
         tensors = self._trained.preprocessing.in_graph(tf.constant(good))
         if self._trained.takes_any_length:
-            return lengths.run(self._step, [tensors], list(tensors), self.batch_size)
+            return by_length.run(self._step, [tensors], list(tensors), self.batch_size)
         batches = (
             {name: tensor[start : start + self.batch_size] for name, tensor in tensors.items()}
             for start in range(0, len(good), self.batch_size)

@@ -40,12 +40,12 @@ def load(run, trust_code=False):
         ModelError: no model there, or one that is damaged or does not fit tltf's code.
     """
     if pathlib.Path(run).suffix == ".safetensors":
-        from tltf import adapters
+        from tltf.models import adapters
 
         return adapters.load(run)
     stored = model_folder.open_folder(run)
     from tltf.data.preprocessing import preprocessing_of  # TensorFlow: a refusal must be quick
-    from tltf.trained import Trained
+    from tltf.models.trained import Trained
 
     manifest, place = stored.manifest, stored.folder.parent / model_folder.MANIFEST
     model_folder.require_known_parts(manifest["core"], place, trust_code)
@@ -66,8 +66,8 @@ def load(run, trust_code=False):
 
 def _rebuilt(stored):
     """The core of a `Stored` with random weights, no more of them than its file can fill."""
-    from tltf import models
     from tltf.graphs import build_limits, precision
+    from tltf.models import core_builder
 
     num_variables = untrusted.count_safetensors(stored.weights)
     num_bytes = stored.weights.stat().st_size
@@ -75,7 +75,7 @@ def _rebuilt(stored):
         build_limits.granted(num_bytes, num_variables, stored.weights),
         precision.policy("float32"),
     ):
-        return models.rebuild(stored.manifest["core"], stored.assets)
+        return core_builder.rebuild(stored.manifest["core"], stored.assets)
 
 
 def fill(model, path):

@@ -25,7 +25,7 @@ from tltf.graphs import build_limits, functional
 from tltf.graphs.core import attach_head
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
-from tltf.trained import Trained
+from tltf.models.trained import Trained
 
 FILE = "adapter.safetensors"
 FORMAT = 1

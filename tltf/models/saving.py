@@ -17,10 +17,10 @@ import keras
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from tltf import adapters
 from tltf.backbones import builder
 from tltf.files import atomic_files, atomic_folders
 from tltf.graphs import functional
+from tltf.models import adapters
 from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
 
 

@@ -38,7 +38,7 @@ def header(column, columns):
 
 
 def write(path, table, column, columns):
-    """Writes `predictions.csv`; the file is whole or absent.
+    """Writes `prediction_table.csv`; the file is whole or absent.
 
     Args:
         path: of the file.

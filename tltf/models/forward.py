@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tltf import lengths
 from tltf.console import signals
+from tltf.models import by_length
 
 
 class Forward:
@@ -28,7 +28,7 @@ class Forward:
         long = [name for name, spec in specs.items() if spec.shape[1:2].as_list() == [None]]
         batches = (batch[0] for batch in signals.looked_at(dataset))
         if long:
-            return lengths.run(self._traced, batches, long)
+            return by_length.run(self._traced, batches, long)
         return np.concatenate([self._traced(batch).numpy() for batch in batches])
 
     def _trace(self, specs):
