@@ -8,12 +8,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tltf
-from tltf import training
 from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import FlagError, ModelError
 from tltf.graphs import freezing
 from tltf.models import adapters
+from tltf.training import training
 
 FLAGS = {
     "data": "mnist_5k(num_train=40, num_test=20)",

@@ -17,7 +17,6 @@ import tensorflow as tf
 from tests import tiny
 from tests.fitting_test import FLAGS, Log
 from tests.hub_test import SIZES, WORDS
-from tltf import feeding, fitting
 from tltf.backbones import builder
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import NotCached, Reading, View
@@ -28,6 +27,7 @@ from tltf.errors import FlagError
 from tltf.graphs import fingerprint, freezing, frozen_prefix
 from tltf.methods import fine_tuning as methods
 from tltf.models.trained import Trained
+from tltf.training import datasets, fit
 
 PROBE = [("head/.*", 1)]
 
@@ -252,8 +252,8 @@ def train(make_backbone, source, method, strategy=None, **flags):
     parts = {"train": source.take(rows[:40]), "validation": source.take(rows[40:])}
     prepared = preprocessing.build(core.backbone, source)
     trained = Trained(core, prepared, source.class_names, options, parts)
-    feed = feeding.build(trained, strategy)
-    run = fitting.Fit(core, method, feed, options, strategy, Log())
+    feed = datasets.build(trained, strategy)
+    run = fit.Fit(core, method, feed, options, strategy, Log())
     run()
     return run.history, {v.path: v.numpy() for v in core.model.weights}, run
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import callbacks
 from tltf.errors import FlagError
+from tltf.training.callbacks import log_epochs
 
 
 class Rows(list):
@@ -35,7 +35,7 @@ def fit(watchers, epochs=2, **kwargs):
 
 def test_epochs_are_logged_with_step_and_rate():
     log = Rows()
-    watcher = callbacks.LogEpochs(log, "full")
+    watcher = log_epochs.LogEpochs(log, "full")
     history = fit([watcher]).history
     assert watcher.rows == log
     assert [(r["phase"], r["epoch"], r["step"]) for r in log] == [("full", 1, 3), ("full", 2, 6)]
@@ -48,7 +48,7 @@ def test_epochs_are_logged_with_step_and_rate():
 @pytest.mark.parametrize("steps", [1, 2])
 def test_progress_writes_one_line_an_epoch(steps):
     file = io.StringIO()
-    fit([callbacks.ShowProgress("full", 10, 4, 2, file=file)], steps_per_execution=steps)
+    fit([log_epochs.ShowProgress("full", 10, 4, 2, file=file)], steps_per_execution=steps)
     first, second = file.getvalue().splitlines()
     number = r"[\d.e-]+"
     assert re.fullmatch(
@@ -62,11 +62,11 @@ def test_progress_writes_one_line_an_epoch(steps):
 
 def test_tensorboard_writes_its_events(tmp_path):
     pytest.importorskip("tensorboard")
-    fit([callbacks.tensorboard(tmp_path)])
+    fit([log_epochs.tensorboard(tmp_path)])
     assert list(tmp_path.rglob("events.out.tfevents*"))
 
 
 def test_tensorboard_missing_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FlagError, match=r"'tensorboard'.*install the extra tracking"):
-        callbacks.tensorboard(tmp_path)
+        log_epochs.tensorboard(tmp_path)

@@ -17,9 +17,10 @@ def main(arguments):
     import numpy as np
 
     from tests import tiny
-    from tltf import fitting, runtime
     from tltf.config.options import make
     from tltf.methods import fine_tuning as methods
+    from tltf.training import fit
+    from tltf.training.distribution import strategies
 
     num_devices, clip, kind, norm = [*arguments, *["auto", "frozen"][len(arguments) - 2 :]]
     alone = "mirrored" if num_devices == "2" else "one_device"
@@ -33,11 +34,11 @@ def main(arguments):
     if clip != "none":
         flags[clip] = 0.05
     options = make(**flags)
-    strategy = runtime.start(options.runtime)
+    strategy = strategies.start(options.runtime)
     with strategy.scope():
         core = tiny.core(tiny.image_backbone(dropout=0.0))
     seen = Losses()
-    run = fitting.Fit(core, methods.full(), data(), options, strategy, seen)
+    run = fit.Fit(core, methods.full(), data(), options, strategy, seen)
     watched = run._callbacks
     run._callbacks = lambda *given: [*watched(*given), seen.callback()]
     run()
@@ -79,7 +80,7 @@ def data():
     import numpy as np
     import tensorflow as tf
 
-    from tltf import feeding
+    from tltf.training import datasets
 
     rng = np.random.default_rng(0)
     labels = (np.arange(40) % 3).astype("int32")
@@ -88,7 +89,7 @@ def data():
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     dataset = tf.data.Dataset.from_tensor_slices(rows).batch(8).with_options(options)
-    return feeding.Feed(lambda first, number: dataset.repeat(number), 40)
+    return datasets.Feed(lambda first, number: dataset.repeat(number), 40)
 
 
 if __name__ == "__main__":

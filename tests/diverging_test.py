@@ -12,15 +12,18 @@ import tensorflow as tf
 
 from tests.faults.making import covers
 from tests.fitting_test import feed, fit
-from tltf import diverging, feeding, fitting, resuming, runtime, training
 from tltf.config import defaults
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.data import ordering
 from tltf.data.source import Column, Source, empty_scan
-from tltf.diverging import Batch, Broken
 from tltf.errors import NumericError
 from tltf.runs import checkpoints
+from tltf.training import datasets, fit_state, training
+from tltf.training import fit as training_fit
+from tltf.training.callbacks import non_finite
+from tltf.training.callbacks.non_finite import Batch, Broken
+from tltf.training.distribution import strategies
 
 NUM_STEPS = 3  # an epoch of `feed()`: 20 rows in batches of 8
 
@@ -69,7 +72,7 @@ def test_the_last_finite_checkpoint_and_the_best_weights_stay(tmp_path):
     saved = checkpoints.newest(tmp_path / "cut")
     assert (saved.state["epoch"], saved.state["steps"], saved.state["best"]["epoch"]) == (1, 0, 1)
     assert all_finite(saved.arrays)
-    best, expected = (resuming.under(checkpoints.newest(tmp_path / name), "best/")
+    best, expected = (fit_state.under(checkpoints.newest(tmp_path / name), "best/")
                       for name in ("cut", "good"))  # fmt: skip
     assert best.keys() == expected.keys() and len(best) > 0
     for name, array in expected.items():
@@ -116,8 +119,8 @@ def test_a_loss_beyond_all_sense_is_divergence_too():
 
 
 def watching(ignorance=1.0, **notes):
-    found = diverging.StopAtNonFinite(
-        resuming.Place(0), lambda broken: NumericError(broken.what), lambda: ignorance, {}, []
+    found = non_finite.StopAtNonFinite(
+        fit_state.Place(0), lambda broken: NumericError(broken.what), lambda: ignorance, {}, []
     )
     broken = types.SimpleNamespace(read=lambda count: None)
     found.set_model(types.SimpleNamespace(optimizer=types.SimpleNamespace(broken=broken, **notes)))
@@ -139,11 +142,11 @@ def test_rows_with_numbers_that_are_not_finite():
     images[1, 0, 1] = np.inf
     weights = np.array([1, 1, 1, math.nan], "float32")
     given = ({"image": images, "ids": np.zeros((4, 3), "int32")}, np.arange(4), {"label": weights})
-    assert diverging.not_finite(given).tolist() == [False, True, False, True]
+    assert non_finite.not_finite(given).tolist() == [False, True, False, True]
 
 
 def said(broken, batch, is_kept=True):
-    return str(diverging.error(broken, "full", batch, 0.001, is_kept))
+    return str(non_finite.error(broken, "full", batch, 0.001, is_kept))
 
 
 @covers(279)
@@ -153,7 +156,7 @@ def said(broken, batch, is_kept=True):
 ])  # fmt: skip
 def test_the_hint_is_the_rate_of_the_recipe_not_a_tenth_of_nonsense(method, modality, used, wanted):
     usual = defaults.usual_rate(method, modality, is_pretrained=True)
-    assert diverging.smaller_rate(used, usual) == pytest.approx(wanted)
+    assert non_finite.smaller_rate(used, usual) == pytest.approx(wanted)
 
 
 def test_the_error_says_what_where_and_which_rows():
@@ -193,9 +196,9 @@ def feed_of(modality, backbone, **flags):
         data="rows", backbone=backbone, image_size_px=8, batch_size=8, method="full", **flags
     )
     parts = {"train": source(modality)}
-    strategy = runtime.start(options.runtime)
+    strategy = strategies.start(options.runtime)
     trained, _ = training.assemble(options, parts, strategy)
-    return feeding.build(dataclasses.replace(trained, splits=parts), strategy), trained
+    return datasets.build(dataclasses.replace(trained, splits=parts), strategy), trained
 
 
 @pytest.mark.parametrize("flags,rows", [
@@ -229,7 +232,7 @@ def test_the_named_texts_are_those_of_batches_by_length():
 def test_plateau_and_patience_take_no_notice_of_nan(monkeypatch):
     """Epoch 1 is NaN; then three of falling quality: the second is the best, and counts from there."""
     answers = iter([(math.nan, math.nan), (0.5, 0.9), (math.nan, 0.95), (0.6, 0.8)])
-    monkeypatch.setattr(fitting.Fit, "measure", lambda run, role="validation": next(answers))
+    monkeypatch.setattr(training_fit.Fit, "measure", lambda run, role="validation": next(answers))
     _, run, _ = fit(data=feed(has_validation=True), keep="best", early_stopping_epochs=2,
                        schedule="plateau", train_epochs=9, warmup_fraction=0.0)  # fmt: skip
     assert len(run.history) == 4 and run.best.state["epoch"] == 2
@@ -240,7 +243,7 @@ def test_plateau_and_patience_take_no_notice_of_nan(monkeypatch):
 
 
 def test_no_finite_validation_keeps_the_last_weights_and_says_so(monkeypatch):
-    monkeypatch.setattr(fitting.Fit, "measure", lambda run, role="validation": (math.nan, 0.5))
+    monkeypatch.setattr(training_fit.Fit, "measure", lambda run, role="validation": (math.nan, 0.5))
     with pytest.warns(UserWarning, match="no epoch had a finite validation"):
         core, _, _ = fit(data=feed(has_validation=True), keep="best")
     plain, _, _ = fit(keep="last")

@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 from tests.optimizers_test import numpy_adam, options
-from tltf import embedding_rows, optimizers
 from tltf.errors import ShapeError
+from tltf.training.optimizers import embedding_rows
+from tltf.training.optimizers import optimizer as optimizers_optimizer
 
 VOCABULARY, WIDTH = 9, 3
 BATCHES = ([[1, 2, 2], [4, 1, 0]], [[2, 2, 2], [0, 0, 0]], [[7, 1, 0], [4, 4, 4]])
@@ -53,7 +54,9 @@ def test_adam_over_the_rows_that_occur_is_adam_over_the_table(kind, decay):
     start = table.numpy()
     rows = found(network)
     assert rows[id(table)].tolist() == USED.tolist()
-    optimizer = optimizers.build(options(optimizer=kind, weight_decay=decay), {}, 0.1, rows)
+    optimizer = optimizers_optimizer.build(
+        options(optimizer=kind, weight_decay=decay), {}, 0.1, rows
+    )
     gradients = train(network, optimizer)
     assert not gradients[1][[1, 4, 7]].any(), "rows that a step lacks move by their moments"
     expected = numpy_adam(start, gradients, 0.1, decay)
@@ -77,7 +80,7 @@ def test_as_with_the_whole_table(values):
         keras.utils.set_random_seed(0)
         network = model()
         rows = found(network) if is_compact else {}
-        train(network, optimizers.build(options(**values), {}, 0.1, rows))
+        train(network, optimizers_optimizer.build(options(**values), {}, 0.1, rows))
         results.append([v.numpy() for v in network.trainable_variables])
     for compact, whole in zip(*results, strict=True):
         np.testing.assert_allclose(compact, whole, rtol=1e-5, atol=1e-7)
@@ -88,7 +91,7 @@ def test_norm_is_that_of_the_added_rows(is_compact):
     table = keras.Variable(np.zeros((4, 1)), dtype="float32")
     rows = {id(table): np.array([1, 2])} if is_compact else {}
     chosen = options(optimizer="sgd", momentum=0.0, global_clipnorm=1.0)
-    optimizer = optimizers.build(chosen, {}, 1.0, rows)
+    optimizer = optimizers_optimizer.build(chosen, {}, 1.0, rows)
     twice = tf.IndexedSlices(tf.constant([[1.5], [1.5], [4.0]]), tf.constant([1, 1, 2]), [4, 1])
     optimizer.apply([twice], [table])
     np.testing.assert_allclose(table.numpy()[:, 0], [0, -0.6, -0.8, 0], atol=1e-6)
@@ -97,11 +100,11 @@ def test_norm_is_that_of_the_added_rows(is_compact):
 def test_slots_are_saved_and_restored_by_index():
     straight, resumed = (model() for _ in range(2))
     resumed.set_weights(straight.get_weights())
-    first = optimizers.build(options(), {}, 0.1, found(straight))
+    first = optimizers_optimizer.build(options(), {}, 0.1, found(straight))
     train(straight, first)
-    before = optimizers.build(options(), {}, 0.1, found(resumed))
+    before = optimizers_optimizer.build(options(), {}, 0.1, found(resumed))
     train(resumed, before, BATCHES[:2])
-    after = optimizers.build(options(), {}, 0.1, found(resumed))
+    after = optimizers_optimizer.build(options(), {}, 0.1, found(resumed))
     after.build(resumed.trainable_variables)
     for variable, saved in zip(after.variables, before.variables, strict=True):
         variable.assign(saved.numpy())
@@ -119,7 +122,7 @@ def test_half_precision_keeps_the_rows():
         keras.config.set_dtype_policy("float32")
     table = network.trainable_variables[0]
     start = table.numpy()
-    inner = optimizers.build(options(), {}, 0.1, found(network))
+    inner = optimizers_optimizer.build(options(), {}, 0.1, found(network))
     train(network, keras.optimizers.LossScaleOptimizer(inner))
     moved = np.abs(table.numpy() - start).max(axis=1) > 1e-3
     assert np.flatnonzero(moved).tolist() == USED.tolist()

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tests.caching_test import own_cache  # noqa: F401
-from tltf import feeding, make_options, runtime, training
+from tltf import make_options
 from tltf.data import loader
+from tltf.training import datasets, training
+from tltf.training.distribution import strategies
 
 
 def part(*counts):
@@ -25,20 +27,20 @@ def part(*counts):
 
 
 def test_none():
-    assert feeding.class_weights(part(3, 1), "none") is None
+    assert datasets.class_weights(part(3, 1), "none") is None
 
 
 def test_balanced_is_inverse_to_the_count():
-    np.testing.assert_allclose(feeding.class_weights(part(6, 2), "balanced"), [8 / 12, 8 / 4])
+    np.testing.assert_allclose(datasets.class_weights(part(6, 2), "balanced"), [8 / 12, 8 / 4])
 
 
 def test_effective_numbers():
     """(1 - b) / (1 - b^n) with b = .9 of ten rows, scaled to a mean of 1 over the rows."""
-    found = feeding.class_weights(part(8, 2), "effective")
+    found = datasets.class_weights(part(8, 2), "effective")
     raw = np.array([0.1 / (1 - 0.9**8), 0.1 / (1 - 0.9**2)])
     np.testing.assert_allclose(found, raw / ((8 * raw[0] + 2 * raw[1]) / 10))
     assert found @ [8, 2] == pytest.approx(10)
-    balanced = feeding.class_weights(part(8, 2), "balanced")
+    balanced = datasets.class_weights(part(8, 2), "balanced")
     assert 1 < found[1] / found[0] < balanced[1] / balanced[0]
 
 
@@ -51,13 +53,13 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
     options = make_options(data=f"numpy(path='{tmp_path / 'a.npz'}')", backbone="small_cnn(filters=[4])",
                            image_size_px=8, batch_size=8, split="holdout(test=0)")  # fmt: skip
     parts = {"train": loader.load(options.data.data)}
-    trained, _ = training.assemble(options, parts, runtime.start(options.runtime))
+    trained, _ = training.assemble(options, parts, strategies.start(options.runtime))
     shared = types.SimpleNamespace(num_replicas_in_sync=2)
-    whole = feeding.build(trained, shared).training
+    whole = datasets.build(trained, shared).training
     sizes = lambda dataset: [len(batch[2]["label"]) for batch in dataset]  # noqa: E731
     assert sizes(whole(0, 2)) == [8, 8, 5] * 2
-    assert sizes(feeding.parting(whole, 8, 2)(0, 2)) == [8] * 6
-    assert feeding.parting(whole, 8, 1) is whole
+    assert sizes(datasets.parting(whole, 8, 2)(0, 2)) == [8] * 6
+    assert datasets.parting(whole, 8, 1) is whole
 
 
 @pytest.mark.parametrize("views", [0, 2])
@@ -74,8 +76,10 @@ def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(ow
         return types.SimpleNamespace(rows=[])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tltf.solving.solve", keep)
-        patch.setattr("tltf.fitting.Fit._set_judges", lambda *given: None)  # as without validation
+        patch.setattr("tltf.training.solver.solve_head.solve", keep)
+        patch.setattr(
+            "tltf.training.fit.Fit._set_judges", lambda *given: None
+        )  # as without validation
         training.train(make_options(**given))
     features, labels, weights, groups = seen[0]
     passes = max(1, views)
@@ -97,7 +101,7 @@ def test_the_mask_that_an_augmentation_puts_in_is_among_the_ids_that_are_trained
     preprocessing = types.SimpleNamespace(mask_id=lambda: 4)
     trained = types.SimpleNamespace(options=make_options(augment=augment), preprocessing=preprocessing,
                                     splits={"train": part(2, 1)})  # fmt: skip
-    builder = feeding._Builder(trained)
+    builder = datasets._Builder(trained)
     builder.texts = types.SimpleNamespace(
         inputs_of=lambda rows: {"token_ids": np.array([[7, 2, 2], [9, 2, 0]], np.int32)}
     )

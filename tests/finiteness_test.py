@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf import finiteness, optimizers
 from tltf.config.options import make
-from tltf.finiteness import GRADIENT, LOSS
+from tltf.training.optimizers import finite
+from tltf.training.optimizers import optimizer as optimizers_optimizer
+from tltf.training.optimizers.finite import GRADIENT, LOSS
 
 
 @tf.custom_gradient
@@ -34,7 +35,7 @@ def model(is_scaled=False, together=1, momentum=0.9):
     x = Breaking()(keras.layers.Dense(2, kernel_initializer="ones", name="first")(image))
     found = keras.Model(image, keras.layers.Dense(1, name="second")(x))
     options = make(optimizer="sgd", momentum=momentum, weight_decay=0.0)
-    optimizer = optimizers.build(options.train, {}, 0.01, is_scaled=is_scaled)
+    optimizer = optimizers_optimizer.build(options.train, {}, 0.01, is_scaled=is_scaled)
     found.compile(optimizer, "mse", jit_compile=False, steps_per_execution=together)
     optimizer.build(found.trainable_variables)
     return found
@@ -65,8 +66,8 @@ def test_checkpoints_do_not_hold_the_notes():
 
 def test_squares_are_half_the_squared_norm():
     first, second = np.array([[1.0, 2.0]], "float32"), np.array([3.0], "float32")
-    assert float(finiteness.squares([tf.constant(first), None, tf.constant(second)])) == 7.0
-    assert float(finiteness.squares([tf.constant([1e25])])) == np.inf, "Adam would square it too"
+    assert float(finite.squares([tf.constant(first), None, tf.constant(second)])) == 7.0
+    assert float(finite.squares([tf.constant([1e25])])) == np.inf, "Adam would square it too"
 
 
 def test_a_step_that_is_skipped_changes_nothing_but_the_scale():
@@ -87,7 +88,7 @@ def test_a_step_that_is_skipped_changes_nothing_but_the_scale():
 
 
 def test_too_many_skipped_in_a_row_are_remembered(monkeypatch):
-    monkeypatch.setattr(finiteness, "MOST_SKIPPED", 3)
+    monkeypatch.setattr(finite, "MOST_SKIPPED", 3)
     found = model(is_scaled=True, together=6)
     train(found, 0.1, 5.0, 5.0, 0.1, 5.0, 0.1)
     assert int(found.optimizer.num_skipped_in_a_row.numpy()) == 0

@@ -11,12 +11,13 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tltf import feeding, fitting
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.errors import ModelError, NumericError
 from tltf.methods import fine_tuning as methods
 from tltf.runs import checkpoints
+from tltf.training import datasets
+from tltf.training import fit as training_fit
 
 FLAGS = {
     "method": "full",
@@ -70,7 +71,7 @@ def feed(count=20, batch_size=8, has_validation=False):
 
     whole = batches(np.arange(count))
     judged = (whole, labels)
-    return feeding.Feed(
+    return datasets.Feed(
         training, count, judged if has_validation else None, in_order=lambda: judged
     )
 
@@ -90,7 +91,7 @@ def text_feed(count=20, length=6):
     def training(first, number):
         return tf.data.Dataset.from_tensor_slices(rows).batch(8).repeat(number)
 
-    return feeding.Feed(training, count, None)
+    return datasets.Feed(training, count, None)
 
 
 def fit(run=None, method=None, data=None, dropout=0.3, **flags):
@@ -99,7 +100,7 @@ def fit(run=None, method=None, data=None, dropout=0.3, **flags):
     options = make(**{**FLAGS, **flags})
     strategy = tf.distribute.get_strategy()
     log = Log()
-    fitting_run = fitting.Fit(
+    fitting_run = training_fit.Fit(
         core, method or methods.full(), data or feed(), options, strategy, log, run
     )
     fitting_run()
@@ -188,7 +189,7 @@ def test_frozen_layers_that_an_earlier_phase_trained_run_with_its_weights(tmp_pa
 
     def above(prefix):
         seen.append([variable.numpy() for variable in prefix.weights])
-        return feeding.Above()
+        return datasets.Above()
 
     data = dataclasses.replace(feed(), above=above)
     fit(tmp_path / "whole", TrainsThenFreezes(None), data)
@@ -296,7 +297,7 @@ def test_a_signal_in_the_last_step_saves_before_the_epoch_is_judged(tmp_path, mo
     asked = []
     with monkeypatch.context() as patch:
         patch.setattr(signals, "requested", lambda: asked.append(1) or len(asked) > 2)
-        patch.setattr(fitting.Fit, "measure", None)
+        patch.setattr(training_fit.Fit, "measure", None)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path, data=feed(has_validation=True))
     assert checkpoints.newest(tmp_path).state["steps"] == 3
@@ -359,7 +360,7 @@ def test_plateau_lowers_the_rate():
 def test_filled_batches_have_the_gradient_of_one_device():
     data = feed(count=5, batch_size=4)
     short = list(data.training(0, 1))[-1]
-    full = list(feeding.fill_last(data.training(0, 1), 4))[-1]
+    full = list(datasets.fill_last(data.training(0, 1), 4))[-1]
     assert full[0]["image"].shape == (4, 8, 8, 3)
     assert full[2]["label"].numpy().tolist() == [4.0, 0.0, 0.0, 0.0]
     assert np.array_equal(full[0]["image"][3], short[0]["image"][0])

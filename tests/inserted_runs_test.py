@@ -5,11 +5,12 @@ import pytest
 
 import tltf
 from tests.caching_test import bert_folder, texts_source  # noqa: F401
-from tltf import exporting, training
+from tltf import exporting
 from tltf.backbones import kept_layers
 from tltf.config.options import make, replace
 from tltf.models import adapters
 from tltf.runs import model_folder
+from tltf.training import training
 
 METHODS = {"adapters": "adapters(size=2)", "prefix": "prefix(length=2)", "prompt": "prompt(length=3)"}  # fmt: skip
 

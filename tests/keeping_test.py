@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from tests.fitting_test import feed, fit
-from tltf import keeping
 from tltf.runs import checkpoints
+from tltf.training.callbacks import keep_best
 
 
 def keeper(**arguments):
     weights = iter(range(100))
-    found = keeping.KeepBest(lambda: {"w": next(weights)}, **arguments)
+    found = keep_best.KeepBest(lambda: {"w": next(weights)}, **arguments)
     found.set_model(types.SimpleNamespace(stop_training=False))
     return found
 
@@ -52,15 +52,15 @@ def test_state_goes_on_where_it_was():
 
 def test_validation_writes_under_its_prefix():
     logs = {}
-    keeping.Validate(lambda: (0.25, 0.75), "test").on_epoch_end(0, logs)
+    keep_best.Validate(lambda: (0.25, 0.75), "test").on_epoch_end(0, logs)
     assert logs == {"test_loss": 0.25, "test_accuracy": 0.75}
 
 
 def test_plateau_takes_up_its_former_state():
-    callback = keeping.plateau(has_validation=True, state={"best": 0.3, "wait": 1.0})
+    callback = keep_best.plateau(has_validation=True, state={"best": 0.3, "wait": 1.0})
     callback.on_train_begin()
     assert (callback.best, callback.wait, callback.monitor) == (0.3, 1.0, "val_loss")
-    assert keeping.plateau(has_validation=False).monitor == "loss"
+    assert keep_best.plateau(has_validation=False).monitor == "loss"
 
 
 def test_averages_are_judged_and_training_goes_on_from_the_weights():

@@ -66,7 +66,7 @@ class Point:
         return counted
 
 
-STEP = "tltf.diverging:StopAtNonFinite.on_train_batch_end"
+STEP = "tltf.training.callbacks.non_finite:StopAtNonFinite.on_train_batch_end"
 
 POINTS = {
     "the run begins": Point("tltf.runs.folder:begin"),
@@ -87,11 +87,11 @@ POINTS = {
     "the older is half removed": Point(files="/checkpoints/", number=5, calls=("os.remove",)),
     "a checkpoint is there": Point("tltf.runs.checkpoints:save", 15, "after"),
     "an epoch is logged and not saved": Point("tltf.runs.metrics_log:MetricsLog.write", 2, "after"),
-    "the first validation": Point("tltf.fitting:Fit.measure", 1),
-    "validation": Point("tltf.fitting:Fit.measure", 3),
-    "validation has ended": Point("tltf.fitting:Fit.measure", 2, "after"),
-    "between two phases": Point("tltf.fitting:Fit._run_phase", 2),
-    "the last phase has ended": Point("tltf.fitting:Fit.finish"),
+    "the first validation": Point("tltf.training.fit:Fit.measure", 1),
+    "validation": Point("tltf.training.fit:Fit.measure", 3),
+    "validation has ended": Point("tltf.training.fit:Fit.measure", 2, "after"),
+    "between two phases": Point("tltf.training.fit:Fit._run_phase", 2),
+    "the last phase has ended": Point("tltf.training.fit:Fit.finish"),
     "the model is written": Point(files="/model/", number=1, calls=("os.rename",)),
     "the model has its name": Point(files="core.json", number=1, calls=("os.rename",)),
     "trained": Point("tltf.runs.folder:write_status", 3, "after"),

@@ -10,7 +10,6 @@ import pytest
 from tests import tiny
 from tests.caching_test import WORDS, bert_folder  # noqa: F401
 from tests.fitting_test import feed, fit
-from tltf import training
 from tltf.backbones import builder, minilm, network, transformers
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
@@ -25,6 +24,7 @@ from tltf.methods import lora
 from tltf.methods.context import FitContext
 from tltf.models import adapters
 from tltf.models.trained import Trained
+from tltf.training import training
 
 
 def updated(core):

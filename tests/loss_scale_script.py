@@ -19,18 +19,20 @@ def main(arguments):
     import numpy as np
     import tensorflow as tf
 
-    from tltf import finiteness, optimizers, runtime
     from tltf.config.options import make
+    from tltf.training.distribution import strategies
+    from tltf.training.optimizers import finite
+    from tltf.training.optimizers import optimizer as optimizers_optimizer
 
-    runtime.split_cpu(2)
+    strategies.split_cpu(2)
     meeting = tf.distribute.ReductionToOneDevice() if "merging" in arguments else None
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
     strategy = tf.distribute.MirroredStrategy(devices, cross_device_ops=meeting)
     options = make(optimizer="sgd", momentum=0.0, weight_decay=0.0)
     with strategy.scope():
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="dense")])
-        inner = optimizers.build(options.train, {}, 0.125, is_scaled=True).inner_optimizer
-        kind = {"tltf": finiteness.LossScale, "keras": keras.optimizers.LossScaleOptimizer}
+        inner = optimizers_optimizer.build(options.train, {}, 0.125, is_scaled=True).inner_optimizer
+        kind = {"tltf": finite.LossScale, "keras": keras.optimizers.LossScaleOptimizer}
         optimizer = kind[arguments[0]](inner)
         model.compile(optimizer, loss="mse", jit_compile=False)
         optimizer.build(model.trainable_variables)

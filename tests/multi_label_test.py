@@ -72,7 +72,7 @@ def test_metrics_of_training_and_of_validation():
 
 
 def test_without_any_label_in_validation_the_loss_decides():
-    from tltf.keeping import KeepBest
+    from tltf.training.callbacks.keep_best import KeepBest
 
     best, nothing = KeepBest(lambda: {"w": 1}, head=head()), 0 * LABELS
     for epoch, factor in enumerate((1.0, -1.0, 2.0)):

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import optimizers
 from tltf.config.options import make
 from tltf.graphs import freezing
 from tltf.methods import schedules
 from tltf.methods.method import Phase
+from tltf.training.optimizers import optimizer as optimizers_optimizer
 
 COMMON = {"optimizer": "adam", "learning_rate": 0.1, "weight_decay": 0.0, "warmup_fraction": 0.0}
 
@@ -41,7 +41,7 @@ def test_update_and_decay_follow_the_variables_own_rate(kind, decay):
     kernel, bias = variables()
     start = [kernel.numpy(), bias.numpy()]
     rates = {id(kernel): 0.3, id(bias): 1.0}
-    optimizer = optimizers.build(options(optimizer=kind, weight_decay=decay), rates, 0.1)
+    optimizer = optimizers_optimizer.build(options(optimizer=kind, weight_decay=decay), rates, 0.1)
     gradients = [[np.full((2, 2), g), np.full(2, -g)] for g in (1.0, -0.5, 2.0)]
     for pair in gradients:
         optimizer.apply([keras.ops.cast(g, "float32") for g in pair], [kernel, bias])
@@ -77,7 +77,7 @@ def test_scaled_gradients_are_no_rate_of_a_group(kind, decay):
 
     kernel = variables()[0]
     chosen = options(optimizer=kind, weight_decay=decay, **given)
-    found = trained(optimizers.build(chosen, {id(kernel): 0.3}, 0.1), kernel)
+    found = trained(optimizers_optimizer.build(chosen, {id(kernel): 0.3}, 0.1), kernel)
     slow, plain, scaled = of_keras(0.03), of_keras(0.1), of_keras(0.1, 0.3)
     np.testing.assert_allclose(found, slow, rtol=1e-5)
     np.testing.assert_allclose(scaled, slow if kind == "sgd" else plain, rtol=1e-5)
@@ -90,7 +90,9 @@ def test_layer_wise_decay_of_a_transformer(kind, decay):
     core = tiny.core(tiny.text_backbone(num_blocks=3))
     (phase,) = schedules.discriminative(decay=1.25).phases(core)
     plan = freezing.apply(core.groups, phase.rules)
-    optimizer = optimizers.build(options(optimizer=kind, weight_decay=decay), plan.factors, 0.1)
+    optimizer = optimizers_optimizer.build(
+        options(optimizer=kind, weight_decay=decay), plan.factors, 0.1
+    )
     names, weights = list(plan.rates), [plan.variables[name] for name in plan.rates]
     before = [variable.numpy() for variable in weights]
     optimizer.apply([keras.ops.full(v.shape, 0.01) for v in weights], weights)
@@ -111,7 +113,7 @@ def test_layer_wise_decay_of_a_transformer(kind, decay):
 def test_clipping_is_per_variable_or_global(flag, expected):
     a, b = keras.Variable([0.0, 0.0]), keras.Variable([0.0])
     chosen = options(optimizer="sgd", momentum=0.0, **{flag: 1.0})
-    optimizer = optimizers.build(chosen, {}, 1.0)
+    optimizer = optimizers_optimizer.build(chosen, {}, 1.0)
     optimizer.apply([keras.ops.array([3.0, 4.0]), keras.ops.array([0.5])], [a, b])
     np.testing.assert_allclose(-a.numpy(), expected[0], rtol=1e-4)
     np.testing.assert_allclose(-b.numpy(), expected[1], rtol=1e-4)
@@ -121,7 +123,7 @@ def test_clipping_is_per_variable_or_global(flag, expected):
     "shape,at_end,at_half", [("constant", 1, 1), ("linear", 0, 0.5), ("cosine", 0, 0.5)]
 )
 def test_schedules_rise_then_fall(shape, at_end, at_half):
-    rate = optimizers.WarmUp(2.0, num_steps=110, warmup_steps=10, shape=shape)
+    rate = optimizers_optimizer.WarmUp(2.0, num_steps=110, warmup_steps=10, shape=shape)
     assert float(rate(0)) == pytest.approx(0.2)
     assert float(rate(9)) == pytest.approx(2.0)
     assert float(rate(60)) == pytest.approx(2.0 * at_half)
@@ -129,11 +131,11 @@ def test_schedules_rise_then_fall(shape, at_end, at_half):
 
 
 def test_plateau_starts_with_a_settable_rate():
-    rate = optimizers.learning_rate(
+    rate = optimizers_optimizer.learning_rate(
         options(schedule="plateau"), Phase("p", (), rate_factor=0.5), 10
     )
     assert rate == pytest.approx(0.05)
-    optimizer = optimizers.build(options(), {}, rate)
+    optimizer = optimizers_optimizer.build(options(), {}, rate)
     optimizer.learning_rate = 0.01
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
 
@@ -143,7 +145,9 @@ def test_decay_skips_biases_of_attention_and_norms():
     attention.build((None, 3, 8), (None, 3, 8))
     norm = keras.layers.LayerNormalization()
     norm.build((None, 3, 8))
-    decayed = {v.path for v in (*attention.weights, *norm.weights) if optimizers.is_decayed(v)}
+    decayed = {
+        v.path for v in (*attention.weights, *norm.weights) if optimizers_optimizer.is_decayed(v)
+    }
     kernels = ("query", "key", "value", "attention_output")
     assert decayed == {f"attention/{name}/kernel" for name in kernels}
 
@@ -151,7 +155,7 @@ def test_decay_skips_biases_of_attention_and_norms():
 def test_one_cycle_is_that_of_fastai():
     """fit_one_cycle: combined_cos(pct_start, lr_max / div, lr_max, lr_max / div_final), by hand."""
     chosen = options(schedule="one_cycle", warmup_fraction=0.25, learning_rate=0.5)
-    rate = optimizers.learning_rate(chosen, Phase("full", ()), 41)
+    rate = optimizers_optimizer.learning_rate(chosen, Phase("full", ()), 41)
     cos = lambda start, end, done: start + (1 + np.cos(np.pi * (1 - done))) * (end - start) / 2  # noqa: E731
     for step in range(41):
         if step < 10:
@@ -165,7 +169,7 @@ def test_one_cycle_is_that_of_fastai():
 
 def test_the_average_of_the_weights():
     kernel, bias = variables()
-    optimizer = optimizers.build(options(optimizer="sgd", ema_decay=0.9), {}, 0.1)
+    optimizer = optimizers_optimizer.build(options(optimizer="sgd", ema_decay=0.9), {}, 0.1)
     seen = []
     for gradient in (1.0, -2.0, 0.5, 3.0):
         optimizer.apply([keras.ops.full((2, 2), gradient), keras.ops.full((2,), -gradient)], [kernel, bias])  # fmt: skip

@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from tltf import lr_find, optimizers, rate_finding
+from tltf import lr_find
 from tltf.config.command_options import FindOptions
 from tltf.config.options import make
 from tltf.errors import FlagError
+from tltf.training import lr_range_test
+from tltf.training.optimizers import optimizer
 
 FLAGS = {
     "data": "mnist_5k(num_train=200, num_test=20)",
@@ -21,7 +23,7 @@ FLAGS = {
 
 
 def test_the_rate_rises_by_the_same_factor():
-    rate = optimizers.Rising(1e-6, 1e-2, 41)
+    rate = optimizer.Rising(1e-6, 1e-2, 41)
     expected = np.geomspace(1e-6, 1e-2, 41)
     np.testing.assert_allclose([rate(step) for step in range(41)], expected, rtol=1e-4)
     assert float(rate(100)) == pytest.approx(1e-2, rel=1e-4)
@@ -49,36 +51,36 @@ def test_the_valley_is_that_of_fastai(seed):
     rng = np.random.default_rng(seed)
     x = np.linspace(-2, 2, 60)
     losses = np.concatenate([np.full(20, 4.0), x**2 + 0.5]) + rng.normal(0, 0.05, 80)
-    assert rate_finding.valley(losses) == fastais(losses)
-    assert 20 < rate_finding.valley(losses) < 50
+    assert lr_range_test.valley(losses) == fastais(losses)
+    assert 20 < lr_range_test.valley(losses) < 50
 
 
 def test_the_running_mean_has_no_bias_to_its_start():
-    np.testing.assert_allclose(rate_finding.smoothed(np.full(7, 3.0)), 3.0)
-    np.testing.assert_allclose(rate_finding.smoothed([1.0, 2.0])[1], (0.9 * 0.1 + 0.2) / 0.19)
+    np.testing.assert_allclose(lr_range_test.smoothed(np.full(7, 3.0)), 3.0)
+    np.testing.assert_allclose(lr_range_test.smoothed([1.0, 2.0])[1], (0.9 * 0.1 + 0.2) / 0.19)
 
 
 def curve(losses):
-    found = rate_finding.Curve(list(np.geomspace(1e-7, 1, len(losses))))
+    found = lr_range_test.Curve(list(np.geomspace(1e-7, 1, len(losses))))
     found.losses = list(losses)
     return found
 
 
 def test_the_rate_is_held_near_the_default():
     """A curve that falls to the end proposes more than any fine-tuning stands."""
-    found = rate_finding.proposed(curve(np.linspace(2, 1, 50)), 1e-5)
+    found = lr_range_test.proposed(curve(np.linspace(2, 1, 50)), 1e-5)
     assert found.valley > 1e-4 and found.rate == pytest.approx(5e-5)
-    assert "held within 5 times" in rate_finding.text(found)
-    near = rate_finding.proposed(curve(np.linspace(2, 1, 50)), found.valley)
-    assert near.rate == near.valley and "held" not in rate_finding.text(near)
+    assert "held within 5 times" in lr_range_test.text(found)
+    near = lr_range_test.proposed(curve(np.linspace(2, 1, 50)), found.valley)
+    assert near.rate == near.valley and "held" not in lr_range_test.text(near)
 
 
 def test_it_ends_when_the_loss_has_multiplied(monkeypatch):
-    found = rate_finding.Curve([0.1] * 50)
+    found = lr_range_test.Curve([0.1] * 50)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     found.set_model(model)
     chosen = make(FindOptions, **FLAGS, optimizer="sgd", momentum=0.0).train
-    model.compile(optimizers.build(chosen, {}, 0.1), "mse")
+    model.compile(optimizer.build(chosen, {}, 0.1), "mse")
     model.optimizer.build(model.trainable_variables)
     monkeypatch.setattr(model.optimizer.broken, "read", lambda num_steps: None)
     model.stop_training = False
@@ -109,12 +111,12 @@ def test_the_command_prints_a_rate_and_saves_its_curve(tmp_path, capsys):
 def test_a_solver_takes_no_steps_but_what_follows_it_does():
     chosen = make(FindOptions, **FLAGS, method="linear_probe(solver=lbfgs)")
     with pytest.raises(FlagError, match="takes no steps"):
-        rate_finding.find(chosen, 20)
-    found = rate_finding.find(make(FindOptions, **FLAGS, method="lp_ft"), 20)
-    random = rate_finding.find(make(FindOptions, **FLAGS, method="full"), 20)
+        lr_range_test.find(chosen, 20)
+    found = lr_range_test.find(make(FindOptions, **FLAGS, method="lp_ft"), 20)
+    random = lr_range_test.find(make(FindOptions, **FLAGS, method="full"), 20)
     assert found.losses[0] < random.losses[0] - 0.2, "the head is solved for before the first step"
 
 
 def test_too_few_steps():
     with pytest.raises(FlagError, match="at least 20"):
-        rate_finding.find(make(FindOptions, **FLAGS), 19)
+        lr_range_test.find(make(FindOptions, **FLAGS), 19)

@@ -17,17 +17,18 @@ def main(num_devices, kind):
 
     from tests import embedding_rows_test as cases
     from tests.optimizers_test import options
-    from tltf import optimizers, runtime
     from tltf.config.options import make
+    from tltf.training.distribution import strategies
+    from tltf.training.optimizers import optimizer as optimizers_optimizer
 
     name = "mirrored" if num_devices == "2" else "one_device"
     chosen = make(strategy=name, logical_devices=int(num_devices))
-    strategy = runtime.start(chosen.runtime)
+    strategy = strategies.start(chosen.runtime)
     flags = {"optimizer": kind, "momentum": 0.9, "global_clipnorm": 0.05, "weight_decay": 0.01}
     with strategy.scope():
         network = cases.model()
         rows = cases.found(network)
-        optimizer = optimizers.build(options(**flags), {}, 0.1, rows)
+        optimizer = optimizers_optimizer.build(options(**flags), {}, 0.1, rows)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         network.compile(optimizer, loss={"label": loss}, jit_compile=False)
         optimizer.build(network.trainable_variables)

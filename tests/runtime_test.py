@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf import runtime
 from tltf.config.options import make
 from tltf.errors import FlagError
+from tltf.training.distribution import strategies
 
 
 def test_one_device_is_the_default_strategy():
-    assert runtime.start(make().runtime) is tf.distribute.get_strategy()
+    assert strategies.start(make().runtime) is tf.distribute.get_strategy()
 
 
 def test_seed_fixes_weights():
     def weights(seed):
-        runtime.start(make(seed=seed).runtime)
+        strategies.start(make(seed=seed).runtime)
         return keras.layers.Dense(3).build((None, 4)) or keras.random.normal((3,)).numpy()
 
     assert np.array_equal(weights(1), weights(1))
@@ -26,21 +26,21 @@ def test_seed_fixes_weights():
 
 
 def test_precision_is_set_and_reset():
-    runtime.start(make(precision="mixed_bfloat16").runtime)
+    strategies.start(make(precision="mixed_bfloat16").runtime)
     assert keras.config.dtype_policy().compute_dtype == "bfloat16"
-    runtime.start(make().runtime)
+    strategies.start(make().runtime)
     assert keras.config.dtype_policy().compute_dtype == "float32"
 
 
 def test_devices_in_use_cannot_be_split():
     tf.constant(1.0) + 1.0
     with pytest.raises(FlagError, match="cannot be split"):
-        runtime.start(make(logical_devices=7).runtime)
+        strategies.start(make(logical_devices=7).runtime)
 
 
 def test_missing_tpu_is_one_line():
     with pytest.raises(FlagError, match="no TPU"):
-        runtime.start(make(strategy="tpu").runtime)
+        strategies.start(make(strategy="tpu").runtime)
 
 
 def test_mirrored_spans_all_logical_devices():
@@ -55,13 +55,13 @@ def test_mirrored_spans_all_logical_devices():
 
 
 def test_versions_name_what_a_run_depends_on():
-    found = runtime.versions()
+    found = strategies.versions()
     assert found["keras"] == keras.__version__ and found["tensorflow"] == tf.__version__
 
 
 def test_layers_that_ask_for_tensorflows_own_generator_find_one():
     """Under determinism TensorFlow makes none by itself; KerasCV's augmentations ask for it."""
-    runtime.start(make(seed=3).runtime)
+    strategies.start(make(seed=3).runtime)
     first = tf.random.get_global_generator().normal([4]).numpy()
-    runtime.start(make(seed=3).runtime)
+    strategies.start(make(seed=3).runtime)
     assert tf.random.get_global_generator().normal([4]).numpy().tolist() == first.tolist()

@@ -7,13 +7,13 @@ import pytest
 
 from tests import tiny
 from tests.fitting_test import feed, fit
-from tltf import curriculum as curricula
-from tltf import fitting
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.heads.classify import losses
 from tltf.methods import fine_tuning as plain
 from tltf.methods import schedules
+from tltf.training import curriculum as curricula
+from tltf.training import fit as training_fit
 
 
 def rates(core, phase):
@@ -50,14 +50,14 @@ def test_gradual_has_no_more_stages_than_groups_and_ends_with_all():
 
 def test_lp_ft_begins_to_fine_tune_with_the_solved_head(monkeypatch):
     seen = {}
-    run_phase = fitting.Fit._run_phase
+    run_phase = training_fit.Fit._run_phase
 
     def watch(self, number, phase, saved):
         if phase.name == "full":
             seen["head"] = [v.numpy() for v in self.core.groups[-1].layers[-1].weights]
         run_phase(self, number, phase, saved)
 
-    monkeypatch.setattr("tltf.fitting.Fit._run_phase", watch)
+    monkeypatch.setattr("tltf.training.fit.Fit._run_phase", watch)
     data = feed(has_validation=True)
     probed, _, _ = fit(method=plain.linear_probe("lbfgs"), data=data)
     tuned, run, _ = fit(method=schedules.lp_ft(), data=data)

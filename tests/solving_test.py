@@ -9,9 +9,9 @@ from sklearn.preprocessing import StandardScaler
 
 from tests import tiny
 from tests.caching_test import images, images_source, own_cache, train  # noqa: F401
-from tltf import solving
 from tltf.errors import FlagError
 from tltf.methods import fine_tuning as methods
+from tltf.training.solver import solve_head
 
 RNG = np.random.default_rng(0)
 LABELS = (np.arange(90) % 3).astype("int32")
@@ -27,7 +27,7 @@ def dense(units=3):
 def test_the_head_gets_scikit_learns_optimum():
     layer = dense()
     given = (FEATURES, LABELS, np.ones(90, "float32"))
-    solution = solving.solve(layer, given, (FEATURES[:30], LABELS[:30]))
+    solution = solve_head.solve(layer, given, (FEATURES[:30], LABELS[:30]))
     scaler = StandardScaler().fit(FEATURES)
     other = LogisticRegression(C=1 / (90 * solution.penalty), tol=1e-8, max_iter=10000)
     other.fit(scaler.transform(FEATURES), LABELS)
@@ -39,8 +39,8 @@ def test_the_head_gets_scikit_learns_optimum():
 def test_smoothed_targets_state_less():
     plain, smooth = dense(), dense()
     given = (FEATURES, LABELS, np.ones(90, "float32"))
-    solving.solve(plain, given, (FEATURES, LABELS))
-    solving.solve(smooth, given, (FEATURES, LABELS), label_smoothing=0.3)
+    solve_head.solve(plain, given, (FEATURES, LABELS))
+    solve_head.solve(smooth, given, (FEATURES, LABELS), label_smoothing=0.3)
     top = [keras.ops.softmax(layer(FEATURES)).numpy().max(1).mean() for layer in (plain, smooth)]
     assert top[1] < top[0]
 
@@ -48,7 +48,7 @@ def test_smoothed_targets_state_less():
 def test_a_boundary_of_several_tensors_is_refused():
     pair = tf.data.Dataset.from_tensors(({"a": [[1.0]], "b": [[1.0]]}, {"y": [0]}, {"y": [1.0]}))
     with pytest.raises(FlagError, match="one vector"):
-        solving.rows(pair)
+        solve_head.rows(pair)
 
 
 @pytest.mark.parametrize("flags", [{}, {"cache": False}, {"augment": "flip", "cache_views": 2}])

@@ -8,12 +8,12 @@ import pytest
 
 from tests import tiny
 from tests.fitting_test import feed, fit
-from tltf import training
 from tltf.config.options import make
 from tltf.errors import FlagError, ModelError
 from tltf.methods import soup
 from tltf.methods.method import Ended
 from tltf.runs import model_folder
+from tltf.training import training
 
 WEIGHTS = {"a": 1.0, "b": 3.0, "c": 11.0}
 

@@ -10,12 +10,12 @@ from scipy.special import log_softmax
 from tests import tiny
 from tests.caching_test import Counting, images, images_source, own_cache, train  # noqa: F401
 from tests.features_test import added, batch
-from tltf import training
 from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.methods import distillation
 from tltf.methods.context import FitContext
+from tltf.training import training
 
 NAMES = ("a", "b", "c")
 

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from tltf import publishing, runtime, train, training
+from tltf import publishing, train
 from tltf.config import defaults
 from tltf.config.options import make
 from tltf.data import loader
@@ -13,6 +13,8 @@ from tltf.errors import FlagError
 from tltf.methods import fine_tuning, schedules
 from tltf.methods.method import Phase
 from tltf.runs import folder
+from tltf.training import training
+from tltf.training.distribution import strategies
 
 HEADS = [
     ({}, True),
@@ -26,7 +28,7 @@ HEADS = [
 def assembled(**flags):
     options = make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
     parts = loader.load_parts(options)
-    return training.assemble(options, parts, runtime.start(options.runtime))
+    return training.assemble(options, parts, strategies.start(options.runtime))
 
 
 @pytest.mark.parametrize(("flags", "is_solvable"), HEADS)
@@ -97,7 +99,7 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
     monkeypatch.setattr(training, "fit_parts", fit_parts)
     with pytest.raises(InterruptedError):
         publishing._scratch(trained, types.SimpleNamespace())
-    other, _ = training.assemble(seen[0], trained.splits, runtime.start(seen[0].runtime))
+    other, _ = training.assemble(seen[0], trained.splits, strategies.start(seen[0].runtime))
     assert other.options.train.method == "scratch" and other.options.train.norm == expected
 
 

@@ -13,10 +13,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.fitting_test import free_ports
-from tltf import multi_worker, resuming
 from tltf.errors import ModelError
 from tltf.runs import checkpoints, folder
 from tltf.runs.checkpoints import Checkpoint
+from tltf.training import fit_state
+from tltf.training.distribution import multi_worker
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = ("--data=digits(num_train=96, num_test=40)", "--backbone=small_cnn(filters=[4])",
@@ -30,15 +31,15 @@ def test_all_workers_go_on_from_the_checkpoint_of_the_first(tmp_path, monkeypatc
         checkpoints.save(tmp_path, step, Checkpoint({"x": np.zeros(1)}, {"epoch": epoch}))
     told = []
     monkeypatch.setattr(multi_worker, "told", lambda strategy, own: told.append(own) or own)
-    assert resuming.newest(tmp_path, None, True).state["epoch"] == 3
+    assert fit_state.newest(tmp_path, None, True).state["epoch"] == 3
     np.testing.assert_array_equal(told.pop(), [6, 0])
     monkeypatch.setattr(multi_worker, "told", lambda strategy, own: np.array([3, 1]))
-    assert resuming.newest(tmp_path, None, False).state["epoch"] == 2
+    assert fit_state.newest(tmp_path, None, False).state["epoch"] == 2
     monkeypatch.setattr(multi_worker, "told", lambda strategy, own: np.array([-1, 0]))
-    assert resuming.newest(tmp_path, None, False) is None
+    assert fit_state.newest(tmp_path, None, False) is None
     monkeypatch.setattr(multi_worker, "told", lambda strategy, own: np.array([9, 0]))
     with pytest.raises(ModelError, match="checkpoint 9, from which the first worker goes on"):
-        resuming.newest(tmp_path, None, False)
+        fit_state.newest(tmp_path, None, False)
 
 
 def started(run, kinds, *flags):

@@ -15,9 +15,9 @@ def service(options):
     """Finds; the services are imported here, so that --help is quick."""
     checks.check(replace(options, dry_run=True))
     command.load_tensorflow()
-    from tltf import rate_finding
+    from tltf.training import lr_range_test
 
-    rate_finding.run(options, options.find.num_steps)
+    lr_range_test.run(options, options.find.num_steps)
 
 
 def main(argv=None):

@@ -3,13 +3,15 @@
 import pathlib
 import time
 
-from tltf import judging, reports, runtime, summaries, training, wording
+from tltf import judging, reports, summaries, wording
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import FORMATS, HEADS, METHODS
 from tltf.data import trained_rows
 from tltf.graphs import freezing
 from tltf.models import prediction_table
 from tltf.runs import checkpoints, folder, origin
+from tltf.training import training
+from tltf.training.distribution import strategies
 
 NUM_MISTAKES = 24
 
@@ -88,7 +90,7 @@ def evaluate(trained):
     report |= {
         "time_s": dict(trained.times_s),
         "parameters": {"total": plan.num_total, "trainable": plan.num_trainable},
-        "versions": runtime.versions(),
+        "versions": strategies.versions(),
         "data": data_summary(trained),
         "transfer": [list(row) for row in trained.core.backbone.transfer],
     }

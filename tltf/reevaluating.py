@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 
-from tltf import judging, publishing, reports, runtime, summaries
+from tltf import judging, publishing, reports, summaries
 from tltf.config import checks as config_checks
 from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
 from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
 from tltf.errors import FlagError, printable
 from tltf.files import atomic_folders
 from tltf.models import loading
+from tltf.training.distribution import strategies
 
 ROWS = {TEST: "the test split", VALIDATION: "the validation split", TRAIN: "the training split",
         "all": "all rows"}  # fmt: skip
@@ -48,7 +49,7 @@ def run(options):
             "rows": ROWS[role],
         },
         "data": data_summary(judge, part, options.data or trained.options.data.data, warnings),
-        "versions": runtime.versions(),
+        "versions": strategies.versions(),
         "baselines": {},
         "time_s": {"total": time.monotonic() - start},
     }

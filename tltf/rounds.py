@@ -7,13 +7,15 @@ import time
 
 import numpy as np
 
-from tltf import feeding, judging, multi_worker, publishing, reports, runtime, wording
+from tltf import judging, publishing, reports, wording
 from tltf.config import call_strings, options
 from tltf.config.catalogs import HEADS, SPLITS
 from tltf.console import lazy_imports
 from tltf.data import loader
 from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
+from tltf.training import datasets
+from tltf.training.distribution import multi_worker, strategies
 
 stats = lazy_imports.Module("scipy.stats")
 
@@ -41,7 +43,7 @@ def run(chosen):
 
 def _every_fold(chosen, call, folder):
     start = time.monotonic()
-    strategy = runtime.start(chosen.runtime)
+    strategy = strategies.start(chosen.runtime)
     given = [_of_fold(chosen, call, folder, n) for n in range(call.kwargs["folds"])]
     finished = np.zeros(len(given), np.int64)
     if runs_folder.is_chief():
@@ -97,7 +99,7 @@ def _finished(given, output):
     if not found:
         return []
     first = given[found[0]]
-    data = feeding.fingerprints(loader.training_parts(first))
+    data = datasets.fingerprints(loader.training_parts(first))
     run = first.output.output
     changes = [change for change in runs_folder.changes(run, None, data) if change.name == "data"]
     if changes and output.overwrite:
@@ -152,7 +154,7 @@ def _measured(chosen, folds, test):
         f"{said.value(statistics.stdev(scores))}",
         "baselines": baselines,
         "parameters": folds[0]["parameters"],
-        "versions": runtime.versions(),
+        "versions": strategies.versions(),
         "options": options.flat(chosen),
         "run": {"data": chosen.data.data, "folds": len(folds), f"{said.title} of each": text},
     }

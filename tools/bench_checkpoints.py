@@ -64,7 +64,7 @@ class Saves:
 
 def measured(options, side):
     """The row of one training."""
-    from tltf import training
+    from tltf.training import training
 
     saves = Saves(side == "with")
     with tempfile.TemporaryDirectory() as folder, saves.in_place():

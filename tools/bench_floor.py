@@ -14,10 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf import runtime, training
 from tltf.config import flagfiles, options
 from tltf.data import loader, lookups
 from tltf.graphs import freezing, frozen_prefix
+from tltf.training import training
+from tltf.training.distribution import strategies
 
 BATCH_SIZES = (32, 64, 128, 256)
 
@@ -63,7 +64,7 @@ def main():
 def assembled(work):
     """`(Trained, Method)` of tltf for the work, untrained."""
     chosen, _ = flagfiles.parse(options.Options, work.flags())
-    strategy = runtime.start(chosen.runtime)
+    strategy = strategies.start(chosen.runtime)
     return training.assemble(chosen, loader.load_parts(chosen), strategy)
 
 

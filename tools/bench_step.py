@@ -11,7 +11,8 @@ import bench_floor
 import bench_work
 import keras
 
-from tltf import feeding, runtime
+from tltf.training import datasets
+from tltf.training.distribution import strategies
 
 
 def main():
@@ -19,7 +20,7 @@ def main():
     work = bench_work.given()
     trained, method = bench_floor.assembled(work)
     bench_floor.freeze(trained, method)
-    feed = feeding.build(trained, runtime.start(trained.options.runtime))
+    feed = datasets.build(trained, strategies.start(trained.options.runtime))
     core = trained.core
     model = keras.Model(core.model.input, core.model.output)
     model.compile(

@@ -59,7 +59,8 @@ class Budgets:
     def _measure(self, task, budget, kind, draw, method):
         import keras
 
-        from tltf import judging, make_options, training
+        from tltf import judging, make_options
+        from tltf.training import training
 
         keras.backend.clear_session()
         parts = self._parts(task, budget, kind, draw)
@@ -104,11 +105,13 @@ class Budgets:
 
 
 def _logistic(options, parts):
-    from tltf import feeding, judging, runtime, training
+    from tltf import judging
+    from tltf.training import datasets, training
+    from tltf.training.distribution import strategies
 
-    strategy = runtime.start(options.runtime)
+    strategy = strategies.start(options.runtime)
     trained, _ = training.assemble(options, parts, strategy)
-    features = feeding.frozen_features(trained)
+    features = datasets.frozen_features(trained)
     given = [(features[role], parts[role].labels) for role in ("train", "validation", "test")]
     row, _ = judging.of(trained.core.head).linear(*given, trained.class_names)
     return row["test"]["accuracy"]

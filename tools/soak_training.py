@@ -14,7 +14,7 @@ from tltf.runs import checkpoints
 
 def tell_steps(path):
     """Wraps what ends a step and what saves a checkpoint."""
-    from tltf import diverging
+    from tltf.training.callbacks import non_finite
 
     handle = os.open(path, os.O_WRONLY | os.O_CREAT)
     done = 0
@@ -24,7 +24,7 @@ def tell_steps(path):
         done = steps
         os.pwrite(handle, steps.to_bytes(8, "little"), 0)
 
-    step, save = diverging.StopAtNonFinite.on_train_batch_end, checkpoints.save
+    step, save = non_finite.StopAtNonFinite.on_train_batch_end, checkpoints.save
 
     def counted_step(self, batch, logs=None):
         step(self, batch, logs)
@@ -34,7 +34,7 @@ def tell_steps(path):
         save(*args)
         tell(0)
 
-    diverging.StopAtNonFinite.on_train_batch_end = counted_step
+    non_finite.StopAtNonFinite.on_train_batch_end = counted_step
     checkpoints.save = counted_save
     tell(0)
 

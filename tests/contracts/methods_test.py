@@ -11,7 +11,6 @@ from tests import tiny
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import core_for, parameters
 from tests.fitting_test import FLAGS, Log, feed, text_feed
-from tltf import convex, fitting, optimizers
 from tltf.backbones import kept_layers
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
@@ -22,6 +21,9 @@ from tltf.graphs.core import on_backbone
 from tltf.methods import distillation, soup
 from tltf.methods.context import FitContext
 from tltf.runs import checkpoints
+from tltf.training import fit as training_fit
+from tltf.training.optimizers import optimizer as optimizers_optimizer
+from tltf.training.solver import convex
 
 TRAINING = [case for case in parameters("methods") if not case.values[0].startswith("soup")]
 """Cases of methods that take steps or solve."""
@@ -79,7 +81,7 @@ def fit(text, run=None, data=None, **flags):
     method.finish = note
     options = make(**{**FLAGS, "method": text, **flags})
     strategy = tf.distribute.get_strategy()
-    fitted = fitting.Fit(
+    fitted = training_fit.Fit(
         core_for(text), method, data or data_for(text), options, strategy, Log(), run
     )
     fitted.prepare()
@@ -125,7 +127,9 @@ def test_the_optimizer_has_no_slots_for_frozen_variables(text):
     plan = freezing.apply(core.groups, phase.rules, phase.norm or "train")
     model = tiny.training_model(core.model, core.groups)
     train = make(**{**FLAGS, "method": text}).train
-    optimizer = optimizers.build(train, plan.factors, optimizers.learning_rate(train, phase, 10))
+    optimizer = optimizers_optimizer.build(
+        train, plan.factors, optimizers_optimizer.learning_rate(train, phase, 10)
+    )
     optimizer.build(model.trainable_variables)
     sizes = sum(int(np.prod(v.shape)) for v in optimizer.variables if len(v.shape))
     assert sizes == 2 * plan.num_trainable, "two moments for each trained number"

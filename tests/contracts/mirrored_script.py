@@ -24,12 +24,12 @@ def main(arguments):
     """Trains and writes."""
     import numpy as np
 
-    from tltf import runtime
     from tltf.config.options import make
+    from tltf.training.distribution import strategies
 
     num_devices, output, *trainings = arguments
     kind = "mirrored" if num_devices == "2" else "one_device"
-    strategy = runtime.start(make(strategy=kind, logical_devices=int(num_devices)).runtime)
+    strategy = strategies.start(make(strategy=kind, logical_devices=int(num_devices)).runtime)
     if num_devices == "1":
         shrink_by_halves()
     found = {}
@@ -63,10 +63,10 @@ def trained(case, options, strategy, num_rows):
     from tests import tiny
     from tests.contracts.cases import ON_TEXTS
     from tests.fitting_test import Log, feed, text_feed
-    from tltf import fitting
     from tltf.config import call_strings
     from tltf.config.catalogs import METHODS
     from tltf.methods import distillation, soup
+    from tltf.training import fit
 
     def make_core():
         is_text = case in ON_TEXTS
@@ -84,7 +84,7 @@ def trained(case, options, strategy, num_rows):
         core = make_core()
     data = text_feed(num_rows) if case in ON_TEXTS else feed(num_rows)
     method = call_strings.pick(METHODS, case).build()
-    return fitting.Fit(core, method, data, options, strategy, Log())()
+    return fit.Fit(core, method, data, options, strategy, Log())()
 
 
 if __name__ == "__main__":

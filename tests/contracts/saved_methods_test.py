@@ -11,11 +11,12 @@ from tests.caching_test import bert_folder, texts_source  # noqa: F401
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import parameters
 from tests.hub_test import RESNET
-from tltf import exporting, training
+from tltf import exporting
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.config.options import make
 from tltf.models import raw_inputs
+from tltf.training import training
 from tltf.verifying import LARGEST_DIFFERENCE
 
 QUICK = {"lora(rank=1)", "delta(alpha=1.0)"}

@@ -16,7 +16,7 @@ import pytest
 
 from tests import served
 from tests.faults.making import ROOT, require, run_program, without_roots_rights
-from tltf import check, disk_space, exporting, reports, train, training
+from tltf import check, exporting, reports, train
 from tltf.caching import feature_cache, shard_store
 from tltf.config.options import make
 from tltf.console import command, signals, streams
@@ -27,6 +27,7 @@ from tltf.models import adapters, prediction_table, saving
 from tltf.models.adapters import Adapter
 from tltf.runs import checkpoints, metrics_log
 from tltf.runs import folder as runs_folder
+from tltf.training import disk_space, training
 
 FLAGS = ("--data=digits(num_train=80, num_test=40)", "--backbone=small_cnn(filters=[8, 64])",
          "--method=full", "--batch_size=40", "--train_epochs=3", "--export=false")  # fmt: skip

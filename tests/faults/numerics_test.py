@@ -10,9 +10,9 @@ import pytest
 
 from tests.faults.breaking import NUM_TRAIN
 from tests.faults.making import covers, require, run, run_program
-from tltf import fitting, resuming
 from tltf.models import loading
 from tltf.runs import checkpoints, metrics_log
+from tltf.training import fit, fit_state
 
 FLAGS = [
     "--backbone=small_cnn(filters=[8])", "--image_size_px=8", "--head=classify(pooling=flatten)",
@@ -182,13 +182,13 @@ def test_a_hundred_skipped_float16_steps_in_a_row(tmp_path, capfd):
 
 
 def test_a_nan_of_validation_in_epoch_1_is_never_the_best(tmp_path, capfd, monkeypatch):
-    measure, calls = fitting.Fit.measure, []
+    measure, calls = fit.Fit.measure, []
 
     def measured(fit, role="validation"):
         calls.append(role)
         return (math.nan, math.nan) if len(calls) == 1 else measure(fit, role)
 
-    monkeypatch.setattr(fitting.Fit, "measure", measured)
+    monkeypatch.setattr(fit.Fit, "measure", measured)
     require(train(tmp_path, capfd, "--data=digits", "--keep=best"), 0)
     rows = metrics_log.read(tmp_path / "metrics.jsonl")
     assert rows[0]["val_accuracy"] is None and rows[1]["val_accuracy"] > 0.5
@@ -196,7 +196,7 @@ def test_a_nan_of_validation_in_epoch_1_is_never_the_best(tmp_path, capfd, monke
     order = sorted(rows[1:], key=lambda row: (-row["val_accuracy"], row["val_loss"]))
     assert saved.state["best"]["epoch"] == order[0]["epoch"] > 1
     kept = loading.load(tmp_path).core.named_weights()
-    for name, array in resuming.under(saved, "best/").items():
+    for name, array in fit_state.under(saved, "best/").items():
         np.testing.assert_array_equal(kept[name].numpy(), array)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["validation"]["accuracy"] == pytest.approx(order[0]["val_accuracy"])
@@ -218,7 +218,7 @@ def test_memory_of_the_host_that_runs_out(tmp_path, capfd, monkeypatch):
     def exhausted(*given):
         np.empty(2**48, np.float64)
 
-    monkeypatch.setattr(fitting, "_keras_fit", exhausted)
+    monkeypatch.setattr(fit, "_keras_fit", exhausted)
     done = train(tmp_path, capfd, "--data=digits")
     require_last_line(done, 5, "fix: --batch_size=4")
 
@@ -230,7 +230,7 @@ def test_a_run_out_of_memory_in_evaluation_goes_on_with_a_smaller_batch(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting.Fit, "measure", exhausted)
+        patch.setattr(fit.Fit, "measure", exhausted)
         assert train(tmp_path, capfd, "--data=digits").code == 5
     require(train(tmp_path, capfd, "--data=digits", "--eval_batch_size=64"), 0)
 

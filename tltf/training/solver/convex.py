@@ -26,7 +26,7 @@ import numpy as np
 import threadpoolctl
 from scipy import linalg, optimize, special
 
-from tltf import convex_examples as examples
+from tltf.training.solver import weighted_examples as examples
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Half decades about what was best on features of EfficientNet-Lite0 and MiniLM for 1,000 to 3,000

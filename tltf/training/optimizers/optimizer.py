@@ -16,8 +16,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from tltf import finiteness
-from tltf.embedding_rows import Rows
+from tltf.training.optimizers import finite
+from tltf.training.optimizers.embedding_rows import Rows
 
 
 class PerVariable:
@@ -30,13 +30,13 @@ class PerVariable:
 
     rates: dict = {}
     used_rows: dict = {}
-    broken: finiteness.FirstBroken | None = None
+    broken: finite.FirstBroken | None = None
     is_scaled = False
 
     def build(self, variables):
         """Notes each variable's factor and whether it decays, and makes the slots."""
         super().build(variables)
-        self.broken = None if self.is_scaled else finiteness.FirstBroken()
+        self.broken = None if self.is_scaled else finite.FirstBroken()
         self._factors = {self._var_key(v): self.rates.get(id(v), 1.0) for v in variables}
         self._decayed = {self._var_key(v) for v in variables if is_decayed(v)}
         self._rows = {
@@ -118,7 +118,7 @@ class PerVariable:
             *reduced, (loss, _) = super()._all_reduce_sum_gradients(
                 [*dense, (self.broken.loss(), None)]
             )
-            self.broken.note(loss, finiteness.squares(gradient for gradient, _ in reduced))
+            self.broken.note(loss, finite.squares(gradient for gradient, _ in reduced))
         else:
             reduced = super()._all_reduce_sum_gradients(dense)
         clipped = super()._clip_gradients([gradient for gradient, _ in reduced])
@@ -201,7 +201,7 @@ def build(options, rates, learning_rate, used_rows=None, is_scaled=False):
     optimizer = _CLASSES[options.optimizer](**arguments)
     optimizer.rates, optimizer.used_rows = rates, used_rows or {}
     optimizer.is_scaled = is_scaled
-    return finiteness.LossScale(optimizer) if is_scaled else optimizer
+    return finite.LossScale(optimizer) if is_scaled else optimizer
 
 
 @keras.saving.register_keras_serializable("tltf")

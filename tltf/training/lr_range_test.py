@@ -10,7 +10,6 @@ import sys
 import keras
 import numpy as np
 
-from tltf import diverging, feeding, fitting, optimizers, runtime, training
 from tltf.config.options import replace
 from tltf.console import lazy_imports
 from tltf.data import loader
@@ -18,6 +17,10 @@ from tltf.errors import FlagError
 from tltf.files import atomic_files
 from tltf.methods.context import FitContext
 from tltf.models import loading
+from tltf.training import datasets, fit, training
+from tltf.training.callbacks import non_finite
+from tltf.training.distribution import strategies
+from tltf.training.optimizers import optimizer
 
 drawn = lazy_imports.Module("matplotlib.figure")
 
@@ -72,9 +75,9 @@ def find(options, num_steps=100):
     if num_steps < 20:
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
     options = replace(options, learning_rate=None, warmup_fraction=0.0, schedule="constant")
-    strategy = runtime.start(options.runtime)
+    strategy = strategies.start(options.runtime)
     trained, method = training.assemble(options, loader.training_parts(options), strategy)
-    feed = dataclasses.replace(feeding.build(trained, strategy), validation=None, watched=None)
+    feed = dataclasses.replace(datasets.build(trained, strategy), validation=None, watched=None)
     test = RangeTest(trained.core, method, feed, trained.options, strategy, num_steps)
     test.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     test.train()
@@ -142,7 +145,7 @@ class Curve(keras.callbacks.Callback):
         self._num_steps += 1
         what = self._broken(loss)
         if what:
-            fault = self.explain(diverging.Broken(what, self._epoch, batch + 1, fix=FIX))
+            fault = self.explain(non_finite.Broken(what, self._epoch, batch + 1, fix=FIX))
             if fault:
                 raise fault
         else:
@@ -160,7 +163,7 @@ class Curve(keras.callbacks.Callback):
         return f"the {found[1]} is not finite" if found else ""
 
 
-class RangeTest(fitting.Fit):
+class RangeTest(fit.Fit):
     """A Fit of the first phase that takes steps, with a rate that rises in each."""
 
     def __init__(self, core, method, feed, options, strategy, num_steps):
@@ -184,13 +187,13 @@ class RangeTest(fitting.Fit):
         rates = np.geomspace(LOWEST, HIGHEST, self.num_steps)
         explain = functools.partial(self._explained, phase)
         self.curve = Curve(list(rates / phase.rate_factor), explain)
-        return optimizers.Rising(LOWEST, HIGHEST, self.num_steps)
+        return optimizer.Rising(LOWEST, HIGHEST, self.num_steps)
 
     def _explained(self, phase, broken):
-        batch = diverging.read(self, broken, self._rows)
+        batch = non_finite.read(self, broken, self._rows)
         if self.curve.losses and not (batch and batch.broken):
             return None
-        return diverging.error(broken, phase.name, batch, LOWEST, is_kept=False)
+        return non_finite.error(broken, phase.name, batch, LOWEST, is_kept=False)
 
     def _steps_together(self, model, steps):
         return 1

@@ -11,7 +11,6 @@ import warnings
 import keras
 import tensorflow as tf
 
-from tltf import disk_space, feeding, fitting, runtime
 from tltf.config import call_strings, defaults
 from tltf.config import checks as config_checks
 from tltf.config.catalogs import METHODS
@@ -25,6 +24,9 @@ from tltf.methods.fine_tuning import HEAD
 from tltf.models import adapters, core_builder, loading, saving
 from tltf.models.trained import Trained
 from tltf.runs import folder, metrics_log
+from tltf.training import datasets, disk_space
+from tltf.training import fit as training_fit
+from tltf.training.distribution import strategies
 
 
 def train(options):
@@ -45,7 +47,7 @@ def train(options):
 def _train(options, run_folder):
     is_writer = folder.is_chief()
     clock = _Clock()
-    strategy = runtime.start(options.runtime)
+    strategy = strategies.start(options.runtime)
     with scan_report.when_it_fails(_report_folder(run_folder)):
         parts = loader.training_parts(options, options.data.near_duplicates)
     clock.lap("scan")
@@ -64,11 +66,11 @@ def _train(options, run_folder):
             run_folder,
             trained.options,
             "python -m tltf.train --flagfile=run.flags --output=NEW",
-            feeding.fingerprints(parts),
+            datasets.fingerprints(parts),
         )
         scan_report.write(run_folder, parts["train"].scan)
     if "logistic" in config_checks.wanted_baselines(options.output.baseline):
-        trained.frozen_features = feeding.frozen_features(trained)
+        trained.frozen_features = datasets.frozen_features(trained)
     clock.lap("baseline")
     _fit(trained, method, strategy, run_folder, clock)
     if run_folder and is_writer:
@@ -212,8 +214,10 @@ def _fit(trained, method, strategy, run_folder, clock):
     is_writer = folder.is_chief()
     logs = run_folder and is_writer
     log = metrics_log.MetricsLog(run_folder / "metrics.jsonl") if logs else NoLog()
-    feed = feeding.build(trained, strategy)
-    fit = fitting.Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
+    feed = datasets.build(trained, strategy)
+    fit = training_fit.Fit(
+        trained.core, method, feed, options, strategy, log, run_folder, is_writer
+    )
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     print(plan_text(trained, fit.core, method), file=sys.stderr)
@@ -286,7 +290,7 @@ def fit_parts(options, parts):
         options: Options.
         parts: role -> Source.
     """
-    strategy = runtime.start(options.runtime)
+    strategy = strategies.start(options.runtime)
     trained, method = assemble(options, parts, strategy)
     clock = _Clock()
     trained.times_s = clock.laps

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tltf import convex
 from tltf.errors import FlagError
 from tltf.models.forward import Forward
+from tltf.training.solver import convex
 
 
 def solve(dense, training, validation, label_smoothing=0.0, groups=None):

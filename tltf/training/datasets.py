@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tltf import diverging
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.data import augment as augmentation
 from tltf.data import label_kinds, lookups, pipeline
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
+from tltf.training.callbacks import non_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Feed:
         used_ids: () -> {input name: int[n]}, the token ids that training has.
         class_names: of the labels.
         in_order: () -> (tf.data.Dataset, labels of a Source) of the training split, as validation.
-        batch: (epoch, step, rows) -> `diverging.Batch` that training read in a step, both counted
+        batch: (epoch, step, rows) -> `non_finite.Batch` that training read in a step, both counted
             from 0 over all phases; rows as those of `training`. None where rows have no names.
         ids: role -> the ids of a split, in its order; None where rows have no names.
         origins: (first epoch, number of epochs) -> int64[N], one number for all rows of `training`
@@ -194,14 +194,14 @@ class _Builder:
         return self.parts["train"].split_groups()[rows]
 
     def batch(self, epoch, step, rows=None):
-        """The `diverging.Batch` of a step of `training`, read again: its order is that of the seed."""
+        """The `non_finite.Batch` of a step of `training`, read again: its order is that of the seed."""
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, "", step)))
         chosen = part.take(read["row"].numpy())
         given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
         ids = [f"{row_id}" for row_id in chosen.ids]
-        broken = diverging.not_finite(given)
-        return diverging.Batch(
+        broken = non_finite.not_finite(given)
+        return non_finite.Batch(
             tuple(ids),
             tuple(dict.fromkeys(id_ for id_, bad in zip(ids, broken, strict=True) if bad)),
         )

@@ -9,9 +9,10 @@ import math
 import keras
 import numpy as np
 
-from tltf import convex_examples, finiteness
 from tltf.config import defaults
 from tltf.errors import NumericError
+from tltf.training.optimizers import finite
+from tltf.training.solver import weighted_examples
 
 SHOWN_ROWS = 3
 FAR = 1e6
@@ -75,7 +76,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
     @property
     def _scaling(self):
         optimizer = self.model.optimizer
-        return optimizer if isinstance(optimizer, finiteness.LossScale) else None
+        return optimizer if isinstance(optimizer, finite.LossScale) else None
 
     def on_epoch_begin(self, epoch, logs=None):
         """Notes how much of the epoch was done before."""
@@ -90,14 +91,14 @@ class StopAtNonFinite(keras.callbacks.Callback):
         found = self.model.optimizer.broken.read(self._num_steps)
         if found:
             num_fine, what = found
-            is_seen = what == finiteness.LOSS and not math.isfinite(mean)
+            is_seen = what == finite.LOSS and not math.isfinite(mean)
             self._stop(f"the {what} is {mean if is_seen else 'not finite'}",
                        self._done - (self._num_steps - num_fine) + 1)  # fmt: skip
         if mean > FAR and mean > FAR * self.ignorance():
             self._stop(f"the loss has grown to {mean:.3g}", self._done, is_exact=False)
         scaling = self._scaling
-        if scaling and int(scaling.num_skipped_in_a_row.numpy()) >= finiteness.MOST_SKIPPED:
-            what = f"float16 gradients were not finite in {finiteness.MOST_SKIPPED} steps in a row"
+        if scaling and int(scaling.num_skipped_in_a_row.numpy()) >= finite.MOST_SKIPPED:
+            what = f"float16 gradients were not finite in {finite.MOST_SKIPPED} steps in a row"
             self._stop(what, self._done, is_exact=False, fix="--precision=mixed_bfloat16")
 
     def on_epoch_end(self, epoch, logs=None):
@@ -164,7 +165,7 @@ def require_finite_features(fit, phase, features, role="train", passes=1):
         role: of the split.
         passes: over the training split that they come from.
     """
-    blocks = [not_finite([features[part]]) for part in convex_examples.parts(len(features))]
+    blocks = [not_finite([features[part]]) for part in weighted_examples.parts(len(features))]
     places = np.flatnonzero(np.concatenate(blocks)) if blocks else ()
     if not len(places):
         return

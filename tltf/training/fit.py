@@ -9,24 +9,19 @@ from typing import Any
 
 import keras
 
-from tltf import (
-    callbacks,
-    curriculum,
-    diverging,
-    embedding_rows,
-    keeping,
-    multi_worker,
-    optimizers,
-    resuming,
-)
 from tltf.console import out_of_memory, signals
 from tltf.data import label_kinds
-from tltf.feeding import Above, parting
 from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
 from tltf.models.forward import Forward
 from tltf.runs import checkpoints
+from tltf.training import curriculum, fit_state
+from tltf.training.callbacks import keep_best, log_epochs, non_finite
+from tltf.training.datasets import Above, parting
+from tltf.training.distribution import multi_worker
+from tltf.training.optimizers import embedding_rows
+from tltf.training.optimizers import optimizer as optimizers_optimizer
 
 
 class Fit:
@@ -76,13 +71,13 @@ class Fit:
         phases = self.phases()
         if self.run and self.is_writer:
             checkpoints.sweep(self.run)
-        saved = self.run and resuming.newest(self.run, self.strategy, self.is_writer)
-        resuming.require_phase(saved, len(phases))
+        saved = self.run and fit_state.newest(self.run, self.strategy, self.is_writer)
+        fit_state.require_phase(saved, len(phases))
         for number, phase in enumerate(phases):
             if saved and saved.state["phase"] > number:
                 self._plan(phase)
                 self.epochs_before += self._num_epochs(phase)
-                self.start = resuming.under(saved, "start/")
+                self.start = fit_state.under(saved, "start/")
                 continue
             resumed = saved if saved and saved.state["phase"] == number else None
             self._run_phase(number, phase, resumed)
@@ -135,7 +130,7 @@ class Fit:
         with self.strategy.scope():
             plan = self._plan(phase)
             if saved:  # before the frozen prefix runs: an earlier phase may have trained it
-                self.write_weights(resuming.weights(self, saved))
+                self.write_weights(fit_state.weights(self, saved))
             parts = frozen_prefix.cut(self.core.model, self.core.groups, kind)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self._set_judges(parts, above)
@@ -153,14 +148,14 @@ class Fit:
             model = parts.suffix if above.training else _joined(self.core.model, parts, kind)
             self._compile(model, plan, phase, self._num_epochs(phase) * steps, steps)
         if phase.keeps_start:
-            self.start = resuming.under(saved, "start/") if saved else self._read_weights()
+            self.start = fit_state.under(saved, "start/") if saved else self._read_weights()
         self._take_steps(model, training, steps, number, phase, saved)
 
     def _take_steps(self, model, training, steps, number, phase, saved):
         epochs, size = self._num_epochs(phase), self.options.train.batch_size
         num_replicas = self.strategy.num_replicas_in_sync
         training = parting(training, size, num_replicas)
-        place = resuming.restore(self, model, saved, steps) if saved else resuming.Place(0)
+        place = fit_state.restore(self, model, saved, steps) if saved else fit_state.Place(0)
         watched = self._callbacks(model, number, phase, epochs, saved)
         is_over = place.epochs >= epochs or (saved is not None and saved.state["is_stopped"])
         saves = self.run and self.is_writer
@@ -170,7 +165,7 @@ class Fit:
         with multi_worker.patched(self.strategy), stops, small:
             if place.steps and not is_over:
                 self._end_epoch(model, training, steps, place, watched, saved)
-                place = resuming.Place(place.epochs + 1)
+                place = fit_state.Place(place.epochs + 1)
                 is_over = place.epochs >= epochs or model.stop_training
             if is_over:
                 model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does
@@ -192,12 +187,12 @@ class Fit:
         batches = training(self.epochs_before + place.epochs, 1,
                            skip=0 if is_trained else place.steps)  # fmt: skip
         back = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: resuming.restore_metrics(model, saved, batches)
+            on_epoch_begin=lambda epoch, logs: fit_state.restore_metrics(model, saved, batches)
         )
         if is_trained:
-            resuming.end_epoch(model, place.epochs, [back, *watched])
+            fit_state.end_epoch(model, place.epochs, [back, *watched])
             return
-        with resuming.unfinished(model.optimizer):
+        with fit_state.unfinished(model.optimizer):
             _keras_fit(model, batches, (place.epochs, place.epochs + 1), steps - place.steps,
                        [back, *watched])  # fmt: skip
 
@@ -222,24 +217,26 @@ class Fit:
 
     def _solve(self, parts, training, above, phase):
         """Trains a linear probe without steps: the rows of the history are penalties."""
-        from tltf import solving  # brings scipy.optimize, which other methods do not need
+        from tltf.training.solver import (
+            solve_head,  # brings scipy.optimize, which other methods do not need
+        )
 
         views = max(1, self.options.cache.cache_views) if self.options.data.augment else 1
         once = {"is_drawn": False} if self.options.train.sampling == "balanced" else {}
-        given = solving.rows(training(self.epochs_before, views, **once),
+        given = solve_head.rows(training(self.epochs_before, views, **once),
                              None if above.training else parts.prefix)  # fmt: skip
-        diverging.require_finite_features(self, phase.name, given[0], passes=views)
+        non_finite.require_finite_features(self, phase.name, given[0], passes=views)
         judged = None
         if "validation" in self._judges:
             _, dataset, labels = self._judges["validation"]
-            features = solving.rows(dataset, None if above.validation else parts.prefix)[0]
+            features = solve_head.rows(dataset, None if above.validation else parts.prefix)[0]
             judged = features[: len(labels)], labels
-            diverging.require_finite_features(self, phase.name, judged[0], "validation")
+            non_finite.require_finite_features(self, phase.name, judged[0], "validation")
         smoothing = self.options.train.label_smoothing
         (dense,) = self.core.groups[-1].layers
         origins = None if judged else self.feed.origins
         groups = origins(self.epochs_before, views, **once) if origins else None
-        solution = solving.solve(dense, given, judged, smoothing, groups)
+        solution = solve_head.solve(dense, given, judged, smoothing, groups)
         for number, row in enumerate(solution.rows, 1):
             self.history.append({"phase": phase.name, "epoch": number, **row})
             self.log.write(self.history[-1])
@@ -264,7 +261,7 @@ class Fit:
         rate = self._rate(phase, num_steps)
         used = embedding_rows.used_rows(training_model, self.feed.used_ids)
         is_scaled = self.options.runtime.precision == "mixed_float16"
-        optimizer = optimizers.build(train, plan.factors, rate, used, is_scaled)
+        optimizer = optimizers_optimizer.build(train, plan.factors, rate, used, is_scaled)
         training_model.compile(
             optimizer,
             loss={head.name: head.loss(train.loss, train.label_smoothing, train.focal_gamma)},
@@ -277,7 +274,7 @@ class Fit:
 
     def _rate(self, phase, num_steps):
         """A float or a keras schedule."""
-        return optimizers.learning_rate(self.options.train, phase, num_steps)
+        return optimizers_optimizer.learning_rate(self.options.train, phase, num_steps)
 
     def _steps_together(self, model, steps):
         """Several devices take single steps: Keras's loop fails on the iterators of theirs."""
@@ -289,32 +286,34 @@ class Fit:
         train, head = self.options.train, self.core.head
         if saved:
             self.history = list(saved.state["history"])
-        self._guard = diverging.guard(self, phase.name, resuming.begun(saved), self._rows)
-        watched = [callbacks.NoteFirstStep(self._note_first_step), self._guard]
-        average = self._average = keeping.Average() if train.ema_decay else None
+        self._guard = non_finite.guard(self, phase.name, fit_state.begun(saved), self._rows)
+        watched = [log_epochs.NoteFirstStep(self._note_first_step), self._guard]
+        average = self._average = keep_best.Average() if train.ema_decay else None
         watched += [average] if average else []
         has_validation = self.feed.validation is not None
         if has_validation:
             state, weights = self._best_so_far(number, phase, saved)
-            self.best = keeping.KeepBest(
+            self.best = keep_best.KeepBest(
                 self._best_weights, train.early_stopping_epochs, state, weights, head
             )
-            watched.append(keeping.Validate(self.measure, "val", head.metric, self._keep_unjudged))
+            watched.append(
+                keep_best.Validate(self.measure, "val", head.metric, self._keep_unjudged)
+            )
         if self.feed.watched is not None:
-            watched.append(keeping.Validate(lambda: self.measure("test"), "test", head.metric,
+            watched.append(keep_best.Validate(lambda: self.measure("test"), "test", head.metric,
                                             self._keep_unjudged))  # fmt: skip
         watched += [self.best] if has_validation else []
         if (phase.schedule or train.schedule) == "plateau":
-            watched.append(keeping.plateau(has_validation, saved and saved.state["plateau"]))
-        logger = callbacks.LogEpochs(self.log, phase.name)
+            watched.append(keep_best.plateau(has_validation, saved and saved.state["plateau"]))
+        logger = log_epochs.LogEpochs(self.log, phase.name)
         logger.rows = self.history
-        watched += [logger, callbacks.ShowProgress(phase.name, self.feed.num_train,
+        watched += [logger, log_epochs.ShowProgress(phase.name, self.feed.num_train,
                                                    train.batch_size, epochs)]  # fmt: skip
         watched += [average.back()] if average else []
         if not self.is_writer:
             return watched
         if self.run and self.options.output.tensorboard:
-            watched.append(callbacks.tensorboard(f"{self.run}/tensorboard/{phase.name}"))
+            watched.append(log_epochs.tensorboard(f"{self.run}/tensorboard/{phase.name}"))
         if self.run:
             self._saver = self._made_saver(training_model, number, watched, saved)
             watched.append(self._saver)
@@ -325,7 +324,7 @@ class Fit:
         if self._average:
             self._average.on_epoch_end(epoch)
         if self._saver:
-            self._saver.save(resuming.Place(epoch, self.epoch_steps))
+            self._saver.save(fit_state.Place(epoch, self.epoch_steps))
 
     def _best_so_far(self, number, phase, saved):
         """`(state, weights)` of KeepBest: those saved, or what the phases before have reached.
@@ -333,22 +332,22 @@ class Fit:
         A method that keeps a phase's start weighs it itself.
         """
         if saved:
-            return saved.state["best"], resuming.under(saved, "best/")
+            return saved.state["best"], fit_state.under(saved, "best/")
         if number == 0 or phase.keeps_start:
             return None, None
         loss, reached = self._quality()
-        return keeping.reached(reached, loss), self._best_weights()
+        return keep_best.reached(reached, loss), self._best_weights()
 
     def _made_saver(self, model, number, watched, saved):
         def save(place):
             if place.steps:
                 self._guard.require_finite_weights()
             step = self.step + int(model.optimizer.iterations.numpy())
-            checkpoint = resuming.snapshot(self, model, number, place, watched)
+            checkpoint = fit_state.snapshot(self, model, number, place, watched)
             checkpoints.save(self.run, step, checkpoint)
 
-        return keeping.SaveState(
-            save, resuming.begun(saved), 60 * self.options.output.checkpoint_minutes
+        return keep_best.SaveState(
+            save, fit_state.begun(saved), 60 * self.options.output.checkpoint_minutes
         )
 
     def measure(self, role="validation"):
@@ -362,7 +361,7 @@ class Fit:
     def _quality(self):
         """(loss, quality) on validation; more quality is better."""
         loss, value = self.measure()
-        return loss, keeping.quality(self.core.head, value)
+        return loss, keep_best.quality(self.core.head, value)
 
     def _read_weights(self):
         return {path: variable.numpy() for path, variable in self.moved.items()}

@@ -8,10 +8,10 @@ import shutil
 import keras
 import numpy as np
 
-from tltf import optimizers
 from tltf.errors import StorageError
 from tltf.graphs import freezing
 from tltf.runs import checkpoints
+from tltf.training.optimizers import optimizer as optimizers_optimizer
 
 MB = 2**20
 PARTS = ("checkpoints", "model", "export")
@@ -90,7 +90,10 @@ def needs_of(core, method, options, has_validation, weights_bytes):
 
 def _num_slots(train):
     """How many arrays of a weight's shape the optimizer keeps for it."""
-    optimizer, weight = optimizers.build(train, {}, 0.1), keras.Variable(np.zeros((3, 5, 7)))
+    optimizer, weight = (
+        optimizers_optimizer.build(train, {}, 0.1),
+        keras.Variable(np.zeros((3, 5, 7))),
+    )
     optimizer.build([weight])
     return sum(tuple(slot.shape) == (3, 5, 7) for slot in optimizer.variables)
 

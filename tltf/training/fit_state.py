@@ -10,11 +10,12 @@ import dataclasses
 import keras
 import numpy as np
 
-from tltf import keeping, multi_worker
 from tltf.config.resume import allowed_changes
 from tltf.errors import ModelError
 from tltf.runs import checkpoints
 from tltf.runs.checkpoints import Checkpoint
+from tltf.training.callbacks import keep_best
+from tltf.training.distribution import multi_worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ def snapshot(fit, model, number, place, watched):
         "plateau": {
             k: float(getattr(c, k))
             for c in reducers
-            for k in keeping.PLATEAU_STATE
+            for k in keep_best.PLATEAU_STATE
             if getattr(c, k) is not None  # before the first epoch has ended
         },
         "is_stopped": bool(model.stop_training),

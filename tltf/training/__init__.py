@@ -1,0 +1,1 @@
+"""One fit: assemble, feed, fit, resume."""

@@ -1,0 +1,1 @@
+"""A head of one dense layer, solved to convergence."""
