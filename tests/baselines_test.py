@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from tltf import baselines
 from tltf.errors import DataError, NumericError, ShapeError
+from tltf.evaluation import baselines
 
 
 def blobs(num_examples, seed, num_classes=3, spread=1.0):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from tltf import evaluation
 from tltf.errors import DataError, NumericError, ShapeError
+from tltf.evaluation import classification
 
 LABELS = [0, 0, 0, 1, 1, 2]
 # Predicted: 0 0 1 1 1 0 -> confusion [[2,1,0],[0,2,0],[1,0,0]].
@@ -32,7 +32,7 @@ def random_case(num_examples, num_classes, seed=0, strength=1.0):
 
 
 def test_hand_calculated_metrics():
-    result = evaluation.measure(LABELS, STATED, NAMES, num_resamples=50)
+    result = classification.measure(LABELS, STATED, NAMES, num_resamples=50)
     assert result["num_examples"] == 6
     assert result["accuracy"] == pytest.approx(4 / 6)
     losses = [math.log(p) for p in (0.7, 0.5, 0.1, 0.6, 1.0, 0.2)]
@@ -62,7 +62,7 @@ def test_output_is_plain_json_even_with_absent_classes():
     names = [f"class {i}" for i in range(8)]
     stated = np.full((3, 8), 0.05, np.float32)
     stated[:, 2:5] = 0.65, 0.06, 0.04
-    result = evaluation.measure([2, 2, 3], stated, names, num_resamples=20)
+    result = classification.measure([2, 2, 3], stated, names, num_resamples=20)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert result["absent_classes"] == [n for n in names if n not in ("class 2", "class 3")]
     assert result["top_5_accuracy"] == 1.0
@@ -72,7 +72,7 @@ def test_output_is_plain_json_even_with_absent_classes():
 
 def test_binary_has_the_rank_statistic_as_roc_auc():
     labels, stated = random_case(200, 2)
-    result = evaluation.measure(labels, stated, ["no", "yes"], num_resamples=0)
+    result = classification.measure(labels, stated, ["no", "yes"], num_resamples=0)
     positive, negative = stated[labels == 1, 1], stated[labels == 0, 1]
     statistic = stats.mannwhitneyu(positive, negative).statistic
     assert result["roc_auc"] == pytest.approx(statistic / len(positive) / len(negative))
@@ -82,16 +82,16 @@ def test_binary_has_the_rank_statistic_as_roc_auc():
 
 def test_intervals_hold_the_value_and_repeat_with_the_seed():
     labels, stated = random_case(500, 3)
-    first = evaluation.measure(labels, stated, NAMES, seed=4)
-    assert first == evaluation.measure(labels, stated, NAMES, seed=4)
-    assert first["intervals"] != evaluation.measure(labels, stated, NAMES, seed=5)["intervals"]
+    first = classification.measure(labels, stated, NAMES, seed=4)
+    assert first == classification.measure(labels, stated, NAMES, seed=4)
+    assert first["intervals"] != classification.measure(labels, stated, NAMES, seed=5)["intervals"]
     for name in ("accuracy", "loss", "macro_f1"):
         low, high = first["intervals"][name]
         assert low < first[name] < high
 
 
 def test_probability_zero_of_the_truth_keeps_the_loss_finite():
-    result = evaluation.measure([1], [[1.0, 0.0]], ["a", "b"], num_resamples=5)
+    result = classification.measure([1], [[1.0, 0.0]], ["a", "b"], num_resamples=5)
     assert 30 < result["loss"] < 40
 
 
@@ -111,14 +111,14 @@ def test_probability_zero_of_the_truth_keeps_the_loss_finite():
 )
 def test_what_cannot_be_measured_is_refused(labels, stated, error, words):
     with pytest.raises(error, match=words):
-        evaluation.measure(labels, stated, ["a", "b"])
+        classification.measure(labels, stated, ["a", "b"])
 
 
 def test_paired_difference_is_narrower_than_an_unpaired_one():
     labels, first = random_case(1000, 3, strength=2.0)
     second = first.copy()
     second[:60] = np.roll(first[:60], 1, axis=1)
-    gain = evaluation.paired_difference(labels, first, second)["accuracy"]
+    gain = classification.paired_difference(labels, first, second)["accuracy"]
     low, high = gain["interval"]
     right = first[:60].argmax(axis=1) == labels[:60]
     rolled = second[:60].argmax(axis=1) == labels[:60]
@@ -131,14 +131,14 @@ def test_paired_difference_is_narrower_than_an_unpaired_one():
 
 def test_a_model_against_itself_differs_by_nothing():
     labels, stated = random_case(100, 3)
-    result = evaluation.paired_difference(labels, stated, stated, num_resamples=20)
+    result = classification.paired_difference(labels, stated, stated, num_resamples=20)
     assert result["accuracy"] == {"difference": 0.0, "interval": [0.0, 0.0]}
     assert result["only_a_right"] == result["only_b_right"] == 0
     json.dumps(result, allow_nan=False)
 
 
 def test_worst_mistakes_are_the_most_confident_wrong_answers():
-    rows = evaluation.worst_mistakes(LABELS, STATED, NAMES, ids=list("uvwxyz"))
+    rows = classification.worst_mistakes(LABELS, STATED, NAMES, ids=list("uvwxyz"))
     assert [row["id"] for row in rows] == ["w", "z"]
     assert rows[0] == {
         "index": 2,
@@ -148,4 +148,4 @@ def test_worst_mistakes_are_the_most_confident_wrong_answers():
         "probability": pytest.approx(0.8),
         "label_probability": pytest.approx(0.1),
     }
-    assert len(evaluation.worst_mistakes(LABELS, STATED, NAMES, limit=1)) == 1
+    assert len(classification.worst_mistakes(LABELS, STATED, NAMES, limit=1)) == 1

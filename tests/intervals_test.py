@@ -8,11 +8,13 @@ from scipy import stats
 from sklearn import metrics
 
 from tests.faults.making import covers
-from tltf import evaluation, judging, publishing, resampling, rounds, summaries, train, wording
+from tltf import publishing, rounds, train
 from tltf.data import label_kinds
+from tltf.evaluation import bootstrap, classification, evaluators
+from tltf.evaluation.evaluators.labels import Answers
+from tltf.evaluation.report import sentences, wording
 from tltf.heads.multi_label import multi_label
 from tltf.heads.regress import regress
-from tltf.judging.labels import Answers
 
 
 def answered(right, num_classes=2):
@@ -32,26 +34,26 @@ def answered(right, num_classes=2):
 def test_all_right_and_all_wrong_are_no_certainty(count, low, are_right):
     """Wilson's interval, in the place of Clopper and Pearson's: its mean coverage is nearer 95%."""
     labels, stated = answered(np.full(count, are_right))
-    found = evaluation.measure(labels, stated, ["a", "b"])
+    found = classification.measure(labels, stated, ["a", "b"])
     wanted = [low, 1.0] if are_right else [0.0, 1 - low]
     assert found["intervals"]["accuracy"] == pytest.approx(wanted, abs=2e-4)
     assert "loss" not in found["intervals"], "resamples of equal rows are equal"
     assert "calibration_error" not in found["intervals"]
     report = {"test": found, "baselines": {}}
     assert wording.of(found).value(wanted[0]) in publishing.score_text(found)
-    assert wording.of(found).value(wanted[0]) in summaries.sentences(report)[0]
+    assert wording.of(found).value(wanted[0]) in sentences.sentences(report)[0]
 
 
 def test_wilson_agrees_with_its_formula():
     """Wilson 1927: the shares whose score test does not refuse 7 of 20."""
-    for edge in resampling.share_interval(7, 20, 0.95):
+    for edge in bootstrap.share_interval(7, 20, 0.95):
         assert abs(7 / 20 - edge) / np.sqrt(edge * (1 - edge) / 20) == pytest.approx(1.95996, 1e-4)
 
 
 @pytest.mark.parametrize("count, share", [(20, 0.95), (20, 0.5), (100, 0.98), (300, 0.7)])
 def test_coverage_of_accuracy(count, share):
     outcomes = np.arange(count + 1)
-    bounds = np.array([resampling.share_interval(k, count, 0.95) for k in outcomes])
+    bounds = np.array([bootstrap.share_interval(k, count, 0.95) for k in outcomes])
     is_held = (bounds[:, 0] <= share) & (share <= bounds[:, 1])
     assert 0.92 < stats.binom.pmf(outcomes, count, share)[is_held].sum() < 0.98
 
@@ -62,14 +64,14 @@ def test_coverage_of_accuracy(count, share):
 def test_coverage_of_a_paired_difference_of_accuracy(count, both, first, second):
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(count, [both, first, second, 1 - both - first - second], 2000)
-    bounds = np.array([resampling.share_difference(*row[1:3], count, 0.95) for row in drawn])
+    bounds = np.array([bootstrap.share_difference(*row[1:3], count, 0.95) for row in drawn])
     is_held = (bounds[:, 0] <= first - second) & (first - second <= bounds[:, 1])
     assert 0.92 < is_held.mean() < 0.99
 
 
 def test_paired_difference_of_few_rows_has_a_width():
     labels, right = answered(np.ones(3, bool))
-    gain = evaluation.paired_difference(labels, right, answered(np.zeros(3, bool))[1])
+    gain = classification.paired_difference(labels, right, answered(np.zeros(3, bool))[1])
     low, high = gain["accuracy"]["interval"]
     assert gain["accuracy"]["difference"] == 1.0 and low < 0.8 and high == 1.0
     assert gain["loss"]["interval"] is None
@@ -88,7 +90,7 @@ def test_coverage_of_macro_f1_and_none_for_small_classes():
     truth = metrics.f1_score(*few_shot(rng, 200_000, 10), average="macro")
     for seed in range(100):
         labels, predicted = few_shot(rng, 250, 10)
-        found = evaluation.measure(labels, np.eye(10)[predicted], list("abcdefghij"), seed=seed,
+        found = classification.measure(labels, np.eye(10)[predicted], list("abcdefghij"), seed=seed,
                                    num_resamples=200)  # fmt: skip
         bounds = found["intervals"].get("macro_f1")
         assert (bounds is None) == (np.bincount(labels).min() < 10)
@@ -120,7 +122,7 @@ def leaning(rng, num_rows, strength):
 def test_coverage_of_the_loss_of_classes():
     rng, names = np.random.default_rng(0), ["a", "b", "c"]
     truth = {"loss": metrics.log_loss(*leaning(rng, 200_000, 1.5))}
-    found = [evaluation.measure(*leaning(rng, 100, 1.5), names, seed=seed, num_resamples=300)
+    found = [classification.measure(*leaning(rng, 100, 1.5), names, seed=seed, num_resamples=300)
              for seed in range(200)]  # fmt: skip
     between(0.9, coverage(truth, [row["intervals"] for row in found]), 0.98)
 
@@ -136,7 +138,7 @@ def test_coverage_of_paired_differences_of_the_loss_and_macro_f1():
     losses = [metrics.log_loss(labels, stated) for stated in both]
     scores = [metrics.f1_score(labels, stated.argmax(axis=1), average="macro") for stated in both]
     truth = {"loss": losses[0] - losses[1], "macro_f1": scores[0] - scores[1]}
-    found = [evaluation.paired_difference(*pair(rng, 120), seed=seed, num_resamples=300)
+    found = [classification.paired_difference(*pair(rng, 120), seed=seed, num_resamples=300)
              for seed in range(200)]  # fmt: skip
     intervals = [{name: row[name]["interval"] for name in truth} for row in found]
     between(0.9, coverage(truth, intervals), 0.985)
@@ -151,7 +153,11 @@ def several(rng, num_rows):
 
 
 def test_coverage_of_the_metrics_of_several_labels():
-    rng, judge, names = np.random.default_rng(0), judging.of(multi_label()), list("abcd")
+    rng, judge, names = (
+        np.random.default_rng(0),
+        evaluators.evaluator_for(multi_label()),
+        list("abcd"),
+    )
     labels, answers = several(rng, 200_000)
     given = answers.given
     truth = {
@@ -173,7 +179,7 @@ def numbers(rng, num_rows):
 
 def test_coverage_of_the_metrics_of_numbers():
     rng, head = np.random.default_rng(0), regress(quantiles=[0.05, 0.5, 0.95])
-    judge, (many, answers) = judging.of(head), numbers(rng, 200_000)
+    judge, (many, answers) = evaluators.evaluator_for(head), numbers(rng, 200_000)
     levels, errors = np.array(head.quantiles), many[:, None] - answers
     truth = {
         "mean_absolute_error": np.sqrt(2 / np.pi),
@@ -188,7 +194,9 @@ def test_coverage_of_the_metrics_of_numbers():
 
 
 def test_constant_numbers_have_no_interval_of_r2():
-    found = judging.of(regress(quantiles=[0.5])).measure(np.full(9, 4.0), np.arange(9.0)[:, None])
+    found = evaluators.evaluator_for(regress(quantiles=[0.5])).measure(
+        np.full(9, 4.0), np.arange(9.0)[:, None]
+    )
     assert found["r2"] is None and "r2" not in found["intervals"]
 
 
@@ -227,11 +235,11 @@ def test_gain_over_folds_that_are_alike_has_no_interval():
     ],
 )
 def test_a_report_of_rows_that_chose_something_says_so(chosen, words):
-    metrics = evaluation.measure(*answered(np.arange(20) > 3), ["a", "b"])
+    metrics = classification.measure(*answered(np.arange(20) > 3), ["a", "b"])
     report = {"validation": metrics, "chosen_on_validation": chosen}
-    assert summaries.sentences(report)[1].startswith(words)
-    assert list(summaries.choice_sentences(report | {"test": metrics})) == []
-    assert list(summaries.choice_sentences({"validation": metrics})) == []
+    assert sentences.sentences(report)[1].startswith(words)
+    assert list(sentences.choice_sentences(report | {"test": metrics})) == []
+    assert list(sentences.choice_sentences({"validation": metrics})) == []
 
 
 @pytest.mark.parametrize("levels", [(0.05, 0.5, 0.95), (0.25, 0.5, 0.75), (0.1, 0.5, 0.9)])
@@ -258,7 +266,7 @@ def test_coverage_of_the_margin():
 
 def test_kappa_of_one_class_is_none():
     labels, stated = answered(np.ones(5, bool))
-    assert evaluation.rank_metrics(labels, stated) == {
+    assert classification.rank_metrics(labels, stated) == {
         "mean_rank_error": 0.0,
         "quadratic_kappa": None,
     }

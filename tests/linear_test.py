@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
-from tltf import baselines
-from tltf.judging import linear
+from tltf.evaluation import baselines, linear_baselines
 
 
 @pytest.mark.parametrize("share", [0.01, 0.045, 0.2])
@@ -14,8 +13,8 @@ def test_a_rare_label_has_a_rare_probability_whatever_the_penalty(share, c):
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(400, 8)), np.zeros((400, 1), np.uint8)
     labels[: round(400 * share)] = 1
-    models = linear._fit_labels(c, features, labels)
-    assert linear._stated(models, features).mean() == pytest.approx(share, rel=0.01)
+    models = linear_baselines._fit_labels(c, features, labels)
+    assert linear_baselines._stated(models, features).mean() == pytest.approx(share, rel=0.01)
 
 
 def test_the_intercept_of_a_label_is_free():
@@ -30,7 +29,9 @@ def test_the_intercept_of_a_label_is_free():
         )
 
     best = optimize.minimize(penalised, np.zeros(4), tol=1e-10).x
-    stated = linear._stated(linear._fit_labels(0.1, features, labels[:, None]), features)[:, 0]
+    stated = linear_baselines._stated(
+        linear_baselines._fit_labels(0.1, features, labels[:, None]), features
+    )[:, 0]
     np.testing.assert_allclose(stated, special.expit(features @ best[:3] + best[3]), atol=1e-3)
 
 

@@ -105,17 +105,17 @@ def test_rare_labels_take_the_threshold_of_all_labels_together():
 
 
 def test_the_baseline_learns_each_label_and_leaves_constant_ones():
-    from tltf.judging import linear
+    from tltf.evaluation import linear_baselines
 
     rng = np.random.default_rng(0)
     features = rng.normal(size=(300, 5)).astype("float32")
     labels = np.stack([features[:, 0] > 0, features[:, 1] > 1, np.ones(300)], 1).astype(np.uint8)
     train, validation = (features[:200], labels[:200]), (features[200:], labels[200:])
-    stated, judged, chosen = linear.one_vs_rest(train, validation, features[200:], seed=0)
+    stated, judged, chosen = linear_baselines.one_vs_rest(train, validation, features[200:], seed=0)
     np.testing.assert_array_equal(stated, judged[0])
     for place in range(2):
         assert metrics.average_precision_score(labels[200:, place], stated[:, place]) > 0.95
-    assert (stated[:, 2] == 1).all() and chosen["c"] in linear.GRID
+    assert (stated[:, 2] == 1).all() and chosen["c"] in linear_baselines.GRID
 
 
 def test_answers_follow_the_thresholds():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.faults.making import covers
-from tltf import wording
 from tltf.data import label_kinds, loader
 from tltf.errors import DataError
+from tltf.evaluation.evaluators import numbers
+from tltf.evaluation.report import wording
 from tltf.heads.regress import regress
-from tltf.judging import numbers
 
 
 def table(path, values):

@@ -8,9 +8,10 @@ import pytest
 
 import tltf
 from tests import tiny
-from tltf import evaluation, train
+from tltf import train
 from tltf.data.source import Column, Source, empty_scan
 from tltf.errors import FlagError
+from tltf.evaluation import classification
 from tltf.heads import ordinal
 
 RNG = np.random.default_rng(0)
@@ -90,7 +91,7 @@ def test_other_losses_are_refused():
 def test_rank_metrics():
     labels = np.array([0, 1, 2, 2])
     answers = np.eye(3)[[0, 2, 2, 0]]
-    found = evaluation.rank_metrics(labels, answers)
+    found = classification.rank_metrics(labels, answers)
     assert found["mean_rank_error"] == pytest.approx(3 / 4)
     observed = (0 + 1 + 0 + 4) / 4
     expected = np.mean([(a - b) ** 2 for a in labels for b in [0, 2, 2, 0]])

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from tltf import plots
+from tltf.evaluation.report import plots
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from tltf import judging
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.errors import DataError, FlagError
+from tltf.evaluation import evaluators
 
 RNG = np.random.default_rng(0)
 LEVELS = np.array([0.1, 0.5, 0.8])
@@ -89,7 +89,7 @@ def test_what_is_no_quantile_is_refused(text):
 
 def test_metrics_are_those_of_scikit_learn():
     quantiles = np.sort(RNG.normal(50, 20, (30, 3)), axis=1)
-    found = judging.of(head()).measure(NUMBERS, quantiles)
+    found = evaluators.evaluator_for(head()).measure(NUMBERS, quantiles)
     median = quantiles[:, 1]
     expected = {
         "mean_absolute_error": metrics.mean_absolute_error(NUMBERS, median),
@@ -109,7 +109,7 @@ def test_metrics_are_those_of_scikit_learn():
 
 def test_intervals_and_differences_are_the_bootstraps():
     first, second = (np.sort(RNG.normal(50, 20, (30, 3)), axis=1) for _ in range(2))
-    judge, drawn = judging.of(head()), []
+    judge, drawn = evaluators.evaluator_for(head()), []
     found = judge.difference(NUMBERS, first, second, seed=3)["mean_absolute_error"]
     rng = np.random.default_rng(0)
     errors = np.abs(first[:, 1] - NUMBERS) - np.abs(second[:, 1] - NUMBERS)
@@ -119,7 +119,9 @@ def test_intervals_and_differences_are_the_bootstraps():
 
 
 def test_constant_numbers_have_no_r2():
-    found = judging.of(head()).measure(np.full(5, 3.0), np.tile([1.0, 2.0, 3.0], (5, 1)))
+    found = evaluators.evaluator_for(head()).measure(
+        np.full(5, 3.0), np.tile([1.0, 2.0, 3.0], (5, 1))
+    )
     assert found["r2"] is None and found["spearman"] is None and found["coverage"] == 1
 
 
@@ -131,12 +133,12 @@ def test_ridge_and_its_quantiles():
         features = rng.normal(size=(count, 6)) * 3 + 1
         return features, features @ weights + rng.normal(size=count)
 
-    row, _ = judging.of(head()).linear(part(400), part(200), part(3000))
+    row, _ = evaluators.evaluator_for(head()).linear(part(400), part(200), part(3000))
     test = row["test"]
     assert test["mean_absolute_error"] == pytest.approx(np.sqrt(2 / np.pi), abs=0.08)
     for level in test["levels"]:
         assert level["share_below"] == pytest.approx(level["level"], abs=0.06)
-    alone, _ = judging.of(head()).linear(part(400), None, part(300))
+    alone, _ = evaluators.evaluator_for(head()).linear(part(400), None, part(300))
     assert alone["test"]["r2"] > 0.8, "a fifth of training is held back"
 
 

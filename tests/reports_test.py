@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from tltf import evaluation, reports
 from tltf.errors import StorageError
+from tltf.evaluation import classification
+from tltf.evaluation.report import writer
 from tltf.files import atomic_files
 
 EVIL = '<script>alert("x")</script> | `a` \n& {{ 7 * 7 }} \udcff'
@@ -50,13 +51,13 @@ def metrics(num_classes, names=None, num_examples=300):
     scores[np.arange(num_examples), labels] += 2
     stated = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     names = names or [f"class {i}" for i in range(num_classes)]
-    return evaluation.measure(labels, stated, names, num_resamples=20), labels, stated, names
+    return classification.measure(labels, stated, names, num_resamples=20), labels, stated, names
 
 
 def full_report(names=None):
     test, labels, stated, names = metrics(3, names)
-    gain = evaluation.paired_difference(labels, stated, stated[::-1], num_resamples=20)
-    mistakes = evaluation.worst_mistakes(labels, stated, names, limit=3)
+    gain = classification.paired_difference(labels, stated, stated[::-1], num_resamples=20)
+    mistakes = classification.worst_mistakes(labels, stated, names, limit=3)
     history = [
         {"phase": "full", "epoch": e, "loss": np.float32(1 / e), "val_accuracy": e / 10}
         for e in (1, 2)
@@ -88,7 +89,7 @@ def full_report(names=None):
 
 
 def written(folder, report, **more):
-    reports.write(report, folder, **more)
+    writer.write(report, folder, **more)
     page = (folder / "report.html").read_text(encoding="utf-8")
     return page, Tags(page), (folder / "report.md").read_text(encoding="utf-8")
 
@@ -173,7 +174,7 @@ def test_the_title_is_made_from_the_run(tmp_path):
 
 
 def test_perfect_answers_and_missing_pictures(tmp_path):
-    test = evaluation.measure([0, 1], [[1.0, 0.0], [0.0, 1.0]], ["a", "b"], num_resamples=5)
+    test = classification.measure([0, 1], [[1.0, 0.0], [0.0, 1.0]], ["a", "b"], num_resamples=5)
     mistake = {"id": "x.png", "label": "a", "predicted": "b", "probability": 0.9, "image": b"bad"}
     _, tags, _ = written(tmp_path, {"test": test}, mistakes=[mistake])
     assert "no picture" in tags.texts
@@ -181,10 +182,10 @@ def test_perfect_answers_and_missing_pictures(tmp_path):
 
 
 def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
-    reports.write({"title": "first"}, tmp_path)
+    writer.write({"title": "first"}, tmp_path)
     before = {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)}
     with pytest.raises(TypeError, match="plain values"):
-        reports.write({"title": "second", "bad": object()}, tmp_path)
+        writer.write({"title": "second", "bad": object()}, tmp_path)
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == before
 
     def full_disk(*_):
@@ -192,19 +193,19 @@ def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
 
     monkeypatch.setattr(atomic_files.os, "replace", full_disk)
     with pytest.raises(StorageError, match="No space left"):
-        reports.write({"title": "third"}, tmp_path)
+        writer.write({"title": "third"}, tmp_path)
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == before
 
 
 def test_plain_takes_numpy_and_drops_what_is_not_finite():
     value = {"a": np.float32(0.5), "b": np.array([1, 2]), 3: (np.bool_(True), float("nan"), None)}
-    assert reports.plain(value) == {"a": 0.5, "b": [1, 2], "3": [True, None, None]}
+    assert writer.plain(value) == {"a": 0.5, "b": [1, 2], "3": [True, None, None]}
 
 
 def test_rows_that_are_not_used_are_counted_and_the_first_named(tmp_path):
     rows = [{"id": f"{n}.png", "reason": "is no image"} for n in range(1234)]
     data = {"found": 2000, "skipped": 0, "excluded": 1234, "excluded_rows": rows}
-    reports.write({"data": data}, tmp_path)
+    writer.write({"data": data}, tmp_path)
     written = json.loads((tmp_path / "report.json").read_text())["data"]
     assert written["excluded"] == 1234 and written["excluded_rows"] == rows[:50]
     page = (tmp_path / "report.html").read_text()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tltf import rounds, train, wording
+from tltf import rounds, train
+from tltf.evaluation.report import wording
 from tltf.runs import removal
 
 FLAGS = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tltf import summaries, wording
+from tltf.evaluation.report import sentences, wording
 
 METRICS = {
     "num_examples": 200,
@@ -35,7 +35,7 @@ def test_sentences_of_a_good_run():
             "scratch": {"test": {"accuracy": 0.8}, "gain": gain(0.1, 0.05, 0.15)},
         },
     }
-    assert summaries.sentences(report) == [
+    assert sentences.sentences(report) == [
         "The model is right on 90.0% of 200 test examples (95% interval 85.0% to 94.0%).",
         "Majority class: 50.0%; the model's difference is +40.0 points (+33.0 to +46.0).",
         "Pretraining helped: +10.0 points (+5.0 to +15.0) over the same network from random "
@@ -56,20 +56,20 @@ def test_sentences_of_a_good_run():
 )
 def test_the_transfer_gain_is_worded_by_its_interval(low, high, words):
     report = {"test": METRICS, "transfer_gain": gain((low + high) / 2, low, high)}
-    assert any(words in sentence for sentence in summaries.sentences(report))
+    assert any(words in sentence for sentence in sentences.sentences(report))
 
 
 def test_a_difference_around_zero_claims_nothing():
     entry = {"test": {"accuracy": 0.89}, "gain": gain(0.01, -0.01, 0.03)}
-    text = " ".join(summaries.sentences({"test": METRICS, "baselines": {"small_cnn": entry}}))
+    text = " ".join(sentences.sentences({"test": METRICS, "baselines": {"small_cnn": entry}}))
     assert "Small cnn: 89.0%" in text
     assert "cannot tell from none" in text
 
 
 def test_validation_stands_in_for_a_missing_test_split():
-    assert summaries.main_split({"validation": METRICS}) == ("validation", METRICS)
-    assert "200 validation examples" in summaries.sentences({"validation": METRICS})[0]
-    assert summaries.sentences({}) == []
+    assert sentences.main_split({"validation": METRICS}) == ("validation", METRICS)
+    assert "200 validation examples" in sentences.sentences({"validation": METRICS})[0]
+    assert sentences.sentences({}) == []
 
 
 def test_comparison_has_the_model_first_then_the_best():
@@ -80,7 +80,7 @@ def test_comparison_has_the_model_first_then_the_best():
             "scratch": {"test": {"accuracy": 0.95}},
         },
     }
-    rows = summaries.comparison(report)
+    rows = sentences.comparison(report)
     assert [row["name"] for row in rows] == ["model", "scratch", "majority"]
     assert [row["is_model"] for row in rows] == [True, False, False]
     assert rows[2]["cells"] == ["0.300", "\N{EN DASH}"]
@@ -88,11 +88,11 @@ def test_comparison_has_the_model_first_then_the_best():
 
 
 def test_confusions_are_ordered_and_classes_weakest_first():
-    assert summaries.confusions(METRICS, limit=2) == [
+    assert sentences.confusions(METRICS, limit=2) == [
         {"label": "cat", "predicted": "dog", "count": 10, "share": 0.1},
         {"label": "dog", "predicted": "owl", "count": 6, "share": 0.06},
     ]
-    assert [row["name"] for row in summaries.classes_by_f1(METRICS)] == ["dog", "cat", "owl"]
+    assert [row["name"] for row in sentences.classes_by_f1(METRICS)] == ["dog", "cat", "owl"]
 
 
 def test_balance_counts_classes_that_one_split_lacks():
@@ -100,7 +100,7 @@ def test_balance_counts_classes_that_one_split_lacks():
         "train": {"num_examples": 5, "class_counts": {"a": 4, "b": 1}},
         "test": {"num_examples": 2, "class_counts": {"c": 2}},
     }
-    result = summaries.balance({"splits": splits})
+    result = sentences.balance({"splits": splits})
     assert result["roles"] == ["train", "test"]
     assert result["rows"] == [
         {"name": "a", "counts": [4, 0], "share": 1.0},
@@ -108,13 +108,13 @@ def test_balance_counts_classes_that_one_split_lacks():
         {"name": "c", "counts": [0, 2], "share": 0.0},
     ]
     assert (result["smallest"], result["median"], result["largest"]) == (0, 1, 4)
-    assert summaries.balance({}) == {}
+    assert sentences.balance({}) == {}
 
 
 def test_numbers_read_well():
-    assert summaries.percent(0.9876) == "98.8%"
-    assert summaries.percent(None) == "\N{EN DASH}"
+    assert sentences.percent(0.9876) == "98.8%"
+    assert sentences.percent(None) == "\N{EN DASH}"
     assert wording.points(-0.019) == "\N{MINUS SIGN}1.9"
     assert wording.points(0.031) == "+3.1"
-    assert summaries.count_of(1, "class", "classes") == "1 class"
-    assert summaries.count_of(1200, "class", "classes") == "1,200 classes"
+    assert sentences.count_of(1, "class", "classes") == "1 class"
+    assert sentences.count_of(1200, "class", "classes") == "1,200 classes"

@@ -3,10 +3,11 @@
 import pathlib
 import time
 
-from tltf import judging, reports, summaries, wording
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import FORMATS, HEADS, METHODS
 from tltf.data import trained_rows
+from tltf.evaluation import evaluators
+from tltf.evaluation.report import sentences, wording, writer
 from tltf.graphs import freezing
 from tltf.models import prediction_table
 from tltf.runs import checkpoints, folder, origin
@@ -69,12 +70,12 @@ def _write(trained, report, run, worst, start):
         "total": time.monotonic() - start + trained.seconds_before
     }
     table = freezing.table(trained.plans[-1])
-    reports.write(report, run, history=trained.history, mistakes=worst, table=table)
+    writer.write(report, run, history=trained.history, mistakes=worst, table=table)
 
 
 def evaluate(trained):
-    """`(report, role -> candidate)` on the validation and test splits; see `tltf.judging`."""
-    chosen, judge = trained.options, judging.of(trained.core.head)
+    """`(report, role -> candidate)` on the validation and test splits; see `tltf.evaluation.evaluators`."""
+    chosen, judge = trained.options, evaluators.evaluator_for(trained.core.head)
     stated, report = {}, {"command": _command(chosen), "options": options.flat(chosen),
                       "run": _headline(chosen, trained.history)}  # fmt: skip
     for role in ("validation", "test"):
@@ -118,7 +119,7 @@ def _choices(trained):
 def data_summary(trained):
     """Counts of the scan, and what the judge says of the labels of each split."""
     parts, chosen = trained.splits, trained.options.data
-    judge = judging.of(trained.core.head)
+    judge = evaluators.evaluator_for(trained.core.head)
     scan = next(iter(parts.values())).scan
     counts = {
         role: {"num_examples": len(part), **judge.counts(part)} for role, part in parts.items()
@@ -128,11 +129,11 @@ def data_summary(trained):
 
 def closing_text(report, run):
     """What a run prints last: the result beside its baselines, and where everything is."""
-    split, metrics = summaries.main_split(report)
+    split, metrics = sentences.main_split(report)
     lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
-    lines += [f"{'':<10} {sentence}" for sentence in summaries.choice_sentences(report)]
+    lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
     said = wording.of(metrics)
-    for row in summaries.comparison(report)[1:]:
+    for row in sentences.comparison(report)[1:]:
         gain = f", this model {said.change(row['gain']['difference'])}" if row["gain"] else ""
         lines.append(f"{'':<10} {said.value(row['value'])} {row['title']}{gain}")
     if "scratch" not in report.get("baselines", {}):
@@ -151,7 +152,7 @@ def score_text(metrics):
     """One line: the headline metric with its interval, more metrics, number of examples."""
     said = wording.of(metrics)
     bounds = metrics["intervals"].get(said.metric)
-    more = [f"{summaries.words(name).replace('f1', 'F1')} {wording.metric(name, metrics.get(name))}"
+    more = [f"{sentences.words(name).replace('f1', 'F1')} {wording.metric(name, metrics.get(name))}"
             for name in said.columns]  # fmt: skip
     first = f"{said.value(metrics[said.metric])} {said.title}"
     if bounds:
@@ -161,7 +162,7 @@ def score_text(metrics):
 
 def write_predictions(path, part, head, candidate, class_names):
     """Writes predictions.csv of one split."""
-    judge = judging.of(head)
+    judge = evaluators.evaluator_for(head)
     column = "text" if part.modality == "text" else "path"
     contents = part.column.values if part.column.kind in ("text", "path") else part.ids
     table = prediction_table.Table(
@@ -177,7 +178,7 @@ def mistakes(trained, stated, parts):
     if role not in stated:
         return []
     part = parts[role]
-    judge = judging.of(trained.core.head)
+    judge = evaluators.evaluator_for(trained.core.head)
     rows = judge.worst(part.labels, stated[role], trained.class_names, part.ids, NUM_MISTAKES)
     for row in rows:
         value = part.column.values[row["index"]]
@@ -193,7 +194,11 @@ def _add_baselines(trained, report, stated):
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
         return
-    names_, test, judge = trained.class_names, parts["test"], judging.of(trained.core.head)
+    names_, test, judge = (
+        trained.class_names,
+        parts["test"],
+        evaluators.evaluator_for(trained.core.head),
+    )
     report["baselines"] = {}
 
     def add(name, row, other):

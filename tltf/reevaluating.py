@@ -6,11 +6,13 @@ import time
 
 import numpy as np
 
-from tltf import judging, publishing, reports, summaries
+from tltf import publishing
 from tltf.config import checks as config_checks
 from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
 from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
 from tltf.errors import FlagError, printable
+from tltf.evaluation import evaluators
+from tltf.evaluation.report import sentences, writer
 from tltf.files import atomic_folders
 from tltf.models import loading
 from tltf.training.distribution import strategies
@@ -36,7 +38,7 @@ def run(options):
     with scan_report.when_it_fails(options.output):
         role, part = judged_part(trained, options)
         warnings = warnings_of(options, role, part)
-    head, judge = trained.core.head, judging.of(trained.core.head)
+    head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
     stated = judge.candidate(head, trained.stated(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
     report = {
@@ -55,7 +57,7 @@ def run(options):
     }
     report["baselines"][judge.constant_name] = constant(judge, options.run, part, seed)
     found = publishing.mistakes(trained, {"test": stated}, {"test": part})
-    reports.write(report, folder, mistakes=found)
+    writer.write(report, folder, mistakes=found)
     scan_report.write(folder, part.scan)
     publishing.write_predictions(
         folder / "predictions.csv", part, head, stated, trained.class_names
@@ -144,7 +146,7 @@ def _of_validation(options):
     chosen = (run_report(options.run) or {}).get("chosen_on_validation")
     if not chosen:
         return what
-    verb = summaries.were_chosen(chosen)
+    verb = sentences.were_chosen(chosen)
     return f"{what}; if these rows were the run's own, {verb} on them, and new ones may be judged less well"
 
 
@@ -159,7 +161,7 @@ def constant(judge, run, part, seed):
     """The row of the baseline that looks at no input, from what the run's report.json counts.
 
     Args:
-        judge: of `tltf.judging`.
+        judge: of `tltf.evaluation.evaluators`.
         run: the run folder.
         part: Source with the classes of the run.
         seed: of the bootstrap.

@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 
-from tltf import judging, publishing, reports, wording
+from tltf import publishing
 from tltf.config import call_strings, options
 from tltf.config.catalogs import HEADS, SPLITS
 from tltf.console import lazy_imports
 from tltf.data import loader
+from tltf.evaluation import evaluators
+from tltf.evaluation.report import wording, writer
 from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
 from tltf.training import datasets
@@ -58,7 +60,7 @@ def _every_fold(chosen, call, folder):
         "total": time.monotonic() - start,
         "train": sum(fold["time_s"]["train"] for fold in folds),
     }
-    reports.write(report, folder)
+    writer.write(report, folder)
     runs_folder.write_status(folder, "finished")
     print(f"{'folds':<10} {report['folds_text']}")
     print(f"{'together':<10} {publishing.score_text(report['test'])}")
@@ -126,7 +128,10 @@ def _pooled(chosen, folder, folds):
     whole = prediction_table.joined([table for table, _, _ in tables])
     prediction_table.write(folder / "predictions.csv", whole, column, columns)
     head = call_strings.pick(HEADS, chosen.model.head, "head").build()
-    judge, names = judging.of(head), [name.removeprefix("probability_") for name in columns]
+    judge, names = (
+        evaluators.evaluator_for(head),
+        [name.removeprefix("probability_") for name in columns],
+    )
     labels, candidate = judge.parsed(whole.truths, whole.answers, whole.values, names)
     report = _measured(chosen, folds, judge.measure(labels, candidate, names,
                                                     seed=chosen.runtime.seed))  # fmt: skip

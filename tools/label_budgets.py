@@ -59,7 +59,8 @@ class Budgets:
     def _measure(self, task, budget, kind, draw, method):
         import keras
 
-        from tltf import judging, make_options
+        from tltf import make_options
+        from tltf.evaluation import evaluators
         from tltf.training import training
 
         keras.backend.clear_session()
@@ -69,7 +70,7 @@ class Budgets:
         if method == "logistic":
             return _logistic(options, parts)
         trained = training.fit_parts(options, parts)
-        judge, test = judging.of(trained.core.head), parts["test"]
+        judge, test = evaluators.evaluator_for(trained.core.head), parts["test"]
         found = judge.measure(test.labels, trained.stated(test), trained.class_names)
         return found["accuracy"]
 
@@ -105,7 +106,7 @@ class Budgets:
 
 
 def _logistic(options, parts):
-    from tltf import judging
+    from tltf.evaluation import evaluators
     from tltf.training import datasets, training
     from tltf.training.distribution import strategies
 
@@ -113,7 +114,7 @@ def _logistic(options, parts):
     trained, _ = training.assemble(options, parts, strategy)
     features = datasets.frozen_features(trained)
     given = [(features[role], parts[role].labels) for role in ("train", "validation", "test")]
-    row, _ = judging.of(trained.core.head).linear(*given, trained.class_names)
+    row, _ = evaluators.evaluator_for(trained.core.head).linear(*given, trained.class_names)
     return row["test"]["accuracy"]
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from tests import tiny
 from tests.contracts.given import parameters
-from tltf import judging
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.data import label_kinds
+from tltf.evaluation import evaluators
 from tltf.graphs.core import with_head
 from tltf.models.prediction import Prediction
 
@@ -90,7 +90,7 @@ def test_its_answers(text):
 @pytest.mark.parametrize("text", parameters("heads"))
 def test_its_judge(text):
     head, logits, labels, names = answered(text)
-    judge = judging.of(head)
+    judge = evaluators.evaluator_for(head)
     candidate = judge.candidate(head, keras.ops.convert_to_numpy(head.stated(logits)))
     found = judge.measure(labels, candidate, names)
     json.dumps(found, allow_nan=False)

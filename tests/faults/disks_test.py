@@ -16,12 +16,13 @@ import pytest
 
 from tests import served
 from tests.faults.making import ROOT, require, run_program, without_roots_rights
-from tltf import check, exporting, reports, train
+from tltf import check, exporting, train
 from tltf.caching import feature_cache, shard_store
 from tltf.config.options import make
 from tltf.console import command, signals, streams
 from tltf.data import scan_report
 from tltf.errors import StorageError
+from tltf.evaluation.report import writer
 from tltf.files import assets
 from tltf.models import adapters, prediction_table, saving
 from tltf.models.adapters import Adapter
@@ -46,7 +47,7 @@ def largest_file(num_bytes):
 
 
 def big_report(folder):
-    reports.write({"title": "x" * 5000}, folder)
+    writer.write({"title": "x" * 5000}, folder)
 
 
 def big_table(folder):

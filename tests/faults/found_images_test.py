@@ -11,12 +11,13 @@ from PIL import Image
 
 from tests import served
 from tests.faults.making import covers
-from tltf import predict, serving, thumbnails
+from tltf import predict, serving
 from tltf.config.options import ScanOptions
 from tltf.data import loader
 from tltf.data.images import conversion, files
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.errors import DataError
+from tltf.evaluation.report import pictures
 
 
 def picture(seed=0, size=(48, 40)):
@@ -195,7 +196,7 @@ def test_transparent_pictures_are_shown_on_white(kind):
 
 def shown_in_report(content, sides):
     """The report's picture at the size of the image: small ones are enlarged there."""
-    encoded = thumbnails.data_uri(content).partition("base64,")[2]
+    encoded = pictures.data_uri(content).partition("base64,")[2]
     image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
     return np.asarray(image.resize(sides[::-1], Image.Resampling.BOX)).astype(int)
 

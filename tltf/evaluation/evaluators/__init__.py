@@ -5,9 +5,9 @@ are the probabilities, for several labels also which of them are given, for numb
 """
 
 from tltf.data import label_kinds
-from tltf.judging.classes import ClassJudge
-from tltf.judging.labels import LabelJudge
-from tltf.judging.numbers import NumberJudge
+from tltf.evaluation.evaluators.classes import ClassJudge
+from tltf.evaluation.evaluators.labels import LabelJudge
+from tltf.evaluation.evaluators.numbers import NumberJudge
 
 _KINDS = {
     label_kinds.CLASS: ClassJudge,
@@ -16,6 +16,6 @@ _KINDS = {
 }
 
 
-def of(head):
+def evaluator_for(head):
     """The judge of a head's answers."""
     return _KINDS[head.target](head)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tltf import calibration, resampling
 from tltf.console import lazy_imports
 from tltf.errors import DataError, NumericError, ShapeError
+from tltf.evaluation import bootstrap, reliability
 
 metrics = lazy_imports.Module("sklearn.metrics")
 
@@ -52,17 +52,17 @@ def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, c
     result |= _detail(labels, predicted, probabilities, names)
     result["intervals"] = {}
     if num_resamples:
-        (values,) = resampling.distributions(
+        (values,) = bootstrap.distributions(
             labels, [probabilities], seed=seed, num_resamples=num_resamples
         )
         right = (predicted == labels).sum()
         found = {
-            "accuracy": resampling.share_interval(right, len(labels), confidence),
-            "loss": resampling.interval(values["loss"], confidence),
+            "accuracy": bootstrap.share_interval(right, len(labels), confidence),
+            "loss": bootstrap.interval(values["loss"], confidence),
         }
         support = np.bincount(labels)
-        if support[support > 0].min() >= resampling.LEAST_SUPPORT:
-            found["macro_f1"] = resampling.reflected(
+        if support[support > 0].min() >= bootstrap.LEAST_SUPPORT:
+            found["macro_f1"] = bootstrap.reflected(
                 values["macro_f1"], result["macro_f1"], confidence
             )
         result["intervals"] = {name: bounds for name, bounds in found.items() if bounds}
@@ -105,7 +105,7 @@ def paired_difference(
         num_resamples: of the bootstrap, at least 1.
         confidence: coverage of the intervals, 0..1.
 
-    Accuracy has the interval of Agresti & Min, see `resampling.share_difference`, the others the
+    Accuracy has the interval of Agresti & Min, see `bootstrap.share_difference`, the others the
     bootstrap's percentiles; the biases of two calibration errors cancel where the models are alike.
 
     Returns:
@@ -119,24 +119,24 @@ def paired_difference(
     width = np.asarray(probabilities_a).shape[-1]
     labels_a, first = checked(labels, probabilities_a, width)
     _, second = checked(labels, probabilities_b, width)
-    values = resampling.distributions(
+    values = bootstrap.distributions(
         labels_a, [first, second], seed=seed, num_resamples=num_resamples
     )
     points = [_points(labels_a, candidate) for candidate in (first, second)]
     result: dict = {
         name: {
             "difference": points[0][name] - points[1][name],
-            "interval": resampling.interval(values[0][name] - values[1][name], confidence),
+            "interval": bootstrap.interval(values[0][name] - values[1][name], confidence),
         }
-        for name in resampling.METRICS
+        for name in bootstrap.METRICS
     }
     right_a, right_b = (c.argmax(axis=1) == labels_a for c in (first, second))
     result["only_a_right"] = int((right_a & ~right_b).sum())
     result["only_b_right"] = int((right_b & ~right_a).sum())
     only = result["only_a_right"], result["only_b_right"]
-    result["accuracy"]["interval"] = resampling.share_difference(*only, len(labels_a), confidence)
+    result["accuracy"]["interval"] = bootstrap.share_difference(*only, len(labels_a), confidence)
     if np.array_equal(first, second):  # the same model: nothing is left to chance
-        for name in resampling.METRICS:
+        for name in bootstrap.METRICS:
             result[name]["interval"] = [0.0, 0.0]
     result["num_examples"] = len(labels_a)
     result["interval_confidence"] = float(confidence)
@@ -156,7 +156,7 @@ def worst_mistakes(labels, probabilities, class_names, ids=None, *, limit=24):
     Returns:
         list of dict: index (row in the split), id, label, predicted (names), probability (of
         the predicted class), label_probability (of the true one). The caller adds `image` or
-        `text` before `reports.write`.
+        `text` before `writer.write`.
 
     Raises:
         DataError, ShapeError, NumericError: as `measure`.
@@ -218,7 +218,7 @@ def _points(labels, probabilities):
             metrics.log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1]))
         ),
         "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", zero_division=0)),
-        "calibration_error": calibration.expected_calibration_error(
+        "calibration_error": reliability.expected_calibration_error(
             probabilities.max(axis=1), is_correct
         ),
     }
@@ -266,7 +266,7 @@ def _detail(labels, predicted, probabilities, names):
         "absent_classes": [row["name"] for row in per_class if row["support"] == 0],
         "per_class": per_class,
         "confusion": metrics.confusion_matrix(labels, predicted, labels=every).tolist(),
-        "reliability": calibration.reliability_bins(probabilities.max(axis=1), predicted == labels),
+        "reliability": reliability.reliability_bins(probabilities.max(axis=1), predicted == labels),
     }
 
 

@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 
-from tltf import evaluation
 from tltf.errors import DataError, NumericError, ShapeError
+from tltf.evaluation import classification
 from tltf.training.solver import weighted_examples
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -27,7 +27,7 @@ def majority(train_labels, test_labels, class_names, *, seed=0, num_resamples=10
 
     Returns:
         `(row, float64[M, C] probabilities)`; row is plain JSON: `test` (see
-        `evaluation.measure`), `chosen` (the class), `note` (what it is).
+        `classification.measure`), `chosen` (the class), `note` (what it is).
 
     Raises:
         DataError: a split is empty.
@@ -37,7 +37,7 @@ def majority(train_labels, test_labels, class_names, *, seed=0, num_resamples=10
     counts = np.bincount(np.asarray(train_labels), minlength=len(class_names)) + 1.0
     stated = np.tile(counts / counts.sum(), (len(test_labels), 1))
     return {
-        "test": evaluation.measure(
+        "test": classification.measure(
             test_labels, stated, class_names, seed=seed, num_resamples=num_resamples
         ),
         "chosen": {"label": str(class_names[int(counts.argmax())])},
@@ -83,7 +83,7 @@ def logistic_regression(
     model, chosen = _choose(grid, train, validation, len(class_names), seed, groups)
     stated = _probabilities(model, test[0], len(class_names))
     return {
-        "test": evaluation.measure(
+        "test": classification.measure(
             test[1], stated, class_names, seed=seed, num_resamples=num_resamples
         ),
         "chosen": chosen | {"grid": [float(c) for c in grid], "num_features": widths.pop()},
@@ -164,7 +164,7 @@ def _fit(c, train, validation, num_classes):
         model.fit(*train)
     stated = _probabilities(model, validation[0], num_classes)
     names = [str(index) for index in range(num_classes)]
-    scores = evaluation.measure(validation[1], stated, names, num_resamples=0)
+    scores = classification.measure(validation[1], stated, names, num_resamples=0)
     return model, scores, bool(model[-1].n_iter_.max() < _MAX_ITERATIONS), c
 
 

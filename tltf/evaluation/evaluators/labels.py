@@ -5,13 +5,12 @@ import dataclasses
 import numpy as np
 import scipy.sparse
 
-from tltf import calibration, resampling
-from tltf.baselines import edge_note
 from tltf.console import lazy_imports
 from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
+from tltf.evaluation import bootstrap, linear_baselines, reliability, resamples
+from tltf.evaluation.baselines import edge_note
 from tltf.heads import thresholds
-from tltf.judging import linear, resamples
 
 metrics = lazy_imports.Module("sklearn.metrics")
 
@@ -30,7 +29,7 @@ class Answers:
 
 
 class LabelJudge:
-    """See `tltf.judging`.
+    """See `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged.
@@ -80,7 +79,7 @@ class LabelJudge:
             **{name: float(value[0]) for name, value in totals.items()},
             "average_precision": float(np.mean(precisions)) if precisions else None,
             "label_accuracy": float((given == labels).mean()),
-            "calibration_error": calibration.expected_calibration_error(
+            "calibration_error": reliability.expected_calibration_error(
                 stated.ravel(), labels.ravel()
             ),
             "mean_labels": float(labels.sum(axis=1).mean()),
@@ -88,7 +87,7 @@ class LabelJudge:
             "class_names": [str(name) for name in class_names],
             "absent_classes": [row["name"] for row in per_class if not row["support"]],
             "per_class": per_class,
-            "reliability": calibration.reliability_bins(stated.ravel(), labels.ravel()),
+            "reliability": reliability.reliability_bins(stated.ravel(), labels.ravel()),
             "intervals": _intervals(sums, labels, class_names, totals, seed=seed),
             "interval_confidence": resamples.CONFIDENCE,
         }
@@ -127,9 +126,9 @@ class LabelJudge:
     def linear(self, train, validation, test, class_names, *, seed=0, groups=None):
         """`(row, candidate)`: logistic regression for each label on frozen features.
 
-        C and the thresholds are chosen on validation; see `linear.one_vs_rest`.
+        C and the thresholds are chosen on validation; see `linear_baselines.one_vs_rest`.
         """
-        found = linear.one_vs_rest(train, validation, test[0], seed=seed, groups=groups)
+        found = linear_baselines.one_vs_rest(train, validation, test[0], seed=seed, groups=groups)
         stated, judged, chosen = found
         edges = thresholds.chosen(*judged)
         candidate = Answers(stated, stated >= edges)
@@ -221,15 +220,15 @@ def _metrics(totals, num_examples, num_labels):
 
 
 def _intervals(sums, labels, class_names, totals, *, seed):
-    """Metric -> [low, high]; macro F1 as `evaluation.measure` has it."""
+    """Metric -> [low, high]; macro F1 as `classification.measure` has it."""
     metrics_of = _of(labels, class_names)
     found = resamples.intervals(sums, metrics_of, ("exact_match",), seed=seed)
     bounds, point = found.pop("macro_f1", None), float(totals["macro_f1"][0])
     support = labels.sum(axis=0)
-    if bounds and support[support > 0].min(initial=resampling.LEAST_SUPPORT) >= (
-        resampling.LEAST_SUPPORT
+    if bounds and support[support > 0].min(initial=bootstrap.LEAST_SUPPORT) >= (
+        bootstrap.LEAST_SUPPORT
     ):
-        found["macro_f1"] = resampling.mirrored(bounds, point)
+        found["macro_f1"] = bootstrap.mirrored(bounds, point)
     return found
 
 

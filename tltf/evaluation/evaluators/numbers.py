@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from tltf.baselines import edge_note
 from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
-from tltf.judging import linear, resamples
+from tltf.evaluation import linear_baselines, resamples
+from tltf.evaluation.baselines import edge_note
 
 MOST_POINTS = 500
 """Points of a report's picture."""
 
 
 class NumberJudge:
-    """See `tltf.judging`.
+    """See `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged: its levels and which of them is the median.
@@ -104,8 +104,8 @@ class NumberJudge:
         return row, candidate
 
     def linear(self, train, validation, test, class_names=(), *, seed=0, groups=None):
-        """`(row, candidate)`: ridge regression on frozen features; see `linear.ridge`."""
-        stated, chosen = linear.ridge(
+        """`(row, candidate)`: ridge regression on frozen features; see `linear_baselines.ridge`."""
+        stated, chosen = linear_baselines.ridge(
             train, validation, test[0], self.head.quantiles, seed=seed, groups=groups
         )
         note = "ridge regression on the frozen features; quantiles and strength from validation"

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tltf import baselines, evaluation
+from tltf.evaluation import baselines, classification
 
 
 class ClassJudge:
-    """See `tltf.judging`.
+    """See `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged.
@@ -23,18 +23,18 @@ class ClassJudge:
         return stated
 
     def measure(self, labels, candidate, class_names, *, seed=0):
-        """Every metric, see `evaluation.measure`; with `rank_metrics` where classes are ranks."""
-        found = evaluation.measure(labels, candidate, class_names, seed=seed)
-        more = evaluation.rank_metrics(labels, candidate) if self.head.has_order else {}
+        """Every metric, see `classification.measure`; with `rank_metrics` where classes are ranks."""
+        found = classification.measure(labels, candidate, class_names, seed=seed)
+        more = classification.rank_metrics(labels, candidate) if self.head.has_order else {}
         return found | more
 
     def difference(self, labels, first, second, *, seed=0):
-        """How much better the first candidate is, see `evaluation.paired_difference`."""
-        return evaluation.paired_difference(labels, first, second, seed=seed)
+        """How much better the first candidate is, see `classification.paired_difference`."""
+        return classification.paired_difference(labels, first, second, seed=seed)
 
     def worst(self, labels, candidate, class_names, ids, limit):
-        """The worst mistakes, see `evaluation.worst_mistakes`."""
-        return evaluation.worst_mistakes(labels, candidate, class_names, ids, limit=limit)
+        """The worst mistakes, see `classification.worst_mistakes`."""
+        return classification.worst_mistakes(labels, candidate, class_names, ids, limit=limit)
 
     def constant(self, train_labels, labels, class_names, *, seed=0):
         """`(row, candidate)` of the answer that looks at no input."""

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from tltf.baselines import at_edge, held_back
+from tltf.evaluation.baselines import at_edge, held_back
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """C of logistic regression, scikit-learn's inverse strength."""

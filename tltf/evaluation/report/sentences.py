@@ -2,9 +2,9 @@
 
 import statistics
 
-from tltf import wording
 from tltf.data import label_kinds
-from tltf.wording import number, percent
+from tltf.evaluation.report import wording
+from tltf.evaluation.report.wording import number, percent
 
 BASELINE_TITLES = {
     "majority": "majority class",

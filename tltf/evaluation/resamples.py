@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tltf import resampling
+from tltf.evaluation import bootstrap
 
 NUM_RESAMPLES, CONFIDENCE = 1000, 0.95
 
@@ -17,7 +17,7 @@ def values(sums, metrics, *, seed, num_resamples=NUM_RESAMPLES):
         num_resamples: R.
     """
     rng, parts = np.random.default_rng(seed), [[] for _ in sums]
-    for counts in resampling.counts(rng, sums[0].shape[1], num_resamples):
+    for counts in bootstrap.counts(rng, sums[0].shape[1], num_resamples):
         for part, matrix in zip(parts, sums, strict=True):
             part.append(matrix @ counts)
     return [metrics(np.concatenate(part, axis=1)) for part in parts]
@@ -36,11 +36,11 @@ def intervals(sums, metrics, shares=(), *, seed):
     num_examples = sums.shape[1]
     points = metrics(sums @ np.ones((num_examples, 1)))
     bounds = {
-        name: resampling.share_interval(
+        name: bootstrap.share_interval(
             round(float(points[name][0]) * num_examples), num_examples, CONFIDENCE
         )
         if name in shares
-        else resampling.interval(array, CONFIDENCE)
+        else bootstrap.interval(array, CONFIDENCE)
         for name, array in found.items()
     }
     return {name: pair for name, pair in bounds.items() if pair}
@@ -54,7 +54,7 @@ def differences(sums, metrics, *, seed):
     return {
         name: {
             "difference": float(points[0][name][0] - points[1][name][0]),
-            "interval": resampling.interval(first[name] - second[name], CONFIDENCE),
+            "interval": bootstrap.interval(first[name] - second[name], CONFIDENCE),
         }
         for name in first
     }

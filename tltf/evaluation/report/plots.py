@@ -97,7 +97,7 @@ def reliability(bins, title):
     """The reliability diagram above the share of examples a bin holds.
 
     Args:
-        bins: list of dict of `calibration.reliability_bins`.
+        bins: list of dict of `reliability.reliability_bins`.
         title: shown above, and to screen readers.
 
     Returns:

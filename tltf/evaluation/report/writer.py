@@ -12,9 +12,9 @@ import re
 import jinja2
 import numpy as np
 
-from tltf import plots, summaries, thumbnails, wording
 from tltf.console.progress import seconds_text
 from tltf.data import label_kinds
+from tltf.evaluation.report import pictures, plots, sentences, wording
 from tltf.files import atomic_files
 
 MAX_CONFUSION_TABLE = 20
@@ -31,8 +31,8 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
 
     Args:
         report: dict; every key may be missing, numpy values are taken, what is not finite
-            becomes null. `test` and `validation`: `evaluation.measure`. `baselines`: name ->
-            dict `test` (a measure), `gain` (`evaluation.paired_difference`, model minus
+            becomes null. `test` and `validation`: `classification.measure`. `baselines`: name ->
+            dict `test` (a measure), `gain` (`classification.paired_difference`, model minus
             baseline), `note`. `transfer_gain`: the paired difference to random weights.
             `run`: what is shown at the top (data, backbone, head, method, ...).
             `title`: made from `run` where missing.
@@ -41,7 +41,7 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
             `command`: reproduces the run. `flags`: the text of run.flags.
         folder: made where missing.
         history: list of dict, one an epoch, as `metrics_log.read` gives them.
-        mistakes: list of dict of `evaluation.worst_mistakes`, each with `text`, or with
+        mistakes: list of dict of `classification.worst_mistakes`, each with `text`, or with
             `image`: uint8[H, W, C], an encoded image's bytes, or its path.
         table: list of dict with the same keys: the trainable table.
 
@@ -117,7 +117,7 @@ def plain(value):
 def _mistake(row):
     row = dict(row)
     if "image" in row:
-        row["picture"] = thumbnails.data_uri(row.pop("image"))
+        row["picture"] = pictures.data_uri(row.pop("image"))
     if "text" in row:
         row["text"] = _shortened(row["text"], MAX_TEXT)
     return plain(row)
@@ -125,7 +125,7 @@ def _mistake(row):
 
 def _values(report, history, mistakes, table):
     """What both templates are filled with."""
-    split, metrics = summaries.main_split(report)
+    split, metrics = sentences.main_split(report)
     said = wording.of(metrics)
     many = len(metrics.get("confusion", [])) > MAX_CONFUSION_TABLE
     values = {
@@ -134,12 +134,12 @@ def _values(report, history, mistakes, table):
         "split": split,
         "metrics": metrics,
         "tiles": _tiles(report, split, metrics),
-        "sentences": summaries.sentences(report),
+        "sentences": sentences.sentences(report),
         "said": said,
-        "comparison": summaries.comparison(report),
-        "confusions": summaries.confusions(metrics),
-        "classes": summaries.classes_by_f1(metrics),
-        "balance": summaries.balance(report.get("data", {})),
+        "comparison": sentences.comparison(report),
+        "confusions": sentences.confusions(metrics),
+        "classes": sentences.classes_by_f1(metrics),
+        "balance": sentences.balance(report.get("data", {})),
         "scalars": [(k, _scalar(k, metrics[k])) for k in said.scalars if k in metrics],
         "curves": _curves(history),
         "heatmap": many and plots.confusion_heatmap(metrics["confusion"], "Shares of each class"),
@@ -193,7 +193,7 @@ def _tiles(report, split, metrics):
     if metrics:
         tile(f"{split} {said.title}", said.value(metrics[said.metric]),
              _interval(intervals.get(said.metric), said.value))  # fmt: skip
-    gain = (summaries.transfer_gain(report) or {}).get(said.metric)
+    gain = (sentences.transfer_gain(report) or {}).get(said.metric)
     if gain:
         unit = "points " if said.is_share else ""
         tile("transfer gain", said.change(gain["difference"]),
@@ -236,7 +236,7 @@ def _curves(history):
     names = [k[4:] for row in history for k in row if k.startswith("val_") and k[4:] != "loss"]
     names += [k for row in history for k in row if k.endswith(("accuracy", "absolute_error"))]
     return [
-        plots.curve(history, name, summaries.words(name).capitalize())
+        plots.curve(history, name, sentences.words(name).capitalize())
         for name in ("loss", *names[:1])
     ]
 
@@ -248,7 +248,7 @@ def _scalar(name, value):
 
 def _environment():
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tltf", "templates"),
+        loader=jinja2.PackageLoader("tltf.evaluation.report", "templates"),
         autoescape=lambda name: name.endswith(".html.jinja"),
         undefined=jinja2.ChainableUndefined,
         trim_blocks=True,
@@ -261,7 +261,7 @@ def _environment():
         "bounds": lambda bounds, said: _interval(bounds, said.value) or wording.NOTHING,
         "gain": lambda gain, said: said.interval(gain) if gain else wording.NOTHING,
         "seconds": seconds_text,
-        "words": summaries.words,
+        "words": sentences.words,
         "cell_text": _cell_text,
         "row_text": _row_text,
         "shortened": _shortened,

@@ -8,8 +8,8 @@ one sparse product of those sums with the resampling counts gives all metrics of
 import numpy as np
 import scipy.sparse
 
-from tltf import calibration
 from tltf.console import lazy_imports
+from tltf.evaluation import reliability
 
 stats = lazy_imports.Module("scipy.stats")
 
@@ -118,7 +118,7 @@ def _sums(labels, probabilities):
     predicted = probabilities.argmax(axis=1)
     is_correct = (predicted == labels).astype(float)
     confidence = probabilities.max(axis=1).astype(float)
-    bins = calibration.bin_indices(confidence)
+    bins = reliability.bin_indices(confidence)
     ones = np.ones(len(labels))
     return scipy.sparse.vstack(
         [
@@ -126,7 +126,7 @@ def _sums(labels, probabilities):
             _rows(labels, ones, num_classes),
             _rows(predicted, ones, num_classes),
             _rows(labels, is_correct, num_classes),
-            _rows(bins, confidence - is_correct, calibration.NUM_BINS),
+            _rows(bins, confidence - is_correct, reliability.NUM_BINS),
         ],
         format="csr",
     )
