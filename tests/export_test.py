@@ -7,10 +7,11 @@ import pathlib
 import pytest
 
 from tests import served
-from tltf import export, verifying
+from tltf import export
 from tltf.config import flagfiles, options
 from tltf.models import saving
 from tltf.runs import folder as runs_folder
+from tltf.serving.export import verify
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_the_next_version_is_checked_on_the_test_split(run, capsys):
 def test_an_export_holds_none_of_the_users_data(run, tmp_path, monkeypatch):
     pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     seen = []
-    monkeypatch.setattr(verifying, "check_saved_model", lambda *given: seen.extend(given[-1]))
+    monkeypatch.setattr(verify, "check_saved_model", lambda *given: seen.extend(given[-1]))
     assert export.main([f"--run={run}", f"--output={tmp_path}"]) == 0
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert (tmp_path / "1/assets.extra/tf_serving_warmup_requests").is_file()

@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 
 from tests import served
-from tltf import exporting, reload, verifying
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.models import raw_inputs
+from tltf.serving.export import clean_process, saved_model, verify
 
 NAMES = ("cat", "dög", "two\nlines")
 
@@ -33,7 +33,7 @@ def text(tmp_path_factory):
 
 
 def exported(trained, folder):
-    path = exporting.export_saved_model(trained, folder, None, True)
+    path = saved_model.export_saved_model(trained, folder, None, True)
     return trained, path, tf.saved_model.load(str(path)).signatures
 
 
@@ -153,21 +153,21 @@ def test_an_existing_version_is_refused_and_the_next_is_free(tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "notes").mkdir()
     with pytest.raises(FlagError, match="version 7 exists; fix: --version=8"):
-        exporting.export_saved_model(trained, tmp_path, 7, False)
-    assert exporting.export_saved_model(trained, tmp_path, None, False).name == "8"
+        saved_model.export_saved_model(trained, tmp_path, 7, False)
+    assert saved_model.export_saved_model(trained, tmp_path, None, False).name == "8"
     assert not list((tmp_path / "7").iterdir())
 
 
 def test_an_export_that_answers_otherwise_is_not_published(tmp_path, monkeypatch):
-    real = exporting.Servable.answer
+    real = saved_model.Servable.answer
 
     def wrong(self, tensors):
         given = real(self, tensors)
         return given | {"probabilities": given["probabilities"] + 1e-3}
 
-    monkeypatch.setattr(exporting.Servable, "answer", wrong)
+    monkeypatch.setattr(saved_model.Servable, "answer", wrong)
     with pytest.raises(ModelError, match=r"differs from the model by 0\.001"):
-        exporting.export_saved_model(served.image_once(), tmp_path, None, True)
+        saved_model.export_saved_model(served.image_once(), tmp_path, None, True)
     assert os.listdir(tmp_path) == []
 
 
@@ -177,7 +177,7 @@ def test_a_full_disk_in_the_check_is_no_fault_of_the_model(tmp_path, monkeypatch
     def limited(*given, **options):
         return run(*given, preexec_fn=lambda: resource.setrlimit(*limit), **options)
 
-    monkeypatch.setattr(verifying.subprocess, "run", limited)
+    monkeypatch.setattr(verify.subprocess, "run", limited)
     with pytest.raises(StorageError, match=r"File too large.*TMPDIR"):
         exported(served.image_once(), tmp_path)
     assert os.listdir(tmp_path) == []
@@ -188,16 +188,16 @@ def test_wrong_labels_are_told(image, monkeypatch):
     raw = raw_inputs.probes(trained)
     given = signatures["serving_default"](image_bytes=tf.constant(raw))
     probabilities = given["probabilities"].numpy()
-    data, ends = reload.pack([b"mole"] * len(raw))
+    data, ends = clean_process.pack([b"mole"] * len(raw))
     answers = {"raw/probabilities": probabilities, "tensors/probabilities": probabilities}
     answers |= {"data/raw/label": data, "ends/raw/label": ends}
-    monkeypatch.setattr(verifying, "_reloaded", lambda *_: answers)
+    monkeypatch.setattr(verify, "_reloaded", lambda *_: answers)
     with pytest.raises(ModelError, match="input 0 has the label b'mole' in place of"):
-        verifying.check_saved_model(path, trained, trained.core.model, raw)
+        verify.check_saved_model(path, trained, trained.core.model, raw)
 
 
 def test_the_check_needs_tensorflow_alone():
-    tree = ast.parse(pathlib.Path(reload.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(pathlib.Path(clean_process.__file__).read_text(encoding="utf-8"))
     nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
     imported = {alias.name for node in nodes for alias in node.names}
     assert imported == {"importlib", "itertools", "sys", "numpy", "tensorflow"}
@@ -205,8 +205,8 @@ def test_the_check_needs_tensorflow_alone():
 
 def test_packed_bytes_come_back():
     items = [b"", b"\x00\x00", b"a\x00", "\u4f60".encode(), b""]
-    assert reload.unpack(*reload.pack(items)) == items
-    assert reload.unpack(*reload.pack([])) == []
+    assert clean_process.unpack(*clean_process.pack(items)) == items
+    assert clean_process.unpack(*clean_process.pack([])) == []
 
 
 def test_a_core_of_half_precision_is_exported_in_float32(tmp_path):
@@ -215,10 +215,10 @@ def test_a_core_of_half_precision_is_exported_in_float32(tmp_path):
         trained = served.image()
     finally:
         keras.config.set_dtype_policy("float32")
-    path = exporting.export_saved_model(trained, tmp_path, None, False)
+    path = saved_model.export_saved_model(trained, tmp_path, None, False)
     model = tf.saved_model.load(str(path))
     given = model.signatures["serving_default"](image_bytes=tf.constant([picture()]))
-    fresh = exporting.on_one_device(trained.core).model
+    fresh = saved_model.on_one_device(trained.core).model
     pixels = trained.preprocessing(tf.constant(picture()))[None]
     expected = keras.ops.softmax(fresh({"image": pixels})["label"])
     np.testing.assert_allclose(given["probabilities"], expected, atol=1e-6)
@@ -257,9 +257,9 @@ def test_pictures_of_arrays_lose_nothing():
 )
 def test_large_cores(make, inputs, tmp_path, capsys):
     trained = make()
-    path = exporting.export_saved_model(trained, pathlib.Path(tmp_path), None, True)
+    path = saved_model.export_saved_model(trained, pathlib.Path(tmp_path), None, True)
     assert "largest difference" in capsys.readouterr().err
     default = tf.saved_model.load(str(path)).signatures["serving_default"]
     (name,) = default.structured_input_signature[1]
     given = default(**{name: tf.constant(inputs)})["probabilities"]
-    np.testing.assert_allclose(given, rows(trained, inputs), atol=verifying.LARGEST_DIFFERENCE)
+    np.testing.assert_allclose(given, rows(trained, inputs), atol=verify.LARGEST_DIFFERENCE)

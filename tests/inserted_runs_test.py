@@ -5,11 +5,11 @@ import pytest
 
 import tltf
 from tests.caching_test import bert_folder, texts_source  # noqa: F401
-from tltf import exporting
 from tltf.backbones import kept_layers
 from tltf.config.options import make, replace
 from tltf.models import adapters
 from tltf.runs import model_folder
+from tltf.serving.export import saved_model
 from tltf.training import training
 
 METHODS = {"adapters": "adapters(size=2)", "prefix": "prefix(length=2)", "prompt": "prompt(length=3)"}  # fmt: skip
@@ -62,7 +62,7 @@ def test_a_saved_run_computes_what_was_trained(runs, name, bert_folder):  # noqa
 def test_the_exported_model_computes_it_too(runs, name, tmp_path):
     """The export reloads itself in a clean process and compares."""
     _, trained = runs[name]
-    folder = exporting.export_saved_model(trained, tmp_path, 1, True)
+    folder = saved_model.export_saved_model(trained, tmp_path, 1, True)
     assert (tmp_path / "1" / "saved_model.pb").exists() and folder
 
 

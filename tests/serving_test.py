@@ -12,8 +12,9 @@ pytest.importorskip("tensorflow_serving")
 ovmsclient = pytest.importorskip("ovmsclient")
 
 from tests import prediction_service, served  # noqa: E402
-from tltf import exporting, serving  # noqa: E402
 from tltf.errors import DataError, ModelError, StorageError  # noqa: E402
+from tltf.serving import client as serving_client  # noqa: E402
+from tltf.serving.export import saved_model
 
 
 def png(size):
@@ -31,7 +32,7 @@ def models(tmp_path_factory):
     trained = {"photos": served.image_once(), "reviews": served.text_once()}
     folders = {name: tmp_path_factory.mktemp(name) for name in trained}
     for name, folder in folders.items():
-        exporting.export_saved_model(trained[name], folder, 3, False)
+        saved_model.export_saved_model(trained[name], folder, 3, False)
     return trained, folders
 
 
@@ -49,10 +50,10 @@ def client(address):
 @pytest.fixture(scope="module", params=["grpc", "rest"])
 def ours(request, models, address):
     if request.param == "grpc":
-        yield lambda *args: serving.GrpcClient(address, *args)
+        yield lambda *args: serving_client.GrpcClient(address, *args)
     else:
         with prediction_service.serve_rest(models[1]) as found:
-            yield lambda *args: serving.RestClient(found, *args)
+            yield lambda *args: serving_client.RestClient(found, *args)
 
 
 def expected(trained, inputs):
@@ -127,7 +128,7 @@ def test_our_clients_keep_zeros_at_the_end_of_an_image(models, ours):
 
 
 def test_our_clients_raise_our_errors(ours):
-    assert ours("photos").classify([]) == serving.Answer((), ())
+    assert ours("photos").classify([]) == serving_client.Answer((), ())
     with pytest.raises(DataError, match=r"image \[?1\]? of the batch"):
         ours("photos").classify([PICTURES[0], b"no image"])
     with pytest.raises(ModelError, match="not found"):
@@ -136,7 +137,7 @@ def test_our_clients_raise_our_errors(ours):
         ours("photos").classify([b"a", "b"])
 
 
-@pytest.mark.parametrize("kind", [serving.RestClient, serving.GrpcClient])
+@pytest.mark.parametrize("kind", [serving_client.RestClient, serving_client.GrpcClient])
 def test_no_server(kind):
     with pytest.raises(StorageError, match="no answer"):
         kind("localhost:9", "photos", timeout_s=2.0).classify(["a"])
@@ -151,9 +152,9 @@ def test_the_clients_take_no_tensorflow():
 @pytest.mark.large
 def test_minilm_is_served(tmp_path):
     trained = served.text("minilm_l6")
-    exporting.export_saved_model(trained, tmp_path, None, True)
+    saved_model.export_saved_model(trained, tmp_path, None, True)
     with prediction_service.serve_grpc({"reviews": tmp_path}) as found:
-        answer = serving.GrpcClient(found, "reviews").classify(served.TEXTS)
+        answer = serving_client.GrpcClient(found, "reviews").classify(served.TEXTS)
     labels, rows = expected(trained, list(served.TEXTS))
     assert list(answer.labels) == labels
     np.testing.assert_allclose(answer.probabilities, rows, atol=1e-5)

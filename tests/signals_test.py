@@ -12,7 +12,6 @@ from tests.faults.kills_test import outcome, train
 from tests.fitting_test import feed, fit, same, weights
 from tests.tiny import core as tiny_core
 from tests.tiny import image_backbone
-from tltf import exporting, verifying
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.config.command_options import CheckOptions
 from tltf.config.options import CacheOptions
@@ -20,6 +19,7 @@ from tltf.console import command, signals
 from tltf.data import loader
 from tltf.runs import checkpoints
 from tltf.runs.checkpoints import Checkpoint
+from tltf.serving.export import saved_model, verify
 from tltf.train import main
 
 
@@ -89,10 +89,10 @@ def test_while_the_cache_is_filled(tmp_path, monkeypatch):
 
 
 def test_while_an_export_is_checked(tmp_path, monkeypatch):
-    checked = signalled(verifying.check_saved_model)
+    checked = signalled(verify.check_saved_model)
     with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
-        patch.setattr(verifying, "check_saved_model", checked)
-        exporting.export_saved_model(served.image_once(), tmp_path / "export")
+        patch.setattr(verify, "check_saved_model", checked)
+        saved_model.export_saved_model(served.image_once(), tmp_path / "export")
     assert not list((tmp_path / "export").iterdir())
 
 

@@ -28,9 +28,9 @@ def service(options):
     model_folder.open_folder(options.run)
     atomic_folders.new_version(options.output or f"{options.run}/export", options.version)
     command.load_tensorflow()
-    from tltf import exporting
+    from tltf.serving.export import saved_model
 
-    print(exporting.export_run(options))
+    print(saved_model.export_run(options))
 
 
 if __name__ == "__main__":

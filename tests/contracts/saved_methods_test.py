@@ -11,13 +11,13 @@ from tests.caching_test import bert_folder, texts_source  # noqa: F401
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import parameters
 from tests.hub_test import RESNET
-from tltf import exporting
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.config.options import make
 from tltf.models import raw_inputs
+from tltf.serving.export import saved_model
+from tltf.serving.export.verify import LARGEST_DIFFERENCE
 from tltf.training import training
-from tltf.verifying import LARGEST_DIFFERENCE
 
 QUICK = {"lora(rank=1)", "delta(alpha=1.0)"}
 """One whose parts are merged, one whose second network is dropped; inserted_runs_test.py has more."""
@@ -92,7 +92,7 @@ def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_
     loaded = tltf.load(str(run))
     assert loaded.core is not trained.core
     np.testing.assert_array_equal(loaded.stated(test), expected)
-    exported = exporting.export_saved_model(loaded, tmp_path / "export", None, False)
+    exported = saved_model.export_saved_model(loaded, tmp_path / "export", None, False)
     found = answers(exported, trained, raw_inputs.of_column(test.column))
     np.testing.assert_allclose(found, expected, atol=LARGEST_DIFFERENCE)
 

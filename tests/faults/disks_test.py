@@ -16,7 +16,7 @@ import pytest
 
 from tests import served
 from tests.faults.making import ROOT, require, run_program, without_roots_rights
-from tltf import check, exporting, train
+from tltf import check, train
 from tltf.caching import feature_cache, shard_store
 from tltf.config.options import make
 from tltf.console import command, signals, streams
@@ -28,6 +28,7 @@ from tltf.models import adapters, prediction_table, saving
 from tltf.models.adapters import Adapter
 from tltf.runs import checkpoints, metrics_log
 from tltf.runs import folder as runs_folder
+from tltf.serving.export import saved_model
 from tltf.training import disk_space, training
 
 FLAGS = ("--data=digits(num_train=80, num_test=40)", "--backbone=small_cnn(filters=[8, 64])",
@@ -90,7 +91,7 @@ WRITERS = {
     "metrics": big_log,
     "run.flags": run_flags,
     "model": lambda folder: saving.save(served.text_once(), folder / "run"),
-    "export": lambda folder: exporting.export_saved_model(
+    "export": lambda folder: saved_model.export_saved_model(
         served.text_once(), folder / "export", None, False
     ),
 }

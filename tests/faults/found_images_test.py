@@ -11,13 +11,14 @@ from PIL import Image
 
 from tests import served
 from tests.faults.making import covers
-from tltf import predict, serving
+from tltf import predict
 from tltf.config.options import ScanOptions
 from tltf.data import loader
 from tltf.data.images import conversion, files
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.errors import DataError
 from tltf.evaluation.report import pictures
+from tltf.serving import client
 
 
 def picture(seed=0, size=(48, 40)):
@@ -298,11 +299,11 @@ def test_folders_of_other_formats_train_and_predict(folder, capsys):
 @covers(105, 111)
 def test_the_client_of_a_server_sends_what_the_server_decodes():
     content = saved(picture(), "TIFF")
-    sent = base64.b64decode(serving._json_value(content)["b64"])
+    sent = base64.b64decode(client._json_value(content)["b64"])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(sent))), on_white(content))
     plain = saved(picture(), "PNG")
-    assert base64.b64decode(serving._json_value(plain)["b64"]) == plain
-    assert serving._encoded(content) == sent and serving._encoded("text") == b"text"
+    assert base64.b64decode(client._json_value(plain)["b64"]) == plain
+    assert client._encoded(content) == sent and client._encoded("text") == b"text"
 
 
 @covers(121)

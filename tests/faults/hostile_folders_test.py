@@ -31,9 +31,9 @@ from tests.faults.refusing import (  # noqa: F401 (warm is a fixture)
     warm,
     weights,
 )  # fmt: skip
-from tltf import verifying
 from tltf.errors import ModelError
 from tltf.models import raw_inputs
+from tltf.serving.export import verify
 
 H, F = hostile, hostile_folders
 TEXTS = "text,label\n" + "".join(f"word {n},{'ab'[n % 2]}\n" for n in range(20))
@@ -195,7 +195,7 @@ def test_what_needs_no_data_runs_none_of_a_strangers_code(
     command, flags, tmp_path, capfd, monkeypatch
 ):
     checked = []
-    monkeypatch.setattr(verifying, "check_saved_model", lambda *given: checked.append(given[-1]))
+    monkeypatch.setattr(verify, "check_saved_model", lambda *given: checked.append(given[-1]))
     run_folder = put(tmp_path, {"x.png": picture(0)}) / "data/run"
     F.flags(flags + "\n")(run_folder)
     more = [f"--input={tmp_path}/x.png"] if command == "predict" else [f"--output={tmp_path}/new"]

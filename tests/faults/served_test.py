@@ -14,7 +14,7 @@ from tests import served
 from tests.faults import images_test
 from tests.faults.faults_tables_test import ODD_TEXTS
 from tests.faults.making import bounded_memory, covers, encoded, picture
-from tltf import exporting
+from tltf.serving.export import saved_model
 
 INVALID = tf.errors.InvalidArgumentError
 PICTURES = [encoded(picture(number, (20 + number, 17))) for number in range(3)]
@@ -33,7 +33,7 @@ def folders(tmp_path_factory):
     found = {}
     for name, trained in (("photos", served.image_once()), ("reviews", served.text_once())):
         found[name] = tmp_path_factory.mktemp(name)
-        exporting.export_saved_model(trained, found[name], 1, False)
+        saved_model.export_saved_model(trained, found[name], 1, False)
     return found
 
 

@@ -9,8 +9,8 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from tltf import reload
 from tltf.errors import ModelError, StorageError
+from tltf.serving.export import clean_process
 
 LARGEST_DIFFERENCE = 1e-5
 BATCH = 32
@@ -78,14 +78,14 @@ def _prepared(trained, raw):
 
 
 def _reloaded(folder, raw, tensors, modality):
-    """What tltf/reload.py writes."""
+    """What tltf/serving/export/clean_process.py writes."""
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = pathlib.Path(scratch, "inputs.npz"), pathlib.Path(scratch, "outputs.npz")
-        data, ends = reload.pack(raw)
+        data, ends = clean_process.pack(raw)
         np.savez(inputs, data=data, ends=ends, **tensors)
         modules = ["tensorflow_text"] if modality == "text" else []
         files = [str(path) for path in (folder, inputs, outputs)]
-        command = [sys.executable, "-P", reload.__file__, *files, *modules]
+        command = [sys.executable, "-P", clean_process.__file__, *files, *modules]
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
         try:
             done = subprocess.run(
@@ -95,7 +95,7 @@ def _reloaded(folder, raw, tensors, modality):
             raise StorageError(f"the check took over {TIMEOUT_S} s", place=folder) from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            if done.returncode == reload.CANNOT_WRITE:
+            if done.returncode == clean_process.CANNOT_WRITE:
                 raise StorageError(f"the check of the export cannot write its answers: {last}",
                                    place=scratch, fix="free space there, or set TMPDIR")  # fmt: skip
             what = f"the export cannot be run in a clean process: {last}"
@@ -111,7 +111,7 @@ def _check_answers(given, head, class_names):
         told = [format(value, ".9g") for value in given[f"raw/{head.name}"].tolist()]
     else:
         packed = (given[f"{part}/raw/{head.name}"] for part in ("data", "ends"))
-        told = reload.unpack(*packed)
+        told = clean_process.unpack(*packed)
         answers = [answer.encode("utf-8", "replace") for answer in answers]
     wrong = [row for row, pair in enumerate(zip(told, answers, strict=True)) if len(set(pair)) > 1]
     if wrong:

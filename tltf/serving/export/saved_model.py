@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf import verifying
 from tltf.backbones.builder import save_assets
 from tltf.config import call_strings
 from tltf.config.catalogs import FORMATS
@@ -18,6 +17,7 @@ from tltf.errors import DataError, FlagError, ModelError, StorageError, printabl
 from tltf.files import atomic_folders
 from tltf.graphs import functional, precision
 from tltf.models import core_builder, loading, raw_inputs, saving
+from tltf.serving.export import verify as export_verify
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
 WARMUP_BATCHES = (1, 8)
@@ -55,7 +55,7 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
             tf.saved_model.save(module, str(part), signatures=module.signatures())
         _write_extras(part, module, trained)
         if verify:
-            verifying.check_saved_model(part, trained, core.model, raw)
+            export_verify.check_saved_model(part, trained, core.model, raw)
     return target
 
 

@@ -1,0 +1,1 @@
+"""What serves a model: exports, a client."""

@@ -1,0 +1,1 @@
+"""--format: what a model is exported as, and its check."""
