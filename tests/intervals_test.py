@@ -8,11 +8,12 @@ from scipy import stats
 from sklearn import metrics
 
 from tests.faults.making import covers
-from tltf import publishing, rounds, train
+from tltf import train
 from tltf.data import label_kinds
 from tltf.evaluation import bootstrap, classification, evaluators
 from tltf.evaluation.evaluators.labels import Answers
 from tltf.evaluation.report import sentences, wording
+from tltf.experiments import kfold, one_run
 from tltf.heads.multi_label import multi_label
 from tltf.heads.regress import regress
 
@@ -40,7 +41,7 @@ def test_all_right_and_all_wrong_are_no_certainty(count, low, are_right):
     assert "loss" not in found["intervals"], "resamples of equal rows are equal"
     assert "calibration_error" not in found["intervals"]
     report = {"test": found, "baselines": {}}
-    assert wording.of(found).value(wanted[0]) in publishing.score_text(found)
+    assert wording.of(found).value(wanted[0]) in one_run.score_text(found)
     assert wording.of(found).value(wanted[0]) in sentences.sentences(report)[0]
 
 
@@ -217,13 +218,13 @@ def ridge_gains(rng, folds):
 
 def test_coverage_of_the_gain_over_folds():
     rng = np.random.default_rng(0)
-    bounds = [rounds.gain_interval(ridge_gains(rng, 5)) for _ in range(600)]
+    bounds = [kfold.gain_interval(ridge_gains(rng, 5)) for _ in range(600)]
     held = np.mean([pair is None or pair[0] <= 0 <= pair[1] for pair in bounds])
     assert 0.94 < held < 0.995
 
 
 def test_gain_over_folds_that_are_alike_has_no_interval():
-    assert rounds.gain_interval([0.25, 0.25, 0.25]) is None
+    assert kfold.gain_interval([0.25, 0.25, 0.25]) is None
 
 
 @pytest.mark.parametrize(

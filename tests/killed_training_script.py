@@ -95,7 +95,7 @@ POINTS = {
     "the model is written": Point(files="/model/", number=1, calls=("os.rename",)),
     "the model has its name": Point(files="core.json", number=1, calls=("os.rename",)),
     "trained": Point("tltf.runs.folder:write_status", 3, "after"),
-    "evaluation": Point("tltf.publishing:evaluate"),
+    "evaluation": Point("tltf.experiments.one_run:evaluate"),
     "predictions get their name": Point(files="predictions.csv", number=1, calls=("os.rename",)),
     "the report is half there": Point(files="report.", number=2, calls=("os.rename",)),
     "the export is written": Point("tltf.serving.export.verify:check_saved_model"),

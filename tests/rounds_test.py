@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tltf import rounds, train
+from tltf import train
 from tltf.evaluation.report import wording
+from tltf.experiments import kfold
 from tltf.runs import removal
 
 FLAGS = [
@@ -55,11 +56,11 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
     cut = tmp_path / "cut"
     shutil.copytree(run, cut)
     (cut / "status.json").write_text('{"status": "training"}')
-    monkeypatch.setattr(rounds.feeding, "fingerprints", lambda parts: {"train split": "1 rows"})
+    monkeypatch.setattr(kfold.feeding, "fingerprints", lambda parts: {"train split": "1 rows"})
     assert train.main([*FLAGS, f"--output={cut}"]) == 4
     assert re.search(r"train split: 1,\d+ rows \(.* -> 1 rows", capsys.readouterr().err)
     with monkeypatch.context() as patch:
-        patch.setattr(rounds, "_fold", lambda chosen, *given: trained.append(given))
+        patch.setattr(kfold, "_fold", lambda chosen, *given: trained.append(given))
         trained = []
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--resume=data"])
@@ -85,10 +86,10 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
         "task": {"type": "worker", "index": 0},
     }
     monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-    monkeypatch.setattr(rounds.runtime, "start", lambda options: None)
-    monkeypatch.setattr(rounds.multi_worker, "told", lambda strategy, own: np.array([1, 0, 1]))
+    monkeypatch.setattr(kfold.runtime, "start", lambda options: None)
+    monkeypatch.setattr(kfold.multi_worker, "told", lambda strategy, own: np.array([1, 0, 1]))
     seen = []
-    monkeypatch.setattr(rounds.publishing, "run", lambda chosen: seen.append(chosen) or {})
+    monkeypatch.setattr(kfold.publishing, "run", lambda chosen: seen.append(chosen) or {})
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
     assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/1"]
     assert not (tmp_path / "new").exists()
@@ -100,7 +101,7 @@ def test_gain_of_the_folds_is_a_corrected_t_interval():
         {"test": {"accuracy": 1, "loss": 1, "macro_f1": 1}, "gain": {"accuracy": {"difference": g}}}
         for g in gains
     ]
-    low, high = rounds._mean_baseline(entries, wording.of({}))["gain"]["accuracy"]["interval"]
+    low, high = kfold._mean_baseline(entries, wording.of({}))["gain"]["accuracy"]["interval"]
     plain = scipy.stats.ttest_1samp(gains, 0).confidence_interval()
     widened = (plain.high - plain.low) * (1 + 3 / 2) ** 0.5  # Nadeau & Bengio: test / train is 1/2
     assert (low + high) / 2 == pytest.approx((plain.low + plain.high) / 2)

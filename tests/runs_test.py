@@ -6,12 +6,12 @@ import types
 
 import pytest
 
-from tltf import publishing
 from tltf.config import checks
 from tltf.config import options as all_options
 from tltf.config.options import make, replace
 from tltf.config.resume import HARMLESS
 from tltf.errors import FlagError, ModelError, StorageError
+from tltf.experiments import one_run
 from tltf.runs import folder, origin, versions
 
 
@@ -327,13 +327,13 @@ def test_a_run_exports_its_own_version_once(tmp_path, monkeypatch):
     """Beside one that the run before has left; what a kill has left of its own is whole."""
     built = []
     call = types.SimpleNamespace(build=lambda trained, *given: built.append(given))
-    monkeypatch.setattr(publishing.specs, "pick", lambda *given: call)
+    monkeypatch.setattr(one_run.specs, "pick", lambda *given: call)
     (tmp_path / "export/2").mkdir(parents=True)
     folder.begin(tmp_path, options(tmp_path), "")
-    publishing._export(None, tmp_path)
+    one_run._export(None, tmp_path)
     assert built == [(tmp_path / "export", 3, True)]
     (tmp_path / "export/3").mkdir()
-    publishing._export(None, tmp_path)
+    one_run._export(None, tmp_path)
     assert len(built) == 1
 
 

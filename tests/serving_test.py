@@ -14,7 +14,7 @@ ovmsclient = pytest.importorskip("ovmsclient")
 from tests import prediction_service, served  # noqa: E402
 from tltf.errors import DataError, ModelError, StorageError  # noqa: E402
 from tltf.serving import client as serving_client  # noqa: E402
-from tltf.serving.export import saved_model
+from tltf.serving.export import saved_model  # noqa: E402
 
 
 def png(size):

@@ -5,11 +5,12 @@ import warnings
 
 import pytest
 
-from tltf import publishing, train
+from tltf import train
 from tltf.config import defaults
 from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import FlagError
+from tltf.experiments import one_run
 from tltf.methods import fine_tuning, schedules
 from tltf.methods.method import Phase
 from tltf.runs import folder
@@ -98,7 +99,7 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
 
     monkeypatch.setattr(training, "fit_parts", fit_parts)
     with pytest.raises(InterruptedError):
-        publishing._scratch(trained, types.SimpleNamespace())
+        one_run._scratch(trained, types.SimpleNamespace())
     other, _ = training.assemble(seen[0], trained.splits, strategies.start(seen[0].runtime))
     assert other.options.train.method == "scratch" and other.options.train.norm == expected
 

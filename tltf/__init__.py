@@ -10,7 +10,7 @@ _NAMES = {
     "Options": "tltf.config.options:Options",
     "load": "tltf.models.loading:load",
     "make_options": "tltf.config.options:make",
-    "run": "tltf.rounds:run",
+    "run": "tltf.experiments.kfold:run",
 }
 
 __all__ = ["Options", "load", "make_options", "run"]

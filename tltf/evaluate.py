@@ -23,9 +23,9 @@ def service(options):
 
     model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
     command.load_tensorflow()
-    from tltf import reevaluating
+    from tltf.experiments import run_evaluation
 
-    reevaluating.run(options)
+    run_evaluation.run(options)
 
 
 def main(argv=None):

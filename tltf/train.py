@@ -15,10 +15,10 @@ def service(options):
     """Runs the options, whoever reads on; the services are imported here, so that --help is quick."""
     checks.check(options)
     command.load_tensorflow()
-    from tltf import rounds
+    from tltf.experiments import kfold
 
     with streams.surviving(options.output.output):
-        rounds.run(options)
+        kfold.run(options)
 
 
 def main(argv=None):

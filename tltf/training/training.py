@@ -1,6 +1,6 @@
 """From options to a trained model.
 
-`publishing.run` is what `python -m tltf.train` calls; a notebook calls the same functions.
+`one_run.run` is what `python -m tltf.train` calls; a notebook calls the same functions.
 """
 
 import dataclasses

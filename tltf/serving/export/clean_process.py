@@ -1,6 +1,6 @@
 """Runs a SavedModel on inputs from a file, with TensorFlow alone: nothing of tltf or Keras.
 
-`python reload.py FOLDER INPUTS OUTPUTS [MODULE]`, as a program of its own: what it computes
+`python clean_process.py FOLDER INPUTS OUTPUTS [MODULE]`, as a program of its own: what it computes
 is what a server computes. INPUTS and OUTPUTS are .npz files without objects; byte strings are
 one uint8[] and the place int64[] where each string ends. MODULE is imported for the operators
 that the graph needs (tensorflow_text).

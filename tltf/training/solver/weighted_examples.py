@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tltf.data import ordering
 from tltf.errors import DataError, NumericError, ShapeError
 
 _BLOCK = 4096
@@ -57,30 +58,13 @@ def check_initial(initial, training):
         raise NumericError("the weights to start from are not finite")
 
 
-def held_groups(labels, groups, seed):
-    """bool[N]: a fifth of the groups of each class, drawn at random; a group stays together.
-
-    Args:
-        labels: int[N]; a group is of the class of its first row.
-        groups: int[N], rows that come from one: copies, views, draws; None: every row by itself.
-        seed: of the draw.
-    """
-    groups = np.arange(len(labels)) if groups is None else groups
-    _, first, place = np.unique(groups, return_index=True, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(first))
-    order = order[np.argsort(labels[first][order], kind="stable")]
-    is_held = np.zeros(len(first), bool)
-    is_held[order[2::5]] = True
-    return is_held[place]
-
-
 def hold_back(training, seed, groups=None):
     """Holds a fifth of each class back, drawn at random, and none whose copy is fitted.
 
     Args:
         training: as `checked` returns it.
         seed: of the draw.
-        groups: see `held_groups`.
+        groups: see `ordering.held_groups`.
 
     Returns:
         `((features, targets, weights), (features, labels))`: all examples with a weight of 0 for
@@ -91,7 +75,7 @@ def hold_back(training, seed, groups=None):
     """
     features, targets, weights = training
     labels = targets.argmax(1)
-    is_held = held_groups(labels, groups, seed)
+    is_held = ordering.held_groups(labels, groups, seed)
     rest = np.where(is_held, 0.0, weights)
     if not is_held.any() or _is_constant(targets, rest):
         raise DataError(

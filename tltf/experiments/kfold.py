@@ -7,13 +7,13 @@ import time
 
 import numpy as np
 
-from tltf import publishing
 from tltf.config import call_strings, options
 from tltf.config.catalogs import HEADS, SPLITS
 from tltf.console import lazy_imports
 from tltf.data import loader
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import wording, writer
+from tltf.experiments import one_run
 from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
 from tltf.training import datasets
@@ -38,7 +38,7 @@ def run(chosen):
     """
     call = call_strings.pick(SPLITS, chosen.data.split, "split")
     if call.name != "kfold" or call.kwargs["fold"] != EVERY_FOLD or chosen.output.dry_run:
-        return publishing.run(_first_fold(chosen, call))
+        return one_run.run(_first_fold(chosen, call))
     with runs_folder.claimed(chosen.output) as folder:
         return _every_fold(chosen, call, folder)
 
@@ -63,7 +63,7 @@ def _every_fold(chosen, call, folder):
     writer.write(report, folder)
     runs_folder.write_status(folder, "finished")
     print(f"{'folds':<10} {report['folds_text']}")
-    print(f"{'together':<10} {publishing.score_text(report['test'])}")
+    print(f"{'together':<10} {one_run.score_text(report['test'])}")
     print(f"{'report':<10} {folder / 'report.html'}")
     return report
 
@@ -117,7 +117,7 @@ def _fold(chosen, number, num_folds, is_finished):
         path = pathlib.Path(chosen.output.output) / "report.json"
         return json.loads(path.read_text(encoding="utf-8")) if runs_folder.is_chief() else {}
     print(f"fold {number + 1} of {num_folds}")
-    return publishing.run(chosen)
+    return one_run.run(chosen)
 
 
 def _pooled(chosen, folder, folds):

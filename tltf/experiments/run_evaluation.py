@@ -6,13 +6,13 @@ import time
 
 import numpy as np
 
-from tltf import publishing
 from tltf.config import checks as config_checks
 from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
 from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
 from tltf.errors import FlagError, printable
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import sentences, writer
+from tltf.experiments import one_run
 from tltf.files import atomic_folders
 from tltf.models import loading
 from tltf.training.distribution import strategies
@@ -56,16 +56,14 @@ def run(options):
         "time_s": {"total": time.monotonic() - start},
     }
     report["baselines"][judge.constant_name] = constant(judge, options.run, part, seed)
-    found = publishing.mistakes(trained, {"test": stated}, {"test": part})
+    found = one_run.mistakes(trained, {"test": stated}, {"test": part})
     writer.write(report, folder, mistakes=found)
     scan_report.write(folder, part.scan)
-    publishing.write_predictions(
-        folder / "predictions.csv", part, head, stated, trained.class_names
-    )
+    one_run.write_predictions(folder / "predictions.csv", part, head, stated, trained.class_names)
     for warning in warnings:
         print(f"warning    {printable(warning)}")
     print(f"judged     {len(part)} rows: {ROWS[role]}")
-    print(f"{'test' if role == 'all' else role:<10} {publishing.score_text(report['test'])}")
+    print(f"{'test' if role == 'all' else role:<10} {one_run.score_text(report['test'])}")
     print(f"report     {folder / 'report.html'}")
     return report
 
