@@ -15,8 +15,8 @@ def main(num_devices, kind):
     import keras
     import tensorflow as tf
 
-    from tests import embedding_rows_test as cases
-    from tests.optimizers_test import options
+    from tests.training.optimizers import embedding_rows_test as cases
+    from tests.training.optimizers.optimizer_test import options
     from tltf.config.options import make
     from tltf.training.distribution import strategies
     from tltf.training.optimizers import optimizer as optimizers_optimizer

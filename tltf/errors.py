@@ -87,7 +87,7 @@ def _must_be_escaped(character):
 
 
 LIKE = 0.85
-"""Share of the letters that a suggestion has in common; tests/habits_test.py measures it."""
+"""Share of the letters that a suggestion has in common; tests/config/habits_test.py measures it."""
 DESTROYING = ("overwrite",)
 """What is never suggested: a slip of the fingers must not cost a finished run."""
 

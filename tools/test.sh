@@ -4,7 +4,7 @@
 #
 #   tools/test.sh                    the default suite
 #   tools/test.sh -m large           the slow tests, which fetch more
-#   tools/test.sh -n 0 tests/specs_test.py -x
+#   tools/test.sh -n 0 tests/config/call_strings_test.py -x
 #
 # It can be run again: what is installed is not installed twice.
 set -eu

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from tests.backbones.hub_test import WORDS
 from tests.contracts.cases import AUGMENTS as CASES
 from tests.contracts.cases import TEXTS
 from tests.contracts.given import parameters
-from tests.hub_test import WORDS
 from tltf.config.catalogs import AUGMENTS
 from tltf.data import pipeline
 from tltf.data.images import preprocessing

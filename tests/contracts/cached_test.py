@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.caching_test import (  # noqa: F401
+from tests.caching.feature_cache_test import (
     Counting,
-    bert_folder,
     images,
     images_source,
-    own_cache,
     texts_source,
     train,
 )
@@ -95,7 +93,7 @@ def parameters():
 
 
 @pytest.mark.parametrize(("kind", "text"), parameters())
-def test_cached_training_is_training(kind, text, bert_folder, own_cache, monkeypatch):  # noqa: F811
+def test_cached_training_is_training(kind, text, bert_folder, own_cache, monkeypatch):
     if kind == "images":
         make_backbone, source = images, images_source(60)
     else:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import core_for, parameters
-from tests.fitting_test import FLAGS, Log, feed, text_feed
+from tests.training.fit_test import FLAGS, Log, feed, text_feed
 from tltf.backbones import kept_layers
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS

@@ -62,7 +62,7 @@ def trained(case, options, strategy, num_rows):
 
     from tests import tiny
     from tests.contracts.cases import ON_TEXTS
-    from tests.fitting_test import Log, feed, text_feed
+    from tests.training.fit_test import Log, feed, text_feed
     from tltf.config import call_strings
     from tltf.config.catalogs import METHODS
     from tltf.methods import distillation, soup

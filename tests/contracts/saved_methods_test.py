@@ -7,10 +7,12 @@ import pytest
 import tensorflow as tf
 
 import tltf
-from tests.caching_test import bert_folder, texts_source  # noqa: F401
+from tests.backbones.hub_test import RESNET
+from tests.caching.feature_cache_test import (
+    texts_source,
+)
 from tests.contracts.cases import ON_TEXTS
 from tests.contracts.given import parameters
-from tests.hub_test import RESNET
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.config.options import make
@@ -33,7 +35,7 @@ def cases():
 
 
 @pytest.fixture(scope="module")
-def on_texts(tmp_path_factory, bert_folder):  # noqa: F811
+def on_texts(tmp_path_factory, bert_folder):
     """Flags of a run on a transformer."""
     source, file = texts_source(40), tmp_path_factory.mktemp("texts") / "all.csv"
     rows = [f"{text},{source.class_names[label]}" for text, label in

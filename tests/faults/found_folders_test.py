@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.splits_test import make, numbered
 from tests.faults.making import covers
-from tests.splits_test import make, numbered
 from tltf import evaluate, train
 from tltf.config.options import ScanOptions
 from tltf.data import loader, splits

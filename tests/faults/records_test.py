@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from tests.catalog_datasets_test import TinyPictures
+from tests.data.sources.tfds_test import TinyPictures
 from tests.faults.making import (
     LENIENT,
     Case,

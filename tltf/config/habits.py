@@ -1,7 +1,7 @@
 """What people type from the habit of another tool, and what says the same here.
 
 Every suggestion of an error comes from here or from `errors.nearest`. None of them destroys,
-and none of them is refused: tests/habits_test.py gives each to the command.
+and none of them is refused: tests/config/habits_test.py gives each to the command.
 """
 
 import dataclasses

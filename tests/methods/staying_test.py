@@ -1,0 +1,91 @@
+"""Penalties and mixtures that keep weights near their start, against numpy."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests import tiny
+from tests.training.fit_test import feed, fit
+from tltf.errors import FlagError
+from tltf.graphs import freezing
+from tltf.methods import fine_tuning as plain
+from tltf.methods import schedules, staying
+from tltf.methods.context import FitContext
+from tltf.methods.method import Ended
+
+
+def test_the_penalty_is_that_of_the_equation():
+    keras.utils.set_random_seed(0)
+    core = tiny.core()
+    method = staying.l2_sp(alpha=0.3, beta=0.2)
+    model = method.prepare(core, FitContext()).model
+    freezing.apply(core.groups, method.phases(core)[0].rules)
+    start = {v.path: v.numpy() for v in core.model.trainable_weights}
+    rng = np.random.default_rng(0)
+    for variable in core.model.trainable_weights:
+        variable.assign_add(rng.normal(size=variable.shape).astype("float32"))
+    expected = 0.0
+    for variable in core.model.trainable_weights:
+        now = variable.numpy()
+        if variable.path.startswith("label"):
+            expected += 0.1 * (now**2).sum()
+        else:
+            expected += 0.15 * ((now - start[variable.path]) ** 2).sum()
+    trained = tiny.training_model(model, core.groups)
+    assert float(sum(trained.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_it_is_part_of_the_gradient_and_gone_in_the_end():
+    core, _, _ = fit(method=staying.l2_sp(alpha=0.1))
+    near = distance(core)
+    assert not core.model.losses
+    assert distance(fit(method=staying.l2_sp(alpha=30.0, beta=0.0))[0]) < 0.5 * near
+
+
+def distance(core):
+    """Of the backbone's kernels from those that the seed gives."""
+    keras.utils.set_random_seed(0)
+    start = tiny.core()
+    return sum(float(np.square(core.model.get_layer(name).kernel - start.model.get_layer(name).kernel).sum())
+               for name in ("conv_1", "conv_2"))  # fmt: skip
+
+
+def ended(accuracies):
+    """`(variables, Ended)` on a way from 0 to 1 where validation likes `accuracies[share]`."""
+    variable = keras.Variable(np.ones(3, "float32"))
+    start = {"w": np.zeros(3, "float32")}
+
+    def measure():
+        share = round(float(variable.numpy()[0]), 2)
+        return 1.0, accuracies.get(share, 0.0)
+
+    return variable, Ended({"w": variable}, start, measure if accuracies else None)
+
+
+@pytest.mark.parametrize(("accuracies", "chosen"), [({0.25: 0.9, 1.0: 0.8}, 0.25), ({1.0: 0.8}, 1.0),
+                                                    ({0.0: 0.7}, 0.0), ({}, 0.5)])  # fmt: skip
+def test_wise_ft_takes_what_validation_likes_best(accuracies, chosen):
+    method = staying.wise_ft(steps=4)
+    variable, given = ended(accuracies)
+    method.finish(None, given)
+    assert method.chosen == pytest.approx(chosen)
+    np.testing.assert_allclose(variable.numpy(), np.full(3, chosen), rtol=1e-6)
+
+
+def test_wise_ft_lies_between_its_probe_and_its_end():
+    """The same run by LP-FT gives the end, a solved probe the start."""
+    data = feed(has_validation=True)
+    method = staying.wise_ft(steps=3)
+    mixed, _, _ = fit(method=method, data=data)
+    start, _, _ = fit(method=plain.linear_probe("lbfgs"), data=data)
+    end, _, _ = fit(method=schedules.lp_ft(), data=data)
+    parts = zip(mixed.model.weights, start.model.weights, end.model.weights, strict=True)
+    for found, first, last in parts:
+        expected = (1 - method.chosen) * first.numpy() + method.chosen * last.numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5, err_msg=found.path)
+
+
+def test_numbers_out_of_their_range_are_refused():
+    for make in (lambda: staying.l2_sp(alpha=-1), lambda: staying.wise_ft(steps=1)):
+        with pytest.raises(FlagError, match="at least"):
+            make()

@@ -1,0 +1,68 @@
+"""A probe solved to convergence: the optimum that scikit-learn finds, put into the head."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from tests import tiny
+from tests.caching.feature_cache_test import (
+    images,
+    images_source,
+    train,
+)
+from tltf.errors import FlagError
+from tltf.methods import fine_tuning as methods
+from tltf.training.solver import solve_head
+
+RNG = np.random.default_rng(0)
+LABELS = (np.arange(90) % 3).astype("int32")
+FEATURES = (RNG.normal(size=(90, 5)) + LABELS[:, None] * [1.0, 0, -1, 0, 0.5]).astype("float32")
+
+
+def dense(units=3):
+    layer = keras.layers.Dense(units, name="label_logits")
+    layer.build((None, 5))
+    return layer
+
+
+def test_the_head_gets_scikit_learns_optimum():
+    layer = dense()
+    given = (FEATURES, LABELS, np.ones(90, "float32"))
+    solution = solve_head.solve(layer, given, (FEATURES[:30], LABELS[:30]))
+    scaler = StandardScaler().fit(FEATURES)
+    other = LogisticRegression(C=1 / (90 * solution.penalty), tol=1e-8, max_iter=10000)
+    other.fit(scaler.transform(FEATURES), LABELS)
+    expected = other.predict_proba(scaler.transform(FEATURES))
+    found = keras.ops.softmax(layer(FEATURES)).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_smoothed_targets_state_less():
+    plain, smooth = dense(), dense()
+    given = (FEATURES, LABELS, np.ones(90, "float32"))
+    solve_head.solve(plain, given, (FEATURES, LABELS))
+    solve_head.solve(smooth, given, (FEATURES, LABELS), label_smoothing=0.3)
+    top = [keras.ops.softmax(layer(FEATURES)).numpy().max(1).mean() for layer in (plain, smooth)]
+    assert top[1] < top[0]
+
+
+def test_a_boundary_of_several_tensors_is_refused():
+    pair = tf.data.Dataset.from_tensors(({"a": [[1.0]], "b": [[1.0]]}, {"y": [0]}, {"y": [1.0]}))
+    with pytest.raises(FlagError, match="one vector"):
+        solve_head.rows(pair)
+
+
+@pytest.mark.parametrize("flags", [{}, {"cache": False}, {"augment": "flip", "cache_views": 2}])
+def test_a_run_with_the_solver(own_cache, flags):
+    method = methods.linear_probe(solver="lbfgs")
+    source = images_source(60)
+    history, weights, run = train(images, source, method, **flags)
+    keras.utils.set_random_seed(0)
+    before = {v.path: v.numpy() for v in tiny.core(images(), num_classes=3).model.weights}
+    for path, value in weights.items():
+        assert np.array_equal(value, before[path]) != path.startswith("label"), path
+    assert len(history) > 3 and {"loss", "val_loss", "val_accuracy"} <= set(history[-1])
+    assert run.measure()[1] == pytest.approx(max(row["val_accuracy"] for row in history))
