@@ -11,6 +11,8 @@ import json
 import os
 import sys
 
+from tltf.methods import bss
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FLAGS = {
@@ -43,14 +45,13 @@ def main(arguments):
 
 def shrink_by_halves():
     """Has bss take the singular values of each half of a batch, as each of two devices does."""
-    from tltf.methods import features
 
-    whole, half = features.SpectralShrinkage.penalty, FLAGS["batch_size"] // 2
+    whole, half = bss.SpectralShrinkage.penalty, FLAGS["batch_size"] // 2
 
     def penalty(self, given):
         return (whole(self, given[:half]) + whole(self, given[half:])) / 2
 
-    features.SpectralShrinkage.penalty = penalty
+    bss.SpectralShrinkage.penalty = penalty
 
 
 def trained(case, options, strategy, num_rows):

@@ -11,7 +11,7 @@ from tltf.graphs import freezing, frozen_prefix
 from tltf.methods import adversarial
 from tltf.methods.adversaries import AdversarialModel, Perturbed
 from tltf.methods.context import FitContext
-from tltf.methods.staying import EVERYTHING
+from tltf.methods.rules import EVERYTHING
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(0, 255, (6, 2, 2, 1)).astype("float32")

@@ -15,9 +15,9 @@ from tests.training.fit_test import feed, text_feed
 from tltf.backbones import kept_layers
 from tltf.errors import FlagError
 from tltf.graphs import freezing, frozen_prefix
-from tltf.methods import features
+from tltf.methods import bss, delta
 from tltf.methods.context import FitContext
-from tltf.methods.staying import EVERYTHING
+from tltf.methods.rules import EVERYTHING
 
 
 def batch(is_text, count):
@@ -43,7 +43,7 @@ def test_bss_is_the_papers_equation(count, smallest):
     maps = keras.Model(core.backbone.inputs, core.backbone.taps)(inputs)["stage_2"]
     values = np.linalg.svd(np.asarray(maps).mean(axis=(1, 2)), compute_uv=False)
     expected = 0.3 * (values[::-1][:smallest] ** 2).sum()
-    found = added(features.bss(0.3, smallest).prepare(core, FitContext()), inputs)
+    found = added(bss.bss(0.3, smallest).prepare(core, FitContext()), inputs)
     assert found == pytest.approx(expected, rel=1e-2, abs=1e-6)
 
 
@@ -54,7 +54,7 @@ def test_delta_is_the_distance_of_the_feature_maps(is_text):
     name = "sequence" if is_text else "stage_2"
     taps = keras.Model(core.backbone.inputs, core.backbone.taps)
     before = np.asarray(taps(inputs, training=False)[name])
-    method = features.delta(alpha=0.3, beta=0.2)
+    method = delta.delta(alpha=0.3, beta=0.2)
     prepared = method.prepare(core, FitContext())
     kernel, bias = (v.numpy() for v in core.groups[-1].layers[0].weights)
     shrink = 0.1 * ((kernel**2).sum() + (bias**2).sum())
@@ -94,24 +94,24 @@ def test_a_backbone_that_keeps_parts_is_copied_with_them(kind):
     core, inputs = tiny.core(backbone), batch(is_text, 8)
     name = "sequence" if is_text else "stage_2"
     expected = keras.Model(backbone.inputs, backbone.taps)(inputs, training=False)[name]
-    copied = features.frozen_copy(backbone)
+    copied = delta.frozen_copy(backbone)
     found = keras.Model(backbone.inputs, copied)(inputs, training=False)[name]
     np.testing.assert_array_equal(found, expected)
     assert not keras.Model(backbone.inputs, copied).trainable_weights
-    prepared = features.delta(beta=0.0).prepare(core, FitContext())
+    prepared = delta.delta(beta=0.0).prepare(core, FitContext())
     assert added(prepared, inputs) == 0.0
 
 
 def test_several_maps_and_one_that_is_not_there():
-    method = features.delta(features=("stage_1", "stage_2"))
+    method = delta.delta(features=("stage_1", "stage_2"))
     tensors, _ = method.watched(tiny.core(), FitContext())
     assert len(tensors) == 4
     with pytest.raises(FlagError, match=r"no feature map 'stage_9' .choices: stage_1, stage_2"):
-        features.delta(features=("stage_9",)).prepare(tiny.core(), FitContext())
+        delta.delta(features=("stage_9",)).prepare(tiny.core(), FitContext())
 
 
 def test_the_copy_is_below_the_cut_and_the_image_is_passed_on():
-    core = features.delta().prepare(tiny.core(), FitContext())
+    core = delta.delta().prepare(tiny.core(), FitContext())
     freezing.apply(core.groups, EVERYTHING)
     parts = frozen_prefix.cut(core.model, core.groups)
     names = {layer.name for layer in parts.prefix.layers if layer.weights}
@@ -124,7 +124,7 @@ def test_the_copy_is_below_the_cut_and_the_image_is_passed_on():
 
 def test_cached_training_is_training_and_the_copy_runs_once(own_cache, monkeypatch):
     counted = Counting(monkeypatch)
-    source, make = images_source(60), lambda: features.delta(alpha=5.0)
+    source, make = images_source(60), lambda: delta.delta(alpha=5.0)
     expected, weights, _ = train(images, source, make(), cache=False)
     assert counted.rows == 0
     found, same, _ = train(images, source, make(), cache_precision="float32")
@@ -136,10 +136,10 @@ def test_cached_training_is_training_and_the_copy_runs_once(own_cache, monkeypat
 
 
 @pytest.mark.parametrize("make", [
-    lambda: features.bss(eta=-1.0),
-    lambda: features.bss(smallest=0),
-    lambda: features.delta(alpha=float("nan")),
-    lambda: features.delta(beta=-0.1),
+    lambda: bss.bss(eta=-1.0),
+    lambda: bss.bss(smallest=0),
+    lambda: delta.delta(alpha=float("nan")),
+    lambda: delta.delta(beta=-0.1),
 ])  # fmt: skip
 def test_numbers_out_of_their_range_are_refused(make):
     with pytest.raises(FlagError, match="at least"):

@@ -9,7 +9,7 @@ from tests.training.fit_test import feed, fit
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.methods import fine_tuning as plain
-from tltf.methods import schedules, staying
+from tltf.methods import l2_sp, schedules, wise_ft
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
 
@@ -17,7 +17,7 @@ from tltf.methods.method import Ended
 def test_the_penalty_is_that_of_the_equation():
     keras.utils.set_random_seed(0)
     core = tiny.core()
-    method = staying.l2_sp(alpha=0.3, beta=0.2)
+    method = l2_sp.l2_sp(alpha=0.3, beta=0.2)
     model = method.prepare(core, FitContext()).model
     freezing.apply(core.groups, method.phases(core)[0].rules)
     start = {v.path: v.numpy() for v in core.model.trainable_weights}
@@ -36,10 +36,10 @@ def test_the_penalty_is_that_of_the_equation():
 
 
 def test_it_is_part_of_the_gradient_and_gone_in_the_end():
-    core, _, _ = fit(method=staying.l2_sp(alpha=0.1))
+    core, _, _ = fit(method=l2_sp.l2_sp(alpha=0.1))
     near = distance(core)
     assert not core.model.losses
-    assert distance(fit(method=staying.l2_sp(alpha=30.0, beta=0.0))[0]) < 0.5 * near
+    assert distance(fit(method=l2_sp.l2_sp(alpha=30.0, beta=0.0))[0]) < 0.5 * near
 
 
 def distance(core):
@@ -65,7 +65,7 @@ def ended(accuracies):
 @pytest.mark.parametrize(("accuracies", "chosen"), [({0.25: 0.9, 1.0: 0.8}, 0.25), ({1.0: 0.8}, 1.0),
                                                     ({0.0: 0.7}, 0.0), ({}, 0.5)])  # fmt: skip
 def test_wise_ft_takes_what_validation_likes_best(accuracies, chosen):
-    method = staying.wise_ft(steps=4)
+    method = wise_ft.wise_ft(steps=4)
     variable, given = ended(accuracies)
     method.finish(None, given)
     assert method.chosen == pytest.approx(chosen)
@@ -75,7 +75,7 @@ def test_wise_ft_takes_what_validation_likes_best(accuracies, chosen):
 def test_wise_ft_lies_between_its_probe_and_its_end():
     """The same run by LP-FT gives the end, a solved probe the start."""
     data = feed(has_validation=True)
-    method = staying.wise_ft(steps=3)
+    method = wise_ft.wise_ft(steps=3)
     mixed, _, _ = fit(method=method, data=data)
     start, _, _ = fit(method=plain.linear_probe("lbfgs"), data=data)
     end, _, _ = fit(method=schedules.lp_ft(), data=data)
@@ -86,6 +86,6 @@ def test_wise_ft_lies_between_its_probe_and_its_end():
 
 
 def test_numbers_out_of_their_range_are_refused():
-    for make in (lambda: staying.l2_sp(alpha=-1), lambda: staying.wise_ft(steps=1)):
+    for make in (lambda: l2_sp.l2_sp(alpha=-1), lambda: wise_ft.wise_ft(steps=1)):
         with pytest.raises(FlagError, match="at least"):
             make()

@@ -10,8 +10,8 @@ from tltf.graphs.freezing import expression
 from tltf.graphs.layers import adapter, in_place
 from tltf.graphs.layers import ia3 as layers_ia3
 from tltf.graphs.layers import prefix as layers_prefix
-from tltf.methods.fine_tuning import HEAD
 from tltf.methods.method import Method, Phase
+from tltf.methods.rules import HEAD
 
 ATTENTION = ".*/attention_output/kernel"
 FEED_FORWARD = ".*/(feedforward_output_dense|mlp/dense_2)/kernel"

@@ -9,7 +9,7 @@ from tltf.errors import FlagError
 from tltf.graphs import functional
 from tltf.methods.adversaries import AdversarialModel, Perturbed
 from tltf.methods.method import Method, Phase
-from tltf.methods.staying import EVERYTHING
+from tltf.methods.rules import EVERYTHING
 
 EPSILON = {"image": 4.0, "text": 1.0}
 """By default: levels of 255 of a pixel; length in the space of embedded tokens."""

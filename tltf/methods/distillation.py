@@ -13,9 +13,9 @@ from tltf.graphs import functional
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import on_backbone
 from tltf.heads.classify import Classify, pool
-from tltf.methods.fine_tuning import HEAD, require_rate
 from tltf.methods.method import Phase
 from tltf.methods.penalty import Penalised
+from tltf.methods.rules import HEAD, require_rate
 from tltf.methods.schedules import warm_up
 
 TEACHER, HINT, OLD_HEAD = "teacher_", "hint", "old_head"

@@ -1,12 +1,8 @@
 """Methods that differ only in what is frozen: probe, partial, full, from scratch."""
 
-import math
-
 from tltf.errors import FlagError
 from tltf.methods.method import Method, Phase
-
-HEAD = ("head/.*", 1.0)
-
+from tltf.methods.rules import HEAD, require_rate
 
 SOLVERS = ("gradient", "lbfgs")
 
@@ -64,13 +60,6 @@ def full(backbone_rate=1.0):
     """
     require_rate(backbone_rate)
     return Method(lambda core: [Phase("full", (HEAD, (".*", float(backbone_rate))))])
-
-
-def require_rate(backbone_rate):
-    """Raises FlagError for a rate of the backbone at which it is not trained."""
-    if not 0 < backbone_rate < math.inf:
-        what = f"backbone_rate is above 0 (received {backbone_rate})"
-        raise FlagError(what, flag="method", fix="--method=linear_probe trains the head only")
 
 
 def scratch():

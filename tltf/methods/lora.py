@@ -6,8 +6,8 @@ from tltf.errors import FlagError
 from tltf.graphs.freezing import expression
 from tltf.graphs.layers import in_place
 from tltf.graphs.layers import lora as layers_lora
-from tltf.methods.fine_tuning import HEAD
 from tltf.methods.method import Method, Phase
+from tltf.methods.rules import HEAD
 
 ATTENTION = re.compile(r".*/(query|value)/kernel")
 """What the paper's section 4.2 adapts; the names that KerasHub gives."""

@@ -3,8 +3,9 @@
 import dataclasses
 
 from tltf.errors import FlagError
-from tltf.methods.fine_tuning import HEAD, SOLVERS, require_rate
+from tltf.methods.fine_tuning import SOLVERS
 from tltf.methods.method import Method, Phase, groups_of, rule_of
+from tltf.methods.rules import HEAD, require_rate
 
 
 def lp_ft(solver="lbfgs", probe_share=0.3, probe_rate=10.0, backbone_rate=1.0):

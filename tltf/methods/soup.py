@@ -6,7 +6,7 @@ import numpy as np
 
 from tltf.errors import FlagError, ModelError
 from tltf.methods.method import Method, Phase
-from tltf.methods.staying import EVERYTHING
+from tltf.methods.rules import EVERYTHING
 from tltf.runs import checkpoints, model_folder
 
 

@@ -1,8 +1,8 @@
 """Methods that train the head and a few variables in every layer."""
 
 from tltf.errors import FlagError
-from tltf.methods.fine_tuning import HEAD
 from tltf.methods.method import Method, Phase
+from tltf.methods.rules import HEAD
 
 BIASES = (".*/([^/]*_)?(bias|beta)", 1.0)
 NORMS = (".*/(gamma|beta)", 1.0)

@@ -17,7 +17,16 @@ from tltf.methods.method import Ended
 from tltf.models.forward import Forward
 from tltf.runs import checkpoints
 from tltf.training import curriculum, fit_state
-from tltf.training.callbacks import keep_best, log_epochs, non_finite
+from tltf.training.callbacks import (
+    average,
+    keep_best,
+    log_epochs,
+    non_finite,
+    plateau,
+    save_state,
+    show_progress,
+    validate,
+)
 from tltf.training.datasets import Above, parting
 from tltf.training.distribution import multi_worker
 from tltf.training.optimizers import embedding_rows
@@ -287,29 +296,27 @@ class Fit:
         if saved:
             self.history = list(saved.state["history"])
         self._guard = non_finite.guard(self, phase.name, fit_state.begun(saved), self._rows)
-        watched = [log_epochs.NoteFirstStep(self._note_first_step), self._guard]
-        average = self._average = keep_best.Average() if train.ema_decay else None
-        watched += [average] if average else []
+        watched = [show_progress.NoteFirstStep(self._note_first_step), self._guard]
+        mean = self._average = average.Average() if train.ema_decay else None
+        watched += [mean] if mean else []
         has_validation = self.feed.validation is not None
         if has_validation:
             state, weights = self._best_so_far(number, phase, saved)
             self.best = keep_best.KeepBest(
                 self._best_weights, train.early_stopping_epochs, state, weights, head
             )
-            watched.append(
-                keep_best.Validate(self.measure, "val", head.metric, self._keep_unjudged)
-            )
+            watched.append(validate.Validate(self.measure, "val", head.metric, self._keep_unjudged))
         if self.feed.watched is not None:
-            watched.append(keep_best.Validate(lambda: self.measure("test"), "test", head.metric,
+            watched.append(validate.Validate(lambda: self.measure("test"), "test", head.metric,
                                             self._keep_unjudged))  # fmt: skip
         watched += [self.best] if has_validation else []
         if (phase.schedule or train.schedule) == "plateau":
-            watched.append(keep_best.plateau(has_validation, saved and saved.state["plateau"]))
+            watched.append(plateau.plateau(has_validation, saved and saved.state["plateau"]))
         logger = log_epochs.LogEpochs(self.log, phase.name)
         logger.rows = self.history
-        watched += [logger, log_epochs.ShowProgress(phase.name, self.feed.num_train,
+        watched += [logger, show_progress.ShowProgress(phase.name, self.feed.num_train,
                                                    train.batch_size, epochs)]  # fmt: skip
-        watched += [average.back()] if average else []
+        watched += [mean.back()] if mean else []
         if not self.is_writer:
             return watched
         if self.run and self.options.output.tensorboard:
@@ -346,7 +353,7 @@ class Fit:
             checkpoint = fit_state.snapshot(self, model, number, place, watched)
             checkpoints.save(self.run, step, checkpoint)
 
-        return keep_best.SaveState(
+        return save_state.SaveState(
             save, fit_state.begun(saved), 60 * self.options.output.checkpoint_minutes
         )
 

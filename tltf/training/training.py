@@ -20,7 +20,7 @@ from tltf.errors import FlagError, printable
 from tltf.graphs import dropout, freezing, functional, weight_transfer
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
-from tltf.methods.fine_tuning import HEAD
+from tltf.methods.rules import HEAD
 from tltf.models import adapters, core_builder, loading, saving
 from tltf.models.trained import Trained
 from tltf.runs import folder, metrics_log

@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.fit_test import feed, fit
 from tltf.runs import checkpoints
-from tltf.training.callbacks import keep_best
+from tltf.training.callbacks import keep_best, plateau, validate
 
 
 def keeper(**arguments):
@@ -52,15 +52,15 @@ def test_state_goes_on_where_it_was():
 
 def test_validation_writes_under_its_prefix():
     logs = {}
-    keep_best.Validate(lambda: (0.25, 0.75), "test").on_epoch_end(0, logs)
+    validate.Validate(lambda: (0.25, 0.75), "test").on_epoch_end(0, logs)
     assert logs == {"test_loss": 0.25, "test_accuracy": 0.75}
 
 
 def test_plateau_takes_up_its_former_state():
-    callback = keep_best.plateau(has_validation=True, state={"best": 0.3, "wait": 1.0})
+    callback = plateau.plateau(has_validation=True, state={"best": 0.3, "wait": 1.0})
     callback.on_train_begin()
     assert (callback.best, callback.wait, callback.monitor) == (0.3, 1.0, "val_loss")
-    assert keep_best.plateau(has_validation=False).monitor == "loss"
+    assert plateau.plateau(has_validation=False).monitor == "loss"
 
 
 def test_averages_are_judged_and_training_goes_on_from_the_weights():

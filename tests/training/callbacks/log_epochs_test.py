@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tltf.errors import FlagError
-from tltf.training.callbacks import log_epochs
+from tltf.training.callbacks import log_epochs, show_progress
 
 
 class Rows(list):
@@ -48,7 +48,7 @@ def test_epochs_are_logged_with_step_and_rate():
 @pytest.mark.parametrize("steps", [1, 2])
 def test_progress_writes_one_line_an_epoch(steps):
     file = io.StringIO()
-    fit([log_epochs.ShowProgress("full", 10, 4, 2, file=file)], steps_per_execution=steps)
+    fit([show_progress.ShowProgress("full", 10, 4, 2, file=file)], steps_per_execution=steps)
     first, second = file.getvalue().splitlines()
     number = r"[\d.e-]+"
     assert re.fullmatch(

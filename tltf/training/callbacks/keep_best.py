@@ -1,42 +1,11 @@
 """Callbacks of a fit that judge its epochs and keep what is worth it."""
 
-import dataclasses
 import math
-import time
 
 import keras
 import numpy as np
 
-from tltf.console import signals
 from tltf.heads.classify import Classify
-
-
-class Validate(keras.callbacks.Callback):
-    """Adds a split's loss and the head's metric, exact over all its examples, to an epoch's logs.
-
-    Keras's own validation averages over batches of padded replicas; this one sums.
-
-    Args:
-        measure: () -> (loss, metric).
-        prefix: of the names in the logs.
-        metric: its name.
-        broken_off: (epoch) -> None, called before a KeyboardInterrupt of `measure` goes on.
-    """
-
-    def __init__(self, measure, prefix="val", metric="accuracy", broken_off=None):
-        super().__init__()
-        self.measure, self.prefix, self.metric = measure, prefix, metric
-        self.broken_off = broken_off
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Measures."""
-        try:
-            loss, value = self.measure()
-        except KeyboardInterrupt:
-            if self.broken_off:
-                self.broken_off(epoch)
-            raise
-        logs[f"{self.prefix}_loss"], logs[f"{self.prefix}_{self.metric}"] = loss, value
 
 
 def quality(head, value):
@@ -83,103 +52,4 @@ class KeepBest(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class Average(keras.callbacks.Callback):
-    """Puts the average of the weights in their place, before those who judge an epoch's end.
-
-    a_t = d a_(t-1) + (1 - d) w_t, a_1 = w_1: the optimizer's `use_ema`. Keras's SwapEMAWeights
-    swaps by sums, which rounds the weights that training goes on from; this one copies. `back()`
-    is the callback, to stand behind the judges, that puts the weights back.
-    """
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Swaps weights and averages."""
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        averages = optimizer._model_variables_moving_average
-        for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
-            weights = variable.numpy()
-            variable.assign(average.numpy())
-            average.assign(weights)
-
-    def back(self):
-        """keras.callbacks.Callback."""
-        return keras.callbacks.LambdaCallback(on_epoch_end=self.on_epoch_end)
-
-
-class SaveState(keras.callbacks.Callback):
-    """Saves at the end of each epoch, after all other callbacks, and in between.
-
-    In between: where so much time has passed, and where a signal has asked for an end, which
-    then comes as KeyboardInterrupt; after the last step before the epoch is judged.
-
-    Args:
-        save: (resuming.Place) -> None.
-        begun: resuming.Place from which the phase goes on.
-        interval_s: seconds; 0 saves at the end of epochs only.
-    """
-
-    def __init__(self, save, begun, interval_s):
-        super().__init__()
-        self.save, self.begun, self.interval_s = save, begun, interval_s
-        self._epoch = self._before = 0
-        self._saved = time.monotonic()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Notes how much of the epoch was done before."""
-        self._epoch = epoch
-        self._before = self.begun.steps if epoch == self.begun.epochs else 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Saves if it is time; if only the time says so, the last step leaves it to the epoch."""
-        is_last = batch + 1 >= self.params["steps"]
-        is_due = 0 < self.interval_s < time.monotonic() - self._saved
-        if (is_due and not is_last) or signals.requested():
-            self._save(dataclasses.replace(self.begun, epochs=self._epoch,
-                                           steps=self._before + batch + 1))  # fmt: skip
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Saves."""
-        self._save(dataclasses.replace(self.begun, epochs=epoch + 1, steps=0))
-
-    def _save(self, place):
-        self.save(place)
-        self._saved = time.monotonic()
-        if signals.requested():
-            raise KeyboardInterrupt
-
-
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")
-
-
-def plateau(has_validation, state=None):
-    """ReduceLROnPlateau: a fifth of the rate after two epochs without a better loss.
-
-    Args:
-        has_validation: whether val_loss is there to watch; else the training loss is.
-        state: values of PLATEAU_STATE to go on from.
-    """
-    monitor = "val_loss" if has_validation else "loss"
-    callback = _Plateau(monitor=monitor, factor=0.2, patience=2)
-    callback.restored = state
-    return callback
-
-
-class _Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras resets its state when a fit begins; this one goes on from `restored`.
-
-    Keras takes a NaN in the first epoch as the best, which nothing falls below; this one never.
-    """
-
-    restored: dict | None = None
-    has_begun = False
-
-    def on_train_begin(self, logs=None):
-        if self.has_begun:  # an epoch that was interrupted is a fit of its own
-            return
-        self.has_begun = True
-        super().on_train_begin(logs)
-        for name, value in (self.restored or {}).items():
-            setattr(self, name, value)
-
-    def _is_improvement(self, monitor_value, reference_value):
-        is_better = super()._is_improvement(monitor_value, reference_value)
-        return math.isfinite(monitor_value) and is_better

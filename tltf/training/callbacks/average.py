@@ -1,0 +1,25 @@
+"""The moving average of weights."""
+
+import keras
+
+
+class Average(keras.callbacks.Callback):
+    """Puts the average of the weights in their place, before those who judge an epoch's end.
+
+    a_t = d a_(t-1) + (1 - d) w_t, a_1 = w_1: the optimizer's `use_ema`. Keras's SwapEMAWeights
+    swaps by sums, which rounds the weights that training goes on from; this one copies. `back()`
+    is the callback, to stand behind the judges, that puts the weights back.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Swaps weights and averages."""
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        averages = optimizer._model_variables_moving_average
+        for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
+            weights = variable.numpy()
+            variable.assign(average.numpy())
+            average.assign(weights)
+
+    def back(self):
+        """keras.callbacks.Callback."""
+        return keras.callbacks.LambdaCallback(on_epoch_end=self.on_epoch_end)

@@ -1,0 +1,50 @@
+"""Checkpoints in the course of a fit."""
+
+import dataclasses
+import time
+
+import keras
+
+from tltf.console import signals
+
+
+class SaveState(keras.callbacks.Callback):
+    """Saves at the end of each epoch, after all other callbacks, and in between.
+
+    In between: where so much time has passed, and where a signal has asked for an end, which
+    then comes as KeyboardInterrupt; after the last step before the epoch is judged.
+
+    Args:
+        save: (resuming.Place) -> None.
+        begun: resuming.Place from which the phase goes on.
+        interval_s: seconds; 0 saves at the end of epochs only.
+    """
+
+    def __init__(self, save, begun, interval_s):
+        super().__init__()
+        self.save, self.begun, self.interval_s = save, begun, interval_s
+        self._epoch = self._before = 0
+        self._saved = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes how much of the epoch was done before."""
+        self._epoch = epoch
+        self._before = self.begun.steps if epoch == self.begun.epochs else 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves if it is time; if only the time says so, the last step leaves it to the epoch."""
+        is_last = batch + 1 >= self.params["steps"]
+        is_due = 0 < self.interval_s < time.monotonic() - self._saved
+        if (is_due and not is_last) or signals.requested():
+            self._save(dataclasses.replace(self.begun, epochs=self._epoch,
+                                           steps=self._before + batch + 1))  # fmt: skip
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves."""
+        self._save(dataclasses.replace(self.begun, epochs=epoch + 1, steps=0))
+
+    def _save(self, place):
+        self.save(place)
+        self._saved = time.monotonic()
+        if signals.requested():
+            raise KeyboardInterrupt
