@@ -17,7 +17,7 @@ import tensorflow as tf
 from tltf.config import flagfiles, options
 from tltf.data import loader, lookups
 from tltf.graphs import freezing, frozen_prefix
-from tltf.training import training
+from tltf.training import assembly
 from tltf.training.distribution import strategies
 
 BATCH_SIZES = (32, 64, 128, 256)
@@ -65,7 +65,7 @@ def assembled(work):
     """`(Trained, Method)` of tltf for the work, untrained."""
     chosen, _ = flagfiles.parse(options.Options, work.flags())
     strategy = strategies.start(chosen.runtime)
-    return training.assemble(chosen, loader.load_parts(chosen), strategy)
+    return assembly.assemble(chosen, loader.load_parts(chosen), strategy)
 
 
 def freeze(trained, method):

@@ -21,6 +21,8 @@ import measuring
 import numpy as np
 from scorecard import interval
 
+from tltf.training import assembly
+
 CHOOSE = TEST = 1000
 METHODS = ("linear_probe(solver=lbfgs)", "lora", "lp_ft", "full")
 DRAWS = {10: (3, 10), 50: (3, 10), 500: (1, 3)}
@@ -107,11 +109,11 @@ class Budgets:
 
 def _logistic(options, parts):
     from tltf.evaluation import evaluators
-    from tltf.training import datasets, training
+    from tltf.training import datasets
     from tltf.training.distribution import strategies
 
     strategy = strategies.start(options.runtime)
-    trained, _ = training.assemble(options, parts, strategy)
+    trained, _ = assembly.assemble(options, parts, strategy)
     features = datasets.frozen_features(trained)
     given = [(features[role], parts[role].labels) for role in ("train", "validation", "test")]
     row, _ = evaluators.evaluator_for(trained.core.head).linear(*given, trained.class_names)

@@ -8,7 +8,7 @@ import pytest
 from tests.caching.feature_cache_test import own_cache  # noqa: F401
 from tltf import make_options
 from tltf.data import loader
-from tltf.training import datasets, training
+from tltf.training import assembly, datasets, training
 from tltf.training.distribution import strategies
 
 
@@ -53,7 +53,7 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
     options = make_options(data=f"numpy(path='{tmp_path / 'a.npz'}')", backbone="small_cnn(filters=[4])",
                            image_size_px=8, batch_size=8, split="holdout(test=0)")  # fmt: skip
     parts = {"train": loader.load(options.data.data)}
-    trained, _ = training.assemble(options, parts, strategies.start(options.runtime))
+    trained, _ = assembly.assemble(options, parts, strategies.start(options.runtime))
     shared = types.SimpleNamespace(num_replicas_in_sync=2)
     whole = datasets.build(trained, shared).training
     sizes = lambda dataset: [len(batch[2]["label"]) for batch in dataset]  # noqa: E731

@@ -14,7 +14,7 @@ from tltf.experiments import one_run
 from tltf.methods import fine_tuning, schedules
 from tltf.methods.method import Phase
 from tltf.runs import folder
-from tltf.training import training
+from tltf.training import assembly, training
 from tltf.training.distribution import strategies
 
 HEADS = [
@@ -29,7 +29,7 @@ HEADS = [
 def assembled(**flags):
     options = make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
     parts = loader.load_parts(options)
-    return training.assemble(options, parts, strategies.start(options.runtime))
+    return assembly.assemble(options, parts, strategies.start(options.runtime))
 
 
 @pytest.mark.parametrize(("flags", "is_solvable"), HEADS)
@@ -55,7 +55,7 @@ def test_a_head_without_an_optimum_is_refused_before_anything_is_computed(flags)
 def warned(norm, phases):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        training._warn_of_norm(norm, phases)
+        assembly._warn_of_norm(norm, phases)
     return [str(warning.message) for warning in found]
 
 
@@ -100,7 +100,7 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
     monkeypatch.setattr(training, "fit_parts", fit_parts)
     with pytest.raises(InterruptedError):
         one_run._scratch(trained, types.SimpleNamespace())
-    other, _ = training.assemble(seen[0], trained.splits, strategies.start(seen[0].runtime))
+    other, _ = assembly.assemble(seen[0], trained.splits, strategies.start(seen[0].runtime))
     assert other.options.train.method == "scratch" and other.options.train.norm == expected
 
 

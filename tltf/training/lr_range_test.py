@@ -17,7 +17,7 @@ from tltf.errors import FlagError
 from tltf.files import atomic_files
 from tltf.methods.context import FitContext
 from tltf.models import loading
-from tltf.training import datasets, fit, training
+from tltf.training import assembly, datasets, fit, training
 from tltf.training.callbacks import non_finite
 from tltf.training.distribution import strategies
 from tltf.training.optimizers import optimizer
@@ -76,7 +76,7 @@ def find(options, num_steps=100):
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
     options = replace(options, learning_rate=None, warmup_fraction=0.0, schedule="constant")
     strategy = strategies.start(options.runtime)
-    trained, method = training.assemble(options, loader.training_parts(options), strategy)
+    trained, method = assembly.assemble(options, loader.training_parts(options), strategy)
     feed = dataclasses.replace(datasets.build(trained, strategy), validation=None, watched=None)
     test = RangeTest(trained.core, method, feed, trained.options, strategy, num_steps)
     test.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))

@@ -6,27 +6,22 @@
 import dataclasses
 import sys
 import time
-import warnings
 
-import keras
 import tensorflow as tf
 
-from tltf.config import call_strings, defaults
 from tltf.config import checks as config_checks
-from tltf.config.catalogs import METHODS
-from tltf.config.options import flat, replace, shown
-from tltf.data import label_kinds, loader, lookups, preprocessing, row_scan, scan_report
-from tltf.errors import FlagError, printable
-from tltf.graphs import dropout, freezing, functional, weight_transfer
+from tltf.config.options import flat, shown
+from tltf.data import label_kinds, loader, lookups, scan_report
+from tltf.errors import FlagError
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
-from tltf.methods.rules import HEAD
-from tltf.models import adapters, core_builder, loading, saving
-from tltf.models.trained import Trained
+from tltf.models import adapters, loading, saving
 from tltf.runs import folder, metrics_log
 from tltf.training import datasets, disk_space
 from tltf.training import fit as training_fit
+from tltf.training.assembly import assemble
 from tltf.training.distribution import strategies
+from tltf.training.plan import plan_text
 
 
 def train(options):
@@ -85,128 +80,12 @@ def _report_folder(run_folder):
     return run_folder if writes else None
 
 
-def assemble(options, parts, strategy):
-    """`(Trained, Method)`: the untrained core, its preprocessing, and the options resolved.
-
-    Args:
-        options: Options.
-        parts: role -> Source.
-        strategy: tf.distribute.Strategy.
-    """
-    training, given = parts["train"], options
-    if call_strings.parse(options.train.method, "method")[0] == "scratch":
-        options = replace(options, backbone_weights="none")
-    options = replace(options, head=core_builder.fitted_head(options.model.head, training))
-    texts = training.column.values if training.modality == "text" else None
-    with strategy.scope():
-        core = core_builder.build(
-            options.model, len(training.class_names), training.modality, texts
-        )
-    backbone_layers = functional.layers(list(core.backbone.taps.values()))
-    dropout.set_rates(
-        backbone_layers, options.train.backbone_dropout, options.train.stochastic_depth
-    )
-    situation = defaults.Situation(
-        modality=training.modality,
-        num_train=len(training),
-        num_classes=len(training.class_names),
-        is_pretrained=core.backbone.pretrained,
-        has_validation="validation" in parts,
-        num_replicas=strategy.num_replicas_in_sync,
-        is_solvable=_unsolvable(core, options.train.loss) is None,
-    )
-    options = defaults.resolve(options, situation)
-    prepared = preprocessing.build(core.backbone, training, options.model.text_length)
-    options = replace(options, **_sizes(prepared))
-    method = call_strings.pick(METHODS, options.train.method, "method").build()
-    _require_loss(core, options.train, method.phases(core))
-    _warn_of_norm(given.train.norm, method.phases(core))
-    trained = Trained(core, prepared, training.class_names, options, parts, given=given)
-    if texts is not None:
-        trained.tokens = preprocessing.counts(prepared, texts)
-    return trained, method
-
-
-def _require_loss(core, train, phases):
-    core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
-    refusal = _unsolvable(core, train.loss)
-    if refusal and any(phase.solver == "lbfgs" for phase in phases):
-        raise refusal
-
-
-def _warn_of_norm(norm, phases):
-    """Says where --norm was given and phases do without it; `auto` leaves it to them."""
-    tuned = [phase for phase in phases if phase.rules != (HEAD,)]
-    others = {phase.norm for phase in tuned or phases if phase.norm not in ("", norm)}
-    if norm == "auto" or not others:
-        return
-    why = "the head alone is trained" if not tuned else f"the method has norm={', '.join(others)}"
-    warnings.warn(f"--norm={norm} is overruled: {why}", stacklevel=3)
-
-
-def _unsolvable(core, loss):
-    """Why solver=lbfgs cannot solve for this head, as the error to raise; None where it can."""
-    fix = "solver=gradient in --method"
-    if core.head.target != label_kinds.CLASS:
-        what = "solver=lbfgs solves for one class a row, not for several labels or a number"
-        return FlagError(what, flag="method", fix=fix)
-    if [type(layer) for layer in core.groups[-1].layers] != [keras.layers.Dense]:
-        what = "solver=lbfgs takes a head of one dense layer, without hidden layers and dropout"
-        return FlagError(what, flag="method", fix=f"{fix}, or --head=classify")
-    if loss != "cross_entropy":
-        what = f"{loss} is no loss for solver=lbfgs, which solves for cross_entropy"
-        return FlagError(what, flag="loss", fix=f"{fix}, or --loss=cross_entropy")
-    return None
-
-
 def require(options, *names):
     """Raises FlagError where a flag that is needed was not given."""
     given = flat(options)
     for name in names:
         if not given[name]:
             raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
-
-
-def plan_text(trained, core, method):
-    """What a run does: data, model, and the trainable table of each phase.
-
-    Args:
-        trained: Trained.
-        core: what the method has prepared.
-        method: methods.Method.
-    """
-    train, parts = trained.options.train, trained.splits
-    counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
-    phases = method.phases(core)
-    how = (
-        f"{train.train_epochs} epochs, batch {train.batch_size}, "
-        f"{train.optimizer} at {train.learning_rate:g}, {train.schedule} schedule"
-    )
-    if all(phase.solver == "lbfgs" for phase in phases):
-        how = "solved to convergence, the penalty chosen on validation"
-    if all(phase.solver == "none" for phase in phases):
-        how = "nothing is trained"
-    lines = [
-        f"data      {trained.options.data.data}: {counts}; {core.head.described(trained.class_names)}",
-        *_scan_lines(trained.splits["train"].scan),
-        f"backbone  {core.backbone.name}, head {core.head_spec}",
-        f"method    {train.method}: {how}",
-    ]
-    if trained.tokens:
-        lines += [f"texts     {trained.preprocessing.length} tokens: {trained.tokens}"]
-    if core.backbone.transfer:
-        lines += ["weights taken by name and shape:", weight_transfer.table(core.backbone.transfer)]
-    for phase in phases:
-        plan = freezing.apply(core.groups, phase.rules, phase.norm or train.norm)
-        lines += [f"phase     {phase.name}", freezing.table_text(plan)]
-    return "\n".join(lines)
-
-
-def _scan_lines(scan):
-    """What of the data is not used, and what is odd about the rest."""
-    is_whole = scan["found"] == scan["used"]
-    rows = [] if is_whole else [f"rows      {row_scan.counts(scan)}"]
-    return rows + [f"warning   {printable(text)}" for text in scan["warnings"]]
 
 
 def _fit(trained, method, strategy, run_folder, clock):
@@ -296,11 +175,6 @@ def fit_parts(options, parts):
     trained.times_s = clock.laps
     _fit(trained, method, strategy, None, clock)
     return trained
-
-
-def _sizes(prepared):
-    size_px = getattr(prepared, "size_px", None)
-    return {"image_size_px": size_px} if size_px else {"text_length": prepared.length}
 
 
 class _Clock:

@@ -19,7 +19,7 @@ from tltf.data import ordering
 from tltf.data.source import Column, Source, empty_scan
 from tltf.errors import NumericError
 from tltf.runs import checkpoints
-from tltf.training import datasets, fit_state, training
+from tltf.training import assembly, datasets, fit_state
 from tltf.training import fit as training_fit
 from tltf.training.callbacks import non_finite
 from tltf.training.callbacks.non_finite import Batch, Broken
@@ -197,7 +197,7 @@ def feed_of(modality, backbone, **flags):
     )
     parts = {"train": source(modality)}
     strategy = strategies.start(options.runtime)
-    trained, _ = training.assemble(options, parts, strategy)
+    trained, _ = assembly.assemble(options, parts, strategy)
     return datasets.build(dataclasses.replace(trained, splits=parts), strategy), trained
 
 

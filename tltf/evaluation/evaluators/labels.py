@@ -8,7 +8,7 @@ import scipy.sparse
 from tltf.console import lazy_imports
 from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
-from tltf.evaluation import bootstrap, linear_baselines, reliability, resamples
+from tltf.evaluation import bootstrap, linear_baselines, reliability
 from tltf.evaluation.baselines import edge_note
 from tltf.heads import thresholds
 
@@ -89,14 +89,14 @@ class LabelJudge:
             "per_class": per_class,
             "reliability": reliability.reliability_bins(stated.ravel(), labels.ravel()),
             "intervals": _intervals(sums, labels, class_names, totals, seed=seed),
-            "interval_confidence": resamples.CONFIDENCE,
+            "interval_confidence": bootstrap.CONFIDENCE,
         }
 
     def difference(self, labels, first, second, *, seed=0):
         """How much better the first candidate is: metric -> difference and interval."""
         names = range(labels.shape[1])
         pair = [_sums(labels, candidate) for candidate in (first, second)]
-        return resamples.differences(pair, _of(labels, names), seed=seed)
+        return bootstrap.differences(pair, _of(labels, names), seed=seed)
 
     def worst(self, labels, candidate, class_names, ids, limit):
         """The rows with the largest loss among those that are not exactly right."""
@@ -222,7 +222,7 @@ def _metrics(totals, num_examples, num_labels):
 def _intervals(sums, labels, class_names, totals, *, seed):
     """Metric -> [low, high]; macro F1 as `classification.measure` has it."""
     metrics_of = _of(labels, class_names)
-    found = resamples.intervals(sums, metrics_of, ("exact_match",), seed=seed)
+    found = bootstrap.intervals(sums, metrics_of, ("exact_match",), seed=seed)
     bounds, point = found.pop("macro_f1", None), float(totals["macro_f1"][0])
     support = labels.sum(axis=0)
     if bounds and support[support > 0].min(initial=bootstrap.LEAST_SUPPORT) >= (

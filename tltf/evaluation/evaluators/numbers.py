@@ -4,7 +4,7 @@ import numpy as np
 
 from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
-from tltf.evaluation import linear_baselines, resamples
+from tltf.evaluation import bootstrap, linear_baselines
 from tltf.evaluation.baselines import edge_note
 
 MOST_POINTS = 500
@@ -58,7 +58,7 @@ class NumberJudge:
         rows = np.random.default_rng(seed).permutation(len(labels))[:MOST_POINTS]
         points = np.stack([labels, median, candidate[:, 0], candidate[:, -1]], axis=1)[rows]
         is_constant = np.ptp(labels) == 0
-        intervals = resamples.intervals(
+        intervals = bootstrap.intervals(
             sums, lambda t: _metrics(t, len(labels)), ("coverage",), seed=seed
         )
         if is_constant:
@@ -75,13 +75,13 @@ class NumberJudge:
                        for level, share in zip(levels, below, strict=True)],
             "points": points.tolist(),
             "intervals": intervals,
-            "interval_confidence": resamples.CONFIDENCE,
+            "interval_confidence": bootstrap.CONFIDENCE,
         }  # fmt: skip
 
     def difference(self, labels, first, second, *, seed=0):
         """First minus second: metric -> difference and interval; errors that fall are below 0."""
         pair = [self._sums(np.asarray(labels, np.float64), part) for part in (first, second)]
-        return resamples.differences(pair, lambda t: _metrics(t, len(labels)), seed=seed)
+        return bootstrap.differences(pair, lambda t: _metrics(t, len(labels)), seed=seed)
 
     def worst(self, labels, candidate, class_names, ids, limit):
         """The rows with the largest errors."""

@@ -1,0 +1,94 @@
+"""From options and splits to an untrained model: core, preprocessing, resolved options."""
+
+import warnings
+
+import keras
+
+from tltf.config import call_strings, defaults
+from tltf.config.catalogs import METHODS
+from tltf.config.options import replace
+from tltf.data import label_kinds, preprocessing
+from tltf.errors import FlagError
+from tltf.graphs import dropout, functional
+from tltf.methods.rules import HEAD
+from tltf.models import core_builder
+from tltf.models.trained import Trained
+
+
+def assemble(options, parts, strategy):
+    """`(Trained, Method)`: the untrained core, its preprocessing, and the options resolved.
+
+    Args:
+        options: Options.
+        parts: role -> Source.
+        strategy: tf.distribute.Strategy.
+    """
+    training, given = parts["train"], options
+    if call_strings.parse(options.train.method, "method")[0] == "scratch":
+        options = replace(options, backbone_weights="none")
+    options = replace(options, head=core_builder.fitted_head(options.model.head, training))
+    texts = training.column.values if training.modality == "text" else None
+    with strategy.scope():
+        core = core_builder.build(
+            options.model, len(training.class_names), training.modality, texts
+        )
+    backbone_layers = functional.layers(list(core.backbone.taps.values()))
+    dropout.set_rates(
+        backbone_layers, options.train.backbone_dropout, options.train.stochastic_depth
+    )
+    situation = defaults.Situation(
+        modality=training.modality,
+        num_train=len(training),
+        num_classes=len(training.class_names),
+        is_pretrained=core.backbone.pretrained,
+        has_validation="validation" in parts,
+        num_replicas=strategy.num_replicas_in_sync,
+        is_solvable=_unsolvable(core, options.train.loss) is None,
+    )
+    options = defaults.resolve(options, situation)
+    prepared = preprocessing.build(core.backbone, training, options.model.text_length)
+    options = replace(options, **_sizes(prepared))
+    method = call_strings.pick(METHODS, options.train.method, "method").build()
+    _require_loss(core, options.train, method.phases(core))
+    _warn_of_norm(given.train.norm, method.phases(core))
+    trained = Trained(core, prepared, training.class_names, options, parts, given=given)
+    if texts is not None:
+        trained.tokens = preprocessing.counts(prepared, texts)
+    return trained, method
+
+
+def _require_loss(core, train, phases):
+    core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
+    refusal = _unsolvable(core, train.loss)
+    if refusal and any(phase.solver == "lbfgs" for phase in phases):
+        raise refusal
+
+
+def _warn_of_norm(norm, phases):
+    """Says where --norm was given and phases do without it; `auto` leaves it to them."""
+    tuned = [phase for phase in phases if phase.rules != (HEAD,)]
+    others = {phase.norm for phase in tuned or phases if phase.norm not in ("", norm)}
+    if norm == "auto" or not others:
+        return
+    why = "the head alone is trained" if not tuned else f"the method has norm={', '.join(others)}"
+    warnings.warn(f"--norm={norm} is overruled: {why}", stacklevel=3)
+
+
+def _unsolvable(core, loss):
+    """Why solver=lbfgs cannot solve for this head, as the error to raise; None where it can."""
+    fix = "solver=gradient in --method"
+    if core.head.target != label_kinds.CLASS:
+        what = "solver=lbfgs solves for one class a row, not for several labels or a number"
+        return FlagError(what, flag="method", fix=fix)
+    if [type(layer) for layer in core.groups[-1].layers] != [keras.layers.Dense]:
+        what = "solver=lbfgs takes a head of one dense layer, without hidden layers and dropout"
+        return FlagError(what, flag="method", fix=f"{fix}, or --head=classify")
+    if loss != "cross_entropy":
+        what = f"{loss} is no loss for solver=lbfgs, which solves for cross_entropy"
+        return FlagError(what, flag="loss", fix=f"{fix}, or --loss=cross_entropy")
+    return None
+
+
+def _sizes(prepared):
+    size_px = getattr(prepared, "size_px", None)
+    return {"image_size_px": size_px} if size_px else {"text_length": prepared.length}

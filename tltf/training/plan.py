@@ -1,0 +1,47 @@
+"""What a run is going to do, in words."""
+
+from tltf.data import row_scan
+from tltf.errors import printable
+from tltf.graphs import freezing, weight_transfer
+
+
+def plan_text(trained, core, method):
+    """What a run does: data, model, and the trainable table of each phase.
+
+    Args:
+        trained: Trained.
+        core: what the method has prepared.
+        method: methods.Method.
+    """
+    train, parts = trained.options.train, trained.splits
+    counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
+    phases = method.phases(core)
+    how = (
+        f"{train.train_epochs} epochs, batch {train.batch_size}, "
+        f"{train.optimizer} at {train.learning_rate:g}, {train.schedule} schedule"
+    )
+    if all(phase.solver == "lbfgs" for phase in phases):
+        how = "solved to convergence, the penalty chosen on validation"
+    if all(phase.solver == "none" for phase in phases):
+        how = "nothing is trained"
+    lines = [
+        f"data      {trained.options.data.data}: {counts}; {core.head.described(trained.class_names)}",
+        *_scan_lines(trained.splits["train"].scan),
+        f"backbone  {core.backbone.name}, head {core.head_spec}",
+        f"method    {train.method}: {how}",
+    ]
+    if trained.tokens:
+        lines += [f"texts     {trained.preprocessing.length} tokens: {trained.tokens}"]
+    if core.backbone.transfer:
+        lines += ["weights taken by name and shape:", weight_transfer.table(core.backbone.transfer)]
+    for phase in phases:
+        plan = freezing.apply(core.groups, phase.rules, phase.norm or train.norm)
+        lines += [f"phase     {phase.name}", freezing.table_text(plan)]
+    return "\n".join(lines)
+
+
+def _scan_lines(scan):
+    """What of the data is not used, and what is odd about the rest."""
+    is_whole = scan["found"] == scan["used"]
+    rows = [] if is_whole else [f"rows      {row_scan.counts(scan)}"]
+    return rows + [f"warning   {printable(text)}" for text in scan["warnings"]]
