@@ -94,7 +94,7 @@ def test_a_group_in_two_splits_is_told_once_in_each(tmp_path):
     words = " ".join(f"word{number}" for number in range(40))
     rows = source("text", [words + "!" * number for number in range(300)])
     parts = {"train": rows.take(range(0, 300, 2)), "test": rows.take(range(1, 300, 2))}
-    scan = near_duplicates.looked_for(rows, parts)
+    scan = near_duplicates.find_near_duplicates(rows, parts)
     told = [row["reason"] for row in scan["near_rows"]]
     assert len(told) == 299 + 298, "to the first row of its own split, and of the other one"
     across = ["(both " not in reason for reason in told]
@@ -144,7 +144,7 @@ def test_what_was_not_compared_is_said(monkeypatch):
         lambda rows, others: np.zeros(len(rows), bool),
     )
     monkeypatch.setattr(near_duplicates, "_of_texts", lambda column: never)
-    scan = near_duplicates.looked_for(rows, {"train": rows})
+    scan = near_duplicates.find_near_duplicates(rows, {"train": rows})
     assert scan["near_rows"] == [] and "37 rows look like so many others" in scan["warnings"][0]
 
 

@@ -17,7 +17,7 @@ def service(options):
     command.load_tensorflow()
     from tltf.experiments import kfold
 
-    with streams.surviving(options.output.output):
+    with streams.survive_closed_output(options.output.output):
         kfold.run(options)
 
 

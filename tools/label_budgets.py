@@ -73,7 +73,7 @@ class Budgets:
             return _logistic(options, parts)
         trained = training.fit_parts(options, parts)
         judge, test = evaluators.evaluator_for(trained.core.head), parts["test"]
-        found = judge.measure(test.labels, trained.stated(test), trained.class_names)
+        found = judge.measure(test.labels, trained.scores(test), trained.class_names)
         return found["accuracy"]
 
     def _parts(self, task, budget, kind, draw):

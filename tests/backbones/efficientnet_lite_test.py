@@ -32,7 +32,7 @@ def test_classes_of_the_sample_photos(backbone):
     photos = tf.stack([_square(photo) for photo in (data.coffee(), camera, china, flower)])
     model = keras.Model(backbone.inputs, backbone.taps["stage_7"])
     features = model({"image": photos}, training=False).numpy().mean((1, 2))
-    path = weight_files.converted("efficientnet_lite0", efficientnet_lite.convert)
+    path = weight_files.convert_once("efficientnet_lite0", efficientnet_lite.convert)
     top = safetensors.numpy.load_file(path)
     logits = features @ top["predictions/kernel"] + top["predictions/bias"]
     shares = np.exp(logits - logits.max(1, keepdims=True))

@@ -39,7 +39,7 @@ def runs(tmp_path_factory, bert_folder):
 
 
 def probabilities(trained, of):
-    return trained.stated(of.splits["test"])
+    return trained.scores(of.splits["test"])
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -58,7 +58,7 @@ def test_a_record_makes_the_same_graph_again():
     backbone = kept_layers.insert(backbone, "prompt", 4)
     records = backbone.blueprint[kept_layers.RECORD]
     assert [row["kind"] for row in records] == ["adapters", "prefix", "prompt"]
-    fresh = kept_layers.again(tiny.text_backbone(), records)
+    fresh = kept_layers.rebuild_parts(tiny.text_backbone(), records)
     assert fresh.blueprint == backbone.blueprint
     old, new = (attach_head(x, _head(), 3) for x in (backbone, fresh))
     assert list(old.named_weights()) == list(new.named_weights())
@@ -89,13 +89,13 @@ def _head():
 ])  # fmt: skip
 def test_records_from_nowhere_are_refused(record):
     with pytest.raises(ModelError, match="the backbone has"):
-        kept_layers.again(tiny.text_backbone(), [record])
+        kept_layers.rebuild_parts(tiny.text_backbone(), [record])
 
 
 def test_a_place_takes_one_part():
     records = [{"kind": "adapters", "size": 2, "names": [PLACE]}] * 2
     with pytest.raises(ModelError, match="no place for a part"):
-        kept_layers.again(tiny.text_backbone(), records)
+        kept_layers.rebuild_parts(tiny.text_backbone(), records)
 
 
 def test_a_prompt_is_for_transformers():

@@ -61,4 +61,9 @@ def test_make_refuses(values, match):
 
 
 def test_shown_is_what_a_flagfile_takes():
-    assert [options.shown(v) for v in (None, True, 0.5, "a b")] == ["auto", "true", "0.5", "a b"]
+    assert [options.flag_text(v) for v in (None, True, 0.5, "a b")] == [
+        "auto",
+        "true",
+        "0.5",
+        "a b",
+    ]

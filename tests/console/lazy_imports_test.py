@@ -18,7 +18,7 @@ def test_module_is_imported_at_its_first_use():
 
 def test_hidden_packages_cannot_be_imported_inside_only():
     sys.modules.pop("colorsys", None)
-    with lazy_imports.hidden("colorsys", "json"):
+    with lazy_imports.hide_packages("colorsys", "json"):
         with pytest.raises(ImportError):
             importlib.import_module("colorsys")
         importlib.import_module("json").dumps(1)

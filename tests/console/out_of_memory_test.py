@@ -28,7 +28,7 @@ def test_what_is_out_of_memory(error, expected):
 def test_half_the_batch_is_suggested(size, multiple, fix):
     with (
         pytest.raises(StorageError) as caught,
-        out_of_memory.taken_by("batch_size", size, multiple),
+        out_of_memory.explain_out_of_memory("batch_size", size, multiple),
     ):
         raise EXHAUSTED
     assert caught.value.code == 5 and caught.value.fix == fix
@@ -38,7 +38,10 @@ def test_half_the_batch_is_suggested(size, multiple, fix):
 
 
 def test_other_errors_pass():
-    with pytest.raises(KeyError), out_of_memory.taken_by("batch_size", 8):
+    with pytest.raises(KeyError), out_of_memory.explain_out_of_memory("batch_size", 8):
         raise KeyError("x")
-    with pytest.raises(tf.errors.ResourceExhaustedError), out_of_memory.taken_by("batch_size", 8):
+    with (
+        pytest.raises(tf.errors.ResourceExhaustedError),
+        out_of_memory.explain_out_of_memory("batch_size", 8),
+    ):
         raise FULL_DISK

@@ -83,16 +83,16 @@ def test_the_second_signal_ends_at_once():
 
 
 def test_a_signal_does_not_outlive_its_command():
-    with pytest.raises(KeyboardInterrupt), signals.handled():
+    with pytest.raises(KeyboardInterrupt), signals.handle_signals():
         signal.raise_signal(signal.SIGTERM)
-    assert not signals.requested()
-    with signals.deferring():
+    assert not signals.is_end_requested()
+    with signals.defer_signals():
         pass
 
 
 def test_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
-    with signals.handled():
+    with signals.handle_signals():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -74,7 +74,7 @@ def test_a_terminal_that_hangs_up_leads_into_the_log(tmp_path):
 def test_other_faults_of_a_stream_are_not_hidden(tmp_path, monkeypatch):
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        with pytest.raises(OSError, match="No space left"), streams.surviving(tmp_path):
+        with pytest.raises(OSError, match="No space left"), streams.survive_closed_output(tmp_path):
             print("text", flush=True)
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
@@ -82,7 +82,7 @@ def test_other_faults_of_a_stream_are_not_hidden(tmp_path, monkeypatch):
 
 def test_streams_and_handler_are_put_back(tmp_path):
     before = sys.stdout, sys.stderr, signal.getsignal(signal.SIGHUP)
-    with streams.surviving(tmp_path):
+    with streams.survive_closed_output(tmp_path):
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         os.kill(os.getpid(), signal.SIGHUP)
     assert (sys.stdout, sys.stderr, signal.getsignal(signal.SIGHUP)) == before

@@ -112,7 +112,7 @@ def test_an_augmentation_of_tokens(text):
 @pytest.mark.parametrize("text", of("text", makes_rows=True))
 def test_an_augmentation_that_makes_rows(text):
     source = texts_source()
-    found = texts_copies.expanded(source, text, seed=0)
+    found = texts_copies.add_copies(source, text, seed=0)
     copies = len(found) // len(source) - 1
     assert copies >= 1 and len(found) == (1 + copies) * len(source)
     assert found.column.values[: len(source)] == source.column.values
@@ -121,7 +121,7 @@ def test_an_augmentation_that_makes_rows(text):
     assert any(old != new for old, new in zip(
         source.column.values * copies, found.column.values[len(source):], strict=True))  # fmt: skip
     assert all(value.strip() for value in found.column.values)
-    again = texts_copies.expanded(source, text, seed=0)
+    again = texts_copies.add_copies(source, text, seed=0)
     assert again.column.values == found.column.values
     assert len(found.content_hashes()) == len(found)
 

@@ -65,21 +65,21 @@ def test_its_loss_and_metrics(text):
     assert losses.shape == (5,)
     if not head.has_order:  # whose loss sums over thresholds, and is judged as probabilities
         assert losses.mean() == pytest.approx(float(head.loss()(labels, logits)), rel=1e-4)
-    assert np.isfinite(head.measured(logits, labels))
+    assert np.isfinite(head.metric_value(logits, labels))
 
 
 @pytest.mark.parametrize("text", parameters("heads"))
 def test_its_answers(text):
     head, logits, _, names = answered(text)
-    stated = keras.ops.convert_to_numpy(head.stated(logits))
+    stated = keras.ops.convert_to_numpy(head.scores(logits))
     columns, answers = head.columns(names), head.answers(stated, names)
     assert stated.dtype == np.float32 and stated.shape == (5, len(columns))
-    served = head.served(keras.ops.convert_to_tensor(stated), [n.encode() for n in names])
+    served = head.serving_outputs(keras.ops.convert_to_tensor(stated), [n.encode() for n in names])
     np.testing.assert_array_equal(served[head.stated_name], stated)
     for row, answer in enumerate(answers):
         prediction = Prediction("x", **head.read(stated[row], names))
         told = getattr(prediction, head.name)
-        told = label_kinds.joined(told) if isinstance(told, tuple) else told
+        told = label_kinds.join_labels(told) if isinstance(told, tuple) else told
         told = told if isinstance(told, str) else format(told, ".9g")
         assert told == answer
         given = served[head.name].numpy()[row]
@@ -91,7 +91,7 @@ def test_its_answers(text):
 def test_its_judge(text):
     head, logits, labels, names = answered(text)
     judge = evaluators.evaluator_for(head)
-    candidate = judge.candidate(head, keras.ops.convert_to_numpy(head.stated(logits)))
+    candidate = judge.candidate(head, keras.ops.convert_to_numpy(head.scores(logits)))
     found = judge.measure(labels, candidate, names)
     json.dumps(found, allow_nan=False)
     assert found["num_examples"] == 5
@@ -102,7 +102,7 @@ def test_its_judge(text):
         expected = found[name] - row["test"][name]
         assert gain[name]["difference"] == pytest.approx(expected, abs=1e-9)
     truths, answers = judge.truths(labels, names), judge.answers(candidate, names)
-    again = judge.parsed(truths, answers, judge.values(candidate), names)
+    again = judge.parse(truths, answers, judge.values(candidate), names)
     assert judge.measure(*again, names)["loss"] == pytest.approx(found["loss"], rel=1e-6)
     for mistake in judge.worst(labels, candidate, names, list("vwxyz"), 3):
         assert {"index", "id", "label", "predicted"} <= set(mistake)
@@ -111,8 +111,8 @@ def test_its_judge(text):
 @pytest.mark.parametrize("text", parameters("heads"))
 def test_what_is_chosen_comes_back_from_its_call_string(text):
     core = tiny.core(head=text)
-    stated = core.head.stated(core.model(IMAGES)[core.head.name])
-    tuned = core.head.tuned(keras.ops.convert_to_numpy(stated), LABELS[core.head.target])
+    stated = core.head.scores(core.model(IMAGES)[core.head.name])
+    tuned = core.head.tune(keras.ops.convert_to_numpy(stated), LABELS[core.head.target])
     again = with_head(core, tuned)
     assert call_strings.pick(HEADS, again.head_spec, "head").build() == tuned
 
@@ -120,8 +120,8 @@ def test_what_is_chosen_comes_back_from_its_call_string(text):
 @pytest.mark.parametrize("text", ["classify", "ordinal"])
 def test_classes_have_probabilities(text):
     head, logits, labels, _ = answered(text)
-    stated = keras.ops.convert_to_numpy(head.stated(logits))
+    stated = keras.ops.convert_to_numpy(head.scores(logits))
     np.testing.assert_allclose(stated.sum(axis=1), 1, atol=1e-6)
-    np.testing.assert_array_equal(head.predicted(logits), stated.argmax(axis=1))
+    np.testing.assert_array_equal(head.most_probable(logits), stated.argmax(axis=1))
     expected = -np.log(stated[np.arange(5), labels])
     np.testing.assert_allclose(head.losses(logits, labels), expected, rtol=1e-4, atol=1e-6)

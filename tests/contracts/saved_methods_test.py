@@ -88,12 +88,12 @@ def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_
     trained = training.train(make(**flags, **FLAGS, method=text, output=str(run)))
     test = trained.splits["test"]
     trained.above = None  # the whole core
-    expected = trained.stated(test)
+    expected = trained.scores(test)
     assert np.ptp(expected, axis=0).max() > 1e-4, "the answers depend on the inputs"
     keras.backend.clear_session()
     loaded = tltf.load(str(run))
     assert loaded.core is not trained.core
-    np.testing.assert_array_equal(loaded.stated(test), expected)
+    np.testing.assert_array_equal(loaded.scores(test), expected)
     exported = saved_model.export_saved_model(loaded, tmp_path / "export", None, False)
     found = answers(exported, trained, raw_inputs.of_column(test.column))
     np.testing.assert_allclose(found, expected, atol=LARGEST_DIFFERENCE)

@@ -46,7 +46,7 @@ def test_kept_images_are_those_decoded_each_time(files):
 
 @pytest.mark.parametrize("cut", [4, 16])
 def test_arrays_are_not_kept_larger_or_twice(cut):
-    values = lookups.aligned(PIXELS[:, :cut, :cut])
+    values = lookups.align(PIXELS[:, :cut, :cut])
     small = array_source("made", values, np.zeros(len(PIXELS), np.int32))
     rows = [2, 1]
     lookup = lookups.lookup(small, PREPROCESSING, 2**31)

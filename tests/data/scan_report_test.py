@@ -26,10 +26,10 @@ def test_without_such_rows_the_file_is_empty(tmp_path):
 
 
 def test_an_error_of_the_data_is_listed_and_others_are_not(tmp_path):
-    with pytest.raises(FlagError), scan_report.when_it_fails(tmp_path / "flag"):
+    with pytest.raises(FlagError), scan_report.write_on_failure(tmp_path / "flag"):
         raise FlagError("no such flag", flag="data")
     assert not (tmp_path / "flag").exists()
-    with pytest.raises(DataError), scan_report.when_it_fails(tmp_path / "data"):
+    with pytest.raises(DataError), scan_report.write_on_failure(tmp_path / "data"):
         raise DataError("is damaged", flag="data", place="a.npz", fix="copy it again")
     row = json.loads((tmp_path / "data/data_report.jsonl").read_text())
     assert row == {"id": "a.npz", "what": "fault", "reason": "is damaged", "fix": "copy it again"}
@@ -39,7 +39,7 @@ def test_the_error_of_the_data_is_told_where_the_report_cannot_be_written(tmp_pa
     (tmp_path / "taken").write_text("mine")
     with (
         pytest.raises(DataError, match="is damaged"),
-        scan_report.when_it_fails(tmp_path / "taken"),
+        scan_report.write_on_failure(tmp_path / "taken"),
     ):
         raise DataError("is damaged", flag="data")
     assert (tmp_path / "taken").read_text() == "mine"

@@ -41,8 +41,8 @@ def test_all_right_and_all_wrong_are_no_certainty(count, low, are_right):
     assert "loss" not in found["intervals"], "resamples of equal rows are equal"
     assert "calibration_error" not in found["intervals"]
     report = {"test": found, "baselines": {}}
-    assert wording.of(found).value(wanted[0]) in one_run.score_text(found)
-    assert wording.of(found).value(wanted[0]) in sentences.sentences(report)[0]
+    assert wording.wording_for(found).value(wanted[0]) in one_run.score_text(found)
+    assert wording.wording_for(found).value(wanted[0]) in sentences.sentences(report)[0]
 
 
 def test_wilson_agrees_with_its_formula():
@@ -249,18 +249,18 @@ def test_margin_is_the_order_statistic_and_few_rows_are_warned_of(levels, recwar
     wanted = levels[-1] - levels[0]
     for count in range(9, 120):
         numbers = np.random.default_rng(count).permutation(np.arange(1.0, count + 1))
-        head = regress(quantiles=levels).tuned(np.zeros((count, 3)), numbers)
+        head = regress(quantiles=levels).tune(np.zeros((count, 3)), numbers)
         assert head.margin == next(k for k in range(1, count + 1)
                                    if round(k - (count + 1) * wanted, 9) >= 0)  # fmt: skip
     assert not recwarn
     with pytest.warns(UserWarning, match="too few .* fix: at least"):
-        regress(quantiles=(0.01, 0.5, 0.99)).tuned(np.zeros((20, 3)), np.arange(20.0))
+        regress(quantiles=(0.01, 0.5, 0.99)).tune(np.zeros((20, 3)), np.arange(20.0))
 
 
 def test_coverage_of_the_margin():
     rng, held = np.random.default_rng(0), []
     for _ in range(600):
-        margin = regress().tuned(np.zeros((50, 3)), rng.normal(size=50)).margin
+        margin = regress().tune(np.zeros((50, 3)), rng.normal(size=50)).margin
         held.append(2 * stats.norm.cdf(margin) - 1)
     assert 0.89 < np.mean(held) < 0.925
 
@@ -312,4 +312,4 @@ def test_a_head_says_what_it_chooses(head, choice):
     labels = np.arange(40.0) if is_number else np.eye(2, dtype=np.uint8)[np.arange(40) % 2]
     num_outputs = len(head.quantiles) if is_number else 2
     stated = np.random.default_rng(0).random((40, num_outputs))
-    assert (head.tuned(stated, labels) != head) == bool(choice)
+    assert (head.tune(stated, labels) != head) == bool(choice)

@@ -101,7 +101,9 @@ def test_gain_of_the_folds_is_a_corrected_t_interval():
         {"test": {"accuracy": 1, "loss": 1, "macro_f1": 1}, "gain": {"accuracy": {"difference": g}}}
         for g in gains
     ]
-    low, high = kfold._mean_baseline(entries, wording.of({}))["gain"]["accuracy"]["interval"]
+    low, high = kfold._mean_baseline(entries, wording.wording_for({}))["gain"]["accuracy"][
+        "interval"
+    ]
     plain = scipy.stats.ttest_1samp(gains, 0).confidence_interval()
     widened = (plain.high - plain.low) * (1 + 3 / 2) ** 0.5  # Nadeau & Bengio: test / train is 1/2
     assert (low + high) / 2 == pytest.approx((plain.low + plain.high) / 2)

@@ -72,7 +72,7 @@ def test_small_numbers_are_shown(value, text):
 
 
 def test_small_differences_are_shown():
-    said = wording.of({"target": label_kinds.NUMBER})
+    said = wording.wording_for({"target": label_kinds.NUMBER})
     assert (
         said.change(-3.21e-7) == "\N{MINUS SIGN}3.21e\N{MINUS SIGN}07"
         and said.change(0.25) == "+0.250"
@@ -83,7 +83,7 @@ def test_small_differences_are_shown():
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 42.0, 1e4])
 def test_the_center_is_as_exact_as_the_scale_asks(center, scale):
     labels = center + scale * np.linspace(-1, 1, 99)
-    head = regress().fitted(types.SimpleNamespace(labels=labels))
+    head = regress().fit_to(types.SimpleNamespace(labels=labels))
     near = max(1e-5 * labels.std(), 4 * np.spacing(abs(center)))
     assert abs(head.center - labels.mean()) <= near
     assert head.scale == pytest.approx(labels.std(), rel=1e-5)

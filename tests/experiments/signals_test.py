@@ -47,7 +47,7 @@ def test_while_data_are_read(tmp_path, monkeypatch, capsys):
 def test_while_a_step_is_traced(tmp_path, monkeypatch):
     """Noted while Keras builds its function, it is heard after the first step, which is saved."""
     whole, _, _ = fit(tmp_path / "whole")
-    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, signals.handle_signals(), pytest.raises(KeyboardInterrupt):
         traced = signalled(keras.Model.make_train_function)
         patch.setattr(keras.Model, "make_train_function", traced)
         fit(tmp_path / "cut")
@@ -59,8 +59,8 @@ def test_while_a_validation_is_read(tmp_path, monkeypatch):
     """The handler notes it, the loop over the batches hears it."""
     data = feed(has_validation=True)
     whole, _, _ = fit(tmp_path / "whole", data=data)
-    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
-        patch.setattr(signals, "looked_at", signalled(signals.looked_at, 2))
+    with monkeypatch.context() as patch, signals.handle_signals(), pytest.raises(KeyboardInterrupt):
+        patch.setattr(signals, "stop_when_requested", signalled(signals.stop_when_requested, 2))
         fit(tmp_path / "cut", data=data)
     saved = checkpoints.newest(tmp_path / "cut").state
     assert (saved["epoch"], saved["steps"]) == (1, 3)
@@ -69,9 +69,9 @@ def test_while_a_validation_is_read(tmp_path, monkeypatch):
 
 def test_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     """It is written to its end."""
-    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, signals.handle_signals(), pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoints.np, "savez", signalled(np.savez))
-        with signals.deferring():
+        with signals.defer_signals():
             checkpoints.save(tmp_path, 3, Checkpoint({"x": np.ones(2)}, {"epoch": 1}))
     assert checkpoints.newest(tmp_path).state == {"epoch": 1}
 
@@ -80,7 +80,7 @@ def test_while_the_cache_is_filled(tmp_path, monkeypatch):
     core = tiny_core(image_backbone(dropout=0.0))
     parts, given = cut(core), reading(core)
     monkeypatch.setattr(frozen_outputs, "BATCH_SIZE", 16)
-    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, signals.handle_signals(), pytest.raises(KeyboardInterrupt):
         patch.setattr(frozen_outputs.Outputs, "_flat", signalled(frozen_outputs.Outputs._flat, 3))
         feature_cache.Cache(CacheOptions(), tmp_path).table(parts.prefix, given)
     found = all_rows(feature_cache.Cache(CacheOptions(), tmp_path).table(parts.prefix, given))
@@ -90,7 +90,7 @@ def test_while_the_cache_is_filled(tmp_path, monkeypatch):
 
 def test_while_an_export_is_checked(tmp_path, monkeypatch):
     checked = signalled(verify.check_saved_model)
-    with monkeypatch.context() as patch, signals.handled(), pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, signals.handle_signals(), pytest.raises(KeyboardInterrupt):
         patch.setattr(verify, "check_saved_model", checked)
         saved_model.export_saved_model(served.image_once(), tmp_path / "export")
     assert not list((tmp_path / "export").iterdir())

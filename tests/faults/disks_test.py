@@ -99,7 +99,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, capsys, writer):
-    with largest_file(3000), signals.handled():
+    with largest_file(3000), signals.handle_signals():
         code = command.run(
             make().__class__, lambda options: WRITERS[writer](tmp_path), [], "A writer."
         )

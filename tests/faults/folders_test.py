@@ -246,7 +246,7 @@ def test_a_report_is_written_where_the_scan_or_the_split_fails(tmp_path, capfd):
 @covers(1)
 def test_a_run_that_is_killed_has_its_report(tmp_path, capfd, monkeypatch):
     data = put(classes(tmp_path / "data"), {"cat/empty.jpg": b""})
-    monkeypatch.setattr(signals, "requested", lambda: True)
+    monkeypatch.setattr(signals, "is_end_requested", lambda: True)
     argv = [f"--data={call(data)}", *FLAGS, "--max_bad_fraction=.5", f"--output={tmp_path}/run"]
     require(run("train", argv, capfd), 75)
     assert set(report_of(tmp_path / "run")) == {"empty.jpg"}
@@ -325,7 +325,7 @@ def test_data_that_changed_before_a_run_goes_on_are_refused(tmp_path, capfd, mon
     data, folder = classes(tmp_path / "data"), tmp_path / "run"
     argv = [f"--data={call(data)}", *FLAGS, "--batch_size=2", f"--output={folder}"]
     with monkeypatch.context() as patched:
-        patched.setattr(signals, "requested", lambda: True)
+        patched.setattr(signals, "is_end_requested", lambda: True)
         require(run("train", argv, capfd), 75, ["interrupted"])
     kept = snapshot(folder / "checkpoints")
     assert kept, "a checkpoint to go on from"

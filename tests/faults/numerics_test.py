@@ -196,7 +196,7 @@ def test_a_nan_of_validation_in_epoch_1_is_never_the_best(tmp_path, capfd, monke
     order = sorted(rows[1:], key=lambda row: (-row["val_accuracy"], row["val_loss"]))
     assert saved.state["best"]["epoch"] == order[0]["epoch"] > 1
     kept = loading.load(tmp_path).core.named_weights()
-    for name, array in fit_state.under(saved, "best/").items():
+    for name, array in fit_state.arrays_under(saved, "best/").items():
         np.testing.assert_array_equal(kept[name].numpy(), array)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["validation"]["accuracy"] == pytest.approx(order[0]["val_accuracy"])

@@ -12,7 +12,7 @@ from tltf.files import atomic_files
 
 def test_content_appears_only_at_the_end(tmp_path):
     path = tmp_path / "new" / "file.txt"
-    with atomic_files.replacing(path) as file:
+    with atomic_files.replace_file(path) as file:
         file.write("héllo")
         assert not path.exists()
     assert path.read_text(encoding="utf-8") == "héllo"
@@ -24,7 +24,7 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
     path.write_text("old")
 
     def write():
-        with atomic_files.replacing(path) as file:
+        with atomic_files.replace_file(path) as file:
             file.write("new")
             raise RuntimeError("stop")
 
@@ -37,7 +37,7 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
 def test_permissions_follow_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
-        with atomic_files.replacing(tmp_path / "file.bin", "wb") as file:
+        with atomic_files.replace_file(tmp_path / "file.bin", "wb") as file:
             file.write(b"\0")
     finally:
         os.umask(before)
@@ -48,7 +48,7 @@ def test_an_impossible_place_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with (
         pytest.raises(StorageError, match="cannot be written"),
-        atomic_files.replacing(tmp_path / "file" / "below") as file,
+        atomic_files.replace_file(tmp_path / "file" / "below") as file,
     ):
         file.write("x")
 
@@ -66,7 +66,7 @@ def test_a_file_where_a_folder_is_wanted(tmp_path):
     (tmp_path / "taken").write_text("mine")
     with (
         pytest.raises(StorageError, match="File exists; fix: another --output, that is a folder"),
-        atomic_files.replacing(tmp_path / "taken" / "file.txt"),
+        atomic_files.replace_file(tmp_path / "taken" / "file.txt"),
     ):
         raise AssertionError
     assert (tmp_path / "taken").read_text() == "mine"

@@ -42,7 +42,7 @@ def test_against_the_formula(scale, center, bias):
     norm = keras.layers.BatchNormalization(epsilon=1e-2, scale=scale, center=center)
     convolution = keras.layers.Conv2D(5, 1, use_bias=bias, bias_initializer="normal")
     model = network(lambda image: norm(convolution(image)))
-    found = batch_norm_folding.folded(model)
+    found = batch_norm_folding.fold(model)
     assert num_norms(found) == 0
     pixels = images(model)
     kernel, given = convolution.kernel.numpy()[0, 0], convolution.bias
@@ -59,7 +59,7 @@ def test_against_the_two_layers(kind, settings):
     size = {"filters": 6} if kind == "conv" else {"depth_multiplier": 2}
     layer = KINDS[kind](kernel_size=3, **size, **settings)
     model = network(lambda image: keras.layers.BatchNormalization()(layer(image)))
-    found = batch_norm_folding.folded(model)
+    found = batch_norm_folding.fold(model)
     assert num_norms(found) == 0
     pixels = images(model)
     np.testing.assert_allclose(found(pixels), model(pixels, training=False), rtol=1e-4, atol=1e-5)
@@ -69,7 +69,7 @@ def test_against_the_two_layers(kind, settings):
 def test_architectures(name):
     make = getattr(keras.applications, name)
     model = randomised(make(weights=None, include_top=False, input_shape=(64, 64, 3)))
-    found = batch_norm_folding.folded(model)
+    found = batch_norm_folding.fold(model)
     assert num_norms(found) == 0 < num_norms(model)
     pixels = images(model, 2)
     expected = np.asarray(model(pixels, training=False))
@@ -103,21 +103,21 @@ def first(image):
 @pytest.mark.parametrize("build", [twice_used, activated, shared, over_rows, first])
 def test_what_cannot_be_folded_stays(build):
     model = network(build)
-    assert batch_norm_folding.folded(model) is model
+    assert batch_norm_folding.fold(model) is model
 
 
 def test_half_precision_stays():
     image = keras.Input((6, 6, 3))
     x = keras.layers.Conv2D(4, 3, dtype="mixed_float16")(image)
     model = keras.Model(image, keras.layers.BatchNormalization(dtype="mixed_float16")(x))
-    assert batch_norm_folding.folded(model) is model
+    assert batch_norm_folding.fold(model) is model
 
 
 def test_training_the_original_on_changes_nothing_and_names_stay():
     image = keras.Input((6, 6, 3), name="image")
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(image))
     model = randomised(keras.Model({"image": image}, {"out": keras.layers.ReLU()(x)}))
-    found = batch_norm_folding.folded(model)
+    found = batch_norm_folding.fold(model)
     pixels = {"image": np.ones((2, 6, 6, 3), "float32")}
     before = np.asarray(found(pixels)["out"])
     for variable in model.weights:

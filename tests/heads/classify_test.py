@@ -65,7 +65,7 @@ def test_hits_on_ids_and_on_mixed_targets():
 
 def test_probabilities_are_the_softmax_in_float32():
     logits = RNG.normal(size=(3, 4)).astype("float16")
-    got = keras.ops.convert_to_numpy(head().stated(logits))
+    got = keras.ops.convert_to_numpy(head().scores(logits))
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, np.exp(numpy_log_softmax(logits.astype("float32"))), atol=1e-6)
 

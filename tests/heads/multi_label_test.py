@@ -64,11 +64,11 @@ def test_metrics_of_training_and_of_validation():
     right = keras.ops.convert_to_numpy(share_right(LABELS, LOGITS))
     np.testing.assert_allclose(right, ((LOGITS > 0) == LABELS).mean(axis=1), rtol=1e-6)
     expected = metrics.average_precision_score(LABELS, LOGITS, average="macro")
-    assert head().measured(LOGITS, LABELS) == pytest.approx(expected)
+    assert head().metric_value(LOGITS, LABELS) == pytest.approx(expected)
     gone = LABELS * np.array([1, 1, 0], np.uint8)
     expected = metrics.average_precision_score(LABELS[:, :2], LOGITS[:, :2], average="macro")
-    assert head().measured(LOGITS, gone) == pytest.approx(expected), "labels that do not occur"
-    assert head().measured(LOGITS, 0 * LABELS) == 0.0, "no label occurs"
+    assert head().metric_value(LOGITS, gone) == pytest.approx(expected), "labels that do not occur"
+    assert head().metric_value(LOGITS, 0 * LABELS) == 0.0, "no label occurs"
 
 
 def test_without_any_label_in_validation_the_loss_decides():
@@ -78,7 +78,7 @@ def test_without_any_label_in_validation_the_loss_decides():
     for epoch, factor in enumerate((1.0, -1.0, 2.0)):
         logits = factor * np.abs(LOGITS)
         losses = head().losses(logits, nothing)
-        measured = head().measured(logits, nothing)
+        measured = head().metric_value(logits, nothing)
         best.on_epoch_end(epoch, {"val_loss": losses.mean(), "val_average_precision": measured})
     assert best.state["epoch"] == 2, "the one that gives the least chance to labels"
 
@@ -88,7 +88,7 @@ def test_thresholds_have_the_best_f1_of_all(seed):
     rng = np.random.default_rng(seed)
     stated = rng.random((60, 2)).round(2)
     labels = (rng.random((60, 2)) < stated).astype(np.uint8)
-    for place, edge in enumerate(thresholds.chosen(stated, labels)):
+    for place, edge in enumerate(thresholds.best_thresholds(stated, labels)):
         scores = [metrics.f1_score(labels[:, place], stated[:, place] >= other, zero_division=0)
                   for other in np.linspace(0, 1, 501)]  # fmt: skip
         reached = metrics.f1_score(labels[:, place], stated[:, place] >= edge)
@@ -98,10 +98,10 @@ def test_thresholds_have_the_best_f1_of_all(seed):
 def test_rare_labels_take_the_threshold_of_all_labels_together():
     stated = np.array([[0.9, 0.2]] * 6 + [[0.3, 0.8]] * 2 + [[0.1, 0.1]] * 8)
     labels = np.array([[1, 0]] * 6 + [[0, 1]] * 2 + [[0, 0]] * 8, np.uint8)
-    first, second = thresholds.chosen(stated, labels)
+    first, second = thresholds.best_thresholds(stated, labels)
     assert 0.3 < first < 0.9 and first == pytest.approx(0.6)
     assert second == thresholds._best(stated.ravel(), labels.ravel())
-    assert thresholds.chosen(stated, 0 * labels).tolist() == [0.5, 0.5]
+    assert thresholds.best_thresholds(stated, 0 * labels).tolist() == [0.5, 0.5]
 
 
 def test_the_baseline_learns_each_label_and_leaves_constant_ones():
@@ -123,10 +123,10 @@ def test_answers_follow_the_thresholds():
     stated = np.array([[0.5, 0.8, 0.1], [0.4, 0.95, 0.05], [0.0, 0.0, 0.0]], np.float32)
     assert given.answers(stated, ["cat", "dog", "owl"]) == ["cat|owl", "dog", ""]
     assert given.read(stated[0], ["cat", "dog", "owl"])["labels"] == ("cat", "owl")
-    served = given.served(keras.ops.convert_to_tensor(stated), [b"cat", b"dog", b"owl"])
+    served = given.serving_outputs(keras.ops.convert_to_tensor(stated), [b"cat", b"dog", b"owl"])
     assert served["labels"].numpy().tolist() == [b"cat|owl", b"dog", b""]
     assert served["is_given"].numpy().tolist() == given.given(stated).tolist()
-    assert given.tuned(stated, stated > 0.5) is given, "given ones stay"
+    assert given.tune(stated, stated > 0.5) is given, "given ones stay"
     with pytest.raises(FlagError, match="3 thresholds for 2 labels"):
         given.answers(stated[:, :2], ["cat", "dog"])
     with pytest.raises(FlagError, match="thresholds are from 0 to 1"):

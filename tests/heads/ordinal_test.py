@@ -42,10 +42,10 @@ def test_probabilities_are_differences_of_neighbours():
     head = ordinal.ordinal()
     above = np.concatenate([np.ones((6, 1)), sigmoid(LOGITS), np.zeros((6, 1))], axis=1)
     expected = above[:, :-1] - above[:, 1:]
-    found = np.asarray(head.stated(LOGITS))
+    found = np.asarray(head.scores(LOGITS))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(head.losses(LOGITS, LABELS), -np.log(expected[np.arange(6), LABELS]), rtol=1e-4)  # fmt: skip
-    reversed_order = np.asarray(head.stated(LOGITS[:, ::-1].copy()))
+    reversed_order = np.asarray(head.scores(LOGITS[:, ::-1].copy()))
     assert (reversed_order >= 0).all()
     np.testing.assert_allclose(reversed_order.sum(axis=1), 1, rtol=1e-6)
 
@@ -56,7 +56,7 @@ def test_classes_are_equally_likely_at_the_start():
     images = {"image": RNG.uniform(0, 255, (3, 8, 8, 3)).astype("float32")}
     outputs = core.model(images, training=False)["label"]
     assert outputs.shape == (3, 4)
-    np.testing.assert_allclose(core.head.stated(outputs), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(core.head.scores(outputs), 0.2, rtol=1e-5)
 
 
 def source(*names):
@@ -68,14 +68,14 @@ def source(*names):
 def test_the_order_of_the_classes():
     named = source("bad", "good", "middling")
     with pytest.raises(FlagError, match="takes the order of the classes"):
-        ordinal.ordinal().ordered(named)
+        ordinal.ordinal().class_order(named)
     order = ("bad", "middling", "good")
-    assert ordinal.ordinal(order=order).ordered(named) == order
+    assert ordinal.ordinal(order=order).class_order(named) == order
     with pytest.raises(
         FlagError, match="order names bad, good, the classes are bad, good, middling"
     ):
-        ordinal.ordinal(order=("bad", "good")).ordered(named)
-    assert ordinal.ordinal().ordered(source("-1", "0", "10")) == ("-1", "0", "10")
+        ordinal.ordinal(order=("bad", "good")).class_order(named)
+    assert ordinal.ordinal().class_order(source("-1", "0", "10")) == ("-1", "0", "10")
     changed = named.in_classes(order)
     names = [changed.class_names[label] for label in changed.labels]
     assert names == [named.class_names[label] for label in named.labels]

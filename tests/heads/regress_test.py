@@ -48,9 +48,11 @@ def test_its_minimum_are_the_quantiles():
 
 
 def test_quantiles_are_rising_and_in_the_numbers_unit():
-    stated = keras.ops.convert_to_numpy(head().stated(LOGITS))
+    stated = keras.ops.convert_to_numpy(head().scores(LOGITS))
     np.testing.assert_allclose(stated, np.sort(LOGITS, axis=1) * 5 + 40, rtol=1e-5)
-    assert head().measured(LOGITS, NUMBERS) == pytest.approx(np.abs(stated[:, 1] - NUMBERS).mean())
+    assert head().metric_value(LOGITS, NUMBERS) == pytest.approx(
+        np.abs(stated[:, 1] - NUMBERS).mean()
+    )
     (metric,) = head().metrics()
     metric.update_state(NUMBERS, LOGITS)
     assert float(metric.result()) == pytest.approx(np.abs(stated[:, 1] - NUMBERS).mean(), rel=1e-5)
@@ -65,14 +67,14 @@ def test_the_margin_gives_new_examples_the_wanted_coverage():
     for _ in range(200):
         numbers = rng.normal(size=400).astype("float32")
         logits = np.tile(np.array([[-0.25, 0.0, 0.25]], "float32"), (400, 1))
-        tuned = narrow.tuned(keras.ops.convert_to_numpy(narrow.stated(logits[:200])), numbers[:200])
-        stated = keras.ops.convert_to_numpy(tuned.stated(logits[200:]))
+        tuned = narrow.tune(keras.ops.convert_to_numpy(narrow.scores(logits[:200])), numbers[:200])
+        stated = keras.ops.convert_to_numpy(tuned.scores(logits[200:]))
         reached.append(((stated[:, 0] <= numbers[200:]) & (stated[:, 2] >= numbers[200:])).mean())
     assert np.mean(reached) == pytest.approx(0.9, abs=0.01)
-    assert tuned.tuned(stated, numbers[200:]) is tuned
-    wide = narrow.tuned(np.tile([[-100.0, 0.0, 100.0]], (200, 1)), numbers[:200])
+    assert tuned.tune(stated, numbers[200:]) is tuned
+    wide = narrow.tune(np.tile([[-100.0, 0.0, 100.0]], (200, 1)), numbers[:200])
     assert wide.margin < 0
-    stated = keras.ops.convert_to_numpy(wide.stated(logits))
+    stated = keras.ops.convert_to_numpy(wide.scores(logits))
     assert (np.diff(stated, axis=1) >= 0).all(), "in order all the same"
 
 

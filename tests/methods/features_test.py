@@ -104,7 +104,7 @@ def test_a_backbone_that_keeps_parts_is_copied_with_them(kind):
 
 def test_several_maps_and_one_that_is_not_there():
     method = delta.delta(features=("stage_1", "stage_2"))
-    tensors, _ = method.watched(tiny.core(), FitContext())
+    tensors, _ = method.penalty_inputs(tiny.core(), FitContext())
     assert len(tensors) == 4
     with pytest.raises(FlagError, match=r"no feature map 'stage_9' .choices: stage_1, stage_2"):
         delta.delta(features=("stage_9",)).prepare(tiny.core(), FitContext())
@@ -116,9 +116,9 @@ def test_the_copy_is_below_the_cut_and_the_image_is_passed_on():
     parts = frozen_prefix.cut(core.model, core.groups)
     names = {layer.name for layer in parts.prefix.layers if layer.weights}
     assert names and all(name.startswith("reference_") for name in names)
-    passed = frozen_prefix.passed(parts.prefix)
+    passed = frozen_prefix.passed_boundaries(parts.prefix)
     assert list(passed.values()) == ["image"]
-    assert len(frozen_prefix.computed(parts.prefix).output) == 1
+    assert len(frozen_prefix.without_passed(parts.prefix).output) == 1
     assert not any(layer.name.startswith("reference_") for layer in parts.suffix.layers)
 
 

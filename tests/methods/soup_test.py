@@ -127,7 +127,7 @@ def test_a_soup_of_real_runs(tmp_path):
         np.testing.assert_allclose(variable, np.mean(parts, axis=0), rtol=1e-5, atol=1e-7)
     assert mean.history == [] and mean.plans
     greedy = training.train(make(**FLAGS, method=f"soup(runs=[{', '.join(folders)}])"))
-    assert greedy.stated(greedy.splits["test"]).shape == (20, 10)
+    assert greedy.scores(greedy.splits["test"]).shape == (20, 10)
     with pytest.raises(ModelError, match="trained on other rows"):
         training.train(make(**{**FLAGS, "seed": 4}, method=f"soup(runs=[{', '.join(folders)}])"))
     other = {**FLAGS, "backbone": "small_cnn(filters=[4, 6])"}

@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
         run = tmp_path_factory.mktemp(name) / "run"
         trained = training.train(make(**FLAGS, method=method, output=str(run), seed=seed))
         test = loader.load_parts(make(**FLAGS, seed=0))["test"]
-        found[name] = run / adapters.FILE, trained.stated(test), test
+        found[name] = run / adapters.FILE, trained.scores(test), test
     return found
 
 
@@ -51,7 +51,7 @@ def close(found, expected):
 def test_it_loads_onto_a_fresh_base_and_computes_what_was_trained(runs, method):
     path, expected, test = runs[method]
     trained = tltf.load(str(path))
-    close(trained.stated(test), expected)
+    close(trained.scores(test), expected)
     assert not [name for name in trained.core.named_weights() if "lora" in name]
 
 
@@ -74,7 +74,7 @@ def test_several_stand_side_by_side_on_one_base(runs):
         base.add(name, path)
     for name in ("lora", "bitfit", "lora"):
         _, expected, test = runs[name]
-        close(base.use(name).stated(test), expected)
+        close(base.use(name).scores(test), expected)
     base.add("again", runs["bitfit"][0])
     assert base.in_use == "lora", "adding leaves what is in use"
     with pytest.raises(FlagError, match=r"no adapter 'lara'.*choices: lora"):

@@ -36,7 +36,7 @@ def test_rows_read_back_to_the_last_bit(tmp_path):
     again, column, names = prediction_table.read(path)
     assert (column, names) == ("text", list(rows[0])[4:])
     assert (again.contents, again.truths, again.answers) == (texts, truths, answers)
-    both = prediction_table.joined([again, again])
+    both = prediction_table.join_tables([again, again])
     assert both.ids == ["a", "b", "c"] * 2 and len(both.values) == 6
 
 

@@ -107,7 +107,7 @@ def test_other_versions_are_refused(tmp_path, monkeypatch):
     chosen = interrupted(tmp_path)
     noted = json.loads((tmp_path / origin.FILE).read_text())["versions"]
     assert list(noted) == ["tltf", "keras", "tensorflow", "numpy"] and "." in noted["keras"]
-    monkeypatch.setattr(versions, "found", lambda names: {**noted, "keras": "99.1"})
+    monkeypatch.setattr(versions, "installed_versions", lambda names: {**noted, "keras": "99.1"})
     told = rf"keras: {noted['keras']} -> 99\.1\); fix: --resume='versions'"
     with pytest.raises(ModelError, match=told):
         folder.begin(tmp_path, chosen, "")
@@ -185,7 +185,7 @@ except Exception as error:
     print(error)
 """
     ask = [sys.executable, "-c", script]
-    with folder.claimed(chosen.output) as run, folder.claimed(chosen.output) as again:
+    with folder.claim_folder(chosen.output) as run, folder.claim_folder(chosen.output) as again:
         assert run == again == tmp_path / "run"
         folder.begin(run, chosen, "")
         said = subprocess.run(ask, capture_output=True, text=True).stdout
@@ -212,12 +212,15 @@ with runs.claimed(make(output={str(tmp_path)!r}).output) as run:
     assert child.stdout.readline() == "ready\n"
     with (
         pytest.raises(StorageError, match=f"process {child.pid} on"),
-        folder.claimed(options(tmp_path).output),
+        folder.claim_folder(options(tmp_path).output),
     ):
         pass
     child.kill()
     child.wait()
-    with pytest.raises(FlagError, match="holds no run"), folder.claimed(options(tmp_path).output):
+    with (
+        pytest.raises(FlagError, match="holds no run"),
+        folder.claim_folder(options(tmp_path).output),
+    ):
         pass
 
 
@@ -273,15 +276,15 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch):
     monkeypatch.setattr(folder.filelock.FileLock, "acquire", acquire)
     with (
         pytest.warns(UserWarning, match="without locks"),
-        folder.claimed(options(tmp_path / "run").output) as run,
+        folder.claim_folder(options(tmp_path / "run").output) as run,
     ):
         assert run == tmp_path / "run"
 
 
 def test_nothing_is_claimed_without_an_output_and_in_a_dry_run(tmp_path):
-    with folder.claimed(make().output) as run:
+    with folder.claim_folder(make().output) as run:
         assert run is None
-    with folder.claimed(options(tmp_path / "run", dry_run=True).output) as run:
+    with folder.claim_folder(options(tmp_path / "run", dry_run=True).output) as run:
         assert run is None and not (tmp_path / "run").exists()
 
 

@@ -58,8 +58,8 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
     whole = datasets.build(trained, shared).training
     sizes = lambda dataset: [len(batch[2]["label"]) for batch in dataset]  # noqa: E731
     assert sizes(whole(0, 2)) == [8, 8, 5] * 2
-    assert sizes(datasets.parting(whole, 8, 2)(0, 2)) == [8] * 6
-    assert datasets.parting(whole, 8, 1) is whole
+    assert sizes(datasets.share_batches(whole, 8, 2)(0, 2)) == [8] * 6
+    assert datasets.share_batches(whole, 8, 1) is whole
 
 
 @pytest.mark.parametrize("views", [0, 2])

@@ -165,7 +165,7 @@ def test_a_run_stopped_within_an_epoch_ends_with_the_same_weights(tmp_path, monk
 
     for _ in range(1 if at == 6 else 2):
         with monkeypatch.context() as patch:
-            patch.setattr(signals, "requested", requested)
+            patch.setattr(signals, "is_end_requested", requested)
             with pytest.raises(KeyboardInterrupt):
                 fit(tmp_path / "cut", data=data, **flags)
         count.update(asked=0, at=2)
@@ -195,7 +195,7 @@ def test_frozen_layers_that_an_earlier_phase_trained_run_with_its_weights(tmp_pa
     fit(tmp_path / "whole", TrainsThenFreezes(None), data)
     (expected,) = seen
     with monkeypatch.context() as patch:
-        patch.setattr(signals, "requested", lambda: len(seen) == 2)
+        patch.setattr(signals, "is_end_requested", lambda: len(seen) == 2)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path / "cut", TrainsThenFreezes(None), data)
     fit(tmp_path / "cut", TrainsThenFreezes(None), data)
@@ -223,7 +223,7 @@ def test_other_data_that_resume_names_begin_their_epoch_anew(tmp_path, monkeypat
     """Stopped after two of three steps: the third epoch is one of all the rows that are there now."""
     seen = []
     with monkeypatch.context() as patch:
-        patch.setattr(signals, "requested", lambda: len(seen) > 7 or seen.append(1))
+        patch.setattr(signals, "is_end_requested", lambda: len(seen) > 7 or seen.append(1))
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path, data=feed(has_validation=True))
     saved = checkpoints.newest(tmp_path).state
@@ -251,7 +251,7 @@ class Judged:
 
     def __init__(self, data, patch, number):
         self.left, self.noted = number, False
-        patch.setattr(signals, "requested", lambda: self.noted)
+        patch.setattr(signals, "is_end_requested", lambda: self.noted)
         self.feed = dataclasses.replace(data, validation=(self.opened(data), data.validation[1]),
                                         watched=(self.opened(data), data.validation[1]))  # fmt: skip
 
@@ -296,7 +296,7 @@ def test_a_signal_while_an_epoch_is_judged_loses_nothing(tmp_path, monkeypatch, 
 def test_a_signal_in_the_last_step_saves_before_the_epoch_is_judged(tmp_path, monkeypatch):
     asked = []
     with monkeypatch.context() as patch:
-        patch.setattr(signals, "requested", lambda: asked.append(1) or len(asked) > 2)
+        patch.setattr(signals, "is_end_requested", lambda: asked.append(1) or len(asked) > 2)
         patch.setattr(training_fit.Fit, "measure", None)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path, data=feed(has_validation=True))

@@ -56,8 +56,8 @@ def test_the_valley_is_that_of_fastai(seed):
 
 
 def test_the_running_mean_has_no_bias_to_its_start():
-    np.testing.assert_allclose(lr_range_test.smoothed(np.full(7, 3.0)), 3.0)
-    np.testing.assert_allclose(lr_range_test.smoothed([1.0, 2.0])[1], (0.9 * 0.1 + 0.2) / 0.19)
+    np.testing.assert_allclose(lr_range_test.smooth_losses(np.full(7, 3.0)), 3.0)
+    np.testing.assert_allclose(lr_range_test.smooth_losses([1.0, 2.0])[1], (0.9 * 0.1 + 0.2) / 0.19)
 
 
 def curve(losses):
@@ -68,10 +68,10 @@ def curve(losses):
 
 def test_the_rate_is_held_near_the_default():
     """A curve that falls to the end proposes more than any fine-tuning stands."""
-    found = lr_range_test.proposed(curve(np.linspace(2, 1, 50)), 1e-5)
+    found = lr_range_test.propose_rate(curve(np.linspace(2, 1, 50)), 1e-5)
     assert found.valley > 1e-4 and found.rate == pytest.approx(5e-5)
     assert "held within 5 times" in lr_range_test.text(found)
-    near = lr_range_test.proposed(curve(np.linspace(2, 1, 50)), found.valley)
+    near = lr_range_test.propose_rate(curve(np.linspace(2, 1, 50)), found.valley)
     assert near.rate == near.valley and "held" not in lr_range_test.text(near)
 
 

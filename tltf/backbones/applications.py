@@ -151,7 +151,7 @@ def _model(family, request):
     made = functools.partial(
         build, weights="imagenet", include_top=False, input_shape=shape, **family.options
     )
-    return downloads.fetched(
+    return downloads.fetch_with(
         made, f"keras.{request.name}", f"the ImageNet weights of {request.name}", weight_files.FLAG,
         f"--{weight_files.FLAG}=PATH of a weights file, or none for random weights",
     )  # fmt: skip

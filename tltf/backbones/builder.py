@@ -30,10 +30,10 @@ def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None
     """
     request = Request(text, weights, image_size_px, text_length, tuple(texts or ()))
     if text not in BACKBONES and run_weights.is_run(text):
-        return run_weights.continued(request, rebuild)
+        return run_weights.backbone_of_run(request, rebuild)
     if run_weights.is_run(weights):
         fresh = dataclasses.replace(request, weights="none")
-        return run_weights.taken_over(assemble(_network(fresh), fresh), weights)
+        return run_weights.copy_weights_of_run(assemble(_network(fresh), fresh), weights)
     return assemble(_network(request), request)
 
 
@@ -56,7 +56,7 @@ def rebuild(blueprint, assets):
     pretrained = blueprint["pretrained"]
     changed = {**backbone.blueprint, "pretrained": pretrained}
     backbone = dataclasses.replace(backbone, pretrained=pretrained, blueprint=changed)
-    return kept_layers.again(backbone, blueprint.get(kept_layers.RECORD, []))
+    return kept_layers.rebuild_parts(backbone, blueprint.get(kept_layers.RECORD, []))
 
 
 def save_assets(backbone, folder):

@@ -31,7 +31,7 @@ FETCHERS = (
 """What gives the path of a fetched file, and takes `force_download`."""
 
 
-def fetched(made, name, what, flag, fix):
+def fetch_with(made, name, what, flag, fix):
     """What `made` gives, which fetches on the first call; one process at a time.
 
     Args:

@@ -57,7 +57,7 @@ def weights_path(request):
     """The file of the packaged weights, or the one that the user gave."""
     if request.weights != "default":
         return request.weights
-    return weight_files.converted("efficientnet_lite0", convert)
+    return weight_files.convert_once("efficientnet_lite0", convert)
 
 
 def convert(folder):

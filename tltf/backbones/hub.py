@@ -41,7 +41,7 @@ def preset(request):
     made = functools.partial(_from_preset, name, request)
     try:
         lock = "hub." + re.sub(r"\W", "_", name)
-        return downloads.fetched(made, lock, what, "backbone", fix)
+        return downloads.fetch_with(made, lock, what, "backbone", fix)
     except (OSError, json.JSONDecodeError) as error:
         what = f"could not fetch {what}: {str(error)[:300]}"
         raise StorageError(what, flag="backbone", fix=fix) from error
@@ -83,7 +83,7 @@ def folder(request):
     keys = set(config) if isinstance(config, dict) else set()
     if {"model_type", "registered_name"} <= keys:  # KerasHub would then build what it names
         raise ModelError("names both model_type and registered_name", place=path / "config.json")
-    with untrusted.refusing("no readable backbone", path):
+    with untrusted.refuse_failures("no readable backbone", path):
         if "model_type" in keys:
             return _hugging_face(path, config["model_type"], request)
         if {"class_name", "config"} <= keys:
@@ -137,7 +137,7 @@ def _hugging_face(path, model_type, request):
     _require_own_shards(path)
     files = sorted(path.glob("*.safetensors"))
     with (
-        untrusted.refusing(f"no readable {model_type} checkpoint", path),
+        untrusted.refuse_failures(f"no readable {model_type} checkpoint", path),
         _granted(files, request, untrusted.count_safetensors),
     ):
         load = request.weights == "default"
@@ -157,7 +157,7 @@ def _granted(files, request, count):
         return
     files = [file for file in files if file.is_file()]
     num_bytes = sum(file.stat().st_size for file in files)
-    with build_limits.granted(num_bytes, sum(map(count, files)), request.text):
+    with build_limits.limit_to_file(num_bytes, sum(map(count, files)), request.text):
         yield
 
 

@@ -23,10 +23,10 @@ def insert(backbone, kind, size, names=()):
             adapters or a prefix.
 
     Raises:
-        FlagError: see `prompt.added`.
+        FlagError: see `prompt.add_prompt`.
     """
     if kind == "prompt":
-        changed = prompt.added(backbone, size)
+        changed = prompt.add_prompt(backbone, size)
     else:
         part = adapter if kind == "adapters" else prefix
         found = dict(_places(kind, backbone.groups))
@@ -39,7 +39,7 @@ def insert(backbone, kind, size, names=()):
     return dataclasses.replace(changed, blueprint=blueprint)
 
 
-def again(backbone, records):
+def rebuild_parts(backbone, records):
     """A Backbone with the parts of a blueprint's record.
 
     Raises:
@@ -69,7 +69,7 @@ def put_into_copies(backbone, copies):
         for group in backbone.groups
     )
     records = [r for r in backbone.blueprint.get(RECORD, []) if r["kind"] != "prompt"]
-    again(dataclasses.replace(backbone, groups=groups, blueprint={}), records)
+    rebuild_parts(dataclasses.replace(backbone, groups=groups, blueprint={}), records)
 
 
 def take_out(backbone):

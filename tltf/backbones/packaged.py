@@ -28,7 +28,7 @@ def _application(request, name, asset_id, read, scaling=None):
     if request.wants_weights:
         path = request.weights
         if path == "default":
-            path = weight_files.converted(asset_id, read)
+            path = weight_files.convert_once(asset_id, read)
         weight_files.load(model, path, request.text)
     scaling = scaling or SCALINGS[family.scaling]
     if request.memory is not None:

@@ -51,7 +51,7 @@ class SoftPrompt(keras.layers.Layer):
         return (batch, longer(sequence_shape), width), (batch, longer(padding_mask_shape))
 
 
-def added(backbone, length):
+def add_prompt(backbone, length):
     """A Backbone with a prompt of `length` vectors, trained as the group `prompt`.
 
     Args:
@@ -61,7 +61,7 @@ def added(backbone, length):
     Raises:
         FlagError: its blocks take anything else.
     """
-    sequence, mask = entering(backbone)
+    sequence, mask = first_block_inputs(backbone)
     first = [group.name for group in backbone.groups].index("layer_1")
     prompt = SoftPrompt(length, name="soft_prompt")
     longer, longer_mask = prompt(sequence, mask)
@@ -77,7 +77,7 @@ def added(backbone, length):
     return dataclasses.replace(backbone, taps=taps, groups=groups)
 
 
-def entering(backbone):
+def first_block_inputs(backbone):
     """`(sequence, mask)`: the tensors that the first block of a transformer takes.
 
     Raises:

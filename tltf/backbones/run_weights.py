@@ -20,7 +20,7 @@ def is_run(text):
     return (pathlib.Path(os.path.expanduser(text)) / _CORE).is_file()
 
 
-def continued(request, rebuild):
+def backbone_of_run(request, rebuild):
     """The backbone of a run: its architecture, its tokenizer and, unless `none`, its weights.
 
     Args:
@@ -39,8 +39,8 @@ def continued(request, rebuild):
     }
     num_bytes = sum(array.nbytes for array in arrays.values())
     with (
-        untrusted.refusing("its backbone cannot be rebuilt", request.text),
-        build_limits.granted(num_bytes, len(arrays), request.text),
+        untrusted.refuse_failures("its backbone cannot be rebuilt", request.text),
+        build_limits.limit_to_file(num_bytes, len(arrays), request.text),
     ):
         backbone = rebuild(blueprint, assets)
     if request.weights == "none":
@@ -49,7 +49,7 @@ def continued(request, rebuild):
     return dataclasses.replace(backbone, name=request.text, transfer=rows)
 
 
-def taken_over(backbone, weights):
+def copy_weights_of_run(backbone, weights):
     """`backbone` with the weights of a run wherever name and shape agree.
 
     Token vectors are not taken where the vocabularies differ: their rows mean other words.

@@ -83,7 +83,7 @@ def load_tokenizer(memory, folder):
     if named or not is_plain(memory["config"]):
         what = f"the tokenizer's {named[0]}" if named else "the tokenizer"
         raise ModelError(f"{what} leads out of the files beside it", flag="backbone")
-    with untrusted.refusing("no readable tokenizer", folder):
+    with untrusted.refuse_failures("no readable tokenizer", folder):
         tokenizer = cls(**memory["config"])
         tokenizer.load_assets(str(folder))
     return tokenizer

@@ -43,7 +43,7 @@ def load(model, path, name):
     if not path.is_file():
         raise FlagError(f"no weights file {path}", flag=FLAG, fix=f"--{FLAG}=none")
     if path.suffix == ".safetensors":
-        with untrusted.opened_safetensors(path) as file:
+        with untrusted.open_safetensors(path) as file:
             arrays = {key: _Stored(file, key) for key in file.keys()}  # noqa: SIM118 (no dict)
             load_named(functional.named_weights(model.layers), arrays, path, name)
     elif path.suffix == ".h5":
@@ -96,7 +96,7 @@ class _Stored:
         return self._file.get_tensor(self._key)
 
 
-def converted(asset_id, convert):
+def convert_once(asset_id, convert):
     """Path of an asset's weights as safetensors, converted once and kept in the cache.
 
     Args:
@@ -206,14 +206,14 @@ def _load_h5(model, path, name):
                 place=path,
                 fix="save its weights with model.save_weights('name.weights.h5')",
             )
-        with untrusted.refusing("no readable weights", path):
+        with untrusted.refuse_failures("no readable weights", path):
             if "layer_names" in opened.attrs:
                 variables, arrays = _by_layer(model, opened)
                 load_named(variables, arrays, path, name)
                 return
             found = {key: item.shape for key, item in datasets(opened).items()}
     _compare(_keras_paths(model), found, path, name)
-    with untrusted.refusing("no readable weights", path):
+    with untrusted.refuse_failures("no readable weights", path):
         model.load_weights(path)
 
 

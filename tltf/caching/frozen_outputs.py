@@ -149,7 +149,7 @@ class Outputs:
         """int64[N]: the order of computing."""
         view = self.reading.view
         if view:
-            return ordering.shuffled(len(self.keys), view.seed, view.number).numpy()
+            return ordering.shuffle_rows(len(self.keys), view.seed, view.number).numpy()
         return np.argsort(self.lengths, kind="stable")
 
     def _inputs(self, taken, size):
@@ -158,7 +158,7 @@ class Outputs:
             return self._augmented(taken, size)
         with tf.device("CPU:0"):
             cut = pipeline.cut_to_longest if self.reading.length_buckets else None
-            return pipeline.prefetched(lookups.batches(tf.constant(taken), self.lookup, size, cut))
+            return pipeline.prefetch(lookups.batches(tf.constant(taken), self.lookup, size, cut))
 
     def _augmented(self, taken, size):
         reading, view = self.reading, self.reading.view
@@ -312,7 +312,7 @@ def _code_of(reading):
 
 def _traced(prefix, fields, specs):
     """The prefix in inference mode as one graph for batches of any size, batch norms folded."""
-    prefix = batch_norm_folding.folded(prefix)
+    prefix = batch_norm_folding.fold(prefix)
     names = {field.name for field in fields}
     wide = {name: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for name, s in specs.items()}
 

@@ -11,7 +11,7 @@ import pathlib
 from absl import flags as absl_flags
 
 from tltf.config import habits, paths
-from tltf.config.options import KINDS, check, fields_of, flat, make, shown
+from tltf.config.options import KINDS, check, fields_of, flag_text, flat, make
 from tltf.errors import FlagError, nearest
 from tltf.files import atomic_files
 
@@ -96,8 +96,8 @@ def read_flagfile(path, fields, including=()):
 def write(path, options, comment):
     """Writes every flag of `options`, one a line, after the comment's lines; whole or not at all."""
     head = [f"# {line}" for line in comment.splitlines()]
-    body = [f"--{name}={shown(value)}" for name, value in flatten(options).items()]
-    with atomic_files.replacing(path) as file:
+    body = [f"--{name}={flag_text(value)}" for name, value in flatten(options).items()]
+    with atomic_files.replace_file(path) as file:
         file.write("\n".join(head + body) + "\n")
 
 
@@ -155,7 +155,7 @@ _PARSERS: dict = {
 
 def _parsed(given, field):
     if given.text is not None:
-        given = dataclasses.replace(given, text=paths.expanded(given.name, given.text))
+        given = dataclasses.replace(given, text=paths.expand_home(given.name, given.text))
         if field.default is None and given.text.strip() == "auto":
             return None
     value = _typed(given, field.metadata["kind"])

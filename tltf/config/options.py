@@ -284,7 +284,7 @@ def flat(options):
     return result
 
 
-def shown(value):
+def flag_text(value):
     """A flag's value as it is written in a flagfile."""
     if value is None:
         return "auto"
@@ -300,7 +300,7 @@ def check(name, value, field):
         raise FlagError(f"takes {KINDS[kind]} (received {value!r})", flag=name)
     choices = field.metadata["choices"]
     if choices and value not in choices:
-        near = habits.choice(name, str(value), choices) or shown(field.default)
+        near = habits.choice(name, str(value), choices) or flag_text(field.default)
         raise FlagError(
             f"no choice {value!r} (choices: {choices_text(value, choices)})",
             flag=name,
@@ -321,7 +321,7 @@ def _check_number(name, value, field):
         sign, holds = signs[limit]
         if bound is not None and not holds(type(value)(bound)):
             raise FlagError(f"takes a number {sign} {bound} (received {value})", flag=name,
-                            fix=f"--{name}={shown(field.default)}")  # fmt: skip
+                            fix=f"--{name}={flag_text(field.default)}")  # fmt: skip
 
 
 def _assemble(kind, values):

@@ -12,7 +12,7 @@ CALLS = {"data": SOURCES, "method": METHODS}
 """Flags whose arguments may be paths; what reads them expands the tilde."""
 
 
-def expanded(name, text):
+def expand_home(name, text):
     """The text of flag `name` with a tilde at its beginning made the home folder."""
     return os.path.expanduser(text) if name in FLAGS and text.startswith("~") else text
 

@@ -16,7 +16,7 @@ from absl import app
 
 from tltf.config.catalogs import CATALOGS
 from tltf.config.flagfiles import parse
-from tltf.config.options import fields_of, shown
+from tltf.config.options import fields_of, flag_text
 from tltf.console import lazy_imports, library_messages, out_of_memory, signals, streams
 from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
 
@@ -60,7 +60,7 @@ def _run(kind, service, argv, doc):
             return 0
         quiet_tensorflow(debug)
         tidied = contextlib.nullcontext() if debug else library_messages.without_decoders()
-        with tidied, signals.handled():
+        with tidied, signals.handle_signals():
             return service(options) or 0
     except TltfError as error:
         return _fail(error, str(error), error.code, debug)
@@ -98,7 +98,7 @@ def load_tensorflow():
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            with lazy_imports.hidden(
+            with lazy_imports.hide_packages(
                 "matplotlib", "sklearn"
             ):  # Keras wraps them; we call them ourselves
                 importlib.import_module("keras")
@@ -119,7 +119,7 @@ def help_text(kind, doc, full):
     for name, (_, field) in fields_of(kind).items():
         choices = field.metadata["choices"]
         also = f" One of: {', '.join(c or 'none' for c in choices)}." if choices else ""
-        lines.append(f"  --{name}  (default: {shown(field.default) or repr(field.default)})")
+        lines.append(f"  --{name}  (default: {flag_text(field.default) or repr(field.default)})")
         lines += textwrap.wrap(field.metadata["help"] + also, 92, initial_indent=" " * 6,
                                subsequent_indent=" " * 6)  # fmt: skip
     lines += ["  --flagfile=FILE   flags from a file, one --name=value a line",

@@ -20,7 +20,7 @@ class Module:
 
 
 @contextlib.contextmanager
-def hidden(*names):
+def hide_packages(*names):
     """As if packages were not installed, for those that other packages import to no use.
 
     Packages that are loaded already stay.

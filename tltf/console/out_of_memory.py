@@ -11,7 +11,7 @@ SMALLEST = "a smaller --image_size_px, --text_length or --backbone"
 
 
 @contextlib.contextmanager
-def taken_by(flag, size, multiple=1, also=""):
+def explain_out_of_memory(flag, size, multiple=1, also=""):
     """A block whose running out of memory is told as too large a batch.
 
     Args:

@@ -1,6 +1,6 @@
 """SIGTERM and SIGINT: the first stops a command in order, the second at once.
 
-Outside of a `deferring` block the first raises KeyboardInterrupt, which no `except Exception` and no
+Outside of a `defer_signals` block the first raises KeyboardInterrupt, which no `except Exception` and no
 `except ValueError` takes for an error of its own. Inside, it is only noted, for the training step
 that asks `requested()`. Python runs signal handlers between its own instructions, so a long call
 into C++ would hold them up: a thread that the signal itself wakes ends the process after GRACE_S,
@@ -29,21 +29,21 @@ class _State:
 _state = _State()
 
 
-def requested():
+def is_end_requested():
     """Whether a signal has asked for an end."""
     return _state.is_requested
 
 
-def looked_at(items):
+def stop_when_requested(items):
     """Gives the items one by one; where a signal was noted it raises KeyboardInterrupt in between."""
     for item in items:
-        if requested():
+        if is_end_requested():
             raise KeyboardInterrupt
         yield item
 
 
 @contextlib.contextmanager
-def deferring():
+def defer_signals():
     """A block in which a signal is noted instead of raised; the block must ask `requested()`.
 
     One that came too late to be asked for is raised at the end.
@@ -58,7 +58,7 @@ def deferring():
 
 
 @contextlib.contextmanager
-def handled():
+def handle_signals():
     """A block in which SIGTERM and SIGINT do what this module says; the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -44,7 +44,7 @@ def encodable():
 
 
 @contextlib.contextmanager
-def surviving(folder):
+def survive_closed_output(folder):
     """A block that prints on when nobody reads: into `folder`/console.log from then on.
 
     The first write that fails puts that file in the place of the broken descriptor, so what

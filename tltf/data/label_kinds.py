@@ -137,7 +137,7 @@ def several(texts, class_names, name):
     return encoded, names
 
 
-def joined(names):
+def join_labels(names):
     """`cat|dog`: the text that `several` reads.
 
     Raises:

@@ -50,11 +50,11 @@ def load_parts(options, looks_near=False):
         target=head.target,
     )
     require_labels(source)
-    source = source.in_classes(head.ordered(source))
+    source = source.in_classes(head.class_order(source))
     parts = splits.split(source, options.data.split, options.runtime.seed, options.data.scan)
     if not looks_near:
         return parts
-    scan = near_duplicates.looked_for(source, parts)
+    scan = near_duplicates.find_near_duplicates(source, parts)
     return {role: dataclasses.replace(part, scan=scan) for role, part in parts.items()}
 
 
@@ -62,5 +62,5 @@ def training_parts(options, looks_near=False):
     """`load_parts` with the copies of training texts that --augment adds."""
     parts, wanted = load_parts(options, looks_near), options.data.augment
     augment.require_modality(wanted, parts["train"].modality)
-    parts["train"] = copies.expanded(parts["train"], wanted, options.runtime.seed)
+    parts["train"] = copies.add_copies(parts["train"], wanted, options.runtime.seed)
     return parts

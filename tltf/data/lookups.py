@@ -85,7 +85,7 @@ def _text_lookup(column, preprocessing):
 def _images(column, preprocessing):
     """Each image is read, decoded and resized whenever it is needed."""
     if column.kind == "array":
-        array = tensor_on(aligned(column.values))
+        array = tensor_on(align(column.values))
         return Lookup(lambda rows: {"image": preprocessing.resize(tf.gather(array, rows))})
     if column.kind == "path":
         values = tf.constant([os.fsencode(path) for path in column.values])
@@ -152,7 +152,7 @@ def new_array(shape, dtype):
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def aligned(array):
+def align(array):
     """`array`, or a copy where `tensor_on` could not take it."""
     if array.flags.c_contiguous and array.flags.writeable and not array.ctypes.data % ALIGNMENT:
         return array
@@ -167,11 +167,11 @@ def tensor_on(array):
     `tf.constant` would copy twice. TensorFlow ends the process if memory is not aligned.
 
     Args:
-        array: of `new_array` or `aligned`.
+        array: of `new_array` or `align`.
     """
     if not array.size:
         return tf.constant(array)
-    return tf.experimental.dlpack.from_dlpack(aligned(array).__dlpack__())
+    return tf.experimental.dlpack.from_dlpack(align(array).__dlpack__())
 
 
 def batches(rows, lookup, batch_size, change=None):
@@ -202,7 +202,7 @@ def _behind(first, change):
     return change if first is None else lambda inputs, batch: change(first(inputs, batch), batch)
 
 
-def joined(own, renamed, other, cut=None):
+def join_lookups(own, renamed, other, cut=None):
     """A Lookup of some inputs under new names, with those of another Lookup.
 
     Args:

@@ -32,7 +32,7 @@ _WORD = re.compile(r"\w+")
 _BITS = np.arange(64, dtype=np.uint64)
 
 
-def looked_for(source, parts):
+def find_near_duplicates(source, parts):
     """The scan of `source` with `near_rows`, links across splits first, and warnings.
 
     Args:

@@ -9,7 +9,7 @@ MIN_BUCKET_BATCHES = 8
 """Batches that are drawn together and then sorted by length."""
 
 
-def shuffled(count, seed, epoch):
+def shuffle_rows(count, seed, epoch):
     """int64[N]: the row numbers of a plain training pass."""
     rows = tf.range(count, dtype=tf.int64)
     return tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
@@ -43,7 +43,7 @@ class Order:
         """int64[M] row numbers of a pass, int64[]."""
         labels = self.labels
         if labels is None:
-            rows = shuffled(len(self), self.seed, epoch)
+            rows = shuffle_rows(len(self), self.seed, epoch)
         else:
             rows = _balanced(labels if self.part is None else labels[self.part], self.seed, epoch)
         if self.part is not None:

@@ -106,7 +106,7 @@ def build(
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return prefetched(dataset.with_options(options))
+    return prefetch(dataset.with_options(options))
 
 
 def _classes(source):
@@ -117,7 +117,7 @@ def _classes(source):
     return source.strata()
 
 
-def prefetched(dataset):
+def prefetch(dataset):
     """`dataset` with a few batches ahead, and without tf.data's tuner.
 
     Ending an iterator waits for the tuner's thread, which sleeps for up to a minute and is not

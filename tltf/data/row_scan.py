@@ -137,7 +137,7 @@ def _times(count):
 
 
 @contextlib.contextmanager
-def telling(scan):
+def attach_scan(scan):
     """A block whose error is given the counts and rows of a scan beside its faults."""
     try:
         yield

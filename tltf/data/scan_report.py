@@ -26,7 +26,7 @@ def write(folder, scan):
     Raises:
         StorageError: the file cannot be written.
     """
-    with atomic_files.replacing(pathlib.Path(folder) / NAME) as file:
+    with atomic_files.replace_file(pathlib.Path(folder) / NAME) as file:
         for what in ("fault", "skipped", "excluded", "near"):
             for row in scan.get(f"{what}_rows", ()):
                 line = {"id": str(row["id"]), "what": what, "reason": row["reason"]}
@@ -35,7 +35,7 @@ def write(folder, scan):
 
 
 @contextlib.contextmanager
-def when_it_fails(folder):
+def write_on_failure(folder):
     """A block that reads data: where they are at fault, `scan_report.jsonl` has all that was found.
 
     Args:

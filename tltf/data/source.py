@@ -235,7 +235,7 @@ def is_blank(text):
     return all(unicodedata.category(c) in ("Cc", "Cf", "Zs", "Zl", "Zp") for c in text)
 
 
-def normalised(text):
+def normalise_text(text):
     """`text` in NFC with runs of white space made one blank: what counts as the same text."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
@@ -257,7 +257,7 @@ def digest(content):
 
 def _content(kind, value):
     if kind == "text":
-        return normalised(value).encode("utf-8", "surrogatepass")
+        return normalise_text(value).encode("utf-8", "surrogatepass")
     if kind == "path":
         with open(value, "rb") as file:
             return file.read()

@@ -35,7 +35,7 @@ def split(source, text, seed, scan=None):
         FlagError: unknown split, or shares that leave nothing to train on.
         DataError: an empty split, or a class that is not in the training split.
     """
-    with row_scan.telling(source.scan):
+    with row_scan.attach_scan(source.scan):
         call = call_strings.pick(SPLITS, text, flag="split")
         roles = call.build(source, seed)
         if scan and scan.unknown_classes == "skip":
@@ -114,7 +114,7 @@ def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
     return roles
 
 
-def given(source, seed):
+def keep_given(source, seed):
     """Roles str[N], exactly those that the data gives.
 
     Raises:

@@ -24,11 +24,11 @@ def run(options):
         FlagError, DataError, StorageError: as training would raise them.
     """
     config_checks.check_output(options.output, options.data)
-    with scan_report.when_it_fails(options.output):
+    with scan_report.write_on_failure(options.output):
         parts, source = _loaded(options)
     scan = next(iter(parts.values())).scan
     if options.near_duplicates:
-        scan = near_duplicates.looked_for(source, parts)
+        scan = near_duplicates.find_near_duplicates(source, parts)
     print(text(options.data, parts, scan))
     if options.output:
         path = pathlib.Path(options.output)
@@ -42,7 +42,7 @@ def _loaded(options):
     source = loader.load(options.data, seed=options.seed,
                           scan=options.scan, target=head.target)  # fmt: skip
     require_labels(source)
-    source = source.in_classes(head.ordered(source))
+    source = source.in_classes(head.class_order(source))
     return splits.split(source, options.split, options.seed, options.scan), source
 
 

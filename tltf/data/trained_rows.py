@@ -13,7 +13,7 @@ FILE = "trained_rows.bin"
 def write(run, part):
     """Notes the contents of a training split, a Source, in a run folder."""
     hashes = np.unique(np.asarray(part.content_hashes(), "<u8"))
-    with atomic_files.replacing(pathlib.Path(run) / FILE, "wb") as file:
+    with atomic_files.replace_file(pathlib.Path(run) / FILE, "wb") as file:
         file.write(hashes.tobytes())
 
 

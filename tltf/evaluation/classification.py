@@ -44,7 +44,7 @@ def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, c
         NumericError: a probability is not finite, or rows do not sum to 1.
     """
     names = [str(name) for name in class_names]
-    labels, probabilities = checked(labels, probabilities, len(names))
+    labels, probabilities = check_arguments(labels, probabilities, len(names))
     predicted = probabilities.argmax(axis=1)
     result: dict = {"num_examples": len(labels)}
     result |= _scores(labels, predicted, probabilities)
@@ -62,7 +62,7 @@ def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, c
         }
         support = np.bincount(labels)
         if support[support > 0].min() >= bootstrap.LEAST_SUPPORT:
-            found["macro_f1"] = bootstrap.reflected(
+            found["macro_f1"] = bootstrap.reflected_interval(
                 values["macro_f1"], result["macro_f1"], confidence
             )
         result["intervals"] = {name: bounds for name, bounds in found.items() if bounds}
@@ -117,8 +117,8 @@ def paired_difference(
         DataError, ShapeError, NumericError: as `measure`.
     """
     width = np.asarray(probabilities_a).shape[-1]
-    labels_a, first = checked(labels, probabilities_a, width)
-    _, second = checked(labels, probabilities_b, width)
+    labels_a, first = check_arguments(labels, probabilities_a, width)
+    _, second = check_arguments(labels, probabilities_b, width)
     values = bootstrap.distributions(
         labels_a, [first, second], seed=seed, num_resamples=num_resamples
     )
@@ -161,7 +161,7 @@ def worst_mistakes(labels, probabilities, class_names, ids=None, *, limit=24):
     Raises:
         DataError, ShapeError, NumericError: as `measure`.
     """
-    labels, probabilities = checked(labels, probabilities, len(class_names))
+    labels, probabilities = check_arguments(labels, probabilities, len(class_names))
     predicted, stated = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     order = wrong[np.argsort(-stated[wrong], kind="stable")][:limit]
@@ -178,7 +178,7 @@ def worst_mistakes(labels, probabilities, class_names, ids=None, *, limit=24):
     ]
 
 
-def checked(labels, probabilities, num_classes):
+def check_arguments(labels, probabilities, num_classes):
     """`(int64[N] labels, float64[N, C] probabilities)`, or the error that `measure` names."""
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
     if labels.size == 0:

@@ -39,7 +39,7 @@ def run(chosen):
     call = call_strings.pick(SPLITS, chosen.data.split, "split")
     if call.name != "kfold" or call.kwargs["fold"] != EVERY_FOLD or chosen.output.dry_run:
         return one_run.run(_first_fold(chosen, call))
-    with runs_folder.claimed(chosen.output) as folder:
+    with runs_folder.claim_folder(chosen.output) as folder:
         return _every_fold(chosen, call, folder)
 
 
@@ -51,7 +51,7 @@ def _every_fold(chosen, call, folder):
     if runs_folder.is_chief():
         runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
         finished[_finished(given, chosen.output)] = 1
-    finished = multi_worker.told(strategy, finished)
+    finished = multi_worker.broadcast_from_chief(strategy, finished)
     folds = [_fold(one, number, len(given), finished[number]) for number, one in enumerate(given)]
     if not runs_folder.is_chief():
         return {}
@@ -125,14 +125,14 @@ def _pooled(chosen, folder, folds):
     tables = [prediction_table.read(folder / "rounds" / str(number) / "predictions.csv")
               for number in range(len(folds))]  # fmt: skip
     _, column, columns = tables[0]
-    whole = prediction_table.joined([table for table, _, _ in tables])
+    whole = prediction_table.join_tables([table for table, _, _ in tables])
     prediction_table.write(folder / "predictions.csv", whole, column, columns)
     head = call_strings.pick(HEADS, chosen.model.head, "head").build()
     judge, names = (
         evaluators.evaluator_for(head),
         [name.removeprefix("probability_") for name in columns],
     )
-    labels, candidate = judge.parsed(whole.truths, whole.answers, whole.values, names)
+    labels, candidate = judge.parse(whole.truths, whole.answers, whole.values, names)
     report = _measured(chosen, folds, judge.measure(labels, candidate, names,
                                                     seed=chosen.runtime.seed))  # fmt: skip
     return report | {
@@ -142,7 +142,7 @@ def _pooled(chosen, folder, folds):
 
 
 def _measured(chosen, folds, test):
-    said = wording.of(test)
+    said = wording.wording_for(test)
     scores = [fold["test"][said.metric] for fold in folds]
     baselines = {
         name: _mean_baseline([fold["baselines"][name] for fold in folds], said)

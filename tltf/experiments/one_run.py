@@ -29,7 +29,7 @@ def run(options):
     start = time.monotonic()
     checks.check(options)
     training.require(options, "data", "backbone")
-    with folder.claimed(options.output):
+    with folder.claim_folder(options.output):
         trained = training.train(options)
         if options.output.dry_run or not folder.is_chief():
             return {}
@@ -81,7 +81,7 @@ def evaluate(trained):
     for role in ("validation", "test"):
         part = trained.splits.get(role)
         if part:
-            stated[role] = trained.stated(part, chosen.train.eval_batch_size)
+            stated[role] = trained.scores(part, chosen.train.eval_batch_size)
             stated[role] = judge.candidate(trained.core.head, stated[role])
             report[role] = judge.measure(part.labels, stated[role], trained.class_names,
                                          seed=chosen.runtime.seed)  # fmt: skip
@@ -132,7 +132,7 @@ def closing_text(report, run):
     split, metrics = sentences.main_split(report)
     lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
     lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
-    said = wording.of(metrics)
+    said = wording.wording_for(metrics)
     for row in sentences.comparison(report)[1:]:
         gain = f", this model {said.change(row['gain']['difference'])}" if row["gain"] else ""
         lines.append(f"{'':<10} {said.value(row['value'])} {row['title']}{gain}")
@@ -150,7 +150,7 @@ def closing_text(report, run):
 
 def score_text(metrics):
     """One line: the headline metric with its interval, more metrics, number of examples."""
-    said = wording.of(metrics)
+    said = wording.wording_for(metrics)
     bounds = metrics["intervals"].get(said.metric)
     more = [f"{sentences.words(name).replace('f1', 'F1')} {wording.metric(name, metrics.get(name))}"
             for name in said.columns]  # fmt: skip
@@ -225,7 +225,7 @@ def _scratch(trained, judge):
     chosen = options.replace(given, method="scratch", norm=norm, output="", baseline="")
     other = training.fit_parts(chosen, trained.splits)
     used, test = other.options.train, trained.splits["test"]
-    candidate = judge.candidate(other.core.head, other.stated(test, used.eval_batch_size))
+    candidate = judge.candidate(other.core.head, other.scores(test, used.eval_batch_size))
     seed = chosen.runtime.seed
     return {
         "test": judge.measure(test.labels, candidate, trained.class_names, seed=seed),

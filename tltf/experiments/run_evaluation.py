@@ -35,11 +35,11 @@ def run(options):
         config_checks.check_output(options.output, options.data)
     trained = loading.load(options.run)
     folder = pathlib.Path(options.output or next_folder(options.run))
-    with scan_report.when_it_fails(options.output):
+    with scan_report.write_on_failure(options.output):
         role, part = judged_part(trained, options)
         warnings = warnings_of(options, role, part)
     head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
-    stated = judge.candidate(head, trained.stated(part, options.eval_batch_size))
+    stated = judge.candidate(head, trained.scores(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
     report = {
         "title": "Evaluation",
@@ -81,7 +81,7 @@ def judged_part(trained, options):
         if options.scan.unknown_classes == "skip":
             source = source.of_classes(trained.class_names, "was not trained")
             found = source.scan["skipped_rows"], source.scan["found"]
-            with row_scan.telling(source.scan):
+            with row_scan.attach_scan(source.scan):
                 row_scan.require_few(*found, options.scan.max_bad_fraction)
         role, part = _chosen(source, options.rows)
         return role, part.in_classes(trained.class_names)

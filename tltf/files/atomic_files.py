@@ -10,7 +10,7 @@ from tltf.errors import StorageError
 
 
 @contextlib.contextmanager
-def replacing(path, mode="w", **options):
+def replace_file(path, mode="w", **options):
     """A file object; its content takes the place of `path` when the block ends without error.
 
     Args:
@@ -56,7 +56,7 @@ def fix_of(error):
 
 
 def sweep(folder):
-    """Removes what a killed process left half-written by `replacing` in a folder."""
+    """Removes what a killed process left half-written by `replace_file` in a folder."""
     for part in pathlib.Path(folder).glob(".*.part"):
         if part.is_file():
             part.unlink(missing_ok=True)

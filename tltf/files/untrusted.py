@@ -69,7 +69,7 @@ def _refused(constant):
 
 
 @contextlib.contextmanager
-def refusing(what, place):
+def refuse_failures(what, place):
     """A block that builds from a stranger's configuration: what fails there is a ModelError.
 
     Errors of tltf, which say more, and a lack of memory pass.
@@ -84,7 +84,7 @@ def refusing(what, place):
 
 
 @contextlib.contextmanager
-def opened_safetensors(path, max_header_bytes=MAX_HEADER_BYTES):
+def open_safetensors(path, max_header_bytes=MAX_HEADER_BYTES):
     """A block with the `safe_open` of a file, of which no tensor has been read yet.
 
     What fails inside of the block because the file is damaged, or has numbers that numpy does not
@@ -110,7 +110,7 @@ def opened_safetensors(path, max_header_bytes=MAX_HEADER_BYTES):
 
 def count_safetensors(path):
     """The number of tensors in a safetensors file."""
-    with opened_safetensors(path) as file:
+    with open_safetensors(path) as file:
         return len(file.keys())
 
 

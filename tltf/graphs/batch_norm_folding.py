@@ -16,7 +16,7 @@ from tltf.graphs import functional
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
-def folded(model):
+def fold(model):
     """`model` for inference without the batch norms that can be folded; itself if there are none.
 
     Folded convolutions are copies with the numbers of now: training the original on changes

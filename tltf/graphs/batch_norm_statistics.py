@@ -8,7 +8,7 @@ import numpy as np
 from tltf.graphs import dropout, freezing
 
 
-def moved(groups, variables):
+def moved_batch_norms(groups, variables):
     """The batch norms of some groups whose running mean is among `variables`."""
     ids = {id(variable) for variable in variables}
     norms = (norm for group in groups for layer in group.layers for norm in freezing.norms(layer))
@@ -52,7 +52,7 @@ def recalibrate(model, batches, norms):
 @contextlib.contextmanager
 def _as_training(model, norms):
     """Batch norms that keep the last batch's statistics only, and no noise."""
-    noisy = dropout.found_in([model])
+    noisy = dropout.find_disturbing_layers([model])
     momenta = [norm.momentum for norm in norms]
     rates = [getattr(layer, name) for layer, name in noisy]
     try:

@@ -30,7 +30,7 @@ class _Count:
 
 
 @contextlib.contextmanager
-def granted(num_bytes, num_variables, place):
+def limit_to_file(num_bytes, num_variables, place):
     """A block in which Keras layers and their weights are made in the measure of a file.
 
     Args:

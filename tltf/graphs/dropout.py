@@ -9,7 +9,7 @@ _NAMES = ("Dropout", "DropPath", "StochasticDepth", "GaussianNoise")
 _RATES = ("rate", "drop_path_rate", "stddev")
 
 
-def found_in(layers):
+def find_disturbing_layers(layers):
     """`(layer, name of its rate)` of the disturbing layers in `layers`, those inside included."""
     inner = [sub for layer in layers for sub in layer._flatten_layers()]
     unique = {id(sub): sub for sub in inner if any(n in type(sub).__name__ for n in _NAMES)}
@@ -29,7 +29,7 @@ def set_rates(layers, dropout=None, stochastic_depth=None):
     Raises:
         FlagError: the network has no such layers.
     """
-    found = found_in(layers)
+    found = find_disturbing_layers(layers)
     paths = [pair for pair in found if _is_path(pair[0])]
     plain = [pair for pair in found if pair not in paths and pair[1] == "rate"]
     if dropout is not None:

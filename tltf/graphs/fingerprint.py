@@ -32,7 +32,7 @@ def of_model(model):
         model: functional keras.Model, single tensors or dicts of them in and out.
     """
     digest = hashlib.sha256()  # most processors have instructions for it
-    digest.update(json.dumps(versions.found(VERSIONED)).encode())
+    digest.update(json.dumps(versions.installed_versions(VERSIONED)).encode())
     outputs = keras.tree.flatten(model.outputs)
     numbers = {}
     for node in functional.ordered_nodes(outputs):

@@ -87,7 +87,7 @@ def join(model, parts, kind=None):
     return kind(model.input, parts.suffix(boundary), name="training")
 
 
-def passed(prefix):
+def passed_boundaries(prefix):
     """Boundary name -> input name, of inputs that a prefix gives on as they are.
 
     A frozen teacher beside a network that is trained from its first layer on has such a cut. Only
@@ -99,9 +99,9 @@ def passed(prefix):
     return found if set(found.values()) & {"image", "token_ids"} else {}
 
 
-def computed(prefix):
+def without_passed(prefix):
     """The prefix without what it only passes on."""
-    left = {name: t for name, t in prefix.output.items() if name not in passed(prefix)}
+    left = {name: t for name, t in prefix.output.items() if name not in passed_boundaries(prefix)}
     return keras.Model(prefix.input, left, name=prefix.name)
 
 

@@ -63,11 +63,11 @@ class Classify:
     has_order = False
     """Whether classes are ranks."""
     metric = "accuracy"
-    """What `measured` gives."""
+    """What `metric_value` gives."""
     lower_is_better = False
     """Whether that is an error."""
     stated_name = "probabilities"
-    """What `stated` gives."""
+    """What `scores` gives."""
 
     def attach(self, taps, modality, num_classes):
         """`(logits, layers)`: float32[B, num_classes] on the taps, and the new layers.
@@ -94,7 +94,7 @@ class Classify:
             features = dense(features)
         return self._drop(features, layers, f"{self.name}_dropout"), layers
 
-    def ordered(self, source):
+    def class_order(self, source):
         """The names of a Source's classes in the order of the outputs."""
         return source.class_names
 
@@ -114,27 +114,27 @@ class Classify:
 
     @property
     def unit(self):
-        """The size of a difference of `stated` that counts as 1."""
+        """The size of a difference of `scores` that counts as 1."""
         return 1.0
 
-    def fitted(self, source):
+    def fit_to(self, source):
         """The head for a training split, a Source with labels."""
         return self
 
     @property
     def choice(self):
-        """What `tuned` chooses, in words; empty where it chooses nothing."""
+        """What `tune` chooses, in words; empty where it chooses nothing."""
         return ""
 
-    def tuned(self, stated, labels):
-        """The head with what is chosen on validation, of its `stated` and labels."""
+    def tune(self, stated, labels):
+        """The head with what is chosen on validation, of its `scores` and labels."""
         return self
 
-    def described(self, class_names):
+    def describe(self, class_names):
         """What is predicted, in words."""
         return f"{len(class_names)} classes ({shown_names(class_names)})"
 
-    def stated(self, logits):
+    def scores(self, logits):
         """float32[B, num_classes]: probabilities, each row summing to 1."""
         return ops.softmax(ops.cast(logits, "float32"), axis=-1)
 
@@ -142,16 +142,16 @@ class Classify:
         """float[N]: the cross-entropy of each row of float[N, C] logits with int[N] labels."""
         return losses(logits, labels)
 
-    def measured(self, logits, labels):
+    def metric_value(self, logits, labels):
         """The share of rows of float[N, C] logits whose most probable class is right."""
-        return float((self.predicted(logits) == labels).mean())
+        return float((self.most_probable(logits) == labels).mean())
 
-    def predicted(self, logits):
+    def most_probable(self, logits):
         """int[N]: the most probable class."""
         return logits.argmax(axis=1)
 
     def columns(self, class_names):
-        """Names of the columns of `stated` in tables."""
+        """Names of the columns of `scores` in tables."""
         return [f"probability_{name}" for name in class_names]
 
     def answers(self, stated, class_names):
@@ -163,7 +163,7 @@ class Classify:
         probabilities = dict(zip(class_names, row.tolist(), strict=True))
         return {"label": class_names[int(row.argmax())], "probabilities": probabilities}
 
-    def served(self, stated, class_names):
+    def serving_outputs(self, stated, class_names):
         """What an export returns for float32[B, C] probabilities, by name."""
         import tensorflow as tf
 

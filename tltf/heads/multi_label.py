@@ -48,7 +48,7 @@ class MultiLabel(classify.Classify):
     target = label_kinds.LABELS
     metric = "average_precision"
 
-    def described(self, class_names):
+    def describe(self, class_names):
         """What is predicted, in words."""
         return f"{len(class_names)} labels ({shown_names(class_names)})"
 
@@ -69,7 +69,7 @@ class MultiLabel(classify.Classify):
         """Weighted metrics of training: the share of labels on the right side of .5."""
         return [keras.metrics.MeanMetricWrapper(share_right, name="label_accuracy")]
 
-    def stated(self, logits):
+    def scores(self, logits):
         """float32[B, C]: the probability of each label."""
         return ops.sigmoid(ops.cast(logits, "float32"))
 
@@ -79,7 +79,7 @@ class MultiLabel(classify.Classify):
         each = np.logaddexp(0, logits) - labels * logits
         return each.mean(axis=1)
 
-    def measured(self, logits, labels):
+    def metric_value(self, logits, labels):
         """The mean over labels that occur of the average precision, which takes no threshold.
 
         0 where no label occurs, so that losses decide which epoch is best.
@@ -95,10 +95,10 @@ class MultiLabel(classify.Classify):
 
     @property
     def choice(self):
-        """What `tuned` chooses: the thresholds, if none are given."""
+        """What `tune` chooses: the thresholds, if none are given."""
         return "" if self.thresholds else "the thresholds"
 
-    def tuned(self, stated, labels):
+    def tune(self, stated, labels):
         """The head with thresholds of validation examples; given ones stay.
 
         Args:
@@ -107,7 +107,7 @@ class MultiLabel(classify.Classify):
         """
         if not self.choice:
             return self
-        found = tuple(float(f"{value:.6g}") for value in thresholds.chosen(stated, labels))
+        found = tuple(float(f"{value:.6g}") for value in thresholds.best_thresholds(stated, labels))
         return dataclasses.replace(self, thresholds=found)
 
     def edges(self, num_labels):
@@ -129,7 +129,7 @@ class MultiLabel(classify.Classify):
     def answers(self, stated, class_names):
         """str a row, such as `cat|dog`."""
         names = np.array(class_names, object)
-        return [label_kinds.joined(names[row]) for row in self.given(stated)]
+        return [label_kinds.join_labels(names[row]) for row in self.given(stated)]
 
     def read(self, row, class_names):
         """The fields of a `Prediction` of float32[C]."""
@@ -138,7 +138,7 @@ class MultiLabel(classify.Classify):
         probabilities = dict(zip(class_names, row.tolist(), strict=True))
         return {"label": answer, "labels": labels, "probabilities": probabilities}
 
-    def served(self, stated, class_names):
+    def serving_outputs(self, stated, class_names):
         """What an export returns for float32[B, C] probabilities, by name."""
         import tensorflow as tf
 

@@ -51,7 +51,7 @@ class Ordinal(classify.Classify):
         thresholds = Thresholds(num_classes - 1, dtype="float32", name=f"{self.name}_thresholds")
         return thresholds(score(features)), [*layers, score, thresholds]
 
-    def ordered(self, source):
+    def class_order(self, source):
         """The names of a Source's classes from the lowest to the highest.
 
         Raises:
@@ -79,7 +79,7 @@ class Ordinal(classify.Classify):
         """Weighted metrics of training, by name."""
         return [keras.metrics.MeanMetricWrapper(self._hits, name="accuracy")]
 
-    def stated(self, logits):
+    def scores(self, logits):
         """float32[B, num_classes], each row summing to 1; negative ones count as 0."""
         above = ops.sigmoid(ops.cast(logits, "float32"))
         edge = ops.ones_like(above[:, :1])
@@ -89,15 +89,15 @@ class Ordinal(classify.Classify):
 
     def losses(self, logits, labels):
         """float[N]: -log of the probability of each label."""
-        stated = ops.convert_to_numpy(self.stated(logits))
+        stated = ops.convert_to_numpy(self.scores(logits))
         return -np.log(np.maximum(stated[np.arange(len(labels)), labels], 1e-12))
 
-    def predicted(self, logits):
+    def most_probable(self, logits):
         """int[N]: the most probable class."""
-        return ops.convert_to_numpy(self.stated(logits)).argmax(axis=1)
+        return ops.convert_to_numpy(self.scores(logits)).argmax(axis=1)
 
     def _hits(self, y_true, y_pred):
-        return classify.hits(y_true, self.stated(y_pred))
+        return classify.hits(y_true, self.scores(y_pred))
 
 
 @keras.saving.register_keras_serializable("tltf")

@@ -81,7 +81,7 @@ class Regress(classify.Classify):
     lower_is_better = True
     stated_name = "quantiles"
 
-    def described(self, class_names):
+    def describe(self, class_names):
         """What is predicted, in words."""
         return f"a number, quantiles {', '.join(f'{level:g}' for level in self.quantiles)}"
 
@@ -95,7 +95,7 @@ class Regress(classify.Classify):
         """The place of the answer among the quantiles."""
         return self.quantiles.index(MEDIAN)
 
-    def fitted(self, source):
+    def fit_to(self, source):
         """The head with the center and scale of a Source's numbers; given ones stay."""
         labels = np.asarray(source.labels, np.float64)
         deviation = float(f"{np.std(labels):.6g}") or 1.0
@@ -127,7 +127,7 @@ class Regress(classify.Classify):
         """Weighted metrics of training: the absolute error of the median."""
         return [keras.metrics.MeanMetricWrapper(self._errors, name=self.metric)]
 
-    def stated(self, logits):
+    def scores(self, logits):
         """float32[B, Q]: the quantiles in the numbers' own unit, rising."""
         rising = ops.sort(ops.cast(logits, "float32"), axis=-1)
         if self.margin:
@@ -138,10 +138,10 @@ class Regress(classify.Classify):
 
     @property
     def choice(self):
-        """What `tuned` chooses: the margin of a range of quantiles, if none is given."""
+        """What `tune` chooses: the margin of a range of quantiles, if none is given."""
         return "the margin" if self.margin is None and len(self.quantiles) > 1 else ""
 
-    def tuned(self, stated, labels):
+    def tune(self, stated, labels):
         """The head with the margin that validation examples ask for; a given one stays.
 
         Conformalised quantile regression: Romano et al. 2019, arXiv:1905.03222, eq. 9. Of new
@@ -174,13 +174,13 @@ class Regress(classify.Classify):
         levels = np.array(self.quantiles)
         return np.maximum(levels * gaps, (levels - 1) * gaps).mean(axis=1)
 
-    def measured(self, logits, labels):
+    def metric_value(self, logits, labels):
         """The mean absolute error of the median."""
         medians = np.sort(logits, axis=1)[:, self.median] * self.unit + (self.center or 0.0)
         return float(np.abs(medians - labels).mean())
 
     def columns(self, class_names):
-        """Names of the columns of `stated` in tables."""
+        """Names of the columns of `scores` in tables."""
         return [f"quantile_{level:g}" for level in self.quantiles]
 
     def answers(self, stated, class_names):
@@ -196,12 +196,12 @@ class Regress(classify.Classify):
             "quantiles": dict(zip(levels, row.tolist(), strict=True)),
         }
 
-    def served(self, stated, class_names):
+    def serving_outputs(self, stated, class_names):
         """What an export returns for float32[B, Q] quantiles, by name."""
         return {"value": stated[:, self.median], "quantiles": stated}
 
     def _errors(self, y_true, y_pred):
-        return ops.abs(ops.cast(y_true, "float32") - self.stated(y_pred)[:, self.median])
+        return ops.abs(ops.cast(y_true, "float32") - self.scores(y_pred)[:, self.median])
 
 
 class Pinball(keras.losses.Loss):

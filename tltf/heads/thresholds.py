@@ -6,7 +6,7 @@ LEAST_POSITIVE = 5
 """A label with fewer positive examples takes the threshold of all labels together."""
 
 
-def chosen(probabilities, labels):
+def best_thresholds(probabilities, labels):
     """float[C]: for each label the threshold with the best F1.
 
     Yang 2001, "A study of thresholding strategies for text categorization", SCut. Departs: its

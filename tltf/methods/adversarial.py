@@ -69,4 +69,4 @@ def _place(core):
     """The tensor that is perturbed."""
     if core.backbone.modality == "image":
         return core.model.input["image"]
-    return prompt.entering(core.backbone)[0]
+    return prompt.first_block_inputs(core.backbone)[0]

@@ -36,7 +36,7 @@ class SpectralShrinkage(Penalised):
         super().__init__(lambda core: [Phase("bss", EVERYTHING)])
         self.eta, self.smallest = eta, smallest
 
-    def watched(self, core, context):
+    def penalty_inputs(self, core, context):
         """The pooled features."""
         return [pool(core.backbone.taps, core.backbone.modality, "auto")], ()
 

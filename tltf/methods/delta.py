@@ -46,7 +46,7 @@ class FeatureMaps(Penalised):
         self.head: list = []
         self.is_text = False
 
-    def watched(self, core, context):
+    def penalty_inputs(self, core, context):
         """Each map, that of the frozen copy, and a text's mask."""
         taps, self.is_text = core.backbone.taps, core.backbone.modality == "text"
         self.head = [v for layer in core.groups[-1].layers for v in layer.trainable_weights]

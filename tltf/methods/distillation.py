@@ -55,7 +55,7 @@ class Distilled(Penalised):
         self.teacher, self.temperature = teacher, temperature
         self.weight, self.feature_weight = weight, feature_weight
 
-    def watched(self, core, context):
+    def penalty_inputs(self, core, context):
         """Logits of both, and features of both where they are compared."""
         trained = _load(context, self.teacher)
         _require_logits(core, "this run")
@@ -70,7 +70,7 @@ class Distilled(Penalised):
 
     def penalty(self, student, teacher, *features):
         """float[]."""
-        loss = self.weight * softened(teacher, student, self.temperature)
+        loss = self.weight * softened_divergence(teacher, student, self.temperature)
         if features:
             own, given = features
             loss += 0.5 * self.feature_weight * ops.mean(ops.square(own - given))
@@ -111,7 +111,7 @@ class Remembering(Penalised):
         super().__init__(lambda core: [first, both])
         self.temperature, self.weight = temperature, weight
 
-    def watched(self, core, context):
+    def penalty_inputs(self, core, context):
         """The old head's logits on the features of now, and those of the old network."""
         run = core.backbone.name
         try:
@@ -126,10 +126,10 @@ class Remembering(Penalised):
 
     def penalty(self, now, before):
         """float[]."""
-        return self.weight * softened(before, now, self.temperature)
+        return self.weight * softened_divergence(before, now, self.temperature)
 
 
-def softened(teacher, student, temperature):
+def softened_divergence(teacher, student, temperature):
     """T^2 KL(softmax(t / T) | softmax(s / T)), the mean over a batch of logits float[B, C]."""
     teacher = ops.stop_gradient(ops.log_softmax(teacher / temperature, axis=-1))
     student = ops.log_softmax(student / temperature, axis=-1)

@@ -11,12 +11,12 @@ from tltf.methods.method import Method
 class Penalised(Method):
     """Adds `penalty` of tensors of the graph to the loss.
 
-    Subclasses define `penalty(*arrays)` -> float[] and override `watched`.
+    Subclasses define `penalty(*arrays)` -> float[] and override `penalty_inputs`.
     """
 
     plain = None
 
-    def watched(self, core, context):
+    def penalty_inputs(self, core, context):
         """`(tensors that the penalty takes, groups that are trained beside the core's)`."""
         raise NotImplementedError
 
@@ -26,7 +26,7 @@ class Penalised(Method):
 
     def prepare(self, core, context):
         """The core with a layer behind its logits that adds the loss."""
-        tensors, more = self.watched(core, context)
+        tensors, more = self.penalty_inputs(core, context)
         name = core.head.name
         logits = AddedLoss(self.penalty, name="added_loss")([core.model.output[name], *tensors])
         self.plain = core

@@ -69,7 +69,7 @@ def write(path, adapter):
     """Writes the file whole or not at all."""
     about = json.dumps({"format": FORMAT, **adapter.about})
     arrays = {name: np.ascontiguousarray(array) for name, array in adapter.arrays.items()}
-    with atomic_files.replacing(path, "wb") as file:
+    with atomic_files.replace_file(path, "wb") as file:
         file.write(save(arrays, {"tltf": about}))
 
 
@@ -79,7 +79,7 @@ def read(path):
     Raises:
         ModelError: no such file, a damaged one, or one that is no adapter of tltf.
     """
-    with untrusted.opened_safetensors(path, MAX_HEADER_BYTES) as file:
+    with untrusted.open_safetensors(path, MAX_HEADER_BYTES) as file:
         about = untrusted.parse_json((file.metadata() or {}).get("tltf", "null"), path)
         _check(about, path)
         names = list(file.keys())
@@ -107,7 +107,7 @@ class Base:
             raise ModelError(f"its base is {name!r}, which is no name of --list=backbones",
                              place=adapter, fix="backbone=FOLDER names the base here")  # fmt: skip
         sizes = about["preprocessing"]
-        with untrusted.refusing("its base cannot be built", adapter):
+        with untrusted.refuse_failures("its base cannot be built", adapter):
             self.backbone = builder.build(
                 name, weights=about["backbone_weights"],
                 image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
@@ -131,9 +131,9 @@ class Base:
         self._release()
         try:
             with (
-                untrusted.refusing("it cannot be put onto its base", path),
+                untrusted.refuse_failures("it cannot be put onto its base", path),
                 _of_file(path),
-                build_limits.granted(sum(sizes), len(sizes), path),
+                build_limits.limit_to_file(sum(sizes), len(sizes), path),
             ):
                 joined, method, core = self._prepared(adapter.about)
                 try:

@@ -47,7 +47,7 @@ def rebuild(blueprint, assets):
     )
 
 
-def fitted_head(text, source):
+def fit_head_spec(text, source):
     """The call string of a head with what it takes from a training split, a Source."""
     head = call_strings.pick(HEADS, text, "head").build()
-    return changed_spec(text, head, head.fitted(source))
+    return changed_spec(text, head, head.fit_to(source))

@@ -26,7 +26,7 @@ class Forward:
             self._traced = self._trace(dataset.element_spec[0])
         specs = dataset.element_spec[0]
         long = [name for name, spec in specs.items() if spec.shape[1:2].as_list() == [None]]
-        batches = (batch[0] for batch in signals.looked_at(dataset))
+        batches = (batch[0] for batch in signals.stop_when_requested(dataset))
         if long:
             return by_length.run(self._traced, batches, long)
         return np.concatenate([self._traced(batch).numpy() for batch in batches])

@@ -15,11 +15,11 @@ from tltf.data.sources.table_files import (
     Dialect,
     columns_of,
     csv_records,
-    decoded,
+    decode_table,
     field,
     first_lines,
     jsonl_records,
-    parsed,
+    parse_json_line,
     read_text,
 )
 from tltf.errors import DataError, FlagError, choices_text, nearest
@@ -131,7 +131,7 @@ def _standard_input(wanted):
     text = first.decode(wanted.dialect.encoding, "replace").removeprefix("\ufeff")
     if _is_json(text) or _has_run_column(text, wanted):
         contents = first + sys.stdin.buffer.read()
-        text = decoded(contents, STANDARD_INPUT, wanted.dialect)
+        text = decode_table(contents, STANDARD_INPUT, wanted.dialect)
         yield from _table(STANDARD_INPUT, "", text, wanted, "")
     else:
         lines = itertools.chain([first] if first else [], sys.stdin.buffer)
@@ -141,7 +141,7 @@ def _standard_input(wanted):
 def _is_json(text):
     """Whether a line is an object, or begins an array of them."""
     line = next((line.strip() for line in text.split("\n", 3) if line.strip()), "")
-    return line in ("[", "{") or line.startswith("[{") or not parsed(line)[1]
+    return line in ("[", "{") or line.startswith("[{") or not parse_json_line(line)[1]
 
 
 def _has_run_column(text, wanted):

@@ -50,7 +50,7 @@ def load(run, trust_code=False):
     manifest, place = stored.manifest, stored.folder.parent / model_folder.MANIFEST
     model_folder.require_known_parts(manifest["core"], place, trust_code)
     try:
-        with untrusted.refusing("this core cannot be rebuilt", place):
+        with untrusted.refuse_failures("this core cannot be rebuilt", place):
             core = _rebuilt(stored)
             preprocessing = preprocessing_of(manifest, core.backbone)
     except FlagError as error:  # there is no flag behind what a file says
@@ -72,7 +72,7 @@ def _rebuilt(stored):
     num_variables = untrusted.count_safetensors(stored.weights)
     num_bytes = stored.weights.stat().st_size
     with (
-        build_limits.granted(num_bytes, num_variables, stored.weights),
+        build_limits.limit_to_file(num_bytes, num_variables, stored.weights),
         precision.policy("float32"),
     ):
         return core_builder.rebuild(stored.manifest["core"], stored.assets)
@@ -87,7 +87,7 @@ def fill(model, path):
     """
     from tltf.graphs import functional
 
-    with untrusted.opened_safetensors(path) as file:
+    with untrusted.open_safetensors(path) as file:
         variables = functional.named_weights(model.layers)
         stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         _compare(variables, stored, path)

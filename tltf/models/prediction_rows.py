@@ -119,5 +119,5 @@ def _opened(path):
         yield sys.stdout
         sys.stdout.flush()
     else:
-        with atomic_files.replacing(path, newline="") as file:
+        with atomic_files.replace_file(path, newline="") as file:
             yield file

@@ -61,7 +61,7 @@ def write(path, table, column, columns):
             f"{counts} do not make one table with {len(columns)} columns of values "
             f"(they have the shape {values.shape})"
         )
-    with atomic_files.replacing(path, newline="") as file:
+    with atomic_files.replace_file(path, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header(column, columns))
         rows = zip(table.ids, table.contents, truths, table.answers, values.tolist(), strict=True)
@@ -69,7 +69,7 @@ def write(path, table, column, columns):
             writer.writerow([*texts, *(format(value, ".9g") for value in numbers)])
 
 
-def joined(tables):
+def join_tables(tables):
     """One Table of the rows of several."""
 
     def whole(name):

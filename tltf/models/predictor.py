@@ -28,7 +28,7 @@ def predict(trained, inputs, batch_size=128):
         trained: Trained.
         inputs: texts, or images: paths, encoded bytes or uint8[H, W] and uint8[H, W, C] arrays
             with C of 1, 3 or 4. One of them is one input; lists, arrays and series hold one each;
-            of dicts and frames the field of the run's data is read, see `raw_inputs.listed`.
+            of dicts and frames the field of the run's data is read, see `raw_inputs.list_inputs`.
         batch_size: inputs at a time.
 
     Raises:
@@ -39,7 +39,7 @@ def predict(trained, inputs, batch_size=128):
     """
     data = trained.options.data.data if trained.options else ""
     modality = trained.core.backbone.modality
-    given = raw_inputs.listed(inputs, modality, column_of(data, modality))
+    given = raw_inputs.list_inputs(inputs, modality, column_of(data, modality))
     return list(Predictor(trained, batch_size).stream(given))
 
 
@@ -75,7 +75,7 @@ class Predictor:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             prepared = list(pool.map(lambda item: _attempt(prepare, item), batch))
         good = [value for value, error in prepared if not error]
-        with out_of_memory.taken_by("eval_batch_size", self.batch_size):
+        with out_of_memory.explain_out_of_memory("eval_batch_size", self.batch_size):
             rows = iter(self._rows(good) if good else ())
         for item, (_, error) in zip(batch, prepared, strict=True):
             yield self._prediction(item, error, None if error else next(rows))
@@ -96,7 +96,7 @@ class Predictor:
 
     def _stated(self, tensors):
         core = self._trained.core
-        return core.head.stated(core.model(tensors, training=False)[core.head.name])
+        return core.head.scores(core.model(tensors, training=False)[core.head.name])
 
     def _prediction(self, item, error, row):
         shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
@@ -158,7 +158,7 @@ def _text(item):
         raise DataError("the text is empty")
     if is_blank(item):
         raise DataError("the text has no character that is shown")
-    return raw_inputs.encoded(item)
+    return raw_inputs.encode_text(item)
 
 
 def _attempt(prepare, item):

@@ -22,7 +22,7 @@ _PROBE_TEXTS = (
 )
 
 
-def listed(inputs, modality, column=""):
+def list_inputs(inputs, modality, column=""):
     """The inputs in what a program holds them in, one after the other.
 
     Args:
@@ -41,10 +41,12 @@ def listed(inputs, modality, column=""):
     names = list(dict.fromkeys(name for name in (column, *FIELDS[modality]) if name))
     if isinstance(inputs, collections.abc.Mapping) or hasattr(inputs, "iloc"):
         if isinstance(inputs, collections.abc.Mapping) or hasattr(inputs, "columns"):
-            return listed(_field_of(inputs, names), modality, column)
+            return list_inputs(_field_of(inputs, names), modality, column)
         is_row = any(name in inputs.index for name in names)
         return (
-            listed(_field_of(dict(inputs), names), modality, column) if is_row else inputs.tolist()
+            list_inputs(_field_of(dict(inputs), names), modality, column)
+            if is_row
+            else inputs.tolist()
         )
     if hasattr(inputs, "numpy") or hasattr(inputs, "__array__"):
         return _of_array(np.asarray(inputs), modality)
@@ -109,7 +111,7 @@ def of_run(trained, limit):
 def of_column(column):
     """The list of bytes of a Column; decoded images become PNG, which loses nothing."""
     if column.kind == "text":
-        return [encoded(text) for text in column.values]
+        return [encode_text(text) for text in column.values]
     if column.kind == "path":
         return [_read(path) for path in column.values]
     if column.kind == "array":
@@ -120,13 +122,13 @@ def of_column(column):
 def probes(trained):
     """Made-up raw inputs that a core of this modality takes."""
     if trained.core.backbone.modality == "text":
-        return [encoded(text) for text in _PROBE_TEXTS]
+        return [encode_text(text) for text in _PROBE_TEXTS]
     numbers = np.random.default_rng(0)
     sides = numbers.integers(8, 200, (NUM_PROBES, 2))
     return [png(numbers.integers(0, 256, (*side, 3), np.uint8)) for side in sides]
 
 
-def encoded(text):
+def encode_text(text):
     """UTF-8 of a str; what UTF-8 cannot hold (lone surrogates) becomes a question mark."""
     return text.encode("utf-8", "replace")
 

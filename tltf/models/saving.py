@@ -44,7 +44,7 @@ def save(trained, run):
         _write_weights(arrays, part / WEIGHTS)
         (part / WEIGHTS).chmod(part.stat().st_mode & 0o666)  # safetensors leaves 0600
         hashes = {name: sha256(part / name) for name in files_in(part)}
-    with atomic_files.replacing(model / MANIFEST) as file:
+    with atomic_files.replace_file(model / MANIFEST) as file:
         json.dump(describe(trained) | {"folder": target.name, "files": hashes}, file, indent=1)
     _remove_others(model, target)
     if trained.adapter:

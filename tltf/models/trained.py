@@ -53,11 +53,11 @@ class Trained:
     adapter: Any = None
     tokens: Any = None
 
-    def stated(self, source, batch_size=128):
+    def scores(self, source, batch_size=128):
         """float32[N, K] for a Source, in its order: probabilities, or quantiles; see the head."""
-        with out_of_memory.taken_by("eval_batch_size", batch_size):
+        with out_of_memory.explain_out_of_memory("eval_batch_size", batch_size):
             logits = self._logits(source, batch_size)
-        return keras.ops.convert_to_numpy(self.core.head.stated(logits))
+        return keras.ops.convert_to_numpy(self.core.head.scores(logits))
 
     def _logits(self, source, batch_size):
         if self.above:
@@ -70,7 +70,7 @@ class Trained:
     def features(self, source, batch_size=128):
         """float32[N, d]: the pooled backbone features of a Source, below the head."""
         model = self.feature_model()
-        with out_of_memory.taken_by("eval_batch_size", batch_size):
+        with out_of_memory.explain_out_of_memory("eval_batch_size", batch_size):
             return Forward(model, next(iter(model.output)))(self.dataset(source, batch_size))
 
     def feature_model(self):

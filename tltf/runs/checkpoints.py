@@ -156,7 +156,7 @@ def newest(run):
     return None
 
 
-def at(run, step, number):
+def read_at(run, step, number):
     """The Checkpoint of that place.
 
     Raises:

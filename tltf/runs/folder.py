@@ -66,7 +66,7 @@ def claim(output):
 
 
 @contextlib.contextmanager
-def claimed(output):
+def claim_folder(output):
     """A block in which no other process trains into a run folder; gives the folder, see `claim`.
 
     None without --output or in a dry run; workers other than the first only get its path. Inside of
@@ -211,7 +211,9 @@ def changes(run, resolved, data):
     old, new = flagfiles.flatten(read_options(run)), flagfiles.flatten(resolved)
     return [
         *(
-            origin.Change(name, f"{name}: {options.shown(old[name])} -> {options.shown(new[name])}")
+            origin.Change(
+                name, f"{name}: {options.flag_text(old[name])} -> {options.flag_text(new[name])}"
+            )
             for name in new
             if old[name] != new[name]
         ),
@@ -284,5 +286,5 @@ def read_status(run):
 
 def write_status(run, status):
     """Records how far a run is."""
-    with atomic_files.replacing(pathlib.Path(run) / STATUS) as file:
+    with atomic_files.replace_file(pathlib.Path(run) / STATUS) as file:
         json.dump({"status": status}, file)

@@ -62,7 +62,7 @@ def read_core(folder):
     _require_known_backbone(
         stored.manifest["core"], stored.folder.parent / MANIFEST, trust_code=False
     )
-    with untrusted.opened_safetensors(stored.weights) as file:
+    with untrusted.open_safetensors(stored.weights) as file:
         return stored.manifest["core"], {
             name: file.get_tensor(name)
             for name in file.keys()  # noqa: SIM118 (no dict)

@@ -42,8 +42,8 @@ def write(run, data, export=1):
     Raises:
         StorageError: it cannot be written.
     """
-    noted = {"data": data, "versions": versions.found(PACKAGES), "export": export}
-    with atomic_files.replacing(pathlib.Path(run) / FILE) as file:
+    noted = {"data": data, "versions": versions.installed_versions(PACKAGES), "export": export}
+    with atomic_files.replace_file(pathlib.Path(run) / FILE) as file:
         json.dump(noted, file, indent=1)
 
 
@@ -74,7 +74,7 @@ def changes(run, data):
     try:
         return [
             *_changes("data", dict(noted["data"]), data),
-            *_changes(VERSIONS, dict(noted["versions"]), versions.found(PACKAGES)),
+            *_changes(VERSIONS, dict(noted["versions"]), versions.installed_versions(PACKAGES)),
         ]
     except (KeyError, TypeError, ValueError) as error:
         fix = "another --output; --resume=never would drop the unfinished run"

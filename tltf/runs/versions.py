@@ -3,7 +3,7 @@
 import importlib.metadata
 
 
-def found(packages):
+def installed_versions(packages):
     """Package name -> its version as text, or `not installed`."""
     return {name: _version(name) for name in packages}
 

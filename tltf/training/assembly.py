@@ -26,7 +26,7 @@ def assemble(options, parts, strategy):
     training, given = parts["train"], options
     if call_strings.parse(options.train.method, "method")[0] == "scratch":
         options = replace(options, backbone_weights="none")
-    options = replace(options, head=core_builder.fitted_head(options.model.head, training))
+    options = replace(options, head=core_builder.fit_head_spec(options.model.head, training))
     texts = training.column.values if training.modality == "text" else None
     with strategy.scope():
         core = core_builder.build(

@@ -241,7 +241,10 @@ class _Builder:
 
     def _lookup(self, prefix, part, view=None):
         """Lookup of what the prefix gives; what it only passes on is read where it comes from."""
-        passed, computed = frozen_prefix.passed(prefix), frozen_prefix.computed(prefix)
+        passed, computed = (
+            frozen_prefix.passed_boundaries(prefix),
+            frozen_prefix.without_passed(prefix),
+        )
         if not passed:
             return self._table(prefix, part, view).lookup
         if view:
@@ -253,7 +256,7 @@ class _Builder:
         own = self.texts if is_tokenized else lookups.lookup(
             part, self.trained.preprocessing, pipeline.CACHE_BYTES)  # fmt: skip
         cut = pipeline.cut_to_longest if self.trained.takes_any_length else None
-        return lookups.joined(own, passed, table.lookup, cut)
+        return lookups.join_lookups(own, passed, table.lookup, cut)
 
     def _table(self, prefix, part, view=None):
         is_tokenized = part is self.parts["train"] and part.modality == "text"
@@ -355,7 +358,7 @@ def class_weights(part, kind):
     return weights / weights[part.labels].mean()
 
 
-def parting(training, batch_size, num_replicas):
+def share_batches(training, batch_size, num_replicas):
     """`training`, a function that makes a dataset, with batches that the devices can share.
 
     It is for steps alone: what counts every row once, as a solver does, takes `training` itself.

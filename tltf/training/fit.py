@@ -27,7 +27,7 @@ from tltf.training.callbacks import (
     show_progress,
     validate,
 )
-from tltf.training.datasets import Above, parting
+from tltf.training.datasets import Above, share_batches
 from tltf.training.distribution import multi_worker
 from tltf.training.optimizers import embedding_rows
 from tltf.training.optimizers import optimizer as optimizers_optimizer
@@ -86,7 +86,7 @@ class Fit:
             if saved and saved.state["phase"] > number:
                 self._plan(phase)
                 self.epochs_before += self._num_epochs(phase)
-                self.start = fit_state.under(saved, "start/")
+                self.start = fit_state.arrays_under(saved, "start/")
                 continue
             resumed = saved if saved and saved.state["phase"] == number else None
             self._run_phase(number, phase, resumed)
@@ -157,21 +157,21 @@ class Fit:
             model = parts.suffix if above.training else _joined(self.core.model, parts, kind)
             self._compile(model, plan, phase, self._num_epochs(phase) * steps, steps)
         if phase.keeps_start:
-            self.start = fit_state.under(saved, "start/") if saved else self._read_weights()
+            self.start = fit_state.arrays_under(saved, "start/") if saved else self._read_weights()
         self._take_steps(model, training, steps, number, phase, saved)
 
     def _take_steps(self, model, training, steps, number, phase, saved):
         epochs, size = self._num_epochs(phase), self.options.train.batch_size
         num_replicas = self.strategy.num_replicas_in_sync
-        training = parting(training, size, num_replicas)
+        training = share_batches(training, size, num_replicas)
         place = fit_state.restore(self, model, saved, steps) if saved else fit_state.Place(0)
         watched = self._callbacks(model, number, phase, epochs, saved)
         is_over = place.epochs >= epochs or (saved is not None and saved.state["is_stopped"])
         saves = self.run and self.is_writer
-        stops = signals.deferring() if saves else contextlib.nullcontext()
-        small = out_of_memory.taken_by("batch_size", size, num_replicas,
+        stops = signals.defer_signals() if saves else contextlib.nullcontext()
+        small = out_of_memory.explain_out_of_memory("batch_size", size, num_replicas,
                                 ", with --resume=never" if self.run else "")  # fmt: skip
-        with multi_worker.patched(self.strategy), stops, small:
+        with multi_worker.patch_fit(self.strategy), stops, small:
             if place.steps and not is_over:
                 self._end_epoch(model, training, steps, place, watched, saved)
                 place = fit_state.Place(place.epochs + 1)
@@ -201,7 +201,7 @@ class Fit:
         if is_trained:
             fit_state.end_epoch(model, place.epochs, [back, *watched])
             return
-        with fit_state.unfinished(model.optimizer):
+        with fit_state.as_unfinished(model.optimizer):
             _keras_fit(model, batches, (place.epochs, place.epochs + 1), steps - place.steps,
                        [back, *watched])  # fmt: skip
 
@@ -220,7 +220,7 @@ class Fit:
 
     def _recalibrate(self):
         """Gives the batch norms whose statistics moved those of the weights that they end with."""
-        if found := batch_norm_statistics.moved(self.core.groups, self.moved.values()):
+        if found := batch_norm_statistics.moved_batch_norms(self.core.groups, self.moved.values()):
             model, batches = self._last
             batch_norm_statistics.recalibrate(model, batches(self.epochs_before, 1), found)
 
@@ -295,7 +295,7 @@ class Fit:
         train, head = self.options.train, self.core.head
         if saved:
             self.history = list(saved.state["history"])
-        self._guard = non_finite.guard(self, phase.name, fit_state.begun(saved), self._rows)
+        self._guard = non_finite.guard(self, phase.name, fit_state.place_of(saved), self._rows)
         watched = [show_progress.NoteFirstStep(self._note_first_step), self._guard]
         mean = self._average = average.Average() if train.ema_decay else None
         watched += [mean] if mean else []
@@ -339,11 +339,11 @@ class Fit:
         A method that keeps a phase's start weighs it itself.
         """
         if saved:
-            return saved.state["best"], fit_state.under(saved, "best/")
+            return saved.state["best"], fit_state.arrays_under(saved, "best/")
         if number == 0 or phase.keeps_start:
             return None, None
         loss, reached = self._quality()
-        return keep_best.reached(reached, loss), self._best_weights()
+        return keep_best.best_state(reached, loss), self._best_weights()
 
     def _made_saver(self, model, number, watched, saved):
         def save(place):
@@ -354,16 +354,18 @@ class Fit:
             checkpoints.save(self.run, step, checkpoint)
 
         return save_state.SaveState(
-            save, fit_state.begun(saved), 60 * self.options.output.checkpoint_minutes
+            save, fit_state.place_of(saved), 60 * self.options.output.checkpoint_minutes
         )
 
     def measure(self, role="validation"):
         """(loss, the head's metric) of the core on the validation split, or on the watched test."""
         forward, dataset, labels = self._judges[role]
-        with out_of_memory.taken_by("eval_batch_size", self.options.train.eval_batch_size):
+        with out_of_memory.explain_out_of_memory(
+            "eval_batch_size", self.options.train.eval_batch_size
+        ):
             logits = forward(dataset)[: len(labels)]
         head = self.core.head
-        return float(head.losses(logits, labels).mean()), head.measured(logits, labels)
+        return float(head.losses(logits, labels).mean()), head.metric_value(logits, labels)
 
     def _quality(self):
         """(loss, quality) on validation; more quality is better."""
@@ -398,5 +400,5 @@ def _keras_fit(model, batches, epochs, steps, watched):
 def _joined(model, parts, kind):
     """The model whose frozen prefix, which runs in every step, is as quick as it can be."""
     if parts.prefix:
-        parts = dataclasses.replace(parts, prefix=batch_norm_folding.folded(parts.prefix))
+        parts = dataclasses.replace(parts, prefix=batch_norm_folding.fold(parts.prefix))
     return frozen_prefix.join(model, parts, kind)

@@ -31,7 +31,7 @@ class Place:
     steps: int = 0
 
 
-def begun(saved):
+def place_of(saved):
     """The Place from which a phase goes on, of a Checkpoint or None."""
     state = saved.state if saved else {}
     return Place(state.get("epoch", 0), state.get("steps", 0))
@@ -94,10 +94,10 @@ def newest(run, strategy, is_writer):
     """
     saved = checkpoints.newest(run) if is_writer else None
     chosen = np.array(saved.place if saved else (-1, 0), np.int64)
-    chosen = multi_worker.told(strategy, chosen)
+    chosen = multi_worker.broadcast_from_chief(strategy, chosen)
     if is_writer or chosen[0] < 0:
         return saved
-    return checkpoints.at(run, *chosen.tolist())
+    return checkpoints.read_at(run, *chosen.tolist())
 
 
 def require_phase(saved, num_phases):
@@ -137,7 +137,7 @@ def restore(fit, model, saved, steps):
     fit.write_weights(weights(fit, saved))
     _put(saved, "optimizer", model.optimizer.variables)
     _put(saved, "seeds", seeds(fit.core.model))
-    return begun(saved)
+    return place_of(saved)
 
 
 def weights(fit, saved):
@@ -146,7 +146,7 @@ def weights(fit, saved):
     Raises:
         ModelError: the model has others, or of other shapes.
     """
-    found = under(saved, "weights/")
+    found = arrays_under(saved, "weights/")
     shapes = {name: tuple(variable.shape) for name, variable in fit.moved.items()}
     for name, array in found.items():
         if shapes.get(name) != array.shape:
@@ -183,7 +183,7 @@ def end_epoch(model, epoch, watched):
 
 
 @contextlib.contextmanager
-def unfinished(optimizer):
+def as_unfinished(optimizer):
     """A block in which the end of `fit` is not that of the training: no averages as weights yet."""
     optimizer.finalize_variable_values = lambda variables: None
     try:
@@ -198,7 +198,7 @@ def seeds(model):
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
-def under(saved, prefix):
+def arrays_under(saved, prefix):
     """name -> array of a Checkpoint, of those whose name begins with `prefix`, without it."""
     return {n.removeprefix(prefix): v for n, v in saved.arrays.items() if n.startswith(prefix)}
 

@@ -84,19 +84,19 @@ def find(options, num_steps=100):
     if test.curve is None or not test.curve.losses:
         raise FlagError(f"{trained.options.train.method} takes no steps", flag="method",
                         fix="solver=gradient")  # fmt: skip
-    return proposed(test.curve, trained.options.train.learning_rate)
+    return propose_rate(test.curve, trained.options.train.learning_rate)
 
 
-def proposed(curve, default):
+def propose_rate(curve, default):
     """The `Found` of a Curve."""
     losses, rates = np.array(curve.losses), np.array(curve.rates[: len(curve.losses)])
-    smooth = smoothed(losses)
+    smooth = smooth_losses(losses)
     found = float(rates[valley(smooth)])
     rate = float(np.clip(found, default / FAMILY_FACTOR, default * FAMILY_FACTOR))
     return Found(rates, losses, smooth, found, default, rate)
 
 
-def smoothed(losses):
+def smooth_losses(losses):
     """float[n]: s_t = b s_(t-1) + (1 - b) l_t, divided by 1 - b^t."""
     mean, found = 0.0, []
     for number, loss in enumerate(losses, 1):
@@ -150,7 +150,7 @@ class Curve(keras.callbacks.Callback):
                 raise fault
         else:
             self.losses.append(loss)
-            smooth = smoothed(self.losses)
+            smooth = smooth_losses(self.losses)
         is_over = what or smooth[-1] > DIVERGED * smooth.min()
         if is_over or len(self.losses) == len(self.rates):
             self.model.stop_training = True
@@ -231,7 +231,7 @@ def save(found, folder):
     Raises:
         StorageError: the folder cannot be written.
     """
-    with atomic_files.replacing(folder / "lr_find.csv") as file:
+    with atomic_files.replace_file(folder / "lr_find.csv") as file:
         writer = csv.writer(file)
         writer.writerow(["learning_rate", "loss", "smoothed_loss"])
         writer.writerows(zip(found.rates, found.losses, found.smooth, strict=True))
@@ -245,5 +245,5 @@ def save(found, folder):
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
     axes.set_ylim(bottom=0, top=min(found.losses.max(), 2 * found.losses[:10].max()))
     axes.legend()
-    with atomic_files.replacing(folder / "lr_find.png", "wb") as file:
+    with atomic_files.replace_file(folder / "lr_find.png", "wb") as file:
         figure.savefig(file, format="png", dpi=120)

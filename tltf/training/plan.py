@@ -25,7 +25,7 @@ def plan_text(trained, core, method):
     if all(phase.solver == "none" for phase in phases):
         how = "nothing is trained"
     lines = [
-        f"data      {trained.options.data.data}: {counts}; {core.head.described(trained.class_names)}",
+        f"data      {trained.options.data.data}: {counts}; {core.head.describe(trained.class_names)}",
         *_scan_lines(trained.splits["train"].scan),
         f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",

@@ -10,7 +10,7 @@ import time
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
-from tltf.config.options import flat, shown
+from tltf.config.options import flag_text, flat
 from tltf.data import label_kinds, loader, lookups, scan_report
 from tltf.errors import FlagError
 from tltf.graphs.core import with_head
@@ -35,7 +35,7 @@ def train(options):
         as they were.
     """
     require(options, "data", "backbone")
-    with folder.claimed(options.output) as run_folder:
+    with folder.claim_folder(options.output) as run_folder:
         return _train(options, run_folder)
 
 
@@ -43,7 +43,7 @@ def _train(options, run_folder):
     is_writer = folder.is_chief()
     clock = _Clock()
     strategy = strategies.start(options.runtime)
-    with scan_report.when_it_fails(_report_folder(run_folder)):
+    with scan_report.write_on_failure(_report_folder(run_folder)):
         parts = loader.training_parts(options, options.data.near_duplicates)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
@@ -131,8 +131,8 @@ def _tune_head(trained):
     part = trained.splits.get("validation")
     if trained.core.head.target == label_kinds.CLASS or part is None:
         return
-    stated = trained.stated(part, trained.options.train.eval_batch_size)
-    trained.core = with_head(trained.core, trained.core.head.tuned(stated, part.labels))
+    stated = trained.scores(part, trained.options.train.eval_batch_size)
+    trained.core = with_head(trained.core, trained.core.head.tune(stated, part.labels))
     if trained.adapter:
         about = trained.adapter.about | {"head": trained.core.head_spec}
         trained.adapter = dataclasses.replace(trained.adapter, about=about)
@@ -158,7 +158,7 @@ def _about(trained):
         "modality": trained.core.backbone.modality,
         "class_names": list(trained.class_names),
         "preprocessing": trained.preprocessing.to_config(),
-        "flags": {name: shown(value) for name, value in flat(options).items()},
+        "flags": {name: flag_text(value) for name, value in flat(options).items()},
     }
 
 

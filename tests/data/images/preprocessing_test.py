@@ -188,7 +188,7 @@ def test_small_images_are_turned_as_large_ones(photos, orientation, size_px):
     plain = preprocessing(tf.constant(encode(picture, "JPEG")))
     contents = tf.constant(encode(picture, "JPEG", exif=data))
     turned = preprocessing(contents)
-    np.testing.assert_array_equal(turned, exif.upright(plain, tf.constant(orientation)))
+    np.testing.assert_array_equal(turned, exif.turn_upright(plain, tf.constant(orientation)))
     difference = np.abs(turned - preprocessing.resize(preprocessing.decode(contents)))
     assert difference.max() <= 1 if size_px == 96 else difference.mean() < 2
 

@@ -21,39 +21,39 @@ def rng(seed=0):
 
 def test_a_synonym_stands_wherever_the_word_did():
     for seed in range(20):
-        found = copies.replaced(WORDS, 1, rng(seed), synonyms)
+        found = copies.replace_words(WORDS, 1, rng(seed), synonyms)
         changed = {(old, new) for old, new in zip(WORDS, found, strict=True) if old != new}
         assert changed in ({("great", "grand")}, {("film", "movie")}, {("love", "passion")})
-    found = copies.replaced(WORDS, 9, rng(), synonyms)
+    found = copies.replace_words(WORDS, 9, rng(), synonyms)
     assert " ".join(found) == "the quick movie was a grand story about grand passion"
 
 
 def test_inserted_words_are_synonyms_of_some():
-    found = copies.inserted(WORDS, 3, rng(), synonyms)
+    found = copies.insert_words(WORDS, 3, rng(), synonyms)
     assert len(found) == len(WORDS) + 3
     rest = list(found)
     for word in WORDS:
         rest.remove(word)
     assert set(rest) <= {"grand", "movie", "passion"}
-    assert copies.inserted(["of", "the"], 2, rng(), synonyms) == ["of", "the"]
+    assert copies.insert_words(["of", "the"], 2, rng(), synonyms) == ["of", "the"]
 
 
 def test_swapping_keeps_the_words():
-    found = copies.swapped(WORDS, 1, rng())
+    found = copies.swap_words(WORDS, 1, rng())
     assert sorted(found) == sorted(WORDS)
     assert sum(old != new for old, new in zip(WORDS, found, strict=True)) == 2
-    assert copies.swapped(["one"], 3, rng()) == ["one"]
+    assert copies.swap_words(["one"], 3, rng()) == ["one"]
 
 
 def test_deleting_leaves_the_order_and_at_least_one_word():
     words = [str(n) for n in range(5000)]
-    found = copies.deleted(words, 0.2, rng())
+    found = copies.delete_words(words, 0.2, rng())
     assert found == sorted(found, key=int) and abs(len(found) - 4000) < 150
-    assert len(copies.deleted(WORDS, 1.0, rng())) == 1
+    assert len(copies.delete_words(WORDS, 1.0, rng())) == 1
 
 
 def test_a_word_without_meaning_of_its_own_has_no_synonym():
-    assert copies.replaced(["the", "was", "a"], 3, rng(), lambda word: ["x"]) == ["the", "was", "a"]  # fmt: skip
+    assert copies.replace_words(["the", "was", "a"], 3, rng(), lambda word: ["x"]) == ["the", "was", "a"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_eda_changes_about_a_tenth_of_the_words():
 def test_a_function_that_does_not_give_a_text_for_each(function):
     call = f"back_translation(function=tests.data.texts.copies_test:{function})"
     with pytest.raises(DataError, match="back_translation gave"):
-        copies.expanded(texts_source(), call, 0)
+        copies.add_copies(texts_source(), call, 0)
 
 
 def one_less(texts, seed):

@@ -72,7 +72,7 @@ def test_the_last_finite_checkpoint_and_the_best_weights_stay(tmp_path):
     saved = checkpoints.newest(tmp_path / "cut")
     assert (saved.state["epoch"], saved.state["steps"], saved.state["best"]["epoch"]) == (1, 0, 1)
     assert all_finite(saved.arrays)
-    best, expected = (fit_state.under(checkpoints.newest(tmp_path / name), "best/")
+    best, expected = (fit_state.arrays_under(checkpoints.newest(tmp_path / name), "best/")
                       for name in ("cut", "good"))  # fmt: skip
     assert best.keys() == expected.keys() and len(best) > 0
     for name, array in expected.items():
@@ -87,7 +87,7 @@ def test_checkpoints_within_the_epoch_end_before_the_broken_step(tmp_path):
 
 
 def test_a_signal_in_the_broken_step_saves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(signals, "requested", lambda: True)
+    monkeypatch.setattr(signals, "is_end_requested", lambda: True)
     with pytest.raises(NumericError, match="step 1 of epoch 1"):
         fit(tmp_path, data=broken_feed(0, 0))
     assert checkpoints.newest(tmp_path) is None
@@ -97,7 +97,7 @@ def test_a_resumed_epoch_counts_its_steps_on(tmp_path, monkeypatch):
     data = broken_feed(1, 2)
     asked = iter([False] * 4 + [True, True])  # after each step, and after each save
     with monkeypatch.context() as patch:
-        patch.setattr(signals, "requested", lambda: next(asked))
+        patch.setattr(signals, "is_end_requested", lambda: next(asked))
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path, data=data)
     assert checkpoints.newest(tmp_path).state["steps"] == 1
@@ -222,7 +222,7 @@ def test_the_named_texts_are_those_of_batches_by_length():
         ids = trained.preprocessing.in_graph(tf.constant([text]))["token_ids"].numpy().ravel()
         known[tuple(ids[ids != trained.preprocessing.pad_id])] = f"row {row}"
     read = [batch[0]["token_ids"].numpy() for batch in data.training(0, 1)]
-    plain = ordering.shuffled(len(texts), 3, 0).numpy()[:8]
+    plain = ordering.shuffle_rows(len(texts), 3, 0).numpy()[:8]
     for step, batch in enumerate(read):
         ids = tuple(known[tuple(row[row != trained.preprocessing.pad_id])] for row in batch)
         assert data.batch(0, step).ids == ids
@@ -260,7 +260,7 @@ def test_half_precision_counts_skips_epoch_by_epoch(tmp_path, monkeypatch):
         whole = skips(fit(tmp_path / "whole", data=data, precision="mixed_float16")[1])
         asked = iter([False, True, True])
         with monkeypatch.context() as patch:
-            patch.setattr(signals, "requested", lambda: next(asked))
+            patch.setattr(signals, "is_end_requested", lambda: next(asked))
             with pytest.raises(KeyboardInterrupt):
                 fit(tmp_path / "cut", data=data, precision="mixed_float16")
         resumed = skips(fit(tmp_path / "cut", data=data, precision="mixed_float16")[1])

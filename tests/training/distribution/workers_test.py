@@ -30,14 +30,22 @@ def test_all_workers_go_on_from_the_checkpoint_of_the_first(tmp_path, monkeypatc
     for step, epoch in ((3, 1), (3, 2), (6, 3)):
         checkpoints.save(tmp_path, step, Checkpoint({"x": np.zeros(1)}, {"epoch": epoch}))
     told = []
-    monkeypatch.setattr(multi_worker, "told", lambda strategy, own: told.append(own) or own)
+    monkeypatch.setattr(
+        multi_worker, "broadcast_from_chief", lambda strategy, own: told.append(own) or own
+    )
     assert fit_state.newest(tmp_path, None, True).state["epoch"] == 3
     np.testing.assert_array_equal(told.pop(), [6, 0])
-    monkeypatch.setattr(multi_worker, "told", lambda strategy, own: np.array([3, 1]))
+    monkeypatch.setattr(
+        multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([3, 1])
+    )
     assert fit_state.newest(tmp_path, None, False).state["epoch"] == 2
-    monkeypatch.setattr(multi_worker, "told", lambda strategy, own: np.array([-1, 0]))
+    monkeypatch.setattr(
+        multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([-1, 0])
+    )
     assert fit_state.newest(tmp_path, None, False) is None
-    monkeypatch.setattr(multi_worker, "told", lambda strategy, own: np.array([9, 0]))
+    monkeypatch.setattr(
+        multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([9, 0])
+    )
     with pytest.raises(ModelError, match="checkpoint 9, from which the first worker goes on"):
         fit_state.newest(tmp_path, None, False)
 

@@ -21,7 +21,7 @@ def test_labels_become_rows_and_rows_sum_to_one():
     soft = np.full((60, 3), 1 / 3, "float32")
     soft[0] = [1, 0, 0]
     for targets in (LABELS, soft):
-        (_, rows, weights), _ = weighted_examples.checked((FEATURES, targets, None), None, 0)
+        (_, rows, weights), _ = weighted_examples.check_examples((FEATURES, targets, None), None, 0)
         assert rows.shape == (60, 3) and rows.dtype == np.float64
         np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-15)
         np.testing.assert_array_equal(weights, 1)
@@ -29,14 +29,14 @@ def test_labels_become_rows_and_rows_sum_to_one():
 
 def test_classes_are_counted_in_validation_too():
     validation = FEATURES[:1], np.array([4])
-    (_, rows, _), _ = weighted_examples.checked((FEATURES, LABELS, None), validation, 0)
+    (_, rows, _), _ = weighted_examples.check_examples((FEATURES, LABELS, None), validation, 0)
     assert rows.shape == (60, 5)
-    (_, rows, _), _ = weighted_examples.checked((FEATURES, LABELS, None), validation, 7)
+    (_, rows, _), _ = weighted_examples.check_examples((FEATURES, LABELS, None), validation, 7)
     assert rows.shape == (60, 7)
 
 
 def test_a_fifth_of_each_class_is_held_back():
-    training, _ = weighted_examples.checked((FEATURES, LABELS, None), None, 0)
+    training, _ = weighted_examples.check_examples((FEATURES, LABELS, None), None, 0)
     (features, _, weights), (held, labels) = weighted_examples.hold_back(training, 0)
     assert np.bincount(labels).tolist() == [6, 4, 2]
     assert features is FEATURES, "held back by weight, not by a copy"
@@ -107,7 +107,7 @@ def test_options_that_do_not_fit_are_refused(named, error, words):
 def test_no_row_is_held_back_whose_copy_is_fitted():
     """Views, copies and draws of one row, in any order: else the weakest penalty looks best."""
     order = np.random.default_rng(3).permutation(np.tile(np.arange(60), 4))
-    training, _ = weighted_examples.checked((FEATURES[order], LABELS[order], None), None, 0)
+    training, _ = weighted_examples.check_examples((FEATURES[order], LABELS[order], None), None, 0)
     (_, _, weights), (_, labels) = weighted_examples.hold_back(training, 0, order)
     held = set(order[weights == 0])
     assert not held & set(order[weights > 0])

@@ -16,7 +16,7 @@ SPLITS = {
         check="tltf.data.splits:check_kfold",
     ),
     "given": Row(
-        "tltf.data.splits:given",
+        "tltf.data.splits:keep_given",
         {},
         "exactly the splits that the data gives; an error where one is missing",
     ),

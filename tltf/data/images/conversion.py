@@ -101,7 +101,7 @@ def _is_transparent_gif(contents):
         return False
 
 
-def shown(image):
+def as_network_sees(image):
     """What the network sees of a PIL image: upright, 8 bits, white behind what is transparent.
 
     16 bits are scaled by 257; numbers with a fraction or with more bits by the largest, where that
@@ -140,7 +140,7 @@ def to_png(contents):
             raise ValueError(f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS}")
         image.seek(0)
         buffer = io.BytesIO()
-        shown(image).save(buffer, "PNG", compress_level=1)
+        as_network_sees(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -171,7 +171,7 @@ def reason_against(contents, kind):
     except UNREADABLE as error:
         said = str(error)
         return "", said if said.startswith("has ") else f"is a damaged {kind} file"
-    with atomic_files.replacing(path, "wb") as file:
+    with atomic_files.replace_file(path, "wb") as file:
         file.write(png)
     return str(path), ""
 

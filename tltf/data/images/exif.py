@@ -59,7 +59,7 @@ def _orientation_in_xmp(piece):
     )
 
 
-def upright(image, orientation_value):
+def turn_upright(image, orientation_value):
     """uint8[H, W, C], or [W, H, C] for orientations 5 to 8, turned as orientation 1 to 8 says."""
 
     def turned():

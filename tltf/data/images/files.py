@@ -65,10 +65,10 @@ def inspect_files(paths, root):
     """
     root = os.path.realpath(root)
     is_inside = functools.lru_cache(maxsize=4096)(lambda folder: _is_inside(folder, root))
-    return inspected(paths, lambda path: _inspect_file(path, is_inside))
+    return inspect_all(paths, lambda path: _inspect_file(path, is_inside))
 
 
-def inspected(values, inspect):
+def inspect_all(values, inspect):
     """The Finding of each value, in order; in parallel, and what takes long shows its progress.
 
     Args:

@@ -52,7 +52,7 @@ class ImagePreprocessing:
             tf.errors.InvalidArgumentError: bytes that TensorFlow cannot decode.
         """
         image, _ = self._decoded(contents, lambda: _whole(_decode_jpeg(contents)))
-        return exif.upright(image, exif.orientation(contents))
+        return exif.turn_upright(image, exif.orientation(contents))
 
     def resize(self, image):
         """float32[..., S, S, channels] of uint8[..., H, W, C], C of 1, 3 or 4; at most 4 axes.
@@ -83,7 +83,7 @@ class ImagePreprocessing:
         """
         image, sides = self._decoded(contents, lambda: self._shrunk_jpeg(contents))
         resized = _resized(image, sides, self.size_px)
-        return exif.upright(resized, exif.orientation(contents))
+        return exif.turn_upright(resized, exif.orientation(contents))
 
     def _decoded(self, contents, jpeg):
         """`(uint8[H, W, channels], float32[2])` not yet upright; see `_whole` for the sides.

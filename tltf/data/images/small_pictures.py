@@ -17,7 +17,7 @@ LEAST_DECODED = 2
 UNREADABLE = conversion.UNREADABLE
 
 
-def opened(picture):
+def open_image(picture):
     """A PIL image, not yet decoded.
 
     Args:
@@ -55,7 +55,7 @@ def grey(column, side_px, progress):
 
     def one(row):
         try:
-            found[row] = _grey(opened(column.values[row]), side_px)
+            found[row] = _grey(open_image(column.values[row]), side_px)
         except UNREADABLE:
             return
 
@@ -70,5 +70,7 @@ def grey(column, side_px, progress):
 def _grey(image, side_px):
     image.draft("L", (LEAST_DECODED * side_px,) * 2)
     return (
-        conversion.shown(image).convert("L").resize((side_px, side_px), Image.Resampling.BILINEAR)
+        conversion.as_network_sees(image)
+        .convert("L")
+        .resize((side_px, side_px), Image.Resampling.BILINEAR)
     )

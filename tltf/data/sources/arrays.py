@@ -120,7 +120,7 @@ def _as_texts(labels, names, file):
             place=file,
             fix="give uint8[N, C] and str[C]",
         )
-    return np.array([label_kinds.joined(np.array(names)[row > 0]) for row in labels])
+    return np.array([label_kinds.join_labels(np.array(names)[row > 0]) for row in labels])
 
 
 def _checked_kind(parts, file, target):

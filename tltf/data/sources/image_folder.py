@@ -53,11 +53,11 @@ def image_folder(settings, path):
     scan.num_found += len(paths)
     ids = [os.path.relpath(item, root) for item in paths]
     found = Rows(ids, paths, labels, roles)
-    rows = checked_files(scan, found, root, follows_links=settings.scan.follow_links)
+    rows = check_files(scan, found, root, follows_links=settings.scan.follow_links)
     return assemble("image_folder", "path", rows, scan, settings, are_names=True)
 
 
-def checked_files(scan, rows, root, *, follows_links=False):
+def check_files(scan, rows, root, *, follows_links=False):
     """Those of Rows of paths that are images; the others are added to `scan`.
 
     Args:
@@ -110,7 +110,7 @@ def _walk(root, scan, settings):
             _require_classes(root, folders, files)
         _warn_of_alike(folders, scan)
         return *_walk_classes(folders, root, scan, settings.scan), None
-    for folder in split_folders.left_out(folders):
+    for folder in split_folders.prediction_folders(folders):
         scan.warn(f"{folder.name}/ is left out: its images have no class; predict takes them")
     return _walk_splits(root, splits, scan, settings)
 

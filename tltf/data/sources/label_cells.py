@@ -66,7 +66,7 @@ class Labelling:
             raise self._no_label(value, row_id)
         if self._is_several and (names := self._listed(value)) is not None:
             self._has_several = self._has_several or len(names) > 1
-            return label_kinds.joined(names)
+            return label_kinds.join_labels(names)
         name = label_text(value)
         if name not in NOT_A_LABEL:
             if len(self._texts) < MOST_TEXTS or name in self._texts:
@@ -128,7 +128,9 @@ class Labelling:
         if odd:
             scan.skip(row_id, f"{odd[0]}, neither 0 nor 1")
             return None
-        return label_kinds.joined(column for column, text in found.items() if FLAGS[text.lower()])
+        return label_kinds.join_labels(
+            column for column, text in found.items() if FLAGS[text.lower()]
+        )
 
 
 def _repeated(texts, mark):

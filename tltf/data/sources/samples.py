@@ -233,7 +233,7 @@ def _emoji_labels(glyphs, label, settings):
     if settings.target != label_kinds.LABELS:
         raise FlagError(f"emoji's tags are several a picture, no {settings.target}", flag="head",
                         fix="--head=multi_label, or emoji(label=category)")  # fmt: skip
-    texts = [label_kinds.joined((glyph["category"], glyph["subcategory"])) for glyph in glyphs]
+    texts = [label_kinds.join_labels((glyph["category"], glyph["subcategory"])) for glyph in glyphs]
     return label_kinds.several(texts, None, "emoji")
 
 

@@ -100,7 +100,7 @@ def find(root, folders, inner, has_images):
     return []
 
 
-def left_out(folders):
+def prediction_folders(folders):
     """The folders beside splits that are named as pictures to predict."""
     return [folder for folder in folders if _named(folder.name).is_unlabelled]
 

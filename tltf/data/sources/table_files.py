@@ -83,10 +83,10 @@ def read_text(file, dialect):
         raise FlagError(
             f"cannot read it: {error.strerror}", flag=dialect.flag, place=file
         ) from error
-    return decoded(contents, file, dialect)
+    return decode_table(contents, file, dialect)
 
 
-def decoded(contents, place, dialect):
+def decode_table(contents, place, dialect):
     """Bytes of a table as text, see `read_text`."""
     table_hints.refuse_binary(contents, place, dialect.flag)
     try:
@@ -217,14 +217,14 @@ def jsonl_records(file, dialect, scan, text=None):
             continue
         scan.num_found += 1
         row_id = f"{file}:{number}"
-        record, reason = parsed(line)
+        record, reason = parse_json_line(line)
         if reason:
             scan.skip(row_id, reason)
         else:
             yield row_id, record
 
 
-def parsed(line):
+def parse_json_line(line):
     """`(object, "")` of a line of JSON, or `(None, why it is none)`."""
     try:
         record = json.loads(line)

@@ -9,7 +9,7 @@ from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files
 from tltf.data.source import TEST, TRAIN, VALIDATION, is_blank
 from tltf.data.sources import table_hints
-from tltf.data.sources.image_folder import checked_files
+from tltf.data.sources.image_folder import check_files
 from tltf.data.sources.label_cells import Labelling
 from tltf.data.sources.table_files import Dialect, columns_of, csv_records, field, jsonl_records
 from tltf.errors import DataError, FlagError
@@ -179,7 +179,7 @@ def _table(name, settings, given, wanted, read):
                 _read_file(read(file, scan), reader, rows, file, role, progress)
     label.warn_of_other_separators(scan)
     if wanted.image:
-        rows = checked_files(scan, rows, root, follows_links=settings.scan.follow_links)
+        rows = check_files(scan, rows, root, follows_links=settings.scan.follow_links)
     kind = "path" if wanted.image else "text"
     return assemble(name, kind, rows, scan, settings, are_names=wanted.are_names)
 

@@ -10,7 +10,7 @@ from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.source import TEST, TRAIN, VALIDATION
-from tltf.data.sources.tfrecords import checked_bytes
+from tltf.data.sources.tfrecords import check_images
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 
 AUTO = "auto"
@@ -73,7 +73,7 @@ def tfds(
     scan.num_found = len(rows.ids)
     names, rows = _named(builder, label, rows, scan)
     if image:
-        rows = checked_bytes(scan, rows)
+        rows = check_images(scan, rows)
     return assemble("tfds", "bytes" if image else "text", rows, scan, settings, names)
 
 
@@ -198,7 +198,7 @@ def _named(builder, label, rows, scan):
 def _label_text(value, names):
     """The text of a label, or of several: an array of them."""
     if np.ndim(value):
-        return label_kinds.joined(_label_text(item, names) for item in value)
+        return label_kinds.join_labels(_label_text(item, names) for item in value)
     return names[value] if names else _text(value)
 
 

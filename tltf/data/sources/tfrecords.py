@@ -74,17 +74,17 @@ def tfrecord(
                         _add(rows, row_id, example(), role, text or image, read_label)
                     progress.add(1)
     if image:
-        rows = checked_bytes(scan, rows)
+        rows = check_images(scan, rows)
     else:
         rows.values[:] = [value.decode("utf-8", "replace") for value in rows.values]
     names = tuple(class_names) or None
     return assemble("tfrecord", "bytes" if image else "text", rows, scan, settings, names)
 
 
-def checked_bytes(scan, rows):
+def check_images(scan, rows):
     """`rows` of encoded images without those that cannot be decoded, which are skipped."""
     kept, hashes, good = [], [], []
-    findings = files.inspected(rows.values, files.inspect_bytes)
+    findings = files.inspect_all(rows.values, files.inspect_bytes)
     for place, finding in enumerate(findings):
         if finding.reason:
             scan.skip(rows.ids[place], finding.reason, rows.labels[place] if rows.labels else "")
@@ -196,7 +196,7 @@ class _Label:
         """Its text."""
         values = example.get(self.name, [])
         names = [_class_name(value, self.class_names, row_id) for value in values]
-        return label_kinds.joined(names) if self.is_several else names[0]
+        return label_kinds.join_labels(names) if self.is_several else names[0]
 
     @property
     def needed(self):

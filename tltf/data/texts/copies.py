@@ -16,7 +16,7 @@ from tltf.errors import DataError, FlagError
 OPERATIONS = ("synonym", "insert", "swap", "delete")
 
 
-def expanded(source, text, seed):
+def add_copies(source, text, seed):
     """The training split with the copies that `--augment` asks for, behind the rows they are of.
 
     Args:
@@ -120,14 +120,14 @@ def _changed(text, operation, alpha, rng):
     words = text.split()
     count = max(1, round(alpha * len(words)))
     if operation == "swap":
-        return " ".join(swapped(words, count, rng))
+        return " ".join(swap_words(words, count, rng))
     if operation == "delete":
-        return " ".join(deleted(words, alpha, rng))
-    change = replaced if operation == "synonym" else inserted
-    return " ".join(change(words, count, rng, wordnet.shared().synonyms))
+        return " ".join(delete_words(words, alpha, rng))
+    change = replace_words if operation == "synonym" else insert_words
+    return " ".join(change(words, count, rng, wordnet.load_wordnet().synonyms))
 
 
-def replaced(words, count, rng, synonyms):
+def replace_words(words, count, rng, synonyms):
     """A list of words in which up to `count` different ones are a synonym each, wherever they are."""
     words = list(words)
     candidates = [word for word in dict.fromkeys(words) if _has_meaning(word) and synonyms(word)]
@@ -138,7 +138,7 @@ def replaced(words, count, rng, synonyms):
     return words
 
 
-def inserted(words, count, rng, synonyms):
+def insert_words(words, count, rng, synonyms):
     """A list of words with `count` more: synonyms of some, anywhere."""
     words = list(words)
     candidates = [word for word in words if _has_meaning(word) and synonyms(word)]
@@ -148,7 +148,7 @@ def inserted(words, count, rng, synonyms):
     return words
 
 
-def swapped(words, count, rng):
+def swap_words(words, count, rng):
     """A list of words in which `count` pairs have changed places."""
     words = list(words)
     for _ in range(count if len(words) > 1 else 0):
@@ -157,7 +157,7 @@ def swapped(words, count, rng):
     return words
 
 
-def deleted(words, chance, rng):
+def delete_words(words, chance, rng):
     """A list of words without those that were drawn; one is left."""
     kept = [word for word in words if rng.uniform() >= chance]
     return kept or [words[rng.integers(len(words))]]

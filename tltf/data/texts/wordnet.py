@@ -73,6 +73,6 @@ def _index(path):
 
 
 @functools.cache
-def shared():
+def load_wordnet():
     """The WordNet of this process, read when it is first needed."""
     return WordNet()

@@ -73,7 +73,7 @@ class ClassJudge:
         """float[N, K]: what the head stated, for tables."""
         return candidate
 
-    def parsed(self, truths, answers, values, class_names):
+    def parse(self, truths, answers, values, class_names):
         """`(labels, candidate)` of the rows of a table."""
         places = {name: place for place, name in enumerate(class_names)}
         return np.array([places[name] for name in truths]), values

@@ -130,7 +130,7 @@ class LabelJudge:
         """
         found = linear_baselines.one_vs_rest(train, validation, test[0], seed=seed, groups=groups)
         stated, judged, chosen = found
-        edges = thresholds.chosen(*judged)
+        edges = thresholds.best_thresholds(*judged)
         candidate = Answers(stated, stated >= edges)
         note = "logistic regression for each label on the frozen features; thresholds and C from "
         note += "validation" + edge_note(chosen)
@@ -156,7 +156,7 @@ class LabelJudge:
     def truths(self, labels, class_names):
         """str a row: the labels in tables."""
         names = np.array(class_names, object)
-        return [label_kinds.joined(names[row > 0]) for row in labels]
+        return [label_kinds.join_labels(names[row > 0]) for row in labels]
 
     def answers(self, candidate, class_names):
         """str a row: the answers in tables."""
@@ -166,10 +166,12 @@ class LabelJudge:
         """float[N, C]: what the head stated, for tables."""
         return candidate.probabilities
 
-    def parsed(self, truths, answers, values, class_names):
+    def parse(self, truths, answers, values, class_names):
         """`(labels, candidate)` of the rows of a table."""
         labels, _ = label_kinds.several(truths, class_names, "predictions")
-        given, _ = label_kinds.several([*answers, label_kinds.joined(class_names)], class_names, "")
+        given, _ = label_kinds.several(
+            [*answers, label_kinds.join_labels(class_names)], class_names, ""
+        )
         return labels, Answers(values, given[:-1] > 0)
 
 
@@ -228,7 +230,7 @@ def _intervals(sums, labels, class_names, totals, *, seed):
     if bounds and support[support > 0].min(initial=bootstrap.LEAST_SUPPORT) >= (
         bootstrap.LEAST_SUPPORT
     ):
-        found["macro_f1"] = bootstrap.mirrored(bounds, point)
+        found["macro_f1"] = bootstrap.mirrored_interval(bounds, point)
     return found
 
 

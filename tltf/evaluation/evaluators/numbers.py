@@ -140,7 +140,7 @@ class NumberJudge:
         """float[N, Q]: what the head stated, for tables."""
         return candidate
 
-    def parsed(self, truths, answers, values, class_names):
+    def parse(self, truths, answers, values, class_names):
         """`(labels, candidate)` of the rows of a table."""
         return label_kinds.numbers(truths), values
 

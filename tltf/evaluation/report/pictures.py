@@ -24,7 +24,7 @@ def data_uri(picture, size_px=SIZE_PX):
         than `structure.MAX_PIXELS`: a report never fails for a picture.
     """
     try:
-        image = conversion.shown(small_pictures.opened(picture))
+        image = conversion.as_network_sees(small_pictures.open_image(picture))
         image.thumbnail((size_px, size_px))
     except small_pictures.UNREADABLE:
         return ""

@@ -47,7 +47,7 @@ def comparison(report):
     `bar_interval` its bounds.
     """
     _, metrics = main_split(report)
-    said = wording.of(metrics)
+    said = wording.wording_for(metrics)
     rows = [_comparison_row("model", "this model", metrics, {}, said) | {"is_model": True}]
     others = []
     for name, entry in report.get("baselines", {}).items():
@@ -132,7 +132,7 @@ def _number_sentence(split, metrics):
 
 def _interval_text(metrics):
     """` (95% interval .7 to .8)` of the headline metric."""
-    said = wording.of(metrics)
+    said = wording.wording_for(metrics)
     bounds = metrics.get("intervals", {}).get(said.metric)
     if not bounds:
         return ""
@@ -158,7 +158,7 @@ def _accuracy_sentence(split, metrics):
 
 
 def _baseline_sentences(report):
-    said = wording.of(main_split(report)[1])
+    said = wording.wording_for(main_split(report)[1])
     for row in comparison(report)[1:]:
         if row["name"] == "scratch" or row["value"] is None:
             continue
@@ -170,7 +170,7 @@ def _baseline_sentences(report):
 
 
 def _transfer_sentences(report):
-    said = wording.of(main_split(report)[1])
+    said = wording.wording_for(main_split(report)[1])
     gain = (transfer_gain(report) or {}).get(said.metric)
     if not gain:
         return

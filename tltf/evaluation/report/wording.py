@@ -106,6 +106,6 @@ _OF = {
 }  # fmt: skip
 
 
-def of(metrics):
+def wording_for(metrics):
     """The Wording of a split's metrics."""
     return _OF[(metrics or {}).get("target", label_kinds.CLASS)]

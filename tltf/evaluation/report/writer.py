@@ -82,7 +82,7 @@ def _write_together(folder, files):
     """All texts reach the disk under temporary names first; the first one is renamed last."""
     with contextlib.ExitStack() as stack:
         for name, text in files.items():
-            file = stack.enter_context(atomic_files.replacing(f"{folder}/{name}"))
+            file = stack.enter_context(atomic_files.replace_file(f"{folder}/{name}"))
             file.write(text)
             file.flush()
 
@@ -126,7 +126,7 @@ def _mistake(row):
 def _values(report, history, mistakes, table):
     """What both templates are filled with."""
     split, metrics = sentences.main_split(report)
-    said = wording.of(metrics)
+    said = wording.wording_for(metrics)
     many = len(metrics.get("confusion", [])) > MAX_CONFUSION_TABLE
     values = {
         "report": report,
@@ -184,7 +184,7 @@ def _sections(values):
 
 def _tiles(report, split, metrics):
     """The headline numbers: dicts name, value, detail (texts)."""
-    tiles, said = [], wording.of(metrics)
+    tiles, said = [], wording.wording_for(metrics)
 
     def tile(name, value, detail=""):
         tiles.append({"name": name, "value": value, "detail": detail})

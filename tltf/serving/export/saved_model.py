@@ -152,11 +152,11 @@ class Servable(tf.Module):
         return self._preprocessing(raw)
 
     def answer(self, tensors):
-        """Name -> tensor [B, ...] of prepared tensors, see the head's `served`."""
+        """Name -> tensor [B, ...] of prepared tensors, see the head's `serving_outputs`."""
         padded, count = _not_empty(tensors)
         logits = self._core.model(padded, training=False)[self._core.head.name][:count]
         head = self._core.head
-        return head.served(head.stated(logits), self._labels)
+        return head.serving_outputs(head.scores(logits), self._labels)
 
     def _from_raw(self, **raw):
         name = self.input_name

@@ -60,7 +60,7 @@ def _expected(trained, model, raw):
 
     @tf.function(reduce_retracing=True)
     def answer(tensors):
-        return head.stated(model(tensors, training=False)[head.name])
+        return head.scores(model(tensors, training=False)[head.name])
 
     for start in range(0, len(raw), BATCH):
         tensors = _prepared(trained, tf.constant(raw[start : start + BATCH]))

@@ -13,7 +13,7 @@ def quality(head, value):
     return -value if head.lower_is_better else value
 
 
-def reached(quality=-math.inf, loss=math.inf, epoch=0):
+def best_state(quality=-math.inf, loss=math.inf, epoch=0):
     """The state of a `KeepBest` whose best so far is that; a value that is not finite is none."""
     if not np.isfinite([quality, loss]).all():
         quality, loss = -math.inf, math.inf
@@ -37,14 +37,14 @@ class KeepBest(keras.callbacks.Callback):
         super().__init__()
         self.read_weights, self.patience_epochs = read_weights, patience_epochs
         self.head = head
-        self.state, self.weights = dict(state or reached()), weights or {}
+        self.state, self.weights = dict(state or best_state()), weights or {}
 
     def on_epoch_end(self, epoch, logs=None):
         """Compares the epoch with the best so far."""
         loss, value = logs["val_loss"], quality(self.head, logs[f"val_{self.head.metric}"])
         better = (value, -loss) > (self.state["quality"], -self.state["loss"])
         if better and np.isfinite([loss, value]).all():
-            self.state = reached(value, loss, epoch + 1)
+            self.state = best_state(value, loss, epoch + 1)
             self.weights = self.read_weights()
             return
         self.state["waited"] += 1

@@ -172,7 +172,7 @@ def require_finite_features(fit, phase, features, role="train", passes=1):
     size = len(features) // passes
     ids = [_id(fit, role, *divmod(int(place), size)) for place in places[:SHOWN_ROWS]]
     more = f" and {len(places) - SHOWN_ROWS} more" if len(places) > SHOWN_ROWS else ""
-    what = f"features of the {role} split are not finite ({phase}): of {listed(ids)}{more}"
+    what = f"features of the {role} split are not finite ({phase}): of {list_ids(ids)}{more}"
     fix = "correct or leave out these rows, or --precision=float32 if they are right"
     raise NumericError(what, flag="data", fix=fix + (", with --resume=never" if fit.run else ""))
 
@@ -213,16 +213,16 @@ def error(broken, phase, batch, rate, is_kept):
     what = f"{broken.what} {where} step {broken.step} of epoch {broken.epoch} ({phase})"
     anew = ", with --resume=never" if is_kept else ""
     if batch and batch.broken:
-        what += f"; its batch has numbers that are not finite in {listed(batch.broken)}"
+        what += f"; its batch has numbers that are not finite in {list_ids(batch.broken)}"
         return NumericError(what, flag="data", fix=f"correct or leave out these rows{anew}")
     fix = broken.fix or f"--learning_rate={rate:.3g} or --global_clipnorm=1"
     if batch and broken.is_exact:
-        what += f"; its batch was {listed(batch.ids)}"
+        what += f"; its batch was {list_ids(batch.ids)}"
         anew += "; or look at these rows"
     return NumericError(what, flag="" if broken.fix else "learning_rate", fix=fix + anew)
 
 
-def listed(ids):
+def list_ids(ids):
     """The first ids as a text, and how many more there are; each once."""
     ids = tuple(dict.fromkeys(ids))
     more = len(ids) - SHOWN_ROWS

@@ -35,7 +35,7 @@ class SaveState(keras.callbacks.Callback):
         """Saves if it is time; if only the time says so, the last step leaves it to the epoch."""
         is_last = batch + 1 >= self.params["steps"]
         is_due = 0 < self.interval_s < time.monotonic() - self._saved
-        if (is_due and not is_last) or signals.requested():
+        if (is_due and not is_last) or signals.is_end_requested():
             self._save(dataclasses.replace(self.begun, epochs=self._epoch,
                                            steps=self._before + batch + 1))  # fmt: skip
 
@@ -46,5 +46,5 @@ class SaveState(keras.callbacks.Callback):
     def _save(self, place):
         self.save(place)
         self._saved = time.monotonic()
-        if signals.requested():
+        if signals.is_end_requested():
             raise KeyboardInterrupt

@@ -20,7 +20,7 @@ def is_multi_worker(strategy):
     return isinstance(strategy, kind) and strategy.extended._in_multi_worker_mode()
 
 
-def told(strategy, values):
+def broadcast_from_chief(strategy, values):
     """int64[N] of the first worker, the same in all of them; each waits here for the others.
 
     Args:
@@ -40,7 +40,7 @@ def told(strategy, values):
 
 
 @contextlib.contextmanager
-def patched(strategy):
+def patch_fit(strategy):
     """While it is open, `fit` works under `strategy`; others are left as they are."""
     has_workers = is_multi_worker(strategy)
     if not has_workers and strategy.num_replicas_in_sync == 1:

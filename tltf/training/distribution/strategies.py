@@ -85,4 +85,4 @@ _STRATEGIES = {
 def versions():
     """Package name -> version of what a run depends on."""
     names = ("tltf", "tensorflow", "keras", "keras-hub", "numpy", "scikit-learn")
-    return {"python": platform.python_version(), **packages.found(names)}
+    return {"python": platform.python_version(), **packages.installed_versions(names)}

@@ -111,7 +111,9 @@ def path(
     penalties = sorted((float(penalty) for penalty in penalties), reverse=True)
     if not penalties or not penalties[-1] > 0:
         raise ValueError(f"penalties are above 0 (received {penalties})")
-    given, validation = examples.checked((features, targets, weights), validation, num_classes)
+    given, validation = examples.check_examples(
+        (features, targets, weights), validation, num_classes
+    )
     if initial is not None:
         examples.check_initial(initial, given)
     with _threads(given[0].size):

@@ -13,7 +13,7 @@ def parts(count):
     return [slice(first, first + _BLOCK) for first in range(0, count, _BLOCK)]
 
 
-def checked(training, validation, num_classes):
+def check_examples(training, validation, num_classes):
     """Training and validation examples that fit together; see `convex.path`.
 
     Args:
@@ -62,7 +62,7 @@ def hold_back(training, seed, groups=None):
     """Holds a fifth of each class back, drawn at random, and none whose copy is fitted.
 
     Args:
-        training: as `checked` returns it.
+        training: as `check_examples` returns it.
         seed: of the draw.
         groups: see `ordering.held_groups`.
 
