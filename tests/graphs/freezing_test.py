@@ -212,3 +212,19 @@ def test_a_batch_norm_without_weights_follows_the_rule_for_its_statistics():
     assert freezing.apply(groups, [(".*", 1)]).moving[-2:] == statistics
     assert set(freezing.apply(groups, [("stage/conv/.*", 1)]).moving).isdisjoint(statistics)
     assert set(freezing.apply(groups, [(".*", 1)], "frozen").moving).isdisjoint(statistics)
+
+
+def test_a_plan_changes_nothing_until_it_is_applied():
+    core = tiny.core()
+    freezing.apply(core.groups, [("head/.*", 1)], norm="frozen")
+
+    def flags():
+        layers = [part for group in core.groups for x in group.layers for part in x._flatten_layers()]
+        return [(x.trainable, getattr(x, "momentum", 0), [v.trainable for v in x.weights])
+                for x in layers]  # fmt: skip
+
+    before = flags()
+    plan = freezing.plan(core.groups, [(".*", 1)])
+    assert flags() == before
+    assert plan.apply() is plan and flags() != before
+    assert flags() == (freezing.apply(core.groups, [(".*", 1)]), flags())[1]

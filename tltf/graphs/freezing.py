@@ -23,6 +23,35 @@ WEIGHT, NORM, STATE = "weight", "norm", "state"
 
 
 @dataclasses.dataclass(frozen=True)
+class LayerSetting:
+    """How one layer is set.
+
+    Args:
+        layer: keras.Layer.
+        is_trained: whether anything in it is trained, or a statistic of it moves.
+        norms: (batch norm inside, whether its statistics move) of a layer that is trained.
+        variables: (variable, whether it is trained) of those that are learned.
+    """
+
+    layer: keras.Layer
+    is_trained: bool
+    norms: tuple
+    variables: tuple
+
+    def apply(self, is_synchronized):
+        """Sets the flags of the layer, of what is inside, and of its variables."""
+        self.layer.trainable = True  # set to what it is already, a flag would not reach variables
+        self.layer.trainable = self.is_trained
+        for norm, is_on in self.norms:
+            norm.trainable = is_on
+            norm.momentum = min(norm.momentum, NORM_MOMENTUM) if is_on else norm.momentum
+        for variable, is_on in self.variables:
+            variable.trainable = is_on
+        for norm in norms(self.layer):
+            norm.synchronized = is_synchronized
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """What a phase trains.
 
@@ -33,12 +62,24 @@ class Plan:
         variables: name -> variable, for all; names as `functional.named_weights` has them.
         moving: names of the variables that training changes: the trained ones, and statistics
             of batch norm that follow the batches.
+        settings: a LayerSetting of each layer.
     """
 
     rows: tuple
     rates: dict
     variables: dict
     moving: tuple = ()
+    settings: tuple = ()
+
+    def apply(self, is_synchronized=False):
+        """Sets every layer's and variable's `trainable`; gives the plan back.
+
+        Args:
+            is_synchronized: batch norm takes its means over the batches of all devices.
+        """
+        for setting in self.settings:
+            setting.apply(is_synchronized)
+        return self
 
     @property
     def factors(self):
@@ -57,7 +98,12 @@ class Plan:
 
 
 def apply(groups, rules, norm="train", is_synchronized=False):
-    """Sets every layer's and variable's `trainable` by the rules.
+    """The Plan of the rules, see `plan`, after it has been applied."""
+    return plan(groups, rules, norm).apply(is_synchronized)
+
+
+def plan(groups, rules, norm="train"):
+    """What the rules train; changes nothing.
 
     Args:
         groups: the core's groups.
@@ -65,7 +111,6 @@ def apply(groups, rules, norm="train", is_synchronized=False):
         norm: `train` and `recalibrate` train batch norms as the rules say, and the statistics of
             those of which something is trained, inside of other layers too; `frozen` leaves all
             batch norms as they are.
-        is_synchronized: batch norm takes its means over the batches of all devices.
 
     Returns:
         Plan.
@@ -82,33 +127,36 @@ def apply(groups, rules, norm="train", is_synchronized=False):
     entries = [(f"{group}/{names[id(variable)]}", kinds[id(variable)])
                for group, layer in layers for variable in layer.weights]  # fmt: skip
     _require_used(entries, compiled, norm)
-    rows, rates, moving = [], {}, []
+    rows, rates, moving, settings = [], {}, [], []
     for group, layer in layers:
         wanted = {id(v): _rate(f"{group}/{names[id(v)]}", compiled) for v in layer.weights}
-        for variable, rate, mode, moves in _set_layer(layer, wanted, kinds, norm):
+        setting, outcomes = _setting(layer, wanted, kinds, norm)
+        settings.append(setting)
+        for variable, rate, mode, moves in outcomes:
             name = names[id(variable)]
             rows.append(_row(group, name, variable, rate, mode))
             if rate > 0:
                 rates[name] = rate
             if moves:
                 moving.append(name)
-        for sub in norms(layer):
-            sub.synchronized = is_synchronized
-    plan = Plan(tuple(rows), rates, variables, tuple(moving))
-    if not plan.num_trainable:
+    found = Plan(tuple(rows), rates, variables, tuple(moving), tuple(settings))
+    if not found.num_trainable:
         raise FlagError(f"nothing is trainable under the rules {rules}", flag="method",
                         fix="--method=linear_probe trains the head")  # fmt: skip
-    return plan
+    return found
+
+
+def _learned(layer):
+    """The ids of the variables that a gradient can reach, whatever is frozen now."""
+    return {id(v) for part in layer._flatten_layers() for v in part._trainable_variables}
 
 
 def _kinds(layer):
-    """id of each variable -> its kind; the layer is set trainable as a whole.
+    """id of each variable -> its kind.
 
     Of a batch norm without scale and shift the statistics are NORM: rules decide on it by them.
     """
-    layer.trainable = False  # set to what it is already, the flag would not reach the variables
-    layer.trainable = True
-    learned = {id(variable) for variable in layer.trainable_variables}
+    learned = _learned(layer)
     kinds = {id(v): WEIGHT if id(v) in learned else STATE for v in layer.weights}
     for sub in norms(layer):
         own = [v for v in sub.weights if id(v) in learned] or sub.weights
@@ -122,7 +170,7 @@ def _require_used(entries, compiled, norm):
     Args:
         entries: list of (`<group>/<variable>`, its kind), in depth order.
         compiled: list of (re.Pattern, rate).
-        norm: as `apply`.
+        norm: as `plan`.
     """
     left = entries
     for pattern, rate in compiled:
@@ -159,16 +207,16 @@ def is_frozen(layer):
     )
 
 
-def _set_layer(layer, wanted, kinds, norm):
-    """Sets one layer's flags; (variable, rate, norm mode, whether it moves) of each variable.
+def _setting(layer, wanted, kinds, norm):
+    """`(LayerSetting, outcomes)`: (variable, rate, norm mode, whether it moves) of each variable.
 
     Args:
-        layer: as `_kinds` leaves it.
+        layer: keras.Layer.
         wanted: id of a variable -> the rate that the rules give it.
         kinds: id of a variable -> its kind.
-        norm: as `apply`.
+        norm: as `plan`.
     """
-    learned, modes, flags = {id(v) for v in layer.trainable_variables}, {}, []
+    learned, modes, flags = _learned(layer), {}, []
     for sub in norms(layer):
         is_asked = any(wanted[id(v)] > 0 for v in sub.weights if kinds[id(v)] == NORM)
         mode = norm if is_asked else "frozen"
@@ -177,19 +225,16 @@ def _set_layer(layer, wanted, kinds, norm):
     rates = {key: rate if key in learned and modes.get(key) != "frozen" else 0.0
              for key, rate in wanted.items()}  # fmt: skip
     is_trained = any(rates.values()) or any(is_on for _, is_on in flags)
-    layer.trainable = is_trained
-    found = []
-    for sub, is_on in flags if is_trained else ():
-        sub.trainable = is_on
-        sub.momentum = min(sub.momentum, NORM_MOMENTUM) if is_on else sub.momentum
+    outcomes, trained = [], []
     for variable in layer.weights:
         key = id(variable)
         rate, mode = rates[key], modes.get(key, "")
         if is_trained and key in learned:
-            variable.trainable = rate > 0
+            trained.append((variable, rate > 0))
         is_state = is_trained and key not in learned and mode != "frozen"
-        found.append((variable, rate, mode, rate > 0 or is_state))
-    return found
+        outcomes.append((variable, rate, mode, rate > 0 or is_state))
+    setting = LayerSetting(layer, is_trained, tuple(flags) if is_trained else (), tuple(trained))
+    return setting, outcomes
 
 
 def norms(layer):

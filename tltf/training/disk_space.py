@@ -72,7 +72,7 @@ def needs_of(core, method, options, has_validation, weights_bytes):
     train, phases, moving = options.train, method.phases(core), {}
     slots, largest_slots = _num_slots(train), 0
     for phase in phases:
-        plan = freezing.apply(core.groups, phase.rules, phase.norm or train.norm)
+        plan = freezing.plan(core.groups, phase.rules, phase.norm or train.norm)
         moving |= {name: plan.variables[name] for name in plan.moving}
         if phase.solver == "gradient":
             trained = [plan.variables[name] for name in plan.rates]
