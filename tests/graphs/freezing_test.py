@@ -219,7 +219,9 @@ def test_a_plan_changes_nothing_until_it_is_applied():
     freezing.apply(core.groups, [("head/.*", 1)], norm="frozen")
 
     def flags():
-        layers = [part for group in core.groups for x in group.layers for part in x._flatten_layers()]
+        layers = [
+            part for group in core.groups for x in group.layers for part in x._flatten_layers()
+        ]
         return [(x.trainable, getattr(x, "momentum", 0), [v.trainable for v in x.weights])
                 for x in layers]  # fmt: skip
 

@@ -122,7 +122,8 @@ def _warmup_fraction(recipe, schedule):
 
 def _weight_decay(recipe, optimizer, method):
     """A method whose loss already shrinks weights, or holds them, takes the place of the decay."""
-    if call_strings.parse(method, "method")[0] in ("l2_sp", "delta"):
+    row = _row(method)
+    if row and row.replaces_weight_decay:
         return 0.0
     return recipe.get("weight_decay", 0.01) if optimizer == "adamw" else 0.0
 
@@ -146,12 +147,6 @@ def _keep(keep, situation):
 
 _IMAGE = {"optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.0, "batch_size": 32}
 _TEXT = {"optimizer": "adamw", "schedule": "linear", "warmup_fraction": 0.1, "batch_size": 32}
-
-_KINDS = {"linear_probe": "linear_probe", "scratch": "scratch",
-          **dict.fromkeys(("lp_ft", "wise_ft", "curriculum"), "solved"),
-          **dict.fromkeys(("lora", "bitfit", "norm_only", "adapters", "prefix", "prompt", "ia3"), "light")}  # fmt: skip
-"""Method -> kind of recipe; others fine-tune. Light ones train few numbers, which can be quick;
-through the large weights of a solved head, the same rate moves an image network further."""
 
 _RECIPES = {
     ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 600, "epochs": (5, 40)},
@@ -185,7 +180,13 @@ def _recipe_of(method, modality, is_pretrained):
 
 
 def _kind(method):
-    return _KINDS.get(call_strings.parse(method, "method")[0], "fine_tune")
+    row = _row(method)
+    return row.recipe if row else "fine_tune"
+
+
+def _row(method):
+    """The MethodRow of a call string; None for code from outside."""
+    return METHODS.get(call_strings.parse(method, "method")[0])
 
 
 def _epochs(recipe, num_train, batch_size):

@@ -2,13 +2,15 @@
 
 import os
 import pathlib
+from collections.abc import Mapping
 
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
+from tltf.config.catalogs.row import Row
 
 FLAGS = ("output", "run", "backbone", "backbone_weights")
 """Flags whose whole value is, or may be, a path."""
-CALLS = {"data": SOURCES, "method": METHODS}
+CALLS: dict[str, Mapping[str, Row]] = {"data": SOURCES, "method": METHODS}
 """Flags whose arguments may be paths; what reads them expands the tilde."""
 
 

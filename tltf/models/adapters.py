@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from safetensors.numpy import save
 from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, HEADS, METHODS
+from tltf.config.catalogs.row import Row
 from tltf.data.preprocessing import preprocessing_of
 from tltf.errors import FlagError, ModelError, choices_text
 from tltf.files import atomic_files, untrusted
@@ -274,6 +276,7 @@ def _check(about, path):
     for key, kind in kinds.items():
         if type(about.get(key)) is not kind:
             raise ModelError(f"has no {key!r} of type {kind.__name__}", place=path)
-    for key, catalog in {"head": HEADS, "method": METHODS}.items():
+    catalogs: dict[str, Mapping[str, Row]] = {"head": HEADS, "method": METHODS}
+    for key, catalog in catalogs.items():
         if about[key].partition("(")[0].strip() not in catalog:
             raise ModelError(f"the {key} {about[key]!r} is no part of tltf", place=path)

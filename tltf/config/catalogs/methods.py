@@ -1,122 +1,135 @@
 """METHODS: how the weights of the core are trained."""
 
-from tltf.config.catalogs.row import Row
+from tltf.config.catalogs.row import MethodRow
 
 METHODS = {
-    "linear_probe": Row(
+    "linear_probe": MethodRow(
         "tltf.methods.fine_tuning:linear_probe",
         {"solver": "gradient"},
         "train the new head only; solver=lbfgs solves for it and chooses an L2 penalty on validation",
         paper="Alain & Bengio 2016, arXiv:1610.01644",
+        recipe="linear_probe",
     ),
-    "partial": Row(
+    "partial": MethodRow(
         "tltf.methods.fine_tuning:partial",
         {"last_groups": 2},
         "train the head and the last groups of the backbone",
         paper="Yosinski et al. 2014, arXiv:1411.1792",
     ),
-    "full": Row(
+    "full": MethodRow(
         "tltf.methods.fine_tuning:full",
         {"backbone_rate": 1.0},
         "train everything from the pretrained weights; backbone_rate scales the backbone's rate",
         paper="Yosinski et al. 2014, arXiv:1411.1792",
     ),
-    "lp_ft": Row(
+    "lp_ft": MethodRow(
         "tltf.methods.schedules:lp_ft",
         {"solver": "lbfgs", "probe_share": 0.3, "probe_rate": 10.0, "backbone_rate": 1.0},
         "solve for the head on frozen features, then train everything from there",
         paper="Kumar et al. 2022, arXiv:2202.10054",
+        recipe="solved",
     ),
-    "discriminative": Row(
+    "discriminative": MethodRow(
         "tltf.methods.schedules:discriminative",
         {"decay": 2.6},
         "train everything, each group of layers slower by a factor than the one above it",
         paper="Howard & Ruder 2018, arXiv:1801.06146",
     ),
-    "gradual": Row(
+    "gradual": MethodRow(
         "tltf.methods.schedules:gradual",
         {"stages": 4, "decay": 2.6},
         "train the head, then in each stage more groups from the top, at falling rates",
         paper="Howard & Ruder 2018, arXiv:1801.06146",
     ),
-    "curriculum": Row(
+    "curriculum": MethodRow(
         "tltf.methods.schedules:curriculum",
         {"stages": 3, "start_share": 0.3, "solver": "lbfgs"},
         "solve for the head, then train everything on the easiest rows first, in growing parts",
         paper="Hacohen & Weinshall 2019, arXiv:1904.03626",
+        recipe="solved",
     ),
-    "bitfit": Row(
+    "bitfit": MethodRow(
         "tltf.methods.subsets:bitfit",
         {},
         "train the head and all biases",
         paper="Ben Zaken et al. 2021, arXiv:2106.10199",
+        recipe="light",
     ),
-    "norm_only": Row(
+    "norm_only": MethodRow(
         "tltf.methods.subsets:norm_only",
         {},
         "train the head and the scales and shifts of normalisations",
         paper="Frankle et al. 2020, arXiv:2003.00152",
+        recipe="light",
     ),
-    "rules": Row(
+    "rules": MethodRow(
         "tltf.methods.subsets:rules",
         {"patterns": ("head/.*",), "rates": ()},
         "train what patterns of <group>/<variable> name, each at its rate; first match decides",
     ),
-    "lora": Row(
+    "lora": MethodRow(
         "tltf.methods.lora:lora",
         {"rank": 8, "alpha": 16.0, "targets": "auto", "rslora": False},
         "train the head and low-rank updates of kernels, merged into them at the end",
         paper="Hu et al. 2021, arXiv:2106.09685",
+        recipe="light",
     ),
-    "adapters": Row(
+    "adapters": MethodRow(
         "tltf.methods.additive:adapters",
         {"size": 32, "places": "houlsby", "targets": "auto", "layer_norms": True},
         "train the head and bottlenecks behind the blocks' projections; places houlsby or pfeiffer",
         paper="Houlsby et al. 2019, arXiv:1902.00751",
+        recipe="light",
     ),
-    "prefix": Row(
+    "prefix": MethodRow(
         "tltf.methods.additive:prefix",
         {"length": 16},
         "train the head and keys and values before those of the sequence, in every attention",
         paper="Li & Liang 2021, arXiv:2101.00190",
+        recipe="light",
     ),
-    "prompt": Row(
+    "prompt": MethodRow(
         "tltf.methods.additive:prompt",
         {"length": 16},
         "train the head and vectors before the embedded tokens",
         paper="Lester et al. 2021, arXiv:2104.08691",
+        recipe="light",
     ),
-    "ia3": Row(
+    "ia3": MethodRow(
         "tltf.methods.additive:ia3",
         {},
         "train the head and factors on keys, values and feed-forward layers, merged at the end",
         paper="Liu et al. 2022, arXiv:2205.05638",
+        recipe="light",
     ),
-    "l2_sp": Row(
+    "l2_sp": MethodRow(
         "tltf.methods.l2_sp:l2_sp",
         {"alpha": 0.1, "beta": 0.01},
         "train everything; the loss holds the backbone near its pretrained weights",
         paper="Li et al. 2018, arXiv:1802.01483",
+        replaces_weight_decay=True,
     ),
-    "wise_ft": Row(
+    "wise_ft": MethodRow(
         "tltf.methods.wise_ft:wise_ft",
         {"steps": 10, "solver": "lbfgs"},
         "lp_ft, then the best point on validation between its probe and its end",
         paper="Wortsman et al. 2021, arXiv:2109.01903",
+        recipe="solved",
     ),
-    "bss": Row(
+    "bss": MethodRow(
         "tltf.methods.bss:bss",
         {"eta": 0.001, "smallest": 1},
         "train everything; the loss shrinks the smallest singular values of a batch's features",
         paper="Chen et al. 2019, NeurIPS",
     ),
-    "delta": Row(
+    "delta": MethodRow(
         "tltf.methods.delta:delta",
         {"alpha": 0.01, "beta": 0.01, "features": ()},
         "train everything; the loss holds feature maps near those of the pretrained network",
         paper="Li et al. 2019, arXiv:1901.09229",
+        replaces_weight_decay=True,
     ),
-    "lwf": Row(
+    "lwf": MethodRow(
         "tltf.methods.distillation:lwf",
         {
             "temperature": 2.0,
@@ -128,7 +141,7 @@ METHODS = {
         "continue a run on other classes; its old head must say what it said",
         paper="Li & Hoiem 2016, arXiv:1606.09282",
     ),
-    "distill": Row(
+    "distill": MethodRow(
         "tltf.methods.distillation:distill",
         {
             "teacher": "",
@@ -141,23 +154,24 @@ METHODS = {
         paper="Hinton et al. 2015, arXiv:1503.02531",
         paths=("teacher",),
     ),
-    "adversarial": Row(
+    "adversarial": MethodRow(
         "tltf.methods.adversarial:adversarial",
         {"epsilon": 0.0, "steps": 1, "share": 0.5},
         "train everything on each batch and on the worst near it; steps=1 is FGSM, more are PGD",
         paper="Goodfellow et al. 2014, arXiv:1412.6572",
     ),
-    "soup": Row(
+    "soup": MethodRow(
         "tltf.methods.soup:soup",
         {"runs": (), "greedy": True},
         "train nothing: average the weights of runs, each kept if validation is no worse with it",
         paper="Wortsman et al. 2022, arXiv:2203.05482",
         paths=("runs",),
     ),
-    "scratch": Row(
+    "scratch": MethodRow(
         "tltf.methods.fine_tuning:scratch",
         {},
         "train everything from random weights: the baseline that transfer must beat",
         paper="Kornblith et al. 2018, arXiv:1805.08974",
+        recipe="scratch",
     ),
 }

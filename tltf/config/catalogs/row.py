@@ -47,6 +47,22 @@ class AugmentRow(Row):
 
 
 @dataclasses.dataclass(frozen=True)
+class MethodRow(Row):
+    """An entry of METHODS.
+
+    Args:
+        recipe: which defaults of `tltf.config.defaults` it takes: `fine_tune`; `linear_probe`;
+            `scratch`; `solved`, whose first phase solves for the head: through its large weights the
+            same rate moves an image network further; `light`, which trains few numbers, so that the
+            rate can be high.
+        replaces_weight_decay: whether its loss holds or shrinks weights itself.
+    """
+
+    recipe: str = "fine_tune"
+    replaces_weight_decay: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class BackboneRow(Row):
     """An entry of BACKBONES.
 
