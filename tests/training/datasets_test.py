@@ -7,7 +7,7 @@ import pytest
 
 from tests.caching.feature_cache_test import own_cache  # noqa: F401
 from tltf import make_options
-from tltf.data import loader
+from tltf.data import class_weights, device_batches, loader
 from tltf.training import assembly, datasets, training
 from tltf.training.distribution import strategies
 
@@ -27,20 +27,20 @@ def part(*counts):
 
 
 def test_none():
-    assert datasets.class_weights(part(3, 1), "none") is None
+    assert class_weights.class_weights(part(3, 1), "none") is None
 
 
 def test_balanced_is_inverse_to_the_count():
-    np.testing.assert_allclose(datasets.class_weights(part(6, 2), "balanced"), [8 / 12, 8 / 4])
+    np.testing.assert_allclose(class_weights.class_weights(part(6, 2), "balanced"), [8 / 12, 8 / 4])
 
 
 def test_effective_numbers():
     """(1 - b) / (1 - b^n) with b = .9 of ten rows, scaled to a mean of 1 over the rows."""
-    found = datasets.class_weights(part(8, 2), "effective")
+    found = class_weights.class_weights(part(8, 2), "effective")
     raw = np.array([0.1 / (1 - 0.9**8), 0.1 / (1 - 0.9**2)])
     np.testing.assert_allclose(found, raw / ((8 * raw[0] + 2 * raw[1]) / 10))
     assert found @ [8, 2] == pytest.approx(10)
-    balanced = datasets.class_weights(part(8, 2), "balanced")
+    balanced = class_weights.class_weights(part(8, 2), "balanced")
     assert 1 < found[1] / found[0] < balanced[1] / balanced[0]
 
 
@@ -58,8 +58,8 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
     whole = datasets.build(trained, shared).training
     sizes = lambda dataset: [len(batch[2]["label"]) for batch in dataset]  # noqa: E731
     assert sizes(whole(0, 2)) == [8, 8, 5] * 2
-    assert sizes(datasets.share_batches(whole, 8, 2)(0, 2)) == [8] * 6
-    assert datasets.share_batches(whole, 8, 1) is whole
+    assert sizes(device_batches.share_batches(whole, 8, 2)(0, 2)) == [8] * 6
+    assert device_batches.share_batches(whole, 8, 1) is whole
 
 
 @pytest.mark.parametrize("views", [0, 2])
@@ -77,9 +77,8 @@ def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(ow
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tltf.training.solver.solve_head.solve", keep)
-        patch.setattr(
-            "tltf.training.fit.Fit._set_judges", lambda *given: None
-        )  # as without validation
+        nobody = lambda *given: None  # noqa: E731 (as without validation)
+        patch.setattr("tltf.training.judges.Judges.place", nobody)
         training.train(make_options(**given))
     features, labels, weights, groups = seen[0]
     passes = max(1, views)

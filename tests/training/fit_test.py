@@ -13,10 +13,11 @@ import tensorflow as tf
 from tests import tiny
 from tltf.config.options import make
 from tltf.console import signals
+from tltf.data import device_batches
 from tltf.errors import ModelError, NumericError
 from tltf.methods import fine_tuning as methods
 from tltf.runs import checkpoints
-from tltf.training import datasets
+from tltf.training import datasets, judges
 from tltf.training import fit as training_fit
 
 FLAGS = {
@@ -297,7 +298,7 @@ def test_a_signal_in_the_last_step_saves_before_the_epoch_is_judged(tmp_path, mo
     asked = []
     with monkeypatch.context() as patch:
         patch.setattr(signals, "is_end_requested", lambda: asked.append(1) or len(asked) > 2)
-        patch.setattr(training_fit.Fit, "measure", None)
+        patch.setattr(judges.Judges, "measure", None)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path, data=feed(has_validation=True))
     assert checkpoints.newest(tmp_path).state["steps"] == 3
@@ -315,7 +316,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
 def test_best_weights_are_those_of_the_best_validation_epoch():
     _, run, _ = fit(data=feed(has_validation=True), keep="best", learning_rate=0.1, train_epochs=6)
     best = max(run.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-    loss, accuracy = run.measure()
+    loss, accuracy = run.judges.measure()
     assert accuracy == pytest.approx(best["val_accuracy"])
     assert loss == pytest.approx(best["val_loss"], rel=1e-5)
 
@@ -326,7 +327,7 @@ def test_validation_is_the_mean_over_examples():
     logits = core.model(rows[0], training=False)["label"].numpy().astype("float64")
     log_norm = np.log(np.exp(logits).sum(axis=1))
     expected = (log_norm - logits[np.arange(20), rows[1]["label"]]).mean()
-    assert run.measure()[0] == pytest.approx(expected, rel=1e-5)
+    assert run.judges.measure()[0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_watched_test_split_gets_a_curve_and_no_say():
@@ -360,7 +361,7 @@ def test_plateau_lowers_the_rate():
 def test_filled_batches_have_the_gradient_of_one_device():
     data = feed(count=5, batch_size=4)
     short = list(data.training(0, 1))[-1]
-    full = list(datasets.fill_last(data.training(0, 1), 4))[-1]
+    full = list(device_batches.fill_last(data.training(0, 1), 4))[-1]
     assert full[0]["image"].shape == (4, 8, 8, 3)
     assert full[2]["label"].numpy().tolist() == [4.0, 0.0, 0.0, 0.0]
     assert np.array_equal(full[0]["image"][3], short[0]["image"][0])

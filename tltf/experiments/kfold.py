@@ -10,13 +10,12 @@ import numpy as np
 from tltf.config import call_strings, options
 from tltf.config.catalogs import HEADS, SPLITS
 from tltf.console import lazy_imports
-from tltf.data import loader
+from tltf.data import fingerprint, loader
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import wording, writer
 from tltf.experiments import one_run
 from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
-from tltf.training import datasets
 from tltf.training.distribution import multi_worker, strategies
 
 stats = lazy_imports.Module("scipy.stats")
@@ -101,7 +100,7 @@ def _finished(given, output):
     if not found:
         return []
     first = given[found[0]]
-    data = datasets.fingerprints(loader.training_parts(first))
+    data = fingerprint.fingerprints(loader.training_parts(first))
     run = first.output.output
     changes = [change for change in runs_folder.changes(run, None, data) if change.name == "data"]
     if changes and output.overwrite:

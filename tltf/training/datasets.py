@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +9,9 @@ import tensorflow as tf
 
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.data import augment as augmentation
-from tltf.data import label_kinds, lookups, pipeline
+from tltf.data import lookups, pipeline
+from tltf.data.class_weights import class_weights
+from tltf.data.fingerprint import fingerprint
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
 from tltf.training.callbacks import non_finite
@@ -308,95 +309,3 @@ class _Builder:
             return dataset
 
         return training
-
-
-def fingerprint(part):
-    """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
-    digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
-    is_number = label_kinds.kind_of(part.labels) == label_kinds.NUMBER
-    labels = part.labels.astype(np.float32) if is_number else part.labels  # what is trained on
-    digest.update(np.ascontiguousarray(labels).tobytes())
-    return f"{len(part):,} rows ({digest.hexdigest()})"
-
-
-def fingerprints(parts):
-    """`train split` and so on -> its `fingerprint`, and the same of the names of the classes.
-
-    Args:
-        parts: role -> Source.
-    """
-    names = "\n".join(parts["train"].class_names).encode("utf-8", "surrogatepass")
-    digest = hashlib.blake2b(names, digest_size=8).hexdigest()
-    splits = {f"{role} split": fingerprint(part) for role, part in parts.items()}
-    return splits | {"classes": f"{len(parts['train'].class_names)} ({digest})"}
-
-
-def class_weights(part, kind):
-    """float[num_classes], or None.
-
-    Args:
-        part: Source with labels.
-        kind: `none`; `balanced`: n / (classes * n_c); `effective`: in proportion to
-            (1 - b) / (1 - b^n_c) with b = 1 - 1 / n, Cui et al. 2019, arXiv:1901.05555, eq. 4. Both
-            have the mean 1 over the rows, where every class has some. Departs: theirs have the sum
-            C over the classes; b is .9 to .9999 there, chosen on validation.
-
-    Raises:
-        FlagError: several labels a row, or numbers.
-    """
-    if kind == "none":
-        return None
-    if label_kinds.kind_of(part.labels) != label_kinds.CLASS:
-        raise FlagError("weights are of classes, the data has several labels or numbers a row",
-                        flag="class_weights", fix="--class_weights=none")  # fmt: skip
-    total = len(part)
-    counts = np.maximum(np.bincount(part.labels, minlength=len(part.class_names)), 1)
-    if kind == "balanced":
-        return total / (len(counts) * counts)
-    beta = 1.0 - 1.0 / total
-    weights = (1.0 - beta) / (1.0 - beta**counts)
-    return weights / weights[part.labels].mean()
-
-
-def share_batches(training, batch_size, num_replicas):
-    """`training`, a function that makes a dataset, with batches that the devices can share.
-
-    It is for steps alone: what counts every row once, as a solver does, takes `training` itself.
-    What a method adds to the loss of a batch, as bss and distill do, sees the repeated rows too.
-    """
-    if num_replicas == 1:
-        return training
-    return lambda *given, **named: fill_last(training(*given, **named), batch_size)
-
-
-def fill_last(dataset, batch_size):
-    """Every batch with `batch_size` rows: the first rows are repeated and weigh nothing.
-
-    Repeated, not zero: batch norm in training mode sees every row, whatever it weighs.
-
-    The rows that were there weigh more in turn, so that the sum over all devices divided by
-    `batch_size` is the mean over the real rows: what one device computes. The metrics of training
-    weigh them alike, so that the last batch counts there as a full one: their curves are
-    approximate on several devices. Validation and test are judged exactly.
-
-    Args:
-        dataset: of (inputs, targets, weights), each a dict of tensors [B, ...].
-        batch_size: rows of each batch of the result.
-    """
-
-    def fill(inputs, targets, weights):
-        count = tf.shape(next(iter(weights.values())))[0]
-        scale = batch_size / tf.cast(count, tf.float32)
-        is_real = tf.cast(tf.range(batch_size) < count, tf.float32)
-        inputs, targets, weights = (
-            {name: _repeat(tensor, count, batch_size) for name, tensor in part.items()}
-            for part in (inputs, targets, weights)
-        )
-        return inputs, targets, {name: w * scale * is_real for name, w in weights.items()}
-
-    return dataset.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _repeat(tensor, count, batch_size):
-    filled = tf.gather(tensor, tf.range(batch_size) % count)
-    return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])

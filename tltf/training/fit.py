@@ -11,6 +11,7 @@ import keras
 
 from tltf.console import out_of_memory, signals
 from tltf.data import label_kinds
+from tltf.data.device_batches import share_batches
 from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
@@ -27,8 +28,9 @@ from tltf.training.callbacks import (
     show_progress,
     validate,
 )
-from tltf.training.datasets import Above, share_batches
+from tltf.training.datasets import Above
 from tltf.training.distribution import multi_worker
+from tltf.training.judges import TEST, VALIDATION, Judges
 from tltf.training.optimizers import embedding_rows
 from tltf.training.optimizers import optimizer as optimizers_optimizer
 
@@ -57,7 +59,8 @@ class Fit:
         self.best = None
         self.step = self.epochs_before = self.epoch_steps = 0
         self.first_step_s = self.above = None
-        self._judges, self._is_prepared = {}, False
+        self._is_prepared = False
+        self.judges = Judges(feed, options.train.eval_batch_size)
         self._last: Any = None
         self.difficulty = self._rows = self._guard = None
         self._average = self._saver = None
@@ -100,7 +103,7 @@ class Fit:
 
     def finish(self):
         """The core to keep, when the method has ended its work on what was trained."""
-        measure = self._quality if "validation" in self._judges else None
+        measure = self.judges.quality if VALIDATION in self.judges else None
         trained = self.core
         self.core = self.method.finish(trained, Ended(self.moved, self.start, measure))
         if self.method.mixes_weights and self.options.train.norm == "recalibrate":
@@ -142,7 +145,7 @@ class Fit:
                 self.write_weights(fit_state.weights(self, saved))
             parts = frozen_prefix.cut(self.core.model, self.core.groups, kind)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
-        self._set_judges(parts, above)
+        self.above = self.judges.place(self.core, parts, above)
         training = above.training or self.feed.training
         if rows is not None:
             training = functools.partial(training, rows=rows)
@@ -236,11 +239,11 @@ class Fit:
                              None if above.training else parts.prefix)  # fmt: skip
         non_finite.require_finite_features(self, phase.name, given[0], passes=views)
         judged = None
-        if "validation" in self._judges:
-            _, dataset, labels = self._judges["validation"]
-            features = solve_head.rows(dataset, None if above.validation else parts.prefix)[0]
-            judged = features[: len(labels)], labels
-            non_finite.require_finite_features(self, phase.name, judged[0], "validation")
+        if VALIDATION in self.judges:
+            split = self.judges.splits[VALIDATION]
+            features = solve_head.rows(split.dataset, None if above.validation else parts.prefix)[0]
+            judged = features[: len(split.labels)], split.labels
+            non_finite.require_finite_features(self, phase.name, judged[0], VALIDATION)
         smoothing = self.options.train.label_smoothing
         (dense,) = self.core.groups[-1].layers
         origins = None if judged else self.feed.origins
@@ -249,21 +252,6 @@ class Fit:
         for number, row in enumerate(solution.rows, 1):
             self.history.append({"phase": phase.name, "epoch": number, **row})
             self.log.write(self.history[-1])
-
-    def _set_judges(self, parts, above):
-        """role -> (Forward, dataset, labels), above the frozen prefix where that is cached."""
-        name = self.core.head.name
-        whole = Forward(self.core.model, name)
-        upper = Forward(parts.suffix, name) if parts.prefix else whole
-        self.above = (upper, above.dataset) if above.dataset else None
-        for role, data, cached in (
-            ("validation", self.feed.validation, above.validation),
-            ("test", self.feed.watched, above.watched),
-        ):
-            if cached or data:
-                dataset, labels = cached or data
-                opened = dataset() if callable(dataset) else dataset
-                self._judges[role] = (upper if cached else whole), opened, labels
 
     def _compile(self, training_model, plan, phase, num_steps, steps):
         train, head = self.options.train, self.core.head
@@ -305,9 +293,11 @@ class Fit:
             self.best = keep_best.KeepBest(
                 self._best_weights, train.early_stopping_epochs, state, weights, head
             )
-            watched.append(validate.Validate(self.measure, "val", head.metric, self._keep_unjudged))
+            watched.append(
+                validate.Validate(self.judges.measure, "val", head.metric, self._keep_unjudged)
+            )
         if self.feed.watched is not None:
-            watched.append(validate.Validate(lambda: self.measure("test"), "test", head.metric,
+            watched.append(validate.Validate(lambda: self.judges.measure(TEST), "test", head.metric,
                                             self._keep_unjudged))  # fmt: skip
         watched += [self.best] if has_validation else []
         if (phase.schedule or train.schedule) == "plateau":
@@ -342,7 +332,7 @@ class Fit:
             return saved.state["best"], fit_state.arrays_under(saved, "best/")
         if number == 0 or phase.keeps_start:
             return None, None
-        loss, reached = self._quality()
+        loss, reached = self.judges.quality()
         return keep_best.best_state(reached, loss), self._best_weights()
 
     def _made_saver(self, model, number, watched, saved):
@@ -356,21 +346,6 @@ class Fit:
         return save_state.SaveState(
             save, fit_state.place_of(saved), 60 * self.options.output.checkpoint_minutes
         )
-
-    def measure(self, role="validation"):
-        """(loss, the head's metric) of the core on the validation split, or on the watched test."""
-        forward, dataset, labels = self._judges[role]
-        with out_of_memory.explain_out_of_memory(
-            "eval_batch_size", self.options.train.eval_batch_size
-        ):
-            logits = forward(dataset)[: len(labels)]
-        head = self.core.head
-        return float(head.losses(logits, labels).mean()), head.metric_value(logits, labels)
-
-    def _quality(self):
-        """(loss, quality) on validation; more quality is better."""
-        loss, value = self.measure()
-        return loss, keep_best.quality(self.core.head, value)
 
     def _read_weights(self):
         return {path: variable.numpy() for path, variable in self.moved.items()}

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tltf.config import checks as config_checks
 from tltf.config.options import flag_text, flat
-from tltf.data import label_kinds, loader, lookups, scan_report
+from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
 from tltf.errors import FlagError
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
@@ -61,7 +61,7 @@ def _train(options, run_folder):
             run_folder,
             trained.options,
             "python -m tltf.train --flagfile=run.flags --output=NEW",
-            datasets.fingerprints(parts),
+            fingerprint.fingerprints(parts),
         )
         scan_report.write(run_folder, parts["train"].scan)
     if "logistic" in config_checks.wanted_baselines(options.output.baseline):

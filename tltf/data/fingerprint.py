@@ -1,0 +1,28 @@
+"""What tells the rows of two data sets apart."""
+
+import hashlib
+
+import numpy as np
+
+from tltf.data import label_kinds
+
+
+def fingerprint(part):
+    """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
+    digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
+    is_number = label_kinds.kind_of(part.labels) == label_kinds.NUMBER
+    labels = part.labels.astype(np.float32) if is_number else part.labels  # what is trained on
+    digest.update(np.ascontiguousarray(labels).tobytes())
+    return f"{len(part):,} rows ({digest.hexdigest()})"
+
+
+def fingerprints(parts):
+    """`train split` and so on -> its `fingerprint`, and the same of the names of the classes.
+
+    Args:
+        parts: role -> Source.
+    """
+    names = "\n".join(parts["train"].class_names).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(names, digest_size=8).hexdigest()
+    splits = {f"{role} split": fingerprint(part) for role, part in parts.items()}
+    return splits | {"classes": f"{len(parts['train'].class_names)} ({digest})"}
