@@ -27,7 +27,7 @@ def test_joined_names_in_a_column(tmp_path):
     rows = "".join(f"{text},{'|'.join(tags)}\n" for text, tags in zip(TEXTS, TAGS, strict=True))
     (tmp_path / "t.csv").write_text("text,tags\n" + rows.replace("cat|dog", " cat | dog "))
     source = tags_of(f"csv(path={tmp_path}/t.csv, text=text, label=tags)")
-    assert label_kinds.kind_of(source.labels) == "labels"
+    assert label_kinds.kind_of(source.labels).name == "labels"
 
 
 def test_a_column_of_0_and_1_for_each(tmp_path):
@@ -126,9 +126,9 @@ def test_nothing_labelled_is_an_error(tmp_path):
 
 def test_strata_are_the_rarest_label_of_a_row():
     labels = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]], np.uint8)
-    assert label_kinds.strata(labels).tolist() == [1, 0, 2, 3, 1]
-    assert label_kinds.strata(np.array([2, 0])).tolist() == [2, 0]
-    assert label_kinds.strata(np.array([2.0, 0.5], np.float32)).tolist() == [0, 0]
+    assert label_kinds.kind_of(labels).strata(labels).tolist() == [1, 0, 2, 3, 1]
+    assert label_kinds.OneClass().strata(np.array([2, 0])).tolist() == [2, 0]
+    assert label_kinds.Number().strata(np.array([2.0, 0.5], np.float32)).tolist() == [0, 0]
 
 
 def test_splits_keep_rare_labels_in_proportion_and_in_training(tmp_path):

@@ -1,14 +1,15 @@
 import pytest
 
 from tltf.data import loader
-from tltf.data.source import encode_labels, require_labels
+from tltf.data.label_kinds import encode_classes
+from tltf.data.source import require_labels
 from tltf.errors import DataError, FlagError
 
 
 def test_class_names_are_sorted_numbers_as_numbers():
-    encoded, names = encode_labels(["10", "9", "10"], "made")
+    encoded, names = encode_classes(["10", "9", "10"], "made")
     assert names == ("9", "10") and encoded.tolist() == [1, 0, 1]
-    assert encode_labels(["b", "a"], "made")[1] == ("a", "b")
+    assert encode_classes(["b", "a"], "made")[1] == ("a", "b")
 
 
 def test_one_class_is_enough_to_evaluate_on_only(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tltf.data import label_kinds, row_scan
-from tltf.data.source import Column, Source, content_hashes, encode_labels
+from tltf.data.source import Column, Source, content_hashes
 
 MODALITIES = {"text": "text", "path": "image", "bytes": "image", "array": "image"}
 
@@ -53,35 +53,36 @@ def assemble(
     """
     if not rows.ids and not scan.failures and not scan.skipped:
         scan.fail("there are no rows", place=name)
-    if settings.target == label_kinds.NUMBER and rows.labels is not None:
-        rows = _numbered(rows, scan)
+    labels_kind = label_kinds.KINDS[settings.target]
+    if rows.labels is not None:
+        rows = _with_readable_labels(rows, scan, labels_kind)
     labels = rows.labels
     if labels is not None:
-        names = label_kinds.names_in(labels, settings.target)
-        row_scan.check_class_names(scan, names)
-        if not are_names:
-            row_scan.check_spelling_of_numbers(scan, names)
-        if settings.target != label_kinds.NUMBER:
-            allows_empty = settings.scan.allow_empty_classes
-            row_scan.check_lost_classes(scan, names, settings.target, allows_empty=allows_empty)
+        _check_names(scan, labels, labels_kind, settings.scan.allow_empty_classes, are_names)
     column = Column(kind, rows.values)
+    is_strict = kind != "text" and labels_kind.is_one_class
     hashes = content_hashes(column) if rows.hashes is None else rows.hashes
     is_usable = row_scan.usable_contents(
         scan,
         rows.ids,
         hashes,
-        label_kinds.spelled_alike(labels, settings.target) if labels else [None] * len(rows.ids),
+        labels_kind.spelled_alike(labels) if labels else [None] * len(rows.ids),
         rows.roles,
-        strict_labels=_is_strict(kind, settings.target) if strict_labels is None else strict_labels,
+        strict_labels=is_strict if strict_labels is None else strict_labels,
         strict_splits=settings.scan.strict,
     )
-    encoded, names = None, ()
+    encoded: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+
+    def encode():
+        return labels_kind.encode(labels, class_names, name, settings.least_classes)
+
     if labels and not scan.failures:  # the classes of a part would be taken for all
         with scan.collecting():
-            encoded, names = _encoded(labels, name, class_names, settings)
+            encoded, names = encode()
     counts = scan.finish(settings.scan.max_bad_fraction)
     if labels is not None and encoded is None:
-        encoded, names = _encoded(labels, name, class_names, settings)
+        encoded, names = encode()
     source = Source(
         name=name,
         columns={MODALITIES[kind]: column},
@@ -95,28 +96,23 @@ def assemble(
     return source if is_usable.all() else source.take(np.flatnonzero(is_usable))
 
 
-def _is_strict(kind, target):
-    return kind != "text" and target == label_kinds.CLASS
+def _check_names(scan, labels, kind, allows_empty, are_names):
+    """Adds the faults of class names to a scan."""
+    names = kind.names_in(labels)
+    row_scan.check_class_names(scan, names)
+    if not are_names:
+        row_scan.check_spelling_of_numbers(scan, names)
+    if kind.has_classes:
+        row_scan.check_lost_classes(scan, names, kind, allows_empty=allows_empty)
 
 
-def _encoded(labels, name, class_names, settings):
-    """`(labels of a Source, class names)`."""
-    if settings.target == label_kinds.NUMBER:
-        values = label_kinds.numbers(labels)
-        if settings.least_classes > 1:
-            label_kinds.require_varied(values, name)
-        return values, ()
-    if settings.target == label_kinds.LABELS:
-        return label_kinds.several(labels, class_names, name)
-    return encode_labels(labels, name, class_names, settings.least_classes)
-
-
-def _numbered(rows, scan):
-    """The rows whose label is a number; the others are skipped."""
+def _with_readable_labels(rows, scan, kind):
+    """The rows whose label can be read; the others are skipped."""
     kept = []
     for place, label in enumerate(rows.labels):
-        if label_kinds.number(label) is None:
-            scan.skip(rows.ids[place], f"label {label!r} is no finite number")
+        fault = kind.fault_of(label)
+        if fault:
+            scan.skip(rows.ids[place], fault)
         else:
             kept.append(place)
     if len(kept) == len(rows.ids):

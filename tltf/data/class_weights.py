@@ -21,7 +21,7 @@ def class_weights(part, kind):
     """
     if kind == "none":
         return None
-    if label_kinds.kind_of(part.labels) != label_kinds.CLASS:
+    if not label_kinds.kind_of(part.labels).is_one_class:
         raise FlagError("weights are of classes, the data has several labels or numbers a row",
                         flag="class_weights", fix="--class_weights=none")  # fmt: skip
     total = len(part)

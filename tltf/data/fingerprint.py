@@ -10,8 +10,7 @@ from tltf.data import label_kinds
 def fingerprint(part):
     """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
-    is_number = label_kinds.kind_of(part.labels) == label_kinds.NUMBER
-    labels = part.labels.astype(np.float32) if is_number else part.labels  # what is trained on
+    labels = label_kinds.kind_of(part.labels).trained(part.labels)
     digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{len(part):,} rows ({digest.hexdigest()})"
 

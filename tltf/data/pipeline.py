@@ -111,7 +111,7 @@ def build(
 
 def _classes(source):
     """int64[N]: the stratum of each row; FlagError for numbers, which have no classes."""
-    if source.labels is not None and label_kinds.kind_of(source.labels) == label_kinds.NUMBER:
+    if source.labels is not None and not label_kinds.kind_of(source.labels).has_classes:
         raise FlagError("balanced draws every class equally often, the data has numbers",
                         flag="sampling", fix="--sampling=none")  # fmt: skip
     return source.strata()
@@ -138,7 +138,7 @@ def cut_to_longest(inputs, rows):
 def _finisher(source, target, by_class, is_cut):
     """(inputs, rows) -> (inputs, targets, weights), cut to the longest text if `is_cut`."""
     labels = None if source.labels is None else tf.constant(source.labels)
-    is_class = labels is not None and label_kinds.kind_of(source.labels) == label_kinds.CLASS
+    is_class = labels is not None and label_kinds.kind_of(source.labels).is_one_class
     labels = labels if is_class or labels is None else tf.cast(labels, tf.float32)
 
     def finish(inputs, rows):
@@ -163,7 +163,7 @@ def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
         return _token_changes(augmentation, preprocessing)
     if augmentation.is_mixing and source.labels is None:
         raise FlagError("mixing needs labels", flag="augment", fix="leave mixup and cutmix out")
-    if augmentation.is_mixing and label_kinds.kind_of(source.labels) != label_kinds.CLASS:
+    if augmentation.is_mixing and not label_kinds.kind_of(source.labels).is_one_class:
         raise FlagError("mixup and cutmix mix classes, the data has several labels or numbers",
                         flag="augment", fix="leave mixup and cutmix out")  # fmt: skip
 

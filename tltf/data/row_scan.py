@@ -257,20 +257,20 @@ def _as_seen(name):
     return " ".join(seen.split()).casefold()
 
 
-def check_lost_classes(scan, names, target, *, allows_empty):
+def check_lost_classes(scan, names, kind, *, allows_empty):
     """Adds a fault for classes all of whose rows were skipped; a warning where that is allowed.
 
     Args:
         scan: Scan with the labels of what was skipped.
         names: of the classes that have rows.
-        target: one of targets.TARGETS.
+        kind: LabelKind.
         allows_empty: whether to go on without them.
     """
     lost = {}
     if not names:  # no row at all can be used, which is said of all of them
         return
     for label, places in scan.skipped_labels.items():
-        for name in set(label_kinds.names_in([label], target)) - set(names):
+        for name in set(kind.names_in([label])) - set(names):
             lost.setdefault(name, []).extend(places)
     if not lost:
         return
@@ -313,7 +313,7 @@ def class_warnings(class_names, counts, kind):
     Args:
         class_names: C names.
         counts: role -> int64[C], rows of each; a role without rows is not looked at.
-        kind: one of targets.TARGETS.
+        kind: LabelKind.
     """
     train, warnings = counts[TRAIN], []
     for role in (VALIDATION, TEST):
@@ -322,7 +322,7 @@ def class_warnings(class_names, counts, kind):
             warnings += _of_classes(absent, f"no {role} example")
     if train.min() and train.max() >= UNEVEN * train.min():
         most, least = (class_names[place] for place in (train.argmax(), train.argmin()))
-        advice = ", try --class_weights=balanced" if kind == label_kinds.CLASS else ""
+        advice = ", try --class_weights=balanced" if kind.is_one_class else ""
         warnings.append(f"{most} has {train.max() // train.min()} times as many rows as {least}: "
                         f"judge by macro F1{advice}")  # fmt: skip
     return warnings + _of_classes([class_names[place] for place in np.flatnonzero(train == 1)],

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -14,7 +13,6 @@ from tltf.data import label_kinds
 from tltf.errors import DataError, FlagError, choices_text
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
-_WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 KINDS = ("path", "bytes", "array", "text")
 
 
@@ -26,7 +24,7 @@ class LoadSettings:
         seed: of every random choice in a source.
         scan: ScanOptions.
         least_classes: fewer classes are refused; one will do to evaluate on.
-        target: one of targets.TARGETS: what a label is read as.
+        target: a name of label_kinds.KINDS: what a label is read as.
     """
 
     seed: int = 0
@@ -98,10 +96,10 @@ class Source:
         return self.columns[self.modality]
 
     def strata(self):
-        """int64[N]: what splits keep in proportion, see `label_kinds.strata`; zeros without labels."""
+        """int64[N]: what splits keep in proportion, see `LabelKind.strata`; zeros without labels."""
         if self.labels is None:
             return np.zeros(len(self), np.int64)
-        return label_kinds.strata(self.labels)
+        return label_kinds.kind_of(self.labels).strata(self.labels)
 
     def take(self, indices):
         """The source with rows `indices` (int[M]) only, in that order; the scan is kept."""
@@ -129,13 +127,12 @@ class Source:
             what = f"class {unknown[0]!r} was not trained (trained: {trained})"
             raise DataError(what, flag="data")
         order = np.array([places[_in_one_form(name)] for name in self.class_names], np.int32)
-        if label_kinds.kind_of(self.labels) == label_kinds.NUMBER:
+        if self.labels is None:
             return self
-        if label_kinds.kind_of(self.labels) == label_kinds.LABELS:
-            labels = np.zeros((len(self), len(places)), self.labels.dtype)
-            labels[:, order] = self.labels
-        else:
-            labels = order[self.labels]
+        kind = label_kinds.kind_of(self.labels)
+        if not kind.has_classes:
+            return self
+        labels = kind.in_order(self.labels, order, len(places))
         return dataclasses.replace(self, labels=labels, class_names=tuple(class_names))
 
     def of_classes(self, class_names, reason):
@@ -147,60 +144,44 @@ class Source:
             class_names: names, some of them the source's; numbers stay.
             reason: why the rows of a class cannot be used.
         """
-        if self.labels is None or label_kinds.kind_of(self.labels) == label_kinds.NUMBER:
+        if self.labels is None:
+            return self
+        kind = label_kinds.kind_of(self.labels)
+        if not kind.has_classes:
             return self
         wanted = set(map(_in_one_form, class_names))
         is_known = np.array([_in_one_form(name) in wanted for name in self.class_names], bool)
-        places = np.flatnonzero(is_known)
-        if label_kinds.kind_of(self.labels) == label_kinds.LABELS:
-            has_unknown = (self.labels > 0) & ~is_known
-            first, is_skipped, word = has_unknown.argmax(axis=1), has_unknown.any(axis=1), "label"
-            labels = self.labels[:, places]
-        else:
-            first, is_skipped, word = self.labels, ~is_known[self.labels], "class"
-            labels = (np.cumsum(is_known) - 1).astype(np.int32)[self.labels]
-        rows = [{"id": self.ids[row], "reason": f"its {word} {self.class_names[first[row]]!r} {reason}"}
+        first, is_skipped, labels = kind.without(self.labels, is_known)
+        rows = [{"id": self.ids[row], "reason": f"its {kind.word} {self.class_names[first[row]]!r} {reason}"}
                 for row in np.flatnonzero(is_skipped).tolist()]  # fmt: skip
         scan = self.scan | {
             "used": self.scan["used"] - len(rows),
             "skipped": self.scan["skipped"] + len(rows),
             "skipped_rows": [*self.scan["skipped_rows"], *rows],
         }
-        names = tuple(self.class_names[place] for place in places)
+        names = tuple(self.class_names[place] for place in np.flatnonzero(is_known))
         kept = dataclasses.replace(self, labels=labels, class_names=names, scan=scan)
         return kept.take(np.flatnonzero(~is_skipped))
 
     def as_target(self, target):
-        """The source with labels of a kind, one of targets.TARGETS.
+        """The source with labels of a kind, a name of label_kinds.KINDS.
 
         One class a row is one label a row, and a number where all classes are numbers.
 
         Raises:
             FlagError: labels that cannot be read so.
         """
-        kind = label_kinds.kind_of(self.labels)
-        if kind == target:
+        if self.labels is None:
             return self
-        numbers = [label_kinds.number(name) for name in self.class_names]
-        if kind == label_kinds.CLASS and target == label_kinds.LABELS:
-            labels = np.eye(len(self.class_names), dtype=np.uint8)[self.labels]
-            return dataclasses.replace(self, labels=labels)
-        if kind == label_kinds.CLASS and target == label_kinds.NUMBER and None not in numbers:
-            values = np.array(numbers, np.float64)[self.labels]
-            return dataclasses.replace(self, labels=values, class_names=())
-        has = {
-            label_kinds.CLASS: "one class",
-            label_kinds.LABELS: "several labels",
-            label_kinds.NUMBER: "a number",
-        }
+        kind, wanted = label_kinds.kind_of(self.labels), label_kinds.KINDS[target]
+        if kind is wanted:
+            return self
+        found = wanted.from_classes(self.labels, self.class_names) if kind.is_one_class else None
+        if found:
+            return dataclasses.replace(self, labels=found[0], class_names=found[1])
         shown = f" (classes: {choices_text('', self.class_names)})" if self.class_names else ""
-        heads = {
-            label_kinds.CLASS: "classify",
-            label_kinds.LABELS: "multi_label",
-            label_kinds.NUMBER: "regress",
-        }
-        what = f"{self.name} has {has[kind]} a row{shown}, the head takes {has[target]}"
-        raise FlagError(what, flag="head", fix=f"--head={heads[kind]}")
+        what = f"{self.name} has {kind.phrase} a row{shown}, the head takes {wanted.phrase}"
+        raise FlagError(what, flag="head", fix=f"--head={kind.head}")
 
     def content_hashes(self):
         """uint64[N], equal where the content is: file bytes, pixels, or normalised text."""
@@ -270,35 +251,3 @@ def require_labels(source):
         raise FlagError(
             f"{source.name} has no labels to learn or to judge by", flag="data", fix="label=COLUMN"
         )
-
-
-def encode_labels(labels, name, class_names=None, least_classes=2):
-    """`(int32[N], class names)` from one label text a row.
-
-    Args:
-        labels: list of str.
-        name: of the source, for errors.
-        class_names: the order to use; sorted by default, numerically where all are numbers.
-        least_classes: how many there must be.
-
-    Raises:
-        DataError: fewer classes.
-    """
-    if class_names is None:
-        class_names = sorted(set(labels), key=_numbers_first(set(labels)))
-    if len(class_names) < least_classes:
-        raise DataError(
-            f"{name} has one class only ({', '.join(class_names) or 'none'})",
-            flag="data",
-            fix="give examples of at least two classes",
-        )
-    places = {label: place for place, label in enumerate(class_names)}
-    encoded = np.fromiter((places[label] for label in labels), np.int32, count=len(labels))
-    return encoded, tuple(class_names)
-
-
-def _numbers_first(names):
-    if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
-        return int
-    numbers = {name: label_kinds.number(name) for name in names}
-    return str if None in numbers.values() else lambda name: (numbers[name], name)

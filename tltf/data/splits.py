@@ -1,4 +1,4 @@
-"""Train, validation and test: stratified by class (see `label_kinds.strata`), decided by content hash and seed.
+"""Train, validation and test: stratified by class (see `LabelKind.strata`), decided by content hash and seed.
 
 Within a class the examples stand in the order of their seeded content hash. The test split
 is the beginning of that order, the training split its end, validation stands between. So the
@@ -12,8 +12,9 @@ import numpy as np
 
 from tltf.config import call_strings
 from tltf.config.catalogs.splits import SPLITS
-from tltf.data import label_kinds, row_scan
+from tltf.data import row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
+from tltf.data.split_checks import scan_without, warnings_of, without_unknown, without_unused
 from tltf.errors import DataError, FlagError
 
 ROLE_DTYPE = "<U10"
@@ -39,13 +40,13 @@ def split(source, text, seed, scan=None):
         call = call_strings.pick(SPLITS, text, flag="split")
         roles = call.build(source, seed)
         if scan and scan.unknown_classes == "skip":
-            source, roles = _without_unknown(source, roles, scan.max_bad_fraction)
-        warnings = _checked(source, roles)
+            source, roles = without_unknown(source, roles, scan.max_bad_fraction)
+        warnings = warnings_of(source, roles)
     if call.kwargs.get("validation") and not np.any(roles == VALIDATION):
         warnings.append(
             "no row is left to validate on: nothing chooses the epoch or a penalty by it"
         )
-    scan = _counted(source, roles != "", "is in no split that this run uses")
+    scan = scan_without(source, roles != "", "is in no split that this run uses")
     scan["warnings"] = [*scan["warnings"], *warnings]
     source = dataclasses.replace(source, roles=roles, scan=scan)
     parts = {role: source.take(np.flatnonzero(roles == role)) for role in ROLES}
@@ -160,7 +161,7 @@ def give_roles(source, seed, num_train, num_validation=0, num_test=0):
     if num_train:
         sizes[TRAIN] = num_train
     roles = _stratified(source, rows, seed, sizes)
-    return _without_unused(dataclasses.replace(source, roles=roles))
+    return without_unused(dataclasses.replace(source, roles=roles))
 
 
 def fewer(source, seed, num_train, num_validation=0, num_test=0):
@@ -191,38 +192,7 @@ def fewer(source, seed, num_train, num_validation=0, num_test=0):
         if sizes[TRAIN]:
             taken = _stratified(source, rows, seed, sizes)
             roles[rows] = np.where(taken == TRAIN, role, taken)
-    return _without_unused(dataclasses.replace(source, roles=roles))
-
-
-def _without_unused(source):
-    is_used = source.roles != ""
-    scan = _counted(source, is_used, "is not among the rows that were asked for")
-    return dataclasses.replace(source.take(np.flatnonzero(is_used)), scan=scan)
-
-
-def _without_unknown(source, roles, max_bad_fraction):
-    """`(source, roles)` without the rows of classes or labels that no training row has."""
-    if source.labels is None or label_kinds.kind_of(source.labels) == label_kinds.NUMBER:
-        return source, roles
-    counts = label_kinds.counts(source.labels[roles == TRAIN], len(source.class_names))
-    if not counts.any():
-        return source, roles
-    trained = [source.class_names[place] for place in np.flatnonzero(counts)]
-    known = dataclasses.replace(source, roles=roles).of_classes(
-        trained, "is not in the training split"
-    )
-    row_scan.require_few(known.scan["skipped_rows"], known.scan["found"], max_bad_fraction)
-    return known, known.roles
-
-
-def _counted(source, is_used, reason):
-    """A scan of `source` in which the rows without `is_used` (bool[N]) are excluded."""
-    rows = [{"id": source.ids[row], "reason": reason} for row in np.flatnonzero(~is_used)]
-    return source.scan | {
-        "used": source.scan["used"] - len(rows),
-        "excluded": source.scan["excluded"] + len(rows),
-        "excluded_rows": [*source.scan["excluded_rows"], *rows],
-    }
+    return without_unused(dataclasses.replace(source, roles=roles))
 
 
 def _pool(source):
@@ -375,26 +345,3 @@ def _mixed(hashes, seed):
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
     return values ^ (values >> np.uint64(31))
-
-
-def _checked(source, roles):
-    """Warnings about a split; DataError where it cannot be used."""
-    if source.labels is None:
-        return []
-    if not np.any(roles == TRAIN):
-        raise DataError(f"{source.name} has no rows to train on", flag="split")
-    if label_kinds.kind_of(source.labels) == label_kinds.NUMBER:
-        return []
-    counts = {
-        role: label_kinds.counts(source.labels[roles == role], len(source.class_names))
-        for role in ROLES
-    }
-    unknown = np.flatnonzero((counts[TRAIN] == 0) & (counts[TEST] + counts[VALIDATION] > 0))
-    if len(unknown):
-        names = ", ".join(source.class_names[place] for place in unknown[:5])
-        raise DataError(
-            f"{len(unknown)} classes are tested on but not in the training split: {names}",
-            flag="split",
-            fix="add training examples of them, or give --unknown_classes=skip",
-        )
-    return row_scan.class_warnings(source.class_names, counts, label_kinds.kind_of(source.labels))

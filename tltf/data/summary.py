@@ -2,8 +2,6 @@
 
 import pathlib
 
-import numpy as np
-
 from tltf.config import call_strings
 from tltf.config import checks as config_checks
 from tltf.config.catalogs import HEADS
@@ -11,7 +9,7 @@ from tltf.data import label_kinds, loader, near_duplicates, row_scan, scan_repor
 from tltf.data.source import require_labels
 from tltf.errors import printable
 
-MOST_CLASSES, MOST_SHOWN, BAR = 20, 5, 30
+MOST_SHOWN = 5
 
 
 def run(options):
@@ -54,30 +52,15 @@ def text(name, parts, scan):
         parts: role -> Source.
         scan: counts, warnings, rows that were left out and near ones.
     """
+    train = parts["train"]
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
     lines = [f"data       {name}", f"rows       {row_scan.counts(scan)}", f"splits     {sizes}",
-             *_label_lines(parts["train"])]  # fmt: skip
+             *label_kinds.kind_of(train.labels).described(train.labels, train.class_names)]  # fmt: skip
     lines += [f"warning    {warning}" for warning in scan["warnings"]]
     for what in ("skipped", "excluded"):
         lines += _listed(what, scan[f"{what}_rows"], lambda row: f"{row['id']}: {row['reason']}")
     lines += _listed("near", scan.get("near_rows", []), lambda row: f"{row['id']}: {row['reason']}")
     return "\n".join(map(printable, lines))
-
-
-def _label_lines(part):
-    kind = label_kinds.kind_of(part.labels)
-    if kind == label_kinds.NUMBER:
-        low, middle, high = np.quantile(part.labels, (0, 0.5, 1))
-        return [f"numbers    {low:g} to {high:g}, median {middle:g}, "
-                f"deviation {part.labels.std():.4g}"]  # fmt: skip
-    counts = label_kinds.counts(part.labels, len(part.class_names))
-    what = "classes" if kind == label_kinds.CLASS else "labels"
-    lines = [f"{what:<10} {len(counts):,}, {counts.min():,} to {counts.max():,} training rows each"]
-    if len(counts) <= MOST_CLASSES:
-        width, most = max(map(len, part.class_names)), max(counts.max(), 1)
-        lines += [f"           {name:<{width}} {count:>7,} {'█' * round(BAR * count / most)}"
-                  for name, count in zip(part.class_names, counts.tolist(), strict=True)]  # fmt: skip
-    return lines
 
 
 def _listed(what, rows, shown):

@@ -59,7 +59,7 @@ class Classify:
 
     name = "label"
     target = label_kinds.CLASS
-    """What a label is read as, one of targets.TARGETS."""
+    """What a label is read as, a name of label_kinds.KINDS."""
     has_order = False
     """Whether classes are ranks."""
     metric = "accuracy"

@@ -219,7 +219,9 @@ class Fit:
             opened = dataset() if callable(dataset) else dataset
             logits = Forward(self.core.model, self.core.head.name)(opened)[: len(labels)]
             self.difficulty = self.core.head.losses(logits, labels)
-        return curriculum.easiest(self.difficulty, label_kinds.strata(labels), phase.easiest)
+        return curriculum.easiest(
+            self.difficulty, label_kinds.kind_of(labels).strata(labels), phase.easiest
+        )
 
     def _recalibrate(self):
         """Gives the batch norms whose statistics moved those of the weights that they end with."""

@@ -25,7 +25,7 @@ class Labelling:
 
     Args:
         column: its name, or those of columns of 0 and 1 joined with `|`.
-        target: one of targets.TARGETS.
+        target: a name of label_kinds.KINDS.
         separator: between several labels in a cell; empty: `|`.
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tltf.data import label_kinds, row_scan, splits
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import Column, Source, digest, empty_scan, encode_labels
+from tltf.data.source import Column, Source, digest, empty_scan
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 from tltf.files import assets
 
@@ -229,7 +229,7 @@ def _emoji_labels(glyphs, label, settings):
         FlagError: tags for a head of one class, or a number.
     """
     if label != "tags":
-        return encode_labels([glyph[label] for glyph in glyphs], "emoji")
+        return label_kinds.encode_classes([glyph[label] for glyph in glyphs], "emoji")
     if settings.target != label_kinds.LABELS:
         raise FlagError(f"emoji's tags are several a picture, no {settings.target}", flag="head",
                         fix="--head=multi_label, or emoji(label=category)")  # fmt: skip

@@ -1,0 +1,66 @@
+"""What is left out of splits, and what is wrong with them."""
+
+import dataclasses
+
+import numpy as np
+
+from tltf.data import label_kinds, row_scan
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
+from tltf.errors import DataError
+
+
+def without_unused(source):
+    """The source without the rows that have no role."""
+    is_used = source.roles != ""
+    scan = scan_without(source, is_used, "is not among the rows that were asked for")
+    return dataclasses.replace(source.take(np.flatnonzero(is_used)), scan=scan)
+
+
+def without_unknown(source, roles, max_bad_fraction):
+    """`(source, roles)` without the rows of classes or labels that no training row has."""
+    if source.labels is None or not label_kinds.kind_of(source.labels).has_classes:
+        return source, roles
+    counts = label_kinds.kind_of(source.labels).counts(
+        source.labels[roles == TRAIN], len(source.class_names)
+    )
+    if not counts.any():
+        return source, roles
+    trained = [source.class_names[place] for place in np.flatnonzero(counts)]
+    known = dataclasses.replace(source, roles=roles).of_classes(
+        trained, "is not in the training split"
+    )
+    row_scan.require_few(known.scan["skipped_rows"], known.scan["found"], max_bad_fraction)
+    return known, known.roles
+
+
+def warnings_of(source, roles):
+    """Warnings about a split; DataError where it cannot be used."""
+    if source.labels is None:
+        return []
+    if not np.any(roles == TRAIN):
+        raise DataError(f"{source.name} has no rows to train on", flag="split")
+    kind = label_kinds.kind_of(source.labels)
+    if not kind.has_classes:
+        return []
+    counts = {
+        role: kind.counts(source.labels[roles == role], len(source.class_names)) for role in ROLES
+    }
+    unknown = np.flatnonzero((counts[TRAIN] == 0) & (counts[TEST] + counts[VALIDATION] > 0))
+    if len(unknown):
+        names = ", ".join(source.class_names[place] for place in unknown[:5])
+        raise DataError(
+            f"{len(unknown)} classes are tested on but not in the training split: {names}",
+            flag="split",
+            fix="add training examples of them, or give --unknown_classes=skip",
+        )
+    return row_scan.class_warnings(source.class_names, counts, kind)
+
+
+def scan_without(source, is_used, reason):
+    """A scan of `source` in which the rows without `is_used` (bool[N]) are excluded."""
+    rows = [{"id": source.ids[row], "reason": reason} for row in np.flatnonzero(~is_used)]
+    return source.scan | {
+        "used": source.scan["used"] - len(rows),
+        "excluded": source.scan["excluded"] + len(rows),
+        "excluded_rows": [*source.scan["excluded_rows"], *rows],
+    }
