@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from tltf import train
-from tltf.evaluation.report import wording
+from tltf.evaluation import evaluators
 from tltf.experiments import kfold
 from tltf.runs import removal
 
@@ -101,7 +101,7 @@ def test_gain_of_the_folds_is_a_corrected_t_interval():
         {"test": {"accuracy": 1, "loss": 1, "macro_f1": 1}, "gain": {"accuracy": {"difference": g}}}
         for g in gains
     ]
-    low, high = kfold._mean_baseline(entries, wording.wording_for({}))["gain"]["accuracy"][
+    low, high = kfold._mean_baseline(entries, evaluators.wording_for({}))["gain"]["accuracy"][
         "interval"
     ]
     plain = scipy.stats.ttest_1samp(gains, 0).confidence_interval()

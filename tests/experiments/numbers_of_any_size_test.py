@@ -10,6 +10,7 @@ import pytest
 from tests.faults.making import covers
 from tltf.data import label_kinds, loader
 from tltf.errors import DataError
+from tltf.evaluation import evaluators
 from tltf.evaluation.evaluators import numbers
 from tltf.evaluation.report import wording
 from tltf.heads.regress import regress
@@ -37,7 +38,7 @@ def test_numbers_are_kept_as_read_and_what_float32_loses_is_warned_of(tmp_path, 
         found = load(tmp_path / "a.csv", values)
     labels = np.sort(np.asarray(found.labels, np.float64))
     assert labels.tolist() == sorted(map(float, values))
-    written = numbers.NumberJudge.truths(None, found.labels, ())
+    written = numbers.NumberEvaluator.truths(None, found.labels, ())
     assert sorted(map(float, written)) == sorted(map(float, values)), "as the file has them"
 
 
@@ -46,7 +47,7 @@ def test_ordinary_numbers_are_not_warned_of_and_written_as_read(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = load(tmp_path / "a.csv", values)
-    assert numbers.NumberJudge.truths(None, found.labels, ()) == values
+    assert numbers.NumberEvaluator.truths(None, found.labels, ()) == values
 
 
 @covers(267)
@@ -72,7 +73,7 @@ def test_small_numbers_are_shown(value, text):
 
 
 def test_small_differences_are_shown():
-    said = wording.wording_for({"target": label_kinds.NUMBER})
+    said = evaluators.wording_for({"target": label_kinds.NUMBER})
     assert (
         said.change(-3.21e-7) == "\N{MINUS SIGN}3.21e\N{MINUS SIGN}07"
         and said.change(0.25) == "+0.250"

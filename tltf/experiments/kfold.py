@@ -12,7 +12,7 @@ from tltf.config.catalogs import HEADS, SPLITS
 from tltf.console import lazy_imports
 from tltf.data import fingerprint, loader
 from tltf.evaluation import evaluators
-from tltf.evaluation.report import wording, writer
+from tltf.evaluation.report import writer
 from tltf.experiments import one_run
 from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
@@ -141,7 +141,7 @@ def _pooled(chosen, folder, folds):
 
 
 def _measured(chosen, folds, test):
-    said = wording.wording_for(test)
+    said = evaluators.wording_for(test)
     scores = [fold["test"][said.metric] for fold in folds]
     baselines = {
         name: _mean_baseline([fold["baselines"][name] for fold in folds], said)

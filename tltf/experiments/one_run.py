@@ -132,7 +132,7 @@ def closing_text(report, run):
     split, metrics = sentences.main_split(report)
     lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
     lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
-    said = wording.wording_for(metrics)
+    said = evaluators.wording_for(metrics)
     for row in sentences.comparison(report)[1:]:
         gain = f", this model {said.change(row['gain']['difference'])}" if row["gain"] else ""
         lines.append(f"{'':<10} {said.value(row['value'])} {row['title']}{gain}")
@@ -150,7 +150,7 @@ def closing_text(report, run):
 
 def score_text(metrics):
     """One line: the headline metric with its interval, more metrics, number of examples."""
-    said = wording.wording_for(metrics)
+    said = evaluators.wording_for(metrics)
     bounds = metrics["intervals"].get(said.metric)
     more = [f"{sentences.words(name).replace('f1', 'F1')} {wording.metric(name, metrics.get(name))}"
             for name in said.columns]  # fmt: skip

@@ -116,5 +116,5 @@ def test_numbers_read_well():
     assert sentences.percent(None) == "\N{EN DASH}"
     assert wording.points(-0.019) == "\N{MINUS SIGN}1.9"
     assert wording.points(0.031) == "+3.1"
-    assert sentences.count_of(1, "class", "classes") == "1 class"
-    assert sentences.count_of(1200, "class", "classes") == "1,200 classes"
+    assert wording.count_of(1, "class", "classes") == "1 class"
+    assert wording.count_of(1200, "class", "classes") == "1,200 classes"

@@ -4,18 +4,27 @@ A judge takes what a model states as its *candidate*: `candidate(head, stated)`.
 are the probabilities, for several labels also which of them are given, for numbers quantiles.
 """
 
-from tltf.data import label_kinds
-from tltf.evaluation.evaluators.classes import ClassJudge
-from tltf.evaluation.evaluators.labels import LabelJudge
-from tltf.evaluation.evaluators.numbers import NumberJudge
+from typing import Any
 
-_KINDS = {
-    label_kinds.CLASS: ClassJudge,
-    label_kinds.LABELS: LabelJudge,
-    label_kinds.NUMBER: NumberJudge,
+from tltf.data import label_kinds
+from tltf.evaluation.evaluators.classes import ClassEvaluator
+from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.evaluators.labels import LabelEvaluator
+from tltf.evaluation.evaluators.numbers import NumberEvaluator
+from tltf.evaluation.report.wording import Wording
+
+_KINDS: dict[str, type[Evaluator]] = {
+    label_kinds.CLASS: ClassEvaluator,
+    label_kinds.LABELS: LabelEvaluator,
+    label_kinds.NUMBER: NumberEvaluator,
 }
 
 
-def evaluator_for(head):
-    """The judge of a head's answers."""
+def evaluator_for(head: Any) -> Evaluator:
+    """The Evaluator of a head's answers."""
     return _KINDS[head.target](head)
+
+
+def wording_for(metrics: dict | None) -> Wording:
+    """The Wording of a split's metrics; that of classes for none."""
+    return _KINDS[(metrics or {}).get("target", label_kinds.CLASS)].wording

@@ -3,9 +3,11 @@
 import numpy as np
 
 from tltf.evaluation import baselines, classification
+from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.report.wording import Wording, percent
 
 
-class ClassJudge:
+class ClassEvaluator(Evaluator):
     """See `tltf.evaluation.evaluators`.
 
     Args:
@@ -14,9 +16,14 @@ class ClassJudge:
 
     constant_name, linear_name = "majority", "logistic_regression"
     """Names of the baselines in reports."""
-
-    def __init__(self, head):
-        self.head = head
+    wording = Wording(
+        "accuracy", "accuracy", ("macro_f1", "loss"),
+        ("num_examples", "accuracy", "balanced_accuracy", "top_5_accuracy", "roc_auc", "macro_f1",
+         "macro_precision", "macro_recall", "weighted_f1", "loss", "calibration_error",
+         "mean_confidence", "mean_rank_error", "quadratic_kappa"),
+        lambda examples, metrics, interval: (
+            f"The model is right on {percent(metrics['accuracy'])} of {examples}{interval}."),
+    )  # fmt: skip
 
     def candidate(self, head, stated):
         """What is judged of what a head states."""

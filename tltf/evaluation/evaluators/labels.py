@@ -10,6 +10,8 @@ from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import bootstrap, linear_baselines, reliability
 from tltf.evaluation.baselines import edge_note
+from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.report.wording import Wording, number, percent
 from tltf.heads import thresholds
 
 metrics = lazy_imports.Module("sklearn.metrics")
@@ -28,7 +30,7 @@ class Answers:
     given: np.ndarray
 
 
-class LabelJudge:
+class LabelEvaluator(Evaluator):
     """See `tltf.evaluation.evaluators`.
 
     Args:
@@ -36,9 +38,15 @@ class LabelJudge:
     """
 
     constant_name, linear_name = "frequencies", "logistic_regression"
-
-    def __init__(self, head):
-        self.head = head
+    wording = Wording(
+        "micro_f1", "micro F1", ("macro_f1", "average_precision", "exact_match", "loss"),
+        ("num_examples", "micro_f1", "macro_f1", "average_precision", "label_accuracy",
+         "exact_match", "loss", "calibration_error", "mean_labels", "mean_given"),
+        lambda examples, metrics, interval: (
+            f"Micro F1 is {number(metrics['micro_f1'])}{interval}; the model gives exactly the right "
+            f"labels to {percent(metrics['exact_match'])} of {examples}."),
+        noun="label",
+    )  # fmt: skip
 
     def candidate(self, head, stated):
         """What is judged of what a head states."""

@@ -6,12 +6,14 @@ from tltf.data import label_kinds
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import bootstrap, linear_baselines
 from tltf.evaluation.baselines import edge_note
+from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.report.wording import Wording, number
 
 MOST_POINTS = 500
 """Points of a report's picture."""
 
 
-class NumberJudge:
+class NumberEvaluator(Evaluator):
     """See `tltf.evaluation.evaluators`.
 
     Args:
@@ -19,9 +21,16 @@ class NumberJudge:
     """
 
     constant_name, linear_name = "training_quantiles", "ridge_regression"
-
-    def __init__(self, head):
-        self.head = head
+    wording = Wording(
+        "mean_absolute_error", "mean absolute error",
+        ("root_mean_squared_error", "r2", "coverage", "loss"),
+        ("num_examples", "mean_absolute_error", "root_mean_squared_error", "r2", "spearman", "loss",
+         "coverage", "wanted_coverage", "mean_width"),
+        lambda examples, metrics, interval: (
+            f"The model is off by {number(metrics['mean_absolute_error'])} on average{interval}, "
+            f"over {examples}."),
+        is_error=True, is_share=False,
+    )  # fmt: skip
 
     def candidate(self, head, stated):
         """What is judged of what a head states."""

@@ -2,9 +2,9 @@
 
 import statistics
 
-from tltf.data import label_kinds
+from tltf.evaluation import evaluators
 from tltf.evaluation.report import wording
-from tltf.evaluation.report.wording import number, percent
+from tltf.evaluation.report.wording import count_of, number, percent
 
 BASELINE_TITLES = {
     "majority": "majority class",
@@ -20,11 +20,6 @@ NUM_CONFUSIONS = 12
 def words(name):
     """A key as words: `macro_f1` is `macro f1`."""
     return str(name).replace("_", " ")
-
-
-def count_of(value, singular, plural=None):
-    """`1 example`, `1,200 examples`."""
-    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
 
 
 def main_split(report):
@@ -47,7 +42,7 @@ def comparison(report):
     `bar_interval` its bounds.
     """
     _, metrics = main_split(report)
-    said = wording.wording_for(metrics)
+    said = evaluators.wording_for(metrics)
     rows = [_comparison_row("model", "this model", metrics, {}, said) | {"is_model": True}]
     others = []
     for name, entry in report.get("baselines", {}).items():
@@ -86,11 +81,10 @@ def sentences(report):
     split, metrics = main_split(report)
     if not metrics:
         return []
-    target = metrics.get("target", label_kinds.CLASS)
-    first = {label_kinds.CLASS: _accuracy_sentence, label_kinds.LABELS: _labels_sentence,
-             label_kinds.NUMBER: _number_sentence}[target]  # fmt: skip
+    said = evaluators.wording_for(metrics)
+    examples = count_of(metrics["num_examples"], split + " example")
     return [
-        first(split, metrics),
+        said.sentence(examples, metrics, _interval_text(metrics)),
         *choice_sentences(report),
         *_baseline_sentences(report),
         *_transfer_sentences(report),
@@ -115,24 +109,9 @@ def were_chosen(names):
     return f"{what} {verb} chosen"
 
 
-def _labels_sentence(split, metrics):
-    return (
-        f"Micro F1 is {number(metrics['micro_f1'])}{_interval_text(metrics)}; the model gives "
-        f"exactly the right labels to {percent(metrics['exact_match'])} of "
-        f"{count_of(metrics['num_examples'], split + ' example')}."
-    )
-
-
-def _number_sentence(split, metrics):
-    return (
-        f"The model is off by {number(metrics['mean_absolute_error'])} on average"
-        f"{_interval_text(metrics)}, over {count_of(metrics['num_examples'], split + ' example')}."
-    )
-
-
 def _interval_text(metrics):
     """` (95% interval .7 to .8)` of the headline metric."""
-    said = wording.wording_for(metrics)
+    said = evaluators.wording_for(metrics)
     bounds = metrics.get("intervals", {}).get(said.metric)
     if not bounds:
         return ""
@@ -149,16 +128,8 @@ def _coverage_sentences(metrics):
     )
 
 
-def _accuracy_sentence(split, metrics):
-    text = (
-        f"The model is right on {percent(metrics['accuracy'])} of "
-        f"{count_of(metrics['num_examples'], split + ' example')}"
-    )
-    return f"{text}{_interval_text(metrics)}."
-
-
 def _baseline_sentences(report):
-    said = wording.wording_for(main_split(report)[1])
+    said = evaluators.wording_for(main_split(report)[1])
     for row in comparison(report)[1:]:
         if row["name"] == "scratch" or row["value"] is None:
             continue
@@ -170,7 +141,7 @@ def _baseline_sentences(report):
 
 
 def _transfer_sentences(report):
-    said = wording.wording_for(main_split(report)[1])
+    said = evaluators.wording_for(main_split(report)[1])
     gain = (transfer_gain(report) or {}).get(said.metric)
     if not gain:
         return
@@ -210,7 +181,7 @@ def _weakest_sentences(metrics):
     rows = [row for row in metrics.get("per_class", []) if row["support"]]
     if len(rows) < 2:
         return
-    what = "label" if metrics.get("target") == label_kinds.LABELS else "class"
+    what = evaluators.wording_for(metrics).noun
     weakest = min(rows, key=lambda row: row["f1"])
     text = (
         f"Weakest {what}: {weakest['name']} (F1 {number(weakest['f1'])}, "

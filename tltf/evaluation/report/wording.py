@@ -1,8 +1,7 @@
 """What reports call the metrics of each kind of labels, and how they print them."""
 
 import dataclasses
-
-from tltf.data import label_kinds
+from collections.abc import Callable
 
 NOTHING = "\N{EN DASH}"
 SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage", "share_below")
@@ -33,6 +32,11 @@ def metric(name, value, digits=None):
     return number(value, 3 if digits is None else digits)
 
 
+def count_of(value, singular, plural=None):
+    """`1 example`, `1,200 examples`."""
+    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
+
+
 def _form(value, digits):
     """The format that leaves `digits` of a number: fixed, unless that shows a small one as none."""
     is_small = 0 < abs(value) < 10 ** (1 - digits)
@@ -52,6 +56,9 @@ class Wording:
         title: its name in words.
         columns: keys of more metrics beside baselines.
         scalars: keys of all that are listed.
+        sentence: (`100 test examples`, metrics, text of the headline's interval) -> the first
+            sentence of a report.
+        noun: what a row of `per_class` is about.
         is_error: whether less of the headline metric is better.
         is_share: whether differences of it are percentage points.
     """
@@ -60,6 +67,8 @@ class Wording:
     title: str
     columns: tuple
     scalars: tuple
+    sentence: Callable[[str, dict, str], str]
+    noun: str = "class"
     is_error: bool = False
     is_share: bool = True
 
@@ -82,30 +91,3 @@ class Wording:
         return (
             f"{self.change(gain['difference'])}{unit} ({self.change(low)} to {self.change(high)})"
         )
-
-
-_OF = {
-    label_kinds.CLASS: Wording(
-        "accuracy", "accuracy", ("macro_f1", "loss"),
-        ("num_examples", "accuracy", "balanced_accuracy", "top_5_accuracy", "roc_auc", "macro_f1",
-         "macro_precision", "macro_recall", "weighted_f1", "loss", "calibration_error",
-         "mean_confidence", "mean_rank_error", "quadratic_kappa"),
-    ),
-    label_kinds.LABELS: Wording(
-        "micro_f1", "micro F1", ("macro_f1", "average_precision", "exact_match", "loss"),
-        ("num_examples", "micro_f1", "macro_f1", "average_precision", "label_accuracy",
-         "exact_match", "loss", "calibration_error", "mean_labels", "mean_given"),
-    ),
-    label_kinds.NUMBER: Wording(
-        "mean_absolute_error", "mean absolute error",
-        ("root_mean_squared_error", "r2", "coverage", "loss"),
-        ("num_examples", "mean_absolute_error", "root_mean_squared_error", "r2", "spearman", "loss",
-         "coverage", "wanted_coverage", "mean_width"),
-        is_error=True, is_share=False,
-    ),
-}  # fmt: skip
-
-
-def wording_for(metrics):
-    """The Wording of a split's metrics."""
-    return _OF[(metrics or {}).get("target", label_kinds.CLASS)]

@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 
 from tltf.console.progress import seconds_text
-from tltf.data import label_kinds
+from tltf.evaluation import evaluators
 from tltf.evaluation.report import pictures, plots, sentences, wording
 from tltf.files import atomic_files
 
@@ -126,7 +126,7 @@ def _mistake(row):
 def _values(report, history, mistakes, table):
     """What both templates are filled with."""
     split, metrics = sentences.main_split(report)
-    said = wording.wording_for(metrics)
+    said = evaluators.wording_for(metrics)
     many = len(metrics.get("confusion", [])) > MAX_CONFUSION_TABLE
     values = {
         "report": report,
@@ -162,7 +162,7 @@ def _title(run):
 
 
 def _sections(values):
-    report, metrics = values["report"], values["metrics"]
+    report, metrics, said = values["report"], values["metrics"], values["said"]
     every = [
         ("comparison", "Baselines", metrics),
         ("curves", "Curves", values["curves"]),
@@ -171,7 +171,7 @@ def _sections(values):
         ("mistakes", "Mistakes", values["mistakes"]),
         (
             "classes",
-            "Labels" if metrics.get("target") == label_kinds.LABELS else "Classes",
+            "Labels" if said.noun == "label" else "Classes",
             metrics.get("per_class"),
         ),
         ("calibration", "Calibration", values["reliability"]),
@@ -184,7 +184,7 @@ def _sections(values):
 
 def _tiles(report, split, metrics):
     """The headline numbers: dicts name, value, detail (texts)."""
-    tiles, said = [], wording.wording_for(metrics)
+    tiles, said = [], evaluators.wording_for(metrics)
 
     def tile(name, value, detail=""):
         tiles.append({"name": name, "value": value, "detail": detail})
