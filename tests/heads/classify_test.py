@@ -6,7 +6,8 @@ import tensorflow as tf
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.errors import FlagError, ModelError
-from tltf.heads import classify
+from tltf.heads import losses
+from tltf.heads.pooling import pool
 
 RNG = np.random.default_rng(0)
 
@@ -21,8 +22,8 @@ def head(text="classify"):
 
 
 def pooled(taps, modality, pooling, values):
-    """`classify.pool` applied to arrays: taps are symbolic, values their arrays in order."""
-    model = keras.Model(list(taps.values()), classify.pool(taps, modality, pooling))
+    """`pooling.pool` applied to arrays: taps are symbolic, values their arrays in order."""
+    model = keras.Model(list(taps.values()), pool(taps, modality, pooling))
     return keras.ops.convert_to_numpy(model(list(values), training=False))
 
 
@@ -58,9 +59,9 @@ def test_loss_with_weights_is_the_mean_over_examples():
 def test_hits_on_ids_and_on_mixed_targets():
     logits = np.array([[1.0, 2.0], [2.0, 1.0], [0.0, 1.0]], "float32")
     ids = np.array([1, 1, 1])
-    assert keras.ops.convert_to_numpy(classify.hits(ids, logits)).tolist() == [1, 0, 1]
+    assert keras.ops.convert_to_numpy(losses.hits(ids, logits)).tolist() == [1, 0, 1]
     mixed = np.array([[0.3, 0.7], [0.6, 0.4], [0.9, 0.1]], "float32")
-    assert keras.ops.convert_to_numpy(classify.hits(mixed, logits)).tolist() == [1, 1, 0]
+    assert keras.ops.convert_to_numpy(losses.hits(mixed, logits)).tolist() == [1, 1, 0]
 
 
 def test_probabilities_are_the_softmax_in_float32():
@@ -109,12 +110,12 @@ def test_a_text_of_padding_only_is_zero_not_nan():
 def test_pooling_that_the_backbone_does_not_have(modality, pooling):
     taps = {"stage_1": keras.Input((2, 2, 4))} if modality == "image" else text_taps()
     with pytest.raises(ModelError, match="pool"):
-        classify.pool(taps, modality, pooling)
+        pool(taps, modality, pooling)
 
 
 def test_the_backbones_own_pooled_output():
     taps = {**text_taps(), "pooled": keras.Input((4,))}
-    assert classify.pool(taps, "text", "pooled") is taps["pooled"]
+    assert pool(taps, "text", "pooled") is taps["pooled"]
 
 
 @pytest.mark.parametrize(

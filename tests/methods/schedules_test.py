@@ -9,7 +9,7 @@ from tests import tiny
 from tests.training.fit_test import feed, fit
 from tltf.errors import FlagError
 from tltf.graphs import freezing
-from tltf.heads.classify import losses
+from tltf.heads.losses import losses
 from tltf.methods import fine_tuning as plain
 from tltf.methods import schedules
 from tltf.training import curriculum as curricula

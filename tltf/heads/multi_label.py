@@ -8,13 +8,15 @@ from keras import ops
 
 from tltf.data import label_kinds
 from tltf.errors import FlagError, shown_names
-from tltf.heads import classify, thresholds
+from tltf.heads import thresholds
+from tltf.heads.head import Head, checked_fields
+from tltf.heads.losses import focal_factors
 
 
 def multi_label(
     pooling="auto", hidden=(), activation="relu", dropout=0.0, features=(), thresholds=()
 ):
-    """A head for several labels; see `MultiLabel`, and `classify.Classify` for the other arguments.
+    """A head for several labels; see `MultiLabel`, and `head.Head` for the other arguments.
 
     Args:
         pooling: as `classify`, and so the next four.
@@ -25,17 +27,17 @@ def multi_label(
         thresholds: a number from 0 to 1 a label, or one for all; empty: chosen on validation.
 
     Raises:
-        FlagError: as `classify.classify`, or a threshold out of its range.
+        FlagError: as `head.checked_fields`, or a threshold out of its range.
     """
-    plain = classify.classify(pooling, hidden, activation, dropout, features)
+    plain = checked_fields(pooling, hidden, activation, dropout, features)
     if not all(0.0 <= float(value) <= 1.0 for value in thresholds):
         raise FlagError(f"thresholds are from 0 to 1 (received {thresholds})", flag="head",
                         fix="leave them out: validation chooses them")  # fmt: skip
-    return MultiLabel(**dataclasses.asdict(plain), thresholds=tuple(map(float, thresholds)))
+    return MultiLabel(**plain, thresholds=tuple(map(float, thresholds)))
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiLabel(classify.Classify):
+class MultiLabel(Head):
     """P(label c | x) = sigmoid(logit c), each on its own: binary relevance.
 
     Args:
@@ -126,6 +128,10 @@ class MultiLabel(classify.Classify):
         """bool[N, C] of float[N, C] probabilities: which labels are given."""
         return np.asarray(stated, np.float32) >= self.edges(np.shape(stated)[1])
 
+    def columns(self, class_names):
+        """Names of the columns of `scores` in tables."""
+        return [f"probability_{name}" for name in class_names]
+
     def answers(self, stated, class_names):
         """str a row, such as `cat|dog`."""
         names = np.array(class_names, object)
@@ -169,7 +175,7 @@ class Focal(keras.losses.Loss):
         aims = (1.0 - self.label_smoothing) * y_true + self.label_smoothing / 2
         rest = aims * ops.sigmoid(-y_pred) + (1.0 - aims) * ops.sigmoid(y_pred)
         losses = ops.binary_crossentropy(aims, y_pred, from_logits=True)
-        return ops.mean(classify.focal_factors(rest, self.focal_gamma) * losses, axis=-1)
+        return ops.mean(focal_factors(rest, self.focal_gamma) * losses, axis=-1)
 
 
 def share_right(y_true, y_pred):

@@ -7,11 +7,12 @@ import numpy as np
 from keras import ops
 
 from tltf.errors import FlagError
-from tltf.heads import classify
+from tltf.heads import classify, losses
+from tltf.heads.head import checked_fields
 
 
 def ordinal(pooling="auto", hidden=(), activation="relu", dropout=0.0, features=(), order=()):
-    """An ordinal head; see `Ordinal`, and `classify.Classify` for the other arguments.
+    """An ordinal head; see `Ordinal`, and `head.Head` for the other arguments.
 
     Args:
         pooling: as `classify`, and so the next four.
@@ -23,10 +24,10 @@ def ordinal(pooling="auto", hidden=(), activation="relu", dropout=0.0, features=
             which have an order.
 
     Raises:
-        FlagError: as `classify.classify`.
+        FlagError: as `head.checked_fields`.
     """
-    plain = classify.classify(pooling, hidden, activation, dropout, features)
-    return Ordinal(**dataclasses.asdict(plain), order=tuple(str(name) for name in order))
+    plain = checked_fields(pooling, hidden, activation, dropout, features)
+    return Ordinal(**plain, order=tuple(str(name) for name in order))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Ordinal(classify.Classify):
         return ops.convert_to_numpy(self.scores(logits)).argmax(axis=1)
 
     def _hits(self, y_true, y_pred):
-        return classify.hits(y_true, self.scores(y_pred))
+        return losses.hits(y_true, self.scores(y_pred))
 
 
 @keras.saving.register_keras_serializable("tltf")

@@ -11,7 +11,7 @@ from keras import ops
 
 from tltf.data import label_kinds
 from tltf.errors import FlagError
-from tltf.heads import classify
+from tltf.heads.head import Head, checked_fields
 
 MEDIAN = 0.5
 
@@ -27,7 +27,7 @@ def regress(
     scale=None,
     margin=None,
 ):
-    """A head for a number; see `Regress`, and `classify.Classify` for the other arguments.
+    """A head for a number; see `Regress`, and `head.Head` for the other arguments.
 
     Args:
         pooling: as `classify`, and so the next four.
@@ -42,9 +42,9 @@ def regress(
             validation, so that they hold as many numbers as they should.
 
     Raises:
-        FlagError: as `classify.classify`, or a number out of its range.
+        FlagError: as `head.checked_fields`, or a number out of its range.
     """
-    plain = classify.classify(pooling, hidden, activation, dropout, features)
+    plain = checked_fields(pooling, hidden, activation, dropout, features)
     levels = tuple(map(float, quantiles))
     is_rising = all(low < high for low, high in itertools.pairwise((0.0, *levels, 1.0)))
     if MEDIAN not in levels or not is_rising:
@@ -52,12 +52,12 @@ def regress(
                         flag="head", fix="--head='regress(quantiles=[.05, .5, .95])'")  # fmt: skip
     if scale is not None and not scale > 0:
         raise FlagError(f"scale is above 0 (received {scale})", flag="head")
-    return Regress(**dataclasses.asdict(plain), quantiles=levels, center=center, scale=scale,
+    return Regress(**plain, quantiles=levels, center=center, scale=scale,
                    margin=margin)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
-class Regress(classify.Classify):
+class Regress(Head):
     """Quantiles of a number, by quantile regression: Koenker & Bassett 1978.
 
     The model's outputs are those of (y - center) / scale. Outputs that cross are sorted:

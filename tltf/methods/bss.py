@@ -3,7 +3,7 @@
 from keras import ops
 
 from tltf.errors import FlagError
-from tltf.heads.classify import pool
+from tltf.heads.pooling import pool
 from tltf.methods.method import Phase
 from tltf.methods.penalty import Penalised
 from tltf.methods.rules import EVERYTHING

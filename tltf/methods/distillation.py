@@ -12,7 +12,8 @@ from tltf.errors import FlagError, ModelError
 from tltf.graphs import functional
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import on_backbone
-from tltf.heads.classify import Classify, pool
+from tltf.heads.classify import Classify
+from tltf.heads.pooling import pool
 from tltf.methods.method import Phase
 from tltf.methods.penalty import Penalised
 from tltf.methods.rules import HEAD, require_rate

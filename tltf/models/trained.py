@@ -11,7 +11,7 @@ from tltf.console import out_of_memory
 from tltf.data import pipeline
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import BOUNDARY
-from tltf.heads.classify import pool
+from tltf.heads.pooling import pool
 from tltf.models import predictor
 from tltf.models.forward import Forward
 

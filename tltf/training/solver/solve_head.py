@@ -17,7 +17,7 @@ def solve(dense, training, validation, label_smoothing=0.0, groups=None):
         dense: the head's one layer, a keras.layers.Dense that is built.
         training: (float32[N, d] features, int[N] or float[N, C] targets, float[N] weights).
         validation: (float32[M, d], int[M] labels), or None.
-        label_smoothing: see `classify.CrossEntropy`.
+        label_smoothing: see `losses.CrossEntropy`.
         groups: int[N], the row of the data that each row comes from; see `convex.path`.
     """
     features, targets, weights = training
