@@ -9,13 +9,11 @@ import sys
 import time
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.backbones.hub_test import SIZES, WORDS
 from tests.training.fit_test import FLAGS, Log
 from tltf.backbones import builder
 from tltf.caching import feature_cache, frozen_outputs
@@ -222,23 +220,6 @@ def texts_source(count=60):
         "given", {"text": Column("text", texts)}, labels, ("a", "b"), texts, None,
         empty_scan(count),
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def bert_folder(tmp_path_factory):
-    keras.utils.set_random_seed(1)
-    folder = tmp_path_factory.mktemp("bert")
-    keras_hub.models.BertBackbone(**SIZES, dropout=0.0).save_to_preset(folder)
-    tokenizer = keras_hub.models.BertTokenizer(vocabulary=WORDS, lowercase=True)
-    tokenizer.save_to_preset(folder)
-    return str(folder)
-
-
-@pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    """The cache folder of a test."""
-    monkeypatch.setattr("tltf.files.assets.cache_folder", lambda: tmp_path / "cache")
-    return tmp_path / "cache" / "features"
 
 
 def train(make_backbone, source, method, strategy=None, **flags):

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.caching.feature_cache_test import (
-    WORDS,
-    bert_folder,  # noqa: F401
-)
+from tests.backbones.hub_test import WORDS
 from tests.training.fit_test import feed, fit
 from tltf.backbones import builder, minilm, network, transformers
 from tltf.config import call_strings
@@ -55,7 +52,7 @@ def test_targets_by_pattern():
         prepared(tiny.core(), targets="(")
 
 
-def test_auto_takes_queries_and_values_of_transformers(bert_folder):  # noqa: F811
+def test_auto_takes_queries_and_values_of_transformers(bert_folder):
     core = attach_head(builder.build(bert_folder), call_strings.pick(HEADS, "classify"), 2)
     names = prepared(core)
     assert len(names) == 4

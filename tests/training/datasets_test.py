@@ -5,7 +5,6 @@ import types
 import numpy as np
 import pytest
 
-from tests.caching.feature_cache_test import own_cache  # noqa: F401
 from tltf import make_options
 from tltf.data import class_weights, device_batches, loader
 from tltf.training import assembly, datasets, training
@@ -63,7 +62,7 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
 
 
 @pytest.mark.parametrize("views", [0, 2])
-def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(own_cache, views):  # noqa: F811
+def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(own_cache, views):
     """One draw with replacement leaves rows out; the answer of a convex problem needs none."""
     given = {"data": "digits(num_train=60, num_test=20)", "backbone": "small_cnn(filters=[2])",
              "method": "linear_probe(solver=lbfgs)", "sampling": "balanced", "image_size_px": 28,

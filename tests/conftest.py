@@ -1,0 +1,26 @@
+"""Fixtures that several folders of tests share; TensorFlow is imported when one is used."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def bert_folder(tmp_path_factory):
+    """A small BERT as a KerasHub preset."""
+    import keras
+    import keras_hub
+
+    from tests.backbones.hub_test import SIZES, WORDS
+
+    keras.utils.set_random_seed(1)
+    folder = tmp_path_factory.mktemp("bert")
+    keras_hub.models.BertBackbone(**SIZES, dropout=0.0).save_to_preset(folder)
+    tokenizer = keras_hub.models.BertTokenizer(vocabulary=WORDS, lowercase=True)
+    tokenizer.save_to_preset(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """The cache folder of a test."""
+    monkeypatch.setattr("tltf.files.assets.cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache" / "features"
