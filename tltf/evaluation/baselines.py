@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from tltf.data import held_back
+from tltf.data import hold_out
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import classification
 
@@ -137,7 +137,7 @@ def _choose(grid, train, validation, num_classes, seed, groups):
 
 
 def held_back(features, labels, seed, groups=None):
-    """`(rest, fifth)` of the training examples; see `held_back.held_groups`.
+    """`(rest, fifth)` of the training examples; see `hold_out.held_groups`.
 
     Equal features are one group where none are given. Classes keep their shares; several labels a
     row, and numbers, are drawn as if of one class.
@@ -146,7 +146,7 @@ def held_back(features, labels, seed, groups=None):
         groups = np.unique(features, axis=0, return_inverse=True)[1].ravel()
     is_class = np.ndim(labels) == 1 and np.issubdtype(np.asarray(labels).dtype, np.integer)
     strata = labels if is_class else np.zeros(len(labels), int)
-    held = held_back.held_groups(strata, groups, seed)
+    held = hold_out.held_groups(strata, groups, seed)
     if not held.any() or held.all():  # too few rows for a fifth of each class
         held = groups == groups[0] if len(np.unique(groups)) > 1 else np.arange(len(labels)) == 0
     return (features[~held], labels[~held]), (features[held], labels[held])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tltf.data import held_back
+from tltf.data import hold_out
 from tltf.errors import DataError, NumericError, ShapeError
 
 _BLOCK = 4096
@@ -64,7 +64,7 @@ def hold_back(training, seed, groups=None):
     Args:
         training: as `check_examples` returns it.
         seed: of the draw.
-        groups: see `held_back.held_groups`.
+        groups: see `hold_out.held_groups`.
 
     Returns:
         `((features, targets, weights), (features, labels))`: all examples with a weight of 0 for
@@ -75,7 +75,7 @@ def hold_back(training, seed, groups=None):
     """
     features, targets, weights = training
     labels = targets.argmax(1)
-    is_held = held_back.held_groups(labels, groups, seed)
+    is_held = hold_out.held_groups(labels, groups, seed)
     rest = np.where(is_held, 0.0, weights)
     if not is_held.any() or _is_constant(targets, rest):
         raise DataError(
