@@ -279,7 +279,7 @@ def test_cached_training_is_training(kind, method, bert_folder, own_cache, monke
         )
     for path, value in weights.items():
         np.testing.assert_allclose(same[path], value, atol=1e-3, err_msg=path)
-    assert run.measure()[0] == pytest.approx(found[-1]["val_loss"], abs=1e-5)
+    assert run.judges.measure()[0] == pytest.approx(found[-1]["val_loss"], abs=1e-5)
 
 
 def test_the_whole_core_gives_what_the_cached_suffix_gives(own_cache):

@@ -16,6 +16,7 @@ from tltf.console import signals
 from tltf.data import device_batches
 from tltf.errors import ModelError, NumericError
 from tltf.methods import fine_tuning as methods
+from tltf.methods.method import Method, Phase
 from tltf.runs import checkpoints
 from tltf.training import datasets, judges
 from tltf.training import fit as training_fit
@@ -428,3 +429,27 @@ def test_two_machines_train_as_one():
     one = losses("1", "global_clipnorm")
     assert first["devices"] == 2
     assert first["norm"] == second["norm"] == pytest.approx(one["norm"], rel=1e-4)
+
+
+def test_a_method_decides_what_a_phase_trains_on():
+    asked = []
+
+    class Half(Method):
+        def batches(self, training, phase):
+            def half(first, number, **more):
+                asked.append((phase.name, first, number))
+                return training(first, number, **more).map(
+                    lambda inputs, targets, weights: (
+                        inputs, targets, {name: 0 * each for name, each in weights.items()})
+                )  # fmt: skip
+
+            return half
+
+    rules = (("head/.*", 1.0),)
+    keras.utils.set_random_seed(0)
+    before = weights(tiny.core(tiny.image_backbone(dropout=0.3)))
+    core, run, _ = fit(method=Half(lambda core: [Phase("half", rules, norm="frozen")]))
+    assert asked == [("half", 0, run.options.train.train_epochs)]
+    after = weights(core)
+    for old, new in zip(before.values(), after.values(), strict=True):
+        np.testing.assert_array_equal(old, new, "rows that weigh nothing train nothing")

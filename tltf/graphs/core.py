@@ -12,24 +12,57 @@ from tltf.graphs.backbone import Group
 
 
 @dataclasses.dataclass(frozen=True)
+class CoreHead:
+    """A head as it stands on a core.
+
+    Args:
+        head: loss, metrics and decoding.
+        spec: the call string that made it.
+        num_classes: number of classes or labels; 0 for a number.
+    """
+
+    head: Any
+    spec: str
+    num_classes: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Core:
-    """A backbone with its head.
+    """A backbone with its heads.
 
     Args:
         model: {input name: tensor} -> {head name: float32[B, K] logits}; flat.
         backbone: inputs, taps, tokenizer and blueprint.
         groups: the layers that have variables, in depth order; the last group is `head`.
-        head: loss, metrics and decoding.
-        head_spec: the call string that made the head.
-        num_classes: number of classes or labels; 0 for a number.
+        heads: name of an output -> CoreHead. Everything so far trains one; a task of several adds
+            its own.
     """
 
     model: keras.Model
     backbone: Any
     groups: tuple
-    head: Any
-    head_spec: str
-    num_classes: int
+    heads: dict[str, CoreHead]
+
+    @property
+    def only(self) -> CoreHead:
+        """The head of a core that has one."""
+        (head,) = self.heads.values()
+        return head
+
+    @property
+    def head(self) -> Any:
+        """Loss, metrics and decoding of the only head."""
+        return self.only.head
+
+    @property
+    def head_spec(self) -> str:
+        """The call string that made the only head."""
+        return self.only.spec
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes or labels of the only head; 0 for a number."""
+        return self.only.num_classes
 
     def named_weights(self):
         """Name -> keras.Variable, see `functional.named_weights`."""
@@ -47,9 +80,8 @@ class Core:
 
 def with_head(core, head):
     """The core with another head object for the same layers."""
-    return dataclasses.replace(
-        core, head=head, head_spec=changed_spec(core.head_spec, core.head, head)
-    )
+    spec = changed_spec(core.head_spec, core.head, head)
+    return dataclasses.replace(core, heads={head.name: CoreHead(head, spec, core.num_classes)})
 
 
 def changed_spec(text, old, new):
@@ -96,4 +128,5 @@ def attach_head(backbone, head_call, num_classes):
     logits, layers = head.attach(backbone.taps, backbone.modality, num_classes)
     model = keras.Model(backbone.inputs, {head.name: logits}, name="core")
     groups = (*_reached(model, backbone.groups), Group("head", tuple(layers)))
-    return Core(model, backbone, groups, head, str(head_call), num_classes)
+    heads = {head.name: CoreHead(head, str(head_call), num_classes)}
+    return Core(model, backbone, groups, heads)

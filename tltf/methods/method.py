@@ -81,6 +81,19 @@ class Method:
         """The list of `Phase`."""
         return self._make_phases(core)
 
+    def batches(self, training, phase):
+        """What a phase trains on, of what it would train on by itself.
+
+        Args:
+            training: (first epoch, number of epochs, rows=None, skip=0, is_drawn=True) -> dataset of
+                (inputs, targets, weights).
+            phase: Phase.
+
+        Returns:
+            The same, or another such function, e.g. with rows of another domain joined to each batch.
+        """
+        return training
+
     def finish(self, core, ended):
         """The core to keep when the phases are done; `ended` is an `Ended`."""
         return core

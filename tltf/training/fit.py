@@ -146,7 +146,7 @@ class Fit:
             parts = frozen_prefix.cut(self.core.model, self.core.groups, kind)
         above = self.feed.above(parts.prefix) if parts.prefix else Above()
         self.above = self.judges.place(self.core, parts, above)
-        training = above.training or self.feed.training
+        training = self.method.batches(above.training or self.feed.training, phase)
         if rows is not None:
             training = functools.partial(training, rows=rows)
         self._last = (parts.suffix if above.training else self.core.model), training

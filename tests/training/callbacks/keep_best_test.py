@@ -71,7 +71,7 @@ def test_averages_are_judged_and_training_goes_on_from_the_weights():
     alone, _, _ = fit(data=feed(), **ema)
     for first, second in zip(judged.model.weights, alone.model.weights, strict=True):
         np.testing.assert_array_equal(first, second, err_msg=first.path)
-    loss, accuracy = run.measure()
+    loss, accuracy = run.judges.measure()
     assert log.rows[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
     assert log.rows[-1]["val_accuracy"] == accuracy
     raw, _, _ = fit(data=feed(), **{**ema, "ema_decay": 0.0})

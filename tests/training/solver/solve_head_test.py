@@ -65,4 +65,4 @@ def test_a_run_with_the_solver(own_cache, flags):
     for path, value in weights.items():
         assert np.array_equal(value, before[path]) != path.startswith("label"), path
     assert len(history) > 3 and {"loss", "val_loss", "val_accuracy"} <= set(history[-1])
-    assert run.measure()[1] == pytest.approx(max(row["val_accuracy"] for row in history))
+    assert run.judges.measure()[1] == pytest.approx(max(row["val_accuracy"] for row in history))
