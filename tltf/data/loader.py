@@ -1,7 +1,5 @@
 """From the call string of --data to a Source, and from a run's options to its splits."""
 
-import dataclasses
-
 from tltf.config import call_strings
 from tltf.config.catalogs.heads import HEADS
 from tltf.config.catalogs.sources import SOURCES
@@ -32,7 +30,7 @@ def load(text, *, seed=0, scan=None, least_classes=2, target="class"):
 
 
 def load_parts(options, looks_near=False):
-    """role -> Source: the data of a run, checked and split.
+    """The Splits of a run's data, checked.
 
     Args:
         options: Options.
@@ -55,7 +53,7 @@ def load_parts(options, looks_near=False):
     if not looks_near:
         return parts
     scan = near_duplicates.find_near_duplicates(source, parts)
-    return {role: dataclasses.replace(part, scan=scan) for role, part in parts.items()}
+    return parts.with_scan(scan)
 
 
 def training_parts(options, looks_near=False):

@@ -13,6 +13,7 @@ from tltf.data import label_kinds
 from tltf.errors import DataError, FlagError, choices_text
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
+TARGET, UNLABELLED = "target", "unlabelled"
 KINDS = ("path", "bytes", "array", "text")
 
 
@@ -190,6 +191,38 @@ class Source:
     def split_groups(self):
         """uint64[N], equal for rows that must stay in one split."""
         return self.groups if self.groups is not None else self.content_hashes()
+
+
+class Splits(dict[str, Source]):
+    """Role -> Source, in the order train, validation, test; a role without rows is not there.
+
+    Methods that need more rows than labelled ones add them under TARGET (another domain) and
+    UNLABELLED.
+    """
+
+    @property
+    def train(self) -> Source:
+        """What is learned from."""
+        return self[TRAIN]
+
+    @property
+    def validation(self) -> Source | None:
+        """What epochs and penalties are chosen by."""
+        return self.get(VALIDATION)
+
+    @property
+    def test(self) -> Source | None:
+        """What the report is about."""
+        return self.get(TEST)
+
+    @property
+    def scan(self) -> dict:
+        """How the rows of all splits were counted."""
+        return next(iter(self.values())).scan
+
+    def with_scan(self, scan: dict) -> "Splits":
+        """The same splits, counted as `scan` says."""
+        return Splits({role: dataclasses.replace(part, scan=scan) for role, part in self.items()})
 
 
 def _in_one_form(name):

@@ -13,7 +13,7 @@ import numpy as np
 from tltf.config import call_strings
 from tltf.config.catalogs.splits import SPLITS
 from tltf.data import row_scan
-from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Splits
 from tltf.data.split_checks import scan_without, warnings_of, without_unknown, without_unused
 from tltf.errors import DataError, FlagError
 
@@ -23,7 +23,7 @@ FOLD_STEP = 0x5851F42D
 
 
 def split(source, text, seed, scan=None):
-    """role -> Source, for the roles that have rows, in the order train, validation, test.
+    """The Splits of a source.
 
     Args:
         source: Source; the roles that it gives are kept.
@@ -50,7 +50,7 @@ def split(source, text, seed, scan=None):
     scan["warnings"] = [*scan["warnings"], *warnings]
     source = dataclasses.replace(source, roles=roles, scan=scan)
     parts = {role: source.take(np.flatnonzero(roles == role)) for role in ROLES}
-    return {role: part for role, part in parts.items() if len(part)}
+    return Splits({role: part for role, part in parts.items() if len(part)})
 
 
 def holdout(source, seed, *, test=0.2, validation=0.1):

@@ -24,7 +24,7 @@ def run(options):
     config_checks.check_output(options.output, options.data)
     with scan_report.write_on_failure(options.output):
         parts, source = _loaded(options)
-    scan = next(iter(parts.values())).scan
+    scan = parts.scan
     if options.near_duplicates:
         scan = near_duplicates.find_near_duplicates(source, parts)
     print(text(options.data, parts, scan))

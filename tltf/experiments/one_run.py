@@ -120,7 +120,7 @@ def data_summary(trained):
     """Counts of the scan, and what the judge says of the labels of each split."""
     parts, chosen = trained.splits, trained.options.data
     judge = evaluators.evaluator_for(trained.core.head)
-    scan = next(iter(parts.values())).scan
+    scan = parts.scan
     counts = {
         role: {"num_examples": len(part), **judge.counts(part)} for role, part in parts.items()
     }
