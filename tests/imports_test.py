@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 import tltf
+from tltf.runs import layout
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tltf"
@@ -151,3 +152,14 @@ def _length(function):
     if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         body = body[1:]
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_only_the_layout_spells_names_of_the_run_folder():
+    names = {*layout.OF_A_RUN, *layout.OF_A_TRAINING, layout.CORE, layout.WEIGHTS}
+    spelled = {
+        (dotted(path), node.value)
+        for path in FILES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert {module for module, _ in spelled} <= {"tltf.runs.layout", "tltf.console.streams"}

@@ -9,6 +9,7 @@ import sys
 
 from tltf.config.command_options import ExportOptions
 from tltf.console import command
+from tltf.runs import layout
 
 
 def main(argv=None):
@@ -26,7 +27,7 @@ def service(options):
     # wrong flags must show before TensorFlow is imported
     call_strings.pick(FORMATS, options.format, "format")
     model_folder.open_folder(options.run)
-    atomic_folders.new_version(options.output or f"{options.run}/export", options.version)
+    atomic_folders.new_version(options.output or f"{options.run}/{layout.EXPORT}", options.version)
     command.load_tensorflow()
     from tltf.serving.export import saved_model
 

@@ -11,7 +11,7 @@ import scipy.stats
 from tltf import train
 from tltf.evaluation import evaluators
 from tltf.experiments import kfold
-from tltf.runs import removal
+from tltf.runs import layout, removal
 
 FLAGS = [
     "--data=digits", "--backbone=small_cnn(filters=[4])", "--image_size_px=8",
@@ -76,7 +76,7 @@ def test_a_replaced_run_is_removed_to_its_last_file(run, tmp_path):
     """All that a cross-validation has written, whatever was added to it since."""
     shutil.copytree(run, tmp_path / "run")
     removal.remove(tmp_path / "run")
-    assert {path.name for path in (tmp_path / "run").rglob("*")} <= set(removal.RUN)
+    assert {path.name for path in (tmp_path / "run").rglob("*")} <= set(layout.OF_A_RUN)
 
 
 def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch, tmp_path):

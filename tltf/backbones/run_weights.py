@@ -7,9 +7,9 @@ import pathlib
 from tltf.errors import FlagError
 from tltf.files import untrusted
 from tltf.graphs import build_limits, functional, weight_transfer
-from tltf.runs import model_folder
+from tltf.runs import layout, model_folder
 
-_CORE = pathlib.PurePath("model", "core.json")
+_CORE = pathlib.PurePath(layout.MODEL, layout.CORE)
 _EMBEDDINGS = "token_embedding/embeddings"
 
 

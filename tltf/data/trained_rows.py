@@ -5,8 +5,9 @@ import pathlib
 import numpy as np
 
 from tltf.files import atomic_files
+from tltf.runs import layout
 
-FILE = "trained_rows.bin"
+FILE = layout.TRAINED_ROWS
 """uint64 each, sorted, little-endian: eight bytes a row."""
 
 

@@ -16,6 +16,7 @@ from tltf.evaluation.report import writer
 from tltf.experiments import one_run
 from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
+from tltf.runs import layout
 from tltf.training.distribution import multi_worker, strategies
 
 stats = lazy_imports.Module("scipy.stats")
@@ -81,7 +82,7 @@ def _split(call, number):
 def _of_fold(chosen, call, folder, number):
     """The Options of one fold."""
     resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
-    output = str(folder / "rounds" / str(number))
+    output = str(folder / layout.ROUNDS / str(number))
     return options.replace(chosen, split=_split(call, number), output=output, resume=resume)
 
 
@@ -113,7 +114,7 @@ def _finished(given, output):
 def _fold(chosen, number, num_folds, is_finished):
     """The report of one fold; a fold that is finished is read. {} for workers but the first."""
     if is_finished:
-        path = pathlib.Path(chosen.output.output) / "report.json"
+        path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
         return json.loads(path.read_text(encoding="utf-8")) if runs_folder.is_chief() else {}
     print(f"fold {number + 1} of {num_folds}")
     return one_run.run(chosen)
@@ -121,11 +122,11 @@ def _fold(chosen, number, num_folds, is_finished):
 
 def _pooled(chosen, folder, folds):
     """The report over the test predictions of all folds; writes them to predictions.csv."""
-    tables = [prediction_table.read(folder / "rounds" / str(number) / "predictions.csv")
+    tables = [prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
               for number in range(len(folds))]  # fmt: skip
     _, column, columns = tables[0]
     whole = prediction_table.join_tables([table for table, _, _ in tables])
-    prediction_table.write(folder / "predictions.csv", whole, column, columns)
+    prediction_table.write(folder / layout.PREDICTIONS, whole, column, columns)
     head = call_strings.pick(HEADS, chosen.model.head, "head").build()
     judge, names = (
         evaluators.evaluator_for(head),

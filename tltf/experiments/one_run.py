@@ -10,7 +10,7 @@ from tltf.evaluation import evaluators
 from tltf.evaluation.report import sentences, wording, writer
 from tltf.graphs import freezing
 from tltf.models import prediction_table
-from tltf.runs import checkpoints, folder, origin
+from tltf.runs import checkpoints, folder, layout, origin
 from tltf.training import training
 from tltf.training.distribution import strategies
 
@@ -49,7 +49,7 @@ def publish(trained, start):
     _add_baselines(trained, report, stated)
     trained.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
-        write_predictions(run / "predictions.csv", trained.splits["test"], trained.core.head,
+        write_predictions(run / layout.PREDICTIONS, trained.splits["test"], trained.core.head,
                           stated["test"], trained.class_names)  # fmt: skip
     trained_rows.write(run, trained.splits["train"])
     worst = mistakes(trained, stated, trained.splits)
@@ -143,7 +143,7 @@ def closing_text(report, run):
         f"{'report':<10} {run / 'report.html'}",
         f"{'predict':<10} python -m tltf.predict --run={run} --input=FILE",
     ]
-    if (run / "export").is_dir():
+    if (run / layout.EXPORT).is_dir():
         lines.append(f"{'serve':<10} {run / 'export'}")
     return "\n".join(lines)
 
@@ -238,10 +238,10 @@ def _scratch(trained, judge):
 def _export(trained, run):
     """Writes the run's own version; what is there is whole, of these weights, from before a kill."""
     version = origin.export_version(run)
-    if (run / "export" / str(version)).exists():
+    if (run / layout.EXPORT / str(version)).exists():
         return
     call = call_strings.pick(FORMATS, "saved_model", "format")
-    call.build(trained, run / "export", version, True)
+    call.build(trained, run / layout.EXPORT, version, True)
 
 
 def _command(chosen):

@@ -15,6 +15,7 @@ from tltf.evaluation.report import sentences, writer
 from tltf.experiments import one_run
 from tltf.files import atomic_folders
 from tltf.models import loading
+from tltf.runs import layout
 from tltf.training.distribution import strategies
 
 ROWS = {TEST: "the test split", VALIDATION: "the validation split", TRAIN: "the training split",
@@ -59,7 +60,7 @@ def run(options):
     found = one_run.mistakes(trained, {"test": stated}, {"test": part})
     writer.write(report, folder, mistakes=found)
     scan_report.write(folder, part.scan)
-    one_run.write_predictions(folder / "predictions.csv", part, head, stated, trained.class_names)
+    one_run.write_predictions(folder / layout.PREDICTIONS, part, head, stated, trained.class_names)
     for warning in warnings:
         print(f"warning    {printable(warning)}")
     print(f"judged     {len(part)} rows: {ROWS[role]}")
@@ -181,11 +182,11 @@ def training_labels(judge, run, part):
 def run_report(run):
     """RUN/report.json; None where it cannot be read."""
     try:
-        return json.loads((pathlib.Path(run) / "report.json").read_text(encoding="utf-8"))
+        return json.loads((pathlib.Path(run) / layout.REPORT_JSON).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
 def next_folder(run):
     """RUN/evaluations/<next integer>."""
-    return atomic_folders.new_version(pathlib.Path(run) / "evaluations")
+    return atomic_folders.new_version(pathlib.Path(run) / layout.EVALUATIONS)

@@ -28,8 +28,9 @@ from tltf.graphs.core import attach_head
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
 from tltf.models.trained import Trained
+from tltf.runs import layout
 
-FILE = "adapter.safetensors"
+FILE = layout.ADAPTER
 FORMAT = 1
 MOST_TRAINED = 0.25
 """A run that trained at most this share of the weights leaves an adapter file."""

@@ -21,6 +21,7 @@ from tltf.backbones import builder
 from tltf.files import atomic_files, atomic_folders
 from tltf.graphs import functional
 from tltf.models import adapters
+from tltf.runs import layout
 from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
 
 
@@ -34,7 +35,7 @@ def save(trained, run):
     Raises:
         StorageError: the place cannot be written; a core that was there is kept.
     """
-    model = pathlib.Path(run) / "model"
+    model = pathlib.Path(run) / layout.MODEL
     arrays = weights_of(trained.core.model)
     model.mkdir(parents=True, exist_ok=True)
     target = _free_name(model)

@@ -21,6 +21,7 @@ import numpy as np
 
 from tltf.errors import ModelError, StorageError
 from tltf.files import atomic_files
+from tltf.runs import layout
 
 KEPT, PART = 2, ".part"
 ARRAYS, STATE, MANIFEST = "arrays.npz", "state.json", "manifest.json"
@@ -127,7 +128,7 @@ def _on_disk(file):
 
 
 def _folder(run):
-    return pathlib.Path(run) / "checkpoints"
+    return pathlib.Path(run) / layout.CHECKPOINTS
 
 
 def thin(run):

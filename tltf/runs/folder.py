@@ -16,10 +16,10 @@ from tltf.config.resume import HARMLESS, allowed_changes
 from tltf.console import streams
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.files import atomic_files, atomic_folders, untrusted
-from tltf.runs import origin, removal
+from tltf.runs import layout, origin, removal
 
-STATUS, FLAGS, LOCK = "status.json", "run.flags", ".lock"
-DATA_REPORT = "data_report.jsonl"
+STATUS, FLAGS, LOCK = layout.STATUS, layout.FLAGS, layout.LOCK
+DATA_REPORT = layout.DATA_REPORT
 STATUSES = ("training", "trained", "finished")
 
 
@@ -163,7 +163,7 @@ def begin(run, resolved, command, data=None):
     path, data = pathlib.Path(run) / FLAGS, data or {}
     status, output = read_status(run), resolved.output
     found, export = [], None
-    for folder in (run, path.parent / "model"):
+    for folder in (run, path.parent / layout.MODEL):
         atomic_files.sweep(folder)
     if not status:
         write_status(run, "training")
@@ -174,7 +174,7 @@ def begin(run, resolved, command, data=None):
             require_allowed(run, found, output.resume)
         export = origin.export_version(run)
     if export is None or found:
-        export = export or int(atomic_folders.new_version(path.parent / "export").name)
+        export = export or int(atomic_folders.new_version(path.parent / layout.EXPORT).name)
         origin.write(run, data, export)
         comment = f"{command}\nEvery flag of this run, chosen defaults included."
         flagfiles.write(path, resolved, comment)

@@ -12,9 +12,10 @@ import re
 from tltf.config.catalogs import BACKBONES, HEADS
 from tltf.errors import FlagError, ModelError
 from tltf.files import untrusted
+from tltf.runs import layout
 
 FORMAT = 1
-MANIFEST, WEIGHTS, ASSETS = "core.json", "core.safetensors", "assets"
+MANIFEST, WEIGHTS, ASSETS = layout.CORE, layout.WEIGHTS, layout.ASSETS
 MAX_IMAGE_SIZE_PX, MAX_TEXT_LENGTH = 16_384, 2**20
 """What a stranger's model may have us make of an input: 3 GB of pixels."""
 _OUTSIDE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
@@ -74,7 +75,7 @@ def open_folder(folder):
     if not str(folder):
         raise FlagError("must be given", flag="run", fix="--run=RUN, the --output of tltf.train")
     folder = pathlib.Path(folder)
-    model = folder / "model" if (folder / "model" / MANIFEST).is_file() else folder
+    model = folder / layout.MODEL if (folder / layout.MODEL / MANIFEST).is_file() else folder
     manifest = _manifest(model / MANIFEST, folder)
     inner = model / manifest["folder"]
     _require_inside(inner)

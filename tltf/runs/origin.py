@@ -12,9 +12,9 @@ from typing import NamedTuple
 from tltf.config.resume import VERSIONS
 from tltf.errors import ModelError
 from tltf.files import atomic_files, untrusted
-from tltf.runs import versions
+from tltf.runs import layout, versions
 
-FILE = "origin.json"
+FILE = layout.ORIGIN
 PACKAGES = ("tltf", "keras", "tensorflow", "numpy")
 
 

@@ -7,20 +7,13 @@ import pathlib
 import re
 import shutil
 
-FILES = ("metrics.jsonl", "adapter.safetensors", "report.html", "report.md", "report.json",
-         "predictions.csv", "data_report.jsonl", "trained_rows.bin")  # fmt: skip
-FOLDERS = {
-    "checkpoints": r"[0-9]+(\.[0-9]+)?(\.part)?",
-    "model": r"v[0-9]+|core\.json",
-}
-"""Folder -> the names in it that are tltf's."""
+from tltf.runs import layout
+
 EVENTS = "events.out.tfevents.*"
 _PART = re.compile(r"\..+\.part")
 """What was only half written."""
 _CHECKPOINT = re.compile(r"[0-9]+(\.[0-9]+)?")
 """One that is whole; not what a kill has left half written."""
-RUN = ("run.flags", "status.json", "origin.json", ".lock", ".lock.owner", "console.log")
-"""What says that a folder is a run's, and whose."""
 
 
 def is_trained(run):
@@ -30,39 +23,44 @@ def is_trained(run):
         run: the run folder.
     """
     run = pathlib.Path(run)
-    if any(_CHECKPOINT.fullmatch(path.name) for path in (run / "checkpoints").glob("*")):
+    if any(_CHECKPOINT.fullmatch(path.name) for path in (run / layout.CHECKPOINTS).glob("*")):
         return True
-    if any(re.fullmatch(FOLDERS["model"], path.name) for path in (run / "model").glob("*")):
+    if any(
+        re.fullmatch(layout.FOLDERS_OF_A_TRAINING[layout.MODEL], path.name)
+        for path in (run / layout.MODEL).glob("*")
+    ):
         return True
-    return any(is_trained(path) for path in (run / "rounds").glob("*") if path.name.isdecimal())
+    return any(
+        is_trained(path) for path in (run / layout.ROUNDS).glob("*") if path.name.isdecimal()
+    )
 
 
 def remove(run, export=1):
-    """Removes a run from its folder, but for the files in RUN.
+    """Removes a run from its folder, but for the files in layout.OF_A_RUN.
 
     Args:
         run: the run folder.
         export: the version of the SavedModel that it wrote itself; None: it wrote none.
     """
     run = pathlib.Path(run)
-    for name in FILES:
+    for name in layout.OF_A_TRAINING:
         _remove(run / name)
-    for name, pattern in FOLDERS.items():
+    for name, pattern in layout.FOLDERS_OF_A_TRAINING.items():
         _remove_in(run / name, re.compile(pattern))
     if export is not None:
-        _remove_in(run / "export", re.compile(str(export)))
-    _remove_events(run / "tensorboard")
-    _remove_rounds(run / "rounds")
+        _remove_in(run / layout.EXPORT, re.compile(str(export)))
+    _remove_events(run / layout.TENSORBOARD)
+    _remove_rounds(run / layout.ROUNDS)
     for path in run.glob(".*.part"):
         _remove(path)
 
 
 def _remove_rounds(rounds):
-    """Removes the runs in RUN/rounds, one a fold."""
+    """Removes the runs in layout.OF_A_RUN/rounds, one a fold."""
     for path in list(rounds.glob("*")) if _is_folder(rounds) else ():
         if path.name.isdecimal() and _is_folder(path):
             remove(path)
-            for name in RUN:
+            for name in layout.OF_A_RUN:
                 _remove(path / name)
             _remove_empty(path)
     _remove_empty(rounds)

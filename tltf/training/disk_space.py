@@ -10,11 +10,11 @@ import numpy as np
 
 from tltf.errors import StorageError
 from tltf.graphs import freezing
-from tltf.runs import checkpoints
+from tltf.runs import checkpoints, layout
 from tltf.training.optimizers import optimizer as optimizers_optimizer
 
 MB = 2**20
-PARTS = ("checkpoints", "model", "export")
+PARTS = (layout.CHECKPOINTS, layout.MODEL, layout.EXPORT)
 """Folders of a run."""
 
 

@@ -16,7 +16,7 @@ from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, fro
 from tltf.methods.context import FitContext
 from tltf.methods.method import Ended
 from tltf.models.forward import Forward
-from tltf.runs import checkpoints
+from tltf.runs import checkpoints, layout
 from tltf.training import curriculum, fit_state
 from tltf.training.callbacks import (
     average,
@@ -312,7 +312,7 @@ class Fit:
         if not self.is_writer:
             return watched
         if self.run and self.options.output.tensorboard:
-            watched.append(log_epochs.tensorboard(f"{self.run}/tensorboard/{phase.name}"))
+            watched.append(log_epochs.tensorboard(f"{self.run}/{layout.TENSORBOARD}/{phase.name}"))
         if self.run:
             self._saver = self._made_saver(training_model, number, watched, saved)
             watched.append(self._saver)

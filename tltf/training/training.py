@@ -16,7 +16,7 @@ from tltf.errors import FlagError
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
 from tltf.models import adapters, loading, saving
-from tltf.runs import folder, metrics_log
+from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space
 from tltf.training import fit as training_fit
 from tltf.training.assembly import assemble
@@ -92,7 +92,7 @@ def _fit(trained, method, strategy, run_folder, clock):
     options = trained.options
     is_writer = folder.is_chief()
     logs = run_folder and is_writer
-    log = metrics_log.MetricsLog(run_folder / "metrics.jsonl") if logs else NoLog()
+    log = metrics_log.MetricsLog(run_folder / layout.METRICS) if logs else NoLog()
     feed = datasets.build(trained, strategy)
     fit = training_fit.Fit(
         trained.core, method, feed, options, strategy, log, run_folder, is_writer

@@ -16,6 +16,7 @@ from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import pictures, plots, sentences, wording
 from tltf.files import atomic_files
+from tltf.runs import layout
 
 MAX_CONFUSION_TABLE = 20
 MAX_TEXT = 2000
@@ -60,10 +61,10 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
     _write_together(
         folder,
         {
-            "report.json": json.dumps(complete, indent=2, allow_nan=False, ensure_ascii=False)
+            layout.REPORT_JSON: json.dumps(complete, indent=2, allow_nan=False, ensure_ascii=False)
             + "\n",
-            "report.md": re.sub(r"\n{3,}", "\n\n", markdown),
-            "report.html": page,
+            layout.REPORT_MARKDOWN: re.sub(r"\n{3,}", "\n\n", markdown),
+            layout.REPORT_HTML: page,
         },
     )
 

@@ -17,6 +17,7 @@ from tltf.errors import DataError, FlagError, ModelError, StorageError, printabl
 from tltf.files import atomic_folders
 from tltf.graphs import functional, precision
 from tltf.models import core_builder, loading, raw_inputs, saving
+from tltf.runs import layout
 from tltf.serving.export import verify as export_verify
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
@@ -68,7 +69,7 @@ def export_run(options):
     trained = loading.load(options.run)
     if options.verify and trained.options is not None:
         trained.splits = _splits(options.run)
-    folder = options.output or pathlib.Path(options.run) / "export"
+    folder = options.output or pathlib.Path(options.run) / layout.EXPORT
     return call.build(trained, folder, options.version, options.verify)
 
 
