@@ -64,7 +64,7 @@ def _every_fold(chosen, call, folder):
     runs_folder.write_status(folder, "finished")
     print(f"{'folds':<10} {report['folds_text']}")
     print(f"{'together':<10} {one_run.score_text(report['test'])}")
-    print(f"{'report':<10} {folder / 'report.html'}")
+    print(f"{'report':<10} {folder / layout.REPORT_HTML}")
     return report
 
 

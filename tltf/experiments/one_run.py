@@ -140,7 +140,7 @@ def closing_text(report, run):
         lines.append(f"{'':<10} not measured: random weights (--baseline=scratch)")
     lines += [
         f"{'time':<10} {report['time_s']['total']:.0f} s, {report['time_s']['train']:.0f} s of it training",
-        f"{'report':<10} {run / 'report.html'}",
+        f"{'report':<10} {run / layout.REPORT_HTML}",
         f"{'predict':<10} python -m tltf.predict --run={run} --input=FILE",
     ]
     if (run / layout.EXPORT).is_dir():

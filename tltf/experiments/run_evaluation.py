@@ -65,7 +65,7 @@ def run(options):
         print(f"warning    {printable(warning)}")
     print(f"judged     {len(part)} rows: {ROWS[role]}")
     print(f"{'test' if role == 'all' else role:<10} {one_run.score_text(report['test'])}")
-    print(f"report     {folder / 'report.html'}")
+    print(f"report     {folder / layout.REPORT_HTML}")
     return report
 
 
