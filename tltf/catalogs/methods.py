@@ -112,7 +112,7 @@ METHODS = {
     ),
     "delta": Row(
         "tltf.methods.features:delta",
-        {"alpha": 0.01, "beta": 0.01, "features": ()},
+        {"alpha": 0.0001, "beta": 0.01, "features": ()},
         "train everything; the loss holds feature maps near those of the pretrained network",
         paper="Li et al. 2019, arXiv:1901.09229",
     ),
