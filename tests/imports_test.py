@@ -19,7 +19,7 @@ BELOW = {
 }
 LAYERS = {
     "base": """
-        tltf archives assets catalogs chatter checkpoints command_options console defaults difficulty errors flagfiles folders foreign_files habits lazy leftovers locations memory
+        tltf archives assets blas_threads catalogs chatter checkpoints command_options console defaults difficulty errors flagfiles folders foreign_files habits lazy leftovers locations memory
         names options origins progress registries row_store runs specs stopping storage streams targets thresholds torch_files versions
     """,
     "model": "adversaries allowances backbones cutting embedding_rows fingerprints finiteness folding freezing graphs heads inserts models multi_label noise optimizers ordinal recalibration regression transfer weights",

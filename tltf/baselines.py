@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from tltf import convex_examples, evaluation
+from tltf import blas_threads, convex_examples, evaluation
 from tltf.errors import DataError, NumericError, ShapeError
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -158,7 +158,7 @@ def _fit(c, train, validation, num_classes):
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_MAX_ITERATIONS))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), blas_threads.for_size(train[0].size):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(*train)
     stated = _probabilities(model, validation[0], num_classes)
