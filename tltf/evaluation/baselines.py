@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from tltf.data import hold_out
+from tltf.data import blas_threads, hold_out
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import classification
 
@@ -159,7 +159,7 @@ def _fit(c, train, validation, num_classes):
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_MAX_ITERATIONS))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), blas_threads.for_size(train[0].size):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(*train)
     stated = _probabilities(model, validation[0], num_classes)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from tltf.data import blas_threads
 from tltf.evaluation.baselines import at_edge, held_back
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -84,7 +85,7 @@ def _fit_labels(c, features, labels):
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=c, max_iter=300)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), blas_threads.for_size(features.size):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return [
             clone(model).fit(features, column)

@@ -124,7 +124,7 @@ METHODS = {
     ),
     "delta": MethodRow(
         "tltf.methods.delta:delta",
-        {"alpha": 0.01, "beta": 0.01, "features": ()},
+        {"alpha": 0.0001, "beta": 0.01, "features": ()},
         "train everything; the loss holds feature maps near those of the pretrained network",
         paper="Li et al. 2019, arXiv:1901.09229",
         replaces_weight_decay=True,

@@ -19,13 +19,12 @@ How it is made fast. Evaluations are of a path of eight penalties to one toleran
   threads that wait for busy cores cost much (2,000 x 384 beside other work: 12 s for 1.2 s).
 """
 
-import contextlib
 import dataclasses
 
 import numpy as np
-import threadpoolctl
 from scipy import linalg, optimize, special
 
+from tltf.data import blas_threads
 from tltf.training.solver import weighted_examples as examples
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -40,7 +39,6 @@ _DEAD = 1e-5
 """Of the middle deviation: a feature that varies less is switched off."""
 _MAX_ITERATIONS = 1000
 _MAX_FACTORED = 4096
-_ONE_THREAD = 2**25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +114,7 @@ def path(
     )
     if initial is not None:
         examples.check_initial(initial, given)
-    with _threads(given[0].size):
+    with blas_threads.for_size(given[0].size):
         return _path(given, validation, penalties, initial, seed, groups)
 
 
@@ -348,10 +346,3 @@ def _reduced(inputs):
         return inputs, None
     basis, upper = linalg.qr(inputs.T, mode="economic", overwrite_a=True, check_finite=False)
     return np.ascontiguousarray(upper.T), basis
-
-
-def _threads(size):
-    """A context in which BLAS has one thread where the problem is small."""
-    if size >= _ONE_THREAD:
-        return contextlib.nullcontext()
-    return threadpoolctl.threadpool_limits(1, user_api="blas")
