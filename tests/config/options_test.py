@@ -67,3 +67,14 @@ def test_shown_is_what_a_flagfile_takes():
         "0.5",
         "a b",
     ]
+
+
+def test_help_has_every_flag_of_a_run_under_one_heading():
+    from tltf.config import help_groups
+
+    grouped = [name for group in help_groups.GROUPS.values() for part in group for name in part]
+    assert sorted(grouped) == sorted(options.fields_of(options.Options))
+    short, whole = (dict(help_groups.headed(grouped, full)) for full in (False, True))
+    assert list(short) == list(whole) == ["data", "model", "method", "optimizer", "run", "output"]
+    assert sum(map(len, short.values())) < 25 and sum(map(len, whole.values())) == len(grouped)
+    assert help_groups.headed(["run", "data"], False) == [("flags", ["run", "data"])]

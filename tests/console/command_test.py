@@ -34,7 +34,7 @@ def run(service, *argv):
 @pytest.mark.parametrize("flag", ["--help", "--helpfull"])
 def test_help_needs_no_tensorflow(command, flag):
     done = watched(command, flag)
-    assert done.returncode == 0 and "flags:" in done.stdout
+    assert done.returncode == 0 and "--flagfile=FILE" in done.stdout
     assert done.stderr == "HEAVY []\n"
     assert ("arXiv" in done.stdout) == (flag == "--helpfull")
 

@@ -37,20 +37,20 @@ class ScanOptions:
         least=0.0, most=1.0,
     )  # fmt: skip
     allow_empty_classes: bool = flag(
-        False, "A class folder without images is no fault: it is no class, with a warning."
+        False,
+        "Classes without a usable row are left out with a warning instead of stopping the run.",
     )
-    follow_links: bool = flag(
-        False, "Links that lead out of the data folder, to files or to folders, are followed."
-    )
+    follow_links: bool = flag(False, "Follows links that lead out of the data folder.")
     unknown_classes: str = flag(
-        "refuse", "Rows of classes that are not trained on: refuse stops, skip skips them.",
+        "refuse", "What to do with rows of classes that are not in the training split: refuse stops the run, skip leaves them out.",
         choices=("refuse", "skip"),
     )  # fmt: skip
     strict: bool = flag(
-        False, "The same content in two splits is a fault; otherwise it stays in the later one."
+        False,
+        "Stops the run where the same content is in two splits; otherwise it stays in the later one.",
     )
     skip_bad_shards: bool = flag(
-        False, "A TFRecord file is read until it is damaged, and the next one is taken."
+        False, "Reads a damaged TFRecord file up to the damage and goes on with the next file."
     )
 
 
@@ -70,7 +70,7 @@ class DataOptions:
         "", "Random changes of training inputs, joined with |, e.g. 'flip|randaugment|mixup(alpha=.2)'."
     )  # fmt: skip
     near_duplicates: bool = flag(
-        True, "Looks for rows that are nearly the same; those in two splits are warned of."
+        True, "Looks for rows that are nearly the same, and warns of those in two splits."
     )
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
 
@@ -84,16 +84,17 @@ class ModelOptions:
         "(KerasHub preset, Hugging Face checkpoint, or a tltf run folder)."
     )  # fmt: skip
     backbone_weights: str = flag(
-        "default", "Its weights: default, none (random) or a weights file."
+        "default", "The backbone's weights: default, none (random) or a weights file."
     )
     head: str = flag(
-        "classify", "What stands on its features, e.g. 'classify(hidden=256, dropout=.1)'."
+        "classify",
+        "What stands on the backbone's features, e.g. 'classify(hidden=256, dropout=.1)'.",
     )
     image_size_px: int | None = flag(
         None, "Side of the square input image; auto: the backbone's own.", kind=int, least=1
     )
     text_length: int | None = flag(
-        None, "Tokens per text, cut or padded; auto: fits the data.", kind=int, least=3
+        None, "Tokens per text; longer texts are cut; auto: fits the data.", kind=int, least=3
     )
 
 
@@ -109,31 +110,35 @@ class TrainOptions:
         None, "Passes over the training split; auto: by method and data size.", kind=int, least=1
     )
     batch_size: int | None = flag(
-        None, "Global batch, over all devices; auto: by method.", kind=int, least=1
+        None, "Examples per step, over all devices together; auto: by method.", kind=int, least=1
     )
     eval_batch_size: int | None = flag(
-        None, "Batch of evaluation and prediction; auto: 128.", kind=int, least=1
+        None, "Examples per step of evaluation and prediction; auto: 128.", kind=int, least=1
     )
     optimizer: str = flag("auto", "auto: adam for images, adamw for text.",
                           choices=("auto", "adam", "adamw", "sgd"))  # fmt: skip
     learning_rate: float | None = flag(
         None, "Peak learning rate; auto: by method and family.", kind=float, above=0.0
     )
-    momentum: float = flag(0.9, "Of sgd.", least=0.0, below=1.0)
-    adam_beta_1: float = flag(0.9, "Of adam and adamw.", least=0.0, below=1.0)
-    adam_beta_2: float = flag(0.999, "Of adam and adamw.", least=0.0, below=1.0)
-    adam_epsilon: float = flag(1e-7, "Of adam and adamw.", above=0.0)
+    momentum: float = flag(0.9, "Momentum of the sgd optimizer.", least=0.0, below=1.0)
+    adam_beta_1: float = flag(0.9, "First moment's decay of adam and adamw.", least=0.0, below=1.0)
+    adam_beta_2: float = flag(
+        0.999, "Second moment's decay of adam and adamw.", least=0.0, below=1.0
+    )
+    adam_epsilon: float = flag(1e-7, "Added to the denominator of adam and adamw.", above=0.0)
     weight_decay: float | None = flag(
-        None, "Decoupled weight decay; never on biases and norms; auto: 0.01 for adamw (1 for its linear probe), else 0.",
+        None, "Decoupled weight decay, never of biases and normalisations; auto: 0.01 for adamw (1 for its linear probe), else 0.",
         kind=float, least=0.0,
     )  # fmt: skip
     clipnorm: float = flag(
-        0.0, "Clips each variable's gradient, after the all-reduce; 0: off.", least=0.0
+        0.0,
+        "Largest norm of each variable's gradient, over all devices together; 0: no limit.",
+        least=0.0,
     )
     global_clipnorm: float = flag(
-        0.0, "Clips the gradients' common norm, after the all-reduce; 0: off.", least=0.0
+        0.0, "Largest norm of all gradients together, over all devices; 0: no limit.", least=0.0
     )  # fmt: skip
-    schedule: str = flag("auto", "Learning rate over the steps; auto: cosine for images, linear for text.",
+    schedule: str = flag("auto", "How the learning rate changes over the steps; auto: cosine for images, linear for text.",
                          choices=("auto", "constant", "linear", "cosine", "one_cycle", "plateau"))  # fmt: skip
     warmup_fraction: float | None = flag(
         None, "Share of the steps with a rising rate; auto: .3 for one_cycle, .1 for a pretrained text backbone, else 0.",
@@ -142,32 +147,34 @@ class TrainOptions:
     loss: str = flag("cross_entropy", "Training loss; focal: cross-entropy times (1 - p)^focal_gamma.",
                      choices=("cross_entropy", "focal"))  # fmt: skip
     focal_gamma: float = flag(
-        2.0, "How far the focal loss turns from what is learned already.", least=0.0
+        2.0,
+        "Exponent of the focal loss: the larger, the less examples count that are already right.",
+        least=0.0,
     )
     label_smoothing: float = flag(
-        0.0, "Share of the target spread over all classes.", least=0.0, below=1.0
+        0.0, "Share of each target that is spread over all classes.", least=0.0, below=1.0
     )
-    class_weights: str = flag("none", "Of the loss. balanced: n / (classes * n of the class); effective: by effective numbers. "
-                              "Epoch and penalty are still chosen by the head's unweighted metric on validation.",
+    class_weights: str = flag("none", "Weights of the classes in the loss. balanced: n / (classes * n of the class); effective: by effective numbers. "
+                              "The epoch and the penalty are still chosen by the head's unweighted metric on validation.",
                               choices=("none", "balanced", "effective"))  # fmt: skip
     backbone_dropout: float | None = flag(
         None, "Rate of the backbone's own dropout; auto: as it was pretrained.", kind=float, least=0.0, below=1.0
     )  # fmt: skip
     stochastic_depth: float | None = flag(
-        None, "Rate of the backbone's last residual branch, less below; auto: as it was pretrained.",
+        None, "Rate at which the last residual branch is skipped, lower branches less often; auto: as it was pretrained.",
         kind=float, least=0.0, below=1.0,
     )  # fmt: skip
     sampling: str = flag("none", "balanced: every class is drawn equally often, rows with replacement. "
-                         "Epoch and penalty are still chosen by the head's unweighted metric on validation.",
+                         "The epoch and the penalty are still chosen by the head's unweighted metric on validation.",
                          choices=("none", "balanced"))  # fmt: skip
     norm: str = flag("auto", "Batch norms that the method trains: train, frozen (statistics and weights), or recalibrate: "
                      "train, then statistics anew over the training split.",
                      choices=("auto", "train", "frozen", "recalibrate"))  # fmt: skip
     ema_decay: float = flag(
-        0.0, "Keeps the moving average of the weights, with this decay a step; 0: off. It starts at the first step's weights, which keep a share of decay^steps; batch-norm statistics are not averaged.", least=0.0, below=1.0
+        0.0, "Keeps the moving average of the weights, with this decay per step; 0: off. It starts at the first step's weights, which keep a share of decay^steps; batch-norm statistics are not averaged.", least=0.0, below=1.0
     )  # fmt: skip
     early_stopping_epochs: int = flag(
-        0, "Stops after so many epochs without a better validation; 0: never.", least=0
+        0, "Stops after so many epochs without a better validation result; 0: never.", least=0
     )
     watch_test: bool = flag(
         False, "Measures the test split after every epoch too, for the curves; nothing is chosen by it."
@@ -182,10 +189,10 @@ class RuntimeOptions:
 
     strategy: str = flag("auto", "Distribution; auto: mirrored over all GPUs, else one device.",
                          choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"))  # fmt: skip
-    precision: str = flag("float32", "Of the layers' arithmetic; heads stay float32.",
+    precision: str = flag("float32", "Precision of the layers' arithmetic; heads stay float32.",
                           choices=("float32", "mixed_bfloat16", "mixed_float16"))  # fmt: skip
-    seed: int = flag(0, "Of splits, weights, order, dropout and augmentation.", least=0)
-    deterministic: str = flag("auto", "The same weights from the same seed, bit for bit, stopped in between or not; "
+    seed: int = flag(0, "Decides splits, new weights, order, dropout and augmentation.", least=0)
+    deterministic: str = flag("auto", "Trains the same weights from the same seed, bit for bit, interrupted or not; "
                               "auto: on a CPU.", choices=("auto", "on", "off"))  # fmt: skip
     logical_devices: int = flag(1, "Splits the CPU into so many logical devices.", least=1)
 
@@ -194,19 +201,21 @@ class RuntimeOptions:
 class CacheOptions:
     """How the outputs of frozen layers are kept, so that none is computed twice."""
 
-    cache: bool = flag(True, "Computes frozen layers once an example and keeps what they give.")
+    cache: bool = flag(True, "Computes frozen layers once per example and keeps the result.")
     cache_views: int = flag(
-        0, "With --augment: so many augmented views an example are kept, used in turn; 0: frozen "
+        0, "With --augment: keeps so many augmented views per example and uses them in turn; 0: frozen "
         "layers are computed again in every epoch.", least=0,
     )  # fmt: skip
     cache_memory_mb: int = flag(
-        1024, "Kept in memory up to so many megabytes a split, beyond on the disk.", least=0
+        1024,
+        "Megabytes per split that are kept in memory; what is beyond goes to the disk.",
+        least=0,
     )
     cache_disk_gb: float = flag(
-        5.0, "Kept on the disk, below $TLTF_CACHE, for later runs; the oldest goes first; 0: never.",
+        5.0, "Gigabytes that are kept on the disk, below $TLTF_CACHE, for later runs; the oldest go first; 0: none.",
         least=0.0,
     )  # fmt: skip
-    cache_precision: str = flag("float32", "Of what is kept; float16 halves it and rounds.",
+    cache_precision: str = flag("float32", "Precision of what is kept; float16 takes half the space and rounds.",
                                 choices=("float32", "float16"))  # fmt: skip
 
 
@@ -214,22 +223,26 @@ class CacheOptions:
 class OutputOptions:
     """What it leaves behind."""
 
-    output: str = flag("", "The run folder.")
+    output: str = flag("", "The folder that the run writes.")
     resume: str = flag("auto", "auto goes on with an unfinished run of the same flags, data and versions; "
                        "'batch_size|data|versions' goes on though those differ; never starts anew.")  # fmt: skip
-    overwrite: bool = flag(False, "Replaces a finished run in --output; other files there stay.")
+    overwrite: bool = flag(
+        False, "Replaces a finished run in --output; other files in that folder stay."
+    )
     checkpoint_minutes: float = flag(
         10.0,
         "Minutes between checkpoints within an epoch; 0: at the end of epochs only.",
         least=0.0,
     )
     baseline: str = flag(
-        "", "Baselines beside the result, joined with |: logistic (regression on frozen features), "
+        "", "Baselines that are measured beside the result, joined with |: logistic (regression on frozen features), "
         "scratch (the same run from random weights)."
     )  # fmt: skip
     export: bool = flag(True, "Exports a SavedModel when the training is done.")
     tensorboard: bool = flag(False, "Writes TensorBoard logs to RUN/tensorboard.")
-    dry_run: bool = flag(False, "Prints the trainable table and the plan, trains nothing.")
+    dry_run: bool = flag(
+        False, "Prints the plan and the table of what would be trained, and trains nothing."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import warnings
 
 from absl import app
 
+from tltf.config import help_groups
 from tltf.config.catalogs import CATALOGS
 from tltf.config.flagfiles import parse
 from tltf.config.options import fields_of, flag_text
@@ -114,21 +115,36 @@ def load_tensorflow():
 
 
 def help_text(kind, doc, full):
-    """The description, each flag with its default and help; with `full` the catalogs too."""
-    lines = [doc.strip(), "", "flags:"]
-    for name, (_, field) in fields_of(kind).items():
-        choices = field.metadata["choices"]
-        also = f" One of: {', '.join(c or 'none' for c in choices)}." if choices else ""
-        lines.append(f"  --{name}  (default: {flag_text(field.default) or repr(field.default)})")
-        lines += textwrap.wrap(field.metadata["help"] + also, 92, initial_indent=" " * 6,
-                               subsequent_indent=" " * 6)  # fmt: skip
-    lines += ["  --flagfile=FILE   flags from a file, one --name=value a line",
+    """The description, and flags with their defaults and help, under headings.
+
+    Args:
+        kind: the command's options dataclass.
+        doc: the command's description.
+        full: whether flags that few need, and the catalogs, are listed too.
+    """
+    lines, fields = [doc.strip()], fields_of(kind)
+    for heading, names in help_groups.headed(list(fields), full):
+        lines += ["", f"{heading}:"]
+        for name in names:
+            lines += _flag_help(name, fields[name][1])
+    lines += ["", "every command:",
+              "  --flagfile=FILE   flags from a file, one --name=value per line",
               f"  --list=NAME       what can be named: {', '.join(CATALOGS)}",
               "  --debug           tracebacks and TensorFlow's own messages",
-              "  --help, --helpfull  this text; with all catalogs"]  # fmt: skip
+              "  --help            this text",
+              "  --helpfull        this text with all flags and all catalogs"]  # fmt: skip
     for name in CATALOGS if full else ():
         lines += ["", f"{name}:", list_text(name)]
     return "\n".join(lines)
+
+
+def _flag_help(name, field):
+    """Lines of --help: a flag, its default, what it does and what it takes."""
+    choices = field.metadata["choices"]
+    also = f" One of: {', '.join(c or 'none' for c in choices)}." if choices else ""
+    first = f"  --{name}  (default: {flag_text(field.default) or repr(field.default)})"
+    return [first, *textwrap.wrap(field.metadata["help"] + also, 92, initial_indent=" " * 6,
+                                  subsequent_indent=" " * 6)]  # fmt: skip
 
 
 def list_text(name):
