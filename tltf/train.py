@@ -15,10 +15,11 @@ def service(options):
     """Runs the options, whoever reads on; the services are imported here, so that --help is quick."""
     checks.check(options)
     command.load_tensorflow()
-    from tltf.experiments import kfold
+    from tltf.experiments import kfold, one_run
 
+    run = kfold.run if kfold.is_asked_for(options) else one_run.run
     with streams.survive_closed_output(options.output.output):
-        kfold.run(options)
+        run(options)
 
 
 def main(argv=None):

@@ -12,7 +12,7 @@ from tests.faults.breaking import NUM_TRAIN
 from tests.faults.making import covers, require, run, run_program
 from tltf.models import loading
 from tltf.runs import checkpoints, metrics_log
-from tltf.training import fit, fit_state
+from tltf.training import fit, fit_state, judges
 
 FLAGS = [
     "--backbone=small_cnn(filters=[8])", "--image_size_px=8", "--head=classify(pooling=flatten)",
@@ -182,13 +182,13 @@ def test_a_hundred_skipped_float16_steps_in_a_row(tmp_path, capfd):
 
 
 def test_a_nan_of_validation_in_epoch_1_is_never_the_best(tmp_path, capfd, monkeypatch):
-    measure, calls = fit.Fit.measure, []
+    measure, calls = judges.Judges.measure, []
 
     def measured(fit, role="validation"):
         calls.append(role)
         return (math.nan, math.nan) if len(calls) == 1 else measure(fit, role)
 
-    monkeypatch.setattr(fit.Fit, "measure", measured)
+    monkeypatch.setattr(judges.Judges, "measure", measured)
     require(train(tmp_path, capfd, "--data=digits", "--keep=best"), 0)
     rows = metrics_log.read(tmp_path / "metrics.jsonl")
     assert rows[0]["val_accuracy"] is None and rows[1]["val_accuracy"] > 0.5

@@ -50,14 +50,14 @@ def test_gradual_has_no_more_stages_than_groups_and_ends_with_all():
 
 def test_lp_ft_begins_to_fine_tune_with_the_solved_head(monkeypatch):
     seen = {}
-    run_phase = training_fit.Fit._run_phase
+    prepare_phase = training_fit.Fit._prepare_phase
 
     def watch(self, number, phase, saved):
         if phase.name == "full":
             seen["head"] = [v.numpy() for v in self.core.groups[-1].layers[-1].weights]
-        run_phase(self, number, phase, saved)
+        return prepare_phase(self, number, phase, saved)
 
-    monkeypatch.setattr("tltf.training.fit.Fit._run_phase", watch)
+    monkeypatch.setattr("tltf.training.fit.Fit._prepare_phase", watch)
     data = feed(has_validation=True)
     probed, _, _ = fit(method=plain.linear_probe("lbfgs"), data=data)
     tuned, run, _ = fit(method=schedules.lp_ft(), data=data)

@@ -45,39 +45,37 @@ def run(kind, service, argv, doc):
         doc: the command's description for --help.
     """
     with streams.encodable(), library_messages.one_line_warnings():
-        return _run(kind, service, argv, doc)
-
-
-def _run(kind, service, argv, doc):
-    debug = any(map(_DEBUG.fullmatch, argv))  # of flags that cannot be read
-    try:
-        options, console = parse(kind, argv)
-        debug = console.get("debug", False)
-        if console.get("help") or console.get("helpfull"):
-            print(help_text(kind, doc, full=console.get("helpfull")))
+        debug = any(map(_DEBUG.fullmatch, argv))  # of flags that cannot be read
+        try:
+            options, console = parse(kind, argv)
+            debug = console.get("debug", False)
+            if console.get("help") or console.get("helpfull"):
+                print(help_text(kind, doc, full=console.get("helpfull")))
+                return 0
+            if "list" in console:
+                print(list_text(console["list"]))
+                return 0
+            quiet_tensorflow(debug)
+            tidied = contextlib.nullcontext() if debug else library_messages.without_decoders()
+            with tidied, signals.handle_signals():
+                return service(options) or 0
+        except TltfError as error:
+            return _fail(error, str(error), error.code, debug)
+        except KeyboardInterrupt as error:
+            return _fail(
+                error, "tltf: error[75] interrupted; fix: run the same command again", 75, debug
+            )
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        if "list" in console:
-            print(list_text(console["list"]))
-            return 0
-        quiet_tensorflow(debug)
-        tidied = contextlib.nullcontext() if debug else library_messages.without_decoders()
-        with tidied, signals.handle_signals():
-            return service(options) or 0
-    except TltfError as error:
-        return _fail(error, str(error), error.code, debug)
-    except KeyboardInterrupt as error:
-        return _fail(
-            error, "tltf: error[75] interrupted; fix: run the same command again", 75, debug
-        )
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:  # the one place where an unforeseen fault becomes exit code 70
-        known = _known(error)
-        if known is not None:
-            return _fail(error, str(known), known.code, debug)
-        what = printable(f"{type(error).__name__}: {error}")[:500]
-        return _fail(error, f"tltf: error[70] a bug in tltf: {what}; fix: {DEBUG_HINT}", 70, debug)
+        except Exception as error:  # the one place where an unforeseen fault becomes exit code 70
+            known = _known(error)
+            if known is not None:
+                return _fail(error, str(known), known.code, debug)
+            what = printable(f"{type(error).__name__}: {error}")[:500]
+            return _fail(
+                error, f"tltf: error[70] a bug in tltf: {what}; fix: {DEBUG_HINT}", 70, debug
+            )
 
 
 def quiet_tensorflow(debug):

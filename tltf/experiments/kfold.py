@@ -24,6 +24,12 @@ stats = lazy_imports.Module("scipy.stats")
 EVERY_FOLD = -1
 
 
+def is_asked_for(chosen):
+    """Whether a run is one of every fold: `--split='kfold(folds=K, fold=-1)'`."""
+    call = call_strings.pick(SPLITS, chosen.data.split, "split")
+    return call.name == "kfold" and call.kwargs["fold"] == EVERY_FOLD
+
+
 def run(chosen):
     """One run, or with `--split='kfold(folds=K, fold=-1)'` one a fold; returns the report.
 
@@ -37,7 +43,7 @@ def run(chosen):
         TltfError: as the stages raise it.
     """
     call = call_strings.pick(SPLITS, chosen.data.split, "split")
-    if call.name != "kfold" or call.kwargs["fold"] != EVERY_FOLD or chosen.output.dry_run:
+    if not is_asked_for(chosen) or chosen.output.dry_run:
         return one_run.run(_first_fold(chosen, call))
     with runs_folder.claim_folder(chosen.output) as folder:
         return _every_fold(chosen, call, folder)
@@ -70,7 +76,7 @@ def _every_fold(chosen, call, folder):
 
 def _first_fold(chosen, call):
     """A dry run of every fold shows the plan of the first."""
-    if call.name != "kfold" or call.kwargs["fold"] != EVERY_FOLD:
+    if not is_asked_for(chosen):
         return chosen
     return options.replace(chosen, split=_split(call, 0))
 

@@ -92,7 +92,9 @@ class Fit:
                 self.start = fit_state.arrays_under(saved, "start/")
                 continue
             resumed = saved if saved and saved.state["phase"] == number else None
-            self._run_phase(number, phase, resumed)
+            steps = self._prepare_phase(number, phase, resumed)
+            if steps:
+                self._take_steps(*steps)
             norm = phase.norm or self.options.train.norm
             if norm == "recalibrate" and phase.solver != "none":
                 self._recalibrate()
@@ -136,7 +138,8 @@ class Fit:
         self.moved |= {name: plan.variables[name] for name in plan.moving}
         return plan
 
-    def _run_phase(self, number, phase, saved):
+    def _prepare_phase(self, number, phase, saved):
+        """The arguments of `_take_steps`; None for a phase without steps, which is over then."""
         rows = self._rows = self._easiest(phase, saved)
         kind = self.method.model_class
         with self.strategy.scope():
@@ -153,7 +156,7 @@ class Fit:
         if phase.solver == "lbfgs":
             self._solve(parts, training, above, phase)
         if phase.solver != "gradient":
-            return
+            return None
         count = self.feed.num_train if rows is None else len(rows)
         steps = self.epoch_steps = -(-count // self.options.train.batch_size)
         with self.strategy.scope():
@@ -161,7 +164,7 @@ class Fit:
             self._compile(model, plan, phase, self._num_epochs(phase) * steps, steps)
         if phase.keeps_start:
             self.start = fit_state.arrays_under(saved, "start/") if saved else self._read_weights()
-        self._take_steps(model, training, steps, number, phase, saved)
+        return model, training, steps, number, phase, saved
 
     def _take_steps(self, model, training, steps, number, phase, saved):
         epochs, size = self._num_epochs(phase), self.options.train.batch_size

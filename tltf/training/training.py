@@ -3,6 +3,7 @@
 `one_run.run` is what `python -m tltf.train` calls; a notebook calls the same functions.
 """
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -36,42 +37,76 @@ def train(options):
     """
     require(options, "data", "backbone")
     with folder.claim_folder(options.output) as run_folder:
-        return _train(options, run_folder)
+        clock, strategy = _Clock(), strategies.start(options.runtime)
+        trained, method = _assembled(options, run_folder, strategy, clock)
+        if options.output.dry_run:
+            _show_plan(trained, method, strategy)
+            return trained
+        logs = run_folder if folder.is_chief() else None
+        if logs:
+            _begin(trained, logs)
+        if "logistic" in config_checks.wanted_baselines(options.output.baseline):
+            trained.frozen_features = datasets.frozen_features(trained)
+        clock.lap("baseline")
+        with _log_of(logs) as log, _named_files(trained):
+            fit = _prepared_fit(trained, method, strategy, run_folder, log)
+            fit.train()
+        _take_over(trained, fit, clock, logs)
+        if logs:
+            saving.save(trained, logs)
+            folder.write_status(logs, "trained")
+        return trained
 
 
-def _train(options, run_folder):
-    is_writer = folder.is_chief()
-    clock = _Clock()
-    strategy = strategies.start(options.runtime)
+def _assembled(options, run_folder, strategy, clock):
+    """`(Trained, Method)` before the first step."""
     with scan_report.write_on_failure(_report_folder(run_folder)):
         parts = loader.training_parts(options, options.data.near_duplicates)
     clock.lap("scan")
     trained, method = assemble(options, parts, strategy)
     clock.lap("build")
     trained.times_s = clock.laps
-    if options.output.dry_run:
-        with strategy.scope():
-            context = FitContext(trained.class_names, load_model=loading.load)
-            changed = method.prepare(trained.core, context)
-        print(plan_text(trained, changed, method))
-        method.release(changed)
-        return trained
-    if run_folder and is_writer:
-        folder.begin(
-            run_folder,
-            trained.options,
-            "python -m tltf.train --flagfile=run.flags --output=NEW",
-            fingerprint.fingerprints(parts),
-        )
-        scan_report.write(run_folder, parts["train"].scan)
-    if "logistic" in config_checks.wanted_baselines(options.output.baseline):
-        trained.frozen_features = datasets.frozen_features(trained)
-    clock.lap("baseline")
-    _fit(trained, method, strategy, run_folder, clock)
-    if run_folder and is_writer:
-        saving.save(trained, run_folder)
-        folder.write_status(run_folder, "trained")
-    return trained
+    return trained, method
+
+
+def _show_plan(trained, method, strategy):
+    """What --dry_run prints."""
+    with strategy.scope():
+        context = FitContext(trained.class_names, load_model=loading.load)
+        changed = method.prepare(trained.core, context)
+    print(plan_text(trained, changed, method))
+    method.release(changed)
+
+
+def _begin(trained, run_folder):
+    """Notes in the run folder what the run is begun with."""
+    folder.begin(
+        run_folder,
+        trained.options,
+        "python -m tltf.train --flagfile=run.flags --output=NEW",
+        fingerprint.fingerprints(trained.splits),
+    )
+    scan_report.write(run_folder, trained.splits["train"].scan)
+
+
+@contextlib.contextmanager
+def _log_of(logs):
+    """A block with the log of a run folder, or with one that keeps nothing."""
+    log = metrics_log.MetricsLog(logs / layout.METRICS) if logs else NoLog()
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@contextlib.contextmanager
+def _named_files(trained):
+    """A block whose errors of TensorFlow name the file that cannot be decoded."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = (lookups.unreadable(part) for part in trained.splits.values())
+        raise next(filter(None, found), error) from error
 
 
 def _report_folder(run_folder):
@@ -88,11 +123,9 @@ def require(options, *names):
             raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
 
 
-def _fit(trained, method, strategy, run_folder, clock):
-    options = trained.options
-    is_writer = folder.is_chief()
-    logs = run_folder and is_writer
-    log = metrics_log.MetricsLog(run_folder / layout.METRICS) if logs else NoLog()
+def _prepared_fit(trained, method, strategy, run_folder, log):
+    """The Fit, after what it needs and is going to do has been checked and shown."""
+    options, is_writer = trained.options, folder.is_chief()
     feed = datasets.build(trained, strategy)
     fit = training_fit.Fit(
         trained.core, method, feed, options, strategy, log, run_folder, is_writer
@@ -100,17 +133,15 @@ def _fit(trained, method, strategy, run_folder, clock):
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     print(plan_text(trained, fit.core, method), file=sys.stderr)
-    if logs:
+    if run_folder and is_writer:
         needs = disk_space.needs_of(fit.core, method, options, "validation" in trained.splits,
                                     weights_bytes)  # fmt: skip
         disk_space.require(run_folder, needs)
-    try:
-        fit.train()
-    except tf.errors.OpError as error:
-        found = (lookups.unreadable(part) for part in trained.splits.values())
-        raise next(filter(None, found), error) from error
-    finally:
-        log.close()
+    return fit
+
+
+def _take_over(trained, fit, clock, logs):
+    """Puts what a Fit has trained into the Trained."""
     trained.history, trained.plans = fit.history, fit.plans
     clock.lap("train")
     if logs:
@@ -173,7 +204,10 @@ def fit_parts(options, parts):
     trained, method = assemble(options, parts, strategy)
     clock = _Clock()
     trained.times_s = clock.laps
-    _fit(trained, method, strategy, None, clock)
+    with _log_of(None) as log, _named_files(trained):
+        fit = _prepared_fit(trained, method, strategy, None, log)
+        fit.train()
+    _take_over(trained, fit, clock, None)
     return trained
 
 
