@@ -55,7 +55,7 @@ def test_csv_on_standard_output(photos, folder, capsys):
     assert [row["path"] for row in rows] == [
         str(folder / n) for n in ("a.png", "b,\n.png", "c.jpg")
     ]
-    assert rows[2]["error"] == "is no image"
+    assert rows[2]["error"] == "is not an image"
     assert [rows[2][name] for name in ("label", *names)] == [""] * 4
     expected = served.image_once().predict(folder / "a.png")[0]
     assert rows[0]["label"] == expected.label

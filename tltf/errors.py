@@ -69,7 +69,7 @@ class NumericError(TltfError):
 
 
 def printable(text):
-    """`text` on one line: line breaks, control characters and what is no UTF-8 are escaped."""
+    """`text` on one line: line breaks, control characters and what is not UTF-8 are escaped."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(
         repr(character)[1:-1] if _must_be_escaped(character) else character for character in safe
@@ -77,7 +77,7 @@ def printable(text):
 
 
 def shown_names(names, most=6):
-    """The first names on one line, so that folders that are no classes are seen."""
+    """The first names on one line, so that folders that are not classes are seen."""
     more = f", ... {names[-1]}" if len(names) > most else ""
     return printable(", ".join(names[:most]) + more)
 

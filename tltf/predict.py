@@ -2,7 +2,7 @@
 
 python -m tltf.predict --run=RUN --input=photo.jpg,folder/,table.csv > predictions.csv
 
-One row an input: id, path or text, label, one probability a class, error. An input that
+One row an input: id, path or text, label, one probability per class, error. An input that
 cannot be read gets an error in its row; the rest goes on.
 """
 

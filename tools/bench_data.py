@@ -64,7 +64,7 @@ def write_images(folder):
 
 
 def write_texts(folder):
-    """A line a text."""
+    """A line per text."""
     parts = load(TEXTS)
     for role in ROLES:
         write_csv(folder / f"{role}.csv", parts[role].column.values, parts[role].labels)

@@ -111,7 +111,7 @@ def text_side(work):
 
 
 def text_model(folder, work):
-    """BERT, the mean over the tokens that are no padding, a dense layer."""
+    """BERT, the mean over the tokens that are not padding, a dense layer."""
     backbone = keras_hub.models.BertBackbone.from_preset(folder)
     freeze(backbone, work.num_trained_groups)
     inputs = {

@@ -21,7 +21,7 @@ class Work:
         method: tltf's method.
         epochs: passes over the training rows.
         learning_rate: of Adam, constant.
-        batch_size: rows a step.
+        batch_size: rows per step.
         hidden: units of a hidden layer in the head; 0 for none.
         text_length: tokens.
         image_size_px: side of the image.

@@ -1,4 +1,4 @@
-"""How many labels which method needs: 10, 50 and 500 labels a class, texts and images.
+"""How many labels which method needs: 10, 50 and 500 labels per class, texts and images.
 
     python tools/label_budgets.py [--only=vader,fashion] [--budgets=10,50,500]
         [--method='full --norm=frozen'] [--folder=runs/label_budgets]
@@ -7,7 +7,7 @@ Each data set is parted once into two pools. In the first, a method is chosen fo
 one with the best accuracy over a few draws, judged on CHOOSE rows that nothing is trained on. In
 the second, fresh draws compare it with `full`, with `--method=auto` and with logistic regression on
 frozen features: TEST rows, differences paired by draw, Student's intervals at 95%. A draw has so
-many training labels a class, and a quarter as many to validate (the best epoch, penalties).
+many training labels per class, and a quarter as many to validate (the best epoch, penalties).
 --method compares another one, with flags behind it, in place of the one that is chosen.
 What was measured is kept in FOLDER/label_budgets.jsonl: run it again to go on.
 """
@@ -31,7 +31,7 @@ WORK = {
     "vader": {"data": "vader(domain=movie)", "text_length": 48, "backbone": "minilm_l6"},
     "fashion": {"data": "fashion_mnist", "image_size_px": 64, "backbone": "efficientnet_lite0"},
 }
-HEADER = ["data", "labels a class", "chosen", "accuracy", "less full, points", "less logistic, points",
+HEADER = ["data", "labels per class", "chosen", "accuracy", "less full, points", "less logistic, points",
           "full", "logistic", "auto is", "best less auto, points", "draws"]  # fmt: skip
 
 

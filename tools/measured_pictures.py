@@ -4,7 +4,7 @@
 
 scorecard: for each data set the methods in the order of their gain over logistic regression on the
 same frozen features, and their accuracy under shift less that of `full`; both paired by seed, with
-Student's 95% interval; a hollow mark has one or two seeds. label_budgets: accuracy over labels a class.
+Student's 95% interval; a hollow mark has one or two seeds. label_budgets: accuracy over labels per class.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def draw_budgets(folder):
                 yerr=[scorecard.half_width(one) for one in values],
                 color=colour, label=method, **(STYLE | {"fmt": "o-"}),
             )  # fmt: skip
-        axes.set(xscale="log", xlabel="labels a class", ylabel="accuracy")
+        axes.set(xscale="log", xlabel="labels per class", ylabel="accuracy")
         axes.set_xticks(list(label_budgets.DRAWS), list(map(str, label_budgets.DRAWS)))
         axes.minorticks_off()
         axes.set_title(NAMES[task], loc="left", fontsize=10)

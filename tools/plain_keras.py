@@ -2,7 +2,7 @@
 
     python tools/plain_keras.py --seed=0
 
-MiniLM, average pooling over the tokens that are no padding, a softmax layer, Adam at 5e-5,
+MiniLM, average pooling over the tokens that are not padding, a softmax layer, Adam at 5e-5,
 batches of 32, 3 epochs, 48 tokens, tokenized once, `model.fit`. The data and the split are
 those of tltf. Prints one JSON line: accuracy, train_s, total_s.
 """

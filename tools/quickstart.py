@@ -21,7 +21,7 @@ Try next:
   see what was learned     open {run}/report.html
   your own pictures        python -m tltf.train --data='image_folder(path=DIR)' \\
                              --backbone=efficientnet_lite0 --output=runs/mine
-                           (DIR holds one folder of pictures a class)
+                           (DIR holds one folder of pictures per class)
   your own texts           python -m tltf.train --data='csv(path=all.csv, text=text, label=label)' \\
                              --backbone=minilm_l6 --output=runs/texts
   sentences, packaged      python -m tltf.train --flagfile={root}/configs/vader_minilm_l6_full.flags \\

@@ -13,7 +13,7 @@ leaves both out. Time is that of the quickest seed, which other work on the mach
 What was measured is kept in FOLDER/scorecard.jsonl: run it again to go on. --known prints what FOLDER
 has and measures nothing; tools/measured is such a folder.
 
-A method may be followed by flags. Some take another run, which is trained once a seed: `distill`
+A method may be followed by flags. Some take another run, which is trained once per seed: `distill`
 teaches a small network (texts: the same one) what `full` knows, `soup` averages `full` at three
 rates, and of `fashion digits` the network was fine-tuned on digits first, which `lwf` must not forget.
 """

@@ -82,7 +82,7 @@ def test_a_run_that_names_code_from_outside_is_refused(tmp_path, monkeypatch, bl
                 "modality": "image", "preprocessing": {}, "class_names": [], "folder": "v1",
                 "files": {model_folder.WEIGHTS: model_folder.sha256(inner / model_folder.WEIGHTS)}}  # fmt: skip
     (inner.parent / model_folder.MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match=r"is no part of tltf|has no backbone"):
+    with pytest.raises(ModelError, match=r"is not part of tltf|has no backbone"):
         builder.build(str(tmp_path / "run"))
     assert "canary_module" not in sys.modules
 

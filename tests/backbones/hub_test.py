@@ -194,7 +194,7 @@ def test_folders_without_a_network_are_refused(tmp_path):
     with pytest.raises(FlagError, match="no folder"):
         builder.build(str(tmp_path / "nowhere"))
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="is no readable JSON"):
+    with pytest.raises(ModelError, match="is not readable JSON"):
         builder.build(str(tmp_path))
 
 

@@ -76,7 +76,7 @@ def test_a_missing_flagfile_suggests_its_neighbour(tmp_path):
 def test_a_binary_flagfile(tmp_path):
     path = tmp_path / "a.flags"
     path.write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(FlagError, match="is no UTF-8 text"):
+    with pytest.raises(FlagError, match="is not UTF-8 text"):
         parse(f"--flagfile={path}")
 
 

@@ -33,7 +33,7 @@ def test_half_the_batch_is_suggested(size, multiple, fix):
         raise EXHAUSTED
     assert caught.value.code == 5 and caught.value.fix == fix
     assert str(caught.value).startswith(
-        f"tltf: error[5] --batch_size: out of memory with {size} rows a batch; fix: "
+        f"tltf: error[5] --batch_size: out of memory with {size} rows per batch; fix: "
     )
 
 

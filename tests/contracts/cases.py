@@ -23,7 +23,7 @@ def picture(number, label="red"):
 
 
 def image_folder(folder):
-    """Four pictures a class."""
+    """Four pictures per class."""
     for label in COLOURS:
         (folder / label).mkdir()
         for number in range(4):

@@ -57,7 +57,7 @@ def test_arrays(tmp_path):
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED)
     assert loader.load(f"numpy(path={tmp_path}/t.npz)", target="labels").class_names == tuple("012")
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=EXPECTED * 2, y_names=names)
-    with pytest.raises(DataError, match="are no 0 and 1"):
+    with pytest.raises(DataError, match="are not 0 and 1"):
         loader.load(f"numpy(path={tmp_path}/t.npz)", target="labels")
 
 
@@ -80,7 +80,7 @@ def test_numbers(tmp_path):
     source = loader.load(call, target="number", scan=ScanOptions(max_bad_fraction=0.5))
     np.testing.assert_array_equal(source.labels, np.array(NUMBERS, np.float32))
     assert source.class_names == () and source.scan["skipped"] == 2
-    with pytest.raises(DataError, match="label 'many' is no finite number"):
+    with pytest.raises(DataError, match="label 'many' is not a finite number"):
         loader.load(call, target="number")
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=np.array(NUMBERS))
     found = loader.load(f"numpy(path={tmp_path}/t.npz)", target="number")
@@ -108,7 +108,7 @@ def test_an_underscore_makes_a_name_of_digits(tmp_path):
     (tmp_path / "t.csv").write_text("text,y\none,1_0\ntwo,10\nthree,1_5\n")
     call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"
     assert loader.load(call).class_names == ("10", "1_0", "1_5")
-    with pytest.raises(DataError, match="label '1_0' is no finite number"):
+    with pytest.raises(DataError, match="label '1_0' is not a finite number"):
         loader.load(call, target="number")
 
 
@@ -154,7 +154,7 @@ def test_splits_keep_rare_labels_in_proportion_and_in_training(tmp_path):
 
 
 def of_tags(tmp_path, train, test):
-    """A Source of one text a row, its labels joined with |."""
+    """A Source of one text per row, its labels joined with |."""
     for role, tags in (("train", train), ("test", test)):
         rows = [f"{role} {number},{text}" for number, text in enumerate(tags)]
         (tmp_path / f"{role}.csv").write_text("\n".join(["text,label", *rows]))

@@ -114,7 +114,11 @@ def test_folds_partition_the_rows():
     [
         ("holdout(test=1.0)", FlagError, "no shares"),
         ("holdout(test=.6, validation=.4)", FlagError, "no shares"),
-        ("holdout(test=.001)", DataError, "test=0.001 of 100 rows is no row.*test=0.01 or more"),
+        (
+            "holdout(test=.001)",
+            DataError,
+            "test=0.001 of 100 rows is less than one row.*test=0.01 or more",
+        ),
         ("kfold(folds=5, fold=5)", FlagError, "no fold 5 of 5"),
         ("holdot", FlagError, "choices: holdout"),
     ],

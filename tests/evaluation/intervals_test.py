@@ -146,7 +146,7 @@ def test_coverage_of_paired_differences_of_the_loss_and_macro_f1():
 
 
 def several(rng, num_rows):
-    """`(labels, Answers)` of four labels a row, given from one half on."""
+    """`(labels, Answers)` of four labels per row, given from one half on."""
     labels = (rng.random((num_rows, 4)) < 0.4).astype(np.uint8)
     logits = 2.0 * labels - 1 + 1.2 * rng.normal(size=labels.shape)
     stated = 1 / (1 + np.exp(-logits))

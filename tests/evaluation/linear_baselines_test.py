@@ -1,4 +1,4 @@
-"""The linear baselines of several labels a row, and of numbers."""
+"""The linear baselines of several labels per row, and of numbers."""
 
 import numpy as np
 import pytest

@@ -150,18 +150,18 @@ TOO_LONG = "text is longer than 1048576 bytes"
     Case(57, "too large", numbered(0, 1, 1, 2), 3, said=("a:3 ", "label 2 is not one of the 2")),
     Case(57, "below zero", numbered(0, -1, 1), 3, said=("a:1 ", "label -1 is not one of the 2")),
     Case(58, "infinite in 32 bits", labelled(*map(str, range(8)), "1e39"), counts=(8, 1, 0, 0),
-         flags=REGRESS, listed={"all.csv:10": "'1e39' is no finite number"}),
+         flags=REGRESS, listed={"all.csv:10": "'1e39' is not a finite number"}),
     Case(58, "infinite", labelled(*map(str, range(8)), "inf", "1e400", "-inf", "nan"),
          counts=(8, 4, 0, 0), flags=REGRESS, listed={
-             "all.csv:10": "'inf' is no finite number", "all.csv:11": "'1e400' is no",
+             "all.csv:10": "'inf' is not a finite number", "all.csv:11": "'1e400' is not",
              "all.csv:12": "'-inf' is no", "all.csv:13": "has no label"}),
     skipped(59, "malformed", jsonl("{broken", '{"text": "a", "label": "b"', "[1]", '"text"'), {
-        "all.jsonl:9": "is no JSON (", "all.jsonl:10": "is no JSON (",
-        "all.jsonl:11": "is no JSON object", "all.jsonl:12": "is no JSON object"}),
+        "all.jsonl:9": "is not JSON (", "all.jsonl:10": "is not JSON (",
+        "all.jsonl:11": "is not a JSON object", "all.jsonl:12": "is not a JSON object"}),
     skipped(59, "nested deep", jsonl('{"text":' + "[" * 200_000), {
         "all.jsonl:9": "nested too deep"}),
     Case(60, "array", table_file(json.dumps([{"text": "a", "label": "b"}]), name="all.jsonl"), 3,
-         said=("the file is a JSON array", "one object a line")),
+         said=("the file is a JSON array", "one object per line")),
     skipped(61, "no text", jsonl('{"text": null, "label": "a"}', '{"text": 3, "label": "a"}',
                                  '{"text": ["x"], "label": "b"}', '{"label": "b"}'), {
         "all.jsonl:9": "text is NoneType", "all.jsonl:10": "text is int",

@@ -70,7 +70,7 @@ class Index(http.server.ThreadingHTTPServer):
         return sum(path.endswith(FILE) for path in self.gets)
 
     def handle_error(self, *_):
-        """A client that was killed is no news."""
+        """A client that was killed is not news."""
 
 
 class Answer(http.server.BaseHTTPRequestHandler):

@@ -85,7 +85,7 @@ def flagfiles_in_a_circle(folder):
     wrong("--learning_rate=nan", "--learning_rate: takes a finite number (received nan)"),
     wrong("--learning_rate=0", "--learning_rate: takes a number > 0.0 (received 0"),
     wrong("--train_epochs=0", "--train_epochs: takes a number >= 1 (received 0)"),
-    wrong("--split=holdout(test=1.0)", "--split: test=1 and validation=0.1 are no shares"),
+    wrong("--split=holdout(test=1.0)", "--split: test=1 and validation=0.1 are not shares"),
     train(80, "backbone", given("--data=digits", "--backbone=resnet5", "--dry_run"), 2,
           "--backbone: ", "'resnet5'", "resnet50", "resnet101", "resnet50_v2"),
     train(81, "too small", given("--data=digits", "--backbone=vgg16", "--image_size_px=8",
@@ -331,7 +331,7 @@ def test_a_model_that_names_code_from_outside(trained, tmp_path, capfd):
     content["core"]["head"] = f"os:mkdir(path={tmp_path}/canary)"
     path.write_text(json.dumps(content))
     done = run("predict", [f"--run={tmp_path}/run", "--input=x.png"], capfd)
-    require(done, 4, ["is no part of tltf"])
+    require(done, 4, ["is not part of tltf"])
     assert not (tmp_path / "canary").exists()
 
 

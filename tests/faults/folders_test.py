@@ -108,10 +108,10 @@ PLAN = ["--backbone=small_cnn", "--dry_run"]
     Case(29, "class of one", beside(pictures("owl/1.png")), counts=(9, 0, 0, 0),
          said=("6 train, 1 validation, 2 test", "owl has one training row")),
     Case(31, "validation of no row", only(pictures("a/1.png", "a/2.png", "b/3.png", "b/4.png")), 3,
-         said=("--split", "validation=0.1 of 4 rows is no row", "validation=0.25 or more")),
+         said=("--split", "validation=0.1 of 4 rows is less than one row", "validation=0.25 or more")),
     Case(31, "test and validation of no row", lambda folder: [
         f"--data={call(classes(folder))}", "--split=holdout(test=.01, validation=.02)"], 3, said=(
-        "test=0.01 of 8 rows is no row (1 of 2 faults; others: validation=0.02 of 8 rows is no row)",)),
+        "test=0.01 of 8 rows is less than one row (1 of 2 faults; others: validation=0.02 of 8 rows is less than one row)",)),
     Case(32, "class only in test", only(ONLY_IN_TEST), 3,
          said=("1 classes are tested on but not in the training split: owl",)),
     Case(32, "unknown classes skipped", only(ONLY_IN_TEST),
@@ -237,7 +237,7 @@ def test_a_report_is_written_where_the_scan_or_the_split_fails(tmp_path, capfd):
     assert set(rows) == {"--data", "empty.jpg", "page.jpg"}
     assert rows["--data"]["fix"].endswith("--max_bad_fraction=0.2")
     argv = [f"--data={call(data)}", "--split=holdout(test=.001)", "--max_bad_fraction=.5"]
-    require(run("check", [*argv, f"--output={tmp_path}/out"], capfd), 3, ["is no row"])
+    require(run("check", [*argv, f"--output={tmp_path}/out"], capfd), 3, ["is less than one row"])
     assert set(report_of(tmp_path / "out")) == {"--split", "empty.jpg", "page.jpg"}
     require(run("train", [*run_flags, "--max_bad_fraction=.5"], capfd), 0)
     assert set(report_of(tmp_path / "run")) == {"empty.jpg", "page.jpg"}

@@ -17,7 +17,7 @@ FOUND = {
     103: (3, "training_set/cats, training_set/dogs, test_set/..."),
     104: (2, "GIF with transparency"),
     105: (2, "WebP with alpha, lossy or lossless; animated WebP"),
-    106: (2, "few images a class: 10 x 3, 10 x 4, 2 x 3, 1500 x 3"),
+    106: (2, "few images per class: 10 x 3, 10 x 4, 2 x 3, 1500 x 3"),
     107: (2, "few test rows, all right"),
     108: (2, "BMP of 1, 4, 16 bits, RLE8; OS/2 header"),
     109: (2, "16-bit grey PNG: pictures in the report"),

@@ -238,7 +238,7 @@ OTHERS = {
 
 @covers(113, 114, 122)
 def test_training_and_prediction_take_the_same_files(tmp_path):
-    """By an image's name or content; what is neither is no row, and is counted."""
+    """By an image's name or content; what is neither is not a row, and is counted."""
     for name in ("cat", "dog"):
         fill(tmp_path / name, 5)
         os.rename(tmp_path / name / "000.png", tmp_path / name / "no_extension")

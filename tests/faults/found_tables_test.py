@@ -152,7 +152,7 @@ def test_a_table_under_another_name_is_read_as_one(tmp_path, monkeypatch, as_inp
 @covers(246, 120)
 def test_what_is_no_file_gets_the_fix_that_helps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FlagError, match="a text is no file name") as told:
+    with pytest.raises(FlagError, match="a text is not a file name") as told:
         list(read("this soup was really great, the best"))
     assert "--input=-" in told.value.fix
     for name in ("a.png", "b, c.png", "d.png"):
@@ -227,7 +227,7 @@ def test_quotes_that_are_text(tmp_path):
     rows[5] = '"starts so\tab1\n'
     path = write(tmp_path / "a.tsv", "text\tlabel\n" + "".join(rows))
     more = "text=text, label=label, delimiter='\\t'"
-    with pytest.raises(DataError, match="is no CSV") as told:
+    with pytest.raises(DataError, match="is not CSV") as told:
         load(path, more)
     assert "quote='none'" in told.value.fix or "quote=none" in told.value.fix
     swallowed = write(tmp_path / "b.tsv", "text\tlabel\n" + "".join(rows[:30]) + 'end"\tab0\n')

@@ -98,7 +98,7 @@ def code_for_words(content, folder):
 
 FILTERS = {"memory": {}, "text": "small_cnn(filters=[2000000000], channels=3)"}
 MANY = {"memory": {}, "text": f"small_cnn(filters={[1] * 20_000}, channels=3, kernel_px=1)"}
-NO_PART = "is no part of tltf"
+NO_PART = "is not part of tltf"
 OUT = "is a link out of the model folder"
 CUT = "the file is not the one that was saved"
 EDITS = {
@@ -106,7 +106,7 @@ EDITS = {
     "backbone from outside": (F.backbone(text="os:mkdir", memory={}), NO_PART),
     "backbone in a folder": (F.backbone(text="{folder}/..", memory={}), NO_PART),
     "backbone to be fetched": (F.backbone(text="hub:hf://a/b", memory={}), NO_PART),
-    "class that is no backbone": (
+    "class that is not a backbone": (
         F.backbone(text="hub:a", memory={"class": "Lambda", "config": {}}), "no backbone of"),
     "class in a list": (
         F.backbone(text="hub:a", memory={"class": ["os"], "config": {}}), "no backbone of"),
@@ -138,9 +138,9 @@ EDITS = {
     a_run(83, "words elsewhere", F.edited(words_elsewhere, served.text_once),
           "vocabulary leads out"),
     a_run(83, "code for words", F.edited(code_for_words, served.text_once), "no tokenizer"),
-    a_run(86, "deep JSON", F.text_manifest("[" * 500_000), "is no readable JSON"),
-    a_run(86, "5,000 digits", F.text_manifest('{"format": 1' + "0" * 5000 + "}"), "is no readable"),
-    a_run(86, "infinite number", F.text_manifest('{"format": Infinity}'), "is no number of JSON"),
+    a_run(86, "deep JSON", F.text_manifest("[" * 500_000), "is not readable JSON"),
+    a_run(86, "5,000 digits", F.text_manifest('{"format": 1' + "0" * 5000 + "}"), "is not readable"),
+    a_run(86, "infinite number", F.text_manifest('{"format": Infinity}'), "is not a JSON number"),
     a_run(86, "key twice", F.key_twice, "the key 'folder' is there twice"),
     a_run(86, "endless", F.endless, "no model in"),
     a_run(86, "pipe", F.pipe, "no model in"),
@@ -162,7 +162,7 @@ EDITS = {
         "conv_1/bias is I64, the model has float32"),
     a_run(83, "flags of other files", F.flags("--flagfile={secret}\n"), "pulls in another file"),
     a_run(83, "flags of no kind", F.flags("--seed=1\n{canary}\n"), "run.flags:2", "is not a flag"),
-    a_run(83, "pipe for flags", F.pipe_for_flags, "is no regular file"),
+    a_run(83, "pipe for flags", F.pipe_for_flags, "is not a regular file"),
     a_run(83, "data from outside", F.flags(f"--data={H.PLANTED}\n"),
           "the run's data 'tests.faults.hostile:planted'", NO_PART, command="evaluate"),
     a_run(83, "split from outside", F.flags(f"--data=digits\n--split={H.PLANTED}\n"),
@@ -226,10 +226,10 @@ TWO_FORMATS = {"registered_name": "keras>Lambda", "class_name": "Lambda", "confi
              "too many for its weights file", is_large=True),
     of_texts(86, "a billion words", F.preset(config(vocabulary_size=10**9)), "too many for its weights file"),
     of_texts(86, "deep JSON", F.checkpoint(files={
-        "config.json": lambda path: path.write_text("[" * 500_000)}), "is no readable JSON"),
+        "config.json": lambda path: path.write_text("[" * 500_000)}), "is not readable JSON"),
     of_texts(86, "pipe for words", F.checkpoint(files={
         "vocab.txt": lambda path: path.unlink() or os.mkfifo(path)}),
-        "is no regular file"),
+        "is not a regular file"),
     of_texts(84, "pickled checkpoint", F.checkpoint(files={"pytorch_model.bin": H.torch_zip}),
              "pickled weights are not read"),
     of_texts(84, "pickle called safetensors", F.checkpoint(files={

@@ -1,4 +1,4 @@
-"""Rows 1 to 24 of the matrix: image files that are no whole, plain images."""
+"""Rows 1 to 24 of the matrix: image files that are not whole, plain images."""
 
 import contextlib
 import io
@@ -175,7 +175,7 @@ NEAR_TOO = ("--max_bad_fraction=.5",)
     used(3, "bytes before the end", {"a.jpg": with_bytes_before_the_end}),
     used(3, "bytes before the end unsaid", {"a.jpg": with_bytes_before_the_end}, is_program=True,
          flags=NEAR_TOO),
-    skipped(4, "noise", "noise.jpg", np.random.default_rng(0).bytes(5000), "is no image"),
+    skipped(4, "noise", "noise.jpg", np.random.default_rng(0).bytes(5000), "is not an image"),
     used(5, "other formats", {f"{kind}.jpg": encoded(picture(n), kind)
                               for n, kind in enumerate(("PNG", "GIF", "BMP"), 50)}),
     used(6, "WebP", {"a.webp": encoded(PHOTO, "WEBP")}),
@@ -212,7 +212,7 @@ NEAR_TOO = ("--max_bad_fraction=.5",)
     Case(23, "strange names are compared", strange_names(lambda number: picture(60 + number)),
          counts=(12, 0, 0, 0), flags=NEAR_TOO),
     Case(23, "strange names of bad files", strange_names(lambda number: b"none"), is_program=True,
-         counts=(8, 4, 0, 0), said=("cat/new\\nline.png: is no image",),
+         counts=(8, 4, 0, 0), said=("cat/new\\nline.png: is not an image",),
          listed={"emoji 🎉.png": "no image", "new\nline.png": "no image", "xxx.png": "no image",
                  os.fsdecode(b"\xff\xfe.png"): "no image"}),
     skipped(24, "BMP without channels", "a.bmp", bitmap_without_channels, "is a damaged BMP"),
@@ -270,7 +270,7 @@ TRAIN = ["--backbone=small_cnn(filters=[4], channels=3)", "--image_size_px=8", "
 @covers(22)
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(os.remove, "is missing"), (lambda path: path.write_bytes(b"\0"), "is no image")],
+    [(os.remove, "is missing"), (lambda path: path.write_bytes(b"\0"), "is not an image")],
 )
 def test_files_that_change_after_the_scan(tmp_path, capfd, monkeypatch, change, words):
     """Stops, where the matrix skips: what is trained on must be what was scanned and split."""

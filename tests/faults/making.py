@@ -75,7 +75,7 @@ class Done:
 
 
 def covers(*rows):
-    """A decorator for a test of rows of the matrix that is no table of cases."""
+    """A decorator for a test of rows of the matrix that is not a table of cases."""
 
     def covered(test):
         for row in rows:
@@ -230,7 +230,7 @@ def put(folder, files):
 
 
 def classes(folder, count=4, labels=("cat", "dog"), first=0):
-    """A folder of `count` good pictures a class."""
+    """A folder of `count` good pictures per class."""
     for number, label in enumerate(labels):
         seeds = range(first + 1000 * number, first + 1000 * number + count)
         put(folder / label, {f"{seed}.png": picture(seed) for seed in seeds})

@@ -115,7 +115,7 @@ def test_a_solver_names_the_rows_that_are_not_finite(tmp_path, capfd, broken, sa
 
 
 def test_a_solver_of_augmented_views_names_the_row(tmp_path, capfd):
-    """Two passes of their own orders, whose last batch is no full one."""
+    """Two passes of their own orders, whose last batch is not a full one."""
     views = ["--augment=flip", "--cache_views=2", "--batch_size=5"]
     done = train(tmp_path, capfd, pictures(6), *SOLVED, *views)
     require_last_line(done, 6, "(linear_probe): of picture 6; fix: ")
@@ -204,8 +204,8 @@ def test_a_nan_of_validation_in_epoch_1_is_never_the_best(tmp_path, capfd, monke
 
 @pytest.mark.large
 @pytest.mark.parametrize("place,fix", [
-    ("True", "--batch_size: out of memory with 8 rows a batch; fix: --batch_size=4, with --resume=never"),
-    ("False", "--eval_batch_size: out of memory with 128 rows a batch; fix: --eval_batch_size=64"),
+    ("True", "--batch_size: out of memory with 8 rows per batch; fix: --batch_size=4, with --resume=never"),
+    ("False", "--eval_batch_size: out of memory with 128 rows per batch; fix: --eval_batch_size=64"),
 ])  # fmt: skip
 def test_memory_that_runs_out(tmp_path, capfd, place, fix):
     """TensorFlow itself cannot get 2^48 bytes, in training or in evaluation; it tries for 10 s."""

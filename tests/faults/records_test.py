@@ -110,7 +110,7 @@ def of_no_examples(folder):
          said=("a:0 ", "no feature 'picture'", "keys found: image (bytes), label (int)")),
     Case(74, "feature of another type", with_features(picture=1.5, kind=1), 3,
          said=("a:0 ", "feature 'picture' is float, not bytes")),
-    Case(74, "no examples", of_no_examples, 3, said=("a:0 ", "the record is no tf.train.Example")),
+    Case(74, "no examples", of_no_examples, 3, said=("a:0 ", "the record is not a tf.train.Example")),
     Case(75, "unknown data set", lambda folder: f"tfds(name=mnits, data_dir={folder})", 2,
          said=("TFDS has no data set 'mnits'", "fix: name=mnist")),
 )  # fmt: skip

@@ -208,7 +208,7 @@ def test_evaluating_again_and_folds(tags):
     ("--method=linear_probe(solver=lbfgs)", "solver=gradient in --method"),
     ("--class_weights=balanced", "--class_weights=none"),
     ("--head=multi_label(thresholds=[.5, .5])", "2 thresholds for 3 labels"),
-    ("--head=regress", "is no finite number"),
+    ("--head=regress", "is not a finite number"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_said(tags, flag, said, capsys):
     from tltf import train

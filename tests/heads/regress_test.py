@@ -203,7 +203,7 @@ def test_classes_that_are_numbers_can_be_predicted_as_numbers():
     assert source.labels.dtype == np.float32 and source.class_names == ()
     rated = loader.load("vader(domain=tweets)", target="number")
     assert np.abs(rated.labels).min() <= 0.5 and rated.labels.min() < -2
-    with pytest.raises(DataError, match=r"is no finite number|70000 of 70000"):
+    with pytest.raises(DataError, match=r"is not a finite number|70000 of 70000"):
         loader.load("fashion_mnist(num_train=20, num_test=20)", target="number")
-    with pytest.raises(FlagError, match=r"one class a row .*fix: --head=classify"):
+    with pytest.raises(FlagError, match=r"one class per row .*fix: --head=classify"):
         loader.load("emoji", target="number")

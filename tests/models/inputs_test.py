@@ -70,8 +70,8 @@ def test_json_lines(tmp_path):
     assert values(given) == ["a", None, None, None, "b"]
     assert [item.error for item in given[1:4]] == [
         "a int where a text is needed",
-        "is no JSON (Expecting value)",
-        "is no JSON object",
+        "is not JSON (Expecting value)",
+        "is not a JSON object",
     ]
     assert [item.id.rsplit(":")[-1] for item in given] == ["1", "3", "4", "5", "6"]
 

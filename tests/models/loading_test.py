@@ -202,7 +202,7 @@ def test_code_from_outside_is_not_run_unasked(run, part, tmp_path):
         ({"folder": "v9"}, "the file is missing"),
         ({"files": {}}, "unknown file"),
         ({"files": {"../core.json": "0"}}, "the file is missing"),
-        ({"class_names": ["a", 1, "b"]}, "a class name that is no text"),
+        ({"class_names": ["a", 1, "b"]}, "a class name that is not a text"),
         ({"class_names": ["a"]}, "3 classes with 1 names"),
         ({"core": {}}, "has no head"),
         ({"core": {"head": "classify"}}, "has no backbone"),

@@ -65,7 +65,7 @@ def test_bad_images_get_an_error_and_the_others_their_answer(tmp_path):
         "half.jpg": "is a damaged JPEG file",
         "page.jpg": "is HTML, which TensorFlow does not decode",
         "wrong_name.jpg": "",
-        "pipe.png": "is no file",
+        "pipe.png": "is not a file",
         "missing.png": "No such file or directory",
     }
     assert given[0].probabilities == given[4].probabilities

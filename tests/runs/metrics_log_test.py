@@ -1,4 +1,4 @@
-"""metrics.jsonl survives kills, repeats and numbers that are no numbers."""
+"""metrics.jsonl survives kills, repeats and numbers that are not numbers."""
 
 import json
 

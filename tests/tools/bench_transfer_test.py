@@ -1,4 +1,4 @@
-"""The pure parts of the bench; what it measures is no test's business."""
+"""The pure parts of the bench; what it measures is not a test's business."""
 
 import dataclasses
 import importlib

@@ -100,7 +100,7 @@ def whole_files():
 
 
 def _retrieved(retrieve, origin, target, progress=None):
-    """urlretrieve to another name first; a web page is no weights file."""
+    """urlretrieve to another name first; a web page is not a weights file."""
     part = f"{target}.part"
     try:
         done = retrieve(origin, part, progress)
@@ -140,7 +140,7 @@ def damage_of(path):
         try:
             h5py.File(path).close()
         except OSError as error:
-            return f"is no whole weights file ({error})"
+            return f"is not a whole weights file ({error})"
     return ""
 
 

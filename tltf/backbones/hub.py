@@ -98,7 +98,7 @@ def _require_plain_files(path):
                          fix="--backbone=RUN, the --output of tltf.train")  # fmt: skip
     for item in path.iterdir():
         if item.exists() and not item.is_file() and not item.is_dir():
-            raise ModelError("is no regular file", place=item)
+            raise ModelError("is not a regular file", place=item)
 
 
 def _keras_hub_folder(path, config, request):

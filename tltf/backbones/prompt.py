@@ -81,7 +81,7 @@ def first_block_inputs(backbone):
     """`(sequence, mask)`: the tensors that the first block of a transformer takes.
 
     Raises:
-        FlagError: it is no transformer for texts, or its blocks take anything else.
+        FlagError: it is not a transformer for texts, or its blocks take anything else.
     """
     block = next((g.layers[0] for g in backbone.groups if g.name == "layer_1"), None)
     if backbone.modality != "text" or block is None:

@@ -60,7 +60,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid):
         kind, dtype, key, _, count, _ = pid
         if kind != "storage" or not isinstance(dtype, np.dtype):
-            raise pickle.UnpicklingError(f"{kind!r} is no storage")
+            raise pickle.UnpicklingError(f"{kind!r} is not storage")
         return _Storage(key, dtype, count)
 
 

@@ -52,7 +52,7 @@ def make(class_name, config):
     """
     cls = getattr(keras_hub.models, str(class_name), None)
     if not (isinstance(cls, type) and issubclass(cls, keras_hub.models.Backbone)):
-        raise ModelError(f"{class_name!r} is no backbone of KerasHub", flag="backbone")
+        raise ModelError(f"{class_name!r} is not a backbone of KerasHub", flag="backbone")
     if not is_plain(config):
         raise ModelError(f"the configuration of {class_name} names classes", flag="backbone")
     try:
@@ -78,7 +78,7 @@ def load_tokenizer(memory, folder):
     """
     cls = getattr(keras_hub.tokenizers, str(memory["class"]), None)
     if not (isinstance(cls, type) and issubclass(cls, keras_hub.tokenizers.Tokenizer)):
-        raise ModelError(f"{memory['class']!r} is no tokenizer of KerasHub", flag="backbone")
+        raise ModelError(f"{memory['class']!r} is not a tokenizer of KerasHub", flag="backbone")
     named = [key for key in _FILES if memory["config"].get(key) is not None]
     if named or not is_plain(memory["config"]):
         what = f"the tokenizer's {named[0]}" if named else "the tokenizer"
@@ -93,7 +93,7 @@ def text_network(backbone, tokenizer, request, pretrained):
     """The Network of a KerasHub text backbone with one token input."""
     inputs = dict(backbone.input) if isinstance(backbone.input, dict) else {}
     if not {"token_ids", "padding_mask"} <= set(inputs) or len(inputs) > 3:
-        raise FlagError(f"{request.text} is no plain text encoder", flag="backbone")
+        raise FlagError(f"{request.text} is not a plain text encoder", flag="backbone")
     taps = text_taps(backbone, inputs)
     memory = request.memory or {
         "class": type(backbone).__name__,

@@ -171,7 +171,7 @@ def _first_foreign(group, seen):
 def _fault(item):
     """What is wrong with a dataset, or nothing."""
     if not isinstance(item, h5py.Dataset):
-        return f"{item.name} is no dataset"
+        return f"{item.name} is not a dataset"
     if item.is_virtual or item.external:
         return f"{item.name} leads out of the file or is virtual"
     if item.dtype.kind not in "fiub":
@@ -225,7 +225,7 @@ def _by_layer(model, opened):
         group = opened[layer_name]
         names = [_text(item) for item in group.attrs["weight_names"]]
         if not all(isinstance(group.get(item), h5py.Dataset) for item in names):
-            raise ValueError(f"a weight of {layer_name} is no dataset")
+            raise ValueError(f"a weight of {layer_name} is not a dataset")
         if not names or (_OLD_HEADS.match(layer_name) and index >= len(own)):
             continue
         key = own[index].name if index < len(own) else layer_name

@@ -59,7 +59,7 @@ def parse(text, flag=""):
     """`(name, arguments)` of a call string; the arguments are raw texts by name.
 
     Raises:
-        FlagError: the text is no call string.
+        FlagError: the text is not a call string.
     """
     text = text.strip()
     name, bracket, rest = text.partition("(")
@@ -109,7 +109,7 @@ def with_paths(text, row, change):
         change: str -> str.
 
     Raises:
-        FlagError: the text is no call string.
+        FlagError: the text is not a call string.
     """
     name, raw = parse(text)
     texts = dict(raw)

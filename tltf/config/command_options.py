@@ -53,7 +53,7 @@ class PredictOptions:
 
     run: str = flag("", "The run folder.")
     input: str = flag("-", "What to classify: files, folders, CSV or text files joined with commas; "
-                      "- reads texts or paths from standard input, one a line.")  # fmt: skip
+                      "- reads texts or paths from standard input, one per line.")  # fmt: skip
     column: str = flag(
         "",
         "Column of a CSV or JSON lines input; empty: the one that the run's --data "

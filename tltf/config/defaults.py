@@ -74,8 +74,8 @@ def choose_method(method, situation):
     """The method's call string; `auto` is `lp_ft`, the best at every number of labels measured.
 
     tools/label_budgets.py compares it with plain fine-tuning and logistic regression, from 10 to
-    500 labels a class. A head that cannot be solved for would start at random, and few labels
-    cannot teach it without spoiling the network: it is a probe below FEW_PER_CLASS labels a class,
+    500 labels per class. A head that cannot be solved for would start at random, and few labels
+    cannot teach it without spoiling the network: it is a probe below FEW_PER_CLASS labels per class,
     and full fine-tuning above, as for more than MOST_SOLVED rows. A network without pretrained
     weights is trained in full.
     """

@@ -76,7 +76,7 @@ def read_flagfile(path, fields, including=()):
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         near = nearest(path.name, [p.name for p in path.parent.glob("*.flags")], limit=1)
         fix = f"--flagfile={path.parent / near[0]}" if near else ""
         raise FlagError(f"cannot read {path}: {reason}", flag="flagfile", fix=fix) from error
@@ -94,7 +94,7 @@ def read_flagfile(path, fields, including=()):
 
 
 def write(path, options, comment):
-    """Writes every flag of `options`, one a line, after the comment's lines; whole or not at all."""
+    """Writes every flag of `options`, one per line, after the comment's lines; whole or not at all."""
     head = [f"# {line}" for line in comment.splitlines()]
     body = [f"--{name}={flag_text(value)}" for name, value in flatten(options).items()]
     with atomic_files.replace_file(path) as file:

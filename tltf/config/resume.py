@@ -18,7 +18,7 @@ def allowed_changes(resume):
     """The names in --resume, which are joined with `|`; none for auto and never.
 
     Raises:
-        FlagError: a name that is no flag.
+        FlagError: a name that is not a flag.
     """
     if resume in ("auto", "never"):
         return ()

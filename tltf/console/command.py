@@ -146,7 +146,7 @@ def _flag_help(name, field):
 
 
 def list_text(name):
-    """The rows of a catalog, one a line."""
+    """The rows of a catalog, one per line."""
     if name not in CATALOGS:
         near = choices_text(name, CATALOGS)
         raise FlagError(f"no list {name!r} (choices: {near})", flag="list",

@@ -30,7 +30,9 @@ def explain_out_of_memory(flag, size, multiple=1, also=""):
             raise
         half = size // 2 // multiple * multiple
         fix = (f"--{flag}={half}" if half else SMALLEST) + also
-        raise StorageError(f"out of memory with {size} rows a batch", flag=flag, fix=fix) from error
+        raise StorageError(
+            f"out of memory with {size} rows per batch", flag=flag, fix=fix
+        ) from error
 
 
 def is_exhausted(error):

@@ -16,10 +16,10 @@ class Rows:
     """Readable rows in the order of the data, lists of the same length.
 
     Args:
-        ids: str a row.
+        ids: str per row.
         values: of a Column.
-        labels: str a row, several labels as `cat|dog`; None when unlabelled.
-        roles: str a row; None when the data gives no splits.
+        labels: str per row, several labels as `cat|dog`; None when unlabelled.
+        roles: str per row; None when the data gives no splits.
         hashes: uint64[N] of the contents, if they are known already.
     """
 
@@ -49,7 +49,7 @@ def assemble(
     Raises:
         DataError: no rows, one class, faulty class names, contents under two labels, or too
             many bad rows.
-        FlagError: labels that are no classes.
+        FlagError: labels that are not classes.
     """
     if not rows.ids and not scan.failures and not scan.skipped:
         scan.fail("there are no rows", place=name)

@@ -221,7 +221,7 @@ def randaugment(num_ops=2, magnitude=0.5):
     Cubuk et al. 2020, arXiv:1909.13719. Departs from the paper: the strength is uniform from 0
     to `magnitude` (Keras), and the operations are those of Keras, of which two are strongest at 0:
     sharpness, which only blurs up to .5, and posterization to 1 to 8 * magnitude bits. Keras
-    chooses once a batch.
+    chooses once per batch.
 
     Args:
         num_ops: operations an image.

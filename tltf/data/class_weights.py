@@ -17,12 +17,12 @@ def class_weights(part, kind):
             C over the classes; b is .9 to .9999 there, chosen on validation.
 
     Raises:
-        FlagError: several labels a row, or numbers.
+        FlagError: several labels per row, or numbers.
     """
     if kind == "none":
         return None
     if not label_kinds.kind_of(part.labels).is_one_class:
-        raise FlagError("weights are of classes, the data has several labels or numbers a row",
+        raise FlagError("weights are of classes, the data has several labels or numbers per row",
                         flag="class_weights", fix="--class_weights=none")  # fmt: skip
     total = len(part)
     counts = np.maximum(np.bincount(part.labels, minlength=len(part.class_names)), 1)

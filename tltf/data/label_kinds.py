@@ -74,7 +74,7 @@ class LabelKind:
     def from_classes(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]] | None:
-        """`(labels, class names)` of this kind for one class a row; None where none can be."""
+        """`(labels, class names)` of this kind for one class per row; None where none can be."""
         raise NotImplementedError
 
     def strata(self, labels: np.ndarray) -> np.ndarray:
@@ -226,7 +226,7 @@ class Number(LabelKind):
 
     def fault_of(self, text: str) -> str:
         """Of a text that spells no number."""
-        return f"label {text!r} is no finite number" if number(text) is None else ""
+        return f"label {text!r} is not a finite number" if number(text) is None else ""
 
     def names_in(self, texts: Sequence[str]) -> set[str]:
         """None."""
@@ -275,7 +275,7 @@ def kind_of(labels: np.ndarray) -> LabelKind:
 
 
 def encode_classes(texts, name, class_names=None, least_classes=2):
-    """`(int32[N], class names)` from one label text a row.
+    """`(int32[N], class names)` from one label text per row.
 
     Args:
         texts: list of str.
@@ -324,7 +324,7 @@ def numbers(texts):
     """float64[N]: as they are read, so that tables hold what the file says; training has float32.
 
     Args:
-        texts: str a row, each a finite number.
+        texts: str per row, each a finite number.
     """
     return np.array([float(text) for text in texts], np.float64)
 
@@ -361,7 +361,7 @@ def several(texts, class_names, name):
     """`(uint8[N, C], names)` of texts such as `cat|dog`; an empty one has no label.
 
     Args:
-        texts: str a row.
+        texts: str per row.
         class_names: their order, or None for that of their names.
         name: of the source, for errors.
 

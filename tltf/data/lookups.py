@@ -32,7 +32,7 @@ class Lookup:
     Args:
         inputs_of: int64[B] -> inputs by name, or int64[] -> image if `is_single`.
         is_single: one row at a time, in parallel, because files are read or decoded.
-        lengths: int32[N] tokens a row; None for images.
+        lengths: int32[N] tokens per row; None for images.
         is_cut: whether batches are no longer than their longest row.
         after: (inputs of a batch, int64[B]) -> its inputs, applied when rows are batched.
     """
@@ -180,7 +180,7 @@ def batches(rows, lookup, batch_size, change=None):
     Args:
         rows: int64[N].
         lookup: Lookup.
-        batch_size: rows a batch.
+        batch_size: rows per batch.
         change: (inputs, int64[B] row numbers) -> elements of the result.
     """
     change = change or (lambda inputs, batch: (inputs, batch))

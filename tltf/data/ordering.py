@@ -22,8 +22,8 @@ class Order:
     Args:
         count: rows of the source.
         seed: int.
-        batch_size: rows a batch.
-        lengths: int32[N] tokens a row, to put similar ones into one batch; None for any.
+        batch_size: rows per batch.
+        lengths: int32[N] tokens per row, to put similar ones into one batch; None for any.
         labels: int32[N], to draw every class equally often, with replacement; None for each row
             once.
         part: int64[M], the rows that are read at all; None for all.

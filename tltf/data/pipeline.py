@@ -42,7 +42,7 @@ def build(
     Args:
         source: Source.
         preprocessing: ImagePreprocessing or TextPreprocessing.
-        batch_size: rows a batch, over all devices.
+        batch_size: rows per batch, over all devices.
         training: shuffle, and augment.
         augment: a call string of AUGMENTS, several joined with `|`; training only.
         seed: int.
@@ -65,7 +65,7 @@ def build(
     Returns:
         tf.data.Dataset with inputs `{"image": float32[B, S, S, C]}`, 0 to 255, or those of the
         TextPreprocessing; targets `{target: int32[B]}`, float32[B, num_classes] when mixed or several
-        labels a row, float32[B] numbers, {} when unlabelled; weights `{target: float32[B]}`.
+        labels per row, float32[B] numbers, {} when unlabelled; weights `{target: float32[B]}`.
     """
     num_classes = num_classes or len(source.class_names)
     by_class = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)

@@ -343,7 +343,7 @@ def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels, strict_s
 
     Args:
         scan: Scan.
-        ids: str a row.
+        ids: str per row.
         hashes: uint64[N] of the contents.
         labels: list of str or None a row.
         roles: list of str, or None.

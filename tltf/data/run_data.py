@@ -39,7 +39,7 @@ def require_own_code(chosen, run):
     for flag, (text, catalog) in given.items():
         name, _ = call_strings.parse(text, flag)
         if name not in catalog:
-            what = f"the run's {flag} {name!r} is no part of tltf, and its code would be run"
+            what = f"the run's {flag} {name!r} is not part of tltf, and its code would be run"
             raise ModelError(what, place=place, fix=fix)
     call = call_strings.pick(SOURCES, chosen.data.data, "data")
     if call.name == "tfds" and (

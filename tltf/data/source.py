@@ -63,8 +63,8 @@ class Source:
         columns: `{"image": Column}` or `{"text": Column}`.
         labels: int32[N], places in `class_names`; uint8[N, C], 1 for each of its labels; float32[N]
             numbers; None when unlabelled.
-        class_names: one a class or label; () for numbers.
-        ids: str a row: a relative path, or `file:row`.
+        class_names: one per class or label; () for numbers.
+        ids: str per row: a relative path, or `file:row`.
         roles: str[N], one of ROLES, "" where the data does not say; None when it never says.
         scan: counts `found` = `used` + `skipped` + `excluded`, and `ignored` files that are no
             data; `warnings` (list of str);
@@ -139,7 +139,7 @@ class Source:
     def of_classes(self, class_names, reason):
         """The source with the rows of these classes; the others are counted as skipped.
 
-        Of several labels a row each must be among them.
+        Of several labels per row each must be among them.
 
         Args:
             class_names: names, some of them the source's; numbers stay.
@@ -167,7 +167,7 @@ class Source:
     def as_target(self, target):
         """The source with labels of a kind, a name of label_kinds.KINDS.
 
-        One class a row is one label a row, and a number where all classes are numbers.
+        One class per row is one label per row, and a number where all classes are numbers.
 
         Raises:
             FlagError: labels that cannot be read so.

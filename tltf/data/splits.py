@@ -210,7 +210,7 @@ def check_holdout(test, validation):
     """Raises FlagError for shares outside of 0 to 1, or adding up to 1."""
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise FlagError(
-            f"test={test:g} and validation={validation:g} are no shares that leave rows to train",
+            f"test={test:g} and validation={validation:g} are not shares that leave rows to train",
             flag="split",
             fix="--split=holdout(test=.2, validation=.1)",
         )
@@ -243,7 +243,7 @@ def _rows_of(share, num_rows, role):
     size = round(share * num_rows)
     if share and not size:
         raise DataError(
-            f"{role}={share:g} of {num_rows} rows is no row",
+            f"{role}={share:g} of {num_rows} rows is less than one row",
             flag="split",
             fix=f"{role}={min(0.5, 1 / num_rows):.2g} or more",
         )
@@ -326,7 +326,7 @@ def _one_role_per_group(groups, roles):
 def _quotas(total, class_sizes, limits, ties):
     """int[C] adding up to `total`, in proportion to `class_sizes`, each within its limit.
 
-    Classes of one size are taken in the order of `ties`, numbers a class, of which the last decide
+    Classes of one size are taken in the order of `ties`, numbers per class, of which the last decide
     first: a number drawn by the seed, and for validation how many rows of the class are tested on,
     so that one class does not give both while another gives none.
     """

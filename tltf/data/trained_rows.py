@@ -8,7 +8,7 @@ from tltf.files import atomic_files
 from tltf.runs import layout
 
 FILE = layout.TRAINED_ROWS
-"""uint64 each, sorted, little-endian: eight bytes a row."""
+"""uint64 each, sorted, little-endian: eight bytes per row."""
 
 
 def write(run, part):

@@ -72,7 +72,7 @@ def logistic_regression(
 
     Raises:
         DataError: a split is empty, or training has one class only.
-        ShapeError: features are no matrix, or widths differ.
+        ShapeError: features are not a matrix, or widths differ.
         NumericError: a feature is not finite.
     """
     train, test = _checked("train", *train), _checked("test", *test)

@@ -32,12 +32,12 @@ def distributions(labels, candidates, *, seed, num_resamples):
 
     Args:
         labels: int[N].
-        candidates: list of float[N, C] probabilities, one entry a model.
+        candidates: list of float[N, C] probabilities, one entry per model.
         seed: of the resampling.
         num_resamples: R.
 
     Returns:
-        list, one entry a candidate, of dict metric -> float64[R], for `METRICS`.
+        list, one entry per candidate, of dict metric -> float64[R], for `METRICS`.
     """
     rng = np.random.default_rng(seed)
     sums = [_sums(labels, probabilities) for probabilities in candidates]
@@ -56,7 +56,7 @@ def interval(values, confidence):
     """`[low, high]`: the percentile interval of `values` (floats); None where it has no width.
 
     All resamples are alike where one example is all there is, or every answer is as wrong as any
-    other. That is no certainty.
+    other. That is not certainty.
     """
     tail = 100 * (1 - confidence) / 2
     low, high = (float(bound) for bound in np.percentile(values, [tail, 100 - tail]))
@@ -66,7 +66,7 @@ def interval(values, confidence):
 def reflected_interval(values, point, confidence):
     """`[low, high]` within 0..1: the basic interval, the percentile one mirrored at the estimate.
 
-    For macro F1, whose resamples are lower than it: in simulations with 10 to 30 rows a class and
+    For macro F1, whose resamples are lower than it: in simulations with 10 to 30 rows per class and
     10 to 100 classes it holds the truth in 89 to 97 of 100 samples, the percentile one in 58 to 95.
     """
     bounds = interval(values, confidence)
@@ -157,7 +157,7 @@ def values(sums, metrics, *, seed, num_resamples=NUM_RESAMPLES):
     """Metric -> float64[R] for each candidate, all on the same resamples of the examples.
 
     Args:
-        sums: list of float[K, N] (dense or sparse), one a candidate: what is summed.
+        sums: list of float[K, N] (dense or sparse), one per candidate: what is summed.
         metrics: float64[K, R] sums -> dict of float64[R].
         seed: of the resampling.
         num_resamples: R.

@@ -31,7 +31,7 @@ def is_asked_for(chosen):
 
 
 def run(chosen):
-    """One run, or with `--split='kfold(folds=K, fold=-1)'` one a fold; returns the report.
+    """One run, or with `--split='kfold(folds=K, fold=-1)'` one per fold; returns the report.
 
     The report of a cross-validation measures the test predictions of all folds together, each
     example judged once by a model that never saw it, and has every fold's own score.

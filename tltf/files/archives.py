@@ -66,7 +66,7 @@ def unpack(archive, folder, members, root="", max_bytes=1 << 30):
 
 
 def _open_members(archive):
-    """Yields `(name, size, open)` of each member; `open` is None for what is no plain file."""
+    """Yields `(name, size, open)` of each member; `open` is None for what is not a plain file."""
     name = archive.name
     if name.endswith((".zip", ".whl")):
         with zipfile.ZipFile(archive) as opened:

@@ -66,7 +66,7 @@ def new_version(folder, version=None):
 
 
 def discard(path):
-    """Removes a folder such that nobody sees half of it; one that is gone already is no error."""
+    """Removes a folder such that nobody sees half of it; one that is gone already is not an error."""
     path = pathlib.Path(path)
     part = _part(path)
     try:

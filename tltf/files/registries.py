@@ -56,7 +56,7 @@ def download(asset, folder, timeout_s):
 
 
 def page_title(content):
-    """The title of a web page, `untitled` for one without; None of bytes that are no web page."""
+    """The title of a web page, `untitled` for one without; None of bytes that are not a web page."""
     if not _PAGE.match(content):
         return None
     found = _TITLE.search(content)

@@ -18,11 +18,11 @@ MAX_HEADER_BYTES = 16 * 2**20
 
 
 def require_file(path):
-    """Raises ModelError where `path` is there and is no regular file; FileNotFoundError else."""
+    """Raises ModelError where `path` is there and is not a regular file; FileNotFoundError else."""
     path = pathlib.Path(path)
     path.stat()
     if not path.is_file():
-        raise ModelError("is no regular file", place=path)
+        raise ModelError("is not a regular file", place=path)
 
 
 def read_json(path, max_bytes=MAX_JSON_BYTES):
@@ -40,7 +40,7 @@ def read_json(path, max_bytes=MAX_JSON_BYTES):
             raise ModelError(f"is larger than {max_bytes} bytes", place=path)
         return parse_json(content.decode("utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"is no readable JSON: {error}", place=path) from error
+        raise ModelError(f"is not readable JSON: {error}", place=path) from error
 
 
 def parse_json(text, place):
@@ -52,7 +52,7 @@ def parse_json(text, place):
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_refused)
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"is no readable JSON: {str(error)[:200]}", place=place) from error
+        raise ModelError(f"is not readable JSON: {str(error)[:200]}", place=place) from error
 
 
 def _once(pairs):
@@ -65,7 +65,7 @@ def _once(pairs):
 
 
 def _refused(constant):
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 @contextlib.contextmanager
@@ -125,5 +125,5 @@ def _check_header(path, max_bytes):
     try:
         parse_json(content.decode("utf-8"), path)
     except (UnicodeDecodeError, ModelError) as error:
-        what = f"no readable weights: the header {getattr(error, 'what', 'is no text')}"
+        what = f"no readable weights: the header {getattr(error, 'what', 'is not a text')}"
         raise ModelError(what, place=path) from error

@@ -83,6 +83,6 @@ def _effective(value):
 
 
 def _plain(value):
-    """A text for a value; one with a memory address in it is no description."""
+    """A text for a value; one with a memory address in it is not a description."""
     text = repr(value)
     return uuid.uuid4().hex if _ADDRESS.search(text) else text

@@ -116,7 +116,7 @@ def plan(groups, rules, norm="train"):
         Plan.
 
     Raises:
-        FlagError: nothing is trainable, a pattern is no regular expression, or a rule has no
+        FlagError: nothing is trainable, a pattern is not a regular expression, or a rule has no
             effect: it matches nothing, only what rules before it match, or nothing that is learned.
     """
     compiled = [(expression(pattern), rate) for pattern, rate in rules]
@@ -249,11 +249,13 @@ def _rate(name, compiled):
 
 
 def expression(pattern):
-    """A pattern as re.Pattern; FlagError where it is no regular expression."""
+    """A pattern as re.Pattern; FlagError where it is not a regular expression."""
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise FlagError(f"{pattern!r} is no regular expression: {error}", flag="method") from error
+        raise FlagError(
+            f"{pattern!r} is not a regular expression: {error}", flag="method"
+        ) from error
 
 
 def _row(group, name, variable, rate, mode):

@@ -108,7 +108,7 @@ def without_passed(prefix):
 def _split(model, never):
     """(whether a layer with weights is in the prefix, boundary tensors in graph order).
 
-    A tensor that no weights made, such as a scaled image, is no boundary: the inputs that it
+    A tensor that no weights made, such as a scaled image, is not a boundary: the inputs that it
     comes from are, and the suffix makes it again.
     """
     sources = {id(tensor): {id(tensor): tensor} for tensor in model.inputs}

@@ -166,7 +166,7 @@ def _snake_case(name):
 def named_weights(graph_layers):
     """Weights by a name that does not depend on the process: `<layer>/<path inside of it>`.
 
-    Seeds of random layers are no weights.
+    Seeds of random layers are not weights.
 
     Args:
         graph_layers: iterable of layers, each of another name.

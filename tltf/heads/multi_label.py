@@ -121,7 +121,7 @@ class MultiLabel(Head):
         given = self.thresholds or (0.5,)
         if len(given) not in (1, num_labels):
             raise FlagError(f"{len(given)} thresholds for {num_labels} labels", flag="head",
-                            fix="one a label, or one for all")  # fmt: skip
+                            fix="one per label, or one for all")  # fmt: skip
         return np.broadcast_to(np.array(given, np.float32), num_labels)
 
     def given(self, stated):
@@ -133,7 +133,7 @@ class MultiLabel(Head):
         return [f"probability_{name}" for name in class_names]
 
     def answers(self, stated, class_names):
-        """str a row, such as `cat|dog`."""
+        """str per row, such as `cat|dog`."""
         names = np.array(class_names, object)
         return [label_kinds.join_labels(names[row]) for row in self.given(stated)]
 

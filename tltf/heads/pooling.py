@@ -41,7 +41,7 @@ def _pool_one(taps, modality, pooling):
 
 
 def _check_features(taps, modality, features):
-    """Raises ModelError for a tap that is no image stage of the backbone."""
+    """Raises ModelError for a tap that is not an image stage of the backbone."""
     stages = [name for name in taps if modality == "image" and name.startswith("stage_")]
     unknown = [name for name in features if name not in stages]
     if unknown:

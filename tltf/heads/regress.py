@@ -184,7 +184,7 @@ class Regress(Head):
         return [f"quantile_{level:g}" for level in self.quantiles]
 
     def answers(self, stated, class_names):
-        """str a row: the median."""
+        """str per row: the median."""
         return [format(value, ".9g") for value in np.asarray(stated)[:, self.median].tolist()]
 
     def read(self, row, class_names):

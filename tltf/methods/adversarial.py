@@ -30,7 +30,7 @@ def adversarial(epsilon=0.0, steps=1, share=0.5):
         share: of the loss of the examples as they are, at least 0, below 1.
 
     Raises:
-        FlagError: a number out of its range, or a text network that is no transformer.
+        FlagError: a number out of its range, or a text network that is not a transformer.
     """
     if not (epsilon >= 0 and steps >= 1 and 0 <= share < 1):
         what = f"epsilon is at least 0, steps at least 1, share 0 to below 1 (received {epsilon}, {steps}, {share})"

@@ -79,7 +79,7 @@ class FeatureMaps(Penalised):
 
 
 def _squared_distance(difference, mask):
-    """float[]: sum over positions that are no padding and channels, mean over examples."""
+    """float[]: sum over positions that are not padding and channels, mean over examples."""
     squares = ops.sum(ops.square(difference), axis=-1)
     squares = squares if mask is None else squares * mask
     return ops.mean(ops.sum(squares, axis=tuple(range(1, len(squares.shape)))))

@@ -95,7 +95,7 @@ def lwf(temperature=2.0, weight=1.0, backbone_rate=1.0, warmup_share=0.3, warmup
         warmup_rate: factor on --learning_rate meanwhile, above 0.
 
     Raises:
-        FlagError: a number out of its range, or --backbone is no run of tltf, whose head is kept.
+        FlagError: a number out of its range, or --backbone is not a run of tltf, whose head is kept.
     """
     _require(temperature, 0.0, weight)
     require_rate(backbone_rate)
@@ -144,7 +144,7 @@ def _load(context, run):
 
 
 def _require_logits(core, run):
-    """The softmax of another head's outputs is no probability of its classes."""
+    """The softmax of another head's outputs is not a probability of its classes."""
     if type(core.head) is not Classify:
         raise FlagError(f"{run} has the head {core.head_spec}, which gives no logits a class",
                         flag="method", fix="--head=classify")  # fmt: skip

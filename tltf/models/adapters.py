@@ -80,7 +80,7 @@ def read(path):
     """The `Adapter` of a file; nothing in it is run.
 
     Raises:
-        ModelError: no such file, a damaged one, or one that is no adapter of tltf.
+        ModelError: no such file, a damaged one, or one that is not an adapter of tltf.
     """
     with untrusted.open_safetensors(path, MAX_HEADER_BYTES) as file:
         about = untrusted.parse_json((file.metadata() or {}).get("tltf", "null"), path)
@@ -107,7 +107,7 @@ class Base:
         name = backbone or about["backbone"]
         is_preset = name.startswith("hub:") and "/" not in name
         if not backbone and name.partition("(")[0] not in BACKBONES and not is_preset:
-            raise ModelError(f"its base is {name!r}, which is no name of --list=backbones",
+            raise ModelError(f"its base is {name!r}, which is not a name of --list=backbones",
                              place=adapter, fix="backbone=FOLDER names the base here")  # fmt: skip
         sizes = about["preprocessing"]
         with untrusted.refuse_failures("its base cannot be built", adapter):
@@ -272,7 +272,7 @@ def _require_fit(adapter, variables, path):
 
 def _check(about, path):
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise ModelError("is no adapter of this version of tltf", place=path)
+        raise ModelError("is not an adapter of this version of tltf", place=path)
     kinds = {**dict.fromkeys(_TEXTS, str), "class_names": list, "preprocessing": dict}
     for key, kind in kinds.items():
         if type(about.get(key)) is not kind:
@@ -280,4 +280,4 @@ def _check(about, path):
     catalogs: dict[str, Mapping[str, Row]] = {"head": HEADS, "method": METHODS}
     for key, catalog in catalogs.items():
         if about[key].partition("(")[0].strip() not in catalog:
-            raise ModelError(f"the {key} {about[key]!r} is no part of tltf", place=path)
+            raise ModelError(f"the {key} {about[key]!r} is not part of tltf", place=path)

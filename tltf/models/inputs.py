@@ -115,7 +115,7 @@ def read(text, wanted):
 
     Raises:
         FlagError: a path, or a column of a CSV table, that is not there.
-        DataError: a table that cannot be read, or a file that is no text.
+        DataError: a table that cannot be read, or a file that is not a text.
     """
     for part in _parts(text, wanted.modality):
         if part == STANDARD_INPUT:
@@ -163,7 +163,7 @@ def _parts(text, modality):
     absent = [part for part in parts if part != STANDARD_INPUT and not _exists(part)]
     if absent and modality == "text" and " " in text:
         raise FlagError(
-            f"no file or folder {absent[0]}: a text is no file name",
+            f"no file or folder {absent[0]}: a text is not a file name",
             flag="input",
             fix="--input=- reads texts from standard input, a line each",
         )
@@ -278,12 +278,12 @@ def _folder(folder, modality):
     if not found:
         raise DataError("holds no images", flag="input", place=folder)
     if scan.num_ignored:
-        what = f"{scan.num_ignored} files or folders in {folder} are no images and are left out"
+        what = f"{scan.num_ignored} files or folders in {folder} are not images and are left out"
         warnings.warn(what, stacklevel=2)
 
 
 def _lines(lines, name, wanted, base):
-    """An Item a line of bytes; those of paths may hold what is no text, as names of files may."""
+    """An Item a line of bytes; those of paths may hold what is not a text, as names of files may."""
     is_text = wanted.modality == "text"
     for number, line in enumerate(lines, 1):
         place = f"{name}:{number}"

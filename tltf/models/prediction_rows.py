@@ -89,7 +89,7 @@ class CsvRows:
 
 @dataclasses.dataclass
 class JsonRows:
-    """An object a line: id, `column`, the answer, what the head states, error."""
+    """An object per line: id, `column`, the answer, what the head states, error."""
 
     file: Any
     column: str

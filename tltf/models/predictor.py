@@ -144,7 +144,7 @@ def read_file(path):
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise DataError("is no file")
+        raise DataError("is not a file")
     if not 0 < status.st_size <= MAX_FILE_BYTES:
         raise DataError("is too large" if status.st_size else "is empty")
     with open(path, "rb") as file:

@@ -92,7 +92,7 @@ class Trained:
 
         Args:
             source: Source.
-            batch_size: examples a batch.
+            batch_size: examples per batch.
             reads: lookups.Lookup of a frozen prefix's outputs, in place of the core's inputs.
             is_repeated: whether it is read more than once, so that decoded images are kept.
         """

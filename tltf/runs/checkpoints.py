@@ -193,7 +193,7 @@ def _read(folder):
         with np.load(folder / ARRAYS, allow_pickle=False) as file:
             arrays = dict(file)
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-            return None  # numpy gives a member that is no array as its bytes
+            return None  # numpy gives a member that is not an array as its bytes
         steps = {_place(folder)[0], manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
         return Checkpoint(arrays, state, _place(folder)) if len(steps) == 1 else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EOFError,

@@ -46,7 +46,7 @@ def claim(output):
         pathlib.Path of the folder, made if it was missing.
 
     Raises:
-        FlagError: the folder holds a finished run or something that is no run.
+        FlagError: the folder holds a finished run or something that is not a run.
         StorageError: the folder cannot be written.
     """
     run = pathlib.Path(output.output)

@@ -60,7 +60,7 @@ def read(path):
     An epoch that was run again after an interruption counts once, with its last line.
 
     Raises:
-        StorageError: a line other than the last is no JSON object.
+        StorageError: a line other than the last is not a JSON object.
     """
     path, rows = pathlib.Path(path), {}
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

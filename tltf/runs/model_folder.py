@@ -135,7 +135,7 @@ def _check_manifest(manifest, path):
     if not re.fullmatch(r"v\d{1,9}", manifest["folder"]):
         raise ModelError(f"names the folder {manifest['folder']!r}", place=path)
     if not all(isinstance(name, str) for name in manifest["class_names"]):
-        raise ModelError("has a class name that is no text", place=path)
+        raise ModelError("has a class name that is not a text", place=path)
 
 
 def require_known_parts(blueprint, place, trust_code):
@@ -152,7 +152,7 @@ def _require_known_backbone(blueprint, place, trust_code):
     name = _name_of("backbone", backbone.get("text"), BACKBONES, place, trust_code)
     is_class = "class" in backbone["memory"] or _OUTSIDE.match(name)
     if name not in BACKBONES and not is_class:
-        raise ModelError(f"its backbone {name!r} is no part of tltf", place=place)
+        raise ModelError(f"its backbone {name!r} is not part of tltf", place=place)
     for key, most in {"image_size_px": MAX_IMAGE_SIZE_PX, "text_length": MAX_TEXT_LENGTH}.items():
         size = backbone.get(key)
         if type(size) is not int or not 0 <= size <= most:
@@ -166,7 +166,7 @@ def _name_of(part, text, catalog, place, trust_code):
     name = text.partition("(")[0].strip()
     is_outside = _OUTSIDE.match(name) and not name.startswith("hub:")
     if name not in catalog and is_outside and not trust_code:
-        what = f"the {part} {name!r} is no part of tltf, and its code would be run"
+        what = f"the {part} {name!r} is not part of tltf, and its code would be run"
         fix = "tltf.load(RUN, trust_code=True) if you trust it"
         raise ModelError(what, place=place, fix=fix)
     return name

@@ -78,7 +78,7 @@ def changes(run, data):
         ]
     except (KeyError, TypeError, ValueError) as error:
         fix = "another --output; --resume=never would drop the unfinished run"
-        raise ModelError("is no note of tltf", place=path, fix=fix) from error
+        raise ModelError("is not a note of tltf", place=path, fix=fix) from error
 
 
 def _changes(name, noted, current):

@@ -56,7 +56,7 @@ def remove(run, export=1):
 
 
 def _remove_rounds(rounds):
-    """Removes the runs in layout.OF_A_RUN/rounds, one a fold."""
+    """Removes the runs in layout.OF_A_RUN/rounds, one per fold."""
     for path in list(rounds.glob("*")) if _is_folder(rounds) else ():
         if path.name.isdecimal() and _is_folder(path):
             remove(path)

@@ -25,7 +25,7 @@ class Answer:
 
     Args:
         labels: one str an input; several labels as `cat|dog`.
-        probabilities: for each input one float a class, in the order of class_names.txt.
+        probabilities: for each input one float per class, in the order of class_names.txt.
     """
 
     labels: tuple

@@ -78,13 +78,13 @@ def _unsolvable(core, loss):
     """Why solver=lbfgs cannot solve for this head, as the error to raise; None where it can."""
     fix = "solver=gradient in --method"
     if core.head.target != label_kinds.CLASS:
-        what = "solver=lbfgs solves for one class a row, not for several labels or a number"
+        what = "solver=lbfgs solves for one class per row, not for several labels or a number"
         return FlagError(what, flag="method", fix=fix)
     if [type(layer) for layer in core.groups[-1].layers] != [keras.layers.Dense]:
         what = "solver=lbfgs takes a head of one dense layer, without hidden layers and dropout"
         return FlagError(what, flag="method", fix=f"{fix}, or --head=classify")
     if loss != "cross_entropy":
-        what = f"{loss} is no loss for solver=lbfgs, which solves for cross_entropy"
+        what = f"{loss} is not a loss for solver=lbfgs, which solves for cross_entropy"
         return FlagError(what, flag="loss", fix=f"{fix}, or --loss=cross_entropy")
     return None
 

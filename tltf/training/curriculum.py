@@ -8,7 +8,7 @@ def easiest(difficulty, strata, share):
 
     Args:
         difficulty: float[N].
-        strata: int[N], a class a row, see `LabelKind.strata`.
+        strata: int[N], a class per row, see `LabelKind.strata`.
         share: above 0, at most 1; at least one row of each class is taken.
     """
     order = np.argsort(difficulty, kind="stable")

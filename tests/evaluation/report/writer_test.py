@@ -203,7 +203,7 @@ def test_plain_takes_numpy_and_drops_what_is_not_finite():
 
 
 def test_rows_that_are_not_used_are_counted_and_the_first_named(tmp_path):
-    rows = [{"id": f"{n}.png", "reason": "is no image"} for n in range(1234)]
+    rows = [{"id": f"{n}.png", "reason": "is not an image"} for n in range(1234)]
     data = {"found": 2000, "skipped": 0, "excluded": 1234, "excluded_rows": rows}
     writer.write({"data": data}, tmp_path)
     written = json.loads((tmp_path / "report.json").read_text())["data"]

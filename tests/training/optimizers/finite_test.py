@@ -81,7 +81,7 @@ def test_a_step_that_is_skipped_changes_nothing_but_the_scale():
     counts = [skipping.optimizer.num_skipped, skipping.optimizer.num_skipped_in_a_row]
     assert [int(count.numpy()) for count in counts] == [2, 0]
     assert int(skipping.optimizer.iterations.numpy()) == 2
-    assert skipping.optimizer.broken.read(4) is None, "a skipped step is no broken one"
+    assert skipping.optimizer.broken.read(4) is None, "a skipped step is not a broken one"
     assert {"num_skipped", "num_skipped_in_a_row"} <= {
         v.name for v in skipping.optimizer.variables
     }, "a run that goes on goes on counting"

@@ -6,7 +6,7 @@ SOURCES = {
     "image_folder": Row(
         "tltf.data.sources.image_folder:image_folder",
         {"path": str},
-        "a folder with a folder of images a class, with or without train/ validation/ test/ above",
+        "a folder with a folder of images per class, with or without train/ validation/ test/ above",
         paths=("path",),
     ),
     "csv": Row(
@@ -28,7 +28,7 @@ SOURCES = {
             "root": "",
             "suffix": "",
         },
-        "a CSV file, or one a split; columns by name; text=COLUMN or image=COLUMN of file paths",
+        "a CSV file, or one per split; columns by name; text=COLUMN or image=COLUMN of file paths",
         paths=("path", "train", "validation", "test", "root"),
     ),
     "jsonl": Row(
@@ -47,7 +47,7 @@ SOURCES = {
             "root": "",
             "suffix": "",
         },
-        "JSON lines, or one file a split; fields by name; text=FIELD or image=FIELD of file paths",
+        "JSON lines, or one file per split; fields by name; text=FIELD or image=FIELD of file paths",
         paths=("path", "train", "validation", "test", "root"),
     ),
     "tfds": Row(

@@ -36,7 +36,7 @@ EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".ico"
               ".pbm", ".pnm")  # fmt: skip
 UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, IndexError, EOFError, struct.error,
               Image.DecompressionBombError)  # fmt: skip
-"""What Pillow raises for files that are no images or broken ones (SyntaxError: a broken PNG)."""
+"""What Pillow raises for files that are not images or broken ones (SyntaxError: a broken PNG)."""
 WIDE = ("I", "F")
 """Beginnings of the modes with more than 8 bits a channel."""
 BITS = (1, 2, 4, 8, 16, 24, 32)

@@ -116,7 +116,9 @@ def inspect_bytes(contents, *, is_decoded=False):
     if kind := conversion.format_of(contents):
         return _converted(contents, kind)
     if known not in ("JPEG", "PNG", "GIF", "BMP", "WebP"):
-        return Finding(f"is {known}, which TensorFlow does not decode" if known else "is no image")
+        return Finding(
+            f"is {known}, which TensorFlow does not decode" if known else "is not an image"
+        )
     height, width = size_of(contents, known)
     most = structure.most_pixels(known)
     if height * width > most:
@@ -233,7 +235,7 @@ def _inspect_file(path, is_inside, *, is_decoded=False):
         if not is_inside(os.path.dirname(path)):
             return Finding(outside)
         if not stat.S_ISREG(mode):
-            return Finding("is no regular file")
+            return Finding("is not a regular file")
         with open(path, "rb", buffering=0) as file:
             contents = file.read()
     except PermissionError:

@@ -24,7 +24,7 @@ def numpy(settings, path, x="x", y="y"):
         path: the file; nothing in it is unpickled.
         x: name of the images, uint8[N, H, W] or [N, H, W, C], or of the texts, str[N].
         y: name of the labels, int[N] or str[N]; empty for data without labels. Numbers to predict
-            are float[N] too. Several labels a row are 0 and 1, [N, C], with an array `y_names`,
+            are float[N] too. Several labels per row are 0 and 1, [N, C], with an array `y_names`,
             str[C], where they have names.
 
     Raises:
@@ -115,7 +115,7 @@ def _as_texts(labels, names, file):
     names = names or [str(place) for place in range(labels.shape[1])]
     if len(names) != labels.shape[1] or not np.isin(labels, (0, 1)).all():
         raise DataError(
-            f"labels of shape {list(labels.shape)} with {len(names)} names are no 0 and 1 a label",
+            f"labels of shape {list(labels.shape)} with {len(names)} names are not 0 and 1 a label",
             flag="data",
             place=file,
             fix="give uint8[N, C] and str[C]",

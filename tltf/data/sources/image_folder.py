@@ -15,7 +15,7 @@ from tltf.errors import DataError, FlagError
 
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 SYSTEM_NAMES = frozenset((".ds_store", "thumbs.db", "desktop.ini", "__macosx", "@eadir"))
-"""Of files and folders that are no data, in lower case; those that begin with a dot are none too."""
+"""Of files and folders that are not data, in lower case; those that begin with a dot are none too."""
 
 
 def image_folder(settings, path):
@@ -162,7 +162,7 @@ def _add_loose(files, root, scan):
 
 
 def _skip(scan, root, path, reason):
-    """Counts what is no image file of a class, or a folder whose images are not known, as a row."""
+    """Counts what is not an image file of a class, or a folder whose images are not known, as a row."""
     scan.num_found += 1
     scan.skip(os.path.relpath(path, root), reason)
 
@@ -233,7 +233,7 @@ def _is_image_name(path):
 
 
 def _is_ignored(path):
-    """System files, devices and pipes, and what is no image by name and by content."""
+    """System files, devices and pipes, and what is not an image by name and by content."""
     if _is_system_name(os.path.basename(path)):
         return True
     try:

@@ -79,7 +79,7 @@ def vader(settings, domain="movie", num_train=0, num_validation=0, num_test=0):
 
 
 def mnist_5k(settings, num_train=0, num_validation=0, num_test=0):
-    """5,000 MNIST digits of 28 x 28 pixels, 500 a class.
+    """5,000 MNIST digits of 28 x 28 pixels, 500 per class.
 
     Args:
         settings: LoadSettings.

@@ -75,7 +75,7 @@ def read_text(file, dialect):
 
     Raises:
         FlagError: it cannot be read, or no such encoding.
-        DataError: it is no text, or of another encoding.
+        DataError: it is not a text, or of another encoding.
     """
     try:
         contents = pathlib.Path(file).read_bytes()
@@ -102,7 +102,7 @@ def decode_table(contents, place, dialect):
 def csv_records(file, dialect, scan, wanted=(), text=None):
     """Yields pairs of `file:row` and a dict by column; ragged rows are skipped.
 
-    The row is the line at which a record begins. Columns without a name are no columns.
+    The row is the line at which a record begins. Columns without a name are not columns.
 
     Args:
         file: path, or a name for `text`.
@@ -112,7 +112,7 @@ def csv_records(file, dialect, scan, wanted=(), text=None):
         text: the contents, if they have been read already.
 
     Raises:
-        DataError: no rows, or what is no CSV.
+        DataError: no rows, or what is not CSV.
     """
     csv_module.field_size_limit(1 << 30)
     text = read_text(file, dialect) if text is None else text
@@ -143,7 +143,7 @@ def csv_records(file, dialect, scan, wanted=(), text=None):
                 yield row_id, {name: cell for name, cell in zip(header, cells, strict=True) if name}
     except csv_module.Error as error:
         raise DataError(
-            f"this row is no CSV ({error}): its quote is not closed, or text follows a quote",
+            f"this row is not CSV ({error}): its quote is not closed, or text follows a quote",
             flag=dialect.flag,
             place=f"{file}:{row}",
             fix="close the quote, double the quotes inside of it, or "
@@ -201,14 +201,14 @@ def jsonl_records(file, dialect, scan, text=None):
             "the file is a JSON array, not JSON lines",
             flag=dialect.flag,
             place=file,
-            fix="write one object a line",
+            fix="write one object per line",
         )
     if first == "{":
         raise DataError(
             "the file has an object over several lines, not JSON lines",
             flag=dialect.flag,
             place=file,
-            fix="write one object a line",
+            fix="write one object per line",
         )
     if not first:
         raise empty(file, dialect)
@@ -229,10 +229,10 @@ def parse_json_line(line):
     try:
         record = json.loads(line)
     except ValueError as error:
-        return None, f"is no JSON ({error.args[0].split(':')[0]})"
+        return None, f"is not JSON ({error.args[0].split(':')[0]})"
     except RecursionError:
-        return None, "is no JSON that can be read (nested too deep)"
-    return (record, "") if isinstance(record, dict) else (None, "is no JSON object")
+        return None, "is not JSON that can be read (nested too deep)"
+    return (record, "") if isinstance(record, dict) else (None, "is not a JSON object")
 
 
 def field(record, name):

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+")
 
 
 def refuse_binary(contents, place, flag="data"):
-    """Raises DataError for bytes that are no text, with what makes one of them.
+    """Raises DataError for bytes that are not text, with what makes one of them.
 
     Args:
         contents: bytes of the whole file, or of its beginning.
@@ -39,7 +39,7 @@ def refuse_binary(contents, place, flag="data"):
             raise DataError(what, flag=flag, place=f"{place}:1", fix=fix)
     beginning = contents[:LOOKED_AT]
     if beginning.count(b"\0") * 5 > len(beginning) and not _wide_encoding(contents):
-        what = "is no text: it holds NUL bytes"
+        what = "is not a text: it holds NUL bytes"
         raise DataError(what, flag=flag, place=f"{place}:1", fix="give CSV, JSON lines or texts")
 
 
@@ -80,7 +80,7 @@ def undecodable(contents, error, place, dialect):
 
 
 def _rows_by_encoding(contents):
-    """`(rows that are no UTF-8, number of rows that are, with more than ASCII)`."""
+    """`(rows that are not UTF-8, number of rows that are, with more than ASCII)`."""
     bad, num_good = [], 0
     for number, line in enumerate(contents.split(b"\n"), 1):
         if line.isascii():

@@ -36,17 +36,17 @@ def csv(
     root="",
     suffix="",
 ):
-    """A CSV file with a header, or one a split.
+    """A CSV file with a header, or one per split.
 
     Args:
         settings: LoadSettings.
         path: the only file; or
-        train: one file a split.
+        train: one file per split.
         validation: as `train`.
         test: as `train`.
         text: column of texts; or
         image: column of paths of image files, relative to the CSV file or to `root`.
-        label: column of labels; empty for data without labels. Several labels a row stand in one
+        label: column of labels; empty for data without labels. Several labels per row stand in one
             column as `cat|dog` or as a list, or in columns of 0 and 1 of their own: label=cat|dog.
         delimiter: one character.
         encoding: of the files.
@@ -92,7 +92,7 @@ def jsonl(
     root="",
     suffix="",
 ):
-    """JSON lines, an object a line, in one file or in one a split; arguments as of `csv`.
+    """JSON lines, an object per line, in one file or in one per split; arguments as of `csv`.
 
     A field of an object in a field is named `outer.inner`.
 

@@ -168,7 +168,7 @@ def _features(record, row_id):
     try:
         example = tf.train.Example.FromString(record)
     except DecodeError as error:
-        what = "the record is no tf.train.Example"
+        what = "the record is not a tf.train.Example"
         raise DataError(what, flag="data", place=row_id,
                         fix="write tf.train.Example messages") from error  # fmt: skip
     return {name: _values(item) for name, item in example.features.feature.items()}

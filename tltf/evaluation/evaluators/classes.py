@@ -1,4 +1,4 @@
-"""Judges answers of one class a row; candidates are float[N, C] probabilities."""
+"""Judges answers of one class per row; candidates are float[N, C] probabilities."""
 
 import numpy as np
 
@@ -69,11 +69,11 @@ class ClassEvaluator(Evaluator):
         return np.repeat(np.arange(len(found)), found) if is_usable else None
 
     def truths(self, labels, class_names):
-        """str a row: the labels in tables."""
+        """str per row: the labels in tables."""
         return [class_names[place] for place in labels]
 
     def answers(self, candidate, class_names):
-        """str a row: the answers in tables."""
+        """str per row: the answers in tables."""
         return [class_names[place] for place in np.argmax(candidate, axis=1)]
 
     def values(self, candidate):

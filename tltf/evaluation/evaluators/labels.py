@@ -1,4 +1,4 @@
-"""Judges answers of several labels a row; candidates are probabilities and what is given."""
+"""Judges answers of several labels per row; candidates are probabilities and what is given."""
 
 import dataclasses
 
@@ -162,12 +162,12 @@ class LabelEvaluator(Evaluator):
             return None
 
     def truths(self, labels, class_names):
-        """str a row: the labels in tables."""
+        """str per row: the labels in tables."""
         names = np.array(class_names, object)
         return [label_kinds.join_labels(names[row > 0]) for row in labels]
 
     def answers(self, candidate, class_names):
-        """str a row: the answers in tables."""
+        """str per row: the answers in tables."""
         return self.truths(candidate.given, class_names)
 
     def values(self, candidate):

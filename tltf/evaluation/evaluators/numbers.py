@@ -137,12 +137,12 @@ class NumberEvaluator(Evaluator):
             return None
 
     def truths(self, labels, class_names):
-        """str a row: the numbers in tables, as they were read."""
+        """str per row: the numbers in tables, as they were read."""
         digits = ".9g" if labels.dtype == np.float32 else ".15g"
         return [format(value, digits) for value in labels.tolist()]
 
     def answers(self, candidate, class_names):
-        """str a row: the medians in tables."""
+        """str per row: the medians in tables."""
         return [format(value, ".9g") for value in candidate[:, self.head.median].tolist()]
 
     def values(self, candidate):

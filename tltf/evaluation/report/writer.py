@@ -223,7 +223,7 @@ _MORE_TILES = (
         "answers are {mean_rank_error:.3f} classes off on average",
     ),
 )
-"""Metric, title, and what stands below it where that is no interval."""
+"""Metric, title, and what stands below it where that is not an interval."""
 
 
 def _interval(bounds, text):

@@ -34,7 +34,7 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
     `cat|dog`, `is_given` bool[B, C] and `probabilities`; or `value` float32[B] and `quantiles`
     float32[B, Q]. A batch may be empty.
     The graph is float32 on one device, whatever the training ran on. assets/class_names.txt
-    has one name a line.
+    has one name per line.
 
     Args:
         trained: Trained; its test split, where it has one, gives the inputs of the check.
@@ -63,7 +63,7 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
 def export_run(options):
     """Exports a run as ExportOptions say; returns the new folder.
 
-    The check uses the run's own test split where its data can still be read and is no code.
+    The check uses the run's own test split where its data can still be read and is not code.
     """
     call = call_strings.pick(FORMATS, options.format, "format")
     trained = loading.load(options.run)

@@ -13,7 +13,7 @@ from tltf.runs import versions as packages
 def start(options):
     """Sets seeds, precision and devices, and returns the distribution strategy.
 
-    The strategy of a kind is made once a process: a second MirroredStrategy beside a first
+    The strategy of a kind is made once per process: a second MirroredStrategy beside a first
     one aborts in the collectives.
 
     Args:

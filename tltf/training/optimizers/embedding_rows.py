@@ -22,7 +22,7 @@ class Rows:
         shape: (vocabulary, width) of the table.
 
     Raises:
-        ShapeError: numbers that are no rows of the table.
+        ShapeError: numbers that are not rows of the table.
     """
 
     def __init__(self, numbers, shape):

@@ -17,7 +17,7 @@ MOST_SKIPPED = 100
 class FirstBroken:
     """Finds the first step whose loss or gradient was not finite; made in the strategy's scope.
 
-    It is no part of the optimizer's variables, so no checkpoint has it. Sums over the steps stay
+    It is not part of the optimizer's variables, so no checkpoint has it. Sums over the steps stay
     broken once they are: six operations a step, which a small head would feel if they were more.
     """
 

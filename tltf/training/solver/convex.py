@@ -49,7 +49,7 @@ class Solution:
         kernel: float32[d, C], for features as they are: the standardisation is folded in.
         bias: float32[C].
         penalty: the chosen one.
-        rows: one dict a penalty, strong to weak: penalty, loss and accuracy on the examples that
+        rows: one dict per penalty, strong to weak: penalty, loss and accuracy on the examples that
             it was fitted on (weighted mean cross entropy, without the penalty), val_loss and
             val_accuracy (None where nothing was chosen), num_iterations, has_converged. The chosen
             penalty's row is that of the returned weights, unless they were fitted again on all.
@@ -102,7 +102,7 @@ def path(
     Raises:
         DataError: no examples, labels or weights out of range, all targets the same, or too few
             examples to hold some back.
-        ShapeError: features are no matrix, or numbers of examples, features or classes differ.
+        ShapeError: features are not a matrix, or numbers of examples, features or classes differ.
         NumericError: a feature, a target or a weight is not finite.
         ValueError: no penalties, or one that is not above 0.
     """

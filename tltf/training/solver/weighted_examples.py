@@ -133,7 +133,7 @@ def _checked_validation(features, labels):
 def _matrix(name, features):
     features = features if isinstance(features, np.ndarray) else np.asarray(features)
     if features.ndim != 2:
-        raise ShapeError(f"{name} features {features.shape} are no matrix (expected [N, d])")
+        raise ShapeError(f"{name} features {features.shape} are not a matrix (expected [N, d])")
     if len(features) == 0:
         raise DataError(f"the {name} split has no examples", flag="split")
     for part in parts(len(features)):
