@@ -12,14 +12,14 @@ from sklearn import datasets
 from tests.faults.making import bounded_memory
 from tltf import check
 from tltf.data import near_duplicate_groups, near_duplicates
-from tltf.data.source import Column, Source, empty_scan
+from tltf.data.source import Column, ScanCounts, Source
 
 
 def source(kind, values):
     modality = "text" if kind == "text" else "image"
     ids = [str(row) for row in range(len(values))]
     return Source(
-        "made", {modality: Column(kind, values)}, None, (), ids, None, empty_scan(len(ids))
+        "made", {modality: Column(kind, values)}, None, (), ids, None, ScanCounts(len(ids))
     )
 
 
@@ -95,11 +95,11 @@ def test_a_group_in_two_splits_is_told_once_in_each(tmp_path):
     rows = source("text", [words + "!" * number for number in range(300)])
     parts = {"train": rows.take(range(0, 300, 2)), "test": rows.take(range(1, 300, 2))}
     scan = near_duplicates.find_near_duplicates(rows, parts)
-    told = [row["reason"] for row in scan["near_rows"]]
+    told = [row["reason"] for row in scan.near_rows]
     assert len(told) == 299 + 298, "to the first row of its own split, and of the other one"
     across = ["(both " not in reason for reason in told]
     assert across == sorted(across, reverse=True) and sum(across) > 149
-    assert f"{sum(across)} pairs of rows in different splits" in scan["warnings"][0]
+    assert f"{sum(across)} pairs of rows in different splits" in scan.warnings[0]
 
 
 def hashes_in_clusters(count, seed):
@@ -145,7 +145,7 @@ def test_what_was_not_compared_is_said(monkeypatch):
     )
     monkeypatch.setattr(near_duplicates, "_of_texts", lambda column: never)
     scan = near_duplicates.find_near_duplicates(rows, {"train": rows})
-    assert scan["near_rows"] == [] and "37 rows look like so many others" in scan["warnings"][0]
+    assert scan.near_rows == [] and "37 rows look like so many others" in scan.warnings[0]
 
 
 @pytest.mark.large

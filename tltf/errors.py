@@ -5,6 +5,7 @@ An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: 
 
 import difflib
 import unicodedata
+from typing import Any
 
 _ESCAPED = ("Cc", "Zl", "Zp")
 """Categories of characters that break a line or steer a terminal."""
@@ -21,8 +22,8 @@ class TltfError(ValueError):
     """
 
     code = 70
-    scan: dict | None = None
-    """What had been found in the data until then, with all its faults, for data_report.jsonl."""
+    scan: Any = None
+    """The ScanCounts of the data until then, with all its faults, for data_report.jsonl; None without."""
 
     def __init__(self, what, *, flag="", place="", fix=""):
         super().__init__(what)

@@ -27,7 +27,7 @@ def check_columns(source):
     assert all(isinstance(name, str) for name in source.class_names)
     assert source.roles is None or set(source.roles) <= {*ROLES, ""}
     scan = source.scan
-    assert scan["found"] == scan["used"] + scan["skipped"] + scan["excluded"]
+    assert scan.found == scan.used + scan.skipped + scan.excluded
     taken = source.take([2, 0])
     assert list(taken.ids) == [source.ids[2], source.ids[0]]
     assert source.content_hashes().dtype == np.uint64

@@ -3,7 +3,7 @@ import pytest
 
 from tests.contracts.given import parameters
 from tltf.data import splits
-from tltf.data.source import ROLES, Column, Source, empty_scan
+from tltf.data.source import ROLES, Column, ScanCounts, Source
 
 
 def made(count=120, roles=None):
@@ -12,7 +12,7 @@ def made(count=120, roles=None):
     labels = np.array([hash_free(text) % 3 for text in texts], np.int32)
     ids = [f"row {number}" for number in range(count)]
     return Source("made", {"text": Column("text", texts)}, labels, ("a", "b", "c"), ids, roles,
-                  empty_scan(count))  # fmt: skip
+                  ScanCounts(count))  # fmt: skip
 
 
 def hash_free(text):

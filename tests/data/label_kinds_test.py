@@ -39,7 +39,7 @@ def test_a_column_of_0_and_1_for_each(tmp_path):
         f"csv(path={tmp_path}/t.csv, text=text, label=cat|dog|owl)",
         scan=ScanOptions(max_bad_fraction=1),
     )
-    assert "dog is '2', neither 0 nor 1" in source.scan["skipped_rows"][0]["reason"]
+    assert "dog is '2', neither 0 nor 1" in source.scan.skipped_rows[0]["reason"]
     with pytest.raises(FlagError, match="no column 'bat'"):
         loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=bat|dog)", target="labels")
 
@@ -79,7 +79,7 @@ def test_numbers(tmp_path):
     call = f"csv(path={tmp_path}/t.csv, text=text, label=y)"
     source = loader.load(call, target="number", scan=ScanOptions(max_bad_fraction=0.5))
     np.testing.assert_array_equal(source.labels, np.array(NUMBERS, np.float32))
-    assert source.class_names == () and source.scan["skipped"] == 2
+    assert source.class_names == () and source.scan.skipped == 2
     with pytest.raises(DataError, match="label 'many' is not a finite number"):
         loader.load(call, target="number")
     np.savez(tmp_path / "t.npz", x=np.array(TEXTS), y=np.array(NUMBERS))
@@ -97,7 +97,7 @@ def test_one_content_has_one_label_however_it_is_spelled(tmp_path, target, first
         rows = [f"text {row % 4},{label}\n" for row, label in enumerate(labels)]
         (tmp_path / "t.csv").write_text("text,y\n" + "".join([*rows, f"alone,{other}\n"]))
         source = loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=y)", target=target)
-        return [text for text in source.scan["warnings"] if "another label" in text]
+        return [text for text in source.scan.warnings if "another label" in text]
 
     assert not warned(*[first] * 4, *[second] * 4)
     (text,) = warned(*[first] * 4, *[second] * 3, other)
@@ -149,7 +149,7 @@ def test_splits_keep_rare_labels_in_proportion_and_in_training(tmp_path):
     assert counts["train"] == pytest.approx(whole / 2, abs=2.5)
     once = source.class_names.index("once")
     assert parts["train"].labels[:, once].sum() == 1
-    warnings = parts["train"].scan["warnings"]
+    warnings = parts["train"].scan.warnings
     assert any("once has no test example" in text for text in warnings)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tltf.data import splits
-from tltf.data.source import Column, Source, empty_scan
+from tltf.data.source import Column, ScanCounts, Source
 from tltf.errors import DataError, FlagError
 
 
@@ -18,7 +18,7 @@ def make(texts, labels, roles=None):
         class_names=names,
         ids=list(texts),
         roles=None if roles is None else np.array(roles, "<U10"),
-        scan=empty_scan(len(texts)),
+        scan=ScanCounts(len(texts), len(texts)),
     )
 
 
@@ -78,7 +78,7 @@ def test_class_of_one_trains():
     assert set(range(10)) <= set(parts["train"].labels.tolist())
     assert any(
         text.startswith("10 classes have no test example: 0, 1")
-        for text in parts["train"].scan["warnings"]
+        for text in parts["train"].scan.warnings
     )
 
 
@@ -112,8 +112,8 @@ def test_folds_partition_the_rows():
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("holdout(test=1.0)", FlagError, "no shares"),
-        ("holdout(test=.6, validation=.4)", FlagError, "no shares"),
+        ("holdout(test=1.0)", FlagError, "not shares"),
+        ("holdout(test=.6, validation=.4)", FlagError, "not shares"),
         (
             "holdout(test=.001)",
             DataError,
@@ -134,7 +134,7 @@ def test_give_roles_counts_and_nests():
     large = splits.give_roles(source, 0, num_train=200, num_test=100)
     counts = collections.Counter(large.roles.tolist())
     assert counts == {"train": 200, "validation": 50, "test": 100}
-    assert (large.scan["used"], large.scan["excluded"]) == (350, 150)
+    assert (large.scan.used, large.scan.excluded) == (350, 150)
 
     def ids(part, role):
         return {row for row, given in zip(part.ids, part.roles, strict=True) if given == role}
@@ -154,10 +154,10 @@ def test_rows_of_a_given_test_split_that_folds_leave_out_are_counted():
     source = make([f"text {row}" for row in range(100)], [row % 2 for row in range(100)], roles)
     parts = splits.split(source, "kfold(folds=5, fold=1)", 0)
     scan = parts["train"].scan
-    assert sum(map(len, parts.values())) == scan["used"] == 75
-    assert (scan["found"], scan["skipped"], scan["excluded"]) == (100, 0, 25)
-    assert {row["id"] for row in scan["excluded_rows"]} == set(source.ids[3::4])
-    assert source.scan["excluded"] == 0 and source.scan["excluded_rows"] == []
+    assert sum(map(len, parts.values())) == scan.used == 75
+    assert (scan.found, scan.skipped, scan.excluded) == (100, 0, 25)
+    assert {row["id"] for row in scan.excluded_rows} == set(source.ids[3::4])
+    assert source.scan.excluded == 0 and source.scan.excluded_rows == []
 
 
 REPEATS = [
@@ -197,5 +197,5 @@ def test_rows_that_are_asked_for_leave_each_class_something_to_train_on():
         )
         assert set(source.labels[source.roles == "train"].tolist()) == {0, 1}
         scan = source.scan
-        assert scan["found"] == scan["used"] + scan["excluded"] == 12
-        assert len(scan["excluded_rows"]) == scan["excluded"] == 12 - len(source)
+        assert scan.found == scan.used + scan.excluded == 12
+        assert len(scan.excluded_rows) == scan.excluded == 12 - len(source)

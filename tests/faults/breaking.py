@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.backbones.network import SCALINGS, Network
-from tltf.data.source import Column, Source, empty_scan
+from tltf.data.source import Column, ScanCounts, Source
 
 NUM_TRAIN, NUM_JUDGED = 32, 8
 
@@ -23,7 +23,7 @@ def pictures(settings, broken=()):
     ids = [f"picture {number}" for number in range(count)]
     roles = ["train"] * NUM_TRAIN + ["validation"] * NUM_JUDGED + ["test"] * NUM_JUDGED
     return Source("pictures", {"image": Column("array", images)}, labels, ("dark", "light"), ids,
-                  np.array(roles), empty_scan(count))  # fmt: skip
+                  np.array(roles), ScanCounts(count))  # fmt: skip
 
 
 class Greedy(keras.layers.Layer):

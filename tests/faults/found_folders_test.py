@@ -57,7 +57,7 @@ def test_a_class_of_which_no_file_can_be_read_is_named_and_stops(tmp_path, good,
     allowed = ScanOptions(max_bad_fraction=0.5, allow_empty_classes=True)
     source = load(tmp_path, scan=allowed)
     assert source.class_names == ("a", "b")
-    assert any("left out" in text and "c (" in text for text in source.scan["warnings"])
+    assert any("left out" in text and "c (" in text for text in source.scan.warnings)
 
 
 @covers(101)
@@ -77,7 +77,7 @@ def test_a_class_that_keeps_one_row_is_none_that_vanished(tmp_path):
         fill(tmp_path / name, 100)
     (tmp_path / "b" / "cut.jpg").write_bytes(b"\xff\xd8\xff" + bytes(200))
     source = load(tmp_path)
-    assert source.class_names == ("a", "b") and source.scan["skipped"] == 1
+    assert source.class_names == ("a", "b") and source.scan.skipped == 1
 
 
 @covers(239)
@@ -91,7 +91,7 @@ def test_a_split_that_was_asked_for_and_gets_no_row_is_an_error(split):
     with pytest.raises(DataError, match="got none"):
         splits.split(alike, split, 0)
     one_test = make(["a", "b", "c", "d"], [0, 0, 1, 1], ["train", "test"] * 2)
-    warnings = splits.split(one_test, "holdout(validation=.5)", 0)["train"].scan["warnings"]
+    warnings = splits.split(one_test, "holdout(validation=.5)", 0)["train"].scan.warnings
     assert any("no row is left to validate on" in text for text in warnings)
     all_train = splits.split(unique, "holdout(test=0, validation=0)", 0)
     assert len(all_train["train"]) == 160
@@ -163,7 +163,7 @@ def test_pictures_without_classes_beside_splits_are_left_out_or_refused(tmp_path
             fill(tmp_path / "a" / folder / folder / name, 4, 10 * start)
     fill(tmp_path / "a" / "seg_pred" / "seg_pred", 3, 50)
     source = load(tmp_path / "a")
-    assert len(source) == 16 and "seg_pred/ is left out" in source.scan["warnings"][0]
+    assert len(source) == 16 and "seg_pred/ is left out" in source.scan.warnings[0]
     for name in ("cats", "dogs"):
         fill(tmp_path / "b" / "train" / name, 4)
     fill(tmp_path / "b" / "test", 3, 50)
@@ -248,7 +248,7 @@ def test_training_and_prediction_take_the_same_files(tmp_path):
         (tmp_path / name / "@eaDir").mkdir()
         fill(tmp_path / name / "@eaDir", 2, 70)
     source = load(tmp_path)
-    assert len(source) == source.scan["found"] == 10 and source.scan["ignored"] == 12
+    assert len(source) == source.scan.found == 10 and source.scan.ignored == 12
     with pytest.warns(UserWarning, match="12 files or folders in .* are left out"):
         items = list(inputs.read(str(tmp_path), inputs.Wanted("image", ())))
     assert sorted(item.value for item in items) == sorted(source.column.values)

@@ -280,7 +280,7 @@ def folder(tmp_path):
 def test_folders_of_other_formats_train_and_predict(folder, capsys):
     source = loader.load(f"image_folder(path={folder})")
     assert len(source) == 12 and source.ids[0].endswith("0.tif")
-    said = source.scan["warnings"]
+    said = source.scan.warnings
     assert any("6 images (TIFF, such as a/0.tif) were converted" in text for text in said), said
     assert any("6 images (portable map" in text for text in said)
     original = (folder / "a" / "0.tif").read_bytes()

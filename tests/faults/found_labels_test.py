@@ -115,7 +115,7 @@ def test_a_text_of_which_nothing_is_shown_is_told_as_blank(trained, tmp_path, te
     escaped = text.encode("unicode_escape").decode().replace("\\x", "\\u00")
     path.write_text("\n".join([*rows, f'{{"text": "{escaped}", "label": "a"}}']))
     scan = loader.load(f"jsonl(path={path}, text=text)").scan
-    assert scan["skipped"] == 1 and "text" in scan["skipped_rows"][0]["reason"]
+    assert scan.skipped == 1 and "text" in scan.skipped_rows[0]["reason"]
 
 
 @pytest.mark.parametrize("text", ["\ue000", "\U0001fffd", "\ud800"])

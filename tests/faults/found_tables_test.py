@@ -176,7 +176,7 @@ def test_fields_of_json_lines_are_looked_for_in_all_rows_and_in_fields(tmp_path)
     rows = [{"text": "no label"}, {"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
     source = load(path, kind="jsonl", scan=ScanOptions(max_bad_fraction=0.5))
-    assert len(source) == 2 and source.scan["skipped_rows"][0]["reason"] == "has no label"
+    assert len(source) == 2 and source.scan.skipped_rows[0]["reason"] == "has no label"
     with pytest.raises(FlagError, match="no column 'lable'"):
         load(path, "text=text, label=lable", kind="jsonl")
     rows = [{"data": {"text": text}, "meta": {"label": label}} for text, label in ROWS]
@@ -232,10 +232,10 @@ def test_quotes_that_are_text(tmp_path):
     assert "quote='none'" in told.value.fix or "quote=none" in told.value.fix
     swallowed = write(tmp_path / "b.tsv", "text\tlabel\n" + "".join(rows[:30]) + 'end"\tab0\n')
     source = load(swallowed, more)
-    assert any("look like rows" in text for text in source.scan["warnings"])
+    assert any("look like rows" in text for text in source.scan.warnings)
     assert len(load(swallowed, more + ", quote=none")) == 31
     plain = write(tmp_path / "c.csv", 'text,label\n"a letter\nof two, lines\n and more",x\nb,y\n')
-    assert not any("look like" in text for text in load(plain).scan["warnings"])
+    assert not any("look like" in text for text in load(plain).scan.warnings)
 
 
 @covers(215, 216)
@@ -300,8 +300,8 @@ def test_blanks_before_quotes_and_delimiters_in_texts(tmp_path):
 def test_a_row_that_repeats_the_header_is_no_example(tmp_path):
     part = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
     source = load(write(tmp_path / "a.csv", part + part.replace("o", "u").replace("textu", "x")))
-    assert "label" not in source.class_names and source.scan["excluded"] == 1
-    assert source.scan["excluded_rows"][0]["reason"] == "repeats the header"
+    assert "label" not in source.class_names and source.scan.excluded == 1
+    assert source.scan.excluded_rows[0]["reason"] == "repeats the header"
 
 
 @pytest.fixture
@@ -364,11 +364,11 @@ def test_other_separators_are_warned_of_and_can_be_given(tmp_path, mark):
     sets = [("round", "dark"), ("round",), ("dark", "thin"), ("thin", "round"), ("dark",)]
     rows = "".join(f'text {at},"{mark.join(names)}"\n' for at, names in enumerate(sets))
     path = write(tmp_path / "a.csv", "text,label\n" + rows)
-    said = load(path, target="labels").scan["warnings"]
+    said = load(path, target="labels").scan.warnings
     assert any(f"label_separator='{mark}'" in text for text in said), said
     source = load(path, f"text=text, label=label, label_separator='{mark}'", target="labels")
     assert source.class_names == ("dark", "round", "thin") and source.labels.sum() == 8
-    assert not any("separator" in text for text in source.scan["warnings"])
+    assert not any("separator" in text for text in source.scan.warnings)
 
 
 @covers(252)
@@ -394,7 +394,7 @@ def test_several_labels_under_a_head_for_one_class_name_the_other_head(tmp_path)
 def test_what_pandas_writes_for_a_missing_label_is_none(tmp_path, missing):
     rows = "".join(f"text {at},{missing if at == 7 else 'ab'[at % 2]}\n" for at in range(200))
     source = load(write(tmp_path / "a.csv", "text,label\n" + rows))
-    assert source.class_names == ("a", "b") and source.scan["skipped"] == 1
+    assert source.class_names == ("a", "b") and source.scan.skipped == 1
 
 
 @covers(263)

@@ -284,7 +284,7 @@ def data(what, content, *said, **more):
          "x.npy promises 8796093022208 bytes"),
     data("cut member as data", lambda _: H.npz(
         {"x": b"\x93NUMPY\x01\x00", "y": H.npy(np.zeros(1))}), "is damaged"),
-    data("no archive as data", lambda _: b"PK\x03\x04 no archive", "it is no .npz file"),
+    data("no archive as data", lambda _: b"PK\x03\x04 no archive", "it is not a .npz file"),
     data("bomb as data", lambda _: renamed(tall()), "unpacks to much more than it is",
          is_large=True),
 )  # fmt: skip

@@ -213,8 +213,8 @@ NEAR_TOO = ("--max_bad_fraction=.5",)
          counts=(12, 0, 0, 0), flags=NEAR_TOO),
     Case(23, "strange names of bad files", strange_names(lambda number: b"none"), is_program=True,
          counts=(8, 4, 0, 0), said=("cat/new\\nline.png: is not an image",),
-         listed={"emoji 🎉.png": "no image", "new\nline.png": "no image", "xxx.png": "no image",
-                 os.fsdecode(b"\xff\xfe.png"): "no image"}),
+         listed={"emoji 🎉.png": "not an image", "new\nline.png": "not an image", "xxx.png": "not an image",
+                 os.fsdecode(b"\xff\xfe.png"): "not an image"}),
     skipped(24, "BMP without channels", "a.bmp", bitmap_without_channels, "is a damaged BMP"),
 )  # fmt: skip
 def test_images(case, tmp_path, capfd):

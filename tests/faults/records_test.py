@@ -140,7 +140,7 @@ def test_a_bounded_number_of_faults_is_kept(tmp_path):
         scan.fail("wrong", place=f"a:{number}")
     with pytest.raises(DataError, match=r"a:0 --data: wrong \(10,005 times\)") as caught:
         scan.stop_if_failed()
-    faults = caught.value.scan["fault_rows"]
+    faults = caught.value.scan.fault_rows
     assert len(faults) == row_scan.MOST_FAULTS + 1 and faults[-1]["reason"] == "5 more faults"
 
 

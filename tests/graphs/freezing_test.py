@@ -113,7 +113,7 @@ def test_norms_of_transformers_have_no_statistics_to_freeze():
 
 
 def test_a_pattern_that_is_no_expression_is_an_error():
-    with pytest.raises(FlagError, match="no regular expression"):
+    with pytest.raises(FlagError, match="not a regular expression"):
         freezing.apply(tiny.core().groups, [("(", 1)])
 
 

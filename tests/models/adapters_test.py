@@ -118,7 +118,7 @@ def test_files_that_do_not_fit_are_refused(runs, tmp_path):
     ]:
         with pytest.raises(ModelError, match=message):
             tltf.load(str(changed(path, wrong, bad)))
-    with pytest.raises(ModelError, match="no name of --list=backbones"):
+    with pytest.raises(ModelError, match="not a name of --list=backbones"):
         tltf.load(str(changed(path, wrong, backbone="/somewhere")))
     with pytest.raises(ModelError, match="the method 'os:system"):
         tltf.load(str(changed(path, wrong, method="os:system(command=ls)")))

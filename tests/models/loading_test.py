@@ -188,7 +188,7 @@ def test_code_from_outside_is_not_run_unasked(run, part, tmp_path):
     call = f"os:mkdir(path={canary})"
     core |= {"head": call} if part == "head" else {"backbone": core["backbone"] | {"text": call}}
     edit(run, core=core)
-    with pytest.raises(ModelError, match="no part of tltf"):
+    with pytest.raises(ModelError, match="not part of tltf"):
         loading.load(run)
     assert not canary.exists()
 

@@ -11,6 +11,7 @@ in each split. So neither memory nor the report grows with their square.
 A row of images takes 0.6 KB, which is 0.6 GB for a million.
 """
 
+import dataclasses
 import itertools
 import re
 
@@ -57,7 +58,7 @@ def find_near_duplicates(source, parts):
         warnings.append(f"{found.num_left:,} rows look like so many others, as in one frame, that "
                         "near duplicates among them were not all looked for")  # fmt: skip
     scan = next(iter(parts.values())).scan
-    return scan | {"near_rows": near_rows, "warnings": [*scan["warnings"], *warnings]}
+    return dataclasses.replace(scan, near_rows=near_rows, warnings=[*scan.warnings, *warnings])
 
 
 def _told(source, roles, first, second):

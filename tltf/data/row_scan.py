@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import errno
 import os
 import pathlib
@@ -10,7 +11,7 @@ import unicodedata
 import numpy as np
 
 from tltf.data import label_kinds
-from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, ScanCounts
 from tltf.errors import DataError, FlagError, TltfError, choices_text, nearest
 
 LISTED = 5
@@ -77,22 +78,16 @@ class Scan:
             raise _together(self.failures, self.num_faults, self.counts())
 
     def counts(self):
-        """The counts and rows as plain data; see `Source.scan`."""
+        """The ScanCounts, with the faults that were added."""
         rows = [fault_row(fault) for fault in self.failures]
         if more := self.num_faults - len(rows):
             rows.append({"id": self.name, "reason": f"{more} more faults", "fix": ""})
         num_skipped, num_excluded = len(self.skipped), len(self.excluded)
-        return {
-            "found": self.num_found,
-            "used": self.num_found - num_skipped - num_excluded,
-            "skipped": num_skipped,
-            "excluded": num_excluded,
-            "ignored": self.num_ignored,
-            "warnings": list(self.warnings),
-            "skipped_rows": list(self.skipped),
-            "excluded_rows": list(self.excluded),
-            **({"fault_rows": rows} if rows else {}),
-        }
+        return ScanCounts(
+            self.num_found, self.num_found - num_skipped - num_excluded, num_skipped, num_excluded,
+            self.num_ignored, list(self.warnings), list(self.skipped), list(self.excluded),
+            fault_rows=rows or None,
+        )  # fmt: skip
 
     def finish(self, max_bad_fraction):
         """The counts, in which `found` = `used` + `skipped` + `excluded`.
@@ -142,8 +137,8 @@ def attach_scan(scan):
     try:
         yield
     except TltfError as error:
-        faults = (error.scan or {}).get("fault_rows", [fault_row(error)])
-        error.scan = {**scan, "fault_rows": faults}
+        told = error.scan and error.scan.fault_rows
+        error.scan = dataclasses.replace(scan, fault_rows=told or [fault_row(error)])
         raise
 
 
@@ -382,9 +377,9 @@ def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels, strict_s
 
 def counts(scan):
     """`10 found = 9 used + 1 skipped + 0 excluded`; the rows of a scan."""
-    text = (f"{scan['found']:,} found = {scan['used']:,} used + {scan['skipped']:,} skipped + "
-            f"{scan['excluded']:,} excluded")  # fmt: skip
-    ignored = scan.get("ignored")
+    text = (f"{scan.found:,} found = {scan.used:,} used + {scan.skipped:,} skipped + "
+            f"{scan.excluded:,} excluded")  # fmt: skip
+    ignored = scan.ignored
     return (
         f"{text}; {ignored:,} other file{'s' if ignored > 1 else ''} ignored" if ignored else text
     )

@@ -5,6 +5,7 @@ import json
 import pathlib
 
 from tltf.data.row_scan import fault_row
+from tltf.data.source import ScanCounts
 from tltf.errors import DataError, StorageError, TltfError
 from tltf.files import atomic_files
 from tltf.runs import folder
@@ -13,7 +14,7 @@ NAME = folder.DATA_REPORT
 
 
 def write(folder, scan):
-    """Writes `scan_report.jsonl`, one JSON object a fault, and a row that was skipped or excluded.
+    """Writes `data_report.jsonl`, one JSON object a fault, and a row that was skipped or excluded.
 
     Each has `id` (file, or file:row), `what` (fault: the data cannot be used with it; skipped: the
     row cannot be used; excluded: it could, and must not; near: it is used, and nearly the same as
@@ -21,14 +22,14 @@ def write(folder, scan):
 
     Args:
         folder: the run folder.
-        scan: of a Source.
+        scan: ScanCounts.
 
     Raises:
         StorageError: the file cannot be written.
     """
     with atomic_files.replace_file(pathlib.Path(folder) / NAME) as file:
         for what in ("fault", "skipped", "excluded", "near"):
-            for row in scan.get(f"{what}_rows", ()):
+            for row in getattr(scan, f"{what}_rows") or ():
                 line = {"id": str(row["id"]), "what": what, "reason": row["reason"]}
                 line |= {"fix": row["fix"]} if row.get("fix") else {}
                 file.write(json.dumps(line) + "\n")
@@ -36,7 +37,7 @@ def write(folder, scan):
 
 @contextlib.contextmanager
 def write_on_failure(folder):
-    """A block that reads data: where they are at fault, `scan_report.jsonl` has all that was found.
+    """A block that reads data: where they are at fault, `data_report.jsonl` has all that was found.
 
     Args:
         folder: as of `write`; empty or None: nothing is written.
@@ -46,5 +47,5 @@ def write_on_failure(folder):
     except TltfError as error:
         if folder and (error.scan or isinstance(error, DataError)):
             with contextlib.suppress(StorageError):  # what is wrong with the data is told
-                write(folder, error.scan or {"fault_rows": [fault_row(error)]})
+                write(folder, error.scan or ScanCounts(fault_rows=[fault_row(error)]))
         raise

@@ -55,6 +55,47 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True)
+class ScanCounts:
+    """How the rows of a data set were counted: `found` = `used` + `skipped` + `excluded`.
+
+    Args:
+        found: rows in the data.
+        used: rows that a run uses.
+        skipped: rows that cannot be used.
+        excluded: rows that could be used and must not, such as a test row's copy in training.
+        ignored: files that are not data.
+        warnings: what is odd about the data, in sentences.
+        skipped_rows: dicts with `id` and `reason`.
+        excluded_rows: the same.
+        near_rows: the same, of rows that are nearly another; None where nobody looked.
+        fault_rows: dicts with `id`, `reason` and `fix` where the data cannot be used; None else.
+    """
+
+    found: int = 0
+    used: int = 0
+    skipped: int = 0
+    excluded: int = 0
+    ignored: int = 0
+    warnings: Sequence[str] = ()
+    skipped_rows: Sequence[dict[str, str]] = ()
+    excluded_rows: Sequence[dict[str, str]] = ()
+    near_rows: Sequence[dict[str, str]] | None = None
+    fault_rows: Sequence[dict[str, str]] | None = None
+
+    def without(self, num_rows: int, rows: Sequence[dict[str, str]], kind: str) -> "ScanCounts":
+        """The counts after rows in use were left out as `skipped` or `excluded`."""
+        return dataclasses.replace(self, **{
+            "used": self.used - num_rows,
+            kind: getattr(self, kind) + num_rows,
+            f"{kind}_rows": [*getattr(self, f"{kind}_rows"), *rows],
+        })  # fmt: skip
+
+    def to_json(self) -> dict:
+        """Plain JSON, without what nobody looked for."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """Examples that have passed the checks.
 
@@ -66,9 +107,7 @@ class Source:
         class_names: one per class or label; () for numbers.
         ids: str per row: a relative path, or `file:row`.
         roles: str[N], one of ROLES, "" where the data does not say; None when it never says.
-        scan: counts `found` = `used` + `skipped` + `excluded`, and `ignored` files that are no
-            data; `warnings` (list of str);
-            `skipped_rows` and `excluded_rows` (list of dict with id and reason).
+        scan: ScanCounts.
         hashes: uint64[N], equal for equal content; made when it is first needed if None.
         groups: uint64[N], equal for rows that must stay in one split; None: those of equal content.
     """
@@ -79,7 +118,7 @@ class Source:
     class_names: tuple
     ids: Sequence
     roles: np.ndarray | None
-    scan: dict
+    scan: ScanCounts
     hashes: np.ndarray | None = None
     groups: np.ndarray | None = None
 
@@ -155,11 +194,7 @@ class Source:
         first, is_skipped, labels = kind.without(self.labels, is_known)
         rows = [{"id": self.ids[row], "reason": f"its {kind.word} {self.class_names[first[row]]!r} {reason}"}
                 for row in np.flatnonzero(is_skipped).tolist()]  # fmt: skip
-        scan = self.scan | {
-            "used": self.scan["used"] - len(rows),
-            "skipped": self.scan["skipped"] + len(rows),
-            "skipped_rows": [*self.scan["skipped_rows"], *rows],
-        }
+        scan = self.scan.without(len(rows), rows, "skipped")
         names = tuple(self.class_names[place] for place in np.flatnonzero(is_known))
         kept = dataclasses.replace(self, labels=labels, class_names=names, scan=scan)
         return kept.take(np.flatnonzero(~is_skipped))
@@ -216,11 +251,11 @@ class Splits(dict[str, Source]):
         return self.get(TEST)
 
     @property
-    def scan(self) -> dict:
+    def scan(self) -> ScanCounts:
         """How the rows of all splits were counted."""
         return next(iter(self.values())).scan
 
-    def with_scan(self, scan: dict) -> "Splits":
+    def with_scan(self, scan: ScanCounts) -> "Splits":
         """The same splits, counted as `scan` says."""
         return Splits({role: dataclasses.replace(part, scan=scan) for role, part in self.items()})
 
@@ -228,20 +263,6 @@ class Splits(dict[str, Source]):
 def _in_one_form(name):
     """A class name in NFC: folders on a Mac have names in NFD."""
     return unicodedata.normalize("NFC", name)
-
-
-def empty_scan(found=0):
-    """A scan in which all `found` rows are used."""
-    return {
-        "found": found,
-        "used": found,
-        "skipped": 0,
-        "excluded": 0,
-        "ignored": 0,
-        "warnings": [],
-        "skipped_rows": [],
-        "excluded_rows": [],
-    }
 
 
 def is_blank(text):

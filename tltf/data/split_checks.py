@@ -29,7 +29,7 @@ def without_unknown(source, roles, max_bad_fraction):
     known = dataclasses.replace(source, roles=roles).of_classes(
         trained, "is not in the training split"
     )
-    row_scan.require_few(known.scan["skipped_rows"], known.scan["found"], max_bad_fraction)
+    row_scan.require_few(known.scan.skipped_rows, known.scan.found, max_bad_fraction)
     return known, known.roles
 
 
@@ -59,8 +59,4 @@ def warnings_of(source, roles):
 def scan_without(source, is_used, reason):
     """A scan of `source` in which the rows without `is_used` (bool[N]) are excluded."""
     rows = [{"id": source.ids[row], "reason": reason} for row in np.flatnonzero(~is_used)]
-    return source.scan | {
-        "used": source.scan["used"] - len(rows),
-        "excluded": source.scan["excluded"] + len(rows),
-        "excluded_rows": [*source.scan["excluded_rows"], *rows],
-    }
+    return source.scan.without(len(rows), rows, "excluded")

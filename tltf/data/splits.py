@@ -47,7 +47,7 @@ def split(source, text, seed, scan=None):
             "no row is left to validate on: nothing chooses the epoch or a penalty by it"
         )
     scan = scan_without(source, roles != "", "is in no split that this run uses")
-    scan["warnings"] = [*scan["warnings"], *warnings]
+    scan = dataclasses.replace(scan, warnings=[*scan.warnings, *warnings])
     source = dataclasses.replace(source, roles=roles, scan=scan)
     parts = {role: source.take(np.flatnonzero(roles == role)) for role in ROLES}
     return Splits({role: part for role, part in parts.items() if len(part)})

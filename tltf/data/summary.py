@@ -56,10 +56,12 @@ def text(name, parts, scan):
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
     lines = [f"data       {name}", f"rows       {row_scan.counts(scan)}", f"splits     {sizes}",
              *label_kinds.kind_of(train.labels).described(train.labels, train.class_names)]  # fmt: skip
-    lines += [f"warning    {warning}" for warning in scan["warnings"]]
+    lines += [f"warning    {warning}" for warning in scan.warnings]
     for what in ("skipped", "excluded"):
-        lines += _listed(what, scan[f"{what}_rows"], lambda row: f"{row['id']}: {row['reason']}")
-    lines += _listed("near", scan.get("near_rows", []), lambda row: f"{row['id']}: {row['reason']}")
+        lines += _listed(
+            what, getattr(scan, f"{what}_rows"), lambda row: f"{row['id']}: {row['reason']}"
+        )
+    lines += _listed("near", scan.near_rows or (), lambda row: f"{row['id']}: {row['reason']}")
     return "\n".join(map(printable, lines))
 
 

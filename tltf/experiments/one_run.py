@@ -124,7 +124,7 @@ def data_summary(trained):
     counts = {
         role: {"num_examples": len(part), **judge.counts(part)} for role, part in parts.items()
     }
-    return {**scan, "source": chosen.data, "split": chosen.split, "splits": counts}
+    return {**scan.to_json(), "source": chosen.data, "split": chosen.split, "splits": counts}
 
 
 def closing_text(report, run):

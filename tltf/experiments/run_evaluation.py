@@ -1,5 +1,6 @@
 """A finished run judged again: on its own test split, or on other labelled examples."""
 
+import dataclasses
 import json
 import pathlib
 import time
@@ -81,7 +82,7 @@ def judged_part(trained, options):
         require_labels(source)
         if options.scan.unknown_classes == "skip":
             source = source.of_classes(trained.class_names, "was not trained")
-            found = source.scan["skipped_rows"], source.scan["found"]
+            found = source.scan.skipped_rows, source.scan.found
             with row_scan.attach_scan(source.scan):
                 row_scan.require_few(*found, options.scan.max_bad_fraction)
         role, part = _chosen(source, options.rows)
@@ -152,8 +153,8 @@ def _of_validation(options):
 def data_summary(judge, part, text, warnings=()):
     """Counts of the scan, and what the judge says of the labels that are judged on."""
     row = {"num_examples": len(part), **judge.counts(part)}
-    scan = part.scan | {"warnings": [*warnings, *part.scan["warnings"]]}
-    return {**scan, "source": text, "splits": {"test": row}}
+    scan = dataclasses.replace(part.scan, warnings=[*warnings, *part.scan.warnings])
+    return {**scan.to_json(), "source": text, "splits": {"test": row}}
 
 
 def constant(judge, run, part, seed):

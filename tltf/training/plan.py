@@ -42,6 +42,6 @@ def plan_text(trained, core, method):
 
 def _scan_lines(scan):
     """What of the data is not used, and what is odd about the rest."""
-    is_whole = scan["found"] == scan["used"]
+    is_whole = scan.found == scan.used
     rows = [] if is_whole else [f"rows      {row_scan.counts(scan)}"]
-    return rows + [f"warning   {printable(text)}" for text in scan["warnings"]]
+    return rows + [f"warning   {printable(text)}" for text in scan.warnings]

@@ -74,13 +74,13 @@ def test_bad_files_are_skipped_and_counted(folder):
     os.mkfifo(folder / "cat" / "pipe.png")
     save(folder / "loose.png")
     source = load(folder, scan=ScanOptions(max_bad_fraction=0.5))
-    reasons = {os.path.basename(row["id"]): row["reason"] for row in source.scan["skipped_rows"]}
+    reasons = {os.path.basename(row["id"]): row["reason"] for row in source.scan.skipped_rows}
     assert set(reasons) == {*bad, "gone.png", "loose.png"}
     assert "HTML" in reasons["page.jpg"]
     assert "HEIC" in reasons["photo.heic"]
     assert "65536 x 65536" in reasons["bomb.png"]
     assert reasons["gone.png"] == "is missing"
-    assert (source.scan["found"], source.scan["used"], source.scan["ignored"]) == (28, 20, 3)
+    assert (source.scan.found, source.scan.used, source.scan.ignored) == (28, 20, 3)
     with pytest.raises(DataError, match=r"8 of 28 rows are bad.*max_bad_fraction=0\.29"):
         load(folder)
 
@@ -96,8 +96,8 @@ def test_hidden_folders_are_ignored_at_any_depth(folder, name, above):
     source = load(folder)
     assert source.class_names == ("cat", "dog") and not any(name in row for row in source.ids)
     scan = source.scan
-    assert (scan["found"], scan["used"], scan["warnings"]) == (21, 21, [])
-    assert scan["ignored"] == bool(above), "counted in class folders"
+    assert (scan.found, scan.used, scan.warnings) == (21, 21, [])
+    assert scan.ignored == bool(above), "counted in class folders"
 
 
 def test_class_folders_that_are_links_are_named_as_such(folder, tmp_path):
@@ -120,7 +120,7 @@ def test_class_folders_that_are_links_are_named_as_such(folder, tmp_path):
 def test_format_is_known_by_content(folder):
     save(folder / "cat" / "real_gif.jpg", format="GIF")
     save(folder / "cat" / "no_extension", format="BMP")
-    assert load(folder).scan["used"] == 22
+    assert load(folder).scan.used == 22
 
 
 def test_lfs_pointers_stop(folder):
@@ -169,13 +169,13 @@ def test_one_content_in_train_and_test_leaves_train(tmp_path):
     copied = tmp_path / "test" / "a" / "copy.png"
     copied.write_bytes((tmp_path / "train" / "a" / "2.png").read_bytes())
     source = load(tmp_path)
-    assert source.scan["excluded_rows"] == [
+    assert source.scan.excluded_rows == [
         {
             "id": os.path.join("train", "a", "2.png"),
             "reason": "its content is in the test split too",
         }
     ]
-    assert source.scan["found"] == source.scan["used"] + 1 == 13
+    assert source.scan.found == source.scan.used + 1 == 13
 
 
 def test_class_only_in_test_stops(tmp_path):
@@ -191,7 +191,7 @@ def test_strange_names_are_used(tmp_path):
     for name in ("a/emoji 🎉.png", "a/new\nline.png", "b/0.png"):
         save(tmp_path / name)
     os.rename(tmp_path / "b" / "0.png", os.fsencode(tmp_path / "b") + b"/\xff\xfe.png")
-    assert load(tmp_path).scan["used"] == 3
+    assert load(tmp_path).scan.used == 3
 
 
 def resident_mb():
@@ -223,5 +223,5 @@ def test_100_000_files_cost_less_than_decoding_them_twice_and_little_memory(tmp_
     source = load(tmp_path / "data")
     assert time.perf_counter() - start < 2 * decoding_s
     assert resident_mb() - before_mb < 100
-    assert [row["id"] for row in source.scan["skipped_rows"]] == ["class_7/photo_000007.jpg"]
-    assert (source.scan["found"], source.scan["used"]) == (count, count - 1)
+    assert [row["id"] for row in source.scan.skipped_rows] == ["class_7/photo_000007.jpg"]
+    assert (source.scan.found, source.scan.used) == (count, count - 1)

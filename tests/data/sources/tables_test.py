@@ -30,7 +30,7 @@ def test_csv_reads_what_the_csv_module_wrote(tmp_path):
     assert source.class_names == ("NA", "null")
     assert source.labels.tolist() == [1, 0, 1, 0, 1, 0]
     assert source.ids[2].endswith("a.csv:5")  # the row before spans lines 3 and 4
-    assert source.scan["found"] == source.scan["used"] == 6
+    assert source.scan.found == source.scan.used == 6
 
 
 def test_jsonl_gives_the_same_as_csv(tmp_path):
@@ -51,8 +51,8 @@ def test_bad_rows_are_skipped_and_counted(tmp_path):
     with pytest.raises(DataError, match=r"5 of 15 rows.*max_bad_fraction=0\.34"):
         load(path)
     scan = load(path, scan=ScanOptions(max_bad_fraction=0.34)).scan
-    assert (scan["found"], scan["used"], scan["skipped"], scan["excluded"]) == (15, 10, 5, 0)
-    assert [row["id"].rpartition(":")[2] for row in scan["skipped_rows"]] == [
+    assert (scan.found, scan.used, scan.skipped, scan.excluded) == (15, 10, 5, 0)
+    assert [row["id"].rpartition(":")[2] for row in scan.skipped_rows] == [
         "12", "13", "14", "15", "16",
     ]  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_jsonl_skips_bad_lines(tmp_path):
     lines += ['{"text": null, "label": 1}', '{"text": 3, "label": 1}', '{"label": 2}']
     path = write(tmp_path / "a.jsonl", "\n".join(lines))
     source = loader.load(f"jsonl(path={path}, text=text)", scan=ScanOptions(max_bad_fraction=1.0))
-    assert source.scan["skipped"] == 5
+    assert source.scan.skipped == 5
     assert source.class_names == ("1", "2")
 
 
@@ -146,7 +146,7 @@ def test_given_splits_are_kept_and_leaks_excluded_from_train(tmp_path):
     write(tmp_path / "test.csv", "text,label\nshared,a\nown,b\n")
     call = f"csv(train={tmp_path}/train.csv, test={tmp_path}/test.csv, text=text)"
     source = loader.load(call)
-    assert (source.scan["found"], source.scan["used"], source.scan["excluded"]) == (43, 42, 1)
+    assert (source.scan.found, source.scan.used, source.scan.excluded) == (43, 42, 1)
     parts = splits.split(source, "holdout", 0)
     assert {role: len(part) for role, part in parts.items()} == {
         "train": 36, "validation": 4, "test": 2,
@@ -165,7 +165,7 @@ def test_csv_of_images(tmp_path):
     source = load(path, "image=file, label=kind", scan=ScanOptions(max_bad_fraction=0.2))
     assert source.modality == "image"
     assert source.column.kind == "path"
-    assert source.scan["skipped_rows"][0]["reason"] == "is missing"
+    assert source.scan.skipped_rows[0]["reason"] == "is missing"
     write(path, "file,kind\n../x.png,a\npictures/0.png,b\n")
     with pytest.raises(DataError, match="not under the folder"):
         load(path, "image=file, label=kind")

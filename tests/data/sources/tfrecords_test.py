@@ -69,7 +69,7 @@ def test_damaged_files(tmp_path):
         f"tfrecord(path={tmp_path}/cut, image=picture, label=kind)",
         scan=ScanOptions(max_bad_fraction=0.5),
     )
-    assert (source.scan["found"], source.scan["used"], source.scan["skipped"]) == (5, 4, 1)
+    assert (source.scan.found, source.scan.used, source.scan.skipped) == (5, 4, 1)
     middle = len(whole) // 2
     (tmp_path / "flipped").write_bytes(whole[:middle] + b"\0\0\0" + whole[middle + 3 :])
     with pytest.raises(DataError, match=r"flipped:2 .*damaged"):

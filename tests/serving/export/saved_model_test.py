@@ -226,11 +226,11 @@ def test_a_core_of_half_precision_is_exported_in_float32(tmp_path):
 
 
 def test_inputs_of_the_check_come_from_the_test_split(tmp_path):
-    from tltf.data.source import Column, Source, empty_scan
+    from tltf.data.source import Column, ScanCounts, Source
 
     texts = [f"text {number}" for number in range(10)]
     source = Source(
-        "s", {"text": Column("text", texts)}, None, ("a", "b"), texts, None, empty_scan()
+        "s", {"text": Column("text", texts)}, None, ("a", "b"), texts, None, ScanCounts()
     )
     trained = served.text()
     assert len(raw_inputs.of_run(trained, 4)) == len(raw_inputs.probes(trained))

@@ -16,7 +16,7 @@ from tltf.config import defaults
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.data import ordering
-from tltf.data.source import Column, Source, empty_scan
+from tltf.data.source import Column, ScanCounts, Source
 from tltf.errors import NumericError
 from tltf.runs import checkpoints
 from tltf.training import assembly, datasets, fit_state
@@ -187,7 +187,7 @@ def source(modality, count=45):
         )
         column = Column("array", pixels)
     return Source("rows", {modality: column}, (np.arange(count) % 3).astype(np.int32),
-                  ("a", "b", "c"), [f"row {n}" for n in range(count)], None, empty_scan(count))  # fmt: skip
+                  ("a", "b", "c"), [f"row {n}" for n in range(count)], None, ScanCounts(count))  # fmt: skip
 
 
 def feed_of(modality, backbone, **flags):

@@ -64,7 +64,7 @@ def test_examples_of_weight_zero_do_not_count_as_a_class():
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ((FEATURES[:, 0], LABELS), ShapeError, "no matrix"),
+        ((FEATURES[:, 0], LABELS), ShapeError, "not a matrix"),
         ((FEATURES[:0], LABELS[:0]), DataError, "no examples"),
         ((FEATURES[:9], LABELS), ShapeError, "do not fit"),
         ((changed(FEATURES, (7, 2), np.inf), LABELS), NumericError, "example 7 of the training"),

@@ -33,7 +33,7 @@ def numpy(settings, path, x="x", y="y"):
     """
     file = row_scan.existing_path(path)
     if not zipfile.is_zipfile(file):
-        raise DataError("it is no .npz file", flag="data", place=file, fix="use numpy.savez")
+        raise DataError("it is not a .npz file", flag="data", place=file, fix="use numpy.savez")
     _refuse_bomb(file)
     with np.load(file, allow_pickle=False) as archive:
         parts = _parts(archive, x, y, file)

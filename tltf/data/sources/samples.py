@@ -10,7 +10,7 @@ import numpy as np
 
 from tltf.data import label_kinds, row_scan, splits
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import Column, Source, digest, empty_scan
+from tltf.data.source import Column, ScanCounts, Source, digest
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 from tltf.files import assets
 
@@ -73,7 +73,7 @@ def vader(settings, domain="movie", num_train=0, num_validation=0, num_test=0):
         class_names=() if is_rated else ("negative", "positive"),
         ids=[f"{VADER_FILES[domain]}:{row[0]}" for row in polar],
         roles=None,
-        scan=empty_scan(len(polar)),
+        scan=ScanCounts(len(polar), len(polar)),
     )
     return splits.give_roles(_unique(source), settings.seed, num_train, num_validation, num_test)
 
@@ -119,7 +119,7 @@ def array_source(name, pixels, labels, class_names=None, roles=None):
         class_names=tuple(class_names),
         ids=[f"{name}:{row}" for row in range(len(pixels))],
         roles=roles,
-        scan=empty_scan(len(pixels)),
+        scan=ScanCounts(len(pixels), len(pixels)),
     )
 
 
@@ -216,7 +216,7 @@ def emoji(settings, vendor="google", label="category", num_train=0, num_validati
         class_names=kinds,
         ids=[f"{vendor}/{glyph['image']}" for glyph in glyphs],
         roles=None,
-        scan=empty_scan(len(glyphs)),
+        scan=ScanCounts(len(glyphs), len(glyphs)),
         groups=np.array([digest(glyph["unified"].encode()) for glyph in glyphs], np.uint64),
     )
     return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
@@ -267,7 +267,9 @@ def _unique(source):
     keep = np.sort(first[low == high])
     gone = np.setdiff1d(np.arange(len(source)), keep)
     reasons = [{"id": source.ids[row], "reason": "repeated text"} for row in gone]
-    scan = source.scan | {"used": len(keep), "excluded": len(gone), "excluded_rows": reasons}
+    scan = dataclasses.replace(
+        source.scan, used=len(keep), excluded=len(gone), excluded_rows=reasons
+    )
     return dataclasses.replace(source.take(keep), scan=scan)
 
 
