@@ -3,6 +3,7 @@ import json
 import pytest
 
 from tltf.data import row_scan, scan_report
+from tltf.data.source import ScanCounts
 from tltf.errors import DataError, FlagError
 
 
@@ -21,7 +22,7 @@ def test_every_row_that_is_not_used_has_a_line(tmp_path):
 
 
 def test_without_such_rows_the_file_is_empty(tmp_path):
-    scan_report.write(tmp_path, {"found": 3})
+    scan_report.write(tmp_path, ScanCounts(found=3, used=3))
     assert (tmp_path / "data_report.jsonl").read_text() == ""
 
 

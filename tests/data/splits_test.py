@@ -157,7 +157,7 @@ def test_rows_of_a_given_test_split_that_folds_leave_out_are_counted():
     assert sum(map(len, parts.values())) == scan.used == 75
     assert (scan.found, scan.skipped, scan.excluded) == (100, 0, 25)
     assert {row["id"] for row in scan.excluded_rows} == set(source.ids[3::4])
-    assert source.scan.excluded == 0 and source.scan.excluded_rows == []
+    assert source.scan.excluded == 0 and not source.scan.excluded_rows
 
 
 REPEATS = [

@@ -46,7 +46,7 @@ def test_pickles_are_refused(tmp_path):
     with pytest.raises(DataError, match="pickled"):
         load(tmp_path / "a.npz")
     (tmp_path / "b.npz").write_bytes(b"PK no zip")
-    with pytest.raises(DataError, match=r"no \.npz"):
+    with pytest.raises(DataError, match=r"not a \.npz"):
         load(tmp_path / "b.npz")
 
 
