@@ -195,7 +195,7 @@ def test_classes_that_are_numbers_can_be_predicted_as_numbers():
     from tltf.data import sources
 
     source = sources.load("digits(num_train=20, num_test=20)", target="number")
-    assert source.labels.dtype == np.float32 and source.class_names == ()
+    assert source.labels.dtype == np.float64 and source.class_names == ()
     rated = sources.load("vader(domain=tweets)", target="number")
     assert np.abs(rated.labels).min() <= 0.5 and rated.labels.min() < -2
     with pytest.raises(DataError, match=r"is no finite number|70000 of 70000"):
