@@ -193,7 +193,8 @@ def test_evaluating_again_and_folds(tags):
     from tltf import evaluate, train
 
     data = f"--data=csv(path={tags}/rows.csv, text=text, label=tags)"
-    assert evaluate.main([f"--run={tags}/run", data, f"--output={tags}/again"]) == 0
+    assert train.main(flags(tags, "judged", "--export=false")) == 0
+    assert evaluate.main([f"--run={tags}/judged", data, f"--output={tags}/again"]) == 0
     again = json.loads((tags / "again/report.json").read_text())
     assert again["test"]["num_examples"] == 240 and again["test"]["micro_f1"] > 0.8
     shares = again["baselines"]["frequencies"]["test"]
