@@ -324,9 +324,9 @@ def test_a_moving_boundary_is_cached_anew(own_cache, monkeypatch):
 
 TWO_DEVICES = """
 import json, sys
-from tests import caching_test as t
-from tltf import runtime
-from tltf.options import make
+from tests.caching import feature_cache_test as t
+from tltf.config.options import make
+from tltf.training.distribution import strategies as runtime
 two = make(strategy="mirrored", logical_devices=2).runtime
 strategy = runtime.start(two) if sys.argv[1] == "2" else None
 given = t.images, t.images_source(60), t.methods.linear_probe(), strategy
@@ -351,10 +351,10 @@ def test_two_devices_train_above_the_cache_as_one(tmp_path):
 
 KILLED = """
 import os, sys
-from tests import caching_test
-from tltf import boundaries, caching
-from tltf.options import CacheOptions
-original = boundaries.Outputs.batches
+from tests.caching import feature_cache_test as caching_test
+from tltf.caching import feature_cache, frozen_outputs
+from tltf.config.options import CacheOptions
+original = frozen_outputs.Outputs.batches
 def slowly(outputs, missing):
     for number, batch in enumerate(original(outputs, missing)):
         yield batch
@@ -362,15 +362,15 @@ def slowly(outputs, missing):
         if number == 3:
             os.kill(os.getpid(), 9)
 if sys.argv[2] == "kill":
-    boundaries.Outputs.batches = slowly
+    frozen_outputs.Outputs.batches = slowly
 import keras
 keras.utils.set_random_seed(0)
 core = caching_test.tiny.core(caching_test.tiny.image_backbone())
 parts = caching_test.cut(core)
-from tltf import row_store
-row_store.Writer.__init__.__defaults__ = (4000,)
+from tltf.caching import shard_store
+shard_store.Writer.__init__.__defaults__ = (4000,)
 given = caching_test.reading(core, caching_test.images_source(500))
-table = caching.Cache(CacheOptions(), sys.argv[1]).table(parts.prefix, given)
+table = feature_cache.Cache(CacheOptions(), sys.argv[1]).table(parts.prefix, given)
 import hashlib; print(hashlib.sha256(table.arrays()["boundary_0"].tobytes()).hexdigest())
 """
 

@@ -27,9 +27,9 @@ def test_hidden_packages_cannot_be_imported_inside_only():
 
 def test_training_waits_for_no_package_of_the_report():
     code = (
-        "from tltf import console; console.quiet_tensorflow(False); console.load_tensorflow()\n"
-        "from tltf import rounds, training\n"
-        "from tltf.data import samples\n"
+        "from tltf.console import command as console; console.quiet_tensorflow(False); console.load_tensorflow()\n"
+        "from tltf.experiments import kfold; from tltf.training import training\n"
+        "from tltf.data.sources import samples\n"
         "import sys\n"
         "print([n for n in ('sklearn', 'matplotlib', 'tensorflow_datasets', 'scipy.stats')"
         " if n in sys.modules])\n"

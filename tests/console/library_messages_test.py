@@ -10,13 +10,13 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = """
 import os, subprocess, sys, warnings
-from tltf import console
-from tltf.options import Options
+from tltf.config.options import Options
+from tltf.console import command
 
 def service(options):
 {body}
 
-code = console.run(Options, service, sys.argv[1:], "What it does.")
+code = command.run(Options, service, sys.argv[1:], "What it does.")
 {after}
 sys.exit(code)
 """

@@ -16,10 +16,10 @@ from tltf.console import signals
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys, time
-from tltf import stopping
-stopping.GRACE_S = 2.0
+from tltf.console import signals
+signals.GRACE_S = 2.0
 try:
-    with stopping.handled():
+    with signals.handle_signals():
         {body}
 except KeyboardInterrupt:
     print("raised", flush=True)

@@ -15,8 +15,8 @@ from tltf.runs import folder
 
 SCRIPT = """
 import os, signal, sys, time
-from tltf import streams
-with streams.surviving(sys.argv[1]):
+from tltf.console import streams
+with streams.survive_closed_output(sys.argv[1]):
     print("first", flush=True)
     if sys.argv[2] == "hangup":
         print("ready", file=sys.stderr, flush=True)

@@ -56,7 +56,7 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
     cut = tmp_path / "cut"
     shutil.copytree(run, cut)
     (cut / "status.json").write_text('{"status": "training"}')
-    monkeypatch.setattr(kfold.feeding, "fingerprints", lambda parts: {"train split": "1 rows"})
+    monkeypatch.setattr(kfold.fingerprint, "fingerprints", lambda parts: {"train split": "1 rows"})
     assert train.main([*FLAGS, f"--output={cut}"]) == 4
     assert re.search(r"train split: 1,\d+ rows \(.* -> 1 rows", capsys.readouterr().err)
     with monkeypatch.context() as patch:
@@ -86,7 +86,7 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
         "task": {"type": "worker", "index": 0},
     }
     monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-    monkeypatch.setattr(kfold.runtime, "start", lambda options: None)
+    monkeypatch.setattr(kfold.strategies, "start", lambda options: None)
     monkeypatch.setattr(kfold.multi_worker, "told", lambda strategy, own: np.array([1, 0, 1]))
     seen = []
     monkeypatch.setattr(kfold.publishing, "run", lambda chosen: seen.append(chosen) or {})

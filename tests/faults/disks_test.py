@@ -135,7 +135,9 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     if where == "write":
         monkeypatch.setattr(shard_store._NewShard, "_write_index", broken)
     else:
-        monkeypatch.setattr(feature_cache.row_store.folders.storage, "fsync_tree", broken)
+        monkeypatch.setattr(
+            feature_cache.shard_store.atomic_folders.atomic_files, "fsync_tree", broken
+        )
     flags = [*FLAGS[:2], "--method=linear_probe", *FLAGS[3:], f"--output={tmp_path}/run"]
     with monkeypatch.context() as patch:
         patch.setattr(training.saving, "save", lambda *args: None)
@@ -178,7 +180,7 @@ def test_a_quota_and_a_stale_file_end_a_command_with_one_line(tmp_path, monkeypa
     def broken(*args):
         raise OSError(fault, os.strerror(fault))
 
-    monkeypatch.setattr(scan_report.storage.os, "fsync", broken)
+    monkeypatch.setattr(scan_report.atomic_files.os, "fsync", broken)
     argv = ["--data=digits", f"--output={tmp_path}/out", "--nonear_duplicates"]
     assert check.main(argv) == 5
     said = capsys.readouterr().err
@@ -326,7 +328,7 @@ def test_a_disk_that_is_really_full(tmp_path, size_kb):
     place = tmp_path / "disk"
     place.mkdir()
     script = SMALL_DISK.format(size=f"{size_kb}k", place=place)
-    estimate = "import sys; from tltf import disk_space, train; " \
+    estimate = "import sys; from tltf import train; from tltf.training import disk_space; " \
                "disk_space.require = lambda *given: None; sys.exit(train.main(sys.argv[1:]))"  # fmt: skip
     command = ["unshare", "-m", "bash", "-c", script, "bash", sys.executable, "-c", estimate,
                *FLAGS[:-1], "--keep=best"]  # fmt: skip

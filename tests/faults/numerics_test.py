@@ -230,7 +230,7 @@ def test_a_run_out_of_memory_in_evaluation_goes_on_with_a_smaller_batch(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit.Fit, "measure", exhausted)
+        patch.setattr(judges.Judges, "measure", exhausted)
         assert train(tmp_path, capfd, "--data=digits").code == 5
     require(train(tmp_path, capfd, "--data=digits", "--eval_batch_size=64"), 0)
 

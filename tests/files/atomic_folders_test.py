@@ -37,7 +37,7 @@ def test_a_taken_name_is_kept(tmp_path):
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
     code = (
-        "import os, sys; from tltf import folders\n"
+        "import os, sys; from tltf.files import atomic_folders as folders\n"
         "with folders.new_folder(sys.argv[1]) as part:\n"
         "    (part / 'half').touch(); print(part.name, flush=True); os.kill(os.getpid(), 9)"
     )

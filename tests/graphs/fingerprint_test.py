@@ -29,7 +29,9 @@ def test_equal_networks_whatever_was_built_before():
 
 
 def test_another_process_finds_the_same():
-    code = "from tests import fingerprints_test as t; print(t.fingerprints.of_model(t.model()))"
+    code = (
+        "from tests.graphs import fingerprint_test as t; print(t.fingerprint.of_model(t.model()))"
+    )
     env = {**os.environ, "PYTHONPATH": ROOT, "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True,
                           capture_output=True, text=True)  # fmt: skip

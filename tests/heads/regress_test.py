@@ -199,15 +199,9 @@ def test_a_run_from_texts_to_an_export_that_is_verified(counted, capsys):
 def test_classes_that_are_numbers_can_be_predicted_as_numbers():
     from tltf.data import loader
 
-<<<<<<< HEAD:tests/heads/regress_test.py
     source = loader.load("digits(num_train=20, num_test=20)", target="number")
     assert source.labels.dtype == np.float64 and source.class_names == ()
     rated = loader.load("vader(domain=tweets)", target="number")
-=======
-    source = sources.load("digits(num_train=20, num_test=20)", target="number")
-    assert source.labels.dtype == np.float64 and source.class_names == ()
-    rated = sources.load("vader(domain=tweets)", target="number")
->>>>>>> main:tests/regression_test.py
     assert np.abs(rated.labels).min() <= 0.5 and rated.labels.min() < -2
     with pytest.raises(DataError, match=r"is not a finite number|70000 of 70000"):
         loader.load("fashion_mnist(num_train=20, num_test=20)", target="number")

@@ -88,7 +88,7 @@ def test_several_stand_side_by_side_on_one_base(runs):
 
 def weights(base):
     layers = [layer for group in base.backbone.groups for layer in group.layers]
-    return freezing.graphs.named_weights(layers)
+    return freezing.functional.named_weights(layers)
 
 
 def test_another_base_is_refused(runs):

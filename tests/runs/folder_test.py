@@ -176,10 +176,10 @@ def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path):
     chosen = options(tmp_path / "run")
     script = f"""
 import sys
-from tltf import runs
-from tltf.options import make
+from tltf.config.options import make
+from tltf.runs import folder
 try:
-    with runs.claimed(make(output={str(tmp_path / "run")!r}).output):
+    with folder.claim_folder(make(output={str(tmp_path / "run")!r}).output):
         pass
 except Exception as error:
     print(error)
@@ -201,9 +201,9 @@ def test_a_run_that_is_just_beginning_is_no_foreign_folder(tmp_path):
     """Between two of its first files it looks like a folder that holds no run."""
     script = f"""
 import sys, time
-from tltf import runs
-from tltf.options import make
-with runs.claimed(make(output={str(tmp_path)!r}).output) as run:
+from tltf.config.options import make
+from tltf.runs import folder
+with folder.claim_folder(make(output={str(tmp_path)!r}).output) as run:
     (run / "unfinished").touch()
     print("ready", flush=True)
     time.sleep(60)
@@ -330,7 +330,7 @@ def test_a_run_exports_its_own_version_once(tmp_path, monkeypatch):
     """Beside one that the run before has left; what a kill has left of its own is whole."""
     built = []
     call = types.SimpleNamespace(build=lambda trained, *given: built.append(given))
-    monkeypatch.setattr(one_run.specs, "pick", lambda *given: call)
+    monkeypatch.setattr(one_run.call_strings, "pick", lambda *given: call)
     (tmp_path / "export/2").mkdir(parents=True)
     folder.begin(tmp_path, options(tmp_path), "")
     one_run._export(None, tmp_path)

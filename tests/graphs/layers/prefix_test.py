@@ -83,11 +83,11 @@ def test_keys_values_and_layers_start_as_numbers_of_their_own():
 START = """
 import keras, numpy as np
 from tltf.backbones.prompt import SoftPrompt
-from tltf.inserts import attention_prefix
+from tltf.graphs.layers import prefix
 keras.utils.set_random_seed(3)
 attention = keras.layers.MultiHeadAttention(2, 3)
 attention.build((1, 5, 8), (1, 5, 8))
-attention_prefix.add(attention, 2)
+prefix.add(attention, 2)
 prompt = SoftPrompt(2)
 prompt.build((1, 5, 8), (1, 5))
 sums = [np.abs(v.numpy()).sum() for v in (attention.prefix_keys, attention.prefix_values, prompt.vectors)]

@@ -19,8 +19,7 @@ from tltf.data import ordering
 from tltf.data.source import Column, ScanCounts, Source
 from tltf.errors import NumericError
 from tltf.runs import checkpoints
-from tltf.training import assembly, datasets, fit_state
-from tltf.training import fit as training_fit
+from tltf.training import assembly, datasets, fit_state, judges
 from tltf.training.callbacks import non_finite
 from tltf.training.callbacks.non_finite import Batch, Broken
 from tltf.training.distribution import strategies
@@ -232,7 +231,7 @@ def test_the_named_texts_are_those_of_batches_by_length():
 def test_plateau_and_patience_take_no_notice_of_nan(monkeypatch):
     """Epoch 1 is NaN; then three of falling quality: the second is the best, and counts from there."""
     answers = iter([(math.nan, math.nan), (0.5, 0.9), (math.nan, 0.95), (0.6, 0.8)])
-    monkeypatch.setattr(training_fit.Fit, "measure", lambda run, role="validation": next(answers))
+    monkeypatch.setattr(judges.Judges, "measure", lambda run, role="validation": next(answers))
     _, run, _ = fit(data=feed(has_validation=True), keep="best", early_stopping_epochs=2,
                        schedule="plateau", train_epochs=9, warmup_fraction=0.0)  # fmt: skip
     assert len(run.history) == 4 and run.best.state["epoch"] == 2
@@ -243,7 +242,7 @@ def test_plateau_and_patience_take_no_notice_of_nan(monkeypatch):
 
 
 def test_no_finite_validation_keeps_the_last_weights_and_says_so(monkeypatch):
-    monkeypatch.setattr(training_fit.Fit, "measure", lambda run, role="validation": (math.nan, 0.5))
+    monkeypatch.setattr(judges.Judges, "measure", lambda run, role="validation": (math.nan, 0.5))
     with pytest.warns(UserWarning, match="no epoch had a finite validation"):
         core, _, _ = fit(data=feed(has_validation=True), keep="best")
     plain, _, _ = fit(keep="last")

@@ -45,7 +45,7 @@ def test_missing_tpu_is_one_line():
 
 def test_mirrored_spans_all_logical_devices():
     script = (
-        "from tltf import runtime; from tltf.config.options import make;"
+        "from tltf.training.distribution import strategies as runtime; from tltf.config.options import make;"
         "o = make(strategy='mirrored', logical_devices=2).runtime;"
         "print(runtime.start(o).num_replicas_in_sync, runtime.start(o) is runtime.start(o))"
     )
