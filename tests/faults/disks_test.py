@@ -287,11 +287,11 @@ def test_without_a_home_the_cache_must_be_named(monkeypatch):
 def test_a_training_whose_checkpoints_do_not_fit_keeps_the_last_that_did(tmp_path):
     """The second run may write no file as large as a checkpoint; a third without limit goes on."""
     run, settings = tmp_path / "run", {"preexec_fn": limit(resource.RLIMIT_FSIZE, 2_000_000)}
-    flags = [f"--output={run}"]
+    flags = [f"--output={run}", "--backbone=small_cnn(filters=[8, 512])"]
     done = program(["--train_epochs=2", *flags])
     require(done, 0)
     shutil.rmtree(run)
-    done = program(flags, preexec_fn=limit(resource.RLIMIT_FSIZE, 40_000))
+    done = program(flags, preexec_fn=limit(resource.RLIMIT_FSIZE, 300_000))
     require(done, 5, ["checkpoint 2 cannot be written: File too large", "free space"])
     assert not list((run / "checkpoints").iterdir())
     require(program(flags, **settings), 0)
