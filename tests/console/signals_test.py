@@ -46,8 +46,8 @@ def test_outside_of_training_a_signal_raises(number):
 
 def test_while_it_is_put_off_it_is_noted():
     child = started(
-        "ready = stopping.deferring(); ready.__enter__(); print('ready', flush=True)\n"
-        "        while not stopping.requested(): time.sleep(.01)\n"
+        "ready = signals.defer_signals(); ready.__enter__(); print('ready', flush=True)\n"
+        "        while not signals.is_end_requested(): time.sleep(.01)\n"
         "        print('noted', flush=True); ready.__exit__(None, None, None); sys.exit(3)"
     )
     child.send_signal(signal.SIGTERM)
@@ -71,7 +71,7 @@ def test_a_main_thread_that_never_looks_is_ended_all_the_same():
 
 def test_the_second_signal_ends_at_once():
     child = started(
-        "ready = stopping.deferring(); ready.__enter__(); stopping.GRACE_S = 50.0\n"
+        "ready = signals.defer_signals(); ready.__enter__(); signals.GRACE_S = 50.0\n"
         "        print('ready', flush=True); time.sleep(60)"
     )
     child.send_signal(signal.SIGTERM)

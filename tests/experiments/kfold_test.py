@@ -87,7 +87,9 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
     }
     monkeypatch.setenv("TF_CONFIG", json.dumps(task))
     monkeypatch.setattr(kfold.strategies, "start", lambda options: None)
-    monkeypatch.setattr(kfold.multi_worker, "told", lambda strategy, own: np.array([1, 0, 1]))
+    monkeypatch.setattr(
+        kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1])
+    )
     seen = []
     monkeypatch.setattr(kfold.publishing, "run", lambda chosen: seen.append(chosen) or {})
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0

@@ -21,6 +21,7 @@ from tltf.caching import feature_cache, shard_store
 from tltf.config.options import make
 from tltf.console import command, signals, streams
 from tltf.data import scan_report
+from tltf.data.source import ScanCounts
 from tltf.errors import StorageError
 from tltf.evaluation.report import writer
 from tltf.files import assets
@@ -60,7 +61,7 @@ def big_table(folder):
 
 def big_scan(folder):
     rows = [{"id": n, "reason": "because"} for n in range(500)]
-    scan_report.write(folder, {"skipped_rows": rows})
+    scan_report.write(folder, ScanCounts(skipped_rows=rows))
 
 
 def big_adapter(folder):

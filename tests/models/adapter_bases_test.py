@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tltf import backbones
-from tltf.backbones import kept_layers
+from tltf.backbones import builder, kept_layers
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.data.images.preprocessing import ImagePreprocessing
@@ -30,7 +29,7 @@ def backbone(*_, **__):
 
 @pytest.fixture(autouse=True)
 def bases(monkeypatch):
-    monkeypatch.setattr(backbones, "build", backbone)
+    monkeypatch.setattr(builder, "build", backbone)
 
 
 def file(folder, method=LORA, name="a.safetensors", seed=1, **about):
