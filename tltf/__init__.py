@@ -5,6 +5,8 @@ TensorFlow. None of them is the name of a module: that would depend on what was 
 """
 
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 _NAMES = {
     "Options": "tltf.config.options:Options",
@@ -16,12 +18,12 @@ _NAMES = {
 __all__ = ["Options", "load", "make_options", "run"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Callable[..., Any]:
     if name not in _NAMES:
         raise AttributeError(f"module 'tltf' has no attribute {name!r}")
     module, attribute = _NAMES[name].split(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-def __dir__():
+def __dir__() -> Any:
     return sorted([*globals(), *_NAMES])

@@ -5,6 +5,7 @@ python -m tltf.check --data='csv(path=all.csv, text=text, label=tags)' --head=mu
 """
 
 import sys
+from collections.abc import Sequence
 
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS, SOURCES, SPLITS
@@ -13,7 +14,7 @@ from tltf.console import command
 from tltf.errors import FlagError
 
 
-def service(options):
+def service(options: CheckOptions) -> None:
     """Scans; the services are imported here, so that --help is quick."""
     if not options.data:
         raise FlagError("must be given", flag="data", fix="--data='image_folder(path=photos)'")
@@ -26,7 +27,7 @@ def service(options):
     summary.run(options)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code for command-line arguments without the program's name."""
     return command.run(CheckOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 

@@ -4,7 +4,9 @@ An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: 
 """
 
 import difflib
+import pathlib
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 _ESCAPED = ("Cc", "Zl", "Zp")
@@ -25,11 +27,13 @@ class TltfError(ValueError):
     scan: Any = None
     """The ScanCounts of the data until then, with all its faults, for data_report.jsonl; None without."""
 
-    def __init__(self, what, *, flag="", place="", fix=""):
+    def __init__(
+        self, what: str, *, flag: str = "", place: pathlib.Path | str = "", fix: str = ""
+    ) -> None:
         super().__init__(what)
         self.what, self.flag, self.place, self.fix = what, flag, str(place), fix
 
-    def __str__(self):
+    def __str__(self) -> str:
         where = " ".join(filter(None, [printable(self.place), self.flag and f"--{self.flag}"]))
         line = f"tltf: error[{self.code}] " + (f"{where}: " if where else "") + printable(self.what)
         return line + (f"; fix: {printable(self.fix)}" if self.fix else "")
@@ -69,7 +73,7 @@ class NumericError(TltfError):
     code = 6
 
 
-def printable(text):
+def printable(text: str) -> Any:
     """`text` on one line: line breaks, control characters and what is not UTF-8 are escaped."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(
@@ -77,13 +81,13 @@ def printable(text):
     )
 
 
-def shown_names(names, most=6):
+def shown_names(names: tuple[str, ...], most: int = 6) -> str:
     """The first names on one line, so that folders that are not classes are seen."""
     more = f", ... {names[-1]}" if len(names) > most else ""
     return printable(", ".join(names[:most]) + more)
 
 
-def _must_be_escaped(character):
+def _must_be_escaped(character: str) -> bool:
     return character != "\t" and unicodedata.category(character) in _ESCAPED
 
 
@@ -93,7 +97,9 @@ DESTROYING = ("overwrite",)
 """What is never suggested: a slip of the fingers must not cost a finished run."""
 
 
-def nearest(name, choices, limit=3):
+def nearest(
+    name: str, choices: Sequence[str] | dict[str, Any] | set[str], limit: int = 3
+) -> list[str]:
     """Up to `limit` of `choices` that are a slip of the fingers from `name`, the likeliest first.
 
     Letters that are swapped, one that is another, or LIKE in common. Empty where none is as near as
@@ -106,16 +112,16 @@ def nearest(name, choices, limit=3):
     return [lowered[match] for match in list(dict.fromkeys([*slips, *close]))[:limit]]
 
 
-def _is_one_off(a, b):
+def _is_one_off(a: str, b: str) -> bool:
     """Whether words of one length, of four letters and more, differ in one letter."""
     return len(a) == len(b) >= 4 and sum(x != y for x, y in zip(a, b, strict=True)) == 1
 
 
-def _spelled(name):
+def _spelled(name: str) -> str:
     return str(name).lower().replace("-", "_")
 
 
-def choices_text(name, choices, limit=12):
+def choices_text(name: Any, choices: Sequence[str] | dict[str, Any], limit: int = 12) -> str:
     """`choices` as a list for an error, the likest to `name` first and the rest in order."""
     lowered = {_spelled(choice): choice for choice in choices}
     like = difflib.get_close_matches(_spelled(name), lowered, n=3, cutoff=0.4)

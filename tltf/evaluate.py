@@ -5,6 +5,7 @@ python -m tltf.evaluate --run=RUN --data='csv(path=new.csv, text=text, label=lab
 """
 
 import sys
+from collections.abc import Sequence
 
 from tltf.config import call_strings
 from tltf.config.catalogs import SOURCES
@@ -13,7 +14,7 @@ from tltf.console import command
 from tltf.errors import FlagError
 
 
-def service(options):
+def service(options: EvaluateOptions) -> None:
     """Evaluates; the services are imported here, so that --help is quick."""
     if not options.run:
         raise FlagError("must be given", flag="run", fix="--run=RUN")
@@ -28,7 +29,7 @@ def service(options):
     run_evaluation.run(options)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code for command-line arguments without the program's name."""
     return command.run(EvaluateOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 

@@ -6,18 +6,19 @@ Writes RUN/export/<next integer>/, a SavedModel for TF Serving.
 """
 
 import sys
+from collections.abc import Sequence
 
 from tltf.config.command_options import ExportOptions
 from tltf.console import command
 from tltf.runs import layout
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     return command.run(ExportOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
-def service(options):
+def service(options: ExportOptions) -> None:
     """Exports as ExportOptions say and prints the new folder."""
     from tltf.config import call_strings
     from tltf.config.catalogs import FORMATS

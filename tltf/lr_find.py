@@ -4,6 +4,7 @@ python -m tltf.lr_find --flagfile=configs/vader_minilm_l6_full.flags --output=FO
 """
 
 import sys
+from collections.abc import Sequence
 
 from tltf.config import checks
 from tltf.config.command_options import FindOptions
@@ -11,7 +12,7 @@ from tltf.config.options import replace
 from tltf.console import command
 
 
-def service(options):
+def service(options: FindOptions) -> None:
     """Finds; the services are imported here, so that --help is quick."""
     checks.check(replace(options, dry_run=True))
     command.load_tensorflow()
@@ -20,7 +21,7 @@ def service(options):
     lr_range_test.run(options, options.find.num_steps)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code for command-line arguments without the program's name."""
     return command.run(FindOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 

@@ -7,18 +7,19 @@ cannot be read gets an error in its row; the rest goes on.
 """
 
 import sys
+from collections.abc import Sequence
 
 from tltf.config.command_options import PredictOptions
 from tltf.console import command
 from tltf.errors import FlagError
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     return command.run(PredictOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
-def service(options):
+def service(options: PredictOptions) -> None:
     """Predicts as PredictOptions say."""
     if "-" in options.input.split(",") and sys.stdin.isatty():
         what = "standard input is a terminal, no file and no pipe"

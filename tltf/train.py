@@ -5,13 +5,14 @@ python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags -
 """
 
 import sys
+from collections.abc import Sequence
 
 from tltf.config import checks
 from tltf.config.options import Options
 from tltf.console import command, streams
 
 
-def service(options):
+def service(options: Options) -> None:
     """Runs the options, whoever reads on; the services are imported here, so that --help is quick."""
     checks.check(options)
     command.load_tensorflow()
@@ -22,7 +23,7 @@ def service(options):
         run(options)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code for command-line arguments without the program's name."""
     return command.run(Options, service, sys.argv[1:] if argv is None else argv, __doc__)
 

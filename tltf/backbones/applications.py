@@ -4,11 +4,12 @@ import dataclasses
 import functools
 import math
 import re
+from typing import Any
 
 import keras
 
 from tltf.backbones import downloads, weight_files
-from tltf.backbones.network import IMAGENET_STD, SCALINGS, Network, Scaling
+from tltf.backbones.network import IMAGENET_STD, SCALINGS, Network, Request, Scaling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,19 +35,19 @@ class Family:
     options: dict = dataclasses.field(default_factory=dict)
 
 
-def _resnet(cls, scaling, counts, last=""):
+def _resnet(cls: Any, scaling: str, counts: tuple[int, ...], last: str = "") -> Family:
     ends = [f"conv{stage}_block{count}_out" for stage, count in enumerate(counts, start=2)]
     return Family(cls, scaling, "pool1_pool", (*ends[:-1], last or ends[-1]))
 
 
-def _efficientnet(cls):
+def _efficientnet(cls: Any) -> Family:
     blocks = tuple(f"block{stage}*" for stage in range(1, 7))
     return Family(
         cls, "torch", "stem_activation", (*blocks, "top_activation"), entry="stem_conv_pad"
     )
 
 
-def _efficientnet_v2(cls):
+def _efficientnet_v2(cls: Any) -> Family:
     blocks = tuple(f"block{stage}*" for stage in range(1, 6))
     options = {"include_preprocessing": False}
     return Family(cls, "torch", "stem_activation", (*blocks, "top_activation"), options=options)
@@ -96,7 +97,7 @@ FAMILIES = {
 }
 
 
-def application(request):
+def application(request: Request) -> Network:
     """The Network of a keras.applications row of the catalog."""
     family = FAMILIES[request.name]
     model = _model(family, request)
@@ -107,7 +108,9 @@ def application(request):
     return cut(family, model, request, scaling, entry)
 
 
-def cut(family, model, request, scaling, entry):
+def cut(
+    family: Family, model: keras.Model, request: Request, scaling: Scaling, entry: keras.KerasTensor
+) -> Network:
     """The Network of a model of keras.applications whose weights are set."""
     stages = [find_layer(model, name).output for name in family.stages]
     points = {"stem": [find_layer(model, family.stem).output]} if family.stem else {}
@@ -124,14 +127,14 @@ def cut(family, model, request, scaling, entry):
     )
 
 
-def random_model(family, request):
+def random_model(family: Family, request: Request) -> keras.Model:
     """The family's model without its head, with random weights."""
     size = request.image_size_px
     build = getattr(keras.applications, family.cls)
     return build(weights=None, include_top=False, input_shape=(size, size, 3), **family.options)
 
 
-def find_layer(model, name):
+def find_layer(model: keras.Model, name: str) -> keras.Layer | keras.Model:
     """The layer that a Family names."""
     if name.startswith("@"):
         cls, _, index = name[1:].partition(":")
@@ -142,7 +145,7 @@ def find_layer(model, name):
     return model.get_layer(name)
 
 
-def _model(family, request):
+def _model(family: Family, request: Request) -> keras.Model:
     if not (request.wants_weights and request.weights == "default"):
         return random_model(family, request)
     size = request.image_size_px
@@ -157,7 +160,9 @@ def _model(family, request):
     )  # fmt: skip
 
 
-def _scaling(family, request, model, entry):
+def _scaling(
+    family: Family, request: Request, model: keras.Model, entry: keras.KerasTensor
+) -> Scaling:
     """The family's scaling; measured where the network comes with its own and has weights."""
     if request.memory is not None:
         return Scaling(**request.memory["scaling"])
@@ -167,7 +172,7 @@ def _scaling(family, request, model, entry):
     return SCALINGS[family.scaling] if _lacks_division(measured) else measured
 
 
-def _lacks_division(scaling):
+def _lacks_division(scaling: Scaling) -> bool:
     """Whether these are ImageNet's weights without the layer that Keras adds only to them.
 
     EfficientNet's files hold the deviation in place of the variance, so the network divides by
@@ -180,7 +185,7 @@ def _lacks_division(scaling):
     )
 
 
-def _measured(model, entry):
+def _measured(model: keras.Model, entry: keras.KerasTensor) -> Scaling:
     """Scale and offset of the layers before `entry`, from a black and a white image."""
     size = model.inputs[0].shape[1:]
     pixels = keras.ops.stack([keras.ops.zeros(size), keras.ops.full(size, 255.0)])

@@ -3,15 +3,25 @@
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 from tltf.backbones import hub, kept_layers, run_weights
-from tltf.backbones.network import Request, assemble
+from tltf.backbones.network import Network, Request, assemble
 from tltf.config import call_strings, checks
 from tltf.config.catalogs.backbones import BACKBONES
+from tltf.config.catalogs.row import BackboneRow
 from tltf.errors import FlagError
+from tltf.graphs.backbone import Backbone
 
 
-def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None):
+def build(
+    text: Any,
+    *,
+    weights: Any = "default",
+    image_size_px: Any = 0,
+    text_length: Any = 0,
+    texts: Any = None,
+) -> Backbone:
     """The Backbone that `--backbone` names.
 
     Args:
@@ -37,7 +47,7 @@ def build(text, *, weights="default", image_size_px=0, text_length=0, texts=None
     return assemble(_network(request), request)
 
 
-def rebuild(blueprint, assets):
+def rebuild(blueprint: dict[str, Any], assets: pathlib.Path | str) -> Backbone:
     """The Backbone of a blueprint with random weights; no network, no original folder.
 
     Args:
@@ -59,7 +69,7 @@ def rebuild(blueprint, assets):
     return kept_layers.rebuild_parts(backbone, blueprint.get(kept_layers.RECORD, []))
 
 
-def save_assets(backbone, folder):
+def save_assets(backbone: Any, folder: Any) -> None:
     """Writes the tokenizer's files into `folder`; nothing for images."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +77,7 @@ def save_assets(backbone, folder):
         backbone.tokenizer.save_assets(str(folder))
 
 
-def _network(request):
+def _network(request: Request) -> Network:
     if request.memory is not None and "class" in request.memory:
         return hub.remake(request)
     if request.text.startswith(hub.PREFIX):
@@ -78,7 +88,7 @@ def _network(request):
     return call.build(_sized(dataclasses.replace(request, name=call.name), call.row))
 
 
-def _is_path(text):
+def _is_path(text: str) -> bool:
     """Whether the text is meant as a folder; a name of the catalog never is."""
     path = pathlib.Path(os.path.expanduser(text))
     checks.refuse_model_file(text)
@@ -89,7 +99,7 @@ def _is_path(text):
     return call_strings.parse(text, "backbone")[0] not in BACKBONES and path.is_dir()
 
 
-def _sized(request, row):
+def _sized(request: Request, row: BackboneRow | None) -> Request:
     """The request with the row's defaults, checked against its limits; outside code has no row."""
     if row is None:
         return request

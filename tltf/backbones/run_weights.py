@@ -3,24 +3,28 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
+from tltf.backbones.network import Request
 from tltf.errors import FlagError
 from tltf.files import untrusted
 from tltf.graphs import build_limits, functional, weight_transfer
+from tltf.graphs.backbone import Backbone
 from tltf.runs import layout, model_folder
 
 _CORE = pathlib.PurePath(layout.MODEL, layout.CORE)
 _EMBEDDINGS = "token_embedding/embeddings"
 
 
-def is_run(text):
+def is_run(text: str) -> bool:
     """Whether a text is the folder of a run that holds a core."""
     if text in ("default", "none", ""):
         return False
     return (pathlib.Path(os.path.expanduser(text)) / _CORE).is_file()
 
 
-def backbone_of_run(request, rebuild):
+def backbone_of_run(request: Request, rebuild: Callable[..., Any]) -> Backbone:
     """The backbone of a run: its architecture, its tokenizer and, unless `none`, its weights.
 
     Args:
@@ -49,7 +53,7 @@ def backbone_of_run(request, rebuild):
     return dataclasses.replace(backbone, name=request.text, transfer=rows)
 
 
-def copy_weights_of_run(backbone, weights):
+def copy_weights_of_run(backbone: Backbone, weights: str) -> Backbone:
     """`backbone` with the weights of a run wherever name and shape agree.
 
     Token vectors are not taken where the vocabularies differ: their rows mean other words.
@@ -67,14 +71,14 @@ def copy_weights_of_run(backbone, weights):
     return dataclasses.replace(backbone, pretrained=has_any, blueprint=changed, transfer=rows)
 
 
-def _same_tokens(backbone, assets):
+def _same_tokens(backbone: Backbone, assets: pathlib.Path) -> bool:
     path = assets / "vocabulary.txt"
     if not path.is_file() or not hasattr(backbone.tokenizer, "get_vocabulary"):
         return False
     return path.read_text("utf-8").splitlines() == list(backbone.tokenizer.get_vocabulary())
 
 
-def _read(folder):
+def _read(folder: Any) -> Any:
     """`(backbone's blueprint, arrays by name, tokenizer's folder)` of a run."""
     folder = pathlib.Path(os.path.expanduser(folder))
     core, arrays = model_folder.read_core(folder)

@@ -3,12 +3,14 @@
 import collections
 import re
 import unicodedata
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import keras_hub
 
 from tltf.backbones import transformers, weight_files
-from tltf.backbones.network import SCALINGS, Network
+from tltf.backbones.network import SCALINGS, Network, Request
 from tltf.errors import FlagError
 
 START, END = "[CLS]", "[SEP]"
@@ -16,7 +18,9 @@ _RESERVED = ["[PAD]", "[UNK]", START, END, "[MASK]"]
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
-def small_cnn(request, filters=(32,), kernel_px=3, channels=1):
+def small_cnn(
+    request: Request, filters: tuple[int, ...] = (32,), kernel_px: int = 3, channels: int = 1
+) -> Network:
     """Convolution, ReLU and max-pooling by 2, once for each entry of `filters`.
 
     Args:
@@ -54,7 +58,9 @@ def small_cnn(request, filters=(32,), kernel_px=3, channels=1):
     )
 
 
-def small_lstm(request, units=64, embedding=64, vocabulary=5000):
+def small_lstm(
+    request: Request, units: int = 64, embedding: int = 64, vocabulary: int = 5000
+) -> Network:
     """Embedding and LSTM over WordPiece tokens; the vocabulary is learned from the texts.
 
     The mask goes into the LSTM as an input of its own: the masks that Keras hangs on tensors
@@ -98,7 +104,7 @@ def small_lstm(request, units=64, embedding=64, vocabulary=5000):
     )
 
 
-def learned_tokenizer(texts, size):
+def learned_tokenizer(texts: Sequence[str], size: int) -> keras.Layer:
     """A WordPiece tokenizer whose vocabulary of up to `size` tokens is learned from `texts`.
 
     Raises:
@@ -114,7 +120,7 @@ def learned_tokenizer(texts, size):
     )
 
 
-def learned_vocabulary(texts, size):
+def learned_vocabulary(texts: Sequence[str], size: int) -> list[str]:
     """Tokens by use: reserved ones, every character, then words, then endings of rare words.
 
     The learner of tensorflow_text takes half a minute for 2,000 sentences; counting whole
@@ -127,7 +133,7 @@ def learned_vocabulary(texts, size):
     Returns:
         list of str, without repetition, the same for the same texts.
     """
-    words = collections.Counter()
+    words: collections.Counter[str] = collections.Counter()
     for text in texts:
         plain = unicodedata.normalize("NFD", text.lower())
         words.update(_WORD.findall("".join(c for c in plain if not unicodedata.combining(c))))
@@ -136,7 +142,7 @@ def learned_vocabulary(texts, size):
     frequent = [word for word, count in _by_use(words) if count > 1 and len(word) > 1]
     room = max(size - len(tokens), 0)
     tokens += frequent[: room * 4 // 5]
-    kept, endings = set(tokens), collections.Counter()
+    kept, endings = set(tokens), collections.Counter[str]()
     for word, count in words.items():
         if word not in kept:
             endings.update({f"##{word[start:]}": count for start in range(1, len(word) - 1)})
@@ -145,5 +151,5 @@ def learned_vocabulary(texts, size):
     return tokens
 
 
-def _by_use(counts):
+def _by_use(counts: Any) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -6,8 +6,11 @@ and nothing else. Use it only on files whose hash is known: the format is still 
 """
 
 import collections
+import pathlib
 import pickle
 import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +30,7 @@ _Storage = collections.namedtuple("_Storage", "key dtype count")
 _Tensor = collections.namedtuple("_Tensor", "storage offset shape strides")
 
 
-def read_legacy(path):
+def read_legacy(path: pathlib.Path) -> Any:
     """Nested dicts of numpy arrays from a legacy torch file.
 
     Raises:
@@ -48,7 +51,7 @@ def read_legacy(path):
 class _Unpickler(pickle.Unpickler):
     """Admits what a state dict consists of, and nothing that could run code."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -57,18 +60,20 @@ class _Unpickler(pickle.Unpickler):
             return _STORAGES[name]
         raise pickle.UnpicklingError(f"{module}.{name} is not admitted")
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: tuple) -> Any:
         kind, dtype, key, _, count, _ = pid
         if kind != "storage" or not isinstance(dtype, np.dtype):
             raise pickle.UnpicklingError(f"{kind!r} is not storage")
         return _Storage(key, dtype, count)
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *_):
+def _rebuild_tensor(
+    storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+) -> Any:
     return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def _tensors(content):
+def _tensors(content: Any) -> Iterator[Any]:
     if isinstance(content, _Tensor):
         yield content
     elif isinstance(content, dict):
@@ -76,7 +81,7 @@ def _tensors(content):
             yield from _tensors(value)
 
 
-def _read_storages(opened, keys, content):
+def _read_storages(opened: Any, keys: Sequence[str], content: dict[str, Any]) -> Iterator[Any]:
     """Yields (key, flat array); sizes are those the tensors announced."""
     announced = {tensor.storage.key: tensor.storage for tensor in _tensors(content)}
     for key in keys:
@@ -88,7 +93,7 @@ def _read_storages(opened, keys, content):
         yield key, np.frombuffer(raw, storage.dtype)
 
 
-def _resolve(content, storages):
+def _resolve(content: Any, storages: dict[str, np.ndarray]) -> dict[str, Any] | np.ndarray:
     """`content` with arrays in place of tensor descriptions; strides are honoured."""
     if isinstance(content, dict):
         return {key: _resolve(value, storages) for key, value in content.items()}

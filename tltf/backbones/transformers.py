@@ -1,11 +1,13 @@
 """KerasHub networks cut into groups and taps, and the tokenizers that belong to them."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import keras_hub
 
-from tltf.backbones.network import Network
+from tltf.backbones.network import Network, Request
 from tltf.errors import FlagError, ModelError, TltfError
 from tltf.files import untrusted
 from tltf.graphs import functional
@@ -17,7 +19,7 @@ _IGNORED = ("dtype", "name", "trainable")
 _NUMBERED = re.compile(r"(.+?)_?(\d+)$")
 
 
-def plain_config(backbone):
+def plain_config(backbone: keras.Model) -> dict[str, Any]:
     """The constructor's arguments as JSON data.
 
     Raises:
@@ -29,7 +31,7 @@ def plain_config(backbone):
     return {key: _listed(value) for key, value in config.items()}
 
 
-def is_plain(value):
+def is_plain(value: Any) -> bool:
     """Whether JSON can hold `value` and no class is named inside."""
     if isinstance(value, dict):
         return "class_name" not in value and all(map(is_plain, value.values()))
@@ -38,13 +40,13 @@ def is_plain(value):
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _listed(value):
+def _listed(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_listed(item) for item in value]
     return value
 
 
-def make(class_name, config):
+def make(class_name: Sequence[str] | str, config: dict[str, Any]) -> Any:
     """A KerasHub backbone with random weights from a blueprint's class and arguments.
 
     Raises:
@@ -63,13 +65,13 @@ def make(class_name, config):
         raise ModelError(f"{class_name} does not take its configuration: {error}") from error
 
 
-def tokenizer_memory(tokenizer):
+def tokenizer_memory(tokenizer: keras.Layer) -> dict[str, Any]:
     """The tokenizer's part of a blueprint; its vocabulary is saved as files."""
     config = {key: value for key, value in tokenizer.get_config().items() if key not in _IGNORED}
     return {"class": type(tokenizer).__name__, "config": config}
 
 
-def load_tokenizer(memory, folder):
+def load_tokenizer(memory: dict[str, Any], folder: Any) -> Any:
     """The tokenizer of a blueprint, its vocabulary from the files in `folder`.
 
     Raises:
@@ -89,7 +91,9 @@ def load_tokenizer(memory, folder):
     return tokenizer
 
 
-def text_network(backbone, tokenizer, request, pretrained):
+def text_network(
+    backbone: keras.Model, tokenizer: keras.Layer, request: Request, pretrained: bool
+) -> Network:
     """The Network of a KerasHub text backbone with one token input."""
     inputs = dict(backbone.input) if isinstance(backbone.input, dict) else {}
     if not {"token_ids", "padding_mask"} <= set(inputs) or len(inputs) > 3:
@@ -111,7 +115,9 @@ def text_network(backbone, tokenizer, request, pretrained):
     )
 
 
-def text_taps(backbone, inputs):
+def text_taps(
+    backbone: keras.Model, inputs: dict[str, keras.KerasTensor]
+) -> dict[str, keras.KerasTensor]:
     """`sequence`, `mask`, and `pooled` where the network has a pooler."""
     outputs = backbone.output
     if not isinstance(outputs, dict):
@@ -122,7 +128,7 @@ def text_taps(backbone, inputs):
     return taps
 
 
-def checked_length(request, backbone):
+def checked_length(request: Request, backbone: keras.Model) -> int:
     """The text length asked for, else 128, within what the position table holds."""
     limit = getattr(backbone, "max_sequence_length", None) or 10**6
     length = request.text_length or min(DEFAULT_TEXT_LENGTH, limit)
@@ -135,7 +141,9 @@ def checked_length(request, backbone):
     return length
 
 
-def depth_points(backbone, sequence):
+def depth_points(
+    backbone: keras.Model, sequence: keras.KerasTensor
+) -> dict[str, list[keras.KerasTensor]]:
     """`embeddings`, then `layer_1` .. `layer_n`: the repeated blocks of a transformer."""
     blocks = repeated_layers(backbone)
     if functional.num_calls(blocks[0]) > 1:  # ALBERT: one block, called again and again
@@ -146,9 +154,9 @@ def depth_points(backbone, sequence):
     return points
 
 
-def repeated_layers(backbone):
+def repeated_layers(backbone: keras.Model) -> list[keras.Layer]:
     """The blocks in depth order: the numbered layers of the class that holds most weights."""
-    families = {}
+    families: dict[Any, Any] = {}
     for layer in backbone.layers:
         match = _NUMBERED.match(layer.name)
         if match and layer.weights:
@@ -159,7 +167,7 @@ def repeated_layers(backbone):
     return max(families.values(), key=lambda found: sum(item.count_params() for item in found))
 
 
-def _inputs_of(layer):
+def _inputs_of(layer: keras.Layer) -> list[keras.KerasTensor]:
     """What flows into the first block, without the masks that go to every block."""
     found = functional.inputs_of_call(layer)
     return [tensor for tensor in found if len(tensor.shape) == 3] or found

@@ -10,6 +10,8 @@ import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,7 +28,7 @@ _MAX_CHUNK_BYTES = 64 * 2**20
 _OLD_HEADS = re.compile(r"(layers/)?(predictions|probs|fc\d*|logits|dense(_\d+)?|head|top_dense)\b")
 
 
-def load(model, path, name):
+def load(model: Any, path: pathlib.Path | str, name: str) -> None:
     """Sets every weight of `model` from a file.
 
     Args:
@@ -57,7 +59,9 @@ def load(model, path, name):
         )
 
 
-def load_named(variables, arrays, place, name):
+def load_named(
+    variables: dict[str, Any], arrays: dict[str, Any], place: pathlib.Path, name: str
+) -> None:
     """Sets `variables` from `arrays` of the same names and shapes.
 
     Args:
@@ -75,7 +79,9 @@ def load_named(variables, arrays, place, name):
         variable.assign(np.asarray(arrays[key]))
 
 
-def _require_numbers(arrays, variables, place, name):
+def _require_numbers(
+    arrays: dict[str, Any], variables: dict[str, Any], place: pathlib.Path, name: str
+) -> None:
     """Real numbers may come in any width, since the variable's is taken; nothing else may."""
     for key in variables:
         dtype = arrays[key].dtype
@@ -87,16 +93,16 @@ def _require_numbers(arrays, variables, place, name):
 class _Stored:
     """A tensor of an open safetensors file, read when it becomes an array."""
 
-    def __init__(self, file, key):
+    def __init__(self, file: Any, key: str) -> None:
         self._file, self._key = file, key
         self.shape = tuple(file.get_slice(key).get_shape())
         self.dtype = file.get_slice(key).get_dtype()
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return self._file.get_tensor(self._key)
 
 
-def convert_once(asset_id, convert):
+def convert_once(asset_id: str, convert: Callable[..., Any]) -> Any:
     """Path of an asset's weights as safetensors, converted once and kept in the cache.
 
     Args:
@@ -121,7 +127,7 @@ def convert_once(asset_id, convert):
     return target
 
 
-def open_h5(path):
+def open_h5(path: pathlib.Path) -> Any:
     """An h5py.File whose every dataset lies in the file itself.
 
     Raises:
@@ -143,7 +149,7 @@ def open_h5(path):
     return opened
 
 
-def _first_foreign(group, seen):
+def _first_foreign(group: Any, seen: set[int]) -> str:
     """What is wrong with the first link or dataset that is not plainly stored here, or nothing.
 
     Args:
@@ -168,7 +174,7 @@ def _first_foreign(group, seen):
     return ""
 
 
-def _fault(item):
+def _fault(item: Any) -> str:
     """What is wrong with a dataset, or nothing."""
     if not isinstance(item, h5py.Dataset):
         return f"{item.name} is not a dataset"
@@ -182,13 +188,13 @@ def _fault(item):
     return ""
 
 
-def count_h5(path):
+def count_h5(path: pathlib.Path) -> int:
     """The number of datasets in an HDF5 file."""
     with open_h5(path) as opened:
         return len(datasets(opened))
 
 
-def datasets(group, prefix=""):
+def datasets(group: Any, prefix: str = "") -> dict[str, Any]:
     """Path -> h5py.Dataset of everything below a group."""
     found = {}
     for key, item in group.items():
@@ -197,7 +203,7 @@ def datasets(group, prefix=""):
     return found
 
 
-def _load_h5(model, path, name):
+def _load_h5(model: Any, path: pathlib.Path, name: str) -> None:
     with open_h5(path) as opened:
         if "model_config" in opened.attrs:
             raise ModelError(
@@ -217,7 +223,7 @@ def _load_h5(model, path, name):
         model.load_weights(path)
 
 
-def _by_layer(model, opened):
+def _by_layer(model: Any, opened: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Weights and datasets of the older format by `<layer>/<n>`, the layers paired in order."""
     own = [layer for layer in model.layers if layer.weights]
     variables, arrays, index = {}, {}, 0
@@ -237,11 +243,11 @@ def _by_layer(model, opened):
     return variables, arrays
 
 
-def _text(value):
+def _text(value: Any) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
-def _keras_paths(model):
+def _keras_paths(model: Any) -> dict[str, tuple[int, ...]]:
     """Dataset path -> shape as this Keras version writes them: found by writing them."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "own.weights.h5"
@@ -250,7 +256,12 @@ def _keras_paths(model):
             return {key: item.shape for key, item in datasets(opened).items()}
 
 
-def _compare(wanted, found, place, name):
+def _compare(
+    wanted: dict[str, tuple[int, ...]],
+    found: dict[str, tuple[int, ...]],
+    place: pathlib.Path,
+    name: str,
+) -> None:
     """Raises ModelError with the first three differences of two dicts of shapes."""
     other = [
         f"{key}: {tuple(found[key])} in the file, {shape} in the network"

@@ -9,9 +9,12 @@ import pathlib
 import shutil
 import sys
 import weakref
+from typing import Any
 
 from tltf.caching import frozen_outputs, shard_store
-from tltf.caching.frozen_outputs import NotCached
+from tltf.caching.frozen_outputs import Held, NotCached, Outputs, Reading, Table
+from tltf.caching.shard_store import Rows
+from tltf.config.options import CacheOptions
 from tltf.errors import StorageError
 from tltf.files import assets
 from tltf.graphs import fingerprint
@@ -27,12 +30,12 @@ class Cache:
         folder: of the namespaces; by default below the cache folder of assets.
     """
 
-    def __init__(self, options, folder=None):
+    def __init__(self, options: CacheOptions, folder: pathlib.Path | None = None) -> None:
         self.options = options
         self.folder = pathlib.Path(folder or assets.cache_folder() / "features")
-        self._fingerprints = weakref.WeakKeyDictionary()
+        self._fingerprints: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
-    def table(self, prefix, reading):
+    def table(self, prefix: Any, reading: Reading) -> Table:
         """The `frozen_outputs.Table` of the prefix's outputs for every row of a source.
 
         Args:
@@ -52,12 +55,12 @@ class Cache:
         fits = num_bytes <= self.options.cache_memory_mb * 2**20
         return frozen_outputs.Table(rows, fields, outputs.dtypes, reading.is_text, num_bytes, fits)
 
-    def _held(self, outputs):
+    def _held(self, outputs: Outputs) -> Held:
         """The rows in memory only."""
         _require_room(outputs, self.options.cache_memory_mb * 2**20, "--cache_memory_mb")
         return frozen_outputs.Held(outputs)
 
-    def _kept(self, outputs):
+    def _kept(self, outputs: Outputs) -> Rows:
         """The rows in the store, those that are missing computed."""
         if outputs.prefix not in self._fingerprints:
             self._fingerprints[outputs.prefix] = fingerprint.of_model(outputs.prefix)
@@ -77,7 +80,7 @@ class Cache:
             shard_store.evict(self.folder, limit_bytes, used)
         return shard_store.Rows(shards, outputs.keys, outputs.fields)
 
-    def _check_free(self, outputs):
+    def _check_free(self, outputs: Outputs) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free
         if outputs.num_bytes > 0.9 * free:
@@ -85,12 +88,12 @@ class Cache:
                             f"{outputs.num_bytes / 2**20:,.0f} MB of features")  # fmt: skip
 
 
-def _require_room(outputs, limit_bytes, flag):
+def _require_room(outputs: Outputs, limit_bytes: float, flag: str) -> None:
     """Raises NotCached where the rows take more than a flag allows."""
     if outputs.num_bytes > limit_bytes:
         raise NotCached(f"{outputs.num_bytes / 2**20:,.0f} MB do not fit {flag}")
 
 
-def say_off(reason):
+def say_off(reason: NotCached | str) -> None:
     """One line: why frozen layers are computed again."""
     print(f"frozen layers are computed in every epoch: {reason}", file=sys.stderr)

@@ -8,17 +8,19 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tltf.caching import shard_store
+from tltf.caching.shard_store import Field
 from tltf.console.progress import Progress
 from tltf.data import lookups, ordering, pipeline
 from tltf.data.images import exif
 from tltf.data.images import preprocessing as images_preprocessing
+from tltf.data.lookups import Lookup
 from tltf.data.source import digest
 from tltf.data.texts import preprocessing
 from tltf.graphs import batch_norm_folding
@@ -61,11 +63,11 @@ class Reading:
     source: Any
     preprocessing: Any
     length_buckets: bool = False
-    view: View | None = None
+    view: Any = None
     tokenized: Callable | None = None
 
     @property
-    def is_text(self):
+    def is_text(self) -> bool:
         """Whether the rows are texts, which have lengths."""
         return self.source.modality == "text"
 
@@ -81,12 +83,12 @@ class Outputs:
         reading: Reading.
     """
 
-    def __init__(self, prefix, fields, reading):
+    def __init__(self, prefix: Any, fields: tuple[Field, ...], reading: Reading) -> None:
         self.prefix, self.fields, self.reading = prefix, fields, reading
         self.dtypes = {name: tf.as_dtype(t.dtype) for name, t in prefix.output.items()}
 
     @functools.cached_property
-    def keys(self):
+    def keys(self) -> Any:
         """uint64[N], of each row's content."""
         if not self.reading.is_text:
             return self.reading.source.content_hashes()
@@ -95,7 +97,7 @@ class Outputs:
         return np.fromiter(keys, np.uint64, count=len(texts))
 
     @functools.cached_property
-    def lookup(self):
+    def lookup(self) -> Lookup:
         """`lookups.Lookup` of the prefix's inputs."""
         reading = self.reading
         if reading.tokenized:
@@ -103,18 +105,18 @@ class Outputs:
         return lookups.lookup(reading.source, reading.preprocessing, cache_bytes=0)
 
     @functools.cached_property
-    def lengths(self):
+    def lengths(self) -> Any:
         """int32[N] tokens of each row; ones for images."""
         if self.reading.is_text:
             return np.asarray(self.lookup.lengths, np.int32)
         return np.ones(len(self.keys), np.int32)
 
     @property
-    def num_bytes(self):
+    def num_bytes(self) -> Any:
         """Bytes of all rows."""
         return num_bytes(self.fields, self.lengths)
 
-    def namespace(self, fingerprint):
+    def namespace(self, fingerprint: str) -> str:
         """A name for the prefix with its preprocessing and precision, and for a view's rows.
 
         Args:
@@ -126,7 +128,7 @@ class Outputs:
             parts += [str(self.reading.view), self.keys.tobytes().hex()]
         return hashlib.blake2b("|".join(parts).encode(), digest_size=16).hexdigest()
 
-    def batches(self, missing):
+    def batches(self, missing: np.ndarray) -> Iterator[Any]:
         """Yields (row numbers int64[B], lengths int32[B], name -> array) of the batches to compute.
 
         Args:
@@ -145,14 +147,14 @@ class Outputs:
                 yield rows, self.lengths[rows], self._flat(outputs, rows)
                 progress.add(len(rows))
 
-    def _order(self):
+    def _order(self) -> np.ndarray:
         """int64[N]: the order of computing."""
         view = self.reading.view
         if view:
             return ordering.shuffle_rows(len(self.keys), view.seed, view.number).numpy()
         return np.argsort(self.lengths, kind="stable")
 
-    def _inputs(self, taken, size):
+    def _inputs(self, taken: np.ndarray, size: int) -> tf.data.Dataset:
         """tf.data.Dataset of (inputs, int64[B] row numbers)."""
         if self.reading.view:
             return self._augmented(taken, size)
@@ -160,7 +162,7 @@ class Outputs:
             cut = pipeline.cut_to_longest if self.reading.length_buckets else None
             return pipeline.prefetch(lookups.batches(tf.constant(taken), self.lookup, size, cut))
 
-    def _augmented(self, taken, size):
+    def _augmented(self, taken: np.ndarray, size: int) -> tf.data.Dataset:
         reading, view = self.reading, self.reading.view
         dataset = pipeline.build(
             reading.source, reading.preprocessing, batch_size=size, training=True,
@@ -170,7 +172,7 @@ class Outputs:
         inputs = dataset.map(lambda inputs, targets, weights: inputs)
         return tf.data.Dataset.zip(inputs, tf.data.Dataset.from_tensor_slices(taken).batch(size))
 
-    def _flat(self, outputs, rows):
+    def _flat(self, outputs: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
         """Arrays as row_store takes them: long fields without their padding."""
         arrays = {}
         for field in self.fields:
@@ -190,7 +192,7 @@ class Held:
         outputs: Outputs.
     """
 
-    def __init__(self, outputs):
+    def __init__(self, outputs: Outputs) -> None:
         parts = list(outputs.batches(np.ones(len(outputs.keys), bool)))
         order = np.concatenate([rows for rows, _, _ in parts])
         self.lengths = outputs.lengths
@@ -202,7 +204,7 @@ class Held:
             starts[order] = shard_store.starts(counts[order])
             self._arrays[field.name] = flat[shard_store.steps(starts, counts)]
 
-    def whole(self, field):
+    def whole(self, field: Field) -> Any:
         """All rows, see row_store.Rows."""
         return self._arrays[field.name]
 
@@ -228,15 +230,15 @@ class Table:
     fits_memory: bool
 
     @property
-    def lookup(self):
+    def lookup(self) -> Lookup:
         """`lookups.Lookup` that gives the boundary tensors by name."""
         return self.in_memory() if self.fits_memory else self.on_disk()
 
-    def arrays(self):
+    def arrays(self) -> Any:
         """name -> array [N, ...] of the fields whose rows all have one shape."""
         return {f.name: self.rows.whole(f) for f in self.fields if not f.is_long}
 
-    def in_memory(self):
+    def in_memory(self) -> Lookup:
         """A Lookup that holds all rows."""
         tensors = {}
         with tf.device("CPU:0"):
@@ -246,38 +248,38 @@ class Table:
                     values = tf.RaggedTensor.from_row_lengths(values, self.rows.lengths)
                 tensors[field.name] = values
 
-        def inputs_of(rows):
+        def inputs_of(rows: tf.Tensor) -> dict[str, tf.Tensor]:
             return {name: self._typed(name, tf.gather(values, rows))
                     for name, values in tensors.items()}  # fmt: skip
 
         return self._lookup(inputs_of)
 
-    def on_disk(self):
+    def on_disk(self) -> Lookup:
         """A Lookup that reads the rows of a batch when they are needed."""
 
-        def inputs_of(rows):
+        def inputs_of(rows: tf.Tensor) -> dict[str, tf.Tensor]:
             return {f.name: self._typed(f.name, self._read(f, rows)) for f in self.fields}
 
         return self._lookup(inputs_of)
 
-    def _read(self, field, rows):
+    def _read(self, field: Field, rows: tf.Tensor) -> Any:
         values = tf.numpy_function(
             lambda wanted: self.rows.read(field, wanted), [rows], field.dtype, stateful=False
         )
         steps = [None] if field.is_long else []
         return tf.ensure_shape(values, [None, *steps, *field.shape])
 
-    def _typed(self, name, values):
+    def _typed(self, name: str, values: Any) -> tf.Tensor:
         if isinstance(values, tf.RaggedTensor):
             values = values.to_tensor()
         return tf.cast(values, self.dtypes[name])
 
-    def _lookup(self, inputs_of):
+    def _lookup(self, inputs_of: Callable[..., Any]) -> Lookup:
         lengths = self.rows.lengths if self.texts else None
         return lookups.Lookup(inputs_of, lengths=lengths, is_cut=True)
 
 
-def fields_of(prefix, precision):
+def fields_of(prefix: Any, precision: str) -> tuple[Field, ...]:
     """The row_store.Field of each output; NotCached for shapes that rows cannot have."""
     fields = []
     for name, tensor in sorted(prefix.output.items()):
@@ -293,12 +295,12 @@ def fields_of(prefix, precision):
     return tuple(fields)
 
 
-def num_bytes(fields, lengths):
+def num_bytes(fields: tuple[Field, ...], lengths: np.ndarray) -> Any:
     """Bytes of rows of these lengths, int32[N]."""
     return sum(field.step_bytes * int(field.num_steps(lengths).sum()) for field in fields)
 
 
-def _code_of(reading):
+def _code_of(reading: Reading) -> str:
     """How contents become outputs, beside the network: code and settings."""
     kind = reading.preprocessing
     settings = f"{reading.length_buckets} {kind.tokenizer_digest()}" if reading.is_text else ""
@@ -310,13 +312,13 @@ def _code_of(reading):
     return f"{kind.to_config()} {settings} {hashlib.blake2b(code, digest_size=8).hexdigest()}"
 
 
-def _traced(prefix, fields, specs):
+def _traced(prefix: Any, fields: tuple[Field, ...], specs: dict[str, tf.TensorSpec]) -> Any:
     """The prefix in inference mode as one graph for batches of any size, batch norms folded."""
     prefix = batch_norm_folding.fold(prefix)
     names = {field.name for field in fields}
     wide = {name: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for name, s in specs.items()}
 
-    def step(inputs):
+    def step(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = prefix(inputs, training=False)
         return {name: outputs[name] for name in names}
 

@@ -14,6 +14,8 @@ import pathlib
 import uuid
 import warnings
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,11 +45,11 @@ class Field:
     is_long: bool = False
 
     @property
-    def step_bytes(self):
+    def step_bytes(self) -> int:
         """Bytes of a row, or of one step of it."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
-    def num_steps(self, lengths):
+    def num_steps(self, lengths: np.ndarray) -> np.ndarray:
         """int64[N]: steps of rows of these lengths, 1 where rows have no steps."""
         lengths = np.asarray(lengths, np.int64)
         return lengths if self.is_long else np.ones_like(lengths)
@@ -67,19 +69,21 @@ class Writer:
         StorageError: the disk is full or cannot be written.
     """
 
-    def __init__(self, folder, fields, shard_bytes=SHARD_BYTES):
+    def __init__(
+        self, folder: pathlib.Path, fields: tuple[Field, ...], shard_bytes: int = SHARD_BYTES
+    ) -> None:
         self.folder, self.fields, self.shard_bytes = pathlib.Path(folder), fields, shard_bytes
-        self._open = None
+        self._open: Any = None
 
-    def __enter__(self):
+    def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type | None, error: Any, trace: Any) -> None:
         if self._open:
             shard, self._open = self._open, None
             shard.close(kind, error, trace)
 
-    def add(self, keys, lengths, arrays):
+    def add(self, keys: Any, lengths: Any, arrays: Any) -> None:
         """Writes rows.
 
         Args:
@@ -97,15 +101,15 @@ class Writer:
 class _NewShard:
     """A shard that is being written."""
 
-    def __init__(self, path, fields):
+    def __init__(self, path: pathlib.Path, fields: tuple[Field, ...]) -> None:
         self.fields, self.num_bytes = fields, 0
-        self._keys, self._lengths = [], []
+        self._keys, self._lengths = list[Any](), list[Any]()
         self._checks = {field.name: 0 for field in fields}
         self._context = atomic_folders.new_folder(path)
         self._folder = self._context.__enter__()
         self._files = {f.name: open(self._folder / f.name, "wb") for f in fields}  # noqa: SIM115
 
-    def add(self, keys, lengths, arrays):
+    def add(self, keys: np.ndarray, lengths: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
         self._keys.append(np.asarray(keys, np.uint64))
         self._lengths.append(np.asarray(lengths, np.int32))
         try:
@@ -117,7 +121,7 @@ class _NewShard:
         except OSError as error:
             self.close(type(error), error, error.__traceback__)
 
-    def close(self, kind, error, trace):
+    def close(self, kind: type | None, error: Any, trace: Any) -> None:
         """Ends the shard: whole without an error, else removed; an OSError as StorageError."""
         with contextlib.ExitStack() as stack:
             stack.push(self._context)
@@ -130,7 +134,7 @@ class _NewShard:
                 file.close()
             self._write_index()
 
-    def _write_index(self):
+    def _write_index(self) -> None:
         for name, parts in ((_KEYS, self._keys), (_LENGTHS, self._lengths)):
             content = np.concatenate(parts).tobytes()
             (self._folder / name).write_bytes(content)
@@ -150,7 +154,7 @@ class Shard:
         OSError, ValueError, KeyError: it is damaged, or gone.
     """
 
-    def __init__(self, folder, fields):
+    def __init__(self, folder: pathlib.Path, fields: tuple[Field, ...]) -> None:
         self.folder = folder
         index = json.loads((folder / "shard.json").read_text(encoding="utf-8"))
         names = [field.name for field in fields]
@@ -164,20 +168,22 @@ class Shard:
         self.starts = {f.name: starts(f.num_steps(self.lengths)) for f in fields}
         os.utime(folder)
 
-    def descriptor(self, field):
+    def descriptor(self, field: Field) -> int:
         """The file descriptor of a field's values."""
         return self._files[field.name].fileno()
 
-    def values(self, field):
+    def values(self, field: Field) -> Any:
         """Steps of all rows, one after the other: array [steps, ...]."""
         return self._whole(field.name, field.dtype).reshape(-1, *field.shape)
 
-    def _whole(self, name, dtype):
+    def _whole(self, name: str, dtype: Any) -> np.ndarray:
         self._files[name].seek(0)
         return np.frombuffer(self._files[name].read(), dtype)
 
 
-def open_shards(folder, fields, but=()):
+def open_shards(
+    folder: pathlib.Path, fields: tuple[Field, ...], but: set[pathlib.Path] | tuple = ()
+) -> list[Shard]:
     """The whole shards of a namespace; damaged ones are removed, unreadable ones are left.
 
     Args:
@@ -212,7 +218,7 @@ class Rows:
         fields: tuple of Field.
     """
 
-    def __init__(self, shards, keys, fields):
+    def __init__(self, shards: Any, keys: np.ndarray, fields: tuple[Field, ...]) -> None:
         self.fields, self._shards = fields, shards
         self._shard, self._row = _places(shards, keys)
         self.lengths = np.zeros(len(keys), np.int32)
@@ -220,7 +226,7 @@ class Rows:
             mine = self._shard == number
             self.lengths[mine] = shard.lengths[self._row[mine]]
 
-    def whole(self, field):
+    def whole(self, field: Field) -> Any:
         """All rows: array [N, ...], or the steps of all rows [sum of lengths, ...]."""
         counts = field.num_steps(self.lengths)
         begins = starts(counts)
@@ -232,7 +238,7 @@ class Rows:
                 result[steps(begins[mine], counts[mine])] = shard.values(field)[source]
         return result
 
-    def read(self, field, rows):
+    def read(self, field: Field, rows: np.ndarray) -> Any:
         """Some rows from the disk: array [B, ...], or [B, longest of them, ...] filled up with 0.
 
         Args:
@@ -254,13 +260,13 @@ class Rows:
         return values.reshape(*shape, *field.shape)
 
 
-def missing(shards, keys):
+def missing(shards: Sequence[Shard], keys: np.ndarray) -> np.ndarray:
     """bool[N]: which keys no shard has."""
     there = np.concatenate([shard.keys for shard in shards]) if shards else np.empty(0, np.uint64)
     return ~np.isin(keys, there)
 
 
-def evict(root, limit_bytes, kept=()):
+def evict(root: pathlib.Path, limit_bytes: float, kept: set[pathlib.Path] | tuple = ()) -> None:
     """Removes the shards that were not used for longest until all take at most `limit_bytes`.
 
     What killed writers left behind goes first.
@@ -286,7 +292,7 @@ def evict(root, limit_bytes, kept=()):
             total -= size
 
 
-def _places(shards, keys):
+def _places(shards: Sequence[Shard], keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`(int32[N] shard, int64[N] row in it)` of each key."""
     every = np.concatenate([shard.keys for shard in shards]) if shards else np.empty(0, np.uint64)
     order = np.argsort(every, kind="stable")
@@ -298,18 +304,18 @@ def _places(shards, keys):
     return owners[order[found]].astype(np.int32), inside[order[found]]
 
 
-def starts(counts):
+def starts(counts: np.ndarray) -> np.ndarray:
     """int64[N]: where each of rows with so many steps begins."""
     return np.cumsum(counts) - counts
 
 
-def steps(begins, counts):
+def steps(begins: np.ndarray, counts: np.ndarray) -> Any:
     """int64[sum of counts]: begins[0], begins[0] + 1, ... for each of the rows."""
     ends = np.cumsum(counts)
     return np.repeat(begins - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def _read_into(descriptor, wanted, position):
+def _read_into(descriptor: int, wanted: Any, position: int) -> None:
     done = 0
     while done < len(wanted):
         count = os.preadv(descriptor, [wanted[done:]], position + done)
@@ -318,19 +324,19 @@ def _read_into(descriptor, wanted, position):
         done += count
 
 
-def _crc32(file):
+def _crc32(file: Any) -> int:
     check = 0
     while content := file.read(_READ_BYTES):
         check = zlib.crc32(content, check)
     return check
 
 
-def _shard_folders(folder):
+def _shard_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     return sorted(found, key=lambda path: path.name)
 
 
-def _size(path):
+def _size(path: pathlib.Path) -> int:
     return sum(file.stat().st_size for file in path.iterdir())

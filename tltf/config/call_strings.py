@@ -10,9 +10,11 @@ import ast
 import dataclasses
 import importlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 from tltf.config import habits
+from tltf.config.catalogs.row import MethodRow, Row
 from tltf.errors import FlagError, choices_text, nearest
 
 _OPEN, _CLOSE = "([{", ")]}"
@@ -37,25 +39,25 @@ class Call:
     kwargs: dict
     row: Any = None
 
-    def build(self, *given, **also):
+    def build(self, *given: Any, **also: Any) -> Any:
         """The target's result; `given` and `also` come before the arguments of the string."""
         return load_target(self.target, self.row)(*given, **also, **self.kwargs)
 
-    def check(self):
+    def check(self) -> None:
         """Raises FlagError where the row says that these arguments fit no data."""
         if self.row and self.row.check:
             load_target(self.row.check)(**self.kwargs)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return render(self.name, self.kwargs)
 
 
-def render(name, kwargs):
+def render(name: str, kwargs: dict[str, Any]) -> str:
     """The call string that `parse` reads back as `name` and `kwargs`."""
     return f"{name}({', '.join(f'{key}={_literal(value)}' for key, value in kwargs.items())})"
 
 
-def parse(text, flag=""):
+def parse(text: Any, flag: str = "") -> Any:
     """`(name, arguments)` of a call string; the arguments are raw texts by name.
 
     Raises:
@@ -84,7 +86,7 @@ _BEGIN = re.compile(r"(?:^|,)\s*([A-Za-z_]\w*)\s*=")
 """Of an argument; what stands between two of them is a value, whatever is in it."""
 
 
-def _quoting(name, inner):
+def _quoting(name: str, inner: str) -> str:
     """The fix for a value that was torn at a comma: the values between the names, quoted."""
     begins = list(_BEGIN.finditer(inner))
     if not begins or inner[: begins[0].start()].strip():
@@ -100,7 +102,7 @@ def _quoting(name, inner):
     return f"quote it: {', '.join(f'{key}={value!r}' for key, value in torn)}"
 
 
-def with_paths(text, row, change):
+def with_paths(text: Any, row: MethodRow | Row, change: Callable[..., Any]) -> str:
     """A call string with `change(path)` in place of its paths.
 
     Args:
@@ -124,7 +126,7 @@ def with_paths(text, row, change):
     return f"{name}({', '.join(f'{key}={value}' for key, value in texts.items())})"
 
 
-def split_outside(text, separator, flag=""):
+def split_outside(text: str, separator: str, flag: str = "") -> list[str]:
     """The parts of `text` between separators that stand outside of brackets and quotes."""
     parts, start, depth, quote = [], 0, 0, ""
     for position, character in enumerate(text):
@@ -146,7 +148,7 @@ def split_outside(text, separator, flag=""):
     return [part for part in parts if part.strip()]
 
 
-def pick(catalog, text, flag=""):
+def pick(catalog: dict[str, Any], text: str, flag: str = "") -> Call:
     """The checked `Call` that `text` asks for.
 
     Args:
@@ -185,7 +187,7 @@ def pick(catalog, text, flag=""):
     return Call(name, row.target, kwargs, row)
 
 
-def _without_unknown(name, raw, row, flag):
+def _without_unknown(name: str, raw: dict[str, str], row: Any, flag: str) -> str:
     """The call with the arguments that are meant; those that mean nothing here are left out."""
     meant = {key if key in row.args else habits.argument(key, row.args): key for key in raw}
     given = ", ".join(f"{key}={raw[old]}" for key, old in meant.items() if key)
@@ -194,7 +196,7 @@ def _without_unknown(name, raw, row, flag):
     return f"--{flag}={name}" + (f"({given})" if given else "")
 
 
-def unknown_name(catalog, name, text, flag):
+def unknown_name(catalog: dict[str, Any], name: str, text: str, flag: str) -> FlagError:
     """The FlagError for a name that `catalog` does not have."""
     meant = habits.value(flag, text.strip())
     near = [meant] if meant != text.strip() else nearest(name, catalog, limit=1)
@@ -204,12 +206,12 @@ def unknown_name(catalog, name, text, flag):
     return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
 
 
-def _list_of(flag):
+def _list_of(flag: str) -> str:
     """What --list calls the catalog of a flag."""
     return "sources" if flag == "data" else f"{flag}s"
 
 
-def load_target(target, row=None):
+def load_target(target: str, row: Any = None) -> Callable[..., Any]:
     """The object `package.module:name`; a missing extra is named.
 
     Raises:
@@ -224,12 +226,12 @@ def load_target(target, row=None):
         raise FlagError(f"module {module} has no {attribute!r}") from error
 
 
-def load_outside(target):
+def load_outside(target: str) -> Any:
     """The object `package.module:name` of code that is not tltf's; as `load_target`."""
     return load_target(target)
 
 
-def missing_extra(error, extra):
+def missing_extra(error: Any, extra: str) -> FlagError:
     """The FlagError for a module that is not installed."""
     fix = f"pip install {error.name}"
     if extra:
@@ -237,11 +239,11 @@ def missing_extra(error, extra):
     return FlagError(f"this needs the package {error.name!r}, which is not installed", fix=fix)
 
 
-def _defaults(row):
+def _defaults(row: Any) -> dict[str, Any]:
     return {key: value for key, value in row.args.items() if not isinstance(value, type)}
 
 
-def _value(text):
+def _value(text: str) -> Any:
     """The literal that `text` spells, else `text` itself."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
@@ -253,7 +255,7 @@ def _value(text):
         return text
 
 
-def _typed(text, default, where, flag):
+def _typed(text: str, default: Any, where: str, flag: str) -> Any:
     kind = default if isinstance(default, type) else type(default)
     value = _value(text)
     if kind is str:
@@ -270,7 +272,7 @@ def _typed(text, default, where, flag):
     return value
 
 
-def _literal(value):
+def _literal(value: Any) -> str:
     if isinstance(value, str):
         plain = value and _value(value) == value and not set(value) & set(",()[]{}=\"'| ")
         return value if plain else repr(value)

@@ -5,13 +5,15 @@ import pathlib
 
 from tltf.config import call_strings
 from tltf.config.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
+from tltf.config.command_options import FindOptions
+from tltf.config.options import ModelOptions, Options
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, choices_text
 
 BASELINES = ("logistic", "scratch")
 
 
-def wanted_baselines(text):
+def wanted_baselines(text: str) -> list[str]:
     """The names in --baseline, which are joined with `|`.
 
     Raises:
@@ -25,7 +27,7 @@ def wanted_baselines(text):
     return names
 
 
-def check(options):
+def check(options: FindOptions | Options) -> None:
     """Raises FlagError for a flag that is missing, or a name or an argument that is not there.
 
     Args:
@@ -51,7 +53,7 @@ def check(options):
     check_backbone(options.model)
 
 
-def check_output(output, data):
+def check_output(output: str, data: str) -> None:
     """Raises FlagError for an --output inside of the folder of --data: it would be read as data.
 
     Args:
@@ -74,7 +76,7 @@ def check_output(output, data):
             )
 
 
-def refuse_model_file(text):
+def refuse_model_file(text: str) -> None:
     """Raises ModelError where --backbone is a file: a whole model holds code of whoever made it."""
     path = pathlib.Path(os.path.expanduser(text))
     if text not in BACKBONES and path.is_file():
@@ -85,7 +87,7 @@ def refuse_model_file(text):
         )  # fmt: skip
 
 
-def check_backbone(model):
+def check_backbone(model: ModelOptions) -> None:
     """Raises FlagError for a backbone that is neither in the catalog, nor hub:, nor a folder."""
     text = model.backbone
     refuse_model_file(text)

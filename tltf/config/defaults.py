@@ -6,10 +6,12 @@ what they reach on the test splits. Free of TensorFlow.
 
 import dataclasses
 import warnings
+from typing import Any
 
 from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
-from tltf.config.options import replace
+from tltf.config.command_options import FindOptions
+from tltf.config.options import Options, TrainOptions, replace
 from tltf.errors import FlagError
 
 FEW_PER_CLASS = 20
@@ -40,7 +42,7 @@ class Situation:
     is_solvable: bool = True
 
 
-def resolve(options, situation):
+def resolve(options: FindOptions | Options, situation: Situation) -> FindOptions | Options:
     """`options` with every `auto` replaced.
 
     Args:
@@ -70,7 +72,7 @@ def resolve(options, situation):
     return replace(options, **chosen)
 
 
-def choose_method(method, situation):
+def choose_method(method: str, situation: Situation) -> str:
     """The method's call string; `auto` is `lp_ft`, the best at every number of labels measured.
 
     tools/label_budgets.py compares it with plain fine-tuning and logistic regression, from 10 to
@@ -89,7 +91,7 @@ def choose_method(method, situation):
     return "linear_probe" if few else "full"
 
 
-def _batch_size(wanted, situation):
+def _batch_size(wanted: int, situation: Situation) -> int:
     """`wanted`, but no more than there are examples, in a number that the devices can share."""
     replicas = situation.num_replicas
     most = max(situation.num_train // replicas * replicas, replicas)
@@ -100,7 +102,7 @@ def _batch_size(wanted, situation):
     return min(wanted, most)
 
 
-def _check(train, situation):
+def _check(train: TrainOptions, situation: Situation) -> None:
     if train.sampling == "balanced" and train.class_weights != "none":
         what = "the classes are drawn equally often already, weights would balance them twice"
         raise FlagError(what, flag="class_weights",
@@ -116,11 +118,11 @@ def _check(train, situation):
             raise FlagError(what, flag=name, fix="--split='holdout(validation=.1)'")
 
 
-def _warmup_fraction(recipe, schedule):
+def _warmup_fraction(recipe: dict[str, Any], schedule: str) -> float:
     return 0.3 if schedule == "one_cycle" else recipe["warmup_fraction"]
 
 
-def _weight_decay(recipe, optimizer, method):
+def _weight_decay(recipe: dict[str, Any], optimizer: str, method: str) -> float:
     """A method whose loss already shrinks weights, or holds them, takes the place of the decay."""
     row = _row(method)
     if row and row.replaces_weight_decay:
@@ -128,18 +130,18 @@ def _weight_decay(recipe, optimizer, method):
     return recipe.get("weight_decay", 0.01) if optimizer == "adamw" else 0.0
 
 
-def _either(given, otherwise):
+def _either(given: float | None, otherwise: float) -> float:
     return otherwise if given is None else given
 
 
-def _norm(norm, method):
+def _norm(norm: str, method: str) -> str:
     """A head that was solved for needs the statistics under which its features were computed."""
     if norm != "auto":
         return norm
     return "frozen" if _kind(method) in ("solved", "linear_probe") else "train"
 
 
-def _keep(keep, situation):
+def _keep(keep: str, situation: Situation) -> str:
     if keep != "auto":
         return keep
     return "best" if situation.has_validation else "last"
@@ -168,27 +170,27 @@ def usual_rate(method: str, modality: str, is_pretrained: bool) -> float:
     return _recipe_of(method, modality, is_pretrained)["learning_rate"]
 
 
-def _recipe(method, situation):
+def _recipe(method: str, situation: Situation) -> dict[str, Any]:
     return _recipe_of(method, situation.modality, situation.is_pretrained)
 
 
-def _recipe_of(method, modality, is_pretrained):
+def _recipe_of(method: str, modality: str, is_pretrained: bool) -> dict[str, Any]:
     name, kind = call_strings.parse(method, "method")[0], _kind(method)
     if name in METHODS and not is_pretrained and kind != "linear_probe":
         kind = "scratch"
     return _RECIPES[modality, kind]
 
 
-def _kind(method):
+def _kind(method: str) -> str:
     row = _row(method)
     return row.recipe if row else "fine_tune"
 
 
-def _row(method):
+def _row(method: str) -> Any:
     """The MethodRow of a call string; None for code from outside."""
     return METHODS.get(call_strings.parse(method, "method")[0])
 
 
-def _epochs(recipe, num_train, batch_size):
+def _epochs(recipe: dict[str, Any], num_train: int, batch_size: int) -> int:
     least, most = recipe["epochs"]
     return min(max(round(recipe["steps"] * batch_size / num_train), least), most)

@@ -7,11 +7,13 @@ path relative to the file that names it. A later flag wins over an earlier one.
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from absl import flags as absl_flags
 
 from tltf.config import habits, paths
-from tltf.config.options import KINDS, check, fields_of, flag_text, flat, make
+from tltf.config.options import KINDS, Options, check, fields_of, flag_text, flat, make
 from tltf.errors import FlagError, nearest
 from tltf.files import atomic_files
 
@@ -28,7 +30,7 @@ class Given:
     place: str
 
 
-def parse(kind, argv):
+def parse(kind: Any, argv: Sequence[str]) -> Any:
     """`(options, console)` from command-line arguments.
 
     Args:
@@ -52,7 +54,7 @@ def parse(kind, argv):
     return make(kind, **values), console
 
 
-def read(argv, fields):
+def read(argv: Sequence[str], fields: dict[str, Any]) -> Iterator[Any]:
     """Every `Given` of the arguments, flagfiles unfolded in place, aliases resolved."""
     arguments = iter(argv)
     for token in arguments:
@@ -68,7 +70,9 @@ def read(argv, fields):
             yield given
 
 
-def read_flagfile(path, fields, including=()):
+def read_flagfile(
+    path: Any, fields: dict[str, Any], including: tuple[pathlib.Path, ...] = ()
+) -> Iterator[Any]:
     """Every `Given` of a flagfile and of those that it pulls in."""
     path = pathlib.Path(path)
     if path.resolve() in including:
@@ -93,7 +97,7 @@ def read_flagfile(path, fields, including=()):
             yield given
 
 
-def write(path, options, comment):
+def write(path: pathlib.Path | str, options: Any, comment: str) -> None:
     """Writes every flag of `options`, one per line, after the comment's lines; whole or not at all."""
     head = [f"# {line}" for line in comment.splitlines()]
     body = [f"--{name}={flag_text(value)}" for name, value in flatten(options).items()]
@@ -101,14 +105,14 @@ def write(path, options, comment):
         file.write("\n".join(head + body) + "\n")
 
 
-def flatten(options):
+def flatten(options: Options) -> dict[str, Any]:
     """Flag name -> value, paths absolute, without the flags that say what to do this time only."""
     momentary = ("dry_run", "overwrite", "resume")
     kept = {name: value for name, value in flat(options).items() if name not in momentary}
     return {name: paths.absolute(name, value) for name, value in kept.items()}
 
 
-def _token(token, place, fields):
+def _token(token: Any, place: Any, fields: Any) -> Any:
     if not token.startswith("-") or token.strip("-") == "":
         raise FlagError(f"{token!r} is not a flag; flags are written --name=value", place=place)
     name, equals, text = token.lstrip("-").partition("=")
@@ -122,7 +126,7 @@ def _token(token, place, fields):
     raise FlagError(f"no flag --{name}", place=place, fix=_meant(name, text, fields))
 
 
-def _meant(name, text, fields):
+def _meant(name: str, text: str | None, fields: dict[str, Any]) -> str:
     """The fix for an unknown flag: one that is there, with a value that it takes, or a sentence."""
     advice = habits.flag(name, text, [*fields, *CONSOLE_FLAGS])
     if advice is None:
@@ -141,7 +145,7 @@ def _meant(name, text, fields):
     return f"{meant}={quoted}"
 
 
-def _is_switch(name, fields):
+def _is_switch(name: str, fields: dict[str, Any]) -> bool:
     return name in SWITCHES or (name in fields and fields[name].metadata["kind"] is bool)
 
 
@@ -153,10 +157,10 @@ _PARSERS: dict = {
 }
 
 
-def _parsed(given, field):
+def _parsed(given: Given, field: Any) -> bool | float | str | None:
     if given.text is not None:
         given = dataclasses.replace(given, text=paths.expand_home(given.name, given.text))
-        if field.default is None and given.text.strip() == "auto":
+        if field.default is None and (given.text or "").strip() == "auto":
             return None
     value = _typed(given, field.metadata["kind"])
     try:
@@ -166,7 +170,7 @@ def _parsed(given, field):
     return value
 
 
-def _typed(given, kind):
+def _typed(given: Given, kind: type) -> bool | float | str:
     """The value of a kind that a flag's text spells; a switch without a text is on."""
     text = "true" if given.text is None else given.text
     try:

@@ -7,6 +7,8 @@ and none of them is refused: tests/config/habits_test.py gives each to the comma
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from tltf.config.catalogs import SOURCES
 from tltf.errors import nearest
@@ -243,7 +245,7 @@ def _meant(table: dict, name: str) -> list[str]:
     return [meant for meant, typed in table.items() if _plain(name) in typed.split()]
 
 
-def flag(name: str, text: str | None, known) -> Advice | None:
+def flag(name: str, text: str | None, known: Sequence[str]) -> Advice | None:
     """What is meant by a flag that a command does not have; None where nothing is near.
 
     Args:
@@ -289,13 +291,13 @@ def source(path: str) -> str:
     return f"image_folder(path={quoted})"
 
 
-def choice(name: str, text: str, choices) -> str:
+def choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     """The one of `choices` that a text means as a flag's value; empty where nothing is near."""
     meant = value(name, text)
     return meant if meant in choices else next(iter(nearest(text, choices, 1)), "")
 
 
-def argument(name: str, known) -> str:
+def argument(name: str, known: dict[str, Any]) -> str:
     """The argument that is meant by an unknown one; empty where nothing is near."""
     found = [meant for meant in _meant(ARGUMENTS, name) if meant in known]
     return next(iter(found or nearest(name, known, 1)), "")

@@ -7,6 +7,7 @@ backbone, chosen in tltf.config.defaults and written to run.flags.
 
 import dataclasses
 import math
+from typing import Any
 
 from tltf.config import habits
 from tltf.errors import FlagError, choices_text
@@ -15,8 +16,16 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 
 def flag(
-    default, help_text, *, kind=None, choices=(), above=None, least=None, most=None, below=None
-):
+    default: bool | float | str | None,
+    help_text: str,
+    *,
+    kind: type | None = None,
+    choices: tuple[str, ...] = (),
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> Any:
     """A dataclass field that is also a flag of type `kind`; a default of None is `auto`."""
     limits = {"above": above, "least": least, "most": most, "below": below}
     metadata = {
@@ -257,7 +266,7 @@ class Options:
     output: OutputOptions = dataclasses.field(default_factory=OutputOptions)
 
 
-def fields_of(kind):
+def fields_of(kind: Any) -> dict[str, tuple[tuple, Any]]:
     """name -> (path of attribute names, field) for each flag of an options dataclass."""
     found = {}
     for field in dataclasses.fields(kind):
@@ -269,7 +278,7 @@ def fields_of(kind):
     return found
 
 
-def make(kind=Options, **values):
+def make(kind: type = Options, **values: Any) -> Any:
     """Options from flag names and values; the same checks as on the command line.
 
     Raises:
@@ -283,12 +292,12 @@ def make(kind=Options, **values):
     return _assemble(kind, values)
 
 
-def replace(options, **values):
+def replace(options: Any, **values: Any) -> Any:
     """A copy of `options` with other values, named by flag."""
     return make(type(options), **{**flat(options), **values})
 
 
-def flat(options):
+def flat(options: Any) -> dict[str, Any]:
     """Flag name -> value."""
     result = {}
     for field in dataclasses.fields(options):
@@ -297,14 +306,14 @@ def flat(options):
     return result
 
 
-def flag_text(value):
+def flag_text(value: bool | float | str | None) -> str:
     """A flag's value as it is written in a flagfile."""
     if value is None:
         return "auto"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def check(name, value, field):
+def check(name: str, value: bool | float | str, field: Any) -> None:
     """Raises FlagError where a flag's value has another type or is out of bounds."""
     kind = field.metadata["kind"]
     if value is None and field.default is None:
@@ -323,7 +332,7 @@ def check(name, value, field):
         _check_number(name, value, field)
 
 
-def _check_number(name, value, field):
+def _check_number(name: str, value: Any, field: Any) -> None:
     if not math.isfinite(value):
         raise FlagError(f"takes a finite number (received {value})", flag=name)
     signs = {
@@ -337,7 +346,7 @@ def _check_number(name, value, field):
                             fix=f"--{name}={flag_text(field.default)}")  # fmt: skip
 
 
-def _assemble(kind, values):
+def _assemble(kind: Any, values: dict[str, Any]) -> Any:
     given = {}
     for field in dataclasses.fields(kind):
         if "help" not in field.metadata:

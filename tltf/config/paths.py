@@ -3,6 +3,7 @@
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
@@ -14,12 +15,12 @@ CALLS: dict[str, Mapping[str, Row]] = {"data": SOURCES, "method": METHODS}
 """Flags whose arguments may be paths; what reads them expands the tilde."""
 
 
-def expand_home(name, text):
+def expand_home(name: str, text: str) -> str:
     """The text of flag `name` with a tilde at its beginning made the home folder."""
     return os.path.expanduser(text) if name in FLAGS and text.startswith("~") else text
 
 
-def absolute(name, value):
+def absolute(name: Any, value: Any) -> Any:
     """A flag's value that means the same from every working directory.
 
     Paths in --data and --method, a folder in --backbone and a file in --backbone_weights become
@@ -42,6 +43,6 @@ def absolute(name, value):
     return value
 
 
-def _path(text):
+def _path(text: Any) -> Any:
     """`text` absolute; empty texts and addresses such as gs://bucket stay."""
     return os.path.abspath(os.path.expanduser(text)) if text and "://" not in text else text

@@ -14,7 +14,7 @@ HARMLESS = (
 among them because the rows that it lets pass are compared themselves."""
 
 
-def allowed_changes(resume):
+def allowed_changes(resume: str) -> tuple[str, ...]:
     """The names in --resume, which are joined with `|`; none for auto and never.
 
     Raises:

@@ -11,6 +11,8 @@ import tempfile
 import textwrap
 import traceback
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 from absl import app
 
@@ -19,7 +21,14 @@ from tltf.config.catalogs import CATALOGS
 from tltf.config.flagfiles import parse
 from tltf.config.options import fields_of, flag_text
 from tltf.console import lazy_imports, library_messages, out_of_memory, signals, streams
-from tltf.errors import DataError, FlagError, StorageError, TltfError, choices_text, printable
+from tltf.errors import (
+    DataError,
+    FlagError,
+    StorageError,
+    TltfError,
+    choices_text,
+    printable,
+)
 
 _MISSING_FILE = re.compile(r"(?:^|\}\} ?|: )((?:/|\w+://).*?) ?; No such file or directory")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE,
@@ -30,12 +39,12 @@ _DEBUG = re.compile(r"--?debug(=(true|t|yes|y|1))?", re.IGNORECASE)
 DEBUG_HINT = "run again with --debug for the traceback"
 
 
-def start(main):
+def start(main: Any) -> None:
     """Runs a command's `main(argv)` as a program, through absl, and exits with its code."""
     app.run(lambda _: sys.exit(main(sys.argv[1:])), argv=sys.argv[:1])
 
 
-def run(kind, service, argv, doc):
+def run(kind: type, service: Any, argv: Sequence[str], doc: str) -> Any:
     """Reads the flags of `kind`, calls `service(options)`, and returns the exit code.
 
     Args:
@@ -78,14 +87,14 @@ def run(kind, service, argv, doc):
             )
 
 
-def quiet_tensorflow(debug):
+def quiet_tensorflow(debug: bool) -> None:
     """Keeps TensorFlow's start-up notes off standard error; must run before its import."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def load_tensorflow():
+def load_tensorflow() -> None:
     """Imports TensorFlow; what its start-up writes to standard error is shown only if it fails.
 
     TensorFlow 2.21 prints its first notes whatever TF_CPP_MIN_LOG_LEVEL says.
@@ -112,7 +121,7 @@ def load_tensorflow():
     warnings.filterwarnings("ignore", module="keras")
 
 
-def help_text(kind, doc, full):
+def help_text(kind: type, doc: str, full: Any) -> str:
     """The description, and flags with their defaults and help, under headings.
 
     Args:
@@ -136,7 +145,7 @@ def help_text(kind, doc, full):
     return "\n".join(lines)
 
 
-def _flag_help(name, field):
+def _flag_help(name: Any, field: Any) -> Any:
     """Lines of --help: a flag, its default, what it does and what it takes."""
     choices = field.metadata["choices"]
     also = f" One of: {', '.join(c or 'none' for c in choices)}." if choices else ""
@@ -145,7 +154,7 @@ def _flag_help(name, field):
                                   subsequent_indent=" " * 6)]  # fmt: skip
 
 
-def list_text(name):
+def list_text(name: str) -> str:
     """The rows of a catalog, one per line."""
     if name not in CATALOGS:
         near = choices_text(name, CATALOGS)
@@ -156,7 +165,7 @@ def list_text(name):
     return "\n".join(f"  {key:<{width}}  {_row_text(row)}" for key, row in rows.items())
 
 
-def _row_text(row):
+def _row_text(row: Any) -> str:
     arguments = ", ".join(
         key if isinstance(value, type) else f"{key}={value if value != '' else repr(value)}"
         for key, value in row.args.items()
@@ -167,7 +176,7 @@ def _row_text(row):
     )
 
 
-def _known(error):
+def _known(error: Any) -> DataError | StorageError | None:
     """The TltfError that a fault of the machine or of TensorFlow amounts to, else None.
 
     TensorFlow's classes are looked up, not imported: where it is not loaded none was raised.
@@ -192,7 +201,7 @@ def _known(error):
     return None
 
 
-def _fail(error, line, code, debug):
+def _fail(error: Any, line: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     with contextlib.suppress(OSError):  # nobody reads it

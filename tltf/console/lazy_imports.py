@@ -3,6 +3,8 @@
 import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 
 class Module:
@@ -12,15 +14,15 @@ class Module:
         name: dotted.
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self._name = name
 
-    def __getattr__(self, attribute):
+    def __getattr__(self, attribute: str) -> Any:
         return getattr(importlib.import_module(self._name), attribute)
 
 
 @contextlib.contextmanager
-def hide_packages(*names):
+def hide_packages(*names: Any) -> Iterator[Any]:
     """As if packages were not installed, for those that other packages import to no use.
 
     Packages that are loaded already stay.

@@ -7,6 +7,8 @@ import re
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 from tltf.errors import printable
 
@@ -20,7 +22,7 @@ LAST_LINES_S = 1.0
 
 
 @contextlib.contextmanager
-def one_line_warnings():
+def one_line_warnings() -> Iterator[Any]:
     """A block in which a Python warning prints as `tltf: warning: what`, without a place in a source."""
     before = warnings.formatwarning
     warnings.formatwarning = _line
@@ -30,12 +32,12 @@ def one_line_warnings():
         warnings.formatwarning = before
 
 
-def _line(message, category, filename, lineno, line=None):
+def _line(message: Any, category: Any, filename: Any, lineno: Any, line: Any = None) -> Any:
     return f"tltf: warning: {printable(str(message))}\n"
 
 
 @contextlib.contextmanager
-def without_decoders():
+def without_decoders() -> Iterator[Any]:
     """A block in which the lines of DECODERS do not come to standard error.
 
     They are written to descriptor 2 by C code, which knows no Python stream. So that descriptor is a
@@ -67,24 +69,24 @@ def without_decoders():
 class _Descriptor(io.RawIOBase):
     """Writes to `descriptor`, which may change: loggers keep the stream that was there at first."""
 
-    def __init__(self, descriptor):
+    def __init__(self, descriptor: int) -> None:
         super().__init__()
         self.descriptor = descriptor
 
-    def writable(self):
+    def writable(self) -> Any:
         return True
 
-    def write(self, content):
+    def write(self, content: Any) -> Any:
         return os.write(self.descriptor, content)
 
-    def fileno(self):
+    def fileno(self) -> Any:
         return self.descriptor
 
-    def isatty(self):
+    def isatty(self) -> Any:
         return os.isatty(self.descriptor)
 
 
-def _like(stream, raw):
+def _like(stream: Any, raw: _Descriptor) -> Any:
     """A text stream on `raw` in place of one on descriptor 2; of another one, that one."""
     try:
         stream.flush()
@@ -96,7 +98,7 @@ def _like(stream, raw):
                             line_buffering=True, write_through=stream.write_through)  # fmt: skip
 
 
-def _pass_on(reader, kept):
+def _pass_on(reader: int, kept: int) -> None:
     """Copies lines from a pipe until it is closed; it is read on where nobody takes them."""
     with open(reader, "rb") as lines, open(kept, "wb", buffering=0) as taken:
         for line in lines:

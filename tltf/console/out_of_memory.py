@@ -3,6 +3,8 @@
 import contextlib
 import re
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from tltf.errors import StorageError
 
@@ -11,7 +13,7 @@ SMALLEST = "a smaller --image_size_px, --text_length or --backbone"
 
 
 @contextlib.contextmanager
-def explain_out_of_memory(flag, size, multiple=1, also=""):
+def explain_out_of_memory(flag: str, size: Any, multiple: int = 1, also: str = "") -> Iterator[Any]:
     """A block whose running out of memory is told as too large a batch.
 
     Args:
@@ -35,7 +37,7 @@ def explain_out_of_memory(flag, size, multiple=1, also=""):
         ) from error
 
 
-def is_exhausted(error):
+def is_exhausted(error: Any) -> bool:
     """Whether an exception says that the memory of the host or of a device ran out.
 
     TensorFlow's classes are looked up, not imported: where it is not loaded none was raised.
@@ -49,6 +51,6 @@ def is_exhausted(error):
     return is_named or bool(_EXHAUSTED.search(error.message))
 
 
-def is_full_disk(error):
+def is_full_disk(error: Any) -> bool:
     """Whether TensorFlow means the disk by a resource that is exhausted."""
     return "No space left" in error.message

@@ -2,8 +2,12 @@
 
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import tqdm
+
+from tltf.errors import DataError
 
 LINES_EVERY_S = 30.0
 SHOWN_AFTER_S = 2.0
@@ -25,8 +29,8 @@ class Progress:
         clock: seconds, for tests.
     """
 
-    def __init__(self, what, total=None, unit="examples", *, file=None, after_s=0.0,
-                 clock=time.monotonic):  # fmt: skip
+    def __init__(self, what: str, total: int | None=None, unit: str="examples", *, file: Any=None, after_s: float=0.0,
+                 clock: Callable[..., Any]=time.monotonic) -> None:  # fmt: skip
         self.what, self.total, self.unit, self.after_s = what, total, unit, after_s
         self.file = file or sys.stderr
         self.done, self.note = 0, ""
@@ -34,13 +38,13 @@ class Progress:
         self._start = self._shown = self._last = clock()
         self._bar = self._new_bar() if self.file.isatty() else None
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type | None, error: DataError | None, trace: Any) -> None:
         self.close(is_complete=kind is None)
 
-    def add(self, count, note=""):
+    def add(self, count: int, note: Any = "") -> None:
         """Counts `count` more; `note`, a text or a callable that gives one, is shown behind."""
         self.done += count
         self.note = note or self.note
@@ -52,7 +56,7 @@ class Progress:
             self._shown = self._last
             self._line(self.remaining_text())
 
-    def close(self, note="", is_complete=True):
+    def close(self, note: str = "", is_complete: bool = True) -> None:
         """Ends the step with a last note; without a terminal this writes its line."""
         self.note = note or self.note
         if self._bar is not None:
@@ -63,23 +67,23 @@ class Progress:
             self._line(seconds_text(self._clock() - self._start))
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Counts a second up to the latest count; 0 before any time has passed."""
         elapsed = self._last - self._start
         return self.done / elapsed if elapsed > 0 else 0.0
 
-    def remaining_text(self):
+    def remaining_text(self) -> str:
         """`about 2 min left`; empty where the total or the rate is unknown."""
         if not self.total or not self.rate:
             return ""
         return f"about {seconds_text(max(self.total - self.done, 0) / self.rate)} left"
 
-    def _line(self, last):
+    def _line(self, last: str) -> None:
         of = f"{self.done:,}" + (f" of {self.total:,}" if self.total else "")
         parts = [f"{of} {self.unit}", f"{self.rate:,.0f} {self.unit}/s", _text(self.note), last]
         print(f"{self.what}: {', '.join(filter(None, parts))}", file=self.file, flush=True)
 
-    def _new_bar(self):
+    def _new_bar(self) -> Any:
         return tqdm.tqdm(
             total=self.total,
             desc=self.what,
@@ -93,7 +97,7 @@ class Progress:
         )
 
 
-def seconds_text(seconds):
+def seconds_text(seconds: float) -> str:
     """`0.4 s`, `12 s`, `3 min 20 s` or `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -107,5 +111,5 @@ def seconds_text(seconds):
     return f"{hours} h" + (f" {minutes} min" if minutes else "")
 
 
-def _text(note):
+def _text(note: Any) -> str:
     return note() if callable(note) else note

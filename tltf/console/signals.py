@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 GRACE_S = 9.0
 EXIT_CODE = 75
@@ -22,19 +24,19 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class _State:
     """What the handlers and the code that asks share."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.is_requested = self.is_deferring = False
 
 
 _state = _State()
 
 
-def is_end_requested():
+def is_end_requested() -> bool:
     """Whether a signal has asked for an end."""
     return _state.is_requested
 
 
-def stop_when_requested(items):
+def stop_when_requested(items: Any) -> Iterator[Any]:
     """Gives the items one by one; where a signal was noted it raises KeyboardInterrupt in between."""
     for item in items:
         if is_end_requested():
@@ -43,7 +45,7 @@ def stop_when_requested(items):
 
 
 @contextlib.contextmanager
-def defer_signals():
+def defer_signals() -> Iterator[Any]:
     """A block in which a signal is noted instead of raised; the block must ask `requested()`.
 
     One that came too late to be asked for is raised at the end.
@@ -58,7 +60,7 @@ def defer_signals():
 
 
 @contextlib.contextmanager
-def handle_signals():
+def handle_signals() -> Iterator[Any]:
     """A block in which SIGTERM and SIGINT do what this module says; the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -84,14 +86,14 @@ def handle_signals():
         os.close(reader)
 
 
-def _handle(number, frame):
+def _handle(number: int, frame: Any) -> None:
     if not _state.is_requested:
         _state.is_requested = True
         if not _state.is_deferring:
             raise KeyboardInterrupt
 
 
-def _watch(reader, ended):
+def _watch(reader: int, ended: Any) -> None:
     """Reads the numbers of signals as they come, until the pipe is closed."""
     is_first = True
     while content := os.read(reader, 1):
@@ -103,7 +105,7 @@ def _watch(reader, ended):
         is_first = False
 
 
-def _end_later(ended):
+def _end_later(ended: Any) -> None:
     if not ended.wait(GRACE_S):
         line = f"tltf: error[{EXIT_CODE}] interrupted, and busy for {GRACE_S:g} s; fix: run the same command again"
         print(line, file=sys.stderr, flush=True)

@@ -8,6 +8,8 @@ import pathlib
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 LOG = "console.log"
 LOSSLESS, BLOCK = "tltf.escaped", "\u2588"
@@ -15,7 +17,7 @@ _GONE = (errno.EPIPE, errno.EIO)
 """What a write gets whose pipe has no reader; whose terminal has hung up."""
 
 
-def _escaped(error):
+def _escaped(error: Any) -> Any:
     """Of a character that a console's encoding lacks: bars become #, the rest its number."""
     text = error.object[error.start : error.end]
     if text == BLOCK * len(text):
@@ -27,7 +29,7 @@ codecs.register_error(LOSSLESS, _escaped)
 
 
 @contextlib.contextmanager
-def encodable():
+def encodable() -> Iterator[Any]:
     """A block that prints what the console's encoding lacks in another spelling, in place of failing."""
     streams = [stream for stream in (sys.stdout, sys.stderr)
                if getattr(stream, "errors", "") in ("strict", "surrogateescape")
@@ -44,7 +46,7 @@ def encodable():
 
 
 @contextlib.contextmanager
-def survive_closed_output(folder):
+def survive_closed_output(folder: pathlib.Path | str) -> Iterator[Any]:
     """A block that prints on when nobody reads: into `folder`/console.log from then on.
 
     The first write that fails puts that file in the place of the broken descriptor, so what
@@ -71,13 +73,13 @@ def survive_closed_output(folder):
 class _Stream:
     """A text stream whose descriptor is replaced when a write to it fails."""
 
-    def __init__(self, stream, folder):
+    def __init__(self, stream: Any, folder: pathlib.Path | str) -> None:
         self._stream, self._folder = stream, folder
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         return getattr(self._stream, name)
 
-    def write(self, text):
+    def write(self, text: str) -> Any:
         """Writes a text; returns its length."""
         try:
             self._stream.write(text)
@@ -87,14 +89,14 @@ class _Stream:
                 self._stream.write(text)
         return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes what is held back."""
         try:
             self._stream.flush()
         except OSError as error:
             self._replace(error)
 
-    def _replace(self, error):
+    def _replace(self, error: Any) -> None:
         """Leads the descriptor into the log, and what the stream still holds with it."""
         if error.errno not in _GONE:
             raise error
@@ -104,7 +106,7 @@ class _Stream:
         self._stream.flush()
 
 
-def _opened(folder):
+def _opened(folder: Any) -> int:
     if folder and os.path.isdir(folder):
         with contextlib.suppress(OSError):
             path = pathlib.Path(folder) / LOG

@@ -1,11 +1,13 @@
 """From rows as a file gives them to a checked Source."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tltf.data import label_kinds, row_scan
+from tltf.data.row_scan import Scan
 from tltf.data.source import Column, Source, content_hashes
 
 MODALITIES = {"text": "text", "path": "image", "bytes": "image", "array": "image"}
@@ -31,8 +33,16 @@ class Rows:
 
 
 def assemble(
-    name, kind, rows, scan, settings, class_names=None, *, strict_labels=None, are_names=False
-):
+    name: Any,
+    kind: str,
+    rows: Rows,
+    scan: Any,
+    settings: Any,
+    class_names: Any = None,
+    *,
+    strict_labels: Any = None,
+    are_names: bool = False,
+) -> Source:
     """The Source of `rows` after the checks that all sources share.
 
     Args:
@@ -74,8 +84,8 @@ def assemble(
     encoded: np.ndarray | None = None
     names: tuple[str, ...] = ()
 
-    def encode():
-        return labels_kind.encode(labels, class_names, name, settings.least_classes)
+    def encode() -> Any:
+        return labels_kind.encode(labels or [], class_names, name, settings.least_classes)
 
     if labels and not scan.failures:  # the classes of a part would be taken for all
         with scan.collecting():
@@ -96,7 +106,9 @@ def assemble(
     return source if is_usable.all() else source.take(np.flatnonzero(is_usable))
 
 
-def _check_names(scan, labels, kind, allows_empty, are_names):
+def _check_names(
+    scan: Scan, labels: Sequence[str], kind: Any, allows_empty: bool, are_names: bool
+) -> None:
     """Adds the faults of class names to a scan."""
     names = kind.names_in(labels)
     row_scan.check_class_names(scan, names)
@@ -106,7 +118,7 @@ def _check_names(scan, labels, kind, allows_empty, are_names):
         row_scan.check_lost_classes(scan, names, kind, allows_empty=allows_empty)
 
 
-def _with_readable_labels(rows, scan, kind):
+def _with_readable_labels(rows: Any, scan: Scan, kind: Any) -> Rows:
     """The rows whose label can be read; the others are skipped."""
     kept = []
     for place, label in enumerate(rows.labels):
@@ -118,7 +130,7 @@ def _with_readable_labels(rows, scan, kind):
     if len(kept) == len(rows.ids):
         return rows
 
-    def taken(values):
+    def taken(values: Any) -> Any:
         if values is None or isinstance(values, np.ndarray):
             return None if values is None else values[kept]
         return [values[place] for place in kept]

@@ -6,6 +6,8 @@ from the seed of the batch.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -49,11 +51,13 @@ class Augmentation:
     seed: int
 
     @property
-    def is_mixing(self):
+    def is_mixing(self) -> bool:
         """Are targets probabilities float32[B, num_classes] afterwards?"""
         return any(change.mixed for change in self.changes)
 
-    def __call__(self, images, targets, epoch, batch):
+    def __call__(
+        self, images: tf.Tensor, targets: tf.Tensor, epoch: tf.Tensor, batch: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`(images, targets)` changed.
 
         Args:
@@ -76,7 +80,14 @@ class Augmentation:
                 images = change.images(images, own)
         return tf.clip_by_value(images, *map(float, PIXEL_RANGE)), targets
 
-    def on_tokens(self, token_ids, may_change, mask_id, epoch, batch):
+    def on_tokens(
+        self,
+        token_ids: tf.Tensor,
+        may_change: tf.Tensor,
+        mask_id: int,
+        epoch: tf.Tensor,
+        batch: tf.Tensor,
+    ) -> tf.Tensor:
         """int32[B, L]: token ids changed, the same way as images."""
         seed = self._seed(epoch, batch)
         for number, change in enumerate(self.changes):
@@ -84,12 +95,12 @@ class Augmentation:
             token_ids = change.tokens(token_ids, may_change, mask_id, own)
         return token_ids
 
-    def _seed(self, epoch, batch):
+    def _seed(self, epoch: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         seed = tf.stack([tf.cast(self.seed, tf.int64), epoch])
         return tf.random.experimental.stateless_fold_in(seed, batch)
 
 
-def build(text, num_classes, seed=0):
+def build(text: str, num_classes: int, seed: int = 0) -> Augmentation:
     """The Augmentation that a text such as `flip|randaugment|mixup(alpha=.2)` asks for.
 
     Args:
@@ -106,14 +117,14 @@ def build(text, num_classes, seed=0):
     return Augmentation(changes, num_classes, seed)
 
 
-def in_batches(text):
+def in_batches(text: str) -> str:
     """The part of --augment that changes batches; the rest has made rows before."""
     parts = call_strings.split_outside(text, "|", flag="augment")
     calls = [(part, call_strings.pick(AUGMENTS, part, flag="augment")) for part in parts]
     return "|".join(part for part, call in calls if call.row is None or not call.row.makes_rows)
 
 
-def require_modality(text, modality):
+def require_modality(text: str, modality: str) -> None:
     """Raises FlagError for an augmentation of other data."""
     for part in call_strings.split_outside(text, "|", flag="augment"):
         call = call_strings.pick(AUGMENTS, part, flag="augment")
@@ -122,7 +133,7 @@ def require_modality(text, modality):
             raise FlagError(what, flag="augment", fix="see --list=augments")
 
 
-def token_dropout(rate=0.1):
+def token_dropout(rate: float = 0.1) -> Change:
     """Puts the tokenizer's mask in the place of tokens, each with the chance `rate`.
 
     Iyyer et al. 2015, ACL, section 3.2 (word dropout). Departs: the token stays as a mask, so
@@ -137,14 +148,14 @@ def token_dropout(rate=0.1):
     if not 0 < rate < 1:
         raise FlagError(f"rate is above 0 and below 1 (received {rate})", flag="augment")
 
-    def change(token_ids, may_change, mask_id, seed):
+    def change(token_ids: tf.Tensor, may_change: tf.Tensor, mask_id: int, seed: tf.Tensor) -> Any:
         drawn = tf.random.stateless_uniform(tf.shape(token_ids), seed) < rate
         return tf.where(drawn & may_change, tf.cast(mask_id, token_ids.dtype), token_ids)
 
     return Change(tokens=change)
 
 
-def flip(mode="horizontal"):
+def flip(mode: str = "horizontal") -> Change:
     """Mirrors half of the images.
 
     Args:
@@ -154,12 +165,14 @@ def flip(mode="horizontal"):
     return _layer(keras.layers.RandomFlip(mode, dtype="float32"))
 
 
-def rotation(degrees=15.0):
+def rotation(degrees: float = 15.0) -> Change:
     """Turns each image by up to `degrees` either way; the edge is reflected."""
     return _layer(keras.layers.RandomRotation(degrees / 360, dtype="float32"))
 
 
-def colour(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.0):
+def colour(
+    brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2, hue: float = 0.0
+) -> Change:
     """Changes colours by up to the given factors, 0 to 1."""
     factors = {"brightness_factor": brightness, "contrast_factor": contrast}
     if saturation:
@@ -170,7 +183,7 @@ def colour(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.0):
     return Change(images=_for_channels(layer, bool(saturation or hue)))
 
 
-def crop(scale=0.8):
+def crop(scale: float = 0.8) -> Change:
     """Cuts out a random square with a side of `scale` to 1 of the image's, and enlarges it.
 
     Departs from Szegedy et al. 2015: they cut areas of .08 to 1 with aspects of 3/4 to 4/3.
@@ -178,7 +191,7 @@ def crop(scale=0.8):
     if not 0 < scale <= 1:
         raise FlagError(f"scale={scale:g} is not in 0 to 1", flag="augment", fix="crop(scale=.8)")
 
-    def change(images, seed):
+    def change(images: tf.Tensor, seed: tf.Tensor) -> Any:
         count = tf.shape(images)[0]
         draws = tf.random.stateless_uniform([3, count], seed)
         side = scale + (1 - scale) * draws[0]
@@ -191,7 +204,7 @@ def crop(scale=0.8):
     return Change(images=change)
 
 
-def pad_crop(padding_px=4):
+def pad_crop(padding_px: int = 4) -> Change:
     """Cuts a window of the image's own size out of the image with a black edge added.
 
     He et al. 2016, arXiv:1512.03385, section 4.2.
@@ -204,7 +217,7 @@ def pad_crop(padding_px=4):
             f"padding_px={padding_px} is not positive", flag="augment", fix="pad_crop(padding_px=4)"
         )
 
-    def change(images, seed):
+    def change(images: tf.Tensor, seed: tf.Tensor) -> Any:
         edge = [padding_px, padding_px]
         padded = tf.pad(images, [[0, 0], edge, edge, [0, 0]])
         shape = [2, tf.shape(images)[0], 1]
@@ -215,7 +228,7 @@ def pad_crop(padding_px=4):
     return Change(images=change)
 
 
-def randaugment(num_ops=2, magnitude=0.5):
+def randaugment(num_ops: int = 2, magnitude: float = 0.5) -> Change:
     """Random operations of Keras's RandAugment, chosen for each image.
 
     Cubuk et al. 2020, arXiv:1909.13719. Departs from the paper: the strength is uniform from 0
@@ -231,7 +244,7 @@ def randaugment(num_ops=2, magnitude=0.5):
     names = layer._AUGMENT_LAYERS
     layers = [_layer(getattr(layer, name)) for name in names]
 
-    def one(image, seed):
+    def one(image: tf.Tensor, seed: tf.Tensor) -> Any:
         image = image[None]
         for number in range(num_ops):
             own = tf.random.experimental.stateless_fold_in(seed, number)
@@ -242,7 +255,7 @@ def randaugment(num_ops=2, magnitude=0.5):
             image = tf.ensure_shape(tf.switch_case(choice, branches), image.shape)
         return image[0]
 
-    def each(images, seed):
+    def each(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         count = tf.shape(images)[0]
         seeds = tf.random.stateless_uniform(
             [count, 2], seed, minval=None, maxval=None, dtype=tf.int32
@@ -257,7 +270,7 @@ def randaugment(num_ops=2, magnitude=0.5):
     return Change(images=_for_channels(None, True, each))
 
 
-def mixup(alpha=0.2):
+def mixup(alpha: float = 0.2) -> Change:
     """Blends each image, and its target, with another of the batch.
 
     Zhang et al. 2018, arXiv:1710.09412. The share is drawn from Beta(alpha, alpha).
@@ -266,7 +279,7 @@ def mixup(alpha=0.2):
     return _mixing(keras.layers.MixUp(alpha, dtype="float32"))
 
 
-def cutmix(alpha=1.0):
+def cutmix(alpha: float = 1.0) -> Change:
     """Puts a rectangle of another image of the batch into each, and its share of the target.
 
     Yun et al. 2019, arXiv:1905.04899. The area's share is drawn from Beta(alpha, alpha), alpha
@@ -279,7 +292,7 @@ def cutmix(alpha=1.0):
     return _mixing(keras.layers.CutMix((alpha, alpha), dtype="float32"))
 
 
-def keras_cv(layer):
+def keras_cv(layer: str) -> keras.Layer:
     """A layer of KerasCV, such as `keras_cv(layer='RandomShear(x_factor=.2, y_factor=.2)')`.
 
     It draws from its own generator: not the same again for the same seed.
@@ -305,25 +318,25 @@ def keras_cv(layer):
 class _Seeds(keras.random.SeedGenerator):
     """Seeds for a layer made from one tensor; no state that outlives a batch."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: tf.Tensor) -> None:
         # Not super's, which makes a variable.
         self.seed, self.count = seed, 0
 
-    def next(self, ordered=True):
+    def next(self, ordered: bool = True) -> tf.Tensor:
         """Another seed int32[2] at each call while a graph is traced."""
         del ordered
         self.count += 1
         return tf.cast(tf.random.experimental.stateless_fold_in(self.seed, self.count), tf.int32)
 
 
-def _layer(layer):
+def _layer(layer: keras.Layer) -> Change:
     """A Change of images by a Keras layer; any other layer draws as it does, and is just called.
 
     KerasCV's layers have methods of the same names with other arguments.
     """
     if not isinstance(layer, KerasLayer):
 
-        def change(images, seed):
+        def change(images: tf.Tensor, seed: tf.Tensor) -> Any:
             del seed
             return tf.ensure_shape(layer(images, training=True), images.shape)
 
@@ -331,7 +344,7 @@ def _layer(layer):
     return Change(images=lambda images, seed: _transformed(layer, images, seed)[0])
 
 
-def _transformed(layer, images, seed):
+def _transformed(layer: keras.Layer, images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, Any]:
     """`(images, transformation)`; Keras offers no public way to give a layer its seeds."""
     seeds = _Seeds(seed)
     for part in layer._flatten_layers():
@@ -341,8 +354,8 @@ def _transformed(layer, images, seed):
     return tf.ensure_shape(changed, images.shape), transformation
 
 
-def _mixing(layer):
-    def change(images, targets, seed):
+def _mixing(layer: keras.Layer) -> Change:
+    def change(images: Any, targets: Any, seed: Any) -> Any:
         images, transformation = _transformed(layer, images, seed)
         if "batch_masks" in transformation:
             pasted = tf.cast(transformation["batch_masks"], tf.float32)
@@ -353,11 +366,11 @@ def _mixing(layer):
     return Change(mixed=change)
 
 
-def _for_channels(layer, needs_colour, change=None):
+def _for_channels(layer: Any, needs_colour: bool, change: Any = None) -> Callable[..., Any]:
     """`change`, or the layer's, on images made RGB if it needs colour and there is none."""
     change = change or _layer(layer).images
 
-    def on_any(images, seed):
+    def on_any(images: Any, seed: Any) -> tf.Tensor:
         if images.shape[-1] == 3 or not needs_colour:
             return change(images, seed)
         changed = change(tf.repeat(images, 3, axis=-1), seed)
@@ -366,7 +379,7 @@ def _for_channels(layer, needs_colour, change=None):
     return on_any
 
 
-def _check(name, value, choices):
+def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise FlagError(
             f"no {name} {value!r} (choices: {choices_text(value, choices)})",
@@ -375,7 +388,7 @@ def _check(name, value, choices):
         )
 
 
-def _check_positive(name, alpha):
+def _check_positive(name: str, alpha: float) -> None:
     if alpha <= 0:
         raise FlagError(
             f"{name} needs alpha above 0 (received {alpha:g})",

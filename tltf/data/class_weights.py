@@ -1,12 +1,14 @@
 """Weights of classes in a loss."""
 
+from typing import Any
+
 import numpy as np
 
 from tltf.data import label_kinds
 from tltf.errors import FlagError
 
 
-def class_weights(part, kind):
+def class_weights(part: Any, kind: str) -> np.ndarray | None:
     """float[num_classes], or None.
 
     Args:

@@ -1,9 +1,11 @@
 """Batches that several devices can share."""
 
+from typing import Any
+
 import tensorflow as tf
 
 
-def share_batches(training, batch_size, num_replicas):
+def share_batches(training: Any, batch_size: Any, num_replicas: int) -> Any:
     """`training`, a function that makes a dataset, with batches that the devices can share.
 
     It is for steps alone: what counts every row once, as a solver does, takes `training` itself.
@@ -14,7 +16,7 @@ def share_batches(training, batch_size, num_replicas):
     return lambda *given, **named: fill_last(training(*given, **named), batch_size)
 
 
-def fill_last(dataset, batch_size):
+def fill_last(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """Every batch with `batch_size` rows: the first rows are repeated and weigh nothing.
 
     Repeated, not zero: batch norm in training mode sees every row, whatever it weighs.
@@ -29,7 +31,7 @@ def fill_last(dataset, batch_size):
         batch_size: rows of each batch of the result.
     """
 
-    def fill(inputs, targets, weights):
+    def fill(inputs: Any, targets: Any, weights: Any) -> Any:
         count = tf.shape(next(iter(weights.values())))[0]
         scale = batch_size / tf.cast(count, tf.float32)
         is_real = tf.cast(tf.range(batch_size) < count, tf.float32)
@@ -42,6 +44,6 @@ def fill_last(dataset, batch_size):
     return dataset.map(fill, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _repeat(tensor, count, batch_size):
+def _repeat(tensor: Any, count: Any, batch_size: Any) -> Any:
     filled = tf.gather(tensor, tf.range(batch_size) % count)
     return tf.ensure_shape(filled, [batch_size, *tensor.shape[1:]])

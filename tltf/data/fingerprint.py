@@ -1,13 +1,15 @@
 """What tells the rows of two data sets apart."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
 from tltf.data import label_kinds
+from tltf.data.source import Splits
 
 
-def fingerprint(part):
+def fingerprint(part: Any) -> str:
     """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
     labels = label_kinds.kind_of(part.labels).trained(part.labels)
@@ -15,7 +17,7 @@ def fingerprint(part):
     return f"{len(part):,} rows ({digest.hexdigest()})"
 
 
-def fingerprints(parts):
+def fingerprints(parts: Splits) -> dict[str, str]:
     """`train split` and so on -> its `fingerprint`, and the same of the names of the classes.
 
     Args:

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def held_groups(labels, groups, seed):
+def held_groups(labels: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
     """bool[N]: a fifth of the groups of each class, drawn at random; a group stays together.
 
     Args:

@@ -5,11 +5,12 @@ A `LabelKind` says how labels are read, held, counted and split. What judges ans
 """
 
 import re
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from tltf.data.spelled_numbers import number, numbers, require_varied
 from tltf.errors import DataError
 
 CLASS, LABELS, NUMBER = "class", "labels", "number"
@@ -274,7 +275,12 @@ def kind_of(labels: np.ndarray) -> LabelKind:
     return next(kind for kind in KINDS.values() if kind.fits(labels))
 
 
-def encode_classes(texts, name, class_names=None, least_classes=2):
+def encode_classes(
+    texts: Sequence[str],
+    name: str,
+    class_names: Sequence[str] | None = None,
+    least_classes: int = 2,
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """`(int32[N], class names)` from one label text per row.
 
     Args:
@@ -299,65 +305,16 @@ def encode_classes(texts, name, class_names=None, least_classes=2):
     return encoded, tuple(class_names)
 
 
-def _numbers_first(names):
+def _numbers_first(names: set[str]) -> Callable[..., Any] | type:
     if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         return int
     values = {name: number(name) for name in names}
     return str if None in values.values() else lambda name: (values[name], name)
 
 
-def number(text):
-    """The number that a text spells, finite in float32, or None.
-
-    1_0 spells none: Python reads it as 10, but in data it is a name.
-    """
-    if "_" in text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) <= float(np.finfo(np.float32).max) else None
-
-
-def numbers(texts):
-    """float64[N]: as they are read, so that tables hold what the file says; training has float32.
-
-    Args:
-        texts: str per row, each a finite number.
-    """
-    return np.array([float(text) for text in texts], np.float64)
-
-
-MOST_LOST = 1e-3
-"""Of the deviation of numbers: more than float32 may round away without a warning."""
-
-
-def require_varied(values, name):
-    """Raises where all numbers are equal, and warns where float32 cannot tell them apart.
-
-    Args:
-        values: float[N].
-        name: of the source.
-
-    Raises:
-        DataError: there is nothing to learn.
-    """
-    values = np.asarray(values, np.float64)
-    if len(values) < 2:
-        return
-    if (values == values[0]).all():
-        raise DataError(f"{name} has one number only ({values[0]:.9g})", flag="data",
-                        fix="give examples of at least two numbers")  # fmt: skip
-    lost = np.abs(values - values.astype(np.float32)).max()
-    if lost > MOST_LOST * values.std():
-        what = (f"{name}: training is in float32, which moves numbers such as {values[0]:.15g} by up "
-                f"to {lost:.3g}, and they differ by {values.std():.3g} only; subtract a fixed number "
-                f"from the column, such as {values.min():.15g}")  # fmt: skip
-        warnings.warn(what, stacklevel=2)
-
-
-def several(texts, class_names, name):
+def several(
+    texts: Sequence[str], class_names: Any, name: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """`(uint8[N, C], names)` of texts such as `cat|dog`; an empty one has no label.
 
     Args:
@@ -380,7 +337,7 @@ def several(texts, class_names, name):
     return encoded, names
 
 
-def join_labels(names):
+def join_labels(names: Sequence[str] | Iterator[Any] | np.ndarray) -> str:
     """`cat|dog`: the text that `several` reads.
 
     Raises:
@@ -394,5 +351,5 @@ def join_labels(names):
     return SEPARATOR.join(texts)
 
 
-def _parts(text):
+def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(SEPARATOR) if part.strip()]

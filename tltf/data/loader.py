@@ -1,15 +1,25 @@
 """From the call string of --data to a Source, and from a run's options to its splits."""
 
+from typing import Any
+
 from tltf.config import call_strings
 from tltf.config.catalogs.heads import HEADS
 from tltf.config.catalogs.sources import SOURCES
-from tltf.config.options import ScanOptions
+from tltf.config.command_options import FindOptions
+from tltf.config.options import Options, ScanOptions
 from tltf.data import augment, near_duplicates, splits
-from tltf.data.source import LoadSettings, require_labels
+from tltf.data.source import LoadSettings, Source, Splits, require_labels
 from tltf.data.texts import copies
 
 
-def load(text, *, seed=0, scan=None, least_classes=2, target="class"):
+def load(
+    text: Any,
+    *,
+    seed: int = 0,
+    scan: ScanOptions | None = None,
+    least_classes: int = 2,
+    target: str = "class",
+) -> Source:
     """The `Source` that a call string of --data names, checked and counted.
 
     Args:
@@ -29,7 +39,7 @@ def load(text, *, seed=0, scan=None, least_classes=2, target="class"):
     return source if source.labels is None else source.as_target(target)
 
 
-def load_parts(options, looks_near=False):
+def load_parts(options: FindOptions | Options, looks_near: bool = False) -> Splits:
     """The Splits of a run's data, checked.
 
     Args:
@@ -56,7 +66,7 @@ def load_parts(options, looks_near=False):
     return parts.with_scan(scan)
 
 
-def training_parts(options, looks_near=False):
+def training_parts(options: FindOptions | Options, looks_near: bool = False) -> Splits:
     """`load_parts` with the copies of training texts that --augment adds."""
     parts, wanted = load_parts(options, looks_near), options.data.augment
     augment.require_modality(wanted, parts["train"].modality)

@@ -2,13 +2,16 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.images import files
+from tltf.data.source import Column, Source
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError
 
 TOKENIZED_AT_ONCE = 4096
@@ -44,7 +47,7 @@ class Lookup:
     after: Callable | None = None
 
 
-def lookup(source, preprocessing, cache_bytes):
+def lookup(source: Source, preprocessing: Any, cache_bytes: Any) -> Lookup:
     """The Lookup of a Source.
 
     Args:
@@ -67,7 +70,7 @@ def lookup(source, preprocessing, cache_bytes):
     return _kept_images(source, preprocessing)
 
 
-def _text_lookup(column, preprocessing):
+def _text_lookup(column: Column, preprocessing: Any) -> Lookup:
     arrays = {
         name: tf.constant(array) for name, array in tokenize(column.values, preprocessing).items()
     }
@@ -76,13 +79,13 @@ def _text_lookup(column, preprocessing):
     is_token = tf.cast(token_ids != preprocessing.pad_id if mask is None else mask, tf.int32)
     lengths = tf.reduce_sum(is_token, axis=1)
 
-    def inputs_of(rows):
+    def inputs_of(rows: tf.Tensor) -> dict[str, tf.Tensor]:
         return {name: tf.gather(array, rows) for name, array in arrays.items()}
 
     return Lookup(inputs_of, lengths=lengths)
 
 
-def _images(column, preprocessing):
+def _images(column: Column, preprocessing: Any) -> Lookup:
     """Each image is read, decoded and resized whenever it is needed."""
     if column.kind == "array":
         array = tensor_on(align(column.values))
@@ -94,14 +97,14 @@ def _images(column, preprocessing):
     return Lookup(lambda row: preprocessing(contents[row]), is_single=True)
 
 
-def _is_final(column, preprocessing):
+def _is_final(column: Any, preprocessing: Any) -> bool:
     """Are these decoded images that resizing would not change?"""
     side = preprocessing.size_px
     shape = (side, side, preprocessing.channels)
     return column.kind == "array" and column.values.shape[1:] == shape
 
 
-def _kept_images(source, preprocessing):
+def _kept_images(source: Source, preprocessing: Any) -> Lookup:
     """All images are decoded and resized now, once, and kept as uint8, which is exact."""
     lookup = _images(source.column, preprocessing)
     count = len(source)
@@ -120,7 +123,7 @@ def _kept_images(source, preprocessing):
     return Lookup(lambda rows: {"image": tf.cast(tf.gather(tensor, rows), tf.float32)})
 
 
-def _readable(dataset, source):
+def _readable(dataset: tf.data.Dataset, source: Source) -> Iterator[Any]:
     """The arrays of a dataset of `source`; what cannot be decoded is named."""
     try:
         yield from dataset.as_numpy_iterator()
@@ -128,7 +131,7 @@ def _readable(dataset, source):
         raise unreadable(source) or error from error
 
 
-def unreadable(source):
+def unreadable(source: Source) -> DataError | None:
     """DataError that names the first image that cannot be read any more; None if all can."""
     if source.column.kind not in ("path", "bytes"):
         return None
@@ -143,7 +146,7 @@ def unreadable(source):
     return None
 
 
-def new_array(shape, dtype):
+def new_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of any contents that `tensor_on` takes."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
@@ -152,7 +155,7 @@ def new_array(shape, dtype):
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def align(array):
+def align(array: Any) -> np.ndarray:
     """`array`, or a copy where `tensor_on` could not take it."""
     if array.flags.c_contiguous and array.flags.writeable and not array.ctypes.data % ALIGNMENT:
         return array
@@ -161,7 +164,7 @@ def align(array):
     return copy
 
 
-def tensor_on(array):
+def tensor_on(array: np.ndarray) -> tf.Tensor:
     """A tensor of the CPU on an array's own memory, which must not be changed any more.
 
     `tf.constant` would copy twice. TensorFlow ends the process if memory is not aligned.
@@ -174,7 +177,9 @@ def tensor_on(array):
     return tf.experimental.dlpack.from_dlpack(align(array).__dlpack__())
 
 
-def batches(rows, lookup, batch_size, change=None):
+def batches(
+    rows: tf.Tensor, lookup: Lookup, batch_size: int, change: Callable[..., Any] | None = None
+) -> Any:
     """Batches of (inputs, row numbers), or of what `change` makes of them.
 
     Args:
@@ -198,11 +203,11 @@ def batches(rows, lookup, batch_size, change=None):
     return singles.batch(batch_size).map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _behind(first, change):
+def _behind(first: Callable[..., Any] | None, change: Callable[..., Any]) -> Callable[..., Any]:
     return change if first is None else lambda inputs, batch: change(first(inputs, batch), batch)
 
 
-def join_lookups(own, renamed, other, cut=None):
+def join_lookups(own: Any, renamed: dict[str, str], other: Lookup, cut: Any = None) -> Lookup:
     """A Lookup of some inputs under new names, with those of another Lookup.
 
     Args:
@@ -212,7 +217,7 @@ def join_lookups(own, renamed, other, cut=None):
         cut: (inputs, rows) -> (inputs, rows), applied to those of `own`.
     """
 
-    def after(inputs, batch):
+    def after(inputs: dict[str, tf.Tensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
         if cut:
             inputs, _ = cut(inputs, batch)
         kept = {new: inputs[old] for new, old in renamed.items()}
@@ -221,7 +226,7 @@ def join_lookups(own, renamed, other, cut=None):
     return dataclasses.replace(own, after=after, is_cut=own.is_cut or cut is not None)
 
 
-def tokenize(texts, preprocessing):
+def tokenize(texts: Sequence[str], preprocessing: TextPreprocessing) -> dict[str, np.ndarray]:
     """name -> array [N, length] of a list of str, a few thousand at a time."""
     chunks = [
         preprocessing.in_graph(texts[start : start + TOKENIZED_AT_ONCE])

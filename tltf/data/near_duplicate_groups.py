@@ -1,5 +1,8 @@
 """Which of many 64-bit hashes are a few bits apart, and the links that tell it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 FAR = 3
@@ -25,28 +28,30 @@ class Links:
         num_left: rows of which not all was looked for, see MOST_CONFIRMED.
     """
 
-    def __init__(self, hashes, roles, are_alike):
+    def __init__(
+        self, hashes: np.ndarray, roles: np.ndarray, are_alike: Callable[..., Any]
+    ) -> None:
         self._hashes, self._roles, self._are_alike = hashes, roles, are_alike
         self._none = len(hashes)
         self._first = np.full((len(hashes), NUM_ROLES), self._none, np.int32)
         self._is_left = np.zeros(len(hashes), bool)
 
     @property
-    def num_left(self):
+    def num_left(self) -> int:
         """Rows of which not all near ones were looked for."""
         return int(self._is_left.sum())
 
-    def pairs(self):
+    def pairs(self) -> list[tuple[int, int]]:
         """Sorted list of (row, row), the first below the second, each once."""
         rows, roles = np.nonzero(self._first < self._none)
         ends = np.sort(np.stack([rows, self._first[rows, roles]], axis=1), axis=1)
         return [tuple(pair) for pair in np.unique(ends, axis=0).tolist()]
 
-    def look(self, rows):
+    def look(self, rows: np.ndarray) -> None:
         """Adds the links among rows, int64[M] in rising order."""
         self._look(self._hashes[rows], rows, 64, SPLITS)
 
-    def _look(self, codes, rows, width, splits):
+    def _look(self, codes: np.ndarray, rows: np.ndarray, width: int, splits: int) -> None:
         """Links rows that agree in one of FAR + 1 pieces of `codes`, of which `width` bits count."""
         size = width // (FAR + 1)
         pieces = [_bits(codes, piece * size, size) for piece in range(FAR + 1)]
@@ -67,7 +72,7 @@ class Links:
                 else:
                     self._all_with_all(rows[group])
 
-    def _few(self, rows, sizes, keys):
+    def _few(self, rows: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> None:
         """Links rows of small groups: int64[M] beside each other, the sizes of their groups."""
         rows, keys = rows[sizes <= FEW], keys[sizes <= FEW]
         places = np.arange(len(rows))
@@ -78,14 +83,14 @@ class Links:
             is_near = np.bitwise_count(self._hashes[ends[0]] ^ self._hashes[ends[1]]) <= FAR
             self._confirm(ends[0][is_near], ends[1][is_near])
 
-    def _all_with_all(self, group):
+    def _all_with_all(self, group: np.ndarray) -> None:
         hashes = self._hashes[group]
         is_near = np.triu(np.bitwise_count(hashes[:, None] ^ hashes) <= FAR, 1)
         for place in np.flatnonzero(is_near.any(axis=1)):
             others = group[is_near[place]]
             self._confirm(np.full(len(others), group[place]), others)
 
-    def _with_leaders(self, group):
+    def _with_leaders(self, group: np.ndarray) -> None:
         """Each row that no other is linked to yet is compared with all; so every row that is near
         any other gets a link, though rows that are linked already may be near more."""
         hashes, is_linked = self._hashes[group], np.zeros(len(group), bool)
@@ -102,7 +107,7 @@ class Links:
             is_linked[near[self._confirm(np.full(len(near), row), group[near])]] = True
             num_compared, num_confirmed = num_compared + len(group), num_confirmed + len(near)
 
-    def _confirm(self, rows, others):
+    def _confirm(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         """bool[M]: which of two int64[M] are linked, now or before."""
         roles, other_roles = self._roles[rows], self._roles[others]
         is_linked = self._first[others, roles] <= rows
@@ -114,14 +119,14 @@ class Links:
         return is_linked
 
 
-def _bits(codes, start, size):
+def _bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
     return (codes >> np.uint64(start)) & np.uint64(2**size - 1)
 
 
-def _without_bits(codes, start, size):
+def _without_bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
     low = codes & np.uint64(2**start - 1)
     return low | ((codes >> np.uint64(start + size - 1) >> np.uint64(1)) << np.uint64(start))
 
 
-def _is_one(values):
+def _is_one(values: np.ndarray) -> bool:
     return bool(np.all(values == values[0]))

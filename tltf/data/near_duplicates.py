@@ -14,12 +14,14 @@ A row of images takes 0.6 KB, which is 0.6 GB for a million.
 import dataclasses
 import itertools
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.near_duplicate_groups import Links
-from tltf.data.source import ROLES, digest
+from tltf.data.source import ROLES, Column, Source, Splits, digest
 
 LEAST_WORDS = 5
 """Shorter texts are not compared: two of them are easily alike."""
@@ -33,7 +35,7 @@ _WORD = re.compile(r"\w+")
 _BITS = np.arange(64, dtype=np.uint64)
 
 
-def find_near_duplicates(source, parts):
+def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> Any:
     """The scan of `source` with `near_rows`, links across splits first, and warnings.
 
     Args:
@@ -61,13 +63,13 @@ def find_near_duplicates(source, parts):
     return dataclasses.replace(scan, near_rows=near_rows, warnings=[*scan.warnings, *warnings])
 
 
-def _told(source, roles, first, second):
+def _told(source: Source, roles: np.ndarray, first: int, second: int) -> dict[str, str]:
     names = [ROLES[roles[row]] for row in (second, first)]
     where = f"both {names[0]}" if names[0] == names[1] else " and ".join(names)
     return {"id": source.ids[second], "reason": f"nearly the same as {source.ids[first]} ({where})"}
 
 
-def pairs(source):
+def pairs(source: Source) -> list[tuple[int, int]]:
     """List of (row, row), the first below the second, that are near and not the same.
 
     Every row that is near another is told, with the first one of those.
@@ -78,7 +80,7 @@ def pairs(source):
     return links(source, np.zeros(len(source), np.int8)).pairs()
 
 
-def links(source, roles):
+def links(source: Source, roles: np.ndarray) -> Links:
     """Links between the rows of a source that are near and not the same.
 
     Args:
@@ -94,7 +96,7 @@ def links(source, roles):
     return found
 
 
-def _of_texts(column):
+def _of_texts(column: Column) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
     """`(uint64[N] hashes, bool[N] whether they say something, function of Links)`."""
     hashes = np.zeros(len(column.values), np.uint64)
     is_known = np.zeros(len(hashes), bool)
@@ -108,13 +110,13 @@ def _of_texts(column):
     return hashes, is_known, lambda rows, others: np.ones(len(rows), bool)
 
 
-def _simhash(parts):
+def _simhash(parts: Sequence[str]) -> int:
     codes = np.array([digest(part.encode("utf-8", "surrogatepass")) for part in parts], np.uint64)
     votes = ((codes[:, None] >> _BITS) & np.uint64(1)).mean(axis=0) > 0.5
     return (votes.astype(np.uint64) << _BITS).sum(dtype=np.uint64)
 
 
-def _of_images(column):
+def _of_images(column: Column) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
     from tltf.data.images import small_pictures
 
     progress = Progress("near duplicates", len(column.values), "images", after_s=SHOWN_AFTER_S)
@@ -125,7 +127,7 @@ def _of_images(column):
         hashes[rows] = _difference_hashes(grey[rows])
         contrast[rows] = np.ptp(grey[rows].reshape(-1, SIDE_PX**2).astype(np.int16), axis=1)
 
-    def are_alike(rows, others):
+    def are_alike(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         is_alike = np.empty(len(rows), bool)
         for start in range(0, len(rows), AT_ONCE):
             part = slice(start, start + AT_ONCE)
@@ -138,7 +140,7 @@ def _of_images(column):
     return hashes, contrast > LEAST_CONTRAST, are_alike
 
 
-def _difference_hashes(grey):
+def _difference_hashes(grey: np.ndarray) -> np.ndarray:
     """uint64[N] of uint8[N, SIDE_PX, SIDE_PX]."""
     coarse = grey.reshape(len(grey), 8, SIDE_PX // 8, SIDE_PX).mean(axis=2)
     edges = np.linspace(0, SIDE_PX, 10).astype(int)

@@ -9,7 +9,7 @@ MIN_BUCKET_BATCHES = 8
 """Batches that are drawn together and then sorted by length."""
 
 
-def shuffle_rows(count, seed, epoch):
+def shuffle_rows(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     """int64[N]: the row numbers of a plain training pass."""
     rows = tf.range(count, dtype=tf.int64)
     return tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
@@ -36,10 +36,10 @@ class Order:
     labels: np.ndarray | None = None
     part: np.ndarray | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count if self.part is None else len(self.part)
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: tf.Tensor) -> tf.Tensor:
         """int64[M] row numbers of a pass, int64[]."""
         labels = self.labels
         if labels is None:
@@ -53,7 +53,7 @@ class Order:
         return _bucketed(rows, tf.gather(self.lengths, rows), self.seed, epoch, self.batch_size)
 
 
-def _balanced(labels, seed, epoch):
+def _balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """int64[N]: rows drawn with replacement, each with a chance of 1 / (classes * n_c)."""
     counts = np.bincount(labels)
     chances = np.cumsum(1.0 / (np.count_nonzero(counts) * counts[labels]))
@@ -62,7 +62,9 @@ def _balanced(labels, seed, epoch):
     return tf.cast(tf.minimum(rows, len(labels) - 1), tf.int64)
 
 
-def _bucketed(rows, lengths, seed, epoch, batch_size):
+def _bucketed(
+    rows: tf.Tensor, lengths: tf.Tensor, seed: int, epoch: tf.Tensor, batch_size: int
+) -> tf.Tensor:
     """`rows` such that batches hold similar lengths: windows are sorted, batches shuffled.
 
     The rows that fill no batch stay at the end, as drawn.

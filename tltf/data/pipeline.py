@@ -1,10 +1,18 @@
 """From a Source to batches: seeded order, preprocessing once where it fits, targets, weights."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from tltf.data import augment as augment_module
 from tltf.data import label_kinds, lookups, ordering
+from tltf.data.augment import Augmentation
+from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.lookups import Lookup
+from tltf.data.source import Source
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
 
 CACHE_BYTES = 2**31
@@ -14,25 +22,25 @@ PREFETCHED = 2
 
 
 def build(
-    source,
-    preprocessing,
+    source: Source,
+    preprocessing: ImagePreprocessing | TextPreprocessing,
     *,
-    batch_size,
-    training=False,
-    augment="",
-    seed=0,
-    class_weights=None,
-    num_classes=0,
-    target="label",
-    cache_bytes=CACHE_BYTES,
-    first_epoch=None,
-    num_epochs=1,
-    length_buckets=False,
-    reads=None,
-    sampling="none",
-    part=None,
-    skip=0,
-):
+    batch_size: int,
+    training: bool = False,
+    augment: str = "",
+    seed: int = 0,
+    class_weights: Sequence[float] | np.ndarray | None = None,
+    num_classes: int = 0,
+    target: str = "label",
+    cache_bytes: int = CACHE_BYTES,
+    first_epoch: int | None = None,
+    num_epochs: int = 1,
+    length_buckets: bool = False,
+    reads: Lookup | None = None,
+    sampling: str = "none",
+    part: np.ndarray | None = None,
+    skip: int = 0,
+) -> tf.data.Dataset:
     """Batches of `(inputs, targets, weights)`, dicts by name, of one pass over `source`.
 
     The order of training rows and the augmentation differ between passes, and are the same
@@ -86,7 +94,7 @@ def build(
     drawn = _classes(source) if sampling == "balanced" else None
     order = ordering.Order(len(source), seed, batch_size, buckets, drawn, part)
 
-    def one_pass(epoch):
+    def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
         rows = order(epoch) if training else tf.range(len(source), dtype=tf.int64)
         start = 0
         if skip:
@@ -109,7 +117,7 @@ def build(
     return prefetch(dataset.with_options(options))
 
 
-def _classes(source):
+def _classes(source: Source) -> np.ndarray:
     """int64[N]: the stratum of each row; FlagError for numbers, which have no classes."""
     if source.labels is not None and not label_kinds.kind_of(source.labels).has_classes:
         raise FlagError("balanced draws every class equally often, the data has numbers",
@@ -117,7 +125,7 @@ def _classes(source):
     return source.strata()
 
 
-def prefetch(dataset):
+def prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """`dataset` with a few batches ahead, and without tf.data's tuner.
 
     Ending an iterator waits for the tuner's thread, which sleeps for up to a minute and is not
@@ -129,19 +137,23 @@ def prefetch(dataset):
     return dataset.with_options(options).prefetch(PREFETCHED)
 
 
-def cut_to_longest(inputs, rows):
+def cut_to_longest(
+    inputs: dict[str, tf.Tensor], rows: tf.Tensor
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """`(inputs, rows)` with inputs [B, L] cut to the longest text of the batch."""
     longest = tf.reduce_max(tf.reduce_sum(tf.cast(inputs["padding_mask"], tf.int32), axis=1))
     return {name: tensor[:, :longest] for name, tensor in inputs.items()}, rows
 
 
-def _finisher(source, target, by_class, is_cut):
+def _finisher(source: Any, target: str, by_class: tf.Tensor, is_cut: bool) -> Callable[..., Any]:
     """(inputs, rows) -> (inputs, targets, weights), cut to the longest text if `is_cut`."""
     labels = None if source.labels is None else tf.constant(source.labels)
     is_class = labels is not None and label_kinds.kind_of(source.labels).is_one_class
     labels = labels if is_class or labels is None else tf.cast(labels, tf.float32)
 
-    def finish(inputs, rows):
+    def finish(
+        inputs: dict[str, tf.Tensor], rows: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         if is_cut:
             inputs, _ = cut_to_longest(inputs, rows)
         if labels is None:
@@ -153,7 +165,14 @@ def _finisher(source, target, by_class, is_cut):
     return finish
 
 
-def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
+def _augmentation(
+    text: str,
+    source: Any,
+    num_classes: int,
+    seed: int,
+    by_class: tf.Tensor | None,
+    preprocessing: ImagePreprocessing | TextPreprocessing,
+) -> Callable[..., Any]:
     """(batches, number of the pass, number of the first batch) -> changed batches."""
     if not text:
         return lambda batches, epoch, start: batches
@@ -167,8 +186,8 @@ def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
         raise FlagError("mixup and cutmix mix classes, the data has several labels or numbers",
                         flag="augment", fix="leave mixup and cutmix out")  # fmt: skip
 
-    def change(batches, epoch, start):
-        def on_batch(batch, item):
+    def change(batches: Any, epoch: Any, start: Any) -> Any:
+        def on_batch(batch: Any, item: Any) -> Any:
             inputs, wanted, weights = item
             labels = next(iter(wanted.values()), None)
             images, labels = augmentation(inputs["image"], labels, epoch, batch)
@@ -181,13 +200,13 @@ def _augmentation(text, source, num_classes, seed, by_class, preprocessing):
     return change
 
 
-def _token_changes(augmentation, preprocessing):
+def _token_changes(augmentation: Augmentation, preprocessing: Any) -> Callable[..., Any]:
     """The same for texts: tokens change, but not those that begin and end a text."""
     mask_id, (start, end) = preprocessing.mask_id(), preprocessing.special_ids()
     kept = tf.constant([preprocessing.pad_id, *start, *end], tf.int32)
 
-    def change(batches, epoch, start):
-        def on_batch(batch, item):
+    def change(batches: Any, epoch: Any, start: Any) -> Any:
+        def on_batch(batch: Any, item: Any) -> Any:
             inputs, wanted, weights = item
             ids = inputs["token_ids"]
             may_change = tf.reduce_all(ids[..., tf.newaxis] != kept, axis=-1)

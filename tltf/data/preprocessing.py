@@ -1,6 +1,8 @@
 """The preprocessing that fits a backbone and the data."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +18,9 @@ MOST_UNKNOWN = 0.5
 """Share of unknown tokens beyond which there is a warning."""
 
 
-def build(backbone, source, text_length=None):
+def build(
+    backbone: Any, source: Any, text_length: int | None = None
+) -> ImagePreprocessing | TextPreprocessing:
     """`ImagePreprocessing` or `TextPreprocessing` for a backbone's inputs.
 
     Args:
@@ -33,7 +37,7 @@ def build(backbone, source, text_length=None):
     return TextPreprocessing(backbone.tokenizer, text_length, names)
 
 
-def preprocessing_of(manifest, backbone):
+def preprocessing_of(manifest: Any, backbone: Any) -> Any:
     """The preprocessing that `modality` and `preprocessing` of a manifest describe.
 
     Raises:
@@ -52,7 +56,7 @@ def preprocessing_of(manifest, backbone):
     return made
 
 
-def counts(prepared, texts):
+def counts(prepared: Any, texts: Sequence[str]) -> Any:
     """The `TokenCounts` of MOST_COUNTED texts, drawn at random; warns where most tokens are unknown.
 
     Args:
@@ -67,7 +71,7 @@ def counts(prepared, texts):
     return found
 
 
-def fitting_length(tokenizer, texts, most):
+def fitting_length(tokenizer: Any, texts: Sequence[str], most: int) -> int:
     """The 99th percentile of the texts' token counts, rounded up to a multiple of 8.
 
     Args:
@@ -81,7 +85,7 @@ def fitting_length(tokenizer, texts, most):
     return min(-(-max(wanted, LENGTH_STEP) // LENGTH_STEP) * LENGTH_STEP, most)
 
 
-def _drawn(texts):
+def _drawn(texts: Sequence[str]) -> list[str]:
     """MOST_COUNTED of the texts, the same in each call, in their order; all of fewer."""
     if len(texts) <= MOST_COUNTED:
         return list(texts)

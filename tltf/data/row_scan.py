@@ -7,10 +7,12 @@ import errno
 import os
 import pathlib
 import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from tltf.data import label_kinds
+from tltf.data import spelled_numbers
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, ScanCounts
 from tltf.errors import DataError, FlagError, TltfError, choices_text, nearest
 
@@ -29,46 +31,47 @@ class Scan:
         name: of the source, for messages.
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
         self.num_found = self.num_ignored = 0
-        self.skipped, self.excluded, self.warnings, self.failures = [], [], [], []
-        self.skipped_labels = {}
+        self.skipped, self.excluded = list[dict[str, str]](), list[dict[str, str]]()
+        self.warnings, self.failures = list[str](), list[TltfError]()
+        self.skipped_labels: dict[str, list[int]] = {}
         self.num_faults = 0
 
-    def skip(self, row_id, reason, label=""):
+    def skip(self, row_id: str, reason: str, label: str = "") -> None:
         """Leaves out a bad row; its label, if that is known, may be one that no other row has."""
         self.skipped.append({"id": row_id, "reason": reason})
         if label:
             self.skipped_labels.setdefault(label, []).append(len(self.skipped) - 1)
 
-    def exclude(self, row_id, reason):
+    def exclude(self, row_id: str, reason: str) -> None:
         """Leaves out a good row that must not be used, such as a test image in train."""
         self.excluded.append({"id": row_id, "reason": reason})
 
-    def warn(self, text):
+    def warn(self, text: str) -> None:
         """Adds a warning."""
         self.warnings.append(text)
 
-    def fail(self, what, *, place="", fix=""):
+    def fail(self, what: str, *, place: str = "", fix: str = "") -> None:
         """Adds a fault with which the data set cannot be used; see `stop_if_failed`."""
         self.add(DataError(what, flag="data", place=place, fix=fix))
 
-    def add(self, error):
+    def add(self, error: DataError | FlagError) -> None:
         """Adds a fault that is an error already, of its data or of a flag."""
         self.num_faults += 1
         if len(self.failures) < MOST_FAULTS:
             self.failures.append(error.with_traceback(None))  # which would keep the rows' content
 
     @contextlib.contextmanager
-    def collecting(self):
+    def collecting(self) -> Iterator[Any]:
         """A block whose error is added as a fault, so that the scan goes on behind it."""
         try:
             yield
         except (DataError, FlagError) as error:
             self.add(error)
 
-    def stop_if_failed(self):
+    def stop_if_failed(self) -> None:
         """Raises one error for all faults that were added.
 
         Raises:
@@ -77,7 +80,7 @@ class Scan:
         if self.failures:
             raise _together(self.failures, self.num_faults, self.counts())
 
-    def counts(self):
+    def counts(self) -> Any:
         """The ScanCounts, with the faults that were added."""
         rows = [fault_row(fault) for fault in self.failures]
         if more := self.num_faults - len(rows):
@@ -89,7 +92,7 @@ class Scan:
             fault_rows=rows or None,
         )  # fmt: skip
 
-    def finish(self, max_bad_fraction):
+    def finish(self, max_bad_fraction: float) -> dict[str, Any]:
         """The counts, in which `found` = `used` + `skipped` + `excluded`.
 
         Args:
@@ -104,12 +107,12 @@ class Scan:
         return self.counts()
 
 
-def fault_row(fault):
+def fault_row(fault: Any) -> dict[str, str]:
     """A fault as data_report.jsonl lists it."""
     return {"id": fault.place or f"--{fault.flag}", "reason": fault.what, "fix": fault.fix}
 
 
-def _together(faults, number, scan):
+def _together(faults: Sequence[TltfError], number: int, scan: dict[str, Any]) -> TltfError:
     """One error that names the number of faults and the first of each kind with its place."""
     first, kinds = faults[0], collections.Counter(fault.what for fault in faults)
     first.scan = scan
@@ -127,12 +130,12 @@ def _together(faults, number, scan):
     return error
 
 
-def _times(count):
+def _times(count: int) -> str:
     return f" ({count:,} times)" if count > 1 else ""
 
 
 @contextlib.contextmanager
-def attach_scan(scan):
+def attach_scan(scan: Any) -> Iterator[Any]:
     """A block whose error is given the counts and rows of a scan beside its faults."""
     try:
         yield
@@ -142,7 +145,7 @@ def attach_scan(scan):
         raise
 
 
-def require_few(skipped, num_found, most):
+def require_few(skipped: Sequence[dict[str, str]], num_found: int, most: float) -> None:
     """Raises DataError where more rows are skipped than the share `most`.
 
     Args:
@@ -171,7 +174,7 @@ def require_few(skipped, num_found, most):
     )
 
 
-def existing_path(text, flag="data"):
+def existing_path(text: str, flag: str = "data") -> pathlib.Path:
     """`text` as a Path that exists.
 
     Raises:
@@ -189,7 +192,7 @@ def existing_path(text, flag="data"):
     )
 
 
-def _exists(path):
+def _exists(path: pathlib.Path) -> bool:
     """Whether something is there; no file has a name that is too long for one."""
     try:
         return path.exists()
@@ -199,7 +202,9 @@ def _exists(path):
         return False
 
 
-def check_column(name, columns, argument, place):
+def check_column(
+    name: str, columns: Sequence[str], argument: str, place: pathlib.Path | str
+) -> None:
     """Raises FlagError unless `name` is among `columns`.
 
     Args:
@@ -218,7 +223,7 @@ def check_column(name, columns, argument, place):
         )
 
 
-def check_class_names(scan, names):
+def check_class_names(scan: Scan, names: set[str]) -> None:
     """Adds a fault for names that differ only in case, blanks or Unicode form.
 
     Names that Unicode calls compatible (10\u00b2 and 102), or that differ in blanks or control
@@ -244,7 +249,7 @@ def check_class_names(scan, names):
                       "one class, give them one name")  # fmt: skip
 
 
-def _as_seen(name):
+def _as_seen(name: str) -> str:
     """`name` in compatible characters, without what is not shown, each run of blanks as one."""
     shown = (" " if c.isspace() else c for c in unicodedata.normalize("NFKC", name))
     is_hidden = ("\ufe0e", "\ufe0f")  # select an emoji's look
@@ -252,7 +257,7 @@ def _as_seen(name):
     return " ".join(seen.split()).casefold()
 
 
-def check_lost_classes(scan, names, kind, *, allows_empty):
+def check_lost_classes(scan: Scan, names: set[str], kind: Any, *, allows_empty: bool) -> None:
     """Adds a fault for classes all of whose rows were skipped; a warning where that is allowed.
 
     Args:
@@ -261,7 +266,7 @@ def check_lost_classes(scan, names, kind, *, allows_empty):
         kind: LabelKind.
         allows_empty: whether to go on without them.
     """
-    lost = {}
+    lost: dict[str, list[int]] = {}
     if not names:  # no row at all can be used, which is said of all of them
         return
     for label, places in scan.skipped_labels.items():
@@ -282,11 +287,11 @@ def check_lost_classes(scan, names, kind, *, allows_empty):
         scan.fail(text, fix="repair the rows, or give --allow_empty_classes to go on without")
 
 
-def check_spelling_of_numbers(scan, names):
+def check_spelling_of_numbers(scan: Scan, names: set[str]) -> None:
     """Adds a fault for labels such as 1, 1.0 and 01, and for fractions as class names."""
     groups = collections.defaultdict(list)
     for name in sorted(names):
-        number = label_kinds.number(name)
+        number = spelled_numbers.number(name)
         if number is not None:
             groups[number].append(name)
     for group in groups.values():
@@ -302,7 +307,7 @@ def check_spelling_of_numbers(scan, names):
                            fix="--head=regress predicts numbers; label_type=text takes them for classes"))  # fmt: skip
 
 
-def class_warnings(class_names, counts, kind):
+def class_warnings(class_names: Any, counts: Any, kind: Any) -> list[str]:
     """Warnings about classes or labels with few rows, or none, in a split.
 
     Args:
@@ -324,7 +329,7 @@ def class_warnings(class_names, counts, kind):
                                   "one training row")  # fmt: skip
 
 
-def _of_classes(names, what):
+def _of_classes(names: Sequence[str], what: str) -> Any:
     if not names:
         return []
     if len(names) == 1:
@@ -333,7 +338,16 @@ def _of_classes(names, what):
     return [f"{len(names)} classes have {what}: {', '.join(names[:LISTED])}{more}"]
 
 
-def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels, strict_splits=False):
+def usable_contents(
+    scan: Any,
+    ids: Any,
+    hashes: np.ndarray,
+    labels: Sequence[str | None],
+    roles: Sequence[str] | None,
+    *,
+    strict_labels: bool,
+    strict_splits: bool = False,
+) -> np.ndarray:
     """bool[N]: rows whose content is not in a later split; faults and warnings go to `scan`.
 
     Args:
@@ -375,7 +389,7 @@ def usable_contents(scan, ids, hashes, labels, roles, *, strict_labels, strict_s
     return is_usable
 
 
-def counts(scan):
+def counts(scan: Any) -> Any:
     """`10 found = 9 used + 1 skipped + 0 excluded`; the rows of a scan."""
     text = (f"{scan.found:,} found = {scan.used:,} used + {scan.skipped:,} skipped + "
             f"{scan.excluded:,} excluded")  # fmt: skip

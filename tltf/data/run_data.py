@@ -6,9 +6,11 @@ names on the command line is another thing: that may be code.
 
 import pathlib
 import re
+from typing import Any
 
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS, SOURCES, SPLITS
+from tltf.config.options import Options
 from tltf.data import loader
 from tltf.errors import ModelError
 from tltf.runs import folder
@@ -17,7 +19,7 @@ _PLAIN_NAME = re.compile(r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 """A data set of TFDS, with a configuration and a version: no namespace and no arguments."""
 
 
-def parts(run):
+def parts(run: str) -> Any:
     """role -> Source: the splits of a run folder's own data.
 
     Raises:
@@ -30,7 +32,7 @@ def parts(run):
     return loader.load_parts(chosen)
 
 
-def require_own_code(chosen, run):
+def require_own_code(chosen: Options, run: str) -> None:
     """Refuses code from outside of tltf that a run's own Options name: it must not run unasked."""
     given = {"data": (chosen.data.data, SOURCES), "split": (chosen.data.split, SPLITS),
              "head": (chosen.model.head, HEADS)}  # fmt: skip

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 from tltf.data.row_scan import fault_row
 from tltf.data.source import ScanCounts
@@ -13,7 +15,7 @@ from tltf.runs import folder
 NAME = folder.DATA_REPORT
 
 
-def write(folder, scan):
+def write(folder: pathlib.Path | str, scan: Any) -> None:
     """Writes `data_report.jsonl`, one JSON object a fault, and a row that was skipped or excluded.
 
     Each has `id` (file, or file:row), `what` (fault: the data cannot be used with it; skipped: the
@@ -36,7 +38,7 @@ def write(folder, scan):
 
 
 @contextlib.contextmanager
-def write_on_failure(folder):
+def write_on_failure(folder: Any) -> Iterator[Any]:
     """A block that reads data: where they are at fault, `data_report.jsonl` has all that was found.
 
     Args:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Column:
     kind: str
     values: Sequence
 
-    def take(self, indices):
+    def take(self, indices: Any) -> "Column":
         """The column with rows `indices` (int[M]) only."""
         if self.kind == "array":
             return Column(self.kind, self.values[indices])
@@ -122,26 +123,26 @@ class Source:
     hashes: np.ndarray | None = None
     groups: np.ndarray | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def modality(self):
+    def modality(self) -> str:
         """`image` or `text`."""
         return next(iter(self.columns))
 
     @property
-    def column(self):
+    def column(self) -> Any:
         """The only column."""
         return self.columns[self.modality]
 
-    def strata(self):
+    def strata(self) -> np.ndarray:
         """int64[N]: what splits keep in proportion, see `LabelKind.strata`; zeros without labels."""
         if self.labels is None:
             return np.zeros(len(self), np.int64)
         return label_kinds.kind_of(self.labels).strata(self.labels)
 
-    def take(self, indices):
+    def take(self, indices: np.ndarray) -> "Source":
         """The source with rows `indices` (int[M]) only, in that order; the scan is kept."""
         indices = np.asarray(indices, dtype=np.int64)
         return dataclasses.replace(
@@ -154,7 +155,7 @@ class Source:
             groups=None if self.groups is None else self.groups[indices],
         )
 
-    def in_classes(self, class_names):
+    def in_classes(self, class_names: Sequence[str]) -> "Source":
         """The source with its labels as places in `class_names`, matched by name; numbers stay.
 
         Raises:
@@ -175,7 +176,7 @@ class Source:
         labels = kind.in_order(self.labels, order, len(places))
         return dataclasses.replace(self, labels=labels, class_names=tuple(class_names))
 
-    def of_classes(self, class_names, reason):
+    def of_classes(self, class_names: Sequence[str], reason: str) -> "Source":
         """The source with the rows of these classes; the others are counted as skipped.
 
         Of several labels per row each must be among them.
@@ -199,7 +200,7 @@ class Source:
         kept = dataclasses.replace(self, labels=labels, class_names=names, scan=scan)
         return kept.take(np.flatnonzero(~is_skipped))
 
-    def as_target(self, target):
+    def as_target(self, target: str) -> "Source":
         """The source with labels of a kind, a name of label_kinds.KINDS.
 
         One class per row is one label per row, and a number where all classes are numbers.
@@ -219,11 +220,11 @@ class Source:
         what = f"{self.name} has {kind.phrase} a row{shown}, the head takes {wanted.phrase}"
         raise FlagError(what, flag="head", fix=f"--head={kind.head}")
 
-    def content_hashes(self):
+    def content_hashes(self) -> np.ndarray:
         """uint64[N], equal where the content is: file bytes, pixels, or normalised text."""
         return self.hashes if self.hashes is not None else content_hashes(self.column)
 
-    def split_groups(self):
+    def split_groups(self) -> np.ndarray:
         """uint64[N], equal for rows that must stay in one split."""
         return self.groups if self.groups is not None else self.content_hashes()
 
@@ -260,22 +261,22 @@ class Splits(dict[str, Source]):
         return Splits({role: dataclasses.replace(part, scan=scan) for role, part in self.items()})
 
 
-def _in_one_form(name):
+def _in_one_form(name: str) -> str:
     """A class name in NFC: folders on a Mac have names in NFD."""
     return unicodedata.normalize("NFC", name)
 
 
-def is_blank(text):
+def is_blank(text: str) -> bool:
     """Whether a text has no character that is shown: blanks, control and zero-width characters only."""
     return all(unicodedata.category(c) in ("Cc", "Cf", "Zs", "Zl", "Zp") for c in text)
 
 
-def normalise_text(text):
+def normalise_text(text: Any) -> str:
     """`text` in NFC with runs of white space made one blank: what counts as the same text."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def content_hashes(column):
+def content_hashes(column: Column) -> np.ndarray:
     """uint64[N] of a column, by BLAKE2b; unreadable files raise OSError."""
     hashes = np.empty(len(column.values), np.uint64)
     with Progress("hashing", len(hashes), "rows", after_s=SHOWN_AFTER_S) as progress:
@@ -285,12 +286,12 @@ def content_hashes(column):
     return hashes
 
 
-def digest(content):
+def digest(content: bytes) -> int:
     """64-bit BLAKE2b of bytes, as an int."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
-def _content(kind, value):
+def _content(kind: str, value: Any) -> Any:
     if kind == "text":
         return normalise_text(value).encode("utf-8", "surrogatepass")
     if kind == "path":
@@ -299,7 +300,7 @@ def _content(kind, value):
     return value.tobytes() if kind == "array" else value
 
 
-def require_labels(source):
+def require_labels(source: Source) -> None:
     """Raises FlagError for data without labels."""
     if source.labels is None:
         raise FlagError(

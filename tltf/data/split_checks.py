@@ -1,22 +1,23 @@
 """What is left out of splits, and what is wrong with them."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from tltf.data import label_kinds, row_scan
-from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source
 from tltf.errors import DataError
 
 
-def without_unused(source):
+def without_unused(source: Any) -> Source:
     """The source without the rows that have no role."""
     is_used = source.roles != ""
     scan = scan_without(source, is_used, "is not among the rows that were asked for")
     return dataclasses.replace(source.take(np.flatnonzero(is_used)), scan=scan)
 
 
-def without_unknown(source, roles, max_bad_fraction):
+def without_unknown(source: Source, roles: np.ndarray, max_bad_fraction: float) -> Any:
     """`(source, roles)` without the rows of classes or labels that no training row has."""
     if source.labels is None or not label_kinds.kind_of(source.labels).has_classes:
         return source, roles
@@ -33,7 +34,7 @@ def without_unknown(source, roles, max_bad_fraction):
     return known, known.roles
 
 
-def warnings_of(source, roles):
+def warnings_of(source: Source, roles: np.ndarray) -> list[str]:
     """Warnings about a split; DataError where it cannot be used."""
     if source.labels is None:
         return []
@@ -56,7 +57,7 @@ def warnings_of(source, roles):
     return row_scan.class_warnings(source.class_names, counts, kind)
 
 
-def scan_without(source, is_used, reason):
+def scan_without(source: Any, is_used: Any, reason: Any) -> Any:
     """A scan of `source` in which the rows without `is_used` (bool[N]) are excluded."""
     rows = [{"id": source.ids[row], "reason": reason} for row in np.flatnonzero(~is_used)]
     return source.scan.without(len(rows), rows, "excluded")

@@ -7,13 +7,14 @@ smaller training splits are parts of larger ones.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from tltf.config import call_strings
 from tltf.config.catalogs.splits import SPLITS
 from tltf.data import row_scan
-from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Splits
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
 from tltf.data.split_checks import scan_without, warnings_of, without_unknown, without_unused
 from tltf.errors import DataError, FlagError
 
@@ -22,7 +23,7 @@ FOLD_STEP = 0x5851F42D
 """Added to the seed a fold: a fold's validation rows are a draw of their own."""
 
 
-def split(source, text, seed, scan=None):
+def split(source: Any, text: Any, seed: Any, scan: Any = None) -> Any:
     """The Splits of a source.
 
     Args:
@@ -53,7 +54,7 @@ def split(source, text, seed, scan=None):
     return Splits({role: part for role, part in parts.items() if len(part)})
 
 
-def holdout(source, seed, *, test=0.2, validation=0.1):
+def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float = 0.1) -> np.ndarray:
     """Roles str[N]: the given ones, and shares of the training rows for those not given.
 
     Args:
@@ -83,7 +84,9 @@ def holdout(source, seed, *, test=0.2, validation=0.1):
     return roles
 
 
-def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
+def kfold(
+    source: Source, seed: int, *, folds: int = 5, fold: int = 0, validation: float = 0.1
+) -> np.ndarray:
     """Roles str[N]: fold number `fold` is the test split; a given test split is left out.
 
     Args:
@@ -115,7 +118,7 @@ def kfold(source, seed, *, folds=5, fold=0, validation=0.1):
     return roles
 
 
-def keep_given(source, seed):
+def keep_given(source: Source, seed: int) -> Any:
     """Roles str[N], exactly those that the data gives.
 
     Raises:
@@ -132,7 +135,9 @@ def keep_given(source, seed):
     return source.roles
 
 
-def give_roles(source, seed, num_train, num_validation=0, num_test=0):
+def give_roles(
+    source: Source, seed: int, num_train: int, num_validation: int = 0, num_test: int = 0
+) -> Source:
     """`source` with as many rows a role as asked for, and no others.
 
     Args:
@@ -164,7 +169,9 @@ def give_roles(source, seed, num_train, num_validation=0, num_test=0):
     return without_unused(dataclasses.replace(source, roles=roles))
 
 
-def fewer(source, seed, num_train, num_validation=0, num_test=0):
+def fewer(
+    source: Any, seed: Any, num_train: Any, num_validation: int = 0, num_test: int = 0
+) -> Any:
     """`source` with given train and test splits, with as many rows a role as asked for.
 
     Args:
@@ -195,7 +202,7 @@ def fewer(source, seed, num_train, num_validation=0, num_test=0):
     return without_unused(dataclasses.replace(source, roles=roles))
 
 
-def _pool(source):
+def _pool(source: Source) -> tuple[np.ndarray, np.ndarray]:
     """A copy of the roles, the unknown ones made train, and the rows that train."""
     roles = np.full(len(source), "", ROLE_DTYPE) if source.roles is None else source.roles.copy()
     roles = roles.astype(ROLE_DTYPE)
@@ -206,7 +213,7 @@ def _pool(source):
     return roles, rows
 
 
-def check_holdout(test, validation):
+def check_holdout(test: float, validation: float) -> None:
     """Raises FlagError for shares outside of 0 to 1, or adding up to 1."""
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise FlagError(
@@ -216,7 +223,7 @@ def check_holdout(test, validation):
         )
 
 
-def check_kfold(folds, fold, validation, least=-1):
+def check_kfold(folds: int, fold: int, validation: float, least: int = -1) -> None:
     """Raises FlagError for a share outside of 0 to 1, or a fold below `least` or beyond the last."""
     check_holdout(0, validation)
     if folds < 2 or not least <= fold < folds:
@@ -227,7 +234,7 @@ def check_kfold(folds, fold, validation, least=-1):
         )
 
 
-def _require_test_rows(source, roles, size):
+def _require_test_rows(source: Source, roles: np.ndarray, size: int) -> None:
     """Raises DataError where `size` rows were to be tested on and none is."""
     if size and not np.any(roles == TEST):
         raise DataError(
@@ -239,7 +246,7 @@ def _require_test_rows(source, roles, size):
         )
 
 
-def _rows_of(share, num_rows, role):
+def _rows_of(share: float, num_rows: int, role: str) -> int:
     size = round(share * num_rows)
     if share and not size:
         raise DataError(
@@ -259,7 +266,7 @@ class _Order:
     sizes: np.ndarray
 
 
-def _order(source, rows, seed):
+def _order(source: Source, rows: np.ndarray, seed: int) -> _Order:
     """The `_Order` of `rows` in their classes."""
     keys = _mixed(source.split_groups()[rows], seed)
     labels = source.strata()[rows]
@@ -275,21 +282,21 @@ def _order(source, rows, seed):
     return _Order(classes, places, np.bincount(classes)[classes])
 
 
-def _all_but_last(order, is_chosen):
+def _all_but_last(order: _Order, is_chosen: np.ndarray) -> np.ndarray:
     """bool[M], `is_chosen` without the last content of each class that is chosen as a whole."""
     num_left = np.bincount(order.classes, weights=~is_chosen)
     is_last = order.places == _last_places(order)[order.classes]
     return is_chosen & ~(is_last & (num_left == 0)[order.classes])
 
 
-def _last_places(order):
+def _last_places(order: _Order) -> np.ndarray:
     """int[C], the place at which the last content of each class begins."""
     last = np.zeros(order.classes.max() + 1, np.int64)
     np.maximum.at(last, order.classes, order.places)
     return last
 
 
-def _stratified(source, rows, seed, sizes):
+def _stratified(source: Source, rows: np.ndarray, seed: int, sizes: dict[str, int]) -> np.ndarray:
     """Roles str[M] of `rows`; sizes: role -> number of rows; without TRAIN all others train."""
     order = _order(source, rows, seed)
     class_sizes = np.bincount(order.classes)
@@ -317,13 +324,15 @@ def _stratified(source, rows, seed, sizes):
     return _one_role_per_group(source.split_groups()[rows], roles)
 
 
-def _one_role_per_group(groups, roles):
+def _one_role_per_group(groups: np.ndarray, roles: np.ndarray) -> np.ndarray:
     """A group under two labels could be in two splits: its first row decides."""
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     return roles[first[group]]
 
 
-def _quotas(total, class_sizes, limits, ties):
+def _quotas(
+    total: int, class_sizes: np.ndarray, limits: np.ndarray, ties: tuple[np.ndarray, ...]
+) -> np.ndarray:
     """int[C] adding up to `total`, in proportion to `class_sizes`, each within its limit.
 
     Classes of one size are taken in the order of `ties`, numbers per class, of which the last decide
@@ -339,7 +348,7 @@ def _quotas(total, class_sizes, limits, ties):
     return quotas
 
 
-def _mixed(hashes, seed):
+def _mixed(hashes: np.ndarray, seed: int) -> np.ndarray:
     """uint64[N], the hashes shuffled by `seed` (SplitMix64, Steele et al. 2014)."""
     values = hashes + np.uint64(seed % 2**64) * np.full(1, 0x9E3779B97F4A7C15, np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

@@ -1,18 +1,21 @@
 """What a data set is, before anything is trained: counts, splits, labels, faults, near duplicates."""
 
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tltf.config import call_strings
 from tltf.config import checks as config_checks
 from tltf.config.catalogs import HEADS
+from tltf.config.command_options import CheckOptions
 from tltf.data import label_kinds, loader, near_duplicates, row_scan, scan_report, splits
-from tltf.data.source import require_labels
+from tltf.data.source import Source, Splits, require_labels
 from tltf.errors import printable
 
 MOST_SHOWN = 5
 
 
-def run(options):
+def run(options: Any) -> Any:
     """Prints the summary of `--data` and, with --output, writes data_report.jsonl; returns the scan.
 
     Args:
@@ -35,7 +38,7 @@ def run(options):
     return scan
 
 
-def _loaded(options):
+def _loaded(options: CheckOptions) -> tuple[Splits, Source]:
     head = call_strings.pick(HEADS, options.head, "head").build()
     source = loader.load(options.data, seed=options.seed,
                           scan=options.scan, target=head.target)  # fmt: skip
@@ -44,7 +47,7 @@ def _loaded(options):
     return splits.split(source, options.split, options.seed, options.scan), source
 
 
-def text(name, parts, scan):
+def text(name: Any, parts: Any, scan: Any) -> Any:
     """The summary as lines.
 
     Args:
@@ -65,7 +68,7 @@ def text(name, parts, scan):
     return "\n".join(map(printable, lines))
 
 
-def _listed(what, rows, shown):
+def _listed(what: Any, rows: Sequence[dict[str, str]], shown: Callable[..., Any]) -> Any:
     if not rows:
         return []
     lines = [f"{what:<10} {len(rows):,}:"] + [

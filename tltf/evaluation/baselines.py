@@ -1,6 +1,8 @@
 """What simple models reach on the same split: a number means little without them."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,14 @@ GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _MAX_ITERATIONS = 1000
 
 
-def majority(train_labels, test_labels, class_names, *, seed=0, num_resamples=1000):
+def majority(
+    train_labels: Sequence[int] | np.ndarray,
+    test_labels: Sequence[int] | np.ndarray,
+    class_names: Sequence[str],
+    *,
+    seed: int = 0,
+    num_resamples: int = 1000,
+) -> tuple[dict[str, Any], np.ndarray]:
     """Always the most frequent training class, with the training frequencies as probabilities.
 
     One is added to each class's count, so that the loss stays finite for a class that the
@@ -46,8 +55,16 @@ def majority(train_labels, test_labels, class_names, *, seed=0, num_resamples=10
 
 
 def logistic_regression(
-    train, validation, test, class_names, *, grid=GRID, seed=0, num_resamples=1000, groups=None
-):
+    train: Any,
+    validation: tuple[np.ndarray, ...] | None,
+    test: tuple[np.ndarray, ...],
+    class_names: Sequence[str],
+    *,
+    grid: tuple[float, ...] = GRID,
+    seed: int = 0,
+    num_resamples: int = 1000,
+    groups: Any = None,
+) -> tuple[dict[str, Any], np.ndarray]:
     """Multinomial logistic regression on frozen features.
 
     Features are standardised with the training split's mean and deviation. The regularisation
@@ -92,17 +109,19 @@ def logistic_regression(
     }, stated
 
 
-def at_edge(strength, grid):
+def at_edge(strength: float, grid: tuple[float, ...]) -> bool:
     """Whether a chosen strength is the least or the most of its grid: more might be better."""
     return strength in (min(grid), max(grid))
 
 
-def edge_note(chosen):
+def edge_note(chosen: dict[str, Any]) -> str:
     """What a baseline's note adds where the strength is at the edge of its grid."""
     return " (the edge of what was tried)" if chosen["is_at_edge"] else ""
 
 
-def _checked(name, features, labels):
+def _checked(
+    name: str, features: Sequence[list[float]] | np.ndarray, labels: Sequence[int] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     features, labels = np.asarray(features), np.asarray(labels)
     if len(labels) == 0:
         raise DataError(f"the {name} split has no examples", flag="split")
@@ -116,7 +135,14 @@ def _checked(name, features, labels):
     return features.astype(np.float64), labels.astype(np.int64)
 
 
-def _choose(grid, train, validation, num_classes, seed, groups):
+def _choose(
+    grid: tuple[float, ...],
+    train: tuple[np.ndarray, ...],
+    validation: tuple[np.ndarray, ...] | None,
+    num_classes: int,
+    seed: int,
+    groups: Any,
+) -> tuple[Any, dict[str, Any]]:
     """`(fitted model, dict of what was chosen)`."""
     fitted = train
     if validation is None:
@@ -136,7 +162,9 @@ def _choose(grid, train, validation, num_classes, seed, groups):
     }
 
 
-def held_back(features, labels, seed, groups=None):
+def held_back(
+    features: np.ndarray, labels: np.ndarray, seed: int, groups: np.ndarray | None = None
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """`(rest, fifth)` of the training examples; see `hold_out.held_groups`.
 
     Equal features are one group where none are given. Classes keep their shares; several labels a
@@ -152,7 +180,9 @@ def held_back(features, labels, seed, groups=None):
     return (features[~held], labels[~held]), (features[held], labels[held])
 
 
-def _fit(c, train, validation, num_classes):
+def _fit(
+    c: float, train: tuple[np.ndarray, ...], validation: tuple[np.ndarray, ...], num_classes: int
+) -> tuple[Any, dict[str, float], bool, float]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -168,12 +198,12 @@ def _fit(c, train, validation, num_classes):
     return model, scores, bool(model[-1].n_iter_.max() < _MAX_ITERATIONS), c
 
 
-def _quality(candidate):
+def _quality(candidate: tuple[Any, dict[str, float], bool, float]) -> tuple[float, float]:
     scores = candidate[1]
     return scores["accuracy"], -scores["loss"]
 
 
-def _probabilities(model, features, num_classes):
+def _probabilities(model: Any, features: np.ndarray, num_classes: int) -> np.ndarray:
     """float64[N, C]; 0 for classes that training lacked."""
     stated = np.zeros((len(features), num_classes))
     stated[:, model[-1].classes_] = model.predict_proba(features)

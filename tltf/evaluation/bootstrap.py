@@ -5,6 +5,9 @@ Efron & Tibshirani 1993, chapter 13. Examples count as independent: where rows c
 one sparse product of those sums with the resampling counts gives all metrics of all resamples.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import scipy.sparse
 
@@ -20,14 +23,16 @@ _CELLS_PER_CHUNK = 4_000_000
 NUM_RESAMPLES, CONFIDENCE = 1000, 0.95
 
 
-def example_losses(labels, probabilities):
+def example_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """float64[N]: -log of the probability of the true class, kept finite at probability 0."""
     tiny = np.finfo(np.float64).eps
     chosen = np.asarray(probabilities, np.float64)[np.arange(len(labels)), labels]
     return -np.log(np.clip(chosen, tiny, 1.0))
 
 
-def distributions(labels, candidates, *, seed, num_resamples):
+def distributions(
+    labels: np.ndarray, candidates: Sequence[np.ndarray], *, seed: int, num_resamples: int
+) -> list[dict[str, np.ndarray]]:
     """The metrics of each candidate on the same resamples of the examples.
 
     Args:
@@ -41,7 +46,7 @@ def distributions(labels, candidates, *, seed, num_resamples):
     """
     rng = np.random.default_rng(seed)
     sums = [_sums(labels, probabilities) for probabilities in candidates]
-    parts = [[] for _ in candidates]
+    parts: list[list] = [[] for _ in candidates]
     for drawn in counts(rng, len(labels), num_resamples):
         for part, matrix in zip(parts, sums, strict=True):
             part.append(matrix @ drawn)
@@ -52,7 +57,7 @@ def distributions(labels, candidates, *, seed, num_resamples):
     ]
 
 
-def interval(values, confidence):
+def interval(values: np.ndarray, confidence: float) -> list[float] | None:
     """`[low, high]`: the percentile interval of `values` (floats); None where it has no width.
 
     All resamples are alike where one example is all there is, or every answer is as wrong as any
@@ -63,7 +68,7 @@ def interval(values, confidence):
     return [low, high] if high - low > 1e-12 * max(abs(low), abs(high)) else None
 
 
-def reflected_interval(values, point, confidence):
+def reflected_interval(values: np.ndarray, point: float, confidence: float) -> list[float] | None:
     """`[low, high]` within 0..1: the basic interval, the percentile one mirrored at the estimate.
 
     For macro F1, whose resamples are lower than it: in simulations with 10 to 30 rows per class and
@@ -73,19 +78,21 @@ def reflected_interval(values, point, confidence):
     return bounds and mirrored_interval(bounds, point)
 
 
-def mirrored_interval(bounds, point):
+def mirrored_interval(bounds: Sequence[float], point: float) -> list[float]:
     """The basic interval of a share or an F1, of its percentile interval."""
     return [min(max(2 * point - bound, 0.0), 1.0) for bound in reversed(bounds)]
 
 
-def share_interval(successes, num_examples, confidence):
+def share_interval(successes: int, num_examples: int, confidence: float) -> list[float]:
     """`[low, high]` of a share, Wilson 1927: it has a width where all or none are right."""
     found = stats.binomtest(int(successes), num_examples)
     bounds = found.proportion_ci(confidence, method="wilson")
     return [float(bounds.low), float(bounds.high)]
 
 
-def share_difference(only_first, only_second, num_examples, confidence):
+def share_difference(
+    only_first: int, only_second: int, num_examples: int, confidence: float
+) -> list[float]:
     """`[low, high]` of a difference of shares of the same examples, Agresti & Min 2005.
 
     Wald's, with half an example added to each cell of the table of both models' rights and wrongs.
@@ -102,7 +109,7 @@ def share_difference(only_first, only_second, num_examples, confidence):
     return [float(max(gain / total - half, -1.0)), float(min(gain / total + half, 1.0))]
 
 
-def counts(rng, num_examples, num_resamples):
+def counts(rng: Any, num_examples: int, num_resamples: int) -> Iterator[Any]:
     """float64[N, chunk] each: how often a resample holds each example."""
     step = max(1, _CELLS_PER_CHUNK // num_examples)
     for start in range(0, num_resamples, step):
@@ -113,7 +120,7 @@ def counts(rng, num_examples, num_resamples):
         yield counts.reshape(num_examples, size).astype(np.float64)
 
 
-def _sums(labels, probabilities):
+def _sums(labels: np.ndarray, probabilities: np.ndarray) -> Any:
     """csr[2 + 3 C + bins, N]: rows whose weighted sums give every metric of a resample."""
     num_classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
@@ -133,12 +140,12 @@ def _sums(labels, probabilities):
     )
 
 
-def _rows(index, values, num_rows):
+def _rows(index: np.ndarray, values: np.ndarray, num_rows: int) -> Any:
     columns = np.arange(len(index))
     return scipy.sparse.csr_matrix((values, (index, columns)), shape=(num_rows, len(index)))
 
 
-def _metrics(totals, num_examples, num_classes):
+def _metrics(totals: np.ndarray, num_examples: int, num_classes: int) -> dict[str, np.ndarray]:
     support, predicted, hits = (
         totals[2 + part * num_classes : 2 + (part + 1) * num_classes] for part in range(3)
     )
@@ -153,7 +160,13 @@ def _metrics(totals, num_examples, num_classes):
     }
 
 
-def values(sums, metrics, *, seed, num_resamples=NUM_RESAMPLES):
+def values(
+    sums: Sequence[Any],
+    metrics: Callable[..., Any],
+    *,
+    seed: int,
+    num_resamples: int = NUM_RESAMPLES,
+) -> Any:
     """Metric -> float64[R] for each candidate, all on the same resamples of the examples.
 
     Args:
@@ -162,14 +175,17 @@ def values(sums, metrics, *, seed, num_resamples=NUM_RESAMPLES):
         seed: of the resampling.
         num_resamples: R.
     """
-    rng, parts = np.random.default_rng(seed), [[] for _ in sums]
+    rng = np.random.default_rng(seed)
+    parts: list[list] = [[] for _ in sums]
     for drawn in counts(rng, sums[0].shape[1], num_resamples):
         for part, matrix in zip(parts, sums, strict=True):
             part.append(matrix @ drawn)
     return [metrics(np.concatenate(part, axis=1)) for part in parts]
 
 
-def intervals(sums, metrics, shares=(), *, seed):
+def intervals(
+    sums: Any, metrics: Callable[..., Any], shares: tuple[str, ...] = (), *, seed: int
+) -> dict[str, list[float]]:
     """Metric -> [low, high]; a metric whose interval has no width has none.
 
     Args:
@@ -190,7 +206,9 @@ def intervals(sums, metrics, shares=(), *, seed):
     return {name: pair for name, pair in bounds.items() if pair}
 
 
-def differences(sums, metrics, *, seed):
+def differences(
+    sums: Sequence[Any], metrics: Callable[..., Any], *, seed: int
+) -> dict[str, dict[str, Any]]:
     """Metric -> dict `difference` (first minus second) and `interval` (None without a width)."""
     first, second = values(sums, metrics, seed=seed)
     ones = [matrix @ np.ones((matrix.shape[1], 1)) for matrix in sums]

@@ -1,5 +1,8 @@
 """What a model's probabilities are worth on labelled examples; plain JSON out."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tltf.console import lazy_imports
@@ -11,7 +14,15 @@ metrics = lazy_imports.Module("sklearn.metrics")
 TOP_K = 5
 
 
-def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, confidence=0.95):
+def measure(
+    labels: Any,
+    probabilities: Sequence[list[float]] | np.ndarray,
+    class_names: Sequence[str],
+    *,
+    seed: int = 0,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+) -> Any:
     """Every metric of one model on one split, with intervals.
 
     Accuracy has Wilson's interval, loss the bootstrap's percentiles, macro F1 its basic interval
@@ -71,7 +82,7 @@ def measure(labels, probabilities, class_names, *, seed=0, num_resamples=1000, c
     return result
 
 
-def rank_metrics(labels, probabilities):
+def rank_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     """What counts where classes have an order: how far wrong answers are off.
 
     Args:
@@ -93,8 +104,14 @@ def rank_metrics(labels, probabilities):
 
 
 def paired_difference(
-    labels, probabilities_a, probabilities_b, *, seed=0, num_resamples=1000, confidence=0.95
-):
+    labels: np.ndarray,
+    probabilities_a: np.ndarray,
+    probabilities_b: np.ndarray,
+    *,
+    seed: int = 0,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+) -> dict[str, Any]:
     """How much better model a is than model b, on the same examples, with paired intervals.
 
     Args:
@@ -143,7 +160,14 @@ def paired_difference(
     return result
 
 
-def worst_mistakes(labels, probabilities, class_names, ids=None, *, limit=24):
+def worst_mistakes(
+    labels: Sequence[int] | np.ndarray,
+    probabilities: Sequence[list[float]] | np.ndarray,
+    class_names: Sequence[str],
+    ids: Sequence[str] | None = None,
+    *,
+    limit: int = 24,
+) -> list[dict[str, Any]]:
     """The wrong answers given with most confidence, the most confident first.
 
     Args:
@@ -178,7 +202,11 @@ def worst_mistakes(labels, probabilities, class_names, ids=None, *, limit=24):
     ]
 
 
-def check_arguments(labels, probabilities, num_classes):
+def check_arguments(
+    labels: Sequence[float] | np.ndarray,
+    probabilities: Sequence[list[float]] | np.ndarray,
+    num_classes: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """`(int64[N] labels, float64[N, C] probabilities)`, or the error that `measure` names."""
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
     if labels.size == 0:
@@ -209,7 +237,7 @@ def check_arguments(labels, probabilities, num_classes):
     return labels.astype(np.int64), probabilities / totals[:, None]
 
 
-def _points(labels, probabilities):
+def _points(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     predicted = probabilities.argmax(axis=1)
     is_correct = predicted == labels
     return {
@@ -224,7 +252,9 @@ def _points(labels, probabilities):
     }
 
 
-def _scores(labels, predicted, probabilities):
+def _scores(
+    labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
+) -> dict[str, float]:
     num_classes = probabilities.shape[1]
     scores = _points(labels, probabilities)
     scores["mean_confidence"] = float(probabilities.max(axis=1).mean())
@@ -242,7 +272,7 @@ def _scores(labels, predicted, probabilities):
     return scores
 
 
-def _averages(labels, predicted):
+def _averages(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     result = {}
     for average in ("macro", "weighted"):
         values = metrics.precision_recall_fscore_support(
@@ -253,7 +283,9 @@ def _averages(labels, predicted):
     return result
 
 
-def _detail(labels, predicted, probabilities, names):
+def _detail(
+    labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
     every = np.arange(len(names))
     columns = metrics.precision_recall_fscore_support(
         labels, predicted, labels=every, average=None, zero_division=0
@@ -270,7 +302,7 @@ def _detail(labels, predicted, probabilities, names):
     }
 
 
-def _majority(labels, names):
+def _majority(labels: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     most = int(np.bincount(labels, minlength=len(names)).argmax())
     constant = np.full_like(labels, most)
     return {

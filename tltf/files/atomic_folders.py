@@ -7,6 +7,8 @@ import pathlib
 import re
 import shutil
 import socket
+from collections.abc import Iterator
+from typing import Any
 
 from tltf.errors import FlagError, StorageError
 from tltf.files import atomic_files
@@ -15,7 +17,7 @@ _COUNTER = itertools.count()
 
 
 @contextlib.contextmanager
-def new_folder(path):
+def new_folder(path: pathlib.Path) -> Iterator[Any]:
     """An empty folder beside `path`, which takes that name when the block ends without error.
 
     Until then its name begins with a dot, so TF Serving, which looks for integers, never sees
@@ -45,7 +47,7 @@ def new_folder(path):
         shutil.rmtree(part, ignore_errors=True)
 
 
-def new_version(folder, version=None):
+def new_version(folder: pathlib.Path | str, version: int | None = None) -> pathlib.Path:
     """The Path of a version in `folder` that does not exist yet; nothing is made.
 
     Args:
@@ -65,7 +67,7 @@ def new_version(folder, version=None):
     return target
 
 
-def discard(path):
+def discard(path: pathlib.Path) -> None:
     """Removes a folder such that nobody sees half of it; one that is gone already is not an error."""
     path = pathlib.Path(path)
     part = _part(path)
@@ -76,7 +78,7 @@ def discard(path):
     shutil.rmtree(part, ignore_errors=True)
 
 
-def sweep(parent):
+def sweep(parent: pathlib.Path) -> None:
     """Removes the unfinished folders in `parent` whose process on this machine has ended."""
     for part in pathlib.Path(parent).glob(".*.part"):
         match = re.fullmatch(rf"\..+\.{re.escape(_host())}\.(\d+)\.\d+\.part", part.name)
@@ -84,12 +86,12 @@ def sweep(parent):
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _part(path):
+def _part(path: pathlib.Path) -> pathlib.Path:
     """The name beside `path` of what is not there yet, or no longer."""
     return path.parent / f".{path.name}.{_host()}.{os.getpid()}.{next(_COUNTER)}.part"
 
 
-def _is_alive(pid):
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -99,5 +101,5 @@ def _is_alive(pid):
     return True
 
 
-def _host():
+def _host() -> str:
     return re.sub(r"\W", "-", socket.gethostname())[:40]

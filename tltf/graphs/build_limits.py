@@ -6,6 +6,9 @@ before their weights are compared with the file's, so what is asked for is count
 
 import contextlib
 import math
+import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -18,10 +21,10 @@ SPARE_BYTES, SPARE_VARIABLES, SPARE_LAYERS = 512 * 2**20, 2000, 4000
 class _Count:
     """What may still be made of one thing."""
 
-    def __init__(self, what, most, place):
+    def __init__(self, what: str, most: int, place: pathlib.Path | str) -> None:
         self._what, self._left, self._most, self._place = what, most, most, place
 
-    def take(self, number):
+    def take(self, number: int) -> None:
         """Counts `number` more; raises ModelError where that is too much."""
         self._left -= number
         if self._left < 0:
@@ -30,7 +33,7 @@ class _Count:
 
 
 @contextlib.contextmanager
-def limit_to_file(num_bytes, num_variables, place):
+def limit_to_file(num_bytes: int, num_variables: int, place: pathlib.Path | str) -> Iterator[Any]:
     """A block in which Keras layers and their weights are made in the measure of a file.
 
     Args:
@@ -47,13 +50,13 @@ def limit_to_file(num_bytes, num_variables, place):
     layers = _Count("layers", 2 * most_variables + SPARE_LAYERS, place)
     add_weight, new = kind.add_weight, kind.__dict__["__new__"]
 
-    def counted_weight(layer, *args, **options):
+    def counted_weight(layer: keras.Layer, *args: Any, **options: Any) -> keras.Variable:
         shape = options.get("shape", args[0] if args else None)
         num_left.take(4 * math.prod(map(int, shape if isinstance(shape, (tuple, list)) else ())))
         variables.take(1)
         return add_weight(layer, *args, **options)
 
-    def counted_layer(cls, *args, **options):
+    def counted_layer(cls: Any, *args: Any, **options: Any) -> keras.Layer | keras.Model:
         layers.take(1)
         return new.__get__(None, cls)(cls, *args, **options)
 

@@ -6,9 +6,10 @@ from typing import Any
 import keras
 
 from tltf.config import call_strings
+from tltf.config.call_strings import Call
 from tltf.config.catalogs import HEADS
 from tltf.graphs import functional
-from tltf.graphs.backbone import Group
+from tltf.graphs.backbone import Backbone, Group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +65,12 @@ class Core:
         """Number of classes or labels of the only head; 0 for a number."""
         return self.only.num_classes
 
-    def named_weights(self):
+    def named_weights(self) -> dict[str, keras.Variable]:
         """Name -> keras.Variable, see `functional.named_weights`."""
         return functional.named_weights([layer for group in self.groups for layer in group.layers])
 
     @property
-    def blueprint(self):
+    def blueprint(self) -> dict[str, Any]:
         """JSON-able data from which `rebuild` makes the same graph with random weights."""
         return {
             "backbone": self.backbone.blueprint,
@@ -78,13 +79,13 @@ class Core:
         }
 
 
-def with_head(core, head):
+def with_head(core: Core, head: Any) -> Core:
     """The core with another head object for the same layers."""
     spec = changed_spec(core.head_spec, core.head, head)
     return dataclasses.replace(core, heads={head.name: CoreHead(head, spec, core.num_classes)})
 
 
-def changed_spec(text, old, new):
+def changed_spec(text: str, old: Any, new: Any) -> str:
     """The call string of `new`, which differs in some fields from `old`, the head of `text`."""
     if new is old:
         return text
@@ -94,7 +95,7 @@ def changed_spec(text, old, new):
     return call_strings.render(call.name, {name: call.kwargs[name] for name in given} | changed)
 
 
-def on_backbone(core, backbone):
+def on_backbone(core: Core, backbone: Backbone) -> Core:
     """The core's head on a changed backbone, e.g. one with a prompt.
 
     Args:
@@ -112,7 +113,7 @@ def on_backbone(core, backbone):
     return dataclasses.replace(core, model=model, backbone=backbone, groups=groups)
 
 
-def _reached(model, groups):
+def _reached(model: keras.Model, groups: tuple[Group, ...]) -> tuple[Group, ...]:
     """The groups without the layers that are not in the model's graph."""
     reachable = {id(layer) for layer in model.layers}
     kept = [
@@ -122,7 +123,7 @@ def _reached(model, groups):
     return tuple(group for group in kept if group.layers)
 
 
-def attach_head(backbone, head_call, num_classes):
+def attach_head(backbone: Backbone, head_call: Call, num_classes: int) -> Core:
     """A core of a backbone and a head's `call_strings.Call`."""
     head = head_call.build()
     logits, layers = head.attach(backbone.taps, backbone.modality, num_classes)

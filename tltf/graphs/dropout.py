@@ -1,5 +1,7 @@
 """Layers that disturb what they are given, in training only: dropout and stochastic depth."""
 
+from collections.abc import Sequence
+
 import keras
 
 from tltf.errors import FlagError
@@ -9,7 +11,9 @@ _NAMES = ("Dropout", "DropPath", "StochasticDepth", "GaussianNoise")
 _RATES = ("rate", "drop_path_rate", "stddev")
 
 
-def find_disturbing_layers(layers):
+def find_disturbing_layers(
+    layers: Sequence[keras.Layer | keras.Model],
+) -> list[tuple[keras.Layer, str]]:
     """`(layer, name of its rate)` of the disturbing layers in `layers`, those inside included."""
     inner = [sub for layer in layers for sub in layer._flatten_layers()]
     unique = {id(sub): sub for sub in inner if any(n in type(sub).__name__ for n in _NAMES)}
@@ -17,7 +21,11 @@ def find_disturbing_layers(layers):
     return [(sub, rate) for sub, rate in pairs if rate]
 
 
-def set_rates(layers, dropout=None, stochastic_depth=None):
+def set_rates(
+    layers: Sequence[keras.Layer],
+    dropout: float | None = None,
+    stochastic_depth: float | None = None,
+) -> None:
     """Gives a network's own dropout and stochastic depth other rates.
 
     Args:
@@ -49,7 +57,7 @@ def set_rates(layers, dropout=None, stochastic_depth=None):
                 setattr(layer, name, rate)
 
 
-def _is_path(layer):
+def _is_path(layer: keras.Layer) -> bool:
     """Whether the layer leaves out whole examples, not single numbers."""
     shape = getattr(layer, "noise_shape", None)
     if shape is not None and len(shape) > 1 and set(shape[1:]) == {1}:
@@ -57,7 +65,7 @@ def _is_path(layer):
     return any(name in type(layer).__name__ for name in ("DropPath", "StochasticDepth"))
 
 
-def _set_dropout(layer, rate):
+def _set_dropout(layer: keras.Layer, rate: float) -> None:
     """Keras makes the random state only where the first rate is above 0."""
     layer.rate = rate
     if rate > 0 and not hasattr(layer, "seed_generator"):
@@ -66,6 +74,6 @@ def _set_dropout(layer, rate):
         layer._tracker.lock()
 
 
-def _require(layers, what, flag):
+def _require(layers: Sequence[tuple[keras.Layer, str]], what: str, flag: str) -> None:
     if not layers:
         raise FlagError(f"this network has no {what}", flag=flag, fix=f"leave --{flag} out")

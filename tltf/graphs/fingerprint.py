@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import uuid
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ _WITHOUT_EFFECT = ("name", "trainable", "synchronized")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def of_model(model):
+def of_model(model: keras.Model) -> str:
     """Hexadecimal digest of a functional model in inference mode: graph, weights, versions.
 
     Names of layers do not count, their order does.
@@ -34,7 +35,7 @@ def of_model(model):
     digest = hashlib.sha256()  # most processors have instructions for it
     digest.update(json.dumps(versions.installed_versions(VERSIONED)).encode())
     outputs = keras.tree.flatten(model.outputs)
-    numbers = {}
+    numbers: dict[Any, int] = {}
     for node in functional.ordered_nodes(outputs):
         digest.update(_node(node, numbers).encode())
         for tensor in node.outputs:
@@ -48,7 +49,7 @@ def of_model(model):
     return digest.hexdigest()[:32]
 
 
-def _node(node, numbers):
+def _node(node: keras.src.ops.node.Node, numbers: dict[int, int]) -> str:
     """One call of an operation: what it is, how it is set, which tensors it takes."""
     operation = node.operation
     if node.is_input:
@@ -63,7 +64,7 @@ def _node(node, numbers):
     return f"{kind} {_config(operation)} {given}"
 
 
-def _config(operation):
+def _config(operation: keras.Layer | keras.Operation) -> str:
     """The operation's arguments as JSON, without what has no effect in inference."""
     try:
         config = keras.saving.serialize_keras_object(operation)["config"]
@@ -72,7 +73,7 @@ def _config(operation):
     return json.dumps(_effective(config), sort_keys=True, default=_plain)
 
 
-def _effective(value):
+def _effective(value: Any) -> Any:
     if isinstance(value, dict):
         return {
             key: _effective(inner) for key, inner in value.items() if key not in _WITHOUT_EFFECT
@@ -82,7 +83,7 @@ def _effective(value):
     return value
 
 
-def _plain(value):
+def _plain(value: bool | float | keras.KerasTensor | None) -> str:
     """A text for a value; one with a memory address in it is not a description."""
     text = repr(value)
     return uuid.uuid4().hex if _ADDRESS.search(text) else text

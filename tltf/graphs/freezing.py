@@ -8,11 +8,14 @@ flags alone (keras#9965).
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from tltf.errors import FlagError
 from tltf.graphs import functional
+from tltf.graphs.backbone import Group
 
 NORM_MOMENTUM = 0.9
 """Largest momentum of a trained batch norm's statistics. Keras's usual .99 looks back over some
@@ -38,7 +41,7 @@ class LayerSetting:
     norms: tuple
     variables: tuple
 
-    def apply(self, is_synchronized):
+    def apply(self, is_synchronized: bool) -> None:
         """Sets the flags of the layer, of what is inside, and of its variables."""
         self.layer.trainable = True  # set to what it is already, a flag would not reach variables
         self.layer.trainable = self.is_trained
@@ -71,7 +74,7 @@ class Plan:
     moving: tuple = ()
     settings: tuple = ()
 
-    def apply(self, is_synchronized=False):
+    def apply(self, is_synchronized: bool = False) -> "Plan":
         """Sets every layer's and variable's `trainable`; gives the plan back.
 
         Args:
@@ -82,27 +85,32 @@ class Plan:
         return self
 
     @property
-    def factors(self):
+    def factors(self) -> dict[int, float]:
         """id of a trained variable -> its rate; paths of variables need not be unique."""
         return {id(self.variables[name]): rate for name, rate in self.rates.items()}
 
     @property
-    def num_trainable(self):
+    def num_trainable(self) -> int:
         """Number of scalars that are trained."""
         return sum(row["size"] for row in self.rows if row["rate"] > 0)
 
     @property
-    def num_total(self):
+    def num_total(self) -> int:
         """Number of scalars in all, batch-norm statistics included."""
         return sum(row["size"] for row in self.rows)
 
 
-def apply(groups, rules, norm="train", is_synchronized=False):
+def apply(
+    groups: Sequence[Group],
+    rules: Sequence[tuple[str, float]],
+    norm: str = "train",
+    is_synchronized: bool = False,
+) -> Plan:
     """The Plan of the rules, see `plan`, after it has been applied."""
     return plan(groups, rules, norm).apply(is_synchronized)
 
 
-def plan(groups, rules, norm="train"):
+def plan(groups: Sequence[Group], rules: Sequence[tuple[str, float]], norm: str = "train") -> Plan:
     """What the rules train; changes nothing.
 
     Args:
@@ -146,12 +154,12 @@ def plan(groups, rules, norm="train"):
     return found
 
 
-def _learned(layer):
+def _learned(layer: Any) -> set[int]:
     """The ids of the variables that a gradient can reach, whatever is frozen now."""
     return {id(v) for part in layer._flatten_layers() for v in part._trainable_variables}
 
 
-def _kinds(layer):
+def _kinds(layer: Any) -> dict[int, str]:
     """id of each variable -> its kind.
 
     Of a batch norm without scale and shift the statistics are NORM: rules decide on it by them.
@@ -164,7 +172,9 @@ def _kinds(layer):
     return kinds
 
 
-def _require_used(entries, compiled, norm):
+def _require_used(
+    entries: Sequence[tuple[str, str]], compiled: Sequence[tuple[Any, float]], norm: str
+) -> None:
     """Raises FlagError for a rule without effect.
 
     Args:
@@ -181,7 +191,9 @@ def _require_used(entries, compiled, norm):
             raise _unused(pattern, taken, entries)
 
 
-def _unused(pattern, taken, entries):
+def _unused(
+    pattern: Any, taken: Sequence[tuple[str, str]], entries: Sequence[tuple[str, str]]
+) -> FlagError:
     """The FlagError for a rule that has no effect on the entries that it decides."""
     rule, name = f"the rule {pattern.pattern!r}", taken[0][0] if taken else ""
     if any(kind == NORM for _, kind in taken):
@@ -200,14 +212,16 @@ def _unused(pattern, taken, entries):
     return FlagError(what, flag="method", fix="--dry_run prints the groups")
 
 
-def is_frozen(layer):
+def is_frozen(layer: Any) -> bool:
     """True where no variable of the layer is trained and no statistic of it moves."""
     return not layer.trainable_variables and not any(
         sub.trainable for sub in norms(layer) if sub.weights
     )
 
 
-def _setting(layer, wanted, kinds, norm):
+def _setting(
+    layer: Any, wanted: dict[int, float], kinds: dict[int, str], norm: str
+) -> tuple[LayerSetting, list[tuple]]:
     """`(LayerSetting, outcomes)`: (variable, rate, norm mode, whether it moves) of each variable.
 
     Args:
@@ -216,7 +230,7 @@ def _setting(layer, wanted, kinds, norm):
         kinds: id of a variable -> its kind.
         norm: as `plan`.
     """
-    learned, modes, flags = _learned(layer), {}, []
+    learned, modes, flags = _learned(layer), dict[int, str](), list[Any]()
     for sub in norms(layer):
         is_asked = any(wanted[id(v)] > 0 for v in sub.weights if kinds[id(v)] == NORM)
         mode = norm if is_asked else "frozen"
@@ -237,18 +251,18 @@ def _setting(layer, wanted, kinds, norm):
     return setting, outcomes
 
 
-def norms(layer):
+def norms(layer: keras.Layer) -> list[keras.Layer]:
     """The batch-norm layers in `layer`, itself included."""
     return [
         sub for sub in layer._flatten_layers() if isinstance(sub, keras.layers.BatchNormalization)
     ]
 
 
-def _rate(name, compiled):
+def _rate(name: str, compiled: Sequence[tuple[Any, float]]) -> float:
     return next((float(rate) for pattern, rate in compiled if pattern.fullmatch(name)), 0.0)
 
 
-def expression(pattern):
+def expression(pattern: str) -> Any:
     """A pattern as re.Pattern; FlagError where it is not a regular expression."""
     try:
         return re.compile(pattern)
@@ -258,16 +272,16 @@ def expression(pattern):
         ) from error
 
 
-def _row(group, name, variable, rate, mode):
+def _row(group: str, name: str, variable: keras.Variable, rate: float, mode: str) -> dict[str, Any]:
     size = 1
     for width in variable.shape:
         size *= width
     return {"group": group, "name": name, "size": size, "rate": rate, "norm": mode}
 
 
-def table(plan):
+def table(plan: Plan) -> list[dict[str, Any]]:
     """Rows a group: name, variables, parameters, trained parameters, rates, batch norms' modes."""
-    rows = {}
+    rows: dict[str, dict] = {}
     for row in plan.rows:
         entry = rows.setdefault(
             row["group"],
@@ -282,7 +296,7 @@ def table(plan):
     return list(rows.values())
 
 
-def table_text(plan):
+def table_text(plan: Plan) -> str:
     """The trainable table as it is printed; norm is that of batch norms, - where there are none."""
     lines = [f"{'group':<16}{'variables':>10}{'parameters':>13}{'trained':>13}  {'norm':<19}  rate"]
     for row in table(plan):

@@ -6,10 +6,12 @@ shares its layers with the core, so what is trained there is trained in the core
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 
 from tltf.graphs import freezing, functional
+from tltf.graphs.backbone import Group
 from tltf.graphs.functional import node_of
 
 BOUNDARY = "boundary_"
@@ -38,16 +40,16 @@ class FrozenPrefix(keras.layers.Layer):
     cast by their own policies, as they do in the whole model.
     """
 
-    def __init__(self, prefix, **kwargs):
+    def __init__(self, prefix: keras.Model, **kwargs: Any) -> None:
         super().__init__(trainable=False, autocast=False, **kwargs)
         self.prefix = prefix
 
-    def call(self, inputs):
+    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The prefix in inference mode."""
         return self.prefix(inputs, training=False)
 
 
-def cut(model, groups, kind=None):
+def cut(model: keras.Model, groups: tuple[Group, ...], kind: type | None = None) -> Cut:
     """`Cut` of a flat functional model by its layers' trainable flags.
 
     Args:
@@ -72,7 +74,7 @@ def cut(model, groups, kind=None):
     return Cut(prefix, (kind or keras.Model)(inputs, outputs, name="trained_suffix"))
 
 
-def join(model, parts, kind=None):
+def join(model: keras.Model, parts: Cut, kind: type | None = None) -> Any:
     """A model with the same inputs and outputs whose frozen prefix runs in inference mode.
 
     Args:
@@ -87,7 +89,7 @@ def join(model, parts, kind=None):
     return kind(model.input, parts.suffix(boundary), name="training")
 
 
-def passed_boundaries(prefix):
+def passed_boundaries(prefix: keras.Model) -> dict[str, str]:
     """Boundary name -> input name, of inputs that a prefix gives on as they are.
 
     A frozen teacher beside a network that is trained from its first layer on has such a cut. Only
@@ -99,20 +101,20 @@ def passed_boundaries(prefix):
     return found if set(found.values()) & {"image", "token_ids"} else {}
 
 
-def without_passed(prefix):
+def without_passed(prefix: keras.Model) -> keras.Model:
     """The prefix without what it only passes on."""
     left = {name: t for name, t in prefix.output.items() if name not in passed_boundaries(prefix)}
     return keras.Model(prefix.input, left, name=prefix.name)
 
 
-def _split(model, never):
+def _split(model: keras.Model, never: set[int]) -> tuple[bool, list[keras.KerasTensor]]:
     """(whether a layer with weights is in the prefix, boundary tensors in graph order).
 
     A tensor that no weights made, such as a scaled image, is not a boundary: the inputs that it
     comes from are, and the suffix makes it again.
     """
     sources = {id(tensor): {id(tensor): tensor} for tensor in model.inputs}
-    boundary, has_weights = {}, False
+    boundary, has_weights = dict[int, Any](), False
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if node.is_input:
@@ -127,19 +129,23 @@ def _split(model, never):
     return has_weights, list(boundary.values())
 
 
-def _sources(node, sources, is_heavy):
+def _sources(
+    node: keras.src.ops.node.Node, sources: dict[int, dict[int, keras.KerasTensor]], is_heavy: bool
+) -> dict[int, dict[int, keras.KerasTensor]]:
     """id of each tensor of a frozen node -> the tensors to keep for it, by id.
 
     Itself where weights had a part in it, else the inputs that it comes from.
     """
-    below = {}
+    below: dict[int, Any] = {}
     for tensor in node.input_tensors:
         below |= sources[id(tensor)]
     is_light = not is_heavy and all(node_of(tensor).is_input for tensor in below.values())
     return {id(tensor): below if is_light else {id(tensor): tensor} for tensor in node.outputs}
 
 
-def _belongs(node, sources, never):
+def _belongs(
+    node: keras.src.ops.node.Node, sources: dict[int, dict[int, keras.KerasTensor]], never: set[int]
+) -> bool:
     operation = node.operation
     if id(operation) in never or any(id(tensor) not in sources for tensor in node.input_tensors):
         return False
@@ -148,7 +154,7 @@ def _belongs(node, sources, never):
     return not isinstance(operation, keras.layers.Layer) or freezing.is_frozen(operation)
 
 
-def steps_together(suffix, steps):
+def steps_together(suffix: Any, steps: int) -> int:
     """How many steps Keras runs between two callbacks: many, where they take next to no time.
 
     Those are the steps above a cached prefix that gives one vector an example; token ids are none.
@@ -164,7 +170,7 @@ def steps_together(suffix, steps):
     return max(n for n in range(1, min(steps, MOST_STEPS_TOGETHER) + 1) if steps % n == 0)
 
 
-def _is_vector(tensor):
+def _is_vector(tensor: keras.KerasTensor) -> bool:
     has_width = len(tensor.shape) == 2 and tensor.shape[1] is not None
     is_number = keras.backend.is_float_dtype(tensor.dtype)
     return has_width and is_number and tensor.name.startswith(BOUNDARY)

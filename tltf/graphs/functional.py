@@ -6,6 +6,8 @@ weights) are shared with the original. This is the only place that reads Keras's
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -15,29 +17,31 @@ _COUNTED_VARIABLE = re.compile(r"\bvariable_\d+$")
 _STOCK_CALLS = (keras.Model.call, keras.Sequential.call)
 
 
-def node_of(tensor):
+def node_of(tensor: keras.KerasTensor) -> keras.src.ops.node.Node:
     """The node, one call of one operation, that made a KerasTensor."""
     operation, node_index, _ = tensor._keras_history
     return operation._inbound_nodes[node_index]
 
 
-def num_calls(layer):
+def num_calls(layer: keras.Layer) -> int:
     """How often a layer stands in its graphs."""
     return len(layer._inbound_nodes)
 
 
-def inputs_of_call(layer, index=0):
+def inputs_of_call(layer: keras.Layer, index: int = 0) -> list[keras.KerasTensor]:
     """The KerasTensors that one call of a layer takes."""
     return list(layer._inbound_nodes[index].input_tensors)
 
 
-def outputs_of(model, class_name):
+def outputs_of(model: keras.Model, class_name: str) -> list[keras.KerasTensor]:
     """The KerasTensors that the layers of a class give, in order of use."""
     found = layers(list(model.outputs))
     return [layer.output for layer in found if type(layer).__name__ == class_name]
 
 
-def ordered_nodes(tensors, known=()):
+def ordered_nodes(
+    tensors: Sequence[keras.KerasTensor], known: dict[int, keras.KerasTensor] | tuple = ()
+) -> list[keras.src.ops.node.Node]:
     """Every node that `tensors` need, each after the nodes that it needs itself.
 
     Args:
@@ -60,7 +64,10 @@ def ordered_nodes(tensors, known=()):
     return order
 
 
-def replay(outputs, given):
+def replay(
+    outputs: Sequence[keras.KerasTensor],
+    given: Sequence[tuple[keras.KerasTensor, keras.KerasTensor]],
+) -> list[keras.KerasTensor]:
     """`outputs` computed again by the same layers from other tensors; nested models dissolve.
 
     Args:
@@ -83,7 +90,7 @@ def replay(outputs, given):
     return [done[id(tensor)] for tensor in outputs]
 
 
-def _call(operation, args, kwargs):
+def _call(operation: Any, args: tuple, kwargs: dict[str, Any]) -> list[keras.KerasTensor]:
     """Flat results of an operation; a functional model's own nodes are called in its place."""
     if _is_functional(operation):
         inner = zip(operation.inputs, keras.tree.flatten(args[0]), strict=True)
@@ -91,20 +98,20 @@ def _call(operation, args, kwargs):
     return keras.tree.flatten(operation(*args, **kwargs))
 
 
-def _is_functional(operation):
+def _is_functional(operation: Any) -> bool:
     if not isinstance(operation, keras.Model) or not getattr(operation, "outputs", None):
         return False
     is_stock = isinstance(operation, keras.Sequential) or type(operation).call in _STOCK_CALLS
     return is_stock or type(operation).call.__qualname__ == "Functional.call"
 
 
-def operations(tensors):
+def operations(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
     """The operations that `tensors` need, inputs included, each once, in order of use."""
     unique = {id(node.operation): node.operation for node in ordered_nodes(tensors)}
     return list(unique.values())
 
 
-def layers(tensors):
+def layers(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
     """The layers that `tensors` need, without the inputs, in order of use."""
     found = operations(tensors)
     return [
@@ -114,7 +121,9 @@ def layers(tensors):
     ]
 
 
-def layers_by_point(points):
+def layers_by_point(
+    points: dict[str, list[keras.KerasTensor]],
+) -> dict[str, tuple[keras.Layer, ...]]:
     """Layer lists in depth order: a layer belongs to the first point that needs it.
 
     Args:
@@ -123,7 +132,7 @@ def layers_by_point(points):
     Returns:
         dict, name -> tuple of layers; names without a layer are left out.
     """
-    taken, result = set(), {}
+    taken, result = set[int](), dict[str, Any]()
     for name, tensors in points.items():
         fresh = [layer for layer in layers(tensors) if id(layer) not in taken]
         taken.update(map(id, fresh))
@@ -132,7 +141,7 @@ def layers_by_point(points):
     return result
 
 
-def name_for_good(tensors, prefix="backbone"):
+def name_for_good(tensors: Sequence[keras.KerasTensor], prefix: str = "backbone") -> None:
     """Gives every operation that Keras named by counting a name that is the same in each process.
 
     Keras numbers unnamed operations by what the process built before; weights are found by
@@ -151,19 +160,19 @@ def name_for_good(tensors, prefix="backbone"):
         item.name = name
 
 
-def _is_counted(operation):
+def _is_counted(operation: keras.Layer | keras.Operation) -> Any:
     if isinstance(operation, keras.layers.InputLayer):
         return False
     return re.fullmatch(_snake_case(type(operation).__name__) + r"(_\d+)?", operation.name)
 
 
-def _snake_case(name):
+def _snake_case(name: str) -> str:
     """Keras's own way to make a name from a class."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def named_weights(graph_layers):
+def named_weights(graph_layers: Sequence[Any]) -> dict[str, keras.Variable]:
     """Weights by a name that does not depend on the process: `<layer>/<path inside of it>`.
 
     Seeds of random layers are not weights.

@@ -1,9 +1,15 @@
 """Weights taken from one network into another by name and shape, with a table of what was done."""
 
+from typing import Any
+
+import numpy as np
+
 COPIED, SKIPPED, RENEWED = "copied", "skipped", "re-initialised"
 
 
-def copy_by_name(variables, arrays, never=()):
+def copy_by_name(
+    variables: dict[str, Any], arrays: dict[str, np.ndarray], never: tuple[str, ...] = ()
+) -> tuple[tuple[str, tuple, str], ...]:
     """Copies each array into the variable of the same name and shape.
 
     Args:
@@ -27,7 +33,7 @@ def copy_by_name(variables, arrays, never=()):
     return (*rows, *((name, tuple(arrays[name].shape), SKIPPED) for name in left))
 
 
-def table(rows):
+def table(rows: tuple[tuple[str, tuple, str], ...]) -> str:
     """The rows as aligned lines, with a last line that counts them."""
     names = max((len(row[0]) for row in rows), default=0)
     shapes = max((len(str(row[1])) for row in rows), default=0)

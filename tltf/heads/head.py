@@ -163,7 +163,7 @@ class Head:
         """What an export returns for float32[B, K] scores, by name."""
         raise NotImplementedError
 
-    def _drop(self, features, layers, name):
+    def _drop(self, features: keras.KerasTensor, layers: Any, name: str) -> keras.KerasTensor:
         if not self.dropout:
             return features
         layer = keras.layers.Dropout(self.dropout, dtype="float32", name=name)

@@ -1,5 +1,7 @@
 """Cross-entropy: as a training loss, focal or smoothed, and exact for each row."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -18,11 +20,11 @@ class CrossEntropy(keras.losses.Loss):
         focal_gamma: g, at least 0.
     """
 
-    def __init__(self, label_smoothing=0.0, focal_gamma=0.0):
+    def __init__(self, label_smoothing: float = 0.0, focal_gamma: float = 0.0) -> None:
         super().__init__(name="cross_entropy", reduction="sum_over_batch_size")
         self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """float32[B]: the loss of each example."""
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.one_hot(y_true, y_pred.shape[-1], dtype=y_pred.dtype)
@@ -37,19 +39,19 @@ class CrossEntropy(keras.losses.Loss):
         return -ops.sum(aims * factors * logs, axis=-1)
 
 
-def focal_factors(rest, gamma):
+def focal_factors(rest: Any, gamma: float) -> Any:
     """rest^gamma, rest = 1 - p, with a finite slope at 0 where gamma is below 1."""
     return ops.maximum(rest, LEAST_REST) ** gamma
 
 
-def hits(y_true, y_pred):
+def hits(y_true: Any, y_pred: Any) -> Any:
     """float32[B]: 1 where the largest logit is the target's class."""
     if len(y_true.shape) == len(y_pred.shape):
         y_true = ops.argmax(y_true, axis=-1)
     return ops.cast(ops.equal(ops.cast(y_true, "int32"), ops.argmax(y_pred, axis=-1)), "float32")
 
 
-def losses(logits, labels):
+def losses(logits: np.ndarray, labels: np.ndarray) -> Any:
     """float[N]: the cross-entropy of each row of float[N, C] logits with int[N] labels."""
     top = logits.max(axis=1, keepdims=True)
     norm = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))

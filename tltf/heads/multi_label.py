@@ -1,6 +1,8 @@
 """A head for any number of labels an example: a probability and a threshold for each."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +16,13 @@ from tltf.heads.losses import focal_factors
 
 
 def multi_label(
-    pooling="auto", hidden=(), activation="relu", dropout=0.0, features=(), thresholds=()
-):
+    pooling: str = "auto",
+    hidden: tuple[int, ...] = (),
+    activation: str = "relu",
+    dropout: float = 0.0,
+    features: tuple = (),
+    thresholds: Sequence[float] = (),
+) -> "MultiLabel":
     """A head for several labels; see `MultiLabel`, and `head.Head` for the other arguments.
 
     Args:
@@ -50,11 +57,13 @@ class MultiLabel(Head):
     target = label_kinds.LABELS
     metric = "average_precision"
 
-    def describe(self, class_names):
+    def describe(self, class_names: Any) -> Any:
         """What is predicted, in words."""
         return f"{len(class_names)} labels ({shown_names(class_names)})"
 
-    def loss(self, name="cross_entropy", label_smoothing=0.0, focal_gamma=2.0):
+    def loss(
+        self, name: str = "cross_entropy", label_smoothing: float = 0.0, focal_gamma: float = 2.0
+    ) -> Any:
         """The training loss on logits; targets are float[B, C].
 
         Args:
@@ -67,21 +76,21 @@ class MultiLabel(Head):
             return Focal(label_smoothing, focal_gamma)
         return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
 
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Weighted metrics of training: the share of labels on the right side of .5."""
         return [keras.metrics.MeanMetricWrapper(share_right, name="label_accuracy")]
 
-    def scores(self, logits):
+    def scores(self, logits: Any) -> Any:
         """float32[B, C]: the probability of each label."""
         return ops.sigmoid(ops.cast(logits, "float32"))
 
-    def losses(self, logits, labels):
+    def losses(self, logits: np.ndarray, labels: np.ndarray) -> Any:
         """float[N]: the mean cross-entropy over the labels of float[N, C] logits."""
         logits = logits.astype(np.float64)
         each = np.logaddexp(0, logits) - labels * logits
         return each.mean(axis=1)
 
-    def metric_value(self, logits, labels):
+    def metric_value(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """The mean over labels that occur of the average precision, which takes no threshold.
 
         0 where no label occurs, so that losses decide which epoch is best.
@@ -96,11 +105,11 @@ class MultiLabel(Head):
         )
 
     @property
-    def choice(self):
+    def choice(self) -> str:
         """What `tune` chooses: the thresholds, if none are given."""
         return "" if self.thresholds else "the thresholds"
 
-    def tune(self, stated, labels):
+    def tune(self, stated: np.ndarray, labels: np.ndarray) -> "MultiLabel":
         """The head with thresholds of validation examples; given ones stay.
 
         Args:
@@ -112,7 +121,7 @@ class MultiLabel(Head):
         found = tuple(float(f"{value:.6g}") for value in thresholds.best_thresholds(stated, labels))
         return dataclasses.replace(self, thresholds=found)
 
-    def edges(self, num_labels):
+    def edges(self, num_labels: int) -> np.ndarray:
         """float32[C]: the thresholds.
 
         Raises:
@@ -124,27 +133,27 @@ class MultiLabel(Head):
                             fix="one per label, or one for all")  # fmt: skip
         return np.broadcast_to(np.array(given, np.float32), num_labels)
 
-    def given(self, stated):
+    def given(self, stated: np.ndarray) -> Any:
         """bool[N, C] of float[N, C] probabilities: which labels are given."""
         return np.asarray(stated, np.float32) >= self.edges(np.shape(stated)[1])
 
-    def columns(self, class_names):
+    def columns(self, class_names: Any) -> Any:
         """Names of the columns of `scores` in tables."""
         return [f"probability_{name}" for name in class_names]
 
-    def answers(self, stated, class_names):
+    def answers(self, stated: np.ndarray, class_names: Sequence[str]) -> Any:
         """str per row, such as `cat|dog`."""
         names = np.array(class_names, object)
         return [label_kinds.join_labels(names[row]) for row in self.given(stated)]
 
-    def read(self, row, class_names):
+    def read(self, row: np.ndarray, class_names: Sequence[str]) -> Any:
         """The fields of a `Prediction` of float32[C]."""
         (answer,), (is_given,) = self.answers(row[None], class_names), self.given(row[None])
         labels = tuple(np.array(class_names, object)[is_given].tolist())
         probabilities = dict(zip(class_names, row.tolist(), strict=True))
         return {"label": answer, "labels": labels, "probabilities": probabilities}
 
-    def serving_outputs(self, stated, class_names):
+    def serving_outputs(self, stated: Any, class_names: Any) -> Any:
         """What an export returns for float32[B, C] probabilities, by name."""
         import tensorflow as tf
 
@@ -166,11 +175,11 @@ class Focal(keras.losses.Loss):
         focal_gamma: g, at least 0.
     """
 
-    def __init__(self, label_smoothing, focal_gamma):
+    def __init__(self, label_smoothing: float, focal_gamma: float) -> None:
         super().__init__(name="focal", reduction="sum_over_batch_size")
         self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """float32[B]: the mean over the labels of each example."""
         aims = (1.0 - self.label_smoothing) * y_true + self.label_smoothing / 2
         rest = aims * ops.sigmoid(-y_pred) + (1.0 - aims) * ops.sigmoid(y_pred)
@@ -178,7 +187,7 @@ class Focal(keras.losses.Loss):
         return ops.mean(focal_factors(rest, self.focal_gamma) * losses, axis=-1)
 
 
-def share_right(y_true, y_pred):
+def share_right(y_true: Any, y_pred: Any) -> Any:
     """float32[B]: the share of labels whose logit has the right sign."""
     is_right = ops.equal(ops.cast(y_true, "float32") > 0.5, y_pred > 0.0)
     return ops.mean(ops.cast(is_right, "float32"), axis=-1)

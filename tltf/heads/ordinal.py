@@ -1,17 +1,26 @@
 """A head for classes that have an order: one score, and a threshold between neighbours."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from tltf.data.source import Source
 from tltf.errors import FlagError
 from tltf.heads import classify, losses
 from tltf.heads.head import checked_fields
 
 
-def ordinal(pooling="auto", hidden=(), activation="relu", dropout=0.0, features=(), order=()):
+def ordinal(
+    pooling: str = "auto",
+    hidden: tuple[int, ...] = (),
+    activation: str = "relu",
+    dropout: float = 0.0,
+    features: tuple = (),
+    order: tuple[str, ...] = (),
+) -> "Ordinal":
     """An ordinal head; see `Ordinal`, and `head.Head` for the other arguments.
 
     Args:
@@ -45,14 +54,16 @@ class Ordinal(classify.Classify):
 
     has_order = True
 
-    def attach(self, taps, modality, num_classes):
+    def attach(
+        self, taps: dict[str, keras.KerasTensor], modality: str, num_classes: int
+    ) -> tuple[keras.KerasTensor, list["Thresholds | keras.Layer"]]:
         """`(logits, layers)`: float32[B, num_classes - 1] on the taps, and the new layers."""
         features, layers = self.before_output(taps, modality)
         score = keras.layers.Dense(1, use_bias=False, dtype="float32", name=f"{self.name}_score")
         thresholds = Thresholds(num_classes - 1, dtype="float32", name=f"{self.name}_thresholds")
         return thresholds(score(features)), [*layers, score, thresholds]
 
-    def class_order(self, source):
+    def class_order(self, source: Source) -> tuple[str, ...]:
         """The names of a Source's classes from the lowest to the highest.
 
         Raises:
@@ -69,18 +80,20 @@ class Ordinal(classify.Classify):
             raise FlagError(what, flag="head", fix=fix)
         return self.order
 
-    def loss(self, name="cross_entropy", label_smoothing=0.0, focal_gamma=2.0):
+    def loss(
+        self, name: str = "cross_entropy", label_smoothing: float = 0.0, focal_gamma: float = 2.0
+    ) -> Any:
         """The sum of the cross-entropies of the C - 1 questions; targets as `Classify.loss`."""
         if name != "cross_entropy" or label_smoothing:
             raise FlagError("ordinal takes loss=cross_entropy without smoothing", flag="loss",
                             fix="--loss=cross_entropy --label_smoothing=0")  # fmt: skip
         return CumulativeLoss()
 
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Weighted metrics of training, by name."""
         return [keras.metrics.MeanMetricWrapper(self._hits, name="accuracy")]
 
-    def scores(self, logits):
+    def scores(self, logits: Any) -> Any:
         """float32[B, num_classes], each row summing to 1; negative ones count as 0."""
         above = ops.sigmoid(ops.cast(logits, "float32"))
         edge = ops.ones_like(above[:, :1])
@@ -88,16 +101,16 @@ class Ordinal(classify.Classify):
         steps = ops.maximum(steps, 0.0)
         return steps / ops.sum(steps, axis=1, keepdims=True)
 
-    def losses(self, logits, labels):
+    def losses(self, logits: np.ndarray, labels: np.ndarray) -> Any:
         """float[N]: -log of the probability of each label."""
         stated = ops.convert_to_numpy(self.scores(logits))
         return -np.log(np.maximum(stated[np.arange(len(labels)), labels], 1e-12))
 
-    def most_probable(self, logits):
+    def most_probable(self, logits: np.ndarray) -> np.ndarray:
         """int[N]: the most probable class."""
         return ops.convert_to_numpy(self.scores(logits)).argmax(axis=1)
 
-    def _hits(self, y_true, y_pred):
+    def _hits(self, y_true: np.ndarray, y_pred: np.ndarray) -> Any:
         return losses.hits(y_true, self.scores(y_pred))
 
 
@@ -109,21 +122,21 @@ class Thresholds(keras.layers.Layer):
         count: C - 1.
     """
 
-    def __init__(self, count, **kwargs):
+    def __init__(self, count: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.count = count
 
-    def build(self, shape):
+    def build(self, shape: tuple[None, int]) -> None:
         """b_k of classes that are equally frequent: the logits of (C - 1 - k) / C."""
         shares = 1.0 - np.arange(1, self.count + 1) / (self.count + 1)
         self.bias = self.add_weight((self.count,), "zeros", name="bias")
         self.bias.assign(np.log(shares / (1 - shares)))
 
-    def call(self, score):
+    def call(self, score: Any) -> Any:
         """float[B, count] of float[B, 1]."""
         return score + self.bias
 
-    def get_config(self):
+    def get_config(self) -> Any:
         """The constructor's arguments."""
         return {**super().get_config(), "count": self.count}
 
@@ -131,10 +144,10 @@ class Thresholds(keras.layers.Layer):
 class CumulativeLoss(keras.losses.Loss):
     """Mean over examples of -sum_k [t_k log s_k + (1 - t_k) log(1 - s_k)], t_k = P(y > k)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(name="cumulative", reduction="sum_over_batch_size")
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """float32[B] of targets int[B] or float[B, C] and logits float[B, C - 1]."""
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.one_hot(y_true, y_pred.shape[-1] + 1, dtype=y_pred.dtype)

@@ -1,5 +1,7 @@
 """What a head sees of a backbone: one row of features for each example."""
 
+from typing import Any
+
 from keras import ops
 
 from tltf.errors import ModelError
@@ -7,7 +9,7 @@ from tltf.errors import ModelError
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
 
 
-def pool(taps, modality, pooling, features=()):
+def pool(taps: dict[str, Any], modality: str, pooling: str, features: tuple[str, ...] = ()) -> Any:
     """The features that a head sees, one row an example.
 
     Args:
@@ -31,7 +33,7 @@ def pool(taps, modality, pooling, features=()):
     return pooled if pooled.dtype == "float32" else ops.cast(pooled, "float32")
 
 
-def _pool_one(taps, modality, pooling):
+def _pool_one(taps: dict[str, Any], modality: str, pooling: str) -> Any:
     if pooling == "pooled":
         if "pooled" not in taps:
             raise ModelError("this backbone has no pooled output", flag="head",
@@ -40,7 +42,7 @@ def _pool_one(taps, modality, pooling):
     return _pool_image(taps, pooling) if modality == "image" else _pool_text(taps, pooling)
 
 
-def _check_features(taps, modality, features):
+def _check_features(taps: dict[str, Any], modality: str, features: tuple[str, ...]) -> None:
     """Raises ModelError for a tap that is not an image stage of the backbone."""
     stages = [name for name in taps if modality == "image" and name.startswith("stage_")]
     unknown = [name for name in features if name not in stages]
@@ -49,7 +51,7 @@ def _check_features(taps, modality, features):
         raise ModelError(what, flag="head", fix="leave features out for the last stage")
 
 
-def _pool_image(taps, pooling):
+def _pool_image(taps: dict[str, Any], pooling: str) -> Any:
     final = list(taps.values())[-1] if "pooled" not in taps else _last_stage(taps)
     if pooling == "flatten":
         return ops.reshape(final, (-1, final.shape[1] * final.shape[2] * final.shape[3]))
@@ -60,11 +62,11 @@ def _pool_image(taps, pooling):
     return ops.mean(ops.cast(final, "float32"), axis=(1, 2))
 
 
-def _last_stage(taps):
+def _last_stage(taps: Any) -> Any:
     return taps[max((t for t in taps if t.startswith("stage_")), key=lambda t: int(t[6:]))]
 
 
-def _pool_text(taps, pooling):
+def _pool_text(taps: dict[str, Any], pooling: str) -> Any:
     sequence = ops.cast(taps["sequence"], "float32")
     mask = ops.expand_dims(ops.cast(taps["mask"], "float32"), -1)
     if pooling == "first":

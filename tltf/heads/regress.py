@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 import math
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,16 +19,16 @@ MEDIAN = 0.5
 
 
 def regress(
-    pooling="auto",
-    hidden=(),
-    activation="relu",
-    dropout=0.0,
-    features=(),
-    quantiles=(0.05, 0.5, 0.95),
-    center=None,
-    scale=None,
-    margin=None,
-):
+    pooling: str = "auto",
+    hidden: tuple = (),
+    activation: str = "relu",
+    dropout: float = 0.0,
+    features: tuple = (),
+    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+    center: float | None = None,
+    scale: float | None = None,
+    margin: float | None = None,
+) -> "Regress":
     """A head for a number; see `Regress`, and `head.Head` for the other arguments.
 
     Args:
@@ -81,21 +83,21 @@ class Regress(Head):
     lower_is_better = True
     stated_name = "quantiles"
 
-    def describe(self, class_names):
+    def describe(self, class_names: Any) -> Any:
         """What is predicted, in words."""
         return f"a number, quantiles {', '.join(f'{level:g}' for level in self.quantiles)}"
 
     @property
-    def unit(self):
+    def unit(self) -> float:
         """The size of a difference that counts as 1."""
         return 1.0 if self.scale is None else float(self.scale)
 
     @property
-    def median(self):
+    def median(self) -> int:
         """The place of the answer among the quantiles."""
         return self.quantiles.index(MEDIAN)
 
-    def fit_to(self, source):
+    def fit_to(self, source: Any) -> "Regress":
         """The head with the center and scale of a Source's numbers; given ones stay."""
         labels = np.asarray(source.labels, np.float64)
         deviation = float(f"{np.std(labels):.6g}") or 1.0
@@ -104,7 +106,9 @@ class Regress(Head):
         center = round(float(np.mean(labels)), digits) if self.center is None else self.center
         return dataclasses.replace(self, center=float(center), scale=float(scale))
 
-    def attach(self, taps, modality, num_classes):
+    def attach(
+        self, taps: dict[str, keras.KerasTensor], modality: str, num_classes: int
+    ) -> tuple[keras.KerasTensor, list[keras.Layer]]:
         """`(logits, layers)`: float32[B, Q] on the taps, and the new layers."""
         features, layers = self.before_output(taps, modality)
         output = keras.layers.Dense(
@@ -112,7 +116,9 @@ class Regress(Head):
         )
         return output(features), [*layers, output]
 
-    def loss(self, name="cross_entropy", label_smoothing=0.0, focal_gamma=2.0):
+    def loss(
+        self, name: str = "cross_entropy", label_smoothing: float = 0.0, focal_gamma: float = 2.0
+    ) -> Any:
         """The pinball loss; targets are float[B].
 
         Raises:
@@ -123,11 +129,11 @@ class Regress(Head):
                             fix="leave --loss and --label_smoothing out")  # fmt: skip
         return Pinball(self.quantiles, self.center or 0.0, self.unit)
 
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Weighted metrics of training: the absolute error of the median."""
         return [keras.metrics.MeanMetricWrapper(self._errors, name=self.metric)]
 
-    def scores(self, logits):
+    def scores(self, logits: Any) -> Any:
         """float32[B, Q]: the quantiles in the numbers' own unit, rising."""
         rising = ops.sort(ops.cast(logits, "float32"), axis=-1)
         if self.margin:
@@ -137,11 +143,11 @@ class Regress(Head):
         return rising * self.unit + (self.center or 0.0)
 
     @property
-    def choice(self):
+    def choice(self) -> str:
         """What `tune` chooses: the margin of a range of quantiles, if none is given."""
         return "the margin" if self.margin is None and len(self.quantiles) > 1 else ""
 
-    def tune(self, stated, labels):
+    def tune(self, stated: np.ndarray, labels: np.ndarray) -> "Regress":
         """The head with the margin that validation examples ask for; a given one stays.
 
         Conformalised quantile regression: Romano et al. 2019, arXiv:1905.03222, eq. 9. Of new
@@ -167,27 +173,27 @@ class Regress(Head):
         margin = float(np.sort(outside)[min(place, count) - 1])
         return dataclasses.replace(self, margin=float(f"{margin:.6g}"))
 
-    def losses(self, logits, labels):
+    def losses(self, logits: np.ndarray, labels: np.ndarray) -> Any:
         """float[N]: the pinball loss of float[N, Q] logits, in units of scale."""
         aims = (labels.astype(np.float64) - (self.center or 0.0)) / self.unit
         gaps = aims[:, None] - logits
         levels = np.array(self.quantiles)
         return np.maximum(levels * gaps, (levels - 1) * gaps).mean(axis=1)
 
-    def metric_value(self, logits, labels):
+    def metric_value(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """The mean absolute error of the median."""
         medians = np.sort(logits, axis=1)[:, self.median] * self.unit + (self.center or 0.0)
         return float(np.abs(medians - labels).mean())
 
-    def columns(self, class_names):
+    def columns(self, class_names: Any) -> Any:
         """Names of the columns of `scores` in tables."""
         return [f"quantile_{level:g}" for level in self.quantiles]
 
-    def answers(self, stated, class_names):
+    def answers(self, stated: Any, class_names: Any) -> Any:
         """str per row: the median."""
         return [format(value, ".9g") for value in np.asarray(stated)[:, self.median].tolist()]
 
-    def read(self, row, class_names):
+    def read(self, row: Any, class_names: Any) -> Any:
         """The fields of a `Prediction` of float32[Q]."""
         levels = (f"{level:g}" for level in self.quantiles)
         return {
@@ -196,11 +202,11 @@ class Regress(Head):
             "quantiles": dict(zip(levels, row.tolist(), strict=True)),
         }
 
-    def serving_outputs(self, stated, class_names):
+    def serving_outputs(self, stated: Any, class_names: Any) -> Any:
         """What an export returns for float32[B, Q] quantiles, by name."""
         return {"value": stated[:, self.median], "quantiles": stated}
 
-    def _errors(self, y_true, y_pred):
+    def _errors(self, y_true: np.ndarray, y_pred: np.ndarray) -> Any:
         return ops.abs(ops.cast(y_true, "float32") - self.scores(y_pred)[:, self.median])
 
 
@@ -215,11 +221,11 @@ class Pinball(keras.losses.Loss):
         scale: float above 0.
     """
 
-    def __init__(self, levels, center, scale):
+    def __init__(self, levels: tuple[float, ...], center: float, scale: float) -> None:
         super().__init__(name="pinball", reduction="sum_over_batch_size")
         self.levels, self.center, self.scale = levels, center, scale
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """float32[B]."""
         aims = (ops.cast(y_true, y_pred.dtype) - self.center) / self.scale
         gaps = ops.reshape(aims, (-1, 1)) - y_pred

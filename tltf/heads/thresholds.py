@@ -6,7 +6,7 @@ LEAST_POSITIVE = 5
 """A label with fewer positive examples takes the threshold of all labels together."""
 
 
-def best_thresholds(probabilities, labels):
+def best_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """float[C]: for each label the threshold with the best F1.
 
     Yang 2001, "A study of thresholding strategies for text categorization", SCut. Departs: its
@@ -26,7 +26,7 @@ def best_thresholds(probabilities, labels):
     ])  # fmt: skip
 
 
-def _best(probabilities, labels):
+def _best(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The threshold with the best F1, between two neighbouring probabilities; .5 without positives.
 
     Of several the one nearest to .5.

@@ -1,16 +1,20 @@
 """Methods that train the head and small parts added to a frozen backbone."""
 
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tltf.backbones import kept_layers
 from tltf.backbones.prompt import GROUP as PROMPT_GROUP
 from tltf.errors import FlagError
-from tltf.graphs.core import on_backbone
+from tltf.graphs.backbone import Group
+from tltf.graphs.core import Core, on_backbone
 from tltf.graphs.freezing import expression
 from tltf.graphs.layers import adapter, in_place
 from tltf.graphs.layers import ia3 as layers_ia3
 from tltf.graphs.layers import prefix as layers_prefix
-from tltf.methods.method import Method, Phase
+from tltf.methods.context import FitContext
+from tltf.methods.method import Ended, Method, Phase
 from tltf.methods.rules import HEAD
 
 ATTENTION = ".*/attention_output/kernel"
@@ -25,7 +29,9 @@ SCALES = (rf".*/{layers_ia3.SCALE}", 1.0)
 LAYER_NORMS = (".*layer_norm[^/]*/(gamma|beta)", 1.0)
 
 
-def adapters(size=32, places="houlsby", targets="auto", layer_norms=True):
+def adapters(
+    size: int = 32, places: str = "houlsby", targets: str = "auto", layer_norms: bool = True
+) -> "Additive":
     """Trains the head and bottlenecks behind layers of a frozen backbone; they stay in the core.
 
     Houlsby et al. 2019, arXiv:1902.00751, section 2.1; Pfeiffer et al. 2020, arXiv:2005.00247,
@@ -49,14 +55,14 @@ def adapters(size=32, places="houlsby", targets="auto", layer_norms=True):
         raise FlagError(what, flag="method", fix="--method='adapters(places=houlsby)'")
     pattern = PLACES[places] if targets == "auto" else targets
 
-    def names(core):
+    def names(core: Core) -> Any:
         found = _matrices(core.groups[:-1], pattern)
         return _without("size", size, [(name, adapter.size_of(layer)) for name, layer in found])
 
     return Additive("adapters", size, ADAPTERS, names, (LAYER_NORMS,) if layer_norms else ())
 
 
-def prefix(length=16):
+def prefix(length: int = 16) -> "Additive":
     """Trains the head and keys and values before those of the sequence, in every attention.
 
     Li & Liang 2021, arXiv:2101.00190. Departures: see tltf.graphs.layers.prefix.
@@ -70,7 +76,7 @@ def prefix(length=16):
     """
     _require_size("length", length)
 
-    def names(core):
+    def names(core: Core) -> Any:
         found = [(name, layers_prefix.length_of(layer))
                  for name, layer in _attentions(core.groups[:-1])]  # fmt: skip
         return _without("length", length, found)
@@ -78,7 +84,7 @@ def prefix(length=16):
     return Additive("prefix", length, PREFIX, names)
 
 
-def prompt(length=16):
+def prompt(length: int = 16) -> "Additive":
     """Trains the head and vectors before the embedded tokens of a transformer for texts.
 
     Lester et al. 2021, arXiv:2104.08691. Departures: see tltf.backbones.prompt.
@@ -92,14 +98,14 @@ def prompt(length=16):
     """
     _require_size("length", length)
 
-    def names(core):
+    def names(core: Core) -> Any:
         found = [(g.name, g.layers[0].length) for g in core.groups if g.name == PROMPT_GROUP]
         return _without("length", length, found) if found else []
 
     return Additive("prompt", length, PROMPT, names)
 
 
-def ia3():
+def ia3() -> "Scaled":
     """Trains the head and factors on keys, values and feed-forward layers, merged at the end.
 
     Liu et al. 2022, arXiv:2205.05638, section 3.3.
@@ -121,11 +127,18 @@ class Additive(Method):
         others: rules of what is trained beside them, where the core has it.
     """
 
-    def __init__(self, kind, size, rule, places, others=()):
+    def __init__(
+        self,
+        kind: str,
+        size: int,
+        rule: tuple[str, float],
+        places: Callable[..., Any],
+        others: tuple[tuple[str, float], ...] = (),
+    ) -> None:
         super().__init__(lambda core: [Phase(kind, (HEAD, rule, *_matching(core, others)))])
         self.kind, self.size, self.places, self.puts_in = kind, size, places, False
 
-    def prepare(self, core, context):
+    def prepare(self, core: Core, context: FitContext) -> Core:
         """A core with the parts; those that an earlier training left are trained on."""
         names = self.places(core)
         self.puts_in = names is not None
@@ -133,7 +146,7 @@ class Additive(Method):
             return core
         return on_backbone(core, kept_layers.insert(core.backbone, self.kind, self.size, names))
 
-    def release(self, core):
+    def release(self, core: Core) -> None:
         """Takes the parts out of the layers that `prepare` put in."""
         if self.puts_in:
             kept_layers.take_out(core.backbone)
@@ -142,10 +155,10 @@ class Additive(Method):
 class Scaled(Method):
     """See `ia3`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(lambda core: [Phase("ia3", (HEAD, SCALES))])
 
-    def prepare(self, core, context):
+    def prepare(self, core: Core, context: FitContext) -> Core:
         """Gives the layers their factors; the core computes what it did."""
         places = (KEYS_AND_VALUES, "outputs"), (re.compile(FEED_FORWARD), "inputs")
         every = in_place.kernels(core.groups[:-1], layers_ia3.takes_scale)
@@ -160,25 +173,25 @@ class Scaled(Method):
                 layers_ia3.add(layer, side)
         return core
 
-    def finish(self, core, ended):
+    def finish(self, core: Core, ended: Ended) -> Core:
         """Merges the factors: the core is one of plain layers again."""
         for _, layer in in_place.kernels(core.groups, layers_ia3.has_scale):
             layers_ia3.merge(layer)
         return core
 
-    def release(self, core):
+    def release(self, core: Core) -> None:
         """Takes the factors away."""
         for _, layer in in_place.kernels(core.groups, layers_ia3.has_scale):
             layers_ia3.remove(layer)
 
 
-def _matching(core, rules):
+def _matching(core: Core, rules: tuple[tuple[str, float], ...]) -> list[tuple[str, float]]:
     """Those of the rules that match a variable of the core."""
     names = core.named_weights()
     return [rule for rule in rules if any(expression(rule[0]).fullmatch(name) for name in names)]
 
 
-def _matrices(groups, pattern):
+def _matrices(groups: tuple[Group, ...], pattern: str) -> list[tuple[str, Any]]:
     """`(name, layer)` of the kernels that match."""
     every = in_place.kernels(groups, adapter.takes_adapter)
     found = [(name, layer) for name, layer in every if expression(pattern).fullmatch(name)]
@@ -190,7 +203,7 @@ def _matrices(groups, pattern):
     return found
 
 
-def _attentions(groups):
+def _attentions(groups: Sequence[Group]) -> list[tuple[str, Any]]:
     found = in_place.attentions(groups)
     if not found:
         what = (
@@ -201,7 +214,7 @@ def _attentions(groups):
     return found
 
 
-def _without(argument, wanted, found):
+def _without(argument: str, wanted: int, found: Sequence[tuple[str, int]]) -> list[str] | None:
     """Names of the places that have no part yet; None if all have one.
 
     Args:
@@ -219,6 +232,6 @@ def _without(argument, wanted, found):
     return [name for name, there in found if not there] or None
 
 
-def _require_size(name, size):
+def _require_size(name: str, size: int) -> None:
     if not 1 <= size <= kept_layers.MOST:
         raise FlagError(f"{name} is 1 to {kept_layers.MOST} (received {size})", flag="method")

@@ -1,21 +1,24 @@
 """Training on the worst that is near each example."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
 from tltf.backbones import prompt
 from tltf.errors import FlagError
 from tltf.graphs import functional
+from tltf.graphs.core import Core
 from tltf.methods.adversaries import AdversarialModel, Perturbed
-from tltf.methods.method import Method, Phase
+from tltf.methods.context import FitContext
+from tltf.methods.method import Ended, Method, Phase
 from tltf.methods.rules import EVERYTHING
 
 EPSILON = {"image": 4.0, "text": 1.0}
 """By default: levels of 255 of a pixel; length in the space of embedded tokens."""
 
 
-def adversarial(epsilon=0.0, steps=1, share=0.5):
+def adversarial(epsilon: float = 0.0, steps: int = 1, share: float = 0.5) -> "Adversarial":
     """Trains everything on each batch and on what the network finds hardest near it.
 
     Images: FGSM, and with more steps PGD, on pixels. Texts: the same in the space of embedded
@@ -43,11 +46,11 @@ class Adversarial(Method):
 
     model_class = AdversarialModel
 
-    def __init__(self, epsilon, steps, share):
+    def __init__(self, epsilon: float, steps: int, share: float) -> None:
         super().__init__(lambda core: [Phase("adversarial", EVERYTHING)])
         self.epsilon, self.steps, self.share, self.plain = epsilon, steps, share, None
 
-    def prepare(self, core, context):
+    def prepare(self, core: Any, context: FitContext) -> Core:
         """The core with a place for the perturbation: the image, or the embedded tokens."""
         modality, self.plain = core.backbone.modality, core
         place = _place(core)
@@ -60,12 +63,12 @@ class Adversarial(Method):
         model = keras.Model(core.model.input, {name: logits}, name="core")
         return dataclasses.replace(core, model=model)
 
-    def finish(self, core, ended):
+    def finish(self, core: Core, ended: Ended | None) -> Any:
         """The core without that place; its layers are the same."""
         return self.plain
 
 
-def _place(core):
+def _place(core: Core) -> keras.KerasTensor:
     """The tensor that is perturbed."""
     if core.backbone.modality == "image":
         return core.model.input["image"]

@@ -2,6 +2,8 @@
 
 import contextlib
 import types
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -24,19 +26,21 @@ class Perturbed(keras.layers.Layer):
 
     is_always_above = True
 
-    def __init__(self, norm, epsilon, num_steps, share, **kwargs):
+    def __init__(
+        self, norm: str, epsilon: float, num_steps: int, share: float, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.norm, self.epsilon, self.num_steps, self.share = norm, epsilon, num_steps, share
         self.state = types.SimpleNamespace(seen=None, delta=None)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """The inputs, perturbed where a step has set a perturbation."""
         self.state.seen = inputs
         if self.state.delta is None:
             return inputs
         return inputs + tf.cast(self.state.delta, inputs.dtype)
 
-    def moved(self, delta, gradient):
+    def moved(self, delta: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
         """A perturbation after one step up the loss: 2.5 epsilon / steps, then put back.
 
         Madry et al. 2017, arXiv:1706.06083, section 2.1, with `max`; Miyato et al. 2016,
@@ -59,7 +63,7 @@ class AdversarialModel(keras.Model):
     will run: Xie et al. 2019, arXiv:1911.09665, show how far those of perturbed ones differ.
     """
 
-    def train_step(self, data):
+    def train_step(self, data: tuple) -> dict[str, tf.Tensor]:
         """One step on the inputs and on their perturbation; metrics are those of the inputs."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         layer = next(sub for sub in self._flatten_layers() if isinstance(sub, Perturbed))
@@ -76,7 +80,13 @@ class AdversarialModel(keras.Model):
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(next(iter(x.values())))[0])
         return self.compute_metrics(x, y, outputs, sample_weight=weight)
 
-    def _pass(self, data, layer, delta, variables):
+    def _pass(
+        self,
+        data: tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Tensor] | None],
+        layer: Perturbed,
+        delta: tf.Tensor | None,
+        variables: Sequence[keras.Variable],
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor], list[tf.IndexedSlices | tf.Tensor]]:
         """`(loss, outputs, gradients of the perturbation and of the variables)`."""
         x, y, weight = data
         layer.state.delta = delta
@@ -94,7 +104,7 @@ class AdversarialModel(keras.Model):
         return shown, outputs, [tf.cast(gradients[0], tf.float32), *gradients[1:]]
 
     @contextlib.contextmanager
-    def _kept_statistics(self):
+    def _kept_statistics(self) -> Iterator[Any]:
         """Batch norms use the batch's statistics and leave their moving ones as they are."""
         norms = [layer for layer in self._flatten_layers()
                  if isinstance(layer, keras.layers.BatchNormalization)]  # fmt: skip
@@ -108,13 +118,15 @@ class AdversarialModel(keras.Model):
                 norm.momentum = momentum
 
 
-def _norm(tensor):
+def _norm(tensor: tf.Tensor) -> tf.Tensor:
     """float[B, 1, ...]: the length of each example's perturbation."""
     axes = list(range(1, len(tensor.shape)))
     return tf.sqrt(tf.reduce_sum(tf.square(tensor), axis=axes, keepdims=True))
 
 
-def _mixed(first, second, share):
+def _mixed(
+    first: tf.IndexedSlices | tf.Tensor, second: tf.IndexedSlices | tf.Tensor, share: float
+) -> tf.IndexedSlices | tf.Tensor | None:
     """share * first + (1 - share) * second; an embedding's gradient stays a list of rows."""
     if first is None or second is None:
         return None

@@ -1,5 +1,7 @@
 """Batch spectral shrinkage: features that do not transfer are made small."""
 
+from typing import Any
+
 from keras import ops
 
 from tltf.errors import FlagError
@@ -9,7 +11,7 @@ from tltf.methods.penalty import Penalised
 from tltf.methods.rules import EVERYTHING
 
 
-def bss(eta=0.001, smallest=1):
+def bss(eta: float = 0.001, smallest: int = 1) -> "SpectralShrinkage":
     """Trains everything; the loss shrinks the smallest singular values of a batch's features.
 
     eta * sum of the `smallest` smallest s_i^2 of float[B, d]: Chen et al. 2019, "Catastrophic
@@ -32,15 +34,15 @@ def bss(eta=0.001, smallest=1):
 class SpectralShrinkage(Penalised):
     """See `bss`."""
 
-    def __init__(self, eta, smallest):
+    def __init__(self, eta: float, smallest: int) -> None:
         super().__init__(lambda core: [Phase("bss", EVERYTHING)])
         self.eta, self.smallest = eta, smallest
 
-    def penalty_inputs(self, core, context):
+    def penalty_inputs(self, core: Any, context: Any) -> Any:
         """The pooled features."""
         return [pool(core.backbone.taps, core.backbone.modality, "auto")], ()
 
-    def penalty(self, features):
+    def penalty(self, features: Any) -> Any:
         """float[]."""
         values = ops.svd(features, compute_uv=False)  # in falling order
         return self.eta * ops.sum(ops.square(values[-self.smallest :]))

@@ -1,11 +1,14 @@
 """DELTA: feature maps are held near those of the pretrained network."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from tltf.backbones import kept_layers
 from tltf.errors import FlagError
 from tltf.graphs import functional
+from tltf.graphs.backbone import Backbone
 from tltf.methods.method import Phase
 from tltf.methods.penalty import Penalised
 from tltf.methods.rules import EVERYTHING
@@ -14,7 +17,9 @@ REFERENCE = "reference_"
 """Begins the names of a frozen copy's layers."""
 
 
-def delta(alpha=0.0001, beta=0.01, features=()):
+def delta(
+    alpha: float = 0.0001, beta: float = 0.01, features: tuple[str, ...] = ()
+) -> "FeatureMaps":
     """Trains everything; the loss holds feature maps near those of the pretrained network.
 
     alpha / 2 * |FM(w) - FM(w0)|^2, summed over positions and channels (a text's real tokens) and
@@ -42,13 +47,13 @@ def delta(alpha=0.0001, beta=0.01, features=()):
 class FeatureMaps(Penalised):
     """See `delta`."""
 
-    def __init__(self, alpha, beta, features):
+    def __init__(self, alpha: float, beta: float, features: tuple[str, ...]) -> None:
         super().__init__(lambda core: [Phase("delta", EVERYTHING)])
         self.alpha, self.beta, self.features = alpha, beta, features
         self.head: list = []
         self.is_text = False
 
-    def penalty_inputs(self, core, context):
+    def penalty_inputs(self, core: Any, context: Any) -> Any:
         """Each map, that of the frozen copy, and a text's mask."""
         taps, self.is_text = core.backbone.taps, core.backbone.modality == "text"
         self.head = [v for layer in core.groups[-1].layers for v in layer.trainable_weights]
@@ -57,7 +62,7 @@ class FeatureMaps(Penalised):
         pairs = [tensor for name in names for tensor in (taps[name], before[name])]
         return [*pairs, *([taps["mask"]] if self.is_text else [])], ()
 
-    def penalty(self, *arrays):
+    def penalty(self, *arrays: Any) -> Any:
         """float[]."""
         maps, mask = (arrays[:-1], arrays[-1]) if self.is_text else (arrays, None)
         pairs = zip(maps[::2], maps[1::2], strict=True)
@@ -67,7 +72,7 @@ class FeatureMaps(Penalised):
         shrink = sum(ops.sum(ops.square(variable)) for variable in self.head)
         return 0.5 * self.alpha * distance + 0.5 * self.beta * shrink
 
-    def _names(self, taps):
+    def _names(self, taps: dict[str, keras.KerasTensor]) -> list[str]:
         if not self.features:
             stages = [name for name in taps if name.startswith("stage_")]
             return ["sequence"] if self.is_text else stages[-1:]
@@ -78,14 +83,14 @@ class FeatureMaps(Penalised):
         return list(self.features)
 
 
-def _squared_distance(difference, mask):
+def _squared_distance(difference: Any, mask: Any) -> Any:
     """float[]: sum over positions that are not padding and channels, mean over examples."""
     squares = ops.sum(ops.square(difference), axis=-1)
     squares = squares if mask is None else squares * mask
     return ops.mean(ops.sum(squares, axis=tuple(range(1, len(squares.shape)))))
 
 
-def frozen_copy(backbone):
+def frozen_copy(backbone: Backbone) -> dict[str, keras.KerasTensor]:
     """Tap name -> KerasTensor on the backbone's inputs, by frozen copies of all its layers."""
     whole = keras.Model(backbone.inputs, backbone.taps)
     copy = keras.models.clone_model(whole, clone_function=kept_layers.plain)

@@ -5,15 +5,17 @@ it runs once an example, whatever the number of epochs.
 """
 
 import os
+from typing import Any
 
 from keras import layers, ops
 
 from tltf.errors import FlagError, ModelError
 from tltf.graphs import functional
 from tltf.graphs.backbone import Group
-from tltf.graphs.core import on_backbone
+from tltf.graphs.core import Core, on_backbone
 from tltf.heads.classify import Classify
 from tltf.heads.pooling import pool
+from tltf.methods.context import FitContext
 from tltf.methods.method import Phase
 from tltf.methods.penalty import Penalised
 from tltf.methods.rules import HEAD, require_rate
@@ -22,7 +24,13 @@ from tltf.methods.schedules import warm_up
 TEACHER, HINT, OLD_HEAD = "teacher_", "hint", "old_head"
 
 
-def distill(teacher="", temperature=2.0, weight=0.7, feature_weight=0.0, backbone_rate=1.0):
+def distill(
+    teacher: str = "",
+    temperature: float = 2.0,
+    weight: float = 0.7,
+    feature_weight: float = 0.0,
+    backbone_rate: float = 1.0,
+) -> "Distilled":
     """Trains everything on the targets and on a teacher's softened probabilities.
 
     (1 - w) CE(y, p) + w T^2 KL(softmax(t / T) | softmax(s / T)): Hinton et al. 2015,
@@ -50,13 +58,20 @@ def distill(teacher="", temperature=2.0, weight=0.7, feature_weight=0.0, backbon
 class Distilled(Penalised):
     """See `distill`."""
 
-    def __init__(self, teacher, temperature, weight, feature_weight, backbone_rate):
+    def __init__(
+        self,
+        teacher: str,
+        temperature: float,
+        weight: float,
+        feature_weight: float,
+        backbone_rate: float,
+    ) -> None:
         rules = (HEAD, *([(f"{HINT}/.*", 1.0)] if feature_weight else []), (".*", backbone_rate))
         super().__init__(lambda core: [Phase("distill", rules, loss_weight=1.0 - weight)])
         self.teacher, self.temperature = teacher, temperature
         self.weight, self.feature_weight = weight, feature_weight
 
-    def penalty_inputs(self, core, context):
+    def penalty_inputs(self, core: Any, context: Any) -> Any:
         """Logits of both, and features of both where they are compared."""
         trained = _load(context, self.teacher)
         _require_logits(core, "this run")
@@ -69,7 +84,7 @@ class Distilled(Penalised):
         hint = layers.Dense(taught["features"].shape[-1], dtype="float32", name=HINT)
         return [*tensors, hint(features), taught["features"]], (Group(HINT, (hint,)),)
 
-    def penalty(self, student, teacher, *features):
+    def penalty(self, student: Any, teacher: Any, *features: Any) -> Any:
         """float[]."""
         loss = self.weight * softened_divergence(teacher, student, self.temperature)
         if features:
@@ -78,7 +93,13 @@ class Distilled(Penalised):
         return loss
 
 
-def lwf(temperature=2.0, weight=1.0, backbone_rate=1.0, warmup_share=0.3, warmup_rate=10.0):
+def lwf(
+    temperature: float = 2.0,
+    weight: float = 1.0,
+    backbone_rate: float = 1.0,
+    warmup_share: float = 0.3,
+    warmup_rate: float = 10.0,
+) -> "Remembering":
     """Trains the new head, then everything; the old head must say what the old network said.
 
     CE(y, p) + w T^2 KL(softmax(o0 / T) | softmax(o / T)), o the old head's logits, which is
@@ -106,13 +127,15 @@ def lwf(temperature=2.0, weight=1.0, backbone_rate=1.0, warmup_share=0.3, warmup
 class Remembering(Penalised):
     """See `lwf`."""
 
-    def __init__(self, temperature, weight, backbone_rate, first):
+    def __init__(
+        self, temperature: float, weight: float, backbone_rate: float, first: Phase
+    ) -> None:
         rules = (HEAD, (f"{OLD_HEAD}/.*", 1.0), (".*", backbone_rate))
         both = Phase("lwf", rules, 1.0 - first.epochs_share)
         super().__init__(lambda core: [first, both])
         self.temperature, self.weight = temperature, weight
 
-    def penalty_inputs(self, core, context):
+    def penalty_inputs(self, core: Any, context: Any) -> Any:
         """The old head's logits on the features of now, and those of the old network."""
         run = core.backbone.name
         try:
@@ -125,12 +148,12 @@ class Remembering(Penalised):
         head = Group(OLD_HEAD, old.groups[-1].layers)
         return [old.model.output[old.head.name], before], (head,)
 
-    def penalty(self, now, before):
+    def penalty(self, now: Any, before: Any) -> Any:
         """float[]."""
         return self.weight * softened_divergence(before, now, self.temperature)
 
 
-def softened_divergence(teacher, student, temperature):
+def softened_divergence(teacher: Any, student: Any, temperature: float) -> Any:
     """T^2 KL(softmax(t / T) | softmax(s / T)), the mean over a batch of logits float[B, C]."""
     teacher = ops.stop_gradient(ops.log_softmax(teacher / temperature, axis=-1))
     student = ops.log_softmax(student / temperature, axis=-1)
@@ -138,26 +161,26 @@ def softened_divergence(teacher, student, temperature):
     return temperature**2 * ops.mean(rows)
 
 
-def _load(context, run):
+def _load(context: FitContext, run: str) -> Any:
     """The Trained of a run."""
     return context.load_model(os.path.expanduser(run))
 
 
-def _require_logits(core, run):
+def _require_logits(core: Core, run: str) -> None:
     """The softmax of another head's outputs is not a probability of its classes."""
     if type(core.head) is not Classify:
         raise FlagError(f"{run} has the head {core.head_spec}, which gives no logits a class",
                         flag="method", fix="--head=classify")  # fmt: skip
 
 
-def _renamed(core, prefix):
+def _renamed(core: Core, prefix: str) -> Core:
     """The core, every operation's name behind a prefix, so that two fit into one graph."""
     for operation in functional.operations(list(core.model.outputs)):
         operation.name = prefix + operation.name
     return core
 
 
-def _on_inputs_of(core, trained, run):
+def _on_inputs_of(core: Core, trained: Any, run: str) -> dict[str, Any]:
     """`logits` and pooled `features` of a frozen Trained on the core's inputs."""
     _require_logits(trained.core, run)
     teacher, own = _renamed(trained.core, TEACHER), core.backbone.inputs
@@ -175,7 +198,7 @@ def _on_inputs_of(core, trained, run):
     return dict(zip(("logits", "features"), flat, strict=True))
 
 
-def _fitted(tensor, wanted, run):
+def _fitted(tensor: Any, wanted: Any, run: str) -> Any:
     """`tensor` in the size that another network takes; texts as they are."""
     if len(tensor.shape) != 4 or tensor.shape[1:] == wanted.shape[1:]:
         return tensor
@@ -186,14 +209,14 @@ def _fitted(tensor, wanted, run):
     return layers.Resizing(height, width, dtype="float32", name=f"{TEACHER}resizing")(tensor)
 
 
-def _require_tokens(core, teacher, run):
+def _require_tokens(core: Any, teacher: Any, run: Any) -> None:
     vocabularies = [x.backbone.tokenizer.get_vocabulary() for x in (core, teacher)]
     if list(vocabularies[0]) != list(vocabularies[1]):
         raise FlagError(f"{run} has another vocabulary than {core.backbone.name}", flag="method",
                         fix="a teacher of the same family")  # fmt: skip
 
 
-def _require_classes(trained, core, context, run):
+def _require_classes(trained: Any, core: Core, context: FitContext, run: str) -> None:
     """Logits can be compared only where they mean the same classes."""
     own = tuple(context.class_names)
     theirs = tuple(trained.class_names)
@@ -202,7 +225,7 @@ def _require_classes(trained, core, context, run):
         raise FlagError(what, flag="method", fix="a teacher that was trained on these classes")
 
 
-def _require(temperature, share, weight):
+def _require(temperature: float, share: float, weight: float) -> None:
     if not (temperature > 0 and 0 <= share <= 1 and weight >= 0):
         what = "temperature is above 0, weights are at least 0, that of distill at most 1"
         raise FlagError(f"{what} (received {temperature}, {share}, {weight})", flag="method")

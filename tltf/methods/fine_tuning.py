@@ -1,5 +1,7 @@
 """Methods that differ only in what is frozen: probe, partial, full, from scratch."""
 
+from typing import Any
+
 from tltf.errors import FlagError
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD, require_rate
@@ -7,7 +9,7 @@ from tltf.methods.rules import HEAD, require_rate
 SOLVERS = ("gradient", "lbfgs")
 
 
-def linear_probe(solver="gradient"):
+def linear_probe(solver: str = "gradient") -> Method:
     """Trains the head on frozen features. Alain & Bengio 2016, arXiv:1610.01644.
 
     Args:
@@ -23,7 +25,7 @@ def linear_probe(solver="gradient"):
     return Method(lambda core: [Phase("linear_probe", (HEAD,), norm="frozen", solver=solver)])
 
 
-def partial(last_groups=2):
+def partial(last_groups: int = 2) -> Method:
     """Trains the head and the backbone's last groups. Yosinski et al. 2014, arXiv:1411.1792.
 
     Args:
@@ -36,7 +38,7 @@ def partial(last_groups=2):
         raise FlagError(f"last_groups is at least 1 (received {last_groups})", flag="method",
                         fix="--method=linear_probe")  # fmt: skip
 
-    def phases(core):
+    def phases(core: Any) -> list[Phase]:
         names = [group.name for group in core.groups[:-1]]
         if last_groups > len(names):
             what = (
@@ -49,7 +51,7 @@ def partial(last_groups=2):
     return Method(phases)
 
 
-def full(backbone_rate=1.0):
+def full(backbone_rate: float = 1.0) -> Method:
     """Trains everything from the pretrained weights.
 
     Args:
@@ -62,6 +64,6 @@ def full(backbone_rate=1.0):
     return Method(lambda core: [Phase("full", (HEAD, (".*", float(backbone_rate))))])
 
 
-def scratch():
+def scratch() -> Method:
     """Trains everything from random weights: the baseline that transfer must beat."""
     return Method(lambda core: [Phase("scratch", ((".*", 1.0),))])

@@ -1,14 +1,19 @@
 """L2-SP: fine-tuned weights are held near those they started from."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from tltf.errors import FlagError
-from tltf.methods.method import Method, Phase
+from tltf.graphs.backbone import Group
+from tltf.graphs.core import Core
+from tltf.methods.context import FitContext
+from tltf.methods.method import Ended, Method, Phase
 from tltf.methods.rules import EVERYTHING
 
 
-def l2_sp(alpha=0.1, beta=0.01):
+def l2_sp(alpha: float = 0.1, beta: float = 0.01) -> "NearStart":
     """Trains everything; the loss holds the backbone near its start and the head near 0.
 
     L + alpha / 2 |w - w0|^2 + beta / 2 |v|^2, w the backbone's and v the head's trained variables:
@@ -31,11 +36,11 @@ def l2_sp(alpha=0.1, beta=0.01):
 class NearStart(Method):
     """See `l2_sp`."""
 
-    def __init__(self, alpha, beta):
+    def __init__(self, alpha: float, beta: float) -> None:
         super().__init__(lambda core: [Phase("l2_sp", EVERYTHING)])
         self.alpha, self.beta = alpha, beta
 
-    def prepare(self, core, context):
+    def prepare(self, core: Core, context: FitContext) -> Core:
         """Gives every trainable variable its penalty, which Keras adds to the loss."""
         *backbone, head = core.groups
         for group in backbone:
@@ -45,12 +50,12 @@ class NearStart(Method):
             variable.regularizer = Distance(self.beta, 0.0)
         return core
 
-    def finish(self, core, ended):
+    def finish(self, core: Core, ended: Ended) -> Core:
         """Takes the penalties away."""
         self.release(core)
         return core
 
-    def release(self, core):
+    def release(self, core: Core) -> None:
         """Takes the penalties away."""
         for group in core.groups:
             for layer in group.layers:
@@ -66,13 +71,13 @@ class Distance(keras.regularizers.Regularizer):
         start: tensor of the variable's shape, or 0.
     """
 
-    def __init__(self, factor, start):
+    def __init__(self, factor: float, start: Any) -> None:
         self.factor, self.start = factor, start
 
-    def __call__(self, variable):
+    def __call__(self, variable: keras.Variable) -> Any:
         """float[]."""
         return 0.5 * self.factor * ops.sum(ops.square(variable - self.start))
 
 
-def _trainable(group):
+def _trainable(group: Group) -> list[keras.Variable]:
     return [variable for layer in group.layers for variable in layer.trainable_weights]

@@ -1,12 +1,15 @@
 """Low-rank adaptation: a small update of chosen kernels is trained, then merged into them."""
 
 import re
+from typing import Any
 
 from tltf.errors import FlagError
+from tltf.graphs.core import Core
 from tltf.graphs.freezing import expression
 from tltf.graphs.layers import in_place
 from tltf.graphs.layers import lora as layers_lora
-from tltf.methods.method import Method, Phase
+from tltf.methods.context import FitContext
+from tltf.methods.method import Ended, Method, Phase
 from tltf.methods.rules import HEAD
 
 ATTENTION = re.compile(r".*/(query|value)/kernel")
@@ -14,7 +17,7 @@ ATTENTION = re.compile(r".*/(query|value)/kernel")
 UPDATES = (f".*/({layers_lora.A}|{layers_lora.B})", 1.0)
 
 
-def lora(rank=8, alpha=16.0, targets="auto", rslora=False):
+def lora(rank: int = 8, alpha: float = 16.0, targets: str = "auto", rslora: bool = False) -> "Lora":
     """Trains the head and s A B for each target kernel W, which is frozen; W + s A B is kept.
 
     Hu et al. 2021, arXiv:2106.09685, eq. 3 with s = alpha / rank; Kalajdzievski 2023,
@@ -40,28 +43,28 @@ def lora(rank=8, alpha=16.0, targets="auto", rslora=False):
 class Lora(Method):
     """See `lora`; `scale` is s."""
 
-    def __init__(self, rank, scale, targets):
+    def __init__(self, rank: int, scale: float, targets: str) -> None:
         super().__init__(lambda core: [Phase("lora", (HEAD, UPDATES))])
         self.rank, self.scale, self.targets = rank, scale, targets
 
-    def prepare(self, core, context):
+    def prepare(self, core: Core, context: FitContext) -> Core:
         """Gives the target layers their updates; the core computes what it did."""
         for layer in self._chosen(core):
             layers_lora.add(layer, self.rank, self.scale)
         return core
 
-    def finish(self, core, ended):
+    def finish(self, core: Core, ended: Ended) -> Core:
         """Merges the updates: the core is one of plain layers again."""
         for _, layer in in_place.kernels(core.groups[:-1], layers_lora.has_update):
             layers_lora.merge(layer)
         return core
 
-    def release(self, core):
+    def release(self, core: Core) -> None:
         """Takes the updates away."""
         for _, layer in in_place.kernels(core.groups[:-1], layers_lora.has_update):
             layers_lora.remove(layer)
 
-    def _chosen(self, core):
+    def _chosen(self, core: Core) -> list[Any]:
         kernels = in_place.kernels(core.groups[:-1], lambda layer: True)
         if self.targets != "auto":
             found = [layer for name, layer in kernels if expression(self.targets).fullmatch(name)]
@@ -76,6 +79,6 @@ class Lora(Method):
             raise FlagError(what, flag="method", fix="a smaller rank, or targets='.*/kernel'")
         return found
 
-    def _pays(self, layer):
+    def _pays(self, layer: Any) -> bool:
         inputs, outputs = in_place.matrix_shape(layer)
         return 2 * self.rank * (inputs + outputs) <= inputs * outputs

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from tltf.methods.context import FitContext
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
@@ -65,10 +67,10 @@ class Method:
     mixes_weights = False
     """Whether `finish` mixes weights, to which no batch-norm statistics of a training belong."""
 
-    def __init__(self, make_phases):
+    def __init__(self, make_phases: Callable[..., Any]) -> None:
         self._make_phases = make_phases
 
-    def prepare(self, core, context):
+    def prepare(self, core: Any, context: FitContext) -> Any:
         """The core to train, in the strategy's scope; its layers may be changed in place.
 
         Args:
@@ -77,11 +79,11 @@ class Method:
         """
         return core
 
-    def phases(self, core):
+    def phases(self, core: Any) -> list[Phase]:
         """The list of `Phase`."""
         return self._make_phases(core)
 
-    def batches(self, training, phase):
+    def batches(self, training: Any, phase: Phase) -> Any:
         """What a phase trains on, of what it would train on by itself.
 
         Args:
@@ -94,19 +96,19 @@ class Method:
         """
         return training
 
-    def finish(self, core, ended):
+    def finish(self, core: Any, ended: Ended) -> Any:
         """The core to keep when the phases are done; `ended` is an `Ended`."""
         return core
 
-    def release(self, core):
+    def release(self, core: Any) -> None:
         """Undoes in the backbone's layers what `prepare` did, without a trace of the training."""
 
 
-def groups_of(core):
+def groups_of(core: Any) -> list[str]:
     """Names of the backbone's groups, in depth order."""
     return [group.name for group in core.groups[:-1]]
 
 
-def rule_of(group, rate=1.0):
+def rule_of(group: str, rate: float = 1.0) -> tuple[str, float]:
     """The rule that trains all of a group."""
     return f"{re.escape(group)}/.*", float(rate)

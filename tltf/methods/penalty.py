@@ -1,11 +1,14 @@
 """Training with a loss added to that of the targets; the core that is kept has no trace of it."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
-from tltf.methods.method import Method
+from tltf.graphs.core import Core
+from tltf.methods.method import Ended, Method
 
 
 class Penalised(Method):
@@ -16,15 +19,15 @@ class Penalised(Method):
 
     plain = None
 
-    def penalty_inputs(self, core, context):
+    def penalty_inputs(self, core: Any, context: Any) -> tuple[list, tuple]:
         """`(tensors that the penalty takes, groups that are trained beside the core's)`."""
         raise NotImplementedError
 
-    def penalty(self, *arrays):
+    def penalty(self, *arrays: Any) -> Any:
         """float[]: what is added to the loss of a batch."""
         raise NotImplementedError
 
-    def prepare(self, core, context):
+    def prepare(self, core: Any, context: Any) -> Any:
         """The core with a layer behind its logits that adds the loss."""
         tensors, more = self.penalty_inputs(core, context)
         name = core.head.name
@@ -34,7 +37,7 @@ class Penalised(Method):
         groups = (*core.groups[:-1], *more, core.groups[-1])
         return dataclasses.replace(core, model=model, groups=groups)
 
-    def finish(self, core, ended):
+    def finish(self, core: Core, ended: Ended | None) -> Any:
         """The core without it; its layers are the same."""
         return self.plain
 
@@ -46,16 +49,16 @@ class AddedLoss(keras.layers.Layer):
         function: arrays -> float[].
     """
 
-    def __init__(self, function, **kwargs):
+    def __init__(self, function: Callable[..., Any], **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
         self.function = function
 
-    def call(self, tensors):
+    def call(self, tensors: Sequence[Any]) -> Any:
         """The first of `tensors`."""
         first, *others = tensors
         self.add_loss(self.function(*(ops.cast(other, "float32") for other in others)))
         return first
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Sequence[tuple]) -> tuple[None, int]:
         """That of the first."""
         return shapes[0]

@@ -1,6 +1,8 @@
 """Methods that differ in when what is trained, and how fast."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from tltf.errors import FlagError
 from tltf.methods.fine_tuning import SOLVERS
@@ -8,7 +10,12 @@ from tltf.methods.method import Method, Phase, groups_of, rule_of
 from tltf.methods.rules import HEAD, require_rate
 
 
-def lp_ft(solver="lbfgs", probe_share=0.3, probe_rate=10.0, backbone_rate=1.0):
+def lp_ft(
+    solver: str = "lbfgs",
+    probe_share: float = 0.3,
+    probe_rate: float = 10.0,
+    backbone_rate: float = 1.0,
+) -> Method:
     """Trains the head on frozen features, then everything from there.
 
     Kumar et al. 2022, arXiv:2202.10054, section 3.4: a random head distorts pretrained features
@@ -34,7 +41,9 @@ def lp_ft(solver="lbfgs", probe_share=0.3, probe_rate=10.0, backbone_rate=1.0):
     return Method(lambda core: [probe, tuned])
 
 
-def warm_up(name, share, rate, solver="gradient", of="warmup"):
+def warm_up(
+    name: str, share: float, rate: float, solver: str = "gradient", of: str = "warmup"
+) -> Phase:
     """The Phase in which the head alone learns, on frozen features.
 
     Args:
@@ -52,7 +61,7 @@ def warm_up(name, share, rate, solver="gradient", of="warmup"):
     return Phase(name, (HEAD,), share, rate, norm="frozen", solver=solver)
 
 
-def discriminative(decay=2.6):
+def discriminative(decay: float = 2.6) -> Method:
     """Trains everything, each group slower than the one above it: rate_l = rate_(l+1) / decay.
 
     Howard & Ruder 2018, arXiv:1801.06146, section 3.2; `layer-wise decay` of transformers is the
@@ -68,7 +77,7 @@ def discriminative(decay=2.6):
     return Method(lambda core: [Phase("discriminative", (HEAD, *_falling(groups_of(core), decay)))])
 
 
-def gradual(stages=4, decay=2.6):
+def gradual(stages: int = 4, decay: float = 2.6) -> Method:
     """Trains the head, then more of the backbone from the top in each phase, at falling rates.
 
     Howard & Ruder 2018, arXiv:1801.06146, section 3.3. Departs: the paper unfreezes one layer an
@@ -85,7 +94,7 @@ def gradual(stages=4, decay=2.6):
     _require("stages", stages >= 1, stages, "at least 1")
     _require("decay", decay >= 1, decay, "at least 1")
 
-    def phases(core):
+    def phases(core: Any) -> list[Phase]:
         names = groups_of(core)
         number = min(stages, len(names))
         starts = [round(len(names) * (number - stage) / number) for stage in range(1, number + 1)]
@@ -97,7 +106,7 @@ def gradual(stages=4, decay=2.6):
     return Method(phases)
 
 
-def curriculum(stages=3, start_share=0.3, solver="lbfgs"):
+def curriculum(stages: int = 3, start_share: float = 0.3, solver: str = "lbfgs") -> Method:
     """Solves for the head, then trains everything on the easiest rows first, in growing parts.
 
     Hacohen & Weinshall 2019, arXiv:1904.03626: scored by transfer (the loss under a linear
@@ -124,11 +133,11 @@ def curriculum(stages=3, start_share=0.3, solver="lbfgs"):
     return Method(lambda core: [probe, *parts])
 
 
-def _falling(names, decay):
+def _falling(names: Sequence[str], decay: float) -> list[tuple[str, float]]:
     """Rules of groups in depth order: the last has the rate 1 / decay, each below it less."""
     return [rule_of(name, decay ** -(depth + 1)) for depth, name in enumerate(reversed(names))]
 
 
-def _require(name, holds, value, allowed):
+def _require(name: str, holds: bool, value: float, allowed: str) -> None:
     if not holds:
         raise FlagError(f"{name} is {allowed} (received {value})", flag="method")

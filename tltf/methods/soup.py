@@ -1,16 +1,19 @@
 """The mean of several runs' weights: one model that costs what one costs."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tltf.errors import FlagError, ModelError
+from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import EVERYTHING
 from tltf.runs import checkpoints, model_folder
 
 
-def soup(runs=(), greedy=True):
+def soup(runs: tuple = (), greedy: bool = True) -> "Soup":
     """Trains nothing: averages the weights of runs of the same network and classes.
 
     Wortsman et al. 2022, arXiv:2203.05482, recipe 1: runs are taken in the order of their
@@ -38,11 +41,12 @@ class Soup(Method):
 
     mixes_weights = True
 
-    def __init__(self, runs, greedy):
+    def __init__(self, runs: tuple[str, ...], greedy: bool) -> None:
         super().__init__(lambda core: [Phase("soup", EVERYTHING, solver="none")])
-        self.runs, self.greedy, self.chosen = runs, greedy, ()
+        self.runs, self.greedy = runs, greedy
+        self.chosen: tuple[str, ...] = ()
 
-    def prepare(self, core, context):
+    def prepare(self, core: Any, context: FitContext) -> Any:
         """Refuses runs whose validation rows this run would not hold out.
 
         Raises:
@@ -55,7 +59,7 @@ class Soup(Method):
                                  fix="the same --data, --split and --seed")  # fmt: skip
         return core
 
-    def finish(self, core, ended):
+    def finish(self, core: Any, ended: Any) -> Any:
         """Puts the mean into the core.
 
         Raises:
@@ -71,8 +75,10 @@ class Soup(Method):
         _assign(variables, [given[run] for run in self.chosen])
         return core
 
-    def _greedy(self, variables, given, measure):
-        def quality(runs):
+    def _greedy(
+        self, variables: dict[str, Any], given: dict[str, dict[str, np.ndarray]], measure: Any
+    ) -> Any:
+        def quality(runs: tuple[str, ...]) -> Any:
             _assign(variables, [given[run] for run in runs])
             loss, accuracy = measure()
             return accuracy, -loss
@@ -88,13 +94,13 @@ class Soup(Method):
         return chosen
 
 
-def _assign(variables, parts):
+def _assign(variables: dict[str, Any], parts: Sequence[dict[str, np.ndarray]]) -> None:
     """Puts the means of lists of arrays into variables."""
     for name, variable in variables.items():
         variable.assign(np.mean([part[name] for part in parts], axis=0, dtype=np.float64))
 
 
-def _weights(run, variables):
+def _weights(run: Any, variables: dict[str, Any]) -> dict[str, np.ndarray]:
     """Name -> array of a run for each variable.
 
     Raises:

@@ -8,7 +8,7 @@ BIASES = (".*/([^/]*_)?(bias|beta)", 1.0)
 NORMS = (".*/(gamma|beta)", 1.0)
 
 
-def bitfit():
+def bitfit() -> Method:
     """Trains the head and the biases, those of normalisations included.
 
     Ben Zaken et al. 2021, arXiv:2106.10199.
@@ -16,7 +16,7 @@ def bitfit():
     return Method(lambda core: [Phase("bitfit", (HEAD, BIASES))])
 
 
-def norm_only():
+def norm_only() -> Method:
     """Trains the head and the scales and shifts of normalisations.
 
     Frankle et al. 2020, arXiv:2003.00152; for BERT, Qi et al. 2022, arXiv:2211.11925.
@@ -24,7 +24,7 @@ def norm_only():
     return Method(lambda core: [Phase("norm_only", (HEAD, NORMS))])
 
 
-def rules(patterns=("head/.*",), rates=()):
+def rules(patterns: tuple[str, ...] = ("head/.*",), rates: tuple[float, ...] = ()) -> Method:
     """Trains what a list of patterns says; the first that matches decides, the rest is frozen.
 
     Args:

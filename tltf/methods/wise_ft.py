@@ -1,15 +1,16 @@
 """WiSE-FT: the best point on the way from the probe to the fine-tuned weights."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from tltf.errors import FlagError
-from tltf.methods.method import Method
+from tltf.methods.method import Method, Phase
 from tltf.methods.schedules import lp_ft
 
 
-def wise_ft(steps=10, solver="lbfgs"):
+def wise_ft(steps: int = 10, solver: str = "lbfgs") -> "Interpolated":
     """LP-FT, then the point between probe and fine-tuned weights that validation likes best.
 
     (1 - a) w0 + a w1, Wortsman et al. 2021, arXiv:2109.01903, section 3, with a of 0, 1 / steps,
@@ -33,25 +34,26 @@ class Interpolated(Method):
 
     mixes_weights = True
 
-    def __init__(self, steps, method):
+    def __init__(self, steps: int, method: Method) -> None:
         super().__init__(method.phases)
-        self.steps, self.chosen = steps, None
+        self.steps = steps
+        self.chosen: float | None = None
 
-    def phases(self, core):
+    def phases(self, core: Any) -> list[Phase]:
         """Those of LP-FT; the second one's start is kept."""
         probe, tuned = super().phases(core)
         return [probe, dataclasses.replace(tuned, keeps_start=True)]
 
-    def finish(self, core, ended):
+    def finish(self, core: Any, ended: Any) -> Any:
         """Puts the weights to the best point of the way."""
         end = {name: variable.numpy() for name, variable in ended.variables.items()}
         shares = np.linspace(0, 1, self.steps + 1) if ended.measure else [0.5]
 
-        def go_to(share):
+        def go_to(share: Any) -> None:
             for name, variable in ended.variables.items():
                 variable.assign((1 - share) * ended.start[name] + share * end[name])
 
-        def quality(share):
+        def quality(share: float) -> Any:
             go_to(share)
             loss, accuracy = ended.measure()
             return accuracy, -loss

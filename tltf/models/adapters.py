@@ -10,7 +10,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,12 @@ from tltf.data.preprocessing import preprocessing_of
 from tltf.errors import FlagError, ModelError, choices_text
 from tltf.files import atomic_files, untrusted
 from tltf.graphs import build_limits, functional
-from tltf.graphs.core import attach_head
+from tltf.graphs.backbone import Group
+from tltf.graphs.core import Core, attach_head
+from tltf.methods.additive import Additive
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended
+from tltf.methods.lora import Lora
+from tltf.methods.method import Ended, Method
 from tltf.models.trained import Trained
 from tltf.runs import layout
 
@@ -52,7 +56,7 @@ class Adapter:
     about: dict
 
 
-def of_training(core, moved):
+def of_training(core: Core, moved: dict[str, Any]) -> tuple[dict[str, np.ndarray], str] | None:
     """`(arrays, base_sha256)` of a core that was trained and not finished; None if too much moved.
 
     Args:
@@ -68,7 +72,7 @@ def of_training(core, moved):
     return arrays, _digest(variables, moved)
 
 
-def write(path, adapter):
+def write(path: pathlib.Path, adapter: Any) -> None:
     """Writes the file whole or not at all."""
     about = json.dumps({"format": FORMAT, **adapter.about})
     arrays = {name: np.ascontiguousarray(array) for name, array in adapter.arrays.items()}
@@ -76,14 +80,14 @@ def write(path, adapter):
         file.write(save(arrays, {"tltf": about}))
 
 
-def read(path):
+def read(path: Any) -> Any:
     """The `Adapter` of a file; nothing in it is run.
 
     Raises:
         ModelError: no such file, a damaged one, or one that is not an adapter of tltf.
     """
     with untrusted.open_safetensors(path, MAX_HEADER_BYTES) as file:
-        about = untrusted.parse_json((file.metadata() or {}).get("tltf", "null"), path)
+        about: Any = untrusted.parse_json((file.metadata() or {}).get("tltf", "null"), path)
         _check(about, path)
         names = list(file.keys())
         return Adapter({name: file.get_tensor(name) for name in names}, about)
@@ -102,7 +106,7 @@ class Base:
         ModelError: a file that is refused.
     """
 
-    def __init__(self, adapter, backbone=""):
+    def __init__(self, adapter: pathlib.Path | str, backbone: str = "") -> None:
         about = read(adapter).about
         name = backbone or about["backbone"]
         is_preset = name.startswith("hub:") and "/" not in name
@@ -119,7 +123,7 @@ class Base:
         self._kept: Any = None
         self.in_use = ""
 
-    def add(self, name, path):
+    def add(self, name: str, path: str) -> None:
         """Reads an adapter file and checks that it fits this base, which stays as it is.
 
         Args:
@@ -149,7 +153,7 @@ class Base:
             if before:
                 self.use(before)
 
-    def use(self, name):
+    def use(self, name: str) -> Trained:
         """The `Trained` of an adapter; those that were given before compute something else now.
 
         Raises:
@@ -169,7 +173,7 @@ class Base:
         self.in_use, self._kept = name, (method, core, before)
         return _trained(core, adapter.about)
 
-    def _release(self):
+    def _release(self) -> None:
         """The backbone as it was loaded; heads and parts keep what they have."""
         if not self.in_use:
             return
@@ -180,11 +184,11 @@ class Base:
         method.release(core)
         self.in_use, self._kept = "", None
 
-    def _weights(self):
+    def _weights(self) -> dict[str, Any]:
         """Name -> keras.Variable of the backbone as it is now."""
         return functional.named_weights([x for group in self.backbone.groups for x in group.layers])
 
-    def _prepared(self, about):
+    def _prepared(self, about: dict[str, Any]) -> tuple[Core, Additive | Lora | Method, Core]:
         """`(core, method, what the method prepared)`; where that fails the backbone stays as it is."""
         head = call_strings.pick(HEADS, about["head"], "head")
         core = attach_head(self.backbone, head, len(about["class_names"]))
@@ -194,7 +198,7 @@ class Base:
 
 
 @contextlib.contextmanager
-def _of_file(path):
+def _of_file(path: str) -> Iterator[Any]:
     """A block in which what does not fit is the file's fault and is said of it."""
     try:
         yield
@@ -206,7 +210,7 @@ def _of_file(path):
 
 
 @contextlib.contextmanager
-def _undoing(groups):
+def _undoing(groups: tuple[Group, ...]) -> Iterator[Any]:
     """A block whose changes of the groups' layers, see `inserts.layers`, are undone if it fails."""
     every = [x for group in groups for layer in group.layers for x in layer._flatten_layers()]
     before = [(layer, type(layer), {id(v) for v in layer._trainable_variables}) for layer in every]
@@ -223,7 +227,7 @@ def _undoing(groups):
         raise
 
 
-def load(path, backbone=""):
+def load(path: Any, backbone: str = "") -> Trained:
     """The `Trained` of an adapter file on a fresh base, merged into it.
 
     Args:
@@ -241,12 +245,12 @@ def load(path, backbone=""):
     return trained
 
 
-def _trained(core, about):
+def _trained(core: Core, about: dict[str, Any]) -> Trained:
     preprocessing = preprocessing_of(about, core.backbone)
     return Trained(core, preprocessing, tuple(about["class_names"]))
 
 
-def _digest(variables, changed):
+def _digest(variables: dict[str, Any], changed: dict[str, Any]) -> str:
     """Hexadecimal SHA-256 of the names and values of all variables that are not in `changed`."""
     digest = hashlib.sha256()
     for name in sorted(variables.keys() - changed.keys()):
@@ -256,7 +260,7 @@ def _digest(variables, changed):
     return digest.hexdigest()
 
 
-def _require_fit(adapter, variables, path):
+def _require_fit(adapter: Adapter, variables: dict[str, Any], path: str) -> None:
     for name, array in adapter.arrays.items():
         there = variables.get(name)
         if there is None or there.shape != array.shape or there.dtype != array.dtype.name:
@@ -270,7 +274,7 @@ def _require_fit(adapter, variables, path):
         )  # fmt: skip
 
 
-def _check(about, path):
+def _check(about: Sequence[int] | dict[str, Any] | None, path: pathlib.Path | str) -> None:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ModelError("is not an adapter of this version of tltf", place=path)
     kinds = {**dict.fromkeys(_TEXTS, str), "class_names": list, "preprocessing": dict}

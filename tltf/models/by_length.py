@@ -5,6 +5,9 @@ is computed may be padding. Here a bounded number of rows is read ahead, sorted 
 in batches that are cut to their longest text, and put back in order.
 """
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -12,7 +15,12 @@ READ_AHEAD_BYTES = 2**26
 """Of inputs that are held together; some ten thousands of tokenized texts."""
 
 
-def run(step, batches, long, batch_size=0):
+def run(
+    step: Any,
+    batches: Iterator[Any] | Sequence[dict[str, Any]],
+    long: Sequence[str],
+    batch_size: int = 0,
+) -> Any:
     """What `step` gives for every row of `batches`, in their order.
 
     Args:
@@ -32,7 +40,7 @@ def run(step, batches, long, batch_size=0):
     return np.concatenate(outputs)
 
 
-def lengths_of(inputs):
+def lengths_of(inputs: Any) -> Any:
     """int[N]: after so many steps each row of {name: array [N, L, ...]} has only padding.
 
     Args:
@@ -48,7 +56,7 @@ def lengths_of(inputs):
     return longest
 
 
-def _windows(batches):
+def _windows(batches: Iterator[Any] | Sequence[dict[str, Any]]) -> Iterator[Any]:
     """Lists of batches as arrays that together hold some READ_AHEAD_BYTES."""
     window, held = [], 0
     for batch in batches:
@@ -62,7 +70,7 @@ def _windows(batches):
         yield window
 
 
-def _joined(window, long):
+def _joined(window: Sequence[dict[str, np.ndarray]], long: Sequence[str]) -> dict[str, np.ndarray]:
     """The batches as one, padded by zeros to the longest."""
     joined = {}
     for name in window[0]:
@@ -71,7 +79,7 @@ def _joined(window, long):
     return joined
 
 
-def _padded(arrays):
+def _padded(arrays: Sequence[np.ndarray]) -> np.ndarray:
     width = max(array.shape[1] for array in arrays)
     shape = (sum(map(len, arrays)), width, *arrays[0].shape[2:])
     joined, end = np.zeros(shape, arrays[0].dtype), 0
@@ -81,7 +89,9 @@ def _padded(arrays):
     return joined
 
 
-def _in_order(step, inputs, long, batch_size):
+def _in_order(
+    step: Any, inputs: dict[str, np.ndarray], long: Sequence[str], batch_size: int
+) -> np.ndarray:
     """`step` over the rows sorted by length; its results as the rows were."""
     lengths = lengths_of({name: inputs[name] for name in long})
     order, results = np.argsort(lengths, kind="stable"), []
@@ -96,5 +106,5 @@ def _in_order(step, inputs, long, batch_size):
     return np.concatenate(results)[np.argsort(order)]
 
 
-def _num_rows(batch):
+def _num_rows(batch: dict[str, np.ndarray]) -> int:
     return len(next(iter(batch.values())))

@@ -1,13 +1,21 @@
 """Builds a core from options, or from the blueprint of one that was saved."""
 
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
 from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
+from tltf.config.options import ModelOptions
+from tltf.data.source import Source
 from tltf.errors import FlagError
-from tltf.graphs.core import attach_head, changed_spec
+from tltf.graphs.core import Core, attach_head, changed_spec
 
 
-def build(options, num_classes, modality="", texts=None):
+def build(
+    options: ModelOptions, num_classes: int, modality: str = "", texts: Sequence[str] | None = None
+) -> Core:
     """The core that the options name.
 
     Args:
@@ -34,7 +42,7 @@ def build(options, num_classes, modality="", texts=None):
     return attach_head(backbone, head, num_classes)
 
 
-def rebuild(blueprint, assets):
+def rebuild(blueprint: dict[str, Any], assets: pathlib.Path) -> Core:
     """The core of a `Core.blueprint`, with random weights.
 
     Args:
@@ -47,7 +55,7 @@ def rebuild(blueprint, assets):
     )
 
 
-def fit_head_spec(text, source):
+def fit_head_spec(text: str, source: Source) -> str:
     """The call string of a head with what it takes from a training split, a Source."""
     head = call_strings.pick(HEADS, text, "head").build()
     return changed_spec(text, head, head.fit_to(source))

@@ -1,5 +1,7 @@
 """A model in inference mode over a whole dataset."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -17,10 +19,11 @@ class Forward:
         name: which output of a dict; empty for a single tensor.
     """
 
-    def __init__(self, model, name=""):
-        self.model, self._name, self._traced = model, name, None
+    def __init__(self, model: Any, name: str = "") -> None:
+        self.model, self._name = model, name
+        self._traced: Any = None
 
-    def __call__(self, dataset):
+    def __call__(self, dataset: Any) -> Any:
         """float32[N, d] over a dataset of (inputs, ...) batches; a noted signal breaks it off."""
         if self._traced is None:
             self._traced = self._trace(dataset.element_spec[0])
@@ -31,10 +34,10 @@ class Forward:
             return by_length.run(self._traced, batches, long)
         return np.concatenate([self._traced(batch).numpy() for batch in batches])
 
-    def _trace(self, specs):
+    def _trace(self, specs: dict[str, tf.TensorSpec]) -> Any:
         """The model as one graph for batches of any size."""
 
-        def step(inputs):
+        def step(inputs: Any) -> Any:
             outputs = self.model(inputs, training=False)
             return tf.cast(outputs[self._name] if self._name else outputs, tf.float32)
 

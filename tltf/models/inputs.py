@@ -4,12 +4,17 @@ import dataclasses
 import glob
 import itertools
 import os
+import pathlib
 import sys
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tltf.config import call_strings
 from tltf.config.catalogs import SOURCES
+from tltf.config.command_options import PredictOptions
 from tltf.data import row_scan
+from tltf.data.row_scan import Scan
 from tltf.data.sources import image_folder, table_hints
 from tltf.data.sources.table_files import (
     Dialect,
@@ -66,7 +71,7 @@ class Wanted:
     is_given: bool = False
 
 
-def wanted_of(options, modality, data):
+def wanted_of(options: PredictOptions, modality: str, data: str) -> Wanted:
     """The Wanted of PredictOptions for a run whose --data is a call string; its dialect is taken over.
 
     Raises:
@@ -87,7 +92,7 @@ def wanted_of(options, modality, data):
                   bool(options.delimiter))  # fmt: skip
 
 
-def column_of(data, modality):
+def column_of(data: str, modality: str) -> str:
     """The column that a run's --data reads texts or images from; empty where it names none.
 
     Args:
@@ -100,7 +105,7 @@ def column_of(data, modality):
     return call_strings.pick(SOURCES, data, "data").kwargs[modality]
 
 
-def read(text, wanted):
+def read(text: str, wanted: Wanted) -> Iterator[Any]:
     """Yields an Item for each input that `--input` names.
 
     A table is known by its content: JSON lines by their first line, CSV by its suffix or by a first
@@ -124,7 +129,7 @@ def read(text, wanted):
             yield from _of_path(row_scan.existing_path(part, "input"), wanted)
 
 
-def _standard_input(wanted):
+def _standard_input(wanted: Wanted) -> Iterator[Any]:
     """Lines as they come; a table, which its first line shows, is read whole."""
     first = sys.stdin.buffer.readline()
     table_hints.refuse_binary(first, STANDARD_INPUT, "input")
@@ -138,20 +143,20 @@ def _standard_input(wanted):
         yield from _lines(lines, STANDARD_INPUT, wanted, "")
 
 
-def _is_json(text):
+def _is_json(text: str) -> bool:
     """Whether a line is an object, or begins an array of them."""
     line = next((line.strip() for line in text.split("\n", 3) if line.strip()), "")
     return line in ("[", "{") or line.startswith("[{") or not parse_json_line(line)[1]
 
 
-def _has_run_column(text, wanted):
+def _has_run_column(text: str, wanted: Wanted) -> bool:
     """Whether the first line is a header: it has the column of the run's data, or of --column."""
     column = wanted.names[0] if wanted.is_asked_for else wanted.usual
-    header = next(wanted.dialect.reader([text.split("\n", 1)[0]]), []) if column else []
+    header: list[str] = next(wanted.dialect.reader([text.split("\n", 1)[0]]), []) if column else []
     return column in [cell.strip() for cell in header]
 
 
-def _parts(text, modality):
+def _parts(text: str, modality: str) -> list[str]:
     if not text.strip():
         raise FlagError("names nothing", flag="input", fix="--input=FILE, or - for standard input")
     if os.path.exists(text):
@@ -176,14 +181,14 @@ def _parts(text, modality):
     return parts
 
 
-def _exists(path):
+def _exists(path: str) -> bool:
     try:
         return os.path.exists(os.path.expanduser(path))
     except (OSError, ValueError):
         return False
 
 
-def _of_path(path, wanted):
+def _of_path(path: pathlib.Path, wanted: Wanted) -> Iterator[Any]:
     suffix = path.suffix.lower()
     if path.is_dir():
         yield from _folder(path, wanted.modality)
@@ -203,7 +208,9 @@ def _of_path(path, wanted):
             yield from _lines(file, str(path), wanted, path.parent)
 
 
-def _table(place, suffix, text, wanted, base):
+def _table(
+    place: pathlib.Path | str, suffix: str, text: str, wanted: Wanted, base: pathlib.Path | str
+) -> Iterator[Any]:
     """Items of a table, by the readers of training; what they skip is an Item with an error."""
     scan = row_scan.Scan("input")
     is_json = suffix in JSON_SUFFIXES or (suffix not in CSV_SUFFIXES and _is_json(text))
@@ -221,12 +228,12 @@ def _table(place, suffix, text, wanted, base):
     yield from _skipped(scan, told)
 
 
-def _skipped(scan, start):
+def _skipped(scan: Scan, start: int) -> Iterator[Any]:
     for row in scan.skipped[start:]:
         yield Item(row["id"], None, row["reason"])
 
 
-def _dialect_of(text, suffix, wanted):
+def _dialect_of(text: str, suffix: str, wanted: Wanted) -> Dialect:
     """That of the run's data, or the suffix's own where only that finds the column."""
     usual = "\t" if suffix == TAB_SUFFIX else ","
     other = dataclasses.replace(wanted.dialect, delimiter=usual)
@@ -239,17 +246,24 @@ def _dialect_of(text, suffix, wanted):
     return other
 
 
-def _csv_items(records, text, dialect, wanted, place, base):
+def _csv_items(
+    records: Iterator[Any],
+    text: str,
+    dialect: Dialect,
+    wanted: Wanted,
+    place: pathlib.Path | str,
+    base: pathlib.Path | str,
+) -> Iterator[Any]:
     name = None
     for row_id, record in records:
         name = name or _column(list(record), wanted, place)
         yield Item(row_id, _value(record[name], wanted.modality, base))
     if name is None:
-        header = next(dialect.reader(first_lines(text, 1)), [])
+        header: list[str] = next(dialect.reader(first_lines(text, 1)), [])
         _column([cell.strip() for cell in header if cell.strip()], wanted, place)
 
 
-def _json_items(records, wanted, base):
+def _json_items(records: Iterator[Any], wanted: Wanted, base: pathlib.Path | str) -> Iterator[Any]:
     """All rows are read from the field that the first row with one has."""
     name = None
     for row_id, record in records:
@@ -265,7 +279,7 @@ def _json_items(records, wanted, base):
             yield Item(row_id, None, f"a {type(value).__name__} where a text is needed")
 
 
-def _folder(folder, modality):
+def _folder(folder: pathlib.Path, modality: str) -> Iterator[Any]:
     if modality != "image":
         what = f"{folder} is a folder, and this model takes texts"
         raise FlagError(what, flag="input", fix="--input=FILE.csv, or a text file")
@@ -282,7 +296,7 @@ def _folder(folder, modality):
         warnings.warn(what, stacklevel=2)
 
 
-def _lines(lines, name, wanted, base):
+def _lines(lines: Any, name: str, wanted: Wanted, base: pathlib.Path | str) -> Iterator[Any]:
     """An Item a line of bytes; those of paths may hold what is not a text, as names of files may."""
     is_text = wanted.modality == "text"
     for number, line in enumerate(lines, 1):
@@ -301,7 +315,7 @@ def _lines(lines, name, wanted, base):
             yield Item(place, _value(text, wanted.modality, base))
 
 
-def _column(names, wanted, place):
+def _column(names: Any, wanted: Wanted, place: pathlib.Path | str) -> str:
     """The column to read; the only one where nothing else fits."""
     found = [name for name in wanted.names if name in names]
     if not found and not wanted.is_asked_for and len(names) == 1:
@@ -313,10 +327,10 @@ def _column(names, wanted, place):
     return found[0]
 
 
-def _without(asked, kind, names):
+def _without(asked: tuple[str, ...], kind: str, names: Sequence[str] | dict[str, Any]) -> str:
     choices = choices_text(asked[0], names) or "none"
     return f"no {kind} {' or '.join(asked)} ({kind}s: {choices})"
 
 
-def _value(text, modality, base):
+def _value(text: str, modality: str, base: pathlib.Path | str) -> str:
     return os.path.join(base, text.strip()) if modality == "image" else text

@@ -5,10 +5,12 @@ the variable that it fills, before it is read.
 """
 
 import pathlib
+from typing import Any
 
 from tltf.errors import FlagError, ModelError, nearest
 from tltf.files import untrusted
 from tltf.runs import folder, model_folder
+from tltf.runs.model_folder import Stored
 
 NUM_SHOWN = 3
 """Mismatched weights named in an error."""
@@ -24,7 +26,7 @@ _DTYPES = {
 }
 
 
-def load(run, trust_code=False):
+def load(run: Any, trust_code: bool = False) -> Any:
     """The Trained of a run folder, or of an adapter file (see `adapters.load`).
 
     Args:
@@ -64,7 +66,7 @@ def load(run, trust_code=False):
     return Trained(core, preprocessing, tuple(manifest["class_names"]), options)
 
 
-def _rebuilt(stored):
+def _rebuilt(stored: Stored) -> Any:
     """The core of a `Stored` with random weights, no more of them than its file can fill."""
     from tltf.graphs import build_limits, precision
     from tltf.models import core_builder
@@ -78,7 +80,7 @@ def _rebuilt(stored):
         return core_builder.rebuild(stored.manifest["core"], stored.assets)
 
 
-def fill(model, path):
+def fill(model: Any, path: pathlib.Path) -> None:
     """Sets all weights of a Keras model from a safetensors file.
 
     Raises:
@@ -95,7 +97,7 @@ def fill(model, path):
             variable.assign(file.get_tensor(name))
 
 
-def _compare(variables, stored, path):
+def _compare(variables: dict[str, Any], stored: dict[str, Any], path: pathlib.Path) -> None:
     faults = []
     for name, variable in variables.items():
         if name not in stored:

@@ -6,18 +6,21 @@ import dataclasses
 import itertools
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tltf.errors import DataError, FlagError
 from tltf.files import atomic_files
 from tltf.models import inputs
+from tltf.models.inputs import Item
 from tltf.models.prediction import Prediction
 from tltf.models.predictor import Predictor
+from tltf.models.trained import Trained
 
 CHUNK_BATCHES = 4
 
 
-def write(trained, options):
+def write(trained: Trained, options: Any) -> None:
     """Reads the inputs that PredictOptions name and writes a row for each.
 
     Standard output gets rows only; the count goes to standard error.
@@ -53,7 +56,7 @@ def write(trained, options):
         raise DataError(what, flag="input", fix="see the column error of the rows written")
 
 
-def predictions(predictor, items):
+def predictions(predictor: Predictor, items: Any) -> Iterator[Any]:
     """Yields (Item, Prediction) for each Item; one that has an error already keeps it."""
     while chunk := list(itertools.islice(items, CHUNK_BATCHES * predictor.batch_size)):
         made = predictor.stream(item.value for item in chunk if not item.error)
@@ -70,20 +73,20 @@ class CsvRows:
     head: Any
     class_names: tuple
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         columns = self.head.columns(self.class_names)
         self._num_values = len(columns)
         self._writer = csv.writer(self.file, lineterminator="\n")
         self._row(["id", self.column, self.head.name, *columns, "error"])
 
-    def write(self, item, prediction):
+    def write(self, item: Item, prediction: Any) -> None:
         """Writes one row."""
         values = list((prediction.probabilities or prediction.quantiles).values())
         stated = [format(value, ".9g") for value in values] or [""] * self._num_values
         answer = prediction.label if prediction.value is None else format(prediction.value, ".9g")
         self._row([item.id, item.value or "", answer, *stated, prediction.error])
 
-    def _row(self, fields):
+    def _row(self, fields: Sequence[str]) -> None:
         self._writer.writerow([_writable(field) for field in fields])
 
 
@@ -96,7 +99,7 @@ class JsonRows:
     head: Any
     class_names: tuple
 
-    def write(self, item, prediction):
+    def write(self, item: Item, prediction: Any) -> None:
         """Writes one line."""
         answer = getattr(prediction, self.head.name)
         row = {
@@ -109,12 +112,12 @@ class JsonRows:
         self.file.write(json.dumps(row) + "\n")
 
 
-def _writable(text):
+def _writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path: Any) -> Iterator[Any]:
     if path in ("", "-"):
         yield sys.stdout
         sys.stdout.flush()

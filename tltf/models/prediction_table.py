@@ -3,6 +3,9 @@
 import csv
 import dataclasses
 import itertools
+import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,16 +31,16 @@ class Table:
     answers: list
     values: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
 
-def header(column, columns):
+def header(column: str, columns: Sequence[str]) -> list[str]:
     """Names of the columns; `column` is `path` or `text`, `columns` those of the values."""
     return ["id", column, "label", "predicted", *columns]
 
 
-def write(path, table, column, columns):
+def write(path: pathlib.Path, table: Any, column: str, columns: Sequence[str]) -> None:
     """Writes `prediction_table.csv`; the file is whole or absent.
 
     Args:
@@ -69,17 +72,17 @@ def write(path, table, column, columns):
             writer.writerow([*texts, *(format(value, ".9g") for value in numbers)])
 
 
-def join_tables(tables):
+def join_tables(tables: Sequence[Table]) -> Table:
     """One Table of the rows of several."""
 
-    def whole(name):
+    def whole(name: str) -> Any:
         return list(itertools.chain.from_iterable(getattr(table, name) for table in tables))
 
     values = np.concatenate([table.values for table in tables])
     return Table(whole("ids"), whole("contents"), whole("truths"), whole("answers"), values)
 
 
-def read(path):
+def read(path: pathlib.Path) -> Any:
     """`(Table, column, columns)` of a table that `write` wrote."""
     with open(path, newline="", encoding="utf-8") as file:
         first, *rows = csv.reader(file)

@@ -4,6 +4,8 @@ import concurrent.futures
 import itertools
 import os
 import stat
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +23,7 @@ TEXT_BATCHES = 8
 """Batches of texts that are read before the first is computed."""
 
 
-def predict(trained, inputs, batch_size=128):
+def predict(trained: Any, inputs: Any, batch_size: int = 128) -> Any:
     """A `Prediction` for each input, in their order.
 
     Args:
@@ -51,7 +53,7 @@ class Predictor:
         batch_size: inputs at a time.
     """
 
-    def __init__(self, trained, batch_size=128):
+    def __init__(self, trained: Any, batch_size: int = 128) -> None:
         self._trained = trained
         self.batch_size = batch_size
         self._is_image = trained.core.backbone.modality == "image"
@@ -61,7 +63,7 @@ class Predictor:
             spec = tf.TensorSpec([], tf.string)
             self._decode = tf.function(trained.preprocessing.__call__, input_signature=[spec])
 
-    def stream(self, inputs):
+    def stream(self, inputs: Iterator[Any] | Sequence[Any]) -> Iterator[Any]:
         """Yields a Prediction for each of an iterable's inputs, in their order.
 
         Reads one batch of images ahead at most, of texts TEXT_BATCHES, which are computed by length.
@@ -70,7 +72,7 @@ class Predictor:
         while batch := list(itertools.islice(inputs, self._ahead)):
             yield from self._batch(batch)
 
-    def _batch(self, batch):
+    def _batch(self, batch: Sequence[Any]) -> Iterator[Any]:
         prepare = self._image if self._is_image else _text
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             prepared = list(pool.map(lambda item: _attempt(prepare, item), batch))
@@ -80,7 +82,7 @@ class Predictor:
         for item, (_, error) in zip(batch, prepared, strict=True):
             yield self._prediction(item, error, None if error else next(rows))
 
-    def _rows(self, good):
+    def _rows(self, good: Sequence[bytes | tf.Tensor]) -> Any:
         """float32[N, K] of images float32[S, S, C] or of encoded texts."""
         if self._is_image:
             name = next(iter(self._trained.core.backbone.inputs))
@@ -94,11 +96,11 @@ class Predictor:
         )
         return np.concatenate([self._step(batch).numpy() for batch in batches])
 
-    def _stated(self, tensors):
+    def _stated(self, tensors: Any) -> Any:
         core = self._trained.core
         return core.head.scores(core.model(tensors, training=False)[core.head.name])
 
-    def _prediction(self, item, error, row):
+    def _prediction(self, item: Any, error: str, row: np.ndarray | None) -> Prediction:
         shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
         if row is not None and not np.isfinite(row).all():
             error = "the model's output is not finite"
@@ -106,7 +108,7 @@ class Predictor:
             return Prediction(shown, error=error)
         return Prediction(shown, **self._trained.core.head.read(row, self._trained.class_names))
 
-    def _image(self, item):
+    def _image(self, item: Any) -> tf.Tensor:
         """float32[S, S, C] of a path, bytes or an array."""
         if isinstance(item, np.ndarray):
             if item.dtype != np.uint8 or item.ndim not in (2, 3) or 0 in item.shape:
@@ -121,7 +123,7 @@ class Predictor:
             raise DataError(f"takes paths, bytes or arrays (received {type(item).__name__})")
         return self._decoded(item)
 
-    def _decoded(self, contents):
+    def _decoded(self, contents: bytes) -> tf.Tensor:
         """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
         contents = conversion.decodable(contents)
         known = files.format_of(contents)
@@ -135,7 +137,7 @@ class Predictor:
             raise DataError(why) from error
 
 
-def read_file(path):
+def read_file(path: Any) -> bytes:
     """The bytes of a regular file.
 
     Raises:
@@ -151,7 +153,7 @@ def read_file(path):
         return file.read()
 
 
-def _text(item):
+def _text(item: Any) -> bytes:
     if not isinstance(item, str):
         raise DataError(f"takes texts (received {type(item).__name__})")
     if not item.strip():
@@ -161,7 +163,7 @@ def _text(item):
     return raw_inputs.encode_text(item)
 
 
-def _attempt(prepare, item):
+def _attempt(prepare: Callable[..., Any], item: Any) -> tuple[bytes | tf.Tensor | None, str]:
     """`(value, "")`, or `(None, why not)`."""
     try:
         return prepare(item), ""

@@ -3,11 +3,13 @@
 import collections.abc
 import io
 import os
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.data.source import TEST, TRAIN, VALIDATION, Column
 from tltf.errors import DataError
 
 FIELDS = {"text": ("text",), "image": ("image", "path")}
@@ -22,7 +24,7 @@ _PROBE_TEXTS = (
 )
 
 
-def list_inputs(inputs, modality, column=""):
+def list_inputs(inputs: Any, modality: str, column: str = "") -> Iterator[Any] | list[Any]:
     """The inputs in what a program holds them in, one after the other.
 
     Args:
@@ -57,7 +59,7 @@ def list_inputs(inputs, modality, column=""):
     )
 
 
-def _item(given):
+def _item(given: Any) -> Any:
     """One input; a picture of Pillow as PNG, turned as its camera noted, like a file's."""
     if not isinstance(given, Image.Image):
         return given
@@ -67,7 +69,7 @@ def _item(given):
     return file.getvalue()
 
 
-def _field_of(given, names):
+def _field_of(given: Any, names: Sequence[str]) -> Any:
     keys = list(given.columns) if hasattr(given, "columns") else list(given)
     found = [name for name in names if name in keys]
     if not found:
@@ -80,7 +82,7 @@ def _field_of(given, names):
     return given[found[0]]
 
 
-def _of_array(array, modality):
+def _of_array(array: np.ndarray, modality: str) -> list[np.ndarray | str]:
     is_names = array.dtype.kind in "USO"
     if is_names and array.ndim <= 1:
         return [v.decode() if isinstance(v, bytes) and modality == "text" else v
@@ -90,7 +92,7 @@ def _of_array(array, modality):
     raise DataError(f"takes {modality}s (received an array of {array.dtype}{list(array.shape)})")
 
 
-def of_run(trained, limit):
+def of_run(trained: Any, limit: int) -> list[bytes]:
     """Up to `limit` raw inputs of the test split, else of another one, else made-up ones.
 
     Args:
@@ -108,7 +110,7 @@ def of_run(trained, limit):
     return probes(trained)
 
 
-def of_column(column):
+def of_column(column: Column) -> list[bytes]:
     """The list of bytes of a Column; decoded images become PNG, which loses nothing."""
     if column.kind == "text":
         return [encode_text(text) for text in column.values]
@@ -119,7 +121,7 @@ def of_column(column):
     return list(column.values)
 
 
-def probes(trained):
+def probes(trained: Any) -> list[bytes]:
     """Made-up raw inputs that a core of this modality takes."""
     if trained.core.backbone.modality == "text":
         return [encode_text(text) for text in _PROBE_TEXTS]
@@ -128,12 +130,12 @@ def probes(trained):
     return [png(numbers.integers(0, 256, (*side, 3), np.uint8)) for side in sides]
 
 
-def encode_text(text):
+def encode_text(text: str) -> bytes:
     """UTF-8 of a str; what UTF-8 cannot hold (lone surrogates) becomes a question mark."""
     return text.encode("utf-8", "replace")
 
 
-def png(image):
+def png(image: np.ndarray) -> bytes:
     """PNG bytes of uint8[H, W] or uint8[H, W, C], C of 1, 3 or 4."""
     import tensorflow as tf
 
@@ -141,6 +143,6 @@ def png(image):
     return tf.io.encode_png(image).numpy()
 
 
-def _read(path):
+def _read(path: Any) -> Any:
     with open(path, "rb") as file:
         return file.read()

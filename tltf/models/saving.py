@@ -12,8 +12,10 @@ import os
 import pathlib
 import re
 import shutil
+from typing import Any
 
 import keras
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
@@ -21,11 +23,12 @@ from tltf.backbones import builder
 from tltf.files import atomic_files, atomic_folders
 from tltf.graphs import functional
 from tltf.models import adapters
+from tltf.models.trained import Trained
 from tltf.runs import layout
 from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
 
 
-def save(trained, run):
+def save(trained: Any, run: pathlib.Path) -> pathlib.Path:
     """Writes RUN/model, and RUN/adapter.safetensors where there is one; returns that folder.
 
     Args:
@@ -53,7 +56,7 @@ def save(trained, run):
     return model
 
 
-def describe(trained):
+def describe(trained: Trained) -> dict[str, Any]:
     """The JSON-able dict of everything but weights and files that a Trained is rebuilt from."""
     return {
         "format": FORMAT,
@@ -68,13 +71,13 @@ def describe(trained):
     }
 
 
-def weights_of(model):
+def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     """Weight name -> array: all weights of a Keras model, without random seeds."""
     named = functional.named_weights(model.layers)
     return {name: keras.ops.convert_to_numpy(weight.value) for name, weight in named.items()}
 
 
-def _write_weights(arrays, path):
+def _write_weights(arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
     """safetensors' file; its own errors of the disk become OSError, which `new_folder` knows."""
     try:
         save_file(arrays, path)
@@ -84,12 +87,12 @@ def _write_weights(arrays, path):
         raise
 
 
-def _free_name(model):
+def _free_name(model: pathlib.Path) -> pathlib.Path:
     numbers = [int(path.name[1:]) for path in model.glob("v*") if path.name[1:].isdecimal()]
     return model / f"v{max(numbers, default=0) + 1}"
 
 
-def _remove_others(model, kept):
+def _remove_others(model: pathlib.Path, kept: pathlib.Path) -> None:
     for path in model.glob("v*"):
         if path.name[1:].isdecimal() and path != kept:
             shutil.rmtree(path, ignore_errors=True)

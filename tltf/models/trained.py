@@ -5,10 +5,12 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 
 from tltf.caching.frozen_outputs import NotCached
 from tltf.console import out_of_memory
 from tltf.data import pipeline
+from tltf.data.source import Source
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads.pooling import pool
@@ -53,13 +55,13 @@ class Trained:
     adapter: Any = None
     tokens: Any = None
 
-    def scores(self, source, batch_size=128):
+    def scores(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, K] for a Source, in its order: probabilities, or quantiles; see the head."""
         with out_of_memory.explain_out_of_memory("eval_batch_size", batch_size):
             logits = self._logits(source, batch_size)
         return keras.ops.convert_to_numpy(self.core.head.scores(logits))
 
-    def _logits(self, source, batch_size):
+    def _logits(self, source: Source, batch_size: int) -> np.ndarray:
         if self.above:
             forward, dataset = self.above
             with contextlib.suppress(NotCached):
@@ -67,19 +69,19 @@ class Trained:
         forward = Forward(self.core.model, self.core.head.name)
         return forward(self.dataset(source, batch_size))
 
-    def features(self, source, batch_size=128):
+    def features(self, source: Any, batch_size: int = 128) -> Any:
         """float32[N, d]: the pooled backbone features of a Source, below the head."""
         model = self.feature_model()
         with out_of_memory.explain_out_of_memory("eval_batch_size", batch_size):
             return Forward(model, next(iter(model.output)))(self.dataset(source, batch_size))
 
-    def feature_model(self):
+    def feature_model(self) -> keras.Model:
         """keras.Model: the core's inputs -> {name: float32[B, d]}, equal to a linear probe's cut."""
         taps, modality = self.core.backbone.taps, self.core.backbone.modality
         features = pool(taps, modality, "auto")
         return keras.Model(self.core.backbone.inputs, {f"{BOUNDARY}0": features})
 
-    def predict(self, inputs, batch_size=128):
+    def predict(self, inputs: Any, batch_size: int = 128) -> Any:
         """A `Prediction` for each text, path of an image file or uint8[H, W, C] array.
 
         An input that cannot be read gets a Prediction with its `error`; the others are not
@@ -87,7 +89,9 @@ class Trained:
         """
         return predictor.predict(self, inputs, batch_size)
 
-    def dataset(self, source, batch_size, reads=None, is_repeated=False):
+    def dataset(
+        self, source: Any, batch_size: Any, reads: Any = None, is_repeated: Any = False
+    ) -> Any:
         """Batches of a Source in its order, as the core takes them; texts cut to the longest.
 
         Args:
@@ -102,11 +106,11 @@ class Trained:
             batch_size=batch_size,
             length_buckets=self.takes_any_length,
             reads=reads,
-            **({} if is_repeated else {"cache_bytes": 0}),
+            cache_bytes=pipeline.CACHE_BYTES if is_repeated else 0,
         )
 
     @property
-    def takes_any_length(self):
+    def takes_any_length(self) -> bool:
         """Whether the core takes texts of any length, so that padding can be cut off."""
         tensors = self.core.backbone.inputs.values()
         return self.core.backbone.modality == "text" and all(t.shape[1] is None for t in tensors)

@@ -16,6 +16,7 @@ import re
 import shutil
 import warnings
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Checkpoint:
     place: tuple = ()
 
 
-def save(run, step, checkpoint):
+def save(run: Any, step: int, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint and removes all but the newest KEPT.
 
     Those of later steps go first: the run went on from an older one, so they are damaged. A disk
@@ -81,19 +82,19 @@ def save(run, step, checkpoint):
         shutil.rmtree(old, ignore_errors=True)
 
 
-def sweep(run):
+def sweep(run: pathlib.Path) -> None:
     """Removes what a killed process left half-written."""
     for part in _folder(run).glob(f"*{PART}"):
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _is_useless(folder, step):
+def _is_useless(folder: pathlib.Path, step: int) -> bool:
     """Whether a checkpoint is later than `step`, or of that step and damaged."""
     number = _place(folder)[0]
     return number > step or (number == step and _read(folder) is None)
 
 
-def _write(run, step, checkpoint):
+def _write(run: pathlib.Path, step: int, checkpoint: Checkpoint) -> None:
     """Files, then their folder, then the name: each on the disk before the next."""
     folder = _folder(run)
     same = [_place(path)[1] for path in _folders(run) if _place(path)[0] == step]
@@ -116,28 +117,28 @@ def _write(run, step, checkpoint):
         raise
 
 
-def _write_json(path, content):
+def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     with open(path, "w", encoding="utf-8") as file:
         json.dump(content, file)
         _on_disk(file)
 
 
-def _on_disk(file):
+def _on_disk(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
-def _folder(run):
+def _folder(run: pathlib.Path) -> pathlib.Path:
     return pathlib.Path(run) / layout.CHECKPOINTS
 
 
-def thin(run):
+def thin(run: pathlib.Path) -> None:
     """Removes all but the newest checkpoint, which has the last and the best weights."""
     for old in _folders(run)[:-1]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest(run):
+def newest(run: Any) -> Checkpoint | None:
     """The newest Checkpoint that is whole, or None where there is none.
 
     Raises:
@@ -157,7 +158,7 @@ def newest(run):
     return None
 
 
-def read_at(run, step, number):
+def read_at(run: pathlib.Path, step: int, number: int) -> Checkpoint:
     """The Checkpoint of that place.
 
     Raises:
@@ -170,19 +171,19 @@ def read_at(run, step, number):
     raise ModelError(what, place=_folder(run), fix="a folder that all workers share")
 
 
-def _folders(run):
+def _folders(run: pathlib.Path) -> list[pathlib.Path]:
     """Checkpoints in the order of their steps."""
     found = [path for path in _folder(run).glob("*") if _NAME.fullmatch(path.name)]
     return sorted(found, key=_place)
 
 
-def _place(folder):
+def _place(folder: pathlib.Path) -> tuple[int, int]:
     """See `Checkpoint`."""
     step, _, number = folder.name.partition(".")
     return int(step), int(number or 0)
 
 
-def _read(folder):
+def _read(folder: pathlib.Path) -> Any:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["sha256"] != {name: _sha256(folder / name) for name in (ARRAYS, STATE)}:
@@ -201,12 +202,12 @@ def _read(folder):
         return None
 
 
-def _is_packed(path):
+def _is_packed(path: pathlib.Path) -> bool:
     """Whether arrays are larger than the file: tltf packs none, and a bomb would fill the memory."""
     with zipfile.ZipFile(path) as file:
         return sum(info.file_size for info in file.infolist()) > path.stat().st_size
 
 
-def _sha256(path):
+def _sha256(path: pathlib.Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

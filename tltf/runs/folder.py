@@ -8,22 +8,26 @@ import socket
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import filelock
 
 from tltf.config import flagfiles, options
+from tltf.config.options import Options, OutputOptions
 from tltf.config.resume import HARMLESS, allowed_changes
 from tltf.console import streams
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.files import atomic_files, atomic_folders, untrusted
 from tltf.runs import layout, origin, removal
+from tltf.runs.origin import Change
 
 STATUS, FLAGS, LOCK = layout.STATUS, layout.FLAGS, layout.LOCK
 DATA_REPORT = layout.DATA_REPORT
 STATUSES = ("training", "trained", "finished")
 
 
-def is_chief():
+def is_chief() -> bool:
     """Whether this process writes the run's files: true but for workers other than the first.
 
     TF_CONFIG tells the workers of a MultiWorkerMirroredStrategy apart. The first is the task
@@ -36,7 +40,7 @@ def is_chief():
     return "chief" not in config.get("cluster", {}) and int(task.get("index", 0)) == 0
 
 
-def claim(output):
+def claim(output: OutputOptions) -> pathlib.Path:
     """Checks that a run may start in `output`, before anything expensive is done.
 
     Args:
@@ -66,7 +70,7 @@ def claim(output):
 
 
 @contextlib.contextmanager
-def claim_folder(output):
+def claim_folder(output: OutputOptions) -> Iterator[Any]:
     """A block in which no other process trains into a run folder; gives the folder, see `claim`.
 
     None without --output or in a dry run; workers other than the first only get its path. Inside of
@@ -103,7 +107,7 @@ def claim_folder(output):
         lock.release()
 
 
-def _acquire(lock, path):
+def _acquire(lock: Any, path: pathlib.Path) -> None:
     try:
         lock.acquire()
     except filelock.Timeout as error:
@@ -114,14 +118,14 @@ def _acquire(lock, path):
         warnings.warn(what, stacklevel=5)
 
 
-def _owner(path):
+def _owner(path: Any) -> Any:
     try:
         return path.with_suffix(".owner").read_text(encoding="utf-8")[:200]
     except OSError:
         return "unknown"
 
 
-def _is_new(run):
+def _is_new(run: pathlib.Path) -> bool:
     """Whether a folder has nothing but what a run leaves that was killed in its first moment, or
     whose data were at fault."""
     names = {item.name for item in run.iterdir() if not item.name.startswith(LOCK)}
@@ -139,7 +143,9 @@ def _is_new(run):
         return False
 
 
-def begin(run, resolved, command, data=None):
+def begin(
+    run: pathlib.Path, resolved: Options, command: str, data: dict[str, str] | None = None
+) -> None:
     """Notes what a run is told and made from, or checks that an unfinished one is so still.
 
     A run that is to be replaced is removed here, when data and model of the new one are known
@@ -181,7 +187,9 @@ def begin(run, resolved, command, data=None):
     write_status(run, "training")
 
 
-def _is_replaced(run, status, output, changed):
+def _is_replaced(
+    run: pathlib.Path, status: str, output: OutputOptions, changed: Callable[..., Any]
+) -> bool:
     if output.resume == "never" or not (output.overwrite or _is_untrained(run, status)):
         return output.resume == "never"
     try:
@@ -190,11 +198,13 @@ def _is_replaced(run, status, output, changed):
         return output.overwrite
 
 
-def _is_untrained(run, status):
+def _is_untrained(run: pathlib.Path, status: str) -> bool:
     return status == "training" and not removal.is_trained(run)
 
 
-def changes(run, resolved, data):
+def changes(
+    run: pathlib.Path | str, resolved: Options | None, data: dict[str, str]
+) -> list[Change]:
     """A list of `origin.Change`: what a run would be told, or made from, otherwise than it was.
 
     Args:
@@ -221,7 +231,7 @@ def changes(run, resolved, data):
     ]
 
 
-def require_allowed(run, found, resume):
+def require_allowed(run: Any, found: Sequence[Change], resume: str) -> None:
     """Raises where something changed that must not; what may is said in one line.
 
     Args:
@@ -243,12 +253,12 @@ def require_allowed(run, found, resume):
     print(f"goes on otherwise than begun: {'; '.join(c.text for c in found)}", file=sys.stderr)
 
 
-def _refused(found, resume):
+def _refused(found: Sequence[Change], resume: str) -> list[Change]:
     may_differ = (*HARMLESS, *allowed_changes(resume))
     return [change for change in found if change.name not in may_differ]
 
 
-def read_options(run):
+def read_options(run: pathlib.Path | str) -> Options:
     """The Options that a run was told.
 
     Raises:
@@ -265,7 +275,7 @@ def read_options(run):
         raise ModelError(error.what, flag=error.flag, place=error.place or path) from error
 
 
-def _require_alone(path):
+def _require_alone(path: pathlib.Path) -> None:
     """Refuses a run.flags with a --flagfile: an error would show the lines of the other file."""
     untrusted.require_file(path)
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
@@ -274,7 +284,7 @@ def _require_alone(path):
             raise ModelError("pulls in another file", flag="flagfile", place=path)
 
 
-def read_status(run):
+def read_status(run: pathlib.Path | str) -> str:
     """`training`, `trained`, `finished`, or "" where there is no run."""
     folder = pathlib.Path(run)
     try:
@@ -284,7 +294,7 @@ def read_status(run):
     return status if status in STATUSES and (folder / FLAGS).is_file() else ""
 
 
-def write_status(run, status):
+def write_status(run: pathlib.Path, status: str) -> None:
     """Records how far a run is."""
     with atomic_files.replace_file(pathlib.Path(run) / STATUS) as file:
         json.dump({"status": status}, file)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+from typing import Any
 
 from tltf.errors import StorageError
 
@@ -23,7 +24,7 @@ class MetricsLog:
         StorageError: the file cannot be opened.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: pathlib.Path) -> None:
         self.path = pathlib.Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +33,7 @@ class MetricsLog:
         except OSError as error:
             raise _failure(self.path, error) from error
 
-    def write(self, row):
+    def write(self, row: Any) -> None:
         """Appends a dict of texts and numbers; numbers that are not finite become null.
 
         Raises:
@@ -48,13 +49,13 @@ class MetricsLog:
         except OSError as error:
             raise _failure(self.path, error) from error
 
-    def close(self):
+    def close(self) -> None:
         """Closes the file; what a full disk did not take was an error of `write`."""
         with contextlib.suppress(OSError):
             self._file.close()
 
 
-def read(path):
+def read(path: pathlib.Path) -> Any:
     """The epochs of a metrics file, in order; empty where there is none.
 
     An epoch that was run again after an interruption counts once, with its last line.
@@ -62,7 +63,7 @@ def read(path):
     Raises:
         StorageError: a line other than the last is not a JSON object.
     """
-    path, rows = pathlib.Path(path), {}
+    path, rows = pathlib.Path(path), dict[Any, Any]()
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for number, line in enumerate(lines, start=1):
         try:
@@ -77,7 +78,7 @@ def read(path):
     return list(rows.values())
 
 
-def _starts(path):
+def _starts(path: pathlib.Path) -> dict[tuple[str, int], int]:
     """Phase and epoch -> where its first line begins in a file, a line cut short removed."""
     if not path.exists():
         return {}
@@ -93,20 +94,20 @@ def _starts(path):
     return found
 
 
-def _key(row):
+def _key(row: Any) -> Any:
     return row.get("phase"), row.get("epoch")
 
 
-def _plain(row):
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {key: _value(value) for key, value in row.items()}
 
 
-def _value(value):
+def _value(value: bool | float | str) -> Any:
     if isinstance(value, (str, bool, int)) or value is None:
         return value
     number = float(value)
     return number if math.isfinite(number) else None
 
 
-def _failure(path, error):
+def _failure(path: pathlib.Path, error: Any) -> StorageError:
     return StorageError(f"cannot be written: {error.strerror or error}", place=path)

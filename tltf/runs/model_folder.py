@@ -8,6 +8,9 @@ import dataclasses
 import hashlib
 import pathlib
 import re
+from typing import Any
+
+import numpy as np
 
 from tltf.config.catalogs import BACKBONES, HEADS
 from tltf.errors import FlagError, ModelError
@@ -43,17 +46,17 @@ class Stored:
     folder: pathlib.Path
 
     @property
-    def weights(self):
+    def weights(self) -> pathlib.Path:
         """The path of the weights file."""
         return self.folder / WEIGHTS
 
     @property
-    def assets(self):
+    def assets(self) -> Any:
         """The folder of the tokenizer's files."""
         return self.folder / ASSETS
 
 
-def read_core(folder):
+def read_core(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """`(core blueprint, weight name -> array)` of a run folder or its `model` folder.
 
     Raises:
@@ -70,7 +73,7 @@ def read_core(folder):
         }
 
 
-def open_folder(folder):
+def open_folder(folder: pathlib.Path | str) -> Stored:
     """The `Stored` of a run folder or its `model` folder, every file's hash checked."""
     if not str(folder):
         raise FlagError("must be given", flag="run", fix="--run=RUN, the --output of tltf.train")
@@ -93,7 +96,7 @@ def open_folder(folder):
     return Stored(manifest, inner)
 
 
-def _require_inside(folder):
+def _require_inside(folder: pathlib.Path) -> None:
     """Refuses links out of a model folder: they would have other files read."""
     root = folder.parent.resolve()
     for path in [folder, *folder.rglob("*")]:
@@ -101,19 +104,19 @@ def _require_inside(folder):
             raise ModelError("is a link out of the model folder", place=path)
 
 
-def files_in(folder):
+def files_in(folder: pathlib.Path) -> list[str]:
     """Sorted paths of all files in `folder`, relative to it, with forward slashes."""
     folder = pathlib.Path(folder)
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def sha256(path):
+def sha256(path: pathlib.Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _manifest(path, folder):
+def _manifest(path: pathlib.Path, folder: pathlib.Path) -> Any:
     """core.json, its shape checked."""
     try:
         manifest = untrusted.read_json(path)
@@ -125,7 +128,7 @@ def _manifest(path, folder):
     return manifest
 
 
-def _check_manifest(manifest, path):
+def _check_manifest(manifest: Any, path: Any) -> None:
     for key, kind in KEYS.items():
         if not isinstance(manifest, dict) or type(manifest.get(key)) is not kind:
             raise ModelError(f"has no {key!r} of type {kind.__name__}", place=path)
@@ -138,13 +141,15 @@ def _check_manifest(manifest, path):
         raise ModelError("has a class name that is not a text", place=path)
 
 
-def require_known_parts(blueprint, place, trust_code):
+def require_known_parts(blueprint: dict[str, Any], place: pathlib.Path, trust_code: bool) -> None:
     """Refuses code from outside of tltf: named in a stranger's file, it must not run unasked."""
     _name_of("head", blueprint.get("head"), HEADS, place, trust_code)
     _require_known_backbone(blueprint, place, trust_code)
 
 
-def _require_known_backbone(blueprint, place, trust_code):
+def _require_known_backbone(
+    blueprint: dict[str, Any], place: pathlib.Path, trust_code: bool
+) -> None:
     """Refuses a backbone that would be fetched, read from a folder, or outgrow the memory."""
     backbone = blueprint.get("backbone")
     if not isinstance(backbone, dict) or not isinstance(backbone.get("memory"), dict):
@@ -159,7 +164,13 @@ def _require_known_backbone(blueprint, place, trust_code):
             raise ModelError(f"has {key} {size!r:.80}, at most {most} are read", place=place)
 
 
-def _name_of(part, text, catalog, place, trust_code):
+def _name_of(
+    part: str,
+    text: int | str | None,
+    catalog: dict[str, Any],
+    place: pathlib.Path,
+    trust_code: bool,
+) -> str:
     """The name in a part's call string; one of code from outside only where it is trusted."""
     if not isinstance(text, str):
         raise ModelError(f"has no {part}", place=place)

@@ -7,7 +7,8 @@ version that its SavedModel gets is noted too: others in RUN/export are not its 
 
 import json
 import pathlib
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from tltf.config.resume import VERSIONS
 from tltf.errors import ModelError
@@ -30,7 +31,7 @@ class Change(NamedTuple):
     text: str
 
 
-def write(run, data, export=1):
+def write(run: pathlib.Path, data: Any, export: int = 1) -> None:
     """Notes what a run is begun with.
 
     Args:
@@ -47,7 +48,7 @@ def write(run, data, export=1):
         json.dump(noted, file, indent=1)
 
 
-def export_version(run):
+def export_version(run: pathlib.Path) -> int:
     """The version of a run's own SavedModel; 1 where nothing says otherwise."""
     try:
         noted = untrusted.read_json(pathlib.Path(run) / FILE)
@@ -57,7 +58,7 @@ def export_version(run):
     return version if isinstance(version, int) and version > 0 else 1
 
 
-def changes(run, data):
+def changes(run: pathlib.Path | str, data: Any) -> list[Change]:
     """A list of `Change`: how data and versions differ from what was noted.
 
     Where nothing was noted the versions differ, and the data is not told of.
@@ -81,7 +82,7 @@ def changes(run, data):
         raise ModelError("is not a note of tltf", place=path, fix=fix) from error
 
 
-def _changes(name, noted, current):
+def _changes(name: str, noted: dict[str, str], current: dict[str, str]) -> Iterator[Any]:
     for key in dict.fromkeys((*noted, *current)):
         was, now = noted.get(key, "none"), current.get(key, "none")
         if was != now:

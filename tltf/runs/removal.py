@@ -6,6 +6,7 @@ Only what a training writes goes: notes, evaluations and exports that somebody e
 import pathlib
 import re
 import shutil
+from typing import Any
 
 from tltf.runs import layout
 
@@ -16,7 +17,7 @@ _CHECKPOINT = re.compile(r"[0-9]+(\.[0-9]+)?")
 """One that is whole; not what a kill has left half written."""
 
 
-def is_trained(run):
+def is_trained(run: pathlib.Path) -> bool:
     """Whether a run has anything to go on from: a checkpoint, a model, or a fold that has.
 
     Args:
@@ -35,7 +36,7 @@ def is_trained(run):
     )
 
 
-def remove(run, export=1):
+def remove(run: pathlib.Path, export: int | None = 1) -> None:
     """Removes a run from its folder, but for the files in layout.OF_A_RUN.
 
     Args:
@@ -55,7 +56,7 @@ def remove(run, export=1):
         _remove(path)
 
 
-def _remove_rounds(rounds):
+def _remove_rounds(rounds: pathlib.Path) -> None:
     """Removes the runs in layout.OF_A_RUN/rounds, one per fold."""
     for path in list(rounds.glob("*")) if _is_folder(rounds) else ():
         if path.name.isdecimal() and _is_folder(path):
@@ -66,7 +67,7 @@ def _remove_rounds(rounds):
     _remove_empty(rounds)
 
 
-def _remove_in(folder, pattern):
+def _remove_in(folder: pathlib.Path, pattern: Any) -> None:
     if not _is_folder(folder):
         return
     for path in list(folder.iterdir()):
@@ -75,7 +76,7 @@ def _remove_in(folder, pattern):
     _remove_empty(folder)
 
 
-def _remove_events(folder):
+def _remove_events(folder: pathlib.Path) -> None:
     """Removes TensorBoard's files, and the folders that held nothing else."""
     if not _is_folder(folder):
         return
@@ -87,7 +88,7 @@ def _remove_events(folder):
     _remove_empty(folder)
 
 
-def _remove(path):
+def _remove(path: pathlib.Path) -> None:
     """Removes a file, a link or a whole folder, where it is there."""
     if _is_folder(path):
         shutil.rmtree(path)
@@ -95,11 +96,11 @@ def _remove(path):
         path.unlink(missing_ok=True)
 
 
-def _remove_empty(folder):
+def _remove_empty(folder: pathlib.Path) -> None:
     if _is_folder(folder) and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def _is_folder(path):
+def _is_folder(path: pathlib.Path) -> bool:
     """Whether it is a folder of this run, and no link to one elsewhere."""
     return path.is_dir() and not path.is_symlink()

@@ -1,14 +1,15 @@
 """Versions of the packages that a run depends on."""
 
 import importlib.metadata
+from typing import Any
 
 
-def installed_versions(packages):
+def installed_versions(packages: tuple[str, ...]) -> Any:
     """Package name -> its version as text, or `not installed`."""
     return {name: _version(name) for name in packages}
 
 
-def _version(name):
+def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -13,6 +13,8 @@ import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from typing import Any
 
 from tltf.errors import DataError, FlagError, ModelError, StorageError
 
@@ -48,7 +50,7 @@ class RestClient:
     version: int = 0
     timeout_s: float = 30.0
 
-    def classify(self, items):
+    def classify(self, items: Sequence[bytes | str]) -> Answer:
         """The `Answer` for texts (str) or encoded images (bytes), all of one kind.
 
         Raises:
@@ -58,7 +60,7 @@ class RestClient:
         """
         return _classes(self.predict(items), self.model)
 
-    def predict(self, items):
+    def predict(self, items: Sequence[bytes | str]) -> Any:
         """Output name -> list, one entry an input: `value` and `quantiles`, say.
 
         Items and errors are those of `classify`.
@@ -73,7 +75,7 @@ class RestClient:
         url = f"{base}/v1/models/{self.model}{version}:predict"
         return self._post(url, body.encode())
 
-    def _post(self, url, body):
+    def _post(self, url: str, body: bytes) -> dict[str, Any]:
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
@@ -96,11 +98,11 @@ class GrpcClient:
     version: int = 0
     timeout_s: float = 30.0
 
-    def classify(self, items):
+    def classify(self, items: Sequence[bytes | str]) -> Answer:
         """The `Answer` for texts (str) or encoded images (bytes), all of one kind."""
         return _classes(self.predict(items), self.model)
 
-    def predict(self, items):
+    def predict(self, items: Sequence[bytes | str]) -> Any:
         """Output name -> list, one entry an input."""
         items = list(items)
         if not items:
@@ -126,7 +128,7 @@ class GrpcClient:
         return found | texts
 
 
-def _classes(outputs, model):
+def _classes(outputs: dict[str, Any], model: str) -> Answer:
     """The Answer of a server's outputs; {} is that of no input.
 
     Raises:
@@ -142,7 +144,7 @@ def _classes(outputs, model):
     return Answer(tuple(outputs[name]), rows)
 
 
-def _ovmsclient():
+def _ovmsclient() -> Any:
     try:
         import ovmsclient
     except ModuleNotFoundError as error:
@@ -153,7 +155,7 @@ def _ovmsclient():
     return ovmsclient
 
 
-def _input_name(items):
+def _input_name(items: Sequence[bytes | str]) -> str:
     kinds = {type(item) for item in items}
     if kinds == {bytes}:
         return IMAGE_INPUT
@@ -163,7 +165,7 @@ def _input_name(items):
     raise DataError(f"takes texts (str) or encoded images (bytes), not a mix (received {names})")
 
 
-def _decodable(item):
+def _decodable(item: bytes) -> bytes:
     """Image bytes as the server's TensorFlow can decode them, where Pillow is there to convert them."""
     try:
         from tltf.data.images import conversion
@@ -172,17 +174,17 @@ def _decodable(item):
     return conversion.decodable(item)
 
 
-def _encoded(item):
+def _encoded(item: bytes | str) -> bytes:
     return _decodable(item) if isinstance(item, bytes) else item.encode("utf-8", "replace")
 
 
-def _json_value(item):
+def _json_value(item: bytes | str) -> dict[str, str] | str:
     if isinstance(item, bytes):
         return {"b64": base64.b64encode(_decodable(item)).decode("ascii")}
     return _encoded(item).decode("utf-8")
 
 
-def _refusal(status, body, url):
+def _refusal(status: int, body: bytes, url: str) -> Any:
     try:
         what = json.loads(body)["error"]
     except (ValueError, KeyError, TypeError):
@@ -191,5 +193,5 @@ def _refusal(status, body, url):
     return kinds.get(status, StorageError)(f"the server said {status}: {what}", place=url)
 
 
-def _said(error):
+def _said(error: Any) -> str:
     return " ".join(str(part) for part in error.args) or type(error).__name__

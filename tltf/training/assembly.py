@@ -1,21 +1,29 @@
 """From options and splits to an untrained model: core, preprocessing, resolved options."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from tltf.config import call_strings, defaults
 from tltf.config.catalogs import METHODS
-from tltf.config.options import replace
+from tltf.config.command_options import FindOptions
+from tltf.config.options import Options, TrainOptions, replace
 from tltf.data import label_kinds, preprocessing
+from tltf.data.source import Source, Splits
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
+from tltf.graphs.core import Core
+from tltf.methods.method import Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder
 from tltf.models.trained import Trained
 
 
-def assemble(options, parts, strategy):
+def assemble(
+    options: FindOptions | Options, parts: Splits | dict[str, Source], strategy: Any
+) -> tuple[Trained, Any]:
     """`(Trained, Method)`: the untrained core, its preprocessing, and the options resolved.
 
     Args:
@@ -57,14 +65,14 @@ def assemble(options, parts, strategy):
     return trained, method
 
 
-def _require_loss(core, train, phases):
+def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> None:
     core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
     refusal = _unsolvable(core, train.loss)
     if refusal and any(phase.solver == "lbfgs" for phase in phases):
         raise refusal
 
 
-def _warn_of_norm(norm, phases):
+def _warn_of_norm(norm: str, phases: Sequence[Phase]) -> None:
     """Says where --norm was given and phases do without it; `auto` leaves it to them."""
     tuned = [phase for phase in phases if phase.rules != (HEAD,)]
     others = {phase.norm for phase in tuned or phases if phase.norm not in ("", norm)}
@@ -74,7 +82,7 @@ def _warn_of_norm(norm, phases):
     warnings.warn(f"--norm={norm} is overruled: {why}", stacklevel=3)
 
 
-def _unsolvable(core, loss):
+def _unsolvable(core: Core, loss: str) -> FlagError | None:
     """Why solver=lbfgs cannot solve for this head, as the error to raise; None where it can."""
     fix = "solver=gradient in --method"
     if core.head.target != label_kinds.CLASS:
@@ -89,6 +97,6 @@ def _unsolvable(core, loss):
     return None
 
 
-def _sizes(prepared):
+def _sizes(prepared: Any) -> dict[str, int]:
     size_px = getattr(prepared, "size_px", None)
     return {"image_size_px": size_px} if size_px else {"text_length": prepared.length}

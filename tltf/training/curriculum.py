@@ -1,9 +1,11 @@
 """The easiest training rows, for a curriculum."""
 
+from typing import Any
+
 import numpy as np
 
 
-def easiest(difficulty, strata, share):
+def easiest(difficulty: Any, strata: np.ndarray, share: float) -> np.ndarray:
     """int64[M] in rising order: the share of each class with the smallest difficulty.
 
     Args:

@@ -3,17 +3,22 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tltf.caching import feature_cache, frozen_outputs
+from tltf.caching.frozen_outputs import Table, View
 from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline
 from tltf.data.class_weights import class_weights
 from tltf.data.fingerprint import fingerprint
+from tltf.data.lookups import Lookup
+from tltf.data.source import Source
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
+from tltf.models.trained import Trained
 from tltf.training.callbacks import non_finite
 
 
@@ -72,7 +77,7 @@ class Feed:
     origins: Callable | None = None
 
 
-def build(trained, strategy):
+def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
     """The `Feed` of a run.
 
     Args:
@@ -104,12 +109,12 @@ def build(trained, strategy):
     )
 
 
-def frozen_features(trained):
+def frozen_features(trained: Trained) -> dict[str, np.ndarray]:
     """role -> float32[N, d]: the pooled backbone features of each split, cached if they can be."""
     options, model = trained.options, trained.feature_model()
     cache = feature_cache.Cache(options.cache)
 
-    def features(part):
+    def features(part: Source) -> np.ndarray:
         reading = frozen_outputs.Reading(part, trained.preprocessing, trained.takes_any_length)
         try:
             table = cache.table(model, reading)
@@ -125,21 +130,21 @@ def frozen_features(trained):
 class _Builder:
     """Makes the datasets of a run's splits."""
 
-    def __init__(self, trained):
+    def __init__(self, trained: Trained) -> None:
         self.trained = trained
         self.options, self.parts = trained.options, trained.splits
         self.cache = feature_cache.Cache(self.options.cache)
         self.augment = augmentation.in_batches(self.options.data.augment)
 
     @functools.cached_property
-    def texts(self):
+    def texts(self) -> Lookup | None:
         """Lookup of the training texts, tokenized once; None for images."""
         part = self.parts["train"]
         if part.modality != "text":
             return None
         return lookups.lookup(part, self.trained.preprocessing, cache_bytes=0)
 
-    def used_ids(self):
+    def used_ids(self) -> dict[str, np.ndarray]:
         """Input name -> int32[n]: the token ids that training texts can have; {} for images."""
         if not self.texts:
             return {}
@@ -149,8 +154,8 @@ class _Builder:
             used = np.union1d(used, self.trained.preprocessing.mask_id()).astype(used.dtype)
         return {"token_ids": used}
 
-    def training(self, first_epoch, num_epochs, rows=None, reads=None, augment=None, skip=0,
-                 is_drawn=True):  # fmt: skip
+    def training(self, first_epoch: int, num_epochs: int, rows: np.ndarray | None=None, reads: Lookup | None=None, augment: str | None=None, skip: int=0,
+                 is_drawn: bool=True) -> tf.data.Dataset:  # fmt: skip
         """Dataset of the training split.
 
         Args:
@@ -183,18 +188,18 @@ class _Builder:
             skip=skip,
         )
 
-    def _numbers(self):
+    def _numbers(self) -> Lookup:
         """Lookup that gives the numbers of the rows in place of their contents."""
         lengths = self.texts.lengths if self.texts else None
         return lookups.Lookup(lambda rows: {"row": rows}, lengths=lengths, is_cut=True)
 
-    def origins(self, first_epoch, num_epochs, is_drawn=True):
+    def origins(self, first_epoch: int, num_epochs: int, is_drawn: bool = True) -> np.ndarray:
         """int64[N]: the group of each row of `training`: copies, views and draws are of one."""
         read = self.training(first_epoch, num_epochs, None, self._numbers(), "", 0, is_drawn)
         rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
         return self.parts["train"].split_groups()[rows]
 
-    def batch(self, epoch, step, rows=None):
+    def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Any:
         """The `non_finite.Batch` of a step of `training`, read again: its order is that of the seed."""
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, "", step)))
@@ -207,7 +212,7 @@ class _Builder:
             tuple(dict.fromkeys(id_ for id_, bad in zip(ids, broken, strict=True) if bad)),
         )
 
-    def judging(self, role, prefix=None):
+    def judging(self, role: str, prefix: Any = None) -> tuple[Any, np.ndarray] | None:
         """(dataset, labels) of a split, above a prefix if one is given; None without the split.
 
         Without a prefix a function that makes the dataset: it may never be needed.
@@ -221,11 +226,11 @@ class _Builder:
         dataset = functools.partial(self.trained.dataset, part, size, is_repeated=True)
         return dataset, part.labels
 
-    def dataset_above(self, prefix, part, batch_size):
+    def dataset_above(self, prefix: Any, part: Source, batch_size: int) -> tf.data.Dataset:
         """A split in its order, as the layers above a prefix take it."""
         return self.trained.dataset(part, batch_size, self._lookup(prefix, part))
 
-    def above(self, prefix):
+    def above(self, prefix: Any) -> Any:
         """The `Above` of a frozen prefix; says in one line what is not cached."""
         if not self.options.cache.cache:
             return Above()
@@ -240,7 +245,7 @@ class _Builder:
             feature_cache.say_off(reason)
             return Above()
 
-    def _lookup(self, prefix, part, view=None):
+    def _lookup(self, prefix: Any, part: Source, view: View | None = None) -> Lookup:
         """Lookup of what the prefix gives; what it only passes on is read where it comes from."""
         passed, computed = (
             frozen_prefix.passed_boundaries(prefix),
@@ -259,7 +264,7 @@ class _Builder:
         cut = pipeline.cut_to_longest if self.trained.takes_any_length else None
         return lookups.join_lookups(own, passed, table.lookup, cut)
 
-    def _table(self, prefix, part, view=None):
+    def _table(self, prefix: Any, part: Source, view: View | None = None) -> Table:
         is_tokenized = part is self.parts["train"] and part.modality == "text"
         reading = frozen_outputs.Reading(
             part, self.trained.preprocessing, self.trained.takes_any_length, view,
@@ -267,7 +272,7 @@ class _Builder:
         )  # fmt: skip
         return self.cache.table(prefix, reading)
 
-    def _training_above(self, prefix):
+    def _training_above(self, prefix: Any) -> Any:
         """`Above.training`; None where augmentation makes every epoch another."""
         augment, views = self.augment, self.options.cache.cache_views
         if not augment:
@@ -290,7 +295,9 @@ class _Builder:
             for number in range(views)
         ]
 
-        def training(first, number, rows=None, skip=0, is_drawn=True):
+        def training(
+            first: int, number: int, rows: Any = None, skip: int = 0, is_drawn: bool = True
+        ) -> tf.data.Dataset:
             passes = [
                 self.training(
                     epoch,

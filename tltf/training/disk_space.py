@@ -4,12 +4,15 @@ import dataclasses
 import os
 import pathlib
 import shutil
+from typing import Any
 
 import keras
 import numpy as np
 
+from tltf.config.options import Options, TrainOptions
 from tltf.errors import StorageError
 from tltf.graphs import freezing
+from tltf.graphs.core import Core
 from tltf.runs import checkpoints, layout
 from tltf.training.optimizers import optimizer as optimizers_optimizer
 
@@ -33,12 +36,12 @@ class Needs:
     export: int
 
     @property
-    def total(self):
+    def total(self) -> int:
         """int: all of them are there at once when the export is written."""
         return self.checkpoints + self.model + self.export
 
 
-def require(run, needs):
+def require(run: pathlib.Path, needs: Needs) -> None:
     """Raises StorageError where the disk of the run folder surely has too little room.
 
     What the folder has of PARTS already, such as checkpoints of a run that goes on, makes way or is
@@ -59,7 +62,9 @@ def require(run, needs):
                        fix="free space, or an --output on another disk")  # fmt: skip
 
 
-def needs_of(core, method, options, has_validation, weights_bytes):
+def needs_of(
+    core: Core, method: Any, options: Options, has_validation: bool, weights_bytes: int
+) -> Needs:
     """The Needs of a run; a lower bound.
 
     Args:
@@ -69,7 +74,7 @@ def needs_of(core, method, options, has_validation, weights_bytes):
         has_validation: whether there is a validation split.
         weights_bytes: of the core as the run ends with it; adapters that stay may come on top.
     """
-    train, phases, moving = options.train, method.phases(core), {}
+    train, phases, moving = options.train, method.phases(core), dict[Any, Any]()
     slots, largest_slots = _num_slots(train), 0
     for phase in phases:
         plan = freezing.plan(core.groups, phase.rules, phase.norm or train.norm)
@@ -88,7 +93,7 @@ def needs_of(core, method, options, has_validation, weights_bytes):
     )
 
 
-def _num_slots(train):
+def _num_slots(train: TrainOptions) -> int:
     """How many arrays of a weight's shape the optimizer keeps for it."""
     optimizer, weight = (
         optimizers_optimizer.build(train, {}, 0.1),
@@ -98,19 +103,19 @@ def _num_slots(train):
     return sum(tuple(slot.shape) == (3, 5, 7) for slot in optimizer.variables)
 
 
-def _slot_bytes(variable):
+def _slot_bytes(variable: keras.Variable) -> int:
     """Of one slot: none where it may have rows for some of an embedding's only."""
     return 0 if variable.name == "embeddings" else num_bytes([variable])
 
 
-def num_bytes(variables):
+def num_bytes(variables: Any) -> Any:
     """int: of the values of keras.Variables."""
     return sum(
         np.dtype(v.dtype).itemsize * int(np.prod(v.shape, dtype=np.int64)) for v in variables
     )
 
 
-def _size(folder):
+def _size(folder: pathlib.Path) -> int:
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:
@@ -121,5 +126,5 @@ def _size(folder):
     return total
 
 
-def _mb(num_bytes):
+def _mb(num_bytes: int) -> str:
     return f"{num_bytes / MB:,.1f} MB"

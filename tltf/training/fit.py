@@ -3,36 +3,40 @@
 import contextlib
 import dataclasses
 import functools
+import pathlib
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tltf.console import out_of_memory, signals
 from tltf.data import label_kinds
 from tltf.data.device_batches import share_batches
 from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
+from tltf.graphs.core import Core
+from tltf.graphs.freezing import Plan
+from tltf.graphs.frozen_prefix import Cut
+from tltf.methods.adversaries import AdversarialModel
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended
+from tltf.methods.method import Ended, Phase
 from tltf.models.forward import Forward
-from tltf.runs import checkpoints, layout
+from tltf.runs import checkpoints
+from tltf.runs.checkpoints import Checkpoint
 from tltf.training import curriculum, fit_state
 from tltf.training.callbacks import (
-    average,
-    keep_best,
-    log_epochs,
     non_finite,
-    plateau,
-    save_state,
-    show_progress,
-    validate,
 )
 from tltf.training.datasets import Above
 from tltf.training.distribution import multi_worker
-from tltf.training.judges import TEST, VALIDATION, Judges
+from tltf.training.fit_state import Place
+from tltf.training.judges import VALIDATION, Judges
 from tltf.training.optimizers import embedding_rows
 from tltf.training.optimizers import optimizer as optimizers_optimizer
+from tltf.training.optimizers.optimizer import WarmUp
+from tltf.training.phase_callbacks import PhaseCallbacks
 
 
 class Fit:
@@ -50,33 +54,48 @@ class Fit:
         is_writer: whether this process writes them; all read them.
     """
 
-    def __init__(self, core, method, feed, options, strategy, log, run=None, is_writer=True):
+    def __init__(
+        self,
+        core: Core,
+        method: Any,
+        feed: Any,
+        options: Any,
+        strategy: Any,
+        log: Any,
+        run: pathlib.Path | None = None,
+        is_writer: bool = True,
+    ) -> None:
         self.core, self.method, self.feed = core, method, feed
         self.options, self.strategy, self.log, self.run = options, strategy, log, run
         self.is_writer = is_writer
         self.seconds_before, self._start = 0.0, time.monotonic()
-        self.plans, self.history, self.moved, self.start = [], [], {}, {}
-        self.best = None
+        self.plans: list[Plan] = []
+        self.history: list[dict] = []
+        self.moved: dict[str, keras.Variable] = {}
+        self.start: dict[str, np.ndarray] = {}
+        self.best: Any = None
         self.step = self.epochs_before = self.epoch_steps = 0
-        self.first_step_s = self.above = None
+        self.first_step_s: float | None = None
+        self.above: tuple | None = None
         self._is_prepared = False
         self.judges = Judges(feed, options.train.eval_batch_size)
         self._last: Any = None
-        self.difficulty = self._rows = self._guard = None
-        self._average = self._saver = None
+        self.difficulty: np.ndarray | None = None
+        self.rows: np.ndarray | None = None
+        self._guard: Any = None
 
-    def prepare(self, context=None):
+    def prepare(self, context: FitContext | None = None) -> None:
         """Lets the method change the core's layers, so that its rules find what they train."""
         with self.strategy.scope():
             self.core = self.method.prepare(self.core, context or FitContext())
         self._is_prepared = True
 
-    def __call__(self):
+    def __call__(self) -> Core:
         """Runs the phases, then finishes; returns the core to keep."""
         self.train()
         return self.finish()
 
-    def train(self):
+    def train(self) -> None:
         """Runs the phases. `plans` and `history` say what was done, `moved` what was changed."""
         if not self._is_prepared:
             self.prepare()
@@ -99,11 +118,11 @@ class Fit:
             if norm == "recalibrate" and phase.solver != "none":
                 self._recalibrate()
 
-    def phases(self):
+    def phases(self) -> list[Phase]:
         """The list of `Phase` that `train` runs."""
         return self.method.phases(self.core)
 
-    def finish(self):
+    def finish(self) -> Core:
         """The core to keep, when the method has ended its work on what was trained."""
         measure = self.judges.quality if VALIDATION in self.judges else None
         trained = self.core
@@ -117,20 +136,21 @@ class Fit:
             self.above = None
         return self.core
 
-    def seconds(self):
+    def seconds(self) -> float:
         """Seconds of training so far, those before an interruption included."""
         return self.seconds_before + time.monotonic() - self._start
 
-    def _note_first_step(self):
+    def note_first_step(self) -> None:
+        """Notes when the first step was done."""
         self.first_step_s = self.first_step_s or time.monotonic() - self._start
 
-    def _num_epochs(self, phase):
+    def _num_epochs(self, phase: Any) -> int:
         """Passes over the training split with steps; a solver takes none."""
         if phase.solver != "gradient":
             return 0
         return max(1, round(self.options.train.train_epochs * phase.epochs_share))
 
-    def _plan(self, phase):
+    def _plan(self, phase: Phase) -> Plan:
         norm = phase.norm or self.options.train.norm
         is_shared = self.strategy.num_replicas_in_sync > 1
         plan = freezing.apply(self.core.groups, phase.rules, norm, is_synchronized=is_shared)
@@ -138,9 +158,9 @@ class Fit:
         self.moved |= {name: plan.variables[name] for name in plan.moving}
         return plan
 
-    def _prepare_phase(self, number, phase, saved):
+    def _prepare_phase(self, number: Any, phase: Any, saved: Any) -> Any:
         """The arguments of `_take_steps`; None for a phase without steps, which is over then."""
-        rows = self._rows = self._easiest(phase, saved)
+        rows = self.rows = self._easiest(phase, saved)
         kind = self.method.model_class
         with self.strategy.scope():
             plan = self._plan(phase)
@@ -163,10 +183,18 @@ class Fit:
             model = parts.suffix if above.training else _joined(self.core.model, parts, kind)
             self._compile(model, plan, phase, self._num_epochs(phase) * steps, steps)
         if phase.keeps_start:
-            self.start = fit_state.arrays_under(saved, "start/") if saved else self._read_weights()
+            self.start = fit_state.arrays_under(saved, "start/") if saved else self.read_weights()
         return model, training, steps, number, phase, saved
 
-    def _take_steps(self, model, training, steps, number, phase, saved):
+    def _take_steps(
+        self,
+        model: AdversarialModel | keras.Model,
+        training: Any,
+        steps: int,
+        number: int,
+        phase: Phase,
+        saved: Checkpoint | None,
+    ) -> None:
         epochs, size = self._num_epochs(phase), self.options.train.batch_size
         num_replicas = self.strategy.num_replicas_in_sync
         training = share_batches(training, size, num_replicas)
@@ -196,7 +224,15 @@ class Fit:
                 )
             self.write_weights(self.best.weights)
 
-    def _end_epoch(self, model, training, steps, place, watched, saved):
+    def _end_epoch(
+        self,
+        model: keras.Model,
+        training: Callable[..., Any],
+        steps: int,
+        place: Place,
+        watched: Sequence[Any],
+        saved: Any,
+    ) -> None:
         """Trains the rest of an epoch that was interrupted, or only judges it."""
         is_trained = place.steps >= steps
         batches = training(self.epochs_before + place.epochs, 1,
@@ -211,7 +247,7 @@ class Fit:
             _keras_fit(model, batches, (place.epochs, place.epochs + 1), steps - place.steps,
                        [back, *watched])  # fmt: skip
 
-    def _easiest(self, phase, saved):
+    def _easiest(self, phase: Any, saved: Any) -> Any:
         """int64[M]: the rows of a phase that takes the easiest; None for all."""
         if phase.easiest == 1.0:
             return None
@@ -226,13 +262,13 @@ class Fit:
             self.difficulty, label_kinds.kind_of(labels).strata(labels), phase.easiest
         )
 
-    def _recalibrate(self):
+    def _recalibrate(self) -> None:
         """Gives the batch norms whose statistics moved those of the weights that they end with."""
         if found := batch_norm_statistics.moved_batch_norms(self.core.groups, self.moved.values()):
             model, batches = self._last
             batch_norm_statistics.recalibrate(model, batches(self.epochs_before, 1), found)
 
-    def _solve(self, parts, training, above, phase):
+    def _solve(self, parts: Cut, training: Any, above: Above, phase: Phase) -> None:
         """Trains a linear probe without steps: the rows of the history are penalties."""
         from tltf.training.solver import (
             solve_head,  # brings scipy.optimize, which other methods do not need
@@ -258,7 +294,14 @@ class Fit:
             self.history.append({"phase": phase.name, "epoch": number, **row})
             self.log.write(self.history[-1])
 
-    def _compile(self, training_model, plan, phase, num_steps, steps):
+    def _compile(
+        self,
+        training_model: AdversarialModel | keras.Model,
+        plan: Plan,
+        phase: Phase,
+        num_steps: int,
+        steps: int,
+    ) -> None:
         train, head = self.options.train, self.core.head
         rate = self._rate(phase, num_steps)
         used = embedding_rows.used_rows(training_model, self.feed.used_ids)
@@ -274,97 +317,44 @@ class Fit:
         )
         optimizer.build(training_model.trainable_variables)
 
-    def _rate(self, phase, num_steps):
+    def _rate(self, phase: Phase, num_steps: int) -> WarmUp | float:
         """A float or a keras schedule."""
         return optimizers_optimizer.learning_rate(self.options.train, phase, num_steps)
 
-    def _steps_together(self, model, steps):
+    def _steps_together(self, model: AdversarialModel | keras.Model, steps: int) -> int:
         """Several devices take single steps: Keras's loop fails on the iterators of theirs."""
         is_shared = self.strategy.num_replicas_in_sync > 1
         return 1 if is_shared else frozen_prefix.steps_together(model, steps)
 
-    def _callbacks(self, training_model, number, phase, epochs, saved):
-        """Validation first, saving last: each sees what those before it put into the logs."""
-        train, head = self.options.train, self.core.head
+    def _callbacks(self, model: Any, number: int, phase: Phase, epochs: int, saved: Any) -> list:
+        """The callbacks of a phase, see `PhaseCallbacks`."""
         if saved:
             self.history = list(saved.state["history"])
-        self._guard = non_finite.guard(self, phase.name, fit_state.place_of(saved), self._rows)
-        watched = [show_progress.NoteFirstStep(self._note_first_step), self._guard]
-        mean = self._average = average.Average() if train.ema_decay else None
-        watched += [mean] if mean else []
-        has_validation = self.feed.validation is not None
-        if has_validation:
-            state, weights = self._best_so_far(number, phase, saved)
-            self.best = keep_best.KeepBest(
-                self._best_weights, train.early_stopping_epochs, state, weights, head
-            )
-            watched.append(
-                validate.Validate(self.judges.measure, "val", head.metric, self._keep_unjudged)
-            )
-        if self.feed.watched is not None:
-            watched.append(validate.Validate(lambda: self.judges.measure(TEST), "test", head.metric,
-                                            self._keep_unjudged))  # fmt: skip
-        watched += [self.best] if has_validation else []
-        if (phase.schedule or train.schedule) == "plateau":
-            watched.append(plateau.plateau(has_validation, saved and saved.state["plateau"]))
-        logger = log_epochs.LogEpochs(self.log, phase.name)
-        logger.rows = self.history
-        watched += [logger, show_progress.ShowProgress(phase.name, self.feed.num_train,
-                                                   train.batch_size, epochs)]  # fmt: skip
-        watched += [mean.back()] if mean else []
-        if not self.is_writer:
-            return watched
-        if self.run and self.options.output.tensorboard:
-            watched.append(log_epochs.tensorboard(f"{self.run}/{layout.TENSORBOARD}/{phase.name}"))
-        if self.run:
-            self._saver = self._made_saver(training_model, number, watched, saved)
-            watched.append(self._saver)
-        return watched
+        made = PhaseCallbacks(self, number, phase, saved)
+        self._guard, self.best = made.guard, made.best or self.best
+        return made.all(model, epochs)
 
-    def _keep_unjudged(self, epoch):
-        """Saves an epoch whose validation was broken off."""
-        if self._average:
-            self._average.on_epoch_end(epoch)
-        if self._saver:
-            self._saver.save(fit_state.Place(epoch, self.epoch_steps))
-
-    def _best_so_far(self, number, phase, saved):
-        """`(state, weights)` of KeepBest: those saved, or what the phases before have reached.
-
-        A method that keeps a phase's start weighs it itself.
-        """
-        if saved:
-            return saved.state["best"], fit_state.arrays_under(saved, "best/")
-        if number == 0 or phase.keeps_start:
-            return None, None
-        loss, reached = self.judges.quality()
-        return keep_best.best_state(reached, loss), self._best_weights()
-
-    def _made_saver(self, model, number, watched, saved):
-        def save(place):
-            if place.steps:
-                self._guard.require_finite_weights()
-            step = self.step + int(model.optimizer.iterations.numpy())
-            checkpoint = fit_state.snapshot(self, model, number, place, watched)
-            checkpoints.save(self.run, step, checkpoint)
-
-        return save_state.SaveState(
-            save, fit_state.place_of(saved), 60 * self.options.output.checkpoint_minutes
-        )
-
-    def _read_weights(self):
+    def read_weights(self) -> dict[str, np.ndarray]:
+        """Path -> array of what moved."""
         return {path: variable.numpy() for path, variable in self.moved.items()}
 
-    def _best_weights(self):
-        return self._read_weights() if self.options.train.keep == "best" else {}
+    def best_weights(self) -> dict[str, np.ndarray]:
+        """What the best epoch is kept by; {} where the last one is."""
+        return self.read_weights() if self.options.train.keep == "best" else {}
 
-    def write_weights(self, weights):
+    def write_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Puts arrays by name into the variables that moved."""
         for path, value in weights.items():
             self.moved[path].assign(value)
 
 
-def _keras_fit(model, batches, epochs, steps, watched):
+def _keras_fit(
+    model: AdversarialModel | keras.Model,
+    batches: Any,
+    epochs: tuple[int, ...],
+    steps: int,
+    watched: Sequence[Any],
+) -> None:
     """The one call of Keras's training loop; epochs is (first, end)."""
     model.fit(
         batches,
@@ -377,7 +367,7 @@ def _keras_fit(model, batches, epochs, steps, watched):
     )
 
 
-def _joined(model, parts, kind):
+def _joined(model: keras.Model, parts: Cut, kind: type | None) -> AdversarialModel | keras.Model:
     """The model whose frozen prefix, which runs in every step, is as quick as it can be."""
     if parts.prefix:
         parts = dataclasses.replace(parts, prefix=batch_norm_folding.fold(parts.prefix))

@@ -6,12 +6,15 @@ the metrics of an epoch that is not over, the best weights so far, and what call
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from tltf.config.resume import allowed_changes
 from tltf.errors import ModelError
+from tltf.methods.adversaries import AdversarialModel
 from tltf.runs import checkpoints
 from tltf.runs.checkpoints import Checkpoint
 from tltf.training.callbacks import keep_best
@@ -31,13 +34,19 @@ class Place:
     steps: int = 0
 
 
-def place_of(saved):
+def place_of(saved: Checkpoint | None) -> Any:
     """The Place from which a phase goes on, of a Checkpoint or None."""
     state = saved.state if saved else {}
     return Place(state.get("epoch", 0), state.get("steps", 0))
 
 
-def snapshot(fit, model, number, place, watched):
+def snapshot(
+    fit: Any,
+    model: AdversarialModel | keras.Model,
+    number: int,
+    place: Place,
+    watched: Sequence[Any],
+) -> Checkpoint:
     """The Checkpoint of a running Fit.
 
     Args:
@@ -79,7 +88,7 @@ def snapshot(fit, model, number, place, watched):
     return Checkpoint(arrays, state)
 
 
-def newest(run, strategy, is_writer):
+def newest(run: Any, strategy: Any, is_writer: bool) -> Checkpoint | None:
     """The Checkpoint that a run goes on from, the same for all workers; None where there is none.
 
     The first worker chooses, the others wait for it: until then it may remove what was there.
@@ -100,13 +109,15 @@ def newest(run, strategy, is_writer):
     return checkpoints.read_at(run, *chosen.tolist())
 
 
-def require_phase(saved, num_phases):
+def require_phase(saved: Any, num_phases: int) -> None:
     """Raises ModelError for a Checkpoint of a phase that the method does not have."""
     if saved and saved.state["phase"] >= num_phases:
         _refuse(f"it is of phase {saved.state['phase'] + 1}, the method has {num_phases}")
 
 
-def restore(fit, model, saved, steps):
+def restore(
+    fit: Any, model: AdversarialModel | keras.Model, saved: Checkpoint, steps: int
+) -> Place:
     """Puts a Checkpoint back into a Fit and its compiled model; returns the `Place`.
 
     An epoch of other data, or of another number of steps, begins anew where --resume lets it.
@@ -140,7 +151,7 @@ def restore(fit, model, saved, steps):
     return place_of(saved)
 
 
-def weights(fit, saved):
+def weights(fit: Any, saved: Checkpoint) -> dict[str, np.ndarray]:
     """name -> array of a Checkpoint: the weights of what a Fit has moved so far.
 
     Raises:
@@ -154,7 +165,7 @@ def weights(fit, saved):
     return found
 
 
-def restore_metrics(model, saved, batches):
+def restore_metrics(model: keras.Model, saved: Checkpoint, batches: Any) -> None:
     """Puts the metrics of an epoch that was not over back; Keras has reset them.
 
     Under one device it makes their variables in the first step, which is too late.
@@ -164,7 +175,7 @@ def restore_metrics(model, saved, batches):
     _put(saved, "metrics", _metric_variables(model))
 
 
-def end_epoch(model, epoch, watched):
+def end_epoch(model: keras.Model, epoch: int, watched: Sequence[Any]) -> None:
     """The end of an epoch whose steps are all done: judged, logged and saved, as `fit` does it.
 
     Args:
@@ -183,7 +194,7 @@ def end_epoch(model, epoch, watched):
 
 
 @contextlib.contextmanager
-def as_unfinished(optimizer):
+def as_unfinished(optimizer: Any) -> Iterator[Any]:
     """A block in which the end of `fit` is not that of the training: no averages as weights yet."""
     optimizer.finalize_variable_values = lambda variables: None
     try:
@@ -192,22 +203,22 @@ def as_unfinished(optimizer):
         del optimizer.finalize_variable_values
 
 
-def seeds(model):
+def seeds(model: keras.Model) -> list[keras.Variable]:
     """The states of a model's seed generators."""
     weights = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
-def arrays_under(saved, prefix):
+def arrays_under(saved: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
     """name -> array of a Checkpoint, of those whose name begins with `prefix`, without it."""
     return {n.removeprefix(prefix): v for n, v in saved.arrays.items() if n.startswith(prefix)}
 
 
-def _metric_variables(model):
+def _metric_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for metric in model.metrics for variable in metric.variables]
 
 
-def _put(saved, kind, variables):
+def _put(saved: Checkpoint, kind: str, variables: Sequence[keras.Variable]) -> None:
     for i, variable in enumerate(variables):
         array = saved.arrays.get(f"{kind}/{i}")
         if array is None or array.shape != tuple(variable.shape):
@@ -216,7 +227,7 @@ def _put(saved, kind, variables):
         variable.assign(array)
 
 
-def _refuse(why):
+def _refuse(why: str) -> None:
     what = f"the checkpoint is of another model or version of tltf: {why}"
     raise ModelError(
         what, flag="resume", fix="another --output; --resume=never would drop the unfinished run"

@@ -6,19 +6,25 @@ import functools
 import math
 import pathlib
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from tltf.config.command_options import FindOptions
 from tltf.config.options import replace
 from tltf.console import lazy_imports
 from tltf.data import loader
 from tltf.errors import FlagError
 from tltf.files import atomic_files
+from tltf.graphs.core import Core
 from tltf.methods.context import FitContext
+from tltf.methods.method import Method, Phase
 from tltf.models import loading
 from tltf.training import assembly, datasets, fit, training
 from tltf.training.callbacks import non_finite
+from tltf.training.datasets import Feed
 from tltf.training.distribution import strategies
 from tltf.training.optimizers import optimizer
 
@@ -56,7 +62,7 @@ class Found:
     rate: float
 
 
-def find(options, num_steps=100):
+def find(options: FindOptions, num_steps: int = 100) -> Found:
     """The `Found` of a learning rate for a run's data, backbone and method.
 
     Smith 2015, arXiv:1506.01186, section 3.3, with the proposal of fastai's `valley`: half way
@@ -87,7 +93,7 @@ def find(options, num_steps=100):
     return propose_rate(test.curve, trained.options.train.learning_rate)
 
 
-def propose_rate(curve, default):
+def propose_rate(curve: "Curve", default: float) -> Found:
     """The `Found` of a Curve."""
     losses, rates = np.array(curve.losses), np.array(curve.rates[: len(curve.losses)])
     smooth = smooth_losses(losses)
@@ -96,7 +102,7 @@ def propose_rate(curve, default):
     return Found(rates, losses, smooth, found, default, rate)
 
 
-def smooth_losses(losses):
+def smooth_losses(losses: Sequence[float] | np.ndarray) -> np.ndarray:
     """float[n]: s_t = b s_(t-1) + (1 - b) l_t, divided by 1 - b^t."""
     mean, found = 0.0, []
     for number, loss in enumerate(losses, 1):
@@ -105,7 +111,7 @@ def smooth_losses(losses):
     return np.array(found)
 
 
-def valley(losses):
+def valley(losses: np.ndarray) -> int:
     """The place half way into the longest strictly falling subsequence of float[n].
 
     fastai's comment says two thirds; its sum, a third and half a third of the length, is this.
@@ -129,16 +135,16 @@ class Curve(keras.callbacks.Callback):
             or None.
     """
 
-    def __init__(self, rates, explain=lambda broken: None):
+    def __init__(self, rates: Sequence[float], explain: Any = lambda broken: None) -> None:
         super().__init__()
-        self.rates, self.explain, self.losses = rates, explain, []
+        self.rates, self.explain, self.losses = rates, explain, list[float]()
         self._epoch = self._num_steps = 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes which it is."""
         self._epoch = epoch + 1
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Each batch has a mean of its own."""
         loss = float(logs["loss"])
         self.model.reset_metrics()
@@ -155,7 +161,7 @@ class Curve(keras.callbacks.Callback):
         if is_over or len(self.losses) == len(self.rates):
             self.model.stop_training = True
 
-    def _broken(self, loss):
+    def _broken(self, loss: float) -> str:
         """What is not finite in the step that was taken; empty where all is."""
         if not math.isfinite(loss):
             return f"the loss is {loss}"
@@ -166,11 +172,20 @@ class Curve(keras.callbacks.Callback):
 class RangeTest(fit.Fit):
     """A Fit of the first phase that takes steps, with a rate that rises in each."""
 
-    def __init__(self, core, method, feed, options, strategy, num_steps):
+    def __init__(
+        self,
+        core: Core,
+        method: Method,
+        feed: Feed,
+        options: FindOptions,
+        strategy: Any,
+        num_steps: int,
+    ) -> None:
         super().__init__(core, method, feed, options, strategy, training.NoLog())
-        self.num_steps, self.curve = num_steps, None
+        self.num_steps = num_steps
+        self.curve: Any = None
 
-    def phases(self):
+    def phases(self) -> list[Phase]:
         """All up to the first with steps."""
         found = []
         for phase in super().phases():
@@ -179,30 +194,30 @@ class RangeTest(fit.Fit):
                 break
         return found
 
-    def _num_epochs(self, phase):
+    def _num_epochs(self, phase: Any) -> Any:
         steps = -(-self.feed.num_train // self.options.train.batch_size)
         return -(-self.num_steps // steps) if phase.solver == "gradient" else 0
 
-    def _rate(self, phase, num_steps):
+    def _rate(self, phase: Any, num_steps: Any) -> Any:
         rates = np.geomspace(LOWEST, HIGHEST, self.num_steps)
         explain = functools.partial(self._explained, phase)
         self.curve = Curve(list(rates / phase.rate_factor), explain)
         return optimizer.Rising(LOWEST, HIGHEST, self.num_steps)
 
-    def _explained(self, phase, broken):
-        batch = non_finite.read(self, broken, self._rows)
+    def _explained(self, phase: Any, broken: Any) -> Any:
+        batch = non_finite.read(self, broken, self.rows)
         if self.curve.losses and not (batch and batch.broken):
             return None
         return non_finite.error(broken, phase.name, batch, LOWEST, is_kept=False)
 
-    def _steps_together(self, model, steps):
+    def _steps_together(self, model: keras.Model, steps: int) -> int:
         return 1
 
-    def _callbacks(self, *given):
+    def _callbacks(self, *given: Any) -> Any:
         return [self.curve]
 
 
-def run(options, num_steps):
+def run(options: FindOptions, num_steps: int) -> Any:
     """Finds, prints and saves lr_find.csv and lr_find.png in --output; returns the `Found`."""
     found = find(options, num_steps)
     print(text(found))
@@ -213,7 +228,7 @@ def run(options, num_steps):
     return found
 
 
-def text(found):
+def text(found: Found) -> Any:
     """What a person wants to know, in three lines."""
     is_clamped = found.rate != found.valley
     why = f", held within {FAMILY_FACTOR:g} times of the default" if is_clamped else ""
@@ -225,7 +240,7 @@ def text(found):
     ])  # fmt: skip
 
 
-def save(found, folder):
+def save(found: Any, folder: pathlib.Path) -> None:
     """Writes lr_find.csv and lr_find.png.
 
     Raises:

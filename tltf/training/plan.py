@@ -1,11 +1,15 @@
 """What a run is going to do, in words."""
 
+from typing import Any
+
 from tltf.data import row_scan
 from tltf.errors import printable
 from tltf.graphs import freezing, weight_transfer
+from tltf.graphs.core import Core
+from tltf.models.trained import Trained
 
 
-def plan_text(trained, core, method):
+def plan_text(trained: Trained, core: Core, method: Any) -> str:
     """What a run does: data, model, and the trainable table of each phase.
 
     Args:
@@ -40,7 +44,7 @@ def plan_text(trained, core, method):
     return "\n".join(lines)
 
 
-def _scan_lines(scan):
+def _scan_lines(scan: Any) -> Any:
     """What of the data is not used, and what is odd about the rest."""
     is_whole = scan.found == scan.used
     rows = [] if is_whole else [f"rows      {row_scan.counts(scan)}"]

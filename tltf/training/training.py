@@ -5,27 +5,33 @@
 
 import contextlib
 import dataclasses
+import pathlib
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
-from tltf.config.options import flag_text, flat
+from tltf.config.options import Options, flag_text, flat
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
 from tltf.errors import FlagError
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
 from tltf.models import adapters, loading, saving
+from tltf.models.adapters import Adapter
+from tltf.models.trained import Trained
 from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space
 from tltf.training import fit as training_fit
 from tltf.training.assembly import assemble
 from tltf.training.distribution import strategies
+from tltf.training.fit import Fit
 from tltf.training.plan import plan_text
 
 
-def train(options):
+def train(options: Options) -> Any:
     """A trained model; saved in RUN/model where --output is given.
 
     Args:
@@ -58,7 +64,7 @@ def train(options):
         return trained
 
 
-def _assembled(options, run_folder, strategy, clock):
+def _assembled(options: Any, run_folder: Any, strategy: Any, clock: Any) -> Any:
     """`(Trained, Method)` before the first step."""
     with scan_report.write_on_failure(_report_folder(run_folder)):
         parts = loader.training_parts(options, options.data.near_duplicates)
@@ -69,7 +75,7 @@ def _assembled(options, run_folder, strategy, clock):
     return trained, method
 
 
-def _show_plan(trained, method, strategy):
+def _show_plan(trained: Any, method: Any, strategy: Any) -> None:
     """What --dry_run prints."""
     with strategy.scope():
         context = FitContext(trained.class_names, load_model=loading.load)
@@ -78,7 +84,7 @@ def _show_plan(trained, method, strategy):
     method.release(changed)
 
 
-def _begin(trained, run_folder):
+def _begin(trained: Any, run_folder: Any) -> None:
     """Notes in the run folder what the run is begun with."""
     folder.begin(
         run_folder,
@@ -90,7 +96,7 @@ def _begin(trained, run_folder):
 
 
 @contextlib.contextmanager
-def _log_of(logs):
+def _log_of(logs: Any) -> Iterator[Any]:
     """A block with the log of a run folder, or with one that keeps nothing."""
     log = metrics_log.MetricsLog(logs / layout.METRICS) if logs else NoLog()
     try:
@@ -100,7 +106,7 @@ def _log_of(logs):
 
 
 @contextlib.contextmanager
-def _named_files(trained):
+def _named_files(trained: Any) -> Iterator[Any]:
     """A block whose errors of TensorFlow name the file that cannot be decoded."""
     try:
         yield
@@ -109,13 +115,13 @@ def _named_files(trained):
         raise next(filter(None, found), error) from error
 
 
-def _report_folder(run_folder):
+def _report_folder(run_folder: pathlib.Path | None) -> pathlib.Path | None:
     """Where faults of the data are listed: not in a finished run, whose report is of other data."""
     writes = run_folder and folder.is_chief() and folder.read_status(run_folder) != "finished"
     return run_folder if writes else None
 
 
-def require(options, *names):
+def require(options: Options, *names: Any) -> None:
     """Raises FlagError where a flag that is needed was not given."""
     given = flat(options)
     for name in names:
@@ -123,7 +129,7 @@ def require(options, *names):
             raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
 
 
-def _prepared_fit(trained, method, strategy, run_folder, log):
+def _prepared_fit(trained: Any, method: Any, strategy: Any, run_folder: Any, log: Any) -> Any:
     """The Fit, after what it needs and is going to do has been checked and shown."""
     options, is_writer = trained.options, folder.is_chief()
     feed = datasets.build(trained, strategy)
@@ -140,7 +146,7 @@ def _prepared_fit(trained, method, strategy, run_folder, log):
     return fit
 
 
-def _take_over(trained, fit, clock, logs):
+def _take_over(trained: Any, fit: Any, clock: Any, logs: Any) -> None:
     """Puts what a Fit has trained into the Trained."""
     trained.history, trained.plans = fit.history, fit.plans
     clock.lap("train")
@@ -157,7 +163,7 @@ def _take_over(trained, fit, clock, logs):
         trained.times_s["first_step"] = fit.first_step_s
 
 
-def _tune_head(trained):
+def _tune_head(trained: Trained) -> None:
     """Lets the head choose on validation what it decides by."""
     part = trained.splits.get("validation")
     if trained.core.head.target == label_kinds.CLASS or part is None:
@@ -169,7 +175,7 @@ def _tune_head(trained):
         trained.adapter = dataclasses.replace(trained.adapter, about=about)
 
 
-def _adapter(trained, fit):
+def _adapter(trained: Trained, fit: Fit) -> Adapter | None:
     """What a run that trained little leaves; None for others."""
     found = adapters.of_training(fit.core, fit.moved)
     if not found:
@@ -178,7 +184,7 @@ def _adapter(trained, fit):
     return adapters.Adapter(arrays, _about(trained) | {"base_sha256": base})
 
 
-def _about(trained):
+def _about(trained: Trained) -> dict[str, Any]:
     """What an adapter file tells of the run."""
     options = trained.options
     return {
@@ -193,7 +199,7 @@ def _about(trained):
     }
 
 
-def fit_parts(options, parts):
+def fit_parts(options: Options, parts: Any) -> Trained:
     """Trained on splits that are already there, without a run folder; for baselines.
 
     Args:
@@ -214,10 +220,10 @@ def fit_parts(options, parts):
 class _Clock:
     """Seconds by stage."""
 
-    def __init__(self):
-        self.laps, self._last = {}, time.monotonic()
+    def __init__(self) -> None:
+        self.laps, self._last = dict[str, float](), time.monotonic()
 
-    def lap(self, name):
+    def lap(self, name: str) -> None:
         now = time.monotonic()
         self.laps[name] = self.laps.get(name, 0.0) + now - self._last
         self._last = now
@@ -226,8 +232,8 @@ class _Clock:
 class NoLog:
     """Stands in for MetricsLog where no run folder is kept."""
 
-    def write(self, row):
+    def write(self, row: dict[str, Any]) -> None:
         """Forgets the row."""
 
-    def close(self):
+    def close(self) -> None:
         """Nothing to close."""

@@ -46,7 +46,7 @@ INFO_HEADER_BYTES = 40
 _PORTABLE_MAP = re.compile(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+(#[^\n]*\n\s*)*\d+\s")
 
 
-def format_of(contents):
+def format_of(contents: bytes) -> str:
     """The name of the format of bytes that must be converted; empty for all others.
 
     Args:
@@ -64,11 +64,11 @@ def format_of(contents):
     return "portable map" if _PORTABLE_MAP.match(contents[:512]) else ""
 
 
-def _is_animated_webp(contents):
+def _is_animated_webp(contents: bytes) -> bool:
     return contents[8:16] == b"WEBPVP8X" and len(contents) > 20 and bool(contents[20] & 2)
 
 
-def _odd_bitmap(contents):
+def _odd_bitmap(contents: bytes) -> str:
     if len(contents) < 34:
         return ""
     (info_size,) = struct.unpack("<I", contents[14:18])
@@ -81,7 +81,7 @@ def _odd_bitmap(contents):
     return f"{bits}-bit BMP"
 
 
-def _is_transparent_gif(contents):
+def _is_transparent_gif(contents: bytes) -> bool:
     """Whether the first frame has a transparent colour, or leaves a part of the picture free."""
     try:
         width, height, packed = struct.unpack("<HHB", contents[6:11])
@@ -101,7 +101,7 @@ def _is_transparent_gif(contents):
         return False
 
 
-def as_network_sees(image):
+def as_network_sees(image: Any) -> Any:
     """What the network sees of a PIL image: upright, 8 bits, white behind what is transparent.
 
     16 bits are scaled by 257; numbers with a fraction or with more bits by the largest, where that
@@ -124,7 +124,7 @@ def as_network_sees(image):
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def to_png(contents):
+def to_png(contents: bytes) -> bytes:
     """PNG bytes of the first frame of an image.
 
     Raises:
@@ -144,13 +144,13 @@ def to_png(contents):
     return buffer.getvalue()
 
 
-def _register_heic():
+def _register_heic() -> None:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
 
 
-def reason_against(contents, kind):
+def reason_against(contents: bytes, kind: str) -> tuple[str, str]:
     """`(path of the PNG in the cache, "")`, or `("", why there is none)`.
 
     Args:
@@ -176,7 +176,7 @@ def reason_against(contents, kind):
     return str(path), ""
 
 
-def decodable(contents):
+def decodable(contents: bytes) -> bytes:
     """The bytes, or PNG bytes of what a server's TensorFlow does not decode; what is damaged stays."""
     if not format_of(contents):
         return contents

@@ -4,6 +4,9 @@ So that a photo from a phone stands upright in training, in prediction and in th
 graph alike. Read from JPEG (APP1 segment), PNG (eXIf chunk) and WebP (EXIF chunk).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 ORIENTATION_TAG = 0x0112
@@ -22,7 +25,7 @@ SEARCHED_BYTES = 65536
 """At one end of the file: JPEG and PNG have EXIF near the start, WebP at the end."""
 
 
-def orientation(contents):
+def orientation(contents: tf.Tensor) -> int | tf.Tensor:
     """int32[] 1 to 8 of tf.string[] image bytes; 1, upright, where there is none."""
     last = tf.maximum(tf.strings.length(contents) - SEARCHED_BYTES, 0)
     start = tf.where(begins(contents, RIFF_MAGIC), last, 0)
@@ -36,10 +39,10 @@ def orientation(contents):
     return tf.cond(found == ABSENT, lambda: _orientation_in_xmp(piece), lambda: found)
 
 
-def _is_further_on(contents, piece, last):
+def _is_further_on(contents: tf.Tensor, piece: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
     """Whether EXIF can be beyond the first bytes: headers that go on, or a PNG's chunk behind pixels."""
 
-    def in_png():
+    def in_png() -> tf.Tensor:
         return tf.strings.regex_full_match(_piece(contents, last, SEARCHED_BYTES), PNG_EXIF)
 
     is_long = last > 0
@@ -50,7 +53,7 @@ def _is_further_on(contents, piece, last):
     )
 
 
-def _orientation_in_xmp(piece):
+def _orientation_in_xmp(piece: tf.Tensor) -> int | tf.Tensor:
     """The value that XMP has, as an attribute or an element of `tiff:Orientation`; 1 without it."""
     return tf.cond(
         tf.strings.regex_full_match(piece, XMP),
@@ -59,10 +62,10 @@ def _orientation_in_xmp(piece):
     )
 
 
-def turn_upright(image, orientation_value):
+def turn_upright(image: tf.Tensor, orientation_value: int | tf.Tensor) -> tf.Tensor:
     """uint8[H, W, C], or [W, H, C] for orientations 5 to 8, turned as orientation 1 to 8 says."""
 
-    def turned():
+    def turned() -> tf.Tensor:
         is_mirrored = tf.reduce_any(orientation_value == [2, 3, 6, 7])
         is_upside_down = tf.reduce_any(orientation_value == [3, 4, 7, 8])
         result = tf.cond(
@@ -74,7 +77,7 @@ def turn_upright(image, orientation_value):
     return tf.cond(orientation_value == UPRIGHT, lambda: image, turned)
 
 
-def _parsed_orientation(contents):
+def _parsed_orientation(contents: tf.Tensor) -> int | tf.Tensor:
     start = tf.case(
         [
             (begins(contents, JPEG_MAGIC), lambda: _tiff_in_jpeg(contents)),
@@ -86,41 +89,41 @@ def _parsed_orientation(contents):
     return tf.cond(start < 0, lambda: ABSENT, lambda: _orientation_in_tiff(contents, start))
 
 
-def begins(contents, magic, position=0):
+def begins(contents: tf.Tensor, magic: bytes, position: int | tf.Tensor = 0) -> tf.Tensor:
     """bool[]: has tf.string[] `contents` the bytes `magic` at `position`?"""
     return _piece(contents, position, len(magic)) == magic
 
 
-def bytes_at(contents, position, count):
+def bytes_at(contents: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tensor:
     """int32[count], the unsigned bytes from `position`, zeros beyond the end."""
     raw = _raw(_piece(contents, position, count))
     return tf.ensure_shape(tf.pad(raw, [[0, count - tf.size(raw)]]), [count])
 
 
-def number(values, is_little):
+def number(values: tf.Tensor, is_little: tf.Tensor) -> Any:
     """int32[] of unsigned bytes int32[n]; 2^31 and more become negative."""
     values = tf.cond(is_little, lambda: values[::-1], lambda: values)
     shifts = tf.range(values.shape[0] - 1, -1, -1) * 8
     return tf.reduce_sum(tf.bitwise.left_shift(values, shifts))
 
 
-def _piece(contents, position, count):
+def _piece(contents: tf.Tensor, position: int | tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
     """Up to `count` bytes from `position`; none beyond the end."""
     return tf.strings.substr(contents, tf.minimum(position, tf.strings.length(contents)), count)
 
 
-def _raw(contents):
+def _raw(contents: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.io.decode_raw(contents, tf.uint8), tf.int32)
 
 
-def _walk(contents, first, step):
+def _walk(contents: tf.Tensor, first: int, step: Callable[..., Any]) -> tf.Tensor:
     """Place of the TIFF data, or -1: `step(position) -> (found or -1, next position or -1)`."""
     length = tf.strings.length(contents)
 
-    def go_on(position, found):
+    def go_on(position: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
         return (found < 0) & (position >= 0) & (position < length)
 
-    def advance(position, found):
+    def advance(position: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         found, following = step(position)
         return tf.where(following > position, following, -1), found
 
@@ -134,8 +137,8 @@ def _walk(contents, first, step):
     return found
 
 
-def _tiff_in_jpeg(contents):
-    def step(position):
+def _tiff_in_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         head = bytes_at(contents, position, 4)
         has_exif = (head[1] == 0xE1) & (begins(contents, EXIF_MAGIC, position + 4))
         is_header = (head[0] == 0xFF) & (head[1] != 0xDA) & (head[1] != 0xD9)
@@ -146,8 +149,8 @@ def _tiff_in_jpeg(contents):
     return _walk(contents, 2, step)
 
 
-def _tiff_in_png(contents):
-    def step(position):
+def _tiff_in_png(contents: tf.Tensor) -> tf.Tensor:
+    def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         head = bytes_at(contents, position, 8)
         size = number(head[:4], tf.constant(False))
         has_exif = tf.reduce_all(head[4:] == list(b"eXIf"))
@@ -157,8 +160,8 @@ def _tiff_in_png(contents):
     return _walk(contents, 8, step)
 
 
-def _tiff_in_webp(contents):
-    def step(position):
+def _tiff_in_webp(contents: tf.Tensor) -> tf.Tensor:
+    def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         head = bytes_at(contents, position, 8)
         size = number(head[4:], tf.constant(True))
         has_exif = tf.reduce_all(head[:4] == list(b"EXIF"))
@@ -170,7 +173,7 @@ def _tiff_in_webp(contents):
     return _walk(contents, 12, step)
 
 
-def _orientation_in_tiff(contents, start):
+def _orientation_in_tiff(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     """The tag's value in the first directory of TIFF data from `start`; ABSENT where it is not."""
     head = bytes_at(contents, start, 8)
     is_little = head[0] == ord("I")
@@ -188,7 +191,7 @@ def _orientation_in_tiff(contents, start):
     return tf.where(is_tag, tf.where((value >= 1) & (value <= 8), value, UPRIGHT), ABSENT)
 
 
-def _short(pairs, is_little):
+def _short(pairs: tf.Tensor, is_little: tf.Tensor) -> tf.Tensor:
     """int32[...] of unsigned bytes int32[..., 2]."""
     little = pairs[..., 0] + 256 * pairs[..., 1]
     return tf.where(is_little, little, 256 * pairs[..., 0] + pairs[..., 1])

@@ -3,9 +3,12 @@
 import dataclasses
 import functools
 import os
+import pathlib
 import stat
 import struct
+from collections.abc import Callable, Sequence
 from concurrent import futures
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -56,7 +59,7 @@ class Finding:
     format: str = ""
 
 
-def inspect_files(paths, root):
+def inspect_files(paths: Sequence[str], root: pathlib.Path | str) -> list[Finding]:
     """A Finding a path, in order; the files are read in parallel, and decoded where in doubt.
 
     Args:
@@ -68,7 +71,7 @@ def inspect_files(paths, root):
     return inspect_all(paths, lambda path: _inspect_file(path, is_inside))
 
 
-def inspect_all(values, inspect):
+def inspect_all(values: Sequence[bytes | str], inspect: Callable[..., Any]) -> list[Finding]:
     """The Finding of each value, in order; in parallel, and what takes long shows its progress.
 
     Args:
@@ -87,7 +90,7 @@ def inspect_all(values, inspect):
     return findings
 
 
-def reason_against(value):
+def reason_against(value: bytes | np.ndarray | str) -> str:
     """Why an image cannot be used; empty if it can.
 
     Args:
@@ -98,7 +101,7 @@ def reason_against(value):
     return inspect_bytes(value, is_decoded=True).reason if isinstance(value, bytes) else ""
 
 
-def inspect_bytes(contents, *, is_decoded=False):
+def inspect_bytes(contents: bytes, *, is_decoded: bool = False) -> Finding:
     """The Finding of image bytes.
 
     Decoding is left out where the structure of the file shows that it is whole, which is ten
@@ -140,7 +143,7 @@ def inspect_bytes(contents, *, is_decoded=False):
     )
 
 
-def _converted(contents, kind):
+def _converted(contents: bytes, kind: str) -> Finding:
     """The Finding of what is made PNG, as that of the PNG but for the hash."""
     path, reason = conversion.reason_against(contents, kind)
     if reason:
@@ -150,7 +153,7 @@ def _converted(contents, kind):
     return dataclasses.replace(found, hash=digest(contents), converted=path, format=kind)
 
 
-def _is_surely_good(contents, known, height, width):
+def _is_surely_good(contents: bytes, known: str, height: int, width: int) -> bool:
     """Whole, of more than one colour, of usual sides: seen without decoding."""
     constant, by_pixel = UNIFORM_BYTES
     pixels = (height + 15) * (width + 15)  # JPEG codes blocks of up to 16 pixels a side
@@ -159,7 +162,7 @@ def _is_surely_good(contents, known, height, width):
     return coded > constant + by_pixel * pixels and not is_thin
 
 
-def format_of(contents):
+def format_of(contents: bytes) -> str:
     """The name of the format that the first bytes show; empty if none is known."""
     for magic, name in MAGICS:
         if contents.startswith(magic):
@@ -176,7 +179,7 @@ def format_of(contents):
     return ""
 
 
-def size_of(contents, known):
+def size_of(contents: bytes, known: str) -> tuple[int, int]:
     """`(height, width)` that the header claims, in pixels; `(0, 0)` if it is cut."""
     try:
         if known == "PNG":
@@ -191,7 +194,7 @@ def size_of(contents, known):
         return 0, 0
 
 
-def _jpeg_size(contents):
+def _jpeg_size(contents: bytes) -> tuple[int, int]:
     position = 2
     while position + 9 < len(contents):
         marker, length = contents[position + 1], contents[position + 2 : position + 4]
@@ -206,7 +209,7 @@ def _jpeg_size(contents):
     return 0, 0
 
 
-def _webp_size(contents):
+def _webp_size(contents: bytes) -> Any:
     if contents[12:16] == b"VP8X":
         return tuple(
             1 + int.from_bytes(contents[place : place + 3], "little") for place in (27, 24)
@@ -215,16 +218,16 @@ def _webp_size(contents):
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-def _decode(contents):
+def _decode(contents: Any) -> Any:
     return preprocessing.ImagePreprocessing(1).decode(contents)
 
 
-def _is_inside(folder, root):
+def _is_inside(folder: str, root: str) -> bool:
     """Is the real place of a folder in `root`, a real path?"""
     return os.path.commonpath([os.path.realpath(folder), root]) == root
 
 
-def _inspect_file(path, is_inside, *, is_decoded=False):
+def _inspect_file(path: str, is_inside: Any, *, is_decoded: bool = False) -> Finding:
     try:
         mode = os.lstat(path).st_mode
         outside = "is in a folder outside of the data folder, to which a link leads"

@@ -15,7 +15,7 @@ KINDS_OF_WEBP = {
 """Chunk -> where its sides are, see `_product`."""
 
 
-def num_pixels(contents):
+def num_pixels(contents: tf.Tensor) -> tf.Tensor:
     """float32[] of tf.string[]: width times height; 0 for a file of no known kind.
 
     PNG, JPEG, GIF, BMP and WebP; a header that ends early counts as zeros.
@@ -37,11 +37,18 @@ def num_pixels(contents):
     )
 
 
-def _of_jpeg(contents):
+def _of_jpeg(contents: tf.Tensor) -> tf.Tensor:
     return tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(contents)[:2], tf.float32))
 
 
-def _product(contents, position, size, is_little=True, mask=-1, more=0):
+def _product(
+    contents: tf.Tensor,
+    position: int,
+    size: int,
+    is_little: bool = True,
+    mask: int = -1,
+    more: int = 0,
+) -> tf.Tensor:
     """Of two numbers of `size` bytes that follow each other; the sign of a side does not count."""
     sides = [exif.number(exif.bytes_at(contents, position + place, size), tf.constant(is_little))
              for place in (0, size)]  # fmt: skip
@@ -49,7 +56,7 @@ def _product(contents, position, size, is_little=True, mask=-1, more=0):
     return tf.reduce_prod(tf.abs(tf.cast(masked, tf.float32)))
 
 
-def _of_webp(contents):
+def _of_webp(contents: tf.Tensor) -> tf.Tensor:
     """A lossless one has 14 bits a side, which follow each other, less 1."""
     bits = exif.number(exif.bytes_at(contents, 21, 4), tf.constant(True))
     sides = [tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, shift), 0x3FFF) + 1

@@ -4,6 +4,8 @@ One function for training, evaluation, prediction and the exported graph.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -42,7 +44,7 @@ class ImagePreprocessing:
     size_px: int
     channels: int = 3
 
-    def decode(self, contents):
+    def decode(self, contents: tf.Tensor) -> tf.Tensor:
         """uint8[H, W, channels] of tf.string[] bytes: JPEG, PNG, GIF, BMP or WebP.
 
         The first frame of an animation; turned upright as its EXIF data say; 16 bits scaled to
@@ -54,7 +56,7 @@ class ImagePreprocessing:
         image, _ = self._decoded(contents, lambda: _whole(_decode_jpeg(contents)))
         return exif.turn_upright(image, exif.orientation(contents))
 
-    def resize(self, image):
+    def resize(self, image: tf.Tensor) -> tf.Tensor:
         """float32[..., S, S, channels] of uint8[..., H, W, C], C of 1, 3 or 4; at most 4 axes.
 
         Whole numbers from 0 to 255, so that they can be kept as uint8. Bilinear, antialiased;
@@ -70,7 +72,7 @@ class ImagePreprocessing:
             resized = _resized(image, sides, self.size_px)
         return in_channels(resized, self.channels)
 
-    def __call__(self, contents):
+    def __call__(self, contents: tf.Tensor) -> tf.Tensor:
         """float32[S, S, channels], whole numbers from 0 to 255, of tf.string[] bytes.
 
         What `resize` makes of `decode`, but cheaper: a JPEG whose sides are several times S is
@@ -85,7 +87,9 @@ class ImagePreprocessing:
         resized = _resized(image, sides, self.size_px)
         return exif.turn_upright(resized, exif.orientation(contents))
 
-    def _decoded(self, contents, jpeg):
+    def _decoded(
+        self, contents: tf.Tensor, jpeg: Callable[..., Any]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`(uint8[H, W, channels], float32[2])` not yet upright; see `_whole` for the sides.
 
         Args:
@@ -106,7 +110,7 @@ class ImagePreprocessing:
         image.set_shape([None, None, 3])
         return in_channels(image, self.channels), sides
 
-    def _shrunk_jpeg(self, contents):
+    def _shrunk_jpeg(self, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A JPEG at the smallest part of its size that is large enough, and its exact sides."""
         sides = tf.cast(tf.io.extract_jpeg_shape(contents)[:2], tf.float32)
         least = tf.constant([LEAST_SHRINKING * self.size_px * ratio for ratio in JPEG_RATIOS[1:]])
@@ -117,7 +121,7 @@ class ImagePreprocessing:
         ratio = tf.gather(tf.constant(JPEG_RATIOS, tf.float32), place)
         return image, sides / ratio
 
-    def decode_batch(self, contents):
+    def decode_batch(self, contents: tf.Tensor) -> tf.Tensor:
         """float32[B, S, S, channels] 0 to 255 of tf.string[B] bytes; B may be 0.
 
         Raises:
@@ -137,17 +141,17 @@ class ImagePreprocessing:
         with tf.control_dependencies([tf.debugging.Assert(tf.size(bad) == 0, [problem])]):
             return tf.ensure_shape(images[:-1], [None, *blank.shape])
 
-    def to_config(self):
+    def to_config(self) -> dict[str, int]:
         """What `from_config` makes the same preprocessing of; plain data."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, int]) -> Any:
         """The preprocessing that `to_config` described."""
         return cls(**config)
 
 
-def _bounded(contents):
+def _bounded(contents: tf.Tensor) -> tf.Tensor:
     """The contents, if their header claims no more than MAX_PIXELS; an operation that fails."""
     is_jpeg = exif.begins(contents, exif.JPEG_MAGIC)
     most = structure.MAX_PIXELS * tf.where(is_jpeg, structure.JPEG_PIXELS, 1)
@@ -156,7 +160,7 @@ def _bounded(contents):
         return tf.identity(contents)
 
 
-def in_channels(image, channels):
+def in_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     """uint8[..., H, W, channels] of uint8[..., H, W, C]; C of 1, 3 or 4 (RGB and alpha).
 
     Where nothing is computed, any dtype is taken and kept.
@@ -172,14 +176,14 @@ def in_channels(image, channels):
     return tf.cast(tf.round(grey), tf.uint8)
 
 
-def _on_background(image, largest):
+def _on_background(image: tf.Tensor, largest: float) -> tf.Tensor:
     """uint8[..., 3] of float32[..., 4] with values from 0 to `largest`."""
     colour, alpha = image[..., :3] / largest, image[..., 3:] / largest
     blended = colour * alpha * 255.0 + BACKGROUND * (1.0 - alpha)
     return tf.cast(tf.round(blended), tf.uint8)
 
 
-def _whole(image):
+def _whole(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """An image and its sides `float32[2]` in its pixels, all of which show something.
 
     A JPEG decoded at a part of its size can end within its last pixels: its sides have fractions.
@@ -187,7 +191,7 @@ def _whole(image):
     return image, tf.cast(tf.shape(image)[-3:-1], tf.float32)
 
 
-def _resized(image, sides, size_px):
+def _resized(image: tf.Tensor, sides: tf.Tensor, size_px: int) -> tf.Tensor:
     """float32[..., S, S, C] whole numbers of uint8[..., H, W, C] that shows `sides` pixels."""
     images = image if image.shape.rank == 4 else image[None]
     static = images.shape[1:3]
@@ -203,19 +207,19 @@ def _resized(image, sides, size_px):
     return tf.round(resized if image.shape.rank == 4 else resized[0])
 
 
-def _is_enlarged(sides, size_px):
+def _is_enlarged(sides: tf.TensorShape, size_px: int) -> bool:
     """Whether both sides, as far as they are known when a graph is made, are at most S."""
     return sides.is_fully_defined() and max(sides) <= size_px
 
 
-def _enlarge(images, _, size_px):
+def _enlarge(images: tf.Tensor, _: tf.Tensor, size_px: int) -> tf.Tensor:
     """Without need of antialiasing a quarter of the time of `_scale`, and the same but for rounding."""
     return tf.raw_ops.ResizeBilinear(
         images=images, size=[size_px, size_px], half_pixel_centers=True
     )
 
 
-def _scale(images, sides, size_px):
+def _scale(images: tf.Tensor, sides: tf.Tensor, size_px: int) -> tf.Tensor:
     return tf.raw_ops.ScaleAndTranslate(
         images=images,
         size=[size_px, size_px],
@@ -226,11 +230,11 @@ def _scale(images, sides, size_px):
     )
 
 
-def _decode_jpeg(contents, ratio=1):
+def _decode_jpeg(contents: tf.Tensor, ratio: int = 1) -> tf.Tensor:
     return tf.io.decode_jpeg(contents, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
-def _decode_png(contents):
+def _decode_png(contents: tf.Tensor) -> tf.Tensor:
     """On the background; 16-bit files are read as 16 bits.
 
     TensorFlow fills the missing alpha of files with 1 to 4 bits with 1 in place of 255, so it is
@@ -247,16 +251,16 @@ def _decode_png(contents):
     )
 
 
-def _blended_png(contents, dtype):
+def _blended_png(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     image = tf.io.decode_png(contents, channels=4, dtype=dtype)
     return _on_background(tf.cast(image, tf.float32), float(dtype.max))
 
 
-def _is_webp(contents):
+def _is_webp(contents: tf.Tensor) -> tf.Tensor:
     return exif.begins(contents, exif.RIFF_MAGIC) & exif.begins(contents, headers.WEBP_MAGIC, 8)
 
 
-def _decode_webp(contents):
+def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
     """On the background. An animation is refused unread: TensorFlow would write beyond its memory."""
     flags, lossless = (exif.bytes_at(contents, at, 1)[0] // 2 for at in WEBP_FLAGS_AT)
     is_extended = exif.begins(contents, b"VP8X", WEBP_CHUNK_AT)
@@ -274,16 +278,16 @@ def _decode_webp(contents):
     )
 
 
-def _decode_any(contents, channels):
+def _decode_any(contents: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.io.decode_image(contents, channels=channels, expand_animations=False)
 
 
-def _is_palette_bitmap(contents):
+def _is_palette_bitmap(contents: tf.Tensor) -> tf.Tensor:
     bits = exif.bytes_at(contents, BITMAP_BITS_AT, 2)
     return exif.begins(contents, BITMAP_MAGIC) & tf.reduce_all(bits == [8, 0])
 
 
-def _decode_palette_bitmap(contents):
+def _decode_palette_bitmap(contents: tf.Tensor) -> tf.Tensor:
     """TensorFlow gives the places in the palette; the colours stand before the pixels."""
     places = tf.io.decode_bmp(contents, channels=0)[..., 0]
     is_little = tf.constant(True)

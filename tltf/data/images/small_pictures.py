@@ -4,12 +4,15 @@ import concurrent.futures
 import io
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from tltf.console.progress import Progress
 from tltf.data.images import conversion
 from tltf.data.images.structure import MAX_PIXELS
+from tltf.data.source import Column
 
 NUM_ROWS = 256
 LEAST_DECODED = 2
@@ -17,7 +20,7 @@ LEAST_DECODED = 2
 UNREADABLE = conversion.UNREADABLE
 
 
-def open_image(picture):
+def open_image(picture: Any) -> Any:
     """A PIL image, not yet decoded.
 
     Args:
@@ -43,7 +46,7 @@ def open_image(picture):
     return image
 
 
-def grey(column, side_px, progress):
+def grey(column: Column, side_px: int, progress: Progress) -> np.ndarray:
     """uint8[N, side_px, side_px]; zeros where an image cannot be decoded.
 
     Args:
@@ -53,7 +56,7 @@ def grey(column, side_px, progress):
     """
     found = np.zeros((len(column.values), side_px, side_px), np.uint8)
 
-    def one(row):
+    def one(row: int) -> None:
         try:
             found[row] = _grey(open_image(column.values[row]), side_px)
         except UNREADABLE:
@@ -67,7 +70,7 @@ def grey(column, side_px, progress):
     return found
 
 
-def _grey(image, side_px):
+def _grey(image: Any, side_px: int) -> Any:
     image.draft("L", (LEAST_DECODED * side_px,) * 2)
     return (
         conversion.as_network_sees(image)

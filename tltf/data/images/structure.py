@@ -24,12 +24,12 @@ JPEG_PIXELS = 4
 """Times as many pixels as of others a JPEG may have: it is decoded at a part of its size."""
 
 
-def most_pixels(known):
+def most_pixels(known: str) -> int:
     """The most pixels that a file of a format may have, by its header."""
     return MAX_PIXELS * (JPEG_PIXELS if known == "JPEG" else 1)
 
 
-def coded_bytes(contents, known):
+def coded_bytes(contents: bytes, known: str) -> int:
     """Bytes that hold the pixels of a JPEG or PNG that is surely whole; 0 where that is unsure.
 
     Args:
@@ -47,13 +47,13 @@ def coded_bytes(contents, known):
 class _Jpeg:
     """The segments of a JPEG file, read up to its end marker."""
 
-    def __init__(self, contents):
+    def __init__(self, contents: bytes) -> None:
         self._contents = contents
-        self._components = {}  # name -> number of its quantization table
-        self._tables = set()  # of Huffman codes: class (0 DC, 1 AC) in the upper four bits
-        self._quantizations = set()
+        self._components: dict = {}  # name -> number of its quantization table
+        self._tables: set = set()  # of Huffman codes: class (0 DC, 1 AC) in the upper four bits
+        self._quantizations: set = set()
 
-    def coded_bytes(self):
+    def coded_bytes(self) -> int:
         """Bytes of the scans; 0 unless every segment is in order."""
         contents, position, coded = self._contents, 2, 0
         while contents[position] == 0xFF:
@@ -73,7 +73,7 @@ class _Jpeg:
                 coded += position - end
         return 0
 
-    def _is_right(self, marker, start, end):
+    def _is_right(self, marker: int, start: int, end: int) -> bool:
         if marker in START_OF_FRAME:
             return self._is_frame(start, end)
         if marker == HUFFMAN_TABLES:
@@ -82,7 +82,7 @@ class _Jpeg:
             return self._add(self._quantizations, _quantization_tables(self._contents[start:end]))
         return self._is_scan(start, end) if marker == START_OF_SCAN else marker in SKIPPED
 
-    def _is_frame(self, start, end):
+    def _is_frame(self, start: int, end: int) -> bool:
         """Depth, height, width, then name, sampling and quantization table of each component."""
         contents = self._contents
         count = contents[start + 5]
@@ -94,11 +94,11 @@ class _Jpeg:
         return end - start == 6 + 3 * count and factors <= {1, 2, 4}
 
     @staticmethod
-    def _add(known, found):
+    def _add(known: set[int], found: frozenset[int]) -> bool:
         known.update(found)
         return bool(found)
 
-    def _is_scan(self, start, end):
+    def _is_scan(self, start: int, end: int) -> bool:
         """Name and tables of each component; first and last coefficient; bits."""
         contents = self._contents
         count = contents[start]
@@ -116,7 +116,7 @@ class _Jpeg:
 
 
 @functools.lru_cache(maxsize=1024)
-def _huffman_tables(segment):
+def _huffman_tables(segment: bytes) -> frozenset[int]:
     """Class and number of each table; empty if one is wrong. Files of one camera share them.
 
     A table: its class and number, how many codes have 1 to 16 bits, their symbols.
@@ -139,7 +139,7 @@ def _huffman_tables(segment):
 
 
 @functools.lru_cache(maxsize=1024)
-def _quantization_tables(segment):
+def _quantization_tables(segment: bytes) -> frozenset[int]:
     """Number of each table; empty if one is wrong. A table: depth and number, 64 values."""
     numbers, start = set(), 0
     while start < len(segment):
@@ -151,7 +151,7 @@ def _quantization_tables(segment):
     return frozenset(numbers)
 
 
-def _coded_bytes_of_png(contents):
+def _coded_bytes_of_png(contents: bytes) -> int:
     """Length, name, data and checksum of each chunk; IDAT has the pixels, IEND is the last."""
     position, coded = 8, 0
     view = memoryview(contents)

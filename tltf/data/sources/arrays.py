@@ -1,14 +1,17 @@
 """Arrays in .npz files, as numpy.savez writes them."""
 
 import math
+import pathlib
 import zipfile
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings
 from tltf.errors import DataError, FlagError
 
 MOST_UNPACKED = 200
@@ -16,7 +19,7 @@ MOST_UNPACKED = 200
 SUFFIXES = {"": None, "_train": TRAIN, "_validation": VALIDATION, "_val": VALIDATION, "_test": TEST}
 
 
-def numpy(settings, path, x="x", y="y"):
+def numpy(settings: LoadSettings, path: str, x: str = "x", y: str = "y") -> Any:
     """Arrays `x` and `y` of an .npz file, or `x_train`, `y_train`, `x_test`, `y_test` and so on.
 
     Args:
@@ -55,7 +58,7 @@ def numpy(settings, path, x="x", y="y"):
     return assemble("numpy", kind, Rows(ids, values, labels, roles), scan, settings)
 
 
-def _refuse_bomb(file):
+def _refuse_bomb(file: pathlib.Path) -> None:
     """Refuses arrays that unpack to gigabytes from next to nothing, and headers that promise more
     than follows: numpy takes the memory first."""
     size = file.stat().st_size
@@ -73,7 +76,7 @@ def _refuse_bomb(file):
         raise DataError(f"is damaged ({error})", flag="data", place=file) from error
 
 
-def _promised_bytes(member):
+def _promised_bytes(member: Any) -> int:
     """The size of the array that the header of an open .npy member tells; 0 for other members."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0,
                (2, 0): np.lib.format.read_array_header_2_0}  # fmt: skip
@@ -85,7 +88,7 @@ def _promised_bytes(member):
     return 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
 
 
-def _parts(archive, x, y, file):
+def _parts(archive: Any, x: Any, y: Any, file: Any) -> Any:
     """Triples of a role (None for the only part), the values, and the labels (None without)."""
     found = {suffix: role for suffix, role in SUFFIXES.items() if x + suffix in archive}
     if not found:
@@ -100,7 +103,7 @@ def _parts(archive, x, y, file):
     ]
 
 
-def _read(archive, name, file):
+def _read(archive: Any, name: str, file: pathlib.Path) -> Any:
     try:
         return archive[name]
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -108,7 +111,7 @@ def _read(archive, name, file):
         raise DataError(f"it {what}", flag="data", place=file, fix="save plain arrays") from error
 
 
-def _as_texts(labels, names, file):
+def _as_texts(labels: np.ndarray, names: Sequence[str] | None, file: pathlib.Path) -> np.ndarray:
     """str[N] such as `cat|dog` of labels [N, C]; others as they are."""
     if labels.ndim != 2:
         return labels
@@ -123,7 +126,7 @@ def _as_texts(labels, names, file):
     return np.array([label_kinds.join_labels(np.array(names)[row > 0]) for row in labels])
 
 
-def _checked_kind(parts, file, target):
+def _checked_kind(parts: Any, file: pathlib.Path, target: str) -> str:
     """`array` or `text`; arrays of images get their axis of channels in place."""
     for number, (role, values, labels) in enumerate(parts):
         if labels is not None and labels.shape != values.shape[:1]:
@@ -155,7 +158,7 @@ def _checked_kind(parts, file, target):
     return "text" if parts[0][1].ndim == 1 else "array"
 
 
-def _kind(values):
+def _kind(values: np.ndarray) -> str | tuple[int, int, int]:
     """Shape of an image, or `text`; empty for anything else."""
     if values.dtype.kind == "U" and values.ndim == 1:
         return "text"

@@ -4,12 +4,18 @@ import collections
 import os
 import pathlib
 import stat
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from tltf.config.options import ScanOptions
 from tltf.data import row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files
+from tltf.data.images.files import Finding
+from tltf.data.row_scan import Scan
+from tltf.data.source import LoadSettings, Source
 from tltf.data.sources import split_folders
 from tltf.errors import DataError, FlagError
 
@@ -18,7 +24,7 @@ SYSTEM_NAMES = frozenset((".ds_store", "thumbs.db", "desktop.ini", "__macosx", "
 """Of files and folders that are not data, in lower case; those that begin with a dot are none too."""
 
 
-def image_folder(settings, path):
+def image_folder(settings: LoadSettings, path: str) -> Source:
     """Images of class folders; folders named train, val(idation) or test above them are splits.
 
     Args:
@@ -57,7 +63,9 @@ def image_folder(settings, path):
     return assemble("image_folder", "path", rows, scan, settings, are_names=True)
 
 
-def check_files(scan, rows, root, *, follows_links=False):
+def check_files(
+    scan: Scan, rows: Any, root: pathlib.Path | str, *, follows_links: bool = False
+) -> Rows:
     """Those of Rows of paths that are images; the others are added to `scan`.
 
     Args:
@@ -83,7 +91,7 @@ def check_files(scan, rows, root, *, follows_links=False):
         if odd:
             scan.warn(f"{len(odd)} images {text}, such as {odd[0]}")
 
-    def kept(values):
+    def kept(values: Sequence[str] | None) -> Any:
         return None if values is None else [values[place] for place in good]
 
     warn_of_converted(scan, [ids[place] for place in good], [findings[place] for place in good])
@@ -92,7 +100,7 @@ def check_files(scan, rows, root, *, follows_links=False):
     return Rows(kept(ids), paths, kept(labels), kept(rows.roles), hashes)
 
 
-def warn_of_converted(scan, ids, findings):
+def warn_of_converted(scan: Scan, ids: Sequence[str], findings: Sequence[Finding]) -> None:
     """Says how many images of which format were made PNG."""
     counts = collections.Counter(finding.format for finding in findings if finding.converted)
     for name, count in sorted(counts.items()):
@@ -100,7 +108,9 @@ def warn_of_converted(scan, ids, findings):
         scan.warn(f"{count} images ({name}, such as {first}) were converted to PNG for TensorFlow")
 
 
-def _walk(root, scan, settings):
+def _walk(
+    root: pathlib.Path, scan: Scan, settings: LoadSettings
+) -> tuple[list[str], list[str], list[str] | None]:
     """Lists of paths, labels and roles (None without splits); loose images are skipped."""
     folders, files = _entries(root)
     _add_loose(files, root, scan)
@@ -115,7 +125,12 @@ def _walk(root, scan, settings):
     return _walk_splits(root, splits, scan, settings)
 
 
-def _walk_splits(root, splits, scan, settings):
+def _walk_splits(
+    root: pathlib.Path,
+    splits: Sequence[tuple[pathlib.Path, str]],
+    scan: Scan,
+    settings: LoadSettings,
+) -> tuple[list[str], list[str], list[str]]:
     paths, labels, roles = [], [], []
     for split, role in splits:
         folders, files = _entries(split)
@@ -127,11 +142,11 @@ def _walk_splits(root, splits, scan, settings):
     return paths, labels, roles
 
 
-def _has_images(folder):
+def _has_images(folder: pathlib.Path) -> bool:
     return any(_is_image_name(file) for file in _entries(folder)[1])
 
 
-def _require_classes(root, folders, files):
+def _require_classes(root: pathlib.Path, folders: Any, files: Any) -> None:
     """Raises DataError where the only folder holds what look like the classes."""
     if len(folders) == 1 and not any(map(_is_image_name, files)):
         inner, loose = _entries(folders[0])
@@ -143,7 +158,7 @@ def _require_classes(root, folders, files):
             )
 
 
-def _warn_of_alike(folders, scan):
+def _warn_of_alike(folders: Sequence[pathlib.Path], scan: Scan) -> None:
     """Folders of the same names in all class folders may be the classes themselves."""
     inner = {frozenset(entry.name for entry in _entries(folder)[0]) for folder in folders}
     if len(folders) > 1 and len(inner) == 1 and len(names := sorted(*inner)) > 1:
@@ -153,7 +168,7 @@ def _warn_of_alike(folders, scan):
         )
 
 
-def _add_loose(files, root, scan):
+def _add_loose(files: Any, root: Any, scan: Any) -> None:
     for file in files:
         if _is_image_name(file):
             _skip(scan, root, file, "lies outside of the class folders")
@@ -161,13 +176,15 @@ def _add_loose(files, root, scan):
             scan.num_ignored += 1
 
 
-def _skip(scan, root, path, reason):
+def _skip(scan: Scan, root: pathlib.Path, path: pathlib.Path | str, reason: str) -> None:
     """Counts what is not an image file of a class, or a folder whose images are not known, as a row."""
     scan.num_found += 1
     scan.skip(os.path.relpath(path, root), reason)
 
 
-def _walk_classes(folders, root, scan, wanted):
+def _walk_classes(
+    folders: Sequence[pathlib.Path], root: pathlib.Path, scan: Scan, wanted: ScanOptions
+) -> tuple[list[str], list[str]]:
     paths, labels = [], []
     for folder in folders:
         found = list(files_below(folder, root, scan, follows_links=wanted.follow_links))
@@ -180,7 +197,9 @@ def _walk_classes(folders, root, scan, wanted):
     return paths, labels
 
 
-def files_below(folder, root, scan, *, follows_links=False):
+def files_below(
+    folder: pathlib.Path, root: pathlib.Path, scan: Scan, *, follows_links: bool = False
+) -> Iterator[Any]:
     """Yields paths of what may be images; links to folders and unreadable folders are skipped as rows.
 
     Hidden folders and those of the system hold copies or thumbnails: each is ignored as a whole.
@@ -192,7 +211,7 @@ def files_below(folder, root, scan, *, follows_links=False):
         follows_links: whether links to folders are searched, each folder once.
     """
 
-    def unreadable(error):
+    def unreadable(error: Any) -> None:
         _skip(scan, root, error.filename, f"is a folder that cannot be read ({error.strerror})")
 
     seen = {os.path.realpath(folder)}
@@ -217,22 +236,22 @@ def files_below(folder, root, scan, *, follows_links=False):
                 yield path
 
 
-def _entries(folder):
+def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     """Sorted `(folders, files)` of a folder, without hidden and system entries."""
     entries = sorted(pathlib.Path(folder).iterdir())
     shown = [entry for entry in entries if not _is_system_name(entry.name)]
     return [e for e in shown if e.is_dir()], [e for e in shown if not e.is_dir()]
 
 
-def _is_system_name(name):
+def _is_system_name(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
-def _is_image_name(path):
+def _is_image_name(path: Any) -> Any:
     return os.path.splitext(path)[1].lower() in files.EXTENSIONS
 
 
-def _is_ignored(path):
+def _is_ignored(path: str) -> bool:
     """System files, devices and pipes, and what is not an image by name and by content."""
     if _is_system_name(os.path.basename(path)):
         return True
@@ -248,6 +267,6 @@ def _is_ignored(path):
         return not _is_image_name(path)
 
 
-def _extensions(root):
+def _extensions(root: pathlib.Path) -> str:
     seen = {os.path.splitext(name)[1] or "none" for _, _, names in os.walk(root) for name in names}
     return ", ".join(sorted(seen)[:10]) or "none, it is empty"

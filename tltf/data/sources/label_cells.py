@@ -3,8 +3,11 @@
 import ast
 import collections
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from tltf.data import label_kinds, row_scan
+from tltf.data.row_scan import Scan
 from tltf.data.sources import table_files
 from tltf.errors import DataError, FlagError
 
@@ -29,29 +32,29 @@ class Labelling:
         separator: between several labels in a cell; empty: `|`.
     """
 
-    def __init__(self, column, target, separator=""):
+    def __init__(self, column: str, target: str, separator: str = "") -> None:
         self._column, self._is_several = column, target == label_kinds.LABELS
         self._is_class = target == label_kinds.CLASS
         self._separator = separator
         self._columns = [column] if column else []
-        self._texts = collections.Counter()
+        self._texts: collections.Counter[str] = collections.Counter()
         self._has_several = False
 
     @property
-    def is_asked_for(self):
+    def is_asked_for(self) -> Any:
         """Whether there are labels."""
         return bool(self._column)
 
-    def columns_in(self, record):
+    def columns_in(self, record: dict[str, Any]) -> list[str]:
         """The names of the columns that a record must have."""
         if self._is_several and self._column and self._value(record) is None:
             self._columns = [part.strip() for part in self._column.split(label_kinds.SEPARATOR)]
         return self._columns
 
-    def _value(self, record, column=None):
+    def _value(self, record: dict[str, Any], column: Any = None) -> int | str | None:
         return table_files.field(record, column or self._column)
 
-    def __call__(self, record, row_id, scan):
+    def __call__(self, record: dict[str, Any], row_id: str, scan: Scan) -> str | None:
         """The text of the label; None if the record was skipped.
 
         Raises:
@@ -77,13 +80,13 @@ class Labelling:
         scan.skip(row_id, "has no label")
         return None
 
-    def _no_label(self, value, row_id):
+    def _no_label(self, value: Sequence[str] | dict[str, str], row_id: str) -> FlagError:
         is_list = isinstance(value, list)
         fix = "--head=multi_label" if is_list else f"label={self._column}.FIELD"
         what = f"{self._column} is {'a list' if is_list else 'an object'}, not one class"
         return FlagError(what, flag="data", place=row_id, fix=fix)
 
-    def _listed(self, value):
+    def _listed(self, value: Any) -> Any:
         """The names in a list, in a text that spells one, or in one with the separator; else None."""
         if isinstance(value, list):
             return [str(item).strip() for item in value]
@@ -96,14 +99,14 @@ class Labelling:
             return [name for name in names if name not in NOT_A_LABEL]
         return None
 
-    def named(self, record):
+    def named(self, record: dict[str, Any]) -> str:
         """The label of a record that is skipped for another reason; empty if it has none."""
         try:
             return self(record, "", row_scan.Scan("")) or ""
         except (DataError, FlagError):
             return ""
 
-    def warn_of_other_separators(self, scan):
+    def warn_of_other_separators(self, scan: Scan) -> None:
         """Warns where no row has more than one label, fails where classes are several labels each."""
         several = {text for text in self._texts if label_kinds.SEPARATOR in text}
         if self._is_class and several:
@@ -120,7 +123,7 @@ class Labelling:
         )
         scan.warn(f"no row has more than one label{example}; labels are parted by |{fix}")
 
-    def _from_columns(self, record, row_id, scan):
+    def _from_columns(self, record: dict[str, str], row_id: str, scan: Scan) -> str | None:
         found = {column: label_text(self._value(record, column)) for column in self._columns}
         odd = [
             f"{column} is {text!r}" for column, text in found.items() if text.lower() not in FLAGS
@@ -133,7 +136,7 @@ class Labelling:
         )
 
 
-def _repeated(texts, mark):
+def _repeated(texts: Any, mark: str) -> bool:
     """Whether parts of texts between a mark stand in several of them."""
     parted = [
         {part.strip() for part in text.split(mark)} - {""} for text in texts if text.strip(mark)
@@ -144,7 +147,7 @@ def _repeated(texts, mark):
     return len(with_mark) > 0 and shared * 2 > len(with_mark)
 
 
-def _spelled_list(text):
+def _spelled_list(text: str) -> list[str] | None:
     """The list that JSON or Python reads in a text; None if it spells none."""
     for read in (json.loads, ast.literal_eval):
         try:
@@ -156,7 +159,7 @@ def _spelled_list(text):
     return None
 
 
-def label_text(value):
+def label_text(value: int | str | None) -> str:
     """The text of a label; empty for what is none."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         value = json.dumps(value) if isinstance(value, bool) else ""

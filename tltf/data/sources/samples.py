@@ -4,13 +4,15 @@ import csv
 import dataclasses
 import gzip
 import json
+import pathlib
 import re
+from typing import Any
 
 import numpy as np
 
 from tltf.data import label_kinds, row_scan, splits
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import Column, ScanCounts, Source, digest
+from tltf.data.source import Column, LoadSettings, ScanCounts, Source, digest
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 from tltf.files import assets
 
@@ -35,7 +37,13 @@ REPEATED_FAMILIES = re.compile(r"family_|(wo)?man(-(wo)?man)?(-boy|-girl)+$")
 """Families that vendors draw alike; `family` itself stays."""
 
 
-def vader(settings, domain="movie", num_train=0, num_validation=0, num_test=0):
+def vader(
+    settings: LoadSettings,
+    domain: str = "movie",
+    num_train: int = 0,
+    num_validation: int = 0,
+    num_test: int = 0,
+) -> Source:
     """Polarity of short texts by the mean of human ratings (-4 to 4), Hutto & Gilbert 2014.
 
     Ratings of absolute value up to .5 are left out as neutral, and so are repeated texts. A head
@@ -78,7 +86,9 @@ def vader(settings, domain="movie", num_train=0, num_validation=0, num_test=0):
     return splits.give_roles(_unique(source), settings.seed, num_train, num_validation, num_test)
 
 
-def mnist_5k(settings, num_train=0, num_validation=0, num_test=0):
+def mnist_5k(
+    settings: LoadSettings, num_train: int = 0, num_validation: int = 0, num_test: int = 0
+) -> Source:
     """5,000 MNIST digits of 28 x 28 pixels, 500 per class.
 
     Args:
@@ -101,7 +111,9 @@ def mnist_5k(settings, num_train=0, num_validation=0, num_test=0):
     return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
-def array_source(name, pixels, labels, class_names=None, roles=None):
+def array_source(
+    name: str, pixels: Any, labels: np.ndarray, class_names: Any = None, roles: Any = None
+) -> Source:
     """Source of decoded images.
 
     Args:
@@ -123,7 +135,9 @@ def array_source(name, pixels, labels, class_names=None, roles=None):
     )
 
 
-def digits(settings, num_train=0, num_validation=0, num_test=0):
+def digits(
+    settings: LoadSettings, num_train: int = 0, num_validation: int = 0, num_test: int = 0
+) -> Source:
     """1,797 digits of 8 x 8 pixels that come with scikit-learn.
 
     Args:
@@ -146,7 +160,9 @@ def digits(settings, num_train=0, num_validation=0, num_test=0):
     return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
-def fashion_mnist(settings, num_train=0, num_validation=0, num_test=0):
+def fashion_mnist(
+    settings: Any, num_train: int = 0, num_validation: int = 0, num_test: int = 0
+) -> Any:
     """70,000 pictures of clothes, 28 x 28 pixels, with the split of Xiao et al. 2017.
 
     Args:
@@ -179,7 +195,14 @@ def fashion_mnist(settings, num_train=0, num_validation=0, num_test=0):
     return splits.fewer(source, settings.seed, num_train, num_validation, num_test)
 
 
-def emoji(settings, vendor="google", label="category", num_train=0, num_validation=0, num_test=0):
+def emoji(
+    settings: Any,
+    vendor: str = "google",
+    label: str = "category",
+    num_train: int = 0,
+    num_validation: int = 0,
+    num_test: int = 0,
+) -> Any:
     """About 1,850 emoji of 64 x 64 pixels as one vendor draws them.
 
     Splits go by glyph, not by picture, and so are the same for all vendors. Glyphs that some
@@ -222,7 +245,7 @@ def emoji(settings, vendor="google", label="category", num_train=0, num_validati
     return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
-def _emoji_labels(glyphs, label, settings):
+def _emoji_labels(glyphs: Any, label: Any, settings: Any) -> Any:
     """`(labels, names)` of a Source.
 
     Raises:
@@ -237,7 +260,7 @@ def _emoji_labels(glyphs, label, settings):
     return label_kinds.several(texts, None, "emoji")
 
 
-def _is_used(glyph):
+def _is_used(glyph: Any) -> Any:
     """Not a skin tone, not a picture that stands for another glyph too, drawn by all vendors."""
     return (
         glyph["category"] != "Component"
@@ -247,7 +270,7 @@ def _is_used(glyph):
     )
 
 
-def _idx(name):
+def _idx(name: Any) -> Any:
     """The array of an IDX file of bytes, the format of MNIST."""
     with gzip.open(_member("fashion_mnist", name)) as file:
         contents = file.read()
@@ -256,7 +279,7 @@ def _idx(name):
     return np.frombuffer(contents, np.uint8, offset=4 + 4 * num_axes).reshape(shape)
 
 
-def _unique(source):
+def _unique(source: Any) -> Any:
     """`source` without repetitions; a content that has two labels or numbers goes altogether."""
     hashes = source.content_hashes()
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
@@ -273,7 +296,7 @@ def _unique(source):
     return dataclasses.replace(source.take(keep), scan=scan)
 
 
-def _member(asset_id, name):
+def _member(asset_id: str, name: str) -> pathlib.Path:
     """The path of file `name` anywhere in the asset's folder."""
     folder = assets.fetch(asset_id)
     found = sorted(folder.rglob(name))
@@ -282,5 +305,5 @@ def _member(asset_id, name):
     return found[0]
 
 
-def _vader_text(domain):
+def _vader_text(domain: str) -> str:
     return _member("vader", VADER_FILES[domain]).read_text(encoding="utf-8")

@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError
@@ -48,7 +50,7 @@ class _Named:
     is_unlabelled: bool
 
 
-def _named(name):
+def _named(name: str) -> _Named:
     words = [word.lower() for word in _WORD.findall(name)]
     if not words:  # another script
         return _Named("", (name,), False)
@@ -58,11 +60,16 @@ def _named(name):
     return _Named(roles[0] if len(roles) == 1 else "", rest, bool(unlabelled) and not roles)
 
 
-def _says_no_class(rest):
+def _says_no_class(rest: tuple[str, ...]) -> bool:
     return all(word in GENERIC_WORDS for word in rest)
 
 
-def find(root, folders, inner, has_images):
+def find(
+    root: pathlib.Path,
+    folders: Sequence[pathlib.Path],
+    inner: Callable[..., Any],
+    has_images: Callable[..., Any],
+) -> list[tuple[pathlib.Path, str]]:
     """(folder, role) of each split; [] where the folders are classes.
 
     All folders are splits where each is named so (`training_set`, `seg_train`, `Val2017`), beside
@@ -100,12 +107,14 @@ def find(root, folders, inner, has_images):
     return []
 
 
-def prediction_folders(folders):
+def prediction_folders(folders: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """The folders beside splits that are named as pictures to predict."""
     return [folder for folder in folders if _named(folder.name).is_unlabelled]
 
 
-def _unwrapped(folder, named, inner, has_images):
+def _unwrapped(
+    folder: pathlib.Path, named: _Named, inner: Callable[..., Any], has_images: Callable[..., Any]
+) -> pathlib.Path:
     """The folder, or the one folder in it that is named for the same split."""
     below = inner(folder)
     if len(below) == 1 and _named(below[0].name).role == named.role and not has_images(folder):
@@ -113,7 +122,9 @@ def _unwrapped(folder, named, inner, has_images):
     return folder
 
 
-def _without_classes(root, without, with_classes):
+def _without_classes(
+    root: pathlib.Path, without: Sequence[pathlib.Path], with_classes: Sequence[pathlib.Path]
+) -> DataError:
     fix = "put a folder for each class into train/, validation/ and test/"
     train = [folder for folder in with_classes if _named(folder.name).role == TRAIN]
     if train:
@@ -125,5 +136,5 @@ def _without_classes(root, without, with_classes):
     )
 
 
-def _listed(folders):
+def _listed(folders: Any) -> Any:
     return ", ".join(pathlib.Path(folder).name + "/" for folder in folders)

@@ -7,7 +7,10 @@ import itertools
 import json
 import pathlib
 import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from tltf.data.row_scan import Scan
 from tltf.data.sources import table_hints
 from tltf.errors import DataError, FlagError
 
@@ -35,7 +38,7 @@ class Dialect:
     columns: tuple = ()
     flag: str = "data"
 
-    def check(self):
+    def check(self) -> None:
         """Raises FlagError for a delimiter or a quote that cannot part columns or hold a text."""
         try:
             self.reader(())
@@ -46,7 +49,7 @@ class Dialect:
             raise FlagError(f"delimiter={self.delimiter!r} is not one character that can part columns",
                             flag=self.flag, fix=self.fix(delimiter=";"))  # fmt: skip
 
-    def reader(self, lines, *, skips_blanks=False):
+    def reader(self, lines: Any, *, skips_blanks: bool = False) -> Any:
         """csv.reader of lines of text."""
         has_quotes = self.quote != NO_QUOTE
         return csv_module.reader(
@@ -58,7 +61,7 @@ class Dialect:
             quoting=csv_module.QUOTE_MINIMAL if has_quotes else csv_module.QUOTE_NONE,
         )
 
-    def fix(self, **change):
+    def fix(self, **change: Any) -> Any:
         """Text of a fix: an argument of --data, or a flag of its own."""
         ((name, value),) = change.items()
         shown = f"'{value}'" if len(value) == 1 else value
@@ -66,7 +69,7 @@ class Dialect:
         return f"{name}={shown}" if self.flag == "data" else f"--{name}={shown}"
 
 
-def read_text(file, dialect):
+def read_text(file: Any, dialect: Dialect) -> str:
     """The whole file as text; a byte-order mark is taken off.
 
     Args:
@@ -86,7 +89,7 @@ def read_text(file, dialect):
     return decode_table(contents, file, dialect)
 
 
-def decode_table(contents, place, dialect):
+def decode_table(contents: bytes, place: pathlib.Path | str, dialect: Dialect) -> str:
     """Bytes of a table as text, see `read_text`."""
     table_hints.refuse_binary(contents, place, dialect.flag)
     try:
@@ -99,7 +102,13 @@ def decode_table(contents, place, dialect):
     return text.removeprefix("\ufeff")
 
 
-def csv_records(file, dialect, scan, wanted=(), text=None):
+def csv_records(
+    file: pathlib.Path | str,
+    dialect: Dialect,
+    scan: Scan,
+    wanted: set[str] | tuple[str, ...] = (),
+    text: str | None = None,
+) -> Iterator[Any]:
     """Yields pairs of `file:row` and a dict by column; ragged rows are skipped.
 
     The row is the line at which a record begins. Columns without a name are not columns.
@@ -153,14 +162,19 @@ def csv_records(file, dialect, scan, wanted=(), text=None):
         raise empty(file, dialect)
 
 
-def empty(file, dialect):
+def empty(file: Any, dialect: Dialect) -> Any:
     """The error for a file without anything in it."""
     return DataError(
         "the file is empty", flag=dialect.flag, place=file, fix="give a file with rows"
     )
 
 
-def _header(cells, dialect, file, wanted):
+def _header(
+    cells: Sequence[str],
+    dialect: Dialect,
+    file: pathlib.Path | str,
+    wanted: set[str] | tuple[str, ...],
+) -> list[str]:
     columns = [cell.strip() for cell in cells]
     repeated = sorted({name for name in columns if columns.count(name) > 1 and name in wanted})
     if repeated:
@@ -182,7 +196,7 @@ def _header(cells, dialect, file, wanted):
     return columns
 
 
-def jsonl_records(file, dialect, scan, text=None):
+def jsonl_records(file: Any, dialect: Any, scan: Scan, text: Any = None) -> Iterator[Any]:
     """Yields pairs of `file:row` and an object; lines that are none are skipped.
 
     Args:
@@ -224,7 +238,7 @@ def jsonl_records(file, dialect, scan, text=None):
             yield row_id, record
 
 
-def parse_json_line(line):
+def parse_json_line(line: str) -> tuple[dict[str, Any] | None, str]:
     """`(object, "")` of a line of JSON, or `(None, why it is none)`."""
     try:
         record = json.loads(line)
@@ -235,7 +249,7 @@ def parse_json_line(line):
     return (record, "") if isinstance(record, dict) else (None, "is not a JSON object")
 
 
-def field(record, name):
+def field(record: Any, name: str) -> Any:
     """The value of a field; `a.b` is field b of the object in field a. None where there is none."""
     if name in record or "." not in name:
         return record.get(name)
@@ -244,12 +258,12 @@ def field(record, name):
     return record
 
 
-def columns_of(record, name):
+def columns_of(record: dict[str, Any], name: str) -> list[str]:
     """The names that a record has, `name` among them if it is a field of a field."""
     names = list(record)
     return [*names, name] if "." in name and field(record, name) is not None else names
 
 
-def first_lines(text, most=20):
+def first_lines(text: Any, most: int = 20) -> Any:
     """The first lines of a text that are not blank."""
     return list(itertools.islice((line for line in text.split("\n", 200) if line.strip()), most))

@@ -1,8 +1,12 @@
 """What is wrong with a table that cannot be read as it was said, and what would help."""
 
+import pathlib
 import re
+from collections.abc import Sequence
+from typing import Any
 
-from tltf.errors import DataError, choices_text
+from tltf.data.row_scan import Scan
+from tltf.errors import DataError, FlagError, choices_text
 
 MAGICS = (
     (b"\x1f\x8b", "is compressed with gzip", "unpack it first, with gunzip"),
@@ -26,7 +30,7 @@ WORDS_OF_A_TEXT = 5
 _NUMBER = re.compile(r"[-+]?[\d.,]+")
 
 
-def refuse_binary(contents, place, flag="data"):
+def refuse_binary(contents: bytes, place: pathlib.Path | str, flag: str = "data") -> None:
     """Raises DataError for bytes that are not text, with what makes one of them.
 
     Args:
@@ -43,7 +47,7 @@ def refuse_binary(contents, place, flag="data"):
         raise DataError(what, flag=flag, place=f"{place}:1", fix="give CSV, JSON lines or texts")
 
 
-def _wide_encoding(contents):
+def _wide_encoding(contents: bytes) -> str:
     """The name of the UTF-16 or UTF-32 that NUL bytes show; empty if they show none."""
     if contents[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
         return "utf-32"
@@ -56,7 +60,7 @@ def _wide_encoding(contents):
     return "utf-16-be" if even > 0.6 * half and odd < 0.1 * half else ""
 
 
-def undecodable(contents, error, place, dialect):
+def undecodable(contents: bytes, error: Any, place: Any, dialect: Any) -> DataError:
     """The DataError for bytes of another encoding; its fix loses no character.
 
     Args:
@@ -79,7 +83,7 @@ def undecodable(contents, error, place, dialect):
     return DataError(what, flag=dialect.flag, place=f"{place}:{row}", fix=fix)
 
 
-def _rows_by_encoding(contents):
+def _rows_by_encoding(contents: bytes) -> tuple[list[int], int]:
     """`(rows that are not UTF-8, number of rows that are, with more than ASCII)`."""
     bad, num_good = [], 0
     for number, line in enumerate(contents.split(b"\n"), 1):
@@ -93,7 +97,7 @@ def _rows_by_encoding(contents):
     return bad, num_good
 
 
-def _encoding_fix(contents, dialect):
+def _encoding_fix(contents: bytes, dialect: Any) -> str:
     if wide := _wide_encoding(contents):
         return dialect.fix(encoding=wide)
     has_windows = re.search(rb"[\x80-\x9f]", contents) is not None
@@ -106,7 +110,7 @@ def _encoding_fix(contents, dialect):
     return dialect.fix(encoding="latin-1")
 
 
-def has_blanks_before_quotes(text, dialect):
+def has_blanks_before_quotes(text: str, dialect: Any) -> bool:
     """Whether texts are written as `, "..."`: most of the first rows have a blank before the quote."""
     if dialect.quote == "none":
         return False
@@ -115,7 +119,7 @@ def has_blanks_before_quotes(text, dialect):
     return sum(mark in row for row in rows) * 2 >= len(rows) > 0
 
 
-def warn_of_swallowed(cells, dialect, scan, row_id):
+def warn_of_swallowed(cells: Sequence[str], dialect: Any, scan: Scan, row_id: str) -> None:
     """Warns of a text in which whole rows stand: a quote that opened in one closed in a later one."""
     for cell in cells:
         inner = cell.split("\n")[1:-1]
@@ -127,7 +131,7 @@ def warn_of_swallowed(cells, dialect, scan, row_id):
             )
 
 
-def no_column(name, header, argument, error):
+def no_column(name: str, header: Sequence[str], argument: str, error: FlagError) -> tuple[str, str]:
     """`(what, fix)` where the first row of a CSV file lacks a column; it may be no header.
 
     Args:
@@ -144,5 +148,5 @@ def no_column(name, header, argument, error):
     return error.what, error.fix or f"{argument}=COLUMN"
 
 
-def _is_data(cell):
+def _is_data(cell: str) -> bool:
     return len(cell.split()) >= WORDS_OF_A_TEXT or _NUMBER.fullmatch(cell) is not None

@@ -2,12 +2,16 @@
 
 import dataclasses
 import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files
-from tltf.data.source import TEST, TRAIN, VALIDATION, is_blank
+from tltf.data.row_scan import Scan
+from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source, is_blank
 from tltf.data.sources import table_hints
 from tltf.data.sources.image_folder import check_files
 from tltf.data.sources.label_cells import Labelling
@@ -19,23 +23,23 @@ MAX_FIELD_BYTES = 1 << 20
 
 
 def csv(
-    settings,
-    path="",
-    train="",
-    validation="",
-    test="",
-    text="",
-    image="",
-    label="label",
-    delimiter=",",
-    encoding="utf-8",
-    quote='"',
-    columns=(),
-    label_separator="",
-    label_type="auto",
-    root="",
-    suffix="",
-):
+    settings: LoadSettings,
+    path: str = "",
+    train: str = "",
+    validation: str = "",
+    test: str = "",
+    text: str = "",
+    image: str = "",
+    label: str = "label",
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    quote: str = '"',
+    columns: tuple[str, ...] = (),
+    label_separator: str = "",
+    label_type: str = "auto",
+    root: str = "",
+    suffix: str = "",
+) -> Source:
     """A CSV file with a header, or one per split.
 
     Args:
@@ -68,7 +72,7 @@ def csv(
         ""
     }
 
-    def read(file, scan):
+    def read(file: pathlib.Path, scan: Scan) -> Any:
         return csv_records(file, dialect, scan, asked)
 
     wanted = _Wanted(
@@ -78,20 +82,20 @@ def csv(
 
 
 def jsonl(
-    settings,
-    path="",
-    train="",
-    validation="",
-    test="",
-    text="",
-    image="",
-    label="label",
-    encoding="utf-8",
-    label_separator="",
-    label_type="auto",
-    root="",
-    suffix="",
-):
+    settings: LoadSettings,
+    path: str = "",
+    train: str = "",
+    validation: str = "",
+    test: str = "",
+    text: str = "",
+    image: str = "",
+    label: str = "label",
+    encoding: str = "utf-8",
+    label_separator: str = "",
+    label_type: str = "auto",
+    root: str = "",
+    suffix: str = "",
+) -> Source:
     """JSON lines, an object per line, in one file or in one per split; arguments as of `csv`.
 
     A field of an object in a field is named `outer.inner`.
@@ -102,7 +106,7 @@ def jsonl(
     """
     dialect = Dialect(encoding=encoding)
 
-    def read(file, scan):
+    def read(file: pathlib.Path, scan: Scan) -> Any:
         return jsonl_records(file, dialect, scan)
 
     wanted = _Wanted(
@@ -111,7 +115,7 @@ def jsonl(
     return _table("jsonl", settings, _given(path, train, validation, test), wanted, read)
 
 
-def _are_names(label_type):
+def _are_names(label_type: str) -> bool:
     if label_type not in LABEL_TYPES:
         what = f"label_type is {' or '.join(LABEL_TYPES)} (received {label_type!r})"
         raise FlagError(what, flag="data", fix="label_type=text")
@@ -132,7 +136,7 @@ class _Wanted:
     are_names: bool = False
 
 
-def _given(path, train, validation, test):
+def _given(path: str, train: str, validation: str, test: str) -> Any:
     """role -> path as it was given; role None for the only file."""
     by_role = {TRAIN: train, VALIDATION: validation, TEST: test}
     given = {role: text for role, text in by_role.items() if text}
@@ -149,7 +153,7 @@ def _given(path, train, validation, test):
     return given
 
 
-def _files(given, scan):
+def _files(given: dict[str | None, str], scan: Scan) -> list[tuple[pathlib.Path, str | None]]:
     """Pairs of a Path and its role; files that are not there are faults."""
     files = []
     for role, text in given.items():
@@ -160,7 +164,13 @@ def _files(given, scan):
     return files
 
 
-def _table(name, settings, given, wanted, read):
+def _table(
+    name: str,
+    settings: LoadSettings,
+    given: dict[str | None, str],
+    wanted: _Wanted,
+    read: Callable[..., Any],
+) -> Source:
     if bool(wanted.text) == bool(wanted.image):
         raise FlagError(
             f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
@@ -184,7 +194,14 @@ def _table(name, settings, given, wanted, read):
     return assemble(name, kind, rows, scan, settings, are_names=wanted.are_names)
 
 
-def _read_file(records, reader, rows, file, role, progress):
+def _read_file(
+    records: Iterator[Any],
+    reader: "_Reader",
+    rows: Rows,
+    file: pathlib.Path,
+    role: str | None,
+    progress: Progress,
+) -> None:
     """Adds the records of a file; without a column that is asked for, none of them.
 
     In JSON lines a field may be absent from some rows: what any row has, is there.
@@ -222,7 +239,7 @@ class _Reader:
     scan: row_scan.Scan
     leaves_root: bool
 
-    def missing(self, record, file):
+    def missing(self, record: dict[str, Any], file: pathlib.Path) -> list[FlagError]:
         """The errors for columns that a record does not have."""
         errors = []
         for argument, name in (("text", self.wanted.text), ("image", self.wanted.image)):
@@ -232,7 +249,9 @@ class _Reader:
             errors += self._absent(name, record, "label", file)
         return errors
 
-    def _absent(self, name, record, argument, file):
+    def _absent(
+        self, name: str, record: dict[str, Any], argument: str, file: pathlib.Path
+    ) -> list[FlagError]:
         try:
             row_scan.check_column(name, columns_of(record, name), argument, file)
         except FlagError as error:
@@ -242,7 +261,7 @@ class _Reader:
             return [error]
         return []
 
-    def add(self, rows, record, row_id, file, role):
+    def add(self, rows: Any, record: Any, row_id: Any, file: Any, role: Any) -> None:
         """Adds the record to the Rows unless it is bad."""
         column = self.wanted.text or self.wanted.image
         value = field(record, column)
@@ -254,17 +273,17 @@ class _Reader:
             label = self.label.named(record) if self.label.is_asked_for else ""
             self.scan.skip(row_id, f"{column} {reason}", label)
             return
-        label = self.label(record, row_id, self.scan) if self.label.is_asked_for else None
-        if self.label.is_asked_for and label is None:
+        spelled = self.label(record, row_id, self.scan) if self.label.is_asked_for else None
+        if self.label.is_asked_for and spelled is None:
             return
         rows.values.append(value)
         rows.ids.append(row_id)
         if self.label.is_asked_for:
-            rows.labels.append(label)
+            rows.labels.append(spelled)
         if role:
             rows.roles.append(role)
 
-    def _image_path(self, folder, value, row_id):
+    def _image_path(self, folder: pathlib.Path | str, value: Any, row_id: str) -> tuple[str, str]:
         """`(path, "")` of an image file, or `("", why it is missing)`; DataError outside of the root."""
         value = value.strip()
         if self.wanted.suffix and not value.endswith(self.wanted.suffix):
@@ -281,7 +300,7 @@ class _Reader:
         return path, _why_missing(folder, value, path)
 
 
-def _fault(value):
+def _fault(value: int | str | None) -> str:
     """Why the text or path of a record cannot be used; empty if it can."""
     if not isinstance(value, str):
         return f"is {type(value).__name__}, not a text"
@@ -292,14 +311,14 @@ def _fault(value):
     return f"is longer than {MAX_FIELD_BYTES} bytes" if _is_long(value) else ""
 
 
-def _is_long(value):
+def _is_long(value: str) -> bool:
     """Whether UTF-8 of it, of 1 to 4 bytes a character, is longer than MAX_FIELD_BYTES."""
     if len(value) * 4 <= MAX_FIELD_BYTES:
         return False
     return len(value.encode("utf-8", "surrogatepass")) > MAX_FIELD_BYTES
 
 
-def _why_missing(folder, value, path):
+def _why_missing(folder: pathlib.Path | str, value: str, path: str) -> str:
     """Why a path that is written in another way leads nowhere; empty if it may lead to a file."""
     is_stem = not os.path.splitext(value)[1]
     if not (is_stem or "\\" in value) or os.path.exists(path):

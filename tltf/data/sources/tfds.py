@@ -1,5 +1,7 @@
 """TensorFlow Datasets: any of its names and split specifications."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets
@@ -9,7 +11,7 @@ from tensorflow_datasets.core.registered import DatasetNotFoundError
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source
 from tltf.data.sources.tfrecords import check_images
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 
@@ -23,16 +25,16 @@ FETCH_ERRORS = (
 
 
 def tfds(
-    settings,
-    name,
-    train="train",
-    validation=AUTO,
-    test=AUTO,
-    image="",
-    text="",
-    label="label",
-    data_dir="",
-):
+    settings: LoadSettings,
+    name: str,
+    train: str = "train",
+    validation: str = AUTO,
+    test: str = AUTO,
+    image: str = "",
+    text: str = "",
+    label: str = "label",
+    data_dir: str = "",
+) -> Source:
     """A data set of TensorFlow Datasets, prepared by its own builder on the first call.
 
     Args:
@@ -60,7 +62,7 @@ def tfds(
     feature = image or text
     splits = _splits(builder, {TRAIN: train, VALIDATION: validation, TEST: test})
     scan = row_scan.Scan("tfds")
-    rows = Rows([], [], [] if label else None, [])
+    rows: Any = Rows([], [], [] if label else None, [])
     with Progress("reading", None, "examples", after_s=SHOWN_AFTER_S) as progress:
         for role, spec in splits.items():
             for number, example in enumerate(_examples(builder, spec, feature, label, bool(image))):
@@ -77,7 +79,7 @@ def tfds(
     return assemble("tfds", "bytes" if image else "text", rows, scan, settings, names)
 
 
-def _builder(name, data_dir):
+def _builder(name: str, data_dir: str) -> Any:
     try:
         return tensorflow_datasets.builder(name, data_dir=data_dir or None)
     except DatasetNotFoundError as error:
@@ -92,7 +94,7 @@ def _builder(name, data_dir):
         raise _no_such_variant(name, str(error)) from error
 
 
-def _no_such_variant(name, reason):
+def _no_such_variant(name: str, reason: str) -> FlagError:
     """The FlagError for a config or a version that the data set `name` is not made in."""
     data_set, _, config = name.partition(":")[0].partition("/")
     configs = list(tensorflow_datasets.builder_cls(data_set).builder_configs)
@@ -111,7 +113,7 @@ def _no_such_variant(name, reason):
     )
 
 
-def _prepare(builder):
+def _prepare(builder: Any) -> None:
     try:
         builder.download_and_prepare()
     except FETCH_ERRORS as error:
@@ -122,7 +124,7 @@ def _prepare(builder):
         ) from error
 
 
-def _inputs(builder, image, text):
+def _inputs(builder: Any, image: str, text: str) -> tuple[str, str]:
     """`(image, text)` with one of them given: what the data set calls its input, if neither is."""
     features = builder.info.features
     if image and text:
@@ -144,7 +146,7 @@ def _inputs(builder, image, text):
     return image, text
 
 
-def _splits(builder, specs):
+def _splits(builder: Any, specs: dict[str, str]) -> dict[str, str]:
     """role -> split specification, for those that are there."""
     given = {}
     for role, spec in specs.items():
@@ -165,7 +167,7 @@ def _splits(builder, specs):
     return given
 
 
-def _examples(builder, spec, feature, label, is_image):
+def _examples(builder: Any, spec: str, feature: str, label: str, is_image: bool) -> Any:
     """Dicts of numpy values; images stay encoded."""
     wanted = {name: True for name in (feature, label) if name}
     skip = {feature: tensorflow_datasets.decode.SkipDecoding()} if is_image else None
@@ -174,7 +176,7 @@ def _examples(builder, spec, feature, label, is_image):
     return dataset.as_numpy_iterator()
 
 
-def _named(builder, label, rows, scan):
+def _named(builder: Any, label: Any, rows: Any, scan: Any) -> Any:
     """`(class names or None, rows)`: labels made texts; rows with a label below 0 are skipped."""
     if not label:
         return None, rows
@@ -195,12 +197,12 @@ def _named(builder, label, rows, scan):
     return names, Rows(ids, values, labels, roles)
 
 
-def _label_text(value, names):
+def _label_text(value: Any, names: Any) -> Any:
     """The text of a label, or of several: an array of them."""
     if np.ndim(value):
         return label_kinds.join_labels(_label_text(item, names) for item in value)
     return names[value] if names else _text(value)
 
 
-def _text(value):
+def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

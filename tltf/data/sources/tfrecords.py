@@ -6,6 +6,8 @@ import glob
 import os
 import pathlib
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +17,8 @@ from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files
-from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.data.row_scan import Scan
+from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source
 from tltf.data.sources.image_folder import warn_of_converted
 from tltf.errors import DataError, FlagError
 
@@ -26,16 +29,16 @@ GRAPH_PLACE = re.compile(r"\{\{.*?\}\}\s*")
 
 
 def tfrecord(
-    settings,
-    path="",
-    train="",
-    validation="",
-    test="",
-    text="",
-    image="",
-    label="label",
-    class_names=(),
-):
+    settings: LoadSettings,
+    path: str = "",
+    train: str = "",
+    validation: str = "",
+    test: str = "",
+    text: str = "",
+    image: str = "",
+    label: str = "label",
+    class_names: tuple[str, ...] = (),
+) -> Source:
     """Examples in TFRecord files, plain or gzip, by the names of their features.
 
     Args:
@@ -81,7 +84,7 @@ def tfrecord(
     return assemble("tfrecord", "bytes" if image else "text", rows, scan, settings, names)
 
 
-def check_images(scan, rows):
+def check_images(scan: Any, rows: Any) -> Any:
     """`rows` of encoded images without those that cannot be decoded, which are skipped."""
     kept, hashes, good = [], [], []
     findings = files.inspect_all(rows.values, files.inspect_bytes)
@@ -97,7 +100,7 @@ def check_images(scan, rows):
 
     warn_of_converted(scan, [rows.ids[place] for place in kept], good)
 
-    def taken(values):
+    def taken(values: Any) -> Any:
         return None if values is None else [values[place] for place in kept]
 
     columns = (rows.ids, rows.values, rows.labels, rows.roles)
@@ -105,7 +108,7 @@ def check_images(scan, rows):
     return Rows(ids, values, labels, roles, np.array(hashes, np.uint64))
 
 
-def _files(pattern, scan):
+def _files(pattern: str, scan: Scan) -> list[str]:
     """Paths of the files; shards that are missing, and a pattern of none, are faults."""
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
@@ -125,7 +128,7 @@ def _files(pattern, scan):
     return files
 
 
-def _examples(file, scan, skips_bad):
+def _examples(file: str, scan: Scan, skips_bad: bool) -> Iterator[Any]:
     """Pairs of `file:number` and a function that gives the features, name -> list.
 
     Args:
@@ -164,7 +167,7 @@ def _examples(file, scan, skips_bad):
         yield row_id, functools.partial(_features, record, row_id)
 
 
-def _features(record, row_id):
+def _features(record: bytes, row_id: str) -> dict[str, Any]:
     try:
         example = tf.train.Example.FromString(record)
     except DecodeError as error:
@@ -174,7 +177,7 @@ def _features(record, row_id):
     return {name: _values(item) for name, item in example.features.feature.items()}
 
 
-def _values(feature):
+def _values(feature: Any) -> list[bytes | float]:
     return list(getattr(feature, feature.WhichOneof("kind") or "int64_list").value)
 
 
@@ -192,19 +195,21 @@ class _Label:
     class_names: tuple
     is_several: bool
 
-    def __call__(self, example, row_id):
+    def __call__(self, example: dict[str, Any], row_id: str) -> str:
         """Its text."""
         values = example.get(self.name, [])
         names = [_class_name(value, self.class_names, row_id) for value in values]
         return label_kinds.join_labels(names) if self.is_several else names[0]
 
     @property
-    def needed(self):
+    def needed(self) -> str:
         """The feature that every example must have."""
         return "" if self.is_several else self.name
 
 
-def _add(rows, row_id, example, role, name, label):
+def _add(
+    rows: Any, row_id: str, example: dict[str, Any], role: Any, name: str, label: _Label
+) -> None:
     for wanted in filter(None, (name, label.needed)):
         if not example.get(wanted):
             shown = ", ".join(
@@ -228,7 +233,7 @@ def _add(rows, row_id, example, role, name, label):
         rows.roles.append(role)
 
 
-def _class_name(value, class_names, row_id):
+def _class_name(value: int, class_names: tuple[str, ...], row_id: str) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if not class_names:

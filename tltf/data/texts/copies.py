@@ -4,19 +4,22 @@ So they are tokenized once, and what frozen layers give for them is computed onc
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tltf.config import call_strings
+from tltf.config.call_strings import Call
 from tltf.config.catalogs.augments import AUGMENTS
-from tltf.data.source import Column
+from tltf.data.source import Column, Source
 from tltf.data.texts import wordnet
 from tltf.errors import DataError, FlagError
 
 OPERATIONS = ("synonym", "insert", "swap", "delete")
 
 
-def add_copies(source, text, seed):
+def add_copies(source: Source, text: str, seed: int) -> Source:
     """The training split with the copies that `--augment` asks for, behind the rows they are of.
 
     Args:
@@ -33,14 +36,14 @@ def add_copies(source, text, seed):
     return source
 
 
-def makers(text):
+def makers(text: str) -> list[Call]:
     """The `call_strings.Call`s in --augment that make rows."""
     parts = call_strings.split_outside(text, "|", flag="augment")
     calls = [call_strings.pick(AUGMENTS, part, flag="augment") for part in parts]
     return [call for call in calls if call.row is not None and call.row.makes_rows]
 
 
-def _with_copies(source, copies, seed):
+def _with_copies(source: Source, copies: Any, seed: Any) -> Source:
     """`source`, then each of the copies of all its rows."""
     texts = list(source.column.values)
     made = [copies.function(texts, [seed, number]) for number in range(copies.count)]
@@ -71,7 +74,7 @@ class Copies:
     function: object
 
 
-def back_translation(function, copies=1):
+def back_translation(function: str, copies: int = 1) -> Copies:
     """Copies by a function of the user's, e.g. through another language and back.
 
     Args:
@@ -85,7 +88,7 @@ def back_translation(function, copies=1):
     return Copies("back_translation", copies, call_strings.load_outside(function))
 
 
-def eda(alpha=0.1, copies=4, operations=OPERATIONS):
+def eda(alpha: float = 0.1, copies: int = 4, operations: tuple[str, ...] = OPERATIONS) -> Copies:
     """Copies with one kind of change each, drawn for each text.
 
     Wei & Zou 2019, arXiv:1901.11196, section 2: n = max(1, alpha * words) words are replaced by a
@@ -108,7 +111,7 @@ def eda(alpha=0.1, copies=4, operations=OPERATIONS):
         what = f"no operation {(unknown or [''])[0]!r} (choices: {', '.join(OPERATIONS)})"
         raise FlagError(what, flag="augment", fix="eda(operations=[swap, delete])")
 
-    def function(texts, seed):
+    def function(texts: Sequence[str], seed: Sequence[int]) -> list[str]:
         rng = np.random.default_rng(seed)
         return [_changed(text, operations[rng.integers(len(operations))], alpha, rng)
                 for text in texts]  # fmt: skip
@@ -116,7 +119,7 @@ def eda(alpha=0.1, copies=4, operations=OPERATIONS):
     return Copies("eda", copies, function)
 
 
-def _changed(text, operation, alpha, rng):
+def _changed(text: str, operation: str, alpha: float, rng: np.random.Generator) -> str:
     words = text.split()
     count = max(1, round(alpha * len(words)))
     if operation == "swap":
@@ -127,7 +130,9 @@ def _changed(text, operation, alpha, rng):
     return " ".join(change(words, count, rng, wordnet.load_wordnet().synonyms))
 
 
-def replace_words(words, count, rng, synonyms):
+def replace_words(
+    words: Sequence[str], count: int, rng: np.random.Generator, synonyms: Callable[..., Any]
+) -> list[str]:
     """A list of words in which up to `count` different ones are a synonym each, wherever they are."""
     words = list(words)
     candidates = [word for word in dict.fromkeys(words) if _has_meaning(word) and synonyms(word)]
@@ -138,7 +143,9 @@ def replace_words(words, count, rng, synonyms):
     return words
 
 
-def insert_words(words, count, rng, synonyms):
+def insert_words(
+    words: Sequence[str], count: int, rng: np.random.Generator, synonyms: Callable[..., Any]
+) -> list[str]:
     """A list of words with `count` more: synonyms of some, anywhere."""
     words = list(words)
     candidates = [word for word in words if _has_meaning(word) and synonyms(word)]
@@ -148,7 +155,7 @@ def insert_words(words, count, rng, synonyms):
     return words
 
 
-def swap_words(words, count, rng):
+def swap_words(words: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
     """A list of words in which `count` pairs have changed places."""
     words = list(words)
     for _ in range(count if len(words) > 1 else 0):
@@ -157,18 +164,18 @@ def swap_words(words, count, rng):
     return words
 
 
-def delete_words(words, chance, rng):
+def delete_words(words: Any, chance: float, rng: Any) -> list[str]:
     """A list of words without those that were drawn; one is left."""
     kept = [word for word in words if rng.uniform() >= chance]
     return kept or [words[rng.integers(len(words))]]
 
 
-def _has_meaning(word):
+def _has_meaning(word: str) -> bool:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     return word.isalpha() and word.lower() not in ENGLISH_STOP_WORDS
 
 
-def _require_copies(copies):
+def _require_copies(copies: int) -> None:
     if copies < 1:
         raise FlagError(f"copies is at least 1 (received {copies})", flag="augment")

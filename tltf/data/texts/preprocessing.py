@@ -5,6 +5,7 @@ import functools
 import hashlib
 import pathlib
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -33,11 +34,11 @@ class TokenCounts:
     lost: int
     unknown: int
 
-    def share(self, count):
+    def share(self, count: int) -> float:
         """Of `tokens`, 0 to 1."""
         return count / max(self.tokens, 1)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (f"{self.cut:,} of {self.texts:,} texts are cut, which loses {self.share(self.lost):.1%} of the "
                 f"tokens; {self.share(self.unknown):.1%} of the tokens are unknown")  # fmt: skip
 
@@ -56,7 +57,7 @@ class TextPreprocessing:
     length: int
     inputs: tuple = ("token_ids", "padding_mask")
 
-    def __call__(self, texts):
+    def __call__(self, texts: Sequence[str] | tf.Tensor) -> dict[str, tf.Tensor]:
         """name -> [B, length] of tf.string[B].
 
         `token_ids` int32, cut at the end and padded; `padding_mask` bool, true on tokens;
@@ -77,7 +78,7 @@ class TextPreprocessing:
         return {name: tensors[name] for name in self.inputs}
 
     @functools.cached_property
-    def in_graph(self):
+    def in_graph(self) -> Any:
         """`self` as one graph for any number of texts.
 
         Kept, and made without AutoGraph, which nothing here needs: a small run would spend more
@@ -87,11 +88,11 @@ class TextPreprocessing:
         return tf.function(self.__call__, input_signature=signature, autograph=False)
 
     @property
-    def pad_id(self):
+    def pad_id(self) -> int:
         """The id that stands where there is no token."""
         return int(getattr(self.tokenizer, "pad_token_id", None) or 0)
 
-    def mask_id(self):
+    def mask_id(self) -> int:
         """The id that hides a token: the mask, or else what stands for unknown words.
 
         Raises:
@@ -103,7 +104,7 @@ class TextPreprocessing:
             raise FlagError("this tokenizer has no mask", flag="augment", fix="--augment=eda")
         return found
 
-    def unknown_id(self):
+    def unknown_id(self) -> int | None:
         """The id of unknown words; None for a tokenizer that knows every byte."""
         tokenizer = self.tokenizer
         if getattr(tokenizer, "unk_token_id", None) is not None:
@@ -111,16 +112,16 @@ class TextPreprocessing:
         word = getattr(tokenizer, "oov_token", None) or getattr(tokenizer, "unk_token", None)
         return None if word is None else int(tokenizer.token_to_id(word))
 
-    def special_ids(self):
+    def special_ids(self) -> tuple[list[int], list[int]]:
         """`(ids, ids)`: what the family writes before and after a text; empty or one id each."""
         return _first_id(self.tokenizer, START_NAMES), _first_id(self.tokenizer, END_NAMES)
 
-    def count_tokens(self, texts):
+    def count_tokens(self, texts: Sequence[str] | tf.Tensor) -> tf.Tensor:
         """int32[B]: the tokens of tf.string[B] without cutting, with start and end."""
         start, end = self.special_ids()
         return tf.cast(self._pieces(texts).row_lengths(), tf.int32) + len(start) + len(end)
 
-    def count(self, texts):
+    def count(self, texts: tf.Tensor) -> Any:
         """The `TokenCounts` of tf.string[B]."""
         pieces, unknown = self._pieces(texts), self.unknown_id()
         lengths = pieces.row_lengths()
@@ -134,14 +135,14 @@ class TextPreprocessing:
         is_unknown = pieces.values == (-1 if unknown is None else unknown)
         return TokenCounts(*map(int, (*found, tf.math.count_nonzero(is_unknown))))
 
-    def _pieces(self, texts):
+    def _pieces(self, texts: Sequence[str] | tf.Tensor) -> Any:
         """Ragged int32[B, tokens] of tf.string[B]."""
         pieces = self.tokenizer(tf.convert_to_tensor(texts))
         if isinstance(pieces, list):  # what KerasHub makes of tensors outside of graphs
             return tf.ragged.constant(pieces, dtype=tf.int32, ragged_rank=1)
         return tf.cast(pieces, tf.int32)
 
-    def tokenizer_digest(self):
+    def tokenizer_digest(self) -> str:
         """Hexadecimal digest of the tokenizer: class, settings, vocabulary."""
         config = {key: value for key, value in self.tokenizer.get_config().items()
                   if key != "name"}  # fmt: skip
@@ -152,22 +153,22 @@ class TextPreprocessing:
                 found.update(path.name.encode() + path.read_bytes())
         return found.hexdigest()
 
-    def to_config(self):
+    def to_config(self) -> dict[str, Any]:
         """What `from_config` needs beside the tokenizer; plain data."""
         return {"length": self.length, "inputs": list(self.inputs)}
 
     @classmethod
-    def from_config(cls, config, tokenizer):
+    def from_config(cls, config: dict[str, Any], tokenizer: Any) -> Any:
         """The preprocessing that `to_config` described, with the backbone's tokenizer."""
         return cls(tokenizer, config["length"], tuple(config["inputs"]))
 
 
-def _first_id(tokenizer, names):
+def _first_id(tokenizer: Any, names: tuple[str, ...]) -> list[int]:
     ids = [getattr(tokenizer, name, None) for name in names]
     return [int(value) for value in ids if value is not None][:1]
 
 
-def _column(ids, rows):
+def _column(ids: Sequence[int], rows: tf.Tensor) -> Any:
     """Ragged [rows, 1] of one id; None of no id."""
     if not ids:
         return None

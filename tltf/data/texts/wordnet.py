@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from typing import Any
 
 from tltf.files import assets
 
@@ -24,13 +25,13 @@ class WordNet:
         folder: of index.noun, data.noun and so on; by default the asset's.
     """
 
-    def __init__(self, folder=None):
+    def __init__(self, folder: Any = None) -> None:
         folder = pathlib.Path(folder or assets.fetch("wordnet"))
         self._index = {part: _index(folder / f"index.{part}") for part in PARTS}
         self._data = {part: (folder / f"data.{part}").read_bytes() for part in PARTS}
 
     @functools.lru_cache(maxsize=65536)  # noqa: B019 (one instance a process)
-    def synonyms(self, word):
+    def synonyms(self, word: str) -> list[str]:
         """Sorted list of the other lemmas in all meanings of a word or of what it is a form of.
 
         Args:
@@ -45,7 +46,7 @@ class WordNet:
                 found.discard(lemma.replace("_", " "))
         return sorted(found - {word})
 
-    def _lemmas(self, word, part):
+    def _lemmas(self, word: str, part: str) -> list[str]:
         lemmas = [word] + [
             word.removesuffix(ending) + new
             for ending, new in ENDINGS[part]
@@ -53,7 +54,7 @@ class WordNet:
         ]
         return [lemma for lemma in dict.fromkeys(lemmas) if lemma in self._index[part]]
 
-    def _words(self, part, offset):
+    def _words(self, part: str, offset: int) -> list[str]:
         """The lemmas of a synset: `offset file type count word id word id ...`, count in hex."""
         data = self._data[part]
         fields = data[offset : data.index(b"\n", offset)].decode("ascii").split(" ")
@@ -61,7 +62,7 @@ class WordNet:
         return [word.partition("(")[0].replace("_", " ").lower() for word in words]
 
 
-def _index(path):
+def _index(path: pathlib.Path) -> dict[str, tuple[int, ...]]:
     """Lemma -> offsets of its synsets; lines that start with a blank are the licence."""
     found = {}
     for line in path.read_text("ascii").splitlines():
@@ -73,6 +74,6 @@ def _index(path):
 
 
 @functools.cache
-def load_wordnet():
+def load_wordnet() -> WordNet:
     """The WordNet of this process, read when it is first needed."""
     return WordNet()

@@ -1,6 +1,8 @@
 """Judges answers of several labels per row; candidates are probabilities and what is given."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -48,11 +50,13 @@ class LabelEvaluator(Evaluator):
         noun="label",
     )  # fmt: skip
 
-    def candidate(self, head, stated):
+    def candidate(self, head: Any, stated: np.ndarray) -> Any:
         """What is judged of what a head states."""
         return Answers(np.asarray(stated, np.float64), head.given(stated))
 
-    def measure(self, labels, candidate, class_names, *, seed=0):
+    def measure(
+        self, labels: Any, candidate: Answers, class_names: Sequence[str], *, seed: int = 0
+    ) -> Any:
         """Every metric of one model on one split.
 
         Args:
@@ -100,13 +104,15 @@ class LabelEvaluator(Evaluator):
             "interval_confidence": bootstrap.CONFIDENCE,
         }
 
-    def difference(self, labels, first, second, *, seed=0):
+    def difference(
+        self, labels: np.ndarray, first: Answers, second: Answers, *, seed: int = 0
+    ) -> dict[str, dict[str, Any]]:
         """How much better the first candidate is: metric -> difference and interval."""
         names = range(labels.shape[1])
         pair = [_sums(labels, candidate) for candidate in (first, second)]
         return bootstrap.differences(pair, _of(labels, names), seed=seed)
 
-    def worst(self, labels, candidate, class_names, ids, limit):
+    def worst(self, labels: Any, candidate: Any, class_names: Any, ids: Any, limit: Any) -> Any:
         """The rows with the largest loss among those that are not exactly right."""
         is_wrong = (candidate.given != labels).any(axis=1)
         losses = _losses(labels, candidate.probabilities)
@@ -122,7 +128,7 @@ class LabelEvaluator(Evaluator):
             })  # fmt: skip
         return rows
 
-    def constant(self, train_labels, labels, class_names, *, seed=0):
+    def constant(self, train_labels: Any, labels: Any, class_names: Any, *, seed: Any = 0) -> Any:
         """`(row, candidate)`: every label's share of the training rows, given from one half on."""
         shares = (train_labels.sum(axis=0, dtype=float) + 1) / (len(train_labels) + 2)
         stated = np.tile(shares, (len(labels), 1))
@@ -131,7 +137,16 @@ class LabelEvaluator(Evaluator):
                "note": "every label's share of the training rows, given from one half on"}  # fmt: skip
         return row, candidate
 
-    def linear(self, train, validation, test, class_names, *, seed=0, groups=None):
+    def linear(
+        self,
+        train: Any,
+        validation: Any,
+        test: Any,
+        class_names: Any,
+        *,
+        seed: Any = 0,
+        groups: Any = None,
+    ) -> Any:
         """`(row, candidate)`: logistic regression for each label on frozen features.
 
         C and the thresholds are chosen on validation; see `linear_baselines.one_vs_rest`.
@@ -146,12 +161,12 @@ class LabelEvaluator(Evaluator):
                "note": note}  # fmt: skip
         return row, candidate
 
-    def counts(self, part):
+    def counts(self, part: Any) -> Any:
         """What a report says of the labels of a split."""
         found = part.labels.sum(axis=0, dtype=np.int64).tolist()
         return {"class_counts": dict(zip(part.class_names, found, strict=True))}
 
-    def training_labels(self, report, part):
+    def training_labels(self, report: Any, part: Any) -> Any:
         """Rows with the counts of a report's training split; None where it does not say."""
         try:
             split = report["data"]["splits"]["train"]
@@ -161,20 +176,20 @@ class LabelEvaluator(Evaluator):
         except (KeyError, TypeError, ValueError):
             return None
 
-    def truths(self, labels, class_names):
+    def truths(self, labels: Any, class_names: Any) -> Any:
         """str per row: the labels in tables."""
         names = np.array(class_names, object)
         return [label_kinds.join_labels(names[row > 0]) for row in labels]
 
-    def answers(self, candidate, class_names):
+    def answers(self, candidate: Any, class_names: Any) -> Any:
         """str per row: the answers in tables."""
         return self.truths(candidate.given, class_names)
 
-    def values(self, candidate):
+    def values(self, candidate: Answers) -> Any:
         """float[N, C]: what the head stated, for tables."""
         return candidate.probabilities
 
-    def parse(self, truths, answers, values, class_names):
+    def parse(self, truths: Any, answers: Any, values: Any, class_names: Any) -> Any:
         """`(labels, candidate)` of the rows of a table."""
         labels, _ = label_kinds.several(truths, class_names, "predictions")
         given, _ = label_kinds.several(
@@ -183,7 +198,7 @@ class LabelEvaluator(Evaluator):
         return labels, Answers(values, given[:-1] > 0)
 
 
-def _check(labels, candidate, class_names):
+def _check(labels: np.ndarray, candidate: Answers, class_names: Sequence[str]) -> None:
     if not len(labels):
         raise DataError("a split without examples cannot be evaluated", flag="split")
     shapes = {labels.shape, candidate.probabilities.shape, candidate.given.shape,
@@ -196,13 +211,13 @@ def _check(labels, candidate, class_names):
         raise NumericError(what, fix="--learning_rate lower, or --precision=float32")
 
 
-def _losses(labels, stated):
+def _losses(labels: np.ndarray, stated: np.ndarray) -> np.ndarray:
     """float64[N]: the mean cross-entropy over the labels."""
     stated = np.clip(stated, 1e-7, 1 - 1e-7)
     return -np.where(labels > 0, np.log(stated), np.log1p(-stated)).mean(axis=1)
 
 
-def _sums(labels, candidate):
+def _sums(labels: np.ndarray, candidate: Answers) -> Any:
     """csr[2 + 3 C, N]: exact matches, losses, and each label's hits, givens and occurrences."""
     given, is_there = candidate.given.astype(float), (labels > 0).astype(float)
     exact = (given == is_there).all(axis=1).astype(float)
@@ -211,11 +226,11 @@ def _sums(labels, candidate):
     return scipy.sparse.vstack([scipy.sparse.csr_matrix(part) for part in parts], format="csr")
 
 
-def _of(labels, class_names):
+def _of(labels: np.ndarray, class_names: Any) -> Callable[..., Any]:
     return lambda totals: _metrics(totals, len(labels), len(class_names))
 
 
-def _metrics(totals, num_examples, num_labels):
+def _metrics(totals: np.ndarray, num_examples: int, num_labels: int) -> dict[str, np.ndarray]:
     hits, given, there = (
         totals[2 + part * num_labels : 2 + (part + 1) * num_labels] for part in range(3)
     )
@@ -229,7 +244,14 @@ def _metrics(totals, num_examples, num_labels):
     }
 
 
-def _intervals(sums, labels, class_names, totals, *, seed):
+def _intervals(
+    sums: Any,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    totals: dict[str, np.ndarray],
+    *,
+    seed: int,
+) -> dict[str, list[float]]:
     """Metric -> [low, high]; macro F1 as `classification.measure` has it."""
     metrics_of = _of(labels, class_names)
     found = bootstrap.intervals(sums, metrics_of, ("exact_match",), seed=seed)
@@ -242,7 +264,9 @@ def _intervals(sums, labels, class_names, totals, *, seed):
     return found
 
 
-def _per_class(labels, candidate, class_names):
+def _per_class(
+    labels: np.ndarray, candidate: Answers, class_names: Sequence[str]
+) -> list[dict[str, Any]]:
     columns = metrics.precision_recall_fscore_support(
         labels, candidate.given, average=None, zero_division=0
     )

@@ -1,8 +1,10 @@
 """Judges answers that are numbers; candidates are float[N, Q] quantiles, rising."""
 
+from typing import Any
+
 import numpy as np
 
-from tltf.data import label_kinds
+from tltf.data import label_kinds, spelled_numbers
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import bootstrap, linear_baselines
 from tltf.evaluation.baselines import edge_note
@@ -32,11 +34,11 @@ class NumberEvaluator(Evaluator):
         is_error=True, is_share=False,
     )  # fmt: skip
 
-    def candidate(self, head, stated):
+    def candidate(self, head: Any, stated: np.ndarray) -> Any:
         """What is judged of what a head states."""
         return np.asarray(stated, np.float64)
 
-    def measure(self, labels, candidate, class_names=(), *, seed=0):
+    def measure(self, labels: Any, candidate: Any, class_names: Any = (), *, seed: Any = 0) -> Any:
         """Every metric of one model on one split.
 
         Args:
@@ -87,12 +89,14 @@ class NumberEvaluator(Evaluator):
             "interval_confidence": bootstrap.CONFIDENCE,
         }  # fmt: skip
 
-    def difference(self, labels, first, second, *, seed=0):
+    def difference(
+        self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
+    ) -> dict[str, dict[str, Any]]:
         """First minus second: metric -> difference and interval; errors that fall are below 0."""
         pair = [self._sums(np.asarray(labels, np.float64), part) for part in (first, second)]
         return bootstrap.differences(pair, lambda t: _metrics(t, len(labels)), seed=seed)
 
-    def worst(self, labels, candidate, class_names, ids, limit):
+    def worst(self, labels: Any, candidate: Any, class_names: Any, ids: Any, limit: Any) -> Any:
         """The rows with the largest errors."""
         errors = candidate[:, self.head.median] - labels
         order = np.argsort(-np.abs(errors), kind="stable")[:limit]
@@ -103,7 +107,9 @@ class NumberEvaluator(Evaluator):
             for row in order.tolist()
         ]  # fmt: skip
 
-    def constant(self, train_labels, labels, class_names=(), *, seed=0):
+    def constant(
+        self, train_labels: Any, labels: Any, class_names: Any = (), *, seed: Any = 0
+    ) -> Any:
         """`(row, candidate)`: the quantiles of the training numbers, for every row."""
         found = np.quantile(np.asarray(train_labels, np.float64), self.head.quantiles)
         candidate = np.tile(found, (len(labels), 1))
@@ -112,7 +118,16 @@ class NumberEvaluator(Evaluator):
                "note": "the quantiles of the training numbers, whatever the input"}  # fmt: skip
         return row, candidate
 
-    def linear(self, train, validation, test, class_names=(), *, seed=0, groups=None):
+    def linear(
+        self,
+        train: Any,
+        validation: Any,
+        test: Any,
+        class_names: Any = (),
+        *,
+        seed: Any = 0,
+        groups: Any = None,
+    ) -> Any:
         """`(row, candidate)`: ridge regression on frozen features; see `linear_baselines.ridge`."""
         stated, chosen = linear_baselines.ridge(
             train, validation, test[0], self.head.quantiles, seed=seed, groups=groups
@@ -122,38 +137,38 @@ class NumberEvaluator(Evaluator):
                "note": note + edge_note(chosen)}  # fmt: skip
         return row, stated
 
-    def counts(self, part):
+    def counts(self, part: Any) -> Any:
         """What a report says of the numbers of a split."""
         labels = part.labels.astype(np.float64)
         quantiles = np.quantile(labels, np.linspace(0, 1, 101)).tolist()
         return {"mean": float(labels.mean()), "deviation": float(labels.std()),
                 "least": quantiles[0], "most": quantiles[-1], "percentiles": quantiles}  # fmt: skip
 
-    def training_labels(self, report, part):
+    def training_labels(self, report: Any, part: Any) -> Any:
         """The percentiles of a report's training split; None where it does not say."""
         try:
             return np.array(report["data"]["splits"]["train"]["percentiles"], np.float64)
         except (KeyError, TypeError, ValueError):
             return None
 
-    def truths(self, labels, class_names):
+    def truths(self, labels: Any, class_names: Any) -> Any:
         """str per row: the numbers in tables, as they were read."""
         digits = ".9g" if labels.dtype == np.float32 else ".15g"
         return [format(value, digits) for value in labels.tolist()]
 
-    def answers(self, candidate, class_names):
+    def answers(self, candidate: Any, class_names: Any) -> Any:
         """str per row: the medians in tables."""
         return [format(value, ".9g") for value in candidate[:, self.head.median].tolist()]
 
-    def values(self, candidate):
+    def values(self, candidate: np.ndarray) -> Any:
         """float[N, Q]: what the head stated, for tables."""
         return candidate
 
-    def parse(self, truths, answers, values, class_names):
+    def parse(self, truths: Any, answers: Any, values: Any, class_names: Any) -> Any:
         """`(labels, candidate)` of the rows of a table."""
-        return label_kinds.numbers(truths), values
+        return spelled_numbers.numbers(truths), values
 
-    def _checked(self, labels, candidate):
+    def _checked(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         labels = np.asarray(labels, np.float64)
         if not labels.size:
             raise DataError("a split without examples cannot be evaluated", flag="split")
@@ -166,7 +181,7 @@ class NumberEvaluator(Evaluator):
             raise NumericError(what, fix="--learning_rate lower, or --precision=float32")
         return labels
 
-    def _sums(self, labels, candidate):
+    def _sums(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         """float64[6, N]: what the metrics of a resample are sums of."""
         levels, gaps = np.array(self.head.quantiles), labels[:, None] - candidate
         error = gaps[:, self.head.median]
@@ -176,7 +191,7 @@ class NumberEvaluator(Evaluator):
         return np.stack([np.abs(error), error**2, pinball, is_inside, near, near**2])
 
 
-def _metrics(totals, num_examples):
+def _metrics(totals: np.ndarray, num_examples: int) -> dict[str, np.ndarray]:
     absolute, squared, pinball, inside, near, near_squared = totals / num_examples
     variance = np.maximum(near_squared - near**2, 1e-300)
     return {
@@ -188,7 +203,7 @@ def _metrics(totals, num_examples):
     }
 
 
-def _spearman(labels, median):
+def _spearman(labels: np.ndarray, median: np.ndarray) -> float | None:
     from scipy import stats
 
     if np.ptp(labels) == 0 or np.ptp(median) == 0:

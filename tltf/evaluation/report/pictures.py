@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import Any
 
 from PIL import Image
 
@@ -10,7 +11,7 @@ from tltf.data.images import conversion, small_pictures
 SIZE_PX = 160
 
 
-def data_uri(picture, size_px=SIZE_PX):
+def data_uri(picture: Any, size_px: int = SIZE_PX) -> str:
     """A PNG of at most `size_px` on its longer side, or a JPEG where that takes fewer bytes.
 
     Pictures below 64 px are enlarged by a whole factor, so that browsers do not blur them.
@@ -38,7 +39,7 @@ def data_uri(picture, size_px=SIZE_PX):
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _encoded(image, kind, **options):
+def _encoded(image: Any, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()

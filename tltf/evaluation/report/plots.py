@@ -6,6 +6,8 @@ stay text, so that the page's font shows every script that the reader's machine 
 
 import io
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +55,7 @@ _STYLE: dict = {
 _TITLE: dict = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
 
 
-def curve(history, name, title):
+def curve(history: Sequence[dict[str, Any]], name: str, title: str) -> Any:
     """One metric over the epochs: training and, where recorded, validation and test.
 
     Args:
@@ -82,7 +84,7 @@ def curve(history, name, title):
         return _svg(figure, title)
 
 
-def _label_rows(axes, places, history):
+def _label_rows(axes: Any, places: np.ndarray, history: Sequence[dict[str, Any]]) -> None:
     """The rows of a history are epochs, or the penalties of a solver."""
     penalties = [row.get("penalty") for row in history]
     if None in penalties:
@@ -93,7 +95,7 @@ def _label_rows(axes, places, history):
     axes.set_xticks(places, [f"{penalty:g}" for penalty in penalties])
 
 
-def reliability(bins, title):
+def reliability(bins: Sequence[dict[str, Any]], title: str) -> str:
     """The reliability diagram above the share of examples a bin holds.
 
     Args:
@@ -124,7 +126,7 @@ def reliability(bins, title):
         return _svg(figure, title)
 
 
-def scatter(points, title):
+def scatter(points: Any, title: Any) -> Any:
     """Answers against true numbers, each with its range.
 
     Args:
@@ -145,7 +147,7 @@ def scatter(points, title):
         return _svg(figure, title)
 
 
-def confusion_heatmap(confusion, title):
+def confusion_heatmap(confusion: Sequence[list[int]] | np.ndarray, title: str) -> str:
     """A large confusion matrix as a picture; each row is divided by its number of examples.
 
     Args:
@@ -177,14 +179,14 @@ def confusion_heatmap(confusion, title):
         return _svg(figure, title)
 
 
-def _figure(width, height, title):
+def _figure(width: float, height: float, title: str) -> tuple[Any, Any]:
     figure = drawn.Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, **_TITLE)
     return figure, axes
 
 
-def _mark_phases(axes, phases):
+def _mark_phases(axes: Any, phases: Sequence[str | None]) -> None:
     starts = [i for i, name in enumerate(phases) if i == 0 or phases[i - 1] != name]
     if len(starts) < 2:
         return
@@ -202,15 +204,15 @@ def _mark_phases(axes, phases):
         )
 
 
-def _column(rows, name):
+def _column(rows: Sequence[dict[str, float]], name: str) -> list[float]:
     return [row[name] for row in rows]
 
 
-def _number(value):
+def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _svg(figure, title):
+def _svg(figure: Any, title: str) -> str:
     buffer = io.StringIO()
     with (
         warnings.catch_warnings()

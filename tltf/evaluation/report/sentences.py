@@ -1,10 +1,12 @@
 """A report's numbers in words and rows: what report.md and report.html both say."""
 
 import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import wording
-from tltf.evaluation.report.wording import count_of, number, percent
+from tltf.evaluation.report.wording import Wording, count_of, number, percent
 
 BASELINE_TITLES = {
     "majority": "majority class",
@@ -17,24 +19,24 @@ BASELINE_TITLES = {
 NUM_CONFUSIONS = 12
 
 
-def words(name):
+def words(name: str) -> str:
     """A key as words: `macro_f1` is `macro f1`."""
     return str(name).replace("_", " ")
 
 
-def main_split(report):
+def main_split(report: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """`(name, metrics)` of the split that the report is about: test, else validation."""
     name = "test" if report.get("test") else "validation"
     return name, report.get(name) or {}
 
 
-def transfer_gain(report):
+def transfer_gain(report: dict[str, Any]) -> dict[str, Any] | None:
     """The paired difference to random weights, or None."""
     scratch = report.get("baselines", {}).get("scratch", {})
     return report.get("transfer_gain") or scratch.get("gain")
 
 
-def comparison(report):
+def comparison(report: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows `title value interval cells gain note is_model bar`, model first.
 
     Baselines follow, the best first; `value` is the headline metric, `cells` the texts of the
@@ -54,7 +56,7 @@ def comparison(report):
     return _with_bars(rows + sorted(others, key=lambda row: sign * (row["value"] or 0)), said)
 
 
-def _with_bars(rows, said):
+def _with_bars(rows: Sequence[dict[str, Any]], said: Wording) -> Any:
     """Errors are drawn as parts of the largest."""
     whole = max([row["value"] or 0 for row in rows] + [1e-12]) if said.is_error else 1.0
     for row in rows:
@@ -63,7 +65,9 @@ def _with_bars(rows, said):
     return rows
 
 
-def _comparison_row(name, title, metrics, entry, said):
+def _comparison_row(
+    name: str, title: str, metrics: dict[str, Any], entry: dict[str, Any], said: Wording
+) -> dict[str, Any]:
     return {
         "name": name,
         "title": title,
@@ -76,7 +80,7 @@ def _comparison_row(name, title, metrics, entry, said):
     }
 
 
-def sentences(report):
+def sentences(report: dict[str, Any]) -> list[str]:
     """What the numbers say, as plain sentences, most important first."""
     split, metrics = main_split(report)
     if not metrics:
@@ -94,7 +98,7 @@ def sentences(report):
     ]
 
 
-def choice_sentences(report):
+def choice_sentences(report: dict[str, Any]) -> Iterator[Any]:
     """A warning where the split that is reported is the one that something was chosen on."""
     chosen = report.get("chosen_on_validation")
     if main_split(report)[0] == "validation" and chosen:
@@ -102,14 +106,14 @@ def choice_sentences(report):
         yield f"{what[0].upper()}{what[1:]} on these rows, so new ones may be judged less well."
 
 
-def were_chosen(names):
+def were_chosen(names: Sequence[str]) -> str:
     """`the epoch and the thresholds were chosen`, of one name or more."""
     what = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
     verb = "were" if names[1:] or names[0].endswith("s") else "was"
     return f"{what} {verb} chosen"
 
 
-def _interval_text(metrics):
+def _interval_text(metrics: dict[str, Any]) -> str:
     """` (95% interval .7 to .8)` of the headline metric."""
     said = evaluators.wording_for(metrics)
     bounds = metrics.get("intervals", {}).get(said.metric)
@@ -119,7 +123,7 @@ def _interval_text(metrics):
     return f" ({confidence} interval {said.value(bounds[0])} to {said.value(bounds[1])})"
 
 
-def _coverage_sentences(metrics):
+def _coverage_sentences(metrics: dict[str, Any]) -> Iterator[Any]:
     if metrics.get("coverage") is None:
         return
     yield (
@@ -128,7 +132,7 @@ def _coverage_sentences(metrics):
     )
 
 
-def _baseline_sentences(report):
+def _baseline_sentences(report: dict[str, Any]) -> Iterator[Any]:
     said = evaluators.wording_for(main_split(report)[1])
     for row in comparison(report)[1:]:
         if row["name"] == "scratch" or row["value"] is None:
@@ -140,7 +144,7 @@ def _baseline_sentences(report):
         yield text + "."
 
 
-def _transfer_sentences(report):
+def _transfer_sentences(report: dict[str, Any]) -> Iterator[Any]:
     said = evaluators.wording_for(main_split(report)[1])
     gain = (transfer_gain(report) or {}).get(said.metric)
     if not gain:
@@ -159,12 +163,12 @@ def _transfer_sentences(report):
     yield f"{verb}: {said.interval(gain)} over the same network from random weights."
 
 
-def _unclear(gain):
+def _unclear(gain: dict[str, Any]) -> str:
     low, high = gain["interval"] or (0, 0)
     return ", which this split cannot tell from none" if low <= 0 <= high else ""
 
 
-def _calibration_sentences(metrics):
+def _calibration_sentences(metrics: dict[str, Any]) -> Iterator[Any]:
     if metrics.get("mean_confidence") is None:
         return
     gap = metrics["mean_confidence"] - metrics["accuracy"]
@@ -177,7 +181,7 @@ def _calibration_sentences(metrics):
     yield f"{text}, so it is {verdict} (calibration error {percent(error)})."
 
 
-def _weakest_sentences(metrics):
+def _weakest_sentences(metrics: dict[str, Any]) -> Iterator[Any]:
     rows = [row for row in metrics.get("per_class", []) if row["support"]]
     if len(rows) < 2:
         return
@@ -194,7 +198,7 @@ def _weakest_sentences(metrics):
     yield text + "."
 
 
-def confusions(metrics, limit=NUM_CONFUSIONS):
+def confusions(metrics: dict[str, Any], limit: int | None = NUM_CONFUSIONS) -> list[dict[str, Any]]:
     """Rows `label predicted count share`: pairs confused most often; share of the true class."""
     names, matrix = metrics.get("class_names", []), metrics.get("confusion", [])
     rows = [
@@ -206,13 +210,13 @@ def confusions(metrics, limit=NUM_CONFUSIONS):
     return sorted(rows, key=lambda row: (-row["count"], -row["share"]))[:limit]
 
 
-def classes_by_f1(metrics):
+def classes_by_f1(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of `per_class`, weakest first; classes without examples last."""
     rows = metrics.get("per_class", [])
     return sorted(rows, key=lambda row: (row["support"] == 0, row["f1"]))
 
 
-def balance(data):
+def balance(data: dict[str, Any]) -> dict[str, Any]:
     """Rows of class balance: name, a count for each split, and the share of the largest class.
 
     Args:

@@ -2,28 +2,29 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 NOTHING = "\N{EN DASH}"
 SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage", "share_below")
 """Ends of the names of metrics that are shares of one."""
 
 
-def percent(value, digits=1):
+def percent(value: float, digits: int = 1) -> str:
     """`97.3%`; a dash for None."""
     return NOTHING if value is None else f"{100 * value:.{digits}f}%"
 
 
-def number(value, digits=3):
+def number(value: float | None, digits: int = 3) -> Any:
     """`0.123`, small ones as `1.23e-06`; a dash for None."""
     return NOTHING if value is None else format(value, _form(value, digits))
 
 
-def points(value):
+def points(value: float) -> str:
     """`+3.1`, percentage points with sign; the minus is the typographic one."""
     return NOTHING if value is None else _signed(100 * value, ".1f")
 
 
-def metric(name, value, digits=None):
+def metric(name: str, value: Any, digits: int | None = None) -> str:
     """A metric as text: shares in percent, others as numbers."""
     if name == "num_examples":
         return f"{value:,}"
@@ -32,18 +33,18 @@ def metric(name, value, digits=None):
     return number(value, 3 if digits is None else digits)
 
 
-def count_of(value, singular, plural=None):
+def count_of(value: int, singular: str, plural: str | None = None) -> str:
     """`1 example`, `1,200 examples`."""
     return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
 
 
-def _form(value, digits):
+def _form(value: float, digits: int) -> str:
     """The format that leaves `digits` of a number: fixed, unless that shows a small one as none."""
     is_small = 0 < abs(value) < 10 ** (1 - digits)
     return f".{digits}g" if is_small else f".{digits}f"
 
 
-def _signed(value, form):
+def _signed(value: float, form: str) -> str:
     return format(value, "+" + form).replace("-", "\N{MINUS SIGN}")
 
 
@@ -72,17 +73,17 @@ class Wording:
     is_error: bool = False
     is_share: bool = True
 
-    def value(self, value):
+    def value(self, value: Any) -> Any:
         """The headline metric as text."""
         return metric(self.metric, value)
 
-    def change(self, value):
+    def change(self, value: float) -> Any:
         """A difference of the headline metric as text, without a unit."""
         if value is None or self.is_share:
             return points(value)
         return _signed(value, _form(value, 3))
 
-    def interval(self, gain):
+    def interval(self, gain: dict[str, Any]) -> str:
         """`+3.1 points (+1.9 to +4.2)` of an entry of a paired difference."""
         unit = " points" if self.is_share else ""
         if not gain["interval"]:

@@ -7,7 +7,10 @@ import json
 import math
 import numbers
 import os
+import pathlib
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -25,7 +28,14 @@ MAX_ROWS = 50
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~])")
 
 
-def write(report, folder, *, history=(), mistakes=(), table=()):
+def write(
+    report: dict[str, Any],
+    folder: Any,
+    *,
+    history: Sequence[dict[str, Any]] = (),
+    mistakes: Sequence[dict[str, Any]] = (),
+    table: Sequence[dict[str, Any]] = (),
+) -> None:
     """Writes `report.html`, `report.md` and, last, `report.json` into `folder`.
 
     Everything is drawn before the first file is written, and each file is written whole.
@@ -69,7 +79,7 @@ def write(report, folder, *, history=(), mistakes=(), table=()):
     )
 
 
-def _trimmed(data):
+def _trimmed(data: Any) -> dict[str, Any]:
     """`data` with the first rows only of those that were not used."""
     lists = {
         key: data[key][:MAX_ROWS]
@@ -79,7 +89,7 @@ def _trimmed(data):
     return {**data, **lists}
 
 
-def _write_together(folder, files):
+def _write_together(folder: pathlib.Path, files: dict[str, str]) -> None:
     """All texts reach the disk under temporary names first; the first one is renamed last."""
     with contextlib.ExitStack() as stack:
         for name, text in files.items():
@@ -88,7 +98,7 @@ def _write_together(folder, files):
             file.flush()
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """`value` as what JSON holds: no numpy types, no NaN (null), keys as text, text as UTF-8.
 
     Raises:
@@ -115,7 +125,7 @@ def plain(value):
     raise TypeError(f"a report holds plain values (received {type(value).__name__})")
 
 
-def _mistake(row):
+def _mistake(row: dict[str, Any]) -> dict[str, Any]:
     row = dict(row)
     if "image" in row:
         row["picture"] = pictures.data_uri(row.pop("image"))
@@ -124,7 +134,12 @@ def _mistake(row):
     return plain(row)
 
 
-def _values(report, history, mistakes, table):
+def _values(
+    report: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    mistakes: Sequence[dict[str, Any]],
+    table: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
     """What both templates are filled with."""
     split, metrics = sentences.main_split(report)
     said = evaluators.wording_for(metrics)
@@ -157,12 +172,12 @@ def _values(report, history, mistakes, table):
     return values | {"sections": _sections(values)}
 
 
-def _title(run):
+def _title(run: dict[str, Any]) -> str:
     parts = [str(run[key]) for key in ("data", "backbone", "method") if run.get(key)]
     return " \N{MIDDLE DOT} ".join(parts) or "Evaluation"
 
 
-def _sections(values):
+def _sections(values: dict[str, Any]) -> list[tuple[str, str]]:
     report, metrics, said = values["report"], values["metrics"], values["said"]
     every = [
         ("comparison", "Baselines", metrics),
@@ -183,11 +198,11 @@ def _sections(values):
     return [(name, title) for name, title, is_there in every if is_there]
 
 
-def _tiles(report, split, metrics):
+def _tiles(report: dict[str, Any], split: str, metrics: dict[str, Any]) -> list[dict[str, str]]:
     """The headline numbers: dicts name, value, detail (texts)."""
     tiles, said = [], evaluators.wording_for(metrics)
 
-    def tile(name, value, detail=""):
+    def tile(name: str, value: str, detail: str = "") -> None:
         tiles.append({"name": name, "value": value, "detail": detail})
 
     intervals = metrics.get("intervals", {})
@@ -226,11 +241,11 @@ _MORE_TILES = (
 """Metric, title, and what stands below it where that is not an interval."""
 
 
-def _interval(bounds, text):
+def _interval(bounds: Sequence[float] | None, text: Any) -> str:
     return f"{text(bounds[0])} to {text(bounds[1])}" if bounds else ""
 
 
-def _curves(history):
+def _curves(history: Sequence[dict[str, Any]]) -> list[str]:
     """SVGs of the loss and of one more metric; a single epoch has no curve."""
     if len(history) < 2:
         return []
@@ -242,15 +257,15 @@ def _curves(history):
     ]
 
 
-def _scalar(name, value):
+def _scalar(name: str, value: float) -> str:
     is_share = name.endswith(wording.SHARES)
     return wording.metric(name, value, 2 if is_share else 4)
 
 
-def _environment():
+def _environment() -> Any:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tltf.evaluation.report", "templates"),
-        autoescape=lambda name: name.endswith(".html.jinja"),
+        autoescape=lambda name: (name or "").endswith(".html.jinja"),
         undefined=jinja2.ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -273,7 +288,7 @@ def _environment():
     return environment
 
 
-def _cell_text(value):
+def _cell_text(value: Sequence[float] | float | str) -> str:
     if value is None or isinstance(value, jinja2.Undefined):
         return wording.NOTHING
     if isinstance(value, bool):
@@ -287,23 +302,23 @@ def _cell_text(value):
     return str(value)
 
 
-def _row_text(row):
+def _row_text(row: dict[str, str]) -> str:
     if not isinstance(row, dict):
         return str(row)
     return "; ".join(f"{key}: {_cell_text(value)}" for key, value in row.items())
 
 
-def _shortened(text, length):
+def _shortened(text: str, length: int) -> str:
     text = str(text)
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def _markdown(text):
+def _markdown(text: int | str) -> str:
     """`text` on one line, with the marks of Markdown and HTML escaped."""
     flat = html.escape(" ".join(str(text).split()), quote=False)
     return _MARKDOWN.sub(r"\\\1", flat)
 
 
-def _markdown_row(cells, escape=True):
+def _markdown_row(cells: Sequence[float | list[float] | str], escape: bool = True) -> str:
     texts = map(_cell_text, cells)
     return f"| {' | '.join(map(_markdown, texts) if escape else texts)} |"

@@ -7,6 +7,7 @@ adapter stands before the dropout that a transformer block may have behind its p
 """
 
 import functools
+from typing import Any
 
 import keras
 from keras import ops
@@ -23,13 +24,13 @@ KINDS = (
 )
 
 
-def takes_adapter(layer):
+def takes_adapter(layer: keras.Layer) -> bool:
     """Whether `add` can change the layer: one that gives channels in its last axis."""
     is_last = getattr(layer, "data_format", "channels_last") == "channels_last"
     return isinstance(layer, KINDS) and in_place.has_kernel(layer) and is_last
 
 
-def add(layer, size):
+def add(layer: keras.Layer, size: int) -> None:
     """Puts an adapter behind a built layer; what it computes does not change yet.
 
     Args:
@@ -44,26 +45,26 @@ def add(layer, size):
     in_place.change(layer, _adapted(layer.__class__))
 
 
-def has_adapter(layer):
+def has_adapter(layer: Any) -> bool:
     """Whether `add` was called and not `remove`."""
     return getattr(type(layer), "is_adapted", False)
 
 
-def size_of(layer):
+def size_of(layer: keras.Layer) -> int:
     """Width of the layer's bottleneck; 0 without an adapter."""
     return int(layer.adapter_down.shape[1]) if has_adapter(layer) else 0
 
 
-def remove(layer):
+def remove(layer: keras.Layer) -> None:
     """Takes the adapter away; the layer computes what it did before `add`."""
     in_place.restore(layer, NAMES)
 
 
 @functools.cache
-def _adapted(kind):
+def _adapted(kind: Any) -> type:
     """The class of a layer of class `kind` with an adapter."""
 
-    def call(layer, *args, **kwargs):
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         """float[..., width]."""
         plain = kind.call(layer, *args, **kwargs)
         down, down_bias, up, up_bias = (ops.cast(getattr(layer, n), plain.dtype) for n in NAMES)

@@ -5,6 +5,7 @@ section 3.3. Since l acts on columns or rows of W, the trained layer is a plain 
 """
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,12 +18,12 @@ SCALE = "ia3_scale"
 KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
-def takes_scale(layer):
+def takes_scale(layer: keras.Layer) -> bool:
     """Whether `add` can change the layer."""
     return isinstance(layer, KINDS) and in_place.has_kernel(layer)
 
 
-def add(layer, side):
+def add(layer: keras.Layer, side: str) -> None:
     """Gives a built layer factors of 1; what it computes does not change yet.
 
     Args:
@@ -34,12 +35,12 @@ def add(layer, side):
     in_place.change(layer, _scaled(layer.__class__, side == "outputs"))
 
 
-def has_scale(layer):
+def has_scale(layer: keras.Layer) -> bool:
     """Whether `add` was called, and neither `merge` nor `remove`."""
     return getattr(type(layer), "is_scaled", False)
 
 
-def merge(layer):
+def merge(layer: keras.Layer) -> None:
     """Scales kernel and bias; the layer is a plain one again and computes the same."""
     kernel_of(layer).assign(layer.kernel)
     if type(layer).scales_outputs and _bias_of(layer) is not None:
@@ -47,13 +48,13 @@ def merge(layer):
     remove(layer)
 
 
-def remove(layer):
+def remove(layer: keras.Layer) -> None:
     """Takes the factors away; the layer computes what it did before `add`."""
     in_place.restore(layer, (SCALE,))
 
 
 @functools.cache
-def _scaled(kind, scales_outputs):
+def _scaled(kind: type, scales_outputs: bool) -> type:
     """The class of a layer of class `kind` with factors."""
     body = {"is_scaled": True, "scales_outputs": scales_outputs, "__module__": __name__}
     body["kernel"] = property(lambda layer: kernel_of(layer) * _factors(layer))
@@ -62,7 +63,7 @@ def _scaled(kind, scales_outputs):
     return type(f"Scaled{kind.__name__}", (kind,), body)
 
 
-def _factors(layer):
+def _factors(layer: keras.Layer) -> Any:
     """The factors in a shape that goes with the kernel's."""
     order, num_inputs = in_place.input_axes(layer)
     scaled = order[num_inputs:] if type(layer).scales_outputs else order[:num_inputs]
@@ -72,11 +73,11 @@ def _factors(layer):
     return ops.reshape(by_axis, shape)
 
 
-def _bias_of(layer):
+def _bias_of(layer: keras.Layer) -> Any:
     return layer.__dict__["bias"]
 
 
-def _scaled_bias(layer):
+def _scaled_bias(layer: keras.Layer) -> Any:
     """The bias has the outputs' axes in their order, but for those that it is spread over."""
     bias = _bias_of(layer)
     if bias is None:

@@ -4,10 +4,14 @@ A layer gets a subclass of its class and more variables. So layers inside of oth
 reached too, and a graph that was built stays as it is. What is put in can be taken out again.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
 from tltf.graphs import functional
+from tltf.graphs.backbone import Group
 
 MATRICES = (
     keras.layers.Dense,
@@ -27,12 +31,12 @@ _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 
 
-def has_kernel(layer):
+def has_kernel(layer: keras.Layer) -> bool:
     """Whether the layer has a kernel that is not quantized."""
     return isinstance(layer, MATRICES) and getattr(layer, "quantization_mode", None) is None
 
 
-def kernel_of(layer):
+def kernel_of(layer: keras.Layer) -> keras.Variable:
     """The keras.Variable that the layer multiplies by, whatever stands in its place now."""
     if isinstance(layer, keras.layers.Embedding):
         return layer._embeddings
@@ -41,17 +45,17 @@ def kernel_of(layer):
     return layer._kernel
 
 
-def kernel_name(kind):
+def kernel_name(kind: type) -> str:
     """The attribute by which layers of a class read their kernel; not of embeddings."""
     return "pointwise_kernel" if issubclass(kind, _SEPARABLE) else "kernel"
 
 
-def is_depthwise(layer):
+def is_depthwise(layer: keras.Layer) -> bool:
     """Whether each of the layer's channels has a kernel of its own."""
     return isinstance(layer, _DEPTHWISE)
 
 
-def input_axes(layer):
+def input_axes(layer: keras.Layer) -> tuple[list[int], int]:
     """`(axes of the kernel, inputs first; number of input axes)`."""
     axes = list(range(len(kernel_of(layer).shape)))
     if isinstance(layer, keras.layers.EinsumDense):
@@ -61,20 +65,20 @@ def input_axes(layer):
     return axes, len(axes) - (2 if is_depthwise(layer) else 1)
 
 
-def _labels(equation):
+def _labels(equation: str) -> Any:
     """`ab,bc->ac` as ("ab", "bc", "ac")."""
     given, output = equation.replace(" ", "").replace("...", "").split("->")
     return (*given.split(","), output)
 
 
-def matrix_shape(layer):
+def matrix_shape(layer: keras.Layer) -> tuple[int, int]:
     """`(inputs, outputs)` of the layer's kernel as a matrix."""
     order, num_inputs = input_axes(layer)
     shape = [kernel_of(layer).shape[axis] for axis in order]
     return int(np.prod(shape[:num_inputs])), int(np.prod(shape[num_inputs:]))
 
 
-def output_width(layer):
+def output_width(layer: keras.Layer) -> int:
     """Size of the last axis of what a layer with a kernel gives; not for depthwise ones."""
     axis = -1
     if isinstance(layer, keras.layers.EinsumDense):
@@ -83,19 +87,26 @@ def output_width(layer):
     return int(kernel_of(layer).shape[axis])
 
 
-def add_variable(layer, name, shape, initializer):
+def add_variable(
+    layer: keras.Layer,
+    name: str,
+    shape: tuple[int, ...],
+    initializer: keras.src.initializers.random_initializers.RandomNormal
+    | keras.src.initializers.random_initializers.RandomUniform
+    | str,
+) -> None:
     """Gives a built layer a variable of its own dtype, as the attribute `name`."""
     layer._tracker.unlock()
     setattr(layer, name, layer.add_weight(shape, initializer, layer.variable_dtype, name=name))
     layer._tracker.lock()
 
 
-def change(layer, kind):
+def change(layer: keras.Layer, kind: type) -> None:
     """Makes the layer one of `kind`, a subclass of its class."""
     layer.__class__ = kind
 
 
-def restore(layer, names):
+def restore(layer: keras.Layer, names: tuple[str, ...]) -> None:
     """Takes the variables `names` away and gives the layer the class that it had."""
     for name in names:
         layer._untrack_variable(getattr(layer, name))
@@ -103,7 +114,9 @@ def restore(layer, names):
     layer.__class__ = type(layer).__mro__[1]
 
 
-def kernels(groups, is_wanted):
+def kernels(
+    groups: Sequence[Group], is_wanted: Callable[..., Any]
+) -> list[tuple[str, keras.Layer]]:
     """`(<group>/<kernel's name>, layer)` of the groups' layers, in depth order.
 
     Args:
@@ -113,13 +126,15 @@ def kernels(groups, is_wanted):
     return _named(groups, lambda layer: has_kernel(layer) and is_wanted(layer), kernel_of)
 
 
-def attentions(groups):
+def attentions(groups: Sequence[Group]) -> list[tuple[str, keras.Layer]]:
     """`(<group>/<kernel of the queries>, layer)` of the groups' multi-head attentions."""
     is_attention = lambda layer: isinstance(layer, keras.layers.MultiHeadAttention)  # noqa: E731
     return _named(groups, is_attention, lambda layer: kernel_of(layer._query_dense))
 
 
-def _named(groups, is_wanted, variable_of):
+def _named(
+    groups: Sequence[Group], is_wanted: Callable[..., Any], variable_of: Callable[..., Any]
+) -> list[tuple[str, keras.Layer]]:
     variables = functional.named_weights([layer for group in groups for layer in group.layers])
     names = {id(variable): name for name, variable in variables.items()}
     return [

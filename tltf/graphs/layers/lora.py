@@ -9,6 +9,7 @@ kernel is its places times its channels. A separable convolution's pointwise ker
 """
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from tltf.graphs.layers.in_place import kernel_of, matrix_shape
 A, B = "lora_a", "lora_b"
 
 
-def add(layer, rank, scale, seed=None):
+def add(layer: keras.Layer, rank: int, scale: float, seed: Any = None) -> None:
     """Gives a built layer an update of a rank; what it computes does not change yet.
 
     Args:
@@ -38,12 +39,12 @@ def add(layer, rank, scale, seed=None):
     in_place.change(layer, _updated(layer.__class__))
 
 
-def has_update(layer):
+def has_update(layer: keras.Layer) -> bool:
     """Whether `add` was called, and neither `merge` nor `remove`."""
     return getattr(type(layer), "is_low_rank", False)
 
 
-def delta(layer):
+def delta(layer: keras.Layer) -> Any:
     """s A B in the kernel's shape."""
     order, _ = in_place.input_axes(layer)
     kernel = kernel_of(layer)
@@ -52,25 +53,25 @@ def delta(layer):
     return ops.transpose(shaped, np.argsort(order).tolist())
 
 
-def merge(layer):
+def merge(layer: keras.Layer) -> None:
     """Adds the update to the kernel; the layer is a plain one again and computes the same."""
     kernel_of(layer).assign(kernel_of(layer) + delta(layer))
     remove(layer)
 
 
-def remove(layer):
+def remove(layer: keras.Layer) -> None:
     """Takes the update away; the layer computes what it did before `add`."""
     del layer.lora_scale
     in_place.restore(layer, (A, B))
 
 
 @functools.cache
-def _updated(kind):
+def _updated(kind: Any) -> type:
     """The class of a layer of class `kind` with an update."""
     body = {"is_low_rank": True, "__module__": __name__}
     if issubclass(kind, keras.layers.Embedding):
 
-        def call(layer, inputs, *args, **kwargs):
+        def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             """Rows of the table and of A: the product of all rows would be as large as the table."""
             plain = kind.call(layer, inputs, *args, **kwargs)
             rows = ops.take(layer.lora_a, ops.cast(inputs, "int32"), axis=0)
@@ -83,6 +84,6 @@ def _updated(kind):
     return type(f"LowRank{kind.__name__}", (kind,), body)
 
 
-def _set_kernel(layer, value):
+def _set_kernel(layer: Any, value: Any) -> None:
     """Keras sets the kernel of a layer that is built; nothing else does."""
     raise AttributeError(f"the kernel of {layer.name} has an update and cannot be set")

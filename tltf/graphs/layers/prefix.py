@@ -6,6 +6,7 @@ themselves, not through a network that makes them. They are matrices, which Adam
 """
 
 import functools
+from typing import Any
 
 import keras
 from keras import ops
@@ -17,7 +18,7 @@ DEVIATION = 0.02
 """Of the numbers that they start from."""
 
 
-def add(layer, length):
+def add(layer: keras.Layer, length: int) -> None:
     """Gives a built multi-head attention a prefix.
 
     Args:
@@ -31,26 +32,34 @@ def add(layer, length):
     in_place.change(layer, _prefixed(layer.__class__))
 
 
-def has_prefix(layer):
+def has_prefix(layer: Any) -> bool:
     """Whether `add` was called and not `remove`."""
     return getattr(type(layer), "is_prefixed", False)
 
 
-def length_of(layer):
+def length_of(layer: keras.Layer) -> int:
     """Number of the prefix's keys; 0 without one."""
     return int(layer.prefix_keys.shape[0]) if has_prefix(layer) else 0
 
 
-def remove(layer):
+def remove(layer: keras.Layer) -> None:
     """Takes the prefix away; the layer computes what it did before `add`."""
     in_place.restore(layer, (KEYS, VALUES))
 
 
 @functools.cache
-def _prefixed(kind):
+def _prefixed(kind: Any) -> type:
     """The class of a layer of class `kind` with a prefix."""
 
-    def compute(layer, query, key, value, attention_mask=None, *args, **kwargs):
+    def compute(
+        layer: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        attention_mask: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
         """Attention over the prefix and the sequence; the prefix is never masked."""
         if kwargs.pop("use_causal_mask", False):
             causal = layer._compute_causal_mask(query, value)
@@ -67,7 +76,7 @@ def _prefixed(kind):
     return type(f"Prefixed{kind.__name__}", (kind,), body)
 
 
-def _behind(prefix, tensor):
+def _behind(prefix: keras.Variable, tensor: Any) -> Any:
     """float[B, P + S, heads, dim]: the prefix of every example, then `tensor`."""
     every = ops.broadcast_to(prefix, (ops.shape(tensor)[0], *prefix.shape))
     return ops.concatenate([ops.cast(every, tensor.dtype), tensor], axis=1)

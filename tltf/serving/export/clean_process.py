@@ -9,6 +9,8 @@ that the graph needs (tensorflow_text).
 import importlib
 import itertools
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ CANNOT_WRITE = 74
 """Exit code where OUTPUTS cannot be written: EX_IOERR."""
 
 
-def main(argv):
+def main(argv: Any) -> None:
     """Writes all outputs of the inputs to OUTPUTS, by name: `raw/` and `tensors/` before the names of
     those of the two signatures; strings as `data/` and `ends/`."""
     import tensorflow as tf
@@ -49,19 +51,19 @@ def main(argv):
             else:
                 outputs[f"{kind}/{key}"] = value
     try:
-        np.savez(outputs_path, **outputs)
+        np.savez(outputs_path, **outputs)  # type: ignore[arg-type]
     except OSError as error:
         print(error, file=sys.stderr)
         sys.exit(CANNOT_WRITE)
 
 
-def pack(items):
+def pack(items: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     """`(uint8[total], int64[N])`: the bytes of all items, and where each ends."""
     ends = np.cumsum([len(item) for item in items], dtype=np.int64)
     return np.frombuffer(b"".join(items), np.uint8), ends
 
 
-def unpack(data, ends):
+def unpack(data: np.ndarray, ends: np.ndarray) -> Any:
     """The list of bytes that `pack` was given."""
     content, places = data.tobytes(), [0, *ends.tolist()]
     return [content[start:end] for start, end in itertools.pairwise(places)]

@@ -5,6 +5,8 @@ import json
 import pathlib
 import sys
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,10 +15,14 @@ from absl import logging
 from tltf.backbones.builder import save_assets
 from tltf.config import call_strings
 from tltf.config.catalogs import FORMATS
+from tltf.config.command_options import ExportOptions
+from tltf.data.source import Splits
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 from tltf.files import atomic_folders
 from tltf.graphs import functional, precision
+from tltf.graphs.core import Core
 from tltf.models import core_builder, loading, raw_inputs, saving
+from tltf.models.trained import Trained
 from tltf.runs import layout
 from tltf.serving.export import verify as export_verify
 
@@ -25,7 +31,9 @@ WARMUP_BATCHES = (1, 8)
 NUM_VERIFIED = 256
 
 
-def export_saved_model(trained, folder, version=None, verify=True, /):
+def export_saved_model(
+    trained: Trained, folder: pathlib.Path | str, version: int | None = None, verify: bool = True, /
+) -> pathlib.Path:
     """Writes `folder`/`version`/ and returns that path.
 
     Signatures: `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8),
@@ -60,7 +68,7 @@ def export_saved_model(trained, folder, version=None, verify=True, /):
     return target
 
 
-def export_run(options):
+def export_run(options: ExportOptions) -> pathlib.Path:
     """Exports a run as ExportOptions say; returns the new folder.
 
     The check uses the run's own test split where its data can still be read and is not code.
@@ -73,7 +81,7 @@ def export_run(options):
     return call.build(trained, folder, options.version, options.verify)
 
 
-def _splits(run):
+def _splits(run: str) -> Splits | dict:
     from tltf.data import run_data
 
     try:
@@ -84,7 +92,7 @@ def _splits(run):
         return {}
 
 
-def on_one_device(core):
+def on_one_device(core: Core) -> Core:
     """A Core of the same blueprint and weights in float32; call it outside of a strategy."""
     with tempfile.TemporaryDirectory() as assets, precision.policy("float32"):
         save_assets(core.backbone, pathlib.Path(assets))
@@ -96,7 +104,7 @@ def on_one_device(core):
 
 
 @contextlib.contextmanager
-def _without_notes():
+def _without_notes() -> Iterator[Any]:
     """Keeps TensorFlow's notes on its own saving off standard error; warnings stay."""
     before = logging.get_verbosity()
     logging.set_verbosity(min(before, logging.WARNING))
@@ -116,7 +124,13 @@ class Servable(tf.Module):
         scratch: folder in which the asset is written before it is copied.
     """
 
-    def __init__(self, core, preprocessing, class_names, scratch):
+    def __init__(
+        self,
+        core: Core,
+        preprocessing: Any,
+        class_names: tuple[str, ...],
+        scratch: str,
+    ) -> None:
         super().__init__()
         self._core, self._preprocessing = core, preprocessing
         self._labels = [name.encode("utf-8", "replace") for name in class_names]
@@ -128,11 +142,11 @@ class Servable(tf.Module):
         self.is_image = core.backbone.modality == "image"
 
     @property
-    def input_name(self):
+    def input_name(self) -> str:
         """The input of `serving_default`."""
         return IMAGE_INPUT if self.is_image else TEXT_INPUT
 
-    def signatures(self):
+    def signatures(self) -> dict[str, Any]:
         """Signature name -> concrete function."""
         raw = tf.TensorSpec([None], tf.string, self.input_name)
         prepared = {
@@ -146,33 +160,33 @@ class Servable(tf.Module):
             "tensors": tf.function(self._from_tensors).get_concrete_function(**prepared),
         }
 
-    def prepare(self, raw):
+    def prepare(self, raw: Any) -> Any:
         """Input name -> tensor [B, ...] of tf.string[B]."""
         if self.is_image:
             return {next(iter(self._core.backbone.inputs)): self._preprocessing.decode_batch(raw)}
         return self._preprocessing(raw)
 
-    def answer(self, tensors):
+    def answer(self, tensors: Any) -> Any:
         """Name -> tensor [B, ...] of prepared tensors, see the head's `serving_outputs`."""
         padded, count = _not_empty(tensors)
         logits = self._core.model(padded, training=False)[self._core.head.name][:count]
         head = self._core.head
         return head.serving_outputs(head.scores(logits), self._labels)
 
-    def _from_raw(self, **raw):
+    def _from_raw(self, **raw: Any) -> Any:
         name = self.input_name
         return self.answer(self.prepare(_of_shape(name, raw[name])))
 
-    def _from_tensors(self, **tensors):
+    def _from_tensors(self, **tensors: Any) -> Any:
         return self.answer({name: _checked(name, _of_shape(name, tensor))
                             for name, tensor in tensors.items()})  # fmt: skip
 
-    def _tensor_specs(self):
+    def _tensor_specs(self) -> dict[str, tf.Tensor]:
         example = tf.TensorSpec([None], tf.string)
         return tf.function(self.prepare).get_concrete_function(example).structured_outputs
 
 
-def _not_empty(tensors):
+def _not_empty(tensors: Any) -> Any:
     """`(tensors, count)`: an empty batch gets a row, as fused convolutions fail without one."""
     count = tf.shape(next(iter(tensors.values())))[0]
     missing = tf.cast(count == 0, tf.int32)
@@ -182,7 +196,7 @@ def _not_empty(tensors):
     }, count
 
 
-def _of_shape(name, tensor):
+def _of_shape(name: Any, tensor: Any) -> Any:
     """Refuses, by the input's name, another shape than the signature's, which nothing else compares.
 
     The shape is hidden first, since TensorFlow removes a comparison with what it takes for known.
@@ -191,14 +205,14 @@ def _of_shape(name, tensor):
     return tf.ensure_shape(given, tensor.shape)
 
 
-def _checked(name, tensor):
+def _checked(name: Any, tensor: Any) -> Any:
     """Refuses NaN and infinite numbers, which TF Serving's JSON parser lets through."""
     if not tensor.dtype.is_floating:
         return tensor
     return tf.debugging.check_numerics(tensor, f"input {name} has numbers that are not finite")
 
 
-def _write_extras(folder, module, trained):
+def _write_extras(folder: pathlib.Path, module: Servable, trained: Trained) -> None:
     """assets.extra/: tltf.json, and warm-up requests where tensorflow-serving-api is there.
 
     Their inputs are made up: an export goes to others, who must not find the user's data in it.

@@ -5,11 +5,16 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tltf.errors import ModelError, StorageError
+from tltf.heads.classify import Classify
+from tltf.heads.multi_label import MultiLabel
+from tltf.models.trained import Trained
 from tltf.serving.export import clean_process
 
 LARGEST_DIFFERENCE = 1e-5
@@ -17,7 +22,9 @@ BATCH = 32
 TIMEOUT_S = 900
 
 
-def check_saved_model(folder, trained, float32_model, raw):
+def check_saved_model(
+    folder: pathlib.Path, trained: Trained, float32_model: Any, raw: Sequence[bytes]
+) -> float:
     """The largest difference of what the head states, which is also printed on standard error.
 
     Args:
@@ -50,16 +57,19 @@ def check_saved_model(folder, trained, float32_model, raw):
     return largest
 
 
-def _expected(trained, model, raw):
+def _expected(
+    trained: Trained, model: Any, raw: Sequence[bytes]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """float32[N, K] of the Keras model, and the tensors of the first batch.
 
     On the CPU, as the clean process: GPUs round otherwise. In a graph, as `predict` and `evaluate` of Keras run it: eagerly, TensorFlow fuses no batch
     norm into convolutions, and rounds otherwise by up to 6e-6.
     """
-    head, rows, first = trained.core.head, [], None
+    head, rows = trained.core.head, list[np.ndarray]()
+    first: Any = None
 
     @tf.function(reduce_retracing=True)
-    def answer(tensors):
+    def answer(tensors: Any) -> Any:
         return head.scores(model(tensors, training=False)[head.name])
 
     for start in range(0, len(raw), BATCH):
@@ -70,14 +80,16 @@ def _expected(trained, model, raw):
     return np.concatenate(rows), {name: value.numpy() for name, value in first.items()}
 
 
-def _prepared(trained, raw):
+def _prepared(trained: Trained, raw: tf.Tensor) -> dict[str, tf.Tensor]:
     if trained.core.backbone.modality == "text":
         return trained.preprocessing(raw)
     images = tf.stack([trained.preprocessing(item) for item in raw])
     return {next(iter(trained.core.backbone.inputs)): images}
 
 
-def _reloaded(folder, raw, tensors, modality):
+def _reloaded(
+    folder: pathlib.Path, raw: Sequence[bytes], tensors: Any, modality: str
+) -> dict[str, np.ndarray]:
     """What tltf/serving/export/clean_process.py writes."""
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = pathlib.Path(scratch, "inputs.npz"), pathlib.Path(scratch, "outputs.npz")
@@ -104,7 +116,9 @@ def _reloaded(folder, raw, tensors, modality):
             return dict(file)
 
 
-def _check_answers(given, head, class_names):
+def _check_answers(
+    given: dict[str, np.ndarray], head: Classify | MultiLabel, class_names: tuple[str, ...]
+) -> None:
     """The answers of the export must be those of the numbers that it states."""
     answers = head.answers(given[f"raw/{head.stated_name}"], class_names)
     if f"raw/{head.name}" in given:

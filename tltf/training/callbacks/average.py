@@ -11,7 +11,7 @@ class Average(keras.callbacks.Callback):
     is the callback, to stand behind the judges, that puts the weights back.
     """
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Swaps weights and averages."""
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         averages = optimizer._model_variables_moving_average
@@ -20,6 +20,6 @@ class Average(keras.callbacks.Callback):
             variable.assign(average.numpy())
             average.assign(weights)
 
-    def back(self):
+    def back(self) -> keras.callbacks.Callback:
         """keras.callbacks.Callback."""
         return keras.callbacks.LambdaCallback(on_epoch_end=self.on_epoch_end)

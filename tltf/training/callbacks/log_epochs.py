@@ -2,6 +2,7 @@
 
 import importlib.util
 import time
+from typing import Any
 
 import keras
 
@@ -19,16 +20,16 @@ class LogEpochs(keras.callbacks.Callback):
         phase: name of the phase.
     """
 
-    def __init__(self, log, phase):
+    def __init__(self, log: Any, phase: str) -> None:
         super().__init__()
-        self.log, self.phase, self.rows = log, phase, []
+        self.log, self.phase, self.rows = log, phase, list[dict]()
         self._start = 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the epoch's clock."""
         self._start = time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the row, validation included."""
         optimizer = self.model.optimizer
         row = {
@@ -43,7 +44,7 @@ class LogEpochs(keras.callbacks.Callback):
         self.log.write(row)
 
 
-def tensorboard(folder):
+def tensorboard(folder: Any) -> keras.callbacks.Callback:
     """Keras's TensorBoard callback writing to `folder`.
 
     Raises:

@@ -5,12 +5,15 @@ Nothing is saved after that: this callback stands before those that judge and sa
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from tltf.config import defaults
 from tltf.errors import NumericError
+from tltf.training.fit_state import Place
 from tltf.training.optimizers import finite
 from tltf.training.solver import weighted_examples
 
@@ -67,23 +70,30 @@ class StopAtNonFinite(keras.callbacks.Callback):
         history: of the fit, a dict an epoch.
     """
 
-    def __init__(self, begun, explain, ignorance, variables, history):
+    def __init__(
+        self,
+        begun: Place,
+        explain: Callable[..., Any],
+        ignorance: Callable[..., Any],
+        variables: dict[str, keras.Variable],
+        history: Sequence[dict[str, Any]],
+    ) -> None:
         super().__init__()
         self.begun, self.explain, self.ignorance = begun, explain, ignorance
         self.variables, self.history = variables, history
         self._epoch = self._before = self._done = self._num_steps = 0
 
     @property
-    def _scaling(self):
+    def _scaling(self) -> Any:
         optimizer = self.model.optimizer
         return optimizer if isinstance(optimizer, finite.LossScale) else None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes how much of the epoch was done before."""
         self._epoch, self._done = epoch, 0
         self._before = self.begun.steps if epoch == self.begun.epochs else 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Looks at the steps since the last call."""
         self._num_steps += batch + 1 - self._done
         self._done = batch + 1
@@ -101,24 +111,24 @@ class StopAtNonFinite(keras.callbacks.Callback):
             what = f"float16 gradients were not finite in {finite.MOST_SKIPPED} steps in a row"
             self._stop(what, self._done, is_exact=False, fix="--precision=mixed_bfloat16")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Looks at the weights, and counts the epoch's skipped steps."""
         self.require_finite_weights()
         if self._scaling and logs is not None:
             before = sum(row["skipped_steps"] for row in self.history[len(self.history) - epoch :])
             logs["skipped_steps"] = int(self._scaling.num_skipped.numpy()) - int(before)
 
-    def require_finite_weights(self):
+    def require_finite_weights(self) -> None:
         """Raises if a weight is not finite now."""
         for name, variable in self.variables.items():
             if not np.isfinite(variable.numpy()).all():
                 self._stop(f"the weights {name} are not finite", self._done, is_exact=False)
 
-    def _stop(self, what, step, is_exact=True, fix=""):
+    def _stop(self, what: str, step: int, is_exact: bool = True, fix: str = "") -> None:
         raise self.explain(Broken(what, self._epoch + 1, self._before + step, is_exact, fix))
 
 
-def guard(fit, phase, begun, rows):
+def guard(fit: Any, phase: str, begun: Place, rows: np.ndarray | None) -> Any:
     """The StopAtNonFinite of a phase of a Fit.
 
     Args:
@@ -128,7 +138,7 @@ def guard(fit, phase, begun, rows):
         rows: int64[M], those that it reads; None for all.
     """
 
-    def explain(broken):
+    def explain(broken: Broken) -> Any:
         batch = read(fit, broken, rows)
         backbone = fit.core.backbone
         usual = defaults.usual_rate(
@@ -137,7 +147,7 @@ def guard(fit, phase, begun, rows):
         rate = smaller_rate(fit.options.train.learning_rate, usual)
         return error(broken, phase, batch, rate, bool(fit.run))
 
-    def ignorance():
+    def ignorance() -> float:
         if fit.feed.in_order is None:
             return 1.0
         _, labels = fit.feed.in_order()
@@ -148,14 +158,16 @@ def guard(fit, phase, begun, rows):
     return StopAtNonFinite(begun, explain, ignorance, fit.moved, fit.history)
 
 
-def read(fit, broken, rows):
+def read(fit: Any, broken: Broken, rows: Any) -> Any:
     """The Batch of the step of a Broken; None where the data does not say. Arguments as `guard`."""
     if fit.feed.batch is None:
         return None
     return fit.feed.batch(fit.epochs_before + broken.epoch - 1, broken.step - 1, rows)
 
 
-def require_finite_features(fit, phase, features, role="train", passes=1):
+def require_finite_features(
+    fit: Any, phase: str, features: np.ndarray, role: str = "train", passes: int = 1
+) -> None:
     """Raises where features for a solver, which takes no steps, are not finite; names their rows.
 
     Args:
@@ -177,17 +189,17 @@ def require_finite_features(fit, phase, features, role="train", passes=1):
     raise NumericError(what, flag="data", fix=fix + (", with --resume=never" if fit.run else ""))
 
 
-def _id(fit, role, epoch, place):
+def _id(fit: Any, role: str, epoch: int, place: int) -> str:
     """The id of what was read at a place of an epoch."""
     if fit.feed.ids is None:
         return f"example {place}"
     if role != "train":
         return f"{fit.feed.ids(role)[place]}"
     step, row = divmod(place, fit.options.train.batch_size)
-    return read(fit, Broken("", epoch + 1, step + 1), fit._rows).ids[row]
+    return read(fit, Broken("", epoch + 1, step + 1), fit.rows).ids[row]
 
 
-def not_finite(given):
+def not_finite(given: Sequence[dict[str, Any] | np.ndarray]) -> np.ndarray:
     """bool[B]: the rows that have a number which is not finite in one of several arrays [B, ...]."""
     found = [~np.isfinite(array).reshape(len(array), -1).all(axis=1)
              for array in map(np.asarray, keras.tree.flatten(given))]  # fmt: skip
@@ -199,7 +211,9 @@ def smaller_rate(used: float, usual: float) -> float:
     return usual if used > usual else used / 10
 
 
-def error(broken, phase, batch, rate, is_kept):
+def error(
+    broken: Broken, phase: str, batch: Batch | None, rate: float, is_kept: bool
+) -> NumericError:
     """The NumericError of a Broken.
 
     Args:
@@ -222,7 +236,7 @@ def error(broken, phase, batch, rate, is_kept):
     return NumericError(what, flag="" if broken.fix else "learning_rate", fix=fix + anew)
 
 
-def list_ids(ids):
+def list_ids(ids: Sequence[str]) -> str:
     """The first ids as a text, and how many more there are; each once."""
     ids = tuple(dict.fromkeys(ids))
     more = len(ids) - SHOWN_ROWS

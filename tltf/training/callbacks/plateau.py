@@ -1,11 +1,12 @@
 """A rate that falls where the validation loss stays."""
 
 import math
+from typing import Any
 
 import keras
 
 
-def plateau(has_validation, state=None):
+def plateau(has_validation: bool, state: Any = None) -> "_Plateau":
     """ReduceLROnPlateau: a fifth of the rate after two epochs without a better loss.
 
     Args:
@@ -27,7 +28,7 @@ class _Plateau(keras.callbacks.ReduceLROnPlateau):
     restored: dict | None = None
     has_begun = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         if self.has_begun:  # an epoch that was interrupted is a fit of its own
             return
         self.has_begun = True
@@ -35,6 +36,6 @@ class _Plateau(keras.callbacks.ReduceLROnPlateau):
         for name, value in (self.restored or {}).items():
             setattr(self, name, value)
 
-    def _is_improvement(self, monitor_value, reference_value):
+    def _is_improvement(self, monitor_value: float, reference_value: float | None) -> Any:
         is_better = super()._is_improvement(monitor_value, reference_value)
         return math.isfinite(monitor_value) and is_better

@@ -2,10 +2,13 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from tltf.console import signals
+from tltf.training.fit_state import Place
 
 
 class SaveState(keras.callbacks.Callback):
@@ -20,18 +23,18 @@ class SaveState(keras.callbacks.Callback):
         interval_s: seconds; 0 saves at the end of epochs only.
     """
 
-    def __init__(self, save, begun, interval_s):
+    def __init__(self, save: Callable[..., Any], begun: Place, interval_s: float) -> None:
         super().__init__()
         self.save, self.begun, self.interval_s = save, begun, interval_s
         self._epoch = self._before = 0
         self._saved = time.monotonic()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes how much of the epoch was done before."""
         self._epoch = epoch
         self._before = self.begun.steps if epoch == self.begun.epochs else 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Saves if it is time; if only the time says so, the last step leaves it to the epoch."""
         is_last = batch + 1 >= self.params["steps"]
         is_due = 0 < self.interval_s < time.monotonic() - self._saved
@@ -39,11 +42,11 @@ class SaveState(keras.callbacks.Callback):
             self._save(dataclasses.replace(self.begun, epochs=self._epoch,
                                            steps=self._before + batch + 1))  # fmt: skip
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Saves."""
         self._save(dataclasses.replace(self.begun, epochs=epoch + 1, steps=0))
 
-    def _save(self, place):
+    def _save(self, place: Place) -> None:
         self.save(place)
         self._saved = time.monotonic()
         if signals.is_end_requested():

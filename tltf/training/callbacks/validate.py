@@ -1,5 +1,8 @@
 """Validation that is exact over all examples."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
@@ -15,12 +18,18 @@ class Validate(keras.callbacks.Callback):
         broken_off: (epoch) -> None, called before a KeyboardInterrupt of `measure` goes on.
     """
 
-    def __init__(self, measure, prefix="val", metric="accuracy", broken_off=None):
+    def __init__(
+        self,
+        measure: Callable[[], tuple[float, float]],
+        prefix: str = "val",
+        metric: str = "accuracy",
+        broken_off: Callable[..., Any] | None = None,
+    ) -> None:
         super().__init__()
         self.measure, self.prefix, self.metric = measure, prefix, metric
         self.broken_off = broken_off
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: Any, logs: Any = None) -> None:
         """Measures."""
         try:
             loss, value = self.measure()

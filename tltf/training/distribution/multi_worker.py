@@ -8,19 +8,22 @@ workers, in the optimizer.
 """
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer as keras_trainer
 
 
-def is_multi_worker(strategy):
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     """Whether several processes train together."""
     kind = tf.distribute.MultiWorkerMirroredStrategy
     return isinstance(strategy, kind) and strategy.extended._in_multi_worker_mode()
 
 
-def broadcast_from_chief(strategy, values):
+def broadcast_from_chief(strategy: tf.distribute.Strategy, values: np.ndarray) -> np.ndarray:
     """int64[N] of the first worker, the same in all of them; each waits here for the others.
 
     Args:
@@ -31,7 +34,7 @@ def broadcast_from_chief(strategy, values):
         return values
 
     @tf.function
-    def asked():
+    def asked() -> Any:
         number = tf.distribute.get_replica_context().replica_id_in_sync_group
         return tf.where(tf.equal(number, 0), values, tf.zeros_like(values))
 
@@ -40,7 +43,7 @@ def broadcast_from_chief(strategy, values):
 
 
 @contextlib.contextmanager
-def patch_fit(strategy):
+def patch_fit(strategy: tf.distribute.Strategy) -> Iterator[Any]:
     """While it is open, `fit` works under `strategy`; others are left as they are."""
     has_workers = is_multi_worker(strategy)
     if not has_workers and strategy.num_replicas_in_sync == 1:
@@ -57,14 +60,14 @@ def patch_fit(strategy):
         keras_trainer.reduce_per_replica, trainer._maybe_symbolic_build = before
 
 
-def _local_mean(values, strategy, reduction):
-    def mean(value):
+def _local_mean(values: Any, strategy: Any, reduction: Any) -> Any:
+    def mean(value: Any) -> Any:
         return tf.reduce_mean(tf.stack(strategy.experimental_local_results(value)), axis=0)
 
     return keras.tree.map_structure(mean, values)
 
 
-def _build_on_local_batch(self, iterator=None, data_batch=None):
+def _build_on_local_batch(self: Any, iterator: Any = None, data_batch: Any = None) -> None:
     strategy = self.distribute_strategy
     for _, _, batches in iterator or ():
         data_batch = keras.tree.map_structure(

@@ -2,15 +2,17 @@
 
 import functools
 import platform
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tltf.config.options import RuntimeOptions
 from tltf.errors import FlagError
 from tltf.runs import versions as packages
 
 
-def start(options):
+def start(options: RuntimeOptions) -> tf.distribute.Strategy:
     """Sets seeds, precision and devices, and returns the distribution strategy.
 
     The strategy of a kind is made once per process: a second MirroredStrategy beside a first
@@ -42,7 +44,7 @@ def start(options):
     return strategy
 
 
-def split_cpu(num_devices):
+def split_cpu(num_devices: int) -> None:
     """Splits the CPU into logical devices; must come before TensorFlow's first operation."""
     cpus = tf.config.list_physical_devices("CPU")
     wanted = [tf.config.LogicalDeviceConfiguration()] * num_devices
@@ -55,18 +57,18 @@ def split_cpu(num_devices):
 
 
 @functools.cache
-def _mirrored():
+def _mirrored() -> Any:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 @functools.cache
-def _multi_worker():
+def _multi_worker() -> Any:
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 @functools.cache
-def _tpu():
+def _tpu() -> Any:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, tf.errors.NotFoundError) as error:
@@ -82,7 +84,7 @@ _STRATEGIES = {
 }
 
 
-def versions():
+def versions() -> Any:
     """Package name -> version of what a run depends on."""
     names = ("tltf", "tensorflow", "keras", "keras-hub", "numpy", "scikit-learn")
     return {"python": platform.python_version(), **packages.installed_versions(names)}

@@ -6,12 +6,16 @@ as it is: updating the rows that occur is updating the table. Since texts are to
 training, these rows are known.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tltf.errors import ShapeError
 from tltf.graphs import functional
+from tltf.methods.adversaries import AdversarialModel
 
 
 class Rows:
@@ -25,7 +29,7 @@ class Rows:
         ShapeError: numbers that are not rows of the table.
     """
 
-    def __init__(self, numbers, shape):
+    def __init__(self, numbers: Any, shape: tf.TensorShape | tuple[int, ...]) -> None:
         self.numbers = np.asarray(numbers, np.int32)
         if len(self.numbers) and not 0 <= self.numbers.min() <= self.numbers.max() < shape[0]:
             raise ShapeError(f"rows {self.numbers.min()} to {self.numbers.max()} of {shape[0]}")
@@ -34,7 +38,7 @@ class Rows:
         self._places = np.full(shape[0], -1, np.int32)
         self._places[self.numbers] = np.arange(len(self.numbers), dtype=np.int32)
 
-    def compact(self, gradient):
+    def compact(self, gradient: tf.IndexedSlices | tf.Tensor) -> tf.Tensor:
         """float[n, width] of the table's gradient, tf.IndexedSlices or dense; repeats are added."""
         if not isinstance(gradient, tf.IndexedSlices):
             return tf.gather(gradient, self.numbers)
@@ -42,16 +46,18 @@ class Rows:
         values = tf.reshape(gradient.values, [-1, self.shape[1]])
         return tf.math.unsorted_segment_sum(values, tf.reshape(places, [-1]), self.shape[0])
 
-    def read(self, table):
+    def read(self, table: tf.Variable) -> Any:
         """float[n, width]: the rows of a tf.Variable."""
         return tf.gather(table, self.numbers)
 
-    def write(self, table, values):
+    def write(self, table: tf.Variable, values: Any) -> None:
         """Puts float[n, width] back."""
         table.scatter_update(tf.IndexedSlices(values, tf.constant(self.numbers)))
 
 
-def used_rows(model, used):
+def used_rows(
+    model: AdversarialModel | keras.Model, used: Callable[..., Any] | type
+) -> dict[int, np.ndarray]:
     """id of an embedding table -> int32[n], the rows that can have a gradient.
 
     Only tables that are read once and by nothing but an input's ids: those of tied embeddings,
@@ -63,7 +69,7 @@ def used_rows(model, used):
             where there is a table.
     """
     nodes = [node for node in functional.ordered_nodes(list(model.outputs)) if not node.is_input]
-    tables = {tensor.name: _table(nodes, tensor) for tensor in model.inputs}
+    tables: dict[str, Any] = {tensor.name: _table(nodes, tensor) for tensor in model.inputs}
     tables = {name: table for name, table in tables.items() if table is not None}
     given, found = used() if tables else {}, {}
     for name, table in tables.items():
@@ -73,7 +79,9 @@ def used_rows(model, used):
     return found
 
 
-def _table(nodes, tensor):
+def _table(
+    nodes: Sequence[keras.src.ops.node.Node], tensor: keras.KerasTensor
+) -> keras.Variable | None:
     """The one table that is looked up by the ids of an input, or None."""
     tables = []
     for node in nodes:

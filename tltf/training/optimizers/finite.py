@@ -5,6 +5,8 @@ only the step itself can tell which of them broke. Reading every gradient once i
 """
 
 import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -21,21 +23,21 @@ class FirstBroken:
     broken once they are: six operations a step, which a small head would feel if they were more.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sums = _variable("float32", "finite_sums")
         self._counts = _variable("int64", "finite_steps")
         self._local = threading.local()  # replicas are traced in threads of their own
 
-    def hold_loss(self, loss):
+    def hold_loss(self, loss: tf.Tensor) -> None:
         """Keeps the loss of the step that is being traced, for `loss`."""
         self._local.loss = loss
 
-    def loss(self):
+    def loss(self) -> Any:
         """float32[]: the loss that was held, once; 0 where there was none."""
         held, self._local.loss = getattr(self._local, "loss", None), None
         return tf.constant(0.0) if held is None else tf.cast(held, tf.float32)
 
-    def note(self, loss, norm):
+    def note(self, loss: tf.Tensor, norm: tf.Tensor) -> None:
         """Counts a step.
 
         Args:
@@ -45,7 +47,7 @@ class FirstBroken:
         self._sums.assign_add(tf.stack([loss, norm]))
         self._counts.assign_add(tf.cast(tf.math.is_finite(self._sums.value), tf.int64))
 
-    def read(self, num_steps):
+    def read(self, num_steps: int) -> Any:
         """(how many steps were fine, LOSS or GRADIENT) of the first `num_steps`; None if all were.
 
         A loss that is not finite has no finite gradient: the loss is named where both break.
@@ -56,14 +58,14 @@ class FirstBroken:
         return min(loss, gradient), LOSS if loss <= gradient else GRADIENT
 
 
-def _variable(dtype, name):
+def _variable(dtype: str, name: str) -> keras.Variable:
     return keras.Variable(
         tf.zeros(2, dtype), trainable=False, dtype=dtype,
         aggregation="only_first_replica", name=name,
     )  # fmt: skip
 
 
-def squares(gradients):
+def squares(gradients: Iterator[Any] | Sequence[tf.Tensor | None]) -> tf.Tensor:
     """float32[]: half the sum of the squares of dense gradients; None is left out.
 
     A gradient whose square is beyond float32 counts as not finite: Adam and clipping take the square.
@@ -82,7 +84,7 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
     MOST_SKIPPED it stays.
     """
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the counts."""
         super().build(variables)
         self.broken = FirstBroken()
@@ -91,29 +93,35 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
             for name in ("num_skipped", "num_skipped_in_a_row")
         )
 
-    def scale_loss(self, loss):
+    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss times the scale."""
         self.broken.hold_loss(loss)
         return super().scale_loss(loss)
 
-    def apply(self, gradients, trainable_variables=None):
+    def apply(
+        self,
+        gradients: tuple[tf.Tensor, ...],
+        trainable_variables: tuple[keras.Variable, ...] | None = None,
+    ) -> None:
         """Notes the loss, then takes the step or skips it."""
         context = tf.distribute.get_replica_context()
         self.broken.note(context.all_reduce("sum", self.broken.loss()), tf.constant(0.0))
         super().apply(gradients, trainable_variables)
 
-    def check_finite(self, gradients):
+    def check_finite(self, gradients: tuple[tf.Tensor, ...]) -> tf.Tensor:
         """bool[]: whether the gradients of all devices are finite."""
         is_broken = tf.cast(tf.logical_not(super().check_finite(gradients)), tf.float32)
         context = tf.distribute.get_replica_context()
         return tf.equal(context.all_reduce("sum", is_broken), 0.0)
 
-    def _stateful_handle_finite_grads(self, gradients, variables):
+    def _stateful_handle_finite_grads(
+        self, gradients: tuple[tf.Tensor, ...], variables: tuple[keras.Variable, ...]
+    ) -> None:
         super()._stateful_handle_finite_grads(gradients, variables)
         count = self.num_skipped_in_a_row
         count.assign(tf.where(count.value >= MOST_SKIPPED, count.value, 0))
 
-    def _stateful_handle_non_finite_grads(self):
+    def _stateful_handle_non_finite_grads(self) -> None:
         super()._stateful_handle_non_finite_grads()
         self.num_skipped.assign_add(1)
         self.num_skipped_in_a_row.assign_add(1)

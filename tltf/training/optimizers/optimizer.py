@@ -11,11 +11,15 @@ that pretraining gave them.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tltf.config.options import TrainOptions
 from tltf.training.optimizers import finite
 from tltf.training.optimizers.embedding_rows import Rows
 
@@ -33,7 +37,7 @@ class PerVariable:
     broken: finite.FirstBroken | None = None
     is_scaled = False
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Notes each variable's factor and whether it decays, and makes the slots."""
         super().build(variables)
         self.broken = None if self.is_scaled else finite.FirstBroken()
@@ -43,7 +47,7 @@ class PerVariable:
             self._var_key(v): self._rows_of(v) for v in variables if id(v) in self.used_rows
         }
 
-    def _rows_of(self, table):
+    def _rows_of(self, table: keras.Variable) -> Rows:
         """`Rows` with a scratch variable that stands for the table in `update_step`."""
         rows = Rows(self.used_rows[id(table)], table.shape)
         with self._distribution_strategy.extended.colocate_vars_with(table.value):
@@ -54,7 +58,12 @@ class PerVariable:
         self._trainable_variables_indices[self._var_key(rows.scratch)] = index
         return rows
 
-    def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
+    def add_variable_from_reference(
+        self,
+        reference_variable: keras.Variable,
+        name: str | None = None,
+        initializer: str = "zeros",
+    ) -> keras.Variable:
         """A slot; of an embedding table it has only the rows that are trained."""
         rows = self.used_rows.get(id(reference_variable))
         if rows is None:
@@ -65,19 +74,26 @@ class PerVariable:
                 (len(rows), table.shape[1]), initializer, table.dtype, name=f"{table.name}_{name}"
             )
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+    def _backend_update_step(
+        self,
+        grads: Sequence[tf.IndexedSlices | tf.Tensor],
+        trainable_variables: Sequence[keras.Variable],
+        learning_rate: keras.Variable | tf.Tensor,
+    ) -> None:
         """Updates all; what the variables have in common becomes one operation of the graph."""
         self._shared: dict = {}
         super()._backend_update_step(grads, trainable_variables, learning_rate)
         self._shared = {}
 
-    def _once(self, key, make):
+    def _once(self, key: tuple, make: Callable[..., Any]) -> dict[str, tf.Tensor] | tf.Tensor:
         """`make()`, or what it gave before in this step: tracing takes its time by operations."""
         if key not in self._shared:
             self._shared[key] = make()
         return self._shared[key]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: keras.Variable | tf.Tensor
+    ) -> None:
         """Decays the variable, then updates it, both at its own rate."""
         key, dtype = self._var_key(variable), variable.dtype
         factor = self._factors[key]
@@ -97,20 +113,22 @@ class PerVariable:
         super().update_step(gradient, scratch, rate)
         rows.write(variable, scratch)
 
-    def scale_loss(self, loss):
+    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss as it is; whether it is finite is noted with the gradients."""
         if self.broken:
             self.broken.hold_loss(loss)
         return super().scale_loss(loss)
 
-    def _apply_weight_decay(self, variables):
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         """Decay is part of `update_step`, where the variable's own rate is known."""
 
-    def _clip_gradients(self, grads):
+    def _clip_gradients(self, grads: Sequence[tf.IndexedSlices | tf.Tensor]) -> Any:
         """Clipping waits for `_all_reduce_sum_gradients`."""
         return grads
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
+    def _all_reduce_sum_gradients(
+        self, grads_and_vars: Sequence[tuple[tf.IndexedSlices | tf.Tensor, tf.Variable]]
+    ) -> list[tuple[tf.Tensor, tf.Variable]]:
         dense = [
             (self._dense(gradient, variable), variable) for gradient, variable in grads_and_vars
         ]
@@ -126,7 +144,9 @@ class PerVariable:
             (gradient, variable) for gradient, (_, variable) in zip(clipped, reduced, strict=True)
         ]
 
-    def _dense(self, gradient, variable):
+    def _dense(
+        self, gradient: tf.IndexedSlices | tf.Tensor, variable: tf.Variable
+    ) -> tf.Tensor | None:
         """A gradient whose rows are added up, of an embedding table for the trained rows only."""
         rows = self._rows.get(self._var_key(variable))
         if gradient is None:
@@ -137,7 +157,9 @@ class PerVariable:
 class FusedAdam(keras.optimizers.Adam):
     """Keras's Adam computed by TensorFlow's one kernel; base of a `PerVariable`."""
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
         """Kingma & Ba 2014, arXiv:1412.6980, section 2's efficient form."""
         index, dtype = self._get_variable_index(variable), variable.dtype
         tf.raw_ops.ResourceApplyAdam(
@@ -149,7 +171,7 @@ class FusedAdam(keras.optimizers.Adam):
             **self._once(("adam", dtype), lambda: self._numbers(dtype)),
         )
 
-    def _numbers(self, dtype):
+    def _numbers(self, dtype: tf.DType) -> dict[str, tf.Tensor]:
         """The kernel's scalars, float[] by argument."""
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
         step = tf.cast(self.iterations.value + 1, dtype)
@@ -162,7 +184,7 @@ class FusedAdam(keras.optimizers.Adam):
         }
 
 
-def is_decayed(variable):
+def is_decayed(variable: keras.Variable) -> bool:
     """Whether weight decay applies: not to vectors, biases (attention's are matrices) and norms."""
     return len(variable.shape) > 1 and variable.name not in ("bias", "gamma", "beta", "scale")
 
@@ -172,7 +194,13 @@ _CLASSES = {name: type(f"PerVariable{kind.__name__}", (PerVariable, kind), {})
             for name, kind in _KINDS.items()}  # fmt: skip
 
 
-def build(options, rates, learning_rate, used_rows=None, is_scaled=False):
+def build(
+    options: TrainOptions,
+    rates: dict[int, float],
+    learning_rate: "Rising | WarmUp | float",
+    used_rows: dict[int, np.ndarray] | None = None,
+    is_scaled: bool = False,
+) -> Any:
     """The optimizer that the options name.
 
     Args:
@@ -217,12 +245,14 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         shape: constant, linear or cosine.
     """
 
-    def __init__(self, peak, num_steps, warmup_steps=0, shape="constant"):
+    def __init__(
+        self, peak: float, num_steps: int, warmup_steps: int = 0, shape: str = "constant"
+    ) -> None:
         super().__init__()
         self.peak, self.num_steps = float(peak), int(num_steps)
         self.warmup_steps, self.shape = int(warmup_steps), shape
 
-    def __call__(self, step):
+    def __call__(self, step: int | keras.Variable) -> tf.Tensor:
         """float32[]: the rate of optimizer step number `step`, counted from 0."""
         step = ops.cast(step, "float32")
         fall = max(self.num_steps - self.warmup_steps, 1)
@@ -236,7 +266,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
             factor = ops.where(step < self.warmup_steps, (step + 1.0) / self.warmup_steps, factor)
         return self.peak * factor
 
-    def get_config(self):
+    def get_config(self) -> Any:
         """The constructor's arguments."""
         return {
             "peak": self.peak,
@@ -261,18 +291,18 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
     START, END = 1 / 25, 1 / 250_000
 
-    def __init__(self, peak, num_steps, rise_steps):
+    def __init__(self, peak: float, num_steps: int, rise_steps: int) -> None:
         super().__init__()
         self.peak, self.num_steps, self.rise_steps = float(peak), int(num_steps), int(rise_steps)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> tf.Tensor:
         """float32[]: the rate of optimizer step number `step`, counted from 0."""
         step, rise = ops.cast(step, "float32"), self.rise_steps
         up = _half_cosine(self.START, 1.0, step / max(rise, 1))
         down = _half_cosine(1.0, self.END, (step - rise) / max(self.num_steps - 1 - rise, 1))
         return self.peak * ops.where(step < rise, up, down)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, float]:
         """The constructor's arguments."""
         return {"peak": self.peak, "num_steps": self.num_steps, "rise_steps": self.rise_steps}
 
@@ -287,27 +317,27 @@ class Rising(keras.optimizers.schedules.LearningRateSchedule):
         num_steps: n, at least 2.
     """
 
-    def __init__(self, low, high, num_steps):
+    def __init__(self, low: float, high: float, num_steps: int) -> None:
         super().__init__()
         self.low, self.high, self.num_steps = float(low), float(high), int(num_steps)
 
-    def __call__(self, step):
+    def __call__(self, step: int | keras.Variable) -> tf.Tensor:
         """float32[]: the rate of optimizer step number `step`, counted from 0."""
         done = ops.minimum(ops.cast(step, "float32") / (self.num_steps - 1), 1.0)
         return self.low * ops.exp(done * math.log(self.high / self.low))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, float]:
         """The constructor's arguments."""
         return {"low": self.low, "high": self.high, "num_steps": self.num_steps}
 
 
-def _half_cosine(start, end, done):
+def _half_cosine(start: float, end: float, done: tf.Tensor) -> tf.Tensor:
     """From `start` at 0 to `end` at 1."""
     done = ops.clip(done, 0.0, 1.0)
     return end + (start - end) * 0.5 * (1.0 + ops.cos(math.pi * done))
 
 
-def learning_rate(options, phase, num_steps):
+def learning_rate(options: Any, phase: Any, num_steps: Any) -> OneCycle | WarmUp | float:
     """The learning rate of a phase: a schedule, or a float where it is constant or `plateau`.
 
     A schedule is a dozen operations of every step, which a small head takes as long as its own.

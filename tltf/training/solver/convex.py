@@ -20,6 +20,8 @@ How it is made fast. Evaluations are of a path of eight penalties to one toleran
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import linalg, optimize, special
@@ -64,17 +66,17 @@ class Solution:
 
 
 def path(
-    features,
-    targets,
-    validation=None,
+    features: np.ndarray,
+    targets: np.ndarray,
+    validation: tuple[np.ndarray, ...] | None = None,
     *,
-    weights=None,
-    penalties=PENALTIES,
-    initial=None,
-    num_classes=0,
-    seed=0,
-    groups=None,
-):
+    weights: np.ndarray | None = None,
+    penalties: Sequence[float] = PENALTIES,
+    initial: tuple[np.ndarray, ...] | None = None,
+    num_classes: int = 0,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Any:
     """Solves for each penalty and keeps the best on validation.
 
     The best has the highest accuracy, at a tie the lower cross entropy, then the stronger
@@ -118,7 +120,14 @@ def path(
         return _path(given, validation, penalties, initial, seed, groups)
 
 
-def _path(given, validation, penalties, initial, seed, groups):
+def _path(
+    given: Any,
+    validation: tuple[np.ndarray, ...] | None,
+    penalties: Sequence[float],
+    initial: tuple[np.ndarray, ...] | None,
+    seed: int,
+    groups: np.ndarray | None,
+) -> Any:
     fitted = given
     if validation is None and len(penalties) > 1:
         fitted, validation = examples.hold_back(given, seed, groups)
@@ -164,7 +173,7 @@ class _Problem:
         weights: float64[N]; only their proportions count.
     """
 
-    def __init__(self, features, targets, weights):
+    def __init__(self, features: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
         keep = np.flatnonzero(weights)
         self.num_classes, self.num_kept = targets.shape[1], len(keep)
         self.classes = np.flatnonzero(targets[keep].sum(0))
@@ -177,11 +186,11 @@ class _Problem:
             inputs[part] = (rows - self.mean) / self.deviation
         self.inputs, self.basis = _reduced(inputs)
 
-    def origin(self):
+    def origin(self) -> tuple[np.ndarray, np.ndarray]:
         """`(kernel[K, r], bias[K])` of zeros; a row a class, the order that BLAS is fastest in."""
         return np.zeros((len(self.classes), self.inputs.shape[1])), np.zeros(len(self.classes))
 
-    def value(self, kernel, bias, penalty):
+    def value(self, kernel: Any, bias: np.ndarray, penalty: float) -> Any:
         """`(objective, its gradient by kernel, by bias, log probabilities [K, N])`."""
         scores = kernel @ self.inputs.T + bias[:, None]
         stated = special.log_softmax(scores, axis=0)
@@ -191,14 +200,14 @@ class _Problem:
         value = loss + penalty / 2 * (kernel**2).sum()
         return value, by_kernel, slopes.sum(1), stated
 
-    def folded(self, kernel, bias):
+    def folded(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The weights for features as they are, in the coordinates of the problem."""
         kernel = np.asarray(kernel, np.float64)[:, self.classes]
         bias = np.asarray(bias, np.float64)[self.classes] + self.mean @ kernel
         kernel = kernel.T * self.deviation
         return np.ascontiguousarray(kernel if self.basis is None else kernel @ self.basis), bias
 
-    def unfolded(self, kernel, bias):
+    def unfolded(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`(float32[d, C], float32[C])` for features as they are.
 
         The mean over the classes is taken out, so that the largest logit is never below 0:
@@ -216,7 +225,7 @@ class _Problem:
 class _Coordinates:
     """Linear coordinates in which the Hessian at `start` is near the identity."""
 
-    def __init__(self, problem, penalty, start):
+    def __init__(self, problem: Any, penalty: Any, start: Any) -> None:
         chances = np.exp(problem.value(*start, penalty)[-1])
         curvatures = problem.weights * (chances * (1 - chances)).mean(0)
         self.bias_scale = np.sqrt(max(curvatures.sum(), 1e-8))
@@ -234,39 +243,41 @@ class _Coordinates:
         matrix.flat[:: width + 1] += penalty
         self.lower = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
 
-    def of(self, kernel, bias):
+    def of(self, kernel: np.ndarray, bias: np.ndarray) -> Any:
         """The flat vector of a kernel and a bias."""
         kernel = kernel * self.scale if self.lower is None else kernel @ self.lower
         return np.concatenate([kernel.ravel(), bias * self.bias_scale])
 
-    def weights(self, flat):
+    def weights(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The kernel and the bias of a flat vector."""
         kernel, bias = np.split(flat, [-self.shape[0]])
         return self._divided(kernel.reshape(self.shape), is_transposed=True), bias / self.bias_scale
 
-    def gradient(self, by_kernel, by_bias):
+    def gradient(self, by_kernel: np.ndarray, by_bias: np.ndarray) -> np.ndarray:
         """The flat gradient, from those by kernel and by bias."""
         by_kernel = self._divided(by_kernel, is_transposed=False)
         return np.concatenate([by_kernel.ravel(), by_bias / self.bias_scale])
 
-    def _divided(self, rows, is_transposed):
+    def _divided(self, rows: np.ndarray, is_transposed: bool) -> np.ndarray:
         if self.lower is None:
             return rows / self.scale
         return linalg.blas.dtrsm(1.0, self.lower, rows.T, lower=1, trans_a=int(is_transposed)).T
 
 
-def _solve(problem, penalty, start, tolerance):
+def _solve(
+    problem: _Problem, penalty: float, start: tuple[np.ndarray, ...], tolerance: float
+) -> _Found:
     coordinates = _Coordinates(problem, penalty, start)
     norm = np.inf
 
-    def evaluate(flat):
+    def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal norm
         value, by_kernel, by_bias, _ = problem.value(*coordinates.weights(flat), penalty)
         gradient = coordinates.gradient(by_kernel, by_bias)
         norm = np.sqrt(gradient @ gradient)
         return value, gradient
 
-    def stop(intermediate_result):
+    def stop(intermediate_result: Any) -> None:
         if norm <= tolerance:
             raise StopIteration
 
@@ -283,7 +294,9 @@ def _solve(problem, penalty, start, tolerance):
     return _Found(penalty, kernel, bias, int(result.nit), bool(norm <= tolerance))
 
 
-def _row(problem, found, validation):
+def _row(
+    problem: _Problem, found: _Found, validation: tuple[np.ndarray, ...] | None
+) -> dict[str, Any]:
     """What a solution reaches, as plain JSON."""
     stated = problem.value(found.kernel, found.bias, found.penalty)[-1]
     right = stated.argmax(0) == problem.targets.argmax(0)
@@ -302,7 +315,9 @@ def _row(problem, found, validation):
     return row | {"val_loss": loss, "val_accuracy": accuracy}
 
 
-def _judge(kernel, bias, features, labels):
+def _judge(
+    kernel: np.ndarray, bias: np.ndarray, features: np.ndarray, labels: np.ndarray
+) -> tuple[float, float]:
     """`(mean cross entropy, accuracy)` of the weights as they are handed out."""
     loss, num_right = 0.0, 0
     for part in examples.parts(len(labels)):
@@ -313,12 +328,14 @@ def _judge(kernel, bias, features, labels):
     return float(loss / len(labels)), num_right / len(labels)
 
 
-def _quality(candidate):
+def _quality(candidate: tuple[_Found | None, dict[str, Any]]) -> tuple[float, float]:
     row = candidate[1]
     return (0, 0) if row["val_loss"] is None else (row["val_accuracy"], -row["val_loss"])
 
 
-def _moments(features, keep, weights):
+def _moments(
+    features: np.ndarray, keep: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """float64[d] weighted mean and deviation; 1 where a feature is constant but for rounding.
 
     So is one that varies by less than _DEAD of what features vary by in the middle: a dimension
@@ -340,7 +357,7 @@ def _moments(features, keep, weights):
     return mean, np.where(is_constant, 1.0, deviation)
 
 
-def _reduced(inputs):
+def _reduced(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """`(inputs[N, r], basis[d, r])`; as they are and None unless features outnumber examples."""
     if inputs.shape[1] <= len(inputs):
         return inputs, None

@@ -1,13 +1,22 @@
 """A linear probe solved to convergence: the convex way to train a head of one dense layer."""
 
+from typing import Any
+
 import numpy as np
 
 from tltf.errors import FlagError
 from tltf.models.forward import Forward
 from tltf.training.solver import convex
+from tltf.training.solver.convex import Solution
 
 
-def solve(dense, training, validation, label_smoothing=0.0, groups=None):
+def solve(
+    dense: Any,
+    training: tuple[np.ndarray, ...],
+    validation: tuple[np.ndarray, ...] | None,
+    label_smoothing: float = 0.0,
+    groups: Any = None,
+) -> Solution:
     """Puts the optimal kernel and bias into the head; returns the `convex.Solution`.
 
     The objective is the training loss with an L2 penalty on the kernel over standardised
@@ -28,7 +37,7 @@ def solve(dense, training, validation, label_smoothing=0.0, groups=None):
     return solution
 
 
-def rows(dataset, prefix=None):
+def rows(dataset: Any, prefix: Any = None) -> Any:
     """`(features, targets, weights)` of a dataset of (inputs, targets, weights), each once.
 
     Args:
@@ -49,7 +58,7 @@ def rows(dataset, prefix=None):
     return whole, np.concatenate(targets), np.concatenate(weights)
 
 
-def _smoothed(targets, num_classes, share):
+def _smoothed(targets: np.ndarray, num_classes: int, share: float) -> np.ndarray:
     """float[N, C] with a share of each target, int[N] or float[N, C], spread over all classes."""
     if targets.ndim == 1:
         targets = np.eye(num_classes)[targets]

@@ -1,5 +1,7 @@
 """The examples of a linear probe: checked, turned into soft targets, and partly held back."""
 
+from typing import Any
+
 import numpy as np
 
 from tltf.data import hold_out
@@ -8,12 +10,16 @@ from tltf.errors import DataError, NumericError, ShapeError
 _BLOCK = 4096
 
 
-def parts(count):
+def parts(count: int) -> Any:
     """Slices that cover `count` rows, so that a memory map is read a piece at a time."""
     return [slice(first, first + _BLOCK) for first in range(0, count, _BLOCK)]
 
 
-def check_examples(training, validation, num_classes):
+def check_examples(
+    training: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+    validation: tuple[np.ndarray, ...] | None,
+    num_classes: int,
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
     """Training and validation examples that fit together; see `convex.path`.
 
     Args:
@@ -40,7 +46,7 @@ def check_examples(training, validation, num_classes):
     return training, validation
 
 
-def check_initial(initial, training):
+def check_initial(initial: tuple[np.ndarray, ...], training: tuple[np.ndarray, ...]) -> None:
     """Raises where weights to start from do not fit the examples.
 
     Raises:
@@ -58,7 +64,9 @@ def check_initial(initial, training):
         raise NumericError("the weights to start from are not finite")
 
 
-def hold_back(training, seed, groups=None):
+def hold_back(
+    training: tuple[np.ndarray, ...], seed: int, groups: np.ndarray | None = None
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Holds a fifth of each class back, drawn at random, and none whose copy is fitted.
 
     Args:
@@ -85,7 +93,7 @@ def hold_back(training, seed, groups=None):
     return (features, targets, rest), (features[is_held], labels[is_held])
 
 
-def _count_classes(targets, validation):
+def _count_classes(targets: np.ndarray, validation: tuple[np.ndarray, ...] | None) -> int:
     targets = np.asarray(targets)
     if targets.ndim == 2:
         return targets.shape[1]
@@ -93,7 +101,9 @@ def _count_classes(targets, validation):
     return int(max((part.max() for part in labels if part.size), default=0)) + 1
 
 
-def _checked_training(training, num_classes):
+def _checked_training(
+    training: tuple[np.ndarray, np.ndarray, np.ndarray | None], num_classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     features, targets, weights = training
     features, targets = _matrix("training", features), np.asarray(targets)
     if targets.ndim not in (1, 2) or len(targets) != len(features):
@@ -120,7 +130,7 @@ def _checked_training(training, num_classes):
     return features, targets / targets.sum(1, keepdims=True), weights
 
 
-def _checked_validation(features, labels):
+def _checked_validation(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     features, labels = _matrix("validation", features), np.asarray(labels)
     if labels.shape != (len(features),):
         raise ShapeError(
@@ -130,7 +140,7 @@ def _checked_validation(features, labels):
     return features, _labels("validation", labels, np.inf)
 
 
-def _matrix(name, features):
+def _matrix(name: str, features: np.ndarray) -> np.ndarray:
     features = features if isinstance(features, np.ndarray) else np.asarray(features)
     if features.ndim != 2:
         raise ShapeError(f"{name} features {features.shape} are not a matrix (expected [N, d])")
@@ -144,7 +154,7 @@ def _matrix(name, features):
     return features
 
 
-def _labels(name, labels, num_classes):
+def _labels(name: str, labels: np.ndarray, num_classes: float) -> np.ndarray:
     """int64[N] in 0..C-1."""
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{name} labels are {labels.dtype} (expected integers)")
@@ -155,7 +165,7 @@ def _labels(name, labels, num_classes):
     return labels.astype(np.int64)
 
 
-def _is_constant(targets, weights):
+def _is_constant(targets: np.ndarray, weights: np.ndarray) -> bool:
     """Whether there is nothing to tell apart."""
     kept = targets[weights > 0]
     return len(kept) == 0 or bool((kept == kept[0]).all())
