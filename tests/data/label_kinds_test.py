@@ -174,8 +174,8 @@ def test_rows_with_a_label_that_is_not_trained_are_refused_or_skipped(tmp_path):
     np.testing.assert_array_equal(parts["test"].labels, [[1, 0], [0, 0], [0, 1]])
     np.testing.assert_array_equal(parts["train"].labels, source.labels[:36, 1:3])
     found = parts["train"].scan
-    assert (found["found"], found["used"], found["skipped"]) == (41, 39, 2)
-    assert [row["reason"] for row in found["skipped_rows"]] == [
+    assert (found.found, found.used, found.skipped) == (41, 39, 2)
+    assert [row["reason"] for row in found.skipped_rows] == [
         "its label 'a' is not in the training split", "its label 'd' is not in the training split",
     ]  # fmt: skip
     with pytest.raises(DataError, match="2 of 41 rows are bad"):
