@@ -166,8 +166,8 @@ def test_pickled_checkpoints_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "config, error, match",
     [
-        ({"class_name": "Lambda", "config": {}}, ModelError, "no backbone of KerasHub"),
-        ({"class_name": "BertClassifier", "config": {}}, ModelError, "no backbone of KerasHub"),
+        ({"class_name": "Lambda", "config": {}}, ModelError, "not a backbone of KerasHub"),
+        ({"class_name": "BertClassifier", "config": {}}, ModelError, "not a backbone of KerasHub"),
         (
             {
                 "class_name": "BertBackbone",

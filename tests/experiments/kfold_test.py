@@ -91,7 +91,7 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
         kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1])
     )
     seen = []
-    monkeypatch.setattr(kfold.publishing, "run", lambda chosen: seen.append(chosen) or {})
+    monkeypatch.setattr(kfold.one_run, "run", lambda chosen: seen.append(chosen) or {})
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
     assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/1"]
     assert not (tmp_path / "new").exists()

@@ -338,7 +338,9 @@ def test_a_half_file_without_a_network_is_named(weights_file):
     index, path, get = weights_file
     index.content = index.content[:5000]  # the server has no other
     path.write_bytes(index.content)
-    with pytest.raises(StorageError, match=r"keras/a\.h5: .*no whole weights .*; fix: remove that"):
+    with pytest.raises(
+        StorageError, match=r"keras/a\.h5: .*not a whole weights .*; fix: remove that"
+    ):
         get()
 
 

@@ -107,9 +107,9 @@ EDITS = {
     "backbone in a folder": (F.backbone(text="{folder}/..", memory={}), NO_PART),
     "backbone to be fetched": (F.backbone(text="hub:hf://a/b", memory={}), NO_PART),
     "class that is not a backbone": (
-        F.backbone(text="hub:a", memory={"class": "Lambda", "config": {}}), "no backbone of"),
+        F.backbone(text="hub:a", memory={"class": "Lambda", "config": {}}), "not a backbone of"),
     "class in a list": (
-        F.backbone(text="hub:a", memory={"class": ["os"], "config": {}}), "no backbone of"),
+        F.backbone(text="hub:a", memory={"class": ["os"], "config": {}}), "not a backbone of"),
     "classes among its arguments": (F.backbone(text="hub:a", memory={
         "class": "BertBackbone", "config": {"num_layers": {"class_name": "Lambda"}}}),
         "names classes"),
@@ -212,7 +212,7 @@ TWO_FORMATS = {"registered_name": "keras>Lambda", "class_name": "Lambda", "confi
 
 @table(
     of_texts(83, "class of Keras", F.preset(lambda c: c.update(class_name="Lambda")),
-             "no backbone of KerasHub"),
+             "not a backbone of KerasHub"),
     of_texts(83, "class among arguments", F.preset(config(num_heads={"class_name": "Lambda"})),
              "names classes"),
     of_texts(83, "two formats", F.checkpoint(TWO_FORMATS), "both model_type and registered_name"),

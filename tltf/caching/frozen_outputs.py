@@ -79,7 +79,7 @@ class Outputs:
 
     Args:
         prefix: keras.Model.
-        fields: tuple of row_store.Field.
+        fields: tuple of shard_store.Field.
         reading: Reading.
     """
 
@@ -186,7 +186,7 @@ class Outputs:
 
 
 class Held:
-    """Rows in memory only, with the interface of row_store.Rows.
+    """Rows in memory only, with the interface of shard_store.Rows.
 
     Args:
         outputs: Outputs.
@@ -205,7 +205,7 @@ class Held:
             self._arrays[field.name] = flat[shard_store.steps(starts, counts)]
 
     def whole(self, field: Field) -> Any:
-        """All rows, see row_store.Rows."""
+        """All rows, see shard_store.Rows."""
         return self._arrays[field.name]
 
 
@@ -214,8 +214,8 @@ class Table:
     """The outputs of a prefix for all rows of a source.
 
     Args:
-        rows: row_store.Rows or alike.
-        fields: tuple of row_store.Field.
+        rows: shard_store.Rows or alike.
+        fields: tuple of shard_store.Field.
         dtypes: name -> tf.DType of the boundary.
         texts: whether the rows have lengths.
         num_bytes: of all rows.
@@ -280,7 +280,7 @@ class Table:
 
 
 def fields_of(prefix: Any, precision: str) -> tuple[Field, ...]:
-    """The row_store.Field of each output; NotCached for shapes that rows cannot have."""
+    """The shard_store.Field of each output; NotCached for shapes that rows cannot have."""
     fields = []
     for name, tensor in sorted(prefix.output.items()):
         shape = tuple(tensor.shape[1:])

@@ -211,7 +211,7 @@ def _of_file(path: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _undoing(groups: tuple[Group, ...]) -> Iterator[Any]:
-    """A block whose changes of the groups' layers, see `inserts.layers`, are undone if it fails."""
+    """A block whose changes of the groups' layers, see `graphs.layers.in_place`, are undone if it fails."""
     every = [x for group in groups for layer in group.layers for x in layer._flatten_layers()]
     before = [(layer, type(layer), {id(v) for v in layer._trainable_variables}) for layer in every]
     try:

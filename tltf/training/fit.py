@@ -49,7 +49,7 @@ class Fit:
         feed: Feed.
         options: Options with every `auto` resolved.
         strategy: tf.distribute.Strategy in whose scope the core was built.
-        log: tracking.MetricsLog or anything with `write(row)`.
+        log: metrics_log.MetricsLog or anything with `write(row)`.
         run: the run folder for checkpoints; None keeps none.
         is_writer: whether this process writes them; all read them.
     """

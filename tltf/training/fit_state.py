@@ -50,7 +50,7 @@ def snapshot(
     """The Checkpoint of a running Fit.
 
     Args:
-        fit: fitting.Fit.
+        fit: fit.Fit.
         model: the compiled model.
         number: of the phase.
         place: Place.
@@ -123,7 +123,7 @@ def restore(
     An epoch of other data, or of another number of steps, begins anew where --resume lets it.
 
     Args:
-        fit: fitting.Fit.
+        fit: fit.Fit.
         model: the compiled model.
         saved: Checkpoint.
         steps: of an epoch.

@@ -63,7 +63,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
     a step. Adds `skipped_steps` to an epoch's logs where a LossScale skips.
 
     Args:
-        begun: resuming.Place from which the phase goes on.
+        begun: fit_state.Place from which the phase goes on.
         explain: Broken -> NumericError.
         ignorance: () -> the loss of a model that answers 0 to everything; asked for large losses.
         variables: name -> keras.Variable, what is trained.
@@ -132,9 +132,9 @@ def guard(fit: Any, phase: str, begun: Place, rows: np.ndarray | None) -> Any:
     """The StopAtNonFinite of a phase of a Fit.
 
     Args:
-        fit: fitting.Fit.
+        fit: fit.Fit.
         phase: its name.
-        begun: resuming.Place from which it goes on.
+        begun: fit_state.Place from which it goes on.
         rows: int64[M], those that it reads; None for all.
     """
 
@@ -171,7 +171,7 @@ def require_finite_features(
     """Raises where features for a solver, which takes no steps, are not finite; names their rows.
 
     Args:
-        fit: fitting.Fit; it has read `features` in its next epochs, or a split in its order.
+        fit: fit.Fit; it has read `features` in its next epochs, or a split in its order.
         phase: its name.
         features: float[N, d].
         role: of the split.

@@ -18,8 +18,8 @@ class SaveState(keras.callbacks.Callback):
     then comes as KeyboardInterrupt; after the last step before the epoch is judged.
 
     Args:
-        save: (resuming.Place) -> None.
-        begun: resuming.Place from which the phase goes on.
+        save: (fit_state.Place) -> None.
+        begun: fit_state.Place from which the phase goes on.
         interval_s: seconds; 0 saves at the end of epochs only.
     """
 
