@@ -181,7 +181,7 @@ METHODS = {
     "ia3": ["ia3"],
     "l2_sp": ["l2_sp"],
     "bss": ["bss(smallest=2)"],
-    "delta": ["delta(alpha=1.0)"],
+    "delta": ["delta(alpha=0.01)"],
     "lwf": ["lwf"],
     "distill": ["distill(teacher=tiny)", "distill(teacher=tiny, weight=1.0, feature_weight=1.0)"],
     "adversarial": ["adversarial", "adversarial(steps=2, epsilon=.1)"],

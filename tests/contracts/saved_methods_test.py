@@ -21,7 +21,7 @@ from tltf.serving.export import saved_model
 from tltf.serving.export.verify import LARGEST_DIFFERENCE
 from tltf.training import training
 
-QUICK = {"lora(rank=1)", "delta(alpha=1.0)"}
+QUICK = {"lora(rank=1)", "delta(alpha=0.01)"}
 """One whose parts are merged, one whose second network is dropped; inserted_runs_test.py has more."""
 FLAGS = {"batch_size": 8, "learning_rate": 0.02, "split": "holdout(validation=.2)",
          "train_epochs": 2}  # fmt: skip

@@ -217,7 +217,7 @@ class Source:
         if found:
             return dataclasses.replace(self, labels=found[0], class_names=found[1])
         shown = f" (classes: {choices_text('', self.class_names)})" if self.class_names else ""
-        what = f"{self.name} has {kind.phrase} a row{shown}, the head takes {wanted.phrase}"
+        what = f"{self.name} has {kind.phrase} per row{shown}, the head takes {wanted.phrase}"
         raise FlagError(what, flag="head", fix=f"--head={kind.head}")
 
     def content_hashes(self) -> np.ndarray:
