@@ -135,9 +135,9 @@ def _pooled(chosen: Any, folder: Any, folds: Any) -> Any:
     """The report over the test predictions of all folds; writes them to predictions.csv."""
     tables = [prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
               for number in range(len(folds))]  # fmt: skip
-    _, column, columns = tables[0]
-    whole = prediction_table.join_tables([table for table, _, _ in tables])
-    prediction_table.write(folder / layout.PREDICTIONS, whole, column, columns)
+    _, columns = tables[0]
+    whole = prediction_table.join_tables([table for table, _ in tables])
+    prediction_table.write(folder / layout.PREDICTIONS, whole, columns)
     head = call_strings.pick(HEADS, chosen.model.head, "head").build()
     judge, names = (
         evaluators.evaluator_for(head),

@@ -11,6 +11,7 @@ from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import FORMATS, HEADS, METHODS
 from tltf.config.options import Options
 from tltf.data import trained_rows
+from tltf.data.source import Source
 from tltf.evaluation import evaluators
 from tltf.evaluation.evaluators.labels import Answers
 from tltf.evaluation.report import sentences, wording, writer
@@ -185,13 +186,18 @@ def write_predictions(
 ) -> None:
     """Writes predictions.csv of one split."""
     judge = evaluators.evaluator_for(head)
-    column = "text" if part.modality == "text" else "path"
-    contents = part.column.values if part.column.kind in ("text", "path") else part.ids
     table = prediction_table.Table(
-        list(part.ids), list(contents), judge.truths(part.labels, class_names),
+        list(part.ids), _contents(part), judge.truths(part.labels, class_names),
         judge.answers(candidate, class_names), judge.values(candidate),
     )  # fmt: skip
-    prediction_table.write(path, table, column, head.columns(class_names))
+    prediction_table.write(path, table, head.columns(class_names))
+
+
+def _contents(part: Source) -> dict[str, list[str]]:
+    """Column of a table -> the texts or paths of the rows; ids where images have no path."""
+    if part.modality == "text":
+        return {name: list(column.values) for name, column in part.fields.items()}
+    return {"path": list(part.column.values if part.column.kind == "path" else part.ids)}
 
 
 def mistakes(trained: Any, stated: Any, parts: Any) -> Any:
@@ -203,11 +209,10 @@ def mistakes(trained: Any, stated: Any, parts: Any) -> Any:
     judge = evaluators.evaluator_for(trained.core.head)
     rows = judge.worst(part.labels, stated[role], trained.class_names, part.ids, NUM_MISTAKES)
     for row in rows:
-        value = part.column.values[row["index"]]
-        if part.column.kind == "text":
-            row["text"] = value
+        if part.modality == "text":
+            row["text"] = "\n".join(column.values[row["index"]] for column in part.fields.values())
         else:
-            row["image"] = value
+            row["image"] = part.column.values[row["index"]]
     return rows
 
 

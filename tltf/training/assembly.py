@@ -12,6 +12,7 @@ from tltf.config.command_options import FindOptions
 from tltf.config.options import Options, TrainOptions, replace
 from tltf.data import label_kinds, preprocessing
 from tltf.data.source import Source, Splits
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
@@ -35,7 +36,7 @@ def assemble(
     if call_strings.parse(options.train.method, "method")[0] == "scratch":
         options = replace(options, backbone_weights="none")
     options = replace(options, head=core_builder.fit_head_spec(options.model.head, training))
-    texts = training.column.values if training.modality == "text" else None
+    texts = training.texts() if training.modality == "text" else None
     with strategy.scope():
         core = core_builder.build(
             options.model, len(training.class_names), training.modality, texts
@@ -60,8 +61,8 @@ def assemble(
     _require_loss(core, options.train, method.phases(core))
     _warn_of_norm(given.train.norm, method.phases(core))
     trained = Trained(core, prepared, training.class_names, options, parts, given=given)
-    if texts is not None:
-        trained.tokens = preprocessing.counts(prepared, texts)
+    if isinstance(prepared, TextPreprocessing):
+        trained.tokens = preprocessing.counts(prepared, training.text_columns())
     return trained, method
 
 

@@ -16,7 +16,7 @@ from tltf.config import defaults
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.data import ordering
-from tltf.data.source import Column, ScanCounts, Source
+from tltf.data.source import Column, ScanCounts, Source, labelled
 from tltf.errors import NumericError
 from tltf.runs import checkpoints
 from tltf.training import assembly, datasets, fit_state, judges
@@ -185,8 +185,8 @@ def source(modality, count=45):
             (1, 8, 8, 1), np.uint8
         )
         column = Column("array", pixels)
-    return Source("rows", {modality: column}, (np.arange(count) % 3).astype(np.int32),
-                  ("a", "b", "c"), [f"row {n}" for n in range(count)], None, ScanCounts(count))  # fmt: skip
+    return Source("rows", {modality: column}, labelled((np.arange(count) % 3).astype(np.int32),
+                  ("a", "b", "c")), [f"row {n}" for n in range(count)], None, ScanCounts(count))  # fmt: skip
 
 
 def feed_of(modality, backbone, **flags):

@@ -43,20 +43,29 @@ def makers(text: str) -> list[Call]:
     return [call for call in calls if call.row is not None and call.row.makes_rows]
 
 
-def _with_copies(source: Source, copies: Any, seed: Any) -> Source:
+def _with_copies(source: Source, copies: "Copies", seed: int) -> Source:
     """`source`, then each of the copies of all its rows."""
-    texts = list(source.column.values)
-    made = [copies.function(texts, [seed, number]) for number in range(copies.count)]
-    for new in made:
-        if len(new) != len(texts) or not all(isinstance(text, str) for text in new):
-            what = f"gave {len(new)} texts for {len(texts)}, or something else than texts"
-            raise DataError(f"{copies.name} {what}", flag="augment", fix="one str for each text")
+    fields = {
+        name: Column("text", _with_changed(list(column.values), copies, [seed], place))
+        for place, (name, column) in enumerate(source.fields.items())
+    }
     rows = np.tile(np.arange(len(source)), 1 + copies.count)
     changed = source.take(rows)
     ids = [*source.ids, *(f"{i}#{copies.name}{n}" for n in range(copies.count) for i in source.ids)]
-    column = Column("text", [*texts, *(text for new in made for text in new)])
-    return dataclasses.replace(changed, columns={"text": column}, ids=ids, hashes=None,
-                               groups=source.split_groups()[rows])  # fmt: skip
+    groups = source.split_groups()[rows]
+    return dataclasses.replace(changed, fields=fields, ids=ids, hashes=None, groups=groups)
+
+
+def _with_changed(texts: list[str], copies: "Copies", seed: list[int], place: int) -> list[str]:
+    """`texts`, then each of their copies; every field but the first has draws of its own."""
+    made = list(texts)
+    for number in range(copies.count):
+        new = copies.function(texts, [*seed, number, *([place] if place else [])])
+        if len(new) != len(texts) or not all(isinstance(text, str) for text in new):
+            what = f"gave {len(new)} texts for {len(texts)}, or something else than texts"
+            raise DataError(f"{copies.name} {what}", flag="augment", fix="one str for each text")
+        made += new
+    return made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +80,7 @@ class Copies:
 
     name: str
     count: int
-    function: object
+    function: Callable[[list[str], list[int]], list[str]]
 
 
 def back_translation(function: str, copies: int = 1) -> Copies:

@@ -14,6 +14,8 @@ from tltf.errors import FlagError
 
 START_NAMES = ("cls_token_id", "start_token_id")
 END_NAMES = ("sep_token_id", "end_token_id")
+ONE_TEXT = ("text",)
+"""The fields of an example that is one text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +53,21 @@ class TextPreprocessing:
         tokenizer: a KerasHub tokenizer.
         length: number of tokens of the result, those at the start and the end included.
         inputs: names of the backbone's inputs, of `token_ids`, `padding_mask`, `segment_ids`.
+        fields: names of the texts of an example, in order.
     """
 
     tokenizer: Any
     length: int
-    inputs: tuple = ("token_ids", "padding_mask")
+    inputs: tuple[str, ...] = ("token_ids", "padding_mask")
+    fields: tuple[str, ...] = ONE_TEXT
 
-    def __call__(self, texts: Sequence[str] | tf.Tensor) -> dict[str, tf.Tensor]:
-        """name -> [B, length] of tf.string[B].
+    def __call__(self, *columns: Sequence[str] | tf.Tensor) -> dict[str, tf.Tensor]:
+        """name -> [B, length] of tf.string[B], one for each of `fields`.
 
         `token_ids` int32, cut at the end and padded; `padding_mask` bool, true on tokens;
         `segment_ids` int32, zeros.
         """
+        (texts,) = columns
         start, end = self.special_ids()
         pieces = self._pieces(texts)[:, : self.length - len(start) - len(end)]
         rows = pieces.nrows()
@@ -84,7 +89,7 @@ class TextPreprocessing:
         Kept, and made without AutoGraph, which nothing here needs: a small run would spend more
         time on rewriting the tokenizer's source than on all its texts.
         """
-        signature = [tf.TensorSpec([None], tf.string)]
+        signature = [tf.TensorSpec([None], tf.string)] * len(self.fields)
         return tf.function(self.__call__, input_signature=signature, autograph=False)
 
     @property
@@ -116,13 +121,15 @@ class TextPreprocessing:
         """`(ids, ids)`: what the family writes before and after a text; empty or one id each."""
         return _first_id(self.tokenizer, START_NAMES), _first_id(self.tokenizer, END_NAMES)
 
-    def count_tokens(self, texts: Sequence[str] | tf.Tensor) -> tf.Tensor:
-        """int32[B]: the tokens of tf.string[B] without cutting, with start and end."""
+    def count_tokens(self, *columns: Sequence[str] | tf.Tensor) -> tf.Tensor:
+        """int32[B]: the tokens of tf.string[B] of each field without cutting, with start and end."""
+        (texts,) = columns
         start, end = self.special_ids()
         return tf.cast(self._pieces(texts).row_lengths(), tf.int32) + len(start) + len(end)
 
-    def count(self, texts: tf.Tensor) -> Any:
-        """The `TokenCounts` of tf.string[B]."""
+    def count(self, *columns: Sequence[str] | tf.Tensor) -> TokenCounts:
+        """The `TokenCounts` of tf.string[B] of each field."""
+        (texts,) = columns
         pieces, unknown = self._pieces(texts), self.unknown_id()
         lengths = pieces.row_lengths()
         lost = tf.nn.relu(lengths - self.length + sum(map(len, self.special_ids())))
@@ -155,12 +162,14 @@ class TextPreprocessing:
 
     def to_config(self) -> dict[str, Any]:
         """What `from_config` needs beside the tokenizer; plain data."""
-        return {"length": self.length, "inputs": list(self.inputs)}
+        config = {"length": self.length, "inputs": list(self.inputs)}
+        return config if self.fields == ONE_TEXT else config | {"fields": list(self.fields)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], tokenizer: Any) -> Any:
+    def from_config(cls, config: dict[str, Any], tokenizer: Any) -> "TextPreprocessing":
         """The preprocessing that `to_config` described, with the backbone's tokenizer."""
-        return cls(tokenizer, config["length"], tuple(config["inputs"]))
+        fields = tuple(config.get("fields", ONE_TEXT))
+        return cls(tokenizer, config["length"], tuple(config["inputs"]), fields)
 
 
 def _first_id(tokenizer: Any, names: tuple[str, ...]) -> list[int]:
