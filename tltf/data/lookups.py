@@ -12,7 +12,7 @@ from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.images import files
 from tltf.data.source import Column, Source
 from tltf.data.texts.preprocessing import TextPreprocessing
-from tltf.errors import DataError
+from tltf.errors import DataError, FlagError
 
 TOKENIZED_AT_ONCE = 4096
 """Texts that the tokenizer is given in one call."""
@@ -71,6 +71,14 @@ def lookup(source: Source, preprocessing: Any, cache_bytes: Any) -> Lookup:
 
 
 def _text_lookup(source: Source, preprocessing: TextPreprocessing) -> Lookup:
+    fields = preprocessing.fields
+    if len(source.fields) != len(fields):
+        what = f"has {len(source.fields)} texts per row, the model takes {len(fields)}"
+        raise FlagError(
+            f"{source.name} {what}: {', '.join(fields)}",
+            flag="data",
+            fix=f"text={'|'.join(fields)}",
+        )
     tokenized = tokenize(source.text_columns(), preprocessing)
     arrays = {name: tf.constant(array) for name, array in tokenized.items()}
     mask = arrays.get("padding_mask")
