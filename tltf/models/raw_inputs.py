@@ -2,7 +2,9 @@
 
 import collections.abc
 import io
+import keyword
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -141,9 +143,8 @@ def of_run(trained: Any, limit: int) -> dict[str, list[bytes]]:
         if source is not None and len(source):
             chosen = np.unique(np.linspace(0, len(source) - 1, limit).astype(int))
             chosen_rows = source.take(chosen)
-            return {
-                input_name(name): of_column(column) for name, column in chosen_rows.fields.items()
-            }
+            names = input_names(list(source.fields))
+            return {names[name]: of_column(column) for name, column in chosen_rows.fields.items()}
     return probes(trained)
 
 
@@ -158,14 +159,22 @@ def of_column(column: Column) -> list[bytes]:
     return list(column.values)
 
 
-def input_name(field: str) -> str:
-    """The input of `serving_default` that takes a field of an example."""
-    return INPUTS.get(field, field)
+def input_names(fields: Sequence[str]) -> dict[str, str]:
+    """Field of an example -> the input of `serving_default` that takes it.
+
+    A name is made one that TensorFlow takes for an argument: `the claim` is `the_claim`.
+    """
+    names = dict[str, str]()
+    for place, field in enumerate(fields, 1):
+        name = re.sub(r"\W", "_", INPUTS.get(field, field), flags=re.ASCII)
+        is_free = name[0].isalpha() and not keyword.iskeyword(name) and name not in names.values()
+        names[field] = name if is_free else f"input_{place}_{name}"
+    return names
 
 
 def probes(trained: Any) -> dict[str, list[bytes]]:
     """Input of `serving_default` -> made-up raw inputs that a core of this modality takes."""
-    fields = [input_name(name) for name in trained.preprocessing.fields]
+    fields = list(input_names(trained.preprocessing.fields).values())
     if trained.core.backbone.modality == "text":
         return {name: [encode_text(text) for text in _PROBE_TEXTS] for name in fields}
     numbers = np.random.default_rng(0)

@@ -20,6 +20,8 @@ from tltf.errors import DataError, FlagError
 
 LABEL_TYPES = ("auto", "text")
 MAX_FIELD_BYTES = 1 << 20
+TAKEN = ("id", "label", "predicted", "error")
+"""Columns of the tables of predictions, which stand beside those of the texts."""
 
 
 def csv(
@@ -48,7 +50,7 @@ def csv(
         train: one file per split.
         validation: as `train`.
         test: as `train`.
-        text: column of texts; or
+        text: column of texts, or several that are one example, such as question|answer; or
         image: column of paths of image files, relative to the CSV file or to `root`.
         label: column of labels; empty for data without labels. Several labels per row stand in one
             column as `cat|dog` or as a list, or in columns of 0 and 1 of their own: label=cat|dog.
@@ -130,16 +132,25 @@ def _are_names(label_type: str) -> bool:
 
 
 def _fields(name: str, text: str, image: str) -> dict[str, str]:
-    """Field of an example -> its column.
+    """Field of an example -> its column. The fields of several texts have their columns' names.
 
     Raises:
-        FlagError: both texts and images are asked for, or neither.
+        FlagError: both texts and images are asked for, or neither, or names that cannot be told apart.
     """
     if bool(text) == bool(image):
         raise FlagError(
             f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
         )
-    return {"image": image} if image else {"text": text}
+    if image:
+        return {"image": image}
+    columns = [part.strip() for part in text.split(label_kinds.SEPARATOR)]
+    if len(columns) == 1:
+        return {"text": text}
+    odd = [name for name in columns if not name or columns.count(name) > 1 or name in TAKEN]
+    if odd:
+        what = f"text={text}: {odd[0]!r} cannot be the name of one of several texts"
+        raise FlagError(what, flag="data", fix="text=question|answer, each another column")
+    return dict(zip(columns, columns, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)

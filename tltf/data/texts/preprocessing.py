@@ -14,6 +14,8 @@ from tltf.errors import FlagError
 
 START_NAMES = ("cls_token_id", "start_token_id")
 END_NAMES = ("sep_token_id", "end_token_id")
+WITH_TWO_ENDS = ("RobertaTokenizer", "XLMRobertaTokenizer")
+"""KerasHub's tokenizers of networks that were trained on pairs with two ends between the texts."""
 ONE_TEXT = ("text",)
 """The fields of an example that is one text."""
 
@@ -64,21 +66,25 @@ class TextPreprocessing:
     def __call__(self, *columns: Sequence[str] | tf.Tensor) -> dict[str, tf.Tensor]:
         """name -> [B, length] of tf.string[B], one for each of `fields`.
 
-        `token_ids` int32, cut at the end and padded; `padding_mask` bool, true on tokens;
-        `segment_ids` int32, zeros.
+        `token_ids` int32, cut at the end and padded: the start, then each text with its end, and
+        between two texts what the family writes there. Of several texts the longer ones are cut
+        first. `padding_mask` bool, true on tokens; `segment_ids` int32, the place of the text that a
+        token belongs to, 0 on padding (Devlin et al. 2019, arXiv:1810.04805, figure 2).
         """
-        (texts,) = columns
-        start, end = self.special_ids()
-        pieces = self._pieces(texts)[:, : self.length - len(start) - len(end)]
-        rows = pieces.nrows()
-        parts = [_column(start, rows), pieces, _column(end, rows)]
-        ragged = tf.concat([part for part in parts if part is not None], axis=1)
-        token_ids = ragged.to_tensor(default_value=self.pad_id, shape=[None, self.length])
-        mask = tf.sequence_mask(ragged.row_lengths(), self.length)
+        (start, end), pieces = self.special_ids(), self._cut([self._pieces(c) for c in columns])
+        rows, last = pieces[0].nrows(), len(pieces) - 1
+        parts: list[tuple[tf.RaggedTensor | None, int]] = [(_column(start, rows), 0)]
+        for place, piece in enumerate(pieces):
+            behind = end if place == last else self._between()
+            parts += [(piece, place), (_column(behind, rows), place)]
+        kept = [(part, place) for part, place in parts if part is not None]
+        ragged = tf.concat([part for part, _ in kept], axis=1)
+        segments = tf.concat([tf.zeros_like(part) + place for part, place in kept], axis=1)
+        shape, mask = [None, self.length], tf.sequence_mask(ragged.row_lengths(), self.length)
         tensors = {
-            "token_ids": token_ids,
-            "padding_mask": tf.ensure_shape(mask, [None, self.length]),
-            "segment_ids": tf.zeros_like(token_ids),
+            "token_ids": ragged.to_tensor(default_value=self.pad_id, shape=shape),
+            "padding_mask": tf.ensure_shape(mask, shape),
+            "segment_ids": segments.to_tensor(default_value=0, shape=shape),
         }
         return {name: tensors[name] for name in self.inputs}
 
@@ -123,16 +129,14 @@ class TextPreprocessing:
 
     def count_tokens(self, *columns: Sequence[str] | tf.Tensor) -> tf.Tensor:
         """int32[B]: the tokens of tf.string[B] of each field without cutting, with start and end."""
-        (texts,) = columns
-        start, end = self.special_ids()
-        return tf.cast(self._pieces(texts).row_lengths(), tf.int32) + len(start) + len(end)
+        lengths = tf.add_n([self._pieces(texts).row_lengths() for texts in columns])
+        return tf.cast(lengths, tf.int32) + self._num_special()
 
     def count(self, *columns: Sequence[str] | tf.Tensor) -> TokenCounts:
         """The `TokenCounts` of tf.string[B] of each field."""
-        (texts,) = columns
-        pieces, unknown = self._pieces(texts), self.unknown_id()
-        lengths = pieces.row_lengths()
-        lost = tf.nn.relu(lengths - self.length + sum(map(len, self.special_ids())))
+        pieces = tf.concat([self._pieces(texts) for texts in columns], axis=1)
+        unknown, lengths = self.unknown_id(), pieces.row_lengths()
+        lost = tf.nn.relu(lengths - self.length + self._num_special())
         found = (
             tf.size(lengths),
             tf.math.count_nonzero(lost),
@@ -141,6 +145,26 @@ class TextPreprocessing:
         )
         is_unknown = pieces.values == (-1 if unknown is None else unknown)
         return TokenCounts(*map(int, (*found, tf.math.count_nonzero(is_unknown))))
+
+    def _between(self) -> list[int]:
+        """The ids between two texts: the end, which RoBERTa's family writes twice."""
+        end = self.special_ids()[1]
+        name = type(self.tokenizer).__name__
+        return end * 2 if name in WITH_TWO_ENDS else end
+
+    def _num_special(self) -> int:
+        """Tokens of an example that are not of its texts."""
+        start, end = self.special_ids()
+        return len(start) + len(end) + (len(self.fields) - 1) * len(self._between())
+
+    def _cut(self, pieces: list[tf.RaggedTensor]) -> list[tf.RaggedTensor]:
+        """The tokens that fit: of several texts each keeps an equal share, and what others leave."""
+        most = self.length - self._num_special()
+        if len(pieces) == 1:
+            return [pieces[0][:, :most]]
+        import tensorflow_text
+
+        return tensorflow_text.RoundRobinTrimmer(most).trim(pieces)
 
     def _pieces(self, texts: Sequence[str] | tf.Tensor) -> Any:
         """Ragged int32[B, tokens] of tf.string[B]."""
@@ -177,8 +201,8 @@ def _first_id(tokenizer: Any, names: tuple[str, ...]) -> list[int]:
     return [int(value) for value in ids if value is not None][:1]
 
 
-def _column(ids: Sequence[int], rows: tf.Tensor) -> Any:
-    """Ragged [rows, 1] of one id; None of no id."""
+def _column(ids: Sequence[int], rows: tf.Tensor) -> tf.RaggedTensor | None:
+    """Ragged [rows, n] of n ids; None of no id."""
     if not ids:
         return None
-    return tf.RaggedTensor.from_tensor(tf.fill([tf.cast(rows, tf.int32), 1], ids[0]))
+    return tf.RaggedTensor.from_tensor(tf.tile([list(ids)], [tf.cast(rows, tf.int32), 1]))

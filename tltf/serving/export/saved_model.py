@@ -143,7 +143,7 @@ class Servable(tf.Module):
     @property
     def input_names(self) -> list[str]:
         """The inputs of `serving_default`, one for each field."""
-        return [raw_inputs.input_name(field) for field in self._preprocessing.fields]
+        return list(raw_inputs.input_names(self._preprocessing.fields).values())
 
     def signatures(self) -> dict[str, Any]:
         """Signature name -> concrete function."""
