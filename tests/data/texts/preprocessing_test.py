@@ -126,10 +126,11 @@ def test_pairs_are_packed_as_kerashub_packs_them(length):
 def test_pairs_of_roberta_have_two_ends_between_them():
     vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3, "<mask>": 4, "b": 5, "ab": 6}
     tokenizer = keras_hub.tokenizers.RobertaTokenizer(vocabulary=vocabulary, merges=["a b"])
-    library = keras_hub.models.RobertaTextClassifierPreprocessor(tokenizer, sequence_length=10)
-    expected = library.call((tf.constant(["ab", "a"]), tf.constant(["ba", "b"])))
-    given = texts_preprocessing.TextPreprocessing(tokenizer, 10, fields=("first", "second"))(
-        ["ab", "a"], ["ba", "b"]
-    )
-    np.testing.assert_array_equal(given["token_ids"], expected["token_ids"])
-    np.testing.assert_array_equal(given["padding_mask"], expected["padding_mask"])
+    packer = keras_hub.layers.MultiSegmentPacker(10, 0, 2, sep_value=[2, 2], pad_value=1)
+    texts = (["ab", "a"], ["ba", "b"])
+    expected, _ = packer(tuple(tokenizer(tf.constant(column)) for column in texts))
+    assert expected.numpy()[0, :7].tolist() == [0, 6, 2, 2, 5, 3, 2]  # <s> ab </s></s> ba </s>
+    pairs = texts_preprocessing.TextPreprocessing(tokenizer, 10, fields=("first", "second"))
+    given = pairs(*texts)
+    np.testing.assert_array_equal(given["token_ids"], expected)
+    np.testing.assert_array_equal(given["padding_mask"], expected.numpy() != 1)
