@@ -91,9 +91,9 @@ def wanted_of(
     Raises:
         FlagError: a delimiter that parts no columns, or too few or too many names in --column.
     """
-    usual, kwargs = column_of(data, modality), {}
-    if usual:
-        kwargs = call_strings.pick(SOURCES, data, "data").kwargs
+    kwargs = _read_arguments(data, modality)
+    usual = kwargs.get(modality, "")
+    kwargs = kwargs if usual else {}
     given = Dialect(
         options.delimiter or kwargs.get("delimiter", ","),
         options.encoding or kwargs.get("encoding", "utf-8"),
@@ -127,10 +127,15 @@ def column_of(data: str, modality: str) -> str:
         data: a call string of SOURCES.
         modality: `image` or `text`.
     """
+    return _read_arguments(data, modality).get(modality, "")
+
+
+def _read_arguments(data: str, modality: str) -> dict[str, Any]:
+    """The arguments of a run's --data; {} where its source has no columns of the modality."""
     row = SOURCES.get(data.partition("(")[0].strip())
     if row is None or modality not in row.args:
-        return ""
-    return call_strings.pick(SOURCES, data, "data").kwargs[modality]
+        return {}
+    return call_strings.pick(SOURCES, data, "data").kwargs
 
 
 def read(text: str, wanted: Wanted) -> Iterator[Any]:

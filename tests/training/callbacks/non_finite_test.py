@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests.faults.making import covers
 from tests.training.fit_test import feed, fit
-from tltf.config import defaults
+from tltf.config import checks, defaults
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.data import ordering
@@ -192,11 +192,12 @@ def source(modality, count=45):
 def feed_of(modality, backbone, **flags):
     """(feed, training split) of a run on `source`."""
     options = make(
-        data="rows", backbone=backbone, image_size_px=8, batch_size=8, method="full", **flags
+        data="digits", backbone=backbone, image_size_px=8, batch_size=8, method="full", **flags
     )
     parts = {"train": source(modality)}
     strategy = strategies.start(options.runtime)
-    trained, _ = assembly.assemble(options, parts, strategy)
+    recipe = checks.resolve(options, needs_output=False)
+    trained, _ = assembly.assemble(options, recipe, parts, strategy)
     return datasets.build(dataclasses.replace(trained, splits=parts), strategy), trained
 
 

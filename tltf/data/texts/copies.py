@@ -12,6 +12,7 @@ import numpy as np
 from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.augments import AUGMENTS
+from tltf.config.catalogs.row import AugmentRow
 from tltf.data.source import Column, Source
 from tltf.data.texts import wordnet
 from tltf.errors import DataError, FlagError
@@ -19,28 +20,23 @@ from tltf.errors import DataError, FlagError
 OPERATIONS = ("synonym", "insert", "swap", "delete")
 
 
-def add_copies(source: Source, text: str, seed: int) -> Source:
+def add_copies(source: Source, text: str | Sequence[Call[AugmentRow]], seed: int) -> Source:
     """The training split with the copies that `--augment` asks for, behind the rows they are of.
 
     Args:
         source: Source of texts with labels.
-        text: call strings of AUGMENTS joined with `|`; those that make no rows are left out.
+        text: call strings of AUGMENTS joined with `|`, or their Calls; those that make no rows are
+            left out.
         seed: int.
 
     Raises:
         FlagError: an unknown name or argument.
         DataError: a function that does not give one text for each.
     """
-    for call in makers(text):
-        source = _with_copies(source, call.build(), seed)
+    for call in call_strings.pick_each(AUGMENTS, text, flag="augment"):
+        if call.row is not None and call.row.makes_rows:
+            source = _with_copies(source, call.build(), seed)
     return source
-
-
-def makers(text: str) -> list[Call]:
-    """The `call_strings.Call`s in --augment that make rows."""
-    parts = call_strings.split_outside(text, "|", flag="augment")
-    calls = [call_strings.pick(AUGMENTS, part, flag="augment") for part in parts]
-    return [call for call in calls if call.row is not None and call.row.makes_rows]
 
 
 def _with_copies(source: Source, copies: "Copies", seed: int) -> Source:

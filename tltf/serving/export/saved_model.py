@@ -13,8 +13,8 @@ import tensorflow as tf
 from absl import logging
 
 from tltf.backbones.builder import save_assets
-from tltf.config import call_strings
-from tltf.config.catalogs import FORMATS
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import Row
 from tltf.config.command_options import ExportOptions
 from tltf.data.source import Splits
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
@@ -67,12 +67,15 @@ def export_saved_model(
     return target
 
 
-def export_run(options: ExportOptions) -> pathlib.Path:
+def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
     """Exports a run as ExportOptions say; returns the new folder.
 
     The check uses the run's own test split where its data can still be read and is not code.
+
+    Args:
+        options: ExportOptions.
+        call: what --format names.
     """
-    call = call_strings.pick(FORMATS, options.format, "format")
     trained = loading.load(options.run)
     if options.verify and trained.options is not None:
         trained.splits = _splits(options.run)
