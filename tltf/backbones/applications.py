@@ -155,9 +155,12 @@ def _model(family: Family, request: Request) -> keras.Model:
         build, weights="imagenet", include_top=False, input_shape=shape, **family.options
     )
     return downloads.fetch_with(
-        made, f"keras.{request.name}", f"the ImageNet weights of {request.name}", weight_files.FLAG,
+        made,
+        f"keras.{request.name}",
+        f"the ImageNet weights of {request.name}",
+        weight_files.FLAG,
         f"--{weight_files.FLAG}=PATH of a weights file, or none for random weights",
-    )  # fmt: skip
+    )
 
 
 def _scaling(

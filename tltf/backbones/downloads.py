@@ -22,8 +22,10 @@ from tltf.backbones.network import Network
 from tltf.errors import StorageError
 from tltf.files import assets, atomic_files, registries
 
-_FETCH_ERRORS = re.compile(r"URL fetch failure|corrupted file|hash|Max retries exceeded"
-                           r"|\b(4\d\d Client|5\d\d Server) Error")  # fmt: skip
+_FETCH_ERRORS = re.compile(
+    r"URL fetch failure|corrupted file|hash|Max retries exceeded"
+    r"|\b(4\d\d Client|5\d\d Server) Error"
+)
 _FINAL = re.compile(r"\b4\d\d Client Error")
 _START = 2**16
 FETCHERS = (
@@ -131,8 +133,9 @@ def _got(get: Callable[..., Any], *given: Any, **named: Any) -> str:
 def require_whole(path: str) -> None:
     """Raises StorageError where a fetched file is a web page, or an HDF5 file that is cut."""
     if found := damage_of(path):
-        raise StorageError(f"what was fetched {found}", place=path,
-                           fix="remove that file, and it is fetched again")  # fmt: skip
+        raise StorageError(
+            f"what was fetched {found}", place=path, fix="remove that file, and it is fetched again"
+        )
 
 
 def damage_of(path: str) -> str:

@@ -38,8 +38,10 @@ def preset(request: Request) -> Network:
             fix=f"--backbone={PREFIX}{near[0]}" if near else "",
         )
     what = f"the preset {name} through KerasHub"
-    fix = ("--backbone=FOLDER with the preset's files, or a packaged backbone "
-           "(efficientnet_lite0, minilm_l6)")  # fmt: skip
+    fix = (
+        "--backbone=FOLDER with the preset's files, or a packaged backbone "
+        "(efficientnet_lite0, minilm_l6)"
+    )
     made = functools.partial(_from_preset, name, request)
     try:
         lock = "hub." + re.sub(r"\W", "_", name)
@@ -96,8 +98,12 @@ def folder(request: Any) -> Any:
 def _require_plain_files(path: pathlib.Path) -> None:
     """Refuses a SavedModel, which is a program, and files that are none, which may never end."""
     if (path / "saved_model.pb").exists():
-        raise ModelError("a SavedModel is a program and is not opened", flag="backbone", place=path,
-                         fix="--backbone=RUN, the --output of tltf.train")  # fmt: skip
+        raise ModelError(
+            "a SavedModel is a program and is not opened",
+            flag="backbone",
+            place=path,
+            fix="--backbone=RUN, the --output of tltf.train",
+        )
     for item in path.iterdir():
         if item.exists() and not item.is_file() and not item.is_dir():
             raise ModelError("is not a regular file", place=item)

@@ -94,11 +94,15 @@ def first_block_inputs(backbone: Backbone) -> list[keras.KerasTensor]:
     """
     block = next((g.layers[0] for g in backbone.groups if g.name == "layer_1"), None)
     if backbone.modality != "text" or block is None:
-        raise FlagError(f"{backbone.name} has no blocks of a transformer", flag="method",
-                        fix="--method=lora")  # fmt: skip
+        raise FlagError(
+            f"{backbone.name} has no blocks of a transformer", flag="method", fix="--method=lora"
+        )
     nodes = functional.ordered_nodes([backbone.taps["sequence"]])
     tensors = next(node for node in nodes if node.operation is block).input_tensors
     if [len(tensor.shape) for tensor in tensors] != [3, 2]:
-        raise FlagError(f"a {type(block).__name__} takes more than a sequence and a mask",
-                        flag="method", fix="--method=lora")  # fmt: skip
+        raise FlagError(
+            f"a {type(block).__name__} takes more than a sequence and a mask",
+            flag="method",
+            fix="--method=lora",
+        )
     return tensors

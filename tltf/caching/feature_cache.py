@@ -84,8 +84,10 @@ class Cache:
         self.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free
         if outputs.num_bytes > 0.9 * free:
-            raise NotCached(f"the disk has {free / 2**20:,.0f} MB free, not enough for the "
-                            f"{outputs.num_bytes / 2**20:,.0f} MB of features")  # fmt: skip
+            raise NotCached(
+                f"the disk has {free / 2**20:,.0f} MB free, not enough for the "
+                f"{outputs.num_bytes / 2**20:,.0f} MB of features"
+            )
 
 
 def _require_room(outputs: Outputs, limit_bytes: float, flag: str) -> None:

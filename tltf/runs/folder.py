@@ -56,11 +56,15 @@ def claim(output: OutputOptions) -> pathlib.Path:
     run = pathlib.Path(output.output)
     status = read_status(run)
     if status == "finished" and not output.overwrite:
-        raise FlagError(f"{run} holds a finished run", flag="output",
-                        fix="another --output; --overwrite would replace that run")  # fmt: skip
+        raise FlagError(
+            f"{run} holds a finished run",
+            flag="output",
+            fix="another --output; --overwrite would replace that run",
+        )
     if status == "" and run.exists() and not (run.is_dir() and _is_new(run)):
-        raise FlagError(f"{run} is not empty and holds no run", flag="output",
-                        fix="another --output")  # fmt: skip
+        raise FlagError(
+            f"{run} is not empty and holds no run", flag="output", fix="another --output"
+        )
     try:
         run.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=run).close()
@@ -111,8 +115,11 @@ def _acquire(lock: Any, path: pathlib.Path) -> None:
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        raise StorageError(f"another process trains here ({_owner(path)})", place=path.parent,
-                           fix="wait for it, or another --output") from error  # fmt: skip
+        raise StorageError(
+            f"another process trains here ({_owner(path)})",
+            place=path.parent,
+            fix="wait for it, or another --output",
+        ) from error
     except NotImplementedError:
         what = f"{path.parent} is on a file system without locks: two runs in it would mix"
         warnings.warn(what, stacklevel=5)
@@ -131,8 +138,11 @@ def _is_new(run: pathlib.Path) -> bool:
     names = {item.name for item in run.iterdir() if not item.name.startswith(LOCK)}
     written = (STATUS, FLAGS, origin.FILE, DATA_REPORT)
     parts = tuple(f".{name}." for name in written)
-    left = {n for n in names - {streams.LOG, DATA_REPORT}
-            if not (n.startswith(parts) and n.endswith(".part"))}  # fmt: skip
+    left = {
+        n
+        for n in names - {streams.LOG, DATA_REPORT}
+        if not (n.startswith(parts) and n.endswith(".part"))
+    }
     if not left:
         return True
     if not {STATUS} <= left <= {STATUS, origin.FILE}:
@@ -247,9 +257,10 @@ def require_allowed(run: Any, found: Sequence[Change], resume: str) -> None:
         names = dict.fromkeys((*allowed_changes(resume), *(change.name for change in refused)))
         raise ModelError(
             f"the unfinished run was begun otherwise ({'; '.join(c.text for c in refused)})",
-            flag="resume", place=run,
+            flag="resume",
+            place=run,
             fix=f"--resume='{'|'.join(names)}' goes on all the same; --resume=never would drop that run",
-        )  # fmt: skip
+        )
     print(f"goes on otherwise than begun: {'; '.join(c.text for c in found)}", file=sys.stderr)
 
 

@@ -28,8 +28,16 @@ EXPORT, EVALUATIONS = "export", "evaluations"
 
 OF_A_RUN = (FLAGS, STATUS, ORIGIN, LOCK, LOCK_OWNER, CONSOLE_LOG)
 """What says that a folder is a run's, and whose."""
-OF_A_TRAINING = (METRICS, ADAPTER, REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS,
-                 DATA_REPORT, TRAINED_ROWS)  # fmt: skip
+OF_A_TRAINING = (
+    METRICS,
+    ADAPTER,
+    REPORT_HTML,
+    REPORT_MARKDOWN,
+    REPORT_JSON,
+    PREDICTIONS,
+    DATA_REPORT,
+    TRAINED_ROWS,
+)
 """Files that a training writes and --overwrite removes."""
 FOLDERS_OF_A_TRAINING = {
     CHECKPOINTS: r"[0-9]+(\.[0-9]+)?(\.part)?",
