@@ -228,9 +228,9 @@ def test_the_checkpoint_that_was_changed_is_taken_with_its_arrays(tmp_path):
     (lambda: doubled("a.txt", "a.txt"), "a.whl", "takes the place of another"),
     (lambda: doubled("a", "a/b"), "a.whl", "takes the place of another"),
     (lambda: doubled("a/b", "a"), "a.whl", "takes the place of another"),
-    (lambda: zipped({"a": "b"})[:-9], "a.whl", "no readable archive"),
-    (lambda: tar("a")[:-30], "a.tgz", "no readable archive"),
-    (lambda: b"\x1f\x8b" + bytes(40), "a.tgz", "no readable archive"),
+    (lambda: zipped({"a": "b"})[:-9], "a.whl", "not a readable archive"),
+    (lambda: tar("a")[:-30], "a.tgz", "not a readable archive"),
+    (lambda: b"\x1f\x8b" + bytes(40), "a.tgz", "not a readable archive"),
     pytest.param(lambda: tall(), "a.whl", "unpacks to more than its limit", marks=pytest.mark.large),
 ], ids=range(12))  # fmt: skip
 def test_archives(monkeypatch, tmp_path, capfd, content, file, said):

@@ -15,6 +15,7 @@ import tltf
 from tests import served
 from tltf import predict
 from tltf.errors import FlagError, ModelError
+from tltf.files.hashes import sha256_of_file
 from tltf.graphs import functional
 from tltf.models import loading, saving
 from tltf.runs import model_folder
@@ -48,7 +49,7 @@ def core(head, **backbone):
 
 def rehash(run):
     """As someone would who changes the weights and knows the format."""
-    edit(run, files={"core.safetensors": model_folder.sha256(weights(run))})
+    edit(run, files={"core.safetensors": sha256_of_file(weights(run))})
 
 
 def test_the_public_name_is_load(run):

@@ -50,7 +50,7 @@ def fetch_with(made: Any, name: str, what: str, flag: str, fix: str) -> Network:
         StorageError: no attempt got it, or what was fetched before is damaged.
     """
     problem = None
-    with assets.locked(assets.cache_folder(), name), whole_files():
+    with assets.process_lock(assets.cache_folder(), name), whole_files():
         for attempt in range(assets.ATTEMPTS):
             if attempt:
                 time.sleep(2 ** (attempt - 1))

@@ -116,7 +116,7 @@ def convert_once(asset_id: str, convert: Callable[..., Any]) -> Any:
     source = assets.fetch(asset_id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with assets.locked(assets.cache_folder(), f"{asset_id}.converted"):
+        with assets.process_lock(assets.cache_folder(), f"{asset_id}.converted"):
             if not target.is_file():  # another process may have been quicker
                 part = target.with_suffix(".part")
                 safetensors.numpy.save_file(convert(source), part)

@@ -8,9 +8,7 @@ not count, is `<step>.1`, then `<step>.2`: what is there is never replaced.
 """
 
 import dataclasses
-import hashlib
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -22,6 +20,7 @@ import numpy as np
 
 from tltf.errors import ModelError, StorageError
 from tltf.files import atomic_files
+from tltf.files.hashes import sha256_of_file
 from tltf.runs import layout
 
 KEPT, PART = 2, ".part"
@@ -111,13 +110,12 @@ def _write(run: pathlib.Path, step: int, checkpoint: Checkpoint) -> None:
         part.mkdir(parents=True)
         with open(part / ARRAYS, "wb") as file:
             np.savez(file, **(checkpoint.arrays | {_STEP: np.int64(step)}))
-            _on_disk(file)
+            atomic_files.flush(file)
         _write_json(part / STATE, checkpoint.state | {_STEP: step})
-        hashes = {name: _sha256(part / name) for name in (ARRAYS, STATE)}
+        hashes = {name: sha256_of_file(part / name) for name in (ARRAYS, STATE)}
         _write_json(part / MANIFEST, {"step": step, "sha256": hashes})
         atomic_files.fsync_folder(part)
-        part.rename(final)
-        atomic_files.fsync_folder(folder)
+        atomic_files.move_into_place(part, final)
     except OSError:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -126,12 +124,7 @@ def _write(run: pathlib.Path, step: int, checkpoint: Checkpoint) -> None:
 def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     with open(path, "w", encoding="utf-8") as file:
         json.dump(content, file)
-        _on_disk(file)
-
-
-def _on_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+        atomic_files.flush(file)
 
 
 def _folder(run: pathlib.Path) -> pathlib.Path:
@@ -195,7 +188,7 @@ def _place(folder: pathlib.Path) -> tuple[int, int]:
 def _read(folder: pathlib.Path) -> Any:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["sha256"] != {name: _sha256(folder / name) for name in (ARRAYS, STATE)}:
+        if manifest["sha256"] != {name: sha256_of_file(folder / name) for name in (ARRAYS, STATE)}:
             return None
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if _is_packed(folder / ARRAYS):
@@ -224,8 +217,3 @@ def _is_packed(path: pathlib.Path) -> bool:
     """Whether arrays are larger than the file: tltf packs none, and a bomb would fill the memory."""
     with zipfile.ZipFile(path) as file:
         return sum(info.file_size for info in file.infolist()) > path.stat().st_size
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,6 @@ names must be in tltf's catalogs, and every file must have the SHA-256 that core
 """
 
 import dataclasses
-import hashlib
 import pathlib
 import re
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from tltf.config.catalogs import BACKBONES, HEADS
 from tltf.errors import FlagError, ModelError
 from tltf.files import untrusted
+from tltf.files.hashes import sha256_of_file
 from tltf.runs import layout
 
 FORMAT = 1
@@ -86,7 +86,7 @@ def open_folder(folder: pathlib.Path | str) -> Stored:
     for name, expected in manifest["files"].items():
         if name not in found:
             raise ModelError("the file is missing", place=inner / name)
-        if sha256(inner / name) != expected:
+        if sha256_of_file(inner / name) != expected:
             what = "the file is not the one that was saved (its SHA-256 differs from core.json)"
             raise ModelError(what, place=inner / name, fix="copy the run folder again, or retrain")
     extra = sorted(found - set(manifest["files"]))
@@ -108,12 +108,6 @@ def files_in(folder: pathlib.Path) -> list[str]:
     """Sorted paths of all files in `folder`, relative to it, with forward slashes."""
     folder = pathlib.Path(folder)
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def sha256(path: pathlib.Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _manifest(path: pathlib.Path, folder: pathlib.Path) -> Any:
