@@ -197,7 +197,7 @@ def test_code_from_outside_is_not_run_unasked(run, part, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": 2}, "has the format 2, this tltf reads 1"),
+        ({"format": 2}, "has format 2, but this tltf reads format 1"),
         ({"format": True}, "has no 'format' of type int"),
         ({"folder": "../elsewhere"}, "names the folder"),
         ({"folder": "v9"}, "the file is missing"),
