@@ -10,7 +10,7 @@ from tltf.backbones import applications, weight_files
 from tltf.backbones.network import SCALINGS, Network, Request, Scaling
 
 HED_SCALING = Scaling((1.0,) * 3, (-104.00699, -116.66877, -122.67892), is_bgr=True)
-"""The means that the package's own preprocessing subtracts, blue first."""
+"""The scaling of the package's own preprocessing, which subtracts these means, blue first."""
 _Arrays = dict[str, np.ndarray]
 
 

@@ -113,7 +113,7 @@ def _read_storages(
 
 
 def _resolve(content: Any, storages: dict[str, np.ndarray]) -> Any:
-    """`content` with arrays in place of the descriptions of tensors."""
+    """`content` with arrays in place of the descriptions of tensors, whose strides are honoured."""
     if isinstance(content, dict):
         return {key: _resolve(value, storages) for key, value in content.items()}
     if not isinstance(content, _Tensor):
