@@ -24,11 +24,23 @@ from tltf.config.options import Options, replace
 from tltf.console import command
 from tltf.runs import checkpoints
 
-DEFAULT = ("--data=digits(num_train=1200, num_test=100)", "--backbone=small_cnn(filters=[32, 64])",
-           "--method=full", "--train_epochs=10", "--batch_size=16")  # fmt: skip
+DEFAULT = (
+    "--data=digits(num_train=1200, num_test=100)",
+    "--backbone=small_cnn(filters=[32, 64])",
+    "--method=full",
+    "--train_epochs=10",
+    "--batch_size=16",
+)
 SIDES = ("with", "without")
-HEADER = ["pairs", "with / without (lowest to highest)", "seconds with / without", "checkpoints",
-          "MB each", "ms each", "share of training"]  # fmt: skip
+HEADER = [
+    "pairs",
+    "with / without (lowest to highest)",
+    "seconds with / without",
+    "checkpoints",
+    "MB each",
+    "ms each",
+    "share of training",
+]
 
 
 class Saves:
@@ -81,9 +93,15 @@ def line(pairs):
     sides = [benching.spread([pair[side]["seconds"] for pair in pairs])[0] for side in SIDES]
     each_ms = benching.spread([1000 * s.seconds / max(s.count, 1) for s in saves])[0]
     shares = [p["with"]["saves"].seconds / p["with"]["seconds"] for p in pairs]
-    return [len(pairs), f"{ratio:.3f} ({low:.3f} to {high:.3f})", f"{sides[0]:.2f} / {sides[1]:.2f}",
-            saves[0].count, f"{saves[0].num_bytes / 2**20:.2f}", f"{each_ms:.1f}",
-            f"{benching.spread(shares)[0]:.2%}"]  # fmt: skip
+    return [
+        len(pairs),
+        f"{ratio:.3f} ({low:.3f} to {high:.3f})",
+        f"{sides[0]:.2f} / {sides[1]:.2f}",
+        saves[0].count,
+        f"{saves[0].num_bytes / 2**20:.2f}",
+        f"{each_ms:.1f}",
+        f"{benching.spread(shares)[0]:.2%}",
+    ]
 
 
 def main():

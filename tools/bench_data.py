@@ -27,9 +27,13 @@ def main():
     """Writes what is not there yet; a folder that is there is complete."""
     folder = pathlib.Path(sys.argv[1])
     assets.fetch("minilm_l6")
-    writers = {"images.npz": write_arrays, "images": write_images, "texts": write_texts,
-               "texts_1": lambda to: write_repeated(to, 1),
-               "texts_10": lambda to: write_repeated(to, 10)}  # fmt: skip
+    writers = {
+        "images.npz": write_arrays,
+        "images": write_images,
+        "texts": write_texts,
+        "texts_1": lambda to: write_repeated(to, 1),
+        "texts_10": lambda to: write_repeated(to, 10),
+    }
     for name, write in writers.items():
         if not (folder / name).exists():
             part = folder / f"{name}.part"

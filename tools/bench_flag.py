@@ -16,8 +16,13 @@ import tempfile
 import benching
 import measuring
 
-DEFAULT = ("--data=digits(num_train=1200, num_test=100)", "--backbone=small_cnn(filters=[32, 64])",
-           "--method=full", "--train_epochs=10", "--batch_size=16")  # fmt: skip
+DEFAULT = (
+    "--data=digits(num_train=1200, num_test=100)",
+    "--backbone=small_cnn(filters=[32, 64])",
+    "--method=full",
+    "--train_epochs=10",
+    "--batch_size=16",
+)
 HEADER = ["flag", "values", "pairs", "ratio (lowest to highest)", "seconds", "accuracy"]
 
 
@@ -25,8 +30,15 @@ def measured(flag, value, flags):
     """`{"seconds", "accuracy"}` of one training."""
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"
-        command = [sys.executable, "-m", "tltf.train", *flags, f"--{flag}={value}",
-                   "--export=false", f"--output={run}"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "tltf.train",
+            *flags,
+            f"--{flag}={value}",
+            "--export=false",
+            f"--output={run}",
+        ]
         benching.process(command, cwd=measuring.ROOT)
         report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     return {"seconds": report["time_s"]["train"], "accuracy": report["test"]["accuracy"]}
@@ -39,9 +51,14 @@ def line(flag, values, pairs):
         [pair[first]["seconds"] / pair[second]["seconds"] for pair in pairs]
     )
     sides = [[pair[value] for pair in pairs] for value in values]
-    return [f"`--{flag}`", f"{first} / {second}", str(len(pairs)),
-            f"{ratio:.3f} ({low:.3f} to {high:.3f})", benching.both(*sides, "seconds", ".3g"),
-            benching.both(*sides, "accuracy", ".3f")]  # fmt: skip
+    return [
+        f"`--{flag}`",
+        f"{first} / {second}",
+        str(len(pairs)),
+        f"{ratio:.3f} ({low:.3f} to {high:.3f})",
+        benching.both(*sides, "seconds", ".3g"),
+        benching.both(*sides, "accuracy", ".3f"),
+    ]
 
 
 def main():

@@ -57,8 +57,9 @@ def main():
     shapes = {name: tensor.shape for name, tensor in trained.core.backbone.inputs.items()}
     pass_s, batch_size, boundary = best_pass(parts.prefix, rows, shapes)
     suffix_s = train_suffix(parts, trained.core.head, boundary, rows, work)
-    bench_work.say(seconds=pass_s + suffix_s, pass_s=pass_s, suffix_s=suffix_s,
-                   pass_batch_size=batch_size)  # fmt: skip
+    bench_work.say(
+        seconds=pass_s + suffix_s, pass_s=pass_s, suffix_s=suffix_s, pass_batch_size=batch_size
+    )
 
 
 def assembled(work):

@@ -41,9 +41,11 @@ def main():
         start = time.monotonic()
         train = Rows(tokenizer, *bench_work.texts(work, "train"), work.text_length)
         trainer = transformers.Trainer(
-            model, arguments(work, output), train_dataset=train,
+            model,
+            arguments(work, output),
+            train_dataset=train,
             data_collator=transformers.DataCollatorWithPadding(tokenizer),
-        )  # fmt: skip
+        )
         trainer.train()
         seconds = time.monotonic() - start
         test = Rows(tokenizer, *bench_work.texts(work, "test"), work.text_length)
@@ -55,11 +57,20 @@ def main():
 def arguments(work, output):
     """The Trainer's settings: Adam at a constant rate, nothing saved or logged."""
     return transformers.TrainingArguments(
-        output, num_train_epochs=work.epochs, learning_rate=work.learning_rate,
-        per_device_train_batch_size=work.batch_size, per_device_eval_batch_size=128,
-        lr_scheduler_type="constant", weight_decay=0.0, seed=work.seed, use_cpu=True,
-        save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True,
-    )  # fmt: skip
+        output,
+        num_train_epochs=work.epochs,
+        learning_rate=work.learning_rate,
+        per_device_train_batch_size=work.batch_size,
+        per_device_eval_batch_size=128,
+        lr_scheduler_type="constant",
+        weight_decay=0.0,
+        seed=work.seed,
+        use_cpu=True,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
 
 
 if __name__ == "__main__":

@@ -52,9 +52,13 @@ def image_side(work):
 def from_folder(work, role):
     """Batches of images from files."""
     batches = keras.utils.image_dataset_from_directory(
-        pathlib.Path(work.data, role), image_size=(work.image_size_px, work.image_size_px),
-        batch_size=work.batch_size, shuffle=role == "train", seed=work.seed, verbose=0,
-    )  # fmt: skip
+        pathlib.Path(work.data, role),
+        image_size=(work.image_size_px, work.image_size_px),
+        batch_size=work.batch_size,
+        shuffle=role == "train",
+        seed=work.seed,
+        verbose=0,
+    )
     if work.is_cached and role == "train":
         batches = batches.cache().shuffle(1000, seed=work.seed)
     return batches

@@ -34,8 +34,13 @@ def write(folder, num):
     """Crops by a seed; a folder that has as many files is complete."""
     if sum(1 for _ in folder.glob("*/*.jpg")) == num:
         return
-    arrays = [*sklearn.datasets.load_sample_images().images, skimage.data.astronaut(),
-              skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket()]  # fmt: skip
+    arrays = [
+        *sklearn.datasets.load_sample_images().images,
+        skimage.data.astronaut(),
+        skimage.data.coffee(),
+        skimage.data.chelsea(),
+        skimage.data.rocket(),
+    ]
     photos, rng = [Image.fromarray(array) for array in arrays], np.random.default_rng(0)
     for number in range(num):
         photo = photos[number % len(photos)]
@@ -61,8 +66,10 @@ def seconds(function):
 def decode(paths, prepare):
     """Decodes every file in parallel."""
     dataset = tf.data.Dataset.from_tensor_slices(paths)
-    dataset = dataset.map(lambda path: tf.reduce_sum(tf.cast(prepare(tf.io.read_file(path)), tf.float32)),
-                          num_parallel_calls=tf.data.AUTOTUNE)  # fmt: skip
+    dataset = dataset.map(
+        lambda path: tf.reduce_sum(tf.cast(prepare(tf.io.read_file(path)), tf.float32)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
     return dataset.reduce(0.0, lambda total, value: total + value).numpy()
 
 
@@ -84,8 +91,10 @@ def scans(chosen, folder):
     table = folder / f"{chosen.texts}.csv"
     if not table.exists():
         write_texts(table, chosen.texts)
-    calls = {f"scan of {chosen.num:,} images": f"image_folder(path='{folder / str(chosen.num)}')",
-             f"scan of {chosen.texts:,} texts": f"csv(path='{table}', text=text, label=label)"}  # fmt: skip
+    calls = {
+        f"scan of {chosen.num:,} images": f"image_folder(path='{folder / str(chosen.num)}')",
+        f"scan of {chosen.texts:,} texts": f"csv(path='{table}', text=text, label=label)",
+    }
     lines = []
     for name, call in calls.items():
         found = [seconds(lambda call=call: loader.load(call))[0] for _ in range(chosen.rounds)]
@@ -110,15 +119,25 @@ def main():
     paths = sorted(map(str, folder.glob("*/*.jpg")))
     prepared, found = preprocessing.ImagePreprocessing(224), []
     for _ in range(chosen.rounds):
-        row = {"decoding whole": seconds(lambda: decode(paths, prepared.decode))[0],
-               "decoding for 224 px": seconds(lambda: decode(paths, prepared))[0]}  # fmt: skip
+        row = {
+            "decoding whole": seconds(lambda: decode(paths, prepared.decode))[0],
+            "decoding for 224 px": seconds(lambda: decode(paths, prepared))[0],
+        }
         row["scan"], source = seconds(lambda: loader.load(f"image_folder(path='{folder}')"))
         row["near duplicates"], pairs = seconds(lambda source=source: near_duplicates.pairs(source))
         row["scan and near duplicates"] = row["scan"] + row["near duplicates"]
         found.append(row)
-    lines = [[work, f"{statistics.median(row[work] for row in found):.1f}",
-              *(f"{statistics.median(row[work] / row[other] / 2 for row in found):.2f}"
-                for other in ("decoding whole", "decoding for 224 px"))] for work in found[0]]  # fmt: skip
+    lines = [
+        [
+            work,
+            f"{statistics.median(row[work] for row in found):.1f}",
+            *(
+                f"{statistics.median(row[work] / row[other] / 2 for row in found):.2f}"
+                for other in ("decoding whole", "decoding for 224 px")
+            ),
+        ]
+        for work in found[0]
+    ]
     print(f"{len(source):,} files, {len(pairs):,} near pairs, {chosen.rounds} rounds\n")
     print(measuring.table(HEADER, lines))
 

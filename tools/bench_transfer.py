@@ -53,15 +53,32 @@ OPTIONAL = {"hf": "hf", "keras_retokenized": "retokenized"}
 """Side -> what --with must name."""
 FLOOR, NO_GATE = Gate("<=", 1.35), Gate(">=")
 COMPARED = {
-    "images_probe": (IMAGES, {"keras": Gate(">=", 9), "keras_cached": Gate(">=", 9),
-                              "floor": FLOOR, "sklearn": NO_GATE}),
-    "text_probe": (TEXTS, {"keras_tokenized_once": Gate(">=", 12), "keras_retokenized": NO_GATE,
-                           "floor": FLOOR, "sklearn": NO_GATE}),
-    "text_last2": (LAST_2, {"keras_tokenized_once": Gate(">=", 2), "keras_retokenized": NO_GATE,
-                            "floor": Gate("<=")}),
-    "text_full": (FULL, {"keras_tokenized_once": Gate(">=", 1.6), "keras_retokenized": NO_GATE,
-                         "hf": Gate(">=", 1.5)}),
-}  # fmt: skip
+    "images_probe": (
+        IMAGES,
+        {"keras": Gate(">=", 9), "keras_cached": Gate(">=", 9), "floor": FLOOR, "sklearn": NO_GATE},
+    ),
+    "text_probe": (
+        TEXTS,
+        {
+            "keras_tokenized_once": Gate(">=", 12),
+            "keras_retokenized": NO_GATE,
+            "floor": FLOOR,
+            "sklearn": NO_GATE,
+        },
+    ),
+    "text_last2": (
+        LAST_2,
+        {"keras_tokenized_once": Gate(">=", 2), "keras_retokenized": NO_GATE, "floor": Gate("<=")},
+    ),
+    "text_full": (
+        FULL,
+        {
+            "keras_tokenized_once": Gate(">=", 1.6),
+            "keras_retokenized": NO_GATE,
+            "hf": Gate(">=", 1.5),
+        },
+    ),
+}
 """Row -> the work, and side -> Gate."""
 MEMORY_FLAG, MEMORY_EPOCHS, MEMORY_PAIRS = "--cache_memory_mb=200", 2, 3
 OTHER_HEAD = "--head=classify(dropout=.1)"
@@ -193,8 +210,9 @@ def second_run(bench):
             bench.once(f"{row} tltf", work, functools.partial(measure, work)) for work in works
         ]
         limit = [{"first_step": 1.0}] * len(found)
-        yield benching.comparison(row, "1 s to the first step", Gate("<=", 1), found, limit,
-                                  "first_step")  # fmt: skip
+        yield benching.comparison(
+            row, "1 s to the first step", Gate("<=", 1), found, limit, "first_step"
+        )
 
 
 def memory(bench):
@@ -206,8 +224,14 @@ def memory(bench):
             work = bench.work(template, pair)
             measure = functools.partial(bench.tltf, work, MEMORY_FLAG)
             peaks[data].append(bench.once("memory tltf", work, measure))
-    yield benching.comparison("memory, 20,000 texts", "2,000 texts", Gate("<=", 1.3),
-                              peaks["texts_10"], peaks["texts_1"], "peak_mb")  # fmt: skip
+    yield benching.comparison(
+        "memory, 20,000 texts",
+        "2,000 texts",
+        Gate("<=", 1.3),
+        peaks["texts_10"],
+        peaks["texts_1"],
+        "peak_mb",
+    )
 
 
 def step(bench):
@@ -217,13 +241,16 @@ def step(bench):
         {"seconds": statistics.median(row["epochs_s"][1:]), "peak_mb": row["peak_mb"]}
         for row in found["tltf"]
     ]
-    yield benching.comparison("step, an epoch", "train_on_batch", Gate("<=", 1.05), ours,
-                              found["train_on_batch"])  # fmt: skip
+    yield benching.comparison(
+        "step, an epoch", "train_on_batch", Gate("<=", 1.05), ours, found["train_on_batch"]
+    )
 
 
 PARTS = {row: compared(row) for row in COMPARED} | {
-    "second_run": second_run, "memory": memory, "step": step,
-}  # fmt: skip
+    "second_run": second_run,
+    "memory": memory,
+    "step": step,
+}
 
 
 def main():

@@ -76,12 +76,22 @@ class Work:
         )
         head = f"classify(hidden=[{self.hidden}])" if self.hidden else "classify"
         given = {
-            "data": self.source(), "split": "holdout(validation=0)", "backbone": self.backbone,
-            "head": head, "method": self.method, size[0]: size[1],
-            "train_epochs": self.epochs, "batch_size": self.batch_size, "optimizer": "adam",
-            "learning_rate": self.learning_rate, "schedule": "constant", "warmup_fraction": 0,
-            "weight_decay": 0, "seed": self.seed, "export": "false",
-        }  # fmt: skip
+            "data": self.source(),
+            "split": "holdout(validation=0)",
+            "backbone": self.backbone,
+            "head": head,
+            "method": self.method,
+            size[0]: size[1],
+            "train_epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "optimizer": "adam",
+            "learning_rate": self.learning_rate,
+            "schedule": "constant",
+            "warmup_fraction": 0,
+            "weight_decay": 0,
+            "seed": self.seed,
+            "export": "false",
+        }
         return [f"--{name}={value}" for name, value in given.items()]
 
 

@@ -13,8 +13,16 @@ import statistics
 import subprocess
 import sys
 
-HEADER = ["work", "against", "ratio (lowest to highest)", "gate", "verdict",
-          "accuracy tltf / other", "seconds tltf / other", "peak MB tltf / other"]  # fmt: skip
+HEADER = [
+    "work",
+    "against",
+    "ratio (lowest to highest)",
+    "gate",
+    "verdict",
+    "accuracy tltf / other",
+    "seconds tltf / other",
+    "peak MB tltf / other",
+]
 ACCURACY_SLACK = 0.01
 """Medians of accuracies this far apart count as equal: one standard error of 2,000 test rows."""
 MB_A_RSS_UNIT = 1 / 1024 if sys.platform != "darwin" else 1 / 2**20
@@ -70,11 +78,15 @@ def comparison(work, side, gate, ours, others, field="seconds"):
     pairs = list(zip(ours, others, strict=True))
     middle, low, high = spread([gate.ratio(a[field], b[field]) for a, b in pairs])
     return [
-        work, side, f"{middle:.2f} ({low:.2f} to {high:.2f})", str(gate),
-        verdict(gate, middle, ours, others), both(ours, others, "accuracy", ".3f"),
+        work,
+        side,
+        f"{middle:.2f} ({low:.2f} to {high:.2f})",
+        str(gate),
+        verdict(gate, middle, ours, others),
+        both(ours, others, "accuracy", ".3f"),
         both(ours, others, field if field != "peak_mb" else "seconds", ".3g"),
         both(ours, others, "peak_mb", ".0f"),
-    ]  # fmt: skip
+    ]
 
 
 def verdict(gate, ratio, ours, others):

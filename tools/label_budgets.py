@@ -31,8 +31,19 @@ WORK = {
     "vader": {"data": "vader(domain=movie)", "text_length": 48, "backbone": "minilm_l6"},
     "fashion": {"data": "fashion_mnist", "image_size_px": 64, "backbone": "efficientnet_lite0"},
 }
-HEADER = ["data", "labels per class", "chosen", "accuracy", "less full, points", "less logistic, points",
-          "full", "logistic", "auto is", "best less auto, points", "draws"]  # fmt: skip
+HEADER = [
+    "data",
+    "labels per class",
+    "chosen",
+    "accuracy",
+    "less full, points",
+    "less logistic, points",
+    "full",
+    "logistic",
+    "auto is",
+    "best less auto, points",
+    "draws",
+]
 
 
 class Budgets:
@@ -55,8 +66,12 @@ class Budgets:
     def chosen(self, task, budget):
         """The method with the best mean over the draws to choose by."""
         draws = range(DRAWS[budget][0])
-        return max(METHODS, key=lambda method: np.mean([
-            self.accuracy(task, budget, "choose", draw, method) for draw in draws]))  # fmt: skip
+        return max(
+            METHODS,
+            key=lambda method: np.mean(
+                [self.accuracy(task, budget, "choose", draw, method) for draw in draws]
+            ),
+        )
 
     def _measure(self, task, budget, kind, draw, method):
         import keras
@@ -144,20 +159,27 @@ def line(budgets, task, budget, method=""):
     num_draws = DRAWS[budget][1]
 
     def values(method):
-        return np.array([budgets.accuracy(task, budget, "fresh", draw, method)
-                         for draw in range(num_draws)])  # fmt: skip
+        return np.array(
+            [budgets.accuracy(task, budget, "fresh", draw, method) for draw in range(num_draws)]
+        )
 
     method = method or budgets.chosen(task, budget)
     auto = auto_method(task, budget, 2 if task == "vader" else 10)
     found = {name: values(name) for name in dict.fromkeys((method, "full", "logistic", auto))}
     best = max(found, key=lambda name: found[name].mean())
     return [
-        task, str(budget), f"`{method}`", interval(found[method]),
+        task,
+        str(budget),
+        f"`{method}`",
+        interval(found[method]),
         interval(found[method] - found["full"], 100, 1),
         interval(found[method] - found["logistic"], 100, 1),
-        interval(found["full"]), interval(found["logistic"]), f"`{auto}`",
-        interval(found[best] - found[auto], 100, 1), str(num_draws),
-    ]  # fmt: skip
+        interval(found["full"]),
+        interval(found["logistic"]),
+        f"`{auto}`",
+        interval(found[best] - found[auto], 100, 1),
+        str(num_draws),
+    ]
 
 
 def main():

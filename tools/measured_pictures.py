@@ -27,10 +27,13 @@ STYLE = {"fmt": "o", "capsize": 2, "markersize": 5, "linewidth": 1.2}
 def compared(notebook, task):
     """[(method, gains over logistic regression, shift less that of `full`)], best last, in points."""
     rows = {
-        method: [notebook.get(key, dict) for seed in range(10)
-                 if (key := f"{task} {method} {seed}") in notebook]
+        method: [
+            notebook.get(key, dict)
+            for seed in range(10)
+            if (key := f"{task} {method} {seed}") in notebook
+        ]
         for method in scorecard.METHODS[task]
-    }  # fmt: skip
+    }
     full = {row["key"]: row for row in rows["full"]}
     found = []
     for method, measured in rows.items():
@@ -84,15 +87,18 @@ def draw_budgets(folder):
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, task in zip(figure.subplots(1, len(NAMES)), NAMES, strict=True):
         for number, (method, colour) in enumerate(LINES.items()):
-            values = [[budgets.accuracy(task, budget, "fresh", draw, method)
-                       for draw in range(draws)]
-                      for budget, (_, draws) in label_budgets.DRAWS.items()]  # fmt: skip
+            values = [
+                [budgets.accuracy(task, budget, "fresh", draw, method) for draw in range(draws)]
+                for budget, (_, draws) in label_budgets.DRAWS.items()
+            ]
             axes.errorbar(
                 np.array(list(label_budgets.DRAWS)) * (1 + 0.06 * (number - 1)),
                 [np.mean(one) for one in values],
                 yerr=[scorecard.half_width(one) for one in values],
-                color=colour, label=method, **(STYLE | {"fmt": "o-"}),
-            )  # fmt: skip
+                color=colour,
+                label=method,
+                **(STYLE | {"fmt": "o-"}),
+            )
         axes.set(xscale="log", xlabel="labels per class", ylabel="accuracy")
         axes.set_xticks(list(label_budgets.DRAWS), list(map(str, label_budgets.DRAWS)))
         axes.minorticks_off()

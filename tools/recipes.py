@@ -27,9 +27,16 @@ OUTPUTS = {
     "lstm_source_to_target_source_small": "runs/lstm_source",
 }
 HEADER = [
-    "recipe", "flagfile", "accuracy", "macro F1", "majority", "logistic on frozen features",
-    "random weights", "transfer gain, points", "time",
-]  # fmt: skip
+    "recipe",
+    "flagfile",
+    "accuracy",
+    "macro F1",
+    "majority",
+    "logistic on frozen features",
+    "random weights",
+    "transfer gain, points",
+    "time",
+]
 
 
 def main():

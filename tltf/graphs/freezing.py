@@ -132,8 +132,11 @@ def plan(groups: Sequence[Group], rules: Sequence[tuple[str, float]], norm: str 
     variables = functional.named_weights([layer for _, layer in layers])
     names = {id(variable): name for name, variable in variables.items()}
     kinds = {key: kind for _, layer in layers for key, kind in _kinds(layer).items()}
-    entries = [(f"{group}/{names[id(variable)]}", kinds[id(variable)])
-               for group, layer in layers for variable in layer.weights]  # fmt: skip
+    entries = [
+        (f"{group}/{names[id(variable)]}", kinds[id(variable)])
+        for group, layer in layers
+        for variable in layer.weights
+    ]
     _require_used(entries, compiled, norm)
     rows, rates, moving, settings = [], {}, [], []
     for group, layer in layers:
@@ -149,8 +152,11 @@ def plan(groups: Sequence[Group], rules: Sequence[tuple[str, float]], norm: str 
                 moving.append(name)
     found = Plan(tuple(rows), rates, variables, tuple(moving), tuple(settings))
     if not found.num_trainable:
-        raise FlagError(f"nothing is trainable under the rules {rules}", flag="method",
-                        fix="--method=linear_probe trains the head")  # fmt: skip
+        raise FlagError(
+            f"nothing is trainable under the rules {rules}",
+            flag="method",
+            fix="--method=linear_probe trains the head",
+        )
     return found
 
 
@@ -203,7 +209,9 @@ def _unused(
         return FlagError(what, flag="method", fix="--norm=train")
     if taken:
         what = f"{rule} decides nothing: it matches only what is not learned, e.g. {name}"
-        return FlagError(what, flag="method", fix="statistics follow their batch norm's gamma and beta")  # fmt: skip
+        return FlagError(
+            what, flag="method", fix="statistics follow their batch norm's gamma and beta"
+        )
     matched = next((name for name, _ in entries if pattern.fullmatch(name)), None)
     if matched:
         what = f"{rule} decides nothing: rules before it match {matched}"
@@ -236,8 +244,10 @@ def _setting(
         mode = norm if is_asked else "frozen"
         modes |= {id(variable): mode for variable in sub.weights}
         flags.append((sub, mode != "frozen"))
-    rates = {key: rate if key in learned and modes.get(key) != "frozen" else 0.0
-             for key, rate in wanted.items()}  # fmt: skip
+    rates = {
+        key: rate if key in learned and modes.get(key) != "frozen" else 0.0
+        for key, rate in wanted.items()
+    }
     is_trained = any(rates.values()) or any(is_on for _, is_on in flags)
     outcomes, trained = [], []
     for variable in layer.weights:
@@ -285,8 +295,15 @@ def table(plan: Plan) -> list[dict[str, Any]]:
     for row in plan.rows:
         entry = rows.setdefault(
             row["group"],
-            {"group": row["group"], "variables": 0, "parameters": 0, "trained": 0, "rates": [], "norm": []},
-        )  # fmt: skip
+            {
+                "group": row["group"],
+                "variables": 0,
+                "parameters": 0,
+                "trained": 0,
+                "rates": [],
+                "norm": [],
+            },
+        )
         entry["variables"] += 1
         entry["parameters"] += row["size"]
         entry["norm"] = sorted({*entry["norm"], row["norm"]} - {""})

@@ -96,8 +96,11 @@ def passed_boundaries(prefix: keras.Model) -> dict[str, str]:
     where a text's or an image's own content is passed on; BERT's mask alone is kept with the rest.
     """
     names = {id(tensor): name for name, tensor in prefix.input.items()}
-    found = {boundary: names[id(tensor)] for boundary, tensor in prefix.output.items()
-             if id(tensor) in names}  # fmt: skip
+    found = {
+        boundary: names[id(tensor)]
+        for boundary, tensor in prefix.output.items()
+        if id(tensor) in names
+    }
     return found if set(found.values()) & {"image", "token_ids"} else {}
 
 

@@ -33,8 +33,13 @@ def checked_fields(
         raise FlagError(
             f"no activation {activation!r}", flag="head", fix="activation=relu"
         ) from error
-    return {"pooling": pooling, "hidden": tuple(hidden), "activation": activation,
-            "dropout": dropout, "features": tuple(features)}  # fmt: skip
+    return {
+        "pooling": pooling,
+        "hidden": tuple(hidden),
+        "activation": activation,
+        "dropout": dropout,
+        "features": tuple(features),
+    }
 
 
 @dataclasses.dataclass(frozen=True)

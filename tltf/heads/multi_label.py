@@ -38,8 +38,11 @@ def multi_label(
     """
     plain = checked_fields(pooling, hidden, activation, dropout, features)
     if not all(0.0 <= float(value) <= 1.0 for value in thresholds):
-        raise FlagError(f"thresholds are from 0 to 1 (received {thresholds})", flag="head",
-                        fix="leave them out: validation chooses them")  # fmt: skip
+        raise FlagError(
+            f"thresholds are from 0 to 1 (received {thresholds})",
+            flag="head",
+            fix="leave them out: validation chooses them",
+        )
     return MultiLabel(**plain, thresholds=tuple(map(float, thresholds)))
 
 
@@ -129,8 +132,11 @@ class MultiLabel(Head):
         """
         given = self.thresholds or (0.5,)
         if len(given) not in (1, num_labels):
-            raise FlagError(f"{len(given)} thresholds for {num_labels} labels", flag="head",
-                            fix="one per label, or one for all")  # fmt: skip
+            raise FlagError(
+                f"{len(given)} thresholds for {num_labels} labels",
+                flag="head",
+                fix="one per label, or one for all",
+            )
         return np.broadcast_to(np.array(given, np.float32), num_labels)
 
     def given(self, stated: np.ndarray) -> Any:

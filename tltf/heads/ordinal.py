@@ -85,8 +85,11 @@ class Ordinal(classify.Classify):
     ) -> Any:
         """The sum of the cross-entropies of the C - 1 questions; targets as `Classify.loss`."""
         if name != "cross_entropy" or label_smoothing:
-            raise FlagError("ordinal takes loss=cross_entropy without smoothing", flag="loss",
-                            fix="--loss=cross_entropy --label_smoothing=0")  # fmt: skip
+            raise FlagError(
+                "ordinal takes loss=cross_entropy without smoothing",
+                flag="loss",
+                fix="--loss=cross_entropy --label_smoothing=0",
+            )
         return CumulativeLoss()
 
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -36,8 +36,11 @@ def pool(taps: dict[str, Any], modality: str, pooling: str, features: tuple[str,
 def _pool_one(taps: dict[str, Any], modality: str, pooling: str) -> Any:
     if pooling == "pooled":
         if "pooled" not in taps:
-            raise ModelError("this backbone has no pooled output", flag="head",
-                             fix="--head='classify(pooling=average)'")  # fmt: skip
+            raise ModelError(
+                "this backbone has no pooled output",
+                flag="head",
+                fix="--head='classify(pooling=average)'",
+            )
         return taps["pooled"]
     return _pool_image(taps, pooling) if modality == "image" else _pool_text(taps, pooling)
 
@@ -74,6 +77,9 @@ def _pool_text(taps: dict[str, Any], pooling: str) -> Any:
     if pooling == "max":
         return ops.max(sequence - (1.0 - mask) * 1e9, axis=1)
     if pooling == "flatten":
-        raise ModelError("pooling=flatten takes an image backbone", flag="head",
-                         fix="--head='classify(pooling=average)'")  # fmt: skip
+        raise ModelError(
+            "pooling=flatten takes an image backbone",
+            flag="head",
+            fix="--head='classify(pooling=average)'",
+        )
     return ops.sum(sequence * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)

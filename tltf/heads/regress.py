@@ -50,12 +50,14 @@ def regress(
     levels = tuple(map(float, quantiles))
     is_rising = all(low < high for low, high in itertools.pairwise((0.0, *levels, 1.0)))
     if MEDIAN not in levels or not is_rising:
-        raise FlagError(f"quantiles rise from above 0 to below 1, with .5 (received {quantiles})",
-                        flag="head", fix="--head='regress(quantiles=[.05, .5, .95])'")  # fmt: skip
+        raise FlagError(
+            f"quantiles rise from above 0 to below 1, with .5 (received {quantiles})",
+            flag="head",
+            fix="--head='regress(quantiles=[.05, .5, .95])'",
+        )
     if scale is not None and not scale > 0:
         raise FlagError(f"scale is above 0 (received {scale})", flag="head")
-    return Regress(**plain, quantiles=levels, center=center, scale=scale,
-                   margin=margin)  # fmt: skip
+    return Regress(**plain, quantiles=levels, center=center, scale=scale, margin=margin)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +127,11 @@ class Regress(Head):
             FlagError: another loss, or smoothing.
         """
         if name != "cross_entropy" or label_smoothing:
-            raise FlagError("regress has a loss of its own, pinball", flag="loss",
-                            fix="leave --loss and --label_smoothing out")  # fmt: skip
+            raise FlagError(
+                "regress has a loss of its own, pinball",
+                flag="loss",
+                fix="leave --loss and --label_smoothing out",
+            )
         return Pinball(self.quantiles, self.center or 0.0, self.unit)
 
     def metrics(self) -> list[keras.metrics.Metric]:

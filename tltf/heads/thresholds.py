@@ -20,10 +20,12 @@ def best_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
     """
     common = _best(np.ravel(probabilities), np.ravel(labels))
     is_known = labels.sum(axis=0) >= LEAST_POSITIVE
-    return np.array([
-        _best(probabilities[:, place], labels[:, place]) if is_known[place] else common
-        for place in range(labels.shape[1])
-    ])  # fmt: skip
+    return np.array(
+        [
+            _best(probabilities[:, place], labels[:, place]) if is_known[place] else common
+            for place in range(labels.shape[1])
+        ]
+    )
 
 
 def _best(probabilities: np.ndarray, labels: np.ndarray) -> float:

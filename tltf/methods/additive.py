@@ -77,8 +77,9 @@ def prefix(length: int = 16) -> "Additive":
     _require_size("length", length)
 
     def names(core: Core) -> Any:
-        found = [(name, layers_prefix.length_of(layer))
-                 for name, layer in _attentions(core.groups[:-1])]  # fmt: skip
+        found = [
+            (name, layers_prefix.length_of(layer)) for name, layer in _attentions(core.groups[:-1])
+        ]
         return _without("length", length, found)
 
     return Additive("prefix", length, PREFIX, names)
@@ -162,8 +163,10 @@ class Scaled(Method):
         """Gives the layers their factors; the core computes what it did."""
         places = (KEYS_AND_VALUES, "outputs"), (re.compile(FEED_FORWARD), "inputs")
         every = in_place.kernels(core.groups[:-1], layers_ia3.takes_scale)
-        found = [([layer for name, layer in every if pattern.fullmatch(name)], side)
-                 for pattern, side in places]  # fmt: skip
+        found = [
+            ([layer for name, layer in every if pattern.fullmatch(name)], side)
+            for pattern, side in places
+        ]
         for (pattern, _), (chosen, _) in zip(places, found, strict=True):
             if not chosen:
                 what = f"ia3 scales layers of a transformer: no kernel is {pattern.pattern!r}"

@@ -54,8 +54,13 @@ class Adversarial(Method):
         """The core with a place for the perturbation: the image, or the embedded tokens."""
         modality, self.plain = core.backbone.modality, core
         place = _place(core)
-        layer = Perturbed("max" if modality == "image" else "l2", self.epsilon or EPSILON[modality],
-                          self.steps, self.share, name="perturbed")  # fmt: skip
+        layer = Perturbed(
+            "max" if modality == "image" else "l2",
+            self.epsilon or EPSILON[modality],
+            self.steps,
+            self.share,
+            name="perturbed",
+        )
         inputs = [(tensor, tensor) for tensor in core.model.input.values()]
         name = core.head.name
         given = [*inputs, (place, layer(place))]  # the later one of a tensor counts

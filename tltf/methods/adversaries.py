@@ -106,8 +106,11 @@ class AdversarialModel(keras.Model):
     @contextlib.contextmanager
     def _kept_statistics(self) -> Iterator[Any]:
         """Batch norms use the batch's statistics and leave their moving ones as they are."""
-        norms = [layer for layer in self._flatten_layers()
-                 if isinstance(layer, keras.layers.BatchNormalization)]  # fmt: skip
+        norms = [
+            layer
+            for layer in self._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
         momenta = [norm.momentum for norm in norms]
         try:
             for norm in norms:

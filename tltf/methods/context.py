@@ -13,8 +13,11 @@ def _without_models(run: str) -> Any:
     Raises:
         FlagError: always.
     """
-    raise FlagError(f"{run} is not loaded here: no other model can be read while an adapter is put "
-                    "onto its base", flag="method")  # fmt: skip
+    raise FlagError(
+        f"{run} is not loaded here: no other model can be read while an adapter is put "
+        "onto its base",
+        flag="method",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

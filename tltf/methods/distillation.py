@@ -48,8 +48,11 @@ def distill(
         FlagError: no teacher, a number out of its range, or a teacher that does not fit.
     """
     if not teacher:
-        raise FlagError("distill takes teacher=RUN, a run folder of tltf", flag="method",
-                        fix="--method='distill(teacher=runs/large)'")  # fmt: skip
+        raise FlagError(
+            "distill takes teacher=RUN, a run folder of tltf",
+            flag="method",
+            fix="--method='distill(teacher=runs/large)'",
+        )
     _require(temperature, weight, feature_weight)
     require_rate(backbone_rate)
     return Distilled(teacher, temperature, weight, feature_weight, float(backbone_rate))
@@ -169,8 +172,11 @@ def _load(context: FitContext, run: str) -> Any:
 def _require_logits(core: Core, run: str) -> None:
     """The softmax of another head's outputs is not a probability of its classes."""
     if type(core.head) is not Classify:
-        raise FlagError(f"{run} has the head {core.head_spec}, which gives no logits a class",
-                        flag="method", fix="--head=classify")  # fmt: skip
+        raise FlagError(
+            f"{run} has the head {core.head_spec}, which gives no logits a class",
+            flag="method",
+            fix="--head=classify",
+        )
 
 
 def _renamed(core: Core, prefix: str) -> Core:
@@ -212,8 +218,11 @@ def _fitted(tensor: Any, wanted: Any, run: str) -> Any:
 def _require_tokens(core: Any, teacher: Any, run: Any) -> None:
     vocabularies = [x.backbone.tokenizer.get_vocabulary() for x in (core, teacher)]
     if list(vocabularies[0]) != list(vocabularies[1]):
-        raise FlagError(f"{run} has another vocabulary than {core.backbone.name}", flag="method",
-                        fix="a teacher of the same family")  # fmt: skip
+        raise FlagError(
+            f"{run} has another vocabulary than {core.backbone.name}",
+            flag="method",
+            fix="a teacher of the same family",
+        )
 
 
 def _require_classes(trained: Any, core: Core, context: FitContext, run: str) -> None:

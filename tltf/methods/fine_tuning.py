@@ -20,8 +20,11 @@ def linear_probe(solver: str = "gradient") -> Method:
         FlagError: no such solver.
     """
     if solver not in SOLVERS:
-        raise FlagError(f"no solver {solver!r} (choices: {', '.join(SOLVERS)})", flag="method",
-                        fix="--method='linear_probe(solver=lbfgs)'")  # fmt: skip
+        raise FlagError(
+            f"no solver {solver!r} (choices: {', '.join(SOLVERS)})",
+            flag="method",
+            fix="--method='linear_probe(solver=lbfgs)'",
+        )
     return Method(lambda core: [Phase("linear_probe", (HEAD,), norm="frozen", solver=solver)])
 
 
@@ -35,8 +38,11 @@ def partial(last_groups: int = 2) -> Method:
         FlagError: more groups than the backbone has.
     """
     if last_groups < 1:
-        raise FlagError(f"last_groups is at least 1 (received {last_groups})", flag="method",
-                        fix="--method=linear_probe")  # fmt: skip
+        raise FlagError(
+            f"last_groups is at least 1 (received {last_groups})",
+            flag="method",
+            fix="--method=linear_probe",
+        )
 
     def phases(core: Any) -> list[Phase]:
         names = [group.name for group in core.groups[:-1]]

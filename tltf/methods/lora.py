@@ -35,8 +35,11 @@ def lora(rank: int = 8, alpha: float = 16.0, targets: str = "auto", rslora: bool
             auto finds none.
     """
     if rank < 1 or not alpha > 0:
-        raise FlagError(f"rank is at least 1 and alpha above 0 (received {rank}, {alpha})",
-                        flag="method", fix="--method='lora(rank=8, alpha=16)'")  # fmt: skip
+        raise FlagError(
+            f"rank is at least 1 and alpha above 0 (received {rank}, {alpha})",
+            flag="method",
+            fix="--method='lora(rank=8, alpha=16)'",
+        )
     return Lora(rank, alpha / (rank**0.5 if rslora else rank), targets)
 
 

@@ -32,8 +32,11 @@ def lp_ft(
         FlagError: an unknown solver, or a number out of its range.
     """
     if solver not in SOLVERS:
-        raise FlagError(f"no solver {solver!r} (choices: {', '.join(SOLVERS)})", flag="method",
-                        fix="--method='lp_ft(solver=lbfgs)'")  # fmt: skip
+        raise FlagError(
+            f"no solver {solver!r} (choices: {', '.join(SOLVERS)})",
+            flag="method",
+            fix="--method='lp_ft(solver=lbfgs)'",
+        )
     probe = warm_up("probe", probe_share, probe_rate, solver, of="probe")
     require_rate(backbone_rate)
     rest = 1.0 - probe_share if solver == "gradient" else 1.0
@@ -99,8 +102,10 @@ def gradual(stages: int = 4, decay: float = 2.6) -> Method:
         number = min(stages, len(names))
         starts = [round(len(names) * (number - stage) / number) for stage in range(1, number + 1)]
         share = 1.0 / (number + 1)
-        later = [Phase(f"from {names[start]}", (HEAD, *_falling(names[start:], decay)), share)
-                 for start in starts]  # fmt: skip
+        later = [
+            Phase(f"from {names[start]}", (HEAD, *_falling(names[start:], decay)), share)
+            for start in starts
+        ]
         return [Phase("head", (HEAD,), share, norm="frozen"), *later]
 
     return Method(phases)
@@ -126,10 +131,14 @@ def curriculum(stages: int = 3, start_share: float = 0.3, solver: str = "lbfgs")
     probe, tuned = lp_ft(solver).phases(None)
     shares = [start_share ** (1 - stage / (stages - 1)) for stage in range(stages)]
     parts = [
-        dataclasses.replace(tuned, name=f"easiest {share:.0%}", easiest=share,
-                            epochs_share=tuned.epochs_share / stages)
+        dataclasses.replace(
+            tuned,
+            name=f"easiest {share:.0%}",
+            easiest=share,
+            epochs_share=tuned.epochs_share / stages,
+        )
         for share in shares
-    ]  # fmt: skip
+    ]
     return Method(lambda core: [probe, *parts])
 
 

@@ -31,8 +31,11 @@ def soup(runs: tuple = (), greedy: bool = True) -> "Soup":
     """
     runs = tuple(os.path.expanduser(str(run)) for run in runs)
     if len(runs) < 2:
-        raise FlagError(f"soup takes at least two runs (received {', '.join(runs) or 'none'})",
-                        flag="method", fix="--method='soup(runs=[runs/a, runs/b])'")  # fmt: skip
+        raise FlagError(
+            f"soup takes at least two runs (received {', '.join(runs) or 'none'})",
+            flag="method",
+            fix="--method='soup(runs=[runs/a, runs/b])'",
+        )
     return Soup(runs, greedy)
 
 
@@ -55,8 +58,11 @@ class Soup(Method):
         for run in self.runs if context.fingerprint else ():
             saved = checkpoints.newest(run)
             if saved and saved.state["data"] != context.fingerprint:
-                raise ModelError("was trained on other rows than this soup's", place=run,
-                                 fix="the same --data, --split and --seed")  # fmt: skip
+                raise ModelError(
+                    "was trained on other rows than this soup's",
+                    place=run,
+                    fix="the same --data, --split and --seed",
+                )
         return core
 
     def finish(self, core: Any, ended: Any) -> Any:
@@ -67,8 +73,11 @@ class Soup(Method):
             ModelError: a run of another network.
         """
         if self.greedy and not ended.measure:
-            raise FlagError("soup takes a validation split to choose by", flag="method",
-                            fix="soup(greedy=false), or --split='holdout(validation=.1)'")  # fmt: skip
+            raise FlagError(
+                "soup takes a validation split to choose by",
+                flag="method",
+                fix="soup(greedy=false), or --split='holdout(validation=.1)'",
+            )
         variables = core.named_weights()
         given = {run: _weights(run, variables) for run in self.runs}
         self.chosen = self._greedy(variables, given, ended.measure) if self.greedy else self.runs
