@@ -102,6 +102,16 @@ def _quoting(name: str, inner: str) -> str:
     return f"quote it: {', '.join(f'{key}={value!r}' for key, value in torn)}"
 
 
+def name_of(text: str) -> str:
+    """The name in a call string; its arguments are not looked at."""
+    return text.partition("(")[0].strip()
+
+
+def is_outside(name: str) -> bool:
+    """Whether a name has the form of code from outside, `package.module:name`."""
+    return _OUTSIDE.match(name) is not None
+
+
 def with_paths(text: Any, row: MethodRow | Row, change: Callable[..., Any]) -> str:
     """A call string with `change(path)` in place of its paths.
 
@@ -161,7 +171,7 @@ def pick(catalog: dict[str, Any], text: str, flag: str = "") -> Call:
     """
     name, raw = parse(text, flag)
     if name not in catalog:
-        if _OUTSIDE.match(name):
+        if is_outside(name):
             return Call(name, name, {key: _value(value) for key, value in raw.items()})
         raise unknown_name(catalog, name, text, flag)
     row = catalog[name]

@@ -50,8 +50,8 @@ def run(chosen: Options) -> Any:
     call = call_strings.pick(SPLITS, chosen.data.split, "split")
     if not is_asked_for(chosen) or chosen.output.dry_run:
         return one_run.run(_first_fold(chosen, call))
-    with runs_folder.claim_folder(chosen.output) as folder:
-        return _every_fold(chosen, call, folder)
+    with runs_folder.claim_folder(chosen.output):
+        return _every_fold(chosen, call, pathlib.Path(chosen.output.output))
 
 
 def _every_fold(chosen: Options, call: Call, folder: pathlib.Path) -> dict[str, Any]:

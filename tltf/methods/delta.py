@@ -99,7 +99,7 @@ def _squared_distance(difference: tf.Tensor, mask: tf.Tensor | None) -> tf.Tenso
 def frozen_copy(backbone: Backbone) -> dict[str, keras.KerasTensor]:
     """Tap name -> the tap that frozen copies of all layers compute from the backbone's inputs."""
     whole = keras.Model(backbone.inputs, backbone.taps)
-    copy = keras.models.clone_model(whole, clone_function=kept_layers.plain)
+    copy = keras.models.clone_model(whole, clone_function=kept_layers.copy_without_parts)
     kept_layers.put_into_copies(backbone, {layer.name: layer for layer in copy.layers})
     now, before = (
         functional.named_weights(functional.layers(list(model.outputs))) for model in (copy, whole)

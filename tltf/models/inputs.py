@@ -99,7 +99,7 @@ def column_of(data: str, modality: str) -> str:
         data: a call string of SOURCES.
         modality: `image` or `text`.
     """
-    row = SOURCES.get(data.partition("(")[0].strip())
+    row = SOURCES.get(call_strings.name_of(data))
     if row is None or modality not in row.args:
         return ""
     return call_strings.pick(SOURCES, data, "data").kwargs[modality]

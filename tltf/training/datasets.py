@@ -242,7 +242,7 @@ class _Builder:
                 lambda part, size: self.dataset_above(prefix, part, size),
             )
         except frozen_outputs.NotCached as reason:
-            feature_cache.say_off(reason)
+            feature_cache.say_not_cached(reason)
             return Above()
 
     def _lookup(self, prefix: Any, part: Source, view: View | None = None) -> Lookup:
@@ -279,10 +279,10 @@ class _Builder:
             lookup = self._lookup(prefix, self.parts["train"])
             return functools.partial(self.training, reads=lookup)
         if self.texts:
-            feature_cache.say_off("--augment changes the tokens in every epoch")
+            feature_cache.say_not_cached("--augment changes the tokens in every epoch")
             return None
         if not views:
-            feature_cache.say_off(
+            feature_cache.say_not_cached(
                 "--augment changes the images; --cache_views=4 keeps four views of each"
             )
             return None
