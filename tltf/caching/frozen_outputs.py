@@ -100,7 +100,7 @@ class Outputs:
         """The key of each row, uint64[N], which stands for its content."""
         if not self.reading.is_text:
             return self.reading.source.content_hashes()
-        texts = self.reading.source.column.values
+        texts = self.reading.source.texts("\0")
         keys = (digest(text.encode("utf-8", "surrogatepass")) for text in texts)
         return np.fromiter(keys, np.uint64, count=len(texts))
 
