@@ -23,7 +23,7 @@ class Family:
         scaling: a key of SCALINGS.
         stem: the layer that ends the stem; empty for a network without one.
         stages: the layers that end the stages. `@Class:n` is the n-th layer of a class; `name*` is
-            the last layer whose name begins so, `*name` the last one whose name ends so.
+            the last layer whose name begins so, `*name` the last whose name ends so.
         entry: the layer whose input takes scaled pixels, if the network scales by itself before
             it; empty otherwise.
         options: arguments of the class.

@@ -89,13 +89,17 @@ def _network(request: Request) -> Network:
         return hub.network_of_blueprint(request)
     call = request.call or checks.pick_backbone(request.text)
     if call is None:
-        is_preset = request.text.startswith(checks.PRESET_PREFIX)
-        return hub.network_of_preset(request) if is_preset else hub.network_of_folder(request)
+        if request.text.startswith(checks.PRESET_PREFIX):
+            return hub.network_of_preset(request)
+        return hub.network_of_folder(request)
     return call.build(_sized(dataclasses.replace(request, name=call.name), call))
 
 
 def _sized(request: Request, call: Call[BackboneRow]) -> Request:
-    """The request with its row's default sizes, checked against the limits; code from outside has no row."""
+    """The request with the row's default sizes, checked against the limits.
+
+    Code from outside has no row.
+    """
     row = call.row
     if row is None:
         return request

@@ -32,7 +32,7 @@ def _application(
     read: Callable[[pathlib.Path], _Arrays],
     scaling: Scaling | None = None,
 ) -> Network:
-    """The Network of the request's family with the weights that `read` takes from an asset's folder."""
+    """The Network of a family with the weights that `read` takes from an asset's folder."""
     family = applications.family_of(request.name)
     model = applications.random_model(family, request)
     if request.wants_weights:
