@@ -191,7 +191,7 @@ class Scorecard:
 
     def _train(self, run, flags):
         command = [sys.executable, "-m", "tltf.train", *flags, "--export=false", f"--output={run}"]
-        _, peak_mb = benching.process(command)
+        _, peak_mb = benching.run_process(command)
         report = json.loads((run / "report.json").read_text(encoding="utf-8"))
         adapter = run / "adapter.safetensors"
         weights = next((run / "model").glob("v*/core.safetensors"))
@@ -233,13 +233,13 @@ class Scorecard:
         path = self.folder / "shifted.npz"
         if not path.exists():
             script = str(pathlib.Path(__file__).with_name("shifted_images.py"))
-            benching.process([sys.executable, script, str(path)])
+            benching.run_process([sys.executable, script, str(path)])
         return f"numpy(path='{path}')"
 
     def _evaluated(self, run, data):
         output = self.folder / "evaluated"
         shutil.rmtree(output, ignore_errors=True)
-        benching.process(
+        benching.run_process(
             [
                 sys.executable,
                 "-m",
