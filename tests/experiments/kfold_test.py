@@ -60,7 +60,7 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
     assert train.main([*FLAGS, f"--output={cut}"]) == 4
     assert re.search(r"train split: 1,\d+ rows \(.* -> 1 rows", capsys.readouterr().err)
     with monkeypatch.context() as patch:
-        patch.setattr(kfold, "_fold", lambda chosen, *given: trained.append(given))
+        patch.setattr(kfold, "_fold", lambda chosen, recipe, *given: trained.append(given))
         trained = []
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--resume=data"])
