@@ -74,7 +74,7 @@ class Budgets:
         trained = training.fit_parts(options, parts)
         judge, test = evaluators.evaluator_for(trained.core.head), parts["test"]
         found = judge.measure(test.labels, trained.scores(test), trained.class_names)
-        return found["accuracy"]
+        return found.scores["accuracy"]
 
     def _parts(self, task, budget, kind, draw):
         """role -> Source of a draw."""
@@ -117,7 +117,7 @@ def _logistic(options, parts):
     features = datasets.frozen_features(trained)
     given = [(features[role], parts[role].labels) for role in ("train", "validation", "test")]
     row, _ = evaluators.evaluator_for(trained.core.head).linear(*given, trained.class_names)
-    return row["test"]["accuracy"]
+    return row.test.scores["accuracy"]
 
 
 def with_flags(method):

@@ -10,6 +10,8 @@ import scipy.stats
 
 from tltf import train
 from tltf.evaluation import evaluators
+from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
+from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import kfold
 from tltf.runs import layout, removal
 
@@ -91,7 +93,7 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
         kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1])
     )
     seen = []
-    monkeypatch.setattr(kfold.one_run, "run", lambda chosen: seen.append(chosen) or {})
+    monkeypatch.setattr(kfold.one_run, "run", lambda chosen: seen.append(chosen))
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
     assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/1"]
     assert not (tmp_path / "new").exists()
@@ -99,13 +101,10 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
 
 def test_gain_of_the_folds_is_a_corrected_t_interval():
     gains = [0.1, 0.2, 0.4]
-    entries = [
-        {"test": {"accuracy": 1, "loss": 1, "macro_f1": 1}, "gain": {"accuracy": {"difference": g}}}
-        for g in gains
-    ]
-    low, high = kfold._mean_baseline(entries, evaluators.wording_for({}))["gain"]["accuracy"][
-        "interval"
-    ]
+    scores = SplitMetrics({"accuracy": 1.0, "loss": 1.0, "macro_f1": 1.0})
+    rows = [BaselineRow(scores, gain=PairedDifference({"accuracy": Gain(gain)})) for gain in gains]
+    mean = kfold._mean_baseline(rows, evaluators.wording_for(None))
+    low, high = mean.gain.gains["accuracy"].interval
     plain = scipy.stats.ttest_1samp(gains, 0).confidence_interval()
     widened = (plain.high - plain.low) * (1 + 3 / 2) ** 0.5  # Nadeau & Bengio: test / train is 1/2
     assert (low + high) / 2 == pytest.approx((plain.low + plain.high) / 2)

@@ -13,6 +13,7 @@ import scipy.sparse
 
 from tltf.console import lazy_imports
 from tltf.evaluation import reliability
+from tltf.evaluation.baseline_row import Gain, PairedDifference
 
 stats = lazy_imports.Module("scipy.stats")
 
@@ -206,17 +207,17 @@ def intervals(
     return {name: pair for name, pair in bounds.items() if pair}
 
 
-def differences(
-    sums: Sequence[Any], metrics: Callable[..., Any], *, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Metric -> dict `difference` (first minus second) and `interval` (None without a width)."""
+def differences(sums: Sequence[Any], metrics: Callable[..., Any], *, seed: int) -> PairedDifference:
+    """The differences of all metrics, first minus second, on the same resamples."""
     first, second = values(sums, metrics, seed=seed)
     ones = [matrix @ np.ones((matrix.shape[1], 1)) for matrix in sums]
     points = [metrics(total) for total in ones]
-    return {
-        name: {
-            "difference": float(points[0][name][0] - points[1][name][0]),
-            "interval": interval(first[name] - second[name], CONFIDENCE),
+    return PairedDifference(
+        {
+            name: Gain(
+                float(points[0][name][0] - points[1][name][0]),
+                interval(first[name] - second[name], CONFIDENCE),
+            )
+            for name in first
         }
-        for name in first
-    }
+    )

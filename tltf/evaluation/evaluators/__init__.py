@@ -4,7 +4,7 @@ A judge takes what a model states as its *candidate*: `candidate(head, stated)`.
 are the probabilities, for several labels also which of them are given, for numbers quantiles.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tltf.data import label_kinds
 from tltf.evaluation.evaluators.classes import ClassEvaluator
@@ -12,6 +12,10 @@ from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.evaluators.labels import LabelEvaluator
 from tltf.evaluation.evaluators.numbers import NumberEvaluator
 from tltf.evaluation.report.wording import Wording
+from tltf.evaluation.split_metrics import SplitMetrics
+
+if TYPE_CHECKING:
+    from tltf.heads.head import Head
 
 _KINDS: dict[str, type[Evaluator]] = {
     label_kinds.CLASS: ClassEvaluator,
@@ -20,11 +24,11 @@ _KINDS: dict[str, type[Evaluator]] = {
 }
 
 
-def evaluator_for(head: Any) -> Evaluator:
+def evaluator_for(head: "Head") -> Evaluator[Any]:
     """The Evaluator of a head's answers."""
     return _KINDS[head.target](head)
 
 
-def wording_for(metrics: dict | None) -> Wording:
+def wording_for(metrics: SplitMetrics | None) -> Wording:
     """The Wording of a split's metrics; that of classes for none."""
-    return _KINDS[(metrics or {}).get("target", label_kinds.CLASS)].wording
+    return _KINDS[metrics.target if metrics else label_kinds.CLASS].wording

@@ -1,17 +1,29 @@
 """Judges answers of one class per row; candidates are float[N, C] probabilities."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tltf.data.source import Source
 from tltf.evaluation import baselines, classification
+from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
+from tltf.evaluation.baselines import Examples
 from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.report.report import Mistake, SplitCounts
 from tltf.evaluation.report.wording import Wording, percent
+from tltf.evaluation.split_metrics import SplitMetrics
+
+if TYPE_CHECKING:
+    from tltf.heads.head import Head
 
 
-class ClassEvaluator(Evaluator):
+def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
+    return f"The model is right on {percent(metrics.score('accuracy'))} of {examples}{interval}."
+
+
+class ClassEvaluator(Evaluator[np.ndarray]):
     """See `tltf.evaluation.evaluators`.
 
     Args:
@@ -21,85 +33,123 @@ class ClassEvaluator(Evaluator):
     constant_name, linear_name = "majority", "logistic_regression"
     """Names of the baselines in reports."""
     wording = Wording(
-        "accuracy", "accuracy", ("macro_f1", "loss"),
-        ("num_examples", "accuracy", "balanced_accuracy", "top_5_accuracy", "roc_auc", "macro_f1",
-         "macro_precision", "macro_recall", "weighted_f1", "loss", "calibration_error",
-         "mean_confidence", "mean_rank_error", "quadratic_kappa"),
-        lambda examples, metrics, interval: (
-            f"The model is right on {percent(metrics['accuracy'])} of {examples}{interval}."),
-    )  # fmt: skip
+        "accuracy",
+        "accuracy",
+        ("macro_f1", "loss"),
+        (
+            "num_examples",
+            "accuracy",
+            "balanced_accuracy",
+            "top_5_accuracy",
+            "roc_auc",
+            "macro_f1",
+            "macro_precision",
+            "macro_recall",
+            "weighted_f1",
+            "loss",
+            "calibration_error",
+            "mean_confidence",
+            "mean_rank_error",
+            "quadratic_kappa",
+        ),
+        _sentence,
+    )
 
-    def candidate(self, head: Any, stated: np.ndarray) -> Any:
+    def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
         """What is judged of what a head states."""
         return stated
 
     def measure(
-        self, labels: Any, candidate: np.ndarray, class_names: Sequence[str], *, seed: int = 0
-    ) -> Any:
+        self,
+        labels: np.ndarray,
+        candidate: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> SplitMetrics:
         """Every metric, see `classification.measure`; with `rank_metrics` where classes are ranks."""
         found = classification.measure(labels, candidate, class_names, seed=seed)
-        more = classification.rank_metrics(labels, candidate) if self.head.has_order else {}
-        return found | more
+        if not self.head.has_order:
+            return found
+        ranks = classification.rank_metrics(labels, candidate)
+        return dataclasses.replace(found, scores=found.scores | ranks)
 
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
-    ) -> dict[str, Any]:
+    ) -> PairedDifference:
         """How much better the first candidate is, see `classification.paired_difference`."""
         return classification.paired_difference(labels, first, second, seed=seed)
 
-    def worst(self, labels: Any, candidate: Any, class_names: Any, ids: Any, limit: Any) -> Any:
+    def worst(
+        self,
+        labels: np.ndarray,
+        candidate: np.ndarray,
+        class_names: Sequence[str],
+        ids: Sequence[str],
+        limit: int,
+    ) -> list[Mistake]:
         """The worst mistakes, see `classification.worst_mistakes`."""
         return classification.worst_mistakes(labels, candidate, class_names, ids, limit=limit)
 
-    def constant(self, train_labels: Any, labels: Any, class_names: Any, *, seed: Any = 0) -> Any:
+    def constant(
+        self,
+        train_labels: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> tuple[BaselineRow, np.ndarray]:
         """`(row, candidate)` of the answer that looks at no input."""
         return baselines.majority(train_labels, labels, class_names, seed=seed)
 
     def linear(
         self,
-        train: Any,
-        validation: Any,
-        test: Any,
-        class_names: Any,
+        train: Examples,
+        validation: Examples | None,
+        test: Examples,
+        class_names: Sequence[str] = (),
         *,
-        seed: Any = 0,
-        groups: Any = None,
-    ) -> Any:
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> tuple[BaselineRow, np.ndarray]:
         """`(row, candidate)` of a linear model on (features, labels) of each split."""
         return baselines.logistic_regression(
             train, validation, test, class_names, seed=seed, groups=groups
         )
 
-    def counts(self, part: Any) -> Any:
+    def counts(self, part: Source) -> SplitCounts:
         """What a report says of the labels of a split."""
-        found = np.bincount(part.labels, minlength=len(part.class_names)).tolist()
-        return {"class_counts": dict(zip(part.class_names, found, strict=True))}
+        found = np.bincount(np.asarray(part.labels), minlength=len(part.class_names)).tolist()
+        return SplitCounts(len(part), dict(zip(part.class_names, found, strict=True)))
 
-    def training_labels(self, report: Any, part: Source) -> np.ndarray | None:
-        """Labels with the counts of a report's training split; None where it does not say."""
+    def training_labels(self, counts: SplitCounts, part: Source) -> np.ndarray | None:
+        """Labels with the counts of a training split; None where it does not say."""
         try:
-            counts = report["data"]["splits"]["train"]["class_counts"]
-            found = np.array([counts[name] for name in part.class_names])
+            found = np.array([(counts.class_counts or {})[name] for name in part.class_names])
         except (KeyError, TypeError):
             return None
         is_usable = found.dtype.kind == "i" and found.min() >= 0 and found.any()
         return np.repeat(np.arange(len(found)), found) if is_usable else None
 
-    def truths(self, labels: Any, class_names: Any) -> Any:
+    def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
         """str per row: the labels in tables."""
         return [class_names[place] for place in labels]
 
-    def answers(self, candidate: Any, class_names: Any) -> Any:
+    def answers(self, candidate: np.ndarray, class_names: Sequence[str]) -> list[str]:
         """str per row: the answers in tables."""
         return [class_names[place] for place in np.argmax(candidate, axis=1)]
 
-    def values(self, candidate: np.ndarray) -> Any:
+    def values(self, candidate: np.ndarray) -> np.ndarray:
         """float[N, K]: what the head stated, for tables."""
         return candidate
 
     def parse(
-        self, truths: Any, answers: Sequence[str], values: np.ndarray, class_names: Sequence[str]
-    ) -> Any:
+        self,
+        truths: Sequence[str],
+        answers: Sequence[str],
+        values: np.ndarray,
+        class_names: Sequence[str],
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`(labels, candidate)` of the rows of a table."""
         places = {name: place for place, name in enumerate(class_names)}
         return np.array([places[name] for name in truths]), values

@@ -2,19 +2,27 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.sparse
 
 from tltf.console import lazy_imports
 from tltf.data import label_kinds
+from tltf.data.source import Source
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import bootstrap, linear_baselines, reliability
-from tltf.evaluation.baselines import edge_note
+from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
+from tltf.evaluation.baselines import Examples, edge_note
 from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.report.report import Mistake, SplitCounts
 from tltf.evaluation.report.wording import Wording, number, percent
+from tltf.evaluation.split_metrics import LabelRow, SplitMetrics
 from tltf.heads import thresholds
+
+if TYPE_CHECKING:
+    from tltf.heads.head import Head
+    from tltf.heads.multi_label import MultiLabel
 
 metrics = lazy_imports.Module("sklearn.metrics")
 
@@ -32,7 +40,14 @@ class Answers:
     given: np.ndarray
 
 
-class LabelEvaluator(Evaluator):
+def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
+    return (
+        f"Micro F1 is {number(metrics.score('micro_f1'))}{interval}; the model gives exactly the right "
+        f"labels to {percent(metrics.score('exact_match'))} of {examples}."
+    )
+
+
+class LabelEvaluator(Evaluator[Answers]):
     """See `tltf.evaluation.evaluators`.
 
     Args:
@@ -41,22 +56,38 @@ class LabelEvaluator(Evaluator):
 
     constant_name, linear_name = "frequencies", "logistic_regression"
     wording = Wording(
-        "micro_f1", "micro F1", ("macro_f1", "average_precision", "exact_match", "loss"),
-        ("num_examples", "micro_f1", "macro_f1", "average_precision", "label_accuracy",
-         "exact_match", "loss", "calibration_error", "mean_labels", "mean_given"),
-        lambda examples, metrics, interval: (
-            f"Micro F1 is {number(metrics['micro_f1'])}{interval}; the model gives exactly the right "
-            f"labels to {percent(metrics['exact_match'])} of {examples}."),
+        "micro_f1",
+        "micro F1",
+        ("macro_f1", "average_precision", "exact_match", "loss"),
+        (
+            "num_examples",
+            "micro_f1",
+            "macro_f1",
+            "average_precision",
+            "label_accuracy",
+            "exact_match",
+            "loss",
+            "calibration_error",
+            "mean_labels",
+            "mean_given",
+        ),
+        _sentence,
         noun="label",
-    )  # fmt: skip
+    )
 
-    def candidate(self, head: Any, stated: np.ndarray) -> Any:
+    def candidate(self, head: "Head", stated: np.ndarray) -> Answers:
         """What is judged of what a head states."""
-        return Answers(np.asarray(stated, np.float64), head.given(stated))
+        given = cast("MultiLabel", head).given(stated)
+        return Answers(np.asarray(stated, np.float64), given)
 
     def measure(
-        self, labels: Any, candidate: Answers, class_names: Sequence[str], *, seed: int = 0
-    ) -> Any:
+        self,
+        labels: np.ndarray,
+        candidate: Answers,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> SplitMetrics:
         """Every metric of one model on one split.
 
         Args:
@@ -66,13 +97,12 @@ class LabelEvaluator(Evaluator):
             seed: of the bootstrap.
 
         Returns:
-            dict of plain JSON: target (`labels`); num_examples; micro_f1 macro_f1 (over labels
-            that occur or are given); average_precision (the mean over labels that occur);
-            label_accuracy (one minus the Hamming loss); exact_match; loss (mean cross-entropy a
-            label, probabilities clipped at 1e-7); calibration_error (over all pairs of a row and a
-            label, most of which are easy: of a label that the row lacks); mean_labels and mean_given (a row); class_names;
-            absent_classes; per_class (name precision recall f1 average_precision support);
-            reliability; intervals; interval_confidence.
+            SplitMetrics with rows of labels, without a confusion matrix. Its scores: micro_f1
+            macro_f1 (over labels that occur or are given), exact_match, average_precision (the mean
+            over labels that occur, None where none does), label_accuracy (one minus the Hamming
+            loss), calibration_error (over all pairs of a row and a label, most of which are easy: of
+            a label that the row lacks), all 0 to 1; loss (mean cross-entropy per label in nats,
+            probabilities clipped at 1e-7); mean_labels and mean_given (labels per row).
 
         Raises:
             DataError: no examples.
@@ -84,11 +114,11 @@ class LabelEvaluator(Evaluator):
         sums = _sums(labels, candidate)
         totals = _metrics(sums @ np.ones((len(labels), 1)), len(labels), len(class_names))
         per_class = _per_class(labels, candidate, class_names)
-        precisions = [r["average_precision"] for r in per_class if r["support"]]
-        return {
-            "target": label_kinds.LABELS,
-            "num_examples": len(labels),
-            **{name: float(value[0]) for name, value in totals.items()},
+        precisions = [
+            row.average_precision for row in per_class if row.average_precision is not None
+        ]
+        scores: dict[str, float | None] = {name: float(row[0]) for name, row in totals.items()}
+        scores |= {
             "average_precision": float(np.mean(precisions)) if precisions else None,
             "label_accuracy": float((given == labels).mean()),
             "calibration_error": reliability.expected_calibration_error(
@@ -96,23 +126,35 @@ class LabelEvaluator(Evaluator):
             ),
             "mean_labels": float(labels.sum(axis=1).mean()),
             "mean_given": float(given.sum(axis=1).mean()),
-            "class_names": [str(name) for name in class_names],
-            "absent_classes": [row["name"] for row in per_class if not row["support"]],
-            "per_class": per_class,
-            "reliability": reliability.reliability_bins(stated.ravel(), labels.ravel()),
-            "intervals": _intervals(sums, labels, class_names, totals, seed=seed),
-            "interval_confidence": bootstrap.CONFIDENCE,
         }
+        return SplitMetrics(
+            scores,
+            len(labels),
+            label_kinds.LABELS,
+            class_names=[str(name) for name in class_names],
+            absent_classes=[row.name for row in per_class if not row.support],
+            per_class=[*per_class],
+            reliability=reliability.reliability_bins(stated.ravel(), labels.ravel()),
+            intervals=_intervals(sums, labels, class_names, totals, seed=seed),
+            interval_confidence=bootstrap.CONFIDENCE,
+        )
 
     def difference(
         self, labels: np.ndarray, first: Answers, second: Answers, *, seed: int = 0
-    ) -> dict[str, dict[str, Any]]:
-        """How much better the first candidate is: metric -> difference and interval."""
+    ) -> PairedDifference:
+        """How much better the first candidate is: first minus second."""
         names = range(labels.shape[1])
         pair = [_sums(labels, candidate) for candidate in (first, second)]
         return bootstrap.differences(pair, _of(labels, names), seed=seed)
 
-    def worst(self, labels: Any, candidate: Any, class_names: Any, ids: Any, limit: Any) -> Any:
+    def worst(
+        self,
+        labels: np.ndarray,
+        candidate: Answers,
+        class_names: Sequence[str],
+        ids: Sequence[str],
+        limit: int,
+    ) -> list[Mistake]:
         """The rows with the largest loss among those that are not exactly right."""
         is_wrong = (candidate.given != labels).any(axis=1)
         losses = _losses(labels, candidate.probabilities)
@@ -121,32 +163,39 @@ class LabelEvaluator(Evaluator):
         for row in order[: min(limit, int(is_wrong.sum()))].tolist():
             missed = names[(labels[row] > 0) & ~candidate.given[row]]
             extra = names[(labels[row] == 0) & candidate.given[row]]
-            rows.append({
-                "index": row, "id": str(ids[row]), "label": ", ".join(names[labels[row] > 0]),
-                "predicted": ", ".join(names[candidate.given[row]]),
-                "detail": f"{len(missed)} missing, {len(extra)} too many",
-            })  # fmt: skip
+            label, predicted = names[labels[row] > 0], names[candidate.given[row]]
+            detail = f"{len(missed)} missing, {len(extra)} too many"
+            rows.append(
+                Mistake(row, str(ids[row]), ", ".join(label), ", ".join(predicted), detail=detail)
+            )
         return rows
 
-    def constant(self, train_labels: Any, labels: Any, class_names: Any, *, seed: Any = 0) -> Any:
+    def constant(
+        self,
+        train_labels: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> tuple[BaselineRow, Answers]:
         """`(row, candidate)`: every label's share of the training rows, given from one half on."""
         shares = (train_labels.sum(axis=0, dtype=float) + 1) / (len(train_labels) + 2)
         stated = np.tile(shares, (len(labels), 1))
         candidate = Answers(stated, stated >= 0.5)
-        row = {"test": self.measure(labels, candidate, class_names, seed=seed), "chosen": {},
-               "note": "every label's share of the training rows, given from one half on"}  # fmt: skip
-        return row, candidate
+        found = self.measure(labels, candidate, class_names, seed=seed)
+        note = "every label's share of the training rows, given from one half on"
+        return BaselineRow(found, chosen={}, note=note), candidate
 
     def linear(
         self,
-        train: Any,
-        validation: Any,
-        test: Any,
-        class_names: Any,
+        train: Examples,
+        validation: Examples | None,
+        test: Examples,
+        class_names: Sequence[str] = (),
         *,
-        seed: Any = 0,
-        groups: Any = None,
-    ) -> Any:
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> tuple[BaselineRow, Answers]:
         """`(row, candidate)`: logistic regression for each label on frozen features.
 
         C and the thresholds are chosen on validation; see `linear_baselines.one_vs_rest`.
@@ -157,39 +206,45 @@ class LabelEvaluator(Evaluator):
         candidate = Answers(stated, stated >= edges)
         note = "logistic regression for each label on the frozen features; thresholds and C from "
         note += "validation" + edge_note(chosen)
-        row = {"test": self.measure(test[1], candidate, class_names, seed=seed), "chosen": chosen,
-               "note": note}  # fmt: skip
-        return row, candidate
+        measured = self.measure(test[1], candidate, class_names, seed=seed)
+        return BaselineRow(measured, chosen, note), candidate
 
-    def counts(self, part: Any) -> Any:
+    def counts(self, part: Source) -> SplitCounts:
         """What a report says of the labels of a split."""
-        found = part.labels.sum(axis=0, dtype=np.int64).tolist()
-        return {"class_counts": dict(zip(part.class_names, found, strict=True))}
+        found = np.asarray(part.labels).sum(axis=0, dtype=np.int64).tolist()
+        return SplitCounts(len(part), dict(zip(part.class_names, found, strict=True)))
 
-    def training_labels(self, report: Any, part: Any) -> Any:
-        """Rows with the counts of a report's training split; None where it does not say."""
+    def training_labels(self, counts: SplitCounts, part: Source) -> np.ndarray | None:
+        """Rows with the counts of a training split; None where it does not say."""
+        if counts.num_examples is None:
+            return None
         try:
-            split = report["data"]["splits"]["train"]
-            counts = [split["class_counts"][name] for name in part.class_names]
-            rows = np.arange(split["num_examples"])
-            return np.stack([rows < count for count in counts], axis=1).astype(np.uint8)
+            found = [(counts.class_counts or {})[name] for name in part.class_names]
+            rows = np.arange(counts.num_examples)
+            return np.stack([rows < count for count in found], axis=1).astype(np.uint8)
         except (KeyError, TypeError, ValueError):
             return None
 
-    def truths(self, labels: Any, class_names: Any) -> Any:
+    def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
         """str per row: the labels in tables."""
         names = np.array(class_names, object)
         return [label_kinds.join_labels(names[row > 0]) for row in labels]
 
-    def answers(self, candidate: Any, class_names: Any) -> Any:
+    def answers(self, candidate: Answers, class_names: Sequence[str]) -> list[str]:
         """str per row: the answers in tables."""
         return self.truths(candidate.given, class_names)
 
-    def values(self, candidate: Answers) -> Any:
+    def values(self, candidate: Answers) -> np.ndarray:
         """float[N, C]: what the head stated, for tables."""
         return candidate.probabilities
 
-    def parse(self, truths: Any, answers: Any, values: Any, class_names: Any) -> Any:
+    def parse(
+        self,
+        truths: Sequence[str],
+        answers: Sequence[str],
+        values: np.ndarray,
+        class_names: Sequence[str],
+    ) -> tuple[np.ndarray, Answers]:
         """`(labels, candidate)` of the rows of a table."""
         labels, _ = label_kinds.several(truths, class_names, "predictions")
         given, _ = label_kinds.several(
@@ -266,17 +321,17 @@ def _intervals(
 
 def _per_class(
     labels: np.ndarray, candidate: Answers, class_names: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[LabelRow]:
     columns = metrics.precision_recall_fscore_support(
         labels, candidate.given, average=None, zero_division=0
     )
     rows = []
     for place, name in enumerate(class_names):
         precision, recall, f1, support = (column[place] for column in columns)
-        row = {"name": str(name), "precision": float(precision), "recall": float(recall),
-               "f1": float(f1), "average_precision": None, "support": int(support)}  # fmt: skip
+        average = None
         if support:
-            row["average_precision"] = float(metrics.average_precision_score(
-                labels[:, place], candidate.probabilities[:, place]))  # fmt: skip
-        rows.append(row)
+            stated = candidate.probabilities[:, place]
+            average = float(metrics.average_precision_score(labels[:, place], stated))
+        measured = float(precision), float(recall), float(f1), int(support)
+        rows.append(LabelRow(str(name), *measured, average))
     return rows

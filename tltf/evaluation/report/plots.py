@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tltf.console import lazy_imports
+from tltf.evaluation.reliability import ReliabilityBin
 
 mpl, drawn = lazy_imports.Module("matplotlib"), lazy_imports.Module("matplotlib.figure")
 svg = lazy_imports.Module("matplotlib.backends.backend_svg")
@@ -55,7 +56,7 @@ _STYLE: dict = {
 _TITLE: dict = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
 
 
-def curve(history: Sequence[dict[str, Any]], name: str, title: str) -> Any:
+def curve(history: Sequence[dict[str, Any]], name: str, title: str) -> str:
     """One metric over the epochs: training and, where recorded, validation and test.
 
     Args:
@@ -95,38 +96,42 @@ def _label_rows(axes: Any, places: np.ndarray, history: Sequence[dict[str, Any]]
     axes.set_xticks(places, [f"{penalty:g}" for penalty in penalties])
 
 
-def reliability(bins: Sequence[dict[str, Any]], title: str) -> str:
+def reliability(bins: Sequence[ReliabilityBin], title: str) -> str:
     """The reliability diagram above the share of examples a bin holds.
 
     Args:
-        bins: list of dict of `reliability.reliability_bins`.
+        bins: of `reliability.reliability_bins`.
         title: shown above, and to screen readers.
 
     Returns:
         str: an `<svg>` element.
     """
-    used = [row for row in bins if row["count"]]
-    total = sum(row["count"] for row in used)
-    middles = [(row["low"] + row["high"]) / 2 for row in used]
+    used = [row for row in bins if row.count]
+    total = sum(row.count for row in used)
+    middles = [(row.low + row.high) / 2 for row in used]
     width = 0.9 / len(bins)
     with mpl.rc_context(_STYLE):
         figure = drawn.Figure(figsize=(5.4, 4.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.set_title(title, **_TITLE)
         upper.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="ideal")
-        upper.bar(middles, _column(used, "accuracy"), width, color=FIRST, alpha=0.75, label="right")
+        upper.bar(
+            middles, [row.accuracy for row in used], width, color=FIRST, alpha=0.75, label="right"
+        )
         edges = (np.array(middles) - width / 2, np.array(middles) + width / 2)
-        upper.hlines(_column(used, "confidence"), *edges, color=BAD, linewidth=3, label="stated")
+        upper.hlines(
+            [row.confidence for row in used], *edges, color=BAD, linewidth=3, label="stated"
+        )
         upper.set(ylabel="share right", ylim=(0, 1.03), xlim=(0, 1))
         place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0}
         upper.legend(**place, ncols=3, columnspacing=1, handlelength=1.4, labelcolor=INK)
-        lower.bar(middles, [row["count"] / total for row in used], width, color=SECOND, alpha=0.75)
+        lower.bar(middles, [row.count / total for row in used], width, color=SECOND, alpha=0.75)
         lower.set(xlabel="stated probability of the answer", ylabel="share of\nexamples")
         lower.grid(axis="x", visible=False)
         return _svg(figure, title)
 
 
-def scatter(points: Any, title: Any) -> Any:
+def scatter(points: Sequence[Sequence[float]], title: str) -> str:
     """Answers against true numbers, each with its range.
 
     Args:
@@ -202,10 +207,6 @@ def _mark_phases(axes: Any, phases: Sequence[str | None]) -> None:
             rotation=60 if len(starts) > 3 else 0,
             va="bottom",
         )
-
-
-def _column(rows: Sequence[dict[str, float]], name: str) -> list[float]:
-    return [row[name] for row in rows]
 
 
 def _number(value: float | None) -> float:

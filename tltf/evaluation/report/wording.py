@@ -2,32 +2,34 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+
+from tltf.evaluation.baseline_row import Gain
+from tltf.evaluation.split_metrics import SplitMetrics
 
 NOTHING = "\N{EN DASH}"
 SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage", "share_below")
 """Ends of the names of metrics that are shares of one."""
 
 
-def percent(value: float, digits: int = 1) -> str:
+def percent(value: float | None, digits: int = 1) -> str:
     """`97.3%`; a dash for None."""
     return NOTHING if value is None else f"{100 * value:.{digits}f}%"
 
 
-def number(value: float | None, digits: int = 3) -> Any:
+def number(value: float | None, digits: int = 3) -> str:
     """`0.123`, small ones as `1.23e-06`; a dash for None."""
     return NOTHING if value is None else format(value, _form(value, digits))
 
 
-def points(value: float) -> str:
+def points(value: float | None) -> str:
     """`+3.1`, percentage points with sign; the minus is the typographic one."""
     return NOTHING if value is None else _signed(100 * value, ".1f")
 
 
-def metric(name: str, value: Any, digits: int | None = None) -> str:
+def metric(name: str, value: float | None, digits: int | None = None) -> str:
     """A metric as text: shares in percent, others as numbers."""
     if name == "num_examples":
-        return f"{value:,}"
+        return NOTHING if value is None else f"{value:,}"
     if name.endswith(SHARES):
         return percent(value, 1 if digits is None else digits)
     return number(value, 3 if digits is None else digits)
@@ -66,29 +68,27 @@ class Wording:
 
     metric: str
     title: str
-    columns: tuple
-    scalars: tuple
-    sentence: Callable[[str, dict, str], str]
+    columns: tuple[str, ...]
+    scalars: tuple[str, ...]
+    sentence: Callable[[str, SplitMetrics, str], str]
     noun: str = "class"
     is_error: bool = False
     is_share: bool = True
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: float | None) -> str:
         """The headline metric as text."""
         return metric(self.metric, value)
 
-    def change(self, value: float) -> Any:
+    def change(self, value: float | None) -> str:
         """A difference of the headline metric as text, without a unit."""
         if value is None or self.is_share:
             return points(value)
         return _signed(value, _form(value, 3))
 
-    def interval(self, gain: dict[str, Any]) -> str:
-        """`+3.1 points (+1.9 to +4.2)` of an entry of a paired difference."""
-        unit = " points" if self.is_share else ""
-        if not gain["interval"]:
-            return f"{self.change(gain['difference'])}{unit}"
-        low, high = gain["interval"]
-        return (
-            f"{self.change(gain['difference'])}{unit} ({self.change(low)} to {self.change(high)})"
-        )
+    def interval(self, gain: Gain) -> str:
+        """`+3.1 points (+1.9 to +4.2)` of the headline metric's gain."""
+        text = self.change(gain.difference) + (" points" if self.is_share else "")
+        if not gain.interval:
+            return text
+        low, high = gain.interval
+        return f"{text} ({self.change(low)} to {self.change(high)})"
