@@ -114,6 +114,8 @@ class SplitMetrics:
         intervals: metric -> [low, high], for metrics that have an interval.
         interval_confidence: coverage of the intervals, 0..1.
         majority: of the split, for one class per row.
+        details: what else an evaluator measures or shows, plain JSON by name. Names that this
+            version does not know are kept here when a report is read.
     """
 
     scores: dict[str, float | None]
@@ -129,6 +131,7 @@ class SplitMetrics:
     intervals: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     interval_confidence: float | None = None
     majority: MajorityAnswer | None = None
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def score(self, name: str) -> float:
         """The value of a score that the split defines.
@@ -150,9 +153,9 @@ class SplitMetrics:
             first["num_examples"] = self.num_examples
         scores = {name: value for name, value in self.scores.items() if name not in LAST_SCORES}
         last = {name: self.scores[name] for name in LAST_SCORES if name in self.scores}
-        return first | scores | self._details() | self._intervals() | last
+        return first | scores | self._parts() | self.details | self._intervals() | last
 
-    def _details(self) -> dict[str, Any]:
+    def _parts(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if self.class_names:
             found["class_names"] = self.class_names
@@ -182,20 +185,22 @@ class SplitMetrics:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "SplitMetrics":
         """The metrics of plain JSON; every key may be missing."""
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {field.name for field in dataclasses.fields(cls)} - {"scores", "details"}
+        parts = {name: value for name, value in values.items() if name in known}
+        others = {name: value for name, value in values.items() if name not in known}
         scores = {
             name: value
-            for name, value in values.items()
-            if name not in known and (value is None or isinstance(value, (int, float)))
+            for name, value in others.items()
+            if value is None or isinstance(value, (int, float))
         }
-        parts = {name: value for name, value in values.items() if name in known - {"scores"}}
+        details = {name: value for name, value in others.items() if name not in scores}
         kinds = {"reliability": ReliabilityBin, "levels": QuantileLevel}
         for name, kind in kinds.items():
             parts[name] = [from_known_keys(kind, row) for row in parts.get(name, [])]
         parts["per_class"] = [_class_row(row) for row in parts.get("per_class", [])]
         if "majority" in parts:
             parts["majority"] = from_known_keys(MajorityAnswer, parts["majority"])
-        return cls(scores, **parts)
+        return cls(scores, details=details, **parts)
 
 
 def _class_row(values: dict[str, Any]) -> ClassRow:

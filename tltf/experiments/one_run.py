@@ -16,7 +16,7 @@ from tltf.data.source import Source, Splits
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import sentences, wording, writer
+from tltf.evaluation.report import sentences, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.graphs import freezing
@@ -181,8 +181,7 @@ def score_text(metrics: SplitMetrics) -> str:
     said = evaluators.wording_for(metrics)
     bounds = metrics.intervals.get(said.metric)
     more = [
-        f"{sentences.words(name).replace('f1', 'F1')} "
-        f"{wording.metric(name, metrics.scores.get(name))}"
+        f"{sentences.words(name).replace('f1', 'F1')} {said.text(name, metrics.scores.get(name))}"
         for name in said.columns
     ]
     first = f"{said.value(metrics.score(said.metric))} {said.title}"

@@ -43,16 +43,61 @@ def test_what_was_read_are_types():
     assert list(ranks)[-2:] == ["mean_rank_error", "quadratic_kappa"]
 
 
-def test_unknown_keys_are_passed_over_and_missing_ones_are_empty():
+def test_missing_keys_are_empty():
     assert Report.from_json({}) == Report()
-    saved = SAVED["a run"]
-    more = saved | {"new": [1], "test": saved["test"] | {"new": {"a": 1}}}
-    more["data"] = saved["data"] | {"new": "x"}
-    assert Report.from_json(more) == Report.from_json(saved)
     assert Report.from_json({"test": {"accuracy": 0.5, "roc_auc": None}}).test.to_json() == {
         "accuracy": 0.5,
         "roc_auc": None,
     }
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_a_report_of_an_older_version_lacks_a_key_and_is_read(kind):
+    """The other keys are as they were, whichever one is missing."""
+    for key in SAVED[kind]:
+        saved = {name: value for name, value in SAVED[kind].items() if name != key}
+        read = writer.plain(Report.from_json(saved).to_json())
+        assert {name: read[name] for name in saved} == saved
+        # What a report always has is there, and is empty.
+        assert not read.get(key)
+    split = "test" if "test" in SAVED[kind] else "validation"
+    for key in SAVED[kind][split]:
+        metrics = {name: value for name, value in SAVED[kind][split].items() if name != key}
+        read = writer.plain(Report.from_json({split: metrics}).to_json())[split]
+        # Without names of classes, an empty list of absent ones is not written.
+        assert {name: read.get(name, []) for name in metrics} == metrics
+        assert not read.get(key)
+
+
+def test_unknown_keys_of_metrics_and_counts_are_kept_and_others_are_passed_over():
+    saved = json.loads(json.dumps(SAVED["a run"]))
+    more = saved | {"new": [1]}
+    more["parameters"] = saved["parameters"] | {"new": 3}
+    more["data"] = saved["data"] | {"new": "x"}
+    assert Report.from_json(more) == Report.from_json(saved)
+    more["test"] = saved["test"] | {"new": {"a": [1]}, "new_score": 0.5}
+    more["data"]["splits"] = {"train": saved["data"]["splits"]["train"] | {"new": [2.5]}}
+    read = Report.from_json(more)
+    assert read.test.details == {"new": {"a": [1]}}
+    assert read.test.scores["new_score"] == 0.5
+    assert read.data.splits["train"].details == {"new": [2.5]}
+    written = read.to_json()
+    assert written["test"] == more["test"]
+    assert written["data"]["splits"] == more["data"]["splits"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"test": [1]},
+        {"baselines": {"majority": {}}},
+        {"test": {"reliability": [{"low": 0.0}]}},
+        {"worst_mistakes": [{"id": "a"}]},
+    ],
+)
+def test_what_is_no_report_is_refused(values):
+    with pytest.raises((KeyError, TypeError, AttributeError)):
+        Report.from_json(values)
 
 
 def test_a_score_that_is_not_there_is_a_key_error():

@@ -92,14 +92,6 @@ def test_comparison_has_the_model_first_then_the_best():
     assert [row.value for row in shown] == [0.9, 0.95, 0.5]
 
 
-def test_confusions_are_ordered_and_classes_weakest_first():
-    assert sentences.confusions(METRICS, limit=2) == [
-        sentences.Confusion("cat", "dog", 10, 0.1),
-        sentences.Confusion("dog", "owl", 6, 0.06),
-    ]
-    assert [row.name for row in sentences.classes_by_f1(METRICS)] == ["dog", "cat", "owl"]
-
-
 def test_balance_counts_classes_that_one_split_lacks():
     splits = {"train": SplitCounts(5, {"a": 4, "b": 1}), "test": SplitCounts(2, {"c": 2})}
     result = sentences.balance(DataSummary(splits=splits))

@@ -17,7 +17,7 @@ from tltf.evaluation.split_metrics import SplitMetrics
 if TYPE_CHECKING:
     from tltf.heads.head import Head
 
-_KINDS: dict[str, type[Evaluator]] = {
+_KINDS: dict[str, type[Evaluator[Any]]] = {
     label_kinds.CLASS: ClassEvaluator,
     label_kinds.LABELS: LabelEvaluator,
     label_kinds.NUMBER: NumberEvaluator,
@@ -29,6 +29,11 @@ def evaluator_for(head: "Head") -> Evaluator[Any]:
     return _KINDS[head.target](head)
 
 
+def evaluator_of(metrics: SplitMetrics | None) -> type[Evaluator[Any]]:
+    """The class of the Evaluator that measured a split; that of classes for None."""
+    return _KINDS[metrics.target if metrics else label_kinds.CLASS]
+
+
 def wording_for(metrics: SplitMetrics | None) -> Wording:
-    """The Wording of a split's metrics; that of classes for none."""
-    return _KINDS[metrics.target if metrics else label_kinds.CLASS].wording
+    """The Wording of a split's metrics; that of classes for None."""
+    return evaluator_of(metrics).wording

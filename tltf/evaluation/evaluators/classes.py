@@ -1,7 +1,7 @@
 """Judges answers of one class per row; candidates are float[N, C] probabilities."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +10,11 @@ from tltf.data.source import Source
 from tltf.evaluation import baselines, classification
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples
+from tltf.evaluation.evaluators import class_sections
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.report.report import Mistake, SplitCounts
-from tltf.evaluation.report.wording import Wording, percent
+from tltf.evaluation.report.sections import Section
+from tltf.evaluation.report.wording import MetricTile, Wording, percent
 from tltf.evaluation.split_metrics import SplitMetrics
 
 if TYPE_CHECKING:
@@ -53,6 +55,20 @@ class ClassEvaluator(Evaluator[np.ndarray]):
             "quadratic_kappa",
         ),
         _sentence,
+        (
+            MetricTile("macro_f1", "macro F1"),
+            MetricTile("loss", "loss"),
+            MetricTile("calibration_error", "calibration error", "0 is best"),
+            MetricTile(
+                "quadratic_kappa",
+                "quadratic kappa",
+                "answers are {mean_rank_error:.3f} classes off on average",
+            ),
+        ),
+        {
+            "majority": "majority class",
+            "logistic_regression": "logistic regression on frozen features",
+        },
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
@@ -153,3 +169,36 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         """`(labels, candidate)` of the rows of a table."""
         places = {name: place for place, name in enumerate(class_names)}
         return np.array([places[name] for name in truths]), values
+
+    @classmethod
+    def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
+        """How sure the answers are, and which class is the weakest."""
+        yield from _calibration_sentences(metrics)
+        yield from class_sections.weakest_sentences(metrics, "class")
+
+    @classmethod
+    def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
+        """Confusions, classes and calibration."""
+        what = (
+            "Answers are grouped by the probability that the model states. The bar is the share "
+            "that was right,"
+        )
+        return [
+            *class_sections.confusion_section(metrics),
+            *class_sections.class_section(metrics, split),
+            *class_sections.calibration_section(metrics, what),
+        ]
+
+
+def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
+    confidence = metrics.scores.get("mean_confidence")
+    if confidence is None:
+        return
+    gap = confidence - metrics.score("accuracy")
+    text = f"Its answers carry a mean probability of {percent(confidence)}"
+    if abs(gap) < 0.01:
+        verdict = "on average as sure as it is right"
+    else:
+        verdict = f"{'too sure' if gap > 0 else 'not sure enough'} by {100 * abs(gap):.1f} points"
+    error = percent(metrics.scores.get("calibration_error"))
+    yield f"{text}, so it is {verdict} (calibration error {error})."

@@ -1,6 +1,6 @@
 """What judges the answers of one kind of labels: the base of all evaluators."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -9,6 +9,7 @@ from tltf.data.source import Source
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples
 from tltf.evaluation.report.report import Mistake, SplitCounts
+from tltf.evaluation.report.sections import Section
 from tltf.evaluation.report.wording import Wording
 from tltf.evaluation.split_metrics import SplitMetrics
 
@@ -121,3 +122,21 @@ class Evaluator(Generic[Candidate]):
     ) -> tuple[np.ndarray, Candidate]:
         """`(labels, candidate)` of the rows of a table."""
         raise NotImplementedError
+
+    @classmethod
+    def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
+        """What a report says of the metrics, behind the sentences that all kinds of labels have."""
+        return iter(())
+
+    @classmethod
+    def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
+        """What a report shows of the metrics, beside what all kinds of labels have.
+
+        Args:
+            metrics: as `measure` gives them, or as they are read from report.json.
+            split: the name of the split.
+
+        Returns:
+            list of Section in their order; empty for metrics that have scores only.
+        """
+        return []

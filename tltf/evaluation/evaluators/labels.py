@@ -1,7 +1,7 @@
 """Judges answers of several labels per row; candidates are probabilities and what is given."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,9 +14,11 @@ from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import bootstrap, linear_baselines, reliability
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples, edge_note
+from tltf.evaluation.evaluators import class_sections
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.report.report import Mistake, SplitCounts
-from tltf.evaluation.report.wording import Wording, number, percent
+from tltf.evaluation.report.sections import Section
+from tltf.evaluation.report.wording import MetricTile, Wording, number, percent
 from tltf.evaluation.split_metrics import LabelRow, SplitMetrics
 from tltf.heads import thresholds
 
@@ -72,7 +74,18 @@ class LabelEvaluator(Evaluator[Answers]):
             "mean_given",
         ),
         _sentence,
-        noun="label",
+        (
+            MetricTile("macro_f1", "macro F1"),
+            MetricTile(
+                "average_precision", "mean average precision", "over labels; takes no threshold"
+            ),
+            MetricTile("loss", "loss"),
+            MetricTile("calibration_error", "calibration error", "0 is best"),
+        ),
+        {
+            "frequencies": "every label by its frequency",
+            "logistic_regression": "logistic regression on frozen features",
+        },
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> Answers:
@@ -252,12 +265,29 @@ class LabelEvaluator(Evaluator[Answers]):
         )
         return labels, Answers(values, given[:-1] > 0)
 
+    @classmethod
+    def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
+        """Which label is the weakest."""
+        return class_sections.weakest_sentences(metrics, "label")
+
+    @classmethod
+    def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
+        """Labels and calibration."""
+        what = (
+            "Labels of all examples are grouped by the probability that the model states. The bar "
+            "is the share that the example has,"
+        )
+        return [
+            *class_sections.class_section(metrics, split, "label", "labels"),
+            *class_sections.calibration_section(metrics, what),
+        ]
+
 
 def _check(labels: np.ndarray, candidate: Answers, class_names: Sequence[str]) -> None:
     if not len(labels):
         raise DataError("a split without examples cannot be evaluated", flag="split")
-    shapes = {labels.shape, candidate.probabilities.shape, candidate.given.shape,
-              (len(labels), len(class_names))}  # fmt: skip
+    arrays = labels, candidate.probabilities, candidate.given
+    shapes = {(len(labels), len(class_names)), *(array.shape for array in arrays)}
     if len(shapes) > 1:
         raise ShapeError(f"labels, probabilities and answers do not fit together: {shapes}")
     bad = np.flatnonzero(~np.isfinite(candidate.probabilities).all(axis=1))

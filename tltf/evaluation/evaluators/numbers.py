@@ -1,6 +1,6 @@
 """Judges answers that are numbers; candidates are float[N, Q] quantiles, rising."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +12,21 @@ from tltf.evaluation import bootstrap, linear_baselines
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples, edge_note
 from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.report import plots
 from tltf.evaluation.report.report import Mistake, SplitCounts
-from tltf.evaluation.report.wording import Wording, number
+from tltf.evaluation.report.sections import (
+    NUMBER,
+    Beside,
+    Block,
+    Column,
+    Group,
+    Paragraph,
+    Picture,
+    Row,
+    Section,
+    Table,
+)
+from tltf.evaluation.report.wording import MetricTile, Wording, number, percent
 from tltf.evaluation.split_metrics import QuantileLevel, SplitMetrics
 
 if TYPE_CHECKING:
@@ -52,6 +65,15 @@ class NumberEvaluator(Evaluator[np.ndarray]):
             "mean_width",
         ),
         _sentence,
+        (
+            MetricTile("r2", "R²"),
+            MetricTile("loss", "loss"),
+            MetricTile("coverage", "coverage", "{wanted_coverage:.0%} is right"),
+        ),
+        {
+            "training_quantiles": "the training numbers' quantiles",
+            "ridge_regression": "ridge regression on frozen features",
+        },
         is_error=True,
         is_share=False,
     )
@@ -229,6 +251,32 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         """`(labels, candidate)` of the rows of a table."""
         return spelled_numbers.numbers(truths), values
 
+    @classmethod
+    def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
+        """How many numbers are between the quantiles."""
+        coverage = metrics.scores.get("coverage")
+        if coverage is not None:
+            yield (
+                f"{percent(coverage)} of the numbers are between its outermost quantiles; "
+                f"{percent(metrics.score('wanted_coverage'), 0)} should be."
+            )
+
+    @classmethod
+    def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
+        """The answers beside the true numbers, and the quantiles."""
+        shown: list[Block] = []
+        if metrics.points:
+            text = (
+                f"Each point is an example of the {split} split; the line through it goes from its "
+                "lowest to its highest quantile. On the dashed line the answer is right."
+            )
+            drawn = Picture(plots.scatter(metrics.points, "Answers and numbers"))
+            table = _level_table(metrics, "quantile")
+            shown = [Beside(drawn, Group([Paragraph(text), table]))]
+        text_table = _level_table(metrics, "level") if metrics.levels else None
+        title = "Answers beside the true numbers"
+        return [Section("numbers", "Numbers", title, shown, text_table, "Quantiles")]
+
     def _checked(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         labels = np.asarray(labels, np.float64)
         if not labels.size:
@@ -250,6 +298,12 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         pinball = np.maximum(levels * gaps, (levels - 1) * gaps).mean(axis=1)
         near = labels - labels.mean()
         return np.stack([np.abs(error), error**2, pinball, is_inside, near, near**2])
+
+
+def _level_table(metrics: SplitMetrics, title: str) -> Table:
+    columns = Column(title, NUMBER), Column("share of the numbers below", NUMBER)
+    rows = [Row([percent(row.level), percent(row.share_below)]) for row in metrics.levels]
+    return Table(columns, rows)
 
 
 def _metrics(totals: np.ndarray, num_examples: int) -> dict[str, np.ndarray]:

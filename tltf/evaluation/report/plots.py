@@ -6,7 +6,7 @@ stay text, so that the page's font shows every script that the reader's machine 
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ _VARIABLES = {
     WARM: "var(--warm)",
     BAD: "var(--bad)",
 }
-_STYLE: dict = {
+_STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tltf",
     "font.size": 10,
@@ -53,14 +53,32 @@ _STYLE: dict = {
 }
 
 
-_TITLE: dict = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
+_TITLE: dict[str, Any] = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
+
+
+def draw(title: str, fill: Callable[[Any], None], width: float = 5.4, height: float = 4.6) -> str:
+    """A plot that a function draws, in the style and the colours of the page.
+
+    Args:
+        title: shown above, and to screen readers.
+        fill: draws on matplotlib's Axes, with the colours INK to BAD.
+        width: in inches.
+        height: in inches.
+
+    Returns:
+        str: an `<svg>` element.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(width, height, title)
+        fill(axes)
+        return _svg(figure, title)
 
 
 def curve(history: Sequence[dict[str, Any]], name: str, title: str) -> str:
     """One metric over the epochs: training and, where recorded, validation and test.
 
     Args:
-        history: list of dict, one an epoch or a penalty in order, as `metrics_log.read` gives them.
+        history: list of dict, one per epoch or penalty in their order, as `metrics_log.read` gives them.
         name: the metric's name; validation's is `val_` + name, test's `test_`.
         title: shown above, and to screen readers.
 
@@ -142,14 +160,15 @@ def scatter(points: Sequence[Sequence[float]], title: str) -> str:
         str: an `<svg>` element.
     """
     true, median, low, high = np.array(points, float).T
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(5.4, 4.6, title)
+
+    def fill(axes: Any) -> None:
         ends = [min(true.min(), median.min()), max(true.max(), median.max())]
         axes.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
         axes.vlines(true, low, high, color=SECOND, linewidth=0.8, alpha=0.2)
         axes.scatter(true, median, s=12, color=FIRST, alpha=0.75, linewidths=0)
         axes.set(xlabel="true number", ylabel="answer, with its quantiles")
-        return _svg(figure, title)
+
+    return draw(title, fill)
 
 
 def confusion_heatmap(confusion: Sequence[list[int]] | np.ndarray, title: str) -> str:
@@ -165,8 +184,8 @@ def confusion_heatmap(confusion: Sequence[list[int]] | np.ndarray, title: str) -
     """
     counts = np.asarray(confusion, float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(6.4, 6.2, title)
+
+    def fill(axes: Any) -> None:
         axes.grid(visible=False)
         rows, columns = np.nonzero(shares)
         size = (330 / len(counts)) ** 2
@@ -181,7 +200,8 @@ def confusion_heatmap(confusion: Sequence[list[int]] | np.ndarray, title: str) -
         limit = len(counts) - 0.5
         axes.set(xlim=(-0.5, limit), ylim=(limit, -0.5), aspect="equal")
         axes.set(xlabel="predicted class (number)", ylabel="true class (number)")
-        return _svg(figure, title)
+
+    return draw(title, fill, 6.4, 6.2)
 
 
 def _figure(width: float, height: float, title: str) -> tuple[Any, Any]:
@@ -215,9 +235,8 @@ def _number(value: float | None) -> float:
 
 def _svg(figure: Any, title: str) -> str:
     buffer = io.StringIO()
-    with (
-        warnings.catch_warnings()
-    ):  # letters that matplotlib's font lacks: the page's font shows them
+    with warnings.catch_warnings():
+        # The page's font shows letters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         svg.FigureCanvasSVG(figure).print_svg(
             buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}

@@ -53,6 +53,8 @@ class SplitCounts:
         least: the smallest number.
         most: the largest number.
         percentiles: 101 numbers, rising, from the smallest to the largest.
+        details: what else an evaluator counts, plain JSON by name. Names that this version does not
+            know are kept here when a report is read.
     """
 
     num_examples: int | None = None
@@ -62,10 +64,22 @@ class SplitCounts:
     least: float | None = None
     most: float | None = None
     percentiles: list[float] | None = None
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, without what was not counted."""
-        return _present(dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        details = values.pop("details")
+        return _present(values | details)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "SplitCounts":
+        """The counts of plain JSON; every key may be missing."""
+        known = {field.name for field in dataclasses.fields(cls)} - {"details"}
+        details = {name: value for name, value in values.items() if name not in known}
+        return cls(
+            details=details, **{name: value for name, value in values.items() if name in known}
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +124,7 @@ class DataSummary:
             values.get("source", ""),
             values.get("split"),
             {
-                role: from_known_keys(SplitCounts, counts)
+                role: SplitCounts.from_json(counts)
                 for role, counts in values.get("splits", {}).items()
             },
         )
@@ -220,7 +234,10 @@ class Report:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Report":
-        """The report of plain JSON; every key may be missing, and unknown ones are passed over.
+        """The report of plain JSON; every key may be missing.
+
+        Unknown keys of metrics and of the counts of a split are kept as their `details`; all others
+        are passed over.
 
         Raises:
             KeyError, TypeError, AttributeError: values that are not those of a report.

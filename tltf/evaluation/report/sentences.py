@@ -6,20 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import Gain, PairedDifference
-from tltf.evaluation.report import wording
 from tltf.evaluation.report.report import DataSummary, Report
-from tltf.evaluation.report.wording import Wording, count_of, number, percent
-from tltf.evaluation.split_metrics import ClassRow, SplitMetrics
+from tltf.evaluation.report.wording import Wording, count_of, percent
+from tltf.evaluation.split_metrics import SplitMetrics
 
-BASELINE_TITLES = {
-    "majority": "majority class",
-    "logistic_regression": "logistic regression on frozen features",
-    "scratch": "same network from random weights",
-    "frequencies": "every label by its frequency",
-    "training_quantiles": "the training numbers' quantiles",
-    "ridge_regression": "ridge regression on frozen features",
-}
-NUM_CONFUSIONS = 12
+SCRATCH_TITLE = "same network from random weights"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +43,6 @@ class ComparisonRow:
     def is_model(self) -> bool:
         """Whether it is the model that is reported."""
         return self.name == "model"
-
-
-@dataclasses.dataclass(frozen=True)
-class Confusion:
-    """Two classes of which one is taken for the other.
-
-    Args:
-        label: the true class.
-        predicted: the answer.
-        count: examples, above 0.
-        share: of the examples of the true class, 0..1.
-    """
-
-    label: str
-    predicted: str
-    count: int
-    share: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +94,9 @@ def comparison(report: Report) -> list[ComparisonRow]:
     """The rows of the model and, behind it, of its baselines, the best first."""
     _, metrics = report.main_split()
     said = evaluators.wording_for(metrics)
-    others = []
+    titles, others = {"scratch": SCRATCH_TITLE, **said.baselines}, []
     for name, row in (report.baselines or {}).items():
-        title = BASELINE_TITLES.get(name, words(name))
+        title = titles.get(name, words(name))
         gain = row.gain.gains.get(said.metric) if row.gain else None
         shown = _comparison_row(name, title, row.test, said)
         others.append(dataclasses.replace(shown, gain=gain, note=row.note))
@@ -149,7 +123,7 @@ def _comparison_row(
 ) -> ComparisonRow:
     metrics = metrics or SplitMetrics({})
     value, interval = metrics.scores.get(said.metric), metrics.intervals.get(said.metric)
-    cells = [wording.metric(key, metrics.scores.get(key)) for key in said.columns]
+    cells = [said.text(key, metrics.scores.get(key)) for key in said.columns]
     return ComparisonRow(name, title, value, interval, cells)
 
 
@@ -165,9 +139,7 @@ def sentences(report: Report) -> list[str]:
         *choice_sentences(report),
         *_baseline_sentences(report),
         *_transfer_sentences(report),
-        *_calibration_sentences(metrics),
-        *_coverage_sentences(metrics),
-        *_weakest_sentences(metrics),
+        *evaluators.evaluator_of(metrics).sentences(metrics),
     ]
 
 
@@ -194,16 +166,6 @@ def _interval_text(metrics: SplitMetrics) -> str:
         return ""
     confidence = percent(metrics.interval_confidence or 0.95, 0)
     return f" ({confidence} interval {said.value(bounds[0])} to {said.value(bounds[1])})"
-
-
-def _coverage_sentences(metrics: SplitMetrics) -> Iterator[str]:
-    coverage = metrics.scores.get("coverage")
-    if coverage is None:
-        return
-    yield (
-        f"{percent(coverage)} of the numbers are between its outermost quantiles; "
-        f"{percent(metrics.score('wanted_coverage'), 0)} should be."
-    )
 
 
 def _baseline_sentences(report: Report) -> Iterator[str]:
@@ -237,54 +199,6 @@ def _transfer_sentences(report: Report) -> Iterator[str]:
 def _unclear(gain: Gain) -> str:
     low, high = gain.interval or (0, 0)
     return ", which this split cannot tell from none" if low <= 0 <= high else ""
-
-
-def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
-    confidence = metrics.scores.get("mean_confidence")
-    if confidence is None:
-        return
-    gap = confidence - metrics.score("accuracy")
-    text = f"Its answers carry a mean probability of {percent(confidence)}"
-    if abs(gap) < 0.01:
-        verdict = "on average as sure as it is right"
-    else:
-        verdict = f"{'too sure' if gap > 0 else 'not sure enough'} by {100 * abs(gap):.1f} points"
-    error = percent(metrics.scores.get("calibration_error"))
-    yield f"{text}, so it is {verdict} (calibration error {error})."
-
-
-def _weakest_sentences(metrics: SplitMetrics) -> Iterator[str]:
-    rows = [row for row in metrics.per_class if row.support]
-    if len(rows) < 2:
-        return
-    what = evaluators.wording_for(metrics).noun
-    weakest = min(rows, key=lambda row: row.f1)
-    text = (
-        f"Weakest {what}: {weakest.name} (F1 {number(weakest.f1)}, "
-        f"{count_of(weakest.support, 'example')})"
-    )
-    for row in confusions(metrics, limit=None):
-        if row.label == weakest.name:
-            text += f", most often taken for {row.predicted} ({row.count:,} times)"
-            break
-    yield text + "."
-
-
-def confusions(metrics: SplitMetrics, limit: int | None = NUM_CONFUSIONS) -> list[Confusion]:
-    """The pairs of classes that are confused most often, the most frequent first."""
-    names = metrics.class_names
-    rows = [
-        Confusion(names[i], names[j], count, count / sum(row))
-        for i, row in enumerate(metrics.confusion)
-        for j, count in enumerate(row)
-        if i != j and count
-    ]
-    return sorted(rows, key=lambda row: (-row.count, -row.share))[:limit]
-
-
-def classes_by_f1(metrics: SplitMetrics) -> list[ClassRow]:
-    """The rows of `per_class`, weakest first; classes without examples last."""
-    return sorted(metrics.per_class, key=lambda row: (row.support == 0, row.f1))
 
 
 def balance(data: DataSummary) -> Balance | None:

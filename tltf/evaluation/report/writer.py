@@ -20,12 +20,12 @@ from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import pictures, plots, sentences, wording
 from tltf.evaluation.report.report import DataSummary, Mistake, Report
+from tltf.evaluation.report.sections import NUMBER_COLUMNS, Column, Section
 from tltf.evaluation.report.wording import Wording
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.files import atomic_files
 from tltf.runs import layout
 
-MAX_CONFUSION_TABLE = 20
 MAX_TEXT = 2000
 MAX_ROWS = 50
 """Skipped and excluded rows that a report names; the others are counted."""
@@ -136,34 +136,29 @@ def _values(
     """What both templates are filled with."""
     split, found = report.main_split()
     metrics, said = found or SplitMetrics({}), evaluators.wording_for(found)
-    many = len(metrics.confusion) > MAX_CONFUSION_TABLE
+    own = evaluators.evaluator_of(metrics).sections(metrics, split)
     values = {
         "report": report,
         "data": report.data,
         "title": report.title or _title(report.run),
         "split": split,
         "has_metrics": found is not None,
-        "metrics": metrics,
         "tiles": _tiles(report),
         "sentences": sentences.sentences(report),
         "said": said,
         "comparison": sentences.comparison(report),
-        "confusions": sentences.confusions(metrics),
-        "classes": sentences.classes_by_f1(metrics),
         "balance": sentences.balance(report.data or DataSummary()),
         "scalars": _scalars(metrics, said),
-        "curves": _curves(history),
-        "heatmap": many and plots.confusion_heatmap(metrics.confusion, "Shares of each class"),
-        "scatter": metrics.points and plots.scatter(metrics.points, "Answers and numbers"),
-        "reliability": metrics.reliability
-        and plots.reliability(metrics.reliability, "Reliability"),
+        "curves": _curves(history, said),
+        "page_sections": [section for section in own if section.blocks],
+        "text_sections": [section for section in own if section.table],
         "history": history,
         "history_keys": list(dict.fromkeys(key for row in history for key in row)),
         "mistakes": list(zip(report.worst_mistakes, shown, strict=True)),
         "table": report.trainable_table,
         "has_run": bool(report.command or report.time_s or report.versions),
     }
-    return values | {"sections": _sections(values)}
+    return values | {"links": _links(values)}
 
 
 def _scalars(metrics: SplitMetrics, said: Wording) -> list[tuple[str, str]]:
@@ -171,7 +166,11 @@ def _scalars(metrics: SplitMetrics, said: Wording) -> list[tuple[str, str]]:
     found = dict(metrics.scores)
     if metrics.num_examples is not None:
         found["num_examples"] = metrics.num_examples
-    return [(name, _scalar(name, found[name])) for name in said.scalars if name in found]
+    return [
+        (name, said.text(name, found[name], digits=(2, 4)))
+        for name in said.scalars
+        if name in found
+    ]
 
 
 def _title(run: dict[str, Any]) -> str:
@@ -179,25 +178,20 @@ def _title(run: dict[str, Any]) -> str:
     return " \N{MIDDLE DOT} ".join(parts) or "Evaluation"
 
 
-def _sections(values: dict[str, Any]) -> list[tuple[str, str]]:
-    metrics: SplitMetrics = values["metrics"]
+def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """`(key, text)` of the sections of the page, in their order."""
+    own: list[Section] = values["page_sections"]
     every = [
         ("comparison", "Baselines", values["has_metrics"]),
         ("curves", "Curves", values["curves"]),
-        ("numbers", "Numbers", values["scatter"]),
-        ("confusion", "Confusions", metrics.confusion),
+        *((part.key, part.link, not part.is_after_mistakes) for part in own),
         ("mistakes", "Mistakes", values["mistakes"]),
-        (
-            "classes",
-            "Labels" if values["said"].noun == "label" else "Classes",
-            metrics.per_class,
-        ),
-        ("calibration", "Calibration", values["reliability"]),
+        *((part.key, part.link, part.is_after_mistakes) for part in own),
         ("trained", "Trained", values["table"]),
         ("data", "Data", values["data"]),
         ("run", "Run", values["has_run"]),
     ]
-    return [(name, title) for name, title, is_there in every if is_there]
+    return [(key, text) for key, text, is_there in every if is_there]
 
 
 def _tiles(report: Report) -> list[Tile]:
@@ -214,7 +208,7 @@ def _tiles(report: Report) -> list[Tile]:
         unit = "points " if said.is_share else ""
         interval = _interval(gain.interval, said.change) or "no interval"
         tiles.append(Tile("transfer gain", said.change(gain.difference), f"{unit}({interval})"))
-    tiles += _more_tiles(metrics or SplitMetrics({}))
+    tiles += _more_tiles(metrics or SplitMetrics({}), said)
     total_s, train_s = report.time_s.get("total"), report.time_s.get("train")
     if total_s is not None:
         training = f"training {seconds_text(train_s)}" if train_s else ""
@@ -222,52 +216,33 @@ def _tiles(report: Report) -> list[Tile]:
     return tiles
 
 
-def _more_tiles(metrics: SplitMetrics) -> list[Tile]:
+def _more_tiles(metrics: SplitMetrics, said: Wording) -> list[Tile]:
     tiles = []
-    for name, title, detail in _MORE_TILES:
-        value = metrics.scores.get(name)
+    for tile in said.tiles:
+        value = metrics.scores.get(tile.metric)
         if value is not None:
-            text = functools.partial(wording.metric, name)
-            bounds = _interval(metrics.intervals.get(name), text)
-            tiles.append(Tile(title, text(value), detail.format(**metrics.scores) or bounds))
+            text = functools.partial(said.text, tile.metric)
+            bounds = _interval(metrics.intervals.get(tile.metric), text)
+            tiles.append(
+                Tile(tile.title, text(value), tile.detail.format(**metrics.scores) or bounds)
+            )
     return tiles
-
-
-_MORE_TILES = (
-    ("macro_f1", "macro F1", ""),
-    ("average_precision", "mean average precision", "over labels; takes no threshold"),
-    ("r2", "R²", ""),
-    ("loss", "loss", ""),
-    ("calibration_error", "calibration error", "0 is best"),
-    ("coverage", "coverage", "{wanted_coverage:.0%} is right"),
-    (
-        "quadratic_kappa",
-        "quadratic kappa",
-        "answers are {mean_rank_error:.3f} classes off on average",
-    ),
-)
-"""Metric, title, and what stands below it where that is not an interval."""
 
 
 def _interval(bounds: Sequence[float] | None, text: Callable[[float], str]) -> str:
     return f"{text(bounds[0])} to {text(bounds[1])}" if bounds else ""
 
 
-def _curves(history: Sequence[dict[str, Any]]) -> list[str]:
+def _curves(history: Sequence[dict[str, Any]], said: Wording) -> list[str]:
     """SVGs of the loss and of one more metric; a single epoch has no curve."""
     if len(history) < 2:
         return []
     names = [k[4:] for row in history for k in row if k.startswith("val_") and k[4:] != "loss"]
-    names += [k for row in history for k in row if k.endswith(("accuracy", "absolute_error"))]
+    names += [k for row in history for k in row if k.endswith(said.curves)]
     return [
         plots.curve(history, name, sentences.words(name).capitalize())
         for name in ("loss", *names[:1])
     ]
-
-
-def _scalar(name: str, value: float | None) -> str:
-    is_share = name.endswith(wording.SHARES)
-    return wording.metric(name, value, 2 if is_share else 4)
 
 
 def _environment() -> jinja2.Environment:
@@ -292,6 +267,7 @@ def _environment() -> jinja2.Environment:
         "shortened": _shortened,
         "md": _markdown,
         "row": _markdown_row,
+        "rules": _markdown_rules,
         "picked": lambda row, keys: [row.get(key) for key in keys],
     }
     return environment
@@ -307,7 +283,7 @@ def _data_facts(data: DataSummary) -> list[tuple[str, str]]:
     ]
 
 
-def _cell_text(value: Sequence[float] | float | str | None) -> str:
+def _cell_text(value: object) -> str:
     if value is None:
         return wording.NOTHING
     if isinstance(value, bool):
@@ -338,6 +314,11 @@ def _markdown(text: int | str) -> str:
     return _MARKDOWN.sub(r"\\\1", flat)
 
 
-def _markdown_row(cells: Sequence[float | list[float] | str], escape: bool = True) -> str:
+def _markdown_rules(columns: Sequence[Column]) -> list[str]:
+    """What stands below the titles of columns: numbers are flush right."""
+    return ["---:" if column.holds in NUMBER_COLUMNS else "---" for column in columns]
+
+
+def _markdown_row(cells: Sequence[object], escape: bool = True) -> str:
     texts = map(_cell_text, cells)
     return f"| {' | '.join(map(_markdown, texts) if escape else texts)} |"
