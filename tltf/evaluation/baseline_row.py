@@ -1,4 +1,4 @@
-"""A simpler model beside the one that is judged, and the difference between the two."""
+"""The row of a simpler model in a report, and its difference from the model that is judged."""
 
 import dataclasses
 from typing import Any
@@ -65,10 +65,10 @@ class BaselineRow:
 
     Args:
         test: its metrics.
-        chosen: what was chosen for it and how, plain JSON; None where there was no choice: for random
-            weights and means over folds.
+        chosen: what was chosen for it and how, plain JSON; None where nothing was chosen: for
+            random weights, and for means over folds.
         note: what it is, in words.
-        time_s: seconds that its training took; None where it is not told.
+        time_s: seconds that its training took; None where it is not known.
         gain: the judged model minus this one; None where it was not compared.
     """
 
@@ -79,7 +79,7 @@ class BaselineRow:
     gain: PairedDifference | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; the mean over folds has its gain before its note, as it always had."""
+        """Plain JSON. Where nothing was chosen or timed, the gain stands before the note."""
         values = {
             "test": self.test.to_json(),
             "chosen": self.chosen,

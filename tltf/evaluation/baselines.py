@@ -1,4 +1,4 @@
-"""What simple models reach on the same split: a number means little without them."""
+"""Simple models on the same split, beside which the metrics of a model are read."""
 
 import warnings
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def logistic_regression(
         groups: int[N], training rows that are held back together; see `held_back`.
 
     Returns:
-        `(row, float64[M, C] probabilities)` as `majority`; `chosen` holds c, grid,
+        `(row, float64[M, C] probabilities)`, as `majority` gives them; `row.chosen` holds c, grid,
         is_at_edge, validation_accuracy, has_converged, num_features, num_train.
 
     Raises:
@@ -115,12 +115,12 @@ def logistic_regression(
 
 
 def at_edge(strength: float, grid: tuple[float, ...]) -> bool:
-    """Whether a chosen strength is the least or the most of its grid: more might be better."""
+    """Whether a strength is at an end of its grid, so that one outside might be better."""
     return strength in (min(grid), max(grid))
 
 
 def edge_note(chosen: dict[str, Any]) -> str:
-    """What a baseline's note adds where the strength is at the edge of its grid."""
+    """The end of a baseline's note where the strength is at an end of its grid; else empty."""
     return " (the edge of what was tried)" if chosen["is_at_edge"] else ""
 
 
@@ -132,7 +132,7 @@ def _checked(
         raise DataError(f"the {name} split has no examples", flag="split")
     if features.ndim != 2 or len(features) != len(labels):
         raise ShapeError(
-            f"{name} features {features.shape} and labels {labels.shape} do not fit "
+            f"{name} features {features.shape} and labels {labels.shape} do not fit together "
             "(expected [N, d] and [N])"
         )
     if not np.isfinite(features).all():
@@ -153,7 +153,7 @@ def _choose(
     if validation is None:
         fitted, validation = held_back(train[0], train[1], seed, groups)
     if len(np.unique(fitted[1])) < 2:
-        raise DataError("the training split has one class; logistic regression needs two")
+        raise DataError("the training split has a single class; logistic regression needs two")
     best = max((_fit(c, fitted, validation, num_classes) for c in grid), key=_quality)
     model, found, has_converged, c = best
     if fitted is not train:
@@ -172,8 +172,8 @@ def held_back(
 ) -> tuple[Examples, Examples]:
     """`(rest, fifth)` of the training examples; see `hold_out.held_groups`.
 
-    Equal features are one group where none are given. Classes keep their shares; several labels a
-    row, and numbers, are drawn as if of one class.
+    Without groups, rows with equal features are one group. Classes keep their shares; rows with
+    several labels or with a number are drawn as if all had the same class.
     """
     if groups is None:
         groups = np.unique(features, axis=0, return_inverse=True)[1].ravel()

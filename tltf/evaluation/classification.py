@@ -1,4 +1,4 @@
-"""What a model's probabilities are worth on labelled examples."""
+"""Metrics of the probabilities that a classifier states on labelled examples."""
 
 from collections.abc import Sequence
 
@@ -27,12 +27,13 @@ def measure(
 ) -> SplitMetrics:
     """Every metric of one model on one split, with intervals.
 
-    Accuracy has Wilson's interval, loss the bootstrap's percentiles, macro F1 its basic interval
-    where every class among the labels has 10 examples, none else. The calibration error has none:
-    resampling adds to its bias, so that bounds stand above the truth, at times above the estimate.
+    Accuracy has Wilson's interval and loss the bootstrap's percentile interval. Macro F1 has the
+    bootstrap's basic interval where every class among the labels has at least 10 examples, and none
+    otherwise. The calibration error has none: resampling adds to its bias, so that the bounds would
+    be above the true value, and at times above the estimate.
 
     Averages named macro run over the classes that occur among the labels or the predictions,
-    as scikit-learn's do, so that they can be recomputed from `prediction_table.csv`.
+    as scikit-learn's do, so that they can be recomputed from `predictions.csv`.
 
     Args:
         labels: int[N] in 0..C-1, N >= 1.
@@ -92,7 +93,7 @@ def measure(
 
 
 def rank_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
-    """What counts where classes have an order: how far wrong answers are off.
+    """Metrics of classes that have an order, which say how far wrong answers are from the labels.
 
     Args:
         labels: int[N].
@@ -107,8 +108,8 @@ def rank_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, flo
     distance = np.abs(predicted - np.asarray(labels)).mean()
     if np.ptp(np.r_[labels, predicted]) == 0:
         return {"mean_rank_error": float(distance), "quadratic_kappa": None}
-    kappa = metrics.cohen_kappa_score(labels, predicted, weights="quadratic",
-                                      labels=np.arange(np.shape(probabilities)[1]))  # fmt: skip
+    ranks = np.arange(np.shape(probabilities)[1])
+    kappa = metrics.cohen_kappa_score(labels, predicted, weights="quadratic", labels=ranks)
     return {"mean_rank_error": float(distance), "quadratic_kappa": float(kappa)}
 
 
@@ -131,8 +132,9 @@ def paired_difference(
         num_resamples: of the bootstrap, at least 1.
         confidence: coverage of the intervals, 0..1.
 
-    Accuracy has the interval of Agresti & Min, see `bootstrap.share_difference`, the others the
-    bootstrap's percentiles; the biases of two calibration errors cancel where the models are alike.
+    Accuracy has the interval of Agresti & Min, see `bootstrap.share_difference`; the other metrics
+    have the bootstrap's percentile interval. The biases of two calibration errors cancel where the
+    models are alike.
 
     Returns:
         PairedDifference of accuracy, loss, macro_f1 and calibration_error, a minus b, with all
@@ -171,14 +173,14 @@ def worst_mistakes(
     *,
     limit: int = 24,
 ) -> list[Mistake]:
-    """The wrong answers given with most confidence, the most confident first.
+    """The wrong answers with the highest stated probabilities, the highest first.
 
     Args:
         labels: int[N].
         probabilities: float[N, C].
         class_names: C names.
         ids: N names of the examples; their positions where None.
-        limit: the most rows returned.
+        limit: the largest number of rows.
 
     Returns:
         list of Mistake with both probabilities; the caller adds `image` or `text`.
@@ -227,13 +229,13 @@ def check_arguments(
     totals = probabilities.sum(axis=1)
     bad = np.flatnonzero((np.abs(totals - 1) > 1e-2) | (probabilities.min(axis=1) < 0))
     if bad.size:
-        what = f"sum to {totals[bad[0]]:.4g}, least {probabilities[bad[0]].min():.4g}"
-        raise NumericError(f"example {bad[0]} has no probabilities: they {what}")
+        what = f"sum is {totals[bad[0]]:.4g}, smallest is {probabilities[bad[0]].min():.4g}"
+        raise NumericError(f"the values of example {bad[0]} are not probabilities ({what})")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"labels are whole numbers (received {labels.dtype})")
+        raise DataError(f"labels must be whole numbers (received {labels.dtype})")
     outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if outside.size:
-        what = f"label {labels[outside[0]]} of example {outside[0]} is none of the classes"
+        what = f"label {labels[outside[0]]} of example {outside[0]} is not one of the classes"
         raise DataError(f"{what} 0..{num_classes - 1}")
     return labels.astype(np.int64), probabilities / totals[:, None]
 

@@ -1,4 +1,4 @@
-"""Linear models on frozen features: the cheap baselines of heads that give no single class."""
+"""Linear models on frozen features: baselines of heads that do not answer with a single class."""
 
 import warnings
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ def one_vs_rest(
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], dict[str, Any]]:
     """`(float64[M, C] probabilities, (the same of the judged rows, labels), what was chosen)`.
 
-    One logistic regression a label; C is the one of GRID, for all labels, with the smallest
-    cross-entropy on validation, or on a fifth of training where there is none.
+    There is one logistic regression per label. All have the same C, the one of GRID with the
+    smallest cross-entropy on validation, or on a fifth of training where there is no validation.
 
     Args:
         train: `(float[N, d], uint8[N, L])`.
         validation: the same, or None.
         features: float[M, d] of the rows to predict.
-        seed: of the rows held back.
+        seed: of the draw of the rows that are held back.
         groups: int[N], rows that are held back together; see `held_back`.
     """
     from sklearn.preprocessing import StandardScaler
@@ -75,8 +75,8 @@ def ridge(
         train: `(float[N, d], float[N])`.
         validation: the same, or None.
         features: float[M, d].
-        levels: Q floats.
-        seed: of the rows held back.
+        levels: Q floats, 0..1.
+        seed: of the draw of the rows that are held back.
         groups: int[N], rows that are held back together; see `held_back`.
     """
     from sklearn.linear_model import Ridge
@@ -101,10 +101,10 @@ def ridge(
 
 
 def _fit_labels(c: float, features: np.ndarray, labels: np.ndarray) -> list[Any]:
-    """A model a label; a label that all or no rows have is its number, 1 or 0.
+    """One model per label; in its place, the number 1 or 0 for a label that all or no rows have.
 
-    The intercept is free. Not so with liblinear, which penalises it as one more weight: a rare
-    label then cannot have a rare probability, and the choice of C is about that alone.
+    The intercept is not penalised. liblinear penalises it like a weight: a rare label then cannot
+    have a small probability, and the choice of C would depend on that alone.
     """
     from sklearn.base import clone
     from sklearn.exceptions import ConvergenceWarning

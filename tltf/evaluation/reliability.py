@@ -1,4 +1,4 @@
-"""How far stated probabilities are from observed frequencies."""
+"""Calibration: how far stated probabilities are from observed frequencies."""
 
 import dataclasses
 
@@ -12,11 +12,11 @@ class ReliabilityBin:
     """The answers whose stated probability is in one range.
 
     Args:
-        low: of the range, 0..1, itself outside; in the first bin inside.
-        high: of the range, 0..1.
-        count: answers.
-        confidence: mean of the stated probabilities, 0..1; None for no answer.
-        accuracy: share of the answers that are right, 0..1; None for no answer.
+        low: lower end of the range, 0..1; it belongs to the range in the first bin only.
+        high: upper end of the range, 0..1; it belongs to the range.
+        count: number of answers.
+        confidence: mean of the stated probabilities, 0..1; None without answers.
+        accuracy: share of the answers that are right, 0..1; None without answers.
     """
 
     low: float
@@ -43,7 +43,7 @@ def bin_indices(confidence: np.ndarray, num_bins: int = NUM_BINS) -> np.ndarray:
 def reliability_bins(
     confidence: np.ndarray, is_correct: np.ndarray, num_bins: int = NUM_BINS
 ) -> list[ReliabilityBin]:
-    """The reliability diagram as data, one row per bin.
+    """The bins of a reliability diagram.
 
     Guo et al. 2017, arXiv:1706.04599, equations 1 and 2.
 

@@ -9,7 +9,7 @@ from tltf.evaluation.reliability import ReliabilityBin
 T = TypeVar("T")
 
 LAST_SCORES = ("mean_rank_error", "quadratic_kappa")
-"""Scores that stand behind everything else in JSON: those of classes that are ranks."""
+"""Scores of classes that are ranks, which are the last keys in JSON."""
 
 
 def from_known_keys(kind: type[T], values: dict[str, Any]) -> T:
@@ -66,7 +66,7 @@ class LabelRow(ClassRow):
 
 @dataclasses.dataclass(frozen=True)
 class MajorityAnswer:
-    """The split's own most frequent class, given as the answer to every example.
+    """The most frequent class of the split itself as the answer to every example.
 
     Args:
         label: the class.

@@ -49,7 +49,7 @@ def test_sentences_of_a_good_run():
         "Majority class: 50.0%; the model's difference is +40.0 points (+33.0 to +46.0).",
         "Pretraining helped: +10.0 points (+5.0 to +15.0) over the same network from random "
         "weights.",
-        "Its answers carry a mean probability of 95.0%, so it is too sure by 5.0 points "
+        "The mean probability of its answers is 95.0%, so it is too sure by 5.0 points "
         "(calibration error 6.0%).",
         "Weakest class: dog (F1 0.900, 100 examples), most often taken for owl (6 times).",
     ]
@@ -73,7 +73,7 @@ def test_a_difference_around_zero_claims_nothing():
     row = baseline(0.89, gain(0.01, -0.01, 0.03))
     text = " ".join(sentences.sentences(Report(test=METRICS, baselines={"small_cnn": row})))
     assert "Small cnn: 89.0%" in text
-    assert "cannot tell from none" in text
+    assert "cannot distinguish from zero" in text
 
 
 def test_validation_stands_in_for_a_missing_test_split():

@@ -1,7 +1,8 @@
-"""How answers are judged, by the kind of labels: one class, several labels, or a number.
+"""Evaluators, which judge answers: one for each kind of labels.
 
-A judge takes what a model states as its *candidate*: `candidate(head, stated)`. For classes that
-are the probabilities, for several labels also which of them are given, for numbers quantiles.
+An evaluator judges a *candidate*, which its `candidate(head, stated)` makes of what a head states:
+probabilities for one class per row, probabilities and the labels that are given for several labels
+per row, and quantiles for numbers.
 """
 
 from typing import TYPE_CHECKING, Any

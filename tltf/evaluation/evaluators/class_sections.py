@@ -175,14 +175,14 @@ def calibration_section(metrics: SplitMetrics, what: str) -> Iterator[Section]:
 
     Args:
         metrics: of a split.
-        what: what is grouped and what a bar stands for, in sentences up to a comma.
+        what: what is grouped and what a bar stands for, in a sentence that is not finished.
     """
     if not metrics.reliability:
         return
     text = (
-        f"{what} the red line what was stated on average. Lines above the bars: too sure; below: "
-        "not sure enough. Both meet on the dashed line when the probabilities can be taken at "
-        "their word."
+        f"{what} and the red line what was stated on average. A line above its bar means too sure, "
+        "below it not sure enough. Both meet on the dashed line where the probabilities can be "
+        "believed."
     )
     error = Paragraph(
         "The mean gap, weighted by the size of the groups, is the calibration error: ",

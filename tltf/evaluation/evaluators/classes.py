@@ -1,4 +1,4 @@
-"""Judges answers of one class per row; candidates are float[N, C] probabilities."""
+"""The evaluator of one class per row; its candidates are float[N, C] probabilities."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -26,14 +26,13 @@ def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
 
 
 class ClassEvaluator(Evaluator[np.ndarray]):
-    """See `tltf.evaluation.evaluators`.
+    """Judges probabilities of one class per row; see `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged.
     """
 
     constant_name, linear_name = "majority", "logistic_regression"
-    """Names of the baselines in reports."""
     wording = Wording(
         "accuracy",
         "accuracy",
@@ -115,7 +114,7 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         *,
         seed: int = 0,
     ) -> tuple[BaselineRow, np.ndarray]:
-        """`(row, candidate)` of the answer that looks at no input."""
+        """`(row, candidate)` of the most frequent class of the training rows."""
         return baselines.majority(train_labels, labels, class_names, seed=seed)
 
     def linear(
@@ -128,7 +127,7 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         seed: int = 0,
         groups: np.ndarray | None = None,
     ) -> tuple[BaselineRow, np.ndarray]:
-        """`(row, candidate)` of a linear model on (features, labels) of each split."""
+        """`(row, candidate)` of logistic regression on frozen features."""
         return baselines.logistic_regression(
             train, validation, test, class_names, seed=seed, groups=groups
         )
@@ -148,15 +147,15 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         return np.repeat(np.arange(len(found)), found) if is_usable else None
 
     def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
-        """str per row: the labels in tables."""
+        """One str per row: its class."""
         return [class_names[place] for place in labels]
 
     def answers(self, candidate: np.ndarray, class_names: Sequence[str]) -> list[str]:
-        """str per row: the answers in tables."""
+        """One str per row: the class with the highest probability."""
         return [class_names[place] for place in np.argmax(candidate, axis=1)]
 
     def values(self, candidate: np.ndarray) -> np.ndarray:
-        """float[N, K]: what the head stated, for tables."""
+        """float[N, C]: the probabilities."""
         return candidate
 
     def parse(
@@ -181,7 +180,7 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         """Confusions, classes and calibration."""
         what = (
             "Answers are grouped by the probability that the model states. The bar is the share "
-            "that was right,"
+            "that was right"
         )
         return [
             *class_sections.confusion_section(metrics),
@@ -195,7 +194,7 @@ def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
     if confidence is None:
         return
     gap = confidence - metrics.score("accuracy")
-    text = f"Its answers carry a mean probability of {percent(confidence)}"
+    text = f"The mean probability of its answers is {percent(confidence)}"
     if abs(gap) < 0.01:
         verdict = "on average as sure as it is right"
     else:

@@ -1,7 +1,7 @@
-"""What judges the answers of one kind of labels: the base of all evaluators."""
+"""The base of all evaluators, which judge the answers of one kind of labels."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -21,21 +21,21 @@ Candidate = TypeVar("Candidate")
 
 
 class Evaluator(Generic[Candidate]):
-    """Judges answers; see `tltf.evaluation.evaluators`.
+    """Judges the answers of one kind of labels; see `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged.
     """
 
     constant_name: ClassVar[str]
-    """In reports, the baseline that looks at no input."""
+    """Name in reports of the baseline that does not look at the input."""
     linear_name: ClassVar[str]
-    """In reports, the linear model on frozen features."""
+    """Name in reports of the linear model on frozen features."""
     wording: ClassVar[Wording]
+    """How reports name and print the metrics."""
 
     def __init__(self, head: "Head") -> None:
-        # Subclasses ask for what the heads of their kind have beyond the base.
-        self.head: Any = head
+        self.head = head
 
     def candidate(self, head: "Head", stated: np.ndarray) -> Candidate:
         """What is judged of what a head states, float[N, K]."""
@@ -77,7 +77,7 @@ class Evaluator(Generic[Candidate]):
         *,
         seed: int = 0,
     ) -> tuple[BaselineRow, Candidate]:
-        """`(row, candidate)` of the answer that looks at no input."""
+        """`(row, candidate)` of a constant answer, which does not look at the input."""
         raise NotImplementedError
 
     def linear(
@@ -125,7 +125,7 @@ class Evaluator(Generic[Candidate]):
 
     @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
-        """What a report says of the metrics, behind the sentences that all kinds of labels have."""
+        """What a report says of the metrics, after the sentences that all kinds of labels have."""
         return iter(())
 
     @classmethod

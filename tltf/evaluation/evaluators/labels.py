@@ -1,8 +1,8 @@
-"""Judges answers of several labels per row; candidates are probabilities and what is given."""
+"""The evaluator of several labels per row; its candidates are probabilities and given labels."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.sparse
@@ -31,7 +31,7 @@ metrics = lazy_imports.Module("sklearn.metrics")
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """A candidate.
+    """What is judged of several labels per row: the probabilities, and which labels are given.
 
     Args:
         probabilities: float64[N, C].
@@ -50,7 +50,7 @@ def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
 
 
 class LabelEvaluator(Evaluator[Answers]):
-    """See `tltf.evaluation.evaluators`.
+    """Judges several labels per row; see `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged.
@@ -77,7 +77,7 @@ class LabelEvaluator(Evaluator[Answers]):
         (
             MetricTile("macro_f1", "macro F1"),
             MetricTile(
-                "average_precision", "mean average precision", "over labels; takes no threshold"
+                "average_precision", "mean average precision", "over labels; needs no threshold"
             ),
             MetricTile("loss", "loss"),
             MetricTile("calibration_error", "calibration error", "0 is best"),
@@ -110,11 +110,11 @@ class LabelEvaluator(Evaluator[Answers]):
             seed: of the bootstrap.
 
         Returns:
-            SplitMetrics with rows of labels, without a confusion matrix. Its scores: micro_f1
+            SplitMetrics with rows of labels, without a confusion matrix. Its scores: micro_f1,
             macro_f1 (over labels that occur or are given), exact_match, average_precision (the mean
             over labels that occur, None where none does), label_accuracy (one minus the Hamming
-            loss), calibration_error (over all pairs of a row and a label, most of which are easy: of
-            a label that the row lacks), all 0 to 1; loss (mean cross-entropy per label in nats,
+            loss), calibration_error (over all pairs of a row and a label; most are easy, since rows
+            lack most labels), all 0 to 1; loss (mean cross-entropy per label in nats,
             probabilities clipped at 1e-7); mean_labels and mean_given (labels per row).
 
         Raises:
@@ -148,7 +148,7 @@ class LabelEvaluator(Evaluator[Answers]):
             absent_classes=[row.name for row in per_class if not row.support],
             per_class=[*per_class],
             reliability=reliability.reliability_bins(stated.ravel(), labels.ravel()),
-            intervals=_intervals(sums, labels, class_names, totals, seed=seed),
+            intervals=_intervals(sums, labels, totals, seed=seed),
             interval_confidence=bootstrap.CONFIDENCE,
         )
 
@@ -156,9 +156,8 @@ class LabelEvaluator(Evaluator[Answers]):
         self, labels: np.ndarray, first: Answers, second: Answers, *, seed: int = 0
     ) -> PairedDifference:
         """How much better the first candidate is: first minus second."""
-        names = range(labels.shape[1])
         pair = [_sums(labels, candidate) for candidate in (first, second)]
-        return bootstrap.differences(pair, _of(labels, names), seed=seed)
+        return bootstrap.differences(pair, _metrics_of(labels), seed=seed)
 
     def worst(
         self,
@@ -191,12 +190,12 @@ class LabelEvaluator(Evaluator[Answers]):
         *,
         seed: int = 0,
     ) -> tuple[BaselineRow, Answers]:
-        """`(row, candidate)`: every label's share of the training rows, given from one half on."""
+        """`(row, candidate)`: each label's share of the training rows; it is given from 0.5 on."""
         shares = (train_labels.sum(axis=0, dtype=float) + 1) / (len(train_labels) + 2)
         stated = np.tile(shares, (len(labels), 1))
         candidate = Answers(stated, stated >= 0.5)
         found = self.measure(labels, candidate, class_names, seed=seed)
-        note = "every label's share of the training rows, given from one half on"
+        note = "every label's share of the training rows; labels of at least one half are given"
         return BaselineRow(found, chosen={}, note=note), candidate
 
     def linear(
@@ -217,8 +216,10 @@ class LabelEvaluator(Evaluator[Answers]):
         stated, judged, chosen = found
         edges = thresholds.best_thresholds(*judged)
         candidate = Answers(stated, stated >= edges)
-        note = "logistic regression for each label on the frozen features; thresholds and C from "
-        note += "validation" + edge_note(chosen)
+        note = (
+            "logistic regression for each label on the frozen features; thresholds and C from "
+            "validation" + edge_note(chosen)
+        )
         measured = self.measure(test[1], candidate, class_names, seed=seed)
         return BaselineRow(measured, chosen, note), candidate
 
@@ -239,16 +240,16 @@ class LabelEvaluator(Evaluator[Answers]):
             return None
 
     def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
-        """str per row: the labels in tables."""
+        """One str per row: its labels, joined."""
         names = np.array(class_names, object)
         return [label_kinds.join_labels(names[row > 0]) for row in labels]
 
     def answers(self, candidate: Answers, class_names: Sequence[str]) -> list[str]:
-        """str per row: the answers in tables."""
+        """One str per row: the labels that are given, joined."""
         return self.truths(candidate.given, class_names)
 
     def values(self, candidate: Answers) -> np.ndarray:
-        """float[N, C]: what the head stated, for tables."""
+        """float[N, C]: the probabilities."""
         return candidate.probabilities
 
     def parse(
@@ -275,7 +276,7 @@ class LabelEvaluator(Evaluator[Answers]):
         """Labels and calibration."""
         what = (
             "Labels of all examples are grouped by the probability that the model states. The bar "
-            "is the share that the example has,"
+            "is the share that the example has"
         )
         return [
             *class_sections.class_section(metrics, split, "label", "labels"),
@@ -302,8 +303,8 @@ def _losses(labels: np.ndarray, stated: np.ndarray) -> np.ndarray:
     return -np.where(labels > 0, np.log(stated), np.log1p(-stated)).mean(axis=1)
 
 
-def _sums(labels: np.ndarray, candidate: Answers) -> Any:
-    """csr[2 + 3 C, N]: exact matches, losses, and each label's hits, givens and occurrences."""
+def _sums(labels: np.ndarray, candidate: Answers) -> bootstrap.Sums:
+    """csr[2 + 3 C, N]: exact matches, losses, and how often each label is right, given and true."""
     given, is_there = candidate.given.astype(float), (labels > 0).astype(float)
     exact = (given == is_there).all(axis=1).astype(float)
     first = np.stack([exact, _losses(labels, candidate.probabilities)])
@@ -311,8 +312,8 @@ def _sums(labels: np.ndarray, candidate: Answers) -> Any:
     return scipy.sparse.vstack([scipy.sparse.csr_matrix(part) for part in parts], format="csr")
 
 
-def _of(labels: np.ndarray, class_names: Any) -> Callable[..., Any]:
-    return lambda totals: _metrics(totals, len(labels), len(class_names))
+def _metrics_of(labels: np.ndarray) -> bootstrap.Metrics:
+    return lambda totals: _metrics(totals, *labels.shape)
 
 
 def _metrics(totals: np.ndarray, num_examples: int, num_labels: int) -> dict[str, np.ndarray]:
@@ -330,16 +331,10 @@ def _metrics(totals: np.ndarray, num_examples: int, num_labels: int) -> dict[str
 
 
 def _intervals(
-    sums: Any,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    totals: dict[str, np.ndarray],
-    *,
-    seed: int,
+    sums: bootstrap.Sums, labels: np.ndarray, totals: dict[str, np.ndarray], *, seed: int
 ) -> dict[str, list[float]]:
-    """Metric -> [low, high]; macro F1 as `classification.measure` has it."""
-    metrics_of = _of(labels, class_names)
-    found = bootstrap.intervals(sums, metrics_of, ("exact_match",), seed=seed)
+    """Metric -> [low, high]; the interval of macro F1 is that of `classification.measure`."""
+    found = bootstrap.intervals(sums, _metrics_of(labels), ("exact_match",), seed=seed)
     bounds, point = found.pop("macro_f1", None), float(totals["macro_f1"][0])
     support = labels.sum(axis=0)
     if bounds and support[support > 0].min(initial=bootstrap.LEAST_SUPPORT) >= (

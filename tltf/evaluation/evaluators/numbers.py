@@ -1,4 +1,4 @@
-"""Judges answers that are numbers; candidates are float[N, Q] quantiles, rising."""
+"""The evaluator of numbers; its candidates are float[N, Q] quantiles, rising."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -31,9 +31,10 @@ from tltf.evaluation.split_metrics import QuantileLevel, SplitMetrics
 
 if TYPE_CHECKING:
     from tltf.heads.head import Head
+    from tltf.heads.regress import Regress
 
 MOST_POINTS = 500
-"""Points of a report's picture."""
+"""Points in the picture of a report."""
 
 
 def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
@@ -42,11 +43,13 @@ def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
 
 
 class NumberEvaluator(Evaluator[np.ndarray]):
-    """See `tltf.evaluation.evaluators`.
+    """Judges quantiles of one number per row; see `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged: its levels and which of them is the median.
     """
+
+    head: "Regress"
 
     constant_name, linear_name = "training_quantiles", "ridge_regression"
     wording = Wording(
@@ -68,7 +71,7 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         (
             MetricTile("r2", "R²"),
             MetricTile("loss", "loss"),
-            MetricTile("coverage", "coverage", "{wanted_coverage:.0%} is right"),
+            MetricTile("coverage", "coverage", "{wanted_coverage:.0%} is intended"),
         ),
         {
             "training_quantiles": "the training numbers' quantiles",
@@ -144,7 +147,7 @@ class NumberEvaluator(Evaluator[np.ndarray]):
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
     ) -> PairedDifference:
-        """First minus second; errors that fall are below 0."""
+        """First minus second; errors that become smaller are below 0."""
         pair = [self._sums(np.asarray(labels, np.float64), part) for part in (first, second)]
         return bootstrap.differences(pair, lambda t: _metrics(t, len(labels)), seed=seed)
 
@@ -229,16 +232,16 @@ class NumberEvaluator(Evaluator[np.ndarray]):
             return None
 
     def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
-        """str per row: the numbers in tables, as they were read."""
+        """One str per row: its number, as it was read."""
         digits = ".9g" if labels.dtype == np.float32 else ".15g"
         return [format(value, digits) for value in labels.tolist()]
 
     def answers(self, candidate: np.ndarray, class_names: Sequence[str]) -> list[str]:
-        """str per row: the medians in tables."""
+        """One str per row: the median."""
         return [format(value, ".9g") for value in candidate[:, self.head.median].tolist()]
 
     def values(self, candidate: np.ndarray) -> np.ndarray:
-        """float[N, Q]: what the head stated, for tables."""
+        """float[N, Q]: the quantiles."""
         return candidate
 
     def parse(
@@ -291,7 +294,7 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         return labels
 
     def _sums(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-        """float64[6, N]: what the metrics of a resample are sums of."""
+        """float64[6, N]: the terms of the sums that give the metrics of a resample."""
         levels, gaps = np.array(self.head.quantiles), labels[:, None] - candidate
         error = gaps[:, self.head.median]
         is_inside = (candidate[:, 0] <= labels) & (labels <= candidate[:, -1])

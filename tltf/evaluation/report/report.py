@@ -1,4 +1,4 @@
-"""What a report holds: report.json as types."""
+"""The report of a run as types, which report.json holds."""
 
 import dataclasses
 import pathlib
@@ -25,7 +25,8 @@ OF_FOLDS = (
     "data",
     "time_s",
 )
-"""The first keys of report.json, in their order; that of a run has the order of Report's fields."""
+"""The first keys of report.json of folds, in their order; the report of a run has the order of the
+fields of Report."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Parameters:
 
 @dataclasses.dataclass(frozen=True)
 class SplitCounts:
-    """The rows of one split and their labels; what a kind of labels does not count is None.
+    """Counts of the rows of one split and of their labels.
+
+    What a kind of labels does not count is None.
 
     Args:
         num_examples: rows; None where an old report does not say.

@@ -1,4 +1,4 @@
-"""A report's numbers in words and rows: what report.md and report.html both say."""
+"""The numbers of a report as sentences and rows, for report.md and report.html."""
 
 import dataclasses
 import statistics
@@ -91,7 +91,7 @@ def transfer_gain(report: Report) -> PairedDifference | None:
 
 
 def comparison(report: Report) -> list[ComparisonRow]:
-    """The rows of the model and, behind it, of its baselines, the best first."""
+    """The rows of the model and, after it, of its baselines, the best first."""
     _, metrics = report.main_split()
     said = evaluators.wording_for(metrics)
     titles, others = {"scratch": SCRATCH_TITLE, **said.baselines}, []
@@ -128,7 +128,7 @@ def _comparison_row(
 
 
 def sentences(report: Report) -> list[str]:
-    """What the numbers say, as plain sentences, most important first."""
+    """What the numbers say, as sentences, the most important first."""
     split, metrics = report.main_split()
     if not metrics:
         return []
@@ -148,7 +148,7 @@ def choice_sentences(report: Report) -> Iterator[str]:
     chosen = report.chosen_on_validation
     if report.main_split()[0] == "validation" and chosen:
         what = were_chosen(chosen)
-        yield f"{what[0].upper()}{what[1:]} on these rows, so new ones may be judged less well."
+        yield f"{what[0].upper()}{what[1:]} on these rows, so metrics on new rows may be worse."
 
 
 def were_chosen(names: Sequence[str]) -> str:
@@ -198,7 +198,7 @@ def _transfer_sentences(report: Report) -> Iterator[str]:
 
 def _unclear(gain: Gain) -> str:
     low, high = gain.interval or (0, 0)
-    return ", which this split cannot tell from none" if low <= 0 <= high else ""
+    return ", which this split cannot distinguish from zero" if low <= 0 <= high else ""
 
 
 def balance(data: DataSummary) -> Balance | None:

@@ -1,4 +1,4 @@
-"""What reports call the metrics of each kind of labels, and how they print them."""
+"""How reports name and print the metrics of a kind of labels."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A run's report: report.json for scripts, report.md and report.html for people."""
+"""Writes the report of a run: report.json for scripts, report.md and report.html for people."""
 
 import contextlib
 import dataclasses
@@ -80,7 +80,7 @@ def write(
 
 
 def _shortened_report(report: Report) -> Report:
-    """The report with the first rows only of those that were not used, and with the starts of texts."""
+    """The report with the first of the rows that were not used, and with the starts of texts."""
     mistakes = [
         row if row.text is None else dataclasses.replace(row, text=_shortened(row.text, MAX_TEXT))
         for row in report.worst_mistakes
@@ -315,7 +315,7 @@ def _markdown(text: int | str) -> str:
 
 
 def _markdown_rules(columns: Sequence[Column]) -> list[str]:
-    """What stands below the titles of columns: numbers are flush right."""
+    """The line below the titles of columns, by which numbers are flush right."""
     return ["---:" if column.holds in NUMBER_COLUMNS else "---" for column in columns]
 
 
