@@ -99,8 +99,8 @@ def test_probability_zero_of_the_truth_keeps_the_loss_finite():
     [
         ([], np.zeros((0, 2)), DataError, "without examples"),
         ([0], [[np.nan, 1.0]], NumericError, "first at example 0"),
-        ([0], [[3.0, -2.0]], NumericError, "no probabilities"),
-        ([0], [[3.0, 2.0]], NumericError, "sum to 5"),
+        ([0], [[3.0, -2.0]], NumericError, "are not probabilities"),
+        ([0], [[3.0, 2.0]], NumericError, "sum is 5"),
         ([2], [[0.5, 0.5]], DataError, "label 2"),
         ([-1], [[0.5, 0.5]], DataError, "label -1"),
         ([0.5], [[0.5, 0.5]], DataError, "whole numbers"),

@@ -11,6 +11,7 @@ import scipy.stats
 from tltf import train
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
+from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import kfold
 from tltf.runs import layout, removal
@@ -45,6 +46,14 @@ def test_folds_are_runs_of_their_own(run):
         report = json.loads((run / "report.json").read_text())
         assert report["folds"][number]["accuracy"] == fold["test"]["accuracy"]
         assert f"fold={number}" in (run / "rounds" / str(number) / "run.flags").read_text()
+
+
+@pytest.mark.parametrize("path", ["report.json", "rounds/1/report.json"])
+def test_the_report_is_read_as_it_was_written(run, path):
+    """Key for key and in their order, so the texts are compared."""
+    text = (run / path).read_text(encoding="utf-8")
+    read = Report.from_json(json.loads(text)).to_json()
+    assert json.dumps(read, indent=2, ensure_ascii=False) + "\n" == text
 
 
 def test_an_interrupted_cross_validation_reads_its_finished_folds(run, tmp_path, capsys):

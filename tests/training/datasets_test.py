@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tltf import make_options
+from tltf.config import checks
 from tltf.data import class_weights, device_batches, loader
 from tltf.training import assembly, datasets, training
 from tltf.training.distribution import strategies
@@ -52,7 +53,11 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
     options = make_options(data=f"numpy(path='{tmp_path / 'a.npz'}')", backbone="small_cnn(filters=[4])",
                            image_size_px=8, batch_size=8, split="holdout(test=0)")  # fmt: skip
     parts = {"train": loader.load(options.data.data)}
-    trained, _ = assembly.assemble(options, parts, strategies.start(options.runtime))
+    recipe, strategy = (
+        checks.resolve(options, needs_output=False),
+        strategies.start(options.runtime),
+    )
+    trained, _ = assembly.assemble(options, recipe, parts, strategy)
     shared = types.SimpleNamespace(num_replicas_in_sync=2)
     whole = datasets.build(trained, shared).training
     sizes = lambda dataset: [len(batch[2]["label"]) for batch in dataset]  # noqa: E731
@@ -98,7 +103,7 @@ def test_the_mask_that_an_augmentation_puts_in_is_among_the_ids_that_are_trained
     """An id that is missing has its gradient dropped."""
     preprocessing = types.SimpleNamespace(mask_id=lambda: 4)
     trained = types.SimpleNamespace(options=make_options(augment=augment), preprocessing=preprocessing,
-                                    splits={"train": part(2, 1)})  # fmt: skip
+                                    recipe=None, splits={"train": part(2, 1)})  # fmt: skip
     builder = datasets._Builder(trained)
     builder.texts = types.SimpleNamespace(
         inputs_of=lambda rows: {"token_ids": np.array([[7, 2, 2], [9, 2, 0]], np.int32)}

@@ -153,7 +153,7 @@ def _choose(
     if validation is None:
         fitted, validation = held_back(train[0], train[1], seed, groups)
     if len(np.unique(fitted[1])) < 2:
-        raise DataError("the training split has a single class; logistic regression needs two")
+        raise DataError("the training split has one class; logistic regression needs two")
     best = max((_fit(c, fitted, validation, num_classes) for c in grid), key=_quality)
     model, found, has_converged, c = best
     if fitted is not train:

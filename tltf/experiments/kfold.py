@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tltf.config import call_strings, options
-from tltf.config.call_strings import Call
-from tltf.config.catalogs import HEADS, SPLITS
+from tltf.config import checks, options
 from tltf.config.options import Options, OutputOptions
+from tltf.config.recipe import DataRecipe, Recipe
 from tltf.console import lazy_imports
 from tltf.data import fingerprint, loader
 from tltf.errors import ModelError
@@ -33,13 +32,12 @@ stats = lazy_imports.Module("scipy.stats")
 EVERY_FOLD = -1
 
 
-def is_asked_for(chosen: Options) -> bool:
+def is_asked_for(recipe: DataRecipe) -> bool:
     """Whether a run is one of every fold: `--split='kfold(folds=K, fold=-1)'`."""
-    call = call_strings.pick(SPLITS, chosen.data.split, "split")
-    return call.name == "kfold" and call.kwargs["fold"] == EVERY_FOLD
+    return recipe.split.name == "kfold" and recipe.split.kwargs["fold"] == EVERY_FOLD
 
 
-def run(chosen: Options) -> Report | None:
+def run(chosen: Options, recipe: Recipe | None = None) -> Report | None:
     """One run, or with `--split='kfold(folds=K, fold=-1)'` one per fold; returns the report.
 
     The report of a cross-validation measures the test predictions of all folds together, each
@@ -47,6 +45,7 @@ def run(chosen: Options) -> Report | None:
 
     Args:
         chosen: Options.
+        recipe: what their call strings name; None: they are resolved here.
 
     Returns:
         Report; None after a dry run, and for workers but the first.
@@ -54,29 +53,36 @@ def run(chosen: Options) -> Report | None:
     Raises:
         TltfError: as the stages raise it.
     """
-    call = call_strings.pick(SPLITS, chosen.data.split, "split")
-    if not is_asked_for(chosen) or chosen.output.dry_run:
-        return one_run.run(_first_fold(chosen, call))
-    with runs_folder.claim_folder(chosen.output) as folder:
-        return _every_fold(chosen, call, folder)
+    recipe = recipe or checks.resolve(chosen)
+    if not is_asked_for(recipe):
+        return one_run.run(chosen, recipe)
+    if chosen.output.dry_run:  # of every fold shows the plan of the first
+        first = _recipe_of_fold(recipe, 0)
+        return one_run.run(options.replace(chosen, split=str(first.split)), first)
+    with runs_folder.claim_folder(chosen.output):
+        return _every_fold(chosen, recipe, pathlib.Path(chosen.output.output))
 
 
-def _every_fold(chosen: Options, call: Call, folder: pathlib.Path) -> Report | None:
+def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> Report | None:
     start = time.monotonic()
     strategy = strategies.start(chosen.runtime)
-    given = [_of_fold(chosen, call, folder, n) for n in range(call.kwargs["folds"])]
+    recipes = [_recipe_of_fold(recipe, n) for n in range(recipe.split.kwargs["folds"])]
+    given = [_of_fold(chosen, one, folder, n) for n, one in enumerate(recipes)]
     finished = np.zeros(len(given), np.int64)
     if runs_folder.is_chief():
         runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
-        finished[_finished(given, chosen.output)] = 1
+        finished[_finished(given, recipes, chosen.output)] = 1
     finished = multi_worker.broadcast_from_chief(strategy, finished)
-    found = [_fold(one, number, len(given), finished[number]) for number, one in enumerate(given)]
+    found = [
+        _fold(one, recipes[number], number, len(given), finished[number])
+        for number, one in enumerate(given)
+    ]
     if not runs_folder.is_chief():
         return None
     folds = [fold for fold in found if fold]
     train_s = sum(fold.time_s["train"] for fold in folds)
     report = dataclasses.replace(
-        _pooled(chosen, folder, folds),
+        _pooled(chosen, recipe, folder, folds),
         time_s={"total": time.monotonic() - start, "train": train_s},
     )
     writer.write(report, folder)
@@ -87,29 +93,25 @@ def _every_fold(chosen: Options, call: Call, folder: pathlib.Path) -> Report | N
     return report
 
 
-def _first_fold(chosen: Options, call: Call) -> Options:
-    """A dry run of every fold shows the plan of the first."""
-    if not is_asked_for(chosen):
-        return chosen
-    return options.replace(chosen, split=_split(call, 0))
+def _recipe_of_fold(recipe: Recipe, number: int) -> Recipe:
+    return dataclasses.replace(recipe, split=recipe.split.change(fold=number))
 
 
-def _split(call: Call, number: int) -> str:
-    return call_strings.render(call.name, call.kwargs | {"fold": number})
-
-
-def _of_fold(chosen: Options, call: Call, folder: pathlib.Path, number: int) -> Options:
-    """The Options of one fold."""
+def _of_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path, number: int) -> Options:
+    """The Options of one fold, whose recipe is given."""
     resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
     output = str(folder / layout.ROUNDS / str(number))
-    return options.replace(chosen, split=_split(call, number), output=output, resume=resume)
+    return options.replace(chosen, split=str(recipe.split), output=output, resume=resume)
 
 
-def _finished(given: Sequence[Options], output: OutputOptions) -> list[int]:
+def _finished(
+    given: Sequence[Options], recipes: Sequence[Recipe], output: OutputOptions
+) -> list[int]:
     """Numbers of the folds that are finished, on the data of now.
 
     Args:
         given: the Options of each fold.
+        recipes: what their call strings name.
         output: OutputOptions of them all.
 
     Raises:
@@ -123,7 +125,7 @@ def _finished(given: Sequence[Options], output: OutputOptions) -> list[int]:
     if not found:
         return []
     first = given[found[0]]
-    data = fingerprint.fingerprints(loader.training_parts(first))
+    data = fingerprint.fingerprints(loader.training_parts(first, recipes[found[0]]))
     run = first.output.output
     changes = [change for change in runs_folder.changes(run, None, data) if change.name == "data"]
     if changes and output.overwrite:
@@ -133,7 +135,9 @@ def _finished(given: Sequence[Options], output: OutputOptions) -> list[int]:
     return found
 
 
-def _fold(chosen: Options, number: int, num_folds: int, is_finished: int) -> Report | None:
+def _fold(
+    chosen: Options, recipe: Recipe, number: int, num_folds: int, is_finished: int
+) -> Report | None:
     """The report of one fold; a fold that is finished is read. None for workers but the first."""
     if is_finished:
         if not runs_folder.is_chief():
@@ -141,20 +145,21 @@ def _fold(chosen: Options, number: int, num_folds: int, is_finished: int) -> Rep
         path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
         return Report.from_json(json.loads(path.read_text(encoding="utf-8")))
     print(f"fold {number + 1} of {num_folds}")
-    return one_run.run(chosen)
+    return one_run.run(chosen, recipe)
 
 
-def _pooled(chosen: Options, folder: pathlib.Path, folds: Sequence[Report]) -> Report:
+def _pooled(
+    chosen: Options, recipe: Recipe, folder: pathlib.Path, folds: Sequence[Report]
+) -> Report:
     """The report over the test predictions of all folds; writes them to predictions.csv."""
     tables = [
         prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
         for number in range(len(folds))
     ]
-    _, column, columns = tables[0]
-    whole = prediction_table.join_tables([table for table, _, _ in tables])
-    prediction_table.write(folder / layout.PREDICTIONS, whole, column, columns)
-    head = call_strings.pick(HEADS, chosen.model.head, "head").build()
-    judge = evaluators.evaluator_for(head)
+    _, columns = tables[0]
+    whole = prediction_table.join_tables([table for table, _ in tables])
+    prediction_table.write(folder / layout.PREDICTIONS, whole, columns)
+    judge = evaluators.evaluator_for(recipe.head.build())
     names = [name.removeprefix("probability_") for name in columns]
     labels, candidate = judge.parse(whole.truths or [], whole.answers, whole.values, names)
     test = judge.measure(labels, candidate, names, seed=chosen.runtime.seed)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tltf.config import call_strings, checks, options
-from tltf.config.catalogs import FORMATS, HEADS, METHODS
+from tltf.config import checks, options
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import Row
 from tltf.config.options import Options
+from tltf.config.recipe import Recipe
 from tltf.data import trained_rows
 from tltf.data.source import Source, Splits
 from tltf.evaluation import evaluators
@@ -30,11 +32,12 @@ from tltf.training.distribution import strategies
 NUM_MISTAKES = 24
 
 
-def run(options: Options) -> Report | None:
+def run(options: Options, recipe: Recipe | None = None) -> Report | None:
     """Trains, evaluates, reports and exports; returns the report.
 
     Args:
         options: Options; `data`, `backbone` and `output` must be given.
+        recipe: what their call strings name; None: they are resolved here.
 
     Returns:
         Report; None after a dry run, and for workers but the first.
@@ -43,26 +46,27 @@ def run(options: Options) -> Report | None:
         TltfError: as the stages raise it.
     """
     start = time.monotonic()
-    checks.check(options)
-    training.require(options, "data", "backbone")
+    recipe = recipe or checks.resolve(options)
     with folder.claim_folder(options.output):
-        trained = training.train(options)
+        trained = training.train(options, recipe)
         if options.output.dry_run or not folder.is_chief():
             return None
-        return publish(trained, start)
+        return publish(trained, recipe, start)
 
 
-def publish(trained: Trained, start: float) -> Report:
+def publish(trained: Trained, recipe: Recipe, start: float) -> Report:
     """Evaluates, reports, exports; returns the report.
 
     Args:
         trained: Trained with its options and splits.
+        recipe: what the call strings of the run name.
         start: time.monotonic() when the run began.
     """
     run = pathlib.Path(trained.options.output.output)
     began = time.monotonic()
     report, stated = evaluate(trained)
-    report = dataclasses.replace(report, baselines=_baselines(trained, stated))
+    baselines = _baselines(trained, stated, recipe.baselines)
+    report = dataclasses.replace(report, baselines=baselines)
     trained.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
         write_predictions(
@@ -79,9 +83,9 @@ def publish(trained: Trained, start: float) -> Report:
         trainable_table=freezing.table(trained.plans[-1]),
     )
     report = _write(trained, report, run, start)
-    if trained.options.output.export:
+    if recipe.formats:
         began = time.monotonic()
-        _export(trained, run)
+        _export(trained, recipe.formats, run)
         trained.times_s["export"] = time.monotonic() - began
         report = _write(trained, report, run, start)
     checkpoints.thin(run)
@@ -134,12 +138,14 @@ def _choices(trained: Trained) -> list[str]:
     num_penalties = sum("penalty" in row for row in trained.history)
     num_epochs = len(trained.history) - num_penalties
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
-    method = call_strings.pick(METHODS, train.method, "method").name
-    head = call_strings.pick(HEADS, trained.options.model.head, "head").build()
+    recipe = trained.recipe
+    if recipe is None:
+        return []
+    method, choice = recipe.method and recipe.method.name, recipe.head.build().choice
     found = {
         "the penalty": num_penalties > 1,
         "the epoch": judges_epochs and num_epochs and len(trained.history) > 1,
-        head.choice: head.choice,
+        choice: choice,
         "the share of the start's weights": method == "wise_ft",
         "the runs of the soup": method == "soup",
     }
@@ -203,16 +209,21 @@ def write_predictions(
         class_names: of the run.
     """
     judge = evaluators.evaluator_for(head)
-    column = "text" if part.modality == "text" else "path"
-    contents = part.column.values if part.column.kind in ("text", "path") else part.ids
     table = prediction_table.Table(
         list(part.ids),
-        list(contents),
+        _contents(part),
         judge.truths(np.asarray(part.labels), class_names),
         judge.answers(candidate, class_names),
         judge.values(candidate),
     )
-    prediction_table.write(path, table, column, head.columns(class_names))
+    prediction_table.write(path, table, head.columns(class_names))
+
+
+def _contents(part: Source) -> dict[str, list[str]]:
+    """Column of a table -> the texts or paths of the rows; ids where images have no path."""
+    if part.modality == "text":
+        return {name: list(column.values) for name, column in part.fields.items()}
+    return {"path": list(part.column.values if part.column.kind == "path" else part.ids)}
 
 
 def mistakes(
@@ -232,11 +243,20 @@ def mistakes(
     judge = evaluators.evaluator_for(trained.core.head)
     labels = np.asarray(part.labels)
     rows = judge.worst(labels, stated[role], trained.class_names, part.ids, NUM_MISTAKES)
-    content = "text" if part.column.kind == "text" else "image"
-    return [dataclasses.replace(row, **{content: part.column.values[row.index]}) for row in rows]
+    return [_with_content(row, part) for row in rows]
 
 
-def _baselines(trained: Trained, stated: Mapping[str, Any]) -> dict[str, BaselineRow] | None:
+def _with_content(row: Mistake, part: Source) -> Mistake:
+    """The mistake with the texts of its row, one per line, or with its picture."""
+    if part.modality == "text":
+        texts = "\n".join(column.values[row.index] for column in part.fields.values())
+        return dataclasses.replace(row, text=texts)
+    return dataclasses.replace(row, image=part.column.values[row.index])
+
+
+def _baselines(
+    trained: Trained, stated: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, BaselineRow] | None:
     """A constant always; a linear model and random weights where they were asked for."""
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
@@ -255,7 +275,7 @@ def _baselines(trained: Trained, stated: Mapping[str, Any]) -> dict[str, Baselin
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
         add(judge.linear_name, *judge.linear(*given, names_, seed=seed, groups=groups))
-    if "scratch" in checks.wanted_baselines(trained.options.output.baseline):
+    if "scratch" in names:
         add("scratch", *_scratch(trained, judge))
     return rows
 
@@ -282,13 +302,13 @@ def _scratch(trained: Trained, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]
     return row, candidate
 
 
-def _export(trained: Trained, run: pathlib.Path) -> None:
+def _export(trained: Trained, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:
     """Writes the run's own version; what is there is whole, of these weights, from before a kill."""
     version = origin.export_version(run)
     if (run / layout.EXPORT / str(version)).exists():
         return
-    call = call_strings.pick(FORMATS, "saved_model", "format")
-    call.build(trained, run / layout.EXPORT, version, True)
+    for call in formats:
+        call.build(trained, run / layout.EXPORT, version, True)
 
 
 def _command(chosen: Options) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import Table, View
+from tltf.config.call_strings import Call
+from tltf.config.catalogs.row import AugmentRow
 from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline
 from tltf.data.class_weights import class_weights
@@ -134,7 +136,8 @@ class _Builder:
         self.trained = trained
         self.options, self.parts = trained.options, trained.splits
         self.cache = feature_cache.Cache(self.options.cache)
-        self.augment = augmentation.in_batches(self.options.data.augment)
+        recipe, text = trained.recipe, self.options.data.augment
+        self.augment = augmentation.in_batches(recipe.augments if recipe else text)
 
     @functools.cached_property
     def texts(self) -> Lookup | None:
@@ -154,7 +157,7 @@ class _Builder:
             used = np.union1d(used, self.trained.preprocessing.mask_id()).astype(used.dtype)
         return {"token_ids": used}
 
-    def training(self, first_epoch: int, num_epochs: int, rows: np.ndarray | None=None, reads: Lookup | None=None, augment: str | None=None, skip: int=0,
+    def training(self, first_epoch: int, num_epochs: int, rows: np.ndarray | None=None, reads: Lookup | None=None, augment: Sequence[Call[AugmentRow]] | None=None, skip: int=0,
                  is_drawn: bool=True) -> tf.data.Dataset:  # fmt: skip
         """Dataset of the training split.
 
@@ -163,7 +166,7 @@ class _Builder:
             num_epochs: passes.
             rows: int64[M], those that are read; None for all.
             reads: Lookup in place of the contents.
-            augment: in place of --augment.
+            augment: in place of those of --augment.
             skip: batches of the first pass that were read before.
             is_drawn: whether rows are drawn as --sampling says; else each is read once, and weighs
                 what its class would be drawn: for a solver, whose answer no draw should decide.
@@ -195,14 +198,14 @@ class _Builder:
 
     def origins(self, first_epoch: int, num_epochs: int, is_drawn: bool = True) -> np.ndarray:
         """int64[N]: the group of each row of `training`: copies, views and draws are of one."""
-        read = self.training(first_epoch, num_epochs, None, self._numbers(), "", 0, is_drawn)
+        read = self.training(first_epoch, num_epochs, None, self._numbers(), (), 0, is_drawn)
         rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
         return self.parts["train"].split_groups()[rows]
 
     def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Any:
         """The `non_finite.Batch` of a step of `training`, read again: its order is that of the seed."""
         part, numbers = self.parts["train"], self._numbers()
-        read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, "", step)))
+        read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, (), step)))
         chosen = part.take(read["row"].numpy())
         given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
         ids = [f"{row_id}" for row_id in chosen.ids]
@@ -242,7 +245,7 @@ class _Builder:
                 lambda part, size: self.dataset_above(prefix, part, size),
             )
         except frozen_outputs.NotCached as reason:
-            feature_cache.say_off(reason)
+            feature_cache.say_not_cached(reason)
             return Above()
 
     def _lookup(self, prefix: Any, part: Source, view: View | None = None) -> Lookup:
@@ -279,10 +282,10 @@ class _Builder:
             lookup = self._lookup(prefix, self.parts["train"])
             return functools.partial(self.training, reads=lookup)
         if self.texts:
-            feature_cache.say_off("--augment changes the tokens in every epoch")
+            feature_cache.say_not_cached("--augment changes the tokens in every epoch")
             return None
         if not views:
-            feature_cache.say_off(
+            feature_cache.say_not_cached(
                 "--augment changes the images; --cache_views=4 keeps four views of each"
             )
             return None
@@ -290,8 +293,9 @@ class _Builder:
         if augmentation.build(augment, len(self.trained.class_names), seed).is_mixing:
             what = "views are of one example each, mixup and cutmix mix those of a batch"
             raise FlagError(what, flag="cache_views", fix="--cache_views=0")
+        text = "|".join(call.text for call in augment)
         tables = [
-            self._lookup(prefix, self.parts["train"], frozen_outputs.View(augment, seed, number))
+            self._lookup(prefix, self.parts["train"], frozen_outputs.View(text, seed, number))
             for number in range(views)
         ]
 
@@ -304,7 +308,7 @@ class _Builder:
                     1,
                     rows,
                     tables[epoch % views],
-                    "",
+                    (),
                     skip if epoch == first else 0,
                     is_drawn,
                 )
