@@ -11,7 +11,7 @@ from tests.training.fit_test import feed, fit
 from tltf.config.options import make
 from tltf.errors import FlagError, ModelError
 from tltf.methods import soup
-from tltf.methods.method import Ended
+from tltf.methods.method import TrainingOutcome
 from tltf.runs import model_folder
 from tltf.training import training
 
@@ -28,7 +28,7 @@ def choose(accuracies, monkeypatch, greedy=True, **more):
 
     method = soup.soup(("a", "b", "c"), greedy)
     core = types.SimpleNamespace(named_weights=lambda: {"w": variable})
-    method.finish(core, Ended({}, {}, measure if accuracies else None))
+    method.finish(core, TrainingOutcome({}, {}, measure if accuracies else None))
     return method, variable.numpy()[0]
 
 
@@ -88,7 +88,9 @@ def test_parts_that_the_network_lacks_are_refused(tiny_runs):
     with pytest.raises(ModelError, match=r"b: has conv_1/adapter_up, .*--backbone=b"):
         soup_of_tiny_runs("train")
     del tiny_runs["b"]["conv_1/adapter_up"], tiny_runs["b"]["conv_1/bias"]
-    with pytest.raises(ModelError, match=r"conv_1/bias is \(4,\) here, the run has nothing"):
+    with pytest.raises(
+        ModelError, match=r"conv_1/bias has the shape \(4,\) here, the run has nothing"
+    ):
         soup_of_tiny_runs("train")
 
 
@@ -131,5 +133,5 @@ def test_a_soup_of_real_runs(tmp_path):
     with pytest.raises(ModelError, match="trained on other rows"):
         training.train(make(**{**FLAGS, "seed": 4}, method=f"soup(runs=[{', '.join(folders)}])"))
     other = {**FLAGS, "backbone": "small_cnn(filters=[4, 6])"}
-    with pytest.raises(ModelError, match=r"conv_2/kernel is \(3, 3, 4, 6\) here"):
+    with pytest.raises(ModelError, match=r"conv_2/kernel has the shape \(3, 3, 4, 6\) here"):
         training.train(make(**other, method=f"soup(runs=[{', '.join(folders)}])"))

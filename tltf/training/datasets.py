@@ -252,7 +252,7 @@ class _Builder:
         """Lookup of what the prefix gives; what it only passes on is read where it comes from."""
         passed, computed = (
             frozen_prefix.passed_boundaries(prefix),
-            frozen_prefix.without_passed(prefix),
+            frozen_prefix.without_passed_inputs(prefix),
         )
         if not passed:
             return self._table(prefix, part, view).lookup

@@ -77,13 +77,12 @@ def needs_of(
     train, phases, moving = options.train, method.phases(core), dict[Any, Any]()
     slots, largest_slots = _num_slots(train), 0
     for phase in phases:
-        plan = freezing.plan(core.groups, phase.rules, phase.norm or train.norm)
+        plan = freezing.plan(core.groups, phase.rules, phase.norm_policy(train.norm))
         moving |= {name: plan.variables[name] for name in plan.moving}
         if phase.solver == "gradient":
             trained = [plan.variables[name] for name in plan.rates]
             largest_slots = max(largest_slots, slots * sum(map(_slot_bytes, trained)))
-    num_epochs = sum(max(1, round(train.train_epochs * phase.epochs_share))
-                     for phase in phases if phase.solver == "gradient")  # fmt: skip
+    num_epochs = sum(phase.num_epochs(train.train_epochs) for phase in phases)
     copies = 1 + (has_validation and train.keep == "best") + any(p.keeps_start for p in phases)
     checkpoint = copies * num_bytes(moving.values()) + largest_slots
     return Needs(

@@ -21,7 +21,7 @@ from tltf.graphs.freezing import Plan
 from tltf.graphs.frozen_prefix import Cut
 from tltf.methods.adversaries import AdversarialModel
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended, Phase
+from tltf.methods.method import Phase, TrainingOutcome
 from tltf.models.forward import Forward
 from tltf.runs import checkpoints
 from tltf.runs.checkpoints import Checkpoint
@@ -114,7 +114,7 @@ class Fit:
             steps = self._prepare_phase(number, phase, resumed)
             if steps:
                 self._take_steps(*steps)
-            norm = phase.norm or self.options.train.norm
+            norm = phase.norm_policy(self.options.train.norm)
             if norm == "recalibrate" and phase.solver != "none":
                 self._recalibrate()
 
@@ -126,7 +126,7 @@ class Fit:
         """The core to keep, when the method has ended its work on what was trained."""
         measure = self.judges.quality if VALIDATION in self.judges else None
         trained = self.core
-        self.core = self.method.finish(trained, Ended(self.moved, self.start, measure))
+        self.core = self.method.finish(trained, TrainingOutcome(self.moved, self.start, measure))
         if self.method.mixes_weights and self.options.train.norm == "recalibrate":
             self._recalibrate()
         if self.above and self.core is trained:  # but the layers may have other classes now
@@ -146,12 +146,10 @@ class Fit:
 
     def _num_epochs(self, phase: Any) -> int:
         """Passes over the training split with steps; a solver takes none."""
-        if phase.solver != "gradient":
-            return 0
-        return max(1, round(self.options.train.train_epochs * phase.epochs_share))
+        return phase.num_epochs(self.options.train.train_epochs)
 
     def _plan(self, phase: Phase) -> Plan:
-        norm = phase.norm or self.options.train.norm
+        norm = phase.norm_policy(self.options.train.norm)
         is_shared = self.strategy.num_replicas_in_sync > 1
         plan = freezing.apply(self.core.groups, phase.rules, norm, is_synchronized=is_shared)
         self.plans.append(plan)

@@ -90,7 +90,7 @@ class LabelEvaluator(Evaluator[Answers]):
 
     def candidate(self, head: "Head", stated: np.ndarray) -> Answers:
         """What is judged of what a head states."""
-        given = cast("MultiLabel", head).given(stated)
+        given = cast("MultiLabel", head).choose_labels(stated)
         return Answers(np.asarray(stated, np.float64), given)
 
     def measure(
