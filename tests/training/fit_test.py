@@ -18,8 +18,9 @@ from tltf.errors import ModelError, NumericError
 from tltf.methods import fine_tuning as methods
 from tltf.methods.method import Method, Phase
 from tltf.runs import checkpoints
-from tltf.training import datasets, judges
 from tltf.training import fit as training_fit
+from tltf.training import judges
+from tltf.training.feed import Above, Feed
 
 FLAGS = {
     "method": "full",
@@ -73,9 +74,7 @@ def feed(count=20, batch_size=8, has_validation=False):
 
     whole = batches(np.arange(count))
     judged = (whole, labels)
-    return datasets.Feed(
-        training, count, judged if has_validation else None, in_order=lambda: judged
-    )
+    return Feed(training, count, judged if has_validation else None, in_order=lambda: judged)
 
 
 def text_feed(count=20, length=6):
@@ -93,7 +92,7 @@ def text_feed(count=20, length=6):
     def training(first, number):
         return tf.data.Dataset.from_tensor_slices(rows).batch(8).repeat(number)
 
-    return datasets.Feed(training, count, None)
+    return Feed(training, count, None)
 
 
 def fit(run=None, method=None, data=None, dropout=0.3, **flags):
@@ -191,7 +190,7 @@ def test_frozen_layers_that_an_earlier_phase_trained_run_with_its_weights(tmp_pa
 
     def above(prefix):
         seen.append([variable.numpy() for variable in prefix.weights])
-        return datasets.Above()
+        return Above()
 
     data = dataclasses.replace(feed(), above=above)
     fit(tmp_path / "whole", TrainsThenFreezes(None), data)
@@ -233,7 +232,9 @@ def test_other_data_that_resume_names_begin_their_epoch_anew(tmp_path, monkeypat
     other = dataclasses.replace(feed(count, has_validation=True), fingerprint="other")
     _, run, _ = fit(tmp_path, data=other, resume="seed|data")
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
-    assert run.step == 3 * saved["epoch"] + saved["steps"] + (3 - saved["epoch"]) * -(-count // 8)
+    assert run.record.step == 3 * saved["epoch"] + saved["steps"] + (3 - saved["epoch"]) * -(
+        -count // 8
+    )
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

@@ -1,10 +1,9 @@
 """The data of a fit: training batches, the splits that judge it, and the same above a cut."""
 
-import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,61 +19,7 @@ from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
 from tltf.models.trained import Trained
 from tltf.training.callbacks import non_finite
-
-
-@dataclasses.dataclass(frozen=True)
-class Above:
-    """Data whose inputs are what a frozen prefix gives; None where the prefix is not cached.
-
-    Args:
-        training: (first epoch, number of epochs, rows, skip) -> tf.data.Dataset of (inputs, targets,
-            weights); rows int64[M] and skip, batches of the first epoch, may be left out.
-        validation: (tf.data.Dataset, labels of a Source).
-        watched: the same of the test split.
-        dataset: (Source, batch size) -> tf.data.Dataset of any split in its order; raises
-            NotCached where it does not fit.
-    """
-
-    training: Callable | None = None
-    validation: tuple | None = None
-    watched: tuple | None = None
-    dataset: Callable | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Feed:
-    """The data of a fit.
-
-    Args:
-        training: (first epoch, number of epochs, rows, skip) -> tf.data.Dataset of (inputs, targets,
-            weights); rows int64[M] and skip, batches of the first epoch, may be left out.
-        num_train: training examples.
-        validation: (tf.data.Dataset or a function that makes it, labels of a Source), or None.
-        watched: the same of the test split where its curve is wanted, or None.
-        fingerprint: of the training examples; a run goes on only with the same.
-        above: frozen prefix -> Above.
-        used_ids: () -> {input name: int[n]}, the token ids that training has.
-        class_names: of the labels.
-        in_order: () -> (tf.data.Dataset, labels of a Source) of the training split, as validation.
-        batch: (epoch, step, rows) -> `non_finite.Batch` that training read in a step, both counted
-            from 0 over all phases; rows as those of `training`. None where rows have no names.
-        ids: role -> the ids of a split, in its order; None where rows have no names.
-        origins: (first epoch, number of epochs) -> int64[N], one number for all rows of `training`
-            that come from one example; None: not known.
-    """
-
-    training: Callable
-    num_train: int
-    validation: tuple | None = None
-    watched: tuple | None = None
-    fingerprint: str = ""
-    above: Callable = lambda prefix: Above()
-    used_ids: Callable = dict
-    class_names: tuple = ()
-    in_order: Callable | None = None
-    batch: Callable | None = None
-    ids: Callable | None = None
-    origins: Callable | None = None
+from tltf.training.feed import Above, Batch, Feed, JudgedData
 
 
 def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
@@ -102,7 +47,7 @@ def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
         builder.above,
         builder.used_ids,
         tuple(trained.class_names),
-        lambda: builder.judging("train"),
+        lambda: builder.judged(builder.parts["train"]),
         builder.batch,
         lambda role: builder.parts[role].ids,
         builder.origins,
@@ -200,37 +145,38 @@ class _Builder:
         return self.parts["train"].split_groups()[rows]
 
     def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Any:
-        """The `non_finite.Batch` of a step of `training`, read again: its order is that of the seed."""
+        """The `Batch` of a step of `training`, read again: its order is that of the seed."""
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, "", step)))
         chosen = part.take(read["row"].numpy())
         given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
         ids = [f"{row_id}" for row_id in chosen.ids]
         broken = non_finite.not_finite(given)
-        return non_finite.Batch(
+        return Batch(
             tuple(ids),
             tuple(dict.fromkeys(id_ for id_, bad in zip(ids, broken, strict=True) if bad)),
         )
 
-    def judging(self, role: str, prefix: Any = None) -> tuple[Any, np.ndarray] | None:
-        """(dataset, labels) of a split, above a prefix if one is given; None without the split.
+    def judging(self, role: str, prefix: keras.Model | None = None) -> JudgedData | None:
+        """`judged` of the split of a role; None without the split."""
+        part = self.parts.get(role)
+        return None if part is None else self.judged(part, prefix)
+
+    def judged(self, part: Source, prefix: keras.Model | None = None) -> JudgedData:
+        """(dataset, labels) of a split, above a prefix if one is given.
 
         Without a prefix a function that makes the dataset: it may never be needed.
         """
-        part = self.parts.get(role)
-        if part is None:
-            return None
-        size = self.options.train.eval_batch_size
+        size, labels = self.options.train.eval_batch_size, np.asarray(part.labels)
         if prefix:
-            return self.dataset_above(prefix, part, size), part.labels
-        dataset = functools.partial(self.trained.dataset, part, size, is_repeated=True)
-        return dataset, part.labels
+            return self.dataset_above(prefix, part, size), labels
+        return functools.partial(self.trained.dataset, part, size, is_repeated=True), labels
 
-    def dataset_above(self, prefix: Any, part: Source, batch_size: int) -> tf.data.Dataset:
+    def dataset_above(self, prefix: keras.Model, part: Source, batch_size: int) -> tf.data.Dataset:
         """A split in its order, as the layers above a prefix take it."""
         return self.trained.dataset(part, batch_size, self._lookup(prefix, part))
 
-    def above(self, prefix: Any) -> Any:
+    def above(self, prefix: keras.Model) -> Any:
         """The `Above` of a frozen prefix; says in one line what is not cached."""
         if not self.options.cache.cache:
             return Above()
@@ -245,7 +191,7 @@ class _Builder:
             feature_cache.say_off(reason)
             return Above()
 
-    def _lookup(self, prefix: Any, part: Source, view: View | None = None) -> Lookup:
+    def _lookup(self, prefix: keras.Model, part: Source, view: View | None = None) -> Lookup:
         """Lookup of what the prefix gives; what it only passes on is read where it comes from."""
         passed, computed = (
             frozen_prefix.passed_boundaries(prefix),
@@ -264,7 +210,7 @@ class _Builder:
         cut = pipeline.cut_to_longest if self.trained.takes_any_length else None
         return lookups.join_lookups(own, passed, table.lookup, cut)
 
-    def _table(self, prefix: Any, part: Source, view: View | None = None) -> Table:
+    def _table(self, prefix: keras.Model, part: Source, view: View | None = None) -> Table:
         is_tokenized = part is self.parts["train"] and part.modality == "text"
         reading = frozen_outputs.Reading(
             part, self.trained.preprocessing, self.trained.takes_any_length, view,
@@ -272,7 +218,7 @@ class _Builder:
         )  # fmt: skip
         return self.cache.table(prefix, reading)
 
-    def _training_above(self, prefix: Any) -> Any:
+    def _training_above(self, prefix: keras.Model) -> Any:
         """`Above.training`; None where augmentation makes every epoch another."""
         augment, views = self.augment, self.options.cache.cache_views
         if not augment:

@@ -36,7 +36,7 @@ class Judges:
         eval_batch_size: named where memory runs out.
     """
 
-    def __init__(self, feed: Any, eval_batch_size: int) -> None:
+    def __init__(self, feed: Any, eval_batch_size: int | None) -> None:
         self.feed, self.eval_batch_size = feed, eval_batch_size
         self.head: Any = None
         self.splits: dict[str, Judged] = {}
@@ -79,4 +79,4 @@ class Judges:
     def quality(self) -> tuple[float, float]:
         """(loss, quality) on validation; more quality is better."""
         loss, value = self.measure()
-        return loss, keep_best.quality(self.head, value)
+        return loss, keep_best.quality_of(self.head, value)

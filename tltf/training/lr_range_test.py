@@ -6,27 +6,31 @@ import functools
 import math
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from tltf.config.command_options import FindOptions
-from tltf.config.options import replace
+from tltf.config.options import TrainOptions, replace
 from tltf.console import lazy_imports
 from tltf.data import loader
-from tltf.errors import FlagError
+from tltf.errors import FlagError, NumericError
 from tltf.files import atomic_files
-from tltf.graphs.core import Core
 from tltf.methods.context import FitContext
-from tltf.methods.method import Method, Phase
+from tltf.methods.method import Phase
 from tltf.models import loading
-from tltf.training import assembly, datasets, fit, training
+from tltf.training import assembly, datasets
 from tltf.training.callbacks import non_finite
-from tltf.training.datasets import Feed
+from tltf.training.callbacks.log_epochs import NoLog
+from tltf.training.course import Course, Rate
 from tltf.training.distribution import strategies
+from tltf.training.feed import PhaseRows
+from tltf.training.fit import Fit
 from tltf.training.optimizers import optimizer
+from tltf.training.phase_callbacks import PhaseCallbacks
+from tltf.training.resolved import resolved
 
 drawn = lazy_imports.Module("matplotlib.figure")
 
@@ -84,13 +88,14 @@ def find(options: FindOptions, num_steps: int = 100) -> Found:
     strategy = strategies.start(options.runtime)
     trained, method = assembly.assemble(options, loader.training_parts(options), strategy)
     feed = dataclasses.replace(datasets.build(trained, strategy), validation=None, watched=None)
-    test = RangeTest(trained.core, method, feed, trained.options, strategy, num_steps)
-    test.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
-    test.train()
-    if test.curve is None or not test.curve.losses:
-        raise FlagError(f"{trained.options.train.method} takes no steps", flag="method",
-                        fix="solver=gradient")  # fmt: skip
-    return propose_rate(test.curve, trained.options.train.learning_rate)
+    train = trained.options.train
+    course = RangeTestCourse(train, feed.num_train, num_steps)
+    fit = Fit(trained.core, method, feed, trained.options, strategy, NoLog(), course=course)
+    fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
+    fit.train()
+    if course.curve is None or not course.curve.losses:
+        raise FlagError(f"{train.method} takes no steps", flag="method", fix="solver=gradient")
+    return propose_rate(course.curve, train.learning_rate)
 
 
 def propose_rate(curve: "Curve", default: float) -> Found:
@@ -131,11 +136,15 @@ class Curve(keras.callbacks.Callback):
 
     Args:
         rates: float[n], of the steps to come.
-        explain: diverging.Broken -> the NumericError of a step for which the rate is not to blame,
+        explain: non_finite.Broken -> the NumericError of a step for which the rate is not to blame,
             or None.
     """
 
-    def __init__(self, rates: Sequence[float], explain: Any = lambda broken: None) -> None:
+    def __init__(
+        self,
+        rates: Sequence[float],
+        explain: Callable[[non_finite.Broken], NumericError | None] = lambda broken: None,
+    ) -> None:
         super().__init__()
         self.rates, self.explain, self.losses = rates, explain, list[float]()
         self._epoch = self._num_steps = 0
@@ -144,9 +153,9 @@ class Curve(keras.callbacks.Callback):
         """Notes which it is."""
         self._epoch = epoch + 1
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Each batch has a mean of its own."""
-        loss = float(logs["loss"])
+        loss = float((logs or {})["loss"])
         self.model.reset_metrics()
         self._num_steps += 1
         what = self._broken(loss)
@@ -169,52 +178,61 @@ class Curve(keras.callbacks.Callback):
         return f"the {found[1]} is not finite" if found else ""
 
 
-class RangeTest(fit.Fit):
-    """A Fit of the first phase that takes steps, with a rate that rises in each."""
+class RangeTestCourse(Course):
+    """A course to the end of the first phase that takes steps, with a rate that rises in each.
 
-    def __init__(
-        self,
-        core: Core,
-        method: Method,
-        feed: Feed,
-        options: FindOptions,
-        strategy: Any,
-        num_steps: int,
-    ) -> None:
-        super().__init__(core, method, feed, options, strategy, training.NoLog())
-        self.num_steps = num_steps
-        self.curve: Any = None
+    `curve` has what was seen in that phase; None before it.
 
-    def phases(self) -> list[Phase]:
+    Args:
+        train: TrainOptions with every `auto` resolved.
+        num_train: number of training examples.
+        num_steps: steps from LOWEST to HIGHEST.
+    """
+
+    def __init__(self, train: TrainOptions, num_train: int, num_steps: int) -> None:
+        super().__init__(train)
+        self.num_train, self.num_steps = num_train, num_steps
+        self.curve: Curve | None = None
+
+    def phases(self, phases: list[Phase]) -> list[Phase]:
         """All up to the first with steps."""
         found = []
-        for phase in super().phases():
+        for phase in phases:
             found.append(phase)
             if phase.solver == "gradient":
                 break
         return found
 
-    def _num_epochs(self, phase: Any) -> Any:
-        steps = -(-self.feed.num_train // self.options.train.batch_size)
+    def num_epochs(self, phase: Phase) -> int:
+        """As many as the steps of the test need."""
+        steps = -(-self.num_train // resolved(self.train.batch_size))
         return -(-self.num_steps // steps) if phase.solver == "gradient" else 0
 
-    def _rate(self, phase: Any, num_steps: Any) -> Any:
-        rates = np.geomspace(LOWEST, HIGHEST, self.num_steps)
-        explain = functools.partial(self._explained, phase)
-        self.curve = Curve(list(rates / phase.rate_factor), explain)
+    def rate(self, phase: Phase, num_steps: int) -> Rate:
+        """The rate that rises."""
         return optimizer.Rising(LOWEST, HIGHEST, self.num_steps)
 
-    def _explained(self, phase: Any, broken: Any) -> Any:
-        batch = non_finite.read(self, broken, self.rows)
-        if self.curve.losses and not (batch and batch.broken):
-            return None
-        return non_finite.error(broken, phase.name, batch, LOWEST, is_kept=False)
-
-    def _steps_together(self, model: keras.Model, steps: int) -> int:
+    def steps_together(self, model: keras.Model, steps: int) -> int:
+        """Single steps: each has a rate and a loss of its own."""
         return 1
 
-    def _callbacks(self, *given: Any) -> Any:
+    def callbacks(
+        self, made: PhaseCallbacks, model: keras.Model, num_epochs: int
+    ) -> list[keras.callbacks.Callback]:
+        """The curve alone."""
+        rates = np.geomspace(LOWEST, HIGHEST, self.num_steps) / made.phase.rate_factor
+        explain = functools.partial(self._explained, made.phase, made.rows)
+        self.curve = Curve(list(rates), explain)
         return [self.curve]
+
+    def _explained(
+        self, phase: Phase, rows: PhaseRows, broken: non_finite.Broken
+    ) -> NumericError | None:
+        """The error of a step for which the rate is not to blame; None where it is."""
+        batch = rows.batch(broken.epoch, broken.step)
+        if self.curve and self.curve.losses and not (batch and batch.broken):
+            return None
+        return non_finite.error(broken, phase.name, batch, LOWEST, is_kept=False)
 
 
 def run(options: FindOptions, num_steps: int) -> Any:

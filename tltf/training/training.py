@@ -26,6 +26,7 @@ from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space
 from tltf.training import fit as training_fit
 from tltf.training.assembly import assemble
+from tltf.training.callbacks.log_epochs import NoLog
 from tltf.training.distribution import strategies
 from tltf.training.fit import Fit
 from tltf.training.plan import plan_text
@@ -157,10 +158,10 @@ def _take_over(trained: Any, fit: Any, clock: Any, logs: Any) -> None:
     trained.above = fit.above
     _tune_head(trained)
     clock.lap("train")
-    trained.seconds_before = fit.seconds_before
+    trained.seconds_before = fit.clock.seconds_before
     clock.laps["train"] += trained.seconds_before
-    if fit.first_step_s:
-        trained.times_s["first_step"] = fit.first_step_s
+    if fit.clock.first_step_s:
+        trained.times_s["first_step"] = fit.clock.first_step_s
 
 
 def _tune_head(trained: Trained) -> None:
@@ -227,13 +228,3 @@ class _Clock:
         now = time.monotonic()
         self.laps[name] = self.laps.get(name, 0.0) + now - self._last
         self._last = now
-
-
-class NoLog:
-    """Stands in for MetricsLog where no run folder is kept."""
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Forgets the row."""
-
-    def close(self) -> None:
-        """Nothing to close."""

@@ -21,8 +21,9 @@ from tltf.errors import NumericError
 from tltf.runs import checkpoints
 from tltf.training import assembly, datasets, fit_state, judges
 from tltf.training.callbacks import non_finite
-from tltf.training.callbacks.non_finite import Batch, Broken
+from tltf.training.callbacks.non_finite import Broken
 from tltf.training.distribution import strategies
+from tltf.training.feed import Batch
 
 NUM_STEPS = 3  # an epoch of `feed()`: 20 rows in batches of 8
 

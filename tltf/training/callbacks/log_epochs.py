@@ -1,12 +1,30 @@
 """What watches a fit: the console, metrics.jsonl and TensorBoard."""
 
 import importlib.util
+import pathlib
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
 from tltf.config import call_strings
+
+
+class EpochLog(Protocol):
+    """Takes the numbers of epochs, as `metrics_log.MetricsLog` does."""
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Takes an epoch's row."""
+
+
+class NoLog:
+    """Stands in for MetricsLog where no run folder is kept."""
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Forgets the row."""
+
+    def close(self) -> None:
+        """Has nothing to close."""
 
 
 class LogEpochs(keras.callbacks.Callback):
@@ -16,13 +34,15 @@ class LogEpochs(keras.callbacks.Callback):
     same optimizer), learning_rate, seconds, then every metric of Keras under its own name.
 
     Args:
-        log: a `metrics_log.MetricsLog`, or anything with `write(dict)`.
+        log: EpochLog.
         phase: name of the phase.
+        rows: list to which the rows are added; None begins one.
     """
 
-    def __init__(self, log: Any, phase: str) -> None:
+    def __init__(self, log: EpochLog, phase: str, rows: list[dict[str, Any]] | None = None) -> None:
         super().__init__()
-        self.log, self.phase, self.rows = log, phase, list[dict]()
+        self.log, self.phase = log, phase
+        self.rows: list[dict[str, Any]] = [] if rows is None else rows
         self._start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -44,7 +64,7 @@ class LogEpochs(keras.callbacks.Callback):
         self.log.write(row)
 
 
-def tensorboard(folder: Any) -> keras.callbacks.Callback:
+def tensorboard(folder: pathlib.Path | str) -> keras.callbacks.Callback:
     """Keras's TensorBoard callback writing to `folder`.
 
     Raises:

@@ -5,16 +5,21 @@ Nothing is saved after that: this callback stands before those that judge and sa
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from tltf.config import defaults
+from tltf.config.options import TrainOptions
 from tltf.errors import NumericError
+from tltf.graphs.backbone import Backbone
+from tltf.graphs.core import Core
+from tltf.training.feed import Batch, Feed, PhaseRows
 from tltf.training.fit_state import Place
 from tltf.training.optimizers import finite
+from tltf.training.resolved import resolved
 from tltf.training.solver import weighted_examples
 
 SHOWN_ROWS = 3
@@ -41,19 +46,6 @@ class Broken:
     fix: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """The rows of one training step.
-
-    Args:
-        ids: their ids, in the order of the batch.
-        broken: ids of those whose own inputs or targets are not finite, each once.
-    """
-
-    ids: tuple
-    broken: tuple = ()
-
-
 class StopAtNonFinite(keras.callbacks.Callback):
     """Raises within the step whose loss or gradient is not finite, whose loss is far beyond all sense,
     or which is one too many that is skipped.
@@ -63,19 +55,19 @@ class StopAtNonFinite(keras.callbacks.Callback):
     a step. Adds `skipped_steps` to an epoch's logs where a LossScale skips.
 
     Args:
-        begun: fit_state.Place from which the phase goes on.
+        begun: Place from which the phase goes on.
         explain: Broken -> NumericError.
-        ignorance: () -> the loss of a model that answers 0 to everything; asked for large losses.
+        ignorance: () -> the loss of a model that answers 0 to everything; called for large losses.
         variables: name -> keras.Variable, what is trained.
-        history: of the fit, a dict an epoch.
+        history: of the fit, a dict per epoch.
     """
 
     def __init__(
         self,
         begun: Place,
-        explain: Callable[..., Any],
-        ignorance: Callable[..., Any],
-        variables: dict[str, keras.Variable],
+        explain: Callable[[Broken], NumericError],
+        ignorance: Callable[[], float],
+        variables: Mapping[str, keras.Variable],
         history: Sequence[dict[str, Any]],
     ) -> None:
         super().__init__()
@@ -84,7 +76,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
         self._epoch = self._before = self._done = self._num_steps = 0
 
     @property
-    def _scaling(self) -> Any:
+    def _scaling(self) -> finite.LossScale | None:
         optimizer = self.model.optimizer
         return optimizer if isinstance(optimizer, finite.LossScale) else None
 
@@ -102,8 +94,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
         if found:
             num_fine, what = found
             is_seen = what == finite.LOSS and not math.isfinite(mean)
-            self._stop(f"the {what} is {mean if is_seen else 'not finite'}",
-                       self._done - (self._num_steps - num_fine) + 1)  # fmt: skip
+            step = self._done - (self._num_steps - num_fine) + 1
+            self._stop(f"the {what} is {mean if is_seen else 'not finite'}", step)
         if mean > FAR and mean > FAR * self.ignorance():
             self._stop(f"the loss has grown to {mean:.3g}", self._done, is_exact=False)
         scaling = self._scaling
@@ -128,81 +120,84 @@ class StopAtNonFinite(keras.callbacks.Callback):
         raise self.explain(Broken(what, self._epoch + 1, self._before + step, is_exact, fix))
 
 
-def guard(fit: Any, phase: str, begun: Place, rows: np.ndarray | None) -> Any:
-    """The StopAtNonFinite of a phase of a Fit.
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """Makes the error of a Broken in a phase: what broke, where, and what to do.
 
     Args:
-        fit: fit.Fit.
-        phase: its name.
-        begun: fit_state.Place from which it goes on.
-        rows: int64[M], those that it reads; None for all.
+        phase: name of the phase.
+        rows: PhaseRows.
+        train: TrainOptions.
+        backbone: Backbone of the core.
+        is_kept: whether a run folder holds a checkpoint to go on from.
     """
 
-    def explain(broken: Broken) -> Any:
-        batch = read(fit, broken, rows)
-        backbone = fit.core.backbone
-        usual = defaults.usual_rate(
-            fit.options.train.method, backbone.modality, backbone.pretrained
-        )
-        rate = smaller_rate(fit.options.train.learning_rate, usual)
-        return error(broken, phase, batch, rate, bool(fit.run))
+    phase: str
+    rows: PhaseRows
+    train: TrainOptions
+    backbone: Backbone
+    is_kept: bool
 
-    def ignorance() -> float:
-        if fit.feed.in_order is None:
-            return 1.0
-        _, labels = fit.feed.in_order()
-        head = fit.core.head
-        logits = np.zeros((len(labels), fit.core.model.output[head.name].shape[-1]))
-        return float(head.losses(logits, labels).mean())
-
-    return StopAtNonFinite(begun, explain, ignorance, fit.moved, fit.history)
+    def __call__(self, broken: Broken) -> NumericError:
+        """The NumericError of a Broken."""
+        batch = self.rows.batch(broken.epoch, broken.step)
+        backbone = self.backbone
+        usual = defaults.usual_rate(self.train.method, backbone.modality, backbone.pretrained)
+        rate = smaller_rate(resolved(self.train.learning_rate), usual)
+        return error(broken, self.phase, batch, rate, self.is_kept)
 
 
-def read(fit: Any, broken: Broken, rows: Any) -> Any:
-    """The Batch of the step of a Broken; None where the data does not say. Arguments as `guard`."""
-    if fit.feed.batch is None:
-        return None
-    return fit.feed.batch(fit.epochs_before + broken.epoch - 1, broken.step - 1, rows)
+def loss_of_zeros(core: Core, feed: Feed) -> float:
+    """The mean training loss of a core whose logits are all 0; 1 where the labels are not known."""
+    if feed.in_order is None:
+        return 1.0
+    _, labels = feed.in_order()
+    logits = np.zeros((len(labels), core.model.output[core.head.name].shape[-1]))
+    return float(core.head.losses(logits, labels).mean())
 
 
 def require_finite_features(
-    fit: Any, phase: str, features: np.ndarray, role: str = "train", passes: int = 1
+    rows: PhaseRows,
+    phase: str,
+    features: np.ndarray,
+    *,
+    role: str = "train",
+    passes: int = 1,
+    is_kept: bool = False,
 ) -> None:
     """Raises where features for a solver, which takes no steps, are not finite; names their rows.
 
     Args:
-        fit: fit.Fit; it has read `features` in its next epochs, or a split in its order.
-        phase: its name.
-        features: float[N, d].
+        rows: PhaseRows of the phase that has read `features`.
+        phase: name of the phase.
+        features: float[N, d], of all passes over the training split, or of a split in its order.
         role: of the split.
-        passes: over the training split that they come from.
+        passes: number of passes over the training split that they come from.
+        is_kept: whether there is a run folder.
+
+    Raises:
+        NumericError: see above.
     """
     blocks = [not_finite([features[part]]) for part in weighted_examples.parts(len(features))]
-    places = np.flatnonzero(np.concatenate(blocks)) if blocks else ()
+    places = np.flatnonzero(np.concatenate(blocks)) if blocks else np.empty(0, int)
     if not len(places):
         return
     size = len(features) // passes
-    ids = [_id(fit, role, *divmod(int(place), size)) for place in places[:SHOWN_ROWS]]
+    ids = [rows.id_at(role, *divmod(int(place), size)) for place in places[:SHOWN_ROWS]]
     more = f" and {len(places) - SHOWN_ROWS} more" if len(places) > SHOWN_ROWS else ""
     what = f"features of the {role} split are not finite ({phase}): of {list_ids(ids)}{more}"
     fix = "correct or leave out these rows, or --precision=float32 if they are right"
-    raise NumericError(what, flag="data", fix=fix + (", with --resume=never" if fit.run else ""))
+    raise NumericError(what, flag="data", fix=fix + (", with --resume=never" if is_kept else ""))
 
 
-def _id(fit: Any, role: str, epoch: int, place: int) -> str:
-    """The id of what was read at a place of an epoch."""
-    if fit.feed.ids is None:
-        return f"example {place}"
-    if role != "train":
-        return f"{fit.feed.ids(role)[place]}"
-    step, row = divmod(place, fit.options.train.batch_size)
-    return read(fit, Broken("", epoch + 1, step + 1), fit.rows).ids[row]
+def not_finite(batch: Sequence[Any]) -> np.ndarray:
+    """bool[B]: the rows that have a number which is not finite in one of several arrays [B, ...].
 
-
-def not_finite(given: Sequence[dict[str, Any] | np.ndarray]) -> np.ndarray:
-    """bool[B]: the rows that have a number which is not finite in one of several arrays [B, ...]."""
-    found = [~np.isfinite(array).reshape(len(array), -1).all(axis=1)
-             for array in map(np.asarray, keras.tree.flatten(given))]  # fmt: skip
+    Args:
+        batch: arrays or tensors, or dicts of them.
+    """
+    arrays = map(np.asarray, keras.tree.flatten(batch))
+    found = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in arrays]
     return np.logical_or.reduce(found)
 
 

@@ -1,9 +1,7 @@
 """Checkpoints in the course of a fit."""
 
-import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -18,12 +16,12 @@ class SaveState(keras.callbacks.Callback):
     then comes as KeyboardInterrupt; after the last step before the epoch is judged.
 
     Args:
-        save: (fit_state.Place) -> None.
-        begun: fit_state.Place from which the phase goes on.
+        save: (Place) -> None.
+        begun: Place from which the phase goes on.
         interval_s: seconds; 0 saves at the end of epochs only.
     """
 
-    def __init__(self, save: Callable[..., Any], begun: Place, interval_s: float) -> None:
+    def __init__(self, save: Callable[[Place], None], begun: Place, interval_s: float) -> None:
         super().__init__()
         self.save, self.begun, self.interval_s = save, begun, interval_s
         self._epoch = self._before = 0
@@ -39,12 +37,11 @@ class SaveState(keras.callbacks.Callback):
         is_last = batch + 1 >= self.params["steps"]
         is_due = 0 < self.interval_s < time.monotonic() - self._saved
         if (is_due and not is_last) or signals.is_end_requested():
-            self._save(dataclasses.replace(self.begun, epochs=self._epoch,
-                                           steps=self._before + batch + 1))  # fmt: skip
+            self._save(Place(self._epoch, self._before + batch + 1))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Saves."""
-        self._save(dataclasses.replace(self.begun, epochs=epoch + 1, steps=0))
+        self._save(Place(epoch + 1))
 
     def _save(self, place: Place) -> None:
         self.save(place)
