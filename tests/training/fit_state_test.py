@@ -63,10 +63,21 @@ def test_its_fields_have_what_their_names_say():
 
 def test_what_a_fit_without_validation_and_plateau_leaves_out():
     first = FitState(
-        phase=0, place=Place(1), epoch_steps=3, record=FitRecord(), fingerprint="", seconds=0.0,
-        is_stopped=False, best=None, best_weights={}, plateau={}, weights={"w": np.ones(1)},
-        optimizer=[], seeds=[], metrics=[],
-    )  # fmt: skip
+        phase=0,
+        place=Place(1),
+        epoch_steps=3,
+        record=FitRecord(),
+        fingerprint="",
+        seconds=0.0,
+        is_stopped=False,
+        best=None,
+        best_weights={},
+        plateau={},
+        weights={"w": np.ones(1)},
+        optimizer=[],
+        seeds=[],
+        metrics=[],
+    )
     checkpoint = first.to_checkpoint()
     assert list(checkpoint.arrays) == ["weights/w"]
     assert FitState.from_checkpoint(checkpoint) == first

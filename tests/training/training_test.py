@@ -59,16 +59,22 @@ def warned(norm, phases):
     return [str(warning.message) for warning in found]
 
 
-@pytest.mark.parametrize(("norm", "phases", "expected"), [
-    ("train", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
-    ("recalibrate", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
-    ("frozen", [Phase("a", ((".*", 1.0),)), Phase("b", ((".*", 1.0),), norm="train")],
-     "the method has norm=train"),
-    ("auto", fine_tuning.linear_probe().phases(None), None),
-    ("frozen", fine_tuning.linear_probe().phases(None), None),
-    ("train", schedules.lp_ft().phases(None), None),
-    ("frozen", fine_tuning.scratch().phases(None), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("norm", "phases", "expected"),
+    [
+        ("train", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
+        ("recalibrate", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
+        (
+            "frozen",
+            [Phase("a", ((".*", 1.0),)), Phase("b", ((".*", 1.0),), norm="train")],
+            "the method has norm=train",
+        ),
+        ("auto", fine_tuning.linear_probe().phases(None), None),
+        ("frozen", fine_tuning.linear_probe().phases(None), None),
+        ("train", schedules.lp_ft().phases(None), None),
+        ("frozen", fine_tuning.scratch().phases(None), None),
+    ],
+)
 def test_a_norm_that_a_phase_overrules_is_told(norm, phases, expected):
     """The head's phase of lp_ft has no batch norm to train."""
     assert warned(norm, phases) == ([f"--norm={norm} is overruled: {expected}"] if expected else [])
@@ -84,9 +90,14 @@ def test_the_norm_of_the_command_line_is_the_one_that_is_looked_at():
     assert again.options.train.norm == trained.options.train.norm == "frozen"
 
 
-@pytest.mark.parametrize(("norm", "expected"), [
-    ("auto", "train"), ("frozen", "train"), ("recalibrate", "recalibrate"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("norm", "expected"),
+    [
+        ("auto", "train"),
+        ("frozen", "train"),
+        ("recalibrate", "recalibrate"),
+    ],
+)
 def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
     norm, expected, monkeypatch
 ):
@@ -106,9 +117,15 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
 
 def test_a_method_that_does_not_fit_is_corrected_in_the_same_folder(tmp_path, capsys):
     """The run that it stopped before its first step has nothing to go on from."""
-    argv = ["--data=digits(num_train=48, num_test=20)", "--backbone=small_cnn(filters=[4])",
-            "--head=classify(pooling=flatten)", "--image_size_px=8", "--train_epochs=1",
-            "--noexport", f"--output={tmp_path}/run"]  # fmt: skip
+    argv = [
+        "--data=digits(num_train=48, num_test=20)",
+        "--backbone=small_cnn(filters=[4])",
+        "--head=classify(pooling=flatten)",
+        "--image_size_px=8",
+        "--train_epochs=1",
+        "--noexport",
+        f"--output={tmp_path}/run",
+    ]
     assert train.main([*argv, "--method=ia3"]) == 2
     assert "error[2] --method" in capsys.readouterr().err and (tmp_path / "run/run.flags").exists()
     assert train.main([*argv, "--method=full"]) == 0

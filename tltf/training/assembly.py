@@ -1,29 +1,33 @@
-"""From options and splits to an untrained model: core, preprocessing, resolved options."""
+"""Makes the untrained model of options and splits: core, preprocessing, resolved options."""
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tltf.config import call_strings, defaults
 from tltf.config.catalogs import METHODS
 from tltf.config.command_options import FindOptions
 from tltf.config.options import Options, TrainOptions, replace
 from tltf.data import label_kinds, preprocessing
+from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Source, Splits
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
-from tltf.methods.method import Phase
+from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder
 from tltf.models.trained import Trained
 
 
 def assemble(
-    options: FindOptions | Options, parts: Splits | dict[str, Source], strategy: Any
-) -> tuple[Trained, Any]:
+    options: FindOptions | Options,
+    parts: Splits | dict[str, Source],
+    strategy: tf.distribute.Strategy,
+) -> tuple[Trained, Method]:
     """`(Trained, Method)`: the untrained core, its preprocessing, and the options resolved.
 
     Args:
@@ -66,6 +70,7 @@ def assemble(
 
 
 def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> None:
+    """Raises FlagError for a loss that the head or a solver among the phases does not have."""
     core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
     refusal = _unsolvable(core, train.loss)
     if refusal and any(phase.solver == "lbfgs" for phase in phases):
@@ -73,7 +78,7 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
 
 
 def _warn_of_norm(norm: str, phases: Sequence[Phase]) -> None:
-    """Says where --norm was given and phases do without it; `auto` leaves it to them."""
+    """Warns where --norm was set and phases do not follow it; `auto` leaves it to them."""
     tuned = [phase for phase in phases if phase.rules != (HEAD,)]
     others = {phase.norm for phase in tuned or phases if phase.norm not in ("", norm)}
     if norm == "auto" or not others:
@@ -97,6 +102,8 @@ def _unsolvable(core: Core, loss: str) -> FlagError | None:
     return None
 
 
-def _sizes(prepared: Any) -> dict[str, int]:
-    size_px = getattr(prepared, "size_px", None)
-    return {"image_size_px": size_px} if size_px else {"text_length": prepared.length}
+def _sizes(prepared: ImagePreprocessing | TextPreprocessing) -> dict[str, int]:
+    """The flag of the size of inputs, with its value."""
+    if isinstance(prepared, ImagePreprocessing):
+        return {"image_size_px": prepared.size_px}
+    return {"text_length": prepared.length}

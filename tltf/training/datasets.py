@@ -99,8 +99,16 @@ class _Builder:
             used = np.union1d(used, self.trained.preprocessing.mask_id()).astype(used.dtype)
         return {"token_ids": used}
 
-    def training(self, first_epoch: int, num_epochs: int, rows: np.ndarray | None=None, reads: Lookup | None=None, augment: str | None=None, skip: int=0,
-                 is_drawn: bool=True) -> tf.data.Dataset:  # fmt: skip
+    def training(
+        self,
+        first_epoch: int,
+        num_epochs: int,
+        rows: np.ndarray | None = None,
+        reads: Lookup | None = None,
+        augment: str | None = None,
+        skip: int = 0,
+        is_drawn: bool = True,
+    ) -> tf.data.Dataset:
         """Dataset of the training split.
 
         Args:
@@ -205,17 +213,23 @@ class _Builder:
             )
         table = self._table(computed, part)
         is_tokenized = part is self.parts["train"] and self.texts
-        own = self.texts if is_tokenized else lookups.lookup(
-            part, self.trained.preprocessing, pipeline.CACHE_BYTES)  # fmt: skip
+        own = (
+            self.texts
+            if is_tokenized
+            else lookups.lookup(part, self.trained.preprocessing, pipeline.CACHE_BYTES)
+        )
         cut = pipeline.cut_to_longest if self.trained.takes_any_length else None
         return lookups.join_lookups(own, passed, table.lookup, cut)
 
     def _table(self, prefix: keras.Model, part: Source, view: View | None = None) -> Table:
         is_tokenized = part is self.parts["train"] and part.modality == "text"
         reading = frozen_outputs.Reading(
-            part, self.trained.preprocessing, self.trained.takes_any_length, view,
+            part,
+            self.trained.preprocessing,
+            self.trained.takes_any_length,
+            view,
             (lambda: self.texts) if is_tokenized else None,
-        )  # fmt: skip
+        )
         return self.cache.table(prefix, reading)
 
     def _training_above(self, prefix: keras.Model) -> Any:

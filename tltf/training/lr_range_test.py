@@ -250,12 +250,14 @@ def text(found: Found) -> Any:
     """What a person wants to know, in three lines."""
     is_clamped = found.rate != found.valley
     why = f", held within {FAMILY_FACTOR:g} times of the default" if is_clamped else ""
-    return "\n".join([
-        f"curve      {len(found.losses)} steps from {found.rates[0]:.1e} to {found.rates[-1]:.1e}, "
-        f"smallest loss {found.smooth.min():.3f} at {found.rates[found.smooth.argmin()]:.1e}",
-        f"proposed   {found.valley:.2e} (default {found.default:.2e})",
-        f"rate       --learning_rate={found.rate:.2e}{why}",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"curve      {len(found.losses)} steps from {found.rates[0]:.1e} to {found.rates[-1]:.1e}, "
+            f"smallest loss {found.smooth.min():.3f} at {found.rates[found.smooth.argmin()]:.1e}",
+            f"proposed   {found.valley:.2e} (default {found.default:.2e})",
+            f"rate       --learning_rate={found.rate:.2e}{why}",
+        ]
+    )
 
 
 def save(found: Any, folder: pathlib.Path) -> None:

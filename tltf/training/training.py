@@ -141,8 +141,9 @@ def _prepared_fit(trained: Any, method: Any, strategy: Any, run_folder: Any, log
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     print(plan_text(trained, fit.core, method), file=sys.stderr)
     if run_folder and is_writer:
-        needs = disk_space.needs_of(fit.core, method, options, "validation" in trained.splits,
-                                    weights_bytes)  # fmt: skip
+        needs = disk_space.needs_of(
+            fit.core, method, options, "validation" in trained.splits, weights_bytes
+        )
         disk_space.require(run_folder, needs)
     return fit
 

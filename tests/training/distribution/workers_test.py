@@ -20,18 +20,37 @@ from tltf.training.distribution import multi_worker
 from tltf.training.fit_state import FitRecord, FitState, Place
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-FLAGS = ("--data=digits(num_train=96, num_test=40)", "--backbone=small_cnn(filters=[4])",
-         "--image_size_px=8", "--head=classify(pooling=flatten)", "--method=full", "--batch_size=8",
-         "--train_epochs=3", "--strategy=multi_worker", "--cache=false")  # fmt: skip
+FLAGS = (
+    "--data=digits(num_train=96, num_test=40)",
+    "--backbone=small_cnn(filters=[4])",
+    "--image_size_px=8",
+    "--head=classify(pooling=flatten)",
+    "--method=full",
+    "--batch_size=8",
+    "--train_epochs=3",
+    "--strategy=multi_worker",
+    "--cache=false",
+)
 
 
 def checkpoint(epoch):
     """Of a fit that has ended so many epochs."""
     return FitState(
-        phase=0, place=Place(epoch), epoch_steps=3, record=FitRecord(), fingerprint="",
-        seconds=0.0, is_stopped=False, best=None, best_weights={}, plateau={},
-        weights={"x": np.zeros(1)}, optimizer=[], seeds=[], metrics=[],
-    ).to_checkpoint()  # fmt: skip
+        phase=0,
+        place=Place(epoch),
+        epoch_steps=3,
+        record=FitRecord(),
+        fingerprint="",
+        seconds=0.0,
+        is_stopped=False,
+        best=None,
+        best_weights={},
+        plateau={},
+        weights={"x": np.zeros(1)},
+        optimizer=[],
+        seeds=[],
+        metrics=[],
+    ).to_checkpoint()
 
 
 def test_all_workers_go_on_from_the_checkpoint_of_the_first(tmp_path, monkeypatch):
@@ -71,11 +90,15 @@ def started(run, kinds, *flags):
     command = [sys.executable, "-m", "tltf.train", *FLAGS, f"--output={run}", *flags]
     return [
         subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             env=os.environ | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
         )
         for task in tasks
-    ]  # fmt: skip
+    ]
 
 
 def ended(processes):
@@ -118,6 +141,8 @@ def test_two_workers_train_every_fold(tmp_path):
     assert "fold 2 of 2" in said[1] and "together" in said[0]
     assert folder.read_status(tmp_path / "run") == "finished"
     report = json.loads((tmp_path / "run/report.json").read_text())
-    folds = [json.loads(path.read_text())["test"]["num_examples"]
-             for path in (tmp_path / "run/rounds").glob("*/report.json")]  # fmt: skip
+    folds = [
+        json.loads(path.read_text())["test"]["num_examples"]
+        for path in (tmp_path / "run/rounds").glob("*/report.json")
+    ]
     assert len(folds) == 2 and sum(folds) == report["test"]["num_examples"]

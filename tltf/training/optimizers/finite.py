@@ -60,9 +60,12 @@ class FirstBroken:
 
 def _variable(dtype: str, name: str) -> keras.Variable:
     return keras.Variable(
-        tf.zeros(2, dtype), trainable=False, dtype=dtype,
-        aggregation="only_first_replica", name=name,
-    )  # fmt: skip
+        tf.zeros(2, dtype),
+        trainable=False,
+        dtype=dtype,
+        aggregation="only_first_replica",
+        name=name,
+    )
 
 
 def squares(gradients: Iterator[Any] | Sequence[tf.Tensor | None]) -> tf.Tensor:

@@ -190,8 +190,10 @@ def is_decayed(variable: keras.Variable) -> bool:
 
 
 _KINDS = {"adam": FusedAdam, "adamw": FusedAdam, "sgd": keras.optimizers.SGD}
-_CLASSES = {name: type(f"PerVariable{kind.__name__}", (PerVariable, kind), {})
-            for name, kind in _KINDS.items()}  # fmt: skip
+_CLASSES = {
+    name: type(f"PerVariable{kind.__name__}", (PerVariable, kind), {})
+    for name, kind in _KINDS.items()
+}
 
 
 def build(

@@ -46,13 +46,19 @@ def rows(dataset: Any, prefix: Any = None) -> Any:
     """
     names = list(prefix.output) if prefix else list(dataset.element_spec[0])
     if len(names) != 1:
-        raise FlagError("solver=lbfgs takes a head on one vector an example", flag="method",
-                        fix="--method=linear_probe")  # fmt: skip
+        raise FlagError(
+            "solver=lbfgs takes a head on one vector an example",
+            flag="method",
+            fix="--method=linear_probe",
+        )
     kept = [
-        (np.empty(0) if prefix else np.asarray(inputs[names[0]]),
-         np.asarray(*targets.values()), np.asarray(*weights.values()))
+        (
+            np.empty(0) if prefix else np.asarray(inputs[names[0]]),
+            np.asarray(*targets.values()),
+            np.asarray(*weights.values()),
+        )
         for inputs, targets, weights in dataset
-    ]  # fmt: skip
+    ]
     features, targets, weights = zip(*kept, strict=True)
     whole = Forward(prefix, names[0])(dataset) if prefix else np.concatenate(features)
     return whole, np.concatenate(targets), np.concatenate(weights)

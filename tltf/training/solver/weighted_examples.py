@@ -88,8 +88,9 @@ def hold_back(
     if not is_held.any() or _is_constant(targets, rest):
         raise DataError(
             f"{len(labels)} training examples are too few to choose a penalty on a fifth of them",
-            flag="split", fix="give a validation split",
-        )  # fmt: skip
+            flag="split",
+            fix="give a validation split",
+        )
     return (features, targets, rest), (features[is_held], labels[is_held])
 
 
