@@ -11,7 +11,7 @@ from tests.training.fit_test import feed, fit
 from tltf.config.options import make
 from tltf.errors import FlagError, ModelError
 from tltf.methods import soup
-from tltf.methods.method import Ended
+from tltf.methods.method import TrainingOutcome
 from tltf.runs import model_folder
 from tltf.training import training
 
@@ -28,7 +28,7 @@ def choose(accuracies, monkeypatch, greedy=True, **more):
 
     method = soup.soup(("a", "b", "c"), greedy)
     core = types.SimpleNamespace(named_weights=lambda: {"w": variable})
-    method.finish(core, Ended({}, {}, measure if accuracies else None))
+    method.finish(core, TrainingOutcome({}, {}, measure if accuracies else None))
     return method, variable.numpy()[0]
 
 

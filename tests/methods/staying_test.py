@@ -11,7 +11,7 @@ from tltf.graphs import freezing
 from tltf.methods import fine_tuning as plain
 from tltf.methods import l2_sp, schedules, wise_ft
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended
+from tltf.methods.method import TrainingOutcome
 
 
 def test_the_penalty_is_that_of_the_equation():
@@ -50,8 +50,8 @@ def distance(core):
                for name in ("conv_1", "conv_2"))  # fmt: skip
 
 
-def ended(accuracies):
-    """`(variables, Ended)` on a way from 0 to 1 where validation likes `accuracies[share]`."""
+def outcome_of(accuracies):
+    """`(variables, TrainingOutcome)` on a way from 0 to 1 where validation likes `accuracies[share]`."""
     variable = keras.Variable(np.ones(3, "float32"))
     start = {"w": np.zeros(3, "float32")}
 
@@ -59,14 +59,14 @@ def ended(accuracies):
         share = round(float(variable.numpy()[0]), 2)
         return 1.0, accuracies.get(share, 0.0)
 
-    return variable, Ended({"w": variable}, start, measure if accuracies else None)
+    return variable, TrainingOutcome({"w": variable}, start, measure if accuracies else None)
 
 
 @pytest.mark.parametrize(("accuracies", "chosen"), [({0.25: 0.9, 1.0: 0.8}, 0.25), ({1.0: 0.8}, 1.0),
                                                     ({0.0: 0.7}, 0.0), ({}, 0.5)])  # fmt: skip
 def test_wise_ft_takes_what_validation_likes_best(accuracies, chosen):
     method = wise_ft.wise_ft(steps=4)
-    variable, given = ended(accuracies)
+    variable, given = outcome_of(accuracies)
     method.finish(None, given)
     assert method.chosen == pytest.approx(chosen)
     np.testing.assert_allclose(variable.numpy(), np.full(3, chosen), rtol=1e-6)

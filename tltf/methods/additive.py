@@ -14,7 +14,7 @@ from tltf.graphs.layers import adapter, in_place
 from tltf.graphs.layers import ia3 as layers_ia3
 from tltf.graphs.layers import prefix as layers_prefix
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended, Method, Phase
+from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.methods.rules import HEAD
 
 ATTENTION = ".*/attention_output/kernel"
@@ -173,7 +173,7 @@ class Scaled(Method):
                 layers_ia3.add(layer, side)
         return core
 
-    def finish(self, core: Core, ended: Ended) -> Core:
+    def finish(self, core: Core, outcome: TrainingOutcome) -> Core:
         """Merges the factors: the core is one of plain layers again."""
         for _, layer in in_place.kernels(core.groups, layers_ia3.has_scale):
             layers_ia3.merge(layer)

@@ -11,7 +11,7 @@ from tltf.graphs import functional
 from tltf.graphs.core import Core
 from tltf.methods.adversaries import AdversarialModel, Perturbed
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended, Method, Phase
+from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.methods.rules import EVERYTHING
 
 EPSILON = {"image": 4.0, "text": 1.0}
@@ -63,7 +63,7 @@ class Adversarial(Method):
         model = keras.Model(core.model.input, {name: logits}, name="core")
         return dataclasses.replace(core, model=model)
 
-    def finish(self, core: Core, ended: Ended | None) -> Any:
+    def finish(self, core: Core, outcome: TrainingOutcome | None) -> Any:
         """The core without that place; its layers are the same."""
         return self.plain
 

@@ -9,7 +9,7 @@ from tltf.errors import FlagError
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended, Method, Phase
+from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.methods.rules import EVERYTHING
 
 
@@ -50,7 +50,7 @@ class NearStart(Method):
             variable.regularizer = Distance(self.beta, 0.0)
         return core
 
-    def finish(self, core: Core, ended: Ended) -> Core:
+    def finish(self, core: Core, outcome: TrainingOutcome) -> Core:
         """Takes the penalties away."""
         self.release(core)
         return core

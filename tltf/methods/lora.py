@@ -9,7 +9,7 @@ from tltf.graphs.freezing import expression
 from tltf.graphs.layers import in_place
 from tltf.graphs.layers import lora as layers_lora
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended, Method, Phase
+from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.methods.rules import HEAD
 
 ATTENTION = re.compile(r".*/(query|value)/kernel")
@@ -53,7 +53,7 @@ class Lora(Method):
             layers_lora.add(layer, self.rank, self.scale)
         return core
 
-    def finish(self, core: Core, ended: Ended) -> Core:
+    def finish(self, core: Core, outcome: TrainingOutcome) -> Core:
         """Merges the updates: the core is one of plain layers again."""
         for _, layer in in_place.kernels(core.groups[:-1], layers_lora.has_update):
             layers_lora.merge(layer)

@@ -40,7 +40,7 @@ class Phase:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
+class TrainingOutcome:
     """What a training leaves to `Method.finish`.
 
     Args:
@@ -96,8 +96,8 @@ class Method:
         """
         return training
 
-    def finish(self, core: Any, ended: Ended) -> Any:
-        """The core to keep when the phases are done; `ended` is an `Ended`."""
+    def finish(self, core: Any, outcome: TrainingOutcome) -> Any:
+        """The core to keep when the phases are done; `outcome` is a `TrainingOutcome`."""
         return core
 
     def release(self, core: Any) -> None:

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tltf.graphs.core import Core
-from tltf.methods.method import Ended, Method
+from tltf.methods.method import Method, TrainingOutcome
 
 
 class Penalised(Method):
@@ -37,7 +37,7 @@ class Penalised(Method):
         groups = (*core.groups[:-1], *more, core.groups[-1])
         return dataclasses.replace(core, model=model, groups=groups)
 
-    def finish(self, core: Core, ended: Ended | None) -> Any:
+    def finish(self, core: Core, outcome: TrainingOutcome | None) -> Any:
         """The core without it; its layers are the same."""
         return self.plain
 

@@ -59,19 +59,19 @@ class Soup(Method):
                                  fix="the same --data, --split and --seed")  # fmt: skip
         return core
 
-    def finish(self, core: Any, ended: Any) -> Any:
+    def finish(self, core: Any, outcome: Any) -> Any:
         """Puts the mean into the core.
 
         Raises:
             FlagError: no validation split to choose by.
             ModelError: a run of another network.
         """
-        if self.greedy and not ended.measure:
+        if self.greedy and not outcome.measure:
             raise FlagError("soup takes a validation split to choose by", flag="method",
                             fix="soup(greedy=false), or --split='holdout(validation=.1)'")  # fmt: skip
         variables = core.named_weights()
         given = {run: _weights(run, variables) for run in self.runs}
-        self.chosen = self._greedy(variables, given, ended.measure) if self.greedy else self.runs
+        self.chosen = self._greedy(variables, given, outcome.measure) if self.greedy else self.runs
         _assign(variables, [given[run] for run in self.chosen])
         return core
 

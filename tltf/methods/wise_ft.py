@@ -44,20 +44,20 @@ class Interpolated(Method):
         probe, tuned = super().phases(core)
         return [probe, dataclasses.replace(tuned, keeps_start=True)]
 
-    def finish(self, core: Any, ended: Any) -> Any:
+    def finish(self, core: Any, outcome: Any) -> Any:
         """Puts the weights to the best point of the way."""
-        end = {name: variable.numpy() for name, variable in ended.variables.items()}
-        shares = np.linspace(0, 1, self.steps + 1) if ended.measure else [0.5]
+        end = {name: variable.numpy() for name, variable in outcome.variables.items()}
+        shares = np.linspace(0, 1, self.steps + 1) if outcome.measure else [0.5]
 
         def go_to(share: Any) -> None:
-            for name, variable in ended.variables.items():
-                variable.assign((1 - share) * ended.start[name] + share * end[name])
+            for name, variable in outcome.variables.items():
+                variable.assign((1 - share) * outcome.start[name] + share * end[name])
 
         def quality(share: float) -> Any:
             go_to(share)
-            loss, accuracy = ended.measure()
+            loss, accuracy = outcome.measure()
             return accuracy, -loss
 
-        self.chosen = float(max(shares, key=quality) if ended.measure else shares[0])
+        self.chosen = float(max(shares, key=quality) if outcome.measure else shares[0])
         go_to(self.chosen)
         return core

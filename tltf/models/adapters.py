@@ -30,7 +30,7 @@ from tltf.graphs.core import Core, attach_head
 from tltf.methods.additive import Additive
 from tltf.methods.context import FitContext
 from tltf.methods.lora import Lora
-from tltf.methods.method import Ended, Method
+from tltf.methods.method import Method, TrainingOutcome
 from tltf.models.trained import Trained
 from tltf.runs import layout
 
@@ -241,7 +241,7 @@ def load(path: Any, backbone: str = "") -> Trained:
     base.add("it", path)
     trained = base.use("it")
     method, core, _ = base._kept
-    trained.core = method.finish(core, Ended({}, {}, None))
+    trained.core = method.finish(core, TrainingOutcome({}, {}, None))
     return trained
 
 

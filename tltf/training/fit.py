@@ -21,7 +21,7 @@ from tltf.graphs.core import Core
 from tltf.graphs.freezing import Plan
 from tltf.graphs.frozen_prefix import Cut
 from tltf.methods.context import FitContext
-from tltf.methods.method import Ended, Method, Phase
+from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.models.forward import Forward
 from tltf.runs import checkpoints
 from tltf.training import curriculum, resume
@@ -146,7 +146,9 @@ class Fit:
         """The core to keep, when the method has ended its work on what was trained."""
         measure = self.judges.quality if VALIDATION in self.judges else None
         trained = self.core
-        self.core = self.method.finish(trained, Ended(self.moved, self.record.start, measure))
+        self.core = self.method.finish(
+            trained, TrainingOutcome(self.moved, self.record.start, measure)
+        )
         if self.method.mixes_weights and self.options.train.norm == "recalibrate":
             self._recalibrate()
         if self.above and self.core is trained:  # but the layers may have other classes now
