@@ -18,9 +18,7 @@ from tltf.data.source import Column, ScanCounts, Source
 def source(kind, values):
     modality = "text" if kind == "text" else "image"
     ids = [str(row) for row in range(len(values))]
-    return Source(
-        "made", {modality: Column(kind, values)}, None, (), ids, None, ScanCounts(len(ids))
-    )
+    return Source("made", {modality: Column(kind, values)}, {}, ids, None, ScanCounts(len(ids)))
 
 
 def encoded(image, format_name, **settings):

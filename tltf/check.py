@@ -7,24 +7,19 @@ python -m tltf.check --data='csv(path=all.csv, text=text, label=tags)' --head=mu
 import sys
 from collections.abc import Sequence
 
-from tltf.config import call_strings
-from tltf.config.catalogs import HEADS, SOURCES, SPLITS
+from tltf.config import checks
 from tltf.config.command_options import CheckOptions
 from tltf.console import command
-from tltf.errors import FlagError
 
 
 def service(options: CheckOptions) -> None:
     """Scans; the services are imported here, so that --help is quick."""
-    if not options.data:
-        raise FlagError("must be given", flag="data", fix="--data='image_folder(path=photos)'")
-    call_strings.pick(SOURCES, options.data, "data")
-    call_strings.pick(SPLITS, options.split, "split")
-    call_strings.pick(HEADS, options.head, "head")
+    checks.require("data", options.data)
+    recipe = checks.resolve_data(options.data, options.split, options.head, output=options.output)
     command.load_tensorflow()
     from tltf.data import summary
 
-    summary.run(options)
+    summary.run(options, recipe)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

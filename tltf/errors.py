@@ -6,7 +6,7 @@ An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: 
 import difflib
 import pathlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 _ESCAPED = ("Cc", "Zl", "Zp")
@@ -97,9 +97,7 @@ DESTROYING = ("overwrite",)
 """What is never suggested: a slip of the fingers must not cost a finished run."""
 
 
-def nearest(
-    name: str, choices: Sequence[str] | dict[str, Any] | set[str], limit: int = 3
-) -> list[str]:
+def nearest(name: str, choices: Collection[str], limit: int = 3) -> list[str]:
     """Up to `limit` of `choices` that are a slip of the fingers from `name`, the likeliest first.
 
     Letters that are swapped, one that is another, or LIKE in common. Empty where none is as near as
@@ -121,7 +119,7 @@ def _spelled(name: str) -> str:
     return str(name).lower().replace("-", "_")
 
 
-def choices_text(name: Any, choices: Sequence[str] | dict[str, Any], limit: int = 12) -> str:
+def choices_text(name: Any, choices: Collection[str], limit: int = 12) -> str:
     """`choices` as a list for an error, the likest to `name` first and the rest in order."""
     lowered = {_spelled(choice): choice for choice in choices}
     like = difflib.get_close_matches(_spelled(name), lowered, n=3, cutoff=0.4)

@@ -7,26 +7,21 @@ python -m tltf.evaluate --run=RUN --data='csv(path=new.csv, text=text, label=lab
 import sys
 from collections.abc import Sequence
 
-from tltf.config import call_strings
-from tltf.config.catalogs import SOURCES
+from tltf.config import checks
 from tltf.config.command_options import EvaluateOptions
 from tltf.console import command
-from tltf.errors import FlagError
 
 
 def service(options: EvaluateOptions) -> None:
     """Evaluates; the services are imported here, so that --help is quick."""
-    if not options.run:
-        raise FlagError("must be given", flag="run", fix="--run=RUN")
-    if options.data:
-        call_strings.pick(SOURCES, options.data, "data")
+    source = checks.pick_source(options.data, options.output) if options.data else None
     from tltf.runs import model_folder
 
     model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
     command.load_tensorflow()
     from tltf.experiments import run_evaluation
 
-    run_evaluation.run(options)
+    run_evaluation.run(options, source)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

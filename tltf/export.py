@@ -26,13 +26,13 @@ def service(options: ExportOptions) -> None:
     from tltf.runs import model_folder
 
     # wrong flags must show before TensorFlow is imported
-    call_strings.pick(FORMATS, options.format, "format")
+    call = call_strings.pick(FORMATS, options.format, "format")
     model_folder.open_folder(options.run)
     atomic_folders.new_version(options.output or f"{options.run}/{layout.EXPORT}", options.version)
     command.load_tensorflow()
     from tltf.serving.export import saved_model
 
-    print(saved_model.export_run(options))
+    print(saved_model.export_run(options, call))
 
 
 if __name__ == "__main__":

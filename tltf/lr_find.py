@@ -8,17 +8,16 @@ from collections.abc import Sequence
 
 from tltf.config import checks
 from tltf.config.command_options import FindOptions
-from tltf.config.options import replace
 from tltf.console import command
 
 
 def service(options: FindOptions) -> None:
     """Finds; the services are imported here, so that --help is quick."""
-    checks.check(replace(options, dry_run=True))
+    recipe = checks.resolve(options, needs_output=False)
     command.load_tensorflow()
     from tltf.training import lr_range_test
 
-    lr_range_test.run(options, options.find.num_steps)
+    lr_range_test.run(options, options.find.num_steps, recipe)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,13 +14,13 @@ from tltf.console import command, streams
 
 def service(options: Options) -> None:
     """Runs the options, whoever reads on; the services are imported here, so that --help is quick."""
-    checks.check(options)
+    recipe = checks.resolve(options)
     command.load_tensorflow()
     from tltf.experiments import kfold, one_run
 
-    run = kfold.run if kfold.is_asked_for(options) else one_run.run
+    run = kfold.run if kfold.is_asked_for(recipe) else one_run.run
     with streams.survive_closed_output(options.output.output):
-        run(options)
+        run(options, recipe)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

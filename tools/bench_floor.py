@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf.config import flagfiles, options
+from tltf.config import checks, flagfiles, options
 from tltf.data import loader, lookups
 from tltf.graphs import freezing, frozen_prefix
 from tltf.training import assembly
@@ -64,8 +64,8 @@ def main():
 def assembled(work):
     """`(Trained, Method)` of tltf for the work, untrained."""
     chosen, _ = flagfiles.parse(options.Options, work.flags())
-    strategy = strategies.start(chosen.runtime)
-    return assembly.assemble(chosen, loader.load_parts(chosen), strategy)
+    recipe, strategy = checks.resolve(chosen, needs_output=False), strategies.start(chosen.runtime)
+    return assembly.assemble(chosen, recipe, loader.load_parts(chosen, recipe), strategy)
 
 
 def freeze(trained, method):

@@ -108,12 +108,16 @@ class Budgets:
 
 
 def _logistic(options, parts):
+    from tltf.config import checks
     from tltf.evaluation import evaluators
     from tltf.training import datasets
     from tltf.training.distribution import strategies
 
-    strategy = strategies.start(options.runtime)
-    trained, _ = assembly.assemble(options, parts, strategy)
+    recipe, strategy = (
+        checks.resolve(options, needs_output=False),
+        strategies.start(options.runtime),
+    )
+    trained, _ = assembly.assemble(options, recipe, parts, strategy)
     features = datasets.frozen_features(trained)
     given = [(features[role], parts[role].labels) for role in ("train", "validation", "test")]
     row, _ = evaluators.evaluator_for(trained.core.head).linear(*given, trained.class_names)
@@ -136,7 +140,7 @@ def auto_method(task, budget, num_classes):
 
     modality = "text" if task == "vader" else "image"
     situation = defaults.Situation(modality, budget * num_classes, num_classes, True, True)
-    return defaults.choose_method("auto", situation)
+    return defaults.choose_method(None, situation).text
 
 
 def line(budgets, task, budget, method=""):

@@ -1,5 +1,6 @@
 """keras.applications: from pixels, the features of the family's own preprocessing and model."""
 
+import dataclasses
 import json
 
 import keras
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 
 from tltf.backbones import builder, downloads
-from tltf.backbones.applications import FAMILIES
 from tltf.config.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.graphs import functional
@@ -23,13 +23,17 @@ MODULES = {
     "densenet121": "densenet",
     "inception_v3": "inception_v3",
 }
-NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.large) for name in FAMILIES]
+NAMES = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.large)
+    for name, row in BACKBONES.items()
+    if row.target == "tltf.backbones.applications:application"
+]
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
 def _own_model(name, size):
     """The family's model as Keras gives it, its weights drawn so that no unit is dead."""
-    build = getattr(keras.applications, FAMILIES[name].cls)
+    build = getattr(keras.applications, BACKBONES[name].keras_class)
     keras.utils.set_random_seed(0)
     model = build(weights=None, include_top=False, input_shape=(size, size, 3))
     rng = np.random.default_rng(0)
@@ -88,6 +92,16 @@ def test_groups_taps_and_rebuilding(name):
     assert [g.name for g in again.groups] == [g.name for g in backbone.groups]
 
 
+def test_a_row_is_enough_for_another_network_of_a_known_family(monkeypatch):
+    row = dataclasses.replace(
+        BACKBONES["resnet50_v2"], keras_class="ResNet101V2", blocks=(3, 4, 23, 3)
+    )
+    monkeypatch.setitem(BACKBONES, "resnet101_v2", row)
+    backbone = builder.build("resnet101_v2", weights="none", image_size_px=32)
+    assert [tap.shape[-1] for tap in backbone.taps.values()] == [256, 512, 1024, 2048]
+    assert [group.name for group in backbone.groups] == ["stem", *backbone.taps]
+
+
 def test_weights_pass_exactly_to_a_rebuilt_network():
     backbone = builder.build("mobilenet_v2", weights="none", image_size_px=32)
     again = builder.rebuild(json.loads(json.dumps(backbone.blueprint)), ".")
@@ -125,7 +139,9 @@ def test_imagenet_weights_of_efficientnet_are_recognised(tmp_path):
 
 
 def test_images_below_the_minimum_are_refused_at_once():
-    with pytest.raises(FlagError, match=r"75 px or more \(received 64\); fix: --image_size_px=75"):
+    with pytest.raises(
+        FlagError, match=r"75 pixels or more \(received 64\); fix: --image_size_px=75"
+    ):
         builder.build("inception_v3", image_size_px=64)
 
 

@@ -8,7 +8,7 @@ GOOD = {"data": "mnist_5k", "backbone": "efficientnet_lite0", "output": "run"}
 
 
 def check(**values):
-    checks.check(make(**{**GOOD, **values}))
+    return checks.resolve(make(**{**GOOD, **values}))
 
 
 @pytest.mark.parametrize(

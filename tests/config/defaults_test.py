@@ -1,6 +1,7 @@
 import pytest
 
-from tltf.config import defaults
+from tltf.config import call_strings, defaults
+from tltf.config.catalogs import METHODS
 from tltf.config.options import flat, make
 from tltf.errors import FlagError
 
@@ -13,6 +14,13 @@ def situation(**values):
     return defaults.Situation(**given)
 
 
+def resolve(options, case):
+    """The options with every `auto` replaced, as a run does it."""
+    text = options.train.method
+    given = None if text == "auto" else call_strings.pick(METHODS, text, "method")
+    return defaults.resolve(options, case, defaults.choose_method(given, case))
+
+
 @pytest.mark.parametrize("modality", ["image", "text"])
 @pytest.mark.parametrize(
     "method", ["auto", "linear_probe", "partial(last_groups=1)", "full", "scratch"]
@@ -21,14 +29,14 @@ def situation(**values):
 @pytest.mark.parametrize("num_train", [5, 1000, 100_000])
 def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
     case = situation(modality=modality, is_pretrained=is_pretrained, num_train=num_train)
-    resolved = defaults.resolve(make(method=method), case)
+    resolved = resolve(make(method=method), case)
     train = resolved.train
     open_flags = [k for k, v in flat(resolved).items() if v is None or v == "auto"]
     as_pretrained = {"backbone_dropout", "stochastic_depth"}
     of_the_machine = {"strategy", "resume", "deterministic"}
     assert set(open_flags) <= {"image_size_px", "text_length", *of_the_machine} | as_pretrained
     assert 1 <= train.batch_size <= num_train and train.learning_rate > 0
-    assert resolved == defaults.resolve(resolved, case), "resolving twice changes nothing"
+    assert resolved == resolve(resolved, case), "resolving twice changes nothing"
 
 
 def test_what_is_given_is_kept():
@@ -37,7 +45,7 @@ def test_what_is_given_is_kept():
         "train_epochs": 2, "schedule": "plateau", "warmup_fraction": 0.0, "weight_decay": 0.1,
         "norm": "frozen", "keep": "last", "eval_batch_size": 9,
     }  # fmt: skip
-    resolved = flat(defaults.resolve(make(**given), situation(modality="text")))
+    resolved = flat(resolve(make(**given), situation(modality="text")))
     assert {name: resolved[name] for name in given} == given
 
 
@@ -53,31 +61,31 @@ def test_what_is_given_is_kept():
     ],
 )
 def test_auto_method(values, method):
-    assert defaults.choose_method("auto", situation(**values)) == method
+    assert defaults.choose_method(None, situation(**values)).text == method
 
 
 def test_a_solved_head_keeps_the_statistics_it_was_solved_under():
-    norms = {method: defaults.resolve(make(method=method), situation()).train.norm
+    norms = {method: resolve(make(method=method), situation()).train.norm
              for method in ("full", "lora", "lp_ft(backbone_rate=.5)", "wise_ft", "curriculum")}  # fmt: skip
     assert norms == {"full": "train", "lora": "train", "lp_ft(backbone_rate=.5)": "frozen",
                      "wise_ft": "frozen", "curriculum": "frozen"}  # fmt: skip
-    given = defaults.resolve(make(method="lp_ft", norm="train"), situation())
+    given = resolve(make(method="lp_ft", norm="train"), situation())
     assert given.train.norm == "train"
 
 
 def test_best_epoch_needs_a_validation_split():
-    assert defaults.resolve(make(), situation()).train.keep == "best"
-    assert defaults.resolve(make(), situation(has_validation=False)).train.keep == "last"
+    assert resolve(make(), situation()).train.keep == "best"
+    assert resolve(make(), situation(has_validation=False)).train.keep == "last"
 
 
 def test_only_adamw_decays_by_default():
-    assert defaults.resolve(make(optimizer="adam"), situation()).train.weight_decay == 0
-    assert defaults.resolve(make(optimizer="adamw"), situation()).train.weight_decay == 0.01
+    assert resolve(make(optimizer="adam"), situation()).train.weight_decay == 0
+    assert resolve(make(optimizer="adamw"), situation()).train.weight_decay == 0.01
 
 
 def test_fewer_epochs_for_more_data():
     epochs = [
-        defaults.resolve(make(method="full"), situation(num_train=n)).train.train_epochs
+        resolve(make(method="full"), situation(num_train=n)).train.train_epochs
         for n in (100, 1000, 10_000)
     ]
     assert epochs == sorted(epochs, reverse=True) and epochs[0] > epochs[-1]
@@ -86,10 +94,12 @@ def test_fewer_epochs_for_more_data():
 @pytest.mark.parametrize("method", ["l2_sp", "l2_sp(alpha=.5)", "delta"])
 def test_a_method_with_a_penalty_of_its_own_has_no_weight_decay_beside_it(method):
     """Li et al. 2018 put their penalty in the place of the decay; one that is asked for is kept."""
-    resolve = lambda **given: defaults.resolve(make(**given), situation(modality="text")).train  # noqa: E731
-    assert resolve(method=method).weight_decay == 0.0
-    assert resolve(method=method, weight_decay=0.02).weight_decay == 0.02
-    assert resolve(method="full").weight_decay == 0.01
+    decay = lambda **given: (  # noqa: E731
+        resolve(make(**given), situation(modality="text")).train.weight_decay
+    )
+    assert decay(method=method) == 0.0
+    assert decay(method=method, weight_decay=0.02) == 0.02
+    assert decay(method="full") == 0.01
 
 
 @pytest.mark.parametrize("weights", ["balanced", "effective"])
@@ -97,7 +107,7 @@ def test_a_method_with_a_penalty_of_its_own_has_no_weight_decay_beside_it(method
 def test_classes_are_not_balanced_twice(weights, method):
     with pytest.raises(FlagError, match="balance them twice") as caught:
         given = {"class_weights": weights, "sampling": "balanced", "method": method}
-        defaults.resolve(make(**given), situation())
+        resolve(make(**given), situation())
     assert caught.value.flag == "class_weights"
     for given in ({"class_weights": weights}, {"sampling": "balanced"}):
-        defaults.resolve(make(**given), situation())
+        resolve(make(**given), situation())

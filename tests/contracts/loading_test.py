@@ -8,7 +8,7 @@ import tltf
 from tests.contracts.backbones_test import build, inputs_for, values
 from tests.contracts.cases import CASES
 from tltf.backbones import builder, weight_files
-from tltf.backbones.applications import FAMILIES, random_model
+from tltf.backbones.applications import family_of, random_model
 from tltf.backbones.network import Request
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, HEADS
@@ -20,6 +20,11 @@ from tltf.models import saving
 from tltf.models.trained import Trained
 
 QUICK = ("small_cnn", "small_lstm", "mobilenet_v2")
+APPLICATIONS = [
+    name
+    for name, row in BACKBONES.items()
+    if row.target == "tltf.backbones.applications:application"
+]
 PACKAGED = ("efficientnet_lite0", "minilm_l6", "dog_mobilenet_v2", "hed_vgg16")
 
 
@@ -84,10 +89,10 @@ def test_what_is_saved_of_real_weights_is_loaded(name, tmp_path):
 
 
 @pytest.mark.parametrize("has_top", [pytest.param(False, marks=[pytest.mark.large]), True])
-@pytest.mark.parametrize("name", parameters(FAMILIES))
+@pytest.mark.parametrize("name", parameters(APPLICATIONS))
 def test_weights_that_keras_saves_are_taken(name, has_top, tmp_path):
     """Those of the whole classifier too: its head is left out."""
-    family, size = FAMILIES[name], max(32, BACKBONES[name].min_image_size_px)
+    family, size = family_of(name), max(32, BACKBONES[name].min_image_size_px)
     cls = getattr(keras.applications, family.cls)
     top = {"classes": 7} if has_top else {}
     options = {**family.options, **top}

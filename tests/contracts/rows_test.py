@@ -2,11 +2,14 @@
 
 import inspect
 
+import keras
 import pytest
 
 from tests.contracts.cases import CASES, LARGE
+from tltf.backbones.applications import FAMILIES
 from tltf.config import call_strings
-from tltf.config.catalogs import BACKBONES, CATALOGS
+from tltf.config.catalogs import BACKBONES, CATALOGS, HEADS, METHODS
+from tltf.config.defaults import MODALITIES, usual_rate
 
 ROWS = [(catalog, name) for catalog, rows in CATALOGS.items() for name in rows]
 OF_THE_CALLER = {"formats": {"version", "verify"}}
@@ -59,6 +62,29 @@ def test_rows_of_backbones_fit_their_kind(name):
     assert bool(row.image_size_px) == bool(row.channels) == (row.modality == "image")
     assert row.min_image_size_px <= row.image_size_px
     assert row.licence or not row.weights, "weights without a licence"
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_rows_of_heads_tell_the_label_kind_of_what_they_make(name):
+    for text in CASES["heads"][name]:
+        call = call_strings.pick(HEADS, text)
+        assert call.row.kind == call.build().target
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_methods_name_defaults_that_are_there(name, modality):
+    assert usual_rate(CASES["methods"][name][0], modality, is_pretrained=True) > 0
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_families_of_backbones_are_known(name):
+    row = BACKBONES[name]
+    assert bool(row.family) == bool(row.keras_class)
+    assert bool(row.family) or not row.blocks
+    if row.family:
+        family = FAMILIES[row.family](row)
+        assert family.stages and hasattr(keras.applications, family.cls)
 
 
 def test_every_family_has_a_case_in_the_default_suite():

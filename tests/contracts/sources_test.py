@@ -19,7 +19,7 @@ def test_a_source(make, tmp_path):
 
 def check_columns(source):
     count = len(source)
-    assert count >= 8 and list(source.columns) == [source.modality]
+    assert count >= 8 and list(source.fields) == [source.modality]
     assert source.modality in ("image", "text") and source.column.kind in KINDS
     assert len(source.column.values) == count and len(set(source.ids)) == count
     assert source.labels.dtype == np.int32 and source.labels.shape == (count,)

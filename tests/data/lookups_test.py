@@ -24,7 +24,7 @@ def files(tmp_path):
     for path, pixels in zip(paths, PIXELS, strict=True):
         Image.fromarray(pixels).save(path)
     made = array_source("made", PIXELS, np.zeros(len(PIXELS), np.int32))
-    return dataclasses.replace(made, columns={"image": Column("path", paths)})
+    return dataclasses.replace(made, fields={"image": Column("path", paths)})
 
 
 def found(lookup, rows):

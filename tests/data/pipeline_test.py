@@ -80,9 +80,9 @@ def test_decoding_once_or_each_time_is_the_same(tmp_path):
     for number, pixels in enumerate(PIXELS):
         paths.append(str(tmp_path / f"{number}.png"))
         Image.fromarray(pixels[..., 0]).save(paths[-1])
-    files = dataclasses.replace(source(), columns={"image": Column("path", paths)})
+    files = dataclasses.replace(source(), fields={"image": Column("path", paths)})
     contents = [open(path, "rb").read() for path in paths]  # noqa: SIM115
-    encoded = dataclasses.replace(source(), columns={"image": Column("bytes", contents)})
+    encoded = dataclasses.replace(source(), fields={"image": Column("bytes", contents)})
     expected = batches(build(training=True))
     for made in (source(), files, encoded):
         for cache_bytes in (0, 2**31):
@@ -127,7 +127,7 @@ def test_data_stays_in_the_hosts_memory(monkeypatch, cache_bytes):
 
 
 def test_unlabelled():
-    unlabelled = dataclasses.replace(source(), labels=None)
+    unlabelled = dataclasses.replace(source(), label_fields={})
     inputs, targets, weights = next(iter(pipeline.build(unlabelled, PREPROCESSING, batch_size=4)))
     assert inputs["image"].shape == (4, 16, 16, 3)
     assert targets == weights == {}
@@ -209,7 +209,7 @@ def test_balanced_sampling_draws_every_class_equally_often():
 
 
 def test_balanced_sampling_of_numbers_is_refused():
-    numbers = dataclasses.replace(source(), labels=np.linspace(0, 1, 37, dtype=np.float32))
+    numbers = source().with_labels(np.linspace(0, 1, 37, dtype=np.float32), ())
     with pytest.raises(FlagError, match="the data has numbers") as caught:
         pipeline.build(numbers, PREPROCESSING, batch_size=8, training=True, sampling="balanced")
     assert caught.value.flag == "sampling"

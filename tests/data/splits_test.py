@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tltf.data import splits
-from tltf.data.source import Column, ScanCounts, Source
+from tltf.data.source import Column, ScanCounts, Source, labelled
 from tltf.errors import DataError, FlagError
 
 
@@ -13,9 +13,8 @@ def make(texts, labels, roles=None):
     names = tuple(str(label) for label in range(max(labels) + 1))
     return Source(
         name="made",
-        columns={"text": Column("text", list(texts))},
-        labels=np.array(labels, np.int32),
-        class_names=names,
+        fields={"text": Column("text", list(texts))},
+        label_fields=labelled(np.array(labels, np.int32), names),
         ids=list(texts),
         roles=None if roles is None else np.array(roles, "<U10"),
         scan=ScanCounts(len(texts), len(texts)),

@@ -54,9 +54,9 @@ def big_report(folder):
 
 def big_table(folder):
     count = 500
-    table = prediction_table.Table([str(n) for n in range(count)], ["a"] * count, None, ["b"] * count,
+    table = prediction_table.Table([str(n) for n in range(count)], {"text": ["a"] * count}, None, ["b"] * count,
                               np.zeros((count, 2)))  # fmt: skip
-    prediction_table.write(folder / "predictions.csv", table, "text", ("a", "b"))
+    prediction_table.write(folder / "predictions.csv", table, ("a", "b"))
 
 
 def big_scan(folder):

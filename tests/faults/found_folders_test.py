@@ -1,7 +1,6 @@
 """What users' reports showed of class folders and splits: classes that vanish, draws by name."""
 
 import csv
-import dataclasses
 import importlib
 import json
 import os
@@ -250,7 +249,7 @@ def test_training_and_prediction_take_the_same_files(tmp_path):
     source = load(tmp_path)
     assert len(source) == source.scan.found == 10 and source.scan.ignored == 12
     with pytest.warns(UserWarning, match="12 files or folders in .* are left out"):
-        items = list(inputs.read(str(tmp_path), inputs.Wanted("image", ())))
+        items = list(inputs.read(str(tmp_path), inputs.Wanted("image", {"image": ()})))
     assert sorted(item.value for item in items) == sorted(source.column.values)
     (tmp_path / "cat" / "page.jpg").write_bytes(OTHERS["notes.html"])
     with pytest.raises(DataError, match="is HTML"):
@@ -264,7 +263,7 @@ def test_class_names_of_another_unicode_form_are_the_same(trained):
     other = "NFD" if trained == "NFC" else "NFC"
     given = [unicodedata.normalize(other, name) for name in ("thé",)]
     source = make(["a", "b"], [0, 0])
-    source = dataclasses.replace(source, class_names=tuple(given))
+    source = source.with_labels(source.labels, given)
     assert source.in_classes(names).labels.tolist() == [1, 1]
     assert len(source.of_classes(names, "was not trained")) == 2
 

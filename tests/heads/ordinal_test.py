@@ -9,7 +9,7 @@ import pytest
 import tltf
 from tests import tiny
 from tltf import train
-from tltf.data.source import Column, ScanCounts, Source
+from tltf.data.source import Column, ScanCounts, Source, labelled
 from tltf.errors import FlagError
 from tltf.evaluation import classification
 from tltf.heads import ordinal
@@ -62,7 +62,9 @@ def test_classes_are_equally_likely_at_the_start():
 def source(*names):
     labels = np.arange(2 * len(names), dtype=np.int32) % len(names)
     texts = [f"text {n}" for n in range(len(labels))]
-    return Source("made", {"text": Column("text", texts)}, labels, names, texts, None, ScanCounts())
+    return Source(
+        "made", {"text": Column("text", texts)}, labelled(labels, names), texts, None, ScanCounts()
+    )
 
 
 def test_the_order_of_the_classes():

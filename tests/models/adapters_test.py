@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tltf
+from tltf.config import checks
 from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import FlagError, ModelError
@@ -38,7 +39,8 @@ def runs(tmp_path_factory):
     for seed, (name, method) in enumerate(METHODS.items()):
         run = tmp_path_factory.mktemp(name) / "run"
         trained = training.train(make(**FLAGS, method=method, output=str(run), seed=seed))
-        test = loader.load_parts(make(**FLAGS, seed=0))["test"]
+        first = make(**FLAGS, seed=0)
+        test = loader.load_parts(first, checks.resolve(first, needs_output=False))["test"]
         found[name] = run / adapters.FILE, trained.scores(test), test
     return found
 

@@ -12,7 +12,9 @@ from tltf.models import inputs
 
 def read(text, modality, column="", usual="", **given):
     names = (column,) if column else tuple(filter(None, (usual, *inputs.COLUMNS[modality])))
-    return inputs.read(text, inputs.Wanted(modality, names, bool(column), usual, **given))
+    return inputs.read(
+        text, inputs.Wanted(modality, {modality: names}, bool(column), usual, **given)
+    )
 
 
 def values(items):

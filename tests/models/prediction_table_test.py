@@ -21,9 +21,9 @@ def test_rows_read_back_to_the_last_bit(tmp_path):
     names = ["neg, ative", "positive"]
     answers = [names[i] for i in stated.argmax(axis=1)]
     truths = ["neg, ative", "positive", "neg, ative"]
-    table = prediction_table.Table(["a", "b", "c"], texts, truths, answers, stated)
+    table = prediction_table.Table(["a", "b", "c"], {"text": texts}, truths, answers, stated)
     columns = [f"probability_{name}" for name in names]
-    prediction_table.write(path, table, "text", columns)
+    prediction_table.write(path, table, columns)
     rows = read(path)
     assert list(rows[0]) == [
         "id", "text", "label", "predicted", "probability_neg, ative", "probability_positive"
@@ -33,17 +33,19 @@ def test_rows_read_back_to_the_last_bit(tmp_path):
     columns = [[float(row[k]) for row in rows] for k in list(rows[0])[4:]]
     np.testing.assert_array_equal(np.array(columns, np.float32).T, stated)
     assert [row["predicted"] for row in rows] == answers
-    again, column, names = prediction_table.read(path)
-    assert (column, names) == ("text", list(rows[0])[4:])
-    assert (again.contents, again.truths, again.answers) == (texts, truths, answers)
+    again, names = prediction_table.read(path)
+    assert names == list(rows[0])[4:]
+    assert (again.contents, again.truths, again.answers) == ({"text": texts}, truths, answers)
     both = prediction_table.join_tables([again, again])
     assert both.ids == ["a", "b", "c"] * 2 and len(both.values) == 6
 
 
 def test_unlabelled_rows_and_names_that_are_no_utf8(tmp_path):
     path = tmp_path / "predictions.csv"
-    table = prediction_table.Table(["\udcff.png"], ["\udcff.png"], None, ["b"], [[0.25, 0.75]])
-    prediction_table.write(path, table, "path", ["probability_a", "probability_b"])
+    table = prediction_table.Table(
+        ["\udcff.png"], {"path": ["\udcff.png"]}, None, ["b"], [[0.25, 0.75]]
+    )
+    prediction_table.write(path, table, ["probability_a", "probability_b"])
     (row,) = read(path)
     assert row == {
         "id": "\\udcff.png",
@@ -56,7 +58,7 @@ def test_unlabelled_rows_and_names_that_are_no_utf8(tmp_path):
 
 
 def test_lengths_must_fit(tmp_path):
-    table = prediction_table.Table(["a", "b"], ["t"], None, ["x"], [[1.0]])
+    table = prediction_table.Table(["a", "b"], {"text": ["t"]}, None, ["x"], [[1.0]])
     with pytest.raises(ShapeError, match="2 ids, 1 text, 2 labels, 1 answers, 1 values"):
-        prediction_table.write(tmp_path / "p.csv", table, "text", ["probability_x"])
+        prediction_table.write(tmp_path / "p.csv", table, ["probability_x"])
     assert not (tmp_path / "p.csv").exists()

@@ -169,7 +169,7 @@ def test_what_was_trained_does_not_make_way_unasked(tmp_path, left):
 def test_resume_takes_names_of_flags(tmp_path, resume):
     chosen = options(tmp_path, resume=resume)
     with pytest.raises(FlagError, match="takes auto, never, or names of flags and versions"):
-        checks.check(chosen)
+        checks.resolve(chosen)
 
 
 def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tltf import make_options
+from tltf.config import checks
 from tltf.data import class_weights, device_batches, loader
 from tltf.training import assembly, datasets, training
 from tltf.training.distribution import strategies
@@ -57,7 +58,9 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
         split="holdout(test=0)",
     )
     parts = {"train": loader.load(options.data.data)}
-    trained, _ = assembly.assemble(options, parts, strategies.start(options.runtime))
+    recipe = checks.resolve(options, needs_output=False)
+    strategy = strategies.start(options.runtime)
+    trained, _ = assembly.assemble(options, recipe, parts, strategy)
     shared = types.SimpleNamespace(num_replicas_in_sync=2)
     whole = datasets.build(trained, shared).training
     sizes = lambda dataset: [len(batch[2]["label"]) for batch in dataset]  # noqa: E731
@@ -111,6 +114,7 @@ def test_the_mask_that_an_augmentation_puts_in_is_among_the_ids_that_are_trained
     trained = types.SimpleNamespace(
         options=make_options(augment=augment),
         preprocessing=preprocessing,
+        recipe=None,
         splits={"train": part(2, 1)},
     )
     builder = datasets._Builder(trained)

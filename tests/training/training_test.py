@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from tltf import train
-from tltf.config import defaults
+from tltf.config import checks, defaults
 from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import FlagError
@@ -28,17 +28,18 @@ HEADS = [
 
 def assembled(**flags):
     options = make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
-    parts = loader.load_parts(options)
-    return assembly.assemble(options, parts, strategies.start(options.runtime))
+    recipe = checks.resolve(options, needs_output=False)
+    parts = loader.load_parts(options, recipe)
+    return assembly.assemble(options, recipe, parts, strategies.start(options.runtime))
 
 
 @pytest.mark.parametrize(("flags", "is_solvable"), HEADS)
 def test_auto_solves_for_the_heads_that_have_an_optimum(flags, is_solvable, monkeypatch):
     seen, resolve = [], defaults.resolve
 
-    def resolved(options, situation):
+    def resolved(options, situation, method):
         seen.append(situation)
-        return resolve(options, situation)
+        return resolve(options, situation, method)
 
     monkeypatch.setattr(defaults, "resolve", resolved)
     trained, _ = assembled(**flags)
@@ -111,7 +112,9 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
     monkeypatch.setattr(training, "fit_parts", fit_parts)
     with pytest.raises(InterruptedError):
         one_run._scratch(trained, types.SimpleNamespace())
-    other, _ = assembly.assemble(seen[0], trained.splits, strategies.start(seen[0].runtime))
+    recipe = checks.resolve(seen[0], needs_output=False)
+    strategy = strategies.start(seen[0].runtime)
+    other, _ = assembly.assemble(seen[0], recipe, trained.splits, strategy)
     assert other.options.train.method == "scratch" and other.options.train.norm == expected
 
 

@@ -4,24 +4,25 @@ import dataclasses
 import functools
 import math
 import re
-from typing import Any
+from collections.abc import Callable
 
 import keras
 
 from tltf.backbones import downloads, weight_files
 from tltf.backbones.network import IMAGENET_STD, SCALINGS, Network, Request, Scaling
+from tltf.config.catalogs import BACKBONES, BackboneRow
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """Where a network of keras.applications is cut and how it wants its pixels.
+    """How a network of keras.applications is cut and wants its pixels.
 
     Args:
         cls: name in keras.applications.
         scaling: a key of SCALINGS.
         stem: the layer that ends the stem; empty for a network without one.
-        stages: the layers that end the stages. `@Class:n` is the n-th layer of a class;
-            a name with `*` is the last layer that matches.
+        stages: the layers that end the stages. `@Class:n` is the n-th layer of a class; `name*` is
+            the last layer whose name begins so, `*name` the last whose name ends so.
         entry: a layer whose input takes scaled pixels, where the network scales by itself
             before; empty otherwise.
         options: arguments of the class.
@@ -35,71 +36,77 @@ class Family:
     options: dict = dataclasses.field(default_factory=dict)
 
 
-def _resnet(cls: Any, scaling: str, counts: tuple[int, ...], last: str = "") -> Family:
-    ends = [f"conv{stage}_block{count}_out" for stage, count in enumerate(counts, start=2)]
-    return Family(cls, scaling, "pool1_pool", (*ends[:-1], last or ends[-1]))
+def _resnet(row: BackboneRow) -> Family:
+    ends = tuple(f"conv{stage}_block{count}_out" for stage, count in enumerate(row.blocks, start=2))
+    return Family(row.keras_class, "caffe", "pool1_pool", ends)
 
 
-def _efficientnet(cls: Any) -> Family:
-    blocks = tuple(f"block{stage}*" for stage in range(1, 7))
-    return Family(
-        cls, "torch", "stem_activation", (*blocks, "top_activation"), entry="stem_conv_pad"
-    )
+def _resnet_v2(row: BackboneRow) -> Family:
+    *first, _ = _resnet(row).stages
+    return Family(row.keras_class, "symmetric", "pool1_pool", (*first, "post_relu"))
 
 
-def _efficientnet_v2(cls: Any) -> Family:
-    blocks = tuple(f"block{stage}*" for stage in range(1, 6))
+def _vgg(row: BackboneRow) -> Family:
+    return Family(row.keras_class, "caffe", "", tuple(f"block{n}_pool" for n in range(1, 6)))
+
+
+def _mobilenet_v2(row: BackboneRow) -> Family:
+    ends = ("expanded_conv_project_BN", "block_2_add", "block_5_add", "block_12_add", "out_relu")
+    return Family(row.keras_class, "symmetric", "Conv1_relu", ends)
+
+
+def _efficientnet(row: BackboneRow) -> Family:
+    ends = (*(f"block{stage}*" for stage in range(1, 7)), "top_activation")
+    return Family(row.keras_class, "torch", "stem_activation", ends, entry="stem_conv_pad")
+
+
+def _efficientnet_v2(row: BackboneRow) -> Family:
+    ends = (*(f"block{stage}*" for stage in range(1, 6)), "top_activation")
     options = {"include_preprocessing": False}
-    return Family(cls, "torch", "stem_activation", (*blocks, "top_activation"), options=options)
+    return Family(row.keras_class, "torch", "stem_activation", ends, options=options)
 
 
-FAMILIES = {
-    "resnet50": _resnet("ResNet50", "caffe", (3, 4, 6, 3)),
-    "resnet101": _resnet("ResNet101", "caffe", (3, 4, 23, 3)),
-    "resnet50_v2": _resnet("ResNet50V2", "symmetric", (3, 4, 6, 3), last="post_relu"),
-    "vgg16": Family("VGG16", "caffe", "", tuple(f"block{n}_pool" for n in range(1, 6))),
-    "vgg19": Family("VGG19", "caffe", "", tuple(f"block{n}_pool" for n in range(1, 6))),
-    "mobilenet_v2": Family(
-        "MobileNetV2",
-        "symmetric",
-        "Conv1_relu",
-        ("expanded_conv_project_BN", "block_2_add", "block_5_add", "block_12_add", "out_relu"),
-    ),
-    "efficientnet_b0": _efficientnet("EfficientNetB0"),
-    "efficientnet_b1": _efficientnet("EfficientNetB1"),
-    "efficientnet_b2": _efficientnet("EfficientNetB2"),
-    "efficientnet_b3": _efficientnet("EfficientNetB3"),
-    "efficientnet_v2_b0": _efficientnet_v2("EfficientNetV2B0"),
-    "efficientnet_v2_b1": _efficientnet_v2("EfficientNetV2B1"),
-    "efficientnet_v2_b2": _efficientnet_v2("EfficientNetV2B2"),
-    "efficientnet_v2_b3": _efficientnet_v2("EfficientNetV2B3"),
-    "densenet121": Family(
-        "DenseNet121",
-        "torch",
-        "pool1",
-        ("conv2_block6_concat", "conv3_block12_concat", "conv4_block24_concat", "relu"),
-    ),
-    "inception_v3": Family(
-        "InceptionV3", "symmetric", "@MaxPooling2D:1", ("mixed2", "mixed7", "mixed10")
-    ),
-    "convnext_tiny": Family(
-        "ConvNeXtTiny",
-        "torch",
-        "convnext_tiny_stem",
-        (
-            "convnext_tiny_stage_0_block_2_identity",
-            "convnext_tiny_stage_1_block_2_identity",
-            "convnext_tiny_stage_2_block_8_identity",
-            "@LayerNormalization:-1",
-        ),
-        options={"include_preprocessing": False},
-    ),
+def _densenet(row: BackboneRow) -> Family:
+    ends = (f"conv{stage}_block{count}_concat" for stage, count in enumerate(row.blocks[:-1], 2))
+    return Family(row.keras_class, "torch", "pool1", (*ends, "relu"))
+
+
+def _inception_v3(row: BackboneRow) -> Family:
+    ends = ("mixed2", "mixed7", "mixed10")
+    return Family(row.keras_class, "symmetric", "@MaxPooling2D:1", ends)
+
+
+def _convnext(row: BackboneRow) -> Family:
+    first = enumerate(row.blocks[:-1])
+    ends = (f"*_stage_{stage}_block_{count - 1}_identity" for stage, count in first)
+    options = {"include_preprocessing": False}
+    stages = (*ends, "@LayerNormalization:-1")
+    return Family(row.keras_class, "torch", "*_stem", stages, options=options)
+
+
+FAMILIES: dict[str, Callable[[BackboneRow], Family]] = {
+    "resnet": _resnet,
+    "resnet_v2": _resnet_v2,
+    "vgg": _vgg,
+    "mobilenet_v2": _mobilenet_v2,
+    "efficientnet": _efficientnet,
+    "efficientnet_v2": _efficientnet_v2,
+    "densenet": _densenet,
+    "inception_v3": _inception_v3,
+    "convnext": _convnext,
 }
+"""`BackboneRow.family` -> the Family of a row."""
+
+
+def family_of(name: str) -> Family:
+    """The Family of a row of the catalog that has one."""
+    row = BACKBONES[name]
+    return FAMILIES[row.family](row)
 
 
 def application(request: Request) -> Network:
     """The Network of a keras.applications row of the catalog."""
-    family = FAMILIES[request.name]
+    family = family_of(request.name)
     model = _model(family, request)
     if request.wants_weights and request.weights != "default":
         weight_files.load(model, request.weights, request.name)
@@ -139,6 +146,8 @@ def find_layer(model: keras.Model, name: str) -> keras.Layer | keras.Model:
     if name.startswith("@"):
         cls, _, index = name[1:].partition(":")
         return [layer for layer in model.layers if type(layer).__name__ == cls][int(index)]
+    if name.startswith("*"):
+        return [layer for layer in model.layers if layer.name.endswith(name[1:])][-1]
     if name.endswith("*"):
         pattern = re.compile(re.escape(name[:-1]) + "[^0-9]")
         return [layer for layer in model.layers if pattern.match(layer.name)][-1]

@@ -1,32 +1,33 @@
 """From the text of `--backbone` to a Backbone, and from a blueprint back to it."""
 
 import dataclasses
-import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from tltf.backbones import hub, kept_layers, run_weights
 from tltf.backbones.network import Network, Request, assemble
-from tltf.config import call_strings, checks
+from tltf.config import checks
+from tltf.config.call_strings import Call
 from tltf.config.catalogs.backbones import BACKBONES
 from tltf.config.catalogs.row import BackboneRow
-from tltf.errors import FlagError
 from tltf.graphs.backbone import Backbone
 
 
 def build(
-    text: Any,
+    text: str | Call[BackboneRow],
     *,
-    weights: Any = "default",
-    image_size_px: Any = 0,
-    text_length: Any = 0,
-    texts: Any = None,
+    weights: str = "default",
+    image_size_px: int = 0,
+    text_length: int = 0,
+    texts: Sequence[str] | None = None,
 ) -> Backbone:
     """The Backbone that `--backbone` names.
 
     Args:
         text: a call string of the catalog, `hub:<preset>`, or a folder that holds a KerasHub
-            preset, a Hugging Face checkpoint or a run of tltf.
+            preset, a Hugging Face checkpoint or a run of tltf; or the Call that one was resolved
+            to.
         weights: `default`, `none` for random weights, the path of a weights file, or a run
             folder of tltf, whose weights are taken over by name and shape.
         image_size_px: side of the square input; 0 takes the backbone's own.
@@ -38,8 +39,10 @@ def build(
         ModelError: weights that are refused.
         StorageError: weights that cannot be fetched.
     """
-    request = Request(text, weights, image_size_px, text_length, tuple(texts or ()))
-    if text not in BACKBONES and run_weights.is_run(text):
+    call = text if isinstance(text, Call) else None
+    name = text.text if isinstance(text, Call) else text
+    request = Request(name, weights, image_size_px, text_length, tuple(texts or ()), call=call)
+    if call is None and name not in BACKBONES and run_weights.is_run(name):
         return run_weights.backbone_of_run(request, rebuild)
     if run_weights.is_run(weights):
         fresh = dataclasses.replace(request, weights="none")
@@ -80,37 +83,21 @@ def save_assets(backbone: Any, folder: Any) -> None:
 def _network(request: Request) -> Network:
     if request.memory is not None and "class" in request.memory:
         return hub.remake(request)
-    if request.text.startswith(hub.PREFIX):
-        return hub.preset(request)
-    if _is_path(request.text):
-        return hub.folder(request)
-    call = call_strings.pick(BACKBONES, request.text, "backbone")
-    return call.build(_sized(dataclasses.replace(request, name=call.name), call.row))
+    call = request.call or checks.pick_backbone(request.text)
+    if call is None:
+        is_preset = request.text.startswith(checks.PRESET_PREFIX)
+        return hub.preset(request) if is_preset else hub.folder(request)
+    return call.build(_sized(dataclasses.replace(request, name=call.name), call))
 
 
-def _is_path(text: str) -> bool:
-    """Whether the text is meant as a folder; a name of the catalog never is."""
-    path = pathlib.Path(os.path.expanduser(text))
-    checks.refuse_model_file(text)
-    if text.startswith((os.sep, ".", "~")):
-        if not path.is_dir():
-            raise FlagError(f"no folder {path}", flag="backbone", fix="--list=backbones")
-        return True
-    return call_strings.parse(text, "backbone")[0] not in BACKBONES and path.is_dir()
-
-
-def _sized(request: Request, row: BackboneRow | None) -> Request:
+def _sized(request: Request, call: Call[BackboneRow]) -> Request:
     """The request with the row's defaults, checked against its limits; outside code has no row."""
+    row = call.row
     if row is None:
         return request
     if row.modality == "text":
         length = request.text_length or row.text_length
         return dataclasses.replace(request, image_size_px=0, text_length=length)
     size = request.image_size_px or row.image_size_px
-    if size < row.min_image_size_px:
-        raise FlagError(
-            f"{request.text} takes images of {row.min_image_size_px} px or more (received {size})",
-            flag="image_size_px",
-            fix=f"--image_size_px={row.min_image_size_px}",
-        )
+    checks.require_size(call, size)
     return dataclasses.replace(request, image_size_px=size, text_length=0)

@@ -16,11 +16,11 @@ import keras_hub
 from tltf.backbones import downloads, transformers, weight_files
 from tltf.backbones.hub_configs import CONFIGS
 from tltf.backbones.network import SCALINGS, Network, Request, Scaling
+from tltf.config.checks import PRESET_PREFIX
 from tltf.errors import FlagError, ModelError, StorageError, choices_text, nearest
 from tltf.files import untrusted
 from tltf.graphs import build_limits, functional
 
-PREFIX = "hub:"
 _ADDRESSES = ("kaggle://", "hf://", "ms://")
 _HF_TYPES = ("albert", "bert", "distilbert", "electra", "roberta", "vit", "xlm-roberta")
 DEFAULT_IMAGE_SIZE_PX = 224
@@ -28,14 +28,14 @@ DEFAULT_IMAGE_SIZE_PX = 224
 
 def preset(request: Request) -> Network:
     """The Network of `hub:<preset>`; only what is not known here needs the network."""
-    name = request.text.removeprefix(PREFIX)
+    name = request.text.removeprefix(PRESET_PREFIX)
     presets = keras_hub.models.Backbone.presets
     if name not in presets and not name.startswith(_ADDRESSES):
         near = nearest(name, presets, limit=1)
         raise FlagError(
             f"no preset {name!r} in KerasHub (choices: {choices_text(name, presets)})",
             flag="backbone",
-            fix=f"--backbone={PREFIX}{near[0]}" if near else "",
+            fix=f"--backbone={PRESET_PREFIX}{near[0]}" if near else "",
         )
     what = f"the preset {name} through KerasHub"
     fix = ("--backbone=FOLDER with the preset's files, or a packaged backbone "

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from tltf.config.call_strings import Call
+from tltf.config.catalogs.row import BackboneRow
 from tltf.graphs import functional
 from tltf.graphs.backbone import Backbone, Group
 
@@ -27,6 +29,7 @@ class Request:
         memory: the builder's own part of a blueprint; None on the first build. With it, no
             weights are loaded and neither the network nor an original folder is used.
         assets: folder with the tokenizer's files, used together with `memory`.
+        call: what `text` was resolved to, where the caller has resolved it.
     """
 
     text: str
@@ -37,6 +40,7 @@ class Request:
     memory: dict | None = None
     assets: pathlib.Path | None = None
     name: str = ""
+    call: Call[BackboneRow] | None = None
 
     @property
     def wants_weights(self) -> bool:

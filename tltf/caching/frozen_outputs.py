@@ -92,7 +92,7 @@ class Outputs:
         """uint64[N], of each row's content."""
         if not self.reading.is_text:
             return self.reading.source.content_hashes()
-        texts = self.reading.source.column.values
+        texts = self.reading.source.texts("\0")
         keys = (digest(text.encode("utf-8", "surrogatepass")) for text in texts)
         return np.fromiter(keys, np.uint64, count=len(texts))
 

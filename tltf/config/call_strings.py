@@ -10,20 +10,22 @@ import ast
 import dataclasses
 import importlib
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from tltf.config import habits
-from tltf.config.catalogs.row import MethodRow, Row
+from tltf.config.catalogs.row import Row
 from tltf.errors import FlagError, choices_text, nearest
 
 _OPEN, _CLOSE = "([{", ")]}"
 _OUTSIDE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 _WORDS = {"true": True, "false": False, "none": None}
 
+AnyRow = TypeVar("AnyRow", bound=Row)
+
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class Call(Generic[AnyRow]):
     """A checked call: `build(*given)` imports the target and calls it with the arguments.
 
     Args:
@@ -31,13 +33,16 @@ class Call:
         target: `package.module:callable`.
         kwargs: every argument by name, defaults filled in.
         row: the catalog's row; None for code from outside.
-        extra: the extra of setup.cfg that the target needs.
+        text: the call string as it was written.
+        written: names of the arguments that the text has, in its order.
     """
 
     name: str
     target: str
-    kwargs: dict
-    row: Any = None
+    kwargs: dict[str, Any]
+    row: AnyRow | None = None
+    text: str = ""
+    written: tuple[str, ...] = ()
 
     def build(self, *given: Any, **also: Any) -> Any:
         """The target's result; `given` and `also` come before the arguments of the string."""
@@ -48,6 +53,12 @@ class Call:
         if self.row and self.row.check:
             load_target(self.row.check)(**self.kwargs)
 
+    def change(self, **values: Any) -> "Call[AnyRow]":
+        """The call with other values of some arguments, which its text then has."""
+        kwargs, written = self.kwargs | values, tuple(dict.fromkeys((*self.written, *values)))
+        text = render(self.name, {name: kwargs[name] for name in written})
+        return dataclasses.replace(self, kwargs=kwargs, text=text, written=written)
+
     def __str__(self) -> str:
         return render(self.name, self.kwargs)
 
@@ -57,7 +68,7 @@ def render(name: str, kwargs: dict[str, Any]) -> str:
     return f"{name}({', '.join(f'{key}={_literal(value)}' for key, value in kwargs.items())})"
 
 
-def parse(text: Any, flag: str = "") -> Any:
+def parse(text: str, flag: str = "") -> tuple[str, dict[str, str]]:
     """`(name, arguments)` of a call string; the arguments are raw texts by name.
 
     Raises:
@@ -67,7 +78,7 @@ def parse(text: Any, flag: str = "") -> Any:
     name, bracket, rest = text.partition("(")
     if bracket and not rest.endswith(")"):
         raise FlagError(f"{text!r} lacks its closing bracket", flag=flag, fix=f"{text})")
-    name, arguments = name.strip(), {}
+    name, arguments = name.strip(), dict[str, str]()
     if not name:
         raise FlagError(f"no name in {text!r}", flag=flag, fix="name(key=value, ...)")
     for part in split_outside(rest[:-1], ",", flag) if bracket else []:
@@ -102,13 +113,13 @@ def _quoting(name: str, inner: str) -> str:
     return f"quote it: {', '.join(f'{key}={value!r}' for key, value in torn)}"
 
 
-def with_paths(text: Any, row: MethodRow | Row, change: Callable[..., Any]) -> str:
+def with_paths(text: str, row: Row, change: Callable[[str], str]) -> str:
     """A call string with `change(path)` in place of its paths.
 
     Args:
         text: a call string; it is returned as it is where nothing changes.
         row: of the catalog that has its name; `paths` names the arguments, texts or lists of them.
-        change: str -> str.
+        change: path -> path.
 
     Raises:
         FlagError: the text is not a call string.
@@ -148,21 +159,24 @@ def split_outside(text: str, separator: str, flag: str = "") -> list[str]:
     return [part for part in parts if part.strip()]
 
 
-def pick(catalog: dict[str, Any], text: str, flag: str = "") -> Call:
+def pick(catalog: Mapping[str, AnyRow], text: str | Call[AnyRow], flag: str = "") -> Call[AnyRow]:
     """The checked `Call` that `text` asks for.
 
     Args:
         catalog: name -> Row.
-        text: a call string.
+        text: a call string, or the Call that one was resolved to, which is returned as it is.
         flag: the flag that an error names.
 
     Raises:
         FlagError: unknown name or argument, a missing argument, or a value of another type.
     """
+    if isinstance(text, Call):
+        return text
     name, raw = parse(text, flag)
     if name not in catalog:
         if _OUTSIDE.match(name):
-            return Call(name, name, {key: _value(value) for key, value in raw.items()})
+            kwargs = {key: _value(value) for key, value in raw.items()}
+            return Call(name, name, kwargs, None, text, tuple(raw))
         raise unknown_name(catalog, name, text, flag)
     row = catalog[name]
     for key in raw:
@@ -184,10 +198,19 @@ def pick(catalog: dict[str, Any], text: str, flag: str = "") -> Call:
     kwargs = _defaults(row)
     for key, value in raw.items():
         kwargs[key] = _typed(value, row.args[key], f"{name}({key}=...)", flag)
-    return Call(name, row.target, kwargs, row)
+    return Call(name, row.target, kwargs, row, text, tuple(raw))
 
 
-def _without_unknown(name: str, raw: dict[str, str], row: Any, flag: str) -> str:
+def pick_each(
+    catalog: Mapping[str, AnyRow], text: str | Sequence[Call[AnyRow]], flag: str = ""
+) -> tuple[Call[AnyRow], ...]:
+    """The `Call` of each call string in a text that joins them with `|`; arguments as `pick`."""
+    if not isinstance(text, str):
+        return tuple(text)
+    return tuple(pick(catalog, part, flag) for part in split_outside(text, "|", flag))
+
+
+def _without_unknown(name: str, raw: dict[str, str], row: Row, flag: str) -> str:
     """The call with the arguments that are meant; those that mean nothing here are left out."""
     meant = {key if key in row.args else habits.argument(key, row.args): key for key in raw}
     given = ", ".join(f"{key}={raw[old]}" for key, old in meant.items() if key)
@@ -196,7 +219,7 @@ def _without_unknown(name: str, raw: dict[str, str], row: Any, flag: str) -> str
     return f"--{flag}={name}" + (f"({given})" if given else "")
 
 
-def unknown_name(catalog: dict[str, Any], name: str, text: str, flag: str) -> FlagError:
+def unknown_name(catalog: Mapping[str, Row], name: str, text: str, flag: str) -> FlagError:
     """The FlagError for a name that `catalog` does not have."""
     meant = habits.value(flag, text.strip())
     near = [meant] if meant != text.strip() else nearest(name, catalog, limit=1)
@@ -211,7 +234,7 @@ def _list_of(flag: str) -> str:
     return "sources" if flag == "data" else f"{flag}s"
 
 
-def load_target(target: str, row: Any = None) -> Callable[..., Any]:
+def load_target(target: str, row: Row | None = None) -> Callable[..., Any]:
     """The object `package.module:name`; a missing extra is named.
 
     Raises:
@@ -231,7 +254,7 @@ def load_outside(target: str) -> Any:
     return load_target(target)
 
 
-def missing_extra(error: Any, extra: str) -> FlagError:
+def missing_extra(error: ModuleNotFoundError, extra: str) -> FlagError:
     """The FlagError for a module that is not installed."""
     fix = f"pip install {error.name}"
     if extra:
@@ -239,7 +262,7 @@ def missing_extra(error: Any, extra: str) -> FlagError:
     return FlagError(f"this needs the package {error.name!r}, which is not installed", fix=fix)
 
 
-def _defaults(row: Any) -> dict[str, Any]:
+def _defaults(row: Row) -> dict[str, Any]:
     return {key: value for key, value in row.args.items() if not isinstance(value, type)}
 
 

@@ -1,25 +1,120 @@
-"""Checks every call string of a run against its catalog, before TensorFlow is imported."""
+"""Resolves every call string of a run against its catalog, before TensorFlow is imported."""
 
 import os
 import pathlib
 
 from tltf.config import call_strings
-from tltf.config.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
-from tltf.config.command_options import FindOptions
-from tltf.config.options import ModelOptions, Options
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import AUGMENTS, BACKBONES, FORMATS, HEADS, METHODS, SOURCES, SPLITS
+from tltf.config.catalogs.row import BackboneRow, Row
+from tltf.config.options import Options
+from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, choices_text
 
 BASELINES = ("logistic", "scratch")
+EXPORT_FORMAT = "saved_model"
+"""What a run is exported as when its training is done."""
+PRESET_PREFIX = "hub:"
+"""Begins the name of a KerasHub preset in --backbone."""
 
 
-def wanted_baselines(text: str) -> list[str]:
+def resolve(options: Options, needs_output: bool = True) -> Recipe:
+    """The Recipe of a run's Options.
+
+    Args:
+        options: Options.
+        needs_output: whether --output must be given; a dry run never needs it.
+
+    Raises:
+        FlagError: a flag that is missing, or a name or an argument that does not exist.
+        ModelError: a backbone that is a file of code.
+    """
+    data, train, output = options.data, options.train, options.output
+    require("data", data.data)
+    require("backbone", options.model.backbone)
+    if needs_output and not output.dry_run:
+        require("output", output.output)
+    read = resolve_data(data.data, data.split, options.model.head, data.augment, output.output)
+    method = None
+    if train.method != "auto":
+        method = call_strings.pick(METHODS, train.method, "method")
+    baselines = pick_baselines(output.baseline)
+    allowed_changes(output.resume)
+    if train.clipnorm and train.global_clipnorm:
+        raise FlagError("and --global_clipnorm exclude each other", flag="clipnorm")
+    backbone = pick_backbone(options.model.backbone)
+    if backbone and options.model.image_size_px:
+        require_size(backbone, options.model.image_size_px)
+    formats = (call_strings.pick(FORMATS, EXPORT_FORMAT, "format"),) if output.export else ()
+    return Recipe(
+        **vars(read), backbone=backbone, method=method, formats=formats, baselines=baselines
+    )
+
+
+def resolve_data(
+    data: str, split: str, head: str, augment: str = "", output: str = ""
+) -> DataRecipe:
+    """The DataRecipe of the texts of --data, --split, --head and --augment.
+
+    Args:
+        data: a call string of SOURCES.
+        split: a call string of SPLITS.
+        head: a call string of HEADS.
+        augment: call strings of AUGMENTS, joined with `|`.
+        output: the folder to be written, which must not lie in that of the data; "" for none.
+
+    Raises:
+        FlagError: a name or an argument that does not exist, or a value that fits no data.
+    """
+    source = pick_source(data, output)
+    split_call = call_strings.pick(SPLITS, split, "split")
+    split_call.check()
+    head_call = call_strings.pick(HEADS, head, "head")
+    return DataRecipe(
+        source, split_call, head_call, call_strings.pick_each(AUGMENTS, augment, "augment")
+    )
+
+
+def require(name: str, value: str) -> None:
+    """Raises FlagError where a flag that a command needs is empty."""
+    if not value:
+        raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
+
+
+def pick_source(data: str, output: str = "") -> Call[Row]:
+    """The Call of --data.
+
+    Args:
+        data: a call string of SOURCES.
+        output: the folder to be written, or "".
+
+    Raises:
+        FlagError: a name or an argument that does not exist, or an --output inside of the folder
+            of --data: what is written would be read as data.
+    """
+    call = call_strings.pick(SOURCES, data, "data")
+    if not output or call.row is None or "path" not in call.row.paths:
+        return call
+    place = os.path.realpath(os.path.expanduser(output))
+    path = os.path.expanduser(str(call.kwargs["path"]))
+    folder = os.path.realpath(path)
+    if os.path.isdir(path) and os.path.commonpath([folder, place]) == folder:
+        raise FlagError(
+            f"{output} lies in the data folder {path}, where it would be taken for data",
+            flag="output",
+            fix=f"--output={os.path.join('runs', os.path.basename(place) or 'run')}",
+        )
+    return call
+
+
+def pick_baselines(text: str) -> tuple[str, ...]:
     """The names in --baseline, which are joined with `|`.
 
     Raises:
         FlagError: an unknown one.
     """
-    names = [name.strip() for name in text.split("|") if name.strip()]
+    names = tuple(name.strip() for name in text.split("|") if name.strip())
     for name in names:
         if name not in BASELINES:
             near = choices_text(name, BASELINES)
@@ -27,53 +122,24 @@ def wanted_baselines(text: str) -> list[str]:
     return names
 
 
-def check(options: FindOptions | Options) -> None:
-    """Raises FlagError for a flag that is missing, or a name or an argument that is not there.
+def pick_backbone(text: str) -> Call[BackboneRow] | None:
+    """The Call of --backbone; None for `hub:PRESET` and for a folder.
 
-    Args:
-        options: Options.
+    A name of the catalog is that network even where a folder has the same name.
+
+    Raises:
+        FlagError: neither a name of the catalog, nor a preset, nor a folder.
+        ModelError: a file, see `refuse_model_file`.
     """
-    required = {"data": options.data.data, "backbone": options.model.backbone}
-    if not options.output.dry_run:
-        required["output"] = options.output.output
-    for name, value in required.items():
-        if not value:
-            raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
-    check_output(options.output.output, options.data.data)
-    call_strings.pick(SPLITS, options.data.split, "split").check()
-    call_strings.pick(HEADS, options.model.head, "head")
-    if options.train.method != "auto":
-        call_strings.pick(METHODS, options.train.method, "method")
-    for part in call_strings.split_outside(options.data.augment, "|", "augment"):
-        call_strings.pick(AUGMENTS, part, "augment")
-    wanted_baselines(options.output.baseline)
-    allowed_changes(options.output.resume)
-    if options.train.clipnorm and options.train.global_clipnorm:
-        raise FlagError("and --global_clipnorm exclude each other", flag="clipnorm")
-    check_backbone(options.model)
-
-
-def check_output(output: str, data: str) -> None:
-    """Raises FlagError for an --output inside of the folder of --data: it would be read as data.
-
-    Args:
-        output: the folder to be written, or "".
-        data: a call string of SOURCES.
-    """
-    call = call_strings.pick(SOURCES, data, "data")
-    if not output or call.row is None:
-        return
-    place = os.path.realpath(os.path.expanduser(output))
-    if "path" in call.row.paths:
-        path = os.path.expanduser(str(call.kwargs["path"]))
-        if os.path.isdir(path) and os.path.commonpath(
-            [os.path.realpath(path), place]
-        ) == os.path.realpath(path):
-            raise FlagError(
-                f"{output} lies in the data folder {path}, where it would be taken for data",
-                flag="output",
-                fix=f"--output={os.path.join('runs', os.path.basename(place) or 'run')}",
-            )
+    refuse_model_file(text)
+    name, path = text.partition("(")[0].strip(), pathlib.Path(os.path.expanduser(text))
+    if text.startswith(PRESET_PREFIX):
+        return None
+    if name not in BACKBONES and path.is_dir():
+        return None
+    if text.startswith((os.sep, ".", "~")) or "/" in name:
+        raise FlagError(f"no folder {text}", flag="backbone", fix="see --list=backbones")
+    return call_strings.pick(BACKBONES, text, "backbone")
 
 
 def refuse_model_file(text: str) -> None:
@@ -82,23 +148,19 @@ def refuse_model_file(text: str) -> None:
     if text not in BACKBONES and path.is_file():
         raise ModelError(
             f"a {path.suffix or 'nameless'} file is not opened as a backbone: it may hold code",
-            flag="backbone", place=path,
+            flag="backbone",
+            place=path,
             fix="name the network with --backbone and give its --backbone_weights=FILE",
-        )  # fmt: skip
-
-
-def check_backbone(model: ModelOptions) -> None:
-    """Raises FlagError for a backbone that is neither in the catalog, nor hub:, nor a folder."""
-    text = model.backbone
-    refuse_model_file(text)
-    if text.startswith("hub:") or pathlib.Path(text).is_dir():
-        return
-    if "/" in text:
-        raise FlagError(f"no folder {text}", flag="backbone", fix="see --list=backbones")
-    row = call_strings.pick(BACKBONES, text, "backbone").row
-    size_px = model.image_size_px
-    if row and row.modality == "image" and size_px and size_px < row.min_image_size_px:
-        what = (
-            f"{text} takes images of {row.min_image_size_px} pixels and more (received {size_px})"
         )
-        raise FlagError(what, flag="image_size_px", fix=f"--image_size_px={row.min_image_size_px}")
+
+
+def require_size(backbone: Call[BackboneRow], image_size_px: int) -> None:
+    """Raises FlagError where images are smaller than the network of a row accepts."""
+    row = backbone.row
+    if row and row.modality == "image" and image_size_px < row.min_image_size_px:
+        what = f"{backbone.text} takes images of {row.min_image_size_px} pixels or more"
+        raise FlagError(
+            f"{what} (received {image_size_px})",
+            flag="image_size_px",
+            fix=f"--image_size_px={row.min_image_size_px}",
+        )

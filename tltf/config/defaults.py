@@ -9,8 +9,8 @@ import warnings
 from typing import Any
 
 from tltf.config import call_strings
-from tltf.config.catalogs import METHODS
-from tltf.config.command_options import FindOptions
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import METHODS, MethodRow
 from tltf.config.options import Options, TrainOptions, replace
 from tltf.errors import FlagError
 
@@ -42,38 +42,38 @@ class Situation:
     is_solvable: bool = True
 
 
-def resolve(options: FindOptions | Options, situation: Situation) -> FindOptions | Options:
+def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> Options:
     """`options` with every `auto` replaced.
 
     Args:
         options: Options.
         situation: Situation.
+        method: what `choose_method` gives.
     """
     train = options.train
-    method = choose_method(train.method, situation)
-    recipe = _recipe(method, situation)
-    optimizer = recipe["optimizer"] if train.optimizer == "auto" else train.optimizer
-    schedule = recipe["schedule"] if train.schedule == "auto" else train.schedule
-    batch_size = _batch_size(train.batch_size or recipe["batch_size"], situation)
+    usual = _defaults_of(method, situation.modality, situation.is_pretrained)
+    optimizer = usual["optimizer"] if train.optimizer == "auto" else train.optimizer
+    schedule = usual["schedule"] if train.schedule == "auto" else train.schedule
+    batch_size = _batch_size(train.batch_size or usual["batch_size"], situation)
     _check(train, situation)
     chosen = {
-        "method": method,
+        "method": method.text,
         "optimizer": optimizer,
         "batch_size": batch_size,
         "eval_batch_size": train.eval_batch_size or 128,
-        "train_epochs": train.train_epochs or _epochs(recipe, situation.num_train, batch_size),
+        "train_epochs": train.train_epochs or _epochs(usual, situation.num_train, batch_size),
         "schedule": schedule,
         "norm": _norm(train.norm, method),
         "keep": _keep(train.keep, situation),
-        "learning_rate": _either(train.learning_rate, recipe["learning_rate"]),
-        "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(recipe, schedule)),
-        "weight_decay": _either(train.weight_decay, _weight_decay(recipe, optimizer, method)),
+        "learning_rate": _either(train.learning_rate, usual["learning_rate"]),
+        "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(usual, schedule)),
+        "weight_decay": _either(train.weight_decay, _weight_decay(usual, optimizer, method)),
     }
     return replace(options, **chosen)
 
 
-def choose_method(method: str, situation: Situation) -> str:
-    """The method's call string; `auto` is `lp_ft`, the best at every number of labels measured.
+def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[MethodRow]:
+    """The method's call; `auto`, None here, is `lp_ft`, the best at every number of labels measured.
 
     tools/label_budgets.py compares it with plain fine-tuning and logistic regression, from 10 to
     500 labels per class. A head that cannot be solved for would start at random, and few labels
@@ -81,8 +81,12 @@ def choose_method(method: str, situation: Situation) -> str:
     and full fine-tuning above, as for more than MOST_SOLVED rows. A network without pretrained
     weights is trained in full.
     """
-    if method != "auto":
+    if method is not None:
         return method
+    return call_strings.pick(METHODS, _auto_method(situation), "method")
+
+
+def _auto_method(situation: Situation) -> str:
     if not situation.is_pretrained:
         return "scratch"
     if situation.is_solvable and situation.num_train <= MOST_SOLVED:
@@ -118,23 +122,22 @@ def _check(train: TrainOptions, situation: Situation) -> None:
             raise FlagError(what, flag=name, fix="--split='holdout(validation=.1)'")
 
 
-def _warmup_fraction(recipe: dict[str, Any], schedule: str) -> float:
-    return 0.3 if schedule == "one_cycle" else recipe["warmup_fraction"]
+def _warmup_fraction(usual: dict[str, Any], schedule: str) -> float:
+    return 0.3 if schedule == "one_cycle" else usual["warmup_fraction"]
 
 
-def _weight_decay(recipe: dict[str, Any], optimizer: str, method: str) -> float:
+def _weight_decay(usual: dict[str, Any], optimizer: str, method: Call[MethodRow]) -> float:
     """A method whose loss already shrinks weights, or holds them, takes the place of the decay."""
-    row = _row(method)
-    if row and row.replaces_weight_decay:
+    if method.row and method.row.replaces_weight_decay:
         return 0.0
-    return recipe.get("weight_decay", 0.01) if optimizer == "adamw" else 0.0
+    return usual.get("weight_decay", 0.01) if optimizer == "adamw" else 0.0
 
 
 def _either(given: float | None, otherwise: float) -> float:
     return otherwise if given is None else given
 
 
-def _norm(norm: str, method: str) -> str:
+def _norm(norm: str, method: Call[MethodRow]) -> str:
     """A head that was solved for needs the statistics under which its features were computed."""
     if norm != "auto":
         return norm
@@ -147,10 +150,12 @@ def _keep(keep: str, situation: Situation) -> str:
     return "best" if situation.has_validation else "last"
 
 
+MODALITIES = ("image", "text")
+
 _IMAGE = {"optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.0, "batch_size": 32}
 _TEXT = {"optimizer": "adamw", "schedule": "linear", "warmup_fraction": 0.1, "batch_size": 32}
 
-_RECIPES = {
+_DEFAULTS = {
     ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 600, "epochs": (5, 40)},
     ("image", "fine_tune"): _IMAGE | {"learning_rate": 1e-3, "steps": 300, "epochs": (5, 40)},
     ("image", "solved"): _IMAGE | {"learning_rate": 3e-4, "steps": 300, "epochs": (5, 40)},
@@ -165,32 +170,24 @@ _RECIPES = {
 }
 
 
-def usual_rate(method: str, modality: str, is_pretrained: bool) -> float:
-    """The learning rate of the recipe for a method's call string and a network."""
-    return _recipe_of(method, modality, is_pretrained)["learning_rate"]
+def usual_rate(method: str | Call[MethodRow], modality: str, is_pretrained: bool) -> float:
+    """The learning rate that --learning_rate=auto takes for a method and a network."""
+    call = call_strings.pick(METHODS, method, "method")
+    return _defaults_of(call, modality, is_pretrained)["learning_rate"]
 
 
-def _recipe(method: str, situation: Situation) -> dict[str, Any]:
-    return _recipe_of(method, situation.modality, situation.is_pretrained)
-
-
-def _recipe_of(method: str, modality: str, is_pretrained: bool) -> dict[str, Any]:
-    name, kind = call_strings.parse(method, "method")[0], _kind(method)
-    if name in METHODS and not is_pretrained and kind != "linear_probe":
+def _defaults_of(method: Call[MethodRow], modality: str, is_pretrained: bool) -> dict[str, Any]:
+    kind = _kind(method)
+    if method.row and not is_pretrained and kind != "linear_probe":
         kind = "scratch"
-    return _RECIPES[modality, kind]
+    return _DEFAULTS[modality, kind]
 
 
-def _kind(method: str) -> str:
-    row = _row(method)
-    return row.recipe if row else "fine_tune"
+def _kind(method: Call[MethodRow]) -> str:
+    """The defaults that a method takes; code from outside takes those of fine-tuning."""
+    return method.row.defaults if method.row else "fine_tune"
 
 
-def _row(method: str) -> Any:
-    """The MethodRow of a call string; None for code from outside."""
-    return METHODS.get(call_strings.parse(method, "method")[0])
-
-
-def _epochs(recipe: dict[str, Any], num_train: int, batch_size: int) -> int:
-    least, most = recipe["epochs"]
-    return min(max(round(recipe["steps"] * batch_size / num_train), least), most)
+def _epochs(usual: dict[str, Any], num_train: int, batch_size: int) -> int:
+    least, most = usual["epochs"]
+    return min(max(round(usual["steps"] * batch_size / num_train), least), most)

@@ -7,7 +7,7 @@ and none of them is refused: tests/config/habits_test.py gives each to the comma
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tltf.config.catalogs import SOURCES
@@ -297,7 +297,7 @@ def choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     return meant if meant in choices else next(iter(nearest(text, choices, 1)), "")
 
 
-def argument(name: str, known: dict[str, Any]) -> str:
+def argument(name: str, known: Mapping[str, Any]) -> str:
     """The argument that is meant by an unknown one; empty where nothing is near."""
     found = [meant for meant in _meant(ARGUMENTS, name) if meant in known]
     return next(iter(found or nearest(name, known, 1)), "")

@@ -8,9 +8,7 @@ import numpy as np
 
 from tltf.data import label_kinds, row_scan
 from tltf.data.row_scan import Scan
-from tltf.data.source import Column, Source, content_hashes
-
-MODALITIES = {"text": "text", "path": "image", "bytes": "image", "array": "image"}
+from tltf.data.source import Column, Source, content_hashes, labelled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,22 +17,37 @@ class Rows:
 
     Args:
         ids: str per row.
-        values: of a Column.
+        fields: name -> Column, as a Source has them.
         labels: str per row, several labels as `cat|dog`; None when unlabelled.
         roles: str per row; None when the data gives no splits.
         hashes: uint64[N] of the contents, if they are known already.
     """
 
-    ids: list
-    values: Any
-    labels: list | None
-    roles: list | None = None
+    ids: list[str]
+    fields: dict[str, Column]
+    labels: list[str] | None
+    roles: list[str] | None = None
     hashes: np.ndarray | None = None
+
+    @property
+    def values(self) -> Any:
+        """The values of the only field."""
+        (column,) = self.fields.values()
+        return column.values
+
+    def take(self, places: Sequence[int]) -> "Rows":
+        """The rows at some places."""
+        return Rows(
+            [self.ids[place] for place in places],
+            {name: column.take(places) for name, column in self.fields.items()},
+            None if self.labels is None else [self.labels[place] for place in places],
+            None if self.roles is None else [self.roles[place] for place in places],
+            None if self.hashes is None else self.hashes[places],
+        )
 
 
 def assemble(
     name: Any,
-    kind: str,
     rows: Rows,
     scan: Any,
     settings: Any,
@@ -47,7 +60,6 @@ def assemble(
 
     Args:
         name: of the source.
-        kind: of its Column.
         rows: Rows.
         scan: Scan, to which the rows that were left out have been added.
         settings: LoadSettings.
@@ -69,9 +81,9 @@ def assemble(
     labels = rows.labels
     if labels is not None:
         _check_names(scan, labels, labels_kind, settings.scan.allow_empty_classes, are_names)
-    column = Column(kind, rows.values)
-    is_strict = kind != "text" and labels_kind.is_one_class
-    hashes = content_hashes(column) if rows.hashes is None else rows.hashes
+    is_text = all(column.modality == "text" for column in rows.fields.values())
+    is_strict = labels_kind.is_one_class and not is_text
+    hashes = content_hashes(rows.fields) if rows.hashes is None else rows.hashes
     is_usable = row_scan.usable_contents(
         scan,
         rows.ids,
@@ -95,9 +107,8 @@ def assemble(
         encoded, names = encode()
     source = Source(
         name=name,
-        columns={MODALITIES[kind]: column},
-        labels=encoded,
-        class_names=names,
+        fields=rows.fields,
+        label_fields={} if encoded is None else labelled(encoded, names),
         ids=rows.ids,
         roles=None if rows.roles is None else np.array(rows.roles, dtype="<U10"),
         scan=counts,
@@ -127,13 +138,4 @@ def _with_readable_labels(rows: Any, scan: Scan, kind: Any) -> Rows:
             scan.skip(rows.ids[place], fault)
         else:
             kept.append(place)
-    if len(kept) == len(rows.ids):
-        return rows
-
-    def taken(values: Any) -> Any:
-        if values is None or isinstance(values, np.ndarray):
-            return None if values is None else values[kept]
-        return [values[place] for place in kept]
-
-    columns = (rows.ids, rows.values, rows.labels, rows.roles, rows.hashes)
-    return Rows(*(taken(column) for column in columns))
+    return rows if len(kept) == len(rows.ids) else rows.take(kept)

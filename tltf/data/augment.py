@@ -6,14 +6,16 @@ from the seed of the batch.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tltf.config import call_strings
+from tltf.config.call_strings import Call
 from tltf.config.catalogs.augments import AUGMENTS
+from tltf.config.catalogs.row import AugmentRow
 from tltf.errors import FlagError, choices_text, nearest
 
 PIXEL_RANGE = (0, 255)
@@ -100,34 +102,32 @@ class Augmentation:
         return tf.random.experimental.stateless_fold_in(seed, batch)
 
 
-def build(text: str, num_classes: int, seed: int = 0) -> Augmentation:
+def build(text: str | Sequence[Call[AugmentRow]], num_classes: int, seed: int = 0) -> Augmentation:
     """The Augmentation that a text such as `flip|randaugment|mixup(alpha=.2)` asks for.
 
     Args:
-        text: call strings of AUGMENTS joined with `|`; code from outside gives a Keras layer.
+        text: call strings of AUGMENTS joined with `|`, or their Calls; code from outside gives a
+            Keras layer.
         num_classes: length of mixed targets.
         seed: int.
 
     Raises:
         FlagError: unknown name or argument, or a package that is missing.
     """
-    parts = call_strings.split_outside(text, "|", flag="augment")
-    built = [call_strings.pick(AUGMENTS, part, flag="augment").build() for part in parts]
+    built = [call.build() for call in call_strings.pick_each(AUGMENTS, text, flag="augment")]
     changes = tuple(item if isinstance(item, Change) else _layer(item) for item in built)
     return Augmentation(changes, num_classes, seed)
 
 
-def in_batches(text: str) -> str:
-    """The part of --augment that changes batches; the rest has made rows before."""
-    parts = call_strings.split_outside(text, "|", flag="augment")
-    calls = [(part, call_strings.pick(AUGMENTS, part, flag="augment")) for part in parts]
-    return "|".join(part for part, call in calls if call.row is None or not call.row.makes_rows)
+def in_batches(text: str | Sequence[Call[AugmentRow]]) -> tuple[Call[AugmentRow], ...]:
+    """Those of --augment that change batches; the others have made rows before."""
+    calls = call_strings.pick_each(AUGMENTS, text, flag="augment")
+    return tuple(call for call in calls if call.row is None or not call.row.makes_rows)
 
 
-def require_modality(text: str, modality: str) -> None:
+def require_modality(text: str | Sequence[Call[AugmentRow]], modality: str) -> None:
     """Raises FlagError for an augmentation of other data."""
-    for part in call_strings.split_outside(text, "|", flag="augment"):
-        call = call_strings.pick(AUGMENTS, part, flag="augment")
+    for call in call_strings.pick_each(AUGMENTS, text, flag="augment"):
         if call.row is not None and call.row.modality != modality:
             what = f"{call.name} takes {call.row.modality}s, the data has {modality}s"
             raise FlagError(what, flag="augment", fix="see --list=augments")

@@ -12,7 +12,7 @@ from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.images import files
 from tltf.data.source import Column, Source
 from tltf.data.texts.preprocessing import TextPreprocessing
-from tltf.errors import DataError
+from tltf.errors import DataError, FlagError
 
 TOKENIZED_AT_ONCE = 4096
 """Texts that the tokenizer is given in one call."""
@@ -59,21 +59,28 @@ def lookup(source: Source, preprocessing: Any, cache_bytes: Any) -> Lookup:
     Raises:
         DataError: an image that is kept cannot be decoded; names it.
     """
+    if source.modality == "text":
+        return _text_lookup(source, preprocessing)
     column = source.column
-    if column.kind == "text":
-        return _text_lookup(column, preprocessing)
     needed = preprocessing.size_px**2 * preprocessing.channels * len(column.values)
     if column.kind == "array":
-        cache_bytes = min(cache_bytes, MAX_GROWTH * column.values.nbytes)
+        cache_bytes = min(cache_bytes, MAX_GROWTH * np.asarray(column.values).nbytes)
     if needed > cache_bytes or _is_final(column, preprocessing):
         return _images(column, preprocessing)
     return _kept_images(source, preprocessing)
 
 
-def _text_lookup(column: Column, preprocessing: Any) -> Lookup:
-    arrays = {
-        name: tf.constant(array) for name, array in tokenize(column.values, preprocessing).items()
-    }
+def _text_lookup(source: Source, preprocessing: TextPreprocessing) -> Lookup:
+    fields = preprocessing.fields
+    if len(source.fields) != len(fields):
+        what = f"has {len(source.fields)} texts per row, the model takes {len(fields)}"
+        raise FlagError(
+            f"{source.name} {what}: {', '.join(fields)}",
+            flag="data",
+            fix=f"text={'|'.join(fields)}",
+        )
+    tokenized = tokenize(source.text_columns(), preprocessing)
+    arrays = {name: tf.constant(array) for name, array in tokenized.items()}
     mask = arrays.get("padding_mask")
     token_ids = arrays["token_ids"]
     is_token = tf.cast(token_ids != preprocessing.pad_id if mask is None else mask, tf.int32)
@@ -226,10 +233,12 @@ def join_lookups(own: Any, renamed: dict[str, str], other: Lookup, cut: Any = No
     return dataclasses.replace(own, after=after, is_cut=own.is_cut or cut is not None)
 
 
-def tokenize(texts: Sequence[str], preprocessing: TextPreprocessing) -> dict[str, np.ndarray]:
-    """name -> array [N, length] of a list of str, a few thousand at a time."""
+def tokenize(
+    columns: Sequence[Sequence[str]], preprocessing: TextPreprocessing
+) -> dict[str, np.ndarray]:
+    """name -> array [N, length] of the texts of each field, a few thousand rows at a time."""
     chunks = [
-        preprocessing.in_graph(texts[start : start + TOKENIZED_AT_ONCE])
-        for start in range(0, len(texts), TOKENIZED_AT_ONCE)
+        preprocessing.in_graph(*(texts[start : start + TOKENIZED_AT_ONCE] for texts in columns))
+        for start in range(0, len(columns[0]), TOKENIZED_AT_ONCE)
     ]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

@@ -87,8 +87,10 @@ def links(source: Source, roles: np.ndarray) -> Links:
         source: Source.
         roles: int8[N], places in ROLES; rows of role -1 are left out.
     """
-    hash_rows = _of_texts if source.modality == "text" else _of_images
-    hashes, is_known, are_alike = hash_rows(source.column)
+    if source.modality == "text":
+        hashes, is_known, are_alike = _of_texts(source.texts())
+    else:
+        hashes, is_known, are_alike = _of_images(source.column)
     known = np.flatnonzero(is_known & (roles >= 0))
     _, first = np.unique(source.content_hashes()[known], return_index=True)
     found = Links(hashes, roles, are_alike)
@@ -96,12 +98,12 @@ def links(source: Source, roles: np.ndarray) -> Links:
     return found
 
 
-def _of_texts(column: Column) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
+def _of_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
     """`(uint64[N] hashes, bool[N] whether they say something, function of Links)`."""
-    hashes = np.zeros(len(column.values), np.uint64)
+    hashes = np.zeros(len(texts), np.uint64)
     is_known = np.zeros(len(hashes), bool)
     with Progress("near duplicates", len(hashes), "texts", after_s=SHOWN_AFTER_S) as progress:
-        for row, text in enumerate(column.values):
+        for row, text in enumerate(texts):
             words = _WORD.findall(text.casefold())
             is_known[row] = len(words) >= LEAST_WORDS
             if is_known[row]:

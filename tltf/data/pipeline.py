@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tltf.config.call_strings import Call
+from tltf.config.catalogs.row import AugmentRow
 from tltf.data import augment as augment_module
 from tltf.data import label_kinds, lookups, ordering
 from tltf.data.augment import Augmentation
@@ -27,7 +29,7 @@ def build(
     *,
     batch_size: int,
     training: bool = False,
-    augment: str = "",
+    augment: str | Sequence[Call[AugmentRow]] = (),
     seed: int = 0,
     class_weights: Sequence[float] | np.ndarray | None = None,
     num_classes: int = 0,
@@ -52,7 +54,7 @@ def build(
         preprocessing: ImagePreprocessing or TextPreprocessing.
         batch_size: rows per batch, over all devices.
         training: shuffle, and augment.
-        augment: a call string of AUGMENTS, several joined with `|`; training only.
+        augment: call strings of AUGMENTS joined with `|`, or their Calls; training only.
         seed: int.
         class_weights: float[num_classes]; the weights of rows are those of their classes, mixed
             as their targets are.
@@ -83,7 +85,7 @@ def build(
         is_cut = length_buckets and not lookup.is_cut
         finish = _finisher(source, target, by_class, is_cut)
     change = _augmentation(
-        augment if training else "",
+        augment if training else (),
         source,
         num_classes,
         seed,
@@ -166,7 +168,7 @@ def _finisher(source: Any, target: str, by_class: tf.Tensor, is_cut: bool) -> Ca
 
 
 def _augmentation(
-    text: str,
+    text: str | Sequence[Call[AugmentRow]],
     source: Any,
     num_classes: int,
     seed: int,

@@ -1,5 +1,6 @@
 """The preprocessing that fits a backbone and the data."""
 
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.data.texts.preprocessing import TextPreprocessing
+from tltf.data.source import Source
+from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import ModelError
 
 LENGTH_STEP = 8
@@ -19,7 +21,7 @@ MOST_UNKNOWN = 0.5
 
 
 def build(
-    backbone: Any, source: Any, text_length: int | None = None
+    backbone: Any, source: Source, text_length: int | None = None
 ) -> ImagePreprocessing | TextPreprocessing:
     """`ImagePreprocessing` or `TextPreprocessing` for a backbone's inputs.
 
@@ -30,11 +32,10 @@ def build(
     """
     if backbone.modality == "image":
         return ImagePreprocessing(backbone.image_size_px, backbone.channels)
-    names = tuple(backbone.inputs)
-    most = backbone.text_length
-    if not text_length:
-        text_length = fitting_length(backbone.tokenizer, source.column.values, most)
-    return TextPreprocessing(backbone.tokenizer, text_length, names)
+    names, fields = tuple(backbone.inputs), tuple(source.fields)
+    widest = TextPreprocessing(backbone.tokenizer, backbone.text_length, names, fields)
+    length = text_length or fitting_length(widest, source.text_columns())
+    return dataclasses.replace(widest, length=length)
 
 
 def preprocessing_of(manifest: Any, backbone: Any) -> Any:
@@ -56,14 +57,14 @@ def preprocessing_of(manifest: Any, backbone: Any) -> Any:
     return made
 
 
-def counts(prepared: Any, texts: Sequence[str]) -> Any:
+def counts(prepared: TextPreprocessing, columns: Sequence[Sequence[str]]) -> TokenCounts:
     """The `TokenCounts` of MOST_COUNTED texts, drawn at random; warns where most tokens are unknown.
 
     Args:
         prepared: TextPreprocessing.
-        texts: list of str.
+        columns: list of str for each of its fields.
     """
-    found = prepared.count(tf.constant(_drawn(texts)))
+    found = prepared.count(*map(tf.constant, _drawn(columns)))
     share = found.share(found.unknown)
     if share > MOST_UNKNOWN:
         warnings.warn(f"{share:.0%} of the tokens are unknown to the backbone's tokenizer: is this "
@@ -71,23 +72,23 @@ def counts(prepared: Any, texts: Sequence[str]) -> Any:
     return found
 
 
-def fitting_length(tokenizer: Any, texts: Sequence[str], most: int) -> int:
+def fitting_length(widest: TextPreprocessing, columns: Sequence[Sequence[str]]) -> int:
     """The 99th percentile of the texts' token counts, rounded up to a multiple of 8.
 
     Args:
-        tokenizer: KerasHub tokenizer.
-        texts: list of str, of which MOST_COUNTED are drawn at random: a file may be sorted.
-        most: largest result.
+        widest: TextPreprocessing of the largest length, which is the largest result.
+        columns: list of str for each of its fields. MOST_COUNTED rows are drawn at random: a file may
+            be sorted.
     """
-    counting = TextPreprocessing(tokenizer, most)
-    counts = counting.count_tokens(tf.constant(_drawn(texts)))
+    counts = widest.count_tokens(*map(tf.constant, _drawn(columns)))
     wanted = int(np.percentile(counts, LENGTH_SHARE))
-    return min(-(-max(wanted, LENGTH_STEP) // LENGTH_STEP) * LENGTH_STEP, most)
+    return min(-(-max(wanted, LENGTH_STEP) // LENGTH_STEP) * LENGTH_STEP, widest.length)
 
 
-def _drawn(texts: Sequence[str]) -> list[str]:
-    """MOST_COUNTED of the texts, the same in each call, in their order; all of fewer."""
-    if len(texts) <= MOST_COUNTED:
-        return list(texts)
-    rows = np.random.default_rng(len(texts)).choice(len(texts), MOST_COUNTED, replace=False)
-    return [texts[row] for row in np.sort(rows)]
+def _drawn(columns: Sequence[Sequence[str]]) -> list[list[str]]:
+    """MOST_COUNTED rows of the texts, the same in each call, in their order; all of fewer."""
+    count = len(columns[0])
+    if count <= MOST_COUNTED:
+        return [list(texts) for texts in columns]
+    rows = np.sort(np.random.default_rng(count).choice(count, MOST_COUNTED, replace=False))
+    return [[texts[row] for row in rows] for texts in columns]

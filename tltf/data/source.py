@@ -1,4 +1,4 @@
-"""What a data set is once it is read: columns, labels, names, and how it was counted."""
+"""What a data set is once it is read: fields, labels, names, and how it was counted."""
 
 import dataclasses
 import hashlib
@@ -11,11 +11,15 @@ import numpy as np
 from tltf.config.options import ScanOptions
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import label_kinds
+from tltf.data.label_kinds import Labels
 from tltf.errors import DataError, FlagError, choices_text
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
 TARGET, UNLABELLED = "target", "unlabelled"
-KINDS = ("path", "bytes", "array", "text")
+MODALITIES = {"text": "text", "path": "image", "bytes": "image", "array": "image"}
+"""Kind of a Column -> modality."""
+LABEL = "label"
+"""The name of the labels of a data set that has one field of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,7 @@ class LoadSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One field of all examples.
+    """The values of one field for all examples.
 
     Args:
         kind: `path` (files of encoded images), `bytes` (encoded images), `array` (decoded
@@ -46,7 +50,15 @@ class Column:
     """
 
     kind: str
-    values: Sequence
+    values: Sequence[Any] | np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def modality(self) -> str:
+        """`image` or `text`."""
+        return MODALITIES[self.kind]
 
     def take(self, indices: Any) -> "Column":
         """The column with rows `indices` (int[M]) only."""
@@ -102,10 +114,9 @@ class Source:
 
     Args:
         name: of the catalog's row, for reports.
-        columns: `{"image": Column}` or `{"text": Column}`.
-        labels: int32[N], places in `class_names`; uint8[N, C], 1 for each of its labels; float32[N]
-            numbers; None when unlabelled.
-        class_names: one per class or label; () for numbers.
+        fields: name -> Column, all of N rows and of one modality: what an example is. The only field of
+            an example has the name of its modality, see `one_field`.
+        label_fields: name -> Labels; {} when unlabelled. All data sets so far have one, LABEL.
         ids: str per row: a relative path, or `file:row`.
         roles: str[N], one of ROLES, "" where the data does not say; None when it never says.
         scan: ScanCounts.
@@ -114,10 +125,9 @@ class Source:
     """
 
     name: str
-    columns: dict
-    labels: np.ndarray | None
-    class_names: tuple
-    ids: Sequence
+    fields: dict[str, Column]
+    label_fields: dict[str, Labels]
+    ids: Sequence[str]
     roles: np.ndarray | None
     scan: ScanCounts
     hashes: np.ndarray | None = None
@@ -129,12 +139,43 @@ class Source:
     @property
     def modality(self) -> str:
         """`image` or `text`."""
-        return next(iter(self.columns))
+        return next(iter(self.fields.values())).modality
 
     @property
-    def column(self) -> Any:
-        """The only column."""
-        return self.columns[self.modality]
+    def column(self) -> Column:
+        """The Column of the only field."""
+        (column,) = self.fields.values()
+        return column
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The values of the only label field; None when unlabelled."""
+        return self._only_labels.values if self._only_labels else None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class names of the only label field; () for numbers and without labels."""
+        return self._only_labels.class_names if self._only_labels else ()
+
+    @property
+    def _only_labels(self) -> Labels | None:
+        if not self.label_fields:
+            return None
+        (labels,) = self.label_fields.values()
+        return labels
+
+    def with_labels(self, values: np.ndarray, class_names: Sequence[str]) -> "Source":
+        """The source with other labels of the only label field."""
+        (name,) = self.label_fields
+        return dataclasses.replace(self, label_fields={name: Labels(values, tuple(class_names))})
+
+    def text_columns(self) -> list[list[str]]:
+        """The texts of each field."""
+        return [list(column.values) for column in self.fields.values()]
+
+    def texts(self, joint: str = "\n") -> list[str]:
+        """The text of each row; those of several fields are joined by `joint`."""
+        return [joint.join(row) for row in zip(*self.text_columns(), strict=True)]
 
     def strata(self) -> np.ndarray:
         """int64[N]: what splits keep in proportion, see `LabelKind.strata`; zeros without labels."""
@@ -147,8 +188,8 @@ class Source:
         indices = np.asarray(indices, dtype=np.int64)
         return dataclasses.replace(
             self,
-            columns={name: column.take(indices) for name, column in self.columns.items()},
-            labels=None if self.labels is None else self.labels[indices],
+            fields={name: column.take(indices) for name, column in self.fields.items()},
+            label_fields={name: part.take(indices) for name, part in self.label_fields.items()},
             ids=[self.ids[index] for index in indices],
             roles=None if self.roles is None else self.roles[indices],
             hashes=None if self.hashes is None else self.hashes[indices],
@@ -174,7 +215,7 @@ class Source:
         if not kind.has_classes:
             return self
         labels = kind.in_order(self.labels, order, len(places))
-        return dataclasses.replace(self, labels=labels, class_names=tuple(class_names))
+        return self.with_labels(labels, class_names)
 
     def of_classes(self, class_names: Sequence[str], reason: str) -> "Source":
         """The source with the rows of these classes; the others are counted as skipped.
@@ -197,7 +238,7 @@ class Source:
                 for row in np.flatnonzero(is_skipped).tolist()]  # fmt: skip
         scan = self.scan.without(len(rows), rows, "skipped")
         names = tuple(self.class_names[place] for place in np.flatnonzero(is_known))
-        kept = dataclasses.replace(self, labels=labels, class_names=names, scan=scan)
+        kept = dataclasses.replace(self.with_labels(labels, names), scan=scan)
         return kept.take(np.flatnonzero(~is_skipped))
 
     def as_target(self, target: str) -> "Source":
@@ -215,14 +256,14 @@ class Source:
             return self
         found = wanted.from_classes(self.labels, self.class_names) if kind.is_one_class else None
         if found:
-            return dataclasses.replace(self, labels=found[0], class_names=found[1])
+            return self.with_labels(*found)
         shown = f" (classes: {choices_text('', self.class_names)})" if self.class_names else ""
         what = f"{self.name} has {kind.phrase} per row{shown}, the head takes {wanted.phrase}"
         raise FlagError(what, flag="head", fix=f"--head={kind.head}")
 
     def content_hashes(self) -> np.ndarray:
         """uint64[N], equal where the content is: file bytes, pixels, or normalised text."""
-        return self.hashes if self.hashes is not None else content_hashes(self.column)
+        return self.hashes if self.hashes is not None else content_hashes(self.fields)
 
     def split_groups(self) -> np.ndarray:
         """uint64[N], equal for rows that must stay in one split."""
@@ -276,14 +317,31 @@ def normalise_text(text: Any) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def content_hashes(column: Column) -> np.ndarray:
-    """uint64[N] of a column, by BLAKE2b; unreadable files raise OSError."""
-    hashes = np.empty(len(column.values), np.uint64)
+def one_field(kind: str, values: Sequence[Any] | np.ndarray) -> dict[str, Column]:
+    """The fields of examples that are one value each: `image` or `text`, by the kind of a Column."""
+    return {MODALITIES[kind]: Column(kind, values)}
+
+
+def labelled(values: np.ndarray, class_names: Sequence[str] = ()) -> dict[str, Labels]:
+    """The label fields of examples with one field of labels."""
+    return {LABEL: Labels(values, tuple(class_names))}
+
+
+def content_hashes(fields: dict[str, Column]) -> np.ndarray:
+    """uint64[N] of the rows of some fields, by BLAKE2b; unreadable files raise OSError.
+
+    The digest of several fields is that of their digests.
+    """
+    columns = list(fields.values())
+    hashes = np.empty((len(columns[0]), len(columns)), np.uint64)
     with Progress("hashing", len(hashes), "rows", after_s=SHOWN_AFTER_S) as progress:
-        for row, value in enumerate(column.values):
-            hashes[row] = digest(_content(column.kind, value))
+        for row in range(len(hashes)):
+            for place, column in enumerate(columns):
+                hashes[row, place] = digest(_content(column.kind, column.values[row]))
             progress.add(1)
-    return hashes
+    if len(columns) == 1:
+        return hashes[:, 0]
+    return np.array([digest(row.tobytes()) for row in hashes], np.uint64)
 
 
 def digest(content: bytes) -> int:

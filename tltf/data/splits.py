@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from tltf.config import call_strings
+from tltf.config.call_strings import Call
+from tltf.config.catalogs.row import Row
 from tltf.config.catalogs.splits import SPLITS
 from tltf.data import row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
@@ -23,12 +25,12 @@ FOLD_STEP = 0x5851F42D
 """Added to the seed a fold: a fold's validation rows are a draw of their own."""
 
 
-def split(source: Any, text: Any, seed: Any, scan: Any = None) -> Any:
+def split(source: Source, text: str | Call[Row], seed: int, scan: Any = None) -> Splits:
     """The Splits of a source.
 
     Args:
         source: Source; the roles that it gives are kept.
-        text: a call string of SPLITS, such as `holdout(test=.2, validation=.1)`.
+        text: a call string of SPLITS, such as `holdout(test=.2, validation=.1)`, or its Call.
         seed: another seed draws other splits.
         scan: ScanOptions; with unknown_classes=skip, rows of classes that are not in the training
             split are skipped. None for the flags' defaults.

@@ -4,10 +4,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tltf.config import call_strings
-from tltf.config import checks as config_checks
-from tltf.config.catalogs import HEADS
 from tltf.config.command_options import CheckOptions
+from tltf.config.recipe import DataRecipe
 from tltf.data import label_kinds, loader, near_duplicates, row_scan, scan_report, splits
 from tltf.data.source import Source, Splits, require_labels
 from tltf.errors import printable
@@ -15,18 +13,18 @@ from tltf.errors import printable
 MOST_SHOWN = 5
 
 
-def run(options: Any) -> Any:
+def run(options: CheckOptions, recipe: DataRecipe) -> Any:
     """Prints the summary of `--data` and, with --output, writes data_report.jsonl; returns the scan.
 
     Args:
         options: CheckOptions.
+        recipe: what their call strings name.
 
     Raises:
         FlagError, DataError, StorageError: as training would raise them.
     """
-    config_checks.check_output(options.output, options.data)
     with scan_report.write_on_failure(options.output):
-        parts, source = _loaded(options)
+        parts, source = _loaded(options, recipe)
     scan = parts.scan
     if options.near_duplicates:
         scan = near_duplicates.find_near_duplicates(source, parts)
@@ -38,13 +36,13 @@ def run(options: Any) -> Any:
     return scan
 
 
-def _loaded(options: CheckOptions) -> tuple[Splits, Source]:
-    head = call_strings.pick(HEADS, options.head, "head").build()
-    source = loader.load(options.data, seed=options.seed,
-                          scan=options.scan, target=head.target)  # fmt: skip
+def _loaded(options: CheckOptions, recipe: DataRecipe) -> tuple[Splits, Source]:
+    source = loader.load(
+        recipe.source, seed=options.seed, scan=options.scan, target=recipe.label_kind
+    )
     require_labels(source)
-    source = source.in_classes(head.class_order(source))
-    return splits.split(source, options.split, options.seed, options.scan), source
+    source = source.in_classes(recipe.head.build().class_order(source))
+    return splits.split(source, recipe.split, options.seed, options.scan), source
 
 
 def text(name: Any, parts: Any, scan: Any) -> Any:

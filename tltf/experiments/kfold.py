@@ -1,5 +1,6 @@
 """Several fits as one run: K-fold cross-validation, each fold in RUN/rounds/<n>."""
 
+import dataclasses
 import json
 import pathlib
 import statistics
@@ -9,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tltf.config import call_strings, options
-from tltf.config.call_strings import Call
-from tltf.config.catalogs import HEADS, SPLITS
+from tltf.config import checks, options
 from tltf.config.options import Options, OutputOptions
+from tltf.config.recipe import DataRecipe, Recipe
 from tltf.console import lazy_imports
 from tltf.data import fingerprint, loader
 from tltf.evaluation import evaluators
@@ -29,13 +29,12 @@ stats = lazy_imports.Module("scipy.stats")
 EVERY_FOLD = -1
 
 
-def is_asked_for(chosen: Any) -> Any:
+def is_asked_for(recipe: DataRecipe) -> bool:
     """Whether a run is one of every fold: `--split='kfold(folds=K, fold=-1)'`."""
-    call = call_strings.pick(SPLITS, chosen.data.split, "split")
-    return call.name == "kfold" and call.kwargs["fold"] == EVERY_FOLD
+    return recipe.split.name == "kfold" and recipe.split.kwargs["fold"] == EVERY_FOLD
 
 
-def run(chosen: Options) -> Any:
+def run(chosen: Options, recipe: Recipe | None = None) -> dict[str, Any]:
     """One run, or with `--split='kfold(folds=K, fold=-1)'` one per fold; returns the report.
 
     The report of a cross-validation measures the test predictions of all folds together, each
@@ -43,30 +42,38 @@ def run(chosen: Options) -> Any:
 
     Args:
         chosen: Options.
+        recipe: what their call strings name; None: they are resolved here.
 
     Raises:
         TltfError: as the stages raise it.
     """
-    call = call_strings.pick(SPLITS, chosen.data.split, "split")
-    if not is_asked_for(chosen) or chosen.output.dry_run:
-        return one_run.run(_first_fold(chosen, call))
+    recipe = recipe or checks.resolve(chosen)
+    if not is_asked_for(recipe):
+        return one_run.run(chosen, recipe)
+    if chosen.output.dry_run:  # of every fold shows the plan of the first
+        first = _recipe_of_fold(recipe, 0)
+        return one_run.run(options.replace(chosen, split=str(first.split)), first)
     with runs_folder.claim_folder(chosen.output) as folder:
-        return _every_fold(chosen, call, folder)
+        return _every_fold(chosen, recipe, folder)
 
 
-def _every_fold(chosen: Options, call: Call, folder: pathlib.Path) -> dict[str, Any]:
+def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> dict[str, Any]:
     start = time.monotonic()
     strategy = strategies.start(chosen.runtime)
-    given = [_of_fold(chosen, call, folder, n) for n in range(call.kwargs["folds"])]
+    recipes = [_recipe_of_fold(recipe, n) for n in range(recipe.split.kwargs["folds"])]
+    given = [_of_fold(chosen, one, folder, n) for n, one in enumerate(recipes)]
     finished = np.zeros(len(given), np.int64)
     if runs_folder.is_chief():
         runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
-        finished[_finished(given, chosen.output)] = 1
+        finished[_finished(given, recipes, chosen.output)] = 1
     finished = multi_worker.broadcast_from_chief(strategy, finished)
-    folds = [_fold(one, number, len(given), finished[number]) for number, one in enumerate(given)]
+    folds = [
+        _fold(one, recipes[number], number, len(given), finished[number])
+        for number, one in enumerate(given)
+    ]
     if not runs_folder.is_chief():
         return {}
-    report = _pooled(chosen, folder, folds)
+    report = _pooled(chosen, recipe, folder, folds)
     report["time_s"] = {
         "total": time.monotonic() - start,
         "train": sum(fold["time_s"]["train"] for fold in folds),
@@ -79,29 +86,25 @@ def _every_fold(chosen: Options, call: Call, folder: pathlib.Path) -> dict[str, 
     return report
 
 
-def _first_fold(chosen: Options, call: Call) -> Options:
-    """A dry run of every fold shows the plan of the first."""
-    if not is_asked_for(chosen):
-        return chosen
-    return options.replace(chosen, split=_split(call, 0))
+def _recipe_of_fold(recipe: Recipe, number: int) -> Recipe:
+    return dataclasses.replace(recipe, split=recipe.split.change(fold=number))
 
 
-def _split(call: Call, number: int) -> str:
-    return call_strings.render(call.name, call.kwargs | {"fold": number})
-
-
-def _of_fold(chosen: Options, call: Call, folder: pathlib.Path, number: int) -> Options:
-    """The Options of one fold."""
+def _of_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path, number: int) -> Options:
+    """The Options of one fold, whose recipe is given."""
     resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
     output = str(folder / layout.ROUNDS / str(number))
-    return options.replace(chosen, split=_split(call, number), output=output, resume=resume)
+    return options.replace(chosen, split=str(recipe.split), output=output, resume=resume)
 
 
-def _finished(given: Sequence[Options], output: OutputOptions) -> list[int]:
+def _finished(
+    given: Sequence[Options], recipes: Sequence[Recipe], output: OutputOptions
+) -> list[int]:
     """Numbers of the folds that are finished, on the data of now.
 
     Args:
         given: the Options of each fold.
+        recipes: what their call strings name.
         output: OutputOptions of them all.
 
     Raises:
@@ -112,7 +115,7 @@ def _finished(given: Sequence[Options], output: OutputOptions) -> list[int]:
     if not found:
         return []
     first = given[found[0]]
-    data = fingerprint.fingerprints(loader.training_parts(first))
+    data = fingerprint.fingerprints(loader.training_parts(first, recipes[found[0]]))
     run = first.output.output
     changes = [change for change in runs_folder.changes(run, None, data) if change.name == "data"]
     if changes and output.overwrite:
@@ -122,25 +125,28 @@ def _finished(given: Sequence[Options], output: OutputOptions) -> list[int]:
     return found
 
 
-def _fold(chosen: Options, number: int, num_folds: int, is_finished: int) -> dict[str, Any]:
+def _fold(
+    chosen: Options, recipe: Recipe, number: int, num_folds: int, is_finished: int
+) -> dict[str, Any]:
     """The report of one fold; a fold that is finished is read. {} for workers but the first."""
     if is_finished:
         path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
         return json.loads(path.read_text(encoding="utf-8")) if runs_folder.is_chief() else {}
     print(f"fold {number + 1} of {num_folds}")
-    return one_run.run(chosen)
+    return one_run.run(chosen, recipe)
 
 
-def _pooled(chosen: Any, folder: Any, folds: Any) -> Any:
+def _pooled(
+    chosen: Options, recipe: Recipe, folder: pathlib.Path, folds: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """The report over the test predictions of all folds; writes them to predictions.csv."""
     tables = [prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
               for number in range(len(folds))]  # fmt: skip
-    _, column, columns = tables[0]
-    whole = prediction_table.join_tables([table for table, _, _ in tables])
-    prediction_table.write(folder / layout.PREDICTIONS, whole, column, columns)
-    head = call_strings.pick(HEADS, chosen.model.head, "head").build()
+    _, columns = tables[0]
+    whole = prediction_table.join_tables([table for table, _ in tables])
+    prediction_table.write(folder / layout.PREDICTIONS, whole, columns)
     judge, names = (
-        evaluators.evaluator_for(head),
+        evaluators.evaluator_for(recipe.head.build()),
         [name.removeprefix("probability_") for name in columns],
     )
     labels, candidate = judge.parse(whole.truths or [], whole.answers, whole.values, names)

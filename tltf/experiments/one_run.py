@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tltf.config import call_strings, checks, options
-from tltf.config.catalogs import FORMATS, HEADS, METHODS
+from tltf.config import checks, options
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import Row
 from tltf.config.options import Options
+from tltf.config.recipe import Recipe
 from tltf.data import trained_rows
+from tltf.data.source import Source
 from tltf.evaluation import evaluators
 from tltf.evaluation.evaluators.labels import Answers
 from tltf.evaluation.report import sentences, wording, writer
@@ -26,36 +29,37 @@ from tltf.training.distribution import strategies
 NUM_MISTAKES = 24
 
 
-def run(options: Options) -> Any:
+def run(options: Options, recipe: Recipe | None = None) -> dict[str, Any]:
     """Trains, evaluates, reports and exports; returns the report as a dict.
 
     Args:
         options: Options; `data`, `backbone` and `output` must be given.
+        recipe: what their call strings name; None: they are resolved here.
 
     Raises:
         TltfError: as the stages raise it.
     """
     start = time.monotonic()
-    checks.check(options)
-    training.require(options, "data", "backbone")
+    recipe = recipe or checks.resolve(options)
     with folder.claim_folder(options.output):
-        trained = training.train(options)
+        trained = training.train(options, recipe)
         if options.output.dry_run or not folder.is_chief():
             return {}
-        return publish(trained, start)
+        return publish(trained, recipe, start)
 
 
-def publish(trained: Trained, start: float) -> dict[str, Any]:
+def publish(trained: Trained, recipe: Recipe, start: float) -> dict[str, Any]:
     """Evaluates, reports, exports; returns the report.
 
     Args:
         trained: Trained with its options and splits.
+        recipe: what the call strings of the run name.
         start: time.monotonic() when the run began.
     """
     run = pathlib.Path(trained.options.output.output)
     began = time.monotonic()
     report, stated = evaluate(trained)
-    _add_baselines(trained, report, stated)
+    _add_baselines(trained, report, stated, recipe.baselines)
     trained.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
         write_predictions(run / layout.PREDICTIONS, trained.splits["test"], trained.core.head,
@@ -63,9 +67,9 @@ def publish(trained: Trained, start: float) -> dict[str, Any]:
     trained_rows.write(run, trained.splits["train"])
     worst = mistakes(trained, stated, trained.splits)
     _write(trained, report, run, worst, start)
-    if trained.options.output.export:
+    if recipe.formats:
         began = time.monotonic()
-        _export(trained, run)
+        _export(trained, recipe.formats, run)
         trained.times_s["export"] = time.monotonic() - began
         _write(trained, report, run, worst, start)
     checkpoints.thin(run)
@@ -120,12 +124,14 @@ def _choices(trained: Trained) -> list[str]:
     num_penalties = sum("penalty" in row for row in trained.history)
     num_epochs = len(trained.history) - num_penalties
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
-    method = call_strings.pick(METHODS, train.method, "method").name
-    head = call_strings.pick(HEADS, trained.options.model.head, "head").build()
+    recipe = trained.recipe
+    if recipe is None:
+        return []
+    method, choice = recipe.method and recipe.method.name, recipe.head.build().choice
     found = {
         "the penalty": num_penalties > 1,
         "the epoch": judges_epochs and num_epochs and len(trained.history) > 1,
-        head.choice: head.choice,
+        choice: choice,
         "the share of the start's weights": method == "wise_ft",
         "the runs of the soup": method == "soup",
     }
@@ -185,13 +191,18 @@ def write_predictions(
 ) -> None:
     """Writes predictions.csv of one split."""
     judge = evaluators.evaluator_for(head)
-    column = "text" if part.modality == "text" else "path"
-    contents = part.column.values if part.column.kind in ("text", "path") else part.ids
     table = prediction_table.Table(
-        list(part.ids), list(contents), judge.truths(part.labels, class_names),
+        list(part.ids), _contents(part), judge.truths(part.labels, class_names),
         judge.answers(candidate, class_names), judge.values(candidate),
     )  # fmt: skip
-    prediction_table.write(path, table, column, head.columns(class_names))
+    prediction_table.write(path, table, head.columns(class_names))
+
+
+def _contents(part: Source) -> dict[str, list[str]]:
+    """Column of a table -> the texts or paths of the rows; ids where images have no path."""
+    if part.modality == "text":
+        return {name: list(column.values) for name, column in part.fields.items()}
+    return {"path": list(part.column.values if part.column.kind == "path" else part.ids)}
 
 
 def mistakes(trained: Any, stated: Any, parts: Any) -> Any:
@@ -203,15 +214,16 @@ def mistakes(trained: Any, stated: Any, parts: Any) -> Any:
     judge = evaluators.evaluator_for(trained.core.head)
     rows = judge.worst(part.labels, stated[role], trained.class_names, part.ids, NUM_MISTAKES)
     for row in rows:
-        value = part.column.values[row["index"]]
-        if part.column.kind == "text":
-            row["text"] = value
+        if part.modality == "text":
+            row["text"] = "\n".join(column.values[row["index"]] for column in part.fields.values())
         else:
-            row["image"] = value
+            row["image"] = part.column.values[row["index"]]
     return rows
 
 
-def _add_baselines(trained: Trained, report: dict[str, Any], stated: dict[str, Any]) -> None:
+def _add_baselines(
+    trained: Trained, report: dict[str, Any], stated: dict[str, Any], names: Sequence[str]
+) -> None:
     """A constant always; a linear model and random weights where they were asked for."""
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
@@ -233,7 +245,7 @@ def _add_baselines(trained: Trained, report: dict[str, Any], stated: dict[str, A
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
         add(judge.linear_name, *judge.linear(*given, names_, seed=seed, groups=groups))
-    if "scratch" in checks.wanted_baselines(trained.options.output.baseline):
+    if "scratch" in names:
         add("scratch", *_scratch(trained, judge))
 
 
@@ -257,13 +269,13 @@ def _scratch(trained: Any, judge: Any) -> tuple[dict[str, Any], np.ndarray]:
     }, candidate
 
 
-def _export(trained: Trained, run: pathlib.Path) -> None:
+def _export(trained: Trained, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:
     """Writes the run's own version; what is there is whole, of these weights, from before a kill."""
     version = origin.export_version(run)
     if (run / layout.EXPORT / str(version)).exists():
         return
-    call = call_strings.pick(FORMATS, "saved_model", "format")
-    call.build(trained, run / layout.EXPORT, version, True)
+    for call in formats:
+        call.build(trained, run / layout.EXPORT, version, True)
 
 
 def _command(chosen: Options) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tltf.config import checks as config_checks
+from tltf.config.call_strings import Call
+from tltf.config.catalogs.row import Row
 from tltf.config.command_options import EvaluateOptions
 from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
 from tltf.data.source import TEST, TRAIN, VALIDATION, Source, require_labels
@@ -29,8 +30,12 @@ ROWS = {TEST: "the test split", VALIDATION: "the validation split", TRAIN: "the 
 """Which part of the data -> how reports name it."""
 
 
-def run(options: Any) -> Any:
+def run(options: EvaluateOptions, source: Call[Row] | None) -> dict[str, Any]:
     """Evaluates as EvaluateOptions say, writes a report and returns it.
+
+    Args:
+        options: EvaluateOptions.
+        source: what --data names; None for the run's own test split.
 
     Raises:
         FlagError: no run there, a run without a test split and no --data, or no labels.
@@ -38,12 +43,10 @@ def run(options: Any) -> Any:
         ModelError: model files that are refused, or data of the run's own that is code.
     """
     start = time.monotonic()
-    if options.data:
-        config_checks.check_output(options.output, options.data)
     trained = loading.load(options.run)
     folder = pathlib.Path(options.output or next_folder(options.run))
     with scan_report.write_on_failure(options.output):
-        role, part = judged_part(trained, options)
+        role, part = judged_part(trained, options, source)
         warnings = warnings_of(options, role, part)
     head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
     stated = judge.candidate(head, trained.scores(part, options.eval_batch_size))
@@ -76,11 +79,13 @@ def run(options: Any) -> Any:
     return report
 
 
-def judged_part(trained: Trained, options: EvaluateOptions) -> tuple[str, Source]:
+def judged_part(
+    trained: Trained, options: EvaluateOptions, data: Call[Row] | None
+) -> tuple[str, Source]:
     """`(role, Source)` to judge on, its labels in the order of the trained classes."""
-    if options.data:
+    if data:
         source = loader.load(
-            options.data,
+            data,
             scan=options.scan,
             least_classes=1,
             target=trained.core.head.target,

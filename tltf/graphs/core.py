@@ -5,9 +5,8 @@ from typing import Any
 
 import keras
 
-from tltf.config import call_strings
 from tltf.config.call_strings import Call
-from tltf.config.catalogs import HEADS
+from tltf.config.catalogs import HeadRow
 from tltf.graphs import functional
 from tltf.graphs.backbone import Backbone, Group
 
@@ -18,12 +17,12 @@ class CoreHead:
 
     Args:
         head: loss, metrics and decoding.
-        spec: the call string that made it.
+        call: what made it.
         num_classes: number of classes or labels; 0 for a number.
     """
 
     head: Any
-    spec: str
+    call: Call[HeadRow]
     num_classes: int
 
 
@@ -57,8 +56,8 @@ class Core:
 
     @property
     def head_spec(self) -> str:
-        """The call string that made the only head."""
-        return self.only.spec
+        """The call string that made the only head, with all its arguments."""
+        return str(self.only.call)
 
     @property
     def num_classes(self) -> int:
@@ -81,18 +80,19 @@ class Core:
 
 def with_head(core: Core, head: Any) -> Core:
     """The core with another head object for the same layers."""
-    spec = changed_spec(core.head_spec, core.head, head)
-    return dataclasses.replace(core, heads={head.name: CoreHead(head, spec, core.num_classes)})
+    call = change_call(core.only.call, core.head, head)
+    return dataclasses.replace(core, heads={head.name: CoreHead(head, call, core.num_classes)})
 
 
-def changed_spec(text: str, old: Any, new: Any) -> str:
-    """The call string of `new`, which differs in some fields from `old`, the head of `text`."""
+def change_call(call: Call[HeadRow], old: Any, new: Any) -> Call[HeadRow]:
+    """The call of `new`, which differs in some fields from `old`, the head that `call` makes."""
     if new is old:
-        return text
-    call, (_, given) = call_strings.pick(HEADS, text, "head"), call_strings.parse(text)
-    changed = {field.name: getattr(new, field.name) for field in dataclasses.fields(new)
-               if getattr(new, field.name) != getattr(old, field.name)}  # fmt: skip
-    return call_strings.render(call.name, {name: call.kwargs[name] for name in given} | changed)
+        return call
+    names = [field.name for field in dataclasses.fields(new)]
+    values = {name: getattr(new, name) for name in names}
+    return call.change(
+        **{name: value for name, value in values.items() if value != getattr(old, name)}
+    )
 
 
 def on_backbone(core: Core, backbone: Backbone) -> Core:
@@ -123,11 +123,11 @@ def _reached(model: keras.Model, groups: tuple[Group, ...]) -> tuple[Group, ...]
     return tuple(group for group in kept if group.layers)
 
 
-def attach_head(backbone: Backbone, head_call: Call, num_classes: int) -> Core:
+def attach_head(backbone: Backbone, head_call: Call[HeadRow], num_classes: int) -> Core:
     """A core of a backbone and a head's `call_strings.Call`."""
     head = head_call.build()
     logits, layers = head.attach(backbone.taps, backbone.modality, num_classes)
     model = keras.Model(backbone.inputs, {head.name: logits}, name="core")
     groups = (*_reached(model, backbone.groups), Group("head", tuple(layers)))
-    heads = {head.name: CoreHead(head, str(head_call), num_classes)}
+    heads = {head.name: CoreHead(head, head_call, num_classes)}
     return Core(model, backbone, groups, heads)

@@ -6,15 +6,22 @@ from typing import Any
 
 from tltf.backbones import builder
 from tltf.config import call_strings
-from tltf.config.catalogs import HEADS
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import HEADS, BackboneRow, HeadRow
 from tltf.config.options import ModelOptions
 from tltf.data.source import Source
 from tltf.errors import FlagError
-from tltf.graphs.core import Core, attach_head, changed_spec
+from tltf.graphs.core import Core, attach_head, change_call
 
 
 def build(
-    options: ModelOptions, num_classes: int, modality: str = "", texts: Sequence[str] | None = None
+    options: ModelOptions,
+    num_classes: int,
+    modality: str = "",
+    texts: Sequence[str] | None = None,
+    *,
+    backbone_call: Call[BackboneRow] | None = None,
+    head_call: Call[HeadRow] | None = None,
 ) -> Core:
     """The core that the options name.
 
@@ -23,14 +30,16 @@ def build(
         num_classes: number of classes or labels; 0 for a number.
         modality: of the data, `image` or `text`; empty: whatever the backbone takes.
         texts: list of str from which a text backbone without a vocabulary learns one.
+        backbone_call: what the backbone of the options was resolved to; None for the options' own.
+        head_call: the same of the head.
 
     Raises:
         FlagError: an unknown name, or data and backbone of different modality.
         ModelError, StorageError: weights that do not fit or cannot be had.
     """
-    head = call_strings.pick(HEADS, options.head, "head")
+    head = call_strings.pick(HEADS, head_call or options.head, "head")
     backbone = builder.build(
-        options.backbone,
+        backbone_call or options.backbone,
         weights=options.backbone_weights,
         image_size_px=options.image_size_px or 0,
         text_length=options.text_length or 0,
@@ -55,7 +64,7 @@ def rebuild(blueprint: dict[str, Any], assets: pathlib.Path) -> Core:
     )
 
 
-def fit_head_spec(text: str, source: Source) -> str:
-    """The call string of a head with what it takes from a training split, a Source."""
-    head = call_strings.pick(HEADS, text, "head").build()
-    return changed_spec(text, head, head.fit_to(source))
+def fit_head(call: Call[HeadRow], source: Source) -> Call[HeadRow]:
+    """The call of a head with what it takes from a training split, a Source."""
+    head = call.build()
+    return change_call(call, head, head.fit_to(source))

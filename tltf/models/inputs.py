@@ -41,12 +41,13 @@ class Item:
 
     Args:
         id: where it comes from: a path, or `file:row`.
-        value: the text, or the path of the image; None where there is an error.
+        value: the text, or the path of the image; the texts of an example of several fields, in
+            their order; None where there is an error.
         error: why it cannot be used; empty otherwise.
     """
 
     id: str
-    value: str | None
+    value: str | tuple[str, ...] | None
     error: str = ""
 
 
@@ -56,7 +57,7 @@ class Wanted:
 
     Args:
         modality: `image` or `text`.
-        names: columns, of which the first that a table has is read.
+        columns: field of an example -> names of columns, of which the first that a table has is read.
         is_asked_for: whether --column names it, so that no other column will do.
         usual: the column that the run's own data had; empty where there was none.
         dialect: table_files.Dialect of tables.
@@ -64,22 +65,35 @@ class Wanted:
     """
 
     modality: str
-    names: tuple
+    columns: dict[str, tuple[str, ...]]
     is_asked_for: bool = False
     usual: str = ""
     dialect: Dialect = dataclasses.field(default_factory=lambda: Dialect(flag="input"))
     is_given: bool = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns that will do."""
+        return tuple(name for names in self.columns.values() for name in names)
 
-def wanted_of(options: PredictOptions, modality: str, data: str) -> Wanted:
+
+def wanted_of(
+    options: PredictOptions, modality: str, data: str, fields: tuple[str, ...] = ()
+) -> Wanted:
     """The Wanted of PredictOptions for a run whose --data is a call string; its dialect is taken over.
 
+    Args:
+        options: PredictOptions.
+        modality: `image` or `text`.
+        data: the call string.
+        fields: of the run's examples; the modality alone by default.
+
     Raises:
-        FlagError: a delimiter that parts no columns.
+        FlagError: a delimiter that parts no columns, or too few or too many names in --column.
     """
-    usual, kwargs = column_of(data, modality), {}
-    if usual:
-        kwargs = call_strings.pick(SOURCES, data, "data").kwargs
+    kwargs = _read_arguments(data, modality)
+    usual = kwargs.get(modality, "")
+    kwargs = kwargs if usual else {}
     given = Dialect(
         options.delimiter or kwargs.get("delimiter", ","),
         options.encoding or kwargs.get("encoding", "utf-8"),
@@ -87,9 +101,23 @@ def wanted_of(options: PredictOptions, modality: str, data: str) -> Wanted:
         flag="input",
     )
     given.check()
-    names = (options.column,) if options.column else (usual, *COLUMNS[modality])
-    return Wanted(modality, tuple(filter(None, names)), bool(options.column), usual, given,
-                  bool(options.delimiter))  # fmt: skip
+    columns = _columns_of(options.column, fields or (modality,), usual, modality)
+    is_given = bool(options.delimiter)
+    return Wanted(modality, columns, bool(options.column), usual, given, is_given)
+
+
+def _columns_of(
+    asked: str, fields: tuple[str, ...], usual: str, modality: str
+) -> dict[str, tuple[str, ...]]:
+    """`Wanted.columns`; those of several fields have the fields' names unless others are asked for."""
+    if len(fields) == 1:
+        names = (asked,) if asked else (usual, *COLUMNS[modality])
+        return {fields[0]: tuple(filter(None, names))}
+    given = [part.strip() for part in asked.split("|")] if asked else fields
+    if len(given) != len(fields):
+        what = f"the model takes {len(fields)} columns for each input: {', '.join(fields)}"
+        raise FlagError(what, flag="column", fix=f"--column='{'|'.join(fields)}'")
+    return {field: (name,) for field, name in zip(fields, given, strict=True)}
 
 
 def column_of(data: str, modality: str) -> str:
@@ -99,10 +127,15 @@ def column_of(data: str, modality: str) -> str:
         data: a call string of SOURCES.
         modality: `image` or `text`.
     """
+    return _read_arguments(data, modality).get(modality, "")
+
+
+def _read_arguments(data: str, modality: str) -> dict[str, Any]:
+    """The arguments of a run's --data; {} where its source has no columns of the modality."""
     row = SOURCES.get(data.partition("(")[0].strip())
     if row is None or modality not in row.args:
-        return ""
-    return call_strings.pick(SOURCES, data, "data").kwargs[modality]
+        return {}
+    return call_strings.pick(SOURCES, data, "data").kwargs
 
 
 def read(text: str, wanted: Wanted) -> Iterator[Any]:
@@ -151,9 +184,10 @@ def _is_json(text: str) -> bool:
 
 def _has_run_column(text: str, wanted: Wanted) -> bool:
     """Whether the first line is a header: it has the column of the run's data, or of --column."""
-    column = wanted.names[0] if wanted.is_asked_for else wanted.usual
-    header: list[str] = next(wanted.dialect.reader([text.split("\n", 1)[0]]), []) if column else []
-    return column in [cell.strip() for cell in header]
+    is_known = wanted.is_asked_for or wanted.usual or len(wanted.columns) > 1
+    columns = {names[0] for names in wanted.columns.values()} if is_known else set()
+    header: list[str] = next(wanted.dialect.reader([text.split("\n", 1)[0]]), []) if columns else []
+    return bool(columns) and columns <= {cell.strip() for cell in header}
 
 
 def _parts(text: str, modality: str) -> list[str]:
@@ -254,29 +288,38 @@ def _csv_items(
     place: pathlib.Path | str,
     base: pathlib.Path | str,
 ) -> Iterator[Any]:
-    name = None
+    columns: list[str] = []
     for row_id, record in records:
-        name = name or _column(list(record), wanted, place)
-        yield Item(row_id, _value(record[name], wanted.modality, base))
-    if name is None:
+        columns = columns or _columns(list(record), wanted, place)
+        yield Item(row_id, _joined([_value(record[c], wanted.modality, base) for c in columns]))
+    if not columns:
         header: list[str] = next(dialect.reader(first_lines(text, 1)), [])
-        _column([cell.strip() for cell in header if cell.strip()], wanted, place)
+        _columns([cell.strip() for cell in header if cell.strip()], wanted, place)
 
 
 def _json_items(records: Iterator[Any], wanted: Wanted, base: pathlib.Path | str) -> Iterator[Any]:
-    """All rows are read from the field that the first row with one has."""
-    name = None
+    """All rows are read from the fields of JSON that the first row with them has."""
+    chosen: dict[str, str] = {}
     for row_id, record in records:
-        has = [column for column in wanted.names if column in columns_of(record, column)]
-        name = name or next(iter(has), None)
-        value = field(record, name) if name else None
-        if name is None or name not in columns_of(record, name):
-            asked = (name,) if name else wanted.names
-            yield Item(row_id, None, _without(asked, "field", record))
-        elif isinstance(value, str):
-            yield Item(row_id, _value(value, wanted.modality, base))
-        else:
-            yield Item(row_id, None, f"a {type(value).__name__} where a text is needed")
+        values, error = [], ""
+        for wanted_field, names in wanted.columns.items():
+            has = [column for column in names if column in columns_of(record, column)]
+            name = chosen.get(wanted_field) or next(iter(has), None)
+            value = field(record, name) if name else None
+            if name is None or name not in columns_of(record, name):
+                error = error or _without((name,) if name else names, "field", record)
+            elif not isinstance(value, str):
+                error = error or f"a {type(value).__name__} where a text is needed"
+            else:
+                values.append(_value(value, wanted.modality, base))
+            if name:
+                chosen[wanted_field] = name
+        yield Item(row_id, None if error else _joined(values), error)
+
+
+def _joined(values: list[str]) -> str | tuple[str, ...]:
+    """The value of an Item: the only one, or all."""
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _folder(folder: pathlib.Path, modality: str) -> Iterator[Any]:
@@ -299,6 +342,10 @@ def _folder(folder: pathlib.Path, modality: str) -> Iterator[Any]:
 def _lines(lines: Any, name: str, wanted: Wanted, base: pathlib.Path | str) -> Iterator[Any]:
     """An Item a line of bytes; those of paths may hold what is not a text, as names of files may."""
     is_text = wanted.modality == "text"
+    if len(wanted.columns) > 1:
+        fields = ", ".join(wanted.columns)
+        what = f"{name} holds lines, and the model takes several texts for each input: {fields}"
+        raise FlagError(what, flag="input", fix="--input=FILE.csv with these columns")
     for number, line in enumerate(lines, 1):
         place = f"{name}:{number}"
         line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
@@ -315,16 +362,19 @@ def _lines(lines: Any, name: str, wanted: Wanted, base: pathlib.Path | str) -> I
             yield Item(place, _value(text, wanted.modality, base))
 
 
-def _column(names: Any, wanted: Wanted, place: pathlib.Path | str) -> str:
-    """The column to read; the only one where nothing else fits."""
-    found = [name for name in wanted.names if name in names]
-    if not found and not wanted.is_asked_for and len(names) == 1:
-        found = names
-    if not found:
-        near = (nearest(wanted.names[0], names, limit=1) or [*names, "COLUMN"])[0]
-        what = _without(wanted.names, "column", names)
-        raise FlagError(what, flag="column", place=place, fix=f"--column={near}")
-    return found[0]
+def _columns(names: list[str], wanted: Wanted, place: pathlib.Path | str) -> list[str]:
+    """The columns to read, one for each field; the only one where nothing else fits."""
+    chosen = []
+    for asked in wanted.columns.values():
+        fitting = [name for name in asked if name in names]
+        if not fitting and not wanted.is_asked_for and len(names) == len(wanted.columns) == 1:
+            fitting = names
+        if not fitting:
+            near = (nearest(asked[0], names, limit=1) or [*names, "COLUMN"])[0]
+            what = _without(asked, "column", names)
+            raise FlagError(what, flag="column", place=place, fix=f"--column={near}")
+        chosen.append(fitting[0])
+    return chosen
 
 
 def _without(asked: tuple[str, ...], kind: str, names: Sequence[str] | dict[str, Any]) -> str:

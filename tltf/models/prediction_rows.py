@@ -35,16 +35,17 @@ def write(trained: Trained, options: Any) -> None:
     """
     modality = trained.core.backbone.modality
     data = trained.options.data.data if trained.options else ""
-    items = inputs.read(options.input, inputs.wanted_of(options, modality, data))
+    fields = trained.preprocessing.fields
+    items = inputs.read(options.input, inputs.wanted_of(options, modality, data, fields))
     first = next(items, None)  # a wrong flag must show before anything is written
     if first is None:
         raise FlagError(f"{options.input} has no inputs", flag="input")
     predictor = Predictor(trained, options.eval_batch_size)
-    column = "text" if modality == "text" else "path"
+    columns = fields if modality == "text" else ("path",)
     make = CsvRows if options.format == "csv" else JsonRows
     total, bad, reason = 0, 0, ""
     with _opened(options.output) as file:
-        rows = make(file, column, trained.core.head, trained.class_names)
+        rows = make(file, columns, trained.core.head, trained.class_names)
         for item, prediction in predictions(predictor, itertools.chain([first], items)):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
@@ -66,10 +67,10 @@ def predictions(predictor: Predictor, items: Any) -> Iterator[Any]:
 
 @dataclasses.dataclass
 class CsvRows:
-    """id, `column`, the answer, what the head states with 9 significant digits, error."""
+    """id, the `contents`, the answer, what the head states with 9 significant digits, error."""
 
     file: Any
-    column: str
+    contents: tuple[str, ...]
     head: Any
     class_names: tuple
 
@@ -77,14 +78,15 @@ class CsvRows:
         columns = self.head.columns(self.class_names)
         self._num_values = len(columns)
         self._writer = csv.writer(self.file, lineterminator="\n")
-        self._row(["id", self.column, self.head.name, *columns, "error"])
+        self._row(["id", *self.contents, self.head.name, *columns, "error"])
 
     def write(self, item: Item, prediction: Any) -> None:
         """Writes one row."""
         values = list((prediction.probabilities or prediction.quantiles).values())
         stated = [format(value, ".9g") for value in values] or [""] * self._num_values
         answer = prediction.label if prediction.value is None else format(prediction.value, ".9g")
-        self._row([item.id, item.value or "", answer, *stated, prediction.error])
+        contents = [value or "" for value in _contents(item, self.contents)]
+        self._row([item.id, *contents, answer, *stated, prediction.error])
 
     def _row(self, fields: Sequence[str]) -> None:
         self._writer.writerow([_writable(field) for field in fields])
@@ -92,10 +94,10 @@ class CsvRows:
 
 @dataclasses.dataclass
 class JsonRows:
-    """An object per line: id, `column`, the answer, what the head states, error."""
+    """An object per line: id, the `contents`, the answer, what the head states, error."""
 
     file: Any
-    column: str
+    contents: tuple[str, ...]
     head: Any
     class_names: tuple
 
@@ -104,12 +106,19 @@ class JsonRows:
         answer = getattr(prediction, self.head.name)
         row = {
             "id": item.id,
-            self.column: item.value,
+            **dict(zip(self.contents, _contents(item, self.contents), strict=True)),
             self.head.name: None if answer == "" else answer,
             self.head.stated_name: getattr(prediction, self.head.stated_name),
             "error": prediction.error,
         }
         self.file.write(json.dumps(row) + "\n")
+
+
+def _contents(item: Item, columns: tuple[str, ...]) -> tuple[str | None, ...]:
+    """What an Item holds for each column; None where it has an error."""
+    if isinstance(item.value, tuple):
+        return item.value
+    return (item.value,) * len(columns)
 
 
 def _writable(text: str) -> str:

@@ -31,6 +31,7 @@ def predict(trained: Any, inputs: Any, batch_size: int = 128) -> Any:
         inputs: texts, or images: paths, encoded bytes or uint8[H, W] and uint8[H, W, C] arrays
             with C of 1, 3 or 4. One of them is one input; lists, arrays and series hold one each;
             of dicts and frames the field of the run's data is read, see `raw_inputs.list_inputs`.
+            Inputs of several fields are rows, see `raw_inputs.list_rows`.
         batch_size: inputs at a time.
 
     Raises:
@@ -41,7 +42,12 @@ def predict(trained: Any, inputs: Any, batch_size: int = 128) -> Any:
     """
     data = trained.options.data.data if trained.options else ""
     modality = trained.core.backbone.modality
-    given = raw_inputs.list_inputs(inputs, modality, column_of(data, modality))
+    fields = trained.preprocessing.fields
+    given: Iterator[Any] | list[Any]
+    if len(fields) > 1:
+        given = raw_inputs.list_rows(inputs, fields)
+    else:
+        given = raw_inputs.list_inputs(inputs, modality, column_of(data, modality))
     return list(Predictor(trained, batch_size).stream(given))
 
 
@@ -73,7 +79,7 @@ class Predictor:
             yield from self._batch(batch)
 
     def _batch(self, batch: Sequence[Any]) -> Iterator[Any]:
-        prepare = self._image if self._is_image else _text
+        prepare = self._image if self._is_image else self._texts
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             prepared = list(pool.map(lambda item: _attempt(prepare, item), batch))
         good = [value for value, error in prepared if not error]
@@ -82,12 +88,12 @@ class Predictor:
         for item, (_, error) in zip(batch, prepared, strict=True):
             yield self._prediction(item, error, None if error else next(rows))
 
-    def _rows(self, good: Sequence[bytes | tf.Tensor]) -> Any:
-        """float32[N, K] of images float32[S, S, C] or of encoded texts."""
+    def _rows(self, good: Sequence[Any]) -> np.ndarray:
+        """float32[N, K] of images float32[S, S, C] or of tuples of encoded texts."""
         if self._is_image:
             name = next(iter(self._trained.core.backbone.inputs))
             return self._step({name: tf.stack(good)}).numpy()
-        tensors = self._trained.preprocessing.in_graph(tf.constant(good))
+        tensors = self._trained.preprocessing.in_graph(*map(tf.constant, zip(*good, strict=True)))
         if self._trained.takes_any_length:
             return by_length.run(self._step, [tensors], list(tensors), self.batch_size)
         batches = (
@@ -102,11 +108,20 @@ class Predictor:
 
     def _prediction(self, item: Any, error: str, row: np.ndarray | None) -> Prediction:
         shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
+        if isinstance(item, tuple):
+            shown = "\n".join(map(str, item))
         if row is not None and not np.isfinite(row).all():
             error = "the model's output is not finite"
         if error:
             return Prediction(shown, error=error)
         return Prediction(shown, **self._trained.core.head.read(row, self._trained.class_names))
+
+    def _texts(self, item: Any) -> tuple[bytes, ...]:
+        """The encoded texts of the fields, of a text or of a tuple of them."""
+        fields = self._trained.preprocessing.fields
+        if len(fields) == 1:
+            return (_text(item),)
+        return tuple(_text(text, f"{name}: ") for name, text in zip(fields, item, strict=True))
 
     def _image(self, item: Any) -> tf.Tensor:
         """float32[S, S, C] of a path, bytes or an array."""
@@ -153,17 +168,18 @@ def read_file(path: Any) -> bytes:
         return file.read()
 
 
-def _text(item: Any) -> bytes:
+def _text(item: Any, place: str = "") -> bytes:
+    """UTF-8 of a text; `place` begins the errors."""
     if not isinstance(item, str):
-        raise DataError(f"takes texts (received {type(item).__name__})")
+        raise DataError(f"{place}takes texts (received {type(item).__name__})")
     if not item.strip():
-        raise DataError("the text is empty")
+        raise DataError(f"{place}the text is empty")
     if is_blank(item):
-        raise DataError("the text has no character that is shown")
+        raise DataError(f"{place}the text has no character that is shown")
     return raw_inputs.encode_text(item)
 
 
-def _attempt(prepare: Callable[..., Any], item: Any) -> tuple[bytes | tf.Tensor | None, str]:
+def _attempt(prepare: Callable[[Any], Any], item: Any) -> tuple[Any, str]:
     """`(value, "")`, or `(None, why not)`."""
     try:
         return prepare(item), ""

@@ -2,7 +2,9 @@
 
 import collections.abc
 import io
+import keyword
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ from tltf.errors import DataError
 
 FIELDS = {"text": ("text",), "image": ("image", "path")}
 """Modality -> names under which other tools take an input."""
+INPUTS = {"image": "image_bytes"}
+"""Field of an example -> input of an export, where it has another name."""
 NUM_PROBES = 16
 _PROBE_TEXTS = (
     "The weather is lovely today.",
@@ -59,6 +63,38 @@ def list_inputs(inputs: Any, modality: str, column: str = "") -> Iterator[Any] |
     )
 
 
+def list_rows(inputs: Any, fields: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """The rows of inputs with several fields, as tuples in the fields' order.
+
+    Args:
+        inputs: a frame or a dict of columns; a dict or a tuple, which is one row; or a list of those.
+        fields: their names.
+
+    Raises:
+        DataError: no rows with these fields.
+    """
+    is_frame = hasattr(inputs, "iloc") and hasattr(inputs, "columns")
+    if is_frame or isinstance(inputs, collections.abc.Mapping):
+        columns = [_field_of(inputs, (name,)) for name in fields]
+        if all(isinstance(column, str) for column in columns):
+            return [tuple(columns)]
+        return list(zip(*map(list, columns), strict=True))
+    names = ", ".join(fields)
+    if isinstance(inputs, str) or not hasattr(inputs, "__iter__"):
+        raise DataError(f"takes rows with {names} (received {type(inputs).__name__})")
+    if isinstance(inputs, tuple) and all(isinstance(item, str) for item in inputs):
+        inputs = [inputs]
+    return [_row(item, fields) for item in inputs]
+
+
+def _row(given: Any, fields: tuple[str, ...]) -> tuple[Any, ...]:
+    if isinstance(given, collections.abc.Mapping):
+        return tuple(_field_of(given, (name,)) for name in fields)
+    if isinstance(given, (tuple, list)) and len(given) == len(fields):
+        return tuple(given)
+    raise DataError(f"takes rows with {', '.join(fields)} (received {type(given).__name__})")
+
+
 def _item(given: Any) -> Any:
     """One input; a picture of Pillow as PNG, turned as its camera noted, like a file's."""
     if not isinstance(given, Image.Image):
@@ -92,7 +128,7 @@ def _of_array(array: np.ndarray, modality: str) -> list[np.ndarray | str]:
     raise DataError(f"takes {modality}s (received an array of {array.dtype}{list(array.shape)})")
 
 
-def of_run(trained: Any, limit: int) -> list[bytes]:
+def of_run(trained: Any, limit: int) -> dict[str, list[bytes]]:
     """Up to `limit` raw inputs of the test split, else of another one, else made-up ones.
 
     Args:
@@ -100,13 +136,15 @@ def of_run(trained: Any, limit: int) -> list[bytes]:
         limit: most inputs, taken at equal distances.
 
     Returns:
-        list of bytes.
+        Input of `serving_default` -> list of bytes.
     """
     for role in (TEST, VALIDATION, TRAIN):
         source = trained.splits.get(role)
         if source is not None and len(source):
             chosen = np.unique(np.linspace(0, len(source) - 1, limit).astype(int))
-            return of_column(source.take(chosen).column)
+            chosen_rows = source.take(chosen)
+            names = input_names(list(source.fields))
+            return {names[name]: of_column(column) for name, column in chosen_rows.fields.items()}
     return probes(trained)
 
 
@@ -121,13 +159,28 @@ def of_column(column: Column) -> list[bytes]:
     return list(column.values)
 
 
-def probes(trained: Any) -> list[bytes]:
-    """Made-up raw inputs that a core of this modality takes."""
+def input_names(fields: Sequence[str]) -> dict[str, str]:
+    """Field of an example -> the input of `serving_default` that takes it.
+
+    A name is made one that TensorFlow takes for an argument: `the claim` is `the_claim`.
+    """
+    names = dict[str, str]()
+    for place, field in enumerate(fields, 1):
+        name = re.sub(r"\W", "_", INPUTS.get(field, field), flags=re.ASCII)
+        is_free = name[0].isalpha() and not keyword.iskeyword(name) and name not in names.values()
+        names[field] = name if is_free else f"input_{place}_{name}"
+    return names
+
+
+def probes(trained: Any) -> dict[str, list[bytes]]:
+    """Input of `serving_default` -> made-up raw inputs that a core of this modality takes."""
+    fields = list(input_names(trained.preprocessing.fields).values())
     if trained.core.backbone.modality == "text":
-        return [encode_text(text) for text in _PROBE_TEXTS]
+        return {name: [encode_text(text) for text in _PROBE_TEXTS] for name in fields}
     numbers = np.random.default_rng(0)
     sides = numbers.integers(8, 200, (NUM_PROBES, 2))
-    return [png(numbers.integers(0, 256, (*side, 3), np.uint8)) for side in sides]
+    pictures = [png(numbers.integers(0, 256, (*side, 3), np.uint8)) for side in sides]
+    return dict.fromkeys(fields, pictures)
 
 
 def encode_text(text: str) -> bytes:

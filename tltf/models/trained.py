@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tltf.caching.frozen_outputs import NotCached
+from tltf.config.recipe import Recipe
 from tltf.console import out_of_memory
 from tltf.data import pipeline
 from tltf.data.source import Source
@@ -32,6 +33,7 @@ class Trained:
         plans: freezing.Plan of each phase.
         times_s: seconds by stage.
         given: the Options before `auto` was replaced.
+        recipe: what the call strings of `options` name; None for a loaded model.
         seconds_before: seconds of training before an interruption.
         above: (Forward, (Source, batch size) -> dataset) of the layers above a cached frozen
             prefix, so that a split is not run through the prefix again; None: the whole core.
@@ -50,6 +52,7 @@ class Trained:
     times_s: dict = dataclasses.field(default_factory=dict)
     frozen_features: dict = dataclasses.field(default_factory=dict)
     given: object = None
+    recipe: Recipe | None = None
     seconds_before: float = 0.0
     above: tuple | None = None
     adapter: Any = None

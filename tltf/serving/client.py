@@ -8,6 +8,7 @@ serves. REST needs nothing but Python; gRPC needs the extra `serving`.
 """
 
 import base64
+import collections.abc
 import dataclasses
 import http.client
 import json
@@ -19,6 +20,7 @@ from typing import Any
 from tltf.errors import DataError, FlagError, ModelError, StorageError
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
+Items = Sequence[bytes | str] | collections.abc.Mapping[str, Sequence[bytes | str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +52,10 @@ class RestClient:
     version: int = 0
     timeout_s: float = 30.0
 
-    def classify(self, items: Sequence[bytes | str]) -> Answer:
+    def classify(self, items: Items) -> Answer:
         """The `Answer` for texts (str) or encoded images (bytes), all of one kind.
+
+        A model of several texts for each input takes a dict of them: name -> list of str.
 
         Raises:
             DataError: the server refuses an input; its message names the position.
@@ -60,16 +64,16 @@ class RestClient:
         """
         return _classes(self.predict(items), self.model)
 
-    def predict(self, items: Sequence[bytes | str]) -> Any:
-        """Output name -> list, one entry an input: `value` and `quantiles`, say.
+    def predict(self, items: Items) -> dict[str, list[Any]]:
+        """Output name -> list with an entry for each input: `value` and `quantiles`, for example.
 
         Items and errors are those of `classify`.
         """
-        items = list(items)
-        if not items:
+        columns = _columns(items)
+        if not columns:
             return {}
-        name = _input_name(items)
-        body = json.dumps({"inputs": {name: [_json_value(item) for item in items]}})
+        inputs = {name: [_json_value(item) for item in part] for name, part in columns.items()}
+        body = json.dumps({"inputs": inputs})
         base = self.address if "://" in self.address else f"http://{self.address}"
         version = f"/versions/{self.version}" if self.version else ""
         url = f"{base}/v1/models/{self.model}{version}:predict"
@@ -98,21 +102,22 @@ class GrpcClient:
     version: int = 0
     timeout_s: float = 30.0
 
-    def classify(self, items: Sequence[bytes | str]) -> Answer:
+    def classify(self, items: Items) -> Answer:
         """The `Answer` for texts (str) or encoded images (bytes), all of one kind."""
         return _classes(self.predict(items), self.model)
 
-    def predict(self, items: Sequence[bytes | str]) -> Any:
-        """Output name -> list, one entry an input."""
-        items = list(items)
-        if not items:
+    def predict(self, items: Items) -> dict[str, list[Any]]:
+        """Output name -> list with an entry for each input."""
+        columns = _columns(items)
+        if not columns:
             return {}
-        ovmsclient = _ovmsclient()
-        tensor = ovmsclient.make_tensor_proto([b"?"] * len(items))
-        # ovmsclient makes numpy strings of bytes, which lose the zeros at their end
-        tensor.string_val[:] = [_encoded(item) for item in items]
+        ovmsclient, inputs = _ovmsclient(), {}
+        for name, part in columns.items():
+            inputs[name] = ovmsclient.make_tensor_proto([b"?"] * len(part))
+            # ovmsclient makes numpy strings of bytes, which lose the zeros at their end
+            inputs[name].string_val[:] = [_encoded(item) for item in part]
         client = ovmsclient.make_grpc_client(self.address)
-        inputs, place = {_input_name(items): tensor}, f"{self.address}/{self.model}"
+        place = f"{self.address}/{self.model}"
         try:
             outputs = client.predict(inputs, self.model, self.version, self.timeout_s)
         except ovmsclient.ModelNotFoundError as error:
@@ -153,6 +158,24 @@ def _ovmsclient() -> Any:
             what, fix="pip install -e '.[serving]' in the clone of tltf, or RestClient"
         ) from error
     return ovmsclient
+
+
+def _columns(items: Items) -> dict[str, list[bytes | str]]:
+    """Input name -> its values; {} where there are none.
+
+    Raises:
+        DataError: values of several kinds, or columns of several lengths.
+    """
+    if not isinstance(items, collections.abc.Mapping):
+        part = list(items)
+        return {_input_name(part): part} if part else {}
+    columns = {name: list(part) for name, part in items.items()}
+    counts = {name: len(part) for name, part in columns.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"the inputs have different lengths: {counts}")
+    for part in columns.values():
+        _input_name(part or [""])
+    return columns if any(counts.values()) else {}
 
 
 def _input_name(items: Sequence[bytes | str]) -> str:

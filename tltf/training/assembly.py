@@ -1,15 +1,15 @@
 """Makes the untrained model of options and splits: core, preprocessing, resolved options."""
 
+import dataclasses
 import warnings
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from tltf.config import call_strings, defaults
-from tltf.config.catalogs import METHODS
-from tltf.config.command_options import FindOptions
+from tltf.config import defaults
 from tltf.config.options import Options, TrainOptions, replace
+from tltf.config.recipe import Recipe
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Source, Splits
@@ -24,7 +24,8 @@ from tltf.models.trained import Trained
 
 
 def assemble(
-    options: FindOptions | Options,
+    options: Options,
+    recipe: Recipe,
     parts: Splits | dict[str, Source],
     strategy: tf.distribute.Strategy,
 ) -> tuple[Trained, Method]:
@@ -32,17 +33,24 @@ def assemble(
 
     Args:
         options: Options.
+        recipe: what their call strings name.
         parts: role -> Source.
         strategy: tf.distribute.Strategy.
     """
     training, given = parts["train"], options
-    if call_strings.parse(options.train.method, "method")[0] == "scratch":
+    if recipe.method and recipe.method.name == "scratch":
         options = replace(options, backbone_weights="none")
-    options = replace(options, head=core_builder.fit_head_spec(options.model.head, training))
-    texts = training.column.values if training.modality == "text" else None
+    head = core_builder.fit_head(recipe.head, training)
+    options = replace(options, head=head.text)
+    texts = training.texts() if training.modality == "text" else None
     with strategy.scope():
         core = core_builder.build(
-            options.model, len(training.class_names), training.modality, texts
+            options.model,
+            len(training.class_names),
+            training.modality,
+            texts,
+            backbone_call=recipe.backbone,
+            head_call=head,
         )
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
     dropout.set_rates(
@@ -57,15 +65,19 @@ def assemble(
         num_replicas=strategy.num_replicas_in_sync,
         is_solvable=_unsolvable(core, options.train.loss) is None,
     )
-    options = defaults.resolve(options, situation)
+    method_call = defaults.choose_method(recipe.method, situation)
+    options = defaults.resolve(options, situation, method_call)
+    recipe = dataclasses.replace(recipe, head=head, method=method_call)
     prepared = preprocessing.build(core.backbone, training, options.model.text_length)
     options = replace(options, **_sizes(prepared))
-    method = call_strings.pick(METHODS, options.train.method, "method").build()
+    method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
     _warn_of_norm(given.train.norm, method.phases(core))
-    trained = Trained(core, prepared, training.class_names, options, parts, given=given)
-    if texts is not None:
-        trained.tokens = preprocessing.counts(prepared, texts)
+    trained = Trained(
+        core, prepared, training.class_names, options, parts, given=given, recipe=recipe
+    )
+    if isinstance(prepared, TextPreprocessing):
+        trained.tokens = preprocessing.counts(prepared, training.text_columns())
     return trained, method
 
 

@@ -1,6 +1,7 @@
 """The data of a fit: training batches, the splits that judge it, and the same above a cut."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,8 @@ import tensorflow as tf
 
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import Table, View
+from tltf.config.call_strings import Call
+from tltf.config.catalogs.row import AugmentRow
 from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline
 from tltf.data.class_weights import class_weights
@@ -79,7 +82,8 @@ class _Builder:
         self.trained = trained
         self.options, self.parts = trained.options, trained.splits
         self.cache = feature_cache.Cache(self.options.cache)
-        self.augment = augmentation.in_batches(self.options.data.augment)
+        recipe, text = trained.recipe, self.options.data.augment
+        self.augment = augmentation.in_batches(recipe.augments if recipe else text)
 
     @functools.cached_property
     def texts(self) -> Lookup | None:
@@ -105,7 +109,7 @@ class _Builder:
         num_epochs: int,
         rows: np.ndarray | None = None,
         reads: Lookup | None = None,
-        augment: str | None = None,
+        augment: Sequence[Call[AugmentRow]] | None = None,
         skip: int = 0,
         is_drawn: bool = True,
     ) -> tf.data.Dataset:
@@ -116,7 +120,7 @@ class _Builder:
             num_epochs: passes.
             rows: int64[M], those that are read; None for all.
             reads: Lookup in place of the contents.
-            augment: in place of --augment.
+            augment: in place of those of --augment.
             skip: batches of the first pass that were read before.
             is_drawn: whether rows are drawn as --sampling says; else each is read once, and weighs
                 what its class would be drawn: for a solver, whose answer no draw should decide.
@@ -148,14 +152,14 @@ class _Builder:
 
     def origins(self, first_epoch: int, num_epochs: int, is_drawn: bool = True) -> np.ndarray:
         """int64[N]: the group of each row of `training`: copies, views and draws are of one."""
-        read = self.training(first_epoch, num_epochs, None, self._numbers(), "", 0, is_drawn)
+        read = self.training(first_epoch, num_epochs, None, self._numbers(), (), 0, is_drawn)
         rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
         return self.parts["train"].split_groups()[rows]
 
     def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Any:
         """The `Batch` of a step of `training`, read again: its order is that of the seed."""
         part, numbers = self.parts["train"], self._numbers()
-        read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, "", step)))
+        read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, (), step)))
         chosen = part.take(read["row"].numpy())
         given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
         ids = [f"{row_id}" for row_id in chosen.ids]
@@ -250,8 +254,9 @@ class _Builder:
         if augmentation.build(augment, len(self.trained.class_names), seed).is_mixing:
             what = "views are of one example each, mixup and cutmix mix those of a batch"
             raise FlagError(what, flag="cache_views", fix="--cache_views=0")
+        text = "|".join(call.text for call in augment)
         tables = [
-            self._lookup(prefix, self.parts["train"], frozen_outputs.View(augment, seed, number))
+            self._lookup(prefix, self.parts["train"], frozen_outputs.View(text, seed, number))
             for number in range(views)
         ]
 
@@ -264,7 +269,7 @@ class _Builder:
                     1,
                     rows,
                     tables[epoch % views],
-                    "",
+                    (),
                     skip if epoch == first else 0,
                     is_drawn,
                 )

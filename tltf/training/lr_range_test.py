@@ -12,8 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from tltf.config import checks
 from tltf.config.command_options import FindOptions
 from tltf.config.options import TrainOptions, replace
+from tltf.config.recipe import Recipe
 from tltf.console import lazy_imports
 from tltf.data import loader
 from tltf.errors import FlagError, NumericError
@@ -66,7 +68,7 @@ class Found:
     rate: float
 
 
-def find(options: FindOptions, num_steps: int = 100) -> Found:
+def find(options: FindOptions, num_steps: int = 100, recipe: Recipe | None = None) -> Found:
     """The `Found` of a learning rate for a run's data, backbone and method.
 
     Smith 2015, arXiv:1506.01186, section 3.3, with the proposal of fastai's `valley`: half way
@@ -77,6 +79,7 @@ def find(options: FindOptions, num_steps: int = 100) -> Found:
     Args:
         options: Options; --learning_rate is not looked at.
         num_steps: steps from LOWEST to HIGHEST, at least 20.
+        recipe: what the call strings of the options name; None: they are resolved here.
 
     Raises:
         FlagError: too few steps, or a method that takes none.
@@ -86,7 +89,9 @@ def find(options: FindOptions, num_steps: int = 100) -> Found:
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
     options = replace(options, learning_rate=None, warmup_fraction=0.0, schedule="constant")
     strategy = strategies.start(options.runtime)
-    trained, method = assembly.assemble(options, loader.training_parts(options), strategy)
+    recipe = recipe or checks.resolve(options, needs_output=False)
+    parts = loader.training_parts(options, recipe)
+    trained, method = assembly.assemble(options, recipe, parts, strategy)
     feed = dataclasses.replace(datasets.build(trained, strategy), validation=None, watched=None)
     train = trained.options.train
     course = RangeTestCourse(train, feed.num_train, num_steps)
@@ -235,9 +240,9 @@ class RangeTestCourse(Course):
         return non_finite.error(broken, phase.name, batch, LOWEST, is_kept=False)
 
 
-def run(options: FindOptions, num_steps: int) -> Any:
+def run(options: FindOptions, num_steps: int, recipe: Recipe) -> Found:
     """Finds, prints and saves lr_find.csv and lr_find.png in --output; returns the `Found`."""
-    found = find(options, num_steps)
+    found = find(options, num_steps, recipe)
     print(text(found))
     if options.output.output:
         folder = pathlib.Path(options.output.output)

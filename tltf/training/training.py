@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from tltf.config import checks as config_checks
 from tltf.config.options import Options, flag_text, flat
+from tltf.config.recipe import Recipe
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
-from tltf.errors import FlagError
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
 from tltf.models import adapters, loading, saving
@@ -32,27 +32,28 @@ from tltf.training.fit import Fit
 from tltf.training.plan import plan_text
 
 
-def train(options: Options) -> Any:
+def train(options: Options, recipe: Recipe | None = None) -> Trained:
     """A trained model; saved in RUN/model where --output is given.
 
     Args:
         options: Options; `data` and `backbone` must be given.
+        recipe: what their call strings name; None: they are resolved here.
 
     Returns:
         Trained, with the options that were really used. After --dry_run its weights are
         as they were.
     """
-    require(options, "data", "backbone")
+    recipe = recipe or config_checks.resolve(options, needs_output=False)
     with folder.claim_folder(options.output) as run_folder:
         clock, strategy = _Clock(), strategies.start(options.runtime)
-        trained, method = _assembled(options, run_folder, strategy, clock)
+        trained, method = _assembled(options, recipe, run_folder, strategy, clock)
         if options.output.dry_run:
             _show_plan(trained, method, strategy)
             return trained
         logs = run_folder if folder.is_chief() else None
         if logs:
             _begin(trained, logs)
-        if "logistic" in config_checks.wanted_baselines(options.output.baseline):
+        if "logistic" in recipe.baselines:
             trained.frozen_features = datasets.frozen_features(trained)
         clock.lap("baseline")
         with _log_of(logs) as log, _named_files(trained):
@@ -65,12 +66,14 @@ def train(options: Options) -> Any:
         return trained
 
 
-def _assembled(options: Any, run_folder: Any, strategy: Any, clock: Any) -> Any:
+def _assembled(
+    options: Options, recipe: Recipe, run_folder: Any, strategy: Any, clock: Any
+) -> tuple[Trained, Any]:
     """`(Trained, Method)` before the first step."""
     with scan_report.write_on_failure(_report_folder(run_folder)):
-        parts = loader.training_parts(options, options.data.near_duplicates)
+        parts = loader.training_parts(options, recipe, options.data.near_duplicates)
     clock.lap("scan")
-    trained, method = assemble(options, parts, strategy)
+    trained, method = assemble(options, recipe, parts, strategy)
     clock.lap("build")
     trained.times_s = clock.laps
     return trained, method
@@ -120,14 +123,6 @@ def _report_folder(run_folder: pathlib.Path | None) -> pathlib.Path | None:
     """Where faults of the data are listed: not in a finished run, whose report is of other data."""
     writes = run_folder and folder.is_chief() and folder.read_status(run_folder) != "finished"
     return run_folder if writes else None
-
-
-def require(options: Options, *names: Any) -> None:
-    """Raises FlagError where a flag that is needed was not given."""
-    given = flat(options)
-    for name in names:
-        if not given[name]:
-            raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
 
 
 def _prepared_fit(trained: Any, method: Any, strategy: Any, run_folder: Any, log: Any) -> Any:
@@ -208,8 +203,9 @@ def fit_parts(options: Options, parts: Any) -> Trained:
         options: Options.
         parts: role -> Source.
     """
+    recipe = config_checks.resolve(options, needs_output=False)
     strategy = strategies.start(options.runtime)
-    trained, method = assemble(options, parts, strategy)
+    trained, method = assemble(options, recipe, parts, strategy)
     clock = _Clock()
     trained.times_s = clock.laps
     with _log_of(None) as log, _named_files(trained):

@@ -91,3 +91,46 @@ def test_the_digest_tells_tokenizers_apart_and_only_those():
     assert digest() == digest()
     others = [digest(), digest(lowercase=True), digest([*VOCABULARY[:-2], ",", "!"])]
     assert len(set(others)) == 3
+
+
+PAIRS = (
+    ["a b a", "b", "a b a b a b a b", "", "b"],
+    ["b b", "a a a a a a a", "b a b a b", "a", "b"],
+)
+
+
+@pytest.mark.parametrize("length", [6, 8, 9, 12, 24])
+def test_pairs_are_packed_as_kerashub_packs_them(length):
+    tokenizer = keras_hub.tokenizers.BertTokenizer(
+        vocabulary=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"]
+    )
+    names = ("token_ids", "padding_mask", "segment_ids")
+    pairs = texts_preprocessing.TextPreprocessing(tokenizer, length, names, ("first", "second"))
+    packer = keras_hub.layers.MultiSegmentPacker(
+        length, tokenizer.cls_token_id, tokenizer.sep_token_id, pad_value=0, truncate="round_robin"
+    )
+    ids, segments = packer(tuple(tokenizer(tf.constant(texts)) for texts in PAIRS))
+    given = pairs.in_graph(*map(tf.constant, PAIRS))
+    np.testing.assert_array_equal(given["token_ids"], ids)
+    np.testing.assert_array_equal(given["segment_ids"], segments)
+    counts = pairs.count_tokens(*PAIRS).numpy()
+    np.testing.assert_array_equal(
+        given["padding_mask"].numpy().sum(axis=1), counts.clip(max=length)
+    )
+    counted = pairs.count(*map(tf.constant, PAIRS))
+    assert (counted.cut, counted.lost) == ((counts > length).sum(), (counts - length).clip(0).sum())
+    again = texts_preprocessing.TextPreprocessing.from_config(pairs.to_config(), tokenizer)
+    assert again == pairs
+
+
+def test_pairs_of_roberta_have_two_ends_between_them():
+    vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3, "<mask>": 4, "b": 5, "ab": 6}
+    tokenizer = keras_hub.tokenizers.RobertaTokenizer(vocabulary=vocabulary, merges=["a b"])
+    packer = keras_hub.layers.MultiSegmentPacker(10, 0, 2, sep_value=[2, 2], pad_value=1)
+    texts = (["ab", "a"], ["ba", "b"])
+    expected, _ = packer(tuple(tokenizer(tf.constant(column)) for column in texts))
+    assert expected.numpy()[0, :7].tolist() == [0, 6, 2, 2, 5, 3, 2]  # <s> ab </s></s> ba </s>
+    pairs = texts_preprocessing.TextPreprocessing(tokenizer, 10, fields=("first", "second"))
+    given = pairs(*texts)
+    np.testing.assert_array_equal(given["token_ids"], expected)
+    np.testing.assert_array_equal(given["padding_mask"], expected.numpy() != 1)

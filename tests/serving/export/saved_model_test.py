@@ -186,9 +186,9 @@ def test_a_full_disk_in_the_check_is_no_fault_of_the_model(tmp_path, monkeypatch
 def test_wrong_labels_are_told(image, monkeypatch):
     trained, path, signatures = image
     raw = raw_inputs.probes(trained)
-    given = signatures["serving_default"](image_bytes=tf.constant(raw))
+    given = signatures["serving_default"](image_bytes=tf.constant(raw["image_bytes"]))
     probabilities = given["probabilities"].numpy()
-    data, ends = clean_process.pack([b"mole"] * len(raw))
+    data, ends = clean_process.pack([b"mole"] * len(raw["image_bytes"]))
     answers = {"raw/probabilities": probabilities, "tensors/probabilities": probabilities}
     answers |= {"data/raw/label": data, "ends/raw/label": ends}
     monkeypatch.setattr(verify, "_reloaded", lambda *_: answers)
@@ -230,14 +230,13 @@ def test_inputs_of_the_check_come_from_the_test_split(tmp_path):
     from tltf.data.source import Column, ScanCounts, Source
 
     texts = [f"text {number}" for number in range(10)]
-    source = Source(
-        "s", {"text": Column("text", texts)}, None, ("a", "b"), texts, None, ScanCounts()
-    )
+    source = Source("s", {"text": Column("text", texts)}, {}, texts, None, ScanCounts())
     trained = served.text()
-    assert len(raw_inputs.of_run(trained, 4)) == len(raw_inputs.probes(trained))
+    assert raw_inputs.of_run(trained, 4) == raw_inputs.probes(trained)
     trained.splits = {"train": source.take([0]), "test": source}
-    assert raw_inputs.of_run(trained, 4) == [b"text 0", b"text 3", b"text 6", b"text 9"]
-    assert len(raw_inputs.of_run(trained, 400)) == 10
+    four = [b"text 0", b"text 3", b"text 6", b"text 9"]
+    assert raw_inputs.of_run(trained, 4) == {"text": four}
+    assert len(raw_inputs.of_run(trained, 400)["text"]) == 10
 
 
 def test_pictures_of_arrays_lose_nothing():

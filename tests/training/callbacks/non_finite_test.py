@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from tests.faults.making import covers
 from tests.training.fit_test import feed, fit
-from tltf.config import defaults
+from tltf.config import checks, defaults
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.data import ordering
-from tltf.data.source import Column, ScanCounts, Source
+from tltf.data.source import Column, ScanCounts, Source, labelled
 from tltf.errors import NumericError
 from tltf.runs import checkpoints
 from tltf.training import assembly, datasets, fit_state, judges
@@ -213,25 +213,20 @@ def source(modality, count=45):
             (1, 8, 8, 1), np.uint8
         )
         column = Column("array", pixels)
-    return Source(
-        "rows",
-        {modality: column},
-        (np.arange(count) % 3).astype(np.int32),
-        ("a", "b", "c"),
-        [f"row {n}" for n in range(count)],
-        None,
-        ScanCounts(count),
-    )
+    labels = labelled((np.arange(count) % 3).astype(np.int32), ("a", "b", "c"))
+    ids = [f"row {n}" for n in range(count)]
+    return Source("rows", {modality: column}, labels, ids, None, ScanCounts(count))
 
 
 def feed_of(modality, backbone, **flags):
     """(feed, training split) of a run on `source`."""
     options = make(
-        data="rows", backbone=backbone, image_size_px=8, batch_size=8, method="full", **flags
+        data="digits", backbone=backbone, image_size_px=8, batch_size=8, method="full", **flags
     )
     parts = {"train": source(modality)}
     strategy = strategies.start(options.runtime)
-    trained, _ = assembly.assemble(options, parts, strategy)
+    recipe = checks.resolve(options, needs_output=False)
+    trained, _ = assembly.assemble(options, recipe, parts, strategy)
     return datasets.build(dataclasses.replace(trained, splits=parts), strategy), trained
 
 

@@ -5,7 +5,7 @@ from tltf.config.catalogs.backbones import BACKBONES
 from tltf.config.catalogs.formats import FORMATS
 from tltf.config.catalogs.heads import HEADS
 from tltf.config.catalogs.methods import METHODS
-from tltf.config.catalogs.row import BackboneRow, MethodRow, Row
+from tltf.config.catalogs.row import AugmentRow, BackboneRow, HeadRow, MethodRow, Row
 from tltf.config.catalogs.sources import SOURCES
 from tltf.config.catalogs.splits import SPLITS
 
@@ -28,7 +28,9 @@ __all__ = [
     "METHODS",
     "SOURCES",
     "SPLITS",
+    "AugmentRow",
     "BackboneRow",
+    "HeadRow",
     "MethodRow",
     "Row",
 ]

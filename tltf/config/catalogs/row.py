@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +24,12 @@ class Row:
     """
 
     target: str
-    args: Mapping
+    args: Mapping[str, Any]
     summary: str
     paper: str = ""
     licence: str = ""
     extra: str = ""
-    paths: tuple = ()
+    paths: tuple[str, ...] = ()
     check: str = ""
 
 
@@ -47,18 +48,30 @@ class AugmentRow(Row):
 
 
 @dataclasses.dataclass(frozen=True)
+class HeadRow(Row):
+    """An entry of HEADS.
+
+    Args:
+        kind: the kind of labels that the head predicts: `class`, one class for each row; `labels`,
+            several labels for each row; or `number`.
+    """
+
+    kind: str = "class"
+
+
+@dataclasses.dataclass(frozen=True)
 class MethodRow(Row):
     """An entry of METHODS.
 
     Args:
-        recipe: which defaults of `tltf.config.defaults` it takes: `fine_tune`; `linear_probe`;
-            `scratch`; `solved`, whose first phase solves for the head: through its large weights the
-            same rate moves an image network further; `light`, which trains few numbers, so that the
-            rate can be high.
+        defaults: which row of `tltf.config.defaults` fills in what is `auto`: `fine_tune`;
+            `linear_probe`; `scratch`; `solved`, whose first phase solves for the head: through its
+            large weights the same rate moves an image network further; `light`, which trains few
+            numbers, so that the rate can be high.
         replaces_weight_decay: whether its loss holds or shrinks weights itself.
     """
 
-    recipe: str = "fine_tune"
+    defaults: str = "fine_tune"
     replaces_weight_decay: bool = False
 
 
@@ -73,6 +86,10 @@ class BackboneRow(Row):
         channels: image channels, 3 or 1; 0 for text.
         text_length: default number of tokens; 0 for images.
         weights: what `--backbone_weights=default` loads; empty where there is nothing.
+        family: for a network of keras.applications, the key of `tltf.backbones.applications.FAMILIES`
+            that says where such networks are cut and how they want their pixels; empty for others.
+        keras_class: its name in keras.applications; empty for others.
+        blocks: number of blocks in each of its stages, where the family's layers are named by them.
     """
 
     modality: str = "image"
@@ -81,3 +98,6 @@ class BackboneRow(Row):
     channels: int = 3
     text_length: int = 0
     weights: str = ""
+    family: str = ""
+    keras_class: str = ""
+    blocks: tuple[int, ...] = ()

@@ -5,7 +5,7 @@ One function for training, evaluation, prediction and the exported graph.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -43,6 +43,9 @@ class ImagePreprocessing:
 
     size_px: int
     channels: int = 3
+
+    fields: ClassVar[tuple[str, ...]] = ("image",)
+    """What an example is."""
 
     def decode(self, contents: tf.Tensor) -> tf.Tensor:
         """uint8[H, W, channels] of tf.string[] bytes: JPEG, PNG, GIF, BMP or WebP.

@@ -11,7 +11,7 @@ import numpy as np
 
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings
+from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, one_field
 from tltf.errors import DataError, FlagError
 
 MOST_UNPACKED = 200
@@ -55,7 +55,8 @@ def numpy(settings: LoadSettings, path: str, x: str = "x", y: str = "y") -> Any:
     labels = [str(item) for _, _, part in parts for item in part.tolist()] if y else None
     roles = [role for role, values, _ in parts for _ in values] if parts[0][0] else None
     values = values.tolist() if kind == "text" else values
-    return assemble("numpy", kind, Rows(ids, values, labels, roles), scan, settings)
+    rows = Rows(ids, one_field(kind, values), labels, roles)
+    return assemble("numpy", rows, scan, settings)
 
 
 def _refuse_bomb(file: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 """Folders of images: a folder a class, with or without train/, validation/ and test/ above."""
 
 import collections
+import dataclasses
 import os
 import pathlib
 import stat
@@ -15,7 +16,7 @@ from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files
 from tltf.data.images.files import Finding
 from tltf.data.row_scan import Scan
-from tltf.data.source import LoadSettings, Source
+from tltf.data.source import LoadSettings, Source, one_field
 from tltf.data.sources import split_folders
 from tltf.errors import DataError, FlagError
 
@@ -58,9 +59,9 @@ def image_folder(settings: LoadSettings, path: str) -> Source:
         scan.stop_if_failed()
     scan.num_found += len(paths)
     ids = [os.path.relpath(item, root) for item in paths]
-    found = Rows(ids, paths, labels, roles)
+    found = Rows(ids, one_field("path", paths), labels, roles)
     rows = check_files(scan, found, root, follows_links=settings.scan.follow_links)
-    return assemble("image_folder", "path", rows, scan, settings, are_names=True)
+    return assemble("image_folder", rows, scan, settings, are_names=True)
 
 
 def check_files(
@@ -90,14 +91,11 @@ def check_files(
         odd = [ids[place] for place in good if getattr(findings[place], is_odd)]
         if odd:
             scan.warn(f"{len(odd)} images {text}, such as {odd[0]}")
-
-    def kept(values: Sequence[str] | None) -> Any:
-        return None if values is None else [values[place] for place in good]
-
     warn_of_converted(scan, [ids[place] for place in good], [findings[place] for place in good])
     paths = [findings[place].converted or rows.values[place] for place in good]
     hashes = np.array([findings[place].hash for place in good], np.uint64)
-    return Rows(kept(ids), paths, kept(labels), kept(rows.roles), hashes)
+    kept = rows.take(good)
+    return dataclasses.replace(kept, fields=one_field("path", paths), hashes=hashes)
 
 
 def warn_of_converted(scan: Scan, ids: Sequence[str], findings: Sequence[Finding]) -> None:

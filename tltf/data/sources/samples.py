@@ -12,7 +12,7 @@ import numpy as np
 
 from tltf.data import label_kinds, row_scan, splits
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import Column, LoadSettings, ScanCounts, Source, digest
+from tltf.data.source import LoadSettings, ScanCounts, Source, digest, labelled, one_field
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 from tltf.files import assets
 
@@ -74,11 +74,12 @@ def vader(
     is_rated = settings.target == label_kinds.NUMBER
     polar = [row for row in rows if is_rated or abs(float(row[1])) > NEUTRAL_RATING]
     ratings = np.array([float(row[1]) for row in polar], np.float32)
+    polarities = (ratings > 0).astype(np.int32)
+    labels = labelled(ratings) if is_rated else labelled(polarities, ("negative", "positive"))
     source = Source(
         name="vader",
-        columns={"text": Column("text", [row[2].strip() for row in polar])},
-        labels=ratings if is_rated else (ratings > 0).astype(np.int32),
-        class_names=() if is_rated else ("negative", "positive"),
+        fields=one_field("text", [row[2].strip() for row in polar]),
+        label_fields=labels,
         ids=[f"{VADER_FILES[domain]}:{row[0]}" for row in polar],
         roles=None,
         scan=ScanCounts(len(polar), len(polar)),
@@ -126,9 +127,8 @@ def array_source(
     class_names = class_names or [str(label) for label in range(int(labels.max()) + 1)]
     return Source(
         name=name,
-        columns={"image": Column("array", pixels)},
-        labels=labels.astype(np.int32),
-        class_names=tuple(class_names),
+        fields=one_field("array", pixels),
+        label_fields=labelled(labels.astype(np.int32), class_names),
         ids=[f"{name}:{row}" for row in range(len(pixels))],
         roles=roles,
         scan=ScanCounts(len(pixels), len(pixels)),
@@ -185,13 +185,11 @@ def fashion_mnist(
     scan.num_found = len(labels)
     rows = Rows(
         ids=[f"{role}:{row}" for _, role, count in parts for row in range(count)],
-        values=pixels[..., None],
+        fields=one_field("array", pixels[..., None]),
         labels=[FASHION_CLASSES[label] for label in labels],
         roles=[role for _, role, count in parts for _ in range(count)],
     )
-    source = assemble(
-        "fashion_mnist", "array", rows, scan, settings, FASHION_CLASSES, strict_labels=False
-    )
+    source = assemble("fashion_mnist", rows, scan, settings, FASHION_CLASSES, strict_labels=False)
     return splits.fewer(source, settings.seed, num_train, num_validation, num_test)
 
 
@@ -234,9 +232,8 @@ def emoji(
     paths = [str(folder / "img" / vendor / "64" / glyph["image"]) for glyph in glyphs]
     source = Source(
         name="emoji",
-        columns={"image": Column("path", paths)},
-        labels=labels,
-        class_names=kinds,
+        fields=one_field("path", paths),
+        label_fields=labelled(labels, kinds),
         ids=[f"{vendor}/{glyph['image']}" for glyph in glyphs],
         roles=None,
         scan=ScanCounts(len(glyphs), len(glyphs)),

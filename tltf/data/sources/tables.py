@@ -11,7 +11,7 @@ from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files
 from tltf.data.row_scan import Scan
-from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source, is_blank
+from tltf.data.source import TEST, TRAIN, VALIDATION, Column, LoadSettings, Source, is_blank
 from tltf.data.sources import table_hints
 from tltf.data.sources.image_folder import check_files
 from tltf.data.sources.label_cells import Labelling
@@ -20,6 +20,8 @@ from tltf.errors import DataError, FlagError
 
 LABEL_TYPES = ("auto", "text")
 MAX_FIELD_BYTES = 1 << 20
+TAKEN = ("id", "label", "predicted", "error")
+"""Columns of the tables of predictions, which stand beside those of the texts."""
 
 
 def csv(
@@ -48,7 +50,7 @@ def csv(
         train: one file per split.
         validation: as `train`.
         test: as `train`.
-        text: column of texts; or
+        text: column of texts, or several that are one example, such as question|answer; or
         image: column of paths of image files, relative to the CSV file or to `root`.
         label: column of labels; empty for data without labels. Several labels per row stand in one
             column as `cat|dog` or as a list, or in columns of 0 and 1 of their own: label=cat|dog.
@@ -68,16 +70,16 @@ def csv(
     """
     dialect = Dialect(delimiter, encoding, quote, tuple(map(str, columns)))
     dialect.check()
-    asked = {text, image, label, *(part.strip() for part in label.split(label_kinds.SEPARATOR))} - {
-        ""
-    }
+    fields = _fields("csv", text, image)
+    wanted = _Wanted(
+        fields, bool(image), label, label_separator, root, suffix, dialect, _are_names(label_type)
+    )
+    parts = [part.strip() for part in label.split(label_kinds.SEPARATOR)]
+    asked = {*fields.values(), label, *parts} - {""}
 
     def read(file: pathlib.Path, scan: Scan) -> Any:
         return csv_records(file, dialect, scan, asked)
 
-    wanted = _Wanted(
-        text, image, label, label_separator, root, suffix, dialect, _are_names(label_type)
-    )
     return _table("csv", settings, _given(path, train, validation, test), wanted, read)
 
 
@@ -110,7 +112,14 @@ def jsonl(
         return jsonl_records(file, dialect, scan)
 
     wanted = _Wanted(
-        text, image, label, label_separator, root, suffix, None, _are_names(label_type)
+        _fields("jsonl", text, image),
+        bool(image),
+        label,
+        label_separator,
+        root,
+        suffix,
+        None,
+        _are_names(label_type),
     )
     return _table("jsonl", settings, _given(path, train, validation, test), wanted, read)
 
@@ -122,12 +131,45 @@ def _are_names(label_type: str) -> bool:
     return label_type == "text"
 
 
+def _fields(name: str, text: str, image: str) -> dict[str, str]:
+    """Field of an example -> its column. The fields of several texts have their columns' names.
+
+    Raises:
+        FlagError: both texts and images are asked for, or neither, or names that cannot be told apart.
+    """
+    if bool(text) == bool(image):
+        raise FlagError(
+            f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
+        )
+    if image:
+        return {"image": image}
+    columns = [part.strip() for part in text.split(label_kinds.SEPARATOR)]
+    if len(columns) == 1:
+        return {"text": text}
+    odd = [name for name in columns if not name or columns.count(name) > 1 or name in TAKEN]
+    if odd:
+        what = f"text={text}: {odd[0]!r} cannot be the name of one of several texts"
+        raise FlagError(what, flag="data", fix="text=question|answer, each another column")
+    return dict(zip(columns, columns, strict=True))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Wanted:
-    """What is asked of a table; see `csv`. The dialect is None for JSON lines."""
+    """What is asked of a table; see `csv`.
 
-    text: str
-    image: str
+    Args:
+        fields: field of an example -> its column.
+        is_image: whether the columns hold paths of images.
+        label: as `csv`, and so the next three.
+        label_separator: between several labels.
+        root: folder of the images.
+        suffix: of their files.
+        dialect: Dialect; None for JSON lines.
+        are_names: whether labels that look like numbers are names.
+    """
+
+    fields: dict[str, str]
+    is_image: bool
     label: str
     label_separator: str
     root: str
@@ -171,16 +213,13 @@ def _table(
     wanted: _Wanted,
     read: Callable[..., Any],
 ) -> Source:
-    if bool(wanted.text) == bool(wanted.image):
-        raise FlagError(
-            f"{name} takes either text=COLUMN or image=COLUMN", flag="data", fix="text=COLUMN"
-        )
     scan = row_scan.Scan(name)
     files = _files(given, scan)
     root = os.path.commonpath([os.path.abspath(file.parent) for file, _ in files])
     if wanted.root:
         root = os.path.abspath(row_scan.existing_path(wanted.root))
-    rows = Rows([], [], [] if wanted.label else None, None if None in given else [])
+    fields = {name: Column("path" if wanted.is_image else "text", []) for name in wanted.fields}
+    rows = Rows([], fields, [] if wanted.label else None, None if None in given else [])
     label = Labelling(wanted.label, settings.target, wanted.label_separator)
     reader = _Reader(wanted, label, root, scan, settings.scan.follow_links)
     with Progress("reading", None, "rows", after_s=SHOWN_AFTER_S) as progress:
@@ -188,10 +227,9 @@ def _table(
             with scan.collecting():
                 _read_file(read(file, scan), reader, rows, file, role, progress)
     label.warn_of_other_separators(scan)
-    if wanted.image:
+    if wanted.is_image:
         rows = check_files(scan, rows, root, follows_links=settings.scan.follow_links)
-    kind = "path" if wanted.image else "text"
-    return assemble(name, kind, rows, scan, settings, are_names=wanted.are_names)
+    return assemble(name, rows, scan, settings, are_names=wanted.are_names)
 
 
 def _read_file(
@@ -242,9 +280,9 @@ class _Reader:
     def missing(self, record: dict[str, Any], file: pathlib.Path) -> list[FlagError]:
         """The errors for columns that a record does not have."""
         errors = []
-        for argument, name in (("text", self.wanted.text), ("image", self.wanted.image)):
-            if name:
-                errors += self._absent(name, record, argument, file)
+        argument = "image" if self.wanted.is_image else "text"
+        for name in self.wanted.fields.values():
+            errors += self._absent(name, record, argument, file)
         for name in self.label.columns_in(record):
             errors += self._absent(name, record, "label", file)
         return errors
@@ -263,25 +301,34 @@ class _Reader:
 
     def add(self, rows: Any, record: Any, row_id: Any, file: Any, role: Any) -> None:
         """Adds the record to the Rows unless it is bad."""
-        column = self.wanted.text or self.wanted.image
-        value = field(record, column)
-        reason = _fault(value)
-        if not reason and self.wanted.image:
-            base = self.root if self.wanted.root else file.parent
-            value, reason = self._image_path(base, value, row_id)
-        if reason:
-            label = self.label.named(record) if self.label.is_asked_for else ""
-            self.scan.skip(row_id, f"{column} {reason}", label)
-            return
+        values = {}
+        for name, column in self.wanted.fields.items():
+            values[name], reason = self._value(record, column, file, row_id)
+            if reason:
+                label = self.label.named(record) if self.label.is_asked_for else ""
+                self.scan.skip(row_id, f"{column} {reason}", label)
+                return
         spelled = self.label(record, row_id, self.scan) if self.label.is_asked_for else None
         if self.label.is_asked_for and spelled is None:
             return
-        rows.values.append(value)
+        for name, value in values.items():
+            rows.fields[name].values.append(value)
         rows.ids.append(row_id)
         if self.label.is_asked_for:
             rows.labels.append(spelled)
         if role:
             rows.roles.append(role)
+
+    def _value(
+        self, record: dict[str, Any], column: str, file: pathlib.Path, row_id: str
+    ) -> tuple[str, str]:
+        """`(text or path, "")` of a column, or what it holds and why that cannot be used."""
+        value = field(record, column)
+        reason = _fault(value)
+        if reason or not self.wanted.is_image:
+            return value, reason
+        base = self.root if self.wanted.root else file.parent
+        return self._image_path(base, value, row_id)
 
     def _image_path(self, folder: pathlib.Path | str, value: Any, row_id: str) -> tuple[str, str]:
         """`(path, "")` of an image file, or `("", why it is missing)`; DataError outside of the root."""

@@ -11,7 +11,7 @@ from tensorflow_datasets.core.registered import DatasetNotFoundError
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source
+from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source, one_field
 from tltf.data.sources.tfrecords import check_images
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 
@@ -62,7 +62,8 @@ def tfds(
     feature = image or text
     splits = _splits(builder, {TRAIN: train, VALIDATION: validation, TEST: test})
     scan = row_scan.Scan("tfds")
-    rows: Any = Rows([], [], [] if label else None, [])
+    kind = "bytes" if image else "text"
+    rows: Any = Rows([], one_field(kind, []), [] if label else None, [])
     with Progress("reading", None, "examples", after_s=SHOWN_AFTER_S) as progress:
         for role, spec in splits.items():
             for number, example in enumerate(_examples(builder, spec, feature, label, bool(image))):
@@ -76,7 +77,7 @@ def tfds(
     names, rows = _named(builder, label, rows, scan)
     if image:
         rows = check_images(scan, rows)
-    return assemble("tfds", "bytes" if image else "text", rows, scan, settings, names)
+    return assemble("tfds", rows, scan, settings, names)
 
 
 def _builder(name: str, data_dir: str) -> Any:
@@ -190,11 +191,7 @@ def _named(builder: Any, label: Any, rows: Any, scan: Any) -> Any:
         else:
             kept.append(place)
             rows.labels[place] = _label_text(value, names)
-    ids, values, labels, roles = (
-        [column[place] for place in kept]
-        for column in (rows.ids, rows.values, rows.labels, rows.roles)
-    )
-    return names, Rows(ids, values, labels, roles)
+    return names, rows.take(kept)
 
 
 def _label_text(value: Any, names: Any) -> Any:

@@ -18,7 +18,7 @@ from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files
 from tltf.data.row_scan import Scan
-from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source
+from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source, one_field
 from tltf.data.sources.image_folder import warn_of_converted
 from tltf.errors import DataError, FlagError
 
@@ -66,7 +66,8 @@ def tfrecord(
             fix="tfrecord(path=data/part-*, image=image, label=label)",
         )
     scan = row_scan.Scan("tfrecord")
-    rows = Rows([], [], [] if label else None, None if path else [])
+    kind = "bytes" if image else "text"
+    rows = Rows([], one_field(kind, []), [] if label else None, None if path else [])
     read_label = _Label(label, class_names, settings.target == label_kinds.LABELS)
     files = [(file, role) for role, pattern in given.items() for file in _files(pattern, scan)]
     with Progress("reading", None, "records", after_s=SHOWN_AFTER_S) as progress:
@@ -81,7 +82,7 @@ def tfrecord(
     else:
         rows.values[:] = [value.decode("utf-8", "replace") for value in rows.values]
     names = tuple(class_names) or None
-    return assemble("tfrecord", "bytes" if image else "text", rows, scan, settings, names)
+    return assemble("tfrecord", rows, scan, settings, names)
 
 
 def check_images(scan: Any, rows: Any) -> Any:
@@ -99,13 +100,7 @@ def check_images(scan: Any, rows: Any) -> Any:
                 rows.values[place] = pathlib.Path(finding.converted).read_bytes()
 
     warn_of_converted(scan, [rows.ids[place] for place in kept], good)
-
-    def taken(values: Any) -> Any:
-        return None if values is None else [values[place] for place in kept]
-
-    columns = (rows.ids, rows.values, rows.labels, rows.roles)
-    ids, values, labels, roles = (taken(column) for column in columns)
-    return Rows(ids, values, labels, roles, np.array(hashes, np.uint64))
+    return dataclasses.replace(rows.take(kept), hashes=np.array(hashes, np.uint64))
 
 
 def _files(pattern: str, scan: Scan) -> list[str]:

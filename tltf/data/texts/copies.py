@@ -12,6 +12,7 @@ import numpy as np
 from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.augments import AUGMENTS
+from tltf.config.catalogs.row import AugmentRow
 from tltf.data.source import Column, Source
 from tltf.data.texts import wordnet
 from tltf.errors import DataError, FlagError
@@ -19,44 +20,48 @@ from tltf.errors import DataError, FlagError
 OPERATIONS = ("synonym", "insert", "swap", "delete")
 
 
-def add_copies(source: Source, text: str, seed: int) -> Source:
+def add_copies(source: Source, text: str | Sequence[Call[AugmentRow]], seed: int) -> Source:
     """The training split with the copies that `--augment` asks for, behind the rows they are of.
 
     Args:
         source: Source of texts with labels.
-        text: call strings of AUGMENTS joined with `|`; those that make no rows are left out.
+        text: call strings of AUGMENTS joined with `|`, or their Calls; those that make no rows are
+            left out.
         seed: int.
 
     Raises:
         FlagError: an unknown name or argument.
         DataError: a function that does not give one text for each.
     """
-    for call in makers(text):
-        source = _with_copies(source, call.build(), seed)
+    for call in call_strings.pick_each(AUGMENTS, text, flag="augment"):
+        if call.row is not None and call.row.makes_rows:
+            source = _with_copies(source, call.build(), seed)
     return source
 
 
-def makers(text: str) -> list[Call]:
-    """The `call_strings.Call`s in --augment that make rows."""
-    parts = call_strings.split_outside(text, "|", flag="augment")
-    calls = [call_strings.pick(AUGMENTS, part, flag="augment") for part in parts]
-    return [call for call in calls if call.row is not None and call.row.makes_rows]
-
-
-def _with_copies(source: Source, copies: Any, seed: Any) -> Source:
+def _with_copies(source: Source, copies: "Copies", seed: int) -> Source:
     """`source`, then each of the copies of all its rows."""
-    texts = list(source.column.values)
-    made = [copies.function(texts, [seed, number]) for number in range(copies.count)]
-    for new in made:
-        if len(new) != len(texts) or not all(isinstance(text, str) for text in new):
-            what = f"gave {len(new)} texts for {len(texts)}, or something else than texts"
-            raise DataError(f"{copies.name} {what}", flag="augment", fix="one str for each text")
+    fields = {
+        name: Column("text", _with_changed(list(column.values), copies, [seed], place))
+        for place, (name, column) in enumerate(source.fields.items())
+    }
     rows = np.tile(np.arange(len(source)), 1 + copies.count)
     changed = source.take(rows)
     ids = [*source.ids, *(f"{i}#{copies.name}{n}" for n in range(copies.count) for i in source.ids)]
-    column = Column("text", [*texts, *(text for new in made for text in new)])
-    return dataclasses.replace(changed, columns={"text": column}, ids=ids, hashes=None,
-                               groups=source.split_groups()[rows])  # fmt: skip
+    groups = source.split_groups()[rows]
+    return dataclasses.replace(changed, fields=fields, ids=ids, hashes=None, groups=groups)
+
+
+def _with_changed(texts: list[str], copies: "Copies", seed: list[int], place: int) -> list[str]:
+    """`texts`, then each of their copies; every field but the first has draws of its own."""
+    made = list(texts)
+    for number in range(copies.count):
+        new = copies.function(texts, [*seed, number, *([place] if place else [])])
+        if len(new) != len(texts) or not all(isinstance(text, str) for text in new):
+            what = f"gave {len(new)} texts for {len(texts)}, or something else than texts"
+            raise DataError(f"{copies.name} {what}", flag="augment", fix="one str for each text")
+        made += new
+    return made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Copies:
 
     name: str
     count: int
-    function: object
+    function: Callable[[list[str], list[int]], list[str]]
 
 
 def back_translation(function: str, copies: int = 1) -> Copies:

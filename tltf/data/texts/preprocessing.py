@@ -14,6 +14,10 @@ from tltf.errors import FlagError
 
 START_NAMES = ("cls_token_id", "start_token_id")
 END_NAMES = ("sep_token_id", "end_token_id")
+WITH_TWO_ENDS = ("RobertaTokenizer", "XLMRobertaTokenizer")
+"""KerasHub's tokenizers of networks that were trained on pairs with two ends between the texts."""
+ONE_TEXT = ("text",)
+"""The fields of an example that is one text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,29 +55,36 @@ class TextPreprocessing:
         tokenizer: a KerasHub tokenizer.
         length: number of tokens of the result, those at the start and the end included.
         inputs: names of the backbone's inputs, of `token_ids`, `padding_mask`, `segment_ids`.
+        fields: names of the texts of an example, in order.
     """
 
     tokenizer: Any
     length: int
-    inputs: tuple = ("token_ids", "padding_mask")
+    inputs: tuple[str, ...] = ("token_ids", "padding_mask")
+    fields: tuple[str, ...] = ONE_TEXT
 
-    def __call__(self, texts: Sequence[str] | tf.Tensor) -> dict[str, tf.Tensor]:
-        """name -> [B, length] of tf.string[B].
+    def __call__(self, *columns: Sequence[str] | tf.Tensor) -> dict[str, tf.Tensor]:
+        """name -> [B, length] of tf.string[B], one for each of `fields`.
 
-        `token_ids` int32, cut at the end and padded; `padding_mask` bool, true on tokens;
-        `segment_ids` int32, zeros.
+        `token_ids` int32, cut at the end and padded: the start, then each text with its end, and
+        between two texts what the family writes there. Of several texts the longer ones are cut
+        first. `padding_mask` bool, true on tokens; `segment_ids` int32, the place of the text that a
+        token belongs to, 0 on padding (Devlin et al. 2019, arXiv:1810.04805, figure 2).
         """
-        start, end = self.special_ids()
-        pieces = self._pieces(texts)[:, : self.length - len(start) - len(end)]
-        rows = pieces.nrows()
-        parts = [_column(start, rows), pieces, _column(end, rows)]
-        ragged = tf.concat([part for part in parts if part is not None], axis=1)
-        token_ids = ragged.to_tensor(default_value=self.pad_id, shape=[None, self.length])
-        mask = tf.sequence_mask(ragged.row_lengths(), self.length)
+        (start, end), pieces = self.special_ids(), self._cut([self._pieces(c) for c in columns])
+        rows, last = pieces[0].nrows(), len(pieces) - 1
+        parts: list[tuple[tf.RaggedTensor | None, int]] = [(_column(start, rows), 0)]
+        for place, piece in enumerate(pieces):
+            behind = end if place == last else self._between()
+            parts += [(piece, place), (_column(behind, rows), place)]
+        kept = [(part, place) for part, place in parts if part is not None]
+        ragged = tf.concat([part for part, _ in kept], axis=1)
+        segments = tf.concat([tf.zeros_like(part) + place for part, place in kept], axis=1)
+        shape, mask = [None, self.length], tf.sequence_mask(ragged.row_lengths(), self.length)
         tensors = {
-            "token_ids": token_ids,
-            "padding_mask": tf.ensure_shape(mask, [None, self.length]),
-            "segment_ids": tf.zeros_like(token_ids),
+            "token_ids": ragged.to_tensor(default_value=self.pad_id, shape=shape),
+            "padding_mask": tf.ensure_shape(mask, shape),
+            "segment_ids": segments.to_tensor(default_value=0, shape=shape),
         }
         return {name: tensors[name] for name in self.inputs}
 
@@ -84,7 +95,7 @@ class TextPreprocessing:
         Kept, and made without AutoGraph, which nothing here needs: a small run would spend more
         time on rewriting the tokenizer's source than on all its texts.
         """
-        signature = [tf.TensorSpec([None], tf.string)]
+        signature = [tf.TensorSpec([None], tf.string)] * len(self.fields)
         return tf.function(self.__call__, input_signature=signature, autograph=False)
 
     @property
@@ -116,16 +127,16 @@ class TextPreprocessing:
         """`(ids, ids)`: what the family writes before and after a text; empty or one id each."""
         return _first_id(self.tokenizer, START_NAMES), _first_id(self.tokenizer, END_NAMES)
 
-    def count_tokens(self, texts: Sequence[str] | tf.Tensor) -> tf.Tensor:
-        """int32[B]: the tokens of tf.string[B] without cutting, with start and end."""
-        start, end = self.special_ids()
-        return tf.cast(self._pieces(texts).row_lengths(), tf.int32) + len(start) + len(end)
+    def count_tokens(self, *columns: Sequence[str] | tf.Tensor) -> tf.Tensor:
+        """int32[B]: the tokens of tf.string[B] of each field without cutting, with start and end."""
+        lengths = tf.add_n([self._pieces(texts).row_lengths() for texts in columns])
+        return tf.cast(lengths, tf.int32) + self._num_special()
 
-    def count(self, texts: tf.Tensor) -> Any:
-        """The `TokenCounts` of tf.string[B]."""
-        pieces, unknown = self._pieces(texts), self.unknown_id()
-        lengths = pieces.row_lengths()
-        lost = tf.nn.relu(lengths - self.length + sum(map(len, self.special_ids())))
+    def count(self, *columns: Sequence[str] | tf.Tensor) -> TokenCounts:
+        """The `TokenCounts` of tf.string[B] of each field."""
+        pieces = tf.concat([self._pieces(texts) for texts in columns], axis=1)
+        unknown, lengths = self.unknown_id(), pieces.row_lengths()
+        lost = tf.nn.relu(lengths - self.length + self._num_special())
         found = (
             tf.size(lengths),
             tf.math.count_nonzero(lost),
@@ -134,6 +145,26 @@ class TextPreprocessing:
         )
         is_unknown = pieces.values == (-1 if unknown is None else unknown)
         return TokenCounts(*map(int, (*found, tf.math.count_nonzero(is_unknown))))
+
+    def _between(self) -> list[int]:
+        """The ids between two texts: the end, which RoBERTa's family writes twice."""
+        end = self.special_ids()[1]
+        name = type(self.tokenizer).__name__
+        return end * 2 if name in WITH_TWO_ENDS else end
+
+    def _num_special(self) -> int:
+        """Tokens of an example that are not of its texts."""
+        start, end = self.special_ids()
+        return len(start) + len(end) + (len(self.fields) - 1) * len(self._between())
+
+    def _cut(self, pieces: list[tf.RaggedTensor]) -> list[tf.RaggedTensor]:
+        """The tokens that fit: of several texts each keeps an equal share, and what others leave."""
+        most = self.length - self._num_special()
+        if len(pieces) == 1:
+            return [pieces[0][:, :most]]
+        import tensorflow_text
+
+        return tensorflow_text.RoundRobinTrimmer(most).trim(pieces)
 
     def _pieces(self, texts: Sequence[str] | tf.Tensor) -> Any:
         """Ragged int32[B, tokens] of tf.string[B]."""
@@ -155,12 +186,14 @@ class TextPreprocessing:
 
     def to_config(self) -> dict[str, Any]:
         """What `from_config` needs beside the tokenizer; plain data."""
-        return {"length": self.length, "inputs": list(self.inputs)}
+        config = {"length": self.length, "inputs": list(self.inputs)}
+        return config if self.fields == ONE_TEXT else config | {"fields": list(self.fields)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], tokenizer: Any) -> Any:
+    def from_config(cls, config: dict[str, Any], tokenizer: Any) -> "TextPreprocessing":
         """The preprocessing that `to_config` described, with the backbone's tokenizer."""
-        return cls(tokenizer, config["length"], tuple(config["inputs"]))
+        fields = tuple(config.get("fields", ONE_TEXT))
+        return cls(tokenizer, config["length"], tuple(config["inputs"]), fields)
 
 
 def _first_id(tokenizer: Any, names: tuple[str, ...]) -> list[int]:
@@ -168,8 +201,8 @@ def _first_id(tokenizer: Any, names: tuple[str, ...]) -> list[int]:
     return [int(value) for value in ids if value is not None][:1]
 
 
-def _column(ids: Sequence[int], rows: tf.Tensor) -> Any:
-    """Ragged [rows, 1] of one id; None of no id."""
+def _column(ids: Sequence[int], rows: tf.Tensor) -> tf.RaggedTensor | None:
+    """Ragged [rows, n] of n ids; None of no id."""
     if not ids:
         return None
-    return tf.RaggedTensor.from_tensor(tf.fill([tf.cast(rows, tf.int32), 1], ids[0]))
+    return tf.RaggedTensor.from_tensor(tf.tile([list(ids)], [tf.cast(rows, tf.int32), 1]))

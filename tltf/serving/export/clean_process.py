@@ -2,7 +2,8 @@
 
 `python clean_process.py FOLDER INPUTS OUTPUTS [MODULE]`, as a program of its own: what it computes
 is what a server computes. INPUTS and OUTPUTS are .npz files without objects; byte strings are
-one uint8[] and the place int64[] where each string ends. MODULE is imported for the operators
+one uint8[] and the place int64[] where each string ends, as `data/` and `ends/` before the name of
+their input. MODULE is imported for the operators
 that the graph needs (tensorflow_text).
 """
 
@@ -30,12 +31,12 @@ def main(argv: Any) -> None:
     with np.load(inputs_path, allow_pickle=False) as file:
         arrays = dict(file)
     signatures = tf.saved_model.load(folder).signatures
-    raw = unpack(arrays.pop("data"), arrays.pop("ends"))
     default = signatures["serving_default"]
-    (name,) = default.structured_input_signature[1]
+    names = [key.removeprefix("data/") for key in arrays if key.startswith("data/")]
+    raw = {name: unpack(arrays.pop(f"data/{name}"), arrays.pop(f"ends/{name}")) for name in names}
     batches = [
-        default(**{name: tf.constant(raw[start : start + BATCH])})
-        for start in range(0, len(raw), BATCH)
+        default(**{name: tf.constant(items[start : start + BATCH]) for name, items in raw.items()})
+        for start in range(0, len(raw[names[0]]), BATCH)
     ]
     tensors = {key: tf.constant(value) for key, value in arrays.items()}
     whole = {

@@ -13,8 +13,8 @@ import tensorflow as tf
 from absl import logging
 
 from tltf.backbones.builder import save_assets
-from tltf.config import call_strings
-from tltf.config.catalogs import FORMATS
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import Row
 from tltf.config.command_options import ExportOptions
 from tltf.data.source import Splits
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
@@ -26,7 +26,6 @@ from tltf.models.trained import Trained
 from tltf.runs import layout
 from tltf.serving.export import verify as export_verify
 
-IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
 WARMUP_BATCHES = (1, 8)
 NUM_VERIFIED = 256
 
@@ -36,8 +35,8 @@ def export_saved_model(
 ) -> pathlib.Path:
     """Writes `folder`/`version`/ and returns that path.
 
-    Signatures: `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8),
-    tf.string[B]; `tensors` takes what the preprocessing makes of it, by name. Both return what the
+    Signatures: `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8), or the texts
+    of several fields by their names, tf.string[B]; `tensors` takes what the preprocessing makes of it, by name. Both return what the
     head serves: `label` tf.string[B] and `probabilities` float32[B, C]; `labels` tf.string[B] such as
     `cat|dog`, `is_given` bool[B, C] and `probabilities`; or `value` float32[B] and `quantiles`
     float32[B, Q]. A batch may be empty.
@@ -68,12 +67,15 @@ def export_saved_model(
     return target
 
 
-def export_run(options: ExportOptions) -> pathlib.Path:
+def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
     """Exports a run as ExportOptions say; returns the new folder.
 
     The check uses the run's own test split where its data can still be read and is not code.
+
+    Args:
+        options: ExportOptions.
+        call: what --format names.
     """
-    call = call_strings.pick(FORMATS, options.format, "format")
     trained = loading.load(options.run)
     if options.verify and trained.options is not None:
         trained.splits = _splits(options.run)
@@ -142,29 +144,27 @@ class Servable(tf.Module):
         self.is_image = core.backbone.modality == "image"
 
     @property
-    def input_name(self) -> str:
-        """The input of `serving_default`."""
-        return IMAGE_INPUT if self.is_image else TEXT_INPUT
+    def input_names(self) -> list[str]:
+        """The inputs of `serving_default`, one for each field."""
+        return list(raw_inputs.input_names(self._preprocessing.fields).values())
 
     def signatures(self) -> dict[str, Any]:
         """Signature name -> concrete function."""
-        raw = tf.TensorSpec([None], tf.string, self.input_name)
+        raw = {name: tf.TensorSpec([None], tf.string, name) for name in self.input_names}
         prepared = {
             name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
             for name, tensor in self._tensor_specs().items()
         }
         return {
-            "serving_default": tf.function(self._from_raw).get_concrete_function(
-                **{self.input_name: raw}
-            ),
+            "serving_default": tf.function(self._from_raw).get_concrete_function(**raw),
             "tensors": tf.function(self._from_tensors).get_concrete_function(**prepared),
         }
 
-    def prepare(self, raw: Any) -> Any:
-        """Input name -> tensor [B, ...] of tf.string[B]."""
+    def prepare(self, *raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Input name -> tensor [B, ...] of tf.string[B] of each field."""
         if self.is_image:
-            return {next(iter(self._core.backbone.inputs)): self._preprocessing.decode_batch(raw)}
-        return self._preprocessing(raw)
+            return {next(iter(self._core.backbone.inputs)): self._preprocessing.decode_batch(*raw)}
+        return self._preprocessing(*raw)
 
     def answer(self, tensors: Any) -> Any:
         """Name -> tensor [B, ...] of prepared tensors, see the head's `serving_outputs`."""
@@ -174,16 +174,16 @@ class Servable(tf.Module):
         return head.serving_outputs(head.scores(logits), self._labels)
 
     def _from_raw(self, **raw: Any) -> Any:
-        name = self.input_name
-        return self.answer(self.prepare(_of_shape(name, raw[name])))
+        columns = [_of_shape(name, raw[name]) for name in self.input_names]
+        return self.answer(self.prepare(*columns))
 
     def _from_tensors(self, **tensors: Any) -> Any:
         return self.answer({name: _checked(name, _of_shape(name, tensor))
                             for name, tensor in tensors.items()})  # fmt: skip
 
     def _tensor_specs(self) -> dict[str, tf.Tensor]:
-        example = tf.TensorSpec([None], tf.string)
-        return tf.function(self.prepare).get_concrete_function(example).structured_outputs
+        example = [tf.TensorSpec([None], tf.string)] * len(self.input_names)
+        return tf.function(self.prepare).get_concrete_function(*example).structured_outputs
 
 
 def _not_empty(tensors: Any) -> Any:
@@ -219,8 +219,9 @@ def _write_extras(folder: pathlib.Path, module: Servable, trained: Trained) -> N
     """
     extra = folder / "assets.extra"
     extra.mkdir(exist_ok=True)
+    names = module.input_names
     facts = {
-        "input": module.input_name,
+        **({"input": names[0]} if len(names) == 1 else {"inputs": names}),
         "class_names": [label.decode("utf-8") for label in module._labels],
         "tensorflow": tf.__version__,
         "needs": [] if module.is_image else ["tensorflow_text"],
@@ -236,8 +237,7 @@ def _write_extras(folder: pathlib.Path, module: Servable, trained: Trained) -> N
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request
             request.model_spec.signature_name = "serving_default"
-            batch = (raw * size)[:size]
-            request.inputs[module.input_name].CopyFrom(
-                tf.make_tensor_proto(np.array(batch, object))
-            )
+            for name, items in raw.items():
+                batch = np.array((items * size)[:size], object)
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(batch))
             writer.write(log.SerializeToString())

@@ -23,7 +23,7 @@ TIMEOUT_S = 900
 
 
 def check_saved_model(
-    folder: pathlib.Path, trained: Trained, float32_model: Any, raw: Sequence[bytes]
+    folder: pathlib.Path, trained: Trained, float32_model: Any, raw: dict[str, list[bytes]]
 ) -> float:
     """The largest difference of what the head states, which is also printed on standard error.
 
@@ -31,7 +31,7 @@ def check_saved_model(
         folder: of the SavedModel.
         trained: Trained; the reference, unless it computes in half precision.
         float32_model: its copy in float32, the reference in that case.
-        raw: list of bytes, as `serving_default` takes them.
+        raw: input of `serving_default` -> list of bytes.
 
     Raises:
         ModelError: the reload fails, a difference is above LARGEST_DIFFERENCE, or a label is
@@ -42,13 +42,13 @@ def check_saved_model(
         reference = float32_model
     expected, tensors = _expected(trained, reference, raw)
     given = _reloaded(folder, raw, tensors, trained.core.backbone.modality)
-    head = trained.core.head
+    head, count = trained.core.head, len(expected)
     differences = [
         np.abs(given[f"{kind}/{head.stated_name}"] - rows).max()
-        for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, len(raw))]))
+        for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, count)]))
     ]
     largest = float(max(differences)) / head.unit
-    print(f"export: reloaded in a clean process; {len(raw)} inputs, largest difference "
+    print(f"export: reloaded in a clean process; {count} inputs, largest difference "
           f"{largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})", file=sys.stderr)  # fmt: skip
     if not largest <= LARGEST_DIFFERENCE:
         what = f"the reloaded export differs from the model by {largest:.2g}"
@@ -58,7 +58,7 @@ def check_saved_model(
 
 
 def _expected(
-    trained: Trained, model: Any, raw: Sequence[bytes]
+    trained: Trained, model: Any, raw: dict[str, list[bytes]]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """float32[N, K] of the Keras model, and the tensors of the first batch.
 
@@ -72,29 +72,33 @@ def _expected(
     def answer(tensors: Any) -> Any:
         return head.scores(model(tensors, training=False)[head.name])
 
-    for start in range(0, len(raw), BATCH):
-        tensors = _prepared(trained, tf.constant(raw[start : start + BATCH]))
+    columns = list(raw.values())
+    for start in range(0, len(columns[0]), BATCH):
+        batch = [tf.constant(column[start : start + BATCH]) for column in columns]
+        tensors = _prepared(trained, batch)
         first = tensors if first is None else first
         with tf.device("CPU:0"):
             rows.append(answer(tensors).numpy())
     return np.concatenate(rows), {name: value.numpy() for name, value in first.items()}
 
 
-def _prepared(trained: Trained, raw: tf.Tensor) -> dict[str, tf.Tensor]:
+def _prepared(trained: Trained, raw: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
     if trained.core.backbone.modality == "text":
-        return trained.preprocessing(raw)
-    images = tf.stack([trained.preprocessing(item) for item in raw])
+        return trained.preprocessing(*raw)
+    images = tf.stack([trained.preprocessing(item) for item in raw[0]])
     return {next(iter(trained.core.backbone.inputs)): images}
 
 
 def _reloaded(
-    folder: pathlib.Path, raw: Sequence[bytes], tensors: Any, modality: str
+    folder: pathlib.Path, raw: dict[str, list[bytes]], tensors: Any, modality: str
 ) -> dict[str, np.ndarray]:
     """What tltf/serving/export/clean_process.py writes."""
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = pathlib.Path(scratch, "inputs.npz"), pathlib.Path(scratch, "outputs.npz")
-        data, ends = clean_process.pack(raw)
-        np.savez(inputs, data=data, ends=ends, **tensors)
+        packed = dict[str, Any]()
+        for name, items in raw.items():
+            packed[f"data/{name}"], packed[f"ends/{name}"] = clean_process.pack(items)
+        np.savez(inputs, **packed, **tensors)
         modules = ["tensorflow_text"] if modality == "text" else []
         files = [str(path) for path in (folder, inputs, outputs)]
         command = [sys.executable, "-P", clean_process.__file__, *files, *modules]

@@ -1,0 +1,61 @@
+"""Kinds of labels: one class, any number of labels, or a number for each row.
+
+A `LabelKind` says how labels are read, held, counted and split. What judges answers of a kind is in
+`tltf.evaluation.evaluators`, what gives them in `tltf.heads`.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tltf.data.label_kinds.classes import OneClass, encode_classes
+from tltf.data.label_kinds.kind import CLASS, LABELS, NUMBER, LabelKind
+from tltf.data.label_kinds.labels import SEPARATOR, SeveralLabels, join_labels, several
+from tltf.data.label_kinds.numbers import Number
+
+__all__ = [
+    "CLASS",
+    "KINDS",
+    "LABELS",
+    "NUMBER",
+    "SEPARATOR",
+    "LabelKind",
+    "Labels",
+    "Number",
+    "OneClass",
+    "SeveralLabels",
+    "encode_classes",
+    "join_labels",
+    "kind_of",
+    "several",
+]
+
+KINDS: dict[str, LabelKind] = {kind.name: kind for kind in (OneClass(), SeveralLabels(), Number())}
+
+
+def kind_of(labels: np.ndarray) -> LabelKind:
+    """The kind of an array of labels."""
+    return next(kind for kind in KINDS.values() if kind.fits(labels))
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """One field of labels of all examples.
+
+    Args:
+        values: int32[N], places in `class_names`; uint8[N, C], 1 for each label that a row has; or
+            float[N] numbers.
+        class_names: one per class or label; () for numbers.
+    """
+
+    values: np.ndarray
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> LabelKind:
+        """What the values are."""
+        return kind_of(self.values)
+
+    def take(self, indices: np.ndarray) -> "Labels":
+        """The labels of rows `indices` (int[M]) only."""
+        return Labels(self.values[indices], self.class_names)

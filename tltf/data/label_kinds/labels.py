@@ -1,0 +1,108 @@
+"""Any number of labels for each row."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tltf.data.label_kinds.kind import LABELS, LabelKind
+from tltf.errors import DataError
+
+SEPARATOR = "|"
+"""Between the labels of one row, in tables and in answers."""
+
+
+class SeveralLabels(LabelKind):
+    """uint8[N, C]: 1 for each label that a row has."""
+
+    name, phrase, head, word = LABELS, "several labels", "multi_label", "label"
+
+    def fits(self, labels: np.ndarray) -> bool:
+        """Whether they are a matrix of whole numbers."""
+        return labels.ndim == 2 and labels.dtype.kind != "f"
+
+    def names_in(self, texts: Sequence[str]) -> set[str]:
+        """The names between the separators."""
+        return {name for text in texts for name in _parts(text)}
+
+    def spelled_alike(self, texts: Sequence[str]) -> Sequence[str]:
+        """`b|a` as `a|b`."""
+        return [SEPARATOR.join(sorted(set(_parts(text)))) for text in texts]
+
+    def encode(
+        self, texts: Sequence[str], class_names: Sequence[str] | None, name: str, least_classes: int
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
+        """uint8[N, C] and the names, see `several`."""
+        return several(texts, class_names, name)
+
+    def from_classes(
+        self, labels: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, tuple[str, ...]] | None:
+        """One label for each row."""
+        return np.eye(len(class_names), dtype=np.uint8)[labels], tuple(class_names)
+
+    def strata(self, labels: np.ndarray) -> np.ndarray:
+        """The rarest label of the row, the first of those that are equally rare; C without any."""
+        rarity = np.where(labels > 0, labels.sum(axis=0, dtype=np.int64), len(labels) + 1)
+        return np.where(labels.any(axis=1), rarity.argmin(axis=1), labels.shape[1])
+
+    def counts(self, labels: np.ndarray, num_classes: int) -> np.ndarray:
+        """int64[C]: rows with each label."""
+        return labels.sum(axis=0, dtype=np.int64)
+
+    def in_order(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
+        """uint8[N, num_classes]."""
+        found = np.zeros((len(labels), num_classes), labels.dtype)
+        found[:, places] = labels
+        return found
+
+    def without(
+        self, labels: np.ndarray, is_known: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows with an unknown label are skipped."""
+        has_unknown = (labels > 0) & ~is_known
+        skipped = has_unknown.any(axis=1)
+        return has_unknown.argmax(axis=1), skipped, labels[:, np.flatnonzero(is_known)]
+
+
+def several(
+    texts: Sequence[str], class_names: Any, name: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """`(uint8[N, C], names)` of texts such as `cat|dog`; an empty one has no label.
+
+    Args:
+        texts: str per row.
+        class_names: their order, or None for that of their names.
+        name: of the source, for errors.
+
+    Raises:
+        DataError: no row has a label.
+    """
+    rows = [_parts(text) for text in texts]
+    names = tuple(class_names or sorted({part for row in rows for part in row}))
+    if not any(rows):
+        raise DataError(f"{name} has no row with a label", flag="data",
+                        fix="label=COLUMN with labels such as cat|dog")  # fmt: skip
+    places = {part: place for place, part in enumerate(names)}
+    encoded = np.zeros((len(rows), len(names)), np.uint8)
+    for row, parts in enumerate(rows):
+        encoded[row, [places[part] for part in parts]] = 1
+    return encoded, names
+
+
+def join_labels(names: Sequence[str] | Iterator[Any] | np.ndarray) -> str:
+    """`cat|dog`: the text that `several` reads.
+
+    Raises:
+        DataError: a name with the separator in it, which would be read as two.
+    """
+    texts = [str(name) for name in names]
+    odd = [text for text in texts if SEPARATOR in text]
+    if odd:
+        raise DataError(f"the label {odd[0]!r} has a {SEPARATOR!r} in it, which parts labels",
+                        flag="data", fix="give it another name")  # fmt: skip
+    return SEPARATOR.join(texts)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(SEPARATOR) if part.strip()]
