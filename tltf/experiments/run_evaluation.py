@@ -52,7 +52,7 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> dict[str, Any]:
     stated = judge.candidate(head, trained.scores(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
     labels = np.asarray(part.labels)
-    report = {
+    report: dict[str, Any] = {
         "title": "Evaluation",
         "command": f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",
         "test": judge.measure(labels, stated, trained.class_names, seed=seed),

@@ -9,8 +9,8 @@ from tltf.config.options import TrainOptions
 from tltf.graphs import frozen_prefix
 from tltf.methods.method import Phase
 from tltf.training.optimizers import optimizer as optimizers_optimizer
+from tltf.training.option_value import value_of
 from tltf.training.phase_callbacks import PhaseCallbacks
-from tltf.training.resolved import resolved
 
 Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
@@ -34,7 +34,7 @@ class Course:
         """Passes over the training split with steps; a solver takes none."""
         if phase.solver != "gradient":
             return 0
-        return max(1, round(resolved(self.train.train_epochs) * phase.epochs_share))
+        return max(1, round(value_of(self.train.train_epochs) * phase.epochs_share))
 
     def rate(self, phase: Phase, num_steps: int) -> Rate:
         """The learning rate of a phase of so many optimizer steps."""

@@ -35,8 +35,8 @@ from tltf.training.fit_state import FitClock, FitRecord, FitState, MovedWeights,
 from tltf.training.judges import VALIDATION, Judges
 from tltf.training.optimizers import embedding_rows
 from tltf.training.optimizers import optimizer as optimizers_optimizer
+from tltf.training.option_value import value_of
 from tltf.training.phase_callbacks import PhaseCallbacks
-from tltf.training.resolved import resolved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Fit:
         self, number: int, phase: Phase, saved: FitState | None
     ) -> ReadyPhase | None:
         """The phase with its compiled model; None for one without steps, which is over then."""
-        size, chosen = resolved(self.options.train.batch_size), self._easiest(phase)
+        size, chosen = value_of(self.options.train.batch_size), self._easiest(phase)
         rows = PhaseRows(self.feed, size, self.epochs_before, chosen)
         with self.strategy.scope():
             plan = self._plan(phase)

@@ -31,8 +31,8 @@ from tltf.training.distribution import strategies
 from tltf.training.feed import PhaseRows
 from tltf.training.fit import Fit
 from tltf.training.optimizers import optimizer
+from tltf.training.option_value import value_of
 from tltf.training.phase_callbacks import PhaseCallbacks
-from tltf.training.resolved import resolved
 
 drawn = lazy_imports.Module("matplotlib.figure")
 
@@ -141,14 +141,14 @@ class Curve(keras.callbacks.Callback):
 
     Args:
         rates: float[n], of the steps to come.
-        explain: non_finite.Broken -> the NumericError of a step for which the rate is not to blame,
+        explain: non_finite.Breakage -> the NumericError of a step for which the rate is not to blame,
             or None.
     """
 
     def __init__(
         self,
         rates: Sequence[float],
-        explain: Callable[[non_finite.Broken], NumericError | None] = lambda broken: None,
+        explain: Callable[[non_finite.Breakage], NumericError | None] = lambda broken: None,
     ) -> None:
         super().__init__()
         self.rates, self.explain, self.losses = rates, explain, list[float]()
@@ -165,7 +165,7 @@ class Curve(keras.callbacks.Callback):
         self._num_steps += 1
         what = self._broken(loss)
         if what:
-            fault = self.explain(non_finite.Broken(what, self._epoch, batch + 1, fix=FIX))
+            fault = self.explain(non_finite.Breakage(what, self._epoch, batch + 1, fix=FIX))
             if fault:
                 raise fault
         else:
@@ -210,7 +210,7 @@ class RangeTestCourse(Course):
 
     def num_epochs(self, phase: Phase) -> int:
         """As many as the steps of the test need."""
-        steps = -(-self.num_train // resolved(self.train.batch_size))
+        steps = -(-self.num_train // value_of(self.train.batch_size))
         return -(-self.num_steps // steps) if phase.solver == "gradient" else 0
 
     def rate(self, phase: Phase, num_steps: int) -> Rate:
@@ -231,7 +231,7 @@ class RangeTestCourse(Course):
         return [self.curve]
 
     def _explained(
-        self, phase: Phase, rows: PhaseRows, broken: non_finite.Broken
+        self, phase: Phase, rows: PhaseRows, broken: non_finite.Breakage
     ) -> NumericError | None:
         """The error of a step for which the rate is not to blame; None where it is."""
         batch = rows.batch(broken.epoch, broken.step)

@@ -24,19 +24,20 @@ from tltf.training.feed import PhaseRows
 from tltf.training.fit_parts import FitParts
 from tltf.training.fit_state import Arrays, FitState, Place
 from tltf.training.judges import TEST
+from tltf.training.option_value import value_of
 
 
 @dataclasses.dataclass
 class PhaseCallbacks:
-    """Makes them: validation first, saving last, so that each sees what those before it logged.
+    """Makes the callbacks: validation first, saving last, so that each sees what others have logged.
 
     Args:
         fit: FitParts.
         phase: Phase.
-        number: of the phase; 0 is the first.
-        steps: of an epoch.
+        number: number of the phase; 0 is the first.
+        steps: number of steps per epoch.
         place: Place from which the phase goes on.
-        rows: PhaseRows.
+        rows: PhaseRows of the phase.
         saved: FitState from which the phase goes on, or None.
     """
 
@@ -57,7 +58,7 @@ class PhaseCallbacks:
 
         Args:
             model: the compiled model.
-            num_epochs: of the phase.
+            num_epochs: number of epochs of the phase.
         """
         fit, train = self.fit, self.fit.options.train
         guard = self._guard()
@@ -75,14 +76,14 @@ class PhaseCallbacks:
             callbacks.append(self.reducer)
         callbacks += self._reporting(num_epochs)
         if averages:
-            callbacks.append(averages.back())
+            callbacks.append(averages.restorer())
         if fit.run and fit.is_writer and fit.options.output.tensorboard:
             folder = f"{fit.run}/{layout.TENSORBOARD}/{self.phase.name}"
             callbacks.append(log_epochs.tensorboard(folder))
         return [*callbacks, saver] if saver else callbacks
 
     def _guard(self) -> non_finite.StopAtNonFinite:
-        """What stops the phase where its numbers break."""
+        """The callback that stops the phase where its numbers are no longer finite."""
         fit, core = self.fit, self.fit.core
         explain = non_finite.Explanation(
             self.phase.name, self.rows, fit.options.train, core.backbone, bool(fit.run)
@@ -92,7 +93,7 @@ class PhaseCallbacks:
         return non_finite.StopAtNonFinite(self.place, explain, ignorance, fit.moved, history)
 
     def _keep_best(self) -> KeepBest | None:
-        """What keeps the best epoch; None without validation."""
+        """The callback that keeps the best epoch; None without validation."""
         if self.fit.feed.validation is None:
             return None
         state, weights = self._best_so_far()
@@ -100,9 +101,10 @@ class PhaseCallbacks:
         return KeepBest(self.fit.weights_to_keep, patience, state, weights, self.fit.core.head)
 
     def _best_so_far(self) -> tuple[BestEpoch | None, Arrays | None]:
-        """`(state, weights)` of KeepBest: those saved, or what the phases before have reached.
+        """`(state, weights)` for KeepBest: those saved, or what earlier phases have reached.
 
-        A method that keeps a phase's start weighs it itself.
+        Without either they are None. So they are where the method keeps the start of the phase: it
+        compares the start with the end itself.
         """
         if self.saved:
             return self.saved.best, self.saved.best_weights
@@ -112,7 +114,7 @@ class PhaseCallbacks:
         return keep_best.best_epoch(reached, loss), self.fit.weights_to_keep()
 
     def _judging(self, on_interrupt: Callable[[int], None]) -> list[keras.callbacks.Callback]:
-        """What judges an epoch, and keeps the best."""
+        """The callbacks that judge an epoch, and the one that keeps the best."""
         measure, metric = self.fit.judges.measure, self.fit.core.head.metric
         callbacks: list[keras.callbacks.Callback] = []
         if self.best:
@@ -123,9 +125,9 @@ class PhaseCallbacks:
         return [*callbacks, self.best] if self.best else callbacks
 
     def _reporting(self, num_epochs: int) -> list[keras.callbacks.Callback]:
-        """What writes an epoch's numbers down, and shows them."""
+        """The callbacks that write the numbers of an epoch down and show them."""
         fit, name = self.fit, self.phase.name
-        size = fit.options.train.batch_size
+        size = value_of(fit.options.train.batch_size)
         return [
             log_epochs.LogEpochs(fit.log, name, fit.record.history),
             show_progress.ShowProgress(name, fit.feed.num_train, size, num_epochs),
@@ -134,7 +136,7 @@ class PhaseCallbacks:
     def _keep_unjudged(
         self, averages: average.Average | None, saver: save_state.SaveState | None, epoch: int
     ) -> None:
-        """Saves an epoch whose validation was broken off, as it was before that began."""
+        """Saves an epoch whose validation was broken off, as it was before validation began."""
         if averages:
             averages.on_epoch_end(epoch)
         if saver:
@@ -143,7 +145,7 @@ class PhaseCallbacks:
     def _saver(
         self, model: keras.Model, guard: non_finite.StopAtNonFinite
     ) -> save_state.SaveState | None:
-        """What saves checkpoints; None where this process keeps none."""
+        """The callback that saves checkpoints; None where this process keeps none."""
         fit, run = self.fit, self.fit.run
         if run is None or not fit.is_writer:
             return None

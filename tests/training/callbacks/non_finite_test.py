@@ -21,7 +21,7 @@ from tltf.errors import NumericError
 from tltf.runs import checkpoints
 from tltf.training import assembly, datasets, fit_state, judges
 from tltf.training.callbacks import non_finite
-from tltf.training.callbacks.non_finite import Broken
+from tltf.training.callbacks.non_finite import Breakage
 from tltf.training.distribution import strategies
 from tltf.training.feed import Batch
 
@@ -187,7 +187,7 @@ def test_the_hint_is_the_rate_of_the_recipe_not_a_tenth_of_nonsense(method, moda
 
 
 def test_the_error_says_what_where_and_which_rows():
-    broken = Broken("the loss is nan", 2, 7)
+    broken = Breakage("the loss is nan", 2, 7)
     assert said(broken, Batch(("a", "b", "c", "d", "e"))) == (
         "tltf: error[6] --learning_rate: the loss is nan at step 7 of epoch 2 (full); its batch was "
         "a, b, c and 2 more; fix: --learning_rate=0.001 or --global_clipnorm=1, with --resume=never; "
@@ -197,7 +197,7 @@ def test_the_error_says_what_where_and_which_rows():
         "tltf: error[6] --data: the loss is nan at step 7 of epoch 2 (full); its batch has numbers "
         "that are not finite in b; fix: correct or leave out these rows"
     )
-    skipped = Broken("skipped", 1, 100, is_exact=False, fix="--precision=mixed_bfloat16")
+    skipped = Breakage("skipped", 1, 100, is_exact=False, fix="--precision=mixed_bfloat16")
     assert said(skipped, Batch(("a",)), is_kept=False) == (
         "tltf: error[6] skipped by step 100 of epoch 1 (full); fix: --precision=mixed_bfloat16"
     )

@@ -34,7 +34,7 @@ def test_precision_is_set_and_reset():
 
 def test_devices_in_use_cannot_be_split():
     tf.constant(1.0) + 1.0
-    with pytest.raises(FlagError, match="cannot be split"):
+    with pytest.raises(FlagError, match="can no longer be split"):
         strategies.start(make(logical_devices=7).runtime)
 
 

@@ -1,4 +1,4 @@
-"""Keeps the weights of the best epoch, and ends a training that no longer gets better."""
+"""Keeps the weights of the best epoch, and ends a training that no longer improves."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ class BestEpoch(TypedDict):
 
     Keys:
         quality: the head's metric on validation, see `quality_of`; -inf where no epoch was finite.
-        loss: validation loss; inf where no epoch was finite.
-        epoch: of the phase; 1 is the first, 0 is before it.
-        waited: number of epochs since.
+        loss: the validation loss; inf where no epoch was finite.
+        epoch: number of the epoch in the phase; 1 is the first, 0 stands for the start.
+        waited: number of epochs since then.
     """
 
     quality: float
@@ -28,27 +28,27 @@ class BestEpoch(TypedDict):
 
 
 def quality_of(head: Head | type[Head], value: float) -> float:
-    """The value of a head's metric as a number of which more is better."""
+    """The value of a head's metric as a number that is larger where the head is better."""
     return -value if head.lower_is_better else value
 
 
 def best_epoch(quality: float = -math.inf, loss: float = math.inf, epoch: int = 0) -> BestEpoch:
-    """The state of a `KeepBest` at its best epoch; values that are not finite count as none."""
+    """The BestEpoch of an epoch that has just ended; values that are not finite count as no epoch."""
     if not np.isfinite([quality, loss]).all():
         quality, loss = -math.inf, math.inf
     return {"quality": quality, "loss": loss, "epoch": epoch, "waited": 0}
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Holds the weights of the epoch with the best validation metric, loss deciding ties.
+    """Holds the weights of the epoch with the best validation metric; the loss decides ties.
 
     A value that is not finite is never the best.
 
     Args:
         read_weights: () -> dict of arrays.
-        patience_epochs: the training stops after so many epochs without a better one; 0 never stops
+        patience_epochs: the training stops after this many epochs without a better one; 0 never stops
             it.
-        state: `state` of a former instance, to go on from.
+        state: `state` of an earlier instance, to go on from.
         weights: the best weights of that instance.
         head: Head that names the metric.
     """

@@ -1,4 +1,4 @@
-"""What watches a fit: the console, metrics.jsonl and TensorBoard."""
+"""Writes the numbers of each epoch of a fit to metrics.jsonl and to TensorBoard."""
 
 import importlib.util
 import pathlib
@@ -11,32 +11,32 @@ from tltf.config import call_strings
 
 
 class EpochLog(Protocol):
-    """Takes the numbers of epochs, as `metrics_log.MetricsLog` does."""
+    """A log of epochs, such as `metrics_log.MetricsLog`."""
 
     def write(self, row: dict[str, Any]) -> None:
-        """Takes an epoch's row."""
+        """Adds the row of an epoch."""
 
 
 class NoLog:
-    """Stands in for MetricsLog where no run folder is kept."""
+    """A log that keeps nothing, in place of a MetricsLog where there is no run folder."""
 
     def write(self, row: dict[str, Any]) -> None:
-        """Forgets the row."""
+        """Does nothing."""
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Does nothing."""
 
 
 class LogEpochs(keras.callbacks.Callback):
     """Writes an epoch's numbers to `log` and keeps them in `rows`.
 
-    A row: phase, epoch (1 is the first of its phase), step (updates so far, all phases on the
-    same optimizer), learning_rate, seconds, then every metric of Keras under its own name.
+    A row has phase, epoch (1 is the first of its phase), step (the number of updates so far by the
+    optimizer of the phase), learning_rate, seconds, then every metric of Keras under its own name.
 
     Args:
         log: EpochLog.
         phase: name of the phase.
-        rows: list to which the rows are added; None begins one.
+        rows: the list to which the rows are added; None begins one.
     """
 
     def __init__(self, log: EpochLog, phase: str, rows: list[dict[str, Any]] | None = None) -> None:
@@ -50,7 +50,7 @@ class LogEpochs(keras.callbacks.Callback):
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Writes the row, validation included."""
+        """Writes the row of the epoch, with what validation has added to `logs`."""
         optimizer = self.model.optimizer
         row = {
             "phase": self.phase,
@@ -65,7 +65,7 @@ class LogEpochs(keras.callbacks.Callback):
 
 
 def tensorboard(folder: pathlib.Path | str) -> keras.callbacks.Callback:
-    """Keras's TensorBoard callback writing to `folder`.
+    """Keras's TensorBoard callback, which writes to `folder`.
 
     Raises:
         FlagError: the package tensorboard, extra `tracking`, is not installed.

@@ -1,6 +1,6 @@
-"""Stops a fit whose numbers are no longer finite, and names the rows that were read then.
+"""Stops a fit whose numbers are no longer finite, and names the rows of the step where they broke.
 
-Nothing is saved after that: this callback stands before those that judge and save.
+Nothing is saved after that: this callback comes before those that judge and save.
 """
 
 import dataclasses
@@ -19,23 +19,23 @@ from tltf.graphs.core import Core
 from tltf.training.feed import Batch, Feed, PhaseRows
 from tltf.training.fit_state import Place
 from tltf.training.optimizers import finite
-from tltf.training.resolved import resolved
+from tltf.training.option_value import value_of
 from tltf.training.solver import weighted_examples
 
 SHOWN_ROWS = 3
 FAR = 1e6
-"""A loss so many times that of knowing nothing, or so large, comes back from nowhere."""
+"""Training does not recover from a loss above this and above this many times that of zero logits."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Broken:
-    """What is no longer finite, and where.
+class Breakage:
+    """What is no longer finite, and in which step.
 
     Args:
         what: a sentence without its end.
-        epoch: of the phase; 1 is the first.
-        step: of the epoch; 1 is the first.
-        is_exact: whether it broke in that very step, else by then.
+        epoch: number of the epoch in the phase; 1 is the first.
+        step: number of the step in the epoch; 1 is the first.
+        is_exact: whether it broke in that very step; otherwise in that step or before.
         fix: a flag that helps; empty for a smaller learning rate.
     """
 
@@ -47,31 +47,31 @@ class Broken:
 
 
 class StopAtNonFinite(keras.callbacks.Callback):
-    """Raises within the step whose loss or gradient is not finite, whose loss is far beyond all sense,
-    or which is one too many that is skipped.
+    """Raises an error in a step whose loss or gradient is not finite, or whose loss is far too large.
 
-    Steps that run together are looked at together; the first broken one of them is named. Before
-    weights are saved or judged they are looked at themselves, as a finite gradient may be too large
-    a step. Adds `skipped_steps` to an epoch's logs where a LossScale skips.
+    It raises one too where MOST_SKIPPED steps in a row were skipped. Steps that run together are
+    checked together, and the first broken one is named. Weights are checked themselves before they
+    are saved or judged, because a finite gradient may still be too large. Adds `skipped_steps` to the
+    logs of an epoch where a LossScale skips steps.
 
     Args:
-        begun: Place from which the phase goes on.
-        explain: Broken -> NumericError.
-        ignorance: () -> the loss of a model that answers 0 to everything; called for large losses.
-        variables: name -> keras.Variable, what is trained.
-        history: of the fit, a dict per epoch.
+        start: Place from which the phase goes on.
+        explain: Breakage -> NumericError.
+        ignorance: () -> the loss of a model whose logits are all 0; called for large losses only.
+        variables: name -> keras.Variable, all that are trained.
+        history: a dict for each epoch of the fit so far.
     """
 
     def __init__(
         self,
-        begun: Place,
-        explain: Callable[[Broken], NumericError],
+        start: Place,
+        explain: Callable[[Breakage], NumericError],
         ignorance: Callable[[], float],
         variables: Mapping[str, keras.Variable],
         history: Sequence[dict[str, Any]],
     ) -> None:
         super().__init__()
-        self.begun, self.explain, self.ignorance = begun, explain, ignorance
+        self.start, self.explain, self.ignorance = start, explain, ignorance
         self.variables, self.history = variables, history
         self._epoch = self._before = self._done = self._num_steps = 0
 
@@ -83,10 +83,10 @@ class StopAtNonFinite(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes how much of the epoch was done before."""
         self._epoch, self._done = epoch, 0
-        self._before = self.begun.steps if epoch == self.begun.epochs else 0
+        self._before = self.start.steps if epoch == self.start.epochs else 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Looks at the steps since the last call."""
+        """Checks the steps since the last call."""
         self._num_steps += batch + 1 - self._done
         self._done = batch + 1
         mean = float((logs or {}).get("loss", 0.0))
@@ -104,29 +104,29 @@ class StopAtNonFinite(keras.callbacks.Callback):
             self._stop(what, self._done, is_exact=False, fix="--precision=mixed_bfloat16")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Looks at the weights, and counts the epoch's skipped steps."""
+        """Checks the weights, and counts the skipped steps of the epoch."""
         self.require_finite_weights()
         if self._scaling and logs is not None:
             before = sum(row["skipped_steps"] for row in self.history[len(self.history) - epoch :])
             logs["skipped_steps"] = int(self._scaling.num_skipped.numpy()) - int(before)
 
     def require_finite_weights(self) -> None:
-        """Raises if a weight is not finite now."""
+        """Raises NumericError where a weight is not finite now."""
         for name, variable in self.variables.items():
             if not np.isfinite(variable.numpy()).all():
                 self._stop(f"the weights {name} are not finite", self._done, is_exact=False)
 
     def _stop(self, what: str, step: int, is_exact: bool = True, fix: str = "") -> None:
-        raise self.explain(Broken(what, self._epoch + 1, self._before + step, is_exact, fix))
+        raise self.explain(Breakage(what, self._epoch + 1, self._before + step, is_exact, fix))
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Makes the error of a Broken in a phase: what broke, where, and what to do.
+    """Makes the error of a Breakage in a phase: what broke, where, and what the user can do.
 
     Args:
         phase: name of the phase.
-        rows: PhaseRows.
+        rows: PhaseRows of the phase.
         train: TrainOptions.
         backbone: Backbone of the core.
         is_kept: whether a run folder holds a checkpoint to go on from.
@@ -138,17 +138,17 @@ class Explanation:
     backbone: Backbone
     is_kept: bool
 
-    def __call__(self, broken: Broken) -> NumericError:
-        """The NumericError of a Broken."""
+    def __call__(self, broken: Breakage) -> NumericError:
+        """The NumericError of a Breakage."""
         batch = self.rows.batch(broken.epoch, broken.step)
         backbone = self.backbone
         usual = defaults.usual_rate(self.train.method, backbone.modality, backbone.pretrained)
-        rate = smaller_rate(resolved(self.train.learning_rate), usual)
+        rate = smaller_rate(value_of(self.train.learning_rate), usual)
         return error(broken, self.phase, batch, rate, self.is_kept)
 
 
 def loss_of_zeros(core: Core, feed: Feed) -> float:
-    """The mean training loss of a core whose logits are all 0; 1 where the labels are not known."""
+    """The mean training loss of a core whose logits are all 0; 1 where the feed has no labels."""
     if feed.in_order is None:
         return 1.0
     _, labels = feed.in_order()
@@ -165,20 +165,20 @@ def require_finite_features(
     passes: int = 1,
     is_kept: bool = False,
 ) -> None:
-    """Raises where features for a solver, which takes no steps, are not finite; names their rows.
+    """Raises an error where features for a solver, which takes no steps, are not finite.
 
     Args:
         rows: PhaseRows of the phase that has read `features`.
         phase: name of the phase.
         features: float[N, d], of all passes over the training split, or of a split in its order.
-        role: of the split.
-        passes: number of passes over the training split that they come from.
+        role: role of the split.
+        passes: number of passes over the training split that the features come from.
         is_kept: whether there is a run folder.
 
     Raises:
-        NumericError: see above.
+        NumericError: features are not finite; the error names their rows.
     """
-    blocks = [not_finite([features[part]]) for part in weighted_examples.parts(len(features))]
+    blocks = [not_finite([features[part]]) for part in weighted_examples.blocks(len(features))]
     places = np.flatnonzero(np.concatenate(blocks)) if blocks else np.empty(0, int)
     if not len(places):
         return
@@ -191,7 +191,7 @@ def require_finite_features(
 
 
 def not_finite(batch: Sequence[Any]) -> np.ndarray:
-    """bool[B]: the rows that have a number which is not finite in one of several arrays [B, ...].
+    """bool[B]: whether a row has a number that is not finite in one of several arrays [B, ...].
 
     Args:
         batch: arrays or tensors, or dicts of them.
@@ -202,19 +202,24 @@ def not_finite(batch: Sequence[Any]) -> np.ndarray:
 
 
 def smaller_rate(used: float, usual: float) -> float:
-    """The rate to try: that of the recipe, where a larger one was used; else a tenth."""
+    """The rate to try next: the usual one where a larger one was used, otherwise a tenth of it.
+
+    Args:
+        used: the rate that was used.
+        usual: the rate that `auto` chooses for the method.
+    """
     return usual if used > usual else used / 10
 
 
 def error(
-    broken: Broken, phase: str, batch: Batch | None, rate: float, is_kept: bool
+    broken: Breakage, phase: str, batch: Batch | None, rate: float, is_kept: bool
 ) -> NumericError:
-    """The NumericError of a Broken.
+    """The NumericError of a Breakage.
 
     Args:
-        broken: Broken.
-        phase: its name.
-        batch: Batch; None where the data does not say.
+        broken: Breakage.
+        phase: name of the phase.
+        batch: Batch of the step; None where rows have no names.
         rate: a learning rate that helps.
         is_kept: whether a run folder holds a checkpoint to go on from.
     """
@@ -232,7 +237,7 @@ def error(
 
 
 def list_ids(ids: Sequence[str]) -> str:
-    """The first ids as a text, and how many more there are; each once."""
+    """The first SHOWN_ROWS ids as a text, each once, and how many more there are."""
     ids = tuple(dict.fromkeys(ids))
     more = len(ids) - SHOWN_ROWS
     return ", ".join(ids[:SHOWN_ROWS]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Validation that is exact over all examples."""
+"""Validation between epochs, exact over all examples."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,10 @@ class Validate(keras.callbacks.Callback):
 
     Args:
         measure: () -> (loss, metric).
-        prefix: of the names in the logs.
+        prefix: what the names in the logs begin with.
         metric: name of the metric.
-        on_interrupt: (epoch) -> None, called before a KeyboardInterrupt of `measure` goes on.
+        on_interrupt: (epoch) -> None, called where KeyboardInterrupt breaks `measure` off, before the
+            error is raised again.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Validate(keras.callbacks.Callback):
         self.on_interrupt = on_interrupt
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Measures."""
+        """Measures, and adds the loss and the metric to `logs`."""
         try:
             loss, value = self.measure()
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""A phase without steps: its head is solved for, and the rows of the history are penalties."""
+"""A phase without steps: the head is solved for, and the history has a row for each penalty."""
 
 import numpy as np
 
@@ -21,16 +21,16 @@ def solve_phase(
         parts: Cut of the core's model.
         above: Above of its prefix.
         training: `Batches` that the phase trains on.
-        rows: PhaseRows.
+        rows: PhaseRows of the phase.
 
     Raises:
-        NumericError: features that are not finite.
+        NumericError: features are not finite.
     """
     options = fit.options
     views = max(1, options.cache.cache_views) if options.data.augment else 1
     once = {"is_drawn": False} if options.train.sampling == "balanced" else {}
     batches = training(rows.epochs_before, views, **once)
-    examples = solve_head.rows(batches, None if above.training else parts.prefix)
+    examples = solve_head.read_examples(batches, None if above.training else parts.prefix)
     is_kept = bool(fit.run)
     non_finite.require_finite_features(rows, phase, examples[0], passes=views, is_kept=is_kept)
     judged = None
@@ -50,5 +50,7 @@ def solve_phase(
 def _judged_features(fit: FitParts, parts: Cut, above: Above) -> tuple[np.ndarray, np.ndarray]:
     """`(float32[M, d], labels)` of the validation split."""
     split = fit.judges.splits[VALIDATION]
-    features, _, _ = solve_head.rows(split.dataset, None if above.validation else parts.prefix)
+    features, _, _ = solve_head.read_examples(
+        split.dataset, None if above.validation else parts.prefix
+    )
     return features[: len(split.labels)], split.labels

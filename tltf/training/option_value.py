@@ -1,16 +1,16 @@
-"""Options whose `auto` has been replaced by a value."""
+"""The values of options in which every `auto` has been replaced."""
 
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
 
 
-def resolved(value: Number | None) -> Number:
+def value_of(option: Number | None) -> Number:
     """The value of an option after `config.defaults.resolve`.
 
     Raises:
-        ValueError: it is still None, which stands for `auto`.
+        ValueError: the option is still None, which stands for `auto`.
     """
-    if value is None:
+    if option is None:
         raise ValueError("an option is still `auto`: config.defaults.resolve has not seen it")
-    return value
+    return option
