@@ -20,7 +20,7 @@ from tltf.methods.method import Method, Phase
 from tltf.runs import checkpoints
 from tltf.training import fit as training_fit
 from tltf.training import judges
-from tltf.training.feed import Above, Feed
+from tltf.training.feed import DataAbove, Feed
 
 FLAGS = {
     "method": "full",
@@ -199,9 +199,9 @@ def test_frozen_layers_that_an_earlier_phase_trained_run_with_its_weights(tmp_pa
 
     def above(prefix):
         seen.append([variable.numpy() for variable in prefix.weights])
-        return Above()
+        return DataAbove()
 
-    data = dataclasses.replace(feed(), above=above)
+    data = dataclasses.replace(feed(), data_above=above)
     fit(tmp_path / "whole", TrainsThenFreezes(None), data)
     (expected,) = seen
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""The course of a fit: which phases it runs, how long, at which rate, and what watches them."""
+"""The course of a fit: which phases it runs, for how long, at which rate, with which callbacks."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -16,7 +16,7 @@ Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
 class Course:
-    """The course that the options and the method set; the range test has one of its own.
+    """The course that the options and the method set; the range test has a course of its own.
 
     Args:
         train: TrainOptions with every `auto` resolved.
@@ -27,34 +27,38 @@ class Course:
         self.train, self.num_replicas = train, num_replicas
 
     def phases(self, phases: list[Phase]) -> list[Phase]:
-        """Those of the method's phases that are run."""
+        """The phases that are run, of all phases of the method."""
         return phases
 
     def num_epochs(self, phase: Phase) -> int:
-        """Passes over the training split with steps; a solver takes none."""
+        """The number of passes over the training split in steps; a solver takes no steps."""
         if phase.solver != "gradient":
             return 0
         return max(1, round(value_of(self.train.train_epochs) * phase.epochs_share))
 
     def rate(self, phase: Phase, num_steps: int) -> Rate:
-        """The learning rate of a phase of so many optimizer steps."""
+        """The learning rate of a phase that has `num_steps` optimizer steps."""
         return optimizers_optimizer.learning_rate(self.train, phase, num_steps)
 
     def steps_together(self, model: keras.Model, steps: int) -> int:
-        """How many of the steps of an epoch run between two callbacks.
+        """The number of steps of an epoch that run together, without callbacks between them.
 
-        Several devices take single steps: Keras's loop fails on the iterators of theirs.
+        It is 1 with several devices: Keras's loop fails on their iterators.
+
+        Args:
+            model: the model that is about to be compiled.
+            steps: number of steps per epoch.
         """
         return 1 if self.num_replicas > 1 else frozen_prefix.steps_together(model, steps)
 
     def callbacks(
         self, made: PhaseCallbacks, model: keras.Model, num_epochs: int
     ) -> Sequence[keras.callbacks.Callback]:
-        """What watches a phase.
+        """The callbacks of a phase.
 
         Args:
             made: PhaseCallbacks of the phase.
             model: the compiled model.
-            num_epochs: of the phase.
+            num_epochs: number of epochs of the phase.
         """
         return made.build(model, num_epochs)

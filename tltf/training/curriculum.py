@@ -9,8 +9,8 @@ def easiest(difficulty: np.ndarray, strata: np.ndarray, share: float) -> np.ndar
     Args:
         difficulty: float[N], e.g. the loss of each row.
         strata: int[N], a class per row, see `LabelKind.strata`.
-        share: of the rows of each class, above 0 and at most 1; at least one row of each class is
-            taken.
+        share: the share of the rows of each class that is taken, above 0 and at most 1; at least
+            one row of each class is taken.
     """
     order = np.argsort(difficulty, kind="stable")
     parts = []

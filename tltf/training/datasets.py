@@ -1,8 +1,7 @@
-"""The data of a fit: training batches, the splits that judge it, and the same above a cut."""
+"""Makes the Feed of a fit: training batches, the splits that judge it, and both above a frozen prefix."""
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +21,7 @@ from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
 from tltf.models.trained import Trained
 from tltf.training.callbacks import non_finite
-from tltf.training.feed import Above, Batch, Feed, JudgedData
+from tltf.training.feed import Batch, Batches, DataAbove, Feed, JudgedData
 
 
 def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
@@ -33,24 +32,24 @@ def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
         strategy: tf.distribute.Strategy.
 
     Raises:
-        FlagError: a batch that the devices cannot share.
+        FlagError: the devices cannot share a batch evenly.
     """
     train, num_replicas = trained.options.train, strategy.num_replicas_in_sync
     if train.batch_size % num_replicas:
-        what = f"{train.batch_size} rows do not part evenly over {num_replicas} devices"
+        what = f"{train.batch_size} rows cannot be shared evenly by {num_replicas} devices"
         fix = f"--batch_size={-(-train.batch_size // num_replicas) * num_replicas}"
         raise FlagError(what, flag="batch_size", fix=fix)
     builder = _Builder(trained)
     return Feed(
         builder.training,
         len(trained.splits["train"]),
-        builder.judging("validation"),
-        builder.judging("test") if train.watch_test else None,
+        builder.split_in_order("validation"),
+        builder.split_in_order("test") if train.watch_test else None,
         fingerprint(trained.splits["train"]),
-        builder.above,
+        builder.data_above,
         builder.used_ids,
         tuple(trained.class_names),
-        lambda: builder.judged(builder.parts["train"]),
+        lambda: builder.in_order(builder.parts["train"]),
         builder.batch,
         lambda role: builder.parts[role].ids,
         builder.origins,
@@ -58,7 +57,7 @@ def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
 
 
 def frozen_features(trained: Trained) -> dict[str, np.ndarray]:
-    """role -> float32[N, d]: the pooled backbone features of each split, cached if they can be."""
+    """Role -> float32[N, d], the pooled backbone features of each split; cached where possible."""
     options, model = trained.options, trained.feature_model()
     cache = feature_cache.Cache(options.cache)
 
@@ -87,19 +86,19 @@ class _Builder:
 
     @functools.cached_property
     def texts(self) -> Lookup | None:
-        """Lookup of the training texts, tokenized once; None for images."""
+        """Lookup of the training texts, which are tokenized once; None for images."""
         part = self.parts["train"]
         if part.modality != "text":
             return None
         return lookups.lookup(part, self.trained.preprocessing, cache_bytes=0)
 
     def used_ids(self) -> dict[str, np.ndarray]:
-        """Input name -> int32[n]: the token ids that training texts can have; {} for images."""
+        """Input name -> int32[n], the token ids that training texts can have; {} for images."""
         if not self.texts:
             return {}
         ids = self.texts.inputs_of(tf.range(len(self.parts["train"]), dtype=tf.int64))
         used = np.unique(ids["token_ids"])
-        if self.augment:  # may put the mask in the place of tokens, whose embedding is then trained
+        if self.augment:  # it may replace tokens by the mask, whose embedding is then trained
             used = np.union1d(used, self.trained.preprocessing.mask_id()).astype(used.dtype)
         return {"token_ids": used}
 
@@ -116,14 +115,15 @@ class _Builder:
         """Dataset of the training split.
 
         Args:
-            first_epoch: number of the first pass.
-            num_epochs: passes.
-            rows: int64[M], those that are read; None for all.
-            reads: Lookup in place of the contents.
-            augment: in place of those of --augment.
-            skip: batches of the first pass that were read before.
-            is_drawn: whether rows are drawn as --sampling says; else each is read once, and weighs
-                what its class would be drawn: for a solver, whose answer no draw should decide.
+            first_epoch: number of the first epoch.
+            num_epochs: number of epochs.
+            rows: int64[M], the rows that are read; None for all.
+            reads: Lookup that is read in place of the contents.
+            augment: augmentations in place of those of --augment.
+            skip: number of batches of the first epoch that are left out.
+            is_drawn: whether rows are drawn as --sampling says. Otherwise each is read once, with the
+                weight that its class would be drawn with: this is for a solver, whose result must not
+                depend on a draw.
         """
         options, train, part = self.options, self.options.train, self.parts["train"]
         kind = train.class_weights if is_drawn or train.sampling == "none" else train.sampling
@@ -146,18 +146,18 @@ class _Builder:
         )
 
     def _numbers(self) -> Lookup:
-        """Lookup that gives the numbers of the rows in place of their contents."""
+        """A Lookup of the numbers of the rows in place of their contents."""
         lengths = self.texts.lengths if self.texts else None
         return lookups.Lookup(lambda rows: {"row": rows}, lengths=lengths, is_cut=True)
 
     def origins(self, first_epoch: int, num_epochs: int, is_drawn: bool = True) -> np.ndarray:
-        """int64[N]: the group of each row of `training`: copies, views and draws are of one."""
+        """int64[N]: the group of each row of `training`; copies, views and draws of a row share one."""
         read = self.training(first_epoch, num_epochs, None, self._numbers(), (), 0, is_drawn)
         rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
         return self.parts["train"].split_groups()[rows]
 
-    def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Any:
-        """The `Batch` of a step of `training`, read again: its order is that of the seed."""
+    def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Batch:
+        """The Batch of a step of `training`; it is read again, in the order that the seed gives."""
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, (), step)))
         chosen = part.take(read["row"].numpy())
@@ -169,15 +169,15 @@ class _Builder:
             tuple(dict.fromkeys(id_ for id_, bad in zip(ids, broken, strict=True) if bad)),
         )
 
-    def judging(self, role: str, prefix: keras.Model | None = None) -> JudgedData | None:
-        """`judged` of the split of a role; None without the split."""
+    def split_in_order(self, role: str, prefix: keras.Model | None = None) -> JudgedData | None:
+        """`in_order` of the split of a role; None where there is no such split."""
         part = self.parts.get(role)
-        return None if part is None else self.judged(part, prefix)
+        return None if part is None else self.in_order(part, prefix)
 
-    def judged(self, part: Source, prefix: keras.Model | None = None) -> JudgedData:
-        """(dataset, labels) of a split, above a prefix if one is given.
+    def in_order(self, part: Source, prefix: keras.Model | None = None) -> JudgedData:
+        """The JudgedData of a split, above a prefix if there is one.
 
-        Without a prefix a function that makes the dataset: it may never be needed.
+        Without a prefix it has a function that makes the dataset, which may never be needed.
         """
         size, labels = self.options.train.eval_batch_size, np.asarray(part.labels)
         if prefix:
@@ -185,35 +185,33 @@ class _Builder:
         return functools.partial(self.trained.dataset, part, size, is_repeated=True), labels
 
     def dataset_above(self, prefix: keras.Model, part: Source, batch_size: int) -> tf.data.Dataset:
-        """A split in its order, as the layers above a prefix take it."""
+        """The dataset of a split in its order, as the layers above a prefix take it."""
         return self.trained.dataset(part, batch_size, self._lookup(prefix, part))
 
-    def above(self, prefix: keras.Model) -> Any:
-        """The `Above` of a frozen prefix; says in one line what is not cached."""
+    def data_above(self, prefix: keras.Model) -> DataAbove:
+        """The DataAbove of a frozen prefix; where it is not cached one line says why."""
         if not self.options.cache.cache:
-            return Above()
+            return DataAbove()
         try:
-            return Above(
+            return DataAbove(
                 self._training_above(prefix),
-                self.judging("validation", prefix),
-                self.judging("test", prefix) if self.options.train.watch_test else None,
+                self.split_in_order("validation", prefix),
+                self.split_in_order("test", prefix) if self.options.train.watch_test else None,
                 lambda part, size: self.dataset_above(prefix, part, size),
             )
         except frozen_outputs.NotCached as reason:
             feature_cache.say_off(reason)
-            return Above()
+            return DataAbove()
 
     def _lookup(self, prefix: keras.Model, part: Source, view: View | None = None) -> Lookup:
-        """Lookup of what the prefix gives; what it only passes on is read where it comes from."""
-        passed, computed = (
-            frozen_prefix.passed_boundaries(prefix),
-            frozen_prefix.without_passed(prefix),
-        )
+        """Lookup of the outputs of a prefix; those that it only passes on are read at their origin."""
+        passed = frozen_prefix.passed_boundaries(prefix)
+        computed = frozen_prefix.without_passed(prefix)
         if not passed:
             return self._table(prefix, part, view).lookup
         if view:
             raise frozen_outputs.NotCached(
-                "augmented images are needed above the frozen layers too"
+                "the layers above the frozen ones take augmented images too"
             )
         table = self._table(computed, part)
         is_tokenized = part is self.parts["train"] and self.texts
@@ -236,8 +234,8 @@ class _Builder:
         )
         return self.cache.table(prefix, reading)
 
-    def _training_above(self, prefix: keras.Model) -> Any:
-        """`Above.training`; None where augmentation makes every epoch another."""
+    def _training_above(self, prefix: keras.Model) -> Batches | None:
+        """`DataAbove.training`; None where augmentation changes the data in every epoch."""
         augment, views = self.augment, self.options.cache.cache_views
         if not augment:
             lookup = self._lookup(prefix, self.parts["train"])
@@ -252,7 +250,9 @@ class _Builder:
             return None
         seed = self.options.runtime.seed
         if augmentation.build(augment, len(self.trained.class_names), seed).is_mixing:
-            what = "views are of one example each, mixup and cutmix mix those of a batch"
+            what = (
+                "a cached view is of one example, but mixup and cutmix mix the examples of a batch"
+            )
             raise FlagError(what, flag="cache_views", fix="--cache_views=0")
         text = "|".join(call.text for call in augment)
         tables = [
@@ -261,7 +261,11 @@ class _Builder:
         ]
 
         def training(
-            first: int, number: int, rows: Any = None, skip: int = 0, is_drawn: bool = True
+            first: int,
+            number: int,
+            rows: np.ndarray | None = None,
+            skip: int = 0,
+            is_drawn: bool = True,
         ) -> tf.data.Dataset:
             passes = [
                 self.training(

@@ -1,4 +1,4 @@
-"""The data of a fit as functions that make it, and the names of the rows that a step read."""
+"""The data of a fit as functions that make it, and the ids of the rows that a step read."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,12 +7,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tltf.data.source import Source
+
 Batches = Callable[..., tf.data.Dataset]
 """(first epoch, number of epochs, rows, skip, is_drawn) -> dataset of (inputs, targets, weights). The
-last three may be left out: rows int64[M] that are read, and skip, batches of the first epoch that are
-left out; for is_drawn see `datasets`."""
+last three may be left out: rows, int64[M], are those that are read; skip is the number of batches of
+the first epoch that are left out; for is_drawn see `datasets`."""
 JudgedData = tuple[tf.data.Dataset | Callable[[], tf.data.Dataset], np.ndarray]
 """(dataset or a function that makes it, labels of a Source) of a split in its order."""
+DataOfSplit = Callable[[Source, int], tf.data.Dataset]
+"""(Source, batch size) -> dataset of the Source in its order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +24,8 @@ class Batch:
     """The rows of one training step.
 
     Args:
-        ids: their ids, in the order of the batch.
-        broken: ids of those whose own inputs or targets are not finite, each once.
+        ids: the ids of the rows, in the order of the batch.
+        broken: the ids of the rows whose own inputs or targets are not finite, each once.
     """
 
     ids: tuple[str, ...]
@@ -29,21 +33,20 @@ class Batch:
 
 
 @dataclasses.dataclass(frozen=True)
-class Above:
-    """Data whose inputs are what a frozen prefix gives; None where the prefix is not cached.
+class DataAbove:
+    """Data whose inputs are the outputs of a frozen prefix; None where they are not cached.
 
     Args:
         training: `Batches` of the training split.
-        validation: (tf.data.Dataset, labels of a Source).
-        watched: the same of the test split.
-        dataset: (Source, batch size) -> tf.data.Dataset of any split in its order; raises
-            NotCached where it does not fit.
+        validation: JudgedData of the validation split.
+        watched: JudgedData of the test split.
+        dataset: DataOfSplit for any split; it raises NotCached where the outputs do not fit.
     """
 
     training: Batches | None = None
     validation: JudgedData | None = None
     watched: JudgedData | None = None
-    dataset: Batches | None = None
+    dataset: DataOfSplit | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +56,18 @@ class Feed:
     Args:
         training: `Batches` of the training split.
         num_train: number of training examples.
-        validation: (tf.data.Dataset or a function that makes it, labels of a Source), or None.
-        watched: the same of the test split where its curve is wanted, or None.
-        fingerprint: identifies the training examples; a run goes on only with the same.
-        above: frozen prefix -> Above.
-        used_ids: () -> {input name: int[n]}, the token ids that training has.
+        validation: JudgedData of the validation split, or None.
+        watched: JudgedData of the test split where its curve is wanted, or None.
+        fingerprint: identifies the training examples; a run goes on only with the same ones.
+        data_above: frozen prefix -> DataAbove.
+        used_ids: () -> {input name: int[n]}, the token ids that occur in training.
         class_names: names of the classes of the labels.
-        in_order: () -> (tf.data.Dataset, labels of a Source) of the training split, as validation.
+        in_order: () -> JudgedData of the training split; None where it has no order.
         batch: (epoch, step, rows) -> the `Batch` that training read in a step, both counted
-            from 0 over all phases; rows as those of `training`. None where rows have no names.
-        ids: role -> the ids of a split, in its order; None where rows have no names.
-        origins: (first epoch, number of epochs) -> int64[N], one number for all rows of `training`
-            that come from one example; None where that is not known.
+            from 0 over all phases; rows are those of `training`. None where rows have no ids.
+        ids: role -> the ids of a split, in its order; None where rows have no ids.
+        origins: (first epoch, number of epochs) -> int64[N], the same number for all rows of
+            `training` that come from one example; None where that is not known.
     """
 
     training: Batches
@@ -72,7 +75,7 @@ class Feed:
     validation: JudgedData | None = None
     watched: JudgedData | None = None
     fingerprint: str = ""
-    above: Callable[[keras.Model], Above] = lambda prefix: Above()
+    data_above: Callable[[keras.Model], DataAbove] = lambda prefix: DataAbove()
     used_ids: Callable[[], dict[str, np.ndarray]] = dict
     class_names: tuple[str, ...] = ()
     in_order: Callable[[], JudgedData] | None = None
@@ -81,13 +84,13 @@ class Feed:
     origins: Callable[..., np.ndarray] | None = None
 
     def training_in_order(self) -> JudgedData:
-        """What `in_order` gives.
+        """The JudgedData of `in_order`.
 
         Raises:
-            ValueError: this feed has no order.
+            ValueError: the feed has no `in_order`.
         """
         if self.in_order is None:
-            raise ValueError("a phase takes the easiest rows of a feed without `in_order`")
+            raise ValueError("a phase takes the easiest rows, but the feed has no `in_order`")
         return self.in_order()
 
 
@@ -98,8 +101,8 @@ class PhaseRows:
     Args:
         feed: Feed of the fit.
         batch_size: examples per step, over all devices together.
-        epochs_before: passes over the training split in the phases before this one.
-        rows: int64[M], those that the phase reads; None for all.
+        epochs_before: number of passes over the training split in the phases before this one.
+        rows: int64[M], the rows that the phase reads; None for all.
     """
 
     feed: Feed
@@ -108,7 +111,12 @@ class PhaseRows:
     rows: np.ndarray | None = None
 
     def batch(self, epoch: int, step: int) -> Batch | None:
-        """The Batch of a step, both counted from 1 in the phase; None where rows have no names."""
+        """The Batch of a step; None where rows have no ids.
+
+        Args:
+            epoch: number of the epoch in the phase, counted from 1.
+            step: number of the step in the epoch, counted from 1.
+        """
         if self.feed.batch is None:
             return None
         return self.feed.batch(self.epochs_before + epoch - 1, step - 1, self.rows)
@@ -117,7 +125,7 @@ class PhaseRows:
         """The id of the row at a place of a pass over a split.
 
         Args:
-            role: of the split; any but `train` is read in its own order.
+            role: role of the split; any but `train` is read in its own order.
             epoch: number of the pass in the phase, counted from 0.
             place: number of the row in the pass, counted from 0.
         """

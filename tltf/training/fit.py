@@ -1,4 +1,4 @@
-"""Runs a method's phases. The only caller of `model.fit`."""
+"""Runs the phases of a method; the only module that calls `model.fit`."""
 
 import contextlib
 import dataclasses
@@ -29,7 +29,7 @@ from tltf.training.callbacks.keep_best import KeepBest
 from tltf.training.callbacks.log_epochs import EpochLog
 from tltf.training.course import Course
 from tltf.training.distribution import multi_worker
-from tltf.training.feed import Above, Batches, Feed, PhaseRows
+from tltf.training.feed import Batches, DataAbove, Feed, PhaseRows
 from tltf.training.fit_parts import FitParts
 from tltf.training.fit_state import FitClock, FitRecord, FitState, MovedWeights, Place
 from tltf.training.judges import VALIDATION, Judges
@@ -44,12 +44,12 @@ class ReadyPhase:
     """A phase whose model is compiled.
 
     Args:
-        number: of the phase; 0 is the first.
+        number: number of the phase; 0 is the first.
         phase: Phase.
         model: the compiled model.
         training: `Batches` that it trains on.
-        steps: of an epoch.
-        rows: PhaseRows.
+        steps: number of steps per epoch.
+        rows: PhaseRows of the phase.
         saved: FitState from which the phase goes on, or None.
     """
 
@@ -66,15 +66,15 @@ class Fit:
     """One training of a core by a method.
 
     Args:
-        core: Core; its weights are trained in place. `core` is what the method makes of
-            it, and in the end the core to keep.
+        core: Core, whose weights are trained in place. The attribute `core` is what the method makes
+            of it, and in the end the core to keep.
         method: Method.
         feed: Feed.
         options: Options with every `auto` resolved.
         strategy: tf.distribute.Strategy in whose scope the core was built.
-        log: takes a dict per epoch, as metrics_log.MetricsLog does.
+        log: EpochLog, which takes a dict per epoch.
         run: the run folder for checkpoints; None keeps none.
-        is_writer: whether this process writes them; all read them.
+        is_writer: whether this process writes checkpoints; all processes read them.
         course: Course; None for the one that options and method set.
     """
 
@@ -105,22 +105,22 @@ class Fit:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """A dict for each epoch, or for each penalty that a solver tried."""
+        """A dict for each epoch, or for each penalty that a solver has tried."""
         return self.record.history
 
     def prepare(self, context: FitContext | None = None) -> None:
-        """Lets the method change the core's layers, so that its rules find what they train."""
+        """Lets the method change the layers of the core, so that its rules find what they train."""
         with self.strategy.scope():
             self.core = self.method.prepare(self.core, context or FitContext())
         self._is_prepared = True
 
     def __call__(self) -> Core:
-        """Runs the phases, then finishes; returns the core to keep."""
+        """Runs the phases, then lets the method finish; returns the core to keep."""
         self.train()
         return self.finish()
 
     def train(self) -> None:
-        """Runs the phases. `plans` and `history` say what was done, `moved` what was changed."""
+        """Runs the phases; `plans` and `history` record them, `moved` has the changed variables."""
         if not self._is_prepared:
             self.prepare()
         phases = self.phases()
@@ -139,11 +139,11 @@ class Fit:
                 self._recalibrate()
 
     def phases(self) -> list[Phase]:
-        """The list of `Phase` that `train` runs."""
+        """The phases that `train` runs."""
         return self.course.phases(self.method.phases(self.core))
 
     def finish(self) -> Core:
-        """The core to keep, when the method has ended its work on what was trained."""
+        """Lets the method finish its work on the trained core; returns the core to keep."""
         measure = self.judges.quality if VALIDATION in self.judges else None
         trained = self.core
         self.core = self.method.finish(
@@ -151,7 +151,9 @@ class Fit:
         )
         if self.method.mixes_weights and self.options.train.norm == "recalibrate":
             self._recalibrate()
-        if self.above and self.core is trained:  # but the layers may have other classes now
+        if (
+            self.above and self.core is trained
+        ):  # the same graph, whose layers may have other classes now
             forward, dataset = self.above
             self.above = Forward(forward.model, self.core.head.name), dataset
         else:
@@ -159,7 +161,7 @@ class Fit:
         return self.core
 
     def _saved(self, num_phases: int) -> FitState | None:
-        """The FitState that the run goes on from, whose record is taken over; None without one."""
+        """The FitState that the run goes on from, after its record was taken over; None without one."""
         if not self.run:
             return None
         if self.is_writer:
@@ -171,6 +173,7 @@ class Fit:
         return saved
 
     def _plan(self, phase: Phase) -> Plan:
+        """Applies the Plan of a phase to the layers and notes it."""
         norm = phase.norm or self.options.train.norm
         is_shared = self.strategy.num_replicas_in_sync > 1
         plan = freezing.apply(self.core.groups, phase.rules, norm, is_synchronized=is_shared)
@@ -181,7 +184,7 @@ class Fit:
     def _prepare_phase(
         self, number: int, phase: Phase, saved: FitState | None
     ) -> ReadyPhase | None:
-        """The phase with its compiled model; None for one without steps, which is over then."""
+        """The phase with its compiled model; None for a phase without steps, which is then over."""
         size, chosen = value_of(self.options.train.batch_size), self._easiest(phase)
         rows = PhaseRows(self.feed, size, self.epochs_before, chosen)
         with self.strategy.scope():
@@ -189,7 +192,7 @@ class Fit:
             if saved:  # before the frozen prefix runs: an earlier phase may have trained it
                 self.moved.write(resume.fitting_weights(saved, self.moved))
             parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
-        above = self.feed.above(parts.prefix) if parts.prefix else Above()
+        above = self.feed.data_above(parts.prefix) if parts.prefix else DataAbove()
         self.above = self.judges.place(self.core, parts, above)
         training = self.method.batches(above.training or self.feed.training, phase)
         if chosen is not None:
@@ -208,12 +211,13 @@ class Fit:
         return ReadyPhase(number, phase, model, training, steps, rows, saved)
 
     def _joined(self, parts: Cut) -> keras.Model:
-        """The model whose frozen prefix, which runs in every step, is as quick as it can be."""
+        """The model whose frozen prefix, which runs in every step, has its batch norms folded."""
         if parts.prefix:
             parts = dataclasses.replace(parts, prefix=batch_norm_folding.fold(parts.prefix))
         return frozen_prefix.join(self.core.model, parts, self.method.model_class)
 
     def _take_steps(self, ready: ReadyPhase) -> None:
+        """Trains a phase from where it stands to its end."""
         model, saved, epochs = ready.model, ready.saved, self.course.num_epochs(ready.phase)
         size, num_replicas = self.options.train.batch_size, self.strategy.num_replicas_in_sync
         training = share_batches(ready.training, size, num_replicas)
@@ -239,7 +243,7 @@ class Fit:
         self._write_best()
 
     def _restore(self, ready: ReadyPhase, saved: FitState) -> Place:
-        """Puts a FitState back; returns the Place to go on from."""
+        """Restores a FitState; returns the Place to go on from."""
         fingerprint, allowed = self.feed.fingerprint, self.options.output.resume
         place = resume.place_to_go_on(saved, fingerprint, ready.steps, allowed)
         resume.restore(saved, ready.model, self.core.model, self.moved)
@@ -248,7 +252,7 @@ class Fit:
     def _callbacks(
         self, ready: ReadyPhase, place: Place, epochs: int
     ) -> Sequence[keras.callbacks.Callback]:
-        """The callbacks of a phase; `best` is the one that holds the best weights."""
+        """The callbacks of a phase; the attribute `best` becomes its KeepBest."""
         made = PhaseCallbacks(
             self._parts(), ready.phase, ready.number, ready.steps, place, ready.rows, ready.saved
         )
@@ -257,11 +261,12 @@ class Fit:
         return callbacks
 
     def _write_best(self) -> None:
-        """Puts the weights of the best epoch back, where they are kept."""
+        """Restores the weights of the best epoch, where they are kept."""
         if self.best and self.options.train.keep == "best":
             if not self.best.weights:
                 warnings.warn(
-                    "no epoch had a finite validation; the last weights are kept", stacklevel=2
+                    "no epoch had a finite validation loss and metric; the last weights are kept",
+                    stacklevel=2,
                 )
             self.moved.write(self.best.weights)
 
@@ -273,7 +278,7 @@ class Fit:
         callbacks: Sequence[keras.callbacks.Callback],
         saved: FitState,
     ) -> None:
-        """Trains the rest of an epoch that was interrupted, or only judges it."""
+        """Trains the rest of an interrupted epoch; where no steps are left it only judges the epoch."""
         model, is_trained = ready.model, place.steps >= ready.steps
         skip = 0 if is_trained else place.steps
         batches = training(self.epochs_before + place.epochs, 1, skip=skip)
@@ -288,7 +293,7 @@ class Fit:
             _keras_fit(model, batches, epochs, ready.steps - place.steps, [back, *callbacks])
 
     def _easiest(self, phase: Phase) -> np.ndarray | None:
-        """int64[M]: the rows of a phase that takes the easiest; None for all."""
+        """int64[M]: the rows of a phase that takes the easiest ones; None for all."""
         if phase.easiest == 1.0:
             return None
         dataset, labels = self.feed.training_in_order()
@@ -300,16 +305,16 @@ class Fit:
         return curriculum.easiest(self.record.difficulty, strata, phase.easiest)
 
     def _recalibrate(self) -> None:
-        """Gives the batch norms whose statistics moved those of the weights that they end with."""
+        """Computes the statistics of the changed batch norms again, with the final weights."""
         norms = batch_norm_statistics.moved_batch_norms(self.core.groups, self.moved.values())
         if norms and self._last:
             model, batches = self._last
             batch_norm_statistics.recalibrate(model, batches(self.epochs_before, 1), norms)
 
     def _solve(
-        self, parts: Cut, above: Above, training: Batches, phase: Phase, rows: PhaseRows
+        self, parts: Cut, above: DataAbove, training: Batches, phase: Phase, rows: PhaseRows
     ) -> None:
-        """Trains a linear probe without steps."""
+        """Trains a linear probe to convergence, without steps."""
         from tltf.training.solver import (
             solve_phase,  # brings scipy.optimize, which other methods do not need
         )
@@ -317,6 +322,7 @@ class Fit:
         solve_phase.solve_phase(self._parts(), phase.name, parts, above, training, rows)
 
     def _compile(self, model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
+        """Compiles the model of a phase, and makes the optimizer's variables."""
         train, head = self.options.train, self.core.head
         rate = self.course.rate(phase, self.course.num_epochs(phase) * steps)
         used = embedding_rows.used_rows(model, self.feed.used_ids)
@@ -354,7 +360,7 @@ def _keras_fit(
     steps: int,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    """The one call of Keras's training loop; epochs is (first, end)."""
+    """The only call of Keras's training loop; `epochs` is (first, end)."""
     model.fit(
         batches,
         initial_epoch=epochs[0],

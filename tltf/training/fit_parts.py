@@ -1,4 +1,4 @@
-"""What the phases of a fit share."""
+"""The objects that all phases of a fit share."""
 
 import dataclasses
 import pathlib
@@ -13,7 +13,7 @@ from tltf.training.judges import Judges
 
 @dataclasses.dataclass(frozen=True)
 class FitParts:
-    """What the phases of a fit share: what they train and read, and where they write.
+    """The objects that all phases of a fit share: what they train and read, and where they write.
 
     Args:
         core: Core that is trained.
@@ -23,7 +23,7 @@ class FitParts:
         moved: MovedWeights.
         record: FitRecord.
         clock: FitClock.
-        log: takes a dict per epoch.
+        log: EpochLog, which takes a dict per epoch.
         run: the run folder for checkpoints; None keeps none.
         is_writer: whether this process writes them.
     """
@@ -40,5 +40,5 @@ class FitParts:
     is_writer: bool
 
     def weights_to_keep(self) -> Arrays:
-        """What the best epoch is kept by; {} where the last one is."""
+        """The weights that KeepBest keeps of an epoch; {} where the last epoch is kept."""
         return self.moved.read() if self.options.train.keep == "best" else {}

@@ -1,7 +1,8 @@
-"""What an unfinished fit saves, so that it can go on as if it had never stopped.
+"""The state of an unfinished fit, which is saved so that the fit can go on as if it had never stopped.
 
-Beside weights and optimizer: the states of the seed generators, which Keras's weights do not hold,
-the metrics of an epoch that is not over, the best weights so far, and what callbacks have counted.
+Beside the weights and the optimizer it has the states of the seed generators, which are not among
+Keras's weights, the metrics of an epoch that is not over, the best weights so far, and what callbacks
+have counted.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from tltf.runs.checkpoints import Checkpoint
 from tltf.training.callbacks.keep_best import BestEpoch
 
 Arrays = dict[str, np.ndarray]
-"""Array by the name of its variable, see `functional.named_weights`; in the variable's dtype."""
+"""Name of a variable, see `functional.named_weights` -> array of its value, in its dtype."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +25,7 @@ class Place:
 
     Args:
         epochs: number of epochs that are over.
-        steps: number of steps in the epoch that is not over; where all are done, it is not judged
-            yet.
+        steps: number of steps done in the next epoch; where these are all, it is not yet judged.
     """
 
     epochs: int
@@ -34,14 +34,14 @@ class Place:
 
 @dataclasses.dataclass
 class FitRecord:
-    """What a fit hands on from one phase to the next.
+    """The record of a fit that each phase hands on to the next one.
 
     Args:
-        step: optimizer steps of the phases that are over.
+        step: number of optimizer steps in the phases that are over.
         history: a dict for each epoch, or for each penalty that a solver tried.
-        start: the weights at the start of the last phase that keeps them; {} without one.
-        difficulty: float[N], the loss of each training row when the first phase that takes the easiest
-            began; None before.
+        start: the weights at the start of the last phase that keeps them; {} without such a phase.
+        difficulty: float[N], the loss of each training row at the start of the first phase that takes
+            the easiest rows; None before that.
     """
 
     step: int = 0
@@ -52,20 +52,21 @@ class FitRecord:
 
 @dataclasses.dataclass(frozen=True)
 class FitState:
-    """An unfinished fit: all that resuming needs, and no more.
+    """An unfinished fit: all that is needed to resume it, and no more.
 
     Args:
         phase: number of the running phase; 0 is the first.
         place: Place in that phase.
-        epoch_steps: steps of an epoch of that phase; None in a checkpoint that does not tell.
+        epoch_steps: number of steps per epoch of that phase; None in an older checkpoint, which does
+            not have it.
         record: FitRecord.
         fingerprint: identifies the training examples.
         seconds: seconds of training so far.
         is_stopped: whether a callback has ended the phase.
         best: the best epoch of KeepBest; None without validation.
-        best_weights: the weights of that epoch; {} where the last ones are kept.
-        plateau: values of `plateau.STATE`; {} without that schedule.
-        weights: all that training has moved so far.
+        best_weights: the weights of that epoch; {} where the last epoch is kept.
+        plateau: the values of `plateau.STATE`; {} without that schedule.
+        weights: all weights that training has changed so far.
         optimizer: the optimizer's variables, in its order.
         seeds: uint32[2] of each seed generator of the core, in its order.
         metrics: the variables of the model's metrics, in its order; [] between two epochs.
@@ -134,7 +135,7 @@ class FitState:
 
 
 def arrays_under(saved: Checkpoint, prefix: str) -> Arrays:
-    """name -> array of a Checkpoint, of those whose name begins with `prefix`, without it."""
+    """The arrays of a Checkpoint whose names begin with `prefix`, by the names without it."""
     return {n.removeprefix(prefix): v for n, v in saved.arrays.items() if n.startswith(prefix)}
 
 
@@ -147,7 +148,7 @@ def _numbered(kind: str, arrays: list[np.ndarray]) -> Arrays:
 
 
 def _in_order(arrays: Arrays, kind: str) -> list[np.ndarray]:
-    """The arrays that `_numbered` has named, up to the first that is missing."""
+    """The arrays that `_numbered` has named, up to the first number that is missing."""
     found: list[np.ndarray] = []
     while (name := f"{kind}/{len(found)}") in arrays:
         found.append(arrays[name])
@@ -155,14 +156,14 @@ def _in_order(arrays: Arrays, kind: str) -> list[np.ndarray]:
 
 
 class MovedWeights(dict[str, keras.Variable]):
-    """name -> keras.Variable, all that a fit has trained or moved so far."""
+    """Name -> keras.Variable of all that a fit has trained or otherwise changed so far."""
 
     def read(self) -> Arrays:
         """Copies of the values."""
         return {name: variable.numpy() for name, variable in self.items()}
 
     def write(self, arrays: Arrays) -> None:
-        """Puts arrays by name into their variables."""
+        """Assigns arrays to the variables of the same names."""
         for name, array in arrays.items():
             self[name].assign(array)
 
@@ -170,8 +171,8 @@ class MovedWeights(dict[str, keras.Variable]):
 class FitClock:
     """The time that a fit takes.
 
-    `seconds_before`: seconds of training before an interruption; `first_step_s`: seconds from the
-    beginning, in this process, to the end of the first step; None before.
+    `seconds_before` has the seconds of training before an interruption. `first_step_s` has the seconds
+    from the start of the fit in this process to the end of the first step; it is None before that.
     """
 
     def __init__(self) -> None:
@@ -180,9 +181,9 @@ class FitClock:
         self._start = time.monotonic()
 
     def seconds(self) -> float:
-        """Seconds of training so far, those before an interruption included."""
+        """The seconds of training so far, including those before an interruption."""
         return self.seconds_before + time.monotonic() - self._start
 
     def note_first_step(self) -> None:
-        """Notes when the first step was done."""
+        """Notes that the first step has ended; later calls change nothing."""
         self.first_step_s = self.first_step_s or time.monotonic() - self._start

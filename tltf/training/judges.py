@@ -11,7 +11,7 @@ from tltf.graphs.frozen_prefix import Cut
 from tltf.heads.head import Head
 from tltf.models.forward import Forward
 from tltf.training.callbacks import keep_best
-from tltf.training.feed import Above, Batches, Feed
+from tltf.training.feed import DataAbove, DataOfSplit, Feed
 
 VALIDATION, TEST = "validation", "test"
 
@@ -45,13 +45,13 @@ class Judges:
         self.feed, self.eval_batch_size = feed, eval_batch_size
         self.splits: dict[str, JudgedSplit] = {}
 
-    def place(self, core: Core, parts: Cut, above: Above) -> tuple[Forward, Batches] | None:
+    def place(self, core: Core, parts: Cut, above: DataAbove) -> tuple[Forward, DataOfSplit] | None:
         """Judges a core from now on as a phase trains it, above its frozen prefix where that is cached.
 
         Args:
             core: Core.
             parts: Cut of its model.
-            above: Above of its frozen prefix.
+            above: DataAbove of its frozen prefix.
 
         Returns:
             What `Trained.above` takes.

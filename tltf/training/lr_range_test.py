@@ -7,7 +7,6 @@ import math
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -38,23 +37,23 @@ drawn = lazy_imports.Module("matplotlib.figure")
 
 LOWEST, HIGHEST = 1e-7, 1.0
 SMOOTHING = 0.9
-"""Of the running mean of the losses, without its bias to the first."""
+"""The share of the earlier mean in the running mean of the losses, whose bias is removed."""
 DIVERGED = 4.0
-"""The test ends where the loss is so many times the smallest."""
+"""The test ends where the smoothed loss is more than this many times the smallest one."""
 FIX = "--precision=float32, or other --backbone_weights"
-"""Of a loss that is not finite before a step was taken, on rows that are."""
+"""The fix for a loss that is not finite before any step, although the rows are finite."""
 FAMILY_FACTOR = 5.0
-"""The found rate is at most so many times larger or smaller than the default."""
+"""The proposed rate is at most this many times larger or smaller than the default."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """A range test.
+class RangeTestResult:
+    """The result of a range test.
 
     Args:
-        rates: float[n], of the steps.
-        losses: float[n], of the batches.
-        smooth: float[n], their running mean.
+        rates: float[n], the learning rates of the steps.
+        losses: float[n], the losses of the batches.
+        smooth: float[n], the running mean of the losses.
         valley: the rate that the curve proposes.
         default: the rate that --learning_rate=auto takes.
         rate: `valley` within FAMILY_FACTOR of `default`.
@@ -68,22 +67,24 @@ class Found:
     rate: float
 
 
-def find(options: FindOptions, num_steps: int = 100, recipe: Recipe | None = None) -> Found:
-    """The `Found` of a learning rate for a run's data, backbone and method.
+def find(
+    options: FindOptions, num_steps: int = 100, recipe: Recipe | None = None
+) -> RangeTestResult:
+    """The RangeTestResult for the data, the backbone and the method of a run.
 
     Smith 2015, arXiv:1506.01186, section 3.3, with the proposal of fastai's `valley`: half way
     into the longest fall of the loss. Departs: rates rise by a factor, not by a difference;
-    losses are smoothed by .9, fastai's by .98. Phases without steps come first; the first one with steps
-    is tested, and the rate is that of --learning_rate, whatever factor the phase has.
+    losses are smoothed by .9, those of fastai by .98. Phases without steps are run first. The first
+    phase with steps is tested, and the rate is for --learning_rate, whatever factor the phase has.
 
     Args:
-        options: Options; --learning_rate is not looked at.
-        num_steps: steps from LOWEST to HIGHEST, at least 20.
-        recipe: what the call strings of the options name; None: they are resolved here.
+        options: FindOptions; --learning_rate is ignored.
+        num_steps: number of steps from LOWEST to HIGHEST, at least 20.
+        recipe: Recipe of the options; None resolves it here.
 
     Raises:
-        FlagError: too few steps, or a method that takes none.
-        NumericError: a batch with numbers that are not finite, or a first loss that is not.
+        FlagError: there are too few steps, or the method takes none.
+        NumericError: a batch has numbers that are not finite, or the first loss is not finite.
     """
     if num_steps < 20:
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
@@ -103,13 +104,13 @@ def find(options: FindOptions, num_steps: int = 100, recipe: Recipe | None = Non
     return propose_rate(course.curve, train.learning_rate)
 
 
-def propose_rate(curve: "Curve", default: float) -> Found:
-    """The `Found` of a Curve."""
+def propose_rate(curve: "Curve", default: float) -> RangeTestResult:
+    """The RangeTestResult of a Curve."""
     losses, rates = np.array(curve.losses), np.array(curve.rates[: len(curve.losses)])
     smooth = smooth_losses(losses)
     found = float(rates[valley(smooth)])
     rate = float(np.clip(found, default / FAMILY_FACTOR, default * FAMILY_FACTOR))
-    return Found(rates, losses, smooth, found, default, rate)
+    return RangeTestResult(rates, losses, smooth, found, default, rate)
 
 
 def smooth_losses(losses: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -124,7 +125,7 @@ def smooth_losses(losses: Sequence[float] | np.ndarray) -> np.ndarray:
 def valley(losses: np.ndarray) -> int:
     """The place half way into the longest strictly falling subsequence of float[n].
 
-    fastai's comment says two thirds; its sum, a third and half a third of the length, is this.
+    The comment in fastai says two thirds; its code adds a third and half a third, which is this.
     """
     lengths = np.ones(len(losses), int)
     for place in range(1, len(losses)):
@@ -137,12 +138,11 @@ def valley(losses: np.ndarray) -> int:
 
 
 class Curve(keras.callbacks.Callback):
-    """Notes the loss of every batch; ends the test when it has seen enough.
+    """Records the loss of every batch, and ends the test at the last rate or where the loss diverges.
 
     Args:
-        rates: float[n], of the steps to come.
-        explain: non_finite.Breakage -> the NumericError of a step for which the rate is not to blame,
-            or None.
+        rates: float[n], the learning rates of the steps to come.
+        explain: Breakage -> the NumericError of a step, or None where the learning rate is the cause.
     """
 
     def __init__(
@@ -155,11 +155,11 @@ class Curve(keras.callbacks.Callback):
         self._epoch = self._num_steps = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Notes which it is."""
+        """Notes the number of the epoch."""
         self._epoch = epoch + 1
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Each batch has a mean of its own."""
+        """Records the loss of the batch, and checks whether the test is over."""
         loss = float((logs or {})["loss"])
         self.model.reset_metrics()
         self._num_steps += 1
@@ -176,7 +176,7 @@ class Curve(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _broken(self, loss: float) -> str:
-        """What is not finite in the step that was taken; empty where all is."""
+        """What is not finite in the last step, in words; empty where all is finite."""
         if not math.isfinite(loss):
             return f"the loss is {loss}"
         found = self.model.optimizer.broken.read(self._num_steps)
@@ -184,14 +184,14 @@ class Curve(keras.callbacks.Callback):
 
 
 class RangeTestCourse(Course):
-    """A course to the end of the first phase that takes steps, with a rate that rises in each.
+    """A course to the end of the first phase that takes steps, with a rate that rises in each step.
 
-    `curve` has what was seen in that phase; None before it.
+    `curve` is the Curve of that phase; it is None before the phase begins.
 
     Args:
         train: TrainOptions with every `auto` resolved.
         num_train: number of training examples.
-        num_steps: steps from LOWEST to HIGHEST.
+        num_steps: number of steps from LOWEST to HIGHEST.
     """
 
     def __init__(self, train: TrainOptions, num_train: int, num_steps: int) -> None:
@@ -200,7 +200,7 @@ class RangeTestCourse(Course):
         self.curve: Curve | None = None
 
     def phases(self, phases: list[Phase]) -> list[Phase]:
-        """All up to the first with steps."""
+        """The phases up to the first one with steps."""
         found = []
         for phase in phases:
             found.append(phase)
@@ -209,22 +209,22 @@ class RangeTestCourse(Course):
         return found
 
     def num_epochs(self, phase: Phase) -> int:
-        """As many as the steps of the test need."""
+        """The number of epochs that has at least the steps of the test."""
         steps = -(-self.num_train // value_of(self.train.batch_size))
         return -(-self.num_steps // steps) if phase.solver == "gradient" else 0
 
     def rate(self, phase: Phase, num_steps: int) -> Rate:
-        """The rate that rises."""
+        """The rising rate."""
         return optimizer.Rising(LOWEST, HIGHEST, self.num_steps)
 
     def steps_together(self, model: keras.Model, steps: int) -> int:
-        """Single steps: each has a rate and a loss of its own."""
+        """1: each step has a rate and a loss of its own."""
         return 1
 
     def callbacks(
         self, made: PhaseCallbacks, model: keras.Model, num_epochs: int
     ) -> list[keras.callbacks.Callback]:
-        """The curve alone."""
+        """The Curve, as the only callback."""
         rates = np.geomspace(LOWEST, HIGHEST, self.num_steps) / made.phase.rate_factor
         explain = functools.partial(self._explained, made.phase, made.rows)
         self.curve = Curve(list(rates), explain)
@@ -233,17 +233,23 @@ class RangeTestCourse(Course):
     def _explained(
         self, phase: Phase, rows: PhaseRows, broken: non_finite.Breakage
     ) -> NumericError | None:
-        """The error of a step for which the rate is not to blame; None where it is."""
+        """The error of a broken step; None where the learning rate is the cause."""
         batch = rows.batch(broken.epoch, broken.step)
         if self.curve and self.curve.losses and not (batch and batch.broken):
             return None
         return non_finite.error(broken, phase.name, batch, LOWEST, is_kept=False)
 
 
-def run(options: FindOptions, num_steps: int, recipe: Recipe) -> Found:
-    """Finds, prints and saves lr_find.csv and lr_find.png in --output; returns the `Found`."""
+def run(options: FindOptions, num_steps: int, recipe: Recipe) -> RangeTestResult:
+    """Runs the range test, prints the result and saves it in --output; returns the RangeTestResult.
+
+    Args:
+        options: FindOptions.
+        num_steps: number of steps, see `find`.
+        recipe: Recipe of the options.
+    """
     found = find(options, num_steps, recipe)
-    print(text(found))
+    print(result_text(found))
     if options.output.output:
         folder = pathlib.Path(options.output.output)
         save(found, folder)
@@ -251,8 +257,8 @@ def run(options: FindOptions, num_steps: int, recipe: Recipe) -> Found:
     return found
 
 
-def text(found: Found) -> Any:
-    """What a person wants to know, in three lines."""
+def result_text(found: RangeTestResult) -> str:
+    """The curve, the proposed rate and the flag to set, in three lines."""
     is_clamped = found.rate != found.valley
     why = f", held within {FAMILY_FACTOR:g} times of the default" if is_clamped else ""
     return "\n".join(
@@ -265,8 +271,8 @@ def text(found: Found) -> Any:
     )
 
 
-def save(found: Any, folder: pathlib.Path) -> None:
-    """Writes lr_find.csv and lr_find.png.
+def save(found: RangeTestResult, folder: pathlib.Path) -> None:
+    """Writes lr_find.csv and lr_find.png into a folder.
 
     Raises:
         StorageError: the folder cannot be written.

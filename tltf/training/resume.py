@@ -1,4 +1,4 @@
-"""How a fit goes on from its newest checkpoint: which one is taken, and what is put back where."""
+"""Resumes a fit: chooses the checkpoint that it goes on from, and restores its state."""
 
 import contextlib
 import pathlib
@@ -20,15 +20,15 @@ _FIX = "another --output; --resume=never would drop the unfinished run"
 def newest(run: pathlib.Path, strategy: tf.distribute.Strategy, is_writer: bool) -> FitState | None:
     """The FitState that a run goes on from, the same for all workers; None where there is none.
 
-    The first worker chooses, the others wait for it: until then it may remove what was there.
+    The first worker chooses. The others wait for it, because until then it may remove checkpoints.
 
     Args:
         run: the run folder.
         strategy: tf.distribute.Strategy.
-        is_writer: whether this process is that worker.
+        is_writer: whether this process is the first worker.
 
     Raises:
-        ModelError: all are damaged, or this worker cannot read the one that was chosen.
+        ModelError: all checkpoints are damaged, or this worker cannot read the chosen one.
     """
     saved = checkpoints.newest(run) if is_writer else None
     chosen = np.array(saved.place if saved else (-1, 0), np.int64)
@@ -39,7 +39,7 @@ def newest(run: pathlib.Path, strategy: tf.distribute.Strategy, is_writer: bool)
 
 
 def require_phase(saved: FitState | None, num_phases: int) -> None:
-    """Raises ModelError for a FitState of a phase that the method does not have."""
+    """Raises ModelError where a FitState is of a phase that the method does not have."""
     if saved and saved.phase >= num_phases:
         _refuse(f"it is of phase {saved.phase + 1}, the method has {num_phases}")
 
@@ -47,16 +47,16 @@ def require_phase(saved: FitState | None, num_phases: int) -> None:
 def place_to_go_on(saved: FitState, fingerprint: str, epoch_steps: int, resume: str) -> Place:
     """The Place from which a phase goes on.
 
-    An epoch of other data, or of another number of steps, begins anew where --resume lets it.
+    An epoch of other data, or of another number of steps, starts again where --resume allows it.
 
     Args:
         saved: FitState.
-        fingerprint: identifies the training examples that are there now.
-        epoch_steps: steps of an epoch now.
-        resume: value of --resume.
+        fingerprint: identifies the training examples of this run.
+        epoch_steps: number of steps per epoch of this run.
+        resume: the value of --resume.
 
     Raises:
-        ModelError: other data.
+        ModelError: the training examples are others, and --resume does not allow that.
     """
     is_same = saved.epoch_steps in (None, epoch_steps)
     if saved.fingerprint != fingerprint:
@@ -71,16 +71,16 @@ def place_to_go_on(saved: FitState, fingerprint: str, epoch_steps: int, resume: 
 def restore(
     saved: FitState, model: keras.Model, core_model: keras.Model, moved: MovedWeights
 ) -> None:
-    """Puts weights, optimizer and seeds of a FitState back.
+    """Assigns the weights, the optimizer and the seeds of a FitState to their variables.
 
     Args:
         saved: FitState.
         model: the compiled model.
         core_model: the model of the core, which has the seed generators.
-        moved: the variables that the weights are of.
+        moved: the variables of these weights.
 
     Raises:
-        ModelError: a checkpoint of another model.
+        ModelError: the checkpoint is of another model.
     """
     moved.write(fitting_weights(saved, moved))
     _assign("optimizer", saved.optimizer, model.optimizer.variables)
@@ -88,10 +88,10 @@ def restore(
 
 
 def fitting_weights(saved: FitState, moved: MovedWeights) -> Arrays:
-    """The weights of a FitState, which are of variables that have moved here too.
+    """The weights of a FitState, all of which fit variables in `moved`.
 
     Raises:
-        ModelError: the model has others, or of other shapes.
+        ModelError: a weight has no such variable, or one of another shape.
     """
     shapes = {name: tuple(variable.shape) for name, variable in moved.items()}
     for name, array in saved.weights.items():
@@ -101,9 +101,9 @@ def fitting_weights(saved: FitState, moved: MovedWeights) -> Arrays:
 
 
 def restore_metrics(saved: FitState, model: keras.Model, batches: tf.data.Dataset) -> None:
-    """Puts the metrics of an epoch that was not over back; Keras has reset them.
+    """Assigns the metrics of an unfinished epoch to their variables, after Keras has reset them.
 
-    Under one device Keras makes their variables in the first step, which is too late.
+    With one device Keras makes the variables in the first step, which would be too late.
     """
     if not model._compile_metrics.built:
         model._symbolic_build(data_batch=next(iter(batches)))
@@ -113,12 +113,12 @@ def restore_metrics(saved: FitState, model: keras.Model, batches: tf.data.Datase
 def end_epoch(
     model: keras.Model, epoch: int, callbacks: Sequence[keras.callbacks.Callback]
 ) -> None:
-    """The end of an epoch whose steps are all done: judged, logged and saved, as `fit` does it.
+    """Ends an epoch whose steps are all done as `fit` does: it is judged, logged and saved.
 
     Args:
         model: the compiled model.
-        epoch: counted from 0.
-        callbacks: the first puts the metrics back.
+        epoch: number of the epoch, counted from 0.
+        callbacks: the callbacks of the phase; the first one restores the metrics.
     """
     together = keras.callbacks.CallbackList(callbacks, model=model, epochs=epoch + 1, steps=0)
     model.stop_training = False
@@ -132,7 +132,7 @@ def end_epoch(
 
 @contextlib.contextmanager
 def as_unfinished(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """A block in which the end of `fit` is not that of the training: no averages as weights yet."""
+    """A block after which training goes on: the end of `fit` does not replace weights by averages."""
     optimizer.finalize_variable_values = lambda variables: None
     try:
         yield
@@ -147,12 +147,12 @@ def seed_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def metric_variables(model: keras.Model) -> list[keras.Variable]:
-    """The variables of the metrics of a model, in its order."""
+    """The variables of the metrics of a model, in their order."""
     return [variable for metric in model.metrics for variable in metric.variables]
 
 
 def _assign(kind: str, arrays: Sequence[np.ndarray], variables: Sequence[keras.Variable]) -> None:
-    """Puts arrays into variables; `kind` is what a message calls them."""
+    """Assigns arrays to variables; `kind` is the name of the variables in an error."""
     for number, variable in enumerate(variables):
         array = arrays[number] if number < len(arrays) else None
         if array is None or array.shape != tuple(variable.shape):

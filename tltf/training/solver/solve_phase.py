@@ -4,14 +4,14 @@ import numpy as np
 
 from tltf.graphs.frozen_prefix import Cut
 from tltf.training.callbacks import non_finite
-from tltf.training.feed import Above, Batches, PhaseRows
+from tltf.training.feed import Batches, DataAbove, PhaseRows
 from tltf.training.fit_parts import FitParts
 from tltf.training.judges import VALIDATION
 from tltf.training.solver import solve_head
 
 
 def solve_phase(
-    fit: FitParts, phase: str, parts: Cut, above: Above, training: Batches, rows: PhaseRows
+    fit: FitParts, phase: str, parts: Cut, above: DataAbove, training: Batches, rows: PhaseRows
 ) -> None:
     """Trains the head of a core on a frozen backbone without steps.
 
@@ -19,7 +19,7 @@ def solve_phase(
         fit: FitParts.
         phase: name of the phase.
         parts: Cut of the core's model.
-        above: Above of its prefix.
+        above: DataAbove of the prefix of that cut.
         training: `Batches` that the phase trains on.
         rows: PhaseRows of the phase.
 
@@ -47,7 +47,7 @@ def solve_phase(
         fit.log.write(fit.record.history[-1])
 
 
-def _judged_features(fit: FitParts, parts: Cut, above: Above) -> tuple[np.ndarray, np.ndarray]:
+def _judged_features(fit: FitParts, parts: Cut, above: DataAbove) -> tuple[np.ndarray, np.ndarray]:
     """`(float32[M, d], labels)` of the validation split."""
     split = fit.judges.splits[VALIDATION]
     features, _, _ = solve_head.read_examples(
