@@ -1,4 +1,4 @@
-"""What goes wrong, each kind with the exit code that a command ends with.
+"""Kinds of errors, each with the exit code that a command ends with.
 
 An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: hint`.
 """
@@ -10,22 +10,25 @@ from collections.abc import Collection
 from typing import Any
 
 _ESCAPED = ("Cc", "Zl", "Zp")
-"""Categories of characters that break a line or steer a terminal."""
+"""Unicode categories of the characters that break a line or steer a terminal."""
 
 
 class TltfError(ValueError):
     """A fault of the input, the configuration or the machine; never of tltf itself.
 
     Args:
-        what: the fact, with what was received and what is allowed, nearest first.
-        flag: the flag's name without dashes, where one is to blame.
-        place: the file, or `file:row`, where one is to blame.
-        fix: what to do, best as a flag.
+        what: the fact, with what was received and what is allowed, the most similar first.
+        flag: name without dashes of the flag that is to blame, if one is.
+        place: the file, or `file:row`, that is to blame, if one is.
+        fix: what the user can do, best as a flag.
     """
 
     code = 70
     scan: Any = None
-    """The ScanCounts of the data until then, with all its faults, for data_report.jsonl; None without."""
+    """What was counted in the data up to this error, with all faults (`data.source.ScanCounts`).
+
+    It is written to data_report.jsonl; None where no data were being read.
+    """
 
     def __init__(
         self, what: str, *, flag: str = "", place: pathlib.Path | str = "", fix: str = ""
@@ -62,7 +65,7 @@ class ShapeError(ModelError):
 
 
 class StorageError(TltfError):
-    """A file system, a download or a device that failed."""
+    """A failure of a file system, a download or a device."""
 
     code = 5
 
@@ -73,8 +76,8 @@ class NumericError(TltfError):
     code = 6
 
 
-def printable(text: str) -> Any:
-    """`text` on one line: line breaks, control characters and what is not UTF-8 are escaped."""
+def printable(text: str) -> str:
+    """`text` on one line; line breaks, control characters and what is not UTF-8 are escaped."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(
         repr(character)[1:-1] if _must_be_escaped(character) else character for character in safe
@@ -82,7 +85,7 @@ def printable(text: str) -> Any:
 
 
 def shown_names(names: tuple[str, ...], most: int = 6) -> str:
-    """The first names on one line, so that folders that are not classes are seen."""
+    """The first `most` names and the last one, on one line."""
     more = f", ... {names[-1]}" if len(names) > most else ""
     return printable(", ".join(names[:most]) + more)
 
@@ -92,16 +95,17 @@ def _must_be_escaped(character: str) -> bool:
 
 
 LIKE = 0.85
-"""Share of the letters that a suggestion has in common; tests/config/habits_test.py measures it."""
+"""Least similarity (`difflib` ratio, 0..1) of a suggestion; tests/config/habits_test.py measures it."""
 DESTROYING = ("overwrite",)
-"""What is never suggested: a slip of the fingers must not cost a finished run."""
+"""Names that are never suggested: a typing error must not cost a finished run."""
 
 
 def nearest(name: str, choices: Collection[str], limit: int = 3) -> list[str]:
-    """Up to `limit` of `choices` that are a slip of the fingers from `name`, the likeliest first.
+    """Up to `limit` of `choices` that `name` may be a typing error of, the likeliest first.
 
-    Letters that are swapped, one that is another, or LIKE in common. Empty where none is as near as
-    that: a wrong suggestion is worse than none.
+    That is a choice with the same letters in another order, with one other letter, or with a
+    similarity of at least LIKE. The list is empty where no choice is that near: a wrong suggestion
+    is worse than none.
     """
     lowered = {_spelled(choice): str(choice) for choice in choices if str(choice) not in DESTROYING}
     typed = _spelled(name)
@@ -111,16 +115,16 @@ def nearest(name: str, choices: Collection[str], limit: int = 3) -> list[str]:
 
 
 def _is_one_off(a: str, b: str) -> bool:
-    """Whether words of one length, of four letters and more, differ in one letter."""
+    """Whether two words of the same length, four letters or more, differ in exactly one letter."""
     return len(a) == len(b) >= 4 and sum(x != y for x, y in zip(a, b, strict=True)) == 1
 
 
-def _spelled(name: str) -> str:
+def _spelled(name: object) -> str:
     return str(name).lower().replace("-", "_")
 
 
-def choices_text(name: Any, choices: Collection[str], limit: int = 12) -> str:
-    """`choices` as a list for an error, the likest to `name` first and the rest in order."""
+def choices_text(name: object, choices: Collection[str], limit: int = 12) -> str:
+    """`choices` as a list for an error message: the most similar to `name` first, the rest in order."""
     lowered = {_spelled(choice): choice for choice in choices}
     like = difflib.get_close_matches(_spelled(name), lowered, n=3, cutoff=0.4)
     first = [lowered[key] for key in like]

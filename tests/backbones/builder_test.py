@@ -13,6 +13,7 @@ from tltf.backbones import builder, run_weights
 from tltf.backbones.network import SCALINGS, Network
 from tltf.config.catalogs import BACKBONES
 from tltf.errors import FlagError, ModelError
+from tltf.files.hashes import sha256_of_file
 from tltf.runs import model_folder
 
 
@@ -80,7 +81,7 @@ def test_a_run_that_names_code_from_outside_is_refused(tmp_path, monkeypatch, bl
     safetensors.numpy.save_file({"a": np.zeros(3)}, inner / model_folder.WEIGHTS)
     manifest = {"format": model_folder.FORMAT, "core": {"backbone": blueprint, "head": "classify"},
                 "modality": "image", "preprocessing": {}, "class_names": [], "folder": "v1",
-                "files": {model_folder.WEIGHTS: model_folder.sha256(inner / model_folder.WEIGHTS)}}  # fmt: skip
+                "files": {model_folder.WEIGHTS: sha256_of_file(inner / model_folder.WEIGHTS)}}  # fmt: skip
     (inner.parent / model_folder.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match=r"is not part of tltf|has no backbone"):
         builder.build(str(tmp_path / "run"))

@@ -40,12 +40,12 @@ def test_small_cnn_arguments():
 
 
 def test_vocabulary_is_learned_from_the_texts():
-    tokens = small.learned_vocabulary(TEXTS, 100)
+    tokens = small.learn_vocabulary(TEXTS, 100)
     assert len(tokens) == len(set(tokens)) <= 100
     assert tokens[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     assert {"good", "cafe", "bad", "the", "##e", "!"} <= set(tokens)
-    assert tokens == small.learned_vocabulary(TEXTS, 100)
-    tokenizer = small.learned_tokenizer(TEXTS, 100)
+    assert tokens == small.learn_vocabulary(TEXTS, 100)
+    tokenizer = small.learn_tokenizer(TEXTS, 100)
     words = [tokenizer.id_to_token(int(token)) for token in tokenizer("Good CAFÉ!")]
     assert words == ["good", "cafe", "!"]
 

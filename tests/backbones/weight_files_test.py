@@ -106,7 +106,7 @@ def test_pickles_and_unknown_files_are_refused(tmp_path, name):
 
 
 def test_a_missing_file_is_a_flag_error(tmp_path):
-    with pytest.raises(FlagError, match="--backbone_weights: no weights file"):
+    with pytest.raises(FlagError, match="--backbone_weights: there is no weights file"):
         weight_files.load(_model(), tmp_path / "a.h5", "net")
 
 
@@ -140,5 +140,5 @@ def test_a_bomb_is_refused_before_it_is_read(tmp_path):
 @pytest.mark.parametrize("name", ["a.h5", "a.weights.h5", "a.safetensors"])
 def test_damaged_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(ModelError, match="no readable"):
+    with pytest.raises(ModelError, match=r"no readable|not a readable"):
         weight_files.load(_model(), tmp_path / name, "net")

@@ -38,8 +38,8 @@ def test_rows_in_any_order(tmp_path, shard_bytes):
     order = [3, 3, 0, 1, 4]
     rows = shard_store.Rows(shards, KEYS[order], FIELDS)
     assert rows.lengths.tolist() == LENGTHS[order].tolist()
-    assert np.array_equal(rows.whole(FIELDS[0]), VECTORS[order])
-    assert np.array_equal(rows.whole(FIELDS[1]), np.concatenate([STEPS[row] for row in order]))
+    assert np.array_equal(rows.read_all(FIELDS[0]), VECTORS[order])
+    assert np.array_equal(rows.read_all(FIELDS[1]), np.concatenate([STEPS[row] for row in order]))
     assert np.array_equal(rows.read(FIELDS[0], np.array([1, 4])), VECTORS[[3, 4]])
     padded = rows.read(FIELDS[1], np.array([2, 0, 3]))
     assert padded.shape == (3, 7, 2)
@@ -49,10 +49,10 @@ def test_rows_in_any_order(tmp_path, shard_bytes):
 
 
 def test_what_is_missing(tmp_path):
-    assert shard_store.missing([], KEYS).all()
+    assert shard_store.find_missing([], KEYS).all()
     write(tmp_path, np.array([0, 3]))
     shards = shard_store.open_shards(tmp_path, FIELDS)
-    assert shard_store.missing(shards, KEYS).tolist() == [False, True, True, False, True]
+    assert shard_store.find_missing(shards, KEYS).tolist() == [False, True, True, False, True]
     with pytest.raises(StorageError, match="gone"):
         shard_store.Rows(shards, KEYS, FIELDS)
 
@@ -123,7 +123,7 @@ def test_a_removed_shard_is_read_on_by_those_who_hold_it(tmp_path):
     shard_store.evict(tmp_path, 0)
     assert not list((tmp_path / "space").iterdir())
     rows = shard_store.Rows(shards, KEYS, FIELDS)
-    assert np.array_equal(rows.whole(FIELDS[0]), VECTORS)
+    assert np.array_equal(rows.read_all(FIELDS[0]), VECTORS)
     assert np.array_equal(rows.read(FIELDS[0], np.array([2])), VECTORS[[2]])
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from tests.contracts.given import parameters
 from tltf.data import loader, splits
-from tltf.data.source import KINDS, ROLES
+from tltf.data.source import MODALITIES, ROLES
 
 
 @pytest.mark.parametrize("make", parameters("sources"))
@@ -20,7 +20,7 @@ def test_a_source(make, tmp_path):
 def check_columns(source):
     count = len(source)
     assert count >= 8 and list(source.fields) == [source.modality]
-    assert source.modality in ("image", "text") and source.column.kind in KINDS
+    assert MODALITIES[source.column.kind] == source.modality
     assert len(source.column.values) == count and len(set(source.ids)) == count
     assert source.labels.dtype == np.int32 and source.labels.shape == (count,)
     assert set(source.labels) == set(range(len(source.class_names))), "each class has an example"

@@ -335,7 +335,11 @@ def test_data_that_changed_before_a_run_goes_on_are_refused(tmp_path, capfd, mon
     require(
         run("train", argv, capfd),
         4,
-        ["begun otherwise (train split: 5 rows (", ") -> 5 rows (", "--resume='data'"],
+        [
+            "other flags, data or versions (train split: 5 rows (",
+            ") -> 5 rows (",
+            "--resume='data'",
+        ],
     )
     assert snapshot(data) == before and snapshot(folder / "checkpoints") == kept
 

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests import served
 from tests.faults.hostile import BACKBONE, canary, pickled
+from tltf.files.hashes import sha256_of_file
 from tltf.models import saving
 from tltf.runs import model_folder
 
@@ -70,7 +71,7 @@ def other_weights(write):
         a_run(folder)
         write(weights_of(folder))
         content = json.loads(core_of(folder).read_text())
-        content["files"][model_folder.WEIGHTS] = model_folder.sha256(weights_of(folder))
+        content["files"][model_folder.WEIGHTS] = sha256_of_file(weights_of(folder))
         core_of(folder).write_text(json.dumps(content))
 
     return made

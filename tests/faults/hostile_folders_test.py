@@ -219,9 +219,9 @@ TWO_FORMATS = {"registered_name": "keras>Lambda", "class_name": "Lambda", "confi
     of_texts(83, "words elsewhere", F.preset(tokenizer=config(vocabulary="SECRET")),
              "vocabulary leads out"),
     of_texts(83, "tokenizer of no kind", F.preset(tokenizer=lambda c: {"config": {}}),
-             "no readable backbone"),
+             "is not a readable backbone"),
     of_texts(83, "configuration of no kind", F.preset(lambda c: c.update(config=[1])),
-             "no readable backbone"),
+             "is not a readable backbone"),
     of_texts(86, "a billion layers", F.preset(config(num_layers=10**9)),
              "too many for its weights file", is_large=True),
     of_texts(86, "a billion words", F.preset(config(vocabulary_size=10**9)), "too many for its weights file"),
@@ -237,7 +237,7 @@ TWO_FORMATS = {"registered_name": "keras>Lambda", "class_name": "Lambda", "confi
     of_texts(86, "checkpoint of a billion words", F.checkpoint({"vocab_size": 10**9}, {
         "model.safetensors": H.tensors()}), "too many for its weights file"),
     of_texts(82, "checkpoint of another network", F.checkpoint(files={
-        "model.safetensors": H.tensors()}), "no readable bert checkpoint"),
+        "model.safetensors": H.tensors()}), "is not a readable bert checkpoint"),
     of_texts(85, "shards elsewhere", F.checkpoint(files={
         "model.safetensors": H.tensors(), "model.safetensors.index.json": F.shards_elsewhere}),
         "names the file '../../secret.safetensors'"),

@@ -75,7 +75,7 @@ def test_models_of_keras(case, tmp_path, capfd):
 
 SUFFIX = "file is not read as weights"
 NOT_READ = "no readable weights"
-H5 = "no readable HDF5 file"
+H5 = "is not a readable HDF5 file"
 
 
 @table(
@@ -106,7 +106,7 @@ LARGE = 1 << 40
     weights(82, "other shape", "a.safetensors", H.tensors(conv_1__bias=np.ones(5, "f4")),
             "conv_1/bias: (5,) in the file, (4,) in the network"),
     weights(82, "whole numbers", "a.safetensors", H.tensors(conv_1__bias=np.ones(4, "i8")),
-            "conv_1/bias holds I64, no real numbers"),
+            "conv_1/bias holds I64, not real numbers"),
     weights(84, "bfloat16", "a.safetensors", H.header(
         {"conv_1/bias": H.tensor([4], 0, 8, "BF16"),
          "conv_1/kernel": H.tensor([3, 3, 1, 4], 8, 152)}, bytes(152)), "conv_1/bias holds BF16"),
@@ -156,9 +156,9 @@ AWAY = "leads out of the file or is virtual"
     weights(86, "large part", "a.h5", H.hdf5(H.large_part), "part of 1073741824 bytes"),
     weights(86, "circle", "a.h5", H.hdf5(H.circle), "/conv_1/more is a second name"),
     weights(86, "tree without end", "a.h5", H.hdf5(H.tree), "is a second name"),
-    weights(84, "texts", "a.h5", H.hdf5(H.of_texts), "/conv_1/bias holds object, no numbers"),
-    weights(84, "pairs", "a.h5", H.hdf5(H.of_pairs), "/conv_1/bias holds ", "no numbers"),
-    weights(84, "whole numbers", "a.h5", H.hdf5(H.whole_numbers), "int64, no real numbers"),
+    weights(84, "texts", "a.h5", H.hdf5(H.of_texts), "/conv_1/bias holds object, not numbers"),
+    weights(84, "pairs", "a.h5", H.hdf5(H.of_pairs), "/conv_1/bias holds ", "not numbers"),
+    weights(84, "whole numbers", "a.h5", H.hdf5(H.whole_numbers), "int64, not real numbers"),
     weights(84, "group for a weight", "a.h5", H.hdf5(H.a_group), NOT_READ),
     weights(84, "layer that is not there", "a.h5", H.hdf5(H.lost_layer), NOT_READ),
     weights(84, "weight that is not there", "a.h5", H.hdf5(H.lost_weights), NOT_READ),
@@ -167,7 +167,7 @@ AWAY = "leads out of the file or is virtual"
     weights(84, "whole model", "a.h5", H.whole_model, "a whole model in HDF5 is not opened"),
     weights(84, "whole model as weights", "a.weights.h5", H.whole_model, "a whole model in HDF5"),
     weights(84, "text in Keras's format", "a.weights.h5", H.keras_weights(H.text_for_bias),
-            "holds object, no numbers"),
+            "holds object, not numbers"),
     backbone(84, "whole model as backbone", "a.h5", H.whole_model, "a .h5 file is not opened"),
 )  # fmt: skip
 def test_hdf5(case, tmp_path, capfd):
@@ -228,9 +228,9 @@ def test_the_checkpoint_that_was_changed_is_taken_with_its_arrays(tmp_path):
     (lambda: doubled("a.txt", "a.txt"), "a.whl", "takes the place of another"),
     (lambda: doubled("a", "a/b"), "a.whl", "takes the place of another"),
     (lambda: doubled("a/b", "a"), "a.whl", "takes the place of another"),
-    (lambda: zipped({"a": "b"})[:-9], "a.whl", "no readable archive"),
-    (lambda: tar("a")[:-30], "a.tgz", "no readable archive"),
-    (lambda: b"\x1f\x8b" + bytes(40), "a.tgz", "no readable archive"),
+    (lambda: zipped({"a": "b"})[:-9], "a.whl", "not a readable archive"),
+    (lambda: tar("a")[:-30], "a.tgz", "not a readable archive"),
+    (lambda: b"\x1f\x8b" + bytes(40), "a.tgz", "not a readable archive"),
     pytest.param(lambda: tall(), "a.whl", "unpacks to more than its limit", marks=pytest.mark.large),
 ], ids=range(12))  # fmt: skip
 def test_archives(monkeypatch, tmp_path, capfd, content, file, said):

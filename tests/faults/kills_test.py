@@ -159,6 +159,9 @@ def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_again_unasked(tm
     done = train(tmp_path)
     assert done.returncode == 4
     last = done.stderr.splitlines()[-1]
-    assert "tltf: error[4]" in last and "all checkpoints are damaged; fix: --resume=never" in last
+    assert (
+        "tltf: error[4]" in last
+        and "all checkpoints are damaged; fix: another --output; --resume=never" in last
+    )
     assert sorted((tmp_path / "run").rglob("*")) == before
     assert train(tmp_path, "--resume=never", "--export=false").returncode == 0

@@ -55,8 +55,8 @@ def test_an_impossible_place_is_a_storage_error(tmp_path):
 
 @pytest.mark.parametrize(("fault", "fix"), [
     (errno.ENOSPC, "free space, or another --output"), (errno.EDQUOT, "free space"),
-    (errno.EMFILE, "ulimit -n"), (errno.EACCES, "that may be written"),
-    (errno.EEXIST, "that is a folder or not there yet"),
+    (errno.EMFILE, "ulimit -n"), (errno.EACCES, "that can be written"),
+    (errno.EEXIST, "that is a folder or does not exist"),
 ])  # fmt: skip
 def test_the_fix_is_of_the_fault(fault, fix):
     assert fix in atomic_files.fix_of(OSError(fault, os.strerror(fault)))
@@ -65,7 +65,7 @@ def test_the_fix_is_of_the_fault(fault, fix):
 def test_a_file_where_a_folder_is_wanted(tmp_path):
     (tmp_path / "taken").write_text("mine")
     with (
-        pytest.raises(StorageError, match="File exists; fix: another --output, that is a folder"),
+        pytest.raises(StorageError, match="File exists; fix: another --output that is a folder"),
         atomic_files.replace_file(tmp_path / "taken" / "file.txt"),
     ):
         raise AssertionError

@@ -15,6 +15,7 @@ import tltf
 from tests import served
 from tltf import predict
 from tltf.errors import FlagError, ModelError
+from tltf.files.hashes import sha256_of_file
 from tltf.graphs import functional
 from tltf.models import loading, saving
 from tltf.runs import model_folder
@@ -48,7 +49,7 @@ def core(head, **backbone):
 
 def rehash(run):
     """As someone would who changes the weights and knows the format."""
-    edit(run, files={"core.safetensors": model_folder.sha256(weights(run))})
+    edit(run, files={"core.safetensors": sha256_of_file(weights(run))})
 
 
 def test_the_public_name_is_load(run):
@@ -196,7 +197,7 @@ def test_code_from_outside_is_not_run_unasked(run, part, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": 2}, "has the format 2, this tltf reads 1"),
+        ({"format": 2}, "has format 2, but this tltf reads format 1"),
         ({"format": True}, "has no 'format' of type int"),
         ({"folder": "../elsewhere"}, "names the folder"),
         ({"folder": "v9"}, "the file is missing"),

@@ -79,7 +79,7 @@ def test_what_is_harmless_are_flags():
 
 def test_what_resume_names_may_differ(tmp_path, capsys):
     other = replace(interrupted(tmp_path), batch_size=8, train_epochs=9)
-    with pytest.raises(ModelError, match=r"otherwise \(train_epochs: auto -> 9\)"):
+    with pytest.raises(ModelError, match=r"versions \(train_epochs: auto -> 9\)"):
         folder.begin(tmp_path, replace(other, resume="batch_size"), "")
     folder.begin(tmp_path, replace(other, resume="batch_size|train_epochs"), "")
     (line,) = capsys.readouterr().err.splitlines()
@@ -417,7 +417,7 @@ def test_a_file_in_the_way(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot be written"):
         folder.claim(options(tmp_path / "run").output)
 
 

@@ -1,10 +1,11 @@
-"""The networks of keras.applications, each with its own scaling inside of the graph."""
+"""The networks of keras.applications, each with its own scaling inside the graph."""
 
 import dataclasses
 import functools
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -18,22 +19,22 @@ class Family:
     """How a network of keras.applications is cut and wants its pixels.
 
     Args:
-        cls: name in keras.applications.
+        cls: name of the class in keras.applications.
         scaling: a key of SCALINGS.
         stem: the layer that ends the stem; empty for a network without one.
         stages: the layers that end the stages. `@Class:n` is the n-th layer of a class; `name*` is
             the last layer whose name begins so, `*name` the last whose name ends so.
-        entry: a layer whose input takes scaled pixels, where the network scales by itself
-            before; empty otherwise.
+        entry: the layer whose input takes scaled pixels, if the network scales by itself before
+            it; empty otherwise.
         options: arguments of the class.
     """
 
     cls: str
     scaling: str
     stem: str
-    stages: tuple
+    stages: tuple[str, ...]
     entry: str = ""
-    options: dict = dataclasses.field(default_factory=dict)
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def _resnet(row: BackboneRow) -> Family:
@@ -155,24 +156,28 @@ def find_layer(model: keras.Model, name: str) -> keras.Layer | keras.Model:
 
 
 def _model(family: Family, request: Request) -> keras.Model:
+    """The family's model without its head, with ImageNet's weights if the request wants them."""
     if not (request.wants_weights and request.weights == "default"):
         return random_model(family, request)
     size = request.image_size_px
     build = getattr(keras.applications, family.cls)
     shape = (size, size, 3)
-    made = functools.partial(
+    build_model = functools.partial(
         build, weights="imagenet", include_top=False, input_shape=shape, **family.options
     )
     return downloads.fetch_with(
-        made, f"keras.{request.name}", f"the ImageNet weights of {request.name}", weight_files.FLAG,
+        build_model,
+        f"keras.{request.name}",
+        f"the ImageNet weights of {request.name}",
+        weight_files.FLAG,
         f"--{weight_files.FLAG}=PATH of a weights file, or none for random weights",
-    )  # fmt: skip
+    )
 
 
 def _scaling(
     family: Family, request: Request, model: keras.Model, entry: keras.KerasTensor
 ) -> Scaling:
-    """The family's scaling; measured where the network comes with its own and has weights."""
+    """The family's scaling; measured if the network scales by itself and its weights are loaded."""
     if request.memory is not None:
         return Scaling(**request.memory["scaling"])
     if not family.entry or request.weights == "none":
@@ -182,20 +187,20 @@ def _scaling(
 
 
 def _lacks_division(scaling: Scaling) -> bool:
-    """Whether these are ImageNet's weights without the layer that Keras adds only to them.
+    """Whether a network with ImageNet's weights lacks the layer that Keras adds to those only.
 
     EfficientNet's files hold the deviation in place of the variance, so the network divides by
     its root; with weights="imagenet", Keras adds a second division by the root.
     """
     roots = [1 / (255 * std**0.5) for std in IMAGENET_STD]
     return len(scaling.scale) == 3 and all(
-        math.isclose(found, root, rel_tol=1e-3)
-        for found, root in zip(scaling.scale, roots, strict=True)
+        math.isclose(factor, root, rel_tol=1e-3)
+        for factor, root in zip(scaling.scale, roots, strict=True)
     )
 
 
 def _measured(model: keras.Model, entry: keras.KerasTensor) -> Scaling:
-    """Scale and offset of the layers before `entry`, from a black and a white image."""
+    """The scaling of the layers before `entry`, computed from a black and a white image."""
     size = model.inputs[0].shape[1:]
     pixels = keras.ops.stack([keras.ops.zeros(size), keras.ops.full(size, 255.0)])
     black, white = keras.ops.convert_to_numpy(

@@ -1,9 +1,11 @@
-"""From the text of `--backbone` to a Backbone, and from a blueprint back to it."""
+"""Builds a Backbone from the text of `--backbone`, or from the blueprint of an earlier one."""
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
+
+import keras
 
 from tltf.backbones import hub, kept_layers, run_weights
 from tltf.backbones.network import Network, Request, assemble
@@ -29,15 +31,15 @@ def build(
             preset, a Hugging Face checkpoint or a run of tltf; or the Call that one was resolved
             to.
         weights: `default`, `none` for random weights, the path of a weights file, or a run
-            folder of tltf, whose weights are taken over by name and shape.
+            folder of tltf, whose weights are copied where name and shape agree.
         image_size_px: side of the square input; 0 takes the backbone's own.
-        text_length: tokens that a text is cut to; 0 takes the backbone's own.
+        text_length: number of tokens that a text is cut to; 0 takes the backbone's own.
         texts: training texts, from which `small_lstm` learns its vocabulary.
 
     Raises:
         FlagError: an unknown name, argument, folder or size.
-        ModelError: weights that are refused.
-        StorageError: weights that cannot be fetched.
+        ModelError: the weights are refused.
+        StorageError: the weights cannot be fetched.
     """
     call = text if isinstance(text, Call) else None
     name = text.text if isinstance(text, Call) else text
@@ -51,10 +53,10 @@ def build(
 
 
 def rebuild(blueprint: dict[str, Any], assets: pathlib.Path | str) -> Backbone:
-    """The Backbone of a blueprint with random weights; no network, no original folder.
+    """The Backbone of a blueprint with random weights, made without a network or its original folder.
 
     Args:
-        blueprint: `Backbone.blueprint`, as JSON gives it back.
+        blueprint: `Backbone.blueprint`, as read from JSON.
         assets: the folder that `save_assets` wrote.
     """
     request = Request(
@@ -72,26 +74,32 @@ def rebuild(blueprint: dict[str, Any], assets: pathlib.Path | str) -> Backbone:
     return kept_layers.rebuild_parts(backbone, blueprint.get(kept_layers.RECORD, []))
 
 
-def save_assets(backbone: Any, folder: Any) -> None:
-    """Writes the tokenizer's files into `folder`; nothing for images."""
+def save_assets(backbone: Backbone, folder: pathlib.Path | str) -> None:
+    """Writes the tokenizer's files into `folder`; a backbone for images has none."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if backbone.tokenizer is not None:
-        backbone.tokenizer.save_assets(str(folder))
+    tokenizer: keras.Layer | None = backbone.tokenizer
+    if tokenizer is not None:
+        tokenizer.save_assets(str(folder))
 
 
 def _network(request: Request) -> Network:
+    """The result of the builder that a request is for."""
     if request.memory is not None and "class" in request.memory:
-        return hub.remake(request)
+        return hub.network_of_blueprint(request)
     call = request.call or checks.pick_backbone(request.text)
     if call is None:
-        is_preset = request.text.startswith(checks.PRESET_PREFIX)
-        return hub.preset(request) if is_preset else hub.folder(request)
+        if request.text.startswith(checks.PRESET_PREFIX):
+            return hub.network_of_preset(request)
+        return hub.network_of_folder(request)
     return call.build(_sized(dataclasses.replace(request, name=call.name), call))
 
 
 def _sized(request: Request, call: Call[BackboneRow]) -> Request:
-    """The request with the row's defaults, checked against its limits; outside code has no row."""
+    """The request with the row's default sizes, checked against the limits.
+
+    Code from outside has no row.
+    """
     row = call.row
     if row is None:
         return request

@@ -1,6 +1,7 @@
-"""Weights that Keras and KerasHub fetch by themselves: whole or not at all, in a few attempts.
+"""Downloads that Keras and KerasHub make by themselves: complete or not at all, in a few attempts.
 
-Keras downloads to the name that it later takes for complete, and knows no hash of some files.
+Keras writes a download under its final name, so that the next process takes half a file for a
+complete one, and it knows no hash of some files.
 """
 
 import contextlib
@@ -13,50 +14,55 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 from keras.src.utils import file_utils
 
-from tltf.backbones.network import Network
 from tltf.errors import StorageError
 from tltf.files import assets, atomic_files, registries
 
-_FETCH_ERRORS = re.compile(r"URL fetch failure|corrupted file|hash|Max retries exceeded"
-                           r"|\b(4\d\d Client|5\d\d Server) Error")  # fmt: skip
+_FETCH_ERRORS = re.compile(
+    r"URL fetch failure|corrupted file|hash|Max retries exceeded"
+    r"|\b(4\d\d Client|5\d\d Server) Error"
+)
+"""Messages of the errors that a download may raise."""
 _FINAL = re.compile(r"\b4\d\d Client Error")
-_START = 2**16
+"""Messages of errors that another attempt does not help against."""
+_START_BYTES = 2**16
+"""Bytes at the beginning of a file in which a web page is recognised."""
 FETCHERS = (
     ("keras.src.utils.file_utils", "get_file"),
     ("kagglehub", "model_download"),
     ("huggingface_hub", "hf_hub_download"),
 )
-"""What gives the path of a fetched file, and takes `force_download`."""
+"""Functions that return the path of a fetched file and take `force_download`."""
+_T = TypeVar("_T")
 
 
-def fetch_with(made: Any, name: str, what: str, flag: str, fix: str) -> Network:
-    """What `made` gives, which fetches on the first call; one process at a time.
+def fetch_with(build: Callable[[], _T], name: str, what: str, flag: str, fix: str) -> _T:
+    """The result of `build`, which fetches files on its first call; one process at a time.
 
     Args:
-        made: () -> anything.
-        name: of the lock.
-        what: that is fetched, for the error.
-        flag: to blame.
-        fix: where there is no network.
+        build: a function of Keras or KerasHub that downloads.
+        name: name of the lock between processes.
+        what: what is fetched, for the error.
+        flag: the flag to blame.
+        fix: what the user can do without a network.
 
     Raises:
-        StorageError: no attempt got it, or what was fetched before is damaged.
+        StorageError: no attempt succeeded, or a file that was fetched before is damaged.
     """
     problem = None
-    with assets.locked(assets.cache_folder(), name), whole_files():
+    with assets.process_lock(assets.cache_folder(), name), whole_files():
         for attempt in range(assets.ATTEMPTS):
             if attempt:
                 time.sleep(2 ** (attempt - 1))
             try:
-                with _impatient():
-                    return made()
+                with _socket_timeout():
+                    return build()
             except Exception as error:
-                if not _is_of_the_network(error):
+                if not _is_network_error(error):
                     raise
                 problem = error
                 if _FINAL.search(str(error)):
@@ -65,18 +71,21 @@ def fetch_with(made: Any, name: str, what: str, flag: str, fix: str) -> Network:
     raise StorageError(f"could not fetch {what}: {text}", flag=flag, fix=fix) from problem
 
 
-def _is_of_the_network(error: Any) -> bool:
-    """Whether it is of a download: Keras raises bare Exception without a network, and ValueError
-    where the hash is wrong; nothing narrower can be caught."""
-    late = (TimeoutError, ConnectionError, http.client.HTTPException)
+def _is_network_error(error: Exception) -> bool:
+    """Whether an error is of a download.
+
+    Keras raises a bare Exception without a network and ValueError for a wrong hash, so that the
+    message has to tell.
+    """
+    kinds = (TimeoutError, ConnectionError, http.client.HTTPException)
     if isinstance(error, StorageError):
         return False
-    return isinstance(error, late) or _FETCH_ERRORS.search(str(error)) is not None
+    return isinstance(error, kinds) or _FETCH_ERRORS.search(str(error)) is not None
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[Any]:
-    """A block in which Keras, which sets no limit, waits for a server as long as pip would."""
+def _socket_timeout() -> Iterator[None]:
+    """A block in which Keras, which sets no limit, waits for a server only as long as pip does."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(registries.STALL_TIMEOUT_S)
     try:
@@ -86,57 +95,54 @@ def _impatient() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def whole_files() -> Iterator[Any]:
-    """A block in which Keras's downloads are whole or not there, and half files are fetched again."""
+def whole_files() -> Iterator[None]:
+    """A block in which Keras's downloads are complete or not there; half files are fetched again."""
     loaded = [(sys.modules.get(module), name) for module, name in FETCHERS]
-    found = [(module, name, getattr(module, name)) for module, name in loaded if module]
+    fetchers = [(module, name, getattr(module, name)) for module, name in loaded if module]
     retrieve = file_utils.urlretrieve
-    for module, name, get in found:
-        setattr(module, name, functools.partial(_got, get))
-    file_utils.urlretrieve = functools.partial(_retrieved, retrieve)
+    for module, name, get in fetchers:
+        setattr(module, name, functools.partial(_get_whole, get))
+    file_utils.urlretrieve = functools.partial(_retrieve_whole, retrieve)
     try:
         yield
     finally:
         file_utils.urlretrieve = retrieve
-        for module, name, get in found:
+        for module, name, get in fetchers:
             setattr(module, name, get)
 
 
-def _retrieved(
+def _retrieve_whole(
     retrieve: Callable[..., Any], origin: str, target: str, progress: Any = None
 ) -> tuple[str, Any]:
-    """urlretrieve to another name first; a web page is not a weights file."""
-    part = f"{target}.part"
-    try:
-        done = retrieve(origin, part, progress)
+    """urlretrieve that writes to another name first and refuses a web page."""
+    with atomic_files.replace_path(pathlib.Path(target)) as part:
+        _, headers = retrieve(origin, str(part), progress)
         if (title := _page_title(part)) is not None:
             raise ConnectionError(registries.page_text(title, origin))
-        atomic_files.fsync_file(part)
-        os.replace(part, target)
-        atomic_files.fsync_folder(os.path.dirname(target))
-        return target, done[1]
-    finally:
-        pathlib.Path(part).unlink(missing_ok=True)
+    return target, headers
 
 
-def _got(get: Callable[..., Any], *given: Any, **named: Any) -> str:
-    """One of FETCHERS; a file that another program left half, and no hash tells, is fetched again."""
-    path = get(*given, **named)
+def _get_whole(get: Callable[..., str], *args: Any, **kwargs: Any) -> str:
+    """The result of one of FETCHERS; a damaged file without a hash is fetched once more."""
+    path = get(*args, **kwargs)
     if damage_of(path):
-        path = get(*given, **{**named, "force_download": True})
+        path = get(*args, **{**kwargs, "force_download": True})
     require_whole(path)
     return path
 
 
 def require_whole(path: str) -> None:
-    """Raises StorageError where a fetched file is a web page, or an HDF5 file that is cut."""
-    if found := damage_of(path):
-        raise StorageError(f"what was fetched {found}", place=path,
-                           fix="remove that file, and it is fetched again")  # fmt: skip
+    """Raises StorageError if a fetched file is a web page or an incomplete HDF5 file."""
+    if damage := damage_of(path):
+        raise StorageError(
+            f"the fetched file {damage}",
+            place=path,
+            fix="remove that file, and it is fetched again",
+        )
 
 
 def damage_of(path: str) -> str:
-    """What is wrong with a fetched file, as far as it tells by itself; empty where nothing is."""
+    """What is wrong with a fetched file, as far as its content tells; empty if nothing is."""
     if not os.path.isfile(path):
         return ""
     if (title := _page_title(path)) is not None:
@@ -149,6 +155,7 @@ def damage_of(path: str) -> str:
     return ""
 
 
-def _page_title(path: str) -> str | None:
+def _page_title(path: pathlib.Path | str) -> str | None:
+    """The title of a file that is a web page; None for other files."""
     with open(path, "rb") as file:
-        return registries.page_title(file.read(_START))
+        return registries.page_title(file.read(_START_BYTES))

@@ -4,7 +4,7 @@ Tan & Le 2019, arXiv:1905.11946, in the variant for mobile devices. Weights: the
 PyTorch conversion of the TensorFlow originals, hence "same" padding and epsilon 1e-3.
 """
 
-from typing import Any
+import pathlib
 
 import keras
 import numpy as np
@@ -13,7 +13,6 @@ from tltf.backbones import weight_files
 from tltf.backbones.network import Network, Request, Scaling
 from tltf.backbones.torch_pickle import read_legacy
 
-# (blocks, kernel, stride, expansion, channels) a stage: the table of the reference code.
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -23,6 +22,7 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+"""(blocks, kernel, stride, expansion, channels) per stage, as in the table of the reference code."""
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 SCALING = Scaling((1 / 128,), (-127 / 128,))
 
@@ -55,21 +55,20 @@ def efficientnet_lite0(request: Request) -> Network:
     )
 
 
-def weights_path(request: Request) -> Any:
-    """The file of the packaged weights, or the one that the user gave."""
+def weights_path(request: Request) -> pathlib.Path | str:
+    """The file of the packaged weights, or the file that the user named."""
     if request.weights != "default":
         return request.weights
     return weight_files.convert_once("efficientnet_lite0", convert)
 
 
-def convert(folder: Any) -> Any:
-    """The packaged weights by our names, `predictions/kernel` and `/bias` (1000 classes) too.
+def convert(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """The packaged weights as float32 arrays by tltf's names.
+
+    `predictions/kernel` and `predictions/bias` of the 1000 classes are among them.
 
     Args:
         folder: the unpacked asset.
-
-    Returns:
-        dict, name -> float32 array.
     """
     state = read_legacy(next(folder.glob("*.pth")))
     result = {}
@@ -93,8 +92,8 @@ _KINDS = {
 }
 
 
-def _layer_name(layer: Any) -> Any:
-    """Our layer name of a PyTorch module."""
+def _layer_name(layer: str) -> str:
+    """tltf's layer name for a PyTorch module."""
     fixed = {
         "_conv_stem": "stem_conv",
         "_bn0": "stem_norm",
@@ -116,8 +115,8 @@ def _layer_name(layer: Any) -> Any:
     return f"block_{number}_{parts[part]}"
 
 
-def _kernel(value: Any, layer: Any) -> Any:
-    """Keras's order of a PyTorch kernel: [h, w, in, out]; depthwise [h, w, channels, 1]."""
+def _kernel(value: np.ndarray, layer: str) -> np.ndarray:
+    """A PyTorch kernel in Keras's order: [h, w, in, out]; depthwise [h, w, channels, 1]."""
     return value.transpose(2, 3, 0, 1) if "depthwise" in layer else value.transpose(2, 3, 1, 0)
 
 
@@ -138,8 +137,8 @@ def _normalise(x: keras.KerasTensor, name: str, activate: bool = True) -> keras.
 def _block(
     x: keras.KerasTensor, kernel: int, stride: int, expansion: int, channels: int, name: str
 ) -> keras.KerasTensor:
-    """Inverted bottleneck; the sum with its input where the shapes agree."""
-    given = x
+    """An inverted bottleneck, to which its input is added if the shapes agree."""
+    block_input = x
     if expansion > 1:
         x = _convolution(x, x.shape[-1] * expansion, 1, 1, f"{name}_expand")
     x = keras.layers.DepthwiseConv2D(
@@ -147,5 +146,5 @@ def _block(
     )(x)
     x = _normalise(x, f"{name}_depthwise")
     x = _convolution(x, channels, 1, 1, f"{name}_project", activate=False)
-    is_same = stride == 1 and given.shape[-1] == channels
-    return keras.layers.Add(name=f"{name}_add")([given, x]) if is_same else x
+    is_same = stride == 1 and block_input.shape[-1] == channels
+    return keras.layers.Add(name=f"{name}_add")([block_input, x]) if is_same else x

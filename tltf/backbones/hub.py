@@ -1,4 +1,4 @@
-"""KerasHub presets and local folders: KerasHub's own format and Hugging Face checkpoints."""
+"""Networks from KerasHub presets and from local folders of KerasHub or Hugging Face."""
 
 import contextlib
 import functools
@@ -23,33 +23,43 @@ from tltf.graphs import build_limits, functional
 
 _ADDRESSES = ("kaggle://", "hf://", "ms://")
 _HF_TYPES = ("albert", "bert", "distilbert", "electra", "roberta", "vit", "xlm-roberta")
+"""Hugging Face model types that are read."""
 DEFAULT_IMAGE_SIZE_PX = 224
+"""Side of the input of networks that take any size."""
+PerChannel = float | list[float] | tuple[float, ...] | None
+"""One number for all channels, one number per channel, or None for no effect."""
 
 
-def preset(request: Request) -> Network:
-    """The Network of `hub:<preset>`; only what is not known here needs the network."""
+def network_of_preset(request: Request) -> Network:
+    """The Network of `hub:<preset>`.
+
+    Random weights of a preset in CONFIGS need no network connection, except for a tokenizer.
+    """
     name = request.text.removeprefix(PRESET_PREFIX)
     presets = keras_hub.models.Backbone.presets
     if name not in presets and not name.startswith(_ADDRESSES):
         near = nearest(name, presets, limit=1)
         raise FlagError(
-            f"no preset {name!r} in KerasHub (choices: {choices_text(name, presets)})",
+            f"KerasHub has no preset {name!r} (choices: {choices_text(name, presets)})",
             flag="backbone",
             fix=f"--backbone={PRESET_PREFIX}{near[0]}" if near else "",
         )
     what = f"the preset {name} through KerasHub"
-    fix = ("--backbone=FOLDER with the preset's files, or a packaged backbone "
-           "(efficientnet_lite0, minilm_l6)")  # fmt: skip
-    made = functools.partial(_from_preset, name, request)
+    fix = (
+        "--backbone=FOLDER with the preset's files, or a packaged backbone "
+        "(efficientnet_lite0, minilm_l6)"
+    )
+    build = functools.partial(_from_preset, name, request)
     try:
         lock = "hub." + re.sub(r"\W", "_", name)
-        return downloads.fetch_with(made, lock, what, "backbone", fix)
+        return downloads.fetch_with(build, lock, what, "backbone", fix)
     except (OSError, json.JSONDecodeError) as error:
         what = f"could not fetch {what}: {str(error)[:300]}"
         raise StorageError(what, flag="backbone", fix=fix) from error
 
 
 def _from_preset(name: str, request: Request) -> Network:
+    """The Network of a preset; KerasHub downloads the files that it lacks."""
     is_plain_build = request.weights != "default" and name in CONFIGS
     if is_plain_build:
         backbone = transformers.make(*CONFIGS[name])
@@ -62,15 +72,15 @@ def _from_preset(name: str, request: Request) -> Network:
         extra = SCALINGS["torch"]
     else:
         extra = converter_scaling(keras_hub.layers.ImageConverter.from_preset(name))
-    return _finished(backbone, extra, request)
+    return _network_of(backbone, extra, request)
 
 
-def folder(request: Any) -> Any:
+def network_of_folder(request: Request) -> Network:
     """The Network of a local folder.
 
     Raises:
         FlagError: the folder holds no network that can be read.
-        ModelError: weights of a refused format or of another network.
+        ModelError: the weights have a refused format or are of another network.
     """
     path = pathlib.Path(os.path.expanduser(request.text))
     _require_plain_files(path)
@@ -78,14 +88,14 @@ def folder(request: Any) -> Any:
         config = untrusted.read_json(path / "config.json")
     except FileNotFoundError as error:
         raise FlagError(
-            f"{path} holds no config.json: neither a KerasHub preset, nor a Hugging Face "
+            f"{path} holds no config.json, so it is neither a KerasHub preset, nor a Hugging Face "
             "checkpoint, nor a finished run of tltf",
             flag="backbone",
         ) from error
     keys = set(config) if isinstance(config, dict) else set()
     if {"model_type", "registered_name"} <= keys:  # KerasHub would then build what it names
         raise ModelError("names both model_type and registered_name", place=path / "config.json")
-    with untrusted.refuse_failures("no readable backbone", path):
+    with untrusted.refuse_failures("is not a readable backbone", path):
         if "model_type" in keys:
             return _hugging_face(path, config["model_type"], request)
         if {"class_name", "config"} <= keys:
@@ -94,19 +104,23 @@ def folder(request: Any) -> Any:
 
 
 def _require_plain_files(path: pathlib.Path) -> None:
-    """Refuses a SavedModel, which is a program, and files that are none, which may never end."""
+    """Refuses a SavedModel, which is a program, and pipes and devices, which may never end."""
     if (path / "saved_model.pb").exists():
-        raise ModelError("a SavedModel is a program and is not opened", flag="backbone", place=path,
-                         fix="--backbone=RUN, the --output of tltf.train")  # fmt: skip
+        raise ModelError(
+            "a SavedModel is a program and is not opened",
+            flag="backbone",
+            place=path,
+            fix="--backbone=RUN, the --output of tltf.train",
+        )
     for item in path.iterdir():
         if item.exists() and not item.is_file() and not item.is_dir():
             raise ModelError("is not a regular file", place=item)
 
 
-def _keras_hub_folder(path: pathlib.Path, config: Any, request: Request) -> Network:
-    """Rebuilt from plain arguments; the folder's classes are never deserialised."""
+def _keras_hub_folder(path: pathlib.Path, config: dict[str, Any], request: Request) -> Network:
+    """The Network of a KerasHub preset, built from plain arguments; no class is deserialised."""
     stored = path / "model.weights.h5"
-    with _granted([stored], request, weight_files.count_h5):
+    with _limit_to_files([stored], request, weight_files.count_h5):
         backbone = transformers.make(config["class_name"], _without_types(config["config"]))
     if request.weights == "default":
         weight_files.load(backbone, stored, path.name)
@@ -116,10 +130,11 @@ def _keras_hub_folder(path: pathlib.Path, config: Any, request: Request) -> Netw
         extra = transformers.load_tokenizer(memory, path / "assets" / "tokenizer")
     else:
         extra = _saved_scaling(path / "image_converter.json")
-    return _finished(backbone, extra, request)
+    return _network_of(backbone, extra, request)
 
 
-def _saved_scaling(path: Any) -> Scaling:
+def _saved_scaling(path: pathlib.Path) -> Scaling:
+    """The Scaling of a KerasHub image converter's file; without the file pixels stay as they are."""
     if not path.is_file():
         return SCALINGS["none"]
     config = untrusted.read_json(path)["config"]
@@ -127,6 +142,7 @@ def _saved_scaling(path: Any) -> Scaling:
 
 
 def _hugging_face(path: pathlib.Path, model_type: str, request: Request) -> Network:
+    """The Network of a Hugging Face checkpoint, which KerasHub converts."""
     if model_type not in _HF_TYPES:
         near = choices_text(model_type, _HF_TYPES)
         raise FlagError(
@@ -139,23 +155,31 @@ def _hugging_face(path: pathlib.Path, model_type: str, request: Request) -> Netw
     _require_own_shards(path)
     files = sorted(path.glob("*.safetensors"))
     with (
-        untrusted.refuse_failures(f"no readable {model_type} checkpoint", path),
-        _granted(files, request, untrusted.count_safetensors),
+        untrusted.refuse_failures(f"is not a readable {model_type} checkpoint", path),
+        _limit_to_files(files, request, untrusted.count_safetensors),
     ):
         load = request.weights == "default"
         backbone = keras_hub.models.Backbone.from_preset(str(path), load_weights=load)
         if not is_text(backbone):
             scaling = converter_scaling(keras_hub.layers.ImageConverter.from_preset(str(path)))
-            return _finished(backbone, scaling, request)
+            return _network_of(backbone, scaling, request)
         tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(str(path))
-    return _finished(backbone, _as_trained(tokenizer, path), request)
+    return _network_of(backbone, _with_accents_as_trained(tokenizer, path), request)
 
 
 @contextlib.contextmanager
-def _granted(
-    files: Sequence[pathlib.Path], request: Request, count: Callable[..., Any]
-) -> Iterator[Any]:
-    """A block in which layers are built in the measure of weights files, if these are wanted."""
+def _limit_to_files(
+    files: Sequence[pathlib.Path], request: Request, count: Callable[[pathlib.Path], int]
+) -> Iterator[None]:
+    """A block in which no more layers may be built than weights files can fill.
+
+    There is no limit if the files' weights are not asked for.
+
+    Args:
+        files: the weights files.
+        request: the request, whose `weights` decide.
+        count: gives the number of tensors in a file.
+    """
     if request.weights != "default":
         yield
         return
@@ -166,18 +190,21 @@ def _granted(
 
 
 def _require_own_shards(path: pathlib.Path) -> None:
-    """The index of a checkpoint in several files may name files of its own folder only."""
+    """Refuses a checkpoint in several files whose index names files outside its own folder."""
     index = path / "model.safetensors.index.json"
     if not index.is_file():
         return
     shards = untrusted.read_json(index)["weight_map"].values()
     elsewhere = [name for name in shards if pathlib.PurePath(name).name != name]
     if elsewhere:
-        raise ModelError(f"names the file {elsewhere[0]!r:.80}", place=index)
+        raise ModelError(f"names the file {elsewhere[0]!r:.80}, outside its folder", place=index)
 
 
-def _as_trained(tokenizer: keras.Layer, path: pathlib.Path) -> keras.Layer:
-    """Lower-casing BERT tokenizers also strip accents, unless the checkpoint says otherwise."""
+def _with_accents_as_trained(tokenizer: keras.Layer, path: pathlib.Path) -> keras.Layer:
+    """A BERT tokenizer that treats accents as the checkpoint was trained with.
+
+    One that lowers case also strips accents, unless the checkpoint says otherwise.
+    """
     if not isinstance(tokenizer, keras_hub.tokenizers.BertTokenizer) or not tokenizer.lowercase:
         return tokenizer
     saved = path / "tokenizer_config.json"
@@ -187,9 +214,9 @@ def _as_trained(tokenizer: keras.Layer, path: pathlib.Path) -> keras.Layer:
     return type(tokenizer)(**{**memory, **changed})
 
 
-def remake(request: Any) -> Any:
-    """The Network of a blueprint of this module, with random weights."""
-    memory = request.memory
+def network_of_blueprint(request: Request) -> Network:
+    """The Network, with random weights, of a blueprint that this module wrote."""
+    memory = request.memory or {}
     backbone = transformers.make(memory["class"], memory["config"])
     if "tokenizer" in memory:
         tokenizer = transformers.load_tokenizer(memory["tokenizer"], request.assets)
@@ -197,8 +224,14 @@ def remake(request: Any) -> Any:
     return image_network(backbone, Scaling(**memory["scaling"]), request)
 
 
-def _finished(backbone: keras.Model, extra: Scaling | keras.Layer, request: Request) -> Network:
-    """The Network, after a weights file of the user's own where there is one."""
+def _network_of(backbone: keras.Model, extra: Scaling | keras.Layer, request: Request) -> Network:
+    """The Network of a KerasHub backbone, after the user's own weights file is loaded if there is one.
+
+    Args:
+        backbone: a backbone of KerasHub.
+        extra: its tokenizer, or the scaling of its pixels.
+        request: the request, which may name a weights file.
+    """
     if request.weights not in ("default", "none"):
         weight_files.load(backbone, request.weights, request.text)
     if is_text(backbone):
@@ -211,34 +244,34 @@ def _is_pretrained(request: Request) -> bool:
 
 
 def is_text(backbone: keras.Model) -> bool:
-    """Whether a KerasHub backbone reads tokens."""
+    """Whether a KerasHub backbone takes tokens."""
     return isinstance(backbone.input, dict) and "token_ids" in backbone.input
 
 
-def converter_scaling(converter: Any) -> Any:
+def converter_scaling(converter: keras_hub.layers.ImageConverter) -> Scaling:
     """The Scaling of a KerasHub image converter.
 
     Raises:
         FlagError: the converter does more than scale.
     """
     if type(converter).call is not keras_hub.layers.ImageConverter.call:
-        raise FlagError(f"{type(converter).__name__} does more than scale", flag="backbone")
+        raise FlagError(f"{type(converter).__name__} does more than scale pixels", flag="backbone")
     return scaling_of(converter.scale, converter.offset)
 
 
-def scaling_of(scale: float, offset: Sequence[float]) -> Scaling:
-    """A Scaling of numbers or lists of numbers; None changes nothing."""
+def scaling_of(scale: PerChannel, offset: PerChannel) -> Scaling:
+    """The Scaling of a factor and an offset."""
     return Scaling(_numbers(scale, 1.0), _numbers(offset, 0.0))
 
 
-def _numbers(value: Any, default: float) -> tuple[float, ...]:
+def _numbers(value: PerChannel, default: float) -> tuple[float, ...]:
     if value is None:
         return (default,)
     return tuple(float(item) for item in (value if isinstance(value, (list, tuple)) else [value]))
 
 
-def image_network(backbone: keras.Model, scaling: Scaling, request: Request) -> Any:
-    """The Network of a KerasHub image backbone: feature maps, or tokens laid out as one."""
+def image_network(backbone: keras.Model, scaling: Scaling, request: Request) -> Network:
+    """The Network of a KerasHub image backbone, which gives feature maps, or tokens laid out as one."""
     (pixels,) = backbone.inputs
     is_map = len(backbone.output.shape) == 4
     points, taps = _stages(backbone) if is_map else _tokens(backbone)
@@ -260,7 +293,7 @@ def image_network(backbone: keras.Model, scaling: Scaling, request: Request) -> 
 
 
 def _stages(backbone: keras.Model) -> tuple[dict[str, list], dict[str, keras.KerasTensor]]:
-    """Points and taps of a convolutional network: a stage for each size of its feature maps."""
+    """Points and taps of a convolutional network, with one stage per size of its feature maps."""
     pyramid = getattr(backbone, "pyramid_outputs", {})
     names = sorted(pyramid, key=lambda name: int("".join(filter(str.isdigit, name)) or 0))
     stages = [pyramid[name] for name in names] or functional.outputs_of(backbone, "MaxPooling2D")
@@ -273,12 +306,14 @@ def _stages(backbone: keras.Model) -> tuple[dict[str, list], dict[str, keras.Ker
 def _tokens(backbone: keras.Model) -> tuple[dict[str, list], dict[str, keras.KerasTensor]]:
     """Points and taps of a vision transformer.
 
-    Its tokens become the feature map `stage_1`; `pooled` is the class token, where it has one.
+    Its tokens become the feature map `stage_1`; `pooled` is the class token, if it has one.
     """
     output = backbone.output
     num_tokens = output.shape[1] if len(output.shape) == 3 else None
     if num_tokens is None:
-        raise FlagError(f"{type(backbone).__name__} gives neither maps nor tokens", flag="backbone")
+        raise FlagError(
+            f"{type(backbone).__name__} gives neither feature maps nor tokens", flag="backbone"
+        )
     side = math.isqrt(num_tokens)
     extra = num_tokens - side * side
     grid = keras.ops.reshape(output[:, extra:, :], (-1, side, side, output.shape[-1]))
@@ -290,6 +325,7 @@ def _tokens(backbone: keras.Model) -> tuple[dict[str, list], dict[str, keras.Ker
 
 
 def _image_size(pixels: keras.KerasTensor, request: Request) -> int:
+    """The side of the input: what the request asks for, which a network of fixed size must take."""
     fixed = pixels.shape[1]
     size = request.image_size_px or fixed or DEFAULT_IMAGE_SIZE_PX
     if fixed and size != fixed:
@@ -301,8 +337,8 @@ def _image_size(pixels: keras.KerasTensor, request: Request) -> int:
     return size
 
 
-def _without_types(config: Any) -> Any:
-    """A saved configuration without the data types, which name classes."""
+def _without_types(config: dict[str, Any]) -> dict[str, Any]:
+    """A saved configuration without its data types, which name classes."""
     return {
         key: value for key, value in config.items() if key not in ("dtype", "name", "trainable")
     }

@@ -34,7 +34,6 @@ def _resnet(num_blocks: Sequence[int], block_type: str) -> tuple[str, dict[str, 
     return "ResNetBackbone", config
 
 
-# name -> (class in keras_hub.models, arguments); all images here want ImageNet's mean and deviation.
 CONFIGS = {
     "bert_tiny_en_uncased": _bert(30522, 2, 2, 128),
     "bert_base_en_uncased": _bert(30522, 12, 12, 768),
@@ -44,3 +43,4 @@ CONFIGS = {
     "resnet_101_imagenet": _resnet([3, 4, 23, 3], "bottleneck_block"),
     "resnet_152_imagenet": _resnet([3, 8, 36, 3], "bottleneck_block"),
 }
+"""Name -> (class in keras_hub.models, arguments); networks for images take SCALINGS["torch"]."""

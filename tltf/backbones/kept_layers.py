@@ -1,8 +1,10 @@
-"""Trained parts that stay in a backbone: recorded in its blueprint, put in again on a rebuild."""
+"""Trained parts inserted into a backbone for good: recorded in its blueprint, rebuilt with it."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
+
+import keras
 
 from tltf.backbones import prompt
 from tltf.errors import ModelError
@@ -10,19 +12,20 @@ from tltf.graphs.backbone import Backbone, Group
 from tltf.graphs.layers import adapter, in_place, prefix
 
 RECORD = "inserted"
+"""Key of the records in a blueprint."""
 MOST = 65536
-"""Vectors or units that a record may ask for."""
+"""Most vectors or units that a record may ask for."""
 
 
-def insert(backbone: Backbone, kind: str, size: int, names: Sequence[str] = ()) -> Any:
+def insert(backbone: Backbone, kind: str, size: int, names: Sequence[str] = ()) -> Backbone:
     """A Backbone with more parts; the layers of the old one are changed too.
 
     Args:
-        backbone: Backbone.
+        backbone: the old one.
         kind: `adapters`, `prefix` or `prompt`.
-        size: units of a bottleneck, or number of vectors; at least 1.
-        names: of kernels, as `in_place.kernels` or `in_place.attentions` gives them, that get
-            adapters or a prefix.
+        size: number of units of a bottleneck, or of vectors; at least 1.
+        names: names of the kernels that get adapters or a prefix, as `in_place.kernels` or
+            `in_place.attentions` gives them.
 
     Raises:
         FlagError: see `prompt.add_prompt`.
@@ -31,9 +34,9 @@ def insert(backbone: Backbone, kind: str, size: int, names: Sequence[str] = ()) 
         changed = prompt.add_prompt(backbone, size)
     else:
         part = adapter if kind == "adapters" else prefix
-        found = dict(_places(kind, backbone.groups))
+        places = dict(_places(kind, backbone.groups))
         for name in names:
-            part.add(found[name], size)
+            part.add(places[name], size)
         changed = backbone
     record = {"kind": kind, "size": size, "names": list(names)}
     blueprint = backbone.blueprint
@@ -41,11 +44,11 @@ def insert(backbone: Backbone, kind: str, size: int, names: Sequence[str] = ()) 
     return dataclasses.replace(changed, blueprint=blueprint)
 
 
-def rebuild_parts(backbone: Any, records: Any) -> Any:
-    """A Backbone with the parts of a blueprint's record.
+def rebuild_parts(backbone: Backbone, records: Sequence[dict[str, Any]]) -> Backbone:
+    """A Backbone with the parts that a blueprint records.
 
     Raises:
-        ModelError: a record that no backbone of tltf has written.
+        ModelError: tltf has not written a record, or it does not fit the backbone.
     """
     for record in records:
         _check(backbone, record)
@@ -53,17 +56,17 @@ def rebuild_parts(backbone: Any, records: Any) -> Any:
     return backbone
 
 
-def plain(layer: Any) -> Any:
+def copy_without_parts(layer: keras.Layer) -> keras.Layer:
     """A new layer of the same configuration, without the parts of this one."""
     kind: Any = type(layer).__mro__[1] if _has_part(layer) else type(layer)
     return kind.from_config(layer.get_config())
 
 
-def put_into_copies(backbone: Backbone, copies: dict[str, Any]) -> None:
-    """Gives copies of a backbone's layers the parts that those keep; their weights are new.
+def put_into_copies(backbone: Backbone, copies: dict[str, keras.Layer]) -> None:
+    """Gives copies of a backbone's layers the same parts, with new weights.
 
     Args:
-        backbone: Backbone.
+        backbone: the backbone whose layers were copied.
         copies: name of a layer -> built layer of the same configuration.
     """
     groups = tuple(
@@ -75,27 +78,27 @@ def put_into_copies(backbone: Backbone, copies: dict[str, Any]) -> None:
 
 
 def take_out(backbone: Backbone) -> None:
-    """Takes what was inserted last out of the layers again."""
+    """Removes the parts that were inserted last from the layers."""
     record = backbone.blueprint[RECORD][-1]
     part = adapter if record["kind"] == "adapters" else prefix
-    found = dict(_places(record["kind"], backbone.groups))
+    places = dict(_places(record["kind"], backbone.groups))
     for name in record["names"]:
-        part.remove(found[name])
+        part.remove(places[name])
 
 
-def _places(kind: str, groups: tuple[Group, ...]) -> list[tuple[str, Any]]:
-    """`(name, layer)` of all layers that can have such a part."""
+def _places(kind: str, groups: tuple[Group, ...]) -> list[tuple[str, keras.Layer]]:
+    """`(name, layer)` of all layers that can have a part of this kind."""
     if kind == "prefix":
         return in_place.attentions(groups)
     return in_place.kernels(groups, adapter.takes_adapter)
 
 
-def _has_part(layer: Any) -> bool:
+def _has_part(layer: keras.Layer) -> bool:
     return adapter.has_adapter(layer) or prefix.has_prefix(layer)
 
 
-def _check(backbone: Any, record: Any) -> None:
-    """Refuses what is not of the form that `insert` writes, or does not fit the backbone."""
+def _check(backbone: Backbone, record: Any) -> None:
+    """Refuses a record that `insert` does not write or that does not fit the backbone."""
     is_known = isinstance(record, dict) and set(record) == {"kind", "size", "names"}
     if not is_known or record["kind"] not in ("adapters", "prefix", "prompt"):
         raise ModelError(f"the backbone has an unknown part {record!r:.80}")

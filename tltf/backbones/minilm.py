@@ -1,13 +1,12 @@
-"""all-MiniLM-L6-v2, a BERT of 6 layers for sentence vectors, from the packaged weights."""
+"""all-MiniLM-L6-v2, a BERT of 6 layers for sentence vectors, with packaged weights."""
 
-from typing import Any
-
+import keras
 import keras_hub
 
 from tltf.backbones import transformers, weight_files
+from tltf.backbones.network import Network, Request
 from tltf.files import assets
 
-# config.json of the model; kept here so that the graph can be made before the weights are there.
 CONFIG = {
     "vocabulary_size": 30522,
     "num_layers": 6,
@@ -18,12 +17,13 @@ CONFIG = {
     "max_sequence_length": 512,
     "num_segments": 2,
 }
+"""config.json of the model, kept here so that the graph can be built without the weights."""
 
 
-def minilm_l6(request: Any) -> Any:
+def minilm_l6(request: Request) -> Network:
     """The Network of `--backbone=minilm_l6`.
 
-    The vocabulary is taken from the package also where the weights are not.
+    The vocabulary is taken from the package even if the weights are not.
     """
     folder = str(assets.fetch("minilm_l6"))
     tokenizer = _tokenizer(folder)
@@ -36,11 +36,11 @@ def minilm_l6(request: Any) -> Any:
     return transformers.text_network(backbone, tokenizer, request, request.weights != "none")
 
 
-def _tokenizer(folder: Any) -> Any:
-    """WordPiece as the model was trained: lower case, without accents.
+def _tokenizer(folder: str) -> keras.Layer:
+    """The WordPiece tokenizer that the model was trained with: lower case, without accents.
 
-    KerasHub's own reading of the folder keeps the accents, since the file says null for what
-    follows from the lower case.
+    KerasHub's own reader of the folder would keep accents: the file says null for `strip_accents`,
+    which means what lower case implies.
     """
     return keras_hub.tokenizers.BertTokenizer(
         vocabulary=f"{folder}/vocab.txt", lowercase=True, strip_accents=True

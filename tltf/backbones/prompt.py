@@ -1,9 +1,9 @@
-"""Learned vectors before the embedded tokens; they stay in the core.
+"""Soft prompts: learned vectors before the embedded tokens, which stay in the core.
 
 [P; E(x)] in place of E(x): Lester et al. 2021, arXiv:2104.08691, section 2. Departs: the vectors
-stand behind the embeddings' positions and normalisation, so that tokens keep their positions,
-start at random, and are dropped again where the last block ends, so that heads see tokens only.
-The vectors are a matrix, which AdamW decays.
+are inserted after the positions and the normalisation of the embeddings, so that tokens keep their
+positions; they start at random; and they are dropped after the last block, so that heads see
+tokens only. The vectors are a matrix, which AdamW decays.
 """
 
 import dataclasses
@@ -17,12 +17,13 @@ from tltf.graphs import functional
 from tltf.graphs.backbone import Backbone, Group
 
 GROUP = "prompt"
+"""Name of the group of layers that holds the prompt."""
 DEVIATION = 0.5
-"""About the deviation of embeddings behind their normalisation (MiniLM: .47)."""
+"""Standard deviation at the start, about that of normalised embeddings (MiniLM: .47)."""
 
 
 class SoftPrompt(keras.layers.Layer):
-    """Learned vectors before a sequence, and ones before its mask.
+    """A layer that puts learned vectors before a sequence, and ones before its mask.
 
     Args:
         length: number of vectors.
@@ -38,10 +39,14 @@ class SoftPrompt(keras.layers.Layer):
         padding_mask_shape: tuple[None, int | None],
     ) -> None:
         """Makes the vectors."""
-        start = keras.initializers.RandomNormal(stddev=DEVIATION)  # made here: --seed decides it
+        start = keras.initializers.RandomNormal(
+            stddev=DEVIATION
+        )  # made here, so that --seed decides it
         self.vectors = self.add_weight((self.length, sequence_shape[-1]), start, name="vectors")
 
-    def call(self, sequence: Any, padding_mask: Any) -> tuple[Any, Any]:
+    def call(
+        self, sequence: keras.KerasTensor, padding_mask: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """`(float[B, P + L, d], int[B, P + L])` from `[B, L, d]` and `[B, L]`."""
         batch = ops.shape(sequence)[0]
         every = ops.broadcast_to(self.vectors, (batch, *self.vectors.shape))
@@ -54,7 +59,7 @@ class SoftPrompt(keras.layers.Layer):
         sequence_shape: tuple[None, int | None, int],
         padding_mask_shape: tuple[None, int | None],
     ) -> tuple[tuple[None, int | None, int], tuple[None, int | None]]:
-        """Both sequences are longer."""
+        """The shapes of both sequences, each longer by the prompt."""
         longer = lambda shape: shape[1] + self.length if shape[1] else None  # noqa: E731
         batch, _, width = sequence_shape
         return (batch, longer(sequence_shape), width), (batch, longer(padding_mask_shape))
@@ -64,19 +69,19 @@ def add_prompt(backbone: Backbone, length: int) -> Backbone:
     """A Backbone with a prompt of `length` vectors, trained as the group `prompt`.
 
     Args:
-        backbone: Backbone of texts: blocks that take a sequence and one mask.
-        length: at least 1.
+        backbone: a backbone for texts, whose blocks take a sequence and one mask.
+        length: number of vectors, at least 1.
 
     Raises:
-        FlagError: its blocks take anything else.
+        FlagError: the blocks take anything else.
     """
     sequence, mask = first_block_inputs(backbone)
     first = [group.name for group in backbone.groups].index("layer_1")
     prompt = SoftPrompt(length, name="soft_prompt")
     longer, longer_mask = prompt(sequence, mask)
     inputs = [(tensor, tensor) for tensor in backbone.inputs.values()]
-    given = [*inputs, (sequence, longer), (mask, longer_mask)]  # the later one of a tensor counts
-    (last,) = functional.replay([backbone.taps["sequence"]], given)
+    pairs = [*inputs, (sequence, longer), (mask, longer_mask)]  # the last pair of a tensor counts
+    (last,) = functional.replay([backbone.taps["sequence"]], pairs)
     taps = {**backbone.taps, "sequence": last[:, length:]}
     if "pooled" in taps:
         ends = [*inputs, (backbone.taps["sequence"], taps["sequence"])]
@@ -87,18 +92,22 @@ def add_prompt(backbone: Backbone, length: int) -> Backbone:
 
 
 def first_block_inputs(backbone: Backbone) -> list[keras.KerasTensor]:
-    """`(sequence, mask)`: the tensors that the first block of a transformer takes.
+    """The tensors `(sequence, mask)` that the first block of a transformer takes.
 
     Raises:
-        FlagError: it is not a transformer for texts, or its blocks take anything else.
+        FlagError: the backbone is not a transformer for texts, or its blocks take anything else.
     """
     block = next((g.layers[0] for g in backbone.groups if g.name == "layer_1"), None)
     if backbone.modality != "text" or block is None:
-        raise FlagError(f"{backbone.name} has no blocks of a transformer", flag="method",
-                        fix="--method=lora")  # fmt: skip
+        raise FlagError(
+            f"{backbone.name} has no blocks of a transformer", flag="method", fix="--method=lora"
+        )
     nodes = functional.ordered_nodes([backbone.taps["sequence"]])
     tensors = next(node for node in nodes if node.operation is block).input_tensors
     if [len(tensor.shape) for tensor in tensors] != [3, 2]:
-        raise FlagError(f"a {type(block).__name__} takes more than a sequence and a mask",
-                        flag="method", fix="--method=lora")  # fmt: skip
+        raise FlagError(
+            f"its blocks ({type(block).__name__}) take more than a sequence and a mask",
+            flag="method",
+            fix="--method=lora",
+        )
     return tensors

@@ -1,10 +1,12 @@
-"""Runs of tltf as the source of weights for the next task."""
+"""Takes the backbone, or its weights, from an earlier run of tltf."""
 
 import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from tltf.backbones.network import Request
 from tltf.errors import FlagError
@@ -15,21 +17,24 @@ from tltf.runs import layout, model_folder
 
 _CORE = pathlib.PurePath(layout.MODEL, layout.CORE)
 _EMBEDDINGS = "token_embedding/embeddings"
+"""Name of the weight that holds the token vectors."""
+Rebuild = Callable[[dict[str, Any], pathlib.Path], Backbone]
+"""See `builder.rebuild`, which imports this file and is therefore handed in."""
 
 
 def is_run(text: str) -> bool:
-    """Whether a text is the folder of a run that holds a core."""
+    """Whether a text is the folder of a run that holds a model."""
     if text in ("default", "none", ""):
         return False
     return (pathlib.Path(os.path.expanduser(text)) / _CORE).is_file()
 
 
-def backbone_of_run(request: Request, rebuild: Callable[..., Any]) -> Backbone:
-    """The backbone of a run: its architecture, its tokenizer and, unless `none`, its weights.
+def backbone_of_run(request: Request, rebuild: Rebuild) -> Backbone:
+    """The backbone of a run with its tokenizer and, unless `weights` is `none`, its weights.
 
     Args:
-        request: its text is the run's folder.
-        rebuild: `(blueprint, assets) -> Backbone`.
+        request: a request whose text is the run's folder.
+        rebuild: makes a Backbone from a blueprint and the folder of the tokenizer's files.
     """
     if request.weights not in ("default", "none"):
         what = f"{request.text} is a run and brings its own weights (received {request.weights})"
@@ -54,12 +59,12 @@ def backbone_of_run(request: Request, rebuild: Callable[..., Any]) -> Backbone:
 
 
 def copy_weights_of_run(backbone: Backbone, weights: str) -> Backbone:
-    """`backbone` with the weights of a run wherever name and shape agree.
+    """`backbone` with the weights of a run, wherever name and shape agree.
 
-    Token vectors are not taken where the vocabularies differ: their rows mean other words.
+    Token vectors are not copied if the vocabularies differ, since their rows mean other words.
 
     Args:
-        backbone: with random weights.
+        backbone: a backbone with random weights.
         weights: the run's folder.
     """
     _, arrays, assets = _read(weights)
@@ -72,14 +77,15 @@ def copy_weights_of_run(backbone: Backbone, weights: str) -> Backbone:
 
 
 def _same_tokens(backbone: Backbone, assets: pathlib.Path) -> bool:
+    """Whether a backbone and a run have the same vocabulary in the same order."""
     path = assets / "vocabulary.txt"
     if not path.is_file() or not hasattr(backbone.tokenizer, "get_vocabulary"):
         return False
     return path.read_text("utf-8").splitlines() == list(backbone.tokenizer.get_vocabulary())
 
 
-def _read(folder: Any) -> Any:
-    """`(backbone's blueprint, arrays by name, tokenizer's folder)` of a run."""
-    folder = pathlib.Path(os.path.expanduser(folder))
+def _read(run: str) -> tuple[dict[str, Any], dict[str, np.ndarray], pathlib.Path]:
+    """`(blueprint of the backbone, arrays by name, folder of the tokenizer)` of a run."""
+    folder = pathlib.Path(os.path.expanduser(run))
     core, arrays = model_folder.read_core(folder)
     return core["backbone"], arrays, model_folder.open_folder(folder).assets

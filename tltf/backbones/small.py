@@ -1,10 +1,9 @@
-"""Small networks that tltf trains itself on one task, to be the backbone of the next."""
+"""Small networks that are trained with tltf on one task to be the backbone of the next."""
 
 import collections
 import re
 import unicodedata
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import keras
 import keras_hub
@@ -16,17 +15,18 @@ from tltf.errors import FlagError
 START, END = "[CLS]", "[SEP]"
 _RESERVED = ["[PAD]", "[UNK]", START, END, "[MASK]"]
 _WORD = re.compile(r"\w+|[^\w\s]")
+"""A word, or one punctuation character."""
 
 
 def small_cnn(
     request: Request, filters: tuple[int, ...] = (32,), kernel_px: int = 3, channels: int = 1
 ) -> Network:
-    """Convolution, ReLU and max-pooling by 2, once for each entry of `filters`.
+    """A network of stages: convolution, ReLU and max-pooling by 2, one per entry of `filters`.
 
     Args:
-        request: image size; its weights are random unless a file is given.
-        filters: output channels a stage.
-        kernel_px: side of the kernels; no padding, as in the textbooks.
+        request: the image size, and a weights file if the weights are not random.
+        filters: number of output channels of each stage.
+        kernel_px: side of the kernels, which have no padding, as in textbooks.
         channels: 1 for grey images, 3 for colour.
     """
     size = request.image_size_px
@@ -61,19 +61,19 @@ def small_cnn(
 def small_lstm(
     request: Request, units: int = 64, embedding: int = 64, vocabulary: int = 5000
 ) -> Network:
-    """Embedding and LSTM over WordPiece tokens; the vocabulary is learned from the texts.
+    """A network of an embedding and an LSTM over WordPiece tokens, whose vocabulary is learned.
 
-    The mask goes into the LSTM as an input of its own: the masks that Keras hangs on tensors
-    are lost where the graph is cut.
+    The mask is an input of its own, because the masks that Keras attaches to tensors are lost
+    where the graph is cut.
 
     Args:
-        request: training texts, or the memory and files of an earlier build.
+        request: the training texts, or the memory and files of an earlier build.
         units: width of the LSTM's state.
         embedding: width of the token vectors.
-        vocabulary: largest number of tokens that are learned.
+        vocabulary: most tokens that are learned.
 
     Raises:
-        FlagError: a weights file, which cannot say of which words its token vectors are.
+        FlagError: a weights file is named; it could not say which words its token vectors are of.
     """
     if request.weights not in ("default", "none"):
         raise FlagError(
@@ -84,7 +84,7 @@ def small_lstm(
     if request.memory is not None:
         tokenizer = transformers.load_tokenizer(request.memory["tokenizer"], request.assets)
     else:
-        tokenizer = learned_tokenizer(request.texts, vocabulary)
+        tokenizer = learn_tokenizer(request.texts, vocabulary)
     tokens = keras.Input((None,), dtype="int32", name="token_ids")
     mask = keras.Input((None,), dtype="int32", name="padding_mask")
     size = tokenizer.vocabulary_size()
@@ -104,7 +104,7 @@ def small_lstm(
     )
 
 
-def learned_tokenizer(texts: Sequence[str], size: int) -> keras.Layer:
+def learn_tokenizer(texts: Sequence[str], size: int) -> keras.Layer:
     """A WordPiece tokenizer whose vocabulary of up to `size` tokens is learned from `texts`.
 
     Raises:
@@ -116,22 +116,22 @@ def learned_tokenizer(texts: Sequence[str], size: int) -> keras.Layer:
             flag="backbone",
         )
     return keras_hub.tokenizers.BertTokenizer(
-        vocabulary=learned_vocabulary(texts, size), lowercase=True, strip_accents=True
+        vocabulary=learn_vocabulary(texts, size), lowercase=True, strip_accents=True
     )
 
 
-def learned_vocabulary(texts: Sequence[str], size: int) -> list[str]:
-    """Tokens by use: reserved ones, every character, then words, then endings of rare words.
+def learn_vocabulary(texts: Sequence[str], size: int) -> list[str]:
+    """The tokens of texts: reserved ones, all characters, frequent words, endings of rare words.
 
     The learner of tensorflow_text takes half a minute for 2,000 sentences; counting whole
     words, and the endings of those that are too rare to be tokens, takes a tenth of a second.
 
     Args:
-        texts: list of str.
-        size: largest number of tokens; characters are kept whatever it is.
+        texts: the texts to learn from.
+        size: most tokens; reserved tokens and characters are kept whatever it is.
 
     Returns:
-        list of str, without repetition, the same for the same texts.
+        The tokens without repetition, always the same for the same texts.
     """
     words: collections.Counter[str] = collections.Counter()
     for text in texts:
@@ -151,5 +151,6 @@ def learned_vocabulary(texts: Sequence[str], size: int) -> list[str]:
     return tokens
 
 
-def _by_use(counts: Any) -> list[tuple[str, int]]:
+def _by_use(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Names with their counts, the most frequent first, those of one count in order."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -1,8 +1,8 @@
-"""Reads tensors from a legacy torch pickle without PyTorch and without running its code.
+"""Reads tensors from a legacy torch pickle without PyTorch and without running code of the file.
 
-The format: magic, protocol, system information, the object, the storage keys, then for each
+The format is: magic, protocol, system information, the object, the storage keys, then for each
 key an int64 count and the raw values. The unpickler admits OrderedDict, tensors and storages
-and nothing else. Use it only on files whose hash is known: the format is still a pickle.
+and nothing else. Use it only on files whose hash is known, since the format is still a pickle.
 """
 
 import collections
@@ -10,7 +10,7 @@ import pathlib
 import pickle
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -26,30 +26,46 @@ _STORAGES = {
     "IntStorage": np.dtype("<i4"),
     "ByteStorage": np.dtype("u1"),
 }
-_Storage = collections.namedtuple("_Storage", "key dtype count")
-_Tensor = collections.namedtuple("_Tensor", "storage offset shape strides")
+"""Name of a storage class of torch -> the dtype of its values."""
 
 
-def read_legacy(path: pathlib.Path) -> Any:
-    """Nested dicts of numpy arrays from a legacy torch file.
+class _Storage(NamedTuple):
+    """The description of a flat array in the file."""
+
+    key: str
+    dtype: np.dtype
+    num_values: int
+
+
+class _Tensor(NamedTuple):
+    """The description of a tensor as a view of a storage; offset and strides count values."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def read_legacy(path: pathlib.Path) -> dict[str, Any]:
+    """The nested dicts of numpy arrays in a legacy torch file.
 
     Raises:
-        ModelError: another format, a class that is not admitted, or a size that does not fit.
+        ModelError: the file has another format, a class that is not admitted, or a wrong size.
     """
     try:
         with open(path, "rb") as opened:
             header = [_Unpickler(opened).load() for _ in range(3)]
             if header[:2] != [_MAGIC, _PROTOCOL] or not header[2].get("little_endian"):
-                raise ModelError("no legacy torch file of format 1001", place=path)
+                raise ModelError("is not a legacy torch file of format 1001", place=path)
             content, keys = _Unpickler(opened).load(), _Unpickler(opened).load()
             storages = dict(_read_storages(opened, keys, content))
             return _resolve(content, storages)
     except (pickle.UnpicklingError, EOFError, struct.error, TypeError, AttributeError) as error:
-        raise ModelError(f"refused: {error}", place=path) from error
+        raise ModelError(f"is refused: {error}", place=path) from error
 
 
 class _Unpickler(pickle.Unpickler):
-    """Admits what a state dict consists of, and nothing that could run code."""
+    """An unpickler that admits the classes of a state dict, and nothing that could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -68,12 +84,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuild_tensor(
-    storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
-) -> Any:
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+) -> _Tensor:
     return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def _tensors(content: Any) -> Iterator[Any]:
+def _tensors(content: Any) -> Iterator[_Tensor]:
+    """Yields the tensors in nested dicts."""
     if isinstance(content, _Tensor):
         yield content
     elif isinstance(content, dict):
@@ -81,20 +98,22 @@ def _tensors(content: Any) -> Iterator[Any]:
             yield from _tensors(value)
 
 
-def _read_storages(opened: Any, keys: Sequence[str], content: dict[str, Any]) -> Iterator[Any]:
-    """Yields (key, flat array); sizes are those the tensors announced."""
+def _read_storages(
+    opened: IO[bytes], keys: Sequence[str], content: Any
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the key and the flat array of each storage, whose size its tensors have announced."""
     announced = {tensor.storage.key: tensor.storage for tensor in _tensors(content)}
     for key in keys:
         (count,) = struct.unpack("<q", opened.read(8))
         storage = announced.get(key)
-        if storage is None or storage.count != count:
+        if storage is None or storage.num_values != count:
             raise pickle.UnpicklingError(f"storage {key} was not announced with {count} values")
         raw = opened.read(count * storage.dtype.itemsize)
         yield key, np.frombuffer(raw, storage.dtype)
 
 
-def _resolve(content: Any, storages: dict[str, np.ndarray]) -> dict[str, Any] | np.ndarray:
-    """`content` with arrays in place of tensor descriptions; strides are honoured."""
+def _resolve(content: Any, storages: dict[str, np.ndarray]) -> Any:
+    """`content` with arrays in place of the descriptions of tensors, whose strides are honoured."""
     if isinstance(content, dict):
         return {key: _resolve(value, storages) for key, value in content.items()}
     if not isinstance(content, _Tensor):

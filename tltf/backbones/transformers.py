@@ -1,7 +1,7 @@
-"""KerasHub networks cut into groups and taps, and the tokenizers that belong to them."""
+"""Cuts KerasHub networks for texts into groups and taps, and rebuilds them and their tokenizers."""
 
+import pathlib
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,17 +13,19 @@ from tltf.files import untrusted
 from tltf.graphs import functional
 
 DEFAULT_TEXT_LENGTH = 128
+"""Number of tokens that a text is cut to."""
 _FILES = ("vocabulary", "merges", "proto")
-"""Arguments of tokenizers that may be paths; a blueprint leaves them to the files beside it."""
+"""Arguments of tokenizers that may be paths; a blueprint has the files beside it instead."""
 _IGNORED = ("dtype", "name", "trainable")
+"""Arguments that a blueprint does not record."""
 _NUMBERED = re.compile(r"(.+?)_?(\d+)$")
 
 
 def plain_config(backbone: keras.Model) -> dict[str, Any]:
-    """The constructor's arguments as JSON data.
+    """The arguments of a backbone's constructor as JSON data.
 
     Raises:
-        FlagError: the network is made of other networks, which a blueprint cannot hold.
+        FlagError: the network consists of other networks, which a blueprint cannot hold.
     """
     config = {key: value for key, value in backbone.get_config().items() if key not in _IGNORED}
     if not is_plain(config):
@@ -32,7 +34,7 @@ def plain_config(backbone: keras.Model) -> dict[str, Any]:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether JSON can hold `value` and no class is named inside."""
+    """Whether JSON can hold `value` and no class is named in it."""
     if isinstance(value, dict):
         return "class_name" not in value and all(map(is_plain, value.values()))
     if isinstance(value, (list, tuple)):
@@ -46,11 +48,11 @@ def _listed(value: Any) -> Any:
     return value
 
 
-def make(class_name: Sequence[str] | str, config: dict[str, Any]) -> Any:
+def make(class_name: object, config: dict[str, Any]) -> keras.Model:
     """A KerasHub backbone with random weights from a blueprint's class and arguments.
 
     Raises:
-        ModelError: no backbone class of KerasHub, or arguments that it does not take.
+        ModelError: the class is not a backbone of KerasHub, or does not take the arguments.
     """
     cls = getattr(keras_hub.models, str(class_name), None)
     if not (isinstance(cls, type) and issubclass(cls, keras_hub.models.Backbone)):
@@ -66,17 +68,17 @@ def make(class_name: Sequence[str] | str, config: dict[str, Any]) -> Any:
 
 
 def tokenizer_memory(tokenizer: keras.Layer) -> dict[str, Any]:
-    """The tokenizer's part of a blueprint; its vocabulary is saved as files."""
+    """The tokenizer's part of a blueprint; the vocabulary is saved in files beside it."""
     config = {key: value for key, value in tokenizer.get_config().items() if key not in _IGNORED}
     return {"class": type(tokenizer).__name__, "config": config}
 
 
-def load_tokenizer(memory: dict[str, Any], folder: Any) -> Any:
-    """The tokenizer of a blueprint, its vocabulary from the files in `folder`.
+def load_tokenizer(memory: dict[str, Any], folder: pathlib.Path | None) -> keras.Layer:
+    """The tokenizer of a blueprint with the vocabulary from the files in `folder`.
 
     Raises:
-        ModelError: no tokenizer of KerasHub, arguments that it does not take or that name a file
-            elsewhere, or files that it cannot read.
+        ModelError: the class is not a tokenizer of KerasHub, it does not take the arguments, they
+            name a file elsewhere, or the files cannot be read.
     """
     cls = getattr(keras_hub.tokenizers, str(memory["class"]), None)
     if not (isinstance(cls, type) and issubclass(cls, keras_hub.tokenizers.Tokenizer)):
@@ -84,8 +86,8 @@ def load_tokenizer(memory: dict[str, Any], folder: Any) -> Any:
     named = [key for key in _FILES if memory["config"].get(key) is not None]
     if named or not is_plain(memory["config"]):
         what = f"the tokenizer's {named[0]}" if named else "the tokenizer"
-        raise ModelError(f"{what} leads out of the files beside it", flag="backbone")
-    with untrusted.refuse_failures("no readable tokenizer", folder):
+        raise ModelError(f"{what} leads out of its own folder", flag="backbone")
+    with untrusted.refuse_failures("is not a readable tokenizer", folder or ""):
         tokenizer = cls(**memory["config"])
         tokenizer.load_assets(str(folder))
     return tokenizer
@@ -118,7 +120,7 @@ def text_network(
 def text_taps(
     backbone: keras.Model, inputs: dict[str, keras.KerasTensor]
 ) -> dict[str, keras.KerasTensor]:
-    """`sequence`, `mask`, and `pooled` where the network has a pooler."""
+    """The taps of a network for texts: `sequence`, `mask`, and `pooled` if it has a pooler."""
     outputs = backbone.output
     if not isinstance(outputs, dict):
         return {"sequence": outputs, "mask": inputs["padding_mask"]}
@@ -129,7 +131,7 @@ def text_taps(
 
 
 def checked_length(request: Request, backbone: keras.Model) -> int:
-    """The text length asked for, else 128, within what the position table holds."""
+    """The text length of a request, else DEFAULT_TEXT_LENGTH; the position table limits it."""
     limit = getattr(backbone, "max_sequence_length", None) or 10**6
     length = request.text_length or min(DEFAULT_TEXT_LENGTH, limit)
     if length > limit:
@@ -144,9 +146,9 @@ def checked_length(request: Request, backbone: keras.Model) -> int:
 def depth_points(
     backbone: keras.Model, sequence: keras.KerasTensor
 ) -> dict[str, list[keras.KerasTensor]]:
-    """`embeddings`, then `layer_1` .. `layer_n`: the repeated blocks of a transformer."""
+    """The points of a transformer: `embeddings`, then its blocks `layer_1` .. `layer_n`."""
     blocks = repeated_layers(backbone)
-    if functional.num_calls(blocks[0]) > 1:  # ALBERT: one block, called again and again
+    if functional.num_calls(blocks[0]) > 1:  # ALBERT calls one block repeatedly
         return {"embeddings": list(_inputs_of(blocks[0])), "layers": [sequence]}
     points = {"embeddings": list(_inputs_of(blocks[0]))}
     for number, block in enumerate(blocks, start=1):
@@ -155,8 +157,8 @@ def depth_points(
 
 
 def repeated_layers(backbone: keras.Model) -> list[keras.Layer]:
-    """The blocks in depth order: the numbered layers of the class that holds most weights."""
-    families: dict[Any, Any] = {}
+    """The blocks in depth order, which are the numbered layers of the class with most weights."""
+    families: dict[tuple[str, str], list[keras.Layer]] = {}
     for layer in backbone.layers:
         match = _NUMBERED.match(layer.name)
         if match and layer.weights:
@@ -164,10 +166,10 @@ def repeated_layers(backbone: keras.Model) -> list[keras.Layer]:
             families.setdefault(key, []).append(layer)
     if not families:
         raise FlagError(f"{type(backbone).__name__} has no repeated blocks", flag="backbone")
-    return max(families.values(), key=lambda found: sum(item.count_params() for item in found))
+    return max(families.values(), key=lambda family: sum(item.count_params() for item in family))
 
 
 def _inputs_of(layer: keras.Layer) -> list[keras.KerasTensor]:
-    """What flows into the first block, without the masks that go to every block."""
-    found = functional.inputs_of_call(layer)
-    return [tensor for tensor in found if len(tensor.shape) == 3] or found
+    """The tensors that a block takes, without the masks that every block takes."""
+    inputs = functional.inputs_of_call(layer)
+    return [tensor for tensor in inputs if len(tensor.shape) == 3] or inputs

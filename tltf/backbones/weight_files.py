@@ -1,8 +1,9 @@
-"""Weights files: three formats, each compared with the network before a value is read.
+"""Reads weights files of three formats and compares each with the network before a value is read.
 
-Read are safetensors (names of `functional.named_weights`), Keras 3 `.weights.h5` and the older
-`.h5` of weights by layer. Refused are whole models, pickles and HDF5 files whose links or
-storage lead elsewhere. Outside of an old head nothing may be missing and nothing left over.
+The formats are safetensors (with the names of `functional.named_weights`), Keras 3 `.weights.h5`,
+and the older `.h5` with the weights of each layer. Whole models, pickles, and HDF5 files whose
+links or storage lead elsewhere are refused. Except for an old head, file and network must have the
+same weights.
 """
 
 import math
@@ -10,43 +11,60 @@ import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import h5py
+import keras
 import numpy as np
 import safetensors.numpy
+from safetensors import safe_open
 
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.files import assets, atomic_files, untrusted
 from tltf.graphs import functional
 
 FLAG = "backbone_weights"
+"""The flag that names a weights file."""
 _REAL = ("float16", "float32", "float64", "f16", "f32", "f64")
+"""Data types of weights, as numpy and as safetensors name them."""
 _MAX_OBJECTS = 100_000
+"""Most groups and datasets in an HDF5 file."""
 _MAX_CHUNK_BYTES = 64 * 2**20
+"""Largest chunk that a small dataset of an HDF5 file may be stored in."""
 _OLD_HEADS = re.compile(r"(layers/)?(predictions|probs|fc\d*|logits|dense(_\d+)?|head|top_dense)\b")
+"""Names of layers of a head, which the network need not have."""
 
 
-def load(model: Any, path: pathlib.Path | str, name: str) -> None:
+class _Array(Protocol):
+    """What may become a numpy array: one itself, a dataset of HDF5, a tensor of safetensors."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+
+def load(model: keras.Model, path: pathlib.Path | str, name: str) -> None:
     """Sets every weight of `model` from a file.
 
     Args:
-        model: a built keras.Model.
-        path: `.safetensors`, `.weights.h5` or `.h5`.
-        name: of the network, for errors.
+        model: a built model.
+        path: a `.safetensors`, `.weights.h5` or `.h5` file.
+        name: name of the network, for errors.
 
     Raises:
         FlagError: there is no such file.
-        ModelError: a format that is refused, or weights of another network; the first three
+        ModelError: the format is refused, or the weights are of another network; the first three
             differences are named.
     """
     path = pathlib.Path(os.path.expanduser(path))
     if not path.is_file():
-        raise FlagError(f"no weights file {path}", flag=FLAG, fix=f"--{FLAG}=none")
+        raise FlagError(f"there is no weights file {path}", flag=FLAG, fix=f"--{FLAG}=none")
     if path.suffix == ".safetensors":
         with untrusted.open_safetensors(path) as file:
-            arrays = {key: _Stored(file, key) for key in file.keys()}  # noqa: SIM118 (no dict)
+            arrays = {key: _Stored(file, key) for key in file.keys()}  # noqa: SIM118 (not a dict)
             load_named(functional.named_weights(model.layers), arrays, path, name)
     elif path.suffix == ".h5":
         _load_h5(model, path, name)
@@ -60,13 +78,21 @@ def load(model: Any, path: pathlib.Path | str, name: str) -> None:
 
 
 def load_named(
-    variables: dict[str, Any], arrays: dict[str, Any], place: pathlib.Path, name: str
+    variables: dict[str, keras.Variable],
+    arrays: Mapping[str, _Array],
+    place: pathlib.Path,
+    name: str,
 ) -> None:
     """Sets `variables` from `arrays` of the same names and shapes.
 
     Args:
-        variables: name -> keras.Variable.
-        arrays: name -> array or h5py.Dataset.
+        variables: name -> variable.
+        arrays: name -> array, or what becomes one.
+        place: the file, for errors.
+        name: name of the network, for errors.
+
+    Raises:
+        ModelError: names or shapes differ, or an array does not hold real numbers.
     """
     _compare(
         {key: tuple(variable.shape) for key, variable in variables.items()},
@@ -80,34 +106,39 @@ def load_named(
 
 
 def _require_numbers(
-    arrays: dict[str, Any], variables: dict[str, Any], place: pathlib.Path, name: str
+    arrays: Mapping[str, _Array],
+    variables: dict[str, keras.Variable],
+    place: pathlib.Path,
+    name: str,
 ) -> None:
-    """Real numbers may come in any width, since the variable's is taken; nothing else may."""
+    """Refuses arrays of anything but real numbers, whose width may differ from the variable's."""
     for key in variables:
         dtype = arrays[key].dtype
         if str(dtype).lower() not in _REAL:
-            what = f"weights of another network than {name}: {key} holds {dtype}, no real numbers"
+            what = f"holds weights of another network than {name}: {key} holds {dtype}, not real numbers"
             raise ModelError(what, flag=FLAG, place=place)
 
 
 class _Stored:
     """A tensor of an open safetensors file, read when it becomes an array."""
 
-    def __init__(self, file: Any, key: str) -> None:
+    def __init__(self, file: safe_open, key: str) -> None:
         self._file, self._key = file, key
-        self.shape = tuple(file.get_slice(key).get_shape())
+        self.shape: tuple[int, ...] = tuple(file.get_slice(key).get_shape())
         self.dtype = file.get_slice(key).get_dtype()
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return self._file.get_tensor(self._key)
 
 
-def convert_once(asset_id: str, convert: Callable[..., Any]) -> Any:
-    """Path of an asset's weights as safetensors, converted once and kept in the cache.
+def convert_once(
+    asset_id: str, convert: Callable[[pathlib.Path], dict[str, np.ndarray]]
+) -> pathlib.Path:
+    """The safetensors file with an asset's weights, converted once and kept in the cache.
 
     Args:
         asset_id: a key of `assets.ASSETS`.
-        convert: folder -> dict of arrays.
+        convert: makes arrays by name from the asset's folder.
     """
     folder = assets.cache_folder() / "converted"
     target = folder / f"{asset_id}.safetensors"
@@ -116,46 +147,44 @@ def convert_once(asset_id: str, convert: Callable[..., Any]) -> Any:
     source = assets.fetch(asset_id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with assets.locked(assets.cache_folder(), f"{asset_id}.converted"):
-            if not target.is_file():  # another process may have been quicker
-                part = target.with_suffix(".part")
-                safetensors.numpy.save_file(convert(source), part)
-                atomic_files.fsync_file(part)
-                os.replace(part, target)
+        with assets.process_lock(assets.cache_folder(), f"{asset_id}.converted"):
+            if not target.is_file():  # another process may have been faster
+                with atomic_files.replace_path(target) as part:
+                    safetensors.numpy.save_file(convert(source), part)
     except OSError as error:
         raise StorageError(f"{asset_id}: {error}", place=folder) from error
     return target
 
 
-def open_h5(path: pathlib.Path) -> Any:
-    """An h5py.File whose every dataset lies in the file itself.
+def open_h5(path: pathlib.Path) -> h5py.File:
+    """An HDF5 file of which every dataset is known to be stored in the file itself.
 
     Raises:
-        ModelError: no HDF5 file, or links, virtual or external storage inside.
+        ModelError: it is not an HDF5 file, or it has links, virtual or external storage.
     """
     untrusted.require_file(path)
     try:
         opened = h5py.File(path, "r")
     except OSError as error:
-        raise ModelError(f"no readable HDF5 file ({error})", flag=FLAG, place=path) from error
+        raise ModelError(f"is not a readable HDF5 file ({error})", flag=FLAG, place=path) from error
     try:
         bad = _first_foreign(opened, {h5py.h5o.get_info(opened.id).addr})
     except (OSError, KeyError, RuntimeError, ValueError, RecursionError) as error:
         opened.close()
-        raise ModelError(f"no readable HDF5 file ({error})", flag=FLAG, place=path) from error
+        raise ModelError(f"is not a readable HDF5 file ({error})", flag=FLAG, place=path) from error
     if bad:
         opened.close()
         raise ModelError(bad, flag=FLAG, place=path)
     return opened
 
 
-def _first_foreign(group: Any, seen: set[int]) -> str:
-    """What is wrong with the first link or dataset that is not plainly stored here, or nothing.
+def _first_foreign(group: h5py.Group, seen: set[int]) -> str:
+    """What is wrong with the first link or dataset that is not plainly stored in the file, or "".
 
     Args:
-        group: h5py.Group.
-        seen: places of objects met before; a second name may make a circle, or a tree of few
-            objects and more branches than can be counted.
+        group: the group to search.
+        seen: addresses of the objects so far. A second name of an object may make a circle, or a
+            tree of few objects with more branches than can be counted.
     """
     for key in group:
         name = f"{group.name.rstrip('/')}/{key}"
@@ -164,27 +193,27 @@ def _first_foreign(group: Any, seen: set[int]) -> str:
         item = group[key]
         place = h5py.h5o.get_info(item.id).addr
         if place in seen:
-            return f"{name} is a second name of something else in the file"
+            return f"{name} is a second name of another object in the file"
         seen.add(place)
         if len(seen) > _MAX_OBJECTS:
-            return f"it holds more than {_MAX_OBJECTS} objects"
+            return f"holds more than {_MAX_OBJECTS} objects"
         bad = _first_foreign(item, seen) if isinstance(item, h5py.Group) else _fault(item)
         if bad:
             return bad
     return ""
 
 
-def _fault(item: Any) -> str:
-    """What is wrong with a dataset, or nothing."""
+def _fault(item: h5py.Dataset | h5py.Datatype) -> str:
+    """What is wrong with a dataset, or ""."""
     if not isinstance(item, h5py.Dataset):
         return f"{item.name} is not a dataset"
     if item.is_virtual or item.external:
         return f"{item.name} leads out of the file or is virtual"
     if item.dtype.kind not in "fiub":
-        return f"{item.name} holds {item.dtype}, no numbers"
+        return f"{item.name} holds {item.dtype}, not numbers"
     chunk_bytes = math.prod(item.chunks or (0,)) * item.dtype.itemsize
     if chunk_bytes > max(item.nbytes, _MAX_CHUNK_BYTES):
-        return f"{item.name} is one part of {chunk_bytes} bytes, of which it shows {item.nbytes}"
+        return f"{item.name} has {item.nbytes} bytes, stored in a chunk of {chunk_bytes}"
     return ""
 
 
@@ -194,16 +223,17 @@ def count_h5(path: pathlib.Path) -> int:
         return len(datasets(opened))
 
 
-def datasets(group: Any, prefix: str = "") -> dict[str, Any]:
-    """Path -> h5py.Dataset of everything below a group."""
-    found = {}
+def datasets(group: h5py.Group, prefix: str = "") -> dict[str, h5py.Dataset]:
+    """Path -> dataset of all datasets below a group."""
+    result = {}
     for key, item in group.items():
         path = f"{prefix}{key}"
-        found.update(datasets(item, f"{path}/") if isinstance(item, h5py.Group) else {path: item})
-    return found
+        result.update(datasets(item, f"{path}/") if isinstance(item, h5py.Group) else {path: item})
+    return result
 
 
-def _load_h5(model: Any, path: pathlib.Path, name: str) -> None:
+def _load_h5(model: keras.Model, path: pathlib.Path, name: str) -> None:
+    """Sets the weights of a model from either format of HDF5."""
     with open_h5(path) as opened:
         if "model_config" in opened.attrs:
             raise ModelError(
@@ -212,19 +242,21 @@ def _load_h5(model: Any, path: pathlib.Path, name: str) -> None:
                 place=path,
                 fix="save its weights with model.save_weights('name.weights.h5')",
             )
-        with untrusted.refuse_failures("no readable weights", path):
+        with untrusted.refuse_failures("holds no readable weights", path):
             if "layer_names" in opened.attrs:
                 variables, arrays = _by_layer(model, opened)
                 load_named(variables, arrays, path, name)
                 return
-            found = {key: item.shape for key, item in datasets(opened).items()}
-    _compare(_keras_paths(model), found, path, name)
-    with untrusted.refuse_failures("no readable weights", path):
+            shapes = {key: item.shape for key, item in datasets(opened).items()}
+    _compare(_keras_paths(model), shapes, path, name)
+    with untrusted.refuse_failures("holds no readable weights", path):
         model.load_weights(path)
 
 
-def _by_layer(model: Any, opened: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Weights and datasets of the older format by `<layer>/<n>`, the layers paired in order."""
+def _by_layer(
+    model: keras.Model, opened: h5py.File
+) -> tuple[dict[str, keras.Variable], dict[str, h5py.Dataset]]:
+    """Variables and datasets of the older format by `<layer>/<n>`, the layers paired in order."""
     own = [layer for layer in model.layers if layer.weights]
     variables, arrays, index = {}, {}, 0
     for layer_name in map(_text, opened.attrs["layer_names"]):
@@ -243,12 +275,12 @@ def _by_layer(model: Any, opened: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return variables, arrays
 
 
-def _text(value: Any) -> str:
+def _text(value: bytes | str) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
-def _keras_paths(model: Any) -> dict[str, tuple[int, ...]]:
-    """Dataset path -> shape as this Keras version writes them: found by writing them."""
+def _keras_paths(model: keras.Model) -> dict[str, tuple[int, ...]]:
+    """Dataset path -> shape as this version of Keras writes a model, read from a file it writes."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "own.weights.h5"
         model.save_weights(path)
@@ -257,32 +289,32 @@ def _keras_paths(model: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _compare(
-    wanted: dict[str, tuple[int, ...]],
-    found: dict[str, tuple[int, ...]],
+    expected: dict[str, tuple[int, ...]],
+    stored: dict[str, tuple[int, ...]],
     place: pathlib.Path,
     name: str,
 ) -> None:
-    """Raises ModelError with the first three differences of two dicts of shapes."""
+    """Raises ModelError with the first three differences between the shapes of network and file."""
     other = [
-        f"{key}: {tuple(found[key])} in the file, {shape} in the network"
-        for key, shape in wanted.items()
-        if key in found and tuple(found[key]) != tuple(shape)
+        f"{key}: {tuple(stored[key])} in the file, {shape} in the network"
+        for key, shape in expected.items()
+        if key in stored and tuple(stored[key]) != tuple(shape)
     ]
     missing = [
         f"{key}: missing in the file, {shape} in the network"
-        for key, shape in wanted.items()
-        if key not in found
+        for key, shape in expected.items()
+        if key not in stored
     ]
     extra = [
         f"{key}: {tuple(shape)} in the file, not in the network"
-        for key, shape in found.items()
-        if key not in wanted and not _OLD_HEADS.match(key)
+        for key, shape in stored.items()
+        if key not in expected and not _OLD_HEADS.match(key)
     ]
     faults = other + missing + extra
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ModelError(
-            f"weights of another network than {name}: {'; '.join(faults[:3])}{more}",
+            f"holds weights of another network than {name}: {'; '.join(faults[:3])}{more}",
             flag=FLAG,
             place=place,
         )

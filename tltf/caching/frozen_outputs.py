@@ -1,7 +1,8 @@
 """The outputs of a frozen prefix for the rows of a source: computed in batches, read as inputs.
 
-Batches are formed from all rows that are wanted, in an order that depends on nothing else, and
-a batch that lacks a row is computed whole: a fill that was killed goes on with the same numbers.
+The batches are formed from all rows, in an order that depends on the rows alone, and a batch is
+computed whole even if only one of its rows is missing. So a process that was killed while it filled
+the cache and is started again computes the same numbers.
 """
 
 import dataclasses
@@ -9,28 +10,35 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import cast
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tltf.caching import shard_store
-from tltf.caching.shard_store import Field
+from tltf.caching.shard_store import Field, Rows
 from tltf.console.progress import Progress
 from tltf.data import lookups, ordering, pipeline
 from tltf.data.images import exif
 from tltf.data.images import preprocessing as images_preprocessing
+from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.lookups import Lookup
-from tltf.data.source import digest
-from tltf.data.texts import preprocessing
+from tltf.data.source import Source, digest
+from tltf.data.texts import preprocessing as texts_preprocessing
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.graphs import batch_norm_folding
 
 BATCH_SIZE = 64
-"""Examples that the prefix takes together."""
+"""Number of examples that the prefix computes together."""
+
+
+Batch = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
+"""Row numbers int64[B], their lengths int32[B], and name -> array."""
 
 
 class NotCached(Exception):
-    """Why the outputs of frozen layers are not kept; one line."""
+    """The reason, in one line, why the outputs of frozen layers are not kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +47,8 @@ class View:
 
     Args:
         augment: call strings of AUGMENTS.
-        seed: of the augmentation.
-        number: of the pass.
+        seed: the seed of the augmentation.
+        number: the number of the pass, from 0.
     """
 
     augment: str
@@ -50,21 +58,21 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """A Source, and how its rows become the inputs of the prefix.
+    """A source, and how its rows become the inputs of the prefix.
 
     Args:
-        source: Source.
-        preprocessing: ImagePreprocessing or TextPreprocessing.
+        source: the rows.
+        preprocessing: makes inputs of them.
         length_buckets: whether texts are cut to the longest of their batch.
-        view: View; None without augmentation.
-        tokenized: () -> lookups.Lookup of the texts, where the caller has one.
+        view: one augmented pass over the rows; None without augmentation.
+        tokenized: gives the Lookup of the texts, if the caller has one.
     """
 
-    source: Any
-    preprocessing: Any
+    source: Source
+    preprocessing: ImagePreprocessing | TextPreprocessing
     length_buckets: bool = False
-    view: Any = None
-    tokenized: Callable | None = None
+    view: View | None = None
+    tokenized: Callable[[], Lookup | None] | None = None
 
     @property
     def is_text(self) -> bool:
@@ -73,23 +81,23 @@ class Reading:
 
 
 class Outputs:
-    """What a prefix gives for the rows of a source.
+    """The outputs of a prefix for the rows of a source, computed when they are asked for.
 
-    Where all rows are kept already their contents are not opened and texts not tokenized.
+    If all rows are kept already, images are not decoded and texts are not tokenized.
 
     Args:
-        prefix: keras.Model.
-        fields: tuple of shard_store.Field.
-        reading: Reading.
+        prefix: the model.
+        fields: the array of each output.
+        reading: the source, and how it is read.
     """
 
-    def __init__(self, prefix: Any, fields: tuple[Field, ...], reading: Reading) -> None:
+    def __init__(self, prefix: keras.Model, fields: tuple[Field, ...], reading: Reading) -> None:
         self.prefix, self.fields, self.reading = prefix, fields, reading
         self.dtypes = {name: tf.as_dtype(t.dtype) for name, t in prefix.output.items()}
 
     @functools.cached_property
-    def keys(self) -> Any:
-        """uint64[N], of each row's content."""
+    def keys(self) -> np.ndarray:
+        """The key of each row, uint64[N], which stands for its content."""
         if not self.reading.is_text:
             return self.reading.source.content_hashes()
         texts = self.reading.source.texts("\0")
@@ -98,29 +106,29 @@ class Outputs:
 
     @functools.cached_property
     def lookup(self) -> Lookup:
-        """`lookups.Lookup` of the prefix's inputs."""
+        """The Lookup of the prefix's inputs."""
         reading = self.reading
-        if reading.tokenized:
-            return reading.tokenized()
+        if reading.tokenized and (tokenized := reading.tokenized()):
+            return tokenized
         return lookups.lookup(reading.source, reading.preprocessing, cache_bytes=0)
 
     @functools.cached_property
-    def lengths(self) -> Any:
-        """int32[N] tokens of each row; ones for images."""
+    def lengths(self) -> np.ndarray:
+        """The number of tokens of each row, int32[N]; ones for images."""
         if self.reading.is_text:
             return np.asarray(self.lookup.lengths, np.int32)
         return np.ones(len(self.keys), np.int32)
 
     @property
-    def num_bytes(self) -> Any:
-        """Bytes of all rows."""
+    def num_bytes(self) -> int:
+        """The number of bytes of all rows."""
         return num_bytes(self.fields, self.lengths)
 
     def namespace(self, fingerprint: str) -> str:
-        """A name for the prefix with its preprocessing and precision, and for a view's rows.
+        """The name that stands for prefix, preprocessing and precision, and for a view's rows.
 
         Args:
-            fingerprint: of the prefix.
+            fingerprint: the fingerprint of the prefix.
         """
         kept = [(field.dtype.str, field.shape, field.is_long) for field in self.fields]
         parts = [fingerprint, str(kept), _code_of(self.reading)]
@@ -128,15 +136,19 @@ class Outputs:
             parts += [str(self.reading.view), self.keys.tobytes().hex()]
         return hashlib.blake2b("|".join(parts).encode(), digest_size=16).hexdigest()
 
-    def batches(self, missing: np.ndarray) -> Iterator[Any]:
-        """Yields (row numbers int64[B], lengths int32[B], name -> array) of the batches to compute.
+    def batches(self, missing: np.ndarray) -> Iterator[Batch]:
+        """Computes batches and yields (row numbers int64[B], lengths int32[B], name -> array).
 
         Args:
-            missing: bool[N]; batches without one are left out. A view is computed whole.
+            missing: bool[N], the rows that are needed; batches without any are left out, except
+                that a view is computed whole.
         """
         order, size = self._order(), BATCH_SIZE
-        starts = [s for s in range(0, len(order), size)
-                  if self.reading.view or missing[order[s : s + size]].any()]  # fmt: skip
+        starts = [
+            s
+            for s in range(0, len(order), size)
+            if self.reading.view or missing[order[s : s + size]].any()
+        ]
         taken = np.concatenate([order[start : start + size] for start in starts])
         dataset = self._inputs(taken, size)
         step = _traced(self.prefix, self.fields, dataset.element_spec[0])
@@ -148,48 +160,54 @@ class Outputs:
                 progress.add(len(rows))
 
     def _order(self) -> np.ndarray:
-        """int64[N]: the order of computing."""
+        """The row numbers in the order in which they are computed, int64[N]."""
         view = self.reading.view
         if view:
             return ordering.shuffle_rows(len(self.keys), view.seed, view.number).numpy()
         return np.argsort(self.lengths, kind="stable")
 
     def _inputs(self, taken: np.ndarray, size: int) -> tf.data.Dataset:
-        """tf.data.Dataset of (inputs, int64[B] row numbers)."""
+        """A dataset of (inputs, row numbers int64[B]) for the rows `taken`, int64[M]."""
         if self.reading.view:
-            return self._augmented(taken, size)
+            return self._augmented(self.reading.view, taken, size)
         with tf.device("CPU:0"):
             cut = pipeline.cut_to_longest if self.reading.length_buckets else None
             return pipeline.prefetch(lookups.batches(tf.constant(taken), self.lookup, size, cut))
 
-    def _augmented(self, taken: np.ndarray, size: int) -> tf.data.Dataset:
-        reading, view = self.reading, self.reading.view
+    def _augmented(self, view: View, taken: np.ndarray, size: int) -> tf.data.Dataset:
+        """The dataset of `_inputs` for an augmented pass, which makes its own order again."""
+        reading = self.reading
         dataset = pipeline.build(
-            reading.source, reading.preprocessing, batch_size=size, training=True,
-            augment=view.augment, seed=view.seed, first_epoch=view.number,
+            reading.source,
+            reading.preprocessing,
+            batch_size=size,
+            training=True,
+            augment=view.augment,
+            seed=view.seed,
+            first_epoch=view.number,
             reads=self.lookup,
-        )  # fmt: skip
+        )
         inputs = dataset.map(lambda inputs, targets, weights: inputs)
         return tf.data.Dataset.zip(inputs, tf.data.Dataset.from_tensor_slices(taken).batch(size))
 
     def _flat(self, outputs: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays as row_store takes them: long fields without their padding."""
+        """The arrays as `shard_store` takes them, long fields without their padding."""
         arrays = {}
         for field in self.fields:
             array = outputs[field.name].astype(field.dtype)
             if array.dtype == np.float16 and not np.isfinite(array).all():
-                raise NotCached("values beyond float16: --cache_precision=float32")
+                raise NotCached("an output is beyond float16; use --cache_precision=float32")
             if field.is_long:
                 array = array[np.arange(array.shape[1]) < self.lengths[rows][:, None]]
             arrays[field.name] = array
         return arrays
 
 
-class Held:
-    """Rows in memory only, with the interface of shard_store.Rows.
+class RowsInMemory:
+    """All rows of a prefix's outputs, computed at once and kept in memory only.
 
     Args:
-        outputs: Outputs.
+        outputs: computes them.
     """
 
     def __init__(self, outputs: Outputs) -> None:
@@ -204,8 +222,8 @@ class Held:
             starts[order] = shard_store.starts(counts[order])
             self._arrays[field.name] = flat[shard_store.steps(starts, counts)]
 
-    def whole(self, field: Field) -> Any:
-        """All rows, see shard_store.Rows."""
+    def read_all(self, field: Field) -> np.ndarray:
+        """All rows of a field, see `shard_store.Rows.read_all`."""
         return self._arrays[field.name]
 
 
@@ -214,47 +232,48 @@ class Table:
     """The outputs of a prefix for all rows of a source.
 
     Args:
-        rows: shard_store.Rows or alike.
-        fields: tuple of shard_store.Field.
-        dtypes: name -> tf.DType of the boundary.
+        rows: the rows, in the store or in memory.
+        fields: the array of each output.
+        dtypes: name -> dtype of the boundary.
         texts: whether the rows have lengths.
-        num_bytes: of all rows.
-        fits_memory: whether `lookup` holds them in memory.
+        num_bytes: the number of bytes of all rows.
+        fits_memory: whether `lookup` holds them in memory; true for RowsInMemory.
     """
 
-    rows: Any
-    fields: tuple
-    dtypes: dict
+    rows: Rows | RowsInMemory
+    fields: tuple[Field, ...]
+    dtypes: dict[str, tf.DType]
     texts: bool
     num_bytes: int
     fits_memory: bool
 
     @property
     def lookup(self) -> Lookup:
-        """`lookups.Lookup` that gives the boundary tensors by name."""
-        return self.in_memory() if self.fits_memory else self.on_disk()
+        """The Lookup that gives the boundary tensors by name."""
+        return self._lookup_in_memory() if self.fits_memory else self._lookup_on_disk()
 
-    def arrays(self) -> Any:
-        """name -> array [N, ...] of the fields whose rows all have one shape."""
-        return {f.name: self.rows.whole(f) for f in self.fields if not f.is_long}
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name -> array [N, ...] of the fields whose rows all have the same shape."""
+        return {f.name: self.rows.read_all(f) for f in self.fields if not f.is_long}
 
-    def in_memory(self) -> Lookup:
+    def _lookup_in_memory(self) -> Lookup:
         """A Lookup that holds all rows."""
         tensors = {}
         with tf.device("CPU:0"):
             for field in self.fields:
-                values = tf.constant(self.rows.whole(field))
+                values = tf.constant(self.rows.read_all(field))
                 if field.is_long:
                     values = tf.RaggedTensor.from_row_lengths(values, self.rows.lengths)
                 tensors[field.name] = values
 
         def inputs_of(rows: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {name: self._typed(name, tf.gather(values, rows))
-                    for name, values in tensors.items()}  # fmt: skip
+            return {
+                name: self._typed(name, tf.gather(values, rows)) for name, values in tensors.items()
+            }
 
         return self._lookup(inputs_of)
 
-    def on_disk(self) -> Lookup:
+    def _lookup_on_disk(self) -> Lookup:
         """A Lookup that reads the rows of a batch when they are needed."""
 
         def inputs_of(rows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -262,25 +281,34 @@ class Table:
 
         return self._lookup(inputs_of)
 
-    def _read(self, field: Field, rows: tf.Tensor) -> Any:
+    def _read(self, field: Field, rows: tf.Tensor) -> tf.Tensor:
+        stored = cast(Rows, self.rows)
         values = tf.numpy_function(
-            lambda wanted: self.rows.read(field, wanted), [rows], field.dtype, stateful=False
+            lambda wanted: stored.read(field, wanted), [rows], field.dtype, stateful=False
         )
         steps = [None] if field.is_long else []
         return tf.ensure_shape(values, [None, *steps, *field.shape])
 
-    def _typed(self, name: str, values: Any) -> tf.Tensor:
+    def _typed(self, name: str, values: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
         if isinstance(values, tf.RaggedTensor):
             values = values.to_tensor()
         return tf.cast(values, self.dtypes[name])
 
-    def _lookup(self, inputs_of: Callable[..., Any]) -> Lookup:
+    def _lookup(self, inputs_of: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> Lookup:
         lengths = self.rows.lengths if self.texts else None
         return lookups.Lookup(inputs_of, lengths=lengths, is_cut=True)
 
 
-def fields_of(prefix: Any, precision: str) -> tuple[Field, ...]:
-    """The shard_store.Field of each output; NotCached for shapes that rows cannot have."""
+def fields_of(prefix: keras.Model, precision: str) -> tuple[Field, ...]:
+    """The field of each output of a prefix.
+
+    Args:
+        prefix: the model.
+        precision: `float16` keeps wider real numbers in half precision.
+
+    Raises:
+        NotCached: an output has a shape that rows cannot have.
+    """
     fields = []
     for name, tensor in sorted(prefix.output.items()):
         shape = tuple(tensor.shape[1:])
@@ -295,25 +323,29 @@ def fields_of(prefix: Any, precision: str) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-def num_bytes(fields: tuple[Field, ...], lengths: np.ndarray) -> Any:
-    """Bytes of rows of these lengths, int32[N]."""
+def num_bytes(fields: tuple[Field, ...], lengths: np.ndarray) -> int:
+    """The number of bytes of rows of these lengths, int32[N]."""
     return sum(field.step_bytes * int(field.num_steps(lengths).sum()) for field in fields)
 
 
 def _code_of(reading: Reading) -> str:
-    """How contents become outputs, beside the network: code and settings."""
+    """A text that differs if code or settings besides the network make other outputs of a content."""
     kind = reading.preprocessing
-    settings = f"{reading.length_buckets} {kind.tokenizer_digest()}" if reading.is_text else ""
+    settings = ""
+    if isinstance(kind, TextPreprocessing):
+        settings = f"{reading.length_buckets} {kind.tokenizer_digest()}"
     modules = [
         batch_norm_folding,
-        *([preprocessing] if reading.is_text else [images_preprocessing, exif]),
+        *([texts_preprocessing] if reading.is_text else [images_preprocessing, exif]),
     ]
     code = b"".join(inspect.getsource(module).encode() for module in modules)
     return f"{kind.to_config()} {settings} {hashlib.blake2b(code, digest_size=8).hexdigest()}"
 
 
-def _traced(prefix: Any, fields: tuple[Field, ...], specs: dict[str, tf.TensorSpec]) -> Any:
-    """The prefix in inference mode as one graph for batches of any size, batch norms folded."""
+def _traced(
+    prefix: keras.Model, fields: tuple[Field, ...], specs: dict[str, tf.TensorSpec]
+) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """The prefix in inference mode as one graph for batches of any size, its batch norms folded."""
     prefix = batch_norm_folding.fold(prefix)
     names = {field.name for field in fields}
     wide = {name: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for name, s in specs.items()}

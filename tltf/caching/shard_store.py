@@ -1,9 +1,9 @@
-"""Rows of arrays on disk, found by what they were made from.
+"""A store of rows of arrays on disk, where each row has a key that stands for its content.
 
-A shard is a folder `<namespace>/<shard>` with shard.json, the rows' keys and lengths, and one
-file of raw values a field. Shards are whole or not there, never change, and are checked (CRC-32)
-when they are opened; a damaged one is removed. Several processes may write at once: each
-writes shards of its own, and a removed shard can be read on by those that hold it open.
+A shard is a folder `<namespace>/<shard>` with shard.json, the keys and lengths of its rows, and one
+file of raw values per field. Shards are either whole or not there, never change, and are checked
+(CRC-32) when they are opened; a damaged one is removed. Several processes may write at once: each
+writes shards of its own, and processes that have a removed shard open can still read it.
 """
 
 import contextlib
@@ -14,8 +14,9 @@ import pathlib
 import uuid
 import warnings
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+from typing import IO
 
 import numpy as np
 
@@ -23,46 +24,47 @@ from tltf.errors import StorageError
 from tltf.files import atomic_folders
 
 SHARD_BYTES = 2**27
-"""A shard is closed when it holds more; the writer's memory does not depend on it."""
+"""Size at which a shard is closed; the writer's memory does not depend on it."""
 _KEYS, _LENGTHS = "keys", "lengths"
 _READ_BYTES = 2**22
+"""Bytes that are read together for a checksum."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One array of each row.
+    """One array that each row has.
 
     Args:
-        name: a file name.
-        dtype: numpy.dtype of the values.
-        shape: of a row, or of one step of a row if `is_long`.
-        is_long: the rows have as many steps as their lengths say.
+        name: name of the array, and of its file.
+        dtype: dtype of the values.
+        shape: shape of a row, or of one step of a row if `is_long`.
+        is_long: whether a row has as many steps as its length says.
     """
 
     name: str
     dtype: np.dtype
-    shape: tuple
+    shape: tuple[int, ...]
     is_long: bool = False
 
     @property
     def step_bytes(self) -> int:
-        """Bytes of a row, or of one step of it."""
+        """The number of bytes of a row, or of one step of a row if `is_long`."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     def num_steps(self, lengths: np.ndarray) -> np.ndarray:
-        """int64[N]: steps of rows of these lengths, 1 where rows have no steps."""
+        """The number of steps of rows of these lengths, int64[N]; 1 if rows have no steps."""
         lengths = np.asarray(lengths, np.int64)
         return lengths if self.is_long else np.ones_like(lengths)
 
 
 class Writer:
-    """Adds rows to a namespace, a shard after the other; used as a context.
+    """A writer that adds rows to a namespace, shard by shard; used as a context.
 
-    A shard is there for others when it is full or the context ends without error.
+    Others see a shard when it is full or the context ends without error.
 
     Args:
-        folder: of the namespace; made when it is missing.
-        fields: tuple of Field.
+        folder: the folder of the namespace; made if it is missing.
+        fields: the arrays of each row.
         shard_bytes: see SHARD_BYTES.
 
     Raises:
@@ -73,22 +75,27 @@ class Writer:
         self, folder: pathlib.Path, fields: tuple[Field, ...], shard_bytes: int = SHARD_BYTES
     ) -> None:
         self.folder, self.fields, self.shard_bytes = pathlib.Path(folder), fields, shard_bytes
-        self._open: Any = None
+        self._open: _NewShard | None = None
 
     def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, kind: type | None, error: Any, trace: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._open:
             shard, self._open = self._open, None
             shard.close(kind, error, trace)
 
-    def add(self, keys: Any, lengths: Any, arrays: Any) -> None:
+    def add(self, keys: np.ndarray, lengths: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes rows.
 
         Args:
-            keys: uint64[B].
-            lengths: int32[B] steps of each row.
+            keys: uint64[B], the key of each row.
+            lengths: int32[B], the number of steps of each row.
             arrays: name -> array [B, ...], or [sum of lengths, ...] for a long field.
         """
         if self._open is None:
@@ -103,13 +110,13 @@ class _NewShard:
 
     def __init__(self, path: pathlib.Path, fields: tuple[Field, ...]) -> None:
         self.fields, self.num_bytes = fields, 0
-        self._keys, self._lengths = list[Any](), list[Any]()
+        self._keys, self._lengths = list[np.ndarray](), list[np.ndarray]()
         self._checks = {field.name: 0 for field in fields}
         self._context = atomic_folders.new_folder(path)
         self._folder = self._context.__enter__()
         self._files = {f.name: open(self._folder / f.name, "wb") for f in fields}  # noqa: SIM115
 
-    def add(self, keys: np.ndarray, lengths: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
+    def add(self, keys: np.ndarray, lengths: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
         self._keys.append(np.asarray(keys, np.uint64))
         self._lengths.append(np.asarray(lengths, np.int32))
         try:
@@ -121,8 +128,13 @@ class _NewShard:
         except OSError as error:
             self.close(type(error), error, error.__traceback__)
 
-    def close(self, kind: type | None, error: Any, trace: Any) -> None:
-        """Ends the shard: whole without an error, else removed; an OSError as StorageError."""
+    def close(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Completes the shard, or removes it and raises the error; an OSError as StorageError."""
         with contextlib.ExitStack() as stack:
             stack.push(self._context)
             if error is not None:
@@ -144,14 +156,14 @@ class _NewShard:
 
 
 class Shard:
-    """Rows that are there; files stay open while it lives.
+    """A whole shard, whose files stay open as long as this object exists.
 
     Args:
-        folder: of the shard.
-        fields: tuple of Field.
+        folder: the folder of the shard.
+        fields: the arrays of each row.
 
     Raises:
-        OSError, ValueError, KeyError: it is damaged, or gone.
+        OSError, ValueError, KeyError: the shard is damaged, or has been removed.
     """
 
     def __init__(self, folder: pathlib.Path, fields: tuple[Field, ...]) -> None:
@@ -172,53 +184,60 @@ class Shard:
         """The file descriptor of a field's values."""
         return self._files[field.name].fileno()
 
-    def values(self, field: Field) -> Any:
-        """Steps of all rows, one after the other: array [steps, ...]."""
+    def values(self, field: Field) -> np.ndarray:
+        """The steps of all rows, one after the other: array [steps, ...]."""
         return self._whole(field.name, field.dtype).reshape(-1, *field.shape)
 
-    def _whole(self, name: str, dtype: Any) -> np.ndarray:
+    def _whole(self, name: str, dtype: np.dtype) -> np.ndarray:
         self._files[name].seek(0)
         return np.frombuffer(self._files[name].read(), dtype)
 
 
 def open_shards(
-    folder: pathlib.Path, fields: tuple[Field, ...], but: set[pathlib.Path] | tuple = ()
+    folder: pathlib.Path, fields: tuple[Field, ...], skipped: Collection[pathlib.Path] = ()
 ) -> list[Shard]:
-    """The whole shards of a namespace; damaged ones are removed, unreadable ones are left.
+    """The whole shards of a namespace; damaged ones are removed, unreadable ones are left there.
 
     Args:
-        folder: of the namespace; need not be there.
-        fields: tuple of Field.
-        but: paths of shards that are left out.
+        folder: the folder of the namespace; it need not exist.
+        fields: the arrays of each row.
+        skipped: folders of shards that are not opened.
     """
-    found = []
+    shards = []
     for path in _shard_folders(pathlib.Path(folder)):
-        if path in but:
+        if path in skipped:
             continue
         try:
-            found.append(Shard(path, fields))
+            shards.append(Shard(path, fields))
         except FileNotFoundError:
             continue  # another process has removed it
-        except OSError as error:  # too many open files, a disk that fails: they may be whole
-            warnings.warn(f"cached features {path.name} cannot be read ({error.strerror or error}); "
-                          "they are computed again", stacklevel=2)  # fmt: skip
+        except OSError as error:  # too many open files or a failing disk: the shard may be whole
+            warnings.warn(
+                f"cached features {path.name} cannot be read ({error.strerror or error}); "
+                "they are computed again",
+                stacklevel=2,
+            )
         except (ValueError, KeyError, TypeError) as error:
-            warnings.warn(f"cached features {path.name} are damaged ({error}); they are computed "
-                          "again", stacklevel=2)  # fmt: skip
+            warnings.warn(
+                f"cached features {path.name} are damaged ({error}); they are computed again",
+                stacklevel=2,
+            )
             atomic_folders.discard(path)
-    return found
+    return shards
 
 
 class Rows:
     """Rows of several shards in the order of `keys`.
 
     Args:
-        shards: list of Shard; each key must be in one of them.
-        keys: uint64[N].
-        fields: tuple of Field.
+        shards: the shards; each key must be in one of them.
+        keys: uint64[N], the keys of the rows.
+        fields: the arrays of each row.
     """
 
-    def __init__(self, shards: Any, keys: np.ndarray, fields: tuple[Field, ...]) -> None:
+    def __init__(
+        self, shards: Sequence[Shard], keys: np.ndarray, fields: tuple[Field, ...]
+    ) -> None:
         self.fields, self._shards = fields, shards
         self._shard, self._row = _places(shards, keys)
         self.lengths = np.zeros(len(keys), np.int32)
@@ -226,8 +245,8 @@ class Rows:
             mine = self._shard == number
             self.lengths[mine] = shard.lengths[self._row[mine]]
 
-    def whole(self, field: Field) -> Any:
-        """All rows: array [N, ...], or the steps of all rows [sum of lengths, ...]."""
+    def read_all(self, field: Field) -> np.ndarray:
+        """All rows of a field: array [N, ...], or the steps of all rows [sum of lengths, ...]."""
         counts = field.num_steps(self.lengths)
         begins = starts(counts)
         result = np.empty((int(counts.sum()), *field.shape), field.dtype)
@@ -238,11 +257,11 @@ class Rows:
                 result[steps(begins[mine], counts[mine])] = shard.values(field)[source]
         return result
 
-    def read(self, field: Field, rows: np.ndarray) -> Any:
-        """Some rows from the disk: array [B, ...], or [B, longest of them, ...] filled up with 0.
+    def read(self, field: Field, rows: np.ndarray) -> np.ndarray:
+        """Some rows, read from the disk: array [B, ...], or [B, longest row, ...] padded with 0.
 
         Args:
-            field: Field.
+            field: the field.
             rows: int64[B], places in `keys`.
         """
         counts = field.num_steps(self.lengths[rows])
@@ -260,21 +279,21 @@ class Rows:
         return values.reshape(*shape, *field.shape)
 
 
-def missing(shards: Sequence[Shard], keys: np.ndarray) -> np.ndarray:
-    """bool[N]: which keys no shard has."""
+def find_missing(shards: Sequence[Shard], keys: np.ndarray) -> np.ndarray:
+    """Whether no shard has a key, bool[N]."""
     there = np.concatenate([shard.keys for shard in shards]) if shards else np.empty(0, np.uint64)
     return ~np.isin(keys, there)
 
 
-def evict(root: pathlib.Path, limit_bytes: float, kept: set[pathlib.Path] | tuple = ()) -> None:
-    """Removes the shards that were not used for longest until all take at most `limit_bytes`.
+def evict(root: pathlib.Path, limit_bytes: float, kept: Collection[pathlib.Path] = ()) -> None:
+    """Removes the least recently used shards until all shards take at most `limit_bytes`.
 
-    What killed writers left behind goes first.
+    What killed writers left behind is removed first.
 
     Args:
         root: the folder of the namespaces.
-        limit_bytes: of all shards.
-        kept: paths of shards that stay.
+        limit_bytes: most bytes of all shards together.
+        kept: folders of shards that are not removed.
     """
     entries = []
     for namespace in pathlib.Path(root).iterdir():
@@ -293,38 +312,39 @@ def evict(root: pathlib.Path, limit_bytes: float, kept: set[pathlib.Path] | tupl
 
 
 def _places(shards: Sequence[Shard], keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`(int32[N] shard, int64[N] row in it)` of each key."""
+    """The place of each key: `(number of the shard int32[N], row in it int64[N])`."""
     every = np.concatenate([shard.keys for shard in shards]) if shards else np.empty(0, np.uint64)
     order = np.argsort(every, kind="stable")
-    found = np.searchsorted(every[order], keys)
-    if len(keys) and (found.max() >= len(every) or (every[order][found] != keys).any()):
-        raise StorageError("cached features have gone while they were in use")
+    places = np.searchsorted(every[order], keys)
+    if len(keys) and (places.max() >= len(every) or (every[order][places] != keys).any()):
+        raise StorageError("cached features were removed while they were in use")
     owners = np.repeat(np.arange(len(shards)), [len(shard.keys) for shard in shards])
     inside = np.concatenate([np.arange(len(shard.keys)) for shard in shards] or [np.empty(0, int)])
-    return owners[order[found]].astype(np.int32), inside[order[found]]
+    return owners[order[places]].astype(np.int32), inside[order[places]]
 
 
 def starts(counts: np.ndarray) -> np.ndarray:
-    """int64[N]: where each of rows with so many steps begins."""
+    """The place at which each row begins, int64[N], if the rows have so many steps."""
     return np.cumsum(counts) - counts
 
 
-def steps(begins: np.ndarray, counts: np.ndarray) -> Any:
-    """int64[sum of counts]: begins[0], begins[0] + 1, ... for each of the rows."""
+def steps(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The places of all steps, int64[sum of counts]: for each row its begin, its begin + 1, ..."""
     ends = np.cumsum(counts)
     return np.repeat(begins - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def _read_into(descriptor: int, wanted: Any, position: int) -> None:
+def _read_into(descriptor: int, wanted: memoryview, position: int) -> None:
+    """Fills a buffer with the bytes of a file from a position on."""
     done = 0
     while done < len(wanted):
         count = os.preadv(descriptor, [wanted[done:]], position + done)
         if count == 0:
-            raise StorageError("a cached feature ends too early")
+            raise StorageError("a file of cached features ends too early")
         done += count
 
 
-def _crc32(file: Any) -> int:
+def _crc32(file: IO[bytes]) -> int:
     check = 0
     while content := file.read(_READ_BYTES):
         check = zlib.crc32(content, check)
@@ -334,8 +354,8 @@ def _crc32(file: Any) -> int:
 def _shard_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return sorted(found, key=lambda path: path.name)
+    folders = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return sorted(folders, key=lambda path: path.name)
 
 
 def _size(path: pathlib.Path) -> int:

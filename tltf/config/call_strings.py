@@ -113,6 +113,16 @@ def _quoting(name: str, inner: str) -> str:
     return f"quote it: {', '.join(f'{key}={value!r}' for key, value in torn)}"
 
 
+def name_of(text: str) -> str:
+    """The name in a call string; its arguments are not looked at."""
+    return text.partition("(")[0].strip()
+
+
+def is_outside(name: str) -> bool:
+    """Whether a name has the form of code from outside, `package.module:name`."""
+    return _OUTSIDE.match(name) is not None
+
+
 def with_paths(text: str, row: Row, change: Callable[[str], str]) -> str:
     """A call string with `change(path)` in place of its paths.
 
@@ -174,7 +184,7 @@ def pick(catalog: Mapping[str, AnyRow], text: str | Call[AnyRow], flag: str = ""
         return text
     name, raw = parse(text, flag)
     if name not in catalog:
-        if _OUTSIDE.match(name):
+        if is_outside(name):
             kwargs = {key: _value(value) for key, value in raw.items()}
             return Call(name, name, kwargs, None, text, tuple(raw))
         raise unknown_name(catalog, name, text, flag)

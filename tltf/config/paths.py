@@ -31,7 +31,7 @@ def absolute(name: Any, value: Any) -> Any:
         value: of any flag.
     """
     if name in CALLS:
-        row = CALLS[name].get(value.partition("(")[0].strip())
+        row = CALLS[name].get(call_strings.name_of(value))
         return call_strings.with_paths(value, row, _path) if row else value
     if name == "backbone":
         is_folder = (

@@ -53,8 +53,8 @@ def run(chosen: Options, recipe: Recipe | None = None) -> dict[str, Any]:
     if chosen.output.dry_run:  # of every fold shows the plan of the first
         first = _recipe_of_fold(recipe, 0)
         return one_run.run(options.replace(chosen, split=str(first.split)), first)
-    with runs_folder.claim_folder(chosen.output) as folder:
-        return _every_fold(chosen, recipe, folder)
+    with runs_folder.claim_folder(chosen.output):
+        return _every_fold(chosen, recipe, pathlib.Path(chosen.output.output))
 
 
 def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> dict[str, Any]:

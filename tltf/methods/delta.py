@@ -93,7 +93,7 @@ def _squared_distance(difference: Any, mask: Any) -> Any:
 def frozen_copy(backbone: Backbone) -> dict[str, keras.KerasTensor]:
     """Tap name -> KerasTensor on the backbone's inputs, by frozen copies of all its layers."""
     whole = keras.Model(backbone.inputs, backbone.taps)
-    copy = keras.models.clone_model(whole, clone_function=kept_layers.plain)
+    copy = keras.models.clone_model(whole, clone_function=kept_layers.copy_without_parts)
     kept_layers.put_into_copies(backbone, {layer.name: layer for layer in copy.layers})
     now, before = (
         functional.named_weights(functional.layers(list(model.outputs))) for model in (copy, whole)

@@ -110,7 +110,7 @@ class Base:
         about = read(adapter).about
         name = backbone or about["backbone"]
         is_preset = name.startswith("hub:") and "/" not in name
-        if not backbone and name.partition("(")[0] not in BACKBONES and not is_preset:
+        if not backbone and call_strings.name_of(name) not in BACKBONES and not is_preset:
             raise ModelError(f"its base is {name!r}, which is not a name of --list=backbones",
                              place=adapter, fix="backbone=FOLDER names the base here")  # fmt: skip
         sizes = about["preprocessing"]
@@ -283,5 +283,5 @@ def _check(about: Sequence[int] | dict[str, Any] | None, path: pathlib.Path | st
             raise ModelError(f"has no {key!r} of type {kind.__name__}", place=path)
     catalogs: dict[str, Mapping[str, Row]] = {"head": HEADS, "method": METHODS}
     for key, catalog in catalogs.items():
-        if about[key].partition("(")[0].strip() not in catalog:
+        if call_strings.name_of(about[key]) not in catalog:
             raise ModelError(f"the {key} {about[key]!r} is not part of tltf", place=path)

@@ -132,7 +132,7 @@ def column_of(data: str, modality: str) -> str:
 
 def _read_arguments(data: str, modality: str) -> dict[str, Any]:
     """The arguments of a run's --data; {} where its source has no columns of the modality."""
-    row = SOURCES.get(data.partition("(")[0].strip())
+    row = SOURCES.get(call_strings.name_of(data))
     if row is None or modality not in row.args:
         return {}
     return call_strings.pick(SOURCES, data, "data").kwargs

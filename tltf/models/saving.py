@@ -21,11 +21,12 @@ from safetensors.numpy import save_file
 
 from tltf.backbones import builder
 from tltf.files import atomic_files, atomic_folders
+from tltf.files.hashes import sha256_of_file
 from tltf.graphs import functional
 from tltf.models import adapters
 from tltf.models.trained import Trained
 from tltf.runs import layout
-from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in, sha256
+from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in
 
 
 def save(trained: Any, run: pathlib.Path) -> pathlib.Path:
@@ -47,7 +48,7 @@ def save(trained: Any, run: pathlib.Path) -> pathlib.Path:
         builder.save_assets(trained.core.backbone, part / ASSETS)
         _write_weights(arrays, part / WEIGHTS)
         (part / WEIGHTS).chmod(part.stat().st_mode & 0o666)  # safetensors leaves 0600
-        hashes = {name: sha256(part / name) for name in files_in(part)}
+        hashes = {name: sha256_of_file(part / name) for name in files_in(part)}
     with atomic_files.replace_file(model / MANIFEST) as file:
         json.dump(describe(trained) | {"folder": target.name, "files": hashes}, file, indent=1)
     _remove_others(model, target)

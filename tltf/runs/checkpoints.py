@@ -1,16 +1,15 @@
-"""The state of an unfinished run, written all-or-nothing.
+"""The state of an unfinished run, in checkpoints that are either whole or not there.
 
 A checkpoint is a folder `checkpoints/<step>` with arrays.npz, state.json and manifest.json, which
-has the step and the SHA-256 of the other two. The step stands in all of them and in the name: parts
-of different checkpoints are not taken for one. Two are kept, ordered by step whatever the clock
-said; a damaged one is passed over for the older. Another one of the same step, as skipped steps do
-not count, is `<step>.1`, then `<step>.2`: what is there is never replaced.
+has the step and the SHA-256 of the other two. All three and the name have the step, so that parts
+of different checkpoints are never taken for one. Two checkpoints are kept, in the order of their
+steps, whatever their files' dates; if the newer one is damaged, the older one is used. A second
+checkpoint of the same step, since skipped steps do not count, is `<step>.1`, then `<step>.2`: an
+existing one is never replaced.
 """
 
 import dataclasses
-import hashlib
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -22,44 +21,47 @@ import numpy as np
 
 from tltf.errors import ModelError, StorageError
 from tltf.files import atomic_files
+from tltf.files.hashes import sha256_of_file
 from tltf.runs import layout
 
 KEPT, PART = 2, ".part"
+"""How many checkpoints are kept; the end of the name of one that is being written."""
 ARRAYS, STATE, MANIFEST = "arrays.npz", "state.json", "manifest.json"
 _STEP = "checkpoint_step"
-"""Name of the step among the arrays and in the state."""
+"""Key of the step among the arrays and in the state."""
 _NAME = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a run needs to go on.
+    """Everything that a run needs to go on after an interruption.
 
     Args:
         arrays: name -> array: trained variables, optimizer state, best weights.
-        state: JSON-able dict: phase, epoch, step, history, best metric.
-        place: `(step, number)` of one that was read; several of one step are numbered from 0.
+        state: JSON data: phase, epoch, step, history, best metric.
+        place: `(step, number)` of a checkpoint that was read; the number tells those of one step
+            apart, from 0. Empty for one that was not read.
     """
 
-    arrays: dict
-    state: dict
-    place: tuple = ()
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+    place: tuple[int, ...] = ()
 
 
-def save(run: Any, step: int, checkpoint: Checkpoint) -> None:
+def save(run: pathlib.Path | str, step: int, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint and removes all but the newest KEPT.
 
-    Those of later steps go first: the run went on from an older one, so they are damaged. A disk
-    that is full gets a warning and a second chance, for which the older ones but the newest are
-    given up.
+    Checkpoints of later steps are removed first: the run went on from an older one because they
+    are damaged. If the disk is full, there is a warning and a second attempt, before which all
+    checkpoints but the newest are removed.
 
     Args:
         run: the run folder.
-        step: optimizer steps so far; orders the checkpoints.
-        checkpoint: Checkpoint.
+        step: number of optimizer steps so far, which orders the checkpoints.
+        checkpoint: what to write.
 
     Raises:
-        StorageError: it cannot be written; what was there is there still.
+        StorageError: it cannot be written; the newest checkpoint is still there.
     """
     before = _folders(run)
     for other in [path for path in before if _is_useless(path, step)]:
@@ -68,34 +70,40 @@ def save(run: Any, step: int, checkpoint: Checkpoint) -> None:
     try:
         _write(run, step, checkpoint)
     except OSError as error:
-        warnings.warn(f"checkpoint {step} cannot be written ({error.strerror or error}); "
-                      "once more, with fewer kept", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"checkpoint {step} cannot be written ({error.strerror or error}); "
+            "it is tried once more, with fewer kept",
+            stacklevel=2,
+        )
         for old in before[:-1]:
             shutil.rmtree(old, ignore_errors=True)
         try:
             _write(run, step, checkpoint)
         except OSError as again:
             what = f"checkpoint {step} cannot be written: {again.strerror or again}"
-            raise StorageError(what, place=_folder(run), fix="free space, then the same command; "
-                               "the checkpoint before it is whole") from again  # fmt: skip
+            raise StorageError(
+                what,
+                place=_folder(run),
+                fix="free space, then the same command; the previous checkpoint is whole",
+            ) from again
     for old in _folders(run)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def sweep(run: pathlib.Path) -> None:
-    """Removes what a killed process left half-written."""
+    """Removes the half-written checkpoints that a killed process left."""
     for part in _folder(run).glob(f"*{PART}"):
         shutil.rmtree(part, ignore_errors=True)
 
 
 def _is_useless(folder: pathlib.Path, step: int) -> bool:
-    """Whether a checkpoint is later than `step`, or of that step and damaged."""
+    """Whether a checkpoint is of a step after `step`, or of that step and damaged."""
     number = _place(folder)[0]
     return number > step or (number == step and _read(folder) is None)
 
 
-def _write(run: pathlib.Path, step: int, checkpoint: Checkpoint) -> None:
-    """Files, then their folder, then the name: each on the disk before the next."""
+def _write(run: pathlib.Path | str, step: int, checkpoint: Checkpoint) -> None:
+    """Writes the files, then their folder, then its name; each is on the disk before the next."""
     folder = _folder(run)
     same = [_place(path)[1] for path in _folders(run) if _place(path)[0] == step]
     name = f"{step:09d}" + (f".{max(same) + 1}" if same else "")
@@ -103,15 +111,15 @@ def _write(run: pathlib.Path, step: int, checkpoint: Checkpoint) -> None:
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
+        arrays: dict[str, Any] = checkpoint.arrays | {_STEP: np.int64(step)}
         with open(part / ARRAYS, "wb") as file:
-            np.savez(file, **(checkpoint.arrays | {_STEP: np.int64(step)}))
-            _on_disk(file)
+            np.savez(file, **arrays)
+            atomic_files.flush(file)
         _write_json(part / STATE, checkpoint.state | {_STEP: step})
-        hashes = {name: _sha256(part / name) for name in (ARRAYS, STATE)}
+        hashes = {name: sha256_of_file(part / name) for name in (ARRAYS, STATE)}
         _write_json(part / MANIFEST, {"step": step, "sha256": hashes})
         atomic_files.fsync_folder(part)
-        part.rename(final)
-        atomic_files.fsync_folder(folder)
+        atomic_files.move_into_place(part, final)
     except OSError:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -120,73 +128,72 @@ def _write(run: pathlib.Path, step: int, checkpoint: Checkpoint) -> None:
 def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     with open(path, "w", encoding="utf-8") as file:
         json.dump(content, file)
-        _on_disk(file)
+        atomic_files.flush(file)
 
 
-def _on_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _folder(run: pathlib.Path) -> pathlib.Path:
+def _folder(run: pathlib.Path | str) -> pathlib.Path:
     return pathlib.Path(run) / layout.CHECKPOINTS
 
 
 def thin(run: pathlib.Path) -> None:
-    """Removes all but the newest checkpoint, which has the last and the best weights."""
+    """Removes all checkpoints but the newest, which has the last and the best weights."""
     for old in _folders(run)[:-1]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def newest(run: Any) -> Checkpoint | None:
-    """The newest Checkpoint that is whole, or None where there is none.
+def newest(run: pathlib.Path | str) -> Checkpoint | None:
+    """The newest checkpoint of a run that is whole, or None if it has no checkpoints.
 
     Raises:
-        ModelError: there are checkpoints, and all are damaged.
+        ModelError: the run has checkpoints, but all are damaged.
     """
     folders = _folders(run)
     for folder in reversed(folders):
-        found = _read(folder)
-        if found:
-            return found
+        checkpoint = _read(folder)
+        if checkpoint:
+            return checkpoint
         warnings.warn(
             f"checkpoint {folder.name} is damaged; the one before it is used", stacklevel=2
         )
     if folders:
-        raise ModelError("all checkpoints are damaged", place=_folder(run),
-                         fix="another --output; --resume=never would drop the unfinished run")  # fmt: skip
+        raise ModelError(
+            "all checkpoints are damaged",
+            place=_folder(run),
+            fix="another --output; --resume=never would drop the unfinished run",
+        )
     return None
 
 
-def read_at(run: pathlib.Path, step: int, number: int) -> Checkpoint:
-    """The Checkpoint of that place.
+def read_at(run: pathlib.Path | str, step: int, number: int) -> Checkpoint:
+    """The checkpoint at the place `(step, number)`, see `Checkpoint`.
 
     Raises:
-        ModelError: it is not there, or damaged.
+        ModelError: it is not there, or it is damaged.
     """
     for folder in _folders(run):
-        if _place(folder) == (step, number) and (found := _read(folder)):
-            return found
+        if _place(folder) == (step, number) and (checkpoint := _read(folder)):
+            return checkpoint
     what = f"checkpoint {step}, from which the first worker goes on, cannot be read here"
-    raise ModelError(what, place=_folder(run), fix="a folder that all workers share")
+    raise ModelError(what, place=_folder(run), fix="an --output that all workers share")
 
 
-def _folders(run: pathlib.Path) -> list[pathlib.Path]:
-    """Checkpoints in the order of their steps."""
-    found = [path for path in _folder(run).glob("*") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=_place)
+def _folders(run: pathlib.Path | str) -> list[pathlib.Path]:
+    """The folders of a run's checkpoints in the order of their places."""
+    folders = [path for path in _folder(run).glob("*") if _NAME.fullmatch(path.name)]
+    return sorted(folders, key=_place)
 
 
 def _place(folder: pathlib.Path) -> tuple[int, int]:
-    """See `Checkpoint`."""
+    """`(step, number)` from the name of a checkpoint's folder, see `Checkpoint`."""
     step, _, number = folder.name.partition(".")
     return int(step), int(number or 0)
 
 
-def _read(folder: pathlib.Path) -> Any:
+def _read(folder: pathlib.Path) -> Checkpoint | None:
+    """The checkpoint in a folder; None if it is damaged."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["sha256"] != {name: _sha256(folder / name) for name in (ARRAYS, STATE)}:
+        if manifest["sha256"] != {name: sha256_of_file(folder / name) for name in (ARRAYS, STATE)}:
             return None
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if _is_packed(folder / ARRAYS):
@@ -194,20 +201,24 @@ def _read(folder: pathlib.Path) -> Any:
         with np.load(folder / ARRAYS, allow_pickle=False) as file:
             arrays = dict(file)
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-            return None  # numpy gives a member that is not an array as its bytes
+            return None  # numpy returns a member that is not an array as its bytes
         steps = {_place(folder)[0], manifest["step"], state.pop(_STEP), int(arrays.pop(_STEP))}
         return Checkpoint(arrays, state, _place(folder)) if len(steps) == 1 else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, EOFError,
-            MemoryError, zipfile.BadZipFile):  # fmt: skip
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+    ):
         return None
 
 
 def _is_packed(path: pathlib.Path) -> bool:
-    """Whether arrays are larger than the file: tltf packs none, and a bomb would fill the memory."""
+    """Whether the arrays are larger than their file; tltf compresses none, a zip bomb would."""
     with zipfile.ZipFile(path) as file:
         return sum(info.file_size for info in file.infolist()) > path.stat().st_size
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

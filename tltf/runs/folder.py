@@ -1,4 +1,4 @@
-"""The run folder: who may write to it, what it was told, whether it is finished."""
+"""The run folder: which process may write to it, the flags of its run, and how far that is."""
 
 import contextlib
 import json
@@ -9,7 +9,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import filelock
 
@@ -25,13 +24,14 @@ from tltf.runs.origin import Change
 STATUS, FLAGS, LOCK = layout.STATUS, layout.FLAGS, layout.LOCK
 DATA_REPORT = layout.DATA_REPORT
 STATUSES = ("training", "trained", "finished")
+"""How far a run is, in order."""
 
 
 def is_chief() -> bool:
-    """Whether this process writes the run's files: true but for workers other than the first.
+    """Whether this process writes the run's files; with several workers, only the first one does.
 
     TF_CONFIG tells the workers of a MultiWorkerMirroredStrategy apart. The first is the task
-    `chief`; without one in the cluster it is worker 0.
+    `chief`, or worker 0 in a cluster that has no chief.
     """
     config = json.loads(os.environ.get("TF_CONFIG") or "{}")
     task = config.get("task", {})
@@ -41,47 +41,53 @@ def is_chief() -> bool:
 
 
 def claim(output: OutputOptions) -> pathlib.Path:
-    """Checks that a run may start in `output`, before anything expensive is done.
+    """Checks that a run may start in --output, before anything expensive is done.
 
     Args:
-        output: OutputOptions.
+        output: the flags of the output.
 
     Returns:
-        pathlib.Path of the folder, made if it was missing.
+        The run folder, made if it was missing.
 
     Raises:
-        FlagError: the folder holds a finished run or something that is not a run.
+        FlagError: the folder holds a finished run, or files that are not a run's.
         StorageError: the folder cannot be written.
     """
     run = pathlib.Path(output.output)
     status = read_status(run)
     if status == "finished" and not output.overwrite:
-        raise FlagError(f"{run} holds a finished run", flag="output",
-                        fix="another --output; --overwrite would replace that run")  # fmt: skip
+        raise FlagError(
+            f"{run} holds a finished run",
+            flag="output",
+            fix="another --output; --overwrite would replace that run",
+        )
     if status == "" and run.exists() and not (run.is_dir() and _is_new(run)):
-        raise FlagError(f"{run} is not empty and holds no run", flag="output",
-                        fix="another --output")  # fmt: skip
+        raise FlagError(
+            f"{run} is not empty and holds no run", flag="output", fix="another --output"
+        )
     try:
         run.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=run).close()
     except OSError as error:
-        raise StorageError(f"cannot write: {error.strerror}", flag="output", place=run) from error
+        raise StorageError(
+            f"cannot be written: {error.strerror}", flag="output", place=run
+        ) from error
     return run
 
 
 @contextlib.contextmanager
-def claim_folder(output: OutputOptions) -> Iterator[Any]:
-    """A block in which no other process trains into a run folder; gives the folder, see `claim`.
+def claim_folder(output: OutputOptions) -> Iterator[pathlib.Path | None]:
+    """A block in which no other process may train into a run folder, see `claim`; gives the folder.
 
-    None without --output or in a dry run; workers other than the first only get its path. Inside of
-    such a block of this process it is that folder again.
+    It gives None without --output or in a dry run. Workers other than the first get the path and
+    claim nothing. Blocks of one process may be nested.
 
     Args:
-        output: OutputOptions.
+        output: the flags of the output.
 
     Raises:
         FlagError: as `claim`.
-        StorageError: as `claim`, or another process has the folder.
+        StorageError: as `claim`, or another process has claimed the folder.
     """
     if not output.output or output.dry_run or not is_chief():
         yield pathlib.Path(output.output) if output.output and not output.dry_run else None
@@ -93,7 +99,7 @@ def claim_folder(output: OutputOptions) -> Iterator[Any]:
         try:
             claim(output)
         except FlagError:
-            if path.exists():  # a run that another process has just begun looks like none
+            if path.exists():  # a run that another process has just started may look like no run
                 with contextlib.suppress(OSError):
                     _acquire(lock, path)
                     lock.release()
@@ -107,18 +113,25 @@ def claim_folder(output: OutputOptions) -> Iterator[Any]:
         lock.release()
 
 
-def _acquire(lock: Any, path: pathlib.Path) -> None:
+def _acquire(lock: filelock.BaseFileLock, path: pathlib.Path) -> None:
+    """Takes a run's lock; warns on a file system that has none."""
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        raise StorageError(f"another process trains here ({_owner(path)})", place=path.parent,
-                           fix="wait for it, or another --output") from error  # fmt: skip
+        raise StorageError(
+            f"another process is training here ({_owner(path)})",
+            place=path.parent,
+            fix="wait for it, or another --output",
+        ) from error
     except NotImplementedError:
-        what = f"{path.parent} is on a file system without locks: two runs in it would mix"
+        what = (
+            f"{path.parent} is on a file system without locks: two runs in it would mix their files"
+        )
         warnings.warn(what, stacklevel=5)
 
 
-def _owner(path: Any) -> Any:
+def _owner(path: pathlib.Path) -> str:
+    """The process that holds a lock, as it described itself."""
     try:
         return path.with_suffix(".owner").read_text(encoding="utf-8")[:200]
     except OSError:
@@ -126,13 +139,18 @@ def _owner(path: Any) -> Any:
 
 
 def _is_new(run: pathlib.Path) -> bool:
-    """Whether a folder has nothing but what a run leaves that was killed in its first moment, or
-    whose data were at fault."""
+    """Whether a folder holds nothing of value.
+
+    It may have what a run leaves that was killed in its first moment or stopped by faulty data.
+    """
     names = {item.name for item in run.iterdir() if not item.name.startswith(LOCK)}
     written = (STATUS, FLAGS, origin.FILE, DATA_REPORT)
     parts = tuple(f".{name}." for name in written)
-    left = {n for n in names - {streams.LOG, DATA_REPORT}
-            if not (n.startswith(parts) and n.endswith(".part"))}  # fmt: skip
+    left = {
+        n
+        for n in names - {streams.LOG, DATA_REPORT}
+        if not (n.startswith(parts) and n.endswith(".part"))
+    }
     if not left:
         return True
     if not {STATUS} <= left <= {STATUS, origin.FILE}:
@@ -146,20 +164,20 @@ def _is_new(run: pathlib.Path) -> bool:
 def begin(
     run: pathlib.Path, resolved: Options, command: str, data: dict[str, str] | None = None
 ) -> None:
-    """Notes what a run is told and made from, or checks that an unfinished one is so still.
+    """Records the flags, data and versions of a new run, or compares those of an unfinished one.
 
-    A run that is to be replaced is removed here, when data and model of the new one are known
-    to be good; of the folder's files only its own go. With --overwrite that is a finished run, or
-    one of other flags, data or versions: an unfinished one of these goes on, so that the same
-    command again loses nothing. One that has trained nothing yet, as a flag that did not fit or a
-    kill leaves it, makes way for other flags, data or versions unasked: nothing is lost with it.
-    A kill at any moment leaves a folder that the same command takes.
+    A run that is to be replaced is removed here, when data and model of the new run are known to
+    be good, and only its own files are. --overwrite replaces a finished run, and an unfinished one
+    with other flags, data or versions; with the same ones an unfinished run goes on, so that
+    repeating a command loses nothing. A run that has trained nothing yet, because a flag was
+    wrong or it was killed, is replaced without asking. A kill at any moment leaves a folder in
+    which the same command works.
 
     Args:
         run: the run folder.
-        resolved: Options with every `auto` replaced.
-        command: shown in run.flags.
-        data: split -> text that differs where its contents do, see `origins`.
+        resolved: the run's options with every `auto` replaced.
+        command: the command that run.flags shows.
+        data: split -> text that differs if the contents do, see `origin.write`.
 
     Raises:
         FlagError: --resume names something unknown.
@@ -168,7 +186,7 @@ def begin(
     """
     path, data = pathlib.Path(run) / FLAGS, data or {}
     status, output = read_status(run), resolved.output
-    found, export = [], None
+    differences, export = [], None
     for folder in (run, path.parent / layout.MODEL):
         atomic_files.sweep(folder)
     if not status:
@@ -176,10 +194,10 @@ def begin(
     elif _is_replaced(run, status, output, lambda: changes(run, resolved, data)):
         removal.remove(run, None if _is_untrained(run, status) else origin.export_version(run))
     else:
-        if found := changes(run, resolved, data):
-            require_allowed(run, found, output.resume)
+        if differences := changes(run, resolved, data):
+            require_allowed(run, differences, output.resume)
         export = origin.export_version(run)
-    if export is None or found:
+    if export is None or differences:
         export = export or int(atomic_folders.new_version(path.parent / layout.EXPORT).name)
         origin.write(run, data, export)
         comment = f"{command}\nEvery flag of this run, chosen defaults included."
@@ -188,8 +206,9 @@ def begin(
 
 
 def _is_replaced(
-    run: pathlib.Path, status: str, output: OutputOptions, changed: Callable[..., Any]
+    run: pathlib.Path, status: str, output: OutputOptions, changed: Callable[[], list[Change]]
 ) -> bool:
+    """Whether a new run replaces the one in a folder; `changed` says what differs, see `changes`."""
     if output.resume == "never" or not (output.overwrite or _is_untrained(run, status)):
         return output.resume == "never"
     try:
@@ -205,19 +224,19 @@ def _is_untrained(run: pathlib.Path, status: str) -> bool:
 def changes(
     run: pathlib.Path | str, resolved: Options | None, data: dict[str, str]
 ) -> list[Change]:
-    """A list of `origin.Change`: what a run would be told, or made from, otherwise than it was.
+    """The differences of flags, data and versions from those that a run was started with.
 
     Args:
         run: the run folder.
-        resolved: Options; None leaves them out.
+        resolved: the options to compare; None compares no flags.
         data: as `begin` takes it.
 
     Raises:
-        ModelError: what is noted of the run cannot be read.
+        ModelError: run.flags or origin.json cannot be read.
     """
-    found = origin.changes(run, data)
+    differences = origin.changes(run, data)
     if resolved is None:
-        return found
+        return differences
     old, new = flagfiles.flatten(read_options(run)), flagfiles.flatten(resolved)
     return [
         *(
@@ -227,43 +246,46 @@ def changes(
             for name in new
             if old[name] != new[name]
         ),
-        *found,
+        *differences,
     ]
 
 
-def require_allowed(run: Any, found: Sequence[Change], resume: str) -> None:
-    """Raises where something changed that must not; what may is said in one line.
+def require_allowed(run: pathlib.Path | str, differences: Sequence[Change], resume: str) -> None:
+    """Checks that every difference is allowed; prints allowed differences on one line.
 
     Args:
         run: the run folder.
-        found: list of `origin.Change`.
-        resume: --resume, which names what may change beside what is harmless.
+        differences: what changed since the run was started.
+        resume: --resume, which names what may change besides harmless flags.
 
     Raises:
-        FlagError: it names something unknown.
-        ModelError: something else changed.
+        FlagError: --resume names something unknown.
+        ModelError: something changed that is not allowed.
     """
-    if refused := _refused(found, resume):
+    if refused := _refused(differences, resume):
         names = dict.fromkeys((*allowed_changes(resume), *(change.name for change in refused)))
         raise ModelError(
-            f"the unfinished run was begun otherwise ({'; '.join(c.text for c in refused)})",
-            flag="resume", place=run,
-            fix=f"--resume='{'|'.join(names)}' goes on all the same; --resume=never would drop that run",
-        )  # fmt: skip
-    print(f"goes on otherwise than begun: {'; '.join(c.text for c in found)}", file=sys.stderr)
+            "the unfinished run was started with other flags, data or versions "
+            f"({'; '.join(change.text for change in refused)})",
+            flag="resume",
+            place=run,
+            fix=f"--resume='{'|'.join(names)}' allows these changes; --resume=never would drop that run",
+        )
+    texts = "; ".join(change.text for change in differences)
+    print(f"the run goes on with these changes: {texts}", file=sys.stderr)
 
 
-def _refused(found: Sequence[Change], resume: str) -> list[Change]:
+def _refused(differences: Sequence[Change], resume: str) -> list[Change]:
     may_differ = (*HARMLESS, *allowed_changes(resume))
-    return [change for change in found if change.name not in may_differ]
+    return [change for change in differences if change.name not in may_differ]
 
 
 def read_options(run: pathlib.Path | str) -> Options:
-    """The Options that a run was told.
+    """The options of the run in a folder.
 
     Raises:
         FlagError: the folder holds no run.
-        ModelError: its run.flags cannot be read, or pulls in other files, which tltf never writes.
+        ModelError: run.flags cannot be read, or pulls in other files, which tltf never writes.
     """
     path = pathlib.Path(run) / FLAGS
     if not path.exists():
@@ -276,7 +298,7 @@ def read_options(run: pathlib.Path | str) -> Options:
 
 
 def _require_alone(path: pathlib.Path) -> None:
-    """Refuses a run.flags with a --flagfile: an error would show the lines of the other file."""
+    """Refuses a run.flags with a --flagfile, since an error would show lines of that other file."""
     untrusted.require_file(path)
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         name = line.strip().lstrip("-").partition("=")[0].split(maxsplit=1)
@@ -285,7 +307,7 @@ def _require_alone(path: pathlib.Path) -> None:
 
 
 def read_status(run: pathlib.Path | str) -> str:
-    """`training`, `trained`, `finished`, or "" where there is no run."""
+    """How far a run is: `training`, `trained` or `finished`; "" if the folder holds no run."""
     folder = pathlib.Path(run)
     try:
         status = json.loads((folder / STATUS).read_text(encoding="utf-8"))["status"]
@@ -295,6 +317,6 @@ def read_status(run: pathlib.Path | str) -> str:
 
 
 def write_status(run: pathlib.Path, status: str) -> None:
-    """Records how far a run is."""
+    """Records how far a run is, one of STATUSES."""
     with atomic_files.replace_file(pathlib.Path(run) / STATUS) as file:
         json.dump({"status": status}, file)

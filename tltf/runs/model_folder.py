@@ -1,27 +1,30 @@
 """The files of a model folder, checked before any of them is used; free of TensorFlow.
 
-A model folder may come from anywhere. So nothing in it is run: core.json is plain data, its
-names must be in tltf's catalogs, and every file must have the SHA-256 that core.json gives.
+A model folder may come from anywhere. So nothing in it is executed: core.json is plain data, its
+names must be in tltf's catalogs, and every file must have the SHA-256 that core.json has for it.
 """
 
 import dataclasses
-import hashlib
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, HEADS
+from tltf.config.catalogs.row import Row
 from tltf.errors import FlagError, ModelError
 from tltf.files import untrusted
+from tltf.files.hashes import sha256_of_file
 from tltf.runs import layout
 
 FORMAT = 1
+"""Version of the format of core.json."""
 MANIFEST, WEIGHTS, ASSETS = layout.CORE, layout.WEIGHTS, layout.ASSETS
 MAX_IMAGE_SIZE_PX, MAX_TEXT_LENGTH = 16_384, 2**20
-"""What a stranger's model may have us make of an input: 3 GB of pixels."""
-_OUTSIDE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+"""Largest input that the model of a stranger may ask for; an image then takes 3 GB."""
 KEYS = {
     "format": int,
     "core": dict,
@@ -31,6 +34,7 @@ KEYS = {
     "folder": str,
     "files": dict,
 }
+"""Keys of core.json with the types of their values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +43,10 @@ class Stored:
 
     Args:
         manifest: the content of core.json.
-        folder: the folder of the weights and assets.
+        folder: the folder with the weights and the assets.
     """
 
-    manifest: dict
+    manifest: dict[str, Any]
     folder: pathlib.Path
 
     @property
@@ -51,16 +55,16 @@ class Stored:
         return self.folder / WEIGHTS
 
     @property
-    def assets(self) -> Any:
-        """The folder of the tokenizer's files."""
+    def assets(self) -> pathlib.Path:
+        """The folder with the tokenizer's files."""
         return self.folder / ASSETS
 
 
-def read_core(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_core(folder: pathlib.Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """`(core blueprint, weight name -> array)` of a run folder or its `model` folder.
 
     Raises:
-        ModelError: no model there, or a damaged one.
+        ModelError: there is no model, or it is damaged.
     """
     stored = open_folder(folder)
     _require_known_backbone(
@@ -74,7 +78,7 @@ def read_core(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def open_folder(folder: pathlib.Path | str) -> Stored:
-    """The `Stored` of a run folder or its `model` folder, every file's hash checked."""
+    """The model in a run folder or its `model` folder, after every file's hash has been compared."""
     if not str(folder):
         raise FlagError("must be given", flag="run", fix="--run=RUN, the --output of tltf.train")
     folder = pathlib.Path(folder)
@@ -82,22 +86,22 @@ def open_folder(folder: pathlib.Path | str) -> Stored:
     manifest = _manifest(model / MANIFEST, folder)
     inner = model / manifest["folder"]
     _require_inside(inner)
-    found = set(files_in(inner))
+    names = set(files_in(inner))
     for name, expected in manifest["files"].items():
-        if name not in found:
+        if name not in names:
             raise ModelError("the file is missing", place=inner / name)
-        if sha256(inner / name) != expected:
+        if sha256_of_file(inner / name) != expected:
             what = "the file is not the one that was saved (its SHA-256 differs from core.json)"
             raise ModelError(what, place=inner / name, fix="copy the run folder again, or retrain")
-    extra = sorted(found - set(manifest["files"]))
-    if extra or WEIGHTS not in found:
+    extra = sorted(names - set(manifest["files"]))
+    if extra or WEIGHTS not in names:
         what = f"unknown file {extra[0]!r}" if extra else f"no {WEIGHTS}"
         raise ModelError(f"{what} in the model folder", place=inner)
     return Stored(manifest, inner)
 
 
 def _require_inside(folder: pathlib.Path) -> None:
-    """Refuses links out of a model folder: they would have other files read."""
+    """Refuses links out of a model folder, through which other files would be read."""
     root = folder.parent.resolve()
     for path in [folder, *folder.rglob("*")]:
         if path.is_symlink() and not path.resolve().is_relative_to(root):
@@ -110,14 +114,8 @@ def files_in(folder: pathlib.Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def sha256(path: pathlib.Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _manifest(path: pathlib.Path, folder: pathlib.Path) -> Any:
-    """core.json, its shape checked."""
+def _manifest(path: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
+    """The content of core.json, after its keys and types have been checked."""
     try:
         manifest = untrusted.read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -128,21 +126,21 @@ def _manifest(path: pathlib.Path, folder: pathlib.Path) -> Any:
     return manifest
 
 
-def _check_manifest(manifest: Any, path: Any) -> None:
+def _check_manifest(manifest: Any, path: pathlib.Path) -> None:
     for key, kind in KEYS.items():
         if not isinstance(manifest, dict) or type(manifest.get(key)) is not kind:
             raise ModelError(f"has no {key!r} of type {kind.__name__}", place=path)
     if manifest["format"] != FORMAT:
-        what = f"has the format {manifest['format']}, this tltf reads {FORMAT}"
+        what = f"has format {manifest['format']}, but this tltf reads format {FORMAT}"
         raise ModelError(what, place=path, fix="use the version of tltf that saved it")
     if not re.fullmatch(r"v\d{1,9}", manifest["folder"]):
-        raise ModelError(f"names the folder {manifest['folder']!r}", place=path)
+        raise ModelError(f"names the folder {manifest['folder']!r}, not v1, v2, ...", place=path)
     if not all(isinstance(name, str) for name in manifest["class_names"]):
         raise ModelError("has a class name that is not a text", place=path)
 
 
 def require_known_parts(blueprint: dict[str, Any], place: pathlib.Path, trust_code: bool) -> None:
-    """Refuses code from outside of tltf: named in a stranger's file, it must not run unasked."""
+    """Refuses a core that names code from outside tltf, unless the user trusts that code."""
     _name_of("head", blueprint.get("head"), HEADS, place, trust_code)
     _require_known_backbone(blueprint, place, trust_code)
 
@@ -150,32 +148,32 @@ def require_known_parts(blueprint: dict[str, Any], place: pathlib.Path, trust_co
 def _require_known_backbone(
     blueprint: dict[str, Any], place: pathlib.Path, trust_code: bool
 ) -> None:
-    """Refuses a backbone that would be fetched, read from a folder, or outgrow the memory."""
+    """Refuses a backbone that would be fetched, be read from a folder, or outgrow the memory."""
     backbone = blueprint.get("backbone")
     if not isinstance(backbone, dict) or not isinstance(backbone.get("memory"), dict):
         raise ModelError("has no backbone with its memory", place=place)
     name = _name_of("backbone", backbone.get("text"), BACKBONES, place, trust_code)
-    is_class = "class" in backbone["memory"] or _OUTSIDE.match(name)
+    is_class = "class" in backbone["memory"] or call_strings.is_outside(name)
     if name not in BACKBONES and not is_class:
         raise ModelError(f"its backbone {name!r} is not part of tltf", place=place)
     for key, most in {"image_size_px": MAX_IMAGE_SIZE_PX, "text_length": MAX_TEXT_LENGTH}.items():
         size = backbone.get(key)
         if type(size) is not int or not 0 <= size <= most:
-            raise ModelError(f"has {key} {size!r:.80}, at most {most} are read", place=place)
+            raise ModelError(f"has {key} {size!r:.80}, but tltf reads at most {most}", place=place)
 
 
 def _name_of(
     part: str,
-    text: int | str | None,
-    catalog: dict[str, Any],
+    text: object,
+    catalog: Mapping[str, Row],
     place: pathlib.Path,
     trust_code: bool,
 ) -> str:
-    """The name in a part's call string; one of code from outside only where it is trusted."""
+    """The name in a part's call string; code from outside tltf is refused unless it is trusted."""
     if not isinstance(text, str):
         raise ModelError(f"has no {part}", place=place)
-    name = text.partition("(")[0].strip()
-    is_outside = _OUTSIDE.match(name) and not name.startswith("hub:")
+    name = call_strings.name_of(text)
+    is_outside = call_strings.is_outside(name) and not name.startswith("hub:")
     if name not in catalog and is_outside and not trust_code:
         what = f"the {part} {name!r} is not part of tltf, and its code would be run"
         fix = "tltf.load(RUN, trust_code=True) if you trust it"

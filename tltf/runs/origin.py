@@ -1,14 +1,15 @@
-"""RUN/origin.json: what a run was begun with beside its flags, and what may differ when it goes on.
+"""RUN/origin.json: what a run was started from besides its flags, to be compared when it goes on.
 
-That is the contents of its data, split by split, and the versions of what computes. Flags are in
-run.flags. A run goes on with what it was begun with, unless --resume names what may differ. The
-version that its SavedModel gets is noted too: others in RUN/export are not its own.
+The file has a digest of the data of each split and the versions of the packages that compute. (The
+flags are in run.flags.) A run goes on only with the same data and versions, unless --resume names
+what may differ. The file also has the version of the run's own SavedModel, which tells it from
+other versions in RUN/export.
 """
 
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tltf.config.resume import VERSIONS
 from tltf.errors import ModelError
@@ -17,28 +18,29 @@ from tltf.runs import layout, versions
 
 FILE = layout.ORIGIN
 PACKAGES = ("tltf", "keras", "tensorflow", "numpy")
+"""Packages whose versions are recorded."""
 
 
 class Change(NamedTuple):
-    """Something that is not as it was when a run was begun.
+    """A difference between a run and how it was started.
 
     Args:
-        name: what --resume calls it: a flag, or VERSIONS.
-        text: what it was, and is.
+        name: the name that --resume uses for it: a flag, or VERSIONS.
+        text: the old and the new value.
     """
 
     name: str
     text: str
 
 
-def write(run: pathlib.Path, data: Any, export: int = 1) -> None:
-    """Notes what a run is begun with.
+def write(run: pathlib.Path, data: dict[str, str], export: int = 1) -> None:
+    """Records what a run is started from.
 
     Args:
         run: the run folder.
-        data: `train split` and the like -> text that differs where its contents do; {} for a run
-            that reads none itself.
-        export: the version that it exports.
+        data: `train split` and the like -> a text that differs if the contents do; {} for a run
+            that reads no data itself.
+        export: the version of the run's SavedModel.
 
     Raises:
         StorageError: it cannot be written.
@@ -49,7 +51,7 @@ def write(run: pathlib.Path, data: Any, export: int = 1) -> None:
 
 
 def export_version(run: pathlib.Path) -> int:
-    """The version of a run's own SavedModel; 1 where nothing says otherwise."""
+    """The version of a run's own SavedModel; 1 if origin.json does not have it."""
     try:
         noted = untrusted.read_json(pathlib.Path(run) / FILE)
     except (FileNotFoundError, ModelError):
@@ -58,17 +60,17 @@ def export_version(run: pathlib.Path) -> int:
     return version if isinstance(version, int) and version > 0 else 1
 
 
-def changes(run: pathlib.Path | str, data: Any) -> list[Change]:
-    """A list of `Change`: how data and versions differ from what was noted.
+def changes(run: pathlib.Path | str, data: dict[str, str]) -> list[Change]:
+    """The differences of data and versions from what was recorded.
 
-    Where nothing was noted the versions differ, and the data is not told of.
+    If nothing was recorded, all versions differ and the data do not.
 
     Args:
         run: the run folder.
         data: as `write` takes it.
 
     Raises:
-        ModelError: the note is damaged.
+        ModelError: origin.json is damaged.
     """
     path = pathlib.Path(run) / FILE
     noted = untrusted.read_json(path) if path.exists() else {"data": data, "versions": {}}
@@ -79,10 +81,10 @@ def changes(run: pathlib.Path | str, data: Any) -> list[Change]:
         ]
     except (KeyError, TypeError, ValueError) as error:
         fix = "another --output; --resume=never would drop the unfinished run"
-        raise ModelError("is not a note of tltf", place=path, fix=fix) from error
+        raise ModelError("is not in the form that tltf writes", place=path, fix=fix) from error
 
 
-def _changes(name: str, noted: dict[str, str], current: dict[str, str]) -> Iterator[Any]:
+def _changes(name: str, noted: dict[str, str], current: dict[str, str]) -> Iterator[Change]:
     for key in dict.fromkeys((*noted, *current)):
         was, now = noted.get(key, "none"), current.get(key, "none")
         if was != now:

@@ -1,24 +1,24 @@
-"""What tltf has written into a run folder, removed before another run takes its place.
+"""Removes a run from its folder before another run is written there.
 
-Only what a training writes goes: notes, evaluations and exports that somebody else put there stay.
+Only files that a training writes are removed; notes, evaluations and other exports stay.
 """
 
 import pathlib
 import re
 import shutil
-from typing import Any
 
 from tltf.runs import layout
 
 EVENTS = "events.out.tfevents.*"
+"""Names of TensorBoard's files."""
 _PART = re.compile(r"\..+\.part")
-"""What was only half written."""
+"""Names of files and folders that are only half written."""
 _CHECKPOINT = re.compile(r"[0-9]+(\.[0-9]+)?")
-"""One that is whole; not what a kill has left half written."""
+"""Names of checkpoints that are whole; those that a kill has left half written have others."""
 
 
 def is_trained(run: pathlib.Path) -> bool:
-    """Whether a run has anything to go on from: a checkpoint, a model, or a fold that has.
+    """Whether a run has anything to go on from: a checkpoint, a model, or a fold with one of them.
 
     Args:
         run: the run folder.
@@ -37,11 +37,11 @@ def is_trained(run: pathlib.Path) -> bool:
 
 
 def remove(run: pathlib.Path, export: int | None = 1) -> None:
-    """Removes a run from its folder, but for the files in layout.OF_A_RUN.
+    """Removes a run from its folder, except for the files in layout.OF_A_RUN.
 
     Args:
         run: the run folder.
-        export: the version of the SavedModel that it wrote itself; None: it wrote none.
+        export: the version of the SavedModel that the run wrote; None if it wrote none.
     """
     run = pathlib.Path(run)
     for name in layout.OF_A_TRAINING:
@@ -57,7 +57,7 @@ def remove(run: pathlib.Path, export: int | None = 1) -> None:
 
 
 def _remove_rounds(rounds: pathlib.Path) -> None:
-    """Removes the runs in layout.OF_A_RUN/rounds, one per fold."""
+    """Removes the runs in RUN/rounds, of which there is one per fold."""
     for path in list(rounds.glob("*")) if _is_folder(rounds) else ():
         if path.name.isdecimal() and _is_folder(path):
             remove(path)
@@ -67,7 +67,8 @@ def _remove_rounds(rounds: pathlib.Path) -> None:
     _remove_empty(rounds)
 
 
-def _remove_in(folder: pathlib.Path, pattern: Any) -> None:
+def _remove_in(folder: pathlib.Path, pattern: re.Pattern[str]) -> None:
+    """Removes what a pattern matches and half-written parts from a folder, then an empty folder."""
     if not _is_folder(folder):
         return
     for path in list(folder.iterdir()):
@@ -77,7 +78,7 @@ def _remove_in(folder: pathlib.Path, pattern: Any) -> None:
 
 
 def _remove_events(folder: pathlib.Path) -> None:
-    """Removes TensorBoard's files, and the folders that held nothing else."""
+    """Removes TensorBoard's files, and the folders that are empty without them."""
     if not _is_folder(folder):
         return
     for path in list(folder.iterdir()):
@@ -89,7 +90,7 @@ def _remove_events(folder: pathlib.Path) -> None:
 
 
 def _remove(path: pathlib.Path) -> None:
-    """Removes a file, a link or a whole folder, where it is there."""
+    """Removes a file, a link or a whole folder; it need not exist."""
     if _is_folder(path):
         shutil.rmtree(path)
     else:
@@ -102,5 +103,5 @@ def _remove_empty(folder: pathlib.Path) -> None:
 
 
 def _is_folder(path: pathlib.Path) -> bool:
-    """Whether it is a folder of this run, and no link to one elsewhere."""
+    """Whether a path is a folder itself, not a link to a folder elsewhere."""
     return path.is_dir() and not path.is_symlink()

@@ -1,11 +1,10 @@
 """Versions of the packages that a run depends on."""
 
 import importlib.metadata
-from typing import Any
 
 
-def installed_versions(packages: tuple[str, ...]) -> Any:
-    """Package name -> its version as text, or `not installed`."""
+def installed_versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Package name -> its version, or `not installed`."""
     return {name: _version(name) for name in packages}
 
 

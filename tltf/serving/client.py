@@ -128,8 +128,11 @@ class GrpcClient:
             what = f"no answer: {_said(error)}"
             raise StorageError(what, place=place, fix="check the address and the server") from error
         found = {name: values.tolist() for name, values in outputs.items()}
-        texts = {name: [text.decode("utf-8") for text in values] for name, values in found.items()
-                 if isinstance(values[0], bytes)}  # fmt: skip
+        texts = {
+            name: [text.decode("utf-8") for text in values]
+            for name, values in found.items()
+            if isinstance(values[0], bytes)
+        }
         return found | texts
 
 

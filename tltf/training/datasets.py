@@ -200,7 +200,7 @@ class _Builder:
                 lambda part, size: self.dataset_above(prefix, part, size),
             )
         except frozen_outputs.NotCached as reason:
-            feature_cache.say_off(reason)
+            feature_cache.say_not_cached(reason)
             return DataAbove()
 
     def _lookup(self, prefix: keras.Model, part: Source, view: View | None = None) -> Lookup:
@@ -241,10 +241,10 @@ class _Builder:
             lookup = self._lookup(prefix, self.parts["train"])
             return functools.partial(self.training, reads=lookup)
         if self.texts:
-            feature_cache.say_off("--augment changes the tokens in every epoch")
+            feature_cache.say_not_cached("--augment changes the tokens in every epoch")
             return None
         if not views:
-            feature_cache.say_off(
+            feature_cache.say_not_cached(
                 "--augment changes the images; --cache_views=4 keeps four views of each"
             )
             return None
@@ -260,28 +260,32 @@ class _Builder:
             for number in range(views)
         ]
 
-        def training(
-            first: int,
-            number: int,
-            rows: np.ndarray | None = None,
-            skip: int = 0,
-            is_drawn: bool = True,
-        ) -> tf.data.Dataset:
-            passes = [
-                self.training(
-                    epoch,
-                    1,
-                    rows,
-                    tables[epoch % views],
-                    (),
-                    skip if epoch == first else 0,
-                    is_drawn,
-                )
-                for epoch in range(first, first + number)
-            ]
-            dataset = passes[0]
-            for other in passes[1:]:
-                dataset = dataset.concatenate(other)
-            return dataset
+        return functools.partial(self._training_views, tables)
 
-        return training
+    def _training_views(
+        self,
+        tables: Sequence[Lookup],
+        first_epoch: int,
+        num_epochs: int,
+        rows: np.ndarray | None = None,
+        skip: int = 0,
+        is_drawn: bool = True,
+    ) -> tf.data.Dataset:
+        """Dataset like `training` in which each epoch reads the next view of the rows.
+
+        Args:
+            tables: Lookup of the outputs of a frozen prefix, for each view.
+            first_epoch: number of the first epoch.
+            num_epochs: number of epochs.
+            rows: see `training`.
+            skip: see `training`.
+            is_drawn: see `training`.
+        """
+        passes = []
+        for epoch in range(first_epoch, first_epoch + num_epochs):
+            table, skipped = tables[epoch % len(tables)], skip if epoch == first_epoch else 0
+            passes.append(self.training(epoch, 1, rows, table, (), skipped, is_drawn))
+        dataset = passes[0]
+        for other in passes[1:]:
+            dataset = dataset.concatenate(other)
+        return dataset

