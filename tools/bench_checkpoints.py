@@ -68,8 +68,8 @@ def measured(options, side):
 
     saves = Saves(side == "with")
     with tempfile.TemporaryDirectory() as folder, saves.in_place():
-        trained = training.train(replace(options, output=f"{folder}/run"))
-    return {"seconds": trained.times_s["train"], "saves": saves}
+        result = training.train(replace(options, output=f"{folder}/run"))
+    return {"seconds": result.times_s["train"], "saves": saves}
 
 
 def line(pairs):

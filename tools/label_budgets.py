@@ -71,7 +71,7 @@ class Budgets:
         options = make_options(**WORK[task], method=call, seed=draw, **flags)
         if method == "logistic":
             return _logistic(options, parts)
-        trained = training.fit_parts(options, parts)
+        trained = training.fit_parts(options, parts).model
         judge, test = evaluators.evaluator_for(trained.core.head), parts["test"]
         found = judge.measure(test.labels, trained.scores(test), trained.class_names)
         return found["accuracy"]

@@ -326,17 +326,16 @@ def test_a_run_that_is_replaced_leaves_what_is_the_users(tmp_path, told):
     assert origin.export_version(tmp_path) == 3, "after the one that may be served"
 
 
-def test_a_run_exports_its_own_version_once(tmp_path, monkeypatch):
+def test_a_run_exports_its_own_version_once(tmp_path):
     """Beside one that the run before has left; what a kill has left of its own is whole."""
     built = []
     call = types.SimpleNamespace(build=lambda trained, *given: built.append(given))
-    monkeypatch.setattr(one_run.call_strings, "pick", lambda *given: call)
     (tmp_path / "export/2").mkdir(parents=True)
     folder.begin(tmp_path, options(tmp_path), "")
-    one_run._export(None, tmp_path)
+    one_run._export(None, [call], tmp_path)
     assert built == [(tmp_path / "export", 3, True)]
     (tmp_path / "export/3").mkdir()
-    one_run._export(None, tmp_path)
+    one_run._export(None, [call], tmp_path)
     assert len(built) == 1
 
 

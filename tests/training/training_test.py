@@ -16,6 +16,7 @@ from tltf.methods.method import Phase
 from tltf.runs import folder
 from tltf.training import assembly, training
 from tltf.training.distribution import strategies
+from tltf.training.result import TrainingResult
 
 HEADS = [
     ({}, True),
@@ -26,8 +27,12 @@ HEADS = [
 ]
 
 
+def options_of(**flags):
+    return make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
+
+
 def assembled(**flags):
-    options = make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
+    options = options_of(**flags)
     recipe = checks.resolve(options, needs_output=False)
     parts = loader.load_parts(options, recipe)
     return assembly.assemble(options, recipe, parts, strategies.start(options.runtime))
@@ -103,6 +108,7 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
     norm, expected, monkeypatch
 ):
     trained, _ = assembled(method="full", norm=norm)
+    result = TrainingResult(trained, options_of(method="full", norm=norm), {})
     seen = []
 
     def fit_parts(options, parts):
@@ -111,7 +117,7 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
 
     monkeypatch.setattr(training, "fit_parts", fit_parts)
     with pytest.raises(InterruptedError):
-        one_run._scratch(trained, types.SimpleNamespace())
+        one_run._scratch(result, types.SimpleNamespace())
     recipe = checks.resolve(seen[0], needs_output=False)
     strategy = strategies.start(seen[0].runtime)
     other, _ = assembly.assemble(seen[0], recipe, trained.splits, strategy)

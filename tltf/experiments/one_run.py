@@ -25,6 +25,7 @@ from tltf.models.trained import Trained
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.training import training
 from tltf.training.distribution import strategies
+from tltf.training.result import TrainingResult
 
 NUM_MISTAKES = 24
 
@@ -42,36 +43,37 @@ def run(options: Options, recipe: Recipe | None = None) -> dict[str, Any]:
     start = time.monotonic()
     recipe = recipe or checks.resolve(options)
     with folder.claim_folder(options.output):
-        trained = training.train(options, recipe)
+        result = training.train(options, recipe)
         if options.output.dry_run or not folder.is_chief():
             return {}
-        return publish(trained, recipe, start)
+        return publish(result, recipe, start)
 
 
-def publish(trained: Trained, recipe: Recipe, start: float) -> dict[str, Any]:
+def publish(result: TrainingResult, recipe: Recipe, start: float) -> dict[str, Any]:
     """Evaluates, reports, exports; returns the report.
 
     Args:
-        trained: Trained with its options and splits.
+        result: TrainingResult of the run.
         recipe: what the call strings of the run name.
         start: time.monotonic() when the run began.
     """
+    trained = result.model
     run = pathlib.Path(trained.options.output.output)
     began = time.monotonic()
-    report, stated = evaluate(trained)
-    _add_baselines(trained, report, stated, recipe.baselines)
-    trained.times_s["evaluate"] = time.monotonic() - began
+    report, stated = evaluate(result)
+    _add_baselines(result, report, stated, recipe.baselines)
+    result.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
         write_predictions(run / layout.PREDICTIONS, trained.splits["test"], trained.core.head,
                           stated["test"], trained.class_names)  # fmt: skip
     trained_rows.write(run, trained.splits["train"])
     worst = mistakes(trained, stated, trained.splits)
-    _write(trained, report, run, worst, start)
+    _write(result, report, run, worst, start)
     if recipe.formats:
         began = time.monotonic()
         _export(trained, recipe.formats, run)
-        trained.times_s["export"] = time.monotonic() - began
-        _write(trained, report, run, worst, start)
+        result.times_s["export"] = time.monotonic() - began
+        _write(result, report, run, worst, start)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
     print(closing_text(report, run))
@@ -79,37 +81,36 @@ def publish(trained: Trained, recipe: Recipe, start: float) -> dict[str, Any]:
 
 
 def _write(
-    trained: Trained,
+    result: TrainingResult,
     report: dict[str, Any],
     run: pathlib.Path,
     worst: Sequence[dict[str, Any]],
     start: float,
 ) -> None:
-    report["time_s"] = trained.times_s | {
-        "total": time.monotonic() - start + trained.seconds_before
-    }
-    table = freezing.table(trained.plans[-1])
-    writer.write(report, run, history=trained.history, mistakes=worst, table=table)
+    report["time_s"] = result.times_s | {"total": time.monotonic() - start + result.seconds_before}
+    table = freezing.table(result.plans[-1])
+    writer.write(report, run, history=result.history, mistakes=worst, table=table)
 
 
-def evaluate(trained: Any) -> Any:
+def evaluate(result: TrainingResult) -> tuple[dict[str, Any], dict[str, Any]]:
     """`(report, role -> candidate)` on the validation and test splits; see `tltf.evaluation.evaluators`."""
+    trained = result.model
     chosen, judge = trained.options, evaluators.evaluator_for(trained.core.head)
     stated: dict[str, Any] = {}
     report: dict[str, Any] = {"command": _command(chosen), "options": options.flat(chosen),
-                      "run": _headline(chosen, trained.history)}  # fmt: skip
+                      "run": _headline(chosen, result.history)}  # fmt: skip
     for role in ("validation", "test"):
         part = trained.splits.get(role)
         if part:
             stated[role] = trained.scores(part, chosen.train.eval_batch_size)
             stated[role] = judge.candidate(trained.core.head, stated[role])
-            report[role] = judge.measure(part.labels, stated[role], trained.class_names,
-                                         seed=chosen.runtime.seed)  # fmt: skip
-    plan = trained.plans[-1]
+            labels, seed = np.asarray(part.labels), chosen.runtime.seed
+            report[role] = judge.measure(labels, stated[role], trained.class_names, seed=seed)
+    plan = result.plans[-1]
     if "validation" in trained.splits:
-        report["chosen_on_validation"] = _choices(trained)
+        report["chosen_on_validation"] = _choices(result)
     report |= {
-        "time_s": dict(trained.times_s),
+        "time_s": dict(result.times_s),
         "parameters": {"total": plan.num_total, "trainable": plan.num_trainable},
         "versions": strategies.versions(),
         "data": data_summary(trained),
@@ -118,19 +119,19 @@ def evaluate(trained: Any) -> Any:
     return report, stated
 
 
-def _choices(trained: Trained) -> list[str]:
+def _choices(result: TrainingResult) -> list[str]:
     """What a training chose on its validation split, in words; [] where nothing."""
-    train = trained.options.train
-    num_penalties = sum("penalty" in row for row in trained.history)
-    num_epochs = len(trained.history) - num_penalties
+    train, history = result.model.options.train, result.history
+    num_penalties = sum("penalty" in row for row in history)
+    num_epochs = len(history) - num_penalties
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
-    recipe = trained.recipe
+    recipe = result.model.recipe
     if recipe is None:
         return []
     method, choice = recipe.method and recipe.method.name, recipe.head.build().choice
     found = {
         "the penalty": num_penalties > 1,
-        "the epoch": judges_epochs and num_epochs and len(trained.history) > 1,
+        "the epoch": judges_epochs and num_epochs and len(history) > 1,
         choice: choice,
         "the share of the start's weights": method == "wise_ft",
         "the runs of the soup": method == "soup",
@@ -222,42 +223,43 @@ def mistakes(trained: Any, stated: Any, parts: Any) -> Any:
 
 
 def _add_baselines(
-    trained: Trained, report: dict[str, Any], stated: dict[str, Any], names: Sequence[str]
+    result: TrainingResult, report: dict[str, Any], stated: dict[str, Any], names: Sequence[str]
 ) -> None:
     """A constant always; a linear model and random weights where they were asked for."""
+    trained = result.model
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
         return
-    names_, test, judge = (
-        trained.class_names,
-        parts["test"],
-        evaluators.evaluator_for(trained.core.head),
-    )
+    class_names, judge = trained.class_names, evaluators.evaluator_for(trained.core.head)
+    labels = {role: np.asarray(part.labels) for role, part in parts.items()}
     report["baselines"] = {}
 
     def add(name: str, row: dict[str, Any], other: Answers | np.ndarray) -> None:
-        gain = judge.difference(test.labels, stated["test"], other, seed=seed)
+        gain = judge.difference(labels["test"], stated["test"], other, seed=seed)
         report["baselines"][name] = row | {"gain": gain}
 
-    add(judge.constant_name, *judge.constant(parts["train"].labels, test.labels, names_, seed=seed))
-    if trained.frozen_features:
-        pairs = {role: (trained.frozen_features[role], part.labels) for role, part in parts.items()}
+    constant = judge.constant(labels["train"], labels["test"], class_names, seed=seed)
+    add(judge.constant_name, *constant)
+    if result.frozen_features:
+        pairs = {role: (result.frozen_features[role], labels[role]) for role in parts}
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
-        add(judge.linear_name, *judge.linear(*given, names_, seed=seed, groups=groups))
+        add(judge.linear_name, *judge.linear(*given, class_names, seed=seed, groups=groups))
     if "scratch" in names:
-        add("scratch", *_scratch(trained, judge))
+        add("scratch", *_scratch(result, judge))
 
 
-def _scratch(trained: Any, judge: Any) -> tuple[dict[str, Any], np.ndarray]:
+def _scratch(result: TrainingResult, judge: Any) -> tuple[dict[str, Any], np.ndarray]:
     """`(row, candidate)` of the same run from random weights, everything trained, on the same splits."""
+    trained = result.model
     sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
-    norm = trained.given.train.norm
+    norm = result.given.train.norm
     if norm == "frozen":  # statistics of random weights stand for nothing
         norm = "auto"
-    given = options.replace(trained.given, **sizes)
+    given = options.replace(result.given, **sizes)
     chosen = options.replace(given, method="scratch", norm=norm, output="", baseline="")
-    other = training.fit_parts(chosen, trained.splits)
+    fitted = training.fit_parts(chosen, trained.splits)
+    other = fitted.model
     used, test = other.options.train, trained.splits["test"]
     candidate = judge.candidate(other.core.head, other.scores(test, used.eval_batch_size))
     seed = chosen.runtime.seed
@@ -265,7 +267,7 @@ def _scratch(trained: Any, judge: Any) -> tuple[dict[str, Any], np.ndarray]:
         "test": judge.measure(test.labels, candidate, trained.class_names, seed=seed),
         "note": f"the same flags from random weights, everything trained: {used.train_epochs} "
         f"epochs, {used.optimizer} at {used.learning_rate:g}",
-        "time_s": other.times_s["train"],
+        "time_s": fitted.times_s["train"],
     }, candidate
 
 

@@ -13,7 +13,7 @@ from tltf.config.recipe import Recipe
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Source, Splits
-from tltf.data.texts.preprocessing import TextPreprocessing
+from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
@@ -29,15 +29,15 @@ def assemble(
     parts: Splits | dict[str, Source],
     strategy: tf.distribute.Strategy,
 ) -> tuple[Trained, Method]:
-    """`(Trained, Method)`: the untrained core, its preprocessing, and the options resolved.
+    """`(Trained, Method)`: the untrained model, whose options have every `auto` resolved.
 
     Args:
         options: Options.
-        recipe: what their call strings name.
+        recipe: Recipe of these options.
         parts: role -> Source.
         strategy: tf.distribute.Strategy.
     """
-    training, given = parts["train"], options
+    training, norm = parts["train"], options.train.norm
     if recipe.method and recipe.method.name == "scratch":
         options = replace(options, backbone_weights="none")
     head = core_builder.fit_head(recipe.head, training)
@@ -72,13 +72,16 @@ def assemble(
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
-    _warn_of_norm(given.train.norm, method.phases(core))
-    trained = Trained(
-        core, prepared, training.class_names, options, parts, given=given, recipe=recipe
-    )
-    if isinstance(prepared, TextPreprocessing):
-        trained.tokens = preprocessing.counts(prepared, training.text_columns())
-    return trained, method
+    _warn_of_norm(norm, method.phases(core))
+    return Trained(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def count_tokens(trained: Trained) -> TokenCounts | None:
+    """The TokenCounts of the training texts; None for images. Warns where most are unknown."""
+    prepared = trained.preprocessing
+    if not isinstance(prepared, TextPreprocessing):
+        return None
+    return preprocessing.counts(prepared, trained.splits["train"].text_columns())
 
 
 def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> None:

@@ -1,7 +1,7 @@
 """The data of a fit as functions that make it, and the ids of the rows that a step read."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -80,7 +80,7 @@ class Feed:
     class_names: tuple[str, ...] = ()
     in_order: Callable[[], JudgedData] | None = None
     batch: Callable[[int, int, np.ndarray | None], Batch] | None = None
-    ids: Callable[[str], list] | None = None
+    ids: Callable[[str], Sequence[str]] | None = None
     origins: Callable[..., np.ndarray] | None = None
 
     def training_in_order(self) -> JudgedData:

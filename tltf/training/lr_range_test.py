@@ -93,6 +93,7 @@ def find(
     recipe = recipe or checks.resolve(options, needs_output=False)
     parts = loader.training_parts(options, recipe)
     trained, method = assembly.assemble(options, recipe, parts, strategy)
+    assembly.count_tokens(trained)
     feed = dataclasses.replace(datasets.build(trained, strategy), validation=None, watched=None)
     train = trained.options.train
     course = RangeTestCourse(train, feed.num_train, num_steps)

@@ -2,6 +2,7 @@
 
 from tltf.data import row_scan
 from tltf.data.source import ScanCounts
+from tltf.data.texts.preprocessing import TokenCounts
 from tltf.errors import printable
 from tltf.graphs import freezing, weight_transfer
 from tltf.graphs.core import Core
@@ -9,13 +10,16 @@ from tltf.methods.method import Method
 from tltf.models.trained import Trained
 
 
-def plan_text(trained: Trained, core: Core, method: Method) -> str:
+def plan_text(
+    trained: Trained, core: Core, method: Method, tokens: TokenCounts | None = None
+) -> str:
     """The data, the model, and for each phase the table of what is trained.
 
     Args:
-        trained: Trained.
+        trained: Trained with its options and splits.
         core: Core that the method has prepared.
         method: Method.
+        tokens: TokenCounts of the training texts; None for images.
     """
     train, parts = trained.options.train, trained.splits
     counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
@@ -34,8 +38,8 @@ def plan_text(trained: Trained, core: Core, method: Method) -> str:
         f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",
     ]
-    if trained.tokens:
-        lines += [f"texts     {trained.preprocessing.length} tokens: {trained.tokens}"]
+    if tokens:
+        lines += [f"texts     {trained.preprocessing.length} tokens: {tokens}"]
     if core.backbone.transfer:
         lines += ["weights taken by name and shape:", weight_transfer.table(core.backbone.transfer)]
     for phase in phases:
