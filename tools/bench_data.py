@@ -2,10 +2,11 @@
 
     python tools/bench_data.py FOLDER
 
-FOLDER/images.npz: 3,000 and 2,000 pictures of Fashion-MNIST; FOLDER/images: the same as files.
-FOLDER/texts/{train,test}.csv: 2,000 and 2,000 movie snippets with a polarity.
-FOLDER/texts_1, FOLDER/texts_10: the same, the training texts once and ten times, each with its
-number behind it, so that they are different texts of alike lengths.
+FOLDER/images.npz: 3,000 training and 2,000 test images of Fashion-MNIST; FOLDER/images: the same
+images as files. FOLDER/texts/{train,test}.csv: 2,000 training and 2,000 test movie snippets with a
+polarity. FOLDER/texts_1, FOLDER/texts_10: the same texts, with the training texts once and ten
+times. The number of its repetition is added to each of these texts, so that they differ and have
+similar lengths.
 """
 
 import csv
@@ -24,12 +25,16 @@ ROLES = ("train", "test")
 
 
 def main():
-    """Writes what is not there yet; a folder that is there is complete."""
+    """Writes the files that do not exist yet; a folder that exists is complete."""
     folder = pathlib.Path(sys.argv[1])
     assets.fetch("minilm_l6")
-    writers = {"images.npz": write_arrays, "images": write_images, "texts": write_texts,
-               "texts_1": lambda to: write_repeated(to, 1),
-               "texts_10": lambda to: write_repeated(to, 10)}  # fmt: skip
+    writers = {
+        "images.npz": write_arrays,
+        "images": write_images,
+        "texts": write_texts,
+        "texts_1": lambda to: write_repeated(to, 1),
+        "texts_10": lambda to: write_repeated(to, 10),
+    }
     for name, write in writers.items():
         if not (folder / name).exists():
             part = folder / f"{name}.part"
@@ -39,12 +44,12 @@ def main():
 
 
 def load(text):
-    """role -> Source."""
+    """Role -> Source of the data that a call string names."""
     return splits.split(loader.load(text, seed=0), "holdout", 0)
 
 
 def write_arrays(path):
-    """x_train, y_train, x_test, y_test."""
+    """Writes the images as the arrays x_train, y_train, x_test and y_test of an .npz file."""
     parts = load(IMAGES)
     arrays = {f"x_{role}": parts[role].column.values for role in ROLES}
     arrays |= {f"y_{role}": parts[role].labels for role in ROLES}
@@ -53,7 +58,7 @@ def write_arrays(path):
 
 
 def write_images(folder):
-    """A PNG file an image."""
+    """Writes one PNG file per image, in a folder per role and class."""
     parts = load(IMAGES)
     for role in ROLES:
         part = parts[role]
@@ -64,14 +69,14 @@ def write_images(folder):
 
 
 def write_texts(folder):
-    """A line per text."""
+    """Writes the texts, one row per text."""
     parts = load(TEXTS)
     for role in ROLES:
         write_csv(folder / f"{role}.csv", parts[role].column.values, parts[role].labels)
 
 
 def write_repeated(folder, times):
-    """The training texts `times` times."""
+    """Writes the texts, with the training texts `times` times."""
     parts = load(TEXTS)
     train = parts["train"]
     texts = [f"{text} {number}" for number in range(times) for text in train.column.values]
@@ -80,7 +85,7 @@ def write_repeated(folder, times):
 
 
 def write_csv(path, texts, labels):
-    """Columns text and label."""
+    """Writes a CSV file with the columns text and label."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

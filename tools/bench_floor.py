@@ -1,9 +1,10 @@
-"""A side of bench_transfer.py: the least that the work can cost on tltf's graph.
+"""A side of bench_transfer.py: the least time that the work can take on tltf's graph.
 
-One forward pass of the frozen prefix over the training rows, sorted by length and cut to the
-longest of a batch, at the batch size that is best here, every shape seen before; and the
-suffix trained for all epochs on what the pass gave, in one loop inside of a graph. No reading,
-no tracing, no metrics, no checkpoints.
+It is the time of one forward pass of the frozen prefix over the training rows, plus that of
+training the suffix for all epochs on the outputs of this pass. For the pass, rows are sorted by
+length, each batch is cut to its longest row, the batch size is the fastest one, and every shape was
+traced before. The suffix is trained in one loop inside a graph. Reading, tracing, metrics and
+checkpoints are not part of it.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from tltf.training import assembly
 from tltf.training.distribution import strategies
 
 BATCH_SIZES = (32, 64, 128, 256)
+"""The batch sizes of the forward pass, of which the fastest counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Rows:
     labels: np.ndarray
 
     def batch(self, start, size):
-        """name -> tensor of the rows from `start`, cut to the longest."""
+        """Name -> tensor of `size` rows from `start` on, cut to the longest of them."""
         stop = start + size
         cut = {name: array[start:stop] for name, array in self.inputs.items()}
         if self.lengths is not None:
@@ -48,35 +50,36 @@ class Rows:
 
 
 def main():
-    """Measures and prints the line."""
-    work = bench_work.given()
-    trained, method = assembled(work)
+    """Measures both parts and prints the result."""
+    work = bench_work.read_work()
+    trained, method = assemble(work)
     freeze(trained, method)
     parts = frozen_prefix.cut(trained.core.model, trained.core.groups)
     rows = sorted_rows(trained)
     shapes = {name: tensor.shape for name, tensor in trained.core.backbone.inputs.items()}
     pass_s, batch_size, boundary = best_pass(parts.prefix, rows, shapes)
     suffix_s = train_suffix(parts, trained.core.head, boundary, rows, work)
-    bench_work.say(seconds=pass_s + suffix_s, pass_s=pass_s, suffix_s=suffix_s,
-                   pass_batch_size=batch_size)  # fmt: skip
+    bench_work.print_row(
+        seconds=pass_s + suffix_s, pass_s=pass_s, suffix_s=suffix_s, pass_batch_size=batch_size
+    )
 
 
-def assembled(work):
-    """`(Trained, Method)` of tltf for the work, untrained."""
+def assemble(work):
+    """`(Trained, Method)` of tltf for the work, before any training."""
     chosen, _ = flagfiles.parse(options.Options, work.flags())
     recipe, strategy = checks.resolve(chosen, needs_output=False), strategies.start(chosen.runtime)
     return assembly.assemble(chosen, recipe, loader.load_parts(chosen, recipe), strategy)
 
 
 def freeze(trained, method):
-    """Sets what is trained, by the method's first phase."""
+    """Freezes what the first phase of the method does not train."""
     phase = method.phases(trained.core)[0]
-    norm = phase.norm or trained.options.train.norm
+    norm = phase.norm_policy(trained.options.train.norm)
     freezing.apply(trained.core.groups, phase.rules, norm)
 
 
 def sorted_rows(trained):
-    """`Rows` of the training split."""
+    """The `Rows` of the training split."""
     part, prepared = trained.splits["train"], trained.preprocessing
     if part.modality == "image":
         batches = [inputs["image"].numpy() for inputs, *_ in trained.dataset(part, 64)]
@@ -92,22 +95,22 @@ def best_pass(prefix, rows, shapes):
     """`(seconds, batch size, boundary tensors of each batch)` of the fastest size."""
     wide = {name: tf.TensorSpec(shapes[name], array.dtype) for name, array in rows.inputs.items()}
     forward = tf.function(lambda batch: prefix(batch, training=False), input_signature=[wide])
-    found = {}
+    passes = {}
     for size in BATCH_SIZES:
         batches = [rows.batch(start, size) for start in range(0, len(rows.labels), size)]
         forward(batches[0]), forward(batches[-1])
         start = time.monotonic()
         boundary = [forward(batch) for batch in batches]
-        found[size] = time.monotonic() - start, boundary
-    size = min(found, key=lambda size: found[size][0])
-    return found[size][0], size, found[size][1]
+        passes[size] = time.monotonic() - start, boundary
+    size = min(passes, key=lambda size: passes[size][0])
+    return passes[size][0], size, passes[size][1]
 
 
 def train_suffix(parts, head, boundary, rows, work):
-    """Seconds of training the suffix on the boundary tensors, whole batches only."""
-    given = parts.prefix.output
-    is_long = {name: t.ndim > 1 and t.shape[1] is None for name, t in given.items()}
-    columns = {name: joined([batch[name] for batch in boundary]) for name in given}
+    """Seconds of training the suffix on the boundary tensors, in whole batches only."""
+    outputs = parts.prefix.output
+    is_long = {name: t.ndim > 1 and t.shape[1] is None for name, t in outputs.items()}
+    columns = {name: join_batches([batch[name] for batch in boundary]) for name in outputs}
     labels, lengths = (
         tf.constant(rows.labels),
         tf.constant(0 if rows.lengths is None else rows.lengths),
@@ -135,9 +138,9 @@ def train_suffix(parts, head, boundary, rows, work):
     return time.monotonic() - start
 
 
-def joined(column):
-    """One tensor of a boundary tensor's batches, texts padded to the longest with zeros."""
-    arrays = [tensor.numpy() for tensor in column]
+def join_batches(batches):
+    """One tensor of all batches of a boundary tensor; texts are padded with zeros to the longest."""
+    arrays = [tensor.numpy() for tensor in batches]
     widest = max(array.shape[1:] for array in arrays)
     padded = []
     for array in arrays:
@@ -147,7 +150,10 @@ def joined(column):
 
 
 def epochs_of_batches(num_rows, work):
-    """int64[steps, batch size]: neighbours in length share a batch, batches are in any order."""
+    """int64[steps, batch size]: the rows of each batch, in random order of the batches.
+
+    A batch has texts that are neighbours in length; images are in random order too.
+    """
     steps = num_rows // work.batch_size
     batches = np.arange(steps * work.batch_size).reshape(steps, work.batch_size)
     random = np.random.default_rng(work.seed)

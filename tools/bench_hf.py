@@ -1,8 +1,8 @@
-"""A side of bench_transfer.py: Hugging Face Trainer, dynamic padding, full fine-tuning.
+"""A side of bench_transfer.py: full fine-tuning by the Hugging Face Trainer with dynamic padding.
 
-Runs under an interpreter with `pip install torch transformers accelerate`; nothing of tltf.
-The environment variable MINILM names the folder of the weights. Time is counted from the first
-read to the last step.
+It runs under an interpreter with `pip install torch transformers accelerate` and uses nothing of
+tltf. The environment variable MINILM names the folder of the weights. Time is counted from the
+first read to the last step.
 """
 
 import os
@@ -16,7 +16,7 @@ import transformers
 
 
 class Rows(torch.utils.data.Dataset):
-    """Tokenized texts, not padded."""
+    """Tokenized texts without padding, with their labels."""
 
     def __init__(self, tokenizer, texts, labels, length):
         self.tokens = tokenizer(texts, truncation=True, max_length=length)
@@ -32,8 +32,8 @@ class Rows(torch.utils.data.Dataset):
 
 
 def main():
-    """Trains, evaluates and prints the line."""
-    work, folder = bench_work.given(), os.environ["MINILM"]
+    """Trains, evaluates and prints the result."""
+    work, folder = bench_work.read_work(), os.environ["MINILM"]
     transformers.set_seed(work.seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
@@ -41,25 +41,36 @@ def main():
         start = time.monotonic()
         train = Rows(tokenizer, *bench_work.texts(work, "train"), work.text_length)
         trainer = transformers.Trainer(
-            model, arguments(work, output), train_dataset=train,
+            model,
+            arguments(work, output),
+            train_dataset=train,
             data_collator=transformers.DataCollatorWithPadding(tokenizer),
-        )  # fmt: skip
+        )
         trainer.train()
         seconds = time.monotonic() - start
         test = Rows(tokenizer, *bench_work.texts(work, "test"), work.text_length)
-        found = trainer.predict(test)
-    accuracy = float(np.mean(found.predictions.argmax(axis=1) == found.label_ids))
-    bench_work.say(seconds=seconds, accuracy=accuracy)
+        outputs = trainer.predict(test)
+    accuracy = float(np.mean(outputs.predictions.argmax(axis=1) == outputs.label_ids))
+    bench_work.print_row(seconds=seconds, accuracy=accuracy)
 
 
 def arguments(work, output):
-    """The Trainer's settings: Adam at a constant rate, nothing saved or logged."""
+    """The settings of the Trainer: Adam at a constant rate; nothing is saved or logged."""
     return transformers.TrainingArguments(
-        output, num_train_epochs=work.epochs, learning_rate=work.learning_rate,
-        per_device_train_batch_size=work.batch_size, per_device_eval_batch_size=128,
-        lr_scheduler_type="constant", weight_decay=0.0, seed=work.seed, use_cpu=True,
-        save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True,
-    )  # fmt: skip
+        output,
+        num_train_epochs=work.epochs,
+        learning_rate=work.learning_rate,
+        per_device_train_batch_size=work.batch_size,
+        per_device_eval_batch_size=128,
+        lr_scheduler_type="constant",
+        weight_decay=0.0,
+        seed=work.seed,
+        use_cpu=True,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
 
 
 if __name__ == "__main__":

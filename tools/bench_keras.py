@@ -1,9 +1,9 @@
-"""A side of bench_transfer.py: a plain Keras script, as the guides of Keras and KerasHub write it.
+"""A side of bench_transfer.py: a plain Keras script, written like the guides of Keras and KerasHub.
 
-A frozen backbone is called with training=False (the guide "Transfer learning & fine-tuning"),
-one that is trained, if only its last layers, is not (KerasHub's guides). `model.fit` on a
-tf.data pipeline: images resized in the pipeline; texts padded to the full
-length. Time is counted from the first read to the last step.
+A frozen backbone is called with training=False (the guide "Transfer learning & fine-tuning"); a
+backbone of which at least the last layers are trained is not (the guides of KerasHub). The script
+calls `model.fit` on a tf.data pipeline, which resizes images; texts are padded to the full length.
+Time is counted from the first read to the last step.
 """
 
 import pathlib
@@ -22,8 +22,8 @@ IMAGE_CLASSES = 10
 
 
 def main():
-    """Trains, evaluates and prints the line."""
-    work = bench_work.given()
+    """Trains, evaluates and prints the result."""
+    work = bench_work.read_work()
     keras.utils.set_random_seed(work.seed)
     is_text = work.modality == "text"
     model, dataset = text_side(work) if is_text else image_side(work)
@@ -36,11 +36,11 @@ def main():
     model.fit(dataset("train"), epochs=work.epochs, verbose=0)
     seconds = time.monotonic() - start
     _, accuracy = model.evaluate(dataset("test"), verbose=0)
-    bench_work.say(seconds=seconds, accuracy=accuracy)
+    bench_work.print_row(seconds=seconds, accuracy=accuracy)
 
 
 def image_side(work):
-    """`(model, role -> tf.data.Dataset)` of images."""
+    """`(model, function role -> tf.data.Dataset)` for images."""
     inputs = keras.Input((work.image_size_px, work.image_size_px, 3))
     features = image_backbone(work)(inputs, training=False)
     features = keras.layers.GlobalAveragePooling2D()(features)
@@ -50,18 +50,22 @@ def image_side(work):
 
 
 def from_folder(work, role):
-    """Batches of images from files."""
+    """Batches of images from a folder of files."""
     batches = keras.utils.image_dataset_from_directory(
-        pathlib.Path(work.data, role), image_size=(work.image_size_px, work.image_size_px),
-        batch_size=work.batch_size, shuffle=role == "train", seed=work.seed, verbose=0,
-    )  # fmt: skip
+        pathlib.Path(work.data, role),
+        image_size=(work.image_size_px, work.image_size_px),
+        batch_size=work.batch_size,
+        shuffle=role == "train",
+        seed=work.seed,
+        verbose=0,
+    )
     if work.is_cached and role == "train":
         batches = batches.cache().shuffle(1000, seed=work.seed)
     return batches
 
 
 def from_arrays(work, role):
-    """Batches of images of uint8[N, H, W, 1]."""
+    """Batches of images from arrays uint8[N, H, W, 1]."""
     size = (work.image_size_px, work.image_size_px)
     with np.load(work.data) as arrays:
         images, labels = arrays[f"x_{role}"], arrays[f"y_{role}"]
@@ -79,7 +83,7 @@ def from_arrays(work, role):
 
 
 def image_backbone(work):
-    """The frozen network without its top; images of 0 to 255 to its last feature map."""
+    """The frozen network without its top, from images of 0 to 255 to its last feature map."""
     built = builder.build(work.backbone, image_size_px=work.image_size_px)
     last = [tensor for name, tensor in built.taps.items() if name.startswith("stage_")][-1]
     network = keras.Model(built.inputs["image"], last)
@@ -88,7 +92,7 @@ def image_backbone(work):
 
 
 def text_side(work):
-    """`(model, role -> tf.data.Dataset)` of texts."""
+    """`(model, function role -> tf.data.Dataset)` for texts."""
     folder = plain_keras.preset_folder()
     tokenizer = keras_hub.models.BertTokenizer.from_preset(folder)
     preprocessor = keras_hub.models.BertTextClassifierPreprocessor(
@@ -111,7 +115,7 @@ def text_side(work):
 
 
 def text_model(folder, work):
-    """BERT, the mean over the tokens that are not padding, a dense layer."""
+    """A model of BERT, the mean over the tokens that are not padding, and a dense layer."""
     backbone = keras_hub.models.BertBackbone.from_preset(folder)
     freeze(backbone, work.num_trained_groups)
     inputs = {
@@ -124,7 +128,7 @@ def text_model(folder, work):
 
 
 def freeze(backbone, num_trained):
-    """Freezes all but the last `num_trained` transformer layers; nothing where it is -1."""
+    """Freezes all but the last `num_trained` transformer layers; -1 freezes nothing."""
     if num_trained == 0:
         backbone.trainable = False
     if num_trained > 0:
@@ -134,7 +138,7 @@ def freeze(backbone, num_trained):
 
 
 def head(features, work, num_classes):
-    """Logits on the features."""
+    """The logits of a head on the features."""
     if work.hidden:
         features = keras.layers.Dense(work.hidden, activation="relu")(features)
     return keras.layers.Dense(num_classes)(features)

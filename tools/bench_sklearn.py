@@ -1,7 +1,7 @@
 """A side of bench_transfer.py: scikit-learn's logistic regression on frozen features.
 
-Features by one pass of Keras's `predict` over training and test rows, at its own pace; time is
-counted from the first read to the end of the fit.
+The features come from one pass of the Keras model over the training rows and one over the test
+rows. Time is counted from the first read to the end of the fit.
 """
 
 import time
@@ -14,8 +14,8 @@ from sklearn import linear_model, pipeline, preprocessing
 
 
 def main():
-    """Fits, scores and prints the line."""
-    work = bench_work.given()
+    """Fits, scores and prints the result."""
+    work = bench_work.read_work()
     keras.utils.set_random_seed(work.seed)
     is_text = work.modality == "text"
     model, dataset = (bench_keras.text_side if is_text else bench_keras.image_side)(work)
@@ -26,14 +26,16 @@ def main():
     )
     regression.fit(*rows(features, dataset("train")))
     seconds = time.monotonic() - start
-    bench_work.say(seconds=seconds, accuracy=regression.score(*rows(features, dataset("test"))))
+    bench_work.print_row(
+        seconds=seconds, accuracy=regression.score(*rows(features, dataset("test")))
+    )
 
 
 def rows(features, dataset):
-    """`(float32[N, d], int[N])` of one pass."""
+    """`(features float32[N, d], labels int[N])` of one pass over a dataset."""
     inputs, labels = zip(*dataset, strict=True)
-    found = [features.predict_on_batch(batch) for batch in inputs]
-    return np.concatenate(found), np.concatenate(labels)
+    outputs = [features.predict_on_batch(batch) for batch in inputs]
+    return np.concatenate(outputs), np.concatenate(labels)
 
 
 if __name__ == "__main__":

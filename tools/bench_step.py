@@ -1,7 +1,7 @@
-"""A side of bench_transfer.py: a bare `train_on_batch` on tltf's graph and tltf's batches.
+"""A side of bench_transfer.py: a plain loop of `train_on_batch` on tltf's graph and batches.
 
-The batches of every epoch are those that tltf draws for the seed, made beforehand. Prints the
-median of the seconds an epoch, the first left out.
+The batches of every epoch are those that tltf draws for the seed; they are made before the epoch.
+The script prints the median of the seconds per epoch, without the first epoch.
 """
 
 import statistics
@@ -16,9 +16,9 @@ from tltf.training.distribution import strategies
 
 
 def main():
-    """Trains and prints the line."""
-    work = bench_work.given()
-    trained, method = bench_floor.assembled(work)
+    """Trains and prints the result."""
+    work = bench_work.read_work()
+    trained, method = bench_floor.assemble(work)
     bench_floor.freeze(trained, method)
     feed = datasets.build(trained, strategies.start(trained.options.runtime))
     core = trained.core
@@ -33,7 +33,7 @@ def main():
         for inputs, targets in batches:
             model.train_on_batch(inputs, targets)
         seconds.append(time.monotonic() - start)
-    bench_work.say(seconds=statistics.median(seconds[1:] or seconds))
+    bench_work.print_row(seconds=statistics.median(seconds[1:] or seconds))
 
 
 if __name__ == "__main__":

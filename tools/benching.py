@@ -1,7 +1,7 @@
-"""What bench_transfer.py is made of: processes that measure, paired ratios, gates and lines.
+"""The parts of the bench scripts: processes that are measured, paired ratios, gates and table rows.
 
-Free of TensorFlow: the driver must stay small, since Linux counts the memory of the process
-that starts another into the other's peak.
+This module does not import TensorFlow: the script that measures must stay small, since Linux counts
+the memory of a process into the peak of the processes that it starts.
 """
 
 import dataclasses
@@ -13,21 +13,31 @@ import statistics
 import subprocess
 import sys
 
-HEADER = ["work", "against", "ratio (lowest to highest)", "gate", "verdict",
-          "accuracy tltf / other", "seconds tltf / other", "peak MB tltf / other"]  # fmt: skip
+HEADER = [
+    "work",
+    "against",
+    "ratio (lowest to highest)",
+    "gate",
+    "verdict",
+    "accuracy tltf / other",
+    "seconds tltf / other",
+    "peak MB tltf / other",
+]
 ACCURACY_SLACK = 0.01
-"""Medians of accuracies this far apart count as equal: one standard error of 2,000 test rows."""
-MB_A_RSS_UNIT = 1 / 1024 if sys.platform != "darwin" else 1 / 2**20
+"""Medians of accuracies that differ by at most this count as equal: one standard error of 2,000 test
+rows."""
+MB_PER_RSS_UNIT = 1 / 1024 if sys.platform != "darwin" else 1 / 2**20
+"""MB per unit of `ru_maxrss`, which is 1 KB on Linux and 1 byte on macOS."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """What a ratio must reach.
+    """The limit that a ratio must reach.
 
     Args:
-        sign: `>=` for how many times slower the other side is, `<=` for how much of the other
-            side's time (or memory) tltf takes.
-        bound: None where the comparison has no gate.
+        sign: `>=` for the time of the other side per time of tltf, `<=` for the time (or memory) of
+            tltf per time of the other side.
+        bound: the limit; None where the comparison has none.
     """
 
     sign: str
@@ -46,39 +56,46 @@ class Gate:
 
 
 def spread(values):
-    """`(median, lowest, highest)`."""
+    """`(median, lowest, highest)` of numbers."""
     return statistics.median(values), min(values), max(values)
 
 
 def in_turn(sides, pair):
-    """The sides in the order of a pair: every other pair backwards, so that no side is always
-    the one that finds the machine warm."""
+    """The sides in the order of a pair.
+
+    The order alternates between pairs, so that no side always comes first.
+    """
     return list(sides) if pair % 2 == 0 else list(reversed(sides))
 
 
 def comparison(work, side, gate, ours, others, field="seconds"):
-    """The line of a table that compares two sides over all pairs.
+    """The row of a table that compares two sides over all pairs.
 
     Args:
         work: name of the row.
-        side: what tltf is compared with.
-        gate: Gate.
-        ours: a dict a pair with `field`, and accuracy and peak_mb where they are known.
-        others: the same of the other side.
-        field: what the ratio is taken of.
+        side: the side that tltf is compared with.
+        gate: the Gate.
+        ours: tltf's measurements, one per pair: dicts with `field`, and with accuracy and peak_mb
+            where they are known.
+        others: the measurements of the other side.
+        field: the field of which the ratio is computed.
     """
     pairs = list(zip(ours, others, strict=True))
     middle, low, high = spread([gate.ratio(a[field], b[field]) for a, b in pairs])
     return [
-        work, side, f"{middle:.2f} ({low:.2f} to {high:.2f})", str(gate),
-        verdict(gate, middle, ours, others), both(ours, others, "accuracy", ".3f"),
+        work,
+        side,
+        f"{middle:.2f} ({low:.2f} to {high:.2f})",
+        str(gate),
+        verdict(gate, middle, ours, others),
+        both(ours, others, "accuracy", ".3f"),
         both(ours, others, field if field != "peak_mb" else "seconds", ".3g"),
         both(ours, others, "peak_mb", ".0f"),
-    ]  # fmt: skip
+    ]
 
 
 def verdict(gate, ratio, ours, others):
-    """`met`, `missed`, or empty without a gate; what is faster but worse has missed it."""
+    """`met`, `missed`, or empty without a limit; a side that is faster but less accurate misses it."""
     if gate.bound is None:
         return ""
     mine, other = middle_of(ours, "accuracy"), middle_of(others, "accuracy")
@@ -88,26 +105,26 @@ def verdict(gate, ratio, ours, others):
 
 
 def both(ours, others, field, form):
-    """`1.2 / 3.4`, the medians of a field; a blank where a side does not have it."""
+    """`1.2 / 3.4`: the medians of a field on both sides; blank for a side that lacks it."""
     sides = [middle_of(rows, field) for rows in (ours, others)]
     return " / ".join("" if value is None else format(value, form) for value in sides)
 
 
 def middle_of(rows, field):
-    """The median of a field; None where rows do not have it."""
+    """The median of a field; None where a row lacks it."""
     values = [row.get(field) for row in rows]
     return None if None in values else statistics.median(values)
 
 
-def process(command, **settings):
-    """Runs a command; `(its standard output, peak resident memory in MB)`.
+def run_process(command, **settings):
+    """Runs a command and returns `(its standard output, its peak resident memory in MB)`.
 
     Args:
-        command: list of str.
-        settings: of subprocess.Popen.
+        command: the program and its arguments.
+        settings: more arguments of subprocess.Popen.
 
     Raises:
-        CalledProcessError: it failed.
+        CalledProcessError: the command failed.
     """
     print("$ " + " ".join(command), file=sys.stderr, flush=True)
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **settings)
@@ -121,31 +138,31 @@ def process(command, **settings):
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, command, text)
-    return text, usage.ru_maxrss * MB_A_RSS_UNIT
+    return text, usage.ru_maxrss * MB_PER_RSS_UNIT
 
 
-def side(python, script, work, environment):
-    """The row that a side's script prints as its last line, with peak_mb.
+def run_side(python, script, work, environment):
+    """Runs the script of a side; returns the measurement in its last line, with peak_mb.
 
     Args:
         python: the interpreter.
-        script: file beside this one.
+        script: name of a file in the folder of this one.
         work: bench_work.Work.
-        environment: environment variables.
+        environment: environment variables of the process.
     """
     path = pathlib.Path(__file__).with_name(script)
-    text, peak_mb = process([python, str(path), work.text()], env=environment)
+    text, peak_mb = run_process([python, str(path), work.text()], env=environment)
     return {**json.loads(text.splitlines()[-1]), "peak_mb": peak_mb}
 
 
 class Cache:
-    """A cache folder with the assets of the real one, and a features store of its own.
+    """A cache folder with the assets of the user's cache folder and a feature cache of its own.
 
-    So a run can start with a cold store, and nobody's features are removed.
+    So a run can start with an empty feature cache, and the user's features are kept.
 
     Args:
-        folder: of the cache.
-        real: the cache folder whose entries are linked.
+        folder: the folder that is made.
+        real: the user's cache folder, whose assets are linked.
     """
 
     def __init__(self, folder, real):
@@ -158,9 +175,9 @@ class Cache:
                 link.symlink_to(target.resolve(), target_is_directory=True)
 
     def forget(self):
-        """Removes all features."""
+        """Empties the feature cache."""
         shutil.rmtree(self.folder / "features", ignore_errors=True)
 
     def environment(self):
-        """The variables of this process, with this cache."""
+        """The environment variables of this process, changed to use this cache."""
         return {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "TLTF_CACHE": str(self.folder)}

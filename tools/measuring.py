@@ -1,4 +1,4 @@
-"""What recipes.py and results.py share: runs as commands, remembered lines, markdown tables."""
+"""Helpers of the scripts here: runs as commands, a notebook of measurements, markdown tables."""
 
 import json
 import pathlib
@@ -9,10 +9,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 class Notebook:
-    """A JSON-lines file of what was measured, so that an interrupted script goes on.
+    """A JSON-lines file of measurements, so that an interrupted script can go on.
 
     Args:
-        path: of the file, made with its folder when the first line is written.
+        path: path of the file; it is made, with its folder, when the first line is written.
     """
 
     def __init__(self, path):
@@ -24,7 +24,7 @@ class Notebook:
         return key in self._rows
 
     def get(self, key, measure):
-        """The row of `key`; `measure()` makes it if it is not there yet."""
+        """The row of `key`; a row that is missing is made by `measure()` and written."""
         if key not in self._rows:
             row = {"key": key, **measure()}
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,12 +37,12 @@ class Notebook:
 def train(folder, output, *flags):
     """Runs `python -m tltf.train` in `folder`; returns report.json as a dict.
 
-    A finished run is read, an unfinished one goes on.
+    The report of a finished run is read; an unfinished run is continued.
 
     Args:
-        folder: working directory, to which `output` and run folders in flagfiles are relative.
+        folder: the working directory; `output` and run folders in flagfiles are relative to it.
         output: the run folder.
-        flags: as on the command line.
+        flags: flags as on the command line.
     """
     run = pathlib.Path(folder) / output
     run.parent.mkdir(parents=True, exist_ok=True)
@@ -54,12 +54,12 @@ def train(folder, output, *flags):
 
 
 def table(header, rows):
-    """A markdown table; numbers are expected as text."""
+    """A markdown table of a header and rows of cells."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def interval_text(value, interval):
-    """`.832 (.815 to .848)`."""
+    """The text of a value with its interval, such as `0.832 (0.815 to 0.848)`."""
     low, high = interval
     return f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -1,4 +1,4 @@
-"""The main job on an embedded default: train, report, export, then predict one picture.
+"""The shortest way through tltf on packaged data: train, report, export, then predict one picture.
 
     python tools/quickstart.py [FOLDER]
 
@@ -33,7 +33,7 @@ These need the environment: . {root}/.venv/bin/activate"""
 
 
 def main(argv):
-    """Returns the exit code; a finished run is not trained again."""
+    """Trains and predicts, and returns the exit code; a finished run is not trained again."""
     run = pathlib.Path(argv[0] if argv else ROOT / "runs" / "quickstart").resolve()
     if folder.read_status(run) == "finished":
         print(f"tltf: {run} is finished already; only the prediction is made")
@@ -55,7 +55,7 @@ def main(argv):
 
 
 def write_digit(run):
-    """`(path, class name)` of a PNG of the run's first test example."""
+    """Writes the run's first test example as a PNG; returns `(path, class name)`."""
     import tensorflow as tf
 
     from tltf.data import loader, splits

@@ -1,10 +1,11 @@
-"""Runs the small overlay of each founding recipe and prints what it scores, one row each.
+"""Runs the small overlay of each founding recipe and prints one row of metrics for each.
 
     python tools/recipes.py [--only=R2] [--folder=runs/recipes] [-- more flags of tltf.train]
 
-Each row: test accuracy and macro F1 beside the majority class, logistic regression on the
-frozen features and the same network from random weights, the transfer gain with its 95%
-interval, and the time. Rows are kept in FOLDER/recipes.jsonl: run it again to go on.
+A row has the test accuracy and macro F1, beside the majority class, logistic regression on the
+frozen features and the same network from random weights; the transfer gain with its 95% interval;
+and the time. Rows are kept in FOLDER/recipes.jsonl; a second call measures only what is missing
+there.
 """
 
 import argparse
@@ -27,16 +28,27 @@ OUTPUTS = {
     "lstm_source_to_target_source_small": "runs/lstm_source",
 }
 HEADER = [
-    "recipe", "flagfile", "accuracy", "macro F1", "majority", "logistic on frozen features",
-    "random weights", "transfer gain, points", "time",
-]  # fmt: skip
+    "recipe",
+    "flagfile",
+    "accuracy",
+    "macro F1",
+    "majority",
+    "logistic on frozen features",
+    "random weights",
+    "transfer gain, points",
+    "time",
+]
 
 
 def main():
-    """Measures the recipes that are asked for and prints the table."""
+    """Measures the recipes of --only and prints the table after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="names such as R2,R4, joined with commas")
-    parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "recipes"))
+    parser.add_argument(
+        "--folder",
+        default=str(measuring.ROOT / "runs" / "recipes"),
+        help="folder of the runs and of recipes.jsonl",
+    )
     parser.add_argument("flags", nargs="*", help="after --: more flags of tltf.train")
     chosen = parser.parse_args()
     folder = pathlib.Path(chosen.folder).resolve()
@@ -51,7 +63,7 @@ def main():
 
 
 def measure(name, folder, flags):
-    """The row of one recipe: its runs in order, the last one's report."""
+    """The row of one recipe: trains its runs in order and reads the report of the last one."""
     start = time.monotonic()
     for config in RECIPES[name]:
         flagfile = measuring.ROOT / "configs" / f"{config}.flags"
@@ -75,7 +87,7 @@ def measure(name, folder, flags):
 
 
 def cells(row):
-    """The row as text, in the order of HEADER."""
+    """The cells of a row as text, in the order of HEADER."""
     return [
         row["key"],
         f"`{row['flagfile']}`",
@@ -90,7 +102,7 @@ def cells(row):
 
 
 def gain_text(gain, interval):
-    """`+1.2 (+0.3 to +2.1)`, in points; an interval that is None is left out."""
+    """A gain in percentage points, such as `+1.2 (+0.3 to +2.1)`; None as interval is left out."""
     text = f"{100 * gain:+.1f}"
     return f"{text} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})" if interval else text
 

@@ -20,21 +20,36 @@ import sys
 import measuring
 
 MNIST = ["--data=mnist_5k(num_train=1000)", "--image_size_px=96", "--backbone=efficientnet_lite0"]
-VADER = ["--data=vader(domain=movie, num_train=2000, num_test=2000)", "--text_length=48",
-         "--backbone=minilm_l6"]  # fmt: skip
-TO_PLATEAU = ["--method=scratch", "--schedule=constant", "--warmup_fraction=0",
-              "--early_stopping_epochs=4", "--train_epochs=60", "--keep=best"]  # fmt: skip
+VADER = [
+    "--data=vader(domain=movie, num_train=2000, num_test=2000)",
+    "--text_length=48",
+    "--backbone=minilm_l6",
+]
+TO_PLATEAU = [
+    "--method=scratch",
+    "--schedule=constant",
+    "--warmup_fraction=0",
+    "--early_stopping_epochs=4",
+    "--train_epochs=60",
+    "--keep=best",
+]
 TAPS = {
     "3 to 6": "stage_3, stage_4, stage_5, stage_6",
     "5 to 7": "stage_5, stage_6, stage_7",
     "1 to 7": "stage_1, stage_2, stage_3, stage_4, stage_5, stage_6, stage_7",
 }
 TRIED_EPOCHS = 6
-SMALL_CNN = ["--data=mnist_5k(num_train=1000)", "--backbone=small_cnn(filters=[32, 64])",
-             "--image_size_px=28", "--head=classify(pooling=flatten, hidden=128)"]  # fmt: skip
+SMALL_CNN = [
+    "--data=mnist_5k(num_train=1000)",
+    "--backbone=small_cnn(filters=[32, 64])",
+    "--image_size_px=28",
+    "--head=classify(pooling=flatten, hidden=128)",
+]
 RATES = {
-    "mnist_5k": ("1e-3", "3e-3"), "small_cnn": ("1e-3", "3e-3"), "vader": ("5e-5", "2e-4"),
-}  # fmt: skip
+    "mnist_5k": ("1e-3", "3e-3"),
+    "small_cnn": ("1e-3", "3e-3"),
+    "vader": ("5e-5", "2e-4"),
+}
 SCRATCH = {"mnist_5k": MNIST, "small_cnn": SMALL_CNN, "vader": VADER}
 HEADER = ["data", "what", "test accuracy, mean", "each seed", "training time"]
 
@@ -56,10 +71,19 @@ class Measured:
         """Accuracy and times of one run."""
 
         def measure():
-            report = measuring.train(self.folder, f"{name}_{seed}", *flags, f"--seed={seed}",
-                                     "--export=false", *self.flags)  # fmt: skip
-            row = {"accuracy": report["test"]["accuracy"], "train_s": report["time_s"]["train"],
-                   "validation": report["validation"]["accuracy"]}  # fmt: skip
+            report = measuring.train(
+                self.folder,
+                f"{name}_{seed}",
+                *flags,
+                f"--seed={seed}",
+                "--export=false",
+                *self.flags,
+            )
+            row = {
+                "accuracy": report["test"]["accuracy"],
+                "train_s": report["time_s"]["train"],
+                "validation": report["validation"]["accuracy"],
+            }
             logistic = report.get("baselines", {}).get("logistic_regression")
             return row | ({"logistic": logistic["test"]["accuracy"]} if logistic else {})
 
@@ -72,10 +96,16 @@ class Measured:
     def scratch(self, data):
         """`(rate, rows)`: the rate best on validation after a few epochs, trained to its plateau."""
         tried = {
-            rate: self.run(f"{data}_scratch_tried_{rate}", 0, *SCRATCH[data], *TO_PLATEAU,
-                           f"--learning_rate={rate}", f"--train_epochs={TRIED_EPOCHS}")["validation"]
+            rate: self.run(
+                f"{data}_scratch_tried_{rate}",
+                0,
+                *SCRATCH[data],
+                *TO_PLATEAU,
+                f"--learning_rate={rate}",
+                f"--train_epochs={TRIED_EPOCHS}",
+            )["validation"]
             for rate in RATES[data]
-        }  # fmt: skip
+        }
         rate = max(tried, key=tried.get)
         flags = [*SCRATCH[data], *TO_PLATEAU, f"--learning_rate={rate}"]
         return rate, [self.run(f"{data}_scratch_{rate}", 0, *flags)]
@@ -84,8 +114,13 @@ class Measured:
         """`(stages, rows)`: the probe on the stages that are best on seed 0's validation split."""
 
         def probe(taps, seed):
-            return self.run(f"mnist_5k_probe_{taps.replace(' ', '_')}", seed, *MNIST,
-                            "--method=linear_probe", f"--head=classify(features=[{TAPS[taps]}])")  # fmt: skip
+            return self.run(
+                f"mnist_5k_probe_{taps.replace(' ', '_')}",
+                seed,
+                *MNIST,
+                "--method=linear_probe",
+                f"--head=classify(features=[{TAPS[taps]}])",
+            )
 
         tried = {taps: probe(taps, 0)["validation"] for taps in TAPS}
         taps = max(tried, key=tried.get)
@@ -109,15 +144,20 @@ class Measured:
 
 def mnist_rows(measured):
     """Rows of the table for mnist_5k."""
-    probe = measured.each("mnist_5k_linear_probe", *MNIST, "--method=linear_probe",
-                          "--baseline=logistic")  # fmt: skip
+    probe = measured.each(
+        "mnist_5k_linear_probe", *MNIST, "--method=linear_probe", "--baseline=logistic"
+    )
     data = "mnist_5k, 1,000 images, EfficientNet-Lite0 at 96 px"
     yield line(data, "linear probe", probe)
     yield line(data, "logistic regression, same features", logistic(probe))
     taps, rows = measured.tapped_probe()
     yield line(data, f"linear probe on stages {taps}, best on validation", rows)
-    solved = measured.each("mnist_5k_solved", *MNIST, "--method=linear_probe(solver=lbfgs)",
-                           f"--head=classify(features=[{TAPS[taps]}])")  # fmt: skip
+    solved = measured.each(
+        "mnist_5k_solved",
+        *MNIST,
+        "--method=linear_probe(solver=lbfgs)",
+        f"--head=classify(features=[{TAPS[taps]}])",
+    )
     yield line(data, f"linear probe on stages {taps}, solver=lbfgs", solved)
     yield line(data, "full", measured.each("mnist_5k_full", *MNIST, "--method=full"))
     rate, rows = measured.scratch("mnist_5k")
@@ -130,8 +170,9 @@ def vader_rows(measured):
     """Rows of the table for vader."""
     data = "vader movie, 2,000 texts, MiniLM"
     yield line(data, "full", measured.each("vader_full", *VADER, "--method=full"))
-    probe = measured.each("vader_linear_probe", *VADER, "--method=linear_probe",
-                          "--baseline=logistic")  # fmt: skip
+    probe = measured.each(
+        "vader_linear_probe", *VADER, "--method=linear_probe", "--baseline=logistic"
+    )
     yield line(data, "linear probe", probe)
     yield line(data, "logistic regression, same features", logistic(probe))
     yield line(data, "plain Keras, Adam 5e-5, 3 epochs", measured.plain_keras())
@@ -146,9 +187,19 @@ def same_rows(measured):
     steps of weights whose gradient is next to nothing, and large steps multiply a difference of
     the last bit by 3 to 5 each (2e-7 at the first step, 2e-2 at the twentieth at a rate of .01).
     """
-    flags = ["--data=mnist_5k(num_train=64, num_validation=20, num_test=200)", *MNIST[1:],
-             "--method=full", "--batch_size=64", "--train_epochs=20", "--norm=frozen",
-             "--optimizer=sgd", "--learning_rate=1e-3", "--momentum=0", "--global_clipnorm=1", "--keep=last"]  # fmt: skip
+    flags = [
+        "--data=mnist_5k(num_train=64, num_validation=20, num_test=200)",
+        *MNIST[1:],
+        "--method=full",
+        "--batch_size=64",
+        "--train_epochs=20",
+        "--norm=frozen",
+        "--optimizer=sgd",
+        "--learning_rate=1e-3",
+        "--momentum=0",
+        "--global_clipnorm=1",
+        "--keep=last",
+    ]
     ways = {"a": [], "b": [], "two": ["--strategy=mirrored", "--logical_devices=2"]}
     for name, more in ways.items():
         measured.run(f"same_steps_{name}", 0, *flags, *more)
@@ -161,10 +212,20 @@ def same_rows(measured):
     )
     files = [measured.folder / f"same_steps_{name}_0" / "predictions.csv" for name in "ab"]
     equal = "equal" if files[0].read_bytes() == files[1].read_bytes() else "different"
-    yield ["mnist_5k, 64 images, full", "same seed twice: largest loss difference, 20 steps",
-           f"{again:.1e}", f"predictions.csv {equal}", ""]  # fmt: skip
-    yield ["mnist_5k, 64 images, full", "one device against two, clipped: largest loss difference",
-           f"{devices:.1e}", "20 steps", ""]  # fmt: skip
+    yield [
+        "mnist_5k, 64 images, full",
+        "same seed twice: largest loss difference, 20 steps",
+        f"{again:.1e}",
+        f"predictions.csv {equal}",
+        "",
+    ]
+    yield [
+        "mnist_5k, 64 images, full",
+        "one device against two, clipped: largest loss difference",
+        f"{devices:.1e}",
+        "20 steps",
+        "",
+    ]
 
 
 def losses(path):

@@ -20,11 +20,17 @@ import tempfile
 import measuring
 import safetensors.numpy
 
-IMAGES = ["--data=fashion_mnist(num_train=240, num_test=80)", "--image_size_px=48",
-          "--backbone=efficientnet_lite0"]  # fmt: skip
+IMAGES = [
+    "--data=fashion_mnist(num_train=240, num_test=80)",
+    "--image_size_px=48",
+    "--backbone=efficientnet_lite0",
+]
 DIGITS = ["--data=mnist_5k(num_train=240, num_test=80)", *IMAGES[1:]]
-TEXTS = ["--data=vader(domain=movie, num_train=200, num_test=80)", "--text_length=24",
-         "--backbone=minilm_l6"]  # fmt: skip
+TEXTS = [
+    "--data=vader(domain=movie, num_train=200, num_test=80)",
+    "--text_length=24",
+    "--backbone=minilm_l6",
+]
 TAGS = ["--data=emoji(label=tags, num_train=240, num_test=80)", *IMAGES[1:]]
 LSTM = [*TEXTS[:2], "--backbone=small_lstm"]
 SHORT = "--train_epochs=2"
@@ -34,8 +40,12 @@ RUNS = {
     "images_full": [*IMAGES, "--method=full", SHORT],
     "images_start_of_lwf": [*DIGITS, "--method=full", SHORT],
     "images_lwf": [*IMAGES[:2], "--backbone={images_start_of_lwf}", "--method=lwf", SHORT],
-    "images_multi_label": [*TAGS, "--head=multi_label", "--method=linear_probe(solver=gradient)",
-                           SHORT],
+    "images_multi_label": [
+        *TAGS,
+        "--head=multi_label",
+        "--method=linear_probe(solver=gradient)",
+        SHORT,
+    ],
     "images_two_devices": [*IMAGES, "--method=full", SHORT, "--logical_devices=2"],
     "texts_partial": [*TEXTS, "--method=partial", SHORT],
     "texts_lp_ft": [*TEXTS, "--method=lp_ft", SHORT],
@@ -45,7 +55,7 @@ RUNS = {
     "texts_soup": [*TEXTS, "--method=soup(runs=['{texts_soup_1}', '{texts_soup_2}'])"],
     "texts_regress": [*TEXTS, "--head=regress", "--method=bitfit", SHORT],
     "texts_kfold": [*LSTM, SHORT, "--method=scratch", "--split=kfold(folds=3, fold=-1)"],
-}  # fmt: skip
+}
 """Name -> flags; `{name}` is the folder of that run. The numbers of `regress` are vader's ratings."""
 TIMES = ("time_s", "epoch_s", "examples_per_s")
 METRICS = ("validation", "test", "baselines", "folds", "parameters", "trainable_table")
@@ -75,12 +85,15 @@ def epochs(folder):
     """The lines of every metrics.jsonl, without times."""
     return {
         str(path.relative_to(folder)): [
-            {key: value for key, value in json.loads(line).items()
-             if re.search("loss|accuracy|precision|error|epoch$|penalty", key)}
+            {
+                key: value
+                for key, value in json.loads(line).items()
+                if re.search("loss|accuracy|precision|error|epoch$|penalty", key)
+            }
             for line in path.read_text(encoding="utf-8").splitlines()
         ]
         for path in sorted(folder.rglob("metrics.jsonl"))
-    }  # fmt: skip
+    }
 
 
 def outcome(folder, report):
@@ -90,8 +103,12 @@ def outcome(folder, report):
         for path in sorted(folder.rglob("predictions.csv"))
     }
     metrics = {key: without_times(report[key]) for key in METRICS if key in report}
-    return {"predictions": tables, "arrays": arrays(folder), "metrics": metrics,
-            "epochs": epochs(folder)}  # fmt: skip
+    return {
+        "predictions": tables,
+        "arrays": arrays(folder),
+        "metrics": metrics,
+        "epochs": epochs(folder),
+    }
 
 
 def differences(before, after, place=""):
@@ -120,8 +137,7 @@ def main():
         for name, flags in RUNS.items():
             if not re.fullmatch(args.only, name):
                 continue
-            given = [re.sub(r"{(\w+)}", lambda match: places[match[1]], flag)
-                     for flag in flags]  # fmt: skip
+            given = [re.sub(r"{(\w+)}", lambda match: places[match[1]], flag) for flag in flags]
             report = measuring.train(folder, name, *given, "--export=false")
             outcomes[name] = outcome(folder / name, report)
     # Folders of other runs stand in the metrics of none; if one does, it differs from run to run.

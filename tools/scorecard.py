@@ -32,23 +32,32 @@ import benching
 import measuring
 
 WORK = {
-    "vader": ["--data=vader(domain=movie, num_train=2000, num_test=2000)", "--text_length=48",
-              "--backbone=minilm_l6"],
-    "fashion": ["--data=fashion_mnist(num_train=3000, num_test=2000)", "--image_size_px=96",
-                "--backbone=efficientnet_lite0"],
-}  # fmt: skip
+    "vader": [
+        "--data=vader(domain=movie, num_train=2000, num_test=2000)",
+        "--text_length=48",
+        "--backbone=minilm_l6",
+    ],
+    "fashion": [
+        "--data=fashion_mnist(num_train=3000, num_test=2000)",
+        "--image_size_px=96",
+        "--backbone=efficientnet_lite0",
+    ],
+}
 """Task -> flags of its runs."""
 WORK |= {
     f"{task} {backbone.partition('(')[0]}": [*WORK[task][:-1], f"--backbone={backbone}"]
-    for task, backbone in (("fashion", "dog_mobilenet_v2"), ("fashion", "hed_vgg16"),
-                           ("fashion", "small_cnn(filters=[32, 64, 128, 128], channels=3)"),
-                           ("vader", "small_lstm"))
-}  # fmt: skip
+    for task, backbone in (
+        ("fashion", "dog_mobilenet_v2"),
+        ("fashion", "hed_vgg16"),
+        ("fashion", "small_cnn(filters=[32, 64, 128, 128], channels=3)"),
+        ("vader", "small_lstm"),
+    )
+}
 WORK["fashion digits"] = [*WORK["fashion"][:-1], "--backbone={digits}"]
 OTHER_TASK = {
     "vader": ["--data=vader(domain=amazon, num_train=1000, num_test=1000)", "--text_length=48"],
     "fashion": ["--data=mnist_5k(num_train=1000, num_test=1000)", "--image_size_px=96"],
-}  # fmt: skip
+}
 PREPARED = {
     "digits": [*OTHER_TASK["fashion"], WORK["fashion"][-1], "--method=full"],
     "fashion_full": [*WORK["fashion"], "--method=full"],
@@ -58,20 +67,44 @@ PREPARED = {
 }
 """Name -> flags of a run that others take; `{name}` stands for its folder."""
 GATED = {"full": 5, "linear_probe(solver=lbfgs)": 5, "lp_ft": 5, "wise_ft": 5, "lora": 5}
-OTHERS = dict.fromkeys(["partial", "gradual", "discriminative(decay=1.3)", "curriculum", "bitfit",
-                        "norm_only", "l2_sp", "delta", "bss", "adversarial"], 1)  # fmt: skip
-IMAGES_ONLY = ["full --norm=frozen --learning_rate=3e-4", "full --augment=mixup",
-               "full --augment=cutmix", "full --augment=randaugment"]  # fmt: skip
-TEXTS_ONLY = ["full --augment=eda(copies=1)", "full --augment=token_dropout",
-              "distill(teacher='{vader_full}')",
-              "soup(runs=['{vader_slow}', '{vader_full}', '{vader_quick}'])"]  # fmt: skip
+OTHERS = dict.fromkeys(
+    [
+        "partial",
+        "gradual",
+        "discriminative(decay=1.3)",
+        "curriculum",
+        "bitfit",
+        "norm_only",
+        "l2_sp",
+        "delta",
+        "bss",
+        "adversarial",
+    ],
+    1,
+)
+IMAGES_ONLY = [
+    "full --norm=frozen --learning_rate=3e-4",
+    "full --augment=mixup",
+    "full --augment=cutmix",
+    "full --augment=randaugment",
+]
+TEXTS_ONLY = [
+    "full --augment=eda(copies=1)",
+    "full --augment=token_dropout",
+    "distill(teacher='{vader_full}')",
+    "soup(runs=['{vader_slow}', '{vader_full}', '{vader_quick}'])",
+]
 METHODS = {
-    "vader": GATED | {"full": 10, "lp_ft": 10, "adapters": 5} | OTHERS
+    "vader": GATED
+    | {"full": 10, "lp_ft": 10, "adapters": 5}
+    | OTHERS
     | dict.fromkeys(["adapters(places=pfeiffer)", "prefix", "prompt", "ia3"], 1)
     | dict.fromkeys(TEXTS_ONLY, 1),
-    "fashion": dict.fromkeys(GATED, 3) | {"lora(targets='.*/kernel')": 1} | OTHERS
+    "fashion": dict.fromkeys(GATED, 3)
+    | {"lora(targets='.*/kernel')": 1}
+    | OTHERS
     | dict.fromkeys(IMAGES_ONLY, 1),
-}  # fmt: skip
+}
 METHODS |= {
     "fashion dog_mobilenet_v2": {"full": 1, "linear_probe(solver=lbfgs)": 1, "lora": 1},
     "fashion hed_vgg16": {"linear_probe(solver=lbfgs)": 1},
@@ -81,10 +114,31 @@ METHODS |= {
 }
 """Task -> method -> seeds: more where something is decided by them, one where a guide is enough. All
 of it takes less than four hours on two quiet cores."""
-HEADER = ["data", "method", "seeds", "accuracy", "gain over logistic regression, points",
-          "trained", "file MB", "time s", "peak MB", "under shift", "forgetting, points"]  # fmt: skip
+HEADER = [
+    "data",
+    "method",
+    "seeds",
+    "accuracy",
+    "gain over logistic regression, points",
+    "trained",
+    "file MB",
+    "time s",
+    "peak MB",
+    "under shift",
+    "forgetting, points",
+]
 PAIRED_HEADER = ["data", "method", "seeds", "accuracy less full, points", "under shift, points"]
-STUDENT_T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # fmt: skip
+STUDENT_T = {
+    2: 12.71,
+    3: 4.303,
+    4: 3.182,
+    5: 2.776,
+    6: 2.571,
+    7: 2.447,
+    8: 2.365,
+    9: 2.306,
+    10: 2.262,
+}
 """Seeds -> the 97.5% point of Student's t with one degree of freedom less."""
 
 
@@ -115,8 +169,9 @@ class Scorecard:
         flags = [*WORK[task], f"--method={call}", *(f"--{flag}" for flag in flags)]
         try:
             flags = [self._filled(flag, seed) for flag in flags]
-            found = self._train(run, [*flags, f"--seed={seed}", "--baseline=logistic",
-                                      *self.chosen.flags])  # fmt: skip
+            found = self._train(
+                run, [*flags, f"--seed={seed}", "--baseline=logistic", *self.chosen.flags]
+            )
             if not self.chosen.quick:
                 found["shift"] = self._shift(task, run)
                 found["kept"] = self._probe(task, seed, str(run))
@@ -136,7 +191,7 @@ class Scorecard:
 
     def _train(self, run, flags):
         command = [sys.executable, "-m", "tltf.train", *flags, "--export=false", f"--output={run}"]
-        _, peak_mb = benching.process(command)
+        _, peak_mb = benching.run_process(command)
         report = json.loads((run / "report.json").read_text(encoding="utf-8"))
         adapter = run / "adapter.safetensors"
         weights = next((run / "model").glob("v*/core.safetensors"))
@@ -155,8 +210,12 @@ class Scorecard:
         """Accuracy of a solved probe on the other task."""
         run = self.folder / "probe"
         shutil.rmtree(run, ignore_errors=True)
-        flags = [*OTHER_TASK[task.split()[0]], f"--backbone={backbone}", f"--seed={seed}",
-                 "--method=linear_probe(solver=lbfgs)"]  # fmt: skip
+        flags = [
+            *OTHER_TASK[task.split()[0]],
+            f"--backbone={backbone}",
+            f"--seed={seed}",
+            "--method=linear_probe(solver=lbfgs)",
+        ]
         return self._train(run, flags)["accuracy"]
 
     def _pretrained(self, task, seed):
@@ -174,14 +233,22 @@ class Scorecard:
         path = self.folder / "shifted.npz"
         if not path.exists():
             script = str(pathlib.Path(__file__).with_name("shifted_images.py"))
-            benching.process([sys.executable, script, str(path)])
+            benching.run_process([sys.executable, script, str(path)])
         return f"numpy(path='{path}')"
 
     def _evaluated(self, run, data):
         output = self.folder / "evaluated"
         shutil.rmtree(output, ignore_errors=True)
-        benching.process([sys.executable, "-m", "tltf.evaluate", f"--run={run}", f"--data={data}",
-                          f"--output={output}"])  # fmt: skip
+        benching.run_process(
+            [
+                sys.executable,
+                "-m",
+                "tltf.evaluate",
+                f"--run={run}",
+                f"--data={data}",
+                f"--output={output}",
+            ]
+        )
         report = json.loads((output / "report.json").read_text(encoding="utf-8"))
         return report["test"]["accuracy"]
 
@@ -212,11 +279,18 @@ def line(task, method, rows):
     forgotten = [row["known"] - row["kept"] for row in good] if "kept" in good[0] else []
     shift = [row["shift"] for row in good] if "shift" in good[0] else []
     return [
-        task, f"`{method}`", str(len(good)), interval([row["accuracy"] for row in good]),
-        interval(gains, 100, 1), f"{good[0]['trained']:,} ({share:.2%})", f"{mean('file_mb'):.2f}",
-        f"{min(row['seconds'] for row in good):.0f}", f"{mean('peak_mb'):,.0f}",
-        interval(shift) if shift else "", interval(forgotten, 100, 1) if forgotten else "",
-    ]  # fmt: skip
+        task,
+        f"`{method}`",
+        str(len(good)),
+        interval([row["accuracy"] for row in good]),
+        interval(gains, 100, 1),
+        f"{good[0]['trained']:,} ({share:.2%})",
+        f"{mean('file_mb'):.2f}",
+        f"{min(row['seconds'] for row in good):.0f}",
+        f"{mean('peak_mb'):,.0f}",
+        interval(shift) if shift else "",
+        interval(forgotten, 100, 1) if forgotten else "",
+    ]
 
 
 def beside_full(found):
@@ -228,12 +302,17 @@ def beside_full(found):
     lines = []
     for (task, method), rows in found.items():
         full = found.get((task, "full"), {})
-        pairs = [(row, full[seed]) for seed, row in rows.items()
-                 if seed in full and "failed" not in row and "failed" not in full[seed]]  # fmt: skip
+        pairs = [
+            (row, full[seed])
+            for seed, row in rows.items()
+            if seed in full and "failed" not in row and "failed" not in full[seed]
+        ]
         if method == "full" or not pairs:
             continue
-        gaps = [interval([a[key] - b[key] for a, b in pairs], 100, 1) if key in pairs[0][0] else ""
-                for key in ("accuracy", "shift")]  # fmt: skip
+        gaps = [
+            interval([a[key] - b[key] for a, b in pairs], 100, 1) if key in pairs[0][0] else ""
+            for key in ("accuracy", "shift")
+        ]
         lines.append([task, f"`{method}`", str(len(pairs)), *gaps])
     return lines
 

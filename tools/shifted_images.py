@@ -34,13 +34,17 @@ def shifted(images):
     changed = {
         "noise": pixels + rng.normal(0, NOISE, images.shape),
         "blur": ndimage.gaussian_filter(pixels, (0, BLUR_PX, BLUR_PX, 0)),
-        "rotation": np.stack([
-            ndimage.rotate(image, angle, reshape=False, order=1)
-            for image, angle in zip(
-                pixels, rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES, len(pixels)), strict=True
-            )
-        ]),
-    }  # fmt: skip
+        "rotation": np.stack(
+            [
+                ndimage.rotate(image, angle, reshape=False, order=1)
+                for image, angle in zip(
+                    pixels,
+                    rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES, len(pixels)),
+                    strict=True,
+                )
+            ]
+        ),
+    }
     return {
         name: np.clip(array.round(), 0, 255).astype(np.uint8) for name, array in changed.items()
     }

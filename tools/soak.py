@@ -31,22 +31,43 @@ from tltf.errors import TltfError
 from tltf.runs import checkpoints
 from tltf.runs import folder as runs_folder
 
-DIGITS = ("--data=digits(num_train=400, num_test=100)", "--backbone=small_cnn(filters=[16, 16])",
-          "--batch_size=8", "--learning_rate=.01", "--export=false")  # fmt: skip
+DIGITS = (
+    "--data=digits(num_train=400, num_test=100)",
+    "--backbone=small_cnn(filters=[16, 16])",
+    "--batch_size=8",
+    "--learning_rate=.01",
+    "--export=false",
+)
 DROPOUT = "--head=classify(dropout=.2)"
 TRAININGS = {
     "full": (*DIGITS, DROPOUT, "--method=full", "--train_epochs=6"),
-    "full, ema": (*DIGITS, DROPOUT, "--method=full", "--train_epochs=6", "--ema_decay=.99",
-                  "--optimizer=adamw", "--augment=crop", "--checkpoint_minutes=.005"),
+    "full, ema": (
+        *DIGITS,
+        DROPOUT,
+        "--method=full",
+        "--train_epochs=6",
+        "--ema_decay=.99",
+        "--optimizer=adamw",
+        "--augment=crop",
+        "--checkpoint_minutes=.005",
+    ),
     "gradual": (*DIGITS, DROPOUT, "--method=gradual(stages=2)", "--train_epochs=9"),
     "lp_ft": (*DIGITS, "--method=lp_ft", "--train_epochs=6", "--schedule=plateau"),
-}  # fmt: skip
+}
 STEPS_AN_EPOCH = 50
 """400 rows in batches of 8; an epoch's end is a checkpoint, so a kill loses fewer."""
 EARLY = 0.1
 """Share of the kills that may come while the process still starts."""
-HEADER = ["training", "kills", "finished", "unreadable", "most steps lost",
-          "steps between checkpoints", "equal to the undisturbed run", "seconds a kill"]  # fmt: skip
+HEADER = [
+    "training",
+    "kills",
+    "finished",
+    "unreadable",
+    "most steps lost",
+    "steps between checkpoints",
+    "equal to the undisturbed run",
+    "seconds a kill",
+]
 
 
 @dataclasses.dataclass
@@ -68,8 +89,13 @@ class Soak:
         place.mkdir(parents=True, exist_ok=True)
         (place / "steps").unlink(missing_ok=True)
         script = str(pathlib.Path(__file__).with_name("soak_training.py"))
-        command = [sys.executable, script, str(place / "steps"), *TRAININGS[name],
-                   f"--output={place / 'run'}"]  # fmt: skip
+        command = [
+            sys.executable,
+            script,
+            str(place / "steps"),
+            *TRAININGS[name],
+            f"--output={place / 'run'}",
+        ]
         environment = os.environ | {"TLTF_CACHE": str(place / "cache")}
         with open(place / "said", "wb") as said:
             return subprocess.Popen(command, stdout=said, stderr=said, env=environment)
@@ -86,8 +112,11 @@ class Soak:
             if child.wait():
                 raise SystemExit(f"{name}: {(place / 'said').read_text()[-500:]}")
             ended = time.monotonic()
-            return {"outcome": outcome(place / "run"), "start_s": claimed - begun,
-                    "run_s": ended - claimed}  # fmt: skip
+            return {
+                "outcome": outcome(place / "run"),
+                "start_s": claimed - begun,
+                "run_s": ended - claimed,
+            }
 
         return self.notebook.get(f"undisturbed {name}", measure)
 
@@ -105,17 +134,30 @@ class Soak:
             child.wait(delay_s)
         child.send_signal(signal.SIGKILL)
         code = child.wait()
-        row = {"name": name, "training": training, "delay_s": delay_s, "code": code,
-               "is_early": bool(is_early), "lost": lost_steps(place) if code else 0,
-               "fault": fault(place, code), "seconds": time.monotonic() - begun}  # fmt: skip
+        row = {
+            "name": name,
+            "training": training,
+            "delay_s": delay_s,
+            "code": code,
+            "is_early": bool(is_early),
+            "lost": lost_steps(place) if code else 0,
+            "fault": fault(place, code),
+            "seconds": time.monotonic() - begun,
+        }
         return self.judged(row, place)
 
     def end(self, training, name):
         """The row of a training that is let go to its end."""
         place, begun = self.folder / f"training_{training}", time.monotonic()
         code = self.started(name, place).wait()
-        row = {"name": name, "training": training, "code": code, "lost": 0,
-               "fault": fault(place, code), "seconds": time.monotonic() - begun}  # fmt: skip
+        row = {
+            "name": name,
+            "training": training,
+            "code": code,
+            "lost": 0,
+            "fault": fault(place, code),
+            "seconds": time.monotonic() - begun,
+        }
         return self.judged(row, place)
 
     def judged(self, row, place):
@@ -169,8 +211,9 @@ def fault(place, code):
 def outcome(run):
     """SHA-256 of the final weights and of the predictions."""
     (weights,) = run.glob("model/v*/core.safetensors")
-    return [hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in (weights, run / "predictions.csv")]  # fmt: skip
+    return [
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in (weights, run / "predictions.csv")
+    ]
 
 
 def soak(work, num_kills):
@@ -209,9 +252,16 @@ def line(name, rows):
     ended = [row for row in rows if row["is_over"]]
     equal = sum(row["is_equal"] for row in ended)
     seconds = f"{statistics.mean(row['seconds'] for row in killed):.1f}" if killed else ""
-    return [name, len(killed), len(ended), sum(bool(row["fault"]) for row in rows),
-            max((row["lost"] for row in rows), default=0), STEPS_AN_EPOCH,
-            f"{equal} of {len(ended)}", seconds]  # fmt: skip
+    return [
+        name,
+        len(killed),
+        len(ended),
+        sum(bool(row["fault"]) for row in rows),
+        max((row["lost"] for row in rows), default=0),
+        STEPS_AN_EPOCH,
+        f"{equal} of {len(ended)}",
+        seconds,
+    ]
 
 
 def is_bad(row):

@@ -75,7 +75,7 @@ def test_its_answers(text):
     columns, answers = head.columns(names), head.answers(stated, names)
     assert stated.dtype == np.float32 and stated.shape == (5, len(columns))
     served = head.serving_outputs(keras.ops.convert_to_tensor(stated), [n.encode() for n in names])
-    np.testing.assert_array_equal(served[head.stated_name], stated)
+    np.testing.assert_array_equal(served[head.scores_name], stated)
     for row, answer in enumerate(answers):
         prediction = Prediction("x", **head.read(stated[row], names))
         told = getattr(prediction, head.name)
@@ -84,7 +84,7 @@ def test_its_answers(text):
         assert told == answer
         given = served[head.name].numpy()[row]
         assert (given.decode() if isinstance(given, bytes) else format(given, ".9g")) == answer
-        assert list(getattr(prediction, head.stated_name).values()) == stated[row].tolist()
+        assert list(getattr(prediction, head.scores_name).values()) == stated[row].tolist()
 
 
 @pytest.mark.parametrize("text", parameters("heads"))

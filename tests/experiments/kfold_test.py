@@ -60,16 +60,16 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
     assert train.main([*FLAGS, f"--output={cut}"]) == 4
     assert re.search(r"train split: 1,\d+ rows \(.* -> 1 rows", capsys.readouterr().err)
     with monkeypatch.context() as patch:
-        patch.setattr(kfold, "_fold", lambda chosen, *given: trained.append(given))
+        patch.setattr(kfold, "_fold", lambda chosen, recipe, *given: trained.append(given))
         trained = []
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--resume=data"])
-        assert [bool(finished) for _, _, finished in trained] == [True] * 3
+        assert [bool(finished) for *_, finished in trained] == [True] * 3
         trained.clear()
         (cut / "status.json").write_text('{"status": "training"}')
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--overwrite"])
-        assert [bool(finished) for _, _, finished in trained] == [False] * 3
+        assert [bool(finished) for *_, finished in trained] == [False] * 3
 
 
 def test_a_replaced_run_is_removed_to_its_last_file(run, tmp_path):
@@ -91,7 +91,7 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
         kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1])
     )
     seen = []
-    monkeypatch.setattr(kfold.one_run, "run", lambda chosen: seen.append(chosen) or {})
+    monkeypatch.setattr(kfold.one_run, "run", lambda chosen, recipe: seen.append(chosen) or {})
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
     assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/1"]
     assert not (tmp_path / "new").exists()

@@ -12,7 +12,7 @@ from tltf.graphs import dropout as graphs_dropout
 
 
 def rates(layers):
-    return [getattr(layer, name) for layer, name in graphs_dropout.find_disturbing_layers(layers)]
+    return [getattr(layer, name) for layer, name in graphs_dropout.find_noise_layers(layers)]
 
 
 def test_dropout_of_a_network_with_layers_inside_of_layers():
@@ -54,7 +54,7 @@ def test_stochastic_depth_rises_with_depth():
     after = rates(layers)
     assert len(after) == len(before) == 9, "B0 has nine residual branches"
     np.testing.assert_allclose(after, 0.5 * np.arange(1, 10) / 9)
-    layer = graphs_dropout.find_disturbing_layers(layers)[-1][0]
+    layer = graphs_dropout.find_noise_layers(layers)[-1][0]
     ones = np.ones((4000, *[1] * (len(layer.noise_shape) - 2), 3), "float32")
     found = np.asarray(layer(ones, training=True)).reshape(4000, -1)
     assert set(np.unique(found)) == {0.0, 2.0}, "whole examples, scaled by 1 / (1 - rate)"

@@ -77,11 +77,11 @@ def test_nothing_trainable_is_an_error():
     [
         ([("head/.*", 1), ("no_such_group/.*", 1)], "'no_such_group/.*' matches no variable"),
         ([("stage_2/.*", 1), ("stage_2/conv_2/.*", 0.3)],
-         "'stage_2/conv_2/.*' decides nothing: rules before it match stage_2/conv_2/kernel"),
+         "'stage_2/conv_2/.*' decides nothing: earlier rules match stage_2/conv_2/kernel"),
         ([("head/.*", 1), (".*/moving_mean", 1)],
-         "'.*/moving_mean' decides nothing: it matches only what is not learned, e.g. stage_1/norm_1/moving_mean"),
+         "'.*/moving_mean' decides nothing: it matches only what no gradient can train, e.g. stage_1/norm_1/moving_mean"),
         ([(".*/(kernel|bias|gamma|beta)", 1), (".*", 0.5)],
-         "'.*' decides nothing: it matches only what is not learned, e.g. stage_1/norm_1/moving_mean"),
+         "'.*' decides nothing: it matches only what no gradient can train, e.g. stage_1/norm_1/moving_mean"),
     ],
 )  # fmt: skip
 def test_a_rule_that_decides_nothing_is_an_error(rules, message):

@@ -125,11 +125,11 @@ def test_answers_follow_the_thresholds():
     assert given.read(stated[0], ["cat", "dog", "owl"])["labels"] == ("cat", "owl")
     served = given.serving_outputs(keras.ops.convert_to_tensor(stated), [b"cat", b"dog", b"owl"])
     assert served["labels"].numpy().tolist() == [b"cat|owl", b"dog", b""]
-    assert served["is_given"].numpy().tolist() == given.given(stated).tolist()
+    assert served["is_given"].numpy().tolist() == given.choose_labels(stated).tolist()
     assert given.tune(stated, stated > 0.5) is given, "given ones stay"
     with pytest.raises(FlagError, match="3 thresholds for 2 labels"):
         given.answers(stated[:, :2], ["cat", "dog"])
-    with pytest.raises(FlagError, match="thresholds are from 0 to 1"):
+    with pytest.raises(FlagError, match="thresholds must be from 0 to 1"):
         head("multi_label(thresholds=[1.5])")
 
 
@@ -177,7 +177,7 @@ def test_a_run_from_texts_to_an_export_that_is_verified(tags, capsys):
         [[float(row[f"probability_{n}"]) for n in test["class_names"]] for row in rows]
     )
     core = json.loads((tags / "run/model/core.json").read_text())["core"]["head"]
-    edges = call_strings.pick(HEADS, core).build().edges(3)
+    edges = call_strings.pick(HEADS, core).build().thresholds_for(3)
     np.testing.assert_array_equal(given, stated.astype(np.float32) >= edges)
     (tags / "new.csv").write_text("text\ncheap slow shop number3\n")
     assert predict.main([f"--run={tags}/run", f"--input={tags}/new.csv", "--format=jsonl"]) == 0

@@ -74,7 +74,7 @@ def test_the_order_of_the_classes():
     order = ("bad", "middling", "good")
     assert ordinal.ordinal(order=order).class_order(named) == order
     with pytest.raises(
-        FlagError, match="order names bad, good, the classes are bad, good, middling"
+        FlagError, match="order names bad, good, but the classes are bad, good, middling"
     ):
         ordinal.ordinal(order=("bad", "good")).class_order(named)
     assert ordinal.ordinal().class_order(source("-1", "0", "10")) == ("-1", "0", "10")

@@ -9,7 +9,7 @@ from tests.methods.features_test import batch
 from tltf.errors import FlagError
 from tltf.graphs import freezing, frozen_prefix
 from tltf.methods import adversarial
-from tltf.methods.adversaries import AdversarialModel, Perturbed
+from tltf.methods.adversaries import AdversarialModel, Perturbation
 from tltf.methods.context import FitContext
 from tltf.methods.rules import EVERYTHING
 
@@ -22,7 +22,7 @@ LABELS = np.array([0, 1, 2, 0, 1, 2])
 
 def model_of(norm, epsilon, steps, share, shape, scale):
     inputs = keras.Input(shape, name="x")
-    x = Perturbed(norm, epsilon, steps, share)(inputs)
+    x = Perturbation(norm, epsilon, steps, share)(inputs)
     x = keras.layers.Flatten()(keras.layers.Rescaling(scale)(x))
     model = AdversarialModel({"x": inputs}, {"label": keras.layers.Dense(3)(x)})
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -81,7 +81,7 @@ def test_the_prepared_core_computes_what_it_did(is_text):
     np.testing.assert_array_equal(prepared.model(inputs, training=False)["label"], expected)
     assert method.finish(prepared, None) is core
     model = tiny.training_model(prepared.model, prepared.groups)
-    assert sum(isinstance(x, Perturbed) for x in model._flatten_layers()) == 1
+    assert sum(isinstance(x, Perturbation) for x in model._flatten_layers()) == 1
 
 
 def test_what_is_above_the_perturbation_is_never_kept():
@@ -96,7 +96,7 @@ def test_what_is_above_the_perturbation_is_never_kept():
 
 @pytest.mark.parametrize("arguments", [{"epsilon": -1.0}, {"steps": 0}, {"share": 1.0}])
 def test_numbers_out_of_their_range_are_refused(arguments):
-    with pytest.raises(FlagError, match="epsilon is at least 0"):
+    with pytest.raises(FlagError, match="epsilon must be at least 0"):
         adversarial.adversarial(**arguments)
 
 
@@ -107,7 +107,7 @@ def test_moving_statistics_are_those_of_the_inputs_as_they_are(steps, is_eager):
     keras.utils.set_random_seed(1)
     inputs = keras.Input(IMAGES.shape[1:], name="x")
     norm = keras.layers.BatchNormalization(momentum=0.9)
-    x = norm(Perturbed("max", 60.0, steps, 0.5)(inputs))
+    x = norm(Perturbation("max", 60.0, steps, 0.5)(inputs))
     model = AdversarialModel(
         {"x": inputs}, {"label": keras.layers.Dense(3)(keras.layers.Flatten()(x))}
     )

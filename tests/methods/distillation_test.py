@@ -169,7 +169,7 @@ def test_teachers_that_do_not_fit_are_refused(runs):
 
 @pytest.mark.parametrize("arguments", [{"temperature": 0.0}, {"weight": 1.5}, {"weight": -0.1}, {"feature_weight": -1.0}])  # fmt: skip
 def test_numbers_out_of_their_range_are_refused(arguments):
-    with pytest.raises(FlagError, match="temperature is above 0"):
+    with pytest.raises(FlagError, match="temperature must be above 0"):
         distillation.distill("big", **arguments)
 
 
@@ -177,7 +177,7 @@ def test_numbers_out_of_their_range_are_refused(arguments):
 @pytest.mark.parametrize("method", [lambda rate: distillation.distill("big", backbone_rate=rate),
                                     lambda rate: distillation.lwf(backbone_rate=rate)])  # fmt: skip
 def test_a_rate_that_would_freeze_the_backbone_is_refused(method, rate):
-    with pytest.raises(FlagError, match="backbone_rate is above 0"):
+    with pytest.raises(FlagError, match="backbone_rate must be above 0"):
         method(rate)
 
 

@@ -118,7 +118,7 @@ def test_the_copy_is_below_the_cut_and_the_image_is_passed_on():
     assert names and all(name.startswith("reference_") for name in names)
     passed = frozen_prefix.passed_boundaries(parts.prefix)
     assert list(passed.values()) == ["image"]
-    assert len(frozen_prefix.without_passed(parts.prefix).output) == 1
+    assert len(frozen_prefix.without_passed_inputs(parts.prefix).output) == 1
     assert not any(layer.name.startswith("reference_") for layer in parts.suffix.layers)
 
 

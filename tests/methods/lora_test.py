@@ -98,7 +98,7 @@ def test_the_kept_kernel_is_the_frozen_one_plus_the_update(monkeypatch):
 
 @pytest.mark.parametrize("arguments", [{"rank": 0}, {"alpha": 0.0}, {"alpha": float("nan")}])
 def test_numbers_out_of_their_range_are_refused(arguments):
-    with pytest.raises(FlagError, match="rank is at least 1 and alpha above 0"):
+    with pytest.raises(FlagError, match="rank must be at least 1 and alpha above 0"):
         lora.lora(**arguments)
 
 

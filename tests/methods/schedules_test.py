@@ -9,7 +9,7 @@ from tests import tiny
 from tests.training.fit_test import feed, fit
 from tltf.errors import FlagError
 from tltf.graphs import freezing
-from tltf.heads.losses import losses
+from tltf.heads.losses import cross_entropies
 from tltf.methods import fine_tuning as plain
 from tltf.methods import schedules
 from tltf.training import curriculum as curricula
@@ -140,4 +140,4 @@ def test_difficulty_is_the_cross_entropy():
     labels = np.array([0, 1, 2, 0, 1, 2])
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = -np.log(chances[np.arange(6), labels])
-    np.testing.assert_allclose(losses(logits, labels), expected)
+    np.testing.assert_allclose(cross_entropies(logits, labels), expected)

@@ -50,7 +50,7 @@ def distance(core):
                for name in ("conv_1", "conv_2"))  # fmt: skip
 
 
-def outcome_of(accuracies):
+def outcome(accuracies):
     """`(variables, TrainingOutcome)` on a way from 0 to 1 where validation likes `accuracies[share]`."""
     variable = keras.Variable(np.ones(3, "float32"))
     start = {"w": np.zeros(3, "float32")}
@@ -66,7 +66,7 @@ def outcome_of(accuracies):
                                                     ({0.0: 0.7}, 0.0), ({}, 0.5)])  # fmt: skip
 def test_wise_ft_takes_what_validation_likes_best(accuracies, chosen):
     method = wise_ft.wise_ft(steps=4)
-    variable, given = outcome_of(accuracies)
+    variable, given = outcome(accuracies)
     method.finish(None, given)
     assert method.chosen == pytest.approx(chosen)
     np.testing.assert_allclose(variable.numpy(), np.full(3, chosen), rtol=1e-6)

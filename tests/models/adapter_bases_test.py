@@ -70,7 +70,7 @@ def base_with(path):
 BAD = {
     "lora(rank=1, targets='nowhere')": "matches none of the kernels",
     "adapters(size=1, targets='nowhere')": "'nowhere' matches none of the kernels",
-    "lora(rank=0)": "rank is at least 1",
+    "lora(rank=0)": "rank must be at least 1",
     "prompt(length=2)": "has no blocks of a transformer",
     "lora(rank=1, targets='.*conv_2/kernel')": "conv_1/lora_a is",
 }

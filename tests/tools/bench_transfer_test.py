@@ -85,7 +85,7 @@ def test_work_survives_the_command_line(load, monkeypatch):
     work = load("bench_work")
     wanted = dataclasses.replace(load("bench_transfer").FULL, seed=3, data="a folder")
     monkeypatch.setattr(sys, "argv", ["script", wanted.text()])
-    assert work.given() == wanted
+    assert work.read_work() == wanted
 
 
 MEASURING = """
@@ -94,7 +94,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import benching
 program = "x = bytearray(200 * 2**20); x[::4096] = b'1' * len(x[::4096]); print('done')"
-text, peak_mb = benching.process([sys.executable, "-c", program])
+text, peak_mb = benching.run_process([sys.executable, "-c", program])
 print(text.strip(), peak_mb)
 """
 

@@ -144,7 +144,7 @@ def test_pictures_pair_by_seed_and_are_drawn_alike(monkeypatch, tmp_path):
     (tmp_path / "scorecard.jsonl").write_text(
         "\n".join([*lines, '{"key": "fashion bss 0", "failed": "exit 2"}'])
     )
-    found = pictures.compared(measuring.Notebook(tmp_path / "scorecard.jsonl"), "fashion")
+    found = pictures.gains_of_methods(measuring.Notebook(tmp_path / "scorecard.jsonl"), "fashion")
     assert [one[0] for one in found] == ["full", "lora"]
     np.testing.assert_allclose(found[0][1], [10, 0], atol=1e-9)
     np.testing.assert_allclose(found[1][2], [-10], atol=1e-9)

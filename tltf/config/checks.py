@@ -132,13 +132,13 @@ def pick_backbone(text: str) -> Call[BackboneRow] | None:
         ModelError: a file, see `refuse_model_file`.
     """
     refuse_model_file(text)
-    name, path = text.partition("(")[0].strip(), pathlib.Path(os.path.expanduser(text))
+    name, path = call_strings.name_of(text), pathlib.Path(os.path.expanduser(text))
     if text.startswith(PRESET_PREFIX):
         return None
     if name not in BACKBONES and path.is_dir():
         return None
     if text.startswith((os.sep, ".", "~")) or "/" in name:
-        raise FlagError(f"no folder {text}", flag="backbone", fix="see --list=backbones")
+        raise FlagError(f"there is no folder {text}", flag="backbone", fix="see --list=backbones")
     return call_strings.pick(BACKBONES, text, "backbone")
 
 

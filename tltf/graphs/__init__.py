@@ -1,1 +1,1 @@
-"""Keras graphs: replay, freezing, the frozen prefix, folding, layers put into others, the core."""
+"""Keras graphs: replay, freezing, the frozen prefix, folding, changed layers, the core."""

@@ -1,7 +1,8 @@
-"""How much a stranger's configuration may build: no more than the file of its weights can fill.
+"""Limits on what a stranger's configuration may build: no more than its weights file can fill.
 
 A few words of JSON can ask for a layer of terabytes or for millions of layers. Both would be made
-before their weights are compared with the file's, so what is asked for is counted as it is asked.
+before their weights are compared with those in the file, so each request is counted before it is
+met.
 """
 
 import contextlib
@@ -15,17 +16,24 @@ import keras
 from tltf.errors import ModelError
 
 SPARE_BYTES, SPARE_VARIABLES, SPARE_LAYERS = 512 * 2**20, 2000, 4000
-"""Beside twice what the file holds: parts of a backbone that no head reads are built, not saved."""
+"""What may be built beyond twice what the file holds: the parts of a backbone that no head reads are
+built but not saved."""
 
 
 class _Count:
-    """What may still be made of one thing."""
+    """How much of one thing may still be made.
+
+    Args:
+        what: the thing, in the plural.
+        most: the limit.
+        place: the file that sets it, for the error.
+    """
 
     def __init__(self, what: str, most: int, place: pathlib.Path | str) -> None:
         self._what, self._left, self._most, self._place = what, most, most, place
 
     def take(self, number: int) -> None:
-        """Counts `number` more; raises ModelError where that is too much."""
+        """Counts `number` more; raises ModelError where that exceeds the limit."""
         self._left -= number
         if self._left < 0:
             what = f"asks for more than {self._most} {self._what}, too many for its weights file"
@@ -33,16 +41,16 @@ class _Count:
 
 
 @contextlib.contextmanager
-def limit_to_file(num_bytes: int, num_variables: int, place: pathlib.Path | str) -> Iterator[Any]:
-    """A block in which Keras layers and their weights are made in the measure of a file.
+def limit_to_file(num_bytes: int, num_variables: int, place: pathlib.Path | str) -> Iterator[None]:
+    """A block in which no more Keras layers and weights can be made than a file can fill.
 
     Args:
-        num_bytes: of the file.
-        num_variables: that it holds.
+        num_bytes: size of the file.
+        num_variables: number of variables that the file holds.
         place: the file, for the error.
 
     Raises:
-        ModelError: in the block, before the layer or the variable that is too much is made.
+        ModelError: in the block, before the layer or the variable that exceeds a limit is made.
     """
     kind, most_variables = keras.layers.Layer, 2 * num_variables + SPARE_VARIABLES
     num_left = _Count("bytes", 2 * num_bytes + SPARE_BYTES, place)
@@ -56,7 +64,7 @@ def limit_to_file(num_bytes: int, num_variables: int, place: pathlib.Path | str)
         variables.take(1)
         return add_weight(layer, *args, **options)
 
-    def counted_layer(cls: Any, *args: Any, **options: Any) -> keras.Layer | keras.Model:
+    def counted_layer(cls: type[keras.Layer], *args: Any, **options: Any) -> keras.Layer:
         layers.take(1)
         return new.__get__(None, cls)(cls, *args, **options)
 

@@ -1,4 +1,4 @@
-"""Layers that disturb what they are given, in training only: dropout and stochastic depth."""
+"""Layers that add noise in training only: dropout and stochastic depth."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,15 @@ import keras
 from tltf.errors import FlagError
 
 _NAMES = ("Dropout", "DropPath", "StochasticDepth", "GaussianNoise")
-"""Parts of the names of their classes; KerasHub's families have each their own."""
+"""Parts of the class names of such layers: KerasHub's families have classes of their own."""
 _RATES = ("rate", "drop_path_rate", "stddev")
+"""The attributes that may hold the strength of such a layer."""
 
 
-def find_disturbing_layers(
+def find_noise_layers(
     layers: Sequence[keras.Layer | keras.Model],
 ) -> list[tuple[keras.Layer, str]]:
-    """`(layer, name of its rate)` of the disturbing layers in `layers`, those inside included."""
+    """`(layer, name of its rate)` of the noise layers in `layers` and inside them."""
     inner = [sub for layer in layers for sub in layer._flatten_layers()]
     unique = {id(sub): sub for sub in inner if any(n in type(sub).__name__ for n in _NAMES)}
     pairs = [(sub, next((r for r in _RATES if hasattr(sub, r)), "")) for sub in unique.values()]
@@ -26,18 +27,20 @@ def set_rates(
     dropout: float | None = None,
     stochastic_depth: float | None = None,
 ) -> None:
-    """Gives a network's own dropout and stochastic depth other rates.
+    """Sets the rates of a network's own dropout and stochastic depth.
 
     Args:
-        layers: of the network, in depth order.
-        dropout: Srivastava et al. 2014, of all its dropout layers, 0 to below 1; None leaves them.
-        stochastic_depth: Huang et al. 2016, arXiv:1603.09382, eq. 4: the chance that the last
-            residual branch is left out, less in proportion to depth below; None leaves them.
+        layers: the network's layers, in depth order.
+        dropout: rate of all its dropout layers, 0 to below 1: Srivastava et al. 2014; None leaves
+            their rates as they are.
+        stochastic_depth: the chance that the last residual branch is left out; the branches below
+            have less, in proportion to their depth: Huang et al. 2016, arXiv:1603.09382, eq. 4;
+            None leaves their rates as they are.
 
     Raises:
         FlagError: the network has no such layers.
     """
-    found = find_disturbing_layers(layers)
+    found = find_noise_layers(layers)
     paths = [pair for pair in found if _is_path(pair[0])]
     plain = [pair for pair in found if pair not in paths and pair[1] == "rate"]
     if dropout is not None:
@@ -58,7 +61,7 @@ def set_rates(
 
 
 def _is_path(layer: keras.Layer) -> bool:
-    """Whether the layer leaves out whole examples, not single numbers."""
+    """Whether the layer leaves out a branch for whole examples, not single numbers."""
     shape = getattr(layer, "noise_shape", None)
     if shape is not None and len(shape) > 1 and set(shape[1:]) == {1}:
         return True
@@ -66,7 +69,7 @@ def _is_path(layer: keras.Layer) -> bool:
 
 
 def _set_dropout(layer: keras.Layer, rate: float) -> None:
-    """Keras makes the random state only where the first rate is above 0."""
+    """Sets a dropout rate; makes the random state, which Keras makes for a first rate above 0 only."""
     layer.rate = rate
     if rate > 0 and not hasattr(layer, "seed_generator"):
         layer._tracker.unlock()

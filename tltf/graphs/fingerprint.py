@@ -1,8 +1,8 @@
-"""What a functional model computes, as a number: equal graph and weights, equal fingerprint.
+"""Fingerprints of functional models: equal for equal graphs with equal weights.
 
 Two models with the same fingerprint give the same outputs for the same inputs, in whatever
-process they were built. The reverse need not hold: an operation that cannot describe itself
-makes a fingerprint that is never met again.
+process they were built. The reverse need not hold: a model with an operation that cannot describe
+itself has another fingerprint each time.
 """
 
 import hashlib
@@ -18,24 +18,25 @@ from tltf.graphs import functional
 from tltf.runs import versions
 
 VERSIONED = ("keras", "keras-hub", "tensorflow")
-"""Packages whose version belongs to the fingerprint: they hold the layers' arithmetic."""
+"""Packages whose versions are part of the fingerprint, because they do the layers' arithmetic."""
 _WITHOUT_EFFECT = ("name", "trainable", "synchronized")
 """Settings of layers that do not change what they compute in inference mode."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""A memory address in the text of a value."""
 
 
 def of_model(model: keras.Model) -> str:
-    """Hexadecimal digest of a functional model in inference mode: graph, weights, versions.
+    """The fingerprint of a model in inference mode, 32 hexadecimal digits: graph, weights, versions.
 
-    Names of layers do not count, their order does.
+    The names of layers do not count, but their order does.
 
     Args:
-        model: functional keras.Model, single tensors or dicts of them in and out.
+        model: a functional model; inputs and outputs are single tensors or dicts of them.
     """
     digest = hashlib.sha256()  # most processors have instructions for it
     digest.update(json.dumps(versions.installed_versions(VERSIONED)).encode())
     outputs = keras.tree.flatten(model.outputs)
-    numbers: dict[Any, int] = {}
+    numbers: dict[int, int] = {}
     for node in functional.ordered_nodes(outputs):
         digest.update(_node(node, numbers).encode())
         for tensor in node.outputs:
@@ -50,7 +51,7 @@ def of_model(model: keras.Model) -> str:
 
 
 def _node(node: keras.src.ops.node.Node, numbers: dict[int, int]) -> str:
-    """One call of an operation: what it is, how it is set, which tensors it takes."""
+    """A text for one call of an operation: its class, its settings and the tensors that it takes."""
     operation = node.operation
     if node.is_input:
         tensor = node.outputs[0]
@@ -64,8 +65,8 @@ def _node(node: keras.src.ops.node.Node, numbers: dict[int, int]) -> str:
     return f"{kind} {_config(operation)} {given}"
 
 
-def _config(operation: keras.Layer | keras.Operation) -> str:
-    """The operation's arguments as JSON, without what has no effect in inference."""
+def _config(operation: keras.Operation) -> str:
+    """The operation's settings as JSON, without those that have no effect in inference mode."""
     try:
         config = keras.saving.serialize_keras_object(operation)["config"]
     except (NotImplementedError, TypeError, ValueError, AttributeError):
@@ -83,7 +84,7 @@ def _effective(value: Any) -> Any:
     return value
 
 
-def _plain(value: bool | float | keras.KerasTensor | None) -> str:
-    """A text for a value; one with a memory address in it is not a description."""
+def _plain(value: object) -> str:
+    """A text for a value; a new one each time where it would hold a memory address."""
     text = repr(value)
     return uuid.uuid4().hex if _ADDRESS.search(text) else text

@@ -1,8 +1,8 @@
-"""Functional graphs taken apart: replayed flat on new inputs, ordered, named, cut into groups.
+"""Tools for functional graphs: replay on new inputs, order of nodes, layers by group, names.
 
-Libraries hand back whole Models. `replay` calls their layers again on other tensors, node by
+Libraries return whole Models. `replay` calls their layers again on other tensors, node by
 node, so that the result is one flat graph with no Model inside and the layers (and their
-weights) are shared with the original. This is the only place that reads Keras's nodes.
+weights) are shared with the original. Only this module knows where Keras keeps its nodes.
 """
 
 import re
@@ -14,7 +14,9 @@ import keras
 from tltf.errors import ShapeError
 
 _COUNTED_VARIABLE = re.compile(r"\bvariable_\d+$")
+"""A name that Keras made by counting variables."""
 _STOCK_CALLS = (keras.Model.call, keras.Sequential.call)
+"""The `call` methods of models that compute just what their graph says."""
 
 
 def node_of(tensor: keras.KerasTensor) -> keras.src.ops.node.Node:
@@ -24,8 +26,14 @@ def node_of(tensor: keras.KerasTensor) -> keras.src.ops.node.Node:
 
 
 def num_calls(layer: keras.Layer) -> int:
-    """How often a layer stands in its graphs."""
+    """The number of times that a layer was called on KerasTensors."""
     return len(layer._inbound_nodes)
+
+
+def nodes_of(model: keras.Model) -> list[keras.src.ops.node.Node]:
+    """The nodes of a functional model, each after the nodes that it needs."""
+    by_depth = model._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
 def inputs_of_call(layer: keras.Layer, index: int = 0) -> list[keras.KerasTensor]:
@@ -45,8 +53,8 @@ def ordered_nodes(
     """Every node that `tensors` need, each after the nodes that it needs itself.
 
     Args:
-        tensors: list of KerasTensor.
-        known: ids of KerasTensors at which the walk stops.
+        tensors: outputs of the graph.
+        known: ids of the tensors at which the walk stops.
     """
     order, seen = [], set()
     stack = [(tensor, False) for tensor in reversed(tensors)]
@@ -68,14 +76,14 @@ def replay(
     outputs: Sequence[keras.KerasTensor],
     given: Sequence[tuple[keras.KerasTensor, keras.KerasTensor]],
 ) -> list[keras.KerasTensor]:
-    """`outputs` computed again by the same layers from other tensors; nested models dissolve.
+    """`outputs` computed again by the same layers from other tensors; nested models become flat.
 
     Args:
-        outputs: list of KerasTensor.
-        given: list of (tensor of the old graph, tensor that takes its place).
+        outputs: tensors of the old graph.
+        given: (tensor of the old graph, tensor that takes its place).
 
     Returns:
-        list of KerasTensor, one for each of `outputs`.
+        A tensor of the new graph for each of `outputs`.
 
     Raises:
         ShapeError: `outputs` need an input that is not given.
@@ -90,29 +98,31 @@ def replay(
     return [done[id(tensor)] for tensor in outputs]
 
 
-def _call(operation: Any, args: tuple, kwargs: dict[str, Any]) -> list[keras.KerasTensor]:
-    """Flat results of an operation; a functional model's own nodes are called in its place."""
+def _call(
+    operation: keras.Operation, args: tuple, kwargs: dict[str, Any]
+) -> list[keras.KerasTensor]:
+    """Flat results of an operation; the nodes of a functional model are called in its place."""
     if _is_functional(operation):
         inner = zip(operation.inputs, keras.tree.flatten(args[0]), strict=True)
         return replay(list(operation.outputs), list(inner))
     return keras.tree.flatten(operation(*args, **kwargs))
 
 
-def _is_functional(operation: Any) -> bool:
+def _is_functional(operation: keras.Operation) -> bool:
     if not isinstance(operation, keras.Model) or not getattr(operation, "outputs", None):
         return False
     is_stock = isinstance(operation, keras.Sequential) or type(operation).call in _STOCK_CALLS
     return is_stock or type(operation).call.__qualname__ == "Functional.call"
 
 
-def operations(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
+def operations(tensors: Sequence[keras.KerasTensor]) -> list[keras.Operation]:
     """The operations that `tensors` need, inputs included, each once, in order of use."""
     unique = {id(node.operation): node.operation for node in ordered_nodes(tensors)}
     return list(unique.values())
 
 
-def layers(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
-    """The layers that `tensors` need, without the inputs, in order of use."""
+def layers(tensors: Sequence[keras.KerasTensor]) -> list[keras.Layer]:
+    """The layers that `tensors` need, without the input layers, in order of use."""
     found = operations(tensors)
     return [
         item
@@ -124,15 +134,15 @@ def layers(tensors: Sequence[keras.KerasTensor]) -> list[Any]:
 def layers_by_point(
     points: dict[str, list[keras.KerasTensor]],
 ) -> dict[str, tuple[keras.Layer, ...]]:
-    """Layer lists in depth order: a layer belongs to the first point that needs it.
+    """Name of a point -> its layers: a layer belongs to the first point that needs it.
 
     Args:
         points: name -> list of KerasTensor, in depth order.
 
     Returns:
-        dict, name -> tuple of layers; names without a layer are left out.
+        dict, name -> tuple of layers in order of use; names without a layer are left out.
     """
-    taken, result = set[int](), dict[str, Any]()
+    taken, result = set[int](), dict[str, tuple[keras.Layer, ...]]()
     for name, tensors in points.items():
         fresh = [layer for layer in layers(tensors) if id(layer) not in taken]
         taken.update(map(id, fresh))
@@ -142,9 +152,9 @@ def layers_by_point(
 
 
 def name_for_good(tensors: Sequence[keras.KerasTensor], prefix: str = "backbone") -> None:
-    """Gives every operation that Keras named by counting a name that is the same in each process.
+    """Replaces every name that Keras made by counting by one that is the same in each process.
 
-    Keras numbers unnamed operations by what the process built before; weights are found by
+    Keras numbers unnamed operations by what the process built before. Weights are looked up by
     name, so such names are replaced by `<prefix>_<class>`, `<prefix>_<class>_1`, ...
     """
     found = operations(tensors)
@@ -160,25 +170,26 @@ def name_for_good(tensors: Sequence[keras.KerasTensor], prefix: str = "backbone"
         item.name = name
 
 
-def _is_counted(operation: keras.Layer | keras.Operation) -> Any:
+def _is_counted(operation: keras.Operation) -> bool:
     if isinstance(operation, keras.layers.InputLayer):
         return False
-    return re.fullmatch(_snake_case(type(operation).__name__) + r"(_\d+)?", operation.name)
+    counted = _snake_case(type(operation).__name__) + r"(_\d+)?"
+    return re.fullmatch(counted, operation.name) is not None
 
 
 def _snake_case(name: str) -> str:
-    """Keras's own way to make a name from a class."""
+    """A class's name in snake case, as Keras makes names of operations from it."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def named_weights(graph_layers: Sequence[Any]) -> dict[str, keras.Variable]:
-    """Weights by a name that does not depend on the process: `<layer>/<path inside of it>`.
+def named_weights(graph_layers: Sequence[keras.Layer]) -> dict[str, keras.Variable]:
+    """Weights by a name that does not depend on the process: `<layer>/<path inside the layer>`.
 
-    Seeds of random layers are not weights.
+    The seeds of random layers are not weights.
 
     Args:
-        graph_layers: iterable of layers, each of another name.
+        graph_layers: layers with different names.
 
     Returns:
         dict, name -> keras.Variable.

@@ -1,15 +1,14 @@
-"""The dtype policy of layers that are made."""
+"""The dtype policy of new layers."""
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 
 
 @contextlib.contextmanager
-def policy(name: str) -> Iterator[Any]:
-    """Layers made in this block have the dtype policy `name`, whatever a run before has set."""
+def policy(name: str) -> Iterator[None]:
+    """A block in which new layers have the dtype policy `name`, whatever an earlier run has set."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

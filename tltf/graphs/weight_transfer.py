@@ -1,25 +1,29 @@
-"""Weights taken from one network into another by name and shape, with a table of what was done."""
+"""Weights copied from one network into another by name and shape, with a table of what was done."""
 
-from typing import Any
-
+import keras
 import numpy as np
 
 COPIED, SKIPPED, RENEWED = "copied", "skipped", "re-initialised"
 
+TransferRow = tuple[str, tuple[int, ...], str]
+"""A weight's name, its shape, and what was done with it: COPIED, SKIPPED or RENEWED."""
+
 
 def copy_by_name(
-    variables: dict[str, Any], arrays: dict[str, np.ndarray], never: tuple[str, ...] = ()
-) -> tuple[tuple[str, tuple, str], ...]:
+    variables: dict[str, keras.Variable],
+    arrays: dict[str, np.ndarray],
+    never: tuple[str, ...] = (),
+) -> tuple[TransferRow, ...]:
     """Copies each array into the variable of the same name and shape.
 
     Args:
-        variables: name -> keras.Variable of the target network.
-        arrays: name -> array of the source network.
-        never: names that keep their random values.
+        variables: the weights of the target network, by name.
+        arrays: the weights of the source network, by name.
+        never: names of variables that keep their random values.
 
     Returns:
-        tuple of rows (name, shape, what): `copied`, `re-initialised` (nothing of that name
-        and shape in the source) or `skipped` (in the source only).
+        A row for each weight: `copied`, `re-initialised` (the source has nothing of that name and
+        shape) or `skipped` (only the source has it).
     """
     rows = []
     for name, variable in variables.items():
@@ -33,8 +37,8 @@ def copy_by_name(
     return (*rows, *((name, tuple(arrays[name].shape), SKIPPED) for name in left))
 
 
-def table(rows: tuple[tuple[str, tuple, str], ...]) -> str:
-    """The rows as aligned lines, with a last line that counts them."""
+def table(rows: tuple[TransferRow, ...]) -> str:
+    """The rows as aligned lines, and a last line that counts them."""
     names = max((len(row[0]) for row in rows), default=0)
     shapes = max((len(str(row[1])) for row in rows), default=0)
     lines = [f"{name:<{names}}  {shape!s:<{shapes}}  {what}" for name, shape, what in rows]

@@ -1,13 +1,11 @@
-"""--head: what stands on a backbone, reads labels and decodes answers.
+"""--head: the layers on a backbone, with their loss and metrics and the decoding of answers.
 
-`Head` and `Classify`, from which a head of one's own inherits, are imported when they are first
-used: some files here are free of TensorFlow.
+`Head` and `Classify`, from which a user's own head inherits, are imported when they are first
+used, because some modules here can be imported without TensorFlow.
 """
 
-from typing import Any
 
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type:
     if name == "Head":
         from tltf.heads.head import Head
 

@@ -1,4 +1,4 @@
-"""What all heads are: layers on a backbone's features, with loss, metrics and decoding."""
+"""The base class of all heads: layers on a backbone's features, with loss, metrics and decoding."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from tltf.data.source import Source
 from tltf.errors import FlagError
 from tltf.heads.pooling import POOLINGS, pool
 
@@ -14,13 +16,15 @@ from tltf.heads.pooling import POOLINGS, pool
 def checked_fields(
     pooling: str, hidden: Sequence[int], activation: str, dropout: float, features: Sequence[str]
 ) -> dict[str, Any]:
-    """The fields that all heads have, by name.
+    """The fields that all heads have, by name, after a check of their values.
 
     Raises:
         FlagError: an unknown pooling or activation, or a number out of its range.
     """
     if pooling not in POOLINGS:
-        raise FlagError(f"no pooling {pooling!r} (choices: {', '.join(POOLINGS)})", flag="head")
+        raise FlagError(
+            f"there is no pooling {pooling!r} (choices: {', '.join(POOLINGS)})", flag="head"
+        )
     if not 0.0 <= dropout < 1.0:
         raise FlagError(
             f"dropout takes a number from 0 to below 1 (received {dropout})", flag="head"
@@ -31,50 +35,59 @@ def checked_fields(
         keras.activations.get(activation)
     except ValueError as error:
         raise FlagError(
-            f"no activation {activation!r}", flag="head", fix="activation=relu"
+            f"there is no activation {activation!r}", flag="head", fix="activation=relu"
         ) from error
-    return {"pooling": pooling, "hidden": tuple(hidden), "activation": activation,
-            "dropout": dropout, "features": tuple(features)}  # fmt: skip
+    return {
+        "pooling": pooling,
+        "hidden": tuple(hidden),
+        "activation": activation,
+        "dropout": dropout,
+        "features": tuple(features),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """Pooling, hidden layers, dropout before the output; what stands above is the subclass's.
+    """A head: pooling, hidden layers and dropout; a subclass adds the output, loss and decoding.
 
     Args:
-        pooling: of the features. auto: average over space, or over the tokens that are no
-            padding; flatten keeps every position; first is a text's first token; pooled is
-            the backbone's own pooled output.
+        pooling: how the features of an example become one vector. auto and average: the mean over
+            space, or over the tokens that are not padding; max: the maximum over these; flatten
+            keeps every position of an image; first takes a text's first token; pooled takes the
+            backbone's own pooled output.
         hidden: units of the dense layers before the output.
-        activation: of the hidden layers.
-        dropout: rate before each dense layer, 0 for none.
-        features: an image backbone's taps, each pooled, side by side; empty: the last one.
+        activation: activation of the hidden layers.
+        dropout: dropout rate before each dense layer, 0 for none.
+        features: names of an image backbone's taps, each pooled, side by side; empty for the last
+            one.
     """
 
     pooling: str = "auto"
-    hidden: tuple = ()
+    hidden: tuple[int, ...] = ()
     activation: str = "relu"
     dropout: float = 0.0
-    features: tuple = ()
+    features: tuple[str, ...] = ()
 
     name: ClassVar[str]
-    """Of the output, of its target and of the layers' names."""
+    """The name of the output and of its target, and the first part of the layers' names."""
     target: ClassVar[str]
-    """What a label is read as, a name of label_kinds.KINDS."""
+    """The kind of labels that the head takes, a name of label_kinds.KINDS."""
     has_order: ClassVar[bool] = False
-    """Whether classes are ranks."""
+    """Whether the classes have an order."""
     metric: ClassVar[str]
-    """What `metric_value` gives."""
+    """The name of the metric that `metric_value` computes."""
     lower_is_better: ClassVar[bool] = False
-    """Whether that is an error."""
-    stated_name: ClassVar[str] = "probabilities"
-    """What `scores` gives."""
+    """Whether that metric is an error, so that less of it is better."""
+    scores_name: ClassVar[str] = "probabilities"
+    """The name of what `scores` computes, in predictions and exports."""
 
-    def attach(self, taps: dict, modality: str, num_classes: int) -> tuple[Any, list]:
+    def attach(
+        self, taps: dict[str, keras.KerasTensor], modality: str, num_classes: int
+    ) -> tuple[keras.KerasTensor, list[keras.Layer]]:
         """`(logits, layers)`: float32[B, num_classes] on the taps, and the new layers.
 
         Args:
-            taps: name -> KerasTensor, as `Backbone.taps` has them.
+            taps: name -> tensor, as `Backbone.taps` has them.
             modality: `image` or `text`.
             num_classes: number of classes or labels.
         """
@@ -82,10 +95,12 @@ class Head:
         output = keras.layers.Dense(num_classes, dtype="float32", name=f"{self.name}_logits")
         return output(features), [*layers, output]
 
-    def before_output(self, taps: dict, modality: str) -> tuple[Any, list]:
-        """`(features, layers)`: what the output layer takes, and the new layers below it."""
+    def before_output(
+        self, taps: dict[str, keras.KerasTensor], modality: str
+    ) -> tuple[keras.KerasTensor, list[keras.Layer]]:
+        """`(features, layers)`: the input of the output layer, and the new layers below it."""
         features = pool(taps, modality, self.pooling, self.features)
-        layers: list = []
+        layers: list[keras.Layer] = []
         for number, units in enumerate(self.hidden, 1):
             features = self._drop(features, layers, f"{self.name}_dropout_{number}")
             dense = keras.layers.Dense(
@@ -95,8 +110,8 @@ class Head:
             features = dense(features)
         return self._drop(features, layers, f"{self.name}_dropout"), layers
 
-    def class_order(self, source: Any) -> tuple[str, ...]:
-        """The names of a Source's classes in the order of the outputs."""
+    def class_order(self, source: Source) -> tuple[str, ...]:
+        """The class names of a source in the order of the outputs."""
         return source.class_names
 
     def loss(
@@ -110,16 +125,16 @@ class Head:
         raise NotImplementedError
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Weighted metrics of training."""
+        """The weighted metrics of training."""
         raise NotImplementedError
 
     @property
     def unit(self) -> float:
-        """The size of a difference of `scores` that counts as 1."""
+        """The size of a difference between `scores` that counts as 1."""
         return 1.0
 
-    def fit_to(self, source: Any) -> "Head":
-        """The head for a training split, a Source with labels."""
+    def fit_to(self, source: Source) -> "Head":
+        """The head for a training split with labels."""
         return self
 
     @property
@@ -127,16 +142,16 @@ class Head:
         """What `tune` chooses, in words; empty where it chooses nothing."""
         return ""
 
-    def tune(self, stated: np.ndarray, labels: np.ndarray) -> "Head":
-        """The head with what is chosen on validation, of its `scores` and labels."""
+    def tune(self, scores: np.ndarray, labels: np.ndarray) -> "Head":
+        """The head with what is chosen on the validation split, from its `scores` and labels."""
         return self
 
     def describe(self, class_names: Sequence[str]) -> str:
-        """What is predicted, in words."""
+        """What the head predicts, in words."""
         raise NotImplementedError
 
-    def scores(self, logits: Any) -> Any:
-        """float32[B, K]: what the head states, of its logits."""
+    def scores(self, logits: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """float32[B, K]: the probabilities or quantiles that logits mean."""
         raise NotImplementedError
 
     def losses(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -144,26 +159,30 @@ class Head:
         raise NotImplementedError
 
     def metric_value(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        """The metric by which epochs are chosen."""
+        """The metric by which the best epoch is chosen."""
         raise NotImplementedError
 
     def columns(self, class_names: Sequence[str]) -> list[str]:
-        """Names of the columns of `scores` in tables."""
+        """The names of the columns of `scores` in tables."""
         raise NotImplementedError
 
-    def answers(self, stated: np.ndarray, class_names: Sequence[str]) -> list[str]:
-        """The answers in tables, of float[N, K] scores."""
+    def answers(self, scores: np.ndarray, class_names: Sequence[str]) -> list[str]:
+        """The answer of each row of float[N, K] scores, as tables have it."""
         raise NotImplementedError
 
     def read(self, row: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
-        """The fields of a `Prediction` of float32[K] scores."""
+        """The fields of the `Prediction` that one row of scores means, float32[K]."""
         raise NotImplementedError
 
-    def serving_outputs(self, stated: Any, class_names: Sequence[str]) -> dict[str, Any]:
-        """What an export returns for float32[B, K] scores, by name."""
+    def serving_outputs(
+        self, scores: tf.Tensor, class_names: Sequence[str]
+    ) -> dict[str, tf.Tensor]:
+        """The outputs of an export for float32[B, K] scores, by name."""
         raise NotImplementedError
 
-    def _drop(self, features: keras.KerasTensor, layers: Any, name: str) -> keras.KerasTensor:
+    def _drop(
+        self, features: keras.KerasTensor, layers: list[keras.Layer], name: str
+    ) -> keras.KerasTensor:
         if not self.dropout:
             return features
         layer = keras.layers.Dropout(self.dropout, dtype="float32", name=name)

@@ -1,26 +1,28 @@
-"""What a head sees of a backbone: one row of features for each example."""
+"""Pooling: the taps of a backbone become one row of features for each example."""
 
-from typing import Any
-
+import keras
 from keras import ops
 
 from tltf.errors import ModelError
 
 POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
+"""The names of all poolings; see `Head` for what they do."""
+
+Taps = dict[str, keras.KerasTensor]
+"""Name -> tensor, as `Backbone.taps` has them."""
 
 
-def pool(taps: dict[str, Any], modality: str, pooling: str, features: tuple[str, ...] = ()) -> Any:
-    """The features that a head sees, one row an example.
+def pool(
+    taps: Taps, modality: str, pooling: str, features: tuple[str, ...] = ()
+) -> keras.KerasTensor:
+    """float32[B, d]: the features that a head takes, one row per example.
 
     Args:
-        taps: name -> KerasTensor. Images: `stage_n` float[B, h, w, c]; texts: `sequence`
-            float[B, L, d] and `mask` [B, L]; `pooled` float[B, d] where there is one.
+        taps: images: `stage_n` float[B, h, w, c]; texts: `sequence` float[B, L, d] and `mask`
+            [B, L]; `pooled` float[B, d] where the backbone has it.
         modality: `image` or `text`.
         pooling: one of POOLINGS.
-        features: names of image taps to pool and put side by side; empty: the last stage.
-
-    Returns:
-        KerasTensor float32[B, d].
+        features: names of image taps to pool and put side by side; empty for the last stage.
 
     Raises:
         ModelError: the backbone does not have what the pooling takes.
@@ -33,25 +35,29 @@ def pool(taps: dict[str, Any], modality: str, pooling: str, features: tuple[str,
     return pooled if pooled.dtype == "float32" else ops.cast(pooled, "float32")
 
 
-def _pool_one(taps: dict[str, Any], modality: str, pooling: str) -> Any:
+def _pool_one(taps: Taps, modality: str, pooling: str) -> keras.KerasTensor:
     if pooling == "pooled":
         if "pooled" not in taps:
-            raise ModelError("this backbone has no pooled output", flag="head",
-                             fix="--head='classify(pooling=average)'")  # fmt: skip
+            raise ModelError(
+                "this backbone has no pooled output",
+                flag="head",
+                fix="--head='classify(pooling=average)'",
+            )
         return taps["pooled"]
     return _pool_image(taps, pooling) if modality == "image" else _pool_text(taps, pooling)
 
 
-def _check_features(taps: dict[str, Any], modality: str, features: tuple[str, ...]) -> None:
+def _check_features(taps: Taps, modality: str, features: tuple[str, ...]) -> None:
     """Raises ModelError for a tap that is not an image stage of the backbone."""
     stages = [name for name in taps if modality == "image" and name.startswith("stage_")]
     unknown = [name for name in features if name not in stages]
     if unknown:
-        what = f"no features {unknown[0]!r} (choices: {', '.join(stages) or 'none for texts'})"
+        choices = ", ".join(stages) or "none for texts"
+        what = f"the backbone has no features {unknown[0]!r} (choices: {choices})"
         raise ModelError(what, flag="head", fix="leave features out for the last stage")
 
 
-def _pool_image(taps: dict[str, Any], pooling: str) -> Any:
+def _pool_image(taps: Taps, pooling: str) -> keras.KerasTensor:
     final = list(taps.values())[-1] if "pooled" not in taps else _last_stage(taps)
     if pooling == "flatten":
         return ops.reshape(final, (-1, final.shape[1] * final.shape[2] * final.shape[3]))
@@ -62,11 +68,11 @@ def _pool_image(taps: dict[str, Any], pooling: str) -> Any:
     return ops.mean(ops.cast(final, "float32"), axis=(1, 2))
 
 
-def _last_stage(taps: Any) -> Any:
+def _last_stage(taps: Taps) -> keras.KerasTensor:
     return taps[max((t for t in taps if t.startswith("stage_")), key=lambda t: int(t[6:]))]
 
 
-def _pool_text(taps: dict[str, Any], pooling: str) -> Any:
+def _pool_text(taps: Taps, pooling: str) -> keras.KerasTensor:
     sequence = ops.cast(taps["sequence"], "float32")
     mask = ops.expand_dims(ops.cast(taps["mask"], "float32"), -1)
     if pooling == "first":
@@ -74,6 +80,9 @@ def _pool_text(taps: dict[str, Any], pooling: str) -> Any:
     if pooling == "max":
         return ops.max(sequence - (1.0 - mask) * 1e9, axis=1)
     if pooling == "flatten":
-        raise ModelError("pooling=flatten takes an image backbone", flag="head",
-                         fix="--head='classify(pooling=average)'")  # fmt: skip
+        raise ModelError(
+            "pooling=flatten takes an image backbone",
+            flag="head",
+            fix="--head='classify(pooling=average)'",
+        )
     return ops.sum(sequence * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)

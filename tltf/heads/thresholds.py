@@ -1,35 +1,37 @@
-"""From which probability on a label counts as given."""
+"""Thresholds: the probability from which on a label is given to an example."""
 
 import numpy as np
 
 LEAST_POSITIVE = 5
-"""A label with fewer positive examples takes the threshold of all labels together."""
+"""A label with fewer positive examples than this takes the threshold of all labels together."""
 
 
 def best_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """float[C]: for each label the threshold with the best F1.
 
-    Yang 2001, "A study of thresholding strategies for text categorization", SCut. Departs: its
-    fall-back is by value, a label whose tuned F1 is low takes a higher threshold; here it is by
-    count, a label with fewer than LEAST_POSITIVE positive examples takes the one threshold with
-    the best F1 over all labels together.
+    Yang 2001, "A study of thresholding strategies for text categorization", SCut. Departs: the
+    paper falls back by value: a label whose tuned F1 is low takes a higher threshold. Here the
+    fall-back is by count: a label with fewer than LEAST_POSITIVE positive examples takes the one
+    threshold with the best F1 over all labels together.
 
     Args:
         probabilities: float[N, C] of examples that were not trained on.
-        labels: uint8[N, C].
+        labels: uint8[N, C], 1 where an example has the label.
     """
     common = _best(np.ravel(probabilities), np.ravel(labels))
     is_known = labels.sum(axis=0) >= LEAST_POSITIVE
-    return np.array([
-        _best(probabilities[:, place], labels[:, place]) if is_known[place] else common
-        for place in range(labels.shape[1])
-    ])  # fmt: skip
+    return np.array(
+        [
+            _best(probabilities[:, place], labels[:, place]) if is_known[place] else common
+            for place in range(labels.shape[1])
+        ]
+    )
 
 
 def _best(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The threshold with the best F1, between two neighbouring probabilities; .5 without positives.
+    """The threshold with the best F1, halfway between two neighbouring probabilities.
 
-    Of several the one nearest to .5.
+    Among equally good ones it is the one nearest to .5; it is .5 where no label is positive.
     """
     if not labels.any():
         return 0.5

@@ -1,1 +1,1 @@
-"""Transfer methods, a small file a family."""
+"""--method: the transfer methods, one file per family."""

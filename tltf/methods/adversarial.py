@@ -1,7 +1,6 @@
-"""Training on the worst that is near each example."""
+"""Adversarial training: on each example and on the worst perturbation of it."""
 
 import dataclasses
-from typing import Any
 
 import keras
 
@@ -9,53 +8,66 @@ from tltf.backbones import prompt
 from tltf.errors import FlagError
 from tltf.graphs import functional
 from tltf.graphs.core import Core
-from tltf.methods.adversaries import AdversarialModel, Perturbed
+from tltf.methods.adversaries import AdversarialModel, Perturbation
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.methods.rules import EVERYTHING
 
 EPSILON = {"image": 4.0, "text": 1.0}
-"""By default: levels of 255 of a pixel; length in the space of embedded tokens."""
+"""Default size of a perturbation: for images in pixel levels of 0 to 255; for texts the length in
+the space of embedded tokens."""
 
 
 def adversarial(epsilon: float = 0.0, steps: int = 1, share: float = 0.5) -> "Adversarial":
-    """Trains everything on each batch and on what the network finds hardest near it.
+    """A method that trains everything on each batch and on the worst perturbation near it.
 
     Images: FGSM, and with more steps PGD, on pixels. Texts: the same in the space of embedded
     tokens, in the direction of the gradient. See tltf.methods.adversaries for papers and equations.
     Departs: PGD starts at the example, not at a random point near it. Miyato et al. normalise
-    embeddings to a mean of 0 and a variance of 1 and use 5; here they are what enters the first
-    block, with a length of 1 by default. Moving statistics are of the clean pass alone.
+    embeddings to a mean of 0 and a variance of 1 and use 5; here the embeddings are the input of
+    the first block as it is, with a length of 1 by default. Moving statistics are of the clean pass
+    alone.
 
     Args:
-        epsilon: size of the perturbation, see EPSILON; 0 takes what is there.
-        steps: gradient steps, at least 1; each is a forward and a backward pass.
-        share: of the loss of the examples as they are, at least 0, below 1.
+        epsilon: size of the perturbation; 0 takes that of EPSILON.
+        steps: number of gradient steps, at least 1; each is a forward and a backward pass.
+        share: share of the unperturbed examples in the loss, at least 0 and below 1.
 
     Raises:
-        FlagError: a number out of its range, or a text network that is not a transformer.
+        FlagError: a number out of its range; when the core is prepared, a text network that is not
+            a transformer.
     """
     if not (epsilon >= 0 and steps >= 1 and 0 <= share < 1):
-        what = f"epsilon is at least 0, steps at least 1, share 0 to below 1 (received {epsilon}, {steps}, {share})"
+        what = (
+            "epsilon must be at least 0, steps at least 1, share from 0 to below 1 "
+            f"(received {epsilon}, {steps}, {share})"
+        )
         raise FlagError(what, flag="method", fix="--method='adversarial(steps=1)'")
     return Adversarial(epsilon, steps, share)
 
 
 class Adversarial(Method):
-    """See `adversarial`."""
+    """The method that `adversarial` makes."""
 
     model_class = AdversarialModel
+    plain: Core
+    """The core without the perturbation, from `prepare` on."""
 
     def __init__(self, epsilon: float, steps: int, share: float) -> None:
         super().__init__(lambda core: [Phase("adversarial", EVERYTHING)])
-        self.epsilon, self.steps, self.share, self.plain = epsilon, steps, share, None
+        self.epsilon, self.steps, self.share = epsilon, steps, share
 
-    def prepare(self, core: Any, context: FitContext) -> Core:
-        """The core with a place for the perturbation: the image, or the embedded tokens."""
+    def prepare(self, core: Core, context: FitContext) -> Core:
+        """The core with a layer that perturbs the image or the embedded tokens."""
         modality, self.plain = core.backbone.modality, core
         place = _place(core)
-        layer = Perturbed("max" if modality == "image" else "l2", self.epsilon or EPSILON[modality],
-                          self.steps, self.share, name="perturbed")  # fmt: skip
+        layer = Perturbation(
+            "max" if modality == "image" else "l2",
+            self.epsilon or EPSILON[modality],
+            self.steps,
+            self.share,
+            name="perturbed",
+        )
         inputs = [(tensor, tensor) for tensor in core.model.input.values()]
         name = core.head.name
         given = [*inputs, (place, layer(place))]  # the later one of a tensor counts
@@ -63,8 +75,8 @@ class Adversarial(Method):
         model = keras.Model(core.model.input, {name: logits}, name="core")
         return dataclasses.replace(core, model=model)
 
-    def finish(self, core: Core, outcome: TrainingOutcome | None) -> Any:
-        """The core without that place; its layers are the same."""
+    def finish(self, core: Core, outcome: TrainingOutcome) -> Core:
+        """The core without the layer that perturbs; its other layers are the same."""
         return self.plain
 
 

@@ -2,32 +2,42 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from tltf.errors import FlagError
+from tltf.graphs.core import Core
 
 
-def _without_models(run: str) -> Any:
+class LoadedModel(Protocol):
+    """What a method reads of a model that was trained before."""
+
+    core: Core
+    class_names: tuple[str, ...]
+
+
+def _refuse_to_load(run: str) -> LoadedModel:
     """The loader of a context that has none.
 
     Raises:
         FlagError: always.
     """
-    raise FlagError(f"{run} is not loaded here: no other model can be read while an adapter is put "
-                    "onto its base", flag="method")  # fmt: skip
+    raise FlagError(
+        f"{run} is not loaded: no other model can be read while an adapter is added to its base",
+        flag="method",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class FitContext:
-    """See the module.
+    """What a method may know of the fit that it prepares.
 
     Args:
         class_names: names of the classes in the data; () where no data is known.
-        fingerprint: identifies the training rows; empty for a dry run and for an adapter that is
-            put onto its base.
-        load_model: path of a run folder -> its Trained.
+        fingerprint: identifies the training rows; empty in a dry run and for an adapter that is
+            added to its base.
+        load_model: returns the model of a run folder.
     """
 
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
-    load_model: Callable[[str], Any] = _without_models
+    load_model: Callable[[str], LoadedModel] = _refuse_to_load

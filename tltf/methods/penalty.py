@@ -1,34 +1,40 @@
-"""Training with a loss added to that of the targets; the core that is kept has no trace of it."""
+"""Training with a penalty that is added to the loss; the core that is kept has no trace of it."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
+from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
+from tltf.methods.context import FitContext
 from tltf.methods.method import Method, TrainingOutcome
 
 
-class Penalised(Method):
-    """Adds `penalty` of tensors of the graph to the loss.
+class PenaltyMethod(Method):
+    """A method that adds a penalty, computed from tensors of the graph, to the loss.
 
-    Subclasses define `penalty(*arrays)` -> float[] and override `penalty_inputs`.
+    Subclasses override `penalty_inputs` and `penalty`.
     """
 
-    plain = None
+    plain: Core
+    """The core without the penalty, from `prepare` on."""
 
-    def penalty_inputs(self, core: Any, context: Any) -> tuple[list, tuple]:
+    def penalty_inputs(
+        self, core: Core, context: FitContext
+    ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
         """`(tensors that the penalty takes, groups that are trained beside the core's)`."""
         raise NotImplementedError
 
-    def penalty(self, *arrays: Any) -> Any:
-        """float[]: what is added to the loss of a batch."""
+    def penalty(self, *arrays: tf.Tensor) -> tf.Tensor:
+        """float[]: the penalty of a batch, from the tensors of `penalty_inputs` in float32."""
         raise NotImplementedError
 
-    def prepare(self, core: Any, context: Any) -> Any:
-        """The core with a layer behind its logits that adds the loss."""
+    def prepare(self, core: Core, context: FitContext) -> Core:
+        """The core with a layer behind its logits that adds the penalty."""
         tensors, more = self.penalty_inputs(core, context)
         name = core.head.name
         logits = AddedLoss(self.penalty, name="added_loss")([core.model.output[name], *tensors])
@@ -37,28 +43,28 @@ class Penalised(Method):
         groups = (*core.groups[:-1], *more, core.groups[-1])
         return dataclasses.replace(core, model=model, groups=groups)
 
-    def finish(self, core: Core, outcome: TrainingOutcome | None) -> Any:
-        """The core without it; its layers are the same."""
+    def finish(self, core: Core, outcome: TrainingOutcome) -> Core:
+        """The core without the penalty; its layers are the same."""
         return self.plain
 
 
 class AddedLoss(keras.layers.Layer):
-    """Gives its first input back and adds a loss of the others.
+    """A layer that returns its first input and adds a loss that it computes from the others.
 
     Args:
-        function: arrays -> float[].
+        function: tensors -> float[].
     """
 
-    def __init__(self, function: Callable[..., Any], **kwargs: Any) -> None:
+    def __init__(self, function: Callable[..., tf.Tensor], **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
         self.function = function
 
-    def call(self, tensors: Sequence[Any]) -> Any:
+    def call(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
         """The first of `tensors`."""
         first, *others = tensors
         self.add_loss(self.function(*(ops.cast(other, "float32") for other in others)))
         return first
 
-    def compute_output_shape(self, shapes: Sequence[tuple]) -> tuple[None, int]:
-        """That of the first."""
+    def compute_output_shape(self, shapes: Sequence[tuple[int | None, ...]]) -> tuple:
+        """The shape of the first input."""
         return shapes[0]

@@ -1,15 +1,18 @@
-"""Methods that train the head and a few variables in every layer."""
+"""Methods that train the head and a few variables in every layer, or the variables of given rules."""
 
 from tltf.errors import FlagError
+from tltf.graphs.freezing import Rule
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 
-BIASES = (".*/([^/]*_)?(bias|beta)", 1.0)
-NORMS = (".*/(gamma|beta)", 1.0)
+BIASES: Rule = (".*/([^/]*_)?(bias|beta)", 1.0)
+"""The rule that trains the biases, also those of normalisations."""
+NORMS: Rule = (".*/(gamma|beta)", 1.0)
+"""The rule that trains the scales and shifts of normalisations."""
 
 
 def bitfit() -> Method:
-    """Trains the head and the biases, those of normalisations included.
+    """A method that trains the head and the biases, also those of normalisations.
 
     Ben Zaken et al. 2021, arXiv:2106.10199.
     """
@@ -17,7 +20,7 @@ def bitfit() -> Method:
 
 
 def norm_only() -> Method:
-    """Trains the head and the scales and shifts of normalisations.
+    """A method that trains the head and the scales and shifts of normalisations.
 
     Frankle et al. 2020, arXiv:2003.00152; for BERT, Qi et al. 2022, arXiv:2211.11925.
     """
@@ -25,14 +28,16 @@ def norm_only() -> Method:
 
 
 def rules(patterns: tuple[str, ...] = ("head/.*",), rates: tuple[float, ...] = ()) -> Method:
-    """Trains what a list of patterns says; the first that matches decides, the rest is frozen.
+    """A method that trains what a list of patterns says; what no pattern matches is frozen.
+
+    The first pattern that matches a variable counts.
 
     Args:
-        patterns: regular expressions of `<group>/<variable>`, as --dry_run prints the groups.
-        rates: factor on --learning_rate for each; 0 freezes; empty: 1 for all.
+        patterns: regular expressions of `<group>/<variable>`; --dry_run prints the groups.
+        rates: factor on --learning_rate for each pattern; 0 freezes; empty: 1 for all.
 
     Raises:
-        FlagError: not one rate a pattern, or one below 0.
+        FlagError: the numbers of rates and patterns differ, or a rate is below 0.
     """
     rates = tuple(rates) or (1.0,) * len(patterns)
     if len(rates) != len(patterns) or any(not rate >= 0 for rate in rates):

@@ -108,7 +108,7 @@ class JsonRows:
             "id": item.id,
             **dict(zip(self.contents, _contents(item, self.contents), strict=True)),
             self.head.name: None if answer == "" else answer,
-            self.head.stated_name: getattr(prediction, self.head.stated_name),
+            self.head.scores_name: getattr(prediction, self.head.scores_name),
             "error": prediction.error,
         }
         self.file.write(json.dumps(row) + "\n")

@@ -32,9 +32,7 @@ class Course:
 
     def num_epochs(self, phase: Phase) -> int:
         """The number of passes over the training split in steps; a solver takes no steps."""
-        if phase.solver != "gradient":
-            return 0
-        return max(1, round(value_of(self.train.train_epochs) * phase.epochs_share))
+        return phase.num_epochs(value_of(self.train.train_epochs))
 
     def rate(self, phase: Phase, num_steps: int) -> Rate:
         """The learning rate of a phase that has `num_steps` optimizer steps."""

@@ -206,7 +206,7 @@ class _Builder:
     def _lookup(self, prefix: keras.Model, part: Source, view: View | None = None) -> Lookup:
         """Lookup of the outputs of a prefix; those that it only passes on are read at their origin."""
         passed = frozen_prefix.passed_boundaries(prefix)
-        computed = frozen_prefix.without_passed(prefix)
+        computed = frozen_prefix.without_passed_inputs(prefix)
         if not passed:
             return self._table(prefix, part, view).lookup
         if view:

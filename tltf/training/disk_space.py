@@ -15,8 +15,8 @@ from tltf.graphs import freezing
 from tltf.graphs.core import Core
 from tltf.methods.method import Method
 from tltf.runs import checkpoints, layout
-from tltf.training.course import Course
 from tltf.training.optimizers import optimizer as optimizers_optimizer
+from tltf.training.option_value import value_of
 
 MB = 2**20
 PARTS = (layout.CHECKPOINTS, layout.MODEL, layout.EXPORT)
@@ -82,12 +82,12 @@ def needs_of(
     train, phases, moving = options.train, method.phases(core), dict[str, keras.Variable]()
     slots, largest_slots = _num_slots(train), 0
     for phase in phases:
-        plan = freezing.plan(core.groups, phase.rules, phase.norm or train.norm)
+        plan = freezing.plan(core.groups, phase.rules, phase.norm_policy(train.norm))
         moving |= {name: plan.variables[name] for name in plan.moving}
         if phase.solver == "gradient":
             trained = [plan.variables[name] for name in plan.rates]
             largest_slots = max(largest_slots, slots * sum(map(_slot_bytes, trained)))
-    num_epochs = sum(map(Course(train).num_epochs, phases))
+    num_epochs = sum(phase.num_epochs(value_of(train.train_epochs)) for phase in phases)
     copies = 1 + (has_validation and train.keep == "best") + any(p.keeps_start for p in phases)
     checkpoint = copies * num_bytes(moving.values()) + largest_slots
     return Needs(

@@ -134,7 +134,7 @@ class Fit:
             ready = self._prepare_phase(number, phase, resumed)
             if ready:
                 self._take_steps(ready)
-            norm = phase.norm or self.options.train.norm
+            norm = phase.norm_policy(self.options.train.norm)
             if norm == "recalibrate" and phase.solver != "none":
                 self._recalibrate()
 
@@ -151,9 +151,7 @@ class Fit:
         )
         if self.method.mixes_weights and self.options.train.norm == "recalibrate":
             self._recalibrate()
-        if (
-            self.above and self.core is trained
-        ):  # the same graph, whose layers may have other classes now
+        if self.above and self.core is trained:  # its layers may have other classes now
             forward, dataset = self.above
             self.above = Forward(forward.model, self.core.head.name), dataset
         else:
@@ -174,7 +172,7 @@ class Fit:
 
     def _plan(self, phase: Phase) -> Plan:
         """Applies the Plan of a phase to the layers and notes it."""
-        norm = phase.norm or self.options.train.norm
+        norm = phase.norm_policy(self.options.train.norm)
         is_shared = self.strategy.num_replicas_in_sync > 1
         plan = freezing.apply(self.core.groups, phase.rules, norm, is_synchronized=is_shared)
         self.plans.append(plan)

@@ -43,7 +43,7 @@ def plan_text(
     if core.backbone.transfer:
         lines += ["weights taken by name and shape:", weight_transfer.table(core.backbone.transfer)]
     for phase in phases:
-        plan = freezing.plan(core.groups, phase.rules, phase.norm or train.norm)
+        plan = freezing.plan(core.groups, phase.rules, phase.norm_policy(train.norm))
         lines += [f"phase     {phase.name}", freezing.table_text(plan)]
     return "\n".join(lines)
 

@@ -52,7 +52,7 @@ class LabelEvaluator(Evaluator):
 
     def candidate(self, head: Any, stated: np.ndarray) -> Any:
         """What is judged of what a head states."""
-        return Answers(np.asarray(stated, np.float64), head.given(stated))
+        return Answers(np.asarray(stated, np.float64), head.choose_labels(stated))
 
     def measure(
         self, labels: Any, candidate: Answers, class_names: Sequence[str], *, seed: int = 0

@@ -1,1 +1,1 @@
-"""What is trained in place of a layer's own weights, put into layers that are built."""
+"""Trainable parts that are added to built layers: LoRA, adapters, prefixes, IA3 factors."""

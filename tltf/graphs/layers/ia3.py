@@ -1,7 +1,7 @@
-"""Learned factors on what a layer gives or takes, merged into its kernel and bias.
+"""Learned factors on the outputs or inputs of a layer, merged into its kernel and bias at the end.
 
 l * (W x + b), or W (l * x) + b, with l = 1 at the start: Liu et al. 2022, arXiv:2205.05638,
-section 3.3. Since l acts on columns or rows of W, the trained layer is a plain one again.
+section 3.3. Since l scales columns or rows of W, the merged layer has no extra part.
 """
 
 import functools
@@ -9,26 +9,29 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from tltf.graphs.layers import in_place
 from tltf.graphs.layers.in_place import kernel_of
 
 SCALE = "ia3_scale"
+"""The name of a layer's factors."""
 KINDS = (keras.layers.Dense, keras.layers.EinsumDense)
+"""The classes of layers that can have factors."""
 
 
 def takes_scale(layer: keras.Layer) -> bool:
-    """Whether `add` can change the layer."""
+    """Whether `add` can give the layer factors."""
     return isinstance(layer, KINDS) and in_place.has_kernel(layer)
 
 
 def add(layer: keras.Layer, side: str) -> None:
-    """Gives a built layer factors of 1; what it computes does not change yet.
+    """Gives a built layer factors of 1; what the layer computes does not change yet.
 
     Args:
-        layer: one that `takes_scale`, without an activation where `side` is outputs.
-        side: `outputs` or `inputs`: what the factors scale.
+        layer: a layer that `takes_scale`; without an activation where `side` is outputs.
+        side: what the factors scale, `outputs` or `inputs`.
     """
     inputs, outputs = in_place.matrix_shape(layer)
     in_place.add_variable(layer, SCALE, (outputs if side == "outputs" else inputs,), "ones")
@@ -36,35 +39,40 @@ def add(layer: keras.Layer, side: str) -> None:
 
 
 def has_scale(layer: keras.Layer) -> bool:
-    """Whether `add` was called, and neither `merge` nor `remove`."""
+    """Whether the layer has factors that are neither merged nor removed."""
     return getattr(type(layer), "is_scaled", False)
 
 
 def merge(layer: keras.Layer) -> None:
-    """Scales kernel and bias; the layer is a plain one again and computes the same."""
+    """Scales kernel and bias; the layer computes the same and has its own class again."""
     kernel_of(layer).assign(layer.kernel)
-    if type(layer).scales_outputs and _bias_of(layer) is not None:
-        _bias_of(layer).assign(layer.bias)
+    bias = _bias_of(layer)
+    if type(layer).scales_outputs and bias is not None:
+        bias.assign(layer.bias)
     remove(layer)
 
 
 def remove(layer: keras.Layer) -> None:
-    """Takes the factors away; the layer computes what it did before `add`."""
+    """Removes the factors; the layer computes what it did before `add`."""
     in_place.restore(layer, (SCALE,))
 
 
 @functools.cache
-def _scaled(kind: type, scales_outputs: bool) -> type:
-    """The class of a layer of class `kind` with factors."""
-    body = {"is_scaled": True, "scales_outputs": scales_outputs, "__module__": __name__}
+def _scaled(kind: type[keras.Layer], scales_outputs: bool) -> type[keras.Layer]:
+    """The class of layers of class `kind` that have factors."""
+    body: dict[str, Any] = {
+        "is_scaled": True,
+        "scales_outputs": scales_outputs,
+        "__module__": __name__,
+    }
     body["kernel"] = property(lambda layer: kernel_of(layer) * _factors(layer))
     if scales_outputs:
         body["bias"] = property(_scaled_bias)
     return type(f"Scaled{kind.__name__}", (kind,), body)
 
 
-def _factors(layer: keras.Layer) -> Any:
-    """The factors in a shape that goes with the kernel's."""
+def _factors(layer: keras.Layer) -> tf.Tensor:
+    """The factors in a shape that broadcasts to the kernel's."""
     order, num_inputs = in_place.input_axes(layer)
     scaled = order[num_inputs:] if type(layer).scales_outputs else order[:num_inputs]
     shape = [size if axis in scaled else 1 for axis, size in enumerate(kernel_of(layer).shape)]
@@ -73,12 +81,15 @@ def _factors(layer: keras.Layer) -> Any:
     return ops.reshape(by_axis, shape)
 
 
-def _bias_of(layer: keras.Layer) -> Any:
+def _bias_of(layer: keras.Layer) -> keras.Variable | None:
     return layer.__dict__["bias"]
 
 
-def _scaled_bias(layer: keras.Layer) -> Any:
-    """The bias has the outputs' axes in their order, but for those that it is spread over."""
+def _scaled_bias(layer: keras.Layer) -> tf.Tensor | None:
+    """The bias times the factors.
+
+    A bias has the axes of the outputs in their order, without those that it is broadcast over.
+    """
     bias = _bias_of(layer)
     if bias is None:
         return None

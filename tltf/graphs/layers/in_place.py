@@ -1,11 +1,10 @@
-"""Layers changed in place: what they compute and which variables they have, not their place.
+"""Built layers changed in place: they get variables and compute something else.
 
-A layer gets a subclass of its class and more variables. So layers inside of other layers are
-reached too, and a graph that was built stays as it is. What is put in can be taken out again.
+A layer gets a subclass of its class and more variables. So layers inside other layers are
+reached too, and a graph that was built stays as it is. Each change can be undone.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -25,8 +24,8 @@ MATRICES = (
     keras.layers.SeparableConv1D,
     keras.layers.SeparableConv2D,
 )
-"""Layers, and their subclasses, that have a kernel. Of a separable convolution it is the pointwise
-one: the depthwise one before it has a few numbers a channel, less than an update of them."""
+"""Classes of layers that have a kernel. The kernel of a separable convolution is its pointwise one:
+the depthwise one before it has only a few numbers per channel, fewer than an update of them."""
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 
@@ -37,7 +36,7 @@ def has_kernel(layer: keras.Layer) -> bool:
 
 
 def kernel_of(layer: keras.Layer) -> keras.Variable:
-    """The keras.Variable that the layer multiplies by, whatever stands in its place now."""
+    """The kernel variable of a layer, also where reading the layer's attribute gives something else."""
     if isinstance(layer, keras.layers.Embedding):
         return layer._embeddings
     if isinstance(layer, (*_DEPTHWISE, *_SEPARABLE)):
@@ -46,7 +45,7 @@ def kernel_of(layer: keras.Layer) -> keras.Variable:
 
 
 def kernel_name(kind: type) -> str:
-    """The attribute by which layers of a class read their kernel; not of embeddings."""
+    """The attribute by which layers of a class read their kernel; not for embeddings."""
     return "pointwise_kernel" if issubclass(kind, _SEPARABLE) else "kernel"
 
 
@@ -65,10 +64,11 @@ def input_axes(layer: keras.Layer) -> tuple[list[int], int]:
     return axes, len(axes) - (2 if is_depthwise(layer) else 1)
 
 
-def _labels(equation: str) -> Any:
-    """`ab,bc->ac` as ("ab", "bc", "ac")."""
-    given, output = equation.replace(" ", "").replace("...", "").split("->")
-    return (*given.split(","), output)
+def _labels(equation: str) -> tuple[str, str, str]:
+    """The axis labels of an einsum's input, kernel and output: `ab,bc->ac` as ("ab", "bc", "ac")."""
+    operands, output = equation.replace(" ", "").replace("...", "").split("->")
+    inputs, kernel = operands.split(",")
+    return inputs, kernel, output
 
 
 def matrix_shape(layer: keras.Layer) -> tuple[int, int]:
@@ -79,7 +79,7 @@ def matrix_shape(layer: keras.Layer) -> tuple[int, int]:
 
 
 def output_width(layer: keras.Layer) -> int:
-    """Size of the last axis of what a layer with a kernel gives; not for depthwise ones."""
+    """Size of the last axis of the output of a layer with a kernel; not for depthwise layers."""
     axis = -1
     if isinstance(layer, keras.layers.EinsumDense):
         _, kernel, output = _labels(layer.equation)
@@ -91,23 +91,21 @@ def add_variable(
     layer: keras.Layer,
     name: str,
     shape: tuple[int, ...],
-    initializer: keras.src.initializers.random_initializers.RandomNormal
-    | keras.src.initializers.random_initializers.RandomUniform
-    | str,
+    initializer: keras.Initializer | str,
 ) -> None:
-    """Gives a built layer a variable of its own dtype, as the attribute `name`."""
+    """Gives a built layer a variable of the layer's dtype, as the attribute `name`."""
     layer._tracker.unlock()
     setattr(layer, name, layer.add_weight(shape, initializer, layer.variable_dtype, name=name))
     layer._tracker.lock()
 
 
-def change(layer: keras.Layer, kind: type) -> None:
-    """Makes the layer one of `kind`, a subclass of its class."""
+def change(layer: keras.Layer, kind: type[keras.Layer]) -> None:
+    """Gives the layer the class `kind`, a subclass of its class."""
     layer.__class__ = kind
 
 
 def restore(layer: keras.Layer, names: tuple[str, ...]) -> None:
-    """Takes the variables `names` away and gives the layer the class that it had."""
+    """Removes the variables `names` and gives the layer the class that it had before."""
     for name in names:
         layer._untrack_variable(getattr(layer, name))
         super(keras.Layer, layer).__delattr__(name)  # Keras's own collects garbage for each
@@ -115,25 +113,27 @@ def restore(layer: keras.Layer, names: tuple[str, ...]) -> None:
 
 
 def kernels(
-    groups: Sequence[Group], is_wanted: Callable[..., Any]
+    groups: Sequence[Group], is_wanted: Callable[[keras.Layer], bool]
 ) -> list[tuple[str, keras.Layer]]:
-    """`(<group>/<kernel's name>, layer)` of the groups' layers, in depth order.
+    """`(<group>/<name of the kernel>, layer)` of the wanted layers with a kernel, in depth order.
 
     Args:
-        groups: of a backbone.
-        is_wanted: layer -> bool; for layers with a kernel.
+        groups: groups of a backbone.
+        is_wanted: whether a layer with a kernel is wanted.
     """
     return _named(groups, lambda layer: has_kernel(layer) and is_wanted(layer), kernel_of)
 
 
 def attentions(groups: Sequence[Group]) -> list[tuple[str, keras.Layer]]:
-    """`(<group>/<kernel of the queries>, layer)` of the groups' multi-head attentions."""
+    """`(<group>/<name of the query kernel>, layer)` of the groups' multi-head attentions."""
     is_attention = lambda layer: isinstance(layer, keras.layers.MultiHeadAttention)  # noqa: E731
     return _named(groups, is_attention, lambda layer: kernel_of(layer._query_dense))
 
 
 def _named(
-    groups: Sequence[Group], is_wanted: Callable[..., Any], variable_of: Callable[..., Any]
+    groups: Sequence[Group],
+    is_wanted: Callable[[keras.Layer], bool],
+    variable_of: Callable[[keras.Layer], keras.Variable],
 ) -> list[tuple[str, keras.Layer]]:
     variables = functional.named_weights([layer for group in groups for layer in group.layers])
     names = {id(variable): name for name, variable in variables.items()}

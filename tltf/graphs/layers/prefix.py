@@ -1,21 +1,23 @@
-"""Learned keys and values before those of the sequence; they stay in the core.
+"""Prefixes: learned keys and values before those of the sequence, which stay in the core.
 
 head_i = Attention(x W_q, [P_k; x W_k], [P_v; x W_v]): Li & Liang 2021, arXiv:2101.00190, section
-4.2, in the form of He et al. 2021, arXiv:2110.04366, eq. 5. Departs: the vectors are trained
-themselves, not through a network that makes them. They are matrices, which AdamW decays.
+4.2, in the form of He et al. 2021, arXiv:2110.04366, eq. 5. Departs: the vectors themselves are
+trained, not a network that makes them. They are matrices, so AdamW decays them.
 """
 
 import functools
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from tltf.graphs.layers import in_place
 
 KEYS, VALUES = "prefix_keys", "prefix_values"
+"""The names of an attention's prefix variables."""
 DEVIATION = 0.02
-"""Of the numbers that they start from."""
+"""Standard deviation of the random numbers that a prefix starts from."""
 
 
 def add(layer: keras.Layer, length: int) -> None:
@@ -27,39 +29,40 @@ def add(layer: keras.Layer, length: int) -> None:
     """
     heads = layer._num_heads
     for name, width in ((KEYS, layer._key_dim), (VALUES, layer._value_dim)):
-        start = keras.initializers.RandomNormal(stddev=DEVIATION)  # one gives the same each time
+        # An initializer gives the same numbers each time, so each variable has its own.
+        start = keras.initializers.RandomNormal(stddev=DEVIATION)
         in_place.add_variable(layer, name, (length, heads, width), start)
     in_place.change(layer, _prefixed(layer.__class__))
 
 
-def has_prefix(layer: Any) -> bool:
-    """Whether `add` was called and not `remove`."""
+def has_prefix(layer: keras.Layer) -> bool:
+    """Whether the layer has a prefix that is not removed."""
     return getattr(type(layer), "is_prefixed", False)
 
 
 def length_of(layer: keras.Layer) -> int:
-    """Number of the prefix's keys; 0 without one."""
+    """Number of keys in the prefix; 0 without a prefix."""
     return int(layer.prefix_keys.shape[0]) if has_prefix(layer) else 0
 
 
 def remove(layer: keras.Layer) -> None:
-    """Takes the prefix away; the layer computes what it did before `add`."""
+    """Removes the prefix; the layer computes what it did before `add`."""
     in_place.restore(layer, (KEYS, VALUES))
 
 
 @functools.cache
-def _prefixed(kind: Any) -> type:
-    """The class of a layer of class `kind` with a prefix."""
+def _prefixed(kind: type[keras.Layer]) -> type[keras.Layer]:
+    """The class of layers of class `kind` that have a prefix."""
 
     def compute(
-        layer: Any,
-        query: Any,
-        key: Any,
-        value: Any,
-        attention_mask: Any = None,
+        layer: keras.Layer,
+        query: tf.Tensor,
+        key: tf.Tensor,
+        value: tf.Tensor,
+        attention_mask: tf.Tensor | None = None,
         *args: Any,
         **kwargs: Any,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Attention over the prefix and the sequence; the prefix is never masked."""
         if kwargs.pop("use_causal_mask", False):
             causal = layer._compute_causal_mask(query, value)
@@ -76,7 +79,7 @@ def _prefixed(kind: Any) -> type:
     return type(f"Prefixed{kind.__name__}", (kind,), body)
 
 
-def _behind(prefix: keras.Variable, tensor: Any) -> Any:
-    """float[B, P + S, heads, dim]: the prefix of every example, then `tensor`."""
+def _behind(prefix: keras.Variable, tensor: tf.Tensor) -> tf.Tensor:
+    """float[B, P + S, heads, dim]: the prefix, the same for every example, then `tensor`."""
     every = ops.broadcast_to(prefix, (ops.shape(tensor)[0], *prefix.shape))
     return ops.concatenate([ops.cast(every, tensor.dtype), tensor], axis=1)

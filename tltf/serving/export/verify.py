@@ -44,7 +44,7 @@ def check_saved_model(
     given = _reloaded(folder, raw, tensors, trained.core.backbone.modality)
     head, count = trained.core.head, len(expected)
     differences = [
-        np.abs(given[f"{kind}/{head.stated_name}"] - rows).max()
+        np.abs(given[f"{kind}/{head.scores_name}"] - rows).max()
         for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, count)]))
     ]
     largest = float(max(differences)) / head.unit
@@ -130,13 +130,14 @@ def _check_answers(
     given: dict[str, np.ndarray], head: Classify | MultiLabel, class_names: tuple[str, ...]
 ) -> None:
     """The answers of the export must be those of the numbers that it states."""
-    answers = head.answers(given[f"raw/{head.stated_name}"], class_names)
+    texts = head.answers(given[f"raw/{head.scores_name}"], class_names)
+    answers: Sequence[str | bytes] = texts
     if f"raw/{head.name}" in given:
         told = [format(value, ".9g") for value in given[f"raw/{head.name}"].tolist()]
     else:
         packed = (given[f"{part}/raw/{head.name}"] for part in ("data", "ends"))
         told = clean_process.unpack(*packed)
-        answers = [answer.encode("utf-8", "replace") for answer in answers]
+        answers = [text.encode("utf-8", "replace") for text in texts]
     wrong = [row for row, pair in enumerate(zip(told, answers, strict=True)) if len(set(pair)) > 1]
     if wrong:
         row = wrong[0]
