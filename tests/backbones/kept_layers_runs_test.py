@@ -92,7 +92,9 @@ def test_what_is_added_to_a_base_leaves_the_answers_of_what_is_in_use(runs, bert
         base = adapters.Base(paths[name], bert_folder)
         base.add(name, paths[name])
         used = base.use(name)
-        expected = probabilities(used, runs[name][1])
+        expected = probabilities(used, runs[name][1].model)
         for other in METHODS:
             base.add(other, paths[other])
-        np.testing.assert_array_equal(probabilities(used, runs[name][1]), expected, err_msg=name)
+        np.testing.assert_array_equal(
+            probabilities(used, runs[name][1].model), expected, err_msg=name
+        )
