@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tltf.data import label_kinds
 from tltf.errors import ModelError, StorageError
-from tltf.heads.classify import Classify
-from tltf.heads.multi_label import MultiLabel
+from tltf.heads.head import Head
 from tltf.models.trained import Trained
 from tltf.serving.export import clean_process
 
@@ -44,10 +44,10 @@ def check_saved_model(
     given = _reloaded(folder, raw, tensors, trained.core.backbone.modality)
     head, count = trained.core.head, len(expected)
     differences = [
-        np.abs(given[f"{kind}/{head.scores_name}"] - rows).max()
+        np.abs((_scores(given, kind, head) - rows) / head.unit).max()
         for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, count)]))
     ]
-    largest = float(max(differences)) / head.unit
+    largest = float(max(differences))
     print(
         f"export: reloaded in a clean process; {count} inputs, largest difference "
         f"{largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})",
@@ -126,14 +126,20 @@ def _reloaded(
             return dict(file)
 
 
-def _check_answers(
-    given: dict[str, np.ndarray], head: Classify | MultiLabel, class_names: tuple[str, ...]
-) -> None:
+def _scores(given: dict[str, np.ndarray], kind: str, head: Head) -> np.ndarray:
+    """float[N, K]: the scores among the outputs of `raw` or `tensors`, in the order of `columns`."""
+    found = given[f"{kind}/{head.scores_name}"]
+    return found.reshape(len(found), -1)
+
+
+def _check_answers(given: dict[str, np.ndarray], head: Head, class_names: tuple[str, ...]) -> None:
     """The answers of the export must be those of the numbers that it states."""
-    texts = head.answers(given[f"raw/{head.scores_name}"], class_names)
+    texts = head.answers(_scores(given, "raw", head), class_names)
     answers: Sequence[str | bytes] = texts
     if f"raw/{head.name}" in given:
-        told = [format(value, ".9g") for value in given[f"raw/{head.name}"].tolist()]
+        values = given[f"raw/{head.name}"]
+        rows = values.reshape(len(values), -1).tolist()
+        told = [label_kinds.SEPARATOR.join(format(value, ".9g") for value in row) for row in rows]
     else:
         packed = (given[f"{part}/raw/{head.name}"] for part in ("data", "ends"))
         told = clean_process.unpack(*packed)
