@@ -135,7 +135,7 @@ class MultiNumberEvaluator(Evaluator[np.ndarray]):
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
     ) -> PairedDifference:
-        """First minus second; errors that become smaller are below 0."""
+        """First minus second: a difference of errors is below 0 where the first is better."""
         pair = [self._sums(labels, part) for part in (first, second)]
         return bootstrap.differences(pair, self._metrics_of(len(labels)), seed=seed)
 

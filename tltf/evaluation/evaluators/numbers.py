@@ -147,7 +147,7 @@ class NumberEvaluator(Evaluator[np.ndarray]):
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
     ) -> PairedDifference:
-        """First minus second; errors that become smaller are below 0."""
+        """First minus second: a difference of errors is below 0 where the first is better."""
         pair = [self.terms(np.asarray(labels, np.float64), part) for part in (first, second)]
         return bootstrap.differences(pair, lambda t: metrics_of(t, len(labels)), seed=seed)
 
