@@ -93,7 +93,7 @@ class Budgets:
         trained = training.fit_parts(options, parts)
         judge, test = evaluators.evaluator_for(trained.core.head), parts["test"]
         metrics = judge.measure(test.labels, trained.scores(test), trained.class_names)
-        return metrics["accuracy"]
+        return metrics.scores["accuracy"]
 
     def _parts(self, task, budget, kind, draw):
         """Role -> Source of a draw."""
@@ -140,7 +140,7 @@ def _logistic_accuracy(options, parts):
     features = datasets.frozen_features(trained)
     pairs = [(features[role], parts[role].labels) for role in ("train", "validation", "test")]
     row, _ = evaluators.evaluator_for(trained.core.head).linear(*pairs, trained.class_names)
-    return row["test"]["accuracy"]
+    return row.test.scores["accuracy"]
 
 
 def with_flags(method):

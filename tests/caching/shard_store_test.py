@@ -53,7 +53,7 @@ def test_what_is_missing(tmp_path):
     write(tmp_path, np.array([0, 3]))
     shards = shard_store.open_shards(tmp_path, FIELDS)
     assert shard_store.find_missing(shards, KEYS).tolist() == [False, True, True, False, True]
-    with pytest.raises(StorageError, match="gone"):
+    with pytest.raises(StorageError, match="removed"):
         shard_store.Rows(shards, KEYS, FIELDS)
 
 

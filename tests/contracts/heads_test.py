@@ -93,19 +93,21 @@ def test_its_judge(text):
     judge = evaluators.evaluator_for(head)
     candidate = judge.candidate(head, keras.ops.convert_to_numpy(head.scores(logits)))
     found = judge.measure(labels, candidate, names)
-    json.dumps(found, allow_nan=False)
-    assert found["num_examples"] == 5
+    json.dumps(found.to_json(), allow_nan=False)
+    assert found.num_examples == 5
     row, other = judge.constant(labels, labels, names)
-    assert row["test"]["num_examples"] == 5
+    assert row.test.num_examples == 5
     gain = judge.difference(labels, candidate, other)
-    for name in found["intervals"]:
-        expected = found[name] - row["test"][name]
-        assert gain[name]["difference"] == pytest.approx(expected, abs=1e-9)
+    for name in found.intervals:
+        expected = found.scores[name] - row.test.scores[name]
+        assert gain.gains[name].difference == pytest.approx(expected, abs=1e-9)
     truths, answers = judge.truths(labels, names), judge.answers(candidate, names)
     again = judge.parse(truths, answers, judge.values(candidate), names)
-    assert judge.measure(*again, names)["loss"] == pytest.approx(found["loss"], rel=1e-6)
+    assert judge.measure(*again, names).scores["loss"] == pytest.approx(
+        found.scores["loss"], rel=1e-6
+    )
     for mistake in judge.worst(labels, candidate, names, list("vwxyz"), 3):
-        assert {"index", "id", "label", "predicted"} <= set(mistake)
+        assert {"index", "id", "label", "predicted"} <= set(mistake.to_json())
 
 
 @pytest.mark.parametrize("text", parameters("heads"))

@@ -20,11 +20,11 @@ def blobs(num_examples, seed, num_classes=3, spread=1.0):
 
 def test_majority_states_the_training_frequencies():
     row, stated = baselines.majority([0, 0, 1], [0, 1, 1, 0], ["a", "b"], num_resamples=10)
-    assert row["chosen"] == {"label": "a"}
-    assert row["test"]["accuracy"] == 0.5
+    assert row.chosen == {"label": "a"}
+    assert row.test.scores["accuracy"] == 0.5
     np.testing.assert_allclose(stated, np.tile([3 / 5, 2 / 5], (4, 1)))
-    assert row["test"]["loss"] == pytest.approx(-(math.log(0.6) + math.log(0.4)) / 2)
-    json.dumps(row, allow_nan=False)
+    assert row.test.scores["loss"] == pytest.approx(-(math.log(0.6) + math.log(0.4)) / 2)
+    json.dumps(row.to_json(), allow_nan=False)
 
 
 def test_logistic_regression_minimises_the_penalised_loss():
@@ -44,9 +44,9 @@ def test_logistic_regression_minimises_the_penalised_loss():
     weights = optimize.minimize(objective, np.zeros(9)).x.reshape(3, 3)
     scores = (test[0] - mean) / deviation @ weights[:2] + weights[2]
     np.testing.assert_allclose(stated, special.softmax(scores, axis=1), atol=2e-3)
-    assert row["chosen"]["has_converged"]
-    assert row["chosen"]["num_features"] == 2
-    json.dumps(row, allow_nan=False)
+    assert row.chosen["has_converged"]
+    assert row.chosen["num_features"] == 2
+    json.dumps(row.to_json(), allow_nan=False)
 
 
 def test_strength_is_chosen_on_validation_not_on_test():
@@ -58,19 +58,19 @@ def test_strength_is_chosen_on_validation_not_on_test():
     same, _ = baselines.logistic_regression(
         train, blobs(200, 1), flipped, ["a", "b", "c"], num_resamples=10
     )
-    assert row["chosen"] == same["chosen"]
-    assert row["chosen"]["c"] in baselines.GRID
-    assert row["test"]["accuracy"] > 0.95
+    assert row.chosen == same.chosen
+    assert row.chosen["c"] in baselines.GRID
+    assert row.test.scores["accuracy"] > 0.95
 
 
 def test_without_validation_a_fifth_of_train_chooses_and_all_of_it_is_fitted():
     train, test, names = blobs(100, 0, spread=2.0), blobs(50, 2), ["a", "b", "c"]
     row, stated = baselines.logistic_regression(train, None, test, names, num_resamples=5)
     _, same = baselines.logistic_regression(
-        train, train, test, names, grid=(row["chosen"]["c"],), num_resamples=5
+        train, train, test, names, grid=(row.chosen["c"],), num_resamples=5
     )
     np.testing.assert_array_equal(stated, same)
-    assert row["chosen"]["num_train"] == 100
+    assert row.chosen["num_train"] == 100
 
 
 def test_a_class_without_training_examples_gets_probability_zero():
@@ -80,13 +80,13 @@ def test_a_class_without_training_examples_gets_probability_zero():
         (features[keep], labels[keep]), blobs(30, 1), blobs(30, 2), list("abc"), num_resamples=5
     )
     assert (stated[:, 1] == 0).all()
-    assert row["test"]["per_class"][1]["recall"] == 0
+    assert row.test.per_class[1].recall == 0
 
 
 def test_a_constant_feature_does_no_harm():
     pairs = [(np.c_[x, np.full(len(x), 7.0)], y) for x, y in (blobs(60, s) for s in range(3))]
     row, _ = baselines.logistic_regression(*pairs, list("abc"), num_resamples=5)
-    assert row["test"]["accuracy"] > 0.9
+    assert row.test.scores["accuracy"] > 0.9
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """How often the intervals of a report hold the truth, in seeded simulations."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from tltf.data import label_kinds
 from tltf.evaluation import bootstrap, classification, evaluators
 from tltf.evaluation.evaluators.labels import Answers
 from tltf.evaluation.report import sentences
+from tltf.evaluation.report.report import Report
 from tltf.experiments import kfold, one_run
 from tltf.heads.multi_label import multi_label
 from tltf.heads.regress import regress
@@ -37,10 +39,10 @@ def test_all_right_and_all_wrong_are_no_certainty(count, low, are_right):
     labels, stated = answered(np.full(count, are_right))
     found = classification.measure(labels, stated, ["a", "b"])
     wanted = [low, 1.0] if are_right else [0.0, 1 - low]
-    assert found["intervals"]["accuracy"] == pytest.approx(wanted, abs=2e-4)
-    assert "loss" not in found["intervals"], "resamples of equal rows are equal"
-    assert "calibration_error" not in found["intervals"]
-    report = {"test": found, "baselines": {}}
+    assert found.intervals["accuracy"] == pytest.approx(wanted, abs=2e-4)
+    assert "loss" not in found.intervals, "resamples of equal rows are equal"
+    assert "calibration_error" not in found.intervals
+    report = Report(test=found, baselines={})
     assert evaluators.wording_for(found).value(wanted[0]) in one_run.score_text(found)
     assert evaluators.wording_for(found).value(wanted[0]) in sentences.sentences(report)[0]
 
@@ -73,10 +75,10 @@ def test_coverage_of_a_paired_difference_of_accuracy(count, both, first, second)
 def test_paired_difference_of_few_rows_has_a_width():
     labels, right = answered(np.ones(3, bool))
     gain = classification.paired_difference(labels, right, answered(np.zeros(3, bool))[1])
-    low, high = gain["accuracy"]["interval"]
-    assert gain["accuracy"]["difference"] == 1.0 and low < 0.8 and high == 1.0
-    assert gain["loss"]["interval"] is None
-    json.dumps(gain, allow_nan=False)
+    low, high = gain.gains["accuracy"].interval
+    assert gain.gains["accuracy"].difference == 1.0 and low < 0.8 and high == 1.0
+    assert gain.gains["loss"].interval is None
+    json.dumps(gain.to_json(), allow_nan=False)
 
 
 def few_shot(rng, num_rows, num_classes, accuracy=0.7):
@@ -93,7 +95,7 @@ def test_coverage_of_macro_f1_and_none_for_small_classes():
         labels, predicted = few_shot(rng, 250, 10)
         found = classification.measure(labels, np.eye(10)[predicted], list("abcdefghij"), seed=seed,
                                    num_resamples=200)  # fmt: skip
-        bounds = found["intervals"].get("macro_f1")
+        bounds = found.intervals.get("macro_f1")
         assert (bounds is None) == (np.bincount(labels).min() < 10)
         if bounds:
             held.append(bounds[0] <= truth <= bounds[1])
@@ -125,7 +127,7 @@ def test_coverage_of_the_loss_of_classes():
     truth = {"loss": metrics.log_loss(*leaning(rng, 200_000, 1.5))}
     found = [classification.measure(*leaning(rng, 100, 1.5), names, seed=seed, num_resamples=300)
              for seed in range(200)]  # fmt: skip
-    between(0.9, coverage(truth, [row["intervals"] for row in found]), 0.98)
+    between(0.9, coverage(truth, [row.intervals for row in found]), 0.98)
 
 
 def test_coverage_of_paired_differences_of_the_loss_and_macro_f1():
@@ -141,7 +143,7 @@ def test_coverage_of_paired_differences_of_the_loss_and_macro_f1():
     truth = {"loss": losses[0] - losses[1], "macro_f1": scores[0] - scores[1]}
     found = [classification.paired_difference(*pair(rng, 120), seed=seed, num_resamples=300)
              for seed in range(200)]  # fmt: skip
-    intervals = [{name: row[name]["interval"] for name in truth} for row in found]
+    intervals = [{name: row.gains[name].interval for name in truth} for row in found]
     between(0.9, coverage(truth, intervals), 0.985)
 
 
@@ -168,8 +170,8 @@ def test_coverage_of_the_metrics_of_several_labels():
         "loss": metrics.log_loss(labels.ravel(), answers.probabilities.ravel()),
     }
     found = [judge.measure(*several(rng, 120), names, seed=seed) for seed in range(150)]
-    assert set(found[0]["intervals"]) == set(truth)
-    between(0.89, coverage(truth, [row["intervals"] for row in found]), 0.99)
+    assert set(found[0].intervals) == set(truth)
+    between(0.89, coverage(truth, [row.intervals for row in found]), 0.99)
 
 
 def numbers(rng, num_rows):
@@ -190,15 +192,15 @@ def test_coverage_of_the_metrics_of_numbers():
         "loss": np.maximum(levels * errors, (levels - 1) * errors).mean(),
     }
     found = [judge.measure(*numbers(rng, 120), seed=seed) for seed in range(200)]
-    assert set(found[0]["intervals"]) == set(truth)
-    between(0.89, coverage(truth, [row["intervals"] for row in found]), 0.985)
+    assert set(found[0].intervals) == set(truth)
+    between(0.89, coverage(truth, [row.intervals for row in found]), 0.985)
 
 
 def test_constant_numbers_have_no_interval_of_r2():
     found = evaluators.evaluator_for(regress(quantiles=[0.5])).measure(
         np.full(9, 4.0), np.arange(9.0)[:, None]
     )
-    assert found["r2"] is None and "r2" not in found["intervals"]
+    assert found.scores["r2"] is None and "r2" not in found.intervals
 
 
 def ridge_gains(rng, folds):
@@ -237,10 +239,10 @@ def test_gain_over_folds_that_are_alike_has_no_interval():
 )
 def test_a_report_of_rows_that_chose_something_says_so(chosen, words):
     metrics = classification.measure(*answered(np.arange(20) > 3), ["a", "b"])
-    report = {"validation": metrics, "chosen_on_validation": chosen}
+    report = Report(validation=metrics, chosen_on_validation=chosen)
     assert sentences.sentences(report)[1].startswith(words)
-    assert list(sentences.choice_sentences(report | {"test": metrics})) == []
-    assert list(sentences.choice_sentences({"validation": metrics})) == []
+    assert list(sentences.choice_sentences(dataclasses.replace(report, test=metrics))) == []
+    assert list(sentences.choice_sentences(Report(validation=metrics))) == []
 
 
 @pytest.mark.parametrize("levels", [(0.05, 0.5, 0.95), (0.25, 0.5, 0.75), (0.1, 0.5, 0.9)])

@@ -44,4 +44,4 @@ def test_a_strength_at_the_edge_of_the_grid_is_said(grid, said):
     row, _ = baselines.logistic_regression(
         half, (features[100:], labels[100:]), half, ["a", "b"], grid=grid, num_resamples=10
     )
-    assert row["chosen"]["is_at_edge"] == said == ("the edge of what was tried" in row["note"])
+    assert row.chosen["is_at_edge"] == said == ("the edge of what was tried" in row.note)

@@ -21,16 +21,10 @@ def test_bins_are_closed_above_and_zero_is_in_the_first():
 
 def test_rows_add_up_and_empty_bins_have_no_accuracy():
     rows = reliability.reliability_bins([0.4, 0.9, 0.8], [True, False, True], num_bins=4)
-    assert [row["count"] for row in rows] == [0, 1, 0, 2]
-    assert rows[0]["accuracy"] is None
-    assert rows[0]["confidence"] is None
-    assert rows[3] == {
-        "low": 0.75,
-        "high": 1.0,
-        "count": 2,
-        "confidence": pytest.approx(0.85),
-        "accuracy": 0.5,
-    }
+    assert [row.count for row in rows] == [0, 1, 0, 2]
+    assert rows[0].accuracy is None
+    assert rows[0].confidence is None
+    assert rows[3] == reliability.ReliabilityBin(0.75, 1.0, 2, pytest.approx(0.85), 0.5)
 
 
 def test_a_frequency_that_is_stated_truly_has_no_error():

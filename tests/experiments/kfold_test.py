@@ -10,6 +10,9 @@ import scipy.stats
 
 from tltf import train
 from tltf.evaluation import evaluators
+from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
+from tltf.evaluation.report.report import Report
+from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import kfold
 from tltf.runs import layout, removal
 
@@ -45,6 +48,14 @@ def test_folds_are_runs_of_their_own(run):
         assert f"fold={number}" in (run / "rounds" / str(number) / "run.flags").read_text()
 
 
+@pytest.mark.parametrize("path", ["report.json", "rounds/1/report.json"])
+def test_the_report_is_read_as_it_was_written(run, path):
+    """Key for key and in their order, so the texts are compared."""
+    text = (run / path).read_text(encoding="utf-8")
+    read = Report.from_json(json.loads(text)).to_json()
+    assert json.dumps(read, indent=2, ensure_ascii=False) + "\n" == text
+
+
 def test_an_interrupted_cross_validation_reads_its_finished_folds(run, tmp_path, capsys):
     (run / "status.json").write_text('{"status": "training"}')
     assert train.main([*FLAGS, f"--output={run}"]) == 0
@@ -64,12 +75,12 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
         trained = []
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--resume=data"])
-        assert [bool(finished) for _, _, finished in trained] == [True] * 3
+        assert [bool(finished) for *_, finished in trained] == [True] * 3
         trained.clear()
         (cut / "status.json").write_text('{"status": "training"}')
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--overwrite"])
-        assert [bool(finished) for _, _, finished in trained] == [False] * 3
+        assert [bool(finished) for *_, finished in trained] == [False] * 3
 
 
 def test_a_replaced_run_is_removed_to_its_last_file(run, tmp_path):
@@ -91,7 +102,7 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
         kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1])
     )
     seen = []
-    monkeypatch.setattr(kfold.one_run, "run", lambda chosen, recipe: seen.append(chosen) or {})
+    monkeypatch.setattr(kfold.one_run, "run", lambda chosen, recipe: seen.append(chosen))
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
     assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/1"]
     assert not (tmp_path / "new").exists()
@@ -99,13 +110,10 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
 
 def test_gain_of_the_folds_is_a_corrected_t_interval():
     gains = [0.1, 0.2, 0.4]
-    entries = [
-        {"test": {"accuracy": 1, "loss": 1, "macro_f1": 1}, "gain": {"accuracy": {"difference": g}}}
-        for g in gains
-    ]
-    low, high = kfold._mean_baseline(entries, evaluators.wording_for({}))["gain"]["accuracy"][
-        "interval"
-    ]
+    scores = SplitMetrics({"accuracy": 1.0, "loss": 1.0, "macro_f1": 1.0})
+    rows = [BaselineRow(scores, gain=PairedDifference({"accuracy": Gain(gain)})) for gain in gains]
+    mean = kfold._mean_baseline(rows, evaluators.wording_for(None))
+    low, high = mean.gain.gains["accuracy"].interval
     plain = scipy.stats.ttest_1samp(gains, 0).confidence_interval()
     widened = (plain.high - plain.low) * (1 + 3 / 2) ** 0.5  # Nadeau & Bengio: test / train is 1/2
     assert (low + high) / 2 == pytest.approx((plain.low + plain.high) / 2)

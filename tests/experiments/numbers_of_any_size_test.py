@@ -13,6 +13,7 @@ from tltf.errors import DataError
 from tltf.evaluation import evaluators
 from tltf.evaluation.evaluators import numbers
 from tltf.evaluation.report import wording
+from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.heads.regress import regress
 
 
@@ -73,7 +74,7 @@ def test_small_numbers_are_shown(value, text):
 
 
 def test_small_differences_are_shown():
-    said = evaluators.wording_for({"target": label_kinds.NUMBER})
+    said = evaluators.wording_for(SplitMetrics({}, target=label_kinds.NUMBER))
     assert (
         said.change(-3.21e-7) == "\N{MINUS SIGN}3.21e\N{MINUS SIGN}07"
         and said.change(0.25) == "+0.250"

@@ -9,6 +9,7 @@ from tests import served
 from tltf import evaluate
 from tltf.config import flagfiles
 from tltf.config.options import make
+from tltf.evaluation.report.report import Report
 from tltf.models import saving
 
 ROWS = [("a good film", "good"), ("the plot is thin", "bad"), ("the cast is great", "good")]
@@ -44,6 +45,7 @@ def test_the_report_has_the_data_summary(run, tmp_path):
     assert code == 0
     assert [data[key] for key in ("found", "used", "skipped", "excluded")] == [4, 3, 1, 0]
     assert data["splits"] == {"test": {"num_examples": 3, "class_counts": {"bad": 1, "good": 2}}}
+    assert json.dumps(Report.from_json(report).to_json()) == json.dumps(report)
     rows = (tmp_path / "out" / "data_report.jsonl").read_text().splitlines()
     assert [json.loads(row)["reason"] for row in rows] == ["has no label"]
     assert "new.csv" in data["source"] and "Class balance" in (

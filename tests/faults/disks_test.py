@@ -24,6 +24,7 @@ from tltf.data import scan_report
 from tltf.data.source import ScanCounts
 from tltf.errors import StorageError
 from tltf.evaluation.report import writer
+from tltf.evaluation.report.report import Report
 from tltf.files import assets
 from tltf.models import adapters, prediction_table, saving
 from tltf.models.adapters import Adapter
@@ -49,7 +50,7 @@ def largest_file(num_bytes):
 
 
 def big_report(folder):
-    writer.write({"title": "x" * 5000}, folder)
+    writer.write(Report(title="x" * 5000), folder)
 
 
 def big_table(folder):

@@ -104,27 +104,28 @@ def test_metrics_are_those_of_scikit_learn():
         "wanted_coverage": 0.7,
     }  # fmt: skip
     for name, value in expected.items():
-        assert found[name] == pytest.approx(value, rel=1e-5), name
-    low, high = found["intervals"]["r2"]
-    assert low < found["r2"] < high
+        assert found.scores[name] == pytest.approx(value, rel=1e-5), name
+    low, high = found.intervals["r2"]
+    assert low < found.scores["r2"] < high
 
 
 def test_intervals_and_differences_are_the_bootstraps():
     first, second = (np.sort(RNG.normal(50, 20, (30, 3)), axis=1) for _ in range(2))
     judge, drawn = evaluators.evaluator_for(head()), []
-    found = judge.difference(NUMBERS, first, second, seed=3)["mean_absolute_error"]
+    found = judge.difference(NUMBERS, first, second, seed=3).gains["mean_absolute_error"]
     rng = np.random.default_rng(0)
     errors = np.abs(first[:, 1] - NUMBERS) - np.abs(second[:, 1] - NUMBERS)
     drawn = [errors[rng.integers(0, 30, 30)].mean() for _ in range(4000)]
-    assert found["difference"] == pytest.approx(errors.mean())
-    np.testing.assert_allclose(found["interval"], np.percentile(drawn, [2.5, 97.5]), atol=1.5)
+    assert found.difference == pytest.approx(errors.mean())
+    np.testing.assert_allclose(found.interval, np.percentile(drawn, [2.5, 97.5]), atol=1.5)
 
 
 def test_constant_numbers_have_no_r2():
     found = evaluators.evaluator_for(head()).measure(
         np.full(5, 3.0), np.tile([1.0, 2.0, 3.0], (5, 1))
     )
-    assert found["r2"] is None and found["spearman"] is None and found["coverage"] == 1
+    assert found.scores["r2"] is None and found.scores["spearman"] is None
+    assert found.scores["coverage"] == 1
 
 
 def test_ridge_and_its_quantiles():
@@ -136,12 +137,12 @@ def test_ridge_and_its_quantiles():
         return features, features @ weights + rng.normal(size=count)
 
     row, _ = evaluators.evaluator_for(head()).linear(part(400), part(200), part(3000))
-    test = row["test"]
-    assert test["mean_absolute_error"] == pytest.approx(np.sqrt(2 / np.pi), abs=0.08)
-    for level in test["levels"]:
-        assert level["share_below"] == pytest.approx(level["level"], abs=0.06)
+    test = row.test
+    assert test.scores["mean_absolute_error"] == pytest.approx(np.sqrt(2 / np.pi), abs=0.08)
+    for level in test.levels:
+        assert level.share_below == pytest.approx(level.level, abs=0.06)
     alone, _ = evaluators.evaluator_for(head()).linear(part(400), None, part(300))
-    assert alone["test"]["r2"] > 0.8, "a fifth of training is held back"
+    assert alone.test.scores["r2"] > 0.8, "a fifth of training is held back"
 
 
 @pytest.fixture(name="counted", scope="module")

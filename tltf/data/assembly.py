@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tltf.data import label_kinds, row_scan
+from tltf.data.label_kinds import LabelKind
 from tltf.data.row_scan import Scan
 from tltf.data.source import Column, Source, content_hashes, labelled
 
@@ -51,8 +52,9 @@ def assemble(
     rows: Rows,
     scan: Any,
     settings: Any,
-    class_names: Any = None,
+    class_names: Sequence[str] | None = None,
     *,
+    kind: LabelKind | None = None,
     strict_labels: Any = None,
     are_names: bool = False,
 ) -> Source:
@@ -64,6 +66,7 @@ def assemble(
         scan: Scan, to which the rows that were left out have been added.
         settings: LoadSettings.
         class_names: the order of classes, if the data has one.
+        kind: of the labels; None for what the settings say.
         strict_labels: one content under two labels is a fault, not a warning; by default it is
             for classes of images.
         are_names: labels that look like numbers are names: of folders, or as the user says.
@@ -75,7 +78,7 @@ def assemble(
     """
     if not rows.ids and not scan.failures and not scan.skipped:
         scan.fail("there are no rows", place=name)
-    labels_kind = label_kinds.KINDS[settings.target]
+    labels_kind = kind or label_kinds.KINDS[settings.target]
     if rows.labels is not None:
         rows = _with_readable_labels(rows, scan, labels_kind)
     labels = rows.labels

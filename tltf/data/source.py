@@ -197,7 +197,7 @@ class Source:
         )
 
     def in_classes(self, class_names: Sequence[str]) -> "Source":
-        """The source with its labels as places in `class_names`, matched by name; numbers stay.
+        """The source with its labels in the places of `class_names`, matched by name.
 
         Raises:
             DataError: a class that is not among `class_names`.
@@ -211,10 +211,9 @@ class Source:
         order = np.array([places[_in_one_form(name)] for name in self.class_names], np.int32)
         if self.labels is None:
             return self
-        kind = label_kinds.kind_of(self.labels)
-        if not kind.has_classes:
+        if not self.class_names:
             return self
-        labels = kind.in_order(self.labels, order, len(places))
+        labels = label_kinds.kind_of(self.labels).in_order(self.labels, order, len(places))
         return self.with_labels(labels, class_names)
 
     def of_classes(self, class_names: Sequence[str], reason: str) -> "Source":
@@ -244,7 +243,8 @@ class Source:
     def as_target(self, target: str) -> "Source":
         """The source with labels of a kind, a name of label_kinds.KINDS.
 
-        One class per row is one label per row, and a number where all classes are numbers.
+        One class per row is one label per row, and a number where all classes are numbers. Labels
+        stay where their kind is several of the wanted one per row.
 
         Raises:
             FlagError: labels that cannot be read so.
@@ -252,7 +252,7 @@ class Source:
         if self.labels is None:
             return self
         kind, wanted = label_kinds.kind_of(self.labels), label_kinds.KINDS[target]
-        if kind is wanted:
+        if kind is wanted or kind.widens == target:
             return self
         found = wanted.from_classes(self.labels, self.class_names) if kind.is_one_class else None
         if found:

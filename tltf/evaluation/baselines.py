@@ -1,4 +1,4 @@
-"""What simple models reach on the same split: a number means little without them."""
+"""Simple models on the same split, beside which the metrics of a model are read."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,7 +9,11 @@ import numpy as np
 from tltf.data import blas_threads, hold_out
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import classification
+from tltf.evaluation.baseline_row import BaselineRow
+from tltf.evaluation.split_metrics import SplitMetrics
 
+Examples = tuple[np.ndarray, np.ndarray]
+"""`(float[N, d] features, labels of N rows)`."""
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _MAX_ITERATIONS = 1000
 
@@ -21,7 +25,7 @@ def majority(
     *,
     seed: int = 0,
     num_resamples: int = 1000,
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[BaselineRow, np.ndarray]:
     """Always the most frequent training class, with the training frequencies as probabilities.
 
     One is added to each class's count, so that the loss stays finite for a class that the
@@ -35,8 +39,7 @@ def majority(
         num_resamples: of the bootstrap.
 
     Returns:
-        `(row, float64[M, C] probabilities)`; row is plain JSON: `test` (see
-        `classification.measure`), `chosen` (the class), `note` (what it is).
+        `(row, float64[M, C] probabilities)`; `row.chosen` holds the class as `label`.
 
     Raises:
         DataError: a split is empty.
@@ -45,26 +48,27 @@ def majority(
         raise DataError("a training split without examples has no majority class", flag="split")
     counts = np.bincount(np.asarray(train_labels), minlength=len(class_names)) + 1.0
     stated = np.tile(counts / counts.sum(), (len(test_labels), 1))
-    return {
-        "test": classification.measure(
+    row = BaselineRow(
+        classification.measure(
             test_labels, stated, class_names, seed=seed, num_resamples=num_resamples
         ),
-        "chosen": {"label": str(class_names[int(counts.argmax())])},
-        "note": "always the most frequent class of the training split",
-    }, stated
+        chosen={"label": str(class_names[int(counts.argmax())])},
+        note="always the most frequent class of the training split",
+    )
+    return row, stated
 
 
 def logistic_regression(
-    train: Any,
-    validation: tuple[np.ndarray, ...] | None,
-    test: tuple[np.ndarray, ...],
+    train: Examples,
+    validation: Examples | None,
+    test: Examples,
     class_names: Sequence[str],
     *,
     grid: tuple[float, ...] = GRID,
     seed: int = 0,
     num_resamples: int = 1000,
-    groups: Any = None,
-) -> tuple[dict[str, Any], np.ndarray]:
+    groups: np.ndarray | None = None,
+) -> tuple[BaselineRow, np.ndarray]:
     """Multinomial logistic regression on frozen features.
 
     Features are standardised with the training split's mean and deviation. The regularisation
@@ -84,7 +88,7 @@ def logistic_regression(
         groups: int[N], training rows that are held back together; see `held_back`.
 
     Returns:
-        `(row, float64[M, C] probabilities)` as `majority`; `chosen` holds c, grid,
+        `(row, float64[M, C] probabilities)`, as `majority` gives them; `row.chosen` holds c, grid,
         is_at_edge, validation_accuracy, has_converged, num_features, num_train.
 
     Raises:
@@ -99,23 +103,24 @@ def logistic_regression(
         raise ShapeError(f"feature widths differ between the splits: {sorted(widths)}")
     model, chosen = _choose(grid, train, validation, len(class_names), seed, groups)
     stated = _probabilities(model, test[0], len(class_names))
-    return {
-        "test": classification.measure(
+    row = BaselineRow(
+        classification.measure(
             test[1], stated, class_names, seed=seed, num_resamples=num_resamples
         ),
-        "chosen": chosen | {"grid": [float(c) for c in grid], "num_features": widths.pop()},
-        "note": "logistic regression on the frozen features; fitted on train, C from validation"
+        chosen=chosen | {"grid": [float(c) for c in grid], "num_features": widths.pop()},
+        note="logistic regression on the frozen features; fitted on train, C from validation"
         + edge_note(chosen),
-    }, stated
+    )
+    return row, stated
 
 
 def at_edge(strength: float, grid: tuple[float, ...]) -> bool:
-    """Whether a chosen strength is the least or the most of its grid: more might be better."""
+    """Whether a strength is at an end of its grid, so that one outside might be better."""
     return strength in (min(grid), max(grid))
 
 
 def edge_note(chosen: dict[str, Any]) -> str:
-    """What a baseline's note adds where the strength is at the edge of its grid."""
+    """The end of a baseline's note where the strength is at an end of its grid; else empty."""
     return " (the edge of what was tried)" if chosen["is_at_edge"] else ""
 
 
@@ -127,7 +132,7 @@ def _checked(
         raise DataError(f"the {name} split has no examples", flag="split")
     if features.ndim != 2 or len(features) != len(labels):
         raise ShapeError(
-            f"{name} features {features.shape} and labels {labels.shape} do not fit "
+            f"{name} features {features.shape} and labels {labels.shape} do not fit together "
             "(expected [N, d] and [N])"
         )
     if not np.isfinite(features).all():
@@ -137,11 +142,11 @@ def _checked(
 
 def _choose(
     grid: tuple[float, ...],
-    train: tuple[np.ndarray, ...],
-    validation: tuple[np.ndarray, ...] | None,
+    train: Examples,
+    validation: Examples | None,
     num_classes: int,
     seed: int,
-    groups: Any,
+    groups: np.ndarray | None,
 ) -> tuple[Any, dict[str, Any]]:
     """`(fitted model, dict of what was chosen)`."""
     fitted = train
@@ -150,13 +155,13 @@ def _choose(
     if len(np.unique(fitted[1])) < 2:
         raise DataError("the training split has one class; logistic regression needs two")
     best = max((_fit(c, fitted, validation, num_classes) for c in grid), key=_quality)
-    model, scores, has_converged, c = best
+    model, found, has_converged, c = best
     if fitted is not train:
         model, _, has_converged, _ = _fit(c, train, validation, num_classes)
     return model, {
         "c": float(c),
         "is_at_edge": at_edge(c, grid),
-        "validation_accuracy": scores["accuracy"],
+        "validation_accuracy": found.score("accuracy"),
         "has_converged": has_converged,
         "num_train": len(train[1]),
     }
@@ -164,11 +169,11 @@ def _choose(
 
 def held_back(
     features: np.ndarray, labels: np.ndarray, seed: int, groups: np.ndarray | None = None
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+) -> tuple[Examples, Examples]:
     """`(rest, fifth)` of the training examples; see `hold_out.held_groups`.
 
-    Equal features are one group where none are given. Classes keep their shares; several labels a
-    row, and numbers, are drawn as if of one class.
+    Without groups, rows with equal features are one group. Classes keep their shares; rows with
+    several labels or with a number are drawn as if all had the same class.
     """
     if groups is None:
         groups = np.unique(features, axis=0, return_inverse=True)[1].ravel()
@@ -181,8 +186,9 @@ def held_back(
 
 
 def _fit(
-    c: float, train: tuple[np.ndarray, ...], validation: tuple[np.ndarray, ...], num_classes: int
-) -> tuple[Any, dict[str, float], bool, float]:
+    c: float, train: Examples, validation: Examples, num_classes: int
+) -> tuple[Any, SplitMetrics, bool, float]:
+    """`(model, its metrics on validation, whether it has converged, c)`."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -194,13 +200,12 @@ def _fit(
         model.fit(*train)
     stated = _probabilities(model, validation[0], num_classes)
     names = [str(index) for index in range(num_classes)]
-    scores = classification.measure(validation[1], stated, names, num_resamples=0)
-    return model, scores, bool(model[-1].n_iter_.max() < _MAX_ITERATIONS), c
+    found = classification.measure(validation[1], stated, names, num_resamples=0)
+    return model, found, bool(model[-1].n_iter_.max() < _MAX_ITERATIONS), c
 
 
-def _quality(candidate: tuple[Any, dict[str, float], bool, float]) -> tuple[float, float]:
-    scores = candidate[1]
-    return scores["accuracy"], -scores["loss"]
+def _quality(candidate: tuple[Any, SplitMetrics, bool, float]) -> tuple[float, float]:
+    return candidate[1].score("accuracy"), -candidate[1].score("loss")
 
 
 def _probabilities(model: Any, features: np.ndarray, num_classes: int) -> np.ndarray:

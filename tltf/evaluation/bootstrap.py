@@ -1,21 +1,27 @@
 """Bootstrap over examples, of one model or of two on the same examples, and intervals of shares.
 
 Efron & Tibshirani 1993, chapter 13. Examples count as independent: where rows come in groups
-(frames of a video, visits of a patient), intervals are too narrow. Every metric here is a function of sums over examples, so
-one sparse product of those sums with the resampling counts gives all metrics of all resamples.
+(frames of a video, visits of a patient), intervals are too narrow. Every metric here is a function
+of sums over examples, so one sparse product of those sums with the resampling counts gives all
+metrics of all resamples.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse
 
 from tltf.console import lazy_imports
 from tltf.evaluation import reliability
+from tltf.evaluation.baseline_row import Gain, PairedDifference
 
 stats = lazy_imports.Module("scipy.stats")
 
+Sums: TypeAlias = np.ndarray | scipy.sparse.csr_matrix
+"""float[K, N], dense or sparse: the terms of N examples in each of K sums."""
+Metrics: TypeAlias = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""A function of float64[K, R], K sums over each of R resamples, that gives metric -> float64[R]."""
 METRICS = ("accuracy", "loss", "macro_f1", "calibration_error")
 LEAST_SUPPORT = 10
 """Examples of each class below which macro F1 has no interval: resamples lose whole classes."""
@@ -46,7 +52,7 @@ def distributions(
     """
     rng = np.random.default_rng(seed)
     sums = [_sums(labels, probabilities) for probabilities in candidates]
-    parts: list[list] = [[] for _ in candidates]
+    parts: list[list[np.ndarray]] = [[] for _ in candidates]
     for drawn in counts(rng, len(labels), num_resamples):
         for part, matrix in zip(parts, sums, strict=True):
             part.append(matrix @ drawn)
@@ -60,8 +66,8 @@ def distributions(
 def interval(values: np.ndarray, confidence: float) -> list[float] | None:
     """`[low, high]`: the percentile interval of `values` (floats); None where it has no width.
 
-    All resamples are alike where one example is all there is, or every answer is as wrong as any
-    other. That is not certainty.
+    It has no width where all resamples are alike: with a single example, or where all answers are
+    equally wrong. That does not mean certainty.
     """
     tail = 100 * (1 - confidence) / 2
     low, high = (float(bound) for bound in np.percentile(values, [tail, 100 - tail]))
@@ -71,20 +77,21 @@ def interval(values: np.ndarray, confidence: float) -> list[float] | None:
 def reflected_interval(values: np.ndarray, point: float, confidence: float) -> list[float] | None:
     """`[low, high]` within 0..1: the basic interval, the percentile one mirrored at the estimate.
 
-    For macro F1, whose resamples are lower than it: in simulations with 10 to 30 rows per class and
-    10 to 100 classes it holds the truth in 89 to 97 of 100 samples, the percentile one in 58 to 95.
+    It is meant for macro F1, which is lower in resamples than in the sample. In simulations with 10
+    to 30 rows per class and 10 to 100 classes it holds the true value in 89 to 97 of 100 samples,
+    and the percentile interval in 58 to 95.
     """
     bounds = interval(values, confidence)
     return bounds and mirrored_interval(bounds, point)
 
 
 def mirrored_interval(bounds: Sequence[float], point: float) -> list[float]:
-    """The basic interval of a share or an F1, of its percentile interval."""
+    """The basic interval of a share or an F1, made from its percentile interval."""
     return [min(max(2 * point - bound, 0.0), 1.0) for bound in reversed(bounds)]
 
 
 def share_interval(successes: int, num_examples: int, confidence: float) -> list[float]:
-    """`[low, high]` of a share, Wilson 1927: it has a width where all or none are right."""
+    """`[low, high]` of a share, Wilson 1927; it has a width even where all or none are right."""
     found = stats.binomtest(int(successes), num_examples)
     bounds = found.proportion_ci(confidence, method="wilson")
     return [float(bounds.low), float(bounds.high)]
@@ -95,11 +102,12 @@ def share_difference(
 ) -> list[float]:
     """`[low, high]` of a difference of shares of the same examples, Agresti & Min 2005.
 
-    Wald's, with half an example added to each cell of the table of both models' rights and wrongs.
+    It is Wald's interval with half an example added to each cell of the 2 x 2 table that counts the
+    right and wrong answers of both models.
 
     Args:
         only_first: examples that the first alone has right.
-        only_second: the same of the second.
+        only_second: examples that the second alone has right.
         num_examples: N.
         confidence: 0..1.
     """
@@ -109,8 +117,8 @@ def share_difference(
     return [float(max(gain / total - half, -1.0)), float(min(gain / total + half, 1.0))]
 
 
-def counts(rng: Any, num_examples: int, num_resamples: int) -> Iterator[Any]:
-    """float64[N, chunk] each: how often a resample holds each example."""
+def counts(rng: np.random.Generator, num_examples: int, num_resamples: int) -> Iterator[np.ndarray]:
+    """Chunks of float64[N, resamples]: how often a resample holds each example."""
     step = max(1, _CELLS_PER_CHUNK // num_examples)
     for start in range(0, num_resamples, step):
         size = min(step, num_resamples - start)
@@ -120,7 +128,7 @@ def counts(rng: Any, num_examples: int, num_resamples: int) -> Iterator[Any]:
         yield counts.reshape(num_examples, size).astype(np.float64)
 
 
-def _sums(labels: np.ndarray, probabilities: np.ndarray) -> Any:
+def _sums(labels: np.ndarray, probabilities: np.ndarray) -> Sums:
     """csr[2 + 3 C + bins, N]: rows whose weighted sums give every metric of a resample."""
     num_classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
@@ -140,7 +148,7 @@ def _sums(labels: np.ndarray, probabilities: np.ndarray) -> Any:
     )
 
 
-def _rows(index: np.ndarray, values: np.ndarray, num_rows: int) -> Any:
+def _rows(index: np.ndarray, values: np.ndarray, num_rows: int) -> Sums:
     columns = np.arange(len(index))
     return scipy.sparse.csr_matrix((values, (index, columns)), shape=(num_rows, len(index)))
 
@@ -161,22 +169,18 @@ def _metrics(totals: np.ndarray, num_examples: int, num_classes: int) -> dict[st
 
 
 def values(
-    sums: Sequence[Any],
-    metrics: Callable[..., Any],
-    *,
-    seed: int,
-    num_resamples: int = NUM_RESAMPLES,
-) -> Any:
+    sums: Sequence[Sums], metrics: Metrics, *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> list[dict[str, np.ndarray]]:
     """Metric -> float64[R] for each candidate, all on the same resamples of the examples.
 
     Args:
-        sums: list of float[K, N] (dense or sparse), one per candidate: what is summed.
-        metrics: float64[K, R] sums -> dict of float64[R].
+        sums: the terms of each candidate.
+        metrics: what is computed from their sums.
         seed: of the resampling.
         num_resamples: R.
     """
     rng = np.random.default_rng(seed)
-    parts: list[list] = [[] for _ in sums]
+    parts: list[list[np.ndarray]] = [[] for _ in sums]
     for drawn in counts(rng, sums[0].shape[1], num_resamples):
         for part, matrix in zip(parts, sums, strict=True):
             part.append(matrix @ drawn)
@@ -184,13 +188,13 @@ def values(
 
 
 def intervals(
-    sums: Any, metrics: Callable[..., Any], shares: tuple[str, ...] = (), *, seed: int
+    sums: Sums, metrics: Metrics, shares: tuple[str, ...] = (), *, seed: int
 ) -> dict[str, list[float]]:
-    """Metric -> [low, high]; a metric whose interval has no width has none.
+    """Metric -> [low, high]; a metric whose interval has no width is left out.
 
     Args:
-        sums: as one of `values`.
-        metrics: the same.
+        sums: the terms of one candidate.
+        metrics: what is computed from their sums.
         shares: metrics that are shares of the examples; their interval is Wilson's.
         seed: of the resampling.
     """
@@ -206,17 +210,17 @@ def intervals(
     return {name: pair for name, pair in bounds.items() if pair}
 
 
-def differences(
-    sums: Sequence[Any], metrics: Callable[..., Any], *, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Metric -> dict `difference` (first minus second) and `interval` (None without a width)."""
+def differences(sums: Sequence[Sums], metrics: Metrics, *, seed: int) -> PairedDifference:
+    """The differences of all metrics, first minus second, on the same resamples."""
     first, second = values(sums, metrics, seed=seed)
     ones = [matrix @ np.ones((matrix.shape[1], 1)) for matrix in sums]
     points = [metrics(total) for total in ones]
-    return {
-        name: {
-            "difference": float(points[0][name][0] - points[1][name][0]),
-            "interval": interval(first[name] - second[name], CONFIDENCE),
+    return PairedDifference(
+        {
+            name: Gain(
+                float(points[0][name][0] - points[1][name][0]),
+                interval(first[name] - second[name], CONFIDENCE),
+            )
+            for name in first
         }
-        for name in first
-    }
+    )

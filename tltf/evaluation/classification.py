@@ -1,13 +1,15 @@
-"""What a model's probabilities are worth on labelled examples; plain JSON out."""
+"""Metrics of the probabilities that a classifier states on labelled examples."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tltf.console import lazy_imports
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import bootstrap, reliability
+from tltf.evaluation.baseline_row import Gain, PairedDifference
+from tltf.evaluation.report.report import Mistake
+from tltf.evaluation.split_metrics import ClassRow, MajorityAnswer, SplitMetrics
 
 metrics = lazy_imports.Module("sklearn.metrics")
 
@@ -15,22 +17,23 @@ TOP_K = 5
 
 
 def measure(
-    labels: Any,
+    labels: Sequence[int] | np.ndarray,
     probabilities: Sequence[list[float]] | np.ndarray,
     class_names: Sequence[str],
     *,
     seed: int = 0,
     num_resamples: int = 1000,
     confidence: float = 0.95,
-) -> Any:
+) -> SplitMetrics:
     """Every metric of one model on one split, with intervals.
 
-    Accuracy has Wilson's interval, loss the bootstrap's percentiles, macro F1 its basic interval
-    where every class among the labels has 10 examples, none else. The calibration error has none:
-    resampling adds to its bias, so that bounds stand above the truth, at times above the estimate.
+    Accuracy has Wilson's interval and loss the bootstrap's percentile interval. Macro F1 has the
+    bootstrap's basic interval where every class among the labels has at least 10 examples, and none
+    otherwise. The calibration error has none: resampling adds to its bias, so that the bounds would
+    be above the true value, and at times above the estimate.
 
     Averages named macro run over the classes that occur among the labels or the predictions,
-    as scikit-learn's do, so that they can be recomputed from `prediction_table.csv`.
+    as scikit-learn's do, so that they can be recomputed from `predictions.csv`.
 
     Args:
         labels: int[N] in 0..C-1, N >= 1.
@@ -41,13 +44,11 @@ def measure(
         confidence: coverage of the intervals, 0..1.
 
     Returns:
-        dict of plain JSON: num_examples accuracy loss macro_f1 macro_precision macro_recall
-        weighted_f1 weighted_precision weighted_recall balanced_accuracy calibration_error
-        mean_confidence top_5_accuracy (where C > 5) roc_auc (where C = 2 and both occur);
-        class_names; absent_classes (names without an example); per_class (list of dict name
-        precision recall f1 support); confusion (C lists of C counts, rows are the truth);
-        reliability (list of bins); intervals (metric -> [low, high]); majority (label accuracy
-        macro_f1 of always answering the split's most frequent class).
+        SplitMetrics with everything that is about classes. Its scores: accuracy loss macro_f1
+        macro_precision macro_recall weighted_f1 weighted_precision weighted_recall
+        balanced_accuracy calibration_error mean_confidence top_5_accuracy (where C > 5) roc_auc
+        (where C = 2 and both occur). The loss is the mean cross-entropy in nats, from 0; all
+        others are from 0 to 1.
 
     Raises:
         DataError: no examples, or a label outside of 0..C-1.
@@ -57,11 +58,8 @@ def measure(
     names = [str(name) for name in class_names]
     labels, probabilities = check_arguments(labels, probabilities, len(names))
     predicted = probabilities.argmax(axis=1)
-    result: dict = {"num_examples": len(labels)}
-    result |= _scores(labels, predicted, probabilities)
-    result |= _averages(labels, predicted)
-    result |= _detail(labels, predicted, probabilities, names)
-    result["intervals"] = {}
+    scores = _scores(labels, predicted, probabilities) | _averages(labels, predicted)
+    intervals: dict[str, list[float]] = {}
     if num_resamples:
         (values,) = bootstrap.distributions(
             labels, [probabilities], seed=seed, num_resamples=num_resamples
@@ -74,16 +72,28 @@ def measure(
         support = np.bincount(labels)
         if support[support > 0].min() >= bootstrap.LEAST_SUPPORT:
             found["macro_f1"] = bootstrap.reflected_interval(
-                values["macro_f1"], result["macro_f1"], confidence
+                values["macro_f1"], scores["macro_f1"], confidence
             )
-        result["intervals"] = {name: bounds for name, bounds in found.items() if bounds}
-    result["interval_confidence"] = float(confidence)
-    result["majority"] = _majority(labels, names)
-    return result
+        intervals = {name: bounds for name, bounds in found.items() if bounds}
+    rows = _class_rows(labels, predicted, names)
+    return SplitMetrics(
+        {**scores},
+        len(labels),
+        class_names=names,
+        absent_classes=[row.name for row in rows if row.support == 0],
+        per_class=rows,
+        confusion=metrics.confusion_matrix(
+            labels, predicted, labels=np.arange(len(names))
+        ).tolist(),
+        reliability=reliability.reliability_bins(probabilities.max(axis=1), predicted == labels),
+        intervals=intervals,
+        interval_confidence=float(confidence),
+        majority=_majority(labels, names),
+    )
 
 
-def rank_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """What counts where classes have an order: how far wrong answers are off.
+def rank_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
+    """Metrics of classes that have an order, which say how far wrong answers are from the labels.
 
     Args:
         labels: int[N].
@@ -98,8 +108,8 @@ def rank_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any
     distance = np.abs(predicted - np.asarray(labels)).mean()
     if np.ptp(np.r_[labels, predicted]) == 0:
         return {"mean_rank_error": float(distance), "quadratic_kappa": None}
-    kappa = metrics.cohen_kappa_score(labels, predicted, weights="quadratic",
-                                      labels=np.arange(np.shape(probabilities)[1]))  # fmt: skip
+    ranks = np.arange(np.shape(probabilities)[1])
+    kappa = metrics.cohen_kappa_score(labels, predicted, weights="quadratic", labels=ranks)
     return {"mean_rank_error": float(distance), "quadratic_kappa": float(kappa)}
 
 
@@ -111,7 +121,7 @@ def paired_difference(
     seed: int = 0,
     num_resamples: int = 1000,
     confidence: float = 0.95,
-) -> dict[str, Any]:
+) -> PairedDifference:
     """How much better model a is than model b, on the same examples, with paired intervals.
 
     Args:
@@ -122,13 +132,13 @@ def paired_difference(
         num_resamples: of the bootstrap, at least 1.
         confidence: coverage of the intervals, 0..1.
 
-    Accuracy has the interval of Agresti & Min, see `bootstrap.share_difference`, the others the
-    bootstrap's percentiles; the biases of two calibration errors cancel where the models are alike.
+    Accuracy has the interval of Agresti & Min, see `bootstrap.share_difference`; the other metrics
+    have the bootstrap's percentile interval. The biases of two calibration errors cancel where the
+    models are alike.
 
     Returns:
-        dict of plain JSON: for each of accuracy, loss, macro_f1 and calibration_error a dict
-        `difference` (a minus b) and `interval` [low, high], None where it has no width; `only_a_right` and `only_b_right`,
-        numbers of examples; `num_examples`; `interval_confidence`.
+        PairedDifference of accuracy, loss, macro_f1 and calibration_error, a minus b, with all
+        counts.
 
     Raises:
         DataError, ShapeError, NumericError: as `measure`.
@@ -140,24 +150,19 @@ def paired_difference(
         labels_a, [first, second], seed=seed, num_resamples=num_resamples
     )
     points = [_points(labels_a, candidate) for candidate in (first, second)]
-    result: dict = {
-        name: {
-            "difference": points[0][name] - points[1][name],
-            "interval": bootstrap.interval(values[0][name] - values[1][name], confidence),
-        }
+    right_a, right_b = (c.argmax(axis=1) == labels_a for c in (first, second))
+    only = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    intervals = {
+        name: bootstrap.interval(values[0][name] - values[1][name], confidence)
         for name in bootstrap.METRICS
     }
-    right_a, right_b = (c.argmax(axis=1) == labels_a for c in (first, second))
-    result["only_a_right"] = int((right_a & ~right_b).sum())
-    result["only_b_right"] = int((right_b & ~right_a).sum())
-    only = result["only_a_right"], result["only_b_right"]
-    result["accuracy"]["interval"] = bootstrap.share_difference(*only, len(labels_a), confidence)
+    intervals["accuracy"] = bootstrap.share_difference(*only, len(labels_a), confidence)
     if np.array_equal(first, second):  # the same model: nothing is left to chance
-        for name in bootstrap.METRICS:
-            result[name]["interval"] = [0.0, 0.0]
-    result["num_examples"] = len(labels_a)
-    result["interval_confidence"] = float(confidence)
-    return result
+        intervals = {name: [0.0, 0.0] for name in bootstrap.METRICS}
+    gains = {
+        name: Gain(points[0][name] - points[1][name], intervals[name]) for name in bootstrap.METRICS
+    }
+    return PairedDifference(gains, *only, len(labels_a), float(confidence))
 
 
 def worst_mistakes(
@@ -167,20 +172,18 @@ def worst_mistakes(
     ids: Sequence[str] | None = None,
     *,
     limit: int = 24,
-) -> list[dict[str, Any]]:
-    """The wrong answers given with most confidence, the most confident first.
+) -> list[Mistake]:
+    """The wrong answers with the highest stated probabilities, the highest first.
 
     Args:
         labels: int[N].
         probabilities: float[N, C].
         class_names: C names.
         ids: N names of the examples; their positions where None.
-        limit: the most rows returned.
+        limit: the largest number of rows.
 
     Returns:
-        list of dict: index (row in the split), id, label, predicted (names), probability (of
-        the predicted class), label_probability (of the true one). The caller adds `image` or
-        `text` before `writer.write`.
+        list of Mistake with both probabilities; the caller adds `image` or `text`.
 
     Raises:
         DataError, ShapeError, NumericError: as `measure`.
@@ -190,14 +193,14 @@ def worst_mistakes(
     wrong = np.flatnonzero(predicted != labels)
     order = wrong[np.argsort(-stated[wrong], kind="stable")][:limit]
     return [
-        {
-            "index": index,
-            "id": str(index if ids is None else ids[index]),
-            "label": str(class_names[labels[index]]),
-            "predicted": str(class_names[predicted[index]]),
-            "probability": float(stated[index]),
-            "label_probability": float(probabilities[index, labels[index]]),
-        }
+        Mistake(
+            index,
+            id=str(index if ids is None else ids[index]),
+            label=str(class_names[labels[index]]),
+            predicted=str(class_names[predicted[index]]),
+            probability=float(stated[index]),
+            label_probability=float(probabilities[index, labels[index]]),
+        )
         for index in order.tolist()
     ]
 
@@ -226,13 +229,13 @@ def check_arguments(
     totals = probabilities.sum(axis=1)
     bad = np.flatnonzero((np.abs(totals - 1) > 1e-2) | (probabilities.min(axis=1) < 0))
     if bad.size:
-        what = f"sum to {totals[bad[0]]:.4g}, least {probabilities[bad[0]].min():.4g}"
-        raise NumericError(f"example {bad[0]} has no probabilities: they {what}")
+        what = f"sum is {totals[bad[0]]:.4g}, smallest is {probabilities[bad[0]].min():.4g}"
+        raise NumericError(f"the values of example {bad[0]} are not probabilities ({what})")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"labels are whole numbers (received {labels.dtype})")
+        raise DataError(f"labels must be whole numbers (received {labels.dtype})")
     outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if outside.size:
-        what = f"label {labels[outside[0]]} of example {outside[0]} is none of the classes"
+        what = f"label {labels[outside[0]]} of example {outside[0]} is not one of the classes"
         raise DataError(f"{what} 0..{num_classes - 1}")
     return labels.astype(np.int64), probabilities / totals[:, None]
 
@@ -283,30 +286,19 @@ def _averages(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     return result
 
 
-def _detail(
-    labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
-) -> dict[str, Any]:
-    every = np.arange(len(names))
+def _class_rows(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
     columns = metrics.precision_recall_fscore_support(
-        labels, predicted, labels=every, average=None, zero_division=0
+        labels, predicted, labels=np.arange(len(names)), average=None, zero_division=0
     )
-    keys = ("precision", "recall", "f1", "support")
     rows = zip(names, *(column.tolist() for column in columns), strict=True)
-    per_class = [dict(zip(("name", *keys), row, strict=True)) for row in rows]
-    return {
-        "class_names": names,
-        "absent_classes": [row["name"] for row in per_class if row["support"] == 0],
-        "per_class": per_class,
-        "confusion": metrics.confusion_matrix(labels, predicted, labels=every).tolist(),
-        "reliability": reliability.reliability_bins(probabilities.max(axis=1), predicted == labels),
-    }
+    return [ClassRow(*row) for row in rows]
 
 
-def _majority(labels: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def _majority(labels: np.ndarray, names: Sequence[str]) -> MajorityAnswer:
     most = int(np.bincount(labels, minlength=len(names)).argmax())
     constant = np.full_like(labels, most)
-    return {
-        "label": names[most],
-        "accuracy": float(metrics.accuracy_score(labels, constant)),
-        "macro_f1": float(metrics.f1_score(labels, constant, average="macro", zero_division=0)),
-    }
+    return MajorityAnswer(
+        names[most],
+        float(metrics.accuracy_score(labels, constant)),
+        float(metrics.f1_score(labels, constant, average="macro", zero_division=0)),
+    )

@@ -1,10 +1,29 @@
-"""How far stated probabilities are from observed frequencies."""
+"""Calibration: how far stated probabilities are from observed frequencies."""
 
-from typing import Any
+import dataclasses
 
 import numpy as np
 
 NUM_BINS = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class ReliabilityBin:
+    """The answers whose stated probability is in one range.
+
+    Args:
+        low: lower end of the range, 0..1; it belongs to the range in the first bin only.
+        high: upper end of the range, 0..1; it belongs to the range.
+        count: number of answers.
+        confidence: mean of the stated probabilities, 0..1; None without answers.
+        accuracy: share of the answers that are right, 0..1; None without answers.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
 
 
 def bin_indices(confidence: np.ndarray, num_bins: int = NUM_BINS) -> np.ndarray:
@@ -23,8 +42,8 @@ def bin_indices(confidence: np.ndarray, num_bins: int = NUM_BINS) -> np.ndarray:
 
 def reliability_bins(
     confidence: np.ndarray, is_correct: np.ndarray, num_bins: int = NUM_BINS
-) -> list[dict[str, Any]]:
-    """The reliability diagram as data, one row a bin.
+) -> list[ReliabilityBin]:
+    """The bins of a reliability diagram.
 
     Guo et al. 2017, arXiv:1706.04599, equations 1 and 2.
 
@@ -32,9 +51,6 @@ def reliability_bins(
         confidence: float[N] in 0..1. Probability of the predicted class.
         is_correct: bool[N]. Whether the predicted class is the true one.
         num_bins: number of bins of equal width.
-
-    Returns:
-        list of dict `low high count confidence accuracy`; the last two are None in empty bins.
     """
     confidence, is_correct = np.asarray(confidence, float), np.asarray(is_correct, float)
     index = bin_indices(confidence, num_bins)
@@ -43,15 +59,8 @@ def reliability_bins(
     rows = []
     for position, count in enumerate(counts.tolist()):
         mean_confidence, accuracy = (float(s[position]) / count if count else None for s in sums)
-        rows.append(
-            {
-                "low": position / num_bins,
-                "high": (position + 1) / num_bins,
-                "count": count,
-                "confidence": mean_confidence,
-                "accuracy": accuracy,
-            }
-        )
+        low, high = position / num_bins, (position + 1) / num_bins
+        rows.append(ReliabilityBin(low, high, count, mean_confidence, accuracy))
     return rows
 
 

@@ -6,7 +6,6 @@ import pathlib
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,13 @@ from tltf.config.options import Options, OutputOptions
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.console import lazy_imports
 from tltf.data import fingerprint, loader
+from tltf.errors import ModelError
 from tltf.evaluation import evaluators
+from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.report import writer
+from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import Wording
+from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import one_run
 from tltf.models import prediction_table
 from tltf.runs import folder as runs_folder
@@ -34,7 +37,7 @@ def is_asked_for(recipe: DataRecipe) -> bool:
     return recipe.split.name == "kfold" and recipe.split.kwargs["fold"] == EVERY_FOLD
 
 
-def run(chosen: Options, recipe: Recipe | None = None) -> dict[str, Any]:
+def run(chosen: Options, recipe: Recipe | None = None) -> Report | None:
     """One run, or with `--split='kfold(folds=K, fold=-1)'` one per fold; returns the report.
 
     The report of a cross-validation measures the test predictions of all folds together, each
@@ -43,6 +46,9 @@ def run(chosen: Options, recipe: Recipe | None = None) -> dict[str, Any]:
     Args:
         chosen: Options.
         recipe: what their call strings name; None: they are resolved here.
+
+    Returns:
+        Report; None after a dry run, and for workers but the first.
 
     Raises:
         TltfError: as the stages raise it.
@@ -57,7 +63,7 @@ def run(chosen: Options, recipe: Recipe | None = None) -> dict[str, Any]:
         return _every_fold(chosen, recipe, pathlib.Path(chosen.output.output))
 
 
-def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> dict[str, Any]:
+def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> Report | None:
     start = time.monotonic()
     strategy = strategies.start(chosen.runtime)
     recipes = [_recipe_of_fold(recipe, n) for n in range(recipe.split.kwargs["folds"])]
@@ -67,21 +73,22 @@ def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> dict[s
         runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
         finished[_finished(given, recipes, chosen.output)] = 1
     finished = multi_worker.broadcast_from_chief(strategy, finished)
-    folds = [
+    found = [
         _fold(one, recipes[number], number, len(given), finished[number])
         for number, one in enumerate(given)
     ]
     if not runs_folder.is_chief():
-        return {}
-    report = _pooled(chosen, recipe, folder, folds)
-    report["time_s"] = {
-        "total": time.monotonic() - start,
-        "train": sum(fold["time_s"]["train"] for fold in folds),
-    }
+        return None
+    folds = [fold for fold in found if fold]
+    train_s = sum(fold.time_s["train"] for fold in folds)
+    report = dataclasses.replace(
+        _pooled(chosen, recipe, folder, folds),
+        time_s={"total": time.monotonic() - start, "train": train_s},
+    )
     writer.write(report, folder)
     runs_folder.write_status(folder, "finished")
-    print(f"{'folds':<10} {report['folds_text']}")
-    print(f"{'together':<10} {one_run.score_text(report['test'])}")
+    print(f"{'folds':<10} {report.folds_text}")
+    print(f"{'together':<10} {one_run.score_text(_metrics(report))}")
     print(f"{'report':<10} {folder / layout.REPORT_HTML}")
     return report
 
@@ -110,8 +117,11 @@ def _finished(
     Raises:
         ModelError: they were trained on other data, see `folder.require_allowed`.
     """
-    found = [n for n, one in enumerate(given)
-             if runs_folder.read_status(one.output.output) == "finished"]  # fmt: skip
+    found = [
+        number
+        for number, one in enumerate(given)
+        if runs_folder.read_status(one.output.output) == "finished"
+    ]
     if not found:
         return []
     first = given[found[0]]
@@ -127,75 +137,86 @@ def _finished(
 
 def _fold(
     chosen: Options, recipe: Recipe, number: int, num_folds: int, is_finished: int
-) -> dict[str, Any]:
-    """The report of one fold; a fold that is finished is read. {} for workers but the first."""
+) -> Report | None:
+    """The report of one fold; a fold that is finished is read. None for workers but the first."""
     if is_finished:
+        if not runs_folder.is_chief():
+            return None
         path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
-        return json.loads(path.read_text(encoding="utf-8")) if runs_folder.is_chief() else {}
+        return Report.from_json(json.loads(path.read_text(encoding="utf-8")))
     print(f"fold {number + 1} of {num_folds}")
     return one_run.run(chosen, recipe)
 
 
 def _pooled(
-    chosen: Options, recipe: Recipe, folder: pathlib.Path, folds: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
+    chosen: Options, recipe: Recipe, folder: pathlib.Path, folds: Sequence[Report]
+) -> Report:
     """The report over the test predictions of all folds; writes them to predictions.csv."""
-    tables = [prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
-              for number in range(len(folds))]  # fmt: skip
+    tables = [
+        prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
+        for number in range(len(folds))
+    ]
     _, columns = tables[0]
     whole = prediction_table.join_tables([table for table, _ in tables])
     prediction_table.write(folder / layout.PREDICTIONS, whole, columns)
-    judge, names = (
-        evaluators.evaluator_for(recipe.head.build()),
-        [name.removeprefix("probability_") for name in columns],
-    )
+    judge = evaluators.evaluator_for(recipe.head.build())
+    names = [name.removeprefix("probability_") for name in columns]
     labels, candidate = judge.parse(whole.truths or [], whole.answers, whole.values, names)
-    report = _measured(chosen, folds, judge.measure(labels, candidate, names,
-                                                    seed=chosen.runtime.seed))  # fmt: skip
-    return report | {
-        "title": f"{len(folds)}-fold cross-validation",
-        "data": folds[0].get("data", {}),
-    }
+    test = judge.measure(labels, candidate, names, seed=chosen.runtime.seed)
+    return _measured(chosen, folds, test)
 
 
-def _measured(
-    chosen: Options, folds: Sequence[dict[str, Any]], test: dict[str, float]
-) -> dict[str, Any]:
+def _measured(chosen: Options, folds: Sequence[Report], test: SplitMetrics) -> Report:
     said = evaluators.wording_for(test)
-    scores = [fold["test"][said.metric] for fold in folds]
-    baselines = {
-        name: _mean_baseline([fold["baselines"][name] for fold in folds], said)
-        for name in folds[0].get("baselines", {})
-    }
+    each = [_metrics(fold).scores for fold in folds]
+    scores = [_metrics(fold).score(said.metric) for fold in folds]
     text = ", ".join(map(said.value, scores))
     kept = dict.fromkeys((said.metric, "macro_recall", *said.columns))
-    return {
-        "test": test,
-        "folds": [
-            {key: fold["test"][key] for key in kept if key in fold["test"]} for fold in folds
-        ],
-        "folds_text": f"{text}; mean {said.value(statistics.mean(scores))}, deviation "
+    return Report(
+        title=f"{len(folds)}-fold cross-validation",
+        options=options.flat(chosen),
+        run={"data": chosen.data.data, "folds": len(folds), f"{said.title} of each": text},
+        test=test,
+        folds=[{name: fold[name] for name in kept if name in fold} for fold in each],
+        folds_text=f"{text}; mean {said.value(statistics.mean(scores))}, deviation "
         f"{said.value(statistics.stdev(scores))}",
-        "baselines": baselines,
-        "parameters": folds[0]["parameters"],
-        "versions": strategies.versions(),
-        "options": options.flat(chosen),
-        "run": {"data": chosen.data.data, "folds": len(folds), f"{said.title} of each": text},
-    }
+        parameters=folds[0].parameters,
+        versions=strategies.versions(),
+        data=folds[0].data,
+        baselines={
+            name: _mean_baseline([(fold.baselines or {})[name] for fold in folds], said)
+            for name in folds[0].baselines or {}
+        },
+    )
 
 
-def _mean_baseline(entries: Sequence[dict[str, Any]], said: Wording) -> dict[str, Any]:
+def _metrics(report: Report) -> SplitMetrics:
+    """The test metrics of a report, which folds always have.
+
+    Raises:
+        ModelError: a report that has none.
+    """
+    if report.test is None:
+        raise ModelError("the report of a fold has no test metrics", fix="--overwrite")
+    return report.test
+
+
+def _mean_baseline(rows: Sequence[BaselineRow], said: Wording) -> BaselineRow:
     """The mean over the folds; the gain's interval is approximate, see `gain_interval`."""
-    keys = (said.metric, *said.columns)
-    test = {key: float(np.mean([entry["test"][key] for entry in entries])) for key in keys
-            if all(entry["test"].get(key) is not None for entry in entries)}  # fmt: skip
-    gains = [entry["gain"][said.metric]["difference"] for entry in entries]
-    gain = {"difference": float(np.mean(gains)), "interval": gain_interval(gains)}
+    scores = {
+        name: float(np.mean([row.test.score(name) for row in rows]))
+        for name in (said.metric, *said.columns)
+        if all(row.test.scores.get(name) is not None for row in rows)
+    }
+    gains = [row.gain.gains[said.metric].difference for row in rows if row.gain]
+    gain = Gain(float(np.mean(gains)), gain_interval(gains))
     note = "mean of the folds; the interval is approximate, since folds share training rows"
-    return {"test": test, "gain": {said.metric: gain}, "note": note}
+    return BaselineRow(
+        SplitMetrics({**scores}), note=note, gain=PairedDifference({said.metric: gain})
+    )
 
 
-def gain_interval(gains: Sequence[float]) -> Any:
+def gain_interval(gains: Sequence[float]) -> list[float] | None:
     """`[low, high]`, about 95%, of the mean of the gains of K folds; None where they are all alike.
 
     Folds share training rows, so that Student's t, for which they are independent, is too narrow.

@@ -1,8 +1,9 @@
 """What a run leaves behind: metrics beside baselines, pictures, predictions, the export."""
 
+import dataclasses
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,15 @@ from tltf.config.catalogs import Row
 from tltf.config.options import Options
 from tltf.config.recipe import Recipe
 from tltf.data import trained_rows
-from tltf.data.source import Source
+from tltf.data.source import Source, Splits
 from tltf.evaluation import evaluators
-from tltf.evaluation.evaluators.labels import Answers
-from tltf.evaluation.report import sentences, wording, writer
+from tltf.evaluation.baseline_row import BaselineRow
+from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.report import sentences, writer
+from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
+from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.graphs import freezing
-from tltf.heads.classify import Classify
-from tltf.heads.multi_label import MultiLabel
+from tltf.heads.head import Head
 from tltf.models import prediction_table
 from tltf.models.trained import Trained
 from tltf.runs import checkpoints, folder, layout, origin
@@ -29,12 +32,15 @@ from tltf.training.distribution import strategies
 NUM_MISTAKES = 24
 
 
-def run(options: Options, recipe: Recipe | None = None) -> dict[str, Any]:
-    """Trains, evaluates, reports and exports; returns the report as a dict.
+def run(options: Options, recipe: Recipe | None = None) -> Report | None:
+    """Trains, evaluates, reports and exports; returns the report.
 
     Args:
         options: Options; `data`, `backbone` and `output` must be given.
         recipe: what their call strings name; None: they are resolved here.
+
+    Returns:
+        Report; None after a dry run, and for workers but the first.
 
     Raises:
         TltfError: as the stages raise it.
@@ -44,11 +50,11 @@ def run(options: Options, recipe: Recipe | None = None) -> dict[str, Any]:
     with folder.claim_folder(options.output):
         trained = training.train(options, recipe)
         if options.output.dry_run or not folder.is_chief():
-            return {}
+            return None
         return publish(trained, recipe, start)
 
 
-def publish(trained: Trained, recipe: Recipe, start: float) -> dict[str, Any]:
+def publish(trained: Trained, recipe: Recipe, start: float) -> Report:
     """Evaluates, reports, exports; returns the report.
 
     Args:
@@ -59,62 +65,70 @@ def publish(trained: Trained, recipe: Recipe, start: float) -> dict[str, Any]:
     run = pathlib.Path(trained.options.output.output)
     began = time.monotonic()
     report, stated = evaluate(trained)
-    _add_baselines(trained, report, stated, recipe.baselines)
+    baselines = _baselines(trained, stated, recipe.baselines)
+    report = dataclasses.replace(report, baselines=baselines)
     trained.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
-        write_predictions(run / layout.PREDICTIONS, trained.splits["test"], trained.core.head,
-                          stated["test"], trained.class_names)  # fmt: skip
+        write_predictions(
+            run / layout.PREDICTIONS,
+            trained.splits["test"],
+            trained.core.head,
+            stated["test"],
+            trained.class_names,
+        )
     trained_rows.write(run, trained.splits["train"])
-    worst = mistakes(trained, stated, trained.splits)
-    _write(trained, report, run, worst, start)
+    report = dataclasses.replace(
+        report,
+        worst_mistakes=mistakes(trained, stated, trained.splits),
+        trainable_table=freezing.table(trained.plans[-1]),
+    )
+    report = _write(trained, report, run, start)
     if recipe.formats:
         began = time.monotonic()
         _export(trained, recipe.formats, run)
         trained.times_s["export"] = time.monotonic() - began
-        _write(trained, report, run, worst, start)
+        report = _write(trained, report, run, start)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
     print(closing_text(report, run))
     return report
 
 
-def _write(
-    trained: Trained,
-    report: dict[str, Any],
-    run: pathlib.Path,
-    worst: Sequence[dict[str, Any]],
-    start: float,
-) -> None:
-    report["time_s"] = trained.times_s | {
-        "total": time.monotonic() - start + trained.seconds_before
-    }
-    table = freezing.table(trained.plans[-1])
-    writer.write(report, run, history=trained.history, mistakes=worst, table=table)
+def _write(trained: Trained, report: Report, run: pathlib.Path, start: float) -> Report:
+    """Writes the report with the times of now, and returns it."""
+    total = time.monotonic() - start + trained.seconds_before
+    report = dataclasses.replace(report, time_s=trained.times_s | {"total": total})
+    writer.write(report, run, history=trained.history)
+    return report
 
 
-def evaluate(trained: Any) -> Any:
+def evaluate(trained: Trained) -> tuple[Report, dict[str, Any]]:
     """`(report, role -> candidate)` on the validation and test splits; see `tltf.evaluation.evaluators`."""
     chosen, judge = trained.options, evaluators.evaluator_for(trained.core.head)
     stated: dict[str, Any] = {}
-    report: dict[str, Any] = {"command": _command(chosen), "options": options.flat(chosen),
-                      "run": _headline(chosen, trained.history)}  # fmt: skip
+    found: dict[str, SplitMetrics] = {}
     for role in ("validation", "test"):
         part = trained.splits.get(role)
         if part:
-            stated[role] = trained.scores(part, chosen.train.eval_batch_size)
-            stated[role] = judge.candidate(trained.core.head, stated[role])
-            report[role] = judge.measure(part.labels, stated[role], trained.class_names,
-                                         seed=chosen.runtime.seed)  # fmt: skip
+            scores = trained.scores(part, chosen.train.eval_batch_size)
+            stated[role] = judge.candidate(trained.core.head, scores)
+            found[role] = judge.measure(
+                part.labels, stated[role], trained.class_names, seed=chosen.runtime.seed
+            )
     plan = trained.plans[-1]
-    if "validation" in trained.splits:
-        report["chosen_on_validation"] = _choices(trained)
-    report |= {
-        "time_s": dict(trained.times_s),
-        "parameters": {"total": plan.num_total, "trainable": plan.num_trainable},
-        "versions": strategies.versions(),
-        "data": data_summary(trained),
-        "transfer": [list(row) for row in trained.core.backbone.transfer],
-    }
+    report = Report(
+        command=_command(chosen),
+        options=options.flat(chosen),
+        run=_headline(chosen, trained.history),
+        validation=found.get("validation"),
+        test=found.get("test"),
+        chosen_on_validation=_choices(trained) if "validation" in trained.splits else None,
+        time_s=dict(trained.times_s),
+        parameters=Parameters(plan.num_total, plan.num_trainable),
+        versions=strategies.versions(),
+        data=data_summary(trained),
+        transfer=[list(row) for row in trained.core.backbone.transfer],
+    )
     return report, stated
 
 
@@ -138,30 +152,28 @@ def _choices(trained: Trained) -> list[str]:
     return [what for what, is_chosen in found.items() if is_chosen]
 
 
-def data_summary(trained: Any) -> Any:
-    """Counts of the scan, and what the judge says of the labels of each split."""
-    parts, chosen = trained.splits, trained.options.data
-    judge = evaluators.evaluator_for(trained.core.head)
-    scan = parts.scan
-    counts = {
-        role: {"num_examples": len(part), **judge.counts(part)} for role, part in parts.items()
-    }
-    return {**scan.to_json(), "source": chosen.data, "split": chosen.split, "splits": counts}
+def data_summary(trained: Trained) -> DataSummary:
+    """Counts of the scan, and of the labels of each split."""
+    chosen, judge = trained.options.data, evaluators.evaluator_for(trained.core.head)
+    parts = Splits(trained.splits)
+    counts = {role: judge.counts(part) for role, part in parts.items()}
+    return DataSummary(parts.scan, chosen.data, chosen.split, counts)
 
 
-def closing_text(report: dict[str, Any], run: pathlib.Path) -> str:
+def closing_text(report: Report, run: pathlib.Path) -> str:
     """What a run prints last: the result beside its baselines, and where everything is."""
-    split, metrics = sentences.main_split(report)
+    split, metrics = report.main_split()
     lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
     lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
     said = evaluators.wording_for(metrics)
     for row in sentences.comparison(report)[1:]:
-        gain = f", this model {said.change(row['gain']['difference'])}" if row["gain"] else ""
-        lines.append(f"{'':<10} {said.value(row['value'])} {row['title']}{gain}")
-    if "scratch" not in report.get("baselines", {}):
+        gain = f", this model {said.change(row.gain.difference)}" if row.gain else ""
+        lines.append(f"{'':<10} {said.value(row.value)} {row.title}{gain}")
+    if "scratch" not in (report.baselines or {}):
         lines.append(f"{'':<10} not measured: random weights (--baseline=scratch)")
+    total_s, train_s = report.time_s["total"], report.time_s["train"]
     lines += [
-        f"{'time':<10} {report['time_s']['total']:.0f} s, {report['time_s']['train']:.0f} s of it training",
+        f"{'time':<10} {total_s:.0f} s, {train_s:.0f} s of it training",
         f"{'report':<10} {run / layout.REPORT_HTML}",
         f"{'predict':<10} python -m tltf.predict --run={run} --input=FILE",
     ]
@@ -170,31 +182,40 @@ def closing_text(report: dict[str, Any], run: pathlib.Path) -> str:
     return "\n".join(lines)
 
 
-def score_text(metrics: Any) -> Any:
+def score_text(metrics: SplitMetrics) -> str:
     """One line: the headline metric with its interval, more metrics, number of examples."""
     said = evaluators.wording_for(metrics)
-    bounds = metrics["intervals"].get(said.metric)
-    more = [f"{sentences.words(name).replace('f1', 'F1')} {wording.metric(name, metrics.get(name))}"
-            for name in said.columns]  # fmt: skip
-    first = f"{said.value(metrics[said.metric])} {said.title}"
+    bounds = metrics.intervals.get(said.metric)
+    more = [
+        f"{sentences.words(name).replace('f1', 'F1')} {said.text(name, metrics.scores.get(name))}"
+        for name in said.columns
+    ]
+    first = f"{said.value(metrics.score(said.metric))} {said.title}"
     if bounds:
         first += f" ({said.value(bounds[0])} to {said.value(bounds[1])})"
-    return ", ".join([first, *more, f"{metrics['num_examples']:,} examples"])
+    return ", ".join([first, *more, f"{metrics.num_examples:,} examples"])
 
 
 def write_predictions(
-    path: pathlib.Path,
-    part: Any,
-    head: Classify | MultiLabel,
-    candidate: Answers | np.ndarray,
-    class_names: Any,
+    path: pathlib.Path, part: Source, head: Head, candidate: Any, class_names: Sequence[str]
 ) -> None:
-    """Writes predictions.csv of one split."""
+    """Writes predictions.csv of one split.
+
+    Args:
+        path: of the file.
+        part: the split.
+        head: whose answers they are.
+        candidate: of its evaluator, on the rows of the split.
+        class_names: of the run.
+    """
     judge = evaluators.evaluator_for(head)
     table = prediction_table.Table(
-        list(part.ids), _contents(part), judge.truths(part.labels, class_names),
-        judge.answers(candidate, class_names), judge.values(candidate),
-    )  # fmt: skip
+        list(part.ids),
+        _contents(part),
+        judge.truths(np.asarray(part.labels), class_names),
+        judge.answers(candidate, class_names),
+        judge.values(candidate),
+    )
     prediction_table.write(path, table, head.columns(class_names))
 
 
@@ -205,39 +226,48 @@ def _contents(part: Source) -> dict[str, list[str]]:
     return {"path": list(part.column.values if part.column.kind == "path" else part.ids)}
 
 
-def mistakes(trained: Any, stated: Any, parts: Any) -> Any:
-    """The worst mistakes on the test split, else validation, each with its picture or text."""
+def mistakes(
+    trained: Trained, stated: Mapping[str, Any], parts: Mapping[str, Source]
+) -> list[Mistake]:
+    """The worst mistakes on the test split, else validation, each with its picture or text.
+
+    Args:
+        trained: Trained.
+        stated: role -> candidate of the head's evaluator.
+        parts: role -> Source.
+    """
     role = "test" if "test" in stated else "validation"
     if role not in stated:
         return []
     part = parts[role]
     judge = evaluators.evaluator_for(trained.core.head)
-    rows = judge.worst(part.labels, stated[role], trained.class_names, part.ids, NUM_MISTAKES)
-    for row in rows:
-        if part.modality == "text":
-            row["text"] = "\n".join(column.values[row["index"]] for column in part.fields.values())
-        else:
-            row["image"] = part.column.values[row["index"]]
-    return rows
+    labels = np.asarray(part.labels)
+    rows = judge.worst(labels, stated[role], trained.class_names, part.ids, NUM_MISTAKES)
+    return [_with_content(row, part) for row in rows]
 
 
-def _add_baselines(
-    trained: Trained, report: dict[str, Any], stated: dict[str, Any], names: Sequence[str]
-) -> None:
+def _with_content(row: Mistake, part: Source) -> Mistake:
+    """The mistake with the texts of its row, one per line, or with its picture."""
+    if part.modality == "text":
+        texts = "\n".join(column.values[row.index] for column in part.fields.values())
+        return dataclasses.replace(row, text=texts)
+    return dataclasses.replace(row, image=part.column.values[row.index])
+
+
+def _baselines(
+    trained: Trained, stated: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, BaselineRow] | None:
     """A constant always; a linear model and random weights where they were asked for."""
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
-        return
-    names_, test, judge = (
-        trained.class_names,
-        parts["test"],
-        evaluators.evaluator_for(trained.core.head),
-    )
-    report["baselines"] = {}
+        return None
+    names_, test = trained.class_names, parts["test"]
+    judge = evaluators.evaluator_for(trained.core.head)
+    rows: dict[str, BaselineRow] = {}
 
-    def add(name: str, row: dict[str, Any], other: Answers | np.ndarray) -> None:
+    def add(name: str, row: BaselineRow, other: Any) -> None:
         gain = judge.difference(test.labels, stated["test"], other, seed=seed)
-        report["baselines"][name] = row | {"gain": gain}
+        rows[name] = dataclasses.replace(row, gain=gain)
 
     add(judge.constant_name, *judge.constant(parts["train"].labels, test.labels, names_, seed=seed))
     if trained.frozen_features:
@@ -247,26 +277,29 @@ def _add_baselines(
         add(judge.linear_name, *judge.linear(*given, names_, seed=seed, groups=groups))
     if "scratch" in names:
         add("scratch", *_scratch(trained, judge))
+    return rows
 
 
-def _scratch(trained: Any, judge: Any) -> tuple[dict[str, Any], np.ndarray]:
+def _scratch(trained: Trained, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
     """`(row, candidate)` of the same run from random weights, everything trained, on the same splits."""
     sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
-    norm = trained.given.train.norm
+    given: Any = trained.given
+    norm = given.train.norm
     if norm == "frozen":  # statistics of random weights stand for nothing
         norm = "auto"
-    given = options.replace(trained.given, **sizes)
-    chosen = options.replace(given, method="scratch", norm=norm, output="", baseline="")
+    chosen = options.replace(
+        options.replace(given, **sizes), method="scratch", norm=norm, output="", baseline=""
+    )
     other = training.fit_parts(chosen, trained.splits)
     used, test = other.options.train, trained.splits["test"]
     candidate = judge.candidate(other.core.head, other.scores(test, used.eval_batch_size))
-    seed = chosen.runtime.seed
-    return {
-        "test": judge.measure(test.labels, candidate, trained.class_names, seed=seed),
-        "note": f"the same flags from random weights, everything trained: {used.train_epochs} "
+    row = BaselineRow(
+        judge.measure(test.labels, candidate, trained.class_names, seed=chosen.runtime.seed),
+        note=f"the same flags from random weights, everything trained: {used.train_epochs} "
         f"epochs, {used.optimizer} at {used.learning_rate:g}",
-        "time_s": other.times_s["train"],
-    }, candidate
+        time_s=other.times_s["train"],
+    )
+    return row, candidate
 
 
 def _export(trained: Trained, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:

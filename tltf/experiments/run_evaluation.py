@@ -16,8 +16,10 @@ from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
 from tltf.data.source import TEST, TRAIN, VALIDATION, Source, require_labels
 from tltf.errors import FlagError, printable
 from tltf.evaluation import evaluators
-from tltf.evaluation.evaluators.classes import ClassEvaluator
+from tltf.evaluation.baseline_row import BaselineRow
+from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.report import sentences, writer
+from tltf.evaluation.report.report import DataSummary, Report
 from tltf.experiments import one_run
 from tltf.files import atomic_folders
 from tltf.models import loading
@@ -25,12 +27,16 @@ from tltf.models.trained import Trained
 from tltf.runs import layout
 from tltf.training.distribution import strategies
 
-ROWS = {TEST: "the test split", VALIDATION: "the validation split", TRAIN: "the training split",
-        "all": "all rows"}  # fmt: skip
+ROWS = {
+    TEST: "the test split",
+    VALIDATION: "the validation split",
+    TRAIN: "the training split",
+    "all": "all rows",
+}
 """Which part of the data -> how reports name it."""
 
 
-def run(options: EvaluateOptions, source: Call[Row] | None) -> dict[str, Any]:
+def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     """Evaluates as EvaluateOptions say, writes a report and returns it.
 
     Args:
@@ -51,30 +57,32 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> dict[str, Any]:
     head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
     stated = judge.candidate(head, trained.scores(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
-    labels = np.asarray(part.labels)
-    report = {
-        "title": "Evaluation",
-        "command": f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",
-        "test": judge.measure(labels, stated, trained.class_names, seed=seed),
-        "run": {
+    test = judge.measure(np.asarray(part.labels), stated, trained.class_names, seed=seed)
+    report = Report(
+        title="Evaluation",
+        command=f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",
+        run={
             "run": str(options.run),
             "data": options.data or "the run's own test split",
             "rows": ROWS[role],
         },
-        "data": data_summary(judge, part, options.data or trained.options.data.data, warnings),
-        "versions": strategies.versions(),
-        "baselines": {},
-        "time_s": {"total": time.monotonic() - start},
-    }
-    report["baselines"][judge.constant_name] = constant(judge, options.run, part, seed)
-    found = one_run.mistakes(trained, {"test": stated}, {"test": part})
-    writer.write(report, folder, mistakes=found)
+        test=test,
+        versions=strategies.versions(),
+        data=data_summary(judge, part, options.data or trained.options.data.data, warnings),
+        time_s={"total": time.monotonic() - start},
+    )
+    report = dataclasses.replace(
+        report,
+        baselines={judge.constant_name: constant(judge, options.run, part, seed)},
+        worst_mistakes=one_run.mistakes(trained, {"test": stated}, {"test": part}),
+    )
+    writer.write(report, folder)
     scan_report.write(folder, part.scan)
     one_run.write_predictions(folder / layout.PREDICTIONS, part, head, stated, trained.class_names)
     for warning in warnings:
         print(f"warning    {printable(warning)}")
     print(f"judged     {len(part)} rows: {ROWS[role]}")
-    print(f"{'test' if role == 'all' else role:<10} {one_run.score_text(report['test'])}")
+    print(f"{'test' if role == 'all' else role:<10} {one_run.score_text(test)}")
     print(f"report     {folder / layout.REPORT_HTML}")
     return report
 
@@ -110,9 +118,9 @@ def judged_part(
 
 def _chosen(source: Source, wanted: str) -> tuple[str, Source]:
     """`(role, Source)`: the rows of a split; by default never the training rows of data that has splits."""
-    roles = {} if source.roles is None else {
-        role: np.flatnonzero(source.roles == role) for role in (TEST, VALIDATION, TRAIN)
-    }  # fmt: skip
+    roles = {}
+    if source.roles is not None:
+        roles = {role: np.flatnonzero(source.roles == role) for role in (TEST, VALIDATION, TRAIN)}
     present = [role for role, rows in roles.items() if len(rows)]
     if wanted == "all" or (wanted == "auto" and not present):
         return "all", source
@@ -142,8 +150,10 @@ def warnings_of(options: EvaluateOptions, role: str, part: Source) -> list[str]:
         return ["the run does not say what it trained on: whether these rows are new is not known"]
     warnings = []
     if is_trained.any():
-        warnings.append(f"{int(is_trained.sum())} of {len(part)} examples were trained on: on these "
-                        "the run is judged too well")  # fmt: skip
+        warnings.append(
+            f"{int(is_trained.sum())} of {len(part)} examples were trained on: on these "
+            "the run is judged too well"
+        )
     if role == VALIDATION:
         warnings.append(_of_validation(options))
     return warnings
@@ -154,23 +164,25 @@ def _of_validation(options: EvaluateOptions) -> str:
     what = "judged on a validation split"
     if options.rows == "auto":
         what = "the data has no test split: judged on its validation split"
-    chosen = (run_report(options.run) or {}).get("chosen_on_validation")
-    if not chosen:
+    report = run_report(options.run)
+    if not report or not report.chosen_on_validation:
         return what
-    verb = sentences.were_chosen(chosen)
-    return f"{what}; if these rows were the run's own, {verb} on them, and new ones may be judged less well"
+    verb = sentences.were_chosen(report.chosen_on_validation)
+    return (
+        f"{what}; if these rows were the run's own, {verb} on them, and metrics on new rows may be "
+        "worse"
+    )
 
 
 def data_summary(
-    judge: Any, part: Source, text: str, warnings: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Counts of the scan, and what the judge says of the labels that are judged on."""
-    row = {"num_examples": len(part), **judge.counts(part)}
+    judge: Evaluator[Any], part: Source, text: str, warnings: Sequence[str] = ()
+) -> DataSummary:
+    """Counts of the scan, and of the labels that are judged on."""
     scan = dataclasses.replace(part.scan, warnings=[*warnings, *part.scan.warnings])
-    return {**scan.to_json(), "source": text, "splits": {"test": row}}
+    return DataSummary(scan, text, splits={"test": judge.counts(part)})
 
 
-def constant(judge: Any, run: Any, part: Any, seed: Any) -> Any:
+def constant(judge: Evaluator[Any], run: str, part: Source, seed: int) -> BaselineRow:
     """The row of the baseline that looks at no input, from what the run's report.json counts.
 
     Args:
@@ -179,25 +191,28 @@ def constant(judge: Any, run: Any, part: Any, seed: Any) -> Any:
         part: Source with the classes of the run.
         seed: of the bootstrap.
     """
-    labels = training_labels(judge, run, part)
-    if labels is not None:
-        return judge.constant(labels, part.labels, part.class_names, seed=seed)[0]
-    row, _ = judge.constant(part.labels, part.labels, part.class_names, seed=seed)
+    labels, names = np.asarray(part.labels), part.class_names
+    trained = training_labels(judge, run, part)
+    if trained is not None:
+        return judge.constant(trained, labels, names, seed=seed)[0]
+    row, _ = judge.constant(labels, labels, names, seed=seed)
     what = "of these very examples: the run has no report.json that counts its training split"
-    return row | {"note": f"{row['note'].split(' of the training')[0]}, {what}"}
+    return dataclasses.replace(row, note=f"{row.note.split(' of the training')[0]}, {what}")
 
 
-def training_labels(judge: ClassEvaluator, run: str, part: Source) -> np.ndarray | None:
+def training_labels(judge: Evaluator[Any], run: str, part: Source) -> np.ndarray | None:
     """Labels like those of the run's training split, from RUN/report.json; None without it."""
     report = run_report(run)
-    return None if report is None else judge.training_labels(report, part)
+    counts = report.data.splits.get(TRAIN) if report and report.data else None
+    return judge.training_labels(counts, part) if counts else None
 
 
-def run_report(run: str) -> Any:
-    """RUN/report.json; None where it cannot be read."""
+def run_report(run: str) -> Report | None:
+    """RUN/report.json; None where it cannot be read, or is something else."""
     try:
-        return json.loads((pathlib.Path(run) / layout.REPORT_JSON).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        text = (pathlib.Path(run) / layout.REPORT_JSON).read_text(encoding="utf-8")
+        return Report.from_json(json.loads(text))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -9,6 +9,7 @@ from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import HEADS, BackboneRow, HeadRow
 from tltf.config.options import ModelOptions
+from tltf.data import label_kinds
 from tltf.data.source import Source
 from tltf.errors import FlagError
 from tltf.graphs.core import Core, attach_head, change_call
@@ -65,6 +66,16 @@ def rebuild(blueprint: dict[str, Any], assets: pathlib.Path) -> Core:
 
 
 def fit_head(call: Call[HeadRow], source: Source) -> Call[HeadRow]:
-    """The call of a head with what it takes from a training split, a Source."""
+    """The call of a head with what it takes from a training split, a Source.
+
+    Where a row has several of what the head predicts, the head for several takes its place.
+
+    Raises:
+        FlagError: an argument that the head for several does not take.
+    """
     head = call.build()
+    kind = label_kinds.kind_of(source.labels) if source.labels is not None else None
+    if kind and kind.widens == head.target:
+        call = call_strings.pick(HEADS, call.text.replace(call.name, kind.head, 1), "head")
+        head = call.build()
     return change_call(call, head, head.fit_to(source))

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from tltf.evaluation.reliability import ReliabilityBin
 from tltf.evaluation.report import plots
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -61,8 +62,8 @@ def test_the_same_data_gives_the_same_bytes():
 
 def test_reliability_draws_a_bar_for_each_used_bin():
     bins = [
-        {"low": 0.0, "high": 0.5, "count": 0, "confidence": None, "accuracy": None},
-        {"low": 0.5, "high": 1.0, "count": 4, "confidence": 0.8, "accuracy": 0.75},
+        ReliabilityBin(0.0, 0.5, 0, None, None),
+        ReliabilityBin(0.5, 1.0, 4, 0.8, 0.75),
     ]
     svg = plots.reliability(bins, "Reliability")
     root = ElementTree.fromstring(svg)

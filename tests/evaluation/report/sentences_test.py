@@ -2,45 +2,54 @@
 
 import pytest
 
+from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.report import sentences, wording
+from tltf.evaluation.report.report import DataSummary, Report, SplitCounts
+from tltf.evaluation.split_metrics import ClassRow, SplitMetrics
 
-METRICS = {
-    "num_examples": 200,
-    "accuracy": 0.9,
-    "loss": 0.3,
-    "macro_f1": 0.88,
-    "mean_confidence": 0.95,
-    "calibration_error": 0.06,
-    "intervals": {"accuracy": [0.85, 0.94]},
-    "interval_confidence": 0.95,
-    "class_names": ["cat", "dog", "owl"],
-    "confusion": [[90, 10, 0], [4, 90, 6], [0, 0, 0]],
-    "per_class": [
-        {"name": "cat", "precision": 0.96, "recall": 0.9, "f1": 0.93, "support": 100},
-        {"name": "dog", "precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 100},
-        {"name": "owl", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0},
+METRICS = SplitMetrics(
+    {
+        "accuracy": 0.9,
+        "loss": 0.3,
+        "macro_f1": 0.88,
+        "mean_confidence": 0.95,
+        "calibration_error": 0.06,
+    },
+    200,
+    class_names=["cat", "dog", "owl"],
+    per_class=[
+        ClassRow("cat", precision=0.96, recall=0.9, f1=0.93, support=100),
+        ClassRow("dog", precision=0.9, recall=0.9, f1=0.9, support=100),
+        ClassRow("owl", precision=0.0, recall=0.0, f1=0.0, support=0),
     ],
-}
+    confusion=[[90, 10, 0], [4, 90, 6], [0, 0, 0]],
+    intervals={"accuracy": [0.85, 0.94]},
+    interval_confidence=0.95,
+)
 
 
 def gain(difference, low, high):
-    return {"accuracy": {"difference": difference, "interval": [low, high]}}
+    return PairedDifference({"accuracy": Gain(difference, [low, high])})
+
+
+def baseline(accuracy, difference=None, **scores):
+    return BaselineRow(SplitMetrics({"accuracy": accuracy, **scores}), gain=difference)
 
 
 def test_sentences_of_a_good_run():
-    report = {
-        "test": METRICS,
-        "baselines": {
-            "majority": {"test": {"accuracy": 0.5}, "gain": gain(0.4, 0.33, 0.46)},
-            "scratch": {"test": {"accuracy": 0.8}, "gain": gain(0.1, 0.05, 0.15)},
+    report = Report(
+        test=METRICS,
+        baselines={
+            "majority": baseline(0.5, gain(0.4, 0.33, 0.46)),
+            "scratch": baseline(0.8, gain(0.1, 0.05, 0.15)),
         },
-    }
+    )
     assert sentences.sentences(report) == [
         "The model is right on 90.0% of 200 test examples (95% interval 85.0% to 94.0%).",
         "Majority class: 50.0%; the model's difference is +40.0 points (+33.0 to +46.0).",
         "Pretraining helped: +10.0 points (+5.0 to +15.0) over the same network from random "
         "weights.",
-        "Its answers carry a mean probability of 95.0%, so it is too sure by 5.0 points "
+        "The mean probability of its answers is 95.0%, so it is too sure by 5.0 points "
         "(calibration error 6.0%).",
         "Weakest class: dog (F1 0.900, 100 examples), most often taken for owl (6 times).",
     ]
@@ -55,60 +64,45 @@ def test_sentences_of_a_good_run():
     ],
 )
 def test_the_transfer_gain_is_worded_by_its_interval(low, high, words):
-    report = {"test": METRICS, "transfer_gain": gain((low + high) / 2, low, high)}
+    scratch = baseline(0.8, gain((low + high) / 2, low, high))
+    report = Report(test=METRICS, baselines={"scratch": scratch})
     assert any(words in sentence for sentence in sentences.sentences(report))
 
 
 def test_a_difference_around_zero_claims_nothing():
-    entry = {"test": {"accuracy": 0.89}, "gain": gain(0.01, -0.01, 0.03)}
-    text = " ".join(sentences.sentences({"test": METRICS, "baselines": {"small_cnn": entry}}))
+    row = baseline(0.89, gain(0.01, -0.01, 0.03))
+    text = " ".join(sentences.sentences(Report(test=METRICS, baselines={"small_cnn": row})))
     assert "Small cnn: 89.0%" in text
-    assert "cannot tell from none" in text
+    assert "cannot distinguish from zero" in text
 
 
 def test_validation_stands_in_for_a_missing_test_split():
-    assert sentences.main_split({"validation": METRICS}) == ("validation", METRICS)
-    assert "200 validation examples" in sentences.sentences({"validation": METRICS})[0]
-    assert sentences.sentences({}) == []
+    report = Report(validation=METRICS)
+    assert report.main_split() == ("validation", METRICS)
+    assert "200 validation examples" in sentences.sentences(report)[0]
+    assert sentences.sentences(Report()) == []
 
 
 def test_comparison_has_the_model_first_then_the_best():
-    report = {
-        "test": METRICS,
-        "baselines": {
-            "majority": {"label": "cat", "accuracy": 0.5, "macro_f1": 0.3},
-            "scratch": {"test": {"accuracy": 0.95}},
-        },
-    }
-    rows = sentences.comparison(report)
-    assert [row["name"] for row in rows] == ["model", "scratch", "majority"]
-    assert [row["is_model"] for row in rows] == [True, False, False]
-    assert rows[2]["cells"] == ["0.300", "\N{EN DASH}"]
-    assert [row["value"] for row in rows] == [0.9, 0.95, 0.5]
-
-
-def test_confusions_are_ordered_and_classes_weakest_first():
-    assert sentences.confusions(METRICS, limit=2) == [
-        {"label": "cat", "predicted": "dog", "count": 10, "share": 0.1},
-        {"label": "dog", "predicted": "owl", "count": 6, "share": 0.06},
-    ]
-    assert [row["name"] for row in sentences.classes_by_f1(METRICS)] == ["dog", "cat", "owl"]
+    rows = {"majority": baseline(0.5, macro_f1=0.3), "scratch": baseline(0.95)}
+    shown = sentences.comparison(Report(test=METRICS, baselines=rows))
+    assert [row.name for row in shown] == ["model", "scratch", "majority"]
+    assert [row.is_model for row in shown] == [True, False, False]
+    assert shown[2].cells == ["0.300", "\N{EN DASH}"]
+    assert [row.value for row in shown] == [0.9, 0.95, 0.5]
 
 
 def test_balance_counts_classes_that_one_split_lacks():
-    splits = {
-        "train": {"num_examples": 5, "class_counts": {"a": 4, "b": 1}},
-        "test": {"num_examples": 2, "class_counts": {"c": 2}},
-    }
-    result = sentences.balance({"splits": splits})
-    assert result["roles"] == ["train", "test"]
-    assert result["rows"] == [
-        {"name": "a", "counts": [4, 0], "share": 1.0},
-        {"name": "b", "counts": [1, 0], "share": 0.25},
-        {"name": "c", "counts": [0, 2], "share": 0.0},
+    splits = {"train": SplitCounts(5, {"a": 4, "b": 1}), "test": SplitCounts(2, {"c": 2})}
+    result = sentences.balance(DataSummary(splits=splits))
+    assert result.roles == ["train", "test"]
+    assert result.rows == [
+        sentences.BalanceRow("a", [4, 0], 1.0),
+        sentences.BalanceRow("b", [1, 0], 0.25),
+        sentences.BalanceRow("c", [0, 2], 0.0),
     ]
-    assert (result["smallest"], result["median"], result["largest"]) == (0, 1, 4)
-    assert sentences.balance({}) == {}
+    assert (result.smallest, result.median, result.largest) == (0, 1, 4)
+    assert sentences.balance(DataSummary()) is None
 
 
 def test_numbers_read_well():

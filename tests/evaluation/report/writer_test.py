@@ -1,5 +1,6 @@
 """Reports are complete, self-contained and safe whatever names and texts hold."""
 
+import dataclasses
 import html.parser
 import json
 import os
@@ -8,9 +9,12 @@ import re
 import numpy as np
 import pytest
 
+from tltf.data.source import ScanCounts
 from tltf.errors import StorageError
 from tltf.evaluation import classification
+from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.report import writer
+from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report, SplitCounts
 from tltf.files import atomic_files
 
 EVIL = '<script>alert("x")</script> | `a` \n& {{ 7 * 7 }} \udcff'
@@ -62,42 +66,39 @@ def full_report(names=None):
         {"phase": "full", "epoch": e, "loss": np.float32(1 / e), "val_accuracy": e / 10}
         for e in (1, 2)
     ]
-    report = {
-        "title": "digits, small_cnn, full",
-        "run": {"data": "digits()", "method": "full"},
-        "test": test,
-        "validation": test,
-        "baselines": {"scratch": {"test": test, "gain": gain, "note": "a note"}},
-        "data": {
-            "source": "digits()",
-            "found": 10,
-            "used": 8,
-            "skipped": 1,
-            "excluded": 1,
-            "warnings": ["two pictures are uniform"],
-            "skipped_rows": [{"id": "a.png", "reason": "empty file"}],
-            "splits": {"train": {"num_examples": 8, "class_counts": dict.fromkeys(names, 2)}},
-        },
-        "parameters": {"total": 1000, "trainable": 10},
-        "time_s": {"total": 75.0, "train": np.float64(12.5)},
-        "versions": {"tltf": "0.1"},
-        "command": "python -m tltf.train --flagfile=run.flags",
-        "flags": "--seed=0",
-    }
-    table = [{"group": "head", "parameters": 10, "trained": 10, "rates": [1.0]}]
-    return report, {"history": history, "mistakes": mistakes, "table": table}
+    scan = ScanCounts(
+        10, 8, 1, 1, 0, ["two pictures are uniform"], [{"id": "a.png", "reason": "empty file"}]
+    )
+    counts = {"train": SplitCounts(8, dict.fromkeys(names, 2))}
+    report = Report(
+        title="digits, small_cnn, full",
+        run={"data": "digits()", "method": "full"},
+        test=test,
+        validation=test,
+        baselines={"scratch": BaselineRow(test, gain=gain, note="a note")},
+        data=DataSummary(scan, "digits()", splits=counts),
+        parameters=Parameters(1000, 10),
+        time_s={"total": 75.0, "train": np.float64(12.5)},
+        versions={"tltf": "0.1"},
+        command="python -m tltf.train --flagfile=run.flags",
+        worst_mistakes=mistakes,
+        trainable_table=[{"group": "head", "parameters": 10, "trained": 10, "rates": [1.0]}],
+    )
+    return report, history
 
 
-def written(folder, report, **more):
-    writer.write(report, folder, **more)
+def written(folder, report, history=()):
+    writer.write(report, folder, history=history)
     page = (folder / "report.html").read_text(encoding="utf-8")
     return page, Tags(page), (folder / "report.md").read_text(encoding="utf-8")
 
 
 def test_everything_is_in_both_texts_and_in_the_json(tmp_path):
-    report, more = full_report()
-    more["mistakes"][0]["image"] = np.zeros((8, 8), np.uint8)
-    page, tags, markdown = written(tmp_path / "run", report, **more)
+    report, history = full_report()
+    first, *others = report.worst_mistakes
+    pictured = [dataclasses.replace(first, image=np.zeros((8, 8), np.uint8)), *others]
+    report = dataclasses.replace(report, worst_mistakes=pictured)
+    page, tags, markdown = written(tmp_path / "run", report, history)
     text = " ".join(tags.texts)
     for words in ("Pretraining", "two pictures are uniform", "1 min 15 s", "python -m tltf.train"):
         assert words in text
@@ -105,18 +106,17 @@ def test_everything_is_in_both_texts_and_in_the_json(tmp_path):
     assert "data:image/png;base64," in page
     assert tags.names.count("svg") == 3
     saved = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
-    assert saved["test"] == report["test"]
+    assert saved["test"] == report.test.to_json()
     assert saved["time_s"] == {"total": 75.0, "train": 12.5}
     assert saved["parameters"] == {"total": 1000, "trainable": 10}
-    assert saved["trainable_table"] == more["table"]
+    assert saved["trainable_table"] == report.trainable_table
     assert len(saved["worst_mistakes"]) == 3
-    assert "picture" not in saved["worst_mistakes"][0]
+    assert "image" not in saved["worst_mistakes"][0]
     assert sorted(os.listdir(tmp_path / "run")) == ["report.html", "report.json", "report.md"]
 
 
 def test_the_page_loads_nothing_and_runs_nothing(tmp_path):
-    report, more = full_report()
-    page, tags, _ = written(tmp_path, report, **more)
+    page, tags, _ = written(tmp_path, *full_report())
     assert not {"script", "link", "iframe", "object"} & set(tags.names)
     loaded = [value for name, value in tags.attributes if name in ("src", "href", "xlink:href")]
     assert all(value.startswith(("#", "data:")) for value in loaded)
@@ -125,19 +125,26 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path):
 
 
 def test_what_users_give_is_escaped_everywhere(tmp_path):
-    report, more = full_report([EVIL, "plain", "third"])
-    for key in ("title", "command", "flags"):
-        report[key] = EVIL
-    report["run"] = report["versions"] = {EVIL: EVIL}
-    report["data"]["warnings"] = [EVIL]
-    report["data"]["skipped_rows"] = [{EVIL: EVIL}]
-    report["baselines"] = {EVIL: {"test": report["test"], "note": EVIL}}
-    report["data"]["splits"] = {EVIL: {"num_examples": 1, "class_counts": {EVIL: 1}}}
-    more["history"] = [{"phase": EVIL, "epoch": 1, "loss": 1.0, EVIL: 2.0},
-                       {"phase": "x", "epoch": 1, "loss": 1.0, f"val_{EVIL}": 2.0}]  # fmt: skip
-    more["table"] = [{EVIL: EVIL}]
-    more["mistakes"] = [row | {"text": EVIL, "id": EVIL} for row in more["mistakes"]]
-    page, tags, markdown = written(tmp_path, report, **more)
+    report, _ = full_report([EVIL, "plain", "third"])
+    scan = dataclasses.replace(report.data.scan, warnings=[EVIL], skipped_rows=[{EVIL: EVIL}])
+    report = dataclasses.replace(
+        report,
+        title=EVIL,
+        command=EVIL,
+        run={EVIL: EVIL},
+        versions={EVIL: EVIL},
+        data=DataSummary(scan, EVIL, EVIL, {EVIL: SplitCounts(1, {EVIL: 1})}),
+        baselines={EVIL: BaselineRow(report.test, note=EVIL)},
+        worst_mistakes=[
+            dataclasses.replace(row, text=EVIL, id=EVIL) for row in report.worst_mistakes
+        ],
+        trainable_table=[{EVIL: EVIL}],
+    )
+    history = [
+        {"phase": EVIL, "epoch": 1, "loss": 1.0, EVIL: 2.0},
+        {"phase": "x", "epoch": 1, "loss": 1.0, f"val_{EVIL}": 2.0},
+    ]
+    page, tags, markdown = written(tmp_path, report, history)
     assert "script" not in tags.names
     assert "<script" not in page
     assert "{{ 7 * 7 }}" in " ".join(tags.texts)
@@ -152,7 +159,7 @@ def test_what_users_give_is_escaped_everywhere(tmp_path):
 
 @pytest.mark.parametrize("num_classes", [2, 20, 21, 100])
 def test_confusions_of_few_and_of_many_classes(tmp_path, num_classes):
-    page, tags, _ = written(tmp_path, {"test": metrics(num_classes, num_examples=1000)[0]})
+    page, tags, _ = written(tmp_path, Report(test=metrics(num_classes, num_examples=1000)[0]))
     cells = page.count('<td class="right') + page.count('<td class="wrong')
     assert cells == (num_classes**2 if num_classes <= 20 else 0)
     assert tags.names.count("svg") == (1 if num_classes <= 20 else 2)
@@ -161,7 +168,9 @@ def test_confusions_of_few_and_of_many_classes(tmp_path, num_classes):
 
 
 def test_a_report_of_almost_nothing_still_stands(tmp_path):
-    for number, report in enumerate([{}, {"validation": metrics(2)[0]}, {"title": "x"}]):
+    for number, report in enumerate(
+        [Report(), Report(validation=metrics(2)[0]), Report(title="x")]
+    ):
         _, tags, markdown = written(tmp_path / str(number), report)
         assert "h1" in tags.names
         assert markdown.startswith("# ")
@@ -169,23 +178,23 @@ def test_a_report_of_almost_nothing_still_stands(tmp_path):
 
 def test_the_title_is_made_from_the_run(tmp_path):
     run = {"data": "digits()", "seed": 0, "backbone": "small_cnn", "method": "full"}
-    _, _, markdown = written(tmp_path, {"run": run})
+    _, _, markdown = written(tmp_path, Report(run=run))
     assert markdown.startswith("# digits() \N{MIDDLE DOT} small\\_cnn \N{MIDDLE DOT} full\n")
 
 
 def test_perfect_answers_and_missing_pictures(tmp_path):
     test = classification.measure([0, 1], [[1.0, 0.0], [0.0, 1.0]], ["a", "b"], num_resamples=5)
-    mistake = {"id": "x.png", "label": "a", "predicted": "b", "probability": 0.9, "image": b"bad"}
-    _, tags, _ = written(tmp_path, {"test": test}, mistakes=[mistake])
+    mistake = Mistake(0, "x.png", "a", "b", probability=0.9, image=b"bad")
+    _, tags, _ = written(tmp_path, Report(test=test, worst_mistakes=[mistake]))
     assert "no picture" in tags.texts
     assert any("classified correctly" in text for text in tags.texts)
 
 
 def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
-    writer.write({"title": "first"}, tmp_path)
+    writer.write(Report(title="first"), tmp_path)
     before = {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)}
     with pytest.raises(TypeError, match="plain values"):
-        writer.write({"title": "second", "bad": object()}, tmp_path)
+        writer.write(Report(title="second", run={"bad": object()}), tmp_path)
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == before
 
     def full_disk(*_):
@@ -193,7 +202,7 @@ def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
 
     monkeypatch.setattr(atomic_files.os, "replace", full_disk)
     with pytest.raises(StorageError, match="No space left"):
-        writer.write({"title": "third"}, tmp_path)
+        writer.write(Report(title="third"), tmp_path)
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == before
 
 
@@ -204,11 +213,11 @@ def test_plain_takes_numpy_and_drops_what_is_not_finite():
 
 def test_rows_that_are_not_used_are_counted_and_the_first_named(tmp_path):
     rows = [{"id": f"{n}.png", "reason": "is not an image"} for n in range(1234)]
-    data = {"found": 2000, "skipped": 0, "excluded": 1234, "excluded_rows": rows}
-    writer.write({"data": data}, tmp_path)
+    scan = ScanCounts(found=2000, excluded=1234, excluded_rows=rows)
+    writer.write(Report(data=DataSummary(scan)), tmp_path)
     written = json.loads((tmp_path / "report.json").read_text())["data"]
     assert written["excluded"] == 1234 and written["excluded_rows"] == rows[:50]
     page = (tmp_path / "report.html").read_text()
     assert "Excluded rows: 1,234" in page and "49.png" in page and "50.png" not in page
     assert "and 1,184 more in data_report.jsonl" in page
-    assert len(data["excluded_rows"]) == 1234
+    assert len(scan.excluded_rows) == 1234

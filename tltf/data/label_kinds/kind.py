@@ -27,6 +27,10 @@ class LabelKind:
     is_one_class = False
     """Whether a row has one class: then classes can be weighed and mixed, and one content must not
     have two."""
+    several = ""
+    """The kind of labels that stand in several columns; empty where a label has one column."""
+    widens = ""
+    """The kind of which a row has several here: `head` takes the place of a head for that kind."""
 
     def fits(self, labels: np.ndarray) -> bool:
         """Whether an array of labels is of this kind."""
@@ -43,6 +47,14 @@ class LabelKind:
     def spelled_alike(self, texts: Sequence[str]) -> Sequence[str]:
         """A text for each row, equal where the labels are."""
         return texts
+
+    def join_columns(self, texts: dict[str, str]) -> tuple[str, str]:
+        """`(label, "")` of the texts of several columns, or `("", why they cannot be read)`."""
+        raise NotImplementedError
+
+    def names_of_columns(self, columns: Sequence[str]) -> Sequence[str] | None:
+        """The class names, in their order, where the columns of labels are they; else None."""
+        return None
 
     def encode(
         self, texts: Sequence[str], class_names: Sequence[str] | None, name: str, least_classes: int

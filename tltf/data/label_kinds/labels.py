@@ -10,12 +10,18 @@ from tltf.errors import DataError
 
 SEPARATOR = "|"
 """Between the labels of one row, in tables and in answers."""
+_FLAGS = {
+    **dict.fromkeys(("1", "1.0", "true", "yes"), True),
+    **dict.fromkeys(("0", "0.0", "false", "no"), False),
+}
+"""What a column of a label of its own may hold, in lower case."""
 
 
 class SeveralLabels(LabelKind):
     """uint8[N, C]: 1 for each label that a row has."""
 
     name, phrase, head, word = LABELS, "several labels", "multi_label", "label"
+    several = LABELS
 
     def fits(self, labels: np.ndarray) -> bool:
         """Whether they are a matrix of whole numbers."""
@@ -28,6 +34,13 @@ class SeveralLabels(LabelKind):
     def spelled_alike(self, texts: Sequence[str]) -> Sequence[str]:
         """`b|a` as `a|b`."""
         return [SEPARATOR.join(sorted(set(_parts(text)))) for text in texts]
+
+    def join_columns(self, texts: dict[str, str]) -> tuple[str, str]:
+        """The names of the columns that hold 1."""
+        for column, text in texts.items():
+            if text.lower() not in _FLAGS:
+                return "", f"{column} is {text!r}, neither 0 nor 1"
+        return join_labels(name for name, text in texts.items() if _FLAGS[text.lower()]), ""
 
     def encode(
         self, texts: Sequence[str], class_names: Sequence[str] | None, name: str, least_classes: int

@@ -13,9 +13,6 @@ from tltf.errors import DataError, FlagError
 
 NOT_A_LABEL = frozenset(("", "nan", "NaN", "<NA>", "NaT"))
 """Empty, and what pandas writes for it; NA, null and None are names like any other."""
-FLAGS = {"1": True, "1.0": True, "true": True, "yes": True,
-         "0": False, "0.0": False, "false": False, "no": False}  # fmt: skip
-"""What a column of a label of its own may hold, in lower case."""
 OTHER_SEPARATORS = ",;#/ "
 MOST_TEXTS = 10_000
 """Different cells that are looked at for other separators."""
@@ -27,12 +24,14 @@ class Labelling:
     """Reads the label of a record.
 
     Args:
-        column: its name, or those of columns of 0 and 1 joined with `|`.
+        column: its name, or those of several columns joined with `|`.
         target: a name of label_kinds.KINDS.
         separator: between several labels in a cell; empty: `|`.
     """
 
     def __init__(self, column: str, target: str, separator: str = "") -> None:
+        self.kind = label_kinds.KINDS[target]
+        """What the labels are; more than `target` says where they stand in several columns."""
         self._column, self._is_several = column, target == label_kinds.LABELS
         self._is_class = target == label_kinds.CLASS
         self._separator = separator
@@ -47,9 +46,16 @@ class Labelling:
 
     def columns_in(self, record: dict[str, Any]) -> list[str]:
         """The names of the columns that a record must have."""
-        if self._is_several and self._column and self._value(record) is None:
+        if self.kind.several and self._column and self._value(record) is None:
             self._columns = [part.strip() for part in self._column.split(label_kinds.SEPARATOR)]
+            if len(self._columns) > 1:
+                self.kind = label_kinds.KINDS[self.kind.several]
         return self._columns
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """The class names, where the columns are they; None where the cells name them."""
+        return self.kind.names_of_columns(self._columns)
 
     def _value(self, record: dict[str, Any], column: Any = None) -> int | str | None:
         return table_files.field(record, column or self._column)
@@ -124,16 +130,12 @@ class Labelling:
         scan.warn(f"no row has more than one label{example}; labels are parted by |{fix}")
 
     def _from_columns(self, record: dict[str, str], row_id: str, scan: Scan) -> str | None:
-        found = {column: label_text(self._value(record, column)) for column in self._columns}
-        odd = [
-            f"{column} is {text!r}" for column, text in found.items() if text.lower() not in FLAGS
-        ]
-        if odd:
-            scan.skip(row_id, f"{odd[0]}, neither 0 nor 1")
+        texts = {column: label_text(self._value(record, column)) for column in self._columns}
+        label, fault = self.kind.join_columns(texts)
+        if fault:
+            scan.skip(row_id, fault)
             return None
-        return label_kinds.join_labels(
-            column for column, text in found.items() if FLAGS[text.lower()]
-        )
+        return label
 
 
 def _repeated(texts: Any, mark: str) -> bool:

@@ -229,7 +229,9 @@ def _table(
     label.warn_of_other_separators(scan)
     if wanted.is_image:
         rows = check_files(scan, rows, root, follows_links=settings.scan.follow_links)
-    return assemble(name, rows, scan, settings, are_names=wanted.are_names)
+    return assemble(
+        name, rows, scan, settings, label.class_names, kind=label.kind, are_names=wanted.are_names
+    )
 
 
 def _read_file(

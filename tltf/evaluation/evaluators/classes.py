@@ -1,105 +1,203 @@
-"""Judges answers of one class per row; candidates are float[N, C] probabilities."""
+"""The evaluator of one class per row; its candidates are float[N, C] probabilities."""
 
-from collections.abc import Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tltf.data.source import Source
 from tltf.evaluation import baselines, classification
+from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
+from tltf.evaluation.baselines import Examples
+from tltf.evaluation.evaluators import class_sections
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report.wording import Wording, percent
+from tltf.evaluation.report.report import Mistake, SplitCounts
+from tltf.evaluation.report.sections import Section
+from tltf.evaluation.report.wording import MetricTile, Wording, percent
+from tltf.evaluation.split_metrics import SplitMetrics
+
+if TYPE_CHECKING:
+    from tltf.heads.head import Head
 
 
-class ClassEvaluator(Evaluator):
-    """See `tltf.evaluation.evaluators`.
+def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
+    return f"The model is right on {percent(metrics.score('accuracy'))} of {examples}{interval}."
+
+
+class ClassEvaluator(Evaluator[np.ndarray]):
+    """Judges probabilities of one class per row; see `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged.
     """
 
     constant_name, linear_name = "majority", "logistic_regression"
-    """Names of the baselines in reports."""
     wording = Wording(
-        "accuracy", "accuracy", ("macro_f1", "loss"),
-        ("num_examples", "accuracy", "balanced_accuracy", "top_5_accuracy", "roc_auc", "macro_f1",
-         "macro_precision", "macro_recall", "weighted_f1", "loss", "calibration_error",
-         "mean_confidence", "mean_rank_error", "quadratic_kappa"),
-        lambda examples, metrics, interval: (
-            f"The model is right on {percent(metrics['accuracy'])} of {examples}{interval}."),
-    )  # fmt: skip
+        "accuracy",
+        "accuracy",
+        ("macro_f1", "loss"),
+        (
+            "num_examples",
+            "accuracy",
+            "balanced_accuracy",
+            "top_5_accuracy",
+            "roc_auc",
+            "macro_f1",
+            "macro_precision",
+            "macro_recall",
+            "weighted_f1",
+            "loss",
+            "calibration_error",
+            "mean_confidence",
+            "mean_rank_error",
+            "quadratic_kappa",
+        ),
+        _sentence,
+        (
+            MetricTile("macro_f1", "macro F1"),
+            MetricTile("loss", "loss"),
+            MetricTile("calibration_error", "calibration error", "0 is best"),
+            MetricTile(
+                "quadratic_kappa",
+                "quadratic kappa",
+                "answers are {mean_rank_error:.3f} classes off on average",
+            ),
+        ),
+        {
+            "majority": "majority class",
+            "logistic_regression": "logistic regression on frozen features",
+        },
+    )
 
-    def candidate(self, head: Any, stated: np.ndarray) -> Any:
+    def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
         """What is judged of what a head states."""
         return stated
 
     def measure(
-        self, labels: Any, candidate: np.ndarray, class_names: Sequence[str], *, seed: int = 0
-    ) -> Any:
+        self,
+        labels: np.ndarray,
+        candidate: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> SplitMetrics:
         """Every metric, see `classification.measure`; with `rank_metrics` where classes are ranks."""
         found = classification.measure(labels, candidate, class_names, seed=seed)
-        more = classification.rank_metrics(labels, candidate) if self.head.has_order else {}
-        return found | more
+        if not self.head.has_order:
+            return found
+        ranks = classification.rank_metrics(labels, candidate)
+        return dataclasses.replace(found, scores=found.scores | ranks)
 
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
-    ) -> dict[str, Any]:
+    ) -> PairedDifference:
         """How much better the first candidate is, see `classification.paired_difference`."""
         return classification.paired_difference(labels, first, second, seed=seed)
 
-    def worst(self, labels: Any, candidate: Any, class_names: Any, ids: Any, limit: Any) -> Any:
+    def worst(
+        self,
+        labels: np.ndarray,
+        candidate: np.ndarray,
+        class_names: Sequence[str],
+        ids: Sequence[str],
+        limit: int,
+    ) -> list[Mistake]:
         """The worst mistakes, see `classification.worst_mistakes`."""
         return classification.worst_mistakes(labels, candidate, class_names, ids, limit=limit)
 
-    def constant(self, train_labels: Any, labels: Any, class_names: Any, *, seed: Any = 0) -> Any:
-        """`(row, candidate)` of the answer that looks at no input."""
+    def constant(
+        self,
+        train_labels: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> tuple[BaselineRow, np.ndarray]:
+        """`(row, candidate)` of the most frequent class of the training rows."""
         return baselines.majority(train_labels, labels, class_names, seed=seed)
 
     def linear(
         self,
-        train: Any,
-        validation: Any,
-        test: Any,
-        class_names: Any,
+        train: Examples,
+        validation: Examples | None,
+        test: Examples,
+        class_names: Sequence[str] = (),
         *,
-        seed: Any = 0,
-        groups: Any = None,
-    ) -> Any:
-        """`(row, candidate)` of a linear model on (features, labels) of each split."""
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> tuple[BaselineRow, np.ndarray]:
+        """`(row, candidate)` of logistic regression on frozen features."""
         return baselines.logistic_regression(
             train, validation, test, class_names, seed=seed, groups=groups
         )
 
-    def counts(self, part: Any) -> Any:
+    def counts(self, part: Source) -> SplitCounts:
         """What a report says of the labels of a split."""
-        found = np.bincount(part.labels, minlength=len(part.class_names)).tolist()
-        return {"class_counts": dict(zip(part.class_names, found, strict=True))}
+        found = np.bincount(np.asarray(part.labels), minlength=len(part.class_names)).tolist()
+        return SplitCounts(len(part), dict(zip(part.class_names, found, strict=True)))
 
-    def training_labels(self, report: Any, part: Source) -> np.ndarray | None:
-        """Labels with the counts of a report's training split; None where it does not say."""
+    def training_labels(self, counts: SplitCounts, part: Source) -> np.ndarray | None:
+        """Labels with the counts of a training split; None where it does not say."""
         try:
-            counts = report["data"]["splits"]["train"]["class_counts"]
-            found = np.array([counts[name] for name in part.class_names])
+            found = np.array([(counts.class_counts or {})[name] for name in part.class_names])
         except (KeyError, TypeError):
             return None
         is_usable = found.dtype.kind == "i" and found.min() >= 0 and found.any()
         return np.repeat(np.arange(len(found)), found) if is_usable else None
 
-    def truths(self, labels: Any, class_names: Any) -> Any:
-        """str per row: the labels in tables."""
+    def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+        """One str per row: its class."""
         return [class_names[place] for place in labels]
 
-    def answers(self, candidate: Any, class_names: Any) -> Any:
-        """str per row: the answers in tables."""
+    def answers(self, candidate: np.ndarray, class_names: Sequence[str]) -> list[str]:
+        """One str per row: the class with the highest probability."""
         return [class_names[place] for place in np.argmax(candidate, axis=1)]
 
-    def values(self, candidate: np.ndarray) -> Any:
-        """float[N, K]: what the head stated, for tables."""
+    def values(self, candidate: np.ndarray) -> np.ndarray:
+        """float[N, C]: the probabilities."""
         return candidate
 
     def parse(
-        self, truths: Any, answers: Sequence[str], values: np.ndarray, class_names: Sequence[str]
-    ) -> Any:
+        self,
+        truths: Sequence[str],
+        answers: Sequence[str],
+        values: np.ndarray,
+        class_names: Sequence[str],
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`(labels, candidate)` of the rows of a table."""
         places = {name: place for place, name in enumerate(class_names)}
         return np.array([places[name] for name in truths]), values
+
+    @classmethod
+    def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
+        """How sure the answers are, and which class is the weakest."""
+        yield from _calibration_sentences(metrics)
+        yield from class_sections.weakest_sentences(metrics, "class")
+
+    @classmethod
+    def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
+        """Confusions, classes and calibration."""
+        what = (
+            "Answers are grouped by the probability that the model states. The bar is the share "
+            "that was right"
+        )
+        return [
+            *class_sections.confusion_section(metrics),
+            *class_sections.class_section(metrics, split),
+            *class_sections.calibration_section(metrics, what),
+        ]
+
+
+def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
+    confidence = metrics.scores.get("mean_confidence")
+    if confidence is None:
+        return
+    gap = confidence - metrics.score("accuracy")
+    text = f"The mean probability of its answers is {percent(confidence)}"
+    if abs(gap) < 0.01:
+        verdict = "on average as sure as it is right"
+    else:
+        verdict = f"{'too sure' if gap > 0 else 'not sure enough'} by {100 * abs(gap):.1f} points"
+    error = percent(metrics.scores.get("calibration_error"))
+    yield f"{text}, so it is {verdict} (calibration error {error})."

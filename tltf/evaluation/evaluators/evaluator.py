@@ -1,54 +1,71 @@
-"""What judges the answers of one kind of labels: the base of all evaluators."""
+"""The base of all evaluators, which judge the answers of one kind of labels."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from tltf.data.source import Source
+from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
+from tltf.evaluation.baselines import Examples
+from tltf.evaluation.report.report import Mistake, SplitCounts
+from tltf.evaluation.report.sections import Section
 from tltf.evaluation.report.wording import Wording
+from tltf.evaluation.split_metrics import SplitMetrics
+
+if TYPE_CHECKING:
+    from tltf.heads.head import Head
+
+Candidate = TypeVar("Candidate")
+"""What a model states for the rows of a split, in the form that a kind of labels is judged in."""
 
 
-class Evaluator:
-    """Judges answers; see `tltf.evaluation.evaluators`.
-
-    A *candidate* is what a model states for the rows of a split, in the form that the kind of labels
-    is judged in. Rows that reports hold are plain JSON.
+class Evaluator(Generic[Candidate]):
+    """Judges the answers of one kind of labels; see `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged.
     """
 
     constant_name: ClassVar[str]
-    """In reports, the baseline that looks at no input."""
+    """Name in reports of the baseline that does not look at the input."""
     linear_name: ClassVar[str]
-    """In reports, the linear model on frozen features."""
+    """Name in reports of the linear model on frozen features."""
     wording: ClassVar[Wording]
+    """How reports name and print the metrics."""
 
-    def __init__(self, head: Any) -> None:
+    def __init__(self, head: "Head") -> None:
         self.head = head
 
-    def candidate(self, head: Any, stated: Any) -> Any:
-        """What is judged of what a head states."""
+    def candidate(self, head: "Head", stated: np.ndarray) -> Candidate:
+        """What is judged of what a head states, float[N, K]."""
         raise NotImplementedError
 
     def measure(
-        self, labels: np.ndarray, candidate: Any, class_names: Sequence[str], *, seed: int = 0
-    ) -> dict:
+        self,
+        labels: np.ndarray,
+        candidate: Candidate,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> SplitMetrics:
         """Every metric of one candidate on one split, with intervals."""
         raise NotImplementedError
 
-    def difference(self, labels: np.ndarray, first: Any, second: Any, *, seed: int = 0) -> dict:
-        """How much better the first candidate is: metric -> difference and interval."""
+    def difference(
+        self, labels: np.ndarray, first: Candidate, second: Candidate, *, seed: int = 0
+    ) -> PairedDifference:
+        """How much better the first candidate is: first minus second."""
         raise NotImplementedError
 
     def worst(
         self,
         labels: np.ndarray,
-        candidate: Any,
+        candidate: Candidate,
         class_names: Sequence[str],
         ids: Sequence[str],
         limit: int,
-    ) -> list[dict]:
+    ) -> list[Mistake]:
         """The worst mistakes, of which there are at most `limit`."""
         raise NotImplementedError
 
@@ -56,43 +73,43 @@ class Evaluator:
         self,
         train_labels: np.ndarray,
         labels: np.ndarray,
-        class_names: Sequence[str],
+        class_names: Sequence[str] = (),
         *,
         seed: int = 0,
-    ) -> tuple[dict, Any]:
-        """`(row, candidate)` of the answer that looks at no input."""
+    ) -> tuple[BaselineRow, Candidate]:
+        """`(row, candidate)` of a constant answer, which does not look at the input."""
         raise NotImplementedError
 
     def linear(
         self,
-        train: tuple,
-        validation: tuple | None,
-        test: tuple,
-        class_names: Sequence[str],
+        train: Examples,
+        validation: Examples | None,
+        test: Examples,
+        class_names: Sequence[str] = (),
         *,
         seed: int = 0,
         groups: np.ndarray | None = None,
-    ) -> tuple[dict, Any]:
+    ) -> tuple[BaselineRow, Candidate]:
         """`(row, candidate)` of a linear model on `(features, labels)` of each split."""
         raise NotImplementedError
 
-    def counts(self, part: Any) -> dict:
-        """What a report says of the labels of a split, a Source."""
+    def counts(self, part: Source) -> SplitCounts:
+        """What a report says of the rows of a split and their labels."""
         raise NotImplementedError
 
-    def training_labels(self, report: dict, part: Any) -> np.ndarray | None:
-        """Labels like those that a report's training split had; None where it does not say."""
+    def training_labels(self, counts: SplitCounts, part: Source) -> np.ndarray | None:
+        """Labels like those that a training split of these counts had; None where they do not say."""
         raise NotImplementedError
 
     def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
         """The labels as texts for tables."""
         raise NotImplementedError
 
-    def answers(self, candidate: Any, class_names: Sequence[str]) -> list[str]:
+    def answers(self, candidate: Candidate, class_names: Sequence[str]) -> list[str]:
         """The answers as texts for tables."""
         raise NotImplementedError
 
-    def values(self, candidate: Any) -> np.ndarray:
+    def values(self, candidate: Candidate) -> np.ndarray:
         """float[N, K]: what the head stated, for tables."""
         raise NotImplementedError
 
@@ -102,6 +119,24 @@ class Evaluator:
         answers: Sequence[str],
         values: np.ndarray,
         class_names: Sequence[str],
-    ) -> tuple[np.ndarray, Any]:
+    ) -> tuple[np.ndarray, Candidate]:
         """`(labels, candidate)` of the rows of a table."""
         raise NotImplementedError
+
+    @classmethod
+    def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
+        """What a report says of the metrics, after the sentences that all kinds of labels have."""
+        return iter(())
+
+    @classmethod
+    def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
+        """What a report shows of the metrics, beside what all kinds of labels have.
+
+        Args:
+            metrics: as `measure` gives them, or as they are read from report.json.
+            split: the name of the split.
+
+        Returns:
+            list of Section in their order; empty for metrics that have scores only.
+        """
+        return []

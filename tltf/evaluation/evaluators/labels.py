@@ -1,27 +1,37 @@
-"""Judges answers of several labels per row; candidates are probabilities and what is given."""
+"""The evaluator of several labels per row; its candidates are probabilities and given labels."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.sparse
 
 from tltf.console import lazy_imports
 from tltf.data import label_kinds
+from tltf.data.source import Source
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import bootstrap, linear_baselines, reliability
-from tltf.evaluation.baselines import edge_note
+from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
+from tltf.evaluation.baselines import Examples, edge_note
+from tltf.evaluation.evaluators import class_sections
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report.wording import Wording, number, percent
+from tltf.evaluation.report.report import Mistake, SplitCounts
+from tltf.evaluation.report.sections import Section
+from tltf.evaluation.report.wording import MetricTile, Wording, number, percent
+from tltf.evaluation.split_metrics import LabelRow, SplitMetrics
 from tltf.heads import thresholds
+
+if TYPE_CHECKING:
+    from tltf.heads.head import Head
+    from tltf.heads.multi_label import MultiLabel
 
 metrics = lazy_imports.Module("sklearn.metrics")
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """A candidate.
+    """What is judged of several labels per row: the probabilities, and which labels are given.
 
     Args:
         probabilities: float64[N, C].
@@ -32,8 +42,15 @@ class Answers:
     given: np.ndarray
 
 
-class LabelEvaluator(Evaluator):
-    """See `tltf.evaluation.evaluators`.
+def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
+    return (
+        f"Micro F1 is {number(metrics.score('micro_f1'))}{interval}; the model gives exactly the right "
+        f"labels to {percent(metrics.score('exact_match'))} of {examples}."
+    )
+
+
+class LabelEvaluator(Evaluator[Answers]):
+    """Judges several labels per row; see `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged.
@@ -41,22 +58,49 @@ class LabelEvaluator(Evaluator):
 
     constant_name, linear_name = "frequencies", "logistic_regression"
     wording = Wording(
-        "micro_f1", "micro F1", ("macro_f1", "average_precision", "exact_match", "loss"),
-        ("num_examples", "micro_f1", "macro_f1", "average_precision", "label_accuracy",
-         "exact_match", "loss", "calibration_error", "mean_labels", "mean_given"),
-        lambda examples, metrics, interval: (
-            f"Micro F1 is {number(metrics['micro_f1'])}{interval}; the model gives exactly the right "
-            f"labels to {percent(metrics['exact_match'])} of {examples}."),
-        noun="label",
-    )  # fmt: skip
+        "micro_f1",
+        "micro F1",
+        ("macro_f1", "average_precision", "exact_match", "loss"),
+        (
+            "num_examples",
+            "micro_f1",
+            "macro_f1",
+            "average_precision",
+            "label_accuracy",
+            "exact_match",
+            "loss",
+            "calibration_error",
+            "mean_labels",
+            "mean_given",
+        ),
+        _sentence,
+        (
+            MetricTile("macro_f1", "macro F1"),
+            MetricTile(
+                "average_precision", "mean average precision", "over labels; needs no threshold"
+            ),
+            MetricTile("loss", "loss"),
+            MetricTile("calibration_error", "calibration error", "0 is best"),
+        ),
+        {
+            "frequencies": "every label by its frequency",
+            "logistic_regression": "logistic regression on frozen features",
+        },
+    )
 
-    def candidate(self, head: Any, stated: np.ndarray) -> Any:
+    def candidate(self, head: "Head", stated: np.ndarray) -> Answers:
         """What is judged of what a head states."""
-        return Answers(np.asarray(stated, np.float64), head.choose_labels(stated))
+        given = cast("MultiLabel", head).choose_labels(stated)
+        return Answers(np.asarray(stated, np.float64), given)
 
     def measure(
-        self, labels: Any, candidate: Answers, class_names: Sequence[str], *, seed: int = 0
-    ) -> Any:
+        self,
+        labels: np.ndarray,
+        candidate: Answers,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> SplitMetrics:
         """Every metric of one model on one split.
 
         Args:
@@ -66,13 +110,12 @@ class LabelEvaluator(Evaluator):
             seed: of the bootstrap.
 
         Returns:
-            dict of plain JSON: target (`labels`); num_examples; micro_f1 macro_f1 (over labels
-            that occur or are given); average_precision (the mean over labels that occur);
-            label_accuracy (one minus the Hamming loss); exact_match; loss (mean cross-entropy a
-            label, probabilities clipped at 1e-7); calibration_error (over all pairs of a row and a
-            label, most of which are easy: of a label that the row lacks); mean_labels and mean_given (a row); class_names;
-            absent_classes; per_class (name precision recall f1 average_precision support);
-            reliability; intervals; interval_confidence.
+            SplitMetrics with rows of labels, without a confusion matrix. Its scores: micro_f1,
+            macro_f1 (over labels that occur or are given), exact_match, average_precision (the mean
+            over labels that occur, None where none does), label_accuracy (one minus the Hamming
+            loss), calibration_error (over all pairs of a row and a label; most are easy, since rows
+            lack most labels), all 0 to 1; loss (mean cross-entropy per label in nats,
+            probabilities clipped at 1e-7); mean_labels and mean_given (labels per row).
 
         Raises:
             DataError: no examples.
@@ -84,11 +127,11 @@ class LabelEvaluator(Evaluator):
         sums = _sums(labels, candidate)
         totals = _metrics(sums @ np.ones((len(labels), 1)), len(labels), len(class_names))
         per_class = _per_class(labels, candidate, class_names)
-        precisions = [r["average_precision"] for r in per_class if r["support"]]
-        return {
-            "target": label_kinds.LABELS,
-            "num_examples": len(labels),
-            **{name: float(value[0]) for name, value in totals.items()},
+        precisions = [
+            row.average_precision for row in per_class if row.average_precision is not None
+        ]
+        scores: dict[str, float | None] = {name: float(row[0]) for name, row in totals.items()}
+        scores |= {
             "average_precision": float(np.mean(precisions)) if precisions else None,
             "label_accuracy": float((given == labels).mean()),
             "calibration_error": reliability.expected_calibration_error(
@@ -96,23 +139,34 @@ class LabelEvaluator(Evaluator):
             ),
             "mean_labels": float(labels.sum(axis=1).mean()),
             "mean_given": float(given.sum(axis=1).mean()),
-            "class_names": [str(name) for name in class_names],
-            "absent_classes": [row["name"] for row in per_class if not row["support"]],
-            "per_class": per_class,
-            "reliability": reliability.reliability_bins(stated.ravel(), labels.ravel()),
-            "intervals": _intervals(sums, labels, class_names, totals, seed=seed),
-            "interval_confidence": bootstrap.CONFIDENCE,
         }
+        return SplitMetrics(
+            scores,
+            len(labels),
+            label_kinds.LABELS,
+            class_names=[str(name) for name in class_names],
+            absent_classes=[row.name for row in per_class if not row.support],
+            per_class=[*per_class],
+            reliability=reliability.reliability_bins(stated.ravel(), labels.ravel()),
+            intervals=_intervals(sums, labels, totals, seed=seed),
+            interval_confidence=bootstrap.CONFIDENCE,
+        )
 
     def difference(
         self, labels: np.ndarray, first: Answers, second: Answers, *, seed: int = 0
-    ) -> dict[str, dict[str, Any]]:
-        """How much better the first candidate is: metric -> difference and interval."""
-        names = range(labels.shape[1])
+    ) -> PairedDifference:
+        """How much better the first candidate is: first minus second."""
         pair = [_sums(labels, candidate) for candidate in (first, second)]
-        return bootstrap.differences(pair, _of(labels, names), seed=seed)
+        return bootstrap.differences(pair, _metrics_of(labels), seed=seed)
 
-    def worst(self, labels: Any, candidate: Any, class_names: Any, ids: Any, limit: Any) -> Any:
+    def worst(
+        self,
+        labels: np.ndarray,
+        candidate: Answers,
+        class_names: Sequence[str],
+        ids: Sequence[str],
+        limit: int,
+    ) -> list[Mistake]:
         """The rows with the largest loss among those that are not exactly right."""
         is_wrong = (candidate.given != labels).any(axis=1)
         losses = _losses(labels, candidate.probabilities)
@@ -121,32 +175,39 @@ class LabelEvaluator(Evaluator):
         for row in order[: min(limit, int(is_wrong.sum()))].tolist():
             missed = names[(labels[row] > 0) & ~candidate.given[row]]
             extra = names[(labels[row] == 0) & candidate.given[row]]
-            rows.append({
-                "index": row, "id": str(ids[row]), "label": ", ".join(names[labels[row] > 0]),
-                "predicted": ", ".join(names[candidate.given[row]]),
-                "detail": f"{len(missed)} missing, {len(extra)} too many",
-            })  # fmt: skip
+            label, predicted = names[labels[row] > 0], names[candidate.given[row]]
+            detail = f"{len(missed)} missing, {len(extra)} too many"
+            rows.append(
+                Mistake(row, str(ids[row]), ", ".join(label), ", ".join(predicted), detail=detail)
+            )
         return rows
 
-    def constant(self, train_labels: Any, labels: Any, class_names: Any, *, seed: Any = 0) -> Any:
-        """`(row, candidate)`: every label's share of the training rows, given from one half on."""
+    def constant(
+        self,
+        train_labels: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> tuple[BaselineRow, Answers]:
+        """`(row, candidate)`: each label's share of the training rows; it is given from 0.5 on."""
         shares = (train_labels.sum(axis=0, dtype=float) + 1) / (len(train_labels) + 2)
         stated = np.tile(shares, (len(labels), 1))
         candidate = Answers(stated, stated >= 0.5)
-        row = {"test": self.measure(labels, candidate, class_names, seed=seed), "chosen": {},
-               "note": "every label's share of the training rows, given from one half on"}  # fmt: skip
-        return row, candidate
+        found = self.measure(labels, candidate, class_names, seed=seed)
+        note = "every label's share of the training rows; labels of at least one half are given"
+        return BaselineRow(found, chosen={}, note=note), candidate
 
     def linear(
         self,
-        train: Any,
-        validation: Any,
-        test: Any,
-        class_names: Any,
+        train: Examples,
+        validation: Examples | None,
+        test: Examples,
+        class_names: Sequence[str] = (),
         *,
-        seed: Any = 0,
-        groups: Any = None,
-    ) -> Any:
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> tuple[BaselineRow, Answers]:
         """`(row, candidate)`: logistic regression for each label on frozen features.
 
         C and the thresholds are chosen on validation; see `linear_baselines.one_vs_rest`.
@@ -155,41 +216,49 @@ class LabelEvaluator(Evaluator):
         stated, judged, chosen = found
         edges = thresholds.best_thresholds(*judged)
         candidate = Answers(stated, stated >= edges)
-        note = "logistic regression for each label on the frozen features; thresholds and C from "
-        note += "validation" + edge_note(chosen)
-        row = {"test": self.measure(test[1], candidate, class_names, seed=seed), "chosen": chosen,
-               "note": note}  # fmt: skip
-        return row, candidate
+        note = (
+            "logistic regression for each label on the frozen features; thresholds and C from "
+            "validation" + edge_note(chosen)
+        )
+        measured = self.measure(test[1], candidate, class_names, seed=seed)
+        return BaselineRow(measured, chosen, note), candidate
 
-    def counts(self, part: Any) -> Any:
+    def counts(self, part: Source) -> SplitCounts:
         """What a report says of the labels of a split."""
-        found = part.labels.sum(axis=0, dtype=np.int64).tolist()
-        return {"class_counts": dict(zip(part.class_names, found, strict=True))}
+        found = np.asarray(part.labels).sum(axis=0, dtype=np.int64).tolist()
+        return SplitCounts(len(part), dict(zip(part.class_names, found, strict=True)))
 
-    def training_labels(self, report: Any, part: Any) -> Any:
-        """Rows with the counts of a report's training split; None where it does not say."""
+    def training_labels(self, counts: SplitCounts, part: Source) -> np.ndarray | None:
+        """Rows with the counts of a training split; None where it does not say."""
+        if counts.num_examples is None:
+            return None
         try:
-            split = report["data"]["splits"]["train"]
-            counts = [split["class_counts"][name] for name in part.class_names]
-            rows = np.arange(split["num_examples"])
-            return np.stack([rows < count for count in counts], axis=1).astype(np.uint8)
+            found = [(counts.class_counts or {})[name] for name in part.class_names]
+            rows = np.arange(counts.num_examples)
+            return np.stack([rows < count for count in found], axis=1).astype(np.uint8)
         except (KeyError, TypeError, ValueError):
             return None
 
-    def truths(self, labels: Any, class_names: Any) -> Any:
-        """str per row: the labels in tables."""
+    def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+        """One str per row: its labels, joined."""
         names = np.array(class_names, object)
         return [label_kinds.join_labels(names[row > 0]) for row in labels]
 
-    def answers(self, candidate: Any, class_names: Any) -> Any:
-        """str per row: the answers in tables."""
+    def answers(self, candidate: Answers, class_names: Sequence[str]) -> list[str]:
+        """One str per row: the labels that are given, joined."""
         return self.truths(candidate.given, class_names)
 
-    def values(self, candidate: Answers) -> Any:
-        """float[N, C]: what the head stated, for tables."""
+    def values(self, candidate: Answers) -> np.ndarray:
+        """float[N, C]: the probabilities."""
         return candidate.probabilities
 
-    def parse(self, truths: Any, answers: Any, values: Any, class_names: Any) -> Any:
+    def parse(
+        self,
+        truths: Sequence[str],
+        answers: Sequence[str],
+        values: np.ndarray,
+        class_names: Sequence[str],
+    ) -> tuple[np.ndarray, Answers]:
         """`(labels, candidate)` of the rows of a table."""
         labels, _ = label_kinds.several(truths, class_names, "predictions")
         given, _ = label_kinds.several(
@@ -197,12 +266,29 @@ class LabelEvaluator(Evaluator):
         )
         return labels, Answers(values, given[:-1] > 0)
 
+    @classmethod
+    def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
+        """Which label is the weakest."""
+        return class_sections.weakest_sentences(metrics, "label")
+
+    @classmethod
+    def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
+        """Labels and calibration."""
+        what = (
+            "Labels of all examples are grouped by the probability that the model states. The bar "
+            "is the share that the example has"
+        )
+        return [
+            *class_sections.class_section(metrics, split, "label", "labels"),
+            *class_sections.calibration_section(metrics, what),
+        ]
+
 
 def _check(labels: np.ndarray, candidate: Answers, class_names: Sequence[str]) -> None:
     if not len(labels):
         raise DataError("a split without examples cannot be evaluated", flag="split")
-    shapes = {labels.shape, candidate.probabilities.shape, candidate.given.shape,
-              (len(labels), len(class_names))}  # fmt: skip
+    arrays = labels, candidate.probabilities, candidate.given
+    shapes = {(len(labels), len(class_names)), *(array.shape for array in arrays)}
     if len(shapes) > 1:
         raise ShapeError(f"labels, probabilities and answers do not fit together: {shapes}")
     bad = np.flatnonzero(~np.isfinite(candidate.probabilities).all(axis=1))
@@ -217,8 +303,8 @@ def _losses(labels: np.ndarray, stated: np.ndarray) -> np.ndarray:
     return -np.where(labels > 0, np.log(stated), np.log1p(-stated)).mean(axis=1)
 
 
-def _sums(labels: np.ndarray, candidate: Answers) -> Any:
-    """csr[2 + 3 C, N]: exact matches, losses, and each label's hits, givens and occurrences."""
+def _sums(labels: np.ndarray, candidate: Answers) -> bootstrap.Sums:
+    """csr[2 + 3 C, N]: exact matches, losses, and how often each label is right, given and true."""
     given, is_there = candidate.given.astype(float), (labels > 0).astype(float)
     exact = (given == is_there).all(axis=1).astype(float)
     first = np.stack([exact, _losses(labels, candidate.probabilities)])
@@ -226,8 +312,8 @@ def _sums(labels: np.ndarray, candidate: Answers) -> Any:
     return scipy.sparse.vstack([scipy.sparse.csr_matrix(part) for part in parts], format="csr")
 
 
-def _of(labels: np.ndarray, class_names: Any) -> Callable[..., Any]:
-    return lambda totals: _metrics(totals, len(labels), len(class_names))
+def _metrics_of(labels: np.ndarray) -> bootstrap.Metrics:
+    return lambda totals: _metrics(totals, *labels.shape)
 
 
 def _metrics(totals: np.ndarray, num_examples: int, num_labels: int) -> dict[str, np.ndarray]:
@@ -245,16 +331,10 @@ def _metrics(totals: np.ndarray, num_examples: int, num_labels: int) -> dict[str
 
 
 def _intervals(
-    sums: Any,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    totals: dict[str, np.ndarray],
-    *,
-    seed: int,
+    sums: bootstrap.Sums, labels: np.ndarray, totals: dict[str, np.ndarray], *, seed: int
 ) -> dict[str, list[float]]:
-    """Metric -> [low, high]; macro F1 as `classification.measure` has it."""
-    metrics_of = _of(labels, class_names)
-    found = bootstrap.intervals(sums, metrics_of, ("exact_match",), seed=seed)
+    """Metric -> [low, high]; the interval of macro F1 is that of `classification.measure`."""
+    found = bootstrap.intervals(sums, _metrics_of(labels), ("exact_match",), seed=seed)
     bounds, point = found.pop("macro_f1", None), float(totals["macro_f1"][0])
     support = labels.sum(axis=0)
     if bounds and support[support > 0].min(initial=bootstrap.LEAST_SUPPORT) >= (
@@ -266,17 +346,17 @@ def _intervals(
 
 def _per_class(
     labels: np.ndarray, candidate: Answers, class_names: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[LabelRow]:
     columns = metrics.precision_recall_fscore_support(
         labels, candidate.given, average=None, zero_division=0
     )
     rows = []
     for place, name in enumerate(class_names):
         precision, recall, f1, support = (column[place] for column in columns)
-        row = {"name": str(name), "precision": float(precision), "recall": float(recall),
-               "f1": float(f1), "average_precision": None, "support": int(support)}  # fmt: skip
+        average = None
         if support:
-            row["average_precision"] = float(metrics.average_precision_score(
-                labels[:, place], candidate.probabilities[:, place]))  # fmt: skip
-        rows.append(row)
+            stated = candidate.probabilities[:, place]
+            average = float(metrics.average_precision_score(labels[:, place], stated))
+        measured = float(precision), float(recall), float(f1), int(support)
+        rows.append(LabelRow(str(name), *measured, average))
     return rows

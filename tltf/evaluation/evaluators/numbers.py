@@ -1,44 +1,98 @@
-"""Judges answers that are numbers; candidates are float[N, Q] quantiles, rising."""
+"""The evaluator of numbers; its candidates are float[N, Q] quantiles, rising."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tltf.data import label_kinds, spelled_numbers
+from tltf.data.source import Source
 from tltf.errors import DataError, NumericError, ShapeError
 from tltf.evaluation import bootstrap, linear_baselines
-from tltf.evaluation.baselines import edge_note
+from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
+from tltf.evaluation.baselines import Examples, edge_note
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report.wording import Wording, number
+from tltf.evaluation.report import plots
+from tltf.evaluation.report.report import Mistake, SplitCounts
+from tltf.evaluation.report.sections import (
+    NUMBER,
+    Beside,
+    Block,
+    Column,
+    Group,
+    Paragraph,
+    Picture,
+    Row,
+    Section,
+    Table,
+)
+from tltf.evaluation.report.wording import MetricTile, Wording, number, percent
+from tltf.evaluation.split_metrics import QuantileLevel, SplitMetrics
+
+if TYPE_CHECKING:
+    from tltf.heads.head import Head
+    from tltf.heads.regress import Regress
 
 MOST_POINTS = 500
-"""Points of a report's picture."""
+"""Points in the picture of a report."""
 
 
-class NumberEvaluator(Evaluator):
-    """See `tltf.evaluation.evaluators`.
+def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
+    error = number(metrics.score("mean_absolute_error"))
+    return f"The model is off by {error} on average{interval}, over {examples}."
+
+
+class NumberEvaluator(Evaluator[np.ndarray]):
+    """Judges quantiles of one number per row; see `tltf.evaluation.evaluators`.
 
     Args:
         head: whose answers are judged: its levels and which of them is the median.
     """
 
+    head: "Regress"
+
     constant_name, linear_name = "training_quantiles", "ridge_regression"
     wording = Wording(
-        "mean_absolute_error", "mean absolute error",
+        "mean_absolute_error",
+        "mean absolute error",
         ("root_mean_squared_error", "r2", "coverage", "loss"),
-        ("num_examples", "mean_absolute_error", "root_mean_squared_error", "r2", "spearman", "loss",
-         "coverage", "wanted_coverage", "mean_width"),
-        lambda examples, metrics, interval: (
-            f"The model is off by {number(metrics['mean_absolute_error'])} on average{interval}, "
-            f"over {examples}."),
-        is_error=True, is_share=False,
-    )  # fmt: skip
+        (
+            "num_examples",
+            "mean_absolute_error",
+            "root_mean_squared_error",
+            "r2",
+            "spearman",
+            "loss",
+            "coverage",
+            "wanted_coverage",
+            "mean_width",
+        ),
+        _sentence,
+        (
+            MetricTile("r2", "R²"),
+            MetricTile("loss", "loss"),
+            MetricTile("coverage", "coverage", "{wanted_coverage:.0%} is intended"),
+        ),
+        {
+            "training_quantiles": "the training numbers' quantiles",
+            "ridge_regression": "ridge regression on frozen features",
+        },
+        is_error=True,
+        is_share=False,
+    )
 
-    def candidate(self, head: Any, stated: np.ndarray) -> Any:
+    def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
         """What is judged of what a head states."""
         return np.asarray(stated, np.float64)
 
-    def measure(self, labels: Any, candidate: Any, class_names: Any = (), *, seed: Any = 0) -> Any:
+    def measure(
+        self,
+        labels: np.ndarray,
+        candidate: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> SplitMetrics:
         """Every metric of one model on one split.
 
         Args:
@@ -48,13 +102,12 @@ class NumberEvaluator(Evaluator):
             seed: of the bootstrap.
 
         Returns:
-            dict of plain JSON: target (`number`); num_examples; mean_absolute_error
-            root_mean_squared_error r2 spearman of the median (the last two None for constant
-            numbers or answers); loss (the mean pinball loss of all levels, in the numbers' unit);
-            coverage and wanted_coverage (share of the numbers between the outermost quantiles,
-            and what it should be) mean_width (of that range); levels (list of level and share of
-            the numbers below it); points (up to MOST_POINTS times [number, median, lowest,
-            highest]); intervals; interval_confidence.
+            SplitMetrics with levels and up to MOST_POINTS points. Its scores, of the median:
+            mean_absolute_error and root_mean_squared_error (in the numbers' unit, from 0), r2 (up to
+            1) and spearman (-1 to 1), the last two None for constant numbers or answers. Of the
+            quantiles: loss (the mean pinball loss of all levels, in the numbers' unit), coverage and
+            wanted_coverage (share of the numbers between the outermost quantiles, and what it should
+            be, 0 to 1), mean_width (of that range, in the numbers' unit).
 
         Raises:
             DataError: no examples.
@@ -74,99 +127,158 @@ class NumberEvaluator(Evaluator):
         )
         if is_constant:
             intervals.pop("r2", None)
-        return {
-            "target": label_kinds.NUMBER,
-            "num_examples": len(labels),
-            **{name: float(value[0]) for name, value in totals.items()},
+        scores: dict[str, float | None] = {name: float(row[0]) for name, row in totals.items()}
+        scores |= {
             "r2": None if is_constant else float(totals["r2"][0]),
             "spearman": _spearman(labels, median),
             "wanted_coverage": levels[-1] - levels[0],
             "mean_width": float((candidate[:, -1] - candidate[:, 0]).mean()),
-            "levels": [{"level": level, "share_below": float(share)}
-                       for level, share in zip(levels, below, strict=True)],
-            "points": points.tolist(),
-            "intervals": intervals,
-            "interval_confidence": bootstrap.CONFIDENCE,
-        }  # fmt: skip
+        }
+        return SplitMetrics(
+            scores,
+            len(labels),
+            label_kinds.NUMBER,
+            levels=[QuantileLevel(*pair) for pair in zip(levels, below.tolist(), strict=True)],
+            points=points.tolist(),
+            intervals=intervals,
+            interval_confidence=bootstrap.CONFIDENCE,
+        )
 
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
-    ) -> dict[str, dict[str, Any]]:
-        """First minus second: metric -> difference and interval; errors that fall are below 0."""
+    ) -> PairedDifference:
+        """First minus second; errors that become smaller are below 0."""
         pair = [self._sums(np.asarray(labels, np.float64), part) for part in (first, second)]
         return bootstrap.differences(pair, lambda t: _metrics(t, len(labels)), seed=seed)
 
-    def worst(self, labels: Any, candidate: Any, class_names: Any, ids: Any, limit: Any) -> Any:
+    def worst(
+        self,
+        labels: np.ndarray,
+        candidate: np.ndarray,
+        class_names: Sequence[str],
+        ids: Sequence[str],
+        limit: int,
+    ) -> list[Mistake]:
         """The rows with the largest errors."""
         errors = candidate[:, self.head.median] - labels
         order = np.argsort(-np.abs(errors), kind="stable")[:limit]
         return [
-            {"index": row, "id": str(ids[row]), "label": f"{labels[row]:.4g}",
-             "predicted": f"{candidate[row, self.head.median]:.4g}",
-             "detail": f"{candidate[row, 0]:.4g} to {candidate[row, -1]:.4g}"}
+            Mistake(
+                row,
+                str(ids[row]),
+                label=f"{labels[row]:.4g}",
+                predicted=f"{candidate[row, self.head.median]:.4g}",
+                detail=f"{candidate[row, 0]:.4g} to {candidate[row, -1]:.4g}",
+            )
             for row in order.tolist()
-        ]  # fmt: skip
+        ]
 
     def constant(
-        self, train_labels: Any, labels: Any, class_names: Any = (), *, seed: Any = 0
-    ) -> Any:
+        self,
+        train_labels: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        seed: int = 0,
+    ) -> tuple[BaselineRow, np.ndarray]:
         """`(row, candidate)`: the quantiles of the training numbers, for every row."""
         found = np.quantile(np.asarray(train_labels, np.float64), self.head.quantiles)
         candidate = np.tile(found, (len(labels), 1))
-        row = {"test": self.measure(labels, candidate, seed=seed),
-               "chosen": {"quantiles": found.tolist()},
-               "note": "the quantiles of the training numbers, whatever the input"}  # fmt: skip
+        row = BaselineRow(
+            self.measure(labels, candidate, seed=seed),
+            chosen={"quantiles": found.tolist()},
+            note="the quantiles of the training numbers, whatever the input",
+        )
         return row, candidate
 
     def linear(
         self,
-        train: Any,
-        validation: Any,
-        test: Any,
-        class_names: Any = (),
+        train: Examples,
+        validation: Examples | None,
+        test: Examples,
+        class_names: Sequence[str] = (),
         *,
-        seed: Any = 0,
-        groups: Any = None,
-    ) -> Any:
+        seed: int = 0,
+        groups: np.ndarray | None = None,
+    ) -> tuple[BaselineRow, np.ndarray]:
         """`(row, candidate)`: ridge regression on frozen features; see `linear_baselines.ridge`."""
         stated, chosen = linear_baselines.ridge(
             train, validation, test[0], self.head.quantiles, seed=seed, groups=groups
         )
         note = "ridge regression on the frozen features; quantiles and strength from validation"
-        row = {"test": self.measure(test[1], stated, seed=seed), "chosen": chosen,
-               "note": note + edge_note(chosen)}  # fmt: skip
-        return row, stated
+        measured = self.measure(test[1], stated, seed=seed)
+        return BaselineRow(measured, chosen, note + edge_note(chosen)), stated
 
-    def counts(self, part: Any) -> Any:
+    def counts(self, part: Source) -> SplitCounts:
         """What a report says of the numbers of a split."""
-        labels = part.labels.astype(np.float64)
+        labels = np.asarray(part.labels).astype(np.float64)
         quantiles = np.quantile(labels, np.linspace(0, 1, 101)).tolist()
-        return {"mean": float(labels.mean()), "deviation": float(labels.std()),
-                "least": quantiles[0], "most": quantiles[-1], "percentiles": quantiles}  # fmt: skip
+        return SplitCounts(
+            len(part),
+            mean=float(labels.mean()),
+            deviation=float(labels.std()),
+            least=quantiles[0],
+            most=quantiles[-1],
+            percentiles=quantiles,
+        )
 
-    def training_labels(self, report: Any, part: Any) -> Any:
-        """The percentiles of a report's training split; None where it does not say."""
+    def training_labels(self, counts: SplitCounts, part: Source) -> np.ndarray | None:
+        """The percentiles of a training split; None where it does not say."""
+        if counts.percentiles is None:
+            return None
         try:
-            return np.array(report["data"]["splits"]["train"]["percentiles"], np.float64)
-        except (KeyError, TypeError, ValueError):
+            return np.array(counts.percentiles, np.float64)
+        except (TypeError, ValueError):
             return None
 
-    def truths(self, labels: Any, class_names: Any) -> Any:
-        """str per row: the numbers in tables, as they were read."""
+    def truths(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+        """One str per row: its number, as it was read."""
         digits = ".9g" if labels.dtype == np.float32 else ".15g"
         return [format(value, digits) for value in labels.tolist()]
 
-    def answers(self, candidate: Any, class_names: Any) -> Any:
-        """str per row: the medians in tables."""
+    def answers(self, candidate: np.ndarray, class_names: Sequence[str]) -> list[str]:
+        """One str per row: the median."""
         return [format(value, ".9g") for value in candidate[:, self.head.median].tolist()]
 
-    def values(self, candidate: np.ndarray) -> Any:
-        """float[N, Q]: what the head stated, for tables."""
+    def values(self, candidate: np.ndarray) -> np.ndarray:
+        """float[N, Q]: the quantiles."""
         return candidate
 
-    def parse(self, truths: Any, answers: Any, values: Any, class_names: Any) -> Any:
+    def parse(
+        self,
+        truths: Sequence[str],
+        answers: Sequence[str],
+        values: np.ndarray,
+        class_names: Sequence[str],
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`(labels, candidate)` of the rows of a table."""
         return spelled_numbers.numbers(truths), values
+
+    @classmethod
+    def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
+        """How many numbers are between the quantiles."""
+        coverage = metrics.scores.get("coverage")
+        if coverage is not None:
+            yield (
+                f"{percent(coverage)} of the numbers are between its outermost quantiles; "
+                f"{percent(metrics.score('wanted_coverage'), 0)} should be."
+            )
+
+    @classmethod
+    def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
+        """The answers beside the true numbers, and the quantiles."""
+        shown: list[Block] = []
+        if metrics.points:
+            text = (
+                f"Each point is an example of the {split} split; the line through it goes from its "
+                "lowest to its highest quantile. On the dashed line the answer is right."
+            )
+            drawn = Picture(plots.scatter(metrics.points, "Answers and numbers"))
+            table = _level_table(metrics, "quantile")
+            shown = [Beside(drawn, Group([Paragraph(text), table]))]
+        text_table = _level_table(metrics, "level") if metrics.levels else None
+        title = "Answers beside the true numbers"
+        return [Section("numbers", "Numbers", title, shown, text_table, "Quantiles")]
 
     def _checked(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         labels = np.asarray(labels, np.float64)
@@ -182,13 +294,19 @@ class NumberEvaluator(Evaluator):
         return labels
 
     def _sums(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-        """float64[6, N]: what the metrics of a resample are sums of."""
+        """float64[6, N]: the terms of the sums that give the metrics of a resample."""
         levels, gaps = np.array(self.head.quantiles), labels[:, None] - candidate
         error = gaps[:, self.head.median]
         is_inside = (candidate[:, 0] <= labels) & (labels <= candidate[:, -1])
         pinball = np.maximum(levels * gaps, (levels - 1) * gaps).mean(axis=1)
         near = labels - labels.mean()
         return np.stack([np.abs(error), error**2, pinball, is_inside, near, near**2])
+
+
+def _level_table(metrics: SplitMetrics, title: str) -> Table:
+    columns = Column(title, NUMBER), Column("share of the numbers below", NUMBER)
+    rows = [Row([percent(row.level), percent(row.share_below)]) for row in metrics.levels]
+    return Table(columns, rows)
 
 
 def _metrics(totals: np.ndarray, num_examples: int) -> dict[str, np.ndarray]:

@@ -2,8 +2,9 @@
 
 import base64
 import io
-from typing import Any
+import os
 
+import numpy as np
 from PIL import Image
 
 from tltf.data.images import conversion, small_pictures
@@ -11,7 +12,7 @@ from tltf.data.images import conversion, small_pictures
 SIZE_PX = 160
 
 
-def data_uri(picture: Any, size_px: int = SIZE_PX) -> str:
+def data_uri(picture: np.ndarray | bytes | str | os.PathLike[str], size_px: int = SIZE_PX) -> str:
     """A PNG of at most `size_px` on its longer side, or a JPEG where that takes fewer bytes.
 
     Pictures below 64 px are enlarged by a whole factor, so that browsers do not blur them.
@@ -39,7 +40,7 @@ def data_uri(picture: Any, size_px: int = SIZE_PX) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _encoded(image: Any, kind: str, **options: Any) -> bytes:
+def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()

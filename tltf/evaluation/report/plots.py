@@ -6,12 +6,13 @@ stay text, so that the page's font shows every script that the reader's machine 
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tltf.console import lazy_imports
+from tltf.evaluation.reliability import ReliabilityBin
 
 mpl, drawn = lazy_imports.Module("matplotlib"), lazy_imports.Module("matplotlib.figure")
 svg = lazy_imports.Module("matplotlib.backends.backend_svg")
@@ -27,7 +28,7 @@ _VARIABLES = {
     WARM: "var(--warm)",
     BAD: "var(--bad)",
 }
-_STYLE: dict = {
+_STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tltf",
     "font.size": 10,
@@ -52,14 +53,32 @@ _STYLE: dict = {
 }
 
 
-_TITLE: dict = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
+_TITLE: dict[str, Any] = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
 
 
-def curve(history: Sequence[dict[str, Any]], name: str, title: str) -> Any:
+def draw(title: str, fill: Callable[[Any], None], width: float = 5.4, height: float = 4.6) -> str:
+    """A plot that a function draws, in the style and the colours of the page.
+
+    Args:
+        title: shown above, and to screen readers.
+        fill: draws on matplotlib's Axes, with the colours INK to BAD.
+        width: in inches.
+        height: in inches.
+
+    Returns:
+        str: an `<svg>` element.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(width, height, title)
+        fill(axes)
+        return _svg(figure, title)
+
+
+def curve(history: Sequence[dict[str, Any]], name: str, title: str) -> str:
     """One metric over the epochs: training and, where recorded, validation and test.
 
     Args:
-        history: list of dict, one an epoch or a penalty in order, as `metrics_log.read` gives them.
+        history: list of dict, one per epoch or penalty in their order, as `metrics_log.read` gives them.
         name: the metric's name; validation's is `val_` + name, test's `test_`.
         title: shown above, and to screen readers.
 
@@ -95,38 +114,42 @@ def _label_rows(axes: Any, places: np.ndarray, history: Sequence[dict[str, Any]]
     axes.set_xticks(places, [f"{penalty:g}" for penalty in penalties])
 
 
-def reliability(bins: Sequence[dict[str, Any]], title: str) -> str:
+def reliability(bins: Sequence[ReliabilityBin], title: str) -> str:
     """The reliability diagram above the share of examples a bin holds.
 
     Args:
-        bins: list of dict of `reliability.reliability_bins`.
+        bins: of `reliability.reliability_bins`.
         title: shown above, and to screen readers.
 
     Returns:
         str: an `<svg>` element.
     """
-    used = [row for row in bins if row["count"]]
-    total = sum(row["count"] for row in used)
-    middles = [(row["low"] + row["high"]) / 2 for row in used]
+    used = [row for row in bins if row.count]
+    total = sum(row.count for row in used)
+    middles = [(row.low + row.high) / 2 for row in used]
     width = 0.9 / len(bins)
     with mpl.rc_context(_STYLE):
         figure = drawn.Figure(figsize=(5.4, 4.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.set_title(title, **_TITLE)
         upper.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="ideal")
-        upper.bar(middles, _column(used, "accuracy"), width, color=FIRST, alpha=0.75, label="right")
+        upper.bar(
+            middles, [row.accuracy for row in used], width, color=FIRST, alpha=0.75, label="right"
+        )
         edges = (np.array(middles) - width / 2, np.array(middles) + width / 2)
-        upper.hlines(_column(used, "confidence"), *edges, color=BAD, linewidth=3, label="stated")
+        upper.hlines(
+            [row.confidence for row in used], *edges, color=BAD, linewidth=3, label="stated"
+        )
         upper.set(ylabel="share right", ylim=(0, 1.03), xlim=(0, 1))
         place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0}
         upper.legend(**place, ncols=3, columnspacing=1, handlelength=1.4, labelcolor=INK)
-        lower.bar(middles, [row["count"] / total for row in used], width, color=SECOND, alpha=0.75)
+        lower.bar(middles, [row.count / total for row in used], width, color=SECOND, alpha=0.75)
         lower.set(xlabel="stated probability of the answer", ylabel="share of\nexamples")
         lower.grid(axis="x", visible=False)
         return _svg(figure, title)
 
 
-def scatter(points: Any, title: Any) -> Any:
+def scatter(points: Sequence[Sequence[float]], title: str) -> str:
     """Answers against true numbers, each with its range.
 
     Args:
@@ -137,14 +160,15 @@ def scatter(points: Any, title: Any) -> Any:
         str: an `<svg>` element.
     """
     true, median, low, high = np.array(points, float).T
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(5.4, 4.6, title)
+
+    def fill(axes: Any) -> None:
         ends = [min(true.min(), median.min()), max(true.max(), median.max())]
         axes.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
         axes.vlines(true, low, high, color=SECOND, linewidth=0.8, alpha=0.2)
         axes.scatter(true, median, s=12, color=FIRST, alpha=0.75, linewidths=0)
         axes.set(xlabel="true number", ylabel="answer, with its quantiles")
-        return _svg(figure, title)
+
+    return draw(title, fill)
 
 
 def confusion_heatmap(confusion: Sequence[list[int]] | np.ndarray, title: str) -> str:
@@ -160,8 +184,8 @@ def confusion_heatmap(confusion: Sequence[list[int]] | np.ndarray, title: str) -
     """
     counts = np.asarray(confusion, float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(6.4, 6.2, title)
+
+    def fill(axes: Any) -> None:
         axes.grid(visible=False)
         rows, columns = np.nonzero(shares)
         size = (330 / len(counts)) ** 2
@@ -176,7 +200,8 @@ def confusion_heatmap(confusion: Sequence[list[int]] | np.ndarray, title: str) -
         limit = len(counts) - 0.5
         axes.set(xlim=(-0.5, limit), ylim=(limit, -0.5), aspect="equal")
         axes.set(xlabel="predicted class (number)", ylabel="true class (number)")
-        return _svg(figure, title)
+
+    return draw(title, fill, 6.4, 6.2)
 
 
 def _figure(width: float, height: float, title: str) -> tuple[Any, Any]:
@@ -204,19 +229,14 @@ def _mark_phases(axes: Any, phases: Sequence[str | None]) -> None:
         )
 
 
-def _column(rows: Sequence[dict[str, float]], name: str) -> list[float]:
-    return [row[name] for row in rows]
-
-
 def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
 def _svg(figure: Any, title: str) -> str:
     buffer = io.StringIO()
-    with (
-        warnings.catch_warnings()
-    ):  # letters that matplotlib's font lacks: the page's font shows them
+    with warnings.catch_warnings():
+        # The page's font shows letters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         svg.FigureCanvasSVG(figure).print_svg(
             buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}

@@ -1,22 +1,82 @@
-"""A report's numbers in words and rows: what report.md and report.html both say."""
+"""The numbers of a report as sentences and rows, for report.md and report.html."""
 
+import dataclasses
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from tltf.evaluation import evaluators
-from tltf.evaluation.report import wording
-from tltf.evaluation.report.wording import Wording, count_of, number, percent
+from tltf.evaluation.baseline_row import Gain, PairedDifference
+from tltf.evaluation.report.report import DataSummary, Report
+from tltf.evaluation.report.wording import Wording, count_of, percent
+from tltf.evaluation.split_metrics import SplitMetrics
 
-BASELINE_TITLES = {
-    "majority": "majority class",
-    "logistic_regression": "logistic regression on frozen features",
-    "scratch": "same network from random weights",
-    "frequencies": "every label by its frequency",
-    "training_quantiles": "the training numbers' quantiles",
-    "ridge_regression": "ridge regression on frozen features",
-}
-NUM_CONFUSIONS = 12
+SCRATCH_TITLE = "same network from random weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonRow:
+    """The model or a baseline in the table of both.
+
+    Args:
+        name: `model`, or the baseline's key.
+        title: in words.
+        value: of the headline metric; None where it is not known.
+        interval: [low, high] of the value.
+        cells: texts of the wording's other columns.
+        gain: the model's gain over a baseline; None for the model.
+        note: what it is.
+        bar: 0..1, the value as a share of 1, or of the largest error.
+        bar_interval: the interval likewise; empty where there is none.
+    """
+
+    name: str
+    title: str
+    value: float | None
+    interval: list[float] | None
+    cells: list[str]
+    gain: Gain | None = None
+    note: str = ""
+    bar: float = 0.0
+    bar_interval: tuple[float, ...] = ()
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is the model that is reported."""
+        return self.name == "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class BalanceRow:
+    """The rows of one class.
+
+    Args:
+        name: of the class.
+        counts: rows in each split.
+        share: rows in the first split, 0..1 of those of its largest class.
+    """
+
+    name: str
+    counts: list[int]
+    share: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Balance:
+    """How many rows the classes have.
+
+    Args:
+        roles: of the splits.
+        rows: one per class.
+        smallest: rows of the smallest class of the first split.
+        median: of the rows of its classes.
+        largest: rows of its largest class.
+    """
+
+    roles: list[str]
+    rows: list[BalanceRow]
+    smallest: int
+    median: float
+    largest: int
 
 
 def words(name: str) -> str:
@@ -24,86 +84,71 @@ def words(name: str) -> str:
     return str(name).replace("_", " ")
 
 
-def main_split(report: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """`(name, metrics)` of the split that the report is about: test, else validation."""
-    name = "test" if report.get("test") else "validation"
-    return name, report.get(name) or {}
-
-
-def transfer_gain(report: dict[str, Any]) -> dict[str, Any] | None:
+def transfer_gain(report: Report) -> PairedDifference | None:
     """The paired difference to random weights, or None."""
-    scratch = report.get("baselines", {}).get("scratch", {})
-    return report.get("transfer_gain") or scratch.get("gain")
+    scratch = (report.baselines or {}).get("scratch")
+    return scratch.gain if scratch else None
 
 
-def comparison(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows `title value interval cells gain note is_model bar`, model first.
-
-    Baselines follow, the best first; `value` is the headline metric, `cells` the texts of the
-    wording's other columns, `gain` the model's paired difference to them, `bar` a share of 1 and
-    `bar_interval` its bounds.
-    """
-    _, metrics = main_split(report)
+def comparison(report: Report) -> list[ComparisonRow]:
+    """The rows of the model and, after it, of its baselines, the best first."""
+    _, metrics = report.main_split()
     said = evaluators.wording_for(metrics)
-    rows = [_comparison_row("model", "this model", metrics, {}, said) | {"is_model": True}]
-    others = []
-    for name, entry in report.get("baselines", {}).items():
-        entry = entry if "test" in entry else {"test": entry}
-        gain = entry.get("gain") or (transfer_gain(report) if name == "scratch" else None)
-        title = BASELINE_TITLES.get(name, words(name))
-        others.append(_comparison_row(name, title, entry["test"], entry | {"gain": gain}, said))
+    titles, others = {"scratch": SCRATCH_TITLE, **said.baselines}, []
+    for name, row in (report.baselines or {}).items():
+        title = titles.get(name, words(name))
+        gain = row.gain.gains.get(said.metric) if row.gain else None
+        shown = _comparison_row(name, title, row.test, said)
+        others.append(dataclasses.replace(shown, gain=gain, note=row.note))
     sign = 1 if said.is_error else -1
-    return _with_bars(rows + sorted(others, key=lambda row: sign * (row["value"] or 0)), said)
+    others.sort(key=lambda row: sign * (row.value or 0))
+    return _with_bars([_comparison_row("model", "this model", metrics, said), *others], said)
 
 
-def _with_bars(rows: Sequence[dict[str, Any]], said: Wording) -> Any:
+def _with_bars(rows: Sequence[ComparisonRow], said: Wording) -> list[ComparisonRow]:
     """Errors are drawn as parts of the largest."""
-    whole = max([row["value"] or 0 for row in rows] + [1e-12]) if said.is_error else 1.0
-    for row in rows:
-        row["bar"] = max(0.0, row["value"] or 0) / whole
-        row["bar_interval"] = [min(bound / whole, 1.0) for bound in row["interval"] or []]
-    return rows
+    whole = max([row.value or 0 for row in rows] + [1e-12]) if said.is_error else 1.0
+    return [
+        dataclasses.replace(
+            row,
+            bar=max(0.0, row.value or 0) / whole,
+            bar_interval=tuple(min(bound / whole, 1.0) for bound in row.interval or ()),
+        )
+        for row in rows
+    ]
 
 
 def _comparison_row(
-    name: str, title: str, metrics: dict[str, Any], entry: dict[str, Any], said: Wording
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "title": title,
-        "value": metrics.get(said.metric),
-        "interval": metrics.get("intervals", {}).get(said.metric),
-        "cells": [wording.metric(key, metrics.get(key)) for key in said.columns],
-        "gain": (entry.get("gain") or {}).get(said.metric),
-        "note": entry.get("note", ""),
-        "is_model": False,
-    }
+    name: str, title: str, metrics: SplitMetrics | None, said: Wording
+) -> ComparisonRow:
+    metrics = metrics or SplitMetrics({})
+    value, interval = metrics.scores.get(said.metric), metrics.intervals.get(said.metric)
+    cells = [said.text(key, metrics.scores.get(key)) for key in said.columns]
+    return ComparisonRow(name, title, value, interval, cells)
 
 
-def sentences(report: dict[str, Any]) -> list[str]:
-    """What the numbers say, as plain sentences, most important first."""
-    split, metrics = main_split(report)
+def sentences(report: Report) -> list[str]:
+    """What the numbers say, as sentences, the most important first."""
+    split, metrics = report.main_split()
     if not metrics:
         return []
     said = evaluators.wording_for(metrics)
-    examples = count_of(metrics["num_examples"], split + " example")
+    examples = count_of(metrics.num_examples or 0, split + " example")
     return [
         said.sentence(examples, metrics, _interval_text(metrics)),
         *choice_sentences(report),
         *_baseline_sentences(report),
         *_transfer_sentences(report),
-        *_calibration_sentences(metrics),
-        *_coverage_sentences(metrics),
-        *_weakest_sentences(metrics),
+        *evaluators.evaluator_of(metrics).sentences(metrics),
     ]
 
 
-def choice_sentences(report: dict[str, Any]) -> Iterator[Any]:
+def choice_sentences(report: Report) -> Iterator[str]:
     """A warning where the split that is reported is the one that something was chosen on."""
-    chosen = report.get("chosen_on_validation")
-    if main_split(report)[0] == "validation" and chosen:
+    chosen = report.chosen_on_validation
+    if report.main_split()[0] == "validation" and chosen:
         what = were_chosen(chosen)
-        yield f"{what[0].upper()}{what[1:]} on these rows, so new ones may be judged less well."
+        yield f"{what[0].upper()}{what[1:]} on these rows, so metrics on new rows may be worse."
 
 
 def were_chosen(names: Sequence[str]) -> str:
@@ -113,47 +158,35 @@ def were_chosen(names: Sequence[str]) -> str:
     return f"{what} {verb} chosen"
 
 
-def _interval_text(metrics: dict[str, Any]) -> str:
+def _interval_text(metrics: SplitMetrics) -> str:
     """` (95% interval .7 to .8)` of the headline metric."""
     said = evaluators.wording_for(metrics)
-    bounds = metrics.get("intervals", {}).get(said.metric)
+    bounds = metrics.intervals.get(said.metric)
     if not bounds:
         return ""
-    confidence = percent(metrics.get("interval_confidence", 0.95), 0)
+    confidence = percent(metrics.interval_confidence or 0.95, 0)
     return f" ({confidence} interval {said.value(bounds[0])} to {said.value(bounds[1])})"
 
 
-def _coverage_sentences(metrics: dict[str, Any]) -> Iterator[Any]:
-    if metrics.get("coverage") is None:
-        return
-    yield (
-        f"{percent(metrics['coverage'])} of the numbers are between its outermost quantiles; "
-        f"{percent(metrics['wanted_coverage'], 0)} should be."
-    )
-
-
-def _baseline_sentences(report: dict[str, Any]) -> Iterator[Any]:
-    said = evaluators.wording_for(main_split(report)[1])
+def _baseline_sentences(report: Report) -> Iterator[str]:
+    said = evaluators.wording_for(report.main_split()[1])
     for row in comparison(report)[1:]:
-        if row["name"] == "scratch" or row["value"] is None:
+        if row.name == "scratch" or row.value is None:
             continue
-        text = f"{row['title'].capitalize()}: {said.value(row['value'])}"
-        if row["gain"]:
-            text += f"; the model's difference is {said.interval(row['gain'])}"
-            text += _unclear(row["gain"])
+        text = f"{row.title.capitalize()}: {said.value(row.value)}"
+        if row.gain:
+            text += f"; the model's difference is {said.interval(row.gain)}"
+            text += _unclear(row.gain)
         yield text + "."
 
 
-def _transfer_sentences(report: dict[str, Any]) -> Iterator[Any]:
-    said = evaluators.wording_for(main_split(report)[1])
-    gain = (transfer_gain(report) or {}).get(said.metric)
-    if not gain:
+def _transfer_sentences(report: Report) -> Iterator[str]:
+    said = evaluators.wording_for(report.main_split()[1])
+    found = transfer_gain(report)
+    gain = found.gains.get(said.metric) if found else None
+    if not gain or not gain.interval:
         return
-    if not gain["interval"]:
-        return
-    low, high = (
-        (-bound for bound in reversed(gain["interval"])) if said.is_error else gain["interval"]
-    )
+    low, high = (-bound for bound in reversed(gain.interval)) if said.is_error else gain.interval
     if low > 0:
         verb = "Pretraining helped"
     elif high < 0:
@@ -163,87 +196,22 @@ def _transfer_sentences(report: dict[str, Any]) -> Iterator[Any]:
     yield f"{verb}: {said.interval(gain)} over the same network from random weights."
 
 
-def _unclear(gain: dict[str, Any]) -> str:
-    low, high = gain["interval"] or (0, 0)
-    return ", which this split cannot tell from none" if low <= 0 <= high else ""
+def _unclear(gain: Gain) -> str:
+    low, high = gain.interval or (0, 0)
+    return ", which this split cannot distinguish from zero" if low <= 0 <= high else ""
 
 
-def _calibration_sentences(metrics: dict[str, Any]) -> Iterator[Any]:
-    if metrics.get("mean_confidence") is None:
-        return
-    gap = metrics["mean_confidence"] - metrics["accuracy"]
-    error = metrics["calibration_error"]
-    text = f"Its answers carry a mean probability of {percent(metrics['mean_confidence'])}"
-    if abs(gap) < 0.01:
-        verdict = "on average as sure as it is right"
-    else:
-        verdict = f"{'too sure' if gap > 0 else 'not sure enough'} by {100 * abs(gap):.1f} points"
-    yield f"{text}, so it is {verdict} (calibration error {percent(error)})."
-
-
-def _weakest_sentences(metrics: dict[str, Any]) -> Iterator[Any]:
-    rows = [row for row in metrics.get("per_class", []) if row["support"]]
-    if len(rows) < 2:
-        return
-    what = evaluators.wording_for(metrics).noun
-    weakest = min(rows, key=lambda row: row["f1"])
-    text = (
-        f"Weakest {what}: {weakest['name']} (F1 {number(weakest['f1'])}, "
-        f"{count_of(weakest['support'], 'example')})"
-    )
-    for row in confusions(metrics, limit=None):
-        if row["label"] == weakest["name"]:
-            text += f", most often taken for {row['predicted']} ({row['count']:,} times)"
-            break
-    yield text + "."
-
-
-def confusions(metrics: dict[str, Any], limit: int | None = NUM_CONFUSIONS) -> list[dict[str, Any]]:
-    """Rows `label predicted count share`: pairs confused most often; share of the true class."""
-    names, matrix = metrics.get("class_names", []), metrics.get("confusion", [])
-    rows = [
-        {"label": names[i], "predicted": names[j], "count": count, "share": count / sum(row)}
-        for i, row in enumerate(matrix)
-        for j, count in enumerate(row)
-        if i != j and count
-    ]
-    return sorted(rows, key=lambda row: (-row["count"], -row["share"]))[:limit]
-
-
-def classes_by_f1(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of `per_class`, weakest first; classes without examples last."""
-    rows = metrics.get("per_class", [])
-    return sorted(rows, key=lambda row: (row["support"] == 0, row["f1"]))
-
-
-def balance(data: dict[str, Any]) -> dict[str, Any]:
-    """Rows of class balance: name, a count for each split, and the share of the largest class.
-
-    Args:
-        data: `report["data"]`; its `splits` maps a role to `{num_examples, class_counts}`.
-
-    Returns:
-        dict: roles, rows (name, counts, share), smallest, median, largest (training counts);
-        empty without splits.
-    """
-    splits = {k: v.get("class_counts", {}) for k, v in data.get("splits", {}).items()}
+def balance(data: DataSummary) -> Balance | None:
+    """How many rows the classes have; None without splits or classes."""
+    splits = {role: counts.class_counts or {} for role, counts in data.splits.items()}
     names = list(dict.fromkeys(name for counts in splits.values() for name in counts))
     if not names:
-        return {}
+        return None
     first = next(iter(splits.values()))
     counts = [first.get(name, 0) for name in names]
+    most = max(*counts, 1)
     rows = [
-        {
-            "name": name,
-            "counts": [split.get(name, 0) for split in splits.values()],
-            "share": first.get(name, 0) / max(*counts, 1),
-        }
-        for name in names
+        BalanceRow(name, [split.get(name, 0) for split in splits.values()], count / most)
+        for name, count in zip(names, counts, strict=True)
     ]
-    return {
-        "roles": list(splits),
-        "rows": rows,
-        "smallest": min(counts),
-        "median": statistics.median(counts),
-        "largest": max(counts),
-    }
+    return Balance(list(splits), rows, min(counts), statistics.median(counts), max(counts))

@@ -1,36 +1,29 @@
-"""What reports call the metrics of each kind of labels, and how they print them."""
+"""How reports name and print the metrics of a kind of labels."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+
+from tltf.evaluation.baseline_row import Gain
+from tltf.evaluation.split_metrics import SplitMetrics
 
 NOTHING = "\N{EN DASH}"
-SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage", "share_below")
-"""Ends of the names of metrics that are shares of one."""
+SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage")
+"""Ends of the names of metrics that are shares of one, and are shown in percent."""
 
 
-def percent(value: float, digits: int = 1) -> str:
+def percent(value: float | None, digits: int = 1) -> str:
     """`97.3%`; a dash for None."""
     return NOTHING if value is None else f"{100 * value:.{digits}f}%"
 
 
-def number(value: float | None, digits: int = 3) -> Any:
+def number(value: float | None, digits: int = 3) -> str:
     """`0.123`, small ones as `1.23e-06`; a dash for None."""
     return NOTHING if value is None else format(value, _form(value, digits))
 
 
-def points(value: float) -> str:
+def points(value: float | None) -> str:
     """`+3.1`, percentage points with sign; the minus is the typographic one."""
     return NOTHING if value is None else _signed(100 * value, ".1f")
-
-
-def metric(name: str, value: Any, digits: int | None = None) -> str:
-    """A metric as text: shares in percent, others as numbers."""
-    if name == "num_examples":
-        return f"{value:,}"
-    if name.endswith(SHARES):
-        return percent(value, 1 if digits is None else digits)
-    return number(value, 3 if digits is None else digits)
 
 
 def count_of(value: int, singular: str, plural: str | None = None) -> str:
@@ -49,6 +42,22 @@ def _signed(value: float, form: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class MetricTile:
+    """One more number at the top of the page.
+
+    Args:
+        metric: its key.
+        title: its name in words.
+        detail: what stands below it, with other metrics in braces, such as `{coverage:.0%}`; empty
+            for its interval.
+    """
+
+    metric: str
+    title: str
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Wording:
     """How one kind of labels is reported.
 
@@ -59,36 +68,53 @@ class Wording:
         scalars: keys of all that are listed.
         sentence: (`100 test examples`, metrics, text of the headline's interval) -> the first
             sentence of a report.
-        noun: what a row of `per_class` is about.
+        tiles: more numbers at the top of the page; those that were not measured are left out.
+        baselines: name of a baseline -> what it is, in words.
         is_error: whether less of the headline metric is better.
         is_share: whether differences of it are percentage points.
+        shares: ends of the names of metrics that are shown in percent.
+        curves: ends of the names of metrics of which a learning curve is drawn.
     """
 
     metric: str
     title: str
-    columns: tuple
-    scalars: tuple
-    sentence: Callable[[str, dict, str], str]
-    noun: str = "class"
+    columns: tuple[str, ...]
+    scalars: tuple[str, ...]
+    sentence: Callable[[str, SplitMetrics, str], str]
+    tiles: tuple[MetricTile, ...] = ()
+    baselines: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_error: bool = False
     is_share: bool = True
+    shares: tuple[str, ...] = SHARES
+    curves: tuple[str, ...] = ("accuracy", "absolute_error")
 
-    def value(self, value: Any) -> Any:
+    def text(self, name: str, value: float | None, digits: tuple[int, int] = (1, 3)) -> str:
+        """A metric as text: shares in percent, others as numbers.
+
+        Args:
+            name: its key.
+            value: of the metric; None where it is not defined.
+            digits: behind the point, of a share and of another number.
+        """
+        if name == "num_examples":
+            return NOTHING if value is None else f"{value:,}"
+        of_share, of_number = digits
+        return percent(value, of_share) if name.endswith(self.shares) else number(value, of_number)
+
+    def value(self, value: float | None) -> str:
         """The headline metric as text."""
-        return metric(self.metric, value)
+        return self.text(self.metric, value)
 
-    def change(self, value: float) -> Any:
+    def change(self, value: float | None) -> str:
         """A difference of the headline metric as text, without a unit."""
         if value is None or self.is_share:
             return points(value)
         return _signed(value, _form(value, 3))
 
-    def interval(self, gain: dict[str, Any]) -> str:
-        """`+3.1 points (+1.9 to +4.2)` of an entry of a paired difference."""
-        unit = " points" if self.is_share else ""
-        if not gain["interval"]:
-            return f"{self.change(gain['difference'])}{unit}"
-        low, high = gain["interval"]
-        return (
-            f"{self.change(gain['difference'])}{unit} ({self.change(low)} to {self.change(high)})"
-        )
+    def interval(self, gain: Gain) -> str:
+        """`+3.1 points (+1.9 to +4.2)` of the headline metric's gain."""
+        text = self.change(gain.difference) + (" points" if self.is_share else "")
+        if not gain.interval:
+            return text
+        low, high = gain.interval
+        return f"{text} ({self.change(low)} to {self.change(high)})"

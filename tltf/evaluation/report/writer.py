@@ -1,6 +1,7 @@
-"""A run's report: report.json for scripts, report.md and report.html for people."""
+"""Writes the report of a run: report.json for scripts, report.md and report.html for people."""
 
 import contextlib
+import dataclasses
 import functools
 import html
 import json
@@ -9,7 +10,7 @@ import numbers
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jinja2
@@ -18,60 +19,59 @@ import numpy as np
 from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import pictures, plots, sentences, wording
+from tltf.evaluation.report.report import DataSummary, Mistake, Report
+from tltf.evaluation.report.sections import NUMBER_COLUMNS, Column, Section
+from tltf.evaluation.report.wording import Wording
+from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.files import atomic_files
 from tltf.runs import layout
 
-MAX_CONFUSION_TABLE = 20
 MAX_TEXT = 2000
 MAX_ROWS = 50
 """Skipped and excluded rows that a report names; the others are counted."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~])")
 
 
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One headline number at the top of the page.
+
+    Args:
+        name: what it is.
+        value: as text.
+        detail: its interval, or what else belongs to it; may be empty.
+    """
+
+    name: str
+    value: str
+    detail: str = ""
+
+
 def write(
-    report: dict[str, Any],
-    folder: Any,
-    *,
-    history: Sequence[dict[str, Any]] = (),
-    mistakes: Sequence[dict[str, Any]] = (),
-    table: Sequence[dict[str, Any]] = (),
+    report: Report, folder: pathlib.Path | str, *, history: Sequence[dict[str, Any]] = ()
 ) -> None:
     """Writes `report.html`, `report.md` and, last, `report.json` into `folder`.
 
     Everything is drawn before the first file is written, and each file is written whole.
 
     Args:
-        report: dict; every key may be missing, numpy values are taken, what is not finite
-            becomes null. `test` and `validation`: `classification.measure`. `baselines`: name ->
-            dict `test` (a measure), `gain` (`classification.paired_difference`, model minus
-            baseline), `note`. `transfer_gain`: the paired difference to random weights.
-            `run`: what is shown at the top (data, backbone, head, method, ...).
-            `title`: made from `run` where missing.
-            `data`: a source's scan with `source`, `split` and `splits` (role -> num_examples,
-            class_counts). `parameters`: total, trainable. `time_s`, `versions`: name -> value.
-            `command`: reproduces the run. `flags`: the text of run.flags.
+        report: what is written; numpy values are taken, and what is not finite becomes null.
         folder: made where missing.
-        history: list of dict, one an epoch, as `metrics_log.read` gives them.
-        mistakes: list of dict of `classification.worst_mistakes`, each with `text`, or with
-            `image`: uint8[H, W, C], an encoded image's bytes, or its path.
-        table: list of dict with the same keys: the trainable table.
+        history: list of dict, one per epoch, as `metrics_log.read` gives them.
 
     Raises:
         StorageError: a file cannot be written.
     """
-    report = plain(dict(report) | {"data": _trimmed(report.get("data") or {})})
-    history, table = plain(list(history)), plain(list(table))
-    shown = [_mistake(row) for row in mistakes]
-    values = _values(report, history, shown, table)
+    shown = [_picture(row) for row in report.worst_mistakes]
+    content = plain(_shortened_report(report).to_json())
+    values = _values(Report.from_json(content), plain(list(history)), shown)
     environment = _environment()
     page = environment.get_template("report.html.jinja").render(values)
     markdown = environment.get_template("report.md.jinja").render(values)
-    rows = [{k: v for k, v in row.items() if k != "picture"} for row in shown]
-    complete = report | {"worst_mistakes": rows, "trainable_table": table}
     _write_together(
         folder,
         {
-            layout.REPORT_JSON: json.dumps(complete, indent=2, allow_nan=False, ensure_ascii=False)
+            layout.REPORT_JSON: json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
             + "\n",
             layout.REPORT_MARKDOWN: re.sub(r"\n{3,}", "\n\n", markdown),
             layout.REPORT_HTML: page,
@@ -79,17 +79,22 @@ def write(
     )
 
 
-def _trimmed(data: Any) -> dict[str, Any]:
-    """`data` with the first rows only of those that were not used."""
-    lists = {
-        key: data[key][:MAX_ROWS]
-        for key in ("skipped_rows", "excluded_rows", "near_rows")
-        if key in data
-    }
-    return {**data, **lists}
+def _shortened_report(report: Report) -> Report:
+    """The report with the first of the rows that were not used, and with the starts of texts."""
+    mistakes = [
+        row if row.text is None else dataclasses.replace(row, text=_shortened(row.text, MAX_TEXT))
+        for row in report.worst_mistakes
+    ]
+    data = report.data and report.data.shortened(MAX_ROWS)
+    return dataclasses.replace(report, data=data, worst_mistakes=mistakes)
 
 
-def _write_together(folder: pathlib.Path, files: dict[str, str]) -> None:
+def _picture(row: Mistake) -> str:
+    """The image of a mistake as a data URI; empty without one."""
+    return "" if row.image is None else pictures.data_uri(row.image)
+
+
+def _write_together(folder: pathlib.Path | str, files: dict[str, str]) -> None:
     """All texts reach the disk under temporary names first; the first one is renamed last."""
     with contextlib.ExitStack() as stack:
         for name, text in files.items():
@@ -125,51 +130,47 @@ def plain(value: Any) -> Any:
     raise TypeError(f"a report holds plain values (received {type(value).__name__})")
 
 
-def _mistake(row: dict[str, Any]) -> dict[str, Any]:
-    row = dict(row)
-    if "image" in row:
-        row["picture"] = pictures.data_uri(row.pop("image"))
-    if "text" in row:
-        row["text"] = _shortened(row["text"], MAX_TEXT)
-    return plain(row)
-
-
 def _values(
-    report: dict[str, Any],
-    history: Sequence[dict[str, Any]],
-    mistakes: Sequence[dict[str, Any]],
-    table: Sequence[dict[str, Any]],
+    report: Report, history: Sequence[dict[str, Any]], shown: Sequence[str]
 ) -> dict[str, Any]:
     """What both templates are filled with."""
-    split, metrics = sentences.main_split(report)
-    said = evaluators.wording_for(metrics)
-    many = len(metrics.get("confusion", [])) > MAX_CONFUSION_TABLE
+    split, found = report.main_split()
+    metrics, said = found or SplitMetrics({}), evaluators.wording_for(found)
+    own = evaluators.evaluator_of(metrics).sections(metrics, split)
     values = {
         "report": report,
-        "title": report.get("title") or _title(report.get("run", {})),
+        "data": report.data,
+        "title": report.title or _title(report.run),
         "split": split,
-        "metrics": metrics,
-        "tiles": _tiles(report, split, metrics),
+        "has_metrics": found is not None,
+        "tiles": _tiles(report),
         "sentences": sentences.sentences(report),
         "said": said,
         "comparison": sentences.comparison(report),
-        "confusions": sentences.confusions(metrics),
-        "classes": sentences.classes_by_f1(metrics),
-        "balance": sentences.balance(report.get("data", {})),
-        "scalars": [(k, _scalar(k, metrics[k])) for k in said.scalars if k in metrics],
-        "curves": _curves(history),
-        "heatmap": many and plots.confusion_heatmap(metrics["confusion"], "Shares of each class"),
-        "scatter": metrics.get("points")
-        and plots.scatter(metrics["points"], "Answers and numbers"),
-        "reliability": metrics.get("reliability")
-        and plots.reliability(metrics["reliability"], "Reliability"),
+        "balance": sentences.balance(report.data or DataSummary()),
+        "scalars": _scalars(metrics, said),
+        "curves": _curves(history, said),
+        "page_sections": [section for section in own if section.blocks],
+        "text_sections": [section for section in own if section.table],
         "history": history,
         "history_keys": list(dict.fromkeys(key for row in history for key in row)),
-        "mistakes": mistakes,
-        "table": table,
-        "has_run": any(report.get(key) for key in ("command", "flags", "time_s", "versions")),
+        "mistakes": list(zip(report.worst_mistakes, shown, strict=True)),
+        "table": report.trainable_table,
+        "has_run": bool(report.command or report.time_s or report.versions),
     }
-    return values | {"sections": _sections(values)}
+    return values | {"links": _links(values)}
+
+
+def _scalars(metrics: SplitMetrics, said: Wording) -> list[tuple[str, str]]:
+    """`(key, text)` of each number that is listed."""
+    found = dict(metrics.scores)
+    if metrics.num_examples is not None:
+        found["num_examples"] = metrics.num_examples
+    return [
+        (name, said.text(name, found[name], digits=(2, 4)))
+        for name in said.scalars
+        if name in found
+    ]
 
 
 def _title(run: dict[str, Any]) -> str:
@@ -177,96 +178,78 @@ def _title(run: dict[str, Any]) -> str:
     return " \N{MIDDLE DOT} ".join(parts) or "Evaluation"
 
 
-def _sections(values: dict[str, Any]) -> list[tuple[str, str]]:
-    report, metrics, said = values["report"], values["metrics"], values["said"]
+def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """`(key, text)` of the sections of the page, in their order."""
+    own: list[Section] = values["page_sections"]
     every = [
-        ("comparison", "Baselines", metrics),
+        ("comparison", "Baselines", values["has_metrics"]),
         ("curves", "Curves", values["curves"]),
-        ("numbers", "Numbers", values["scatter"]),
-        ("confusion", "Confusions", metrics.get("confusion")),
+        *((part.key, part.link, not part.is_after_mistakes) for part in own),
         ("mistakes", "Mistakes", values["mistakes"]),
-        (
-            "classes",
-            "Labels" if said.noun == "label" else "Classes",
-            metrics.get("per_class"),
-        ),
-        ("calibration", "Calibration", values["reliability"]),
+        *((part.key, part.link, part.is_after_mistakes) for part in own),
         ("trained", "Trained", values["table"]),
-        ("data", "Data", report.get("data")),
+        ("data", "Data", values["data"]),
         ("run", "Run", values["has_run"]),
     ]
-    return [(name, title) for name, title, is_there in every if is_there]
+    return [(key, text) for key, text, is_there in every if is_there]
 
 
-def _tiles(report: dict[str, Any], split: str, metrics: dict[str, Any]) -> list[dict[str, str]]:
-    """The headline numbers: dicts name, value, detail (texts)."""
-    tiles, said = [], evaluators.wording_for(metrics)
-
-    def tile(name: str, value: str, detail: str = "") -> None:
-        tiles.append({"name": name, "value": value, "detail": detail})
-
-    intervals = metrics.get("intervals", {})
+def _tiles(report: Report) -> list[Tile]:
+    """The headline numbers."""
+    split, metrics = report.main_split()
+    said, tiles = evaluators.wording_for(metrics), list[Tile]()
     if metrics:
-        tile(f"{split} {said.title}", said.value(metrics[said.metric]),
-             _interval(intervals.get(said.metric), said.value))  # fmt: skip
-    gain = (sentences.transfer_gain(report) or {}).get(said.metric)
+        bounds = metrics.intervals.get(said.metric)
+        value = said.value(metrics.scores.get(said.metric))
+        tiles.append(Tile(f"{split} {said.title}", value, _interval(bounds, said.value)))
+    found = sentences.transfer_gain(report)
+    gain = found.gains.get(said.metric) if found else None
     if gain:
         unit = "points " if said.is_share else ""
-        tile("transfer gain", said.change(gain["difference"]),
-             f"{unit}({_interval(gain['interval'], said.change) or 'no interval'})")  # fmt: skip
-    for name, title, detail in _MORE_TILES:
-        if metrics.get(name) is not None:
-            bounds = _interval(intervals.get(name), functools.partial(wording.metric, name))
-            tile(title, wording.metric(name, metrics[name]), detail.format(**metrics) or bounds)
-    total_s = report.get("time_s", {}).get("total")
+        interval = _interval(gain.interval, said.change) or "no interval"
+        tiles.append(Tile("transfer gain", said.change(gain.difference), f"{unit}({interval})"))
+    tiles += _more_tiles(metrics or SplitMetrics({}), said)
+    total_s, train_s = report.time_s.get("total"), report.time_s.get("train")
     if total_s is not None:
-        train_s = report["time_s"].get("train")
-        tile("time", seconds_text(total_s), f"training {seconds_text(train_s)}" if train_s else "")
+        training = f"training {seconds_text(train_s)}" if train_s else ""
+        tiles.append(Tile("time", seconds_text(total_s), training))
     return tiles
 
 
-_MORE_TILES = (
-    ("macro_f1", "macro F1", ""),
-    ("average_precision", "mean average precision", "over labels; takes no threshold"),
-    ("r2", "R²", ""),
-    ("loss", "loss", ""),
-    ("calibration_error", "calibration error", "0 is best"),
-    ("coverage", "coverage", "{wanted_coverage:.0%} is right"),
-    (
-        "quadratic_kappa",
-        "quadratic kappa",
-        "answers are {mean_rank_error:.3f} classes off on average",
-    ),
-)
-"""Metric, title, and what stands below it where that is not an interval."""
+def _more_tiles(metrics: SplitMetrics, said: Wording) -> list[Tile]:
+    tiles = []
+    for tile in said.tiles:
+        value = metrics.scores.get(tile.metric)
+        if value is not None:
+            text = functools.partial(said.text, tile.metric)
+            bounds = _interval(metrics.intervals.get(tile.metric), text)
+            tiles.append(
+                Tile(tile.title, text(value), tile.detail.format(**metrics.scores) or bounds)
+            )
+    return tiles
 
 
-def _interval(bounds: Sequence[float] | None, text: Any) -> str:
+def _interval(bounds: Sequence[float] | None, text: Callable[[float], str]) -> str:
     return f"{text(bounds[0])} to {text(bounds[1])}" if bounds else ""
 
 
-def _curves(history: Sequence[dict[str, Any]]) -> list[str]:
+def _curves(history: Sequence[dict[str, Any]], said: Wording) -> list[str]:
     """SVGs of the loss and of one more metric; a single epoch has no curve."""
     if len(history) < 2:
         return []
     names = [k[4:] for row in history for k in row if k.startswith("val_") and k[4:] != "loss"]
-    names += [k for row in history for k in row if k.endswith(("accuracy", "absolute_error"))]
+    names += [k for row in history for k in row if k.endswith(said.curves)]
     return [
         plots.curve(history, name, sentences.words(name).capitalize())
         for name in ("loss", *names[:1])
     ]
 
 
-def _scalar(name: str, value: float) -> str:
-    is_share = name.endswith(wording.SHARES)
-    return wording.metric(name, value, 2 if is_share else 4)
-
-
-def _environment() -> Any:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tltf.evaluation.report", "templates"),
         autoescape=lambda name: (name or "").endswith(".html.jinja"),
-        undefined=jinja2.ChainableUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -279,17 +262,29 @@ def _environment() -> Any:
         "seconds": seconds_text,
         "words": sentences.words,
         "cell_text": _cell_text,
+        "data_facts": _data_facts,
         "row_text": _row_text,
         "shortened": _shortened,
         "md": _markdown,
         "row": _markdown_row,
+        "rules": _markdown_rules,
         "picked": lambda row, keys: [row.get(key) for key in keys],
     }
     return environment
 
 
-def _cell_text(value: Sequence[float] | float | str) -> str:
-    if value is None or isinstance(value, jinja2.Undefined):
+def _data_facts(data: DataSummary) -> list[tuple[str, str]]:
+    """`(name, text)`: where the data come from, and how their rows were counted."""
+    facts = [("source", data.source), ("split", data.split or "")]
+    counts = [(name, getattr(data.scan, name)) for name in ("found", "used", "skipped", "excluded")]
+    return [
+        *((name, text) for name, text in facts if text),
+        *((name, _cell_text(count)) for name, count in counts),
+    ]
+
+
+def _cell_text(value: object) -> str:
+    if value is None:
         return wording.NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -319,6 +314,11 @@ def _markdown(text: int | str) -> str:
     return _MARKDOWN.sub(r"\\\1", flat)
 
 
-def _markdown_row(cells: Sequence[float | list[float] | str], escape: bool = True) -> str:
+def _markdown_rules(columns: Sequence[Column]) -> list[str]:
+    """The line below the titles of columns, by which numbers are flush right."""
+    return ["---:" if column.holds in NUMBER_COLUMNS else "---" for column in columns]
+
+
+def _markdown_row(cells: Sequence[object], escape: bool = True) -> str:
     texts = map(_cell_text, cells)
     return f"| {' | '.join(map(_markdown, texts) if escape else texts)} |"

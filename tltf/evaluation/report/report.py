@@ -1,0 +1,263 @@
+"""The report of a run as types, which report.json holds."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tltf.data.source import ScanCounts
+from tltf.evaluation.baseline_row import BaselineRow
+from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
+
+OF_AN_EVALUATION = ("title", "command", "test", "run", "data", "versions", "baselines", "time_s")
+OF_FOLDS = (
+    "test",
+    "folds",
+    "folds_text",
+    "baselines",
+    "parameters",
+    "versions",
+    "options",
+    "run",
+    "title",
+    "data",
+    "time_s",
+)
+"""The first keys of report.json of folds, in their order; the report of a run has the order of the
+fields of Report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    """How many numbers the network has.
+
+    Args:
+        total: all of them, at least 0.
+        trainable: those that the last phase trained, 0..total.
+    """
+
+    total: int
+    trainable: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitCounts:
+    """Counts of the rows of one split and of their labels.
+
+    What a kind of labels does not count is None.
+
+    Args:
+        num_examples: rows; None where an old report does not say.
+        class_counts: class or label -> rows that have it.
+        mean: of the numbers, in their unit.
+        deviation: of the numbers, in their unit, at least 0.
+        least: the smallest number.
+        most: the largest number.
+        percentiles: 101 numbers, rising, from the smallest to the largest.
+        details: what else an evaluator counts, plain JSON by name. Names that this version does not
+            know are kept here when a report is read.
+    """
+
+    num_examples: int | None = None
+    class_counts: dict[str, int] | None = None
+    mean: float | None = None
+    deviation: float | None = None
+    least: float | None = None
+    most: float | None = None
+    percentiles: list[float] | None = None
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, without what was not counted."""
+        values = dataclasses.asdict(self)
+        details = values.pop("details")
+        return _present(values | details)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "SplitCounts":
+        """The counts of plain JSON; every key may be missing."""
+        known = {field.name for field in dataclasses.fields(cls)} - {"details"}
+        details = {name: value for name, value in values.items() if name not in known}
+        return cls(
+            details=details, **{name: value for name, value in values.items() if name in known}
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSummary:
+    """The data of a report.
+
+    Args:
+        scan: how the rows were counted.
+        source: the call string of the data.
+        split: the call string of the split; None in an evaluation.
+        splits: role -> SplitCounts, in the order train, validation, test.
+    """
+
+    scan: ScanCounts = dataclasses.field(default_factory=ScanCounts)
+    source: str = ""
+    split: str | None = None
+    splits: dict[str, SplitCounts] = dataclasses.field(default_factory=dict)
+
+    def shortened(self, most: int) -> "DataSummary":
+        """The summary that names at most `most` rows that are skipped, excluded or near another."""
+        scan, near = self.scan, self.scan.near_rows
+        scan = dataclasses.replace(
+            scan,
+            skipped_rows=scan.skipped_rows[:most],
+            excluded_rows=scan.excluded_rows[:most],
+            near_rows=None if near is None else near[:most],
+        )
+        return dataclasses.replace(self, scan=scan)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON: the counts of the scan stand beside the other keys."""
+        splits = {role: counts.to_json() for role, counts in self.splits.items()}
+        return _present(
+            {**self.scan.to_json(), "source": self.source, "split": self.split, "splits": splits}
+        )
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "DataSummary":
+        """The summary of plain JSON; every key may be missing."""
+        return cls(
+            from_known_keys(ScanCounts, values),
+            values.get("source", ""),
+            values.get("split"),
+            {
+                role: SplitCounts.from_json(counts)
+                for role, counts in values.get("splits", {}).items()
+            },
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A wrong answer, or a large error, with the example that it was given to.
+
+    Args:
+        index: the example's row in its split, from 0.
+        id: of the example.
+        label: the true answer, as text; empty for none.
+        predicted: the model's answer, as text; empty for none.
+        probability: of the predicted class, 0..1; None for labels that are not one class per row.
+        label_probability: of the true class, 0..1; None likewise.
+        detail: how far off the answer is, in words; None where probabilities say it.
+        text: the example, if it is one.
+        image: the example, if it is one: uint8[H, W, C], an encoded image's bytes, or its path. It
+            is shown in report.html and is not in the JSON.
+    """
+
+    index: int
+    id: str
+    label: str
+    predicted: str
+    probability: float | None = None
+    label_probability: float | None = None
+    detail: str | None = None
+    text: str | None = None
+    image: np.ndarray | bytes | str | pathlib.Path | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, without what is None."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del values["image"]
+        return _present(values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The report of a run, of an evaluation of a run, or of a cross-validation.
+
+    What a kind of report does not have is None and not in the JSON.
+
+    Args:
+        command: makes the same report again.
+        options: flag -> its value, `auto` replaced; None in an evaluation.
+        run: what is shown at the top: data, backbone, head, method and more, by name.
+        validation: metrics on the validation split; None without such rows.
+        test: metrics on the test split, or on the rows that were judged; None without such rows.
+        chosen_on_validation: what was chosen on the validation split, in words.
+        time_s: stage -> seconds, with `total`.
+        parameters: how many there are, and how many were trained.
+        versions: package -> version.
+        data: what the data hold.
+        transfer: rows of name, shape and what was done, of weights taken by name from another
+            network.
+        baselines: name -> row of a simpler model; None without a test split.
+        title: of the page; None: made from `run`.
+        folds: the headline metrics of each fold, by name; None where there are no folds.
+        folds_text: these in words, with mean and deviation.
+        worst_mistakes: on `test`, else on `validation`, the worst first.
+        trainable_table: a dict per group of layers, all with the same keys, as `freezing.table`
+            gives them.
+    """
+
+    command: str | None = None
+    options: dict[str, Any] | None = None
+    run: dict[str, Any] = dataclasses.field(default_factory=dict)
+    validation: SplitMetrics | None = None
+    test: SplitMetrics | None = None
+    chosen_on_validation: list[str] | None = None
+    time_s: dict[str, float] = dataclasses.field(default_factory=dict)
+    parameters: Parameters | None = None
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    data: DataSummary | None = None
+    transfer: list[list[Any]] | None = None
+    baselines: dict[str, BaselineRow] | None = None
+    title: str | None = None
+    folds: list[dict[str, float | None]] | None = None
+    folds_text: str | None = None
+    worst_mistakes: list[Mistake] = dataclasses.field(default_factory=list)
+    trainable_table: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def main_split(self) -> tuple[str, SplitMetrics | None]:
+        """`(name, metrics)` of the split that the report is about: test, else validation."""
+        return ("test", self.test) if self.test else ("validation", self.validation)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, as report.json holds it."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name in ("validation", "test", "data"):
+            values[name] = values[name] and values[name].to_json()
+        values["parameters"] = self.parameters and dataclasses.asdict(self.parameters)
+        if self.baselines is not None:
+            values["baselines"] = {name: row.to_json() for name, row in self.baselines.items()}
+        values["worst_mistakes"] = [row.to_json() for row in self.worst_mistakes]
+        return _present({name: values[name] for name in dict.fromkeys([*self._order(), *values])})
+
+    def _order(self) -> tuple[str, ...]:
+        if self.folds is not None:
+            return OF_FOLDS
+        return OF_AN_EVALUATION if self.options is None else ()
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Report":
+        """The report of plain JSON; every key may be missing.
+
+        Unknown keys of metrics and of the counts of a split are kept as their `details`; all others
+        are passed over.
+
+        Raises:
+            KeyError, TypeError, AttributeError: values that are not those of a report.
+        """
+        readers: dict[str, Callable[[Any], Any]] = {
+            "validation": SplitMetrics.from_json,
+            "test": SplitMetrics.from_json,
+            "parameters": lambda value: from_known_keys(Parameters, value),
+            "data": DataSummary.from_json,
+            "baselines": lambda rows: {k: BaselineRow.from_json(row) for k, row in rows.items()},
+            "worst_mistakes": lambda rows: [from_known_keys(Mistake, row) for row in rows],
+        }
+        found = {name: value for name, value in values.items() if value is not None}
+        read = {name: reader(found[name]) for name, reader in readers.items() if name in found}
+        return from_known_keys(cls, found | read)
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    """The items whose value is not None."""
+    return {name: value for name, value in values.items() if value is not None}
