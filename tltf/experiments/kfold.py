@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tltf.config import checks, options
+from tltf.config import call_strings, checks, options
+from tltf.config.catalogs import HEADS
 from tltf.config.options import Options, OutputOptions
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.console import lazy_imports
@@ -84,7 +85,7 @@ def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> Report
     folds = [fold for fold in found if fold]
     train_s = sum(fold.time_s["train"] for fold in folds)
     report = dataclasses.replace(
-        _pooled(chosen, recipe, folder, folds),
+        _pooled(chosen, folder, folds),
         time_s={"total": time.monotonic() - start, "train": train_s},
     )
     writer.write(report, folder)
@@ -157,9 +158,7 @@ def _fold(
     return one_run.run(chosen, recipe)
 
 
-def _pooled(
-    chosen: Options, recipe: Recipe, folder: pathlib.Path, folds: Sequence[Report]
-) -> Report:
+def _pooled(chosen: Options, folder: pathlib.Path, folds: Sequence[Report]) -> Report:
     """The report of the test predictions of all folds; writes these to predictions.csv."""
     tables = [
         prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
@@ -168,8 +167,8 @@ def _pooled(
     _, columns = tables[0]
     whole = prediction_table.join_tables([table for table, _ in tables])
     prediction_table.write(folder / layout.PREDICTIONS, whole, columns)
-    judge = evaluators.evaluator_for(recipe.head.build())
-    names = [name.removeprefix("probability_") for name in columns]
+    head = call_strings.pick(HEADS, (folds[0].options or {})["head"], "head").build()
+    judge, names = evaluators.evaluator_for(head), _metrics(folds[0]).class_names
     labels, candidate = judge.parse(whole.truths or [], whole.answers, whole.values, names)
     test = judge.measure(labels, candidate, names, seed=chosen.runtime.seed)
     return _measured(chosen, folds, test)

@@ -129,8 +129,8 @@ class Head:
         raise NotImplementedError
 
     @property
-    def unit(self) -> float:
-        """The size of a difference between `scores` that counts as 1."""
+    def unit(self) -> float | np.ndarray:
+        """The size of a difference between `scores` that counts as 1; float[K] for one per score."""
         return 1.0
 
     def fit_to(self, source: Source) -> "Head":

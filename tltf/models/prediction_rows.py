@@ -82,11 +82,9 @@ class CsvRows:
 
     def write(self, item: Item, prediction: Any) -> None:
         """Writes one row."""
-        values = list((prediction.probabilities or prediction.quantiles).values())
-        stated = [format(value, ".9g") for value in values] or [""] * self._num_values
-        answer = prediction.label if prediction.value is None else format(prediction.value, ".9g")
+        stated = [format(value, ".9g") for value in prediction.scores] or [""] * self._num_values
         contents = [value or "" for value in _contents(item, self.contents)]
-        self._row([item.id, *contents, answer, *stated, prediction.error])
+        self._row([item.id, *contents, prediction.answer, *stated, prediction.error])
 
     def _row(self, fields: Sequence[str]) -> None:
         self._writer.writerow([_writable(field) for field in fields])

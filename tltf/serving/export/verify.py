@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tltf.data import label_kinds
 from tltf.errors import ModelError, StorageError
 from tltf.heads.head import Head
 from tltf.models.trained import Trained
@@ -51,10 +52,10 @@ def check_saved_model(
     outputs = _run_export(folder, raw, tensors, trained.core.backbone.modality)
     head, count = trained.core.head, len(expected)
     differences = [
-        np.abs(outputs[f"{kind}/{head.scores_name}"] - rows).max()
+        np.abs((_scores(outputs, kind, head) - rows) / head.unit).max()
         for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, count)]))
     ]
-    largest = float(max(differences)) / head.unit
+    largest = float(max(differences))
     print(
         f"export: reloaded in a clean process; {count} inputs, largest difference "
         f"{largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})",
@@ -136,15 +137,25 @@ def _run_export(
             return dict(file)
 
 
+def _scores(outputs: dict[str, np.ndarray], kind: str, head: Head) -> np.ndarray:
+    """float[N, K]: the scores among the outputs of `raw` or `tensors`, in the order of `columns`."""
+    scores = outputs[f"{kind}/{head.scores_name}"]
+    return scores.reshape(len(scores), -1)
+
+
 def _check_answers(
     outputs: dict[str, np.ndarray], head: Head, class_names: tuple[str, ...]
 ) -> None:
     """Raises ModelError where an answer of the export is not that of its own scores."""
-    texts = head.answers(outputs[f"raw/{head.scores_name}"], class_names)
+    texts = head.answers(_scores(outputs, "raw", head), class_names)
     expected: Sequence[str | bytes] = texts
     answers: Sequence[str | bytes]
     if f"raw/{head.name}" in outputs:
-        answers = [format(value, ".9g") for value in outputs[f"raw/{head.name}"].tolist()]
+        values = outputs[f"raw/{head.name}"]
+        rows = values.reshape(len(values), -1).tolist()
+        answers = [
+            label_kinds.SEPARATOR.join(format(value, ".9g") for value in row) for row in rows
+        ]
     else:
         packed = (outputs[f"{part}/raw/{head.name}"] for part in ("data", "ends"))
         answers = clean_process.unpack(*packed)
