@@ -1,6 +1,6 @@
 # Sourced by quickstart.sh and test.sh: a virtual environment in .venv with tltf in it.
 #
-# enter_environment EXTRAS   makes and fills it, or finds that there is nothing to do, and
+# enter_environment EXTRAS   makes it and installs tltf, unless both are done already, and
 #                            activates it. EXTRAS is "" or "[all,test]".
 # TLTF_VENV names another folder than .venv; PYTHON another interpreter.
 
@@ -41,7 +41,7 @@ enter_environment() {
     if [ "$(cat "$stamp" 2>/dev/null)" = "$(environment_stamp "$extras")" ]; then
         echo "tltf: $venv is up to date"
     else
-        echo "tltf: installing tltf$extras into $venv (TensorFlow and its friends: some minutes)"
+        echo "tltf: installing tltf$extras into $venv (TensorFlow and other packages; this takes some minutes)"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$root$extras" ||
             fail 5 "pip could not install tltf$extras; fix: see its message above, then run this again"
         environment_stamp "$extras" >"$stamp"

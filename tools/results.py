@@ -1,13 +1,14 @@
-"""Measures what tltf reaches on the packaged data, and prints it as a markdown table.
+"""Measures the accuracy of tltf on the packaged data, and prints it as a markdown table.
 
     python tools/results.py [--only=mnist_5k,vader,same] [--seeds=3] [--folder=runs/results]
                             [-- more flags of tltf.train]
 
-mnist_5k on EfficientNet-Lite0 and vader on MiniLM: linear probe, full, logistic regression on
-the same features; for images a probe on the stages that are best on validation; random weights
-at the learning rate that is best on their own validation, trained to its plateau; for images a small CNN, for texts plain Keras (tools/plain_keras.py).
-`same`: the same seed twice, and one device against two. What was measured is kept in
-FOLDER/results.jsonl: run it again to go on.
+mnist_5k on EfficientNet-Lite0 and vader on MiniLM: linear probe, full, and logistic regression on
+the same features; for images also a probe on the stages that are best on the validation split;
+random weights at the learning rate that is best on their validation split, trained to the plateau;
+for images a small CNN, for texts plain Keras (tools/plain_keras.py).
+`same`: the same seed twice, and one device against two. Measurements are kept in
+FOLDER/results.jsonl; a second call measures only what is missing there.
 """
 
 import argparse
@@ -54,12 +55,12 @@ SCRATCH = {"mnist_5k": MNIST, "small_cnn": SMALL_CNN, "vader": VADER}
 HEADER = ["data", "what", "test accuracy, mean", "each seed", "training time"]
 
 
-class Measured:
-    """Runs that are made once.
+class Measurements:
+    """The measurements of this script; each is made once and then read from a notebook.
 
     Args:
-        folder: of the runs and of results.jsonl.
-        seeds: how many.
+        folder: folder of the runs and of results.jsonl.
+        seeds: number of seeds.
         flags: more flags of every run.
     """
 
@@ -68,7 +69,7 @@ class Measured:
         self.notebook = measuring.Notebook(folder / "results.jsonl")
 
     def run(self, name, seed, *flags):
-        """Accuracy and times of one run."""
+        """The accuracies and the training time of one run."""
 
         def measure():
             report = measuring.train(
@@ -89,12 +90,15 @@ class Measured:
 
         return self.notebook.get(f"{name} {seed}", measure)
 
-    def each(self, name, *flags):
-        """The rows of all seeds."""
+    def runs(self, name, *flags):
+        """The rows of one run per seed."""
         return [self.run(name, seed, *flags) for seed in self.seeds]
 
     def scratch(self, data):
-        """`(rate, rows)`: the rate best on validation after a few epochs, trained to its plateau."""
+        """`(rate, rows)` of random weights that are trained to their plateau.
+
+        The rate is the one that is best on the validation split after TRIED_EPOCHS epochs.
+        """
         tried = {
             rate: self.run(
                 f"{data}_scratch_tried_{rate}",
@@ -110,8 +114,8 @@ class Measured:
         flags = [*SCRATCH[data], *TO_PLATEAU, f"--learning_rate={rate}"]
         return rate, [self.run(f"{data}_scratch_{rate}", 0, *flags)]
 
-    def tapped_probe(self):
-        """`(stages, rows)`: the probe on the stages that are best on seed 0's validation split."""
+    def probe_on_stages(self):
+        """`(stages, rows)` of the probe on the stages that are best on seed 0's validation split."""
 
         def probe(taps, seed):
             return self.run(
@@ -127,7 +131,7 @@ class Measured:
         return taps, [probe(taps, seed) for seed in self.seeds]
 
     def plain_keras(self):
-        """The rows of the reference."""
+        """The rows of the reference, plain Keras."""
         script = str(measuring.ROOT / "tools" / "plain_keras.py")
 
         def measure(seed):
@@ -142,50 +146,50 @@ class Measured:
         ]
 
 
-def mnist_rows(measured):
-    """Rows of the table for mnist_5k."""
-    probe = measured.each(
+def mnist_rows(measurements):
+    """The rows of the table for mnist_5k."""
+    probe = measurements.runs(
         "mnist_5k_linear_probe", *MNIST, "--method=linear_probe", "--baseline=logistic"
     )
     data = "mnist_5k, 1,000 images, EfficientNet-Lite0 at 96 px"
     yield line(data, "linear probe", probe)
     yield line(data, "logistic regression, same features", logistic(probe))
-    taps, rows = measured.tapped_probe()
+    taps, rows = measurements.probe_on_stages()
     yield line(data, f"linear probe on stages {taps}, best on validation", rows)
-    solved = measured.each(
+    solved = measurements.runs(
         "mnist_5k_solved",
         *MNIST,
         "--method=linear_probe(solver=lbfgs)",
         f"--head=classify(features=[{TAPS[taps]}])",
     )
     yield line(data, f"linear probe on stages {taps}, solver=lbfgs", solved)
-    yield line(data, "full", measured.each("mnist_5k_full", *MNIST, "--method=full"))
-    rate, rows = measured.scratch("mnist_5k")
+    yield line(data, "full", measurements.runs("mnist_5k_full", *MNIST, "--method=full"))
+    rate, rows = measurements.scratch("mnist_5k")
     yield line(data, f"random weights, to its plateau at {rate}", rows)
-    rate, rows = measured.scratch("small_cnn")
+    rate, rows = measurements.scratch("small_cnn")
     yield line("mnist_5k, 1,000 images, 28 px", f"small CNN, to its plateau at {rate}", rows)
 
 
-def vader_rows(measured):
-    """Rows of the table for vader."""
+def vader_rows(measurements):
+    """The rows of the table for vader."""
     data = "vader movie, 2,000 texts, MiniLM"
-    yield line(data, "full", measured.each("vader_full", *VADER, "--method=full"))
-    probe = measured.each(
+    yield line(data, "full", measurements.runs("vader_full", *VADER, "--method=full"))
+    probe = measurements.runs(
         "vader_linear_probe", *VADER, "--method=linear_probe", "--baseline=logistic"
     )
     yield line(data, "linear probe", probe)
     yield line(data, "logistic regression, same features", logistic(probe))
-    yield line(data, "plain Keras, Adam 5e-5, 3 epochs", measured.plain_keras())
-    rate, rows = measured.scratch("vader")
+    yield line(data, "plain Keras, Adam 5e-5, 3 epochs", measurements.plain_keras())
+    rate, rows = measurements.scratch("vader")
     yield line(data, f"random weights, to its plateau at {rate}", rows)
 
 
-def same_rows(measured):
-    """The same seed twice, and one device against two, over 20 steps of one epoch each.
+def same_rows(measurements):
+    """The rows of the same seed twice and of one device against two, over 20 epochs of one step.
 
-    By SGD with small steps: Adam divides by the gradients' size, so that rounding decides the
-    steps of weights whose gradient is next to nothing, and large steps multiply a difference of
-    the last bit by 3 to 5 each (2e-7 at the first step, 2e-2 at the twentieth at a rate of .01).
+    They use SGD with small steps. Adam divides by the size of the gradients, so rounding decides
+    the steps of weights whose gradient is close to 0; and each large step multiplies a difference in
+    the last bit by 3 to 5 (2e-7 at the first step, 2e-2 at the twentieth at a rate of .01).
     """
     flags = [
         "--data=mnist_5k(num_train=64, num_validation=20, num_test=200)",
@@ -202,15 +206,16 @@ def same_rows(measured):
     ]
     ways = {"a": [], "b": [], "two": ["--strategy=mirrored", "--logical_devices=2"]}
     for name, more in ways.items():
-        measured.run(f"same_steps_{name}", 0, *flags, *more)
+        measurements.run(f"same_steps_{name}", 0, *flags, *more)
     curves = {
-        name: losses(measured.folder / f"same_steps_{name}_0" / "metrics.jsonl") for name in ways
+        name: losses(measurements.folder / f"same_steps_{name}_0" / "metrics.jsonl")
+        for name in ways
     }
     again, devices = (
         max(abs(x - y) for x, y in zip(curves["a"], curves[other], strict=True))
         for other in ("b", "two")
     )
-    files = [measured.folder / f"same_steps_{name}_0" / "predictions.csv" for name in "ab"]
+    files = [measurements.folder / f"same_steps_{name}_0" / "predictions.csv" for name in "ab"]
     equal = "equal" if files[0].read_bytes() == files[1].read_bytes() else "different"
     yield [
         "mnist_5k, 64 images, full",
@@ -235,12 +240,12 @@ def losses(path):
 
 
 def logistic(rows):
-    """The baseline's accuracies that the rows carry, as rows."""
+    """The accuracies of logistic regression in the rows, as rows."""
     return [{"accuracy": row["logistic"]} for row in rows]
 
 
 def line(data, what, rows):
-    """One line of the table from the rows of all seeds."""
+    """The cells of one row of the table, from the measurements of all seeds."""
     scores = [row["accuracy"] for row in rows]
     times = [row["train_s"] for row in rows if "train_s" in row]
     time_text = f"{statistics.mean(times):.0f} s" if times else ""
@@ -252,17 +257,21 @@ PARTS = {"mnist_5k": mnist_rows, "vader": vader_rows, "same": same_rows}
 
 
 def main():
-    """Measures the parts that are asked for, printing each line when it is known."""
+    """Measures the parts of --only, and prints each row as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(PARTS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "results"))
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, joined with commas")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    parser.add_argument(
+        "--folder",
+        default=str(measuring.ROOT / "runs" / "results"),
+        help="folder of the runs and of results.jsonl",
+    )
     parser.add_argument("flags", nargs="*", help="after --: more flags of tltf.train")
     chosen = parser.parse_args()
-    measured = Measured(pathlib.Path(chosen.folder).resolve(), chosen.seeds, chosen.flags)
+    measurements = Measurements(pathlib.Path(chosen.folder).resolve(), chosen.seeds, chosen.flags)
     print(measuring.table(HEADER, []), flush=True)
     for name in chosen.only.split(","):
-        for cells in PARTS[name](measured):
+        for cells in PARTS[name](measurements):
             print("| " + " | ".join(cells) + " |", flush=True)
 
 

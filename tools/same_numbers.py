@@ -1,12 +1,13 @@
-"""Trains small runs and writes down what they give, to the bit, to compare two versions of tltf.
+"""Trains small runs and writes their results to a file, to compare two versions of tltf bit for bit.
 
     python tools/same_numbers.py --out=before.json
     python tools/same_numbers.py --out=after.json --against=before.json [--only='images_.*']
 
-Twelve runs on real images and texts, and three that others of them start from, in some minutes; of
-each the SHA-256 of predictions.csv and of every saved array (name, dtype, shape and bytes), and the
-metrics of its splits, its baselines and its epochs. --against ends with exit code 1 and names what is
-not the same. Numbers differ between processors and versions of TensorFlow: compare on one machine.
+The script trains twelve runs on real images and texts, and three runs that others of them start
+from; this takes some minutes. For each run it writes the SHA-256 of predictions.csv and of every
+saved array (name, dtype, shape and bytes), and the metrics of its splits, its baselines and its
+epochs. With --against it prints the differences and ends with exit code 1 if there are any. Numbers
+differ between processors and versions of TensorFlow, so compare on one machine.
 """
 
 import argparse
@@ -58,31 +59,33 @@ RUNS = {
 }
 """Name -> flags; `{name}` is the folder of that run. The numbers of `regress` are vader's ratings."""
 TIMES = ("time_s", "epoch_s", "examples_per_s")
+"""Keys that are left out, since they differ between two equal runs."""
 METRICS = ("validation", "test", "baselines", "folds", "parameters", "trainable_table")
+"""Keys of report.json that are compared."""
 
 
 def arrays(folder):
-    """Name -> SHA-256 of each array in the safetensors files below a run folder, checkpoints aside."""
-    found = {}
+    """Name -> SHA-256 of each array in the safetensors files of a run folder, without checkpoints."""
+    hashes = {}
     for path in sorted(folder.rglob("*.safetensors")):
         place = path.relative_to(folder)
         if "checkpoints" in place.parts:
             continue
         for name, array in safetensors.numpy.load_file(path).items():
             about = f"{array.dtype} {array.shape} ".encode()
-            found[f"{place}: {name}"] = hashlib.sha256(about + array.tobytes()).hexdigest()
-    return found
+            hashes[f"{place}: {name}"] = hashlib.sha256(about + array.tobytes()).hexdigest()
+    return hashes
 
 
 def without_times(value):
-    """Plain JSON without what differs from run to run."""
+    """Plain JSON without the keys that differ between two equal runs."""
     if isinstance(value, dict):
         return {key: without_times(item) for key, item in value.items() if key not in TIMES}
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 def epochs(folder):
-    """The lines of every metrics.jsonl, without times."""
+    """The lines of every metrics.jsonl of a run folder, without times."""
     return {
         str(path.relative_to(folder)): [
             {
@@ -97,7 +100,7 @@ def epochs(folder):
 
 
 def outcome(folder, report):
-    """What a finished run gave, as plain JSON."""
+    """The results of a finished run, as plain JSON."""
     tables = {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("predictions.csv"))
@@ -124,11 +127,11 @@ def differences(before, after, place=""):
 
 
 def main():
-    """Parses flags, trains, writes, compares."""
+    """Trains, writes and compares, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", required=True)
-    parser.add_argument("--against", default="")
-    parser.add_argument("--only", default=".*")
+    parser.add_argument("--out", required=True, help="file that is written")
+    parser.add_argument("--against", default="", help="file of another version to compare with")
+    parser.add_argument("--only", default=".*", help="regular expression of the names of runs")
     args = parser.parse_args()
     outcomes = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -137,19 +140,19 @@ def main():
         for name, flags in RUNS.items():
             if not re.fullmatch(args.only, name):
                 continue
-            given = [re.sub(r"{(\w+)}", lambda match: places[match[1]], flag) for flag in flags]
-            report = measuring.train(folder, name, *given, "--export=false")
+            flags = [re.sub(r"{(\w+)}", lambda match: places[match[1]], flag) for flag in flags]
+            report = measuring.train(folder, name, *flags, "--export=false")
             outcomes[name] = outcome(folder / name, report)
-    # Folders of other runs stand in the metrics of none; if one does, it differs from run to run.
+    # No metrics name the temporary folder; if some did, they would differ from run to run.
     text = json.dumps(outcomes, indent=1, sort_keys=True)
     pathlib.Path(args.out).write_text(text + "\n", encoding="utf-8")
     if not args.against:
         return 0
     before = json.loads(pathlib.Path(args.against).read_text(encoding="utf-8"))
     before = {name: row for name, row in before.items() if re.fullmatch(args.only, name)}
-    found = list(differences(before, json.loads(text)))
-    print("\n".join(found) or f"{len(outcomes)} runs are the same, bit for bit")
-    return 1 if found else 0
+    changes = list(differences(before, json.loads(text)))
+    print("\n".join(changes) or f"{len(outcomes)} runs are the same, bit for bit")
+    return 1 if changes else 0
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
-"""Runs methods on packaged data over several seeds, and prints a table, failures marked.
+"""Runs methods on packaged data over several seeds, and prints a table in which failures are marked.
 
     python tools/scorecard.py [--only=vader,fashion] [--methods='full|lora|...'] [--seeds=5]
         [--quick] [--known] [--folder=runs/scorecard] [-- more flags of tltf.train]
 
 vader: movie snippets, 2,000 labels, MiniLM at 48 tokens. fashion: Fashion-MNIST, 3,000 images,
-EfficientNet-Lite0 at 96 px. Other backbones stand behind the name: few methods, one seed. Each run
-has logistic regression on the same frozen features beside it; gains are paired by seed, intervals
-are Student's at 95%. Shift: the same model on another domain (texts: tweets; images: noise, blur and
-rotation of the test images). Forgetting: a solved probe on another task (texts: snippets of product
-reviews; images: digits) on the pretrained network, less the same on the fine-tuned one. --quick
-leaves both out. Time is that of the quickest seed, which other work on the machine disturbed least.
-What was measured is kept in FOLDER/scorecard.jsonl: run it again to go on. --known prints what FOLDER
-has and measures nothing; tools/measured is such a folder.
+EfficientNet-Lite0 at 96 px. Another backbone is named after the data; it has few methods and one
+seed. Each run also fits logistic regression on the same frozen features; gains are paired by seed,
+intervals are Student's at 95%. Shift is the accuracy of the same model on another domain (texts:
+tweets; images: noise, blur and rotation of the test images). Forgetting is the accuracy of a solved
+probe on another task (texts: snippets of product reviews; images: digits) on the pretrained network,
+less that on the fine-tuned one. --quick leaves out both. Time is that of the fastest seed, which
+other work on the machine disturbed least. Measurements are kept in FOLDER/scorecard.jsonl; a second
+call measures only what is missing there. --known prints what FOLDER has and measures nothing;
+tools/measured is such a folder.
 
-A method may be followed by flags. Some take another run, which is trained once per seed: `distill`
-teaches a small network (texts: the same one) what `full` knows, `soup` averages `full` at three
-rates, and of `fashion digits` the network was fine-tuned on digits first, which `lwf` must not forget.
+Flags may follow a method. Some methods take another run, which is trained once per seed: `distill`
+trains a small network (for texts the same one) on the outputs of `full`, `soup` averages `full` at
+three learning rates, and the network of `fashion digits` was fine-tuned on digits before, which
+`lwf` must not forget.
 """
 
 import argparse
@@ -65,7 +67,7 @@ PREPARED = {
     "vader_slow": [*WORK["vader"], "--method=full", "--learning_rate=3e-5"],
     "vader_quick": [*WORK["vader"], "--method=full", "--learning_rate=8e-5"],
 }
-"""Name -> flags of a run that others take; `{name}` stands for its folder."""
+"""Name -> flags of a run that other runs take; `{name}` in their flags stands for its folder."""
 GATED = {"full": 5, "linear_probe(solver=lbfgs)": 5, "lp_ft": 5, "wise_ft": 5, "lora": 5}
 OTHERS = dict.fromkeys(
     [
@@ -112,8 +114,8 @@ METHODS |= {
     "vader small_lstm": {"scratch": 1},
     "fashion digits": {"full": 1, "lwf": 1},
 }
-"""Task -> method -> seeds: more where something is decided by them, one where a guide is enough. All
-of it takes less than four hours on two quiet cores."""
+"""Task -> method -> number of seeds: several for methods on which a decision rests, one for a rough
+value. All of them take less than four hours on two idle cores."""
 HEADER = [
     "data",
     "method",
@@ -139,14 +141,14 @@ STUDENT_T = {
     9: 2.306,
     10: 2.262,
 }
-"""Seeds -> the 97.5% point of Student's t with one degree of freedom less."""
+"""Number of seeds -> the 97.5% point of Student's t with one degree of freedom less."""
 
 
 class Scorecard:
-    """Runs that are made once.
+    """The measurements of this script; each is made once and then read from a notebook.
 
     Args:
-        chosen: the command line.
+        chosen: the arguments of the command line.
     """
 
     def __init__(self, chosen):
@@ -154,12 +156,12 @@ class Scorecard:
         self.notebook = measuring.Notebook(self.folder / "scorecard.jsonl")
 
     def row(self, task, method, seed):
-        """What one run reached, or {"failed": why}."""
+        """The measurements of one run, or {"failed": why}."""
         key = f"{task} {method} {seed}" + (" quick" if self.chosen.quick else "")
         return self.notebook.get(key, lambda: self._measure(task, method, seed))
 
     def has(self, task, method, seed):
-        """Whether that is in the notebook."""
+        """Whether the measurements of a run are in the notebook."""
         return f"{task} {method} {seed}" in self.notebook
 
     def _measure(self, task, method, seed):
@@ -168,23 +170,24 @@ class Scorecard:
         call, *flags = method.split(" --")
         flags = [*WORK[task], f"--method={call}", *(f"--{flag}" for flag in flags)]
         try:
-            flags = [self._filled(flag, seed) for flag in flags]
-            found = self._train(
+            flags = [self._fill_in(flag, seed) for flag in flags]
+            row = self._train(
                 run, [*flags, f"--seed={seed}", "--baseline=logistic", *self.chosen.flags]
             )
             if not self.chosen.quick:
-                found["shift"] = self._shift(task, run)
-                found["kept"] = self._probe(task, seed, str(run))
-                found["known"] = self._pretrained(task, seed)
+                row["shift"] = self._shift_accuracy(task, run)
+                row["kept"] = self._probe(task, seed, str(run))
+                row["known"] = self._probe_pretrained(task, seed)
         except subprocess.CalledProcessError as error:
             return {"failed": str(error)}
-        return found
+        return row
 
-    def _filled(self, flag, seed):
-        """With the folder of a prepared run for each `{name}`."""
-        return re.sub(r"\{(\w+)\}", lambda found: self._prepared(found[1], seed), flag)
+    def _fill_in(self, flag, seed):
+        """The flag with the folder of a prepared run in place of each `{name}`."""
+        return re.sub(r"\{(\w+)\}", lambda match: self._prepare_run(match[1], seed), flag)
 
-    def _prepared(self, name, seed):
+    def _prepare_run(self, name, seed):
+        """The folder of a run of PREPARED, which is trained if it is not finished."""
         run = str(self.folder / "prepared" / f"{name}_{seed}")
         measuring.train(self.folder, run, *PREPARED[name], f"--seed={seed}", "--export=false")
         return run
@@ -207,7 +210,7 @@ class Scorecard:
         }
 
     def _probe(self, task, seed, backbone):
-        """Accuracy of a solved probe on the other task."""
+        """The accuracy of a solved probe on the other task."""
         run = self.folder / "probe"
         shutil.rmtree(run, ignore_errors=True)
         flags = [
@@ -218,16 +221,18 @@ class Scorecard:
         ]
         return self._train(run, flags)["accuracy"]
 
-    def _pretrained(self, task, seed):
-        backbone = self._filled(WORK[task][2].partition("=")[2], seed)
+    def _probe_pretrained(self, task, seed):
+        """The accuracy of a solved probe on the other task, on the network before fine-tuning."""
+        backbone = self._fill_in(WORK[task][2].partition("=")[2], seed)
         key = f"{task} pretrained {seed}"
         return self.notebook.get(key, lambda: {"kept": self._probe(task, seed, backbone)})["kept"]
 
-    def _shift(self, task, run):
-        """Accuracy on shifted data."""
-        return self._evaluated(run, self._shifted(task))
+    def _shift_accuracy(self, task, run):
+        """The accuracy of a run on shifted data."""
+        return self._evaluate(run, self._shifted_data(task))
 
-    def _shifted(self, task):
+    def _shifted_data(self, task):
+        """The call string of the shifted data."""
         if task.startswith("vader"):
             return "vader(domain=tweets, num_train=20, num_test=2000)"
         path = self.folder / "shifted.npz"
@@ -236,7 +241,8 @@ class Scorecard:
             benching.run_process([sys.executable, script, str(path)])
         return f"numpy(path='{path}')"
 
-    def _evaluated(self, run, data):
+    def _evaluate(self, run, data):
+        """The accuracy of a run on other data."""
         output = self.folder / "evaluated"
         shutil.rmtree(output, ignore_errors=True)
         benching.run_process(
@@ -254,7 +260,10 @@ class Scorecard:
 
 
 def interval(values, scale=1.0, digits=3):
-    """`.832 +- .010`: mean and half-width of Student's 95% interval; one value alone has none."""
+    """Text such as `0.832 ± 0.010`: the mean with the half-width of Student's 95% interval.
+
+    A single value has no interval.
+    """
     values = [scale * value for value in values]
     text = f"{statistics.mean(values):.{digits}f}"
     if len(values) < 2:
@@ -263,12 +272,12 @@ def interval(values, scale=1.0, digits=3):
 
 
 def half_width(values):
-    """Of Student's 95% interval of the mean of two to ten values."""
+    """The half-width of Student's 95% interval of the mean of two to ten values."""
     return STUDENT_T[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def line(task, method, rows):
-    """One line of the table."""
+    """The row of the table for a method, from the measurements of its seeds."""
     good = [row for row in rows if "failed" not in row]
     if len(good) < len(rows):
         why = next(row["failed"] for row in rows if "failed" in row)
@@ -293,15 +302,15 @@ def line(task, method, rows):
     ]
 
 
-def beside_full(found):
-    """Lines of each method's differences to `full`, paired by seed.
+def differences_to_full(measured):
+    """The rows of the table of each method's differences to `full`, paired by seed.
 
     Args:
-        found: (task, method) -> seed -> row.
+        measured: (task, method) -> seed -> measurements.
     """
     lines = []
-    for (task, method), rows in found.items():
-        full = found.get((task, "full"), {})
+    for (task, method), rows in measured.items():
+        full = measured.get((task, "full"), {})
         pairs = [
             (row, full[seed])
             for seed, row in rows.items()
@@ -318,19 +327,29 @@ def beside_full(found):
 
 
 def main():
-    """Prints each line of the table when it is known, then differences to `full`."""
+    """Prints each row of the table as soon as it is known, then the differences to `full`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(WORK))
-    parser.add_argument("--methods", default="", help="joined with |; all by default")
+    parser.add_argument("--only", default=",".join(WORK), help="data sets, joined with commas")
+    parser.add_argument("--methods", default="", help="methods, joined with |; all by default")
     parser.add_argument(
-        "--seeds", type=int, default=0, choices=range(11), help="of every method; 0: METHODS"
+        "--seeds",
+        type=int,
+        default=0,
+        choices=range(11),
+        help="number of seeds of every method; 0 takes those of METHODS",
     )
-    parser.add_argument("--quick", action="store_true", help="no shift, no forgetting")
-    parser.add_argument("--known", action="store_true", help="what FOLDER has, nothing new")
-    parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "scorecard"))
+    parser.add_argument("--quick", action="store_true", help="leave out shift and forgetting")
+    parser.add_argument(
+        "--known", action="store_true", help="print what FOLDER has and measure nothing"
+    )
+    parser.add_argument(
+        "--folder",
+        default=str(measuring.ROOT / "runs" / "scorecard"),
+        help="folder of the runs and of scorecard.jsonl",
+    )
     parser.add_argument("flags", nargs="*", help="after --: more flags of tltf.train")
     chosen = parser.parse_args()
-    card, found = Scorecard(chosen), {}
+    card, measured = Scorecard(chosen), {}
     print(measuring.table(HEADER, []), flush=True)
     for task in chosen.only.split(","):
         for method in chosen.methods.split("|") if chosen.methods else METHODS[task]:
@@ -339,10 +358,10 @@ def main():
                 seeds = [seed for seed in range(10) if card.has(task, method, seed)]
             if not seeds:
                 continue
-            found[task, method] = {seed: card.row(task, method, seed) for seed in seeds}
-            cells = line(task, method, list(found[task, method].values()))
+            measured[task, method] = {seed: card.row(task, method, seed) for seed in seeds}
+            cells = line(task, method, list(measured[task, method].values()))
             print("| " + " | ".join(cells) + " |", flush=True)
-    print("\n" + measuring.table(PAIRED_HEADER, beside_full(found)))
+    print("\n" + measuring.table(PAIRED_HEADER, differences_to_full(measured)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Writes the Fashion-MNIST test images with noise, blurred and rotated: python shifted_images.py FILE.npz
+"""Writes the Fashion-MNIST test images with noise, with blur and rotated.
 
-The 2,000 images that scorecard.py tests on, under three shifts of a size that a person still
-reads without effort: 6,000 images.
+    python tools/shifted_images.py FILE.npz
+
+These are the 2,000 test images of scorecard.py under three shifts, so 6,000 images. A person still
+recognises the shifted images without effort.
 """
 
 import pathlib
@@ -17,18 +19,18 @@ DATA = "fashion_mnist(num_train=3000, num_test=2000)"
 
 
 def main():
-    """Writes all of them into one file."""
+    """Writes all shifted images into one file."""
     source = loader.load(DATA)
     rows = np.flatnonzero(source.roles == "test")
     names = np.array(source.class_names)[source.labels[rows]]
-    images = shifted(source.column.values[rows])
+    images = shift(source.column.values[rows])
     path = pathlib.Path(sys.argv[1])
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, x=np.concatenate(list(images.values())), y=np.tile(names, len(images)))
 
 
-def shifted(images):
-    """Name -> uint8[N, H, W, C]."""
+def shift(images):
+    """Name of a shift -> the shifted images uint8[N, H, W, C]."""
     rng = np.random.default_rng(0)
     pixels = images.astype(float)
     changed = {

@@ -1,7 +1,7 @@
-"""A training of soak.py: `python -m tltf.train` that also tells how much a kill would lose.
+"""A training of soak.py: runs `python -m tltf.train` and records how many steps a kill would lose.
 
-soak_training.py FILE FLAGS: FILE holds, in 8 bytes, the steps since the last checkpoint was whole;
-it is written at each step, and a kill leaves it.
+soak_training.py FILE FLAGS: FILE holds, in 8 bytes, the number of steps since the last complete
+checkpoint. It is written at each step and stays after a kill.
 """
 
 import os
@@ -12,38 +12,38 @@ from tltf.console import command
 from tltf.runs import checkpoints
 
 
-def tell_steps(path):
-    """Wraps what ends a step and what saves a checkpoint."""
+def record_steps(path):
+    """Wraps the functions that end a step and that save a checkpoint, to write FILE."""
     from tltf.training.callbacks import non_finite
 
     handle = os.open(path, os.O_WRONLY | os.O_CREAT)
     done = 0
 
-    def tell(steps):
+    def write(steps):
         nonlocal done
         done = steps
         os.pwrite(handle, steps.to_bytes(8, "little"), 0)
 
     step, save = non_finite.StopAtNonFinite.on_train_batch_end, checkpoints.save
 
-    def counted_step(self, batch, logs=None):
+    def count_step(self, batch, logs=None):
         step(self, batch, logs)
-        tell(done + self.model.steps_per_execution)
+        write(done + self.model.steps_per_execution)
 
-    def counted_save(*args):
+    def save_and_restart(*args):
         save(*args)
-        tell(0)
+        write(0)
 
-    non_finite.StopAtNonFinite.on_train_batch_end = counted_step
-    checkpoints.save = counted_save
-    tell(0)
+    non_finite.StopAtNonFinite.on_train_batch_end = count_step
+    checkpoints.save = save_and_restart
+    write(0)
 
 
 def main():
-    """Returns the exit code of the training."""
+    """Trains and returns the exit code."""
     command.quiet_tensorflow(False)
     command.load_tensorflow()
-    tell_steps(sys.argv[1])
+    record_steps(sys.argv[1])
     return train.main(sys.argv[2:])
 
 

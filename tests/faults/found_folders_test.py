@@ -319,11 +319,11 @@ def test_evaluation_takes_validation_where_there_is_no_test_and_never_training_r
     assert code == 0 and report["test"]["num_examples"] == 6
     assert report["run"]["rows"] == "the validation split" and "no test split" in said
     assert "if these rows were the run's own, the epoch was chosen on them" in said
-    assert not any("were trained on" in text for text in report["data"]["warnings"])
+    assert not any("was trained on" in text for text in report["data"]["warnings"])
     code, report, said = evaluated(judged, capsys, data, "--rows=train")
     assert code == 0 and report["test"]["num_examples"] == 16
-    assert "16 of 16 examples were trained on" in said
-    assert "16 of 16 examples were trained on" in report["data"]["warnings"][0]
+    assert "was trained on 16 of 16 examples" in said
+    assert "was trained on 16 of 16 examples" in report["data"]["warnings"][0]
 
 
 @covers(102)
@@ -336,14 +336,14 @@ def test_evaluation_counts_rows_that_were_trained_on_by_their_content(judged, ca
     data = f"image_folder(path={judged}/mixed)"
     code, report, said = evaluated(judged, capsys, data)
     assert code == 0 and report["test"]["num_examples"] == 8
-    assert "2 of 8 examples were trained on" in said
+    assert "was trained on 2 of 8 examples" in said
     only_train = f"image_folder(path={judged}/train_only)"
     shutil.copytree(judged / "data" / "train", judged / "train_only" / "train", dirs_exist_ok=True)
     code, _, said = evaluated(judged, capsys, only_train)
     assert code == 2 and "--rows=train" in said
     os.rename(judged / "run" / "trained_rows.bin", judged / "kept")
     _, report, said = evaluated(judged, capsys, data)
-    assert "whether these rows are new is not known" in said
+    assert "so whether these rows are new is not known" in said
     os.rename(judged / "kept", judged / "run" / "trained_rows.bin")
 
 
@@ -358,4 +358,4 @@ def test_evaluation_of_the_runs_own_data_without_splits_says_how_many_it_knows(t
     assert train.main(argv) == 0
     assert "2 classes (cat, dog)" in capsys.readouterr().err
     code, _, said = evaluated(tmp_path, capsys, data)
-    assert code == 0 and "14 of 20 examples were trained on" in said
+    assert code == 0 and "was trained on 14 of 20 examples" in said

@@ -57,7 +57,7 @@ def test_differences_to_full_are_paired_by_seed(scorecard):
         ("vader", "prompt"): {0: {"failed": "exit 2"}},
         ("fashion", "lora"): rows(0.8),
     }
-    (line,) = scorecard.beside_full(found)
+    (line,) = scorecard.differences_to_full(found)
     assert line[:3] == ["vader", "`lora`", "2"]
     assert line[3].startswith("0.0 ± 12.7") and line[4] == "10.0 ± 0.0"
 
@@ -110,7 +110,7 @@ def test_its_data_is_there(scorecard):
     from tltf.data import loader
 
     flags = [scorecard.WORK["vader"][0], scorecard.OTHER_TASK["vader"][0]]
-    shifted = scorecard.Scorecard._shifted(None, "vader")
+    shifted = scorecard.Scorecard._shifted_data(None, "vader")
     texts = [*(flag.removeprefix("--data=") for flag in flags), shifted]
     loaded = [loader.load(text) for text in texts]
     assert len({source.class_names for source in loaded}) == 1
@@ -121,7 +121,7 @@ def test_shifted_images_are_the_same_pictures_shifted(scorecard):
     shifted_images = importlib.import_module("shifted_images")
     images = np.zeros((3, 28, 28, 1), np.uint8)
     images[:, 8:20, 8:20] = 200
-    found = shifted_images.shifted(images)
+    found = shifted_images.shift(images)
     assert set(found) == {"noise", "blur", "rotation"}
     for changed in found.values():
         assert changed.shape == images.shape and changed.dtype == np.uint8

@@ -81,7 +81,7 @@ def test_steps_beyond_an_epoch_are_told(soak, tmp_path):
 
 
 def test_a_killed_run_is_read_as_the_next_command_reads_it(soak, tmp_path):
-    (tmp_path / "said").write_text("tltf: error[4]")
+    (tmp_path / soak.OUTPUT).write_text("tltf: error[4]")
     assert "error[4]" in soak.fault(tmp_path, 4)
     assert soak.fault(tmp_path, -signal.SIGKILL) == ""
     (tmp_path / "run/checkpoints/000000005").mkdir(parents=True)

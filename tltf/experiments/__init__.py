@@ -1,1 +1,1 @@
-"""One whole run, and many."""
+"""Whole runs: one training with its report, one per fold, and the evaluation of a finished run."""

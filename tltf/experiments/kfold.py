@@ -1,4 +1,4 @@
-"""Several fits as one run: K-fold cross-validation, each fold in RUN/rounds/<n>."""
+"""K-fold cross-validation: several trainings as one run, each fold in RUN/rounds/<n>."""
 
 import dataclasses
 import json
@@ -31,33 +31,35 @@ from tltf.training.distribution import multi_worker, strategies
 stats = lazy_imports.Module("scipy.stats")
 
 EVERY_FOLD = -1
+"""The number of a fold that stands for all folds."""
 
 
 def is_asked_for(recipe: DataRecipe) -> bool:
-    """Whether a run is one of every fold: `--split='kfold(folds=K, fold=-1)'`."""
+    """Whether a run trains every fold: `--split='kfold(folds=K, fold=-1)'`."""
     return recipe.split.name == "kfold" and recipe.split.kwargs["fold"] == EVERY_FOLD
 
 
 def run(chosen: Options, recipe: Recipe | None = None) -> Report | None:
-    """One run, or with `--split='kfold(folds=K, fold=-1)'` one per fold; returns the report.
+    """Trains once, or with `--split='kfold(folds=K, fold=-1)'` once per fold; returns the report.
 
-    The report of a cross-validation measures the test predictions of all folds together, each
-    example judged once by a model that never saw it, and has every fold's own score.
+    The report of a cross-validation measures the test predictions of all folds together, in which
+    each example is predicted once, by a model that was not trained on it. It also has the score of
+    each fold.
 
     Args:
-        chosen: Options.
-        recipe: what their call strings name; None: they are resolved here.
+        chosen: the options of the run.
+        recipe: what their call strings name; if it is None, they are resolved here.
 
     Returns:
-        Report; None after a dry run, and for workers but the first.
+        The report; None after a dry run, and for all workers except the first.
 
     Raises:
-        TltfError: as the stages raise it.
+        TltfError: a stage of the run fails.
     """
     recipe = recipe or checks.resolve(chosen)
     if not is_asked_for(recipe):
         return one_run.run(chosen, recipe)
-    if chosen.output.dry_run:  # of every fold shows the plan of the first
+    if chosen.output.dry_run:  # it shows the plan of the first fold
         first = _recipe_of_fold(recipe, 0)
         return one_run.run(options.replace(chosen, split=str(first.split)), first)
     with runs_folder.claim_folder(chosen.output):
@@ -99,7 +101,14 @@ def _recipe_of_fold(recipe: Recipe, number: int) -> Recipe:
 
 
 def _of_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path, number: int) -> Options:
-    """The Options of one fold, whose recipe is given."""
+    """The options of one fold.
+
+    Args:
+        chosen: the options of all folds together.
+        recipe: the recipe of the fold.
+        folder: the run folder of all folds together.
+        number: number of the fold.
+    """
     resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
     output = str(folder / layout.ROUNDS / str(number))
     return options.replace(chosen, split=str(recipe.split), output=output, resume=resume)
@@ -108,15 +117,15 @@ def _of_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path, number: int)
 def _finished(
     given: Sequence[Options], recipes: Sequence[Recipe], output: OutputOptions
 ) -> list[int]:
-    """Numbers of the folds that are finished, on the data of now.
+    """The numbers of the folds that are finished and were trained on the present data.
 
     Args:
-        given: the Options of each fold.
-        recipes: what their call strings name.
-        output: OutputOptions of them all.
+        given: the options of each fold.
+        recipes: the recipe of each fold.
+        output: the output options of all folds together.
 
     Raises:
-        ModelError: they were trained on other data, see `folder.require_allowed`.
+        ModelError: finished folds were trained on other data, see `folder.require_allowed`.
     """
     found = [
         number
@@ -139,7 +148,7 @@ def _finished(
 def _fold(
     chosen: Options, recipe: Recipe, number: int, num_folds: int, is_finished: int
 ) -> Report | None:
-    """The report of one fold; a fold that is finished is read. None for workers but the first."""
+    """The report of one fold, which is read if the fold is finished; None for all but the first worker."""
     if is_finished:
         if not runs_folder.is_chief():
             return None
@@ -150,7 +159,7 @@ def _fold(
 
 
 def _pooled(chosen: Options, folder: pathlib.Path, folds: Sequence[Report]) -> Report:
-    """The report over the test predictions of all folds; writes them to predictions.csv."""
+    """The report of the test predictions of all folds; writes these to predictions.csv."""
     tables = [
         prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
         for number in range(len(folds))
@@ -190,10 +199,10 @@ def _measured(chosen: Options, folds: Sequence[Report], test: SplitMetrics) -> R
 
 
 def _metrics(report: Report) -> SplitMetrics:
-    """The test metrics of a report, which folds always have.
+    """The test metrics of a fold's report.
 
     Raises:
-        ModelError: a report that has none.
+        ModelError: the report has none.
     """
     if report.test is None:
         raise ModelError("the report of a fold has no test metrics", fix="--overwrite")
@@ -201,7 +210,7 @@ def _metrics(report: Report) -> SplitMetrics:
 
 
 def _mean_baseline(rows: Sequence[BaselineRow], said: Wording) -> BaselineRow:
-    """The mean over the folds; the gain's interval is approximate, see `gain_interval`."""
+    """The mean of a baseline's rows over the folds; for the interval of its gain see `gain_interval`."""
     scores = {
         name: float(np.mean([row.test.score(name) for row in rows]))
         for name in (said.metric, *said.columns)
@@ -216,12 +225,12 @@ def _mean_baseline(rows: Sequence[BaselineRow], said: Wording) -> BaselineRow:
 
 
 def gain_interval(gains: Sequence[float]) -> list[float] | None:
-    """`[low, high]`, about 95%, of the mean of the gains of K folds; None where they are all alike.
+    """`[low, high]`, about 95%, of the mean of the gains of K folds; None if all gains are equal.
 
-    Folds share training rows, so that Student's t, for which they are independent, is too narrow.
-    Nadeau & Bengio 2003 widen it: variance times 1 / K + test / training rows, here 1 / (K - 1),
-    for 1 / K. Of two equally good models the interval leaves out 0 in 2 to 4 of 100 samples
-    (Student's: in 7 to 10).
+    Folds share training rows, so Student's interval, which takes them as independent, is too narrow.
+    Nadeau & Bengio 2003 widen it: they multiply the variance by 1 / K + test / training rows, which
+    is 1 / K + 1 / (K - 1) here, in place of 1 / K. For two equally good models the interval leaves
+    out 0 in 2 to 4 of 100 samples (Student's in 7 to 10).
     """
     count, mean = len(gains), float(np.mean(gains))
     factor = 1 / count + 1 / (count - 1)

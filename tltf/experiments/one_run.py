@@ -1,4 +1,4 @@
-"""What a run leaves behind: metrics beside baselines, pictures, predictions, the export."""
+"""One run: trains, evaluates beside baselines, writes report and predictions, and exports."""
 
 import dataclasses
 import pathlib
@@ -31,20 +31,21 @@ from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
 
 NUM_MISTAKES = 24
+"""The most mistakes that a report shows."""
 
 
 def run(options: Options, recipe: Recipe | None = None) -> Report | None:
     """Trains, evaluates, reports and exports; returns the report.
 
     Args:
-        options: Options; `data`, `backbone` and `output` must be given.
-        recipe: what their call strings name; None: they are resolved here.
+        options: the options of the run; `data`, `backbone` and `output` must be set.
+        recipe: what their call strings name; if it is None, they are resolved here.
 
     Returns:
-        Report; None after a dry run, and for workers but the first.
+        The report; None after a dry run, and for all workers except the first.
 
     Raises:
-        TltfError: as the stages raise it.
+        TltfError: a stage of the run fails.
     """
     start = time.monotonic()
     recipe = recipe or checks.resolve(options)
@@ -56,10 +57,10 @@ def run(options: Options, recipe: Recipe | None = None) -> Report | None:
 
 
 def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
-    """Evaluates, reports, exports; returns the report.
+    """Evaluates, reports and exports; returns the report.
 
     Args:
-        result: TrainingResult of the run.
+        result: of the training of the run.
         recipe: what the call strings of the run name.
         start: time.monotonic() when the run began.
     """
@@ -97,7 +98,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
 
 
 def _write(result: TrainingResult, report: Report, run: pathlib.Path, start: float) -> Report:
-    """Writes the report with the times of now, and returns it."""
+    """Writes the report with the times until now, and returns it."""
     total = time.monotonic() - start + result.seconds_before
     report = dataclasses.replace(report, time_s=result.times_s | {"total": total})
     writer.write(report, run, history=result.history)
@@ -135,7 +136,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
 
 
 def _choices(result: TrainingResult) -> list[str]:
-    """What a training chose on its validation split, in words; [] where nothing."""
+    """The names of what a training chose on its validation split; [] if it chose nothing."""
     train, history = result.model.options.train, result.history
     num_penalties = sum("penalty" in row for row in history)
     num_epochs = len(history) - num_penalties
@@ -163,7 +164,7 @@ def data_summary(trained: Trained) -> DataSummary:
 
 
 def closing_text(report: Report, run: pathlib.Path) -> str:
-    """What a run prints last: the result beside its baselines, and where everything is."""
+    """The text that a run prints last: its result beside baselines, and where its files are."""
     split, metrics = report.main_split()
     lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
     lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
@@ -185,7 +186,7 @@ def closing_text(report: Report, run: pathlib.Path) -> str:
 
 
 def score_text(metrics: SplitMetrics) -> str:
-    """One line: the headline metric with its interval, more metrics, number of examples."""
+    """A line with the headline metric and its interval, more metrics, and the number of examples."""
     said = evaluators.wording_for(metrics)
     bounds = metrics.intervals.get(said.metric)
     more = [
@@ -204,11 +205,11 @@ def write_predictions(
     """Writes predictions.csv of one split.
 
     Args:
-        path: of the file.
+        path: path of the file.
         part: the split.
-        head: whose answers they are.
-        candidate: of its evaluator, on the rows of the split.
-        class_names: of the run.
+        head: the head that gave the answers.
+        candidate: the candidate of the head's evaluator on the rows of the split.
+        class_names: the class names of the run.
     """
     judge = evaluators.evaluator_for(head)
     table = prediction_table.Table(
@@ -222,7 +223,7 @@ def write_predictions(
 
 
 def _contents(part: Source) -> dict[str, list[str]]:
-    """Column of a table -> the texts or paths of the rows; ids where images have no path."""
+    """Column of predictions.csv -> the texts or paths of the rows; ids if images have no path."""
     if part.modality == "text":
         return {name: list(column.values) for name, column in part.fields.items()}
     return {"path": list(part.column.values if part.column.kind == "path" else part.ids)}
@@ -231,10 +232,10 @@ def _contents(part: Source) -> dict[str, list[str]]:
 def mistakes(
     trained: Trained, stated: Mapping[str, Any], parts: Mapping[str, Source]
 ) -> list[Mistake]:
-    """The worst mistakes on the test split, else validation, each with its picture or text.
+    """The worst mistakes on the test split, or else on the validation split, with picture or text.
 
     Args:
-        trained: Trained.
+        trained: the trained model.
         stated: role -> candidate of the head's evaluator.
         parts: role -> Source.
     """
@@ -259,7 +260,10 @@ def _with_content(row: Mistake, part: Source) -> Mistake:
 def _baselines(
     result: TrainingResult, stated: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, BaselineRow] | None:
-    """A constant always; a linear model and random weights where they were asked for."""
+    """Name -> row of each baseline: a constant one, and those that were asked for.
+
+    These are a linear model on frozen features, and random weights.
+    """
     trained = result.model
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
@@ -285,11 +289,11 @@ def _baselines(
 
 
 def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
-    """`(row, candidate)` of the same run from random weights, everything trained, on the same splits."""
+    """`(row, candidate)` of the same run from random weights, with all weights trained."""
     trained = result.model
     sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
     norm = result.given.train.norm
-    if norm == "frozen":  # statistics of random weights stand for nothing
+    if norm == "frozen":  # the statistics of random weights mean nothing
         norm = "auto"
     chosen = options.replace(
         options.replace(result.given, **sizes), method="scratch", norm=norm, output="", baseline=""
@@ -310,7 +314,10 @@ def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow
 
 
 def _export(trained: Trained, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:
-    """Writes the run's own version; what is there is whole, of these weights, from before a kill."""
+    """Exports the version of this run, unless it exists.
+
+    A version that exists is complete and has the weights of this run, which was killed after it.
+    """
     version = origin.export_version(run)
     if (run / layout.EXPORT / str(version)).exists():
         return

@@ -1,4 +1,4 @@
-"""A finished run judged again: on its own test split, or on other labelled examples."""
+"""Evaluates a finished run again, on its own test split or on other labelled examples."""
 
 import dataclasses
 import json
@@ -33,20 +33,21 @@ ROWS = {
     TRAIN: "the training split",
     "all": "all rows",
 }
-"""Which part of the data -> how reports name it."""
+"""Role of a split -> its name in reports."""
 
 
 def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
-    """Evaluates as EvaluateOptions say, writes a report and returns it.
+    """Evaluates a run, writes a report and returns it.
 
     Args:
-        options: EvaluateOptions.
-        source: what --data names; None for the run's own test split.
+        options: the options of the command.
+        source: the data that --data names; None for the run's own test split.
 
     Raises:
-        FlagError: no run there, a run without a test split and no --data, or no labels.
-        DataError: examples of a class that the run does not know.
-        ModelError: model files that are refused, or data of the run's own that is code.
+        FlagError: there is no run; it has no test split and --data is empty; or the data has no
+            labels.
+        DataError: an example has a class that the run does not know.
+        ModelError: the model's files are refused, or the run's own data is code.
     """
     start = time.monotonic()
     trained = loading.load(options.run)
@@ -90,7 +91,7 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
 def judged_part(
     trained: Trained, options: EvaluateOptions, data: Call[Row] | None
 ) -> tuple[str, Source]:
-    """`(role, Source)` to judge on, its labels in the order of the trained classes."""
+    """`(role, Source)` on which the run is evaluated, with labels in the order of its classes."""
     if data:
         source = loader.load(
             data,
@@ -101,10 +102,10 @@ def judged_part(
         require_labels(source)
         if options.scan.unknown_classes == "skip":
             source = source.of_classes(trained.class_names, "was not trained")
-            found = source.scan.skipped_rows, source.scan.found
-            with row_scan.attach_scan(source.scan):
-                row_scan.require_few(*found, options.scan.max_bad_fraction)
-        role, part = _chosen(source, options.rows)
+            scan = source.scan
+            with row_scan.attach_scan(scan):
+                row_scan.require_few(scan.skipped_rows, scan.found, options.scan.max_bad_fraction)
+        role, part = _choose_rows(source, options.rows)
         return role, part.in_classes(trained.class_names)
     if options.rows not in ("auto", TEST):
         raise FlagError(
@@ -116,8 +117,11 @@ def judged_part(
     return TEST, parts[TEST]
 
 
-def _chosen(source: Source, wanted: str) -> tuple[str, Source]:
-    """`(role, Source)`: the rows of a split; by default never the training rows of data that has splits."""
+def _choose_rows(source: Source, wanted: str) -> tuple[str, Source]:
+    """`(role, Source)` of the rows of a split.
+
+    By default they are never the training rows of data that has splits.
+    """
     roles = {}
     if source.roles is not None:
         roles = {role: np.flatnonzero(source.roles == role) for role in (TEST, VALIDATION, TRAIN)}
@@ -128,7 +132,7 @@ def _chosen(source: Source, wanted: str) -> tuple[str, Source]:
         wanted = present[0]
         if wanted == TRAIN:
             raise FlagError(
-                "the data has a training split only, which tells little of new examples",
+                "the data has a training split only, which says little about new examples",
                 flag="data",
                 fix="path= of other examples, or --rows=train to judge on it all the same",
             )
@@ -139,31 +143,33 @@ def _chosen(source: Source, wanted: str) -> tuple[str, Source]:
 
 
 def warnings_of(options: EvaluateOptions, role: str, part: Source) -> list[str]:
-    """What is to be known of a number on these rows: training rows are judged too well.
+    """The warnings about metrics on these rows, such as that the run was trained on some of them.
 
-    Rows are known again by their content: a file that was saved anew is another.
+    Rows are compared by their content, so a file that was saved anew counts as another row.
     """
     if not options.data:
         return []
     is_trained = trained_rows.are_in(options.run, part)
     if is_trained is None:
-        return ["the run does not say what it trained on: whether these rows are new is not known"]
+        return [
+            "the run does not record its training rows, so whether these rows are new is not known"
+        ]
     warnings = []
     if is_trained.any():
         warnings.append(
-            f"{int(is_trained.sum())} of {len(part)} examples were trained on: on these "
-            "the run is judged too well"
+            f"the run was trained on {int(is_trained.sum())} of {len(part)} examples, so its "
+            "metrics on these are too good"
         )
     if role == VALIDATION:
-        warnings.append(_of_validation(options))
+        warnings.append(_warning_of_validation(options))
     return warnings
 
 
-def _of_validation(options: EvaluateOptions) -> str:
-    """What a number on a validation split is worth."""
-    what = "judged on a validation split"
+def _warning_of_validation(options: EvaluateOptions) -> str:
+    """The warning about metrics on a validation split."""
+    what = "the run is judged on a validation split"
     if options.rows == "auto":
-        what = "the data has no test split: judged on its validation split"
+        what = "the data has no test split, so the run is judged on its validation split"
     report = run_report(options.run)
     if not report or not report.chosen_on_validation:
         return what
@@ -177,19 +183,19 @@ def _of_validation(options: EvaluateOptions) -> str:
 def data_summary(
     judge: Evaluator[Any], part: Source, text: str, warnings: Sequence[str] = ()
 ) -> DataSummary:
-    """Counts of the scan, and of the labels that are judged on."""
+    """The counts of the scan and of the labels on which the run is evaluated."""
     scan = dataclasses.replace(part.scan, warnings=[*warnings, *part.scan.warnings])
     return DataSummary(scan, text, splits={"test": judge.counts(part)})
 
 
 def constant(judge: Evaluator[Any], run: str, part: Source, seed: int) -> BaselineRow:
-    """The row of the baseline that looks at no input, from what the run's report.json counts.
+    """The row of the baseline that ignores its input, from the counts in the run's report.json.
 
     Args:
-        judge: of `tltf.evaluation.evaluators`.
+        judge: the evaluator of the run's head.
         run: the run folder.
-        part: Source with the classes of the run.
-        seed: of the bootstrap.
+        part: the rows on which the run is evaluated, with the classes of the run.
+        seed: seed of the bootstrap.
     """
     labels, names = np.asarray(part.labels), part.class_names
     trained = training_labels(judge, run, part)
@@ -201,14 +207,17 @@ def constant(judge: Evaluator[Any], run: str, part: Source, seed: int) -> Baseli
 
 
 def training_labels(judge: Evaluator[Any], run: str, part: Source) -> np.ndarray | None:
-    """Labels like those of the run's training split, from RUN/report.json; None without it."""
+    """Labels that are counted like those of the run's training split, from RUN/report.json.
+
+    None if there is no such file.
+    """
     report = run_report(run)
     counts = report.data.splits.get(TRAIN) if report and report.data else None
     return judge.training_labels(counts, part) if counts else None
 
 
 def run_report(run: str) -> Report | None:
-    """RUN/report.json; None where it cannot be read, or is something else."""
+    """The report in RUN/report.json; None if it cannot be read or is not a report."""
     try:
         text = (pathlib.Path(run) / layout.REPORT_JSON).read_text(encoding="utf-8")
         return Report.from_json(json.loads(text))
@@ -217,5 +226,5 @@ def run_report(run: str) -> Report | None:
 
 
 def next_folder(run: str) -> pathlib.Path:
-    """RUN/evaluations/<next integer>."""
+    """The folder of the next evaluation: RUN/evaluations/<next integer>."""
     return atomic_folders.new_version(pathlib.Path(run) / layout.EVALUATIONS)

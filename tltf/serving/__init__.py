@@ -1,1 +1,1 @@
-"""What serves a model: exports, a client."""
+"""Serving a model: exports for a model server, and clients that ask one."""

@@ -1,7 +1,7 @@
-"""Asks a model server for answers, over REST or gRPC, without TensorFlow.
+"""Clients that ask a model server for answers, over REST or gRPC, without TensorFlow.
 
-For a core that tltf.export wrote and TF Serving (or another server with its interface)
-serves. REST needs nothing but Python; gRPC needs the extra `serving`.
+They are for a model that tltf.export wrote and that TF Serving, or another server with its
+interface, serves. REST needs only the standard library of Python; gRPC needs the extra `serving`.
 
     client = serving.RestClient("localhost:8501", "digits")
     client.classify([open("photo.jpg", "rb").read()]).labels
@@ -12,38 +12,41 @@ import collections.abc
 import dataclasses
 import http.client
 import json
+import types
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
-from tltf.errors import DataError, FlagError, ModelError, StorageError
+from tltf.errors import DataError, FlagError, ModelError, StorageError, TltfError
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
+"""The names of the input of an exported model that takes images, or texts of one field."""
 Items = Sequence[bytes | str] | collections.abc.Mapping[str, Sequence[bytes | str]]
+"""Texts or encoded images; for a model of several texts per input, field name -> its texts."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a server said of classes or labels.
+    """The classes or labels that a server gives.
 
     Args:
-        labels: one str an input; several labels as `cat|dog`.
+        labels: one str per input; several labels as `cat|dog`.
         probabilities: for each input one float per class, in the order of class_names.txt.
     """
 
-    labels: tuple
-    probabilities: tuple
+    labels: tuple[str, ...]
+    probabilities: tuple[tuple[float, ...], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class RestClient:
-    """Classification over HTTP with JSON.
+    """A client that asks a server over HTTP with JSON.
 
     Args:
-        address: `host:port`, or a URL where there is a path or https.
-        model: the model's name at the server.
-        version: int; 0 takes the newest.
+        address: `host:port`, or a URL if the server has a path or uses https.
+        model: the name of the model on the server.
+        version: version of the model; 0 takes the newest.
         timeout_s: seconds to wait for an answer.
     """
 
@@ -55,19 +58,19 @@ class RestClient:
     def classify(self, items: Items) -> Answer:
         """The `Answer` for texts (str) or encoded images (bytes), all of one kind.
 
-        A model of several texts for each input takes a dict of them: name -> list of str.
+        A model of several texts per input takes a dict of them: field name -> list of str.
 
         Raises:
-            DataError: the server refuses an input; its message names the position.
-            ModelError: no such model or version.
-            StorageError: no answer.
+            DataError: the server refuses an input; the message names its position.
+            ModelError: the server has no such model or version, or the model gives no classes.
+            StorageError: the server does not answer.
         """
         return _classes(self.predict(items), self.model)
 
     def predict(self, items: Items) -> dict[str, list[Any]]:
-        """Output name -> list with an entry for each input: `value` and `quantiles`, for example.
+        """Output name -> list with one entry per input; the names are e.g. `value` and `quantiles`.
 
-        Items and errors are those of `classify`.
+        It takes the items of `classify` and raises its errors.
         """
         columns = _columns(items)
         if not columns:
@@ -87,15 +90,16 @@ class RestClient:
         except urllib.error.HTTPError as error:
             raise _refusal(error.code, error.read()[:10_000], url) from error
         except (OSError, http.client.HTTPException) as error:
-            what = f"no answer: {getattr(error, 'reason', error)}"
+            what = f"the server gives no answer: {getattr(error, 'reason', error)}"
             raise StorageError(what, place=url, fix="check the address and the server") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise StorageError("an answer that is none of TF Serving's", place=url) from error
+            what = "the answer does not have the form of TF Serving's answers"
+            raise StorageError(what, place=url) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class GrpcClient:
-    """Classification over gRPC; for arguments and errors see RestClient."""
+    """A client that asks a server over gRPC; for arguments and errors see RestClient."""
 
     address: str
     model: str
@@ -107,37 +111,37 @@ class GrpcClient:
         return _classes(self.predict(items), self.model)
 
     def predict(self, items: Items) -> dict[str, list[Any]]:
-        """Output name -> list with an entry for each input."""
+        """Output name -> list with one entry per input."""
         columns = _columns(items)
         if not columns:
             return {}
-        ovmsclient, inputs = _ovmsclient(), {}
+        ovmsclient, inputs = _import_ovmsclient(), {}
         for name, part in columns.items():
             inputs[name] = ovmsclient.make_tensor_proto([b"?"] * len(part))
-            # ovmsclient makes numpy strings of bytes, which lose the zeros at their end
+            # ovmsclient would make numpy strings of the bytes, which lose the zeros at their end.
             inputs[name].string_val[:] = [_encoded(item) for item in part]
         client = ovmsclient.make_grpc_client(self.address)
         place = f"{self.address}/{self.model}"
         try:
             outputs = client.predict(inputs, self.model, self.version, self.timeout_s)
         except ovmsclient.ModelNotFoundError as error:
-            raise ModelError(_said(error), place=place) from error
+            raise ModelError(_message_of(error), place=place) from error
         except ovmsclient.InvalidInputError as error:
-            raise DataError(_said(error), place=place) from error
+            raise DataError(_message_of(error), place=place) from error
         except (ovmsclient.ModelServerError, OSError) as error:  # TimeoutError is an OSError
-            what = f"no answer: {_said(error)}"
+            what = f"the server gives no answer: {_message_of(error)}"
             raise StorageError(what, place=place, fix="check the address and the server") from error
-        found = {name: values.tolist() for name, values in outputs.items()}
+        lists = {name: values.tolist() for name, values in outputs.items()}
         texts = {
             name: [text.decode("utf-8") for text in values]
-            for name, values in found.items()
+            for name, values in lists.items()
             if isinstance(values[0], bytes)
         }
-        return found | texts
+        return lists | texts
 
 
 def _classes(outputs: dict[str, Any], model: str) -> Answer:
-    """The Answer of a server's outputs; {} is that of no input.
+    """The Answer of a server's outputs, which are {} if there was no input.
 
     Raises:
         ModelError: the model gives no classes.
@@ -146,13 +150,18 @@ def _classes(outputs: dict[str, Any], model: str) -> Answer:
         return Answer((), ())
     name = next((name for name in ("label", "labels") if name in outputs), "")
     if not name:
-        what = f"{model} gives {', '.join(outputs)}, no classes"
+        what = f"{model} gives {', '.join(outputs)}, and no classes"
         raise ModelError(what, fix="predict() in place of classify()")
     rows = tuple(tuple(row) for row in outputs["probabilities"])
     return Answer(tuple(outputs[name]), rows)
 
 
-def _ovmsclient() -> Any:
+def _import_ovmsclient() -> types.ModuleType:
+    """The module ovmsclient, which is imported when it is needed.
+
+    Raises:
+        FlagError: it is not installed.
+    """
     try:
         import ovmsclient
     except ModuleNotFoundError as error:
@@ -164,7 +173,7 @@ def _ovmsclient() -> Any:
 
 
 def _columns(items: Items) -> dict[str, list[bytes | str]]:
-    """Input name -> its values; {} where there are none.
+    """Input name -> its values; {} if there are none.
 
     Raises:
         DataError: values of several kinds, or columns of several lengths.
@@ -182,6 +191,11 @@ def _columns(items: Items) -> dict[str, list[bytes | str]]:
 
 
 def _input_name(items: Sequence[bytes | str]) -> str:
+    """The name of the input for items of one kind.
+
+    Raises:
+        DataError: items of several kinds, or of another kind.
+    """
     kinds = {type(item) for item in items}
     if kinds == {bytes}:
         return IMAGE_INPUT
@@ -192,7 +206,7 @@ def _input_name(items: Sequence[bytes | str]) -> str:
 
 
 def _decodable(item: bytes) -> bytes:
-    """Image bytes as the server's TensorFlow can decode them, where Pillow is there to convert them."""
+    """Image bytes that TensorFlow on the server can decode; without Pillow they are not converted."""
     try:
         from tltf.data.images import conversion
     except ImportError:
@@ -210,14 +224,16 @@ def _json_value(item: bytes | str) -> dict[str, str] | str:
     return _encoded(item).decode("utf-8")
 
 
-def _refusal(status: int, body: bytes, url: str) -> Any:
+def _refusal(status: int, body: bytes, url: str) -> TltfError:
+    """The error that stands for a server's answer with an HTTP status that is not a success."""
     try:
         what = json.loads(body)["error"]
     except (ValueError, KeyError, TypeError):
         what = body.decode("utf-8", "replace").strip()
-    kinds = {400: DataError, 404: ModelError}
-    return kinds.get(status, StorageError)(f"the server said {status}: {what}", place=url)
+    kinds: dict[int, type[TltfError]] = {400: DataError, 404: ModelError}
+    kind = kinds.get(status, StorageError)
+    return kind(f"the server answered with status {status}: {what}", place=url)
 
 
-def _said(error: Any) -> str:
+def _message_of(error: Exception) -> str:
     return " ".join(str(part) for part in error.args) or type(error).__name__

@@ -191,7 +191,7 @@ def test_wrong_labels_are_told(image, monkeypatch):
     data, ends = clean_process.pack([b"mole"] * len(raw["image_bytes"]))
     answers = {"raw/probabilities": probabilities, "tensors/probabilities": probabilities}
     answers |= {"data/raw/label": data, "ends/raw/label": ends}
-    monkeypatch.setattr(verify, "_reloaded", lambda *_: answers)
+    monkeypatch.setattr(verify, "_run_export", lambda *_: answers)
     with pytest.raises(ModelError, match="input 0 has the label b'mole' in place of"):
         verify.check_saved_model(path, trained, trained.core.model, raw)
 
@@ -219,7 +219,7 @@ def test_a_core_of_half_precision_is_exported_in_float32(tmp_path):
     path = saved_model.export_saved_model(trained, tmp_path, None, False)
     model = tf.saved_model.load(str(path))
     given = model.signatures["serving_default"](image_bytes=tf.constant([picture()]))
-    fresh = saved_model.on_one_device(trained.core).model
+    fresh = saved_model.float32_copy(trained.core).model
     pixels = trained.preprocessing(tf.constant(picture()))[None]
     expected = keras.ops.softmax(fresh({"image": pixels})["label"])
     np.testing.assert_allclose(given["probabilities"], expected, atol=1e-6)

@@ -1,1 +1,1 @@
-"""--format: what a model is exported as, and its check."""
+"""--format: the formats in which a model is exported, and the check of an export."""

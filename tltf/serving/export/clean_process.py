@@ -1,28 +1,31 @@
-"""Runs a SavedModel on inputs from a file, with TensorFlow alone: nothing of tltf or Keras.
+"""Runs a SavedModel on inputs from a file with TensorFlow alone, without tltf and Keras.
 
-`python clean_process.py FOLDER INPUTS OUTPUTS [MODULE]`, as a program of its own: what it computes
-is what a server computes. INPUTS and OUTPUTS are .npz files without objects; byte strings are
-one uint8[] and the place int64[] where each string ends, as `data/` and `ends/` before the name of
-their input. MODULE is imported for the operators
-that the graph needs (tensorflow_text).
+`python clean_process.py FOLDER INPUTS OUTPUTS [MODULE]` is a program of its own, so it computes what
+a server computes. INPUTS and OUTPUTS are .npz files without objects. The byte strings of an input
+are stored as two arrays: `data/<input>` uint8[], all their bytes, and `ends/<input>` int64[], the
+place where each string ends. MODULE is imported for the operators that the graph needs
+(tensorflow_text).
 """
 
 import importlib
 import itertools
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 BATCH = 32
+"""Number of rows that are computed at once."""
 CANNOT_WRITE = 74
-"""Exit code where OUTPUTS cannot be written: EX_IOERR."""
+"""The exit code if OUTPUTS cannot be written: EX_IOERR."""
 
 
-def main(argv: Any) -> None:
-    """Writes all outputs of the inputs to OUTPUTS, by name: `raw/` and `tensors/` before the names of
-    those of the two signatures; strings as `data/` and `ends/`."""
+def main(argv: Sequence[str]) -> None:
+    """Computes the outputs of all inputs and writes them to OUTPUTS.
+
+    Their names begin with `raw/` for the signature `serving_default` and with `tensors/` for the
+    signature `tensors`; those of strings have `data/` or `ends/` before that.
+    """
     import tensorflow as tf
 
     folder, inputs_path, outputs_path = argv[1:4]
@@ -42,9 +45,9 @@ def main(argv: Any) -> None:
     whole = {
         name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
     }
-    found = {"raw": whole, "tensors": signatures["tensors"](**tensors)}
+    computed = {"raw": whole, "tensors": signatures["tensors"](**tensors)}
     outputs = {}
-    for kind, values in found.items():
+    for kind, values in computed.items():
         for key, value in values.items():
             value = np.asarray(value)
             if value.dtype.kind == "O":
@@ -59,13 +62,13 @@ def main(argv: Any) -> None:
 
 
 def pack(items: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """`(uint8[total], int64[N])`: the bytes of all items, and where each ends."""
+    """`(uint8[total], int64[N])`: the bytes of all items, and the place where each item ends."""
     ends = np.cumsum([len(item) for item in items], dtype=np.int64)
     return np.frombuffer(b"".join(items), np.uint8), ends
 
 
-def unpack(data: np.ndarray, ends: np.ndarray) -> Any:
-    """The list of bytes that `pack` was given."""
+def unpack(data: np.ndarray, ends: np.ndarray) -> list[bytes]:
+    """The items from which `pack` made the arrays."""
     content, places = data.tobytes(), [0, *ends.tolist()]
     return [content[start:end] for start, end in itertools.pairwise(places)]
 

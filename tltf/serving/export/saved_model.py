@@ -1,4 +1,4 @@
-"""Exports a trained core as a SavedModel for TF Serving, reloaded elsewhere and compared."""
+"""Exports a trained model as a SavedModel for TF Serving, and has the export checked."""
 
 import contextlib
 import json
@@ -6,7 +6,6 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +15,10 @@ from tltf.backbones.builder import save_assets
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import Row
 from tltf.config.command_options import ExportOptions
-from tltf.data.source import Splits
+from tltf.data import run_data
+from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.source import Source, Splits
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 from tltf.files import atomic_folders
 from tltf.graphs import functional, precision
@@ -27,39 +29,41 @@ from tltf.runs import layout
 from tltf.serving.export import verify as export_verify
 
 WARMUP_BATCHES = (1, 8)
+"""Batch sizes of the requests with which TF Serving warms up."""
 NUM_VERIFIED = 256
+"""The most inputs on which an export is checked."""
 
 
 def export_saved_model(
     trained: Trained, folder: pathlib.Path | str, version: int | None = None, verify: bool = True, /
 ) -> pathlib.Path:
-    """Writes `folder`/`version`/ and returns that path.
+    """Writes the export to `folder`/`version`/ and returns that path.
 
-    Signatures: `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8), or the texts
-    of several fields by their names, tf.string[B]; `tensors` takes what the preprocessing makes of it, by name. Both return what the
-    head serves: `label` tf.string[B] and `probabilities` float32[B, C]; `labels` tf.string[B] such as
-    `cat|dog`, `is_given` bool[B, C] and `probabilities`; or `value` float32[B] and `quantiles`
-    float32[B, Q]. A batch may be empty.
-    The graph is float32 on one device, whatever the training ran on. assets/class_names.txt
-    has one name per line.
+    The signature `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8), or the
+    texts of several fields by their names, each tf.string[B]; `tensors` takes by name what the
+    preprocessing makes of them. Both return the outputs that the head serves: `label` tf.string[B]
+    and `probabilities` float32[B, C]; `labels` tf.string[B] such as `cat|dog`, `is_given` bool[B, C]
+    and `probabilities`; or `value` float32[B] and `quantiles` float32[B, Q]. A batch may be empty.
+    The graph is float32 on one device, whatever the training ran on. assets/class_names.txt has one
+    name per line.
 
     Args:
-        trained: Trained; its test split, where it has one, gives the inputs of the check.
+        trained: the model; its test split, if it has one, gives the inputs of the check.
         folder: the folder of the versions.
         version: whole number above 0, or None for the next one.
-        verify: reload the export in a clean process and compare it with the Keras model.
+        verify: whether the export is reloaded in a clean process and compared with the Keras model.
 
     Raises:
         FlagError: the version exists.
-        ModelError: the reloaded export answers otherwise; nothing is left in `folder`.
-        StorageError: the place cannot be written.
+        ModelError: the reloaded export gives other answers; then nothing is left in `folder`.
+        StorageError: the folder cannot be written.
     """
     target = atomic_folders.new_version(folder, version)
     raw = raw_inputs.of_run(trained, NUM_VERIFIED)
-    core = on_one_device(trained.core)
+    core = float32_copy(trained.core)
     with atomic_folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
         module = Servable(core, trained.preprocessing, trained.class_names, scratch)
-        with _without_notes():
+        with _hide_notes():
             tf.saved_model.save(module, str(part), signatures=module.signatures())
         _write_extras(part, module, trained)
         if verify:
@@ -68,24 +72,23 @@ def export_saved_model(
 
 
 def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
-    """Exports a run as ExportOptions say; returns the new folder.
+    """Exports a run and returns the new folder.
 
-    The check uses the run's own test split where its data can still be read and is not code.
+    The check uses the run's own test split if its data can still be read and is not code.
 
     Args:
-        options: ExportOptions.
-        call: what --format names.
+        options: the options of the command.
+        call: the call that --format names.
     """
     trained = loading.load(options.run)
     if options.verify and trained.options is not None:
-        trained.splits = _splits(options.run)
+        trained.splits = _splits_of(options.run)
     folder = options.output or pathlib.Path(options.run) / layout.EXPORT
     return call.build(trained, folder, options.version, options.verify)
 
 
-def _splits(run: str) -> Splits | dict:
-    from tltf.data import run_data
-
+def _splits_of(run: str) -> Splits | dict[str, Source]:
+    """The splits of a run; {} if its data cannot be read."""
     try:
         return run_data.parts(run)
     except (FlagError, DataError, ModelError, StorageError) as error:
@@ -97,8 +100,8 @@ def _splits(run: str) -> Splits | dict:
         return {}
 
 
-def on_one_device(core: Core) -> Core:
-    """A Core of the same blueprint and weights in float32; call it outside of a strategy."""
+def float32_copy(core: Core) -> Core:
+    """A copy of the core in float32; it is on one device if no strategy's scope is open."""
     with tempfile.TemporaryDirectory() as assets, precision.policy("float32"):
         save_assets(core.backbone, pathlib.Path(assets))
         fresh = core_builder.rebuild(core.blueprint, pathlib.Path(assets))
@@ -109,8 +112,8 @@ def on_one_device(core: Core) -> Core:
 
 
 @contextlib.contextmanager
-def _without_notes() -> Iterator[Any]:
-    """Keeps TensorFlow's notes on its own saving off standard error; warnings stay."""
+def _hide_notes() -> Iterator[None]:
+    """A block in which TensorFlow prints warnings about saving, but no notes."""
     before = logging.get_verbosity()
     logging.set_verbosity(min(before, logging.WARNING))
     try:
@@ -120,19 +123,19 @@ def _without_notes() -> Iterator[Any]:
 
 
 class Servable(tf.Module):
-    """The graph that is served: preprocessing, core and decoding.
+    """The module that is served: preprocessing, core and decoding.
 
     Args:
-        core: Core.
-        preprocessing: ImagePreprocessing or TextPreprocessing.
-        class_names: C strings.
-        scratch: folder in which the asset is written before it is copied.
+        core: the core in float32.
+        preprocessing: makes the inputs of the core from raw inputs.
+        class_names: names of the C classes.
+        scratch: folder in which class_names.txt is written before it is copied.
     """
 
     def __init__(
         self,
         core: Core,
-        preprocessing: Any,
+        preprocessing: ImagePreprocessing | TextPreprocessing,
         class_names: tuple[str, ...],
         scratch: str,
     ) -> None:
@@ -148,10 +151,10 @@ class Servable(tf.Module):
 
     @property
     def input_names(self) -> list[str]:
-        """The inputs of `serving_default`, one for each field."""
+        """The names of the inputs of `serving_default`, one per field."""
         return list(raw_inputs.input_names(self._preprocessing.fields).values())
 
-    def signatures(self) -> dict[str, Any]:
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Signature name -> concrete function."""
         raw = {name: tf.TensorSpec([None], tf.string, name) for name in self.input_names}
         prepared = {
@@ -164,25 +167,28 @@ class Servable(tf.Module):
         }
 
     def prepare(self, *raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Input name -> tensor [B, ...] of tf.string[B] of each field."""
-        if self.is_image:
+        """Input of the core -> tensor [B, ...], from tf.string[B] of each field."""
+        if isinstance(self._preprocessing, ImagePreprocessing):
             return {next(iter(self._core.backbone.inputs)): self._preprocessing.decode_batch(*raw)}
         return self._preprocessing(*raw)
 
-    def answer(self, tensors: Any) -> Any:
-        """Name -> tensor [B, ...] of prepared tensors, see the head's `serving_outputs`."""
-        padded, count = _not_empty(tensors)
+    def answer(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Output name -> tensor [B, ...], from inputs of the core: the head's `serving_outputs`."""
+        padded, count = _pad_empty(tensors)
         logits = self._core.model(padded, training=False)[self._core.head.name][:count]
         head = self._core.head
         return head.serving_outputs(head.scores(logits), self._labels)
 
-    def _from_raw(self, **raw: Any) -> Any:
-        columns = [_of_shape(name, raw[name]) for name in self.input_names]
+    def _from_raw(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        columns = [_require_shape(name, raw[name]) for name in self.input_names]
         return self.answer(self.prepare(*columns))
 
-    def _from_tensors(self, **tensors: Any) -> Any:
+    def _from_tensors(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.answer(
-            {name: _checked(name, _of_shape(name, tensor)) for name, tensor in tensors.items()}
+            {
+                name: _require_finite(name, _require_shape(name, tensor))
+                for name, tensor in tensors.items()
+            }
         )
 
     def _tensor_specs(self) -> dict[str, tf.Tensor]:
@@ -190,8 +196,11 @@ class Servable(tf.Module):
         return tf.function(self.prepare).get_concrete_function(*example).structured_outputs
 
 
-def _not_empty(tensors: Any) -> Any:
-    """`(tensors, count)`: an empty batch gets a row, as fused convolutions fail without one."""
+def _pad_empty(tensors: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """`(tensors, number of rows before)`: an empty batch gets a row of zeros.
+
+    Fused convolutions fail on an empty batch.
+    """
     count = tf.shape(next(iter(tensors.values())))[0]
     missing = tf.cast(count == 0, tf.int32)
     return {
@@ -200,26 +209,28 @@ def _not_empty(tensors: Any) -> Any:
     }, count
 
 
-def _of_shape(name: Any, tensor: Any) -> Any:
-    """Refuses, by the input's name, another shape than the signature's, which nothing else compares.
+def _require_shape(name: str, tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor, whose graph refuses by the input's name any other shape than the signature's.
 
-    The shape is hidden first, since TensorFlow removes a comparison with what it takes for known.
+    Nothing else compares the shapes. The known shape is hidden before the comparison, since
+    TensorFlow would otherwise remove the comparison.
     """
-    given = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=None, name=f"input_{name}")
-    return tf.ensure_shape(given, tensor.shape)
+    hidden = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=None, name=f"input_{name}")
+    return tf.ensure_shape(hidden, tensor.shape)
 
 
-def _checked(name: Any, tensor: Any) -> Any:
-    """Refuses NaN and infinite numbers, which TF Serving's JSON parser lets through."""
+def _require_finite(name: str, tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor, whose graph refuses NaN and infinite numbers, which TF Serving's JSON may hold."""
     if not tensor.dtype.is_floating:
         return tensor
     return tf.debugging.check_numerics(tensor, f"input {name} has numbers that are not finite")
 
 
 def _write_extras(folder: pathlib.Path, module: Servable, trained: Trained) -> None:
-    """assets.extra/: tltf.json, and warm-up requests where tensorflow-serving-api is there.
+    """Writes assets.extra/: tltf.json, and warm-up requests if tensorflow-serving-api is installed.
 
-    Their inputs are made up: an export goes to others, who must not find the user's data in it.
+    The inputs of the requests are made up, since an export is given to others, who must not find the
+    user's data in it.
     """
     extra = folder / "assets.extra"
     extra.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Reloads an export in a clean process and compares its answers with the Keras model's."""
+"""The check of an export: reloads it in a clean process and compares it with the Keras model."""
 
 import os
 import pathlib
@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,33 +19,40 @@ from tltf.models.trained import Trained
 from tltf.serving.export import clean_process
 
 LARGEST_DIFFERENCE = 1e-5
+"""The largest difference that is allowed between the scores of the export and those of the model, in
+the head's unit."""
 BATCH = 32
+"""Number of rows that the Keras model computes at once."""
 TIMEOUT_S = 900
+"""Seconds after which the clean process is stopped."""
 
 
 def check_saved_model(
-    folder: pathlib.Path, trained: Trained, float32_model: Any, raw: dict[str, list[bytes]]
+    folder: pathlib.Path, trained: Trained, float32_model: keras.Model, raw: dict[str, list[bytes]]
 ) -> float:
-    """The largest difference of what the head states, which is also printed on standard error.
+    """The largest difference between the scores of the export and of the model, in the head's unit.
+
+    It is also printed on standard error.
 
     Args:
-        folder: of the SavedModel.
-        trained: Trained; the reference, unless it computes in half precision.
-        float32_model: its copy in float32, the reference in that case.
+        folder: folder of the SavedModel.
+        trained: the model that was exported; the reference, unless it computes in half precision.
+        float32_model: its copy in float32, which is then the reference.
         raw: input of `serving_default` -> list of bytes.
 
     Raises:
-        ModelError: the reload fails, a difference is above LARGEST_DIFFERENCE, or a label is
-            another one.
+        ModelError: the export cannot be run, a difference is above LARGEST_DIFFERENCE, or an answer
+            is wrong.
+        StorageError: the check takes too long or has no room for its files.
     """
     reference = trained.core.model
     if any(layer.compute_dtype in ("float16", "bfloat16") for layer in reference.layers):
         reference = float32_model
-    expected, tensors = _expected(trained, reference, raw)
-    given = _reloaded(folder, raw, tensors, trained.core.backbone.modality)
+    expected, tensors = _reference_scores(trained, reference, raw)
+    outputs = _run_export(folder, raw, tensors, trained.core.backbone.modality)
     head, count = trained.core.head, len(expected)
     differences = [
-        np.abs((_scores(given, kind, head) - rows) / head.unit).max()
+        np.abs((_scores(outputs, kind, head) - rows) / head.unit).max()
         for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, count)]))
     ]
     largest = float(max(differences))
@@ -56,52 +64,54 @@ def check_saved_model(
     if not largest <= LARGEST_DIFFERENCE:
         what = f"the reloaded export differs from the model by {largest:.2g}"
         raise ModelError(what, place=folder, fix="--noverify exports it all the same")
-    _check_answers(given, head, trained.class_names)
+    _check_answers(outputs, head, trained.class_names)
     return largest
 
 
-def _expected(
-    trained: Trained, model: Any, raw: dict[str, list[bytes]]
+def _reference_scores(
+    trained: Trained, model: keras.Model, raw: dict[str, list[bytes]]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """float32[N, K] of the Keras model, and the tensors of the first batch.
+    """`(float32[N, K], tensors)`: the scores of the Keras model, and the inputs of its first batch.
 
-    On the CPU, as the clean process: GPUs round otherwise. In a graph, as `predict` and `evaluate` of Keras run it: eagerly, TensorFlow fuses no batch
-    norm into convolutions, and rounds otherwise by up to 6e-6.
+    The model runs on the CPU, as the clean process does, since GPUs round differently. It runs in a
+    graph, as in `predict` and `evaluate` of Keras: eagerly, TensorFlow fuses no batch norm into
+    convolutions, and then differs by up to 6e-6.
     """
     head, rows = trained.core.head, list[np.ndarray]()
-    first: Any = None
+    first: dict[str, tf.Tensor] = {}
 
     @tf.function(reduce_retracing=True)
-    def answer(tensors: Any) -> Any:
+    def answer(tensors: dict[str, tf.Tensor]) -> tf.Tensor:
         return head.scores(model(tensors, training=False)[head.name])
 
     columns = list(raw.values())
     for start in range(0, len(columns[0]), BATCH):
         batch = [tf.constant(column[start : start + BATCH]) for column in columns]
-        tensors = _prepared(trained, batch)
-        first = tensors if first is None else first
+        tensors = _prepare(trained, batch)
+        first = first or tensors
         with tf.device("CPU:0"):
             rows.append(answer(tensors).numpy())
     return np.concatenate(rows), {name: value.numpy() for name, value in first.items()}
 
 
-def _prepared(trained: Trained, raw: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+def _prepare(trained: Trained, raw: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The inputs of the core for a batch of raw inputs, one tf.string[B] per field."""
     if trained.core.backbone.modality == "text":
         return trained.preprocessing(*raw)
     images = tf.stack([trained.preprocessing(item) for item in raw[0]])
     return {next(iter(trained.core.backbone.inputs)): images}
 
 
-def _reloaded(
-    folder: pathlib.Path, raw: dict[str, list[bytes]], tensors: Any, modality: str
+def _run_export(
+    folder: pathlib.Path, raw: dict[str, list[bytes]], tensors: dict[str, np.ndarray], modality: str
 ) -> dict[str, np.ndarray]:
-    """What tltf/serving/export/clean_process.py writes."""
+    """The outputs that tltf/serving/export/clean_process.py computes with the export, by name."""
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = pathlib.Path(scratch, "inputs.npz"), pathlib.Path(scratch, "outputs.npz")
         packed = dict[str, Any]()
         for name, items in raw.items():
             packed[f"data/{name}"], packed[f"ends/{name}"] = clean_process.pack(items)
-        np.savez(inputs, **packed, **tensors)
+        np.savez(inputs, **(packed | tensors))
         modules = ["tensorflow_text"] if modality == "text" else []
         files = [str(path) for path in (folder, inputs, outputs)]
         command = [sys.executable, "-P", clean_process.__file__, *files, *modules]
@@ -111,7 +121,8 @@ def _reloaded(
                 command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
             )
         except subprocess.TimeoutExpired as error:
-            raise StorageError(f"the check took over {TIMEOUT_S} s", place=folder) from error
+            what = f"the check of the export took more than {TIMEOUT_S} s"
+            raise StorageError(what, place=folder) from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             if done.returncode == clean_process.CANNOT_WRITE:
@@ -126,26 +137,32 @@ def _reloaded(
             return dict(file)
 
 
-def _scores(given: dict[str, np.ndarray], kind: str, head: Head) -> np.ndarray:
+def _scores(outputs: dict[str, np.ndarray], kind: str, head: Head) -> np.ndarray:
     """float[N, K]: the scores among the outputs of `raw` or `tensors`, in the order of `columns`."""
-    found = given[f"{kind}/{head.scores_name}"]
-    return found.reshape(len(found), -1)
+    scores = outputs[f"{kind}/{head.scores_name}"]
+    return scores.reshape(len(scores), -1)
 
 
-def _check_answers(given: dict[str, np.ndarray], head: Head, class_names: tuple[str, ...]) -> None:
-    """The answers of the export must be those of the numbers that it states."""
-    texts = head.answers(_scores(given, "raw", head), class_names)
-    answers: Sequence[str | bytes] = texts
-    if f"raw/{head.name}" in given:
-        values = given[f"raw/{head.name}"]
+def _check_answers(
+    outputs: dict[str, np.ndarray], head: Head, class_names: tuple[str, ...]
+) -> None:
+    """Raises ModelError where an answer of the export is not that of its own scores."""
+    texts = head.answers(_scores(outputs, "raw", head), class_names)
+    expected: Sequence[str | bytes] = texts
+    answers: Sequence[str | bytes]
+    if f"raw/{head.name}" in outputs:
+        values = outputs[f"raw/{head.name}"]
         rows = values.reshape(len(values), -1).tolist()
-        told = [label_kinds.SEPARATOR.join(format(value, ".9g") for value in row) for row in rows]
+        answers = [
+            label_kinds.SEPARATOR.join(format(value, ".9g") for value in row) for row in rows
+        ]
     else:
-        packed = (given[f"{part}/raw/{head.name}"] for part in ("data", "ends"))
-        told = clean_process.unpack(*packed)
-        answers = [text.encode("utf-8", "replace") for text in texts]
-    wrong = [row for row, pair in enumerate(zip(told, answers, strict=True)) if len(set(pair)) > 1]
+        packed = (outputs[f"{part}/raw/{head.name}"] for part in ("data", "ends"))
+        answers = clean_process.unpack(*packed)
+        expected = [text.encode("utf-8", "replace") for text in texts]
+    pairs = enumerate(zip(answers, expected, strict=True))
+    wrong = [row for row, (answer, right) in pairs if answer != right]
     if wrong:
         row = wrong[0]
-        what = f"input {row} has the {head.name} {told[row]!r} in place of {answers[row]!r}"
+        what = f"input {row} has the {head.name} {answers[row]!r} in place of {expected[row]!r}"
         raise ModelError(what)
