@@ -24,8 +24,11 @@ def class_weights(part: Any, kind: str) -> np.ndarray | None:
     if kind == "none":
         return None
     if not label_kinds.kind_of(part.labels).is_one_class:
-        raise FlagError("weights are of classes, the data has several labels or numbers per row",
-                        flag="class_weights", fix="--class_weights=none")  # fmt: skip
+        raise FlagError(
+            "weights are of classes, the data has several labels or numbers per row",
+            flag="class_weights",
+            fix="--class_weights=none",
+        )
     total = len(part)
     counts = np.maximum(np.bincount(part.labels, minlength=len(part.class_names)), 1)
     if kind == "balanced":

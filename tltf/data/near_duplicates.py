@@ -57,8 +57,10 @@ def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> A
             f"{near_rows[0]['id']}, {near_rows[0]['reason'].removeprefix('nearly the same as ')}"
         )
     if found.num_left:
-        warnings.append(f"{found.num_left:,} rows look like so many others, as in one frame, that "
-                        "near duplicates among them were not all looked for")  # fmt: skip
+        warnings.append(
+            f"{found.num_left:,} rows look like so many others, as in one frame, that "
+            "near duplicates among them were not all looked for"
+        )
     scan = next(iter(parts.values())).scan
     return dataclasses.replace(scan, near_rows=near_rows, warnings=[*scan.warnings, *warnings])
 

@@ -122,8 +122,11 @@ def build(
 def _classes(source: Source) -> np.ndarray:
     """int64[N]: the stratum of each row; FlagError for numbers, which have no classes."""
     if source.labels is not None and not label_kinds.kind_of(source.labels).has_classes:
-        raise FlagError("balanced draws every class equally often, the data has numbers",
-                        flag="sampling", fix="--sampling=none")  # fmt: skip
+        raise FlagError(
+            "balanced draws every class equally often, the data has numbers",
+            flag="sampling",
+            fix="--sampling=none",
+        )
     return source.strata()
 
 
@@ -185,8 +188,11 @@ def _augmentation(
     if augmentation.is_mixing and source.labels is None:
         raise FlagError("mixing needs labels", flag="augment", fix="leave mixup and cutmix out")
     if augmentation.is_mixing and not label_kinds.kind_of(source.labels).is_one_class:
-        raise FlagError("mixup and cutmix mix classes, the data has several labels or numbers",
-                        flag="augment", fix="leave mixup and cutmix out")  # fmt: skip
+        raise FlagError(
+            "mixup and cutmix mix classes, the data has several labels or numbers",
+            flag="augment",
+            fix="leave mixup and cutmix out",
+        )
 
     def change(batches: Any, epoch: Any, start: Any) -> Any:
         def on_batch(batch: Any, item: Any) -> Any:

@@ -67,8 +67,11 @@ def counts(prepared: TextPreprocessing, columns: Sequence[Sequence[str]]) -> Tok
     found = prepared.count(*map(tf.constant, _drawn(columns)))
     share = found.share(found.unknown)
     if share > MOST_UNKNOWN:
-        warnings.warn(f"{share:.0%} of the tokens are unknown to the backbone's tokenizer: is this "
-                      "another language or script than it was trained on?", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{share:.0%} of the tokens are unknown to the backbone's tokenizer: is this "
+            "another language or script than it was trained on?",
+            stacklevel=2,
+        )
     return found
 
 

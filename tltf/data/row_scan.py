@@ -87,10 +87,16 @@ class Scan:
             rows.append({"id": self.name, "reason": f"{more} more faults", "fix": ""})
         num_skipped, num_excluded = len(self.skipped), len(self.excluded)
         return ScanCounts(
-            self.num_found, self.num_found - num_skipped - num_excluded, num_skipped, num_excluded,
-            self.num_ignored, list(self.warnings), list(self.skipped), list(self.excluded),
+            self.num_found,
+            self.num_found - num_skipped - num_excluded,
+            num_skipped,
+            num_excluded,
+            self.num_ignored,
+            list(self.warnings),
+            list(self.skipped),
+            list(self.excluded),
             fault_rows=rows or None,
-        )  # fmt: skip
+        )
 
     def finish(self, max_bad_fraction: float) -> dict[str, Any]:
         """The counts, in which `found` = `used` + `skipped` + `excluded`.
@@ -119,8 +125,10 @@ def _together(faults: Sequence[TltfError], number: int, scan: dict[str, Any]) ->
     if number == 1:
         return first
     places = {fault.what: fault.place for fault in reversed(faults)}
-    told = [f"{f'{places[what]}: ' if places[what] else ''}{what}{_times(count)}"
-            for what, count in list(kinds.items())[1:SHOWN_FAULTS]]  # fmt: skip
+    told = [
+        f"{f'{places[what]}: ' if places[what] else ''}{what}{_times(count)}"
+        for what, count in list(kinds.items())[1:SHOWN_FAULTS]
+    ]
     if (more := len(kinds) - SHOWN_FAULTS) > 0:
         told.append(f"{more} more kinds")
     others = f" (1 of {number} faults; others: {' | '.join(told)})" if told else ""
@@ -245,8 +253,10 @@ def check_class_names(scan: Scan, names: set[str]) -> None:
         alike[_as_seen(form)].append(group[0])
     for group in alike.values():
         if len(group) > 1:
-            scan.warn(f"class names that look alike: {', '.join(map(ascii, group))}; if they are "
-                      "one class, give them one name")  # fmt: skip
+            scan.warn(
+                f"class names that look alike: {', '.join(map(ascii, group))}; if they are "
+                "one class, give them one name"
+            )
 
 
 def _as_seen(name: str) -> str:
@@ -303,8 +313,13 @@ def check_spelling_of_numbers(scan: Scan, names: set[str]) -> None:
     fractions = [number for number in groups if number % 1]
     if fractions and sum(map(len, groups.values())) == len(names):
         what = f"the labels are numbers with fractions, such as {fractions[0]:g}: no classes"
-        scan.add(FlagError(what, flag="data",
-                           fix="--head=regress predicts numbers; label_type=text takes them for classes"))  # fmt: skip
+        scan.add(
+            FlagError(
+                what,
+                flag="data",
+                fix="--head=regress predicts numbers; label_type=text takes them for classes",
+            )
+        )
 
 
 def class_warnings(class_names: Any, counts: Any, kind: Any) -> list[str]:
@@ -323,10 +338,13 @@ def class_warnings(class_names: Any, counts: Any, kind: Any) -> list[str]:
     if train.min() and train.max() >= UNEVEN * train.min():
         most, least = (class_names[place] for place in (train.argmax(), train.argmin()))
         advice = ", try --class_weights=balanced" if kind.is_one_class else ""
-        warnings.append(f"{most} has {train.max() // train.min()} times as many rows as {least}: "
-                        f"judge by macro F1{advice}")  # fmt: skip
-    return warnings + _of_classes([class_names[place] for place in np.flatnonzero(train == 1)],
-                                  "one training row")  # fmt: skip
+        warnings.append(
+            f"{most} has {train.max() // train.min()} times as many rows as {least}: "
+            f"judge by macro F1{advice}"
+        )
+    return warnings + _of_classes(
+        [class_names[place] for place in np.flatnonzero(train == 1)], "one training row"
+    )
 
 
 def _of_classes(names: Sequence[str], what: str) -> Any:
@@ -379,8 +397,11 @@ def usable_contents(
     for row in np.flatnonzero(~is_usable):
         scan.exclude(ids[row], f"its content is in the {ROLES[last[group[row]]]} split too")
     if not is_usable.all() and strict_splits:
-        scan.fail(f"{(~is_usable).sum()} rows have the content of a later split, such as "
-                  f"{ids[np.argmin(is_usable)]}", fix="remove them from one of the splits")  # fmt: skip
+        scan.fail(
+            f"{(~is_usable).sum()} rows have the content of a later split, such as "
+            f"{ids[np.argmin(is_usable)]}",
+            fix="remove them from one of the splits",
+        )
     elif not is_usable.all():
         scan.warn(f"{(~is_usable).sum()} rows excluded: their content is in a later split too")
     repeats = len(ids) - len(first) - int((~is_usable).sum())
@@ -391,8 +412,10 @@ def usable_contents(
 
 def counts(scan: Any) -> Any:
     """`10 found = 9 used + 1 skipped + 0 excluded`; the rows of a scan."""
-    text = (f"{scan.found:,} found = {scan.used:,} used + {scan.skipped:,} skipped + "
-            f"{scan.excluded:,} excluded")  # fmt: skip
+    text = (
+        f"{scan.found:,} found = {scan.used:,} used + {scan.skipped:,} skipped + "
+        f"{scan.excluded:,} excluded"
+    )
     ignored = scan.ignored
     return (
         f"{text}; {ignored:,} other file{'s' if ignored > 1 else ''} ignored" if ignored else text

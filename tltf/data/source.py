@@ -97,11 +97,14 @@ class ScanCounts:
 
     def without(self, num_rows: int, rows: Sequence[dict[str, str]], kind: str) -> "ScanCounts":
         """The counts after rows in use were left out as `skipped` or `excluded`."""
-        return dataclasses.replace(self, **{
-            "used": self.used - num_rows,
-            kind: getattr(self, kind) + num_rows,
-            f"{kind}_rows": [*getattr(self, f"{kind}_rows"), *rows],
-        })  # fmt: skip
+        return dataclasses.replace(
+            self,
+            **{
+                "used": self.used - num_rows,
+                kind: getattr(self, kind) + num_rows,
+                f"{kind}_rows": [*getattr(self, f"{kind}_rows"), *rows],
+            },
+        )
 
     def to_json(self) -> dict:
         """Plain JSON, without what nobody looked for."""
@@ -233,8 +236,13 @@ class Source:
         wanted = set(map(_in_one_form, class_names))
         is_known = np.array([_in_one_form(name) in wanted for name in self.class_names], bool)
         first, is_skipped, labels = kind.without(self.labels, is_known)
-        rows = [{"id": self.ids[row], "reason": f"its {kind.word} {self.class_names[first[row]]!r} {reason}"}
-                for row in np.flatnonzero(is_skipped).tolist()]  # fmt: skip
+        rows = [
+            {
+                "id": self.ids[row],
+                "reason": f"its {kind.word} {self.class_names[first[row]]!r} {reason}",
+            }
+            for row in np.flatnonzero(is_skipped).tolist()
+        ]
         scan = self.scan.without(len(rows), rows, "skipped")
         names = tuple(self.class_names[place] for place in np.flatnonzero(is_known))
         kept = dataclasses.replace(self.with_labels(labels, names), scan=scan)

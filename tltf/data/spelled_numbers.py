@@ -50,11 +50,16 @@ def require_varied(values: np.ndarray, name: str) -> None:
     if len(values) < 2:
         return
     if (values == values[0]).all():
-        raise DataError(f"{name} has one number only ({values[0]:.9g})", flag="data",
-                        fix="give examples of at least two numbers")  # fmt: skip
+        raise DataError(
+            f"{name} has one number only ({values[0]:.9g})",
+            flag="data",
+            fix="give examples of at least two numbers",
+        )
     lost = np.abs(values - values.astype(np.float32)).max()
     if lost > MOST_LOST * values.std():
-        what = (f"{name}: training is in float32, which moves numbers such as {values[0]:.15g} by up "
-                f"to {lost:.3g}, and they differ by {values.std():.3g} only; subtract a fixed number "
-                f"from the column, such as {values.min():.15g}")  # fmt: skip
+        what = (
+            f"{name}: training is in float32, which moves numbers such as {values[0]:.15g} by up "
+            f"to {lost:.3g}, and they differ by {values.std():.3g} only; subtract a fixed number "
+            f"from the column, such as {values.min():.15g}"
+        )
         warnings.warn(what, stacklevel=2)

@@ -55,8 +55,12 @@ def text(name: Any, parts: Any, scan: Any) -> Any:
     """
     train = parts["train"]
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
-    lines = [f"data       {name}", f"rows       {row_scan.counts(scan)}", f"splits     {sizes}",
-             *label_kinds.kind_of(train.labels).described(train.labels, train.class_names)]  # fmt: skip
+    lines = [
+        f"data       {name}",
+        f"rows       {row_scan.counts(scan)}",
+        f"splits     {sizes}",
+        *label_kinds.kind_of(train.labels).described(train.labels, train.class_names),
+    ]
     lines += [f"warning    {warning}" for warning in scan.warnings]
     for what in ("skipped", "excluded"):
         lines += _listed(

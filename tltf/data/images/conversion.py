@@ -32,10 +32,30 @@ MAGICS = (
     (0, b"\0\0\1\0", "icon"),
 )
 """Place in the file, bytes there, name of the format."""
-EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".ico", ".ppm", ".pgm",
-              ".pbm", ".pnm")  # fmt: skip
-UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, IndexError, EOFError, struct.error,
-              Image.DecompressionBombError)  # fmt: skip
+EXTENSIONS = (
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".j2k",
+    ".ico",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    IndexError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 """What Pillow raises for files that are not images or broken ones (SyntaxError: a broken PNG)."""
 WIDE = ("I", "F")
 """Beginnings of the modes with more than 8 bits a channel."""

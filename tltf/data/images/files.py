@@ -17,8 +17,9 @@ from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.images import conversion, preprocessing, structure
 from tltf.data.source import digest
 
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp",
-                        *conversion.EXTENSIONS))  # fmt: skip
+EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", *conversion.EXTENSIONS)
+)
 MAX_SIDES_RATIO = 1000
 UNIFORM_BYTES = (64, 0.07)
 """An image of one colour is coded in fewer bytes: a number and as many a pixel."""

@@ -50,8 +50,10 @@ def _product(
     more: int = 0,
 ) -> tf.Tensor:
     """Of two numbers of `size` bytes that follow each other; the sign of a side does not count."""
-    sides = [exif.number(exif.bytes_at(contents, position + place, size), tf.constant(is_little))
-             for place in (0, size)]  # fmt: skip
+    sides = [
+        exif.number(exif.bytes_at(contents, position + place, size), tf.constant(is_little))
+        for place in (0, size)
+    ]
     masked = tf.bitwise.bitwise_and(tf.stack(sides), mask) + more
     return tf.reduce_prod(tf.abs(tf.cast(masked, tf.float32)))
 
@@ -59,8 +61,11 @@ def _product(
 def _of_webp(contents: tf.Tensor) -> tf.Tensor:
     """A lossless one has 14 bits a side, which follow each other, less 1."""
     bits = exif.number(exif.bytes_at(contents, 21, 4), tf.constant(True))
-    sides = [tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, shift), 0x3FFF) + 1
-             for shift in (0, 14)]  # fmt: skip
-    cases = [(exif.begins(contents, chunk, 12), lambda place=place: _product(contents, **place))
-             for chunk, place in KINDS_OF_WEBP.items()]  # fmt: skip
+    sides = [
+        tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, shift), 0x3FFF) + 1 for shift in (0, 14)
+    ]
+    cases = [
+        (exif.begins(contents, chunk, 12), lambda place=place: _product(contents, **place))
+        for chunk, place in KINDS_OF_WEBP.items()
+    ]
     return tf.case(cases, default=lambda: tf.reduce_prod(tf.cast(sides, tf.float32)))

@@ -118,6 +118,8 @@ class LabelKind:
         ]
         if len(counts) <= MOST_BARS:
             width, most = max(map(len, class_names)), max(counts.max(), 1)
-            lines += [f"           {name:<{width}} {count:>7,} {'█' * round(BAR * count / most)}"
-                      for name, count in zip(class_names, counts.tolist(), strict=True)]  # fmt: skip
+            lines += [
+                f"           {name:<{width}} {count:>7,} {'█' * round(BAR * count / most)}"
+                for name, count in zip(class_names, counts.tolist(), strict=True)
+            ]
         return lines

@@ -94,8 +94,11 @@ def several(
     rows = [_parts(text) for text in texts]
     names = tuple(class_names or sorted({part for row in rows for part in row}))
     if not any(rows):
-        raise DataError(f"{name} has no row with a label", flag="data",
-                        fix="label=COLUMN with labels such as cat|dog")  # fmt: skip
+        raise DataError(
+            f"{name} has no row with a label",
+            flag="data",
+            fix="label=COLUMN with labels such as cat|dog",
+        )
     places = {part: place for place, part in enumerate(names)}
     encoded = np.zeros((len(rows), len(names)), np.uint8)
     for row, parts in enumerate(rows):
@@ -112,8 +115,11 @@ def join_labels(names: Sequence[str] | Iterator[Any] | np.ndarray) -> str:
     texts = [str(name) for name in names]
     odd = [text for text in texts if SEPARATOR in text]
     if odd:
-        raise DataError(f"the label {odd[0]!r} has a {SEPARATOR!r} in it, which parts labels",
-                        flag="data", fix="give it another name")  # fmt: skip
+        raise DataError(
+            f"the label {odd[0]!r} has a {SEPARATOR!r} in it, which parts labels",
+            flag="data",
+            fix="give it another name",
+        )
     return SEPARATOR.join(texts)
 
 

@@ -71,16 +71,22 @@ def _refuse_bomb(file: pathlib.Path) -> None:
                 with archive.open(info) as member:
                     promised = _promised_bytes(member)
                 if promised > info.file_size:
-                    raise DataError(f"is damaged: {info.filename} promises {promised} bytes and "
-                                    f"has {info.file_size}", flag="data", place=file)  # fmt: skip
+                    raise DataError(
+                        f"is damaged: {info.filename} promises {promised} bytes and "
+                        f"has {info.file_size}",
+                        flag="data",
+                        place=file,
+                    )
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise DataError(f"is damaged ({error})", flag="data", place=file) from error
 
 
 def _promised_bytes(member: Any) -> int:
     """The size of the array that the header of an open .npy member tells; 0 for other members."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0,
-               (2, 0): np.lib.format.read_array_header_2_0}  # fmt: skip
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     try:
         version = np.lib.format.read_magic(member)
         shape, _, dtype = readers[version](member)

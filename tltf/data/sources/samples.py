@@ -24,9 +24,17 @@ VADER_FILES = {
 }
 NEUTRAL_RATING = 0.5
 FASHION_CLASSES = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 VENDORS = ("google", "twitter")
 EMOJI_LABELS = ("category", "subcategory", "tags")
 REPEATED_FLAGS = frozenset(
@@ -251,8 +259,11 @@ def _emoji_labels(glyphs: Any, label: Any, settings: Any) -> Any:
     if label != "tags":
         return label_kinds.encode_classes([glyph[label] for glyph in glyphs], "emoji")
     if settings.target != label_kinds.LABELS:
-        raise FlagError(f"emoji's tags are several a picture, no {settings.target}", flag="head",
-                        fix="--head=multi_label, or emoji(label=category)")  # fmt: skip
+        raise FlagError(
+            f"emoji's tags are several a picture, no {settings.target}",
+            flag="head",
+            fix="--head=multi_label, or emoji(label=category)",
+        )
     texts = [label_kinds.join_labels((glyph["category"], glyph["subcategory"])) for glyph in glyphs]
     return label_kinds.several(texts, None, "emoji")
 

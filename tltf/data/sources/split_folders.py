@@ -27,11 +27,27 @@ ROLES_OF_WORDS = {
     "tst": TEST,
 }
 GENERIC_WORDS = frozenset(
-    ("set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "split",
-     "folder", "dir", "samples", "seg")
-)  # fmt: skip
+    (
+        "set",
+        "data",
+        "dataset",
+        "images",
+        "image",
+        "imgs",
+        "img",
+        "pictures",
+        "photos",
+        "split",
+        "folder",
+        "dir",
+        "samples",
+        "seg",
+    )
+)
 """Words beside that of the split that say nothing of a class."""
-UNLABELLED_WORDS = frozenset(("pred", "predict", "prediction", "submission", "unlabeled", "unlabelled"))  # fmt: skip
+UNLABELLED_WORDS = frozenset(
+    ("pred", "predict", "prediction", "submission", "unlabeled", "unlabelled")
+)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -88,8 +104,11 @@ def find(
     names = {folder: _named(folder.name) for folder in folders}
     shared = {named.rest for named in names.values()}
     unlabelled = [folder for folder in folders if names[folder].is_unlabelled]
-    splits = [folder for folder in folders if names[folder].role and
-              (len(shared) == 1 or _says_no_class(names[folder].rest))]  # fmt: skip
+    splits = [
+        folder
+        for folder in folders
+        if names[folder].role and (len(shared) == 1 or _says_no_class(names[folder].rest))
+    ]
     below = {folder: _unwrapped(folder, names[folder], inner, has_images) for folder in splits}
     with_classes = [folder for folder in splits if inner(below[folder])]
     if splits and len(splits) + len(unlabelled) == len(folders):

@@ -46,8 +46,11 @@ class Dialect:
         except (TypeError, ValueError):
             is_usable = False
         if not is_usable:
-            raise FlagError(f"delimiter={self.delimiter!r} is not one character that can part columns",
-                            flag=self.flag, fix=self.fix(delimiter=";"))  # fmt: skip
+            raise FlagError(
+                f"delimiter={self.delimiter!r} is not one character that can part columns",
+                flag=self.flag,
+                fix=self.fix(delimiter=";"),
+            )
 
     def reader(self, lines: Any, *, skips_blanks: bool = False) -> Any:
         """csv.reader of lines of text."""

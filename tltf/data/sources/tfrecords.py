@@ -167,8 +167,9 @@ def _features(record: bytes, row_id: str) -> dict[str, Any]:
         example = tf.train.Example.FromString(record)
     except DecodeError as error:
         what = "the record is not a tf.train.Example"
-        raise DataError(what, flag="data", place=row_id,
-                        fix="write tf.train.Example messages") from error  # fmt: skip
+        raise DataError(
+            what, flag="data", place=row_id, fix="write tf.train.Example messages"
+        ) from error
     return {name: _values(item) for name, item in example.features.feature.items()}
 
 

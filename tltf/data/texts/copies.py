@@ -118,8 +118,9 @@ def eda(alpha: float = 0.1, copies: int = 4, operations: tuple[str, ...] = OPERA
 
     def function(texts: Sequence[str], seed: Sequence[int]) -> list[str]:
         rng = np.random.default_rng(seed)
-        return [_changed(text, operations[rng.integers(len(operations))], alpha, rng)
-                for text in texts]  # fmt: skip
+        return [
+            _changed(text, operations[rng.integers(len(operations))], alpha, rng) for text in texts
+        ]
 
     return Copies("eda", copies, function)
 

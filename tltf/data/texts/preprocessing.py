@@ -43,8 +43,10 @@ class TokenCounts:
         return count / max(self.tokens, 1)
 
     def __str__(self) -> str:
-        return (f"{self.cut:,} of {self.texts:,} texts are cut, which loses {self.share(self.lost):.1%} of the "
-                f"tokens; {self.share(self.unknown):.1%} of the tokens are unknown")  # fmt: skip
+        return (
+            f"{self.cut:,} of {self.texts:,} texts are cut, which loses {self.share(self.lost):.1%} of the "
+            f"tokens; {self.share(self.unknown):.1%} of the tokens are unknown"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,8 +177,7 @@ class TextPreprocessing:
 
     def tokenizer_digest(self) -> str:
         """Hexadecimal digest of the tokenizer: class, settings, vocabulary."""
-        config = {key: value for key, value in self.tokenizer.get_config().items()
-                  if key != "name"}  # fmt: skip
+        config = {key: value for key, value in self.tokenizer.get_config().items() if key != "name"}
         found = hashlib.blake2b(f"{type(self.tokenizer)} {config}".encode(), digest_size=16)
         with tempfile.TemporaryDirectory() as folder:
             self.tokenizer.save_assets(folder)
