@@ -192,7 +192,7 @@ def test_no_label_is_known_where_no_training_row_has_one(tmp_path):
 def test_labels_are_matched_by_name():
     source = loader.load("digits(num_train=40, num_test=20)", target="labels")
     names = tuple(reversed(source.class_names))
-    other = source.in_classes((*names, "new"))
+    other = source.reorder_classes((*names, "new"))
     np.testing.assert_array_equal(other.labels[:, :10], source.labels[:, ::-1])
     assert other.labels[:, 10].sum() == 0
 

@@ -26,7 +26,7 @@ from tests.faults.making import (
     table,
 )
 from tltf.console import signals
-from tltf.data import row_scan
+from tltf.data import class_checks, label_kinds
 from tltf.models import saving
 
 SAME = picture(5)
@@ -182,7 +182,7 @@ def test_training_warns_as_the_scan_alone_does(tmp_path, capfd):
 
 def test_few_of_many_classes_are_named():
     counts = {"train": np.array([1] * 9), "validation": np.zeros(9, int), "test": np.arange(9)}
-    assert row_scan.class_warnings(list("abcdefghi"), counts, "class") == [
+    assert class_checks.class_warnings(list("abcdefghi"), counts, label_kinds.KINDS["class"]) == [
         "class a has no test example", "9 classes have one training row: a, b, c, d, e and 4 more"]  # fmt: skip
 
 

@@ -264,8 +264,8 @@ def test_class_names_of_another_unicode_form_are_the_same(trained):
     given = [unicodedata.normalize(other, name) for name in ("thé",)]
     source = make(["a", "b"], [0, 0])
     source = source.with_labels(source.labels, given)
-    assert source.in_classes(names).labels.tolist() == [1, 1]
-    assert len(source.of_classes(names, "was not trained")) == 2
+    assert source.reorder_classes(names).labels.tolist() == [1, 1]
+    assert len(source.keep_classes(names, "was not trained")) == 2
 
 
 @covers(116)

@@ -82,7 +82,7 @@ class Augmentation:
                 images = change.images(images, own)
         return tf.clip_by_value(images, *map(float, PIXEL_RANGE)), targets
 
-    def on_tokens(
+    def change_tokens(
         self,
         token_ids: tf.Tensor,
         may_change: tf.Tensor,
@@ -115,11 +115,11 @@ def build(text: str | Sequence[Call[AugmentRow]], num_classes: int, seed: int = 
         FlagError: unknown name or argument, or a package that is missing.
     """
     built = [call.build() for call in call_strings.pick_each(AUGMENTS, text, flag="augment")]
-    changes = tuple(item if isinstance(item, Change) else _layer(item) for item in built)
+    changes = tuple(item if isinstance(item, Change) else _layer_change(item) for item in built)
     return Augmentation(changes, num_classes, seed)
 
 
-def in_batches(text: str | Sequence[Call[AugmentRow]]) -> tuple[Call[AugmentRow], ...]:
+def pick_batch_changes(text: str | Sequence[Call[AugmentRow]]) -> tuple[Call[AugmentRow], ...]:
     """Those of --augment that change batches; the others have made rows before."""
     calls = call_strings.pick_each(AUGMENTS, text, flag="augment")
     return tuple(call for call in calls if call.row is None or not call.row.makes_rows)
@@ -161,13 +161,13 @@ def flip(mode: str = "horizontal") -> Change:
     Args:
         mode: horizontal, vertical or horizontal_and_vertical.
     """
-    _check("mode", mode, ("horizontal", "vertical", "horizontal_and_vertical"))
-    return _layer(keras.layers.RandomFlip(mode, dtype="float32"))
+    _require_choice("mode", mode, ("horizontal", "vertical", "horizontal_and_vertical"))
+    return _layer_change(keras.layers.RandomFlip(mode, dtype="float32"))
 
 
 def rotation(degrees: float = 15.0) -> Change:
     """Turns each image by up to `degrees` either way; the edge is reflected."""
-    return _layer(keras.layers.RandomRotation(degrees / 360, dtype="float32"))
+    return _layer_change(keras.layers.RandomRotation(degrees / 360, dtype="float32"))
 
 
 def colour(
@@ -180,7 +180,7 @@ def colour(
     if hue:
         factors["hue_factor"] = hue
     layer = keras.layers.RandomColorJitter(PIXEL_RANGE, **factors, dtype="float32")
-    return Change(images=_for_channels(layer, bool(saturation or hue)))
+    return Change(images=_accept_grey(layer, bool(saturation or hue)))
 
 
 def crop(scale: float = 0.8) -> Change:
@@ -242,7 +242,7 @@ def randaugment(num_ops: int = 2, magnitude: float = 0.5) -> Change:
     """
     layer = keras.layers.RandAugment(PIXEL_RANGE, num_ops, magnitude, dtype="float32")
     names = layer._AUGMENT_LAYERS
-    layers = [_layer(getattr(layer, name)) for name in names]
+    layers = [_layer_change(getattr(layer, name)) for name in names]
 
     def one(image: tf.Tensor, seed: tf.Tensor) -> Any:
         image = image[None]
@@ -267,7 +267,7 @@ def randaugment(num_ops: int = 2, magnitude: float = 0.5) -> Change:
             parallel_iterations=8,
         )
 
-    return Change(images=_for_channels(None, True, each))
+    return Change(images=_accept_grey(None, True, each))
 
 
 def mixup(alpha: float = 0.2) -> Change:
@@ -275,8 +275,8 @@ def mixup(alpha: float = 0.2) -> Change:
 
     Zhang et al. 2018, arXiv:1710.09412. The share is drawn from Beta(alpha, alpha).
     """
-    _check_positive("mixup", alpha)
-    return _mixing(keras.layers.MixUp(alpha, dtype="float32"))
+    _require_positive("mixup", alpha)
+    return _mixing_change(keras.layers.MixUp(alpha, dtype="float32"))
 
 
 def cutmix(alpha: float = 1.0) -> Change:
@@ -286,10 +286,10 @@ def cutmix(alpha: float = 1.0) -> Change:
     up to 1; the target's share is that of the pixels pasted. Keras would draw alpha itself anew and
     take the share of the box before it meets the pixels; here alpha is fixed, as in the paper.
     """
-    _check_positive("cutmix", alpha)
+    _require_positive("cutmix", alpha)
     if alpha > 1:
         raise FlagError(f"alpha={alpha:g} is above 1", flag="augment", fix="cutmix(alpha=1.0)")
-    return _mixing(keras.layers.CutMix((alpha, alpha), dtype="float32"))
+    return _mixing_change(keras.layers.CutMix((alpha, alpha), dtype="float32"))
 
 
 def keras_cv(layer: str) -> keras.Layer:
@@ -329,7 +329,7 @@ class _Seeds(keras.random.SeedGenerator):
         return tf.cast(tf.random.experimental.stateless_fold_in(self.seed, self.count), tf.int32)
 
 
-def _layer(layer: keras.Layer) -> Change:
+def _layer_change(layer: keras.Layer) -> Change:
     """A Change of images by a Keras layer; any other layer draws as it does, and is just called.
 
     KerasCV's layers have methods of the same names with other arguments.
@@ -341,10 +341,10 @@ def _layer(layer: keras.Layer) -> Change:
             return tf.ensure_shape(layer(images, training=True), images.shape)
 
         return Change(images=change)
-    return Change(images=lambda images, seed: _transformed(layer, images, seed)[0])
+    return Change(images=lambda images, seed: _transform(layer, images, seed)[0])
 
 
-def _transformed(layer: keras.Layer, images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, Any]:
+def _transform(layer: keras.Layer, images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, Any]:
     """`(images, transformation)`; Keras offers no public way to give a layer its seeds."""
     seeds = _Seeds(seed)
     for part in layer._flatten_layers():
@@ -354,9 +354,9 @@ def _transformed(layer: keras.Layer, images: tf.Tensor, seed: tf.Tensor) -> tupl
     return tf.ensure_shape(changed, images.shape), transformation
 
 
-def _mixing(layer: keras.Layer) -> Change:
+def _mixing_change(layer: keras.Layer) -> Change:
     def change(images: Any, targets: Any, seed: Any) -> Any:
-        images, transformation = _transformed(layer, images, seed)
+        images, transformation = _transform(layer, images, seed)
         if "batch_masks" in transformation:
             pasted = tf.cast(transformation["batch_masks"], tf.float32)
             own = 1.0 - tf.reduce_mean(pasted, axis=[1, 2, 3])
@@ -366,9 +366,9 @@ def _mixing(layer: keras.Layer) -> Change:
     return Change(mixed=change)
 
 
-def _for_channels(layer: Any, needs_colour: bool, change: Any = None) -> Callable[..., Any]:
+def _accept_grey(layer: Any, needs_colour: bool, change: Any = None) -> Callable[..., Any]:
     """`change`, or the layer's, on images made RGB if it needs colour and there is none."""
-    change = change or _layer(layer).images
+    change = change or _layer_change(layer).images
 
     def on_any(images: Any, seed: Any) -> tf.Tensor:
         if images.shape[-1] == 3 or not needs_colour:
@@ -379,7 +379,7 @@ def _for_channels(layer: Any, needs_colour: bool, change: Any = None) -> Callabl
     return on_any
 
 
-def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise FlagError(
             f"no {name} {value!r} (choices: {choices_text(value, choices)})",
@@ -388,7 +388,7 @@ def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
         )
 
 
-def _check_positive(name: str, alpha: float) -> None:
+def _require_positive(name: str, alpha: float) -> None:
     if alpha <= 0:
         raise FlagError(
             f"{name} needs alpha above 0 (received {alpha:g})",

@@ -13,7 +13,7 @@ from tltf.data.source import Source
 def fingerprint(part: Any) -> str:
     """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
-    labels = label_kinds.kind_of(part.labels).trained(part.labels)
+    labels = label_kinds.kind_of(part.labels).training_values(part.labels)
     digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{len(part):,} rows ({digest.hexdigest()})"
 

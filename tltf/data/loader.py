@@ -35,7 +35,7 @@ def load(
     """
     settings = LoadSettings(seed, scan or ScanOptions(), least_classes, target)
     source = call_strings.pick(SOURCES, text, flag="data").build(settings)
-    return source if source.labels is None else source.as_target(target)
+    return source if source.labels is None else source.convert_labels(target)
 
 
 def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -> Splits:
@@ -57,7 +57,7 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
         target=recipe.label_kind,
     )
     require_labels(source)
-    source = source.in_classes(recipe.head.build().class_order(source))
+    source = source.reorder_classes(recipe.head.build().class_order(source))
     parts = splits.split(source, recipe.split, options.runtime.seed, options.data.scan)
     if not looks_near:
         return parts

@@ -47,7 +47,7 @@ class Lookup:
     after: Callable | None = None
 
 
-def lookup(source: Source, preprocessing: Any, cache_bytes: Any) -> Lookup:
+def build_lookup(source: Source, preprocessing: Any, cache_bytes: Any) -> Lookup:
     """The Lookup of a Source.
 
     Args:
@@ -66,8 +66,8 @@ def lookup(source: Source, preprocessing: Any, cache_bytes: Any) -> Lookup:
     if column.kind == "array":
         cache_bytes = min(cache_bytes, MAX_GROWTH * np.asarray(column.values).nbytes)
     if needed > cache_bytes or _is_final(column, preprocessing):
-        return _images(column, preprocessing)
-    return _kept_images(source, preprocessing)
+        return _image_lookup(column, preprocessing)
+    return _kept_image_lookup(source, preprocessing)
 
 
 def _text_lookup(source: Source, preprocessing: TextPreprocessing) -> Lookup:
@@ -92,10 +92,10 @@ def _text_lookup(source: Source, preprocessing: TextPreprocessing) -> Lookup:
     return Lookup(inputs_of, lengths=lengths)
 
 
-def _images(column: Column, preprocessing: Any) -> Lookup:
+def _image_lookup(column: Column, preprocessing: Any) -> Lookup:
     """Each image is read, decoded and resized whenever it is needed."""
     if column.kind == "array":
-        array = tensor_on(align(column.values))
+        array = view_as_tensor(align(column.values))
         return Lookup(lambda rows: {"image": preprocessing.resize(tf.gather(array, rows))})
     if column.kind == "path":
         values = tf.constant([os.fsencode(path) for path in column.values])
@@ -111,9 +111,9 @@ def _is_final(column: Any, preprocessing: Any) -> bool:
     return column.kind == "array" and column.values.shape[1:] == shape
 
 
-def _kept_images(source: Source, preprocessing: Any) -> Lookup:
+def _kept_image_lookup(source: Source, preprocessing: Any) -> Lookup:
     """All images are decoded and resized now, once, and kept as uint8, which is exact."""
-    lookup = _images(source.column, preprocessing)
+    lookup = _image_lookup(source.column, preprocessing)
     count = len(source)
     side = preprocessing.size_px
     pixels = new_array((count, side, side, preprocessing.channels), np.uint8)
@@ -122,28 +122,28 @@ def _kept_images(source: Source, preprocessing: Any) -> Lookup:
     )
     end = 0
     with Progress("decoding", count, "images", after_s=SHOWN_AFTER_S) as progress:
-        for batch in _readable(in_bytes.prefetch(2), source):
+        for batch in _read_batches(in_bytes.prefetch(2), source):
             start, end = end, end + len(batch)
             pixels[start:end] = batch
             progress.add(len(batch))
-    tensor = tensor_on(pixels)
+    tensor = view_as_tensor(pixels)
     return Lookup(lambda rows: {"image": tf.cast(tf.gather(tensor, rows), tf.float32)})
 
 
-def _readable(dataset: tf.data.Dataset, source: Source) -> Iterator[Any]:
+def _read_batches(dataset: tf.data.Dataset, source: Source) -> Iterator[Any]:
     """The arrays of a dataset of `source`; what cannot be decoded is named."""
     try:
         yield from dataset.as_numpy_iterator()
     except tf.errors.OpError as error:
-        raise unreadable(source) or error from error
+        raise find_unreadable(source) or error from error
 
 
-def unreadable(source: Source) -> DataError | None:
+def find_unreadable(source: Source) -> DataError | None:
     """DataError that names the first image that cannot be read any more; None if all can."""
     if source.column.kind not in ("path", "bytes"):
         return None
     for row_id, value in zip(source.ids, source.column.values, strict=True):
-        reason = files.reason_against(value)
+        reason = files.find_fault(value)
         if reason:
             return DataError(
                 f"the image {row_id} {reason}",
@@ -154,7 +154,7 @@ def unreadable(source: Source) -> DataError | None:
 
 
 def new_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array of any contents that `tensor_on` takes."""
+    """An array of any contents that `view_as_tensor` takes."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     memory = np.empty(size + ALIGNMENT, np.uint8)
@@ -163,7 +163,7 @@ def new_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def align(array: Any) -> np.ndarray:
-    """`array`, or a copy where `tensor_on` could not take it."""
+    """`array`, or a copy where `view_as_tensor` could not take it."""
     if array.flags.c_contiguous and array.flags.writeable and not array.ctypes.data % ALIGNMENT:
         return array
     copy = new_array(array.shape, array.dtype)
@@ -171,7 +171,7 @@ def align(array: Any) -> np.ndarray:
     return copy
 
 
-def tensor_on(array: np.ndarray) -> tf.Tensor:
+def view_as_tensor(array: np.ndarray) -> tf.Tensor:
     """A tensor of the CPU on an array's own memory, which must not be changed any more.
 
     `tf.constant` would copy twice. TensorFlow ends the process if memory is not aligned.
@@ -199,7 +199,7 @@ def batches(
     numbers = tf.data.Dataset.from_tensor_slices(rows)
     # AutoGraph would rewrite the source of all that is called, which takes longer than small data
     plain = tf.autograph.experimental.do_not_convert
-    inputs_of, change = plain(lookup.inputs_of), plain(_behind(lookup.after, change))
+    inputs_of, change = plain(lookup.inputs_of), plain(_chain(lookup.after, change))
     if not lookup.is_single:  # one map: each costs more than the lookup of a small batch
         return numbers.batch(batch_size).map(
             lambda batch: change(inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
@@ -210,7 +210,7 @@ def batches(
     return singles.batch(batch_size).map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _behind(first: Callable[..., Any] | None, change: Callable[..., Any]) -> Callable[..., Any]:
+def _chain(first: Callable[..., Any] | None, change: Callable[..., Any]) -> Callable[..., Any]:
     return change if first is None else lambda inputs, batch: change(first(inputs, batch), batch)
 
 
@@ -238,7 +238,9 @@ def tokenize(
 ) -> dict[str, np.ndarray]:
     """name -> array [N, length] of the texts of each field, a few thousand rows at a time."""
     chunks = [
-        preprocessing.in_graph(*(texts[start : start + TOKENIZED_AT_ONCE] for texts in columns))
+        preprocessing.graph_function(
+            *(texts[start : start + TOKENIZED_AT_ONCE] for texts in columns)
+        )
         for start in range(0, len(columns[0]), TOKENIZED_AT_ONCE)
     ]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

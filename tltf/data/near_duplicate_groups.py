@@ -47,11 +47,11 @@ class Links:
         ends = np.sort(np.stack([rows, self._first[rows, roles]], axis=1), axis=1)
         return [tuple(pair) for pair in np.unique(ends, axis=0).tolist()]
 
-    def look(self, rows: np.ndarray) -> None:
+    def add_among(self, rows: np.ndarray) -> None:
         """Adds the links among rows, int64[M] in rising order."""
-        self._look(self._hashes[rows], rows, 64, SPLITS)
+        self._add_by_pieces(self._hashes[rows], rows, 64, SPLITS)
 
-    def _look(self, codes: np.ndarray, rows: np.ndarray, width: int, splits: int) -> None:
+    def _add_by_pieces(self, codes: np.ndarray, rows: np.ndarray, width: int, splits: int) -> None:
         """Links rows that agree in one of FAR + 1 pieces of `codes`, of which `width` bits count."""
         size = width // (FAR + 1)
         pieces = [_bits(codes, piece * size, size) for piece in range(FAR + 1)]
@@ -59,20 +59,20 @@ class Links:
             order = np.argsort(keys, kind="stable")
             starts = np.flatnonzero(np.append(True, np.diff(keys[order]) != 0))
             sizes = np.diff(np.append(starts, len(order)))
-            self._few(rows[order], np.repeat(sizes, sizes), keys[order])
+            self._link_small_groups(rows[order], np.repeat(sizes, sizes), keys[order])
             for start, end in zip(starts, starts + sizes, strict=True) if sizes.max() > FEW else ():
                 group = order[start:end]
                 if end - start <= FEW or any(_is_one(keys[group]) for keys in pieces[:number]):
                     continue  # they were together by that piece
                 if end - start > AT_ONCE and splits:
                     rest = _without_bits(codes[group], number * size, size)
-                    self._look(rest, rows[group], width - size, splits - 1)
+                    self._add_by_pieces(rest, rows[group], width - size, splits - 1)
                 elif end - start > AT_ONCE:
-                    self._with_leaders(rows[group])
+                    self._link_by_leaders(rows[group])
                 else:
-                    self._all_with_all(rows[group])
+                    self._link_all_pairs(rows[group])
 
-    def _few(self, rows: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> None:
+    def _link_small_groups(self, rows: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> None:
         """Links rows of small groups: int64[M] beside each other, the sizes of their groups."""
         rows, keys = rows[sizes <= FEW], keys[sizes <= FEW]
         places = np.arange(len(rows))
@@ -83,14 +83,14 @@ class Links:
             is_near = np.bitwise_count(self._hashes[ends[0]] ^ self._hashes[ends[1]]) <= FAR
             self._confirm(ends[0][is_near], ends[1][is_near])
 
-    def _all_with_all(self, group: np.ndarray) -> None:
+    def _link_all_pairs(self, group: np.ndarray) -> None:
         hashes = self._hashes[group]
         is_near = np.triu(np.bitwise_count(hashes[:, None] ^ hashes) <= FAR, 1)
         for place in np.flatnonzero(is_near.any(axis=1)):
             others = group[is_near[place]]
             self._confirm(np.full(len(others), group[place]), others)
 
-    def _with_leaders(self, group: np.ndarray) -> None:
+    def _link_by_leaders(self, group: np.ndarray) -> None:
         """Each row that no other is linked to yet is compared with all; so every row that is near
         any other gets a link, though rows that are linked already may be near more."""
         hashes, is_linked = self._hashes[group], np.zeros(len(group), bool)

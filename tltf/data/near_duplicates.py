@@ -44,11 +44,11 @@ def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> A
     """
     role_of = {row_id: ROLES.index(role) for role, part in parts.items() for row_id in part.ids}
     roles = np.array([role_of.get(row_id, -1) for row_id in source.ids], np.int8)
-    found = links(source, roles)
+    found = find_links(source, roles)
     rows = sorted(
         ((roles[first] == roles[second], first, second) for first, second in found.pairs()),
     )
-    near_rows = [_told(source, roles, first, second) for _, first, second in rows]
+    near_rows = [_near_row(source, roles, first, second) for _, first, second in rows]
     num_across = sum(not is_within for is_within, _, _ in rows)
     warnings = []
     if num_across:
@@ -65,13 +65,13 @@ def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> A
     return dataclasses.replace(scan, near_rows=near_rows, warnings=[*scan.warnings, *warnings])
 
 
-def _told(source: Source, roles: np.ndarray, first: int, second: int) -> dict[str, str]:
+def _near_row(source: Source, roles: np.ndarray, first: int, second: int) -> dict[str, str]:
     names = [ROLES[roles[row]] for row in (second, first)]
     where = f"both {names[0]}" if names[0] == names[1] else " and ".join(names)
     return {"id": source.ids[second], "reason": f"nearly the same as {source.ids[first]} ({where})"}
 
 
-def pairs(source: Source) -> list[tuple[int, int]]:
+def find_pairs(source: Source) -> list[tuple[int, int]]:
     """List of (row, row), the first below the second, that are near and not the same.
 
     Every row that is near another is told, with the first one of those.
@@ -79,10 +79,10 @@ def pairs(source: Source) -> list[tuple[int, int]]:
     Args:
         source: Source.
     """
-    return links(source, np.zeros(len(source), np.int8)).pairs()
+    return find_links(source, np.zeros(len(source), np.int8)).pairs()
 
 
-def links(source: Source, roles: np.ndarray) -> Links:
+def find_links(source: Source, roles: np.ndarray) -> Links:
     """Links between the rows of a source that are near and not the same.
 
     Args:
@@ -90,17 +90,17 @@ def links(source: Source, roles: np.ndarray) -> Links:
         roles: int8[N], places in ROLES; rows of role -1 are left out.
     """
     if source.modality == "text":
-        hashes, is_known, are_alike = _of_texts(source.texts())
+        hashes, is_known, are_alike = _hash_texts(source.texts())
     else:
-        hashes, is_known, are_alike = _of_images(source.column)
+        hashes, is_known, are_alike = _hash_images(source.column)
     known = np.flatnonzero(is_known & (roles >= 0))
     _, first = np.unique(source.content_hashes()[known], return_index=True)
     found = Links(hashes, roles, are_alike)
-    found.look(known[np.sort(first)])
+    found.add_among(known[np.sort(first)])
     return found
 
 
-def _of_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
+def _hash_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
     """`(uint64[N] hashes, bool[N] whether they say something, function of Links)`."""
     hashes = np.zeros(len(texts), np.uint64)
     is_known = np.zeros(len(hashes), bool)
@@ -120,11 +120,11 @@ def _simhash(parts: Sequence[str]) -> int:
     return (votes.astype(np.uint64) << _BITS).sum(dtype=np.uint64)
 
 
-def _of_images(column: Column) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
+def _hash_images(column: Column) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
     from tltf.data.images import small_pictures
 
     progress = Progress("near duplicates", len(column.values), "images", after_s=SHOWN_AFTER_S)
-    grey = small_pictures.grey(column, SIDE_PX, progress)
+    grey = small_pictures.grey_thumbnails(column, SIDE_PX, progress)
     hashes, contrast = np.zeros(len(grey), np.uint64), np.zeros(len(grey), np.int16)
     for start in range(0, len(grey), AT_ONCE):
         rows = slice(start, start + AT_ONCE)

@@ -45,15 +45,17 @@ class Order:
         if labels is None:
             rows = shuffle_rows(len(self), self.seed, epoch)
         else:
-            rows = _balanced(labels if self.part is None else labels[self.part], self.seed, epoch)
+            rows = _draw_balanced(
+                labels if self.part is None else labels[self.part], self.seed, epoch
+            )
         if self.part is not None:
             rows = tf.gather(tf.constant(self.part, tf.int64), rows)
         if self.lengths is None:
             return rows
-        return _bucketed(rows, tf.gather(self.lengths, rows), self.seed, epoch, self.batch_size)
+        return _bucket_rows(rows, tf.gather(self.lengths, rows), self.seed, epoch, self.batch_size)
 
 
-def _balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+def _draw_balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """int64[N]: rows drawn with replacement, each with a chance of 1 / (classes * n_c)."""
     counts = np.bincount(labels)
     chances = np.cumsum(1.0 / (np.count_nonzero(counts) * counts[labels]))
@@ -62,7 +64,7 @@ def _balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.minimum(rows, len(labels) - 1), tf.int64)
 
 
-def _bucketed(
+def _bucket_rows(
     rows: tf.Tensor, lengths: tf.Tensor, seed: int, epoch: tf.Tensor, batch_size: int
 ) -> tf.Tensor:
     """`rows` such that batches hold similar lengths: windows are sorted, batches shuffled.

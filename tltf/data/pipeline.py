@@ -80,7 +80,7 @@ def build(
     num_classes = num_classes or len(source.class_names)
     by_class = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
     with tf.device("CPU:0"):  # what tf.data reads stays in the host's memory
-        lookup = reads or lookups.lookup(source, preprocessing, cache_bytes)
+        lookup = reads or lookups.build_lookup(source, preprocessing, cache_bytes)
         by_class = tf.constant(by_class, tf.float32)
         is_cut = length_buckets and not lookup.is_cut
         finish = _finisher(source, target, by_class, is_cut)
@@ -218,7 +218,7 @@ def _token_changes(augmentation: Augmentation, preprocessing: Any) -> Callable[.
             inputs, wanted, weights = item
             ids = inputs["token_ids"]
             may_change = tf.reduce_all(ids[..., tf.newaxis] != kept, axis=-1)
-            ids = augmentation.on_tokens(ids, may_change, mask_id, epoch, batch)
+            ids = augmentation.change_tokens(ids, may_change, mask_id, epoch, batch)
             return inputs | {"token_ids": ids}, wanted, weights
 
         return batches.enumerate(start).map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)

@@ -57,14 +57,14 @@ def preprocessing_of(manifest: Any, backbone: Any) -> Any:
     return made
 
 
-def counts(prepared: TextPreprocessing, columns: Sequence[Sequence[str]]) -> TokenCounts:
+def count_tokens(prepared: TextPreprocessing, columns: Sequence[Sequence[str]]) -> TokenCounts:
     """The `TokenCounts` of MOST_COUNTED texts, drawn at random; warns where most tokens are unknown.
 
     Args:
         prepared: TextPreprocessing.
         columns: list of str for each of its fields.
     """
-    found = prepared.count(*map(tf.constant, _drawn(columns)))
+    found = prepared.count(*map(tf.constant, _sample_rows(columns)))
     share = found.share(found.unknown)
     if share > MOST_UNKNOWN:
         warnings.warn(
@@ -83,12 +83,12 @@ def fitting_length(widest: TextPreprocessing, columns: Sequence[Sequence[str]]) 
         columns: list of str for each of its fields. MOST_COUNTED rows are drawn at random: a file may
             be sorted.
     """
-    counts = widest.count_tokens(*map(tf.constant, _drawn(columns)))
+    counts = widest.count_tokens(*map(tf.constant, _sample_rows(columns)))
     wanted = int(np.percentile(counts, LENGTH_SHARE))
     return min(-(-max(wanted, LENGTH_STEP) // LENGTH_STEP) * LENGTH_STEP, widest.length)
 
 
-def _drawn(columns: Sequence[Sequence[str]]) -> list[list[str]]:
+def _sample_rows(columns: Sequence[Sequence[str]]) -> list[list[str]]:
     """MOST_COUNTED rows of the texts, the same in each call, in their order; all of fewer."""
     count = len(columns[0])
     if count <= MOST_COUNTED:

@@ -21,7 +21,7 @@ _PLAIN_NAME = re.compile(r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 """A data set of TFDS, with a configuration and a version: no namespace and no arguments."""
 
 
-def parts(run: str) -> Splits:
+def load_parts(run: str) -> Splits:
     """The Splits of a run folder's own data.
 
     Raises:

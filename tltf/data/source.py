@@ -95,7 +95,7 @@ class ScanCounts:
     near_rows: Sequence[dict[str, str]] | None = None
     fault_rows: Sequence[dict[str, str]] | None = None
 
-    def without(self, num_rows: int, rows: Sequence[dict[str, str]], kind: str) -> "ScanCounts":
+    def leave_out(self, num_rows: int, rows: Sequence[dict[str, str]], kind: str) -> "ScanCounts":
         """The counts after rows in use were left out as `skipped` or `excluded`."""
         return dataclasses.replace(
             self,
@@ -199,27 +199,27 @@ class Source:
             groups=None if self.groups is None else self.groups[indices],
         )
 
-    def in_classes(self, class_names: Sequence[str]) -> "Source":
+    def reorder_classes(self, class_names: Sequence[str]) -> "Source":
         """The source with its labels in the places of `class_names`, matched by name.
 
         Raises:
             DataError: a class that is not among `class_names`.
         """
-        places = {_in_one_form(name): place for place, name in enumerate(class_names)}
-        unknown = [name for name in self.class_names if _in_one_form(name) not in places]
+        places = {_in_nfc(name): place for place, name in enumerate(class_names)}
+        unknown = [name for name in self.class_names if _in_nfc(name) not in places]
         if unknown:
             trained = choices_text(unknown[0], places)
             what = f"class {unknown[0]!r} was not trained (trained: {trained})"
             raise DataError(what, flag="data")
-        order = np.array([places[_in_one_form(name)] for name in self.class_names], np.int32)
+        order = np.array([places[_in_nfc(name)] for name in self.class_names], np.int32)
         if self.labels is None:
             return self
         if not self.class_names:
             return self
-        labels = label_kinds.kind_of(self.labels).in_order(self.labels, order, len(places))
+        labels = label_kinds.kind_of(self.labels).reorder(self.labels, order, len(places))
         return self.with_labels(labels, class_names)
 
-    def of_classes(self, class_names: Sequence[str], reason: str) -> "Source":
+    def keep_classes(self, class_names: Sequence[str], reason: str) -> "Source":
         """The source with the rows of these classes; the others are counted as skipped.
 
         Of several labels per row each must be among them.
@@ -233,9 +233,9 @@ class Source:
         kind = label_kinds.kind_of(self.labels)
         if not kind.has_classes:
             return self
-        wanted = set(map(_in_one_form, class_names))
-        is_known = np.array([_in_one_form(name) in wanted for name in self.class_names], bool)
-        first, is_skipped, labels = kind.without(self.labels, is_known)
+        wanted = set(map(_in_nfc, class_names))
+        is_known = np.array([_in_nfc(name) in wanted for name in self.class_names], bool)
+        first, is_skipped, labels = kind.leave_out_unknown(self.labels, is_known)
         rows = [
             {
                 "id": self.ids[row],
@@ -243,12 +243,12 @@ class Source:
             }
             for row in np.flatnonzero(is_skipped).tolist()
         ]
-        scan = self.scan.without(len(rows), rows, "skipped")
+        scan = self.scan.leave_out(len(rows), rows, "skipped")
         names = tuple(self.class_names[place] for place in np.flatnonzero(is_known))
         kept = dataclasses.replace(self.with_labels(labels, names), scan=scan)
         return kept.take(np.flatnonzero(~is_skipped))
 
-    def as_target(self, target: str) -> "Source":
+    def convert_labels(self, target: str) -> "Source":
         """The source with labels of a kind, a name of label_kinds.KINDS.
 
         One class per row is one label per row, and a number where all classes are numbers. Labels
@@ -260,9 +260,9 @@ class Source:
         if self.labels is None:
             return self
         kind, wanted = label_kinds.kind_of(self.labels), label_kinds.KINDS[target]
-        if kind is wanted or kind.widens == target:
+        if kind is wanted or kind.single_kind == target:
             return self
-        found = wanted.from_classes(self.labels, self.class_names) if kind.is_one_class else None
+        found = wanted.convert_classes(self.labels, self.class_names) if kind.is_one_class else None
         if found:
             return self.with_labels(*found)
         shown = f" (classes: {choices_text('', self.class_names)})" if self.class_names else ""
@@ -310,7 +310,7 @@ class Splits(dict[str, Source]):
         return Splits({role: dataclasses.replace(part, scan=scan) for role, part in self.items()})
 
 
-def _in_one_form(name: str) -> str:
+def _in_nfc(name: str) -> str:
     """A class name in NFC: folders on a Mac have names in NFD."""
     return unicodedata.normalize("NFC", name)
 
@@ -330,7 +330,7 @@ def one_field(kind: str, values: Sequence[Any] | np.ndarray) -> dict[str, Column
     return {MODALITIES[kind]: Column(kind, values)}
 
 
-def labelled(values: np.ndarray, class_names: Sequence[str] = ()) -> dict[str, Labels]:
+def one_label_field(values: np.ndarray, class_names: Sequence[str] = ()) -> dict[str, Labels]:
     """The label fields of examples with one field of labels."""
     return {LABEL: Labels(values, tuple(class_names))}
 

@@ -9,7 +9,7 @@ import numpy as np
 from tltf.errors import DataError
 
 
-def number(text: str) -> Any:
+def parse_number(text: str) -> Any:
     """The number that a text spells, finite in float32, or None.
 
     1_0 spells none: Python reads it as 10, but in data it is a name.
@@ -23,7 +23,7 @@ def number(text: str) -> Any:
     return value if abs(value) <= float(np.finfo(np.float32).max) else None
 
 
-def numbers(texts: Sequence[str]) -> np.ndarray:
+def parse_numbers(texts: Sequence[str]) -> np.ndarray:
     """float64[N]: as they are read, so that tables hold what the file says; training has float32.
 
     Args:

@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from tltf.data import label_kinds, row_scan
+from tltf.data import class_checks, label_kinds, row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source
 from tltf.errors import DataError
 
 
-def without_unused(source: Any) -> Source:
+def drop_unused_rows(source: Any) -> Source:
     """The source without the rows that have no role."""
     is_used = source.roles != ""
-    scan = scan_without(source, is_used, "is not among the rows that were asked for")
+    scan = exclude_rows(source, is_used, "is not among the rows that were asked for")
     return dataclasses.replace(source.take(np.flatnonzero(is_used)), scan=scan)
 
 
-def without_unknown(source: Source, roles: np.ndarray, max_bad_fraction: float) -> Any:
+def drop_unknown_classes(source: Source, roles: np.ndarray, max_bad_fraction: float) -> Any:
     """`(source, roles)` without the rows of classes or labels that no training row has."""
     if source.labels is None or not label_kinds.kind_of(source.labels).has_classes:
         return source, roles
@@ -27,14 +27,14 @@ def without_unknown(source: Source, roles: np.ndarray, max_bad_fraction: float) 
     if not counts.any():
         return source, roles
     trained = [source.class_names[place] for place in np.flatnonzero(counts)]
-    known = dataclasses.replace(source, roles=roles).of_classes(
+    known = dataclasses.replace(source, roles=roles).keep_classes(
         trained, "is not in the training split"
     )
-    row_scan.require_few(known.scan.skipped_rows, known.scan.found, max_bad_fraction)
+    row_scan.require_few_bad(known.scan.skipped_rows, known.scan.found, max_bad_fraction)
     return known, known.roles
 
 
-def warnings_of(source: Source, roles: np.ndarray) -> list[str]:
+def split_warnings(source: Source, roles: np.ndarray) -> list[str]:
     """Warnings about a split; DataError where it cannot be used."""
     if source.labels is None:
         return []
@@ -54,10 +54,10 @@ def warnings_of(source: Source, roles: np.ndarray) -> list[str]:
             flag="split",
             fix="add training examples of them, or give --unknown_classes=skip",
         )
-    return row_scan.class_warnings(source.class_names, counts, kind)
+    return class_checks.class_warnings(source.class_names, counts, kind)
 
 
-def scan_without(source: Any, is_used: Any, reason: Any) -> Any:
+def exclude_rows(source: Any, is_used: Any, reason: Any) -> Any:
     """A scan of `source` in which the rows without `is_used` (bool[N]) are excluded."""
     rows = [{"id": source.ids[row], "reason": reason} for row in np.flatnonzero(~is_used)]
-    return source.scan.without(len(rows), rows, "excluded")
+    return source.scan.leave_out(len(rows), rows, "excluded")

@@ -17,7 +17,12 @@ from tltf.config.catalogs.row import Row
 from tltf.config.catalogs.splits import SPLITS
 from tltf.data import row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
-from tltf.data.split_checks import scan_without, warnings_of, without_unknown, without_unused
+from tltf.data.split_checks import (
+    drop_unknown_classes,
+    drop_unused_rows,
+    exclude_rows,
+    split_warnings,
+)
 from tltf.errors import DataError, FlagError
 
 ROLE_DTYPE = "<U10"
@@ -43,13 +48,13 @@ def split(source: Source, text: str | Call[Row], seed: int, scan: Any = None) ->
         call = call_strings.pick(SPLITS, text, flag="split")
         roles = call.build(source, seed)
         if scan and scan.unknown_classes == "skip":
-            source, roles = without_unknown(source, roles, scan.max_bad_fraction)
-        warnings = warnings_of(source, roles)
+            source, roles = drop_unknown_classes(source, roles, scan.max_bad_fraction)
+        warnings = split_warnings(source, roles)
     if call.kwargs.get("validation") and not np.any(roles == VALIDATION):
         warnings.append(
             "no row is left to validate on: nothing chooses the epoch or a penalty by it"
         )
-    scan = scan_without(source, roles != "", "is in no split that this run uses")
+    scan = exclude_rows(source, roles != "", "is in no split that this run uses")
     scan = dataclasses.replace(scan, warnings=[*scan.warnings, *warnings])
     source = dataclasses.replace(source, roles=roles, scan=scan)
     parts = {role: source.take(np.flatnonzero(roles == role)) for role in ROLES}
@@ -71,17 +76,17 @@ def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float =
             needs its only content to train on.
     """
     check_holdout(test, validation)
-    roles, rows = _pool(source)
+    roles, rows = _training_pool(source)
     shares = {
         TEST: 0 if np.any(roles == TEST) else test,
         VALIDATION: 0 if np.any(roles == VALIDATION) else validation,
     }
     sizes, faults = {}, row_scan.Scan("holdout")
     for role, share in shares.items():
-        with faults.collecting():
-            sizes[role] = _rows_of(share, len(rows), role)
+        with faults.collect_errors():
+            sizes[role] = _share_size(share, len(rows), role)
     faults.stop_if_failed()
-    roles[rows] = _stratified(source, rows, seed, sizes)
+    roles[rows] = _draw_stratified(source, rows, seed, sizes)
     _require_test_rows(source, roles, sizes[TEST])
     return roles
 
@@ -103,7 +108,7 @@ def kfold(
         DataError: more folds than rows, or none that can be spared from training.
     """
     check_kfold(folds, fold, validation, least=0)
-    roles, _ = _pool(source)
+    roles, _ = _training_pool(source)
     roles[roles == TEST] = ""
     roles[roles == VALIDATION] = TRAIN
     rows = np.flatnonzero(roles == TRAIN)
@@ -111,11 +116,11 @@ def kfold(
     # A fraction of a place that differs by class, so that not all give one fold their odd row.
     phase = (order.classes * 0.6180339887) % 1
     folds_of = ((order.places + phase) * folds // order.sizes).astype(int) % folds
-    roles[rows[_all_but_last(order, folds_of == fold)]] = TEST
+    roles[rows[_keep_last_content(order, folds_of == fold)]] = TEST
     rows = np.flatnonzero(roles == TRAIN)
-    size = _rows_of(validation, len(rows), VALIDATION)
+    size = _share_size(validation, len(rows), VALIDATION)
     # A draw a fold: in one order for all, all folds but the first would share these rows.
-    roles[rows] = _stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
+    roles[rows] = _draw_stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
     _require_test_rows(source, roles, len(rows) // folds)
     return roles
 
@@ -137,7 +142,7 @@ def keep_given(source: Source, seed: int) -> Any:
     return source.roles
 
 
-def give_roles(
+def draw_roles(
     source: Source, seed: int, num_train: int, num_validation: int = 0, num_test: int = 0
 ) -> Source:
     """`source` with as many rows a role as asked for, and no others.
@@ -167,11 +172,11 @@ def give_roles(
     sizes = {TEST: num_test or left, VALIDATION: num_validation}
     if num_train:
         sizes[TRAIN] = num_train
-    roles = _stratified(source, rows, seed, sizes)
-    return without_unused(dataclasses.replace(source, roles=roles))
+    roles = _draw_stratified(source, rows, seed, sizes)
+    return drop_unused_rows(dataclasses.replace(source, roles=roles))
 
 
-def fewer(
+def reduce_splits(
     source: Any, seed: Any, num_train: Any, num_validation: int = 0, num_test: int = 0
 ) -> Any:
     """`source` with given train and test splits, with as many rows a role as asked for.
@@ -199,12 +204,12 @@ def fewer(
                 fix=f"give a smaller num_{role}",
             )
         if sizes[TRAIN]:
-            taken = _stratified(source, rows, seed, sizes)
+            taken = _draw_stratified(source, rows, seed, sizes)
             roles[rows] = np.where(taken == TRAIN, role, taken)
-    return without_unused(dataclasses.replace(source, roles=roles))
+    return drop_unused_rows(dataclasses.replace(source, roles=roles))
 
 
-def _pool(source: Source) -> tuple[np.ndarray, np.ndarray]:
+def _training_pool(source: Source) -> tuple[np.ndarray, np.ndarray]:
     """A copy of the roles, the unknown ones made train, and the rows that train."""
     roles = np.full(len(source), "", ROLE_DTYPE) if source.roles is None else source.roles.copy()
     roles = roles.astype(ROLE_DTYPE)
@@ -248,7 +253,7 @@ def _require_test_rows(source: Source, roles: np.ndarray, size: int) -> None:
         )
 
 
-def _rows_of(share: float, num_rows: int, role: str) -> int:
+def _share_size(share: float, num_rows: int, role: str) -> int:
     size = round(share * num_rows)
     if share and not size:
         raise DataError(
@@ -270,7 +275,7 @@ class _Order:
 
 def _order(source: Source, rows: np.ndarray, seed: int) -> _Order:
     """The `_Order` of `rows` in their classes."""
-    keys = _mixed(source.split_groups()[rows], seed)
+    keys = _shuffle_hashes(source.split_groups()[rows], seed)
     labels = source.strata()[rows]
     order = np.lexsort((keys, labels))
     ordered_keys, ordered_labels = keys[order], labels[order]
@@ -284,7 +289,7 @@ def _order(source: Source, rows: np.ndarray, seed: int) -> _Order:
     return _Order(classes, places, np.bincount(classes)[classes])
 
 
-def _all_but_last(order: _Order, is_chosen: np.ndarray) -> np.ndarray:
+def _keep_last_content(order: _Order, is_chosen: np.ndarray) -> np.ndarray:
     """bool[M], `is_chosen` without the last content of each class that is chosen as a whole."""
     num_left = np.bincount(order.classes, weights=~is_chosen)
     is_last = order.places == _last_places(order)[order.classes]
@@ -298,11 +303,13 @@ def _last_places(order: _Order) -> np.ndarray:
     return last
 
 
-def _stratified(source: Source, rows: np.ndarray, seed: int, sizes: dict[str, int]) -> np.ndarray:
+def _draw_stratified(
+    source: Source, rows: np.ndarray, seed: int, sizes: dict[str, int]
+) -> np.ndarray:
     """Roles str[M] of `rows`; sizes: role -> number of rows; without TRAIN all others train."""
     order = _order(source, rows, seed)
     class_sizes = np.bincount(order.classes)
-    draw = _mixed(np.arange(1, len(class_sizes) + 1, dtype=np.uint64), seed)
+    draw = _shuffle_hashes(np.arange(1, len(class_sizes) + 1, dtype=np.uint64), seed)
     quotas = {TRAIN: _quotas(sizes.get(TRAIN, 0), class_sizes, class_sizes, (draw,))}
     # A class keeps at least one content, with all rows that repeat it, to train on.
     spare = _last_places(order)
@@ -350,7 +357,7 @@ def _quotas(
     return quotas
 
 
-def _mixed(hashes: np.ndarray, seed: int) -> np.ndarray:
+def _shuffle_hashes(hashes: np.ndarray, seed: int) -> np.ndarray:
     """uint64[N], the hashes shuffled by `seed` (SplitMix64, Steele et al. 2014)."""
     values = hashes + np.uint64(seed % 2**64) * np.full(1, 0x9E3779B97F4A7C15, np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

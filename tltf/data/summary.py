@@ -24,7 +24,7 @@ def run(options: CheckOptions, recipe: DataRecipe) -> Any:
         FlagError, DataError, StorageError: as training would raise them.
     """
     with scan_report.write_on_failure(options.output):
-        parts, source = _loaded(options, recipe)
+        parts, source = _load(options, recipe)
     scan = parts.scan
     if options.near_duplicates:
         scan = near_duplicates.find_near_duplicates(source, parts)
@@ -36,12 +36,12 @@ def run(options: CheckOptions, recipe: DataRecipe) -> Any:
     return scan
 
 
-def _loaded(options: CheckOptions, recipe: DataRecipe) -> tuple[Splits, Source]:
+def _load(options: CheckOptions, recipe: DataRecipe) -> tuple[Splits, Source]:
     source = loader.load(
         recipe.source, seed=options.seed, scan=options.scan, target=recipe.label_kind
     )
     require_labels(source)
-    source = source.in_classes(recipe.head.build().class_order(source))
+    source = source.reorder_classes(recipe.head.build().class_order(source))
     return splits.split(source, recipe.split, options.seed, options.scan), source
 
 
@@ -57,20 +57,20 @@ def text(name: Any, parts: Any, scan: Any) -> Any:
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
     lines = [
         f"data       {name}",
-        f"rows       {row_scan.counts(scan)}",
+        f"rows       {row_scan.counts_text(scan)}",
         f"splits     {sizes}",
-        *label_kinds.kind_of(train.labels).described(train.labels, train.class_names),
+        *label_kinds.kind_of(train.labels).summary_lines(train.labels, train.class_names),
     ]
     lines += [f"warning    {warning}" for warning in scan.warnings]
     for what in ("skipped", "excluded"):
-        lines += _listed(
+        lines += _list_rows(
             what, getattr(scan, f"{what}_rows"), lambda row: f"{row['id']}: {row['reason']}"
         )
-    lines += _listed("near", scan.near_rows or (), lambda row: f"{row['id']}: {row['reason']}")
+    lines += _list_rows("near", scan.near_rows or (), lambda row: f"{row['id']}: {row['reason']}")
     return "\n".join(map(printable, lines))
 
 
-def _listed(what: Any, rows: Sequence[dict[str, str]], shown: Callable[..., Any]) -> Any:
+def _list_rows(what: Any, rows: Sequence[dict[str, str]], shown: Callable[..., Any]) -> Any:
     if not rows:
         return []
     lines = [f"{what:<10} {len(rows):,}:"] + [

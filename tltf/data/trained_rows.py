@@ -20,7 +20,7 @@ def write(run: pathlib.Path, part: Any) -> None:
         file.write(hashes.tobytes())
 
 
-def are_in(run: str, part: Source) -> np.ndarray | None:
+def find_trained(run: str, part: Source) -> np.ndarray | None:
     """bool[N]: rows of a Source that the run has trained on; None where the run does not say."""
     try:
         contents = (pathlib.Path(run) / FILE).read_bytes()

@@ -93,7 +93,9 @@ class Predictor:
         if self._is_image:
             name = next(iter(self._trained.core.backbone.inputs))
             return self._step({name: tf.stack(good)}).numpy()
-        tensors = self._trained.preprocessing.in_graph(*map(tf.constant, zip(*good, strict=True)))
+        tensors = self._trained.preprocessing.graph_function(
+            *map(tf.constant, zip(*good, strict=True))
+        )
         if self._trained.takes_any_length:
             return by_length.run(self._step, [tensors], list(tensors), self.batch_size)
         batches = (
@@ -140,7 +142,7 @@ class Predictor:
 
     def _decoded(self, contents: bytes) -> tf.Tensor:
         """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
-        contents = conversion.decodable(contents)
+        contents = conversion.make_decodable(contents)
         known = files.format_of(contents)
         height, width = files.size_of(contents, known)
         if conversion.format_of(contents) or height * width > structure.most_pixels(known):

@@ -121,7 +121,7 @@ def _is_transparent_gif(contents: bytes) -> bool:
         return False
 
 
-def as_network_sees(image: Any) -> Any:
+def to_network_image(image: Any) -> Any:
     """What the network sees of a PIL image: upright, 8 bits, white behind what is transparent.
 
     16 bits are scaled by 257; numbers with a fraction or with more bits by the largest, where that
@@ -160,7 +160,7 @@ def to_png(contents: bytes) -> bytes:
             raise ValueError(f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS}")
         image.seek(0)
         buffer = io.BytesIO()
-        as_network_sees(image).save(buffer, "PNG", compress_level=1)
+        to_network_image(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -170,7 +170,7 @@ def _register_heic() -> None:
     pillow_heif.register_heif_opener()
 
 
-def reason_against(contents: bytes, kind: str) -> tuple[str, str]:
+def convert_to_cache(contents: bytes, kind: str) -> tuple[str, str]:
     """`(path of the PNG in the cache, "")`, or `("", why there is none)`.
 
     Args:
@@ -196,7 +196,7 @@ def reason_against(contents: bytes, kind: str) -> tuple[str, str]:
     return str(path), ""
 
 
-def decodable(contents: bytes) -> bytes:
+def make_decodable(contents: bytes) -> bytes:
     """The bytes, or PNG bytes of what a server's TensorFlow does not decode; what is damaged stays."""
     if not format_of(contents):
         return contents

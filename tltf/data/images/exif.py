@@ -28,7 +28,7 @@ SEARCHED_BYTES = 65536
 def orientation(contents: tf.Tensor) -> int | tf.Tensor:
     """int32[] 1 to 8 of tf.string[] image bytes; 1, upright, where there is none."""
     last = tf.maximum(tf.strings.length(contents) - SEARCHED_BYTES, 0)
-    start = tf.where(begins(contents, RIFF_MAGIC), last, 0)
+    start = tf.where(starts_with(contents, RIFF_MAGIC), last, 0)
     piece = _piece(contents, start, SEARCHED_BYTES)
     may_have = tf.strings.regex_full_match(piece, MAY_HAVE_EXIF)
     found = tf.cond(
@@ -46,10 +46,10 @@ def _is_further_on(contents: tf.Tensor, piece: tf.Tensor, last: tf.Tensor) -> tf
         return tf.strings.regex_full_match(_piece(contents, last, SEARCHED_BYTES), PNG_EXIF)
 
     is_long = last > 0
-    is_jpeg = is_long & begins(contents, JPEG_MAGIC)
+    is_jpeg = is_long & starts_with(contents, JPEG_MAGIC)
     has_long_headers = is_jpeg & ~tf.strings.regex_full_match(piece, START_OF_SCAN)
     return has_long_headers | tf.cond(
-        is_long & begins(contents, PNG_MAGIC), in_png, lambda: tf.constant(False)
+        is_long & starts_with(contents, PNG_MAGIC), in_png, lambda: tf.constant(False)
     )
 
 
@@ -80,27 +80,27 @@ def turn_upright(image: tf.Tensor, orientation_value: int | tf.Tensor) -> tf.Ten
 def _parsed_orientation(contents: tf.Tensor) -> int | tf.Tensor:
     start = tf.case(
         [
-            (begins(contents, JPEG_MAGIC), lambda: _tiff_in_jpeg(contents)),
-            (begins(contents, PNG_MAGIC), lambda: _tiff_in_png(contents)),
-            (begins(contents, RIFF_MAGIC), lambda: _tiff_in_webp(contents)),
+            (starts_with(contents, JPEG_MAGIC), lambda: _tiff_in_jpeg(contents)),
+            (starts_with(contents, PNG_MAGIC), lambda: _tiff_in_png(contents)),
+            (starts_with(contents, RIFF_MAGIC), lambda: _tiff_in_webp(contents)),
         ],
         default=lambda: tf.constant(-1),
     )
     return tf.cond(start < 0, lambda: ABSENT, lambda: _orientation_in_tiff(contents, start))
 
 
-def begins(contents: tf.Tensor, magic: bytes, position: int | tf.Tensor = 0) -> tf.Tensor:
+def starts_with(contents: tf.Tensor, magic: bytes, position: int | tf.Tensor = 0) -> tf.Tensor:
     """bool[]: has tf.string[] `contents` the bytes `magic` at `position`?"""
     return _piece(contents, position, len(magic)) == magic
 
 
-def bytes_at(contents: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tensor:
+def read_bytes(contents: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tensor:
     """int32[count], the unsigned bytes from `position`, zeros beyond the end."""
     raw = _raw(_piece(contents, position, count))
     return tf.ensure_shape(tf.pad(raw, [[0, count - tf.size(raw)]]), [count])
 
 
-def number(values: tf.Tensor, is_little: tf.Tensor) -> Any:
+def read_number(values: tf.Tensor, is_little: tf.Tensor) -> Any:
     """int32[] of unsigned bytes int32[n]; 2^31 and more become negative."""
     values = tf.cond(is_little, lambda: values[::-1], lambda: values)
     shifts = tf.range(values.shape[0] - 1, -1, -1) * 8
@@ -139,8 +139,8 @@ def _walk(contents: tf.Tensor, first: int, step: Callable[..., Any]) -> tf.Tenso
 
 def _tiff_in_jpeg(contents: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        head = bytes_at(contents, position, 4)
-        has_exif = (head[1] == 0xE1) & (begins(contents, EXIF_MAGIC, position + 4))
+        head = read_bytes(contents, position, 4)
+        has_exif = (head[1] == 0xE1) & (starts_with(contents, EXIF_MAGIC, position + 4))
         is_header = (head[0] == 0xFF) & (head[1] != 0xDA) & (head[1] != 0xD9)
         following = position + 2 + head[2] * 256 + head[3]
         following = tf.where(head[1] == 0xFF, position + 1, following)  # fill bytes
@@ -151,8 +151,8 @@ def _tiff_in_jpeg(contents: tf.Tensor) -> tf.Tensor:
 
 def _tiff_in_png(contents: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        head = bytes_at(contents, position, 8)
-        size = number(head[:4], tf.constant(False))
+        head = read_bytes(contents, position, 8)
+        size = read_number(head[:4], tf.constant(False))
         has_exif = tf.reduce_all(head[4:] == list(b"eXIf"))
         following = tf.where(size >= 0, position + 12 + size, -1)
         return tf.where(has_exif, position + 8, -1), following
@@ -162,12 +162,12 @@ def _tiff_in_png(contents: tf.Tensor) -> tf.Tensor:
 
 def _tiff_in_webp(contents: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        head = bytes_at(contents, position, 8)
-        size = number(head[4:], tf.constant(True))
+        head = read_bytes(contents, position, 8)
+        size = read_number(head[4:], tf.constant(True))
         has_exif = tf.reduce_all(head[:4] == list(b"EXIF"))
         following = tf.where(size >= 0, position + 8 + size + size % 2, -1)
         start = position + 8
-        is_prefixed = begins(contents, EXIF_MAGIC, start)
+        is_prefixed = starts_with(contents, EXIF_MAGIC, start)
         return tf.where(has_exif, tf.where(is_prefixed, start + 6, start), -1), following
 
     return _walk(contents, 12, step)
@@ -175,11 +175,11 @@ def _tiff_in_webp(contents: tf.Tensor) -> tf.Tensor:
 
 def _orientation_in_tiff(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     """The tag's value in the first directory of TIFF data from `start`; ABSENT where it is not."""
-    head = bytes_at(contents, start, 8)
+    head = read_bytes(contents, start, 8)
     is_little = head[0] == ord("I")
-    directory = start + number(head[4:], is_little)
+    directory = start + read_number(head[4:], is_little)
     directory = tf.where(directory < start, tf.strings.length(contents), directory)
-    num_entries = number(bytes_at(contents, directory, 2), is_little)
+    num_entries = read_number(read_bytes(contents, directory, 2), is_little)
     raw = _raw(_piece(contents, directory + 2, tf.minimum(num_entries, MAX_SEGMENTS) * 12))
     table = tf.reshape(raw[: tf.size(raw) // 12 * 12], [-1, 12])
     table = tf.concat([table, tf.zeros([1, 12], tf.int32)], 0)
@@ -187,7 +187,7 @@ def _orientation_in_tiff(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     row = table[tf.argmax(tf.cast(tags == ORIENTATION_TAG, tf.int32))]
     is_tag = _short(row[:2], is_little) == ORIENTATION_TAG
     is_short = _short(row[2:4], is_little) == 3
-    value = tf.where(is_short, _short(row[8:10], is_little), number(row[8:], is_little))
+    value = tf.where(is_short, _short(row[8:10], is_little), read_number(row[8:], is_little))
     return tf.where(is_tag, tf.where((value >= 1) & (value <= 8), value, UPRIGHT), ABSENT)
 
 

@@ -91,7 +91,7 @@ def inspect_all(values: Sequence[bytes | str], inspect: Callable[..., Any]) -> l
     return findings
 
 
-def reason_against(value: bytes | np.ndarray | str) -> str:
+def find_fault(value: bytes | np.ndarray | str) -> str:
     """Why an image cannot be used; empty if it can.
 
     Args:
@@ -118,7 +118,7 @@ def inspect_bytes(contents: bytes, *, is_decoded: bool = False) -> Finding:
     if contents.startswith(LFS_POINTER):
         return Finding("is a Git LFS pointer", is_lfs=True)
     if kind := conversion.format_of(contents):
-        return _converted(contents, kind)
+        return _finding_of_converted(contents, kind)
     if known not in ("JPEG", "PNG", "GIF", "BMP", "WebP"):
         return Finding(
             f"is {known}, which TensorFlow does not decode" if known else "is not an image"
@@ -144,9 +144,9 @@ def inspect_bytes(contents: bytes, *, is_decoded: bool = False) -> Finding:
     )
 
 
-def _converted(contents: bytes, kind: str) -> Finding:
+def _finding_of_converted(contents: bytes, kind: str) -> Finding:
     """The Finding of what is made PNG, as that of the PNG but for the hash."""
-    path, reason = conversion.reason_against(contents, kind)
+    path, reason = conversion.convert_to_cache(contents, kind)
     if reason:
         return Finding(reason)
     with open(path, "rb") as file:

@@ -56,7 +56,7 @@ class ImagePreprocessing:
         Raises:
             tf.errors.InvalidArgumentError: bytes that TensorFlow cannot decode.
         """
-        image, _ = self._decoded(contents, lambda: _whole(_decode_jpeg(contents)))
+        image, _ = self._decoded(contents, lambda: _with_sides(_decode_jpeg(contents)))
         return exif.turn_upright(image, exif.orientation(contents))
 
     def resize(self, image: tf.Tensor) -> tf.Tensor:
@@ -67,13 +67,13 @@ class ImagePreprocessing:
         """
         image = tf.convert_to_tensor(image)
         is_grey = image.shape[-1] == 1 and not _is_enlarged(image.shape[-3:-1], self.size_px)
-        image = in_channels(image, 1 if is_grey else self.channels)
+        image = convert_channels(image, 1 if is_grey else self.channels)
         if image.shape[-3:-1] == [self.size_px, self.size_px]:
             resized = tf.cast(image, tf.float32)
         else:
-            image, sides = _whole(image)
-            resized = _resized(image, sides, self.size_px)
-        return in_channels(resized, self.channels)
+            image, sides = _with_sides(image)
+            resized = _resize(image, sides, self.size_px)
+        return convert_channels(resized, self.channels)
 
     def __call__(self, contents: tf.Tensor) -> tf.Tensor:
         """float32[S, S, channels], whole numbers from 0 to 255, of tf.string[] bytes.
@@ -87,13 +87,13 @@ class ImagePreprocessing:
             tf.errors.InvalidArgumentError: bytes that TensorFlow cannot decode.
         """
         image, sides = self._decoded(contents, lambda: self._shrunk_jpeg(contents))
-        resized = _resized(image, sides, self.size_px)
+        resized = _resize(image, sides, self.size_px)
         return exif.turn_upright(resized, exif.orientation(contents))
 
     def _decoded(
         self, contents: tf.Tensor, jpeg: Callable[..., Any]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`(uint8[H, W, channels], float32[2])` not yet upright; see `_whole` for the sides.
+        """`(uint8[H, W, channels], float32[2])` not yet upright; see `_with_sides` for the sides.
 
         Args:
             contents: tf.string[].
@@ -101,17 +101,23 @@ class ImagePreprocessing:
         """
         image, sides = tf.case(
             [
-                (exif.begins(contents, exif.JPEG_MAGIC), jpeg),
-                (exif.begins(contents, exif.PNG_MAGIC), lambda: _whole(_decode_png(contents))),
-                (_is_webp(contents), lambda: _whole(_decode_webp(contents))),
-                (_is_palette_bitmap(contents), lambda: _whole(_decode_palette_bitmap(contents))),
+                (exif.starts_with(contents, exif.JPEG_MAGIC), jpeg),
+                (
+                    exif.starts_with(contents, exif.PNG_MAGIC),
+                    lambda: _with_sides(_decode_png(contents)),
+                ),
+                (_is_webp(contents), lambda: _with_sides(_decode_webp(contents))),
+                (
+                    _is_palette_bitmap(contents),
+                    lambda: _with_sides(_decode_palette_bitmap(contents)),
+                ),
             ],
-            default=lambda: _whole(
+            default=lambda: _with_sides(
                 tf.io.decode_image(contents, channels=3, expand_animations=False)
             ),
         )
         image.set_shape([None, None, 3])
-        return in_channels(image, self.channels), sides
+        return convert_channels(image, self.channels), sides
 
     def _shrunk_jpeg(self, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A JPEG at the smallest part of its size that is large enough, and its exact sides."""
@@ -134,7 +140,8 @@ class ImagePreprocessing:
         count = tf.size(contents)
         numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
         decoded = numbered.map(
-            lambda number, item: (number, self(_bounded(item))), num_parallel_calls=tf.data.AUTOTUNE
+            lambda number, item: (number, self(_require_bounded(item))),
+            num_parallel_calls=tf.data.AUTOTUNE,
         ).ignore_errors()
         blank = tf.zeros([self.size_px, self.size_px, self.channels])
         ended = decoded.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1), blank)))
@@ -154,23 +161,23 @@ class ImagePreprocessing:
         return cls(**config)
 
 
-def _bounded(contents: tf.Tensor) -> tf.Tensor:
+def _require_bounded(contents: tf.Tensor) -> tf.Tensor:
     """The contents, if their header claims no more than MAX_PIXELS; an operation that fails."""
-    is_jpeg = exif.begins(contents, exif.JPEG_MAGIC)
+    is_jpeg = exif.starts_with(contents, exif.JPEG_MAGIC)
     most = structure.MAX_PIXELS * tf.where(is_jpeg, structure.JPEG_PIXELS, 1)
     is_small = headers.num_pixels(contents) <= tf.cast(most, tf.float32)
     with tf.control_dependencies([tf.debugging.Assert(is_small, ["the image is too large"])]):
         return tf.identity(contents)
 
 
-def in_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+def convert_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     """uint8[..., H, W, channels] of uint8[..., H, W, C]; C of 1, 3 or 4 (RGB and alpha).
 
     Where nothing is computed, any dtype is taken and kept.
     """
     given = image.shape[-1]
     if given == 4:
-        image, given = _on_background(tf.cast(image, tf.float32), 255.0), 3
+        image, given = _blend(tf.cast(image, tf.float32), 255.0), 3
     if given == channels:
         return image
     if channels == 3:
@@ -179,14 +186,14 @@ def in_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.cast(tf.round(grey), tf.uint8)
 
 
-def _on_background(image: tf.Tensor, largest: float) -> tf.Tensor:
+def _blend(image: tf.Tensor, largest: float) -> tf.Tensor:
     """uint8[..., 3] of float32[..., 4] with values from 0 to `largest`."""
     colour, alpha = image[..., :3] / largest, image[..., 3:] / largest
     blended = colour * alpha * 255.0 + BACKGROUND * (1.0 - alpha)
     return tf.cast(tf.round(blended), tf.uint8)
 
 
-def _whole(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _with_sides(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """An image and its sides `float32[2]` in its pixels, all of which show something.
 
     A JPEG decoded at a part of its size can end within its last pixels: its sides have fractions.
@@ -194,7 +201,7 @@ def _whole(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return image, tf.cast(tf.shape(image)[-3:-1], tf.float32)
 
 
-def _resized(image: tf.Tensor, sides: tf.Tensor, size_px: int) -> tf.Tensor:
+def _resize(image: tf.Tensor, sides: tf.Tensor, size_px: int) -> tf.Tensor:
     """float32[..., S, S, C] whole numbers of uint8[..., H, W, C] that shows `sides` pixels."""
     images = image if image.shape.rank == 4 else image[None]
     static = images.shape[1:3]
@@ -243,31 +250,33 @@ def _decode_png(contents: tf.Tensor) -> tf.Tensor:
     TensorFlow fills the missing alpha of files with 1 to 4 bits with 1 in place of 255, so it is
     only asked for where the file has transparency (a tRNS chunk).
     """
-    depth = exif.bytes_at(contents, PNG_DEPTH_AT, 1)[0]
+    depth = exif.read_bytes(contents, PNG_DEPTH_AT, 1)[0]
     is_opaque = (depth < 8) & ~tf.strings.regex_full_match(contents, r"\C*tRNS\C*")
     return tf.case(
         [
-            (depth == 16, lambda: _blended_png(contents, tf.uint16)),
+            (depth == 16, lambda: _decode_blended_png(contents, tf.uint16)),
             (is_opaque, lambda: tf.io.decode_png(contents, channels=3)),
         ],
-        default=lambda: _blended_png(contents, tf.uint8),
+        default=lambda: _decode_blended_png(contents, tf.uint8),
     )
 
 
-def _blended_png(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+def _decode_blended_png(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     image = tf.io.decode_png(contents, channels=4, dtype=dtype)
-    return _on_background(tf.cast(image, tf.float32), float(dtype.max))
+    return _blend(tf.cast(image, tf.float32), float(dtype.max))
 
 
 def _is_webp(contents: tf.Tensor) -> tf.Tensor:
-    return exif.begins(contents, exif.RIFF_MAGIC) & exif.begins(contents, headers.WEBP_MAGIC, 8)
+    return exif.starts_with(contents, exif.RIFF_MAGIC) & exif.starts_with(
+        contents, headers.WEBP_MAGIC, 8
+    )
 
 
 def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
     """On the background. An animation is refused unread: TensorFlow would write beyond its memory."""
-    flags, lossless = (exif.bytes_at(contents, at, 1)[0] // 2 for at in WEBP_FLAGS_AT)
-    is_extended = exif.begins(contents, b"VP8X", WEBP_CHUNK_AT)
-    is_lossless = exif.begins(contents, b"VP8L", WEBP_CHUNK_AT)
+    flags, lossless = (exif.read_bytes(contents, at, 1)[0] // 2 for at in WEBP_FLAGS_AT)
+    is_extended = exif.starts_with(contents, b"VP8X", WEBP_CHUNK_AT)
+    is_lossless = exif.starts_with(contents, b"VP8L", WEBP_CHUNK_AT)
     is_animated = is_extended & (flags % 2 == 1)
     has_alpha = tf.where(is_extended, flags // 8 % 2, lossless // 8 % 2) == 1
     has_alpha &= is_extended | is_lossless
@@ -276,7 +285,7 @@ def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
         given = tf.identity(contents)
     return tf.cond(
         has_alpha,
-        lambda: in_channels(tf.ensure_shape(_decode_any(given, 4), [None, None, 4]), 3),
+        lambda: convert_channels(tf.ensure_shape(_decode_any(given, 4), [None, None, 4]), 3),
         lambda: _decode_any(given, 3),
     )
 
@@ -286,17 +295,17 @@ def _decode_any(contents: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _is_palette_bitmap(contents: tf.Tensor) -> tf.Tensor:
-    bits = exif.bytes_at(contents, BITMAP_BITS_AT, 2)
-    return exif.begins(contents, BITMAP_MAGIC) & tf.reduce_all(bits == [8, 0])
+    bits = exif.read_bytes(contents, BITMAP_BITS_AT, 2)
+    return exif.starts_with(contents, BITMAP_MAGIC) & tf.reduce_all(bits == [8, 0])
 
 
 def _decode_palette_bitmap(contents: tf.Tensor) -> tf.Tensor:
     """TensorFlow gives the places in the palette; the colours stand before the pixels."""
     places = tf.io.decode_bmp(contents, channels=0)[..., 0]
     is_little = tf.constant(True)
-    info_size = exif.number(exif.bytes_at(contents, BITMAP_INFO_AT, 4), is_little)
-    num_given = exif.number(exif.bytes_at(contents, BITMAP_NUM_COLOURS_AT, 4), is_little)
+    info_size = exif.read_number(exif.read_bytes(contents, BITMAP_INFO_AT, 4), is_little)
+    num_given = exif.read_number(exif.read_bytes(contents, BITMAP_NUM_COLOURS_AT, 4), is_little)
     num_colours = tf.where((num_given > 0) & (num_given < 256), num_given, 256)
-    raw = exif.bytes_at(contents, BITMAP_INFO_AT + info_size, 4 * 256)
+    raw = exif.read_bytes(contents, BITMAP_INFO_AT + info_size, 4 * 256)
     palette = tf.reshape(tf.cast(raw, tf.uint8), [256, 4])[:, 2::-1]
     return tf.gather(palette, tf.minimum(tf.cast(places, tf.int32), num_colours - 1))

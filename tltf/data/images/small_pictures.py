@@ -46,7 +46,7 @@ def open_image(picture: Any) -> Any:
     return image
 
 
-def grey(column: Column, side_px: int, progress: Progress) -> np.ndarray:
+def grey_thumbnails(column: Column, side_px: int, progress: Progress) -> np.ndarray:
     """uint8[N, side_px, side_px]; zeros where an image cannot be decoded.
 
     Args:
@@ -58,7 +58,7 @@ def grey(column: Column, side_px: int, progress: Progress) -> np.ndarray:
 
     def one(row: int) -> None:
         try:
-            found[row] = _grey(open_image(column.values[row]), side_px)
+            found[row] = _grey_thumbnail(open_image(column.values[row]), side_px)
         except UNREADABLE:
             return
 
@@ -70,10 +70,10 @@ def grey(column: Column, side_px: int, progress: Progress) -> np.ndarray:
     return found
 
 
-def _grey(image: Any, side_px: int) -> Any:
+def _grey_thumbnail(image: Any, side_px: int) -> Any:
     image.draft("L", (LEAST_DECODED * side_px,) * 2)
     return (
-        conversion.as_network_sees(image)
+        conversion.to_network_image(image)
         .convert("L")
         .resize((side_px, side_px), Image.Resampling.BILINEAR)
     )

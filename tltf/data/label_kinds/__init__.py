@@ -10,7 +10,7 @@ import numpy as np
 
 from tltf.data.label_kinds.classes import OneClass, encode_classes
 from tltf.data.label_kinds.kind import CLASS, LABELS, NUMBER, NUMBERS, LabelKind
-from tltf.data.label_kinds.labels import SEPARATOR, SeveralLabels, join_labels, several
+from tltf.data.label_kinds.labels import SEPARATOR, SeveralLabels, encode_labels, join_labels
 from tltf.data.label_kinds.numbers import Number, Numbers
 
 __all__ = [
@@ -27,9 +27,9 @@ __all__ = [
     "OneClass",
     "SeveralLabels",
     "encode_classes",
+    "encode_labels",
     "join_labels",
     "kind_of",
-    "several",
 ]
 
 KINDS: dict[str, LabelKind] = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tltf.data.label_kinds.kind import CLASS, LabelKind
-from tltf.data.spelled_numbers import number
+from tltf.data.spelled_numbers import parse_number
 from tltf.errors import DataError
 
 _WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
@@ -28,7 +28,7 @@ class OneClass(LabelKind):
         """int32[N] and the names, see `encode_classes`."""
         return encode_classes(texts, name, class_names, least_classes)
 
-    def from_classes(
+    def convert_classes(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]] | None:
         """As they are."""
@@ -42,11 +42,11 @@ class OneClass(LabelKind):
         """int64[C]: rows of each class."""
         return np.bincount(labels, minlength=num_classes)
 
-    def in_order(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
+    def reorder(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
         """int32[N]."""
         return places[labels]
 
-    def without(
+    def leave_out_unknown(
         self, labels: np.ndarray, is_known: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of an unknown class are skipped."""
@@ -86,5 +86,5 @@ def encode_classes(
 def _numbers_first(names: set[str]) -> Callable[..., Any] | type:
     if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         return int
-    values = {name: number(name) for name in names}
+    values = {name: parse_number(name) for name in names}
     return str if None in values.values() else lambda name: (values[name], name)

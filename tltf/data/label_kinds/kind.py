@@ -27,24 +27,24 @@ class LabelKind:
     is_one_class = False
     """Whether a row has one class: then classes can be weighed and mixed, and one content must not
     have two."""
-    several = ""
+    columns_kind = ""
     """The kind of labels that stand in several columns; empty where a label has one column."""
-    widens = ""
+    single_kind = ""
     """The kind of which a row has several here: `head` takes the place of a head for that kind."""
 
     def fits(self, labels: np.ndarray) -> bool:
         """Whether an array of labels is of this kind."""
         raise NotImplementedError
 
-    def fault_of(self, text: str) -> str:
+    def find_fault(self, text: str) -> str:
         """Why the text of a label cannot be read; empty where it can."""
         return ""
 
-    def names_in(self, texts: Sequence[str]) -> set[str]:
+    def find_names(self, texts: Sequence[str]) -> set[str]:
         """The names of classes in the texts of labels."""
         return set(texts)
 
-    def spelled_alike(self, texts: Sequence[str]) -> Sequence[str]:
+    def normal_forms(self, texts: Sequence[str]) -> Sequence[str]:
         """A text for each row, equal where the labels are."""
         return texts
 
@@ -72,7 +72,7 @@ class LabelKind:
         """
         raise NotImplementedError
 
-    def from_classes(
+    def convert_classes(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]] | None:
         """`(labels, class names)` of this kind for one class per row; None where none can be."""
@@ -86,11 +86,11 @@ class LabelKind:
         """int64[C]: rows of each class."""
         raise NotImplementedError
 
-    def in_order(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
+    def reorder(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
         """The labels where class c has the place `places[c]` of `num_classes`."""
         raise NotImplementedError
 
-    def without(
+    def leave_out_unknown(
         self, labels: np.ndarray, is_known: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`(first, is_skipped, labels)` where some classes are not known.
@@ -105,11 +105,11 @@ class LabelKind:
         """
         raise NotImplementedError
 
-    def trained(self, labels: np.ndarray) -> np.ndarray:
+    def training_values(self, labels: np.ndarray) -> np.ndarray:
         """The labels as training takes them."""
         return labels
 
-    def described(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    def summary_lines(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
         """Lines of a summary: how many rows each class has."""
         counts = self.counts(labels, len(class_names))
         plural = "classes" if self.word == "class" else f"{self.word}s"

@@ -21,17 +21,17 @@ class SeveralLabels(LabelKind):
     """uint8[N, C]: 1 for each label that a row has."""
 
     name, phrase, head, word = LABELS, "several labels", "multi_label", "label"
-    several = LABELS
+    columns_kind = LABELS
 
     def fits(self, labels: np.ndarray) -> bool:
         """Whether they are a matrix of whole numbers."""
         return labels.ndim == 2 and labels.dtype.kind != "f"
 
-    def names_in(self, texts: Sequence[str]) -> set[str]:
+    def find_names(self, texts: Sequence[str]) -> set[str]:
         """The names between the separators."""
         return {name for text in texts for name in _parts(text)}
 
-    def spelled_alike(self, texts: Sequence[str]) -> Sequence[str]:
+    def normal_forms(self, texts: Sequence[str]) -> Sequence[str]:
         """`b|a` as `a|b`."""
         return [SEPARATOR.join(sorted(set(_parts(text)))) for text in texts]
 
@@ -45,10 +45,10 @@ class SeveralLabels(LabelKind):
     def encode(
         self, texts: Sequence[str], class_names: Sequence[str] | None, name: str, least_classes: int
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """uint8[N, C] and the names, see `several`."""
-        return several(texts, class_names, name)
+        """uint8[N, C] and the names, see `encode_labels`."""
+        return encode_labels(texts, class_names, name)
 
-    def from_classes(
+    def convert_classes(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]] | None:
         """One label for each row."""
@@ -63,13 +63,13 @@ class SeveralLabels(LabelKind):
         """int64[C]: rows with each label."""
         return labels.sum(axis=0, dtype=np.int64)
 
-    def in_order(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
+    def reorder(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
         """uint8[N, num_classes]."""
         found = np.zeros((len(labels), num_classes), labels.dtype)
         found[:, places] = labels
         return found
 
-    def without(
+    def leave_out_unknown(
         self, labels: np.ndarray, is_known: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows with an unknown label are skipped."""
@@ -78,7 +78,7 @@ class SeveralLabels(LabelKind):
         return has_unknown.argmax(axis=1), skipped, labels[:, np.flatnonzero(is_known)]
 
 
-def several(
+def encode_labels(
     texts: Sequence[str], class_names: Any, name: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """`(uint8[N, C], names)` of texts such as `cat|dog`; an empty one has no label.
@@ -107,7 +107,7 @@ def several(
 
 
 def join_labels(names: Sequence[str] | Iterator[Any] | np.ndarray) -> str:
-    """`cat|dog`: the text that `several` reads.
+    """`cat|dog`: the text that `encode_labels` reads.
 
     Raises:
         DataError: a name with the separator in it, which would be read as two.

@@ -6,7 +6,7 @@ import numpy as np
 
 from tltf.data.label_kinds.kind import NUMBER, NUMBERS, LabelKind
 from tltf.data.label_kinds.labels import SEPARATOR
-from tltf.data.spelled_numbers import number, numbers, require_varied
+from tltf.data.spelled_numbers import parse_number, parse_numbers, require_varied
 from tltf.errors import DataError
 
 
@@ -14,49 +14,49 @@ class Number(LabelKind):
     """float[N]: a number for each row."""
 
     name, phrase, head, word, has_classes = NUMBER, "a number", "regress", "number", False
-    several = NUMBERS
+    columns_kind = NUMBERS
 
     def fits(self, labels: np.ndarray) -> bool:
         """Whether they are fractions, one for each row."""
         return labels.ndim == 1 and labels.dtype.kind == "f"
 
-    def fault_of(self, text: str) -> str:
+    def find_fault(self, text: str) -> str:
         """Of a text that spells no number."""
-        return f"label {text!r} is not a finite number" if number(text) is None else ""
+        return f"label {text!r} is not a finite number" if parse_number(text) is None else ""
 
-    def names_in(self, texts: Sequence[str]) -> set[str]:
+    def find_names(self, texts: Sequence[str]) -> set[str]:
         """None."""
         return set()
 
-    def spelled_alike(self, texts: Sequence[str]) -> Sequence[str]:
+    def normal_forms(self, texts: Sequence[str]) -> Sequence[str]:
         """1.0 as 1."""
-        return [str(value) for value in numbers(texts).astype(np.float32) + 0]
+        return [str(value) for value in parse_numbers(texts).astype(np.float32) + 0]
 
     def encode(
         self, texts: Sequence[str], class_names: Sequence[str] | None, name: str, least_classes: int
     ) -> tuple[np.ndarray, tuple[str, ...]]:
         """float64[N], of which more than one must differ where more than one class must be there."""
-        values = numbers(texts)
+        values = parse_numbers(texts)
         if least_classes > 1:
             require_varied(values, name)
         return values, ()
 
-    def from_classes(
+    def convert_classes(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]] | None:
         """The numbers that the names spell, where all of them do."""
-        spelled = [number(name) for name in class_names]
+        spelled = [parse_number(name) for name in class_names]
         return None if None in spelled else (np.array(spelled, np.float64)[labels], ())
 
     def strata(self, labels: np.ndarray) -> np.ndarray:
         """All rows are alike."""
         return np.zeros(len(labels), np.int64)
 
-    def trained(self, labels: np.ndarray) -> np.ndarray:
+    def training_values(self, labels: np.ndarray) -> np.ndarray:
         """float32[N]."""
         return labels.astype(np.float32)
 
-    def described(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    def summary_lines(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
         """Their range."""
         low, middle, high = np.quantile(labels, (0, 0.5, 1))
         return [f"numbers    {low:g} to {high:g}, median {middle:g}, deviation {labels.std():.4g}"]
@@ -67,7 +67,7 @@ class Numbers(LabelKind):
 
     name, phrase, head = NUMBERS, "several numbers", "multi_regress"
     word, has_classes = "number", False
-    several, widens = NUMBERS, NUMBER
+    columns_kind, single_kind = NUMBERS, NUMBER
 
     def fits(self, labels: np.ndarray) -> bool:
         """Whether they are fractions, several for each row."""
@@ -76,7 +76,7 @@ class Numbers(LabelKind):
     def join_columns(self, texts: dict[str, str]) -> tuple[str, str]:
         """The numbers, such as `1.5|20`."""
         for column, text in texts.items():
-            if number(text) is None:
+            if parse_number(text) is None:
                 return "", f"{column} is {text!r}, not a finite number"
         return SEPARATOR.join(texts.values()), ""
 
@@ -84,17 +84,17 @@ class Numbers(LabelKind):
         """Those of the columns."""
         return columns
 
-    def fault_of(self, text: str) -> str:
+    def find_fault(self, text: str) -> str:
         """Of a text that does not spell numbers."""
-        return next(filter(None, map(Number().fault_of, text.split(SEPARATOR))), "")
+        return next(filter(None, map(Number().find_fault, text.split(SEPARATOR))), "")
 
-    def names_in(self, texts: Sequence[str]) -> set[str]:
+    def find_names(self, texts: Sequence[str]) -> set[str]:
         """None: the columns are named, not the labels."""
         return set()
 
-    def spelled_alike(self, texts: Sequence[str]) -> Sequence[str]:
+    def normal_forms(self, texts: Sequence[str]) -> Sequence[str]:
         """`1.0|2` as `1|2`."""
-        columns = [Number().spelled_alike(column) for column in _columns(texts)]
+        columns = [Number().normal_forms(column) for column in _columns(texts)]
         return [SEPARATOR.join(row) for row in zip(*columns, strict=True)]
 
     def encode(
@@ -109,7 +109,7 @@ class Numbers(LabelKind):
         ]
         return np.stack(values, axis=1), names
 
-    def from_classes(
+    def convert_classes(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]] | None:
         """None: one class is not several numbers."""
@@ -119,7 +119,7 @@ class Numbers(LabelKind):
         """All rows are alike."""
         return np.zeros(len(labels), np.int64)
 
-    def in_order(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
+    def reorder(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
         """float[N, D] with the number c in the place `places[c]`.
 
         Raises:
@@ -134,17 +134,17 @@ class Numbers(LabelKind):
         found[:, places] = labels
         return found
 
-    def trained(self, labels: np.ndarray) -> np.ndarray:
+    def training_values(self, labels: np.ndarray) -> np.ndarray:
         """float32[N, D]."""
         return labels.astype(np.float32)
 
-    def described(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    def summary_lines(self, labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
         """The range of each."""
         lines = zip(class_names, labels.T, strict=True)
         return [
             line.replace("numbers   ", f"{name:<10}", 1)
             for name, column in lines
-            for line in Number().described(column, ())
+            for line in Number().summary_lines(column, ())
         ]
 
 

@@ -43,8 +43,8 @@ def numpy(settings: LoadSettings, path: str, x: str = "x", y: str = "y") -> Any:
         names = _read(archive, f"{y}_names", file).tolist() if f"{y}_names" in archive else None
     scan = row_scan.Scan("numpy")
     if settings.target == label_kinds.LABELS and y:
-        parts = [(role, values, _as_texts(part, names, file)) for role, values, part in parts]
-    kind = _checked_kind(parts, file, settings.target)
+        parts = [(role, values, _join_rows(part, names, file)) for role, values, part in parts]
+    kind = _check_kind(parts, file, settings.target)
     values = np.concatenate([values for _, values, _ in parts])
     ids = [
         f"{file.name}:{role or 'row'}:{row}"
@@ -118,7 +118,7 @@ def _read(archive: Any, name: str, file: pathlib.Path) -> Any:
         raise DataError(f"it {what}", flag="data", place=file, fix="save plain arrays") from error
 
 
-def _as_texts(labels: np.ndarray, names: Sequence[str] | None, file: pathlib.Path) -> np.ndarray:
+def _join_rows(labels: np.ndarray, names: Sequence[str] | None, file: pathlib.Path) -> np.ndarray:
     """str[N] such as `cat|dog` of labels [N, C]; others as they are."""
     if labels.ndim != 2:
         return labels
@@ -133,7 +133,7 @@ def _as_texts(labels: np.ndarray, names: Sequence[str] | None, file: pathlib.Pat
     return np.array([label_kinds.join_labels(np.array(names)[row > 0]) for row in labels])
 
 
-def _checked_kind(parts: Any, file: pathlib.Path, target: str) -> str:
+def _check_kind(parts: Any, file: pathlib.Path, target: str) -> str:
     """`array` or `text`; arrays of images get their axis of channels in place."""
     for number, (role, values, labels) in enumerate(parts):
         if labels is not None and labels.shape != values.shape[:1]:
@@ -146,7 +146,7 @@ def _checked_kind(parts: Any, file: pathlib.Path, target: str) -> str:
         fitting = "iufU" if target == label_kinds.NUMBER else "iuUb"
         if labels is not None and labels.dtype.kind not in fitting:
             raise FlagError(
-                f"the labels are {labels.dtype}: no classes",
+                f"the labels are {labels.dtype}, not classes",
                 flag="data",
                 place=file,
                 fix="--head=regress for numbers, or y=NAME",

@@ -112,7 +112,7 @@ def _walk(
     """Lists of paths, labels and roles (None without splits); loose images are skipped."""
     folders, files = _entries(root)
     _add_loose(files, root, scan)
-    splits = split_folders.find(root, folders, lambda at: _entries(at)[0], _has_images)
+    splits = split_folders.find_splits(root, folders, lambda at: _entries(at)[0], _has_images)
     if not splits:
         if settings.least_classes > 1:
             _require_classes(root, folders, files)
@@ -185,7 +185,7 @@ def _walk_classes(
 ) -> tuple[list[str], list[str]]:
     paths, labels = [], []
     for folder in folders:
-        found = list(files_below(folder, root, scan, follows_links=wanted.follow_links))
+        found = list(walk_files(folder, root, scan, follows_links=wanted.follow_links))
         paths += found
         labels += [folder.name] * len(found)
         if not found:
@@ -195,7 +195,7 @@ def _walk_classes(
     return paths, labels
 
 
-def files_below(
+def walk_files(
     folder: pathlib.Path, root: pathlib.Path, scan: Scan, *, follows_links: bool = False
 ) -> Iterator[Any]:
     """Yields paths of what may be images; links to folders and unreadable folders are skipped as rows.

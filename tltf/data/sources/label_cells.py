@@ -20,7 +20,7 @@ SEVERAL_SHARE = 0.1
 """Share of cells such as `cat|dog` from which they are taken for several labels, not for names."""
 
 
-class Labelling:
+class LabelReader:
     """Reads the label of a record.
 
     Args:
@@ -40,16 +40,16 @@ class Labelling:
         self._has_several = False
 
     @property
-    def is_asked_for(self) -> Any:
+    def has_labels(self) -> Any:
         """Whether there are labels."""
         return bool(self._column)
 
-    def columns_in(self, record: dict[str, Any]) -> list[str]:
+    def find_columns(self, record: dict[str, Any]) -> list[str]:
         """The names of the columns that a record must have."""
-        if self.kind.several and self._column and self._value(record) is None:
+        if self.kind.columns_kind and self._column and self._value(record) is None:
             self._columns = [part.strip() for part in self._column.split(label_kinds.SEPARATOR)]
             if len(self._columns) > 1:
-                self.kind = label_kinds.KINDS[self.kind.several]
+                self.kind = label_kinds.KINDS[self.kind.columns_kind]
         return self._columns
 
     @property
@@ -72,8 +72,8 @@ class Labelling:
             return self._from_columns(record, row_id, scan)
         value = self._value(record)
         if isinstance(value, (list, dict)) and not (self._is_several and isinstance(value, list)):
-            raise self._no_label(value, row_id)
-        if self._is_several and (names := self._listed(value)) is not None:
+            raise self._list_error(value, row_id)
+        if self._is_several and (names := self._split_cell(value)) is not None:
             self._has_several = self._has_several or len(names) > 1
             return label_kinds.join_labels(names)
         name = label_text(value)
@@ -86,18 +86,18 @@ class Labelling:
         scan.skip(row_id, "has no label")
         return None
 
-    def _no_label(self, value: Sequence[str] | dict[str, str], row_id: str) -> FlagError:
+    def _list_error(self, value: Sequence[str] | dict[str, str], row_id: str) -> FlagError:
         is_list = isinstance(value, list)
         fix = "--head=multi_label" if is_list else f"label={self._column}.FIELD"
         what = f"{self._column} is {'a list' if is_list else 'an object'}, not one class"
         return FlagError(what, flag="data", place=row_id, fix=fix)
 
-    def _listed(self, value: Any) -> Any:
+    def _split_cell(self, value: Any) -> Any:
         """The names in a list, in a text that spells one, or in one with the separator; else None."""
         if isinstance(value, list):
             return [str(item).strip() for item in value]
         if isinstance(value, str) and value.strip()[:1] == "[":
-            found = _spelled_list(value.strip())
+            found = _parse_list(value.strip())
             if found is not None:
                 return [str(item).strip() for item in found]
         if isinstance(value, str) and self._separator:
@@ -105,7 +105,7 @@ class Labelling:
             return [name for name in names if name not in NOT_A_LABEL]
         return None
 
-    def named(self, record: dict[str, Any]) -> str:
+    def try_label(self, record: dict[str, Any]) -> str:
         """The label of a record that is skipped for another reason; empty if it has none."""
         try:
             return self(record, "", row_scan.Scan("")) or ""
@@ -117,12 +117,12 @@ class Labelling:
         several = {text for text in self._texts if label_kinds.SEPARATOR in text}
         if self._is_class and several:
             share = sum(self._texts[text] for text in several) / self._texts.total()
-            if share >= SEVERAL_SHARE and _repeated(self._texts, label_kinds.SEPARATOR):
+            if share >= SEVERAL_SHARE and _has_repeated_parts(self._texts, label_kinds.SEPARATOR):
                 what = f"{share:.0%} of the labels hold several, such as {sorted(several)[0]!r}"
                 scan.add(FlagError(what, flag="head", fix="--head=multi_label"))
         if not self._is_several or self._has_several or several or not self._texts:
             return
-        marks = [mark for mark in OTHER_SEPARATORS if _repeated(self._texts, mark)]
+        marks = [mark for mark in OTHER_SEPARATORS if _has_repeated_parts(self._texts, mark)]
         fix = f": label_separator='{marks[0]}' parts them there" if marks else ""
         example = (
             f", such as {next(t for t in sorted(self._texts) if marks[0] in t)!r}" if marks else ""
@@ -138,7 +138,7 @@ class Labelling:
         return label
 
 
-def _repeated(texts: Any, mark: str) -> bool:
+def _has_repeated_parts(texts: Any, mark: str) -> bool:
     """Whether parts of texts between a mark stand in several of them."""
     parted = [
         {part.strip() for part in text.split(mark)} - {""} for text in texts if text.strip(mark)
@@ -149,7 +149,7 @@ def _repeated(texts: Any, mark: str) -> bool:
     return len(with_mark) > 0 and shared * 2 > len(with_mark)
 
 
-def _spelled_list(text: str) -> list[str] | None:
+def _parse_list(text: str) -> list[str] | None:
     """The list that JSON or Python reads in a text; None if it spells none."""
     for read in (json.loads, ast.literal_eval):
         try:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tltf.data import label_kinds, row_scan, splits
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import LoadSettings, ScanCounts, Source, digest, labelled, one_field
+from tltf.data.source import LoadSettings, ScanCounts, Source, digest, one_field, one_label_field
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 from tltf.files import assets
 
@@ -83,7 +83,11 @@ def vader(
     polar = [row for row in rows if is_rated or abs(float(row[1])) > NEUTRAL_RATING]
     ratings = np.array([float(row[1]) for row in polar], np.float32)
     polarities = (ratings > 0).astype(np.int32)
-    labels = labelled(ratings) if is_rated else labelled(polarities, ("negative", "positive"))
+    labels = (
+        one_label_field(ratings)
+        if is_rated
+        else one_label_field(polarities, ("negative", "positive"))
+    )
     source = Source(
         name="vader",
         fields=one_field("text", [row[2].strip() for row in polar]),
@@ -92,7 +96,9 @@ def vader(
         roles=None,
         scan=ScanCounts(len(polar), len(polar)),
     )
-    return splits.give_roles(_unique(source), settings.seed, num_train, num_validation, num_test)
+    return splits.draw_roles(
+        _drop_repeats(source), settings.seed, num_train, num_validation, num_test
+    )
 
 
 def mnist_5k(
@@ -113,11 +119,11 @@ def mnist_5k(
         FlagError: more examples asked for than there are.
         StorageError: the data cannot be fetched.
     """
-    with gzip.open(_member("mnist_5k", "mnist_5k.csv.gz"), "rt", encoding="ascii") as file:
+    with gzip.open(_asset_file("mnist_5k", "mnist_5k.csv.gz"), "rt", encoding="ascii") as file:
         table = np.array([[float(cell) for cell in row] for row in csv.reader(file)])
     pixels = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28, 1)
     source = array_source("mnist_5k", pixels, table[:, -1].astype(np.int32))
-    return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
 def array_source(
@@ -136,7 +142,7 @@ def array_source(
     return Source(
         name=name,
         fields=one_field("array", pixels),
-        label_fields=labelled(labels.astype(np.int32), class_names),
+        label_fields=one_label_field(labels.astype(np.int32), class_names),
         ids=[f"{name}:{row}" for row in range(len(pixels))],
         roles=roles,
         scan=ScanCounts(len(pixels), len(pixels)),
@@ -165,7 +171,7 @@ def digits(
     bunch = datasets.load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     source = array_source("digits", pixels, bunch.target)
-    return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
 def fashion_mnist(
@@ -187,8 +193,8 @@ def fashion_mnist(
         StorageError: the data cannot be fetched.
     """
     parts = [("train", "train", 60_000), ("t10k", "test", 10_000)]
-    pixels = np.concatenate([_idx(f"{name}-images-idx3-ubyte.gz") for name, _, _ in parts])
-    labels = np.concatenate([_idx(f"{name}-labels-idx1-ubyte.gz") for name, _, _ in parts])
+    pixels = np.concatenate([_read_idx(f"{name}-images-idx3-ubyte.gz") for name, _, _ in parts])
+    labels = np.concatenate([_read_idx(f"{name}-labels-idx1-ubyte.gz") for name, _, _ in parts])
     scan = row_scan.Scan("fashion_mnist")
     scan.num_found = len(labels)
     rows = Rows(
@@ -198,7 +204,7 @@ def fashion_mnist(
         roles=[role for _, role, count in parts for _ in range(count)],
     )
     source = assemble("fashion_mnist", rows, scan, settings, FASHION_CLASSES, strict_labels=False)
-    return splits.fewer(source, settings.seed, num_train, num_validation, num_test)
+    return splits.reduce_splits(source, settings.seed, num_train, num_validation, num_test)
 
 
 def emoji(
@@ -241,13 +247,13 @@ def emoji(
     source = Source(
         name="emoji",
         fields=one_field("path", paths),
-        label_fields=labelled(labels, kinds),
+        label_fields=one_label_field(labels, kinds),
         ids=[f"{vendor}/{glyph['image']}" for glyph in glyphs],
         roles=None,
         scan=ScanCounts(len(glyphs), len(glyphs)),
         groups=np.array([digest(glyph["unified"].encode()) for glyph in glyphs], np.uint64),
     )
-    return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
 def _emoji_labels(glyphs: Any, label: Any, settings: Any) -> Any:
@@ -265,7 +271,7 @@ def _emoji_labels(glyphs: Any, label: Any, settings: Any) -> Any:
             fix="--head=multi_label, or emoji(label=category)",
         )
     texts = [label_kinds.join_labels((glyph["category"], glyph["subcategory"])) for glyph in glyphs]
-    return label_kinds.several(texts, None, "emoji")
+    return label_kinds.encode_labels(texts, None, "emoji")
 
 
 def _is_used(glyph: Any) -> Any:
@@ -278,16 +284,16 @@ def _is_used(glyph: Any) -> Any:
     )
 
 
-def _idx(name: Any) -> Any:
+def _read_idx(name: Any) -> Any:
     """The array of an IDX file of bytes, the format of MNIST."""
-    with gzip.open(_member("fashion_mnist", name)) as file:
+    with gzip.open(_asset_file("fashion_mnist", name)) as file:
         contents = file.read()
     num_axes = contents[3]
     shape = np.frombuffer(contents, ">u4", count=num_axes, offset=4)
     return np.frombuffer(contents, np.uint8, offset=4 + 4 * num_axes).reshape(shape)
 
 
-def _unique(source: Any) -> Any:
+def _drop_repeats(source: Any) -> Any:
     """`source` without repetitions; a content that has two labels or numbers goes altogether."""
     hashes = source.content_hashes()
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
@@ -304,7 +310,7 @@ def _unique(source: Any) -> Any:
     return dataclasses.replace(source.take(keep), scan=scan)
 
 
-def _member(asset_id: str, name: str) -> pathlib.Path:
+def _asset_file(asset_id: str, name: str) -> pathlib.Path:
     """The path of file `name` anywhere in the asset's folder."""
     folder = assets.fetch(asset_id)
     found = sorted(folder.rglob(name))
@@ -314,4 +320,4 @@ def _member(asset_id: str, name: str) -> pathlib.Path:
 
 
 def _vader_text(domain: str) -> str:
-    return _member("vader", VADER_FILES[domain]).read_text(encoding="utf-8")
+    return _asset_file("vader", VADER_FILES[domain]).read_text(encoding="utf-8")

@@ -52,7 +52,7 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Named:
+class _FolderName:
     """What the name of a folder says.
 
     Args:
@@ -66,21 +66,21 @@ class _Named:
     is_unlabelled: bool
 
 
-def _named(name: str) -> _Named:
+def _parse_name(name: str) -> _FolderName:
     words = [word.lower() for word in _WORD.findall(name)]
     if not words:  # another script
-        return _Named("", (name,), False)
+        return _FolderName("", (name,), False)
     roles = [ROLES_OF_WORDS[word] for word in words if word in ROLES_OF_WORDS]
     unlabelled = [word for word in words if word in UNLABELLED_WORDS]
     rest = tuple(w for w in words if w not in ROLES_OF_WORDS and w not in UNLABELLED_WORDS)
-    return _Named(roles[0] if len(roles) == 1 else "", rest, bool(unlabelled) and not roles)
+    return _FolderName(roles[0] if len(roles) == 1 else "", rest, bool(unlabelled) and not roles)
 
 
 def _says_no_class(rest: tuple[str, ...]) -> bool:
     return all(word in GENERIC_WORDS for word in rest)
 
 
-def find(
+def find_splits(
     root: pathlib.Path,
     folders: Sequence[pathlib.Path],
     inner: Callable[..., Any],
@@ -101,7 +101,7 @@ def find(
     Raises:
         DataError: names of splits that hold no class folders, or that stand beside others.
     """
-    names = {folder: _named(folder.name) for folder in folders}
+    names = {folder: _parse_name(folder.name) for folder in folders}
     shared = {named.rest for named in names.values()}
     unlabelled = [folder for folder in folders if names[folder].is_unlabelled]
     splits = [
@@ -109,17 +109,19 @@ def find(
         for folder in folders
         if names[folder].role and (len(shared) == 1 or _says_no_class(names[folder].rest))
     ]
-    below = {folder: _unwrapped(folder, names[folder], inner, has_images) for folder in splits}
+    below = {folder: _unwrap(folder, names[folder], inner, has_images) for folder in splits}
     with_classes = [folder for folder in splits if inner(below[folder])]
     if splits and len(splits) + len(unlabelled) == len(folders):
         if not with_classes and len({names[folder].role for folder in splits}) == 1:
             return []  # test1/ and test2/ with images are classes like others
         if len(with_classes) < len(splits):
-            raise _without_classes(root, [f for f in splits if f not in with_classes], with_classes)
+            raise _no_classes_error(
+                root, [f for f in splits if f not in with_classes], with_classes
+            )
         return [(below[folder], names[folder].role) for folder in splits]
     if with_classes:
         raise DataError(
-            f"{_listed(with_classes)} hold class folders but stand beside other folders in {root}",
+            f"{_list_names(with_classes)} hold class folders but stand beside other folders in {root}",
             flag="data",
             fix=f"path={with_classes[0]} takes one split, or move the other folders away",
         )
@@ -128,32 +130,35 @@ def find(
 
 def prediction_folders(folders: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """The folders beside splits that are named as pictures to predict."""
-    return [folder for folder in folders if _named(folder.name).is_unlabelled]
+    return [folder for folder in folders if _parse_name(folder.name).is_unlabelled]
 
 
-def _unwrapped(
-    folder: pathlib.Path, named: _Named, inner: Callable[..., Any], has_images: Callable[..., Any]
+def _unwrap(
+    folder: pathlib.Path,
+    named: _FolderName,
+    inner: Callable[..., Any],
+    has_images: Callable[..., Any],
 ) -> pathlib.Path:
     """The folder, or the one folder in it that is named for the same split."""
     below = inner(folder)
-    if len(below) == 1 and _named(below[0].name).role == named.role and not has_images(folder):
+    if len(below) == 1 and _parse_name(below[0].name).role == named.role and not has_images(folder):
         return below[0]
     return folder
 
 
-def _without_classes(
+def _no_classes_error(
     root: pathlib.Path, without: Sequence[pathlib.Path], with_classes: Sequence[pathlib.Path]
 ) -> DataError:
     fix = "put a folder for each class into train/, validation/ and test/"
-    train = [folder for folder in with_classes if _named(folder.name).role == TRAIN]
+    train = [folder for folder in with_classes if _parse_name(folder.name).role == TRAIN]
     if train:
         fix = f"path={train[0]} trains on what has classes; tltf.predict --input={without[0]} takes the rest"
     return DataError(
-        f"{_listed(without)} in {root} hold no class folders: splits would be read as classes",
+        f"{_list_names(without)} in {root} hold no class folders: splits would be read as classes",
         flag="data",
         fix=fix,
     )
 
 
-def _listed(folders: Any) -> Any:
+def _list_names(folders: Any) -> Any:
     return ", ".join(pathlib.Path(folder).name + "/" for folder in folders)

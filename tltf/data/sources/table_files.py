@@ -98,7 +98,7 @@ def decode_table(contents: bytes, place: pathlib.Path | str, dialect: Dialect) -
     try:
         text = contents.decode(dialect.encoding)
     except UnicodeDecodeError as error:
-        raise table_hints.undecodable(contents, error, place, dialect) from error
+        raise table_hints.decoding_error(contents, error, place, dialect) from error
     except (LookupError, ValueError) as error:  # ValueError: undefined and a name with a NUL
         what = f"no encoding {dialect.encoding!r}"
         raise FlagError(what, flag=dialect.flag, fix=dialect.fix(encoding="utf-8")) from error
@@ -151,7 +151,7 @@ def csv_records(
                 scan.exclude(row_id, "repeats the header")
             else:
                 if row - first > 2:
-                    table_hints.warn_of_swallowed(cells, dialect, scan, row_id)
+                    table_hints.warn_of_swallowed_rows(cells, dialect, scan, row_id)
                 yield row_id, {name: cell for name, cell in zip(header, cells, strict=True) if name}
     except csv_module.Error as error:
         raise DataError(
@@ -162,10 +162,10 @@ def csv_records(
             f"{dialect.fix(quote=NO_QUOTE)} where quotes are text",
         ) from error
     if header is None or (header and not text):
-        raise empty(file, dialect)
+        raise empty_file_error(file, dialect)
 
 
-def empty(file: Any, dialect: Dialect) -> Any:
+def empty_file_error(file: Any, dialect: Dialect) -> Any:
     """The error for a file without anything in it."""
     return DataError(
         "the file is empty", flag=dialect.flag, place=file, fix="give a file with rows"
@@ -228,7 +228,7 @@ def jsonl_records(file: Any, dialect: Any, scan: Scan, text: Any = None) -> Iter
             fix="write one object per line",
         )
     if not first:
-        raise empty(file, dialect)
+        raise empty_file_error(file, dialect)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -60,7 +60,7 @@ def _wide_encoding(contents: bytes) -> str:
     return "utf-16-be" if even > 0.6 * half and odd < 0.1 * half else ""
 
 
-def undecodable(contents: bytes, error: Any, place: Any, dialect: Any) -> DataError:
+def decoding_error(contents: bytes, error: Any, place: Any, dialect: Any) -> DataError:
     """The DataError for bytes of another encoding; its fix loses no character.
 
     Args:
@@ -119,7 +119,7 @@ def has_blanks_before_quotes(text: str, dialect: Any) -> bool:
     return sum(mark in row for row in rows) * 2 >= len(rows) > 0
 
 
-def warn_of_swallowed(cells: Sequence[str], dialect: Any, scan: Scan, row_id: str) -> None:
+def warn_of_swallowed_rows(cells: Sequence[str], dialect: Any, scan: Scan, row_id: str) -> None:
     """Warns of a text in which whole rows stand: a quote that opened in one closed in a later one."""
     for cell in cells:
         inner = cell.split("\n")[1:-1]
@@ -131,7 +131,9 @@ def warn_of_swallowed(cells: Sequence[str], dialect: Any, scan: Scan, row_id: st
             )
 
 
-def no_column(name: str, header: Sequence[str], argument: str, error: FlagError) -> tuple[str, str]:
+def explain_missing_column(
+    name: str, header: Sequence[str], argument: str, error: FlagError
+) -> tuple[str, str]:
     """`(what, fix)` where the first row of a CSV file lacks a column; it may be no header.
 
     Args:

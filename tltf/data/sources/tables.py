@@ -14,7 +14,7 @@ from tltf.data.row_scan import Scan
 from tltf.data.source import TEST, TRAIN, VALIDATION, Column, LoadSettings, Source, is_blank
 from tltf.data.sources import table_hints
 from tltf.data.sources.image_folder import check_files
-from tltf.data.sources.label_cells import Labelling
+from tltf.data.sources.label_cells import LabelReader
 from tltf.data.sources.table_files import Dialect, columns_of, csv_records, field, jsonl_records
 from tltf.errors import DataError, FlagError
 
@@ -71,7 +71,7 @@ def csv(
     dialect = Dialect(delimiter, encoding, quote, tuple(map(str, columns)))
     dialect.check()
     fields = _fields("csv", text, image)
-    wanted = _Wanted(
+    wanted = _Request(
         fields, bool(image), label, label_separator, root, suffix, dialect, _are_names(label_type)
     )
     parts = [part.strip() for part in label.split(label_kinds.SEPARATOR)]
@@ -80,7 +80,7 @@ def csv(
     def read(file: pathlib.Path, scan: Scan) -> Any:
         return csv_records(file, dialect, scan, asked)
 
-    return _table("csv", settings, _given(path, train, validation, test), wanted, read)
+    return _table("csv", settings, _paths_by_role(path, train, validation, test), wanted, read)
 
 
 def jsonl(
@@ -111,7 +111,7 @@ def jsonl(
     def read(file: pathlib.Path, scan: Scan) -> Any:
         return jsonl_records(file, dialect, scan)
 
-    wanted = _Wanted(
+    wanted = _Request(
         _fields("jsonl", text, image),
         bool(image),
         label,
@@ -121,7 +121,7 @@ def jsonl(
         None,
         _are_names(label_type),
     )
-    return _table("jsonl", settings, _given(path, train, validation, test), wanted, read)
+    return _table("jsonl", settings, _paths_by_role(path, train, validation, test), wanted, read)
 
 
 def _are_names(label_type: str) -> bool:
@@ -154,7 +154,7 @@ def _fields(name: str, text: str, image: str) -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Wanted:
+class _Request:
     """What is asked of a table; see `csv`.
 
     Args:
@@ -178,7 +178,7 @@ class _Wanted:
     are_names: bool = False
 
 
-def _given(path: str, train: str, validation: str, test: str) -> Any:
+def _paths_by_role(path: str, train: str, validation: str, test: str) -> Any:
     """role -> path as it was given; role None for the only file."""
     by_role = {TRAIN: train, VALIDATION: validation, TEST: test}
     given = {role: text for role, text in by_role.items() if text}
@@ -199,7 +199,7 @@ def _files(given: dict[str | None, str], scan: Scan) -> list[tuple[pathlib.Path,
     """Pairs of a Path and its role; files that are not there are faults."""
     files = []
     for role, text in given.items():
-        with scan.collecting():
+        with scan.collect_errors():
             files.append((row_scan.existing_path(text), role))
     if not files:
         scan.stop_if_failed()
@@ -210,7 +210,7 @@ def _table(
     name: str,
     settings: LoadSettings,
     given: dict[str | None, str],
-    wanted: _Wanted,
+    wanted: _Request,
     read: Callable[..., Any],
 ) -> Source:
     scan = row_scan.Scan(name)
@@ -220,11 +220,11 @@ def _table(
         root = os.path.abspath(row_scan.existing_path(wanted.root))
     fields = {name: Column("path" if wanted.is_image else "text", []) for name in wanted.fields}
     rows = Rows([], fields, [] if wanted.label else None, None if None in given else [])
-    label = Labelling(wanted.label, settings.target, wanted.label_separator)
+    label = LabelReader(wanted.label, settings.target, wanted.label_separator)
     reader = _Reader(wanted, label, root, scan, settings.scan.follow_links)
     with Progress("reading", None, "rows", after_s=SHOWN_AFTER_S) as progress:
         for file, role in files:
-            with scan.collecting():
+            with scan.collect_errors():
                 _read_file(read(file, scan), reader, rows, file, role, progress)
     label.warn_of_other_separators(scan)
     if wanted.is_image:
@@ -254,7 +254,7 @@ def _read_file(
                 break
         if not missing:
             missing = []
-        with reader.scan.collecting():
+        with reader.scan.collect_errors():
             reader.add(rows, record, row_id, file, role)
         progress.add(1)
     for error in missing or ():
@@ -266,15 +266,15 @@ class _Reader:
     """Takes from records what is asked for.
 
     Args:
-        wanted: _Wanted.
-        label: Labelling.
+        wanted: _Request.
+        label: LabelReader.
         root: folder that the images are in.
         scan: Scan.
         leaves_root: whether images may lie outside of it.
     """
 
-    wanted: _Wanted
-    label: Labelling
+    wanted: _Request
+    label: LabelReader
     root: str
     scan: row_scan.Scan
     leaves_root: bool
@@ -285,7 +285,7 @@ class _Reader:
         argument = "image" if self.wanted.is_image else "text"
         for name in self.wanted.fields.values():
             errors += self._absent(name, record, argument, file)
-        for name in self.label.columns_in(record):
+        for name in self.label.find_columns(record):
             errors += self._absent(name, record, "label", file)
         return errors
 
@@ -296,7 +296,7 @@ class _Reader:
             row_scan.check_column(name, columns_of(record, name), argument, file)
         except FlagError as error:
             if self.wanted.dialect and not self.wanted.dialect.columns:
-                what, fix = table_hints.no_column(name, list(record), argument, error)
+                what, fix = table_hints.explain_missing_column(name, list(record), argument, error)
                 return [FlagError(what, flag="data", place=file, fix=fix)]
             return [error]
         return []
@@ -307,16 +307,16 @@ class _Reader:
         for name, column in self.wanted.fields.items():
             values[name], reason = self._value(record, column, file, row_id)
             if reason:
-                label = self.label.named(record) if self.label.is_asked_for else ""
+                label = self.label.try_label(record) if self.label.has_labels else ""
                 self.scan.skip(row_id, f"{column} {reason}", label)
                 return
-        spelled = self.label(record, row_id, self.scan) if self.label.is_asked_for else None
-        if self.label.is_asked_for and spelled is None:
+        spelled = self.label(record, row_id, self.scan) if self.label.has_labels else None
+        if self.label.has_labels and spelled is None:
             return
         for name, value in values.items():
             rows.fields[name].values.append(value)
         rows.ids.append(row_id)
-        if self.label.is_asked_for:
+        if self.label.has_labels:
             rows.labels.append(spelled)
         if role:
             rows.roles.append(role)
@@ -326,7 +326,7 @@ class _Reader:
     ) -> tuple[str, str]:
         """`(text or path, "")` of a column, or what it holds and why that cannot be used."""
         value = field(record, column)
-        reason = _fault(value)
+        reason = _find_fault(value)
         if reason or not self.wanted.is_image:
             return value, reason
         base = self.root if self.wanted.root else file.parent
@@ -346,10 +346,10 @@ class _Reader:
                 place=row_id,
                 fix=f"root=FOLDER that the images are in, or paths relative to the table, not {value}",
             )
-        return path, _why_missing(folder, value, path)
+        return path, _reason_missing(folder, value, path)
 
 
-def _fault(value: int | str | None) -> str:
+def _find_fault(value: int | str | None) -> str:
     """Why the text or path of a record cannot be used; empty if it can."""
     if not isinstance(value, str):
         return f"is {type(value).__name__}, not a text"
@@ -367,7 +367,7 @@ def _is_long(value: str) -> bool:
     return len(value.encode("utf-8", "surrogatepass")) > MAX_FIELD_BYTES
 
 
-def _why_missing(folder: pathlib.Path | str, value: str, path: str) -> str:
+def _reason_missing(folder: pathlib.Path | str, value: str, path: str) -> str:
     """Why a path that is written in another way leads nowhere; empty if it may lead to a file."""
     is_stem = not os.path.splitext(value)[1]
     if not (is_stem or "\\" in value) or os.path.exists(path):

@@ -74,7 +74,7 @@ def tfds(
                     rows.labels.append(example[label])
                 progress.add(1)
     scan.num_found = len(rows.ids)
-    names, rows = _named(builder, label, rows, scan)
+    names, rows = _name_labels(builder, label, rows, scan)
     if image:
         rows = check_images(scan, rows)
     return assemble("tfds", rows, scan, settings, names)
@@ -177,7 +177,7 @@ def _examples(builder: Any, spec: str, feature: str, label: str, is_image: bool)
     return dataset.as_numpy_iterator()
 
 
-def _named(builder: Any, label: Any, rows: Any, scan: Any) -> Any:
+def _name_labels(builder: Any, label: Any, rows: Any, scan: Any) -> Any:
     """`(class names or None, rows)`: labels made texts; rows with a label below 0 are skipped."""
     if not label:
         return None, rows

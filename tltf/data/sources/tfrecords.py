@@ -68,13 +68,13 @@ def tfrecord(
     scan = row_scan.Scan("tfrecord")
     kind = "bytes" if image else "text"
     rows = Rows([], one_field(kind, []), [] if label else None, None if path else [])
-    read_label = _Label(label, class_names, settings.target == label_kinds.LABELS)
+    read_label = _LabelReader(label, class_names, settings.target == label_kinds.LABELS)
     files = [(file, role) for role, pattern in given.items() for file in _files(pattern, scan)]
     with Progress("reading", None, "records", after_s=SHOWN_AFTER_S) as progress:
         for file, role in files:
-            with scan.collecting():
+            with scan.collect_errors():
                 for row_id, example in _examples(file, scan, settings.scan.skip_bad_shards):
-                    with scan.collecting():
+                    with scan.collect_errors():
                         _add(rows, row_id, example(), role, text or image, read_label)
                     progress.add(1)
     if image:
@@ -107,7 +107,7 @@ def _files(pattern: str, scan: Scan) -> list[str]:
     """Paths of the files; shards that are missing, and a pattern of none, are faults."""
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
-        with scan.collecting():
+        with scan.collect_errors():
             row_scan.existing_path(pattern)
     shards = [SHARD.match(file) for file in files]
     for shard in filter(None, shards):
@@ -178,7 +178,7 @@ def _values(feature: Any) -> list[bytes | float]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Label:
+class _LabelReader:
     """Reads the label of an example.
 
     Args:
@@ -204,7 +204,7 @@ class _Label:
 
 
 def _add(
-    rows: Any, row_id: str, example: dict[str, Any], role: Any, name: str, label: _Label
+    rows: Any, row_id: str, example: dict[str, Any], role: Any, name: str, label: _LabelReader
 ) -> None:
     for wanted in filter(None, (name, label.needed)):
         if not example.get(wanted):

@@ -35,14 +35,14 @@ def add_copies(source: Source, text: str | Sequence[Call[AugmentRow]], seed: int
     """
     for call in call_strings.pick_each(AUGMENTS, text, flag="augment"):
         if call.row is not None and call.row.makes_rows:
-            source = _with_copies(source, call.build(), seed)
+            source = _append_copies(source, call.build(), seed)
     return source
 
 
-def _with_copies(source: Source, copies: "Copies", seed: int) -> Source:
+def _append_copies(source: Source, copies: "Copies", seed: int) -> Source:
     """`source`, then each of the copies of all its rows."""
     fields = {
-        name: Column("text", _with_changed(list(column.values), copies, [seed], place))
+        name: Column("text", _append_changed(list(column.values), copies, [seed], place))
         for place, (name, column) in enumerate(source.fields.items())
     }
     rows = np.tile(np.arange(len(source)), 1 + copies.count)
@@ -52,7 +52,7 @@ def _with_copies(source: Source, copies: "Copies", seed: int) -> Source:
     return dataclasses.replace(changed, fields=fields, ids=ids, hashes=None, groups=groups)
 
 
-def _with_changed(texts: list[str], copies: "Copies", seed: list[int], place: int) -> list[str]:
+def _append_changed(texts: list[str], copies: "Copies", seed: list[int], place: int) -> list[str]:
     """`texts`, then each of their copies; every field but the first has draws of its own."""
     made = list(texts)
     for number in range(copies.count):
@@ -119,13 +119,14 @@ def eda(alpha: float = 0.1, copies: int = 4, operations: tuple[str, ...] = OPERA
     def function(texts: Sequence[str], seed: Sequence[int]) -> list[str]:
         rng = np.random.default_rng(seed)
         return [
-            _changed(text, operations[rng.integers(len(operations))], alpha, rng) for text in texts
+            _change_text(text, operations[rng.integers(len(operations))], alpha, rng)
+            for text in texts
         ]
 
     return Copies("eda", copies, function)
 
 
-def _changed(text: str, operation: str, alpha: float, rng: np.random.Generator) -> str:
+def _change_text(text: str, operation: str, alpha: float, rng: np.random.Generator) -> str:
     words = text.split()
     count = max(1, round(alpha * len(words)))
     if operation == "swap":

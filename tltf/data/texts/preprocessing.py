@@ -77,7 +77,7 @@ class TextPreprocessing:
         rows, last = pieces[0].nrows(), len(pieces) - 1
         parts: list[tuple[tf.RaggedTensor | None, int]] = [(_column(start, rows), 0)]
         for place, piece in enumerate(pieces):
-            behind = end if place == last else self._between()
+            behind = end if place == last else self._separator_ids()
             parts += [(piece, place), (_column(behind, rows), place)]
         kept = [(part, place) for part, place in parts if part is not None]
         ragged = tf.concat([part for part, _ in kept], axis=1)
@@ -91,7 +91,7 @@ class TextPreprocessing:
         return {name: tensors[name] for name in self.inputs}
 
     @functools.cached_property
-    def in_graph(self) -> Any:
+    def graph_function(self) -> Any:
         """`self` as one graph for any number of texts.
 
         Kept, and made without AutoGraph, which nothing here needs: a small run would spend more
@@ -148,7 +148,7 @@ class TextPreprocessing:
         is_unknown = pieces.values == (-1 if unknown is None else unknown)
         return TokenCounts(*map(int, (*found, tf.math.count_nonzero(is_unknown))))
 
-    def _between(self) -> list[int]:
+    def _separator_ids(self) -> list[int]:
         """The ids between two texts: the end, which RoBERTa's family writes twice."""
         end = self.special_ids()[1]
         name = type(self.tokenizer).__name__
@@ -157,7 +157,7 @@ class TextPreprocessing:
     def _num_special(self) -> int:
         """Tokens of an example that are not of its texts."""
         start, end = self.special_ids()
-        return len(start) + len(end) + (len(self.fields) - 1) * len(self._between())
+        return len(start) + len(end) + (len(self.fields) - 1) * len(self._separator_ids())
 
     def _cut(self, pieces: list[tf.RaggedTensor]) -> list[tf.RaggedTensor]:
         """The tokens that fit: of several texts each keeps an equal share, and what others leave."""
