@@ -1,8 +1,8 @@
 """The assembly of a checked Source from the rows of a file."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -35,6 +35,25 @@ class Rows:
         """The values of the only field."""
         (column,) = self.fields.values()
         return column.values
+
+    def append(
+        self, row_id: str, values: Mapping[str, Any], label: str | None, role: str | None
+    ) -> None:
+        """Adds a row to columns that are lists.
+
+        Args:
+            row_id: id of the row.
+            values: field -> value.
+            label: text of the label; None where the rows are unlabelled.
+            role: role of the row; None where the data gives no splits.
+        """
+        self.ids.append(row_id)
+        for name, value in values.items():
+            cast("list[Any]", self.fields[name].values).append(value)
+        if self.labels is not None and label is not None:
+            self.labels.append(label)
+        if self.roles is not None and role is not None:
+            self.roles.append(role)
 
     def take(self, places: Sequence[int]) -> "Rows":
         """The rows at the given places, in that order."""
@@ -135,7 +154,7 @@ def _check_names(
 def _skip_unreadable_labels(rows: Rows, scan: Scan, kind: LabelKind) -> Rows:
     """The rows whose label can be read; the others are skipped."""
     kept = []
-    for place, label in enumerate(rows.labels):
+    for place, label in enumerate(rows.labels or ()):
         fault = kind.find_fault(label)
         if fault:
             scan.skip(rows.ids[place], fault)

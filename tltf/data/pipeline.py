@@ -10,7 +10,7 @@ from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import AugmentRow
 from tltf.data import augment as augment_module
 from tltf.data import label_kinds, lookups, ordering
-from tltf.data.augment import Augmentation
+from tltf.data.batch_changes import Augmentation
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.lookups import Lookup
 from tltf.data.source import Source

@@ -253,9 +253,10 @@ def usable_contents(
     if len(first) == len(ids):
         return np.ones(len(ids), bool)
     codes = np.unique(np.array([str(label) for label in labels]), return_inverse=True)[1]
-    twice = np.flatnonzero(codes != codes[first[group]])
+    original = first[group]
+    twice = np.flatnonzero(codes != codes[original])
     if len(twice):
-        pairs = [f"{ids[first[group[row]]]} = {ids[row]}" for row in twice[:LISTED]]
+        pairs = [f"{ids[original[row]]} = {ids[row]}" for row in twice[:LISTED].tolist()]
         text = f"{len(twice)} rows have the content of another with another label: "
         text += ", ".join(pairs)
         if strict_labels:
@@ -266,12 +267,12 @@ def usable_contents(
     last = np.full(len(first), -1)
     np.maximum.at(last, group, ranks)
     is_usable = ranks == last[group]
-    for row in np.flatnonzero(~is_usable):
+    for row in np.flatnonzero(~is_usable).tolist():
         scan.exclude(ids[row], f"its content is in the {ROLES[last[group[row]]]} split too")
     if not is_usable.all() and strict_splits:
         scan.fail(
             f"{(~is_usable).sum()} rows have the content of a later split, such as "
-            f"{ids[np.argmin(is_usable)]}",
+            f"{ids[int(np.argmin(is_usable))]}",
             fix="remove them from one of the splits",
         )
     elif not is_usable.all():

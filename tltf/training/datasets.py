@@ -214,11 +214,9 @@ class _Builder:
                 "the layers above the frozen ones take augmented images too"
             )
         table = self._table(computed, part)
-        is_tokenized = part is self.parts["train"] and self.texts
-        own = (
-            self.texts
-            if is_tokenized
-            else lookups.build_lookup(part, self.trained.preprocessing, pipeline.CACHE_BYTES)
+        tokenized = self.texts if part is self.parts["train"] else None
+        own = tokenized or lookups.build_lookup(
+            part, self.trained.preprocessing, pipeline.CACHE_BYTES
         )
         cut = pipeline.cut_to_longest if self.trained.takes_any_length else None
         return lookups.join_lookups(own, passed, table.lookup, cut)

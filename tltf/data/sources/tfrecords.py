@@ -1,4 +1,4 @@
-"""TFRecord files of tf.train.Example."""
+"""TFRecord files of tf.train.Example messages."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import glob
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from tltf.errors import DataError, FlagError
 SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)$")
 GZIP_MAGIC = b"\x1f\x8b"
 GRAPH_PLACE = re.compile(r"\{\{.*?\}\}\s*")
-"""What TensorFlow puts before an operation's message."""
+"""What TensorFlow puts before the message of an operation."""
 
 
 def tfrecord(
@@ -44,18 +44,18 @@ def tfrecord(
     Args:
         settings: LoadSettings.
         path: the files, a pattern such as data/part-*; or
-        train: a pattern a split.
+        train: a pattern per split.
         validation: as `train`.
         test: as `train`.
-        text: feature of texts; or
-        image: feature of encoded images.
-        label: feature of labels, integers or bytes, numbers to predict or several labels too;
-            empty for data without labels.
-        class_names: names of integer labels, from 0.
+        text: name of the feature of texts; or
+        image: name of the feature of encoded images.
+        label: name of the feature of labels: integers or bytes, also numbers to predict or several
+            labels; empty for data without labels.
+        class_names: names of integer labels, counted from 0.
 
     Raises:
-        FlagError: no such file, or arguments that do not fit together.
-        DataError: a missing shard or feature, damaged records, or rows that cannot be used.
+        FlagError: there is no such file, or the arguments do not fit together.
+        DataError: a shard or a feature is missing, records are damaged, or rows cannot be used.
     """
     by_role = {None: path, TRAIN: train, VALIDATION: validation, TEST: test}
     given = {role: pattern for role, pattern in by_role.items() if pattern}
@@ -80,15 +80,17 @@ def tfrecord(
     if image:
         rows = check_images(scan, rows)
     else:
-        rows.values[:] = [value.decode("utf-8", "replace") for value in rows.values]
+        texts = [value.decode("utf-8", "replace") for value in rows.values]
+        rows = dataclasses.replace(rows, fields=one_field("text", texts))
     names = tuple(class_names) or None
     return assemble("tfrecord", rows, scan, settings, names)
 
 
-def check_images(scan: Any, rows: Any) -> Any:
-    """`rows` of encoded images without those that cannot be decoded, which are skipped."""
+def check_images(scan: Scan, rows: Rows) -> Rows:
+    """The `rows` of encoded images that can be decoded; the others are skipped."""
     kept, hashes, good = [], [], []
-    findings = files.inspect_all(rows.values, files.inspect_bytes)
+    values = list(rows.values)
+    findings = files.inspect_all(values, files.inspect_bytes)
     for place, finding in enumerate(findings):
         if finding.reason:
             scan.skip(rows.ids[place], finding.reason, rows.labels[place] if rows.labels else "")
@@ -97,14 +99,15 @@ def check_images(scan: Any, rows: Any) -> Any:
             hashes.append(finding.hash)
             good.append(finding)
             if finding.converted:
-                rows.values[place] = pathlib.Path(finding.converted).read_bytes()
+                values[place] = pathlib.Path(finding.converted).read_bytes()
 
     warn_of_converted(scan, [rows.ids[place] for place in kept], good)
+    rows = dataclasses.replace(rows, fields=one_field("bytes", values))
     return dataclasses.replace(rows.take(kept), hashes=np.array(hashes, np.uint64))
 
 
 def _files(pattern: str, scan: Scan) -> list[str]:
-    """Paths of the files; shards that are missing, and a pattern of none, are faults."""
+    """The paths that match a pattern; missing shards, and a pattern that matches no file, are faults."""
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
         with scan.collect_errors():
@@ -123,13 +126,15 @@ def _files(pattern: str, scan: Scan) -> list[str]:
     return files
 
 
-def _examples(file: str, scan: Scan, skips_bad: bool) -> Iterator[Any]:
-    """Pairs of `file:number` and a function that gives the features, name -> list.
+def _examples(
+    file: str, scan: Scan, skips_bad: bool
+) -> Iterator[tuple[str, Callable[[], dict[str, list[Any]]]]]:
+    """Pairs of `file:number` and a function that returns the features, name -> list of values.
 
     Args:
         file: path.
         scan: Scan.
-        skips_bad: whether a damaged file ends there; otherwise that is an error.
+        skips_bad: whether a damaged file ends at the damage; otherwise the damage is an error.
     """
     with open(file, "rb") as opened:
         compression = "GZIP" if opened.read(2) == GZIP_MAGIC else ""
@@ -148,7 +153,7 @@ def _examples(file: str, scan: Scan, skips_bad: bool) -> Iterator[Any]:
                 scan.skip(row_id, f"is cut ({said})")
                 return
             if skips_bad:
-                scan.skip(row_id, f"is damaged, and its shard is left ({said})")
+                scan.skip(row_id, f"is damaged, and the rest of its shard is left out ({said})")
                 return
             kind = "damaged, read as gzip by its first bytes" if compression else "damaged"
             raise DataError(
@@ -162,7 +167,7 @@ def _examples(file: str, scan: Scan, skips_bad: bool) -> Iterator[Any]:
         yield row_id, functools.partial(_features, record, row_id)
 
 
-def _features(record: bytes, row_id: str) -> dict[str, Any]:
+def _features(record: bytes, row_id: str) -> dict[str, list[Any]]:
     try:
         example = tf.train.Example.FromString(record)
     except DecodeError as error:
@@ -173,26 +178,26 @@ def _features(record: bytes, row_id: str) -> dict[str, Any]:
     return {name: _values(item) for name, item in example.features.feature.items()}
 
 
-def _values(feature: Any) -> list[bytes | float]:
+def _values(feature: tf.train.Feature) -> list[bytes | float]:
     return list(getattr(feature, feature.WhichOneof("kind") or "int64_list").value)
 
 
 @dataclasses.dataclass(frozen=True)
 class _LabelReader:
-    """Reads the label of an example.
+    """A reader of the labels of examples.
 
     Args:
-        name: of the feature; empty without labels.
-        class_names: of integers, or ().
+        name: name of the feature; empty without labels.
+        class_names: names of integer labels, or ().
         is_several: whether an example has any number of labels.
     """
 
     name: str
-    class_names: tuple
+    class_names: tuple[str, ...]
     is_several: bool
 
-    def __call__(self, example: dict[str, Any], row_id: str) -> str:
-        """Its text."""
+    def __call__(self, example: dict[str, list[Any]], row_id: str) -> str:
+        """The text of the label of an example."""
         values = example.get(self.name, [])
         names = [_class_name(value, self.class_names, row_id) for value in values]
         return label_kinds.join_labels(names) if self.is_several else names[0]
@@ -204,8 +209,14 @@ class _LabelReader:
 
 
 def _add(
-    rows: Any, row_id: str, example: dict[str, Any], role: Any, name: str, label: _LabelReader
+    rows: Rows,
+    row_id: str,
+    example: dict[str, list[Any]],
+    role: str | None,
+    name: str,
+    label: _LabelReader,
 ) -> None:
+    """Adds an example to rows; DataError where it lacks a feature."""
     for wanted in filter(None, (name, label.needed)):
         if not example.get(wanted):
             shown = ", ".join(
@@ -221,12 +232,8 @@ def _add(
         raise DataError(
             f"feature {name!r} is {type(value).__name__}, not bytes", flag="data", place=row_id
         )
-    if label.name:
-        rows.labels.append(label(example, row_id))
-    rows.ids.append(row_id)
-    rows.values.append(value)
-    if role:
-        rows.roles.append(role)
+    (field,) = rows.fields
+    rows.append(row_id, {field: value}, label(example, row_id) if label.name else None, role)
 
 
 def _class_name(value: int, class_names: tuple[str, ...], row_id: str) -> str:
