@@ -185,7 +185,9 @@ def test_rows_with_a_label_that_is_not_trained_are_refused_or_skipped(tmp_path):
 def test_no_label_is_known_where_no_training_row_has_one(tmp_path):
     source = of_tags(tmp_path, [""] * 9, ["a", "b"])
     scan = ScanOptions(unknown_classes="skip", max_bad_fraction=1.0)
-    with pytest.raises(DataError, match="2 classes are tested on but not in the training split"):
+    with pytest.raises(
+        DataError, match="2 classes have test or validation rows but no training row"
+    ):
         splits.split(source, "holdout(validation=0)", 0, scan)
 
 

@@ -113,7 +113,7 @@ PLAN = ["--backbone=small_cnn", "--dry_run"]
         f"--data={call(classes(folder))}", "--split=holdout(test=.01, validation=.02)"], 3, said=(
         "test=0.01 of 8 rows is less than one row (1 of 2 faults; others: validation=0.02 of 8 rows is less than one row)",)),
     Case(32, "class only in test", only(ONLY_IN_TEST), 3,
-         said=("1 classes are tested on but not in the training split: owl",)),
+         said=("1 classes have test or validation rows but no training row: owl",)),
     Case(32, "unknown classes skipped", only(ONLY_IN_TEST),
          flags=("--unknown_classes=skip", "--max_bad_fraction=.5"), counts=(10, 1, 0, 0),
          listed={"test/owl/0.png": "its class 'owl' is not in the training split"}),
