@@ -83,7 +83,9 @@ def test_a_class_that_keeps_one_row_is_none_that_vanished(tmp_path):
 @pytest.mark.parametrize("split", ["holdout", "kfold(folds=5)", "holdout(test=.5, validation=0)"])
 def test_a_split_that_was_asked_for_and_gets_no_row_is_an_error(split):
     unique = make([f"text {row}" for row in range(160)], list(range(160)))
-    with pytest.raises(DataError, match=r"\d+ test rows of made were asked for and there is none") as told:
+    with pytest.raises(
+        DataError, match=r"\d+ test rows of made were asked for and there is none"
+    ) as told:
         splits.split(unique, split, 0)
     assert "holdout(test=0, validation=0)" in told.value.fix
     alike = make(["the same"] * 40 + ["another"] * 40, [0] * 40 + [1] * 40)
