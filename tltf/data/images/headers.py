@@ -1,6 +1,6 @@
-"""How many pixels an encoded image claims to have, read from its header with TensorFlow operations.
+"""The number of pixels that the header of an encoded image claims, read with TensorFlow operations.
 
-So that the exported graph refuses a file of a few bytes before its decoder allocates gigabytes.
+So the exported graph refuses a file of a few bytes before its decoder allocates gigabytes.
 """
 
 import tensorflow as tf
@@ -12,16 +12,16 @@ KINDS_OF_WEBP = {
     b"VP8 ": {"position": 26, "size": 2, "mask": 0x3FFF},
     b"VP8X": {"position": 24, "size": 3, "more": 1},
 }
-"""Chunk -> where its sides are, see `_pixels_from_sides`."""
+"""Chunk -> where its sides stand, see `_pixels_from_sides`."""
 
 
 def num_pixels(contents: tf.Tensor) -> tf.Tensor:
-    """float32[] of tf.string[]: width times height; 0 for a file of no known kind.
+    """float32[], width times height of a file tf.string[]; 0 where the format is not known.
 
-    PNG, JPEG, GIF, BMP and WebP; a header that ends early counts as zeros.
+    The formats are PNG, JPEG, GIF, BMP and WebP; the missing part of a header counts as zeros.
 
     Raises:
-        tf.errors.InvalidArgumentError: a JPEG that ends before its sides.
+        tf.errors.InvalidArgumentError: a JPEG ends before its sides.
     """
     starts_with = exif.starts_with
     is_webp = starts_with(contents, exif.RIFF_MAGIC) & starts_with(contents, WEBP_MAGIC, 8)
@@ -52,7 +52,16 @@ def _pixels_from_sides(
     mask: int = -1,
     more: int = 0,
 ) -> tf.Tensor:
-    """Of two numbers of `size` bytes that follow each other; the sign of a side does not count."""
+    """The product of two numbers of `size` bytes that follow each other, whatever their signs.
+
+    Args:
+        contents: tf.string[], the file.
+        position: position of the first number.
+        size: number of bytes of each number.
+        is_little: whether the lowest byte comes first.
+        mask: bits of a number that count.
+        more: what is added to each number.
+    """
     sides = [
         exif.read_number(exif.read_bytes(contents, position + place, size), tf.constant(is_little))
         for place in (0, size)
@@ -62,7 +71,7 @@ def _pixels_from_sides(
 
 
 def _webp_pixels(contents: tf.Tensor) -> tf.Tensor:
-    """A lossless one has 14 bits a side, which follow each other, less 1."""
+    """The number of pixels of a WebP file; a lossless one has 14 bits per side, for the side less 1."""
     bits = exif.read_number(exif.read_bytes(contents, 21, 4), tf.constant(True))
     sides = [
         tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, shift), 0x3FFF) + 1 for shift in (0, 14)
