@@ -165,7 +165,9 @@ def of_tags(tmp_path, train, test):
 def test_rows_with_a_label_that_is_not_trained_are_refused_or_skipped(tmp_path):
     source = of_tags(tmp_path, ["b|c", "b", "", "c"] * 9, ["b", "a|c", "", "c|d", "c"])
     split = "holdout(validation=0)"
-    with pytest.raises(DataError, match=r"2 classes have test or validation rows.*: a, d; fix.*unknown_classes"):
+    with pytest.raises(
+        DataError, match=r"2 classes have test or validation rows.*: a, d; fix.*unknown_classes"
+    ):
         splits.split(source, split, 0)
     scan = ScanOptions(unknown_classes="skip", max_bad_fraction=0.5)
     parts = splits.split(source, split, 0, scan)

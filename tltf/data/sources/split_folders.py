@@ -1,10 +1,9 @@
-"""Which folders are splits: train/ and val/, and the names that data sets are found under."""
+"""Recognition of folders that are splits, such as train/ and val/, by their usual names."""
 
 import dataclasses
 import pathlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.errors import DataError
@@ -44,7 +43,7 @@ GENERIC_WORDS = frozenset(
         "seg",
     )
 )
-"""Words beside that of the split that say nothing of a class."""
+"""Words beside the word of the split that say nothing about a class."""
 UNLABELLED_WORDS = frozenset(
     ("pred", "predict", "prediction", "submission", "unlabeled", "unlabelled")
 )
@@ -57,12 +56,12 @@ class _FolderName:
 
     Args:
         role: one of source.ROLES, or "".
-        rest: the words beside it, in lower case.
-        is_unlabelled: whether it is named as pictures to predict.
+        rest: the other words, in lower case.
+        is_unlabelled: whether it is named as a folder of pictures to predict.
     """
 
     role: str
-    rest: tuple
+    rest: tuple[str, ...]
     is_unlabelled: bool
 
 
@@ -83,23 +82,24 @@ def _says_no_class(rest: tuple[str, ...]) -> bool:
 def find_splits(
     root: pathlib.Path,
     folders: Sequence[pathlib.Path],
-    inner: Callable[..., Any],
-    has_images: Callable[..., Any],
+    inner: Callable[[pathlib.Path], Sequence[pathlib.Path]],
+    has_images: Callable[[pathlib.Path], bool],
 ) -> list[tuple[pathlib.Path, str]]:
     """(folder, role) of each split; [] where the folders are classes.
 
-    All folders are splits where each is named so (`training_set`, `seg_train`, `Val2017`), beside
-    words that are the same in all or say nothing. A folder in a split of the same role is gone
-    into (`seg_train/seg_train`), and one of pictures to predict (`seg_pred`) is left out.
+    The folders are splits where the name of each says so (`training_set`, `seg_train`, `Val2017`),
+    beside words that are the same in all names or say nothing. A folder in a split with the same
+    role takes its place (`seg_train/seg_train`), and a folder of pictures to predict (`seg_pred`)
+    is left out.
 
     Args:
-        root: Path of the data.
-        folders: Paths below it.
-        inner: Path -> the Paths of the folders in a folder.
-        has_images: Path -> whether images lie in the folder itself.
+        root: path of the data.
+        folders: the folders in it.
+        inner: path of a folder -> the folders in it.
+        has_images: path of a folder -> whether images lie in the folder itself.
 
     Raises:
-        DataError: names of splits that hold no class folders, or that stand beside others.
+        DataError: folders named as splits hold no class folders, or stand beside other folders.
     """
     names = {folder: _parse_name(folder.name) for folder in folders}
     shared = {named.rest for named in names.values()}
@@ -129,17 +129,17 @@ def find_splits(
 
 
 def prediction_folders(folders: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """The folders beside splits that are named as pictures to predict."""
+    """The folders that are named as folders of pictures to predict."""
     return [folder for folder in folders if _parse_name(folder.name).is_unlabelled]
 
 
 def _unwrap(
     folder: pathlib.Path,
     named: _FolderName,
-    inner: Callable[..., Any],
-    has_images: Callable[..., Any],
+    inner: Callable[[pathlib.Path], Sequence[pathlib.Path]],
+    has_images: Callable[[pathlib.Path], bool],
 ) -> pathlib.Path:
-    """The folder, or the one folder in it that is named for the same split."""
+    """The folder, or the only folder in it if that is named as the same split."""
     below = inner(folder)
     if len(below) == 1 and _parse_name(below[0].name).role == named.role and not has_images(folder):
         return below[0]
@@ -152,7 +152,7 @@ def _no_classes_error(
     fix = "put a folder for each class into train/, validation/ and test/"
     train = [folder for folder in with_classes if _parse_name(folder.name).role == TRAIN]
     if train:
-        fix = f"path={train[0]} trains on what has classes; tltf.predict --input={without[0]} takes the rest"
+        fix = f"path={train[0]} trains on the rows with classes; tltf.predict --input={without[0]} takes the rest"
     return DataError(
         f"{_list_names(without)} in {root} hold no class folders: splits would be read as classes",
         flag="data",
@@ -160,5 +160,5 @@ def _no_classes_error(
     )
 
 
-def _list_names(folders: Any) -> Any:
-    return ", ".join(pathlib.Path(folder).name + "/" for folder in folders)
+def _list_names(folders: Sequence[pathlib.Path]) -> str:
+    return ", ".join(folder.name + "/" for folder in folders)
