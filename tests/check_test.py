@@ -122,7 +122,7 @@ def test_links_against_all_pairs(monkeypatch, few, at_once):
     bits = np.unpackbits((hashes[:, None] ^ hashes).view(np.uint8).reshape(400, 400, 8), axis=2)
     is_near = (bits.sum(axis=2) <= 3) & is_alike & ~np.eye(400, dtype=bool)
     found = near_duplicate_groups.Links(hashes, roles, lambda rows, others: is_alike[rows, others])
-    found.add_among(np.arange(400))
+    found.add_links(np.arange(400))
     assert all(is_near[pair] for pair in found.pairs()) and found.num_left == 0
     told = set(sum(found.pairs(), ()))
     assert told == set(np.flatnonzero(is_near.any(axis=1)).tolist()) and len(told) > 300

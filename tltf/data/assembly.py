@@ -106,7 +106,7 @@ def assemble(
     is_text = all(column.modality == "text" for column in rows.fields.values())
     is_strict = labels_kind.is_one_class and not is_text
     hashes = content_hashes(rows.fields) if rows.hashes is None else rows.hashes
-    is_usable = row_scan.usable_contents(
+    is_usable = row_scan.find_usable_rows(
         scan,
         rows.ids,
         hashes,

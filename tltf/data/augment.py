@@ -117,7 +117,7 @@ def crop(scale: float = 0.8) -> Change:
             f"scale={scale:g} is not between 0 and 1", flag="augment", fix="crop(scale=.8)"
         )
 
-    def change(images: tf.Tensor, seed: tf.Tensor) -> Any:
+    def change(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         count = tf.shape(images)[0]
         draws = tf.random.stateless_uniform([3, count], seed)
         side = scale + (1 - scale) * draws[0]
@@ -143,7 +143,7 @@ def pad_crop(padding_px: int = 4) -> Change:
             f"padding_px={padding_px} is not positive", flag="augment", fix="pad_crop(padding_px=4)"
         )
 
-    def change(images: tf.Tensor, seed: tf.Tensor) -> Any:
+    def change(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         edge = [padding_px, padding_px]
         padded = tf.pad(images, [[0, 0], edge, edge, [0, 0]])
         shape = [2, tf.shape(images)[0], 1]

@@ -37,7 +37,7 @@ def check_class_names(scan: Scan, names: set[str]) -> None:
             )
     alike = collections.defaultdict(list)
     for form, group in groups.items():
-        alike[_as_seen(form)].append(group[0])
+        alike[_normalise_look(form)].append(group[0])
     for group in alike.values():
         if len(group) > 1:
             scan.warn(
@@ -46,7 +46,7 @@ def check_class_names(scan: Scan, names: set[str]) -> None:
             )
 
 
-def _as_seen(name: str) -> str:
+def _normalise_look(name: str) -> str:
     """`name` in compatible characters, without characters that are not shown, each run of blanks as one."""
     shown = (" " if c.isspace() else c for c in unicodedata.normalize("NFKC", name))
     is_hidden = ("\ufe0e", "\ufe0f")  # select an emoji's look

@@ -46,7 +46,7 @@ class Links:
         ends = np.sort(np.stack([rows, self._first[rows, roles]], axis=1), axis=1)
         return [tuple(pair) for pair in np.unique(ends, axis=0).tolist()]
 
-    def add_among(self, rows: np.ndarray) -> None:
+    def add_links(self, rows: np.ndarray) -> None:
         """Adds the links among some rows, int64[M] in rising order."""
         self._add_by_pieces(self._hashes[rows], rows, 64, SPLITS)
 
@@ -61,10 +61,10 @@ class Links:
             self._link_small_groups(rows[order], np.repeat(sizes, sizes), keys[order])
             for start, end in zip(starts, starts + sizes, strict=True) if sizes.max() > FEW else ():
                 group = order[start:end]
-                if end - start <= FEW or any(_is_one(keys[group]) for keys in pieces[:number]):
+                if end - start <= FEW or any(_are_equal(keys[group]) for keys in pieces[:number]):
                     continue  # they were compared for that piece already
                 if end - start > AT_ONCE and splits:
-                    rest = _without_bits(codes[group], number * size, size)
+                    rest = _remove_bits(codes[group], number * size, size)
                     self._add_by_pieces(rest, rows[group], width - size, splits - 1)
                 elif end - start > AT_ONCE:
                     self._link_by_leaders(rows[group])
@@ -132,10 +132,10 @@ def _bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
     return (codes >> np.uint64(start)) & np.uint64(2**size - 1)
 
 
-def _without_bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
+def _remove_bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
     low = codes & np.uint64(2**start - 1)
     return low | ((codes >> np.uint64(start + size - 1) >> np.uint64(1)) << np.uint64(start))
 
 
-def _is_one(values: np.ndarray) -> bool:
+def _are_equal(values: np.ndarray) -> bool:
     return bool(np.all(values == values[0]))

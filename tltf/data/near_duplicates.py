@@ -97,7 +97,7 @@ def find_links(source: Source, roles: np.ndarray) -> Links:
     known = np.flatnonzero(is_known & (roles >= 0))
     _, first = np.unique(source.content_hashes()[known], return_index=True)
     links = Links(hashes, roles, are_alike)
-    links.add_among(known[np.sort(first)])
+    links.add_links(known[np.sort(first)])
     return links
 
 

@@ -123,19 +123,19 @@ def _join_faults(faults: Sequence[TltfError], number: int, scan: ScanCounts) -> 
         return first
     places = {fault.what: fault.place for fault in reversed(faults)}
     others = [
-        f"{f'{places[what]}: ' if places[what] else ''}{what}{_times(count)}"
+        f"{f'{places[what]}: ' if places[what] else ''}{what}{_times_text(count)}"
         for what, count in list(kinds.items())[1:SHOWN_FAULTS]
     ]
     if (more := len(kinds) - SHOWN_FAULTS) > 0:
         others.append(f"{more} more kinds")
     rest = f" (1 of {number} faults; others: {' | '.join(others)})" if others else ""
-    what = f"{first.what}{_times(kinds[first.what] if others else number)}{rest}"
+    what = f"{first.what}{_times_text(kinds[first.what] if others else number)}{rest}"
     error = type(first)(what, flag=first.flag, place=first.place, fix=first.fix)
     error.scan = scan
     return error
 
 
-def _times(count: int) -> str:
+def _times_text(count: int) -> str:
     return f" ({count:,} times)" if count > 1 else ""
 
 
@@ -189,8 +189,8 @@ def existing_path(text: str, flag: str = "data") -> pathlib.Path:
     if _exists(path):
         return path
     parent = next(f for f in path.absolute().parents if _exists(f) and f.is_dir())
-    wanted = path.absolute().relative_to(parent).parts[0]
-    near = nearest(wanted, os.listdir(parent), limit=1)
+    name = path.absolute().relative_to(parent).parts[0]
+    near = nearest(name, os.listdir(parent), limit=1)
     fix = f"path={parent / near[0]}" if near else f"see what is in {parent}"
     raise FlagError(
         f"no file or folder {text} (the nearest that exists: {parent})", flag=flag, fix=fix
@@ -228,7 +228,7 @@ def check_column(
         )
 
 
-def usable_contents(
+def find_usable_rows(
     scan: Scan,
     ids: Sequence[str],
     hashes: np.ndarray,

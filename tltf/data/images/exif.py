@@ -31,25 +31,25 @@ def orientation(contents: tf.Tensor) -> int | tf.Tensor:
     start = tf.where(starts_with(contents, RIFF_MAGIC), last, 0)
     piece = _piece(contents, start, SEARCHED_BYTES)
     may_have = tf.strings.regex_full_match(piece, MAY_HAVE_EXIF)
-    found = tf.cond(
+    result = tf.cond(
         may_have | _is_further_on(contents, piece, last),
         lambda: _exif_orientation(contents),
         lambda: ABSENT,
     )
-    return tf.cond(found == ABSENT, lambda: _orientation_in_xmp(piece), lambda: found)
+    return tf.cond(result == ABSENT, lambda: _orientation_in_xmp(piece), lambda: result)
 
 
 def _is_further_on(contents: tf.Tensor, piece: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
     """Whether EXIF can be beyond the first bytes: in headers that go on, or in a PNG chunk after the pixels."""
 
-    def in_png() -> tf.Tensor:
+    def has_chunk_at_end() -> tf.Tensor:
         return tf.strings.regex_full_match(_piece(contents, last, SEARCHED_BYTES), PNG_EXIF)
 
     is_long = last > 0
     is_jpeg = is_long & starts_with(contents, JPEG_MAGIC)
     has_long_headers = is_jpeg & ~tf.strings.regex_full_match(piece, START_OF_SCAN)
     return has_long_headers | tf.cond(
-        is_long & starts_with(contents, PNG_MAGIC), in_png, lambda: tf.constant(False)
+        is_long & starts_with(contents, PNG_MAGIC), has_chunk_at_end, lambda: tf.constant(False)
     )
 
 
@@ -97,7 +97,7 @@ def starts_with(contents: tf.Tensor, magic: bytes, position: int | tf.Tensor = 0
 
 def read_bytes(contents: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tensor:
     """int32[count], the unsigned bytes from `position` on, with zeros beyond the end."""
-    raw = _raw(_piece(contents, position, count))
+    raw = _byte_values(_piece(contents, position, count))
     return tf.ensure_shape(tf.pad(raw, [[0, count - tf.size(raw)]]), [count])
 
 
@@ -113,7 +113,7 @@ def _piece(contents: tf.Tensor, position: int | tf.Tensor, count: int | tf.Tenso
     return tf.strings.substr(contents, tf.minimum(position, tf.strings.length(contents)), count)
 
 
-def _raw(contents: tf.Tensor) -> tf.Tensor:
+def _byte_values(contents: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.io.decode_raw(contents, tf.uint8), tf.int32)
 
 
@@ -129,21 +129,21 @@ def _walk(
     """
     length = tf.strings.length(contents)
 
-    def go_on(position: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-        return (found < 0) & (position >= 0) & (position < length)
+    def is_searching(position: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
+        return (result < 0) & (position >= 0) & (position < length)
 
-    def advance(position: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        found, following = step(position)
-        return tf.where(following > position, following, -1), found
+    def advance(position: tf.Tensor, result: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        result, following = step(position)
+        return tf.where(following > position, following, -1), result
 
-    _, found = tf.while_loop(
-        go_on,
+    _, result = tf.while_loop(
+        is_searching,
         advance,
         (tf.constant(first), tf.constant(-1)),
         maximum_iterations=MAX_SEGMENTS,
         parallel_iterations=1,
     )
-    return found
+    return result
 
 
 def _tiff_in_jpeg(contents: tf.Tensor) -> tf.Tensor:
@@ -189,18 +189,18 @@ def _orientation_in_tiff(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     directory = start + read_number(head[4:], is_little)
     directory = tf.where(directory < start, tf.strings.length(contents), directory)
     num_entries = read_number(read_bytes(contents, directory, 2), is_little)
-    raw = _raw(_piece(contents, directory + 2, tf.minimum(num_entries, MAX_SEGMENTS) * 12))
+    raw = _byte_values(_piece(contents, directory + 2, tf.minimum(num_entries, MAX_SEGMENTS) * 12))
     table = tf.reshape(raw[: tf.size(raw) // 12 * 12], [-1, 12])
     table = tf.concat([table, tf.zeros([1, 12], tf.int32)], 0)
-    tags = _short(table[:, :2], is_little)
+    tags = _read_shorts(table[:, :2], is_little)
     row = table[tf.argmax(tf.cast(tags == ORIENTATION_TAG, tf.int32))]
-    is_tag = _short(row[:2], is_little) == ORIENTATION_TAG
-    is_short = _short(row[2:4], is_little) == 3
-    value = tf.where(is_short, _short(row[8:10], is_little), read_number(row[8:], is_little))
+    is_tag = _read_shorts(row[:2], is_little) == ORIENTATION_TAG
+    is_short = _read_shorts(row[2:4], is_little) == 3
+    value = tf.where(is_short, _read_shorts(row[8:10], is_little), read_number(row[8:], is_little))
     return tf.where(is_tag, tf.where((value >= 1) & (value <= 8), value, UPRIGHT), ABSENT)
 
 
-def _short(pairs: tf.Tensor, is_little: tf.Tensor) -> tf.Tensor:
+def _read_shorts(pairs: tf.Tensor, is_little: tf.Tensor) -> tf.Tensor:
     """The numbers int32[...] in pairs of unsigned bytes int32[..., 2]."""
     little = pairs[..., 0] + 256 * pairs[..., 1]
     return tf.where(is_little, little, 256 * pairs[..., 0] + pairs[..., 1])

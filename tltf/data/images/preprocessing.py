@@ -57,7 +57,7 @@ class ImagePreprocessing:
         Raises:
             tf.errors.InvalidArgumentError: TensorFlow cannot decode the bytes.
         """
-        image, _ = self._decoded(contents, lambda: _with_sides(_decode_jpeg(contents)))
+        image, _ = self._decode_with_sides(contents, lambda: _with_sides(_decode_jpeg(contents)))
         return exif.turn_upright(image, exif.orientation(contents))
 
     def resize(self, image: tf.Tensor) -> tf.Tensor:
@@ -87,11 +87,11 @@ class ImagePreprocessing:
         Raises:
             tf.errors.InvalidArgumentError: TensorFlow cannot decode the bytes.
         """
-        image, sides = self._decoded(contents, lambda: self._shrunk_jpeg(contents))
+        image, sides = self._decode_with_sides(contents, lambda: self._shrunk_jpeg(contents))
         resized = _resize(image, sides, self.size_px)
         return exif.turn_upright(resized, exif.orientation(contents))
 
-    def _decoded(
+    def _decode_with_sides(
         self, contents: tf.Tensor, decode_jpeg: Callable[[], tuple[tf.Tensor, tf.Tensor]]
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`(uint8[H, W, channels], float32[2])`, an image that is not yet upright and its sides.

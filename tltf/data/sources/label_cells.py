@@ -69,7 +69,7 @@ class LabelReader:
         """
         if len(self._columns) > 1:
             self._has_several = True
-            return self._from_columns(record, row_id, scan)
+            return self._read_columns(record, row_id, scan)
         value = self._value(record)
         if isinstance(value, (list, dict)) and not (self._is_several and isinstance(value, list)):
             raise self._list_error(value, row_id)
@@ -129,7 +129,7 @@ class LabelReader:
         )
         scan.warn(f"no row has more than one label{example}; labels are split at |{fix}")
 
-    def _from_columns(self, record: dict[str, str], row_id: str, scan: Scan) -> str | None:
+    def _read_columns(self, record: dict[str, str], row_id: str, scan: Scan) -> str | None:
         texts = {column: label_text(self._value(record, column)) for column in self._columns}
         label, fault = self.kind.join_columns(texts)
         if fault:

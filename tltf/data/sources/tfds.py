@@ -139,12 +139,12 @@ def _inputs(
     if image and text:
         raise FlagError("tfds takes either image= or text=", flag="data", fix="image=FEATURE")
     if not image and not text:
-        wanted = (builder.info.supervised_keys or [""])[0]
-        kind = features[wanted] if isinstance(wanted, str) and wanted else None
+        input_name = (builder.info.supervised_keys or [""])[0]
+        kind = features[input_name] if isinstance(input_name, str) and input_name else None
         if isinstance(kind, tensorflow_datasets.features.Image):
-            return wanted, ""
+            return input_name, ""
         if isinstance(kind, tensorflow_datasets.features.Text):
-            return "", wanted
+            return "", input_name
         raise FlagError(
             f"{builder.name} names no image or text as its input (features: {', '.join(features)})",
             flag="data",
@@ -159,7 +159,7 @@ def _splits(
     builder: tensorflow_datasets.core.DatasetBuilder, specs: dict[str, str]
 ) -> dict[str, str]:
     """Role -> split specification, for the splits that are there."""
-    given = {}
+    chosen = {}
     for role, spec in specs.items():
         spec = (role if role in builder.info.splits else "") if spec == AUTO else spec
         if not spec:
@@ -174,8 +174,8 @@ def _splits(
                 flag="data",
                 fix=f"{role}={near[0]}" if near else f"{role}=SPLIT",
             ) from error
-        given[role] = spec
-    return given
+        chosen[role] = spec
+    return chosen
 
 
 def _examples(
@@ -186,9 +186,9 @@ def _examples(
     is_image: bool,
 ) -> Iterator[dict[str, Any]]:
     """Dicts of numpy values by feature; images stay encoded."""
-    wanted = {name: True for name in (feature, label) if name}
+    features = {name: True for name in (feature, label) if name}
     skip = {feature: tensorflow_datasets.decode.SkipDecoding()} if is_image else None
-    decoders = tensorflow_datasets.decode.PartialDecoding(wanted, decoders=skip)
+    decoders = tensorflow_datasets.decode.PartialDecoding(features, decoders=skip)
     dataset = builder.as_dataset(split=spec, decoders=decoders, shuffle_files=False)
     return dataset.as_numpy_iterator()
 

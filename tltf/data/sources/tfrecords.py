@@ -58,8 +58,8 @@ def tfrecord(
         DataError: a shard or a feature is missing, records are damaged, or rows cannot be used.
     """
     by_role = {None: path, TRAIN: train, VALIDATION: validation, TEST: test}
-    given = {role: pattern for role, pattern in by_role.items() if pattern}
-    if bool(text) == bool(image) or not given or (path and len(given) > 1):
+    patterns = {role: pattern for role, pattern in by_role.items() if pattern}
+    if bool(text) == bool(image) or not patterns or (path and len(patterns) > 1):
         raise FlagError(
             "tfrecord takes path= or train= and test=, and either text= or image=",
             flag="data",
@@ -69,7 +69,7 @@ def tfrecord(
     kind = "bytes" if image else "text"
     rows = Rows([], one_field(kind, []), [] if label else None, None if path else [])
     read_label = _LabelReader(label, class_names, settings.target == label_kinds.LABELS)
-    files = [(file, role) for role, pattern in given.items() for file in _files(pattern, scan)]
+    files = [(file, role) for role, pattern in patterns.items() for file in _files(pattern, scan)]
     with Progress("reading", None, "records", after_s=SHOWN_AFTER_S) as progress:
         for file, role in files:
             with scan.collect_errors():
@@ -148,16 +148,16 @@ def _examples(
             return
         except tf.errors.DataLossError as error:
             scan.num_found += 1
-            said = GRAPH_PLACE.sub("", error.message)
-            if "truncated" in said:
-                scan.skip(row_id, f"is cut ({said})")
+            message = GRAPH_PLACE.sub("", error.message)
+            if "truncated" in message:
+                scan.skip(row_id, f"is cut ({message})")
                 return
             if skips_bad:
-                scan.skip(row_id, f"is damaged, and the rest of its shard is left out ({said})")
+                scan.skip(row_id, f"is damaged, and the rest of its shard is left out ({message})")
                 return
             kind = "damaged, read as gzip by its first bytes" if compression else "damaged"
             raise DataError(
-                f"{kind}: {said}",
+                f"{kind}: {message}",
                 flag="data",
                 place=row_id,
                 fix="copy the file again, or give --skip_bad_shards",
@@ -203,7 +203,7 @@ class _LabelReader:
         return label_kinds.join_labels(names) if self.is_several else names[0]
 
     @property
-    def needed(self) -> str:
+    def needed_feature(self) -> str:
         """The feature that every example must have."""
         return "" if self.is_several else self.name
 
@@ -217,15 +217,15 @@ def _add(
     label: _LabelReader,
 ) -> None:
     """Adds an example to rows; DataError where it lacks a feature."""
-    for wanted in filter(None, (name, label.needed)):
-        if not example.get(wanted):
+    for needed in filter(None, (name, label.needed_feature)):
+        if not example.get(needed):
             shown = ", ".join(
                 f"{key} ({type(values[0]).__name__})"
                 for key, values in sorted(example.items())
                 if values
             )
             raise DataError(
-                f"no feature {wanted!r} (keys found: {shown})", flag="data", place=row_id
+                f"no feature {needed!r} (keys found: {shown})", flag="data", place=row_id
             )
     value = example[name][0]
     if not isinstance(value, bytes):

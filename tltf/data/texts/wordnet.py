@@ -53,13 +53,13 @@ class WordNet:
             word: the word, in upper or lower case.
         """
         word = word.lower()
-        found = set()
+        synonyms = set()
         for part in PARTS:
             for lemma in self._lemmas(word, part):
                 for offset in self._index[part].get(lemma, ()):
-                    found.update(self._words(part, offset))
-                found.discard(lemma.replace("_", " "))
-        return sorted(found - {word})
+                    synonyms.update(self._words(part, offset))
+                synonyms.discard(lemma.replace("_", " "))
+        return sorted(synonyms - {word})
 
     def _lemmas(self, word: str, part: str) -> list[str]:
         """The word and its base forms that are lemmas of a part of speech."""
@@ -80,13 +80,13 @@ class WordNet:
 
 def _index(path: pathlib.Path) -> dict[str, tuple[int, ...]]:
     """Lemma -> offsets of its synsets; lines that start with a blank are the licence."""
-    found = {}
+    offsets_of_lemma = {}
     for line in path.read_text("ascii").splitlines():
         if line.startswith(" "):
             continue
         fields = line.split()
-        found[fields[0]] = tuple(int(offset) for offset in fields[-int(fields[2]) :])
-    return found
+        offsets_of_lemma[fields[0]] = tuple(int(offset) for offset in fields[-int(fields[2]) :])
+    return offsets_of_lemma
 
 
 @functools.cache
