@@ -252,7 +252,7 @@ def join_lookups(
 def tokenize(
     columns: Sequence[Sequence[str]], preprocessing: TextPreprocessing
 ) -> dict[str, np.ndarray]:
-    """Input name -> array [N, length], tokenized from the texts of each field, in parts of a few thousand rows."""
+    """Input name -> array [N, length] of the texts of each field, a few thousand rows at a time."""
     chunks = [
         preprocessing.graph_function(
             *(texts[start : start + TOKENIZED_AT_ONCE] for texts in columns)

@@ -273,7 +273,13 @@ def _share_size(share: float, num_rows: int, role: str) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Order:
-    """For each row, int[M] each: its class, its place in the class (equal for equal content), the class's size."""
+    """The order of M rows in their classes.
+
+    Args:
+        classes: int[M], the class of each row.
+        places: int[M], its place in the class, equal for equal content.
+        sizes: int[M], the number of rows of its class.
+    """
 
     classes: np.ndarray
     places: np.ndarray

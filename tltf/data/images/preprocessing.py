@@ -204,7 +204,13 @@ def _with_sides(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _resize(image: tf.Tensor, sides: tf.Tensor, size_px: int) -> tf.Tensor:
-    """float32[..., S, S, C], whole numbers, resized from uint8[..., H, W, C] with a picture of `sides` pixels."""
+    """float32[..., S, S, C], whole numbers, resized from uint8[..., H, W, C].
+
+    Args:
+        image: the image.
+        sides: float32[2], the sides of the picture in pixels of the image, see `_with_sides`.
+        size_px: S, in pixels.
+    """
     images = image if image.shape.rank == 4 else image[None]
     static = images.shape[1:3]
     if static.is_fully_defined():

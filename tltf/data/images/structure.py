@@ -9,7 +9,7 @@ import re
 import zlib
 
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")
-"""A marker that ends the coded pixels, where only stuffed bytes (0) and restart markers (D0 to D7) follow FF."""
+"""The marker behind coded pixels: in them FF is followed by stuffed bytes (0) or restart markers only."""
 START_OF_FRAME = (0xC0, 0xC1, 0xC2)
 """The frames that TensorFlow decodes: baseline, extended and progressive with Huffman codes."""
 HUFFMAN_TABLES, QUANTIZATION_TABLES, START_OF_SCAN, END = 0xC4, 0xDB, 0xDA, 0xD9

@@ -77,7 +77,7 @@ class LabelKind:
     def convert_classes(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]] | None:
-        """`(labels, class names)` of this kind for labels of one class per row; None where that is impossible."""
+        """`(labels, class names)` of this kind for one class per row; None where that is impossible."""
         raise NotImplementedError
 
     def strata(self, labels: np.ndarray) -> np.ndarray:

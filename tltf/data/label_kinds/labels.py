@@ -54,7 +54,7 @@ class SeveralLabels(LabelKind):
         return np.eye(len(class_names), dtype=np.uint8)[labels], tuple(class_names)
 
     def strata(self, labels: np.ndarray) -> np.ndarray:
-        """int64[N], the rarest label of each row, the first of those that are equally rare; C without labels."""
+        """int64[N], the rarest label of each row, the first of equally rare ones; C without labels."""
         rarity = np.where(labels > 0, labels.sum(axis=0, dtype=np.int64), len(labels) + 1)
         return np.where(labels.any(axis=1), rarity.argmin(axis=1), labels.shape[1])
 

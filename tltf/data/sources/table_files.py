@@ -42,7 +42,7 @@ class Dialect:
     flag: str = "data"
 
     def check(self) -> None:
-        """Raises FlagError for a delimiter that cannot separate columns, or a quote that cannot enclose text."""
+        """Raises FlagError for a delimiter or a quote that cannot be used."""
         try:
             self.reader(())
             is_usable = self.delimiter not in ('"', "\r", "\n")

@@ -130,7 +130,7 @@ class TextPreprocessing:
         return _first_id(self.tokenizer, START_NAMES), _first_id(self.tokenizer, END_NAMES)
 
     def count_tokens(self, *columns: Sequence[str] | tf.Tensor) -> tf.Tensor:
-        """int32[B], the numbers of tokens, with start and end and before cutting, of texts tf.string[B] per field."""
+        """int32[B], the number of tokens, with start and end, before cutting; tf.string[B] of each field."""
         lengths = tf.add_n([self._pieces(texts).row_lengths() for texts in columns])
         return tf.cast(lengths, tf.int32) + self._num_special()
 

@@ -71,7 +71,10 @@ class WordNet:
         return [lemma for lemma in dict.fromkeys(lemmas) if lemma in self._index[part]]
 
     def _words(self, part: str, offset: int) -> list[str]:
-        """The lemmas of a synset in a line `offset file type count word id word id ...`, with a hexadecimal count."""
+        """The lemmas of a synset.
+
+        Its line is `offset file type count word id word id ...`, with a hexadecimal count.
+        """
         data = self._data[part]
         fields = data[offset : data.index(b"\n", offset)].decode("ascii").split(" ")
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
