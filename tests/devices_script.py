@@ -80,7 +80,7 @@ def data():
     import numpy as np
     import tensorflow as tf
 
-    from tltf.training import datasets
+    from tltf.training.feed import Feed
 
     rng = np.random.default_rng(0)
     labels = (np.arange(40) % 3).astype("int32")
@@ -89,7 +89,7 @@ def data():
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     dataset = tf.data.Dataset.from_tensor_slices(rows).batch(8).with_options(options)
-    return datasets.Feed(lambda first, number: dataset.repeat(number), 40)
+    return Feed(lambda first, number: dataset.repeat(number), 40)
 
 
 if __name__ == "__main__":

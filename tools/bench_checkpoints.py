@@ -81,8 +81,8 @@ def measure(options, side):
 
     saves = Saves(side == "with")
     with tempfile.TemporaryDirectory() as folder, saves.replace_save():
-        trained = training.train(replace(options, output=f"{folder}/run"))
-    return {"seconds": trained.times_s["train"], "saves": saves}
+        result = training.train(replace(options, output=f"{folder}/run"))
+    return {"seconds": result.times_s["train"], "saves": saves}
 
 
 def line(pairs):

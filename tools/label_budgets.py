@@ -90,7 +90,7 @@ class Budgets:
         options = make_options(**WORK[task], method=call, seed=draw, **flags)
         if method == "logistic":
             return _logistic_accuracy(options, parts)
-        trained = training.fit_parts(options, parts)
+        trained = training.fit_parts(options, parts).model
         judge, test = evaluators.evaluator_for(trained.core.head), parts["test"]
         metrics = judge.measure(test.labels, trained.scores(test), trained.class_names)
         return metrics.scores["accuracy"]

@@ -19,7 +19,7 @@ METHODS = {"adapters": "adapters(size=2)", "prefix": "prefix(length=2)", "prompt
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, bert_folder):
-    """Method -> (run folder, Trained)."""
+    """Method -> (run folder, TrainingResult)."""
     folder = tmp_path_factory.mktemp("runs")
     source = texts_source(40)
     rows = [f"{text},{source.class_names[label]}" for text, label in
@@ -44,7 +44,8 @@ def probabilities(trained, of):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_saved_run_computes_what_was_trained(runs, name, bert_folder):
-    folder, trained = runs[name]
+    folder, result = runs[name]
+    trained = result.model
     expected = probabilities(trained, trained)
     loaded = tltf.load(str(folder))
     np.testing.assert_array_equal(probabilities(loaded, trained), expected)
@@ -63,23 +64,23 @@ def test_a_saved_run_computes_what_was_trained(runs, name, bert_folder):
 ])  # fmt: skip
 def test_the_exported_model_computes_it_too(runs, name, tmp_path):
     """The export reloads itself in a clean process and compares."""
-    _, trained = runs[name]
-    folder = saved_model.export_saved_model(trained, tmp_path, 1, True)
+    _, result = runs[name]
+    folder = saved_model.export_saved_model(result.model, tmp_path, 1, True)
     assert (tmp_path / "1" / "saved_model.pb").exists() and folder
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_it_is_continued_with_its_parts(runs, name):
-    folder, trained = runs[name]
-    options = replace(trained.given or trained.options, backbone=str(folder), output="",
+    folder, result = runs[name]
+    options = replace(result.given, backbone=str(folder), output="",
                       method="linear_probe", learning_rate=1e-9, train_epochs=1)  # fmt: skip
-    probe = training.train(options)
-    inner = {n: v.numpy() for n, v in trained.core.named_weights().items() if "label" not in n}
+    probe = training.train(options).model
+    inner = {n: v.numpy() for n, v in result.model.core.named_weights().items() if "label" not in n}
     found = probe.core.named_weights()
     assert inner.keys() == {n for n in found if "label" not in n}
     for key, value in inner.items():
         np.testing.assert_array_equal(found[key], value, err_msg=key)
-    again = training.train(replace(options, method=METHODS[name], learning_rate=0.01))
+    again = training.train(replace(options, method=METHODS[name], learning_rate=0.01)).model
     (record,) = again.core.blueprint["backbone"][kept_layers.RECORD]
     assert record["kind"] == name, "no second part of the same kind"
     assert model_folder.read_core(folder)[0]["backbone"][kept_layers.RECORD] == [record]
@@ -91,7 +92,9 @@ def test_what_is_added_to_a_base_leaves_the_answers_of_what_is_in_use(runs, bert
         base = adapters.Base(paths[name], bert_folder)
         base.add(name, paths[name])
         used = base.use(name)
-        expected = probabilities(used, runs[name][1])
+        expected = probabilities(used, runs[name][1].model)
         for other in METHODS:
             base.add(other, paths[other])
-        np.testing.assert_array_equal(probabilities(used, runs[name][1]), expected, err_msg=name)
+        np.testing.assert_array_equal(
+            probabilities(used, runs[name][1].model), expected, err_msg=name
+        )

@@ -158,6 +158,10 @@ HEADS = {
     "ordinal": ["ordinal", "ordinal(hidden=[6], order=[a, b, c])"],
     "multi_label": ["multi_label(hidden=[6])", "multi_label(thresholds=[.4, .5, .6])"],
     "regress": ["regress", "regress(quantiles=[.1, .5], center=3.0, scale=2.0, dropout=.2)"],
+    "multi_regress": [
+        "multi_regress",
+        "multi_regress(quantiles=[.1, .5], center=[3, 0, -1], scale=[2, 1, 20], dropout=.2)",
+    ],
 }
 METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],

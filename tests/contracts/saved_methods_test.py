@@ -85,7 +85,7 @@ def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_
         flags = {**flags, "backbone": first} if name == "lwf" else flags
         text = text.replace("tiny", first).replace("[a, b]", f"[{first}, {second}]")
     run = tmp_path / "run"
-    trained = training.train(make(**flags, **FLAGS, method=text, output=str(run)))
+    trained = training.train(make(**flags, **FLAGS, method=text, output=str(run))).model
     test = trained.splits["test"]
     trained.above = None  # the whole core
     expected = trained.scores(test)

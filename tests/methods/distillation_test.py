@@ -197,11 +197,11 @@ def test_on_real_runs(tmp_path, own_cache):
     training.train(make(**given, backbone="small_cnn(filters=[4, 8])", method="scratch", output=teacher))  # fmt: skip
     student = training.train(make(**given, backbone="small_cnn(filters=[2])",
                                   method=f"distill(teacher='{teacher}')"))  # fmt: skip
-    assert len(student.history) == 1 and student.core.num_classes == 10
-    assert not [name for name in student.core.named_weights() if "teacher" in name]
+    assert len(student.history) == 1 and student.model.core.num_classes == 10
+    assert not [name for name in student.model.core.named_weights() if "teacher" in name]
     digits = {**SMALL, "data": "digits(num_train=40, num_test=20)", "learning_rate": 1e-3}
     kept = training.train(make(**digits, backbone=teacher, method="lwf"))
-    assert [group.name for group in kept.core.groups][-1] == "head"
+    assert [group.name for group in kept.model.core.groups][-1] == "head"
     assert [row["phase"] for row in kept.history] == ["warm-up", "lwf"]
     with pytest.raises(FlagError, match="lwf takes --backbone=RUN"):
         training.train(make(**digits, backbone="small_cnn", method="lwf"))

@@ -130,9 +130,9 @@ def test_curriculum_trains_on_what_the_solved_head_finds_easy():
     _, run, _ = fit(method=schedules.curriculum(stages=2, start_share=0.5), data=watched)
     assert seen[0] is None and seen[2] is None, "the solver and the last stage take all"
     labels = data.in_order()[1]
-    assert seen[1] == curricula.easiest(run.difficulty, labels, 0.5).tolist()
+    assert seen[1] == curricula.easiest(run.record.difficulty, labels, 0.5).tolist()
     assert len(seen[1]) == 4 + 4 + 3, "half of 7, 7 and 6 rows"
-    assert run.step == 2 * (2 + 3), "two epochs each, of two and three steps"
+    assert run.record.step == 2 * (2 + 3), "two epochs each, of two and three steps"
 
 
 def test_difficulty_is_the_cross_entropy():

@@ -118,17 +118,17 @@ FLAGS = {
 def test_a_soup_of_real_runs(tmp_path):
     folders = [str(tmp_path / name) for name in "ab"]
     trained = [
-        training.train(make(**FLAGS, method="scratch", learning_rate=rate, output=folder))
+        training.train(make(**FLAGS, method="scratch", learning_rate=rate, output=folder)).model
         for rate, folder in zip((1e-3, 5e-3), folders, strict=True)
     ]
     mean = training.train(make(**FLAGS, method=f"soup(runs=[{', '.join(folders)}], greedy=false)"))
     names = trained[0].core.named_weights()
-    assert mean.core.named_weights().keys() == names.keys()
-    for name, variable in mean.core.named_weights().items():
+    assert mean.model.core.named_weights().keys() == names.keys()
+    for name, variable in mean.model.core.named_weights().items():
         parts = [run.core.named_weights()[name].numpy() for run in trained]
         np.testing.assert_allclose(variable, np.mean(parts, axis=0), rtol=1e-5, atol=1e-7)
     assert mean.history == [] and mean.plans
-    greedy = training.train(make(**FLAGS, method=f"soup(runs=[{', '.join(folders)}])"))
+    greedy = training.train(make(**FLAGS, method=f"soup(runs=[{', '.join(folders)}])")).model
     assert greedy.scores(greedy.splits["test"]).shape == (20, 10)
     with pytest.raises(ModelError, match="trained on other rows"):
         training.train(make(**{**FLAGS, "seed": 4}, method=f"soup(runs=[{', '.join(folders)}])"))

@@ -38,10 +38,10 @@ def runs(tmp_path_factory):
     found = {}
     for seed, (name, method) in enumerate(METHODS.items()):
         run = tmp_path_factory.mktemp(name) / "run"
-        trained = training.train(make(**FLAGS, method=method, output=str(run), seed=seed))
+        result = training.train(make(**FLAGS, method=method, output=str(run), seed=seed))
         first = make(**FLAGS, seed=0)
         test = loader.load_parts(first, checks.resolve(first, needs_output=False))["test"]
-        found[name] = run / adapters.FILE, trained.scores(test), test
+        found[name] = run / adapters.FILE, result.model.scores(test), test
     return found
 
 
@@ -152,5 +152,5 @@ def test_hostile_files_are_refused(tmp_path):
 @pytest.mark.large
 def test_a_run_that_moved_much_leaves_none(tmp_path):
     run = tmp_path / "run"
-    trained = training.train(make(**FLAGS, method="full", output=str(run)))
-    assert trained.adapter is None and not (run / adapters.FILE).exists()
+    result = training.train(make(**FLAGS, method="full", output=str(run)))
+    assert result.adapter is None and not (run / adapters.FILE).exists()

@@ -50,13 +50,16 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
     np.savez(
         tmp_path / "a.npz", x=rng.integers(0, 255, (21, 8, 8, 1), np.uint8), y=np.arange(21) % 3
     )
-    options = make_options(data=f"numpy(path='{tmp_path / 'a.npz'}')", backbone="small_cnn(filters=[4])",
-                           image_size_px=8, batch_size=8, split="holdout(test=0)")  # fmt: skip
-    parts = {"train": loader.load(options.data.data)}
-    recipe, strategy = (
-        checks.resolve(options, needs_output=False),
-        strategies.start(options.runtime),
+    options = make_options(
+        data=f"numpy(path='{tmp_path / 'a.npz'}')",
+        backbone="small_cnn(filters=[4])",
+        image_size_px=8,
+        batch_size=8,
+        split="holdout(test=0)",
     )
+    parts = {"train": loader.load(options.data.data)}
+    recipe = checks.resolve(options, needs_output=False)
+    strategy = strategies.start(options.runtime)
     trained, _ = assembly.assemble(options, recipe, parts, strategy)
     shared = types.SimpleNamespace(num_replicas_in_sync=2)
     whole = datasets.build(trained, shared).training
@@ -69,10 +72,16 @@ def test_every_row_comes_once_however_many_devices_share_a_batch(tmp_path):
 @pytest.mark.parametrize("views", [0, 2])
 def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(own_cache, views):
     """One draw with replacement leaves rows out; the answer of a convex problem needs none."""
-    given = {"data": "digits(num_train=60, num_test=20)", "backbone": "small_cnn(filters=[2])",
-             "method": "linear_probe(solver=lbfgs)", "sampling": "balanced", "image_size_px": 28,
-             "augment": "flip" if views else "", "cache_views": views,
-             "split": "holdout(validation=0)"}  # fmt: skip
+    given = {
+        "data": "digits(num_train=60, num_test=20)",
+        "backbone": "small_cnn(filters=[2])",
+        "method": "linear_probe(solver=lbfgs)",
+        "sampling": "balanced",
+        "image_size_px": 28,
+        "augment": "flip" if views else "",
+        "cache_views": views,
+        "split": "holdout(validation=0)",
+    }
     seen = []
 
     def keep(dense, training, judged, smoothing, *more, **named):
@@ -102,8 +111,12 @@ def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(ow
 def test_the_mask_that_an_augmentation_puts_in_is_among_the_ids_that_are_trained(augment, has_mask):
     """An id that is missing has its gradient dropped."""
     preprocessing = types.SimpleNamespace(mask_id=lambda: 4)
-    trained = types.SimpleNamespace(options=make_options(augment=augment), preprocessing=preprocessing,
-                                    recipe=None, splits={"train": part(2, 1)})  # fmt: skip
+    trained = types.SimpleNamespace(
+        options=make_options(augment=augment),
+        preprocessing=preprocessing,
+        recipe=None,
+        splits={"train": part(2, 1)},
+    )
     builder = datasets._Builder(trained)
     builder.texts = types.SimpleNamespace(
         inputs_of=lambda rows: {"token_ids": np.array([[7, 2, 2], [9, 2, 0]], np.int32)}

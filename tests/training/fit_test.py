@@ -18,8 +18,9 @@ from tltf.errors import ModelError, NumericError
 from tltf.methods import fine_tuning as methods
 from tltf.methods.method import Method, Phase
 from tltf.runs import checkpoints
-from tltf.training import datasets, judges
 from tltf.training import fit as training_fit
+from tltf.training import judges
+from tltf.training.feed import DataAbove, Feed
 
 FLAGS = {
     "method": "full",
@@ -73,9 +74,7 @@ def feed(count=20, batch_size=8, has_validation=False):
 
     whole = batches(np.arange(count))
     judged = (whole, labels)
-    return datasets.Feed(
-        training, count, judged if has_validation else None, in_order=lambda: judged
-    )
+    return Feed(training, count, judged if has_validation else None, in_order=lambda: judged)
 
 
 def text_feed(count=20, length=6):
@@ -93,7 +92,7 @@ def text_feed(count=20, length=6):
     def training(first, number):
         return tf.data.Dataset.from_tensor_slices(rows).batch(8).repeat(number)
 
-    return datasets.Feed(training, count, None)
+    return Feed(training, count, None)
 
 
 def fit(run=None, method=None, data=None, dropout=0.3, **flags):
@@ -151,10 +150,17 @@ def test_a_run_killed_between_epochs_ends_with_the_same_weights(tmp_path, monkey
     assert same(weights(whole), weights(resumed))
 
 
-@pytest.mark.parametrize(("at", "flags"), [
-    (1, {"keep": "best"}), (6, {"keep": "best"}), (1, {"schedule": "plateau"}),
-    (4, {"ema_decay": 0.9}), (4, {"schedule": "plateau"}), (4, {"early_stopping_epochs": 1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("at", "flags"),
+    [
+        (1, {"keep": "best"}),
+        (6, {"keep": "best"}),
+        (1, {"schedule": "plateau"}),
+        (4, {"ema_decay": 0.9}),
+        (4, {"schedule": "plateau"}),
+        (4, {"early_stopping_epochs": 1}),
+    ],
+)
 def test_a_run_stopped_within_an_epoch_ends_with_the_same_weights(tmp_path, monkeypatch, at, flags):
     """3 steps an epoch; a signal comes at the question number `at`, then at the second."""
     data = feed(has_validation=True)
@@ -172,8 +178,10 @@ def test_a_run_stopped_within_an_epoch_ends_with_the_same_weights(tmp_path, monk
                 fit(tmp_path / "cut", data=data, **flags)
         count.update(asked=0, at=2)
     resumed, run, _ = fit(tmp_path / "cut", data=data, **flags)
-    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
-                for one in (finished, run)]  # fmt: skip
+    timeless = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+        for one in (finished, run)
+    ]
     assert timeless[0] == timeless[1]
     assert same(weights(whole), weights(resumed))
 
@@ -191,9 +199,9 @@ def test_frozen_layers_that_an_earlier_phase_trained_run_with_its_weights(tmp_pa
 
     def above(prefix):
         seen.append([variable.numpy() for variable in prefix.weights])
-        return datasets.Above()
+        return DataAbove()
 
-    data = dataclasses.replace(feed(), above=above)
+    data = dataclasses.replace(feed(), data_above=above)
     fit(tmp_path / "whole", TrainsThenFreezes(None), data)
     (expected,) = seen
     with monkeypatch.context() as patch:
@@ -208,8 +216,10 @@ def test_frozen_layers_that_an_earlier_phase_trained_run_with_its_weights(tmp_pa
 
 def test_checkpoints_within_epochs_by_time(tmp_path):
     fit(tmp_path, train_epochs=1, checkpoint_minutes=1e-9)
-    states = [json.loads((path / "state.json").read_text())
-              for path in sorted((tmp_path / "checkpoints").iterdir())]  # fmt: skip
+    states = [
+        json.loads((path / "state.json").read_text())
+        for path in sorted((tmp_path / "checkpoints").iterdir())
+    ]
     assert [(state["epoch"], state["steps"]) for state in states] == [(0, 2), (1, 0)]
 
 
@@ -233,7 +243,9 @@ def test_other_data_that_resume_names_begin_their_epoch_anew(tmp_path, monkeypat
     other = dataclasses.replace(feed(count, has_validation=True), fingerprint="other")
     _, run, _ = fit(tmp_path, data=other, resume="seed|data")
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
-    assert run.step == 3 * saved["epoch"] + saved["steps"] + (3 - saved["epoch"]) * -(-count // 8)
+    assert run.record.step == 3 * saved["epoch"] + saved["steps"] + (3 - saved["epoch"]) * -(
+        -count // 8
+    )
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
@@ -254,8 +266,11 @@ class Judged:
     def __init__(self, data, patch, number):
         self.left, self.noted = number, False
         patch.setattr(signals, "is_end_requested", lambda: self.noted)
-        self.feed = dataclasses.replace(data, validation=(self.opened(data), data.validation[1]),
-                                        watched=(self.opened(data), data.validation[1]))  # fmt: skip
+        self.feed = dataclasses.replace(
+            data,
+            validation=(self.opened(data), data.validation[1]),
+            watched=(self.opened(data), data.validation[1]),
+        )
 
     def opened(self, data):
         class Batches:
@@ -290,8 +305,10 @@ def test_a_signal_while_an_epoch_is_judged_loses_nothing(tmp_path, monkeypatch, 
     assert (saved["epoch"], saved["steps"]) == (2, 3) and len(saved["history"]) == 2
     resumed, run, _ = fit(tmp_path / "cut", data=data, **flags)
     assert same(weights(whole), weights(resumed))
-    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
-                for one in (ran, run)]  # fmt: skip
+    timeless = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+        for one in (ran, run)
+    ]
     assert timeless[0] == timeless[1]
 
 
@@ -340,22 +357,31 @@ def test_watched_test_split_gets_a_curve_and_no_say():
 
 
 def test_early_stopping_stops():
-    _, run, _ = fit(data=feed(has_validation=True), learning_rate=1e-12, train_epochs=20,
-                    early_stopping_epochs=2)  # fmt: skip
+    _, run, _ = fit(
+        data=feed(has_validation=True),
+        learning_rate=1e-12,
+        train_epochs=20,
+        early_stopping_epochs=2,
+    )
     assert len(run.history) < 20
 
 
 def test_a_loss_that_is_not_finite_stops_at_once():
     data = feed()
-    broken = dataclasses.replace(data, training=lambda f, n: data.training(f, n).map(
-        lambda x, y, w: ({"image": x["image"] * np.nan}, y, w)))  # fmt: skip
+    broken = dataclasses.replace(
+        data,
+        training=lambda f, n: data.training(f, n).map(
+            lambda x, y, w: ({"image": x["image"] * np.nan}, y, w)
+        ),
+    )
     with pytest.raises(NumericError, match="loss is nan at step 1"):
         fit(data=broken)
 
 
 def test_plateau_lowers_the_rate():
-    _, run, _ = fit(schedule="plateau", data=feed(has_validation=True), train_epochs=12,
-                    learning_rate=1.0)  # fmt: skip
+    _, run, _ = fit(
+        schedule="plateau", data=feed(has_validation=True), train_epochs=12, learning_rate=1.0
+    )
     assert run.history[-1]["learning_rate"] < run.history[0]["learning_rate"]
 
 
@@ -381,10 +407,14 @@ def losses(*arguments, env=None):
     return json.loads(found.stdout.strip().splitlines()[-1])
 
 
-@pytest.mark.parametrize("clip,norm", [
-    pytest.param("none", "frozen", marks=pytest.mark.large),
-    pytest.param("clipnorm", "frozen", marks=pytest.mark.large), ("global_clipnorm", "train"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "clip,norm",
+    [
+        pytest.param("none", "frozen", marks=pytest.mark.large),
+        pytest.param("clipnorm", "frozen", marks=pytest.mark.large),
+        ("global_clipnorm", "train"),
+    ],
+)
 def test_two_devices_give_the_loss_curve_of_one(clip, norm):
     one, two = losses("1", clip, "auto", norm), losses("2", clip, "auto", norm)
     assert two["devices"] == 2 and len(one["losses"]) == 20
@@ -440,8 +470,11 @@ def test_a_method_decides_what_a_phase_trains_on():
                 asked.append((phase.name, first, number))
                 return training(first, number, **more).map(
                     lambda inputs, targets, weights: (
-                        inputs, targets, {name: 0 * each for name, each in weights.items()})
-                )  # fmt: skip
+                        inputs,
+                        targets,
+                        {name: 0 * each for name, each in weights.items()},
+                    )
+                )
 
             return half
 

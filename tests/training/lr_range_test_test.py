@@ -70,9 +70,9 @@ def test_the_rate_is_held_near_the_default():
     """A curve that falls to the end proposes more than any fine-tuning stands."""
     found = lr_range_test.propose_rate(curve(np.linspace(2, 1, 50)), 1e-5)
     assert found.valley > 1e-4 and found.rate == pytest.approx(5e-5)
-    assert "held within 5 times" in lr_range_test.text(found)
+    assert "held within 5 times" in lr_range_test.result_text(found)
     near = lr_range_test.propose_rate(curve(np.linspace(2, 1, 50)), found.valley)
-    assert near.rate == near.valley and "held" not in lr_range_test.text(near)
+    assert near.rate == near.valley and "held" not in lr_range_test.result_text(near)
 
 
 def test_it_ends_when_the_loss_has_multiplied(monkeypatch):

@@ -16,6 +16,7 @@ from tltf.methods.method import Phase
 from tltf.runs import folder
 from tltf.training import assembly, training
 from tltf.training.distribution import strategies
+from tltf.training.result import TrainingResult
 
 HEADS = [
     ({}, True),
@@ -26,8 +27,12 @@ HEADS = [
 ]
 
 
+def options_of(**flags):
+    return make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
+
+
 def assembled(**flags):
-    options = make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
+    options = options_of(**flags)
     recipe = checks.resolve(options, needs_output=False)
     parts = loader.load_parts(options, recipe)
     return assembly.assemble(options, recipe, parts, strategies.start(options.runtime))
@@ -60,16 +65,22 @@ def warned(norm, phases):
     return [str(warning.message) for warning in found]
 
 
-@pytest.mark.parametrize(("norm", "phases", "expected"), [
-    ("train", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
-    ("recalibrate", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
-    ("frozen", [Phase("a", ((".*", 1.0),)), Phase("b", ((".*", 1.0),), norm="train")],
-     "the method has norm=train"),
-    ("auto", fine_tuning.linear_probe().phases(None), None),
-    ("frozen", fine_tuning.linear_probe().phases(None), None),
-    ("train", schedules.lp_ft().phases(None), None),
-    ("frozen", fine_tuning.scratch().phases(None), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("norm", "phases", "expected"),
+    [
+        ("train", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
+        ("recalibrate", fine_tuning.linear_probe().phases(None), "the head alone is trained"),
+        (
+            "frozen",
+            [Phase("a", ((".*", 1.0),)), Phase("b", ((".*", 1.0),), norm="train")],
+            "the method has norm=train",
+        ),
+        ("auto", fine_tuning.linear_probe().phases(None), None),
+        ("frozen", fine_tuning.linear_probe().phases(None), None),
+        ("train", schedules.lp_ft().phases(None), None),
+        ("frozen", fine_tuning.scratch().phases(None), None),
+    ],
+)
 def test_a_norm_that_a_phase_overrules_is_told(norm, phases, expected):
     """The head's phase of lp_ft has no batch norm to train."""
     assert warned(norm, phases) == ([f"--norm={norm} is overruled: {expected}"] if expected else [])
@@ -85,13 +96,19 @@ def test_the_norm_of_the_command_line_is_the_one_that_is_looked_at():
     assert again.options.train.norm == trained.options.train.norm == "frozen"
 
 
-@pytest.mark.parametrize(("norm", "expected"), [
-    ("auto", "train"), ("frozen", "train"), ("recalibrate", "recalibrate"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("norm", "expected"),
+    [
+        ("auto", "train"),
+        ("frozen", "train"),
+        ("recalibrate", "recalibrate"),
+    ],
+)
 def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
     norm, expected, monkeypatch
 ):
     trained, _ = assembled(method="full", norm=norm)
+    result = TrainingResult(trained, options_of(method="full", norm=norm), {})
     seen = []
 
     def fit_parts(options, parts):
@@ -100,20 +117,24 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
 
     monkeypatch.setattr(training, "fit_parts", fit_parts)
     with pytest.raises(InterruptedError):
-        one_run._scratch(trained, types.SimpleNamespace())
-    recipe, strategy = (
-        checks.resolve(seen[0], needs_output=False),
-        strategies.start(seen[0].runtime),
-    )
+        one_run._scratch(result, types.SimpleNamespace())
+    recipe = checks.resolve(seen[0], needs_output=False)
+    strategy = strategies.start(seen[0].runtime)
     other, _ = assembly.assemble(seen[0], recipe, trained.splits, strategy)
     assert other.options.train.method == "scratch" and other.options.train.norm == expected
 
 
 def test_a_method_that_does_not_fit_is_corrected_in_the_same_folder(tmp_path, capsys):
     """The run that it stopped before its first step has nothing to go on from."""
-    argv = ["--data=digits(num_train=48, num_test=20)", "--backbone=small_cnn(filters=[4])",
-            "--head=classify(pooling=flatten)", "--image_size_px=8", "--train_epochs=1",
-            "--noexport", f"--output={tmp_path}/run"]  # fmt: skip
+    argv = [
+        "--data=digits(num_train=48, num_test=20)",
+        "--backbone=small_cnn(filters=[4])",
+        "--head=classify(pooling=flatten)",
+        "--image_size_px=8",
+        "--train_epochs=1",
+        "--noexport",
+        f"--output={tmp_path}/run",
+    ]
     assert train.main([*argv, "--method=ia3"]) == 2
     assert "error[2] --method" in capsys.readouterr().err and (tmp_path / "run/run.flags").exists()
     assert train.main([*argv, "--method=full"]) == 0

@@ -1,12 +1,13 @@
 """What tells the rows of two data sets apart."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tltf.data import label_kinds
-from tltf.data.source import Splits
+from tltf.data.source import Source
 
 
 def fingerprint(part: Any) -> str:
@@ -17,7 +18,7 @@ def fingerprint(part: Any) -> str:
     return f"{len(part):,} rows ({digest.hexdigest()})"
 
 
-def fingerprints(parts: Splits) -> dict[str, str]:
+def fingerprints(parts: Mapping[str, Source]) -> dict[str, str]:
     """`train split` and so on -> its `fingerprint`, and the same of the names of the classes.
 
     Args:

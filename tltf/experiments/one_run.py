@@ -28,6 +28,7 @@ from tltf.models.trained import Trained
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.training import training
 from tltf.training.distribution import strategies
+from tltf.training.result import TrainingResult
 
 NUM_MISTAKES = 24
 """The most mistakes that a report shows."""
@@ -49,26 +50,27 @@ def run(options: Options, recipe: Recipe | None = None) -> Report | None:
     start = time.monotonic()
     recipe = recipe or checks.resolve(options)
     with folder.claim_folder(options.output):
-        trained = training.train(options, recipe)
+        result = training.train(options, recipe)
         if options.output.dry_run or not folder.is_chief():
             return None
-        return publish(trained, recipe, start)
+        return publish(result, recipe, start)
 
 
-def publish(trained: Trained, recipe: Recipe, start: float) -> Report:
+def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
     """Evaluates, reports and exports; returns the report.
 
     Args:
-        trained: the trained model, with its options and splits.
+        result: the result of the training.
         recipe: what the call strings of the run name.
         start: time.monotonic() when the run began.
     """
+    trained = result.model
     run = pathlib.Path(trained.options.output.output)
     began = time.monotonic()
-    report, stated = evaluate(trained)
-    baselines = _baselines(trained, stated, recipe.baselines)
+    report, stated = evaluate(result)
+    baselines = _baselines(result, stated, recipe.baselines)
     report = dataclasses.replace(report, baselines=baselines)
-    trained.times_s["evaluate"] = time.monotonic() - began
+    result.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
         write_predictions(
             run / layout.PREDICTIONS,
@@ -81,30 +83,31 @@ def publish(trained: Trained, recipe: Recipe, start: float) -> Report:
     report = dataclasses.replace(
         report,
         worst_mistakes=mistakes(trained, stated, trained.splits),
-        trainable_table=freezing.table(trained.plans[-1]),
+        trainable_table=freezing.table(result.plans[-1]),
     )
-    report = _write(trained, report, run, start)
+    report = _write(result, report, run, start)
     if recipe.formats:
         began = time.monotonic()
         _export(trained, recipe.formats, run)
-        trained.times_s["export"] = time.monotonic() - began
-        report = _write(trained, report, run, start)
+        result.times_s["export"] = time.monotonic() - began
+        report = _write(result, report, run, start)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
     print(closing_text(report, run))
     return report
 
 
-def _write(trained: Trained, report: Report, run: pathlib.Path, start: float) -> Report:
+def _write(result: TrainingResult, report: Report, run: pathlib.Path, start: float) -> Report:
     """Writes the report with the times until now, and returns it."""
-    total = time.monotonic() - start + trained.seconds_before
-    report = dataclasses.replace(report, time_s=trained.times_s | {"total": total})
-    writer.write(report, run, history=trained.history)
+    total = time.monotonic() - start + result.seconds_before
+    report = dataclasses.replace(report, time_s=result.times_s | {"total": total})
+    writer.write(report, run, history=result.history)
     return report
 
 
-def evaluate(trained: Trained) -> tuple[Report, dict[str, Any]]:
+def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
     """`(report, role -> candidate)` on the validation and test splits; see `tltf.evaluation.evaluators`."""
+    trained = result.model
     chosen, judge = trained.options, evaluators.evaluator_for(trained.core.head)
     stated: dict[str, Any] = {}
     found: dict[str, SplitMetrics] = {}
@@ -113,18 +116,17 @@ def evaluate(trained: Trained) -> tuple[Report, dict[str, Any]]:
         if part:
             scores = trained.scores(part, chosen.train.eval_batch_size)
             stated[role] = judge.candidate(trained.core.head, scores)
-            found[role] = judge.measure(
-                part.labels, stated[role], trained.class_names, seed=chosen.runtime.seed
-            )
-    plan = trained.plans[-1]
+            labels, seed = np.asarray(part.labels), chosen.runtime.seed
+            found[role] = judge.measure(labels, stated[role], trained.class_names, seed=seed)
+    plan = result.plans[-1]
     report = Report(
         command=_command(chosen),
         options=options.flat(chosen),
-        run=_headline(chosen, trained.history),
+        run=_headline(chosen, result.history),
         validation=found.get("validation"),
         test=found.get("test"),
-        chosen_on_validation=_choices(trained) if "validation" in trained.splits else None,
-        time_s=dict(trained.times_s),
+        chosen_on_validation=_choices(result) if "validation" in trained.splits else None,
+        time_s=dict(result.times_s),
         parameters=Parameters(plan.num_total, plan.num_trainable),
         versions=strategies.versions(),
         data=data_summary(trained),
@@ -133,19 +135,19 @@ def evaluate(trained: Trained) -> tuple[Report, dict[str, Any]]:
     return report, stated
 
 
-def _choices(trained: Trained) -> list[str]:
+def _choices(result: TrainingResult) -> list[str]:
     """The names of what a training chose on its validation split; [] if it chose nothing."""
-    train = trained.options.train
-    num_penalties = sum("penalty" in row for row in trained.history)
-    num_epochs = len(trained.history) - num_penalties
+    train, history = result.model.options.train, result.history
+    num_penalties = sum("penalty" in row for row in history)
+    num_epochs = len(history) - num_penalties
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
-    recipe = trained.recipe
+    recipe = result.model.recipe
     if recipe is None:
         return []
     method, choice = recipe.method and recipe.method.name, recipe.head.build().choice
     found = {
         "the penalty": num_penalties > 1,
-        "the epoch": judges_epochs and num_epochs and len(trained.history) > 1,
+        "the epoch": judges_epochs and num_epochs and len(history) > 1,
         choice: choice,
         "the share of the start's weights": method == "wise_ft",
         "the runs of the soup": method == "soup",
@@ -256,52 +258,57 @@ def _with_content(row: Mistake, part: Source) -> Mistake:
 
 
 def _baselines(
-    trained: Trained, stated: Mapping[str, Any], names: Sequence[str]
+    result: TrainingResult, stated: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, BaselineRow] | None:
     """Name -> row of each baseline: a constant one, and those that were asked for.
 
     These are a linear model on frozen features, and random weights.
     """
+    trained = result.model
     parts, seed = trained.splits, trained.options.runtime.seed
     if "test" not in parts:
         return None
-    names_, test = trained.class_names, parts["test"]
-    judge = evaluators.evaluator_for(trained.core.head)
+    labels = {role: np.asarray(part.labels) for role, part in parts.items()}
+    class_names, judge = trained.class_names, evaluators.evaluator_for(trained.core.head)
     rows: dict[str, BaselineRow] = {}
 
     def add(name: str, row: BaselineRow, other: Any) -> None:
-        gain = judge.difference(test.labels, stated["test"], other, seed=seed)
+        gain = judge.difference(labels["test"], stated["test"], other, seed=seed)
         rows[name] = dataclasses.replace(row, gain=gain)
 
-    add(judge.constant_name, *judge.constant(parts["train"].labels, test.labels, names_, seed=seed))
-    if trained.frozen_features:
-        pairs = {role: (trained.frozen_features[role], part.labels) for role, part in parts.items()}
+    constant = judge.constant(labels["train"], labels["test"], class_names, seed=seed)
+    add(judge.constant_name, *constant)
+    if result.frozen_features:
+        pairs = {role: (result.frozen_features[role], labels[role]) for role in parts}
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
-        add(judge.linear_name, *judge.linear(*given, names_, seed=seed, groups=groups))
+        add(judge.linear_name, *judge.linear(*given, class_names, seed=seed, groups=groups))
     if "scratch" in names:
-        add("scratch", *_scratch(trained, judge))
+        add("scratch", *_scratch(result, judge))
     return rows
 
 
-def _scratch(trained: Trained, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
+def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
     """`(row, candidate)` of the same run from random weights, with all weights trained."""
+    trained = result.model
     sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
-    given: Any = trained.given
-    norm = given.train.norm
+    norm = result.given.train.norm
     if norm == "frozen":  # the statistics of random weights mean nothing
         norm = "auto"
     chosen = options.replace(
-        options.replace(given, **sizes), method="scratch", norm=norm, output="", baseline=""
+        options.replace(result.given, **sizes), method="scratch", norm=norm, output="", baseline=""
     )
-    other = training.fit_parts(chosen, trained.splits)
-    used, test = other.options.train, trained.splits["test"]
+    fitted = training.fit_parts(chosen, trained.splits)
+    other, test = fitted.model, trained.splits["test"]
+    used = other.options.train
     candidate = judge.candidate(other.core.head, other.scores(test, used.eval_batch_size))
     row = BaselineRow(
-        judge.measure(test.labels, candidate, trained.class_names, seed=chosen.runtime.seed),
+        judge.measure(
+            np.asarray(test.labels), candidate, trained.class_names, seed=chosen.runtime.seed
+        ),
         note=f"the same flags from random weights, everything trained: {used.train_epochs} "
         f"epochs, {used.optimizer} at {used.learning_rate:g}",
-        time_s=other.times_s["train"],
+        time_s=fitted.times_s["train"],
     )
     return row, candidate
 

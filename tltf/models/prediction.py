@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from tltf.data.label_kinds import SEPARATOR
+
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
@@ -10,12 +12,13 @@ class Prediction:
 
     Args:
         id: the text or the path that was given.
-        label: the most probable class, or several labels such as `cat|dog`; empty for a number.
+        label: the most probable class, or several labels such as `cat|dog`; empty for numbers.
         probabilities: class name -> probability.
         error: why there is no answer; empty otherwise.
         labels: of a head of several labels, those that are given.
         value: of a head of a number, its median.
-        quantiles: the level as text -> float.
+        quantiles: the level as text -> float; of several numbers, name -> the same.
+        values: of a head of several numbers, name -> its median.
     """
 
     id: str
@@ -24,12 +27,14 @@ class Prediction:
     error: str = ""
     labels: tuple = ()
     value: float | None = None
-    quantiles: dict = dataclasses.field(default_factory=dict)
+    quantiles: dict[str, Any] = dataclasses.field(default_factory=dict)
+    values: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def answer(self) -> str:
         """The answer as tables show it; empty where there is none."""
-        return self.label if self.value is None else format(self.value, ".9g")
+        values = list(self.values.values()) if self.value is None else [self.value]
+        return SEPARATOR.join(format(value, ".9g") for value in values) if values else self.label
 
     @property
     def scores(self) -> list[float]:

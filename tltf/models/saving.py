@@ -24,17 +24,19 @@ from tltf.files import atomic_files, atomic_folders
 from tltf.files.hashes import sha256_of_file
 from tltf.graphs import functional
 from tltf.models import adapters
+from tltf.models.adapters import Adapter
 from tltf.models.trained import Trained
 from tltf.runs import layout
 from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in
 
 
-def save(trained: Any, run: pathlib.Path) -> pathlib.Path:
-    """Writes RUN/model, and RUN/adapter.safetensors where there is one; returns that folder.
+def save(trained: Trained, run: pathlib.Path, adapter: Adapter | None = None) -> pathlib.Path:
+    """Writes RUN/model, and RUN/adapter.safetensors for an adapter; returns RUN/model.
 
     Args:
         trained: Trained.
         run: the run folder.
+        adapter: Adapter of a run that trained a small part of the weights, or None.
 
     Raises:
         StorageError: the place cannot be written; a core that was there is kept.
@@ -52,8 +54,8 @@ def save(trained: Any, run: pathlib.Path) -> pathlib.Path:
     with atomic_files.replace_file(model / MANIFEST) as file:
         json.dump(describe(trained) | {"folder": target.name, "files": hashes}, file, indent=1)
     _remove_others(model, target)
-    if trained.adapter:
-        adapters.write(model.parent / adapters.FILE, trained.adapter)
+    if adapter:
+        adapters.write(model.parent / adapters.FILE, adapter)
     return model
 
 

@@ -1,62 +1,52 @@
-"""What a user holds after training: the core with its preprocessing and class names."""
+"""A model that predicts: the core with its preprocessing and class names."""
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tltf.caching.frozen_outputs import NotCached
 from tltf.config.recipe import Recipe
 from tltf.console import out_of_memory
 from tltf.data import pipeline
-from tltf.data.source import Source
+from tltf.data.lookups import Lookup
+from tltf.data.source import Source, Splits
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads.pooling import pool
 from tltf.models import predictor
 from tltf.models.forward import Forward
+from tltf.models.prediction import Prediction
 
 
 @dataclasses.dataclass
 class Trained:
     """A core with what turns raw inputs into its inputs and its outputs into labels.
 
+    How it was trained is in a `TrainingResult`.
+
     Args:
         core: the model that is served.
         preprocessing: ImagePreprocessing or TextPreprocessing.
-        class_names: one name an output, in order.
-        options: the run's Options; None for a loaded model without its run.
-        splits: role -> Source; empty for a loaded model.
-        history: one dict an epoch.
-        plans: freezing.Plan of each phase.
-        times_s: seconds by stage.
-        given: the Options before `auto` was replaced.
-        recipe: what the call strings of `options` name; None for a loaded model.
-        seconds_before: seconds of training before an interruption.
+        class_names: one name per output, in order.
+        options: the Options of the run, with every `auto` resolved; None for a model without a run.
+        splits: role -> Source of the data that it was trained and judged on; {} for a loaded model.
+        recipe: Recipe of these options; None for a loaded model.
         above: (Forward, (Source, batch size) -> dataset) of the layers above a cached frozen
-            prefix, so that a split is not run through the prefix again; None: the whole core.
-        adapter: adapters.Adapter of a run that trained a small part of the weights, or None.
-        frozen_features: role -> float32[N, d] before training, where a baseline needs them.
-        tokens: TokenCounts of the training texts; None for images and loaded models.
+            prefix, so that a split is not run through the prefix again; None for the whole core.
     """
 
     core: Core
     preprocessing: Any
-    class_names: tuple
+    class_names: tuple[str, ...]
     options: Any = None
-    splits: dict = dataclasses.field(default_factory=dict)
-    history: list = dataclasses.field(default_factory=list)
-    plans: list = dataclasses.field(default_factory=list)
-    times_s: dict = dataclasses.field(default_factory=dict)
-    frozen_features: dict = dataclasses.field(default_factory=dict)
-    given: object = None
+    splits: Splits | dict[str, Source] = dataclasses.field(default_factory=dict)
     recipe: Recipe | None = None
-    seconds_before: float = 0.0
-    above: tuple | None = None
-    adapter: Any = None
-    tokens: Any = None
+    above: tuple[Forward, Callable[[Source, int], tf.data.Dataset]] | None = None
 
     def scores(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, K] for a Source, in its order: probabilities, or quantiles; see the head."""
@@ -72,7 +62,7 @@ class Trained:
         forward = Forward(self.core.model, self.core.head.name)
         return forward(self.dataset(source, batch_size))
 
-    def features(self, source: Any, batch_size: int = 128) -> Any:
+    def features(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, d]: the pooled backbone features of a Source, below the head."""
         model = self.feature_model()
         with out_of_memory.explain_out_of_memory("eval_batch_size", batch_size):
@@ -84,7 +74,7 @@ class Trained:
         features = pool(taps, modality, "auto")
         return keras.Model(self.core.backbone.inputs, {f"{BOUNDARY}0": features})
 
-    def predict(self, inputs: Any, batch_size: int = 128) -> Any:
+    def predict(self, inputs: Any, batch_size: int = 128) -> list[Prediction]:
         """A `Prediction` for each text, path of an image file or uint8[H, W, C] array.
 
         An input that cannot be read gets a Prediction with its `error`; the others are not
@@ -93,15 +83,19 @@ class Trained:
         return predictor.predict(self, inputs, batch_size)
 
     def dataset(
-        self, source: Any, batch_size: Any, reads: Any = None, is_repeated: Any = False
-    ) -> Any:
-        """Batches of a Source in its order, as the core takes them; texts cut to the longest.
+        self,
+        source: Source,
+        batch_size: int,
+        reads: Lookup | None = None,
+        is_repeated: bool = False,
+    ) -> tf.data.Dataset:
+        """Batches of a Source in its order, as the core takes them; texts are cut to the longest.
 
         Args:
             source: Source.
             batch_size: examples per batch.
-            reads: lookups.Lookup of a frozen prefix's outputs, in place of the core's inputs.
-            is_repeated: whether it is read more than once, so that decoded images are kept.
+            reads: Lookup of the outputs of a frozen prefix, in place of the inputs of the core.
+            is_repeated: whether the dataset is read more than once, so that decoded images are kept.
         """
         return pipeline.build(
             source,

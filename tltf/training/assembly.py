@@ -1,39 +1,43 @@
-"""From options and splits to an untrained model: core, preprocessing, resolved options."""
+"""Makes the untrained model of options and splits: core, preprocessing, resolved options."""
 
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tltf.config import defaults
 from tltf.config.options import Options, TrainOptions, replace
 from tltf.config.recipe import Recipe
 from tltf.data import label_kinds, preprocessing
+from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Source, Splits
-from tltf.data.texts.preprocessing import TextPreprocessing
+from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
-from tltf.methods.method import Phase
+from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder
 from tltf.models.trained import Trained
 
 
 def assemble(
-    options: Options, recipe: Recipe, parts: Splits | dict[str, Source], strategy: Any
-) -> tuple[Trained, Any]:
-    """`(Trained, Method)`: the untrained core, its preprocessing, and the options resolved.
+    options: Options,
+    recipe: Recipe,
+    parts: Splits | dict[str, Source],
+    strategy: tf.distribute.Strategy,
+) -> tuple[Trained, Method]:
+    """`(Trained, Method)`: the untrained model, whose options have every `auto` resolved.
 
     Args:
         options: Options.
-        recipe: what their call strings name.
+        recipe: Recipe of these options.
         parts: role -> Source.
         strategy: tf.distribute.Strategy.
     """
-    training, given = parts["train"], options
+    training, norm = parts["train"], options.train.norm
     if recipe.method and recipe.method.name == "scratch":
         options = replace(options, backbone_weights="none")
     head = core_builder.fit_head(recipe.head, training)
@@ -68,16 +72,20 @@ def assemble(
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
-    _warn_of_norm(given.train.norm, method.phases(core))
-    trained = Trained(
-        core, prepared, training.class_names, options, parts, given=given, recipe=recipe
-    )
-    if isinstance(prepared, TextPreprocessing):
-        trained.tokens = preprocessing.counts(prepared, training.text_columns())
-    return trained, method
+    _warn_of_norm(norm, method.phases(core))
+    return Trained(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def count_tokens(trained: Trained) -> TokenCounts | None:
+    """The TokenCounts of the training texts; None for images. Warns where most are unknown."""
+    prepared = trained.preprocessing
+    if not isinstance(prepared, TextPreprocessing):
+        return None
+    return preprocessing.counts(prepared, trained.splits["train"].text_columns())
 
 
 def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> None:
+    """Raises FlagError for a loss that the head or a solver among the phases does not have."""
     core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
     refusal = _unsolvable(core, train.loss)
     if refusal and any(phase.solver == "lbfgs" for phase in phases):
@@ -85,7 +93,7 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
 
 
 def _warn_of_norm(norm: str, phases: Sequence[Phase]) -> None:
-    """Says where --norm was given and phases do without it; `auto` leaves it to them."""
+    """Warns where --norm was set and phases do not follow it; `auto` leaves it to them."""
     tuned = [phase for phase in phases if phase.rules != (HEAD,)]
     others = {phase.norm for phase in tuned or phases if phase.norm not in ("", norm)}
     if norm == "auto" or not others:
@@ -109,6 +117,8 @@ def _unsolvable(core: Core, loss: str) -> FlagError | None:
     return None
 
 
-def _sizes(prepared: Any) -> dict[str, int]:
-    size_px = getattr(prepared, "size_px", None)
-    return {"image_size_px": size_px} if size_px else {"text_length": prepared.length}
+def _sizes(prepared: ImagePreprocessing | TextPreprocessing) -> dict[str, int]:
+    """The flag of the size of inputs, with its value."""
+    if isinstance(prepared, ImagePreprocessing):
+        return {"image_size_px": prepared.size_px}
+    return {"text_length": prepared.length}

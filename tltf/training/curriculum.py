@@ -1,17 +1,16 @@
 """The easiest training rows, for a curriculum."""
 
-from typing import Any
-
 import numpy as np
 
 
-def easiest(difficulty: Any, strata: np.ndarray, share: float) -> np.ndarray:
-    """int64[M] in rising order: the share of each class with the smallest difficulty.
+def easiest(difficulty: np.ndarray, strata: np.ndarray, share: float) -> np.ndarray:
+    """int64[M] in rising order: the rows of each class that have the smallest difficulty.
 
     Args:
-        difficulty: float[N].
+        difficulty: float[N], e.g. the loss of each row.
         strata: int[N], a class per row, see `LabelKind.strata`.
-        share: above 0, at most 1; at least one row of each class is taken.
+        share: the share of the rows of each class that is taken, above 0 and at most 1; at least
+            one row of each class is taken.
     """
     order = np.argsort(difficulty, kind="stable")
     parts = []

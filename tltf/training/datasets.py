@@ -1,10 +1,9 @@
-"""The data of a fit: training batches, the splits that judge it, and the same above a cut."""
+"""Makes the Feed of a fit: training batches, the splits that judge it, and both above a frozen prefix."""
 
-import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,61 +21,7 @@ from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
 from tltf.models.trained import Trained
 from tltf.training.callbacks import non_finite
-
-
-@dataclasses.dataclass(frozen=True)
-class Above:
-    """Data whose inputs are what a frozen prefix gives; None where the prefix is not cached.
-
-    Args:
-        training: (first epoch, number of epochs, rows, skip) -> tf.data.Dataset of (inputs, targets,
-            weights); rows int64[M] and skip, batches of the first epoch, may be left out.
-        validation: (tf.data.Dataset, labels of a Source).
-        watched: the same of the test split.
-        dataset: (Source, batch size) -> tf.data.Dataset of any split in its order; raises
-            NotCached where it does not fit.
-    """
-
-    training: Callable | None = None
-    validation: tuple | None = None
-    watched: tuple | None = None
-    dataset: Callable | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Feed:
-    """The data of a fit.
-
-    Args:
-        training: (first epoch, number of epochs, rows, skip) -> tf.data.Dataset of (inputs, targets,
-            weights); rows int64[M] and skip, batches of the first epoch, may be left out.
-        num_train: training examples.
-        validation: (tf.data.Dataset or a function that makes it, labels of a Source), or None.
-        watched: the same of the test split where its curve is wanted, or None.
-        fingerprint: of the training examples; a run goes on only with the same.
-        above: frozen prefix -> Above.
-        used_ids: () -> {input name: int[n]}, the token ids that training has.
-        class_names: of the labels.
-        in_order: () -> (tf.data.Dataset, labels of a Source) of the training split, as validation.
-        batch: (epoch, step, rows) -> `non_finite.Batch` that training read in a step, both counted
-            from 0 over all phases; rows as those of `training`. None where rows have no names.
-        ids: role -> the ids of a split, in its order; None where rows have no names.
-        origins: (first epoch, number of epochs) -> int64[N], one number for all rows of `training`
-            that come from one example; None: not known.
-    """
-
-    training: Callable
-    num_train: int
-    validation: tuple | None = None
-    watched: tuple | None = None
-    fingerprint: str = ""
-    above: Callable = lambda prefix: Above()
-    used_ids: Callable = dict
-    class_names: tuple = ()
-    in_order: Callable | None = None
-    batch: Callable | None = None
-    ids: Callable | None = None
-    origins: Callable | None = None
+from tltf.training.feed import Batch, Batches, DataAbove, Feed, JudgedData
 
 
 def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
@@ -87,24 +32,24 @@ def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
         strategy: tf.distribute.Strategy.
 
     Raises:
-        FlagError: a batch that the devices cannot share.
+        FlagError: the devices cannot share a batch evenly.
     """
     train, num_replicas = trained.options.train, strategy.num_replicas_in_sync
     if train.batch_size % num_replicas:
-        what = f"{train.batch_size} rows do not part evenly over {num_replicas} devices"
+        what = f"{train.batch_size} rows cannot be shared evenly by {num_replicas} devices"
         fix = f"--batch_size={-(-train.batch_size // num_replicas) * num_replicas}"
         raise FlagError(what, flag="batch_size", fix=fix)
     builder = _Builder(trained)
     return Feed(
         builder.training,
         len(trained.splits["train"]),
-        builder.judging("validation"),
-        builder.judging("test") if train.watch_test else None,
+        builder.split_in_order("validation"),
+        builder.split_in_order("test") if train.watch_test else None,
         fingerprint(trained.splits["train"]),
-        builder.above,
+        builder.data_above,
         builder.used_ids,
         tuple(trained.class_names),
-        lambda: builder.judging("train"),
+        lambda: builder.in_order(builder.parts["train"]),
         builder.batch,
         lambda role: builder.parts[role].ids,
         builder.origins,
@@ -112,7 +57,7 @@ def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
 
 
 def frozen_features(trained: Trained) -> dict[str, np.ndarray]:
-    """role -> float32[N, d]: the pooled backbone features of each split, cached if they can be."""
+    """Role -> float32[N, d], the pooled backbone features of each split; cached where possible."""
     options, model = trained.options, trained.feature_model()
     cache = feature_cache.Cache(options.cache)
 
@@ -141,35 +86,44 @@ class _Builder:
 
     @functools.cached_property
     def texts(self) -> Lookup | None:
-        """Lookup of the training texts, tokenized once; None for images."""
+        """Lookup of the training texts, which are tokenized once; None for images."""
         part = self.parts["train"]
         if part.modality != "text":
             return None
         return lookups.lookup(part, self.trained.preprocessing, cache_bytes=0)
 
     def used_ids(self) -> dict[str, np.ndarray]:
-        """Input name -> int32[n]: the token ids that training texts can have; {} for images."""
+        """Input name -> int32[n], the token ids that training texts can have; {} for images."""
         if not self.texts:
             return {}
         ids = self.texts.inputs_of(tf.range(len(self.parts["train"]), dtype=tf.int64))
         used = np.unique(ids["token_ids"])
-        if self.augment:  # may put the mask in the place of tokens, whose embedding is then trained
+        if self.augment:  # it may replace tokens by the mask, whose embedding is then trained
             used = np.union1d(used, self.trained.preprocessing.mask_id()).astype(used.dtype)
         return {"token_ids": used}
 
-    def training(self, first_epoch: int, num_epochs: int, rows: np.ndarray | None=None, reads: Lookup | None=None, augment: Sequence[Call[AugmentRow]] | None=None, skip: int=0,
-                 is_drawn: bool=True) -> tf.data.Dataset:  # fmt: skip
+    def training(
+        self,
+        first_epoch: int,
+        num_epochs: int,
+        rows: np.ndarray | None = None,
+        reads: Lookup | None = None,
+        augment: Sequence[Call[AugmentRow]] | None = None,
+        skip: int = 0,
+        is_drawn: bool = True,
+    ) -> tf.data.Dataset:
         """Dataset of the training split.
 
         Args:
-            first_epoch: number of the first pass.
-            num_epochs: passes.
-            rows: int64[M], those that are read; None for all.
-            reads: Lookup in place of the contents.
-            augment: in place of those of --augment.
-            skip: batches of the first pass that were read before.
-            is_drawn: whether rows are drawn as --sampling says; else each is read once, and weighs
-                what its class would be drawn: for a solver, whose answer no draw should decide.
+            first_epoch: number of the first epoch.
+            num_epochs: number of epochs.
+            rows: int64[M], the rows that are read; None for all.
+            reads: Lookup that is read in place of the contents.
+            augment: augmentations in place of those of --augment.
+            skip: number of batches of the first epoch that are left out.
+            is_drawn: whether rows are drawn as --sampling says. Otherwise each is read once, with the
+                weight that its class would be drawn with: this is for a solver, whose result must not
+                depend on a draw.
         """
         options, train, part = self.options, self.options.train, self.parts["train"]
         kind = train.class_weights if is_drawn or train.sampling == "none" else train.sampling
@@ -192,91 +146,96 @@ class _Builder:
         )
 
     def _numbers(self) -> Lookup:
-        """Lookup that gives the numbers of the rows in place of their contents."""
+        """A Lookup of the numbers of the rows in place of their contents."""
         lengths = self.texts.lengths if self.texts else None
         return lookups.Lookup(lambda rows: {"row": rows}, lengths=lengths, is_cut=True)
 
     def origins(self, first_epoch: int, num_epochs: int, is_drawn: bool = True) -> np.ndarray:
-        """int64[N]: the group of each row of `training`: copies, views and draws are of one."""
+        """int64[N]: the group of each row of `training`; copies, views and draws of a row share one."""
         read = self.training(first_epoch, num_epochs, None, self._numbers(), (), 0, is_drawn)
         rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
         return self.parts["train"].split_groups()[rows]
 
-    def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Any:
-        """The `non_finite.Batch` of a step of `training`, read again: its order is that of the seed."""
+    def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Batch:
+        """The Batch of a step of `training`; it is read again, in the order that the seed gives."""
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, (), step)))
         chosen = part.take(read["row"].numpy())
         given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
         ids = [f"{row_id}" for row_id in chosen.ids]
         broken = non_finite.not_finite(given)
-        return non_finite.Batch(
+        return Batch(
             tuple(ids),
             tuple(dict.fromkeys(id_ for id_, bad in zip(ids, broken, strict=True) if bad)),
         )
 
-    def judging(self, role: str, prefix: Any = None) -> tuple[Any, np.ndarray] | None:
-        """(dataset, labels) of a split, above a prefix if one is given; None without the split.
-
-        Without a prefix a function that makes the dataset: it may never be needed.
-        """
+    def split_in_order(self, role: str, prefix: keras.Model | None = None) -> JudgedData | None:
+        """`in_order` of the split of a role; None where there is no such split."""
         part = self.parts.get(role)
-        if part is None:
-            return None
-        size = self.options.train.eval_batch_size
-        if prefix:
-            return self.dataset_above(prefix, part, size), part.labels
-        dataset = functools.partial(self.trained.dataset, part, size, is_repeated=True)
-        return dataset, part.labels
+        return None if part is None else self.in_order(part, prefix)
 
-    def dataset_above(self, prefix: Any, part: Source, batch_size: int) -> tf.data.Dataset:
-        """A split in its order, as the layers above a prefix take it."""
+    def in_order(self, part: Source, prefix: keras.Model | None = None) -> JudgedData:
+        """The JudgedData of a split, above a prefix if there is one.
+
+        Without a prefix it has a function that makes the dataset, which may never be needed.
+        """
+        size, labels = self.options.train.eval_batch_size, np.asarray(part.labels)
+        if prefix:
+            return self.dataset_above(prefix, part, size), labels
+        return functools.partial(self.trained.dataset, part, size, is_repeated=True), labels
+
+    def dataset_above(self, prefix: keras.Model, part: Source, batch_size: int) -> tf.data.Dataset:
+        """The dataset of a split in its order, as the layers above a prefix take it."""
         return self.trained.dataset(part, batch_size, self._lookup(prefix, part))
 
-    def above(self, prefix: Any) -> Any:
-        """The `Above` of a frozen prefix; says in one line what is not cached."""
+    def data_above(self, prefix: keras.Model) -> DataAbove:
+        """The DataAbove of a frozen prefix; where it is not cached one line says why."""
         if not self.options.cache.cache:
-            return Above()
+            return DataAbove()
         try:
-            return Above(
+            return DataAbove(
                 self._training_above(prefix),
-                self.judging("validation", prefix),
-                self.judging("test", prefix) if self.options.train.watch_test else None,
+                self.split_in_order("validation", prefix),
+                self.split_in_order("test", prefix) if self.options.train.watch_test else None,
                 lambda part, size: self.dataset_above(prefix, part, size),
             )
         except frozen_outputs.NotCached as reason:
             feature_cache.say_not_cached(reason)
-            return Above()
+            return DataAbove()
 
-    def _lookup(self, prefix: Any, part: Source, view: View | None = None) -> Lookup:
-        """Lookup of what the prefix gives; what it only passes on is read where it comes from."""
-        passed, computed = (
-            frozen_prefix.passed_boundaries(prefix),
-            frozen_prefix.without_passed_inputs(prefix),
-        )
+    def _lookup(self, prefix: keras.Model, part: Source, view: View | None = None) -> Lookup:
+        """Lookup of the outputs of a prefix; those that it only passes on are read at their origin."""
+        passed = frozen_prefix.passed_boundaries(prefix)
+        computed = frozen_prefix.without_passed_inputs(prefix)
         if not passed:
             return self._table(prefix, part, view).lookup
         if view:
             raise frozen_outputs.NotCached(
-                "augmented images are needed above the frozen layers too"
+                "the layers above the frozen ones take augmented images too"
             )
         table = self._table(computed, part)
         is_tokenized = part is self.parts["train"] and self.texts
-        own = self.texts if is_tokenized else lookups.lookup(
-            part, self.trained.preprocessing, pipeline.CACHE_BYTES)  # fmt: skip
+        own = (
+            self.texts
+            if is_tokenized
+            else lookups.lookup(part, self.trained.preprocessing, pipeline.CACHE_BYTES)
+        )
         cut = pipeline.cut_to_longest if self.trained.takes_any_length else None
         return lookups.join_lookups(own, passed, table.lookup, cut)
 
-    def _table(self, prefix: Any, part: Source, view: View | None = None) -> Table:
+    def _table(self, prefix: keras.Model, part: Source, view: View | None = None) -> Table:
         is_tokenized = part is self.parts["train"] and part.modality == "text"
         reading = frozen_outputs.Reading(
-            part, self.trained.preprocessing, self.trained.takes_any_length, view,
+            part,
+            self.trained.preprocessing,
+            self.trained.takes_any_length,
+            view,
             (lambda: self.texts) if is_tokenized else None,
-        )  # fmt: skip
+        )
         return self.cache.table(prefix, reading)
 
-    def _training_above(self, prefix: Any) -> Any:
-        """`Above.training`; None where augmentation makes every epoch another."""
+    def _training_above(self, prefix: keras.Model) -> Batches | None:
+        """`DataAbove.training`; None where augmentation changes the data in every epoch."""
         augment, views = self.augment, self.options.cache.cache_views
         if not augment:
             lookup = self._lookup(prefix, self.parts["train"])
@@ -291,7 +250,9 @@ class _Builder:
             return None
         seed = self.options.runtime.seed
         if augmentation.build(augment, len(self.trained.class_names), seed).is_mixing:
-            what = "views are of one example each, mixup and cutmix mix those of a batch"
+            what = (
+                "a cached view is of one example, but mixup and cutmix mix the examples of a batch"
+            )
             raise FlagError(what, flag="cache_views", fix="--cache_views=0")
         text = "|".join(call.text for call in augment)
         tables = [
@@ -299,24 +260,32 @@ class _Builder:
             for number in range(views)
         ]
 
-        def training(
-            first: int, number: int, rows: Any = None, skip: int = 0, is_drawn: bool = True
-        ) -> tf.data.Dataset:
-            passes = [
-                self.training(
-                    epoch,
-                    1,
-                    rows,
-                    tables[epoch % views],
-                    (),
-                    skip if epoch == first else 0,
-                    is_drawn,
-                )
-                for epoch in range(first, first + number)
-            ]
-            dataset = passes[0]
-            for other in passes[1:]:
-                dataset = dataset.concatenate(other)
-            return dataset
+        return functools.partial(self._training_views, tables)
 
-        return training
+    def _training_views(
+        self,
+        tables: Sequence[Lookup],
+        first_epoch: int,
+        num_epochs: int,
+        rows: np.ndarray | None = None,
+        skip: int = 0,
+        is_drawn: bool = True,
+    ) -> tf.data.Dataset:
+        """Dataset like `training` in which each epoch reads the next view of the rows.
+
+        Args:
+            tables: Lookup of the outputs of a frozen prefix, for each view.
+            first_epoch: number of the first epoch.
+            num_epochs: number of epochs.
+            rows: see `training`.
+            skip: see `training`.
+            is_drawn: see `training`.
+        """
+        passes = []
+        for epoch in range(first_epoch, first_epoch + num_epochs):
+            table, skipped = tables[epoch % len(tables)], skip if epoch == first_epoch else 0
+            passes.append(self.training(epoch, 1, rows, table, (), skipped, is_drawn))
+        dataset = passes[0]
+        for other in passes[1:]:
+            dataset = dataset.concatenate(other)
+        return dataset

@@ -6,51 +6,54 @@ import functools
 import math
 import pathlib
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
 
 from tltf.config import checks
 from tltf.config.command_options import FindOptions
-from tltf.config.options import replace
+from tltf.config.options import TrainOptions, replace
 from tltf.config.recipe import Recipe
 from tltf.console import lazy_imports
 from tltf.data import loader
-from tltf.errors import FlagError
+from tltf.errors import FlagError, NumericError
 from tltf.files import atomic_files
-from tltf.graphs.core import Core
 from tltf.methods.context import FitContext
-from tltf.methods.method import Method, Phase
+from tltf.methods.method import Phase
 from tltf.models import loading
-from tltf.training import assembly, datasets, fit, training
+from tltf.training import assembly, datasets
 from tltf.training.callbacks import non_finite
-from tltf.training.datasets import Feed
+from tltf.training.callbacks.log_epochs import NoLog
+from tltf.training.course import Course, Rate
 from tltf.training.distribution import strategies
+from tltf.training.feed import PhaseRows
+from tltf.training.fit import Fit
 from tltf.training.optimizers import optimizer
+from tltf.training.option_value import value_of
+from tltf.training.phase_callbacks import PhaseCallbacks
 
 drawn = lazy_imports.Module("matplotlib.figure")
 
 LOWEST, HIGHEST = 1e-7, 1.0
 SMOOTHING = 0.9
-"""Of the running mean of the losses, without its bias to the first."""
+"""The share of the earlier mean in the running mean of the losses, whose bias is removed."""
 DIVERGED = 4.0
-"""The test ends where the loss is so many times the smallest."""
+"""The test ends where the smoothed loss is more than this many times the smallest one."""
 FIX = "--precision=float32, or other --backbone_weights"
-"""Of a loss that is not finite before a step was taken, on rows that are."""
+"""The fix for a loss that is not finite before any step, although the rows are finite."""
 FAMILY_FACTOR = 5.0
-"""The found rate is at most so many times larger or smaller than the default."""
+"""The proposed rate is at most this many times larger or smaller than the default."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """A range test.
+class RangeTestResult:
+    """The result of a range test.
 
     Args:
-        rates: float[n], of the steps.
-        losses: float[n], of the batches.
-        smooth: float[n], their running mean.
+        rates: float[n], the learning rates of the steps.
+        losses: float[n], the losses of the batches.
+        smooth: float[n], the running mean of the losses.
         valley: the rate that the curve proposes.
         default: the rate that --learning_rate=auto takes.
         rate: `valley` within FAMILY_FACTOR of `default`.
@@ -64,22 +67,24 @@ class Found:
     rate: float
 
 
-def find(options: FindOptions, num_steps: int = 100, recipe: Recipe | None = None) -> Found:
-    """The `Found` of a learning rate for a run's data, backbone and method.
+def find(
+    options: FindOptions, num_steps: int = 100, recipe: Recipe | None = None
+) -> RangeTestResult:
+    """The RangeTestResult for the data, the backbone and the method of a run.
 
     Smith 2015, arXiv:1506.01186, section 3.3, with the proposal of fastai's `valley`: half way
     into the longest fall of the loss. Departs: rates rise by a factor, not by a difference;
-    losses are smoothed by .9, fastai's by .98. Phases without steps come first; the first one with steps
-    is tested, and the rate is that of --learning_rate, whatever factor the phase has.
+    losses are smoothed by .9, those of fastai by .98. Phases without steps are run first. The first
+    phase with steps is tested, and the rate is for --learning_rate, whatever factor the phase has.
 
     Args:
-        options: Options; --learning_rate is not looked at.
-        num_steps: steps from LOWEST to HIGHEST, at least 20.
-        recipe: what the call strings of the options name; None: they are resolved here.
+        options: FindOptions; --learning_rate is ignored.
+        num_steps: number of steps from LOWEST to HIGHEST, at least 20.
+        recipe: Recipe of the options; None resolves it here.
 
     Raises:
-        FlagError: too few steps, or a method that takes none.
-        NumericError: a batch with numbers that are not finite, or a first loss that is not.
+        FlagError: there are too few steps, or the method takes none.
+        NumericError: a batch has numbers that are not finite, or the first loss is not finite.
     """
     if num_steps < 20:
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
@@ -88,23 +93,25 @@ def find(options: FindOptions, num_steps: int = 100, recipe: Recipe | None = Non
     recipe = recipe or checks.resolve(options, needs_output=False)
     parts = loader.training_parts(options, recipe)
     trained, method = assembly.assemble(options, recipe, parts, strategy)
+    assembly.count_tokens(trained)
     feed = dataclasses.replace(datasets.build(trained, strategy), validation=None, watched=None)
-    test = RangeTest(trained.core, method, feed, trained.options, strategy, num_steps)
-    test.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
-    test.train()
-    if test.curve is None or not test.curve.losses:
-        raise FlagError(f"{trained.options.train.method} takes no steps", flag="method",
-                        fix="solver=gradient")  # fmt: skip
-    return propose_rate(test.curve, trained.options.train.learning_rate)
+    train = trained.options.train
+    course = RangeTestCourse(train, feed.num_train, num_steps)
+    fit = Fit(trained.core, method, feed, trained.options, strategy, NoLog(), course=course)
+    fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
+    fit.train()
+    if course.curve is None or not course.curve.losses:
+        raise FlagError(f"{train.method} takes no steps", flag="method", fix="solver=gradient")
+    return propose_rate(course.curve, train.learning_rate)
 
 
-def propose_rate(curve: "Curve", default: float) -> Found:
-    """The `Found` of a Curve."""
+def propose_rate(curve: "Curve", default: float) -> RangeTestResult:
+    """The RangeTestResult of a Curve."""
     losses, rates = np.array(curve.losses), np.array(curve.rates[: len(curve.losses)])
     smooth = smooth_losses(losses)
     found = float(rates[valley(smooth)])
     rate = float(np.clip(found, default / FAMILY_FACTOR, default * FAMILY_FACTOR))
-    return Found(rates, losses, smooth, found, default, rate)
+    return RangeTestResult(rates, losses, smooth, found, default, rate)
 
 
 def smooth_losses(losses: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -119,7 +126,7 @@ def smooth_losses(losses: Sequence[float] | np.ndarray) -> np.ndarray:
 def valley(losses: np.ndarray) -> int:
     """The place half way into the longest strictly falling subsequence of float[n].
 
-    fastai's comment says two thirds; its sum, a third and half a third of the length, is this.
+    The comment in fastai says two thirds; its code adds a third and half a third, which is this.
     """
     lengths = np.ones(len(losses), int)
     for place in range(1, len(losses)):
@@ -132,31 +139,34 @@ def valley(losses: np.ndarray) -> int:
 
 
 class Curve(keras.callbacks.Callback):
-    """Notes the loss of every batch; ends the test when it has seen enough.
+    """Records the loss of every batch, and ends the test at the last rate or where the loss diverges.
 
     Args:
-        rates: float[n], of the steps to come.
-        explain: diverging.Broken -> the NumericError of a step for which the rate is not to blame,
-            or None.
+        rates: float[n], the learning rates of the steps to come.
+        explain: Breakage -> the NumericError of a step, or None where the learning rate is the cause.
     """
 
-    def __init__(self, rates: Sequence[float], explain: Any = lambda broken: None) -> None:
+    def __init__(
+        self,
+        rates: Sequence[float],
+        explain: Callable[[non_finite.Breakage], NumericError | None] = lambda broken: None,
+    ) -> None:
         super().__init__()
         self.rates, self.explain, self.losses = rates, explain, list[float]()
         self._epoch = self._num_steps = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Notes which it is."""
+        """Notes the number of the epoch."""
         self._epoch = epoch + 1
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Each batch has a mean of its own."""
-        loss = float(logs["loss"])
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Records the loss of the batch, and checks whether the test is over."""
+        loss = float((logs or {})["loss"])
         self.model.reset_metrics()
         self._num_steps += 1
         what = self._broken(loss)
         if what:
-            fault = self.explain(non_finite.Broken(what, self._epoch, batch + 1, fix=FIX))
+            fault = self.explain(non_finite.Breakage(what, self._epoch, batch + 1, fix=FIX))
             if fault:
                 raise fault
         else:
@@ -167,65 +177,80 @@ class Curve(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _broken(self, loss: float) -> str:
-        """What is not finite in the step that was taken; empty where all is."""
+        """What is not finite in the last step, in words; empty where all is finite."""
         if not math.isfinite(loss):
             return f"the loss is {loss}"
         found = self.model.optimizer.broken.read(self._num_steps)
         return f"the {found[1]} is not finite" if found else ""
 
 
-class RangeTest(fit.Fit):
-    """A Fit of the first phase that takes steps, with a rate that rises in each."""
+class RangeTestCourse(Course):
+    """A course to the end of the first phase that takes steps, with a rate that rises in each step.
 
-    def __init__(
-        self,
-        core: Core,
-        method: Method,
-        feed: Feed,
-        options: FindOptions,
-        strategy: Any,
-        num_steps: int,
-    ) -> None:
-        super().__init__(core, method, feed, options, strategy, training.NoLog())
-        self.num_steps = num_steps
-        self.curve: Any = None
+    `curve` is the Curve of that phase; it is None before the phase begins.
 
-    def phases(self) -> list[Phase]:
-        """All up to the first with steps."""
+    Args:
+        train: TrainOptions with every `auto` resolved.
+        num_train: number of training examples.
+        num_steps: number of steps from LOWEST to HIGHEST.
+    """
+
+    def __init__(self, train: TrainOptions, num_train: int, num_steps: int) -> None:
+        super().__init__(train)
+        self.num_train, self.num_steps = num_train, num_steps
+        self.curve: Curve | None = None
+
+    def phases(self, phases: list[Phase]) -> list[Phase]:
+        """The phases up to the first one with steps."""
         found = []
-        for phase in super().phases():
+        for phase in phases:
             found.append(phase)
             if phase.solver == "gradient":
                 break
         return found
 
-    def _num_epochs(self, phase: Any) -> Any:
-        steps = -(-self.feed.num_train // self.options.train.batch_size)
+    def num_epochs(self, phase: Phase) -> int:
+        """The number of epochs that has at least the steps of the test."""
+        steps = -(-self.num_train // value_of(self.train.batch_size))
         return -(-self.num_steps // steps) if phase.solver == "gradient" else 0
 
-    def _rate(self, phase: Any, num_steps: Any) -> Any:
-        rates = np.geomspace(LOWEST, HIGHEST, self.num_steps)
-        explain = functools.partial(self._explained, phase)
-        self.curve = Curve(list(rates / phase.rate_factor), explain)
+    def rate(self, phase: Phase, num_steps: int) -> Rate:
+        """The rising rate."""
         return optimizer.Rising(LOWEST, HIGHEST, self.num_steps)
 
-    def _explained(self, phase: Any, broken: Any) -> Any:
-        batch = non_finite.read(self, broken, self.rows)
-        if self.curve.losses and not (batch and batch.broken):
+    def steps_together(self, model: keras.Model, steps: int) -> int:
+        """1: each step has a rate and a loss of its own."""
+        return 1
+
+    def callbacks(
+        self, made: PhaseCallbacks, model: keras.Model, num_epochs: int
+    ) -> list[keras.callbacks.Callback]:
+        """The Curve, as the only callback."""
+        rates = np.geomspace(LOWEST, HIGHEST, self.num_steps) / made.phase.rate_factor
+        explain = functools.partial(self._explained, made.phase, made.rows)
+        self.curve = Curve(list(rates), explain)
+        return [self.curve]
+
+    def _explained(
+        self, phase: Phase, rows: PhaseRows, broken: non_finite.Breakage
+    ) -> NumericError | None:
+        """The error of a broken step; None where the learning rate is the cause."""
+        batch = rows.batch(broken.epoch, broken.step)
+        if self.curve and self.curve.losses and not (batch and batch.broken):
             return None
         return non_finite.error(broken, phase.name, batch, LOWEST, is_kept=False)
 
-    def _steps_together(self, model: keras.Model, steps: int) -> int:
-        return 1
 
-    def _callbacks(self, *given: Any) -> Any:
-        return [self.curve]
+def run(options: FindOptions, num_steps: int, recipe: Recipe) -> RangeTestResult:
+    """Runs the range test, prints the result and saves it in --output; returns the RangeTestResult.
 
-
-def run(options: FindOptions, num_steps: int, recipe: Recipe) -> Found:
-    """Finds, prints and saves lr_find.csv and lr_find.png in --output; returns the `Found`."""
+    Args:
+        options: FindOptions.
+        num_steps: number of steps, see `find`.
+        recipe: Recipe of the options.
+    """
     found = find(options, num_steps, recipe)
-    print(text(found))
+    print(result_text(found))
     if options.output.output:
         folder = pathlib.Path(options.output.output)
         save(found, folder)
@@ -233,20 +258,22 @@ def run(options: FindOptions, num_steps: int, recipe: Recipe) -> Found:
     return found
 
 
-def text(found: Found) -> Any:
-    """What a person wants to know, in three lines."""
+def result_text(found: RangeTestResult) -> str:
+    """The curve, the proposed rate and the flag to set, in three lines."""
     is_clamped = found.rate != found.valley
     why = f", held within {FAMILY_FACTOR:g} times of the default" if is_clamped else ""
-    return "\n".join([
-        f"curve      {len(found.losses)} steps from {found.rates[0]:.1e} to {found.rates[-1]:.1e}, "
-        f"smallest loss {found.smooth.min():.3f} at {found.rates[found.smooth.argmin()]:.1e}",
-        f"proposed   {found.valley:.2e} (default {found.default:.2e})",
-        f"rate       --learning_rate={found.rate:.2e}{why}",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"curve      {len(found.losses)} steps from {found.rates[0]:.1e} to {found.rates[-1]:.1e}, "
+            f"smallest loss {found.smooth.min():.3f} at {found.rates[found.smooth.argmin()]:.1e}",
+            f"proposed   {found.valley:.2e} (default {found.default:.2e})",
+            f"rate       --learning_rate={found.rate:.2e}{why}",
+        ]
+    )
 
 
-def save(found: Any, folder: pathlib.Path) -> None:
-    """Writes lr_find.csv and lr_find.png.
+def save(found: RangeTestResult, folder: pathlib.Path) -> None:
+    """Writes lr_find.csv and lr_find.png into a folder.
 
     Raises:
         StorageError: the folder cannot be written.

@@ -1,116 +1,181 @@
 """The callbacks of one phase of a fit, in their order."""
 
-from typing import Any
+import dataclasses
+import functools
+from collections.abc import Callable
 
 import keras
-import numpy as np
 
 from tltf.methods.method import Phase
 from tltf.runs import checkpoints, layout
-from tltf.runs.checkpoints import Checkpoint
-from tltf.training import fit_state
+from tltf.training import resume
 from tltf.training.callbacks import (
     average,
     keep_best,
     log_epochs,
     non_finite,
-    plateau,
     save_state,
     show_progress,
     validate,
 )
+from tltf.training.callbacks.keep_best import BestEpoch, KeepBest
+from tltf.training.callbacks.plateau import Plateau, plateau
+from tltf.training.feed import PhaseRows
+from tltf.training.fit_parts import FitParts
+from tltf.training.fit_state import Arrays, FitState, Place
 from tltf.training.judges import TEST
+from tltf.training.option_value import value_of
 
 
+@dataclasses.dataclass
 class PhaseCallbacks:
-    """Makes them: validation first, saving last, so that each sees what those before it logged.
+    """Makes the callbacks: validation first, saving last, so that each sees what others have logged.
 
     Args:
-        fit: the Fit whose phase it is.
-        number: of the phase.
+        fit: FitParts.
         phase: Phase.
-        saved: Checkpoint from which the phase goes on, or None.
+        number: number of the phase; 0 is the first.
+        steps: number of steps per epoch.
+        place: Place from which the phase goes on.
+        rows: PhaseRows of the phase.
+        saved: FitState from which the phase goes on, or None.
     """
 
-    def __init__(self, fit: Any, number: int, phase: Phase, saved: Checkpoint | None) -> None:
-        self.fit, self.number, self.phase, self.saved = fit, number, phase, saved
-        self.guard = non_finite.guard(fit, phase.name, fit_state.place_of(saved), fit.rows)
-        self._average = average.Average() if fit.options.train.ema_decay else None
-        self._saver: Any = None
-        self.best: Any = None
-        if fit.feed.validation is not None:
-            state, weights = self._best_so_far()
-            patience = fit.options.train.early_stopping_epochs
-            self.best = keep_best.KeepBest(
-                fit.best_weights, patience, state, weights, fit.core.head
-            )
+    fit: FitParts
+    phase: Phase
+    number: int
+    steps: int
+    place: Place
+    rows: PhaseRows
+    saved: FitState | None = None
+    best: KeepBest | None = dataclasses.field(default=None, init=False)
+    """Holds the best weights once the callbacks are built; None without validation."""
+    reducer: Plateau | None = dataclasses.field(default=None, init=False)
+    """Lowers the rate once the callbacks are built; None without that schedule."""
 
-    def all(self, model: keras.Model, epochs: int) -> list[keras.callbacks.Callback]:
+    def build(self, model: keras.Model, num_epochs: int) -> list[keras.callbacks.Callback]:
         """The list for `model.fit`.
 
         Args:
             model: the compiled model.
-            epochs: of the phase.
+            num_epochs: number of epochs of the phase.
         """
-        fit, phase = self.fit, self.phase
-        train, has_validation = fit.options.train, fit.feed.validation is not None
-        watched = [show_progress.NoteFirstStep(fit.note_first_step), self.guard]
-        watched += [self._average] if self._average else []
-        watched += self._judging()
-        if (phase.schedule or train.schedule) == "plateau":
-            state = self.saved and self.saved.state["plateau"]
-            watched.append(plateau.plateau(has_validation, state))
-        logger = log_epochs.LogEpochs(fit.log, phase.name)
-        logger.rows = fit.history
-        watched += [logger, show_progress.ShowProgress(phase.name, fit.feed.num_train,
-                                                       train.batch_size, epochs)]  # fmt: skip
-        watched += [self._average.back()] if self._average else []
-        if fit.is_writer and fit.run and fit.options.output.tensorboard:
-            folder = f"{fit.run}/{layout.TENSORBOARD}/{phase.name}"
-            watched.append(log_epochs.tensorboard(folder))
-        if fit.is_writer and fit.run:
-            self._saver = self._made_saver(model, watched)
-            watched.append(self._saver)
-        return watched
+        fit, train = self.fit, self.fit.options.train
+        guard = self._guard()
+        averages = average.Average() if train.ema_decay else None
+        self.best = self._keep_best()
+        saver = self._saver(model, guard)
+        first_step = show_progress.NoteFirstStep(fit.clock.note_first_step)
+        callbacks: list[keras.callbacks.Callback] = [first_step, guard]
+        if averages:
+            callbacks.append(averages)
+        callbacks += self._judging(functools.partial(self._keep_unjudged, averages, saver))
+        if (self.phase.schedule or train.schedule) == "plateau":
+            state = self.saved.plateau if self.saved else None
+            self.reducer = plateau(fit.feed.validation is not None, state)
+            callbacks.append(self.reducer)
+        callbacks += self._reporting(num_epochs)
+        if averages:
+            callbacks.append(averages.restorer())
+        if fit.run and fit.is_writer and fit.options.output.tensorboard:
+            folder = f"{fit.run}/{layout.TENSORBOARD}/{self.phase.name}"
+            callbacks.append(log_epochs.tensorboard(folder))
+        return [*callbacks, saver] if saver else callbacks
 
-    def _judging(self) -> list[keras.callbacks.Callback]:
-        """What judges an epoch, and keeps the best."""
-        judges, metric, found = self.fit.judges, self.fit.core.head.metric, []
-        if self.best:
-            found.append(validate.Validate(judges.measure, "val", metric, self._keep_unjudged))
-        if self.fit.feed.watched is not None:
-            found.append(validate.Validate(lambda: judges.measure(TEST), "test", metric,
-                                           self._keep_unjudged))  # fmt: skip
-        return [*found, *([self.best] if self.best else [])]
+    def _guard(self) -> non_finite.StopAtNonFinite:
+        """The callback that stops the phase where its numbers are no longer finite."""
+        fit, core = self.fit, self.fit.core
+        explain = non_finite.Explanation(
+            self.phase.name, self.rows, fit.options.train, core.backbone, bool(fit.run)
+        )
+        ignorance = functools.partial(non_finite.loss_of_zeros, core, fit.feed)
+        history = fit.record.history
+        return non_finite.StopAtNonFinite(self.place, explain, ignorance, fit.moved, history)
 
-    def _keep_unjudged(self, epoch: int) -> None:
-        """Saves an epoch whose validation was broken off, as it was before that began."""
-        if self._average:
-            self._average.on_epoch_end(epoch)
-        if self._saver:
-            self._saver.save(fit_state.Place(epoch, self.fit.epoch_steps))
+    def _keep_best(self) -> KeepBest | None:
+        """The callback that keeps the best epoch; None without validation."""
+        if self.fit.feed.validation is None:
+            return None
+        state, weights = self._best_so_far()
+        patience = self.fit.options.train.early_stopping_epochs
+        return KeepBest(self.fit.weights_to_keep, patience, state, weights, self.fit.core.head)
 
-    def _best_so_far(self) -> tuple[dict[str, float] | None, dict[str, np.ndarray] | None]:
-        """`(state, weights)` of KeepBest: those saved, or what the phases before have reached.
+    def _best_so_far(self) -> tuple[BestEpoch | None, Arrays | None]:
+        """`(state, weights)` for KeepBest: those saved, or what earlier phases have reached.
 
-        A method that keeps a phase's start weighs it itself.
+        Without either they are None. So they are where the method keeps the start of the phase: it
+        compares the start with the end itself.
         """
         if self.saved:
-            return self.saved.state["best"], fit_state.arrays_under(self.saved, "best/")
+            return self.saved.best, self.saved.best_weights
         if self.number == 0 or self.phase.keeps_start:
             return None, None
         loss, reached = self.fit.judges.quality()
-        return keep_best.best_state(reached, loss), self.fit.best_weights()
+        return keep_best.best_epoch(reached, loss), self.fit.weights_to_keep()
 
-    def _made_saver(self, model: keras.Model, watched: list) -> save_state.SaveState:
-        fit = self.fit
+    def _judging(self, on_interrupt: Callable[[int], None]) -> list[keras.callbacks.Callback]:
+        """The callbacks that judge an epoch, and the one that keeps the best."""
+        measure, metric = self.fit.judges.measure, self.fit.core.head.metric
+        callbacks: list[keras.callbacks.Callback] = []
+        if self.best:
+            callbacks.append(validate.Validate(measure, "val", metric, on_interrupt))
+        if self.fit.feed.watched is not None:
+            measure_test = functools.partial(measure, TEST)
+            callbacks.append(validate.Validate(measure_test, "test", metric, on_interrupt))
+        return [*callbacks, self.best] if self.best else callbacks
 
-        def save(place: fit_state.Place) -> None:
+    def _reporting(self, num_epochs: int) -> list[keras.callbacks.Callback]:
+        """The callbacks that write the numbers of an epoch down and show them."""
+        fit, name = self.fit, self.phase.name
+        size = value_of(fit.options.train.batch_size)
+        return [
+            log_epochs.LogEpochs(fit.log, name, fit.record.history),
+            show_progress.ShowProgress(name, fit.feed.num_train, size, num_epochs),
+        ]
+
+    def _keep_unjudged(
+        self, averages: average.Average | None, saver: save_state.SaveState | None, epoch: int
+    ) -> None:
+        """Saves an epoch whose validation was broken off, as it was before validation began."""
+        if averages:
+            averages.on_epoch_end(epoch)
+        if saver:
+            saver.save(Place(epoch, self.steps))
+
+    def _saver(
+        self, model: keras.Model, guard: non_finite.StopAtNonFinite
+    ) -> save_state.SaveState | None:
+        """The callback that saves checkpoints; None where this process keeps none."""
+        fit, run = self.fit, self.fit.run
+        if run is None or not fit.is_writer:
+            return None
+
+        def save(place: Place) -> None:
             if place.steps:
-                self.guard.require_finite_weights()
-            step = fit.step + int(model.optimizer.iterations.numpy())
-            checkpoint = fit_state.snapshot(fit, model, self.number, place, watched)
-            checkpoints.save(fit.run, step, checkpoint)
+                guard.require_finite_weights()
+            step = fit.record.step + int(model.optimizer.iterations.numpy())
+            checkpoints.save(run, step, self._state(model, place).to_checkpoint())
 
         minutes = fit.options.output.checkpoint_minutes
-        return save_state.SaveState(save, fit_state.place_of(self.saved), 60 * minutes)
+        return save_state.SaveState(save, self.place, 60 * minutes)
+
+    def _state(self, model: keras.Model, place: Place) -> FitState:
+        """The FitState at a place of the phase."""
+        fit, best = self.fit, self.best
+        metrics = resume.metric_variables(model) if place.steps else []
+        return FitState(
+            phase=self.number,
+            place=place,
+            epoch_steps=self.steps,
+            record=fit.record,
+            fingerprint=fit.feed.fingerprint,
+            seconds=fit.clock.seconds(),
+            is_stopped=bool(model.stop_training),
+            best=best.state if best else None,
+            best_weights=best.weights if best else {},
+            plateau=self.reducer.state() if self.reducer else {},
+            weights=fit.moved.read(),
+            optimizer=[variable.numpy() for variable in model.optimizer.variables],
+            seeds=[variable.numpy() for variable in resume.seed_variables(fit.core.model)],
+            metrics=[variable.numpy() for variable in metrics],
+        )

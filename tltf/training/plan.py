@@ -1,21 +1,25 @@
-"""What a run is going to do, in words."""
-
-from typing import Any
+"""The plan of a run in words, as it is printed before the first step."""
 
 from tltf.data import row_scan
+from tltf.data.source import ScanCounts
+from tltf.data.texts.preprocessing import TokenCounts
 from tltf.errors import printable
 from tltf.graphs import freezing, weight_transfer
 from tltf.graphs.core import Core
+from tltf.methods.method import Method
 from tltf.models.trained import Trained
 
 
-def plan_text(trained: Trained, core: Core, method: Any) -> str:
-    """What a run does: data, model, and the trainable table of each phase.
+def plan_text(
+    trained: Trained, core: Core, method: Method, tokens: TokenCounts | None = None
+) -> str:
+    """The data, the model, and for each phase the table of what is trained.
 
     Args:
-        trained: Trained.
-        core: what the method has prepared.
-        method: methods.Method.
+        trained: Trained with its options and splits.
+        core: Core that the method has prepared.
+        method: Method.
+        tokens: TokenCounts of the training texts; None for images.
     """
     train, parts = trained.options.train, trained.splits
     counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
@@ -34,8 +38,8 @@ def plan_text(trained: Trained, core: Core, method: Any) -> str:
         f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",
     ]
-    if trained.tokens:
-        lines += [f"texts     {trained.preprocessing.length} tokens: {trained.tokens}"]
+    if tokens:
+        lines += [f"texts     {trained.preprocessing.length} tokens: {tokens}"]
     if core.backbone.transfer:
         lines += ["weights taken by name and shape:", weight_transfer.table(core.backbone.transfer)]
     for phase in phases:
@@ -44,8 +48,8 @@ def plan_text(trained: Trained, core: Core, method: Any) -> str:
     return "\n".join(lines)
 
 
-def _scan_lines(scan: Any) -> Any:
-    """What of the data is not used, and what is odd about the rest."""
+def _scan_lines(scan: ScanCounts) -> list[str]:
+    """Lines on the rows that are not used, and on what is odd about the others."""
     is_whole = scan.found == scan.used
     rows = [] if is_whole else [f"rows      {row_scan.counts(scan)}"]
     return rows + [f"warning   {printable(text)}" for text in scan.warnings]

@@ -1,4 +1,4 @@
-"""From options to a trained model.
+"""Trains a model from options.
 
 `one_run.run` is what `python -m tltf.train` calls; a notebook calls the same functions.
 """
@@ -17,78 +17,78 @@ from tltf.config import checks as config_checks
 from tltf.config.options import Options, flag_text, flat
 from tltf.config.recipe import Recipe
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
+from tltf.data.source import Source, Splits
+from tltf.data.texts.preprocessing import TokenCounts
 from tltf.graphs.core import with_head
 from tltf.methods.context import FitContext
+from tltf.methods.method import Method
 from tltf.models import adapters, loading, saving
 from tltf.models.adapters import Adapter
 from tltf.models.trained import Trained
 from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space
-from tltf.training import fit as training_fit
-from tltf.training.assembly import assemble
+from tltf.training.assembly import assemble, count_tokens
+from tltf.training.callbacks.log_epochs import EpochLog, NoLog
 from tltf.training.distribution import strategies
 from tltf.training.fit import Fit
 from tltf.training.plan import plan_text
+from tltf.training.result import TrainingResult
 
 
-def train(options: Options, recipe: Recipe | None = None) -> Trained:
-    """A trained model; saved in RUN/model where --output is given.
+def train(options: Options, recipe: Recipe | None = None) -> TrainingResult:
+    """Trains a model, which is saved in RUN/model where --output is given.
 
     Args:
         options: Options; `data` and `backbone` must be given.
-        recipe: what their call strings name; None: they are resolved here.
+        recipe: Recipe of these options; None resolves it here.
 
     Returns:
-        Trained, with the options that were really used. After --dry_run its weights are
-        as they were.
+        TrainingResult, whose model has the options that were really used. After --dry_run the
+        weights of the model are untrained.
     """
     recipe = recipe or config_checks.resolve(options, needs_output=False)
     with folder.claim_folder(options.output) as run_folder:
         clock, strategy = _Clock(), strategies.start(options.runtime)
-        trained, method = _assembled(options, recipe, run_folder, strategy, clock)
+        with scan_report.write_on_failure(_report_folder(run_folder)):
+            parts = loader.training_parts(options, recipe, options.data.near_duplicates)
+        clock.lap("scan")
+        trained, method = assemble(options, recipe, parts, strategy)
+        tokens = count_tokens(trained)
+        clock.lap("build")
+        result = TrainingResult(trained, options, clock.laps)
         if options.output.dry_run:
-            _show_plan(trained, method, strategy)
-            return trained
+            _show_plan(trained, method, strategy, tokens)
+            return result
         logs = run_folder if folder.is_chief() else None
         if logs:
             _begin(trained, logs)
         if "logistic" in recipe.baselines:
-            trained.frozen_features = datasets.frozen_features(trained)
+            features = datasets.frozen_features(trained)
+            result = dataclasses.replace(result, frozen_features=features)
         clock.lap("baseline")
         with _log_of(logs) as log, _named_files(trained):
-            fit = _prepared_fit(trained, method, strategy, run_folder, log)
+            fit = _prepared_fit(trained, method, strategy, run_folder, log, tokens)
             fit.train()
-        _take_over(trained, fit, clock, logs)
+        result = _finish(result, fit, clock, has_adapter=logs is not None)
         if logs:
-            saving.save(trained, logs)
+            saving.save(trained, logs, result.adapter)
             folder.write_status(logs, "trained")
-        return trained
+        return result
 
 
-def _assembled(
-    options: Options, recipe: Recipe, run_folder: Any, strategy: Any, clock: Any
-) -> tuple[Trained, Any]:
-    """`(Trained, Method)` before the first step."""
-    with scan_report.write_on_failure(_report_folder(run_folder)):
-        parts = loader.training_parts(options, recipe, options.data.near_duplicates)
-    clock.lap("scan")
-    trained, method = assemble(options, recipe, parts, strategy)
-    clock.lap("build")
-    trained.times_s = clock.laps
-    return trained, method
-
-
-def _show_plan(trained: Any, method: Any, strategy: Any) -> None:
-    """What --dry_run prints."""
+def _show_plan(
+    trained: Trained, method: Method, strategy: tf.distribute.Strategy, tokens: TokenCounts | None
+) -> None:
+    """Prints the plan of a run for --dry_run."""
     with strategy.scope():
         context = FitContext(trained.class_names, load_model=loading.load)
         changed = method.prepare(trained.core, context)
-    print(plan_text(trained, changed, method))
+    print(plan_text(trained, changed, method, tokens))
     method.release(changed)
 
 
-def _begin(trained: Any, run_folder: Any) -> None:
-    """Notes in the run folder what the run is begun with."""
+def _begin(trained: Trained, run_folder: pathlib.Path) -> None:
+    """Writes the options and the data of a run into its folder before the first step."""
     folder.begin(
         run_folder,
         trained.options,
@@ -99,9 +99,9 @@ def _begin(trained: Any, run_folder: Any) -> None:
 
 
 @contextlib.contextmanager
-def _log_of(logs: Any) -> Iterator[Any]:
-    """A block with the log of a run folder, or with one that keeps nothing."""
-    log = metrics_log.MetricsLog(logs / layout.METRICS) if logs else NoLog()
+def _log_of(run_folder: pathlib.Path | None) -> Iterator[EpochLog]:
+    """A block with the EpochLog of a run folder, or with one that keeps nothing."""
+    log = metrics_log.MetricsLog(run_folder / layout.METRICS) if run_folder else NoLog()
     try:
         yield log
     finally:
@@ -109,8 +109,8 @@ def _log_of(logs: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _named_files(trained: Any) -> Iterator[Any]:
-    """A block whose errors of TensorFlow name the file that cannot be decoded."""
+def _named_files(trained: Trained) -> Iterator[None]:
+    """A block in which an error of TensorFlow names the file that cannot be decoded."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -119,59 +119,79 @@ def _named_files(trained: Any) -> Iterator[Any]:
 
 
 def _report_folder(run_folder: pathlib.Path | None) -> pathlib.Path | None:
-    """Where faults of the data are listed: not in a finished run, whose report is of other data."""
+    """The folder for a list of the data's faults; None for a finished run, whose report stays."""
     writes = run_folder and folder.is_chief() and folder.read_status(run_folder) != "finished"
     return run_folder if writes else None
 
 
-def _prepared_fit(trained: Any, method: Any, strategy: Any, run_folder: Any, log: Any) -> Any:
-    """The Fit, after what it needs and is going to do has been checked and shown."""
+def _prepared_fit(
+    trained: Trained,
+    method: Method,
+    strategy: tf.distribute.Strategy,
+    run_folder: pathlib.Path | None,
+    log: EpochLog,
+    tokens: TokenCounts | None,
+) -> Fit:
+    """The Fit of a run, after its plan was printed and the disk space that it needs was checked."""
     options, is_writer = trained.options, folder.is_chief()
     feed = datasets.build(trained, strategy)
-    fit = training_fit.Fit(
-        trained.core, method, feed, options, strategy, log, run_folder, is_writer
-    )
+    fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
-    print(plan_text(trained, fit.core, method), file=sys.stderr)
+    print(plan_text(trained, fit.core, method, tokens), file=sys.stderr)
     if run_folder and is_writer:
-        needs = disk_space.needs_of(fit.core, method, options, "validation" in trained.splits,
-                                    weights_bytes)  # fmt: skip
+        needs = disk_space.needs_of(
+            fit.core, method, options, "validation" in trained.splits, weights_bytes
+        )
         disk_space.require(run_folder, needs)
     return fit
 
 
-def _take_over(trained: Any, fit: Any, clock: Any, logs: Any) -> None:
-    """Puts what a Fit has trained into the Trained."""
-    trained.history, trained.plans = fit.history, fit.plans
+def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool) -> TrainingResult:
+    """The TrainingResult after a Fit has run its phases; its model becomes the trained one.
+
+    Args:
+        result: TrainingResult before the Fit.
+        fit: Fit whose phases are over.
+        clock: _Clock of the run.
+        has_adapter: whether an Adapter is made of a small trained part.
+    """
+    trained, adapter = result.model, None
     clock.lap("train")
-    if logs:
-        trained.adapter = _adapter(trained, fit)
+    if has_adapter:
+        adapter = _adapter(trained, fit)
         clock.lap("adapter")
     trained.core = fit.finish()
     trained.above = fit.above
-    _tune_head(trained)
+    if _tune_head(trained) and adapter:
+        about = adapter.about | {"head": trained.core.head_spec}
+        adapter = dataclasses.replace(adapter, about=about)
     clock.lap("train")
-    trained.seconds_before = fit.seconds_before
-    clock.laps["train"] += trained.seconds_before
-    if fit.first_step_s:
-        trained.times_s["first_step"] = fit.first_step_s
+    seconds_before = fit.clock.seconds_before
+    clock.laps["train"] += seconds_before
+    if fit.clock.first_step_s:
+        clock.laps["first_step"] = fit.clock.first_step_s
+    return dataclasses.replace(
+        result,
+        history=fit.history,
+        plans=tuple(fit.plans),
+        seconds_before=seconds_before,
+        adapter=adapter,
+    )
 
 
-def _tune_head(trained: Trained) -> None:
-    """Lets the head choose on validation what it decides by."""
+def _tune_head(trained: Trained) -> bool:
+    """Lets the head choose on validation what it decides by; returns whether it did."""
     part = trained.splits.get("validation")
     if trained.core.head.target == label_kinds.CLASS or part is None:
-        return
+        return False
     stated = trained.scores(part, trained.options.train.eval_batch_size)
     trained.core = with_head(trained.core, trained.core.head.tune(stated, part.labels))
-    if trained.adapter:
-        about = trained.adapter.about | {"head": trained.core.head_spec}
-        trained.adapter = dataclasses.replace(trained.adapter, about=about)
+    return True
 
 
 def _adapter(trained: Trained, fit: Fit) -> Adapter | None:
-    """What a run that trained little leaves; None for others."""
+    """The Adapter of a run that trained a small part of the weights; None for other runs."""
     found = adapters.of_training(fit.core, fit.moved)
     if not found:
         return None
@@ -180,7 +200,7 @@ def _adapter(trained: Trained, fit: Fit) -> Adapter | None:
 
 
 def _about(trained: Trained) -> dict[str, Any]:
-    """What an adapter file tells of the run."""
+    """The JSON-able dict in which an adapter file says how its run was trained."""
     options = trained.options
     return {
         "backbone": options.model.backbone,
@@ -194,8 +214,8 @@ def _about(trained: Trained) -> dict[str, Any]:
     }
 
 
-def fit_parts(options: Options, parts: Any) -> Trained:
-    """Trained on splits that are already there, without a run folder; for baselines.
+def fit_parts(options: Options, parts: Splits | dict[str, Source]) -> TrainingResult:
+    """Trains a model on splits that are already there, without a run folder, e.g. for a baseline.
 
     Args:
         options: Options.
@@ -204,32 +224,21 @@ def fit_parts(options: Options, parts: Any) -> Trained:
     recipe = config_checks.resolve(options, needs_output=False)
     strategy = strategies.start(options.runtime)
     trained, method = assemble(options, recipe, parts, strategy)
-    clock = _Clock()
-    trained.times_s = clock.laps
+    tokens, clock = count_tokens(trained), _Clock()
     with _log_of(None) as log, _named_files(trained):
-        fit = _prepared_fit(trained, method, strategy, None, log)
+        fit = _prepared_fit(trained, method, strategy, None, log, tokens)
         fit.train()
-    _take_over(trained, fit, clock, None)
-    return trained
+    return _finish(TrainingResult(trained, options, clock.laps), fit, clock, has_adapter=False)
 
 
 class _Clock:
-    """Seconds by stage."""
+    """Measures the seconds of each stage of a run."""
 
     def __init__(self) -> None:
         self.laps, self._last = dict[str, float](), time.monotonic()
 
     def lap(self, name: str) -> None:
+        """Adds the seconds since the last lap to those of a stage."""
         now = time.monotonic()
         self.laps[name] = self.laps.get(name, 0.0) + now - self._last
         self._last = now
-
-
-class NoLog:
-    """Stands in for MetricsLog where no run folder is kept."""
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Forgets the row."""
-
-    def close(self) -> None:
-        """Nothing to close."""

@@ -21,8 +21,9 @@ from tltf.errors import NumericError
 from tltf.runs import checkpoints
 from tltf.training import assembly, datasets, fit_state, judges
 from tltf.training.callbacks import non_finite
-from tltf.training.callbacks.non_finite import Batch, Broken
+from tltf.training.callbacks.non_finite import Breakage
 from tltf.training.distribution import strategies
+from tltf.training.feed import Batch
 
 NUM_STEPS = 3  # an epoch of `feed()`: 20 rows in batches of 8
 
@@ -36,10 +37,12 @@ def changed_feed(epoch, step, image=1.0, weight=1.0, **arguments):
             is_it = tf.equal(count + skip + first * NUM_STEPS, epoch * NUM_STEPS + step)
             parts = zip(item, (image, 1.0, weight), strict=True)
             return tuple(
-                {name: tf.cast(tf.where(is_it, factor, 1.0), tensor.dtype) * tensor
-                 for name, tensor in part.items()}
+                {
+                    name: tf.cast(tf.where(is_it, factor, 1.0), tensor.dtype) * tensor
+                    for name, tensor in part.items()
+                }
                 for part, factor in parts
-            )  # fmt: skip
+            )
 
         return data.training(first, number, rows, skip).enumerate().map(change)
 
@@ -66,13 +69,18 @@ def test_the_last_finite_checkpoint_and_the_best_weights_stay(tmp_path):
         NumericError,
         match=r"loss is nan at step 2 of epoch 2 \(full\); its batch was epoch 1, step 1; fix",
     ):
-        fit(tmp_path / "cut", data=broken_feed(1, 1, has_validation=True),
-            **{**flags, "schedule": "constant"})  # fmt: skip
+        fit(
+            tmp_path / "cut",
+            data=broken_feed(1, 1, has_validation=True),
+            **{**flags, "schedule": "constant"},
+        )
     saved = checkpoints.newest(tmp_path / "cut")
     assert (saved.state["epoch"], saved.state["steps"], saved.state["best"]["epoch"]) == (1, 0, 1)
     assert all_finite(saved.arrays)
-    best, expected = (fit_state.arrays_under(checkpoints.newest(tmp_path / name), "best/")
-                      for name in ("cut", "good"))  # fmt: skip
+    best, expected = (
+        fit_state.arrays_under(checkpoints.newest(tmp_path / name), "best/")
+        for name in ("cut", "good")
+    )
     assert best.keys() == expected.keys() and len(best) > 0
     for name, array in expected.items():
         np.testing.assert_allclose(best[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -107,8 +115,15 @@ def test_a_resumed_epoch_counts_its_steps_on(tmp_path, monkeypatch):
 def test_a_finite_gradient_that_is_too_large_a_step_is_not_saved(tmp_path):
     """The only step of an epoch: no loss after it could tell."""
     with pytest.raises(NumericError, match=r"weights .* are not finite by step 1 of epoch 1"):
-        fit(tmp_path, data=changed_feed(0, 0, weight=1e3, count=8), optimizer="sgd", learning_rate=3e38, schedule="constant",
-            warmup_fraction=0.0, momentum=0.9)  # fmt: skip
+        fit(
+            tmp_path,
+            data=changed_feed(0, 0, weight=1e3, count=8),
+            optimizer="sgd",
+            learning_rate=3e38,
+            schedule="constant",
+            warmup_fraction=0.0,
+            momentum=0.9,
+        )
     assert checkpoints.newest(tmp_path) is None
 
 
@@ -126,9 +141,15 @@ def watching(ignorance=1.0, **notes):
     return found
 
 
-@pytest.mark.parametrize("loss,ignorance,stops", [
-    (9e5, 1e-3, False), (2e6, 0.7, True), (2e6, 3.0, False), (1e12, 1e5, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "loss,ignorance,stops",
+    [
+        (9e5, 1e-3, False),
+        (2e6, 0.7, True),
+        (2e6, 3.0, False),
+        (1e12, 1e5, True),
+    ],
+)
 def test_a_large_loss_is_measured_by_that_of_knowing_nothing(loss, ignorance, stops):
     callback = watching(ignorance)
     expected = pytest.raises(NumericError, match="has grown") if stops else contextlib.nullcontext()
@@ -149,17 +170,24 @@ def said(broken, batch, is_kept=True):
 
 
 @covers(279)
-@pytest.mark.parametrize(("method", "modality", "used", "wanted"), [
-    ("full", "text", 1e9, 5e-5), ("full", "text", 1.0, 5e-5), ("lora(rank=4)", "text", 1e4, 3e-3),
-    ("lp_ft", "image", 1.0, 3e-4), ("full", "text", 5e-5, 5e-6), ("full", "image", 1e-4, 1e-5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "modality", "used", "wanted"),
+    [
+        ("full", "text", 1e9, 5e-5),
+        ("full", "text", 1.0, 5e-5),
+        ("lora(rank=4)", "text", 1e4, 3e-3),
+        ("lp_ft", "image", 1.0, 3e-4),
+        ("full", "text", 5e-5, 5e-6),
+        ("full", "image", 1e-4, 1e-5),
+    ],
+)
 def test_the_hint_is_the_rate_of_the_recipe_not_a_tenth_of_nonsense(method, modality, used, wanted):
     usual = defaults.usual_rate(method, modality, is_pretrained=True)
     assert non_finite.smaller_rate(used, usual) == pytest.approx(wanted)
 
 
 def test_the_error_says_what_where_and_which_rows():
-    broken = Broken("the loss is nan", 2, 7)
+    broken = Breakage("the loss is nan", 2, 7)
     assert said(broken, Batch(("a", "b", "c", "d", "e"))) == (
         "tltf: error[6] --learning_rate: the loss is nan at step 7 of epoch 2 (full); its batch was "
         "a, b, c and 2 more; fix: --learning_rate=0.001 or --global_clipnorm=1, with --resume=never; "
@@ -169,7 +197,7 @@ def test_the_error_says_what_where_and_which_rows():
         "tltf: error[6] --data: the loss is nan at step 7 of epoch 2 (full); its batch has numbers "
         "that are not finite in b; fix: correct or leave out these rows"
     )
-    skipped = Broken("skipped", 1, 100, is_exact=False, fix="--precision=mixed_bfloat16")
+    skipped = Breakage("skipped", 1, 100, is_exact=False, fix="--precision=mixed_bfloat16")
     assert said(skipped, Batch(("a",)), is_kept=False) == (
         "tltf: error[6] skipped by step 100 of epoch 1 (full); fix: --precision=mixed_bfloat16"
     )
@@ -185,8 +213,9 @@ def source(modality, count=45):
             (1, 8, 8, 1), np.uint8
         )
         column = Column("array", pixels)
-    return Source("rows", {modality: column}, labelled((np.arange(count) % 3).astype(np.int32),
-                  ("a", "b", "c")), [f"row {n}" for n in range(count)], None, ScanCounts(count))  # fmt: skip
+    labels = labelled((np.arange(count) % 3).astype(np.int32), ("a", "b", "c"))
+    ids = [f"row {n}" for n in range(count)]
+    return Source("rows", {modality: column}, labels, ids, None, ScanCounts(count))
 
 
 def feed_of(modality, backbone, **flags):
@@ -201,9 +230,14 @@ def feed_of(modality, backbone, **flags):
     return datasets.build(dataclasses.replace(trained, splits=parts), strategy), trained
 
 
-@pytest.mark.parametrize("flags,rows", [
-    ({}, None), ({"sampling": "balanced"}, None), ({"augment": "flip"}, np.arange(5, 40)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags,rows",
+    [
+        ({}, None),
+        ({"sampling": "balanced"}, None),
+        ({"augment": "flip"}, np.arange(5, 40)),
+    ],
+)
 def test_the_named_rows_are_those_that_training_read(flags, rows):
     """An image's first pixel is the number of its row."""
     data, _ = feed_of("image", "small_cnn(filters=[4])", **flags)
@@ -233,8 +267,14 @@ def test_plateau_and_patience_take_no_notice_of_nan(monkeypatch):
     """Epoch 1 is NaN; then three of falling quality: the second is the best, and counts from there."""
     answers = iter([(math.nan, math.nan), (0.5, 0.9), (math.nan, 0.95), (0.6, 0.8)])
     monkeypatch.setattr(judges.Judges, "measure", lambda run, role="validation": next(answers))
-    _, run, _ = fit(data=feed(has_validation=True), keep="best", early_stopping_epochs=2,
-                       schedule="plateau", train_epochs=9, warmup_fraction=0.0)  # fmt: skip
+    _, run, _ = fit(
+        data=feed(has_validation=True),
+        keep="best",
+        early_stopping_epochs=2,
+        schedule="plateau",
+        train_epochs=9,
+        warmup_fraction=0.0,
+    )
     assert len(run.history) == 4 and run.best.state["epoch"] == 2
     for path, array in run.best.weights.items():
         np.testing.assert_array_equal(run.moved[path].numpy(), array)

@@ -15,39 +15,67 @@ from safetensors.numpy import load_file
 from tests.training.fit_test import free_ports
 from tltf.errors import ModelError
 from tltf.runs import checkpoints, folder
-from tltf.runs.checkpoints import Checkpoint
-from tltf.training import fit_state
+from tltf.training import resume
 from tltf.training.distribution import multi_worker
+from tltf.training.fit_state import FitRecord, FitState, Place
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-FLAGS = ("--data=digits(num_train=96, num_test=40)", "--backbone=small_cnn(filters=[4])",
-         "--image_size_px=8", "--head=classify(pooling=flatten)", "--method=full", "--batch_size=8",
-         "--train_epochs=3", "--strategy=multi_worker", "--cache=false")  # fmt: skip
+FLAGS = (
+    "--data=digits(num_train=96, num_test=40)",
+    "--backbone=small_cnn(filters=[4])",
+    "--image_size_px=8",
+    "--head=classify(pooling=flatten)",
+    "--method=full",
+    "--batch_size=8",
+    "--train_epochs=3",
+    "--strategy=multi_worker",
+    "--cache=false",
+)
+
+
+def checkpoint(epoch):
+    """Of a fit that has ended so many epochs."""
+    return FitState(
+        phase=0,
+        place=Place(epoch),
+        epoch_steps=3,
+        record=FitRecord(),
+        fingerprint="",
+        seconds=0.0,
+        is_stopped=False,
+        best=None,
+        best_weights={},
+        plateau={},
+        weights={"x": np.zeros(1)},
+        optimizer=[],
+        seeds=[],
+        metrics=[],
+    ).to_checkpoint()
 
 
 def test_all_workers_go_on_from_the_checkpoint_of_the_first(tmp_path, monkeypatch):
     """Though the folder already has another for those who look later."""
     for step, epoch in ((3, 1), (3, 2), (6, 3)):
-        checkpoints.save(tmp_path, step, Checkpoint({"x": np.zeros(1)}, {"epoch": epoch}))
+        checkpoints.save(tmp_path, step, checkpoint(epoch))
     told = []
     monkeypatch.setattr(
         multi_worker, "broadcast_from_chief", lambda strategy, own: told.append(own) or own
     )
-    assert fit_state.newest(tmp_path, None, True).state["epoch"] == 3
+    assert resume.newest(tmp_path, None, True).place.epochs == 3
     np.testing.assert_array_equal(told.pop(), [6, 0])
     monkeypatch.setattr(
         multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([3, 1])
     )
-    assert fit_state.newest(tmp_path, None, False).state["epoch"] == 2
+    assert resume.newest(tmp_path, None, False).place.epochs == 2
     monkeypatch.setattr(
         multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([-1, 0])
     )
-    assert fit_state.newest(tmp_path, None, False) is None
+    assert resume.newest(tmp_path, None, False) is None
     monkeypatch.setattr(
         multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([9, 0])
     )
     with pytest.raises(ModelError, match="checkpoint 9, from which the first worker goes on"):
-        fit_state.newest(tmp_path, None, False)
+        resume.newest(tmp_path, None, False)
 
 
 def started(run, kinds, *flags):
@@ -62,11 +90,15 @@ def started(run, kinds, *flags):
     command = [sys.executable, "-m", "tltf.train", *FLAGS, f"--output={run}", *flags]
     return [
         subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             env=os.environ | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
         )
         for task in tasks
-    ]  # fmt: skip
+    ]
 
 
 def ended(processes):
@@ -109,6 +141,8 @@ def test_two_workers_train_every_fold(tmp_path):
     assert "fold 2 of 2" in said[1] and "together" in said[0]
     assert folder.read_status(tmp_path / "run") == "finished"
     report = json.loads((tmp_path / "run/report.json").read_text())
-    folds = [json.loads(path.read_text())["test"]["num_examples"]
-             for path in (tmp_path / "run/rounds").glob("*/report.json")]  # fmt: skip
+    folds = [
+        json.loads(path.read_text())["test"]["num_examples"]
+        for path in (tmp_path / "run/rounds").glob("*/report.json")
+    ]
     assert len(folds) == 2 and sum(folds) == report["test"]["num_examples"]

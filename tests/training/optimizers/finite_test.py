@@ -48,11 +48,14 @@ def train(found, *values):
 
 
 @pytest.mark.parametrize("together", [1, 4])
-@pytest.mark.parametrize("values,first", [
-    ((0.1, 0.1, np.nan, 0.1), (2, LOSS)),
-    ((0.1, 5.0, 0.1, 0.1), (1, GRADIENT)),
-    ((0.1, 0.1, 0.1, 0.1), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "values,first",
+    [
+        ((0.1, 0.1, np.nan, 0.1), (2, LOSS)),
+        ((0.1, 5.0, 0.1, 0.1), (1, GRADIENT)),
+        ((0.1, 0.1, 0.1, 0.1), None),
+    ],
+)
 def test_the_first_broken_step_is_found_also_among_steps_that_run_together(values, first, together):
     found = model(together=together)
     train(found, *values)

@@ -106,10 +106,13 @@ def test_layer_wise_decay_of_a_transformer(kind, decay):
     assert set(groups.values()) == set(depth)
 
 
-@pytest.mark.parametrize("flag,expected", [
-    ("clipnorm", [[0.6, 0.8], [0.5]]),
-    ("global_clipnorm", [[3 / 5.0249, 4 / 5.0249], [0.5 / 5.0249]]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flag,expected",
+    [
+        ("clipnorm", [[0.6, 0.8], [0.5]]),
+        ("global_clipnorm", [[3 / 5.0249, 4 / 5.0249], [0.5 / 5.0249]]),
+    ],
+)
 def test_clipping_is_per_variable_or_global(flag, expected):
     a, b = keras.Variable([0.0, 0.0]), keras.Variable([0.0])
     chosen = options(optimizer="sgd", momentum=0.0, **{flag: 1.0})
@@ -172,7 +175,9 @@ def test_the_average_of_the_weights():
     optimizer = optimizers_optimizer.build(options(optimizer="sgd", ema_decay=0.9), {}, 0.1)
     seen = []
     for gradient in (1.0, -2.0, 0.5, 3.0):
-        optimizer.apply([keras.ops.full((2, 2), gradient), keras.ops.full((2,), -gradient)], [kernel, bias])  # fmt: skip
+        optimizer.apply(
+            [keras.ops.full((2, 2), gradient), keras.ops.full((2,), -gradient)], [kernel, bias]
+        )
         seen.append(kernel.numpy())
     expected = seen[0]
     for value in seen[1:]:

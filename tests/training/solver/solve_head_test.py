@@ -52,7 +52,7 @@ def test_smoothed_targets_state_less():
 def test_a_boundary_of_several_tensors_is_refused():
     pair = tf.data.Dataset.from_tensors(({"a": [[1.0]], "b": [[1.0]]}, {"y": [0]}, {"y": [1.0]}))
     with pytest.raises(FlagError, match="one vector"):
-        solve_head.rows(pair)
+        solve_head.read_examples(pair)
 
 
 @pytest.mark.parametrize("flags", [{}, {"cache": False}, {"augment": "flip", "cache_views": 2}])

@@ -54,4 +54,21 @@ HEADS = {
         paper="Koenker & Bassett 1978, Econometrica 46",
         kind="number",
     ),
+    "multi_regress": HeadRow(
+        "tltf.heads.multi_regress:multi_regress",
+        {
+            "pooling": "auto",
+            "hidden": (),
+            "activation": "relu",
+            "dropout": 0.0,
+            "features": (),
+            "quantiles": (0.05, 0.5, 0.95),
+            "center": (),
+            "scale": (),
+            "margin": (),
+        },
+        "several numbers, label=height|width, with quantiles of each; regress becomes it by itself",
+        paper="Koenker & Bassett 1978, Econometrica 46",
+        kind="numbers",
+    ),
 }

@@ -1,4 +1,4 @@
-"""Kinds of labels: one class, any number of labels, or a number for each row.
+"""Kinds of labels: one class, any number of labels, a number, or several numbers for each row.
 
 A `LabelKind` says how labels are read, held, counted and split. What judges answers of a kind is in
 `tltf.evaluation.evaluators`, what gives them in `tltf.heads`.
@@ -9,19 +9,21 @@ import dataclasses
 import numpy as np
 
 from tltf.data.label_kinds.classes import OneClass, encode_classes
-from tltf.data.label_kinds.kind import CLASS, LABELS, NUMBER, LabelKind
+from tltf.data.label_kinds.kind import CLASS, LABELS, NUMBER, NUMBERS, LabelKind
 from tltf.data.label_kinds.labels import SEPARATOR, SeveralLabels, join_labels, several
-from tltf.data.label_kinds.numbers import Number
+from tltf.data.label_kinds.numbers import Number, Numbers
 
 __all__ = [
     "CLASS",
     "KINDS",
     "LABELS",
     "NUMBER",
+    "NUMBERS",
     "SEPARATOR",
     "LabelKind",
     "Labels",
     "Number",
+    "Numbers",
     "OneClass",
     "SeveralLabels",
     "encode_classes",
@@ -30,7 +32,9 @@ __all__ = [
     "several",
 ]
 
-KINDS: dict[str, LabelKind] = {kind.name: kind for kind in (OneClass(), SeveralLabels(), Number())}
+KINDS: dict[str, LabelKind] = {
+    kind.name: kind for kind in (OneClass(), SeveralLabels(), Number(), Numbers())
+}
 
 
 def kind_of(labels: np.ndarray) -> LabelKind:
@@ -44,8 +48,8 @@ class Labels:
 
     Args:
         values: int32[N], places in `class_names`; uint8[N, C], 1 for each label that a row has; or
-            float[N] numbers.
-        class_names: one per class or label; () for numbers.
+            float[N] or float[N, D] numbers.
+        class_names: one per class or label, or of each of D numbers; () for float[N].
     """
 
     values: np.ndarray

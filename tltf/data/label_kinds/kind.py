@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CLASS, LABELS, NUMBER = "class", "labels", "number"
+CLASS, LABELS, NUMBER, NUMBERS = "class", "labels", "number", "numbers"
 MOST_BARS, BAR = 20, 30
 """Classes of which a summary draws bars, and the number of characters of the longest bar."""
 

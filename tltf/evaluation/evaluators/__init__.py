@@ -11,6 +11,7 @@ from tltf.data import label_kinds
 from tltf.evaluation.evaluators.classes import ClassEvaluator
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.evaluators.labels import LabelEvaluator
+from tltf.evaluation.evaluators.multi_numbers import MultiNumberEvaluator
 from tltf.evaluation.evaluators.numbers import NumberEvaluator
 from tltf.evaluation.report.wording import Wording
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -22,6 +23,7 @@ _KINDS: dict[str, type[Evaluator[Any]]] = {
     label_kinds.CLASS: ClassEvaluator,
     label_kinds.LABELS: LabelEvaluator,
     label_kinds.NUMBER: NumberEvaluator,
+    label_kinds.NUMBERS: MultiNumberEvaluator,
 }
 
 

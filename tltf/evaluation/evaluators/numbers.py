@@ -116,14 +116,14 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         """
         labels = self._checked(labels, candidate)
         median, levels = candidate[:, self.head.median], self.head.quantiles
-        sums = self._sums(labels, candidate)
-        totals = _metrics(sums @ np.ones((len(labels), 1)), len(labels))
+        sums = self.terms(labels, candidate)
+        totals = metrics_of(sums @ np.ones((len(labels), 1)), len(labels))
         below = (labels[:, None] <= candidate).mean(axis=0)
         rows = np.random.default_rng(seed).permutation(len(labels))[:MOST_POINTS]
         points = np.stack([labels, median, candidate[:, 0], candidate[:, -1]], axis=1)[rows]
         is_constant = np.ptp(labels) == 0
         intervals = bootstrap.intervals(
-            sums, lambda t: _metrics(t, len(labels)), ("coverage",), seed=seed
+            sums, lambda t: metrics_of(t, len(labels)), ("coverage",), seed=seed
         )
         if is_constant:
             intervals.pop("r2", None)
@@ -147,9 +147,9 @@ class NumberEvaluator(Evaluator[np.ndarray]):
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
     ) -> PairedDifference:
-        """First minus second; errors that become smaller are below 0."""
-        pair = [self._sums(np.asarray(labels, np.float64), part) for part in (first, second)]
-        return bootstrap.differences(pair, lambda t: _metrics(t, len(labels)), seed=seed)
+        """First minus second: a difference of errors is below 0 where the first is better."""
+        pair = [self.terms(np.asarray(labels, np.float64), part) for part in (first, second)]
+        return bootstrap.differences(pair, lambda t: metrics_of(t, len(labels)), seed=seed)
 
     def worst(
         self,
@@ -293,7 +293,7 @@ class NumberEvaluator(Evaluator[np.ndarray]):
             raise NumericError(what, fix="--learning_rate lower, or --precision=float32")
         return labels
 
-    def _sums(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+    def terms(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         """float64[6, N]: the terms of the sums that give the metrics of a resample."""
         levels, gaps = np.array(self.head.quantiles), labels[:, None] - candidate
         error = gaps[:, self.head.median]
@@ -309,7 +309,8 @@ def _level_table(metrics: SplitMetrics, title: str) -> Table:
     return Table(columns, rows)
 
 
-def _metrics(totals: np.ndarray, num_examples: int) -> dict[str, np.ndarray]:
+def metrics_of(totals: np.ndarray, num_examples: int) -> dict[str, np.ndarray]:
+    """Metric -> float64[R], of float64[6, R]: sums of `NumberEvaluator.terms` over R resamples."""
     absolute, squared, pinball, inside, near, near_squared = totals / num_examples
     variance = np.maximum(near_squared - near**2, 1e-300)
     return {

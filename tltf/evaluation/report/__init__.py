@@ -1,1 +1,1 @@
-"""What is written of a run, for people."""
+"""The report of a run: report.json, report.md and report.html."""

@@ -15,7 +15,7 @@ SCRATCH_TITLE = "same network from random weights"
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonRow:
-    """The model or a baseline in the table of both.
+    """The row of the model or of a baseline in the table that compares them.
 
     Args:
         name: `model`, or the baseline's key.
@@ -47,7 +47,7 @@ class ComparisonRow:
 
 @dataclasses.dataclass(frozen=True)
 class BalanceRow:
-    """The rows of one class.
+    """How many rows one class has in each split.
 
     Args:
         name: of the class.

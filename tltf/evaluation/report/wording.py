@@ -32,7 +32,7 @@ def count_of(value: int, singular: str, plural: str | None = None) -> str:
 
 
 def _form(value: float, digits: int) -> str:
-    """The format that leaves `digits` of a number: fixed, unless that shows a small one as none."""
+    """The format that leaves `digits` of a number: fixed, unless that would show a small one as 0."""
     is_small = 0 < abs(value) < 10 ** (1 - digits)
     return f".{digits}g" if is_small else f".{digits}f"
 

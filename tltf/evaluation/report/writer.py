@@ -133,7 +133,7 @@ def plain(value: Any) -> Any:
 def _values(
     report: Report, history: Sequence[dict[str, Any]], shown: Sequence[str]
 ) -> dict[str, Any]:
-    """What both templates are filled with."""
+    """The values that fill both templates, by name."""
     split, found = report.main_split()
     metrics, said = found or SplitMetrics({}), evaluators.wording_for(found)
     own = evaluators.evaluator_of(metrics).sections(metrics, split)

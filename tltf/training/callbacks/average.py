@@ -4,11 +4,11 @@ import keras
 
 
 class Average(keras.callbacks.Callback):
-    """Puts the average of the weights in their place, before those who judge an epoch's end.
+    """Puts the averages of the weights in their place, before the end of an epoch is judged.
 
     a_t = d a_(t-1) + (1 - d) w_t, a_1 = w_1: the optimizer's `use_ema`. Keras's SwapEMAWeights
-    swaps by sums, which rounds the weights that training goes on from; this one copies. `back()`
-    is the callback, to stand behind the judges, that puts the weights back.
+    swaps by sums, which rounds the weights that training goes on from; this one copies. The callback
+    `restorer()`, which must come after those that judge, puts the weights back.
     """
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -20,6 +20,6 @@ class Average(keras.callbacks.Callback):
             variable.assign(average.numpy())
             average.assign(weights)
 
-    def back(self) -> keras.callbacks.Callback:
-        """keras.callbacks.Callback."""
+    def restorer(self) -> keras.callbacks.Callback:
+        """The callback that puts the weights back."""
         return keras.callbacks.LambdaCallback(on_epoch_end=self.on_epoch_end)

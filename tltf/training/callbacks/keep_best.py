@@ -1,66 +1,82 @@
-"""Callbacks of a fit that judge its epochs and keep what is worth it."""
+"""Keeps the weights of the best epoch, and ends a training that no longer improves."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TypedDict
 
 import keras
 import numpy as np
 
 from tltf.heads.classify import Classify
+from tltf.heads.head import Head
 
 
-def quality(head: Any, value: float) -> Any:
-    """The value of a head's metric as a number of which more is better."""
+class BestEpoch(TypedDict):
+    """The best epoch of a phase so far, and how long ago it was.
+
+    Keys:
+        quality: the head's metric on validation, see `quality_of`; -inf where no epoch was finite.
+        loss: the validation loss; inf where no epoch was finite.
+        epoch: number of the epoch in the phase; 1 is the first, 0 stands for the start.
+        waited: number of epochs since then.
+    """
+
+    quality: float
+    loss: float
+    epoch: int
+    waited: int
+
+
+def quality_of(head: Head | type[Head], value: float) -> float:
+    """The value of a head's metric as a number that is larger where the head is better."""
     return -value if head.lower_is_better else value
 
 
-def best_state(
-    quality: float = -math.inf, loss: float = math.inf, epoch: int = 0
-) -> dict[str, float]:
-    """The state of a `KeepBest` whose best so far is that; a value that is not finite is none."""
+def best_epoch(quality: float = -math.inf, loss: float = math.inf, epoch: int = 0) -> BestEpoch:
+    """The BestEpoch of an epoch that has just ended; values that are not finite count as no epoch."""
     if not np.isfinite([quality, loss]).all():
         quality, loss = -math.inf, math.inf
     return {"quality": quality, "loss": loss, "epoch": epoch, "waited": 0}
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Holds the weights of the epoch with the best validation metric, loss deciding ties.
+    """Holds the weights of the epoch with the best validation metric; the loss decides ties.
 
     A value that is not finite is never the best.
 
     Args:
         read_weights: () -> dict of arrays.
-        patience_epochs: stops after so many epochs without a better one; 0 never stops.
-        state: `state` of a former instance, to go on from.
-        weights: its best weights.
-        head: what names the metric.
+        patience_epochs: the training stops after this many epochs without a better one; 0 never stops
+            it.
+        state: `state` of an earlier instance, to go on from.
+        weights: the best weights of that instance.
+        head: Head that names the metric.
     """
 
     def __init__(
         self,
-        read_weights: Callable[..., Any],
+        read_weights: Callable[[], dict[str, np.ndarray]],
         patience_epochs: int = 0,
-        state: dict[str, float] | None = None,
-        weights: dict[str, Any] | None = None,
-        head: Any = Classify,
+        state: BestEpoch | None = None,
+        weights: dict[str, np.ndarray] | None = None,
+        head: Head | type[Head] = Classify,
     ) -> None:
         super().__init__()
         self.read_weights, self.patience_epochs = read_weights, patience_epochs
         self.head = head
-        self.state, self.weights = dict(state or best_state()), weights or {}
+        self.state = state.copy() if state else best_epoch()
+        self.weights = weights or {}
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Compares the epoch with the best so far."""
-        loss, value = logs["val_loss"], quality(self.head, logs[f"val_{self.head.metric}"])
+        numbers = logs or {}
+        loss = numbers["val_loss"]
+        value = quality_of(self.head, numbers[f"val_{self.head.metric}"])
         better = (value, -loss) > (self.state["quality"], -self.state["loss"])
         if better and np.isfinite([loss, value]).all():
-            self.state = best_state(value, loss, epoch + 1)
+            self.state = best_epoch(value, loss, epoch + 1)
             self.weights = self.read_weights()
             return
         self.state["waited"] += 1
         if self.patience_epochs and self.state["waited"] >= self.patience_epochs:
             self.model.stop_training = True
-
-
-PLATEAU_STATE = ("best", "wait", "cooldown_counter")

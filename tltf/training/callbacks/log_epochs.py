@@ -1,28 +1,48 @@
-"""What watches a fit: the console, metrics.jsonl and TensorBoard."""
+"""Writes the numbers of each epoch of a fit to metrics.jsonl and to TensorBoard."""
 
 import importlib.util
+import pathlib
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
 from tltf.config import call_strings
 
 
+class EpochLog(Protocol):
+    """A log of epochs, such as `metrics_log.MetricsLog`."""
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Adds the row of an epoch."""
+
+
+class NoLog:
+    """A log that keeps nothing, in place of a MetricsLog where there is no run folder."""
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 class LogEpochs(keras.callbacks.Callback):
     """Writes an epoch's numbers to `log` and keeps them in `rows`.
 
-    A row: phase, epoch (1 is the first of its phase), step (updates so far, all phases on the
-    same optimizer), learning_rate, seconds, then every metric of Keras under its own name.
+    A row has phase, epoch (1 is the first of its phase), step (the number of updates so far by the
+    optimizer of the phase), learning_rate, seconds, then every metric of Keras under its own name.
 
     Args:
-        log: a `metrics_log.MetricsLog`, or anything with `write(dict)`.
+        log: EpochLog.
         phase: name of the phase.
+        rows: the list to which the rows are added; None begins one.
     """
 
-    def __init__(self, log: Any, phase: str) -> None:
+    def __init__(self, log: EpochLog, phase: str, rows: list[dict[str, Any]] | None = None) -> None:
         super().__init__()
-        self.log, self.phase, self.rows = log, phase, list[dict]()
+        self.log, self.phase = log, phase
+        self.rows: list[dict[str, Any]] = [] if rows is None else rows
         self._start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -30,7 +50,7 @@ class LogEpochs(keras.callbacks.Callback):
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Writes the row, validation included."""
+        """Writes the row of the epoch, with what validation has added to `logs`."""
         optimizer = self.model.optimizer
         row = {
             "phase": self.phase,
@@ -44,8 +64,8 @@ class LogEpochs(keras.callbacks.Callback):
         self.log.write(row)
 
 
-def tensorboard(folder: Any) -> keras.callbacks.Callback:
-    """Keras's TensorBoard callback writing to `folder`.
+def tensorboard(folder: pathlib.Path | str) -> keras.callbacks.Callback:
+    """Keras's TensorBoard callback, which writes to `folder`.
 
     Raises:
         FlagError: the package tensorboard, extra `tracking`, is not installed.

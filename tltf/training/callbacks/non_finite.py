@@ -1,36 +1,41 @@
-"""Stops a fit whose numbers are no longer finite, and names the rows that were read then.
+"""Stops a fit whose numbers are no longer finite, and names the rows of the step where they broke.
 
-Nothing is saved after that: this callback stands before those that judge and save.
+Nothing is saved after that: this callback comes before those that judge and save.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from tltf.config import defaults
+from tltf.config.options import TrainOptions
 from tltf.errors import NumericError
+from tltf.graphs.backbone import Backbone
+from tltf.graphs.core import Core
+from tltf.training.feed import Batch, Feed, PhaseRows
 from tltf.training.fit_state import Place
 from tltf.training.optimizers import finite
+from tltf.training.option_value import value_of
 from tltf.training.solver import weighted_examples
 
 SHOWN_ROWS = 3
 FAR = 1e6
-"""A loss so many times that of knowing nothing, or so large, comes back from nowhere."""
+"""Training does not recover from a loss above this and above this many times that of zero logits."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Broken:
-    """What is no longer finite, and where.
+class Breakage:
+    """What is no longer finite, and in which step.
 
     Args:
         what: a sentence without its end.
-        epoch: of the phase; 1 is the first.
-        step: of the epoch; 1 is the first.
-        is_exact: whether it broke in that very step, else by then.
+        epoch: number of the epoch in the phase; 1 is the first.
+        step: number of the step in the epoch; 1 is the first.
+        is_exact: whether it broke in that very step; otherwise in that step or before.
         fix: a flag that helps; empty for a smaller learning rate.
     """
 
@@ -41,60 +46,47 @@ class Broken:
     fix: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """The rows of one training step.
-
-    Args:
-        ids: their ids, in the order of the batch.
-        broken: ids of those whose own inputs or targets are not finite, each once.
-    """
-
-    ids: tuple
-    broken: tuple = ()
-
-
 class StopAtNonFinite(keras.callbacks.Callback):
-    """Raises within the step whose loss or gradient is not finite, whose loss is far beyond all sense,
-    or which is one too many that is skipped.
+    """Raises an error in a step whose loss or gradient is not finite, or whose loss is far too large.
 
-    Steps that run together are looked at together; the first broken one of them is named. Before
-    weights are saved or judged they are looked at themselves, as a finite gradient may be too large
-    a step. Adds `skipped_steps` to an epoch's logs where a LossScale skips.
+    It raises one too where MOST_SKIPPED steps in a row were skipped. Steps that run together are
+    checked together, and the first broken one is named. Weights are checked themselves before they
+    are saved or judged, because a finite gradient may still be too large. Adds `skipped_steps` to the
+    logs of an epoch where a LossScale skips steps.
 
     Args:
-        begun: fit_state.Place from which the phase goes on.
-        explain: Broken -> NumericError.
-        ignorance: () -> the loss of a model that answers 0 to everything; asked for large losses.
-        variables: name -> keras.Variable, what is trained.
-        history: of the fit, a dict an epoch.
+        start: Place from which the phase goes on.
+        explain: Breakage -> NumericError.
+        ignorance: () -> the loss of a model whose logits are all 0; called for large losses only.
+        variables: name -> keras.Variable, all that are trained.
+        history: a dict for each epoch of the fit so far.
     """
 
     def __init__(
         self,
-        begun: Place,
-        explain: Callable[..., Any],
-        ignorance: Callable[..., Any],
-        variables: dict[str, keras.Variable],
+        start: Place,
+        explain: Callable[[Breakage], NumericError],
+        ignorance: Callable[[], float],
+        variables: Mapping[str, keras.Variable],
         history: Sequence[dict[str, Any]],
     ) -> None:
         super().__init__()
-        self.begun, self.explain, self.ignorance = begun, explain, ignorance
+        self.start, self.explain, self.ignorance = start, explain, ignorance
         self.variables, self.history = variables, history
         self._epoch = self._before = self._done = self._num_steps = 0
 
     @property
-    def _scaling(self) -> Any:
+    def _scaling(self) -> finite.LossScale | None:
         optimizer = self.model.optimizer
         return optimizer if isinstance(optimizer, finite.LossScale) else None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes how much of the epoch was done before."""
         self._epoch, self._done = epoch, 0
-        self._before = self.begun.steps if epoch == self.begun.epochs else 0
+        self._before = self.start.steps if epoch == self.start.epochs else 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Looks at the steps since the last call."""
+        """Checks the steps since the last call."""
         self._num_steps += batch + 1 - self._done
         self._done = batch + 1
         mean = float((logs or {}).get("loss", 0.0))
@@ -102,8 +94,8 @@ class StopAtNonFinite(keras.callbacks.Callback):
         if found:
             num_fine, what = found
             is_seen = what == finite.LOSS and not math.isfinite(mean)
-            self._stop(f"the {what} is {mean if is_seen else 'not finite'}",
-                       self._done - (self._num_steps - num_fine) + 1)  # fmt: skip
+            step = self._done - (self._num_steps - num_fine) + 1
+            self._stop(f"the {what} is {mean if is_seen else 'not finite'}", step)
         if mean > FAR and mean > FAR * self.ignorance():
             self._stop(f"the loss has grown to {mean:.3g}", self._done, is_exact=False)
         scaling = self._scaling
@@ -112,114 +104,122 @@ class StopAtNonFinite(keras.callbacks.Callback):
             self._stop(what, self._done, is_exact=False, fix="--precision=mixed_bfloat16")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Looks at the weights, and counts the epoch's skipped steps."""
+        """Checks the weights, and counts the skipped steps of the epoch."""
         self.require_finite_weights()
         if self._scaling and logs is not None:
             before = sum(row["skipped_steps"] for row in self.history[len(self.history) - epoch :])
             logs["skipped_steps"] = int(self._scaling.num_skipped.numpy()) - int(before)
 
     def require_finite_weights(self) -> None:
-        """Raises if a weight is not finite now."""
+        """Raises NumericError where a weight is not finite now."""
         for name, variable in self.variables.items():
             if not np.isfinite(variable.numpy()).all():
                 self._stop(f"the weights {name} are not finite", self._done, is_exact=False)
 
     def _stop(self, what: str, step: int, is_exact: bool = True, fix: str = "") -> None:
-        raise self.explain(Broken(what, self._epoch + 1, self._before + step, is_exact, fix))
+        raise self.explain(Breakage(what, self._epoch + 1, self._before + step, is_exact, fix))
 
 
-def guard(fit: Any, phase: str, begun: Place, rows: np.ndarray | None) -> Any:
-    """The StopAtNonFinite of a phase of a Fit.
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """Makes the error of a Breakage in a phase: what broke, where, and what the user can do.
 
     Args:
-        fit: fit.Fit.
-        phase: its name.
-        begun: fit_state.Place from which it goes on.
-        rows: int64[M], those that it reads; None for all.
+        phase: name of the phase.
+        rows: PhaseRows of the phase.
+        train: TrainOptions.
+        backbone: Backbone of the core.
+        is_kept: whether a run folder holds a checkpoint to go on from.
     """
 
-    def explain(broken: Broken) -> Any:
-        batch = read(fit, broken, rows)
-        backbone = fit.core.backbone
-        usual = defaults.usual_rate(
-            fit.options.train.method, backbone.modality, backbone.pretrained
-        )
-        rate = smaller_rate(fit.options.train.learning_rate, usual)
-        return error(broken, phase, batch, rate, bool(fit.run))
+    phase: str
+    rows: PhaseRows
+    train: TrainOptions
+    backbone: Backbone
+    is_kept: bool
 
-    def ignorance() -> float:
-        if fit.feed.in_order is None:
-            return 1.0
-        _, labels = fit.feed.in_order()
-        head = fit.core.head
-        logits = np.zeros((len(labels), fit.core.model.output[head.name].shape[-1]))
-        return float(head.losses(logits, labels).mean())
-
-    return StopAtNonFinite(begun, explain, ignorance, fit.moved, fit.history)
+    def __call__(self, broken: Breakage) -> NumericError:
+        """The NumericError of a Breakage."""
+        batch = self.rows.batch(broken.epoch, broken.step)
+        backbone = self.backbone
+        usual = defaults.usual_rate(self.train.method, backbone.modality, backbone.pretrained)
+        rate = smaller_rate(value_of(self.train.learning_rate), usual)
+        return error(broken, self.phase, batch, rate, self.is_kept)
 
 
-def read(fit: Any, broken: Broken, rows: Any) -> Any:
-    """The Batch of the step of a Broken; None where the data does not say. Arguments as `guard`."""
-    if fit.feed.batch is None:
-        return None
-    return fit.feed.batch(fit.epochs_before + broken.epoch - 1, broken.step - 1, rows)
+def loss_of_zeros(core: Core, feed: Feed) -> float:
+    """The mean training loss of a core whose logits are all 0; 1 where the feed has no labels."""
+    if feed.in_order is None:
+        return 1.0
+    _, labels = feed.in_order()
+    logits = np.zeros((len(labels), core.model.output[core.head.name].shape[-1]))
+    return float(core.head.losses(logits, labels).mean())
 
 
 def require_finite_features(
-    fit: Any, phase: str, features: np.ndarray, role: str = "train", passes: int = 1
+    rows: PhaseRows,
+    phase: str,
+    features: np.ndarray,
+    *,
+    role: str = "train",
+    passes: int = 1,
+    is_kept: bool = False,
 ) -> None:
-    """Raises where features for a solver, which takes no steps, are not finite; names their rows.
+    """Raises an error where features for a solver, which takes no steps, are not finite.
 
     Args:
-        fit: fit.Fit; it has read `features` in its next epochs, or a split in its order.
-        phase: its name.
-        features: float[N, d].
-        role: of the split.
-        passes: over the training split that they come from.
+        rows: PhaseRows of the phase that has read `features`.
+        phase: name of the phase.
+        features: float[N, d], of all passes over the training split, or of a split in its order.
+        role: role of the split.
+        passes: number of passes over the training split that the features come from.
+        is_kept: whether there is a run folder.
+
+    Raises:
+        NumericError: features are not finite; the error names their rows.
     """
-    blocks = [not_finite([features[part]]) for part in weighted_examples.parts(len(features))]
-    places = np.flatnonzero(np.concatenate(blocks)) if blocks else ()
+    blocks = [not_finite([features[part]]) for part in weighted_examples.blocks(len(features))]
+    places = np.flatnonzero(np.concatenate(blocks)) if blocks else np.empty(0, int)
     if not len(places):
         return
     size = len(features) // passes
-    ids = [_id(fit, role, *divmod(int(place), size)) for place in places[:SHOWN_ROWS]]
+    ids = [rows.id_at(role, *divmod(int(place), size)) for place in places[:SHOWN_ROWS]]
     more = f" and {len(places) - SHOWN_ROWS} more" if len(places) > SHOWN_ROWS else ""
     what = f"features of the {role} split are not finite ({phase}): of {list_ids(ids)}{more}"
     fix = "correct or leave out these rows, or --precision=float32 if they are right"
-    raise NumericError(what, flag="data", fix=fix + (", with --resume=never" if fit.run else ""))
+    raise NumericError(what, flag="data", fix=fix + (", with --resume=never" if is_kept else ""))
 
 
-def _id(fit: Any, role: str, epoch: int, place: int) -> str:
-    """The id of what was read at a place of an epoch."""
-    if fit.feed.ids is None:
-        return f"example {place}"
-    if role != "train":
-        return f"{fit.feed.ids(role)[place]}"
-    step, row = divmod(place, fit.options.train.batch_size)
-    return read(fit, Broken("", epoch + 1, step + 1), fit.rows).ids[row]
+def not_finite(batch: Sequence[Any]) -> np.ndarray:
+    """bool[B]: whether a row has a number that is not finite in one of several arrays [B, ...].
 
-
-def not_finite(given: Sequence[dict[str, Any] | np.ndarray]) -> np.ndarray:
-    """bool[B]: the rows that have a number which is not finite in one of several arrays [B, ...]."""
-    found = [~np.isfinite(array).reshape(len(array), -1).all(axis=1)
-             for array in map(np.asarray, keras.tree.flatten(given))]  # fmt: skip
+    Args:
+        batch: arrays or tensors, or dicts of them.
+    """
+    arrays = map(np.asarray, keras.tree.flatten(batch))
+    found = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in arrays]
     return np.logical_or.reduce(found)
 
 
 def smaller_rate(used: float, usual: float) -> float:
-    """The rate to try: that of the recipe, where a larger one was used; else a tenth."""
+    """The rate to try next: the usual one where a larger one was used, otherwise a tenth of it.
+
+    Args:
+        used: the rate that was used.
+        usual: the rate that `auto` chooses for the method.
+    """
     return usual if used > usual else used / 10
 
 
 def error(
-    broken: Broken, phase: str, batch: Batch | None, rate: float, is_kept: bool
+    broken: Breakage, phase: str, batch: Batch | None, rate: float, is_kept: bool
 ) -> NumericError:
-    """The NumericError of a Broken.
+    """The NumericError of a Breakage.
 
     Args:
-        broken: Broken.
-        phase: its name.
-        batch: Batch; None where the data does not say.
+        broken: Breakage.
+        phase: name of the phase.
+        batch: Batch of the step; None where rows have no names.
         rate: a learning rate that helps.
         is_kept: whether a run folder holds a checkpoint to go on from.
     """
@@ -237,7 +237,7 @@ def error(
 
 
 def list_ids(ids: Sequence[str]) -> str:
-    """The first ids as a text, and how many more there are; each once."""
+    """The first SHOWN_ROWS ids as a text, each once, and how many more there are."""
     ids = tuple(dict.fromkeys(ids))
     more = len(ids) - SHOWN_ROWS
     return ", ".join(ids[:SHOWN_ROWS]) + (f" and {more} more" if more > 0 else "")

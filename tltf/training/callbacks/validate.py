@@ -1,7 +1,6 @@
-"""Validation that is exact over all examples."""
+"""Validation between epochs, exact over all examples."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -13,9 +12,10 @@ class Validate(keras.callbacks.Callback):
 
     Args:
         measure: () -> (loss, metric).
-        prefix: of the names in the logs.
-        metric: its name.
-        broken_off: (epoch) -> None, called before a KeyboardInterrupt of `measure` goes on.
+        prefix: what the names in the logs begin with.
+        metric: name of the metric.
+        on_interrupt: (epoch) -> None, called where KeyboardInterrupt breaks `measure` off, before the
+            error is raised again.
     """
 
     def __init__(
@@ -23,18 +23,19 @@ class Validate(keras.callbacks.Callback):
         measure: Callable[[], tuple[float, float]],
         prefix: str = "val",
         metric: str = "accuracy",
-        broken_off: Callable[..., Any] | None = None,
+        on_interrupt: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__()
         self.measure, self.prefix, self.metric = measure, prefix, metric
-        self.broken_off = broken_off
+        self.on_interrupt = on_interrupt
 
-    def on_epoch_end(self, epoch: Any, logs: Any = None) -> None:
-        """Measures."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Measures, and adds the loss and the metric to `logs`."""
         try:
             loss, value = self.measure()
         except KeyboardInterrupt:
-            if self.broken_off:
-                self.broken_off(epoch)
+            if self.on_interrupt:
+                self.on_interrupt(epoch)
             raise
-        logs[f"{self.prefix}_loss"], logs[f"{self.prefix}_{self.metric}"] = loss, value
+        if logs is not None:
+            logs[f"{self.prefix}_loss"], logs[f"{self.prefix}_{self.metric}"] = loss, value

@@ -1,8 +1,7 @@
-"""Devices, precision and seeds: what must be set before anything is built."""
+"""Sets devices, precision and seeds, which must come before anything is built."""
 
 import functools
 import platform
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -22,10 +21,10 @@ def start(options: RuntimeOptions) -> tf.distribute.Strategy:
         options: RuntimeOptions.
 
     Returns:
-        tf.distribute.Strategy; for one device the default strategy, which costs nothing.
+        tf.distribute.Strategy; for one device the default strategy, which costs no time.
 
     Raises:
-        FlagError: devices that are not there.
+        FlagError: the devices are not there.
     """
     if options.logical_devices > 1:
         split_cpu(options.logical_devices)
@@ -39,36 +38,40 @@ def start(options: RuntimeOptions) -> tf.distribute.Strategy:
     if kind == "auto":
         kind = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
     strategy = _STRATEGIES[kind]()
-    if is_fixed:  # TensorFlow makes none by itself then, and KerasCV's layers ask for it
+    if is_fixed:  # KerasCV's layers need it, and TensorFlow does not make it then
         tf.random.set_global_generator(tf.random.Generator.from_seed(options.seed))
     return strategy
 
 
 def split_cpu(num_devices: int) -> None:
-    """Splits the CPU into logical devices; must come before TensorFlow's first operation."""
+    """Splits the CPU into logical devices, which must be done before TensorFlow's first operation.
+
+    Raises:
+        FlagError: TensorFlow already uses the CPU as another number of devices.
+    """
     cpus = tf.config.list_physical_devices("CPU")
     wanted = [tf.config.LogicalDeviceConfiguration()] * num_devices
     try:
         tf.config.set_logical_device_configuration(cpus[0], wanted)
     except RuntimeError as error:
         if len(tf.config.list_logical_devices("CPU")) != num_devices:
-            what = "the devices are already in use and cannot be split any more"
+            what = "the devices are already in use and can no longer be split"
             raise FlagError(what, flag="logical_devices", fix="set it in a new process") from error
 
 
 @functools.cache
-def _mirrored() -> Any:
+def _mirrored() -> tf.distribute.Strategy:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 @functools.cache
-def _multi_worker() -> Any:
+def _multi_worker() -> tf.distribute.Strategy:
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 @functools.cache
-def _tpu() -> Any:
+def _tpu() -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, tf.errors.NotFoundError) as error:
@@ -84,7 +87,7 @@ _STRATEGIES = {
 }
 
 
-def versions() -> Any:
-    """Package name -> version of what a run depends on."""
+def versions() -> dict[str, str]:
+    """Name -> version of Python and of the packages that a run depends on."""
     names = ("tltf", "tensorflow", "keras", "keras-hub", "numpy", "scikit-learn")
     return {"python": platform.python_version(), **packages.installed_versions(names)}

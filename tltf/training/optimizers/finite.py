@@ -1,26 +1,26 @@
-"""Whether the loss and the gradients of a training step are finite, noted on the device.
+"""Whether the loss and the gradients of each training step are finite, noted on the device.
 
 Keras looks at neither. Its logs are means over an epoch, and steps that run together have one log:
-only the step itself can tell which of them broke. Reading every gradient once is all that it costs.
+only the step itself can tell which of them broke. The cost is that every gradient is read once.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import keras
 import tensorflow as tf
 
 LOSS, GRADIENT = "loss", "gradient"
 MOST_SKIPPED = 100
-"""Steps that a LossScale skips one after another before the training counts as broken."""
+"""The number of steps that a LossScale skips in a row before the training counts as broken."""
 
 
-class FirstBroken:
-    """Finds the first step whose loss or gradient was not finite; made in the strategy's scope.
+class FirstBrokenStep:
+    """Finds the first step whose loss or gradient was not finite; it is made in the strategy's scope.
 
-    It is not part of the optimizer's variables, so no checkpoint has it. Sums over the steps stay
-    broken once they are: six operations a step, which a small head would feel if they were more.
+    Its variables are not among the optimizer's, so no checkpoint has them. It adds losses and norms
+    up over the steps: once a sum is not finite it never is again. That takes six operations per step;
+    with more of them a small head would train noticeably slower.
     """
 
     def __init__(self) -> None:
@@ -32,8 +32,8 @@ class FirstBroken:
         """Keeps the loss of the step that is being traced, for `loss`."""
         self._local.loss = loss
 
-    def loss(self) -> Any:
-        """float32[]: the loss that was held, once; 0 where there was none."""
+    def loss(self) -> tf.Tensor:
+        """float32[]: the loss that was kept, which is given out once; 0 where there is none."""
         held, self._local.loss = getattr(self._local, "loss", None), None
         return tf.constant(0.0) if held is None else tf.cast(held, tf.float32)
 
@@ -42,15 +42,15 @@ class FirstBroken:
 
         Args:
             loss: float32[], over all devices.
-            norm: float32[], finite if the gradients are; over all devices.
+            norm: float32[], over all devices; it is finite if and only if the gradients are.
         """
         self._sums.assign_add(tf.stack([loss, norm]))
         self._counts.assign_add(tf.cast(tf.math.is_finite(self._sums.value), tf.int64))
 
-    def read(self, num_steps: int) -> Any:
-        """(how many steps were fine, LOSS or GRADIENT) of the first `num_steps`; None if all were.
+    def read(self, num_steps: int) -> tuple[int, str] | None:
+        """(number of steps that were finite, LOSS or GRADIENT) of `num_steps`; None if all were.
 
-        A loss that is not finite has no finite gradient: the loss is named where both break.
+        A loss that is not finite has no finite gradient, so the loss is named where both break.
         """
         loss, gradient = self._counts.numpy().tolist()
         if min(loss, gradient) >= num_steps:
@@ -60,15 +60,19 @@ class FirstBroken:
 
 def _variable(dtype: str, name: str) -> keras.Variable:
     return keras.Variable(
-        tf.zeros(2, dtype), trainable=False, dtype=dtype,
-        aggregation="only_first_replica", name=name,
-    )  # fmt: skip
+        tf.zeros(2, dtype),
+        trainable=False,
+        dtype=dtype,
+        aggregation="only_first_replica",
+        name=name,
+    )
 
 
-def squares(gradients: Iterator[Any] | Sequence[tf.Tensor | None]) -> tf.Tensor:
+def squares(gradients: Iterable[tf.Tensor | None]) -> tf.Tensor:
     """float32[]: half the sum of the squares of dense gradients; None is left out.
 
-    A gradient whose square is beyond float32 counts as not finite: Adam and clipping take the square.
+    A gradient whose square is too large for float32 counts as not finite, because Adam and clipping
+    take the square.
     """
     found = [tf.nn.l2_loss(gradient) for gradient in gradients if gradient is not None]
     return tf.add_n([tf.cast(one, tf.float32) for one in found])
@@ -77,17 +81,17 @@ def squares(gradients: Iterator[Any] | Sequence[tf.Tensor | None]) -> tf.Tensor:
 class LossScale(keras.optimizers.LossScaleOptimizer):
     """Keras's loss scaling for float16, which counts the steps that it skips.
 
-    Departs from Keras: the devices decide together. Keras 3.15 asks the first one only, so that what
-    is not finite on another gets into all weights.
+    Departs from Keras: the devices decide together. Keras 3.15 asks only the first one, so that a
+    gradient that is not finite on another device gets into all weights.
 
-    `num_skipped` counts all steps, `num_skipped_in_a_row` those since a step was taken; once that is
-    MOST_SKIPPED it stays.
+    `num_skipped` counts all skipped steps, `num_skipped_in_a_row` those since the last step that was
+    taken; once that number is MOST_SKIPPED it stays so.
     """
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the counts."""
         super().build(variables)
-        self.broken = FirstBroken()
+        self.broken = FirstBrokenStep()
         self.num_skipped, self.num_skipped_in_a_row = (
             self.add_variable((), "zeros", "int", aggregation="none", name=name)
             for name in ("num_skipped", "num_skipped_in_a_row")

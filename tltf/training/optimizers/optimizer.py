@@ -1,18 +1,21 @@
 """Optimizers with a rate per variable, and schedules with warm-up.
 
-Departs from Keras in five points. A variable's factor scales its learning rate inside the
-update and inside weight decay (scaling gradients would do nothing under Adam). Clipping
-comes after the all-reduce, so that several devices train as one does; Keras clips per
-replica, and takes the norm of an embedding's gradient before equal rows are added. Weight decay
-skips biases, norms and other vectors. Adam is TensorFlow's fused kernel: the same formula in one
-pass over memory instead of a dozen. Of an embedding table only the rows that occur in training
-are updated: the same as updating all, but that weight decay leaves the others at the values
-that pretraining gave them.
+Departs from Keras in five points:
+
+- A variable's factor scales its learning rate inside the update and inside weight decay; to scale
+  gradients would have no effect under Adam.
+- Clipping comes after the all-reduce, so that several devices train as one does. Keras clips per
+  replica, and takes the norm of an embedding's gradient before equal rows are added.
+- Weight decay skips biases, norms and other vectors.
+- Adam is TensorFlow's fused kernel: the same formula in one pass over memory instead of a dozen.
+- Only those rows of an embedding table are updated that occur in training. The result is the same
+  as if all were updated, except that weight decay leaves the other rows at the values that
+  pretraining gave them.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -20,27 +23,31 @@ import tensorflow as tf
 from keras import ops
 
 from tltf.config.options import TrainOptions
+from tltf.methods.method import Phase
 from tltf.training.optimizers import finite
 from tltf.training.optimizers.embedding_rows import Rows
+from tltf.training.option_value import value_of
+
+Made = TypeVar("Made")
 
 
 class PerVariable:
     """Mixin for a Keras optimizer: per-variable factors, late clipping, selective decay.
 
     `rates`: id of a variable -> factor. `used_rows`: id of an embedding table -> int[n], the rows
-    that are trained; slots have a row for each of them only. `broken`: the FirstBroken
-    of the steps; None below a LossScale, which has its own.
+    that are trained; slots have rows for these only. `broken`: FirstBrokenStep; None inside a
+    LossScale, which has one of its own.
     """
 
-    rates: dict = {}
-    used_rows: dict = {}
-    broken: finite.FirstBroken | None = None
+    rates: dict[int, float] = {}
+    used_rows: dict[int, np.ndarray] = {}
+    broken: finite.FirstBrokenStep | None = None
     is_scaled = False
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Notes each variable's factor and whether it decays, and makes the slots."""
+        """Makes the slots; notes the factor of each variable and whether weight decay applies to it."""
         super().build(variables)
-        self.broken = None if self.is_scaled else finite.FirstBroken()
+        self.broken = None if self.is_scaled else finite.FirstBrokenStep()
         self._factors = {self._var_key(v): self.rates.get(id(v), 1.0) for v in variables}
         self._decayed = {self._var_key(v) for v in variables if is_decayed(v)}
         self._rows = {
@@ -64,7 +71,7 @@ class PerVariable:
         name: str | None = None,
         initializer: str = "zeros",
     ) -> keras.Variable:
-        """A slot; of an embedding table it has only the rows that are trained."""
+        """A slot of a variable; that of an embedding table has only the rows that are trained."""
         rows = self.used_rows.get(id(reference_variable))
         if rows is None:
             return super().add_variable_from_reference(reference_variable, name, initializer)
@@ -80,13 +87,13 @@ class PerVariable:
         trainable_variables: Sequence[keras.Variable],
         learning_rate: keras.Variable | tf.Tensor,
     ) -> None:
-        """Updates all; what the variables have in common becomes one operation of the graph."""
-        self._shared: dict = {}
+        """Updates all variables; what they have in common is computed once in the graph."""
+        self._shared: dict[tuple, Any] = {}
         super()._backend_update_step(grads, trainable_variables, learning_rate)
         self._shared = {}
 
-    def _once(self, key: tuple, make: Callable[..., Any]) -> dict[str, tf.Tensor] | tf.Tensor:
-        """`make()`, or what it gave before in this step: tracing takes its time by operations."""
+    def _once(self, key: tuple, make: Callable[[], Made]) -> Made:
+        """`make()`, or its result earlier in this step: each operation adds to the time of tracing."""
         if key not in self._shared:
             self._shared[key] = make()
         return self._shared[key]
@@ -94,7 +101,7 @@ class PerVariable:
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: keras.Variable | tf.Tensor
     ) -> None:
-        """Decays the variable, then updates it, both at its own rate."""
+        """Applies weight decay to the variable, then updates it, both at its own rate."""
         key, dtype = self._var_key(variable), variable.dtype
         factor = self._factors[key]
         rate = self._once(("rate", factor, dtype), lambda: ops.cast(learning_rate, dtype) * factor)
@@ -114,21 +121,24 @@ class PerVariable:
         rows.write(variable, scratch)
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """The loss as it is; whether it is finite is noted with the gradients."""
+        """The loss, unchanged; it is kept until the step is noted in `broken`."""
         if self.broken:
             self.broken.hold_loss(loss)
         return super().scale_loss(loss)
 
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
-        """Decay is part of `update_step`, where the variable's own rate is known."""
+        """Does nothing: weight decay is part of `update_step`, which knows the variable's own rate."""
 
-    def _clip_gradients(self, grads: Sequence[tf.IndexedSlices | tf.Tensor]) -> Any:
-        """Clipping waits for `_all_reduce_sum_gradients`."""
+    def _clip_gradients(
+        self, grads: Sequence[tf.IndexedSlices | tf.Tensor]
+    ) -> Sequence[tf.IndexedSlices | tf.Tensor]:
+        """The gradients, unchanged: `_all_reduce_sum_gradients` clips them."""
         return grads
 
     def _all_reduce_sum_gradients(
         self, grads_and_vars: Sequence[tuple[tf.IndexedSlices | tf.Tensor, tf.Variable]]
     ) -> list[tuple[tf.Tensor, tf.Variable]]:
+        """Sums the gradients over the devices, notes whether they are finite, and clips them."""
         dense = [
             (self._dense(gradient, variable), variable) for gradient, variable in grads_and_vars
         ]
@@ -147,7 +157,7 @@ class PerVariable:
     def _dense(
         self, gradient: tf.IndexedSlices | tf.Tensor, variable: tf.Variable
     ) -> tf.Tensor | None:
-        """A gradient whose rows are added up, of an embedding table for the trained rows only."""
+        """A dense gradient, in which equal rows are added; an embedding table's has only trained rows."""
         rows = self._rows.get(self._var_key(variable))
         if gradient is None:
             return None
@@ -155,12 +165,12 @@ class PerVariable:
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Keras's Adam computed by TensorFlow's one kernel; base of a `PerVariable`."""
+    """Keras's Adam, computed by the one kernel that TensorFlow has for it."""
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """Kingma & Ba 2014, arXiv:1412.6980, section 2's efficient form."""
+        """Updates a variable: Kingma & Ba 2014, arXiv:1412.6980, the efficient form of section 2."""
         index, dtype = self._get_variable_index(variable), variable.dtype
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -172,7 +182,7 @@ class FusedAdam(keras.optimizers.Adam):
         )
 
     def _numbers(self, dtype: tf.DType) -> dict[str, tf.Tensor]:
-        """The kernel's scalars, float[] by argument."""
+        """Name of an argument of the kernel -> its scalar, float[]."""
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
         step = tf.cast(self.iterations.value + 1, dtype)
         return {
@@ -185,31 +195,36 @@ class FusedAdam(keras.optimizers.Adam):
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Whether weight decay applies: not to vectors, biases (attention's are matrices) and norms."""
+    """Whether weight decay applies to a variable: not to vectors, biases and norms.
+
+    The biases of attention are matrices, so the name decides too.
+    """
     return len(variable.shape) > 1 and variable.name not in ("bias", "gamma", "beta", "scale")
 
 
 _KINDS = {"adam": FusedAdam, "adamw": FusedAdam, "sgd": keras.optimizers.SGD}
-_CLASSES = {name: type(f"PerVariable{kind.__name__}", (PerVariable, kind), {})
-            for name, kind in _KINDS.items()}  # fmt: skip
+_CLASSES = {
+    name: type(f"PerVariable{kind.__name__}", (PerVariable, kind), {})
+    for name, kind in _KINDS.items()
+}
 
 
 def build(
     options: TrainOptions,
     rates: dict[int, float],
-    learning_rate: "Rising | WarmUp | float",
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     used_rows: dict[int, np.ndarray] | None = None,
     is_scaled: bool = False,
-) -> Any:
+) -> keras.optimizers.Optimizer:
     """The optimizer that the options name.
 
     Args:
         options: TrainOptions with every `auto` resolved.
-        rates: id of a variable -> factor on the learning rate; 1 for others.
-        learning_rate: float or a keras schedule.
+        rates: id of a variable -> factor on the learning rate; the factor of others is 1.
+        learning_rate: a constant rate or a schedule.
         used_rows: id of an embedding table -> int[n], the rows that occur in training, as
             `embedding_rows.used_rows` finds them; tables that are not in it are updated whole.
-        is_scaled: whether it is wrapped in a LossScale, for float16.
+        is_scaled: whether the optimizer is wrapped in a LossScale, for float16.
     """
     arguments = {
         "learning_rate": learning_rate,
@@ -234,15 +249,15 @@ def build(
 
 @keras.saving.register_keras_serializable("tltf")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise to the peak, then constant, a linear fall or half a cosine to zero.
+    """A rate that rises linearly to the peak, then stays or falls to 0, linearly or as half a cosine.
 
     Cosine: Loshchilov & Hutter 2016, arXiv:1608.03983, eq. 5 without restarts.
 
     Args:
-        peak: largest rate.
-        num_steps: steps in all, warm-up included.
-        warmup_steps: steps of the rise; the first has rate peak / warmup_steps.
-        shape: constant, linear or cosine.
+        peak: the largest rate.
+        num_steps: number of all steps, warm-up included.
+        warmup_steps: number of steps of the rise; the first has the rate peak / warmup_steps.
+        shape: `constant`, `linear` or `cosine`.
     """
 
     def __init__(
@@ -266,7 +281,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
             factor = ops.where(step < self.warmup_steps, (step + 1.0) / self.warmup_steps, factor)
         return self.peak * factor
 
-    def get_config(self) -> Any:
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             "peak": self.peak,
@@ -278,15 +293,17 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("tltf")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """Half a cosine up from peak / 25 to the peak, then half a cosine down to peak / 250,000.
+    """A rate that rises as half a cosine from peak / 25 to the peak, then falls to peak / 250,000.
+
+    The fall is half a cosine too.
 
     Smith & Topin 2017, arXiv:1708.07120, in the form of fastai's `fit_one_cycle`. Departs: the
     optimizer's momentum stays as it is.
 
     Args:
-        peak: largest rate.
-        num_steps: steps in all.
-        rise_steps: steps of the rise.
+        peak: the largest rate.
+        num_steps: number of all steps.
+        rise_steps: number of steps of the rise.
     """
 
     START, END = 1 / 25, 1 / 250_000
@@ -312,8 +329,8 @@ class Rising(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that grows by the same factor in each step: low (high / low)^(t / (n - 1)).
 
     Args:
-        low: of the first step.
-        high: of step n and all after it.
+        low: the rate of the first step.
+        high: the rate of step n and of all steps after it.
         num_steps: n, at least 2.
     """
 
@@ -332,24 +349,24 @@ class Rising(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def _half_cosine(start: float, end: float, done: tf.Tensor) -> tf.Tensor:
-    """From `start` at 0 to `end` at 1."""
+    """Half a cosine from `start`, where `done` is 0, to `end`, where it is 1."""
     done = ops.clip(done, 0.0, 1.0)
     return end + (start - end) * 0.5 * (1.0 + ops.cos(math.pi * done))
 
 
-def learning_rate(options: Any, phase: Any, num_steps: Any) -> OneCycle | WarmUp | float:
+def learning_rate(options: TrainOptions, phase: Phase, num_steps: int) -> OneCycle | WarmUp | float:
     """The learning rate of a phase: a schedule, or a float where it is constant or `plateau`.
 
-    A schedule is a dozen operations of every step, which a small head takes as long as its own.
+    A schedule adds a dozen operations to every step, which take as long as those of a small head.
 
     Args:
         options: TrainOptions with every `auto` resolved.
-        phase: methods.method.Phase.
-        num_steps: optimizer steps of the phase.
+        phase: Phase.
+        num_steps: number of optimizer steps of the phase.
     """
-    peak = options.learning_rate * phase.rate_factor
+    peak = value_of(options.learning_rate) * phase.rate_factor
     shape = phase.schedule or options.schedule
-    warmup_steps = round(options.warmup_fraction * num_steps)
+    warmup_steps = round(value_of(options.warmup_fraction) * num_steps)
     if shape == "one_cycle":
         return OneCycle(peak, num_steps, warmup_steps)
     if shape == "plateau" or (shape == "constant" and not warmup_steps):

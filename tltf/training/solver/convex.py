@@ -1,22 +1,23 @@
 """The convex problem of a linear probe: multinomial logistic regression solved to convergence.
 
 The objective is the weighted mean cross entropy plus `penalty / 2 * ||W||^2` on standardised
-features; the bias is free. A path of penalties goes from strong to weak, each solution starting
-the next, and validation chooses among them (`path`).
+features; the bias is not penalised. A path of penalties goes from strong to weak, each solution is the
+start of the next one, and validation chooses among them (`path`).
 
-How it is made fast. Evaluations are of a path of eight penalties to one tolerance:
+How the solver is made fast; numbers of evaluations are for a path of eight penalties to one tolerance:
 
 - L-BFGS runs in coordinates in which the Hessian is near the identity: those of the Cholesky
   factor of `sum_i h_i z_i z_i^T + penalty`, h_i the mean curvature of example i's softmax where
   the step starts. On 3,000 x 1,280 features of an EfficientNet-Lite0 that takes 463 evaluations
-  where plain L-BFGS takes 1,102, on 2,000 x 384 of MiniLM 63 for 400; a factor costs about 15.
-- The products are float64. In float32 they take half the time each, but their rounding makes
+  where plain L-BFGS takes 1,102, and on 2,000 x 384 features of MiniLM 63 instead of 400; a factor
+  costs as much as about 15 evaluations.
+- The products are in float64. In float32 each takes half the time, but the rounding makes
   line searches fail before the gradient is at 1e-4, which costs more than it saves.
 - With more features than examples the solution lies in the span of the examples: a QR
   factorisation turns the problem, without loss, into one with as many features as examples.
   1,000 x 1,280 take half the time, 300 x 1,280 a sixteenth.
 - BLAS gets one thread below 2^25 numbers: products this small gain little from a second one, and
-  threads that wait for busy cores cost much (2,000 x 384 beside other work: 12 s for 1.2 s).
+  threads that wait for busy cores cost much (2,000 x 384 beside other work: 12 s instead of 1.2 s).
 """
 
 import dataclasses
@@ -30,17 +31,23 @@ from tltf.data import blas_threads
 from tltf.training.solver import weighted_examples as examples
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-"""Half decades about what was best on features of EfficientNet-Lite0 and MiniLM for 1,000 to 3,000
+"""Half decades around the best penalties on features of EfficientNet-Lite0 and MiniLM for 1,000 to 3,000
 examples, .01 to .1. Weaker ones cost the most iterations and were worse on validation."""
 TOLERANCE = 1e-5
-"""Of the returned solution: the gradient's norm in the coordinates above, in which half its
-square is about what the objective lies above its minimum."""
+"""The largest norm of the gradient at the returned solution, in the coordinates above. Half its
+square is about as much as the objective lies above its minimum."""
 _PATH_TOLERANCE = 3e-4
-"""Of those that are compared: an objective within 1e-6 of its minimum."""
+"""The same for the solutions that are compared: an objective within 1e-6 of its minimum."""
 _DEAD = 1e-5
-"""Of the middle deviation: a feature that varies less is switched off."""
+"""A feature counts as switched off if it varies by less than this share of the median deviation."""
 _MAX_ITERATIONS = 1000
 _MAX_FACTORED = 4096
+
+
+Examples = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""(features, targets, weights), as `weighted_examples.check_examples` returns them."""
+Weights = tuple[np.ndarray, np.ndarray]
+"""(kernel, bias)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Solution:
     Args:
         kernel: float32[d, C], for features as they are: the standardisation is folded in.
         bias: float32[C].
-        penalty: the chosen one.
+        penalty: the penalty that was chosen.
         rows: one dict per penalty, strong to weak: penalty, loss and accuracy on the examples that
             it was fitted on (weighted mean cross entropy, without the penalty), val_loss and
             val_accuracy (None where nothing was chosen), num_iterations, has_converged. The chosen
@@ -76,11 +83,11 @@ def path(
     num_classes: int = 0,
     seed: int = 0,
     groups: np.ndarray | None = None,
-) -> Any:
-    """Solves for each penalty and keeps the best on validation.
+) -> Solution:
+    """Solves for each penalty and keeps the solution that is best on validation.
 
-    The best has the highest accuracy, at a tie the lower cross entropy, then the stronger
-    penalty. Weights act as repeated examples do, on mean and deviation of the features too. A
+    The best one has the highest accuracy; a tie is decided by the lower cross entropy, then by the
+    stronger penalty. Weights act as repeated examples do, on mean and deviation of the features too. A
     class that no training example has gets a kernel of 0 and a bias with which its probability
     stays below 1 / N.
 
@@ -90,27 +97,27 @@ def path(
         targets: int[N] in 0..C-1, or float[N, C] of rows that sum to 1 (label smoothing).
         validation: `(float[M, d] features, int[M] labels)`; None holds a fifth of each class's
             examples back for the choice and then solves on all. One penalty needs no choice.
-        weights: float[N], 0 or more; None weighs all the same.
+        weights: float[N], 0 or more; None gives all examples the same weight.
         penalties: each above 0, in any order.
         initial: `(float[d, C] kernel, float[C] bias)` to start from, as a Solution has them;
-            changes the time only.
+            it changes the time only.
         num_classes: C; 0 takes the largest label or the width of the soft targets.
-        seed: of what is held back.
-        groups: int[N]; rows of one number are held back together, as copies of one row are.
+        seed: seed of the draw of what is held back.
+        groups: int[N]; rows with the same number are held back together, as copies of one row must be.
 
     Returns:
         Solution.
 
     Raises:
-        DataError: no examples, labels or weights out of range, all targets the same, or too few
-            examples to hold some back.
+        DataError: there are no examples, labels or weights are out of range, all targets are the
+            same, or there are too few examples to hold some back.
         ShapeError: features are not a matrix, or numbers of examples, features or classes differ.
         NumericError: a feature, a target or a weight is not finite.
-        ValueError: no penalties, or one that is not above 0.
+        ValueError: there are no penalties, or one is not above 0.
     """
     penalties = sorted((float(penalty) for penalty in penalties), reverse=True)
     if not penalties or not penalties[-1] > 0:
-        raise ValueError(f"penalties are above 0 (received {penalties})")
+        raise ValueError(f"penalties must be above 0 (received {penalties})")
     given, validation = examples.check_examples(
         (features, targets, weights), validation, num_classes
     )
@@ -121,18 +128,19 @@ def path(
 
 
 def _path(
-    given: Any,
+    given: Examples,
     validation: tuple[np.ndarray, ...] | None,
     penalties: Sequence[float],
     initial: tuple[np.ndarray, ...] | None,
     seed: int,
     groups: np.ndarray | None,
-) -> Any:
+) -> Solution:
+    """The Solution of `path` for examples that have been checked."""
     fitted = given
     if validation is None and len(penalties) > 1:
         fitted, validation = examples.hold_back(given, seed, groups)
     problem = _Problem(*fitted)
-    start = problem.folded(*initial) if initial is not None else problem.origin()
+    start = problem.fold(*initial) if initial is not None else problem.origin()
     candidates = []
     for penalty in penalties:
         found = _solve(problem, penalty, start, _PATH_TOLERANCE)
@@ -142,19 +150,21 @@ def _path(
     rows = [row for _, row in candidates]
     start = found.kernel, found.bias
     if fitted is not given:
-        raw, problem = problem.unfolded(*start), _Problem(*given)
-        start = problem.folded(*raw)
+        raw, problem = problem.unfold(*start), _Problem(*given)
+        start = problem.fold(*raw)
     best = _solve(problem, found.penalty, start, TOLERANCE)
     if fitted is given:
         num_iterations = row["num_iterations"] + best.num_iterations
         refined = _row(problem, best, validation) | {"num_iterations": num_iterations}
         rows[penalties.index(found.penalty)] = refined
-    kernel, bias = problem.unfolded(best.kernel, best.bias)
+    kernel, bias = problem.unfold(best.kernel, best.bias)
     return Solution(kernel, bias, best.penalty, tuple(rows), best.has_converged)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Found:
+class _Candidate:
+    """The solution of one penalty, in the coordinates of the problem."""
+
     penalty: float
     kernel: np.ndarray
     bias: np.ndarray
@@ -165,7 +175,7 @@ class _Found:
 class _Problem:
     """The objective on standardised features, reduced to the span of the examples.
 
-    Examples of weight 0 and classes without any share of a target are left out.
+    Examples with the weight 0 and classes that no target has a share of are left out.
 
     Args:
         features: float[N, d].
@@ -181,17 +191,19 @@ class _Problem:
         self.targets = np.ascontiguousarray(targets[keep][:, self.classes].T)
         self.mean, self.deviation = _moments(features, keep, self.weights)
         inputs = np.empty((len(keep), np.shape(features)[1]))
-        for part in examples.parts(len(keep)):
+        for part in examples.blocks(len(keep)):
             rows = np.asarray(features[keep[part]], np.float64)
             inputs[part] = (rows - self.mean) / self.deviation
         self.inputs, self.basis = _reduced(inputs)
 
-    def origin(self) -> tuple[np.ndarray, np.ndarray]:
-        """`(kernel[K, r], bias[K])` of zeros; a row a class, the order that BLAS is fastest in."""
+    def origin(self) -> Weights:
+        """`(kernel[K, r], bias[K])` of zeros; a row per class, the order in which BLAS is fastest."""
         return np.zeros((len(self.classes), self.inputs.shape[1])), np.zeros(len(self.classes))
 
-    def value(self, kernel: Any, bias: np.ndarray, penalty: float) -> Any:
-        """`(objective, its gradient by kernel, by bias, log probabilities [K, N])`."""
+    def value(
+        self, kernel: np.ndarray, bias: np.ndarray, penalty: float
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """`(objective, gradient by the kernel, gradient by the bias, log probabilities [K, N])`."""
         scores = kernel @ self.inputs.T + bias[:, None]
         stated = special.log_softmax(scores, axis=0)
         loss = -(self.weights * (self.targets * stated).sum(0)).sum()
@@ -200,15 +212,15 @@ class _Problem:
         value = loss + penalty / 2 * (kernel**2).sum()
         return value, by_kernel, slopes.sum(1), stated
 
-    def folded(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The weights for features as they are, in the coordinates of the problem."""
+    def fold(self, kernel: np.ndarray, bias: np.ndarray) -> Weights:
+        """Weights for features as they are, turned into the coordinates of the problem."""
         kernel = np.asarray(kernel, np.float64)[:, self.classes]
         bias = np.asarray(bias, np.float64)[self.classes] + self.mean @ kernel
         kernel = kernel.T * self.deviation
         return np.ascontiguousarray(kernel if self.basis is None else kernel @ self.basis), bias
 
-    def unfolded(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`(float32[d, C], float32[C])` for features as they are.
+    def unfold(self, kernel: np.ndarray, bias: np.ndarray) -> Weights:
+        """`(float32[d, C], float32[C])`: the weights for features as they are.
 
         The mean over the classes is taken out, so that the largest logit is never below 0:
         against it a class without examples, at -log N, stays below 1 / N.
@@ -225,7 +237,7 @@ class _Problem:
 class _Coordinates:
     """Linear coordinates in which the Hessian at `start` is near the identity."""
 
-    def __init__(self, problem: Any, penalty: Any, start: Any) -> None:
+    def __init__(self, problem: _Problem, penalty: float, start: Weights) -> None:
         chances = np.exp(problem.value(*start, penalty)[-1])
         curvatures = problem.weights * (chances * (1 - chances)).mean(0)
         self.bias_scale = np.sqrt(max(curvatures.sum(), 1e-8))
@@ -237,24 +249,24 @@ class _Coordinates:
             self.scale = np.sqrt(squares / width + penalty)
             return
         matrix = np.zeros((width, width))
-        for part in examples.parts(len(curvatures)):
+        for part in examples.blocks(len(curvatures)):
             rows = problem.inputs[part] * np.sqrt(curvatures[part, None])
             matrix += rows.T @ rows
         matrix.flat[:: width + 1] += penalty
         self.lower = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
 
-    def of(self, kernel: np.ndarray, bias: np.ndarray) -> Any:
+    def flatten(self, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """The flat vector of a kernel and a bias."""
         kernel = kernel * self.scale if self.lower is None else kernel @ self.lower
         return np.concatenate([kernel.ravel(), bias * self.bias_scale])
 
-    def weights(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def unflatten(self, flat: np.ndarray) -> Weights:
         """The kernel and the bias of a flat vector."""
         kernel, bias = np.split(flat, [-self.shape[0]])
         return self._divided(kernel.reshape(self.shape), is_transposed=True), bias / self.bias_scale
 
     def gradient(self, by_kernel: np.ndarray, by_bias: np.ndarray) -> np.ndarray:
-        """The flat gradient, from those by kernel and by bias."""
+        """The flat gradient, made from the gradients by the kernel and by the bias."""
         by_kernel = self._divided(by_kernel, is_transposed=False)
         return np.concatenate([by_kernel.ravel(), by_bias / self.bias_scale])
 
@@ -264,40 +276,39 @@ class _Coordinates:
         return linalg.blas.dtrsm(1.0, self.lower, rows.T, lower=1, trans_a=int(is_transposed)).T
 
 
-def _solve(
-    problem: _Problem, penalty: float, start: tuple[np.ndarray, ...], tolerance: float
-) -> _Found:
+def _solve(problem: _Problem, penalty: float, start: Weights, tolerance: float) -> _Candidate:
+    """The _Candidate of one penalty, whose gradient has at most the norm `tolerance`."""
     coordinates = _Coordinates(problem, penalty, start)
     norm = np.inf
 
     def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal norm
-        value, by_kernel, by_bias, _ = problem.value(*coordinates.weights(flat), penalty)
+        value, by_kernel, by_bias, _ = problem.value(*coordinates.unflatten(flat), penalty)
         gradient = coordinates.gradient(by_kernel, by_bias)
         norm = np.sqrt(gradient @ gradient)
         return value, gradient
 
-    def stop(intermediate_result: Any) -> None:
+    def stop(intermediate_result: optimize.OptimizeResult) -> None:
         if norm <= tolerance:
             raise StopIteration
 
     options = {"maxiter": _MAX_ITERATIONS, "maxfun": 2 * _MAX_ITERATIONS, "ftol": 0, "gtol": 0}
-    first = coordinates.of(*start)
+    first = coordinates.flatten(*start)
     evaluate(first)
     if norm <= tolerance:
-        return _Found(penalty, start[0], start[1], 0, True)
+        return _Candidate(penalty, start[0], start[1], 0, True)
     result = optimize.minimize(
         evaluate, first, jac=True, method="L-BFGS-B", callback=stop, options=options
     )
     evaluate(result.x)
-    kernel, bias = coordinates.weights(result.x)
-    return _Found(penalty, kernel, bias, int(result.nit), bool(norm <= tolerance))
+    kernel, bias = coordinates.unflatten(result.x)
+    return _Candidate(penalty, kernel, bias, int(result.nit), bool(norm <= tolerance))
 
 
 def _row(
-    problem: _Problem, found: _Found, validation: tuple[np.ndarray, ...] | None
+    problem: _Problem, found: _Candidate, validation: tuple[np.ndarray, ...] | None
 ) -> dict[str, Any]:
-    """What a solution reaches, as plain JSON."""
+    """The row of `Solution.rows` of a solution, as plain JSON."""
     stated = problem.value(found.kernel, found.bias, found.penalty)[-1]
     right = stated.argmax(0) == problem.targets.argmax(0)
     row = {
@@ -311,16 +322,16 @@ def _row(
     }
     if validation is None:
         return row
-    loss, accuracy = _judge(*problem.unfolded(found.kernel, found.bias), *validation)
+    loss, accuracy = _judge(*problem.unfold(found.kernel, found.bias), *validation)
     return row | {"val_loss": loss, "val_accuracy": accuracy}
 
 
 def _judge(
     kernel: np.ndarray, bias: np.ndarray, features: np.ndarray, labels: np.ndarray
 ) -> tuple[float, float]:
-    """`(mean cross entropy, accuracy)` of the weights as they are handed out."""
+    """`(mean cross entropy, accuracy)` of the weights as they are returned."""
     loss, num_right = 0.0, 0
-    for part in examples.parts(len(labels)):
+    for part in examples.blocks(len(labels)):
         logits = np.asarray(features[part], np.float32) @ kernel + bias
         stated = special.log_softmax(logits.astype(np.float64), axis=1)
         loss -= np.take_along_axis(stated, labels[part, None], 1).sum()
@@ -328,7 +339,8 @@ def _judge(
     return float(loss / len(labels)), num_right / len(labels)
 
 
-def _quality(candidate: tuple[_Found | None, dict[str, Any]]) -> tuple[float, float]:
+def _quality(candidate: tuple[_Candidate, dict[str, Any]]) -> tuple[float, float]:
+    """The key by which solutions are compared; (0, 0) where there is no validation."""
     row = candidate[1]
     return (0, 0) if row["val_loss"] is None else (row["val_accuracy"], -row["val_loss"])
 
@@ -336,19 +348,19 @@ def _quality(candidate: tuple[_Found | None, dict[str, Any]]) -> tuple[float, fl
 def _moments(
     features: np.ndarray, keep: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64[d] weighted mean and deviation; 1 where a feature is constant but for rounding.
+    """float64[d] weighted mean, and deviation: 1 where a feature is constant but for rounding.
 
-    So is one that varies by less than _DEAD of what features vary by in the middle: a dimension
-    that the network has switched off, with a scale of 1e-8 say. Standardised it would get weights
-    of 1e6, with which fine-tuning cannot go on.
+    The deviation is 1 too where it is less than _DEAD times the median deviation: the network has
+    switched such a feature off, which has a scale of 1e-8, say. If it were standardised it would get
+    weights of 1e6, with which fine-tuning cannot go on.
     """
     mean = sum(
         weights[part] @ features[keep[part]].astype(np.float64)
-        for part in examples.parts(len(keep))
+        for part in examples.blocks(len(keep))
     )
     square = sum(
         weights[part] @ (features[keep[part]].astype(np.float64) - mean) ** 2
-        for part in examples.parts(len(keep))
+        for part in examples.blocks(len(keep))
     )
     deviation = np.sqrt(square)
     varied = deviation[deviation > 0]
@@ -358,7 +370,7 @@ def _moments(
 
 
 def _reduced(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """`(inputs[N, r], basis[d, r])`; as they are and None unless features outnumber examples."""
+    """`(inputs[N, r], basis[d, r])`; the inputs as they are and None unless d is larger than N."""
     if inputs.shape[1] <= len(inputs):
         return inputs, None
     basis, upper = linalg.qr(inputs.T, mode="economic", overwrite_a=True, check_finite=False)

@@ -1,8 +1,8 @@
 """A linear probe solved to convergence: the convex way to train a head of one dense layer."""
 
-from typing import Any
-
+import keras
 import numpy as np
+import tensorflow as tf
 
 from tltf.errors import FlagError
 from tltf.models.forward import Forward
@@ -11,11 +11,11 @@ from tltf.training.solver.convex import Solution
 
 
 def solve(
-    dense: Any,
+    dense: keras.layers.Dense,
     training: tuple[np.ndarray, ...],
     validation: tuple[np.ndarray, ...] | None,
     label_smoothing: float = 0.0,
-    groups: Any = None,
+    groups: np.ndarray | None = None,
 ) -> Solution:
     """Puts the optimal kernel and bias into the head; returns the `convex.Solution`.
 
@@ -23,7 +23,7 @@ def solve(
     features; the penalty is the one that is best on validation.
 
     Args:
-        dense: the head's one layer, a keras.layers.Dense that is built.
+        dense: the only layer of the head, which is built.
         training: (float32[N, d] features, int[N] or float[N, C] targets, float[N] weights).
         validation: (float32[M, d], int[M] labels), or None.
         label_smoothing: see `losses.CrossEntropy`.
@@ -37,29 +37,38 @@ def solve(
     return solution
 
 
-def rows(dataset: Any, prefix: Any = None) -> Any:
-    """`(features, targets, weights)` of a dataset of (inputs, targets, weights), each once.
+def read_examples(dataset: tf.data.Dataset, prefix: keras.Model | None = None) -> convex.Examples:
+    """`(features, targets, weights)` of a dataset of (inputs, targets, weights), each read once.
 
     Args:
-        dataset: tf.data.Dataset; its inputs are one vector an example where `prefix` is None.
+        dataset: tf.data.Dataset; its inputs are one vector per example where `prefix` is None.
         prefix: keras.Model that gives that vector.
+
+    Raises:
+        FlagError: the head takes several tensors per example.
     """
     names = list(prefix.output) if prefix else list(dataset.element_spec[0])
     if len(names) != 1:
-        raise FlagError("solver=lbfgs takes a head on one vector an example", flag="method",
-                        fix="--method=linear_probe")  # fmt: skip
+        raise FlagError(
+            "solver=lbfgs takes a head on one vector per example",
+            flag="method",
+            fix="--method=linear_probe",
+        )
     kept = [
-        (np.empty(0) if prefix else np.asarray(inputs[names[0]]),
-         np.asarray(*targets.values()), np.asarray(*weights.values()))
+        (
+            np.empty(0) if prefix else np.asarray(inputs[names[0]]),
+            np.asarray(*targets.values()),
+            np.asarray(*weights.values()),
+        )
         for inputs, targets, weights in dataset
-    ]  # fmt: skip
+    ]
     features, targets, weights = zip(*kept, strict=True)
     whole = Forward(prefix, names[0])(dataset) if prefix else np.concatenate(features)
     return whole, np.concatenate(targets), np.concatenate(weights)
 
 
 def _smoothed(targets: np.ndarray, num_classes: int, share: float) -> np.ndarray:
-    """float[N, C] with a share of each target, int[N] or float[N, C], spread over all classes."""
+    """float[N, C]: targets, int[N] or float[N, C], with a share of each spread over all classes."""
     if targets.ndim == 1:
         targets = np.eye(num_classes)[targets]
     return (1.0 - share) * targets + share / num_classes

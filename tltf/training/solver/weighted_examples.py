@@ -1,7 +1,5 @@
 """The examples of a linear probe: checked, turned into soft targets, and partly held back."""
 
-from typing import Any
-
 import numpy as np
 
 from tltf.data import hold_out
@@ -10,8 +8,8 @@ from tltf.errors import DataError, NumericError, ShapeError
 _BLOCK = 4096
 
 
-def parts(count: int) -> Any:
-    """Slices that cover `count` rows, so that a memory map is read a piece at a time."""
+def blocks(count: int) -> list[slice]:
+    """Slices that cover `count` rows, so that a memory map is read one block after another."""
     return [slice(first, first + _BLOCK) for first in range(0, count, _BLOCK)]
 
 
@@ -20,7 +18,7 @@ def check_examples(
     validation: tuple[np.ndarray, ...] | None,
     num_classes: int,
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
-    """Training and validation examples that fit together; see `convex.path`.
+    """Checked training and validation examples, which fit together; see `convex.path`.
 
     Args:
         training: (features, targets, weights or None).
@@ -31,7 +29,7 @@ def check_examples(
         `((float[N, d], float64[N, C] whose rows sum to 1, float64[N]), validation)`.
 
     Raises:
-        DataError, ShapeError, NumericError: as `convex.path`.
+        DataError, ShapeError, NumericError: where `convex.path` raises them.
     """
     validation = None if validation is None else _checked_validation(*validation)
     num_classes = num_classes or _count_classes(training[1], validation)
@@ -47,11 +45,11 @@ def check_examples(
 
 
 def check_initial(initial: tuple[np.ndarray, ...], training: tuple[np.ndarray, ...]) -> None:
-    """Raises where weights to start from do not fit the examples.
+    """Raises an error where the weights to start from do not fit the examples.
 
     Raises:
-        ShapeError: other widths.
-        NumericError: not finite.
+        ShapeError: the weights are of other widths.
+        NumericError: a weight is not finite.
     """
     kernel, bias = initial
     fitting = (training[0].shape[1], training[1].shape[1])
@@ -67,7 +65,7 @@ def check_initial(initial: tuple[np.ndarray, ...], training: tuple[np.ndarray, .
 def hold_back(
     training: tuple[np.ndarray, ...], seed: int, groups: np.ndarray | None = None
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Holds a fifth of each class back, drawn at random, and none whose copy is fitted.
+    """Holds back a fifth of each class, drawn at random; copies of one row stay together.
 
     Args:
         training: as `check_examples` returns it.
@@ -75,11 +73,11 @@ def hold_back(
         groups: see `hold_out.held_groups`.
 
     Returns:
-        `((features, targets, weights), (features, labels))`: all examples with a weight of 0 for
-        those held back, and these.
+        `((features, targets, weights), (features, labels))`: first all examples, where those that
+        are held back have the weight 0, then those that are held back.
 
     Raises:
-        DataError: too few examples.
+        DataError: there are too few examples.
     """
     features, targets, weights = training
     labels = targets.argmax(1)
@@ -88,8 +86,9 @@ def hold_back(
     if not is_held.any() or _is_constant(targets, rest):
         raise DataError(
             f"{len(labels)} training examples are too few to choose a penalty on a fifth of them",
-            flag="split", fix="give a validation split",
-        )  # fmt: skip
+            flag="split",
+            fix="give a validation split",
+        )
     return (features, targets, rest), (features[is_held], labels[is_held])
 
 
@@ -122,9 +121,9 @@ def _checked_training(
     if not (np.isfinite(targets).all() and np.isfinite(weights).all()):
         raise NumericError("targets or weights are not finite")
     if targets.min() < 0 or np.abs(targets.sum(1) - 1).max() > 1e-3:
-        raise DataError("soft targets are 0 or more and each row sums to 1")
+        raise DataError("soft targets must be 0 or more, and each row must sum to 1")
     if weights.min() < 0 or not weights.any():
-        raise DataError("weights are 0 or more, and one is above 0")
+        raise DataError("weights must be 0 or more, and at least one must be above 0")
     if _is_constant(targets, weights):
         raise DataError("all training examples have one class; a linear probe needs two")
     return features, targets / targets.sum(1, keepdims=True), weights
@@ -146,10 +145,10 @@ def _matrix(name: str, features: np.ndarray) -> np.ndarray:
         raise ShapeError(f"{name} features {features.shape} are not a matrix (expected [N, d])")
     if len(features) == 0:
         raise DataError(f"the {name} split has no examples", flag="split")
-    for part in parts(len(features)):
-        is_finite = np.isfinite(features[part]).all(1)
+    for block in blocks(len(features)):
+        is_finite = np.isfinite(features[block]).all(1)
         if not is_finite.all():
-            row = part.start + int(is_finite.argmin())
+            row = block.start + int(is_finite.argmin())
             raise NumericError(f"features of example {row} of the {name} split are not finite")
     return features
 
@@ -166,6 +165,6 @@ def _labels(name: str, labels: np.ndarray, num_classes: float) -> np.ndarray:
 
 
 def _is_constant(targets: np.ndarray, weights: np.ndarray) -> bool:
-    """Whether there is nothing to tell apart."""
+    """Whether all examples with a weight above 0 have the same target."""
     kept = targets[weights > 0]
     return len(kept) == 0 or bool((kept == kept[0]).all())

@@ -1,0 +1,62 @@
+"""The course of a fit: which phases it runs, for how long, at which rate, with which callbacks."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import keras
+
+from tltf.config.options import TrainOptions
+from tltf.graphs import frozen_prefix
+from tltf.methods.method import Phase
+from tltf.training.optimizers import optimizer as optimizers_optimizer
+from tltf.training.option_value import value_of
+from tltf.training.phase_callbacks import PhaseCallbacks
+
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
+
+
+class Course:
+    """The course that the options and the method set; the range test has a course of its own.
+
+    Args:
+        train: TrainOptions with every `auto` resolved.
+        num_replicas: number of devices.
+    """
+
+    def __init__(self, train: TrainOptions, num_replicas: int = 1) -> None:
+        self.train, self.num_replicas = train, num_replicas
+
+    def phases(self, phases: list[Phase]) -> list[Phase]:
+        """The phases that are run, of all phases of the method."""
+        return phases
+
+    def num_epochs(self, phase: Phase) -> int:
+        """The number of passes over the training split in steps; a solver takes no steps."""
+        return phase.num_epochs(value_of(self.train.train_epochs))
+
+    def rate(self, phase: Phase, num_steps: int) -> Rate:
+        """The learning rate of a phase that has `num_steps` optimizer steps."""
+        return optimizers_optimizer.learning_rate(self.train, phase, num_steps)
+
+    def steps_together(self, model: keras.Model, steps: int) -> int:
+        """The number of steps of an epoch that run together, without callbacks between them.
+
+        It is 1 with several devices: Keras's loop fails on their iterators.
+
+        Args:
+            model: the model that is about to be compiled.
+            steps: number of steps per epoch.
+        """
+        return 1 if self.num_replicas > 1 else frozen_prefix.steps_together(model, steps)
+
+    def callbacks(
+        self, made: PhaseCallbacks, model: keras.Model, num_epochs: int
+    ) -> Sequence[keras.callbacks.Callback]:
+        """The callbacks of a phase.
+
+        Args:
+            made: PhaseCallbacks of the phase.
+            model: the compiled model.
+            num_epochs: number of epochs of the phase.
+        """
+        return made.build(model, num_epochs)

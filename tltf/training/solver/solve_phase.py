@@ -1,0 +1,56 @@
+"""A phase without steps: the head is solved for, and the history has a row for each penalty."""
+
+import numpy as np
+
+from tltf.graphs.frozen_prefix import Cut
+from tltf.training.callbacks import non_finite
+from tltf.training.feed import Batches, DataAbove, PhaseRows
+from tltf.training.fit_parts import FitParts
+from tltf.training.judges import VALIDATION
+from tltf.training.solver import solve_head
+
+
+def solve_phase(
+    fit: FitParts, phase: str, parts: Cut, above: DataAbove, training: Batches, rows: PhaseRows
+) -> None:
+    """Trains the head of a core on a frozen backbone without steps.
+
+    Args:
+        fit: FitParts.
+        phase: name of the phase.
+        parts: Cut of the core's model.
+        above: DataAbove of the prefix of that cut.
+        training: `Batches` that the phase trains on.
+        rows: PhaseRows of the phase.
+
+    Raises:
+        NumericError: features are not finite.
+    """
+    options = fit.options
+    views = max(1, options.cache.cache_views) if options.data.augment else 1
+    once = {"is_drawn": False} if options.train.sampling == "balanced" else {}
+    batches = training(rows.epochs_before, views, **once)
+    examples = solve_head.read_examples(batches, None if above.training else parts.prefix)
+    is_kept = bool(fit.run)
+    non_finite.require_finite_features(rows, phase, examples[0], passes=views, is_kept=is_kept)
+    judged = None
+    if VALIDATION in fit.judges:
+        judged = _judged_features(fit, parts, above)
+        non_finite.require_finite_features(rows, phase, judged[0], role=VALIDATION, is_kept=is_kept)
+    (dense,) = fit.core.groups[-1].layers
+    origins = None if judged else fit.feed.origins
+    groups = origins(rows.epochs_before, views, **once) if origins else None
+    smoothing = options.train.label_smoothing
+    solution = solve_head.solve(dense, examples, judged, smoothing, groups)
+    for number, row in enumerate(solution.rows, 1):
+        fit.record.history.append({"phase": phase, "epoch": number, **row})
+        fit.log.write(fit.record.history[-1])
+
+
+def _judged_features(fit: FitParts, parts: Cut, above: DataAbove) -> tuple[np.ndarray, np.ndarray]:
+    """`(float32[M, d], labels)` of the validation split."""
+    split = fit.judges.splits[VALIDATION]
+    features, _, _ = solve_head.read_examples(
+        split.dataset, None if above.validation else parts.prefix
+    )
+    return features[: len(split.labels)], split.labels
