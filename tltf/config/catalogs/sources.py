@@ -28,7 +28,8 @@ SOURCES = {
             "root": "",
             "suffix": "",
         },
-        "a CSV file, or one per split; columns by name; text=COLUMN or image=COLUMN of file paths",
+        "a CSV file, or one per split; columns by name; text=COLUMN, text=question|answer or image=COLUMN "
+        "of file paths",
         paths=("path", "train", "validation", "test", "root"),
     ),
     "jsonl": Row(
@@ -47,7 +48,8 @@ SOURCES = {
             "root": "",
             "suffix": "",
         },
-        "JSON lines, or one file per split; fields by name; text=FIELD or image=FIELD of file paths",
+        "JSON lines, or one file per split; fields by name; text=FIELD, text=question|answer or "
+        "image=FIELD of file paths",
         paths=("path", "train", "validation", "test", "root"),
     ),
     "tfds": Row(

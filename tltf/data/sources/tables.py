@@ -58,6 +58,7 @@ def csv(
         label: name of the column of labels; empty for data without labels. Several labels per row
             stand in one column as `cat|dog` or as a list, or in one column of 0 and 1 for each
             label: label=cat|dog.
+            Several numbers per row stand in one column each: label=height|width.
         delimiter: one character.
         encoding: encoding of the files.
         quote: character around texts that hold delimiters; with `none` quotes are ordinary text.
