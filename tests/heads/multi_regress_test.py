@@ -155,9 +155,7 @@ def test_the_report_has_every_number(place):
 def test_predictions_are_those_of_the_run(place):
     judged = pandas.read_csv(place / "run/predictions.csv", dtype={"label": str, "predicted": str})
     model = tltf.load(place / "run")
-    for made, (_, row) in zip(
-        model.predict(list(judged["text"])), judged.iterrows(), strict=True
-    ):
+    for made, (_, row) in zip(model.predict(list(judged["text"])), judged.iterrows(), strict=True):
         assert list(made.values) == list(NAMES) and made.answer.count("|") == 1
         expected = row[["height_quantile_0.5", "width_quantile_0.5"]].astype(float)
         np.testing.assert_allclose(list(made.values.values()), expected, rtol=1e-4)
