@@ -75,7 +75,7 @@ def csv(
     """
     dialect = Dialect(delimiter, encoding, quote, tuple(map(str, columns)))
     dialect.check()
-    fields = _fields("csv", text, image)
+    fields = fields_of_columns("csv", text, image)
     request = _Request(
         fields, bool(image), label, label_separator, root, suffix, dialect, _are_names(label_type)
     )
@@ -117,7 +117,7 @@ def jsonl(
         return jsonl_records(file, dialect, scan)
 
     request = _Request(
-        _fields("jsonl", text, image),
+        fields_of_columns("jsonl", text, image),
         bool(image),
         label,
         label_separator,
@@ -136,7 +136,7 @@ def _are_names(label_type: str) -> bool:
     return label_type == "text"
 
 
-def _fields(name: str, text: str, image: str) -> dict[str, str]:
+def fields_of_columns(name: str, text: str, image: str) -> dict[str, str]:
     """Field of an example -> its column; the fields of several texts have the names of their columns.
 
     Raises:
@@ -328,7 +328,7 @@ class _Reader:
     ) -> tuple[str, str]:
         """`(text or path, "")` for a column, or its value and why that cannot be used."""
         value = field(record, column)
-        reason = _find_fault(value)
+        reason = find_text_fault(value)
         if reason or not self.request.is_image:
             return value, reason
         base = self.root if self.request.root else file.parent
@@ -355,7 +355,7 @@ class _Reader:
         return path, _reason_missing(folder, value, path)
 
 
-def _find_fault(value: int | str | None) -> str:
+def find_text_fault(value: int | str | None) -> str:
     """The reason why the text or path of a record cannot be used; empty if it can."""
     if not isinstance(value, str):
         return f"is {type(value).__name__}, not a text"
