@@ -142,13 +142,13 @@ def test_picking_imports_nothing():
         ("plain", "plain"),
     ],
 )
-def test_with_paths_touches_nothing_else(text, expected):
+def test_change_paths_touches_nothing_else(text, expected):
     row = Row("", {"path": "", "rate": 0.5, "files": ()}, "", paths=("path", "files"))
 
     def change(value):
         return value if value.startswith("/") else f"/a/{value}"
 
-    assert call_strings.with_paths(text, row, change) == expected
+    assert call_strings.change_paths(text, row, change) == expected
 
 
 FLAGS_OF_LISTS = {
@@ -166,16 +166,16 @@ def test_a_name_like_no_other_points_to_a_list_that_is_there(flag):
 
 @covers(221)
 @pytest.mark.parametrize(("given", "fix"), [
-    ("csv(path=a.csv, text=name, full (English), label=y)", "quote it: text='name, full (English)'"),
-    ("csv(path=my, data.csv, text=t, label=y)", "quote it: path='my, data.csv'"),
-    ("image_folder(path=cats, dogs)", "quote it: path='cats, dogs'"),
-    ("csv(path=a.csv, text=it's, so, label=a, b)", 'quote it: text="it\'s, so", label=\'a, b\''),
+    ("csv(path=a.csv, text=name, full (English), label=y)", "quote the value: text='name, full (English)'"),
+    ("csv(path=my, data.csv, text=t, label=y)", "quote the value: path='my, data.csv'"),
+    ("image_folder(path=cats, dogs)", "quote the value: path='cats, dogs'"),
+    ("csv(path=a.csv, text=it's, so, label=a, b)", 'quote the value: text="it\'s, so", label=\'a, b\''),
 ])  # fmt: skip
 def test_a_torn_value_is_told_to_be_quoted_and_then_reads(given, fix):
     with pytest.raises(FlagError) as caught:
         call_strings.parse(given, "data")
     assert caught.value.fix == fix
-    for pair in call_strings.split_outside(fix.removeprefix("quote it: "), ","):
+    for pair in call_strings.split_outside(fix.removeprefix("quote the value: "), ","):
         key, _, value = pair.strip().partition("=")
         _, read = call_strings.parse(f"csv({pair})")
         assert read == {key: value}
@@ -191,5 +191,5 @@ def test_a_name_of_any_signs_works_when_it_is_quoted(value):
 
 
 def test_an_open_bracket_in_a_name_is_told_to_be_quoted():
-    with pytest.raises(FlagError, match=r"stays open.*quote the value"):
+    with pytest.raises(FlagError, match=r"not closed.*quote the value"):
         call_strings.parse("csv(path=a.csv, text=full (English, label=y)")

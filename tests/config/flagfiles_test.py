@@ -53,10 +53,10 @@ def test_a_nested_path_is_relative_to_the_including_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("--seed=1\n--bacth_size=4\n", r"a\.flags:2: no flag --bacth_size.*batch_size"),
+        ("--seed=1\n--bacth_size=4\n", r"a\.flags:2: there is no flag --bacth_size.*batch_size"),
         ("--batch_size=four\n", r"a\.flags:1 --batch_size: takes a whole number \(received four\)"),
         ("--batch_size=0\n", r"a\.flags:1 --batch_size: takes a number >= 1"),
-        ("--batch_size\n", r"a\.flags:1 --batch_size: lacks a value"),
+        ("--batch_size\n", r"a\.flags:1 --batch_size: needs a value"),
         ("batch_size=4\n", "is not a flag"),
         ("--flagfile=a.flags\n", "pulls itself in"),
         ("--flagfile=no.flags\n", "No such file"),

@@ -10,7 +10,7 @@ import tltf
 from tltf.config import call_strings, flagfiles, habits
 from tltf.config.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
 from tltf.config.command_options import EvaluateOptions, PredictOptions
-from tltf.config.options import Options, fields_of
+from tltf.config.options import Options, flags_of
 from tltf.errors import FlagError, nearest
 
 CATALOGS = {"method": METHODS, "head": HEADS, "data": SOURCES, "split": SPLITS,
@@ -76,7 +76,7 @@ def test_habits_are_answered_with_what_is_meant_and_taken_or_with_a_sentence(tok
 
 def test_the_cutoff_suggests_no_wrong_flag_and_finds_each_slip():
     """Without the table: of 72 suggestions at .4, 46 were wrong, of 12 at .8 three; none is now, of 10."""
-    known = fields_of(Options)
+    known = flags_of(Options)
     slips = {
         "learning_rat",
         "bacth_size",
@@ -96,12 +96,12 @@ def test_the_cutoff_suggests_no_wrong_flag_and_finds_each_slip():
 
 def test_each_habit_names_a_flag_that_some_command_has():
     commands = (Options, EvaluateOptions, PredictOptions)
-    known = {name for kind in commands for name in fields_of(kind)} | {*flagfiles.CONSOLE_FLAGS}
+    known = {name for kind in commands for name in flags_of(kind)} | {*flagfiles.CONSOLE_FLAGS}
     assert set(habits.FLAGS) <= known and set(habits.VALUES) <= known
     assert {phrase.partition("=")[0] for phrase in habits.PHRASES} <= known
     assert not {"overwrite"} & {*habits.FLAGS, *habits.PHRASES}
     never = [t for table in (habits.PHRASES, habits.SENTENCES) for t in table.values()]
-    shadowed = set(" ".join(never).split()) & set(fields_of(Options))
+    shadowed = set(" ".join(never).split()) & set(flags_of(Options))
     assert not shadowed, "these are flags"
 
 

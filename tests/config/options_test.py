@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from tltf.config import command_options, options
+from tltf.config import command_options, flag_fields, options
 from tltf.errors import FlagError
 
 KINDS = [
@@ -15,9 +15,9 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_flag_has_help_and_a_default_that_passes_its_own_check(kind):
-    for name, (_, field) in options.fields_of(kind).items():
-        assert len(field.metadata["help"]) > 5, name
-        options.check(name, field.default, field)
+    for name, flag in options.flags_of(kind).items():
+        assert len(flag.help) > 5, name
+        flag_fields.check(name, flag.default, flag)
 
 
 def test_flags_land_in_their_group_and_come_back_flat():
@@ -61,7 +61,7 @@ def test_make_refuses(values, match):
 
 
 def test_shown_is_what_a_flagfile_takes():
-    assert [options.flag_text(v) for v in (None, True, 0.5, "a b")] == [
+    assert [flag_fields.flag_text(v) for v in (None, True, 0.5, "a b")] == [
         "auto",
         "true",
         "0.5",
@@ -73,8 +73,8 @@ def test_help_has_every_flag_of_a_run_under_one_heading():
     from tltf.config import help_groups
 
     grouped = [name for group in help_groups.GROUPS.values() for part in group for name in part]
-    assert sorted(grouped) == sorted(options.fields_of(options.Options))
-    short, whole = (dict(help_groups.headed(grouped, full)) for full in (False, True))
+    assert sorted(grouped) == sorted(options.flags_of(options.Options))
+    short, whole = (dict(help_groups.group_flags(grouped, full)) for full in (False, True))
     assert list(short) == list(whole) == ["data", "model", "method", "optimizer", "run", "output"]
     assert sum(map(len, short.values())) < 25 and sum(map(len, whole.values())) == len(grouped)
-    assert help_groups.headed(["run", "data"], False) == [("flags", ["run", "data"])]
+    assert help_groups.group_flags(["run", "data"], False) == [("flags", ["run", "data"])]

@@ -47,7 +47,7 @@ def test_a_tilde_is_the_home_folder(folder):
     ],
 )  # fmt: skip
 def test_paths_of_data_become_absolute(folder, text, expected):
-    assert paths.absolute("data", text) == expected.format(cwd=folder, up=folder.parent)
+    assert paths.make_absolute("data", text) == expected.format(cwd=folder, up=folder.parent)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_paths_of_data_become_absolute(folder, text, expected):
     ],
 )  # fmt: skip
 def test_runs_in_a_method_become_absolute(folder, text, expected):
-    assert paths.absolute("method", text) == expected.format(cwd=folder, up=folder.parent)
+    assert paths.make_absolute("method", text) == expected.format(cwd=folder, up=folder.parent)
 
 
 def test_path_arguments_are_arguments_of_flags_that_are_made_absolute():
@@ -80,11 +80,11 @@ def test_folders_of_backbones_become_absolute_and_names_stay(folder):
     (folder / "preset").mkdir()
     (folder / "resnet50").mkdir()
     for text in ("resnet50", "small_cnn(filters=[8])", "hub:bert_tiny_en_uncased", ""):
-        assert paths.absolute("backbone", text) == text
-    assert paths.absolute("backbone", "preset") == f"{folder}/preset"
-    assert paths.absolute("backbone_weights", "w.h5") == f"{folder}/w.h5"
+        assert paths.make_absolute("backbone", text) == text
+    assert paths.make_absolute("backbone", "preset") == f"{folder}/preset"
+    assert paths.make_absolute("backbone_weights", "w.h5") == f"{folder}/w.h5"
     for text in ("default", "none"):
-        assert paths.absolute("backbone_weights", text) == text
+        assert paths.make_absolute("backbone_weights", text) == text
 
 
 def test_run_flags_are_read_the_same_from_elsewhere(folder, monkeypatch):

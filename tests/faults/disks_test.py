@@ -346,7 +346,7 @@ def test_a_disk_that_is_really_full(tmp_path, size_kb):
 def test_the_log_of_a_broken_console_may_be_full_too(tmp_path):
     """Its file cannot be made: what is printed goes nowhere, and the training goes on."""
     (tmp_path / streams.LOG).mkdir()
-    handle = streams._opened(tmp_path)
+    handle = streams._open_log(tmp_path)
     assert os.readlink(f"/proc/self/fd/{handle}") == os.devnull
     os.close(handle)
     assert pathlib.Path(tmp_path, streams.LOG).is_dir()

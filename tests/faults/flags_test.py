@@ -73,7 +73,7 @@ def flagfiles_in_a_circle(folder):
 
 @table(
     train(77, "typo", flagfile("--seed=3\n\n--bach_size=4\n", *RUN), 2,
-          "a.flags:3: no flag --bach_size", "fix: --batch_size=4", is_program=True),
+          "a.flags:3: there is no flag --bach_size", "fix: --batch_size=4", is_program=True),
     train(77, "wrong value", flagfile("--seed=3\n--batch_size=many\n", *RUN), 2,
           "a.flags:2 --batch_size: takes a whole number (received many)"),
     train(78, "missing", near_a_flagfile, 2, "mien.flags", "fix: --flagfile=", "mine.flags"),

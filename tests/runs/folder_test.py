@@ -74,7 +74,7 @@ def test_harmless_flags_may_differ_in_one_line_and_are_noted(tmp_path, capsys):
 
 
 def test_what_is_harmless_are_flags():
-    assert set(HARMLESS) <= set(all_options.fields_of(all_options.Options))
+    assert set(HARMLESS) <= set(all_options.flags_of(all_options.Options))
 
 
 def test_what_resume_names_may_differ(tmp_path, capsys):

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from tltf.config.options import Options, ScanOptions, flag
+from tltf.config.flag_fields import flag
+from tltf.config.options import Options, ScanOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +26,13 @@ class EvaluateOptions:
 
     run: str = flag("", "The run folder.")
     data: str = flag("", "Other labelled examples, a call string; empty: the run's own test split.")
-    rows: str = flag("auto", "Which rows of --data: auto is its test split, else its validation "
-                      "split, else the rows of data without splits; train and all take rows that "
-                      "a run may have trained on.",
-                      choices=("auto", "test", "validation", "train", "all"))  # fmt: skip
+    rows: str = flag(
+        "auto",
+        "Which rows of --data: auto is its test split, else its validation "
+        "split, else the rows of data without splits; train and all take rows that "
+        "a run may have trained on.",
+        choices=("auto", "test", "validation", "train", "all"),
+    )
     output: str = flag("", "Folder of the report; empty: RUN/evaluations/<next integer>.")
     eval_batch_size: int = flag(128, "Examples at a time.", least=1)
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
@@ -52,8 +56,11 @@ class PredictOptions:
     """The flags of `python -m tltf.predict`."""
 
     run: str = flag("", "The run folder.")
-    input: str = flag("-", "What to classify: files, folders, CSV or text files joined with commas; "
-                      "- reads texts or paths from standard input, one per line.")  # fmt: skip
+    input: str = flag(
+        "-",
+        "What to classify: files, folders, CSV or text files joined with commas; "
+        "- reads texts or paths from standard input, one per line.",
+    )
     column: str = flag(
         "",
         "Column of a CSV or JSON lines input; empty: the one that the run's --data "

@@ -111,14 +111,19 @@ class Base:
         name = backbone or about["backbone"]
         is_preset = name.startswith("hub:") and "/" not in name
         if not backbone and call_strings.name_of(name) not in BACKBONES and not is_preset:
-            raise ModelError(f"its base is {name!r}, which is not a name of --list=backbones",
-                             place=adapter, fix="backbone=FOLDER names the base here")  # fmt: skip
+            raise ModelError(
+                f"its base is {name!r}, which is not a name of --list=backbones",
+                place=adapter,
+                fix="backbone=FOLDER names the base here",
+            )
         sizes = about["preprocessing"]
         with untrusted.refuse_failures("its base cannot be built", adapter):
             self.backbone = builder.build(
-                name, weights=about["backbone_weights"],
-                image_size_px=sizes.get("size_px", 0), text_length=sizes.get("length", 0),
-            )  # fmt: skip
+                name,
+                weights=about["backbone_weights"],
+                image_size_px=sizes.get("size_px", 0),
+                text_length=sizes.get("length", 0),
+            )
         self._known: dict = {}
         self._kept: Any = None
         self.in_use = ""
@@ -205,8 +210,11 @@ def _of_file(path: str) -> Iterator[Any]:
     except (FlagError, ModelError) as error:
         if isinstance(error, ModelError) and error.place:
             raise
-        raise ModelError(f"does not fit its base: {error.what}", place=path,
-                         fix="give the base that it was trained on") from error  # fmt: skip
+        raise ModelError(
+            f"does not fit its base: {error.what}",
+            place=path,
+            fix="give the base that it was trained on",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -269,9 +277,10 @@ def _require_fit(adapter: Adapter, variables: dict[str, Any], path: str) -> None
             raise ModelError(what, place=path)
     if _digest(variables, adapter.arrays) != adapter.about["base_sha256"]:
         raise ModelError(
-            f"was trained on other weights than this {adapter.about['backbone']} has", place=path,
+            f"was trained on other weights than this {adapter.about['backbone']} has",
+            place=path,
             fix="give the base that it was trained on",
-        )  # fmt: skip
+        )
 
 
 def _check(about: Sequence[int] | dict[str, Any] | None, path: pathlib.Path | str) -> None:

@@ -121,8 +121,10 @@ def _field_of(given: Any, names: Sequence[str]) -> Any:
 def _of_array(array: np.ndarray, modality: str) -> list[np.ndarray | str]:
     is_names = array.dtype.kind in "USO"
     if is_names and array.ndim <= 1:
-        return [v.decode() if isinstance(v, bytes) and modality == "text" else v
-                for v in np.atleast_1d(array).tolist()]  # fmt: skip
+        return [
+            v.decode() if isinstance(v, bytes) and modality == "text" else v
+            for v in np.atleast_1d(array).tolist()
+        ]
     if modality == "image" and not is_names and array.ndim in (2, 3, 4):
         return list(array) if array.ndim == 4 else [array]
     raise DataError(f"takes {modality}s (received an array of {array.dtype}{list(array.shape)})")

@@ -14,7 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
-from tltf.config.options import Options, flag_text, flat
+from tltf.config.flag_fields import flag_text
+from tltf.config.options import Options, flat
 from tltf.config.recipe import Recipe
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
