@@ -2,7 +2,7 @@
 
 import functools
 
-from tltf.config import options
+from tltf.config import option_groups, options
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.models import core_builder
@@ -16,7 +16,10 @@ def image(
 ):
     """An image model with random weights."""
     chosen = options.make(
-        options.ModelOptions, backbone=backbone, backbone_weights="none", image_size_px=size_px
+        option_groups.ModelOptions,
+        backbone=backbone,
+        backbone_weights="none",
+        image_size_px=size_px,
     )
     core = core_builder.build(chosen, len(names), "image")
     return Trained(core, ImagePreprocessing(size_px, core.backbone.channels), tuple(names))
@@ -25,7 +28,7 @@ def image(
 def text(backbone="small_lstm(units=8, embedding=8, vocabulary=60)", names=("bad", "good")):
     """A text model with random weights and a vocabulary learned from TEXTS."""
     chosen = options.make(
-        options.ModelOptions, backbone=backbone, backbone_weights="none", text_length=12
+        option_groups.ModelOptions, backbone=backbone, backbone_weights="none", text_length=12
     )
     core = core_builder.build(chosen, len(names), "text", list(TEXTS))
     tensors = tuple(core.backbone.inputs)

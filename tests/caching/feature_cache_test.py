@@ -18,7 +18,8 @@ from tests.training.fit_test import FLAGS, Log
 from tltf.backbones import builder
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import NotCached, Reading, View
-from tltf.config.options import CacheOptions, make
+from tltf.config.option_groups import CacheOptions
+from tltf.config.options import make
 from tltf.data import preprocessing
 from tltf.data.source import Column, ScanCounts, Source, labelled
 from tltf.errors import FlagError
@@ -353,7 +354,7 @@ KILLED = """
 import os, sys
 from tests.caching import feature_cache_test as caching_test
 from tltf.caching import feature_cache, frozen_outputs
-from tltf.config.options import CacheOptions
+from tltf.config.option_groups import CacheOptions
 original = frozen_outputs.Outputs.batches
 def slowly(outputs, missing):
     for number, batch in enumerate(original(outputs, missing)):

@@ -14,7 +14,7 @@ from tests.tiny import image_backbone
 from tests.training.fit_test import feed, fit, same, weights
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.config.command_options import CheckOptions
-from tltf.config.options import CacheOptions
+from tltf.config.option_groups import CacheOptions
 from tltf.console import command, signals
 from tltf.data import loader
 from tltf.runs import checkpoints

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.data.splits_test import make, numbered
 from tests.faults.making import covers
 from tltf import evaluate, train
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 from tltf.models import inputs

@@ -12,7 +12,7 @@ from PIL import Image
 from tests import served
 from tests.faults.making import covers
 from tltf import predict
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader
 from tltf.data.images import conversion, files
 from tltf.data.images.preprocessing import ImagePreprocessing

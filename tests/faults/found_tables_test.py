@@ -13,7 +13,8 @@ from tests.faults.making import covers
 from tltf import predict
 from tltf.config import flagfiles
 from tltf.config.command_options import PredictOptions
-from tltf.config.options import ScanOptions, make
+from tltf.config.option_groups import ScanOptions
+from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import DataError, FlagError
 from tltf.models import inputs, saving

@@ -16,7 +16,7 @@ import keras
 from tltf.caching import frozen_outputs, shard_store
 from tltf.caching.frozen_outputs import NotCached, Outputs, Reading, RowsInMemory, Table
 from tltf.caching.shard_store import Rows
-from tltf.config.options import CacheOptions
+from tltf.config.option_groups import CacheOptions
 from tltf.errors import StorageError
 from tltf.files import assets
 from tltf.graphs import fingerprint

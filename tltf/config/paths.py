@@ -12,7 +12,7 @@ from tltf.config.flag_fields import FlagValue
 FLAGS = ("output", "run", "backbone", "backbone_weights")
 """Flags whose whole value is, or may be, a path."""
 CALLS: dict[str, Mapping[str, Row]] = {"data": SOURCES, "method": METHODS}
-"""Flags whose arguments may be paths; what reads them expands the tilde."""
+"""Flags whose arguments may be paths; the code that reads these arguments expands the tilde."""
 
 
 def expand_home(name: str, text: str) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import HEADS
-from tltf.config.options import Options, OutputOptions
+from tltf.config.option_groups import OutputOptions
+from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.console import lazy_imports
 from tltf.data import fingerprint, loader

@@ -8,7 +8,7 @@ from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import HEADS, BackboneRow, HeadRow
-from tltf.config.options import ModelOptions
+from tltf.config.option_groups import ModelOptions
 from tltf.data import label_kinds
 from tltf.data.source import Source
 from tltf.errors import FlagError

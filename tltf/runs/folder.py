@@ -14,7 +14,8 @@ import filelock
 
 from tltf.config import flagfiles, options
 from tltf.config.flag_fields import flag_text
-from tltf.config.options import Options, OutputOptions
+from tltf.config.option_groups import OutputOptions
+from tltf.config.options import Options
 from tltf.config.resume import HARMLESS, allowed_changes
 from tltf.console import streams
 from tltf.errors import FlagError, ModelError, StorageError

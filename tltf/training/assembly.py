@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from tltf.config import defaults
-from tltf.config.options import Options, TrainOptions, replace
+from tltf.config.option_groups import TrainOptions
+from tltf.config.options import Options, replace
 from tltf.config.recipe import Recipe
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing

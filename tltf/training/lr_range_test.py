@@ -13,7 +13,8 @@ import numpy as np
 
 from tltf.config import checks
 from tltf.config.command_options import FindOptions
-from tltf.config.options import TrainOptions, replace
+from tltf.config.option_groups import TrainOptions
+from tltf.config.options import replace
 from tltf.config.recipe import Recipe
 from tltf.console import lazy_imports
 from tltf.data import loader

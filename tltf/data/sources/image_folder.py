@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files
