@@ -95,7 +95,7 @@ def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_
     assert loaded.core is not trained.core
     np.testing.assert_array_equal(loaded.scores(test), expected)
     exported = saved_model.export_saved_model(loaded, tmp_path / "export", None, False)
-    found = answers(exported, trained, raw_inputs.of_column(test.column))
+    found = answers(exported, trained, raw_inputs.encode_column(test.column))
     np.testing.assert_allclose(found, expected, atol=LARGEST_DIFFERENCE)
 
 

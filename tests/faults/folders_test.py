@@ -280,7 +280,9 @@ FLAGS = ["--backbone=small_cnn(filters=[4], channels=3)", "--image_size_px=8", "
 def test_a_batch_larger_than_the_data_is_all_of_it(tmp_path, capfd):
     data, folder = classes(tmp_path / "data"), tmp_path / "run"
     before = snapshot(data)
-    with pytest.warns(UserWarning, match="--batch_size=512 is more than the examples: 5 is used"):
+    with pytest.warns(
+        UserWarning, match="--batch_size=512 is more than the training split can fill, so 5 is used"
+    ):
         argv = [f"--data={call(data)}", *FLAGS, "--batch_size=512", f"--output={folder}"]
         done = run("train", argv, capfd)
     require(done, 0, ["test       "])

@@ -70,7 +70,8 @@ def test_one_input_is_one_prediction(trained):
 )  # fmt: skip
 def test_what_holds_no_texts_raises(trained, given):
     with pytest.raises(
-        DataError, match=r"no field text \(|no field text$|takes texts|2 columns are named text"
+        DataError,
+        match=r"there is no field text \(|there is no field text$|takes texts|2 columns are named text",
     ):
         trained.predict(given)
 

@@ -32,7 +32,7 @@ def load(path, more="text=text, label=label", kind="csv", **settings):
 
 
 def read(text, data="csv(path=a.csv, text=text)", modality="text", **flags):
-    return inputs.read(str(text), inputs.wanted_of(PredictOptions(**flags), modality, data))
+    return inputs.read(str(text), inputs.format_of(PredictOptions(**flags), modality, data))
 
 
 def values(items):
@@ -160,7 +160,7 @@ def test_what_is_no_file_gets_the_fix_that_helps(tmp_path, monkeypatch):
         Image.new("RGB", (9, 9)).save(tmp_path / name)
     found = values(read("*.png", modality="image"))
     assert found == ["a.png", "b, c.png", "d.png"]
-    with pytest.raises(FlagError, match="parted at commas") as told:
+    with pytest.raises(FlagError, match="separated at commas") as told:
         list(read("a.png,b, c.png", modality="image"))
     assert "folder" in told.value.fix
 

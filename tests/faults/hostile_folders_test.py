@@ -32,7 +32,7 @@ from tests.faults.refusing import (  # noqa: F401 (warm is a fixture)
     weights,
 )  # fmt: skip
 from tltf.errors import ModelError
-from tltf.models import raw_inputs
+from tltf.models import example_inputs
 from tltf.serving.export import verify
 
 H, F = hostile, hostile_folders
@@ -203,7 +203,7 @@ def test_what_needs_no_data_runs_none_of_a_strangers_code(
     require(done, 0)
     assert not H.canary(tmp_path / "data").exists()
     if command == "export":
-        assert checked == [raw_inputs.probes(served.image_once())]
+        assert checked == [example_inputs.make_probes(served.image_once())]
         assert f"{NO_PART}, and its code would be run); made-up inputs" in done.err
 
 

@@ -127,7 +127,7 @@ def test_the_adapter_file_of_a_network_like_minilm_has_at_most_half_a_megabyte(t
     core = method.prepare(core, FitContext())
     plan = freezing.apply(core.groups, method.phases(core)[0].rules)
     moved = {name: plan.variables[name] for name in plan.moving}
-    arrays, base = adapters.of_training(core, moved)
+    arrays, base = adapters.extract(core, moved)
     prepared = types.SimpleNamespace(to_config=lambda: {"kind": "text", "length": 64})
     trained = Trained(core, prepared, ("negative", "positive"), options)
     about = training._about(trained) | {"base_sha256": base}

@@ -204,7 +204,7 @@ def test_code_from_outside_is_not_run_unasked(run, part, tmp_path):
         ({"files": {}}, "unknown file"),
         ({"files": {"../core.json": "0"}}, "the file is missing"),
         ({"class_names": ["a", 1, "b"]}, "a class name that is not a text"),
-        ({"class_names": ["a"]}, "3 classes with 1 names"),
+        ({"class_names": ["a"]}, "the core has 3 classes and 1 names for them"),
         ({"core": {}}, "has no head"),
         ({"core": {"head": "classify"}}, "has no backbone"),
         ({"core": {"head": "classify", "backbone": {"text": "small_cnn"}}}, "has no backbone with"),

@@ -168,7 +168,9 @@ def test_what_was_trained_does_not_make_way_unasked(tmp_path, left):
 @pytest.mark.parametrize("resume", ["Auto", "batch_sise", "auto|data", "data|keras"])
 def test_resume_takes_names_of_flags(tmp_path, resume):
     chosen = options(tmp_path, resume=resume)
-    with pytest.raises(FlagError, match="takes auto, never, or names of flags and versions"):
+    with pytest.raises(
+        FlagError, match="takes auto, never, or the names of flags that may differ, or versions"
+    ):
         checks.resolve(chosen)
 
 

@@ -69,7 +69,7 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
         },
         test=test,
         versions=strategies.versions(),
-        data=data_summary(judge, part, options.data or trained.options.data.data, warnings),
+        data=data_summary(judge, part, options.data or trained.data, warnings),
         time_s={"total": time.monotonic() - start},
     )
     report = dataclasses.replace(

@@ -39,8 +39,8 @@ class Core:
     """
 
     model: keras.Model
-    backbone: Any
-    groups: tuple
+    backbone: Backbone
+    groups: tuple[Group, ...]
     heads: dict[str, CoreHead]
 
     @property

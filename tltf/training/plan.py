@@ -2,7 +2,7 @@
 
 from tltf.data import row_scan
 from tltf.data.source import ScanCounts
-from tltf.data.texts.preprocessing import TokenCounts
+from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import printable
 from tltf.graphs import freezing, weight_transfer
 from tltf.graphs.core import Core
@@ -21,7 +21,7 @@ def plan_text(
         method: Method.
         tokens: TokenCounts of the training texts; None for images.
     """
-    train, parts = trained.options.train, trained.splits
+    train, parts = trained.run_options.train, trained.splits
     counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
     phases = method.phases(core)
     how = (
@@ -33,12 +33,12 @@ def plan_text(
     if all(phase.solver == "none" for phase in phases):
         how = "nothing is trained"
     lines = [
-        f"data      {trained.options.data.data}: {counts}; {core.head.describe(trained.class_names)}",
+        f"data      {trained.run_options.data.data}: {counts}; {core.head.describe(trained.class_names)}",
         *_scan_lines(trained.splits["train"].scan),
         f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",
     ]
-    if tokens:
+    if tokens and isinstance(trained.preprocessing, TextPreprocessing):
         lines += [f"texts     {trained.preprocessing.length} tokens: {tokens}"]
     if core.backbone.transfer:
         lines += ["weights taken by name and shape:", weight_transfer.table(core.backbone.transfer)]

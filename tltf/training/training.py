@@ -92,7 +92,7 @@ def _begin(trained: Trained, run_folder: pathlib.Path) -> None:
     """Writes the options and the data of a run into its folder before the first step."""
     folder.begin(
         run_folder,
-        trained.options,
+        trained.run_options,
         "python -m tltf.train --flagfile=run.flags --output=NEW",
         fingerprint.fingerprints(trained.splits),
     )
@@ -134,7 +134,7 @@ def _prepared_fit(
     tokens: TokenCounts | None,
 ) -> Fit:
     """The Fit of a run, after its plan was printed and the disk space that it needs was checked."""
-    options, is_writer = trained.options, folder.is_chief()
+    options, is_writer = trained.run_options, folder.is_chief()
     feed = datasets.build(trained, strategy)
     fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
@@ -186,14 +186,14 @@ def _tune_head(trained: Trained) -> bool:
     part = trained.splits.get("validation")
     if trained.core.head.target == label_kinds.CLASS or part is None:
         return False
-    stated = trained.scores(part, trained.options.train.eval_batch_size)
+    stated = trained.scores(part, trained.eval_batch_size)
     trained.core = with_head(trained.core, trained.core.head.tune(stated, part.labels))
     return True
 
 
 def _adapter(trained: Trained, fit: Fit) -> Adapter | None:
     """The Adapter of a run that trained a small part of the weights; None for other runs."""
-    found = adapters.of_training(fit.core, fit.moved)
+    found = adapters.extract(fit.core, fit.moved)
     if not found:
         return None
     arrays, base = found
@@ -202,7 +202,7 @@ def _adapter(trained: Trained, fit: Fit) -> Adapter | None:
 
 def _about(trained: Trained) -> dict[str, Any]:
     """The JSON-able dict in which an adapter file says how its run was trained."""
-    options = trained.options
+    options = trained.run_options
     return {
         "backbone": options.model.backbone,
         "backbone_weights": options.model.backbone_weights,

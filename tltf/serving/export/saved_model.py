@@ -23,7 +23,7 @@ from tltf.errors import DataError, FlagError, ModelError, StorageError, printabl
 from tltf.files import atomic_folders
 from tltf.graphs import functional, precision
 from tltf.graphs.core import Core
-from tltf.models import core_builder, loading, raw_inputs, saving
+from tltf.models import core_builder, example_inputs, loading, raw_inputs, saving
 from tltf.models.trained import Trained
 from tltf.runs import layout
 from tltf.serving.export import verify as export_verify
@@ -59,7 +59,7 @@ def export_saved_model(
         StorageError: the folder cannot be written.
     """
     target = atomic_folders.new_version(folder, version)
-    raw = raw_inputs.of_run(trained, NUM_VERIFIED)
+    raw = example_inputs.take_examples(trained, NUM_VERIFIED)
     core = float32_copy(trained.core)
     with atomic_folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
         module = Servable(core, trained.preprocessing, trained.class_names, scratch)
@@ -246,7 +246,7 @@ def _write_extras(folder: pathlib.Path, module: Servable, trained: Trained) -> N
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError:
         return
-    raw = raw_inputs.probes(trained)
+    raw = example_inputs.make_probes(trained)
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
         for size in WARMUP_BATCHES:
             log = prediction_log_pb2.PredictionLog()
