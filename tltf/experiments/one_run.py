@@ -60,7 +60,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
     """Evaluates, reports and exports; returns the report.
 
     Args:
-        result: of the training of the run.
+        result: the result of the training.
         recipe: what the call strings of the run name.
         start: time.monotonic() when the run began.
     """

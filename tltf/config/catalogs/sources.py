@@ -28,7 +28,7 @@ SOURCES = {
             "root": "",
             "suffix": "",
         },
-        "a CSV file, or one per split; text=COLUMN names a column of texts, image=COLUMN one of file paths",
+        "a CSV file, or one per split; text=COLUMN (or text=question|answer) names texts, image=COLUMN file paths",
         paths=("path", "train", "validation", "test", "root"),
     ),
     "jsonl": Row(
@@ -47,7 +47,7 @@ SOURCES = {
             "root": "",
             "suffix": "",
         },
-        "a JSON lines file, or one per split; text=FIELD names a field of texts, image=FIELD one of file paths",
+        "a JSON lines file, or one per split; text=FIELD (or text=question|answer) names texts, image=FIELD file paths",
         paths=("path", "train", "validation", "test", "root"),
     ),
     "tfds": Row(

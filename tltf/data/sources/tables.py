@@ -54,6 +54,7 @@ def csv(
         image: column of paths of image files, relative to the CSV file or to `root`.
         label: column of labels; empty for data without labels. Several labels per row stand in one
             column as `cat|dog` or as a list, or in columns of 0 and 1 of their own: label=cat|dog.
+            Several numbers per row stand in columns of their own: label=height|width.
         delimiter: one character.
         encoding: of the files.
         quote: character around texts that hold delimiters; `none`: quotes are text like others.
