@@ -153,7 +153,7 @@ AWAY = "leads out of the file or is virtual"
     weights(87, "virtual", "a.h5", H.hdf5(H.virtual), "/conv_1/bias", AWAY),
     weights(87, "program", "a.h5", H.hdf5(H.external_link), AWAY, is_program=True),
     weights(86, "huge shape", "a.h5", H.hdf5(H.huge), "(1048576, 65536) in the file"),
-    weights(86, "large part", "a.h5", H.hdf5(H.large_part), "part of 1073741824 bytes"),
+    weights(86, "large part", "a.h5", H.hdf5(H.large_part), "a chunk of 1073741824 bytes"),
     weights(86, "circle", "a.h5", H.hdf5(H.circle), "/conv_1/more is a second name"),
     weights(86, "tree without end", "a.h5", H.hdf5(H.tree), "is a second name"),
     weights(84, "texts", "a.h5", H.hdf5(H.of_texts), "/conv_1/bias holds object, not numbers"),

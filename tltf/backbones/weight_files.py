@@ -213,7 +213,7 @@ def _fault(item: h5py.Dataset | h5py.Datatype) -> str:
         return f"{item.name} holds {item.dtype}, not numbers"
     chunk_bytes = math.prod(item.chunks or (0,)) * item.dtype.itemsize
     if chunk_bytes > max(item.nbytes, _MAX_CHUNK_BYTES):
-        return f"{item.name} has {item.nbytes} bytes, stored in a chunk of {chunk_bytes}"
+        return f"{item.name} has {item.nbytes} bytes, stored in a chunk of {chunk_bytes} bytes"
     return ""
 
 

@@ -206,7 +206,9 @@ def _metrics(report: Report) -> SplitMetrics:
         ModelError: the report has none.
     """
     if report.test is None:
-        raise ModelError("the report of a fold has no test metrics", fix="--overwrite")
+        raise ModelError(
+            "the report of a fold has no test metrics", fix="train all folds into a new --output"
+        )
     return report.test
 
 
