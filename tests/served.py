@@ -6,7 +6,7 @@ from tltf.config import option_groups, options
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.models import core_builder
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 TEXTS = ("a good film", "a bad film", "the plot is thin", "the cast is great, the end is not")
 
@@ -22,7 +22,7 @@ def image(
         image_size_px=size_px,
     )
     core = core_builder.build(chosen, len(names), "image")
-    return Trained(core, ImagePreprocessing(size_px, core.backbone.channels), tuple(names))
+    return TransferModel(core, ImagePreprocessing(size_px, core.backbone.channels), tuple(names))
 
 
 def text(backbone="small_lstm(units=8, embedding=8, vocabulary=60)", names=("bad", "good")):
@@ -32,7 +32,9 @@ def text(backbone="small_lstm(units=8, embedding=8, vocabulary=60)", names=("bad
     )
     core = core_builder.build(chosen, len(names), "text", list(TEXTS))
     tensors = tuple(core.backbone.inputs)
-    return Trained(core, TextPreprocessing(core.backbone.tokenizer, 12, tensors), tuple(names))
+    return TransferModel(
+        core, TextPreprocessing(core.backbone.tokenizer, 12, tensors), tuple(names)
+    )
 
 
 image_once, text_once = functools.cache(image), functools.cache(text)

@@ -25,7 +25,7 @@ from tltf.data.source import Column, ScanCounts, Source, labelled
 from tltf.errors import FlagError
 from tltf.graphs import fingerprint, freezing, frozen_prefix
 from tltf.methods import fine_tuning as methods
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.training import datasets, fit
 
 PROBE = [("head/.*", 1)]
@@ -233,7 +233,7 @@ def train(make_backbone, source, method, strategy=None, **flags):
     rows = np.arange(len(source))
     parts = {"train": source.take(rows[:40]), "validation": source.take(rows[40:])}
     prepared = preprocessing.build(core.backbone, source)
-    trained = Trained(core, prepared, source.class_names, options, parts)
+    trained = TransferModel(core, prepared, source.class_names, options, parts)
     feed = datasets.build(trained, strategy)
     run = fit.Fit(core, method, feed, options, strategy, Log())
     run()

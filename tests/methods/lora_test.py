@@ -23,7 +23,7 @@ from tltf.graphs.layers import lora as layers_lora
 from tltf.methods import lora
 from tltf.methods.context import FitContext
 from tltf.models import adapters
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.training import training
 
 
@@ -129,7 +129,7 @@ def test_the_adapter_file_of_a_network_like_minilm_has_at_most_half_a_megabyte(t
     moved = {name: plan.variables[name] for name in plan.moving}
     arrays, base = adapters.extract(core, moved)
     prepared = types.SimpleNamespace(to_config=lambda: {"kind": "text", "length": 64})
-    trained = Trained(core, prepared, ("negative", "positive"), options)
+    trained = TransferModel(core, prepared, ("negative", "positive"), options)
     about = training._about(trained) | {"base_sha256": base}
     adapters.write(tmp_path / "adapter", adapters.Adapter(arrays, about))
     size, numbers = (tmp_path / "adapter").stat().st_size, 73_728 + 770

@@ -24,7 +24,7 @@ from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.graphs import freezing
 from tltf.heads.head import Head
 from tltf.models import prediction_table
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.training import training
 from tltf.training.distribution import strategies
@@ -155,7 +155,7 @@ def _choices(result: TrainingResult) -> list[str]:
     return [what for what, is_chosen in found.items() if is_chosen]
 
 
-def data_summary(trained: Trained) -> DataSummary:
+def data_summary(trained: TransferModel) -> DataSummary:
     """Counts of the scan, and of the labels of each split."""
     chosen, judge = trained.run_options.data, evaluators.evaluator_for(trained.core.head)
     parts = Splits(trained.splits)
@@ -230,7 +230,7 @@ def _contents(part: Source) -> dict[str, list[str]]:
 
 
 def mistakes(
-    trained: Trained, stated: Mapping[str, Any], parts: Mapping[str, Source]
+    trained: TransferModel, stated: Mapping[str, Any], parts: Mapping[str, Source]
 ) -> list[Mistake]:
     """The worst mistakes on the test split, or else on the validation split, with picture or text.
 
@@ -315,7 +315,7 @@ def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow
     return row, candidate
 
 
-def _export(trained: Trained, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:
+def _export(trained: TransferModel, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:
     """Exports the version of this run, unless it exists.
 
     A version that exists is complete and has the weights of this run, which was killed after it.

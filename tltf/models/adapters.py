@@ -30,7 +30,7 @@ from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core, attach_head
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method, TrainingOutcome
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 
 FILE = layout.ADAPTER
@@ -166,7 +166,7 @@ class Base:
                 joined, method, core = self._prepare(adapter.about)
                 try:
                     _require_fit(adapter, core.named_weights(), path)
-                    _trained_model(core, adapter.about)
+                    _transfer_model(core, adapter.about)
                 finally:
                     method.release(core)
             self._adapters[name] = adapter, joined, method
@@ -174,8 +174,8 @@ class Base:
             if before:
                 self.use(before)
 
-    def use(self, name: str) -> Trained:
-        """The Trained of an adapter; what `use` gave before computes with this adapter from now on.
+    def use(self, name: str) -> TransferModel:
+        """The TransferModel of an adapter; what `use` gave before computes with this adapter from now on.
 
         Raises:
             FlagError: the name was not added.
@@ -194,7 +194,7 @@ class Base:
         for key, array in adapter.arrays.items():
             variables[key].assign(array)
         self._used = _InUse(name, method, core, before)
-        return _trained_model(core, adapter.about)
+        return _transfer_model(core, adapter.about)
 
     def _release(self) -> None:
         """Makes the backbone what it was when it was loaded; heads and parts keep their weights."""
@@ -206,13 +206,13 @@ class Base:
         self._used.method.release(self._used.core)
         self._used = None
 
-    def merge(self) -> Trained:
-        """The Trained of the adapter in use, merged into the base, which takes no other any more."""
+    def merge(self) -> TransferModel:
+        """The TransferModel of the adapter in use, merged into the base, which takes no other any more."""
         if self._used is None:
             raise FlagError("no adapter is in use", fix="use(name) first")
         core = self._used.method.finish(self._used.core, TrainingOutcome({}, {}, None))
         adapter, _, _ = self._adapters[self._used.name]
-        return _trained_model(core, adapter.about)
+        return _transfer_model(core, adapter.about)
 
     def _weights(self) -> dict[str, keras.Variable]:
         """The backbone's variables as they are now, by name."""
@@ -260,8 +260,8 @@ def _undo_on_failure(groups: tuple[Group, ...]) -> Iterator[None]:
         raise
 
 
-def load(path: pathlib.Path | str, backbone: str = "") -> Trained:
-    """The Trained of an adapter file on a fresh base, merged into it.
+def load(path: pathlib.Path | str, backbone: str = "") -> TransferModel:
+    """The TransferModel of an adapter file on a fresh base, merged into it.
 
     Args:
         path: the file.
@@ -276,9 +276,9 @@ def load(path: pathlib.Path | str, backbone: str = "") -> Trained:
     return base.merge()
 
 
-def _trained_model(core: Core, about: dict[str, Any]) -> Trained:
+def _transfer_model(core: Core, about: dict[str, Any]) -> TransferModel:
     preprocessing = preprocessing_of(about, core.backbone)
-    return Trained(core, preprocessing, tuple(about["class_names"]))
+    return TransferModel(core, preprocessing, tuple(about["class_names"]))
 
 
 def _digest(variables: dict[str, keras.Variable], changed: Collection[str]) -> str:

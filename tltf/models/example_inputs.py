@@ -4,7 +4,7 @@ import numpy as np
 
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.models import raw_inputs
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 NUM_PROBES = 16
 _PROBE_TEXTS = (
@@ -16,7 +16,7 @@ _PROBE_TEXTS = (
 )
 
 
-def take_examples(trained: Trained, limit: int) -> dict[str, list[bytes]]:
+def take_examples(trained: TransferModel, limit: int) -> dict[str, list[bytes]]:
     """Input of `serving_default` -> up to `limit` raw inputs of the run's data.
 
     They are of the test split, else of another split, else those of `make_probes`.
@@ -38,7 +38,7 @@ def take_examples(trained: Trained, limit: int) -> dict[str, list[bytes]]:
     return make_probes(trained)
 
 
-def make_probes(trained: Trained) -> dict[str, list[bytes]]:
+def make_probes(trained: TransferModel) -> dict[str, list[bytes]]:
     """Input of `serving_default` -> raw inputs that are made up for a core of this modality."""
     fields = list(raw_inputs.input_names(trained.preprocessing.fields).values())
     if trained.core.backbone.modality == "text":

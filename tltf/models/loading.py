@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import keras
 
     from tltf.graphs.core import Core
-    from tltf.models.trained import Trained
+    from tltf.models.transfer_model import TransferModel
 
 NUM_SHOWN = 3
 """Weights that do not fit which an error names."""
@@ -32,7 +32,7 @@ _DTYPES = {
 }
 
 
-def load(run: pathlib.Path | str, trust_code: bool = False) -> "Trained":
+def load(run: pathlib.Path | str, trust_code: bool = False) -> "TransferModel":
     """The trained model of a run folder, or of an adapter file (see `adapters.load`).
 
     Args:
@@ -41,7 +41,7 @@ def load(run: pathlib.Path | str, trust_code: bool = False) -> "Trained":
             which runs that code.
 
     Returns:
-        A Trained with `options` where the run has a run.flags, and without splits. Its layers
+        A TransferModel with `options` where the run has a run.flags, and without splits. Its layers
         compute in float32, also where the run trained in another precision.
 
     Raises:
@@ -55,7 +55,7 @@ def load(run: pathlib.Path | str, trust_code: bool = False) -> "Trained":
     from tltf.data.preprocessing import (
         preprocessing_of,  # with TensorFlow, before which a refusal comes
     )
-    from tltf.models.trained import Trained
+    from tltf.models.transfer_model import TransferModel
 
     manifest, place = stored.manifest, stored.folder.parent / model_folder.MANIFEST
     model_folder.require_known_parts(manifest["core"], place, trust_code)
@@ -72,7 +72,7 @@ def load(run: pathlib.Path | str, trust_code: bool = False) -> "Trained":
     fill(core.model, stored.weights)
     has_flags = (pathlib.Path(run) / folder.FLAGS).exists()
     options = folder.read_options(run) if has_flags else None
-    return Trained(core, preprocessing, tuple(manifest["class_names"]), options)
+    return TransferModel(core, preprocessing, tuple(manifest["class_names"]), options)
 
 
 def _rebuild(stored: Stored) -> "Core":

@@ -17,13 +17,13 @@ from tltf.models import inputs
 from tltf.models.inputs import Item
 from tltf.models.prediction import Prediction
 from tltf.models.predictor import Predictor
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 CHUNK_BATCHES = 4
 """Batches of inputs that are read before their predictions are written."""
 
 
-def write(trained: Trained, options: PredictOptions) -> None:
+def write(trained: TransferModel, options: PredictOptions) -> None:
     """Writes a row for each input that the options name.
 
     Standard output gets rows only; their number goes to standard error.

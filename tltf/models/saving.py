@@ -25,12 +25,12 @@ from tltf.files.hashes import sha256_of_file
 from tltf.graphs import functional
 from tltf.models import adapters
 from tltf.models.adapters import Adapter
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in
 
 
-def save(trained: Trained, run: pathlib.Path, adapter: Adapter | None = None) -> pathlib.Path:
+def save(trained: TransferModel, run: pathlib.Path, adapter: Adapter | None = None) -> pathlib.Path:
     """Writes RUN/model, and RUN/adapter.safetensors for an adapter; returns RUN/model.
 
     Args:
@@ -59,8 +59,8 @@ def save(trained: Trained, run: pathlib.Path, adapter: Adapter | None = None) ->
     return model
 
 
-def describe(trained: Trained) -> dict[str, Any]:
-    """A JSON-able dict of everything but weights and files that a Trained is rebuilt from."""
+def describe(trained: TransferModel) -> dict[str, Any]:
+    """A JSON-able dict of everything but weights and files that a TransferModel is rebuilt from."""
     return {
         "format": FORMAT,
         "core": trained.core.blueprint,

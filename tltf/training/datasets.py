@@ -21,16 +21,16 @@ from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.training.callbacks import non_finite
 from tltf.training.feed import Batch, Batches, DataAbove, Feed, JudgedData
 
 
-def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
+def build(trained: TransferModel, strategy: tf.distribute.Strategy) -> Feed:
     """The `Feed` of a run.
 
     Args:
-        trained: Trained with its options and splits.
+        trained: TransferModel with its options and splits.
         strategy: tf.distribute.Strategy.
 
     Raises:
@@ -59,7 +59,7 @@ def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
     )
 
 
-def frozen_features(trained: Trained) -> dict[str, np.ndarray]:
+def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
     """Role -> float32[N, d], the pooled backbone features of each split; cached where possible."""
     options, model = trained.run_options, trained.feature_model()
     cache = feature_cache.Cache(options.cache)
@@ -80,7 +80,7 @@ def frozen_features(trained: Trained) -> dict[str, np.ndarray]:
 class _Builder:
     """Makes the datasets of a run's splits."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: TransferModel) -> None:
         self.trained = trained
         self.options, self.parts = trained.run_options, trained.splits
         self.cache = feature_cache.Cache(self.options.cache)

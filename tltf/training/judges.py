@@ -56,7 +56,7 @@ class Judges:
             above: DataAbove of its frozen prefix.
 
         Returns:
-            What `Trained.above` takes.
+            What `TransferModel.above` takes.
         """
         name = core.head.name
         whole = ForwardPass(core.model, name)

@@ -7,16 +7,16 @@ from tltf.errors import printable
 from tltf.graphs import freezing, weight_transfer
 from tltf.graphs.core import Core
 from tltf.methods.method import Method
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 
 def plan_text(
-    trained: Trained, core: Core, method: Method, tokens: TokenCounts | None = None
+    trained: TransferModel, core: Core, method: Method, tokens: TokenCounts | None = None
 ) -> str:
     """The data, the model, and for each phase the table of what is trained.
 
     Args:
-        trained: Trained with its options and splits.
+        trained: TransferModel with its options and splits.
         core: Core that the method has prepared.
         method: Method.
         tokens: TokenCounts of the training texts; None for images.

@@ -25,7 +25,7 @@ from tltf.methods.context import FitContext
 from tltf.methods.method import Method
 from tltf.models import adapters, loading, saving
 from tltf.models.adapters import Adapter
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space
 from tltf.training.assembly import assemble, count_tokens
@@ -78,7 +78,10 @@ def train(options: Options, recipe: Recipe | None = None) -> TrainingResult:
 
 
 def _show_plan(
-    trained: Trained, method: Method, strategy: tf.distribute.Strategy, tokens: TokenCounts | None
+    trained: TransferModel,
+    method: Method,
+    strategy: tf.distribute.Strategy,
+    tokens: TokenCounts | None,
 ) -> None:
     """Prints the plan of a run for --dry_run."""
     with strategy.scope():
@@ -88,7 +91,7 @@ def _show_plan(
     method.release(changed)
 
 
-def _begin(trained: Trained, run_folder: pathlib.Path) -> None:
+def _begin(trained: TransferModel, run_folder: pathlib.Path) -> None:
     """Writes the options and the data of a run into its folder before the first step."""
     folder.begin(
         run_folder,
@@ -110,7 +113,7 @@ def _log_of(run_folder: pathlib.Path | None) -> Iterator[EpochLog]:
 
 
 @contextlib.contextmanager
-def _named_files(trained: Trained) -> Iterator[None]:
+def _named_files(trained: TransferModel) -> Iterator[None]:
     """A block in which an error of TensorFlow names the file that cannot be decoded."""
     try:
         yield
@@ -126,7 +129,7 @@ def _report_folder(run_folder: pathlib.Path | None) -> pathlib.Path | None:
 
 
 def _prepared_fit(
-    trained: Trained,
+    trained: TransferModel,
     method: Method,
     strategy: tf.distribute.Strategy,
     run_folder: pathlib.Path | None,
@@ -181,7 +184,7 @@ def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool
     )
 
 
-def _tune_head(trained: Trained) -> bool:
+def _tune_head(trained: TransferModel) -> bool:
     """Lets the head choose on validation what it decides by; returns whether it did."""
     part = trained.splits.get("validation")
     if trained.core.head.target == label_kinds.CLASS or part is None:
@@ -191,7 +194,7 @@ def _tune_head(trained: Trained) -> bool:
     return True
 
 
-def _adapter(trained: Trained, fit: Fit) -> Adapter | None:
+def _adapter(trained: TransferModel, fit: Fit) -> Adapter | None:
     """The Adapter of a run that trained a small part of the weights; None for other runs."""
     found = adapters.extract(fit.core, fit.moved)
     if not found:
@@ -200,7 +203,7 @@ def _adapter(trained: Trained, fit: Fit) -> Adapter | None:
     return adapters.Adapter(arrays, _about(trained) | {"base_sha256": base})
 
 
-def _about(trained: Trained) -> dict[str, Any]:
+def _about(trained: TransferModel) -> dict[str, Any]:
     """The JSON-able dict in which an adapter file says how its run was trained."""
     options = trained.run_options
     return {

@@ -24,7 +24,7 @@ from tltf.files import atomic_folders
 from tltf.graphs import functional, precision
 from tltf.graphs.core import Core
 from tltf.models import core_builder, example_inputs, loading, raw_inputs, saving
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 from tltf.serving.export import verify as export_verify
 
@@ -35,7 +35,11 @@ NUM_VERIFIED = 256
 
 
 def export_saved_model(
-    trained: Trained, folder: pathlib.Path | str, version: int | None = None, verify: bool = True, /
+    trained: TransferModel,
+    folder: pathlib.Path | str,
+    version: int | None = None,
+    verify: bool = True,
+    /,
 ) -> pathlib.Path:
     """Writes the export to `folder`/`version`/ and returns that path.
 
@@ -226,7 +230,7 @@ def _require_finite(name: str, tensor: tf.Tensor) -> tf.Tensor:
     return tf.debugging.check_numerics(tensor, f"input {name} has numbers that are not finite")
 
 
-def _write_extras(folder: pathlib.Path, module: Servable, trained: Trained) -> None:
+def _write_extras(folder: pathlib.Path, module: Servable, trained: TransferModel) -> None:
     """Writes assets.extra/: tltf.json, and warm-up requests if tensorflow-serving-api is installed.
 
     The inputs of the requests are made up, since an export is given to others, who must not find the

@@ -1,4 +1,4 @@
-"""A trained model: the core with its preprocessing and class names, its data and its options."""
+"""The model of a run: the core with its preprocessing and class names, its data and its options."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from tltf.models.served_model import ServedModel
 
 
 @dataclasses.dataclass
-class Trained(ServedModel):
+class TransferModel(ServedModel):
     """A model that predicts, with the data that it was trained and judged on.
 
     The record of its training is in a `TrainingResult`.
