@@ -7,7 +7,7 @@ import pytest
 
 from tltf.config import call_strings, checks, flagfiles
 from tltf.config.catalogs import BACKBONES, HEADS, SOURCES, SPLITS
-from tltf.config.options import Options, flat
+from tltf.config.options import Options, flag_values
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.flags"))
@@ -108,12 +108,12 @@ def test_its_comment_gives_a_command_that_names_it(path):
     [(recipe, *item) for recipe, values in RECIPES.items() for item in values.items()],
 )
 def test_recipe_carries(recipe, flag, value):
-    assert flat(options(recipe))[flag] == value
+    assert flag_values(options(recipe))[flag] == value
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_small_overlay_changes_data_weights_and_size_only_and_is_packaged(recipe):
-    whole, small = flat(options(recipe)), flat(options(f"{recipe}_small"))
+    whole, small = flag_values(options(recipe)), flag_values(options(f"{recipe}_small"))
     assert {name for name in whole if whole[name] != small[name]} <= MAY_DIFFER
     assert call(SOURCES, small["data"]).name in PACKAGED
     assert small["backbone"] in BACKBONES or small["backbone"] == whole["backbone"]

@@ -2,7 +2,7 @@ import pytest
 
 from tltf.config import call_strings, defaults
 from tltf.config.catalogs import METHODS
-from tltf.config.options import flat, make
+from tltf.config.options import flag_values, make
 from tltf.errors import FlagError
 
 
@@ -31,7 +31,7 @@ def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
     case = situation(modality=modality, is_pretrained=is_pretrained, num_train=num_train)
     resolved = resolve(make(method=method), case)
     train = resolved.train
-    open_flags = [k for k, v in flat(resolved).items() if v is None or v == "auto"]
+    open_flags = [k for k, v in flag_values(resolved).items() if v is None or v == "auto"]
     as_pretrained = {"backbone_dropout", "stochastic_depth"}
     of_the_machine = {"strategy", "resume", "deterministic"}
     assert set(open_flags) <= {"image_size_px", "text_length", *of_the_machine} | as_pretrained
@@ -45,7 +45,7 @@ def test_what_is_given_is_kept():
         "train_epochs": 2, "schedule": "plateau", "warmup_fraction": 0.0, "weight_decay": 0.1,
         "norm": "frozen", "keep": "last", "eval_batch_size": 9,
     }  # fmt: skip
-    resolved = flat(resolve(make(**given), situation(modality="text")))
+    resolved = flag_values(resolve(make(**given), situation(modality="text")))
     assert {name: resolved[name] for name in given} == given
 
 

@@ -23,7 +23,7 @@ def test_every_flag_has_help_and_a_default_that_passes_its_own_check(kind):
 def test_flags_land_in_their_group_and_come_back_flat():
     made = options.make(data="digits", learning_rate=1, precision="mixed_bfloat16", output="run")
     assert made.train.learning_rate == 1.0 and type(made.train.learning_rate) is float
-    flat = options.flat(made)
+    flat = options.flag_values(made)
     assert flat["data"] == "digits" and flat["precision"] == "mixed_bfloat16"
     assert options.make(**flat) == made
 
@@ -31,7 +31,9 @@ def test_flags_land_in_their_group_and_come_back_flat():
 def test_replace_changes_only_what_is_named():
     before = options.make(seed=3)
     after = options.replace(before, batch_size=4)
-    changed = {k for k, v in options.flat(after).items() if options.flat(before)[k] != v}
+    changed = {
+        k for k, v in options.flag_values(after).items() if options.flag_values(before)[k] != v
+    }
     assert changed == {"batch_size"} and after.runtime.seed == 3
 
 

@@ -14,7 +14,7 @@ from absl import flags as absl_flags
 
 from tltf.config import habits, paths
 from tltf.config.flag_fields import KINDS, Flag, FlagValue, check, flag_text
-from tltf.config.options import AnyOptions, OptionsGroup, flags_of, flat, make
+from tltf.config.options import AnyOptions, OptionsGroup, flag_values, flags_of, make
 from tltf.errors import FlagError, nearest
 from tltf.files import atomic_files
 
@@ -117,7 +117,7 @@ def write(path: pathlib.Path | str, options: OptionsGroup, comment: str) -> None
 def flatten(options: OptionsGroup) -> dict[str, FlagValue]:
     """Flag name -> value, paths absolute, without the flags that say what to do this time only."""
     momentary = ("dry_run", "overwrite", "resume")
-    kept = {name: value for name, value in flat(options).items() if name not in momentary}
+    kept = {name: value for name, value in flag_values(options).items() if name not in momentary}
     return {name: paths.make_absolute(name, value) for name, value in kept.items()}
 
 

@@ -76,15 +76,15 @@ def make(kind: type = Options, /, **values: FlagValue) -> object:
 
 def replace(options: AnyOptions, **values: FlagValue) -> AnyOptions:
     """A copy of `options` with other values, named by flag."""
-    return make(type(options), **{**flat(options), **values})
+    return make(type(options), **{**flag_values(options), **values})
 
 
-def flat(options: OptionsGroup) -> dict[str, FlagValue]:
+def flag_values(options: OptionsGroup) -> dict[str, FlagValue]:
     """Flag name -> value."""
     result: dict[str, FlagValue] = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        result.update({field.name: value} if "flag" in field.metadata else flat(value))
+        result.update({field.name: value} if "flag" in field.metadata else flag_values(value))
     return result
 
 

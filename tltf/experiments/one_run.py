@@ -121,7 +121,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
     plan = result.plans[-1]
     report = Report(
         command=_command(chosen),
-        options=options.flat(chosen),
+        options=options.flag_values(chosen),
         run=_headline(chosen, result.history),
         validation=found.get("validation"),
         test=found.get("test"),
@@ -292,7 +292,8 @@ def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow
     """`(row, candidate)` of the same run from random weights, with all weights trained."""
     trained = result.model
     sizes = {
-        name: options.flat(trained.run_options)[name] for name in ("image_size_px", "text_length")
+        name: options.flag_values(trained.run_options)[name]
+        for name in ("image_size_px", "text_length")
     }
     norm = result.given.train.norm
     if norm == "frozen":  # the statistics of random weights mean nothing

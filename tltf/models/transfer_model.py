@@ -80,7 +80,7 @@ class TransferModel(ServedModel):
         reads: Lookup | None = None,
         is_repeated: bool = False,
     ) -> tf.data.Dataset:
-        """Batches of a Source in its order, as the core takes them; texts are cut to the longest.
+        """Batches of a Source in its order, as the core takes them; each is cut to its longest text.
 
         Args:
             source: the rows.

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tltf.config import checks as config_checks
 from tltf.config.flag_fields import flag_text
-from tltf.config.options import Options, flat
+from tltf.config.options import Options, flag_values
 from tltf.config.recipe import Recipe
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
@@ -214,7 +214,7 @@ def _about(trained: TransferModel) -> dict[str, Any]:
         "modality": trained.core.backbone.modality,
         "class_names": list(trained.class_names),
         "preprocessing": trained.preprocessing.to_config(),
-        "flags": {name: flag_text(value) for name, value in flat(options).items()},
+        "flags": {name: flag_text(value) for name, value in flag_values(options).items()},
     }
 
 
