@@ -129,8 +129,8 @@ def test_nothing_is_computed_twice(core, tmp_path, monkeypatch):
 
 def test_a_prefix_is_hashed_once_a_cache(core, tmp_path, monkeypatch):
     parts, cache, hashed = cut(core), feature_cache.Cache(CacheOptions(), tmp_path), []
-    of_model = fingerprint.of_model
-    monkeypatch.setattr(fingerprint, "of_model", lambda m: hashed.append(m) or of_model(m))
+    hash_model = fingerprint.hash_model
+    monkeypatch.setattr(fingerprint, "hash_model", lambda m: hashed.append(m) or hash_model(m))
     for _ in range(3):
         cache.table(parts.prefix, reading(core))
     assert len(hashed) == 1

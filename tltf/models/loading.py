@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tltf.errors import FlagError, ModelError, nearest
 from tltf.files import untrusted
 from tltf.runs import folder, model_folder
-from tltf.runs.model_folder import Stored
+from tltf.runs.model_folder import StoredModel
 
 if TYPE_CHECKING:
     import keras
@@ -75,7 +75,7 @@ def load(run: pathlib.Path | str, trust_code: bool = False) -> "TransferModel":
     return TransferModel(core, preprocessing, tuple(manifest["class_names"]), options)
 
 
-def _rebuild(stored: Stored) -> "Core":
+def _rebuild(stored: StoredModel) -> "Core":
     """The core of a model folder with random weights, of which there are no more than its file has."""
     from tltf.graphs import build_limits, precision
     from tltf.models import core_builder

@@ -20,7 +20,7 @@ from tltf.config.recipe import Recipe
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TokenCounts
-from tltf.graphs.core import with_head
+from tltf.graphs.core import replace_head
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method
 from tltf.models import adapters, loading, saving
@@ -190,7 +190,7 @@ def _tune_head(trained: TransferModel) -> bool:
     if trained.core.head.target == label_kinds.CLASS or part is None:
         return False
     stated = trained.scores(part, trained.eval_batch_size)
-    trained.core = with_head(trained.core, trained.core.head.tune(stated, part.labels))
+    trained.core = replace_head(trained.core, trained.core.head.tune(stated, part.labels))
     return True
 
 
