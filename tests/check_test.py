@@ -41,7 +41,7 @@ def test_pictures_that_were_saved_again_are_found_and_others_are_not(photos, sca
     again = [
         encoded(photo.resize(size, Image.BICUBIC), "JPEG", quality=quality) for photo in photos
     ]
-    found = near_duplicates.pairs(
+    found = near_duplicates.find_pairs(
         source("bytes", [encoded(photo, "PNG") for photo in photos] + again)
     )
     right = {(row, row + len(photos)) for row in range(len(photos))}
@@ -58,8 +58,8 @@ def test_arrays_and_paths_are_read_alike(photos, tmp_path):
     for row, photo in enumerate(photos):
         paths.append(str(tmp_path / f"{row}.png"))
         photo.save(paths[-1])
-    arrays = near_duplicates._of_images(Column("array", pictures))[0]
-    files = near_duplicates._of_images(Column("path", paths))[0]
+    arrays = near_duplicates._hash_images(Column("array", pictures))[0]
+    files = near_duplicates._hash_images(Column("path", paths))[0]
     np.testing.assert_array_equal(arrays, files)
 
 
@@ -68,12 +68,14 @@ def test_texts_with_other_commas_are_near_and_others_are_not():
     words = [f"word{number}" for number in range(300)]
     texts = [" ".join(rng.choice(words, 12)) for _ in range(200)]
     changed = [text.replace(" ", ", ", 3).upper() + "!" for text in texts]
-    found = near_duplicates.pairs(source("text", texts + changed))
+    found = near_duplicates.find_pairs(source("text", texts + changed))
     assert found == [(row, row + 200) for row in range(200)]
-    assert near_duplicates.pairs(source("text", ["good film", "good film!"])) == [], (
+    assert near_duplicates.find_pairs(source("text", ["good film", "good film!"])) == [], (
         "too short to tell"
     )
-    assert near_duplicates.pairs(source("text", [texts[0], texts[0]])) == [], "the same is not near"
+    assert near_duplicates.find_pairs(source("text", [texts[0], texts[0]])) == [], (
+        "the same is not near"
+    )
 
 
 @pytest.mark.parametrize("count", [40, 60, 200])
@@ -85,7 +87,7 @@ def test_rows_that_are_all_alike_are_linked_to_one_however_many(photos, kind, co
     for number, pixels in enumerate(pictures):
         pixels[0, number % 80] ^= 1 + number // 80
     values = texts if kind == "text" else [encoded(Image.fromarray(one), "PNG") for one in pictures]
-    assert near_duplicates.pairs(source(kind, values)) == [(0, row) for row in range(1, count)]
+    assert near_duplicates.find_pairs(source(kind, values)) == [(0, row) for row in range(1, count)]
 
 
 def test_a_group_in_two_splits_is_told_once_in_each(tmp_path):
@@ -120,7 +122,7 @@ def test_links_against_all_pairs(monkeypatch, few, at_once):
     bits = np.unpackbits((hashes[:, None] ^ hashes).view(np.uint8).reshape(400, 400, 8), axis=2)
     is_near = (bits.sum(axis=2) <= 3) & is_alike & ~np.eye(400, dtype=bool)
     found = near_duplicate_groups.Links(hashes, roles, lambda rows, others: is_alike[rows, others])
-    found.look(np.arange(400))
+    found.add_links(np.arange(400))
     assert all(is_near[pair] for pair in found.pairs()) and found.num_left == 0
     told = set(sum(found.pairs(), ()))
     assert told == set(np.flatnonzero(is_near.any(axis=1)).tolist()) and len(told) > 300
@@ -141,7 +143,7 @@ def test_what_was_not_compared_is_said(monkeypatch):
         np.ones(40, bool),
         lambda rows, others: np.zeros(len(rows), bool),
     )
-    monkeypatch.setattr(near_duplicates, "_of_texts", lambda column: never)
+    monkeypatch.setattr(near_duplicates, "_hash_texts", lambda column: never)
     scan = near_duplicates.find_near_duplicates(rows, {"train": rows})
     assert scan.near_rows == [] and "37 rows look like so many others" in scan.warnings[0]
 
@@ -162,7 +164,7 @@ def test_near_pictures_of_many_rows_take_0_6_kilobytes_each():
     rows = source("array", Pictures())
     rows = dataclasses.replace(rows, hashes=np.arange(count, dtype=np.uint64))
     with bounded_memory(1000 * count / 2**20):
-        assert len(near_duplicates.pairs(rows)) < count / 1000
+        assert len(near_duplicates.find_pairs(rows)) < count / 1000
 
 
 def table(folder, lines):
@@ -228,4 +230,4 @@ def test_what_cannot_be_scanned_is_one_line(argv, code, capsys):
 
 def test_rows_in_no_split_are_left_out_of_pairs(photos):
     pictures = source("bytes", [encoded(photo, "PNG") for photo in photos[:4]])
-    assert near_duplicates.pairs(dataclasses.replace(pictures)) == []
+    assert near_duplicates.find_pairs(dataclasses.replace(pictures)) == []

@@ -127,7 +127,9 @@ def main():
             "decoding for 224 px": seconds(lambda: decode(paths, prepared))[0],
         }
         row["scan"], source = seconds(lambda: loader.load(f"image_folder(path='{folder}')"))
-        row["near duplicates"], pairs = seconds(lambda source=source: near_duplicates.pairs(source))
+        row["near duplicates"], pairs = seconds(
+            lambda source=source: near_duplicates.find_pairs(source)
+        )
         row["scan and near duplicates"] = row["scan"] + row["near duplicates"]
         rounds.append(row)
     lines = [

@@ -21,7 +21,7 @@ from tltf.caching.frozen_outputs import NotCached, Reading, View
 from tltf.config.option_groups import CacheOptions
 from tltf.config.options import make
 from tltf.data import preprocessing
-from tltf.data.source import Column, ScanCounts, Source, labelled
+from tltf.data.source import Column, ScanCounts, Source, one_label_field
 from tltf.errors import FlagError
 from tltf.graphs import fingerprint, freezing, frozen_prefix
 from tltf.methods import fine_tuning as methods
@@ -36,7 +36,7 @@ def images_source(count=50, size_px=8, seed=0):
     labels = (np.arange(count) % 3).astype("int32")
     pixels = rng.integers(0, 80, (count, size_px, size_px, 3)) + 60 * labels[:, None, None, None]
     return Source(
-        "given", {"image": Column("array", pixels.astype(np.uint8))}, labelled(labels, ("a", "b", "c")),
+        "given", {"image": Column("array", pixels.astype(np.uint8))}, one_label_field(labels, ("a", "b", "c")),
         [str(row) for row in range(count)], None, ScanCounts(count),
     )  # fmt: skip
 
@@ -218,7 +218,7 @@ def texts_source(count=60):
         for row, label in enumerate(labels)
     ]
     return Source(
-        "given", {"text": Column("text", texts)}, labelled(labels, ("a", "b")), texts, None,
+        "given", {"text": Column("text", texts)}, one_label_field(labels, ("a", "b")), texts, None,
         ScanCounts(count),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from tests.contracts.given import parameters
 from tltf.config.catalogs import AUGMENTS
 from tltf.data import pipeline
 from tltf.data.images import preprocessing
-from tltf.data.source import Column, ScanCounts, Source, labelled
+from tltf.data.source import Column, ScanCounts, Source, one_label_field
 from tltf.data.sources.samples import array_source
 from tltf.data.texts import copies as texts_copies
 from tltf.data.texts.preprocessing import TextPreprocessing
@@ -81,7 +81,7 @@ def test_several_in_a_row():
 def texts_source():
     texts = [text for text, _ in TEXTS]
     labels = np.array([label == "good" for _, label in TEXTS], np.int32)
-    return Source("made", {"text": Column("text", texts)}, labelled(labels, ("bad", "good")),
+    return Source("made", {"text": Column("text", texts)}, one_label_field(labels, ("bad", "good")),
                   [str(n) for n in range(len(texts))], None, ScanCounts(len(texts), len(texts)))  # fmt: skip
 
 
@@ -131,4 +131,6 @@ def test_augmentations_are_of_their_modality():
 
     with pytest.raises(FlagError, match="eda takes texts, the data has images"):
         augment.require_modality("flip|eda", "image")
-    assert [call.text for call in augment.in_batches("eda|token_dropout")] == ["token_dropout"]
+    assert [call.text for call in augment.pick_batch_changes("eda|token_dropout")] == [
+        "token_dropout"
+    ]

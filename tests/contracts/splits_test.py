@@ -3,7 +3,7 @@ import pytest
 
 from tests.contracts.given import parameters
 from tltf.data import splits
-from tltf.data.source import ROLES, Column, ScanCounts, Source, labelled
+from tltf.data.source import ROLES, Column, ScanCounts, Source, one_label_field
 
 
 def made(count=120, roles=None):
@@ -11,7 +11,7 @@ def made(count=120, roles=None):
     texts = [f"text {number - (number % 10 == 9)}" for number in range(count)]
     labels = np.array([hash_free(text) % 3 for text in texts], np.int32)
     ids = [f"row {number}" for number in range(count)]
-    return Source("made", {"text": Column("text", texts)}, labelled(labels, ("a", "b", "c")), ids, roles,
+    return Source("made", {"text": Column("text", texts)}, one_label_field(labels, ("a", "b", "c")), ids, roles,
                   ScanCounts(count))  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def test_chain():
         ("flip(mode=diagonal)", "no mode 'diagonal'"),
         ("mixup(alpha=0)", "alpha above 0"),
         ("pad_crop(padding_px=0)", "not positive"),
-        ("crop(scale=2)", "not in 0 to 1"),
+        ("crop(scale=2)", "not between 0 and 1"),
         ("flip|mixup(beta=1)", "no argument 'beta'"),
     ],
 )

@@ -165,7 +165,9 @@ def of_tags(tmp_path, train, test):
 def test_rows_with_a_label_that_is_not_trained_are_refused_or_skipped(tmp_path):
     source = of_tags(tmp_path, ["b|c", "b", "", "c"] * 9, ["b", "a|c", "", "c|d", "c"])
     split = "holdout(validation=0)"
-    with pytest.raises(DataError, match=r"2 classes are tested on.*: a, d; fix.*unknown_classes"):
+    with pytest.raises(
+        DataError, match=r"2 classes have test or validation rows.*: a, d; fix.*unknown_classes"
+    ):
         splits.split(source, split, 0)
     scan = ScanOptions(unknown_classes="skip", max_bad_fraction=0.5)
     parts = splits.split(source, split, 0, scan)
@@ -185,14 +187,16 @@ def test_rows_with_a_label_that_is_not_trained_are_refused_or_skipped(tmp_path):
 def test_no_label_is_known_where_no_training_row_has_one(tmp_path):
     source = of_tags(tmp_path, [""] * 9, ["a", "b"])
     scan = ScanOptions(unknown_classes="skip", max_bad_fraction=1.0)
-    with pytest.raises(DataError, match="2 classes are tested on but not in the training split"):
+    with pytest.raises(
+        DataError, match="2 classes have test or validation rows but no training row"
+    ):
         splits.split(source, "holdout(validation=0)", 0, scan)
 
 
 def test_labels_are_matched_by_name():
     source = loader.load("digits(num_train=40, num_test=20)", target="labels")
     names = tuple(reversed(source.class_names))
-    other = source.in_classes((*names, "new"))
+    other = source.reorder_classes((*names, "new"))
     np.testing.assert_array_equal(other.labels[:, :10], source.labels[:, ::-1])
     assert other.labels[:, 10].sum() == 0
 

@@ -34,8 +34,8 @@ def found(lookup, rows):
 
 def test_kept_images_are_those_decoded_each_time(files):
     rows = [8, 0, 3, 3, 5]
-    kept = lookups.lookup(files, PREPROCESSING, NEEDED)
-    each_time = lookups.lookup(files, PREPROCESSING, NEEDED - 1)
+    kept = lookups.build_lookup(files, PREPROCESSING, NEEDED)
+    each_time = lookups.build_lookup(files, PREPROCESSING, NEEDED - 1)
     assert (kept.is_single, each_time.is_single) == (False, True)
     first, second = found(kept, rows), found(each_time, rows)
     assert first.dtype == second.dtype == np.float32
@@ -49,7 +49,7 @@ def test_arrays_are_not_kept_larger_or_twice(cut):
     values = lookups.align(PIXELS[:, :cut, :cut])
     small = array_source("made", values, np.zeros(len(PIXELS), np.int32))
     rows = [2, 1]
-    lookup = lookups.lookup(small, PREPROCESSING, 2**31)
+    lookup = lookups.build_lookup(small, PREPROCESSING, 2**31)
     held = [cell.cell_contents for cell in lookup.inputs_of.__closure__]
     (tensor,) = [item for item in held if tf.is_tensor(item)]
     expected = PREPROCESSING.resize(tf.constant(values[rows]))
@@ -62,7 +62,7 @@ def test_files_that_change_after_the_scan_are_named(files):
     with open(files.column.values[6], "wb") as file:
         file.write(b"\xff\xd8\xffnothing")
     with pytest.raises(DataError, match=r"the image \S+ is a damaged JPEG file"):
-        lookups.lookup(files, PREPROCESSING, NEEDED)
+        lookups.build_lookup(files, PREPROCESSING, NEEDED)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float16])
@@ -70,7 +70,7 @@ def test_files_that_change_after_the_scan_are_named(files):
 def test_tensors_on_arrays_have_their_memory(dtype, shape):
     array = lookups.new_array(shape, dtype)
     array[...] = 3
-    tensor = lookups.tensor_on(array)
+    tensor = lookups.view_as_tensor(array)
     assert (tensor.shape, tensor.dtype) == (shape, dtype)
     assert tensor.device.endswith("CPU:0")
     np.testing.assert_array_equal(tensor, array)
@@ -84,5 +84,5 @@ def test_arrays_that_tensors_cannot_share_are_copied():
     fixed = array.copy()
     fixed.flags.writeable = False
     for odd in (array[1:], array[::2], fixed):
-        np.testing.assert_array_equal(lookups.tensor_on(odd), odd)
-        np.testing.assert_array_equal(tf.gather(lookups.tensor_on(odd), [5, 2]), odd[[5, 2]])
+        np.testing.assert_array_equal(lookups.view_as_tensor(odd), odd)
+        np.testing.assert_array_equal(tf.gather(lookups.view_as_tensor(odd), [5, 2]), odd[[5, 2]])

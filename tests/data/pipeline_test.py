@@ -131,7 +131,7 @@ def test_unlabelled():
     inputs, targets, weights = next(iter(pipeline.build(unlabelled, PREPROCESSING, batch_size=4)))
     assert inputs["image"].shape == (4, 16, 16, 3)
     assert targets == weights == {}
-    with pytest.raises(FlagError, match="needs labels"):
+    with pytest.raises(FlagError, match="mixup and cutmix need labels"):
         pipeline.build(unlabelled, PREPROCESSING, batch_size=4, training=True, augment="mixup")
 
 

@@ -15,7 +15,7 @@ def test_class_names_are_sorted_numbers_as_numbers():
 def test_one_class_is_enough_to_evaluate_on_only(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\nx,good\ny,good\n")
     call = f"csv(path={tmp_path}/a.csv, text=text)"
-    with pytest.raises(DataError, match=r"has one class only \(good\)"):
+    with pytest.raises(DataError, match=r"has only one class \(good\)"):
         loader.load(call)
     source = loader.load(call, least_classes=1)
     assert (source.class_names, source.labels.tolist()) == (("good",), [0, 0])

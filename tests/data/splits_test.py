@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tltf.data import splits
-from tltf.data.source import Column, ScanCounts, Source, labelled
+from tltf.data.source import Column, ScanCounts, Source, one_label_field
 from tltf.errors import DataError, FlagError
 
 
@@ -14,7 +14,7 @@ def make(texts, labels, roles=None):
     return Source(
         name="made",
         fields={"text": Column("text", list(texts))},
-        label_fields=labelled(np.array(labels, np.int32), names),
+        label_fields=one_label_field(np.array(labels, np.int32), names),
         ids=list(texts),
         roles=None if roles is None else np.array(roles, "<U10"),
         scan=ScanCounts(len(texts), len(texts)),
@@ -129,8 +129,8 @@ def test_faults(text, error, message):
 
 def test_give_roles_counts_and_nests():
     source = numbered(300, 200)
-    small = splits.give_roles(source, 0, num_train=50, num_test=100)
-    large = splits.give_roles(source, 0, num_train=200, num_test=100)
+    small = splits.draw_roles(source, 0, num_train=50, num_test=100)
+    large = splits.draw_roles(source, 0, num_train=200, num_test=100)
     counts = collections.Counter(large.roles.tolist())
     assert counts == {"train": 200, "validation": 50, "test": 100}
     assert (large.scan.used, large.scan.excluded) == (350, 150)
@@ -145,7 +145,7 @@ def test_give_roles_counts_and_nests():
 
 def test_give_roles_needs_enough_rows():
     with pytest.raises(FlagError, match="has 500 examples, fewer than the 450"):
-        splits.give_roles(numbered(300, 200), 0, num_train=450)
+        splits.draw_roles(numbered(300, 200), 0, num_train=450)
 
 
 def test_rows_of_a_given_test_split_that_folds_leave_out_are_counted():
@@ -191,7 +191,7 @@ def test_repeated_rows_leave_each_class_something_to_train_on(text, repeated, ot
 def test_rows_that_are_asked_for_leave_each_class_something_to_train_on():
     rows = [("a", 0)] * 3 + [(f"b {n}", 1) for n in range(9)]
     for seed in range(10):
-        source = splits.give_roles(
+        source = splits.draw_roles(
             make(*zip(*rows, strict=True)), seed, num_train=4, num_validation=2, num_test=5
         )
         assert set(source.labels[source.roles == "train"].tolist()) == {0, 1}

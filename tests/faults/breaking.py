@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.backbones.network import SCALINGS, Network
-from tltf.data.source import Column, ScanCounts, Source, labelled
+from tltf.data.source import Column, ScanCounts, Source, one_label_field
 
 NUM_TRAIN, NUM_JUDGED = 32, 8
 
@@ -22,7 +22,7 @@ def pictures(settings, broken=()):
     images[list(broken), 3, 3, 0] = np.nan
     ids = [f"picture {number}" for number in range(count)]
     roles = ["train"] * NUM_TRAIN + ["validation"] * NUM_JUDGED + ["test"] * NUM_JUDGED
-    return Source("pictures", {"image": Column("array", images)}, labelled(labels, ("dark", "light")), ids,
+    return Source("pictures", {"image": Column("array", images)}, one_label_field(labels, ("dark", "light")), ids,
                   np.array(roles), ScanCounts(count))  # fmt: skip
 
 

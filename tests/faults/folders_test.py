@@ -26,7 +26,7 @@ from tests.faults.making import (
     table,
 )
 from tltf.console import signals
-from tltf.data import row_scan
+from tltf.data import class_checks, label_kinds
 from tltf.models import saving
 
 SAME = picture(5)
@@ -113,7 +113,7 @@ PLAN = ["--backbone=small_cnn", "--dry_run"]
         f"--data={call(classes(folder))}", "--split=holdout(test=.01, validation=.02)"], 3, said=(
         "test=0.01 of 8 rows is less than one row (1 of 2 faults; others: validation=0.02 of 8 rows is less than one row)",)),
     Case(32, "class only in test", only(ONLY_IN_TEST), 3,
-         said=("1 classes are tested on but not in the training split: owl",)),
+         said=("1 classes have test or validation rows but no training row: owl",)),
     Case(32, "unknown classes skipped", only(ONLY_IN_TEST),
          flags=("--unknown_classes=skip", "--max_bad_fraction=.5"), counts=(10, 1, 0, 0),
          listed={"test/owl/0.png": "its class 'owl' is not in the training split"}),
@@ -182,7 +182,7 @@ def test_training_warns_as_the_scan_alone_does(tmp_path, capfd):
 
 def test_few_of_many_classes_are_named():
     counts = {"train": np.array([1] * 9), "validation": np.zeros(9, int), "test": np.arange(9)}
-    assert row_scan.class_warnings(list("abcdefghi"), counts, "class") == [
+    assert class_checks.class_warnings(list("abcdefghi"), counts, label_kinds.KINDS["class"]) == [
         "class a has no test example", "9 classes have one training row: a, b, c, d, e and 4 more"]  # fmt: skip
 
 

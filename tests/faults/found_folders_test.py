@@ -83,11 +83,13 @@ def test_a_class_that_keeps_one_row_is_none_that_vanished(tmp_path):
 @pytest.mark.parametrize("split", ["holdout", "kfold(folds=5)", "holdout(test=.5, validation=0)"])
 def test_a_split_that_was_asked_for_and_gets_no_row_is_an_error(split):
     unique = make([f"text {row}" for row in range(160)], list(range(160)))
-    with pytest.raises(DataError, match=r"asked for \d+ test rows of made, got none") as told:
+    with pytest.raises(
+        DataError, match=r"\d+ test rows of made were asked for and there is none"
+    ) as told:
         splits.split(unique, split, 0)
     assert "holdout(test=0, validation=0)" in told.value.fix
     alike = make(["the same"] * 40 + ["another"] * 40, [0] * 40 + [1] * 40)
-    with pytest.raises(DataError, match="got none"):
+    with pytest.raises(DataError, match="asked for and there is none"):
         splits.split(alike, split, 0)
     one_test = make(["a", "b", "c", "d"], [0, 0, 1, 1], ["train", "test"] * 2)
     warnings = splits.split(one_test, "holdout(validation=.5)", 0)["train"].scan.warnings
@@ -264,8 +266,8 @@ def test_class_names_of_another_unicode_form_are_the_same(trained):
     given = [unicodedata.normalize(other, name) for name in ("thé",)]
     source = make(["a", "b"], [0, 0])
     source = source.with_labels(source.labels, given)
-    assert source.in_classes(names).labels.tolist() == [1, 1]
-    assert len(source.of_classes(names, "was not trained")) == 2
+    assert source.reorder_classes(names).labels.tolist() == [1, 1]
+    assert len(source.keep_classes(names, "was not trained")) == 2
 
 
 @covers(116)

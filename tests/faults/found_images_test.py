@@ -51,7 +51,7 @@ def on_white(contents):
 
 
 def decoded(contents):
-    return ImagePreprocessing(1).decode(tf.constant(conversion.decodable(contents))).numpy()
+    return ImagePreprocessing(1).decode(tf.constant(conversion.make_decodable(contents))).numpy()
 
 
 def transparent_gif():

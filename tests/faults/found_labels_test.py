@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests import served
 from tests.faults.making import covers
-from tltf.data import loader, preprocessing, row_scan
+from tltf.data import class_checks, loader, preprocessing, row_scan
 from tltf.data.source import is_blank
 from tltf.errors import DataError, FlagError
 
@@ -143,9 +143,9 @@ def test_the_length_is_that_of_a_random_sample_of_all_texts(order):
     if order == "mixed":
         texts = [texts[at] for at in np.random.default_rng(1).permutation(len(texts))]
     assert preprocessing.fitting_length(Words(), [texts]) == 40
-    drawn = preprocessing._drawn([texts])[0]
+    drawn = preprocessing._sample_rows([texts])[0]
     assert len(drawn) == 5000 and abs(sum(text.startswith("long") for text in drawn) - 625) < 80
-    assert preprocessing._drawn([texts[:300]]) == [texts[:300]]
+    assert preprocessing._sample_rows([texts[:300]]) == [texts[:300]]
 
 
 @covers(117)
@@ -193,18 +193,20 @@ def test_class_names_that_look_alike_stop(tmp_path, other):
 @pytest.mark.parametrize("other", ["\uff43at", "c\x01at", "cat\ufe0f"])
 def test_class_names_that_are_compatible_are_warned_of(tmp_path, other):
     scan = row_scan.Scan("a")
-    row_scan.check_class_names(scan, {"cat", other, "dog"})
+    class_checks.check_class_names(scan, {"cat", other, "dog"})
     (warned,) = scan.warnings
     assert "look alike" in warned and ascii(other) in warned and not scan.failures
 
 
 def test_names_that_differ_are_not_warned_of():
     scan = row_scan.Scan("a")
-    row_scan.check_class_names(scan, {"cat", "cats", "C++", "C#", "na\u00efve", "naive", "1", "10"})
+    class_checks.check_class_names(
+        scan, {"cat", "cats", "C++", "C#", "na\u00efve", "naive", "1", "10"}
+    )
     assert not scan.warnings and not scan.failures
 
 
 def test_the_names_are_shown_such_that_the_difference_is_seen():
     scan = row_scan.Scan("a")
-    row_scan.check_class_names(scan, {"good", "good\u200b"})
+    class_checks.check_class_names(scan, {"good", "good\u200b"})
     assert "\\u200b" in scan.failures[0].what

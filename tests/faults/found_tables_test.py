@@ -385,7 +385,7 @@ def test_several_labels_under_a_head_for_one_class_name_the_other_head(tmp_path)
         load(path, kind="jsonl")
     assert len(load(path, "text=text, label=label.name", kind="jsonl")) == 6
     bars = "".join(f"text {at},{'a|b' if at % 3 else 'a'}\ntext2 {at},b\n" for at in range(9))
-    with pytest.raises(FlagError, match=r"hold several, such as 'a\|b'") as told:
+    with pytest.raises(FlagError, match=r"are several labels each, such as 'a\|b'") as told:
         load(write(tmp_path / "c.csv", "text,label\n" + bars))
     assert told.value.fix == "--head=multi_label"
 

@@ -285,7 +285,7 @@ def data(what, content, *said, **more):
     data("cut member as data", lambda _: H.npz(
         {"x": b"\x93NUMPY\x01\x00", "y": H.npy(np.zeros(1))}), "is damaged"),
     data("no archive as data", lambda _: b"PK\x03\x04 no archive", "it is not a .npz file"),
-    data("bomb as data", lambda _: renamed(tall()), "unpacks to much more than it is",
+    data("bomb as data", lambda _: renamed(tall()), "unpacks to much more than its size",
          is_large=True),
 )  # fmt: skip
 def test_arrays_of_data(case, tmp_path, capfd):

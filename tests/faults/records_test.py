@@ -96,7 +96,7 @@ def of_no_examples(folder):
          said=("a-00001-of-00002:", "damaged: ", "corrupted record at ",
                "copy the file again")),
     Case(71, "bad shard skipped", flipped_among_shards, flags=(*LENIENT, "--skip_bad_shards"),
-         listed={"a-00001-of-00002:": "is damaged, and its shard is left"}),
+         listed={"a-00001-of-00002:": "is damaged, and the rest of its shard is left out"}),
     Case(72, "shard missing", without_a_shard, 3,
          said=("1 of 3 shards are missing", "a-00001-of-00003", "copy all shards")),
     # Compression is known by content, so that a wrong name does no harm.

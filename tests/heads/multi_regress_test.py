@@ -13,7 +13,7 @@ import tltf
 from tltf import evaluate, predict, train
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader
 from tltf.errors import DataError, FlagError
 from tltf.evaluation import evaluators
@@ -223,5 +223,5 @@ def test_numbers_of_json_lines_and_their_faults(tmp_path):
 
 def test_a_number_that_never_changes_is_named(tmp_path):
     (tmp_path / "t.csv").write_text("text,a,b\none,1,2\ntwo,2,2\nthree,3,2\n")
-    with pytest.raises(DataError, match="b has one number only"):
+    with pytest.raises(DataError, match="b has only one number"):
         loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=a|b)", target="number")

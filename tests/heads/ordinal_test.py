@@ -9,7 +9,7 @@ import pytest
 import tltf
 from tests import tiny
 from tltf import train
-from tltf.data.source import Column, ScanCounts, Source, labelled
+from tltf.data.source import Column, ScanCounts, Source, one_label_field
 from tltf.errors import FlagError
 from tltf.evaluation import classification
 from tltf.heads import ordinal
@@ -63,7 +63,12 @@ def source(*names):
     labels = np.arange(2 * len(names), dtype=np.int32) % len(names)
     texts = [f"text {n}" for n in range(len(labels))]
     return Source(
-        "made", {"text": Column("text", texts)}, labelled(labels, names), texts, None, ScanCounts()
+        "made",
+        {"text": Column("text", texts)},
+        one_label_field(labels, names),
+        texts,
+        None,
+        ScanCounts(),
     )
 
 
@@ -78,7 +83,7 @@ def test_the_order_of_the_classes():
     ):
         ordinal.ordinal(order=("bad", "good")).class_order(named)
     assert ordinal.ordinal().class_order(source("-1", "0", "10")) == ("-1", "0", "10")
-    changed = named.in_classes(order)
+    changed = named.reorder_classes(order)
     names = [changed.class_names[label] for label in changed.labels]
     assert names == [named.class_names[label] for label in named.labels]
     assert changed.labels.tolist() == [0, 2, 1, 0, 2, 1]

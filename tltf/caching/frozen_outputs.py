@@ -110,7 +110,7 @@ class Outputs:
         reading = self.reading
         if reading.tokenized and (tokenized := reading.tokenized()):
             return tokenized
-        return lookups.lookup(reading.source, reading.preprocessing, cache_bytes=0)
+        return lookups.build_lookup(reading.source, reading.preprocessing, cache_bytes=0)
 
     @functools.cached_property
     def lengths(self) -> np.ndarray:

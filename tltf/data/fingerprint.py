@@ -1,8 +1,7 @@
-"""What tells the rows of two data sets apart."""
+"""Fingerprints, which tell the rows of two data sets apart."""
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -10,16 +9,22 @@ from tltf.data import label_kinds
 from tltf.data.source import Source
 
 
-def fingerprint(part: Any) -> str:
-    """`1,000 rows (digest)`: a hexadecimal digest of a split's contents and labels, in their order."""
+def fingerprint(part: Source) -> str:
+    """A text such as `1,000 rows (digest)`, with a digest of a split's contents and labels in order.
+
+    Args:
+        part: a split with labels.
+    """
+    if part.labels is None:
+        raise ValueError("a fingerprint needs labels")
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
-    labels = label_kinds.kind_of(part.labels).trained(part.labels)
+    labels = label_kinds.kind_of(part.labels).training_values(part.labels)
     digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{len(part):,} rows ({digest.hexdigest()})"
 
 
 def fingerprints(parts: Mapping[str, Source]) -> dict[str, str]:
-    """`train split` and so on -> its `fingerprint`, and the same of the names of the classes.
+    """The `fingerprint` of each split under `train split` and so on, and that of the class names.
 
     Args:
         parts: role -> Source.

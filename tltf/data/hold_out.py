@@ -1,15 +1,16 @@
-"""Which rows are held back to choose by; free of TensorFlow."""
+"""The rows that are held back to choose a penalty by; free of TensorFlow."""
 
 import numpy as np
 
 
 def held_groups(labels: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
-    """bool[N]: a fifth of the groups of each class, drawn at random; a group stays together.
+    """bool[N], true for the rows of a fifth of the groups of each class, drawn at random.
 
     Args:
-        labels: int[N]; a group is of the class of its first row.
-        groups: int[N], rows that come from one: copies, views, draws; None: every row by itself.
-        seed: of the draw.
+        labels: int[N]; a group has the class of its first row.
+        groups: int[N], equal for rows that are copies, views or draws of one row and stay together;
+            None where every row is a group by itself.
+        seed: seed of the draw.
     """
     groups = np.arange(len(labels)) if groups is None else groups
     _, first, place = np.unique(groups, return_index=True, return_inverse=True)

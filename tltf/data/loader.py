@@ -1,4 +1,4 @@
-"""From the call string of --data to a Source, and from a run's options to its splits."""
+"""Loading of data: the Source of a call string of --data, and the splits of a run's options."""
 
 from tltf.config import call_strings
 from tltf.config.call_strings import Call
@@ -20,36 +20,36 @@ def load(
     least_classes: int = 2,
     target: str = "class",
 ) -> Source:
-    """The `Source` that a call string of --data names, checked and counted.
+    """The Source that a call string of --data names, checked and counted.
 
     Args:
         text: a call string such as `csv(path=all.csv, text=text, label=label)`, or its Call.
-        seed: of the random choices in a source, such as which rows `num_train` takes.
-        scan: ScanOptions; None for those of the flags' defaults.
-        least_classes: fewer are refused; one will do to evaluate on.
-        target: what a label is read as: class, labels (several) or number; the head's `target`.
+        seed: seed of the random choices in a source, such as which rows `num_train` takes.
+        scan: what the scan lets pass; None for the defaults of the flags.
+        least_classes: smallest number of classes; one is enough to evaluate on.
+        target: name of the kind of labels that labels are read as; the head's `target`.
 
     Raises:
-        FlagError: unknown source, argument, path or column.
-        DataError: data that cannot be used.
-        StorageError: a packaged sample that cannot be fetched.
+        FlagError: a source, an argument, a path or a column is unknown.
+        DataError: the data cannot be used.
+        StorageError: a packaged sample cannot be fetched.
     """
     settings = LoadSettings(seed, scan or ScanOptions(), least_classes, target)
     source = call_strings.pick(SOURCES, text, flag="data").build(settings)
-    return source if source.labels is None else source.as_target(target)
+    return source if source.labels is None else source.convert_labels(target)
 
 
 def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -> Splits:
-    """The Splits of a run's data, checked.
+    """The checked Splits of a run's data.
 
     Args:
-        options: Options.
+        options: the options of the run.
         recipe: what their call strings name.
         looks_near: whether near duplicates are looked for.
 
     Raises:
-        FlagError: data without labels.
-        DataError: data or splits that cannot be used.
+        FlagError: the data has no labels.
+        DataError: the data or the splits cannot be used.
     """
     source = load(
         recipe.source,
@@ -58,7 +58,7 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
         target=recipe.label_kind,
     )
     require_labels(source)
-    source = source.in_classes(recipe.head.build().class_order(source))
+    source = source.reorder_classes(recipe.head.build().class_order(source))
     parts = splits.split(source, recipe.split, options.runtime.seed, options.data.scan)
     if not looks_near:
         return parts
@@ -67,8 +67,8 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
 
 
 def training_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -> Splits:
-    """`load_parts` with the copies of training texts that --augment adds."""
-    parts, wanted = load_parts(options, recipe, looks_near), recipe.augments
-    augment.require_modality(wanted, parts["train"].modality)
-    parts["train"] = copies.add_copies(parts["train"], wanted, options.runtime.seed)
+    """The Splits of `load_parts`, with the copies of training texts that --augment adds."""
+    parts = load_parts(options, recipe, looks_near)
+    augment.require_modality(recipe.augments, parts["train"].modality)
+    parts["train"] = copies.add_copies(parts["train"], recipe.augments, options.runtime.seed)
     return parts

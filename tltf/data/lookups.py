@@ -1,4 +1,4 @@
-"""How row numbers of a Source become a network's inputs: tokenized, decoded, each once."""
+"""Lookups, which turn row numbers of a Source into a network's inputs, tokenized or decoded."""
 
 import dataclasses
 import os
@@ -6,68 +6,73 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.images import files
+from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Column, Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError
 
 TOKENIZED_AT_ONCE = 4096
-"""Texts that the tokenizer is given in one call."""
+"""The number of texts that the tokenizer takes in one call."""
 DECODED_AT_ONCE = 64
-"""Images that are decoded together when all are kept."""
+"""The number of images that are decoded together when all are kept."""
 MAX_GROWTH = 4
-"""How many times their own bytes the resized copies of an array may take to be kept.
+"""The resized copies of an array are kept if they take at most so many times its own bytes.
 
-Resizing 28 to 96 pixels takes some .1 ms, a small network's pass over 96 pixels some 3 ms; the
-resized copies would take 35 times the memory.
+Resizing an image from 28 to 96 pixels takes about .1 ms, and a small network's pass over 96 pixels
+about 3 ms; the resized copies would take 35 times the memory.
 """
 ALIGNMENT = 64
-"""Of the memory of TensorFlow's tensors, in bytes."""
+"""The alignment of the memory of TensorFlow's tensors, in bytes."""
+Inputs = dict[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class Lookup:
-    """How row numbers become inputs.
+    """What turns row numbers into inputs.
 
     Args:
         inputs_of: int64[B] -> inputs by name, or int64[] -> image if `is_single`.
-        is_single: one row at a time, in parallel, because files are read or decoded.
-        lengths: int32[N] tokens per row; None for images.
+        is_single: whether rows are taken one at a time, in parallel, because files are read or decoded.
+        lengths: int32[N], tokens per row; None for images.
         is_cut: whether batches are no longer than their longest row.
-        after: (inputs of a batch, int64[B]) -> its inputs, applied when rows are batched.
+        change_batch: (inputs of a batch, int64[B]) -> its inputs, applied when rows are batched.
     """
 
-    inputs_of: Callable
+    inputs_of: Callable[[tf.Tensor], Any]
     is_single: bool = False
     lengths: np.ndarray | None = None
     is_cut: bool = False
-    after: Callable | None = None
+    change_batch: Callable[[Inputs, tf.Tensor], Inputs] | None = None
 
 
-def lookup(source: Source, preprocessing: Any, cache_bytes: Any) -> Lookup:
+def build_lookup(
+    source: Source, preprocessing: ImagePreprocessing | TextPreprocessing, cache_bytes: int
+) -> Lookup:
     """The Lookup of a Source.
 
     Args:
-        source: Source.
-        preprocessing: ImagePreprocessing or TextPreprocessing.
-        cache_bytes: images are decoded once if all fit into so many bytes, one a channel of a
-            pixel; small arrays are resized each time, as that is cheap.
+        source: the rows.
+        preprocessing: what makes their inputs.
+        cache_bytes: images are decoded once if all fit into so many bytes, at one byte per channel of
+            a pixel; small arrays are resized each time, because that is cheap.
 
     Raises:
-        DataError: an image that is kept cannot be decoded; names it.
+        DataError: an image that is to be kept cannot be decoded; the error names it.
     """
-    if source.modality == "text":
+    if isinstance(preprocessing, TextPreprocessing):
         return _text_lookup(source, preprocessing)
     column = source.column
     needed = preprocessing.size_px**2 * preprocessing.channels * len(column.values)
     if column.kind == "array":
         cache_bytes = min(cache_bytes, MAX_GROWTH * np.asarray(column.values).nbytes)
     if needed > cache_bytes or _is_final(column, preprocessing):
-        return _images(column, preprocessing)
-    return _kept_images(source, preprocessing)
+        return _image_lookup(column, preprocessing)
+    return _kept_image_lookup(source, preprocessing)
 
 
 def _text_lookup(source: Source, preprocessing: TextPreprocessing) -> Lookup:
@@ -86,16 +91,16 @@ def _text_lookup(source: Source, preprocessing: TextPreprocessing) -> Lookup:
     is_token = tf.cast(token_ids != preprocessing.pad_id if mask is None else mask, tf.int32)
     lengths = tf.reduce_sum(is_token, axis=1)
 
-    def inputs_of(rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    def inputs_of(rows: tf.Tensor) -> Inputs:
         return {name: tf.gather(array, rows) for name, array in arrays.items()}
 
     return Lookup(inputs_of, lengths=lengths)
 
 
-def _images(column: Column, preprocessing: Any) -> Lookup:
-    """Each image is read, decoded and resized whenever it is needed."""
+def _image_lookup(column: Column, preprocessing: ImagePreprocessing) -> Lookup:
+    """A Lookup that reads, decodes and resizes an image whenever it is needed."""
     if column.kind == "array":
-        array = tensor_on(align(column.values))
+        array = view_as_tensor(align(np.asarray(column.values)))
         return Lookup(lambda rows: {"image": preprocessing.resize(tf.gather(array, rows))})
     if column.kind == "path":
         values = tf.constant([os.fsencode(path) for path in column.values])
@@ -104,16 +109,16 @@ def _images(column: Column, preprocessing: Any) -> Lookup:
     return Lookup(lambda row: preprocessing(contents[row]), is_single=True)
 
 
-def _is_final(column: Any, preprocessing: Any) -> bool:
-    """Are these decoded images that resizing would not change?"""
+def _is_final(column: Column, preprocessing: ImagePreprocessing) -> bool:
+    """Whether these are decoded images that resizing would not change."""
     side = preprocessing.size_px
     shape = (side, side, preprocessing.channels)
-    return column.kind == "array" and column.values.shape[1:] == shape
+    return column.kind == "array" and np.shape(column.values)[1:] == shape
 
 
-def _kept_images(source: Source, preprocessing: Any) -> Lookup:
-    """All images are decoded and resized now, once, and kept as uint8, which is exact."""
-    lookup = _images(source.column, preprocessing)
+def _kept_image_lookup(source: Source, preprocessing: ImagePreprocessing) -> Lookup:
+    """A Lookup of images that are decoded and resized once, now, and kept as uint8, which is exact."""
+    lookup = _image_lookup(source.column, preprocessing)
     count = len(source)
     side = preprocessing.size_px
     pixels = new_array((count, side, side, preprocessing.channels), np.uint8)
@@ -122,39 +127,39 @@ def _kept_images(source: Source, preprocessing: Any) -> Lookup:
     )
     end = 0
     with Progress("decoding", count, "images", after_s=SHOWN_AFTER_S) as progress:
-        for batch in _readable(in_bytes.prefetch(2), source):
+        for batch in _read_batches(in_bytes.prefetch(2), source):
             start, end = end, end + len(batch)
             pixels[start:end] = batch
             progress.add(len(batch))
-    tensor = tensor_on(pixels)
+    tensor = view_as_tensor(pixels)
     return Lookup(lambda rows: {"image": tf.cast(tf.gather(tensor, rows), tf.float32)})
 
 
-def _readable(dataset: tf.data.Dataset, source: Source) -> Iterator[Any]:
-    """The arrays of a dataset of `source`; what cannot be decoded is named."""
+def _read_batches(dataset: tf.data.Dataset, source: Source) -> Iterator[np.ndarray]:
+    """The arrays of a dataset of `source`; DataError names an image that cannot be decoded."""
     try:
         yield from dataset.as_numpy_iterator()
     except tf.errors.OpError as error:
-        raise unreadable(source) or error from error
+        raise find_unreadable(source) or error from error
 
 
-def unreadable(source: Source) -> DataError | None:
-    """DataError that names the first image that cannot be read any more; None if all can."""
+def find_unreadable(source: Source) -> DataError | None:
+    """The DataError for the first image that cannot be read any more; None if all can be read."""
     if source.column.kind not in ("path", "bytes"):
         return None
     for row_id, value in zip(source.ids, source.column.values, strict=True):
-        reason = files.reason_against(value)
+        reason = files.find_fault(value)
         if reason:
             return DataError(
                 f"the image {row_id} {reason}",
                 flag="data",
-                fix="do not change the data during a run; start again",
+                fix="start again, and do not change the data during a run",
             )
     return None
 
 
-def new_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array of any contents that `tensor_on` takes."""
+def new_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
+    """A new array of arbitrary contents, which `view_as_tensor` takes without a copy."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     memory = np.empty(size + ALIGNMENT, np.uint8)
@@ -162,8 +167,8 @@ def new_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def align(array: Any) -> np.ndarray:
-    """`array`, or a copy where `tensor_on` could not take it."""
+def align(array: np.ndarray) -> np.ndarray:
+    """`array`, or a copy of it where `view_as_tensor` could not take it as it is."""
     if array.flags.c_contiguous and array.flags.writeable and not array.ctypes.data % ALIGNMENT:
         return array
     copy = new_array(array.shape, array.dtype)
@@ -171,13 +176,13 @@ def align(array: Any) -> np.ndarray:
     return copy
 
 
-def tensor_on(array: np.ndarray) -> tf.Tensor:
-    """A tensor of the CPU on an array's own memory, which must not be changed any more.
+def view_as_tensor(array: np.ndarray) -> tf.Tensor:
+    """A tensor of the CPU on the memory of an array, which must not be changed any more.
 
     `tf.constant` would copy twice. TensorFlow ends the process if memory is not aligned.
 
     Args:
-        array: of `new_array` or `align`.
+        array: a result of `new_array` or `align`; others are copied where it is needed.
     """
     if not array.size:
         return tf.constant(array)
@@ -185,22 +190,25 @@ def tensor_on(array: np.ndarray) -> tf.Tensor:
 
 
 def batches(
-    rows: tf.Tensor, lookup: Lookup, batch_size: int, change: Callable[..., Any] | None = None
-) -> Any:
+    rows: tf.Tensor,
+    lookup: Lookup,
+    batch_size: int,
+    change: Callable[[Inputs, tf.Tensor], Any] | None = None,
+) -> tf.data.Dataset:
     """Batches of (inputs, row numbers), or of what `change` makes of them.
 
     Args:
-        rows: int64[N].
-        lookup: Lookup.
+        rows: int64[N], row numbers in their order.
+        lookup: what makes their inputs.
         batch_size: rows per batch.
         change: (inputs, int64[B] row numbers) -> elements of the result.
     """
     change = change or (lambda inputs, batch: (inputs, batch))
     numbers = tf.data.Dataset.from_tensor_slices(rows)
-    # AutoGraph would rewrite the source of all that is called, which takes longer than small data
+    # AutoGraph would rewrite the source of all callees, which takes longer than reading small data
     plain = tf.autograph.experimental.do_not_convert
-    inputs_of, change = plain(lookup.inputs_of), plain(_behind(lookup.after, change))
-    if not lookup.is_single:  # one map: each costs more than the lookup of a small batch
+    inputs_of, change = plain(lookup.inputs_of), plain(_chain(lookup.change_batch, change))
+    if not lookup.is_single:  # one map, because each costs more than the lookup of a small batch
         return numbers.batch(batch_size).map(
             lambda batch: change(inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
         )
@@ -210,35 +218,45 @@ def batches(
     return singles.batch(batch_size).map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _behind(first: Callable[..., Any] | None, change: Callable[..., Any]) -> Callable[..., Any]:
+def _chain(
+    first: Callable[[Inputs, tf.Tensor], Inputs] | None, change: Callable[[Inputs, tf.Tensor], Any]
+) -> Callable[[Inputs, tf.Tensor], Any]:
+    """`change` of what `first` makes of the inputs."""
     return change if first is None else lambda inputs, batch: change(first(inputs, batch), batch)
 
 
-def join_lookups(own: Any, renamed: dict[str, str], other: Lookup, cut: Any = None) -> Lookup:
-    """A Lookup of some inputs under new names, with those of another Lookup.
+def join_lookups(
+    own: Lookup,
+    renamed: dict[str, str],
+    other: Lookup,
+    cut: Callable[[Inputs, tf.Tensor], tuple[Inputs, tf.Tensor]] | None = None,
+) -> Lookup:
+    """A Lookup of some inputs under new names, beside the inputs of another Lookup.
 
     Args:
-        own: Lookup.
-        renamed: new name -> name of an input of `own`; others are left out.
-        other: Lookup that takes batches.
-        cut: (inputs, rows) -> (inputs, rows), applied to those of `own`.
+        own: the Lookup of which some inputs are taken.
+        renamed: new name -> name of an input of `own`; other inputs are left out.
+        other: a Lookup that takes batches.
+        cut: (inputs, rows) -> (inputs, rows), applied to the inputs of `own`.
     """
 
-    def after(inputs: dict[str, tf.Tensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
+    def change_batch(inputs: Inputs, batch: tf.Tensor) -> Inputs:
         if cut:
             inputs, _ = cut(inputs, batch)
         kept = {new: inputs[old] for new, old in renamed.items()}
         return kept | other.inputs_of(batch)
 
-    return dataclasses.replace(own, after=after, is_cut=own.is_cut or cut is not None)
+    return dataclasses.replace(own, change_batch=change_batch, is_cut=own.is_cut or cut is not None)
 
 
 def tokenize(
     columns: Sequence[Sequence[str]], preprocessing: TextPreprocessing
 ) -> dict[str, np.ndarray]:
-    """name -> array [N, length] of the texts of each field, a few thousand rows at a time."""
+    """Input name -> array [N, length] of the texts of each field, a few thousand rows at a time."""
     chunks = [
-        preprocessing.in_graph(*(texts[start : start + TOKENIZED_AT_ONCE] for texts in columns))
+        preprocessing.graph_function(
+            *(texts[start : start + TOKENIZED_AT_ONCE] for texts in columns)
+        )
         for start in range(0, len(columns[0]), TOKENIZED_AT_ONCE)
     ]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

@@ -1,19 +1,20 @@
-"""Which of many 64-bit hashes are a few bits apart, and the links that tell it."""
+"""Links between those of many 64-bit hashes that are a few bits apart."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 FAR = 3
-"""Bits."""
+"""The largest number of bits in which near hashes differ."""
 FEW, AT_ONCE = 16, 512
-"""Rows of groups that are compared in one sweep, and of groups compared all with all."""
+"""The most rows of groups that are compared in one sweep, and of groups compared all with all."""
 MOST_COMPARED, MOST_CONFIRMED = 10**9, 10**7
-"""Of a larger group: hashes that are compared, and pairs that `are_alike` is asked for."""
+"""The most comparisons in a larger group, and pairs of it that `are_alike` is asked for."""
 SPLITS = 1
-"""How often a large group is parted by its other bits."""
+"""How often a large group is split by its other bits."""
 NUM_ROLES = 3
+AreAlike = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""`(int64[M], int64[M]) -> bool[M]`: whether rows of near hashes are near."""
 
 
 class Links:
@@ -21,16 +22,14 @@ class Links:
 
     Args:
         hashes: uint64[N].
-        roles: int8[N], 0 to NUM_ROLES - 1, -1 for rows that are never looked at.
-        are_alike: `(int64[M], int64[M]) -> bool[M]`, whether rows of near hashes are near.
+        roles: int8[N], 0 to NUM_ROLES - 1, -1 for rows that are left out.
+        are_alike: whether rows of near hashes are near.
 
     Attributes:
-        num_left: rows of which not all was looked for, see MOST_CONFIRMED.
+        num_left: number of rows for which not all near rows were looked for, see MOST_CONFIRMED.
     """
 
-    def __init__(
-        self, hashes: np.ndarray, roles: np.ndarray, are_alike: Callable[..., Any]
-    ) -> None:
+    def __init__(self, hashes: np.ndarray, roles: np.ndarray, are_alike: AreAlike) -> None:
         self._hashes, self._roles, self._are_alike = hashes, roles, are_alike
         self._none = len(hashes)
         self._first = np.full((len(hashes), NUM_ROLES), self._none, np.int32)
@@ -38,42 +37,48 @@ class Links:
 
     @property
     def num_left(self) -> int:
-        """Rows of which not all near ones were looked for."""
+        """The number of rows for which not all near rows were looked for."""
         return int(self._is_left.sum())
 
     def pairs(self) -> list[tuple[int, int]]:
-        """Sorted list of (row, row), the first below the second, each once."""
+        """The linked rows as a sorted list of (row, row), the first below the second, each pair once."""
         rows, roles = np.nonzero(self._first < self._none)
         ends = np.sort(np.stack([rows, self._first[rows, roles]], axis=1), axis=1)
         return [tuple(pair) for pair in np.unique(ends, axis=0).tolist()]
 
-    def look(self, rows: np.ndarray) -> None:
-        """Adds the links among rows, int64[M] in rising order."""
-        self._look(self._hashes[rows], rows, 64, SPLITS)
+    def add_links(self, rows: np.ndarray) -> None:
+        """Adds the links among some rows, int64[M] in rising order."""
+        self._add_by_pieces(self._hashes[rows], rows, 64, SPLITS)
 
-    def _look(self, codes: np.ndarray, rows: np.ndarray, width: int, splits: int) -> None:
-        """Links rows that agree in one of FAR + 1 pieces of `codes`, of which `width` bits count."""
+    def _add_by_pieces(self, codes: np.ndarray, rows: np.ndarray, width: int, splits: int) -> None:
+        """Links rows whose `codes`, of `width` bits, agree in one of FAR + 1 pieces."""
         size = width // (FAR + 1)
         pieces = [_bits(codes, piece * size, size) for piece in range(FAR + 1)]
         for number, keys in enumerate(pieces):
             order = np.argsort(keys, kind="stable")
             starts = np.flatnonzero(np.append(True, np.diff(keys[order]) != 0))
             sizes = np.diff(np.append(starts, len(order)))
-            self._few(rows[order], np.repeat(sizes, sizes), keys[order])
+            self._link_small_groups(rows[order], np.repeat(sizes, sizes), keys[order])
             for start, end in zip(starts, starts + sizes, strict=True) if sizes.max() > FEW else ():
                 group = order[start:end]
-                if end - start <= FEW or any(_is_one(keys[group]) for keys in pieces[:number]):
-                    continue  # they were together by that piece
+                if end - start <= FEW or any(_are_equal(keys[group]) for keys in pieces[:number]):
+                    continue  # they were compared for that piece already
                 if end - start > AT_ONCE and splits:
-                    rest = _without_bits(codes[group], number * size, size)
-                    self._look(rest, rows[group], width - size, splits - 1)
+                    rest = _remove_bits(codes[group], number * size, size)
+                    self._add_by_pieces(rest, rows[group], width - size, splits - 1)
                 elif end - start > AT_ONCE:
-                    self._with_leaders(rows[group])
+                    self._link_by_leaders(rows[group])
                 else:
-                    self._all_with_all(rows[group])
+                    self._link_all_pairs(rows[group])
 
-    def _few(self, rows: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> None:
-        """Links rows of small groups: int64[M] beside each other, the sizes of their groups."""
+    def _link_small_groups(self, rows: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> None:
+        """Links rows of small groups.
+
+        Args:
+            rows: int64[M], the rows of each group beside each other.
+            sizes: int64[M], the size of the group of each row.
+            keys: uint64[M], the piece of the hash that the rows of a group share.
+        """
         rows, keys = rows[sizes <= FEW], keys[sizes <= FEW]
         places = np.arange(len(rows))
         for step in range(1, FEW):
@@ -83,16 +88,20 @@ class Links:
             is_near = np.bitwise_count(self._hashes[ends[0]] ^ self._hashes[ends[1]]) <= FAR
             self._confirm(ends[0][is_near], ends[1][is_near])
 
-    def _all_with_all(self, group: np.ndarray) -> None:
+    def _link_all_pairs(self, group: np.ndarray) -> None:
+        """Compares all rows of a group with each other."""
         hashes = self._hashes[group]
         is_near = np.triu(np.bitwise_count(hashes[:, None] ^ hashes) <= FAR, 1)
         for place in np.flatnonzero(is_near.any(axis=1)):
             others = group[is_near[place]]
             self._confirm(np.full(len(others), group[place]), others)
 
-    def _with_leaders(self, group: np.ndarray) -> None:
-        """Each row that no other is linked to yet is compared with all; so every row that is near
-        any other gets a link, though rows that are linked already may be near more."""
+    def _link_by_leaders(self, group: np.ndarray) -> None:
+        """Compares each row that has no link yet with all rows of a group.
+
+        So every row that is near any other gets a link; a row that is linked already may be near
+        more rows.
+        """
         hashes, is_linked = self._hashes[group], np.zeros(len(group), bool)
         num_compared = num_confirmed = 0
         for place, row in enumerate(group):
@@ -108,7 +117,7 @@ class Links:
             num_compared, num_confirmed = num_compared + len(group), num_confirmed + len(near)
 
     def _confirm(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """bool[M]: which of two int64[M] are linked, now or before."""
+        """bool[M], true where a row and its other, int64[M] each, are linked now or were before."""
         roles, other_roles = self._roles[rows], self._roles[others]
         is_linked = self._first[others, roles] <= rows
         new = np.flatnonzero(~is_linked | (self._first[rows, other_roles] > others))
@@ -123,10 +132,10 @@ def _bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
     return (codes >> np.uint64(start)) & np.uint64(2**size - 1)
 
 
-def _without_bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
+def _remove_bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
     low = codes & np.uint64(2**start - 1)
     return low | ((codes >> np.uint64(start + size - 1) >> np.uint64(1)) << np.uint64(start))
 
 
-def _is_one(values: np.ndarray) -> bool:
+def _are_equal(values: np.ndarray) -> bool:
     return bool(np.all(values == values[0]))

@@ -1,54 +1,54 @@
-"""Rows that are nearly the same: the same picture saved again, the same text with other commas.
+"""Near duplicates: the same picture saved again, the same text with other commas.
 
-Images by the difference hash of a 9 x 8 grey thumbnail: a bit says whether a pixel is brighter
-than its right neighbour; scaling and compressing again change few of the 64 bits. A larger
-thumbnail confirms it, since icons in one frame have one hash. Texts by the
-SimHash of their words' pairs (Charikar 2002, STOC). Hashes at most FAR bits apart count as near; such
-pairs agree in one of FAR + 1 pieces of the hash, so that only rows that share a piece are compared.
+Images are compared by the difference hash of a 9 x 8 grey thumbnail: a bit says whether a pixel is
+brighter than its right neighbour; scaling and compressing again change few of the 64 bits. A larger
+thumbnail confirms what is near, because icons in one frame have one hash. Texts are compared by the
+SimHash of the pairs of their words (Charikar 2002, STOC). Hashes at most FAR bits apart count as near;
+such pairs agree in one of FAR + 1 pieces of the hash, so that only rows that share a piece are compared.
 
-Of rows that are all alike not every pair is told: each is linked to the first one that it is near
-in each split. So neither memory nor the report grows with their square.
+Where many rows are all alike, not every pair is reported: each row is linked to the first row in
+each split that it is near. So neither memory nor the report grows with the square of their number.
 A row of images takes 0.6 KB, which is 0.6 GB for a million.
 """
 
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
-from tltf.data.near_duplicate_groups import Links
-from tltf.data.source import ROLES, Column, Source, Splits, digest
+from tltf.data.near_duplicate_groups import AreAlike, Links
+from tltf.data.source import ROLES, Column, ScanCounts, Source, Splits, digest
 
 LEAST_WORDS = 5
-"""Shorter texts are not compared: two of them are easily alike."""
+"""The smallest number of words in texts that are compared: two shorter texts are easily alike."""
 SIDE_PX, LEAST_STEP, LEAST_CONTRAST = 24, 4.0, 32
-"""Of grey thumbnails, 0 to 255; even parts must not have bits of noise."""
+"""Side of a grey thumbnail, smallest step between pixels (0 to 255) that sets a bit, and smallest
+contrast of a picture that is compared, so that noise in even parts sets no bits."""
 MOST_GAP = 4.0
-"""Mean difference of two thumbnails, beside that in brightness, up to which they are near."""
+"""The largest mean difference, apart from brightness, of two thumbnails that are near."""
 AT_ONCE = 1024
-"""Thumbnails that are hashed or compared at a time."""
+"""The number of thumbnails that are hashed or compared at a time."""
 _WORD = re.compile(r"\w+")
 _BITS = np.arange(64, dtype=np.uint64)
 
 
-def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> Any:
-    """The scan of `source` with `near_rows`, links across splits first, and warnings.
+def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> ScanCounts:
+    """The scan of `source` with `near_rows`, those across splits first, and with warnings.
 
     Args:
-        source: Source.
-        parts: role -> Source, of its rows.
+        source: all rows.
+        parts: role -> the rows of `source` in that split.
     """
     role_of = {row_id: ROLES.index(role) for role, part in parts.items() for row_id in part.ids}
     roles = np.array([role_of.get(row_id, -1) for row_id in source.ids], np.int8)
-    found = links(source, roles)
+    linked = find_links(source, roles)
     rows = sorted(
-        ((roles[first] == roles[second], first, second) for first, second in found.pairs()),
+        ((roles[first] == roles[second], first, second) for first, second in linked.pairs()),
     )
-    near_rows = [_told(source, roles, first, second) for _, first, second in rows]
+    near_rows = [_near_row(source, roles, first, second) for _, first, second in rows]
     num_across = sum(not is_within for is_within, _, _ in rows)
     warnings = []
     if num_across:
@@ -56,50 +56,53 @@ def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> A
             f"{num_across:,} pairs of rows in different splits are nearly the same, such as "
             f"{near_rows[0]['id']}, {near_rows[0]['reason'].removeprefix('nearly the same as ')}"
         )
-    if found.num_left:
-        warnings.append(f"{found.num_left:,} rows look like so many others, as in one frame, that "
-                        "near duplicates among them were not all looked for")  # fmt: skip
+    if linked.num_left:
+        warnings.append(
+            f"{linked.num_left:,} rows look like so many others, as in one frame, that "
+            "near duplicates among them were not all looked for"
+        )
     scan = next(iter(parts.values())).scan
     return dataclasses.replace(scan, near_rows=near_rows, warnings=[*scan.warnings, *warnings])
 
 
-def _told(source: Source, roles: np.ndarray, first: int, second: int) -> dict[str, str]:
+def _near_row(source: Source, roles: np.ndarray, first: int, second: int) -> dict[str, str]:
+    """A row of the report on two rows that are nearly the same."""
     names = [ROLES[roles[row]] for row in (second, first)]
     where = f"both {names[0]}" if names[0] == names[1] else " and ".join(names)
     return {"id": source.ids[second], "reason": f"nearly the same as {source.ids[first]} ({where})"}
 
 
-def pairs(source: Source) -> list[tuple[int, int]]:
-    """List of (row, row), the first below the second, that are near and not the same.
+def find_pairs(source: Source) -> list[tuple[int, int]]:
+    """A list of (row, row), the first below the second, that are near and not the same.
 
-    Every row that is near another is told, with the first one of those.
+    Every row that is near others is in it, with the first of those.
 
     Args:
-        source: Source.
+        source: all rows.
     """
-    return links(source, np.zeros(len(source), np.int8)).pairs()
+    return find_links(source, np.zeros(len(source), np.int8)).pairs()
 
 
-def links(source: Source, roles: np.ndarray) -> Links:
-    """Links between the rows of a source that are near and not the same.
+def find_links(source: Source, roles: np.ndarray) -> Links:
+    """The links between the rows of a source that are near and not the same.
 
     Args:
-        source: Source.
-        roles: int8[N], places in ROLES; rows of role -1 are left out.
+        source: all rows.
+        roles: int8[N], places in ROLES; rows with -1 are left out.
     """
     if source.modality == "text":
-        hashes, is_known, are_alike = _of_texts(source.texts())
+        hashes, is_known, are_alike = _hash_texts(source.texts())
     else:
-        hashes, is_known, are_alike = _of_images(source.column)
+        hashes, is_known, are_alike = _hash_images(source.column)
     known = np.flatnonzero(is_known & (roles >= 0))
     _, first = np.unique(source.content_hashes()[known], return_index=True)
-    found = Links(hashes, roles, are_alike)
-    found.look(known[np.sort(first)])
-    return found
+    links = Links(hashes, roles, are_alike)
+    links.add_links(known[np.sort(first)])
+    return links
 
 
-def _of_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
-    """`(uint64[N] hashes, bool[N] whether they say something, function of Links)`."""
+def _hash_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, AreAlike]:
+    """`(uint64[N] hashes, bool[N] whether the text is long enough, function of Links)`."""
     hashes = np.zeros(len(texts), np.uint64)
     is_known = np.zeros(len(hashes), bool)
     with Progress("near duplicates", len(hashes), "texts", after_s=SHOWN_AFTER_S) as progress:
@@ -113,16 +116,18 @@ def _of_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, Callable[..
 
 
 def _simhash(parts: Sequence[str]) -> int:
+    """The SimHash of a text of these parts: each bit is the majority of those of their digests."""
     codes = np.array([digest(part.encode("utf-8", "surrogatepass")) for part in parts], np.uint64)
     votes = ((codes[:, None] >> _BITS) & np.uint64(1)).mean(axis=0) > 0.5
     return (votes.astype(np.uint64) << _BITS).sum(dtype=np.uint64)
 
 
-def _of_images(column: Column) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:
+def _hash_images(column: Column) -> tuple[np.ndarray, np.ndarray, AreAlike]:
+    """`(uint64[N] hashes, bool[N] whether the contrast is large enough, function of Links)`."""
     from tltf.data.images import small_pictures
 
     progress = Progress("near duplicates", len(column.values), "images", after_s=SHOWN_AFTER_S)
-    grey = small_pictures.grey(column, SIDE_PX, progress)
+    grey = small_pictures.grey_thumbnails(column, SIDE_PX, progress)
     hashes, contrast = np.zeros(len(grey), np.uint64), np.zeros(len(grey), np.int16)
     for start in range(0, len(grey), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
@@ -143,7 +148,7 @@ def _of_images(column: Column) -> tuple[np.ndarray, np.ndarray, Callable[..., An
 
 
 def _difference_hashes(grey: np.ndarray) -> np.ndarray:
-    """uint64[N] of uint8[N, SIDE_PX, SIDE_PX]."""
+    """uint64[N], the difference hashes of thumbnails uint8[N, SIDE_PX, SIDE_PX]."""
     coarse = grey.reshape(len(grey), 8, SIDE_PX // 8, SIDE_PX).mean(axis=2)
     edges = np.linspace(0, SIDE_PX, 10).astype(int)
     columns = [coarse[:, :, a:b].mean(axis=2) for a, b in itertools.pairwise(edges)]

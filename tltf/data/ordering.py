@@ -1,4 +1,4 @@
-"""In which order a pass reads the rows of a source: seeded, by length, by class, or a part."""
+"""The order in which a pass reads the rows of a source: seeded, by length, by class, or a part."""
 
 import dataclasses
 
@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 MIN_BUCKET_BATCHES = 8
-"""Batches that are drawn together and then sorted by length."""
+"""The number of batches that are drawn together and then sorted by length."""
 
 
 def shuffle_rows(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """int64[N]: the row numbers of a plain training pass."""
+    """int64[N], the row numbers of a plain training pass in their order."""
     rows = tf.range(count, dtype=tf.int64)
     return tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
 
@@ -20,11 +20,12 @@ class Order:
     """The order of training passes; the same for the same seed and number of the pass.
 
     Args:
-        count: rows of the source.
-        seed: int.
+        count: number of rows of the source.
+        seed: seed of the order.
         batch_size: rows per batch.
-        lengths: int32[N] tokens per row, to put similar ones into one batch; None for any.
-        labels: int32[N], to draw every class equally often, with replacement; None for each row
+        lengths: int32[N], tokens per row, to put rows of similar lengths into one batch; None for
+            batches of any lengths.
+        labels: int32[N], to draw every class equally often, with replacement; None to read each row
             once.
         part: int64[M], the rows that are read at all; None for all.
     """
@@ -40,21 +41,23 @@ class Order:
         return self.count if self.part is None else len(self.part)
 
     def __call__(self, epoch: tf.Tensor) -> tf.Tensor:
-        """int64[M] row numbers of a pass, int64[]."""
+        """int64[M], the row numbers of the pass with the number `epoch`, int64[]."""
         labels = self.labels
         if labels is None:
             rows = shuffle_rows(len(self), self.seed, epoch)
         else:
-            rows = _balanced(labels if self.part is None else labels[self.part], self.seed, epoch)
+            rows = _draw_balanced(
+                labels if self.part is None else labels[self.part], self.seed, epoch
+            )
         if self.part is not None:
             rows = tf.gather(tf.constant(self.part, tf.int64), rows)
         if self.lengths is None:
             return rows
-        return _bucketed(rows, tf.gather(self.lengths, rows), self.seed, epoch, self.batch_size)
+        return _bucket_rows(rows, tf.gather(self.lengths, rows), self.seed, epoch, self.batch_size)
 
 
-def _balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """int64[N]: rows drawn with replacement, each with a chance of 1 / (classes * n_c)."""
+def _draw_balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """int64[N], rows drawn with replacement, each with the probability 1 / (classes * n_c)."""
     counts = np.bincount(labels)
     chances = np.cumsum(1.0 / (np.count_nonzero(counts) * counts[labels]))
     drawn = tf.random.stateless_uniform([len(labels)], [seed + 2, epoch], dtype=tf.float64)
@@ -62,12 +65,12 @@ def _balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.minimum(rows, len(labels) - 1), tf.int64)
 
 
-def _bucketed(
+def _bucket_rows(
     rows: tf.Tensor, lengths: tf.Tensor, seed: int, epoch: tf.Tensor, batch_size: int
 ) -> tf.Tensor:
-    """`rows` such that batches hold similar lengths: windows are sorted, batches shuffled.
+    """`rows` in such an order that batches have similar lengths: windows are sorted, batches shuffled.
 
-    The rows that fill no batch stay at the end, as drawn.
+    The last rows, which do not fill a batch, stay at the end, as drawn.
     """
     count = rows.shape[0]
     window = batch_size * MIN_BUCKET_BATCHES

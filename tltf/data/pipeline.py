@@ -1,7 +1,6 @@
-"""From a Source to batches: seeded order, preprocessing once where it fits, targets, weights."""
+"""Batches of a Source: seeded order, preprocessing once where it fits in memory, targets, weights."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +9,7 @@ from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import AugmentRow
 from tltf.data import augment as augment_module
 from tltf.data import label_kinds, lookups, ordering
-from tltf.data.augment import Augmentation
+from tltf.data.batch_changes import Augmentation
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.lookups import Lookup
 from tltf.data.source import Source
@@ -19,8 +18,13 @@ from tltf.errors import FlagError
 
 CACHE_BYTES = 2**31
 """Images are decoded once if all fit into so many bytes."""
+Tensors = dict[str, tf.Tensor]
+Example = tuple[Tensors, Tensors, Tensors]
+"""`(inputs, targets, weights)` of a batch."""
+BatchChange = Callable[[tf.data.Dataset, tf.Tensor, int | tf.Tensor], tf.data.Dataset]
+"""(batches, number of the pass, number of the first batch) -> changed batches."""
 PREFETCHED = 2
-"""Batches that wait for the step; more take memory and no time off."""
+"""The number of batches that wait for the next step; more would take memory and save no time."""
 
 
 def build(
@@ -45,42 +49,43 @@ def build(
 ) -> tf.data.Dataset:
     """Batches of `(inputs, targets, weights)`, dicts by name, of one pass over `source`.
 
-    The order of training rows and the augmentation differ between passes, and are the same
-    for the same seed and number of the pass. No row is left out, but by `sampling` and `part`; the
-    last batch may be short.
+    The order of training rows and the augmentation differ between passes, and are the same for the
+    same seed and number of the pass. Only `sampling` and `part` leave rows out; the last batch may
+    be short.
 
     Args:
-        source: Source.
-        preprocessing: ImagePreprocessing or TextPreprocessing.
+        source: the rows.
+        preprocessing: what makes their inputs.
         batch_size: rows per batch, over all devices.
-        training: shuffle, and augment.
-        augment: call strings of AUGMENTS joined with `|`, or their Calls; training only.
-        seed: int.
-        class_weights: float[num_classes]; the weights of rows are those of their classes, mixed
-            as their targets are.
-        num_classes: needed for augmentations that mix targets; the source's by default.
+        training: whether rows are shuffled and augmented.
+        augment: call strings of AUGMENTS joined with `|`, or their Calls; for training only.
+        seed: seed of the order and the augmentation.
+        class_weights: float[num_classes]; a row has the weight of its class, and a row with a mixed
+            target has the weights mixed in the same way.
+        num_classes: number of classes, for augmentations that mix targets; that of the source by
+            default.
         target: name of the head.
         cache_bytes: images are decoded once if all fit into so many bytes as uint8.
         first_epoch: number of the pass with which training starts, so that a resumed run goes
             on as it would have; None counts the passes over this dataset.
-        num_epochs: passes in the dataset, with `first_epoch` only; no batch spans two.
-        length_buckets: texts of similar length share a training batch, and every batch is cut
-            to its longest text. For backbones that take any length.
-        reads: lookups.Lookup that is read in place of the source's contents.
+        num_epochs: number of passes in the dataset, with `first_epoch` only; no batch spans two.
+        length_buckets: whether texts of similar length share a training batch and every batch is
+            cut to its longest text, for backbones that take any length.
+        reads: the Lookup that is read in place of the source's contents.
         sampling: `none`, or `balanced`: training rows are drawn with replacement, every class
-            equally often in the mean; a pass has as many rows as before. Numbers are refused.
+            equally often on average; a pass has as many rows as before. Numbers are refused.
         part: int64[M], the rows that training reads; None for all.
-        skip: batches of the first pass, with `first_epoch` only, that were read before.
+        skip: number of batches of the first pass, with `first_epoch` only, that were read before.
 
     Returns:
         tf.data.Dataset with inputs `{"image": float32[B, S, S, C]}`, 0 to 255, or those of the
-        TextPreprocessing; targets `{target: int32[B]}`, float32[B, num_classes] when mixed or several
-        labels per row, float32[B] numbers, {} when unlabelled; weights `{target: float32[B]}`.
+        TextPreprocessing; targets `{target: int32[B]}`, float32[B, num_classes] for mixed targets or
+        several labels per row, float32[B] for numbers, {} without labels; weights `{target: float32[B]}`.
     """
     num_classes = num_classes or len(source.class_names)
     by_class = np.ones(num_classes) if class_weights is None else np.asarray(class_weights)
     with tf.device("CPU:0"):  # what tf.data reads stays in the host's memory
-        lookup = reads or lookups.lookup(source, preprocessing, cache_bytes)
+        lookup = reads or lookups.build_lookup(source, preprocessing, cache_bytes)
         by_class = tf.constant(by_class, tf.float32)
         is_cut = length_buckets and not lookup.is_cut
         finish = _finisher(source, target, by_class, is_cut)
@@ -104,7 +109,9 @@ def build(
             rows = rows[start * batch_size :]
         return change(lookups.batches(rows, lookup, batch_size, finish), epoch, start)
 
-    if not augment:  # AutoGraph would rewrite their source, which takes longer than small data
+    if (
+        not augment
+    ):  # AutoGraph would rewrite the source, which takes longer than reading small data
         one_pass = tf.autograph.experimental.do_not_convert(one_pass)
     num_batches = -(-(len(order) if training else len(source)) // batch_size)
     if training and first_epoch is None:
@@ -120,15 +127,18 @@ def build(
 
 
 def _classes(source: Source) -> np.ndarray:
-    """int64[N]: the stratum of each row; FlagError for numbers, which have no classes."""
+    """int64[N], the stratum of each row; FlagError for numbers, which have no classes."""
     if source.labels is not None and not label_kinds.kind_of(source.labels).has_classes:
-        raise FlagError("balanced draws every class equally often, the data has numbers",
-                        flag="sampling", fix="--sampling=none")  # fmt: skip
+        raise FlagError(
+            "balanced draws every class equally often, but the data has numbers",
+            flag="sampling",
+            fix="--sampling=none",
+        )
     return source.strata()
 
 
 def prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """`dataset` with a few batches ahead, and without tf.data's tuner.
+    """`dataset` that reads a few batches ahead, without the tuner of tf.data.
 
     Ending an iterator waits for the tuner's thread, which sleeps for up to a minute and is not
     always woken: a pass of 8 s over 2,000 texts took 10.3 s in five of ten runs. Without it a map
@@ -139,82 +149,95 @@ def prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options).prefetch(PREFETCHED)
 
 
-def cut_to_longest(
-    inputs: dict[str, tf.Tensor], rows: tf.Tensor
-) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """`(inputs, rows)` with inputs [B, L] cut to the longest text of the batch."""
+def cut_to_longest(inputs: Tensors, rows: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
+    """`(inputs, rows)`, with the inputs [B, L] cut to the longest text of the batch."""
     longest = tf.reduce_max(tf.reduce_sum(tf.cast(inputs["padding_mask"], tf.int32), axis=1))
     return {name: tensor[:, :longest] for name, tensor in inputs.items()}, rows
 
 
-def _finisher(source: Any, target: str, by_class: tf.Tensor, is_cut: bool) -> Callable[..., Any]:
-    """(inputs, rows) -> (inputs, targets, weights), cut to the longest text if `is_cut`."""
-    labels = None if source.labels is None else tf.constant(source.labels)
-    is_class = labels is not None and label_kinds.kind_of(source.labels).is_one_class
-    labels = labels if is_class or labels is None else tf.cast(labels, tf.float32)
+def _finisher(
+    source: Source, target: str, by_class: tf.Tensor, is_cut: bool
+) -> Callable[[Tensors, tf.Tensor], Example]:
+    """A function (inputs, rows) -> (inputs, targets, weights); `is_cut`: cut to the longest text."""
+    labels, is_class = None, False
+    if source.labels is not None:
+        is_class = label_kinds.kind_of(source.labels).is_one_class
+        labels = tf.constant(source.labels)
+        labels = labels if is_class else tf.cast(labels, tf.float32)
 
-    def finish(
-        inputs: dict[str, tf.Tensor], rows: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    def finish(inputs: Tensors, rows: tf.Tensor) -> Example:
         if is_cut:
             inputs, _ = cut_to_longest(inputs, rows)
         if labels is None:
             return inputs, {}, {}
-        wanted = tf.gather(labels, rows)
-        weights = tf.gather(by_class, wanted) if is_class else tf.ones_like(rows, tf.float32)
-        return inputs, {target: wanted}, {target: weights}
+        targets = tf.gather(labels, rows)
+        weights = tf.gather(by_class, targets) if is_class else tf.ones_like(rows, tf.float32)
+        return inputs, {target: targets}, {target: weights}
 
     return finish
 
 
 def _augmentation(
     text: str | Sequence[Call[AugmentRow]],
-    source: Any,
+    source: Source,
     num_classes: int,
     seed: int,
     by_class: tf.Tensor | None,
     preprocessing: ImagePreprocessing | TextPreprocessing,
-) -> Callable[..., Any]:
-    """(batches, number of the pass, number of the first batch) -> changed batches."""
+) -> BatchChange:
+    """The change of batches that --augment names; none for an empty text."""
     if not text:
         return lambda batches, epoch, start: batches
     augment_module.require_modality(text, source.modality)
     augmentation = augment_module.build(text, num_classes, seed)
-    if source.modality == "text":
+    if isinstance(preprocessing, TextPreprocessing):
         return _token_changes(augmentation, preprocessing)
     if augmentation.is_mixing and source.labels is None:
-        raise FlagError("mixing needs labels", flag="augment", fix="leave mixup and cutmix out")
-    if augmentation.is_mixing and not label_kinds.kind_of(source.labels).is_one_class:
-        raise FlagError("mixup and cutmix mix classes, the data has several labels or numbers",
-                        flag="augment", fix="leave mixup and cutmix out")  # fmt: skip
+        raise FlagError(
+            "mixup and cutmix need labels", flag="augment", fix="leave mixup and cutmix out"
+        )
+    if (
+        augmentation.is_mixing
+        and source.labels is not None
+        and not label_kinds.kind_of(source.labels).is_one_class
+    ):
+        raise FlagError(
+            "mixup and cutmix mix classes, the data has several labels or numbers",
+            flag="augment",
+            fix="leave mixup and cutmix out",
+        )
 
-    def change(batches: Any, epoch: Any, start: Any) -> Any:
-        def on_batch(batch: Any, item: Any) -> Any:
-            inputs, wanted, weights = item
-            labels = next(iter(wanted.values()), None)
+    def change(
+        batches: tf.data.Dataset, epoch: tf.Tensor, start: int | tf.Tensor
+    ) -> tf.data.Dataset:
+        def change_batch(batch: tf.Tensor, example: Example) -> Example:
+            inputs, targets, weights = example
+            labels = next(iter(targets.values()), None)
             images, labels = augmentation(inputs["image"], labels, epoch, batch)
             if augmentation.is_mixing and by_class is not None:
                 weights = dict.fromkeys(weights, tf.linalg.matvec(labels, by_class))
-            return inputs | {"image": images}, dict.fromkeys(wanted, labels), weights
+            return inputs | {"image": images}, dict.fromkeys(targets, labels), weights
 
-        return batches.enumerate(start).map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.enumerate(start).map(change_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
     return change
 
 
-def _token_changes(augmentation: Augmentation, preprocessing: Any) -> Callable[..., Any]:
-    """The same for texts: tokens change, but not those that begin and end a text."""
+def _token_changes(augmentation: Augmentation, preprocessing: TextPreprocessing) -> BatchChange:
+    """The change of batches of texts: tokens change, but not those that begin and end a text."""
     mask_id, (start, end) = preprocessing.mask_id(), preprocessing.special_ids()
     kept = tf.constant([preprocessing.pad_id, *start, *end], tf.int32)
 
-    def change(batches: Any, epoch: Any, start: Any) -> Any:
-        def on_batch(batch: Any, item: Any) -> Any:
-            inputs, wanted, weights = item
+    def change(
+        batches: tf.data.Dataset, epoch: tf.Tensor, start: int | tf.Tensor
+    ) -> tf.data.Dataset:
+        def change_batch(batch: tf.Tensor, example: Example) -> Example:
+            inputs, targets, weights = example
             ids = inputs["token_ids"]
             may_change = tf.reduce_all(ids[..., tf.newaxis] != kept, axis=-1)
-            ids = augmentation.on_tokens(ids, may_change, mask_id, epoch, batch)
-            return inputs | {"token_ids": ids}, wanted, weights
+            ids = augmentation.change_tokens(ids, may_change, mask_id, epoch, batch)
+            return inputs | {"token_ids": ids}, targets, weights
 
-        return batches.enumerate(start).map(on_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.enumerate(start).map(change_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
     return change

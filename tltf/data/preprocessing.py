@@ -2,8 +2,8 @@
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -14,21 +14,51 @@ from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import ModelError
 
 LENGTH_STEP = 8
-LENGTH_SHARE = 99
+"""The number of tokens of which a chosen length is a multiple."""
+LENGTH_PERCENTILE = 99
 MOST_COUNTED = 5000
+"""The number of rows in which tokens are counted."""
 MOST_UNKNOWN = 0.5
-"""Share of unknown tokens beyond which there is a warning."""
+"""The share of unknown tokens beyond which there is a warning."""
+
+
+class BackboneInputs(Protocol):
+    """What the preprocessing needs to know of a backbone (`tltf.graphs.backbone.Backbone`)."""
+
+    @property
+    def modality(self) -> str:
+        """`image` or `text`."""
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Input name -> KerasTensor."""
+
+    @property
+    def tokenizer(self) -> object:
+        """A KerasHub tokenizer; None for images."""
+
+    @property
+    def image_size_px(self) -> int:
+        """The side of the square input in pixels; 0 for text."""
+
+    @property
+    def channels(self) -> int:
+        """3 or 1; 0 for text."""
+
+    @property
+    def text_length(self) -> int:
+        """The largest number of tokens; 0 for images."""
 
 
 def build(
-    backbone: Any, source: Source, text_length: int | None = None
+    backbone: BackboneInputs, source: Source, text_length: int | None = None
 ) -> ImagePreprocessing | TextPreprocessing:
-    """`ImagePreprocessing` or `TextPreprocessing` for a backbone's inputs.
+    """The preprocessing that makes the inputs of a backbone.
 
     Args:
-        backbone: Backbone.
-        source: training Source; its texts decide the length where none is given.
-        text_length: tokens of a text; None: see `fitting_length`.
+        backbone: the backbone.
+        source: the training rows; their texts decide the length where `text_length` is None.
+        text_length: number of tokens of a text; None for `fitting_length`.
     """
     if backbone.modality == "image":
         return ImagePreprocessing(backbone.image_size_px, backbone.channels)
@@ -38,55 +68,61 @@ def build(
     return dataclasses.replace(widest, length=length)
 
 
-def preprocessing_of(manifest: Any, backbone: Any) -> Any:
+def preprocessing_of(
+    manifest: Mapping[str, Any], backbone: BackboneInputs
+) -> ImagePreprocessing | TextPreprocessing:
     """The preprocessing that `modality` and `preprocessing` of a manifest describe.
 
     Raises:
-        ModelError: it makes something else than the backbone takes.
+        ModelError: it does not make what the backbone takes.
     """
     config = manifest["preprocessing"]
+    made: ImagePreprocessing | TextPreprocessing
     if manifest["modality"] == "image":
-        made = ImagePreprocessing.from_config(config)
-        fits = (made.size_px, made.channels) == (backbone.image_size_px, backbone.channels)
+        made = images = ImagePreprocessing.from_config(config)
+        fits = (images.size_px, images.channels) == (backbone.image_size_px, backbone.channels)
     else:
-        made = TextPreprocessing.from_config(config, backbone.tokenizer)
-        fits = set(made.inputs) == set(backbone.inputs)
-        fits = fits and type(made.length) is int and 1 <= made.length <= backbone.text_length
+        made = texts = TextPreprocessing.from_config(config, backbone.tokenizer)
+        fits = set(texts.inputs) == set(backbone.inputs)
+        fits = fits and type(texts.length) is int and 1 <= texts.length <= backbone.text_length
     if not fits or manifest["modality"] != backbone.modality:
         raise ModelError(f"the preprocessing {str(config)[:200]} does not fit the backbone")
     return made
 
 
-def counts(prepared: TextPreprocessing, columns: Sequence[Sequence[str]]) -> TokenCounts:
-    """The `TokenCounts` of MOST_COUNTED texts, drawn at random; warns where most tokens are unknown.
+def count_tokens(prepared: TextPreprocessing, columns: Sequence[Sequence[str]]) -> TokenCounts:
+    """The TokenCounts of MOST_COUNTED rows, drawn at random; warns where most tokens are unknown.
 
     Args:
-        prepared: TextPreprocessing.
-        columns: list of str for each of its fields.
+        prepared: the preprocessing of the texts.
+        columns: the texts of each of its fields.
     """
-    found = prepared.count(*map(tf.constant, _drawn(columns)))
-    share = found.share(found.unknown)
+    counts = prepared.count(*map(tf.constant, _sample_rows(columns)))
+    share = counts.share(counts.unknown)
     if share > MOST_UNKNOWN:
-        warnings.warn(f"{share:.0%} of the tokens are unknown to the backbone's tokenizer: is this "
-                      "another language or script than it was trained on?", stacklevel=2)  # fmt: skip
-    return found
+        warnings.warn(
+            f"{share:.0%} of the tokens are unknown to the backbone's tokenizer: is this "
+            "another language or script than it was trained on?",
+            stacklevel=2,
+        )
+    return counts
 
 
 def fitting_length(widest: TextPreprocessing, columns: Sequence[Sequence[str]]) -> int:
-    """The 99th percentile of the texts' token counts, rounded up to a multiple of 8.
+    """The 99th percentile of the token counts of texts, rounded up to a multiple of 8.
 
     Args:
-        widest: TextPreprocessing of the largest length, which is the largest result.
-        columns: list of str for each of its fields. MOST_COUNTED rows are drawn at random: a file may
-            be sorted.
+        widest: a preprocessing of the largest length, which is the largest result.
+        columns: the texts of each of its fields. MOST_COUNTED rows are drawn at random, because a
+            file may be sorted.
     """
-    counts = widest.count_tokens(*map(tf.constant, _drawn(columns)))
-    wanted = int(np.percentile(counts, LENGTH_SHARE))
-    return min(-(-max(wanted, LENGTH_STEP) // LENGTH_STEP) * LENGTH_STEP, widest.length)
+    counts = widest.count_tokens(*map(tf.constant, _sample_rows(columns)))
+    least = int(np.percentile(counts, LENGTH_PERCENTILE))
+    return min(-(-max(least, LENGTH_STEP) // LENGTH_STEP) * LENGTH_STEP, widest.length)
 
 
-def _drawn(columns: Sequence[Sequence[str]]) -> list[list[str]]:
-    """MOST_COUNTED rows of the texts, the same in each call, in their order; all of fewer."""
+def _sample_rows(columns: Sequence[Sequence[str]]) -> list[list[str]]:
+    """MOST_COUNTED rows of the texts, or all of fewer, in their order and the same in each call."""
     count = len(columns[0])
     if count <= MOST_COUNTED:
         return [list(texts) for texts in columns]

@@ -1,7 +1,7 @@
-"""The data that a finished run names in its own run.flags, read without running a stranger's code.
+"""The data that a finished run names in its own run.flags, loaded without running a stranger's code.
 
-A run folder may come from anywhere, and nobody who opens one has read its run.flags. What the user
-names on the command line is another thing: that may be code.
+A run folder may come from anywhere, and the user who opens it may not have read its run.flags. What
+the user names on the command line is another matter: that may be code.
 """
 
 import pathlib
@@ -18,44 +18,44 @@ from tltf.errors import ModelError
 from tltf.runs import folder
 
 _PLAIN_NAME = re.compile(r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
-"""A data set of TFDS, with a configuration and a version: no namespace and no arguments."""
+"""The name of a data set of TFDS, with a configuration and a version, without a namespace or arguments."""
 
 
-def parts(run: str) -> Splits:
+def load_parts(run: str) -> Splits:
     """The Splits of a run folder's own data.
 
     Raises:
-        FlagError: no run there, or data that is not there.
-        DataError: data that cannot be used.
-        ModelError: its flags name code from outside of tltf, or data that could name some.
+        FlagError: there is no such run, or its data is not there.
+        DataError: the data cannot be used.
+        ModelError: its flags name code from outside of tltf, or data that may name code.
     """
-    chosen = folder.read_options(run)
-    return loader.load_parts(chosen, own_recipe(chosen, run))
+    options = folder.read_options(run)
+    return loader.load_parts(options, own_recipe(options, run))
 
 
-def own_recipe(chosen: Options, run: str) -> DataRecipe:
-    """The DataRecipe of a run's own Options.
+def own_recipe(options: Options, run: str) -> DataRecipe:
+    """The DataRecipe of the options of a run.
 
     Raises:
-        ModelError: they name code from outside of tltf, which must not run unasked.
+        ModelError: they name code from outside of tltf, which must not run without being asked for.
     """
-    given: dict[str, tuple[str, Mapping[str, Row]]] = {
-        "data": (chosen.data.data, SOURCES),
-        "split": (chosen.data.split, SPLITS),
-        "head": (chosen.model.head, HEADS),
+    named: dict[str, tuple[str, Mapping[str, Row]]] = {
+        "data": (options.data.data, SOURCES),
+        "split": (options.data.split, SPLITS),
+        "head": (options.model.head, HEADS),
     }
-    fix = f"--data='{chosen.data.data}', if you trust it"
+    fix = f"--data='{options.data.data}', if you trust it"
     place = pathlib.Path(run) / folder.FLAGS
-    for flag, (text, catalog) in given.items():
+    for flag, (text, catalog) in named.items():
         name, _ = call_strings.parse(text, flag)
         if name not in catalog:
             what = f"the run's {flag} {name!r} is not part of tltf, and its code would be run"
             raise ModelError(what, place=place, fix=fix)
-    recipe = checks.resolve_data(chosen.data.data, chosen.data.split, chosen.model.head)
+    recipe = checks.resolve_data(options.data.data, options.data.split, options.model.head)
     call = recipe.source
     if call.name == "tfds" and (
         call.kwargs["data_dir"] or not _PLAIN_NAME.fullmatch(call.kwargs["name"])
     ):
-        what = f"the run's data {chosen.data.data!r} may name code, which TFDS would run"
+        what = f"the run's data {options.data.data!r} may name code, which TFDS would run"
         raise ModelError(what, place=place, fix=fix)
     return recipe

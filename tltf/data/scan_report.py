@@ -1,10 +1,9 @@
-"""RUN/data_report.jsonl: every row that was not used, and why."""
+"""RUN/data_report.jsonl, which lists every row that was not used, and why."""
 
 import contextlib
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any
 
 from tltf.data.row_scan import fault_row
 from tltf.data.source import ScanCounts
@@ -15,16 +14,17 @@ from tltf.runs import folder
 NAME = folder.DATA_REPORT
 
 
-def write(folder: pathlib.Path | str, scan: Any) -> None:
-    """Writes `data_report.jsonl`, one JSON object a fault, and a row that was skipped or excluded.
+def write(folder: pathlib.Path | str, scan: ScanCounts) -> None:
+    """Writes `data_report.jsonl`, with one JSON object per fault and per row that was not used.
 
     Each has `id` (file, or file:row), `what` (fault: the data cannot be used with it; skipped: the
-    row cannot be used; excluded: it could, and must not; near: it is used, and nearly the same as
-    another), `reason` and, of faults, `fix`. Without such rows the file is empty.
+    row cannot be used; excluded: the row could be used, and must not be; near: the row is used, and
+    is nearly the same as another), `reason` and, for faults, `fix`. Without such rows the file is
+    empty.
 
     Args:
         folder: the run folder.
-        scan: ScanCounts.
+        scan: the counts and rows of the data.
 
     Raises:
         StorageError: the file cannot be written.
@@ -38,16 +38,16 @@ def write(folder: pathlib.Path | str, scan: Any) -> None:
 
 
 @contextlib.contextmanager
-def write_on_failure(folder: Any) -> Iterator[Any]:
-    """A block that reads data: where they are at fault, `data_report.jsonl` has all that was found.
+def write_on_failure(folder: pathlib.Path | str | None) -> Iterator[None]:
+    """A block that reads data and writes `data_report.jsonl` where the data are at fault.
 
     Args:
-        folder: as of `write`; empty or None: nothing is written.
+        folder: the run folder; nothing is written where it is empty or None.
     """
     try:
         yield
     except TltfError as error:
         if folder and (error.scan or isinstance(error, DataError)):
-            with contextlib.suppress(StorageError):  # what is wrong with the data is told
+            with contextlib.suppress(StorageError):  # the fault of the data is raised instead
                 write(folder, error.scan or ScanCounts(fault_rows=[fault_row(error)]))
         raise

@@ -1,4 +1,4 @@
-"""What a data set is once it is read: fields, labels, names, and how it was counted."""
+"""The Source, which is a data set once it is read: fields, labels, names and counts."""
 
 import dataclasses
 import hashlib
@@ -19,18 +19,18 @@ TARGET, UNLABELLED = "target", "unlabelled"
 MODALITIES = {"text": "text", "path": "image", "bytes": "image", "array": "image"}
 """Kind of a Column -> modality."""
 LABEL = "label"
-"""The name of the labels of a data set that has one field of them."""
+"""The name of the label field of a data set that has only one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadSettings:
-    """What every source is given beside its own arguments.
+    """The settings that every source takes beside its own arguments.
 
     Args:
-        seed: of every random choice in a source.
-        scan: ScanOptions.
-        least_classes: fewer classes are refused; one will do to evaluate on.
-        target: a name of label_kinds.KINDS: what a label is read as.
+        seed: seed of every random choice in a source.
+        scan: what the scan lets pass.
+        least_classes: smallest number of classes; one is enough to evaluate on.
+        target: the kind of labels that labels are read as, a name of label_kinds.KINDS.
     """
 
     seed: int = 0
@@ -41,12 +41,12 @@ class LoadSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """The values of one field for all examples.
+    """The values of one field of all examples.
 
     Args:
         kind: `path` (files of encoded images), `bytes` (encoded images), `array` (decoded
             images, uint8[N, H, W, C]) or `text`.
-        values: list of str, list of bytes, the array, or list of str.
+        values: a list of str, a list of bytes, the array, or a list of str.
     """
 
     kind: str
@@ -60,28 +60,30 @@ class Column:
         """`image` or `text`."""
         return MODALITIES[self.kind]
 
-    def take(self, indices: Any) -> "Column":
+    def take(self, indices: Sequence[int] | np.ndarray) -> "Column":
         """The column with rows `indices` (int[M]) only."""
         if self.kind == "array":
-            return Column(self.kind, self.values[indices])
+            return Column(self.kind, np.asarray(self.values)[np.asarray(indices, np.int64)])
         return Column(self.kind, [self.values[index] for index in indices])
 
 
 @dataclasses.dataclass(frozen=True)
 class ScanCounts:
-    """How the rows of a data set were counted: `found` = `used` + `skipped` + `excluded`.
+    """The counts of the rows of a data set: `found` = `used` + `skipped` + `excluded`.
 
     Args:
-        found: rows in the data.
-        used: rows that a run uses.
-        skipped: rows that cannot be used.
-        excluded: rows that could be used and must not, such as a test row's copy in training.
-        ignored: files that are not data.
+        found: number of rows in the data.
+        used: number of rows that a run uses.
+        skipped: number of rows that cannot be used.
+        excluded: number of rows that could be used and must not be, such as the copy of a test row
+            in training.
+        ignored: number of files that are not data.
         warnings: what is odd about the data, in sentences.
         skipped_rows: dicts with `id` and `reason`.
-        excluded_rows: the same.
-        near_rows: the same, of rows that are nearly another; None where nobody looked.
-        fault_rows: dicts with `id`, `reason` and `fix` where the data cannot be used; None else.
+        excluded_rows: dicts with `id` and `reason`.
+        near_rows: dicts with `id` and `reason`, of rows that are nearly the same as another; None
+            where they were not looked for.
+        fault_rows: dicts with `id`, `reason` and `fix` where the data cannot be used; otherwise None.
     """
 
     found: int = 0
@@ -95,33 +97,43 @@ class ScanCounts:
     near_rows: Sequence[dict[str, str]] | None = None
     fault_rows: Sequence[dict[str, str]] | None = None
 
-    def without(self, num_rows: int, rows: Sequence[dict[str, str]], kind: str) -> "ScanCounts":
-        """The counts after rows in use were left out as `skipped` or `excluded`."""
-        return dataclasses.replace(self, **{
-            "used": self.used - num_rows,
-            kind: getattr(self, kind) + num_rows,
-            f"{kind}_rows": [*getattr(self, f"{kind}_rows"), *rows],
-        })  # fmt: skip
+    def leave_out(self, num_rows: int, rows: Sequence[dict[str, str]], kind: str) -> "ScanCounts":
+        """The counts after `num_rows` used rows were left out.
 
-    def to_json(self) -> dict:
-        """Plain JSON, without what nobody looked for."""
+        Args:
+            num_rows: number of rows.
+            rows: dicts with `id` and `reason`.
+            kind: `skipped` or `excluded`.
+        """
+        return dataclasses.replace(
+            self,
+            **{
+                "used": self.used - num_rows,
+                kind: getattr(self, kind) + num_rows,
+                f"{kind}_rows": [*getattr(self, f"{kind}_rows"), *rows],
+            },
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts as JSON data, without what was not looked for."""
         return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Examples that have passed the checks.
+    """A data set of examples that have passed the checks.
 
     Args:
-        name: of the catalog's row, for reports.
-        fields: name -> Column, all of N rows and of one modality: what an example is. The only field of
-            an example has the name of its modality, see `one_field`.
-        label_fields: name -> Labels; {} when unlabelled. All data sets so far have one, LABEL.
-        ids: str per row: a relative path, or `file:row`.
-        roles: str[N], one of ROLES, "" where the data does not say; None when it never says.
-        scan: ScanCounts.
-        hashes: uint64[N], equal for equal content; made when it is first needed if None.
-        groups: uint64[N], equal for rows that must stay in one split; None: those of equal content.
+        name: name of the catalog's row, for reports.
+        fields: name -> Column, all of N rows and of one modality: what an example consists of. If
+            there is one field only, it has the name of its modality, see `one_field`.
+        label_fields: name -> Labels; {} without labels. All data sets so far have one, LABEL.
+        ids: str per row, a relative path or `file:row`.
+        roles: str[N], one of ROLES, "" where the data does not say; None where it never says.
+        scan: counts of the rows.
+        hashes: uint64[N], equal for equal content; None to compute them when they are needed.
+        groups: uint64[N], equal for rows that must stay in one split; None where rows of equal
+            content must.
     """
 
     name: str
@@ -149,12 +161,12 @@ class Source:
 
     @property
     def labels(self) -> np.ndarray | None:
-        """The values of the only label field; None when unlabelled."""
+        """The values of the only label field; None without labels."""
         return self._only_labels.values if self._only_labels else None
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The class names of the only label field; () for numbers and without labels."""
+        """The class names of the only label field; () for numbers, and without labels."""
         return self._only_labels.class_names if self._only_labels else ()
 
     @property
@@ -165,7 +177,7 @@ class Source:
         return labels
 
     def with_labels(self, values: np.ndarray, class_names: Sequence[str]) -> "Source":
-        """The source with other labels of the only label field."""
+        """The source with other labels in the only label field."""
         (name,) = self.label_fields
         return dataclasses.replace(self, label_fields={name: Labels(values, tuple(class_names))})
 
@@ -178,7 +190,7 @@ class Source:
         return [joint.join(row) for row in zip(*self.text_columns(), strict=True)]
 
     def strata(self) -> np.ndarray:
-        """int64[N]: what splits keep in proportion, see `LabelKind.strata`; zeros without labels."""
+        """int64[N], the strata that splits keep in proportion, see `LabelKind.strata`; zeros without labels."""
         if self.labels is None:
             return np.zeros(len(self), np.int64)
         return label_kinds.kind_of(self.labels).strata(self.labels)
@@ -196,73 +208,79 @@ class Source:
             groups=None if self.groups is None else self.groups[indices],
         )
 
-    def in_classes(self, class_names: Sequence[str]) -> "Source":
-        """The source with its labels in the places of `class_names`, matched by name.
+    def reorder_classes(self, class_names: Sequence[str]) -> "Source":
+        """The source with labels that are places in `class_names`, matched by name.
 
         Raises:
-            DataError: a class that is not among `class_names`.
+            DataError: a class of the source is not among `class_names`.
         """
-        places = {_in_one_form(name): place for place, name in enumerate(class_names)}
-        unknown = [name for name in self.class_names if _in_one_form(name) not in places]
+        places = {_in_nfc(name): place for place, name in enumerate(class_names)}
+        unknown = [name for name in self.class_names if _in_nfc(name) not in places]
         if unknown:
             trained = choices_text(unknown[0], places)
             what = f"class {unknown[0]!r} was not trained (trained: {trained})"
             raise DataError(what, flag="data")
-        order = np.array([places[_in_one_form(name)] for name in self.class_names], np.int32)
+        order = np.array([places[_in_nfc(name)] for name in self.class_names], np.int32)
         if self.labels is None:
             return self
         if not self.class_names:
             return self
-        labels = label_kinds.kind_of(self.labels).in_order(self.labels, order, len(places))
+        labels = label_kinds.kind_of(self.labels).reorder(self.labels, order, len(places))
         return self.with_labels(labels, class_names)
 
-    def of_classes(self, class_names: Sequence[str], reason: str) -> "Source":
-        """The source with the rows of these classes; the others are counted as skipped.
+    def keep_classes(self, class_names: Sequence[str], reason: str) -> "Source":
+        """The source with the rows of some classes only; the other rows are counted as skipped.
 
-        Of several labels per row each must be among them.
+        Where a row has several labels, all of them must be among the classes. Numbers stay.
 
         Args:
-            class_names: names, some of them the source's; numbers stay.
-            reason: why the rows of a class cannot be used.
+            class_names: names of the classes, which may be more than those of the source.
+            reason: why rows of other classes cannot be used.
         """
         if self.labels is None:
             return self
         kind = label_kinds.kind_of(self.labels)
         if not kind.has_classes:
             return self
-        wanted = set(map(_in_one_form, class_names))
-        is_known = np.array([_in_one_form(name) in wanted for name in self.class_names], bool)
-        first, is_skipped, labels = kind.without(self.labels, is_known)
-        rows = [{"id": self.ids[row], "reason": f"its {kind.word} {self.class_names[first[row]]!r} {reason}"}
-                for row in np.flatnonzero(is_skipped).tolist()]  # fmt: skip
-        scan = self.scan.without(len(rows), rows, "skipped")
+        known = set(map(_in_nfc, class_names))
+        is_known = np.array([_in_nfc(name) in known for name in self.class_names], bool)
+        first, is_skipped, labels = kind.leave_out_unknown(self.labels, is_known)
+        rows = [
+            {
+                "id": self.ids[row],
+                "reason": f"its {kind.word} {self.class_names[first[row]]!r} {reason}",
+            }
+            for row in np.flatnonzero(is_skipped).tolist()
+        ]
+        scan = self.scan.leave_out(len(rows), rows, "skipped")
         names = tuple(self.class_names[place] for place in np.flatnonzero(is_known))
         kept = dataclasses.replace(self.with_labels(labels, names), scan=scan)
         return kept.take(np.flatnonzero(~is_skipped))
 
-    def as_target(self, target: str) -> "Source":
-        """The source with labels of a kind, a name of label_kinds.KINDS.
+    def convert_labels(self, target: str) -> "Source":
+        """The source with labels of the kind `target`, a name of label_kinds.KINDS.
 
-        One class per row is one label per row, and a number where all classes are numbers. Labels
-        stay where their kind is several of the wanted one per row.
+        One class per row becomes one label per row, or a number where all class names are numbers.
+        Labels stay as they are where they are several values per row of the kind.
 
         Raises:
-            FlagError: labels that cannot be read so.
+            FlagError: the labels cannot be converted.
         """
         if self.labels is None:
             return self
-        kind, wanted = label_kinds.kind_of(self.labels), label_kinds.KINDS[target]
-        if kind is wanted or kind.widens == target:
+        kind, new_kind = label_kinds.kind_of(self.labels), label_kinds.KINDS[target]
+        if kind is new_kind or kind.single_kind == target:
             return self
-        found = wanted.from_classes(self.labels, self.class_names) if kind.is_one_class else None
-        if found:
-            return self.with_labels(*found)
+        if kind.is_one_class and (
+            converted := new_kind.convert_classes(self.labels, self.class_names)
+        ):
+            return self.with_labels(*converted)
         shown = f" (classes: {choices_text('', self.class_names)})" if self.class_names else ""
-        what = f"{self.name} has {kind.phrase} per row{shown}, the head takes {wanted.phrase}"
+        what = f"{self.name} has {kind.phrase} per row{shown}, the head takes {new_kind.phrase}"
         raise FlagError(what, flag="head", fix=f"--head={kind.head}")
 
     def content_hashes(self) -> np.ndarray:
-        """uint64[N], equal where the content is: file bytes, pixels, or normalised text."""
+        """uint64[N], equal where the content is equal: file bytes, pixels, or normalised text."""
         return self.hashes if self.hashes is not None else content_hashes(self.fields)
 
     def split_groups(self) -> np.ndarray:
@@ -271,66 +289,66 @@ class Source:
 
 
 class Splits(dict[str, Source]):
-    """Role -> Source, in the order train, validation, test; a role without rows is not there.
+    """The splits, role -> Source, in the order train, validation, test; a role without rows is absent.
 
-    Methods that need more rows than labelled ones add them under TARGET (another domain) and
+    Methods that need other rows than labelled ones add them under TARGET (another domain) and
     UNLABELLED.
     """
 
     @property
     def train(self) -> Source:
-        """What is learned from."""
+        """The rows that are learned from."""
         return self[TRAIN]
 
     @property
     def validation(self) -> Source | None:
-        """What epochs and penalties are chosen by."""
+        """The rows by which epochs and penalties are chosen; None without them."""
         return self.get(VALIDATION)
 
     @property
     def test(self) -> Source | None:
-        """What the report is about."""
+        """The rows that the report is about; None without them."""
         return self.get(TEST)
 
     @property
     def scan(self) -> ScanCounts:
-        """How the rows of all splits were counted."""
+        """The counts of the rows of all splits."""
         return next(iter(self.values())).scan
 
     def with_scan(self, scan: ScanCounts) -> "Splits":
-        """The same splits, counted as `scan` says."""
+        """The same splits with other counts."""
         return Splits({role: dataclasses.replace(part, scan=scan) for role, part in self.items()})
 
 
-def _in_one_form(name: str) -> str:
-    """A class name in NFC: folders on a Mac have names in NFD."""
+def _in_nfc(name: str) -> str:
+    """A class name in NFC, because folders on a Mac have names in NFD."""
     return unicodedata.normalize("NFC", name)
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text has no character that is shown: blanks, control and zero-width characters only."""
+    """Whether a text has blanks, control characters and zero-width characters only."""
     return all(unicodedata.category(c) in ("Cc", "Cf", "Zs", "Zl", "Zp") for c in text)
 
 
-def normalise_text(text: Any) -> str:
-    """`text` in NFC with runs of white space made one blank: what counts as the same text."""
+def normalise_text(text: str) -> str:
+    """`text` in NFC with each run of white space as one blank; texts that agree so count as the same."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def one_field(kind: str, values: Sequence[Any] | np.ndarray) -> dict[str, Column]:
-    """The fields of examples that are one value each: `image` or `text`, by the kind of a Column."""
+    """The fields of examples of one value each: a Column named `image` or `text`, by its kind."""
     return {MODALITIES[kind]: Column(kind, values)}
 
 
-def labelled(values: np.ndarray, class_names: Sequence[str] = ()) -> dict[str, Labels]:
-    """The label fields of examples with one field of labels."""
+def one_label_field(values: np.ndarray, class_names: Sequence[str] = ()) -> dict[str, Labels]:
+    """The label fields of examples that have one."""
     return {LABEL: Labels(values, tuple(class_names))}
 
 
 def content_hashes(fields: dict[str, Column]) -> np.ndarray:
-    """uint64[N] of the rows of some fields, by BLAKE2b; unreadable files raise OSError.
+    """uint64[N], the BLAKE2b digests of the rows of some fields; unreadable files raise OSError.
 
-    The digest of several fields is that of their digests.
+    The digest of several fields is the digest of their digests.
     """
     columns = list(fields.values())
     hashes = np.empty((len(columns[0]), len(columns)), np.uint64)
@@ -345,11 +363,12 @@ def content_hashes(fields: dict[str, Column]) -> np.ndarray:
 
 
 def digest(content: bytes) -> int:
-    """64-bit BLAKE2b of bytes, as an int."""
+    """The 64-bit BLAKE2b digest of bytes, as an int."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
-def _content(kind: str, value: Any) -> Any:
+def _content(kind: str, value: Any) -> bytes:
+    """The bytes of a value that its digest is made of."""
     if kind == "text":
         return normalise_text(value).encode("utf-8", "surrogatepass")
     if kind == "path":
@@ -362,5 +381,7 @@ def require_labels(source: Source) -> None:
     """Raises FlagError for data without labels."""
     if source.labels is None:
         raise FlagError(
-            f"{source.name} has no labels to learn or to judge by", flag="data", fix="label=COLUMN"
+            f"{source.name} has no labels to learn from or to judge by",
+            flag="data",
+            fix="label=COLUMN",
         )

@@ -1,23 +1,24 @@
-"""What is left out of splits, and what is wrong with them."""
+"""Checks of splits: which rows are left out, and which faults there are."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
-from tltf.data import label_kinds, row_scan
-from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source
+from tltf.data import class_checks, label_kinds, row_scan
+from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, ScanCounts, Source
 from tltf.errors import DataError
 
 
-def without_unused(source: Any) -> Source:
+def drop_unused_rows(source: Source) -> Source:
     """The source without the rows that have no role."""
-    is_used = source.roles != ""
-    scan = scan_without(source, is_used, "is not among the rows that were asked for")
+    is_used = np.asarray(source.roles) != ""
+    scan = exclude_rows(source, is_used, "is not among the rows that were asked for")
     return dataclasses.replace(source.take(np.flatnonzero(is_used)), scan=scan)
 
 
-def without_unknown(source: Source, roles: np.ndarray, max_bad_fraction: float) -> Any:
+def drop_unknown_classes(
+    source: Source, roles: np.ndarray, max_bad_fraction: float
+) -> tuple[Source, np.ndarray]:
     """`(source, roles)` without the rows of classes or labels that no training row has."""
     if source.labels is None or not label_kinds.kind_of(source.labels).has_classes:
         return source, roles
@@ -26,16 +27,16 @@ def without_unknown(source: Source, roles: np.ndarray, max_bad_fraction: float) 
     )
     if not counts.any():
         return source, roles
-    trained = [source.class_names[place] for place in np.flatnonzero(counts)]
-    known = dataclasses.replace(source, roles=roles).of_classes(
+    trained = [source.class_names[place] for place in np.flatnonzero(counts).tolist()]
+    known = dataclasses.replace(source, roles=roles).keep_classes(
         trained, "is not in the training split"
     )
-    row_scan.require_few(known.scan.skipped_rows, known.scan.found, max_bad_fraction)
-    return known, known.roles
+    row_scan.require_few_bad(known.scan.skipped_rows, known.scan.found, max_bad_fraction)
+    return known, np.asarray(known.roles)
 
 
-def warnings_of(source: Source, roles: np.ndarray) -> list[str]:
-    """Warnings about a split; DataError where it cannot be used."""
+def split_warnings(source: Source, roles: np.ndarray) -> list[str]:
+    """The warnings about a split; DataError where it cannot be used."""
     if source.labels is None:
         return []
     if not np.any(roles == TRAIN):
@@ -48,16 +49,16 @@ def warnings_of(source: Source, roles: np.ndarray) -> list[str]:
     }
     unknown = np.flatnonzero((counts[TRAIN] == 0) & (counts[TEST] + counts[VALIDATION] > 0))
     if len(unknown):
-        names = ", ".join(source.class_names[place] for place in unknown[:5])
+        names = ", ".join(source.class_names[place] for place in unknown[:5].tolist())
         raise DataError(
-            f"{len(unknown)} classes are tested on but not in the training split: {names}",
+            f"{len(unknown)} classes have test or validation rows but no training row: {names}",
             flag="split",
             fix="add training examples of them, or give --unknown_classes=skip",
         )
-    return row_scan.class_warnings(source.class_names, counts, kind)
+    return class_checks.class_warnings(source.class_names, counts, kind)
 
 
-def scan_without(source: Any, is_used: Any, reason: Any) -> Any:
-    """A scan of `source` in which the rows without `is_used` (bool[N]) are excluded."""
-    rows = [{"id": source.ids[row], "reason": reason} for row in np.flatnonzero(~is_used)]
-    return source.scan.without(len(rows), rows, "excluded")
+def exclude_rows(source: Source, is_used: np.ndarray, reason: str) -> ScanCounts:
+    """The scan of `source` after the rows without `is_used` (bool[N]) were excluded."""
+    rows = [{"id": source.ids[row], "reason": reason} for row in np.flatnonzero(~is_used).tolist()]
+    return source.scan.leave_out(len(rows), rows, "excluded")

@@ -1,13 +1,12 @@
-"""Train, validation and test: stratified by class (see `LabelKind.strata`), decided by content hash and seed.
+"""Train, validation and test splits, stratified by class and decided by content hash and seed.
 
-Within a class the examples stand in the order of their seeded content hash. The test split
-is the beginning of that order, the training split its end, validation stands between. So the
-same content is always in the same split, added rows move only rows at the borders, and
-smaller training splits are parts of larger ones.
+Within a class (see `LabelKind.strata`) the examples are in the order of their seeded content hash.
+The test split is the beginning of that order, the training split its end, and the validation split
+stands between. So the same content is always in the same split, added rows move only rows at the
+borders, and smaller training splits are parts of larger ones.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -15,73 +14,81 @@ from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import Row
 from tltf.config.catalogs.splits import SPLITS
+from tltf.config.option_groups import ScanOptions
 from tltf.data import row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
-from tltf.data.split_checks import scan_without, warnings_of, without_unknown, without_unused
+from tltf.data.split_checks import (
+    drop_unknown_classes,
+    drop_unused_rows,
+    exclude_rows,
+    split_warnings,
+)
 from tltf.errors import DataError, FlagError
 
 ROLE_DTYPE = "<U10"
 FOLD_STEP = 0x5851F42D
-"""Added to the seed a fold: a fold's validation rows are a draw of their own."""
+"""The step of the seed per fold, so that each fold draws its own validation rows."""
 
 
-def split(source: Source, text: str | Call[Row], seed: int, scan: Any = None) -> Splits:
+def split(
+    source: Source, text: str | Call[Row], seed: int, scan: ScanOptions | None = None
+) -> Splits:
     """The Splits of a source.
 
     Args:
-        source: Source; the roles that it gives are kept.
+        source: the rows; the roles that it gives are kept.
         text: a call string of SPLITS, such as `holdout(test=.2, validation=.1)`, or its Call.
-        seed: another seed draws other splits.
-        scan: ScanOptions; with unknown_classes=skip, rows of classes that are not in the training
-            split are skipped. None for the flags' defaults.
+        seed: seed of the draw; another seed draws other splits.
+        scan: with unknown_classes=skip, rows of classes that are not in the training split are
+            skipped. None for the defaults of the flags.
 
     Raises:
-        FlagError: unknown split, or shares that leave nothing to train on.
-        DataError: an empty split, or a class that is not in the training split.
+        FlagError: the split is unknown, or its shares leave nothing to train on.
+        DataError: a split is empty, or a class is not in the training split.
     """
     with row_scan.attach_scan(source.scan):
         call = call_strings.pick(SPLITS, text, flag="split")
         roles = call.build(source, seed)
         if scan and scan.unknown_classes == "skip":
-            source, roles = without_unknown(source, roles, scan.max_bad_fraction)
-        warnings = warnings_of(source, roles)
+            source, roles = drop_unknown_classes(source, roles, scan.max_bad_fraction)
+        warnings = split_warnings(source, roles)
     if call.kwargs.get("validation") and not np.any(roles == VALIDATION):
         warnings.append(
-            "no row is left to validate on: nothing chooses the epoch or a penalty by it"
+            "no row is left to validate on, so the epoch and penalties are not chosen by validation"
         )
-    scan = scan_without(source, roles != "", "is in no split that this run uses")
-    scan = dataclasses.replace(scan, warnings=[*scan.warnings, *warnings])
-    source = dataclasses.replace(source, roles=roles, scan=scan)
+    counts = exclude_rows(source, roles != "", "is not in a split that this run uses")
+    counts = dataclasses.replace(counts, warnings=[*counts.warnings, *warnings])
+    source = dataclasses.replace(source, roles=roles, scan=counts)
     parts = {role: source.take(np.flatnonzero(roles == role)) for role in ROLES}
     return Splits({role: part for role, part in parts.items() if len(part)})
 
 
 def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float = 0.1) -> np.ndarray:
-    """Roles str[N]: the given ones, and shares of the training rows for those not given.
+    """The roles str[N]: those that the data gives, and shares of the training rows for the others.
 
     Args:
-        source: Source.
-        seed: int.
-        test: share of the training rows that become the test split if none is given, 0 to 1.
-        validation: share that becomes the validation split if none is given, 0 to 1.
+        source: the rows.
+        seed: seed of the draw.
+        test: share of the training rows that becomes the test split if the data gives none, 0 to 1.
+        validation: share that becomes the validation split if the data gives none, 0 to 1.
 
     Raises:
-        FlagError: shares outside of 0 to 1, or adding up to 1.
-        DataError: a share that rounds to no row, or of which no row comes since every class
-            needs its only content to train on.
+        FlagError: a share is outside of 0 to 1, or the shares add up to 1 or more.
+        DataError: a share rounds to no row, or no row can be spared because every class needs its
+            only content to train on.
     """
     check_holdout(test, validation)
-    roles, rows = _pool(source)
+    roles, rows = _training_pool(source)
     shares = {
         TEST: 0 if np.any(roles == TEST) else test,
         VALIDATION: 0 if np.any(roles == VALIDATION) else validation,
     }
     sizes, faults = {}, row_scan.Scan("holdout")
     for role, share in shares.items():
-        with faults.collecting():
-            sizes[role] = _rows_of(share, len(rows), role)
+        with faults.collect_errors():
+            sizes[role] = _share_size(share, len(rows), role)
     faults.stop_if_failed()
-    roles[rows] = _stratified(source, rows, seed, sizes)
+    roles[rows] = _draw_stratified(source, rows, seed, sizes)
     _require_test_rows(source, roles, sizes[TEST])
     return roles
 
@@ -89,39 +96,43 @@ def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float =
 def kfold(
     source: Source, seed: int, *, folds: int = 5, fold: int = 0, validation: float = 0.1
 ) -> np.ndarray:
-    """Roles str[N]: fold number `fold` is the test split; a given test split is left out.
+    """The roles str[N] where fold number `fold` is the test split; a given test split is left out.
 
     Args:
-        source: Source.
-        seed: int.
-        folds: number of parts, at least 2.
-        fold: number of the part that tests, from 0.
-        validation: share of the other rows that become the validation split, 0 to 1.
+        source: the rows.
+        seed: seed of the draw.
+        folds: number of folds, at least 2.
+        fold: number of the fold that is the test split, from 0.
+        validation: share of the other rows that becomes the validation split, 0 to 1.
 
     Raises:
-        FlagError: a fold that does not exist.
-        DataError: more folds than rows, or none that can be spared from training.
+        FlagError: there is no such fold.
+        DataError: there are more folds than rows, or no row can be spared from training.
     """
     check_kfold(folds, fold, validation, least=0)
-    roles, _ = _pool(source)
+    roles, _ = _training_pool(source)
     roles[roles == TEST] = ""
     roles[roles == VALIDATION] = TRAIN
     rows = np.flatnonzero(roles == TRAIN)
     order = _order(source, rows, seed)
-    # A fraction of a place that differs by class, so that not all give one fold their odd row.
+    # A fraction of a place, another for each class, so that not all classes give their odd row to one fold.
     phase = (order.classes * 0.6180339887) % 1
     folds_of = ((order.places + phase) * folds // order.sizes).astype(int) % folds
-    roles[rows[_all_but_last(order, folds_of == fold)]] = TEST
+    roles[rows[_keep_last_content(order, folds_of == fold)]] = TEST
     rows = np.flatnonzero(roles == TRAIN)
-    size = _rows_of(validation, len(rows), VALIDATION)
-    # A draw a fold: in one order for all, all folds but the first would share these rows.
-    roles[rows] = _stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
+    size = _share_size(validation, len(rows), VALIDATION)
+    # Each fold has a draw of its own: in one order, all folds but the first would share these rows.
+    roles[rows] = _draw_stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
     _require_test_rows(source, roles, len(rows) // folds)
     return roles
 
 
-def keep_given(source: Source, seed: int) -> Any:
-    """Roles str[N], exactly those that the data gives.
+def keep_given(source: Source, seed: int) -> np.ndarray:
+    """The roles str[N] that the data gives, unchanged.
+
+    Args:
+        source: the rows.
+        seed: not used, because nothing is drawn.
 
     Raises:
         DataError: a split is missing.
@@ -134,23 +145,23 @@ def keep_given(source: Source, seed: int) -> Any:
             flag="split",
             fix="--split=holdout makes those that are missing",
         )
-    return source.roles
+    return np.asarray(source.roles)
 
 
-def give_roles(
+def draw_roles(
     source: Source, seed: int, num_train: int, num_validation: int = 0, num_test: int = 0
 ) -> Source:
-    """`source` with as many rows a role as asked for, and no others.
+    """`source` with the given number of rows per role, and without other rows.
 
     Args:
-        source: Source without roles.
-        seed: int.
-        num_train: 0 leaves all rows that are not tested on to --split.
-        num_validation: 0 takes a quarter of `num_train`.
-        num_test: 0 takes all that remain.
+        source: rows without roles.
+        seed: seed of the draw.
+        num_train: number of training rows; 0 leaves all rows that are not test rows to --split.
+        num_validation: number of validation rows; 0 for a quarter of `num_train`.
+        num_test: number of test rows; 0 for all that remain.
 
     Raises:
-        FlagError: more rows asked for than there are.
+        FlagError: there are fewer rows.
     """
     if not num_train and not num_test:
         return source
@@ -167,29 +178,30 @@ def give_roles(
     sizes = {TEST: num_test or left, VALIDATION: num_validation}
     if num_train:
         sizes[TRAIN] = num_train
-    roles = _stratified(source, rows, seed, sizes)
-    return without_unused(dataclasses.replace(source, roles=roles))
+    roles = _draw_stratified(source, rows, seed, sizes)
+    return drop_unused_rows(dataclasses.replace(source, roles=roles))
 
 
-def fewer(
-    source: Any, seed: Any, num_train: Any, num_validation: int = 0, num_test: int = 0
-) -> Any:
-    """`source` with given train and test splits, with as many rows a role as asked for.
+def reduce_splits(
+    source: Source, seed: int, num_train: int, num_validation: int = 0, num_test: int = 0
+) -> Source:
+    """`source`, which has train and test splits, with the given number of rows per role.
 
     Args:
-        source: Source with roles.
-        seed: int.
-        num_train: out of the training rows; 0 takes all.
-        num_validation: out of the training rows; 0 takes a quarter of `num_train`.
-        num_test: out of the test rows; 0 takes all.
+        source: rows with roles.
+        seed: seed of the draw.
+        num_train: number of training rows, out of the training split; 0 for all.
+        num_validation: number of validation rows, out of the training split; 0 for a quarter of
+            `num_train`.
+        num_test: number of test rows, out of the test split; 0 for all.
 
     Raises:
-        FlagError: more rows asked for than there are.
+        FlagError: there are fewer rows.
     """
-    roles = source.roles.copy()
+    roles = np.array(source.roles)
     num_validation = num_validation or num_train // 4
-    wanted = ((TRAIN, {TRAIN: num_train, VALIDATION: num_validation}), (TEST, {TRAIN: num_test}))
-    for role, sizes in wanted:
+    draws = ((TRAIN, {TRAIN: num_train, VALIDATION: num_validation}), (TEST, {TRAIN: num_test}))
+    for role, sizes in draws:
         rows = np.flatnonzero(roles == role)
         if sum(sizes.values()) > len(rows):
             raise FlagError(
@@ -199,13 +211,13 @@ def fewer(
                 fix=f"give a smaller num_{role}",
             )
         if sizes[TRAIN]:
-            taken = _stratified(source, rows, seed, sizes)
+            taken = _draw_stratified(source, rows, seed, sizes)
             roles[rows] = np.where(taken == TRAIN, role, taken)
-    return without_unused(dataclasses.replace(source, roles=roles))
+    return drop_unused_rows(dataclasses.replace(source, roles=roles))
 
 
-def _pool(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """A copy of the roles, the unknown ones made train, and the rows that train."""
+def _training_pool(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """A copy of the roles, in which unknown ones are train, and the training rows."""
     roles = np.full(len(source), "", ROLE_DTYPE) if source.roles is None else source.roles.copy()
     roles = roles.astype(ROLE_DTYPE)
     roles[roles == ""] = TRAIN
@@ -216,7 +228,7 @@ def _pool(source: Source) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_holdout(test: float, validation: float) -> None:
-    """Raises FlagError for shares outside of 0 to 1, or adding up to 1."""
+    """Raises FlagError for shares that are outside of 0 to 1, or add up to 1 or more."""
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise FlagError(
             f"test={test:g} and validation={validation:g} are not shares that leave rows to train",
@@ -237,18 +249,18 @@ def check_kfold(folds: int, fold: int, validation: float, least: int = -1) -> No
 
 
 def _require_test_rows(source: Source, roles: np.ndarray, size: int) -> None:
-    """Raises DataError where `size` rows were to be tested on and none is."""
+    """Raises DataError where `size` test rows were asked for and there is none."""
     if size and not np.any(roles == TEST):
         raise DataError(
-            f"asked for {size} test rows of {source.name}, got none: no class has a second "
-            "content, and the only one trains",
+            f"{size} test rows of {source.name} were asked for and there is none: no class has a "
+            "second content, and its only one is for training",
             flag="split",
             fix="see whether label= names the column of classes; --split=holdout(test=0, "
             "validation=0) trains on all rows and tests on none",
         )
 
 
-def _rows_of(share: float, num_rows: int, role: str) -> int:
+def _share_size(share: float, num_rows: int, role: str) -> int:
     size = round(share * num_rows)
     if share and not size:
         raise DataError(
@@ -261,7 +273,13 @@ def _rows_of(share: float, num_rows: int, role: str) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Order:
-    """int[M] each: a row's class, its place in the class (equal for equal content), its size."""
+    """The order of M rows in their classes.
+
+    Args:
+        classes: int[M], the class of each row.
+        places: int[M], its place in the class, equal for equal content.
+        sizes: int[M], the number of rows of its class.
+    """
 
     classes: np.ndarray
     places: np.ndarray
@@ -270,7 +288,7 @@ class _Order:
 
 def _order(source: Source, rows: np.ndarray, seed: int) -> _Order:
     """The `_Order` of `rows` in their classes."""
-    keys = _mixed(source.split_groups()[rows], seed)
+    keys = _mix_hashes(source.split_groups()[rows], seed)
     labels = source.strata()[rows]
     order = np.lexsort((keys, labels))
     ordered_keys, ordered_labels = keys[order], labels[order]
@@ -284,31 +302,40 @@ def _order(source: Source, rows: np.ndarray, seed: int) -> _Order:
     return _Order(classes, places, np.bincount(classes)[classes])
 
 
-def _all_but_last(order: _Order, is_chosen: np.ndarray) -> np.ndarray:
-    """bool[M], `is_chosen` without the last content of each class that is chosen as a whole."""
+def _keep_last_content(order: _Order, is_chosen: np.ndarray) -> np.ndarray:
+    """`is_chosen` bool[M], without the last content of each class that is chosen as a whole."""
     num_left = np.bincount(order.classes, weights=~is_chosen)
     is_last = order.places == _last_places(order)[order.classes]
     return is_chosen & ~(is_last & (num_left == 0)[order.classes])
 
 
 def _last_places(order: _Order) -> np.ndarray:
-    """int[C], the place at which the last content of each class begins."""
+    """int[C], the place of the first row with the last content of each class."""
     last = np.zeros(order.classes.max() + 1, np.int64)
     np.maximum.at(last, order.classes, order.places)
     return last
 
 
-def _stratified(source: Source, rows: np.ndarray, seed: int, sizes: dict[str, int]) -> np.ndarray:
-    """Roles str[M] of `rows`; sizes: role -> number of rows; without TRAIN all others train."""
+def _draw_stratified(
+    source: Source, rows: np.ndarray, seed: int, sizes: dict[str, int]
+) -> np.ndarray:
+    """The roles str[M] of `rows`.
+
+    Args:
+        source: Source of the rows.
+        rows: int[M], the rows that get a role.
+        seed: seed of the draw.
+        sizes: role -> number of rows; without TRAIN all other rows are for training.
+    """
     order = _order(source, rows, seed)
     class_sizes = np.bincount(order.classes)
-    draw = _mixed(np.arange(1, len(class_sizes) + 1, dtype=np.uint64), seed)
+    draw = _mix_hashes(np.arange(1, len(class_sizes) + 1, dtype=np.uint64), seed)
     quotas = {TRAIN: _quotas(sizes.get(TRAIN, 0), class_sizes, class_sizes, (draw,))}
     # A class keeps at least one content, with all rows that repeat it, to train on.
     spare = _last_places(order)
     if TRAIN in sizes:
-        wanted = class_sizes - quotas[TRAIN]
-        spare = np.where(quotas[TRAIN] > 0, np.minimum(wanted, spare), wanted)
+        rest = class_sizes - quotas[TRAIN]
+        spare = np.where(quotas[TRAIN] > 0, np.minimum(rest, spare), rest)
         quotas[TRAIN] = class_sizes - spare
     quotas[TEST] = _quotas(sizes.get(TEST, 0), class_sizes, spare, (draw,))
     spare = spare - quotas[TEST]
@@ -327,7 +354,7 @@ def _stratified(source: Source, rows: np.ndarray, seed: int, sizes: dict[str, in
 
 
 def _one_role_per_group(groups: np.ndarray, roles: np.ndarray) -> np.ndarray:
-    """A group under two labels could be in two splits: its first row decides."""
+    """The roles where each group, which under two labels could be in two splits, has that of its first row."""
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     return roles[first[group]]
 
@@ -335,11 +362,11 @@ def _one_role_per_group(groups: np.ndarray, roles: np.ndarray) -> np.ndarray:
 def _quotas(
     total: int, class_sizes: np.ndarray, limits: np.ndarray, ties: tuple[np.ndarray, ...]
 ) -> np.ndarray:
-    """int[C] adding up to `total`, in proportion to `class_sizes`, each within its limit.
+    """int[C], numbers that add up to `total`, in proportion to `class_sizes`, each within its limit.
 
     Classes of one size are taken in the order of `ties`, numbers per class, of which the last decide
-    first: a number drawn by the seed, and for validation how many rows of the class are tested on,
-    so that one class does not give both while another gives none.
+    first: a number drawn by the seed, and for validation the number of test rows of the class, so
+    that one class does not give both while another gives none.
     """
     exact = total * class_sizes / class_sizes.sum()
     quotas = np.minimum(np.floor(exact).astype(np.int64), limits)
@@ -350,8 +377,8 @@ def _quotas(
     return quotas
 
 
-def _mixed(hashes: np.ndarray, seed: int) -> np.ndarray:
-    """uint64[N], the hashes shuffled by `seed` (SplitMix64, Steele et al. 2014)."""
+def _mix_hashes(hashes: np.ndarray, seed: int) -> np.ndarray:
+    """uint64[N], the hashes mixed with `seed` (SplitMix64, Steele et al. 2014)."""
     values = hashes + np.uint64(seed % 2**64) * np.full(1, 0x9E3779B97F4A7C15, np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)

@@ -1,30 +1,32 @@
-"""What a data set is, before anything is trained: counts, splits, labels, faults, near duplicates."""
+"""The summary of a data set before anything is trained: counts, splits, labels, faults, near duplicates."""
 
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tltf.config.command_options import CheckOptions
 from tltf.config.recipe import DataRecipe
 from tltf.data import label_kinds, loader, near_duplicates, row_scan, scan_report, splits
-from tltf.data.source import Source, Splits, require_labels
+from tltf.data.source import ScanCounts, Source, Splits, require_labels
 from tltf.errors import printable
 
 MOST_SHOWN = 5
 
 
-def run(options: CheckOptions, recipe: DataRecipe) -> Any:
-    """Prints the summary of `--data` and, with --output, writes data_report.jsonl; returns the scan.
+def run(options: CheckOptions, recipe: DataRecipe) -> ScanCounts:
+    """Prints the summary of --data and, with --output, writes data_report.jsonl.
 
     Args:
-        options: CheckOptions.
+        options: the options of the command.
         recipe: what their call strings name.
+
+    Returns:
+        The counts of the data.
 
     Raises:
         FlagError, DataError, StorageError: as training would raise them.
     """
     with scan_report.write_on_failure(options.output):
-        parts, source = _loaded(options, recipe)
+        parts, source = _load(options, recipe)
     scan = parts.scan
     if options.near_duplicates:
         scan = near_duplicates.find_near_duplicates(source, parts)
@@ -36,41 +38,46 @@ def run(options: CheckOptions, recipe: DataRecipe) -> Any:
     return scan
 
 
-def _loaded(options: CheckOptions, recipe: DataRecipe) -> tuple[Splits, Source]:
+def _load(options: CheckOptions, recipe: DataRecipe) -> tuple[Splits, Source]:
     source = loader.load(
         recipe.source, seed=options.seed, scan=options.scan, target=recipe.label_kind
     )
     require_labels(source)
-    source = source.in_classes(recipe.head.build().class_order(source))
+    source = source.reorder_classes(recipe.head.build().class_order(source))
     return splits.split(source, recipe.split, options.seed, options.scan), source
 
 
-def text(name: Any, parts: Any, scan: Any) -> Any:
-    """The summary as lines.
+def text(name: str, parts: Splits, scan: ScanCounts) -> str:
+    """The summary as lines of text.
 
     Args:
         name: the call string of the data.
-        parts: role -> Source.
-        scan: counts, warnings, rows that were left out and near ones.
+        parts: the splits.
+        scan: counts, warnings, rows that were left out and near duplicates.
     """
     train = parts["train"]
     sizes = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
-    lines = [f"data       {name}", f"rows       {row_scan.counts(scan)}", f"splits     {sizes}",
-             *label_kinds.kind_of(train.labels).described(train.labels, train.class_names)]  # fmt: skip
+    lines = [
+        f"data       {name}",
+        f"rows       {row_scan.counts_text(scan)}",
+        f"splits     {sizes}",
+    ]
+    if train.labels is not None:
+        kind = label_kinds.kind_of(train.labels)
+        lines += kind.summary_lines(train.labels, train.class_names)
     lines += [f"warning    {warning}" for warning in scan.warnings]
     for what in ("skipped", "excluded"):
-        lines += _listed(
-            what, getattr(scan, f"{what}_rows"), lambda row: f"{row['id']}: {row['reason']}"
-        )
-    lines += _listed("near", scan.near_rows or (), lambda row: f"{row['id']}: {row['reason']}")
+        lines += _list_rows(what, getattr(scan, f"{what}_rows"))
+    lines += _list_rows("near", scan.near_rows or ())
     return "\n".join(map(printable, lines))
 
 
-def _listed(what: Any, rows: Sequence[dict[str, str]], shown: Callable[..., Any]) -> Any:
+def _list_rows(what: str, rows: Sequence[dict[str, str]]) -> list[str]:
+    """Lines with the number of rows, and the first rows with their reasons."""
     if not rows:
         return []
     lines = [f"{what:<10} {len(rows):,}:"] + [
-        f"           {shown(row)}" for row in rows[:MOST_SHOWN]
+        f"           {row['id']}: {row['reason']}" for row in rows[:MOST_SHOWN]
     ]
     more = len(rows) - MOST_SHOWN
     return [*lines, f"           and {more:,} more"] if more > 0 else lines

@@ -1,7 +1,6 @@
-"""Which rows a run has trained on: hashes of their contents in its folder, to know them again."""
+"""The rows that a run has trained on, as hashes of their contents in its folder."""
 
 import pathlib
-from typing import Any
 
 import numpy as np
 
@@ -10,18 +9,18 @@ from tltf.files import atomic_files
 from tltf.runs import layout
 
 FILE = layout.TRAINED_ROWS
-"""uint64 each, sorted, little-endian: eight bytes per row."""
+"""The file with one uint64 per row, sorted and little-endian."""
 
 
-def write(run: pathlib.Path, part: Any) -> None:
-    """Notes the contents of a training split, a Source, in a run folder."""
+def write(run: pathlib.Path, part: Source) -> None:
+    """Writes the hashes of the contents of a training split to a run folder."""
     hashes = np.unique(np.asarray(part.content_hashes(), "<u8"))
     with atomic_files.replace_file(pathlib.Path(run) / FILE, "wb") as file:
         file.write(hashes.tobytes())
 
 
-def are_in(run: str, part: Source) -> np.ndarray | None:
-    """bool[N]: rows of a Source that the run has trained on; None where the run does not say."""
+def find_trained(run: str, part: Source) -> np.ndarray | None:
+    """bool[N], true for rows that the run has trained on; None where the run does not say."""
     try:
         contents = (pathlib.Path(run) / FILE).read_bytes()
     except OSError:

@@ -195,7 +195,7 @@ def _fit(
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_MAX_ITERATIONS))
-    with warnings.catch_warnings(), blas_threads.for_size(train[0].size):
+    with warnings.catch_warnings(), blas_threads.limit_threads(train[0].size):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(*train)
     stated = _probabilities(model, validation[0], num_classes)

@@ -111,7 +111,7 @@ def _fit_labels(c: float, features: np.ndarray, labels: np.ndarray) -> list[Any]
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=c, max_iter=300)
-    with warnings.catch_warnings(), blas_threads.for_size(features.size):
+    with warnings.catch_warnings(), blas_threads.limit_threads(features.size):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return [
             clone(model).fit(features, column)

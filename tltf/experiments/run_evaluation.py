@@ -101,17 +101,19 @@ def judged_part(
         )
         require_labels(source)
         if options.scan.unknown_classes == "skip":
-            source = source.of_classes(trained.class_names, "was not trained")
+            source = source.keep_classes(trained.class_names, "was not trained")
             scan = source.scan
             with row_scan.attach_scan(scan):
-                row_scan.require_few(scan.skipped_rows, scan.found, options.scan.max_bad_fraction)
+                row_scan.require_few_bad(
+                    scan.skipped_rows, scan.found, options.scan.max_bad_fraction
+                )
         role, part = _choose_rows(source, options.rows)
-        return role, part.in_classes(trained.class_names)
+        return role, part.reorder_classes(trained.class_names)
     if options.rows not in ("auto", TEST):
         raise FlagError(
             "goes with --data only", flag="rows", fix="--data=... --rows=" + options.rows
         )
-    parts = run_data.parts(options.run)
+    parts = run_data.load_parts(options.run)
     if "test" not in parts:
         raise FlagError("the run has no test split of its own", flag="data", fix="--data=...")
     return TEST, parts[TEST]
@@ -149,7 +151,7 @@ def warnings_of(options: EvaluateOptions, role: str, part: Source) -> list[str]:
     """
     if not options.data:
         return []
-    is_trained = trained_rows.are_in(options.run, part)
+    is_trained = trained_rows.find_trained(options.run, part)
     if is_trained is None:
         return [
             "the run does not record its training rows, so whether these rows are new is not known"

@@ -75,7 +75,7 @@ def fit_head(call: Call[HeadRow], source: Source) -> Call[HeadRow]:
     """
     head = call.build()
     kind = label_kinds.kind_of(source.labels) if source.labels is not None else None
-    if kind and kind.widens == head.target:
+    if kind and kind.single_kind == head.target:
         call = call_strings.pick(HEADS, call.text.replace(call.name, kind.head, 1), "head")
         head = call.build()
     return change_call(call, head, head.fit_to(source))

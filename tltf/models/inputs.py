@@ -330,7 +330,7 @@ def _folder(folder: pathlib.Path, modality: str) -> Iterator[Item]:
         what = f"{folder} is a folder, and this model takes texts"
         raise FlagError(what, flag="input", fix="--input=FILE.csv, or a text file")
     scan, found = row_scan.Scan("input"), 0
-    for path in image_folder.files_below(folder, folder, scan, follows_links=True):
+    for path in image_folder.walk_files(folder, folder, scan, follows_links=True):
         found += 1
         yield Item(str(path), str(path))
     for row in scan.skipped:

@@ -96,7 +96,7 @@ class Predictor:
             name = next(iter(self._model.core.backbone.inputs))
             return self._step({name: tf.stack(good)}).numpy()
         preprocessing = cast(TextPreprocessing, self._model.preprocessing)
-        tensors = preprocessing.in_graph(*map(tf.constant, zip(*good, strict=True)))
+        tensors = preprocessing.graph_function(*map(tf.constant, zip(*good, strict=True)))
         if self._model.takes_any_length:
             return length_sorting.run(self._step, [tensors], list(tensors), self.batch_size)
         batches = (
@@ -148,7 +148,7 @@ class Predictor:
 
     def _decoded(self, contents: bytes) -> tf.Tensor:
         """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
-        contents = conversion.decodable(contents)
+        contents = conversion.make_decodable(contents)
         known = files.format_of(contents)
         height, width = files.size_of(contents, known)
         if conversion.format_of(contents) or height * width > structure.most_pixels(known):

@@ -211,7 +211,7 @@ def _decodable(item: bytes) -> bytes:
         from tltf.data.images import conversion
     except ImportError:
         return item
-    return conversion.decodable(item)
+    return conversion.make_decodable(item)
 
 
 def _encoded(item: bytes | str) -> bytes:

@@ -82,7 +82,7 @@ def count_tokens(trained: TransferModel) -> TokenCounts | None:
     prepared = trained.preprocessing
     if not isinstance(prepared, TextPreprocessing):
         return None
-    return preprocessing.counts(prepared, trained.splits["train"].text_columns())
+    return preprocessing.count_tokens(prepared, trained.splits["train"].text_columns())
 
 
 def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> None:

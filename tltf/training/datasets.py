@@ -85,7 +85,7 @@ class _Builder:
         self.options, self.parts = trained.run_options, trained.splits
         self.cache = feature_cache.Cache(self.options.cache)
         recipe, text = trained.recipe, self.options.data.augment
-        self.augment = augmentation.in_batches(recipe.augments if recipe else text)
+        self.augment = augmentation.pick_batch_changes(recipe.augments if recipe else text)
 
     @functools.cached_property
     def texts(self) -> Lookup | None:
@@ -93,7 +93,7 @@ class _Builder:
         part = self.parts["train"]
         if part.modality != "text":
             return None
-        return lookups.lookup(part, self.trained.preprocessing, cache_bytes=0)
+        return lookups.build_lookup(part, self.trained.preprocessing, cache_bytes=0)
 
     def used_ids(self) -> dict[str, np.ndarray]:
         """Input name -> int32[n], the token ids that training texts can have; {} for images."""
@@ -218,11 +218,9 @@ class _Builder:
                 "the layers above the frozen ones take augmented images too"
             )
         table = self._table(computed, part)
-        is_tokenized = part is self.parts["train"] and self.texts
-        own = (
-            self.texts
-            if is_tokenized
-            else lookups.lookup(part, self.trained.preprocessing, pipeline.CACHE_BYTES)
+        tokenized = self.texts if part is self.parts["train"] else None
+        own = tokenized or lookups.build_lookup(
+            part, self.trained.preprocessing, pipeline.CACHE_BYTES
         )
         cut = pipeline.cut_to_longest if self.trained.takes_any_length else None
         return lookups.join_lookups(own, passed, table.lookup, cut)

@@ -51,5 +51,5 @@ def plan_text(
 def _scan_lines(scan: ScanCounts) -> list[str]:
     """Lines on the rows that are not used, and on what is odd about the others."""
     is_whole = scan.found == scan.used
-    rows = [] if is_whole else [f"rows      {row_scan.counts(scan)}"]
+    rows = [] if is_whole else [f"rows      {row_scan.counts_text(scan)}"]
     return rows + [f"warning   {printable(text)}" for text in scan.warnings]

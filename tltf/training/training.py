@@ -118,7 +118,7 @@ def _named_files(trained: TransferModel) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        found = (lookups.unreadable(part) for part in trained.splits.values())
+        found = (lookups.find_unreadable(part) for part in trained.splits.values())
         raise next(filter(None, found), error) from error
 
 

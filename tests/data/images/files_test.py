@@ -69,10 +69,10 @@ def test_thin_and_single_pixels():
 def test_reasons(tmp_path):
     good = encoded(Image.fromarray(PIXELS), "JPEG")
     (tmp_path / "good.jpg").write_bytes(good)
-    assert files.reason_against(str(tmp_path / "good.jpg")) == ""
-    assert files.reason_against(str(tmp_path / "gone.jpg")) == "is missing"
-    assert files.reason_against(good[:-300]) == "is a damaged JPEG file"
-    assert files.reason_against(PIXELS) == ""
+    assert files.find_fault(str(tmp_path / "good.jpg")) == ""
+    assert files.find_fault(str(tmp_path / "gone.jpg")) == "is missing"
+    assert files.find_fault(good[:-300]) == "is a damaged JPEG file"
+    assert files.find_fault(PIXELS) == ""
 
 
 def test_links_out_of_the_folder(tmp_path):

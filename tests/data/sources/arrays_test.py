@@ -57,7 +57,7 @@ def test_pickles_are_refused(tmp_path):
         ({"x": PIXELS}, FlagError, "no column 'y'"),
         ({"x": PIXELS / 255, "y": LABELS}, DataError, r"float64\[20, 6, 5\]"),
         ({"x": PIXELS, "y": LABELS[:5]}, DataError, r"20 examples but labels of shape \(5,\)"),
-        ({"x": PIXELS, "y": LABELS * 0.5}, FlagError, "float64: no classes"),
+        ({"x": PIXELS, "y": LABELS * 0.5}, FlagError, "float64, not classes"),
     ],
 )
 def test_faults(tmp_path, arrays, error, message):

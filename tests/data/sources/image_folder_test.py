@@ -183,7 +183,7 @@ def test_class_only_in_test_stops(tmp_path):
              "test/a/2.png", "test/c/2.png")  # fmt: skip
     for name in names:
         save(tmp_path / name)
-    with pytest.raises(DataError, match="not in the training split: c"):
+    with pytest.raises(DataError, match="but no training row: c"):
         splits.split(load(tmp_path), "holdout(test=.2, validation=.5)", 0)
 
 

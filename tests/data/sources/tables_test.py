@@ -74,7 +74,7 @@ def test_jsonl_skips_bad_lines(tmp_path):
         ("text,text,label\na,b,c\n", "text twice"),
         ("text;label\na;b\n", r"delimiter=';'"),
         ('text,label\nfine,a\n"open,b\nmore,c\n', r"a\.csv:3 .*quote"),
-        ("text,label\na,x\nb,x\n", "one class only"),
+        ("text,label\na,x\nb,x\n", "only one class"),
         ("text,label\na,Cat\nb,cat\n", "differ only in case"),
         ("text,label\na,1\nb,1.0\nc,2\n", "several ways.*1, 1.0"),
     ],

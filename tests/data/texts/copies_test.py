@@ -83,7 +83,7 @@ def test_eda_changes_about_a_tenth_of_the_words():
 @pytest.mark.parametrize("function", ["one_less", "numbers"])
 def test_a_function_that_does_not_give_a_text_for_each(function):
     call = f"back_translation(function=tests.data.texts.copies_test:{function})"
-    with pytest.raises(DataError, match="back_translation gave"):
+    with pytest.raises(DataError, match="back_translation returned"):
         copies.add_copies(texts_source(), call, 0)
 
 

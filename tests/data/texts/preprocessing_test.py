@@ -21,7 +21,7 @@ def test_equals_kerashubs_preprocessor(tokenizer, length):
     )
     theirs = keras_hub.models.BertTextClassifierPreprocessor(tokenizer, sequence_length=length)
     expected = theirs(TEXTS)
-    for result in (ours(TEXTS), ours.in_graph(tf.constant(TEXTS))):
+    for result in (ours(TEXTS), ours.graph_function(tf.constant(TEXTS))):
         assert set(result) == set(expected)
         for name, tensor in result.items():
             np.testing.assert_array_equal(tensor, expected[name])
@@ -58,16 +58,16 @@ def test_roberta_pads_with_one():
     assert result["padding_mask"].numpy().tolist() == [[True] * 4 + [False]]
     assert preprocessing.unknown_id() is None
     texts = tf.constant(["aa", "abab", ""])
-    graphed, eager = preprocessing.in_graph(texts), preprocessing(texts)
+    graphed, eager = preprocessing.graph_function(texts), preprocessing(texts)
     np.testing.assert_array_equal(graphed["token_ids"], eager["token_ids"])
 
 
 def test_the_graph_is_made_once(tokenizer):
     ours = texts_preprocessing.TextPreprocessing(tokenizer, 5)
-    assert ours.in_graph is ours.in_graph
-    ours.in_graph(tf.constant(TEXTS))
-    ours.in_graph(tf.constant(TEXTS[:1]))
-    assert ours.in_graph.experimental_get_tracing_count() == 1
+    assert ours.graph_function is ours.graph_function
+    ours.graph_function(tf.constant(TEXTS))
+    ours.graph_function(tf.constant(TEXTS[:1]))
+    assert ours.graph_function.experimental_get_tracing_count() == 1
 
 
 def test_tokenizer_without_special_tokens():
@@ -110,7 +110,7 @@ def test_pairs_are_packed_as_kerashub_packs_them(length):
         length, tokenizer.cls_token_id, tokenizer.sep_token_id, pad_value=0, truncate="round_robin"
     )
     ids, segments = packer(tuple(tokenizer(tf.constant(texts)) for texts in PAIRS))
-    given = pairs.in_graph(*map(tf.constant, PAIRS))
+    given = pairs.graph_function(*map(tf.constant, PAIRS))
     np.testing.assert_array_equal(given["token_ids"], ids)
     np.testing.assert_array_equal(given["segment_ids"], segments)
     counts = pairs.count_tokens(*PAIRS).numpy()

@@ -16,7 +16,7 @@ from tltf.config import checks, defaults
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.data import ordering
-from tltf.data.source import Column, ScanCounts, Source, labelled
+from tltf.data.source import Column, ScanCounts, Source, one_label_field
 from tltf.errors import NumericError
 from tltf.runs import checkpoints
 from tltf.training import assembly, datasets, fit_state, judges
@@ -213,7 +213,7 @@ def source(modality, count=45):
             (1, 8, 8, 1), np.uint8
         )
         column = Column("array", pixels)
-    labels = labelled((np.arange(count) % 3).astype(np.int32), ("a", "b", "c"))
+    labels = one_label_field((np.arange(count) % 3).astype(np.int32), ("a", "b", "c"))
     ids = [f"row {n}" for n in range(count)]
     return Source("rows", {modality: column}, labels, ids, None, ScanCounts(count))
 
@@ -253,7 +253,7 @@ def test_the_named_texts_are_those_of_batches_by_length():
     texts = source("text").column.values
     known = {}
     for row, text in enumerate(texts):
-        ids = trained.preprocessing.in_graph(tf.constant([text]))["token_ids"].numpy().ravel()
+        ids = trained.preprocessing.graph_function(tf.constant([text]))["token_ids"].numpy().ravel()
         known[tuple(ids[ids != trained.preprocessing.pad_id])] = f"row {row}"
     read = [batch[0]["token_ids"].numpy() for batch in data.training(0, 1)]
     plain = ordering.shuffle_rows(len(texts), 3, 0).numpy()[:8]

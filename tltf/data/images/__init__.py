@@ -1,1 +1,1 @@
-"""Pictures: files, structure, decoding, conversion."""
+"""Images: their files, structure, decoding and conversion."""

@@ -1,9 +1,9 @@
-"""Images that TensorFlow does not decode, or not rightly, made PNG once by Pillow; no TensorFlow here.
+"""Conversion to PNG, by Pillow, of images that TensorFlow does not decode or decodes wrongly.
 
-TIFF, AVIF, JPEG 2000, icons, portable maps (PPM, PGM, PBM), bitmaps of 1, 4 and 16 bits, with runs
-or with OS/2 headers, animated WebP and GIF with transparent pixels; HEIC with the extra `heic`. In
-training, prediction and the client of a server alike: the first frame, upright, white behind what is
-transparent, 8 bits.
+TIFF, AVIF, JPEG 2000, icons, portable maps (PPM, PGM, PBM), bitmaps of 1, 4 and 16 bits, with
+run-length coding or with OS/2 headers, animated WebP, GIF with transparent pixels, and HEIC with the
+extra `heic`. Training, prediction and the client of a server see the same: the first frame, upright,
+white behind transparent pixels, with 8 bits. TensorFlow is not imported here.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ import io
 import re
 import struct
 import warnings
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -31,26 +30,46 @@ MAGICS = (
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"\0\0\1\0", "icon"),
 )
-"""Place in the file, bytes there, name of the format."""
-EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".ico", ".ppm", ".pgm",
-              ".pbm", ".pnm")  # fmt: skip
-UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, IndexError, EOFError, struct.error,
-              Image.DecompressionBombError)  # fmt: skip
-"""What Pillow raises for files that are not images or broken ones (SyntaxError: a broken PNG)."""
+"""Position in the file, bytes there, name of the format."""
+EXTENSIONS = (
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".j2k",
+    ".ico",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    IndexError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for files that are not images or are broken (SyntaxError: a broken PNG)."""
 WIDE = ("I", "F")
-"""Beginnings of the modes with more than 8 bits a channel."""
+"""How the names of modes with more than 8 bits per channel begin."""
 BITS = (1, 2, 4, 8, 16, 24, 32)
-"""A pixel of a bitmap may have."""
+"""The numbers of bits that a pixel of a bitmap may have."""
 INFO_HEADER_BYTES = 40
-"""Of bitmaps that TensorFlow decodes, at least."""
+"""The smallest size of the info header of bitmaps that TensorFlow decodes."""
 _PORTABLE_MAP = re.compile(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+(#[^\n]*\n\s*)*\d+\s")
 
 
 def format_of(contents: bytes) -> str:
-    """The name of the format of bytes that must be converted; empty for all others.
+    """The name of the format of an image that must be converted; empty for others.
 
     Args:
-        contents: bytes of the file; the first 512 tell all but a GIF's transparency.
+        contents: bytes of the file; the first 512 are enough, except for the transparency of a GIF.
     """
     if contents[:2] == b"BM":
         return _odd_bitmap(contents)
@@ -69,6 +88,7 @@ def _is_animated_webp(contents: bytes) -> bool:
 
 
 def _odd_bitmap(contents: bytes) -> str:
+    """The name of a kind of bitmap that must be converted; empty for others."""
     if len(contents) < 34:
         return ""
     (info_size,) = struct.unpack("<I", contents[14:18])
@@ -101,14 +121,14 @@ def _is_transparent_gif(contents: bytes) -> bool:
         return False
 
 
-def as_network_sees(image: Any) -> Any:
-    """What the network sees of a PIL image: upright, 8 bits, white behind what is transparent.
+def to_network_image(image: Image.Image) -> Image.Image:
+    """The image as the network sees it: upright, 8 bits, white behind transparent pixels.
 
-    16 bits are scaled by 257; numbers with a fraction or with more bits by the largest, where that
-    is beyond 1 and 255.
+    16 bits are divided by 257; numbers with a fraction or with more bits are scaled by the largest,
+    where that is beyond 1 and 255.
 
     Returns:
-        PIL image of mode L or RGB.
+        An image of mode L or RGB.
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(WIDE):
@@ -125,22 +145,22 @@ def as_network_sees(image: Any) -> Any:
 
 
 def to_png(contents: bytes) -> bytes:
-    """PNG bytes of the first frame of an image.
+    """The PNG bytes of the first frame of an image.
 
     Raises:
-        UNREADABLE: what Pillow cannot read either, or more than MAX_PIXELS.
-        ImportError: HEIC without the extra `heic`.
+        UNREADABLE: Pillow cannot read it either, or it has more than MAX_PIXELS.
+        ImportError: it is HEIC and the extra `heic` is not installed.
     """
     if format_of(contents) == "HEIC":
         _register_heic()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd tags of TIFF files
-        image: Any = Image.open(io.BytesIO(contents))
+        image: Image.Image = Image.open(io.BytesIO(contents))
         if not 0 < image.width * image.height <= MAX_PIXELS:
             raise ValueError(f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS}")
         image.seek(0)
         buffer = io.BytesIO()
-        as_network_sees(image).save(buffer, "PNG", compress_level=1)
+        to_network_image(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -150,12 +170,15 @@ def _register_heic() -> None:
     pillow_heif.register_heif_opener()
 
 
-def reason_against(contents: bytes, kind: str) -> tuple[str, str]:
-    """`(path of the PNG in the cache, "")`, or `("", why there is none)`.
+def convert_to_cache(contents: bytes, kind: str) -> tuple[str, str]:
+    """Converts an image to a PNG in the cache.
 
     Args:
         contents: bytes of a file.
-        kind: its `format_of`.
+        kind: its format, see `format_of`.
+
+    Returns:
+        `(path of the PNG, "")`, or `("", why there is none)`.
 
     Raises:
         StorageError: the cache cannot be written.
@@ -169,15 +192,15 @@ def reason_against(contents: bytes, kind: str) -> tuple[str, str]:
     except ImportError:
         return "", f"is {kind}, which needs the extra heic: pip install 'tltf[heic]'"
     except UNREADABLE as error:
-        said = str(error)
-        return "", said if said.startswith("has ") else f"is a damaged {kind} file"
+        message = str(error)
+        return "", message if message.startswith("has ") else f"is a damaged {kind} file"
     with atomic_files.replace_file(path, "wb") as file:
         file.write(png)
     return str(path), ""
 
 
-def decodable(contents: bytes) -> bytes:
-    """The bytes, or PNG bytes of what a server's TensorFlow does not decode; what is damaged stays."""
+def make_decodable(contents: bytes) -> bytes:
+    """The bytes of an image, as PNG where TensorFlow would not decode it; damaged images stay as they are."""
     if not format_of(contents):
         return contents
     try:

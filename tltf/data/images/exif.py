@@ -1,11 +1,10 @@
 """The EXIF orientation of encoded images, read and undone with TensorFlow operations.
 
-So that a photo from a phone stands upright in training, in prediction and in the exported
-graph alike. Read from JPEG (APP1 segment), PNG (eXIf chunk) and WebP (EXIF chunk).
+So a photo from a phone is upright in training, in prediction and in the exported graph. EXIF is
+read from JPEG (APP1 segment), PNG (eXIf chunk) and WebP (EXIF chunk).
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
@@ -15,46 +14,47 @@ MAX_SEGMENTS = 4096
 JPEG_MAGIC, PNG_MAGIC, RIFF_MAGIC = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"
 EXIF_MAGIC = b"Exif\x00\x00"
 MAY_HAVE_EXIF = r"\C*(Exif\x00\x00|eXIf|EXIF)\C*"
-"""Any byte is `\\C`. Most images have no EXIF, and looking first is much faster than parsing."""
+"""A pattern in which `\\C` is any byte. Most images have no EXIF, and this test is much faster than parsing."""
 PNG_EXIF = r"\C*eXIf\C*"
 XMP = r"\C*tiff:Orientation(?:=\"|>)([1-8])\C*"
 START_OF_SCAN = r"\C*\xff\xda\C*"
 ABSENT = 0
-"""In place of an orientation, where EXIF data have none."""
+"""The value in place of an orientation where there is none."""
 SEARCHED_BYTES = 65536
-"""At one end of the file: JPEG and PNG have EXIF near the start, WebP at the end."""
+"""The number of bytes that are searched at one end of the file: JPEG and PNG have EXIF near the start,
+WebP has it at the end."""
 
 
 def orientation(contents: tf.Tensor) -> int | tf.Tensor:
-    """int32[] 1 to 8 of tf.string[] image bytes; 1, upright, where there is none."""
+    """The orientation int32[], 1 to 8, of image bytes tf.string[]; 1, upright, where there is none."""
     last = tf.maximum(tf.strings.length(contents) - SEARCHED_BYTES, 0)
-    start = tf.where(begins(contents, RIFF_MAGIC), last, 0)
+    start = tf.where(starts_with(contents, RIFF_MAGIC), last, 0)
     piece = _piece(contents, start, SEARCHED_BYTES)
     may_have = tf.strings.regex_full_match(piece, MAY_HAVE_EXIF)
-    found = tf.cond(
+    result = tf.cond(
         may_have | _is_further_on(contents, piece, last),
-        lambda: _parsed_orientation(contents),
+        lambda: _exif_orientation(contents),
         lambda: ABSENT,
     )
-    return tf.cond(found == ABSENT, lambda: _orientation_in_xmp(piece), lambda: found)
+    return tf.cond(result == ABSENT, lambda: _orientation_in_xmp(piece), lambda: result)
 
 
 def _is_further_on(contents: tf.Tensor, piece: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-    """Whether EXIF can be beyond the first bytes: headers that go on, or a PNG's chunk behind pixels."""
+    """Whether EXIF can be beyond the first bytes: in headers that go on, or in a PNG chunk after the pixels."""
 
-    def in_png() -> tf.Tensor:
+    def has_chunk_at_end() -> tf.Tensor:
         return tf.strings.regex_full_match(_piece(contents, last, SEARCHED_BYTES), PNG_EXIF)
 
     is_long = last > 0
-    is_jpeg = is_long & begins(contents, JPEG_MAGIC)
+    is_jpeg = is_long & starts_with(contents, JPEG_MAGIC)
     has_long_headers = is_jpeg & ~tf.strings.regex_full_match(piece, START_OF_SCAN)
     return has_long_headers | tf.cond(
-        is_long & begins(contents, PNG_MAGIC), in_png, lambda: tf.constant(False)
+        is_long & starts_with(contents, PNG_MAGIC), has_chunk_at_end, lambda: tf.constant(False)
     )
 
 
 def _orientation_in_xmp(piece: tf.Tensor) -> int | tf.Tensor:
-    """The value that XMP has, as an attribute or an element of `tiff:Orientation`; 1 without it."""
+    """The orientation in XMP, as an attribute or an element `tiff:Orientation`; 1 without it."""
     return tf.cond(
         tf.strings.regex_full_match(piece, XMP),
         lambda: tf.strings.to_number(tf.strings.regex_replace(piece, XMP, r"\1"), tf.int32),
@@ -63,9 +63,9 @@ def _orientation_in_xmp(piece: tf.Tensor) -> int | tf.Tensor:
 
 
 def turn_upright(image: tf.Tensor, orientation_value: int | tf.Tensor) -> tf.Tensor:
-    """uint8[H, W, C], or [W, H, C] for orientations 5 to 8, turned as orientation 1 to 8 says."""
+    """The image uint8[H, W, C] made upright by its orientation, 1 to 8; [W, H, C] from 5 on."""
 
-    def turned() -> tf.Tensor:
+    def turn() -> tf.Tensor:
         is_mirrored = tf.reduce_any(orientation_value == [2, 3, 6, 7])
         is_upside_down = tf.reduce_any(orientation_value == [3, 4, 7, 8])
         result = tf.cond(
@@ -74,73 +74,82 @@ def turn_upright(image: tf.Tensor, orientation_value: int | tf.Tensor) -> tf.Ten
         result = tf.cond(is_mirrored, lambda: result[:, ::-1], lambda: result)
         return tf.cond(is_upside_down, lambda: result[::-1], lambda: result)
 
-    return tf.cond(orientation_value == UPRIGHT, lambda: image, turned)
+    return tf.cond(orientation_value == UPRIGHT, lambda: image, turn)
 
 
-def _parsed_orientation(contents: tf.Tensor) -> int | tf.Tensor:
+def _exif_orientation(contents: tf.Tensor) -> int | tf.Tensor:
+    """The orientation in the EXIF data of a JPEG, PNG or WebP; ABSENT without it."""
     start = tf.case(
         [
-            (begins(contents, JPEG_MAGIC), lambda: _tiff_in_jpeg(contents)),
-            (begins(contents, PNG_MAGIC), lambda: _tiff_in_png(contents)),
-            (begins(contents, RIFF_MAGIC), lambda: _tiff_in_webp(contents)),
+            (starts_with(contents, JPEG_MAGIC), lambda: _tiff_in_jpeg(contents)),
+            (starts_with(contents, PNG_MAGIC), lambda: _tiff_in_png(contents)),
+            (starts_with(contents, RIFF_MAGIC), lambda: _tiff_in_webp(contents)),
         ],
         default=lambda: tf.constant(-1),
     )
     return tf.cond(start < 0, lambda: ABSENT, lambda: _orientation_in_tiff(contents, start))
 
 
-def begins(contents: tf.Tensor, magic: bytes, position: int | tf.Tensor = 0) -> tf.Tensor:
-    """bool[]: has tf.string[] `contents` the bytes `magic` at `position`?"""
+def starts_with(contents: tf.Tensor, magic: bytes, position: int | tf.Tensor = 0) -> tf.Tensor:
+    """bool[], whether `contents`, tf.string[], has the bytes `magic` at `position`."""
     return _piece(contents, position, len(magic)) == magic
 
 
-def bytes_at(contents: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tensor:
-    """int32[count], the unsigned bytes from `position`, zeros beyond the end."""
-    raw = _raw(_piece(contents, position, count))
+def read_bytes(contents: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tensor:
+    """int32[count], the unsigned bytes from `position` on, with zeros beyond the end."""
+    raw = _byte_values(_piece(contents, position, count))
     return tf.ensure_shape(tf.pad(raw, [[0, count - tf.size(raw)]]), [count])
 
 
-def number(values: tf.Tensor, is_little: tf.Tensor) -> Any:
-    """int32[] of unsigned bytes int32[n]; 2^31 and more become negative."""
+def read_number(values: tf.Tensor, is_little: tf.Tensor) -> tf.Tensor:
+    """The number int32[] in unsigned bytes int32[n]; from 2^31 on it is negative."""
     values = tf.cond(is_little, lambda: values[::-1], lambda: values)
     shifts = tf.range(values.shape[0] - 1, -1, -1) * 8
     return tf.reduce_sum(tf.bitwise.left_shift(values, shifts))
 
 
 def _piece(contents: tf.Tensor, position: int | tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
-    """Up to `count` bytes from `position`; none beyond the end."""
+    """Up to `count` bytes from `position` on; none beyond the end."""
     return tf.strings.substr(contents, tf.minimum(position, tf.strings.length(contents)), count)
 
 
-def _raw(contents: tf.Tensor) -> tf.Tensor:
+def _byte_values(contents: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.io.decode_raw(contents, tf.uint8), tf.int32)
 
 
-def _walk(contents: tf.Tensor, first: int, step: Callable[..., Any]) -> tf.Tensor:
-    """Place of the TIFF data, or -1: `step(position) -> (found or -1, next position or -1)`."""
+def _walk(
+    contents: tf.Tensor, first: int, step: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+) -> tf.Tensor:
+    """The position of the TIFF data, or -1.
+
+    Args:
+        contents: tf.string[], the file.
+        first: position of the first segment.
+        step: position of a segment -> (position of TIFF data in it or -1, next position or -1).
+    """
     length = tf.strings.length(contents)
 
-    def go_on(position: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-        return (found < 0) & (position >= 0) & (position < length)
+    def is_searching(position: tf.Tensor, result: tf.Tensor) -> tf.Tensor:
+        return (result < 0) & (position >= 0) & (position < length)
 
-    def advance(position: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        found, following = step(position)
-        return tf.where(following > position, following, -1), found
+    def advance(position: tf.Tensor, result: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        result, following = step(position)
+        return tf.where(following > position, following, -1), result
 
-    _, found = tf.while_loop(
-        go_on,
+    _, result = tf.while_loop(
+        is_searching,
         advance,
         (tf.constant(first), tf.constant(-1)),
         maximum_iterations=MAX_SEGMENTS,
         parallel_iterations=1,
     )
-    return found
+    return result
 
 
 def _tiff_in_jpeg(contents: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        head = bytes_at(contents, position, 4)
-        has_exif = (head[1] == 0xE1) & (begins(contents, EXIF_MAGIC, position + 4))
+        head = read_bytes(contents, position, 4)
+        has_exif = (head[1] == 0xE1) & (starts_with(contents, EXIF_MAGIC, position + 4))
         is_header = (head[0] == 0xFF) & (head[1] != 0xDA) & (head[1] != 0xD9)
         following = position + 2 + head[2] * 256 + head[3]
         following = tf.where(head[1] == 0xFF, position + 1, following)  # fill bytes
@@ -151,8 +160,8 @@ def _tiff_in_jpeg(contents: tf.Tensor) -> tf.Tensor:
 
 def _tiff_in_png(contents: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        head = bytes_at(contents, position, 8)
-        size = number(head[:4], tf.constant(False))
+        head = read_bytes(contents, position, 8)
+        size = read_number(head[:4], tf.constant(False))
         has_exif = tf.reduce_all(head[4:] == list(b"eXIf"))
         following = tf.where(size >= 0, position + 12 + size, -1)
         return tf.where(has_exif, position + 8, -1), following
@@ -162,36 +171,36 @@ def _tiff_in_png(contents: tf.Tensor) -> tf.Tensor:
 
 def _tiff_in_webp(contents: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        head = bytes_at(contents, position, 8)
-        size = number(head[4:], tf.constant(True))
+        head = read_bytes(contents, position, 8)
+        size = read_number(head[4:], tf.constant(True))
         has_exif = tf.reduce_all(head[:4] == list(b"EXIF"))
         following = tf.where(size >= 0, position + 8 + size + size % 2, -1)
         start = position + 8
-        is_prefixed = begins(contents, EXIF_MAGIC, start)
+        is_prefixed = starts_with(contents, EXIF_MAGIC, start)
         return tf.where(has_exif, tf.where(is_prefixed, start + 6, start), -1), following
 
     return _walk(contents, 12, step)
 
 
 def _orientation_in_tiff(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """The tag's value in the first directory of TIFF data from `start`; ABSENT where it is not."""
-    head = bytes_at(contents, start, 8)
+    """The orientation in the first directory of TIFF data from `start` on; ABSENT without it."""
+    head = read_bytes(contents, start, 8)
     is_little = head[0] == ord("I")
-    directory = start + number(head[4:], is_little)
+    directory = start + read_number(head[4:], is_little)
     directory = tf.where(directory < start, tf.strings.length(contents), directory)
-    num_entries = number(bytes_at(contents, directory, 2), is_little)
-    raw = _raw(_piece(contents, directory + 2, tf.minimum(num_entries, MAX_SEGMENTS) * 12))
+    num_entries = read_number(read_bytes(contents, directory, 2), is_little)
+    raw = _byte_values(_piece(contents, directory + 2, tf.minimum(num_entries, MAX_SEGMENTS) * 12))
     table = tf.reshape(raw[: tf.size(raw) // 12 * 12], [-1, 12])
     table = tf.concat([table, tf.zeros([1, 12], tf.int32)], 0)
-    tags = _short(table[:, :2], is_little)
+    tags = _read_shorts(table[:, :2], is_little)
     row = table[tf.argmax(tf.cast(tags == ORIENTATION_TAG, tf.int32))]
-    is_tag = _short(row[:2], is_little) == ORIENTATION_TAG
-    is_short = _short(row[2:4], is_little) == 3
-    value = tf.where(is_short, _short(row[8:10], is_little), number(row[8:], is_little))
+    is_tag = _read_shorts(row[:2], is_little) == ORIENTATION_TAG
+    is_short = _read_shorts(row[2:4], is_little) == 3
+    value = tf.where(is_short, _read_shorts(row[8:10], is_little), read_number(row[8:], is_little))
     return tf.where(is_tag, tf.where((value >= 1) & (value <= 8), value, UPRIGHT), ABSENT)
 
 
-def _short(pairs: tf.Tensor, is_little: tf.Tensor) -> tf.Tensor:
-    """int32[...] of unsigned bytes int32[..., 2]."""
+def _read_shorts(pairs: tf.Tensor, is_little: tf.Tensor) -> tf.Tensor:
+    """The numbers int32[...] in pairs of unsigned bytes int32[..., 2]."""
     little = pairs[..., 0] + 256 * pairs[..., 1]
     return tf.where(is_little, little, 256 * pairs[..., 0] + pairs[..., 1])

@@ -1,4 +1,4 @@
-"""Are these bytes an image that can be decoded? Known by content, never by name."""
+"""Inspection of image files: whether they can be decoded, by content and never by name."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ import stat
 import struct
 from collections.abc import Callable, Sequence
 from concurrent import futures
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,13 +17,16 @@ from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.images import conversion, preprocessing, structure
 from tltf.data.source import digest
 
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp",
-                        *conversion.EXTENSIONS))  # fmt: skip
+Value = TypeVar("Value", str, bytes)
+EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", *conversion.EXTENSIONS)
+)
 MAX_SIDES_RATIO = 1000
+"""The largest ratio of the sides of an image without a warning."""
 UNIFORM_BYTES = (64, 0.07)
-"""An image of one colour is coded in fewer bytes: a number and as many a pixel."""
+"""An image of one colour is coded in fewer bytes: a fixed number, and a number per pixel."""
 AT_ONCE = 128
-"""Files that a thread takes at a time."""
+"""The number of files that a thread takes at a time."""
 LFS_POINTER = b"version https://git-lfs.github.com"
 MAGICS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -33,21 +36,21 @@ MAGICS = (
     (b"BM", "BMP"),
 )
 NO_PICTURE = ("", "HTML", "PDF")
-"""What makes a file no row unless it has an image's name: notes, annotations in XML, drawings."""
+"""Formats that are ignored unless the file has the name of an image: notes, annotations in XML, drawings."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """What one file is.
+    """The result of the inspection of one file.
 
     Args:
         reason: why it cannot be used; empty if it can.
         hash: 64-bit hash of its bytes; 0 if they were not read.
-        is_uniform: one colour only.
-        is_thin: one side more than a thousand times the other.
-        is_lfs: a pointer that Git LFS left.
+        is_uniform: whether it has one colour only.
+        is_thin: whether one side is more than a thousand times the other.
+        is_lfs: whether it is a pointer that Git LFS left.
         converted: path of the PNG that takes its place; empty where TensorFlow decodes the file.
-        format: of what was converted.
+        format: format from which it was converted; empty where it was not.
     """
 
     reason: str = ""
@@ -60,10 +63,10 @@ class Finding:
 
 
 def inspect_files(paths: Sequence[str], root: pathlib.Path | str) -> list[Finding]:
-    """A Finding a path, in order; the files are read in parallel, and decoded where in doubt.
+    """The Finding of each path, in order; files are read in parallel, and decoded where in doubt.
 
     Args:
-        paths: list of str.
+        paths: paths of the files.
         root: folder that links must not leave.
     """
     root = os.path.realpath(root)
@@ -71,11 +74,11 @@ def inspect_files(paths: Sequence[str], root: pathlib.Path | str) -> list[Findin
     return inspect_all(paths, lambda path: _inspect_file(path, is_inside))
 
 
-def inspect_all(values: Sequence[bytes | str], inspect: Callable[..., Any]) -> list[Finding]:
-    """The Finding of each value, in order; in parallel, and what takes long shows its progress.
+def inspect_all(values: Sequence[Value], inspect: Callable[[Value], Finding]) -> list[Finding]:
+    """The Finding of each value, in order, made in parallel with a display of the progress.
 
     Args:
-        values: sequence.
+        values: paths, or the bytes of files.
         inspect: value -> Finding.
     """
     groups = [values[start : start + AT_ONCE] for start in range(0, len(values), AT_ONCE)]
@@ -84,17 +87,17 @@ def inspect_all(values: Sequence[bytes | str], inspect: Callable[..., Any]) -> l
         futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
         Progress("reading", len(values), "files", after_s=SHOWN_AFTER_S) as progress,
     ):
-        for found in pool.map(lambda group: [inspect(value) for value in group], groups):
-            findings += found
-            progress.add(len(found))
+        for part in pool.map(lambda group: [inspect(value) for value in group], groups):
+            findings += part
+            progress.add(len(part))
     return findings
 
 
-def reason_against(value: bytes | np.ndarray | str) -> str:
-    """Why an image cannot be used; empty if it can.
+def find_fault(value: bytes | np.ndarray | str) -> str:
+    """The reason why an image cannot be used; empty if it can.
 
     Args:
-        value: str path, or bytes of a file; a decoded array can always be used.
+        value: path of a file, or its bytes; a decoded array can always be used.
     """
     if isinstance(value, str):
         return _inspect_file(value, lambda folder: True, is_decoded=True).reason
@@ -102,14 +105,14 @@ def reason_against(value: bytes | np.ndarray | str) -> str:
 
 
 def inspect_bytes(contents: bytes, *, is_decoded: bool = False) -> Finding:
-    """The Finding of image bytes.
+    """The Finding of the bytes of an image.
 
-    Decoding is left out where the structure of the file shows that it is whole, which is ten
-    times as fast. Of 1,600 damaged JPEG and PNG files this took one for a whole one.
+    The image is not decoded where the structure of the file shows that it is whole, which is ten
+    times as fast. Of 1,600 damaged JPEG and PNG files one was taken for whole in this way.
 
     Args:
         contents: bytes of the file.
-        is_decoded: decode it in any case.
+        is_decoded: whether it is decoded in any case.
     """
     if not contents:
         return Finding("is empty")
@@ -117,7 +120,7 @@ def inspect_bytes(contents: bytes, *, is_decoded: bool = False) -> Finding:
     if contents.startswith(LFS_POINTER):
         return Finding("is a Git LFS pointer", is_lfs=True)
     if kind := conversion.format_of(contents):
-        return _converted(contents, kind)
+        return _finding_of_converted(contents, kind)
     if known not in ("JPEG", "PNG", "GIF", "BMP", "WebP"):
         return Finding(
             f"is {known}, which TensorFlow does not decode" if known else "is not an image"
@@ -143,27 +146,27 @@ def inspect_bytes(contents: bytes, *, is_decoded: bool = False) -> Finding:
     )
 
 
-def _converted(contents: bytes, kind: str) -> Finding:
-    """The Finding of what is made PNG, as that of the PNG but for the hash."""
-    path, reason = conversion.reason_against(contents, kind)
+def _finding_of_converted(contents: bytes, kind: str) -> Finding:
+    """The Finding of an image that is converted to PNG: that of the PNG, with the hash of the original."""
+    path, reason = conversion.convert_to_cache(contents, kind)
     if reason:
         return Finding(reason)
     with open(path, "rb") as file:
-        found = inspect_bytes(file.read(), is_decoded=True)
-    return dataclasses.replace(found, hash=digest(contents), converted=path, format=kind)
+        finding = inspect_bytes(file.read(), is_decoded=True)
+    return dataclasses.replace(finding, hash=digest(contents), converted=path, format=kind)
 
 
 def _is_surely_good(contents: bytes, known: str, height: int, width: int) -> bool:
-    """Whole, of more than one colour, of usual sides: seen without decoding."""
+    """Whether the structure alone shows that the file is whole, of several colours and not thin."""
     constant, by_pixel = UNIFORM_BYTES
-    pixels = (height + 15) * (width + 15)  # JPEG codes blocks of up to 16 pixels a side
+    pixels = (height + 15) * (width + 15)  # JPEG codes blocks with sides of up to 16 pixels
     coded = structure.coded_bytes(contents, known)
     is_thin = max(height, width) > MAX_SIDES_RATIO * min(height, width)
     return coded > constant + by_pixel * pixels and not is_thin
 
 
 def format_of(contents: bytes) -> str:
-    """The name of the format that the first bytes show; empty if none is known."""
+    """The name of the format that the first bytes show; empty if it is not known."""
     for magic, name in MAGICS:
         if contents.startswith(magic):
             return name
@@ -180,7 +183,7 @@ def format_of(contents: bytes) -> str:
 
 
 def size_of(contents: bytes, known: str) -> tuple[int, int]:
-    """`(height, width)` that the header claims, in pixels; `(0, 0)` if it is cut."""
+    """`(height, width)` in pixels that the header claims; `(0, 0)` if the header is cut."""
     try:
         if known == "PNG":
             return struct.unpack(">II", contents[16:24])[::-1]
@@ -209,25 +212,29 @@ def _jpeg_size(contents: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _webp_size(contents: bytes) -> Any:
+def _webp_size(contents: bytes) -> tuple[int, int]:
     if contents[12:16] == b"VP8X":
-        return tuple(
+        height, width = (
             1 + int.from_bytes(contents[place : place + 3], "little") for place in (27, 24)
         )
-    return 0, 0  # the other two kinds cannot claim more than 16,383 pixels a side
+        return height, width
+    return 0, 0  # in the other two kinds no side can have more than 16,383 pixels
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-def _decode(contents: Any) -> Any:
+def _decode(contents: tf.Tensor) -> tf.Tensor:
     return preprocessing.ImagePreprocessing(1).decode(contents)
 
 
 def _is_inside(folder: str, root: str) -> bool:
-    """Is the real place of a folder in `root`, a real path?"""
+    """Whether the real path of a folder is in `root`, a real path."""
     return os.path.commonpath([os.path.realpath(folder), root]) == root
 
 
-def _inspect_file(path: str, is_inside: Any, *, is_decoded: bool = False) -> Finding:
+def _inspect_file(
+    path: str, is_inside: Callable[[str], bool], *, is_decoded: bool = False
+) -> Finding:
+    """The Finding of a file; `is_inside` says whether a folder is inside of the data folder."""
     try:
         mode = os.lstat(path).st_mode
         outside = "is in a folder outside of the data folder, to which a link leads"

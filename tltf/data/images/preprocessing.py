@@ -1,35 +1,36 @@
-"""From encoded image bytes to the tensor that a backbone takes, with TensorFlow operations only.
+"""The preprocessing of images: from encoded bytes to the tensor of a backbone, in TensorFlow alone.
 
-One function for training, evaluation, prediction and the exported graph.
+Training, evaluation, prediction and the exported graph use the same functions.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import tensorflow as tf
 
 from tltf.data.images import exif, headers, structure
 
 BACKGROUND = 255.0
-"""What shows through transparent pixels: white."""
+"""The value that shows through transparent pixels, white."""
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in a grey image, ITU-R BT.601, as JPEG has them."""
+"""The weights of red, green and blue in a grey image, ITU-R BT.601, as in JPEG."""
 JPEG_RATIOS = (1, 2, 4, 8)
-"""Parts of their size at which JPEG files can be decoded, which is cheaper."""
+"""The divisors of their size at which JPEG files can be decoded, which is cheaper."""
 LEAST_SHRINKING = 1.75
-"""How many times the result's side the sides of a JPEG decoded at a part of its size are at least.
+"""The sides of a JPEG that is decoded at a part of its size are at least so many times the result's.
 
-At 1.75, the results of ten photos were .5 (half), .6 (a quarter) and .75 (an eighth) of 255 from
-those of whole decoding in the mean, 1.5 at worst; at 1.5, .5 to .9; at 3, .2 to .3, rarely used.
+At 1.75, the results for ten photos differed from those of whole decoding by .5 (half), .6 (a quarter)
+and .75 (an eighth) of 255 on average, and by 1.5 at worst; at 1.5 by .5 to .9; at 3, which is rarely
+used, by .2 to .3.
 """
 PNG_DEPTH_AT = 24
-"""Place in a PNG file of its bits a channel."""
+"""The position in a PNG file of the number of bits per channel."""
 WEBP_CHUNK_AT, WEBP_FLAGS_AT = 12, (20, 24)
-"""Places in a WebP file of the name of the first chunk, and of the flags of a VP8X and a VP8L chunk."""
+"""The positions in a WebP file of the name of the first chunk, and of the flags of a VP8X and a VP8L chunk."""
 BITMAP_MAGIC = b"BM"
 BITMAP_INFO_AT, BITMAP_BITS_AT, BITMAP_NUM_COLOURS_AT = 14, 28, 46
-"""Places in a bitmap file of the info header, of its bits a pixel, of its number of colours."""
+"""The positions in a bitmap file of the info header, the bits per pixel and the number of colours."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ImagePreprocessing:
     """Decoding and resizing of images.
 
     Args:
-        size_px: side of the square result in pixels.
+        size_px: side of the square result, in pixels.
         channels: 3 for RGB, 1 for grey.
     """
 
@@ -45,76 +46,82 @@ class ImagePreprocessing:
     channels: int = 3
 
     fields: ClassVar[tuple[str, ...]] = ("image",)
-    """What an example is."""
+    """The names of the fields of an example."""
 
     def decode(self, contents: tf.Tensor) -> tf.Tensor:
-        """uint8[H, W, channels] of tf.string[] bytes: JPEG, PNG, GIF, BMP or WebP.
+        """uint8[H, W, channels], decoded from the bytes tf.string[] of a JPEG, PNG, GIF, BMP or WebP file.
 
-        The first frame of an animation; turned upright as its EXIF data say; 16 bits scaled to
-        8; transparent pixels on white; grey, palette and CMYK made RGB.
+        The result is the first frame, turned upright as its EXIF data say, with 16 bits scaled to
+        8, white behind transparent pixels, and grey, palette and CMYK images made RGB.
 
         Raises:
-            tf.errors.InvalidArgumentError: bytes that TensorFlow cannot decode.
+            tf.errors.InvalidArgumentError: TensorFlow cannot decode the bytes.
         """
-        image, _ = self._decoded(contents, lambda: _whole(_decode_jpeg(contents)))
+        image, _ = self._decode_with_sides(contents, lambda: _with_sides(_decode_jpeg(contents)))
         return exif.turn_upright(image, exif.orientation(contents))
 
     def resize(self, image: tf.Tensor) -> tf.Tensor:
-        """float32[..., S, S, channels] of uint8[..., H, W, C], C of 1, 3 or 4; at most 4 axes.
+        """float32[..., S, S, channels], resized from uint8[..., H, W, C], C of 1, 3 or 4; at most 4 axes.
 
-        Whole numbers from 0 to 255, so that they can be kept as uint8. Bilinear, antialiased;
-        the sides' ratio is not kept.
+        The results are whole numbers from 0 to 255, so that they can be kept as uint8. Resizing is
+        bilinear and antialiased, and does not keep the ratio of the sides.
         """
         image = tf.convert_to_tensor(image)
         is_grey = image.shape[-1] == 1 and not _is_enlarged(image.shape[-3:-1], self.size_px)
-        image = in_channels(image, 1 if is_grey else self.channels)
+        image = convert_channels(image, 1 if is_grey else self.channels)
         if image.shape[-3:-1] == [self.size_px, self.size_px]:
             resized = tf.cast(image, tf.float32)
         else:
-            image, sides = _whole(image)
-            resized = _resized(image, sides, self.size_px)
-        return in_channels(resized, self.channels)
+            image, sides = _with_sides(image)
+            resized = _resize(image, sides, self.size_px)
+        return convert_channels(resized, self.channels)
 
     def __call__(self, contents: tf.Tensor) -> tf.Tensor:
-        """float32[S, S, channels], whole numbers from 0 to 255, of tf.string[] bytes.
+        """float32[S, S, channels], whole numbers from 0 to 255, made from the bytes tf.string[] of a file.
 
-        What `resize` makes of `decode`, but cheaper: a JPEG whose sides are several times S is
+        It is what `resize` makes of `decode`, but cheaper: a JPEG whose sides are several times S is
         decoded at a half, a quarter or an eighth of its size (see LEAST_SHRINKING). For photos
         the mean difference of the pixels is about .6, at worst 2, of 255. The result, not the
         large image, is turned upright, which can round a pixel the other way.
 
         Raises:
-            tf.errors.InvalidArgumentError: bytes that TensorFlow cannot decode.
+            tf.errors.InvalidArgumentError: TensorFlow cannot decode the bytes.
         """
-        image, sides = self._decoded(contents, lambda: self._shrunk_jpeg(contents))
-        resized = _resized(image, sides, self.size_px)
+        image, sides = self._decode_with_sides(contents, lambda: self._shrunk_jpeg(contents))
+        resized = _resize(image, sides, self.size_px)
         return exif.turn_upright(resized, exif.orientation(contents))
 
-    def _decoded(
-        self, contents: tf.Tensor, jpeg: Callable[..., Any]
+    def _decode_with_sides(
+        self, contents: tf.Tensor, decode_jpeg: Callable[[], tuple[tf.Tensor, tf.Tensor]]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`(uint8[H, W, channels], float32[2])` not yet upright; see `_whole` for the sides.
+        """`(uint8[H, W, channels], float32[2])`, an image that is not yet upright and its sides.
 
         Args:
-            contents: tf.string[].
-            jpeg: gives the same with 3 channels, of JPEG contents.
+            contents: tf.string[], the file.
+            decode_jpeg: returns the same for a JPEG file, with 3 channels; see `_with_sides`.
         """
         image, sides = tf.case(
             [
-                (exif.begins(contents, exif.JPEG_MAGIC), jpeg),
-                (exif.begins(contents, exif.PNG_MAGIC), lambda: _whole(_decode_png(contents))),
-                (_is_webp(contents), lambda: _whole(_decode_webp(contents))),
-                (_is_palette_bitmap(contents), lambda: _whole(_decode_palette_bitmap(contents))),
+                (exif.starts_with(contents, exif.JPEG_MAGIC), decode_jpeg),
+                (
+                    exif.starts_with(contents, exif.PNG_MAGIC),
+                    lambda: _with_sides(_decode_png(contents)),
+                ),
+                (_is_webp(contents), lambda: _with_sides(_decode_webp(contents))),
+                (
+                    _is_palette_bitmap(contents),
+                    lambda: _with_sides(_decode_palette_bitmap(contents)),
+                ),
             ],
-            default=lambda: _whole(
+            default=lambda: _with_sides(
                 tf.io.decode_image(contents, channels=3, expand_animations=False)
             ),
         )
         image.set_shape([None, None, 3])
-        return in_channels(image, self.channels), sides
+        return convert_channels(image, self.channels), sides
 
     def _shrunk_jpeg(self, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """A JPEG at the smallest part of its size that is large enough, and its exact sides."""
+        """A JPEG decoded at the smallest part of its size that is large enough, and its exact sides."""
         sides = tf.cast(tf.io.extract_jpeg_shape(contents)[:2], tf.float32)
         least = tf.constant([LEAST_SHRINKING * self.size_px * ratio for ratio in JPEG_RATIOS[1:]])
         place = tf.reduce_sum(tf.cast(tf.reduce_min(sides) >= least, tf.int32))
@@ -125,16 +132,17 @@ class ImagePreprocessing:
         return image, sides / ratio
 
     def decode_batch(self, contents: tf.Tensor) -> tf.Tensor:
-        """float32[B, S, S, channels] 0 to 255 of tf.string[B] bytes; B may be 0.
+        """float32[B, S, S, channels], 0 to 255, made from the bytes tf.string[B] of files; B may be 0.
 
         Raises:
-            tf.errors.InvalidArgumentError: naming the positions that cannot be decoded, or whose
-                headers claim more than `structure.MAX_PIXELS`.
+            tf.errors.InvalidArgumentError: files cannot be decoded, or their headers claim more than
+                `structure.MAX_PIXELS`; the error names their places in the batch.
         """
         count = tf.size(contents)
         numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
         decoded = numbered.map(
-            lambda number, item: (number, self(_bounded(item))), num_parallel_calls=tf.data.AUTOTUNE
+            lambda number, item: (number, self(_require_bounded(item))),
+            num_parallel_calls=tf.data.AUTOTUNE,
         ).ignore_errors()
         blank = tf.zeros([self.size_px, self.size_px, self.channels])
         ended = decoded.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1), blank)))
@@ -145,33 +153,33 @@ class ImagePreprocessing:
             return tf.ensure_shape(images[:-1], [None, *blank.shape])
 
     def to_config(self) -> dict[str, int]:
-        """What `from_config` makes the same preprocessing of; plain data."""
+        """The data that `from_config` makes the same preprocessing of, ready for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_config(cls, config: dict[str, int]) -> Any:
-        """The preprocessing that `to_config` described."""
+    def from_config(cls, config: dict[str, int]) -> "ImagePreprocessing":
+        """The preprocessing that the data of `to_config` describes."""
         return cls(**config)
 
 
-def _bounded(contents: tf.Tensor) -> tf.Tensor:
-    """The contents, if their header claims no more than MAX_PIXELS; an operation that fails."""
-    is_jpeg = exif.begins(contents, exif.JPEG_MAGIC)
+def _require_bounded(contents: tf.Tensor) -> tf.Tensor:
+    """The contents, by an operation that fails where their header claims more than MAX_PIXELS."""
+    is_jpeg = exif.starts_with(contents, exif.JPEG_MAGIC)
     most = structure.MAX_PIXELS * tf.where(is_jpeg, structure.JPEG_PIXELS, 1)
     is_small = headers.num_pixels(contents) <= tf.cast(most, tf.float32)
     with tf.control_dependencies([tf.debugging.Assert(is_small, ["the image is too large"])]):
         return tf.identity(contents)
 
 
-def in_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """uint8[..., H, W, channels] of uint8[..., H, W, C]; C of 1, 3 or 4 (RGB and alpha).
+def convert_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """uint8[..., H, W, channels] made from uint8[..., H, W, C], C of 1, 3 or 4 (RGB and alpha).
 
     Where nothing is computed, any dtype is taken and kept.
     """
-    given = image.shape[-1]
-    if given == 4:
-        image, given = _on_background(tf.cast(image, tf.float32), 255.0), 3
-    if given == channels:
+    own_channels = image.shape[-1]
+    if own_channels == 4:
+        image, own_channels = _blend(tf.cast(image, tf.float32), 255.0), 3
+    if own_channels == channels:
         return image
     if channels == 3:
         return tf.repeat(image, 3, axis=-1)
@@ -179,23 +187,30 @@ def in_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.cast(tf.round(grey), tf.uint8)
 
 
-def _on_background(image: tf.Tensor, largest: float) -> tf.Tensor:
-    """uint8[..., 3] of float32[..., 4] with values from 0 to `largest`."""
+def _blend(image: tf.Tensor, largest: float) -> tf.Tensor:
+    """uint8[..., 3], an image float32[..., 4] with values from 0 to `largest` on the background."""
     colour, alpha = image[..., :3] / largest, image[..., 3:] / largest
     blended = colour * alpha * 255.0 + BACKGROUND * (1.0 - alpha)
     return tf.cast(tf.round(blended), tf.uint8)
 
 
-def _whole(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """An image and its sides `float32[2]` in its pixels, all of which show something.
+def _with_sides(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """An image and its sides float32[2], which are those of its pixels.
 
-    A JPEG decoded at a part of its size can end within its last pixels: its sides have fractions.
+    The sides of a JPEG that is decoded at a part of its size can have fractions, where the picture
+    ends within its last pixels.
     """
     return image, tf.cast(tf.shape(image)[-3:-1], tf.float32)
 
 
-def _resized(image: tf.Tensor, sides: tf.Tensor, size_px: int) -> tf.Tensor:
-    """float32[..., S, S, C] whole numbers of uint8[..., H, W, C] that shows `sides` pixels."""
+def _resize(image: tf.Tensor, sides: tf.Tensor, size_px: int) -> tf.Tensor:
+    """float32[..., S, S, C], whole numbers, resized from uint8[..., H, W, C].
+
+    Args:
+        image: the image.
+        sides: float32[2], the sides of the picture in pixels of the image, see `_with_sides`.
+        size_px: S, in pixels.
+    """
     images = image if image.shape.rank == 4 else image[None]
     static = images.shape[1:3]
     if static.is_fully_defined():
@@ -211,12 +226,12 @@ def _resized(image: tf.Tensor, sides: tf.Tensor, size_px: int) -> tf.Tensor:
 
 
 def _is_enlarged(sides: tf.TensorShape, size_px: int) -> bool:
-    """Whether both sides, as far as they are known when a graph is made, are at most S."""
+    """Whether both sides are at most S, as far as they are known when a graph is made."""
     return sides.is_fully_defined() and max(sides) <= size_px
 
 
 def _enlarge(images: tf.Tensor, _: tf.Tensor, size_px: int) -> tf.Tensor:
-    """Without need of antialiasing a quarter of the time of `_scale`, and the same but for rounding."""
+    """Resizing without antialiasing: the same as `_scale` but for rounding, in a quarter of the time."""
     return tf.raw_ops.ResizeBilinear(
         images=images, size=[size_px, size_px], half_pixel_centers=True
     )
@@ -238,46 +253,51 @@ def _decode_jpeg(contents: tf.Tensor, ratio: int = 1) -> tf.Tensor:
 
 
 def _decode_png(contents: tf.Tensor) -> tf.Tensor:
-    """On the background; 16-bit files are read as 16 bits.
+    """The image of a PNG file on the background; 16-bit files are read as 16 bits.
 
-    TensorFlow fills the missing alpha of files with 1 to 4 bits with 1 in place of 255, so it is
+    TensorFlow fills the missing alpha of files with 1 to 4 bits with 1 in place of 255, so alpha is
     only asked for where the file has transparency (a tRNS chunk).
     """
-    depth = exif.bytes_at(contents, PNG_DEPTH_AT, 1)[0]
+    depth = exif.read_bytes(contents, PNG_DEPTH_AT, 1)[0]
     is_opaque = (depth < 8) & ~tf.strings.regex_full_match(contents, r"\C*tRNS\C*")
     return tf.case(
         [
-            (depth == 16, lambda: _blended_png(contents, tf.uint16)),
+            (depth == 16, lambda: _decode_blended_png(contents, tf.uint16)),
             (is_opaque, lambda: tf.io.decode_png(contents, channels=3)),
         ],
-        default=lambda: _blended_png(contents, tf.uint8),
+        default=lambda: _decode_blended_png(contents, tf.uint8),
     )
 
 
-def _blended_png(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+def _decode_blended_png(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     image = tf.io.decode_png(contents, channels=4, dtype=dtype)
-    return _on_background(tf.cast(image, tf.float32), float(dtype.max))
+    return _blend(tf.cast(image, tf.float32), float(dtype.max))
 
 
 def _is_webp(contents: tf.Tensor) -> tf.Tensor:
-    return exif.begins(contents, exif.RIFF_MAGIC) & exif.begins(contents, headers.WEBP_MAGIC, 8)
+    return exif.starts_with(contents, exif.RIFF_MAGIC) & exif.starts_with(
+        contents, headers.WEBP_MAGIC, 8
+    )
 
 
 def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
-    """On the background. An animation is refused unread: TensorFlow would write beyond its memory."""
-    flags, lossless = (exif.bytes_at(contents, at, 1)[0] // 2 for at in WEBP_FLAGS_AT)
-    is_extended = exif.begins(contents, b"VP8X", WEBP_CHUNK_AT)
-    is_lossless = exif.begins(contents, b"VP8L", WEBP_CHUNK_AT)
+    """The image of a WebP file on the background.
+
+    An animation is refused before it is decoded, because TensorFlow would write beyond its memory.
+    """
+    flags, lossless = (exif.read_bytes(contents, at, 1)[0] // 2 for at in WEBP_FLAGS_AT)
+    is_extended = exif.starts_with(contents, b"VP8X", WEBP_CHUNK_AT)
+    is_lossless = exif.starts_with(contents, b"VP8L", WEBP_CHUNK_AT)
     is_animated = is_extended & (flags % 2 == 1)
     has_alpha = tf.where(is_extended, flags // 8 % 2, lossless // 8 % 2) == 1
     has_alpha &= is_extended | is_lossless
     what = "an animated WebP is not decoded"
     with tf.control_dependencies([tf.debugging.Assert(~is_animated, [what])]):
-        given = tf.identity(contents)
+        checked = tf.identity(contents)
     return tf.cond(
         has_alpha,
-        lambda: in_channels(tf.ensure_shape(_decode_any(given, 4), [None, None, 4]), 3),
-        lambda: _decode_any(given, 3),
+        lambda: convert_channels(tf.ensure_shape(_decode_any(checked, 4), [None, None, 4]), 3),
+        lambda: _decode_any(checked, 3),
     )
 
 
@@ -286,17 +306,20 @@ def _decode_any(contents: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _is_palette_bitmap(contents: tf.Tensor) -> tf.Tensor:
-    bits = exif.bytes_at(contents, BITMAP_BITS_AT, 2)
-    return exif.begins(contents, BITMAP_MAGIC) & tf.reduce_all(bits == [8, 0])
+    bits = exif.read_bytes(contents, BITMAP_BITS_AT, 2)
+    return exif.starts_with(contents, BITMAP_MAGIC) & tf.reduce_all(bits == [8, 0])
 
 
 def _decode_palette_bitmap(contents: tf.Tensor) -> tf.Tensor:
-    """TensorFlow gives the places in the palette; the colours stand before the pixels."""
+    """The image of a bitmap file with a palette, which stands before the pixels.
+
+    TensorFlow decodes the places in the palette only.
+    """
     places = tf.io.decode_bmp(contents, channels=0)[..., 0]
     is_little = tf.constant(True)
-    info_size = exif.number(exif.bytes_at(contents, BITMAP_INFO_AT, 4), is_little)
-    num_given = exif.number(exif.bytes_at(contents, BITMAP_NUM_COLOURS_AT, 4), is_little)
-    num_colours = tf.where((num_given > 0) & (num_given < 256), num_given, 256)
-    raw = exif.bytes_at(contents, BITMAP_INFO_AT + info_size, 4 * 256)
+    info_size = exif.read_number(exif.read_bytes(contents, BITMAP_INFO_AT, 4), is_little)
+    num_claimed = exif.read_number(exif.read_bytes(contents, BITMAP_NUM_COLOURS_AT, 4), is_little)
+    num_colours = tf.where((num_claimed > 0) & (num_claimed < 256), num_claimed, 256)
+    raw = exif.read_bytes(contents, BITMAP_INFO_AT + info_size, 4 * 256)
     palette = tf.reshape(tf.cast(raw, tf.uint8), [256, 4])[:, 2::-1]
     return tf.gather(palette, tf.minimum(tf.cast(places, tf.int32), num_colours - 1))

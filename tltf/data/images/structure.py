@@ -1,7 +1,7 @@
-"""Is an encoded image whole? Seen from its segments and checksums, without decoding it.
+"""The structure of an encoded image, whose segments and checksums show whether it is whole.
 
-Reading the structure takes some hundredths of the time of decoding, so that a scan of many
-files costs little more than reading them. Where there is a doubt, decode.
+Reading the structure takes a few hundredths of the time of decoding, so that a scan of many files
+takes little more than reading them. Where there is a doubt, the image must be decoded.
 """
 
 import functools
@@ -9,32 +9,31 @@ import re
 import zlib
 
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")
-"""In the coded pixels only stuffed bytes (0) and restart markers (D0 to D7) follow FF."""
+"""The marker behind coded pixels: in them FF is followed by stuffed bytes (0) or restart markers only."""
 START_OF_FRAME = (0xC0, 0xC1, 0xC2)
-"""Baseline, extended and progressive with Huffman codes: what TensorFlow decodes."""
+"""The frames that TensorFlow decodes: baseline, extended and progressive with Huffman codes."""
 HUFFMAN_TABLES, QUANTIZATION_TABLES, START_OF_SCAN, END = 0xC4, 0xDB, 0xDA, 0xD9
 SKIPPED = (*range(0xE0, 0xF0), 0xFE, 0xDD)
-"""Application data, comments, restart intervals."""
+"""The segments that are skipped: application data, comments, restart intervals."""
 LARGEST_DC_SYMBOL = 15
 MAX_PIXELS = 89_478_485
-"""Of an image. Beyond, Pillow speaks of a decompression bomb; TensorFlow would allocate the memory."""
-
-
+"""The most pixels of an image. Beyond, Pillow warns of a decompression bomb, and TensorFlow would
+allocate the memory."""
 JPEG_PIXELS = 4
-"""Times as many pixels as of others a JPEG may have: it is decoded at a part of its size."""
+"""A JPEG may have so many times as many pixels as others, because it is decoded at a part of its size."""
 
 
 def most_pixels(known: str) -> int:
-    """The most pixels that a file of a format may have, by its header."""
+    """The most pixels that the header of a file of a format may claim."""
     return MAX_PIXELS * (JPEG_PIXELS if known == "JPEG" else 1)
 
 
 def coded_bytes(contents: bytes, known: str) -> int:
-    """Bytes that hold the pixels of a JPEG or PNG that is surely whole; 0 where that is unsure.
+    """The number of bytes of the pixels of a JPEG or PNG that is surely whole; 0 where that is not sure.
 
     Args:
         contents: bytes of the file.
-        known: `JPEG` or `PNG`; others are unsure.
+        known: format of the file, of which `JPEG` and `PNG` can be sure.
     """
     try:
         if known == "JPEG":
@@ -49,12 +48,14 @@ class _Jpeg:
 
     def __init__(self, contents: bytes) -> None:
         self._contents = contents
-        self._components: dict = {}  # name -> number of its quantization table
-        self._tables: set = set()  # of Huffman codes: class (0 DC, 1 AC) in the upper four bits
-        self._quantizations: set = set()
+        self._components: dict[int, int] = {}  # name -> number of its quantization table
+        self._tables: set[int] = (
+            set()
+        )  # of Huffman codes: class (0 DC, 1 AC) in the upper four bits
+        self._quantizations: set[int] = set()
 
     def coded_bytes(self) -> int:
-        """Bytes of the scans; 0 unless every segment is in order."""
+        """The number of bytes of the scans; 0 unless every segment is in order."""
         contents, position, coded = self._contents, 2, 0
         while contents[position] == 0xFF:
             marker = contents[position + 1]
@@ -66,14 +67,15 @@ class _Jpeg:
                 return 0
             position = end
             if marker == START_OF_SCAN:
-                found = JPEG_MARKER.search(contents, end)
-                if not found:
+                next_marker = JPEG_MARKER.search(contents, end)
+                if not next_marker:
                     return 0
-                position = found.start()
+                position = next_marker.start()
                 coded += position - end
         return 0
 
     def _is_right(self, marker: int, start: int, end: int) -> bool:
+        """Whether the segment of a marker, from start to end, is in order."""
         if marker in START_OF_FRAME:
             return self._is_frame(start, end)
         if marker == HUFFMAN_TABLES:
@@ -83,7 +85,7 @@ class _Jpeg:
         return self._is_scan(start, end) if marker == START_OF_SCAN else marker in SKIPPED
 
     def _is_frame(self, start: int, end: int) -> bool:
-        """Depth, height, width, then name, sampling and quantization table of each component."""
+        """Whether a frame is in order: depth, height, width; name, sampling and table of each component."""
         contents = self._contents
         count = contents[start + 5]
         if self._components or contents[start] != 8 or count not in (1, 3):
@@ -94,12 +96,13 @@ class _Jpeg:
         return end - start == 6 + 3 * count and factors <= {1, 2, 4}
 
     @staticmethod
-    def _add(known: set[int], found: frozenset[int]) -> bool:
-        known.update(found)
-        return bool(found)
+    def _add(known: set[int], tables: frozenset[int]) -> bool:
+        """Adds the tables of a segment; false where it has none."""
+        known.update(tables)
+        return bool(tables)
 
     def _is_scan(self, start: int, end: int) -> bool:
-        """Name and tables of each component; first and last coefficient; bits."""
+        """Whether a scan is in order: name and tables of each component; first and last coefficient; bits."""
         contents = self._contents
         count = contents[start]
         names = contents[start + 1 : end - 3 : 2]
@@ -117,9 +120,10 @@ class _Jpeg:
 
 @functools.lru_cache(maxsize=1024)
 def _huffman_tables(segment: bytes) -> frozenset[int]:
-    """Class and number of each table; empty if one is wrong. Files of one camera share them.
+    """The class and number of each table of a segment; empty if one is wrong.
 
-    A table: its class and number, how many codes have 1 to 16 bits, their symbols.
+    A table has its class and number, how many codes have 1 to 16 bits, and their symbols. Files of
+    one camera share their tables, so results are kept.
     """
     kinds, start = set(), 0
     while start < len(segment):
@@ -140,7 +144,7 @@ def _huffman_tables(segment: bytes) -> frozenset[int]:
 
 @functools.lru_cache(maxsize=1024)
 def _quantization_tables(segment: bytes) -> frozenset[int]:
-    """Number of each table; empty if one is wrong. A table: depth and number, 64 values."""
+    """The number of each table of a segment; empty if one is wrong. A table has depth, number and 64 values."""
     numbers, start = set(), 0
     while start < len(segment):
         depth, number = divmod(segment[start], 16)
@@ -152,7 +156,10 @@ def _quantization_tables(segment: bytes) -> frozenset[int]:
 
 
 def _coded_bytes_of_png(contents: bytes) -> int:
-    """Length, name, data and checksum of each chunk; IDAT has the pixels, IEND is the last."""
+    """See `coded_bytes`.
+
+    A chunk has its length, name, data and checksum; IDAT has the pixels, IEND is the last.
+    """
     position, coded = 8, 0
     view = memoryview(contents)
     while position + 12 <= len(contents):

@@ -1,7 +1,7 @@
 """Kinds of labels: one class, any number of labels, a number, or several numbers for each row.
 
-A `LabelKind` says how labels are read, held, counted and split. What judges answers of a kind is in
-`tltf.evaluation.evaluators`, what gives them in `tltf.heads`.
+A `LabelKind` says how labels are read, held, counted and split. Predictions of a kind are made in
+`tltf.heads` and judged in `tltf.evaluation.evaluators`.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import numpy as np
 
 from tltf.data.label_kinds.classes import OneClass, encode_classes
 from tltf.data.label_kinds.kind import CLASS, LABELS, NUMBER, NUMBERS, LabelKind
-from tltf.data.label_kinds.labels import SEPARATOR, SeveralLabels, join_labels, several
+from tltf.data.label_kinds.labels import SEPARATOR, SeveralLabels, encode_labels, join_labels
 from tltf.data.label_kinds.numbers import Number, Numbers
 
 __all__ = [
@@ -27,9 +27,9 @@ __all__ = [
     "OneClass",
     "SeveralLabels",
     "encode_classes",
+    "encode_labels",
     "join_labels",
     "kind_of",
-    "several",
 ]
 
 KINDS: dict[str, LabelKind] = {
@@ -48,8 +48,8 @@ class Labels:
 
     Args:
         values: int32[N], places in `class_names`; uint8[N, C], 1 for each label that a row has; or
-            float[N] or float[N, D] numbers.
-        class_names: one per class or label, or of each of D numbers; () for float[N].
+            numbers, float[N] or float[N, D].
+        class_names: a name for each class or label, or for each of D numbers; () for float[N].
     """
 
     values: np.ndarray
@@ -57,7 +57,7 @@ class Labels:
 
     @property
     def kind(self) -> LabelKind:
-        """What the values are."""
+        """The kind of the values."""
         return kind_of(self.values)
 
     def take(self, indices: np.ndarray) -> "Labels":

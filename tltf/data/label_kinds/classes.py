@@ -1,55 +1,54 @@
-"""One class for each row."""
+"""The kind of labels that are one class for each row."""
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from tltf.data.label_kinds.kind import CLASS, LabelKind
-from tltf.data.spelled_numbers import number
+from tltf.data.spelled_numbers import parse_number
 from tltf.errors import DataError
 
 _WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 
 
 class OneClass(LabelKind):
-    """int[N]: a place in the class names for each row."""
+    """Labels int[N], a place in the class names for each row."""
 
     name, phrase, head, is_one_class = CLASS, "one class", "classify", True
 
     def fits(self, labels: np.ndarray) -> bool:
-        """Whether they are whole numbers, one for each row."""
+        """Whether labels are whole numbers, one for each row."""
         return labels.ndim == 1 and labels.dtype.kind != "f"
 
     def encode(
         self, texts: Sequence[str], class_names: Sequence[str] | None, name: str, least_classes: int
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """int32[N] and the names, see `encode_classes`."""
+        """The labels int32[N] and the class names, see `encode_classes`."""
         return encode_classes(texts, name, class_names, least_classes)
 
-    def from_classes(
+    def convert_classes(
         self, labels: np.ndarray, class_names: Sequence[str]
     ) -> tuple[np.ndarray, tuple[str, ...]] | None:
-        """As they are."""
+        """The labels as they are."""
         return labels, tuple(class_names)
 
     def strata(self, labels: np.ndarray) -> np.ndarray:
-        """The classes themselves."""
+        """The classes themselves, int64[N]."""
         return labels.astype(np.int64)
 
     def counts(self, labels: np.ndarray, num_classes: int) -> np.ndarray:
-        """int64[C]: rows of each class."""
+        """int64[C], the number of rows of each class."""
         return np.bincount(labels, minlength=num_classes)
 
-    def in_order(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
-        """int32[N]."""
+    def reorder(self, labels: np.ndarray, places: np.ndarray, num_classes: int) -> np.ndarray:
+        """The labels int32[N] where class c has the place `places[c]`."""
         return places[labels]
 
-    def without(
+    def leave_out_unknown(
         self, labels: np.ndarray, is_known: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows of an unknown class are skipped."""
+        """See `LabelKind.leave_out_unknown`; rows of an unknown class are skipped."""
         return labels, ~is_known[labels], (np.cumsum(is_known) - 1).astype(np.int32)[labels]
 
 
@@ -62,19 +61,19 @@ def encode_classes(
     """`(int32[N], class names)` from one label text per row.
 
     Args:
-        texts: list of str.
-        name: of the source, for errors.
-        class_names: the order to use; sorted by default, numerically where all are numbers.
-        least_classes: how many there must be.
+        texts: str per row.
+        name: name of the source, for errors.
+        class_names: the order of the classes; by default sorted, numerically where all are numbers.
+        least_classes: the smallest number of classes.
 
     Raises:
-        DataError: fewer classes.
+        DataError: there are fewer classes.
     """
     if class_names is None:
-        class_names = sorted(set(texts), key=_numbers_first(set(texts)))
+        class_names = sorted(set(texts), key=_sort_key(set(texts)))
     if len(class_names) < least_classes:
         raise DataError(
-            f"{name} has one class only ({', '.join(class_names) or 'none'})",
+            f"{name} has only one class ({', '.join(class_names) or 'none'})",
             flag="data",
             fix="give examples of at least two classes",
         )
@@ -83,8 +82,9 @@ def encode_classes(
     return encoded, tuple(class_names)
 
 
-def _numbers_first(names: set[str]) -> Callable[..., Any] | type:
+def _sort_key(names: set[str]) -> Callable[[str], int | str | tuple[float | None, str]]:
+    """The key that sorts names by their values where all are numbers, otherwise as texts."""
     if all(_WHOLE_NUMBER.fullmatch(name) for name in names):
         return int
-    values = {name: number(name) for name in names}
+    values = {name: parse_number(name) for name in names}
     return str if None in values.values() else lambda name: (values[name], name)

@@ -1,1 +1,1 @@
-"""--data: the readers of folders, tables, arrays, records and packaged samples."""
+"""The sources of --data: readers of folders, tables, arrays, records and packaged samples."""

@@ -5,34 +5,37 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import IO
 
 import numpy as np
 
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, one_field
+from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source, one_field
 from tltf.errors import DataError, FlagError
 
 MOST_UNPACKED = 200
-"""Times the file: pictures pack to a tenth, zeros to a thousandth."""
+"""How many times the size of a file its arrays may have: pictures pack to a tenth, zeros to a
+thousandth."""
 SUFFIXES = {"": None, "_train": TRAIN, "_validation": VALIDATION, "_val": VALIDATION, "_test": TEST}
+Part = tuple[str | None, np.ndarray, np.ndarray | None]
+"""The role of a part, None for the only one; its values; its labels, None without."""
 
 
-def numpy(settings: LoadSettings, path: str, x: str = "x", y: str = "y") -> Any:
+def numpy(settings: LoadSettings, path: str, x: str = "x", y: str = "y") -> Source:
     """Arrays `x` and `y` of an .npz file, or `x_train`, `y_train`, `x_test`, `y_test` and so on.
 
     Args:
         settings: LoadSettings.
-        path: the file; nothing in it is unpickled.
+        path: path of the file; nothing in it is unpickled.
         x: name of the images, uint8[N, H, W] or [N, H, W, C], or of the texts, str[N].
         y: name of the labels, int[N] or str[N]; empty for data without labels. Numbers to predict
-            are float[N] too. Several labels per row are 0 and 1, [N, C], with an array `y_names`,
+            can be float[N] too. Several labels per row are 0 and 1, [N, C], with an array `y_names`,
             str[C], where they have names.
 
     Raises:
-        FlagError: no such file or array.
-        DataError: arrays of another kind, or rows that cannot be used.
+        FlagError: there is no such file or array.
+        DataError: the arrays are of another kind, or rows cannot be used.
     """
     file = row_scan.existing_path(path)
     if not zipfile.is_zipfile(file):
@@ -43,8 +46,11 @@ def numpy(settings: LoadSettings, path: str, x: str = "x", y: str = "y") -> Any:
         names = _read(archive, f"{y}_names", file).tolist() if f"{y}_names" in archive else None
     scan = row_scan.Scan("numpy")
     if settings.target == label_kinds.LABELS and y:
-        parts = [(role, values, _as_texts(part, names, file)) for role, values, part in parts]
-    kind = _checked_kind(parts, file, settings.target)
+        parts = [
+            (role, values, None if part is None else _join_rows(part, names, file))
+            for role, values, part in parts
+        ]
+    kind = _check_kind(parts, file, settings.target)
     values = np.concatenate([values for _, values, _ in parts])
     ids = [
         f"{file.name}:{role or 'row'}:{row}"
@@ -52,35 +58,43 @@ def numpy(settings: LoadSettings, path: str, x: str = "x", y: str = "y") -> Any:
         for row in range(len(values))
     ]
     scan.num_found = len(ids)
-    labels = [str(item) for _, _, part in parts for item in part.tolist()] if y else None
-    roles = [role for role, values, _ in parts for _ in values] if parts[0][0] else None
-    values = values.tolist() if kind == "text" else values
-    rows = Rows(ids, one_field(kind, values), labels, roles)
+    labels = None
+    if y:
+        labels = [str(item) for _, _, part in parts if part is not None for item in part.tolist()]
+    roles = [role for role, values, _ in parts for _ in values if role] if parts[0][0] else None
+    fields = one_field(kind, values.tolist() if kind == "text" else values)
+    rows = Rows(ids, fields, labels, roles)
     return assemble("numpy", rows, scan, settings)
 
 
 def _refuse_bomb(file: pathlib.Path) -> None:
-    """Refuses arrays that unpack to gigabytes from next to nothing, and headers that promise more
-    than follows: numpy takes the memory first."""
+    """Raises DataError for arrays that unpack to gigabytes from next to nothing, and for headers that
+    promise more than follows, because numpy allocates the memory first."""
     size = file.stat().st_size
     try:
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 if info.file_size > max(MOST_UNPACKED * size, 2**30):
-                    raise DataError("unpacks to much more than it is", flag="data", place=file)
+                    raise DataError("unpacks to much more than its size", flag="data", place=file)
                 with archive.open(info) as member:
                     promised = _promised_bytes(member)
                 if promised > info.file_size:
-                    raise DataError(f"is damaged: {info.filename} promises {promised} bytes and "
-                                    f"has {info.file_size}", flag="data", place=file)  # fmt: skip
+                    raise DataError(
+                        f"is damaged: {info.filename} promises {promised} bytes and "
+                        f"has {info.file_size}",
+                        flag="data",
+                        place=file,
+                    )
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise DataError(f"is damaged ({error})", flag="data", place=file) from error
 
 
-def _promised_bytes(member: Any) -> int:
-    """The size of the array that the header of an open .npy member tells; 0 for other members."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0,
-               (2, 0): np.lib.format.read_array_header_2_0}  # fmt: skip
+def _promised_bytes(member: IO[bytes]) -> int:
+    """The size in bytes that the header of an open .npy member promises; 0 for other members."""
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     try:
         version = np.lib.format.read_magic(member)
         shape, _, dtype = readers[version](member)
@@ -89,22 +103,24 @@ def _promised_bytes(member: Any) -> int:
     return 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
 
 
-def _parts(archive: Any, x: Any, y: Any, file: Any) -> Any:
-    """Triples of a role (None for the only part), the values, and the labels (None without)."""
-    found = {suffix: role for suffix, role in SUFFIXES.items() if x + suffix in archive}
-    if not found:
+def _parts(archive: np.lib.npyio.NpzFile, x: str, y: str, file: pathlib.Path) -> list[Part]:
+    """The parts of an archive."""
+    role_of_suffix = {suffix: role for suffix, role in SUFFIXES.items() if x + suffix in archive}
+    if not role_of_suffix:
         row_scan.check_column(x, list(archive), "x", file)
-    if "" in found and len(found) > 1:
-        raise FlagError(f"both {x} and {x}_train are there", flag="data", place=file)
-    for suffix in found if y else ():
+    if "" in role_of_suffix and len(role_of_suffix) > 1:
+        what = f"it has the array {x} for all rows beside arrays for splits, such as {x}_train"
+        raise FlagError(what, flag="data", place=file)
+    for suffix in role_of_suffix if y else ():
         row_scan.check_column(y + suffix, list(archive), "y", file)
     return [
         (role, _read(archive, x + suffix, file), _read(archive, y + suffix, file) if y else None)
-        for suffix, role in found.items()
+        for suffix, role in role_of_suffix.items()
     ]
 
 
-def _read(archive: Any, name: str, file: pathlib.Path) -> Any:
+def _read(archive: np.lib.npyio.NpzFile, name: str, file: pathlib.Path) -> np.ndarray:
+    """An array of an archive; DataError where it is damaged or has pickled objects."""
     try:
         return archive[name]
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -112,14 +128,14 @@ def _read(archive: Any, name: str, file: pathlib.Path) -> Any:
         raise DataError(f"it {what}", flag="data", place=file, fix="save plain arrays") from error
 
 
-def _as_texts(labels: np.ndarray, names: Sequence[str] | None, file: pathlib.Path) -> np.ndarray:
-    """str[N] such as `cat|dog` of labels [N, C]; others as they are."""
+def _join_rows(labels: np.ndarray, names: Sequence[str] | None, file: pathlib.Path) -> np.ndarray:
+    """Labels [N, C] as str[N] such as `cat|dog`; other labels as they are."""
     if labels.ndim != 2:
         return labels
     names = names or [str(place) for place in range(labels.shape[1])]
     if len(names) != labels.shape[1] or not np.isin(labels, (0, 1)).all():
         raise DataError(
-            f"labels of shape {list(labels.shape)} with {len(names)} names are not 0 and 1 a label",
+            f"labels of shape {list(labels.shape)} with {len(names)} names are not 0 and 1 for each label",
             flag="data",
             place=file,
             fix="give uint8[N, C] and str[C]",
@@ -127,20 +143,20 @@ def _as_texts(labels: np.ndarray, names: Sequence[str] | None, file: pathlib.Pat
     return np.array([label_kinds.join_labels(np.array(names)[row > 0]) for row in labels])
 
 
-def _checked_kind(parts: Any, file: pathlib.Path, target: str) -> str:
-    """`array` or `text`; arrays of images get their axis of channels in place."""
+def _check_kind(parts: list[Part], file: pathlib.Path, target: str) -> str:
+    """The kind of the values, `array` or `text`; grey images in `parts` get their axis of channels."""
     for number, (role, values, labels) in enumerate(parts):
         if labels is not None and labels.shape != values.shape[:1]:
             raise DataError(
                 f"{len(values)} examples but labels of shape {labels.shape}",
                 flag="data",
                 place=file,
-                fix="give one label an example",
+                fix="give one label per example",
             )
         fitting = "iufU" if target == label_kinds.NUMBER else "iuUb"
         if labels is not None and labels.dtype.kind not in fitting:
             raise FlagError(
-                f"the labels are {labels.dtype}: no classes",
+                f"the labels are {labels.dtype}, not classes",
                 flag="data",
                 place=file,
                 fix="--head=regress for numbers, or y=NAME",
@@ -160,7 +176,7 @@ def _checked_kind(parts: Any, file: pathlib.Path, target: str) -> str:
 
 
 def _kind(values: np.ndarray) -> str | tuple[int, int, int]:
-    """Shape of an image, or `text`; empty for anything else."""
+    """The shape of an image, or `text`; empty for anything else."""
     if values.dtype.kind == "U" and values.ndim == 1:
         return "text"
     if values.dtype == np.uint8 and values.ndim in (3, 4):

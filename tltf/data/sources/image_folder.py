@@ -1,4 +1,4 @@
-"""Folders of images: a folder a class, with or without train/, validation/ and test/ above."""
+"""Folders of images: a folder per class, with or without train/, validation/ and test/ above them."""
 
 import collections
 import dataclasses
@@ -6,7 +6,6 @@ import os
 import pathlib
 import stat
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from tltf.errors import DataError, FlagError
 
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 SYSTEM_NAMES = frozenset((".ds_store", "thumbs.db", "desktop.ini", "__macosx", "@eadir"))
-"""Of files and folders that are not data, in lower case; those that begin with a dot are none too."""
+"""Names, in lower case, of files and folders that are not data, as those that begin with a dot."""
 
 
 def image_folder(settings: LoadSettings, path: str) -> Source:
@@ -30,21 +29,21 @@ def image_folder(settings: LoadSettings, path: str) -> Source:
 
     Args:
         settings: LoadSettings.
-        path: folder.
+        path: path of the folder.
 
     Returns:
-        Source of paths; ids are relative to `path`.
+        A Source of paths, with ids relative to `path`.
 
     Raises:
-        FlagError: no such folder.
-        DataError: no images, one class, faulty class names, one content under two labels,
-            split folders that look like classes, or too many bad files.
+        FlagError: there is no such folder.
+        DataError: there are no images or one class only, faulty class names, one content under two
+            labels, split folders that look like classes, or too many bad files.
     """
     root = row_scan.existing_path(path)
     if not root.is_dir():
         is_packed = root.name.lower().endswith(PACKED)
         fix = (
-            "unpack it, and give path= of the folder that it makes"
+            "unpack it, and give the folder that it makes as path="
             if is_packed
             else f"path={root.parent}"
         )
@@ -59,24 +58,24 @@ def image_folder(settings: LoadSettings, path: str) -> Source:
         scan.stop_if_failed()
     scan.num_found += len(paths)
     ids = [os.path.relpath(item, root) for item in paths]
-    found = Rows(ids, one_field("path", paths), labels, roles)
-    rows = check_files(scan, found, root, follows_links=settings.scan.follow_links)
+    listed = Rows(ids, one_field("path", paths), labels, roles)
+    rows = check_files(scan, listed, root, follows_links=settings.scan.follow_links)
     return assemble("image_folder", rows, scan, settings, are_names=True)
 
 
 def check_files(
-    scan: Scan, rows: Any, root: pathlib.Path | str, *, follows_links: bool = False
+    scan: Scan, rows: Rows, root: pathlib.Path | str, *, follows_links: bool = False
 ) -> Rows:
-    """Those of Rows of paths that are images; the others are added to `scan`.
+    """The rows whose files are images; the others are added to `scan`.
 
     Args:
-        scan: Scan.
-        rows: Rows whose values are paths.
+        scan: the scan of the source.
+        rows: rows whose values are paths.
         root: folder that links must not leave.
-        follows_links: whether they may.
+        follows_links: whether links may leave it.
     """
     ids, labels = rows.ids, rows.labels
-    findings = files.inspect_files(rows.values, os.sep if follows_links else root)
+    findings = files.inspect_files(list(rows.values), os.sep if follows_links else root)
     good = [place for place, finding in enumerate(findings) if not finding.reason]
     for place, finding in enumerate(findings):
         if finding.reason:
@@ -99,27 +98,29 @@ def check_files(
 
 
 def warn_of_converted(scan: Scan, ids: Sequence[str], findings: Sequence[Finding]) -> None:
-    """Says how many images of which format were made PNG."""
+    """Warns of images that were converted to PNG, with their number for each format."""
     counts = collections.Counter(finding.format for finding in findings if finding.converted)
     for name, count in sorted(counts.items()):
-        first = next(i for i, found in zip(ids, findings, strict=True) if found.format == name)
+        first = next(i for i, finding in zip(ids, findings, strict=True) if finding.format == name)
         scan.warn(f"{count} images ({name}, such as {first}) were converted to PNG for TensorFlow")
 
 
 def _walk(
     root: pathlib.Path, scan: Scan, settings: LoadSettings
 ) -> tuple[list[str], list[str], list[str] | None]:
-    """Lists of paths, labels and roles (None without splits); loose images are skipped."""
+    """The paths, labels and roles (None without splits) of images; loose images are skipped."""
     folders, files = _entries(root)
     _add_loose(files, root, scan)
-    splits = split_folders.find(root, folders, lambda at: _entries(at)[0], _has_images)
+    splits = split_folders.find_splits(root, folders, lambda path: _entries(path)[0], _has_images)
     if not splits:
         if settings.least_classes > 1:
             _require_classes(root, folders, files)
         _warn_of_alike(folders, scan)
         return *_walk_classes(folders, root, scan, settings.scan), None
     for folder in split_folders.prediction_folders(folders):
-        scan.warn(f"{folder.name}/ is left out: its images have no class; predict takes them")
+        scan.warn(
+            f"{folder.name}/ is left out, because its images have no class; predict takes them"
+        )
     return _walk_splits(root, splits, scan, settings)
 
 
@@ -144,8 +145,10 @@ def _has_images(folder: pathlib.Path) -> bool:
     return any(_is_image_name(file) for file in _entries(folder)[1])
 
 
-def _require_classes(root: pathlib.Path, folders: Any, files: Any) -> None:
-    """Raises DataError where the only folder holds what look like the classes."""
+def _require_classes(
+    root: pathlib.Path, folders: Sequence[pathlib.Path], files: Sequence[pathlib.Path]
+) -> None:
+    """Raises DataError where there is one folder only and the folders in it look like the classes."""
     if len(folders) == 1 and not any(map(_is_image_name, files)):
         inner, loose = _entries(folders[0])
         if len(inner) > 1 and not any(map(_is_image_name, loose)):
@@ -157,7 +160,7 @@ def _require_classes(root: pathlib.Path, folders: Any, files: Any) -> None:
 
 
 def _warn_of_alike(folders: Sequence[pathlib.Path], scan: Scan) -> None:
-    """Folders of the same names in all class folders may be the classes themselves."""
+    """Warns where all class folders hold folders of the same names, which may be the classes."""
     inner = {frozenset(entry.name for entry in _entries(folder)[0]) for folder in folders}
     if len(folders) > 1 and len(inner) == 1 and len(names := sorted(*inner)) > 1:
         classes, shown = ", ".join(f.name for f in folders[:5]), ", ".join(names[:5])
@@ -166,7 +169,8 @@ def _warn_of_alike(folders: Sequence[pathlib.Path], scan: Scan) -> None:
         )
 
 
-def _add_loose(files: Any, root: Any, scan: Any) -> None:
+def _add_loose(files: Sequence[pathlib.Path], root: pathlib.Path, scan: Scan) -> None:
+    """Adds the files that lie outside of the class folders to `scan`."""
     for file in files:
         if _is_image_name(file):
             _skip(scan, root, file, "lies outside of the class folders")
@@ -175,45 +179,45 @@ def _add_loose(files: Any, root: Any, scan: Any) -> None:
 
 
 def _skip(scan: Scan, root: pathlib.Path, path: pathlib.Path | str, reason: str) -> None:
-    """Counts what is not an image file of a class, or a folder whose images are not known, as a row."""
+    """Counts as a skipped row a file that is not of a class, or a folder whose images are not known."""
     scan.num_found += 1
     scan.skip(os.path.relpath(path, root), reason)
 
 
 def _walk_classes(
-    folders: Sequence[pathlib.Path], root: pathlib.Path, scan: Scan, wanted: ScanOptions
+    folders: Sequence[pathlib.Path], root: pathlib.Path, scan: Scan, options: ScanOptions
 ) -> tuple[list[str], list[str]]:
     paths, labels = [], []
     for folder in folders:
-        found = list(files_below(folder, root, scan, follows_links=wanted.follow_links))
-        paths += found
-        labels += [folder.name] * len(found)
-        if not found:
+        inside = list(walk_files(folder, root, scan, follows_links=options.follow_links))
+        paths += inside
+        labels += [folder.name] * len(inside)
+        if not inside:
             text = f"the class folder {folder.name}/ has no images"
             fix = "remove it, fill it, or give --allow_empty_classes"
-            scan.warn(text) if wanted.allow_empty_classes else scan.fail(text, fix=fix)
+            scan.warn(text) if options.allow_empty_classes else scan.fail(text, fix=fix)
     return paths, labels
 
 
-def files_below(
+def walk_files(
     folder: pathlib.Path, root: pathlib.Path, scan: Scan, *, follows_links: bool = False
-) -> Iterator[Any]:
-    """Yields paths of what may be images; links to folders and unreadable folders are skipped as rows.
+) -> Iterator[str]:
+    """Yields the paths of possible images; links to folders and unreadable folders are skipped rows.
 
-    Hidden folders and those of the system hold copies or thumbnails: each is ignored as a whole.
+    Hidden folders and those of the system hold copies or thumbnails, so each is ignored as a whole.
 
     Args:
-        folder: searched at every depth, in sorted order.
+        folder: the folder, which is searched at every depth in sorted order.
         root: folder that the ids of skipped rows are relative to.
-        scan: Scan, which counts what is ignored and what is skipped.
+        scan: the scan that counts what is ignored and what is skipped.
         follows_links: whether links to folders are searched, each folder once.
     """
 
-    def unreadable(error: Any) -> None:
+    def skip_unreadable(error: OSError) -> None:
         _skip(scan, root, error.filename, f"is a folder that cannot be read ({error.strerror})")
 
     seen = {os.path.realpath(folder)}
-    for parent, inner, names in os.walk(folder, onerror=unreadable, followlinks=follows_links):
+    for parent, inner, names in os.walk(folder, onerror=skip_unreadable, followlinks=follows_links):
         shown = sorted(name for name in inner if not _is_system_name(name))
         scan.num_ignored += len(inner) - len(shown)
         inner[:] = shown
@@ -235,7 +239,7 @@ def files_below(
 
 
 def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-    """Sorted `(folders, files)` of a folder, without hidden and system entries."""
+    """`(folders, files)` in a folder, sorted, without hidden and system entries."""
     entries = sorted(pathlib.Path(folder).iterdir())
     shown = [entry for entry in entries if not _is_system_name(entry.name)]
     return [e for e in shown if e.is_dir()], [e for e in shown if not e.is_dir()]
@@ -245,12 +249,12 @@ def _is_system_name(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
-def _is_image_name(path: Any) -> Any:
+def _is_image_name(path: pathlib.Path | str) -> bool:
     return os.path.splitext(path)[1].lower() in files.EXTENSIONS
 
 
 def _is_ignored(path: str) -> bool:
-    """System files, devices and pipes, and what is not an image by name and by content."""
+    """Whether a file is ignored: a system file, a device, a pipe, or not an image by name and content."""
     if _is_system_name(os.path.basename(path)):
         return True
     try:
@@ -267,4 +271,4 @@ def _is_ignored(path: str) -> bool:
 
 def _extensions(root: pathlib.Path) -> str:
     seen = {os.path.splitext(name)[1] or "none" for _, _, names in os.walk(root) for name in names}
-    return ", ".join(sorted(seen)[:10]) or "none, it is empty"
+    return ", ".join(sorted(seen)[:10]) or "none, because it is empty"

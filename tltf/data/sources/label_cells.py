@@ -1,9 +1,9 @@
-"""What a record of a table says as its label."""
+"""The reader of labels in the records of a table."""
 
 import ast
 import collections
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tltf.data import label_kinds, row_scan
@@ -12,26 +12,26 @@ from tltf.data.sources import table_files
 from tltf.errors import DataError, FlagError
 
 NOT_A_LABEL = frozenset(("", "nan", "NaN", "<NA>", "NaT"))
-"""Empty, and what pandas writes for it; NA, null and None are names like any other."""
+"""The cells without a label: empty ones, and what pandas writes for them. NA, null and None are names."""
 OTHER_SEPARATORS = ",;#/ "
 MOST_TEXTS = 10_000
-"""Different cells that are looked at for other separators."""
+"""The number of different cells that are searched for other separators."""
 SEVERAL_SHARE = 0.1
-"""Share of cells such as `cat|dog` from which they are taken for several labels, not for names."""
+"""The share of cells such as `cat|dog` from which on they are taken for several labels, not for names."""
 
 
-class Labelling:
-    """Reads the label of a record.
+class LabelReader:
+    """A reader of the labels of records.
 
     Args:
-        column: its name, or those of several columns joined with `|`.
-        target: a name of label_kinds.KINDS.
-        separator: between several labels in a cell; empty: `|`.
+        column: name of the column, or names of several columns joined with `|`; empty without labels.
+        target: the kind of labels, a name of label_kinds.KINDS.
+        separator: what stands between several labels in a cell; empty for `|`.
     """
 
     def __init__(self, column: str, target: str, separator: str = "") -> None:
         self.kind = label_kinds.KINDS[target]
-        """What the labels are; more than `target` says where they stand in several columns."""
+        """The kind of the labels: that of `target`, or another where they stand in several columns."""
         self._column, self._is_several = column, target == label_kinds.LABELS
         self._is_class = target == label_kinds.CLASS
         self._separator = separator
@@ -40,40 +40,40 @@ class Labelling:
         self._has_several = False
 
     @property
-    def is_asked_for(self) -> Any:
-        """Whether there are labels."""
+    def has_labels(self) -> bool:
+        """Whether the data has labels."""
         return bool(self._column)
 
-    def columns_in(self, record: dict[str, Any]) -> list[str]:
-        """The names of the columns that a record must have."""
-        if self.kind.several and self._column and self._value(record) is None:
+    def find_columns(self, record: dict[str, Any]) -> list[str]:
+        """The names of the columns of labels, which a record must have."""
+        if self.kind.columns_kind and self._column and self._value(record) is None:
             self._columns = [part.strip() for part in self._column.split(label_kinds.SEPARATOR)]
             if len(self._columns) > 1:
-                self.kind = label_kinds.KINDS[self.kind.several]
+                self.kind = label_kinds.KINDS[self.kind.columns_kind]
         return self._columns
 
     @property
     def class_names(self) -> Sequence[str] | None:
-        """The class names, where the columns are they; None where the cells name them."""
+        """The class names where the columns are the classes; None where the cells name them."""
         return self.kind.names_of_columns(self._columns)
 
-    def _value(self, record: dict[str, Any], column: Any = None) -> int | str | None:
+    def _value(self, record: dict[str, Any], column: str = "") -> Any:
         return table_files.field(record, column or self._column)
 
     def __call__(self, record: dict[str, Any], row_id: str, scan: Scan) -> str | None:
-        """The text of the label; None if the record was skipped.
+        """The text of the label of a record; None if the record was skipped.
 
         Raises:
-            DataError: a label with the separator in its name.
-            FlagError: a list or an object where one class is read.
+            DataError: a label has the separator in its name.
+            FlagError: the cell is a list or an object where one class is read.
         """
         if len(self._columns) > 1:
             self._has_several = True
-            return self._from_columns(record, row_id, scan)
+            return self._read_columns(record, row_id, scan)
         value = self._value(record)
         if isinstance(value, (list, dict)) and not (self._is_several and isinstance(value, list)):
-            raise self._no_label(value, row_id)
-        if self._is_several and (names := self._listed(value)) is not None:
+            raise self._list_error(value, row_id)
+        if self._is_several and (names := self._split_cell(value)) is not None:
             self._has_several = self._has_several or len(names) > 1
             return label_kinds.join_labels(names)
         name = label_text(value)
@@ -86,26 +86,26 @@ class Labelling:
         scan.skip(row_id, "has no label")
         return None
 
-    def _no_label(self, value: Sequence[str] | dict[str, str], row_id: str) -> FlagError:
+    def _list_error(self, value: list[Any] | dict[str, Any], row_id: str) -> FlagError:
         is_list = isinstance(value, list)
         fix = "--head=multi_label" if is_list else f"label={self._column}.FIELD"
         what = f"{self._column} is {'a list' if is_list else 'an object'}, not one class"
         return FlagError(what, flag="data", place=row_id, fix=fix)
 
-    def _listed(self, value: Any) -> Any:
-        """The names in a list, in a text that spells one, or in one with the separator; else None."""
+    def _split_cell(self, value: Any) -> list[str] | None:
+        """The labels in a list, a text that spells one, or a text with the separator; otherwise None."""
         if isinstance(value, list):
             return [str(item).strip() for item in value]
         if isinstance(value, str) and value.strip()[:1] == "[":
-            found = _spelled_list(value.strip())
-            if found is not None:
-                return [str(item).strip() for item in found]
+            items = _parse_list(value.strip())
+            if items is not None:
+                return [str(item).strip() for item in items]
         if isinstance(value, str) and self._separator:
             names = [part.strip() for part in value.split(self._separator)]
             return [name for name in names if name not in NOT_A_LABEL]
         return None
 
-    def named(self, record: dict[str, Any]) -> str:
+    def try_label(self, record: dict[str, Any]) -> str:
         """The label of a record that is skipped for another reason; empty if it has none."""
         try:
             return self(record, "", row_scan.Scan("")) or ""
@@ -113,23 +113,23 @@ class Labelling:
             return ""
 
     def warn_of_other_separators(self, scan: Scan) -> None:
-        """Warns where no row has more than one label, fails where classes are several labels each."""
+        """Warns where no row has more than one label, and adds a fault where classes are several labels."""
         several = {text for text in self._texts if label_kinds.SEPARATOR in text}
         if self._is_class and several:
             share = sum(self._texts[text] for text in several) / self._texts.total()
-            if share >= SEVERAL_SHARE and _repeated(self._texts, label_kinds.SEPARATOR):
-                what = f"{share:.0%} of the labels hold several, such as {sorted(several)[0]!r}"
+            if share >= SEVERAL_SHARE and _has_repeated_parts(self._texts, label_kinds.SEPARATOR):
+                what = f"{share:.0%} of the labels are several labels each, such as {sorted(several)[0]!r}"
                 scan.add(FlagError(what, flag="head", fix="--head=multi_label"))
         if not self._is_several or self._has_several or several or not self._texts:
             return
-        marks = [mark for mark in OTHER_SEPARATORS if _repeated(self._texts, mark)]
-        fix = f": label_separator='{marks[0]}' parts them there" if marks else ""
+        marks = [mark for mark in OTHER_SEPARATORS if _has_repeated_parts(self._texts, mark)]
+        fix = f"; label_separator='{marks[0]}' splits them there" if marks else ""
         example = (
             f", such as {next(t for t in sorted(self._texts) if marks[0] in t)!r}" if marks else ""
         )
-        scan.warn(f"no row has more than one label{example}; labels are parted by |{fix}")
+        scan.warn(f"no row has more than one label{example}; labels are split at |{fix}")
 
-    def _from_columns(self, record: dict[str, str], row_id: str, scan: Scan) -> str | None:
+    def _read_columns(self, record: dict[str, str], row_id: str, scan: Scan) -> str | None:
         texts = {column: label_text(self._value(record, column)) for column in self._columns}
         label, fault = self.kind.join_columns(texts)
         if fault:
@@ -138,31 +138,31 @@ class Labelling:
         return label
 
 
-def _repeated(texts: Any, mark: str) -> bool:
-    """Whether parts of texts between a mark stand in several of them."""
-    parted = [
+def _has_repeated_parts(texts: Iterable[str], mark: str) -> bool:
+    """Whether texts have parts between a mark, most of which stand in several texts."""
+    parts_of_texts = [
         {part.strip() for part in text.split(mark)} - {""} for text in texts if text.strip(mark)
     ]
-    with_mark = [parts for parts in parted if len(parts) > 1]
-    counts = collections.Counter(part for parts in parted for part in parts)
+    with_mark = [parts for parts in parts_of_texts if len(parts) > 1]
+    counts = collections.Counter(part for parts in parts_of_texts for part in parts)
     shared = sum(any(counts[part] > 1 for part in parts) for parts in with_mark)
     return len(with_mark) > 0 and shared * 2 > len(with_mark)
 
 
-def _spelled_list(text: str) -> list[str] | None:
-    """The list that JSON or Python reads in a text; None if it spells none."""
+def _parse_list(text: str) -> list[Any] | None:
+    """The list that a text spells in JSON or Python; None if it is not a list."""
     for read in (json.loads, ast.literal_eval):
         try:
-            found = read(text)
+            value = read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
-        if isinstance(found, list):
-            return found
+        if isinstance(value, list):
+            return value
     return None
 
 
-def label_text(value: int | str | None) -> str:
-    """The text of a label; empty for what is none."""
+def label_text(value: object) -> str:
+    """The text of a label; empty for a value that is not a label."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         value = json.dumps(value) if isinstance(value, bool) else ""
     return str(value).strip()

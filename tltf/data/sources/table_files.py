@@ -1,4 +1,4 @@
-"""Records of a CSV file or of JSON lines, each with its place: for training, checks and prediction."""
+"""Reading of the records of CSV files and JSON lines, each with its place in the file."""
 
 import csv as csv_module
 import dataclasses
@@ -7,17 +7,20 @@ import itertools
 import json
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tltf.data.row_scan import Scan
 from tltf.data.sources import table_hints
 from tltf.errors import DataError, FlagError
 
+if TYPE_CHECKING:
+    import _csv
+
 OTHER_DELIMITERS = ",;\t|"
 NO_QUOTE = "none"
 _SEP_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
-"""What Excel writes above a header."""
+"""The line that Excel writes above a header."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Dialect:
 
     Args:
         delimiter: one character, between the columns of a CSV file.
-        encoding: of the file, a name that Python knows.
-        quote: the character around a text that holds delimiters; `none`: quotes are text.
+        encoding: encoding of the file, a name that Python knows.
+        quote: the character around a text that holds delimiters; with `none` quotes are text.
         columns: names by place, of a CSV file without a header.
         flag: the flag that errors name.
     """
@@ -35,22 +38,25 @@ class Dialect:
     delimiter: str = ","
     encoding: str = "utf-8"
     quote: str = '"'
-    columns: tuple = ()
+    columns: tuple[str, ...] = ()
     flag: str = "data"
 
     def check(self) -> None:
-        """Raises FlagError for a delimiter or a quote that cannot part columns or hold a text."""
+        """Raises FlagError for a delimiter or a quote that cannot be used."""
         try:
             self.reader(())
             is_usable = self.delimiter not in ('"', "\r", "\n")
         except (TypeError, ValueError):
             is_usable = False
         if not is_usable:
-            raise FlagError(f"delimiter={self.delimiter!r} is not one character that can part columns",
-                            flag=self.flag, fix=self.fix(delimiter=";"))  # fmt: skip
+            raise FlagError(
+                f"delimiter={self.delimiter!r} is not one character that can separate columns",
+                flag=self.flag,
+                fix=self.fix(delimiter=";"),
+            )
 
-    def reader(self, lines: Any, *, skips_blanks: bool = False) -> Any:
-        """csv.reader of lines of text."""
+    def reader(self, lines: Iterable[str], *, skips_blanks: bool = False) -> "_csv.Reader":
+        """The csv.reader of lines of text."""
         has_quotes = self.quote != NO_QUOTE
         return csv_module.reader(
             lines,
@@ -61,24 +67,24 @@ class Dialect:
             quoting=csv_module.QUOTE_MINIMAL if has_quotes else csv_module.QUOTE_NONE,
         )
 
-    def fix(self, **change: Any) -> Any:
-        """Text of a fix: an argument of --data, or a flag of its own."""
+    def fix(self, **change: str) -> str:
+        """The text of a fix that changes an argument of --data, or a flag of its own."""
         ((name, value),) = change.items()
         shown = f"'{value}'" if len(value) == 1 else value
         shown = "'\\t'" if value == "\t" else shown
         return f"{name}={shown}" if self.flag == "data" else f"--{name}={shown}"
 
 
-def read_text(file: Any, dialect: Dialect) -> str:
-    """The whole file as text; a byte-order mark is taken off.
+def read_text(file: pathlib.Path | str, dialect: Dialect) -> str:
+    """The whole file as text, without a byte-order mark.
 
     Args:
-        file: path.
-        dialect: Dialect.
+        file: path of the file.
+        dialect: how the table is written.
 
     Raises:
-        FlagError: it cannot be read, or no such encoding.
-        DataError: it is not a text, or of another encoding.
+        FlagError: the file cannot be read, or there is no such encoding.
+        DataError: the file is not a text, or has another encoding.
     """
     try:
         contents = pathlib.Path(file).read_bytes()
@@ -90,12 +96,12 @@ def read_text(file: Any, dialect: Dialect) -> str:
 
 
 def decode_table(contents: bytes, place: pathlib.Path | str, dialect: Dialect) -> str:
-    """Bytes of a table as text, see `read_text`."""
+    """The bytes of a table as text, see `read_text`."""
     table_hints.refuse_binary(contents, place, dialect.flag)
     try:
         text = contents.decode(dialect.encoding)
     except UnicodeDecodeError as error:
-        raise table_hints.undecodable(contents, error, place, dialect) from error
+        raise table_hints.decoding_error(contents, error, place, dialect) from error
     except (LookupError, ValueError) as error:  # ValueError: undefined and a name with a NUL
         what = f"no encoding {dialect.encoding!r}"
         raise FlagError(what, flag=dialect.flag, fix=dialect.fix(encoding="utf-8")) from error
@@ -106,30 +112,30 @@ def csv_records(
     file: pathlib.Path | str,
     dialect: Dialect,
     scan: Scan,
-    wanted: set[str] | tuple[str, ...] = (),
+    needed: set[str] | tuple[str, ...] = (),
     text: str | None = None,
-) -> Iterator[Any]:
-    """Yields pairs of `file:row` and a dict by column; ragged rows are skipped.
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields pairs of `file:row` and a dict by column; rows with another number of fields are skipped.
 
-    The row is the line at which a record begins. Columns without a name are not columns.
+    The row is the line at which a record begins. Columns without a name are left out.
 
     Args:
-        file: path, or a name for `text`.
-        dialect: Dialect.
-        scan: Scan.
-        wanted: columns that are asked for, which the header may not have twice.
+        file: path of the file, or a name for `text`.
+        dialect: how the table is written.
+        scan: the scan of the source.
+        needed: columns that are needed, which the header must not have twice.
         text: the contents, if they have been read already.
 
     Raises:
-        DataError: no rows, or what is not CSV.
+        DataError: there are no rows, or the file is not CSV.
     """
     csv_module.field_size_limit(1 << 30)
     text = read_text(file, dialect) if text is None else text
     offset = 0
-    if (said := _SEP_LINE.match(text)) and not dialect.columns:
-        dialect = dataclasses.replace(dialect, delimiter=said[1])
-        text, offset = text[said.end() :], 1
-    # Not str.splitlines, which also breaks rows at characters such as U+2028.
+    if (line := _SEP_LINE.match(text)) and not dialect.columns:
+        dialect = dataclasses.replace(dialect, delimiter=line[1])
+        text, offset = text[line.end() :], 1
+    # str.splitlines would also break rows at characters such as U+2028.
     lines = io.StringIO(text, newline="")
     reader = dialect.reader(lines, skips_blanks=table_hints.has_blanks_before_quotes(text, dialect))
     row, header = 1 + offset, list(dialect.columns) or None
@@ -137,7 +143,7 @@ def csv_records(
         for cells in reader:
             row_id, first, row = f"{file}:{row}", row, reader.line_num + 1 + offset
             if header is None:
-                header = _header(cells, dialect, file, wanted)
+                header = _header(cells, dialect, file, needed)
                 continue
             if not cells:
                 continue
@@ -148,7 +154,7 @@ def csv_records(
                 scan.exclude(row_id, "repeats the header")
             else:
                 if row - first > 2:
-                    table_hints.warn_of_swallowed(cells, dialect, scan, row_id)
+                    table_hints.warn_of_swallowed_rows(cells, dialect, scan, row_id)
                 yield row_id, {name: cell for name, cell in zip(header, cells, strict=True) if name}
     except csv_module.Error as error:
         raise DataError(
@@ -159,11 +165,11 @@ def csv_records(
             f"{dialect.fix(quote=NO_QUOTE)} where quotes are text",
         ) from error
     if header is None or (header and not text):
-        raise empty(file, dialect)
+        raise empty_file_error(file, dialect)
 
 
-def empty(file: Any, dialect: Dialect) -> Any:
-    """The error for a file without anything in it."""
+def empty_file_error(file: pathlib.Path | str, dialect: Dialect) -> DataError:
+    """The error for an empty file."""
     return DataError(
         "the file is empty", flag=dialect.flag, place=file, fix="give a file with rows"
     )
@@ -173,18 +179,18 @@ def _header(
     cells: Sequence[str],
     dialect: Dialect,
     file: pathlib.Path | str,
-    wanted: set[str] | tuple[str, ...],
+    needed: set[str] | tuple[str, ...],
 ) -> list[str]:
     columns = [cell.strip() for cell in cells]
-    repeated = sorted({name for name in columns if columns.count(name) > 1 and name in wanted})
+    repeated = sorted({name for name in columns if columns.count(name) > 1 and name in needed})
     if repeated:
         raise DataError(
             f"the header has {', '.join(repeated)} twice",
             flag=dialect.flag,
             place=f"{file}:1",
-            fix="give the columns names of their own",
+            fix="give each column another name",
         )
-    if len(columns) == 1 and columns[0] not in wanted:
+    if len(columns) == 1 and columns[0] not in needed:
         others = [m for m in OTHER_DELIMITERS if m != dialect.delimiter and m in columns[0]]
         if others:
             raise DataError(
@@ -196,17 +202,19 @@ def _header(
     return columns
 
 
-def jsonl_records(file: Any, dialect: Any, scan: Scan, text: Any = None) -> Iterator[Any]:
-    """Yields pairs of `file:row` and an object; lines that are none are skipped.
+def jsonl_records(
+    file: pathlib.Path | str, dialect: Dialect, scan: Scan, text: str | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields pairs of `file:row` and an object; lines that are not objects are skipped.
 
     Args:
-        file: path, or a name for `text`.
-        dialect: Dialect.
-        scan: Scan.
+        file: path of the file, or a name for `text`.
+        dialect: how the file is written.
+        scan: the scan of the source.
         text: the contents, if they have been read already.
 
     Raises:
-        DataError: a JSON array, or no rows.
+        DataError: the file is a JSON array, or has no rows.
     """
     lines = (read_text(file, dialect) if text is None else text).split("\n")
     first = next((line.strip() for line in lines if line.strip()), "")
@@ -225,21 +233,21 @@ def jsonl_records(file: Any, dialect: Any, scan: Scan, text: Any = None) -> Iter
             fix="write one object per line",
         )
     if not first:
-        raise empty(file, dialect)
+        raise empty_file_error(file, dialect)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         scan.num_found += 1
         row_id = f"{file}:{number}"
         record, reason = parse_json_line(line)
-        if reason:
+        if record is None:
             scan.skip(row_id, reason)
         else:
             yield row_id, record
 
 
 def parse_json_line(line: str) -> tuple[dict[str, Any] | None, str]:
-    """`(object, "")` of a line of JSON, or `(None, why it is none)`."""
+    """`(object, "")` for a line of JSON, or `(None, why it is not an object)`."""
     try:
         record = json.loads(line)
     except ValueError as error:
@@ -249,21 +257,22 @@ def parse_json_line(line: str) -> tuple[dict[str, Any] | None, str]:
     return (record, "") if isinstance(record, dict) else (None, "is not a JSON object")
 
 
-def field(record: Any, name: str) -> Any:
-    """The value of a field; `a.b` is field b of the object in field a. None where there is none."""
+def field(record: dict[str, Any], name: str) -> Any:
+    """The value of a field; `a.b` is field b of the object in field a. None without the field."""
     if name in record or "." not in name:
         return record.get(name)
+    value: Any = record
     for part in name.split("."):
-        record = record.get(part) if isinstance(record, dict) else None
-    return record
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def columns_of(record: dict[str, Any], name: str) -> list[str]:
-    """The names that a record has, `name` among them if it is a field of a field."""
+    """The names of the fields of a record, with `name` if it is a field of a field."""
     names = list(record)
     return [*names, name] if "." in name and field(record, name) is not None else names
 
 
-def first_lines(text: Any, most: int = 20) -> Any:
+def first_lines(text: str, most: int = 20) -> list[str]:
     """The first lines of a text that are not blank."""
     return list(itertools.islice((line for line in text.split("\n", 200) if line.strip()), most))

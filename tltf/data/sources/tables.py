@@ -1,4 +1,4 @@
-"""CSV and JSON lines: texts, or paths of image files, with their labels."""
+"""Tables in CSV and JSON lines: texts or paths of image files, with their labels."""
 
 import dataclasses
 import os
@@ -14,14 +14,16 @@ from tltf.data.row_scan import Scan
 from tltf.data.source import TEST, TRAIN, VALIDATION, Column, LoadSettings, Source, is_blank
 from tltf.data.sources import table_hints
 from tltf.data.sources.image_folder import check_files
-from tltf.data.sources.label_cells import Labelling
+from tltf.data.sources.label_cells import LabelReader
 from tltf.data.sources.table_files import Dialect, columns_of, csv_records, field, jsonl_records
 from tltf.errors import DataError, FlagError
 
 LABEL_TYPES = ("auto", "text")
+Records = Iterator[tuple[str, dict[str, Any]]]
+"""Pairs of `file:row` and the fields of a record by name."""
 MAX_FIELD_BYTES = 1 << 20
 TAKEN = ("id", "label", "predicted", "error")
-"""Columns of the tables of predictions, which stand beside those of the texts."""
+"""Columns of the tables of predictions that stand beside those of the texts."""
 
 
 def csv(
@@ -47,41 +49,43 @@ def csv(
     Args:
         settings: LoadSettings.
         path: the only file; or
-        train: one file per split.
+        train: the file of the training split, with a file for each other split.
         validation: as `train`.
         test: as `train`.
-        text: column of texts, or several that are one example, such as question|answer; or
-        image: column of paths of image files, relative to the CSV file or to `root`.
-        label: column of labels; empty for data without labels. Several labels per row stand in one
-            column as `cat|dog` or as a list, or in columns of 0 and 1 of their own: label=cat|dog.
-            Several numbers per row stand in columns of their own: label=height|width.
+        text: name of the column of texts, or of several columns that are one example, such as
+            question|answer; or
+        image: name of the column of paths of image files, relative to the CSV file or to `root`.
+        label: name of the column of labels; empty for data without labels. Several labels per row
+            stand in one column as `cat|dog` or as a list, or in one column of 0 and 1 for each
+            label: label=cat|dog.
+            Several numbers per row stand in one column each: label=height|width.
         delimiter: one character.
-        encoding: of the files.
-        quote: character around texts that hold delimiters; `none`: quotes are text like others.
+        encoding: encoding of the files.
+        quote: character around texts that hold delimiters; with `none` quotes are ordinary text.
         columns: names by place, for files without a header.
-        label_separator: between several labels in one column, such as `,`; empty: `|`.
+        label_separator: what stands between several labels in one column, such as `,`; empty for `|`.
         label_type: `text` takes codes such as 0012 and 12, and numbers with fractions, for names of
             classes; `auto` refuses labels that are one number spelled in several ways.
-        root: folder that image paths are relative to and lie in; empty: that of the file.
-        suffix: of image files whose names the table gives without it, such as `.jpg`.
+        root: folder that image paths are relative to and must lie in; empty for that of the file.
+        suffix: ending of image files, such as `.jpg`, if the table gives their names without it.
 
     Raises:
-        FlagError: no such file or column, or arguments that do not fit together.
-        DataError: files that cannot be read as CSV, or rows that cannot be used.
+        FlagError: there is no such file or column, or the arguments do not fit together.
+        DataError: a file cannot be read as CSV, or rows cannot be used.
     """
     dialect = Dialect(delimiter, encoding, quote, tuple(map(str, columns)))
     dialect.check()
     fields = _fields("csv", text, image)
-    wanted = _Wanted(
+    request = _Request(
         fields, bool(image), label, label_separator, root, suffix, dialect, _are_names(label_type)
     )
     parts = [part.strip() for part in label.split(label_kinds.SEPARATOR)]
-    asked = {*fields.values(), label, *parts} - {""}
+    needed = {*fields.values(), label, *parts} - {""}
 
-    def read(file: pathlib.Path, scan: Scan) -> Any:
-        return csv_records(file, dialect, scan, asked)
+    def read(file: pathlib.Path, scan: Scan) -> Records:
+        return csv_records(file, dialect, scan, needed)
 
-    return _table("csv", settings, _given(path, train, validation, test), wanted, read)
+    return _table("csv", settings, _paths_by_role(path, train, validation, test), request, read)
 
 
 def jsonl(
@@ -99,20 +103,20 @@ def jsonl(
     root: str = "",
     suffix: str = "",
 ) -> Source:
-    """JSON lines, an object per line, in one file or in one per split; arguments as of `csv`.
+    """JSON lines, with an object per line, in one file or one per split; see `csv` for the arguments.
 
-    A field of an object in a field is named `outer.inner`.
+    The field of an object in a field is named `outer.inner`.
 
     Raises:
-        FlagError: no such file or field, or arguments that do not fit together.
-        DataError: rows that cannot be used.
+        FlagError: there is no such file or field, or the arguments do not fit together.
+        DataError: rows cannot be used.
     """
     dialect = Dialect(encoding=encoding)
 
-    def read(file: pathlib.Path, scan: Scan) -> Any:
+    def read(file: pathlib.Path, scan: Scan) -> Records:
         return jsonl_records(file, dialect, scan)
 
-    wanted = _Wanted(
+    request = _Request(
         _fields("jsonl", text, image),
         bool(image),
         label,
@@ -122,7 +126,7 @@ def jsonl(
         None,
         _are_names(label_type),
     )
-    return _table("jsonl", settings, _given(path, train, validation, test), wanted, read)
+    return _table("jsonl", settings, _paths_by_role(path, train, validation, test), request, read)
 
 
 def _are_names(label_type: str) -> bool:
@@ -133,10 +137,10 @@ def _are_names(label_type: str) -> bool:
 
 
 def _fields(name: str, text: str, image: str) -> dict[str, str]:
-    """Field of an example -> its column. The fields of several texts have their columns' names.
+    """Field of an example -> its column; the fields of several texts have the names of their columns.
 
     Raises:
-        FlagError: both texts and images are asked for, or neither, or names that cannot be told apart.
+        FlagError: texts and images are asked for, or neither, or a name cannot be used.
     """
     if bool(text) == bool(image):
         raise FlagError(
@@ -155,17 +159,17 @@ def _fields(name: str, text: str, image: str) -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Wanted:
-    """What is asked of a table; see `csv`.
+class _Request:
+    """What is to be read from a table; see `csv`.
 
     Args:
         fields: field of an example -> its column.
         is_image: whether the columns hold paths of images.
-        label: as `csv`, and so the next three.
-        label_separator: between several labels.
+        label: see `csv`, as for the next three.
+        label_separator: what stands between several labels.
         root: folder of the images.
-        suffix: of their files.
-        dialect: Dialect; None for JSON lines.
+        suffix: ending of their files.
+        dialect: how the table is written; None for JSON lines.
         are_names: whether labels that look like numbers are names.
     """
 
@@ -179,11 +183,11 @@ class _Wanted:
     are_names: bool = False
 
 
-def _given(path: str, train: str, validation: str, test: str) -> Any:
-    """role -> path as it was given; role None for the only file."""
+def _paths_by_role(path: str, train: str, validation: str, test: str) -> dict[str | None, str]:
+    """Role -> path as the user wrote it; the role is None for the only file."""
     by_role = {TRAIN: train, VALIDATION: validation, TEST: test}
-    given = {role: text for role, text in by_role.items() if text}
-    if bool(path) == bool(given):
+    paths: dict[str | None, str] = {role: text for role, text in by_role.items() if text}
+    if bool(path) == bool(paths):
         raise FlagError(
             "give either path= or the files of the splits, train= and test=",
             flag="data",
@@ -192,15 +196,15 @@ def _given(path: str, train: str, validation: str, test: str) -> Any:
     if path:
         return {None: path}
     if not train:
-        raise FlagError("train= is missing beside the other splits", flag="data", fix="train=FILE")
-    return given
+        raise FlagError("the other splits are given without train=", flag="data", fix="train=FILE")
+    return paths
 
 
-def _files(given: dict[str | None, str], scan: Scan) -> list[tuple[pathlib.Path, str | None]]:
-    """Pairs of a Path and its role; files that are not there are faults."""
+def _files(paths: dict[str | None, str], scan: Scan) -> list[tuple[pathlib.Path, str | None]]:
+    """Pairs of the path and the role of a file; files that are not there are faults."""
     files = []
-    for role, text in given.items():
-        with scan.collecting():
+    for role, text in paths.items():
+        with scan.collect_errors():
             files.append((row_scan.existing_path(text), role))
     if not files:
         scan.stop_if_failed()
@@ -210,52 +214,53 @@ def _files(given: dict[str | None, str], scan: Scan) -> list[tuple[pathlib.Path,
 def _table(
     name: str,
     settings: LoadSettings,
-    given: dict[str | None, str],
-    wanted: _Wanted,
-    read: Callable[..., Any],
+    paths: dict[str | None, str],
+    request: _Request,
+    read: Callable[[pathlib.Path, Scan], Records],
 ) -> Source:
+    """The Source of the files of a table, of which `read` gives the records."""
     scan = row_scan.Scan(name)
-    files = _files(given, scan)
+    files = _files(paths, scan)
     root = os.path.commonpath([os.path.abspath(file.parent) for file, _ in files])
-    if wanted.root:
-        root = os.path.abspath(row_scan.existing_path(wanted.root))
-    fields = {name: Column("path" if wanted.is_image else "text", []) for name in wanted.fields}
-    rows = Rows([], fields, [] if wanted.label else None, None if None in given else [])
-    label = Labelling(wanted.label, settings.target, wanted.label_separator)
-    reader = _Reader(wanted, label, root, scan, settings.scan.follow_links)
+    if request.root:
+        root = os.path.abspath(row_scan.existing_path(request.root))
+    fields = {name: Column("path" if request.is_image else "text", []) for name in request.fields}
+    rows = Rows([], fields, [] if request.label else None, None if None in paths else [])
+    label = LabelReader(request.label, settings.target, request.label_separator)
+    reader = _Reader(request, label, root, scan, settings.scan.follow_links)
     with Progress("reading", None, "rows", after_s=SHOWN_AFTER_S) as progress:
         for file, role in files:
-            with scan.collecting():
+            with scan.collect_errors():
                 _read_file(read(file, scan), reader, rows, file, role, progress)
     label.warn_of_other_separators(scan)
-    if wanted.is_image:
+    if request.is_image:
         rows = check_files(scan, rows, root, follows_links=settings.scan.follow_links)
     return assemble(
-        name, rows, scan, settings, label.class_names, kind=label.kind, are_names=wanted.are_names
+        name, rows, scan, settings, label.class_names, kind=label.kind, are_names=request.are_names
     )
 
 
 def _read_file(
-    records: Iterator[Any],
+    records: Records,
     reader: "_Reader",
     rows: Rows,
     file: pathlib.Path,
     role: str | None,
     progress: Progress,
 ) -> None:
-    """Adds the records of a file; without a column that is asked for, none of them.
+    """Adds the records of a file to `rows`, or none of them where a column is missing.
 
-    In JSON lines a field may be absent from some rows: what any row has, is there.
+    In JSON lines a field may be absent from some rows; it is missing where no row has it.
     """
     missing = None
     for number, (row_id, record) in enumerate(records):
         if number == 0 or missing:
-            missing = reader.missing(record, file)
-            if missing and reader.wanted.dialect:
+            missing = reader.find_missing(record, file)
+            if missing and reader.request.dialect:
                 break
         if not missing:
             missing = []
-        with reader.scan.collecting():
+        with reader.scan.collect_errors():
             reader.add(rows, record, row_id, file, role)
         progress.add(1)
     for error in missing or ():
@@ -264,80 +269,80 @@ def _read_file(
 
 @dataclasses.dataclass(frozen=True)
 class _Reader:
-    """Takes from records what is asked for.
+    """A reader of the records of a table.
 
     Args:
-        wanted: _Wanted.
-        label: Labelling.
+        request: what is to be read.
+        label: the reader of labels.
         root: folder that the images are in.
-        scan: Scan.
-        leaves_root: whether images may lie outside of it.
+        scan: the scan of the source.
+        leaves_root: whether images may lie outside of the folder.
     """
 
-    wanted: _Wanted
-    label: Labelling
+    request: _Request
+    label: LabelReader
     root: str
-    scan: row_scan.Scan
+    scan: Scan
     leaves_root: bool
 
-    def missing(self, record: dict[str, Any], file: pathlib.Path) -> list[FlagError]:
-        """The errors for columns that a record does not have."""
+    def find_missing(self, record: dict[str, Any], file: pathlib.Path) -> list[FlagError]:
+        """The errors for the columns that a record does not have."""
         errors = []
-        argument = "image" if self.wanted.is_image else "text"
-        for name in self.wanted.fields.values():
-            errors += self._absent(name, record, argument, file)
-        for name in self.label.columns_in(record):
-            errors += self._absent(name, record, "label", file)
+        argument = "image" if self.request.is_image else "text"
+        for name in self.request.fields.values():
+            errors += self._find_absent(name, record, argument, file)
+        for name in self.label.find_columns(record):
+            errors += self._find_absent(name, record, "label", file)
         return errors
 
-    def _absent(
+    def _find_absent(
         self, name: str, record: dict[str, Any], argument: str, file: pathlib.Path
     ) -> list[FlagError]:
         try:
             row_scan.check_column(name, columns_of(record, name), argument, file)
         except FlagError as error:
-            if self.wanted.dialect and not self.wanted.dialect.columns:
-                what, fix = table_hints.no_column(name, list(record), argument, error)
+            if self.request.dialect and not self.request.dialect.columns:
+                what, fix = table_hints.explain_missing_column(name, list(record), argument, error)
                 return [FlagError(what, flag="data", place=file, fix=fix)]
             return [error]
         return []
 
-    def add(self, rows: Any, record: Any, row_id: Any, file: Any, role: Any) -> None:
-        """Adds the record to the Rows unless it is bad."""
+    def add(
+        self, rows: Rows, record: dict[str, Any], row_id: str, file: pathlib.Path, role: str | None
+    ) -> None:
+        """Adds a record to the rows unless it is bad."""
         values = {}
-        for name, column in self.wanted.fields.items():
+        for name, column in self.request.fields.items():
             values[name], reason = self._value(record, column, file, row_id)
             if reason:
-                label = self.label.named(record) if self.label.is_asked_for else ""
+                label = self.label.try_label(record) if self.label.has_labels else ""
                 self.scan.skip(row_id, f"{column} {reason}", label)
                 return
-        spelled = self.label(record, row_id, self.scan) if self.label.is_asked_for else None
-        if self.label.is_asked_for and spelled is None:
+        label_text = self.label(record, row_id, self.scan) if self.label.has_labels else None
+        if self.label.has_labels and label_text is None:
             return
-        for name, value in values.items():
-            rows.fields[name].values.append(value)
-        rows.ids.append(row_id)
-        if self.label.is_asked_for:
-            rows.labels.append(spelled)
-        if role:
-            rows.roles.append(role)
+        rows.append(row_id, values, label_text, role)
 
     def _value(
         self, record: dict[str, Any], column: str, file: pathlib.Path, row_id: str
     ) -> tuple[str, str]:
-        """`(text or path, "")` of a column, or what it holds and why that cannot be used."""
+        """`(text or path, "")` for a column, or its value and why that cannot be used."""
         value = field(record, column)
-        reason = _fault(value)
-        if reason or not self.wanted.is_image:
+        reason = _find_fault(value)
+        if reason or not self.request.is_image:
             return value, reason
-        base = self.root if self.wanted.root else file.parent
+        base = self.root if self.request.root else file.parent
         return self._image_path(base, value, row_id)
 
-    def _image_path(self, folder: pathlib.Path | str, value: Any, row_id: str) -> tuple[str, str]:
-        """`(path, "")` of an image file, or `("", why it is missing)`; DataError outside of the root."""
+    def _image_path(self, folder: pathlib.Path | str, value: str, row_id: str) -> tuple[str, str]:
+        """`(path, "")` for an image file, or `(path, why it is missing)`.
+
+        Raises:
+            DataError: the path is outside of the root.
+        """
         value = value.strip()
-        if self.wanted.suffix and not value.endswith(self.wanted.suffix):
-            value += self.wanted.suffix
+        if self.request.suffix and not value.endswith(self.request.suffix):
+            value += self.request.suffix
         path = os.path.abspath(os.path.join(folder, value))
         is_outside = os.path.commonpath([path, self.root]) != self.root
         if "://" in value or (is_outside and not self.leaves_root):
@@ -345,13 +350,13 @@ class _Reader:
                 "the image is not under the folder of the table",
                 flag="data",
                 place=row_id,
-                fix=f"root=FOLDER that the images are in, or paths relative to the table, not {value}",
+                fix=f"give root=FOLDER that the images are in, or paths relative to the table, not {value}",
             )
-        return path, _why_missing(folder, value, path)
+        return path, _reason_missing(folder, value, path)
 
 
-def _fault(value: int | str | None) -> str:
-    """Why the text or path of a record cannot be used; empty if it can."""
+def _find_fault(value: int | str | None) -> str:
+    """The reason why the text or path of a record cannot be used; empty if it can."""
     if not isinstance(value, str):
         return f"is {type(value).__name__}, not a text"
     if is_blank(value):
@@ -362,19 +367,21 @@ def _fault(value: int | str | None) -> str:
 
 
 def _is_long(value: str) -> bool:
-    """Whether UTF-8 of it, of 1 to 4 bytes a character, is longer than MAX_FIELD_BYTES."""
+    """Whether a text in UTF-8, with 1 to 4 bytes per character, is longer than MAX_FIELD_BYTES."""
     if len(value) * 4 <= MAX_FIELD_BYTES:
         return False
     return len(value.encode("utf-8", "surrogatepass")) > MAX_FIELD_BYTES
 
 
-def _why_missing(folder: pathlib.Path | str, value: str, path: str) -> str:
-    """Why a path that is written in another way leads nowhere; empty if it may lead to a file."""
+def _reason_missing(folder: pathlib.Path | str, value: str, path: str) -> str:
+    """The reason why a path leads nowhere while another spelling leads to a file; otherwise empty."""
     is_stem = not os.path.splitext(value)[1]
     if not (is_stem or "\\" in value) or os.path.exists(path):
         return ""
-    turned = value.replace("\\", "/")
-    if turned != value and os.path.exists(os.path.join(folder, turned)):
-        return f"is missing: {turned} is there, with / in place of \\"
-    found = [end for end in sorted(files.EXTENSIONS) if os.path.exists(path + end)]
-    return f"is missing: {value}{found[0]} is there, give suffix={found[0]}" if found else ""
+    with_slashes = value.replace("\\", "/")
+    if with_slashes != value and os.path.exists(os.path.join(folder, with_slashes)):
+        return f"is missing: {with_slashes} is there, with / in place of \\"
+    suffixes = [end for end in sorted(files.EXTENSIONS) if os.path.exists(path + end)]
+    if not suffixes:
+        return ""
+    return f"is missing: {value}{suffixes[0]} is there, give suffix={suffixes[0]}"

@@ -1,5 +1,7 @@
-"""TensorFlow Datasets: any of its names and split specifications."""
+"""Data sets of TensorFlow Datasets, by any of its names and split specifications."""
 
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from tensorflow_datasets.core.registered import DatasetNotFoundError
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
+from tltf.data.row_scan import Scan
 from tltf.data.source import TEST, TRAIN, VALIDATION, LoadSettings, Source, one_field
 from tltf.data.sources.tfrecords import check_images
 from tltf.errors import FlagError, StorageError, choices_text, nearest
@@ -39,19 +42,20 @@ def tfds(
 
     Args:
         settings: LoadSettings.
-        name: such as cifar10 or imdb_reviews/plain_text:1.0.0.
+        name: name of the data set, such as cifar10 or imdb_reviews/plain_text:1.0.0.
         train: a split specification of TFDS, such as train[:80%].
-        validation: as `train`; auto takes the split of that name if there is one; empty none.
+        validation: as `train`; auto takes the split of that name if there is one, empty takes none.
         test: as `validation`.
-        image: feature of images; or
-        text: feature of texts; both empty takes what the data set names as its input.
-        label: feature of class labels, of numbers to predict or of sequences of labels; empty for
-            data without labels.
-        data_dir: folder of prepared data; TFDS's own by default.
+        image: name of the feature of images; or
+        text: name of the feature of texts. Where both are empty, the input that the data set names
+            is taken.
+        label: name of the feature of class labels, of numbers to predict or of sequences of labels;
+            empty for data without labels.
+        data_dir: folder of prepared data; the folder of TFDS by default.
 
     Raises:
-        FlagError: no such data set, split or feature.
-        DataError: rows that cannot be used.
+        FlagError: there is no such data set, split or feature.
+        DataError: rows cannot be used.
         StorageError: the data set cannot be downloaded.
     """
     builder = _builder(name, data_dir)
@@ -63,24 +67,26 @@ def tfds(
     splits = _splits(builder, {TRAIN: train, VALIDATION: validation, TEST: test})
     scan = row_scan.Scan("tfds")
     kind = "bytes" if image else "text"
-    rows: Any = Rows([], one_field(kind, []), [] if label else None, [])
+    rows, raw_labels = Rows([], one_field(kind, []), None, []), []
+    (field,) = rows.fields
     with Progress("reading", None, "examples", after_s=SHOWN_AFTER_S) as progress:
         for role, spec in splits.items():
             for number, example in enumerate(_examples(builder, spec, feature, label, bool(image))):
-                rows.ids.append(f"{name}:{spec}:{number}")
-                rows.values.append(example[feature] if image else _text(example[feature]))
-                rows.roles.append(role)
+                value = example[feature] if image else _text(example[feature])
+                rows.append(f"{name}:{spec}:{number}", {field: value}, None, role)
                 if label:
-                    rows.labels.append(example[label])
+                    raw_labels.append(example[label])
                 progress.add(1)
     scan.num_found = len(rows.ids)
-    names, rows = _named(builder, label, rows, scan)
+    names = None
+    if label:
+        names, rows = _name_labels(builder.info.features[label], raw_labels, rows, scan)
     if image:
         rows = check_images(scan, rows)
     return assemble("tfds", rows, scan, settings, names)
 
 
-def _builder(name: str, data_dir: str) -> Any:
+def _builder(name: str, data_dir: str) -> tensorflow_datasets.core.DatasetBuilder:
     try:
         return tensorflow_datasets.builder(name, data_dir=data_dir or None)
     except DatasetNotFoundError as error:
@@ -96,7 +102,7 @@ def _builder(name: str, data_dir: str) -> Any:
 
 
 def _no_such_variant(name: str, reason: str) -> FlagError:
-    """The FlagError for a config or a version that the data set `name` is not made in."""
+    """The FlagError for a config or a version in which the data set `name` is not made."""
     data_set, _, config = name.partition(":")[0].partition("/")
     configs = list(tensorflow_datasets.builder_cls(data_set).builder_configs)
     if config in configs or not config:
@@ -114,7 +120,7 @@ def _no_such_variant(name: str, reason: str) -> FlagError:
     )
 
 
-def _prepare(builder: Any) -> None:
+def _prepare(builder: tensorflow_datasets.core.DatasetBuilder) -> None:
     try:
         builder.download_and_prepare()
     except FETCH_ERRORS as error:
@@ -125,18 +131,20 @@ def _prepare(builder: Any) -> None:
         ) from error
 
 
-def _inputs(builder: Any, image: str, text: str) -> tuple[str, str]:
-    """`(image, text)` with one of them given: what the data set calls its input, if neither is."""
+def _inputs(
+    builder: tensorflow_datasets.core.DatasetBuilder, image: str, text: str
+) -> tuple[str, str]:
+    """`(image, text)`, one of them empty; the input that the data set names where both were empty."""
     features = builder.info.features
     if image and text:
         raise FlagError("tfds takes either image= or text=", flag="data", fix="image=FEATURE")
     if not image and not text:
-        wanted = (builder.info.supervised_keys or [""])[0]
-        kind = features[wanted] if isinstance(wanted, str) and wanted else None
+        input_name = (builder.info.supervised_keys or [""])[0]
+        kind = features[input_name] if isinstance(input_name, str) and input_name else None
         if isinstance(kind, tensorflow_datasets.features.Image):
-            return wanted, ""
+            return input_name, ""
         if isinstance(kind, tensorflow_datasets.features.Text):
-            return "", wanted
+            return "", input_name
         raise FlagError(
             f"{builder.name} names no image or text as its input (features: {', '.join(features)})",
             flag="data",
@@ -147,9 +155,11 @@ def _inputs(builder: Any, image: str, text: str) -> tuple[str, str]:
     return image, text
 
 
-def _splits(builder: Any, specs: dict[str, str]) -> dict[str, str]:
-    """role -> split specification, for those that are there."""
-    given = {}
+def _splits(
+    builder: tensorflow_datasets.core.DatasetBuilder, specs: dict[str, str]
+) -> dict[str, str]:
+    """Role -> split specification, for the splits that are there."""
+    chosen = {}
     for role, spec in specs.items():
         spec = (role if role in builder.info.splits else "") if spec == AUTO else spec
         if not spec:
@@ -164,42 +174,50 @@ def _splits(builder: Any, specs: dict[str, str]) -> dict[str, str]:
                 flag="data",
                 fix=f"{role}={near[0]}" if near else f"{role}=SPLIT",
             ) from error
-        given[role] = spec
-    return given
+        chosen[role] = spec
+    return chosen
 
 
-def _examples(builder: Any, spec: str, feature: str, label: str, is_image: bool) -> Any:
-    """Dicts of numpy values; images stay encoded."""
-    wanted = {name: True for name in (feature, label) if name}
+def _examples(
+    builder: tensorflow_datasets.core.DatasetBuilder,
+    spec: str,
+    feature: str,
+    label: str,
+    is_image: bool,
+) -> Iterator[dict[str, Any]]:
+    """Dicts of numpy values by feature; images stay encoded."""
+    features = {name: True for name in (feature, label) if name}
     skip = {feature: tensorflow_datasets.decode.SkipDecoding()} if is_image else None
-    decoders = tensorflow_datasets.decode.PartialDecoding(wanted, decoders=skip)
+    decoders = tensorflow_datasets.decode.PartialDecoding(features, decoders=skip)
     dataset = builder.as_dataset(split=spec, decoders=decoders, shuffle_files=False)
     return dataset.as_numpy_iterator()
 
 
-def _named(builder: Any, label: Any, rows: Any, scan: Any) -> Any:
-    """`(class names or None, rows)`: labels made texts; rows with a label below 0 are skipped."""
-    if not label:
-        return None, rows
-    feature = builder.info.features[label]
+def _name_labels(
+    feature: tensorflow_datasets.features.FeatureConnector,
+    raw_labels: Sequence[Any],
+    rows: Rows,
+    scan: Scan,
+) -> tuple[Sequence[str] | None, Rows]:
+    """`(class names or None, rows with labels as texts)`; rows with a label below 0 are skipped."""
     feature = getattr(feature, "feature", feature)  # a sequence has that of its items
     names = feature.names if isinstance(feature, tensorflow_datasets.features.ClassLabel) else None
-    kept = []
-    for place, value in enumerate(rows.labels):
+    kept, labels = [], []
+    for place, value in enumerate(raw_labels):
         if names and np.ndim(value) == 0 and value < 0:
             scan.skip(rows.ids[place], "has no label")
         else:
             kept.append(place)
-            rows.labels[place] = _label_text(value, names)
-    return names, rows.take(kept)
+            labels.append(_label_text(value, names))
+    return names, dataclasses.replace(rows.take(kept), labels=labels)
 
 
-def _label_text(value: Any, names: Any) -> Any:
-    """The text of a label, or of several: an array of them."""
+def _label_text(value: Any, names: Sequence[str] | None) -> str:
+    """The text of a label, or of an array of several labels."""
     if np.ndim(value):
         return label_kinds.join_labels(_label_text(item, names) for item in value)
     return names[value] if names else _text(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: bytes | str | np.generic) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,4 +1,4 @@
-"""TFRecord files of tf.train.Example."""
+"""TFRecord files of tf.train.Example messages."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import glob
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from tltf.errors import DataError, FlagError
 SHARD = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})(.*)$")
 GZIP_MAGIC = b"\x1f\x8b"
 GRAPH_PLACE = re.compile(r"\{\{.*?\}\}\s*")
-"""What TensorFlow puts before an operation's message."""
+"""What TensorFlow puts before the message of an operation."""
 
 
 def tfrecord(
@@ -44,22 +44,22 @@ def tfrecord(
     Args:
         settings: LoadSettings.
         path: the files, a pattern such as data/part-*; or
-        train: a pattern a split.
+        train: a pattern per split.
         validation: as `train`.
         test: as `train`.
-        text: feature of texts; or
-        image: feature of encoded images.
-        label: feature of labels, integers or bytes, numbers to predict or several labels too;
-            empty for data without labels.
-        class_names: names of integer labels, from 0.
+        text: name of the feature of texts; or
+        image: name of the feature of encoded images.
+        label: name of the feature of labels: integers or bytes, also numbers to predict or several
+            labels; empty for data without labels.
+        class_names: names of integer labels, counted from 0.
 
     Raises:
-        FlagError: no such file, or arguments that do not fit together.
-        DataError: a missing shard or feature, damaged records, or rows that cannot be used.
+        FlagError: there is no such file, or the arguments do not fit together.
+        DataError: a shard or a feature is missing, records are damaged, or rows cannot be used.
     """
     by_role = {None: path, TRAIN: train, VALIDATION: validation, TEST: test}
-    given = {role: pattern for role, pattern in by_role.items() if pattern}
-    if bool(text) == bool(image) or not given or (path and len(given) > 1):
+    patterns = {role: pattern for role, pattern in by_role.items() if pattern}
+    if bool(text) == bool(image) or not patterns or (path and len(patterns) > 1):
         raise FlagError(
             "tfrecord takes path= or train= and test=, and either text= or image=",
             flag="data",
@@ -68,27 +68,29 @@ def tfrecord(
     scan = row_scan.Scan("tfrecord")
     kind = "bytes" if image else "text"
     rows = Rows([], one_field(kind, []), [] if label else None, None if path else [])
-    read_label = _Label(label, class_names, settings.target == label_kinds.LABELS)
-    files = [(file, role) for role, pattern in given.items() for file in _files(pattern, scan)]
+    read_label = _LabelReader(label, class_names, settings.target == label_kinds.LABELS)
+    files = [(file, role) for role, pattern in patterns.items() for file in _files(pattern, scan)]
     with Progress("reading", None, "records", after_s=SHOWN_AFTER_S) as progress:
         for file, role in files:
-            with scan.collecting():
+            with scan.collect_errors():
                 for row_id, example in _examples(file, scan, settings.scan.skip_bad_shards):
-                    with scan.collecting():
+                    with scan.collect_errors():
                         _add(rows, row_id, example(), role, text or image, read_label)
                     progress.add(1)
     if image:
         rows = check_images(scan, rows)
     else:
-        rows.values[:] = [value.decode("utf-8", "replace") for value in rows.values]
+        texts = [value.decode("utf-8", "replace") for value in rows.values]
+        rows = dataclasses.replace(rows, fields=one_field("text", texts))
     names = tuple(class_names) or None
     return assemble("tfrecord", rows, scan, settings, names)
 
 
-def check_images(scan: Any, rows: Any) -> Any:
-    """`rows` of encoded images without those that cannot be decoded, which are skipped."""
+def check_images(scan: Scan, rows: Rows) -> Rows:
+    """The `rows` of encoded images that can be decoded; the others are skipped."""
     kept, hashes, good = [], [], []
-    findings = files.inspect_all(rows.values, files.inspect_bytes)
+    values = list(rows.values)
+    findings = files.inspect_all(values, files.inspect_bytes)
     for place, finding in enumerate(findings):
         if finding.reason:
             scan.skip(rows.ids[place], finding.reason, rows.labels[place] if rows.labels else "")
@@ -97,17 +99,18 @@ def check_images(scan: Any, rows: Any) -> Any:
             hashes.append(finding.hash)
             good.append(finding)
             if finding.converted:
-                rows.values[place] = pathlib.Path(finding.converted).read_bytes()
+                values[place] = pathlib.Path(finding.converted).read_bytes()
 
     warn_of_converted(scan, [rows.ids[place] for place in kept], good)
+    rows = dataclasses.replace(rows, fields=one_field("bytes", values))
     return dataclasses.replace(rows.take(kept), hashes=np.array(hashes, np.uint64))
 
 
 def _files(pattern: str, scan: Scan) -> list[str]:
-    """Paths of the files; shards that are missing, and a pattern of none, are faults."""
+    """The paths that match a pattern; missing shards, and a pattern that matches no file, are faults."""
     files = sorted(glob.glob(os.path.expanduser(pattern)))
     if not files:
-        with scan.collecting():
+        with scan.collect_errors():
             row_scan.existing_path(pattern)
     shards = [SHARD.match(file) for file in files]
     for shard in filter(None, shards):
@@ -123,13 +126,15 @@ def _files(pattern: str, scan: Scan) -> list[str]:
     return files
 
 
-def _examples(file: str, scan: Scan, skips_bad: bool) -> Iterator[Any]:
-    """Pairs of `file:number` and a function that gives the features, name -> list.
+def _examples(
+    file: str, scan: Scan, skips_bad: bool
+) -> Iterator[tuple[str, Callable[[], dict[str, list[Any]]]]]:
+    """Pairs of `file:number` and a function that returns the features, name -> list of values.
 
     Args:
         file: path.
         scan: Scan.
-        skips_bad: whether a damaged file ends there; otherwise that is an error.
+        skips_bad: whether a damaged file ends at the damage; otherwise the damage is an error.
     """
     with open(file, "rb") as opened:
         compression = "GZIP" if opened.read(2) == GZIP_MAGIC else ""
@@ -143,16 +148,16 @@ def _examples(file: str, scan: Scan, skips_bad: bool) -> Iterator[Any]:
             return
         except tf.errors.DataLossError as error:
             scan.num_found += 1
-            said = GRAPH_PLACE.sub("", error.message)
-            if "truncated" in said:
-                scan.skip(row_id, f"is cut ({said})")
+            message = GRAPH_PLACE.sub("", error.message)
+            if "truncated" in message:
+                scan.skip(row_id, f"is cut ({message})")
                 return
             if skips_bad:
-                scan.skip(row_id, f"is damaged, and its shard is left ({said})")
+                scan.skip(row_id, f"is damaged, and the rest of its shard is left out ({message})")
                 return
             kind = "damaged, read as gzip by its first bytes" if compression else "damaged"
             raise DataError(
-                f"{kind}: {said}",
+                f"{kind}: {message}",
                 flag="data",
                 place=row_id,
                 fix="copy the file again, or give --skip_bad_shards",
@@ -162,70 +167,73 @@ def _examples(file: str, scan: Scan, skips_bad: bool) -> Iterator[Any]:
         yield row_id, functools.partial(_features, record, row_id)
 
 
-def _features(record: bytes, row_id: str) -> dict[str, Any]:
+def _features(record: bytes, row_id: str) -> dict[str, list[Any]]:
     try:
         example = tf.train.Example.FromString(record)
     except DecodeError as error:
         what = "the record is not a tf.train.Example"
-        raise DataError(what, flag="data", place=row_id,
-                        fix="write tf.train.Example messages") from error  # fmt: skip
+        raise DataError(
+            what, flag="data", place=row_id, fix="write tf.train.Example messages"
+        ) from error
     return {name: _values(item) for name, item in example.features.feature.items()}
 
 
-def _values(feature: Any) -> list[bytes | float]:
+def _values(feature: tf.train.Feature) -> list[bytes | float]:
     return list(getattr(feature, feature.WhichOneof("kind") or "int64_list").value)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Label:
-    """Reads the label of an example.
+class _LabelReader:
+    """A reader of the labels of examples.
 
     Args:
-        name: of the feature; empty without labels.
-        class_names: of integers, or ().
+        name: name of the feature; empty without labels.
+        class_names: names of integer labels, or ().
         is_several: whether an example has any number of labels.
     """
 
     name: str
-    class_names: tuple
+    class_names: tuple[str, ...]
     is_several: bool
 
-    def __call__(self, example: dict[str, Any], row_id: str) -> str:
-        """Its text."""
+    def __call__(self, example: dict[str, list[Any]], row_id: str) -> str:
+        """The text of the label of an example."""
         values = example.get(self.name, [])
         names = [_class_name(value, self.class_names, row_id) for value in values]
         return label_kinds.join_labels(names) if self.is_several else names[0]
 
     @property
-    def needed(self) -> str:
+    def needed_feature(self) -> str:
         """The feature that every example must have."""
         return "" if self.is_several else self.name
 
 
 def _add(
-    rows: Any, row_id: str, example: dict[str, Any], role: Any, name: str, label: _Label
+    rows: Rows,
+    row_id: str,
+    example: dict[str, list[Any]],
+    role: str | None,
+    name: str,
+    label: _LabelReader,
 ) -> None:
-    for wanted in filter(None, (name, label.needed)):
-        if not example.get(wanted):
+    """Adds an example to rows; DataError where it lacks a feature."""
+    for needed in filter(None, (name, label.needed_feature)):
+        if not example.get(needed):
             shown = ", ".join(
                 f"{key} ({type(values[0]).__name__})"
                 for key, values in sorted(example.items())
                 if values
             )
             raise DataError(
-                f"no feature {wanted!r} (keys found: {shown})", flag="data", place=row_id
+                f"no feature {needed!r} (keys found: {shown})", flag="data", place=row_id
             )
     value = example[name][0]
     if not isinstance(value, bytes):
         raise DataError(
             f"feature {name!r} is {type(value).__name__}, not bytes", flag="data", place=row_id
         )
-    if label.name:
-        rows.labels.append(label(example, row_id))
-    rows.ids.append(row_id)
-    rows.values.append(value)
-    if role:
-        rows.roles.append(role)
+    (field,) = rows.fields
+    rows.append(row_id, {field: value}, label(example, row_id) if label.name else None, role)
 
 
 def _class_name(value: int, class_names: tuple[str, ...], row_id: str) -> str:

@@ -1,1 +1,1 @@
-"""Texts: tokens, and changed copies."""
+"""Texts: their tokens and changed copies."""

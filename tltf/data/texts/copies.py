@@ -1,11 +1,10 @@
-"""Changed copies of training texts, made once, before training: rows like all others.
+"""Changed copies of training texts, which are made once, before training, and are rows like others.
 
-So they are tokenized once, and what frozen layers give for them is computed once.
+So they are tokenized once, and the outputs of frozen layers for them are computed once.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,31 +17,33 @@ from tltf.data.texts import wordnet
 from tltf.errors import DataError, FlagError
 
 OPERATIONS = ("synonym", "insert", "swap", "delete")
+Synonyms = Callable[[str], list[str]]
+"""Word -> its synonyms."""
 
 
 def add_copies(source: Source, text: str | Sequence[Call[AugmentRow]], seed: int) -> Source:
-    """The training split with the copies that `--augment` asks for, behind the rows they are of.
+    """The training split followed by the copies of its rows that --augment asks for.
 
     Args:
-        source: Source of texts with labels.
-        text: call strings of AUGMENTS joined with `|`, or their Calls; those that make no rows are
-            left out.
-        seed: int.
+        source: texts with labels.
+        text: call strings of AUGMENTS joined with `|`, or their Calls; those that do not make rows
+            are passed over.
+        seed: seed of the draws.
 
     Raises:
-        FlagError: an unknown name or argument.
-        DataError: a function that does not give one text for each.
+        FlagError: a name or an argument is unknown.
+        DataError: a function does not return one text for each text.
     """
     for call in call_strings.pick_each(AUGMENTS, text, flag="augment"):
         if call.row is not None and call.row.makes_rows:
-            source = _with_copies(source, call.build(), seed)
+            source = _append_copies(source, call.build(), seed)
     return source
 
 
-def _with_copies(source: Source, copies: "Copies", seed: int) -> Source:
-    """`source`, then each of the copies of all its rows."""
+def _append_copies(source: Source, copies: "Copies", seed: int) -> Source:
+    """`source` followed by each of the copies of all its rows."""
     fields = {
-        name: Column("text", _with_changed(list(column.values), copies, [seed], place))
+        name: Column("text", _append_changed(list(column.values), copies, [seed], place))
         for place, (name, column) in enumerate(source.fields.items())
     }
     rows = np.tile(np.arange(len(source)), 1 + copies.count)
@@ -52,25 +53,29 @@ def _with_copies(source: Source, copies: "Copies", seed: int) -> Source:
     return dataclasses.replace(changed, fields=fields, ids=ids, hashes=None, groups=groups)
 
 
-def _with_changed(texts: list[str], copies: "Copies", seed: list[int], place: int) -> list[str]:
-    """`texts`, then each of their copies; every field but the first has draws of its own."""
+def _append_changed(texts: list[str], copies: "Copies", seed: list[int], place: int) -> list[str]:
+    """`texts` followed by each of their copies; every field but the first has draws of its own."""
     made = list(texts)
     for number in range(copies.count):
         new = copies.function(texts, [*seed, number, *([place] if place else [])])
         if len(new) != len(texts) or not all(isinstance(text, str) for text in new):
-            what = f"gave {len(new)} texts for {len(texts)}, or something else than texts"
-            raise DataError(f"{copies.name} {what}", flag="augment", fix="one str for each text")
+            what = (
+                f"returned {len(new)} values for {len(texts)} texts, or values that are not texts"
+            )
+            raise DataError(
+                f"{copies.name} {what}", flag="augment", fix="return one str for each text"
+            )
         made += new
     return made
 
 
 @dataclasses.dataclass(frozen=True)
 class Copies:
-    """How copies are made.
+    """A way of making copies.
 
     Args:
-        name: of the augmentation, for the rows' ids.
-        count: copies of each text.
+        name: name of the augmentation, for the ids of the rows.
+        count: number of copies of each text.
         function: (list of str, seed: list of int) -> list of str of the same length.
     """
 
@@ -80,51 +85,55 @@ class Copies:
 
 
 def back_translation(function: str, copies: int = 1) -> Copies:
-    """Copies by a function of the user's, e.g. through another language and back.
+    """Copies by a function of the user, such as translation to another language and back.
 
     Args:
-        function: `package.module:name` of (list of str, seed) -> list of str.
-        copies: of each text, at least 1.
+        function: `package.module:name` of a function (list of str, seed) -> list of str.
+        copies: number of copies of each text, at least 1.
 
     Raises:
-        FlagError: no copies, or no such function.
+        FlagError: `copies` is below 1, or there is no such function.
     """
     _require_copies(copies)
     return Copies("back_translation", copies, call_strings.load_outside(function))
 
 
 def eda(alpha: float = 0.1, copies: int = 4, operations: tuple[str, ...] = OPERATIONS) -> Copies:
-    """Copies with one kind of change each, drawn for each text.
+    """Copies with one operation each, which is drawn for each text.
 
     Wei & Zou 2019, arXiv:1901.11196, section 2: n = max(1, alpha * words) words are replaced by a
-    synonym, or as many synonyms inserted, or pairs of words swapped; or each word is deleted with
-    the chance alpha. Words that carry no meaning of their own have no synonyms.
+    synonym, or n synonyms are inserted, or n pairs of words are swapped; or each word is deleted
+    with the probability alpha. Stop words have no synonyms.
 
     Args:
-        alpha: above 0, at most 1; a text has round(alpha * words) changes, the authors' code truncates.
-        copies: of each text, at least 1.
-        operations: some of synonym, insert, swap, delete. Those with synonyms fetch WordNet.
+        alpha: above 0, at most 1; a text has round(alpha * words) changes, where the authors' code
+            truncates.
+        copies: number of copies of each text, at least 1.
+        operations: some of synonym, insert, swap and delete. The first two fetch WordNet.
 
     Raises:
-        FlagError: a number out of its range, or an unknown operation.
+        FlagError: a number is out of its range, or an operation is unknown.
     """
     _require_copies(copies)
     if not 0 < alpha <= 1:
-        raise FlagError(f"alpha is above 0 and at most 1 (received {alpha})", flag="augment")
+        raise FlagError(f"alpha must be above 0 and at most 1 (received {alpha})", flag="augment")
     unknown = [name for name in operations if name not in OPERATIONS]
     if unknown or not operations:
-        what = f"no operation {(unknown or [''])[0]!r} (choices: {', '.join(OPERATIONS)})"
+        what = f"there is no operation {(unknown or [''])[0]!r} (choices: {', '.join(OPERATIONS)})"
         raise FlagError(what, flag="augment", fix="eda(operations=[swap, delete])")
 
     def function(texts: Sequence[str], seed: Sequence[int]) -> list[str]:
         rng = np.random.default_rng(seed)
-        return [_changed(text, operations[rng.integers(len(operations))], alpha, rng)
-                for text in texts]  # fmt: skip
+        return [
+            _change_text(text, operations[rng.integers(len(operations))], alpha, rng)
+            for text in texts
+        ]
 
     return Copies("eda", copies, function)
 
 
-def _changed(text: str, operation: str, alpha: float, rng: np.random.Generator) -> str:
+def _change_text(text: str, operation: str, alpha: float, rng: np.random.Generator) -> str:
+    """The text after an operation of OPERATIONS."""
     words = text.split()
     count = max(1, round(alpha * len(words)))
     if operation == "swap":
@@ -136,9 +145,9 @@ def _changed(text: str, operation: str, alpha: float, rng: np.random.Generator) 
 
 
 def replace_words(
-    words: Sequence[str], count: int, rng: np.random.Generator, synonyms: Callable[..., Any]
+    words: Sequence[str], count: int, rng: np.random.Generator, synonyms: Synonyms
 ) -> list[str]:
-    """A list of words in which up to `count` different ones are a synonym each, wherever they are."""
+    """The words with up to `count` different ones replaced by a synonym each, wherever they stand."""
     words = list(words)
     candidates = [word for word in dict.fromkeys(words) if _has_meaning(word) and synonyms(word)]
     for word in rng.permutation(candidates)[:count].tolist():
@@ -149,9 +158,9 @@ def replace_words(
 
 
 def insert_words(
-    words: Sequence[str], count: int, rng: np.random.Generator, synonyms: Callable[..., Any]
+    words: Sequence[str], count: int, rng: np.random.Generator, synonyms: Synonyms
 ) -> list[str]:
-    """A list of words with `count` more: synonyms of some, anywhere."""
+    """The words with `count` synonyms of some of them inserted anywhere."""
     words = list(words)
     candidates = [word for word in words if _has_meaning(word) and synonyms(word)]
     for _ in range(count if candidates else 0):
@@ -161,7 +170,7 @@ def insert_words(
 
 
 def swap_words(words: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
-    """A list of words in which `count` pairs have changed places."""
+    """The words after `count` pairs of them have changed places."""
     words = list(words)
     for _ in range(count if len(words) > 1 else 0):
         first, second = rng.choice(len(words), 2, replace=False)
@@ -169,10 +178,10 @@ def swap_words(words: Sequence[str], count: int, rng: np.random.Generator) -> li
     return words
 
 
-def delete_words(words: Any, chance: float, rng: Any) -> list[str]:
-    """A list of words without those that were drawn; one is left."""
-    kept = [word for word in words if rng.uniform() >= chance]
-    return kept or [words[rng.integers(len(words))]]
+def delete_words(words: Sequence[str], probability: float, rng: np.random.Generator) -> list[str]:
+    """The words without those that were drawn, each with a probability; at least one is left."""
+    kept = [word for word in words if rng.uniform() >= probability]
+    return kept or [words[int(rng.integers(len(words)))]]
 
 
 def _has_meaning(word: str) -> bool:
@@ -183,4 +192,4 @@ def _has_meaning(word: str) -> bool:
 
 def _require_copies(copies: int) -> None:
     if copies < 1:
-        raise FlagError(f"copies is at least 1 (received {copies})", flag="augment")
+        raise FlagError(f"copies must be at least 1 (received {copies})", flag="augment")

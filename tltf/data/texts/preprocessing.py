@@ -1,11 +1,11 @@
-"""From raw strings to token ids with a backbone's own tokenizer."""
+"""The preprocessing of texts: from strings to token ids with a backbone's own tokenizer."""
 
 import dataclasses
 import functools
 import hashlib
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -15,21 +15,21 @@ from tltf.errors import FlagError
 START_NAMES = ("cls_token_id", "start_token_id")
 END_NAMES = ("sep_token_id", "end_token_id")
 WITH_TWO_ENDS = ("RobertaTokenizer", "XLMRobertaTokenizer")
-"""KerasHub's tokenizers of networks that were trained on pairs with two ends between the texts."""
+"""The tokenizers in KerasHub of networks that were trained on pairs with two ends between the texts."""
 ONE_TEXT = ("text",)
 """The fields of an example that is one text."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenCounts:
-    """How a tokenizer and a length fit texts; the tokens without those of start and end.
+    """Counts of tokens, without start and end, that show how a tokenizer and a length fit texts.
 
     Args:
-        texts: number of them.
-        cut: texts that are longer.
-        tokens: of all texts, before cutting.
-        lost: tokens that are cut off.
-        unknown: tokens that stand for words that the tokenizer does not know.
+        texts: number of texts.
+        cut: number of texts that are longer than the length.
+        tokens: number of tokens of all texts, before cutting.
+        lost: number of tokens that are cut off.
+        unknown: number of tokens that stand for words that the tokenizer does not know.
     """
 
     texts: int
@@ -39,23 +39,25 @@ class TokenCounts:
     unknown: int
 
     def share(self, count: int) -> float:
-        """Of `tokens`, 0 to 1."""
+        """The share of `count` in `tokens`, 0 to 1."""
         return count / max(self.tokens, 1)
 
     def __str__(self) -> str:
-        return (f"{self.cut:,} of {self.texts:,} texts are cut, which loses {self.share(self.lost):.1%} of the "
-                f"tokens; {self.share(self.unknown):.1%} of the tokens are unknown")  # fmt: skip
+        return (
+            f"{self.cut:,} of {self.texts:,} texts are cut, which loses {self.share(self.lost):.1%} of the "
+            f"tokens; {self.share(self.unknown):.1%} of the tokens are unknown"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class TextPreprocessing:
-    """Tokenizing, cutting and padding of texts; works in graphs.
+    """Tokenizing, cutting and padding of texts, which works in graphs.
 
     Args:
         tokenizer: a KerasHub tokenizer.
-        length: number of tokens of the result, those at the start and the end included.
-        inputs: names of the backbone's inputs, of `token_ids`, `padding_mask`, `segment_ids`.
-        fields: names of the texts of an example, in order.
+        length: number of tokens of the result, with those at the start and the end.
+        inputs: names of the backbone's inputs, some of `token_ids`, `padding_mask`, `segment_ids`.
+        fields: names of the texts of an example, in their order.
     """
 
     tokenizer: Any
@@ -64,18 +66,18 @@ class TextPreprocessing:
     fields: tuple[str, ...] = ONE_TEXT
 
     def __call__(self, *columns: Sequence[str] | tf.Tensor) -> dict[str, tf.Tensor]:
-        """name -> [B, length] of tf.string[B], one for each of `fields`.
+        """Input name -> [B, length], for texts tf.string[B] of each of `fields`.
 
         `token_ids` int32, cut at the end and padded: the start, then each text with its end, and
         between two texts what the family writes there. Of several texts the longer ones are cut
-        first. `padding_mask` bool, true on tokens; `segment_ids` int32, the place of the text that a
+        first. `padding_mask` bool, true on tokens. `segment_ids` int32, the place of the text that a
         token belongs to, 0 on padding (Devlin et al. 2019, arXiv:1810.04805, figure 2).
         """
         (start, end), pieces = self.special_ids(), self._cut([self._pieces(c) for c in columns])
         rows, last = pieces[0].nrows(), len(pieces) - 1
         parts: list[tuple[tf.RaggedTensor | None, int]] = [(_column(start, rows), 0)]
         for place, piece in enumerate(pieces):
-            behind = end if place == last else self._between()
+            behind = end if place == last else self._separator_ids()
             parts += [(piece, place), (_column(behind, rows), place)]
         kept = [(part, place) for part, place in parts if part is not None]
         ragged = tf.concat([part for part, _ in kept], axis=1)
@@ -89,31 +91,31 @@ class TextPreprocessing:
         return {name: tensors[name] for name in self.inputs}
 
     @functools.cached_property
-    def in_graph(self) -> Any:
-        """`self` as one graph for any number of texts.
+    def graph_function(self) -> Callable[..., dict[str, tf.Tensor]]:
+        """The preprocessing as one graph for any number of texts.
 
-        Kept, and made without AutoGraph, which nothing here needs: a small run would spend more
-        time on rewriting the tokenizer's source than on all its texts.
+        It is kept, and made without AutoGraph, which nothing here needs: a small run would spend
+        more time on rewriting the source of the tokenizer than on all its texts.
         """
         signature = [tf.TensorSpec([None], tf.string)] * len(self.fields)
         return tf.function(self.__call__, input_signature=signature, autograph=False)
 
     @property
     def pad_id(self) -> int:
-        """The id that stands where there is no token."""
+        """The id of padding, which stands where there is no token."""
         return int(getattr(self.tokenizer, "pad_token_id", None) or 0)
 
     def mask_id(self) -> int:
-        """The id that hides a token: the mask, or else what stands for unknown words.
+        """The id that hides a token: the mask, or the id of unknown words where there is no mask.
 
         Raises:
             FlagError: the tokenizer has neither.
         """
-        found = getattr(self.tokenizer, "mask_token_id", None)
-        found = self.unknown_id() if found is None else int(found)
-        if found is None:
+        mask_id = getattr(self.tokenizer, "mask_token_id", None)
+        mask_id = self.unknown_id() if mask_id is None else int(mask_id)
+        if mask_id is None:
             raise FlagError("this tokenizer has no mask", flag="augment", fix="--augment=eda")
-        return found
+        return mask_id
 
     def unknown_id(self) -> int | None:
         """The id of unknown words; None for a tokenizer that knows every byte."""
@@ -124,41 +126,41 @@ class TextPreprocessing:
         return None if word is None else int(tokenizer.token_to_id(word))
 
     def special_ids(self) -> tuple[list[int], list[int]]:
-        """`(ids, ids)`: what the family writes before and after a text; empty or one id each."""
+        """`(ids, ids)` that the family writes before and after a text, with one id or none each."""
         return _first_id(self.tokenizer, START_NAMES), _first_id(self.tokenizer, END_NAMES)
 
     def count_tokens(self, *columns: Sequence[str] | tf.Tensor) -> tf.Tensor:
-        """int32[B]: the tokens of tf.string[B] of each field without cutting, with start and end."""
+        """int32[B], the number of tokens, with start and end, before cutting; tf.string[B] of each field."""
         lengths = tf.add_n([self._pieces(texts).row_lengths() for texts in columns])
         return tf.cast(lengths, tf.int32) + self._num_special()
 
     def count(self, *columns: Sequence[str] | tf.Tensor) -> TokenCounts:
-        """The `TokenCounts` of tf.string[B] of each field."""
+        """The TokenCounts of texts, tf.string[B] of each field."""
         pieces = tf.concat([self._pieces(texts) for texts in columns], axis=1)
         unknown, lengths = self.unknown_id(), pieces.row_lengths()
         lost = tf.nn.relu(lengths - self.length + self._num_special())
-        found = (
-            tf.size(lengths),
-            tf.math.count_nonzero(lost),
-            tf.size(pieces.values),
-            tf.reduce_sum(lost),
-        )
         is_unknown = pieces.values == (-1 if unknown is None else unknown)
-        return TokenCounts(*map(int, (*found, tf.math.count_nonzero(is_unknown))))
+        return TokenCounts(
+            texts=int(tf.size(lengths)),
+            cut=int(tf.math.count_nonzero(lost)),
+            tokens=int(tf.size(pieces.values)),
+            lost=int(tf.reduce_sum(lost)),
+            unknown=int(tf.math.count_nonzero(is_unknown)),
+        )
 
-    def _between(self) -> list[int]:
-        """The ids between two texts: the end, which RoBERTa's family writes twice."""
+    def _separator_ids(self) -> list[int]:
+        """The ids between two texts, which are the end, twice in RoBERTa's family."""
         end = self.special_ids()[1]
         name = type(self.tokenizer).__name__
         return end * 2 if name in WITH_TWO_ENDS else end
 
     def _num_special(self) -> int:
-        """Tokens of an example that are not of its texts."""
+        """The number of tokens of an example that are not of its texts."""
         start, end = self.special_ids()
-        return len(start) + len(end) + (len(self.fields) - 1) * len(self._between())
+        return len(start) + len(end) + (len(self.fields) - 1) * len(self._separator_ids())
 
     def _cut(self, pieces: list[tf.RaggedTensor]) -> list[tf.RaggedTensor]:
-        """The tokens that fit: of several texts each keeps an equal share, and what others leave."""
+        """The tokens that fit; each of several texts keeps an equal share, and what others leave free."""
         most = self.length - self._num_special()
         if len(pieces) == 1:
             return [pieces[0][:, :most]]
@@ -166,43 +168,43 @@ class TextPreprocessing:
 
         return tensorflow_text.RoundRobinTrimmer(most).trim(pieces)
 
-    def _pieces(self, texts: Sequence[str] | tf.Tensor) -> Any:
-        """Ragged int32[B, tokens] of tf.string[B]."""
+    def _pieces(self, texts: Sequence[str] | tf.Tensor) -> tf.RaggedTensor:
+        """The tokens of texts tf.string[B], ragged int32[B, tokens]."""
         pieces = self.tokenizer(tf.convert_to_tensor(texts))
         if isinstance(pieces, list):  # what KerasHub makes of tensors outside of graphs
             return tf.ragged.constant(pieces, dtype=tf.int32, ragged_rank=1)
         return tf.cast(pieces, tf.int32)
 
     def tokenizer_digest(self) -> str:
-        """Hexadecimal digest of the tokenizer: class, settings, vocabulary."""
-        config = {key: value for key, value in self.tokenizer.get_config().items()
-                  if key != "name"}  # fmt: skip
-        found = hashlib.blake2b(f"{type(self.tokenizer)} {config}".encode(), digest_size=16)
+        """The hexadecimal digest of the tokenizer: its class, settings and vocabulary."""
+        config = {key: value for key, value in self.tokenizer.get_config().items() if key != "name"}
+        digest = hashlib.blake2b(f"{type(self.tokenizer)} {config}".encode(), digest_size=16)
         with tempfile.TemporaryDirectory() as folder:
             self.tokenizer.save_assets(folder)
             for path in sorted(pathlib.Path(folder).rglob("*")):
-                found.update(path.name.encode() + path.read_bytes())
-        return found.hexdigest()
+                digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def to_config(self) -> dict[str, Any]:
-        """What `from_config` needs beside the tokenizer; plain data."""
+        """The data that `from_config` needs beside the tokenizer, ready for JSON."""
         config = {"length": self.length, "inputs": list(self.inputs)}
         return config if self.fields == ONE_TEXT else config | {"fields": list(self.fields)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], tokenizer: Any) -> "TextPreprocessing":
-        """The preprocessing that `to_config` described, with the backbone's tokenizer."""
+        """The preprocessing that the data of `to_config` describes, with the backbone's tokenizer."""
         fields = tuple(config.get("fields", ONE_TEXT))
         return cls(tokenizer, config["length"], tuple(config["inputs"]), fields)
 
 
-def _first_id(tokenizer: Any, names: tuple[str, ...]) -> list[int]:
+def _first_id(tokenizer: object, names: tuple[str, ...]) -> list[int]:
+    """The id under the first of some attributes that the tokenizer has; [] without any."""
     ids = [getattr(tokenizer, name, None) for name in names]
     return [int(value) for value in ids if value is not None][:1]
 
 
 def _column(ids: Sequence[int], rows: tf.Tensor) -> tf.RaggedTensor | None:
-    """Ragged [rows, n] of n ids; None of no id."""
+    """Ragged [rows, n] with n ids in each row; None for no ids."""
     if not ids:
         return None
     return tf.RaggedTensor.from_tensor(tf.tile([list(ids)], [tf.cast(rows, tf.int32), 1]))

@@ -2,51 +2,67 @@
 
 import functools
 import pathlib
-from typing import Any
 
 from tltf.files import assets
 
 PARTS = ("noun", "verb", "adj", "adv")
 ENDINGS = {
-    "noun": (("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"),
-             ("men", "man"), ("ies", "y")),
-    "verb": (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""),
-             ("ing", "e"), ("ing", "")),
+    "noun": (
+        ("s", ""),
+        ("ses", "s"),
+        ("xes", "x"),
+        ("zes", "z"),
+        ("ches", "ch"),
+        ("shes", "sh"),
+        ("men", "man"),
+        ("ies", "y"),
+    ),
+    "verb": (
+        ("s", ""),
+        ("ies", "y"),
+        ("es", "e"),
+        ("es", ""),
+        ("ed", "e"),
+        ("ed", ""),
+        ("ing", "e"),
+        ("ing", ""),
+    ),
     "adj": (("er", ""), ("est", ""), ("er", "e"), ("est", "e")),
     "adv": (),
-}  # fmt: skip
-"""WordNet's own rules of detachment (morphy(7WN))."""
+}
+"""Part of speech -> endings and their replacements: the rules of detachment of WordNet (morphy(7WN))."""
 
 
 class WordNet:
-    """Synonyms of English words.
+    """A thesaurus of English words.
 
     Args:
-        folder: of index.noun, data.noun and so on; by default the asset's.
+        folder: the folder of index.noun, data.noun and so on; by default that of the asset.
     """
 
-    def __init__(self, folder: Any = None) -> None:
+    def __init__(self, folder: pathlib.Path | str | None = None) -> None:
         folder = pathlib.Path(folder or assets.fetch("wordnet"))
         self._index = {part: _index(folder / f"index.{part}") for part in PARTS}
         self._data = {part: (folder / f"data.{part}").read_bytes() for part in PARTS}
 
-    @functools.lru_cache(maxsize=65536)  # noqa: B019 (one instance a process)
+    @functools.lru_cache(maxsize=65536)  # noqa: B019 (one instance per process)
     def synonyms(self, word: str) -> list[str]:
-        """Sorted list of the other lemmas in all meanings of a word or of what it is a form of.
+        """The other lemmas, sorted, in all meanings of a word and of its base forms.
 
         Args:
-            word: str; case does not matter.
+            word: the word, in upper or lower case.
         """
         word = word.lower()
-        found = set()
+        synonyms = set()
         for part in PARTS:
             for lemma in self._lemmas(word, part):
                 for offset in self._index[part].get(lemma, ()):
-                    found.update(self._words(part, offset))
-                found.discard(lemma.replace("_", " "))
-        return sorted(found - {word})
+                    synonyms.update(self._words(part, offset))
+                synonyms.discard(lemma.replace("_", " "))
+        return sorted(synonyms - {word})
 
     def _lemmas(self, word: str, part: str) -> list[str]:
+        """The word and its base forms that are lemmas of a part of speech."""
         lemmas = [word] + [
             word.removesuffix(ending) + new
             for ending, new in ENDINGS[part]
@@ -55,7 +71,10 @@ class WordNet:
         return [lemma for lemma in dict.fromkeys(lemmas) if lemma in self._index[part]]
 
     def _words(self, part: str, offset: int) -> list[str]:
-        """The lemmas of a synset: `offset file type count word id word id ...`, count in hex."""
+        """The lemmas of a synset.
+
+        Its line is `offset file type count word id word id ...`, with a hexadecimal count.
+        """
         data = self._data[part]
         fields = data[offset : data.index(b"\n", offset)].decode("ascii").split(" ")
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
@@ -64,16 +83,16 @@ class WordNet:
 
 def _index(path: pathlib.Path) -> dict[str, tuple[int, ...]]:
     """Lemma -> offsets of its synsets; lines that start with a blank are the licence."""
-    found = {}
+    offsets_of_lemma = {}
     for line in path.read_text("ascii").splitlines():
         if line.startswith(" "):
             continue
         fields = line.split()
-        found[fields[0]] = tuple(int(offset) for offset in fields[-int(fields[2]) :])
-    return found
+        offsets_of_lemma[fields[0]] = tuple(int(offset) for offset in fields[-int(fields[2]) :])
+    return offsets_of_lemma
 
 
 @functools.cache
 def load_wordnet() -> WordNet:
-    """The WordNet of this process, read when it is first needed."""
+    """The WordNet of this process, which is read when it is first needed."""
     return WordNet()

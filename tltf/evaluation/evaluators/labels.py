@@ -260,8 +260,8 @@ class LabelEvaluator(Evaluator[Answers]):
         class_names: Sequence[str],
     ) -> tuple[np.ndarray, Answers]:
         """`(labels, candidate)` of the rows of a table."""
-        labels, _ = label_kinds.several(truths, class_names, "predictions")
-        given, _ = label_kinds.several(
+        labels, _ = label_kinds.encode_labels(truths, class_names, "predictions")
+        given, _ = label_kinds.encode_labels(
             [*answers, label_kinds.join_labels(class_names)], class_names, ""
         )
         return labels, Answers(values, given[:-1] > 0)

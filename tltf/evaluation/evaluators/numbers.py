@@ -252,7 +252,7 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         class_names: Sequence[str],
     ) -> tuple[np.ndarray, np.ndarray]:
         """`(labels, candidate)` of the rows of a table."""
-        return spelled_numbers.numbers(truths), values
+        return spelled_numbers.parse_numbers(truths), values
 
     @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:

@@ -26,7 +26,7 @@ def data_uri(picture: np.ndarray | bytes | str | os.PathLike[str], size_px: int 
         than `structure.MAX_PIXELS`: a report never fails for a picture.
     """
     try:
-        image = conversion.as_network_sees(small_pictures.open_image(picture))
+        image = conversion.to_network_image(small_pictures.open_image(picture))
         image.thumbnail((size_px, size_px))
     except small_pictures.UNREADABLE:
         return ""

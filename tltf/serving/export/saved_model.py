@@ -94,7 +94,7 @@ def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
 def _splits_of(run: str) -> Splits | dict[str, Source]:
     """The splits of a run; {} if its data cannot be read."""
     try:
-        return run_data.parts(run)
+        return run_data.load_parts(run)
     except (FlagError, DataError, ModelError, StorageError) as error:
         print(
             f"export: the run's data cannot be read ({printable(error.what)}); made-up inputs "

@@ -123,7 +123,7 @@ def path(
     )
     if initial is not None:
         examples.check_initial(initial, given)
-    with blas_threads.for_size(given[0].size):
+    with blas_threads.limit_threads(given[0].size):
         return _path(given, validation, penalties, initial, seed, groups)
 
 
