@@ -50,8 +50,10 @@ def test_it_runs_on_a_cpu(path, tmp_path):
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     printed = [
-        output.text for cell in notebook.cells for output in cell.get("outputs", [])
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
         if output.output_type == "stream" and output.name == "stdout"
-    ]  # fmt: skip
+    ]
     assert any("predicted" in text for text in printed)
     assert (tmp_path / "runs" / "tiny" / "export" / "1" / "saved_model.pb").exists()

@@ -32,11 +32,14 @@ def kwargs(text):
         ("full", "full", {}),
         ("full()", "full", {}),
         (" full ( a = 1 , b=two words ) ", "full", {"a": "1", "b": "two words"}),
-        ("f(a='x, y', b=[1, 2], c=g(d=3, e=4))", "f",
-         {"a": "'x, y'", "b": "[1, 2]", "c": "g(d=3, e=4)"}),
+        (
+            "f(a='x, y', b=[1, 2], c=g(d=3, e=4))",
+            "f",
+            {"a": "'x, y'", "b": "[1, 2]", "c": "g(d=3, e=4)"},
+        ),
         ("csv(path=/data/it's here.csv)", "csv", {"path": "/data/it's here.csv"}),
     ],
-)  # fmt: skip
+)
 def test_parse(text, name, arguments):
     assert call_strings.parse(text) == (name, arguments)
 
@@ -53,8 +56,13 @@ def test_parse_refuses(text):
 def test_defaults_are_filled_in_and_values_typed():
     found = kwargs("rich(path=1.csv, rate=1, is_on=true, sizes=[256, 64], any=none)")
     assert found == {
-        "path": "1.csv", "rate": 1.0, "count": 2, "is_on": True, "sizes": (256, 64), "any": None,
-    }  # fmt: skip
+        "path": "1.csv",
+        "rate": 1.0,
+        "count": 2,
+        "is_on": True,
+        "sizes": (256, 64),
+        "any": None,
+    }
     assert type(found["rate"]) is float
 
 
@@ -152,9 +160,14 @@ def test_change_paths_touches_nothing_else(text, expected):
 
 
 FLAGS_OF_LISTS = {
-    "data": "sources", "split": "splits", "augment": "augments", "backbone": "backbones",
-    "head": "heads", "method": "methods", "format": "formats",
-}  # fmt: skip
+    "data": "sources",
+    "split": "splits",
+    "augment": "augments",
+    "backbone": "backbones",
+    "head": "heads",
+    "method": "methods",
+    "format": "formats",
+}
 
 
 @pytest.mark.parametrize("flag", FLAGS_OF_LISTS)
@@ -165,12 +178,21 @@ def test_a_name_like_no_other_points_to_a_list_that_is_there(flag):
 
 
 @covers(221)
-@pytest.mark.parametrize(("given", "fix"), [
-    ("csv(path=a.csv, text=name, full (English), label=y)", "quote the value: text='name, full (English)'"),
-    ("csv(path=my, data.csv, text=t, label=y)", "quote the value: path='my, data.csv'"),
-    ("image_folder(path=cats, dogs)", "quote the value: path='cats, dogs'"),
-    ("csv(path=a.csv, text=it's, so, label=a, b)", 'quote the value: text="it\'s, so", label=\'a, b\''),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [
+        (
+            "csv(path=a.csv, text=name, full (English), label=y)",
+            "quote the value: text='name, full (English)'",
+        ),
+        ("csv(path=my, data.csv, text=t, label=y)", "quote the value: path='my, data.csv'"),
+        ("image_folder(path=cats, dogs)", "quote the value: path='cats, dogs'"),
+        (
+            "csv(path=a.csv, text=it's, so, label=a, b)",
+            "quote the value: text=\"it's, so\", label='a, b'",
+        ),
+    ],
+)
 def test_a_torn_value_is_told_to_be_quoted_and_then_reads(given, fix):
     with pytest.raises(FlagError) as caught:
         call_strings.parse(given, "data")

@@ -8,9 +8,12 @@ from tltf.errors import FlagError
 
 def situation(**values):
     given = {
-        "modality": "image", "num_train": 1000, "num_classes": 10, "is_pretrained": True,
+        "modality": "image",
+        "num_train": 1000,
+        "num_classes": 10,
+        "is_pretrained": True,
         "has_validation": True,
-    } | values  # fmt: skip
+    } | values
     return defaults.Situation(**given)
 
 
@@ -41,10 +44,18 @@ def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
 
 def test_what_is_given_is_kept():
     given = {
-        "method": "full", "optimizer": "sgd", "learning_rate": 0.3, "batch_size": 7,
-        "train_epochs": 2, "schedule": "plateau", "warmup_fraction": 0.0, "weight_decay": 0.1,
-        "norm": "frozen", "keep": "last", "eval_batch_size": 9,
-    }  # fmt: skip
+        "method": "full",
+        "optimizer": "sgd",
+        "learning_rate": 0.3,
+        "batch_size": 7,
+        "train_epochs": 2,
+        "schedule": "plateau",
+        "warmup_fraction": 0.0,
+        "weight_decay": 0.1,
+        "norm": "frozen",
+        "keep": "last",
+        "eval_batch_size": 9,
+    }
     resolved = flag_values(resolve(make(**given), situation(modality="text")))
     assert {name: resolved[name] for name in given} == given
 
@@ -65,10 +76,17 @@ def test_auto_method(values, method):
 
 
 def test_a_solved_head_keeps_the_statistics_it_was_solved_under():
-    norms = {method: resolve(make(method=method), situation()).train.norm
-             for method in ("full", "lora", "lp_ft(backbone_rate=.5)", "wise_ft", "curriculum")}  # fmt: skip
-    assert norms == {"full": "train", "lora": "train", "lp_ft(backbone_rate=.5)": "frozen",
-                     "wise_ft": "frozen", "curriculum": "frozen"}  # fmt: skip
+    norms = {
+        method: resolve(make(method=method), situation()).train.norm
+        for method in ("full", "lora", "lp_ft(backbone_rate=.5)", "wise_ft", "curriculum")
+    }
+    assert norms == {
+        "full": "train",
+        "lora": "train",
+        "lp_ft(backbone_rate=.5)": "frozen",
+        "wise_ft": "frozen",
+        "curriculum": "frozen",
+    }
     given = resolve(make(method="lp_ft", norm="train"), situation())
     assert given.train.norm == "train"
 

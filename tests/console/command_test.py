@@ -134,9 +134,11 @@ def test_faults_of_tensorflow(tmp_path, capsys):
         assert error == f"tltf: error[3] {path} --data: the file does not exist any more\n"
     assert run(failing(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))) == 5
     assert "a smaller --batch_size" in capsys.readouterr().err
-    for kind, what in ((tf.errors.ResourceExhaustedError, "No space left on device"),
-                       (tf.errors.OutOfRangeError, "File too large"),
-                       (tf.errors.UnknownError, "Input/output error")):  # fmt: skip
+    for kind, what in (
+        (tf.errors.ResourceExhaustedError, "No space left on device"),
+        (tf.errors.OutOfRangeError, "File too large"),
+        (tf.errors.UnknownError, "Input/output error"),
+    ):
         assert run(failing(kind(None, None, f"/run/x.tfevents; {what} [Op:SaveV2]"))) == 5
         error = capsys.readouterr().err
         assert error == f"tltf: error[5] /run/x.tfevents: {what}\n"

@@ -224,8 +224,10 @@ def test_a_run_that_was_cut_at_every_checkpoint_does(text, flags, tmp_path, monk
     resumed, cuts, again = fit_in_parts(text, tmp_path / "cut", monkeypatch, True, **flags)
     assert len(cuts) >= 6 and cuts[-1][0] == len(fitted.phases()) - 1
     require_same(resumed, whole)
-    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
-                for one in (fitted, again)]  # fmt: skip
+    timeless = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+        for one in (fitted, again)
+    ]
     assert timeless[0] == timeless[1]
     require_mixed(fitted)
 

@@ -108,9 +108,19 @@ def test_the_watchdog_leaves_time_within_ten_seconds():
     assert 8 <= signals.GRACE_S <= 9.5
 
 
-STAGES = ("the data is read", "the cache is filled", "a shard is written", "a step is traced",
-          "between two phases", "a step of the second phase", "the first validation",
-          "the manifest is fsynced", "the model is written", "evaluation", "the export is written")  # fmt: skip
+STAGES = (
+    "the data is read",
+    "the cache is filled",
+    "a shard is written",
+    "a step is traced",
+    "between two phases",
+    "a step of the second phase",
+    "the first validation",
+    "the manifest is fsynced",
+    "the model is written",
+    "evaluation",
+    "the export is written",
+)
 
 
 @pytest.mark.large

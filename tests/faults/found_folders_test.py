@@ -296,9 +296,16 @@ def judged(tmp_path_factory):
     for start, split in ((0, "train"), (50, "val")):
         for name in ("cat", "dog"):
             fill(folder / "data" / split / name, 8 if split == "train" else 3, start)
-    argv = [f"--data=image_folder(path={folder}/data)", f"--output={folder}/run", "--export=false",
-            "--backbone=small_cnn(filters=[8])", "--image_size_px=16", "--method=scratch",
-            "--train_epochs=2", "--split=holdout(test=0)"]  # fmt: skip
+    argv = [
+        f"--data=image_folder(path={folder}/data)",
+        f"--output={folder}/run",
+        "--export=false",
+        "--backbone=small_cnn(filters=[8])",
+        "--image_size_px=16",
+        "--method=scratch",
+        "--train_epochs=2",
+        "--split=holdout(test=0)",
+    ]
     assert train.main(argv) == 0
     return folder
 
@@ -354,9 +361,15 @@ def test_evaluation_of_the_runs_own_data_without_splits_says_how_many_it_knows(t
     for name in ("cat", "dog"):
         fill(tmp_path / "data" / name, 10)
     data = f"image_folder(path={tmp_path}/data)"
-    argv = [f"--data={data}", f"--output={tmp_path}/run", "--export=false",
-            "--backbone=small_cnn(filters=[8])", "--image_size_px=16", "--method=scratch",
-            "--train_epochs=1"]  # fmt: skip
+    argv = [
+        f"--data={data}",
+        f"--output={tmp_path}/run",
+        "--export=false",
+        "--backbone=small_cnn(filters=[8])",
+        "--image_size_px=16",
+        "--method=scratch",
+        "--train_epochs=1",
+    ]
     assert train.main(argv) == 0
     assert "2 classes (cat, dog)" in capsys.readouterr().err
     code, _, said = evaluated(tmp_path, capsys, data)

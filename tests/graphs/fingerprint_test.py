@@ -33,16 +33,21 @@ def test_another_process_finds_the_same():
         "from tests.graphs import fingerprint_test as t; print(t.fingerprint.hash_model(t.model()))"
     )
     env = {**os.environ, "PYTHONPATH": ROOT, "PYTHONHASHSEED": "7"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, check=True, capture_output=True, text=True
+    )
     assert done.stdout.strip() == fingerprint.hash_model(model())
 
 
 def test_what_counts():
     changes = [
-        {"units": 4}, {"activation": "tanh"}, {"epsilon": 1e-2}, {"seed": 1}, {"swapped": True},
+        {"units": 4},
+        {"activation": "tanh"},
+        {"epsilon": 1e-2},
+        {"seed": 1},
+        {"swapped": True},
         {"axis": 2},
-    ]  # fmt: skip
+    ]
     found = {fingerprint.hash_model(model(**change)) for change in [{}, *changes]}
     assert len(found) == len(changes) + 1
 

@@ -65,9 +65,13 @@ def test_inputs_without_steps_go_with_their_rows():
 
 def test_forward_of_a_transformer_is_that_of_each_text_alone():
     backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=30, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16,
+        vocabulary_size=30,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=16,
         max_sequence_length=20,
-    )  # fmt: skip
+    )
     inputs = tokens()
     inputs["padding_mask"] = inputs["padding_mask"].astype(np.int32)
     inputs["segment_ids"] = np.zeros_like(inputs["token_ids"])
