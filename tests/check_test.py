@@ -128,8 +128,10 @@ def test_links_against_all_pairs(monkeypatch, few, at_once):
     assert told == set(np.flatnonzero(is_near.any(axis=1)).tolist()) and len(told) > 300
     first = {
         tuple(sorted((row, int(np.flatnonzero(is_near[row] & (roles == role))[0]))))
-        for row in range(400) for role in range(3) if (is_near[row] & (roles == role)).any()
-    }  # fmt: skip
+        for row in range(400)
+        for role in range(3)
+        if (is_near[row] & (roles == role)).any()
+    }
     assert at_once == 4 or set(found.pairs()) == first
 
 
@@ -218,10 +220,16 @@ def test_near_rows_across_splits_come_first(tmp_path, capsys):
     assert "near  " not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("argv", "code"), [
-    ([], 2), (["--data=nothing"], 2), (["--data=csv(path=/nowhere.csv, text=t)"], 2),
-    (["--data=digits", "--split=holdout(test=2)"], 2), (["--data=digits", "--head=none"], 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        ([], 2),
+        (["--data=nothing"], 2),
+        (["--data=csv(path=/nowhere.csv, text=t)"], 2),
+        (["--data=digits", "--split=holdout(test=2)"], 2),
+        (["--data=digits", "--head=none"], 2),
+    ],
+)
 def test_what_cannot_be_scanned_is_one_line(argv, code, capsys):
     assert check.main(argv) == code
     said = capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 
 from tltf.config import call_strings, checks, flagfiles
 from tltf.config.catalogs import BACKBONES, HEADS, SOURCES, SPLITS
-from tltf.config.options import Options, flat
+from tltf.config.options import Options, flag_values
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.flags"))
@@ -15,57 +15,95 @@ BASES = sorted((CONFIGS / "base").glob("*.flags"))
 PACKAGED = {"mnist_5k", "vader", "digits", "fashion_mnist", "emoji"}
 MAY_DIFFER = {"data", "backbone", "backbone_weights", "image_size_px", "text_length"}
 FULL_BERT = {
-    "method": "full", "schedule": "constant", "warmup_fraction": 0.0, "baseline": "logistic|scratch",
-}  # fmt: skip
+    "method": "full",
+    "schedule": "constant",
+    "warmup_fraction": 0.0,
+    "baseline": "logistic|scratch",
+}
 SMALL_BASE = {
-    "optimizer": "adam", "learning_rate": 1e-3, "batch_size": 32, "train_epochs": 10,
-    "schedule": "constant", "weight_decay": 0.0,
-}  # fmt: skip
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "batch_size": 32,
+    "train_epochs": 10,
+    "schedule": "constant",
+    "weight_decay": 0.0,
+}
 RECIPES = {
     "bert_cased_classify": FULL_BERT
     | {
-        "backbone": "hub:bert_base_en", "head": "classify(pooling=pooled, dropout=.1)",
-        "text_length": 128, "optimizer": "adamw", "learning_rate": 2e-5, "adam_epsilon": 1e-8,
-        "clipnorm": 1.0, "global_clipnorm": 0.0, "weight_decay": 0.01, "batch_size": 16,
-        "train_epochs": 5, "watch_test": True,
+        "backbone": "hub:bert_base_en",
+        "head": "classify(pooling=pooled, dropout=.1)",
+        "text_length": 128,
+        "optimizer": "adamw",
+        "learning_rate": 2e-5,
+        "adam_epsilon": 1e-8,
+        "clipnorm": 1.0,
+        "global_clipnorm": 0.0,
+        "weight_decay": 0.01,
+        "batch_size": 16,
+        "train_epochs": 5,
+        "watch_test": True,
     },
     "bert_uncased_sentiment": FULL_BERT
     | {
-        "backbone": "hub:bert_base_en_uncased", "optimizer": "adam", "learning_rate": 1e-5,
-        "batch_size": 16, "train_epochs": 3,
+        "backbone": "hub:bert_base_en_uncased",
+        "optimizer": "adam",
+        "learning_rate": 1e-5,
+        "batch_size": 16,
+        "train_epochs": 3,
     },
     "resnet18_cifar10": {
-        "backbone": "hub:resnet_18_imagenet", "image_size_px": 32,
-        "augment": "pad_crop(padding_px=4)|flip", "method": "full", "optimizer": "adam",
-        "learning_rate": 1e-3, "train_epochs": 10, "eval_batch_size": 256,
+        "backbone": "hub:resnet_18_imagenet",
+        "image_size_px": 32,
+        "augment": "pad_crop(padding_px=4)|flip",
+        "method": "full",
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "train_epochs": 10,
+        "eval_batch_size": 256,
         "baseline": "logistic|scratch",
     },
     "cnn_source_to_target_source": SMALL_BASE
     | {
-        "backbone": "small_cnn(filters=[32], kernel_px=3, channels=1)", "image_size_px": 28,
-        "head": "classify(pooling=flatten)", "method": "scratch",
+        "backbone": "small_cnn(filters=[32], kernel_px=3, channels=1)",
+        "image_size_px": 28,
+        "head": "classify(pooling=flatten)",
+        "method": "scratch",
     },
     "cnn_source_to_target": SMALL_BASE
     | {
-        "backbone": "runs/cnn_source", "image_size_px": 28, "head": "classify(pooling=flatten)",
-        "method": "full", "split": "kfold(folds=5, fold=-1, validation=.1)",
+        "backbone": "runs/cnn_source",
+        "image_size_px": 28,
+        "head": "classify(pooling=flatten)",
+        "method": "full",
+        "split": "kfold(folds=5, fold=-1, validation=.1)",
         "baseline": "logistic|scratch",
     },
     "lstm_source_to_target_source": SMALL_BASE | {"method": "scratch"},
     "lstm_source_to_target": SMALL_BASE
     | {"backbone": "runs/lstm_source", "method": "full", "baseline": "logistic|scratch"},
     "vgg16_frozen_dense256": {
-        "backbone": "vgg16", "image_size_px": 224, "method": "linear_probe",
-        "head": "classify(pooling=flatten, hidden=256, activation=relu)", "optimizer": "adam",
-        "batch_size": 32, "train_epochs": 10, "baseline": "logistic|scratch",
+        "backbone": "vgg16",
+        "image_size_px": 224,
+        "method": "linear_probe",
+        "head": "classify(pooling=flatten, hidden=256, activation=relu)",
+        "optimizer": "adam",
+        "batch_size": 32,
+        "train_epochs": 10,
+        "baseline": "logistic|scratch",
     },
     "bert_mean_pool_imdb": FULL_BERT
     | {
-        "backbone": "hub:bert_base_en_uncased", "head": "classify(pooling=average)",
-        "text_length": 100, "optimizer": "adam", "learning_rate": 2e-5, "batch_size": 32,
-        "train_epochs": 3, "split": "holdout(validation=.1)",
+        "backbone": "hub:bert_base_en_uncased",
+        "head": "classify(pooling=average)",
+        "text_length": 100,
+        "optimizer": "adam",
+        "learning_rate": 2e-5,
+        "batch_size": 32,
+        "train_epochs": 3,
+        "split": "holdout(validation=.1)",
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -108,12 +146,12 @@ def test_its_comment_gives_a_command_that_names_it(path):
     [(recipe, *item) for recipe, values in RECIPES.items() for item in values.items()],
 )
 def test_recipe_carries(recipe, flag, value):
-    assert flat(options(recipe))[flag] == value
+    assert flag_values(options(recipe))[flag] == value
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_small_overlay_changes_data_weights_and_size_only_and_is_packaged(recipe):
-    whole, small = flat(options(recipe)), flat(options(f"{recipe}_small"))
+    whole, small = flag_values(options(recipe)), flag_values(options(f"{recipe}_small"))
     assert {name for name in whole if whole[name] != small[name]} <= MAY_DIFFER
     assert call(SOURCES, small["data"]).name in PACKAGED
     assert small["backbone"] in BACKBONES or small["backbone"] == whole["backbone"]

@@ -27,10 +27,18 @@ def main(arguments):
     flags = {
         "strategy": alone if kind == "auto" else kind,
         "logical_devices": int(num_devices) if kind == "auto" else 1,
-        "method": "full", "train_epochs": 4, "batch_size": 8, "eval_batch_size": 8,
-        "optimizer": "sgd", "learning_rate": 0.5, "schedule": "constant", "warmup_fraction": 0.0,
-        "weight_decay": 0.0, "norm": norm, "keep": "last",
-    }  # fmt: skip
+        "method": "full",
+        "train_epochs": 4,
+        "batch_size": 8,
+        "eval_batch_size": 8,
+        "optimizer": "sgd",
+        "learning_rate": 0.5,
+        "schedule": "constant",
+        "warmup_fraction": 0.0,
+        "weight_decay": 0.0,
+        "norm": norm,
+        "keep": "last",
+    }
     if clip != "none":
         flags[clip] = 0.05
     options = make(**flags)

@@ -14,10 +14,15 @@ from tltf.config.options import Options, make
 from tltf.runs import folder as runs_folder
 
 FLAGS = [
-    "--data=digits", "--backbone=small_cnn(filters=[8])", "--backbone_weights=none",
-    "--image_size_px=8", "--train_epochs=3", "--head=classify(pooling=flatten)",
-    "--learning_rate=.01", "--method=full",
-]  # fmt: skip
+    "--data=digits",
+    "--backbone=small_cnn(filters=[8])",
+    "--backbone_weights=none",
+    "--image_size_px=8",
+    "--train_epochs=3",
+    "--head=classify(pooling=flatten)",
+    "--learning_rate=.01",
+    "--method=full",
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +62,17 @@ def test_predictions_recompute_the_accuracy(run):
 
 def test_run_folder_is_complete(run):
     names = {path.name for path in run.iterdir()}
-    assert {"report.json", "report.md", "report.html", "predictions.csv", "metrics.jsonl",
-            "run.flags", "export", "model", "checkpoints"} <= names  # fmt: skip
+    assert {
+        "report.json",
+        "report.md",
+        "report.html",
+        "predictions.csv",
+        "metrics.jsonl",
+        "run.flags",
+        "export",
+        "model",
+        "checkpoints",
+    } <= names
     assert (run / "export/1/saved_model.pb").exists()
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
 
@@ -132,15 +146,18 @@ def test_predict_command_reads_standard_names(run, tmp_path):
     assert len(rows) == 1 and rows[0]["label"]
 
 
-@pytest.mark.parametrize("flags,message", [
-    (["--backbone=efficientnet_lite"], r"fix: --backbone=efficientnet_lite0"),
-    (["--method=partal(last_groups=2)"], r"fix: --method=partial\(last_groups=2\)"),
-    (["--data=mnist5k"], r"fix: --data=mnist_5k"),
-    (["--split=holdout(tset=.1)"], r"no argument 'tset'"),
-    (["--head=classify(hidden=x, width=3)"], r"no argument 'width'"),
-    (["--clipnorm=1", "--global_clipnorm=1"], r"exclude each other"),
-    (["--augment=flop"], r"fix: --augment=flip"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags,message",
+    [
+        (["--backbone=efficientnet_lite"], r"fix: --backbone=efficientnet_lite0"),
+        (["--method=partal(last_groups=2)"], r"fix: --method=partial\(last_groups=2\)"),
+        (["--data=mnist5k"], r"fix: --data=mnist_5k"),
+        (["--split=holdout(tset=.1)"], r"no argument 'tset'"),
+        (["--head=classify(hidden=x, width=3)"], r"no argument 'width'"),
+        (["--clipnorm=1", "--global_clipnorm=1"], r"exclude each other"),
+        (["--augment=flop"], r"fix: --augment=flip"),
+    ],
+)
 def test_unknown_names_suggest_the_nearest(flags, message, capsys, tmp_path):
     import re
 

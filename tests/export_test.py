@@ -66,7 +66,11 @@ def test_a_run_without_its_data_is_checked_on_made_up_inputs(run, tmp_path, caps
     ("flags", "code", "said"),
     [
         (["--run={run}", "--output={run}/taken", "--version=1"], 2, "--version: version 1 exists"),
-        (["--run={run}", "--format=saved_modell"], 2, "--format: no format 'saved_modell'"),
+        (
+            ["--run={run}", "--format=saved_modell"],
+            2,
+            "--format: there is no format 'saved_modell'",
+        ),
         (["--run={run}", "--version=0"], 2, "--version"),
         (["--run={run}/none"], 4, "--run: no folder"),
         (["--run={run}", "--output={run}/all.csv", "--noverify"], 5, "cannot be written"),

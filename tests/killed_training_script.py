@@ -14,10 +14,15 @@ from tests import killing
 
 SMALL_SHARDS = 4000
 FLAGS = (
-    "--data=digits(num_train=160, num_test=60)", "--backbone=small_cnn(filters=[8, 8])",
-    "--head=classify(dropout=.2)", "--method=gradual(stages=2)", "--train_epochs=6",
-    "--batch_size=16", "--learning_rate=.05", "--checkpoint_minutes=1e-9",
-)  # fmt: skip
+    "--data=digits(num_train=160, num_test=60)",
+    "--backbone=small_cnn(filters=[8, 8])",
+    "--head=classify(dropout=.2)",
+    "--method=gradual(stages=2)",
+    "--train_epochs=6",
+    "--batch_size=16",
+    "--learning_rate=.05",
+    "--checkpoint_minutes=1e-9",
+)
 """Of a training of seconds: three phases of 2 epochs of 10 steps, in the last two a checkpoint each."""
 
 
@@ -102,7 +107,7 @@ POINTS = {
     "the export gets its name": Point(files="/export/", number=1, calls=("os.rename",)),
     "exported": Point("tltf.serving.export.saved_model:export_saved_model", 1, "after"),
     "nearly finished": Point("tltf.runs.checkpoints:thin", 1, "after"),
-}  # fmt: skip
+}
 
 
 def main(point, flags):

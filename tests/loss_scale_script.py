@@ -41,12 +41,16 @@ def main(arguments):
     x[12] = np.inf  # second step, second device: Keras asks the first one only
     model.fit(x, y, batch_size=8, verbose=0, shuffle=False)
     values = strategy.experimental_local_results(model.layers[-1].kernel.value)
-    print(json.dumps({
-        "weights": [value.numpy().tolist() for value in values],
-        "skipped": int(optimizer.num_skipped.numpy()) if arguments[0] == "tltf" else None,
-        "scale": float(optimizer.dynamic_scale.numpy()),
-        "broken": optimizer.broken.read(3) if arguments[0] == "tltf" else None,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "weights": [value.numpy().tolist() for value in values],
+                "skipped": int(optimizer.num_skipped.numpy()) if arguments[0] == "tltf" else None,
+                "scale": float(optimizer.dynamic_scale.numpy()),
+                "broken": optimizer.broken.read(3) if arguments[0] == "tltf" else None,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

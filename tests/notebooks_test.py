@@ -5,7 +5,7 @@ import pathlib
 import nbformat
 import pytest
 
-from tltf.config.options import Options, fields_of
+from tltf.config.options import Options, flags_of
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 TINY = """
@@ -35,7 +35,7 @@ def test_its_python_compiles_and_its_flags_exist(path):
             for line in cell.source.splitlines():
                 name, equals, _ = line.strip().partition("=")
                 if line.startswith("    ") and equals and line.endswith(","):
-                    assert name in fields_of(Options)
+                    assert name in flags_of(Options)
 
 
 @pytest.mark.large
@@ -50,8 +50,10 @@ def test_it_runs_on_a_cpu(path, tmp_path):
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     printed = [
-        output.text for cell in notebook.cells for output in cell.get("outputs", [])
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
         if output.output_type == "stream" and output.name == "stdout"
-    ]  # fmt: skip
+    ]
     assert any("predicted" in text for text in printed)
     assert (tmp_path / "runs" / "tiny" / "export" / "1" / "saved_model.pb").exists()

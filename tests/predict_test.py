@@ -82,7 +82,7 @@ def test_json_lines_in_a_file(reviews, tmp_path, capsys):
     [
         (["--input=x"], 2, "--run: must be given"),
         (["--run={run}", "--input=none.csv"], 2, "--input: no file or folder none.csv"),
-        (["--run={run}", "--input="], 2, "--input: names nothing"),
+        (["--run={run}", "--input="], 2, "--input: is empty"),
         (["--run={run}", "--imput=x"], 2, "no flag --imput"),
         (["--run=nowhere"], 4, "--run: no folder nowhere"),
         (["--run={run}", "--input={table}", "--output={run}/model/core.json/x"], 5, "cannot be"),

@@ -37,10 +37,10 @@ def commands():
 
 
 def test_every_flag_exists_and_every_flag_of_train_is_told():
-    known = {name for kind in KINDS for name in options.fields_of(kind)}
+    known = {name for kind in KINDS for name in options.flags_of(kind)}
     told = set(re.findall(r"--([a-z][a-z_0-9]+)", TEXT))
     assert told - known - {*flagfiles.CONSOLE_FLAGS, "flag"} == set()
-    assert set(options.fields_of(options.Options)) - told == set()
+    assert set(options.flags_of(options.Options)) - told == set()
 
 
 def test_every_file_exists():

@@ -34,11 +34,15 @@ def main(num_devices, kind):
         optimizer.build(network.trainable_variables)
     ids = tf.data.Dataset.from_tensor_slices(({"token_ids": list(cases.BATCHES)}, [[0, 1]] * 3))
     network.fit(ids.map(lambda x, y: (x, {"label": y})), epochs=2, verbose=0, shuffle=False)
-    print(json.dumps({
-        "devices": strategy.num_replicas_in_sync,
-        "table": network.trainable_variables[0].numpy().tolist(),
-        "slots": [list(v.shape) for v in optimizer.variables if len(v.shape) == 2],
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "devices": strategy.num_replicas_in_sync,
+                "table": network.trainable_variables[0].numpy().tolist(),
+                "slots": [list(v.shape) for v in optimizer.variables if len(v.shape) == 2],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 import functools
 
-from tltf.config import options
+from tltf.config import option_groups, options
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.models import core_builder
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 TEXTS = ("a good film", "a bad film", "the plot is thin", "the cast is great, the end is not")
 
@@ -16,20 +16,25 @@ def image(
 ):
     """An image model with random weights."""
     chosen = options.make(
-        options.ModelOptions, backbone=backbone, backbone_weights="none", image_size_px=size_px
+        option_groups.ModelOptions,
+        backbone=backbone,
+        backbone_weights="none",
+        image_size_px=size_px,
     )
     core = core_builder.build(chosen, len(names), "image")
-    return Trained(core, ImagePreprocessing(size_px, core.backbone.channels), tuple(names))
+    return TransferModel(core, ImagePreprocessing(size_px, core.backbone.channels), tuple(names))
 
 
 def text(backbone="small_lstm(units=8, embedding=8, vocabulary=60)", names=("bad", "good")):
     """A text model with random weights and a vocabulary learned from TEXTS."""
     chosen = options.make(
-        options.ModelOptions, backbone=backbone, backbone_weights="none", text_length=12
+        option_groups.ModelOptions, backbone=backbone, backbone_weights="none", text_length=12
     )
     core = core_builder.build(chosen, len(names), "text", list(TEXTS))
     tensors = tuple(core.backbone.inputs)
-    return Trained(core, TextPreprocessing(core.backbone.tokenizer, 12, tensors), tuple(names))
+    return TransferModel(
+        core, TextPreprocessing(core.backbone.tokenizer, 12, tensors), tuple(names)
+    )
 
 
 image_once, text_once = functools.cache(image), functools.cache(text)

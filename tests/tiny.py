@@ -68,8 +68,10 @@ def image_backbone(size_px=8, dropout=0.3, nested=False):
 
 def text_backbone(num_blocks=2, width=8, length=None, dropout=0.1):
     """A transformer with dropout and a pooler on its first token."""
-    inputs = {name: keras.Input((length,), dtype="int32", name=name)
-              for name in ("token_ids", "padding_mask")}  # fmt: skip
+    inputs = {
+        name: keras.Input((length,), dtype="int32", name=name)
+        for name in ("token_ids", "padding_mask")
+    }
     embedding = keras_hub.layers.TokenAndPositionEmbedding(20, 12, width, name="embedding")
     x = embedding(inputs["token_ids"])
     groups = [Group("embeddings", (embedding,))]

@@ -1,7 +1,7 @@
-"""Transfer learning with TensorFlow: name a backbone, data and a method; get a served model.
+"""Transfer learning with TensorFlow, from a backbone, data and a method to a served model.
 
 The names below are imported when they are first used, so `import tltf` stays free of
-TensorFlow. None of them is the name of a module: that would depend on what was imported first.
+TensorFlow. None of them is the name of a module, whose meaning would depend on what was imported first.
 """
 
 import importlib
@@ -25,5 +25,5 @@ def __getattr__(name: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def __dir__() -> Any:
+def __dir__() -> list[str]:
     return sorted([*globals(), *_NAMES])

@@ -1,4 +1,4 @@
-"""Scans a data set as training would, and says what is in it; trains nothing.
+"""Scans a data set as training does and prints what is in it, without training.
 
 python -m tltf.check --data='image_folder(path=photos)'
 python -m tltf.check --data='csv(path=all.csv, text=text, label=tags)' --head=multi_label --output=FOLDER
@@ -13,7 +13,7 @@ from tltf.console import command
 
 
 def service(options: CheckOptions) -> None:
-    """Scans; the services are imported here, so that --help is quick."""
+    """Scans as the options say; the imports are in the function, so that --help is fast."""
     checks.require("data", options.data)
     recipe = checks.resolve_data(options.data, options.split, options.head, output=options.output)
     command.load_tensorflow()

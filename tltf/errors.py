@@ -1,4 +1,4 @@
-"""Kinds of errors, each with the exit code that a command ends with.
+"""The kinds of errors, each with the exit code of a command that fails by it.
 
 An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: hint`.
 """
@@ -10,24 +10,25 @@ from collections.abc import Collection
 from typing import Any
 
 _ESCAPED = ("Cc", "Zl", "Zp")
-"""Unicode categories of the characters that break a line or steer a terminal."""
+"""Unicode categories of the characters that break a line or control a terminal."""
 
 
 class TltfError(ValueError):
-    """A fault of the input, the configuration or the machine; never of tltf itself.
+    """A fault of the input, the configuration or the machine, never of tltf itself.
 
     Args:
-        what: the fact, with what was received and what is allowed, the most similar first.
-        flag: name without dashes of the flag that is to blame, if one is.
-        place: the file, or `file:row`, that is to blame, if one is.
-        fix: what the user can do, best as a flag.
+        what: the fault, with what was received and what is allowed, the most similar first.
+        flag: the name, without dashes, of the flag that is at fault; empty for none.
+        place: the file, or `file:row`, that is at fault; empty for none.
+        fix: what the user can do, as a flag where that is possible.
     """
 
     code = 70
     scan: Any = None
-    """What was counted in the data up to this error, with all faults (`data.source.ScanCounts`).
+    """The counts of the scan up to this error, with all faults: a `data.source.ScanCounts`.
 
-    It is written to data_report.jsonl; None where no data were being read.
+    They are written to data_report.jsonl; None where no data was being read. This module imports
+    nothing of tltf, so the attribute has no narrower type.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class NumericError(TltfError):
 
 
 def printable(text: str) -> str:
-    """`text` on one line; line breaks, control characters and what is not UTF-8 are escaped."""
+    """`text` on one line, with escapes for line breaks, control characters and what is not UTF-8."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(
         repr(character)[1:-1] if _must_be_escaped(character) else character for character in safe
@@ -94,22 +95,24 @@ def _must_be_escaped(character: str) -> bool:
     return character != "\t" and unicodedata.category(character) in _ESCAPED
 
 
-LIKE = 0.85
+LEAST_SIMILARITY = 0.85
 """Least similarity (`difflib` ratio, 0..1) of a suggestion; tests/config/habits_test.py measures it."""
-DESTROYING = ("overwrite",)
-"""Names that are never suggested: a typing error must not cost a finished run."""
+NEVER_SUGGESTED = ("overwrite",)
+"""Names that are not suggested, since a typing error must not cost a finished run."""
 
 
 def nearest(name: str, choices: Collection[str], limit: int = 3) -> list[str]:
-    """Up to `limit` of `choices` that `name` may be a typing error of, the likeliest first.
+    """Up to `limit` of the `choices` that `name` may be a typing error of, the likeliest first.
 
-    That is a choice with the same letters in another order, with one other letter, or with a
-    similarity of at least LIKE. The list is empty where no choice is that near: a wrong suggestion
+    Such a choice has the same letters in another order, one other letter, or a similarity of at
+    least LEAST_SIMILARITY. The list is empty where no choice is that near, since a wrong suggestion
     is worse than none.
     """
-    lowered = {_spelled(choice): str(choice) for choice in choices if str(choice) not in DESTROYING}
-    typed = _spelled(name)
-    close = difflib.get_close_matches(typed, lowered, n=limit, cutoff=LIKE)
+    lowered = {
+        _normalize(choice): str(choice) for choice in choices if str(choice) not in NEVER_SUGGESTED
+    }
+    typed = _normalize(name)
+    close = difflib.get_close_matches(typed, lowered, n=limit, cutoff=LEAST_SIMILARITY)
     slips = [key for key in lowered if sorted(key) == sorted(typed) or _is_one_off(key, typed)]
     return [lowered[match] for match in list(dict.fromkeys([*slips, *close]))[:limit]]
 
@@ -119,14 +122,14 @@ def _is_one_off(a: str, b: str) -> bool:
     return len(a) == len(b) >= 4 and sum(x != y for x, y in zip(a, b, strict=True)) == 1
 
 
-def _spelled(name: object) -> str:
+def _normalize(name: object) -> str:
     return str(name).lower().replace("-", "_")
 
 
 def choices_text(name: object, choices: Collection[str], limit: int = 12) -> str:
     """`choices` as a list for an error message: the most similar to `name` first, the rest in order."""
-    lowered = {_spelled(choice): choice for choice in choices}
-    like = difflib.get_close_matches(_spelled(name), lowered, n=3, cutoff=0.4)
+    lowered = {_normalize(choice): choice for choice in choices}
+    like = difflib.get_close_matches(_normalize(name), lowered, n=3, cutoff=0.4)
     first = [lowered[key] for key in like]
     ordered = first + [choice for choice in choices if choice not in first]
     return ", ".join(ordered[:limit]) + (", ..." if len(ordered) > limit else "")

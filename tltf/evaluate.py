@@ -13,11 +13,13 @@ from tltf.console import command
 
 
 def service(options: EvaluateOptions) -> None:
-    """Evaluates; the services are imported here, so that --help is quick."""
+    """Evaluates as the options say; the imports are in the function, so that --help is fast."""
     source = checks.pick_source(options.data, options.output) if options.data else None
     from tltf.runs import model_folder
 
-    model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
+    model_folder.open_folder(
+        options.run
+    )  # a wrong --run must be an error before TensorFlow is imported
     command.load_tensorflow()
     from tltf.experiments import run_evaluation
 

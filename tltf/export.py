@@ -2,7 +2,7 @@
 
 python -m tltf.export --run=RUN
 
-Writes RUN/export/<next integer>/, a SavedModel for TF Serving.
+The export is RUN/export/<next integer>/, a SavedModel for TF Serving.
 """
 
 import sys
@@ -14,18 +14,18 @@ from tltf.runs import layout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
+    """Returns the exit code for command-line arguments without the program's name."""
     return command.run(ExportOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
 def service(options: ExportOptions) -> None:
-    """Exports as ExportOptions say and prints the new folder."""
+    """Exports as the options say and prints the new folder."""
     from tltf.config import call_strings
     from tltf.config.catalogs import FORMATS
     from tltf.files import atomic_folders
     from tltf.runs import model_folder
 
-    # wrong flags must show before TensorFlow is imported
+    # wrong flags must be an error before TensorFlow is imported
     call = call_strings.pick(FORMATS, options.format, "format")
     model_folder.open_folder(options.run)
     atomic_folders.new_version(options.output or f"{options.run}/{layout.EXPORT}", options.version)

@@ -12,7 +12,7 @@ from tltf.console import command
 
 
 def service(options: FindOptions) -> None:
-    """Finds; the services are imported here, so that --help is quick."""
+    """Runs the test that the options describe; the imports are in the function, so that --help is fast."""
     recipe = checks.resolve(options, needs_output=False)
     command.load_tensorflow()
     from tltf.training import lr_range_test

@@ -1,9 +1,10 @@
-"""Classifies images or texts with a trained run.
+"""Predicts the labels or numbers of images or texts with a trained run.
 
 python -m tltf.predict --run=RUN --input=photo.jpg,folder/,table.csv > predictions.csv
 
-One row an input: id, path or text, label, one probability per class, error. An input that
-cannot be read gets an error in its row; the rest goes on.
+The table has one row per input: its id, its path or text, the answer, one probability per class
+(or the quantiles of a number), and an error. An input that cannot be read has an error in its row and
+does not stop the others.
 """
 
 import sys
@@ -15,18 +16,20 @@ from tltf.errors import FlagError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
+    """Returns the exit code for command-line arguments without the program's name."""
     return command.run(PredictOptions, service, sys.argv[1:] if argv is None else argv, __doc__)
 
 
 def service(options: PredictOptions) -> None:
-    """Predicts as PredictOptions say."""
+    """Predicts as the options say; the imports are in the function, so that --help is fast."""
     if "-" in options.input.split(",") and sys.stdin.isatty():
-        what = "standard input is a terminal, no file and no pipe"
+        what = "standard input is a terminal, not a file or a pipe"
         raise FlagError(what, flag="input", fix="give --input=FILE, or pipe texts or paths in")
     from tltf.runs import model_folder
 
-    model_folder.open_folder(options.run)  # a wrong --run must show before TensorFlow is imported
+    model_folder.open_folder(
+        options.run
+    )  # a wrong --run must be an error before TensorFlow is imported
     command.load_tensorflow()
     from tltf.models import loading, prediction_rows
 

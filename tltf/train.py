@@ -13,7 +13,7 @@ from tltf.console import command, streams
 
 
 def service(options: Options) -> None:
-    """Runs the options, whoever reads on; the services are imported here, so that --help is quick."""
+    """Trains as the options say; the imports are in the function, so that --help is fast."""
     recipe = checks.resolve(options)
     command.load_tensorflow()
     from tltf.experiments import kfold, one_run

@@ -65,7 +65,7 @@ def main():
 
 
 def assemble(work):
-    """`(Trained, Method)` of tltf for the work, before any training."""
+    """`(TransferModel, Method)` of tltf for the work, before any training."""
     chosen, _ = flagfiles.parse(options.Options, work.flags())
     recipe, strategy = checks.resolve(chosen, needs_output=False), strategies.start(chosen.runtime)
     return assembly.assemble(chosen, recipe, loader.load_parts(chosen, recipe), strategy)

@@ -79,9 +79,15 @@ def test_a_run_that_names_code_from_outside_is_refused(tmp_path, monkeypatch, bl
     inner = tmp_path / "run/model/v1"
     inner.mkdir(parents=True)
     safetensors.numpy.save_file({"a": np.zeros(3)}, inner / model_folder.WEIGHTS)
-    manifest = {"format": model_folder.FORMAT, "core": {"backbone": blueprint, "head": "classify"},
-                "modality": "image", "preprocessing": {}, "class_names": [], "folder": "v1",
-                "files": {model_folder.WEIGHTS: sha256_of_file(inner / model_folder.WEIGHTS)}}  # fmt: skip
+    manifest = {
+        "format": model_folder.FORMAT,
+        "core": {"backbone": blueprint, "head": "classify"},
+        "modality": "image",
+        "preprocessing": {},
+        "class_names": [],
+        "folder": "v1",
+        "files": {model_folder.WEIGHTS: sha256_of_file(inner / model_folder.WEIGHTS)},
+    }
     (inner.parent / model_folder.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match=r"is not part of tltf|has no backbone"):
         builder.build(str(tmp_path / "run"))

@@ -224,12 +224,15 @@ def test_known_configurations_have_the_published_size(name):
     assert model.count_params() == published
 
 
-@pytest.mark.parametrize("error,attempts", [
-    (ConnectionError("no address"), 3),
-    (ValueError("502 Server Error: Bad Gateway"), 3),
-    (ValueError("401 Client Error: Unauthorized"), 1),
-    (json.JSONDecodeError("Expecting value", "<html>", 0), 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "error,attempts",
+    [
+        (ConnectionError("no address"), 3),
+        (ValueError("502 Server Error: Bad Gateway"), 3),
+        (ValueError("401 Client Error: Unauthorized"), 1),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), 1),
+    ],
+)
 def test_presets_out_of_reach_name_what_to_do(monkeypatch, error, attempts):
     calls = []
 

@@ -14,7 +14,11 @@ from tltf.runs import model_folder
 from tltf.serving.export import saved_model
 from tltf.training import training
 
-METHODS = {"adapters": "adapters(size=2)", "prefix": "prefix(length=2)", "prompt": "prompt(length=3)"}  # fmt: skip
+METHODS = {
+    "adapters": "adapters(size=2)",
+    "prefix": "prefix(length=2)",
+    "prompt": "prompt(length=3)",
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +26,19 @@ def runs(tmp_path_factory, bert_folder):
     """Method -> (run folder, TrainingResult)."""
     folder = tmp_path_factory.mktemp("runs")
     source = texts_source(40)
-    rows = [f"{text},{source.class_names[label]}" for text, label in
-            zip(source.column.values, source.labels, strict=True)]  # fmt: skip
+    rows = [
+        f"{text},{source.class_names[label]}"
+        for text, label in zip(source.column.values, source.labels, strict=True)
+    ]
     (folder / "all.csv").write_text("\n".join(["text,label", *rows]) + "\n")
     flags = {
-        "data": f"csv(path={folder}/all.csv, text=text)", "backbone": bert_folder,
-        "text_length": 12, "train_epochs": 2, "batch_size": 8, "learning_rate": 0.02,
-    }  # fmt: skip
+        "data": f"csv(path={folder}/all.csv, text=text)",
+        "backbone": bert_folder,
+        "text_length": 12,
+        "train_epochs": 2,
+        "batch_size": 8,
+        "learning_rate": 0.02,
+    }
     return {
         name: (
             folder / name,
@@ -59,9 +69,13 @@ def test_a_saved_run_computes_what_was_trained(runs, name, bert_folder):
     np.testing.assert_allclose(probabilities(adapter, trained), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [
-    name if name == "adapters" else pytest.param(name, marks=pytest.mark.large) for name in METHODS
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "adapters" else pytest.param(name, marks=pytest.mark.large)
+        for name in METHODS
+    ],
+)
 def test_the_exported_model_computes_it_too(runs, name, tmp_path):
     """The export reloads itself in a clean process and compares."""
     _, result = runs[name]
@@ -72,8 +86,14 @@ def test_the_exported_model_computes_it_too(runs, name, tmp_path):
 @pytest.mark.parametrize("name", METHODS)
 def test_it_is_continued_with_its_parts(runs, name):
     folder, result = runs[name]
-    options = replace(result.given, backbone=str(folder), output="",
-                      method="linear_probe", learning_rate=1e-9, train_epochs=1)  # fmt: skip
+    options = replace(
+        result.given,
+        backbone=str(folder),
+        output="",
+        method="linear_probe",
+        learning_rate=1e-9,
+        train_epochs=1,
+    )
     probe = training.train(options).model
     inner = {n: v.numpy() for n, v in result.model.core.named_weights().items() if "label" not in n}
     found = probe.core.named_weights()

@@ -24,7 +24,13 @@ def test_a_prompt_stands_before_the_blocks_and_is_dropped_behind_them():
     plain = tiny.text_backbone()
     before = outputs(plain)
     backbone = kept_layers.insert(plain, "prompt", 3)
-    assert [group.name for group in backbone.groups] == ["embeddings", "prompt", "layer_1", "layer_2", "pooler"]  # fmt: skip
+    assert [group.name for group in backbone.groups] == [
+        "embeddings",
+        "prompt",
+        "layer_1",
+        "layer_2",
+        "pooler",
+    ]
     vectors = backbone.groups[1].layers[0].vectors.numpy()
     embedding, first, second, pooler = (backbone.groups[n].layers[0] for n in (0, 2, 3, 4))
     tokens = np.asarray(embedding(TEXTS["token_ids"]))
@@ -47,14 +53,18 @@ def test_padding_changes_nothing_behind_a_prompt(length):
     if length is None:
         shorter = {name: array[:, :4] for name, array in TEXTS.items()}
         again = keras.Model(backbone.inputs, backbone.taps)(shorter, training=False)
-        np.testing.assert_allclose(again["sequence"], found["sequence"][:, :4], rtol=1e-5, atol=1e-5)  # fmt: skip
+        np.testing.assert_allclose(
+            again["sequence"], found["sequence"][:, :4], rtol=1e-5, atol=1e-5
+        )
     assert backbone.taps["sequence"].shape == (None, length, 8)
 
 
 def test_a_record_makes_the_same_graph_again():
     backbone = tiny.text_backbone()
     backbone = kept_layers.insert(backbone, "adapters", 2, [PLACE])
-    backbone = kept_layers.insert(backbone, "prefix", 3, ["layer_2/block_2/self_attention_layer/query/kernel"])  # fmt: skip
+    backbone = kept_layers.insert(
+        backbone, "prefix", 3, ["layer_2/block_2/self_attention_layer/query/kernel"]
+    )
     backbone = kept_layers.insert(backbone, "prompt", 4)
     records = backbone.blueprint[kept_layers.RECORD]
     assert [row["kind"] for row in records] == ["adapters", "prefix", "prompt"]
@@ -74,19 +84,22 @@ def _head():
     return call_strings.pick(HEADS, "classify")
 
 
-@pytest.mark.parametrize("record", [
-    None,
-    {},
-    {"kind": "adapters", "size": 2},
-    {"kind": "pickles", "size": 2, "names": []},
-    {"kind": "adapters", "size": 2, "names": ["layer_1/nothing"]},
-    {"kind": "adapters", "size": 2, "names": [PLACE, PLACE]},
-    {"kind": "adapters", "size": 10**9, "names": [PLACE]},
-    {"kind": "adapters", "size": True, "names": [PLACE]},
-    {"kind": "prefix", "size": 2, "names": [PLACE]},
-    {"kind": "prompt", "size": 0, "names": []},
-    {"kind": "prompt", "size": 1, "names": "all"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        {},
+        {"kind": "adapters", "size": 2},
+        {"kind": "pickles", "size": 2, "names": []},
+        {"kind": "adapters", "size": 2, "names": ["layer_1/nothing"]},
+        {"kind": "adapters", "size": 2, "names": [PLACE, PLACE]},
+        {"kind": "adapters", "size": 10**9, "names": [PLACE]},
+        {"kind": "adapters", "size": True, "names": [PLACE]},
+        {"kind": "prefix", "size": 2, "names": [PLACE]},
+        {"kind": "prompt", "size": 0, "names": []},
+        {"kind": "prompt", "size": 1, "names": "all"},
+    ],
+)
 def test_records_from_nowhere_are_refused(record):
     with pytest.raises(ModelError, match="the backbone has"):
         kept_layers.rebuild_parts(tiny.text_backbone(), [record])

@@ -18,13 +18,14 @@ from tests.training.fit_test import FLAGS, Log
 from tltf.backbones import builder
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import NotCached, Reading, View
-from tltf.config.options import CacheOptions, make
+from tltf.config.option_groups import CacheOptions
+from tltf.config.options import make
 from tltf.data import preprocessing
 from tltf.data.source import Column, ScanCounts, Source, one_label_field
 from tltf.errors import FlagError
 from tltf.graphs import fingerprint, freezing, frozen_prefix
 from tltf.methods import fine_tuning as methods
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.training import datasets, fit
 
 PROBE = [("head/.*", 1)]
@@ -35,9 +36,13 @@ def images_source(count=50, size_px=8, seed=0):
     labels = (np.arange(count) % 3).astype("int32")
     pixels = rng.integers(0, 80, (count, size_px, size_px, 3)) + 60 * labels[:, None, None, None]
     return Source(
-        "given", {"image": Column("array", pixels.astype(np.uint8))}, one_label_field(labels, ("a", "b", "c")),
-        [str(row) for row in range(count)], None, ScanCounts(count),
-    )  # fmt: skip
+        "given",
+        {"image": Column("array", pixels.astype(np.uint8))},
+        one_label_field(labels, ("a", "b", "c")),
+        [str(row) for row in range(count)],
+        None,
+        ScanCounts(count),
+    )
 
 
 @pytest.fixture
@@ -128,8 +133,8 @@ def test_nothing_is_computed_twice(core, tmp_path, monkeypatch):
 
 def test_a_prefix_is_hashed_once_a_cache(core, tmp_path, monkeypatch):
     parts, cache, hashed = cut(core), feature_cache.Cache(CacheOptions(), tmp_path), []
-    of_model = fingerprint.of_model
-    monkeypatch.setattr(fingerprint, "of_model", lambda m: hashed.append(m) or of_model(m))
+    hash_model = fingerprint.hash_model
+    monkeypatch.setattr(fingerprint, "hash_model", lambda m: hashed.append(m) or hash_model(m))
     for _ in range(3):
         cache.table(parts.prefix, reading(core))
     assert len(hashed) == 1
@@ -217,9 +222,13 @@ def texts_source(count=60):
         for row, label in enumerate(labels)
     ]
     return Source(
-        "given", {"text": Column("text", texts)}, one_label_field(labels, ("a", "b")), texts, None,
+        "given",
+        {"text": Column("text", texts)},
+        one_label_field(labels, ("a", "b")),
+        texts,
+        None,
         ScanCounts(count),
-    )  # fmt: skip
+    )
 
 
 def train(make_backbone, source, method, strategy=None, **flags):
@@ -232,7 +241,7 @@ def train(make_backbone, source, method, strategy=None, **flags):
     rows = np.arange(len(source))
     parts = {"train": source.take(rows[:40]), "validation": source.take(rows[40:])}
     prepared = preprocessing.build(core.backbone, source)
-    trained = Trained(core, prepared, source.class_names, options, parts)
+    trained = TransferModel(core, prepared, source.class_names, options, parts)
     feed = datasets.build(trained, strategy)
     run = fit.Fit(core, method, feed, options, strategy, Log())
     run()
@@ -306,8 +315,13 @@ def test_views_take_turns(own_cache, monkeypatch):
 
 def test_mixing_has_no_views(own_cache):
     with pytest.raises(FlagError, match="mixup"):
-        train(images, images_source(60), methods.linear_probe(), augment="mixup(alpha=.2)",
-              cache_views=2)  # fmt: skip
+        train(
+            images,
+            images_source(60),
+            methods.linear_probe(),
+            augment="mixup(alpha=.2)",
+            cache_views=2,
+        )
 
 
 def test_a_moving_boundary_is_cached_anew(own_cache, monkeypatch):
@@ -341,11 +355,18 @@ def test_two_devices_train_above_the_cache_as_one(tmp_path):
     root = str(pathlib.Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": root, "TLTF_CACHE": str(tmp_path)}
     losses = [
-        json.loads(subprocess.run([sys.executable, "-c", TWO_DEVICES, number], cwd=root,
-                                  env=environment, check=True, stdout=subprocess.PIPE,
-                                  text=True).stdout.splitlines()[-1])
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", TWO_DEVICES, number],
+                cwd=root,
+                env=environment,
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+            ).stdout.splitlines()[-1]
+        )
         for number in "12"
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
 
 
@@ -353,7 +374,7 @@ KILLED = """
 import os, sys
 from tests.caching import feature_cache_test as caching_test
 from tltf.caching import feature_cache, frozen_outputs
-from tltf.config.options import CacheOptions
+from tltf.config.option_groups import CacheOptions
 original = frozen_outputs.Outputs.batches
 def slowly(outputs, missing):
     for number, batch in enumerate(original(outputs, missing)):
@@ -378,8 +399,14 @@ import hashlib; print(hashlib.sha256(table.arrays()["boundary_0"].tobytes()).hex
 def killed(folder, how):
     command = [sys.executable, "-c", KILLED, str(folder), how]
     root = str(pathlib.Path(__file__).resolve().parents[2])
-    return subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": root},
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    return subprocess.run(
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.large
@@ -399,10 +426,16 @@ def test_two_processes_fill_one_cache(tmp_path):
     root = str(pathlib.Path(__file__).resolve().parents[2])
     command = [sys.executable, "-c", KILLED, str(tmp_path), ""]
     both = [
-        subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": root},
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        subprocess.Popen(
+            command,
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": root},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     outputs = [process.communicate(timeout=300)[0].splitlines()[-1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert outputs[0] == outputs[1]

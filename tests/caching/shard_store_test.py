@@ -25,9 +25,14 @@ STEPS = [RNG.integers(-99, 99, (n, 2)).astype("int16") for n in LENGTHS]
 def write(folder, rows, shard_bytes=shard_store.SHARD_BYTES):
     with shard_store.Writer(folder, FIELDS, shard_bytes) as writer:
         for part in np.array_split(rows, 2):
-            writer.add(KEYS[part], LENGTHS[part], {
-                "vector": VECTORS[part], "steps": np.concatenate([STEPS[row] for row in part]),
-            })  # fmt: skip
+            writer.add(
+                KEYS[part],
+                LENGTHS[part],
+                {
+                    "vector": VECTORS[part],
+                    "steps": np.concatenate([STEPS[row] for row in part]),
+                },
+            )
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 10**6])
@@ -129,8 +134,12 @@ def test_a_removed_shard_is_read_on_by_those_who_hold_it(tmp_path):
 
 def test_what_a_killed_writer_left_is_swept_from_every_namespace(tmp_path):
     host = re.sub(r"\W", "-", socket.gethostname())[:40]
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], check=True,
-                           capture_output=True, text=True).stdout.strip()  # fmt: skip
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
     left, kept = (
         tmp_path / "space" / f".shard.{host}.{pid}.0.part" for pid in (ended, os.getpid())
     )

@@ -32,11 +32,14 @@ def kwargs(text):
         ("full", "full", {}),
         ("full()", "full", {}),
         (" full ( a = 1 , b=two words ) ", "full", {"a": "1", "b": "two words"}),
-        ("f(a='x, y', b=[1, 2], c=g(d=3, e=4))", "f",
-         {"a": "'x, y'", "b": "[1, 2]", "c": "g(d=3, e=4)"}),
+        (
+            "f(a='x, y', b=[1, 2], c=g(d=3, e=4))",
+            "f",
+            {"a": "'x, y'", "b": "[1, 2]", "c": "g(d=3, e=4)"},
+        ),
         ("csv(path=/data/it's here.csv)", "csv", {"path": "/data/it's here.csv"}),
     ],
-)  # fmt: skip
+)
 def test_parse(text, name, arguments):
     assert call_strings.parse(text) == (name, arguments)
 
@@ -53,8 +56,13 @@ def test_parse_refuses(text):
 def test_defaults_are_filled_in_and_values_typed():
     found = kwargs("rich(path=1.csv, rate=1, is_on=true, sizes=[256, 64], any=none)")
     assert found == {
-        "path": "1.csv", "rate": 1.0, "count": 2, "is_on": True, "sizes": (256, 64), "any": None,
-    }  # fmt: skip
+        "path": "1.csv",
+        "rate": 1.0,
+        "count": 2,
+        "is_on": True,
+        "sizes": (256, 64),
+        "any": None,
+    }
     assert type(found["rate"]) is float
 
 
@@ -142,19 +150,24 @@ def test_picking_imports_nothing():
         ("plain", "plain"),
     ],
 )
-def test_with_paths_touches_nothing_else(text, expected):
+def test_change_paths_touches_nothing_else(text, expected):
     row = Row("", {"path": "", "rate": 0.5, "files": ()}, "", paths=("path", "files"))
 
     def change(value):
         return value if value.startswith("/") else f"/a/{value}"
 
-    assert call_strings.with_paths(text, row, change) == expected
+    assert call_strings.change_paths(text, row, change) == expected
 
 
 FLAGS_OF_LISTS = {
-    "data": "sources", "split": "splits", "augment": "augments", "backbone": "backbones",
-    "head": "heads", "method": "methods", "format": "formats",
-}  # fmt: skip
+    "data": "sources",
+    "split": "splits",
+    "augment": "augments",
+    "backbone": "backbones",
+    "head": "heads",
+    "method": "methods",
+    "format": "formats",
+}
 
 
 @pytest.mark.parametrize("flag", FLAGS_OF_LISTS)
@@ -165,17 +178,26 @@ def test_a_name_like_no_other_points_to_a_list_that_is_there(flag):
 
 
 @covers(221)
-@pytest.mark.parametrize(("given", "fix"), [
-    ("csv(path=a.csv, text=name, full (English), label=y)", "quote it: text='name, full (English)'"),
-    ("csv(path=my, data.csv, text=t, label=y)", "quote it: path='my, data.csv'"),
-    ("image_folder(path=cats, dogs)", "quote it: path='cats, dogs'"),
-    ("csv(path=a.csv, text=it's, so, label=a, b)", 'quote it: text="it\'s, so", label=\'a, b\''),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [
+        (
+            "csv(path=a.csv, text=name, full (English), label=y)",
+            "quote the value: text='name, full (English)'",
+        ),
+        ("csv(path=my, data.csv, text=t, label=y)", "quote the value: path='my, data.csv'"),
+        ("image_folder(path=cats, dogs)", "quote the value: path='cats, dogs'"),
+        (
+            "csv(path=a.csv, text=it's, so, label=a, b)",
+            "quote the value: text=\"it's, so\", label='a, b'",
+        ),
+    ],
+)
 def test_a_torn_value_is_told_to_be_quoted_and_then_reads(given, fix):
     with pytest.raises(FlagError) as caught:
         call_strings.parse(given, "data")
     assert caught.value.fix == fix
-    for pair in call_strings.split_outside(fix.removeprefix("quote it: "), ","):
+    for pair in call_strings.split_outside(fix.removeprefix("quote the value: "), ","):
         key, _, value = pair.strip().partition("=")
         _, read = call_strings.parse(f"csv({pair})")
         assert read == {key: value}
@@ -191,5 +213,5 @@ def test_a_name_of_any_signs_works_when_it_is_quoted(value):
 
 
 def test_an_open_bracket_in_a_name_is_told_to_be_quoted():
-    with pytest.raises(FlagError, match=r"stays open.*quote the value"):
+    with pytest.raises(FlagError, match=r"not closed.*quote the value"):
         call_strings.parse("csv(path=a.csv, text=full (English, label=y)")

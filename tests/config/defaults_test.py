@@ -2,15 +2,18 @@ import pytest
 
 from tltf.config import call_strings, defaults
 from tltf.config.catalogs import METHODS
-from tltf.config.options import flat, make
+from tltf.config.options import flag_values, make
 from tltf.errors import FlagError
 
 
 def situation(**values):
     given = {
-        "modality": "image", "num_train": 1000, "num_classes": 10, "is_pretrained": True,
+        "modality": "image",
+        "num_train": 1000,
+        "num_classes": 10,
+        "is_pretrained": True,
         "has_validation": True,
-    } | values  # fmt: skip
+    } | values
     return defaults.Situation(**given)
 
 
@@ -31,7 +34,7 @@ def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
     case = situation(modality=modality, is_pretrained=is_pretrained, num_train=num_train)
     resolved = resolve(make(method=method), case)
     train = resolved.train
-    open_flags = [k for k, v in flat(resolved).items() if v is None or v == "auto"]
+    open_flags = [k for k, v in flag_values(resolved).items() if v is None or v == "auto"]
     as_pretrained = {"backbone_dropout", "stochastic_depth"}
     of_the_machine = {"strategy", "resume", "deterministic"}
     assert set(open_flags) <= {"image_size_px", "text_length", *of_the_machine} | as_pretrained
@@ -41,11 +44,19 @@ def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
 
 def test_what_is_given_is_kept():
     given = {
-        "method": "full", "optimizer": "sgd", "learning_rate": 0.3, "batch_size": 7,
-        "train_epochs": 2, "schedule": "plateau", "warmup_fraction": 0.0, "weight_decay": 0.1,
-        "norm": "frozen", "keep": "last", "eval_batch_size": 9,
-    }  # fmt: skip
-    resolved = flat(resolve(make(**given), situation(modality="text")))
+        "method": "full",
+        "optimizer": "sgd",
+        "learning_rate": 0.3,
+        "batch_size": 7,
+        "train_epochs": 2,
+        "schedule": "plateau",
+        "warmup_fraction": 0.0,
+        "weight_decay": 0.1,
+        "norm": "frozen",
+        "keep": "last",
+        "eval_batch_size": 9,
+    }
+    resolved = flag_values(resolve(make(**given), situation(modality="text")))
     assert {name: resolved[name] for name in given} == given
 
 
@@ -65,10 +76,17 @@ def test_auto_method(values, method):
 
 
 def test_a_solved_head_keeps_the_statistics_it_was_solved_under():
-    norms = {method: resolve(make(method=method), situation()).train.norm
-             for method in ("full", "lora", "lp_ft(backbone_rate=.5)", "wise_ft", "curriculum")}  # fmt: skip
-    assert norms == {"full": "train", "lora": "train", "lp_ft(backbone_rate=.5)": "frozen",
-                     "wise_ft": "frozen", "curriculum": "frozen"}  # fmt: skip
+    norms = {
+        method: resolve(make(method=method), situation()).train.norm
+        for method in ("full", "lora", "lp_ft(backbone_rate=.5)", "wise_ft", "curriculum")
+    }
+    assert norms == {
+        "full": "train",
+        "lora": "train",
+        "lp_ft(backbone_rate=.5)": "frozen",
+        "wise_ft": "frozen",
+        "curriculum": "frozen",
+    }
     given = resolve(make(method="lp_ft", norm="train"), situation())
     assert given.train.norm == "train"
 

@@ -19,9 +19,17 @@ def write(folder, name, text):
 
 def test_every_way_to_write_a_flag():
     options, console = parse(
-        "--batch_size=8", "-seed", "3", "--train_epochs", "2", "--overwrite", "--noexport",
-        "--learning_rate=auto", "--data=csv(path=a b.csv)", "--debug",
-    )  # fmt: skip
+        "--batch_size=8",
+        "-seed",
+        "3",
+        "--train_epochs",
+        "2",
+        "--overwrite",
+        "--noexport",
+        "--learning_rate=auto",
+        "--data=csv(path=a b.csv)",
+        "--debug",
+    )
     assert (options.train.batch_size, options.runtime.seed, options.train.train_epochs) == (8, 3, 2)
     assert options.output.overwrite and not options.output.export
     assert options.train.learning_rate is None and options.data.data == "csv(path=a b.csv)"
@@ -53,10 +61,10 @@ def test_a_nested_path_is_relative_to_the_including_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("--seed=1\n--bacth_size=4\n", r"a\.flags:2: no flag --bacth_size.*batch_size"),
+        ("--seed=1\n--bacth_size=4\n", r"a\.flags:2: there is no flag --bacth_size.*batch_size"),
         ("--batch_size=four\n", r"a\.flags:1 --batch_size: takes a whole number \(received four\)"),
         ("--batch_size=0\n", r"a\.flags:1 --batch_size: takes a number >= 1"),
-        ("--batch_size\n", r"a\.flags:1 --batch_size: lacks a value"),
+        ("--batch_size\n", r"a\.flags:1 --batch_size: needs a value"),
         ("batch_size=4\n", "is not a flag"),
         ("--flagfile=a.flags\n", "pulls itself in"),
         ("--flagfile=no.flags\n", "No such file"),
@@ -81,10 +89,20 @@ def test_a_binary_flagfile(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "argv", [["--learning_rate=nan"], ["--learning_rate=0"], ["--label_smoothing=1.0"],
-             ["--train_epochs=0"], ["--batch_size=-1"], ["--optimizer=adma"], ["--overwrite=maybe"],
-             ["--seed"], ["data"], ["--"]],
-)  # fmt: skip
+    "argv",
+    [
+        ["--learning_rate=nan"],
+        ["--learning_rate=0"],
+        ["--label_smoothing=1.0"],
+        ["--train_epochs=0"],
+        ["--batch_size=-1"],
+        ["--optimizer=adma"],
+        ["--overwrite=maybe"],
+        ["--seed"],
+        ["data"],
+        ["--"],
+    ],
+)
 def test_refused_on_the_command_line(argv):
     with pytest.raises(FlagError):
         parse(*argv)
@@ -92,9 +110,14 @@ def test_refused_on_the_command_line(argv):
 
 def test_what_is_written_is_read_back(tmp_path):
     options = make(
-        data="csv(path='/x, y.csv')", backbone="minilm_l6", learning_rate=2.5e-5, batch_size=None,
-        export=False, augment="flip|mixup(alpha=.2)", output="a folder",
-    )  # fmt: skip
+        data="csv(path='/x, y.csv')",
+        backbone="minilm_l6",
+        learning_rate=2.5e-5,
+        batch_size=None,
+        export=False,
+        augment="flip|mixup(alpha=.2)",
+        output="a folder",
+    )
     flagfiles.write(tmp_path / "run.flags", options, "two\nlines")
     assert parse(f"--flagfile={tmp_path / 'run.flags'}")[0] == options
     assert (tmp_path / "run.flags").read_text().startswith("# two\n# lines\n")

@@ -10,42 +10,99 @@ import tltf
 from tltf.config import call_strings, flagfiles, habits
 from tltf.config.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
 from tltf.config.command_options import EvaluateOptions, PredictOptions
-from tltf.config.options import Options, fields_of
+from tltf.config.options import Options, flags_of
 from tltf.errors import FlagError, nearest
 
-CATALOGS = {"method": METHODS, "head": HEADS, "data": SOURCES, "split": SPLITS,
-            "augment": AUGMENTS, "backbone": BACKBONES}  # fmt: skip
+CATALOGS = {
+    "method": METHODS,
+    "head": HEADS,
+    "data": SOURCES,
+    "split": SPLITS,
+    "augment": AUGMENTS,
+    "backbone": BACKBONES,
+}
 TYPED = {
-    "lr=1e-3": "learning_rate=1e-3", "epochs=5": "train_epochs=5", "batch=16": "batch_size=16",
-    "bs=16": "batch_size=16", "model=resnet50": "backbone=resnet50",
-    "arch=resnet18": "backbone=resnet50", "weights=imagenet": "backbone_weights=default",
+    "lr=1e-3": "learning_rate=1e-3",
+    "epochs=5": "train_epochs=5",
+    "batch=16": "batch_size=16",
+    "bs=16": "batch_size=16",
+    "model=resnet50": "backbone=resnet50",
+    "arch=resnet18": "backbone=resnet50",
+    "weights=imagenet": "backbone_weights=default",
     "dataset=photos": "data=image_folder(path=photos)",
-    "data_dir=a.csv": "data=csv(path=a.csv, text=text, label=label)", "dataset=digits": "data=digits",
-    "out=r": "output=r", "output_dir=r": "output=r", "num_epochs=3": "train_epochs=3",
-    "num-train-epochs=3": "train_epochs=3", "dropout=.1": "head=classify(dropout=.1)",
-    "wd=.01": "weight_decay=.01", "fp16": "precision=mixed_float16", "amp": "precision=mixed_float16",
-    "bf16=true": "precision=mixed_bfloat16", "img_size=224": "image_size_px=224",
-    "max_length=128": "text_length=128", "optim=adamw_torch": "optimizer=adamw",
-    "lr_scheduler_type=onecycle": "schedule=one_cycle", "warmup_ratio=.1": "warmup_fraction=.1",
-    "max_grad_norm=1": "global_clipnorm=1", "patience=3": "early_stopping_epochs=3",
-    "per_device_train_batch_size=8": "batch_size=8", "freeze_backbone": "method=linear_probe",
-    "pretrained": "backbone_weights=default", "pretrained=false": None, "fp16=false": None,
-    "mixup=.2": "augment=mixup(alpha=.2)", "val_split=.2": "split=holdout(validation=.2)",
-    "n_splits=5": "split=kfold(folds=5, fold=-1)", "lora_r=8": "method=lora(rank=8)",
-    "resume_from_checkpoint=true": "resume=auto", "random_state=1": "seed=1", "beta1=.9": "adam_beta_1=.9",
-    "learning_rat=1": "learning_rate=1", "bacth_size=8": "batch_size=8", "optimzer=sgd": "optimizer=sgd",
-    "label_smooting=.1": "label_smoothing=.1", "weight-decay=.1": "weight_decay=.1",
-    "dry-run": "dry_run", "seeed=3": "seed=3", "verbose": None, "v": None, "quiet": None,
-    "gpus=1": None, "device=cuda": None, "num_workers=4": None, "num_classes=10": None,
-    "force": None, "overwrite_output_dir": None, "overwite": None, "overwrites": None,
-    "gradient_accumulation_steps=4": None, "save_steps=500": None, "do_train": None,
-    "max_steps=100": None, "push_to_hub": None, "shuffle": None, "temperature=2": None,
-    "top_k=5": None, "momentum_decay=1": None, "tokenizer=bert": None, "threshold=.5": None,
-    "metric=f1": None, "title=x": None, "version": None, "gpu=0": None, "workers=4": None,
-    "freeze": "method=linear_probe", "test_size=.2": "split=holdout(test=.2)",
-    "precison=fp16": "precision=mixed_float16", "aug=horizontal_flip": "augment=flip",
-    "folds=5": "split=kfold(folds=5, fold=-1)", "port=8000": None, "config=a.yaml": None, "color=rgb": None,
-}  # fmt: skip
+    "data_dir=a.csv": "data=csv(path=a.csv, text=text, label=label)",
+    "dataset=digits": "data=digits",
+    "out=r": "output=r",
+    "output_dir=r": "output=r",
+    "num_epochs=3": "train_epochs=3",
+    "num-train-epochs=3": "train_epochs=3",
+    "dropout=.1": "head=classify(dropout=.1)",
+    "wd=.01": "weight_decay=.01",
+    "fp16": "precision=mixed_float16",
+    "amp": "precision=mixed_float16",
+    "bf16=true": "precision=mixed_bfloat16",
+    "img_size=224": "image_size_px=224",
+    "max_length=128": "text_length=128",
+    "optim=adamw_torch": "optimizer=adamw",
+    "lr_scheduler_type=onecycle": "schedule=one_cycle",
+    "warmup_ratio=.1": "warmup_fraction=.1",
+    "max_grad_norm=1": "global_clipnorm=1",
+    "patience=3": "early_stopping_epochs=3",
+    "per_device_train_batch_size=8": "batch_size=8",
+    "freeze_backbone": "method=linear_probe",
+    "pretrained": "backbone_weights=default",
+    "pretrained=false": None,
+    "fp16=false": None,
+    "mixup=.2": "augment=mixup(alpha=.2)",
+    "val_split=.2": "split=holdout(validation=.2)",
+    "n_splits=5": "split=kfold(folds=5, fold=-1)",
+    "lora_r=8": "method=lora(rank=8)",
+    "resume_from_checkpoint=true": "resume=auto",
+    "random_state=1": "seed=1",
+    "beta1=.9": "adam_beta_1=.9",
+    "learning_rat=1": "learning_rate=1",
+    "bacth_size=8": "batch_size=8",
+    "optimzer=sgd": "optimizer=sgd",
+    "label_smooting=.1": "label_smoothing=.1",
+    "weight-decay=.1": "weight_decay=.1",
+    "dry-run": "dry_run",
+    "seeed=3": "seed=3",
+    "verbose": None,
+    "v": None,
+    "quiet": None,
+    "gpus=1": None,
+    "device=cuda": None,
+    "num_workers=4": None,
+    "num_classes=10": None,
+    "force": None,
+    "overwrite_output_dir": None,
+    "overwite": None,
+    "overwrites": None,
+    "gradient_accumulation_steps=4": None,
+    "save_steps=500": None,
+    "do_train": None,
+    "max_steps=100": None,
+    "push_to_hub": None,
+    "shuffle": None,
+    "temperature=2": None,
+    "top_k=5": None,
+    "momentum_decay=1": None,
+    "tokenizer=bert": None,
+    "threshold=.5": None,
+    "metric=f1": None,
+    "title=x": None,
+    "version": None,
+    "gpu=0": None,
+    "workers=4": None,
+    "freeze": "method=linear_probe",
+    "test_size=.2": "split=holdout(test=.2)",
+    "precison=fp16": "precision=mixed_float16",
+    "aug=horizontal_flip": "augment=flip",
+    "folds=5": "split=kfold(folds=5, fold=-1)",
+    "port=8000": None,
+    "config=a.yaml": None,
+    "color=rgb": None,
+}
 """What is typed, and the flag with its value that is right; None where there is none."""
 
 
@@ -76,7 +133,7 @@ def test_habits_are_answered_with_what_is_meant_and_taken_or_with_a_sentence(tok
 
 def test_the_cutoff_suggests_no_wrong_flag_and_finds_each_slip():
     """Without the table: of 72 suggestions at .4, 46 were wrong, of 12 at .8 three; none is now, of 10."""
-    known = fields_of(Options)
+    known = flags_of(Options)
     slips = {
         "learning_rat",
         "bacth_size",
@@ -96,12 +153,12 @@ def test_the_cutoff_suggests_no_wrong_flag_and_finds_each_slip():
 
 def test_each_habit_names_a_flag_that_some_command_has():
     commands = (Options, EvaluateOptions, PredictOptions)
-    known = {name for kind in commands for name in fields_of(kind)} | {*flagfiles.CONSOLE_FLAGS}
+    known = {name for kind in commands for name in flags_of(kind)} | {*flagfiles.CONSOLE_FLAGS}
     assert set(habits.FLAGS) <= known and set(habits.VALUES) <= known
     assert {phrase.partition("=")[0] for phrase in habits.PHRASES} <= known
     assert not {"overwrite"} & {*habits.FLAGS, *habits.PHRASES}
     never = [t for table in (habits.PHRASES, habits.SENTENCES) for t in table.values()]
-    shadowed = set(" ".join(never).split()) & set(fields_of(Options))
+    shadowed = set(" ".join(never).split()) & set(flags_of(Options))
     assert not shadowed, "these are flags"
 
 
@@ -115,17 +172,25 @@ def test_each_value_that_is_meant_is_taken(name):
             call_strings.pick(CATALOGS[name], meant, name)
 
 
-@pytest.mark.parametrize(("name", "typed", "wanted"), [
-    ("method", "finetune", "--method=full"), ("method", "feature_extraction", "--method=linear_probe"),
-    ("method", "linear_prob", "--method=linear_probe"), ("method", "magic", "--list=methods"),
-    ("head", "regression", "--head=regress"), ("head", "multilabel", "--head=multi_label"),
-    ("backbone", "resnet", "--backbone=resnet50"), ("backbone", "gpt", "--list=backbones"),
-    ("data", "photos/", "--data=image_folder(path=photos/)"),
-    ("method", "lora(r=4)", "--method=lora(rank=4)"), ("method", "lora(bogus=4)", "--method=lora"),
-    ("method", "partial(layers=3)", "--method=partial(last_groups=3)"),
-    ("data", "image_folder(dir=photos)", "--data=image_folder(path=photos)"),
-    ("split", "kfold(k=5)", "--split=kfold(folds=5)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "typed", "wanted"),
+    [
+        ("method", "finetune", "--method=full"),
+        ("method", "feature_extraction", "--method=linear_probe"),
+        ("method", "linear_prob", "--method=linear_probe"),
+        ("method", "magic", "--list=methods"),
+        ("head", "regression", "--head=regress"),
+        ("head", "multilabel", "--head=multi_label"),
+        ("backbone", "resnet", "--backbone=resnet50"),
+        ("backbone", "gpt", "--list=backbones"),
+        ("data", "photos/", "--data=image_folder(path=photos/)"),
+        ("method", "lora(r=4)", "--method=lora(rank=4)"),
+        ("method", "lora(bogus=4)", "--method=lora"),
+        ("method", "partial(layers=3)", "--method=partial(last_groups=3)"),
+        ("data", "image_folder(dir=photos)", "--data=image_folder(path=photos)"),
+        ("split", "kfold(k=5)", "--split=kfold(folds=5)"),
+    ],
+)
 def test_values_and_arguments_from_habit(name, typed, wanted):
     with pytest.raises(FlagError) as caught:
         call_strings.pick(CATALOGS[name], typed, name)
@@ -143,11 +208,17 @@ def test_a_flag_means_what_the_command_has():
     assert fix_of("lr=x") == "--learning_rate=VALUE"
 
 
-@pytest.mark.parametrize(("name", "typed", "wanted"), [
-    ("precision", "fp16", "mixed_float16"), ("precision", "bf16", "mixed_bfloat16"),
-    ("optimizer", "adamw_torch", "adamw"), ("optimizer", "rmsprop", "auto"),
-    ("schedule", "onecycle", "one_cycle"), ("loss", "ce", "cross_entropy"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "typed", "wanted"),
+    [
+        ("precision", "fp16", "mixed_float16"),
+        ("precision", "bf16", "mixed_bfloat16"),
+        ("optimizer", "adamw_torch", "adamw"),
+        ("optimizer", "rmsprop", "auto"),
+        ("schedule", "onecycle", "one_cycle"),
+        ("loss", "ce", "cross_entropy"),
+    ],
+)
 def test_a_choice_from_habit_is_answered_with_what_is_meant_or_the_default(name, typed, wanted):
     with pytest.raises(FlagError) as caught:
         flagfiles.parse(Options, [f"--{name}={typed}"])

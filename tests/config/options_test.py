@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from tltf.config import command_options, options
+from tltf.config import command_options, flag_fields, options
 from tltf.errors import FlagError
 
 KINDS = [
@@ -15,15 +15,15 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_flag_has_help_and_a_default_that_passes_its_own_check(kind):
-    for name, (_, field) in options.fields_of(kind).items():
-        assert len(field.metadata["help"]) > 5, name
-        options.check(name, field.default, field)
+    for name, flag in options.flags_of(kind).items():
+        assert len(flag.help) > 5, name
+        flag_fields.check(name, flag.default, flag)
 
 
 def test_flags_land_in_their_group_and_come_back_flat():
     made = options.make(data="digits", learning_rate=1, precision="mixed_bfloat16", output="run")
     assert made.train.learning_rate == 1.0 and type(made.train.learning_rate) is float
-    flat = options.flat(made)
+    flat = options.flag_values(made)
     assert flat["data"] == "digits" and flat["precision"] == "mixed_bfloat16"
     assert options.make(**flat) == made
 
@@ -31,7 +31,9 @@ def test_flags_land_in_their_group_and_come_back_flat():
 def test_replace_changes_only_what_is_named():
     before = options.make(seed=3)
     after = options.replace(before, batch_size=4)
-    changed = {k for k, v in options.flat(after).items() if options.flat(before)[k] != v}
+    changed = {
+        k for k, v in options.flag_values(after).items() if options.flag_values(before)[k] != v
+    }
     assert changed == {"batch_size"} and after.runtime.seed == 3
 
 
@@ -61,7 +63,7 @@ def test_make_refuses(values, match):
 
 
 def test_shown_is_what_a_flagfile_takes():
-    assert [options.flag_text(v) for v in (None, True, 0.5, "a b")] == [
+    assert [flag_fields.flag_text(v) for v in (None, True, 0.5, "a b")] == [
         "auto",
         "true",
         "0.5",
@@ -73,8 +75,8 @@ def test_help_has_every_flag_of_a_run_under_one_heading():
     from tltf.config import help_groups
 
     grouped = [name for group in help_groups.GROUPS.values() for part in group for name in part]
-    assert sorted(grouped) == sorted(options.fields_of(options.Options))
-    short, whole = (dict(help_groups.headed(grouped, full)) for full in (False, True))
+    assert sorted(grouped) == sorted(options.flags_of(options.Options))
+    short, whole = (dict(help_groups.group_flags(grouped, full)) for full in (False, True))
     assert list(short) == list(whole) == ["data", "model", "method", "optimizer", "run", "output"]
     assert sum(map(len, short.values())) < 25 and sum(map(len, whole.values())) == len(grouped)
-    assert help_groups.headed(["run", "data"], False) == [("flags", ["run", "data"])]
+    assert help_groups.group_flags(["run", "data"], False) == [("flags", ["run", "data"])]

@@ -10,10 +10,16 @@ from tltf.config.catalogs import HEADS
 from tltf.config.options import make
 
 GOOD = {"data": "digits(num_train=40, num_test=20)", "backbone": "small_cnn(filters=[2])"}
-RUN = [*(f"--{name}={text}" for name, text in GOOD.items()), "--image_size_px=8",
-       "--train_epochs=1", "--noexport", "--split=holdout(validation=.25)",
-       "--head=classify(pooling=flatten)", "--method=linear_probe(solver=gradient)",
-       "--augment=flip|crop(scale=.9)"]  # fmt: skip
+RUN = [
+    *(f"--{name}={text}" for name, text in GOOD.items()),
+    "--image_size_px=8",
+    "--train_epochs=1",
+    "--noexport",
+    "--split=holdout(validation=.25)",
+    "--head=classify(pooling=flatten)",
+    "--method=linear_probe(solver=gradient)",
+    "--augment=flip|crop(scale=.9)",
+]
 
 
 def recipe(**flags):
@@ -57,15 +63,19 @@ def test_a_run_looks_each_call_string_up_once(main, argv, tmp_path, picked):
 
 def test_the_recipe_has_what_the_strings_name():
     found = recipe(
-        split="kfold(folds=3, fold=1)", head="multi_label(hidden=4)", method="full",
-        augment="flip | mixup(alpha=.3)", baseline="scratch | logistic",
-    )  # fmt: skip
+        split="kfold(folds=3, fold=1)",
+        head="multi_label(hidden=4)",
+        method="full",
+        augment="flip | mixup(alpha=.3)",
+        baseline="scratch | logistic",
+    )
     assert found.source.kwargs == {"num_train": 40, "num_validation": 0, "num_test": 20}
     assert (found.split.name, found.split.kwargs["fold"]) == ("kfold", 1)
     assert (found.head.kwargs["hidden"], found.label_kind) == ((4,), "labels")
     assert [(call.name, call.text) for call in found.augments] == [
-        ("flip", "flip "), ("mixup", " mixup(alpha=.3)"),
-    ]  # fmt: skip
+        ("flip", "flip "),
+        ("mixup", " mixup(alpha=.3)"),
+    ]
     assert found.backbone.row.modality == "image" and found.method.row.defaults == "fine_tune"
     assert found.baselines == ("scratch", "logistic")
     assert [call.name for call in found.formats] == ["saved_model"]

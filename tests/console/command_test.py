@@ -131,12 +131,14 @@ def test_faults_of_tensorflow(tmp_path, capsys):
     for read in (lambda _: list(dataset), lambda _: tf.io.read_file(path)):
         assert run(read) == 3
         error = capsys.readouterr().err
-        assert error == f"tltf: error[3] {path} --data: no such file any more\n"
+        assert error == f"tltf: error[3] {path} --data: the file does not exist any more\n"
     assert run(failing(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))) == 5
     assert "a smaller --batch_size" in capsys.readouterr().err
-    for kind, what in ((tf.errors.ResourceExhaustedError, "No space left on device"),
-                       (tf.errors.OutOfRangeError, "File too large"),
-                       (tf.errors.UnknownError, "Input/output error")):  # fmt: skip
+    for kind, what in (
+        (tf.errors.ResourceExhaustedError, "No space left on device"),
+        (tf.errors.OutOfRangeError, "File too large"),
+        (tf.errors.UnknownError, "Input/output error"),
+    ):
         assert run(failing(kind(None, None, f"/run/x.tfevents; {what} [Op:SaveV2]"))) == 5
         error = capsys.readouterr().err
         assert error == f"tltf: error[5] /run/x.tfevents: {what}\n"
@@ -171,6 +173,6 @@ def test_the_service_gets_the_options_and_may_choose_the_code():
 
 
 def test_help_shows_defaults_and_choices():
-    text = command.help_text(Options, "Doc.", full=False)
-    assert "--batch_size  (default: auto)" in text or "--batch_size  (default: none)" in text
+    text = command.help_text(Options, "Doc.", is_full=False)
+    assert "--batch_size  (default: auto)" in text or "--batch_size  (default: empty)" in text
     assert "adamw" in text and "Doc." in text

@@ -27,8 +27,14 @@ def program(body, *argv, after="", **settings):
     """The finished process of a command whose service has these lines."""
     body = "\n".join(f"    {line}" for line in body.splitlines())
     code = SCRIPT.format(body=body, after=after)
-    return subprocess.run([sys.executable, "-c", code, *argv], cwd=ROOT, capture_output=True,
-                          encoding="utf-8", check=False, **settings)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", code, *argv],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        **settings,
+    )
 
 
 def said(body, *argv, **more):

@@ -8,23 +8,32 @@ EXHAUSTED = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating te
 FULL_DISK = tf.errors.ResourceExhaustedError(None, None, "x.tfevents; No space left on device")
 
 
-@pytest.mark.parametrize("error,expected", [
-    (MemoryError(), True),
-    (EXHAUSTED, True),
-    (tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"), True),
-    (tf.errors.UnknownError(None, None, "CUDNN_STATUS_ALLOC_FAILED"), True),
-    (FULL_DISK, False),
-    (tf.errors.InternalError(None, None, "blas failed"), False),
-    (ValueError("out of memory"), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "error,expected",
+    [
+        (MemoryError(), True),
+        (EXHAUSTED, True),
+        (tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"), True),
+        (tf.errors.UnknownError(None, None, "CUDNN_STATUS_ALLOC_FAILED"), True),
+        (FULL_DISK, False),
+        (tf.errors.InternalError(None, None, "blas failed"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
 def test_what_is_out_of_memory(error, expected):
     assert out_of_memory.is_exhausted(error) is expected
 
 
-@pytest.mark.parametrize("size,multiple,fix", [
-    (32, 1, "--batch_size=16"), (7, 1, "--batch_size=3"), (12, 4, "--batch_size=4"),
-    (1, 1, out_of_memory.SMALLEST), (4, 4, out_of_memory.SMALLEST),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "size,multiple,fix",
+    [
+        (32, 1, "--batch_size=16"),
+        (7, 1, "--batch_size=3"),
+        (12, 4, "--batch_size=4"),
+        (1, 1, out_of_memory.SMALLEST),
+        (4, 4, out_of_memory.SMALLEST),
+    ],
+)
 def test_half_the_batch_is_suggested(size, multiple, fix):
     with (
         pytest.raises(StorageError) as caught,

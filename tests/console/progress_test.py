@@ -86,8 +86,15 @@ def test_terminal_gets_a_bar_with_its_note():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.44, "0.4 s"), (9.99, "10.0 s"), (59.4, "59 s"), (59.9, "1 min"), (200, "3 min 20 s"),
-     (7200, "2 h"), (7500, "2 h 5 min")],
-)  # fmt: skip
+    [
+        (0.44, "0.4 s"),
+        (9.99, "10.0 s"),
+        (59.4, "59 s"),
+        (59.9, "1 min"),
+        (200, "3 min 20 s"),
+        (7200, "2 h"),
+        (7500, "2 h 5 min"),
+    ],
+)
 def test_seconds_read_like_a_clock(seconds, text):
     assert seconds_text(seconds) == text

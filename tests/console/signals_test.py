@@ -98,8 +98,15 @@ def test_handlers_are_put_back():
 
 
 def train(run, *more):
-    flags = ["--data=digits(num_train=200, num_test=100)", "--backbone=small_cnn(filters=[8, 8])",
-             "--method=full", "--train_epochs=5", "--batch_size=4", f"--output={run}", *more]  # fmt: skip
+    flags = [
+        "--data=digits(num_train=200, num_test=100)",
+        "--backbone=small_cnn(filters=[8, 8])",
+        "--method=full",
+        "--train_epochs=5",
+        "--batch_size=4",
+        f"--output={run}",
+        *more,
+    ]
     return [sys.executable, "-m", "tltf.train", *flags]
 
 
@@ -124,8 +131,14 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, number):
     killed = subprocess.run([sys.executable, *point], **settings)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (tmp_path / "cut/checkpoints/000000150").exists()
-    child = subprocess.Popen(train(tmp_path / "cut", "--export=false"), cwd=ROOT, env=environment,
-                             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)  # fmt: skip
+    child = subprocess.Popen(
+        train(tmp_path / "cut", "--export=false"),
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
     while not (tmp_path / "cut/checkpoints/000000150").exists():
         time.sleep(0.01)
         assert child.poll() is None

@@ -96,8 +96,9 @@ def test_a_training_whose_pipe_is_closed_finishes(tmp_path, which):
     joined = "2>&1 |" if which == "both" else "2>/dev/null |"
     command = " ".join(f"'{part}'" for part in train(run, "--export=false"))
     pipeline = f"set -o pipefail; {command} {joined} head -1"
-    done = subprocess.run(["bash", "-c", pipeline], cwd=ROOT, capture_output=True, text=True,
-                          timeout=300, check=False)  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", pipeline], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, (done.stdout, done.stderr)
     assert folder.read_status(run) == "finished"
     assert len(done.stdout.splitlines()) == 1

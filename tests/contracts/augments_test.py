@@ -17,8 +17,11 @@ from tltf.errors import FlagError
 
 def of(modality, makes_rows=False):
     """The cases of the rows of a kind."""
-    rows = {name for name, row in AUGMENTS.items()
-            if (row.modality, row.makes_rows) == (modality, makes_rows)}  # fmt: skip
+    rows = {
+        name
+        for name, row in AUGMENTS.items()
+        if (row.modality, row.makes_rows) == (modality, makes_rows)
+    }
     chosen = {text for name in rows for text in CASES[name]}
     return [case for case in parameters("augments") if case.values[0] in chosen]
 
@@ -32,9 +35,13 @@ def batches(text, seed=0, training=True, channels=3):
     source = array_source("made", pixels, np.arange(COUNT) % 3)
     try:
         dataset = pipeline.build(
-            source, preprocessing.ImagePreprocessing(SIZE_PX, channels), batch_size=4, augment=text,
-            training=training, seed=seed,
-        )  # fmt: skip
+            source,
+            preprocessing.ImagePreprocessing(SIZE_PX, channels),
+            batch_size=4,
+            augment=text,
+            training=training,
+            seed=seed,
+        )
         return [[part.copy() for part in flat(batch)] for batch in dataset.as_numpy_iterator()]
     except FlagError as error:
         if "not installed" in str(error):
@@ -81,8 +88,14 @@ def test_several_in_a_row():
 def texts_source():
     texts = [text for text, _ in TEXTS]
     labels = np.array([label == "good" for _, label in TEXTS], np.int32)
-    return Source("made", {"text": Column("text", texts)}, one_label_field(labels, ("bad", "good")),
-                  [str(n) for n in range(len(texts))], None, ScanCounts(len(texts), len(texts)))  # fmt: skip
+    return Source(
+        "made",
+        {"text": Column("text", texts)},
+        one_label_field(labels, ("bad", "good")),
+        [str(n) for n in range(len(texts))],
+        None,
+        ScanCounts(len(texts), len(texts)),
+    )
 
 
 def token_ids(text, seed=0, training=True):
@@ -90,8 +103,9 @@ def token_ids(text, seed=0, training=True):
 
     tokenizer = keras_hub.models.BertTokenizer(vocabulary=WORDS, lowercase=True)
     prepared = TextPreprocessing(tokenizer, 12)
-    dataset = pipeline.build(texts_source(), prepared, batch_size=4, augment=text,
-                             training=training, seed=seed)  # fmt: skip
+    dataset = pipeline.build(
+        texts_source(), prepared, batch_size=4, augment=text, training=training, seed=seed
+    )
     return [(x["token_ids"].numpy(), x["padding_mask"].numpy()) for x, _, _ in dataset], tokenizer
 
 
@@ -118,8 +132,12 @@ def test_an_augmentation_that_makes_rows(text):
     assert found.column.values[: len(source)] == source.column.values
     np.testing.assert_array_equal(found.labels, np.tile(source.labels, 1 + copies))
     assert len(set(found.ids)) == len(found), "every row has a name of its own"
-    assert any(old != new for old, new in zip(
-        source.column.values * copies, found.column.values[len(source):], strict=True))  # fmt: skip
+    assert any(
+        old != new
+        for old, new in zip(
+            source.column.values * copies, found.column.values[len(source) :], strict=True
+        )
+    )
     assert all(value.strip() for value in found.column.values)
     again = texts_copies.add_copies(source, text, seed=0)
     assert again.column.values == found.column.values

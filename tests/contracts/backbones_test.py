@@ -31,8 +31,11 @@ def inputs_for(backbone, count=2):
     vocabulary = backbone.tokenizer.vocabulary_size()
     mask = np.ones((count, 8), "int32")
     mask[1:, 4:] = 0
-    made = {"token_ids": rng.integers(0, vocabulary, (count, 8)).astype("int32"),
-            "padding_mask": mask, "segment_ids": np.zeros((count, 8), "int32")}  # fmt: skip
+    made = {
+        "token_ids": rng.integers(0, vocabulary, (count, 8)).astype("int32"),
+        "padding_mask": mask,
+        "segment_ids": np.zeros((count, 8), "int32"),
+    }
     return {name: made[name] for name in backbone.inputs}
 
 

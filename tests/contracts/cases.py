@@ -11,9 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 COLOURS = {"blue": 40, "red": 200}
-TEXTS = [("a fine film", "good"), ("dull and long", "bad"), ("great fun", "good"),
-         ("I left early", "bad"), ("warm, clever", "good"), ("no story at all", "bad"),
-         ("see it twice", "good"), ("a waste of time", "bad")]  # fmt: skip
+TEXTS = [
+    ("a fine film", "good"),
+    ("dull and long", "bad"),
+    ("great fun", "good"),
+    ("I left early", "bad"),
+    ("warm, clever", "good"),
+    ("no story at all", "bad"),
+    ("see it twice", "good"),
+    ("a waste of time", "bad"),
+]
 
 
 def picture(number, label="red"):
@@ -143,16 +150,32 @@ BACKBONES = {
     **{
         name: [name]
         for name in (
-            "efficientnet_lite0", "resnet50", "resnet101", "resnet50_v2", "vgg16", "vgg19",
-            "mobilenet_v2", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2",
-            "efficientnet_b3", "efficientnet_v2_b0", "efficientnet_v2_b1", "efficientnet_v2_b2",
-            "efficientnet_v2_b3", "densenet121", "inception_v3", "convnext_tiny",
-            "dog_mobilenet_v2", "hed_vgg16", "minilm_l6",
+            "efficientnet_lite0",
+            "resnet50",
+            "resnet101",
+            "resnet50_v2",
+            "vgg16",
+            "vgg19",
+            "mobilenet_v2",
+            "efficientnet_b0",
+            "efficientnet_b1",
+            "efficientnet_b2",
+            "efficientnet_b3",
+            "efficientnet_v2_b0",
+            "efficientnet_v2_b1",
+            "efficientnet_v2_b2",
+            "efficientnet_v2_b3",
+            "densenet121",
+            "inception_v3",
+            "convnext_tiny",
+            "dog_mobilenet_v2",
+            "hed_vgg16",
+            "minilm_l6",
         )
     },
     "small_cnn": ["small_cnn", "small_cnn(filters=[4, 8], kernel_px=2, channels=3)"],
     "small_lstm": ["small_lstm(units=6, embedding=5, vocabulary=60)"],
-}  # fmt: skip
+}
 HEADS = {
     "classify": ["classify", "classify(hidden=[6, 5], dropout=.2)", "classify(pooling=max)"],
     "ordinal": ["ordinal", "ordinal(hidden=[6], order=[a, b, c])"],
@@ -193,8 +216,14 @@ METHODS = {
     "wise_ft": ["wise_ft(steps=4)"],
     "scratch": ["scratch"],
 }
-ON_TEXTS = {"adapters(size=2)", "adapters(size=2, places=pfeiffer)", "prefix(length=2)",
-            "prompt(length=2)", "ia3", "adversarial(steps=2, epsilon=.1)"}  # fmt: skip
+ON_TEXTS = {
+    "adapters(size=2)",
+    "adapters(size=2, places=pfeiffer)",
+    "prefix(length=2)",
+    "prompt(length=2)",
+    "ia3",
+    "adversarial(steps=2, epsilon=.1)",
+}
 """Cases of methods that are for transformers."""
 FORMATS = {"saved_model": ["saved_model"]}
 
@@ -208,7 +237,17 @@ CASES = {
     "formats": FORMATS,
 }
 LARGE = {
-    "fashion_mnist", "emoji", "resnet101", "vgg19", "resnet50_v2", "efficientnet_b1",
-    "efficientnet_b2", "efficientnet_b3", "efficientnet_v2_b1", "efficientnet_v2_b2",
-    "efficientnet_v2_b3", "hed_vgg16", "minilm_l6",
-}  # fmt: skip
+    "fashion_mnist",
+    "emoji",
+    "resnet101",
+    "vgg19",
+    "resnet50_v2",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "efficientnet_v2_b1",
+    "efficientnet_v2_b2",
+    "efficientnet_v2_b3",
+    "hed_vgg16",
+    "minilm_l6",
+}

@@ -10,7 +10,7 @@ from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.data import label_kinds
 from tltf.evaluation import evaluators
-from tltf.graphs.core import with_head
+from tltf.graphs.core import replace_head
 from tltf.models.prediction import Prediction
 
 NAMES = ("a", "b", "c")
@@ -116,7 +116,7 @@ def test_what_is_chosen_comes_back_from_its_call_string(text):
     core = tiny.core(head=text)
     stated = core.head.scores(core.model(IMAGES)[core.head.name])
     tuned = core.head.tune(keras.ops.convert_to_numpy(stated), LABELS[core.head.target])
-    again = with_head(core, tuned)
+    again = replace_head(core, tuned)
     assert call_strings.pick(HEADS, again.head_spec, "head").build() == tuned
 
 

@@ -17,7 +17,7 @@ from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.graphs import functional
 from tltf.graphs.core import attach_head
 from tltf.models import saving
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 QUICK = ("small_cnn", "small_lstm", "mobilenet_v2")
 APPLICATIONS = [
@@ -45,13 +45,13 @@ def calls():
 
 
 def trained_on(backbone):
-    """A Trained of two classes, not trained."""
+    """An untrained TransferModel of two classes."""
     core = attach_head(backbone, call_strings.pick(HEADS, "classify", "head"), 2)
     if backbone.modality == "image":
         prepare = ImagePreprocessing(backbone.image_size_px, backbone.channels)
     else:
         prepare = TextPreprocessing(backbone.tokenizer, 8, tuple(backbone.inputs))
-    return Trained(core, prepare, ("a", "b"))
+    return TransferModel(core, prepare, ("a", "b"))
 
 
 def require_saved_and_loaded(backbone, run):

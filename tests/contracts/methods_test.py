@@ -17,7 +17,7 @@ from tltf.config.catalogs import METHODS
 from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import freezing
-from tltf.graphs.core import on_backbone
+from tltf.graphs.core import replace_backbone
 from tltf.methods import distillation, soup
 from tltf.methods.context import FitContext
 from tltf.runs import checkpoints
@@ -224,8 +224,10 @@ def test_a_run_that_was_cut_at_every_checkpoint_does(text, flags, tmp_path, monk
     resumed, cuts, again = fit_in_parts(text, tmp_path / "cut", monkeypatch, True, **flags)
     assert len(cuts) >= 6 and cuts[-1][0] == len(fitted.phases()) - 1
     require_same(resumed, whole)
-    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
-                for one in (fitted, again)]  # fmt: skip
+    timeless = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+        for one in (fitted, again)
+    ]
     assert timeless[0] == timeless[1]
     require_mixed(fitted)
 
@@ -236,7 +238,7 @@ def test_its_core_computes_what_was_trained_when_it_is_built_again(text):
     fresh = core_for(text)
     if kept_layers.RECORD in core.backbone.blueprint:
         records = core.blueprint["backbone"][kept_layers.RECORD]
-        fresh = on_backbone(fresh, kept_layers.rebuild_parts(fresh.backbone, records))
+        fresh = replace_backbone(fresh, kept_layers.rebuild_parts(fresh.backbone, records))
     assert [type(x) for x in core.model.layers] == [type(x) for x in fresh.model.layers]
     assert list(values(core)) == list(values(fresh))
     assert list(core.model.output) == list(fresh.model.output)

@@ -16,10 +16,18 @@ from tltf.methods import bss
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FLAGS = {
-    "train_epochs": 2, "batch_size": 8, "eval_batch_size": 8, "optimizer": "sgd", "momentum": 0.0,
-    "learning_rate": 0.05, "schedule": "constant", "warmup_fraction": 0.0, "weight_decay": 0.0,
-    "norm": "frozen", "keep": "last",
-}  # fmt: skip
+    "train_epochs": 2,
+    "batch_size": 8,
+    "eval_batch_size": 8,
+    "optimizer": "sgd",
+    "momentum": 0.0,
+    "learning_rate": 0.05,
+    "schedule": "constant",
+    "warmup_fraction": 0.0,
+    "weight_decay": 0.0,
+    "norm": "frozen",
+    "keep": "last",
+}
 
 
 def main(arguments):

@@ -41,14 +41,18 @@ def started(num_devices, trainings, output):
     """The process of the script."""
     command = [sys.executable, "-m", "tests.contracts.mirrored_script", str(num_devices), output]
     given = [json.dumps(training) for training in trainings]
-    return subprocess.Popen([*command, *given], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True)  # fmt: skip
+    return subprocess.Popen(
+        [*command, *given], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
-@pytest.mark.parametrize("trainings", [
-    pytest.param(QUICK, id="quick"),
-    pytest.param([one for one in ALL if one not in QUICK], id="all", marks=pytest.mark.large),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "trainings",
+    [
+        pytest.param(QUICK, id="quick"),
+        pytest.param([one for one in ALL if one not in QUICK], id="all", marks=pytest.mark.large),
+    ],
+)
 def test_two_devices_leave_what_one_does(trainings, tmp_path):
     outputs = {number: tmp_path / f"{number}.npz" for number in (1, 2)}
     running = {n: started(n, trainings, output) for n, output in outputs.items()}

@@ -23,8 +23,12 @@ from tltf.training import training
 
 QUICK = {"lora(rank=1)", "delta(alpha=0.01)"}
 """One whose parts are merged, one whose second network is dropped; inserted_runs_test.py has more."""
-FLAGS = {"batch_size": 8, "learning_rate": 0.02, "split": "holdout(validation=.2)",
-         "train_epochs": 2}  # fmt: skip
+FLAGS = {
+    "batch_size": 8,
+    "learning_rate": 0.02,
+    "split": "holdout(validation=.2)",
+    "train_epochs": 2,
+}
 
 
 def cases():
@@ -38,8 +42,10 @@ def cases():
 def on_texts(tmp_path_factory, bert_folder):
     """Flags of a run on a transformer."""
     source, file = texts_source(40), tmp_path_factory.mktemp("texts") / "all.csv"
-    rows = [f"{text},{source.class_names[label]}" for text, label in
-            zip(source.column.values, source.labels, strict=True)]  # fmt: skip
+    rows = [
+        f"{text},{source.class_names[label]}"
+        for text, label in zip(source.column.values, source.labels, strict=True)
+    ]
     file.write_text("\n".join(["text,label", *rows]) + "\n")
     return {"data": f"csv(path={file}, text=text)", "backbone": bert_folder, "text_length": 12}
 
@@ -95,7 +101,7 @@ def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_
     assert loaded.core is not trained.core
     np.testing.assert_array_equal(loaded.scores(test), expected)
     exported = saved_model.export_saved_model(loaded, tmp_path / "export", None, False)
-    found = answers(exported, trained, raw_inputs.of_column(test.column))
+    found = answers(exported, trained, raw_inputs.encode_column(test.column))
     np.testing.assert_allclose(found, expected, atol=LARGEST_DIFFERENCE)
 
 

@@ -11,8 +11,14 @@ def made(count=120, roles=None):
     texts = [f"text {number - (number % 10 == 9)}" for number in range(count)]
     labels = np.array([hash_free(text) % 3 for text in texts], np.int32)
     ids = [f"row {number}" for number in range(count)]
-    return Source("made", {"text": Column("text", texts)}, one_label_field(labels, ("a", "b", "c")), ids, roles,
-                  ScanCounts(count))  # fmt: skip
+    return Source(
+        "made",
+        {"text": Column("text", texts)},
+        one_label_field(labels, ("a", "b", "c")),
+        ids,
+        roles,
+        ScanCounts(count),
+    )
 
 
 def hash_free(text):

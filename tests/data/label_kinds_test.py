@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import label_kinds, loader, splits
 from tltf.errors import DataError, FlagError
 
@@ -89,9 +89,14 @@ def test_numbers(tmp_path):
         loader.load(f"numpy(path={tmp_path}/t.npz)")
 
 
-@pytest.mark.parametrize(("target", "first", "second", "other"), [
-    ("labels", "a|b", "b | a|b", "a"), ("number", "1", "1.0", "2"), ("number", "0", "-0.0", "1e-9"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("target", "first", "second", "other"),
+    [
+        ("labels", "a|b", "b | a|b", "a"),
+        ("number", "1", "1.0", "2"),
+        ("number", "0", "-0.0", "1e-9"),
+    ],
+)
 def test_one_content_has_one_label_however_it_is_spelled(tmp_path, target, first, second, other):
     def warned(*labels):
         rows = [f"text {row % 4},{label}\n" for row, label in enumerate(labels)]
@@ -178,8 +183,9 @@ def test_rows_with_a_label_that_is_not_trained_are_refused_or_skipped(tmp_path):
     found = parts["train"].scan
     assert (found.found, found.used, found.skipped) == (41, 39, 2)
     assert [row["reason"] for row in found.skipped_rows] == [
-        "its label 'a' is not in the training split", "its label 'd' is not in the training split",
-    ]  # fmt: skip
+        "its label 'a' is not in the training split",
+        "its label 'd' is not in the training split",
+    ]
     with pytest.raises(DataError, match="2 of 41 rows are bad"):
         splits.split(source, split, 0, ScanOptions(unknown_classes="skip"))
 

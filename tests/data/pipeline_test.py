@@ -222,6 +222,6 @@ def test_a_part_of_the_rows():
     first, second = (np.concatenate([image for image, _, _ in batches(dataset)]) for _ in range(2))
     resized = np.asarray(PREPROCESSING.resize(tf.constant(PIXELS[part])))
     for read in (first, second):
-        order = [int(np.abs(resized - image).reshape(6, -1).sum(axis=1).argmin()) for image in read]  # fmt: skip
+        order = [int(np.abs(resized - image).reshape(6, -1).sum(axis=1).argmin()) for image in read]
         assert sorted(order) == list(range(6))
     assert not np.array_equal(first, second)

@@ -93,8 +93,9 @@ def test_coverage_of_macro_f1_and_none_for_small_classes():
     truth = metrics.f1_score(*few_shot(rng, 200_000, 10), average="macro")
     for seed in range(100):
         labels, predicted = few_shot(rng, 250, 10)
-        found = classification.measure(labels, np.eye(10)[predicted], list("abcdefghij"), seed=seed,
-                                   num_resamples=200)  # fmt: skip
+        found = classification.measure(
+            labels, np.eye(10)[predicted], list("abcdefghij"), seed=seed, num_resamples=200
+        )
         bounds = found.intervals.get("macro_f1")
         assert (bounds is None) == (np.bincount(labels).min() < 10)
         if bounds:
@@ -125,8 +126,10 @@ def leaning(rng, num_rows, strength):
 def test_coverage_of_the_loss_of_classes():
     rng, names = np.random.default_rng(0), ["a", "b", "c"]
     truth = {"loss": metrics.log_loss(*leaning(rng, 200_000, 1.5))}
-    found = [classification.measure(*leaning(rng, 100, 1.5), names, seed=seed, num_resamples=300)
-             for seed in range(200)]  # fmt: skip
+    found = [
+        classification.measure(*leaning(rng, 100, 1.5), names, seed=seed, num_resamples=300)
+        for seed in range(200)
+    ]
     between(0.9, coverage(truth, [row.intervals for row in found]), 0.98)
 
 
@@ -141,8 +144,10 @@ def test_coverage_of_paired_differences_of_the_loss_and_macro_f1():
     losses = [metrics.log_loss(labels, stated) for stated in both]
     scores = [metrics.f1_score(labels, stated.argmax(axis=1), average="macro") for stated in both]
     truth = {"loss": losses[0] - losses[1], "macro_f1": scores[0] - scores[1]}
-    found = [classification.paired_difference(*pair(rng, 120), seed=seed, num_resamples=300)
-             for seed in range(200)]  # fmt: skip
+    found = [
+        classification.paired_difference(*pair(rng, 120), seed=seed, num_resamples=300)
+        for seed in range(200)
+    ]
     intervals = [{name: row.gains[name].interval for name in truth} for row in found]
     between(0.9, coverage(truth, intervals), 0.985)
 
@@ -252,8 +257,9 @@ def test_margin_is_the_order_statistic_and_few_rows_are_warned_of(levels, recwar
     for count in range(9, 120):
         numbers = np.random.default_rng(count).permutation(np.arange(1.0, count + 1))
         head = regress(quantiles=levels).tune(np.zeros((count, 3)), numbers)
-        assert head.margin == next(k for k in range(1, count + 1)
-                                   if round(k - (count + 1) * wanted, 9) >= 0)  # fmt: skip
+        assert head.margin == next(
+            k for k in range(1, count + 1) if round(k - (count + 1) * wanted, 9) >= 0
+        )
     assert not recwarn
     with pytest.warns(UserWarning, match="too few .* fix: at least"):
         regress(quantiles=(0.01, 0.5, 0.99)).tune(np.zeros((20, 3)), np.arange(20.0))
@@ -275,8 +281,13 @@ def test_kappa_of_one_class_is_none():
     }
 
 
-UNTESTED = ["--backbone=small_cnn(filters=[4])", "--image_size_px=8", "--noexport",
-            "--split=holdout(test=0)", "--baseline="]  # fmt: skip
+UNTESTED = [
+    "--backbone=small_cnn(filters=[4])",
+    "--image_size_px=8",
+    "--noexport",
+    "--split=holdout(test=0)",
+    "--baseline=",
+]
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,14 @@ from tltf.experiments import kfold
 from tltf.runs import layout, removal
 
 FLAGS = [
-    "--data=digits", "--backbone=small_cnn(filters=[4])", "--image_size_px=8",
-    "--head=classify(pooling=flatten)", "--train_epochs=1", "--noexport",
+    "--data=digits",
+    "--backbone=small_cnn(filters=[4])",
+    "--image_size_px=8",
+    "--head=classify(pooling=flatten)",
+    "--train_epochs=1",
+    "--noexport",
     "--split=kfold(folds=3, fold=-1)",
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")

@@ -30,10 +30,14 @@ def load(path, values):
 
 
 @covers(265)
-@pytest.mark.parametrize("values", [
-    ["1600005012", "1600005000", "1600004999.5"], ["20250101", "20250102", "20250103"],
-    ["1e12", "1000000000001"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1600005012", "1600005000", "1600004999.5"],
+        ["20250101", "20250102", "20250103"],
+        ["1e12", "1000000000001"],
+    ],
+)
 def test_numbers_are_kept_as_read_and_what_float32_loses_is_warned_of(tmp_path, values):
     with pytest.warns(UserWarning, match="float32.*subtract a fixed number"):
         found = load(tmp_path / "a.csv", values)
@@ -65,10 +69,18 @@ def test_one_number_is_enough_to_evaluate_on(tmp_path):
 
 
 @covers(266)
-@pytest.mark.parametrize(("value", "text"), [
-    (1.234e-6, "1.23e-06"), (0.00123, "0.00123"), (-2e-9, "-2e-09"), (0.0, "0.000"),
-    (0.5, "0.500"), (12.3456, "12.346"), (None, wording.NOTHING),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.234e-6, "1.23e-06"),
+        (0.00123, "0.00123"),
+        (-2e-9, "-2e-09"),
+        (0.0, "0.000"),
+        (0.5, "0.500"),
+        (12.3456, "12.346"),
+        (None, wording.NOTHING),
+    ],
+)
 def test_small_numbers_are_shown(value, text):
     assert wording.number(value) == text
 

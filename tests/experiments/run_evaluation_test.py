@@ -33,8 +33,15 @@ def evaluated(run, folder, rows, call="csv(path={path}, text=text)", header="tex
     path = folder / "new.csv"
     path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
     data = call.format(path=path)
-    code = evaluate.main([f"--run={run}", f"--data={data}", f"--output={folder}/out",
-                          "--max_bad_fraction=.5", *flags])  # fmt: skip
+    code = evaluate.main(
+        [
+            f"--run={run}",
+            f"--data={data}",
+            f"--output={folder}/out",
+            "--max_bad_fraction=.5",
+            *flags,
+        ]
+    )
     report = folder / "out" / "report.json"
     return code, json.loads(report.read_text()) if report.exists() else None
 
@@ -64,9 +71,17 @@ def test_the_majority_is_that_of_the_training_split(run, tmp_path):
     assert row["test"]["loss"] == pytest.approx(-np.log(stated[[1, 0, 1]]).mean())
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"data": {"splits": {"train": {}}}}',
-    '{"data": {"splits": {"train": {"class_counts": {"bad": "7", "good": 1}}}}}',
-    '{"data": {"splits": {"train": {"class_counts": {"bad": -7, "good": 1}}}}}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "{",
+        "[]",
+        '{"data": {"splits": {"train": {}}}}',
+        '{"data": {"splits": {"train": {"class_counts": {"bad": "7", "good": 1}}}}}',
+        '{"data": {"splits": {"train": {"class_counts": {"bad": -7, "good": 1}}}}}',
+    ],
+)
 def test_without_training_counts_the_note_says_so(run, tmp_path, content):
     if content is not None:
         (run / "report.json").write_text(content)

@@ -14,7 +14,7 @@ from tests.tiny import image_backbone
 from tests.training.fit_test import feed, fit, same, weights
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.config.command_options import CheckOptions
-from tltf.config.options import CacheOptions
+from tltf.config.option_groups import CacheOptions
 from tltf.console import command, signals
 from tltf.data import loader
 from tltf.runs import checkpoints
@@ -108,9 +108,19 @@ def test_the_watchdog_leaves_time_within_ten_seconds():
     assert 8 <= signals.GRACE_S <= 9.5
 
 
-STAGES = ("the data is read", "the cache is filled", "a shard is written", "a step is traced",
-          "between two phases", "a step of the second phase", "the first validation",
-          "the manifest is fsynced", "the model is written", "evaluation", "the export is written")  # fmt: skip
+STAGES = (
+    "the data is read",
+    "the cache is filled",
+    "a shard is written",
+    "a step is traced",
+    "between two phases",
+    "a step of the second phase",
+    "the first validation",
+    "the manifest is fsynced",
+    "the model is written",
+    "evaluation",
+    "the export is written",
+)
 
 
 @pytest.mark.large

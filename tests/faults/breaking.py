@@ -22,8 +22,14 @@ def pictures(settings, broken=()):
     images[list(broken), 3, 3, 0] = np.nan
     ids = [f"picture {number}" for number in range(count)]
     roles = ["train"] * NUM_TRAIN + ["validation"] * NUM_JUDGED + ["test"] * NUM_JUDGED
-    return Source("pictures", {"image": Column("array", images)}, one_label_field(labels, ("dark", "light")), ids,
-                  np.array(roles), ScanCounts(count))  # fmt: skip
+    return Source(
+        "pictures",
+        {"image": Column("array", images)},
+        one_label_field(labels, ("dark", "light")),
+        ids,
+        np.array(roles),
+        ScanCounts(count),
+    )
 
 
 class Greedy(keras.layers.Layer):
@@ -66,6 +72,11 @@ def _below(layer, request):
     pixels = keras.Input((size, size, 1))
     x = keras.layers.Conv2D(4, 3, name="conv_1")(layer(pixels))
     return Network(
-        inputs={"image": pixels}, points={"stage_1": [x]}, taps={"stage_1": x}, pretrained=False,
-        scaling=SCALINGS["unit"], image_size_px=size, channels=1,
-    )  # fmt: skip
+        inputs={"image": pixels},
+        points={"stage_1": [x]},
+        taps={"stage_1": x},
+        pretrained=False,
+        scaling=SCALINGS["unit"],
+        image_size_px=size,
+        channels=1,
+    )

@@ -33,8 +33,14 @@ from tltf.runs import folder as runs_folder
 from tltf.serving.export import saved_model
 from tltf.training import disk_space, training
 
-FLAGS = ("--data=digits(num_train=80, num_test=40)", "--backbone=small_cnn(filters=[8, 64])",
-         "--method=full", "--batch_size=40", "--train_epochs=3", "--export=false")  # fmt: skip
+FLAGS = (
+    "--data=digits(num_train=80, num_test=40)",
+    "--backbone=small_cnn(filters=[8, 64])",
+    "--method=full",
+    "--batch_size=40",
+    "--train_epochs=3",
+    "--export=false",
+)
 """Of a run with checkpoints of 70 KB beside small files."""
 
 
@@ -55,8 +61,13 @@ def big_report(folder):
 
 def big_table(folder):
     count = 500
-    table = prediction_table.Table([str(n) for n in range(count)], {"text": ["a"] * count}, None, ["b"] * count,
-                              np.zeros((count, 2)))  # fmt: skip
+    table = prediction_table.Table(
+        [str(n) for n in range(count)],
+        {"text": ["a"] * count},
+        None,
+        ["b"] * count,
+        np.zeros((count, 2)),
+    )
     prediction_table.write(folder / "predictions.csv", table, ("a", "b"))
 
 
@@ -202,10 +213,13 @@ def trained_into(run, *flags):
     return training.train(command.parse(train.Options, [*FLAGS, *flags, f"--output={run}"])[0])
 
 
-@pytest.mark.parametrize("flags", [
-    ["--optimizer=adam", "--keep=best"],
-    ["--optimizer=sgd", "--keep=last", "--momentum=.9", "--ema_decay=.9"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--optimizer=adam", "--keep=best"],
+        ["--optimizer=sgd", "--keep=last", "--momentum=.9", "--ema_decay=.9"],
+    ],
+)
 def test_what_a_run_needs_is_known_before_the_first_step(tmp_path, monkeypatch, flags):
     """The estimate against the sizes of the files that a run left; less than 3% below them."""
     estimates = []
@@ -256,11 +270,25 @@ def test_an_output_that_cannot_be_written_is_said_before_any_download(tmp_path, 
     folder.mkdir(mode=0o500)
     cache.mkdir()
     before = without_roots_rights if kind == "read-only" else limit(resource.RLIMIT_FSIZE, 0)
-    command = [sys.executable, "-m", "tltf.train", FLAGS[0], "--backbone=efficientnet_lite0",
-               f"--output={folder}/run"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "tltf.train",
+        FLAGS[0],
+        "--backbone=efficientnet_lite0",
+        f"--output={folder}/run",
+    ]
     environment = os.environ | {"TLTF_CACHE": str(cache)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True,
-                          timeout=100, check=False, preexec_fn=before)  # fmt: skip
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        preexec_fn=before,
+    )
     (line,) = done.stderr.splitlines()
     assert done.returncode == 5 and line.startswith("tltf: error[5] "), line
     assert kind != "read-only" or f"{folder}/run" in line
@@ -330,12 +358,26 @@ def test_a_disk_that_is_really_full(tmp_path, size_kb):
     place = tmp_path / "disk"
     place.mkdir()
     script = SMALL_DISK.format(size=f"{size_kb}k", place=place)
-    estimate = "import sys; from tltf import train; from tltf.training import disk_space; " \
-               "disk_space.require = lambda *given: None; sys.exit(train.main(sys.argv[1:]))"  # fmt: skip
-    command = ["unshare", "-m", "bash", "-c", script, "bash", sys.executable, "-c", estimate,
-               *FLAGS[:-1], "--keep=best"]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300,
-                          check=False)  # fmt: skip
+    estimate = (
+        "import sys; from tltf import train; from tltf.training import disk_space; "
+        "disk_space.require = lambda *given: None; sys.exit(train.main(sys.argv[1:]))"
+    )
+    command = [
+        "unshare",
+        "-m",
+        "bash",
+        "-c",
+        script,
+        "bash",
+        sys.executable,
+        "-c",
+        estimate,
+        *FLAGS[:-1],
+        "--keep=best",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
     errors = [line for line in done.stderr.splitlines() if line.startswith("tltf: error")]
     assert done.returncode == 5 and len(errors) == 1, done.stderr[-2000:]
     assert "No space left on device" in errors[0] and "Traceback" not in done.stderr
@@ -346,7 +388,7 @@ def test_a_disk_that_is_really_full(tmp_path, size_kb):
 def test_the_log_of_a_broken_console_may_be_full_too(tmp_path):
     """Its file cannot be made: what is printed goes nowhere, and the training goes on."""
     (tmp_path / streams.LOG).mkdir()
-    handle = streams._opened(tmp_path)
+    handle = streams._open_log(tmp_path)
     assert os.readlink(f"/proc/self/fd/{handle}") == os.devnull
     os.close(handle)
     assert pathlib.Path(tmp_path, streams.LOG).is_dir()

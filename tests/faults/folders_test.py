@@ -39,8 +39,11 @@ def pictures(*names):
 
 def split_folders(**counts):
     """`train__cat=3` makes three pictures in train/cat."""
-    names = [f"{where.replace('__', '/')}/{number}.png"
-             for where, count in counts.items() for number in range(count)]  # fmt: skip
+    names = [
+        f"{where.replace('__', '/')}/{number}.png"
+        for where, count in counts.items()
+        for number in range(count)
+    ]
     return pictures(*names)
 
 
@@ -79,8 +82,11 @@ def saved_again(folder):
     return call(folder)
 
 
-NAMES = [("case", "Cat", "cat"), ("a blank", "cat ", "cat"),
-         ("Unicode form", unicodedata.normalize("NFC", "kä"), unicodedata.normalize("NFD", "kä"))]  # fmt: skip
+NAMES = [
+    ("case", "Cat", "cat"),
+    ("a blank", "cat ", "cat"),
+    ("Unicode form", unicodedata.normalize("NFC", "kä"), unicodedata.normalize("NFD", "kä")),
+]
 LEAKED = split_folders(train__cat=5, train__dog=5, test__cat=1, test__dog=1)
 LEAKED |= {"train/cat/copy.png": SAME, "test/cat/copy.png": SAME}
 OF_TWO_LABELS = {"cat/one.png": SAME, "dog/two.png": SAME}
@@ -91,67 +97,217 @@ PLAN = ["--backbone=small_cnn", "--dry_run"]
 
 
 @table(
-    Case(25, "path missing", lambda folder: call(folder / "phtoos/train"), 2,
-         said=("phtoos/train", "the nearest that exists: ", "/data)")),
-    Case(25, "nobody's home", lambda folder: call("~nosuchuser/x"), 2,
-         said=("no file or folder ~nosuchuser/x",)),
-    *(Case(25, f"nobody's home, {flag}", lambda folder, flag=flag: [
-        f"--data={call(classes(folder))}", *PLAN, f"--{flag}=~nosuchuser/x"], 2, command="train",
-        said=(f"--{flag}", "~nosuchuser/x")) for flag in ("backbone", "backbone_weights")),
-    Case(26, "no images", only({"cat/a.md": "x", "dog/b.pdf": "x"}), 3,
-         said=("no images in the folders", "extensions seen: .md, .pdf")),
+    Case(
+        25,
+        "path missing",
+        lambda folder: call(folder / "phtoos/train"),
+        2,
+        said=("phtoos/train", "the nearest that exists: ", "/data)"),
+    ),
+    Case(
+        25,
+        "nobody's home",
+        lambda folder: call("~nosuchuser/x"),
+        2,
+        said=("no file or folder ~nosuchuser/x",),
+    ),
+    *(
+        Case(
+            25,
+            f"nobody's home, {flag}",
+            lambda folder, flag=flag: [
+                f"--data={call(classes(folder))}",
+                *PLAN,
+                f"--{flag}=~nosuchuser/x",
+            ],
+            2,
+            command="train",
+            said=(f"--{flag}", "~nosuchuser/x"),
+        )
+        for flag in ("backbone", "backbone_weights")
+    ),
+    Case(
+        26,
+        "no images",
+        only({"cat/a.md": "x", "dog/b.pdf": "x"}),
+        3,
+        said=("no images in the folders", "extensions seen: .md, .pdf"),
+    ),
     Case(27, "one class", only(pictures("cat/1.png", "cat/2.png")), 3, said=("one class",)),
-    Case(28, "empty class folder", with_empty_class, 3,
-         said=("the class folder owl/ has no images", "remove it, fill it, or give --allow_empty_classes")),
-    Case(28, "empty class allowed", with_empty_class, flags=("--allow_empty_classes",),
-         said=("warning    the class folder owl/ has no images",)),
-    Case(29, "class of one", beside(pictures("owl/1.png")), counts=(9, 0, 0, 0),
-         said=("6 train, 1 validation, 2 test", "owl has one training row")),
-    Case(31, "validation of no row", only(pictures("a/1.png", "a/2.png", "b/3.png", "b/4.png")), 3,
-         said=("--split", "validation=0.1 of 4 rows is less than one row", "validation=0.25 or more")),
-    Case(31, "test and validation of no row", lambda folder: [
-        f"--data={call(classes(folder))}", "--split=holdout(test=.01, validation=.02)"], 3, said=(
-        "test=0.01 of 8 rows is less than one row (1 of 2 faults; others: validation=0.02 of 8 rows is less than one row)",)),
-    Case(32, "class only in test", only(ONLY_IN_TEST), 3,
-         said=("1 classes have test or validation rows but no training row: owl",)),
-    Case(32, "unknown classes skipped", only(ONLY_IN_TEST),
-         flags=("--unknown_classes=skip", "--max_bad_fraction=.5"), counts=(10, 1, 0, 0),
-         listed={"test/owl/0.png": "its class 'owl' is not in the training split"}),
-    Case(32, "too many unknown", only(ONLY_IN_TEST), 3, flags=("--unknown_classes=skip",),
-         said=("1 of 11 rows are bad", "1 its class 'owl' is not in the training split")),
-    Case(33, "class not in test", only(split_folders(
-        train__cat=4, train__dog=4, train__owl=4, test__cat=2, test__owl=2)),
-        said=("class dog has no test example",), counts=(16, 0, 0, 0)),
-    *(Case(34, what, only(pictures(f"{one}/1.png", f"{two}/2.png")), 3, said=(
-        f"differ only in case, blanks or Unicode form: {', '.join(map(repr, sorted((one, two))))}",
-        "fix: give them one name, such as")) for what, one, two in NAMES),
-    Case(35, "splits as classes", only(pictures("train/1.png", "val/2.png")), 3,
-         said=("train/, val/", "splits would be read as classes", "put a folder for each class")),
-    Case(35, "splits beside classes", only(pictures("train/a/1.png", "val/b/2.png", "c/3.png")), 3,
-         said=("train/, val/ hold class folders but stand beside other folders",)),
-    Case(36, "loose files", beside(pictures("one.png", "two.jpg")), counts=(8, 2, 0, 0),
-         listed={"one.png": "outside of the class folders", "two.jpg": "outside"}),
-    Case(36, "loose files in a split", only(split_folders(
-        train__a=4, train__b=4, test__a=1, test__b=1) | pictures("train/one.png")), counts=(10, 1, 0, 0),
-        listed={"train/one.png": "outside of the class folders"}),
-    Case(37, "twice in a class", beside({"cat/one.png": SAME, "cat/two.png": SAME}),
-         counts=(10, 0, 0, 0), said=("1 rows repeat the content of others",)),
-    Case(38, "two labels", beside(OF_TWO_LABELS), 3,
-         said=("1 rows have the content of another with another label: cat/one.png = dog/two.png",)),
+    Case(
+        28,
+        "empty class folder",
+        with_empty_class,
+        3,
+        said=(
+            "the class folder owl/ has no images",
+            "remove it, fill it, or give --allow_empty_classes",
+        ),
+    ),
+    Case(
+        28,
+        "empty class allowed",
+        with_empty_class,
+        flags=("--allow_empty_classes",),
+        said=("warning    the class folder owl/ has no images",),
+    ),
+    Case(
+        29,
+        "class of one",
+        beside(pictures("owl/1.png")),
+        counts=(9, 0, 0, 0),
+        said=("6 train, 1 validation, 2 test", "owl has one training row"),
+    ),
+    Case(
+        31,
+        "validation of no row",
+        only(pictures("a/1.png", "a/2.png", "b/3.png", "b/4.png")),
+        3,
+        said=(
+            "--split",
+            "validation=0.1 of 4 rows is less than one row",
+            "validation=0.25 or more",
+        ),
+    ),
+    Case(
+        31,
+        "test and validation of no row",
+        lambda folder: [
+            f"--data={call(classes(folder))}",
+            "--split=holdout(test=.01, validation=.02)",
+        ],
+        3,
+        said=(
+            "test=0.01 of 8 rows is less than one row (1 of 2 faults; others: validation=0.02 of 8 rows is less than one row)",
+        ),
+    ),
+    Case(
+        32,
+        "class only in test",
+        only(ONLY_IN_TEST),
+        3,
+        said=("1 classes have test or validation rows but no training row: owl",),
+    ),
+    Case(
+        32,
+        "unknown classes skipped",
+        only(ONLY_IN_TEST),
+        flags=("--unknown_classes=skip", "--max_bad_fraction=.5"),
+        counts=(10, 1, 0, 0),
+        listed={"test/owl/0.png": "its class 'owl' is not in the training split"},
+    ),
+    Case(
+        32,
+        "too many unknown",
+        only(ONLY_IN_TEST),
+        3,
+        flags=("--unknown_classes=skip",),
+        said=("1 of 11 rows are bad", "1 its class 'owl' is not in the training split"),
+    ),
+    Case(
+        33,
+        "class not in test",
+        only(split_folders(train__cat=4, train__dog=4, train__owl=4, test__cat=2, test__owl=2)),
+        said=("class dog has no test example",),
+        counts=(16, 0, 0, 0),
+    ),
+    *(
+        Case(
+            34,
+            what,
+            only(pictures(f"{one}/1.png", f"{two}/2.png")),
+            3,
+            said=(
+                f"differ only in case, blanks or Unicode form: {', '.join(map(repr, sorted((one, two))))}",
+                "fix: give them one name, such as",
+            ),
+        )
+        for what, one, two in NAMES
+    ),
+    Case(
+        35,
+        "splits as classes",
+        only(pictures("train/1.png", "val/2.png")),
+        3,
+        said=("train/, val/", "splits would be read as classes", "put a folder for each class"),
+    ),
+    Case(
+        35,
+        "splits beside classes",
+        only(pictures("train/a/1.png", "val/b/2.png", "c/3.png")),
+        3,
+        said=("train/, val/ hold class folders but stand beside other folders",),
+    ),
+    Case(
+        36,
+        "loose files",
+        beside(pictures("one.png", "two.jpg")),
+        counts=(8, 2, 0, 0),
+        listed={"one.png": "outside of the class folders", "two.jpg": "outside"},
+    ),
+    Case(
+        36,
+        "loose files in a split",
+        only(
+            split_folders(train__a=4, train__b=4, test__a=1, test__b=1) | pictures("train/one.png")
+        ),
+        counts=(10, 1, 0, 0),
+        listed={"train/one.png": "outside of the class folders"},
+    ),
+    Case(
+        37,
+        "twice in a class",
+        beside({"cat/one.png": SAME, "cat/two.png": SAME}),
+        counts=(10, 0, 0, 0),
+        said=("1 rows repeat the content of others",),
+    ),
+    Case(
+        38,
+        "two labels",
+        beside(OF_TWO_LABELS),
+        3,
+        said=("1 rows have the content of another with another label: cat/one.png = dog/two.png",),
+    ),
     # Of texts it is a warning, where the matrix wants 3: short ones are often written by several
     # people, who mean different things; one picture under two labels is a slip of the hand.
-    Case(38, "text of two labels", one_text_of_two_labels, counts=(9, 0, 0, 0),
-         said=("warning    1 rows have the content of another with another label: ", ":2 = ")),
-    Case(39, "in train and test", only(LEAKED), counts=(13, 0, 1, 0),
-         said=("1 rows excluded: their content is in a later split too",),
-         listed={"train/cat/copy.png": "its content is in the test split too"}),
-    Case(39, "in train and test, strict", only(LEAKED), 3, flags=("--strict",),
-         said=("1 rows have the content of a later split, such as train/cat/copy.png",)),
-    Case(40, "near the same", saved_again, flags=(), counts=(16, 0, 0, 0),
-         said=("near       ", "nearly the same as ")),
-    Case(41, "many to one", only(split_folders(usual=150, rare=1)),
-         said=("usual has 105 times as many rows as rare: judge by macro F1",)),
-)  # fmt: skip
+    Case(
+        38,
+        "text of two labels",
+        one_text_of_two_labels,
+        counts=(9, 0, 0, 0),
+        said=("warning    1 rows have the content of another with another label: ", ":2 = "),
+    ),
+    Case(
+        39,
+        "in train and test",
+        only(LEAKED),
+        counts=(13, 0, 1, 0),
+        said=("1 rows excluded: their content is in a later split too",),
+        listed={"train/cat/copy.png": "its content is in the test split too"},
+    ),
+    Case(
+        39,
+        "in train and test, strict",
+        only(LEAKED),
+        3,
+        flags=("--strict",),
+        said=("1 rows have the content of a later split, such as train/cat/copy.png",),
+    ),
+    Case(
+        40,
+        "near the same",
+        saved_again,
+        flags=(),
+        counts=(16, 0, 0, 0),
+        said=("near       ", "nearly the same as "),
+    ),
+    Case(
+        41,
+        "many to one",
+        only(split_folders(usual=150, rare=1)),
+        said=("usual has 105 times as many rows as rare: judge by macro F1",),
+    ),
+)
 def test_folders(case, tmp_path, capfd):
     judge(case, tmp_path, capfd)
 
@@ -183,7 +339,9 @@ def test_training_warns_as_the_scan_alone_does(tmp_path, capfd):
 def test_few_of_many_classes_are_named():
     counts = {"train": np.array([1] * 9), "validation": np.zeros(9, int), "test": np.arange(9)}
     assert class_checks.class_warnings(list("abcdefghi"), counts, label_kinds.KINDS["class"]) == [
-        "class a has no test example", "9 classes have one training row: a, b, c, d, e and 4 more"]  # fmt: skip
+        "class a has no test example",
+        "9 classes have one training row: a, b, c, d, e and 4 more",
+    ]
 
 
 def report_of(folder):
@@ -194,17 +352,27 @@ def report_of(folder):
 def of_many_faults(folder):
     """A table a split: one of another encoding, one with a bad quote, one with bad rows."""
     good = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(8))
-    put(folder, {
-        "train.csv": ("text,label\n" + good + "für,a\n").encode("latin-1"),
-        "validation.csv": "text,label\n" + good + 'text,a\n"open,b\n',
-        "test.csv": "text,label\n" + good.replace("text", "tested") + "0.5,cat \n0.7,Cat\n0.8,cat\n ,a\nalone\n",
-    })  # fmt: skip
+    put(
+        folder,
+        {
+            "train.csv": ("text,label\n" + good + "für,a\n").encode("latin-1"),
+            "validation.csv": "text,label\n" + good + 'text,a\n"open,b\n',
+            "test.csv": "text,label\n"
+            + good.replace("text", "tested")
+            + "0.5,cat \n0.7,Cat\n0.8,cat\n ,a\nalone\n",
+        },
+    )
     files = ", ".join(f"{role}={folder}/{role}.csv" for role in ("train", "validation", "test"))
     return f"csv({files}, text=text)"
 
 
-FAULTS = {"train.csv:10": "is not utf-8", "validation.csv:11": "quote is not closed",
-          "--data": "differ only in case", "test.csv:13": "blank", "test.csv:14": "number of fields"}  # fmt: skip
+FAULTS = {
+    "train.csv:10": "is not utf-8",
+    "validation.csv:11": "quote is not closed",
+    "--data": "differ only in case",
+    "test.csv:13": "blank",
+    "test.csv:14": "number of fields",
+}
 
 
 @covers(34, 46, 48)
@@ -214,8 +382,17 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path, capfd, command):
     output, data = tmp_path / "out", tmp_path / "data"
     argv = [f"--data={of_many_faults(data)}", *flags, f"--output={output}"]
     done = run(command, argv, capfd)
-    require(done, 3, ["train.csv:10 --data: ", "1 of 4 faults; others: ", "validation.csv:11: this",
-                      "differ only in case", "2 of 22 rows are bad"])  # fmt: skip
+    require(
+        done,
+        3,
+        [
+            "train.csv:10 --data: ",
+            "1 of 4 faults; others: ",
+            "validation.csv:11: this",
+            "differ only in case",
+            "2 of 22 rows are bad",
+        ],
+    )
     rows = [json.loads(line) for line in (output / "data_report.jsonl").open()]
     assert [row["what"] for row in rows] == ["fault"] * 4 + ["skipped"] * 2
     assert all(row["fix"] for row in rows[:4])
@@ -266,21 +443,34 @@ def test_many_files_and_classes_take_little_memory(tmp_path, capfd):
 @covers(42)
 def test_more_files_that_are_all_alike_take_three_kilobytes_each(tmp_path, capfd):
     """With the flags' defaults: 3 GB for a million. What `judge` itself keeps of a file is in it."""
-    case = Case(42, "many alike", many(40_000, 10_000), counts=(40_000, 0, 0, 0), flags=(),
-                said=("classes    10,000", "near       "))  # fmt: skip
+    case = Case(
+        42,
+        "many alike",
+        many(40_000, 10_000),
+        counts=(40_000, 0, 0, 0),
+        flags=(),
+        said=("classes    10,000", "near       "),
+    )
     with bounded_memory(120):
         judge(case, tmp_path, capfd)
 
 
-FLAGS = ["--backbone=small_cnn(filters=[4], channels=3)", "--image_size_px=8", "--method=full",
-         "--train_epochs=2", "--noexport"]  # fmt: skip
+FLAGS = [
+    "--backbone=small_cnn(filters=[4], channels=3)",
+    "--image_size_px=8",
+    "--method=full",
+    "--train_epochs=2",
+    "--noexport",
+]
 
 
 @covers(30)
 def test_a_batch_larger_than_the_data_is_all_of_it(tmp_path, capfd):
     data, folder = classes(tmp_path / "data"), tmp_path / "run"
     before = snapshot(data)
-    with pytest.warns(UserWarning, match="--batch_size=512 is more than the examples: 5 is used"):
+    with pytest.warns(
+        UserWarning, match="--batch_size=512 is more than the training split can fill, so 5 is used"
+    ):
         argv = [f"--data={call(data)}", *FLAGS, "--batch_size=512", f"--output={folder}"]
         done = run("train", argv, capfd)
     require(done, 0, ["test       "])

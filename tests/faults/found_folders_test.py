@@ -14,7 +14,7 @@ from PIL import Image
 from tests.data.splits_test import make, numbered
 from tests.faults.making import covers
 from tltf import evaluate, train
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 from tltf.models import inputs
@@ -251,7 +251,7 @@ def test_training_and_prediction_take_the_same_files(tmp_path):
     source = load(tmp_path)
     assert len(source) == source.scan.found == 10 and source.scan.ignored == 12
     with pytest.warns(UserWarning, match="12 files or folders in .* are left out"):
-        items = list(inputs.read(str(tmp_path), inputs.Wanted("image", {"image": ()})))
+        items = list(inputs.read(str(tmp_path), inputs.InputFormat("image", {"image": ()})))
     assert sorted(item.value for item in items) == sorted(source.column.values)
     (tmp_path / "cat" / "page.jpg").write_bytes(OTHERS["notes.html"])
     with pytest.raises(DataError, match="is HTML"):
@@ -296,9 +296,16 @@ def judged(tmp_path_factory):
     for start, split in ((0, "train"), (50, "val")):
         for name in ("cat", "dog"):
             fill(folder / "data" / split / name, 8 if split == "train" else 3, start)
-    argv = [f"--data=image_folder(path={folder}/data)", f"--output={folder}/run", "--export=false",
-            "--backbone=small_cnn(filters=[8])", "--image_size_px=16", "--method=scratch",
-            "--train_epochs=2", "--split=holdout(test=0)"]  # fmt: skip
+    argv = [
+        f"--data=image_folder(path={folder}/data)",
+        f"--output={folder}/run",
+        "--export=false",
+        "--backbone=small_cnn(filters=[8])",
+        "--image_size_px=16",
+        "--method=scratch",
+        "--train_epochs=2",
+        "--split=holdout(test=0)",
+    ]
     assert train.main(argv) == 0
     return folder
 
@@ -354,9 +361,15 @@ def test_evaluation_of_the_runs_own_data_without_splits_says_how_many_it_knows(t
     for name in ("cat", "dog"):
         fill(tmp_path / "data" / name, 10)
     data = f"image_folder(path={tmp_path}/data)"
-    argv = [f"--data={data}", f"--output={tmp_path}/run", "--export=false",
-            "--backbone=small_cnn(filters=[8])", "--image_size_px=16", "--method=scratch",
-            "--train_epochs=1"]  # fmt: skip
+    argv = [
+        f"--data={data}",
+        f"--output={tmp_path}/run",
+        "--export=false",
+        "--backbone=small_cnn(filters=[8])",
+        "--image_size_px=16",
+        "--method=scratch",
+        "--train_epochs=1",
+    ]
     assert train.main(argv) == 0
     assert "2 classes (cat, dog)" in capsys.readouterr().err
     code, _, said = evaluated(tmp_path, capsys, data)

@@ -12,7 +12,7 @@ from PIL import Image
 from tests import served
 from tests.faults.making import covers
 from tltf import predict
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader
 from tltf.data.images import conversion, files
 from tltf.data.images.preprocessing import ImagePreprocessing
@@ -100,16 +100,23 @@ def test_an_animated_webp_is_its_first_frame_and_never_reaches_the_decoder():
 def bitmap(bits, coding=0, os2=False):
     """A bitmap by hand of 8 x 6 pixels, which Pillow reads."""
     width, height, colours = 8, 6, 1 << min(bits, 8) if bits <= 8 else 0
-    palette = b"".join(bytes((c * 15 % 256, c * 31 % 256, c * 63 % 256)) + (b"" if os2 else b"\0")
-                       for c in range(colours))  # fmt: skip
+    palette = b"".join(
+        bytes((c * 15 % 256, c * 31 % 256, c * 63 % 256)) + (b"" if os2 else b"\0")
+        for c in range(colours)
+    )
     random = np.random.default_rng(bits)
     if coding == 1:  # runs of 8 bits
         rows = b"".join(bytes((5, row, 3, row + 9, 0, 0)) for row in range(height)) + b"\0\1"
     else:
         stride = (width * bits + 31) // 32 * 4
         rows = random.integers(0, 256, stride * height, np.uint8).tobytes()
-    info = (struct.pack("<IHHHH", 12, width, height, 1, bits) if os2 else
-            struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, coding, len(rows), 1, 1, colours, 0))  # fmt: skip
+    info = (
+        struct.pack("<IHHHH", 12, width, height, 1, bits)
+        if os2
+        else struct.pack(
+            "<IiiHHIIiiII", 40, width, height, 1, bits, coding, len(rows), 1, 1, colours, 0
+        )
+    )
     start = 14 + len(info) + len(palette)
     head = b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start)
     return head + info + palette + rows

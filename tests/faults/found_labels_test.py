@@ -64,13 +64,25 @@ def test_one_input_is_one_prediction(trained):
 
 @covers(205, 206)
 @pytest.mark.parametrize(
-    "given", [7, None, {"review": "a"}, pandas.DataFrame({"x": TEXTS}), np.zeros(3), {"a", "b"},
-              np.array([TEXTS]), [{"review": "a"}], b"a text", pathlib.Path("a.txt"),
-              pandas.DataFrame([["a", "b"]], columns=["text", "text"])],
-)  # fmt: skip
+    "given",
+    [
+        7,
+        None,
+        {"review": "a"},
+        pandas.DataFrame({"x": TEXTS}),
+        np.zeros(3),
+        {"a", "b"},
+        np.array([TEXTS]),
+        [{"review": "a"}],
+        b"a text",
+        pathlib.Path("a.txt"),
+        pandas.DataFrame([["a", "b"]], columns=["text", "text"]),
+    ],
+)
 def test_what_holds_no_texts_raises(trained, given):
     with pytest.raises(
-        DataError, match=r"no field text \(|no field text$|takes texts|2 columns are named text"
+        DataError,
+        match=r"there is no field text \(|there is no field text$|takes texts|2 columns are named text",
     ):
         trained.predict(given)
 

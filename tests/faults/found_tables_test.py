@@ -13,7 +13,8 @@ from tests.faults.making import covers
 from tltf import predict
 from tltf.config import flagfiles
 from tltf.config.command_options import PredictOptions
-from tltf.config.options import ScanOptions, make
+from tltf.config.option_groups import ScanOptions
+from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import DataError, FlagError
 from tltf.models import inputs, saving
@@ -31,7 +32,7 @@ def load(path, more="text=text, label=label", kind="csv", **settings):
 
 
 def read(text, data="csv(path=a.csv, text=text)", modality="text", **flags):
-    return inputs.read(str(text), inputs.wanted_of(PredictOptions(**flags), modality, data))
+    return inputs.read(str(text), inputs.format_of(PredictOptions(**flags), modality, data))
 
 
 def values(items):
@@ -159,7 +160,7 @@ def test_what_is_no_file_gets_the_fix_that_helps(tmp_path, monkeypatch):
         Image.new("RGB", (9, 9)).save(tmp_path / name)
     found = values(read("*.png", modality="image"))
     assert found == ["a.png", "b, c.png", "d.png"]
-    with pytest.raises(FlagError, match="parted at commas") as told:
+    with pytest.raises(FlagError, match="separated at commas") as told:
         list(read("a.png,b, c.png", modality="image"))
     assert "folder" in told.value.fix
 

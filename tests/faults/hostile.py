@@ -92,18 +92,32 @@ def layer(class_name, config, module="keras.layers", registered=None):
     """A writer of a model with a layer of this configuration."""
 
     def write(path):
-        filled = json.loads(json.dumps(config).replace("CANARY", str(canary(path.parent)))
-                            .replace("SECRET", str(path.parent.parent / "secret.txt")))  # fmt: skip
-        functional({"class_name": class_name, "config": filled, "module": module,
-                    "registered_name": registered}, path)  # fmt: skip
+        filled = json.loads(
+            json.dumps(config)
+            .replace("CANARY", str(canary(path.parent)))
+            .replace("SECRET", str(path.parent.parent / "secret.txt"))
+        )
+        functional(
+            {
+                "class_name": class_name,
+                "config": filled,
+                "module": module,
+                "registered_name": registered,
+            },
+            path,
+        )
 
     return write
 
 
 def function(module, name, registered=None):
     """A writer of a model whose activation is a function from anywhere."""
-    value = {"class_name": "function", "config": name, "module": module,
-             "registered_name": registered or name}  # fmt: skip
+    value = {
+        "class_name": "function",
+        "config": name,
+        "module": module,
+        "registered_name": registered or name,
+    }
     return layer("Dense", {"units": 2, "name": "middle", "activation": value})
 
 
@@ -202,8 +216,10 @@ def flipped(content, place):
     return content
 
 
-TWICE = (b'{"conv_1/bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},'
-         b'"conv_1/bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}')  # fmt: skip
+TWICE = (
+    b'{"conv_1/bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},'
+    b'"conv_1/bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'
+)
 
 
 # HDF5
@@ -262,8 +278,10 @@ def huge(file, path):
 
 def large_part(file, path):
     """Four numbers inside of one compressed part of 1 GB: reading them unpacks all of it."""
-    replaced(file, lambda group: group.create_dataset(
-        "bias", (4,), "f4", chunks=(1 << 28,), maxshape=(None,)))  # fmt: skip
+    replaced(
+        file,
+        lambda group: group.create_dataset("bias", (4,), "f4", chunks=(1 << 28,), maxshape=(None,)),
+    )
 
 
 def of_texts(file, path):
@@ -314,8 +332,9 @@ def corrupt_part(path):
     with by_layer(path) as file:
         del file["conv_1/kernel"]
         values = np.random.default_rng(0).random((3, 3, 1, 4), "f4")
-        made = file["conv_1"].create_dataset("kernel", data=values, chunks=(3, 3, 1, 4),
-                                             compression="gzip", fletcher32=True)  # fmt: skip
+        made = file["conv_1"].create_dataset(
+            "kernel", data=values, chunks=(3, 3, 1, 4), compression="gzip", fletcher32=True
+        )
         place = made.id.get_chunk_info(0).byte_offset
     content = bytearray(path.read_bytes())
     content[place + 9] ^= 1

@@ -43,9 +43,14 @@ def edited(change, trained=None):
 
 
 def backbone(**changes):
-    return edited(lambda content, folder: content["core"]["backbone"].update(
-        {key: value.format(folder=folder) if isinstance(value, str) else value
-         for key, value in changes.items()}))  # fmt: skip
+    return edited(
+        lambda content, folder: content["core"]["backbone"].update(
+            {
+                key: value.format(folder=folder) if isinstance(value, str) else value
+                for key, value in changes.items()
+            }
+        )
+    )
 
 
 def text_manifest(text):
@@ -134,8 +139,9 @@ def flags(text):
 
     def write(folder):
         a_run(folder)
-        filled = text.format(canary=canary(folder.parent),
-                             secret=folder.parent.parent / "secret.txt")  # fmt: skip
+        filled = text.format(
+            canary=canary(folder.parent), secret=folder.parent.parent / "secret.txt"
+        )
         (folder / "run.flags").write_text(filled)
 
     return write
@@ -155,12 +161,26 @@ def saved_model(folder):
 # folders of KerasHub and Hugging Face
 
 
-BERT = {"vocabulary_size": 9, "num_layers": 1, "num_heads": 2, "hidden_dim": 8,
-        "intermediate_dim": 16, "max_sequence_length": 32}  # fmt: skip
+BERT = {
+    "vocabulary_size": 9,
+    "num_layers": 1,
+    "num_heads": 2,
+    "hidden_dim": 8,
+    "intermediate_dim": 16,
+    "max_sequence_length": 32,
+}
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "##b", "cafe"]
-HF = {"model_type": "bert", "vocab_size": 9, "num_hidden_layers": 1, "num_attention_heads": 2,
-      "hidden_size": 8, "intermediate_size": 16, "hidden_dropout_prob": 0.1,
-      "max_position_embeddings": 32, "type_vocab_size": 2}  # fmt: skip
+HF = {
+    "model_type": "bert",
+    "vocab_size": 9,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "hidden_dropout_prob": 0.1,
+    "max_position_embeddings": 32,
+    "type_vocab_size": 2,
+}
 
 
 def preset(change=lambda config: None, tokenizer=lambda config: None):
@@ -177,7 +197,8 @@ def preset(change=lambda config: None, tokenizer=lambda config: None):
             content = json.loads(path.read_text())
             edited_content = edit(content) or content
             text = json.dumps(edited_content).replace(
-                "SECRET", str(folder.parent.parent / "secret.txt"))  # fmt: skip
+                "SECRET", str(folder.parent.parent / "secret.txt")
+            )
             path.write_text(text)
 
     return write
@@ -206,8 +227,16 @@ def shards_elsewhere(path):
 
 def adapter(**changes):
     """The bytes of an adapter file with these changes of what it says of itself."""
-    about = {"format": 1, "backbone": BACKBONE, "backbone_weights": "none", "head": "classify",
-             "method": "linear_probe", "modality": "image", "class_names": ["a", "b"],
-             "preprocessing": {"size_px": 28, "channels": 1}, "base_sha256": "0" * 64}  # fmt: skip
+    about = {
+        "format": 1,
+        "backbone": BACKBONE,
+        "backbone_weights": "none",
+        "head": "classify",
+        "method": "linear_probe",
+        "modality": "image",
+        "class_names": ["a", "b"],
+        "preprocessing": {"size_px": 28, "channels": 1},
+        "base_sha256": "0" * 64,
+    }
     arrays = {"label_logits/bias": np.zeros(2, "f4")}
     return safetensors.numpy.save(arrays, {"tltf": json.dumps(about | changes)})

@@ -36,7 +36,7 @@ from tests.faults.refusing import (  # noqa: F401 (warm is a fixture)
     table,
     warm,
     weights,
-)  # fmt: skip
+)
 from tltf.errors import ModelError
 from tltf.runs import checkpoints
 
@@ -63,12 +63,25 @@ KERAS = {
 
 
 @table(
-    *(weights(83, f"{what} as weights", "a.keras", write, "a .keras file is not read as weights",
-              is_large=what != "Lambda") for what, write in KERAS.items()),
-    *(backbone(83, f"{what} as backbone", "a.keras", write, "--backbone: a .keras file is not opened")
-      for what, write in KERAS.items()),
+    *(
+        weights(
+            83,
+            f"{what} as weights",
+            "a.keras",
+            write,
+            "a .keras file is not read as weights",
+            is_large=what != "Lambda",
+        )
+        for what, write in KERAS.items()
+    ),
+    *(
+        backbone(
+            83, f"{what} as backbone", "a.keras", write, "--backbone: a .keras file is not opened"
+        )
+        for what, write in KERAS.items()
+    ),
     backbone(83, "program", "a.keras", H.lambda_layer, "not opened as a backbone", is_program=True),
-)  # fmt: skip
+)
 def test_models_of_keras(case, tmp_path, capfd):
     refused(case, tmp_path, capfd)
 
@@ -85,12 +98,18 @@ H5 = "is not a readable HDF5 file"
     weights(84, "objects in npz", "a.npz", H.objects, SUFFIX),
     weights(84, "objects in npy", "a.npy", H.objects, SUFFIX),
     weights(86, "npz bomb", "a.npz", H.npz_bomb, SUFFIX),
-    *(weights(84, f"{what} called {name}", name, write, said)
-      for what, write in (("pickle", H.pickled), ("PyTorch zip", H.torch_zip),
-                          ("PyTorch legacy", H.torch_legacy), ("npz", H.objects))
-      for name, said in (("a.safetensors", NOT_READ), ("a.h5", H5))),
+    *(
+        weights(84, f"{what} called {name}", name, write, said)
+        for what, write in (
+            ("pickle", H.pickled),
+            ("PyTorch zip", H.torch_zip),
+            ("PyTorch legacy", H.torch_legacy),
+            ("npz", H.objects),
+        )
+        for name, said in (("a.safetensors", NOT_READ), ("a.h5", H5))
+    ),
     weights(84, "program", "a.pt", H.torch_zip, SUFFIX, is_program=True),
-)  # fmt: skip
+)
 def test_pickles(case, tmp_path, capfd):
     refused(case, tmp_path, capfd)
 
@@ -99,34 +118,109 @@ LARGE = 1 << 40
 
 
 @table(
-    weights(82, "missing", "a.safetensors", H.tensors(conv_1__bias=None),
-            "weights of another network", "conv_1/bias: missing in the file"),
-    weights(82, "too many", "a.safetensors", H.tensors(more=np.ones(2, "f4")),
-            "more: (2,) in the file, not in the network"),
-    weights(82, "other shape", "a.safetensors", H.tensors(conv_1__bias=np.ones(5, "f4")),
-            "conv_1/bias: (5,) in the file, (4,) in the network"),
-    weights(82, "whole numbers", "a.safetensors", H.tensors(conv_1__bias=np.ones(4, "i8")),
-            "conv_1/bias holds I64, not real numbers"),
-    weights(84, "bfloat16", "a.safetensors", H.header(
-        {"conv_1/bias": H.tensor([4], 0, 8, "BF16"),
-         "conv_1/kernel": H.tensor([3, 3, 1, 4], 8, 152)}, bytes(152)), "conv_1/bias holds BF16"),
-    weights(84, "overlap", "a.safetensors", H.header(
-        {"conv_1/bias": H.tensor([4], 0, 16), "conv_1/kernel": H.tensor([3, 3, 1, 4], 8, 152)},
-        bytes(152)), NOT_READ, "invalid offset"),
-    weights(84, "hole", "a.safetensors", H.header(
-        {"conv_1/bias": H.tensor([4], 16, 32)}, bytes(32)), NOT_READ),
-    weights(84, "negative offset", "a.safetensors", H.header(
-        {"conv_1/bias": H.tensor([4], -16, 0)}, bytes(16)), NOT_READ),
-    weights(84, "negative shape", "a.safetensors", H.header(
-        {"conv_1/bias": H.tensor([-4], 0, 16)}, bytes(16)), NOT_READ),
-    weights(84, "offset behind the end", "a.safetensors", H.header(
-        {"conv_1/bias": H.tensor([LARGE], 0, 4 * LARGE)}, bytes(16)), NOT_READ),
-    weights(84, "shape that overflows", "a.safetensors", H.header(
-        {"conv_1/bias": H.tensor([1 << 62, 1 << 62], 0, 16)}, bytes(16)), NOT_READ),
-    weights(84, "dtype of objects", "a.safetensors", H.header(
-        {"conv_1/bias": H.tensor([4], 0, 16, "OBJECT")}, bytes(16)), NOT_READ),
-    weights(84, "key twice", "a.safetensors", H.header(H.TWICE, bytes(16)),
-            NOT_READ, "'conv_1/bias' is there twice"),
+    weights(
+        82,
+        "missing",
+        "a.safetensors",
+        H.tensors(conv_1__bias=None),
+        "weights of another network",
+        "conv_1/bias: missing in the file",
+    ),
+    weights(
+        82,
+        "too many",
+        "a.safetensors",
+        H.tensors(more=np.ones(2, "f4")),
+        "more: (2,) in the file, not in the network",
+    ),
+    weights(
+        82,
+        "other shape",
+        "a.safetensors",
+        H.tensors(conv_1__bias=np.ones(5, "f4")),
+        "conv_1/bias: (5,) in the file, (4,) in the network",
+    ),
+    weights(
+        82,
+        "whole numbers",
+        "a.safetensors",
+        H.tensors(conv_1__bias=np.ones(4, "i8")),
+        "conv_1/bias holds I64, not real numbers",
+    ),
+    weights(
+        84,
+        "bfloat16",
+        "a.safetensors",
+        H.header(
+            {
+                "conv_1/bias": H.tensor([4], 0, 8, "BF16"),
+                "conv_1/kernel": H.tensor([3, 3, 1, 4], 8, 152),
+            },
+            bytes(152),
+        ),
+        "conv_1/bias holds BF16",
+    ),
+    weights(
+        84,
+        "overlap",
+        "a.safetensors",
+        H.header(
+            {"conv_1/bias": H.tensor([4], 0, 16), "conv_1/kernel": H.tensor([3, 3, 1, 4], 8, 152)},
+            bytes(152),
+        ),
+        NOT_READ,
+        "invalid offset",
+    ),
+    weights(
+        84,
+        "hole",
+        "a.safetensors",
+        H.header({"conv_1/bias": H.tensor([4], 16, 32)}, bytes(32)),
+        NOT_READ,
+    ),
+    weights(
+        84,
+        "negative offset",
+        "a.safetensors",
+        H.header({"conv_1/bias": H.tensor([4], -16, 0)}, bytes(16)),
+        NOT_READ,
+    ),
+    weights(
+        84,
+        "negative shape",
+        "a.safetensors",
+        H.header({"conv_1/bias": H.tensor([-4], 0, 16)}, bytes(16)),
+        NOT_READ,
+    ),
+    weights(
+        84,
+        "offset behind the end",
+        "a.safetensors",
+        H.header({"conv_1/bias": H.tensor([LARGE], 0, 4 * LARGE)}, bytes(16)),
+        NOT_READ,
+    ),
+    weights(
+        84,
+        "shape that overflows",
+        "a.safetensors",
+        H.header({"conv_1/bias": H.tensor([1 << 62, 1 << 62], 0, 16)}, bytes(16)),
+        NOT_READ,
+    ),
+    weights(
+        84,
+        "dtype of objects",
+        "a.safetensors",
+        H.header({"conv_1/bias": H.tensor([4], 0, 16, "OBJECT")}, bytes(16)),
+        NOT_READ,
+    ),
+    weights(
+        84,
+        "key twice",
+        "a.safetensors",
+        H.header(H.TWICE, bytes(16)),
+        NOT_READ,
+        "'conv_1/bias' is there twice",
+    ),
     weights(86, "header of 2^63", "a.safetensors", H.header(b"{}", size=(1 << 63) - 1), NOT_READ),
     weights(86, "header of 17 MB", "a.safetensors", H.header(b" " * (17 << 20)), NOT_READ),
     weights(86, "deep header", "a.safetensors", H.header(b"[" * 500_000), NOT_READ),
@@ -134,11 +228,18 @@ LARGE = 1 << 40
     weights(84, "empty", "a.safetensors", H.damaged(lambda content: b""), NOT_READ),
     weights(84, "cut", "a.safetensors", H.damaged(lambda content: content[:-1]), NOT_READ),
     weights(84, "cut header", "a.safetensors", H.damaged(lambda content: content[:20]), NOT_READ),
-    *(weights(84, f"flipped bit {place}", "a.safetensors",
-              H.damaged(lambda content, place=place: H.flipped(content, place)), "a.safetensors",
-              is_large=place > 0)
-      for place in (0, 7, 8, 12, 40)),
-)  # fmt: skip
+    *(
+        weights(
+            84,
+            f"flipped bit {place}",
+            "a.safetensors",
+            H.damaged(lambda content, place=place: H.flipped(content, place)),
+            "a.safetensors",
+            is_large=place > 0,
+        )
+        for place in (0, 7, 8, 12, 40)
+    ),
+)
 def test_safetensors(case, tmp_path, capfd):
     refused(case, tmp_path, capfd)
 
@@ -166,10 +267,15 @@ AWAY = "leads out of the file or is virtual"
     weights(84, "corrupt part", "a.h5", H.corrupt_part, NOT_READ),
     weights(84, "whole model", "a.h5", H.whole_model, "a whole model in HDF5 is not opened"),
     weights(84, "whole model as weights", "a.weights.h5", H.whole_model, "a whole model in HDF5"),
-    weights(84, "text in Keras's format", "a.weights.h5", H.keras_weights(H.text_for_bias),
-            "holds object, not numbers"),
+    weights(
+        84,
+        "text in Keras's format",
+        "a.weights.h5",
+        H.keras_weights(H.text_for_bias),
+        "holds object, not numbers",
+    ),
     backbone(84, "whole model as backbone", "a.h5", H.whole_model, "a .h5 file is not opened"),
-)  # fmt: skip
+)
 def test_hdf5(case, tmp_path, capfd):
     refused(case, tmp_path, capfd)
 
@@ -191,16 +297,29 @@ def arrays(member, compression=zipfile.ZIP_STORED, **more):
 
 
 @covers(84, 86)
-@pytest.mark.parametrize("content", [
-    lambda folder: arrays(H.npy(np.array([H.Code(folder)], object))),
-    lambda folder: arrays(pickle.dumps(H.Code(folder))),
-    lambda folder: arrays(H.npy(np.zeros(1 << 20)), zipfile.ZIP_DEFLATED),
-    lambda folder: arrays(H.npy(shape=(1 << 40,))),
-    lambda folder: arrays(b"\x93NUMPY\x01\x00"),
-    lambda folder: arrays(H.npy(np.zeros(3)), **{checkpoints._STEP: H.npy(np.int64(2))}),
-    lambda folder: arrays(H.npy(np.zeros(3)))[:-9],
-    lambda folder: b"PK\x03\x04 no archive",
-], ids=["objects", "pickle", "bomb", "huge shape", "cut member", "other step", "cut", "no archive"])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda folder: arrays(H.npy(np.array([H.Code(folder)], object))),
+        lambda folder: arrays(pickle.dumps(H.Code(folder))),
+        lambda folder: arrays(H.npy(np.zeros(1 << 20)), zipfile.ZIP_DEFLATED),
+        lambda folder: arrays(H.npy(shape=(1 << 40,))),
+        lambda folder: arrays(b"\x93NUMPY\x01\x00"),
+        lambda folder: arrays(H.npy(np.zeros(3)), **{checkpoints._STEP: H.npy(np.int64(2))}),
+        lambda folder: arrays(H.npy(np.zeros(3)))[:-9],
+        lambda folder: b"PK\x03\x04 no archive",
+    ],
+    ids=[
+        "objects",
+        "pickle",
+        "bomb",
+        "huge shape",
+        "cut member",
+        "other step",
+        "cut",
+        "no archive",
+    ],
+)
 def test_checkpoints(content, tmp_path):
     """Whoever wrote the arrays could also write their SHA-256."""
     checkpoint(tmp_path / "data", content(tmp_path / "data"))
@@ -219,20 +338,26 @@ def test_the_checkpoint_that_was_changed_is_taken_with_its_arrays(tmp_path):
 
 
 @covers(85, 86)
-@pytest.mark.parametrize(("content", "file", "said"), [
-    (lambda: tar("dev", H_CHAR), "a.tgz", "is a link or a device"),
-    (lambda: tar("pipe", H_FIFO), "a.tgz", "is a link or a device"),
-    (lambda: tar("C:/out.txt"), "a.tgz", "would leave the folder"),
-    (lambda: zipped({"/out.txt": "boom"}), "a.whl", "would leave the folder"),
-    (lambda: zipped({"a\\..\\..\\out.txt": "boom"}), "a.whl", "would leave the folder"),
-    (lambda: doubled("a.txt", "a.txt"), "a.whl", "takes the place of another"),
-    (lambda: doubled("a", "a/b"), "a.whl", "takes the place of another"),
-    (lambda: doubled("a/b", "a"), "a.whl", "takes the place of another"),
-    (lambda: zipped({"a": "b"})[:-9], "a.whl", "not a readable archive"),
-    (lambda: tar("a")[:-30], "a.tgz", "not a readable archive"),
-    (lambda: b"\x1f\x8b" + bytes(40), "a.tgz", "not a readable archive"),
-    pytest.param(lambda: tall(), "a.whl", "unpacks to more than its limit", marks=pytest.mark.large),
-], ids=range(12))  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "file", "said"),
+    [
+        (lambda: tar("dev", H_CHAR), "a.tgz", "is a link or a device"),
+        (lambda: tar("pipe", H_FIFO), "a.tgz", "is a link or a device"),
+        (lambda: tar("C:/out.txt"), "a.tgz", "would leave the folder"),
+        (lambda: zipped({"/out.txt": "boom"}), "a.whl", "would leave the folder"),
+        (lambda: zipped({"a\\..\\..\\out.txt": "boom"}), "a.whl", "would leave the folder"),
+        (lambda: doubled("a.txt", "a.txt"), "a.whl", "takes the place of another"),
+        (lambda: doubled("a", "a/b"), "a.whl", "takes the place of another"),
+        (lambda: doubled("a/b", "a"), "a.whl", "takes the place of another"),
+        (lambda: zipped({"a": "b"})[:-9], "a.whl", "not a readable archive"),
+        (lambda: tar("a")[:-30], "a.tgz", "not a readable archive"),
+        (lambda: b"\x1f\x8b" + bytes(40), "a.tgz", "not a readable archive"),
+        pytest.param(
+            lambda: tall(), "a.whl", "unpacks to more than its limit", marks=pytest.mark.large
+        ),
+    ],
+    ids=range(12),
+)
 def test_archives(monkeypatch, tmp_path, capfd, content, file, said):
     cache, _ = package(monkeypatch, tmp_path, content(), file)
     with bounded_memory(MOST_MB), bounded_time():
@@ -277,17 +402,31 @@ def data(what, content, *said, **more):
 
 
 @table(
-    data("objects as data", lambda folder: H.npz({
-        "x": H.npy(np.array([H.Code(folder)], object)), "y": H.npy(np.zeros(1))}),
-        "holds pickled objects"),
-    data("huge shape as data", lambda _: H.npz({"x": H.npy(shape=(1 << 40,))}),
-         "x.npy promises 8796093022208 bytes"),
-    data("cut member as data", lambda _: H.npz(
-        {"x": b"\x93NUMPY\x01\x00", "y": H.npy(np.zeros(1))}), "is damaged"),
+    data(
+        "objects as data",
+        lambda folder: H.npz(
+            {"x": H.npy(np.array([H.Code(folder)], object)), "y": H.npy(np.zeros(1))}
+        ),
+        "holds pickled objects",
+    ),
+    data(
+        "huge shape as data",
+        lambda _: H.npz({"x": H.npy(shape=(1 << 40,))}),
+        "x.npy promises 8796093022208 bytes",
+    ),
+    data(
+        "cut member as data",
+        lambda _: H.npz({"x": b"\x93NUMPY\x01\x00", "y": H.npy(np.zeros(1))}),
+        "is damaged",
+    ),
     data("no archive as data", lambda _: b"PK\x03\x04 no archive", "it is not a .npz file"),
-    data("bomb as data", lambda _: renamed(tall()), "unpacks to much more than its size",
-         is_large=True),
-)  # fmt: skip
+    data(
+        "bomb as data",
+        lambda _: renamed(tall()),
+        "unpacks to much more than its size",
+        is_large=True,
+    ),
+)
 def test_arrays_of_data(case, tmp_path, capfd):
     refused(case, tmp_path, capfd)
 
@@ -315,7 +454,10 @@ def test_the_canaries_would_sing(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.h5", "a.weights.h5"])
 def test_the_weights_that_were_changed_are_taken_unchanged(name, tmp_path, capfd):
-    write = {"a.safetensors": H.tensors(), "a.h5": H.hdf5(lambda *_: None),
-             "a.weights.h5": H.keras_weights(lambda *_: None)}[name]  # fmt: skip
+    write = {
+        "a.safetensors": H.tensors(),
+        "a.h5": H.hdf5(lambda *_: None),
+        "a.weights.h5": H.keras_weights(lambda *_: None),
+    }[name]
     write(tmp_path / name)
     require(run("train", [*TRAIN, f"--backbone_weights={tmp_path / name}"], capfd), 0)

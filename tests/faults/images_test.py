@@ -169,23 +169,50 @@ NEAR_TOO = ("--max_bad_fraction=.5",)
 
 @table(
     skipped(1, "no bytes", "empty.jpg", b"", "is empty"),
-    Case(1, "more than 1% of them", one("empty.jpg", b"", "")[0], 3, flags=(),
-         said=("1 of 9 rows are bad", "cat/empty.jpg", "--max_bad_fraction=0.12")),
+    Case(
+        1,
+        "more than 1% of them",
+        one("empty.jpg", b"", "")[0],
+        3,
+        flags=(),
+        said=("1 of 9 rows are bad", "cat/empty.jpg", "--max_bad_fraction=0.12"),
+    ),
     skipped(2, "cut JPEG", "half.jpg", JPEG[: len(JPEG) // 2], "is a damaged JPEG"),
     used(3, "bytes before the end", {"a.jpg": with_bytes_before_the_end}),
-    used(3, "bytes before the end unsaid", {"a.jpg": with_bytes_before_the_end}, is_program=True,
-         flags=NEAR_TOO),
+    used(
+        3,
+        "bytes before the end unsaid",
+        {"a.jpg": with_bytes_before_the_end},
+        is_program=True,
+        flags=NEAR_TOO,
+    ),
     skipped(4, "noise", "noise.jpg", np.random.default_rng(0).bytes(5000), "is not an image"),
-    used(5, "other formats", {f"{kind}.jpg": encoded(picture(n), kind)
-                              for n, kind in enumerate(("PNG", "GIF", "BMP"), 50)}),
+    used(
+        5,
+        "other formats",
+        {
+            f"{kind}.jpg": encoded(picture(n), kind)
+            for n, kind in enumerate(("PNG", "GIF", "BMP"), 50)
+        },
+    ),
     used(6, "WebP", {"a.webp": encoded(PHOTO, "WEBP")}),
-    used(6, "TIFF", {"a.tiff": encoded(PHOTO, "TIFF")},
-         said=("1 images (TIFF, such as cat/a.tiff) were converted to PNG",)),
+    used(
+        6,
+        "TIFF",
+        {"a.tiff": encoded(PHOTO, "TIFF")},
+        said=("1 images (TIFF, such as cat/a.tiff) were converted to PNG",),
+    ),
     skipped(6, "HEIC", "a.heic", FTYP + b"heic" + bytes(100), "is a damaged HEIC"),
     skipped(6, "AVIF named jpg", "a.jpg", FTYP + b"avif" + bytes(100), "is a damaged AVIF"),
     skipped(7, "HTML", "a.jpg", b"\n<!DOCTYPE html><html>404</html>", "is HTML"),
-    Case(8, "Git LFS", beside({"cat/a.png": "version https://git-lfs.github.com/spec/v1\noid 1"}),
-         3, said=("1 files are Git LFS pointers", "cat/a.png", "run git lfs pull"), is_program=True),
+    Case(
+        8,
+        "Git LFS",
+        beside({"cat/a.png": "version https://git-lfs.github.com/spec/v1\noid 1"}),
+        3,
+        said=("1 files are Git LFS pointers", "cat/a.png", "run git lfs pull"),
+        is_program=True,
+    ),
     used(9, "CMYK and YCCK", {"a.jpg": encoded(PHOTO.convert("CMYK"), "JPEG"), "b.jpg": ycck}),
     used(10, "16 bits", {"a.png": wide_grey}),
     used(11, "transparent", {"a.png": with_alpha, "b.png": with_clear_colour}),
@@ -193,30 +220,72 @@ NEAR_TOO = ("--max_bad_fraction=.5",)
     used(13, "animated", {"a.gif": lambda: animated("GIF"), "b.png": lambda: animated("PNG")}),
     used(14, "EXIF orientations", {f"{n}.jpg": turned(n) for n in range(1, 9)}),
     skipped(16, "one pixel", "a.png", picture(1, (1, 1)), "has one pixel"),
-    used(16, "thin", {"a.png": picture(1, (1, 10_000))},
-         said=("1 images are very thin, such as cat/a.png",)),
-    used(17, "one colour", {"a.png": Image.new("RGB", (30, 30)), "b.jpg":
-                            encoded(Image.new("RGB", (30, 30), (9, 200, 7)), "JPEG")},
-         said=("2 images have one colour, such as cat/a.png",)),
+    used(
+        16,
+        "thin",
+        {"a.png": picture(1, (1, 10_000))},
+        said=("1 images are very thin, such as cat/a.png",),
+    ),
+    used(
+        17,
+        "one colour",
+        {
+            "a.png": Image.new("RGB", (30, 30)),
+            "b.jpg": encoded(Image.new("RGB", (30, 30), (9, 200, 7)), "JPEG"),
+        },
+        said=("2 images have one colour, such as cat/a.png",),
+    ),
     Case(18, "files of the system", beside(SYSTEM_FILES), counts=(8, 0, 0, 3)),
     Case(19, "dangling link", linked("nowhere.png"), counts=LINK, listed={"link.png": "missing"}),
     Case(19, "looping link", linked("link.png"), counts=LINK, listed={"link.png": "symbolic"}),
-    Case(19, "link outside", linked("../../elsewhere.png"), counts=LINK,
-         listed={"link.png": "leaves the data folder"}),
-    Case(19, "links to folders", with_linked_folders, counts=(8, 3, 0, 0), listed={
-        "cat/more": "link to a folder, which is not followed", "cat/loop": "link to a folder",
-        "dog/deep/all": "link to a folder"}),
+    Case(
+        19,
+        "link outside",
+        linked("../../elsewhere.png"),
+        counts=LINK,
+        listed={"link.png": "leaves the data folder"},
+    ),
+    Case(
+        19,
+        "links to folders",
+        with_linked_folders,
+        counts=(8, 3, 0, 0),
+        listed={
+            "cat/more": "link to a folder, which is not followed",
+            "cat/loop": "link to a folder",
+            "dog/deep/all": "link to a folder",
+        },
+    ),
     Case(21, "pipe and socket and device", with_pipes, counts=(8, 0, 0, 3)),
-    Case(23, "strange names", strange_names(lambda number: picture(60 + number)),
-         counts=(12, 0, 0, 0)),
-    Case(23, "strange names are compared", strange_names(lambda number: picture(60 + number)),
-         counts=(12, 0, 0, 0), flags=NEAR_TOO),
-    Case(23, "strange names of bad files", strange_names(lambda number: b"none"), is_program=True,
-         counts=(8, 4, 0, 0), said=("cat/new\\nline.png: is not an image",),
-         listed={"emoji 🎉.png": "not an image", "new\nline.png": "not an image", "xxx.png": "not an image",
-                 os.fsdecode(b"\xff\xfe.png"): "not an image"}),
+    Case(
+        23,
+        "strange names",
+        strange_names(lambda number: picture(60 + number)),
+        counts=(12, 0, 0, 0),
+    ),
+    Case(
+        23,
+        "strange names are compared",
+        strange_names(lambda number: picture(60 + number)),
+        counts=(12, 0, 0, 0),
+        flags=NEAR_TOO,
+    ),
+    Case(
+        23,
+        "strange names of bad files",
+        strange_names(lambda number: b"none"),
+        is_program=True,
+        counts=(8, 4, 0, 0),
+        said=("cat/new\\nline.png: is not an image",),
+        listed={
+            "emoji 🎉.png": "not an image",
+            "new\nline.png": "not an image",
+            "xxx.png": "not an image",
+            os.fsdecode(b"\xff\xfe.png"): "not an image",
+        },
+    ),
     skipped(24, "BMP without channels", "a.bmp", bitmap_without_channels, "is a damaged BMP"),
-)  # fmt: skip
+)
 def test_images(case, tmp_path, capfd):
     done = judge(case, tmp_path, capfd)
     if case.is_program and case.row == 3:
@@ -257,14 +326,26 @@ def test_files_without_rights_are_skipped(tmp_path):
     done = run("check", argv, None, is_program=True, **settings)
     after = snapshot(data)
     (data / "dog" / "private").chmod(0o700)
-    require(done, 0, ["10 found = 8 used + 2 skipped", "secret.png: cannot be read (permission)",
-                      "dog/private: is a folder that cannot be read"])  # fmt: skip
+    require(
+        done,
+        0,
+        [
+            "10 found = 8 used + 2 skipped",
+            "secret.png: cannot be read (permission)",
+            "dog/private: is a folder that cannot be read",
+        ],
+    )
     assert "secret.png" in (output / "data_report.jsonl").read_text()
     assert after == before
 
 
-TRAIN = ["--backbone=small_cnn(filters=[4], channels=3)", "--image_size_px=8", "--method=full",
-         "--train_epochs=1", "--noexport"]  # fmt: skip
+TRAIN = [
+    "--backbone=small_cnn(filters=[4], channels=3)",
+    "--image_size_px=8",
+    "--method=full",
+    "--train_epochs=1",
+    "--noexport",
+]
 
 
 @covers(22)

@@ -18,8 +18,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize(
     ("writer", "least"),
-    [("checkpoint", 15), ("first_checkpoint", 15), ("same_step", 12), ("start", 15), ("overwrite", 20)],
-)  # fmt: skip
+    [
+        ("checkpoint", 15),
+        ("first_checkpoint", 15),
+        ("same_step", 12),
+        ("start", 15),
+        ("overwrite", 20),
+    ],
+)
 def test_a_kill_at_each_system_call_leaves_the_old_or_the_new(tmp_path, writer, least):
     """The script checks what is left; a number of kills that falls means calls it no longer sees."""
     done = program("tests.killed_writers_script", writer, str(tmp_path))
@@ -29,15 +35,23 @@ def test_a_kill_at_each_system_call_leaves_the_old_or_the_new(tmp_path, writer, 
 
 def program(module, *arguments, **variables):
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables
-    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment,
-                          capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def train(folder, *flags, point=""):
     """A training into `folder`/run with a cache of its own, killed at a point if one is named."""
     given = [*FLAGS, f"--output={folder}/run", *flags]
-    return program("tests.killed_training_script", point, "--", *given,
-                   TLTF_CACHE=str(folder / "cache"))  # fmt: skip
+    return program(
+        "tests.killed_training_script", point, "--", *given, TLTF_CACHE=str(folder / "cache")
+    )
 
 
 def outcome(folder):
@@ -96,11 +110,20 @@ def test_a_kill_at_a_point_changes_nothing(tmp_path, undisturbed, point):
 
 
 ONE_AFTER_THE_OTHER = (
-    "the run begins", "the cache is filled", "the first step", "an epoch is logged and not saved",
-    "the checkpoint gets its name", "the manifest is fsynced", "the last phase has ended",
-    "the model is written", "evaluation", "the report is half there", "the export is written",
-    "exported", "nearly finished",
-)  # fmt: skip
+    "the run begins",
+    "the cache is filled",
+    "the first step",
+    "an epoch is logged and not saved",
+    "the checkpoint gets its name",
+    "the manifest is fsynced",
+    "the last phase has ended",
+    "the model is written",
+    "evaluation",
+    "the report is half there",
+    "the export is written",
+    "exported",
+    "nearly finished",
+)
 
 
 @pytest.mark.large

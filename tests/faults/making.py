@@ -94,11 +94,17 @@ def table(*cases):
     """Parametrizes a test by `case`."""
     for case in cases:
         COVERED.setdefault(case.row, []).append(case.what)
-    return pytest.mark.parametrize("case", [
-        pytest.param(case, id=f"{case.row:02}-{case.what.replace(' ', '_')}",
-                     marks=[differs(case.differs)] if case.differs else [])
-        for case in cases
-    ])  # fmt: skip
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(
+                case,
+                id=f"{case.row:02}-{case.what.replace(' ', '_')}",
+                marks=[differs(case.differs)] if case.differs else [],
+            )
+            for case in cases
+        ],
+    )
 
 
 def judge(case, folder, capfd):
@@ -163,8 +169,13 @@ def run_program(command, argv, **settings):
     environment |= {"PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(
         [sys.executable, "-m", f"tltf.{command}", *argv],
-        cwd=ROOT, env=environment, capture_output=True, timeout=240, check=False, **settings,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        timeout=240,
+        check=False,
+        **settings,
+    )
     return Done(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))
 
 

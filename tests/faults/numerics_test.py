@@ -15,9 +15,14 @@ from tltf.runs import checkpoints, metrics_log
 from tltf.training import fit, fit_state, judges
 
 FLAGS = [
-    "--backbone=small_cnn(filters=[8])", "--image_size_px=8", "--head=classify(pooling=flatten)",
-    "--method=full", "--batch_size=8", "--train_epochs=3", "--export=false",
-]  # fmt: skip
+    "--backbone=small_cnn(filters=[8])",
+    "--image_size_px=8",
+    "--head=classify(pooling=flatten)",
+    "--method=full",
+    "--batch_size=8",
+    "--train_epochs=3",
+    "--export=false",
+]
 FULL_BATCH = re.compile(r"its batch was digits:\d+, digits:\d+, digits:\d+ and 5 more")
 
 
@@ -80,10 +85,17 @@ def test_a_nan_batch(tmp_path, capfd):
 @pytest.mark.parametrize(("method", "usual"), [("full", 0.001), ("linear_probe", 0.003)])
 def test_a_learning_rate_beyond_all_sense(tmp_path, capfd, method, usual):
     """The steps of a linear probe run together; one that takes single ones stops at the second."""
-    done = train(tmp_path, capfd, "--data=digits", "--learning_rate=1e9", f"--method={method}",
-                 "--checkpoint_minutes=1e-9")  # fmt: skip
-    line = require_last_line(done, 6, "the loss has grown to", f"fix: --learning_rate={usual}",
-                             "--resume=never")  # fmt: skip
+    done = train(
+        tmp_path,
+        capfd,
+        "--data=digits",
+        "--learning_rate=1e9",
+        f"--method={method}",
+        "--checkpoint_minutes=1e-9",
+    )
+    line = require_last_line(
+        done, 6, "the loss has grown to", f"fix: --learning_rate={usual}", "--resume=never"
+    )
     step, epoch = steps_until(line)
     assert epoch == 1 and (step == 2 or method == "linear_probe")
     if method == "full":
@@ -102,11 +114,20 @@ def test_numbers_beyond_float32(tmp_path, capfd):
 SOLVED = ["--method=linear_probe(solver=lbfgs)", "--backbone=tests.faults.breaking:plain()"]
 
 
-@pytest.mark.parametrize("broken,said", [
-    ([6, 20], "features of the train split are not finite (linear_probe): of picture "),
-    ([33], "features of the validation split are not finite (linear_probe): of picture 33; fix: correct"),
-    (range(NUM_TRAIN), "and 29 more; fix: correct or leave out these rows, or --precision=float32"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "broken,said",
+    [
+        ([6, 20], "features of the train split are not finite (linear_probe): of picture "),
+        (
+            [33],
+            "features of the validation split are not finite (linear_probe): of picture 33; fix: correct",
+        ),
+        (
+            range(NUM_TRAIN),
+            "and 29 more; fix: correct or leave out these rows, or --precision=float32",
+        ),
+    ],
+)
 def test_a_solver_names_the_rows_that_are_not_finite(tmp_path, capfd, broken, said):
     done = train(tmp_path, capfd, pictures(*broken), *SOLVED)
     line = require_last_line(done, 6, "--data: ", said, "--resume=never")
@@ -143,14 +164,21 @@ def test_a_first_loss_that_is_not_finite_is_not_laid_to_the_rate(tmp_path, capfd
     assert "--precision=float32, or other --backbone_weights; or look at these rows" in line
 
 
-@pytest.mark.parametrize("flags,code,said", [
-    (["--data=digits", "--method=full", "--num_steps=5"], 2, "--num_steps: takes a number >= 20"),
-    (["--data=digits", "--method=full", "--num_step=50"], 2, "no flag --num_step"),
-    (["--data=digits", "--method=linear_probe(solver=lbfgs)"], 2, "takes no steps"),
-    (["--data=image_folder(path=/no/such/folder)"], 2, "/no/such/folder"),
-    (["--data=numpy(path={tmp}/a.npz)"], 3, "a.npz"),
-    (["--data=digits", "--backbone_weights={tmp}/a.npz"], 4, "a.npz"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags,code,said",
+    [
+        (
+            ["--data=digits", "--method=full", "--num_steps=5"],
+            2,
+            "--num_steps: takes a number >= 20",
+        ),
+        (["--data=digits", "--method=full", "--num_step=50"], 2, "no flag --num_step"),
+        (["--data=digits", "--method=linear_probe(solver=lbfgs)"], 2, "takes no steps"),
+        (["--data=image_folder(path=/no/such/folder)"], 2, "/no/such/folder"),
+        (["--data=numpy(path={tmp}/a.npz)"], 3, "a.npz"),
+        (["--data=digits", "--backbone_weights={tmp}/a.npz"], 4, "a.npz"),
+    ],
+)
 def test_faults_of_the_range_test_are_one_line(tmp_path, capfd, flags, code, said):
     (tmp_path / "a.npz").write_bytes(b"PK no file of arrays")
     done = lr_find(tmp_path, capfd, *(flag.format(tmp=tmp_path) for flag in flags))
@@ -203,10 +231,19 @@ def test_a_nan_of_validation_in_epoch_1_is_never_the_best(tmp_path, capfd, monke
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("place,fix", [
-    ("True", "--batch_size: out of memory with 8 rows per batch; fix: --batch_size=4, with --resume=never"),
-    ("False", "--eval_batch_size: out of memory with 128 rows per batch; fix: --eval_batch_size=64"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "place,fix",
+    [
+        (
+            "True",
+            "--batch_size: out of memory with 8 rows per batch; fix: --batch_size=4, with --resume=never",
+        ),
+        (
+            "False",
+            "--eval_batch_size: out of memory with 128 rows per batch; fix: --eval_batch_size=64",
+        ),
+    ],
+)
 def test_memory_that_runs_out(tmp_path, capfd, place, fix):
     """TensorFlow itself cannot get 2^48 bytes, in training or in evaluation; it tries for 10 s."""
     backbone = f"--backbone=tests.faults.breaking:greedy(is_training={place})"
@@ -241,8 +278,9 @@ def test_two_devices(tmp_path, precision):
     """A process of its own, in which TensorFlow's and Keras's messages would be seen."""
     devices = ["--logical_devices=2", "--strategy=mirrored", "--checkpoint_minutes=1e-9"]
     broken = (6,) if precision == "float32" else range(NUM_TRAIN)
-    done = alone(tmp_path, pictures(*broken), *devices, f"--precision={precision}",
-                 "--train_epochs=30")  # fmt: skip
+    done = alone(
+        tmp_path, pictures(*broken), *devices, f"--precision={precision}", "--train_epochs=30"
+    )
     line = require_last_line(done, 6, "not finite in picture ")
     assert "Error" not in done.err.replace(line, "")
     assert steps_until(line)[1] == (1 if precision == "float32" else 25)
@@ -251,6 +289,11 @@ def test_two_devices(tmp_path, precision):
 
 @pytest.mark.large
 def test_two_devices_with_a_learning_rate_beyond_all_sense(tmp_path):
-    done = alone(tmp_path, "--data=digits", "--learning_rate=1e9", "--logical_devices=2",
-                 "--strategy=mirrored")  # fmt: skip
+    done = alone(
+        tmp_path,
+        "--data=digits",
+        "--learning_rate=1e9",
+        "--logical_devices=2",
+        "--strategy=mirrored",
+    )
     assert steps_until(require_last_line(done, 6, "the loss has grown")) == (2, 1)

@@ -86,34 +86,92 @@ def of_no_examples(folder):
 
 
 @table(
-    Case(70, "cut record", changed(lambda content: content[:-20]), counts=(9, 1, 0, 0),
-         listed={"a.tfrecord:9": "truncated record at "}),
+    Case(
+        70,
+        "cut record",
+        changed(lambda content: content[:-20]),
+        counts=(9, 1, 0, 0),
+        listed={"a.tfrecord:9": "truncated record at "},
+    ),
     Case(70, "cut gzip", changed(lambda content: content[:-900], "GZIP"), said=("is cut (",)),
-    Case(70, "cut gzip, one of few", changed(lambda content: content[:-900], "GZIP"), 3, flags=(),
-         said=("rows are bad", "is cut (")),
-    Case(71, "flipped byte", changed(flipped), 3, said=("a.tfrecord:", "damaged: ", "corrupted record at ")),
-    Case(71, "bad shard", flipped_among_shards, 3,
-         said=("a-00001-of-00002:", "damaged: ", "corrupted record at ",
-               "copy the file again")),
-    Case(71, "bad shard skipped", flipped_among_shards, flags=(*LENIENT, "--skip_bad_shards"),
-         listed={"a-00001-of-00002:": "is damaged, and the rest of its shard is left out"}),
-    Case(72, "shard missing", without_a_shard, 3,
-         said=("1 of 3 shards are missing", "a-00001-of-00003", "copy all shards")),
+    Case(
+        70,
+        "cut gzip, one of few",
+        changed(lambda content: content[:-900], "GZIP"),
+        3,
+        flags=(),
+        said=("rows are bad", "is cut ("),
+    ),
+    Case(
+        71,
+        "flipped byte",
+        changed(flipped),
+        3,
+        said=("a.tfrecord:", "damaged: ", "corrupted record at "),
+    ),
+    Case(
+        71,
+        "bad shard",
+        flipped_among_shards,
+        3,
+        said=("a-00001-of-00002:", "damaged: ", "corrupted record at ", "copy the file again"),
+    ),
+    Case(
+        71,
+        "bad shard skipped",
+        flipped_among_shards,
+        flags=(*LENIENT, "--skip_bad_shards"),
+        listed={"a-00001-of-00002:": "is damaged, and the rest of its shard is left out"},
+    ),
+    Case(
+        72,
+        "shard missing",
+        without_a_shard,
+        3,
+        said=("1 of 3 shards are missing", "a-00001-of-00003", "copy all shards"),
+    ),
     # Compression is known by content, so that a wrong name does no harm.
     Case(73, "gzip named plain", named("a.tfrecord", "GZIP"), counts=(10, 0, 0, 0)),
     Case(73, "plain named gzip", named("a.tfrecord.gz", ""), counts=(10, 0, 0, 0)),
-    Case(73, "begins as gzip", lambda folder: read(put(folder, {"a": b"\x1f\x8b" + bytes(90)})), 3,
-         said=("a:0 ",)),
-    Case(73, "begins as gzip is called so", changed(lambda content: b"\x1f\x8b" + content[2:]), 3,
-         said=("gzip",)),
-    Case(74, "feature missing", with_features(image=b"x", label=1), 3,
-         said=("a:0 ", "no feature 'picture'", "keys found: image (bytes), label (int)")),
-    Case(74, "feature of another type", with_features(picture=1.5, kind=1), 3,
-         said=("a:0 ", "feature 'picture' is float, not bytes")),
-    Case(74, "no examples", of_no_examples, 3, said=("a:0 ", "the record is not a tf.train.Example")),
-    Case(75, "unknown data set", lambda folder: f"tfds(name=mnits, data_dir={folder})", 2,
-         said=("TFDS has no data set 'mnits'", "fix: name=mnist")),
-)  # fmt: skip
+    Case(
+        73,
+        "begins as gzip",
+        lambda folder: read(put(folder, {"a": b"\x1f\x8b" + bytes(90)})),
+        3,
+        said=("a:0 ",),
+    ),
+    Case(
+        73,
+        "begins as gzip is called so",
+        changed(lambda content: b"\x1f\x8b" + content[2:]),
+        3,
+        said=("gzip",),
+    ),
+    Case(
+        74,
+        "feature missing",
+        with_features(image=b"x", label=1),
+        3,
+        said=("a:0 ", "no feature 'picture'", "keys found: image (bytes), label (int)"),
+    ),
+    Case(
+        74,
+        "feature of another type",
+        with_features(picture=1.5, kind=1),
+        3,
+        said=("a:0 ", "feature 'picture' is float, not bytes"),
+    ),
+    Case(
+        74, "no examples", of_no_examples, 3, said=("a:0 ", "the record is not a tf.train.Example")
+    ),
+    Case(
+        75,
+        "unknown data set",
+        lambda folder: f"tfds(name=mnits, data_dir={folder})",
+        2,
+        said=("TFDS has no data set 'mnits'", "fix: name=mnist"),
+    ),
+)
 def test_records(case, tmp_path, capfd):
     judge(case, tmp_path, capfd)
 
@@ -127,9 +185,17 @@ def test_all_faults_of_all_shards_are_told_at_once(tmp_path, capfd):
     path.write_bytes(flipped(path.read_bytes()))
     data = read(tmp_path).removesuffix(")") + ", class_names=[cat, dog])"
     done = run("check", [f"--data={data}", f"--output={tmp_path}/out"], capfd)
-    require(done, 3, ["1 of 4 shards are missing", "1 of 602 faults; others: ",
-                      "a-00001-of-00004:6: label 5 is not one of the 2 classes (300 times)",
-                      "a-00001-of-00004:7: no feature 'picture'", "a-00003-of-00004:"])  # fmt: skip
+    require(
+        done,
+        3,
+        [
+            "1 of 4 shards are missing",
+            "1 of 602 faults; others: ",
+            "a-00001-of-00004:6: label 5 is not one of the 2 classes (300 times)",
+            "a-00001-of-00004:7: no feature 'picture'",
+            "a-00003-of-00004:",
+        ],
+    )
     listed = [json.loads(line) for line in (tmp_path / "out/data_report.jsonl").open()]
     assert [row["what"] for row in listed].count("fault") == 602
 
@@ -164,10 +230,14 @@ def test_an_unknown_split_names_the_nearest(prepared, capfd, split, said):
 
 
 @covers(76)
-@pytest.mark.parametrize("error", [
-    NonMatchingChecksumError("the checksum differs"), OSError("no route to the host"),
-    tfds.download.DownloadError("no answer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [
+        NonMatchingChecksumError("the checksum differs"),
+        OSError("no route to the host"),
+        tfds.download.DownloadError("no answer"),
+    ],
+)
 def test_what_cannot_be_fetched(prepared, capfd, monkeypatch, error):
     def refused(*_, **__):
         raise error

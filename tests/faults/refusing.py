@@ -38,11 +38,17 @@ def table(*cases):
     """Parametrizes a test by `case`."""
     for case in cases:
         COVERED.setdefault(case.row, []).append(case.what)
-    return pytest.mark.parametrize("case", [
-        pytest.param(case, id=f"{case.row:02}-{case.what.replace(' ', '_')}",
-                     marks=[pytest.mark.large] if case.is_large or case.is_program else [])
-        for case in cases
-    ])  # fmt: skip
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(
+                case,
+                id=f"{case.row:02}-{case.what.replace(' ', '_')}",
+                marks=[pytest.mark.large] if case.is_large or case.is_program else [],
+            )
+            for case in cases
+        ],
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -53,11 +53,16 @@ def test_an_impossible_place_is_a_storage_error(tmp_path):
         file.write("x")
 
 
-@pytest.mark.parametrize(("fault", "fix"), [
-    (errno.ENOSPC, "free space, or another --output"), (errno.EDQUOT, "free space"),
-    (errno.EMFILE, "ulimit -n"), (errno.EACCES, "that can be written"),
-    (errno.EEXIST, "that is a folder or does not exist"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fault", "fix"),
+    [
+        (errno.ENOSPC, "free space, or another --output"),
+        (errno.EDQUOT, "free space"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EACCES, "that can be written"),
+        (errno.EEXIST, "that is a folder or does not exist"),
+    ],
+)
 def test_the_fix_is_of_the_fault(fault, fix):
     assert fix in atomic_files.fix_of(OSError(fault, os.strerror(fault)))
 

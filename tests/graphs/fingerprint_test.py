@@ -23,27 +23,32 @@ def model(units=3, activation="relu", epsilon=1e-3, seed=0, swapped=False, axis=
 
 
 def test_equal_networks_whatever_was_built_before():
-    first = fingerprint.of_model(model())
+    first = fingerprint.hash_model(model())
     keras.layers.Dense(2)
-    assert fingerprint.of_model(model()) == first
+    assert fingerprint.hash_model(model()) == first
 
 
 def test_another_process_finds_the_same():
     code = (
-        "from tests.graphs import fingerprint_test as t; print(t.fingerprint.of_model(t.model()))"
+        "from tests.graphs import fingerprint_test as t; print(t.fingerprint.hash_model(t.model()))"
     )
     env = {**os.environ, "PYTHONPATH": ROOT, "PYTHONHASHSEED": "7"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True,
-                          capture_output=True, text=True)  # fmt: skip
-    assert done.stdout.strip() == fingerprint.of_model(model())
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == fingerprint.hash_model(model())
 
 
 def test_what_counts():
     changes = [
-        {"units": 4}, {"activation": "tanh"}, {"epsilon": 1e-2}, {"seed": 1}, {"swapped": True},
+        {"units": 4},
+        {"activation": "tanh"},
+        {"epsilon": 1e-2},
+        {"seed": 1},
+        {"swapped": True},
         {"axis": 2},
-    ]  # fmt: skip
-    found = {fingerprint.of_model(model(**change)) for change in [{}, *changes]}
+    ]
+    found = {fingerprint.hash_model(model(**change)) for change in [{}, *changes]}
     assert len(found) == len(changes) + 1
 
 
@@ -51,7 +56,7 @@ def test_freezing_does_not_count():
     plain, frozen = model(), model()
     for layer in frozen.layers:
         layer.trainable = False
-    assert fingerprint.of_model(frozen) == fingerprint.of_model(plain)
+    assert fingerprint.hash_model(frozen) == fingerprint.hash_model(plain)
 
 
 def test_an_operation_that_cannot_describe_itself_is_never_met_again():
@@ -68,4 +73,4 @@ def test_an_operation_that_cannot_describe_itself_is_never_met_again():
 
     image = keras.Input((3,))
     odd = keras.Model(image, Strange(lambda x: x + 1)(image))
-    assert fingerprint.of_model(odd) != fingerprint.of_model(odd)
+    assert fingerprint.hash_model(odd) != fingerprint.hash_model(odd)

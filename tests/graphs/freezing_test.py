@@ -76,23 +76,32 @@ def test_nothing_trainable_is_an_error():
     ("rules", "message"),
     [
         ([("head/.*", 1), ("no_such_group/.*", 1)], "'no_such_group/.*' matches no variable"),
-        ([("stage_2/.*", 1), ("stage_2/conv_2/.*", 0.3)],
-         "'stage_2/conv_2/.*' decides nothing: earlier rules match stage_2/conv_2/kernel"),
-        ([("head/.*", 1), (".*/moving_mean", 1)],
-         "'.*/moving_mean' decides nothing: it matches only what no gradient can train, e.g. stage_1/norm_1/moving_mean"),
-        ([(".*/(kernel|bias|gamma|beta)", 1), (".*", 0.5)],
-         "'.*' decides nothing: it matches only what no gradient can train, e.g. stage_1/norm_1/moving_mean"),
+        (
+            [("stage_2/.*", 1), ("stage_2/conv_2/.*", 0.3)],
+            "'stage_2/conv_2/.*' decides nothing: earlier rules match stage_2/conv_2/kernel",
+        ),
+        (
+            [("head/.*", 1), (".*/moving_mean", 1)],
+            "'.*/moving_mean' decides nothing: it matches only what no gradient can train, e.g. stage_1/norm_1/moving_mean",
+        ),
+        (
+            [(".*/(kernel|bias|gamma|beta)", 1), (".*", 0.5)],
+            "'.*' decides nothing: it matches only what no gradient can train, e.g. stage_1/norm_1/moving_mean",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_rule_that_decides_nothing_is_an_error(rules, message):
     with pytest.raises(FlagError, match=re.escape(message)):
         freezing.apply(tiny.core().groups, rules)
 
 
-@pytest.mark.parametrize("rules", [
-    subsets.norm_only().phases(None)[0].rules,
-    [("head/.*", 1), ("stage_2/norm_2/.*", 0.5), ("stage_2/.*", 1)],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "rules",
+    [
+        subsets.norm_only().phases(None)[0].rules,
+        [("head/.*", 1), ("stage_2/norm_2/.*", 0.5), ("stage_2/.*", 1)],
+    ],
+)
 def test_a_rule_for_batch_norms_that_stay_frozen_is_an_error(rules):
     core = tiny.core()
     freezing.apply(core.groups, rules, "train")
@@ -135,9 +144,14 @@ def test_the_table_says_what_becomes_of_batch_norms():
         plan = freezing.apply(core.groups, rules, norm)
         lines = freezing.table_text(plan).splitlines()
         at = lines[0].index("norm")
-        return [row["norm"] for row in freezing.table(plan)], [x[at:].split()[0] for x in lines[1:4]]  # fmt: skip
+        return [row["norm"] for row in freezing.table(plan)], [
+            x[at:].split()[0] for x in lines[1:4]
+        ]
 
-    assert shown("recalibrate") == ([["frozen"], ["recalibrate"], []], ["frozen", "recalibrate", "-"])  # fmt: skip
+    assert shown("recalibrate") == (
+        [["frozen"], ["recalibrate"], []],
+        ["frozen", "recalibrate", "-"],
+    )
     assert shown("frozen") == ([["frozen"], ["frozen"], []], ["frozen", "frozen", "-"])
 
 
@@ -151,8 +165,11 @@ def test_what_moves_is_what_is_trained_and_the_statistics_that_follow():
     core = tiny.core()
     rules = [("stage_2/.*/kernel", 1), ("stage_1/.*", 1)]
     plan = freezing.apply(core.groups, rules)
-    expected = {"conv_2/kernel", *(f"conv_1/{name}" for name in ("kernel", "bias")),
-                *(f"norm_1/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance"))}  # fmt: skip
+    expected = {
+        "conv_2/kernel",
+        *(f"conv_1/{name}" for name in ("kernel", "bias")),
+        *(f"norm_1/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")),
+    }
     assert set(plan.moving) == expected
     assert set(freezing.apply(core.groups, rules, norm="frozen").moving) == {
         name for name in expected if not name.startswith("norm")
@@ -166,22 +183,28 @@ def nested_core():
     return tiny.core(tiny.image_backbone(nested=True))
 
 
-@pytest.mark.parametrize(("rules", "norm", "moves"), [
-    ([(".*", 1)], "train", True),
-    ([("head/.*", 1), (".*/kernel", 1)], "train", False),
-    ([("head/.*", 1), (".*/(conv|conv_1)/bias", 1)], "train", False),
-    ([("head/.*", 1), (".*/beta", 1)], "train", True),
-    ([("head/.*", 1), (".*/beta", 1)], "recalibrate", True),
-    ([(".*", 1)], "frozen", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rules", "norm", "moves"),
+    [
+        ([(".*", 1)], "train", True),
+        ([("head/.*", 1), (".*/kernel", 1)], "train", False),
+        ([("head/.*", 1), (".*/(conv|conv_1)/bias", 1)], "train", False),
+        ([("head/.*", 1), (".*/beta", 1)], "train", True),
+        ([("head/.*", 1), (".*/beta", 1)], "recalibrate", True),
+        ([(".*", 1)], "frozen", False),
+    ],
+)
 def test_a_batch_norm_inside_of_a_layer_moves_if_it_is_trained_itself(rules, norm, moves):
     core = nested_core()
     plan = freezing.apply(core.groups, rules, norm)
     statistics = [f"{NESTED}/moving_mean", f"{NESTED}/moving_variance"]
     before = {name: value.numpy() for name, value in core.named_weights().items()}
     core.model({"image": np.random.default_rng(0).random((4, 8, 8, 3)) * 255}, training=True)
-    changed = [name for name, value in core.named_weights().items()
-               if not np.array_equal(value, before[name])]  # fmt: skip
+    changed = [
+        name
+        for name, value in core.named_weights().items()
+        if not np.array_equal(value, before[name])
+    ]
     assert [name for name in statistics if name in changed] == (statistics if moves else [])
     assert [name for name in statistics if name in plan.moving] == (statistics if moves else [])
     assert set(changed) <= set(plan.moving)
@@ -222,8 +245,10 @@ def test_a_plan_changes_nothing_until_it_is_applied():
         layers = [
             part for group in core.groups for x in group.layers for part in x._flatten_layers()
         ]
-        return [(x.trainable, getattr(x, "momentum", 0), [v.trainable for v in x.weights])
-                for x in layers]  # fmt: skip
+        return [
+            (x.trainable, getattr(x, "momentum", 0), [v.trainable for v in x.weights])
+            for x in layers
+        ]
 
     before = flags()
     plan = freezing.plan(core.groups, [(".*", 1)])

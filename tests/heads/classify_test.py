@@ -77,8 +77,9 @@ def test_image_pooling_takes_the_last_stage(pooling):
     early = RNG.normal(size=(2, 6, 10, 2)).astype("float32")
     taps = {"stage_1": keras.Input((6, 10, 2)), "stage_2": keras.Input((3, 5, 4))}
     expected = {
-        "max": values.max(axis=(1, 2)), "flatten": values.reshape(2, -1),
-    }.get(pooling, values.mean(axis=(1, 2)))  # fmt: skip
+        "max": values.max(axis=(1, 2)),
+        "flatten": values.reshape(2, -1),
+    }.get(pooling, values.mean(axis=(1, 2)))
     got = pooled(taps, "image", pooling, [early, values])
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
@@ -89,8 +90,9 @@ def test_text_pooling_never_sees_padding(pooling):
     mask = np.array([[1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], "int32")
     rows = [sequence[i, : mask[i].sum()] for i in range(3)]
     expected = {
-        "max": [row.max(axis=0) for row in rows], "first": [row[0] for row in rows],
-    }.get(pooling, [row.mean(axis=0) for row in rows])  # fmt: skip
+        "max": [row.max(axis=0) for row in rows],
+        "first": [row[0] for row in rows],
+    }.get(pooling, [row.mean(axis=0) for row in rows])
     got = pooled(text_taps(), "text", pooling, [sequence, mask])
     np.testing.assert_allclose(got, np.array(expected), atol=1e-5)
     sequence[mask == 0] = 1e3

@@ -29,9 +29,15 @@ def sigmoid(logits):
     return 1 / (1 + np.exp(-logits.astype(float)))
 
 
-@pytest.mark.parametrize(("name", "smoothing", "gamma"), [
-    ("cross_entropy", 0.0, 0.0), ("cross_entropy", 0.2, 0.0), ("focal", 0.0, 2.0), ("focal", 0.1, 1.5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "smoothing", "gamma"),
+    [
+        ("cross_entropy", 0.0, 0.0),
+        ("cross_entropy", 0.2, 0.0),
+        ("focal", 0.0, 2.0),
+        ("focal", 0.1, 1.5),
+    ],
+)
 def test_loss_is_the_equation(name, smoothing, gamma):
     aims = LABELS * (1 - smoothing) + smoothing / 2
     p = sigmoid(LOGITS)
@@ -89,8 +95,10 @@ def test_thresholds_have_the_best_f1_of_all(seed):
     stated = rng.random((60, 2)).round(2)
     labels = (rng.random((60, 2)) < stated).astype(np.uint8)
     for place, edge in enumerate(thresholds.best_thresholds(stated, labels)):
-        scores = [metrics.f1_score(labels[:, place], stated[:, place] >= other, zero_division=0)
-                  for other in np.linspace(0, 1, 501)]  # fmt: skip
+        scores = [
+            metrics.f1_score(labels[:, place], stated[:, place] >= other, zero_division=0)
+            for other in np.linspace(0, 1, 501)
+        ]
         reached = metrics.f1_score(labels[:, place], stated[:, place] >= edge)
         assert reached == pytest.approx(max(scores), abs=1e-12)
 
@@ -151,9 +159,16 @@ def _tags(tmp_path_factory):
 
 
 def flags(folder, run, *more):
-    return [f"--data=csv(path={folder}/rows.csv, text=text, label=tags)", f"--output={folder}/{run}",
-            "--backbone=small_lstm", "--head=multi_label", "--train_epochs=12", "--learning_rate=.01",
-            "--method=full", *more]  # fmt: skip
+    return [
+        f"--data=csv(path={folder}/rows.csv, text=text, label=tags)",
+        f"--output={folder}/{run}",
+        "--backbone=small_lstm",
+        "--head=multi_label",
+        "--train_epochs=12",
+        "--learning_rate=.01",
+        "--method=full",
+        *more,
+    ]
 
 
 def test_a_run_from_texts_to_an_export_that_is_verified(tags, capsys):
@@ -205,12 +220,15 @@ def test_evaluating_again_and_folds(tags):
     assert len(report["folds"]) == 2 and report["test"]["num_examples"] == 240
 
 
-@pytest.mark.parametrize(("flag", "said"), [
-    ("--method=linear_probe(solver=lbfgs)", "solver=gradient in --method"),
-    ("--class_weights=balanced", "--class_weights=none"),
-    ("--head=multi_label(thresholds=[.5, .5])", "2 thresholds for 3 labels"),
-    ("--head=regress", "is not a finite number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--method=linear_probe(solver=lbfgs)", "solver=gradient in --method"),
+        ("--class_weights=balanced", "--class_weights=none"),
+        ("--head=multi_label(thresholds=[.5, .5])", "2 thresholds for 3 labels"),
+        ("--head=regress", "is not a finite number"),
+    ],
+)
 def test_what_does_not_go_together_is_said(tags, flag, said, capsys):
     from tltf import train
 

@@ -13,7 +13,7 @@ import tltf
 from tltf import evaluate, predict, train
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader
 from tltf.errors import DataError, FlagError
 from tltf.evaluation import evaluators

@@ -44,7 +44,9 @@ def test_probabilities_are_differences_of_neighbours():
     expected = above[:, :-1] - above[:, 1:]
     found = np.asarray(head.scores(LOGITS))
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    np.testing.assert_allclose(head.losses(LOGITS, LABELS), -np.log(expected[np.arange(6), LABELS]), rtol=1e-4)  # fmt: skip
+    np.testing.assert_allclose(
+        head.losses(LOGITS, LABELS), -np.log(expected[np.arange(6), LABELS]), rtol=1e-4
+    )
     reversed_order = np.asarray(head.scores(LOGITS[:, ::-1].copy()))
     assert (reversed_order >= 0).all()
     np.testing.assert_allclose(reversed_order.sum(axis=1), 1, rtol=1e-6)
@@ -115,11 +117,16 @@ def run(tmp_path_factory):
     pixels = rng.integers(0, 60, (240, 8, 8, 1)) + 80 * labels[:, None, None, None]
     np.savez(folder / "all.npz", x=pixels.astype("uint8"), y=names[labels])
     argv = [
-        f"--data=numpy(path={folder}/all.npz)", "--backbone=small_cnn(filters=[4], channels=1)",
-        "--image_size_px=8", "--head=ordinal(order=[dark, dim, bright])", "--method=scratch",
-        "--train_epochs=40", "--learning_rate=.05", f"--output={folder / 'run'}",
+        f"--data=numpy(path={folder}/all.npz)",
+        "--backbone=small_cnn(filters=[4], channels=1)",
+        "--image_size_px=8",
+        "--head=ordinal(order=[dark, dim, bright])",
+        "--method=scratch",
+        "--train_epochs=40",
+        "--learning_rate=.05",
+        f"--output={folder / 'run'}",
         "--baseline=logistic",
-    ]  # fmt: skip
+    ]
     assert train.main(argv) == 0
     return folder / "run"
 
@@ -135,7 +142,9 @@ def test_a_run_learns_evaluates_exports_and_loads(run):
     trained = tltf.load(str(run))
     dark, bright = (np.full((8, 8, 1), value, np.uint8) for value in (20, 190))
     assert [p.label for p in trained.predict([dark, bright])] == ["dark", "bright"]
-    scores = trained.core.model.predict({"image": np.stack([dark, bright]).astype("float32")}, verbose=0)["label"]  # fmt: skip
+    scores = trained.core.model.predict(
+        {"image": np.stack([dark, bright]).astype("float32")}, verbose=0
+    )["label"]
     assert (np.diff(scores, axis=0) > 0).all(), "one score orders all thresholds"
     assert isinstance(trained.core.groups[-1].layers[-1], ordinal.Thresholds)
 
@@ -143,7 +152,12 @@ def test_a_run_learns_evaluates_exports_and_loads(run):
 @pytest.mark.large
 def test_methods_that_need_a_logit_a_class_say_so(run, tmp_path):
     keras.backend.clear_session()
-    argv = ["--data=mnist_5k(num_train=40, num_test=20)", "--backbone=small_cnn", "--image_size_px=28",
-            "--train_epochs=1", f"--output={tmp_path / 'run'}"]  # fmt: skip
+    argv = [
+        "--data=mnist_5k(num_train=40, num_test=20)",
+        "--backbone=small_cnn",
+        "--image_size_px=28",
+        "--train_epochs=1",
+        f"--output={tmp_path / 'run'}",
+    ]
     assert train.main([*argv, "--head=ordinal", "--method=linear_probe(solver=lbfgs)"]) == 2
     assert train.main([*argv, "--head=ordinal", "--loss=focal", "--method=full"]) == 2

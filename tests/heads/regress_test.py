@@ -78,10 +78,15 @@ def test_the_margin_gives_new_examples_the_wanted_coverage():
     assert (np.diff(stated, axis=1) >= 0).all(), "in order all the same"
 
 
-@pytest.mark.parametrize("text", [
-    "regress(quantiles=[.1, .9])", "regress(quantiles=[.5, .1])", "regress(quantiles=[0, .5])",
-    "regress(scale=0.0)",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "regress(quantiles=[.1, .9])",
+        "regress(quantiles=[.5, .1])",
+        "regress(quantiles=[0, .5])",
+        "regress(scale=0.0)",
+    ],
+)
 def test_what_is_no_quantile_is_refused(text):
     with pytest.raises(FlagError):
         head(text)
@@ -98,11 +103,15 @@ def test_metrics_are_those_of_scikit_learn():
         "root_mean_squared_error": metrics.root_mean_squared_error(NUMBERS, median),
         "r2": metrics.r2_score(NUMBERS, median),
         "spearman": stats.spearmanr(NUMBERS, median).statistic,
-        "loss": np.mean([metrics.mean_pinball_loss(NUMBERS, quantiles[:, i], alpha=level)
-                         for i, level in enumerate(LEVELS)]),
+        "loss": np.mean(
+            [
+                metrics.mean_pinball_loss(NUMBERS, quantiles[:, i], alpha=level)
+                for i, level in enumerate(LEVELS)
+            ]
+        ),
         "coverage": ((quantiles[:, 0] <= NUMBERS) & (quantiles[:, 2] >= NUMBERS)).mean(),
         "wanted_coverage": 0.7,
-    }  # fmt: skip
+    }
     for name, value in expected.items():
         assert found.scores[name] == pytest.approx(value, rel=1e-5), name
     low, high = found.intervals["r2"]
@@ -160,9 +169,16 @@ def _counted(tmp_path_factory):
 
 
 def flags(folder, run, *more):
-    return [f"--data=csv(path={folder}/rows.csv, text=text, label=stars)", f"--output={folder}/{run}",
-            "--backbone=small_lstm", "--head=regress", "--train_epochs=15", "--learning_rate=.01",
-            "--method=full", *more]  # fmt: skip
+    return [
+        f"--data=csv(path={folder}/rows.csv, text=text, label=stars)",
+        f"--output={folder}/{run}",
+        "--backbone=small_lstm",
+        "--head=regress",
+        "--train_epochs=15",
+        "--learning_rate=.01",
+        "--method=full",
+        *more,
+    ]
 
 
 @pytest.mark.large
@@ -180,8 +196,10 @@ def test_a_run_from_texts_to_an_export_that_is_verified(counted, capsys):
     assert constant["gain"]["mean_absolute_error"]["interval"][1] < 0, "fewer errors"
     with open(counted / "run/predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    true, given, low = (np.array([float(row[key]) for row in rows])
-                        for key in ("label", "predicted", "quantile_0.05"))  # fmt: skip
+    true, given, low = (
+        np.array([float(row[key]) for row in rows])
+        for key in ("label", "predicted", "quantile_0.05")
+    )
     assert np.abs(true - given).mean() == pytest.approx(test["mean_absolute_error"], rel=1e-5)
     assert (low <= given).all()
     (counted / "new.csv").write_text("text\ngood good plain plain plain plain plain plain\n")

@@ -26,9 +26,14 @@ def test_parts_of_another_size_are_not_trained_on_silently(kind):
 def deberta():
     """A small DeBERTa, whose attention is a class of its own."""
     made = keras_hub.models.DebertaV3Backbone(
-        vocabulary_size=9, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16,
-        max_sequence_length=16, bucket_size=4,
-    )  # fmt: skip
+        vocabulary_size=9,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=16,
+        max_sequence_length=16,
+        bucket_size=4,
+    )
     blocks = tuple(layer for layer in made.layers if layer.weights)
     return [Group("block", blocks), Group("head", ())]
 

@@ -26,7 +26,9 @@ def model_of(norm, epsilon, steps, share, shape, scale):
     x = keras.layers.Flatten()(keras.layers.Rescaling(scale)(x))
     model = AdversarialModel({"x": inputs}, {"label": keras.layers.Dense(3)(x)})
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.1), loss={"label": loss}, weighted_metrics={"label": ["accuracy"]})  # fmt: skip
+    model.compile(
+        keras.optimizers.SGD(0.1), loss={"label": loss}, weighted_metrics={"label": ["accuracy"]}
+    )
     return model
 
 

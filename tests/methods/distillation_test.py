@@ -35,8 +35,9 @@ def trained(size_px=8, classes=3, text=False, seed=5):
     """Stands in for a loaded run."""
     keras.utils.set_random_seed(seed)
     backbone = tiny.text_backbone() if text else tiny.image_backbone(size_px)
-    return types.SimpleNamespace(core=tiny.core(backbone, num_classes=classes),
-                                 class_names=NAMES[:classes])  # fmt: skip
+    return types.SimpleNamespace(
+        core=tiny.core(backbone, num_classes=classes), class_names=NAMES[:classes]
+    )
 
 
 @pytest.fixture
@@ -167,15 +168,22 @@ def test_teachers_that_do_not_fit_are_refused(runs):
         distillation.distill()
 
 
-@pytest.mark.parametrize("arguments", [{"temperature": 0.0}, {"weight": 1.5}, {"weight": -0.1}, {"feature_weight": -1.0}])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments", [{"temperature": 0.0}, {"weight": 1.5}, {"weight": -0.1}, {"feature_weight": -1.0}]
+)
 def test_numbers_out_of_their_range_are_refused(arguments):
     with pytest.raises(FlagError, match="temperature must be above 0"):
         distillation.distill("big", **arguments)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
-@pytest.mark.parametrize("method", [lambda rate: distillation.distill("big", backbone_rate=rate),
-                                    lambda rate: distillation.lwf(backbone_rate=rate)])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda rate: distillation.distill("big", backbone_rate=rate),
+        lambda rate: distillation.lwf(backbone_rate=rate),
+    ],
+)
 def test_a_rate_that_would_freeze_the_backbone_is_refused(method, rate):
     with pytest.raises(FlagError, match="backbone_rate must be above 0"):
         method(rate)
@@ -194,9 +202,12 @@ def test_on_real_runs(tmp_path, own_cache):
     """A run teaches a smaller network, and is continued on other classes without forgetting."""
     given = {**SMALL, "data": "mnist_5k(num_train=40, num_test=20)"}
     teacher = str(tmp_path / "teacher")
-    training.train(make(**given, backbone="small_cnn(filters=[4, 8])", method="scratch", output=teacher))  # fmt: skip
-    student = training.train(make(**given, backbone="small_cnn(filters=[2])",
-                                  method=f"distill(teacher='{teacher}')"))  # fmt: skip
+    training.train(
+        make(**given, backbone="small_cnn(filters=[4, 8])", method="scratch", output=teacher)
+    )
+    student = training.train(
+        make(**given, backbone="small_cnn(filters=[2])", method=f"distill(teacher='{teacher}')")
+    )
     assert len(student.history) == 1 and student.model.core.num_classes == 10
     assert not [name for name in student.model.core.named_weights() if "teacher" in name]
     digits = {**SMALL, "data": "digits(num_train=40, num_test=20)", "learning_rate": 1e-3}

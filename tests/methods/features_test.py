@@ -135,12 +135,15 @@ def test_cached_training_is_training_and_the_copy_runs_once(own_cache, monkeypat
         np.testing.assert_allclose(same[path], value, atol=1e-3, err_msg=path)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: bss.bss(eta=-1.0),
-    lambda: bss.bss(smallest=0),
-    lambda: delta.delta(alpha=float("nan")),
-    lambda: delta.delta(beta=-0.1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bss.bss(eta=-1.0),
+        lambda: bss.bss(smallest=0),
+        lambda: delta.delta(alpha=float("nan")),
+        lambda: delta.delta(beta=-0.1),
+    ],
+)
 def test_numbers_out_of_their_range_are_refused(make):
     with pytest.raises(FlagError, match="at least"):
         make()

@@ -23,7 +23,7 @@ from tltf.graphs.layers import lora as layers_lora
 from tltf.methods import lora
 from tltf.methods.context import FitContext
 from tltf.models import adapters
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.training import training
 
 
@@ -46,7 +46,10 @@ def test_auto_takes_what_pays():
 
 def test_targets_by_pattern():
     assert prepared(tiny.core(), targets="stage_2/.*") == ["stage_2/conv_2/kernel"]
-    with pytest.raises(FlagError, match=r"targets='stage_9/.\*' matches none of the kernels, e.g. stage_1/conv_1/kernel"):  # fmt: skip
+    with pytest.raises(
+        FlagError,
+        match=r"targets='stage_9/.\*' matches none of the kernels, e.g. stage_1/conv_1/kernel",
+    ):
         prepared(tiny.core(), targets="stage_9/.*")
     with pytest.raises(FlagError, match="not a regular expression"):
         prepared(tiny.core(), targets="(")
@@ -61,9 +64,10 @@ def test_auto_takes_queries_and_values_of_transformers(bert_folder):
 
 def test_auto_takes_the_separable_convolutions_that_xception_is_made_of():
     made = keras_hub.models.XceptionBackbone(
-        stackwise_conv_filters=[[64, 64], [128, 128]], stackwise_pooling=[False, True],
+        stackwise_conv_filters=[[64, 64], [128, 128]],
+        stackwise_pooling=[False, True],
         image_shape=(32, 32, 3),
-    )  # fmt: skip
+    )
     layers_ = tuple(layer for layer in made.layers if layer.weights)
     core = types.SimpleNamespace(groups=[Group("all", layers_), Group("h", ())])
     names = prepared(core, rank=4)
@@ -83,7 +87,9 @@ def test_the_kept_kernel_is_the_frozen_one_plus_the_update(monkeypatch):
     merge = layers_lora.merge
 
     def watch(layer):
-        seen[layer.name] = [np.asarray(x) for x in (in_place.kernel_of(layer), layer.lora_a, layer.lora_b)]  # fmt: skip
+        seen[layer.name] = [
+            np.asarray(x) for x in (in_place.kernel_of(layer), layer.lora_a, layer.lora_b)
+        ]
         merge(layer)
 
     monkeypatch.setattr(layers_lora, "merge", watch)
@@ -127,9 +133,9 @@ def test_the_adapter_file_of_a_network_like_minilm_has_at_most_half_a_megabyte(t
     core = method.prepare(core, FitContext())
     plan = freezing.apply(core.groups, method.phases(core)[0].rules)
     moved = {name: plan.variables[name] for name in plan.moving}
-    arrays, base = adapters.of_training(core, moved)
+    arrays, base = adapters.extract(core, moved)
     prepared = types.SimpleNamespace(to_config=lambda: {"kind": "text", "length": 64})
-    trained = Trained(core, prepared, ("negative", "positive"), options)
+    trained = TransferModel(core, prepared, ("negative", "positive"), options)
     about = training._about(trained) | {"base_sha256": base}
     adapters.write(tmp_path / "adapter", adapters.Adapter(arrays, about))
     size, numbers = (tmp_path / "adapter").stat().st_size, 73_728 + 770

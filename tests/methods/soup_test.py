@@ -20,7 +20,7 @@ WEIGHTS = {"a": 1.0, "b": 3.0, "c": 11.0}
 
 def choose(accuracies, monkeypatch, greedy=True, **more):
     """The Soup and its variable where validation likes values of the weight as given."""
-    monkeypatch.setattr(soup, "_weights", lambda run, _: {"w": np.full(2, WEIGHTS[run], "float32")})  # fmt: skip
+    monkeypatch.setattr(soup, "_weights", lambda run, _: {"w": np.full(2, WEIGHTS[run], "float32")})
     variable = keras.Variable(np.zeros(2, "float32"))
 
     def measure():
@@ -55,8 +55,10 @@ def tiny_runs(monkeypatch):
     found = {}
     for seed, run in enumerate("ab"):
         random = np.random.default_rng(seed)
-        found[run] = {name: random.uniform(0.5, 1.5, v.shape).astype("float32")
-                      for name, v in tiny.core().named_weights().items()}  # fmt: skip
+        found[run] = {
+            name: random.uniform(0.5, 1.5, v.shape).astype("float32")
+            for name, v in tiny.core().named_weights().items()
+        }
     monkeypatch.setattr(model_folder, "read_core", lambda run: ({}, found[run]))
     return found
 

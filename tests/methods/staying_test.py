@@ -46,8 +46,12 @@ def distance(core):
     """Of the backbone's kernels from those that the seed gives."""
     keras.utils.set_random_seed(0)
     start = tiny.core()
-    return sum(float(np.square(core.model.get_layer(name).kernel - start.model.get_layer(name).kernel).sum())
-               for name in ("conv_1", "conv_2"))  # fmt: skip
+    return sum(
+        float(
+            np.square(core.model.get_layer(name).kernel - start.model.get_layer(name).kernel).sum()
+        )
+        for name in ("conv_1", "conv_2")
+    )
 
 
 def outcome(accuracies):
@@ -62,8 +66,10 @@ def outcome(accuracies):
     return variable, TrainingOutcome({"w": variable}, start, measure if accuracies else None)
 
 
-@pytest.mark.parametrize(("accuracies", "chosen"), [({0.25: 0.9, 1.0: 0.8}, 0.25), ({1.0: 0.8}, 1.0),
-                                                    ({0.0: 0.7}, 0.0), ({}, 0.5)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("accuracies", "chosen"),
+    [({0.25: 0.9, 1.0: 0.8}, 0.25), ({1.0: 0.8}, 1.0), ({0.0: 0.7}, 0.0), ({}, 0.5)],
+)
 def test_wise_ft_takes_what_validation_likes_best(accuracies, chosen):
     method = wise_ft.wise_ft(steps=4)
     variable, given = outcome(accuracies)

@@ -44,10 +44,17 @@ def file(folder, method=LORA, name="a.safetensors", seed=1, **about):
         variable.assign(random.normal(0, 0.5, variable.shape))
     arrays = {key: variable.numpy() for key, variable in moved.items()}
     config = ImagePreprocessing(8, 3).to_config()
-    facts = {"backbone": "small_cnn", "backbone_weights": "default", "head": "classify",
-             "method": method, "modality": "image", "class_names": ["x", "y", "z"],
-             "preprocessing": config, "flags": {},
-             "base_sha256": adapters._digest(core.named_weights(), moved)}  # fmt: skip
+    facts = {
+        "backbone": "small_cnn",
+        "backbone_weights": "default",
+        "head": "classify",
+        "method": method,
+        "modality": "image",
+        "class_names": ["x", "y", "z"],
+        "preprocessing": config,
+        "flags": {},
+        "base_sha256": adapters._digest(core.named_weights(), moved),
+    }
     adapters.write(folder / name, adapters.Adapter(arrays, facts | about))
     return folder / name, logits(core)
 
@@ -103,10 +110,15 @@ def test_a_preprocessing_that_does_not_fit_is_refused_when_the_file_is_added(tmp
     assert caught.value.place == str(other) and base.in_use == "a"
 
 
-@pytest.mark.parametrize(("method", "number"), [
-    ("lora(rank=2, targets='.*/kernel')", 4), ("lora(rank=2, targets='.*/kernel')", 6),
-    ("adapters(size=2, targets='.*/kernel')", 4), ("adapters(size=2, targets='.*/kernel')", 8),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [
+        ("lora(rank=2, targets='.*/kernel')", 4),
+        ("lora(rank=2, targets='.*/kernel')", 6),
+        ("adapters(size=2, targets='.*/kernel')", 4),
+        ("adapters(size=2, targets='.*/kernel')", 8),
+    ],
+)
 def test_a_preparation_that_breaks_off_leaves_no_part_in_the_base(
     tmp_path, monkeypatch, method, number
 ):

@@ -114,8 +114,8 @@ def test_files_that_do_not_fit_are_refused(runs, tmp_path):
     name = next(name for name in arrays if name.endswith("lora_a"))
     wrong = tmp_path / "wrong.safetensors"
     for bad, message in [
-        (arrays | {name: arrays[name][:, :1]}, f"{name} is .* the base has"),
-        (arrays | {"no/such": arrays[name]}, "no/such is .* the base has nothing there"),
+        (arrays | {name: arrays[name][:, :1]}, f"{name} is .* but the base has"),
+        (arrays | {"no/such": arrays[name]}, "no/such is .* but the base has nothing there"),
         (arrays | {name: arrays[name].astype("float64")}, f"{name} is .*float64"),
     ]:
         with pytest.raises(ModelError, match=message):

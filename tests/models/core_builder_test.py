@@ -51,7 +51,7 @@ def test_rebuilt_from_json_with_the_weights_copied_the_output_is_the_same(tmp_pa
 
 
 def test_data_and_backbone_of_different_kind():
-    with pytest.raises(FlagError, match="takes images, the data has texts"):
+    with pytest.raises(FlagError, match="takes images, but the data has texts"):
         core_builder.build(options(), 3, "text")
 
 

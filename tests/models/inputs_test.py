@@ -13,7 +13,7 @@ from tltf.models import inputs
 def read(text, modality, column="", usual="", **given):
     names = (column,) if column else tuple(filter(None, (usual, *inputs.COLUMNS[modality])))
     return inputs.read(
-        text, inputs.Wanted(modality, {modality: names}, bool(column), usual, **given)
+        text, inputs.InputFormat(modality, {modality: names}, bool(column), usual, **given)
     )
 
 
@@ -71,7 +71,7 @@ def test_json_lines(tmp_path):
     given = list(read(str(tmp_path / "t.jsonl"), "text"))
     assert values(given) == ["a", None, None, None, "b"]
     assert [item.error for item in given[1:4]] == [
-        "a int where a text is needed",
+        "text is of type int, not a text",
         "is not JSON (Expecting value)",
         "is not a JSON object",
     ]
@@ -115,7 +115,7 @@ def test_wrong_names(tmp_path, name, content, said):
 def test_a_folder_for_a_text_model_or_without_images(tmp_path):
     with pytest.raises(FlagError, match="this model takes texts"):
         list(read(str(tmp_path), "text"))
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match="has no images"):
         list(read(str(tmp_path), "image"))
 
 
@@ -131,8 +131,8 @@ def test_a_json_line_without_the_field_is_an_error_and_no_other_field_is_read(tm
     (tmp_path / "t.jsonl").write_text("\n".join(rows))
     given = list(read(str(tmp_path / "t.jsonl"), "text"))
     assert values(given) == [None, "a", None, None, "d"]
-    assert given[0].error == "no field text (fields: id)"
-    assert given[2].error == "no field text (fields: txet)"
+    assert given[0].error == "there is no field text (fields: id)"
+    assert given[2].error == "there is no field text (fields: txet)"
     given = list(read(str(tmp_path / "t.jsonl"), "text", "sentence"))
     assert values(given) == [None, None, None, "c", None]
     # What was found once is not exchanged for another name further down.

@@ -114,12 +114,21 @@ def re_count(what):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda a: a | {"conv_1/kernel": np.zeros((3, 3, 3, 9), np.float32)}, r"conv_1/kernel is \(3, 3, 3, 9\), the model has \(3, 3, 3, 4\)"),
-        (lambda a: a | {"conv_1/kernel": a["conv_1/kernel"].astype(np.float64)}, "is F64, the model has float32"),
+        (
+            lambda a: a | {"conv_1/kernel": np.zeros((3, 3, 3, 9), np.float32)},
+            r"conv_1/kernel is \(3, 3, 3, 9\), the model has \(3, 3, 3, 4\)",
+        ),
+        (
+            lambda a: a | {"conv_1/kernel": a["conv_1/kernel"].astype(np.float64)},
+            "is F64, the model has float32",
+        ),
         (lambda a: a | {"more": np.zeros(1, np.float32)}, "more is not in the model"),
-        (lambda a: {k: v for k, v in a.items() if k != "label_logits/bias"}, "label_logits/bias is missing"),
+        (
+            lambda a: {k: v for k, v in a.items() if k != "label_logits/bias"},
+            "label_logits/bias is missing",
+        ),
     ],
-)  # fmt: skip
+)
 def test_weights_that_do_not_fit_are_named(run, change, said):
     save_file(change(load_file(weights(run))), weights(run))
     rehash(run)
@@ -204,7 +213,7 @@ def test_code_from_outside_is_not_run_unasked(run, part, tmp_path):
         ({"files": {}}, "unknown file"),
         ({"files": {"../core.json": "0"}}, "the file is missing"),
         ({"class_names": ["a", 1, "b"]}, "a class name that is not a text"),
-        ({"class_names": ["a"]}, "3 classes with 1 names"),
+        ({"class_names": ["a"]}, "the core has 3 classes and 1 names for them"),
         ({"core": {}}, "has no head"),
         ({"core": {"head": "classify"}}, "has no backbone"),
         ({"core": {"head": "classify", "backbone": {"text": "small_cnn"}}}, "has no backbone with"),

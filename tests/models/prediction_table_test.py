@@ -26,8 +26,13 @@ def test_rows_read_back_to_the_last_bit(tmp_path):
     prediction_table.write(path, table, columns)
     rows = read(path)
     assert list(rows[0]) == [
-        "id", "text", "label", "predicted", "probability_neg, ative", "probability_positive"
-    ]  # fmt: skip
+        "id",
+        "text",
+        "label",
+        "predicted",
+        "probability_neg, ative",
+        "probability_positive",
+    ]
     assert [row["text"] for row in rows] == texts
     assert [row["label"] for row in rows] == ["neg, ative", "positive", "neg, ative"]
     columns = [[float(row[k]) for row in rows] for k in list(rows[0])[4:]]

@@ -101,7 +101,7 @@ def test_evaluate_wants_as_many_texts(place, capsys):
 def test_lines_of_text_are_not_pairs(place, capsys):
     (place / "lines.txt").write_text("is it red\n", encoding="utf-8")
     assert predict.main([f"--run={place / 'run'}", f"--input={place / 'lines.txt'}"]) == 2
-    assert "several texts for each input: question, the answer" in capsys.readouterr().err
+    assert "several texts per input: question, the answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["a|", "a|a", "id|b", "a|label"])

@@ -74,7 +74,7 @@ def test_harmless_flags_may_differ_in_one_line_and_are_noted(tmp_path, capsys):
 
 
 def test_what_is_harmless_are_flags():
-    assert set(HARMLESS) <= set(all_options.fields_of(all_options.Options))
+    assert set(HARMLESS) <= set(all_options.flags_of(all_options.Options))
 
 
 def test_what_resume_names_may_differ(tmp_path, capsys):
@@ -152,10 +152,17 @@ def test_a_run_that_has_trained_nothing_takes_other_flags_and_data(tmp_path, lef
     assert there == {"run.flags", "status.json", "origin.json", *kept}
 
 
-@pytest.mark.parametrize("left", [
-    "checkpoints/000000003/state.json", "checkpoints/000000003.1/state.json", "model/core.json",
-    "model/v1/core.safetensors", "rounds/1/checkpoints/000000003/x", "rounds/1/model/core.json",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "left",
+    [
+        "checkpoints/000000003/state.json",
+        "checkpoints/000000003.1/state.json",
+        "model/core.json",
+        "model/v1/core.safetensors",
+        "rounds/1/checkpoints/000000003/x",
+        "rounds/1/model/core.json",
+    ],
+)
 def test_what_was_trained_does_not_make_way_unasked(tmp_path, left):
     chosen = begun(tmp_path)
     (tmp_path / left).parent.mkdir(parents=True)
@@ -168,7 +175,9 @@ def test_what_was_trained_does_not_make_way_unasked(tmp_path, left):
 @pytest.mark.parametrize("resume", ["Auto", "batch_sise", "auto|data", "data|keras"])
 def test_resume_takes_names_of_flags(tmp_path, resume):
     chosen = options(tmp_path, resume=resume)
-    with pytest.raises(FlagError, match="takes auto, never, or names of flags and versions"):
+    with pytest.raises(
+        FlagError, match="takes auto, never, or the names of flags that may differ, or versions"
+    ):
         checks.resolve(chosen)
 
 
@@ -306,15 +315,37 @@ def test_a_finished_run_is_refused_unless_told(tmp_path):
 def test_a_run_that_is_replaced_leaves_what_is_the_users(tmp_path, told):
     """Of the folder's files only the run's own go, to the last one of them."""
     chosen = begun(tmp_path)
-    own = ["metrics.jsonl", "report.html", "report.json", "predictions.csv", "data_report.jsonl",
-           "checkpoints/000000003.1/state.json", "checkpoints/000000007.part/arrays.npz",
-           "model/core.json", "model/v3/assets/words.txt", "model/.v4.host.12.0.part/x",
-           "tensorboard/full/train/events.out.tfevents.1.v2", "rounds/0/run.flags",
-           "rounds/0/status.json", "rounds/0/model/v1/core.safetensors", "rounds/0/export/1/a.pb",
-           "export/1/saved_model.pb", ".report.md.x.part"]  # fmt: skip
-    theirs = ["notes.txt", "checkpoints/why.txt", "model/card.md", "rounds/0/look.txt",
-              "rounds/mine/report.json", "tensorboard/full/notes.md", "export/2/saved_model.pb",
-              "export/models.config", "evaluations/1/report.json", "report.pdf"]  # fmt: skip
+    own = [
+        "metrics.jsonl",
+        "report.html",
+        "report.json",
+        "predictions.csv",
+        "data_report.jsonl",
+        "checkpoints/000000003.1/state.json",
+        "checkpoints/000000007.part/arrays.npz",
+        "model/core.json",
+        "model/v3/assets/words.txt",
+        "model/.v4.host.12.0.part/x",
+        "tensorboard/full/train/events.out.tfevents.1.v2",
+        "rounds/0/run.flags",
+        "rounds/0/status.json",
+        "rounds/0/model/v1/core.safetensors",
+        "rounds/0/export/1/a.pb",
+        "export/1/saved_model.pb",
+        ".report.md.x.part",
+    ]
+    theirs = [
+        "notes.txt",
+        "checkpoints/why.txt",
+        "model/card.md",
+        "rounds/0/look.txt",
+        "rounds/mine/report.json",
+        "tensorboard/full/notes.md",
+        "export/2/saved_model.pb",
+        "export/models.config",
+        "evaluations/1/report.json",
+        "report.pdf",
+    ]
     for name in (*own, *theirs):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")

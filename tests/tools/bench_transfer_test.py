@@ -55,8 +55,14 @@ def test_fields_that_a_side_does_not_have_stay_blank(load):
 
 def test_memory_is_compared_by_its_own_field(load):
     benching = load("benching")
-    line = benching.comparison("w", "small", benching.Gate("<=", 1.3),
-                               [{"peak_mb": 1200.0}], [{"peak_mb": 1000.0}], "peak_mb")  # fmt: skip
+    line = benching.comparison(
+        "w",
+        "small",
+        benching.Gate("<=", 1.3),
+        [{"peak_mb": 1200.0}],
+        [{"peak_mb": 1000.0}],
+        "peak_mb",
+    )
     assert line[2:5] == ["1.20 (1.20 to 1.20)", "<= 1.3", "met"]
 
 

@@ -35,8 +35,14 @@ def test_draws_are_balanced_and_share_no_row_with_the_choice(module, tmp_path):
 
 
 def test_the_best_by_choosing_is_compared_on_fresh_draws(module, tmp_path, monkeypatch):
-    reached = {"linear_probe(solver=lbfgs)": 0.7, "partial": 0.6, "lora": 0.8, "lp_ft": 0.75,
-               "full": 0.78, "logistic": 0.7}  # fmt: skip
+    reached = {
+        "linear_probe(solver=lbfgs)": 0.7,
+        "partial": 0.6,
+        "lora": 0.8,
+        "lp_ft": 0.75,
+        "full": 0.78,
+        "logistic": 0.7,
+    }
 
     def measure(self, task, budget, kind, draw, method):
         found = reached[method] + 0.01 * draw

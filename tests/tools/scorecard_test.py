@@ -30,17 +30,28 @@ def test_intervals_are_students(scorecard, count):
     assert scorecard.interval([0.5]) == "0.500"
 
 
-ROW = {"accuracy": 0.8, "logistic": 0.78, "trained": 1000, "total": 10_000, "file_mb": 0.3,
-       "seconds": 10.0, "peak_mb": 900.0}  # fmt: skip
+ROW = {
+    "accuracy": 0.8,
+    "logistic": 0.78,
+    "trained": 1000,
+    "total": 10_000,
+    "file_mb": 0.3,
+    "seconds": 10.0,
+    "peak_mb": 900.0,
+}
 
 
 def test_a_line_has_paired_gains_and_marks_failures(scorecard):
-    rows = [ROW | {"shift": 0.6, "known": 0.9, "kept": 0.85},
-            ROW | {"accuracy": 0.82, "shift": 0.62, "known": 0.9, "kept": 0.86}]  # fmt: skip
+    rows = [
+        ROW | {"shift": 0.6, "known": 0.9, "kept": 0.85},
+        ROW | {"accuracy": 0.82, "shift": 0.62, "known": 0.9, "kept": 0.86},
+    ]
     line = scorecard.line("vader", "lora", rows)
     assert len(line) == len(scorecard.HEADER)
     assert line[3].startswith("0.810 ± ") and line[4].startswith("3.0 ± ")
-    assert line[5] == "1,000 (10.00%)" and line[9].startswith("0.610") and line[10].startswith("4.5")  # fmt: skip
+    assert (
+        line[5] == "1,000 (10.00%)" and line[9].startswith("0.610") and line[10].startswith("4.5")
+    )
     quick = scorecard.line("vader", "lora", [ROW])
     assert quick[9] == quick[10] == ""
     failed = scorecard.line("vader", "prompt", [ROW, {"failed": "exit 2"}])
@@ -78,8 +89,11 @@ def test_what_the_scorecard_runs_is_there(scorecard):
             }
             named |= set(re.findall(r"{(\w+)}", " ".join([text, *scorecard.WORK[task]])))
     assert named == set(scorecard.PREPARED)
-    unlisted = set(METHODS) - {call_strings.parse(text.split(" --")[0], "method")[0]
-                               for methods in scorecard.METHODS.values() for text in methods}  # fmt: skip
+    unlisted = set(METHODS) - {
+        call_strings.parse(text.split(" --")[0], "method")[0]
+        for methods in scorecard.METHODS.values()
+        for text in methods
+    }
     assert unlisted == {"rules"}, "a method has no line in the scorecard"
 
 
@@ -139,8 +153,10 @@ def test_pictures_pair_by_seed_and_are_drawn_alike(monkeypatch, tmp_path):
         "fashion full 1": (0.8, 0.7),
         "fashion lora 1": (0.86, 0.6),
     }
-    lines = [json.dumps({"key": key, "accuracy": accuracy, "logistic": 0.8, "shift": shift})
-             for key, (accuracy, shift) in rows.items()]  # fmt: skip
+    lines = [
+        json.dumps({"key": key, "accuracy": accuracy, "logistic": 0.8, "shift": shift})
+        for key, (accuracy, shift) in rows.items()
+    ]
     (tmp_path / "scorecard.jsonl").write_text(
         "\n".join([*lines, '{"key": "fashion bss 0", "failed": "exit 2"}'])
     )

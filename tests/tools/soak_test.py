@@ -17,8 +17,15 @@ def _soak(monkeypatch):
 
 
 def killed(**more):
-    return {"name": "full", "code": -signal.SIGKILL, "lost": 7, "fault": "", "seconds": 2.0,
-            "is_over": False, "training": 0} | more  # fmt: skip
+    return {
+        "name": "full",
+        "code": -signal.SIGKILL,
+        "lost": 7,
+        "fault": "",
+        "seconds": 2.0,
+        "is_over": False,
+        "training": 0,
+    } | more
 
 
 class Work:
@@ -58,16 +65,26 @@ def test_trainings_take_turns_and_a_stopped_soak_goes_on(soak, tmp_path):
 
 
 def test_a_line_counts_what_was_lost(soak):
-    rows = [killed(), killed(lost=12), killed(code=0, is_over=True, is_equal=True, lost=0),
-            killed(is_over=True, is_equal=False), killed(fault="damaged")]  # fmt: skip
+    rows = [
+        killed(),
+        killed(lost=12),
+        killed(code=0, is_over=True, is_equal=True, lost=0),
+        killed(is_over=True, is_equal=False),
+        killed(fault="damaged"),
+    ]
     assert soak.line("full", rows) == ["full", 4, 2, 1, 12, 50, "1 of 2", "2.0"]
 
 
 @pytest.mark.parametrize(
     ("row", "code"),
-    [({}, 0), ({"lost": 50}, 0), ({"lost": 51}, 1), ({"fault": "damaged"}, 1),
-     ({"is_over": True, "is_equal": False}, 1)],
-)  # fmt: skip
+    [
+        ({}, 0),
+        ({"lost": 50}, 0),
+        ({"lost": 51}, 1),
+        ({"fault": "damaged"}, 1),
+        ({"is_over": True, "is_equal": False}, 1),
+    ],
+)
 def test_what_was_lost_ends_the_script_with_1(soak, tmp_path, monkeypatch, row, code):
     monkeypatch.setattr(soak, "soak", lambda work, count: [killed(), killed(**row)])
     monkeypatch.setattr("sys.argv", ["soak.py", f"--folder={tmp_path}"])
@@ -92,9 +109,21 @@ def test_the_ratio_of_a_pair_is_of_its_own_sides(monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     bench = importlib.import_module("bench_checkpoints")
     pairs = [
-        {"with": {"seconds": ours, "saves": types.SimpleNamespace(seconds=1.0, count=4, num_bytes=2**20)},
-         "without": {"seconds": other}}
+        {
+            "with": {
+                "seconds": ours,
+                "saves": types.SimpleNamespace(seconds=1.0, count=4, num_bytes=2**20),
+            },
+            "without": {"seconds": other},
+        }
         for ours, other in ((11, 10), (24, 20), (13, 10))
-    ]  # fmt: skip
-    assert bench.line(pairs) == [3, "1.200 (1.100 to 1.300)", "13.00 / 10.00", 4, "1.00", "250.0",
-                                 "7.69%"]  # fmt: skip
+    ]
+    assert bench.line(pairs) == [
+        3,
+        "1.200 (1.100 to 1.300)",
+        "13.00 / 10.00",
+        4,
+        "1.00",
+        "250.0",
+        "7.69%",
+    ]

@@ -112,7 +112,7 @@ def test_the_mask_that_an_augmentation_puts_in_is_among_the_ids_that_are_trained
     """An id that is missing has its gradient dropped."""
     preprocessing = types.SimpleNamespace(mask_id=lambda: 4)
     trained = types.SimpleNamespace(
-        options=make_options(augment=augment),
+        run_options=make_options(augment=augment),
         preprocessing=preprocessing,
         recipe=None,
         splits={"train": part(2, 1)},

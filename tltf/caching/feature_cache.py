@@ -16,7 +16,7 @@ import keras
 from tltf.caching import frozen_outputs, shard_store
 from tltf.caching.frozen_outputs import NotCached, Outputs, Reading, RowsInMemory, Table
 from tltf.caching.shard_store import Rows
-from tltf.config.options import CacheOptions
+from tltf.config.option_groups import CacheOptions
 from tltf.errors import StorageError
 from tltf.files import assets
 from tltf.graphs import fingerprint
@@ -68,7 +68,7 @@ class Cache:
     def _rows_on_disk(self, outputs: Outputs) -> Rows:
         """The rows in the store, after those that it lacks have been computed."""
         if outputs.prefix not in self._fingerprints:
-            self._fingerprints[outputs.prefix] = fingerprint.of_model(outputs.prefix)
+            self._fingerprints[outputs.prefix] = fingerprint.hash_model(outputs.prefix)
         namespace = self.folder / outputs.namespace(self._fingerprints[outputs.prefix])
         shards = shard_store.open_shards(namespace, outputs.fields)
         missing = shard_store.find_missing(shards, outputs.keys)

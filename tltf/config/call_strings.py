@@ -1,4 +1,4 @@
-"""Call strings such as `partial(last_groups=2)`: parsed, checked against a catalog, built.
+"""Call strings such as `partial(last_groups=2)`: how they are parsed, checked and built.
 
 Grammar: `name`, `name()` or `name(key=value, ...)`. A value is a number, `true`, `false`,
 `none`, a quoted string, a list in square brackets, a call of its own, or plain text up to
@@ -26,7 +26,7 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 @dataclasses.dataclass(frozen=True)
 class Call(Generic[AnyRow]):
-    """A checked call: `build(*given)` imports the target and calls it with the arguments.
+    """A checked call: `build` imports the target and calls it with the arguments.
 
     Args:
         name: the catalog's name, or `package.module:callable`.
@@ -44,9 +44,9 @@ class Call(Generic[AnyRow]):
     text: str = ""
     written: tuple[str, ...] = ()
 
-    def build(self, *given: Any, **also: Any) -> Any:
-        """The target's result; `given` and `also` come before the arguments of the string."""
-        return load_target(self.target, self.row)(*given, **also, **self.kwargs)
+    def build(self, *first: Any, **also: Any) -> Any:
+        """The target's result; `first` and `also` come before the arguments of the string."""
+        return load_target(self.target, self.row)(*first, **also, **self.kwargs)
 
     def check(self) -> None:
         """Raises FlagError where the row says that these arguments fit no data."""
@@ -77,10 +77,10 @@ def parse(text: str, flag: str = "") -> tuple[str, dict[str, str]]:
     text = text.strip()
     name, bracket, rest = text.partition("(")
     if bracket and not rest.endswith(")"):
-        raise FlagError(f"{text!r} lacks its closing bracket", flag=flag, fix=f"{text})")
+        raise FlagError(f"{text!r} has no closing bracket", flag=flag, fix=f"{text})")
     name, arguments = name.strip(), dict[str, str]()
     if not name:
-        raise FlagError(f"no name in {text!r}", flag=flag, fix="name(key=value, ...)")
+        raise FlagError(f"{text!r} has no name", flag=flag, fix="name(key=value, ...)")
     for part in split_outside(rest[:-1], ",", flag) if bracket else []:
         key, equals, value = part.partition("=")
         key = key.strip()
@@ -94,27 +94,27 @@ def parse(text: str, flag: str = "") -> tuple[str, dict[str, str]]:
 
 
 _BEGIN = re.compile(r"(?:^|,)\s*([A-Za-z_]\w*)\s*=")
-"""Of an argument; what stands between two of them is a value, whatever is in it."""
+"""The beginning of an argument; what stands between two of them is a value, whatever is in it."""
 
 
 def _quoting(name: str, inner: str) -> str:
-    """The fix for a value that was torn at a comma: the values between the names, quoted."""
+    """The fix for a value that was cut at its comma: the values between the names, quoted."""
     begins = list(_BEGIN.finditer(inner))
     if not begins or inner[: begins[0].start()].strip():
-        return "arguments are key=value; a value with a comma is quoted: text='a, b'"
+        return "write arguments as key=value, and quote a value that has a comma: text='a, b'"
     ends = [begin.start() for begin in begins[1:]] + [len(inner)]
     values = [
         (begin[1], inner[begin.end() : end].strip())
         for begin, end in zip(begins, ends, strict=True)
     ]
-    torn = [(key, value) for key, value in values if "," in value and value[:1] not in "\"'[("]
-    if not torn:
-        return "arguments are key=value; a value with a comma is quoted: text='a, b'"
-    return f"quote it: {', '.join(f'{key}={value!r}' for key, value in torn)}"
+    cut = [(key, value) for key, value in values if "," in value and value[:1] not in "\"'[("]
+    if not cut:
+        return "write arguments as key=value, and quote a value that has a comma: text='a, b'"
+    return f"quote the value: {', '.join(f'{key}={value!r}' for key, value in cut)}"
 
 
 def name_of(text: str) -> str:
-    """The name in a call string; its arguments are not looked at."""
+    """The name in a call string, whose arguments are not read."""
     return text.partition("(")[0].strip()
 
 
@@ -123,12 +123,13 @@ def is_outside(name: str) -> bool:
     return _OUTSIDE.match(name) is not None
 
 
-def with_paths(text: str, row: Row, change: Callable[[str], str]) -> str:
-    """A call string with `change(path)` in place of its paths.
+def change_paths(text: str, row: Row, change: Callable[[str], str]) -> str:
+    """A call string with `change(path)` in place of each of its paths.
 
     Args:
         text: a call string; it is returned as it is where nothing changes.
-        row: of the catalog that has its name; `paths` names the arguments, texts or lists of them.
+        row: the catalog's row of its name; `paths` of it names the arguments, which hold a path or a
+            list of paths.
         change: path -> path.
 
     Raises:
@@ -163,7 +164,7 @@ def split_outside(text: str, separator: str, flag: str = "") -> list[str]:
             parts.append(text[start:position])
             start = position + 1
     if quote or depth:
-        what = f"a quote or a bracket stays open in {text!r}"
+        what = f"{text!r} has a quote or a bracket that is not closed"
         raise FlagError(what, flag=flag, fix="quote the value that has it in its name: text='a (b'")
     parts.append(text[start:])
     return [part for part in parts if part.strip()]
@@ -221,12 +222,12 @@ def pick_each(
 
 
 def _without_unknown(name: str, raw: dict[str, str], row: Row, flag: str) -> str:
-    """The call with the arguments that are meant; those that mean nothing here are left out."""
+    """The fix for unknown arguments: the call with those that are meant, and without the others."""
     meant = {key if key in row.args else habits.argument(key, row.args): key for key in raw}
-    given = ", ".join(f"{key}={raw[old]}" for key, old in meant.items() if key)
+    written = [f"{key}={raw[old]}" for key, old in meant.items() if key]
     needed = [k for k, v in row.args.items() if isinstance(v, type) and k not in meant]
-    given = ", ".join(filter(None, [given, *(f"{key}=..." for key in needed)]))
-    return f"--{flag}={name}" + (f"({given})" if given else "")
+    arguments = ", ".join([*written, *(f"{key}=..." for key in needed)])
+    return f"--{flag}={name}" + (f"({arguments})" if arguments else "")
 
 
 def unknown_name(catalog: Mapping[str, Row], name: str, text: str, flag: str) -> FlagError:
@@ -235,7 +236,7 @@ def unknown_name(catalog: Mapping[str, Row], name: str, text: str, flag: str) ->
     near = [meant] if meant != text.strip() else nearest(name, catalog, limit=1)
     rest = "" if meant != text.strip() else text.strip()[len(name) :]
     fix = f"--{flag}={near[0]}{rest}" if near else f"--list={_list_of(flag)}"
-    what = f"no {flag or 'entry'} {name!r} (received {text}; "
+    what = f"there is no {flag or 'entry'} {name!r} (received {text}; "
     return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
 
 
@@ -245,10 +246,10 @@ def _list_of(flag: str) -> str:
 
 
 def load_target(target: str, row: Row | None = None) -> Callable[..., Any]:
-    """The object `package.module:name`; a missing extra is named.
+    """The object `package.module:name`.
 
     Raises:
-        FlagError: the module or the name is not there.
+        FlagError: the module or the name does not exist; it names the extra that installs it.
     """
     module, _, attribute = target.partition(":")
     try:
@@ -256,11 +257,11 @@ def load_target(target: str, row: Row | None = None) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         raise missing_extra(error, row.extra if row else "") from error
     except AttributeError as error:
-        raise FlagError(f"module {module} has no {attribute!r}") from error
+        raise FlagError(f"the module {module} has no {attribute!r}") from error
 
 
-def load_outside(target: str) -> Any:
-    """The object `package.module:name` of code that is not tltf's; as `load_target`."""
+def load_outside(target: str) -> Callable[..., Any]:
+    """The object `package.module:name` of code that is not tltf's; see `load_target`."""
     return load_target(target)
 
 

@@ -14,21 +14,21 @@ from tltf.errors import FlagError, ModelError, choices_text
 
 BASELINES = ("logistic", "scratch")
 EXPORT_FORMAT = "saved_model"
-"""What a run is exported as when its training is done."""
+"""The format that a run is exported in when its training is done."""
 PRESET_PREFIX = "hub:"
-"""Begins the name of a KerasHub preset in --backbone."""
+"""The beginning of a KerasHub preset's name in --backbone."""
 
 
 def resolve(options: Options, needs_output: bool = True) -> Recipe:
     """The Recipe of a run's Options.
 
     Args:
-        options: Options.
+        options: the run's.
         needs_output: whether --output must be given; a dry run never needs it.
 
     Raises:
-        FlagError: a flag that is missing, or a name or an argument that does not exist.
-        ModelError: a backbone that is a file of code.
+        FlagError: a flag is missing, or a name or an argument does not exist.
+        ModelError: the backbone is a file, see `refuse_model_file`.
     """
     data, train, output = options.data, options.train, options.output
     require("data", data.data)
@@ -42,7 +42,9 @@ def resolve(options: Options, needs_output: bool = True) -> Recipe:
     baselines = pick_baselines(output.baseline)
     allowed_changes(output.resume)
     if train.clipnorm and train.global_clipnorm:
-        raise FlagError("and --global_clipnorm exclude each other", flag="clipnorm")
+        raise FlagError(
+            "and --global_clipnorm exclude each other", flag="clipnorm", fix="give one of the two"
+        )
     backbone = pick_backbone(options.model.backbone)
     if backbone and options.model.image_size_px:
         require_size(backbone, options.model.image_size_px)
@@ -62,10 +64,10 @@ def resolve_data(
         split: a call string of SPLITS.
         head: a call string of HEADS.
         augment: call strings of AUGMENTS, joined with `|`.
-        output: the folder to be written, which must not lie in that of the data; "" for none.
+        output: the folder that will be written, which must not lie in that of the data; "" for none.
 
     Raises:
-        FlagError: a name or an argument that does not exist, or a value that fits no data.
+        FlagError: a name or an argument does not exist, or a value fits no data.
     """
     source = pick_source(data, output)
     split_call = call_strings.pick(SPLITS, split, "split")
@@ -87,11 +89,11 @@ def pick_source(data: str, output: str = "") -> Call[Row]:
 
     Args:
         data: a call string of SOURCES.
-        output: the folder to be written, or "".
+        output: the folder that will be written, or "".
 
     Raises:
-        FlagError: a name or an argument that does not exist, or an --output inside of the folder
-            of --data: what is written would be read as data.
+        FlagError: a name or an argument does not exist, or --output lies inside the folder of
+            --data, where the files of the run would be read as data.
     """
     call = call_strings.pick(SOURCES, data, "data")
     if not output or call.row is None or "path" not in call.row.paths:
@@ -101,7 +103,7 @@ def pick_source(data: str, output: str = "") -> Call[Row]:
     folder = os.path.realpath(path)
     if os.path.isdir(path) and os.path.commonpath([folder, place]) == folder:
         raise FlagError(
-            f"{output} lies in the data folder {path}, where it would be taken for data",
+            f"{output} lies in the data folder {path}, so that its files would be read as data",
             flag="output",
             fix=f"--output={os.path.join('runs', os.path.basename(place) or 'run')}",
         )
@@ -112,24 +114,24 @@ def pick_baselines(text: str) -> tuple[str, ...]:
     """The names in --baseline, which are joined with `|`.
 
     Raises:
-        FlagError: an unknown one.
+        FlagError: a name is unknown.
     """
     names = tuple(name.strip() for name in text.split("|") if name.strip())
     for name in names:
         if name not in BASELINES:
             near = choices_text(name, BASELINES)
-            raise FlagError(f"no baseline {name!r} (choices: {near})", flag="baseline")
+            raise FlagError(f"there is no baseline {name!r} (choices: {near})", flag="baseline")
     return names
 
 
 def pick_backbone(text: str) -> Call[BackboneRow] | None:
     """The Call of --backbone; None for `hub:PRESET` and for a folder.
 
-    A name of the catalog is that network even where a folder has the same name.
+    A name of the catalog means that network even where a folder has the same name.
 
     Raises:
-        FlagError: neither a name of the catalog, nor a preset, nor a folder.
-        ModelError: a file, see `refuse_model_file`.
+        FlagError: it is neither a name of the catalog, nor a preset, nor a folder.
+        ModelError: it is a file, see `refuse_model_file`.
     """
     refuse_model_file(text)
     name, path = call_strings.name_of(text), pathlib.Path(os.path.expanduser(text))
@@ -143,11 +145,11 @@ def pick_backbone(text: str) -> Call[BackboneRow] | None:
 
 
 def refuse_model_file(text: str) -> None:
-    """Raises ModelError where --backbone is a file: a whole model holds code of whoever made it."""
+    """Raises ModelError where --backbone is a file, since a whole model holds code of whoever made it."""
     path = pathlib.Path(os.path.expanduser(text))
     if text not in BACKBONES and path.is_file():
         raise ModelError(
-            f"a {path.suffix or 'nameless'} file is not opened as a backbone: it may hold code",
+            f"a file{path.suffix and f' of type {path.suffix}'} is not opened as a backbone: it may hold code",
             flag="backbone",
             place=path,
             fix="name the network with --backbone and give its --backbone_weights=FILE",

@@ -1,20 +1,24 @@
-"""The options of every command but `train`, whose options other commands share parts of."""
+"""The options of every command but `train`; they share groups with those of a training run."""
 
 import dataclasses
 
-from tltf.config.options import Options, ScanOptions, flag
+from tltf.config.flag_fields import flag
+from tltf.config.option_groups import ScanOptions
+from tltf.config.options import Options
 
 
 @dataclasses.dataclass(frozen=True)
 class RangeTestOptions:
-    """What a learning-rate range test is told beside the run's own flags."""
+    """The flags of a learning-rate range test beside those of the run."""
 
-    num_steps: int = flag(100, "Steps from the smallest rate to the largest.", least=20)
+    num_steps: int = flag(
+        100, "The number of steps from the smallest rate to the largest.", least=20
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class FindOptions(Options):
-    """The flags of `python -m tltf.lr_find`: those of a run, and the test's."""
+    """The flags of `python -m tltf.lr_find`: those of a run, and those of the range test."""
 
     find: RangeTestOptions = dataclasses.field(default_factory=RangeTestOptions)
 
@@ -24,13 +28,18 @@ class EvaluateOptions:
     """The flags of `python -m tltf.evaluate`."""
 
     run: str = flag("", "The run folder.")
-    data: str = flag("", "Other labelled examples, a call string; empty: the run's own test split.")
-    rows: str = flag("auto", "Which rows of --data: auto is its test split, else its validation "
-                      "split, else the rows of data without splits; train and all take rows that "
-                      "a run may have trained on.",
-                      choices=("auto", "test", "validation", "train", "all"))  # fmt: skip
-    output: str = flag("", "Folder of the report; empty: RUN/evaluations/<next integer>.")
-    eval_batch_size: int = flag(128, "Examples at a time.", least=1)
+    data: str = flag(
+        "", "Other labelled examples, as a call string; if empty, the run's own test split."
+    )
+    rows: str = flag(
+        "auto",
+        "Which rows of --data are evaluated: auto is its test split, else its validation split, "
+        "else the rows of data without splits. train and all include rows that a run may have "
+        "trained on.",
+        choices=("auto", "test", "validation", "train", "all"),
+    )
+    output: str = flag("", "The folder of the report; if empty, RUN/evaluations/<next integer>.")
+    eval_batch_size: int = flag(128, "Examples per step.", least=1)
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
 
 
@@ -38,13 +47,13 @@ class EvaluateOptions:
 class CheckOptions:
     """The flags of `python -m tltf.check`."""
 
-    data: str = flag("", "What to scan, a call string.")
-    split: str = flag("holdout", "How it is parted, see --list=splits.")
+    data: str = flag("", "The examples to scan, as a call string. See --list=sources.")
+    split: str = flag("holdout", "How the examples are split. See --list=splits.")
     head: str = flag("classify", "How labels are read: classify, ordinal, multi_label or regress.")
-    seed: int = flag(0, "Of the splits.", least=0)
+    seed: int = flag(0, "The seed of the splits.", least=0)
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
     near_duplicates: bool = flag(True, "Looks for rows that are nearly the same.")
-    output: str = flag("", "Folder for data_report.jsonl; empty: none is written.")
+    output: str = flag("", "The folder for data_report.jsonl; if empty, the file is not written.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,21 +61,31 @@ class PredictOptions:
     """The flags of `python -m tltf.predict`."""
 
     run: str = flag("", "The run folder.")
-    input: str = flag("-", "What to classify: files, folders, CSV or text files joined with commas; "
-                      "- reads texts or paths from standard input, one per line.")  # fmt: skip
+    input: str = flag(
+        "-",
+        "What to predict: files, folders, CSV or text files, joined with commas. - reads texts or "
+        "paths from standard input, one per line.",
+    )
     column: str = flag(
         "",
-        "Column of a CSV or JSON lines input; empty: the one that the run's --data "
-        "names, else text, path or image.",
+        "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
+        "else text, path or image.",
     )
     delimiter: str = flag(
-        "", "Between the columns of a CSV input; empty: that of the run's --data."
+        "", "The character between the columns of a CSV input; if empty, that of the run's --data."
     )
-    encoding: str = flag("", "Of inputs of texts; empty: that of the run's --data, else UTF-8.")
-    quote: str = flag("", "Around texts in a CSV input, or none; empty: that of the run's --data.")
-    output: str = flag("-", "File for the predictions; - is standard output.")
-    format: str = flag("csv", "One row an input.", choices=("csv", "jsonl"))
-    eval_batch_size: int = flag(128, "Inputs at a time.", least=1)
+    encoding: str = flag(
+        "", "The encoding of text inputs; if empty, that of the run's --data, else UTF-8."
+    )
+    quote: str = flag(
+        "",
+        "The character around texts in a CSV input, or none; if empty, that of the run's --data.",
+    )
+    output: str = flag("-", "The file for the predictions; - is standard output.")
+    format: str = flag(
+        "csv", "The format of the predictions, with one row per input.", choices=("csv", "jsonl")
+    )
+    eval_batch_size: int = flag(128, "Inputs per step.", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +93,10 @@ class ExportOptions:
     """The flags of `python -m tltf.export`."""
 
     run: str = flag("", "The run folder.")
-    output: str = flag("", "Folder of the versions; empty: RUN/export.")
-    format: str = flag("saved_model", "What to write, see --list=formats.")
+    output: str = flag("", "The folder of the versions; if empty, RUN/export.")
+    format: str = flag("saved_model", "The format of the export. See --list=formats.")
     version: int | None = flag(
-        None, "Version number; auto: the next free integer.", kind=int, least=1
+        None, "The version number; auto is the next free integer.", kind=int, least=1
     )
     verify: bool = flag(
         True, "Reloads the export in a clean process and compares it with the model."

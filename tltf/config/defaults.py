@@ -1,22 +1,24 @@
 """What `auto` means: values that fit the modality, the method and the amount of data.
 
 The numbers were chosen on validation splits of the packaged samples; tools/results.py prints
-what they reach on the test splits. Free of TensorFlow.
+what they reach on the test splits. This module is free of TensorFlow.
 """
 
 import dataclasses
 import warnings
-from typing import Any
 
 from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import METHODS, MethodRow
-from tltf.config.options import Options, TrainOptions, replace
+from tltf.config.flag_fields import FlagValue
+from tltf.config.option_groups import TrainOptions
+from tltf.config.options import Options, replace
 from tltf.errors import FlagError
 
 FEW_PER_CLASS = 20
+"""Labels per class below which a head that starts at random is only probed."""
 MOST_SOLVED = 50_000
-"""Rows above which `auto` solves for no head: a solver holds the features of all in memory."""
+"""Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,31 @@ class Situation:
     is_solvable: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class MethodDefaults:
+    """What the options of a kind of method are where they are `auto`.
+
+    Args:
+        optimizer: of --optimizer.
+        schedule: of --schedule.
+        warmup_fraction: of --warmup_fraction, where the schedule is not `one_cycle`.
+        learning_rate: of --learning_rate.
+        steps: about how many steps the training takes.
+        epochs: the fewest and the most passes over the training split.
+        batch_size: examples per step.
+        weight_decay: of adamw.
+    """
+
+    optimizer: str
+    schedule: str
+    warmup_fraction: float
+    learning_rate: float
+    steps: int
+    epochs: tuple[int, int]
+    batch_size: int = 32
+    weight_decay: float = 0.01
+
+
 def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> Options:
     """`options` with every `auto` replaced.
 
@@ -52,11 +79,11 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
     """
     train = options.train
     usual = _defaults_of(method, situation.modality, situation.is_pretrained)
-    optimizer = usual["optimizer"] if train.optimizer == "auto" else train.optimizer
-    schedule = usual["schedule"] if train.schedule == "auto" else train.schedule
-    batch_size = _batch_size(train.batch_size or usual["batch_size"], situation)
+    optimizer = usual.optimizer if train.optimizer == "auto" else train.optimizer
+    schedule = usual.schedule if train.schedule == "auto" else train.schedule
+    batch_size = _batch_size(train.batch_size or usual.batch_size, situation)
     _check(train, situation)
-    chosen = {
+    chosen: dict[str, FlagValue] = {
         "method": method.text,
         "optimizer": optimizer,
         "batch_size": batch_size,
@@ -65,7 +92,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
         "schedule": schedule,
         "norm": _norm(train.norm, method),
         "keep": _keep(train.keep, situation),
-        "learning_rate": _either(train.learning_rate, usual["learning_rate"]),
+        "learning_rate": _either(train.learning_rate, usual.learning_rate),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(usual, schedule)),
         "weight_decay": _either(train.weight_decay, _weight_decay(usual, optimizer, method)),
     }
@@ -73,13 +100,14 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
 
 
 def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[MethodRow]:
-    """The method's call; `auto`, None here, is `lp_ft`, the best at every number of labels measured.
+    """The method's call; where `method` is None, which is `auto`, that of the method that fits.
 
+    That is `lp_ft`, which was the best at every number of labels that was measured:
     tools/label_budgets.py compares it with plain fine-tuning and logistic regression, from 10 to
     500 labels per class. A head that cannot be solved for would start at random, and few labels
-    cannot teach it without spoiling the network: it is a probe below FEW_PER_CLASS labels per class,
-    and full fine-tuning above, as for more than MOST_SOLVED rows. A network without pretrained
-    weights is trained in full.
+    cannot teach it without spoiling the network, so it is `linear_probe` below FEW_PER_CLASS labels
+    per class, and `full` above. The same holds for more than MOST_SOLVED rows. A network without
+    pretrained weights is trained in full, by `scratch`.
     """
     if method is not None:
         return method
@@ -101,16 +129,19 @@ def _batch_size(wanted: int, situation: Situation) -> int:
     most = max(situation.num_train // replicas * replicas, replicas)
     if wanted > most:
         warnings.warn(
-            f"--batch_size={wanted} is more than the examples: {most} is used", stacklevel=2
+            f"--batch_size={wanted} is more than the training split can fill, so {most} is used",
+            stacklevel=2,
         )
     return min(wanted, most)
 
 
 def _check(train: TrainOptions, situation: Situation) -> None:
     if train.sampling == "balanced" and train.class_weights != "none":
-        what = "the classes are drawn equally often already, weights would balance them twice"
-        raise FlagError(what, flag="class_weights",
-                        fix="--class_weights=none, or --sampling=none")  # fmt: skip
+        what = (
+            "--sampling=balanced draws the classes equally often already, so that weights would "
+            "balance them twice"
+        )
+        raise FlagError(what, flag="class_weights", fix="--class_weights=none, or --sampling=none")
     if situation.has_validation:
         return
     for name, is_on in {
@@ -118,19 +149,19 @@ def _check(train: TrainOptions, situation: Situation) -> None:
         "early_stopping_epochs": train.early_stopping_epochs > 0,
     }.items():
         if is_on:
-            what = "takes a validation split, and there is none"
+            what = "needs a validation split, and the data has none"
             raise FlagError(what, flag=name, fix="--split='holdout(validation=.1)'")
 
 
-def _warmup_fraction(usual: dict[str, Any], schedule: str) -> float:
-    return 0.3 if schedule == "one_cycle" else usual["warmup_fraction"]
+def _warmup_fraction(usual: MethodDefaults, schedule: str) -> float:
+    return 0.3 if schedule == "one_cycle" else usual.warmup_fraction
 
 
-def _weight_decay(usual: dict[str, Any], optimizer: str, method: Call[MethodRow]) -> float:
+def _weight_decay(usual: MethodDefaults, optimizer: str, method: Call[MethodRow]) -> float:
     """A method whose loss already shrinks weights, or holds them, takes the place of the decay."""
     if method.row and method.row.replaces_weight_decay:
         return 0.0
-    return usual.get("weight_decay", 0.01) if optimizer == "adamw" else 0.0
+    return usual.weight_decay if optimizer == "adamw" else 0.0
 
 
 def _either(given: float | None, otherwise: float) -> float:
@@ -152,31 +183,39 @@ def _keep(keep: str, situation: Situation) -> str:
 
 MODALITIES = ("image", "text")
 
-_IMAGE = {"optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.0, "batch_size": 32}
-_TEXT = {"optimizer": "adamw", "schedule": "linear", "warmup_fraction": 0.1, "batch_size": 32}
+
+def _image(rate: float, steps: int, epochs: tuple[int, int]) -> MethodDefaults:
+    return MethodDefaults("adam", "cosine", 0.0, rate, steps, epochs)
+
+
+def _text(
+    rate: float, steps: int, epochs: tuple[int, int], weight_decay: float = 0.01
+) -> MethodDefaults:
+    return MethodDefaults("adamw", "linear", 0.1, rate, steps, epochs, weight_decay=weight_decay)
+
 
 _DEFAULTS = {
-    ("image", "linear_probe"): _IMAGE | {"learning_rate": 3e-3, "steps": 600, "epochs": (5, 40)},
-    ("image", "fine_tune"): _IMAGE | {"learning_rate": 1e-3, "steps": 300, "epochs": (5, 40)},
-    ("image", "solved"): _IMAGE | {"learning_rate": 3e-4, "steps": 300, "epochs": (5, 40)},
-    ("image", "scratch"): _IMAGE | {"learning_rate": 1e-3, "steps": 1500, "epochs": (10, 60)},
-    ("text", "linear_probe"): _TEXT
-    | {"learning_rate": 1e-2, "steps": 625, "epochs": (5, 40), "weight_decay": 1.0},
-    ("text", "fine_tune"): _TEXT | {"learning_rate": 5e-5, "steps": 200, "epochs": (3, 20)},
-    ("text", "solved"): _TEXT | {"learning_rate": 5e-5, "steps": 200, "epochs": (3, 20)},
-    ("image", "light"): _IMAGE | {"learning_rate": 3e-3, "steps": 300, "epochs": (5, 40)},
-    ("text", "light"): _TEXT | {"learning_rate": 3e-3, "steps": 200, "epochs": (3, 20)},
-    ("text", "scratch"): _TEXT | {"learning_rate": 1e-4, "steps": 600, "epochs": (5, 30)},
+    ("image", "linear_probe"): _image(3e-3, 600, (5, 40)),
+    ("image", "fine_tune"): _image(1e-3, 300, (5, 40)),
+    ("image", "solved"): _image(3e-4, 300, (5, 40)),
+    ("image", "scratch"): _image(1e-3, 1500, (10, 60)),
+    ("image", "light"): _image(3e-3, 300, (5, 40)),
+    ("text", "linear_probe"): _text(1e-2, 625, (5, 40), weight_decay=1.0),
+    ("text", "fine_tune"): _text(5e-5, 200, (3, 20)),
+    ("text", "solved"): _text(5e-5, 200, (3, 20)),
+    ("text", "light"): _text(3e-3, 200, (3, 20)),
+    ("text", "scratch"): _text(1e-4, 600, (5, 30)),
 }
+"""(modality, `MethodRow.defaults`) -> MethodDefaults."""
 
 
 def usual_rate(method: str | Call[MethodRow], modality: str, is_pretrained: bool) -> float:
     """The learning rate that --learning_rate=auto takes for a method and a network."""
     call = call_strings.pick(METHODS, method, "method")
-    return _defaults_of(call, modality, is_pretrained)["learning_rate"]
+    return _defaults_of(call, modality, is_pretrained).learning_rate
 
 
-def _defaults_of(method: Call[MethodRow], modality: str, is_pretrained: bool) -> dict[str, Any]:
+def _defaults_of(method: Call[MethodRow], modality: str, is_pretrained: bool) -> MethodDefaults:
     kind = _kind(method)
     if method.row and not is_pretrained and kind != "linear_probe":
         kind = "scratch"
@@ -188,6 +227,6 @@ def _kind(method: Call[MethodRow]) -> str:
     return method.row.defaults if method.row else "fine_tune"
 
 
-def _epochs(usual: dict[str, Any], num_train: int, batch_size: int) -> int:
-    least, most = usual["epochs"]
-    return min(max(round(usual["steps"] * batch_size / num_train), least), most)
+def _epochs(usual: MethodDefaults, num_train: int, batch_size: int) -> int:
+    least, most = usual.epochs
+    return min(max(round(usual.steps * batch_size / num_train), least), most)

@@ -1,14 +1,13 @@
-"""What people type from the habit of another tool, and what says the same here.
+"""What people type from the habit of another tool, and what means the same here.
 
-Every suggestion of an error comes from here or from `errors.nearest`. None of them destroys,
-and none of them is refused: tests/config/habits_test.py gives each to the command.
+Every suggestion of an error comes from here or from `errors.nearest`. None of them destroys
+anything, and each is accepted: tests/config/habits_test.py gives each to the command.
 """
 
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from tltf.config.catalogs import SOURCES
 from tltf.errors import nearest
@@ -18,7 +17,7 @@ _OFF = ("0", "false", "no", "none", "off")
 
 @dataclasses.dataclass(frozen=True)
 class Advice:
-    """What a wrong flag is answered with.
+    """The answer to a wrong flag.
 
     Args:
         flag: the flag that is meant; empty where there is none.
@@ -96,37 +95,37 @@ PHRASES = {
 """A flag with a value of its own, and what is typed for it; {} is the value that was given."""
 
 SENTENCES = {
-    "leave it out: progress is shown as it is; --debug shows more": "verbose v quiet q silent "
+    "leave it out: progress is always shown, and --debug shows more": "verbose v quiet q silent "
     "logging_steps log_interval log_every_n_steps disable_tqdm",
-    "leave it out: all GPUs that are seen are used; the environment's CUDA_VISIBLE_DEVICES says which":
-    "gpus gpu gpu_ids device devices num_gpus cuda no_cuda use_gpu accelerator n_gpu ngpu",
-    "leave it out: reading uses the cores that are there": "num_workers workers "
+    "leave it out: all visible GPUs are used; the environment's CUDA_VISIBLE_DEVICES says which": "gpus "
+    "gpu gpu_ids device devices num_gpus cuda no_cuda use_gpu accelerator n_gpu ngpu",
+    "leave it out: reading uses all the cores that there are": "num_workers workers "
     "dataloader_num_workers n_jobs num_proc",
     "leave it out: the data says how many classes there are": "num_classes num_labels n_classes "
     "nc classes labels n_labels",
     "give --warmup_fraction, a share of all steps": "warmup_steps num_warmup_steps warmup_epochs",
-    "leave it out: checkpoints are kept by the time that passes, see --help": "save_steps "
+    "leave it out: checkpoints are written at intervals of time, see --help": "save_steps "
     "save_every save_strategy save_total_limit save_freq checkpoint_steps",
-    "leave it out: validation is judged after every epoch": "eval_steps evaluation_strategy "
+    "leave it out: the validation split is measured after every epoch": "eval_steps evaluation_strategy "
     "eval_strategy validate_every",
-    "leave it out: each task is a command of its own: python -m tltf.evaluate, python -m tltf.predict":
-    "do_train train_mode do_eval do_predict do_test mode task",
-    "leave it out: batches are not accumulated; a smaller --batch_size needs less memory":
-    "gradient_accumulation_steps accumulate_grad_batches accum_iter grad_accum",
+    "leave it out: each task is a command of its own: python -m tltf.evaluate, python -m tltf.predict": "do_train "
+    "train_mode do_eval do_predict do_test mode task",
+    "leave it out: batches are not accumulated; a smaller --batch_size needs less memory": "gradient_accumulation_steps "
+    "accumulate_grad_batches accum_iter grad_accum",
     "give a number of epochs: --train_epochs": "max_steps num_steps steps steps_per_epoch iterations",
     "give texts on standard input: echo 'a text' | ... --input=-": "text texts sentence sentences",
     "leave it out: reports hold every metric that fits the labels": "metric metrics scoring "
     "eval_metric metric_for_best_model compute_metrics",
-    "leave it out: a report bears the name of its --output": "title name run_name experiment "
+    "leave it out: a report has the name of its --output": "title name run_name experiment "
     "exp_name",
-    "pip show tltf says the version": "version",
+    "run `pip show tltf` for the version": "version",
     "leave it out: --image_size_px is the side of a square": "img_width width height",
-    "name another folder: nothing that is there gets lost": "force f overwrite_output_dir "
+    "name another folder, so that nothing is lost": "force f overwrite_output_dir "
     "exist_ok clobber replace",
     "leave it out: rows are shuffled by --seed": "shuffle no_shuffle",
-    "leave it out: --tensorboard logs what can be followed": "push_to_hub wandb use_wandb hub_model_id",
-}  # fmt: skip
-"""What is true where no flag says it, and what is typed."""
+    "leave it out: --tensorboard writes the logs of a run": "push_to_hub wandb use_wandb hub_model_id",
+}
+"""A sentence for habits that no flag stands for, and what is typed."""
 
 VALUES = {
     "method": {
@@ -214,7 +213,7 @@ VALUES = {
         "given": "predefined fixed",
     },
 }
-"""By flag: the value that is meant, and what is typed for it."""
+"""For each flag: the value that is meant, and what is typed for it."""
 
 ARGUMENTS = {
     "path": "dir folder root directory data_dir file filename data_files",
@@ -241,15 +240,15 @@ def _plain(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
-def _meant(table: dict, name: str) -> list[str]:
+def _meant(table: Mapping[str, str], name: str) -> list[str]:
     return [meant for meant, typed in table.items() if _plain(name) in typed.split()]
 
 
 def flag(name: str, text: str | None, known: Sequence[str]) -> Advice | None:
-    """What is meant by a flag that a command does not have; None where nothing is near.
+    """The Advice for a flag that a command does not have; None where nothing is near.
 
     Args:
-        name: as it was typed, without dashes.
+        name: the flag as it was typed, without dashes.
         text: its value; None where none was given.
         known: the flags of the command.
     """
@@ -271,7 +270,7 @@ def flag(name: str, text: str | None, known: Sequence[str]) -> Advice | None:
 
 
 def value(name: str, text: str) -> str:
-    """The value of a flag that is meant by a text; the text itself where no habit is known."""
+    """The value that a text means for flag `name`; the text itself where no habit is known."""
     typed, bracket, rest = text.partition("(")
     meant = _meant(VALUES.get(name, {}), typed)
     if meant:
@@ -281,7 +280,7 @@ def value(name: str, text: str) -> str:
 
 
 def source(path: str) -> str:
-    """The call string that reads a path, by its suffix."""
+    """The call string that reads a path; its suffix says which source that is."""
     quoted = repr(path) if set(path) & set(",()[]{}=\"'| ") else path
     kind = path.rpartition(".")[2].lower()
     if kind in ("csv", "tsv"):
@@ -292,12 +291,12 @@ def source(path: str) -> str:
 
 
 def choice(name: str, text: str, choices: tuple[str, ...]) -> str:
-    """The one of `choices` that a text means as a flag's value; empty where nothing is near."""
+    """The one of `choices` that a text means for flag `name`; empty where nothing is near."""
     meant = value(name, text)
     return meant if meant in choices else next(iter(nearest(text, choices, 1)), "")
 
 
-def argument(name: str, known: Mapping[str, Any]) -> str:
-    """The argument that is meant by an unknown one; empty where nothing is near."""
+def argument(name: str, known: Collection[str]) -> str:
+    """The argument that an unknown one means; empty where nothing is near."""
     found = [meant for meant in _meant(ARGUMENTS, name) if meant in known]
     return next(iter(found or nearest(name, known, 1)), "")

@@ -1,10 +1,17 @@
-"""Under which heading --help lists a flag, and whether it does without --helpfull."""
+"""The headings of --help, and the flags that it lists under each, without and with --helpfull."""
 
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "data": (
         ("data", "split", "augment"),
-        ("near_duplicates", "max_bad_fraction", "allow_empty_classes", "follow_links",
-         "unknown_classes", "strict", "skip_bad_shards"),
+        (
+            "near_duplicates",
+            "max_bad_fraction",
+            "allow_empty_classes",
+            "follow_links",
+            "unknown_classes",
+            "strict",
+            "skip_bad_shards",
+        ),
     ),
     "model": (
         ("backbone", "head", "image_size_px", "text_length"),
@@ -12,38 +19,66 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "method": (
         ("method", "train_epochs", "batch_size", "class_weights", "early_stopping_epochs"),
-        ("norm", "sampling", "loss", "focal_gamma", "label_smoothing", "keep", "watch_test",
-         "ema_decay"),
+        (
+            "norm",
+            "sampling",
+            "loss",
+            "focal_gamma",
+            "label_smoothing",
+            "keep",
+            "watch_test",
+            "ema_decay",
+        ),
     ),
     "optimizer": (
         ("learning_rate", "optimizer"),
-        ("schedule", "warmup_fraction", "weight_decay", "momentum", "adam_beta_1", "adam_beta_2",
-         "adam_epsilon", "clipnorm", "global_clipnorm"),
+        (
+            "schedule",
+            "warmup_fraction",
+            "weight_decay",
+            "momentum",
+            "adam_beta_1",
+            "adam_beta_2",
+            "adam_epsilon",
+            "clipnorm",
+            "global_clipnorm",
+        ),
     ),
     "run": (
         ("seed", "resume", "dry_run"),
-        ("strategy", "precision", "deterministic", "logical_devices", "eval_batch_size", "cache",
-         "cache_views", "cache_memory_mb", "cache_disk_gb", "cache_precision",
-         "checkpoint_minutes"),
+        (
+            "strategy",
+            "precision",
+            "deterministic",
+            "logical_devices",
+            "eval_batch_size",
+            "cache",
+            "cache_views",
+            "cache_memory_mb",
+            "cache_disk_gb",
+            "cache_precision",
+            "checkpoint_minutes",
+        ),
     ),
     "output": (("output", "overwrite", "baseline", "export"), ("tensorboard",)),
-}  # fmt: skip
+}
 """Heading -> (common flags of a run, its other flags)."""
 
 
-def headed(names: list[str], is_full: bool) -> list[tuple[str, list[str]]]:
+def group_flags(names: list[str], is_full: bool) -> list[tuple[str, list[str]]]:
     """(heading, flags) in the order of --help.
 
     Args:
-        names: of a command's flags; those of a command with flags of its own have one heading.
+        names: the names of a command's flags; they get one heading where a command does not have
+            all flags of a run.
         is_full: whether flags that few need are listed too.
     """
     grouped = {name for common, more in GROUPS.values() for name in (*common, *more)}
     if not grouped <= set(names):
         return [("flags", names)]
     own = [name for name in names if name not in grouped]
-    found = [
+    groups = [
         (heading, [*common, *(more if is_full else ())])
         for heading, (common, more) in GROUPS.items()
     ]
-    return [("flags", own), *found] if own else found
+    return [("flags", own), *groups] if own else groups

@@ -1,48 +1,49 @@
-"""Paths in flags: the tilde expanded when they are read, made absolute when a run writes them."""
+"""Paths in flags: a tilde is expanded when they are read, and a run writes them as absolute paths."""
 
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
 from tltf.config.catalogs.row import Row
+from tltf.config.flag_fields import FlagValue
 
 FLAGS = ("output", "run", "backbone", "backbone_weights")
 """Flags whose whole value is, or may be, a path."""
 CALLS: dict[str, Mapping[str, Row]] = {"data": SOURCES, "method": METHODS}
-"""Flags whose arguments may be paths; what reads them expands the tilde."""
+"""Flags whose arguments may be paths; the code that reads these arguments expands the tilde."""
 
 
 def expand_home(name: str, text: str) -> str:
-    """The text of flag `name` with a tilde at its beginning made the home folder."""
+    """The text of flag `name`, with the home folder in place of a tilde at its beginning."""
     return os.path.expanduser(text) if name in FLAGS and text.startswith("~") else text
 
 
-def absolute(name: Any, value: Any) -> Any:
+def make_absolute(name: str, value: FlagValue) -> FlagValue:
     """A flag's value that means the same from every working directory.
 
     Paths in --data and --method, a folder in --backbone and a file in --backbone_weights become
     absolute; all other values stay as they are, call strings letter by letter.
 
     Args:
-        name: of the flag.
-        value: of any flag.
+        name: the flag's.
+        value: the flag's.
     """
+    if not isinstance(value, str):
+        return value
     if name in CALLS:
         row = CALLS[name].get(call_strings.name_of(value))
-        return call_strings.with_paths(value, row, _path) if row else value
+        return call_strings.change_paths(value, row, _path) if row else value
     if name == "backbone":
-        is_folder = (
-            value and value not in BACKBONES and pathlib.Path(os.path.expanduser(value)).is_dir()
-        )
+        is_name = not value or value in BACKBONES
+        is_folder = not is_name and pathlib.Path(os.path.expanduser(value)).is_dir()
         return _path(value) if is_folder else value
     if name == "backbone_weights" and value not in ("", "default", "none"):
         return _path(value)
     return value
 
 
-def _path(text: Any) -> Any:
-    """`text` absolute; empty texts and addresses such as gs://bucket stay."""
+def _path(text: str) -> str:
+    """The absolute path of `text`; empty texts and addresses such as gs://bucket stay."""
     return os.path.abspath(os.path.expanduser(text)) if text and "://" not in text else text

@@ -1,4 +1,4 @@
-"""What the call strings of a run name, resolved once; everything that runs takes these calls."""
+"""The calls that the call strings of a run name: resolved once, and used by everything that runs."""
 
 import dataclasses
 
@@ -8,13 +8,13 @@ from tltf.config.catalogs.row import AugmentRow, BackboneRow, HeadRow, MethodRow
 
 @dataclasses.dataclass(frozen=True)
 class DataRecipe:
-    """How labelled examples are read and split.
+    """The calls that say how labelled examples are read and split.
 
     Args:
-        source: of --data.
-        split: of --split.
-        head: of --head, which says how labels are read.
-        augments: of --augment, in its order; () for none.
+        source: the call of --data.
+        split: the call of --split.
+        head: the call of --head, which says how labels are read.
+        augments: the calls of --augment, in its order; () for none.
     """
 
     source: Call[Row]
@@ -26,20 +26,20 @@ class DataRecipe:
     def label_kind(self) -> str:
         """The kind of labels that the head predicts: `class`, `labels` or `number`.
 
-        A head from outside of tltf has no row that tells it; it is built and asked.
+        A head from outside of tltf has no row that says so; it is built and asked.
         """
         return self.head.row.kind if self.head.row else self.head.build().target
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe(DataRecipe):
-    """All that the call strings of a training run name.
+    """All calls that the call strings of a training run name.
 
     Args:
-        backbone: of --backbone; None where that is a preset or a folder, which no row stands for.
-        method: of --method; None as long as it is `auto`.
-        formats: what the run is exported as; () for no export.
-        baselines: names in --baseline.
+        backbone: the call of --backbone; None for a preset or a folder, which have no row.
+        method: the call of --method; None as long as it is `auto`.
+        formats: the calls of the formats that the run is exported in; () for no export.
+        baselines: the names in --baseline.
     """
 
     backbone: Call[BackboneRow] | None = None

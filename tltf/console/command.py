@@ -1,4 +1,4 @@
-"""What every command shares: flags in, one-line errors and exit codes out."""
+"""What every command shares: it reads its flags, prints errors on one line and gives an exit code."""
 
 import contextlib
 import errno
@@ -11,15 +11,16 @@ import tempfile
 import textwrap
 import traceback
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from absl import app
 
 from tltf.config import help_groups
 from tltf.config.catalogs import CATALOGS
+from tltf.config.catalogs.row import Row
+from tltf.config.flag_fields import Flag, flag_text
 from tltf.config.flagfiles import parse
-from tltf.config.options import fields_of, flag_text
+from tltf.config.options import AnyOptions, OptionsGroup, flags_of
 from tltf.console import lazy_imports, library_messages, out_of_memory, signals, streams
 from tltf.errors import (
     DataError,
@@ -31,20 +32,32 @@ from tltf.errors import (
 )
 
 _MISSING_FILE = re.compile(r"(?:^|\}\} ?|: )((?:/|\w+://).*?) ?; No such file or directory")
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE,
-                errno.EMFILE)  # fmt: skip
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.EMFILE,
+)
 _DISK = re.compile(r"(/\S+)? ?; ({})".format("|".join(map(os.strerror, _DISK_ERRORS))))
 """What TensorFlow's errors end with where the system refused a file."""
 _DEBUG = re.compile(r"--?debug(=(true|t|yes|y|1))?", re.IGNORECASE)
 DEBUG_HINT = "run again with --debug for the traceback"
 
 
-def start(main: Any) -> None:
+def start(main: Callable[[Sequence[str]], int]) -> None:
     """Runs a command's `main(argv)` as a program, through absl, and exits with its code."""
     app.run(lambda _: sys.exit(main(sys.argv[1:])), argv=sys.argv[:1])
 
 
-def run(kind: type, service: Any, argv: Sequence[str], doc: str) -> Any:
+def run(
+    kind: type[AnyOptions],
+    service: Callable[[AnyOptions], int | None],
+    argv: Sequence[str],
+    doc: str | None,
+) -> int:
     """Reads the flags of `kind`, calls `service(options)`, and returns the exit code.
 
     Args:
@@ -53,20 +66,20 @@ def run(kind: type, service: Any, argv: Sequence[str], doc: str) -> Any:
         argv: arguments without the program's name.
         doc: the command's description for --help.
     """
-    with streams.encodable(), library_messages.one_line_warnings():
-        debug = any(map(_DEBUG.fullmatch, argv))  # of flags that cannot be read
+    with streams.escape_unencodable(), library_messages.one_line_warnings():
+        debug = any(map(_DEBUG.fullmatch, argv))  # where the flags cannot be read
         try:
             options, console = parse(kind, argv)
             debug = console.get("debug", False)
             if console.get("help") or console.get("helpfull"):
-                print(help_text(kind, doc, full=console.get("helpfull")))
+                print(help_text(kind, doc or "", is_full=console.get("helpfull", False)))
                 return 0
             if "list" in console:
                 print(list_text(console["list"]))
                 return 0
             quiet_tensorflow(debug)
-            tidied = contextlib.nullcontext() if debug else library_messages.without_decoders()
-            with tidied, signals.handle_signals():
+            hidden = contextlib.nullcontext() if debug else library_messages.hide_decoder_messages()
+            with hidden, signals.handle_signals():
                 return service(options) or 0
         except TltfError as error:
             return _fail(error, str(error), error.code, debug)
@@ -78,12 +91,15 @@ def run(kind: type, service: Any, argv: Sequence[str], doc: str) -> Any:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except Exception as error:  # the one place where an unforeseen fault becomes exit code 70
-            known = _known(error)
+            known = _known_fault(error)
             if known is not None:
                 return _fail(error, str(known), known.code, debug)
             what = printable(f"{type(error).__name__}: {error}")[:500]
             return _fail(
-                error, f"tltf: error[70] a bug in tltf: {what}; fix: {DEBUG_HINT}", 70, debug
+                error,
+                f"tltf: error[70] this is a bug in tltf: {what}; fix: {DEBUG_HINT}",
+                70,
+                debug,
             )
 
 
@@ -106,9 +122,8 @@ def load_tensorflow() -> None:
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            with lazy_imports.hide_packages(
-                "matplotlib", "sklearn"
-            ):  # Keras wraps them; we call them ourselves
+            # Keras wraps these; we call them ourselves
+            with lazy_imports.hide_packages("matplotlib", "sklearn"):
                 importlib.import_module("keras")
         except BaseException:
             notes.seek(0)
@@ -121,51 +136,57 @@ def load_tensorflow() -> None:
     warnings.filterwarnings("ignore", module="keras")
 
 
-def help_text(kind: type, doc: str, full: Any) -> str:
-    """The description, and flags with their defaults and help, under headings.
+def help_text(kind: type[OptionsGroup], doc: str, is_full: bool) -> str:
+    """What --help prints: the description, and the flags with their defaults under headings.
 
     Args:
         kind: the command's options dataclass.
         doc: the command's description.
-        full: whether flags that few need, and the catalogs, are listed too.
+        is_full: whether flags that few need, and the catalogs, are listed too.
     """
-    lines, fields = [doc.strip()], fields_of(kind)
-    for heading, names in help_groups.headed(list(fields), full):
+    lines, flags = [doc.strip()], flags_of(kind)
+    for heading, names in help_groups.group_flags(list(flags), is_full):
         lines += ["", f"{heading}:"]
         for name in names:
-            lines += _flag_help(name, fields[name][1])
-    lines += ["", "every command:",
-              "  --flagfile=FILE   flags from a file, one --name=value per line",
-              f"  --list=NAME       what can be named: {', '.join(CATALOGS)}",
-              "  --debug           tracebacks and TensorFlow's own messages",
-              "  --help            this text",
-              "  --helpfull        this text with all flags and all catalogs"]  # fmt: skip
-    for name in CATALOGS if full else ():
+            lines += _flag_help(name, flags[name])
+    lines += [
+        "",
+        "every command:",
+        "  --flagfile=FILE   reads flags from a file, which has one --name=value per line",
+        f"  --list=NAME       prints a catalog: {', '.join(CATALOGS)}",
+        "  --debug           shows tracebacks and TensorFlow's own messages",
+        "  --help            prints this text",
+        "  --helpfull        prints this text with all flags and all catalogs",
+    ]
+    for name in CATALOGS if is_full else ():
         lines += ["", f"{name}:", list_text(name)]
     return "\n".join(lines)
 
 
-def _flag_help(name: Any, field: Any) -> Any:
+def _flag_help(name: str, flag: Flag) -> list[str]:
     """Lines of --help: a flag, its default, what it does and what it takes."""
-    choices = field.metadata["choices"]
-    also = f" One of: {', '.join(c or 'none' for c in choices)}." if choices else ""
-    first = f"  --{name}  (default: {flag_text(field.default) or repr(field.default)})"
-    return [first, *textwrap.wrap(field.metadata["help"] + also, 92, initial_indent=" " * 6,
-                                  subsequent_indent=" " * 6)]  # fmt: skip
+    choices = f" Choices: {', '.join(flag.choices)}." if flag.choices else ""
+    first = f"  --{name}  (default: {flag_text(flag.default) or 'empty'})"
+    indent = " " * 6
+    text = flag.help + choices
+    return [first, *textwrap.wrap(text, 92, initial_indent=indent, subsequent_indent=indent)]
 
 
 def list_text(name: str) -> str:
     """The rows of a catalog, one per line."""
     if name not in CATALOGS:
         near = choices_text(name, CATALOGS)
-        raise FlagError(f"no list {name!r} (choices: {near})", flag="list",
-                        fix=f"--list={near.split(',')[0]}")  # fmt: skip
+        raise FlagError(
+            f"there is no list {name!r} (choices: {near})",
+            flag="list",
+            fix=f"--list={near.split(',')[0]}",
+        )
     rows = CATALOGS[name]
     width = max(map(len, rows), default=0)
     return "\n".join(f"  {key:<{width}}  {_row_text(row)}" for key, row in rows.items())
 
 
-def _row_text(row: Any) -> str:
+def _row_text(row: Row) -> str:
     arguments = ", ".join(
         key if isinstance(value, type) else f"{key}={value if value != '' else repr(value)}"
         for key, value in row.args.items()
@@ -176,10 +197,10 @@ def _row_text(row: Any) -> str:
     )
 
 
-def _known(error: Any) -> DataError | StorageError | None:
-    """The TltfError that a fault of the machine or of TensorFlow amounts to, else None.
+def _known_fault(error: BaseException) -> DataError | StorageError | None:
+    """The TltfError for a fault of the machine or of TensorFlow; None for any other.
 
-    TensorFlow's classes are looked up, not imported: where it is not loaded none was raised.
+    TensorFlow's classes are looked up, not imported: where it is not loaded, none was raised.
     """
     if out_of_memory.is_exhausted(error):
         return StorageError("out of memory", fix="a smaller --batch_size or --image_size_px")
@@ -197,13 +218,13 @@ def _known(error: Any) -> DataError | StorageError | None:
         return StorageError("no space left on the device")
     if faults and isinstance(error, faults.NotFoundError):
         found = _MISSING_FILE.search(error.message)
-        return found and DataError("no such file any more", flag="data", place=found[1])
+        return found and DataError("the file does not exist any more", flag="data", place=found[1])
     return None
 
 
-def _fail(error: Any, line: str, code: int, debug: bool) -> int:
+def _fail(error: BaseException, line: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    with contextlib.suppress(OSError):  # nobody reads it
+    with contextlib.suppress(OSError):  # where nobody reads it
         print(line, file=sys.stderr, flush=True)
     return code

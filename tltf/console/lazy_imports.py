@@ -1,4 +1,4 @@
-"""Modules that are imported when they are first used: a run should not wait for its report."""
+"""Modules that are imported when they are first used, since a run should not wait for its report."""
 
 import contextlib
 import importlib
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Module:
-    """Stands for a module; its attributes are the module's.
+    """A stand-in for a module, with the module's attributes.
 
     Args:
-        name: dotted.
+        name: the module's dotted name.
     """
 
     def __init__(self, name: str) -> None:
@@ -22,18 +22,19 @@ class Module:
 
 
 @contextlib.contextmanager
-def hide_packages(*names: Any) -> Iterator[Any]:
-    """As if packages were not installed, for those that other packages import to no use.
+def hide_packages(*names: str) -> Iterator[None]:
+    """A block in which packages seem not to be installed, so that others do not import them in vain.
 
     Packages that are loaded already stay.
 
     Args:
-        names: of packages.
+        names: the names of the packages.
     """
-    absent = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))
+    modules: dict[str, Any] = sys.modules  # None stands for a module that cannot be imported
+    absent = [name for name in names if name not in modules]
+    modules.update(dict.fromkeys(absent))
     try:
         yield
     finally:
         for name in absent:
-            sys.modules.pop(name, None)
+            modules.pop(name, None)

@@ -1,10 +1,9 @@
-"""Memory that runs out, told as the flag that takes less."""
+"""Errors for memory that runs out, which name the flag that makes a step need less."""
 
 import contextlib
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from tltf.errors import StorageError
 
@@ -13,34 +12,36 @@ SMALLEST = "a smaller --image_size_px, --text_length or --backbone"
 
 
 @contextlib.contextmanager
-def explain_out_of_memory(flag: str, size: Any, multiple: int = 1, also: str = "") -> Iterator[Any]:
-    """A block whose running out of memory is told as too large a batch.
+def explain_out_of_memory(
+    flag: str, size: int | None, multiple: int = 1, also: str = ""
+) -> Iterator[None]:
+    """A block in which an error of memory becomes one that asks for a smaller batch.
 
     Args:
-        flag: that sets the batch.
-        size: rows of the batch.
-        multiple: a batch is a multiple of it.
+        flag: the flag that sets the size of the batch.
+        size: rows per batch; None where that is unknown.
+        multiple: the number that the size must be a multiple of.
         also: what else the fix needs.
 
     Raises:
-        StorageError: memory ran out; names half the batch, or other flags where it is the smallest.
+        StorageError: memory ran out; it names half the batch, or other flags where there is no
+            smaller one.
     """
     try:
         yield
     except Exception as error:
         if not is_exhausted(error):
             raise
-        half = size // 2 // multiple * multiple
+        half = (size or 0) // 2 // multiple * multiple
         fix = (f"--{flag}={half}" if half else SMALLEST) + also
-        raise StorageError(
-            f"out of memory with {size} rows per batch", flag=flag, fix=fix
-        ) from error
+        rows = f" with {size} rows per batch" if size else ""
+        raise StorageError(f"out of memory{rows}", flag=flag, fix=fix) from error
 
 
-def is_exhausted(error: Any) -> bool:
+def is_exhausted(error: BaseException) -> bool:
     """Whether an exception says that the memory of the host or of a device ran out.
 
-    TensorFlow's classes are looked up, not imported: where it is not loaded none was raised.
+    TensorFlow's classes are looked up, not imported: where it is not loaded, none was raised.
     """
     if isinstance(error, MemoryError):
         return True
@@ -51,6 +52,6 @@ def is_exhausted(error: Any) -> bool:
     return is_named or bool(_EXHAUSTED.search(error.message))
 
 
-def is_full_disk(error: Any) -> bool:
-    """Whether TensorFlow means the disk by a resource that is exhausted."""
-    return "No space left" in error.message
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error of TensorFlow says that the disk is full."""
+    return "No space left" in getattr(error, "message", "")

@@ -1,39 +1,50 @@
-"""What a long step shows on standard error: a bar on a terminal, else single lines."""
+"""The progress of a long step on standard error: a bar on a terminal, else single lines."""
 
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from types import TracebackType
+from typing import TextIO
 
 import tqdm
 
-from tltf.errors import DataError
-
 LINES_EVERY_S = 30.0
 SHOWN_AFTER_S = 2.0
-"""Of steps that are mostly over at once."""
+"""`after_s` of steps that are mostly over at once."""
+Note = str | Callable[[], str]
+"""A text, or a function that gives one when it is shown."""
 
 
 class Progress:
-    """Progress of one counted step: rate, remaining time and a note.
+    """The progress of a step that counts something: its rate, its remaining time and a note.
 
-    On a terminal it is one bar that redraws at most ten times a second; elsewhere a line when
-    the step ends, and one every `LINES_EVERY_S` seconds of a longer one. Used as a context.
+    On a terminal it is one bar that is drawn again at most ten times per second; elsewhere it is a
+    line when the step ends, and one every LINES_EVERY_S seconds of a longer step. It is used in a
+    `with` statement.
 
     Args:
         what: the step, as it is shown.
         total: the count at its end; None where it is unknown.
         unit: what is counted, in the plural.
         file: the stream; standard error where None.
-        after_s: a step that is over before then, in seconds, shows nothing.
-        clock: seconds, for tests.
+        after_s: seconds; a shorter step shows nothing.
+        clock: gives the time in seconds; tests have their own.
     """
 
-    def __init__(self, what: str, total: int | None=None, unit: str="examples", *, file: Any=None, after_s: float=0.0,
-                 clock: Callable[..., Any]=time.monotonic) -> None:  # fmt: skip
+    def __init__(
+        self,
+        what: str,
+        total: int | None = None,
+        unit: str = "examples",
+        *,
+        file: TextIO | None = None,
+        after_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.what, self.total, self.unit, self.after_s = what, total, unit, after_s
         self.file = file or sys.stderr
-        self.done, self.note = 0, ""
+        self.done = 0
+        self.note: Note = ""
         self._clock = clock
         self._start = self._shown = self._last = clock()
         self._bar = self._new_bar() if self.file.isatty() else None
@@ -41,11 +52,16 @@ class Progress:
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, kind: type | None, error: DataError | None, trace: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close(is_complete=kind is None)
 
-    def add(self, count: int, note: Any = "") -> None:
-        """Counts `count` more; `note`, a text or a callable that gives one, is shown behind."""
+    def add(self, count: int, note: Note = "") -> None:
+        """Counts `count` more; the note is shown behind the numbers."""
         self.done += count
         self.note = note or self.note
         self._last = self._clock()
@@ -56,7 +72,7 @@ class Progress:
             self._shown = self._last
             self._line(self.remaining_text())
 
-    def close(self, note: str = "", is_complete: bool = True) -> None:
+    def close(self, note: Note = "", is_complete: bool = True) -> None:
         """Ends the step with a last note; without a terminal this writes its line."""
         self.note = note or self.note
         if self._bar is not None:
@@ -68,12 +84,12 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Counts a second up to the latest count; 0 before any time has passed."""
+        """Counts per second up to the latest count; 0 before any time has passed."""
         elapsed = self._last - self._start
         return self.done / elapsed if elapsed > 0 else 0.0
 
     def remaining_text(self) -> str:
-        """`about 2 min left`; empty where the total or the rate is unknown."""
+        """A text such as `about 2 min left`; empty where the total or the rate is unknown."""
         if not self.total or not self.rate:
             return ""
         return f"about {seconds_text(max(self.total - self.done, 0) / self.rate)} left"
@@ -83,7 +99,7 @@ class Progress:
         parts = [f"{of} {self.unit}", f"{self.rate:,.0f} {self.unit}/s", _text(self.note), last]
         print(f"{self.what}: {', '.join(filter(None, parts))}", file=self.file, flush=True)
 
-    def _new_bar(self) -> Any:
+    def _new_bar(self) -> tqdm.tqdm:
         return tqdm.tqdm(
             total=self.total,
             desc=self.what,
@@ -98,7 +114,7 @@ class Progress:
 
 
 def seconds_text(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s` or `2 h 5 min`."""
+    """A duration such as `0.4 s`, `12 s`, `3 min 20 s` or `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     seconds = round(seconds)
@@ -111,5 +127,5 @@ def seconds_text(seconds: float) -> str:
     return f"{hours} h" + (f" {minutes} min" if minutes else "")
 
 
-def _text(note: Any) -> str:
+def _text(note: Note) -> str:
     return note() if callable(note) else note

@@ -1,11 +1,11 @@
-"""SIGTERM and SIGINT: the first stops a command in order, the second at once.
+"""SIGTERM and SIGINT: the first signal stops a command in order, the second at once.
 
-Outside of a `defer_signals` block the first raises KeyboardInterrupt, which no `except Exception` and no
-`except ValueError` takes for an error of its own. Inside, it is only noted, for the training step
-that asks `requested()`. Python runs signal handlers between its own instructions, so a long call
-into C++ would hold them up: a thread that the signal itself wakes ends the process after GRACE_S,
-whatever the main thread does, so that it is over within ten seconds. All files are then as after a
-kill: whole or not there.
+Outside of a `defer_signals` block the first signal raises KeyboardInterrupt, which neither
+`except Exception` nor `except ValueError` catches. Inside of it the signal is only noted, for the
+training step that asks `is_end_requested()`. Python runs signal handlers between its own
+instructions, so a long call into C++ would delay them. Therefore a thread that the signal itself
+wakes ends the process after GRACE_S seconds, whatever the main thread does, so that the process
+ends within ten seconds. Its files are then as they are after a kill: whole or absent.
 """
 
 import contextlib
@@ -13,16 +13,20 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import TypeVar
 
 GRACE_S = 9.0
 EXIT_CODE = 75
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+Item = TypeVar("Item")
+
+
 class _State:
-    """What the handlers and the code that asks share."""
+    """The state that the handlers and the code that asks share."""
 
     def __init__(self) -> None:
         self.is_requested = self.is_deferring = False
@@ -32,12 +36,12 @@ _state = _State()
 
 
 def is_end_requested() -> bool:
-    """Whether a signal has asked for an end."""
+    """Whether a signal has asked the command to end."""
     return _state.is_requested
 
 
-def stop_when_requested(items: Any) -> Iterator[Any]:
-    """Gives the items one by one; where a signal was noted it raises KeyboardInterrupt in between."""
+def stop_when_requested(items: Iterable[Item]) -> Iterator[Item]:
+    """Yields the items one by one, and raises KeyboardInterrupt between two where a signal was noted."""
     for item in items:
         if is_end_requested():
             raise KeyboardInterrupt
@@ -45,10 +49,10 @@ def stop_when_requested(items: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def defer_signals() -> Iterator[Any]:
-    """A block in which a signal is noted instead of raised; the block must ask `requested()`.
+def defer_signals() -> Iterator[None]:
+    """A block in which a signal is noted instead of raised; the block must ask `is_end_requested()`.
 
-    One that came too late to be asked for is raised at the end.
+    A signal that comes after the last time that it asked raises at the end of the block.
     """
     before, _state.is_deferring = _state.is_deferring, True
     try:
@@ -60,8 +64,8 @@ def defer_signals() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def handle_signals() -> Iterator[Any]:
-    """A block in which SIGTERM and SIGINT do what this module says; the main thread only."""
+def handle_signals() -> Iterator[None]:
+    """A block in which SIGTERM and SIGINT do what this module says, if it runs in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -86,14 +90,14 @@ def handle_signals() -> Iterator[Any]:
         os.close(reader)
 
 
-def _handle(number: int, frame: Any) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     if not _state.is_requested:
         _state.is_requested = True
         if not _state.is_deferring:
             raise KeyboardInterrupt
 
 
-def _watch(reader: int, ended: Any) -> None:
+def _watch(reader: int, ended: threading.Event) -> None:
     """Reads the numbers of signals as they come, until the pipe is closed."""
     is_first = True
     while content := os.read(reader, 1):
@@ -105,7 +109,7 @@ def _watch(reader: int, ended: Any) -> None:
         is_first = False
 
 
-def _end_later(ended: Any) -> None:
+def _end_later(ended: threading.Event) -> None:
     if not ended.wait(GRACE_S):
         line = f"tltf: error[{EXIT_CODE}] interrupted, and busy for {GRACE_S:g} s; fix: run the same command again"
         print(line, file=sys.stderr, flush=True)

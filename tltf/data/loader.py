@@ -4,7 +4,8 @@ from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import Row
 from tltf.config.catalogs.sources import SOURCES
-from tltf.config.options import Options, ScanOptions
+from tltf.config.option_groups import ScanOptions
+from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe
 from tltf.data import augment, near_duplicates, splits
 from tltf.data.source import LoadSettings, Source, Splits, require_labels

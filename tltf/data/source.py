@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import label_kinds
 from tltf.data.label_kinds import Labels

@@ -14,7 +14,7 @@ from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import Row
 from tltf.config.catalogs.splits import SPLITS
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
 from tltf.data.split_checks import (

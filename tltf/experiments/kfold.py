@@ -11,7 +11,8 @@ import numpy as np
 
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import HEADS
-from tltf.config.options import Options, OutputOptions
+from tltf.config.option_groups import OutputOptions
+from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.console import lazy_imports
 from tltf.data import fingerprint, loader
@@ -182,7 +183,7 @@ def _measured(chosen: Options, folds: Sequence[Report], test: SplitMetrics) -> R
     kept = dict.fromkeys((said.metric, "macro_recall", *said.columns))
     return Report(
         title=f"{len(folds)}-fold cross-validation",
-        options=options.flat(chosen),
+        options=options.flag_values(chosen),
         run={"data": chosen.data.data, "folds": len(folds), f"{said.title} of each": text},
         test=test,
         folds=[{name: fold[name] for name in kept if name in fold} for fold in each],

@@ -24,7 +24,7 @@ from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.graphs import freezing
 from tltf.heads.head import Head
 from tltf.models import prediction_table
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.training import training
 from tltf.training.distribution import strategies
@@ -65,7 +65,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
         start: time.monotonic() when the run began.
     """
     trained = result.model
-    run = pathlib.Path(trained.options.output.output)
+    run = pathlib.Path(trained.run_options.output.output)
     began = time.monotonic()
     report, stated = evaluate(result)
     baselines = _baselines(result, stated, recipe.baselines)
@@ -108,20 +108,20 @@ def _write(result: TrainingResult, report: Report, run: pathlib.Path, start: flo
 def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
     """`(report, role -> candidate)` on the validation and test splits; see `tltf.evaluation.evaluators`."""
     trained = result.model
-    chosen, judge = trained.options, evaluators.evaluator_for(trained.core.head)
+    chosen, judge = trained.run_options, evaluators.evaluator_for(trained.core.head)
     stated: dict[str, Any] = {}
     found: dict[str, SplitMetrics] = {}
     for role in ("validation", "test"):
         part = trained.splits.get(role)
         if part:
-            scores = trained.scores(part, chosen.train.eval_batch_size)
+            scores = trained.scores(part, trained.eval_batch_size)
             stated[role] = judge.candidate(trained.core.head, scores)
             labels, seed = np.asarray(part.labels), chosen.runtime.seed
             found[role] = judge.measure(labels, stated[role], trained.class_names, seed=seed)
     plan = result.plans[-1]
     report = Report(
         command=_command(chosen),
-        options=options.flat(chosen),
+        options=options.flag_values(chosen),
         run=_headline(chosen, result.history),
         validation=found.get("validation"),
         test=found.get("test"),
@@ -137,7 +137,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
 
 def _choices(result: TrainingResult) -> list[str]:
     """The names of what a training chose on its validation split; [] if it chose nothing."""
-    train, history = result.model.options.train, result.history
+    train, history = result.model.run_options.train, result.history
     num_penalties = sum("penalty" in row for row in history)
     num_epochs = len(history) - num_penalties
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
@@ -155,9 +155,9 @@ def _choices(result: TrainingResult) -> list[str]:
     return [what for what, is_chosen in found.items() if is_chosen]
 
 
-def data_summary(trained: Trained) -> DataSummary:
+def data_summary(trained: TransferModel) -> DataSummary:
     """Counts of the scan, and of the labels of each split."""
-    chosen, judge = trained.options.data, evaluators.evaluator_for(trained.core.head)
+    chosen, judge = trained.run_options.data, evaluators.evaluator_for(trained.core.head)
     parts = Splits(trained.splits)
     counts = {role: judge.counts(part) for role, part in parts.items()}
     return DataSummary(parts.scan, chosen.data, chosen.split, counts)
@@ -230,7 +230,7 @@ def _contents(part: Source) -> dict[str, list[str]]:
 
 
 def mistakes(
-    trained: Trained, stated: Mapping[str, Any], parts: Mapping[str, Source]
+    trained: TransferModel, stated: Mapping[str, Any], parts: Mapping[str, Source]
 ) -> list[Mistake]:
     """The worst mistakes on the test split, or else on the validation split, with picture or text.
 
@@ -265,7 +265,7 @@ def _baselines(
     These are a linear model on frozen features, and random weights.
     """
     trained = result.model
-    parts, seed = trained.splits, trained.options.runtime.seed
+    parts, seed = trained.splits, trained.run_options.runtime.seed
     if "test" not in parts:
         return None
     labels = {role: np.asarray(part.labels) for role, part in parts.items()}
@@ -291,7 +291,10 @@ def _baselines(
 def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
     """`(row, candidate)` of the same run from random weights, with all weights trained."""
     trained = result.model
-    sizes = {name: options.flat(trained.options)[name] for name in ("image_size_px", "text_length")}
+    sizes = {
+        name: options.flag_values(trained.run_options)[name]
+        for name in ("image_size_px", "text_length")
+    }
     norm = result.given.train.norm
     if norm == "frozen":  # the statistics of random weights mean nothing
         norm = "auto"
@@ -300,8 +303,8 @@ def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow
     )
     fitted = training.fit_parts(chosen, trained.splits)
     other, test = fitted.model, trained.splits["test"]
-    used = other.options.train
-    candidate = judge.candidate(other.core.head, other.scores(test, used.eval_batch_size))
+    used = other.run_options.train
+    candidate = judge.candidate(other.core.head, other.scores(test, other.eval_batch_size))
     row = BaselineRow(
         judge.measure(
             np.asarray(test.labels), candidate, trained.class_names, seed=chosen.runtime.seed
@@ -313,7 +316,7 @@ def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow
     return row, candidate
 
 
-def _export(trained: Trained, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:
+def _export(trained: TransferModel, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:
     """Exports the version of this run, unless it exists.
 
     A version that exists is complete and has the weights of this run, which was killed after it.

@@ -23,7 +23,7 @@ from tltf.evaluation.report.report import DataSummary, Report
 from tltf.experiments import one_run
 from tltf.files import atomic_folders
 from tltf.models import loading
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 from tltf.training.distribution import strategies
 
@@ -69,7 +69,7 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
         },
         test=test,
         versions=strategies.versions(),
-        data=data_summary(judge, part, options.data or trained.options.data.data, warnings),
+        data=data_summary(judge, part, options.data or trained.data, warnings),
         time_s={"total": time.monotonic() - start},
     )
     report = dataclasses.replace(
@@ -89,7 +89,7 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
 
 
 def judged_part(
-    trained: Trained, options: EvaluateOptions, data: Call[Row] | None
+    trained: TransferModel, options: EvaluateOptions, data: Call[Row] | None
 ) -> tuple[str, Source]:
     """`(role, Source)` on which the run is evaluated, with labels in the order of its classes."""
     if data:

@@ -1,6 +1,9 @@
 """A pretrained network without its head, as one flat graph in groups of layers."""
 
 import dataclasses
+from typing import Any
+
+import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -9,11 +12,11 @@ class Group:
 
     Args:
         name: `stem`, `stage_1`, ..., or `embeddings`, `layer_1`, ...
-        layers: tuple of Keras layers; a layer of the graph is in exactly one group.
+        layers: the layers; a layer of the graph is in exactly one group.
     """
 
     name: str
-    layers: tuple
+    layers: tuple[keras.Layer, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,18 +43,18 @@ class Backbone:
 
     name: str
     modality: str
-    inputs: dict
-    taps: dict
-    groups: tuple
-    tokenizer: object
+    inputs: dict[str, keras.KerasTensor]
+    taps: dict[str, keras.KerasTensor]
+    groups: tuple[Group, ...]
+    tokenizer: Any
     image_size_px: int
     channels: int
     text_length: int
     pretrained: bool
-    blueprint: dict
+    blueprint: dict[str, Any]
     transfer: tuple = ()
 
     @property
-    def layers(self) -> tuple:
+    def layers(self) -> tuple[keras.Layer, ...]:
         """Every layer of the graph, in depth order."""
         return tuple(layer for group in self.groups for layer in group.layers)

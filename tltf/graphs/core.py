@@ -39,8 +39,8 @@ class Core:
     """
 
     model: keras.Model
-    backbone: Any
-    groups: tuple
+    backbone: Backbone
+    groups: tuple[Group, ...]
     heads: dict[str, CoreHead]
 
     @property
@@ -78,7 +78,7 @@ class Core:
         }
 
 
-def with_head(core: Core, head: Any) -> Core:
+def replace_head(core: Core, head: Any) -> Core:
     """The core with another head object for the same layers."""
     call = change_call(core.only.call, core.head, head)
     return dataclasses.replace(core, heads={head.name: CoreHead(head, call, core.num_classes)})
@@ -95,7 +95,7 @@ def change_call(call: Call[HeadRow], old: Any, new: Any) -> Call[HeadRow]:
     )
 
 
-def on_backbone(core: Core, backbone: Backbone) -> Core:
+def replace_backbone(core: Core, backbone: Backbone) -> Core:
     """The core's head on a changed backbone, e.g. one with a prompt.
 
     Args:

@@ -25,7 +25,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """A memory address in the text of a value."""
 
 
-def of_model(model: keras.Model) -> str:
+def hash_model(model: keras.Model) -> str:
     """The fingerprint of a model in inference mode, 32 hexadecimal digits: graph, weights, versions.
 
     The names of layers do not count, but their order does.

@@ -9,7 +9,7 @@ from tltf.backbones import kept_layers
 from tltf.backbones.prompt import GROUP as PROMPT_GROUP
 from tltf.errors import FlagError
 from tltf.graphs.backbone import Group
-from tltf.graphs.core import Core, on_backbone
+from tltf.graphs.core import Core, replace_backbone
 from tltf.graphs.freezing import Rule, expression
 from tltf.graphs.layers import adapter, in_place
 from tltf.graphs.layers import ia3 as layers_ia3
@@ -154,7 +154,9 @@ class Additive(Method):
         self.adds_parts = names is not None
         if names is None:
             return core
-        return on_backbone(core, kept_layers.insert(core.backbone, self.kind, self.size, names))
+        return replace_backbone(
+            core, kept_layers.insert(core.backbone, self.kind, self.size, names)
+        )
 
     def release(self, core: Core) -> None:
         """Removes the parts that `prepare` added to the layers."""

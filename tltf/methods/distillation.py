@@ -13,7 +13,7 @@ from keras import layers, ops
 from tltf.errors import FlagError, ModelError
 from tltf.graphs import functional
 from tltf.graphs.backbone import Group
-from tltf.graphs.core import Core, on_backbone
+from tltf.graphs.core import Core, replace_backbone
 from tltf.heads.classify import Classify
 from tltf.heads.pooling import pool
 from tltf.methods.context import FitContext, LoadedModel
@@ -156,7 +156,7 @@ class LearningWithoutForgetting(PenaltyMethod):
         except (FlagError, ModelError) as error:
             what = f"lwf takes --backbone=RUN, whose old head is kept ({run!r}: {error.what})"
             raise FlagError(what, flag="method", fix="--method=l2_sp") from error
-        old = on_backbone(_renamed(model.core, f"{OLD_HEAD}_"), core.backbone)
+        old = replace_backbone(_renamed(model.core, f"{OLD_HEAD}_"), core.backbone)
         before = _on_inputs_of(core, _load(context, run), run)["logits"]
         head = Group(OLD_HEAD, old.groups[-1].layers)
         return [old.model.output[old.head.name], before], (head,)

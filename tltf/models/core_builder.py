@@ -1,4 +1,4 @@
-"""Builds a core from options, or from the blueprint of one that was saved."""
+"""Builds a core from options, or from the blueprint of a core that was saved."""
 
 import pathlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from tltf.backbones import builder
 from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import HEADS, BackboneRow, HeadRow
-from tltf.config.options import ModelOptions
+from tltf.config.option_groups import ModelOptions
 from tltf.data import label_kinds
 from tltf.data.source import Source
 from tltf.errors import FlagError
@@ -27,16 +27,16 @@ def build(
     """The core that the options name.
 
     Args:
-        options: ModelOptions.
-        num_classes: number of classes or labels; 0 for a number.
-        modality: of the data, `image` or `text`; empty: whatever the backbone takes.
-        texts: list of str from which a text backbone without a vocabulary learns one.
-        backbone_call: what the backbone of the options was resolved to; None for the options' own.
-        head_call: the same of the head.
+        options: the run's.
+        num_classes: the number of classes or labels; 0 for a number.
+        modality: the data's, `image` or `text`; empty for whatever the backbone takes.
+        texts: the texts from which a text backbone without a vocabulary learns one.
+        backbone_call: the call of the backbone, if it is resolved already; None for the options' own.
+        head_call: the call of the head, if it is resolved already; None for the options' own.
 
     Raises:
-        FlagError: an unknown name, or data and backbone of different modality.
-        ModelError, StorageError: weights that do not fit or cannot be had.
+        FlagError: a name is unknown, or the data and the backbone differ in modality.
+        ModelError, StorageError: weights do not fit or cannot be loaded.
     """
     head = call_strings.pick(HEADS, head_call or options.head, "head")
     backbone = builder.build(
@@ -47,7 +47,7 @@ def build(
         texts=texts,
     )
     if modality and backbone.modality != modality:
-        what = f"{backbone.name} takes {backbone.modality}s, the data has {modality}s"
+        what = f"{backbone.name} takes {backbone.modality}s, but the data has {modality}s"
         raise FlagError(what, flag="backbone", fix="see --list=backbones")
     return attach_head(backbone, head, num_classes)
 
@@ -56,8 +56,8 @@ def rebuild(blueprint: dict[str, Any], assets: pathlib.Path) -> Core:
     """The core of a `Core.blueprint`, with random weights.
 
     Args:
-        blueprint: dict, as `Core.blueprint` gives it.
-        assets: folder of the tokenizer's files.
+        blueprint: a dict as `Core.blueprint` gives it.
+        assets: the folder of the tokenizer's files.
     """
     backbone = builder.rebuild(blueprint["backbone"], assets)
     return attach_head(
@@ -66,12 +66,12 @@ def rebuild(blueprint: dict[str, Any], assets: pathlib.Path) -> Core:
 
 
 def fit_head(call: Call[HeadRow], source: Source) -> Call[HeadRow]:
-    """The call of a head with what it takes from a training split, a Source.
+    """The call of a head with the arguments that it takes from a training split.
 
-    Where a row has several of what the head predicts, the head for several takes its place.
+    Where a row has several numbers and the head predicts one, the head for several takes its place.
 
     Raises:
-        FlagError: an argument that the head for several does not take.
+        FlagError: the head for several does not take an argument of the call.
     """
     head = call.build()
     kind = label_kinds.kind_of(source.labels) if source.labels is not None else None

@@ -1,43 +1,46 @@
-"""A model in inference mode over a whole dataset."""
+"""The forward pass of a model in inference mode over a whole dataset."""
 
-from typing import Any
+from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tltf.console import signals
-from tltf.models import by_length
+from tltf.models import length_sorting
 
 
-class Forward:
-    """A model in inference mode over a dataset; traced once.
+class ForwardPass:
+    """The forward pass of a model in inference mode over a dataset; the model is traced once.
 
-    Rows of varied length are computed by length; the results are in the dataset's order.
+    Rows of different lengths are computed sorted by length; the results are in the dataset's order.
 
     Args:
         model: inputs -> tensor or dict of tensors.
-        name: which output of a dict; empty for a single tensor.
+        name: the output to take of a dict; empty for a single tensor.
     """
 
-    def __init__(self, model: Any, name: str = "") -> None:
+    def __init__(self, model: keras.Model, name: str = "") -> None:
         self.model, self._name = model, name
-        self._traced: Any = None
+        self._traced: Callable[[dict[str, tf.Tensor]], tf.Tensor] | None = None
 
-    def __call__(self, dataset: Any) -> Any:
-        """float32[N, d] over a dataset of (inputs, ...) batches; a noted signal breaks it off."""
+    def __call__(self, dataset: tf.data.Dataset) -> np.ndarray:
+        """float32[N, d] over a dataset of (inputs, ...) batches; a noted signal interrupts it."""
         if self._traced is None:
             self._traced = self._trace(dataset.element_spec[0])
         specs = dataset.element_spec[0]
         long = [name for name, spec in specs.items() if spec.shape[1:2].as_list() == [None]]
         batches = (batch[0] for batch in signals.stop_when_requested(dataset))
         if long:
-            return by_length.run(self._traced, batches, long)
+            return length_sorting.run(self._traced, batches, long)
         return np.concatenate([self._traced(batch).numpy() for batch in batches])
 
-    def _trace(self, specs: dict[str, tf.TensorSpec]) -> Any:
+    def _trace(
+        self, specs: dict[str, tf.TensorSpec]
+    ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
         """The model as one graph for batches of any size."""
 
-        def step(inputs: Any) -> Any:
+        def step(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
             outputs = self.model(inputs, training=False)
             return tf.cast(outputs[self._name] if self._name else outputs, tf.float32)
 

@@ -1,4 +1,4 @@
-"""What `--input` of tltf.predict names: files, folders, tables, lists and standard input."""
+"""The inputs that --input of tltf.predict names: files, folders, tables, lists and standard input."""
 
 import dataclasses
 import glob
@@ -7,7 +7,7 @@ import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from tltf.config import call_strings
@@ -32,6 +32,7 @@ from tltf.errors import DataError, FlagError, choices_text, nearest
 TAB_SUFFIX, CSV_SUFFIXES = ".tsv", (".csv", ".tsv")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 COLUMNS = {"text": ("text",), "image": ("path", "image")}
+"""Modality -> columns that are read where the run names none."""
 STANDARD_INPUT = "-"
 
 
@@ -40,9 +41,9 @@ class Item:
     """One input.
 
     Args:
-        id: where it comes from: a path, or `file:row`.
-        value: the text, or the path of the image; the texts of an example of several fields, in
-            their order; None where there is an error.
+        id: its place: a path, or `file:row`.
+        value: the text, or the path of the image; a tuple of texts for an example of several
+            fields, in their order; None where there is an error.
         error: why it cannot be used; empty otherwise.
     """
 
@@ -52,72 +53,72 @@ class Item:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """How inputs are read.
+class InputFormat:
+    """The format in which inputs are read.
 
     Args:
         modality: `image` or `text`.
         columns: field of an example -> names of columns, of which the first that a table has is read.
-        is_asked_for: whether --column names it, so that no other column will do.
-        usual: the column that the run's own data had; empty where there was none.
-        dialect: table_files.Dialect of tables.
-        is_given: whether --delimiter gives the dialect's.
+        has_column: whether --column names the column, so that no other is read.
+        run_column: the column that the run's own data had; empty where there was none.
+        dialect: the dialect of tables.
+        has_delimiter: whether --delimiter gives the dialect's delimiter.
     """
 
     modality: str
     columns: dict[str, tuple[str, ...]]
-    is_asked_for: bool = False
-    usual: str = ""
+    has_column: bool = False
+    run_column: str = ""
     dialect: Dialect = dataclasses.field(default_factory=lambda: Dialect(flag="input"))
-    is_given: bool = False
+    has_delimiter: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All columns that will do."""
+        """All columns that may be read."""
         return tuple(name for names in self.columns.values() for name in names)
 
 
-def wanted_of(
+def format_of(
     options: PredictOptions, modality: str, data: str, fields: tuple[str, ...] = ()
-) -> Wanted:
-    """The Wanted of PredictOptions for a run whose --data is a call string; its dialect is taken over.
+) -> InputFormat:
+    """The InputFormat of options; what they leave open is as in the run's data.
 
     Args:
-        options: PredictOptions.
+        options: those of `tltf.predict`.
         modality: `image` or `text`.
-        data: the call string.
-        fields: of the run's examples; the modality alone by default.
+        data: the call string of the run's --data.
+        fields: the fields of the run's examples; the modality alone by default.
 
     Raises:
-        FlagError: a delimiter that parts no columns, or too few or too many names in --column.
+        FlagError: the delimiter cannot separate columns, or --column has too few or too many names.
     """
     kwargs = _read_arguments(data, modality)
     usual = kwargs.get(modality, "")
     kwargs = kwargs if usual else {}
-    given = Dialect(
+    dialect = Dialect(
         options.delimiter or kwargs.get("delimiter", ","),
         options.encoding or kwargs.get("encoding", "utf-8"),
         options.quote or kwargs.get("quote", '"'),
         flag="input",
     )
-    given.check()
+    dialect.check()
     columns = _columns_of(options.column, fields or (modality,), usual, modality)
-    is_given = bool(options.delimiter)
-    return Wanted(modality, columns, bool(options.column), usual, given, is_given)
+    has_column, has_delimiter = bool(options.column), bool(options.delimiter)
+    return InputFormat(modality, columns, has_column, usual, dialect, has_delimiter)
 
 
 def _columns_of(
     asked: str, fields: tuple[str, ...], usual: str, modality: str
 ) -> dict[str, tuple[str, ...]]:
-    """`Wanted.columns`; those of several fields have the fields' names unless others are asked for."""
+    """`InputFormat.columns`; those of several fields have the fields' names unless `asked` has others."""
     if len(fields) == 1:
         names = (asked,) if asked else (usual, *COLUMNS[modality])
         return {fields[0]: tuple(filter(None, names))}
-    given = [part.strip() for part in asked.split("|")] if asked else fields
-    if len(given) != len(fields):
-        what = f"the model takes {len(fields)} columns for each input: {', '.join(fields)}"
+    names = tuple(part.strip() for part in asked.split("|")) if asked else fields
+    if len(names) != len(fields):
+        what = f"the model takes {len(fields)} columns per input: {', '.join(fields)}"
         raise FlagError(what, flag="column", fix=f"--column='{'|'.join(fields)}'")
-    return {field: (name,) for field, name in zip(fields, given, strict=True)}
+    return {field: (name,) for field, name in zip(fields, names, strict=True)}
 
 
 def column_of(data: str, modality: str) -> str:
@@ -138,61 +139,61 @@ def _read_arguments(data: str, modality: str) -> dict[str, Any]:
     return call_strings.pick(SOURCES, data, "data").kwargs
 
 
-def read(text: str, wanted: Wanted) -> Iterator[Any]:
+def read(text: str, form: InputFormat) -> Iterator[Item]:
     """Yields an Item for each input that `--input` names.
 
-    A table is known by its content: JSON lines by their first line, CSV by its suffix or by a first
-    line with the column of the run's own data. Its rows are read as training reads them.
+    A table is recognised by its content: JSON lines by their first line, CSV by its suffix or by a
+    first line with the column of the run's own data. Its rows are read as training reads them.
 
     Args:
         text: `-`, or paths joined with commas, which may be patterns such as `photos/*.jpg`: image
             files, folders of images (searched at every depth, in sorted order), CSV, TSV or JSON
-            lines tables, text files with a text or a path a line. Paths in a file are relative to
+            lines tables, text files with one text or path per line. Paths in a file are relative to
             that file's folder.
-        wanted: Wanted.
+        form: the format of the inputs.
 
     Raises:
-        FlagError: a path, or a column of a CSV table, that is not there.
-        DataError: a table that cannot be read, or a file that is not a text.
+        FlagError: a path, or a column of a CSV table, does not exist.
+        DataError: a table cannot be read, or a file is not a text.
     """
-    for part in _parts(text, wanted.modality):
+    for part in _parts(text, form.modality):
         if part == STANDARD_INPUT:
-            yield from _standard_input(wanted)
+            yield from _standard_input(form)
         else:
-            yield from _of_path(row_scan.existing_path(part, "input"), wanted)
+            yield from _read_path(row_scan.existing_path(part, "input"), form)
 
 
-def _standard_input(wanted: Wanted) -> Iterator[Any]:
-    """Lines as they come; a table, which its first line shows, is read whole."""
+def _standard_input(form: InputFormat) -> Iterator[Item]:
+    """The lines as they come; a table, which its first line shows, is read whole."""
     first = sys.stdin.buffer.readline()
     table_hints.refuse_binary(first, STANDARD_INPUT, "input")
-    text = first.decode(wanted.dialect.encoding, "replace").removeprefix("\ufeff")
-    if _is_json(text) or _has_run_column(text, wanted):
+    text = first.decode(form.dialect.encoding, "replace").removeprefix("\ufeff")
+    if _is_json(text) or _has_run_column(text, form):
         contents = first + sys.stdin.buffer.read()
-        text = decode_table(contents, STANDARD_INPUT, wanted.dialect)
-        yield from _table(STANDARD_INPUT, "", text, wanted, "")
+        text = decode_table(contents, STANDARD_INPUT, form.dialect)
+        yield from _table(STANDARD_INPUT, "", text, form, "")
     else:
         lines = itertools.chain([first] if first else [], sys.stdin.buffer)
-        yield from _lines(lines, STANDARD_INPUT, wanted, "")
+        yield from _lines(lines, STANDARD_INPUT, form, "")
 
 
 def _is_json(text: str) -> bool:
-    """Whether a line is an object, or begins an array of them."""
+    """Whether the first line is an object, or begins an array of objects."""
     line = next((line.strip() for line in text.split("\n", 3) if line.strip()), "")
     return line in ("[", "{") or line.startswith("[{") or not parse_json_line(line)[1]
 
 
-def _has_run_column(text: str, wanted: Wanted) -> bool:
-    """Whether the first line is a header: it has the column of the run's data, or of --column."""
-    is_known = wanted.is_asked_for or wanted.usual or len(wanted.columns) > 1
-    columns = {names[0] for names in wanted.columns.values()} if is_known else set()
-    header: list[str] = next(wanted.dialect.reader([text.split("\n", 1)[0]]), []) if columns else []
+def _has_run_column(text: str, form: InputFormat) -> bool:
+    """Whether the first line is a header with the column of the run's data, or of --column."""
+    is_known = form.has_column or form.run_column or len(form.columns) > 1
+    columns = {names[0] for names in form.columns.values()} if is_known else set()
+    header: list[str] = next(form.dialect.reader([text.split("\n", 1)[0]]), []) if columns else []
     return bool(columns) and columns <= {cell.strip() for cell in header}
 
 
 def _parts(text: str, modality: str) -> list[str]:
     if not text.strip():
-        raise FlagError("names nothing", flag="input", fix="--input=FILE, or - for standard input")
+        raise FlagError("is empty", flag="input", fix="--input=FILE, or - for standard input")
     if os.path.exists(text):
         return [text]
     parts = []
@@ -202,15 +203,15 @@ def _parts(text: str, modality: str) -> list[str]:
     absent = [part for part in parts if part != STANDARD_INPUT and not _exists(part)]
     if absent and modality == "text" and " " in text:
         raise FlagError(
-            f"no file or folder {absent[0]}: a text is not a file name",
+            f"there is no file or folder {absent[0]}: a text is not a file name",
             flag="input",
-            fix="--input=- reads texts from standard input, a line each",
+            fix="--input=- reads texts from standard input, one per line",
         )
     if absent and len(parts) > 1:
         raise FlagError(
-            f"no file or folder {absent[0]} (names are parted at commas)",
+            f"there is no file or folder {absent[0]} (names are separated at commas)",
             flag="input",
-            fix=f"--input={os.path.dirname(absent[0]) or '.'}/ takes a folder, whatever its names",
+            fix=f"--input={os.path.dirname(absent[0]) or '.'}/ reads the whole folder",
         )
     return parts
 
@@ -222,164 +223,170 @@ def _exists(path: str) -> bool:
         return False
 
 
-def _of_path(path: pathlib.Path, wanted: Wanted) -> Iterator[Any]:
+def _read_path(path: pathlib.Path, form: InputFormat) -> Iterator[Item]:
     suffix = path.suffix.lower()
     if path.is_dir():
-        yield from _folder(path, wanted.modality)
+        yield from _folder(path, form.modality)
         return
     is_listed = suffix in (*CSV_SUFFIXES, *JSON_SUFFIXES, ".txt")
-    if wanted.modality == "image" and not is_listed:
+    if form.modality == "image" and not is_listed:
         yield Item(str(path), str(path))
         return
     with open(path, "rb") as file:
         beginning = file.read(1 << 16)
     table_hints.refuse_binary(beginning, path, "input")
-    text = beginning.decode(wanted.dialect.encoding, "replace").removeprefix("\ufeff")
-    if suffix in (*CSV_SUFFIXES, *JSON_SUFFIXES) or _is_json(text) or _has_run_column(text, wanted):
-        yield from _table(path, suffix, read_text(path, wanted.dialect), wanted, path.parent)
+    text = beginning.decode(form.dialect.encoding, "replace").removeprefix("\ufeff")
+    if suffix in (*CSV_SUFFIXES, *JSON_SUFFIXES) or _is_json(text) or _has_run_column(text, form):
+        yield from _table(path, suffix, read_text(path, form.dialect), form, path.parent)
     else:
         with open(path, "rb") as file:
-            yield from _lines(file, str(path), wanted, path.parent)
+            yield from _lines(file, str(path), form, path.parent)
 
 
 def _table(
-    place: pathlib.Path | str, suffix: str, text: str, wanted: Wanted, base: pathlib.Path | str
-) -> Iterator[Any]:
-    """Items of a table, by the readers of training; what they skip is an Item with an error."""
+    place: pathlib.Path | str, suffix: str, text: str, form: InputFormat, base: pathlib.Path | str
+) -> Iterator[Item]:
+    """The Items of a table, read as training reads it; a row that is skipped is an Item with an error."""
     scan = row_scan.Scan("input")
     is_json = suffix in JSON_SUFFIXES or (suffix not in CSV_SUFFIXES and _is_json(text))
     if is_json:
-        items = _json_items(jsonl_records(place, wanted.dialect, scan, text), wanted, base)
+        items = _json_items(jsonl_records(place, form.dialect, scan, text), form, base)
     else:
-        dialect = _dialect_of(text, suffix, wanted)
-        records = csv_records(place, dialect, scan, wanted.names, text)
-        items = _csv_items(records, text, dialect, wanted, place, base)
-    told = 0
+        dialect = _dialect_of(text, suffix, form)
+        records = csv_records(place, dialect, scan, form.names, text)
+        items = _csv_items(records, text, dialect, form, place, base)
+    num_reported = 0
     for item in items:
-        yield from _skipped(scan, told)
-        told = len(scan.skipped)
+        yield from _skipped(scan, num_reported)
+        num_reported = len(scan.skipped)
         yield item
-    yield from _skipped(scan, told)
+    yield from _skipped(scan, num_reported)
 
 
-def _skipped(scan: Scan, start: int) -> Iterator[Any]:
+def _skipped(scan: Scan, start: int) -> Iterator[Item]:
     for row in scan.skipped[start:]:
         yield Item(row["id"], None, row["reason"])
 
 
-def _dialect_of(text: str, suffix: str, wanted: Wanted) -> Dialect:
-    """That of the run's data, or the suffix's own where only that finds the column."""
+def _dialect_of(text: str, suffix: str, form: InputFormat) -> Dialect:
+    """The dialect of the run's data, or that of the suffix where only that one finds the column."""
     usual = "\t" if suffix == TAB_SUFFIX else ","
-    other = dataclasses.replace(wanted.dialect, delimiter=usual)
-    if wanted.is_given or other == wanted.dialect:
-        return wanted.dialect
+    other = dataclasses.replace(form.dialect, delimiter=usual)
+    if form.has_delimiter or other == form.dialect:
+        return form.dialect
     line = text.split("\n", 1)[0].strip()
-    for dialect in (wanted.dialect, other):
-        if set(wanted.names) & {cell.strip() for cell in next(dialect.reader([line]), [])}:
+    for dialect in (form.dialect, other):
+        if set(form.names) & {cell.strip() for cell in next(dialect.reader([line]), [])}:
             return dialect
     return other
 
 
 def _csv_items(
-    records: Iterator[Any],
+    records: Iterator[tuple[str, dict[str, str]]],
     text: str,
     dialect: Dialect,
-    wanted: Wanted,
+    form: InputFormat,
     place: pathlib.Path | str,
     base: pathlib.Path | str,
-) -> Iterator[Any]:
+) -> Iterator[Item]:
     columns: list[str] = []
     for row_id, record in records:
-        columns = columns or _columns(list(record), wanted, place)
-        yield Item(row_id, _joined([_value(record[c], wanted.modality, base) for c in columns]))
+        columns = columns or _columns(list(record), form, place)
+        yield Item(row_id, _joined([_value(record[c], form.modality, base) for c in columns]))
     if not columns:
         header: list[str] = next(dialect.reader(first_lines(text, 1)), [])
-        _columns([cell.strip() for cell in header if cell.strip()], wanted, place)
+        _columns([cell.strip() for cell in header if cell.strip()], form, place)
 
 
-def _json_items(records: Iterator[Any], wanted: Wanted, base: pathlib.Path | str) -> Iterator[Any]:
-    """All rows are read from the fields of JSON that the first row with them has."""
+def _json_items(
+    records: Iterator[tuple[str, dict[str, Any]]], form: InputFormat, base: pathlib.Path | str
+) -> Iterator[Item]:
+    """The Items of JSON rows, all read from the fields that the first row with such fields has."""
     chosen: dict[str, str] = {}
     for row_id, record in records:
         values, error = [], ""
-        for wanted_field, names in wanted.columns.items():
+        for wanted_field, names in form.columns.items():
             has = [column for column in names if column in columns_of(record, column)]
             name = chosen.get(wanted_field) or next(iter(has), None)
             value = field(record, name) if name else None
             if name is None or name not in columns_of(record, name):
-                error = error or _without((name,) if name else names, "field", record)
+                error = error or _no_column_text((name,) if name else names, "field", record)
             elif not isinstance(value, str):
-                error = error or f"a {type(value).__name__} where a text is needed"
+                error = error or f"{name} is of type {type(value).__name__}, not a text"
             else:
-                values.append(_value(value, wanted.modality, base))
+                values.append(_value(value, form.modality, base))
             if name:
                 chosen[wanted_field] = name
         yield Item(row_id, None if error else _joined(values), error)
 
 
 def _joined(values: list[str]) -> str | tuple[str, ...]:
-    """The value of an Item: the only one, or all."""
+    """The value of an Item: the only text, or a tuple of all."""
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _folder(folder: pathlib.Path, modality: str) -> Iterator[Any]:
+def _folder(folder: pathlib.Path, modality: str) -> Iterator[Item]:
     if modality != "image":
         what = f"{folder} is a folder, and this model takes texts"
         raise FlagError(what, flag="input", fix="--input=FILE.csv, or a text file")
     scan, found = row_scan.Scan("input"), 0
     for path in image_folder.walk_files(folder, folder, scan, follows_links=True):
         found += 1
-        yield Item(path, path)
+        yield Item(str(path), str(path))
     for row in scan.skipped:
         yield Item(os.path.join(folder, row["id"]), None, row["reason"])
     if not found:
-        raise DataError("holds no images", flag="input", place=folder)
+        raise DataError("has no images", flag="input", place=folder)
     if scan.num_ignored:
         what = f"{scan.num_ignored} files or folders in {folder} are not images and are left out"
         warnings.warn(what, stacklevel=2)
 
 
-def _lines(lines: Any, name: str, wanted: Wanted, base: pathlib.Path | str) -> Iterator[Any]:
-    """An Item a line of bytes; those of paths may hold what is not a text, as names of files may."""
-    is_text = wanted.modality == "text"
-    if len(wanted.columns) > 1:
-        fields = ", ".join(wanted.columns)
-        what = f"{name} holds lines, and the model takes several texts for each input: {fields}"
+def _lines(
+    lines: Iterable[bytes], name: str, form: InputFormat, base: pathlib.Path | str
+) -> Iterator[Item]:
+    """One Item per line of bytes; a path may hold bytes that are not UTF-8, as names of files may."""
+    is_text = form.modality == "text"
+    if len(form.columns) > 1:
+        fields = ", ".join(form.columns)
+        what = f"{name} has lines, but the model takes several texts per input: {fields}"
         raise FlagError(what, flag="input", fix="--input=FILE.csv with these columns")
     for number, line in enumerate(lines, 1):
         place = f"{name}:{number}"
         line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        encoding = wanted.dialect.encoding if is_text else "utf-8"
+        encoding = form.dialect.encoding if is_text else "utf-8"
         try:
             text = line.decode(encoding, "strict" if is_text else "surrogateescape")
         except UnicodeDecodeError:
-            yield Item(place, None, f"the line is not {encoding}; --encoding says another")
+            yield Item(
+                place, None, f"the line is not {encoding} (--encoding sets another encoding)"
+            )
             continue
         text = text.rstrip("\r\n")
         if not text.strip():
             yield Item(place, None, "the line is empty")
         else:
-            yield Item(place, _value(text, wanted.modality, base))
+            yield Item(place, _value(text, form.modality, base))
 
 
-def _columns(names: list[str], wanted: Wanted, place: pathlib.Path | str) -> list[str]:
-    """The columns to read, one for each field; the only one where nothing else fits."""
+def _columns(names: list[str], form: InputFormat, place: pathlib.Path | str) -> list[str]:
+    """The columns to read, one for each field; the table's only column where no name fits."""
     chosen = []
-    for asked in wanted.columns.values():
+    for asked in form.columns.values():
         fitting = [name for name in asked if name in names]
-        if not fitting and not wanted.is_asked_for and len(names) == len(wanted.columns) == 1:
+        if not fitting and not form.has_column and len(names) == len(form.columns) == 1:
             fitting = names
         if not fitting:
             near = (nearest(asked[0], names, limit=1) or [*names, "COLUMN"])[0]
-            what = _without(asked, "column", names)
+            what = _no_column_text(asked, "column", names)
             raise FlagError(what, flag="column", place=place, fix=f"--column={near}")
         chosen.append(fitting[0])
     return chosen
 
 
-def _without(asked: tuple[str, ...], kind: str, names: Sequence[str] | dict[str, Any]) -> str:
+def _no_column_text(asked: tuple[str, ...], kind: str, names: Collection[str]) -> str:
     choices = choices_text(asked[0], names) or "none"
-    return f"no {kind} {' or '.join(asked)} ({kind}s: {choices})"
+    return f"there is no {kind} {' or '.join(asked)} ({kind}s: {choices})"
 
 
 def _value(text: str, modality: str, base: pathlib.Path | str) -> str:

@@ -1,19 +1,25 @@
-"""Rebuilds the core of a model folder from tltf's own code, then fills it.
+"""Rebuilds the core of a model folder from tltf's own code, then fills it with its weights.
 
-The folder's files are checked by `model_folder`; here the shape of every weight is compared with
-the variable that it fills, before it is read.
+The module `model_folder` checks the folder's files; here the shape of every weight is compared with
+that of the variable that it fills, before the weight is read.
 """
 
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tltf.errors import FlagError, ModelError, nearest
 from tltf.files import untrusted
 from tltf.runs import folder, model_folder
-from tltf.runs.model_folder import Stored
+from tltf.runs.model_folder import StoredModel
+
+if TYPE_CHECKING:
+    import keras
+
+    from tltf.graphs.core import Core
+    from tltf.models.transfer_model import TransferModel
 
 NUM_SHOWN = 3
-"""Mismatched weights named in an error."""
+"""Weights that do not fit which an error names."""
 _DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -26,48 +32,51 @@ _DTYPES = {
 }
 
 
-def load(run: Any, trust_code: bool = False) -> Any:
-    """The Trained of a run folder, or of an adapter file (see `adapters.load`).
+def load(run: pathlib.Path | str, trust_code: bool = False) -> "TransferModel":
+    """The trained model of a run folder, or of an adapter file (see `adapters.load`).
 
     Args:
         run: a run folder, its `model` folder, or the path of an adapter file.
-        trust_code: also builds parts named `package.module:name` in the model's files, which
-            runs that code.
+        trust_code: whether parts named `package.module:name` in the model's files are built too,
+            which runs that code.
 
     Returns:
-        Trained with `options` where the run has a run.flags, and without splits; its layers
+        A TransferModel with `options` where the run has a run.flags, and without splits. Its layers
         compute in float32, also where the run trained in another precision.
 
     Raises:
-        ModelError: no model there, or one that is damaged or does not fit tltf's code.
+        ModelError: there is no model, or it is damaged or does not fit tltf's code.
     """
     if pathlib.Path(run).suffix == ".safetensors":
         from tltf.models import adapters
 
         return adapters.load(run)
     stored = model_folder.open_folder(run)
-    from tltf.data.preprocessing import preprocessing_of  # TensorFlow: a refusal must be quick
-    from tltf.models.trained import Trained
+    from tltf.data.preprocessing import (
+        preprocessing_of,  # with TensorFlow, before which a refusal comes
+    )
+    from tltf.models.transfer_model import TransferModel
 
     manifest, place = stored.manifest, stored.folder.parent / model_folder.MANIFEST
     model_folder.require_known_parts(manifest["core"], place, trust_code)
     try:
         with untrusted.refuse_failures("this core cannot be rebuilt", place):
-            core = _rebuilt(stored)
+            core = _rebuild(stored)
             preprocessing = preprocessing_of(manifest, core.backbone)
-    except FlagError as error:  # there is no flag behind what a file says
+    except FlagError as error:  # no flag is at fault for a file
         raise ModelError(f"this core cannot be rebuilt: {error.what}", place=place) from error
     if core.num_classes != len(manifest["class_names"]):
         names = len(manifest["class_names"])
-        raise ModelError(f"{core.num_classes} classes with {names} names", place=place)
+        what = f"the core has {core.num_classes} classes and {names} names for them"
+        raise ModelError(what, place=place)
     fill(core.model, stored.weights)
     has_flags = (pathlib.Path(run) / folder.FLAGS).exists()
     options = folder.read_options(run) if has_flags else None
-    return Trained(core, preprocessing, tuple(manifest["class_names"]), options)
+    return TransferModel(core, preprocessing, tuple(manifest["class_names"]), options)
 
 
-def _rebuilt(stored: Stored) -> Any:
-    """The core of a `Stored` with random weights, no more of them than its file can fill."""
+def _rebuild(stored: StoredModel) -> "Core":
+    """The core of a model folder with random weights, of which there are no more than its file has."""
     from tltf.graphs import build_limits, precision
     from tltf.models import core_builder
 
@@ -80,12 +89,12 @@ def _rebuilt(stored: Stored) -> Any:
         return core_builder.rebuild(stored.manifest["core"], stored.assets)
 
 
-def fill(model: Any, path: pathlib.Path) -> None:
+def fill(model: "keras.Model", path: pathlib.Path) -> None:
     """Sets all weights of a Keras model from a safetensors file.
 
     Raises:
-        ModelError: names, shapes or dtypes differ (the first three are named), or the file is
-            damaged; the model is untouched.
+        ModelError: names, shapes or dtypes differ (the error names the first three), or the file is
+            damaged; the model is then unchanged.
     """
     from tltf.graphs import functional
 
@@ -97,18 +106,20 @@ def fill(model: Any, path: pathlib.Path) -> None:
             variable.assign(file.get_tensor(name))
 
 
-def _compare(variables: dict[str, Any], stored: dict[str, Any], path: pathlib.Path) -> None:
+def _compare(
+    variables: "dict[str, keras.Variable]", stored: dict[str, Any], path: pathlib.Path
+) -> None:
     faults = []
     for name, variable in variables.items():
         if name not in stored:
             near = nearest(name, stored.keys() - variables.keys(), limit=1)
             faults.append(f"{name} is missing" + (f" (nearest: {near[0]})" if near else ""))
         elif tuple(stored[name].get_shape()) != tuple(variable.shape):
-            given = tuple(stored[name].get_shape())
-            faults.append(f"{name} is {given}, the model has {tuple(variable.shape)}")
+            shape = tuple(stored[name].get_shape())
+            faults.append(f"{name} is {shape}, the model has {tuple(variable.shape)}")
         elif _DTYPES.get(stored[name].get_dtype()) != variable.dtype:
-            given = stored[name].get_dtype()
-            faults.append(f"{name} is {given}, the model has {variable.dtype}")
+            dtype = stored[name].get_dtype()
+            faults.append(f"{name} is {dtype}, the model has {variable.dtype}")
     faults += [f"{name} is not in the model" for name in stored if name not in variables]
     if faults:
         more = f"; and {len(faults) - NUM_SHOWN} more" if len(faults) > NUM_SHOWN else ""

@@ -1,7 +1,7 @@
 """The answer of a model for one input."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
 from tltf.data.label_kinds import SEPARATOR
 
@@ -11,23 +11,25 @@ class Prediction:
     """The decoded output for one input.
 
     Args:
-        id: the text or the path that was given.
+        id: the text or the path of the input.
         label: the most probable class, or several labels such as `cat|dog`; empty for numbers.
         probabilities: class name -> probability.
         error: why there is no answer; empty otherwise.
-        labels: of a head of several labels, those that are given.
-        value: of a head of a number, its median.
-        quantiles: the level as text -> float; of several numbers, name -> the same.
-        values: of a head of several numbers, name -> its median.
+        labels: the labels that a head for several labels gives.
+        value: the median that a head for a number gives.
+        quantiles: level, as text -> quantile; for a head of several numbers, name -> such a dict.
+        values: the medians that a head for several numbers gives, by name.
     """
 
     id: str
     label: str = ""
-    probabilities: dict = dataclasses.field(default_factory=dict)
+    probabilities: dict[str, float] = dataclasses.field(default_factory=dict)
     error: str = ""
-    labels: tuple = ()
+    labels: tuple[str, ...] = ()
     value: float | None = None
-    quantiles: dict[str, Any] = dataclasses.field(default_factory=dict)
+    quantiles: dict[str, float] | dict[str, dict[str, float]] = dataclasses.field(
+        default_factory=dict
+    )
     values: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -38,13 +40,13 @@ class Prediction:
 
     @property
     def scores(self) -> list[float]:
-        """What the head states, in the order of its columns; [] where there is no answer."""
+        """The numbers that the head predicts, in the order of its columns; [] where there is no answer."""
         return _flat(self.probabilities or self.quantiles)
 
 
-def _flat(scores: dict[str, Any]) -> list[float]:
-    """The numbers in a dict of numbers or of such dicts, in their order."""
-    found: list[float] = []
+def _flat(scores: Mapping[str, float | dict[str, float]]) -> list[float]:
+    """The numbers in a dict of numbers or of dicts of numbers, in their order."""
+    numbers: list[float] = []
     for value in scores.values():
-        found += _flat(value) if isinstance(value, dict) else [value]
-    return found
+        numbers += value.values() if isinstance(value, dict) else [value]
+    return numbers

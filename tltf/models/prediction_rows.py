@@ -1,4 +1,4 @@
-"""Writes predictions of any inputs as CSV or JSON lines, while they are made."""
+"""Predictions of any inputs, which are written as CSV or JSON lines while they are made."""
 
 import contextlib
 import csv
@@ -7,45 +7,48 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TextIO, cast
 
+from tltf.config.command_options import PredictOptions
 from tltf.errors import DataError, FlagError
 from tltf.files import atomic_files
+from tltf.heads.head import Head
 from tltf.models import inputs
 from tltf.models.inputs import Item
 from tltf.models.prediction import Prediction
 from tltf.models.predictor import Predictor
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 CHUNK_BATCHES = 4
+"""Batches of inputs that are read before their predictions are written."""
 
 
-def write(trained: Trained, options: Any) -> None:
-    """Reads the inputs that PredictOptions name and writes a row for each.
+def write(trained: TransferModel, options: PredictOptions) -> None:
+    """Writes a row for each input that the options name.
 
-    Standard output gets rows only; the count goes to standard error.
+    Standard output gets rows only; their number goes to standard error.
 
     Args:
-        trained: Trained.
-        options: PredictOptions.
+        trained: the model.
+        options: those of `tltf.predict`.
 
     Raises:
-        FlagError, DataError: inputs that are not there or no table, or none that can be predicted.
+        FlagError, DataError: there are no inputs, a table cannot be read, or no input can be
+            predicted.
         StorageError: the output cannot be written.
     """
     modality = trained.core.backbone.modality
-    data = trained.options.data.data if trained.options else ""
     fields = trained.preprocessing.fields
-    items = inputs.read(options.input, inputs.wanted_of(options, modality, data, fields))
-    first = next(items, None)  # a wrong flag must show before anything is written
+    items = inputs.read(options.input, inputs.format_of(options, modality, trained.data, fields))
+    first = next(items, None)  # a wrong flag must be an error before anything is written
     if first is None:
         raise FlagError(f"{options.input} has no inputs", flag="input")
     predictor = Predictor(trained, options.eval_batch_size)
     columns = fields if modality == "text" else ("path",)
-    make = CsvRows if options.format == "csv" else JsonRows
+    writer = CsvRows if options.format == "csv" else JsonRows
     total, bad, reason = 0, 0, ""
-    with _opened(options.output) as file:
-        rows = make(file, columns, trained.core.head, trained.class_names)
+    with _open_output(options.output) as file:
+        rows = writer(file, columns, trained.core.head, trained.class_names)
         for item, prediction in predictions(predictor, itertools.chain([first], items)):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
@@ -54,11 +57,11 @@ def write(trained: Trained, options: Any) -> None:
     print(f"tltf: {total - bad} of {total} inputs predicted{note}", file=sys.stderr)
     if bad == total:
         what = f"none of {total} inputs could be predicted; the first: {reason}"
-        raise DataError(what, flag="input", fix="see the column error of the rows written")
+        raise DataError(what, flag="input", fix="see the column `error` of the rows")
 
 
-def predictions(predictor: Predictor, items: Any) -> Iterator[Any]:
-    """Yields (Item, Prediction) for each Item; one that has an error already keeps it."""
+def predictions(predictor: Predictor, items: Iterator[Item]) -> Iterator[tuple[Item, Prediction]]:
+    """Yields (Item, Prediction) for each Item; the Prediction of one with an error has that error."""
     while chunk := list(itertools.islice(items, CHUNK_BATCHES * predictor.batch_size)):
         made = predictor.stream(item.value for item in chunk if not item.error)
         for item in chunk:
@@ -67,12 +70,19 @@ def predictions(predictor: Predictor, items: Any) -> Iterator[Any]:
 
 @dataclasses.dataclass
 class CsvRows:
-    """id, the `contents`, the answer, what the head states with 9 significant digits, error."""
+    """A writer of CSV rows: id, contents, answer, numbers of the prediction, error.
 
-    file: Any
+    Args:
+        file: the open file.
+        contents: the columns of the contents.
+        head: the head that predicts.
+        class_names: one name per output.
+    """
+
+    file: TextIO
     contents: tuple[str, ...]
-    head: Any
-    class_names: tuple
+    head: Head
+    class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
         columns = self.head.columns(self.class_names)
@@ -80,11 +90,11 @@ class CsvRows:
         self._writer = csv.writer(self.file, lineterminator="\n")
         self._row(["id", *self.contents, self.head.name, *columns, "error"])
 
-    def write(self, item: Item, prediction: Any) -> None:
-        """Writes one row."""
-        stated = [format(value, ".9g") for value in prediction.scores] or [""] * self._num_values
+    def write(self, item: Item, prediction: Prediction) -> None:
+        """Writes one row; numbers have 9 significant digits."""
+        numbers = [format(value, ".9g") for value in prediction.scores] or [""] * self._num_values
         contents = [value or "" for value in _contents(item, self.contents)]
-        self._row([item.id, *contents, prediction.answer, *stated, prediction.error])
+        self._row([item.id, *contents, prediction.answer, *numbers, prediction.error])
 
     def _row(self, fields: Sequence[str]) -> None:
         self._writer.writerow([_writable(field) for field in fields])
@@ -92,14 +102,14 @@ class CsvRows:
 
 @dataclasses.dataclass
 class JsonRows:
-    """An object per line: id, the `contents`, the answer, what the head states, error."""
+    """A writer of JSON lines with the same values as CsvRows; see there for the arguments."""
 
-    file: Any
+    file: TextIO
     contents: tuple[str, ...]
-    head: Any
-    class_names: tuple
+    head: Head
+    class_names: tuple[str, ...]
 
-    def write(self, item: Item, prediction: Any) -> None:
+    def write(self, item: Item, prediction: Prediction) -> None:
         """Writes one line."""
         answer = getattr(prediction, self.head.name)
         row = {
@@ -113,7 +123,7 @@ class JsonRows:
 
 
 def _contents(item: Item, columns: tuple[str, ...]) -> tuple[str | None, ...]:
-    """What an Item holds for each column; None where it has an error."""
+    """The contents of an Item, one for each column; None where it has an error."""
     if isinstance(item.value, tuple):
         return item.value
     return (item.value,) * len(columns)
@@ -124,10 +134,10 @@ def _writable(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: Any) -> Iterator[Any]:
+def _open_output(path: str) -> Iterator[TextIO]:
     if path in ("", "-"):
         yield sys.stdout
         sys.stdout.flush()
     else:
         with atomic_files.replace_file(path, newline="") as file:
-            yield file
+            yield cast(TextIO, file)

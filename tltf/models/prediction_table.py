@@ -1,11 +1,10 @@
-"""The table of predictions: one row an example, one column for each number that the head states."""
+"""The table of predictions, with one row per example and one column per number of the prediction."""
 
 import csv
 import dataclasses
 import itertools
 import pathlib
 from collections.abc import Iterable, Sequence, Sized
-from typing import Any
 
 import numpy as np
 
@@ -13,19 +12,19 @@ from tltf.errors import ShapeError
 from tltf.files import atomic_files
 
 AFTER_CONTENTS = ("label", "predicted")
-"""The columns behind the contents of rows."""
+"""The columns behind those of the contents."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of N rows.
+    """The columns of a table with N rows.
 
     Args:
         ids: N str.
         contents: column -> N str, texts or paths.
-        truths: N str, the labels; None for unlabelled examples (the column stays empty).
-        answers: N str.
-        values: float[N, K], what the head states.
+        truths: N str, the labels; None for unlabelled examples, whose column stays empty.
+        answers: N str, the predicted labels or numbers.
+        values: float[N, K], the probabilities or quantiles.
     """
 
     ids: list[str]
@@ -39,7 +38,12 @@ class Table:
 
 
 def header(contents: Iterable[str], columns: Sequence[str]) -> list[str]:
-    """Names of the columns: `contents` such as `path` or `text`, `columns` those of the values."""
+    """The names of all columns.
+
+    Args:
+        contents: the columns of the contents, such as `path` or `text`.
+        columns: the columns of the values.
+    """
     return ["id", *contents, *AFTER_CONTENTS, *columns]
 
 
@@ -47,9 +51,9 @@ def write(path: pathlib.Path, table: Table, columns: Sequence[str]) -> None:
     """Writes `predictions.csv`; the file is whole or absent.
 
     Args:
-        path: of the file.
+        path: the file.
         table: Table; values are written with 9 significant digits, which restore float32.
-        columns: K names of the values.
+        columns: the K names of the columns of the values.
 
     Raises:
         ShapeError: the lengths differ.
@@ -81,17 +85,19 @@ def write(path: pathlib.Path, table: Table, columns: Sequence[str]) -> None:
 
 
 def join_tables(tables: Sequence[Table]) -> Table:
-    """One Table of the rows of several."""
-
-    def whole(name: str) -> Any:
-        return list(itertools.chain.from_iterable(getattr(table, name) for table in tables))
-
-    values = np.concatenate([table.values for table in tables])
+    """One Table with the rows of several."""
+    truths = [table.truths for table in tables if table.truths is not None]
+    join = itertools.chain.from_iterable
     contents = {
-        name: list(itertools.chain.from_iterable(table.contents[name] for table in tables))
-        for name in tables[0].contents
+        name: list(join(table.contents[name] for table in tables)) for name in tables[0].contents
     }
-    return Table(whole("ids"), contents, whole("truths"), whole("answers"), values)
+    return Table(
+        list(join(table.ids for table in tables)),
+        contents,
+        list(join(truths)) if truths else None,
+        list(join(table.answers for table in tables)),
+        np.concatenate([table.values for table in tables]),
+    )
 
 
 def read(path: pathlib.Path) -> tuple[Table, list[str]]:

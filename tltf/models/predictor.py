@@ -1,84 +1,86 @@
-"""Predictions for raw inputs, one at a time in result: a bad input harms no other."""
+"""Predictions for raw inputs, of which a bad one does not stop the others."""
 
 import concurrent.futures
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 import tensorflow as tf
 
 from tltf.console import out_of_memory
 from tltf.data.images import conversion, files, structure
+from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import is_blank
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError
-from tltf.models import by_length, raw_inputs
+from tltf.models import length_sorting, raw_inputs
 from tltf.models.inputs import column_of
 from tltf.models.prediction import Prediction
+from tltf.models.served_model import ServedModel
 
 MAX_FILE_BYTES = 2**28
+"""Size of the largest file that is read as an image."""
 TEXT_BATCHES = 8
 """Batches of texts that are read before the first is computed."""
+Prepared = TypeVar("Prepared")
 
 
-def predict(trained: Any, inputs: Any, batch_size: int = 128) -> Any:
-    """A `Prediction` for each input, in their order.
+def predict(model: ServedModel, inputs: object, batch_size: int = 128) -> list[Prediction]:
+    """A `Prediction` for each input, in their order; that of an input with a fault has an `error`.
 
     Args:
-        trained: Trained.
+        model: what predicts.
         inputs: texts, or images: paths, encoded bytes or uint8[H, W] and uint8[H, W, C] arrays
-            with C of 1, 3 or 4. One of them is one input; lists, arrays and series hold one each;
+            with C of 1, 3 or 4. One of them is one input; lists, arrays and series hold several;
             of dicts and frames the field of the run's data is read, see `raw_inputs.list_inputs`.
             Inputs of several fields are rows, see `raw_inputs.list_rows`.
-        batch_size: inputs at a time.
+        batch_size: inputs per step.
 
     Raises:
-        DataError: what holds no inputs of the model's kind.
-
-    Returns:
-        list of Prediction; one that cannot be read has an `error` and no label.
+        DataError: `inputs` holds no inputs of the model's modality.
     """
-    data = trained.options.data.data if trained.options else ""
-    modality = trained.core.backbone.modality
-    fields = trained.preprocessing.fields
-    given: Iterator[Any] | list[Any]
+    modality, fields = model.core.backbone.modality, model.preprocessing.fields
+    listed: Iterable[object]
     if len(fields) > 1:
-        given = raw_inputs.list_rows(inputs, fields)
+        listed = raw_inputs.list_rows(inputs, fields)
     else:
-        given = raw_inputs.list_inputs(inputs, modality, column_of(data, modality))
-    return list(Predictor(trained, batch_size).stream(given))
+        listed = raw_inputs.list_inputs(inputs, modality, column_of(model.data, modality))
+    return list(Predictor(model, batch_size).stream(listed))
 
 
 class Predictor:
-    """Compiled prediction of a Trained; keep it for many calls.
+    """The compiled prediction of a model, to be kept for many calls.
 
     Args:
-        trained: Trained.
-        batch_size: inputs at a time.
+        model: what predicts.
+        batch_size: inputs per step.
     """
 
-    def __init__(self, trained: Any, batch_size: int = 128) -> None:
-        self._trained = trained
+    def __init__(self, model: ServedModel, batch_size: int = 128) -> None:
+        self._model = model
         self.batch_size = batch_size
-        self._is_image = trained.core.backbone.modality == "image"
-        self._step = tf.function(self._stated, reduce_retracing=True)
+        self._is_image = model.core.backbone.modality == "image"
+        self._step = tf.function(self._scores, reduce_retracing=True)
         self._ahead = batch_size if self._is_image else batch_size * TEXT_BATCHES
         if self._is_image:
             spec = tf.TensorSpec([], tf.string)
-            self._decode = tf.function(trained.preprocessing.__call__, input_signature=[spec])
+            self._decode = tf.function(model.preprocessing.__call__, input_signature=[spec])
 
-    def stream(self, inputs: Iterator[Any] | Sequence[Any]) -> Iterator[Any]:
-        """Yields a Prediction for each of an iterable's inputs, in their order.
+    def stream(self, inputs: Iterable[object]) -> Iterator[Prediction]:
+        """Yields a Prediction for each input, in their order.
 
-        Reads one batch of images ahead at most, of texts TEXT_BATCHES, which are computed by length.
+        It reads at most one batch of images ahead, or TEXT_BATCHES batches of texts, which are
+        computed sorted by length.
         """
-        inputs = iter(inputs)
-        while batch := list(itertools.islice(inputs, self._ahead)):
+        remaining = iter(inputs)
+        while batch := list(itertools.islice(remaining, self._ahead)):
             yield from self._batch(batch)
 
-    def _batch(self, batch: Sequence[Any]) -> Iterator[Any]:
+    def _batch(self, batch: Sequence[object]) -> Iterator[Prediction]:
+        prepare: Callable[[object], tf.Tensor | tuple[bytes, ...]]
         prepare = self._image if self._is_image else self._texts
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             prepared = list(pool.map(lambda item: _attempt(prepare, item), batch))
@@ -88,27 +90,26 @@ class Predictor:
         for item, (_, error) in zip(batch, prepared, strict=True):
             yield self._prediction(item, error, None if error else next(rows))
 
-    def _rows(self, good: Sequence[Any]) -> np.ndarray:
+    def _rows(self, good: Sequence[tf.Tensor | tuple[bytes, ...] | None]) -> np.ndarray:
         """float32[N, K] of images float32[S, S, C] or of tuples of encoded texts."""
         if self._is_image:
-            name = next(iter(self._trained.core.backbone.inputs))
+            name = next(iter(self._model.core.backbone.inputs))
             return self._step({name: tf.stack(good)}).numpy()
-        tensors = self._trained.preprocessing.graph_function(
-            *map(tf.constant, zip(*good, strict=True))
-        )
-        if self._trained.takes_any_length:
-            return by_length.run(self._step, [tensors], list(tensors), self.batch_size)
+        preprocessing = cast(TextPreprocessing, self._model.preprocessing)
+        tensors = preprocessing.graph_function(*map(tf.constant, zip(*good, strict=True)))
+        if self._model.takes_any_length:
+            return length_sorting.run(self._step, [tensors], list(tensors), self.batch_size)
         batches = (
             {name: tensor[start : start + self.batch_size] for name, tensor in tensors.items()}
             for start in range(0, len(good), self.batch_size)
         )
         return np.concatenate([self._step(batch).numpy() for batch in batches])
 
-    def _stated(self, tensors: Any) -> Any:
-        core = self._trained.core
+    def _scores(self, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
+        core = self._model.core
         return core.head.scores(core.model(tensors, training=False)[core.head.name])
 
-    def _prediction(self, item: Any, error: str, row: np.ndarray | None) -> Prediction:
+    def _prediction(self, item: object, error: str, row: np.ndarray | None) -> Prediction:
         shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
         if isinstance(item, tuple):
             shown = "\n".join(map(str, item))
@@ -116,16 +117,18 @@ class Predictor:
             error = "the model's output is not finite"
         if error:
             return Prediction(shown, error=error)
-        return Prediction(shown, **self._trained.core.head.read(row, self._trained.class_names))
+        return Prediction(shown, **self._model.core.head.read(row, self._model.class_names))
 
-    def _texts(self, item: Any) -> tuple[bytes, ...]:
-        """The encoded texts of the fields, of a text or of a tuple of them."""
-        fields = self._trained.preprocessing.fields
+    def _texts(self, item: object) -> tuple[bytes, ...]:
+        """The encoded texts of an input: a text, or a tuple with one text per field."""
+        fields = self._model.preprocessing.fields
         if len(fields) == 1:
             return (_text(item),)
-        return tuple(_text(text, f"{name}: ") for name, text in zip(fields, item, strict=True))
+        return tuple(
+            _text(text, f"{name}: ") for name, text in zip(fields, cast(tuple, item), strict=True)
+        )
 
-    def _image(self, item: Any) -> tf.Tensor:
+    def _image(self, item: object) -> tf.Tensor:
         """float32[S, S, C] of a path, bytes or an array."""
         if isinstance(item, np.ndarray):
             if item.dtype != np.uint8 or item.ndim not in (2, 3) or 0 in item.shape:
@@ -133,11 +136,14 @@ class Predictor:
             pixels = item if item.ndim == 3 else item[..., None]
             if pixels.shape[-1] not in (1, 3, 4):
                 raise DataError(f"an image has 1, 3 or 4 channels, not {pixels.shape[-1]}")
-            return self._trained.preprocessing.resize(tf.constant(pixels))
+            preprocessing = cast(ImagePreprocessing, self._model.preprocessing)
+            return preprocessing.resize(tf.constant(pixels))
         if isinstance(item, (str, os.PathLike)):
             item = read_file(item)
         if not isinstance(item, bytes):
-            raise DataError(f"takes paths, bytes or arrays (received {type(item).__name__})")
+            raise DataError(
+                f"an image is a path, bytes or an array (received {type(item).__name__})"
+            )
         return self._decoded(item)
 
     def _decoded(self, contents: bytes) -> tf.Tensor:
@@ -154,12 +160,12 @@ class Predictor:
             raise DataError(why) from error
 
 
-def read_file(path: Any) -> bytes:
+def read_file(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        DataError: empty, too large, or no regular file (a pipe would block).
-        OSError: it cannot be read.
+        DataError: the file is empty, too large or not a regular file (a pipe would block).
+        OSError: the file cannot be read.
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -170,19 +176,19 @@ def read_file(path: Any) -> bytes:
         return file.read()
 
 
-def _text(item: Any, place: str = "") -> bytes:
-    """UTF-8 of a text; `place` begins the errors."""
+def _text(item: object, place: str = "") -> bytes:
+    """The UTF-8 of a text; errors begin with `place`."""
     if not isinstance(item, str):
         raise DataError(f"{place}takes texts (received {type(item).__name__})")
     if not item.strip():
         raise DataError(f"{place}the text is empty")
     if is_blank(item):
-        raise DataError(f"{place}the text has no character that is shown")
+        raise DataError(f"{place}the text has no visible character")
     return raw_inputs.encode_text(item)
 
 
-def _attempt(prepare: Callable[[Any], Any], item: Any) -> tuple[Any, str]:
-    """`(value, "")`, or `(None, why not)`."""
+def _attempt(prepare: Callable[[object], Prepared], item: object) -> tuple[Prepared | None, str]:
+    """`(value, "")`, or `(None, reason)` where the input cannot be used."""
     try:
         return prepare(item), ""
     except DataError as error:

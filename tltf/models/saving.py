@@ -1,9 +1,9 @@
-"""Writes a trained core: weights, tokenizer files and the plan to rebuild it.
+"""Writes a trained core: its weights, its tokenizer's files and the blueprint to rebuild it.
 
-RUN/model/core.json is the only file with a fixed name. It names one folder beside it with
-core.safetensors (every weight by `functional.named_weights`, batch-norm statistics included)
-and assets/ (the tokenizer's files), and holds the SHA-256 of each file. core.json is replaced
-last, in one step, so a reader sees the old core or the new one whole.
+RUN/model/core.json is the only file with a fixed name. It names one folder beside it, which has
+core.safetensors (every weight under its name in `functional.named_weights`, batch-norm statistics
+included) and assets/ (the tokenizer's files), and it holds the SHA-256 of each file. core.json is
+replaced last, in one step, so that a reader sees the old core or the new one, each whole.
 """
 
 import importlib.metadata
@@ -25,21 +25,21 @@ from tltf.files.hashes import sha256_of_file
 from tltf.graphs import functional
 from tltf.models import adapters
 from tltf.models.adapters import Adapter
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 from tltf.runs.model_folder import ASSETS, FORMAT, MANIFEST, WEIGHTS, files_in
 
 
-def save(trained: Trained, run: pathlib.Path, adapter: Adapter | None = None) -> pathlib.Path:
+def save(trained: TransferModel, run: pathlib.Path, adapter: Adapter | None = None) -> pathlib.Path:
     """Writes RUN/model, and RUN/adapter.safetensors for an adapter; returns RUN/model.
 
     Args:
-        trained: Trained.
+        trained: the model.
         run: the run folder.
-        adapter: Adapter of a run that trained a small part of the weights, or None.
+        adapter: the adapter of a run that trained a small part of the weights, or None.
 
     Raises:
-        StorageError: the place cannot be written; a core that was there is kept.
+        StorageError: the folder cannot be written; a core that it had already is kept.
     """
     model = pathlib.Path(run) / layout.MODEL
     arrays = weights_of(trained.core.model)
@@ -59,8 +59,8 @@ def save(trained: Trained, run: pathlib.Path, adapter: Adapter | None = None) ->
     return model
 
 
-def describe(trained: Trained) -> dict[str, Any]:
-    """The JSON-able dict of everything but weights and files that a Trained is rebuilt from."""
+def describe(trained: TransferModel) -> dict[str, Any]:
+    """A JSON-able dict of everything but weights and files that a TransferModel is rebuilt from."""
     return {
         "format": FORMAT,
         "core": trained.core.blueprint,
@@ -75,13 +75,13 @@ def describe(trained: Trained) -> dict[str, Any]:
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """Weight name -> array: all weights of a Keras model, without random seeds."""
+    """Name -> array of all weights of a Keras model, without random seeds."""
     named = functional.named_weights(model.layers)
     return {name: keras.ops.convert_to_numpy(weight.value) for name, weight in named.items()}
 
 
 def _write_weights(arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:
-    """safetensors' file; its own errors of the disk become OSError, which `new_folder` knows."""
+    """Writes a safetensors file; its errors of the disk become OSError, which `new_folder` handles."""
     try:
         save_file(arrays, path)
     except SafetensorError as error:

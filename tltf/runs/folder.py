@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 import filelock
 
 from tltf.config import flagfiles, options
-from tltf.config.options import Options, OutputOptions
+from tltf.config.flag_fields import flag_text
+from tltf.config.option_groups import OutputOptions
+from tltf.config.options import Options
 from tltf.config.resume import HARMLESS, allowed_changes
 from tltf.console import streams
 from tltf.errors import FlagError, ModelError, StorageError
@@ -240,9 +242,7 @@ def changes(
     old, new = flagfiles.flatten(read_options(run)), flagfiles.flatten(resolved)
     return [
         *(
-            origin.Change(
-                name, f"{name}: {options.flag_text(old[name])} -> {options.flag_text(new[name])}"
-            )
+            origin.Change(name, f"{name}: {flag_text(old[name])} -> {flag_text(new[name])}")
             for name in new
             if old[name] != new[name]
         ),

@@ -38,7 +38,7 @@ KEYS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Stored:
+class StoredModel:
     """A model folder whose files have been checked.
 
     Args:
@@ -77,7 +77,7 @@ def read_core(folder: pathlib.Path | str) -> tuple[dict[str, Any], dict[str, np.
         }
 
 
-def open_folder(folder: pathlib.Path | str) -> Stored:
+def open_folder(folder: pathlib.Path | str) -> StoredModel:
     """The model in a run folder or its `model` folder, after every file's hash has been compared."""
     if not str(folder):
         raise FlagError("must be given", flag="run", fix="--run=RUN, the --output of tltf.train")
@@ -97,7 +97,7 @@ def open_folder(folder: pathlib.Path | str) -> Stored:
     if extra or WEIGHTS not in names:
         what = f"unknown file {extra[0]!r}" if extra else f"no {WEIGHTS}"
         raise ModelError(f"{what} in the model folder", place=inner)
-    return Stored(manifest, inner)
+    return StoredModel(manifest, inner)
 
 
 def _require_inside(folder: pathlib.Path) -> None:

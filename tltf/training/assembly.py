@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from tltf.config import defaults
-from tltf.config.options import Options, TrainOptions, replace
+from tltf.config.option_groups import TrainOptions
+from tltf.config.options import Options, replace
 from tltf.config.recipe import Recipe
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
@@ -20,7 +21,7 @@ from tltf.graphs.core import Core
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 
 def assemble(
@@ -28,8 +29,8 @@ def assemble(
     recipe: Recipe,
     parts: Splits | dict[str, Source],
     strategy: tf.distribute.Strategy,
-) -> tuple[Trained, Method]:
-    """`(Trained, Method)`: the untrained model, whose options have every `auto` resolved.
+) -> tuple[TransferModel, Method]:
+    """`(TransferModel, Method)`: the untrained model, whose options have every `auto` resolved.
 
     Args:
         options: Options.
@@ -73,10 +74,10 @@ def assemble(
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
     _warn_of_norm(norm, method.phases(core))
-    return Trained(core, prepared, training.class_names, options, parts, recipe), method
+    return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
 
 
-def count_tokens(trained: Trained) -> TokenCounts | None:
+def count_tokens(trained: TransferModel) -> TokenCounts | None:
     """The TokenCounts of the training texts; None for images. Warns where most are unknown."""
     prepared = trained.preprocessing
     if not isinstance(prepared, TextPreprocessing):

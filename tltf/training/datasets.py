@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import cast
 
 import keras
 import numpy as np
@@ -17,27 +18,29 @@ from tltf.data.class_weights import class_weights
 from tltf.data.fingerprint import fingerprint
 from tltf.data.lookups import Lookup
 from tltf.data.source import Source
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.training.callbacks import non_finite
 from tltf.training.feed import Batch, Batches, DataAbove, Feed, JudgedData
 
 
-def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
+def build(trained: TransferModel, strategy: tf.distribute.Strategy) -> Feed:
     """The `Feed` of a run.
 
     Args:
-        trained: Trained with its options and splits.
+        trained: TransferModel with its options and splits.
         strategy: tf.distribute.Strategy.
 
     Raises:
         FlagError: the devices cannot share a batch evenly.
     """
-    train, num_replicas = trained.options.train, strategy.num_replicas_in_sync
-    if train.batch_size % num_replicas:
-        what = f"{train.batch_size} rows cannot be shared evenly by {num_replicas} devices"
-        fix = f"--batch_size={-(-train.batch_size // num_replicas) * num_replicas}"
+    train, num_replicas = trained.run_options.train, strategy.num_replicas_in_sync
+    batch_size = cast(int, train.batch_size)  # it is chosen by now
+    if batch_size % num_replicas:
+        what = f"{batch_size} rows cannot be shared evenly by {num_replicas} devices"
+        fix = f"--batch_size={-(-batch_size // num_replicas) * num_replicas}"
         raise FlagError(what, flag="batch_size", fix=fix)
     builder = _Builder(trained)
     return Feed(
@@ -56,9 +59,9 @@ def build(trained: Trained, strategy: tf.distribute.Strategy) -> Feed:
     )
 
 
-def frozen_features(trained: Trained) -> dict[str, np.ndarray]:
+def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
     """Role -> float32[N, d], the pooled backbone features of each split; cached where possible."""
-    options, model = trained.options, trained.feature_model()
+    options, model = trained.run_options, trained.feature_model()
     cache = feature_cache.Cache(options.cache)
 
     def features(part: Source) -> np.ndarray:
@@ -67,7 +70,7 @@ def frozen_features(trained: Trained) -> dict[str, np.ndarray]:
             table = cache.table(model, reading)
             return next(iter(table.arrays().values())).astype(np.float32)
         except frozen_outputs.NotCached:
-            return trained.features(part, options.train.eval_batch_size)
+            return trained.features(part, trained.eval_batch_size)
 
     if not options.cache.cache:
         return {role: trained.features(part) for role, part in trained.splits.items()}
@@ -77,9 +80,9 @@ def frozen_features(trained: Trained) -> dict[str, np.ndarray]:
 class _Builder:
     """Makes the datasets of a run's splits."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: TransferModel) -> None:
         self.trained = trained
-        self.options, self.parts = trained.options, trained.splits
+        self.options, self.parts = trained.run_options, trained.splits
         self.cache = feature_cache.Cache(self.options.cache)
         recipe, text = trained.recipe, self.options.data.augment
         self.augment = augmentation.pick_batch_changes(recipe.augments if recipe else text)
@@ -99,7 +102,8 @@ class _Builder:
         ids = self.texts.inputs_of(tf.range(len(self.parts["train"]), dtype=tf.int64))
         used = np.unique(ids["token_ids"])
         if self.augment:  # it may replace tokens by the mask, whose embedding is then trained
-            used = np.union1d(used, self.trained.preprocessing.mask_id()).astype(used.dtype)
+            mask = cast(TextPreprocessing, self.trained.preprocessing).mask_id()
+            used = np.union1d(used, mask).astype(used.dtype)
         return {"token_ids": used}
 
     def training(
@@ -130,7 +134,7 @@ class _Builder:
         return pipeline.build(
             part,
             self.trained.preprocessing,
-            batch_size=train.batch_size,
+            batch_size=cast(int, train.batch_size),
             training=True,
             augment=self.augment if augment is None else augment,
             seed=options.runtime.seed,
@@ -179,7 +183,7 @@ class _Builder:
 
         Without a prefix it has a function that makes the dataset, which may never be needed.
         """
-        size, labels = self.options.train.eval_batch_size, np.asarray(part.labels)
+        size, labels = self.trained.eval_batch_size, np.asarray(part.labels)
         if prefix:
             return self.dataset_above(prefix, part, size), labels
         return functools.partial(self.trained.dataset, part, size, is_repeated=True), labels

@@ -22,7 +22,7 @@ from tltf.graphs.freezing import Plan
 from tltf.graphs.frozen_prefix import Cut
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase, TrainingOutcome
-from tltf.models.forward import Forward
+from tltf.models.forward import ForwardPass
 from tltf.runs import checkpoints
 from tltf.training import curriculum, resume
 from tltf.training.callbacks.keep_best import KeepBest
@@ -99,7 +99,7 @@ class Fit:
         self.plans: list[Plan] = []
         self.epochs_before = 0
         self.best: KeepBest | None = None
-        self.above: tuple[Forward, Batches] | None = None
+        self.above: tuple[ForwardPass, Batches] | None = None
         self._is_prepared = False
         self._last: tuple[keras.Model, Batches] | None = None
 
@@ -153,7 +153,7 @@ class Fit:
             self._recalibrate()
         if self.above and self.core is trained:  # its layers may have other classes now
             forward, dataset = self.above
-            self.above = Forward(forward.model, self.core.head.name), dataset
+            self.above = ForwardPass(forward.model, self.core.head.name), dataset
         else:
             self.above = None
         return self.core
@@ -297,7 +297,7 @@ class Fit:
         dataset, labels = self.feed.training_in_order()
         if self.record.difficulty is None:
             opened = dataset() if callable(dataset) else dataset
-            logits = Forward(self.core.model, self.core.head.name)(opened)[: len(labels)]
+            logits = ForwardPass(self.core.model, self.core.head.name)(opened)[: len(labels)]
             self.record.difficulty = self.core.head.losses(logits, labels)
         strata = label_kinds.kind_of(labels).strata(labels)
         return curriculum.easiest(self.record.difficulty, strata, phase.easiest)

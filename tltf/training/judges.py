@@ -9,7 +9,7 @@ from tltf.console import out_of_memory
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import Cut
 from tltf.heads.head import Head
-from tltf.models.forward import Forward
+from tltf.models.forward import ForwardPass
 from tltf.training.callbacks import keep_best
 from tltf.training.feed import DataAbove, DataOfSplit, Feed
 
@@ -27,7 +27,7 @@ class JudgedSplit:
         head: Head of the core.
     """
 
-    forward: Forward
+    forward: ForwardPass
     dataset: tf.data.Dataset
     labels: np.ndarray
     head: Head
@@ -45,7 +45,9 @@ class Judges:
         self.feed, self.eval_batch_size = feed, eval_batch_size
         self.splits: dict[str, JudgedSplit] = {}
 
-    def place(self, core: Core, parts: Cut, above: DataAbove) -> tuple[Forward, DataOfSplit] | None:
+    def place(
+        self, core: Core, parts: Cut, above: DataAbove
+    ) -> tuple[ForwardPass, DataOfSplit] | None:
         """Judges a core from now on as a phase trains it, above its frozen prefix where that is cached.
 
         Args:
@@ -54,11 +56,11 @@ class Judges:
             above: DataAbove of its frozen prefix.
 
         Returns:
-            What `Trained.above` takes.
+            What `TransferModel.above` takes.
         """
         name = core.head.name
-        whole = Forward(core.model, name)
-        upper = Forward(parts.suffix, name) if parts.prefix else whole
+        whole = ForwardPass(core.model, name)
+        upper = ForwardPass(parts.suffix, name) if parts.prefix else whole
         for role, data, cached in (
             (VALIDATION, self.feed.validation, above.validation),
             (TEST, self.feed.watched, above.watched),

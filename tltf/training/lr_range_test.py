@@ -7,13 +7,15 @@ import math
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import keras
 import numpy as np
 
 from tltf.config import checks
 from tltf.config.command_options import FindOptions
-from tltf.config.options import TrainOptions, replace
+from tltf.config.option_groups import TrainOptions
+from tltf.config.options import replace
 from tltf.config.recipe import Recipe
 from tltf.console import lazy_imports
 from tltf.data import loader
@@ -95,14 +97,14 @@ def find(
     trained, method = assembly.assemble(options, recipe, parts, strategy)
     assembly.count_tokens(trained)
     feed = dataclasses.replace(datasets.build(trained, strategy), validation=None, watched=None)
-    train = trained.options.train
+    train = trained.run_options.train
     course = RangeTestCourse(train, feed.num_train, num_steps)
-    fit = Fit(trained.core, method, feed, trained.options, strategy, NoLog(), course=course)
+    fit = Fit(trained.core, method, feed, trained.run_options, strategy, NoLog(), course=course)
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     fit.train()
     if course.curve is None or not course.curve.losses:
         raise FlagError(f"{train.method} takes no steps", flag="method", fix="solver=gradient")
-    return propose_rate(course.curve, train.learning_rate)
+    return propose_rate(course.curve, cast(float, train.learning_rate))
 
 
 def propose_rate(curve: "Curve", default: float) -> RangeTestResult:

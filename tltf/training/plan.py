@@ -2,26 +2,26 @@
 
 from tltf.data import row_scan
 from tltf.data.source import ScanCounts
-from tltf.data.texts.preprocessing import TokenCounts
+from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import printable
 from tltf.graphs import freezing, weight_transfer
 from tltf.graphs.core import Core
 from tltf.methods.method import Method
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 
 def plan_text(
-    trained: Trained, core: Core, method: Method, tokens: TokenCounts | None = None
+    trained: TransferModel, core: Core, method: Method, tokens: TokenCounts | None = None
 ) -> str:
     """The data, the model, and for each phase the table of what is trained.
 
     Args:
-        trained: Trained with its options and splits.
+        trained: TransferModel with its options and splits.
         core: Core that the method has prepared.
         method: Method.
         tokens: TokenCounts of the training texts; None for images.
     """
-    train, parts = trained.options.train, trained.splits
+    train, parts = trained.run_options.train, trained.splits
     counts = ", ".join(f"{len(part):,} {role}" for role, part in parts.items())
     phases = method.phases(core)
     how = (
@@ -33,12 +33,12 @@ def plan_text(
     if all(phase.solver == "none" for phase in phases):
         how = "nothing is trained"
     lines = [
-        f"data      {trained.options.data.data}: {counts}; {core.head.describe(trained.class_names)}",
+        f"data      {trained.run_options.data.data}: {counts}; {core.head.describe(trained.class_names)}",
         *_scan_lines(trained.splits["train"].scan),
         f"backbone  {core.backbone.name}, head {core.head_spec}",
         f"method    {train.method}: {how}",
     ]
-    if tokens:
+    if tokens and isinstance(trained.preprocessing, TextPreprocessing):
         lines += [f"texts     {trained.preprocessing.length} tokens: {tokens}"]
     if core.backbone.transfer:
         lines += ["weights taken by name and shape:", weight_transfer.table(core.backbone.transfer)]

@@ -8,7 +8,7 @@ import numpy as np
 from tltf.config.options import Options
 from tltf.graphs.freezing import Plan
 from tltf.models.adapters import Adapter
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class TrainingResult:
     """A trained model with the record of its training.
 
     Args:
-        model: Trained with its options, recipe and splits.
+        model: TransferModel with its options, recipe and splits.
         given: the Options of the run before `auto` was replaced.
         times_s: seconds by stage; later stages of a run add theirs.
         history: a dict for each epoch, or for each penalty that a solver has tried.
@@ -26,7 +26,7 @@ class TrainingResult:
         frozen_features: role -> float32[N, d] before training, where a baseline needs them.
     """
 
-    model: Trained
+    model: TransferModel
     given: Options
     times_s: dict[str, float]
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)

@@ -14,17 +14,18 @@ from typing import Any
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
-from tltf.config.options import Options, flag_text, flat
+from tltf.config.flag_fields import flag_text
+from tltf.config.options import Options, flag_values
 from tltf.config.recipe import Recipe
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TokenCounts
-from tltf.graphs.core import with_head
+from tltf.graphs.core import replace_head
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method
 from tltf.models import adapters, loading, saving
 from tltf.models.adapters import Adapter
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space
 from tltf.training.assembly import assemble, count_tokens
@@ -77,7 +78,10 @@ def train(options: Options, recipe: Recipe | None = None) -> TrainingResult:
 
 
 def _show_plan(
-    trained: Trained, method: Method, strategy: tf.distribute.Strategy, tokens: TokenCounts | None
+    trained: TransferModel,
+    method: Method,
+    strategy: tf.distribute.Strategy,
+    tokens: TokenCounts | None,
 ) -> None:
     """Prints the plan of a run for --dry_run."""
     with strategy.scope():
@@ -87,11 +91,11 @@ def _show_plan(
     method.release(changed)
 
 
-def _begin(trained: Trained, run_folder: pathlib.Path) -> None:
+def _begin(trained: TransferModel, run_folder: pathlib.Path) -> None:
     """Writes the options and the data of a run into its folder before the first step."""
     folder.begin(
         run_folder,
-        trained.options,
+        trained.run_options,
         "python -m tltf.train --flagfile=run.flags --output=NEW",
         fingerprint.fingerprints(trained.splits),
     )
@@ -109,7 +113,7 @@ def _log_of(run_folder: pathlib.Path | None) -> Iterator[EpochLog]:
 
 
 @contextlib.contextmanager
-def _named_files(trained: Trained) -> Iterator[None]:
+def _named_files(trained: TransferModel) -> Iterator[None]:
     """A block in which an error of TensorFlow names the file that cannot be decoded."""
     try:
         yield
@@ -125,7 +129,7 @@ def _report_folder(run_folder: pathlib.Path | None) -> pathlib.Path | None:
 
 
 def _prepared_fit(
-    trained: Trained,
+    trained: TransferModel,
     method: Method,
     strategy: tf.distribute.Strategy,
     run_folder: pathlib.Path | None,
@@ -133,7 +137,7 @@ def _prepared_fit(
     tokens: TokenCounts | None,
 ) -> Fit:
     """The Fit of a run, after its plan was printed and the disk space that it needs was checked."""
-    options, is_writer = trained.options, folder.is_chief()
+    options, is_writer = trained.run_options, folder.is_chief()
     feed = datasets.build(trained, strategy)
     fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
@@ -180,28 +184,28 @@ def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool
     )
 
 
-def _tune_head(trained: Trained) -> bool:
+def _tune_head(trained: TransferModel) -> bool:
     """Lets the head choose on validation what it decides by; returns whether it did."""
     part = trained.splits.get("validation")
     if trained.core.head.target == label_kinds.CLASS or part is None:
         return False
-    stated = trained.scores(part, trained.options.train.eval_batch_size)
-    trained.core = with_head(trained.core, trained.core.head.tune(stated, part.labels))
+    stated = trained.scores(part, trained.eval_batch_size)
+    trained.core = replace_head(trained.core, trained.core.head.tune(stated, part.labels))
     return True
 
 
-def _adapter(trained: Trained, fit: Fit) -> Adapter | None:
+def _adapter(trained: TransferModel, fit: Fit) -> Adapter | None:
     """The Adapter of a run that trained a small part of the weights; None for other runs."""
-    found = adapters.of_training(fit.core, fit.moved)
+    found = adapters.extract(fit.core, fit.moved)
     if not found:
         return None
     arrays, base = found
     return adapters.Adapter(arrays, _about(trained) | {"base_sha256": base})
 
 
-def _about(trained: Trained) -> dict[str, Any]:
+def _about(trained: TransferModel) -> dict[str, Any]:
     """The JSON-able dict in which an adapter file says how its run was trained."""
-    options = trained.options
+    options = trained.run_options
     return {
         "backbone": options.model.backbone,
         "backbone_weights": options.model.backbone_weights,
@@ -210,7 +214,7 @@ def _about(trained: Trained) -> dict[str, Any]:
         "modality": trained.core.backbone.modality,
         "class_names": list(trained.class_names),
         "preprocessing": trained.preprocessing.to_config(),
-        "flags": {name: flag_text(value) for name, value in flat(options).items()},
+        "flags": {name: flag_text(value) for name, value in flag_values(options).items()},
     }
 
 

@@ -98,13 +98,18 @@ def test_reading_shows_its_progress_once_it_takes_long(tmp_path, monkeypatch, ca
     for module in (files, tables, tfrecords):
         monkeypatch.setattr(module, "SHOWN_AFTER_S", 0.0)
     data = making.classes(tmp_path / "pictures")
-    rows = [{"picture": path.read_bytes(), "kind": n % 2}
-            for n, path in enumerate(sorted(data.rglob("*.png")))]  # fmt: skip
+    rows = [
+        {"picture": path.read_bytes(), "kind": n % 2}
+        for n, path in enumerate(sorted(data.rglob("*.png")))
+    ]
     making.records(tmp_path / "a", rows)
     lines = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(8))
     (tmp_path / "t.csv").write_text("text,label\n" + lines)
-    calls = {"records": f"tfrecord(path={tmp_path}/a, image=picture, label=kind)",
-             "texts": f"csv(path={tmp_path}/t.csv, text=text)", "files": making.call(data)}  # fmt: skip
+    calls = {
+        "records": f"tfrecord(path={tmp_path}/a, image=picture, label=kind)",
+        "texts": f"csv(path={tmp_path}/t.csv, text=text)",
+        "files": making.call(data),
+    }
     loader.load(calls[kind])
     said = capsys.readouterr().err
     counts = {

@@ -21,9 +21,17 @@ def encoded(kind, picture=PICTURE, **settings):
 
 @pytest.mark.parametrize(
     ("kind", "settings"),
-    [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}), ("BMP", {}),
-     ("WEBP", {}), ("WEBP", {"lossless": True}), ("WEBP", {"exif": b"Exif\x00\x00MM"})],
-)  # fmt: skip
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("WEBP", {}),
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"exif": b"Exif\x00\x00MM"}),
+    ],
+)
 def test_they_are_those_that_pillow_reads(kind, settings):
     contents = encoded(kind, **settings)
     width, height = Image.open(io.BytesIO(contents)).size

@@ -24,12 +24,17 @@ def test_x_and_y(tmp_path):
 def test_an_array_a_split(tmp_path):
     np.savez(
         tmp_path / "a.npz",
-        x_train=PIXELS[:12], y_train=LABELS[:12], x_test=PIXELS[12:], y_test=LABELS[12:],
-    )  # fmt: skip
+        x_train=PIXELS[:12],
+        y_train=LABELS[:12],
+        x_test=PIXELS[12:],
+        y_test=LABELS[12:],
+    )
     parts = splits.split(load(tmp_path / "a.npz"), "holdout(test=.2, validation=.2)", 0)
     assert {role: len(part) for role, part in parts.items()} == {
-        "train": 10, "validation": 2, "test": 8,
-    }  # fmt: skip
+        "train": 10,
+        "validation": 2,
+        "test": 8,
+    }
     assert (parts["test"].column.values[..., 0] == PIXELS[12:]).all()
 
 

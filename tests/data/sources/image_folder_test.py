@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 
@@ -41,8 +41,10 @@ def test_class_folders(folder):
     assert source.roles is None
     parts = splits.split(source, "holdout(test=.2, validation=.1)", 0)
     assert {role: np.bincount(part.labels).tolist() for role, part in parts.items()} == {
-        "train": [7, 7], "validation": [1, 1], "test": [2, 2],
-    }  # fmt: skip
+        "train": [7, 7],
+        "validation": [1, 1],
+        "test": [2, 2],
+    }
 
 
 def test_split_folders(tmp_path):
@@ -52,8 +54,10 @@ def test_split_folders(tmp_path):
                 save(tmp_path / role / label / f"{role}{number}.png")
     parts = splits.split(load(tmp_path), "given", 0)
     assert {role: len(part) for role, part in parts.items()} == {
-        "train": 12, "validation": 4, "test": 6,
-    }  # fmt: skip
+        "train": 12,
+        "validation": 4,
+        "test": 6,
+    }
 
 
 def test_bad_files_are_skipped_and_counted(folder):
@@ -179,8 +183,14 @@ def test_one_content_in_train_and_test_leaves_train(tmp_path):
 
 
 def test_class_only_in_test_stops(tmp_path):
-    names = ("train/a/0.png", "train/a/1.png", "train/b/0.png", "train/b/1.png",
-             "test/a/2.png", "test/c/2.png")  # fmt: skip
+    names = (
+        "train/a/0.png",
+        "train/a/1.png",
+        "train/b/0.png",
+        "train/b/1.png",
+        "test/a/2.png",
+        "test/c/2.png",
+    )
     for name in names:
         save(tmp_path / name)
     with pytest.raises(DataError, match="but no training row: c"):

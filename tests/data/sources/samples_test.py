@@ -60,8 +60,17 @@ def test_digits():
     assert source.column.values.shape == (1797, 8, 8, 1)
     assert source.column.values.max() == 255
     assert np.bincount(source.labels).tolist() == [
-        178, 182, 177, 183, 181, 182, 181, 179, 174, 180,
-    ]  # fmt: skip
+        178,
+        182,
+        177,
+        183,
+        181,
+        182,
+        181,
+        179,
+        174,
+        180,
+    ]
 
 
 @pytest.mark.large
@@ -84,8 +93,10 @@ def test_emoji_splits_by_glyph():
 def test_fashion_mnist():
     parts = splits.split(loader.load("fashion_mnist"), "holdout(validation=.1)", 0)
     assert {role: set(np.bincount(part.labels)) for role, part in parts.items()} == {
-        "train": {5400}, "validation": {600}, "test": {1000},
-    }  # fmt: skip
+        "train": {5400},
+        "validation": {600},
+        "test": {1000},
+    }
     few = loader.load("fashion_mnist(num_train=300, num_test=100)")
     counts = collections.Counter(few.roles.tolist())
     assert counts == {"train": 300, "validation": 75, "test": 100}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 
@@ -53,8 +53,12 @@ def test_bad_rows_are_skipped_and_counted(tmp_path):
     scan = load(path, scan=ScanOptions(max_bad_fraction=0.34)).scan
     assert (scan.found, scan.used, scan.skipped, scan.excluded) == (15, 10, 5, 0)
     assert [row["id"].rpartition(":")[2] for row in scan.skipped_rows] == [
-        "12", "13", "14", "15", "16",
-    ]  # fmt: skip
+        "12",
+        "13",
+        "14",
+        "15",
+        "16",
+    ]
 
 
 def test_jsonl_skips_bad_lines(tmp_path):
@@ -119,10 +123,15 @@ def test_missing_path_names_the_nearest_folder(tmp_path):
         load(tmp_path / "trian.csv")
 
 
-@pytest.mark.parametrize(("missing", "fix"), [
-    ("a.csv/b/c.csv", "path={folder}/a.csv"), ("x" * 300, "see what is in {folder}"),
-    ("x" * 300 + "/a.csv", "see what is in {folder}"), ("a" * 200 + "/" + "b" * 300, "see what"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("missing", "fix"),
+    [
+        ("a.csv/b/c.csv", "path={folder}/a.csv"),
+        ("x" * 300, "see what is in {folder}"),
+        ("x" * 300 + "/a.csv", "see what is in {folder}"),
+        ("a" * 200 + "/" + "b" * 300, "see what"),
+    ],
+)
 def test_a_path_that_cannot_be_is_one_that_is_missing(tmp_path, missing, fix):
     """Below a file, or with a name that is too long for one."""
     write(tmp_path / "a.csv", "text,label\n")
@@ -149,8 +158,10 @@ def test_given_splits_are_kept_and_leaks_excluded_from_train(tmp_path):
     assert (source.scan.found, source.scan.used, source.scan.excluded) == (43, 42, 1)
     parts = splits.split(source, "holdout", 0)
     assert {role: len(part) for role, part in parts.items()} == {
-        "train": 36, "validation": 4, "test": 2,
-    }  # fmt: skip
+        "train": 36,
+        "validation": 4,
+        "test": 2,
+    }
     assert "shared" not in parts["train"].column.values
     assert parts["test"].column.values == ["shared", "own"]
 

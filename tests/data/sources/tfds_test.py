@@ -46,8 +46,10 @@ def test_images_with_the_data_sets_own_names_and_splits(folder):
     source = loader.load(f"tfds(name=tiny_pictures, data_dir={folder})")
     parts = splits.split(source, "holdout(validation=.25)", 0)
     assert {role: len(part) for role, part in parts.items()} == {
-        "train": 6, "validation": 2, "test": 4,
-    }  # fmt: skip
+        "train": 6,
+        "validation": 2,
+        "test": 4,
+    }
     assert source.class_names == ("zebra", "ant")  # the data set's order, not the alphabet's
     decode = preprocessing.ImagePreprocessing(8).decode
     decoded = {decode(tf.constant(item)).numpy().tobytes() for item in source.column.values}

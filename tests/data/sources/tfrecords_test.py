@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
 
@@ -57,8 +57,10 @@ def test_texts_a_file_a_split(tmp_path):
     call = f"tfrecord(train={tmp_path}/train.tfrecord, test={tmp_path}/test.tfrecord, text=text)"
     parts = splits.split(loader.load(call), "holdout(validation=.25)", 0)
     assert {role: len(part) for role, part in parts.items()} == {
-        "train": 6, "validation": 2, "test": 4,
-    }  # fmt: skip
+        "train": 6,
+        "validation": 2,
+        "test": 4,
+    }
     assert parts["test"].column.values[1] == "test ä 1"
 
 

@@ -53,7 +53,11 @@ def test_deleting_leaves_the_order_and_at_least_one_word():
 
 
 def test_a_word_without_meaning_of_its_own_has_no_synonym():
-    assert copies.replace_words(["the", "was", "a"], 3, rng(), lambda word: ["x"]) == ["the", "was", "a"]  # fmt: skip
+    assert copies.replace_words(["the", "was", "a"], 3, rng(), lambda word: ["x"]) == [
+        "the",
+        "was",
+        "a",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +99,9 @@ def numbers(texts, seed):
     return list(range(len(texts)))
 
 
-@pytest.mark.parametrize("arguments", [{"alpha": 0.0}, {"copies": 0}, {"operations": ("turn",)}, {"operations": ()}])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments", [{"alpha": 0.0}, {"copies": 0}, {"operations": ("turn",)}, {"operations": ()}]
+)
 def test_numbers_out_of_their_range_are_refused(arguments):
     with pytest.raises(FlagError):
         copies.eda(**arguments)

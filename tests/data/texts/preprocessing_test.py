@@ -5,7 +5,22 @@ import tensorflow as tf
 
 from tltf.data.texts import preprocessing as texts_preprocessing
 
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "was", "good", "un", "##watch", "##able", "!", ","]  # fmt: skip
+VOCABULARY = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "the",
+    "film",
+    "was",
+    "good",
+    "un",
+    "##watch",
+    "##able",
+    "!",
+    ",",
+]
 TEXTS = ["The film was good!", "", "unwatchable, unwatchable, the the the the the the", "zzz 🎉"]
 
 

@@ -30,8 +30,11 @@ def test_curve_names_its_lines_and_phases_as_text():
 
 
 def test_a_path_of_penalties_is_no_row_of_epochs():
-    shown = texts(plots.curve([{"loss": 2.0, "penalty": 0.3}, {"loss": 1.0, "penalty": 0.001}],
-                              "loss", "Loss"))  # fmt: skip
+    shown = texts(
+        plots.curve(
+            [{"loss": 2.0, "penalty": 0.3}, {"loss": 1.0, "penalty": 0.001}], "loss", "Loss"
+        )
+    )
     assert {"penalty", "0.3", "0.001"} <= set(shown) and "epoch" not in shown
 
 

@@ -48,7 +48,9 @@ def test_it_computes_the_equation_and_merges_it(case, side):
     assert type(layer) is kind and [v.path for v in layer.weights] == names
     assert layer.bias is bias
     if side == "outputs":
-        expected = before * factors.reshape(before.shape[-(len(before.shape) - len(leading(layer))):])  # fmt: skip
+        expected = before * factors.reshape(
+            before.shape[-(len(before.shape) - len(leading(layer))) :]
+        )
     else:
         rank = 2 if in_place.input_axes(layer)[1] == 2 else 1
         expected = layer(inputs * factors.reshape(inputs.shape[-rank:]))

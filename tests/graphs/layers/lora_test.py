@@ -32,7 +32,14 @@ def cases():
     yield "embedding", keras.layers.Embedding(9, 4), ids, (9, 4)
     for name, (equation, output, shape, matrix) in EINSUM.items():
         inputs = np.random.default_rng(2).normal(size=shape).astype("float32")
-        yield name, keras.layers.EinsumDense(equation, output, bias_axes="e" if "e" in equation.split("->")[1] else "c"), inputs, matrix  # fmt: skip
+        yield (
+            name,
+            keras.layers.EinsumDense(
+                equation, output, bias_axes="e" if "e" in equation.split("->")[1] else "c"
+            ),
+            inputs,
+            matrix,
+        )
 
 
 CASES = {name: rest for name, *rest in cases()}
@@ -138,6 +145,8 @@ def test_the_published_size():
     """Queries and values of MiniLM at rank 8: 73,728 numbers, 6 * 2 * 8 * (384 + 384)."""
     attention = keras.layers.MultiHeadAttention(12, 32)
     attention.build((None, 5, 384), (None, 5, 384))
-    sizes = [8 * sum(in_place.matrix_shape(getattr(attention, name)))
-             for name in ("_query_dense", "_value_dense")]  # fmt: skip
+    sizes = [
+        8 * sum(in_place.matrix_shape(getattr(attention, name)))
+        for name in ("_query_dense", "_value_dense")
+    ]
     assert 6 * sum(sizes) == 73_728

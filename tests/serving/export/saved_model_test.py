@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tests import served
 from tltf.errors import FlagError, ModelError, StorageError
-from tltf.models import raw_inputs
+from tltf.models import example_inputs, raw_inputs
 from tltf.serving.export import clean_process, saved_model, verify
 
 NAMES = ("cat", "dög", "two\nlines")
@@ -185,7 +185,7 @@ def test_a_full_disk_in_the_check_is_no_fault_of_the_model(tmp_path, monkeypatch
 
 def test_wrong_labels_are_told(image, monkeypatch):
     trained, path, signatures = image
-    raw = raw_inputs.probes(trained)
+    raw = example_inputs.make_probes(trained)
     given = signatures["serving_default"](image_bytes=tf.constant(raw["image_bytes"]))
     probabilities = given["probabilities"].numpy()
     data, ends = clean_process.pack([b"mole"] * len(raw["image_bytes"]))
@@ -232,18 +232,18 @@ def test_inputs_of_the_check_come_from_the_test_split(tmp_path):
     texts = [f"text {number}" for number in range(10)]
     source = Source("s", {"text": Column("text", texts)}, {}, texts, None, ScanCounts())
     trained = served.text()
-    assert raw_inputs.of_run(trained, 4) == raw_inputs.probes(trained)
+    assert example_inputs.take_examples(trained, 4) == example_inputs.make_probes(trained)
     trained.splits = {"train": source.take([0]), "test": source}
     four = [b"text 0", b"text 3", b"text 6", b"text 9"]
-    assert raw_inputs.of_run(trained, 4) == {"text": four}
-    assert len(raw_inputs.of_run(trained, 400)["text"]) == 10
+    assert example_inputs.take_examples(trained, 4) == {"text": four}
+    assert len(example_inputs.take_examples(trained, 400)["text"]) == 10
 
 
 def test_pictures_of_arrays_lose_nothing():
     from tltf.data.source import Column
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 1), np.uint8)
-    for given, raw in zip(pixels, raw_inputs.of_column(Column("array", pixels)), strict=True):
+    for given, raw in zip(pixels, raw_inputs.encode_column(Column("array", pixels)), strict=True):
         np.testing.assert_array_equal(np.asarray(PIL.Image.open(io.BytesIO(raw))), given[..., 0])
 
 

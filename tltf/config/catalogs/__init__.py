@@ -1,4 +1,4 @@
-"""The literal tables of everything that a call string can name. No TensorFlow here."""
+"""The literal tables of everything that a call string can name, free of TensorFlow."""
 
 from tltf.config.catalogs.augments import AUGMENTS
 from tltf.config.catalogs.backbones import BACKBONES

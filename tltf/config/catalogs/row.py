@@ -15,10 +15,10 @@ class Row:
             in place of a default marks an argument that must be given; `None` takes
             any literal.
         summary: what it is, in one line, as `--list` prints it.
-        paper: reference, with its arXiv number where there is one.
-        licence: of the weights or the data; empty for code of tltf's own.
-        extra: the extra of setup.cfg that must be installed, empty for none.
-        paths: names of those arguments that are files or folders.
+        paper: the reference, with its arXiv number where there is one.
+        licence: the licence of the weights or the data; empty for code of tltf's own.
+        extra: the extra that must be installed; empty for none.
+        paths: the names of those arguments that are files or folders.
         check: `package.module:callable` that takes the arguments and raises FlagError where no
             data could fit them; it needs no TensorFlow.
     """
@@ -40,7 +40,7 @@ class AugmentRow(Row):
     Args:
         modality: `image` or `text`.
         makes_rows: whether it adds changed copies to the training rows once, instead of changing
-            every batch.
+            the rows of every batch.
     """
 
     modality: str = "image"
@@ -64,11 +64,11 @@ class MethodRow(Row):
     """An entry of METHODS.
 
     Args:
-        defaults: which row of `tltf.config.defaults` fills in what is `auto`: `fine_tune`;
-            `linear_probe`; `scratch`; `solved`, whose first phase solves for the head: through its
-            large weights the same rate moves an image network further; `light`, which trains few
-            numbers, so that the rate can be high.
-        replaces_weight_decay: whether its loss holds or shrinks weights itself.
+        defaults: the defaults of `tltf.config.defaults` that take the place of `auto`: `fine_tune`;
+            `linear_probe`; `scratch`; `solved` for a method whose first phase solves for the head,
+            through whose large weights the same rate moves an image network further; `light` for
+            one that trains few numbers, so that the rate can be high.
+        replaces_weight_decay: whether its loss itself shrinks weights or holds them in place.
     """
 
     defaults: str = "fine_tune"
@@ -85,11 +85,11 @@ class BackboneRow(Row):
         min_image_size_px: smallest side that the network accepts; 0 for text.
         channels: image channels, 3 or 1; 0 for text.
         text_length: default number of tokens; 0 for images.
-        weights: what `--backbone_weights=default` loads; empty where there is nothing.
-        family: for a network of keras.applications, the key of `tltf.backbones.applications.FAMILIES`
-            that says where such networks are cut and how they want their pixels; empty for others.
-        keras_class: its name in keras.applications; empty for others.
-        blocks: number of blocks in each of its stages, where the family's layers are named by them.
+        weights: what `--backbone_weights=default` loads; empty where it loads nothing.
+        family: for a network of keras.applications, its key in `tltf.backbones.applications.FAMILIES`,
+            which says where such networks are cut and how they want their pixels; empty for others.
+        keras_class: the name of its class in keras.applications; empty for others.
+        blocks: the number of blocks in each stage, where the layers' names have numbers of blocks.
     """
 
     modality: str = "image"

@@ -6,7 +6,7 @@ SOURCES = {
     "image_folder": Row(
         "tltf.data.sources.image_folder:image_folder",
         {"path": str},
-        "a folder with a folder of images per class, with or without train/ validation/ test/ above",
+        "a folder with one folder of images per class, or with such folders in train/, validation/ and test/",
         paths=("path",),
     ),
     "csv": Row(
@@ -28,8 +28,7 @@ SOURCES = {
             "root": "",
             "suffix": "",
         },
-        "a CSV file, or one per split; columns by name; text=COLUMN, text=question|answer or image=COLUMN "
-        "of file paths",
+        "a CSV file, or one per split; text=COLUMN (or text=question|answer) names texts, image=COLUMN file paths",
         paths=("path", "train", "validation", "test", "root"),
     ),
     "jsonl": Row(
@@ -48,8 +47,7 @@ SOURCES = {
             "root": "",
             "suffix": "",
         },
-        "JSON lines, or one file per split; fields by name; text=FIELD, text=question|answer or "
-        "image=FIELD of file paths",
+        "a JSON lines file, or one per split; text=FIELD (or text=question|answer) names texts, image=FIELD file paths",
         paths=("path", "train", "validation", "test", "root"),
     ),
     "tfds": Row(
@@ -64,13 +62,13 @@ SOURCES = {
             "label": "label",
             "data_dir": "",
         },
-        "any data set of TensorFlow Datasets, such as cifar10 or imdb_reviews, and split of it",
+        "any data set of TensorFlow Datasets, such as cifar10 or imdb_reviews, and any of its splits",
         paths=("data_dir",),
     ),
     "numpy": Row(
         "tltf.data.sources.arrays:numpy",
         {"path": str, "x": "x", "y": "y"},
-        "an .npz file with arrays x and y, or x_train, y_train, x_test, y_test",
+        "an .npz file with arrays x and y, or x_train, y_train, x_test and y_test",
         paths=("path",),
     ),
     "tfrecord": Row(
@@ -85,32 +83,32 @@ SOURCES = {
             "label": "label",
             "class_names": (),
         },
-        "TFRecord files of tf.train.Example; features by name; text=FEATURE or image=FEATURE",
+        "TFRecord files of tf.train.Example; text=FEATURE or image=FEATURE names the feature of the inputs",
         paths=("path", "train", "validation", "test"),
     ),
     "vader": Row(
         "tltf.data.sources.samples:vader",
         {"domain": "movie", "num_train": 0, "num_validation": 0, "num_test": 0},
-        "sentiment polarity of movie, amazon, nyt or tweets snippets; 0 takes all there are",
+        "short texts with their sentiment polarity; domain=movie|amazon|nyt|tweets; a number of 0 takes all rows",
         paper="Hutto & Gilbert 2014, ICWSM",
         licence="MIT",
     ),
     "mnist_5k": Row(
         "tltf.data.sources.samples:mnist_5k",
         {"num_train": 0, "num_validation": 0, "num_test": 0},
-        "5,000 MNIST digits, 28x28; 0 takes all there are",
+        "5,000 MNIST digits, 28x28; a number of 0 takes all rows",
         licence="BSD-3-Clause",
     ),
     "digits": Row(
         "tltf.data.sources.samples:digits",
         {"num_train": 0, "num_validation": 0, "num_test": 0},
-        "1,797 digits, 8x8, of scikit-learn; 0 takes all there are",
+        "1,797 digits, 8x8, of scikit-learn; a number of 0 takes all rows",
         licence="BSD-3-Clause",
     ),
     "fashion_mnist": Row(
         "tltf.data.sources.samples:fashion_mnist",
         {"num_train": 0, "num_validation": 0, "num_test": 0},
-        "60,000 + 10,000 pictures of clothes, 28x28; 0 takes all there are",
+        "60,000 + 10,000 pictures of clothes, 28x28; a number of 0 takes all rows",
         paper="Xiao et al. 2017, arXiv:1708.07747",
         licence="MIT",
     ),
@@ -123,7 +121,7 @@ SOURCES = {
             "num_validation": 0,
             "num_test": 0,
         },
-        "emoji as google or twitter draw them, 64x64, by category, subcategory or tags; split by glyph",
+        "emoji as google or twitter draw them, 64x64, by category, subcategory or tags; one glyph is in one split",
         licence="Apache-2.0 (google), CC-BY-4.0 (twitter)",
     ),
 }

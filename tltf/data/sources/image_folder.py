@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tltf.config.options import ScanOptions
+from tltf.config.option_groups import ScanOptions
 from tltf.data import row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.images import files

@@ -23,8 +23,8 @@ from tltf.errors import DataError, FlagError, ModelError, StorageError, printabl
 from tltf.files import atomic_folders
 from tltf.graphs import functional, precision
 from tltf.graphs.core import Core
-from tltf.models import core_builder, loading, raw_inputs, saving
-from tltf.models.trained import Trained
+from tltf.models import core_builder, example_inputs, loading, raw_inputs, saving
+from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 from tltf.serving.export import verify as export_verify
 
@@ -35,7 +35,11 @@ NUM_VERIFIED = 256
 
 
 def export_saved_model(
-    trained: Trained, folder: pathlib.Path | str, version: int | None = None, verify: bool = True, /
+    trained: TransferModel,
+    folder: pathlib.Path | str,
+    version: int | None = None,
+    verify: bool = True,
+    /,
 ) -> pathlib.Path:
     """Writes the export to `folder`/`version`/ and returns that path.
 
@@ -59,7 +63,7 @@ def export_saved_model(
         StorageError: the folder cannot be written.
     """
     target = atomic_folders.new_version(folder, version)
-    raw = raw_inputs.of_run(trained, NUM_VERIFIED)
+    raw = example_inputs.take_examples(trained, NUM_VERIFIED)
     core = float32_copy(trained.core)
     with atomic_folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
         module = Servable(core, trained.preprocessing, trained.class_names, scratch)
@@ -226,7 +230,7 @@ def _require_finite(name: str, tensor: tf.Tensor) -> tf.Tensor:
     return tf.debugging.check_numerics(tensor, f"input {name} has numbers that are not finite")
 
 
-def _write_extras(folder: pathlib.Path, module: Servable, trained: Trained) -> None:
+def _write_extras(folder: pathlib.Path, module: Servable, trained: TransferModel) -> None:
     """Writes assets.extra/: tltf.json, and warm-up requests if tensorflow-serving-api is installed.
 
     The inputs of the requests are made up, since an export is given to others, who must not find the
@@ -246,7 +250,7 @@ def _write_extras(folder: pathlib.Path, module: Servable, trained: Trained) -> N
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError:
         return
-    raw = raw_inputs.probes(trained)
+    raw = example_inputs.make_probes(trained)
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
         for size in WARMUP_BATCHES:
             log = prediction_log_pb2.PredictionLog()

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tltf.data import label_kinds
 from tltf.errors import ModelError, StorageError
 from tltf.heads.head import Head
-from tltf.models.trained import Trained
+from tltf.models.transfer_model import TransferModel
 from tltf.serving.export import clean_process
 
 LARGEST_DIFFERENCE = 1e-5
@@ -28,7 +28,10 @@ TIMEOUT_S = 900
 
 
 def check_saved_model(
-    folder: pathlib.Path, trained: Trained, float32_model: keras.Model, raw: dict[str, list[bytes]]
+    folder: pathlib.Path,
+    trained: TransferModel,
+    float32_model: keras.Model,
+    raw: dict[str, list[bytes]],
 ) -> float:
     """The largest difference between the scores of the export and of the model, in the head's unit.
 
@@ -69,7 +72,7 @@ def check_saved_model(
 
 
 def _reference_scores(
-    trained: Trained, model: keras.Model, raw: dict[str, list[bytes]]
+    trained: TransferModel, model: keras.Model, raw: dict[str, list[bytes]]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """`(float32[N, K], tensors)`: the scores of the Keras model, and the inputs of its first batch.
 
@@ -94,7 +97,7 @@ def _reference_scores(
     return np.concatenate(rows), {name: value.numpy() for name, value in first.items()}
 
 
-def _prepare(trained: Trained, raw: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+def _prepare(trained: TransferModel, raw: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
     """The inputs of the core for a batch of raw inputs, one tf.string[B] per field."""
     if trained.core.backbone.modality == "text":
         return trained.preprocessing(*raw)

@@ -6,7 +6,7 @@ import platform
 import keras
 import tensorflow as tf
 
-from tltf.config.options import RuntimeOptions
+from tltf.config.option_groups import RuntimeOptions
 from tltf.errors import FlagError
 from tltf.runs import versions as packages
 

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.errors import FlagError
-from tltf.models.forward import Forward
+from tltf.models.forward import ForwardPass
 from tltf.training.solver import convex
 from tltf.training.solver.convex import Solution
 
@@ -63,7 +63,7 @@ def read_examples(dataset: tf.data.Dataset, prefix: keras.Model | None = None) -
         for inputs, targets, weights in dataset
     ]
     features, targets, weights = zip(*kept, strict=True)
-    whole = Forward(prefix, names[0])(dataset) if prefix else np.concatenate(features)
+    whole = ForwardPass(prefix, names[0])(dataset) if prefix else np.concatenate(features)
     return whole, np.concatenate(targets), np.concatenate(weights)
 
 

@@ -1,37 +1,32 @@
-"""Computing over texts by similar length: little padding, results in the order given.
+"""Computation over texts sorted by length, so that little of it is padding.
 
-Batches that come in their source's order hold long texts beside short ones, so that most of what
-is computed may be padding. Here a bounded number of rows is read ahead, sorted by length, computed
-in batches that are cut to their longest text, and put back in order.
+Batches in the order of their source hold long texts beside short ones, so that most of what is
+computed may be padding. Here a bounded number of rows is read ahead, sorted by length, computed in
+batches that are cut to their longest text, and put back in order.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 READ_AHEAD_BYTES = 2**26
-"""Of inputs that are held together; some ten thousands of tokenized texts."""
+"""Bytes of inputs that are held together: some ten thousand tokenized texts."""
+Step = Callable[[dict[str, tf.Tensor]], tf.Tensor]
+"""{name: tensor} -> tensor [B, ...]."""
+Batches = Iterable[Mapping[str, tf.Tensor | np.ndarray]]
+"""Batches of inputs by name."""
 
 
-def run(
-    step: Any,
-    batches: Iterator[Any] | Sequence[dict[str, Any]],
-    long: Sequence[str],
-    batch_size: int = 0,
-) -> Any:
-    """What `step` gives for every row of `batches`, in their order.
+def run(step: Step, batches: Batches, long: Sequence[str], batch_size: int = 0) -> np.ndarray:
+    """The array [N, ...] of the results of `step` for every row of `batches`, in their order.
 
     Args:
         step: {name: tensor} -> tensor [B, ...], for any number of rows and steps. A row's result
             must not depend on masked steps.
-        batches: iterable of such inputs, tensors or arrays.
-        long: names of those inputs that are [B, L, ...], L being the same within a batch.
-        batch_size: rows that `step` is given; 0 takes the size of the first batch.
-
-    Returns:
-        array [N, ...].
+        batches: inputs of such a step.
+        long: names of those inputs that are [B, L, ...], where L is the same within a batch.
+        batch_size: rows per call of `step`; 0 takes the size of the first batch.
     """
     outputs = []
     for window in _windows(batches):
@@ -40,25 +35,26 @@ def run(
     return np.concatenate(outputs)
 
 
-def lengths_of(inputs: Any) -> Any:
-    """int[N]: after so many steps each row of {name: array [N, L, ...]} has only padding.
+def lengths_of(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """int[N]: the number of steps of each row, after which it has only padding.
 
     Args:
-        inputs: with `padding_mask`, or else padded by zeros.
+        inputs: name -> array [N, L, ...], one of which is `padding_mask`, or which are padded by zeros.
     """
     if "padding_mask" in inputs:
         inputs = {"padding_mask": inputs["padding_mask"]}
-    longest = np.zeros((), np.int64)
+    longest: np.ndarray = np.zeros((), np.int64)
     for array in inputs.values():
-        is_used = array.astype(bool).reshape(*array.shape[:2], -1).any(axis=2)
+        is_used = np.any(array.astype(bool).reshape(*array.shape[:2], -1), axis=2)
         last = array.shape[1] - np.argmax(is_used[:, ::-1], axis=1)
         longest = np.maximum(longest, np.where(is_used.any(axis=1), last, 1))
     return longest
 
 
-def _windows(batches: Iterator[Any] | Sequence[dict[str, Any]]) -> Iterator[Any]:
-    """Lists of batches as arrays that together hold some READ_AHEAD_BYTES."""
-    window, held = [], 0
+def _windows(batches: Batches) -> Iterator[list[dict[str, np.ndarray]]]:
+    """Lists of batches, as arrays, each of which holds about READ_AHEAD_BYTES."""
+    window: list[dict[str, np.ndarray]] = []
+    held = 0
     for batch in batches:
         arrays = {name: np.asarray(tensor) for name, tensor in batch.items()}
         window.append(arrays)
@@ -71,7 +67,7 @@ def _windows(batches: Iterator[Any] | Sequence[dict[str, Any]]) -> Iterator[Any]
 
 
 def _joined(window: Sequence[dict[str, np.ndarray]], long: Sequence[str]) -> dict[str, np.ndarray]:
-    """The batches as one, padded by zeros to the longest."""
+    """The batches as one, padded with zeros to the longest."""
     joined = {}
     for name in window[0]:
         arrays = [batch[name] for batch in window]
@@ -90,9 +86,9 @@ def _padded(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _in_order(
-    step: Any, inputs: dict[str, np.ndarray], long: Sequence[str], batch_size: int
+    step: Step, inputs: dict[str, np.ndarray], long: Sequence[str], batch_size: int
 ) -> np.ndarray:
-    """`step` over the rows sorted by length; its results as the rows were."""
+    """The results of `step` over the rows sorted by length, in the order of the rows."""
     lengths = lengths_of({name: inputs[name] for name in long})
     order, results = np.argsort(lengths, kind="stable"), []
     for start in range(0, len(order), batch_size):
