@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 _NAMES = {
+    "FitResult": "tltf.experiments.from_python:FitResult",
     "Options": "tltf.config.options:Options",
+    "fit": "tltf.experiments.from_python:fit",
     "load": "tltf.models.loading:load",
     "make_options": "tltf.config.options:make",
     "run": "tltf.experiments.kfold:run",
 }
 
-__all__ = ["Options", "load", "make_options", "run"]
+__all__ = ["FitResult", "Options", "fit", "load", "make_options", "run"]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
@@ -26,4 +28,4 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_NAMES])
+    return sorted(__all__)

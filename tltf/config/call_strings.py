@@ -19,6 +19,8 @@ from tltf.errors import FlagError, choices_text, nearest
 
 _OPEN, _CLOSE = "([{", ")]}"
 _OUTSIDE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+IN_MEMORY = "in_memory"
+"""The name in place of a source for data that only a Python program has."""
 _WORDS = {"true": True, "false": False, "none": None}
 
 AnyRow = TypeVar("AnyRow", bound=Row)

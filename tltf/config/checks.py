@@ -19,12 +19,13 @@ PRESET_PREFIX = "hub:"
 """The beginning of a KerasHub preset's name in --backbone."""
 
 
-def resolve(options: Options, needs_output: bool = True) -> Recipe:
+def resolve(options: Options, needs_output: bool = True, source: Call[Row] | None = None) -> Recipe:
     """The Recipe of a run's Options.
 
     Args:
         options: the run's.
         needs_output: whether --output must be given; a dry run never needs it.
+        source: the call of data in memory, which takes the place of --data.
 
     Raises:
         FlagError: a flag is missing, or a name or an argument does not exist.
@@ -35,7 +36,8 @@ def resolve(options: Options, needs_output: bool = True) -> Recipe:
     require("backbone", options.model.backbone)
     if needs_output and not output.dry_run:
         require("output", output.output)
-    read = resolve_data(data.data, data.split, options.model.head, data.augment, output.output)
+    head, output_folder = options.model.head, output.output
+    read = resolve_data(data.data, data.split, head, data.augment, output_folder, source)
     method = None
     if train.method != "auto":
         method = call_strings.pick(METHODS, train.method, "method")
@@ -55,7 +57,12 @@ def resolve(options: Options, needs_output: bool = True) -> Recipe:
 
 
 def resolve_data(
-    data: str, split: str, head: str, augment: str = "", output: str = ""
+    data: str,
+    split: str,
+    head: str,
+    augment: str = "",
+    output: str = "",
+    source: Call[Row] | None = None,
 ) -> DataRecipe:
     """The DataRecipe of the texts of --data, --split, --head and --augment.
 
@@ -65,11 +72,12 @@ def resolve_data(
         head: a call string of HEADS.
         augment: call strings of AUGMENTS, joined with `|`.
         output: the folder that will be written, which must not lie in that of the data; "" for none.
+        source: the call of data in memory, which takes the place of `data`.
 
     Raises:
         FlagError: a name or an argument does not exist, or a value fits no data.
     """
-    source = pick_source(data, output)
+    source = source or pick_source(data, output)
     split_call = call_strings.pick(SPLITS, split, "split")
     split_call.check()
     head_call = call_strings.pick(HEADS, head, "head")
@@ -95,6 +103,12 @@ def pick_source(data: str, output: str = "") -> Call[Row]:
         FlagError: a name or an argument does not exist, or --output lies inside the folder of
             --data, where the files of the run would be read as data.
     """
+    if call_strings.name_of(data) == call_strings.IN_MEMORY:
+        raise FlagError(
+            "the data of this run was in the memory of a Python program",
+            flag="data",
+            fix="--data='csv(path=all.csv, text=text, label=label)' with such rows, or tltf.fit",
+        )
     call = call_strings.pick(SOURCES, data, "data")
     if not output or call.row is None or "path" not in call.row.paths:
         return call

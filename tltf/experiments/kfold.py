@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 
 from tltf.config import call_strings, checks, options
@@ -40,7 +41,11 @@ def is_asked_for(recipe: DataRecipe) -> bool:
     return recipe.split.name == "kfold" and recipe.split.kwargs["fold"] == EVERY_FOLD
 
 
-def run(chosen: Options, recipe: Recipe | None = None) -> Report | None:
+def run(
+    chosen: Options,
+    recipe: Recipe | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Report | None:
     """Trains once, or with `--split='kfold(folds=K, fold=-1)'` once per fold; returns the report.
 
     The report of a cross-validation measures the test predictions of all folds together, in which
@@ -50,6 +55,7 @@ def run(chosen: Options, recipe: Recipe | None = None) -> Report | None:
     Args:
         chosen: the options of the run.
         recipe: what their call strings name; if it is None, they are resolved here.
+        callbacks: more callbacks for `fit`, the same objects for every fold.
 
     Returns:
         The report; None after a dry run, and for all workers except the first.
@@ -59,15 +65,20 @@ def run(chosen: Options, recipe: Recipe | None = None) -> Report | None:
     """
     recipe = recipe or checks.resolve(chosen)
     if not is_asked_for(recipe):
-        return one_run.run(chosen, recipe)
+        return one_run.run(chosen, recipe, callbacks)
     if chosen.output.dry_run:  # it shows the plan of the first fold
         first = _recipe_of_fold(recipe, 0)
         return one_run.run(options.replace(chosen, split=str(first.split)), first)
     with runs_folder.claim_folder(chosen.output):
-        return _every_fold(chosen, recipe, pathlib.Path(chosen.output.output))
+        return _every_fold(chosen, recipe, pathlib.Path(chosen.output.output), callbacks)
 
 
-def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> Report | None:
+def _every_fold(
+    chosen: Options,
+    recipe: Recipe,
+    folder: pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Report | None:
     start = time.monotonic()
     strategy = strategies.start(chosen.runtime)
     recipes = [_recipe_of_fold(recipe, n) for n in range(recipe.split.kwargs["folds"])]
@@ -78,7 +89,7 @@ def _every_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path) -> Report
         finished[_finished(given, recipes, chosen.output)] = 1
     finished = multi_worker.broadcast_from_chief(strategy, finished)
     found = [
-        _fold(one, recipes[number], number, len(given), finished[number])
+        _fold(one, recipes[number], number, len(given), finished[number], callbacks)
         for number, one in enumerate(given)
     ]
     if not runs_folder.is_chief():
@@ -147,7 +158,12 @@ def _finished(
 
 
 def _fold(
-    chosen: Options, recipe: Recipe, number: int, num_folds: int, is_finished: int
+    chosen: Options,
+    recipe: Recipe,
+    number: int,
+    num_folds: int,
+    is_finished: int,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> Report | None:
     """The report of one fold, which is read if the fold is finished; None for all but the first worker."""
     if is_finished:
@@ -156,7 +172,7 @@ def _fold(
         path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
         return Report.from_json(json.loads(path.read_text(encoding="utf-8")))
     print(f"fold {number + 1} of {num_folds}")
-    return one_run.run(chosen, recipe)
+    return one_run.run(chosen, recipe, callbacks)
 
 
 def _pooled(chosen: Options, folder: pathlib.Path, folds: Sequence[Report]) -> Report:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from tltf.config import checks, options
@@ -34,12 +35,17 @@ NUM_MISTAKES = 24
 """The most mistakes that a report shows."""
 
 
-def run(options: Options, recipe: Recipe | None = None) -> Report | None:
+def run(
+    options: Options,
+    recipe: Recipe | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Report | None:
     """Trains, evaluates, reports and exports; returns the report.
 
     Args:
         options: the options of the run; `data`, `backbone` and `output` must be set.
         recipe: what their call strings name; if it is None, they are resolved here.
+        callbacks: more callbacks for `fit`.
 
     Returns:
         The report; None after a dry run, and for all workers except the first.
@@ -50,7 +56,7 @@ def run(options: Options, recipe: Recipe | None = None) -> Report | None:
     start = time.monotonic()
     recipe = recipe or checks.resolve(options)
     with folder.claim_folder(options.output):
-        result = training.train(options, recipe)
+        result = training.train(options, recipe, callbacks)
         if options.output.dry_run or not folder.is_chief():
             return None
         return publish(result, recipe, start)

@@ -21,10 +21,16 @@ class Course:
     Args:
         train: TrainOptions with every `auto` resolved.
         num_replicas: number of devices.
+        also: callbacks of the user, who sees what validation has logged.
     """
 
-    def __init__(self, train: TrainOptions, num_replicas: int = 1) -> None:
-        self.train, self.num_replicas = train, num_replicas
+    def __init__(
+        self,
+        train: TrainOptions,
+        num_replicas: int = 1,
+        also: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        self.train, self.num_replicas, self.also = train, num_replicas, also
 
     def phases(self, phases: list[Phase]) -> list[Phase]:
         """The phases that are run, of all phases of the method."""
@@ -41,13 +47,15 @@ class Course:
     def steps_together(self, model: keras.Model, steps: int) -> int:
         """The number of steps of an epoch that run together, without callbacks between them.
 
-        It is 1 with several devices: Keras's loop fails on their iterators.
+        It is 1 with several devices, because Keras's loop fails on their iterators, and with
+        callbacks of the user, who may want every step.
 
         Args:
             model: the model that is about to be compiled.
             steps: number of steps per epoch.
         """
-        return 1 if self.num_replicas > 1 else frozen_prefix.steps_together(model, steps)
+        is_single = self.num_replicas > 1 or self.also
+        return 1 if is_single else frozen_prefix.steps_together(model, steps)
 
     def callbacks(
         self, made: PhaseCallbacks, model: keras.Model, num_epochs: int
@@ -59,4 +67,4 @@ class Course:
             model: the compiled model.
             num_epochs: number of epochs of the phase.
         """
-        return made.build(model, num_epochs)
+        return made.build(model, num_epochs, self.also)

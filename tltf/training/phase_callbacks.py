@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -53,12 +53,18 @@ class PhaseCallbacks:
     reducer: Plateau | None = dataclasses.field(default=None, init=False)
     """Lowers the rate once the callbacks are built; None without that schedule."""
 
-    def build(self, model: keras.Model, num_epochs: int) -> list[keras.callbacks.Callback]:
+    def build(
+        self,
+        model: keras.Model,
+        num_epochs: int,
+        also: Sequence[keras.callbacks.Callback] = (),
+    ) -> list[keras.callbacks.Callback]:
         """The list for `model.fit`.
 
         Args:
             model: the compiled model.
             num_epochs: number of epochs of the phase.
+            also: more callbacks, called after all of these but the one that saves.
         """
         fit, train = self.fit, self.fit.options.train
         guard = self._guard()
@@ -80,6 +86,7 @@ class PhaseCallbacks:
         if fit.run and fit.is_writer and fit.options.output.tensorboard:
             folder = f"{fit.run}/{layout.TENSORBOARD}/{self.phase.name}"
             callbacks.append(log_epochs.tensorboard(folder))
+        callbacks += also
         return [*callbacks, saver] if saver else callbacks
 
     def _guard(self) -> non_finite.StopAtNonFinite:

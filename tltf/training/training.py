@@ -8,9 +8,10 @@ import dataclasses
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
@@ -30,18 +31,24 @@ from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space
 from tltf.training.assembly import assemble, count_tokens
 from tltf.training.callbacks.log_epochs import EpochLog, NoLog
+from tltf.training.course import Course
 from tltf.training.distribution import strategies
 from tltf.training.fit import Fit
 from tltf.training.plan import plan_text
 from tltf.training.result import TrainingResult
 
 
-def train(options: Options, recipe: Recipe | None = None) -> TrainingResult:
+def train(
+    options: Options,
+    recipe: Recipe | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> TrainingResult:
     """Trains a model, which is saved in RUN/model where --output is given.
 
     Args:
         options: Options; `data` and `backbone` must be given.
         recipe: Recipe of these options; None resolves it here.
+        callbacks: more callbacks for `fit`, which each phase calls after its own.
 
     Returns:
         TrainingResult, whose model has the options that were really used. After --dry_run the
@@ -68,7 +75,8 @@ def train(options: Options, recipe: Recipe | None = None) -> TrainingResult:
             result = dataclasses.replace(result, frozen_features=features)
         clock.lap("baseline")
         with _log_of(logs) as log, _named_files(trained):
-            fit = _prepared_fit(trained, method, strategy, run_folder, log, tokens)
+            course = Course(trained.run_options.train, strategy.num_replicas_in_sync, callbacks)
+            fit = _prepared_fit(trained, method, strategy, run_folder, log, tokens, course)
             fit.train()
         result = _finish(result, fit, clock, has_adapter=logs is not None)
         if logs:
@@ -135,11 +143,12 @@ def _prepared_fit(
     run_folder: pathlib.Path | None,
     log: EpochLog,
     tokens: TokenCounts | None,
+    course: Course | None = None,
 ) -> Fit:
     """The Fit of a run, after its plan was printed and the disk space that it needs was checked."""
     options, is_writer = trained.run_options, folder.is_chief()
     feed = datasets.build(trained, strategy)
-    fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer)
+    fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer, course)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     print(plan_text(trained, fit.core, method, tokens), file=sys.stderr)

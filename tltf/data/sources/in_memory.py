@@ -202,7 +202,7 @@ def read(settings: LoadSettings, parts: Sequence[MemoryPart], request: MemoryReq
     elif kind == "bytes":
         rows = check_images(scan, rows)
     elif kind == "array":
-        rows = dataclasses.replace(rows, fields={"image": Column(kind, np.stack(rows.values))})
+        rows = dataclasses.replace(rows, fields={"image": Column(kind, np.stack(list(rows.values)))})
     names = reader.label.class_names or request.class_names or None
     return assemble("memory", rows, scan, settings, names, kind=reader.label.kind)
 
@@ -288,7 +288,11 @@ class _RowReader:
             return os.path.abspath(path), ""
         if isinstance(value, np.ndarray):
             pixels = _pixels(value)
-            return (pixels, "") if kind == "array" else (_encode(Image.fromarray(pixels.squeeze())), "")
+            return (
+                (pixels, "")
+                if kind == "array"
+                else (_encode(Image.fromarray(pixels.squeeze())), "")
+            )
         if isinstance(value, Image.Image):
             return _encode(value), ""
         if isinstance(value, bytes):
@@ -304,9 +308,11 @@ def _pixels(array: np.ndarray) -> np.ndarray:
     """
     pixels = array[..., None] if array.ndim == 2 else array
     if pixels.dtype.kind == "f" and pixels.ndim == 3:
-        if not 0 <= pixels.min() <= pixels.max() <= 255 or pixels.max() <= 1:
+        is_share = 0 <= pixels.min() and pixels.max() <= 1
+        if is_share or not 0 <= pixels.min() <= pixels.max() <= 255:
+            found = "from 0 to 1" if is_share else "below 0 or above 255"
             raise FlagError(
-                f"a picture has numbers from {pixels.min():g} to {pixels.max():g}",
+                f"a picture has fractions {found} in place of pixels",
                 flag="data",
                 fix="give pixels from 0 to 255, such as (255 * x).astype('uint8')",
             )

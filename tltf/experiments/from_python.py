@@ -1,0 +1,236 @@
+"""The door for Python and notebooks: `tltf.fit` trains on data that a program holds."""
+
+import dataclasses
+import functools
+import html
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from tltf.config import call_strings, checks, options
+from tltf.config.catalogs import FORMATS
+from tltf.data.source import TEST, TRAIN, VALIDATION
+from tltf.data.sources import in_memory
+from tltf.data.sources.in_memory import MemoryRequest
+from tltf.errors import FlagError, ModelError
+from tltf.evaluation.report.report import Report
+from tltf.evaluation.split_metrics import SplitMetrics
+from tltf.experiments import kfold, one_run
+from tltf.models import loading
+from tltf.models.transfer_model import TransferModel
+from tltf.runs import layout
+
+PAGE_HEIGHT_PX = 700
+"""Height of a report in a notebook."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class RunReport:
+    """The report of a run: its numbers, and the page that shows itself in a notebook.
+
+    Args:
+        report: the numbers.
+        folder: the run folder, which has `report.html`.
+    """
+
+    report: Report
+    folder: pathlib.Path
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Metric -> value on the split that the report is about: test, else validation."""
+        return dict(self._main.scores)
+
+    @property
+    def _main(self) -> SplitMetrics:
+        _, metrics = self.report.main_split()
+        return metrics or SplitMetrics({})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the page, which is one file, to `path`."""
+        shutil.copyfile(self.folder / layout.REPORT_HTML, path)
+
+    def __repr__(self) -> str:
+        lines = [one_run.score_text(self._main)] if self._main.scores else ["no examples to judge"]
+        lines += [f"{self.folder / layout.REPORT_HTML}"]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        page = (self.folder / layout.REPORT_HTML).read_text(encoding="utf-8")
+        return (
+            f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; border: 0" '
+            f'height="{PAGE_HEIGHT_PX}"></iframe>'
+        )
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FitResult:
+    """What `tltf.fit` gives: the model and its report.
+
+    Args:
+        report: of the run.
+        folder: the run folder, the same as the command writes.
+    """
+
+    report: RunReport
+    folder: pathlib.Path
+
+    @functools.cached_property
+    def model(self) -> TransferModel:
+        """The trained model, as `tltf.load` gives it.
+
+        Raises:
+            ModelError: a cross-validation, which has a model per fold.
+        """
+        if not (self.folder / layout.MODEL).exists() and (self.folder / layout.ROUNDS).exists():
+            folds = sorted(path.name for path in (self.folder / layout.ROUNDS).iterdir())
+            what = f"{self.folder} is a cross-validation: it has {len(folds)} models"
+            fix = f"tltf.load({str(self.folder / layout.ROUNDS / folds[0])!r})"
+            raise ModelError(what, fix=fix)
+        return loading.load(self.folder)
+
+    def export(self, folder: str | os.PathLike[str], version: int = 1) -> pathlib.Path:
+        """Writes a SavedModel for TF Serving below `folder`, checks it in a clean process, and returns its path.
+
+        Args:
+            folder: made where missing; TF Serving takes it as the base path of a model.
+            version: number of the folder below it.
+
+        Raises:
+            TltfError: the folder is taken, or the export differs from the model.
+        """
+        call = call_strings.pick(FORMATS, checks.EXPORT_FORMAT, "format")
+        return call.build(self.model, pathlib.Path(folder), version, True)
+
+    def __repr__(self) -> str:
+        return f"FitResult({self.report!r})"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+
+def fit(
+    data: Any,
+    *,
+    backbone: str,
+    text: str = "",
+    image: str = "",
+    label: str = in_memory.LABEL,
+    validation: Any = None,
+    test: Any = None,
+    class_names: Sequence[str] = (),
+    root: str = "",
+    output: str | os.PathLike[str] = "",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **flags: bool | float | str,
+) -> FitResult:
+    """Trains, evaluates and reports a transferred model on data that the program holds.
+
+    The rows go through the same scan, splits and errors as those of files. The run folder is the one
+    that `python -m tltf.train` writes, but for the data.
+
+    >>> import tltf
+    >>> texts = ["what a fine day", "a good film", "awful", "a bad day"] * 12
+    >>> labels = ["good", "good", "bad", "bad"] * 12
+    >>> texts = [f"{text} {number}" for number, text in enumerate(texts)]
+    >>> result = tltf.fit((texts, labels), backbone="small_lstm", train_epochs=1)
+    >>> result.model.predict(["a fine film"])[0].label in ("good", "bad")
+    True
+
+    Args:
+        data: a pandas DataFrame, or a dict of columns; a pair `(x, y)` of examples and labels, each a
+            list, an array or a series; a `tf.data.Dataset` of such pairs; or a call string as
+            --data takes it. Pictures are uint8 arrays [H, W] or [H, W, C], paths, encoded bytes or
+            pictures of Pillow.
+        backbone: the pretrained network, as --backbone takes it.
+        text: column of texts in a frame or a dict; `question|answer` are two texts per example.
+        image: column of pictures.
+        label: column of labels; `height|width` are several.
+        validation: rows to choose on, of the same form as `data`; None draws them from `data`.
+        test: rows to judge on; None draws them from `data`.
+        class_names: names of labels that are whole numbers from 0.
+        root: folder that paths of pictures are relative to; empty: the working directory.
+        output: the run folder; empty: a temporary one, which is printed.
+        callbacks: callbacks of Keras, called after tltf's own.
+        flags: any flag of `python -m tltf.train` by its name, such as `method="lora(rank=8)"`.
+            Nothing is exported unless `export=True`.
+
+    Raises:
+        FlagError: an unknown flag, or data or columns that are not there.
+        DataError: rows that cannot be used.
+        TltfError: as the stages of a run raise it.
+    """
+    source = None
+    if isinstance(data, str):
+        text_of_data = data
+    else:
+        is_image = _is_image(data, backbone, text, image)
+        request = _request(data, is_image, text, image, label, root, tuple(class_names))
+        parts = {TRAIN: data, VALIDATION: validation, TEST: test}
+        given = {role: part for role, part in parts.items() if part is not None}
+        source = in_memory.make_call(
+            [
+                in_memory.make_part(part, role if len(given) > 1 else None, is_image, label)
+                for role, part in given.items()
+            ],
+            request,
+        )
+        text_of_data = source.text
+    folder = os.fspath(output) or tempfile.mkdtemp(prefix="tltf-")
+    chosen = options.make(
+        **{"export": False, **flags, "data": text_of_data, "backbone": backbone, "output": folder}
+    )
+    report = kfold.run(chosen, checks.resolve(chosen, source=source), callbacks)
+    path = pathlib.Path(folder)
+    if report is None:
+        raise FlagError("a dry run has no result", flag="dry_run", fix="leave it out")
+    return FitResult(RunReport(report, path), path)
+
+
+def _is_image(data: Any, backbone: str, text: str, image: str) -> bool:
+    """Whether examples are pictures: as the columns say, or the backbone, or the data's own type."""
+    if text or image:
+        return bool(image)
+    call = checks.pick_backbone(backbone)
+    if call and call.row:
+        return call.row.modality == "image"
+    examples = data[0] if isinstance(data, (tuple, list)) and data else None
+    if hasattr(data, "element_spec"):
+        return isinstance(data.element_spec, tuple) and data.element_spec[0].dtype != "string"
+    first = next(iter(examples), None) if examples is not None else None
+    return first is not None and not isinstance(first, str)
+
+
+def _request(
+    data: Any,
+    is_image: bool,
+    text: str,
+    image: str,
+    label: str,
+    root: str,
+    class_names: tuple[str, ...],
+) -> MemoryRequest:
+    """Which columns are read.
+
+    Raises:
+        FlagError: a frame or a dict of which no column is named.
+    """
+    is_table = isinstance(data, Mapping) or (hasattr(data, "iloc") and hasattr(data, "columns"))
+    if not text and not image:
+        name = "image" if is_image else "text"
+        columns = (
+            list(map(str, data.columns if hasattr(data, "columns") else data)) if is_table else []
+        )
+        if is_table and name not in columns:
+            raise FlagError(
+                f"which column holds the {name}s? (columns: {', '.join(columns)})",
+                flag="data",
+                fix=f"tltf.fit(frame, {name}='COLUMN', label='COLUMN', ...)",
+            )
+        text, image = ("", name) if is_image else (name, "")
+    return MemoryRequest(text, image, label, root, class_names)
