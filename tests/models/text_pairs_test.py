@@ -60,7 +60,7 @@ def test_the_tables_of_predictions_have_both_texts(place):
 def test_frames_rows_and_dicts_are_inputs(place):
     model = tltf.load(str(place / "run"))
     frame = pandas.DataFrame(table(place / "pairs.csv"))[["label", *reversed(FIELDS)]]
-    expected = [prediction.label for prediction in model.predict(frame)]
+    expected = model.predict(frame)["predicted_label"].tolist()
     assert len(expected) == 48
     rows = list(zip(frame["question"], frame["the answer"], strict=True))
     assert [prediction.label for prediction in model.predict(rows)] == expected

@@ -38,6 +38,7 @@ def own_recipe(options: Options, run: str) -> DataRecipe:
 
     Raises:
         ModelError: they name code from outside of tltf, which must not run without being asked for.
+        FlagError: the data was in memory.
     """
     named: dict[str, tuple[str, Mapping[str, Row]]] = {
         "data": (options.data.data, SOURCES),
@@ -48,7 +49,7 @@ def own_recipe(options: Options, run: str) -> DataRecipe:
     place = pathlib.Path(run) / folder.FLAGS
     for flag, (text, catalog) in named.items():
         name, _ = call_strings.parse(text, flag)
-        if name not in catalog:
+        if name not in catalog and name != call_strings.IN_MEMORY:
             what = f"the run's {flag} {name!r} is not part of tltf, and its code would be run"
             raise ModelError(what, place=place, fix=fix)
     recipe = checks.resolve_data(options.data.data, options.data.split, options.model.head)

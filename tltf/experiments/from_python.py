@@ -1,13 +1,15 @@
 """The door for Python and notebooks: `tltf.fit` trains on data that a program holds."""
 
+import contextlib
 import dataclasses
 import functools
 import html
+import logging
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -139,6 +141,8 @@ def fit(
     >>> labels = ["good", "good", "bad", "bad"] * 12
     >>> texts = [f"{text} {number}" for number, text in enumerate(texts)]
     >>> result = tltf.fit((texts, labels), backbone="small_lstm", train_epochs=1)
+    ... # doctest: +ELLIPSIS
+    test ...
     >>> result.model.predict(["a fine film"])[0].label in ("good", "bad")
     True
 
@@ -185,11 +189,24 @@ def fit(
     chosen = options.make(
         **{"export": False, **flags, "data": text_of_data, "backbone": backbone, "output": folder}
     )
-    report = kfold.run(chosen, checks.resolve(chosen, source=source), callbacks)
+    with _hide_retracing():
+        report = kfold.run(chosen, checks.resolve(chosen, source=source), callbacks)
     path = pathlib.Path(folder)
     if report is None:
         raise FlagError("a dry run has no result", flag="dry_run", fix="leave it out")
     return FitResult(RunReport(report, path), path)
+
+
+@contextlib.contextmanager
+def _hide_retracing() -> Iterator[None]:
+    """A block in which TensorFlow's log has errors only: it warns of every graph that it traces anew."""
+    logger = logging.getLogger("tensorflow")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _is_image(data: Any, backbone: str, text: str, image: str) -> bool:

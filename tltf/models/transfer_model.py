@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -16,10 +17,13 @@ from tltf.data.lookups import Lookup
 from tltf.data.source import Source, Splits
 from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads.pooling import pool
-from tltf.models import predictor
+from tltf.models import prediction_frame, predictor
 from tltf.models.forward import ForwardPass
 from tltf.models.prediction import Prediction
 from tltf.models.served_model import ServedModel
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclasses.dataclass
@@ -66,12 +70,20 @@ class TransferModel(ServedModel):
         features = pool(taps, modality, "auto")
         return keras.Model(self.core.backbone.inputs, {f"{BOUNDARY}0": features})
 
-    def predict(self, inputs: object, batch_size: int = 128) -> list[Prediction]:
+    def predict(
+        self, inputs: object, batch_size: int = 128
+    ) -> "list[Prediction] | pandas.DataFrame":
         """A `Prediction` for each text, path of an image file or uint8[H, W, C] array.
 
         An input that cannot be read gets a Prediction with its `error` and does not stop the others.
+        For a pandas DataFrame, whose columns of the run's data are read, the result is a DataFrame
+        with the same index, see `prediction_frame.make_frame`.
         """
-        return predictor.predict(self, inputs, batch_size)
+        found = predictor.predict(self, inputs, batch_size)
+        frame: Any = inputs
+        if hasattr(frame, "iloc") and hasattr(frame, "columns"):
+            return prediction_frame.make_frame(found, self.core.head, self.class_names, frame.index)
+        return found
 
     def dataset(
         self,

@@ -202,7 +202,9 @@ def read(settings: LoadSettings, parts: Sequence[MemoryPart], request: MemoryReq
     elif kind == "bytes":
         rows = check_images(scan, rows)
     elif kind == "array":
-        rows = dataclasses.replace(rows, fields={"image": Column(kind, np.stack(list(rows.values)))})
+        rows = dataclasses.replace(
+            rows, fields={"image": Column(kind, np.stack(list(rows.values)))}
+        )
     names = reader.label.class_names or request.class_names or None
     return assemble("memory", rows, scan, settings, names, kind=reader.label.kind)
 
@@ -308,7 +310,7 @@ def _pixels(array: np.ndarray) -> np.ndarray:
     """
     pixels = array[..., None] if array.ndim == 2 else array
     if pixels.dtype.kind == "f" and pixels.ndim == 3:
-        is_share = 0 <= pixels.min() and pixels.max() <= 1
+        is_share = pixels.min() >= 0 and pixels.max() <= 1
         if is_share or not 0 <= pixels.min() <= pixels.max() <= 255:
             found = "from 0 to 1" if is_share else "below 0 or above 255"
             raise FlagError(
