@@ -141,7 +141,16 @@ def error_texts():
     return [quoted for cell in cells for quoted in re.findall(r"`([^`]+)`", cell)]
 
 
+def is_printed(quoted):
+    pattern = re.compile("\n".join(map(re.escape, quoted.split("…"))))
+    return any(pattern.search(text) for text in texts_of_the_code())
+
+
 @pytest.mark.parametrize("quoted", error_texts())
 def test_every_error_text_is_one_that_tltf_prints(quoted):
-    pattern = re.compile("\n".join(map(re.escape, quoted.split("…"))))
-    assert any(pattern.search(text) for text in texts_of_the_code())
+    assert is_printed(quoted)
+
+
+def test_a_text_that_tltf_never_prints_is_seen():
+    assert len(error_texts()) > 50
+    assert not is_printed("no column … (fields: …)")
