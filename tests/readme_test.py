@@ -37,6 +37,8 @@ TINY = {
 }
 PLACEHOLDERS = {"flag", "name"}
 """What stands for any flag."""
+OF_THE_PROGRAM = {"completion", "version"}
+"""What `tltf` takes without a command."""
 
 
 def blocks(text, language):
@@ -58,7 +60,7 @@ def test_every_flag_exists_and_every_flag_of_train_is_told():
         for name, text in TEXTS.items()
         if name != "architecture.md"
     }
-    allowed = known | switches | {*flagfiles.CONSOLE_FLAGS} | PLACEHOLDERS
+    allowed = known | switches | {*flagfiles.CONSOLE_FLAGS} | PLACEHOLDERS | OF_THE_PROGRAM
     assert {name: flags - allowed for name, flags in told.items() if flags - allowed} == {}
     of_reference = "".join(path.read_text(encoding="utf-8") for path in REFERENCE)
     assert known - set(re.findall(r"`--([a-z][a-z_0-9]+)`", of_reference)) == set()

@@ -15,6 +15,7 @@ import sys
 
 from tltf.config import call_strings, command_options, help_groups, options
 from tltf.config.catalogs import CATALOGS, AugmentRow
+from tltf.config.commands import COMMANDS
 from tltf.config.flag_fields import KINDS, flag_text
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -30,7 +31,7 @@ CATALOG_PAGES = {
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
 }
 """Catalog -> (title of its page, guides that it points to)."""
-COMMANDS = {
+OPTIONS_OF = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
     "check": command_options.CheckOptions,
@@ -95,6 +96,12 @@ def flag_rows(flags):
     ]
 
 
+def command_lines(command):
+    """The heading of a command and what it does."""
+    does = f"`python -m tltf.{command}`, or `tltf {command}`, {COMMANDS[command]}."
+    return ["", f"## tltf.{command}", "", does]
+
+
 def flags_page():
     """The page of the flags of all commands."""
     head = ["flag", "default", "takes", "what it does"]
@@ -106,15 +113,15 @@ def flags_page():
         "`--helpfull`; `--list=backbones` prints a catalog.",
     ]
     train = options.flags_of(options.Options)
-    lines += ["", "## tltf.train"]
+    lines += command_lines("train")
     for heading, names in help_groups.group_flags(list(train), is_full=True):
         lines += ["", f"### {HEADINGS[heading]}", ""]
         lines += table(head, flag_rows({name: train[name] for name in names}))
-    for command, kind in COMMANDS.items():
+    for command in COMMANDS:
         if command == "train":
             continue
-        flags = options.flags_of(kind)
-        lines += ["", f"## tltf.{command}", ""]
+        flags = options.flags_of(OPTIONS_OF[command])
+        lines += [*command_lines(command), ""]
         if set(train) <= set(flags):
             lines += ["It takes every flag of `tltf.train`, and:", ""]
             flags = {name: flag for name, flag in flags.items() if name not in train}

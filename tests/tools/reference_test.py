@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from tests.tools.bench_transfer_test import TOOLS
+from tltf.config import options
 from tltf.config.catalogs import CATALOGS
+from tltf.config.commands import COMMANDS
 
 
 @pytest.fixture(name="reference")
@@ -40,6 +42,14 @@ def test_every_entry_and_every_argument_is_explained(reference):
             words = " ".join([row.summary, *reference.details_of(row)]).lower()
             lacking = [key for key in row.args if key not in said and key not in words]
             assert lacking == [], (catalog, name)
+
+
+def test_every_command_and_every_flag_has_its_place(reference):
+    assert set(reference.OPTIONS_OF) == set(COMMANDS)
+    page = reference.pages()["flags.md"]
+    for command, kind in reference.OPTIONS_OF.items():
+        assert f"\n## tltf.{command}\n" in page
+        assert [name for name in options.flags_of(kind) if f"| `--{name}` |" not in page] == []
 
 
 def test_angle_brackets_are_no_tags_and_code_keeps_its_own(reference):
