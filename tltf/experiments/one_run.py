@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from tltf.data.source import Source, Splits
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import sentences, writer
+from tltf.evaluation.report import sentences, verdict, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.graphs import freezing
@@ -33,6 +34,8 @@ from tltf.training.result import TrainingResult
 
 NUM_MISTAKES = 24
 """The most mistakes that a report shows."""
+LINE = 68
+"""Letters of a line of a sentence, behind the ten of its name and a space."""
 
 
 def run(
@@ -172,7 +175,8 @@ def data_summary(trained: TransferModel) -> DataSummary:
 def closing_text(report: Report, run: pathlib.Path) -> str:
     """The text that a run prints last: its result beside baselines, and where its files are."""
     split, metrics = report.main_split()
-    lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
+    lines = verdict_lines(report)
+    lines.append(f"{split:<10} " + (score_text(metrics) if metrics else "no examples"))
     lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
     said = evaluators.wording_for(metrics)
     for row in sentences.comparison(report)[1:]:
@@ -189,6 +193,16 @@ def closing_text(report: Report, run: pathlib.Path) -> str:
     if (run / layout.EXPORT).is_dir():
         lines.append(f"{'serve':<10} {run / 'export'}")
     return "\n".join(lines)
+
+
+def verdict_lines(report: Report) -> list[str]:
+    """The lines of a terminal that hold the verdict of a report and the command that it names."""
+    given = verdict.verdict(report)
+    if not given:
+        return []
+    parts = textwrap.wrap(given.text, LINE, break_long_words=False, break_on_hyphens=False)
+    parts += [f"next: {given.command}"] if given.command else []
+    return [f"{'' if place else 'verdict':<10} {part}" for place, part in enumerate(parts)]
 
 
 def score_text(metrics: SplitMetrics) -> str:

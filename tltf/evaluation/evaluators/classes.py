@@ -1,8 +1,9 @@
 """The evaluator of one class per row; its candidates are float[N, C] probabilities."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,6 +69,8 @@ class ClassEvaluator(Evaluator[np.ndarray]):
             "majority": "majority class",
             "logistic_regression": "logistic regression on frozen features",
         },
+        constant_answer="always answering the most frequent class",
+        linear_model="logistic regression",
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
@@ -168,6 +171,16 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         """`(labels, candidate)` of the rows of a table."""
         places = {name: place for place, name in enumerate(class_names)}
         return np.array([places[name] for name in truths]), values
+
+    @classmethod
+    def linear_method(cls, options: Mapping[str, Any]) -> str:
+        """A linear probe, solved for where the head is one dense layer and has the plain loss."""
+        head = str(options.get("head", "classify"))
+        is_dense = head.startswith("classify") and not {"hidden", "dropout"} & set(
+            re.findall(r"\w+", head)
+        )
+        is_solvable = is_dense and options.get("loss", "cross_entropy") == "cross_entropy"
+        return "linear_probe(solver=lbfgs)" if is_solvable else "linear_probe"
 
     @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:

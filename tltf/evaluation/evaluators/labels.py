@@ -86,6 +86,8 @@ class LabelEvaluator(Evaluator[Answers]):
             "frequencies": "every label by its frequency",
             "logistic_regression": "logistic regression on frozen features",
         },
+        constant_answer="giving each label by its frequency",
+        linear_model="logistic regression",
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> Answers:

@@ -79,6 +79,8 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         },
         is_error=True,
         is_share=False,
+        constant_answer="always answering the training median",
+        linear_model="ridge regression",
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:

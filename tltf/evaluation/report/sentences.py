@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import Gain, PairedDifference
 from tltf.evaluation.report.report import DataSummary, Report
-from tltf.evaluation.report.wording import Wording, count_of, percent
+from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of, percent
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "same network from random weights"
@@ -186,14 +186,12 @@ def _transfer_sentences(report: Report) -> Iterator[str]:
     gain = found.gains.get(said.metric) if found else None
     if not gain or not gain.interval:
         return
-    low, high = (-bound for bound in reversed(gain.interval)) if said.is_error else gain.interval
-    if low > 0:
-        verb = "Pretraining helped"
-    elif high < 0:
-        verb = "Pretraining did harm"
-    else:
-        verb = "Whether pretraining helped cannot be told from this split"
-    yield f"{verb}: {said.interval(gain)} over the same network from random weights."
+    verbs = {
+        GOOD: "Pretraining helped",
+        BAD: "Pretraining did harm",
+        UNCLEAR: "Whether pretraining helped cannot be told from this split",
+    }
+    yield f"{verbs[said.tone(gain)]}: {said.interval(gain)} over the same network from random weights."
 
 
 def _unclear(gain: Gain) -> str:

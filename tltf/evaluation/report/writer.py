@@ -18,7 +18,7 @@ import numpy as np
 
 from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
-from tltf.evaluation.report import pictures, plots, sentences, wording
+from tltf.evaluation.report import pictures, plots, sentences, verdict, wording
 from tltf.evaluation.report.report import DataSummary, Mistake, Report
 from tltf.evaluation.report.sections import NUMBER_COLUMNS, Column, Section
 from tltf.evaluation.report.wording import Wording
@@ -144,6 +144,7 @@ def _values(
         "split": split,
         "has_metrics": found is not None,
         "tiles": _tiles(report),
+        "verdict": verdict.verdict(report),
         "sentences": sentences.sentences(report),
         "said": said,
         "comparison": sentences.comparison(report),
