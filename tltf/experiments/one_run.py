@@ -20,7 +20,7 @@ from tltf.data.source import Source, Splits
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import sentences, verdict, writer
+from tltf.evaluation.report import learning, sentences, verdict, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.graphs import freezing
@@ -102,7 +102,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
         report = _write(result, report, run, start)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
-    print(closing_text(report, run))
+    print(closing_text(report, run, result.history))
     return report
 
 
@@ -172,8 +172,14 @@ def data_summary(trained: TransferModel) -> DataSummary:
     return DataSummary(parts.scan, chosen.data, chosen.split, counts)
 
 
-def closing_text(report: Report, run: pathlib.Path) -> str:
-    """The text that a run prints last: its result beside baselines, and where its files are."""
+def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, Any]] = ()) -> str:
+    """The text that a run prints last: its result beside baselines, and where its files are.
+
+    Args:
+        report: of the run.
+        run: the run folder.
+        history: a dict for each epoch or penalty.
+    """
     split, metrics = report.main_split()
     lines = verdict_lines(report)
     lines.append(f"{split:<10} " + (score_text(metrics) if metrics else "no examples"))
@@ -185,6 +191,7 @@ def closing_text(report: Report, run: pathlib.Path) -> str:
     if "scratch" not in (report.baselines or {}):
         lines.append(f"{'':<10} not measured: random weights (--baseline=scratch)")
     total_s, train_s = report.time_s["total"], report.time_s["train"]
+    lines += wrapped_lines("trained", " ".join(learning.sentences(report, history)))
     lines += [
         f"{'time':<10} {total_s:.0f} s, {train_s:.0f} s of it training",
         f"{'report':<10} {run / layout.REPORT_HTML}",
@@ -200,9 +207,14 @@ def verdict_lines(report: Report) -> list[str]:
     given = verdict.verdict(report)
     if not given:
         return []
-    parts = textwrap.wrap(given.text, LINE, break_long_words=False, break_on_hyphens=False)
-    parts += [f"next: {given.command}"] if given.command else []
-    return [f"{'' if place else 'verdict':<10} {part}" for place, part in enumerate(parts)]
+    command = [f"{'':<10} next: {given.command}"] if given.command else []
+    return wrapped_lines("verdict", given.text) + command
+
+
+def wrapped_lines(name: str, text: str) -> list[str]:
+    """The lines of a text behind its name; none for an empty text."""
+    parts = textwrap.wrap(text, LINE, break_long_words=False, break_on_hyphens=False)
+    return [f"{'' if place else name:<10} {part}" for place, part in enumerate(parts)]
 
 
 def score_text(metrics: SplitMetrics) -> str:
