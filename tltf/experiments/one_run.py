@@ -17,6 +17,7 @@ from tltf.config.options import Options
 from tltf.config.recipe import Recipe
 from tltf.data import trained_rows
 from tltf.data.source import Source, Splits
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
@@ -138,7 +139,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         time_s=dict(result.times_s),
         parameters=Parameters(plan.num_total, plan.num_trainable),
         versions=strategies.versions(),
-        data=data_summary(trained),
+        data=data_summary(trained, _text_warnings(result)),
         transfer=[list(row) for row in trained.core.backbone.transfer],
     )
     return report, stated
@@ -164,12 +165,26 @@ def _choices(result: TrainingResult) -> list[str]:
     return [what for what, is_chosen in found.items() if is_chosen]
 
 
-def data_summary(trained: TransferModel) -> DataSummary:
-    """Counts of the scan, and of the labels of each split."""
+def _text_warnings(result: TrainingResult) -> list[str]:
+    """The warnings about how the texts fit into the length that they are cut to."""
+    prepared = result.model.preprocessing
+    if result.tokens is None or not isinstance(prepared, TextPreprocessing):
+        return []
+    return list(filter(None, [result.tokens.warning(prepared.length)]))
+
+
+def data_summary(trained: TransferModel, warnings: Sequence[str] = ()) -> DataSummary:
+    """Counts of the scan, and of the labels of each split.
+
+    Args:
+        trained: the trained model.
+        warnings: more warnings than those of the scan.
+    """
     chosen, judge = trained.run_options.data, evaluators.evaluator_for(trained.core.head)
     parts = Splits(trained.splits)
     counts = {role: judge.counts(part) for role, part in parts.items()}
-    return DataSummary(parts.scan, chosen.data, chosen.split, counts)
+    scan = dataclasses.replace(parts.scan, warnings=[*parts.scan.warnings, *warnings])
+    return DataSummary(scan, chosen.data, chosen.split, counts)
 
 
 def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, Any]] = ()) -> str:

@@ -149,3 +149,13 @@ def test_pairs_of_roberta_have_two_ends_between_them():
     given = pairs(*texts)
     np.testing.assert_array_equal(given["token_ids"], expected)
     np.testing.assert_array_equal(given["padding_mask"], expected.numpy() != 1)
+
+
+@pytest.mark.parametrize(("lost", "is_warned"), [(10, False), (11, True), (62, True)])
+def test_many_tokens_that_are_cut_off_are_warned_of(lost, is_warned):
+    counts = texts_preprocessing.TokenCounts(texts=9, cut=5, tokens=100, lost=lost, unknown=0)
+    warning = counts.warning(32)
+    assert bool(warning) == is_warned
+    if is_warned:
+        assert warning.startswith(f"{lost}% of the tokens are cut off")
+        assert "cut to 32 tokens: --text_length=64" in warning

@@ -19,6 +19,9 @@ WITH_TWO_ENDS = ("RobertaTokenizer", "XLMRobertaTokenizer")
 ONE_TEXT = ("text",)
 """The fields of an example that is one text."""
 
+MOST_LOST = 0.1
+"""A larger share of tokens that are cut off is warned of."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TokenCounts:
@@ -41,6 +44,20 @@ class TokenCounts:
     def share(self, count: int) -> float:
         """The share of `count` in `tokens`, 0 to 1."""
         return count / max(self.tokens, 1)
+
+    def warning(self, length: int) -> str:
+        """The warning that much of the texts is cut off, with the flag that helps; empty for little.
+
+        Args:
+            length: number of tokens to which the texts are cut.
+        """
+        share = self.share(self.lost)
+        if share <= MOST_LOST:
+            return ""
+        return (
+            f"{share:.0%} of the tokens are cut off, because texts are cut to {length} tokens: "
+            f"--text_length={2 * length} keeps more of them"
+        )
 
     def __str__(self) -> str:
         return (

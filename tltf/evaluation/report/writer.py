@@ -18,7 +18,7 @@ import numpy as np
 
 from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
-from tltf.evaluation.report import learning, pictures, sentences, verdict, wording
+from tltf.evaluation.report import learning, next_steps, pictures, sentences, verdict, wording
 from tltf.evaluation.report.report import DataSummary, Mistake, Report
 from tltf.evaluation.report.sections import NUMBER_COLUMNS, Column, Section
 from tltf.evaluation.report.wording import Wording
@@ -151,6 +151,7 @@ def _values(
         "balance": sentences.balance(report.data or DataSummary()),
         "scalars": _scalars(metrics, said),
         "curves": learning.curves(report, history),
+        "next_steps": next_steps.next_steps(report, history),
         "learning_sentences": list(learning.sentences(report, history)),
         "page_sections": [section for section in own if section.blocks],
         "text_sections": [section for section in own if section.table],
@@ -195,6 +196,7 @@ def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
     """`(key, text)` of the sections of the page, in their order."""
     own: list[Section] = values["page_sections"]
     every = [
+        ("next", "Next", values["next_steps"]),
         ("comparison", "Baselines", values["has_metrics"]),
         ("curves", "Curves", values["curves"]),
         *((part.key, part.link, not part.is_after_mistakes) for part in own),
