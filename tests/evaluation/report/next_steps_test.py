@@ -71,6 +71,13 @@ def test_an_early_kept_epoch_means_a_shorter_training(num, best, is_long):
     assert found[-2:] == USES
 
 
+def test_a_best_epoch_that_is_the_last_means_a_longer_training():
+    options = GOOD.options | {"train_epochs": 4}
+    report = dataclasses.replace(GOOD, options=options)
+    assert "--train_epochs=8" in shlex.split(commands(report, epochs(4, 4))[0])
+    assert commands(report, epochs(4, 3)) == USES
+
+
 def test_cut_texts_mean_a_larger_length():
     warning = TokenCounts(texts=9, cut=5, tokens=100, lost=62, unknown=0).warning(32)
     first, *_ = commands(with_data(["another warning", warning], a=50, b=50))

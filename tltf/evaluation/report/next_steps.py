@@ -45,7 +45,7 @@ def next_steps(report: Report, history: Sequence[dict[str, Any]] = ()) -> list[S
     is_training = report.options is not None
     steps = list(_better_model(report))
     if is_training:
-        steps += [*_longer_texts(report), *_fewer_epochs(report, history)]
+        steps += [*_longer_texts(report), *_length_of_training(report, history)]
     steps += [*_wrong_labels(report), *_small_classes(report.data or DataSummary())]
     return [*steps[: MOST_STEPS - 2], *_uses(report, is_training)]
 
@@ -64,12 +64,18 @@ def _longer_texts(report: Report) -> Iterator[Step]:
             yield Step("Let the model read more of each text.", train_command(report, flag[0]))
 
 
-def _fewer_epochs(report: Report, history: Sequence[dict[str, Any]]) -> Iterator[Step]:
+def _length_of_training(report: Report, history: Sequence[dict[str, Any]]) -> Iterator[Step]:
     kept = learning.kept(report, history)
-    if kept and kept.num_later > PATIENCE and kept.penalty is None:
+    if kept is None or kept.penalty is not None:
+        return
+    if kept.num_later > PATIENCE:
         later = count_of(kept.num_later, "epoch")
         text = f"Stop earlier: {later} after the kept one did not make the model better."
         yield Step(text, train_command(report, f"--early_stopping_epochs={PATIENCE}"))
+    num_epochs = (report.options or {}).get("train_epochs")
+    if not kept.num_later and kept.num_epochs > 1 and num_epochs:
+        text = "Train longer: the last epoch was the best on validation."
+        yield Step(text, train_command(report, f"--train_epochs={2 * num_epochs}"))
 
 
 def _wrong_labels(report: Report) -> Iterator[Step]:

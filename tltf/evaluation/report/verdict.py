@@ -139,9 +139,7 @@ def _no_better_than_constant(
     """The verdict on a model whose headline metric is that of a constant answer."""
     said = evaluators.wording_for(metrics)
     values = said.value(metrics.score(said.metric)), said.value(row.test.score(said.metric))
-    than = (
-        f"no better than {said.constant_answer} ({said.title} {values[0]}, {values[1]} without it)"
-    )
+    than = f"no better than {said.constant_answer} ({said.title} {values[0]} against {values[1]})"
     loss = row.gain.gains.get("loss") if row.gain else None
     if said.tone(gain) == UNCLEAR and loss and loss.interval and loss.interval[1] < 0:
         return Verdict(
