@@ -60,10 +60,15 @@ class TokenCounts:
         )
 
     def __str__(self) -> str:
-        return (
-            f"{self.cut:,} of {self.texts:,} texts are cut, which loses {self.share(self.lost):.1%} of the "
-            f"tokens; {self.share(self.unknown):.1%} of the tokens are unknown"
-        )
+        parts = ["no text is cut"]
+        if self.cut:
+            lost = f"{self.share(self.lost):.1%}"
+            parts = [
+                f"{self.cut:,} of {self.texts:,} texts are cut, which loses {lost} of the tokens"
+            ]
+        if self.unknown:
+            parts.append(f"{self.share(self.unknown):.1%} of the tokens are unknown")
+        return "; ".join(parts)
 
 
 @dataclasses.dataclass(frozen=True)

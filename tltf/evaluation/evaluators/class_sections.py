@@ -107,7 +107,7 @@ def confusion_section(metrics: SplitMetrics) -> Iterator[Section]:
     yield Section(
         "confusion",
         "Confusions",
-        "What is taken for what",
+        "Confusion matrix: which classes are mistaken for which",
         [Beside(matrix, pairs)] if is_beside else [matrix, pairs],
         _confusion_table(rows, ",d") if rows else None,
         title,

@@ -207,10 +207,10 @@ def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
     if confidence is None:
         return
     gap = confidence - metrics.score("accuracy")
-    text = f"The mean probability of its answers is {percent(confidence)}"
-    if abs(gap) < 0.01:
-        verdict = "on average as sure as it is right"
-    else:
-        verdict = f"{'too sure' if gap > 0 else 'not sure enough'} by {100 * abs(gap):.1f} points"
-    error = percent(metrics.scores.get("calibration_error"))
-    yield f"{text}, so it is {verdict} (calibration error {error})."
+    name = "Overconfident" if gap > 0 else "Underconfident"
+    name = "Well calibrated on average" if abs(gap) < 0.01 else name
+    right, error = metrics.score("accuracy"), metrics.scores.get("calibration_error")
+    yield (
+        f"{name}: the model states a probability of {percent(confidence)} on average and is right "
+        f"{percent(right)} of the time (calibration error {percent(error)})."
+    )

@@ -83,7 +83,7 @@ class LabelEvaluator(Evaluator[Answers]):
             MetricTile("calibration_error", "calibration error", "0 is best"),
         ),
         {
-            "frequencies": "every label by its frequency",
+            "frequencies": "no model (each label by its frequency)",
             "logistic_regression": "logistic regression on frozen features",
         },
         constant_answer="giving each label by its frequency",

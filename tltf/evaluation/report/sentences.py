@@ -173,10 +173,10 @@ def _baseline_sentences(report: Report) -> Iterator[str]:
     for row in comparison(report)[1:]:
         if row.name == "scratch" or row.value is None:
             continue
-        text = f"{row.title.capitalize()}: {said.value(row.value)}"
+        text = f"{row.title.capitalize()}: {said.title} {said.value(row.value)}"
         if row.gain:
             text += f"; the model's difference is {said.interval(row.gain)}"
-            text += _unclear(row.gain)
+            text += f", {_chance(report)}" if said.tone(row.gain) == UNCLEAR else ""
         yield text + "."
 
 
@@ -194,9 +194,10 @@ def _transfer_sentences(report: Report) -> Iterator[str]:
     yield f"{verbs[said.tone(gain)]}: {said.interval(gain)} over the same network from random weights."
 
 
-def _unclear(gain: Gain) -> str:
-    low, high = gain.interval or (0, 0)
-    return ", which this split cannot distinguish from zero" if low <= 0 <= high else ""
+def _chance(report: Report) -> str:
+    split, metrics = report.main_split()
+    examples = count_of((metrics and metrics.num_examples) or 0, split + " example")
+    return f"too small to be told from chance with {examples}"
 
 
 def balance(data: DataSummary) -> Balance | None:
