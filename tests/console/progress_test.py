@@ -1,6 +1,9 @@
 """Rates and remaining times against a clock that the test turns."""
 
 import io
+import os
+import pty
+import termios
 
 import pytest
 
@@ -82,6 +85,31 @@ def test_terminal_gets_a_bar_with_its_note():
     assert "scan: 100%" in shown
     assert "10/10" in shown
     assert "loss 0.5" in shown
+
+
+def test_a_step_that_does_not_stay_leaves_nothing():
+    file, terminal = io.StringIO(), Terminal()
+    with Progress("epoch", 10, file=file, stays=False) as progress:
+        progress.add(10)
+    assert file.getvalue() == ""
+    with Progress("epoch", 10, file=terminal, stays=False) as progress:
+        progress.add(10)
+    assert terminal.getvalue().rsplit("\r", 2)[1].strip() == ""
+
+
+@pytest.mark.parametrize(("columns", "longest"), [(0, 80), (50, 50), (120, 120)])
+def test_the_bar_fits_the_terminal_and_one_without_a_width_has_80(columns, longest):
+    """A terminal as the system makes it, with the width that a container or `script` sets."""
+    reader, writer = pty.openpty()
+    termios.tcsetwinsize(writer, (24, columns))
+    with os.fdopen(writer, "w") as file, Progress("epoch 1/2", 10, file=file) as progress:
+        progress.add(5, "loss 0.5")
+        file.flush()
+        shown = os.read(reader, 10_000).decode()
+    os.close(reader)
+    lines = [part.strip("\n") for part in shown.split("\r")]
+    assert any("50%" in line for line in lines) or "epoch 1/2" in shown
+    assert max(map(len, lines)) in (longest, longest - 1)
 
 
 @pytest.mark.parametrize(

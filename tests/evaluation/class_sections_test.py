@@ -62,9 +62,10 @@ def test_a_large_matrix_is_a_picture(num_classes, block):
     counts = [[int(i == j) for j in range(num_classes)] for i in range(num_classes)]
     metrics = SplitMetrics({}, class_names=names, confusion=counts)
     (section,) = class_sections.confusion_section(metrics)
-    assert isinstance(section.blocks[0].left, block)
+    matrix, pairs = section.blocks
+    assert isinstance(matrix, block)
     assert section.table is None
-    assert isinstance(section.blocks[0].right.blocks[0], Paragraph)
+    assert isinstance(pairs.blocks[0], Paragraph)
 
 
 def test_labels_have_average_precisions_in_the_page_alone():

@@ -176,7 +176,7 @@ def test_a_run_from_texts_to_an_export_that_is_verified(tags, capsys):
 
     assert train.main(flags(tags, "run", "--baseline=logistic")) == 0
     said = capsys.readouterr().out
-    assert "micro F1" in said and "every label by its frequency" in said
+    assert "micro F1" in said and "each label by its frequency" in said
     report = json.loads((tags / "run/report.json").read_text())
     test = report["test"]
     assert test["micro_f1"] > 0.8 > report["baselines"]["frequencies"]["test"]["micro_f1"]

@@ -211,7 +211,7 @@ def test_a_run_from_texts_to_an_export_that_is_verified(counted, capsys):
     again = json.loads((counted / "again/report.json").read_text())
     assert again["test"]["r2"] > 0.7 and "training_quantiles" in again["baselines"]
     page = (counted / "run/report.html").read_text()
-    assert "Answers beside the true numbers" in page and "Worst mistakes" in page
+    assert "Answers compared with the true numbers" in page and "Worst mistakes" in page
 
 
 @pytest.mark.large

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,14 @@ def test_importing_tltf_and_refusing_a_folder_takes_no_tensorflow(tmp_path):
     first, last = done.stdout.splitlines()
     assert last == "False False"
     assert first.startswith(f"tltf: error[4] --run: no model in {tmp_path}")
+
+
+def test_a_cross_validation_is_said_to_hold_the_models_of_its_folds(tmp_path):
+    for number in range(3):
+        (tmp_path / "rounds" / str(number)).mkdir(parents=True)
+    what = f"{tmp_path} is a cross-validation: it holds 3 models; fix: --run={tmp_path}/rounds/0"
+    with pytest.raises(ModelError, match=re.escape(what)):
+        model_folder.read_core(tmp_path)
 
 
 def test_read_core_gives_the_blueprint_and_every_array(run):

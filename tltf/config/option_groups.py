@@ -207,8 +207,8 @@ class TrainOptions:
     )
     stochastic_depth: float | None = flag(
         None,
-        "The rate at which the last residual branch is skipped; lower branches are skipped less "
-        "often. auto keeps the rate that the backbone was pretrained with.",
+        "The chance that training skips the last residual block; earlier blocks are skipped less "
+        "often, in proportion to their depth. auto keeps the rate that the backbone was pretrained with.",
         kind=float,
         least=0.0,
         below=1.0,
@@ -264,7 +264,7 @@ class RuntimeOptions:
     )
     precision: str = flag(
         "float32",
-        "The precision of the layers' arithmetic; heads stay in float32.",
+        "The number format that the network computes in; heads stay in float32.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
     seed: int = flag(
@@ -305,7 +305,7 @@ class CacheOptions:
     )
     cache_precision: str = flag(
         "float32",
-        "The precision of what is kept; float16 takes half the space and rounds.",
+        "The number format of cached features; float16 takes half the space and is less exact.",
         choices=("float32", "float16"),
     )
 

@@ -1,5 +1,6 @@
 """The progress of a long step on standard error: a bar on a terminal, else single lines."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import tqdm
 LINES_EVERY_S = 30.0
 SHOWN_AFTER_S = 2.0
 """`after_s` of steps that are mostly over at once."""
+COLUMNS = 80
+"""Width of a terminal that reports none, as those of containers and of `script` may."""
 Note = str | Callable[[], str]
 """A text, or a function that gives one when it is shown."""
 
@@ -28,6 +31,8 @@ class Progress:
         unit: what is counted, in the plural.
         file: the stream; standard error where None.
         after_s: seconds; a shorter step shows nothing.
+        stays: whether the bar stays when the step ends, and without a terminal the last line is
+            written.
         clock: gives the time in seconds; tests have their own.
     """
 
@@ -39,10 +44,11 @@ class Progress:
         *,
         file: TextIO | None = None,
         after_s: float = 0.0,
+        stays: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.what, self.total, self.unit, self.after_s = what, total, unit, after_s
-        self.file = file or sys.stderr
+        self.file, self.stays = file or sys.stderr, stays
         self.done = 0
         self.note: Note = ""
         self._clock = clock
@@ -79,7 +85,7 @@ class Progress:
             self._bar.set_postfix_str(_text(self.note), refresh=False)
             self._bar.close()
             self._bar = None
-        elif is_complete and self._clock() - self._start >= self.after_s:
+        elif is_complete and self.stays and self._clock() - self._start >= self.after_s:
             self._line(seconds_text(self._clock() - self._start))
 
     @property
@@ -105,12 +111,21 @@ class Progress:
             desc=self.what,
             unit=f" {self.unit}",
             file=self.file,
-            leave=True,
-            dynamic_ncols=True,
+            leave=self.stays,
+            ncols=None if _has_width(self.file) else COLUMNS,
+            dynamic_ncols=_has_width(self.file),
             mininterval=0.1,
             smoothing=0.1,
             delay=self.after_s,
         )
+
+
+def _has_width(file: TextIO) -> bool:
+    """Whether tqdm can measure the terminal of a stream; a width of 0 would hide its bar."""
+    try:
+        return os.get_terminal_size(file.fileno()).columns > 0
+    except (OSError, ValueError):
+        return True
 
 
 def seconds_text(seconds: float) -> str:

@@ -172,8 +172,8 @@ def require_few_bad(skipped: Sequence[dict[str, str]], num_found: int, most: flo
     elif not is_any_left:
         fix = "repair them: no row is left"
     raise DataError(
-        f"{len(skipped)} of {num_found} rows are bad, more than {most:g} of them: {counted}; "
-        f"first: {skipped[0]['id']}",
+        f"{len(skipped)} of {num_found} rows are bad ({len(skipped) / num_found:.1%}; at most "
+        f"{100 * most:g}% are allowed): {counted}; first: {skipped[0]['id']}",
         flag="data",
         fix=fix,
     )

@@ -142,7 +142,7 @@ def fit(
     >>> texts = [f"{text} {number}" for number, text in enumerate(texts)]
     >>> result = tltf.fit((texts, labels), backbone="small_lstm", train_epochs=1)
     ... # doctest: +ELLIPSIS
-    test ...
+    verdict ...
     >>> result.model.predict(["a fine film"])[0].label in ("good", "bad")
     True
 

@@ -102,6 +102,7 @@ def _every_fold(
     )
     writer.write(report, folder)
     runs_folder.write_status(folder, "finished")
+    print(*one_run.verdict_lines(report), sep="\n")
     print(f"{'folds':<10} {report.folds_text}")
     print(f"{'together':<10} {one_run.score_text(_metrics(report))}")
     print(f"{'report':<10} {folder / layout.REPORT_HTML}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,10 +17,11 @@ from tltf.config.options import Options
 from tltf.config.recipe import Recipe
 from tltf.data import trained_rows
 from tltf.data.source import Source, Splits
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import sentences, writer
+from tltf.evaluation.report import learning, sentences, verdict, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.graphs import freezing
@@ -33,6 +35,8 @@ from tltf.training.result import TrainingResult
 
 NUM_MISTAKES = 24
 """The most mistakes that a report shows."""
+LINE = 68
+"""Letters of a line of a sentence, behind the ten of its name and a space."""
 
 
 def run(
@@ -99,7 +103,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
         report = _write(result, report, run, start)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
-    print(closing_text(report, run))
+    print(closing_text(report, run, result.history))
     return report
 
 
@@ -135,7 +139,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         time_s=dict(result.times_s),
         parameters=Parameters(plan.num_total, plan.num_trainable),
         versions=strategies.versions(),
-        data=data_summary(trained),
+        data=data_summary(trained, _text_warnings(result)),
         transfer=[list(row) for row in trained.core.backbone.transfer],
     )
     return report, stated
@@ -161,18 +165,39 @@ def _choices(result: TrainingResult) -> list[str]:
     return [what for what, is_chosen in found.items() if is_chosen]
 
 
-def data_summary(trained: TransferModel) -> DataSummary:
-    """Counts of the scan, and of the labels of each split."""
+def _text_warnings(result: TrainingResult) -> list[str]:
+    """The warnings about how the texts fit into the length that they are cut to."""
+    prepared = result.model.preprocessing
+    if result.tokens is None or not isinstance(prepared, TextPreprocessing):
+        return []
+    return list(filter(None, [result.tokens.warning(prepared.length)]))
+
+
+def data_summary(trained: TransferModel, warnings: Sequence[str] = ()) -> DataSummary:
+    """Counts of the scan, and of the labels of each split.
+
+    Args:
+        trained: the trained model.
+        warnings: more warnings than those of the scan.
+    """
     chosen, judge = trained.run_options.data, evaluators.evaluator_for(trained.core.head)
     parts = Splits(trained.splits)
     counts = {role: judge.counts(part) for role, part in parts.items()}
-    return DataSummary(parts.scan, chosen.data, chosen.split, counts)
+    scan = dataclasses.replace(parts.scan, warnings=[*parts.scan.warnings, *warnings])
+    return DataSummary(scan, chosen.data, chosen.split, counts)
 
 
-def closing_text(report: Report, run: pathlib.Path) -> str:
-    """The text that a run prints last: its result beside baselines, and where its files are."""
+def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, Any]] = ()) -> str:
+    """The text that a run prints last: its result beside baselines, and where its files are.
+
+    Args:
+        report: of the run.
+        run: the run folder.
+        history: a dict for each epoch or penalty.
+    """
     split, metrics = report.main_split()
-    lines = [f"{split:<10} " + (score_text(metrics) if metrics else "no examples")]
+    lines = verdict_lines(report)
+    lines.append(f"{split:<10} " + (score_text(metrics) if metrics else "no examples"))
     lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
     said = evaluators.wording_for(metrics)
     for row in sentences.comparison(report)[1:]:
@@ -181,6 +206,7 @@ def closing_text(report: Report, run: pathlib.Path) -> str:
     if "scratch" not in (report.baselines or {}):
         lines.append(f"{'':<10} not measured: random weights (--baseline=scratch)")
     total_s, train_s = report.time_s["total"], report.time_s["train"]
+    lines += wrapped_lines("trained", " ".join(learning.sentences(report, history)))
     lines += [
         f"{'time':<10} {total_s:.0f} s, {train_s:.0f} s of it training",
         f"{'report':<10} {run / layout.REPORT_HTML}",
@@ -189,6 +215,21 @@ def closing_text(report: Report, run: pathlib.Path) -> str:
     if (run / layout.EXPORT).is_dir():
         lines.append(f"{'serve':<10} {run / 'export'}")
     return "\n".join(lines)
+
+
+def verdict_lines(report: Report) -> list[str]:
+    """The lines of a terminal that hold the verdict of a report and the command that it names."""
+    given = verdict.verdict(report)
+    if not given:
+        return []
+    command = [f"{'':<10} next: {given.command}"] if given.command else []
+    return wrapped_lines("verdict", given.text) + command
+
+
+def wrapped_lines(name: str, text: str) -> list[str]:
+    """The lines of a text behind its name; none for an empty text."""
+    parts = textwrap.wrap(text, LINE, break_long_words=False, break_on_hyphens=False)
+    return [f"{'' if place else name:<10} {part}" for place, part in enumerate(parts)]
 
 
 def score_text(metrics: SplitMetrics) -> str:

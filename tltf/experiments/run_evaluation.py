@@ -82,6 +82,7 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     one_run.write_predictions(folder / layout.PREDICTIONS, part, head, stated, trained.class_names)
     for warning in warnings:
         print(f"warning    {printable(warning)}")
+    print(*one_run.verdict_lines(report), sep="\n")
     print(f"judged     {len(part)} rows: {ROWS[role]}")
     print(f"{'test' if role == 'all' else role:<10} {one_run.score_text(test)}")
     print(f"report     {folder / layout.REPORT_HTML}")

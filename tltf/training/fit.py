@@ -101,6 +101,7 @@ class Fit:
         self.best: KeepBest | None = None
         self.above: tuple[ForwardPass, Batches] | None = None
         self._is_prepared = False
+        self._phases: list[Phase] = []
         self._last: tuple[keras.Model, Batches] | None = None
 
     @property
@@ -123,7 +124,7 @@ class Fit:
         """Runs the phases; `plans` and `history` record them, `moved` has the changed variables."""
         if not self._is_prepared:
             self.prepare()
-        phases = self.phases()
+        phases = self._phases = self.phases()
         saved = self._saved(len(phases))
         for number, phase in enumerate(phases):
             if saved and saved.phase > number:
@@ -252,11 +253,23 @@ class Fit:
     ) -> Sequence[keras.callbacks.Callback]:
         """The callbacks of a phase; the attribute `best` becomes its KeepBest."""
         made = PhaseCallbacks(
-            self._parts(), ready.phase, ready.number, ready.steps, place, ready.rows, ready.saved
+            self._parts(),
+            ready.phase,
+            ready.number,
+            ready.steps,
+            place,
+            ready.rows,
+            ready.saved,
+            self._num_epochs_after(ready.number),
         )
         callbacks = self.course.callbacks(made, ready.model, epochs)
         self.best = made.best or self.best
         return callbacks
+
+    def _num_epochs_after(self, number: int) -> int:
+        """The number of epochs of the phases that come after one."""
+        later = [phase for phase in self._phases[number + 1 :] if phase.solver == "gradient"]
+        return sum(self.course.num_epochs(phase) for phase in later)
 
     def _write_best(self) -> None:
         """Restores the weights of the best epoch, where they are kept."""

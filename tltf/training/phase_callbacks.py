@@ -39,6 +39,7 @@ class PhaseCallbacks:
         place: Place from which the phase goes on.
         rows: PhaseRows of the phase.
         saved: FitState from which the phase goes on, or None.
+        num_epochs_after: epochs of the phases that come after this one.
     """
 
     fit: FitParts
@@ -48,6 +49,7 @@ class PhaseCallbacks:
     place: Place
     rows: PhaseRows
     saved: FitState | None = None
+    num_epochs_after: int = 0
     best: KeepBest | None = dataclasses.field(default=None, init=False)
     """Holds the best weights once the callbacks are built; None without validation."""
     reducer: Plateau | None = dataclasses.field(default=None, init=False)
@@ -137,7 +139,14 @@ class PhaseCallbacks:
         size = value_of(fit.options.train.batch_size)
         return [
             log_epochs.LogEpochs(fit.log, name, fit.record.history),
-            show_progress.ShowProgress(name, fit.feed.num_train, size, num_epochs),
+            show_progress.ShowProgress(
+                name,
+                fit.feed.num_train,
+                size,
+                num_epochs,
+                best=self.best,
+                num_epochs_after=self.num_epochs_after,
+            ),
         ]
 
     def _keep_unjudged(

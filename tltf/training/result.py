@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tltf.config.options import Options
+from tltf.data.texts.preprocessing import TokenCounts
 from tltf.graphs.freezing import Plan
 from tltf.models.adapters import Adapter
 from tltf.models.transfer_model import TransferModel
@@ -24,6 +25,7 @@ class TrainingResult:
         seconds_before: seconds of training before an interruption.
         adapter: Adapter of a run that trained a small part of the weights, or None.
         frozen_features: role -> float32[N, d] before training, where a baseline needs them.
+        tokens: TokenCounts of the training texts; None for images.
     """
 
     model: TransferModel
@@ -34,3 +36,4 @@ class TrainingResult:
     seconds_before: float = 0.0
     adapter: Adapter | None = None
     frozen_features: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    tokens: TokenCounts | None = None

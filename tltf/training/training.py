@@ -63,7 +63,7 @@ def train(
         trained, method = assemble(options, recipe, parts, strategy)
         tokens = count_tokens(trained)
         clock.lap("build")
-        result = TrainingResult(trained, options, clock.laps)
+        result = TrainingResult(trained, options, clock.laps, tokens=tokens)
         if options.output.dry_run:
             _show_plan(trained, method, strategy, tokens)
             return result

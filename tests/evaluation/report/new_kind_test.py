@@ -116,7 +116,7 @@ def test_its_sections_are_in_the_page_and_in_the_text(tmp_path):
     assert re.findall(r'<section id="(\w+)">', page) == links
     for text in (
         "Boxes overlap by 75% over 40 test examples (90% interval 70.0% to 80.0%).",
-        "A box around all: 25.0%; the model&#39;s difference is +50.0 points (+40.0 to +60.0).",
+        "A box around all: mean overlap 25.0%; the model&#39;s difference is +50.0 points (+40.0 to +60.0).",
         "of 2.5 boxes per picture",
         'aria-label="Hits &lt;by size>"',
         "Boxes of the test split, <strong>by size</strong>.",
@@ -147,6 +147,9 @@ def test_its_details_come_back_from_the_file(tmp_path):
 def test_the_terminal_says_it(tmp_path):
     text = one_run.closing_text(REPORT, tmp_path)
     assert text.startswith(
+        "verdict    Better than always giving the same answer by 50.0 points (40.0 to\n"
+        "           60.0), which is the least that a model must do. Nothing else to\n"
+        "           compare with: --baseline adds simpler models.\n"
         "test       75.0% mean overlap (70.0% to 80.0%), hit share 50.0%, 40 examples\n"
         "           25.0% a box around all, this model +50.0\n"
     )

@@ -38,6 +38,13 @@ def test_a_path_of_penalties_is_no_row_of_epochs():
     assert {"penalty", "0.3", "0.001"} <= set(shown) and "epoch" not in shown
 
 
+def test_the_kept_row_and_the_solved_head_are_marked():
+    rows = [{"loss": 2.0, "val_loss": 2.5}, {"loss": 1.0, "val_loss": 1.5}]
+    marked = texts(plots.curve(rows, "loss", "Loss", kept=1, solved=2.2))
+    assert {"kept", "solved head"} <= set(marked)
+    assert not {"kept", "solved head"} & set(texts(plots.curve(rows, "loss", "Loss")))
+
+
 def test_a_metric_without_validation_has_one_line():
     shown = texts(plots.curve([{"loss": 1.0}, {"loss": 0.5}], "loss", "Loss"))
     assert "training" in shown

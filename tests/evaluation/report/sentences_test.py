@@ -1,5 +1,7 @@
 """Sentences and rows say what the numbers say."""
 
+import dataclasses
+
 import pytest
 
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
@@ -46,11 +48,11 @@ def test_sentences_of_a_good_run():
     )
     assert sentences.sentences(report) == [
         "The model is right on 90.0% of 200 test examples (95% interval 85.0% to 94.0%).",
-        "Majority class: 50.0%; the model's difference is +40.0 points (+33.0 to +46.0).",
+        "Majority class: accuracy 50.0%; the model's difference is +40.0 points (+33.0 to +46.0).",
         "Pretraining helped: +10.0 points (+5.0 to +15.0) over the same network from random "
         "weights.",
-        "The mean probability of its answers is 95.0%, so it is too sure by 5.0 points "
-        "(calibration error 6.0%).",
+        "Overconfident: the model states a probability of 95.0% on average and is right 90.0% of "
+        "the time (calibration error 6.0%).",
         "Weakest class: dog (F1 0.900, 100 examples), most often taken for owl (6 times).",
     ]
 
@@ -72,8 +74,8 @@ def test_the_transfer_gain_is_worded_by_its_interval(low, high, words):
 def test_a_difference_around_zero_claims_nothing():
     row = baseline(0.89, gain(0.01, -0.01, 0.03))
     text = " ".join(sentences.sentences(Report(test=METRICS, baselines={"small_cnn": row})))
-    assert "Small cnn: 89.0%" in text
-    assert "cannot distinguish from zero" in text
+    assert "Small cnn: accuracy 89.0%" in text
+    assert "too small to be told from chance with 200 test examples" in text
 
 
 def test_validation_stands_in_for_a_missing_test_split():
@@ -90,6 +92,30 @@ def test_comparison_has_the_model_first_then_the_best():
     assert [row.is_model for row in shown] == [True, False, False]
     assert shown[2].cells == ["0.300", "\N{EN DASH}"]
     assert [row.value for row in shown] == [0.9, 0.95, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("coverage", "interval", "verdict"),
+    [
+        (0.81, [0.78, 0.84], "they are too narrow"),
+        (0.97, [0.95, 0.99], "they are too wide"),
+        (0.86, [0.8, 0.92], "as they should, as far as these examples can show"),
+    ],
+)
+def test_intervals_of_numbers_are_judged(coverage, interval, verdict):
+    scores = {"mean_absolute_error": 2.0, "coverage": coverage, "wanted_coverage": 0.9}
+    metrics = SplitMetrics(scores, 200, "number", intervals={"coverage": interval})
+    said = sentences.sentences(Report(test=metrics))[-1]
+    assert said == f"The 90% intervals hold {coverage:.1%} of the true values: {verdict}."
+
+
+@pytest.mark.parametrize(
+    ("confidence", "start"),
+    [(0.95, "Overconfident"), (0.85, "Underconfident"), (0.905, "Well calibrated on average")],
+)
+def test_confidence_is_compared_with_how_often_it_is_right(confidence, start):
+    metrics = dataclasses.replace(METRICS, scores=METRICS.scores | {"mean_confidence": confidence})
+    assert any(line.startswith(f"{start}: ") for line in sentences.sentences(Report(test=metrics)))
 
 
 def test_balance_counts_classes_that_one_split_lacks():

@@ -1,15 +1,13 @@
 """Callbacks in a real fit of a tiny model."""
 
 import importlib.util
-import io
-import re
 
 import keras
 import numpy as np
 import pytest
 
 from tltf.errors import FlagError
-from tltf.training.callbacks import log_epochs, show_progress
+from tltf.training.callbacks import log_epochs
 
 
 class Rows(list):
@@ -43,21 +41,6 @@ def test_epochs_are_logged_with_step_and_rate():
     assert [row["val_loss"] for row in log] == pytest.approx(history["val_loss"])
     assert log[0]["learning_rate"] == 0.25
     assert log[0]["seconds"] > 0
-
-
-@pytest.mark.parametrize("steps", [1, 2])
-def test_progress_writes_one_line_an_epoch(steps):
-    file = io.StringIO()
-    fit([show_progress.ShowProgress("full", 10, 4, 2, file=file)], steps_per_execution=steps)
-    first, second = file.getvalue().splitlines()
-    number = r"[\d.e-]+"
-    assert re.fullmatch(
-        rf"full, epoch 1/2: 10 of 10 examples, [\d,]+ examples/s, loss {number}, "
-        rf"val_loss {number}, about [\d.]+ s left, [\d.]+ s",
-        first,
-    )
-    assert second.startswith("full, epoch 2/2: 10 of 10 examples")
-    assert "left" not in second
 
 
 def test_tensorboard_writes_its_events(tmp_path):

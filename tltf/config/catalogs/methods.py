@@ -138,7 +138,7 @@ METHODS = {
             "warmup_share": 0.3,
             "warmup_rate": 10.0,
         },
-        "continues a run on other classes; the loss keeps the predictions of its old head as they were",
+        "continues a run on other classes; keeps the outputs for the old classes by distillation",
         paper="Li & Hoiem 2016, arXiv:1606.09282",
     ),
     "distill": MethodRow(
@@ -157,7 +157,7 @@ METHODS = {
     "adversarial": MethodRow(
         "tltf.methods.adversarial:adversarial",
         {"epsilon": 0.0, "steps": 1, "share": 0.5},
-        "trains everything on each batch and on the worst inputs near it; steps=1 is FGSM, more are PGD",
+        "trains everything, also on worst-case perturbed copies of each batch; steps=1 is FGSM, more are PGD",
         paper="Goodfellow et al. 2014, arXiv:1412.6572",
     ),
     "soup": MethodRow(

@@ -19,6 +19,9 @@ WITH_TWO_ENDS = ("RobertaTokenizer", "XLMRobertaTokenizer")
 ONE_TEXT = ("text",)
 """The fields of an example that is one text."""
 
+MOST_LOST = 0.1
+"""A larger share of tokens that are cut off is warned of."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TokenCounts:
@@ -42,11 +45,30 @@ class TokenCounts:
         """The share of `count` in `tokens`, 0 to 1."""
         return count / max(self.tokens, 1)
 
-    def __str__(self) -> str:
+    def warning(self, length: int) -> str:
+        """The warning that much of the texts is cut off, with the flag that helps; empty for little.
+
+        Args:
+            length: number of tokens to which the texts are cut.
+        """
+        share = self.share(self.lost)
+        if share <= MOST_LOST:
+            return ""
         return (
-            f"{self.cut:,} of {self.texts:,} texts are cut, which loses {self.share(self.lost):.1%} of the "
-            f"tokens; {self.share(self.unknown):.1%} of the tokens are unknown"
+            f"{share:.0%} of the tokens are cut off, because texts are cut to {length} tokens: "
+            f"--text_length={2 * length} keeps more of them"
         )
+
+    def __str__(self) -> str:
+        parts = ["no text is cut"]
+        if self.cut:
+            lost = f"{self.share(self.lost):.1%}"
+            parts = [
+                f"{self.cut:,} of {self.texts:,} texts are cut, which loses {lost} of the tokens"
+            ]
+        if self.unknown:
+            parts.append(f"{self.share(self.unknown):.1%} of the tokens are unknown")
+        return "; ".join(parts)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,8 @@ from tltf.evaluation.split_metrics import ClassRow, LabelRow, SplitMetrics
 
 MAX_CONFUSION_TABLE = 20
 """Classes of the largest confusion matrix that is a table; larger ones are pictures."""
+MOST_BESIDE = 6
+"""Classes of the largest confusion matrix that shares its row of the page with another block."""
 MAX_CONFUSIONS = 12
 """Pairs of classes that are listed."""
 MAX_ABSENT = 20
@@ -89,7 +91,7 @@ def weakest_sentences(metrics: SplitMetrics, noun: str) -> Iterator[str]:
 
 
 def confusion_section(metrics: SplitMetrics) -> Iterator[Section]:
-    """The confusion matrix beside the most frequent confusions; nothing without a matrix."""
+    """The confusion matrix with the most frequent confusions; nothing without a matrix."""
     if not metrics.confusion:
         return
     matrix: Block = ConfusionMatrix(metrics.class_names, metrics.confusion)
@@ -100,11 +102,13 @@ def confusion_section(metrics: SplitMetrics) -> Iterator[Section]:
     shown: Block = Paragraph("None: every example was classified correctly.", is_hint=True)
     if rows:
         shown = _confusion_table(rows, "d")
+    pairs = Group([shown], title)
+    is_beside = len(metrics.confusion) <= MOST_BESIDE
     yield Section(
         "confusion",
         "Confusions",
-        "What is taken for what",
-        [Beside(matrix, Group([shown], title))],
+        "Confusion matrix: which classes are mistaken for which",
+        [Beside(matrix, pairs)] if is_beside else [matrix, pairs],
         _confusion_table(rows, ",d") if rows else None,
         title,
     )

@@ -1,8 +1,9 @@
 """The evaluator of one class per row; its candidates are float[N, C] probabilities."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,6 +69,8 @@ class ClassEvaluator(Evaluator[np.ndarray]):
             "majority": "majority class",
             "logistic_regression": "logistic regression on frozen features",
         },
+        constant_answer="always answering the most frequent class",
+        linear_model="logistic regression",
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
@@ -170,6 +173,16 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         return np.array([places[name] for name in truths]), values
 
     @classmethod
+    def linear_method(cls, options: Mapping[str, Any]) -> str:
+        """A linear probe, solved for where the head is one dense layer and has the plain loss."""
+        head = str(options.get("head", "classify"))
+        is_dense = head.startswith("classify") and not {"hidden", "dropout"} & set(
+            re.findall(r"\w+", head)
+        )
+        is_solvable = is_dense and options.get("loss", "cross_entropy") == "cross_entropy"
+        return "linear_probe(solver=lbfgs)" if is_solvable else "linear_probe"
+
+    @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
         """How sure the answers are, and which class is the weakest."""
         yield from _calibration_sentences(metrics)
@@ -194,10 +207,10 @@ def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
     if confidence is None:
         return
     gap = confidence - metrics.score("accuracy")
-    text = f"The mean probability of its answers is {percent(confidence)}"
-    if abs(gap) < 0.01:
-        verdict = "on average as sure as it is right"
-    else:
-        verdict = f"{'too sure' if gap > 0 else 'not sure enough'} by {100 * abs(gap):.1f} points"
-    error = percent(metrics.scores.get("calibration_error"))
-    yield f"{text}, so it is {verdict} (calibration error {error})."
+    name = "Overconfident" if gap > 0 else "Underconfident"
+    name = "Well calibrated on average" if abs(gap) < 0.01 else name
+    right, error = metrics.score("accuracy"), metrics.scores.get("calibration_error")
+    yield (
+        f"{name}: the model states a probability of {percent(confidence)} on average and is right "
+        f"{percent(right)} of the time (calibration error {percent(error)})."
+    )

@@ -1,7 +1,7 @@
 """The base of all evaluators, which judge the answers of one kind of labels."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -122,6 +122,15 @@ class Evaluator(Generic[Candidate]):
     ) -> tuple[np.ndarray, Candidate]:
         """`(labels, candidate)` of the rows of a table."""
         raise NotImplementedError
+
+    @classmethod
+    def linear_method(cls, options: Mapping[str, Any]) -> str:
+        """The --method that trains the head alone on frozen features, as the linear model is.
+
+        Args:
+            options: flag -> value of the run, as `Report.options` has them.
+        """
+        return "linear_probe"
 
     @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:

@@ -83,9 +83,11 @@ class LabelEvaluator(Evaluator[Answers]):
             MetricTile("calibration_error", "calibration error", "0 is best"),
         ),
         {
-            "frequencies": "every label by its frequency",
+            "frequencies": "no model (each label by its frequency)",
             "logistic_regression": "logistic regression on frozen features",
         },
+        constant_answer="giving each label by its frequency",
+        linear_model="logistic regression",
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> Answers:

@@ -74,6 +74,8 @@ class MultiNumberEvaluator(Evaluator[np.ndarray]):
         NumberEvaluator.wording.baselines,
         is_error=True,
         is_share=False,
+        constant_answer="always answering the training median",
+        linear_model="ridge regression",
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:

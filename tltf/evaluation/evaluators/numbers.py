@@ -74,11 +74,13 @@ class NumberEvaluator(Evaluator[np.ndarray]):
             MetricTile("coverage", "coverage", "{wanted_coverage:.0%} is intended"),
         ),
         {
-            "training_quantiles": "the training numbers' quantiles",
+            "training_quantiles": "always the training median",
             "ridge_regression": "ridge regression on frozen features",
         },
         is_error=True,
         is_share=False,
+        constant_answer="always answering the training median",
+        linear_model="ridge regression",
     )
 
     def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
@@ -256,13 +258,19 @@ class NumberEvaluator(Evaluator[np.ndarray]):
 
     @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
-        """How many numbers are between the quantiles."""
+        """How many numbers the intervals between the outermost quantiles hold."""
         coverage = metrics.scores.get("coverage")
-        if coverage is not None:
-            yield (
-                f"{percent(coverage)} of the numbers are between its outermost quantiles; "
-                f"{percent(metrics.score('wanted_coverage'), 0)} should be."
-            )
+        if coverage is None:
+            return
+        wanted = metrics.score("wanted_coverage")
+        low, high = metrics.intervals.get("coverage") or (coverage, coverage)
+        verdict = "as they should, as far as these examples can show"
+        if not low <= wanted <= high:
+            verdict = f"they are too {'narrow' if coverage < wanted else 'wide'}"
+        yield (
+            f"The {percent(wanted, 0)} intervals hold {percent(coverage)} of the true values: "
+            f"{verdict}."
+        )
 
     @classmethod
     def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
@@ -277,7 +285,7 @@ class NumberEvaluator(Evaluator[np.ndarray]):
             table = _level_table(metrics, "quantile")
             shown = [Beside(drawn, Group([Paragraph(text), table]))]
         text_table = _level_table(metrics, "level") if metrics.levels else None
-        title = "Answers beside the true numbers"
+        title = "Answers compared with the true numbers"
         return [Section("numbers", "Numbers", title, shown, text_table, "Quantiles")]
 
     def _checked(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:

@@ -74,13 +74,23 @@ def draw(title: str, fill: Callable[[Any], None], width: float = 5.4, height: fl
         return _svg(figure, title)
 
 
-def curve(history: Sequence[dict[str, Any]], name: str, title: str) -> str:
+def curve(
+    history: Sequence[dict[str, Any]],
+    name: str,
+    title: str,
+    *,
+    kept: int | None = None,
+    solved: float | None = None,
+) -> str:
     """One metric over the epochs: training and, where recorded, validation and test.
 
     Args:
         history: list of dict, one per epoch or penalty in their order, as `metrics_log.read` gives them.
         name: the metric's name; validation's is `val_` + name, test's `test_`.
         title: shown above, and to screen readers.
+        kept: place in `history` of the row that was kept, which is marked; None marks none.
+        solved: validation's value of the solved head that the epochs start from, drawn as a level
+            line; None draws none.
 
     Returns:
         str: an `<svg>` element; a line separates the phases, with their names above.
@@ -97,6 +107,10 @@ def curve(history: Sequence[dict[str, Any]], name: str, title: str) -> str:
             values = np.array([_number(row.get(key)) for row in history])
             if np.isfinite(values).any():
                 axes.plot(epochs, values, color=colour, label=label, marker=marker, markersize=4)
+        if solved is not None:
+            axes.axhline(solved, color=SECOND, linewidth=1.2, linestyle="--", label="solved head")
+        if kept is not None:
+            axes.axvline(epochs[kept], color=FIRST, linewidth=1.2, linestyle="--", label="kept")
         _label_rows(axes, epochs, history)
         _mark_phases(axes, [row.get("phase") for row in history])
         axes.legend(loc="best", labelcolor=INK)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import Gain, PairedDifference
 from tltf.evaluation.report.report import DataSummary, Report
-from tltf.evaluation.report.wording import Wording, count_of, percent
+from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of, percent
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "same network from random weights"
@@ -173,10 +173,10 @@ def _baseline_sentences(report: Report) -> Iterator[str]:
     for row in comparison(report)[1:]:
         if row.name == "scratch" or row.value is None:
             continue
-        text = f"{row.title.capitalize()}: {said.value(row.value)}"
+        text = f"{row.title.capitalize()}: {said.title} {said.value(row.value)}"
         if row.gain:
             text += f"; the model's difference is {said.interval(row.gain)}"
-            text += _unclear(row.gain)
+            text += f", {_chance(report)}" if said.tone(row.gain) == UNCLEAR else ""
         yield text + "."
 
 
@@ -186,19 +186,18 @@ def _transfer_sentences(report: Report) -> Iterator[str]:
     gain = found.gains.get(said.metric) if found else None
     if not gain or not gain.interval:
         return
-    low, high = (-bound for bound in reversed(gain.interval)) if said.is_error else gain.interval
-    if low > 0:
-        verb = "Pretraining helped"
-    elif high < 0:
-        verb = "Pretraining did harm"
-    else:
-        verb = "Whether pretraining helped cannot be told from this split"
-    yield f"{verb}: {said.interval(gain)} over the same network from random weights."
+    verbs = {
+        GOOD: "Pretraining helped",
+        BAD: "Pretraining did harm",
+        UNCLEAR: "Whether pretraining helped cannot be told from this split",
+    }
+    yield f"{verbs[said.tone(gain)]}: {said.interval(gain)} over the same network from random weights."
 
 
-def _unclear(gain: Gain) -> str:
-    low, high = gain.interval or (0, 0)
-    return ", which this split cannot distinguish from zero" if low <= 0 <= high else ""
+def _chance(report: Report) -> str:
+    split, metrics = report.main_split()
+    examples = count_of((metrics and metrics.num_examples) or 0, split + " example")
+    return f"too small to be told from chance with {examples}"
 
 
 def balance(data: DataSummary) -> Balance | None:

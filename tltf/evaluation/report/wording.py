@@ -9,6 +9,8 @@ from tltf.evaluation.split_metrics import SplitMetrics
 NOTHING = "\N{EN DASH}"
 SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage")
 """Ends of the names of metrics that are shares of one, and are shown in percent."""
+BAD, UNCLEAR, GOOD, NEUTRAL = "bad", "unclear", "good", "neutral"
+"""What a difference is to the judged model: worse, not to be told from zero, better, or unknown."""
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -74,6 +76,8 @@ class Wording:
         is_share: whether differences of it are percentage points.
         shares: ends of the names of metrics that are shown in percent.
         curves: ends of the names of metrics of which a learning curve is drawn.
+        constant_answer: what the constant baseline does, in words that follow `better than`.
+        linear_model: name of the linear baseline, in words that follow `better than`.
     """
 
     metric: str
@@ -87,6 +91,8 @@ class Wording:
     is_share: bool = True
     shares: tuple[str, ...] = SHARES
     curves: tuple[str, ...] = ("accuracy", "absolute_error")
+    constant_answer: str = "always giving the same answer"
+    linear_model: str = "a linear model"
 
     def text(self, name: str, value: float | None, digits: tuple[int, int] = (1, 3)) -> str:
         """A metric as text: shares in percent, others as numbers.
@@ -118,3 +124,25 @@ class Wording:
             return text
         low, high = gain.interval
         return f"{text} ({self.change(low)} to {self.change(high)})"
+
+    def improvement(self, gain: Gain) -> tuple[float, float]:
+        """`(low, high)` of a gain of the headline metric, where above 0 is better."""
+        low, high = gain.interval or (gain.difference, gain.difference)
+        return (-high, -low) if self.is_error else (low, high)
+
+    def tone(self, gain: Gain) -> str:
+        """BAD, UNCLEAR or GOOD: what a gain of the headline metric says of the judged model."""
+        low, high = self.improvement(gain)
+        if low <= 0 <= high:
+            return UNCLEAR
+        return GOOD if low > 0 else BAD
+
+    def amount(self, gain: Gain) -> str:
+        """`7.3 points (5.9 to 8.7)`: the size of a gain of the headline metric, without its sign.
+
+        It is for gains whose interval is on one side of zero.
+        """
+        sizes = sorted(abs(bound) for bound in gain.interval or ())
+        texts = [self.change(size).lstrip("+") for size in (abs(gain.difference), *sizes)]
+        text = texts[0] + (" points" if self.is_share else "")
+        return f"{text} ({texts[1]} to {texts[2]})" if sizes else text

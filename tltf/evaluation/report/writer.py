@@ -18,7 +18,7 @@ import numpy as np
 
 from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
-from tltf.evaluation.report import pictures, plots, sentences, wording
+from tltf.evaluation.report import learning, next_steps, pictures, sentences, verdict, wording
 from tltf.evaluation.report.report import DataSummary, Mistake, Report
 from tltf.evaluation.report.sections import NUMBER_COLUMNS, Column, Section
 from tltf.evaluation.report.wording import Wording
@@ -144,21 +144,35 @@ def _values(
         "split": split,
         "has_metrics": found is not None,
         "tiles": _tiles(report),
+        "verdict": verdict.verdict(report),
         "sentences": sentences.sentences(report),
         "said": said,
         "comparison": sentences.comparison(report),
         "balance": sentences.balance(report.data or DataSummary()),
         "scalars": _scalars(metrics, said),
-        "curves": _curves(history, said),
+        "curves": learning.curves(report, history),
+        "next_steps": next_steps.next_steps(report, history),
+        "learning_sentences": list(learning.sentences(report, history)),
         "page_sections": [section for section in own if section.blocks],
         "text_sections": [section for section in own if section.table],
-        "history": history,
-        "history_keys": list(dict.fromkeys(key for row in history for key in row)),
+        "histories": _histories(history),
         "mistakes": list(zip(report.worst_mistakes, shown, strict=True)),
         "table": report.trainable_table,
         "has_run": bool(report.command or report.time_s or report.versions),
     }
     return values | {"links": _links(values)}
+
+
+def _histories(
+    history: Sequence[dict[str, Any]],
+) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
+    """`(title, rows, keys)` of the tables of penalties and of epochs."""
+    tables = ("Penalties", learning.penalties_of(history)), ("Epochs", learning.epochs_of(history))
+    return [
+        (title, rows, list(dict.fromkeys(key for row in rows for key in row)))
+        for title, rows in tables
+        if rows
+    ]
 
 
 def _scalars(metrics: SplitMetrics, said: Wording) -> list[tuple[str, str]]:
@@ -182,6 +196,7 @@ def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
     """`(key, text)` of the sections of the page, in their order."""
     own: list[Section] = values["page_sections"]
     every = [
+        ("next", "Next", values["next_steps"]),
         ("comparison", "Baselines", values["has_metrics"]),
         ("curves", "Curves", values["curves"]),
         *((part.key, part.link, not part.is_after_mistakes) for part in own),
@@ -231,18 +246,6 @@ def _more_tiles(metrics: SplitMetrics, said: Wording) -> list[Tile]:
 
 def _interval(bounds: Sequence[float] | None, text: Callable[[float], str]) -> str:
     return f"{text(bounds[0])} to {text(bounds[1])}" if bounds else ""
-
-
-def _curves(history: Sequence[dict[str, Any]], said: Wording) -> list[str]:
-    """SVGs of the loss and of one more metric; a single epoch has no curve."""
-    if len(history) < 2:
-        return []
-    names = [k[4:] for row in history for k in row if k.startswith("val_") and k[4:] != "loss"]
-    names += [k for row in history for k in row if k.endswith(said.curves)]
-    return [
-        plots.curve(history, name, sentences.words(name).capitalize())
-        for name in ("loss", *names[:1])
-    ]
 
 
 def _environment() -> jinja2.Environment:

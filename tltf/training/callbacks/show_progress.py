@@ -1,5 +1,6 @@
-"""One line of progress per epoch, and the time of the first step."""
+"""One row of progress per epoch, and the time of the first step."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -7,6 +8,7 @@ from typing import TextIO
 import keras
 
 from tltf.console.progress import Progress, seconds_text
+from tltf.training.callbacks.keep_best import KeepBest
 
 
 class NoteFirstStep(keras.callbacks.Callback):
@@ -28,14 +30,20 @@ class NoteFirstStep(keras.callbacks.Callback):
 
 
 class ShowProgress(keras.callbacks.Callback):
-    """One bar per epoch on a terminal, otherwise one line per epoch.
+    """A table of the epochs, in which a row appears when its epoch ends.
+
+    On a terminal the epoch that is in progress has a bar below the table. Rows have at most 80
+    columns.
 
     Args:
         phase: name of the phase.
         num_examples: number of examples in one epoch.
         batch_size: examples per step, over all devices together.
         num_epochs: number of epochs of the phase.
+        best: KeepBest of the phase, which is called before; None without validation.
+        num_epochs_after: epochs of the phases that come after this one.
         file: the stream to write to; None for standard error.
+        clock: gives the time in seconds; tests have their own.
     """
 
     def __init__(
@@ -45,36 +53,121 @@ class ShowProgress(keras.callbacks.Callback):
         batch_size: int,
         num_epochs: int,
         *,
+        best: KeepBest | None = None,
+        num_epochs_after: int = 0,
         file: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self.phase, self.num_examples, self.batch_size = phase, num_examples, batch_size
-        self.num_epochs, self.file = num_epochs, file
+        self.num_epochs, self.num_epochs_after, self.best = num_epochs, num_epochs_after, best
+        self.file, self._clock = file, clock
         self._progress: Progress
         self._logs: Mapping[str, float] = {}
         self._start, self._seconds = 0.0, list[float]()
+        self._first: tuple[float, int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Opens the epoch's bar."""
-        what = f"{self.phase}, epoch {epoch + 1}/{self.num_epochs}"
-        self._progress, self._logs = Progress(what, self.num_examples, file=self.file), {}
-        self._start = time.monotonic()
+        what = f"epoch {epoch + 1}/{self.num_epochs}"
+        self._progress = Progress(what, self.num_examples, file=self.file, stays=False)
+        self._logs, self._start = {}, self._clock()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Moves the bar; numbers are fetched from the device only when it is redrawn."""
         self._logs = logs or {}
         done = min((batch + 1) * self.batch_size, self.num_examples)
+        self._first = self._first or (self._clock() - self._start, done)
         self._progress.add(done - self._progress.done, self._note)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Closes the bar with the metrics of the epoch and the remaining time of the phase."""
-        self._logs = logs or {}
-        self._seconds.append(time.monotonic() - self._start)
-        left = (self.num_epochs - epoch - 1) * sorted(self._seconds)[len(self._seconds) // 2]
-        note = self._note() + (f", about {seconds_text(left)} left" if left > 0 else "")
-        self._progress.close(note)
+        """Clears the bar and writes the row of the epoch; the first one has a header."""
+        self._progress.close()
+        seconds = self._clock() - self._start
+        columns = self._columns(epoch, logs or {}, seconds)
+        self._seconds.append(seconds)
+        if len(self._seconds) == 1:
+            mark = "; * is the best on validation so far" if self.best else ""
+            count = f"{self.num_epochs} epoch{'s' * (self.num_epochs > 1)}"
+            self._print(f"{self.phase}: {count} of {self.num_examples:,} examples{mark}")
+            self._print("  ".join(title.rjust(width) for title, _, width in columns))
+        self._print("  ".join(text.rjust(width) for _, text, width in columns))
+
+    def _columns(
+        self, epoch: int, logs: Mapping[str, float], seconds: float
+    ) -> list[tuple[str, str, int]]:
+        """`(title, text, width)` of each column of a row."""
+        is_watched = any(name.startswith("test_") for name in logs)
+        is_best = bool(
+            self.best and self.best.state["epoch"] == epoch + 1 and self.best.state["waited"] == 0
+        )
+        num = self.num_epochs
+        columns = [
+            ("epoch", f"{epoch + 1}/{num}", max(5, len(f"{num}/{num}"))),
+            ("train loss", _number_text("loss", logs.get("loss")), 10),
+        ]
+        if "val_loss" in logs:
+            columns.append(("val loss", _number_text("loss", logs["val_loss"]), 8))
+        for name in (name for name in logs if name.startswith(("val_", "test_"))):
+            if name.endswith("_loss"):
+                continue
+            title, text = (
+                _title(name, num_words=1 if is_watched else 2),
+                _number_text(name, logs[name]),
+            )
+            if self.best and name.startswith("val_"):
+                title, text = f"{title}  ", f"{text} {'*' if is_best else ' '}"
+            columns.append((title, text, len(title)))
+        if not is_watched:
+            columns.append(("time", duration_text(seconds), 10))
+        return [*columns, ("left", self._left_text(epoch, seconds), 10)]
+
+    def _left_text(self, epoch: int, seconds: float) -> str:
+        """The time that this phase and later ones still take, at the pace of a middle epoch.
+
+        The first step, which builds the graph, is left out of the pace of the first epoch.
+        """
+        num_left = self.num_epochs - epoch - 1 + self.num_epochs_after
+        if not num_left:
+            return "-"
+        if not self._seconds and self._first and self._first[1] < self.num_examples:
+            first_s, done = self._first
+            seconds = (seconds - first_s) * self.num_examples / (self.num_examples - done)
+        passed = sorted([*self._seconds[1:], seconds])
+        return duration_text(num_left * passed[len(passed) // 2])
 
     def _note(self) -> str:
-        """The metrics in words."""
-        shown = {name: float(value) for name, value in self._logs.items()}
-        return ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        """The training loss so far."""
+        loss = self._logs.get("loss")
+        return "" if loss is None else f"loss {_number_text('loss', loss)}"
+
+    def _print(self, line: str) -> None:
+        print(line.rstrip(), file=self.file or sys.stderr, flush=True)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in at most 10 letters, such as `12 s`, `3 min 20 s`, `45 min` or `12 h`."""
+    minutes = round(seconds / 60)
+    if minutes < 10:
+        return seconds_text(seconds)
+    if minutes < 600:
+        return seconds_text(60 * minutes)
+    return f"{round(minutes / 60)} h"
+
+
+def _title(name: str, num_words: int) -> str:
+    """`val absolute error` of `val_mean_absolute_error`: the role and the last words of a metric."""
+    role, *words = name.split("_")
+    return " ".join([role, *words[-num_words:]])
+
+
+def _number_text(name: str, value: float | None) -> str:
+    """Accuracies in percent, losses with four digits behind the point, others with four digits."""
+    if value is None:
+        return "-"
+    value = float(value)
+    if name.endswith("accuracy"):
+        return f"{value:.1%}"
+    if name == "loss":
+        return f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}"
+    return f"{value:.4g}"

@@ -1,0 +1,122 @@
+"""What to do after a report: a few steps, each from a rule and most with the command that does it."""
+
+import dataclasses
+import re
+import shlex
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tltf.evaluation.report import learning
+from tltf.evaluation.report.report import DataSummary, Report
+from tltf.evaluation.report.verdict import run_folder, train_command, verdict
+from tltf.evaluation.report.wording import count_of
+from tltf.runs import layout
+
+MOST_STEPS = 6
+CONFIDENT = 0.9
+"""A wrong answer with at least this probability may be a wrong label."""
+NAMED_ROWS = 3
+"""Rows and classes that a step names."""
+PATIENCE = 5
+"""Epochs without a better one after which --early_stopping_epochs should end a training."""
+FEW_ROWS = 10
+"""A class with fewer training rows is said to be small, where others have twice as many."""
+_LENGTH = re.compile(r"--text_length=\d+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Something to do next.
+
+    Args:
+        text: what to do and why, in a sentence or two.
+        command: what does it; empty where it is work by hand.
+    """
+
+    text: str
+    command: str = ""
+
+
+def next_steps(report: Report, history: Sequence[dict[str, Any]] = ()) -> list[Step]:
+    """The steps of a report, the most urgent first; none where it does not say which run it is of."""
+    if not run_folder(report):
+        return []
+    is_training = report.options is not None
+    steps = list(_better_model(report))
+    if is_training:
+        steps += [*_longer_texts(report), *_length_of_training(report, history)]
+    steps += [*_wrong_labels(report), *_small_classes(report.data or DataSummary())]
+    return [*steps[: MOST_STEPS - 2], *_uses(report, is_training)]
+
+
+def _better_model(report: Report) -> Iterator[Step]:
+    given = verdict(report)
+    if given and given.command:
+        yield Step("A simpler model is better than this one: train it in its place.", given.command)
+
+
+def _longer_texts(report: Report) -> Iterator[Step]:
+    """A step for the warning that many tokens are cut off, which names the flag that helps."""
+    for warning in report.data.scan.warnings if report.data else ():
+        flag = _LENGTH.search(warning)
+        if flag:
+            yield Step("Let the model read more of each text.", train_command(report, flag[0]))
+
+
+def _length_of_training(report: Report, history: Sequence[dict[str, Any]]) -> Iterator[Step]:
+    kept = learning.kept(report, history)
+    if kept is None or kept.penalty is not None:
+        return
+    if kept.num_later > PATIENCE:
+        later = count_of(kept.num_later, "epoch")
+        text = f"Stop earlier: {later} after the kept one did not make the model better."
+        yield Step(text, train_command(report, f"--early_stopping_epochs={PATIENCE}"))
+    num_epochs = (report.options or {}).get("train_epochs")
+    if not kept.num_later and kept.num_epochs > 1 and num_epochs:
+        text = "Train longer: the last epoch was the best on validation."
+        yield Step(text, train_command(report, f"--train_epochs={2 * num_epochs}"))
+
+
+def _wrong_labels(report: Report) -> Iterator[Step]:
+    sure = [row for row in report.worst_mistakes if (row.probability or 0) >= CONFIDENT]
+    if not sure:
+        return
+    names = ", ".join(row.id for row in sure[:NAMED_ROWS])
+    text = (
+        f"Confident mistakes are often wrong labels: look at {names}, correct the labels that are "
+        "wrong, and train again."
+    )
+    yield Step(text, train_command(report) if report.options else "")
+
+
+def _small_classes(data: DataSummary) -> Iterator[Step]:
+    counts = data.splits["train"].class_counts if "train" in data.splits else None
+    if not counts:
+        return
+    most = min(FEW_ROWS, statistics.median(counts.values()) / 2)
+    small = sorted((count, name) for name, count in counts.items() if count < most)
+    if small:
+        named = ", ".join(
+            f"{name} ({count_of(count, 'example')})" for count, name in small[:NAMED_ROWS]
+        )
+        yield Step(f"Label more examples of the smallest classes first: {named}.")
+
+
+def _uses(report: Report, is_training: bool) -> Iterator[Step]:
+    """How the model is used, and judged on other data."""
+    folder = run_folder(report)
+    if report.folds is not None:
+        folder = f"{folder}/{layout.ROUNDS}/0"
+    what = "Predict for new examples"
+    if report.folds is not None:
+        what += " with the model of one fold"
+    yield Step(
+        f"{what}, a CSV file or a folder of images.",
+        shlex.join(["python", "-m", "tltf.predict", f"--run={folder}", "--input=FILE"]),
+    )
+    if is_training:
+        yield Step(
+            "Judge the model on labelled data that it has never seen.",
+            shlex.join(["python", "-m", "tltf.evaluate", f"--run={folder}", "--data=NEW_DATA"]),
+        )
