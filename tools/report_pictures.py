@@ -22,7 +22,8 @@ TALLEST_PX = 6000
 MARGIN_PX = 24
 MAX_BYTES = 300_000
 PICTURES = {
-    "report.png": ("header", "tiles", "words", "comparison", "curves"),
+    "report.png": ("header", "verdict", "tiles", "words", "comparison"),
+    "report_curves.png": ("curves", "next"),
     "report_mistakes.png": ("confusion", "mistakes"),
     "report_calibration.png": ("calibration",),
 }
@@ -80,9 +81,11 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=pathlib.Path, help="a finished run folder")
     parser.add_argument("--browser", default="chromium")
+    parser.add_argument("--shown_as", default="runs/quickstart", help="the run's path in commands")
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "docs" / "pictures")
     chosen = parser.parse_args(argv)
     text = (chosen.run / REPORT).read_text(encoding="utf-8")
+    text = text.replace(str(chosen.run.resolve()), chosen.shown_as)
     chosen.folder.mkdir(parents=True, exist_ok=True)
     for name, parts in PICTURES.items():
         picture = crop_to_content(draw_page(page_with(text, parts), chosen.browser))

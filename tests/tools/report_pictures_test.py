@@ -47,16 +47,23 @@ def test_a_browser_draws_each_picture(script, tmp_path):
     browser = tmp_path / "browser"
     browser.write_text(BROWSER, encoding="utf-8")
     browser.chmod(0o755)
-    (tmp_path / "report.html").write_text("<head></head>", encoding="utf-8")
+    (tmp_path / "report.html").write_text(f"<head></head>{tmp_path}", encoding="utf-8")
     folder = tmp_path / "pictures"
-    assert script.main([str(tmp_path), f"--browser={browser}", f"--folder={folder}"]) == 0
+    assert (
+        script.main(
+            [str(tmp_path), "--shown_as=runs/mine", f"--browser={browser}", f"--folder={folder}"]
+        )
+        == 0
+    )
     assert {path.name for path in folder.iterdir()} == set(script.PICTURES)
     heights = {name: Image.open(folder / name).height for name in script.PICTURES}
+    page = len(script.page_with("<head></head>runs/mine", script.PICTURES["report.png"]))
+    assert heights["report.png"] == page + 2 * script.MARGIN_PX, "commands name the path to show"
     assert len(set(heights.values())) == len(heights), "each has a page of its own"
 
 
 def test_the_parts_are_those_of_the_page(script):
     template = TOOLS.parent / "tltf" / "evaluation" / "report" / "templates" / "report.html.jinja"
     text = template.read_text(encoding="utf-8")
-    for part in ("tiles", "words", "comparison", "curves", "mistakes"):
-        assert f'id="{part}"' in text or f'class="{part}"' in text
+    for part in ("verdict", "tiles", "words", "next", "comparison", "curves", "mistakes"):
+        assert f'id="{part}"' in text or f'class="{part}' in text
