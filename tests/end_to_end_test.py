@@ -53,7 +53,7 @@ def test_predictions_recompute_the_accuracy(run):
     rows = list(csv.DictReader((run / "predictions.csv").open()))
     found = report(run)["test"]
     assert len(rows) == found["num_examples"]
-    assert np.mean([row["label"] == row["predicted"] for row in rows]) == pytest.approx(
+    assert np.mean([row["true_label"] == row["predicted_label"] for row in rows]) == pytest.approx(
         found["accuracy"]
     )
     shares = [float(value) for name, value in rows[0].items() if name.startswith("probability_")]
@@ -98,9 +98,9 @@ def test_loaded_model_predicts_arrays_as_the_report_does(run):
     images = np.rint(bunch.images * (255 / 16)).astype("uint8")[..., None]
     rows = list(csv.DictReader((run / "predictions.csv").open()))
     picked = [int(row["id"].rpartition(":")[2]) for row in rows]
-    assert [row["label"] for row in rows] == [str(label) for label in bunch.target[picked]]
+    assert [row["true_label"] for row in rows] == [str(label) for label in bunch.target[picked]]
     found = tltf.load(run).predict(list(images[picked]))
-    assert [prediction.label for prediction in found] == [row["predicted"] for row in rows]
+    assert [prediction.label for prediction in found] == [row["predicted_label"] for row in rows]
     stated = [[float(row[f"probability_{digit}"]) for digit in range(10)] for row in rows]
     given = [[prediction.probabilities[str(digit)] for digit in range(10)] for prediction in found]
     np.testing.assert_allclose(given, stated, atol=1e-5)
@@ -143,7 +143,7 @@ def test_predict_command_reads_standard_names(run, tmp_path):
     out = tmp_path / "out.csv"
     assert predict.main([f"--run={run}", f"--input={tmp_path}/a.png", f"--output={out}"]) == 0
     rows = list(csv.DictReader(out.open()))
-    assert len(rows) == 1 and rows[0]["label"]
+    assert len(rows) == 1 and rows[0]["predicted_label"]
 
 
 @pytest.mark.parametrize(

@@ -51,14 +51,14 @@ def test_csv_on_standard_output(photos, folder, capsys):
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
     names = [f"probability_{name}" for name in ("cat", "dog", "owl")]
-    assert list(rows[0]) == ["id", "path", "label", *names, "error"]
+    assert list(rows[0]) == ["id", "path", "predicted_label", *names, "error"]
     assert [row["path"] for row in rows] == [
         str(folder / n) for n in ("a.png", "b,\n.png", "c.jpg")
     ]
     assert rows[2]["error"] == "is not an image"
-    assert [rows[2][name] for name in ("label", *names)] == [""] * 4
+    assert [rows[2][name] for name in ("predicted_label", *names)] == [""] * 4
     expected = served.image_once().predict(folder / "a.png")[0]
-    assert rows[0]["label"] == expected.label
+    assert rows[0]["predicted_label"] == expected.label
     given = [np.float32(rows[0][name]) for name in names]  # 9 digits restore every float32
     assert given == [np.float32(value) for value in expected.probabilities.values()]
     assert captured.err == "tltf: 2 of 3 inputs predicted; 1 with an error in the row\n"
@@ -73,7 +73,7 @@ def test_json_lines_in_a_file(reviews, tmp_path, capsys):
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     assert [row["text"] for row in rows] == ["a film", " ", "another"]
     assert [row["error"] for row in rows] == ["", "the text is empty", ""]
-    assert rows[1]["label"] is None
+    assert rows[1]["predicted_label"] is None
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
 
 
@@ -135,5 +135,5 @@ def test_the_program_reads_standard_input_and_keeps_standard_output_clean(review
     done = subprocess.run(command, input=b"a film\n\nthe end\n", capture_output=True, cwd=root)
     lines = done.stdout.decode().splitlines()
     assert (done.returncode, len(lines)) == (0, 4)
-    assert lines[0].startswith("id,text,label,probability_bad,")
+    assert lines[0].startswith("id,text,predicted_label,probability_bad,")
     assert lines[2].endswith("the line is empty")

@@ -1,7 +1,11 @@
-"""The README tells the truth: its flags and files exist, and its Python runs."""
+"""README and guides tell the truth: their flags and files exist, and their Python runs."""
 
+import http.server
+import json
 import pathlib
 import re
+import shlex
+import threading
 
 import numpy as np
 import pytest
@@ -11,79 +15,145 @@ from tltf.config import call_strings, command_options, flagfiles, options
 from tltf.config.catalogs import BACKBONES, HEADS, METHODS, SOURCES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-KINDS = (
-    options.Options,
-    command_options.EvaluateOptions,
-    command_options.PredictOptions,
-    command_options.ExportOptions,
-)
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
+TEXTS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *GUIDES]}
+KINDS = {
+    "train": options.Options,
+    "lr_find": command_options.FindOptions,
+    "check": command_options.CheckOptions,
+    "evaluate": command_options.EvaluateOptions,
+    "predict": command_options.PredictOptions,
+    "export": command_options.ExportOptions,
+}
 TINY = {
     "mnist_5k(num_train=1000)": "digits(num_train=60, num_validation=20, num_test=30)",
     "efficientnet_lite0": "small_cnn(filters=[4, 4])",
+    'backbone="minilm_l6"': 'backbone="small_lstm", train_epochs=1',
     "image_size_px=96": "image_size_px=12",
     "stage_7": "stage_2",
-    'method="full"': 'method="full", train_epochs=2',
+    'method="full"': 'method="full", train_epochs=1',
+    "epochs=3, shuffle": "epochs=1, shuffle",
 }
+PLACEHOLDERS = {"flag", "name"}
+"""What stands for any flag."""
+OF_THE_PROGRAM = {"completion", "version"}
+"""What `tltf` takes without a command."""
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def commands():
-    lines = "\n".join(blocks("sh")).splitlines()
-    return [line for line in lines if line.startswith("python -m tltf.")]
+    """The commands of all pages: those of blocks, and what echo gives to a command."""
+    lines = "\n".join("\n".join(blocks(text, "sh")) for text in TEXTS.values()).splitlines()
+    found = [re.sub(r"^echo .*? \| ", "", line) for line in lines]
+    return sorted({line for line in found if line.startswith("python -m tltf.")})
 
 
 def test_every_flag_exists_and_every_flag_of_train_is_told():
-    known = {name for kind in KINDS for name in options.flags_of(kind)}
-    told = set(re.findall(r"--([a-z][a-z_0-9]+)", TEXT))
-    assert told - known - {*flagfiles.CONSOLE_FLAGS, "flag"} == set()
-    assert set(options.flags_of(options.Options)) - told == set()
+    known = {name for kind in KINDS.values() for name in options.flags_of(kind)}
+    switches = {f"no{name}" for name in known}
+    told = {
+        name: set(re.findall(r"--([a-z][a-z_0-9]+)", text))
+        for name, text in TEXTS.items()
+        if name != "architecture.md"
+    }
+    allowed = known | switches | {*flagfiles.CONSOLE_FLAGS} | PLACEHOLDERS | OF_THE_PROGRAM
+    assert {name: flags - allowed for name, flags in told.items() if flags - allowed} == {}
+    of_reference = "".join(path.read_text(encoding="utf-8") for path in REFERENCE)
+    assert known - set(re.findall(r"`--([a-z][a-z_0-9]+)`", of_reference)) == set()
 
 
 def test_every_file_exists():
-    named = set(re.findall(r"\b(?:configs|tools|tests|notebooks|tltf)/[\w./]+\b", TEXT))
+    pattern = r"(?<!/)\b(?:configs|tools|tests|notebooks|tltf)/[\w./]+\b"
+    named = {name for text in TEXTS.values() for name in re.findall(pattern, text)}
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("line", commands())
-def test_commands_parse(line, monkeypatch):
-    import shlex
+def test_the_commands_of_every_guide_are_seen():
+    assert len(commands()) >= 20
+    assert {line.split()[2].removeprefix("tltf.") for line in commands()} == set(KINDS)
 
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_parse_and_their_call_strings_are_real(line, monkeypatch):
     monkeypatch.chdir(ROOT)
     _, _, module, *argv = shlex.split(line)
-    kind = dict(zip(("train", "evaluate", "predict", "export"), KINDS, strict=True))
-    flagfiles.parse(kind[module.removeprefix("tltf.")], argv)
+    chosen, _ = flagfiles.parse(KINDS[module.removeprefix("tltf.")], argv)
+    values = options.flag_values(chosen)
+    for name, catalog in (("data", SOURCES), ("head", HEADS), ("method", METHODS)):
+        if values.get(name) and values[name] != "auto":
+            assert call_strings.pick(catalog, values[name], name)
+    if values.get("backbone"):
+        assert call_strings.pick(BACKBONES, values["backbone"], "backbone")
 
 
 def test_call_strings_of_the_tables_are_real():
-    sources = re.findall(r"^\| `(\w+)\(", TEXT, re.MULTILINE)
-    assert (
-        {"image_folder", "csv", "jsonl", "tfds"}
-        <= set(sources)
-        <= {*SOURCES, *BACKBONES, *HEADS, *METHODS}
-    )
+    catalogs = {**SOURCES, **BACKBONES, **HEADS, **METHODS}
+    together = "\n".join(TEXTS.values())
+    named = set(re.findall(r"^\| `(\w+)\(", together, re.MULTILINE))
+    assert {"image_folder", "csv", "jsonl", "tfds", "lora", "classify"} <= named <= set(catalogs)
     for text in ("small_cnn(filters=[32, 64])", "minilm_l6", "convnext_tiny"):
-        assert f"`{text}`" in TEXT and call_strings.pick(BACKBONES, text)
+        assert f"`{text}`" in together and call_strings.pick(BACKBONES, text)
     for text in ("linear_probe", "partial(last_groups=2)", "full(backbone_rate=.1)", "scratch"):
-        assert f"`{text}`" in TEXT and call_strings.pick(METHODS, text)
+        assert f"`{text}`" in together and call_strings.pick(METHODS, text)
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=["run", "parts"])
-def test_python_runs(code, tmp_path, monkeypatch, capsys):
+class Served(http.server.BaseHTTPRequestHandler):
+    """What TF Serving answers to one image."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = {"outputs": {"label": ["cat"], "probabilities": [[0.9, 0.1]]}}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_):
+        """Nothing is printed."""
+
+
+@pytest.fixture
+def served():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Served)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def with_python():
+    return [name for name, text in TEXTS.items() if blocks(text, "python")]
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with the files that the pages read."""
     monkeypatch.chdir(tmp_path)
     pixels = np.full((9, 9, 3), 90, np.uint8)
     (tmp_path / "photo.jpg").write_bytes(tf.io.encode_jpeg(pixels).numpy())
-    for whole, tiny in TINY.items():
-        code = code.replace(whole, tiny)
-    exec(compile(code, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert re.search(r"0\.\d+|1\.0", printed)
-    assert list(tmp_path.glob("**/saved_model.pb"))
+    rows = [
+        f"{'fine' if n % 3 else 'awful'} day {n},{'good' if n % 3 else 'bad'}" for n in range(60)
+    ]
+    (tmp_path / "reviews.csv").write_text("\n".join(["review,stars", *rows]), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", with_python())
+def test_python_runs(name, workplace, served, capsys):
+    """The blocks of a page, one after the other, as a reader would try them."""
+    names = {}
+    for code in blocks(TEXTS[name], "python"):
+        for whole, tiny in {**TINY, "localhost:8501": served}.items():
+            code = code.replace(whole, tiny)
+        exec(compile(code, name, "exec"), names)
+        assert re.search(r"0\.\d+|1\.0", capsys.readouterr().out), code
+    exports = list(workplace.glob("**/saved_model.pb"))
+    assert len(exports) == {"README.md": 1, "python.md": 2, "deploying.md": 0}[name]
 
 
 def test_the_tables_are_filled_or_marked():
     for name in ("results", "recipes"):
-        assert f"TABLE:{name}" in TEXT
+        assert f"TABLE:{name}" in TEXTS["measured.md"]

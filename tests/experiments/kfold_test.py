@@ -38,7 +38,7 @@ def test_every_example_is_judged_once(run):
     rows = list(csv.DictReader((run / "predictions.csv").open()))
     assert len(rows) == len({row["id"] for row in rows}) == 1797
     report = json.loads((run / "report.json").read_text())
-    hits = np.mean([row["label"] == row["predicted"] for row in rows])
+    hits = np.mean([row["true_label"] == row["predicted_label"] for row in rows])
     assert report["test"]["accuracy"] == pytest.approx(hits)
     assert report["test"]["num_examples"] == 1797
     assert len(report["folds"]) == 3
@@ -79,12 +79,12 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
         trained = []
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--resume=data"])
-        assert [bool(finished) for *_, finished in trained] == [True] * 3
+        assert [bool(finished) for *_, finished, _ in trained] == [True] * 3
         trained.clear()
         (cut / "status.json").write_text('{"status": "training"}')
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--overwrite"])
-        assert [bool(finished) for *_, finished in trained] == [False] * 3
+        assert [bool(finished) for *_, finished, _ in trained] == [False] * 3
 
 
 def test_a_replaced_run_is_removed_to_its_last_file(run, tmp_path):
@@ -106,7 +106,7 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
         kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1])
     )
     seen = []
-    monkeypatch.setattr(kfold.one_run, "run", lambda chosen, recipe: seen.append(chosen))
+    monkeypatch.setattr(kfold.one_run, "run", lambda chosen, recipe, callbacks: seen.append(chosen))
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
     assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/1"]
     assert not (tmp_path / "new").exists()

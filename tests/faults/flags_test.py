@@ -425,6 +425,6 @@ def test_a_bad_file_among_those_to_predict(trained, tmp_path, capfd):
     errors = {os.path.basename(row["path"]): row["error"] for row in rows if row["error"]}
     assert len(rows) == 10 and set(errors) == {"half.jpg", "page.jpg"}
     assert "damaged JPEG" in errors["half.jpg"] and "HTML" in errors["page.jpg"]
-    assert all(bool(row["label"]) != bool(row["error"]) for row in rows)
+    assert all(bool(row["predicted_label"]) != bool(row["error"]) for row in rows)
     assert "8 of 10 inputs predicted; 2 with an error in the row" in done.err
     assert snapshot(tmp_path) == before

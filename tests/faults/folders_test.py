@@ -495,10 +495,10 @@ def test_classes_are_mapped_by_name_where_some_are_absent(animals, tmp_path, cap
     argv = [f"--run={animals}", f"--data={call(data)}", f"--output={tmp_path}/out"]
     require(run("evaluate", argv, capfd), 0)
     rows = list(csv.DictReader((tmp_path / "out/predictions.csv").open()))
-    assert [row["label"] for row in rows] == ["dog"] * 3 + ["owl"] * 3
+    assert [row["true_label"] for row in rows] == ["dog"] * 3 + ["owl"] * 3
     for row in rows:
         chances = {name: float(row[f"probability_{name}"]) for name in ("cat", "dog", "owl")}
-        assert row["predicted"] == max(chances, key=chances.get)
+        assert row["predicted_label"] == max(chances, key=chances.get)
     report = json.loads((tmp_path / "out/report.json").read_text())["test"]
     assert 0 <= report["macro_f1"] <= 1 and len(report["per_class"]) == 3
 

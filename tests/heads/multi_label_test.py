@@ -185,7 +185,7 @@ def test_a_run_from_texts_to_an_export_that_is_verified(tags, capsys):
         rows = list(csv.DictReader(file))
     truth, given = (
         np.array([[n in row[key].split("|") for n in test["class_names"]] for row in rows])
-        for key in ("label", "predicted")
+        for key in ("true_labels", "predicted_labels")
     )
     assert metrics.f1_score(truth, given, average="micro") == pytest.approx(test["micro_f1"])
     stated = np.array(
@@ -197,8 +197,8 @@ def test_a_run_from_texts_to_an_export_that_is_verified(tags, capsys):
     (tags / "new.csv").write_text("text\ncheap slow shop number3\n")
     assert predict.main([f"--run={tags}/run", f"--input={tags}/new.csv", "--format=jsonl"]) == 0
     row = json.loads(capsys.readouterr().out)
-    assert set(row) == {"id", "text", "labels", "probabilities", "error"}
-    assert row["labels"] == ["price", "speed"]
+    assert set(row) == {"id", "text", "predicted_labels", "probabilities", "error"}
+    assert row["predicted_labels"] == ["price", "speed"]
     page = (tags / "run/report.html").read_text()
     assert "Labels, weakest first" in page and "micro F1" in page
 

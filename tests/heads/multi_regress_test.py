@@ -153,7 +153,9 @@ def test_the_report_has_every_number(place):
 
 
 def test_predictions_are_those_of_the_run(place):
-    judged = pandas.read_csv(place / "run/predictions.csv", dtype={"label": str, "predicted": str})
+    judged = pandas.read_csv(
+        place / "run/predictions.csv", dtype={"true_values": str, "predicted_values": str}
+    )
     model = tltf.load(place / "run")
     for made, (_, row) in zip(model.predict(list(judged["text"])), judged.iterrows(), strict=True):
         assert list(made.values) == list(NAMES) and made.answer.count("|") == 1
@@ -164,7 +166,7 @@ def test_predictions_are_those_of_the_run(place):
     argv = [f"--run={place}/run", f"--input={place}/all.csv", f"--output={output}"]
     assert predict.main([*argv, "--format=jsonl"]) == 0
     lines = [json.loads(line) for line in output.read_text().splitlines()]
-    assert len(lines) == 121 and set(lines[0]["values"]) == set(NAMES)
+    assert len(lines) == 121 and set(lines[0]["predicted_values"]) == set(NAMES)
 
 
 def test_numbers_are_found_by_their_names(place, tmp_path, capsys):
@@ -188,7 +190,7 @@ def test_folds_are_judged_together(place, tmp_path):
     folds = ["--split=kfold(folds=2, fold=-1)", "--export=false", f"--output={tmp_path}/folds"]
     assert train.main([data, *flags, *folds]) == 0
     found, table = report(tmp_path / "folds"), pandas.read_csv(tmp_path / "folds/predictions.csv")
-    truths = np.array([text.split("|") for text in table["label"]], float)
+    truths = np.array([text.split("|") for text in table["true_values"]], float)
     first = report(tmp_path / "folds/rounds/0")["options"]["head"]
     scale = call_strings.pick(HEADS, first).build().scale
     errors = [

@@ -198,14 +198,14 @@ def test_a_run_from_texts_to_an_export_that_is_verified(counted, capsys):
         rows = list(csv.DictReader(file))
     true, given, low = (
         np.array([float(row[key]) for row in rows])
-        for key in ("label", "predicted", "quantile_0.05")
+        for key in ("true_value", "predicted_value", "quantile_0.05")
     )
     assert np.abs(true - given).mean() == pytest.approx(test["mean_absolute_error"], rel=1e-5)
     assert (low <= given).all()
     (counted / "new.csv").write_text("text\ngood good plain plain plain plain plain plain\n")
     assert predict.main([f"--run={counted}/run", f"--input={counted}/new.csv"]) == 0
     (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
-    assert 100 < float(row["value"]) < 150 and row["error"] == ""
+    assert 100 < float(row["predicted_value"]) < 150 and row["error"] == ""
     data = f"--data=csv(path={counted}/rows.csv, text=text, label=stars)"
     assert evaluate.main([f"--run={counted}/run", data, f"--output={counted}/again"]) == 0
     again = json.loads((counted / "again/report.json").read_text())

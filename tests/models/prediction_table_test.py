@@ -28,17 +28,21 @@ def test_rows_read_back_to_the_last_bit(tmp_path):
     assert list(rows[0]) == [
         "id",
         "text",
-        "label",
-        "predicted",
+        "true_label",
+        "predicted_label",
         "probability_neg, ative",
         "probability_positive",
     ]
     assert [row["text"] for row in rows] == texts
-    assert [row["label"] for row in rows] == ["neg, ative", "positive", "neg, ative"]
+    assert [row["true_label"] for row in rows] == ["neg, ative", "positive", "neg, ative"]
     columns = [[float(row[k]) for row in rows] for k in list(rows[0])[4:]]
     np.testing.assert_array_equal(np.array(columns, np.float32).T, stated)
-    assert [row["predicted"] for row in rows] == answers
+    assert [row["predicted_label"] for row in rows] == answers
+    old = path.read_text(encoding="utf-8").replace("true_label,predicted_label", "label,predicted")
+    (tmp_path / "old.csv").write_text(old, encoding="utf-8")
+    before, _ = prediction_table.read(tmp_path / "old.csv")
     again, names = prediction_table.read(path)
+    assert (before.truths, before.answers) == (again.truths, again.answers), "of earlier versions"
     assert names == list(rows[0])[4:]
     assert (again.contents, again.truths, again.answers) == ({"text": texts}, truths, answers)
     both = prediction_table.join_tables([again, again])
@@ -55,8 +59,8 @@ def test_unlabelled_rows_and_names_that_are_no_utf8(tmp_path):
     assert row == {
         "id": "\\udcff.png",
         "path": "\\udcff.png",
-        "label": "",
-        "predicted": "b",
+        "true_label": "",
+        "predicted_label": "b",
         "probability_a": "0.25",
         "probability_b": "0.75",
     }

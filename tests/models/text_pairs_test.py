@@ -45,7 +45,7 @@ def table(path):
 
 def test_the_tables_of_predictions_have_both_texts(place):
     judged = table(place / "run/predictions.csv")
-    assert list(judged[0])[:5] == ["id", *FIELDS, "label", "predicted"]
+    assert list(judged[0])[:5] == ["id", *FIELDS, "true_label", "predicted_label"]
     argv = [f"--run={place / 'run'}", f"--input={place / 'pairs.csv'}", f"--output={place}/p.csv"]
     assert predict.main(argv) == 0
     made = {row["id"]: row for row in table(place / "p.csv")}
@@ -53,7 +53,7 @@ def test_the_tables_of_predictions_have_both_texts(place):
     for row in judged:
         again = made[row["id"]]
         assert [again[name] for name in FIELDS] == [row[name] for name in FIELDS]
-        assert again["label"] == row["predicted"]
+        assert again["predicted_label"] == row["predicted_label"]
         assert abs(float(again["probability_same"]) - float(row["probability_same"])) < 1e-5
 
 

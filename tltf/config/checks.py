@@ -162,8 +162,9 @@ def refuse_model_file(text: str) -> None:
     """Raises ModelError where --backbone is a file, since a whole model holds code of whoever made it."""
     path = pathlib.Path(os.path.expanduser(text))
     if text not in BACKBONES and path.is_file():
+        kind = f"a {path.suffix} file" if path.suffix else "a file without a suffix"
         raise ModelError(
-            f"a file{path.suffix and f' of type {path.suffix}'} is not opened as a backbone: it may hold code",
+            f"{kind} is not opened as a backbone: it may hold code",
             flag="backbone",
             place=path,
             fix="name the network with --backbone and give its --backbone_weights=FILE",

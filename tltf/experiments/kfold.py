@@ -184,8 +184,8 @@ def _pooled(chosen: Options, folder: pathlib.Path, folds: Sequence[Report]) -> R
     ]
     _, columns = tables[0]
     whole = prediction_table.join_tables([table for table, _ in tables])
-    prediction_table.write(folder / layout.PREDICTIONS, whole, columns)
     head = call_strings.pick(HEADS, (folds[0].options or {})["head"], "head").build()
+    prediction_table.write(folder / layout.PREDICTIONS, whole, columns, head.name)
     judge, names = evaluators.evaluator_for(head), _metrics(folds[0]).class_names
     labels, candidate = judge.parse(whole.truths or [], whole.answers, whole.values, names)
     test = judge.measure(labels, candidate, names, seed=chosen.runtime.seed)

@@ -266,7 +266,7 @@ def write_predictions(
         judge.answers(candidate, class_names),
         judge.values(candidate),
     )
-    prediction_table.write(path, table, head.columns(class_names))
+    prediction_table.write(path, table, head.columns(class_names), head.name)
 
 
 def _contents(part: Source) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from tltf.heads.head import Head
 from tltf.models import inputs
 from tltf.models.inputs import Item
 from tltf.models.prediction import Prediction
+from tltf.models.prediction_table import PREDICTED
 from tltf.models.predictor import Predictor
 from tltf.models.transfer_model import TransferModel
 
@@ -88,7 +89,7 @@ class CsvRows:
         columns = self.head.columns(self.class_names)
         self._num_values = len(columns)
         self._writer = csv.writer(self.file, lineterminator="\n")
-        self._row(["id", *self.contents, self.head.name, *columns, "error"])
+        self._row(["id", *self.contents, f"{PREDICTED}{self.head.name}", *columns, "error"])
 
     def write(self, item: Item, prediction: Prediction) -> None:
         """Writes one row; numbers have 9 significant digits."""
@@ -115,7 +116,7 @@ class JsonRows:
         row = {
             "id": item.id,
             **dict(zip(self.contents, _contents(item, self.contents), strict=True)),
-            self.head.name: None if answer == "" else answer,
+            f"{PREDICTED}{self.head.name}": None if answer == "" else answer,
             self.head.scores_name: getattr(prediction, self.head.scores_name),
             "error": prediction.error,
         }

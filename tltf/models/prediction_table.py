@@ -11,8 +11,10 @@ import numpy as np
 from tltf.errors import ShapeError
 from tltf.files import atomic_files
 
-AFTER_CONTENTS = ("label", "predicted")
-"""The columns behind those of the contents."""
+TRUE, PREDICTED = "true_", "predicted_"
+"""The beginnings of the columns of truths and of answers."""
+OLD_NAMES = ("label", "predicted")
+"""These columns in tables of earlier versions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,23 +39,25 @@ class Table:
         return len(self.ids)
 
 
-def header(contents: Iterable[str], columns: Sequence[str]) -> list[str]:
+def header(contents: Iterable[str], columns: Sequence[str], answer: str = "label") -> list[str]:
     """The names of all columns.
 
     Args:
         contents: the columns of the contents, such as `path` or `text`.
         columns: the columns of the values.
+        answer: what is predicted, as `Head.name`, such as `label` or `value`.
     """
-    return ["id", *contents, *AFTER_CONTENTS, *columns]
+    return ["id", *contents, f"{TRUE}{answer}", f"{PREDICTED}{answer}", *columns]
 
 
-def write(path: pathlib.Path, table: Table, columns: Sequence[str]) -> None:
+def write(path: pathlib.Path, table: Table, columns: Sequence[str], answer: str = "label") -> None:
     """Writes `predictions.csv`; the file is whole or absent.
 
     Args:
         path: the file.
         table: Table; values are written with 9 significant digits, which restore float32.
         columns: the K names of the columns of the values.
+        answer: what is predicted, see `header`.
 
     Raises:
         ShapeError: the lengths differ.
@@ -77,7 +81,7 @@ def write(path: pathlib.Path, table: Table, columns: Sequence[str]) -> None:
         )
     with atomic_files.replace_file(path, newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(header(table.contents, columns))
+        writer.writerow(header(table.contents, columns, answer))
         contents = table.contents.values()
         rows = zip(table.ids, *contents, truths, table.answers, values.tolist(), strict=True)
         for *texts, numbers in rows:
@@ -101,12 +105,18 @@ def join_tables(tables: Sequence[Table]) -> Table:
 
 
 def read(path: pathlib.Path) -> tuple[Table, list[str]]:
-    """`(Table, columns)` of a table that `write` wrote."""
+    """`(Table, columns)` of a table that `write` wrote, in this version or in an earlier one."""
     with open(path, newline="", encoding="utf-8") as file:
         first, *rows = csv.reader(file)
     places = range(1, len(first))
-    end = next(place for place in places if tuple(first[place : place + 2]) == AFTER_CONTENTS)
+    end = next(place for place in places if _are_answers(*first[place : place + 2]))
     ids, *contents, truths, answers = ([row[place] for row in rows] for place in range(end + 2))
     values = np.array([row[end + 2 :] for row in rows], dtype=float).reshape(len(rows), -1)
     by_name = dict(zip(first[1:end], contents, strict=True))
     return Table(ids, by_name, truths, answers, values), first[end + 2 :]
+
+
+def _are_answers(truth: str, answer: str = "") -> bool:
+    """Whether two neighbouring columns are those of truths and answers."""
+    is_pair = truth.startswith(TRUE) and answer == PREDICTED + truth.removeprefix(TRUE)
+    return is_pair or (truth, answer) == OLD_NAMES

@@ -22,7 +22,7 @@ LABEL_TYPES = ("auto", "text")
 Records = Iterator[tuple[str, dict[str, Any]]]
 """Pairs of `file:row` and the fields of a record by name."""
 MAX_FIELD_BYTES = 1 << 20
-TAKEN = ("id", "label", "predicted", "error")
+TAKEN = ("id", "label", "predicted", "error", "true_label", "predicted_label")
 """Columns of the tables of predictions that stand beside those of the texts."""
 
 

@@ -1,0 +1,29 @@
+"""The commands of tltf, by the names that `tltf NAME` takes."""
+
+from collections.abc import Callable, Sequence
+
+from tltf.config.call_strings import load_target
+from tltf.errors import FlagError, choices_text, nearest
+
+COMMANDS = {
+    "train": "trains, evaluates, reports and exports a transferred model",
+    "predict": "classifies images or texts with a trained run",
+    "evaluate": "evaluates a finished run on its own test split or on other labelled examples",
+    "export": "exports a trained run for serving, and checks the export",
+    "check": "scans a data set as training does and prints what is in it",
+    "lr_find": "proposes a learning rate for a run",
+}
+"""Name of a command, which is also that of its module at the top -> what it does."""
+
+
+def load_command(name: str) -> Callable[[Sequence[str]], int]:
+    """The `main(argv)` of a command.
+
+    Raises:
+        FlagError: there is no such command.
+    """
+    if name not in COMMANDS:
+        near = nearest(name, COMMANDS, limit=1)
+        what = f"there is no command {name!r} (choices: {choices_text(name, COMMANDS)})"
+        raise FlagError(what, fix=f"tltf {near[0]}" if near else "tltf --help")
+    return load_target(f"tltf.{name}:main")
