@@ -149,7 +149,7 @@ def test_the_terminal_says_it(tmp_path):
     assert text.startswith(
         "verdict    Better than always giving the same answer by 50.0 points (40.0 to\n"
         "           60.0), which is the least that a model must do. Nothing else to\n"
-        "           compare with: --baseline adds simpler models.\n"
+        "           compare with.\n"
         "test       75.0% mean overlap (70.0% to 80.0%), hit share 50.0%, 40 examples\n"
         "           25.0% a box around all, this model +50.0\n"
     )

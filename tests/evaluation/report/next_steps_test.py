@@ -15,8 +15,13 @@ from tltf.evaluation.report.report import DataSummary, Mistake, Report, SplitCou
 from tltf.evaluation.split_metrics import SplitMetrics
 
 METRICS = SplitMetrics({"accuracy": 0.6}, 95)
+LINEAR = BaselineRow(
+    SplitMetrics({"accuracy": 0.3}),
+    gain=PairedDifference({"accuracy": Gain(0.3, [0.2, 0.4])}),
+)
 GOOD = Report(
     test=METRICS,
+    baselines={"logistic_regression": LINEAR},
     validation=METRICS,
     options={"output": "runs/a b", "method": "full", "keep": "best"},
     chosen_on_validation=["the epoch"],
@@ -69,6 +74,13 @@ def test_an_early_kept_epoch_means_a_shorter_training(num, best, is_long):
     found = commands(GOOD, epochs(num, best))
     assert any("--early_stopping_epochs=5" in command for command in found) == is_long
     assert found[-2:] == USES
+
+
+def test_a_run_without_a_linear_baseline_is_compared_with_one():
+    first, *others = commands(dataclasses.replace(GOOD, baselines={}))
+    assert "--baseline=logistic" in shlex.split(first) and others == USES
+    no_test = dataclasses.replace(GOOD, baselines=None, test=None)
+    assert commands(no_test) == USES, "baselines are measured on the test split"
 
 
 def test_a_best_epoch_that_is_the_last_means_a_longer_training():

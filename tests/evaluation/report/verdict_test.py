@@ -172,6 +172,12 @@ def test_gain_cells_have_the_colour_of_what_they_say(tmp_path):
         assert page.count(f'class="n gain {tone}"') == 1
 
 
+def test_an_evaluation_names_no_flag_that_it_lacks():
+    bare = dataclasses.replace(report(constant=(0.1, 0.2)), options=None)
+    assert verdict.verdict(bare).text.endswith("Nothing else to compare with.")
+    assert "--baseline" in verdict.verdict(report(constant=(0.1, 0.2))).text
+
+
 def test_a_report_without_metrics_has_none(tmp_path):
     assert verdict.verdict(Report()) is None
     assert one_run.verdict_lines(Report()) == []

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tltf.evaluation import evaluators
 from tltf.evaluation.report import learning
 from tltf.evaluation.report.report import DataSummary, Report
 from tltf.evaluation.report.verdict import run_folder, train_command, verdict
@@ -43,17 +44,25 @@ def next_steps(report: Report, history: Sequence[dict[str, Any]] = ()) -> list[S
     if not run_folder(report):
         return []
     is_training = report.options is not None
-    steps = list(_better_model(report))
+    steps = list(_simpler_models(report))
     if is_training:
         steps += [*_longer_texts(report), *_length_of_training(report, history)]
     steps += [*_wrong_labels(report), *_small_classes(report.data or DataSummary())]
     return [*steps[: MOST_STEPS - 2], *_uses(report, is_training)]
 
 
-def _better_model(report: Report) -> Iterator[Step]:
+def _simpler_models(report: Report) -> Iterator[Step]:
     given = verdict(report)
     if given and given.command:
         yield Step("A simpler model is better than this one: train it in its place.", given.command)
+    judge = evaluators.evaluator_of(report.main_split()[1])
+    if (
+        report.options is not None
+        and report.test
+        and judge.linear_name not in (report.baselines or {})
+    ):
+        text = "See whether a linear model on the same features is as good; it takes little time."
+        yield Step(text, train_command(report, "--baseline=logistic"))
 
 
 def _longer_texts(report: Report) -> Iterator[Step]:

@@ -89,7 +89,7 @@ def verdict(report: Report) -> Verdict | None:
             return _no_better(rival, said, examples, report)
     if rivals:
         return Verdict(GOOD, f"Better than {rivals[0].title} by {said.amount(rivals[0].gain)}.")
-    return _not_compared(constant, said)
+    return _not_compared(constant, said, is_training=report.options is not None)
 
 
 def _rivals(report: Report, metrics: SplitMetrics) -> Iterator[_Rival]:
@@ -161,11 +161,14 @@ def _no_better(rival: _Rival, said: Wording, examples: str, report: Report) -> V
     return Verdict(UNCLEAR, text)
 
 
-def _not_compared(constant: tuple[BaselineRow, Gain] | None, said: Wording) -> Verdict:
-    text = "Nothing to compare with: --baseline adds simpler models."
-    if constant:
-        text = (
-            f"Better than {said.constant_answer} by {said.amount(constant[1])}, which is the least "
-            "that a model must do. Nothing else to compare with: --baseline adds simpler models."
-        )
+def _not_compared(
+    constant: tuple[BaselineRow, Gain] | None, said: Wording, *, is_training: bool
+) -> Verdict:
+    how = ": --baseline adds simpler models." if is_training else "."
+    if constant is None:
+        return Verdict(NEUTRAL, f"Nothing to compare with{how}")
+    text = (
+        f"Better than {said.constant_answer} by {said.amount(constant[1])}, which is the least "
+        f"that a model must do. Nothing else to compare with{how}"
+    )
     return Verdict(NEUTRAL, text)
