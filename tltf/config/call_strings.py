@@ -310,7 +310,7 @@ def _typed(text: str, default: Any, where: str, flag: str) -> Any:
 
 def _literal(value: Any) -> str:
     if isinstance(value, str):
-        plain = value and _value(value) == value and not set(value) & set(",()[]{}=\"'| ")
+        plain = value and _value(value) == value and not set(value) & set(",()[]{}=\"'| \t\r\n")
         return value if plain else repr(value)
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_literal(item) for item in value) + "]"

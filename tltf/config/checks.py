@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from tltf.config import call_strings
+from tltf.config import call_strings, data_paths
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import AUGMENTS, BACKBONES, FORMATS, HEADS, METHODS, SOURCES, SPLITS
 from tltf.config.catalogs.row import BackboneRow, Row
@@ -96,7 +96,7 @@ def pick_source(data: str, output: str = "") -> Call[Row]:
     """The Call of --data.
 
     Args:
-        data: a call string of SOURCES.
+        data: a call string of SOURCES, or the path of a table or of a folder of pictures.
         output: the folder that will be written, or "".
 
     Raises:
@@ -109,7 +109,7 @@ def pick_source(data: str, output: str = "") -> Call[Row]:
             flag="data",
             fix="--data='csv(path=all.csv, text=text, label=label)' with such rows, or tltf.fit",
         )
-    call = call_strings.pick(SOURCES, data, "data")
+    call = call_strings.pick(SOURCES, data_paths.name_source(data), "data")
     if not output or call.row is None or "path" not in call.row.paths:
         return call
     place = os.path.realpath(os.path.expanduser(output))

@@ -49,7 +49,8 @@ class DataOptions:
     data: str = flag(
         "",
         "The labelled examples, as a call string such as 'image_folder(path=DIR)', "
-        "'csv(path=all.csv, text=text, label=label)' or 'vader(domain=movie)'. See --list=sources.",
+        "'csv(path=all.csv, text=text, label=label)' or 'vader(domain=movie)', see --list=sources; or "
+        "the path of a table or of a folder with a folder of pictures per class.",
     )
     split: str = flag(
         "holdout",

@@ -42,7 +42,7 @@ def assemble(
     if recipe.method and recipe.method.name == "scratch":
         options = replace(options, backbone_weights="none")
     head = core_builder.fit_head(recipe.head, training)
-    options = replace(options, head=head.text)
+    options = replace(options, head=head.text, data=recipe.source.text or options.data.data)
     texts = training.texts() if training.modality == "text" else None
     with strategy.scope():
         core = core_builder.build(
