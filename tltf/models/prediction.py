@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from tltf.data.label_kinds import SEPARATOR
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Prediction:
     """The decoded output for one input.
 
@@ -31,6 +31,15 @@ class Prediction:
         default_factory=dict
     )
     values: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        if self.error:
+            return f"Prediction(error={self.error!r})"
+        if self.label and len(self.probabilities) > 1 and not self.labels:
+            ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
+            (_, first), (other, second) = ranked[:2]
+            return f"Prediction({self.label!r} {first:.1%}, next {other!r} {second:.1%})"
+        return f"Prediction({self.answer!r})"
 
     @property
     def answer(self) -> str:

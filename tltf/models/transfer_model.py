@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class TransferModel(ServedModel):
     """A model that predicts, with the data that it was trained and judged on.
 
@@ -43,6 +43,10 @@ class TransferModel(ServedModel):
     splits: Splits | dict[str, Source] = dataclasses.field(default_factory=dict)
     recipe: Recipe | None = None
     above: tuple[ForwardPass, Callable[[Source, int], tf.data.Dataset]] | None = None
+
+    def __repr__(self) -> str:
+        what = self.core.head.describe(self.class_names)
+        return f"TransferModel({self.core.backbone.name}: {what})"
 
     def scores(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, K]: the head's probabilities or quantiles for the rows of a Source, in its order."""
