@@ -39,7 +39,6 @@ HELD = {
     "array of str": np.array(TEXTS),
     "array of objects": np.array(TEXTS, object),
     "array of bytes": np.array([text.encode() for text in TEXTS]),
-    "frame": pandas.DataFrame({"text": TEXTS, "other": [1, 2, 3]}),
     "tuple": tuple(TEXTS),
     "dict of a list": {"text": TEXTS},
     "list of dicts": [{"text": text, "id": at} for at, text in enumerate(TEXTS)],
@@ -96,6 +95,15 @@ def test_images_are_read_from_arrays_and_frames(tmp_path):
     assert batch[0].probabilities == trained.predict({"image": pixels[0]})[0].probabilities
     with pytest.raises(DataError, match="takes images"):
         trained.predict(7)
+
+
+@covers(205, 206)
+def test_a_frame_gives_a_frame(trained):
+    frame = pandas.DataFrame({"text": TEXTS, "other": [1, 2, 3]}, index=[5, 3, 9])
+    answers = trained.predict(frame)
+    assert list(answers.index) == [5, 3, 9] and not answers["error"].any()
+    labels = [row.label for row in trained.predict(TEXTS)]
+    assert answers["predicted_label"].tolist() == labels
 
 
 @covers(206)
