@@ -1,18 +1,26 @@
 """The notebooks run from the first cell to the last."""
 
 import pathlib
+from inspect import signature
 
 import nbformat
 import pytest
 
+import tltf
 from tltf.config.options import Options, flags_of
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
-TINY = """
+TINY = {
+    "quickstart": """
 DATA = "digits(num_train=60, num_validation=20, num_test=30)"
 BACKBONE = "small_cnn(filters=[4])"
 SIZE_PX, EPOCHS, RUN = 12, 2, "runs/tiny"
-"""
+""",
+    "texts": """
+NUM_TRAIN, BACKBONE, METHOD, RUN = 60, "small_lstm", "scratch", "runs/tiny"
+""",
+}
+"""Notebook -> what takes the place of its parameters."""
 
 
 def read(path):
@@ -35,7 +43,7 @@ def test_its_python_compiles_and_its_flags_exist(path):
             for line in cell.source.splitlines():
                 name, equals, _ = line.strip().partition("=")
                 if line.startswith("    ") and equals and line.endswith(","):
-                    assert name in flags_of(Options)
+                    assert name in flags_of(Options) or name in signature(tltf.fit).parameters
 
 
 @pytest.mark.large
@@ -46,7 +54,7 @@ def test_it_runs_on_a_cpu(path, tmp_path):
     notebook = read(path)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
-            cell.source += TINY
+            cell.source += TINY[path.stem]
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     printed = [
