@@ -16,6 +16,10 @@ DATA = "digits(num_train=60, num_validation=20, num_test=30)"
 BACKBONE = "small_cnn(filters=[4])"
 SIZE_PX, EPOCHS, RUN = 12, 2, "runs/tiny"
 """,
+    "photos": """
+SAMPLE = "digits(num_train=60, num_validation=20, num_test=30)"
+BACKBONE, SIZE_PX, METHOD, RUN = "small_cnn(filters=[4])", 12, "scratch", "runs/tiny"
+""",
     "texts": """
 NUM_TRAIN, BACKBONE, METHOD, RUN = 60, "small_lstm", "scratch", "runs/tiny"
 """,
