@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 @pytest.mark.large
 def test_a_wheel_trains_and_reports(tmp_path):
     make = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", f"--wheel-dir={tmp_path}"]
-    subprocess.run([*make, str(ROOT)], check=True, capture_output=True)
+    copy = tmp_path / "copy"  # pip builds in the folder itself
+    shutil.copytree(ROOT / "tltf", copy / "tltf", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    subprocess.run([*make, str(copy)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("tltf-*.whl")
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
