@@ -36,7 +36,8 @@ def test_usual_columns_are_taken(name, first, arguments, tmp_path):
         ("text,review,label", "text=text, label=label"),
         ("text", "text=text, label=COLUMN"),
         ("text,label,class", "text=text, label=class"),
-        ("", "label=COLUMN"),
+        ("", "text=COLUMN, label=COLUMN"),
+        ("path,b,c", "image=path, label=c"),
     ],
 )
 def test_other_columns_are_asked_for(first, fix, tmp_path):
@@ -44,10 +45,12 @@ def test_other_columns_are_asked_for(first, fix, tmp_path):
     path.write_text(first + "\n")
     with pytest.raises(FlagError, match="which columns of") as caught:
         data_paths.name_source(str(path))
-    assert fix.split(", ")[-1] in caught.value.fix and caught.value.fix.startswith("--data='csv(")
+    assert caught.value.fix == f"--data='csv(path={path}, {fix})'"
 
 
-def test_texts_that_are_no_path_stay():
+def test_texts_that_are_no_path_stay(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()  # a name of the catalog is that, whatever lies beside
+    monkeypatch.chdir(tmp_path)
     for text in ("digits", "nowhere.csv", "csv(path=a.csv)", "image_folder(path=x)"):
         assert data_paths.name_source(text) == text
 

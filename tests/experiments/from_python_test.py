@@ -221,6 +221,17 @@ def test_pictures_with_splits_callbacks_and_no_folder(capsys):
     assert len(made.model.predict(x[:3])) == 3
 
 
+def test_random_weights_are_a_baseline_of_data_in_memory_too():
+    made = tltf.fit(pixels(), baseline="scratch", **PICTURES)
+    assert made.report.report.baselines["scratch"].test.num_examples > 0
+
+
+def test_columns_may_have_any_names():
+    table = frame().rename(columns={"review": "a text, or 'two'", "stars": "the stars"})
+    made = tltf.fit(table, text="a text, or 'two'", label="the stars", **QUICK)
+    assert made.model.predict(table.iloc[:2])["predicted_label"].notna().all()
+
+
 def test_folds_have_no_single_model(tmp_path):
     x, y = pixels()
     made = tltf.fit((x, y), split="kfold(folds=2, fold=-1)", output=tmp_path / "folds", **PICTURES)

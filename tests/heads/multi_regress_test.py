@@ -227,3 +227,15 @@ def test_a_number_that_never_changes_is_named(tmp_path):
     (tmp_path / "t.csv").write_text("text,a,b\none,1,2\ntwo,2,2\nthree,3,2\n")
     with pytest.raises(DataError, match="b has only one number"):
         loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=a|b)", target="number")
+
+
+def test_numbers_stand_in_columns_of_their_own(tmp_path):
+    (tmp_path / "t.csv").write_text("text,a\none,1|2\ntwo,2\nthree,3\n")
+    with pytest.raises(DataError, match=r"some rows have 1 and others 2 numbers.*label=height"):
+        loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=a)", target="numbers")
+    (tmp_path / "t.csv").write_text("text,a\none,1|2\ntwo,2|4\nthree,3|5\n")
+    with pytest.raises(DataError, match="2 numbers per row stand in 1 column"):
+        loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=a)", target="numbers")
+    (tmp_path / "t.csv").write_text("text,a\none,1\ntwo,2\nthree,3\n")
+    source = loader.load(f"csv(path={tmp_path}/t.csv, text=text, label=a|a)", target="number")
+    assert source.labels.tolist() == [1, 2, 3]

@@ -115,6 +115,16 @@ def _quoting(name: str, inner: str) -> str:
     return f"quote the value: {', '.join(f'{key}={value!r}' for key, value in cut)}"
 
 
+def read_arguments(text: str, flag: str = "") -> dict[str, Any]:
+    """The arguments of a call string by name, for a name that no catalog has.
+
+    Raises:
+        FlagError: the text is not a call string.
+    """
+    _, raw = parse(text, flag)
+    return {key: _value(value) for key, value in raw.items()}
+
+
 def name_of(text: str) -> str:
     """The name in a call string, whose arguments are not read."""
     return text.partition("(")[0].strip()
@@ -188,7 +198,7 @@ def pick(catalog: Mapping[str, AnyRow], text: str | Call[AnyRow], flag: str = ""
     name, raw = parse(text, flag)
     if name not in catalog:
         if is_outside(name):
-            kwargs = {key: _value(value) for key, value in raw.items()}
+            kwargs = read_arguments(text, flag)
             return Call(name, name, kwargs, None, text, tuple(raw))
         raise unknown_name(catalog, name, text, flag)
     row = catalog[name]

@@ -5,6 +5,7 @@ import json
 import os
 
 from tltf.config.call_strings import render
+from tltf.config.catalogs import SOURCES
 from tltf.errors import FlagError
 
 TEXTS = ("text", "review", "sentence", "content", "message", "comment", "body", "tweet", "document")
@@ -16,7 +17,7 @@ MOST_BYTES = 1 << 20
 
 
 def name_source(data: str) -> str:
-    """The call string for a path that exists; other texts as they are.
+    """The call string for a path that exists; names of the catalog and other texts as they are.
 
     A folder is read as one with a folder of pictures per class, and a table by the columns with usual
     names.
@@ -28,7 +29,7 @@ def name_source(data: str) -> str:
         FlagError: a table whose columns cannot be told; the fix has them filled in.
     """
     path = os.path.expanduser(data.strip())
-    if "(" in data or not os.path.exists(path):
+    if "(" in data or data.strip() in SOURCES or not os.path.exists(path):
         return data
     if os.path.isdir(path):
         return render("image_folder", {"path": path})
@@ -60,10 +61,9 @@ def _choose_columns(path: str, name: str, columns: list[str]) -> dict[str, str]:
         [column for column in columns if column.strip().lower() in usual]
         for usual in (TEXTS, IMAGES, LABELS)
     )
-    examples = {"text": texts} if texts else {"image": images}
-    (argument, found), *_ = examples.items()
+    argument, found = ("image", images) if images and not texts else ("text", texts)
     if len(columns) == 2 and len(labels) == 1 and not found:
-        argument, found = "text", [column for column in columns if column not in labels]
+        found = [column for column in columns if column not in labels]
     if len(found) == 1 and len(labels) == 1 and found != labels:
         return {argument: found[0], "label": labels[0]}
     first = (found or columns or ["COLUMN"])[0]

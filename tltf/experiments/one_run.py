@@ -348,7 +348,8 @@ def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow
     chosen = options.replace(
         options.replace(result.given, **sizes), method="scratch", norm=norm, output="", baseline=""
     )
-    fitted = training.fit_parts(chosen, trained.splits)
+    source = trained.recipe.source if trained.recipe else None
+    fitted = training.fit_parts(chosen, trained.splits, source)
     other, test = fitted.model, trained.splits["test"]
     used = other.run_options.train
     candidate = judge.candidate(other.core.head, other.scores(test, other.eval_batch_size))

@@ -134,8 +134,7 @@ def column_of(data: str, modality: str) -> str:
 def _read_arguments(data: str, modality: str) -> dict[str, Any]:
     """The arguments of a run's --data; {} where its source has no columns of the modality."""
     if call_strings.name_of(data) == call_strings.IN_MEMORY:
-        _, arguments = call_strings.parse(data, "data")
-        return dict(arguments)
+        return call_strings.read_arguments(data, "data")
     row = SOURCES.get(call_strings.name_of(data))
     if row is None or modality not in row.args:
         return {}

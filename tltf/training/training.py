@@ -15,6 +15,8 @@ import keras
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import Row
 from tltf.config.flag_fields import flag_text
 from tltf.config.options import Options, flag_values
 from tltf.config.recipe import Recipe
@@ -227,14 +229,17 @@ def _about(trained: TransferModel) -> dict[str, Any]:
     }
 
 
-def fit_parts(options: Options, parts: Splits | dict[str, Source]) -> TrainingResult:
+def fit_parts(
+    options: Options, parts: Splits | dict[str, Source], source: Call[Row] | None = None
+) -> TrainingResult:
     """Trains a model on splits that are already there, without a run folder, e.g. for a baseline.
 
     Args:
         options: Options.
         parts: role -> Source.
+        source: the call that the splits come from; None for that of --data.
     """
-    recipe = config_checks.resolve(options, needs_output=False)
+    recipe = config_checks.resolve(options, needs_output=False, source=source)
     strategy = strategies.start(options.runtime)
     trained, method = assemble(options, recipe, parts, strategy)
     tokens, clock = count_tokens(trained), _Clock()

@@ -103,6 +103,8 @@ class Numbers(LabelKind):
         """The numbers float64[N, D], each column as `Number.encode` reads it, and the names of the columns."""
         columns = _columns(texts)
         names = tuple(class_names or map(str, range(len(columns))))
+        if len(names) != len(columns):
+            raise _wrong_count(f"{len(columns)} numbers per row stand in {len(names)} column")
         values = [
             Number().encode(column, None, f"{name}: {column_name}", least_classes)[0]
             for column_name, column in zip(names, columns, strict=True)
@@ -149,5 +151,17 @@ class Numbers(LabelKind):
 
 
 def _columns(texts: Sequence[str]) -> list[list[str]]:
-    """The texts of each of D columns, from texts of rows such as `1.5|20`."""
-    return [list(column) for column in zip(*(text.split(SEPARATOR) for text in texts), strict=True)]
+    """The texts of each of D columns, from texts such as `1.5|20`.
+
+    Raises:
+        DataError: rows with different numbers of numbers.
+    """
+    rows = [text.split(SEPARATOR) for text in texts]
+    counts = sorted({len(row) for row in rows})
+    if len(counts) > 1:
+        raise _wrong_count(f"some rows have {counts[0]} and others {counts[-1]} numbers")
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _wrong_count(what: str) -> DataError:
+    return DataError(what, flag="data", fix="label=height|width, a column for each number")

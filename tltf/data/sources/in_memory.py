@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tltf.config.call_strings import IN_MEMORY, Call
+from tltf.config.call_strings import IN_MEMORY, Call, render
 from tltf.config.catalogs.row import Row
 from tltf.data import label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
@@ -63,7 +63,7 @@ class MemoryRequest:
 
     def __str__(self) -> str:
         named = {"text": self.text, "image": self.image, "label": self.label}
-        return f"{IN_MEMORY}({', '.join(f'{key}={name}' for key, name in named.items() if name)})"
+        return render(IN_MEMORY, {key: name for key, name in named.items() if name})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,8 +47,11 @@ class LabelReader:
     def find_columns(self, record: dict[str, Any]) -> list[str]:
         """The names of the columns of labels, which a record must have."""
         if self.kind.columns_kind and self._column and self._value(record) is None:
-            self._columns = [part.strip() for part in self._column.split(label_kinds.SEPARATOR)]
-            if len(self._columns) > 1:
+            parts = self._column.split(label_kinds.SEPARATOR)
+            self._columns = list(dict.fromkeys(part.strip() for part in parts))
+            if len(self._columns) == 1:
+                self._column = self._columns[0]
+            else:
                 self.kind = label_kinds.KINDS[self.kind.columns_kind]
         return self._columns
 
