@@ -111,7 +111,7 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
     result = TrainingResult(trained, options_of(method="full", norm=norm), {})
     seen = []
 
-    def fit_parts(options, parts):
+    def fit_parts(options, parts, source):
         seen.append(options)
         raise InterruptedError
 
