@@ -13,9 +13,9 @@ from tltf import train
 from tltf.data import label_kinds
 from tltf.evaluation import bootstrap, classification, evaluators
 from tltf.evaluation.evaluators.labels import Answers
-from tltf.evaluation.report import sentences
+from tltf.evaluation.report import sentences, terminal
 from tltf.evaluation.report.report import Report
-from tltf.experiments import kfold, one_run
+from tltf.experiments import kfold
 from tltf.heads.multi_label import multi_label
 from tltf.heads.regress import regress
 
@@ -43,7 +43,7 @@ def test_all_right_and_all_wrong_are_no_certainty(count, low, are_right):
     assert "loss" not in found.intervals, "resamples of equal rows are equal"
     assert "calibration_error" not in found.intervals
     report = Report(test=found, baselines={})
-    assert evaluators.wording_for(found).value(wanted[0]) in one_run.score_text(found)
+    assert evaluators.wording_for(found).value(wanted[0]) in terminal.score_text(found)
     assert evaluators.wording_for(found).value(wanted[0]) in sentences.sentences(report)[0]
 
 

@@ -10,7 +10,7 @@ from tltf.config import checks, defaults
 from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import FlagError
-from tltf.experiments import one_run
+from tltf.experiments import run_baselines
 from tltf.methods import fine_tuning, schedules
 from tltf.methods.method import Phase
 from tltf.runs import folder
@@ -117,7 +117,7 @@ def test_random_weights_train_their_batch_norms_beside_a_run_that_does_not(
 
     monkeypatch.setattr(training, "fit_parts", fit_parts)
     with pytest.raises(InterruptedError):
-        one_run._scratch(result, types.SimpleNamespace())
+        run_baselines._scratch(result, types.SimpleNamespace())
     recipe = checks.resolve(seen[0], needs_output=False)
     strategy = strategies.start(seen[0].runtime)
     other, _ = assembly.assemble(seen[0], recipe, trained.splits, strategy)

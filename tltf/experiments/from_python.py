@@ -20,9 +20,10 @@ from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.data.sources import in_memory
 from tltf.data.sources.in_memory import MemoryRequest
 from tltf.errors import FlagError, ModelError
+from tltf.evaluation.report import terminal
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import kfold, one_run
+from tltf.experiments import kfold
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
@@ -58,7 +59,7 @@ class RunReport:
         shutil.copyfile(self.folder / layout.REPORT_HTML, path)
 
     def __repr__(self) -> str:
-        lines = [one_run.score_text(self._main)] if self._main.scores else ["no examples to judge"]
+        lines = [terminal.score_text(self._main)] if self._main.scores else ["no examples to judge"]
         lines += [f"{self.folder / layout.REPORT_HTML}"]
         return "\n".join(lines)
 

@@ -20,7 +20,7 @@ from tltf.data import fingerprint, loader
 from tltf.errors import ModelError
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
-from tltf.evaluation.report import writer
+from tltf.evaluation.report import terminal, writer
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import Wording
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -102,9 +102,9 @@ def _every_fold(
     )
     writer.write(report, folder)
     runs_folder.write_status(folder, "finished")
-    print(*one_run.verdict_lines(report), sep="\n")
+    print(*terminal.verdict_lines(report), sep="\n")
     print(f"{'folds':<10} {report.folds_text}")
-    print(f"{'together':<10} {one_run.score_text(_metrics(report))}")
+    print(f"{'together':<10} {terminal.score_text(_metrics(report))}")
     print(f"{'report':<10} {folder / layout.REPORT_HTML}")
     return report
 

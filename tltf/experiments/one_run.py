@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,11 +18,10 @@ from tltf.data import trained_rows
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import BaselineRow
-from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import learning, sentences, verdict, writer
+from tltf.evaluation.report import terminal, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
 from tltf.evaluation.split_metrics import SplitMetrics
+from tltf.experiments import run_baselines
 from tltf.graphs import freezing
 from tltf.heads.head import Head
 from tltf.models import prediction_table
@@ -35,8 +33,6 @@ from tltf.training.result import TrainingResult
 
 NUM_MISTAKES = 24
 """The most mistakes that a report shows."""
-LINE = 68
-"""Letters of a line of a sentence, behind the ten of its name and a space."""
 
 
 def run(
@@ -78,7 +74,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
     run = pathlib.Path(trained.run_options.output.output)
     began = time.monotonic()
     report, stated = evaluate(result)
-    baselines = _baselines(result, stated, recipe.baselines)
+    baselines = run_baselines.measure(result, stated, recipe.baselines)
     report = dataclasses.replace(report, baselines=baselines)
     result.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
@@ -103,7 +99,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
         report = _write(result, report, run, start)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
-    print(closing_text(report, run, result.history))
+    print(terminal.closing_text(report, run, result.history))
     return report
 
 
@@ -187,65 +183,6 @@ def data_summary(trained: TransferModel, warnings: Sequence[str] = ()) -> DataSu
     return DataSummary(scan, chosen.data, chosen.split, counts)
 
 
-def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, Any]] = ()) -> str:
-    """The text that a run prints last: its result beside baselines, and where its files are.
-
-    Args:
-        report: of the run.
-        run: the run folder.
-        history: a dict for each epoch or penalty.
-    """
-    split, metrics = report.main_split()
-    lines = verdict_lines(report)
-    lines.append(f"{split:<10} " + (score_text(metrics) if metrics else "no examples"))
-    lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
-    said = evaluators.wording_for(metrics)
-    for row in sentences.comparison(report)[1:]:
-        gain = f", this model {said.change(row.gain.difference)}" if row.gain else ""
-        lines.append(f"{'':<10} {said.value(row.value)} {row.title}{gain}")
-    if "scratch" not in (report.baselines or {}):
-        lines.append(f"{'':<10} not measured: random weights (--baseline=scratch)")
-    total_s, train_s = report.time_s["total"], report.time_s["train"]
-    lines += wrapped_lines("trained", " ".join(learning.sentences(report, history)))
-    lines += [
-        f"{'time':<10} {total_s:.0f} s, {train_s:.0f} s of it training",
-        f"{'report':<10} {run / layout.REPORT_HTML}",
-        f"{'predict':<10} python -m tltf.predict --run={run} --input=FILE",
-    ]
-    if (run / layout.EXPORT).is_dir():
-        lines.append(f"{'serve':<10} {run / 'export'}")
-    return "\n".join(lines)
-
-
-def verdict_lines(report: Report) -> list[str]:
-    """The lines of a terminal that hold the verdict of a report and the command that it names."""
-    given = verdict.verdict(report)
-    if not given:
-        return []
-    command = [f"{'':<10} next: {given.command}"] if given.command else []
-    return wrapped_lines("verdict", given.text) + command
-
-
-def wrapped_lines(name: str, text: str) -> list[str]:
-    """The lines of a text behind its name; none for an empty text."""
-    parts = textwrap.wrap(text, LINE, break_long_words=False, break_on_hyphens=False)
-    return [f"{'' if place else name:<10} {part}" for place, part in enumerate(parts)]
-
-
-def score_text(metrics: SplitMetrics) -> str:
-    """A line with the headline metric and its interval, more metrics, and the number of examples."""
-    said = evaluators.wording_for(metrics)
-    bounds = metrics.intervals.get(said.metric)
-    more = [
-        f"{sentences.words(name).replace('f1', 'F1')} {said.text(name, metrics.scores.get(name))}"
-        for name in said.columns
-    ]
-    first = f"{said.value(metrics.score(said.metric))} {said.title}"
-    if bounds:
-        first += f" ({said.value(bounds[0])} to {said.value(bounds[1])})"
-    return ", ".join([first, *more, f"{metrics.num_examples:,} examples"])
-
-
 def write_predictions(
     path: pathlib.Path, part: Source, head: Head, candidate: Any, class_names: Sequence[str]
 ) -> None:
@@ -302,66 +239,6 @@ def _with_content(row: Mistake, part: Source) -> Mistake:
         texts = "\n".join(column.values[row.index] for column in part.fields.values())
         return dataclasses.replace(row, text=texts)
     return dataclasses.replace(row, image=part.column.values[row.index])
-
-
-def _baselines(
-    result: TrainingResult, stated: Mapping[str, Any], names: Sequence[str]
-) -> dict[str, BaselineRow] | None:
-    """Name -> row of each baseline: a constant one, and those that were asked for.
-
-    These are a linear model on frozen features, and random weights.
-    """
-    trained = result.model
-    parts, seed = trained.splits, trained.run_options.runtime.seed
-    if "test" not in parts:
-        return None
-    labels = {role: np.asarray(part.labels) for role, part in parts.items()}
-    class_names, judge = trained.class_names, evaluators.evaluator_for(trained.core.head)
-    rows: dict[str, BaselineRow] = {}
-
-    def add(name: str, row: BaselineRow, other: Any) -> None:
-        gain = judge.difference(labels["test"], stated["test"], other, seed=seed)
-        rows[name] = dataclasses.replace(row, gain=gain)
-
-    constant = judge.constant(labels["train"], labels["test"], class_names, seed=seed)
-    add(judge.constant_name, *constant)
-    if result.frozen_features:
-        pairs = {role: (result.frozen_features[role], labels[role]) for role in parts}
-        given = pairs["train"], pairs.get("validation"), pairs["test"]
-        groups = None if "validation" in pairs else parts["train"].split_groups()
-        add(judge.linear_name, *judge.linear(*given, class_names, seed=seed, groups=groups))
-    if "scratch" in names:
-        add("scratch", *_scratch(result, judge))
-    return rows
-
-
-def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
-    """`(row, candidate)` of the same run from random weights, with all weights trained."""
-    trained = result.model
-    sizes = {
-        name: options.flag_values(trained.run_options)[name]
-        for name in ("image_size_px", "text_length")
-    }
-    norm = result.given.train.norm
-    if norm == "frozen":  # the statistics of random weights mean nothing
-        norm = "auto"
-    chosen = options.replace(
-        options.replace(result.given, **sizes), method="scratch", norm=norm, output="", baseline=""
-    )
-    source = trained.recipe.source if trained.recipe else None
-    fitted = training.fit_parts(chosen, trained.splits, source)
-    other, test = fitted.model, trained.splits["test"]
-    used = other.run_options.train
-    candidate = judge.candidate(other.core.head, other.scores(test, other.eval_batch_size))
-    row = BaselineRow(
-        judge.measure(
-            np.asarray(test.labels), candidate, trained.class_names, seed=chosen.runtime.seed
-        ),
-        note=f"the same flags from random weights, everything trained: {used.train_epochs} "
-        f"epochs, {used.optimizer} at {used.learning_rate:g}",
-        time_s=fitted.times_s["train"],
-    )
-    return row, candidate
 
 
 def _export(trained: TransferModel, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:

@@ -18,7 +18,7 @@ from tltf.errors import FlagError, printable
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import sentences, writer
+from tltf.evaluation.report import sentences, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Report
 from tltf.experiments import one_run
 from tltf.files import atomic_folders
@@ -82,9 +82,9 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     one_run.write_predictions(folder / layout.PREDICTIONS, part, head, stated, trained.class_names)
     for warning in warnings:
         print(f"warning    {printable(warning)}")
-    print(*one_run.verdict_lines(report), sep="\n")
+    print(*terminal.verdict_lines(report), sep="\n")
     print(f"judged     {len(part)} rows: {ROWS[role]}")
-    print(f"{'test' if role == 'all' else role:<10} {one_run.score_text(test)}")
+    print(f"{'test' if role == 'all' else role:<10} {terminal.score_text(test)}")
     print(f"report     {folder / layout.REPORT_HTML}")
     return report
 

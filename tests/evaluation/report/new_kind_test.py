@@ -8,7 +8,7 @@ import pytest
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import plots, writer
+from tltf.evaluation.report import plots, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Report, SplitCounts
 from tltf.evaluation.report.sections import (
     BAR,
@@ -26,7 +26,6 @@ from tltf.evaluation.report.sections import (
 )
 from tltf.evaluation.report.wording import MetricTile, Wording
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import one_run
 
 
 class BoxEvaluator(Evaluator):
@@ -145,7 +144,7 @@ def test_its_details_come_back_from_the_file(tmp_path):
 
 
 def test_the_terminal_says_it(tmp_path):
-    text = one_run.closing_text(REPORT, tmp_path)
+    text = terminal.closing_text(REPORT, tmp_path)
     assert text.startswith(
         "verdict    Better than always giving the same answer by 50.0 points (40.0 to\n"
         "           60.0), which is the least that a model must do. Nothing else to\n"

@@ -11,11 +11,10 @@ from tltf.config import flagfiles
 from tltf.config.options import Options
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
-from tltf.evaluation.report import verdict, writer
+from tltf.evaluation.report import terminal, verdict, writer
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import BAD, GOOD, NEUTRAL, UNCLEAR
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import one_run
 
 SAVED = json.loads(pathlib.Path(__file__).with_name("saved_reports.json").read_text("utf-8"))
 KINDS = {"class": 1, "labels": 1, "number": -1, "numbers": -1}
@@ -159,7 +158,7 @@ def test_saved_reports_have_a_verdict_in_every_form(kind, tmp_path):
     assert page.index('class="verdict') < page.index('class="tiles"')
     title, _, first = (tmp_path / "report.md").read_text("utf-8").splitlines()[:3]
     assert title.startswith("# ") and first == f"**{writer._markdown(given.text)}**"
-    lines = one_run.verdict_lines(saved)
+    lines = terminal.verdict_lines(saved)
     assert lines[0].startswith("verdict    ")
     assert " ".join(line[11:] for line in lines if "next: " not in line) == given.text
     assert all(len(line) <= 80 for line in lines if "next: " not in line)
@@ -180,6 +179,6 @@ def test_an_evaluation_names_no_flag_that_it_lacks():
 
 def test_a_report_without_metrics_has_none(tmp_path):
     assert verdict.verdict(Report()) is None
-    assert one_run.verdict_lines(Report()) == []
+    assert terminal.verdict_lines(Report()) == []
     writer.write(Report(), tmp_path)
     assert '<section class="verdict' not in (tmp_path / "report.html").read_text("utf-8")

@@ -1,0 +1,74 @@
+"""The baselines of a run: simpler models, trained on the rows that the run was trained on."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tltf.config import options
+from tltf.evaluation import evaluators
+from tltf.evaluation.baseline_row import BaselineRow
+from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.training import training
+from tltf.training.result import TrainingResult
+
+
+def measure(
+    result: TrainingResult, stated: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, BaselineRow] | None:
+    """Name -> row of each baseline: a constant one, and those that were asked for.
+
+    These are a linear model on frozen features, and random weights.
+    """
+    trained = result.model
+    parts, seed = trained.splits, trained.run_options.runtime.seed
+    if "test" not in parts:
+        return None
+    labels = {role: np.asarray(part.labels) for role, part in parts.items()}
+    class_names, judge = trained.class_names, evaluators.evaluator_for(trained.core.head)
+    rows: dict[str, BaselineRow] = {}
+
+    def add(name: str, row: BaselineRow, other: Any) -> None:
+        gain = judge.difference(labels["test"], stated["test"], other, seed=seed)
+        rows[name] = dataclasses.replace(row, gain=gain)
+
+    constant = judge.constant(labels["train"], labels["test"], class_names, seed=seed)
+    add(judge.constant_name, *constant)
+    if result.frozen_features:
+        pairs = {role: (result.frozen_features[role], labels[role]) for role in parts}
+        given = pairs["train"], pairs.get("validation"), pairs["test"]
+        groups = None if "validation" in pairs else parts["train"].split_groups()
+        add(judge.linear_name, *judge.linear(*given, class_names, seed=seed, groups=groups))
+    if "scratch" in names:
+        add("scratch", *_scratch(result, judge))
+    return rows
+
+
+def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
+    """`(row, candidate)` of the same run from random weights, with all weights trained."""
+    trained = result.model
+    sizes = {
+        name: options.flag_values(trained.run_options)[name]
+        for name in ("image_size_px", "text_length")
+    }
+    norm = result.given.train.norm
+    if norm == "frozen":  # the statistics of random weights mean nothing
+        norm = "auto"
+    chosen = options.replace(
+        options.replace(result.given, **sizes), method="scratch", norm=norm, output="", baseline=""
+    )
+    source = trained.recipe.source if trained.recipe else None
+    fitted = training.fit_parts(chosen, trained.splits, source)
+    other, test = fitted.model, trained.splits["test"]
+    used = other.run_options.train
+    candidate = judge.candidate(other.core.head, other.scores(test, other.eval_batch_size))
+    row = BaselineRow(
+        judge.measure(
+            np.asarray(test.labels), candidate, trained.class_names, seed=chosen.runtime.seed
+        ),
+        note=f"the same flags from random weights, everything trained: {used.train_epochs} "
+        f"epochs, {used.optimizer} at {used.learning_rate:g}",
+        time_s=fitted.times_s["train"],
+    )
+    return row, candidate
