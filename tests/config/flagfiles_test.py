@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 
 import pytest
 
@@ -79,6 +80,52 @@ def test_a_missing_flagfile_suggests_its_neighbour(tmp_path):
     write(tmp_path, "vader_full.flags", "")
     with pytest.raises(FlagError, match=r"fix: --flagfile=.*vader_full\.flags"):
         parse(f"--flagfile={tmp_path / 'vader_ful.flags'}")
+
+
+def test_a_flagfile_of_tltf_is_found_in_any_folder_and_pulls_in_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options, _ = parse("--flagfile=configs/vader_minilm_l6_full.flags", "--seed=4")
+    assert options.model.backbone == "minilm_l6" and options.runtime.seed == 4
+    assert options.data.data.startswith("vader("), "configs/base/vader.flags"
+    path = write(tmp_path, "mine.flags", "--flagfile=configs/base/vader.flags\n--seed=6\n")
+    monkeypatch.chdir(tmp_path.parent)
+    options, _ = parse(f"--flagfile={path}")
+    assert options.data.data.startswith("vader(") and options.runtime.seed == 6
+
+
+def test_a_file_of_the_users_comes_before_one_of_tltf(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    write(tmp_path / "configs", "quickstart.flags", "--seed=9\n")
+    options, _ = parse("--flagfile=configs/quickstart.flags")
+    assert options.runtime.seed == 9 and not options.data.data
+    (tmp_path / "configs" / "vgg16_frozen_dense256.flags").symlink_to("nowhere")
+    with pytest.raises(FlagError, match="No such file"):
+        parse("--flagfile=configs/vgg16_frozen_dense256.flags")
+
+
+def test_flagfiles_of_a_wheel_lie_in_the_package(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    path = write(tmp_path / "configs", "only.flags", "--seed=7\n")
+    monkeypatch.setattr(flagfiles, "PACKAGE", tmp_path)
+    monkeypatch.chdir(pathlib.Path(__file__).parent)
+    assert parse("--flagfile=configs/only.flags")[0].runtime.seed == 7
+    with pytest.raises(FlagError, match="No such file"):
+        parse(f"--flagfile=configs/../configs/{path.name}")
+    with pytest.raises(FlagError, match=r"\(choices: configs/only\.flags\)"):
+        parse("--flagfile=elsewhere/zebra.flags")
+
+
+def test_a_missing_flagfile_lists_those_that_are_there(tmp_path, monkeypatch):
+    write(tmp_path, "mine.flags", "")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FlagError) as caught:
+        parse("--flagfile=zebra.flags")
+    own = pathlib.Path(flagfiles.__file__).resolve().parents[2] / "configs"
+    for name in ["mine.flags", *(f"configs/{file.name}" for file in own.glob("*.flags"))]:
+        assert f" {name}" in f"{caught.value}" or f"({name}" in f"{caught.value}", name
+    with pytest.raises(FlagError, match=r"fix: --flagfile=configs/quickstart\.flags$"):
+        parse("--flagfile=configs/quickstrat.flags")
 
 
 def test_a_binary_flagfile(tmp_path):

@@ -2,6 +2,7 @@
 
 import configparser
 import pathlib
+import runpy
 import subprocess
 
 import pytest
@@ -67,3 +68,10 @@ COMP_WORDS=(tltf train --d); COMP_CWORD=2; _tltf; echo "${COMPREPLY[@]}"
         check=True,
     )
     assert done.stdout.split() == ["predict", "--data="]
+
+
+def test_the_package_runs_as_the_program(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tltf", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("tltf", run_name="__main__")
+    assert not ended.value.code and capsys.readouterr().out.startswith("tltf ")

@@ -2,10 +2,12 @@
 
 A flagfile has one `--name=value` per line. A line that starts with # is a comment; nothing
 else is, since a value may hold # and quotes. `--flagfile=other.flags` pulls in another file, its
-path relative to the file that names it. A later flag wins over an earlier one.
+path relative to the file that names it. A later flag wins over an earlier one. `configs/NAME` is the
+flagfile of tltf itself where there is no such file.
 """
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict, cast
@@ -15,11 +17,16 @@ from absl import flags as absl_flags
 from tltf.config import habits, paths
 from tltf.config.flag_fields import KINDS, Flag, FlagValue, check, flag_text
 from tltf.config.options import AnyOptions, OptionsGroup, flag_values, flags_of, make
-from tltf.errors import FlagError, nearest
+from tltf.errors import FlagError, choices_text, nearest
 from tltf.files import atomic_files
 
 SWITCHES = ("help", "helpfull", "debug")
 CONSOLE_FLAGS = (*SWITCHES, "list", "flagfile")
+PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+CONFIGS = "configs"
+"""The folder of tltf's own flagfiles: in the package where a wheel is installed, else beside it."""
+MOST_CHOICES = 40
+"""The number of flagfiles that an error lists; tltf has fewer of its own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +81,7 @@ def read(argv: Sequence[str], flags: Mapping[str, Flag]) -> Iterator[WrittenFlag
         if written.text is None and needs_value:
             raise FlagError("needs a value", flag=written.name, fix=f"--{written.name}=VALUE")
         if written.name == "flagfile":
-            yield from read_flagfile(written.text or "", flags)
+            yield from read_flagfile(_find(pathlib.Path(), written.text or ""), flags)
         else:
             yield written
 
@@ -89,21 +96,50 @@ def read_flagfile(
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        near = nearest(path.name, [p.name for p in path.parent.glob("*.flags")], limit=1)
-        fix = f"--flagfile={path.parent / near[0]}" if near else ""
-        raise FlagError(f"cannot read {path}: {reason}", flag="flagfile", fix=fix) from error
+        raise _unreadable(path, error) from error
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         written = _token(line.strip(), f"{path}:{number}", flags)
         if written.name == "flagfile":
-            inner = path.parent / (written.text or "")
+            inner = _find(path.parent, written.text or "")
             yield from read_flagfile(inner, flags, (*including, path.resolve()))
         elif written.text is None and not _is_switch(written.name, flags):
             raise FlagError("needs a value", flag=written.name, place=written.place)
         else:
             yield written
+
+
+def _find(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """The flagfile that `name` means in a folder; tltf's own if it is called so and none is there."""
+    path = folder / name
+    parts = pathlib.PurePath(name).parts
+    if parts[:1] == (CONFIGS,) and ".." not in parts and not os.path.lexists(path):
+        own = [configs.joinpath(*parts[1:]) for configs in _own_configs()]
+        return next((file for file in own if file.is_file()), path)
+    return path
+
+
+def _own_configs() -> list[pathlib.Path]:
+    """The folder of tltf's own flagfiles; none for a package that was copied alone."""
+    is_clone = (PACKAGE.parent / "setup.cfg").is_file()
+    folders = [PACKAGE / CONFIGS, *([PACKAGE.parent / CONFIGS] if is_clone else [])]
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def _unreadable(path: pathlib.Path, error: OSError | UnicodeDecodeError) -> FlagError:
+    """The error for a flagfile that cannot be read, with the one that may be meant, or all."""
+    what = f"cannot read {path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}"
+    if not isinstance(error, FileNotFoundError):
+        return FlagError(what, flag="flagfile")
+    names = {file.name: f"{path.parent / file.name}" for file in path.parent.glob("*.flags")}
+    for folder in _own_configs():
+        for file in sorted(folder.glob("*.flags")):
+            names.setdefault(file.name, f"{CONFIGS}/{file.name}")
+    near = nearest(path.name, names, limit=1)
+    choices = choices_text(f"{path}", names.values(), MOST_CHOICES) if names else "none"
+    fix = f"--flagfile={names[near[0]]}" if near else ""
+    return FlagError(f"{what} (choices: {choices})", flag="flagfile", fix=fix)
 
 
 def write(path: pathlib.Path | str, options: OptionsGroup, comment: str) -> None:
