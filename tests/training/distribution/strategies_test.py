@@ -43,6 +43,25 @@ def test_missing_tpu_is_one_line():
         strategies.start(make(strategy="tpu").runtime)
 
 
+def test_a_tpu_that_nothing_names_is_looked_for_in_the_machine(monkeypatch):
+    asked = []
+
+    def connect(*names):
+        asked.append(names)
+        if not names:
+            raise ValueError("Please provide a TPU Name to connect to.")
+        return "resolver"
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver.TPUClusterResolver, "connect", connect)
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda resolver: f"strategy of {resolver}")
+    try:
+        strategies._tpu.cache_clear()
+        assert strategies._STRATEGIES["tpu"]() == "strategy of resolver"
+        assert asked == [(), ("local",)]
+    finally:
+        strategies._tpu.cache_clear()
+
+
 def test_mirrored_spans_all_logical_devices():
     script = (
         "from tltf.training.distribution import strategies as runtime; from tltf.config.options import make;"

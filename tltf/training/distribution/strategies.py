@@ -28,8 +28,8 @@ def start(options: RuntimeOptions) -> tf.distribute.Strategy:
     """
     if options.logical_devices > 1:
         split_cpu(options.logical_devices)
-    has_gpu = bool(tf.config.list_physical_devices("GPU"))
-    is_fixed = options.deterministic == "on" or (options.deterministic == "auto" and not has_gpu)
+    is_cpu = options.strategy != "tpu" and not tf.config.list_physical_devices("GPU")
+    is_fixed = options.deterministic == "on" or (options.deterministic == "auto" and is_cpu)
     if is_fixed:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(options.seed)
@@ -72,8 +72,13 @@ def _multi_worker() -> tf.distribute.Strategy:
 
 @functools.cache
 def _tpu() -> tf.distribute.Strategy:
+    """The strategy of the TPU that the environment names, else of the one in this machine."""
+    resolvers = tf.distribute.cluster_resolver.TPUClusterResolver
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+        try:
+            resolver = resolvers.connect()
+        except ValueError:  # nothing names a TPU, as on Colab, where it is in the machine
+            resolver = resolvers.connect("local")
     except (ValueError, tf.errors.NotFoundError) as error:
         raise FlagError("no TPU is reachable", flag="strategy", fix="--strategy=auto") from error
     return tf.distribute.TPUStrategy(resolver)
