@@ -3,14 +3,19 @@
 import dataclasses
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import Gain, PairedDifference
-from tltf.evaluation.report.report import DataSummary, Report
+from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of, percent
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "same network from random weights"
+OWN_TEST = "own_test"
+"""Name among the baselines of an evaluation of the run itself on its own test split."""
+MOST_GROUPS = 8
+"""Groups of trained layers that a sentence names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,20 +73,27 @@ class Balance:
         roles: of the splits.
         rows: one per class.
         smallest: rows of the smallest class of the first split.
-        median: of the rows of its classes.
+        median: of the rows of its classes; of two in the middle the smaller one.
         largest: rows of its largest class.
     """
 
     roles: list[str]
     rows: list[BalanceRow]
     smallest: int
-    median: float
+    median: int
     largest: int
 
 
 def words(name: str) -> str:
     """A key as words: `macro_f1` is `macro f1`."""
     return str(name).replace("_", " ")
+
+
+def comparison_title(report: Report) -> str:
+    """The heading of the table that compares the model with others."""
+    if OWN_TEST in (report.baselines or {}):
+        return "Compared with the run's own test split"
+    return "Compared with simpler models"
 
 
 def transfer_gain(report: Report) -> PairedDifference | None:
@@ -200,6 +212,27 @@ def _chance(report: Report) -> str:
     return f"too small to be told from chance with {examples}"
 
 
+def trained_text(table: Sequence[dict[str, Any]], parameters: Parameters | None) -> str:
+    """Which part of the network was trained; empty where the report does not say.
+
+    Args:
+        table: `Report.trainable_table`.
+        parameters: of the network.
+    """
+    if not parameters or not parameters.total:
+        return ""
+    total, num = f"{parameters.total:,}", f"{parameters.trainable:,}"
+    if parameters.trainable == parameters.total:
+        return f"Everything was trained: {total} parameters."
+    share = f"{num} of {total} parameters ({percent(parameters.trainable / parameters.total, 2)})"
+    names = [str(row["group"]) for row in table if row.get("trained") and row.get("group")]
+    if names == ["head"]:
+        return f"Only the head was trained: {share}."
+    groups = f", in {', '.join(names[:MOST_GROUPS])}" if names else ""
+    more = f" and {len(names) - MOST_GROUPS} more groups" if len(names) > MOST_GROUPS else ""
+    return f"Trained: {share}{groups}{more}."
+
+
 def balance(data: DataSummary) -> Balance | None:
     """How many rows the classes have; None without splits or classes."""
     splits = {role: counts.class_counts or {} for role, counts in data.splits.items()}
@@ -213,4 +246,4 @@ def balance(data: DataSummary) -> Balance | None:
         BalanceRow(name, [split.get(name, 0) for split in splits.values()], count / most)
         for name, count in zip(names, counts, strict=True)
     ]
-    return Balance(list(splits), rows, min(counts), statistics.median(counts), max(counts))
+    return Balance(list(splits), rows, min(counts), statistics.median_low(counts), max(counts))
