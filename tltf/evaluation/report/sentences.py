@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tltf.evaluation import evaluators
+from tltf.evaluation import evaluators, left_out
 from tltf.evaluation.baseline_row import Gain, PairedDifference
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of, percent
@@ -106,7 +106,8 @@ def comparison(report: Report) -> list[ComparisonRow]:
     """The rows of the model and, after it, of its baselines, the best first."""
     _, metrics = report.main_split()
     said = evaluators.wording_for(metrics)
-    titles, others = {"scratch": SCRATCH_TITLE, **said.baselines}, []
+    titles = {"scratch": SCRATCH_TITLE, OWN_TEST: "its own test split", **said.baselines}
+    others = []
     for name, row in (report.baselines or {}).items():
         title = titles.get(name, words(name))
         gain = row.gain.gains.get(said.metric) if row.gain else None
@@ -148,11 +149,32 @@ def sentences(report: Report) -> list[str]:
     examples = count_of(metrics.num_examples or 0, split + " example")
     return [
         said.sentence(examples, metrics, _interval_text(metrics)),
+        *compared_sentences(report),
         *choice_sentences(report),
         *_baseline_sentences(report),
         *_transfer_sentences(report),
         *evaluators.evaluator_of(metrics).sentences(metrics),
     ]
+
+
+def compared_sentences(report: Report) -> Iterator[str]:
+    """The headline metric on some of the examples only, and on the test split of an evaluated run."""
+    _, metrics = report.main_split()
+    if metrics is None:
+        return
+    said = evaluators.wording_for(metrics)
+    for row in left_out.of_metrics(metrics):
+        bounds = row.interval
+        interval = f" ({said.value(bounds[0])} to {said.value(bounds[1])})" if bounds else ""
+        yield (
+            f"Without the {count_of(row.num_left_out, 'example')} {row.which}: {said.title} "
+            f"{said.value(row.value)}{interval} on {count_of(row.num_examples, 'example')}."
+        )
+    own = (report.baselines or {}).get(OWN_TEST)
+    if own:
+        yield (
+            f"On the run's own test split: {said.title} {said.value(own.test.scores[said.metric])}."
+        )
 
 
 def choice_sentences(report: Report) -> Iterator[str]:
@@ -183,7 +205,7 @@ def _interval_text(metrics: SplitMetrics) -> str:
 def _baseline_sentences(report: Report) -> Iterator[str]:
     said = evaluators.wording_for(report.main_split()[1])
     for row in comparison(report)[1:]:
-        if row.name == "scratch" or row.value is None:
+        if row.name in ("scratch", OWN_TEST) or row.value is None:
             continue
         text = f"{row.title.capitalize()}: {said.title} {said.value(row.value)}"
         if row.gain:
