@@ -115,7 +115,8 @@ def comparison(report: Report) -> list[ComparisonRow]:
         others.append(dataclasses.replace(shown, gain=gain, note=row.note))
     sign = 1 if said.is_error else -1
     others.sort(key=lambda row: sign * (row.value or 0))
-    return _with_bars([_comparison_row("model", "this model", metrics, said), *others], said)
+    title = "this model on these examples" if OWN_TEST in (report.baselines or {}) else "this model"
+    return _with_bars([_comparison_row("model", title, metrics, said), *others], said)
 
 
 def _with_bars(rows: Sequence[ComparisonRow], said: Wording) -> list[ComparisonRow]:
