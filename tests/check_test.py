@@ -99,7 +99,27 @@ def test_a_group_in_two_splits_is_told_once_in_each(tmp_path):
     assert len(told) == 299 + 298, "to the first row of its own split, and of the other one"
     across = ["(both " not in reason for reason in told]
     assert across == sorted(across, reverse=True) and sum(across) > 149
-    assert f"{sum(across)} pairs of rows in different splits" in scan.warnings[0]
+    assert f"{sum(across)} pairs of rows in different splits are" in scan.warnings[0]
+    assert near_duplicates.is_near_others(parts["test"], scan).all()
+
+
+def test_rows_that_are_near_another_split_are_found_whichever_comes_first():
+    words = " ".join(f"word{number}" for number in range(40))
+    other = " ".join(f"other{number}" for number in range(40))
+    rows = source("text", [words, words + "!", words + "?", other, other + "!", "a b c d e f g"])
+    parts = {"test": rows.take([0, 2, 3, 4]), "train": rows.take([1, 5])}
+    scan = near_duplicates.find_near_duplicates(rows, parts)
+    assert near_duplicates.is_near_others(parts["test"], scan).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert near_duplicates.is_near_others(parts["train"], scan).tolist() == [True, False]
+    pair = near_duplicates.find_near_duplicates(
+        rows, {"test": rows.take([0]), "train": rows.take([1])}
+    )
+    assert pair.warnings[0].startswith("1 pair of rows in different splits is nearly the same")
 
 
 def hashes_in_clusters(count, seed):

@@ -90,7 +90,7 @@ TYPED = {
     "tokenizer=bert": None,
     "threshold=.5": None,
     "metric=f1": None,
-    "title=x": None,
+    "run_name=x": "title=x",
     "version": None,
     "gpu=0": None,
     "workers=4": None,

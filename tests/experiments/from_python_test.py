@@ -1,6 +1,7 @@
 """`tltf.fit` on data that a program holds: the same rows, splits and errors as those of files."""
 
 import doctest
+import html
 import inspect
 import json
 
@@ -86,6 +87,7 @@ def test_the_report_shows_and_saves_itself(result, tmp_path):
     assert "accuracy" in repr(result) and len(repr(result)) < 400
     shown = result._repr_html_()
     assert shown.startswith("<iframe srcdoc=") and "<style" not in shown, "it styles itself only"
+    assert html.escape('<head><base href="about:srcdoc">') in shown, "links stay in the page"
     result.report.save(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page == (result.folder / "report.html").read_text(encoding="utf-8")

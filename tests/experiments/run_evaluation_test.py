@@ -9,6 +9,7 @@ from tests import served
 from tltf import evaluate
 from tltf.config import flagfiles
 from tltf.config.options import make
+from tltf.data import loader, trained_rows
 from tltf.evaluation.report.report import Report
 from tltf.models import saving
 
@@ -115,6 +116,49 @@ def test_a_class_that_was_not_trained_is_refused(run, tmp_path, capsys):
     assert report["test"]["num_examples"] == 3
     listed = (tmp_path / "out" / "data_report.jsonl").read_text()
     assert "its class 'god' was not trained" in listed and "new.csv:5" in listed
+
+
+def test_the_runs_own_test_split_stands_beside_other_examples(run, tmp_path, capsys):
+    test = {"num_examples": 50, "accuracy": 0.9, "intervals": {"accuracy": [0.8, 0.95]}}
+    names = {"data": "csv(path=films.csv)", "backbone": "small_lstm", "method": "full"}
+    (run / "report.json").write_text(json.dumps({"test": test, "run": names}))
+    _, report = evaluated(run, tmp_path, ROWS)
+    assert list(report["baselines"]) == ["own_test", "majority"]
+    row = report["baselines"]["own_test"]["test"]
+    assert row["accuracy"] == 0.9 and row["intervals"] == {"accuracy": [0.8, 0.95]}
+    assert report["title"] == "Evaluation of films: small LSTM, fine-tuned"
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Compared with the run&#39;s own test split" in page and "<b>90.0%</b>" in page
+    assert "On the run's own test split: accuracy 90.0%." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        {},
+        {"accuracy": "0.9"},
+        {"accuracy": 0.9, "intervals": "x"},
+        {"accuracy": 0.9, "intervals": {"accuracy": ["a"]}},
+    ],
+)
+def test_metrics_that_a_report_does_not_have_are_not_compared(run, tmp_path, test):
+    (run / "report.json").write_text(json.dumps({"test": test}))
+    code, report = evaluated(run, tmp_path, ROWS)
+    own = report["baselines"].get("own_test")
+    assert code == 0 and (own is None or own["test"].get("intervals") is None)
+
+
+def test_rows_that_the_run_was_trained_on_are_left_out_once_more(run, tmp_path, capsys):
+    path = tmp_path / "train.csv"
+    path.write_text("text,label\n" + ",".join(ROWS[0]) + "\n")
+    trained_rows.write(run, loader.load(f"csv(path={path}, text=text)", least_classes=1))
+    try:
+        _, report = evaluated(run, tmp_path, ROWS)
+    finally:
+        (run / "trained_rows.bin").unlink()
+    (row,) = report["test"]["without_examples"]
+    assert (row["num_left_out"], row["num_examples"]) == (1, 2)
+    assert "trained on 1 of 3 examples" in capsys.readouterr().out
 
 
 def test_baselines_are_no_flag_of_it(run, capsys):

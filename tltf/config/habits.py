@@ -44,6 +44,7 @@ FLAGS = {
     "input": "inputs image images file files source data data_dir input_file",
     "output": "out output_dir out_dir save_dir save_path outdir o logdir log_dir results_dir "
     "project output_path",
+    "title": "name run_name experiment exp_name experiment_name",
     "weight_decay": "wd l2 decay",
     "optimizer": "optim opt optimiser",
     "schedule": "scheduler lr_scheduler lr_scheduler_type sched lr_schedule",
@@ -116,8 +117,6 @@ SENTENCES = {
     "give texts on standard input: echo 'a text' | ... --input=-": "text texts sentence sentences",
     "leave it out: reports hold every metric that fits the labels": "metric metrics scoring "
     "eval_metric metric_for_best_model compute_metrics",
-    "leave it out: a report has the name of its --output": "title name run_name experiment "
-    "exp_name",
     "run `pip show tltf` for the version": "version",
     "leave it out: --image_size_px is the side of a square": "img_width width height",
     "name another folder, so that nothing is lost": "force f overwrite_output_dir "

@@ -60,7 +60,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "checkpoint_minutes",
         ),
     ),
-    "output": (("output", "overwrite", "baseline", "export"), ("tensorboard",)),
+    "output": (("output", "overwrite", "baseline", "export"), ("title", "tensorboard")),
 }
 """Heading -> (common flags of a run, its other flags)."""
 

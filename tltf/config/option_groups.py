@@ -316,6 +316,10 @@ class OutputOptions:
     """The files that the run leaves behind."""
 
     output: str = flag("", "The folder that the run writes.")
+    title: str = flag(
+        "",
+        "The heading of the report; if empty, it is made of the data, the backbone and the method.",
+    )
     resume: str = flag(
         "auto",
         "auto continues an unfinished run of the same flags, data and versions; "

@@ -7,6 +7,7 @@ VERSIONS = "versions"
 """The name of all versions together in --resume."""
 HARMLESS = (
     "output",
+    "title",
     "export",
     "baseline",
     "tensorboard",

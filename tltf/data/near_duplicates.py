@@ -52,10 +52,11 @@ def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> S
     num_across = sum(not is_within for is_within, _, _ in rows)
     warnings = []
     if num_across:
-        warnings.append(
-            f"{num_across:,} pairs of rows in different splits are nearly the same, such as "
-            f"{near_rows[0]['id']}, {near_rows[0]['reason'].removeprefix('nearly the same as ')}"
-        )
+        what = "1 pair of rows in different splits is"
+        if num_across > 1:
+            what = f"{num_across:,} pairs of rows in different splits are"
+        first = near_rows[0]["reason"].removeprefix("nearly the same as ")
+        warnings.append(f"{what} nearly the same, such as {near_rows[0]['id']} and {first}")
     if linked.num_left:
         warnings.append(
             f"{linked.num_left:,} rows look like so many others, as in one frame, that "
@@ -69,7 +70,25 @@ def _near_row(source: Source, roles: np.ndarray, first: int, second: int) -> dic
     """A row of the report on two rows that are nearly the same."""
     names = [ROLES[roles[row]] for row in (second, first)]
     where = f"both {names[0]}" if names[0] == names[1] else " and ".join(names)
-    return {"id": source.ids[second], "reason": f"nearly the same as {source.ids[first]} ({where})"}
+    other = source.ids[first]
+    reason = f"nearly the same as {other} ({where})"
+    return {"id": source.ids[second], "reason": reason, "other": other}
+
+
+def is_near_others(part: Source, scan: ScanCounts) -> np.ndarray:
+    """bool[N], true for the rows of a split that are nearly the same as a row of another split.
+
+    Args:
+        part: the rows of the split.
+        scan: with `near_rows`, as `find_near_duplicates` gives it.
+    """
+    places, is_near = {row_id: n for n, row_id in enumerate(part.ids)}, np.zeros(len(part), bool)
+    for row in scan.near_rows or ():
+        ends = [places.get(row["id"]), places.get(row.get("other", row["id"]))]
+        inside = [place for place in ends if place is not None]
+        if len(inside) == 1:
+            is_near[inside] = True
+    return is_near
 
 
 def find_pairs(source: Source) -> list[tuple[int, int]]:

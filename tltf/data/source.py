@@ -81,8 +81,8 @@ class ScanCounts:
         warnings: what is odd about the data, in sentences.
         skipped_rows: dicts with `id` and `reason`.
         excluded_rows: dicts with `id` and `reason`.
-        near_rows: dicts with `id` and `reason`, of rows that are nearly the same as another; None
-            where they were not looked for.
+        near_rows: dicts with `id`, `reason` and `other`, the id of the row that they are nearly the
+            same as; None where they were not looked for.
         fault_rows: dicts with `id`, `reason` and `fix` where the data cannot be used; otherwise None.
     """
 

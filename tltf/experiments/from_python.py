@@ -30,6 +30,8 @@ from tltf.runs import layout
 
 PAGE_HEIGHT_PX = 700
 """Height of a report in a notebook."""
+_LINKS_STAY = '<base href="about:srcdoc">'
+"""Without it, links to the sections of a page in a notebook would open the notebook in that page."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -65,6 +67,7 @@ class RunReport:
 
     def _repr_html_(self) -> str:
         page = (self.folder / layout.REPORT_HTML).read_text(encoding="utf-8")
+        page = page.replace("<head>", f"<head>{_LINKS_STAY}", 1)
         return (
             f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; border: 0" '
             f'height="{PAGE_HEIGHT_PX}"></iframe>'

@@ -14,10 +14,10 @@ from tltf.config.call_strings import Call
 from tltf.config.catalogs import Row
 from tltf.config.options import Options
 from tltf.config.recipe import Recipe
-from tltf.data import trained_rows
+from tltf.data import near_duplicates, trained_rows
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
-from tltf.evaluation import evaluators
+from tltf.evaluation import evaluators, left_out
 from tltf.evaluation.report import terminal, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -124,6 +124,10 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
             stated[role] = judge.candidate(trained.core.head, scores)
             labels, seed = np.asarray(part.labels), chosen.runtime.seed
             found[role] = judge.measure(labels, stated[role], trained.class_names, seed=seed)
+            is_near = near_duplicates.is_near_others(part, Splits(trained.splits).scan)
+            found[role] = left_out.add(
+                found[role], judge, scores, labels, is_near, left_out.NEAR, seed=seed
+            )
     plan = result.plans[-1]
     report = Report(
         command=_command(chosen),

@@ -15,11 +15,12 @@ from tltf.config.command_options import EvaluateOptions
 from tltf.data import loader, row_scan, run_data, scan_report, trained_rows
 from tltf.data.source import TEST, TRAIN, VALIDATION, Source, require_labels
 from tltf.errors import FlagError, printable
-from tltf.evaluation import evaluators
+from tltf.evaluation import evaluators, left_out
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import sentences, terminal, writer
+from tltf.evaluation.report import naming, sentences, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Report
+from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import one_run
 from tltf.files import atomic_folders
 from tltf.models import loading
@@ -54,13 +55,16 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     folder = pathlib.Path(options.output or next_folder(options.run))
     with scan_report.write_on_failure(options.output):
         role, part = judged_part(trained, options, source)
-        warnings = warnings_of(options, role, part)
+        is_trained = trained_rows.find_trained(options.run, part) if options.data else None
+        warnings = warnings_of(options, role, is_trained)
     head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
-    stated = judge.candidate(head, trained.scores(part, options.eval_batch_size))
+    scores, labels = trained.scores(part, options.eval_batch_size), np.asarray(part.labels)
+    stated = judge.candidate(head, scores)
     seed = trained.options.runtime.seed if trained.options else 0
-    test = judge.measure(np.asarray(part.labels), stated, trained.class_names, seed=seed)
+    test = judge.measure(labels, stated, trained.class_names, seed=seed)
+    test = left_out.add(test, judge, scores, labels, is_trained, left_out.TRAINED, seed=seed)
     report = Report(
-        title="Evaluation",
+        title=evaluation_title(options.run),
         command=f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",
         run={
             "run": str(options.run),
@@ -74,7 +78,10 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     )
     report = dataclasses.replace(
         report,
-        baselines={judge.constant_name: constant(judge, options.run, part, seed)},
+        baselines={
+            **own_test(judge, options),
+            judge.constant_name: constant(judge, options.run, part, seed),
+        },
         worst_mistakes=one_run.mistakes(trained, {"test": stated}, {"test": part}),
     )
     writer.write(report, folder)
@@ -84,9 +91,16 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
         print(f"warning    {printable(warning)}")
     print(*terminal.verdict_lines(report), sep="\n")
     print(f"judged     {len(part)} rows: {ROWS[role]}")
-    print(f"{'test' if role == 'all' else role:<10} {terminal.score_text(test)}")
+    print(*_score_lines(report, test, "test" if role == "all" else role), sep="\n")
     print(f"report     {folder / layout.REPORT_HTML}")
     return report
+
+
+def _score_lines(report: Report, test: SplitMetrics, name: str) -> list[str]:
+    """The lines of a terminal with the metrics, beside those of other rows."""
+    more = sentences.compared_sentences(report)
+    first, *others = [terminal.score_text(test), *more]
+    return [f"{name:<10} {first}", *(f"{'':<10} {sentence}" for sentence in others)]
 
 
 def judged_part(
@@ -145,14 +159,18 @@ def _choose_rows(source: Source, wanted: str) -> tuple[str, Source]:
     return wanted, source.take(roles[wanted])
 
 
-def warnings_of(options: EvaluateOptions, role: str, part: Source) -> list[str]:
+def warnings_of(options: EvaluateOptions, role: str, is_trained: np.ndarray | None) -> list[str]:
     """The warnings about metrics on these rows, such as that the run was trained on some of them.
 
     Rows are compared by their content, so a file that was saved anew counts as another row.
+
+    Args:
+        options: the options of the command.
+        role: of the rows.
+        is_trained: bool[N], the rows that the run was trained on; None where it is not known.
     """
     if not options.data:
         return []
-    is_trained = trained_rows.find_trained(options.run, part)
     if is_trained is None:
         return [
             "the run does not record its training rows, so whether these rows are new is not known"
@@ -160,7 +178,7 @@ def warnings_of(options: EvaluateOptions, role: str, part: Source) -> list[str]:
     warnings = []
     if is_trained.any():
         warnings.append(
-            f"the run was trained on {int(is_trained.sum())} of {len(part)} examples, so its "
+            f"the run was trained on {int(is_trained.sum())} of {len(is_trained)} examples, so its "
             "metrics on these are too good"
         )
     if role == VALIDATION:
@@ -189,6 +207,42 @@ def data_summary(
     """The counts of the scan and of the labels on which the run is evaluated."""
     scan = dataclasses.replace(part.scan, warnings=[*warnings, *part.scan.warnings])
     return DataSummary(scan, text, splits={"test": judge.counts(part)})
+
+
+def evaluation_title(run: str) -> str:
+    """The heading of the report: that of the run, where it has one."""
+    report = run_report(run)
+    return f"Evaluation of {naming.title(report) if report else pathlib.PurePath(run).name}"
+
+
+def own_test(judge: Evaluator[Any], options: EvaluateOptions) -> dict[str, BaselineRow]:
+    """The row of the run's own test split, from its report; {} where it has none, or is judged.
+
+    Args:
+        judge: the evaluator of the run's head.
+        options: the options of the command.
+    """
+    report = run_report(options.run) if options.data else None
+    found, metric = report.test if report else None, judge.wording.metric
+    if found is None or found.scores.get(metric) is None:
+        return {}
+    shown = {metric, *judge.wording.columns}
+    test = SplitMetrics(
+        {name: value for name, value in found.scores.items() if name in shown},
+        found.num_examples,
+        found.target,
+        intervals={metric: bounds} if (bounds := _interval(found, metric)) else {},
+        interval_confidence=found.interval_confidence,
+    )
+    note = "this model on the examples that the run was tested on when it was trained"
+    return {sentences.OWN_TEST: BaselineRow(test, note=note)}
+
+
+def _interval(metrics: SplitMetrics, name: str) -> list[float] | None:
+    """The interval of a metric in a file that may hold anything; None without two numbers."""
+    bounds = metrics.intervals.get(name) if isinstance(metrics.intervals, dict) else None
+    is_pair = isinstance(bounds, list) and len(bounds) == 2
+    return bounds if is_pair and all(isinstance(bound, float) for bound in bounds or ()) else None
 
 
 def constant(judge: Evaluator[Any], run: str, part: Source, seed: int) -> BaselineRow:

@@ -1,12 +1,15 @@
 """The page can be read: wide confusion matrices, print, and contrast in both modes."""
 
+import dataclasses
 import re
 
+import numpy as np
 import pytest
 
-from tests.evaluation.report.writer_test import metrics, written
+from tests.evaluation.report.writer_test import full_report, metrics, written
+from tltf.data.source import ScanCounts
 from tltf.evaluation.report import writer
-from tltf.evaluation.report.report import Report
+from tltf.evaluation.report.report import DataSummary, Mistake, Report
 
 CSS = writer._environment().get_template("report.css").render()
 LIGHT, DARK = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2]
@@ -77,3 +80,65 @@ def test_in_print_sections_may_break_and_what_belongs_together_may_not():
     grounds = {"card", "paper"}
     light = {name: colour for name, colour in colours(LIGHT).items() if name not in grounds}
     assert colours(printed) == light, "on white, whatever the mode of the reader is"
+
+
+RIGHT_TO_LEFT = "\u05e9\u05dc\u05d5\u05dd"
+
+
+def test_mistakes_say_in_words_what_was_said_and_what_is_true(tmp_path):
+    picture = np.zeros((8, 8), np.uint8)
+    row = Mistake(0, "test/plants/a_b-015.png", "plants", RIGHT_TO_LEFT, 0.517, image=picture)
+    page, tags, _ = written(tmp_path, Report(test=metrics(2)[0], worst_mistakes=[row]))
+    card = page.split('<figure class="mistake">')[1].split("</figure>")[0]
+    assert f'said: <b class="bad"><bdi>{RIGHT_TO_LEFT}</bdi></b> <small>51.7%</small>' in card
+    assert 'true: <b class="good"><bdi>plants</bdi></b>' in card
+    assert ("alt", f"plants taken for {RIGHT_TO_LEFT}") in tags.attributes
+    assert 'title="test/plants/a_b-015.png"><bdi>a_<wbr>b-<wbr>015.png</bdi>' in card
+
+
+@pytest.mark.parametrize(
+    ("text", "is_folded"), [("short", False), ("a\n" * 7, True), ("word " * 90, True)]
+)
+def test_long_texts_show_six_lines_until_they_are_opened(tmp_path, text, is_folded):
+    row = Mistake(0, "a.csv:1", "x", "y", 0.9, text=text)
+    page, _, _ = written(tmp_path, Report(test=metrics(2)[0], worst_mistakes=[row]))
+    card = page.split('<figure class="mistake">')[1].split("</figure>")[0]
+    assert ('<details class="long">' in card) == is_folded
+    assert '<blockquote dir="auto">' in card and text.strip()[:40] in card
+    assert "-webkit-line-clamp: 6" in CSS and "align-items: start" in CSS
+
+
+def test_warnings_about_the_data_stand_below_the_verdict(tmp_path):
+    scan = ScanCounts(warnings=["30 classes have no validation example"])
+    report = Report(test=metrics(2)[0], data=DataSummary(scan))
+    page, _, markdown = written(tmp_path, report)
+    places = [page.index(mark) for mark in ('"verdict', "30 classes", 'class="tiles"')]
+    assert places == sorted(places) and page.count("30 classes") == 1
+    assert markdown.index("30 classes") < markdown.index("The model is right")
+
+
+def test_chips_hold_what_was_chosen_and_data_is_named_once(tmp_path):
+    report, _ = full_report()
+    run = {
+        "data": "digits()",
+        "head": "regress(quantiles=[.1, .5, .9], center=64.358, scale=28.4557)",
+        "seed": 0,
+    }
+    page, _, markdown = written(tmp_path, dataclasses.replace(report, run=run))
+    chips = page.split('<dl class="chips">')[1].split("</dl>")[0]
+    assert "regress(quantiles=[.1, .5, .9])" in chips and "64.358" not in page + markdown
+    assert "seed" in chips and "digits()" not in chips and page.count("digits()") == 1
+
+
+def test_the_groups_of_layers_are_folded_and_explained(tmp_path):
+    page, _, _ = written(tmp_path, full_report()[0])
+    section = page.split('<section id="trained">')[1].split("</section>")[0]
+    sentence, folded = section.split("<details>")
+    assert "Only the head was trained: 10 of 1,000 parameters (1.00%)." in sentence
+    assert "A rate is the share of --learning_rate" in folded and "<table>" in folded
+
+
+def test_flags_of_commands_are_not_broken(tmp_path):
+    report, _ = full_report()
+    page, _, _ = written(tmp_path, dataclasses.replace(report, command="run --a='x' '--b=c d'"))
+    assert "<code>run <span>--a=&#39;x&#39;</span> <span>&#39;--b=c</span> d&#39;</code>" in page

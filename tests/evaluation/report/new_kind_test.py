@@ -120,7 +120,7 @@ def test_its_sections_are_in_the_page_and_in_the_text(tmp_path):
         'aria-label="Hits &lt;by size>"',
         "Boxes of the test split, <strong>by size</strong>.",
         "<h3>Hits</h3>",
-        '<th scope="row">tiny &amp; &lt;b&gt;</th>',
+        '<th scope="row"><bdi>tiny &amp; &lt;b&gt;</bdi></th>',
         "width:25.0%",
         "Late.",
         "2 missing",

@@ -10,7 +10,7 @@ from tltf.config.options import Options
 from tltf.data.source import ScanCounts
 from tltf.data.texts.preprocessing import TokenCounts
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
-from tltf.evaluation.report import next_steps, writer
+from tltf.evaluation.report import markdown, next_steps, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Report, SplitCounts
 from tltf.evaluation.split_metrics import SplitMetrics
 
@@ -145,8 +145,8 @@ def test_everything_at_once_is_short_and_every_command_is_taken(tmp_path):
         flagfiles.parse(kinds[module], [flag for flag in flags if "flagfile" not in flag])
     writer.write(report, tmp_path, history=epochs(40, 2))
     page = (tmp_path / "report.html").read_text("utf-8")
-    markdown = (tmp_path / "report.md").read_text("utf-8")
+    written = (tmp_path / "report.md").read_text("utf-8")
     assert '<a href="#next">' in page and '<section id="next">' in page
     for number, step in enumerate(found, 1):
-        assert f"{number}. {writer._markdown(step.text)}" in markdown
-        assert step.command in markdown
+        assert f"{number}. {markdown.escape(step.text)}" in written
+        assert step.command in written

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.report import sentences, wording
-from tltf.evaluation.report.report import DataSummary, Report, SplitCounts
+from tltf.evaluation.report.report import DataSummary, Parameters, Report, SplitCounts
 from tltf.evaluation.split_metrics import ClassRow, SplitMetrics
 
 METRICS = SplitMetrics(
@@ -138,3 +139,55 @@ def test_numbers_read_well():
     assert wording.points(0.031) == "+3.1"
     assert wording.count_of(1, "class", "classes") == "1 class"
     assert wording.count_of(1200, "class", "classes") == "1,200 classes"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0.000"),
+        (0.1234, "0.123"),
+        (9.8765, "9.877"),
+        (10.384, "10.4"),
+        (-103.25, "-103"),
+        (1234.5678, "1,235"),
+        (0.000794, "0.000794"),
+        (0.001, "0.001"),
+        (1.23e-12, "1.23 \N{MULTIPLICATION SIGN} 10⁻¹²"),
+    ],
+)
+def test_numbers_have_the_digits_that_are_read(value, text):
+    assert wording.number(value) == text
+
+
+def test_a_difference_that_is_not_zero_is_not_shown_as_zero():
+    minus = "\N{MINUS SIGN}"
+    assert [wording.points(value) for value in (0.0, 1e-17, -0.0004, 0.00002)] == [
+        "0.0",
+        "0.0",
+        f"{minus}0.04",
+        "+0.002",
+    ]
+    said = dataclasses.replace(evaluators.wording_for(METRICS), is_share=False)
+    assert [said.change(value) for value in (39.757, -0.955)] == ["+39.8", f"{minus}0.955"]
+
+
+TABLE = [{"group": "stem", "trained": 0}, {"group": "top", "trained": 5}]
+
+
+@pytest.mark.parametrize(
+    ("table", "trained", "text"),
+    [
+        (TABLE, 2000, "Everything was trained: 2,000 parameters."),
+        ([{"group": "head", "trained": 5}], 1, "Only the head was trained: 1 of 2,000 parameters"),
+        (TABLE, 5, "Trained: 5 of 2,000 parameters (0.25%), in top."),
+        ([], 5, "Trained: 5 of 2,000 parameters (0.25%)."),
+    ],
+)
+def test_what_was_trained_is_said_in_words(table, trained, text):
+    assert sentences.trained_text(table, Parameters(2000, trained)).startswith(text)
+    assert sentences.trained_text(table, None) == ""
+
+
+def test_few_of_many_parameters_are_not_said_to_be_none():
+    text = sentences.trained_text([], Parameters(22_567_301, 1925))
+    assert text == "Trained: 1,925 of 22,567,301 parameters (0.01%)."

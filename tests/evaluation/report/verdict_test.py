@@ -11,7 +11,7 @@ from tltf.config import flagfiles
 from tltf.config.options import Options
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
-from tltf.evaluation.report import terminal, verdict, writer
+from tltf.evaluation.report import markdown, terminal, verdict, writer
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import BAD, GOOD, NEUTRAL, UNCLEAR
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -157,7 +157,7 @@ def test_saved_reports_have_a_verdict_in_every_form(kind, tmp_path):
     assert f'class="tile lead {given.tone}"' in page
     assert page.index('class="verdict') < page.index('class="tiles"')
     title, _, first = (tmp_path / "report.md").read_text("utf-8").splitlines()[:3]
-    assert title.startswith("# ") and first == f"**{writer._markdown(given.text)}**"
+    assert title.startswith("# ") and first == f"**{markdown.escape(given.text)}**"
     lines = terminal.verdict_lines(saved)
     assert lines[0].startswith("verdict    ")
     assert " ".join(line[11:] for line in lines if "next: " not in line) == given.text

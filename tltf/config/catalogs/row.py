@@ -21,6 +21,7 @@ class Row:
         paths: the names of those arguments that are files or folders.
         check: `package.module:callable` that takes the arguments and raises FlagError where no
             data could fit them; it needs no TensorFlow.
+        title: its name as headings of reports have it, for backbones and methods.
     """
 
     target: str
@@ -31,6 +32,7 @@ class Row:
     extra: str = ""
     paths: tuple[str, ...] = ()
     check: str = ""
+    title: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

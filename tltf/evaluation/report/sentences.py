@@ -3,14 +3,19 @@
 import dataclasses
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from tltf.evaluation import evaluators
+from tltf.evaluation import evaluators, left_out
 from tltf.evaluation.baseline_row import Gain, PairedDifference
-from tltf.evaluation.report.report import DataSummary, Report
+from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of, percent
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "same network from random weights"
+OWN_TEST = "own_test"
+"""Name among the baselines of an evaluation of the run itself on its own test split."""
+MOST_GROUPS = 8
+"""Groups of trained layers that a sentence names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,20 +73,27 @@ class Balance:
         roles: of the splits.
         rows: one per class.
         smallest: rows of the smallest class of the first split.
-        median: of the rows of its classes.
+        median: of the rows of its classes; of two in the middle the smaller one.
         largest: rows of its largest class.
     """
 
     roles: list[str]
     rows: list[BalanceRow]
     smallest: int
-    median: float
+    median: int
     largest: int
 
 
 def words(name: str) -> str:
     """A key as words: `macro_f1` is `macro f1`."""
     return str(name).replace("_", " ")
+
+
+def comparison_title(report: Report) -> str:
+    """The heading of the table that compares the model with others."""
+    if OWN_TEST in (report.baselines or {}):
+        return "Compared with the run's own test split"
+    return "Compared with simpler models"
 
 
 def transfer_gain(report: Report) -> PairedDifference | None:
@@ -94,7 +106,8 @@ def comparison(report: Report) -> list[ComparisonRow]:
     """The rows of the model and, after it, of its baselines, the best first."""
     _, metrics = report.main_split()
     said = evaluators.wording_for(metrics)
-    titles, others = {"scratch": SCRATCH_TITLE, **said.baselines}, []
+    titles = {"scratch": SCRATCH_TITLE, OWN_TEST: "its own test split", **said.baselines}
+    others = []
     for name, row in (report.baselines or {}).items():
         title = titles.get(name, words(name))
         gain = row.gain.gains.get(said.metric) if row.gain else None
@@ -102,7 +115,8 @@ def comparison(report: Report) -> list[ComparisonRow]:
         others.append(dataclasses.replace(shown, gain=gain, note=row.note))
     sign = 1 if said.is_error else -1
     others.sort(key=lambda row: sign * (row.value or 0))
-    return _with_bars([_comparison_row("model", "this model", metrics, said), *others], said)
+    title = "this model on these examples" if OWN_TEST in (report.baselines or {}) else "this model"
+    return _with_bars([_comparison_row("model", title, metrics, said), *others], said)
 
 
 def _with_bars(rows: Sequence[ComparisonRow], said: Wording) -> list[ComparisonRow]:
@@ -136,11 +150,32 @@ def sentences(report: Report) -> list[str]:
     examples = count_of(metrics.num_examples or 0, split + " example")
     return [
         said.sentence(examples, metrics, _interval_text(metrics)),
+        *compared_sentences(report),
         *choice_sentences(report),
         *_baseline_sentences(report),
         *_transfer_sentences(report),
         *evaluators.evaluator_of(metrics).sentences(metrics),
     ]
+
+
+def compared_sentences(report: Report) -> Iterator[str]:
+    """The headline metric on some of the examples only, and on the test split of an evaluated run."""
+    _, metrics = report.main_split()
+    if metrics is None:
+        return
+    said = evaluators.wording_for(metrics)
+    for row in left_out.of_metrics(metrics):
+        bounds = row.interval
+        interval = f" ({said.value(bounds[0])} to {said.value(bounds[1])})" if bounds else ""
+        yield (
+            f"Without the {count_of(row.num_left_out, 'example')} {row.which}: {said.title} "
+            f"{said.value(row.value)}{interval} on {count_of(row.num_examples, 'example')}."
+        )
+    own = (report.baselines or {}).get(OWN_TEST)
+    if own:
+        yield (
+            f"On the run's own test split: {said.title} {said.value(own.test.scores[said.metric])}."
+        )
 
 
 def choice_sentences(report: Report) -> Iterator[str]:
@@ -171,7 +206,7 @@ def _interval_text(metrics: SplitMetrics) -> str:
 def _baseline_sentences(report: Report) -> Iterator[str]:
     said = evaluators.wording_for(report.main_split()[1])
     for row in comparison(report)[1:]:
-        if row.name == "scratch" or row.value is None:
+        if row.name in ("scratch", OWN_TEST) or row.value is None:
             continue
         text = f"{row.title.capitalize()}: {said.title} {said.value(row.value)}"
         if row.gain:
@@ -200,6 +235,27 @@ def _chance(report: Report) -> str:
     return f"too small to be told from chance with {examples}"
 
 
+def trained_text(table: Sequence[dict[str, Any]], parameters: Parameters | None) -> str:
+    """Which part of the network was trained; empty where the report does not say.
+
+    Args:
+        table: `Report.trainable_table`.
+        parameters: of the network.
+    """
+    if not parameters or not parameters.total:
+        return ""
+    total, num = f"{parameters.total:,}", f"{parameters.trainable:,}"
+    if parameters.trainable == parameters.total:
+        return f"Everything was trained: {total} parameters."
+    share = f"{num} of {total} parameters ({percent(parameters.trainable / parameters.total, 2)})"
+    names = [str(row["group"]) for row in table if row.get("trained") and row.get("group")]
+    if names == ["head"]:
+        return f"Only the head was trained: {share}."
+    groups = f", in {', '.join(names[:MOST_GROUPS])}" if names else ""
+    more = f" and {len(names) - MOST_GROUPS} more groups" if len(names) > MOST_GROUPS else ""
+    return f"Trained: {share}{groups}{more}."
+
+
 def balance(data: DataSummary) -> Balance | None:
     """How many rows the classes have; None without splits or classes."""
     splits = {role: counts.class_counts or {} for role, counts in data.splits.items()}
@@ -213,4 +269,4 @@ def balance(data: DataSummary) -> Balance | None:
         BalanceRow(name, [split.get(name, 0) for split in splits.values()], count / most)
         for name, count in zip(names, counts, strict=True)
     ]
-    return Balance(list(splits), rows, min(counts), statistics.median(counts), max(counts))
+    return Balance(list(splits), rows, min(counts), statistics.median_low(counts), max(counts))

@@ -1,6 +1,7 @@
 """How reports name and print the metrics of a kind of labels."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 from tltf.evaluation.baseline_row import Gain
@@ -12,6 +13,14 @@ SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverag
 BAD, UNCLEAR, GOOD, NEUTRAL = "bad", "unclear", "good", "neutral"
 """What a difference is to the judged model: worse, not to be told from zero, better, or unknown."""
 
+MOST_DECIMALS = 8
+"""Digits behind the point of the smallest number that is written without an exponent."""
+_RAISED = str.maketrans(
+    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
+NO_POINTS = 1e-9
+"""The largest difference of two shares that is rounding of floating-point numbers."""
+
 
 def percent(value: float | None, digits: int = 1) -> str:
     """`97.3%`; a dash for None."""
@@ -19,13 +28,43 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`0.123`, small ones as `1.23e-06`; a dash for None."""
-    return NOTHING if value is None else format(value, _form(value, digits))
+    """`0.123`, `9.123`, `10.4`, `1,235`, `0.00000123`; a dash for None.
+
+    Args:
+        value: of any size.
+        digits: behind the point, below 10; all that a larger number shows unless more stand before
+            the point.
+    """
+    return NOTHING if value is None else _fixed(value, digits)
 
 
 def points(value: float | None) -> str:
-    """`+3.1`, percentage points with sign; the minus is the typographic one."""
-    return NOTHING if value is None else _signed(100 * value, ".1f")
+    """`+3.1`, percentage points with sign; the minus is the typographic one.
+
+    What is not zero is not shown as zero, since its sign decides whether two models differ.
+    """
+    if value is None:
+        return NOTHING
+    if abs(value) < NO_POINTS:
+        return "0.0"
+    shown = 100 * value
+    return _typographic(f"{shown:+.1f}" if abs(shown) >= 0.05 else f"{shown:+.1g}")
+
+
+def cell_text(value: object) -> str:
+    """A value of a table as text: `1,200`, `0.25`, `yes`, a list with commas, a dash for None."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        text = number(value, 4)
+        return text.rstrip("0").rstrip(".") if "." in text and "10" not in text[-4:] else text
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(cell_text, value)) or NOTHING
+    return str(value)
 
 
 def count_of(value: int, singular: str, plural: str | None = None) -> str:
@@ -33,14 +72,27 @@ def count_of(value: int, singular: str, plural: str | None = None) -> str:
     return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
 
 
-def _form(value: float, digits: int) -> str:
-    """The format that leaves `digits` of a number: fixed, unless that would show a small one as 0."""
-    is_small = 0 < abs(value) < 10 ** (1 - digits)
-    return f".{digits}g" if is_small else f".{digits}f"
+def _fixed(value: float, digits: int, sign: str = "") -> str:
+    """A number without an exponent, unless it is smaller than MOST_DECIMALS can show.
+
+    Args:
+        value: a number.
+        digits: see `number`.
+        sign: `+` for a sign in front of numbers above zero.
+    """
+    size = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+    if size >= 1:
+        return format(value, f"{sign},.{max(0, digits - 1 - size)}f")
+    if abs(value) >= 10 ** (1 - digits) or not value:
+        return format(value, f"{sign}.{digits}f")
+    if digits - 1 - size <= MOST_DECIMALS:
+        return format(value, f"{sign}.{digits - 1 - size}f").rstrip("0")
+    factor = format(value / 10.0**size, f"{sign}.{digits - 1}f").rstrip("0").rstrip(".")
+    return f"{factor} \N{MULTIPLICATION SIGN} 10{str(size).translate(_RAISED)}"
 
 
-def _signed(value: float, form: str) -> str:
-    return format(value, "+" + form).replace("-", "\N{MINUS SIGN}")
+def _typographic(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +167,7 @@ class Wording:
         """A difference of the headline metric as text, without a unit."""
         if value is None or self.is_share:
             return points(value)
-        return _signed(value, _form(value, 3))
+        return _typographic(_fixed(value, 3, "+"))
 
     def interval(self, gain: Gain) -> str:
         """`+3.1 points (+1.9 to +4.2)` of the headline metric's gain."""

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import html
 import json
 import math
 import numbers
@@ -14,22 +13,33 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jinja2
+import markupsafe
 import numpy as np
 
 from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
-from tltf.evaluation.report import learning, next_steps, pictures, sentences, verdict, wording
+from tltf.evaluation.report import (
+    learning,
+    markdown,
+    naming,
+    next_steps,
+    pictures,
+    sentences,
+    verdict,
+    wording,
+)
 from tltf.evaluation.report.report import DataSummary, Mistake, Report
-from tltf.evaluation.report.sections import NUMBER_COLUMNS, Column, Section
+from tltf.evaluation.report.sections import Section
 from tltf.evaluation.report.wording import Wording
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.files import atomic_files
 from tltf.runs import layout
 
 MAX_TEXT = 2000
+LINE = 48
+"""Letters of a line of a text in its card, about."""
 MAX_ROWS = 50
 """Skipped and excluded rows that a report names; the others are counted."""
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~])")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +74,8 @@ def write(
     """
     shown = [_picture(row) for row in report.worst_mistakes]
     content = plain(_shortened_report(report).to_json())
-    values = _values(Report.from_json(content), plain(list(history)), shown)
+    public = Report.from_json(naming.hide_folders(content))
+    values = _values(public, plain(list(history)), shown)
     environment = _environment()
     page = environment.get_template("report.html.jinja").render(values)
     markdown = environment.get_template("report.md.jinja").render(values)
@@ -140,7 +151,8 @@ def _values(
     values = {
         "report": report,
         "data": report.data,
-        "title": report.title or _title(report.run),
+        "title": naming.title(report),
+        "chips": naming.chips(report),
         "split": split,
         "has_metrics": found is not None,
         "tiles": _tiles(report),
@@ -148,6 +160,7 @@ def _values(
         "sentences": sentences.sentences(report),
         "said": said,
         "comparison": sentences.comparison(report),
+        "comparison_title": sentences.comparison_title(report),
         "balance": sentences.balance(report.data or DataSummary()),
         "scalars": _scalars(metrics, said),
         "curves": learning.curves(report, history),
@@ -185,11 +198,6 @@ def _scalars(metrics: SplitMetrics, said: Wording) -> list[tuple[str, str]]:
         for name in said.scalars
         if name in found
     ]
-
-
-def _title(run: dict[str, Any]) -> str:
-    parts = [str(run[key]) for key in ("data", "backbone", "method") if run.get(key)]
-    return " \N{MIDDLE DOT} ".join(parts) or "Evaluation"
 
 
 def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
@@ -264,14 +272,20 @@ def _environment() -> jinja2.Environment:
         "gain": lambda gain, said: said.interval(gain) if gain else wording.NOTHING,
         "seconds": seconds_text,
         "words": sentences.words,
-        "cell_text": _cell_text,
+        "cell_text": wording.cell_text,
         "data_facts": _data_facts,
         "row_text": _row_text,
         "shortened": _shortened,
-        "md": _markdown,
-        "row": _markdown_row,
-        "rules": _markdown_rules,
-        "picked": lambda row, keys: [row.get(key) for key in keys],
+        "md": markdown.escape,
+        "row": markdown.row,
+        "rules": markdown.rules_of_columns,
+        "rules_of_values": markdown.rules_of_values,
+        "picked": lambda rows, keys: [[row.get(key) for key in keys] for row in rows],
+        "trained_text": sentences.trained_text,
+        "file_name": naming.file_name,
+        "breakable": _breakable,
+        "command": _command,
+        "taller_than": _is_taller,
     }
     return environment
 
@@ -282,46 +296,32 @@ def _data_facts(data: DataSummary) -> list[tuple[str, str]]:
     counts = [(name, getattr(data.scan, name)) for name in ("found", "used", "skipped", "excluded")]
     return [
         *((name, text) for name, text in facts if text),
-        *((name, _cell_text(count)) for name, count in counts),
+        *((name, wording.cell_text(count)) for name, count in counts),
     ]
-
-
-def _cell_text(value: object) -> str:
-    if value is None:
-        return wording.NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return ", ".join(map(_cell_text, value)) or wording.NOTHING
-    return str(value)
 
 
 def _row_text(row: dict[str, str]) -> str:
     if not isinstance(row, dict):
         return str(row)
-    return "; ".join(f"{key}: {_cell_text(value)}" for key, value in row.items())
+    return "; ".join(f"{key}: {wording.cell_text(value)}" for key, value in row.items())
+
+
+def _is_taller(text: str, num_lines: int) -> bool:
+    """Whether a text of a card takes more lines; a line is taken to hold LINE letters."""
+    return sum(1 + len(line) // LINE for line in text.splitlines()) > num_lines
+
+
+def _breakable(name: str) -> markupsafe.Markup:
+    """HTML of a name that may be broken behind its marks, and nowhere else."""
+    return markupsafe.Markup(re.sub(r"(?<=[_\- ])(?=\w)", "<wbr>", str(markupsafe.escape(name))))
+
+
+def _command(text: str) -> markupsafe.Markup:
+    """HTML of a command, of which no flag is broken behind a hyphen."""
+    flag = re.compile(r"(?<=\s)((?:&#39;)?--\S+)")
+    return markupsafe.Markup(flag.sub(r"<span>\1</span>", str(markupsafe.escape(text))))
 
 
 def _shortened(text: str, length: int) -> str:
     text = str(text)
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-def _markdown(text: int | str) -> str:
-    """`text` on one line, with the marks of Markdown and HTML escaped."""
-    flat = html.escape(" ".join(str(text).split()), quote=False)
-    return _MARKDOWN.sub(r"\\\1", flat)
-
-
-def _markdown_rules(columns: Sequence[Column]) -> list[str]:
-    """The line below the titles of columns, by which numbers are flush right."""
-    return ["---:" if column.holds in NUMBER_COLUMNS else "---" for column in columns]
-
-
-def _markdown_row(cells: Sequence[object], escape: bool = True) -> str:
-    texts = map(_cell_text, cells)
-    return f"| {' | '.join(map(_markdown, texts) if escape else texts)} |"
