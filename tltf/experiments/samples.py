@@ -1,20 +1,31 @@
 """Random training examples of each class as the network sees them."""
 
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from tltf.backbones import builder
+from tltf.config import checks
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import AugmentRow
+from tltf.config.command_options import CheckOptions
+from tltf.config.recipe import DataRecipe
 from tltf.data import augment as augmentation
-from tltf.data import label_kinds, ordering, pipeline
+from tltf.data import label_kinds, ordering, pipeline, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.data.source import Source
+from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.data.texts.unread import unread_parts
+from tltf.errors import FlagError
+from tltf.evaluation.report import examples, writer
 from tltf.evaluation.report.samples import Sample, SampleGroup
+from tltf.files import atomic_files
+from tltf.runs import layout
 
+SIZE_PX = 224
+"""The side of images where no network is named."""
 MOST_CLASSES, NUM_PER_CLASS = 12, 4
 NUM_WITHOUT_CLASSES = 12
 """Examples that are drawn where labels are numbers."""
@@ -22,7 +33,7 @@ NUM_WITHOUT_CLASSES = 12
 
 def draw(
     train: Source,
-    preprocessing: ImagePreprocessing | TextPreprocessing | None,
+    prepared: ImagePreprocessing | TextPreprocessing | None,
     augments: Sequence[Call[AugmentRow]] = (),
     seed: int = 0,
 ) -> list[SampleGroup]:
@@ -30,7 +41,7 @@ def draw(
 
     Args:
         train: the training split.
-        preprocessing: what makes the inputs of the network; None for texts of which the network,
+        prepared: what makes the inputs of the network; None for texts of which the network,
             and so the tokenizer, is not known.
         augments: the augmentations of training; of texts, those that change tokens are not shown.
         seed: of the draw and of the augmentations.
@@ -42,12 +53,83 @@ def draw(
     ]
     places = np.unique(np.concatenate([np.empty(0, np.int64), *(drawn for *_, drawn in groups)]))
     seen = dict(
-        zip(places.tolist(), _seen(train.take(places), preprocessing, augments, seed), strict=True)
+        zip(places.tolist(), _seen(train.take(places), prepared, augments, seed), strict=True)
     )
     return [
         SampleGroup(name, len(rows), [seen[place] for place in drawn.tolist()])
         for name, rows, drawn in groups
     ]
+
+
+def write_page(options: CheckOptions, recipe: DataRecipe, parts: Splits) -> pathlib.Path:
+    """Writes samples.html into the output folder of `tltf.check`, and returns its path.
+
+    Args:
+        options: the options of the command, with an output folder.
+        recipe: what their call strings name.
+        parts: the splits.
+
+    Raises:
+        FlagError: --backbone or --augment is of another modality than the data.
+        StorageError: the page cannot be written.
+    """
+    train, path = parts.train, pathlib.Path(options.output) / layout.SAMPLES
+    augmentation.require_modality(recipe.augments, train.modality)
+    prepared = _preprocessing(options, train)
+    groups = draw(train, prepared, recipe.augments, options.seed)
+    values = {
+        "data": options.data,
+        "how": _how_text(options, prepared),
+        "sample_groups": examples.shown_groups(groups),
+    }
+    with atomic_files.replace_file(path) as file:
+        file.write(writer.render("samples_page.html.jinja", values))
+    print(f"{'samples':<10} {path}")
+    return path
+
+
+def _preprocessing(
+    options: CheckOptions, train: Source
+) -> ImagePreprocessing | TextPreprocessing | None:
+    """What makes the inputs of --backbone; without one, None for texts."""
+    if options.backbone:
+        call = checks.pick_backbone(options.backbone)
+        if call and call.row:
+            _require_modality(call.name, call.row.modality, train)
+        backbone = builder.build(
+            call or options.backbone,
+            weights="none",
+            image_size_px=options.image_size_px or 0,
+            text_length=options.text_length or 0,
+            texts=train.texts() if train.modality == "text" else None,
+        )
+        _require_modality(backbone.name, backbone.modality, train)
+        return preprocessing.build(backbone, train, options.text_length)
+    return (
+        None if train.modality == "text" else ImagePreprocessing(options.image_size_px or SIZE_PX)
+    )
+
+
+def _require_modality(name: str, modality: str, train: Source) -> None:
+    if modality != train.modality:
+        what = f"{name} takes {modality}s, but the data has {train.modality}s"
+        raise FlagError(what, flag="backbone", fix="see --list=backbones")
+
+
+def _how_text(
+    options: CheckOptions, prepared: ImagePreprocessing | TextPreprocessing | None
+) -> str:
+    """How the examples of the page are made, in a sentence."""
+    if isinstance(prepared, ImagePreprocessing):
+        changes = f", changed by {options.augment}" if options.augment else ", not augmented"
+        return (
+            f"Drawn at random, resized to {prepared.size_px} x {prepared.size_px} pixels{changes}."
+        )
+    if prepared is None:
+        return "Drawn at random. --backbone=NAME marks what its network does not see of long texts."
+    return (
+        f"Drawn at random, cut to {prepared.length} tokens: what is grey, the network does not see."
+    )
 
 
 def _classes(train: Source, random: np.random.Generator) -> list[tuple[str, np.ndarray, int]]:
@@ -67,7 +149,7 @@ def _classes(train: Source, random: np.random.Generator) -> list[tuple[str, np.n
 
 def _seen(
     part: Source,
-    preprocessing: ImagePreprocessing | TextPreprocessing | None,
+    prepared: ImagePreprocessing | TextPreprocessing | None,
     augments: Sequence[Call[AugmentRow]],
     seed: int,
 ) -> list[Sample]:
@@ -75,15 +157,15 @@ def _seen(
     if part.modality == "text":
         columns = part.text_columns()
         unread: Sequence[list[list[int]] | None] = [None] * len(part)
-        if isinstance(preprocessing, TextPreprocessing) and len(part):
-            unread = unread_parts(preprocessing, columns)
+        if isinstance(prepared, TextPreprocessing) and len(part):
+            unread = unread_parts(prepared, columns)
         rows = zip(part.ids, part.texts(), unread, strict=True)
         return [Sample(name, text=text, unread=cut) for name, text, cut in rows]
-    if not isinstance(preprocessing, ImagePreprocessing) or not len(part):
+    if not isinstance(prepared, ImagePreprocessing) or not len(part):
         return []
     dataset = pipeline.build(
         part,
-        preprocessing,
+        prepared,
         batch_size=len(part),
         training=True,
         augment=augmentation.pick_batch_changes(augments),

@@ -20,6 +20,8 @@ PREDICTIONS = "predictions.csv"
 """The model's answers on the test split."""
 DATA_REPORT = "data_report.jsonl"
 """Faults, left-out rows and near duplicates in the data."""
+SAMPLES = "samples.html"
+"""Training examples as a network sees them, which tltf.check writes."""
 TRAINED_ROWS = "trained_rows.bin"
 """Hashes of the rows that the run trained on."""
 ADAPTER = "adapter.safetensors"
@@ -41,6 +43,7 @@ OF_A_TRAINING = (
     MODEL_CARD,
     PREDICTIONS,
     DATA_REPORT,
+    SAMPLES,
     TRAINED_ROWS,
 )
 """Files that a training writes and --overwrite removes."""

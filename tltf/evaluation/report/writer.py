@@ -73,9 +73,7 @@ def write(
     """
     content = plain(_shortened_report(report).to_json())
     values = _values(Report.from_json(content), plain(list(history)), report)
-    environment = _environment()
-    page = environment.get_template("report.html.jinja").render(values)
-    markdown = environment.get_template("report.md.jinja").render(values)
+    page, markdown = (render(f"report.{kind}.jinja", values) for kind in ("html", "md"))
     _write_together(
         folder,
         {
@@ -85,6 +83,16 @@ def write(
             layout.REPORT_HTML: page,
         },
     )
+
+
+def render(template: str, values: dict[str, Any]) -> str:
+    """The text of a template.
+
+    Args:
+        template: its file, among the templates of reports.
+        values: by name, all that it uses.
+    """
+    return _environment().get_template(template).render(values)
 
 
 def _shortened_report(report: Report) -> Report:
