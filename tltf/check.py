@@ -15,11 +15,17 @@ from tltf.console import command
 def service(options: CheckOptions) -> None:
     """Scans as the options say; the imports are in the function, so that --help is fast."""
     checks.require("data", options.data)
-    recipe = checks.resolve_data(options.data, options.split, options.head, output=options.output)
+    recipe = checks.resolve_data(
+        options.data, options.split, options.head, options.augment, options.output
+    )
     command.load_tensorflow()
     from tltf.data import summary
 
-    summary.run(options, recipe)
+    parts = summary.run(options, recipe)
+    if options.output:
+        from tltf.experiments import samples
+
+        samples.write_page(options, recipe, parts)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

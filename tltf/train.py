@@ -4,6 +4,8 @@ python -m tltf.train --data='vader(domain=movie)' --backbone=minilm_l6 --output=
 python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags --output=RUN
 """
 
+import functools
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -12,20 +14,28 @@ from tltf.config.options import Options
 from tltf.console import command, streams
 
 
-def service(options: Options) -> None:
-    """Trains as the options say; the imports are in the function, so that --help is fast."""
+def service(options: Options, typed: str = "") -> None:
+    """Trains as the options say; the imports are in the function, so that --help is fast.
+
+    Args:
+        options: the options of the run.
+        typed: the command as it was written; empty where it is not known.
+    """
     recipe = checks.resolve(options)
     command.load_tensorflow()
     from tltf.experiments import kfold, one_run
+    from tltf.experiments.launch import Launch
 
     run = kfold.run if kfold.is_asked_for(recipe) else one_run.run
     with streams.survive_closed_output(options.output.output):
-        run(options, recipe)
+        run(options, recipe, launch=Launch(typed))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code for command-line arguments without the program's name."""
-    return command.run(Options, service, sys.argv[1:] if argv is None else argv, __doc__)
+    given = sys.argv[1:] if argv is None else argv
+    typed = shlex.join(["python", "-m", "tltf.train", *given])
+    return command.run(Options, functools.partial(service, typed=typed), given, __doc__)
 
 
 if __name__ == "__main__":

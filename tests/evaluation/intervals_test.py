@@ -13,9 +13,8 @@ from tltf import train
 from tltf.data import label_kinds
 from tltf.evaluation import bootstrap, classification, evaluators
 from tltf.evaluation.evaluators.labels import Answers
-from tltf.evaluation.report import sentences, terminal
+from tltf.evaluation.report import folds, sentences, terminal
 from tltf.evaluation.report.report import Report
-from tltf.experiments import kfold
 from tltf.heads.multi_label import multi_label
 from tltf.heads.regress import regress
 
@@ -208,12 +207,12 @@ def test_constant_numbers_have_no_interval_of_r2():
     assert found.scores["r2"] is None and "r2" not in found.intervals
 
 
-def ridge_gains(rng, folds):
+def ridge_gains(rng, num_folds):
     """Gains, over folds, of one ridge classifier over another, which are equally good."""
     labels = rng.choice([-1.0, 1.0], 100)
     features = labels[:, None] * 0.3 + rng.normal(size=(100, 10))
-    order, gains = np.arange(100) % folds, []
-    for fold in range(folds):
+    order, gains = np.arange(100) % num_folds, []
+    for fold in range(num_folds):
         train, test, right = order != fold, order == fold, []
         for columns in (features[:, :5], features[:, 5:]):
             gram = columns[train].T @ columns[train] + np.eye(5)
@@ -225,13 +224,13 @@ def ridge_gains(rng, folds):
 
 def test_coverage_of_the_gain_over_folds():
     rng = np.random.default_rng(0)
-    bounds = [kfold.gain_interval(ridge_gains(rng, 5)) for _ in range(600)]
+    bounds = [folds.mean_interval(ridge_gains(rng, 5)) for _ in range(600)]
     held = np.mean([pair is None or pair[0] <= 0 <= pair[1] for pair in bounds])
     assert 0.94 < held < 0.995
 
 
 def test_gain_over_folds_that_are_alike_has_no_interval():
-    assert kfold.gain_interval([0.25, 0.25, 0.25]) is None
+    assert folds.mean_interval([0.25, 0.25, 0.25]) is None
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_folds_have_no_single_model(tmp_path):
     x, y = pixels()
     made = tltf.fit((x, y), split="kfold(folds=2, fold=-1)", output=tmp_path / "folds", **PICTURES)
     assert made.report.metrics["accuracy"] is not None
-    with pytest.raises(ModelError, match="rounds/0"):
+    with pytest.raises(ModelError, match=r"rounds/1'. is the model of one"):
         _ = made.model
 
 

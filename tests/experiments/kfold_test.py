@@ -13,7 +13,7 @@ from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import kfold
+from tltf.experiments import kfold, pooled_report
 from tltf.runs import layout, removal
 
 FLAGS = [
@@ -46,10 +46,68 @@ def test_every_example_is_judged_once(run):
 
 def test_folds_are_runs_of_their_own(run):
     for number in range(3):
-        fold = json.loads((run / "rounds" / str(number) / "report.json").read_text())
+        fold = json.loads((run / "rounds" / str(number + 1) / "report.json").read_text())
         report = json.loads((run / "report.json").read_text())
         assert report["folds"][number]["accuracy"] == fold["test"]["accuracy"]
-        assert f"fold={number}" in (run / "rounds" / str(number) / "run.flags").read_text()
+        assert f"fold={number}" in (run / "rounds" / str(number + 1) / "run.flags").read_text()
+
+
+def test_the_headline_numbers_are_means_over_folds_with_one_kind_of_interval(run):
+    saved = json.loads((run / "report.json").read_text())
+    scores = [fold["accuracy"] for fold in saved["folds"]]
+    mean = saved["fold_means"]["accuracy"]
+    assert mean["mean"] == pytest.approx(np.mean(scores))
+    assert mean["deviation"] == pytest.approx(np.std(scores, ddof=1))
+    assert "intervals" not in saved["test"], "those of pooled rows are of another kind"
+    split, metrics = Report.from_json(saved).main_split()
+    assert (split, metrics.scores["accuracy"]) == ("test", mean["mean"])
+    assert metrics.intervals["accuracy"] == mean["interval"]
+    assert metrics.confusion == saved["test"]["confusion"], "classes are those of all rows"
+    page = (run / "report.html").read_text()
+    assert "Nadeau &amp; Bengio 2003" in page and "(standard deviation)" in page
+
+
+def test_the_page_is_about_all_folds_and_leads_to_each(run):
+    saved, page = json.loads((run / "report.json").read_text()), (run / "report.html").read_text()
+    for number, fold in enumerate(saved["folds"], 1):
+        assert fold["folder"] == f"rounds/{number}"
+        assert f'<a href="rounds/{number}/report.html">' in page
+        assert (run / fold["folder"] / "report.html").is_file()
+    assert saved["data"]["split"] == "kfold(folds=3, fold=-1)"
+    assert saved["data"]["splits"]["judged"]["num_examples"] == 1797
+    assert sum(saved["data"]["splits"]["judged"]["class_counts"].values()) == 1797
+    for chip in ("backbone", "method", "head", "seed", "folds"):
+        assert saved["run"][chip] not in ("", None), chip
+    assert "<title>3-fold cross-validation of digits" in page
+    assert {row["fold"] for row in saved["worst_mistakes"]} <= {1, 2, 3}
+    assert len(saved["worst_mistakes"]) == 24 and "data:image/png" in page
+    assert saved["facts"]["typed"].startswith("python -m tltf.train --data=digits ")
+
+
+def test_the_plan_is_printed_once_and_the_last_lines_name_a_model(tmp_path, capsys):
+    changed = ["--data=digits(num_train=90, num_test=30)", "--train_epochs=2"]
+    assert train.main([*FLAGS, *changed, f"--output={tmp_path}/run"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("backbone  small_cnn") == 1
+    assert printed.out.count("verdict  ") == 1 and printed.out.count("predict  ") == 1
+    assert f"tltf.predict --run={tmp_path}/run/rounds/1 " in printed.out
+    assert "'--split=holdout(test=0)'" in printed.out.splitlines()[-1]
+    saved = json.loads((tmp_path / "run/report.json").read_text())
+    assert all(re.fullmatch("epoch [12] of 2", fold["kept"]) for fold in saved["folds"])
+
+
+def test_folds_of_an_earlier_version_keep_their_names(run, tmp_path, capsys):
+    """They counted from 0; an unfinished run goes on with the folders that it has."""
+    cut = tmp_path / "cut"
+    shutil.copytree(run, cut)
+    for number in range(3):
+        (cut / "rounds" / str(number + 1)).rename(cut / "rounds" / str(number))
+    (cut / "status.json").write_text('{"status": "training"}')
+    assert train.main([*FLAGS, f"--output={cut}"]) == 0
+    assert "fold 1 of 3" not in capsys.readouterr().out
+    saved = json.loads((cut / "report.json").read_text())
+    assert [fold["folder"] for fold in saved["folds"]] == ["rounds/0", "rounds/1", "rounds/2"]
+    assert sorted(path.name for path in (cut / "rounds").iterdir()) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize("path", ["report.json", "rounds/1/report.json"])
@@ -79,12 +137,12 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
         trained = []
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--resume=data"])
-        assert [bool(finished) for *_, finished, _ in trained] == [True] * 3
+        assert [bool(finished) for _, finished, *_ in trained] == [True] * 3
         trained.clear()
         (cut / "status.json").write_text('{"status": "training"}')
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--overwrite"])
-        assert [bool(finished) for *_, finished, _ in trained] == [False] * 3
+        assert [bool(finished) for _, finished, *_ in trained] == [False] * 3
 
 
 def test_a_replaced_run_is_removed_to_its_last_file(run, tmp_path):
@@ -103,12 +161,12 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
     monkeypatch.setenv("TF_CONFIG", json.dumps(task))
     monkeypatch.setattr(kfold.strategies, "start", lambda options: None)
     monkeypatch.setattr(
-        kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1])
+        kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1, 1])
     )
     seen = []
-    monkeypatch.setattr(kfold.one_run, "run", lambda chosen, recipe, callbacks: seen.append(chosen))
+    monkeypatch.setattr(kfold.one_run, "run", lambda chosen, *others: seen.append(chosen))
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
-    assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/1"]
+    assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/2"]
     assert not (tmp_path / "new").exists()
 
 
@@ -116,7 +174,7 @@ def test_gain_of_the_folds_is_a_corrected_t_interval():
     gains = [0.1, 0.2, 0.4]
     scores = SplitMetrics({"accuracy": 1.0, "loss": 1.0, "macro_f1": 1.0})
     rows = [BaselineRow(scores, gain=PairedDifference({"accuracy": Gain(gain)})) for gain in gains]
-    mean = kfold._mean_baseline(rows, evaluators.wording_for(None))
+    mean = pooled_report.mean_baseline(rows, evaluators.wording_for(None))
     low, high = mean.gain.gains["accuracy"].interval
     plain = scipy.stats.ttest_1samp(gains, 0).confidence_interval()
     widened = (plain.high - plain.low) * (1 + 3 / 2) ** 0.5  # Nadeau & Bengio: test / train is 1/2

@@ -191,7 +191,7 @@ def test_folds_are_judged_together(place, tmp_path):
     assert train.main([data, *flags, *folds]) == 0
     found, table = report(tmp_path / "folds"), pandas.read_csv(tmp_path / "folds/predictions.csv")
     truths = np.array([text.split("|") for text in table["true_values"]], float)
-    first = report(tmp_path / "folds/rounds/0")["options"]["head"]
+    first = report(tmp_path / "folds/rounds/1")["options"]["head"]
     scale = call_strings.pick(HEADS, first).build().scale
     errors = [
         np.abs(table[f"{name}_quantile_0.5"] - truths[:, column]).mean() / scale[column]

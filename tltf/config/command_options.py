@@ -53,7 +53,29 @@ class CheckOptions:
     seed: int = flag(0, "The seed of the splits.", least=0)
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
     near_duplicates: bool = flag(True, "Looks for rows that are nearly the same.")
-    output: str = flag("", "The folder for data_report.jsonl; if empty, the file is not written.")
+    output: str = flag(
+        "",
+        "The folder for data_report.jsonl and samples.html, a page of training examples as the "
+        "network sees them; if empty, these are not written.",
+    )
+    augment: str = flag("", "The augmentations that samples.html shows, as --augment of a run.")
+    backbone: str = flag(
+        "",
+        "The network whose input size and tokenizer samples.html uses; if empty, images have "
+        "--image_size_px and texts are whole.",
+    )
+    image_size_px: int | None = flag(
+        None,
+        "The side of the images in samples.html, in pixels; auto is the backbone's own, or 224.",
+        kind=int,
+        least=1,
+    )
+    text_length: int | None = flag(
+        None,
+        "Tokens to which --backbone cuts the texts in samples.html; auto fits them to the data.",
+        kind=int,
+        least=3,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tltf.errors import printable
 MOST_SHOWN = 5
 
 
-def run(options: CheckOptions, recipe: DataRecipe) -> ScanCounts:
+def run(options: CheckOptions, recipe: DataRecipe) -> Splits:
     """Prints the summary of --data and, with --output, writes data_report.jsonl.
 
     Args:
@@ -20,7 +20,7 @@ def run(options: CheckOptions, recipe: DataRecipe) -> ScanCounts:
         recipe: what their call strings name.
 
     Returns:
-        The counts of the data.
+        The splits, with the counts of the data.
 
     Raises:
         FlagError, DataError, StorageError: as training would raise them.
@@ -35,7 +35,7 @@ def run(options: CheckOptions, recipe: DataRecipe) -> ScanCounts:
         path = pathlib.Path(options.output)
         scan_report.write(path, scan)
         print(f"report     {path / scan_report.NAME}")
-    return scan
+    return parts.with_scan(scan)
 
 
 def _load(options: CheckOptions, recipe: DataRecipe) -> tuple[Splits, Source]:

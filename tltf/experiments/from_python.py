@@ -24,6 +24,7 @@ from tltf.evaluation.report import terminal
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import kfold
+from tltf.experiments.launch import Launch
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
@@ -93,10 +94,13 @@ class FitResult:
         Raises:
             ModelError: a cross-validation, which has a model per fold.
         """
-        if not (self.folder / layout.MODEL).exists() and (self.folder / layout.ROUNDS).exists():
-            folds = sorted(path.name for path in (self.folder / layout.ROUNDS).iterdir())
+        folds = layout.folds_of(self.folder)
+        if not (self.folder / layout.MODEL).exists() and folds:
             what = f"{self.folder} is a cross-validation: it has {len(folds)} models"
-            fix = f"tltf.load({str(self.folder / layout.ROUNDS / folds[0])!r})"
+            fix = (
+                f"tltf.load({str(folds[0])!r}) is the model of one fold; split='holdout(test=0)' trains "
+                "one model on all rows"
+            )
             raise ModelError(what, fix=fix)
         return loading.load(self.folder)
 
@@ -194,11 +198,24 @@ def fit(
         **{"export": False, **flags, "data": text_of_data, "backbone": backbone, "output": folder}
     )
     with _hide_retracing():
-        report = kfold.run(chosen, checks.resolve(chosen, source=source), callbacks)
+        recipe, launch = (
+            checks.resolve(chosen, source=source),
+            Launch(_typed(data, backbone, flags)),
+        )
+        report = kfold.run(chosen, recipe, callbacks, launch)
     path = pathlib.Path(folder)
     if report is None:
         raise FlagError("a dry run has no result", flag="dry_run", fix="leave it out")
     return FitResult(RunReport(report, path), path)
+
+
+def _typed(data: Any, backbone: str, flags: Mapping[str, bool | float | str]) -> str:
+    """The call of `fit` with its flags; data in memory are named by their type."""
+    first = repr(data) if isinstance(data, str) else f"<{type(data).__name__}>"
+    given = {"backbone": backbone, **flags}
+    return (
+        f"tltf.fit({', '.join([first, *(f'{name}={value!r}' for name, value in given.items())])})"
+    )
 
 
 @contextlib.contextmanager

@@ -3,34 +3,25 @@
 import dataclasses
 import json
 import pathlib
-import statistics
 import time
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from tltf.config import call_strings, checks, options
-from tltf.config.catalogs import HEADS
+from tltf.config import checks, options
 from tltf.config.option_groups import OutputOptions
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
-from tltf.console import lazy_imports
 from tltf.data import fingerprint, loader
-from tltf.errors import ModelError
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
-from tltf.evaluation.report import terminal, writer
+from tltf.evaluation.report import folds, next_steps, sentences, terminal, writer
 from tltf.evaluation.report.report import Report
-from tltf.evaluation.report.wording import Wording
-from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import one_run
-from tltf.models import prediction_table
+from tltf.experiments import facts, one_run, pooled_report
+from tltf.experiments.launch import Launch
 from tltf.runs import folder as runs_folder
 from tltf.runs import layout
 from tltf.training.distribution import multi_worker, strategies
-
-stats = lazy_imports.Module("scipy.stats")
 
 EVERY_FOLD = -1
 """The number of a fold that stands for all folds."""
@@ -45,6 +36,7 @@ def run(
     chosen: Options,
     recipe: Recipe | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    launch: Launch | None = None,
 ) -> Report | None:
     """Trains once, or with `--split='kfold(folds=K, fold=-1)'` once per fold; returns the report.
 
@@ -56,6 +48,7 @@ def run(
         chosen: the options of the run.
         recipe: what their call strings name; if it is None, they are resolved here.
         callbacks: more callbacks for `fit`, the same objects for every fold.
+        launch: how the run was started, and how much it prints; None for a call from Python.
 
     Returns:
         The report; None after a dry run, and for all workers except the first.
@@ -63,68 +56,83 @@ def run(
     Raises:
         TltfError: a stage of the run fails.
     """
-    recipe = recipe or checks.resolve(chosen)
+    recipe, launch = recipe or checks.resolve(chosen), launch or Launch()
     if not is_asked_for(recipe):
-        return one_run.run(chosen, recipe, callbacks)
+        return one_run.run(chosen, recipe, callbacks, launch)
     if chosen.output.dry_run:  # it shows the plan of the first fold
         first = _recipe_of_fold(recipe, 0)
         return one_run.run(options.replace(chosen, split=str(first.split)), first)
     with runs_folder.claim_folder(chosen.output):
-        return _every_fold(chosen, recipe, pathlib.Path(chosen.output.output), callbacks)
+        return _every_fold(chosen, recipe, callbacks, launch)
 
 
 def _every_fold(
     chosen: Options,
     recipe: Recipe,
-    folder: pathlib.Path,
     callbacks: Sequence[keras.callbacks.Callback],
+    launch: Launch,
 ) -> Report | None:
-    start = time.monotonic()
+    start, folder = time.monotonic(), pathlib.Path(chosen.output.output)
     strategy = strategies.start(chosen.runtime)
     recipes = [_recipe_of_fold(recipe, n) for n in range(recipe.split.kwargs["folds"])]
-    given = [_of_fold(chosen, one, folder, n) for n, one in enumerate(recipes)]
-    finished = np.zeros(len(given), np.int64)
+    told = np.zeros(len(recipes) + 1, np.int64)  # which folds are finished, and the first's name
     if runs_folder.is_chief():
         runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
-        finished[_finished(given, recipes, chosen.output)] = 1
-    finished = multi_worker.broadcast_from_chief(strategy, finished)
-    found = [
-        _fold(one, recipes[number], number, len(given), finished[number], callbacks)
-        for number, one in enumerate(given)
-    ]
+        told[-1] = _first_name(folder)
+        given = _options_of_folds(chosen, recipes, int(told[-1]))
+        told[_finished(given, recipes, chosen.output)] = 1
+    *finished, first = multi_worker.broadcast_from_chief(strategy, told).tolist()
+    given = _options_of_folds(chosen, recipes, first)
+    own = dataclasses.replace(launch, shows_result=False)
+    found = []
+    for number, one in enumerate(given):
+        found.append(
+            _fold(one, recipes[number], (number, len(given)), finished[number], callbacks, own)
+        )
+        own = dataclasses.replace(own, shows_plan=own.shows_plan and bool(finished[number]))
     if not runs_folder.is_chief():
         return None
     folds = [fold for fold in found if fold]
-    train_s = sum(fold.time_s["train"] for fold in folds)
+    places = [str(pathlib.Path(one.output.output).relative_to(folder)) for one in given]
     report = dataclasses.replace(
-        _pooled(chosen, folder, folds),
-        time_s={"total": time.monotonic() - start, "train": train_s},
+        pooled_report.make(chosen, folder, places, folds),
+        time_s={
+            "total": time.monotonic() - start,
+            "train": sum(fold.time_s["train"] for fold in folds),
+        },
+        facts=facts.gather(launch, chosen),
     )
     writer.write(report, folder)
     runs_folder.write_status(folder, "finished")
-    print(*terminal.verdict_lines(report), sep="\n")
-    print(f"{'folds':<10} {report.folds_text}")
-    print(f"{'together':<10} {terminal.score_text(_metrics(report))}")
-    print(f"{'report':<10} {folder / layout.REPORT_HTML}")
+    print(*_closing_lines(report, folder), sep="\n")
     return report
+
+
+def _first_name(folder: pathlib.Path) -> int:
+    """The name of the first fold's folder: 1, or 0 in a run that an earlier version has begun."""
+    return 0 if (folder / layout.ROUNDS / "0" / runs_folder.FLAGS).exists() else 1
 
 
 def _recipe_of_fold(recipe: Recipe, number: int) -> Recipe:
     return dataclasses.replace(recipe, split=recipe.split.change(fold=number))
 
 
-def _of_fold(chosen: Options, recipe: Recipe, folder: pathlib.Path, number: int) -> Options:
-    """The options of one fold.
+def _options_of_folds(chosen: Options, recipes: Sequence[Recipe], first_name: int) -> list[Options]:
+    """The options of each fold.
 
     Args:
         chosen: the options of all folds together.
-        recipe: the recipe of the fold.
-        folder: the run folder of all folds together.
-        number: number of the fold.
+        recipes: the recipe of each fold.
+        first_name: the name of the first fold's folder.
     """
     resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
-    output = str(folder / layout.ROUNDS / str(number))
-    return options.replace(chosen, split=str(recipe.split), output=output, resume=resume)
+    rounds = pathlib.Path(chosen.output.output) / layout.ROUNDS
+    return [
+        options.replace(
+            chosen, split=str(recipe.split), output=str(rounds / str(name)), resume=resume
+        )
+        for name, recipe in enumerate(recipes, first_name)
+    ]
 
 
 def _finished(
@@ -161,98 +169,48 @@ def _finished(
 def _fold(
     chosen: Options,
     recipe: Recipe,
-    number: int,
-    num_folds: int,
+    place: tuple[int, int],
     is_finished: int,
     callbacks: Sequence[keras.callbacks.Callback],
+    launch: Launch,
 ) -> Report | None:
-    """The report of one fold, which is read if the fold is finished; None for all but the first worker."""
+    """The report of one fold, which is read if the fold is finished; None for all but the first worker.
+
+    Args:
+        chosen: the options of the fold.
+        recipe: its recipe.
+        place: its number, from 0, and the number of folds.
+        is_finished: whether it need not be trained.
+        callbacks: more callbacks for `fit`.
+        launch: how the run was started, and how much the fold prints.
+    """
     if is_finished:
         if not runs_folder.is_chief():
             return None
         path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
         return Report.from_json(json.loads(path.read_text(encoding="utf-8")))
+    number, num_folds = place
     print(f"fold {number + 1} of {num_folds}")
-    return one_run.run(chosen, recipe, callbacks)
+    report = one_run.run(chosen, recipe, callbacks, launch)
+    if report and report.test:
+        print(f"{'':<10} {terminal.score_text(report.test)}")
+    return report
 
 
-def _pooled(chosen: Options, folder: pathlib.Path, folds: Sequence[Report]) -> Report:
-    """The report of the test predictions of all folds; writes these to predictions.csv."""
-    tables = [
-        prediction_table.read(folder / layout.ROUNDS / str(number) / layout.PREDICTIONS)
-        for number in range(len(folds))
+def _closing_lines(report: Report, folder: pathlib.Path) -> list[str]:
+    """The lines that a cross-validation prints last: its result, and which model to use."""
+    _, metrics = report.main_split()
+    said, rows = evaluators.wording_for(metrics), report.folds or []
+    lines = terminal.verdict_lines(report)
+    lines.append(f"{'folds':<10} {folds.scores_text(rows, said)}")
+    lines += terminal.wrapped_lines("mean", folds.sentence(rows, metrics, said)) if metrics else []
+    for row in sentences.comparison(report)[1:]:
+        gain = f", this model {said.interval(row.gain)}" if row.gain else ""
+        lines.append(f"{'':<10} {said.value(row.value)} {row.title}{gain}")
+    one_model, one_fold = next_steps.models_of_folds(report)
+    lines += [
+        f"{'report':<10} {folder / layout.REPORT_HTML}",
+        f"{'predict':<10} {one_fold.command}",
+        f"{'one model':<10} {one_model.command}",
     ]
-    _, columns = tables[0]
-    whole = prediction_table.join_tables([table for table, _ in tables])
-    head = call_strings.pick(HEADS, (folds[0].options or {})["head"], "head").build()
-    prediction_table.write(folder / layout.PREDICTIONS, whole, columns, head.name)
-    judge, names = evaluators.evaluator_for(head), _metrics(folds[0]).class_names
-    labels, candidate = judge.parse(whole.truths or [], whole.answers, whole.values, names)
-    test = judge.measure(labels, candidate, names, seed=chosen.runtime.seed)
-    return _measured(chosen, folds, test)
-
-
-def _measured(chosen: Options, folds: Sequence[Report], test: SplitMetrics) -> Report:
-    said = evaluators.wording_for(test)
-    each = [_metrics(fold).scores for fold in folds]
-    scores = [_metrics(fold).score(said.metric) for fold in folds]
-    text = ", ".join(map(said.value, scores))
-    kept = dict.fromkeys((said.metric, "macro_recall", *said.columns))
-    return Report(
-        title=f"{len(folds)}-fold cross-validation",
-        options=options.flag_values(chosen),
-        run={"data": chosen.data.data, "folds": len(folds), f"{said.title} of each": text},
-        test=test,
-        folds=[{name: fold[name] for name in kept if name in fold} for fold in each],
-        folds_text=f"{text}; mean {said.value(statistics.mean(scores))}, deviation "
-        f"{said.value(statistics.stdev(scores))}",
-        parameters=folds[0].parameters,
-        versions=strategies.versions(),
-        data=folds[0].data,
-        baselines={
-            name: _mean_baseline([(fold.baselines or {})[name] for fold in folds], said)
-            for name in folds[0].baselines or {}
-        },
-    )
-
-
-def _metrics(report: Report) -> SplitMetrics:
-    """The test metrics of a fold's report.
-
-    Raises:
-        ModelError: the report has none.
-    """
-    if report.test is None:
-        raise ModelError(
-            "the report of a fold has no test metrics", fix="train all folds into a new --output"
-        )
-    return report.test
-
-
-def _mean_baseline(rows: Sequence[BaselineRow], said: Wording) -> BaselineRow:
-    """The mean of a baseline's rows over the folds; for the interval of its gain see `gain_interval`."""
-    scores = {
-        name: float(np.mean([row.test.score(name) for row in rows]))
-        for name in (said.metric, *said.columns)
-        if all(row.test.scores.get(name) is not None for row in rows)
-    }
-    gains = [row.gain.gains[said.metric].difference for row in rows if row.gain]
-    gain = Gain(float(np.mean(gains)), gain_interval(gains))
-    note = "mean of the folds; the interval is approximate, since folds share training rows"
-    return BaselineRow(
-        SplitMetrics({**scores}), note=note, gain=PairedDifference({said.metric: gain})
-    )
-
-
-def gain_interval(gains: Sequence[float]) -> list[float] | None:
-    """`[low, high]`, about 95%, of the mean of the gains of K folds; None if all gains are equal.
-
-    Folds share training rows, so Student's interval, which takes them as independent, is too narrow.
-    Nadeau & Bengio 2003 widen it: they multiply the variance by 1 / K + test / training rows, which
-    is 1 / K + 1 / (K - 1) here, in place of 1 / K. For two equally good models the interval leaves
-    out 0 in 2 to 4 of 100 samples (Student's in 7 to 10).
-    """
-    count, mean = len(gains), float(np.mean(gains))
-    factor = 1 / count + 1 / (count - 1)
-    half = float(stats.t.ppf(0.975, count - 1) * np.std(gains, ddof=1) * np.sqrt(factor))
-    return [mean - half, mean + half] if half > 1e-12 else None
+    return lines

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,10 +18,13 @@ from tltf.data import near_duplicates, trained_rows
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.evaluation import evaluators, left_out
-from tltf.evaluation.report import terminal, writer
-from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
+from tltf.evaluation.report import model_card, terminal, writer
+from tltf.evaluation.report.report import DataSummary, Parameters, Report
+from tltf.evaluation.report.run_facts import RunFacts
+from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import run_baselines
+from tltf.experiments import facts, run_baselines, samples, shown_examples
+from tltf.experiments.launch import Launch
 from tltf.graphs import freezing
 from tltf.heads.head import Head
 from tltf.models import prediction_table
@@ -31,14 +34,12 @@ from tltf.training import training
 from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
 
-NUM_MISTAKES = 24
-"""The most mistakes that a report shows."""
-
 
 def run(
     options: Options,
     recipe: Recipe | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    launch: Launch | None = None,
 ) -> Report | None:
     """Trains, evaluates, reports and exports; returns the report.
 
@@ -46,6 +47,7 @@ def run(
         options: the options of the run; `data`, `backbone` and `output` must be set.
         recipe: what their call strings name; if it is None, they are resolved here.
         callbacks: more callbacks for `fit`.
+        launch: how the run was started, and how much it prints; None for a call from Python.
 
     Returns:
         The report; None after a dry run, and for all workers except the first.
@@ -53,22 +55,23 @@ def run(
     Raises:
         TltfError: a stage of the run fails.
     """
-    start = time.monotonic()
+    start, launch = time.monotonic(), launch or Launch()
     recipe = recipe or checks.resolve(options)
     with folder.claim_folder(options.output):
-        result = training.train(options, recipe, callbacks)
+        result = training.train(options, recipe, callbacks, shows_plan=launch.shows_plan)
         if options.output.dry_run or not folder.is_chief():
             return None
-        return publish(result, recipe, start)
+        return publish(result, recipe, start, launch)
 
 
-def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
+def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch) -> Report:
     """Evaluates, reports and exports; returns the report.
 
     Args:
         result: the result of the training.
         recipe: what the call strings of the run name.
         start: time.monotonic() when the run began.
+        launch: how the run was started, and how much it prints.
     """
     trained = result.model
     run = pathlib.Path(trained.run_options.output.output)
@@ -86,29 +89,43 @@ def publish(result: TrainingResult, recipe: Recipe, start: float) -> Report:
             trained.class_names,
         )
     trained_rows.write(run, trained.splits["train"])
+    report = shown_examples.with_examples(report, trained, stated, trained.splits)
     report = dataclasses.replace(
         report,
-        worst_mistakes=mistakes(trained, stated, trained.splits),
+        samples=_samples(trained, recipe),
         trainable_table=freezing.table(result.plans[-1]),
     )
-    report = _write(result, report, run, start)
+    report = _write(result, report, start, launch)
     if recipe.formats:
         began = time.monotonic()
         _export(trained, recipe.formats, run)
         result.times_s["export"] = time.monotonic() - began
-        report = _write(result, report, run, start)
+        report = _write(result, report, start, launch)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
-    print(terminal.closing_text(report, run, result.history))
+    if launch.shows_result:
+        print(terminal.closing_text(report, run, result.history))
     return report
 
 
-def _write(result: TrainingResult, report: Report, run: pathlib.Path, start: float) -> Report:
-    """Writes the report with the times until now, and returns it."""
-    total = time.monotonic() - start + result.seconds_before
-    report = dataclasses.replace(report, time_s=result.times_s | {"total": total})
+def _write(result: TrainingResult, report: Report, start: float, launch: Launch) -> Report:
+    """Writes the report and the model card with the times until now, and returns the report."""
+    chosen, total = result.model.run_options, time.monotonic() - start + result.seconds_before
+    run, speed = pathlib.Path(chosen.output.output), report.facts.speed if report.facts else None
+    report = dataclasses.replace(
+        report,
+        time_s=result.times_s | {"total": total},
+        facts=facts.gather_of_run(launch, chosen, run, speed),
+    )
+    model_card.write(report, run)
     writer.write(report, run, history=result.history)
     return report
+
+
+def _samples(trained: TransferModel, recipe: Recipe) -> list[SampleGroup]:
+    """Training examples for the report, with the augmentations of the run."""
+    seed = trained.run_options.runtime.seed
+    return samples.draw(trained.splits["train"], trained.preprocessing, recipe.augments, seed)
 
 
 def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
@@ -117,10 +134,14 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
     chosen, judge = trained.run_options, evaluators.evaluator_for(trained.core.head)
     stated: dict[str, Any] = {}
     found: dict[str, SplitMetrics] = {}
+    speed = None
     for role in ("validation", "test"):
         part = trained.splits.get(role)
         if part:
+            before = trained.whole_pass().seconds
             scores = trained.scores(part, trained.eval_batch_size)
+            if before:  # the first split builds the graph
+                speed = facts.speed_of(trained, len(part), trained.whole_pass().seconds - before)
             stated[role] = judge.candidate(trained.core.head, scores)
             labels, seed = np.asarray(part.labels), chosen.runtime.seed
             found[role] = judge.measure(labels, stated[role], trained.class_names, seed=seed)
@@ -141,6 +162,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         versions=strategies.versions(),
         data=data_summary(trained, _text_warnings(result)),
         transfer=[list(row) for row in trained.core.backbone.transfer],
+        facts=RunFacts(speed=speed),
     )
     return report, stated
 
@@ -215,34 +237,6 @@ def _contents(part: Source) -> dict[str, list[str]]:
     if part.modality == "text":
         return {name: list(column.values) for name, column in part.fields.items()}
     return {"path": list(part.column.values if part.column.kind == "path" else part.ids)}
-
-
-def mistakes(
-    trained: TransferModel, stated: Mapping[str, Any], parts: Mapping[str, Source]
-) -> list[Mistake]:
-    """The worst mistakes on the test split, or else on the validation split, with picture or text.
-
-    Args:
-        trained: the trained model.
-        stated: role -> candidate of the head's evaluator.
-        parts: role -> Source.
-    """
-    role = "test" if "test" in stated else "validation"
-    if role not in stated:
-        return []
-    part = parts[role]
-    judge = evaluators.evaluator_for(trained.core.head)
-    labels = np.asarray(part.labels)
-    rows = judge.worst(labels, stated[role], trained.class_names, part.ids, NUM_MISTAKES)
-    return [_with_content(row, part) for row in rows]
-
-
-def _with_content(row: Mistake, part: Source) -> Mistake:
-    """The mistake with the texts of its row, one per line, or with its picture."""
-    if part.modality == "text":
-        texts = "\n".join(column.values[row.index] for column in part.fields.values())
-        return dataclasses.replace(row, text=texts)
-    return dataclasses.replace(row, image=part.column.values[row.index])
 
 
 def _export(trained: TransferModel, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:

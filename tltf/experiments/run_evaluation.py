@@ -21,7 +21,7 @@ from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.report import naming, sentences, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import one_run
+from tltf.experiments import one_run, shown_examples
 from tltf.files import atomic_folders
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
@@ -76,14 +76,12 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
         data=data_summary(judge, part, options.data or trained.data, warnings),
         time_s={"total": time.monotonic() - start},
     )
-    report = dataclasses.replace(
-        report,
-        baselines={
-            **own_test(judge, options),
-            judge.constant_name: constant(judge, options.run, part, seed),
-        },
-        worst_mistakes=one_run.mistakes(trained, {"test": stated}, {"test": part}),
-    )
+    baselines = {
+        **own_test(judge, options),
+        judge.constant_name: constant(judge, options.run, part, seed),
+    }
+    report = dataclasses.replace(report, baselines=baselines)
+    report = shown_examples.with_examples(report, trained, {"test": stated}, {"test": part})
     writer.write(report, folder)
     scan_report.write(folder, part.scan)
     one_run.write_predictions(folder / layout.PREDICTIONS, part, head, stated, trained.class_names)

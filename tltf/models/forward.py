@@ -1,5 +1,6 @@
 """The forward pass of a model in inference mode over a whole dataset."""
 
+import time
 from collections.abc import Callable
 
 import keras
@@ -18,10 +19,13 @@ class ForwardPass:
     Args:
         model: inputs -> tensor or dict of tensors.
         name: the output to take of a dict; empty for a single tensor.
+
+    Attributes:
+        seconds: the time that the network took so far, the tracing included and reading not.
     """
 
     def __init__(self, model: keras.Model, name: str = "") -> None:
-        self.model, self._name = model, name
+        self.model, self._name, self.seconds = model, name, 0.0
         self._traced: Callable[[dict[str, tf.Tensor]], tf.Tensor] | None = None
 
     def __call__(self, dataset: tf.data.Dataset) -> np.ndarray:
@@ -32,8 +36,17 @@ class ForwardPass:
         long = [name for name, spec in specs.items() if spec.shape[1:2].as_list() == [None]]
         batches = (batch[0] for batch in signals.stop_when_requested(dataset))
         if long:
-            return length_sorting.run(self._traced, batches, long)
-        return np.concatenate([self._traced(batch).numpy() for batch in batches])
+            return length_sorting.run(self._timed, batches, long)
+        return np.concatenate([self._timed(batch) for batch in batches])
+
+    def _timed(self, batch: dict[str, tf.Tensor]) -> np.ndarray:
+        """float32[B, d] of a batch; its time is added to `seconds`."""
+        if self._traced is None:
+            raise RuntimeError("a pass is traced before it is timed")
+        start = time.perf_counter()
+        array = self._traced(batch).numpy()
+        self.seconds += time.perf_counter() - start
+        return array
 
     def _trace(
         self, specs: dict[str, tf.TensorSpec]

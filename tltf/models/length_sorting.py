@@ -12,8 +12,8 @@ import tensorflow as tf
 
 READ_AHEAD_BYTES = 2**26
 """Bytes of inputs that are held together: some ten thousand tokenized texts."""
-Step = Callable[[dict[str, tf.Tensor]], tf.Tensor]
-"""{name: tensor} -> tensor [B, ...]."""
+Step = Callable[[dict[str, tf.Tensor]], tf.Tensor | np.ndarray]
+"""{name: tensor} -> tensor or array [B, ...]."""
 Batches = Iterable[Mapping[str, tf.Tensor | np.ndarray]]
 """Batches of inputs by name."""
 

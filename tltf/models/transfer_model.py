@@ -43,6 +43,7 @@ class TransferModel(ServedModel):
     splits: Splits | dict[str, Source] = dataclasses.field(default_factory=dict)
     recipe: Recipe | None = None
     above: tuple[ForwardPass, Callable[[Source, int], tf.data.Dataset]] | None = None
+    _whole: ForwardPass | None = dataclasses.field(default=None, init=False)
 
     def __repr__(self) -> str:
         what = self.core.head.describe(self.class_names)
@@ -59,8 +60,13 @@ class TransferModel(ServedModel):
             forward, dataset = self.above
             with contextlib.suppress(NotCached):
                 return forward(dataset(source, batch_size))
-        forward = ForwardPass(self.core.model, self.core.head.name)
-        return forward(self.dataset(source, batch_size))
+        return self.whole_pass()(self.dataset(source, batch_size))
+
+    def whole_pass(self) -> ForwardPass:
+        """The pass through the whole core, which is traced once for all splits."""
+        if self._whole is None or self._whole.model is not self.core.model:
+            self._whole = ForwardPass(self.core.model, self.core.head.name)
+        return self._whole
 
     def features(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, d]: the pooled features below the head for the rows of a Source."""

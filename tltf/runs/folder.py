@@ -150,7 +150,7 @@ def _is_new(run: pathlib.Path) -> bool:
     parts = tuple(f".{name}." for name in written)
     left = {
         n
-        for n in names - {streams.LOG, DATA_REPORT}
+        for n in names - {streams.LOG, DATA_REPORT, layout.SAMPLES}
         if not (n.startswith(parts) and n.endswith(".part"))
     }
     if not left:

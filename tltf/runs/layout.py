@@ -1,5 +1,7 @@
 """The names of all files in a run folder; no other file of tltf spells them."""
 
+import pathlib
+
 from tltf.console import streams
 
 FLAGS = "run.flags"
@@ -12,10 +14,14 @@ CONSOLE_LOG = streams.LOG
 METRICS = "metrics.jsonl"
 """One line per epoch."""
 REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON = "report.html", "report.md", "report.json"
+MODEL_CARD = "model_card.md"
+"""What the model is, for those who are given it."""
 PREDICTIONS = "predictions.csv"
 """The model's answers on the test split."""
 DATA_REPORT = "data_report.jsonl"
 """Faults, left-out rows and near duplicates in the data."""
+SAMPLES = "samples.html"
+"""Training examples as a network sees them, which tltf.check writes."""
 TRAINED_ROWS = "trained_rows.bin"
 """Hashes of the rows that the run trained on."""
 ADAPTER = "adapter.safetensors"
@@ -34,8 +40,10 @@ OF_A_TRAINING = (
     REPORT_HTML,
     REPORT_MARKDOWN,
     REPORT_JSON,
+    MODEL_CARD,
     PREDICTIONS,
     DATA_REPORT,
+    SAMPLES,
     TRAINED_ROWS,
 )
 """Files that a training writes and --overwrite removes."""
@@ -44,3 +52,9 @@ FOLDERS_OF_A_TRAINING = {
     MODEL: r"v[0-9]+|core\.json",
 }
 """Folder -> pattern of the names in it that a training writes."""
+
+
+def folds_of(run: pathlib.Path) -> list[pathlib.Path]:
+    """The run folders of the folds of a cross-validation, in their order; [] for other runs."""
+    found = (path for path in (run / ROUNDS).glob("*") if path.name.isdecimal() and path.is_dir())
+    return sorted(found, key=lambda path: int(path.name))

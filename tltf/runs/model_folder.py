@@ -121,10 +121,13 @@ def _manifest(path: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"no model in {folder}" if folder.exists() else f"no folder {folder}"
         fix = "--run takes the --output of a finished tltf.train"
-        folds = sorted(one.name for one in (folder / layout.ROUNDS).glob("*") if one.is_dir())
+        folds = layout.folds_of(folder)
         if folds:
             what = f"{folder} is a cross-validation: it holds {len(folds)} models"
-            fix = f"--run={folder / layout.ROUNDS / folds[0]}"
+            fix = (
+                f"--run={folds[0]} is the model of one fold; tltf.train --flagfile={folder / layout.FLAGS}"
+                " --split='holdout(test=0)' --output=NEW trains one model on all rows"
+            )
         raise ModelError(what, flag="run", fix=fix) from error
     _check_manifest(manifest, path)
     return manifest

@@ -60,6 +60,16 @@ def export_version(run: pathlib.Path) -> int:
     return version if isinstance(version, int) and version > 0 else 1
 
 
+def read_data(run: pathlib.Path) -> dict[str, str]:
+    """What `write` recorded of the data; {} if there is nothing that can be read."""
+    try:
+        noted = untrusted.read_json(pathlib.Path(run) / FILE)
+    except (FileNotFoundError, ModelError):
+        return {}
+    data = noted.get("data") if isinstance(noted, dict) else None
+    return {str(name): str(text) for name, text in data.items()} if isinstance(data, dict) else {}
+
+
 def changes(run: pathlib.Path | str, data: dict[str, str]) -> list[Change]:
     """The differences of data and versions from what was recorded.
 

@@ -44,6 +44,8 @@ def train(
     options: Options,
     recipe: Recipe | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    shows_plan: bool = True,
 ) -> TrainingResult:
     """Trains a model, which is saved in RUN/model where --output is given.
 
@@ -51,6 +53,7 @@ def train(
         options: Options; `data` and `backbone` must be given.
         recipe: Recipe of these options; None resolves it here.
         callbacks: more callbacks for `fit`, which each phase calls after its own.
+        shows_plan: whether the plan is printed before the first step.
 
     Returns:
         TrainingResult, whose model has the options that were really used. After --dry_run the
@@ -78,7 +81,9 @@ def train(
         clock.lap("baseline")
         with _log_of(logs) as log, _named_files(trained):
             course = Course(trained.run_options.train, strategy.num_replicas_in_sync, callbacks)
-            fit = _prepared_fit(trained, method, strategy, run_folder, log, tokens, course)
+            fit = _prepared_fit(
+                trained, method, strategy, run_folder, log, tokens, course, shows_plan=shows_plan
+            )
             fit.train()
         result = _finish(result, fit, clock, has_adapter=logs is not None)
         if logs:
@@ -146,14 +151,17 @@ def _prepared_fit(
     log: EpochLog,
     tokens: TokenCounts | None,
     course: Course | None = None,
+    *,
+    shows_plan: bool = True,
 ) -> Fit:
-    """The Fit of a run, after its plan was printed and the disk space that it needs was checked."""
+    """The Fit of a run, after its plan was printed where it is shown, and the disk space that it needs was checked."""
     options, is_writer = trained.run_options, folder.is_chief()
     feed = datasets.build(trained, strategy)
     fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer, course)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
-    print(plan_text(trained, fit.core, method, tokens), file=sys.stderr)
+    if shows_plan:
+        print(plan_text(trained, fit.core, method, tokens), file=sys.stderr)
     if run_folder and is_writer:
         needs = disk_space.needs_of(
             fit.core, method, options, "validation" in trained.splits, weights_bytes

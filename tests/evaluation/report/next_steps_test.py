@@ -11,6 +11,7 @@ from tltf.data.source import ScanCounts
 from tltf.data.texts.preprocessing import TokenCounts
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.report import markdown, next_steps, writer
+from tltf.evaluation.report.folds import Fold
 from tltf.evaluation.report.report import DataSummary, Mistake, Report, SplitCounts
 from tltf.evaluation.split_metrics import SplitMetrics
 
@@ -118,8 +119,28 @@ def test_an_evaluation_names_the_run_and_offers_no_training():
     assert commands(report) == ["", USES[0]]
 
 
-def test_a_cross_validation_predicts_with_one_fold():
-    assert "'--run=runs/a b/rounds/0'" in commands(dataclasses.replace(GOOD, folds=[]))[0]
+def test_a_cross_validation_says_which_model_to_use():
+    """One that is trained on all rows, or that of the first fold, wherever its folder is."""
+    folds = [Fold({"accuracy": 0.8}, "rounds/1"), Fold({"accuracy": 0.9}, "rounds/2")]
+    one_model, one_fold = commands(dataclasses.replace(GOOD, folds=folds))
+    assert shlex.split(one_model)[-3:] == [
+        "--flagfile=runs/a b/run.flags",
+        "--split=holdout(test=0)",
+        "--output=NEW",
+    ]
+    assert "--run=runs/a b/rounds/1" in shlex.split(one_fold)
+    of_earlier_version = [dataclasses.replace(fold, folder="") for fold in folds]
+    _, one_fold = commands(dataclasses.replace(GOOD, folds=of_earlier_version))
+    assert "--run=runs/a b/rounds/0" in shlex.split(one_fold)
+
+
+def test_rows_that_were_nearly_wrong_are_named_where_there_are_some():
+    rows = [Mistake(n, f"row {n}", "a", "a", probability=0.51 + 0.01 * n) for n in range(5)]
+    text, *_ = texts(dataclasses.replace(GOOD, borderline=rows))
+    assert "nearly answered wrong, such as row 0, row 1, row 2: they" in text
+    assert commands(dataclasses.replace(GOOD, borderline=rows[:2])) == USES, "too few to name"
+    sure = [dataclasses.replace(row, probability=0.7) for row in rows]
+    assert commands(dataclasses.replace(GOOD, borderline=sure)) == USES
 
 
 def test_a_report_that_names_no_run_has_no_steps():

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tltf.errors import FlagError
@@ -155,6 +156,15 @@ class TextPreprocessing:
         """int32[B], the number of tokens, with start and end, before cutting; tf.string[B] of each field."""
         lengths = tf.add_n([self._pieces(texts).row_lengths() for texts in columns])
         return tf.cast(lengths, tf.int32) + self._num_special()
+
+    def num_tokens(self, texts: Sequence[str] | tf.Tensor) -> np.ndarray:
+        """int64[B], the number of tokens of texts of one field, without those at start and end."""
+        return self._pieces(texts).row_lengths().numpy()
+
+    def kept_tokens(self, *columns: Sequence[str] | tf.Tensor) -> list[np.ndarray]:
+        """int64[B] for each field: how many of the tokens of its texts, tf.string[B], are not cut off."""
+        pieces = self._cut([self._pieces(texts) for texts in columns])
+        return [piece.row_lengths().numpy() for piece in pieces]
 
     def count(self, *columns: Sequence[str] | tf.Tensor) -> TokenCounts:
         """The TokenCounts of texts, tf.string[B] of each field."""

@@ -34,7 +34,9 @@ def title(report: Report) -> str:
         backbone_name(str(run.get("backbone") or "")),
         method_name(str(run.get("method") or "")),
     ]
-    return ": ".join(filter(None, [data, ", ".join(filter(None, model))])) or "Evaluation"
+    whole = f"{run['folds']}-fold cross-validation of " if run.get("folds") else ""
+    named = ": ".join(filter(None, [data, ", ".join(filter(None, model))]))
+    return whole + named or "Evaluation"
 
 
 def chips(report: Report) -> list[tuple[str, str]]:

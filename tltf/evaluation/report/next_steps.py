@@ -17,6 +17,8 @@ from tltf.runs import layout
 MOST_STEPS = 6
 CONFIDENT = 0.9
 """A wrong answer with at least this probability may be a wrong label."""
+UNSURE = 0.6
+"""A right answer with a lower probability was nearly wrong."""
 NAMED_ROWS = 3
 """Rows and classes that a step names."""
 PATIENCE = 5
@@ -47,7 +49,11 @@ def next_steps(report: Report, history: Sequence[dict[str, Any]] = ()) -> list[S
     steps = list(_simpler_models(report))
     if is_training:
         steps += [*_longer_texts(report), *_length_of_training(report, history)]
-    steps += [*_wrong_labels(report), *_small_classes(report.data or DataSummary())]
+    steps += [
+        *_wrong_labels(report),
+        *_borderline(report),
+        *_small_classes(report.data or DataSummary()),
+    ]
     return [*steps[: MOST_STEPS - 2], *_uses(report, is_training)]
 
 
@@ -99,6 +105,18 @@ def _wrong_labels(report: Report) -> Iterator[Step]:
     yield Step(text, train_command(report) if report.options else "")
 
 
+def _borderline(report: Report) -> Iterator[Step]:
+    """A step for right answers that were nearly wrong, whose second class is in their detail."""
+    unsure = [row for row in report.borderline if (row.probability or 1) < UNSURE]
+    if len(unsure) < NAMED_ROWS:
+        return
+    names = ", ".join(row.id for row in unsure[:NAMED_ROWS])
+    yield Step(
+        f"Label more examples like those that were nearly answered wrong, such as {names}: they lie "
+        "between two classes."
+    )
+
+
 def _small_classes(data: DataSummary) -> Iterator[Step]:
     counts = data.splits["train"].class_counts if "train" in data.splits else None
     if not counts:
@@ -112,16 +130,30 @@ def _small_classes(data: DataSummary) -> Iterator[Step]:
         yield Step(f"Label more examples of the smallest classes first: {named}.")
 
 
+def models_of_folds(report: Report) -> tuple[Step, Step]:
+    """How to get a model out of a cross-validation: train one on all rows, or take that of a fold."""
+    folder, first = run_folder(report), report.folds[0] if report.folds else None
+    place = first.folder if first and first.folder else f"{layout.ROUNDS}/0"
+    one_model = Step(
+        "Which model to use? Train one on all rows with the same flags: the mean over the folds says "
+        "what to expect of it. Validation still takes its share of the rows.",
+        train_command(report, "--split=holdout(test=0)"),
+    )
+    one_fold = Step(
+        "Or predict with the model of one fold, which was not trained on that fold's rows.",
+        shlex.join(["python", "-m", "tltf.predict", f"--run={folder}/{place}", "--input=FILE"]),
+    )
+    return one_model, one_fold
+
+
 def _uses(report: Report, is_training: bool) -> Iterator[Step]:
     """How the model is used, and judged on other data."""
     folder = run_folder(report)
     if report.folds is not None:
-        folder = f"{folder}/{layout.ROUNDS}/0"
-    what = "Predict for new examples"
-    if report.folds is not None:
-        what += " with the model of one fold"
+        yield from models_of_folds(report)
+        return
     yield Step(
-        f"{what}, a CSV file or a folder of images.",
+        "Predict for new examples, a CSV file or a folder of images.",
         shlex.join(["python", "-m", "tltf.predict", f"--run={folder}", "--input=FILE"]),
     )
     if is_training:

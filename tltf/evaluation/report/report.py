@@ -9,12 +9,17 @@ import numpy as np
 
 from tltf.data.source import ScanCounts
 from tltf.evaluation.baseline_row import BaselineRow
+from tltf.evaluation.report import folds as fold_rows
+from tltf.evaluation.report.folds import Fold, FoldMean
+from tltf.evaluation.report.run_facts import RunFacts
+from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
 
 OF_AN_EVALUATION = ("title", "command", "test", "run", "data", "versions", "baselines", "time_s")
 OF_FOLDS = (
     "test",
     "folds",
+    "fold_means",
     "folds_text",
     "baselines",
     "parameters",
@@ -146,6 +151,9 @@ class Mistake:
         label_probability: of the true class, 0..1; None likewise.
         detail: how far off the answer is, in words; None where probabilities say it.
         text: the example, if it is one.
+        unread: [start, end] of each part of the text that the model did not see because texts are
+            cut; None for none, and where it is not known.
+        fold: of a cross-validation, from 1; None without folds.
         image: the example, if it is one: uint8[H, W, C], an encoded image's bytes, or its path. It
             is shown in report.html and is not in the JSON.
     """
@@ -158,6 +166,8 @@ class Mistake:
     label_probability: float | None = None
     detail: str | None = None
     text: str | None = None
+    unread: list[list[int]] | None = None
+    fold: int | None = None
     image: np.ndarray | bytes | str | pathlib.Path | None = dataclasses.field(
         default=None, compare=False, repr=False
     )
@@ -167,6 +177,34 @@ class Mistake:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del values["image"]
         return _present(values)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes of which one is often taken for the other, with examples.
+
+    Args:
+        label: the true class.
+        predicted: the answer.
+        count: examples of the split, at least 1.
+        examples: some of them, the most confident first.
+    """
+
+    label: str
+    predicted: str
+    count: int
+    examples: list[Mistake]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        examples = [row.to_json() for row in self.examples]
+        return {**vars(self), "examples": examples}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ConfusedPair":
+        """The pair of plain JSON."""
+        examples = [from_known_keys(Mistake, row) for row in values.get("examples", [])]
+        return from_known_keys(cls, values | {"examples": examples})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,11 +228,17 @@ class Report:
             network.
         baselines: name -> row of a simpler model; None without a test split.
         title: of the page; None: made from `run`.
-        folds: the headline metrics of each fold, by name; None where there are no folds.
-        folds_text: these in words, with mean and deviation.
+        folds: of a cross-validation; None where there are none.
+        fold_means: metric -> its mean over the folds; None without folds, and in old reports.
+        folds_text: their headline metric in words, with mean and deviation.
         worst_mistakes: on `test`, else on `validation`, the worst first.
         trainable_table: a dict per group of layers, all with the same keys, as `freezing.table`
             gives them.
+        borderline: right answers of the split with the lowest probabilities, the lowest first.
+        confused: the most confused pairs of classes, the most frequent first.
+        facts: of a run; None in an evaluation.
+        samples: training examples as the network sees them. They are shown in report.html and are
+            not in the JSON.
     """
 
     command: str | None = None
@@ -210,13 +254,23 @@ class Report:
     transfer: list[list[Any]] | None = None
     baselines: dict[str, BaselineRow] | None = None
     title: str | None = None
-    folds: list[dict[str, float | None]] | None = None
+    folds: list[Fold] | None = None
+    fold_means: dict[str, FoldMean] | None = None
     folds_text: str | None = None
     worst_mistakes: list[Mistake] = dataclasses.field(default_factory=list)
     trainable_table: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    borderline: list[Mistake] = dataclasses.field(default_factory=list)
+    confused: list[ConfusedPair] = dataclasses.field(default_factory=list)
+    facts: RunFacts | None = None
+    samples: list[SampleGroup] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
     def main_split(self) -> tuple[str, SplitMetrics | None]:
-        """`(name, metrics)` of the split that the report is about: test, else validation."""
+        """`(name, metrics)` of the split that the report is about: test, else validation.
+
+        The headline metrics of a cross-validation are means over its folds.
+        """
+        if self.test and len(self.folds or ()) > 1:
+            return "test", fold_rows.average(self.test, self.folds or ())
         return ("test", self.test) if self.test else ("validation", self.validation)
 
     def to_json(self) -> dict[str, Any]:
@@ -227,7 +281,14 @@ class Report:
         values["parameters"] = self.parameters and dataclasses.asdict(self.parameters)
         if self.baselines is not None:
             values["baselines"] = {name: row.to_json() for name, row in self.baselines.items()}
+        values["folds"] = self.folds and [fold.to_json() for fold in self.folds]
+        if self.fold_means is not None:
+            values["fold_means"] = {k: _present(vars(row)) for k, row in self.fold_means.items()}
         values["worst_mistakes"] = [row.to_json() for row in self.worst_mistakes]
+        for name in ("borderline", "confused"):
+            values[name] = [row.to_json() for row in values[name]] or None
+        values["facts"] = self.facts and self.facts.to_json()
+        del values["samples"]
         return _present({name: values[name] for name in dict.fromkeys([*self._order(), *values])})
 
     def _order(self) -> tuple[str, ...]:
@@ -251,7 +312,14 @@ class Report:
             "parameters": lambda value: from_known_keys(Parameters, value),
             "data": DataSummary.from_json,
             "baselines": lambda rows: {k: BaselineRow.from_json(row) for k, row in rows.items()},
+            "folds": lambda rows: [Fold.from_json(row) for row in rows],
+            "fold_means": lambda rows: {
+                name: from_known_keys(FoldMean, row) for name, row in rows.items()
+            },
             "worst_mistakes": lambda rows: [from_known_keys(Mistake, row) for row in rows],
+            "borderline": lambda rows: [from_known_keys(Mistake, row) for row in rows],
+            "confused": lambda rows: [ConfusedPair.from_json(row) for row in rows],
+            "facts": RunFacts.from_json,
         }
         found = {name: value for name, value in values.items() if value is not None}
         read = {name: reader(found[name]) for name, reader in readers.items() if name in found}

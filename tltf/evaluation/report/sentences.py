@@ -7,6 +7,7 @@ from typing import Any
 
 from tltf.evaluation import evaluators, left_out
 from tltf.evaluation.baseline_row import Gain, PairedDifference
+from tltf.evaluation.report import folds
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of, percent
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -148,8 +149,9 @@ def sentences(report: Report) -> list[str]:
         return []
     said = evaluators.wording_for(metrics)
     examples = count_of(metrics.num_examples or 0, split + " example")
+    first = said.sentence(examples, metrics, _interval_text(metrics))
     return [
-        said.sentence(examples, metrics, _interval_text(metrics)),
+        folds.sentence(report.folds, metrics, said) if report.folds else first,
         *compared_sentences(report),
         *choice_sentences(report),
         *_baseline_sentences(report),

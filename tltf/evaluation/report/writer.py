@@ -19,16 +19,18 @@ import numpy as np
 from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import (
+    examples,
+    folds,
     learning,
     markdown,
     naming,
     next_steps,
-    pictures,
+    run_facts,
     sentences,
     verdict,
     wording,
 )
-from tltf.evaluation.report.report import DataSummary, Mistake, Report
+from tltf.evaluation.report.report import DataSummary, Report
 from tltf.evaluation.report.sections import Section
 from tltf.evaluation.report.wording import Wording
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -72,37 +74,35 @@ def write(
     Raises:
         StorageError: a file cannot be written.
     """
-    shown = [_picture(row) for row in report.worst_mistakes]
     content = plain(_shortened_report(report).to_json())
     public = Report.from_json(naming.hide_folders(content))
-    values = _values(public, plain(list(history)), shown)
-    environment = _environment()
-    page = environment.get_template("report.html.jinja").render(values)
-    markdown = environment.get_template("report.md.jinja").render(values)
+    values = _values(public, plain(list(history)), report)
+    page, text = (render(f"report.{kind}.jinja", values) for kind in ("html", "md"))
     _write_together(
         folder,
         {
             layout.REPORT_JSON: json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
             + "\n",
-            layout.REPORT_MARKDOWN: re.sub(r"\n{3,}", "\n\n", markdown),
+            layout.REPORT_MARKDOWN: re.sub(r"\n{3,}", "\n\n", text),
             layout.REPORT_HTML: page,
         },
     )
 
 
+def render(template: str, values: dict[str, Any]) -> str:
+    """The text of a template.
+
+    Args:
+        template: its file, among the templates of reports.
+        values: by name, all that it uses.
+    """
+    return _environment().get_template(template).render(values)
+
+
 def _shortened_report(report: Report) -> Report:
     """The report with the first of the rows that were not used, and with the starts of texts."""
-    mistakes = [
-        row if row.text is None else dataclasses.replace(row, text=_shortened(row.text, MAX_TEXT))
-        for row in report.worst_mistakes
-    ]
     data = report.data and report.data.shortened(MAX_ROWS)
-    return dataclasses.replace(report, data=data, worst_mistakes=mistakes)
-
-
-def _picture(row: Mistake) -> str:
-    """The image of a mistake as a data URI; empty without one."""
-    return "" if row.image is None else pictures.data_uri(row.image)
+    return examples.shorten(dataclasses.replace(report, data=data), MAX_TEXT, _shortened)
 
 
 def _write_together(folder: pathlib.Path | str, files: dict[str, str]) -> None:
@@ -141,10 +141,14 @@ def plain(value: Any) -> Any:
     raise TypeError(f"a report holds plain values (received {type(value).__name__})")
 
 
-def _values(
-    report: Report, history: Sequence[dict[str, Any]], shown: Sequence[str]
-) -> dict[str, Any]:
-    """The values that fill both templates, by name."""
+def _values(report: Report, history: Sequence[dict[str, Any]], pictured: Report) -> dict[str, Any]:
+    """The values that fill both templates, by name.
+
+    Args:
+        report: as report.json holds it.
+        history: a dict per epoch.
+        pictured: the same report, with the images of its examples.
+    """
     split, found = report.main_split()
     metrics, said = found or SplitMetrics({}), evaluators.wording_for(found)
     own = evaluators.evaluator_of(metrics).sections(metrics, split)
@@ -169,7 +173,14 @@ def _values(
         "page_sections": [section for section in own if section.blocks],
         "text_sections": [section for section in own if section.table],
         "histories": _histories(history),
-        "mistakes": list(zip(report.worst_mistakes, shown, strict=True)),
+        "mistakes": examples.with_pictures(report.worst_mistakes, pictured.worst_mistakes),
+        "borderline": examples.with_pictures(report.borderline, pictured.borderline),
+        "confused": examples.shown_pairs(report.confused, pictured.confused),
+        "sample_groups": examples.shown_groups(pictured.samples),
+        "fold_rows": folds.rows(report.folds or (), said, layout.REPORT_HTML),
+        "interval_note": folds.INTERVAL_NOTE,
+        "typed": report.facts.typed if report.facts else "",
+        "fact_rows": run_facts.facts_rows(report.facts),
         "table": report.trainable_table,
         "has_run": bool(report.command or report.time_s or report.versions),
     }
@@ -205,11 +216,15 @@ def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
     own: list[Section] = values["page_sections"]
     every = [
         ("next", "Next", values["next_steps"]),
+        ("folds", "Folds", values["fold_rows"]),
         ("comparison", "Baselines", values["has_metrics"]),
         ("curves", "Curves", values["curves"]),
         *((part.key, part.link, not part.is_after_mistakes) for part in own),
+        ("pairs", "Pairs", values["confused"]),
         ("mistakes", "Mistakes", values["mistakes"]),
+        ("borderline", "Borderline", values["borderline"]),
         *((part.key, part.link, part.is_after_mistakes) for part in own),
+        ("seen", "Samples", values["sample_groups"]),
         ("trained", "Trained", values["table"]),
         ("data", "Data", values["data"]),
         ("run", "Run", values["has_run"]),
@@ -224,7 +239,11 @@ def _tiles(report: Report) -> list[Tile]:
     if metrics:
         bounds = metrics.intervals.get(said.metric)
         value = said.value(metrics.scores.get(said.metric))
-        tiles.append(Tile(f"{split} {said.title}", value, _interval(bounds, said.value)))
+        name, detail = f"{split} {said.title}", _interval(bounds, said.value)
+        if report.folds:
+            name = f"mean {said.title} of {len(report.folds)} folds"
+            detail = f"{folds.deviation_text(report.folds, said)} (standard deviation)"
+        tiles.append(Tile(name, value, detail))
     found = sentences.transfer_gain(report)
     gain = found.gains.get(said.metric) if found else None
     if gain:
@@ -276,6 +295,7 @@ def _environment() -> jinja2.Environment:
         "data_facts": _data_facts,
         "row_text": _row_text,
         "shortened": _shortened,
+        "marked_text": examples.marked_text,
         "md": markdown.escape,
         "row": markdown.row,
         "rules": markdown.rules_of_columns,

@@ -92,6 +92,20 @@ _STRATEGIES = {
 }
 
 
+def gpu_names() -> list[str]:
+    """The names of the graphics processors that TensorFlow sees."""
+    gpus = tf.config.list_physical_devices("GPU")
+    details = map(tf.config.experimental.get_device_details, gpus)
+    return [str(found.get("device_name", "unknown GPU")) for found in details]
+
+
+def peak_gpu_bytes() -> int | None:
+    """The most memory in use on the first graphics processor so far; None without one."""
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
 def versions() -> dict[str, str]:
     """Name -> version of Python and of the packages that a run depends on."""
     names = ("tltf", "tensorflow", "keras", "keras-hub", "numpy", "scikit-learn")

@@ -1,0 +1,45 @@
+"""The model card says what was measured, and what was not."""
+
+import dataclasses
+
+from tests.evaluation.report.run_facts_test import FACTS
+from tests.evaluation.report.writer_test import EVIL, full_report
+from tltf.evaluation.report import model_card
+
+
+def card(**changes):
+    report, _ = full_report()
+    options = {"backbone": "small_cnn", "method": "full", "head": "classify", "data": "digits"}
+    report = dataclasses.replace(report, facts=FACTS, options=options, **changes)
+    return model_card.text(report, "digits run"), report
+
+
+def test_it_has_metrics_with_intervals_and_limits():
+    text, report = card()
+    assert text.startswith("---\nlibrary_name: keras\n")
+    low, high = report.test.intervals["accuracy"]
+    shown = (
+        f"- accuracy: {report.test.scores['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%})"
+    )
+    assert shown in text
+    assert "Fewer than 20 train examples: class 0 (2), class 1 (2), class 2 (2)." in text
+    assert "two pictures are uniform" in text and "were not measured" in text
+    assert "licence of the backbone: MIT" in text and "licence of the data: not recorded" in text
+    assert "trained: 2026-02-03" in text and 'tltf.load("RUN")' in text
+    assert "Size of the model: 86.7 MB." in text and "Size of the export" not in text
+
+
+def test_what_was_not_measured_is_not_claimed():
+    text, _ = card(test=None, validation=None, baselines=None)
+    assert "Nothing: the run had no validation and no test examples." in text
+    assert "accuracy" not in text
+    text, _ = card(test=None, baselines=None)
+    assert "these numbers are of the rows on which choices were made" in text
+
+
+def test_names_are_escaped():
+    report, _ = full_report([EVIL, "b", "c"])
+    report = dataclasses.replace(report, options={"data": EVIL}, facts=None)
+    text = model_card.text(report, EVIL)
+    assert "<script>" not in text and "| `a`" not in text
+    text.encode("utf-8")

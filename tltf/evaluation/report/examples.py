@@ -1,0 +1,163 @@
+"""How reports show examples: pictures, texts with what is cut off, and samples of the training data."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import markupsafe
+
+from tltf.evaluation.report import pictures
+from tltf.evaluation.report.report import ConfusedPair, Mistake, Report
+from tltf.evaluation.report.samples import Sample, SampleGroup
+
+SAMPLE_PX = 96
+"""The longer side of the picture of a training example, at most."""
+CUT_NOTE = "cut off:"
+Shown = tuple[Mistake, str]
+"""A row with its picture as a data URI, which is empty without one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownPair:
+    """Two classes of which one is often taken for the other, as a page shows them.
+
+    Args:
+        pair: the classes, and how often.
+        rows: the examples with their pictures.
+    """
+
+    pair: ConfusedPair
+    rows: list[Shown]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownSample:
+    """A training example as a page shows it.
+
+    Args:
+        id: of the example.
+        picture: a data URI; empty for a text.
+        text: the text; None for a picture.
+        unread: as `Sample.unread`.
+    """
+
+    id: str
+    picture: str
+    text: str | None
+    unread: list[list[int]] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownGroup:
+    """The training examples of a class as a page shows them.
+
+    Args:
+        name: the class; empty for all rows.
+        num_examples: rows of the class.
+        samples: some of them.
+    """
+
+    name: str
+    num_examples: int
+    samples: list[ShownSample]
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether they are texts and not pictures."""
+        return self.samples[0].text is not None
+
+
+def shorten(report: Report, most: int, shortened: Callable[[str, int], str]) -> Report:
+    """The report with the starts of the texts of its examples.
+
+    Args:
+        report: with whole texts.
+        most: characters of a text.
+        shortened: (text, characters) -> its start.
+    """
+
+    def short(rows: Iterable[Mistake]) -> list[Mistake]:
+        return [
+            row if row.text is None else dataclasses.replace(row, text=shortened(row.text, most))
+            for row in rows
+        ]
+
+    pairs = [dataclasses.replace(pair, examples=short(pair.examples)) for pair in report.confused]
+    return dataclasses.replace(
+        report,
+        worst_mistakes=short(report.worst_mistakes),
+        borderline=short(report.borderline),
+        confused=pairs,
+    )
+
+
+def with_pictures(rows: Sequence[Mistake], pictured: Sequence[Mistake]) -> list[Shown]:
+    """Rows as report.json holds them, with the pictures of the same rows.
+
+    Args:
+        rows: without images.
+        pictured: the same rows, with images.
+    """
+    uris = ["" if row.image is None else pictures.data_uri(row.image) for row in pictured]
+    return list(zip(rows, uris, strict=True))
+
+
+def shown_pairs(pairs: Sequence[ConfusedPair], pictured: Sequence[ConfusedPair]) -> list[ShownPair]:
+    """Pairs as report.json holds them, with the pictures of the same pairs."""
+    return [
+        ShownPair(pair, with_pictures(pair.examples, other.examples))
+        for pair, other in zip(pairs, pictured, strict=True)
+    ]
+
+
+def shown_groups(groups: Sequence[SampleGroup]) -> list[ShownGroup]:
+    """The samples of each class as a page shows them; groups without samples are left out."""
+    return [
+        ShownGroup(_utf8(group.name), group.num_examples, list(map(_shown, group.samples)))
+        for group in groups
+        if group.samples
+    ]
+
+
+def _shown(sample: Sample) -> ShownSample:
+    uri = "" if sample.image is None else pictures.data_uri(sample.image, SAMPLE_PX)
+    text = None if sample.text is None else _utf8(sample.text)
+    return ShownSample(_utf8(sample.id), uri, text, sample.unread)
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def text_parts(
+    text: str, unread: Sequence[Sequence[int]] | None, length: int
+) -> list[tuple[str, bool]]:
+    """`(part, whether the model sees it)` of the start of a text.
+
+    Args:
+        text: the example.
+        unread: [start, end] of each part that is cut off; None for none.
+        length: characters that are shown, at most; an ellipsis stands for the rest.
+    """
+    parts, end = [], 0
+    for start, stop in unread or ():
+        parts += [(text[end:start], True), (text[start:stop], False)]
+        end = stop
+    parts.append((text[end:], True))
+    shown, left = [], length
+    for part, is_read in parts:
+        if part and left > 0:
+            is_cut = len(part) > left
+            shown.append((part[: left - 1].rstrip() + "…" if is_cut else part, is_read))
+            left -= len(part)
+    return shown
+
+
+def marked_text(row: Mistake | ShownSample, length: int) -> markupsafe.Markup:
+    """The start of a row's text as HTML, in which what the model does not see is marked."""
+    note = markupsafe.Markup(
+        '<span class="unread" title="the model does not see this"><small>{}</small> {}</span>'
+    )
+    return markupsafe.Markup("").join(
+        markupsafe.escape(part) if is_read else note.format(CUT_NOTE, part)
+        for part, is_read in text_parts(row.text or "", row.unread, length)
+    )

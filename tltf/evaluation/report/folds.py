@@ -1,0 +1,206 @@
+"""The folds of a cross-validation in a report: their scores, and means over them with intervals."""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tltf.console import lazy_imports
+from tltf.evaluation.report.wording import Wording, count_of
+from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
+
+stats = lazy_imports.Module("scipy.stats")
+
+CONFIDENCE = 0.95
+INTERVAL_NAME = "corrected t interval over folds"
+INTERVAL_NOTE = (
+    "Every interval of this report is a 95% corrected t interval over folds (Nadeau & Bengio 2003): "
+    "it shows how much a score depends on which rows a model is trained and judged on. An interval "
+    "that took the rows of all folds as independent would be too narrow, since the rows of a fold "
+    "share a model and the models share training rows. With few folds it is wide; more folds make "
+    "it narrower."
+)
+ENDS_OF_SHARES = ("accuracy", "f1", "recall", "precision", "exact_match", "coverage", "auc")
+"""Ends of the names of metrics from 0 to 1."""
+ENDS_OF_ERRORS = ("loss", "error")
+"""Ends of the names of metrics from 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """One fold of a cross-validation.
+
+    Args:
+        scores: the headline metrics on its test rows, by name.
+        folder: its run folder, relative to that of the cross-validation; empty in old reports.
+        kept: which epoch or penalty its model has, in words; empty where it is not known.
+        examples: role -> rows.
+    """
+
+    scores: dict[str, float | None]
+    folder: str = ""
+    kept: str = ""
+    examples: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON: the scores stand beside the other keys."""
+        values = {"folder": self.folder, "kept": self.kept, "examples": self.examples}
+        return self.scores | {name: value for name, value in values.items() if value}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Fold":
+        """The fold of plain JSON; every key may be missing, and texts of other versions are passed over."""
+        known = {field.name for field in dataclasses.fields(cls)} - {"scores"}
+        scores = {
+            name: value
+            for name, value in values.items()
+            if name not in known and (value is None or isinstance(value, (int, float)))
+        }
+        parts = {name: value for name, value in values.items() if name in known}
+        return from_known_keys(cls, parts | {"scores": scores})
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldMean:
+    """A metric over folds.
+
+    Args:
+        mean: of the folds, each counting the same.
+        deviation: the standard deviation of the folds, at least 0.
+        interval: [low, high] of the mean, see `mean_interval`; None where all folds are equal.
+    """
+
+    mean: float
+    deviation: float
+    interval: list[float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldRow:
+    """A fold as a row of a table.
+
+    Args:
+        number: from 1.
+        score: the headline metric, as text.
+        kept: which epoch or penalty its model has, in words.
+        examples: its rows in words.
+        link: its report, relative to that of the cross-validation; empty where it is not known.
+    """
+
+    number: int
+    score: str
+    kept: str
+    examples: str
+    link: str
+
+
+def mean_interval(values: Sequence[float]) -> list[float] | None:
+    """`[low, high]`, about 95%, of the mean of one number per fold; None if all are equal.
+
+    Folds share training rows, so Student's interval, which takes them as independent, is too narrow.
+    Nadeau & Bengio 2003 widen it: they multiply the variance by 1 / K + test / training rows, which
+    is 1 / K + 1 / (K - 1) here, in place of 1 / K. For two equally good models the interval of the
+    difference leaves out 0 in 2 to 4 of 100 samples (Student's in 7 to 10).
+
+    Args:
+        values: one per fold, at least two.
+    """
+    count, mean = len(values), float(np.mean(values))
+    factor = 1 / count + 1 / (count - 1)
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
+    half = float(quantile * np.std(values, ddof=1) * np.sqrt(factor))
+    return [mean - half, mean + half] if half > 1e-12 else None
+
+
+def means(folds: Sequence[Fold]) -> dict[str, FoldMean]:
+    """Metric -> its FoldMean, for those that every fold has.
+
+    Args:
+        folds: at least two.
+    """
+    found = {}
+    for name in folds[0].scores:
+        values = [value for fold in folds if (value := fold.scores.get(name)) is not None]
+        if len(values) == len(folds):
+            bounds = mean_interval(values)
+            interval = _inside_its_range(name, bounds) if bounds else None
+            found[name] = FoldMean(statistics.fmean(values), statistics.stdev(values), interval)
+    return found
+
+
+def average(pooled: SplitMetrics, folds: Sequence[Fold]) -> SplitMetrics:
+    """The metrics of all rows with the headline metrics as means over folds, and their intervals.
+
+    The intervals are the only ones: those of pooled rows take these as independent.
+
+    Args:
+        pooled: the metrics of the rows of all folds together.
+        folds: at least two.
+    """
+    found = means(folds)
+    scores = pooled.scores | {name: row.mean for name, row in found.items()}
+    intervals = {name: row.interval for name, row in found.items() if row.interval}
+    return dataclasses.replace(
+        pooled, scores=scores, intervals=intervals, interval_confidence=CONFIDENCE
+    )
+
+
+def _inside_its_range(name: str, bounds: list[float]) -> list[float]:
+    is_share = name.endswith(ENDS_OF_SHARES)
+    least = 0.0 if is_share or name.endswith(ENDS_OF_ERRORS) else -np.inf
+    low, high = np.clip(bounds, least, 1.0 if is_share else np.inf).tolist()
+    return [low, high]
+
+
+def deviation_text(folds: Sequence[Fold], said: Wording) -> str:
+    """`± 10.5 points`, the standard deviation of the headline metric over folds; empty for too few."""
+    values = [value for fold in folds if (value := fold.scores.get(said.metric)) is not None]
+    if len(values) < 2:
+        return ""
+    text = said.change(statistics.stdev(values)).lstrip("+")
+    return f"± {text}{' points' if said.is_share else ''}"
+
+
+def scores_text(folds: Sequence[Fold], said: Wording) -> str:
+    """`63.5%, 83.9%, 69.4%`: the headline metric of each fold."""
+    return ", ".join(said.value(fold.scores.get(said.metric)) for fold in folds)
+
+
+def sentence(folds: Sequence[Fold], metrics: SplitMetrics, said: Wording) -> str:
+    """What a cross-validation has found: the mean, its spread, its interval, and how rows were judged.
+
+    Args:
+        folds: at least one.
+        metrics: as `average` gives them.
+        said: the wording of the labels.
+    """
+    value, spread = said.value(metrics.scores.get(said.metric)), deviation_text(folds, said)
+    text = f"Mean {said.title} of {count_of(len(folds), 'fold')}: {value}"
+    text += f" {spread} (standard deviation)" if spread else ""
+    bounds = metrics.intervals.get(said.metric)
+    if bounds:
+        text += f", 95% interval {said.value(bounds[0])} to {said.value(bounds[1])}"
+    rows = count_of(metrics.num_examples or 0, "example")
+    return f"{text}. Each of {rows} was judged once, by a model that was not trained on it."
+
+
+def rows(folds: Sequence[Fold], said: Wording, report_name: str) -> list[FoldRow]:
+    """The rows of the table of folds.
+
+    Args:
+        folds: of the cross-validation; may be empty.
+        said: the wording of the labels.
+        report_name: the name of the page in a run folder.
+    """
+    return [
+        FoldRow(
+            number,
+            said.value(fold.scores.get(said.metric)),
+            fold.kept,
+            ", ".join(f"{count:,} {role}" for role, count in fold.examples.items()),
+            f"{fold.folder}/{report_name}" if fold.folder else "",
+        )
+        for number, fold in enumerate(folds, 1)
+    ]
