@@ -71,7 +71,7 @@ def test_the_page_is_about_all_folds_and_leads_to_each(run):
     saved, page = json.loads((run / "report.json").read_text()), (run / "report.html").read_text()
     for number, fold in enumerate(saved["folds"], 1):
         assert fold["folder"] == f"rounds/{number}"
-        assert f'<a href="rounds/{number}/report.html">' in page
+        assert f'<a href="rounds/{number}/report.html" ' in page
         assert (run / fold["folder"] / "report.html").is_file()
     assert saved["data"]["split"] == "kfold(folds=3, fold=-1)"
     assert saved["data"]["splits"]["judged"]["num_examples"] == 1797
