@@ -60,7 +60,15 @@ RUNS = {
 """Name -> flags; `{name}` is the folder of that run. The numbers of `regress` are vader's ratings."""
 TIMES = ("time_s", "epoch_s", "examples_per_s")
 """Keys that are left out, since they differ between two equal runs."""
-METRICS = ("validation", "test", "baselines", "folds", "parameters", "trainable_table")
+METRICS = (
+    "validation",
+    "test",
+    "baselines",
+    "folds",
+    "fold_means",
+    "parameters",
+    "trainable_table",
+)
 """Keys of report.json that are compared."""
 
 

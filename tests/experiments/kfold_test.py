@@ -11,9 +11,10 @@ import scipy.stats
 from tltf import train
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
-from tltf.evaluation.report.report import Report
+from tltf.evaluation.report.report import Mistake, Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import kfold, pooled_report
+from tltf.models.prediction_table import Table
 from tltf.runs import layout, removal
 
 FLAGS = [
@@ -71,7 +72,7 @@ def test_the_page_is_about_all_folds_and_leads_to_each(run):
     saved, page = json.loads((run / "report.json").read_text()), (run / "report.html").read_text()
     for number, fold in enumerate(saved["folds"], 1):
         assert fold["folder"] == f"rounds/{number}"
-        assert f'<a href="rounds/{number}/report.html">' in page
+        assert f'<a href="rounds/{number}/report.html" ' in page
         assert (run / fold["folder"] / "report.html").is_file()
     assert saved["data"]["split"] == "kfold(folds=3, fold=-1)"
     assert saved["data"]["splits"]["judged"]["num_examples"] == 1797
@@ -180,3 +181,18 @@ def test_gain_of_the_folds_is_a_corrected_t_interval():
     widened = (plain.high - plain.low) * (1 + 3 / 2) ** 0.5  # Nadeau & Bengio: test / train is 1/2
     assert (low + high) / 2 == pytest.approx((plain.low + plain.high) / 2)
     assert high - low == pytest.approx(widened)
+
+
+def test_the_picture_of_a_fold_that_is_read_again_comes_from_its_path():
+    """report.json holds texts and no pictures; those of a fold that has just ended are at hand."""
+    fold = Report(worst_mistakes=[Mistake(0, "a.png", "x", "y", 0.9)])
+    text = Report(worst_mistakes=[Mistake(0, "t", "x", "y", 0.8, text="words")])
+    fresh = Report(borderline=[Mistake(0, "a.png", "x", "x", 0.5, image=b"pixels")])
+    table = Table(
+        ["a.png", "t", "a.png"], {"path": ["/d/a.png", "", "other"]}, None, [], np.ones(3)
+    )
+    found = list(pooled_report._with_folds([fold, text, fresh], table, np.array([1, 2, 3])))
+    (first,), (second,) = found[0].mistakes, found[1].mistakes
+    assert (first.image, first.fold) == ("/d/a.png", 1)
+    assert (second.image, second.text, second.fold) == (None, "words", 2)
+    assert (found[2].borderline[0].image, found[2].borderline[0].fold) == (b"pixels", 3)

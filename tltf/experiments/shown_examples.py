@@ -17,7 +17,7 @@ from tltf.models.transfer_model import TransferModel
 
 NUM_MISTAKES = 24
 """The most mistakes that a report shows."""
-NUM_BORDERLINE = 12
+NUM_BORDERLINE = 8
 """The most right answers of which the model was least sure that a report shows."""
 NUM_PAIRS, NUM_PER_PAIR = 5, 3
 """The most pairs of confused classes that a report shows with examples, and the examples of each."""

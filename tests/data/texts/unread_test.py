@@ -49,3 +49,11 @@ def test_of_two_texts_each_has_its_own_end(tokenizer):
     assert read(f"good\n{second}", parts).rstrip(" |") == "good\ngood good good good good", (
         "it fits"
     )
+
+
+def test_only_the_start_of_a_very_long_text_is_searched(tokenizer):
+    """A book is cut near its start, or counts as read where the cut is far behind what is shown."""
+    book = "good " * 50_000
+    found = unread_parts(TextPreprocessing(tokenizer, 5), [[book, "good"]])
+    assert found == [[[14, len(book)]], None] or found == [[[15, len(book)]], None]
+    assert unread_parts(TextPreprocessing(tokenizer, 900), [[book]]) == [None]

@@ -43,3 +43,15 @@ def test_names_are_escaped():
     text = model_card.text(report, EVIL)
     assert "<script>" not in text and "| `a`" not in text
     text.encode("utf-8")
+
+
+def test_folders_of_the_machine_are_left_out():
+    report, _ = full_report()
+    options = {
+        "data": "csv(path=/home/me/work/mails.csv, text=text)",
+        "backbone": "/data/bert/v1",
+    }
+    text = model_card.text(dataclasses.replace(report, options=options), "run")
+    assert "- data: csv(path=mails.csv, text=text)" in text
+    assert "- backbone: v1" in text
+    assert "/home" not in text and "/work" not in text

@@ -96,6 +96,8 @@ def test_cut_texts_mean_a_larger_length():
     first, *_ = commands(with_data(["another warning", warning], a=50, b=50))
     assert "--text_length=64" in shlex.split(first)
     assert commands(with_data(["another warning"], a=50, b=50)) == USES
+    twice = [f"fold {number}: {warning}" for number in (1, 2)]
+    assert commands(with_data(twice, a=50, b=50)) == [first, *USES], "the same step once"
 
 
 def test_confident_mistakes_are_named_as_possible_wrong_labels():

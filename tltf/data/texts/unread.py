@@ -7,6 +7,8 @@ import numpy as np
 
 from tltf.data.texts.preprocessing import TextPreprocessing
 
+MOST_CHARACTERS = 4000
+"""A text that is cut behind so many characters counts as read whole: reports show less of it."""
 _BROKEN_WORD = re.compile(r"(?<=\s)\w{1,20}$")
 """The start of a word at the end of a text."""
 
@@ -43,20 +45,21 @@ def unread_parts(
     return rows
 
 
-def _read_ends(prepared: TextPreprocessing, texts: Sequence[str], kept: np.ndarray) -> np.ndarray:
+def _read_ends(prepared: TextPreprocessing, whole: Sequence[str], kept: np.ndarray) -> np.ndarray:
     """int[N]: how many characters of each text make at most `kept` int[N] tokens, by bisection."""
-    counts = prepared.num_tokens(texts)
-    low = np.zeros(len(texts), np.int64)
+    texts = [text[:MOST_CHARACTERS] for text in whole]
+    is_read = prepared.num_tokens(texts) <= kept
     high = np.array([len(text) for text in texts])
-    low[counts <= kept] = high[counts <= kept]
+    low = np.where(is_read, high, 0)
     while np.any(low + 1 < high):
         middle = (low + high + 1) // 2
-        starts = [text[:end] for text, end in zip(texts, middle, strict=True)]
+        starts = [text[:end] for text, end in zip(texts, middle.tolist(), strict=True)]
         fits = prepared.num_tokens(starts) <= kept
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    return np.array(
+    ends = np.array(
         [_whole_words(text, end) for text, end in zip(texts, low.tolist(), strict=True)]
     )
+    return np.where(is_read, [len(text) for text in whole], ends)
 
 
 def _whole_words(text: str, end: int) -> int:

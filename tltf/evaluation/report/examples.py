@@ -9,8 +9,8 @@ from tltf.evaluation.report import pictures
 from tltf.evaluation.report.report import ConfusedPair, Mistake, Report
 from tltf.evaluation.report.samples import Sample, SampleGroup
 
-SAMPLE_PX = 96
-"""The longer side of the picture of a training example, at most."""
+SAMPLE_PX, SMALL_PX = 80, 112
+"""The longer side of the picture of a training example, and of one beside the worst mistakes, at most."""
 CUT_NOTE = "cut off:"
 Shown = tuple[Mistake, str]
 """A row with its picture as a data URI, which is empty without one."""
@@ -90,21 +90,24 @@ def shorten(report: Report, most: int, shortened: Callable[[str, int], str]) -> 
     )
 
 
-def with_pictures(rows: Sequence[Mistake], pictured: Sequence[Mistake]) -> list[Shown]:
+def with_pictures(
+    rows: Sequence[Mistake], pictured: Sequence[Mistake], size_px: int = pictures.SIZE_PX
+) -> list[Shown]:
     """Rows as report.json holds them, with the pictures of the same rows.
 
     Args:
         rows: without images.
         pictured: the same rows, with images.
+        size_px: the longer side of a picture, at most.
     """
-    uris = ["" if row.image is None else pictures.data_uri(row.image) for row in pictured]
+    uris = ["" if row.image is None else pictures.data_uri(row.image, size_px) for row in pictured]
     return list(zip(rows, uris, strict=True))
 
 
 def shown_pairs(pairs: Sequence[ConfusedPair], pictured: Sequence[ConfusedPair]) -> list[ShownPair]:
     """Pairs as report.json holds them, with the pictures of the same pairs."""
     return [
-        ShownPair(pair, with_pictures(pair.examples, other.examples))
+        ShownPair(pair, with_pictures(pair.examples, other.examples, SMALL_PX))
         for pair, other in zip(pairs, pictured, strict=True)
     ]
 

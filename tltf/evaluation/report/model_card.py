@@ -26,6 +26,8 @@ _TASKS = {
     label_kinds.NUMBER: "regression",
     label_kinds.NUMBERS: "regression",
 }
+_FOLDERS = re.compile(r"(?<![\w.~:/])/(?:[^\s/,;)'\"|]+/)+")
+"""The folders of a path from the root, which are nobody else's business."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~])")
 
 
@@ -65,8 +67,8 @@ def text(report: Report, name: str) -> str:
 
 
 def _plain(text: object) -> str:
-    """A text on one line, with the marks of Markdown and HTML escaped."""
-    flat = html.escape(" ".join(str(text).split()), quote=False)
+    """A text on one line, without folders of the machine, with marks of Markdown and HTML escaped."""
+    flat = html.escape(" ".join(_FOLDERS.sub("", str(text)).split()), quote=False)
     return _MARKDOWN.sub(r"\\\1", flat)
 
 

@@ -54,6 +54,7 @@ def next_steps(report: Report, history: Sequence[dict[str, Any]] = ()) -> list[S
         *_borderline(report),
         *_small_classes(report.data or DataSummary()),
     ]
+    steps = list(dict.fromkeys(steps))  # folds may warn of the same
     return [*steps[: MOST_STEPS - 2], *_uses(report, is_training)]
 
 

@@ -10,6 +10,8 @@ from PIL import Image
 from tltf.data.images import conversion, small_pictures
 
 SIZE_PX = 160
+QUALITY = 75
+"""Of JPEG: a page may have a hundred pictures."""
 
 
 def data_uri(picture: np.ndarray | bytes | str | os.PathLike[str], size_px: int = SIZE_PX) -> str:
@@ -35,7 +37,7 @@ def data_uri(picture: np.ndarray | bytes | str | os.PathLike[str], size_px: int 
         image = image.resize([side * factor for side in image.size], Image.Resampling.NEAREST)
     encoded = [("png", _encoded(image, "PNG", optimize=True))]
     if factor == 1:
-        encoded.append(("jpeg", _encoded(image, "JPEG", quality=85)))
+        encoded.append(("jpeg", _encoded(image, "JPEG", quality=QUALITY)))
     kind, content = min(encoded, key=lambda pair: len(pair[1]))
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 

@@ -101,7 +101,7 @@ def _rows(facts: RunFacts) -> Iterator[tuple[str, str]]:
     yield "finished", facts.finished.replace("T", " ")
     if facts.machine:
         memory = facts.machine.memory_bytes
-        yield "processor", f"{facts.machine.cpu}, {facts.machine.cores} cores used at most"
+        yield "processor", f"{facts.machine.cpu}, {facts.machine.cores} cores"
         yield "memory", size_text(memory) if memory else ""
         yield "system", facts.machine.system
     yield "GPUs", ", ".join(facts.gpus) or "none"

@@ -174,7 +174,9 @@ def _values(report: Report, history: Sequence[dict[str, Any]], pictured: Report)
         "text_sections": [section for section in own if section.table],
         "histories": _histories(history),
         "mistakes": examples.with_pictures(report.worst_mistakes, pictured.worst_mistakes),
-        "borderline": examples.with_pictures(report.borderline, pictured.borderline),
+        "borderline": examples.with_pictures(
+            report.borderline, pictured.borderline, examples.SMALL_PX
+        ),
         "confused": examples.shown_pairs(report.confused, pictured.confused),
         "sample_groups": examples.shown_groups(pictured.samples),
         "fold_rows": folds.rows(report.folds or (), said, layout.REPORT_HTML),
