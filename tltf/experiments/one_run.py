@@ -20,11 +20,11 @@ from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import terminal, writer
 from tltf.evaluation.report.report import DataSummary, Mistake, Parameters, Report
-from tltf.evaluation.split_metrics import SplitMetrics
+from tltf.evaluation.split_metrics import LABEL_NAME, SplitMetrics
 from tltf.experiments import run_baselines
 from tltf.graphs import freezing
 from tltf.heads.head import Head
-from tltf.models import prediction_table
+from tltf.models import inputs, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.training import training
@@ -122,8 +122,9 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         if part:
             scores = trained.scores(part, trained.eval_batch_size)
             stated[role] = judge.candidate(trained.core.head, scores)
-            labels, seed = np.asarray(part.labels), chosen.runtime.seed
-            found[role] = judge.measure(labels, stated[role], trained.class_names, seed=seed)
+            found[role] = measure(
+                trained, part, stated[role], chosen.runtime.seed, found.get("validation")
+            )
     plan = result.plans[-1]
     report = Report(
         command=_command(chosen),
@@ -139,6 +140,30 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         transfer=[list(row) for row in trained.core.backbone.transfer],
     )
     return report, stated
+
+
+def measure(
+    trained: TransferModel,
+    part: Source,
+    candidate: Any,
+    seed: int,
+    validation: SplitMetrics | None = None,
+) -> SplitMetrics:
+    """The metrics of the trained model on labelled rows, with all that a report shows of them.
+
+    Args:
+        trained: the trained model.
+        part: the rows.
+        candidate: the candidate of the evaluator of its head on these rows.
+        seed: seed of the bootstrap.
+        validation: the metrics of the run's validation split, see `Evaluator.details`.
+    """
+    judge, labels = evaluators.evaluator_for(trained.core.head), np.asarray(part.labels)
+    found = judge.measure(labels, candidate, trained.class_names, seed=seed)
+    details = judge.details(labels, candidate, trained.class_names, validation=validation)
+    name = inputs.column_of(trained.data, trained.core.backbone.modality, "label")
+    named = {LABEL_NAME: str(name)} if name else {}
+    return dataclasses.replace(found, details=found.details | details | named)
 
 
 def _choices(result: TrainingResult) -> list[str]:

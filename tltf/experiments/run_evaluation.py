@@ -58,7 +58,9 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
     stated = judge.candidate(head, trained.scores(part, options.eval_batch_size))
     seed = trained.options.runtime.seed if trained.options else 0
-    test = judge.measure(np.asarray(part.labels), stated, trained.class_names, seed=seed)
+    own = run_report(options.run)
+    validation = own.validation if own else None
+    test = one_run.measure(trained, part, stated, seed, validation)
     report = Report(
         title="Evaluation",
         command=f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",

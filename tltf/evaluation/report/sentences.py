@@ -11,6 +11,8 @@ from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "same network from random weights"
+_SHORT_NAMES = {"f1": "F1", "r2": "R²", "roc": "ROC", "auc": "AUC"}
+"""Parts of keys that are not words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +82,8 @@ class Balance:
 
 
 def words(name: str) -> str:
-    """A key as words: `macro_f1` is `macro f1`."""
-    return str(name).replace("_", " ")
+    """A key as words: `macro_f1` is `macro F1`."""
+    return " ".join(_SHORT_NAMES.get(part, part) for part in str(name).split("_"))
 
 
 def transfer_gain(report: Report) -> PairedDifference | None:

@@ -1,13 +1,21 @@
 """How reports name and print the metrics of a kind of labels."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 from tltf.evaluation.baseline_row import Gain
 from tltf.evaluation.split_metrics import SplitMetrics
 
 NOTHING = "\N{EN DASH}"
-SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage")
+SHARES = (
+    "accuracy",
+    "calibration_error",
+    "confidence",
+    "exact_match",
+    "coverage",
+    "within_one_class",
+)
 """Ends of the names of metrics that are shares of one, and are shown in percent."""
 BAD, UNCLEAR, GOOD, NEUTRAL = "bad", "unclear", "good", "neutral"
 """What a difference is to the judged model: worse, not to be told from zero, better, or unknown."""
@@ -19,13 +27,15 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`0.123`, small ones as `1.23e-06`; a dash for None."""
+    """`0.123`, small ones as `1.23e-06`, large ones as `12,345`; a dash for None."""
     return NOTHING if value is None else format(value, _form(value, digits))
 
 
 def points(value: float | None) -> str:
-    """`+3.1`, percentage points with sign; the minus is the typographic one."""
-    return NOTHING if value is None else _signed(100 * value, ".1f")
+    """`+3.1`, percentage points with sign, small ones as `+0.04`; the minus is the typographic one."""
+    if value is None:
+        return NOTHING
+    return _signed(100 * value, ".1g" if 0 < abs(100 * value) < 0.05 else ".1f")
 
 
 def count_of(value: int, singular: str, plural: str | None = None) -> str:
@@ -34,9 +44,14 @@ def count_of(value: int, singular: str, plural: str | None = None) -> str:
 
 
 def _form(value: float, digits: int) -> str:
-    """The format that leaves `digits` of a number: fixed, unless that would show a small one as 0."""
-    is_small = 0 < abs(value) < 10 ** (1 - digits)
-    return f".{digits}g" if is_small else f".{digits}f"
+    """The format that leaves `digits` behind the point, fewer of a large number, more of a small one.
+
+    A small one is one that would be shown as 0.
+    """
+    if 0 < abs(value) < 10 ** (1 - digits):
+        return f".{digits}g"
+    whole = len(f"{abs(value):.0f}") if math.isfinite(value) else 1
+    return f",.{max(digits + 1 - whole, 0)}f"
 
 
 def _signed(value: float, form: str) -> str:
@@ -52,11 +67,13 @@ class MetricTile:
         title: its name in words.
         detail: what stands below it, with other metrics in braces, such as `{coverage:.0%}`; empty
             for its interval.
+        is_shown: whether metrics have the tile.
     """
 
     metric: str
     title: str
     detail: str = ""
+    is_shown: Callable[[SplitMetrics], bool] = lambda metrics: True
 
 
 @dataclasses.dataclass(frozen=True)
