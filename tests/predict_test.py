@@ -77,9 +77,23 @@ def test_json_lines_in_a_file(reviews, tmp_path, capsys):
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
 
 
+def test_the_positive_class_is_answered_from_a_threshold_on(reviews, tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("text\na film\nanother\n")
+    flags = [f"--run={reviews}", f"--input={tmp_path}/t.csv"]
+    for threshold, label in (("0", "good"), ("1", "bad")):
+        assert predict.main([*flags, f"--threshold={threshold}"]) == 0
+        rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert [row["predicted_label"] for row in rows] == [label] * 2
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
+        (
+            ["--run={run}", "--input={table}", "--threshold=2"],
+            2,
+            "--threshold: takes a number <= 1",
+        ),
         (["--input=x"], 2, "--run: must be given"),
         (["--run={run}", "--input=none.csv"], 2, "--input: no file or folder none.csv"),
         (["--run={run}", "--input="], 2, "--input: is empty"),
@@ -96,6 +110,13 @@ def test_faults_are_one_line_with_their_code(reviews, tmp_path, capsys, flags, c
     assert captured.out == ""
     assert captured.err.startswith(f"tltf: error[{code}] ")
     assert said in captured.err and captured.err.count("\n") == 1
+
+
+def test_three_classes_take_no_threshold(photos, folder, capsys):
+    assert predict.main([f"--run={photos}", f"--input={folder}", "--threshold=.5"]) == 2
+    captured = capsys.readouterr()
+    assert "--threshold: a threshold is for one class of two; this model predicts 3" in captured.err
+    assert captured.out == ""
 
 
 def test_the_column_is_that_of_the_runs_data(reviews, tmp_path, capsys):

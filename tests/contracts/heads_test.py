@@ -2,6 +2,7 @@ import json
 
 import keras
 import numpy as np
+import pandas
 import pytest
 
 from tests import tiny
@@ -9,8 +10,10 @@ from tests.contracts.given import parameters
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.data import label_kinds
+from tltf.errors import FlagError
 from tltf.evaluation import evaluators
 from tltf.graphs.core import replace_head
+from tltf.models import prediction_frame
 from tltf.models.prediction import Prediction
 
 NAMES = ("a", "b", "c")
@@ -89,6 +92,32 @@ def test_its_answers(text):
 
 
 @pytest.mark.parametrize("text", parameters("heads"))
+def test_its_cells_of_a_frame(text):
+    head, logits, _, names = answered(text)
+    stated = keras.ops.convert_to_numpy(head.scores(logits))
+    rows = [Prediction("x", **head.read(stated[0], names)), Prediction("x", error="bad")]
+    first, second = prediction_frame.make_frame(rows, head, names, ["a", "b"]).to_dict("records")
+    columns = [name for name in first if name.startswith(("predicted_", "confidence"))]
+    assert columns and list(first) == [*columns, *head.columns(names), "error"]
+    assert all(pandas.isna(second[name]) for name in columns)
+    found = "|".join(str(first[name]) for name in columns if name != "confidence")
+    if head.target in (label_kinds.CLASS, label_kinds.LABELS):
+        assert found == rows[0].answer
+    else:
+        numbers = [float(number) for number in rows[0].answer.split("|")]
+        assert [first[name] for name in columns] == pytest.approx(numbers)
+
+
+@pytest.mark.parametrize("text", parameters("heads"))
+def test_only_a_head_of_one_class_of_two_has_a_positive_class(text):
+    head = call_strings.pick(HEADS, text).build()
+    if head.target == label_kinds.CLASS:
+        assert head.positive_class(("no", "yes")) == "yes"
+    with pytest.raises(FlagError, match="a threshold is for one class of two"):
+        head.positive_class(NAMES)
+
+
+@pytest.mark.parametrize("text", parameters("heads"))
 def test_its_judge(text):
     head, logits, labels, names = answered(text)
     judge = evaluators.evaluator_for(head)
@@ -96,6 +125,9 @@ def test_its_judge(text):
     found = judge.measure(labels, candidate, names)
     json.dumps(found.to_json(), allow_nan=False)
     assert found.num_examples == 5
+    details = judge.details(labels, candidate, names)
+    assert json.loads(json.dumps(details, allow_nan=False)) == details
+    assert not set(details) & set(found.to_json()), "a detail takes the place of no metric"
     row, other = judge.constant(labels, labels, names)
     assert row.test.num_examples == 5
     gain = judge.difference(labels, candidate, other)

@@ -149,7 +149,7 @@ def test_the_report_has_every_number(place):
     assert found["data"]["skipped"] == 1
     assert found["baselines"]["training_quantiles"]["test"]["num_examples"] == 30
     page = (place / "run/report.html").read_text(encoding="utf-8")
-    assert "Each number" in page and page.count("Answers and numbers</text>") == 2
+    assert "Each number" in page and page.count("Answers and true numbers</text>") == 2
 
 
 def test_predictions_are_those_of_the_run(place):

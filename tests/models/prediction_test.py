@@ -13,6 +13,10 @@ from tltf.models.prediction import Prediction
             Prediction("x", "dog", {"cat": 0.25, "dog": 0.7, "owl": 0.05}),
             "Prediction('dog' 70.0%, next 'cat' 25.0%)",
         ),
+        (
+            Prediction("x", "yes", {"no": 0.75, "yes": 0.25}),
+            "Prediction('yes' 25.0%, next 'no' 75.0%)",
+        ),
         (Prediction("x", error="the text is empty"), "Prediction(error='the text is empty')"),
         (Prediction("x", "a|b", {"a": 0.9, "b": 0.8}, labels=("a", "b")), "Prediction('a|b')"),
         (Prediction("x", "", {"a": 0.1, "b": 0.2}), "Prediction('')"),

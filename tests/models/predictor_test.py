@@ -4,10 +4,12 @@ import io
 import os
 
 import numpy as np
+import pandas
 import PIL.Image
 import pytest
 
 from tests import served
+from tltf.errors import FlagError
 from tltf.models import predictor
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
@@ -28,6 +30,38 @@ def test_probabilities_are_those_of_the_core():
     assert list(given.probabilities) == list(trained.class_names)
     np.testing.assert_allclose(list(given.probabilities.values()), expected, atol=1e-6)
     assert given.label == trained.class_names[int(expected.argmax())]
+
+
+def test_the_second_of_two_classes_is_answered_from_the_threshold_on():
+    trained = served.text_once()
+    texts = [f"{text} {n}" for n in range(4) for text in served.TEXTS]
+    given = trained.predict(texts)
+    edge = sorted(row.probabilities["good"] for row in given)[7]
+    answers = trained.predict(texts, threshold=edge)
+    assert [row.label for row in answers] == [
+        "good" if row.probabilities["good"] >= edge else "bad" for row in given
+    ]
+    assert len({row.label for row in answers}) == 2
+    assert [row.probabilities for row in answers] == [row.probabilities for row in given]
+    frame = trained.predict(pandas.DataFrame({"text": texts}), threshold=edge)
+    assert frame["predicted_label"].tolist() == [row.label for row in answers]
+    assert frame["confidence"].tolist() == [row.probabilities[row.label] for row in answers]
+
+
+@pytest.mark.parametrize(
+    "made, threshold, said",
+    [
+        (
+            served.image_once,
+            0.5,
+            "a threshold is for one class of two; this model predicts 3 classes",
+        ),
+        (served.text_once, 1.5, r"takes a number from 0 to 1 \(received 1.5\)"),
+    ],
+)
+def test_a_threshold_that_says_nothing_is_an_error(made, threshold, said):
+    with pytest.raises(FlagError, match=said):
+        made().predict(["a good film"], threshold=threshold)
 
 
 def test_a_path_its_bytes_and_its_pixels_get_the_same_answer(tmp_path):

@@ -107,6 +107,14 @@ class PredictOptions:
     format: str = flag(
         "csv", "The format of the predictions, with one row per input.", choices=("csv", "jsonl")
     )
+    threshold: float | None = flag(
+        None,
+        "Of two classes, the probability from which on the second by name, the positive one, is the "
+        "answer; auto answers the more probable class. report.html says what thresholds come to.",
+        kind=float,
+        least=0,
+        most=1,
+    )
     eval_batch_size: int = flag(128, "Inputs per step.", least=1)
 
 

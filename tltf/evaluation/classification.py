@@ -100,17 +100,36 @@ def rank_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, flo
         probabilities: float[N, C].
 
     Returns:
-        dict: mean_rank_error, the mean distance of answer and label in classes; quadratic_kappa,
-        Cohen's kappa with squared distances, 1 for no error, 0 for chance, None where all
-        labels and answers are one class.
+        dict: mean_rank_error, the mean distance of answer and label in classes; within_one_class,
+        the share of the answers that are right or in a neighbouring class, where C > 2;
+        quadratic_kappa, Cohen's kappa with squared distances, 1 for no error, 0 for chance, None
+        where all labels and answers are one class.
     """
+    terms, num_classes = rank_terms(labels, probabilities), np.shape(probabilities)[1]
+    found: dict[str, float | None] = {
+        name: float(values[0])
+        for name, values in rank_means(terms.sum(axis=1, keepdims=True), len(labels)).items()
+    }
+    if num_classes < 3:
+        del found["within_one_class"]
     predicted = np.asarray(probabilities).argmax(axis=1)
-    distance = np.abs(predicted - np.asarray(labels)).mean()
     if np.ptp(np.r_[labels, predicted]) == 0:
-        return {"mean_rank_error": float(distance), "quadratic_kappa": None}
-    ranks = np.arange(np.shape(probabilities)[1])
+        return found | {"quadratic_kappa": None}
+    ranks = np.arange(num_classes)
     kappa = metrics.cohen_kappa_score(labels, predicted, weights="quadratic", labels=ranks)
-    return {"mean_rank_error": float(distance), "quadratic_kappa": float(kappa)}
+    return found | {"quadratic_kappa": float(kappa)}
+
+
+def rank_terms(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """float64[2, N]: the distance of answer and label in classes, and whether it is at most one."""
+    distance = np.abs(np.asarray(probabilities).argmax(axis=1) - np.asarray(labels))
+    return np.stack([distance, distance <= 1]).astype(np.float64)
+
+
+def rank_means(totals: np.ndarray, num_examples: int) -> dict[str, np.ndarray]:
+    """Metric -> float64[R], of float64[2, R]: sums of `rank_terms` over R resamples."""
+    distance, is_near = totals / num_examples
+    return {"mean_rank_error": distance, "within_one_class": is_near}
 
 
 def paired_difference(
@@ -290,7 +309,8 @@ def _class_rows(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str])
     columns = metrics.precision_recall_fscore_support(
         labels, predicted, labels=np.arange(len(names)), average=None, zero_division=0
     )
-    rows = zip(names, *(column.tolist() for column in columns), strict=True)
+    *shares, support = (column.tolist() for column in columns)
+    rows = zip(names, *shares, map(int, support), strict=True)  # floats where every answer is wrong
     return [ClassRow(*row) for row in rows]
 
 

@@ -1,10 +1,13 @@
 """Calibration: how far stated probabilities are from observed frequencies."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 NUM_BINS = 15
+LEAST_GROUP = 5
+"""Answers of the smallest group that a diagram shows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,3 +86,35 @@ def expected_calibration_error(
     gaps = np.asarray(confidence, float) - np.asarray(is_correct, float)
     sums = np.bincount(bin_indices(confidence, num_bins), gaps, num_bins)
     return float(np.abs(sums).sum() / len(gaps))
+
+
+def merged_bins(bins: Sequence[ReliabilityBin], least: int = LEAST_GROUP) -> list[ReliabilityBin]:
+    """The bins with neighbours put together, so that each holds `least` answers or more.
+
+    Too few answers at the end go to the last group; of too few in all there is one group. Ranges
+    without answers at either end belong to no group.
+
+    Args:
+        bins: of `reliability_bins`, rising.
+        least: answers of a group, at least 1.
+    """
+    groups: list[list[ReliabilityBin]] = []
+    waiting: list[ReliabilityBin] = []
+    for row in bins:
+        if row.count:
+            waiting.append(row)
+        if sum(part.count for part in waiting) >= least:
+            groups.append(waiting)
+            waiting = []
+    if waiting:
+        groups[-1:] = [[*(groups[-1] if groups else []), *waiting]]
+    return [_merged(group) for group in groups]
+
+
+def _merged(group: Sequence[ReliabilityBin]) -> ReliabilityBin:
+    counts = [row.count for row in group]
+    confidence = np.average([row.confidence or 0.0 for row in group], weights=counts)
+    accuracy = np.average([row.accuracy or 0.0 for row in group], weights=counts)
+    return ReliabilityBin(
+        group[0].low, group[-1].high, sum(counts), float(confidence), float(accuracy)
+    )

@@ -8,8 +8,10 @@ from tltf.evaluation.reliability import ReliabilityBin
 
 T = TypeVar("T")
 
-LAST_SCORES = ("mean_rank_error", "quadratic_kappa")
+LAST_SCORES = ("mean_rank_error", "within_one_class", "quadratic_kappa")
 """Scores of classes that are ranks, which are the last keys in JSON."""
+LABEL_NAME = "label_name"
+"""In details, the column or field that the labels are read from, where the data names it."""
 
 
 def from_known_keys(kind: type[T], values: dict[str, Any]) -> T:

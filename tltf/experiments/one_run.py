@@ -22,12 +22,12 @@ from tltf.evaluation.report import model_card, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
-from tltf.evaluation.split_metrics import SplitMetrics
+from tltf.evaluation.split_metrics import LABEL_NAME, SplitMetrics
 from tltf.experiments import facts, run_baselines, samples, shown_examples
 from tltf.experiments.launch import Launch
 from tltf.graphs import freezing
 from tltf.heads.head import Head
-from tltf.models import prediction_table
+from tltf.models import inputs, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.training import training
@@ -143,11 +143,12 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
             if before:  # the first split builds the graph
                 speed = facts.speed_of(trained, len(part), trained.whole_pass().seconds - before)
             stated[role] = judge.candidate(trained.core.head, scores)
-            labels, seed = np.asarray(part.labels), chosen.runtime.seed
-            found[role] = judge.measure(labels, stated[role], trained.class_names, seed=seed)
+            seed = chosen.runtime.seed
+            measured = measure(trained, part, stated[role], seed, found.get("validation"))
             is_near = near_duplicates.is_near_others(part, Splits(trained.splits).scan)
+            labels = np.asarray(part.labels)
             found[role] = left_out.add(
-                found[role], judge, scores, labels, is_near, left_out.NEAR, seed=seed
+                measured, judge, scores, labels, is_near, left_out.NEAR, seed=seed
             )
     plan = result.plans[-1]
     report = Report(
@@ -165,6 +166,30 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         facts=RunFacts(speed=speed),
     )
     return report, stated
+
+
+def measure(
+    trained: TransferModel,
+    part: Source,
+    candidate: Any,
+    seed: int,
+    validation: SplitMetrics | None = None,
+) -> SplitMetrics:
+    """The metrics of the trained model on labelled rows, with all that a report shows of them.
+
+    Args:
+        trained: the trained model.
+        part: the rows.
+        candidate: the candidate of the evaluator of its head on these rows.
+        seed: seed of the bootstrap.
+        validation: the metrics of the run's validation split, see `Evaluator.details`.
+    """
+    judge, labels = evaluators.evaluator_for(trained.core.head), np.asarray(part.labels)
+    found = judge.measure(labels, candidate, trained.class_names, seed=seed)
+    details = judge.details(labels, candidate, trained.class_names, validation=validation)
+    name = inputs.column_of(trained.data, trained.core.backbone.modality, "label")
+    named = {LABEL_NAME: str(name)} if name else {}
+    return dataclasses.replace(found, details=found.details | details | named)
 
 
 def _choices(result: TrainingResult) -> list[str]:

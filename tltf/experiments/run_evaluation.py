@@ -61,7 +61,9 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     scores, labels = trained.scores(part, options.eval_batch_size), np.asarray(part.labels)
     stated = judge.candidate(head, scores)
     seed = trained.options.runtime.seed if trained.options else 0
-    test = judge.measure(labels, stated, trained.class_names, seed=seed)
+    own = run_report(options.run)
+    validation = own.validation if own else None
+    test = one_run.measure(trained, part, stated, seed, validation)
     test = left_out.add(test, judge, scores, labels, is_trained, left_out.TRAINED, seed=seed)
     report = Report(
         title=evaluation_title(options.run),

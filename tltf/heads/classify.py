@@ -1,7 +1,8 @@
 """A head for one class of several."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -89,6 +90,22 @@ class Classify(Head):
         """The fields of the `Prediction` that float32[C] probabilities mean."""
         probabilities = dict(zip(class_names, row.tolist(), strict=True))
         return {"label": class_names[int(row.argmax())], "probabilities": probabilities}
+
+    def answer_cells(self, fields: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """`predicted_label`, and `confidence`, the probability of that class."""
+        label = fields["label"] or None
+        return {
+            "predicted_label": label,
+            "confidence": fields["probabilities"].get(label, math.nan),
+        }
+
+    def positive_class(self, class_names: Sequence[str]) -> str:
+        """The class that is answered from a threshold on, the second of two.
+
+        Raises:
+            FlagError: the classes are not two.
+        """
+        return class_names[1] if len(class_names) == 2 else super().positive_class(class_names)
 
     def serving_outputs(
         self, scores: tf.Tensor, class_names: Sequence[str]

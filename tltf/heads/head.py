@@ -1,7 +1,7 @@
 """The base class of all heads: layers on a backbone's features, with loss, metrics and decoding."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -173,6 +173,27 @@ class Head:
     def read(self, row: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
         """The fields of the `Prediction` that one row of scores means, float32[K]."""
         raise NotImplementedError
+
+    def answer_cells(self, fields: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """Column of a table -> the answer in it; None, or NaN of numbers, where there is none.
+
+        Args:
+            fields: of a `Prediction`, by name.
+            class_names: of the model.
+        """
+        return {f"predicted_{self.name}": fields[self.name]}
+
+    def positive_class(self, class_names: Sequence[str]) -> str:
+        """The class that is answered from a threshold on, the second of two.
+
+        Raises:
+            FlagError: the head does not give one class of two.
+        """
+        raise FlagError(
+            f"a threshold is for one class of two; this model predicts {self.describe(class_names)}",
+            flag="threshold",
+            fix="leave --threshold out",
+        )
 
     def serving_outputs(
         self, scores: tf.Tensor, class_names: Sequence[str]

@@ -1,7 +1,7 @@
 """A head for any number of labels per example: a probability and a threshold for each label."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -163,6 +163,10 @@ class MultiLabel(Head):
         labels = tuple(np.array(class_names, object)[is_given].tolist())
         probabilities = dict(zip(class_names, row.tolist(), strict=True))
         return {"label": answer, "labels": labels, "probabilities": probabilities}
+
+    def answer_cells(self, fields: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """`predicted_labels`, such as `cat|dog`; None without an answer, and empty for no label."""
+        return {"predicted_labels": None if fields["error"] else fields["label"]}
 
     def serving_outputs(
         self, scores: tf.Tensor, class_names: Sequence[str]

@@ -1,7 +1,8 @@
 """A head for several numbers per row: it predicts quantiles of each."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -216,6 +217,10 @@ class MultiRegress(Head):
             "values": {name: fields["value"] for name, fields in pairs},
             "quantiles": {name: fields["quantiles"] for name, fields in pairs},
         }
+
+    def answer_cells(self, fields: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """`predicted_NAME` for each number."""
+        return {f"predicted_{name}": fields["values"].get(name, math.nan) for name in class_names}
 
     def serving_outputs(
         self, scores: tf.Tensor, class_names: Sequence[str]

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -212,6 +212,11 @@ class Regress(Head):
             "value": float(row[self.median]),
             "quantiles": dict(zip(levels, row.tolist(), strict=True)),
         }
+
+    def answer_cells(self, fields: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+        """`predicted_value`."""
+        value = fields["value"]
+        return {"predicted_value": math.nan if value is None else value}
 
     def serving_outputs(
         self, scores: tf.Tensor, class_names: Sequence[str]

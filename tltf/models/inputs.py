@@ -121,14 +121,15 @@ def _columns_of(
     return {field: (name,) for field, name in zip(fields, names, strict=True)}
 
 
-def column_of(data: str, modality: str) -> str:
-    """The column that a run's --data reads texts or images from; empty where it names none.
+def column_of(data: str, modality: str, of: str = "") -> str:
+    """The column that a run's --data reads texts, images or labels from; empty where it names none.
 
     Args:
         data: a call string of SOURCES.
         modality: `image` or `text`.
+        of: the argument that names the column, such as `label`; empty for the modality.
     """
-    return _read_arguments(data, modality).get(modality, "")
+    return _read_arguments(data, modality).get(of or modality, "")
 
 
 def _read_arguments(data: str, modality: str) -> dict[str, Any]:

@@ -36,8 +36,9 @@ class Prediction:
         if self.error:
             return f"Prediction(error={self.error!r})"
         if self.label and len(self.probabilities) > 1 and not self.labels:
-            ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
-            (_, first), (other, second) = ranked[:2]
+            others = {name: p for name, p in self.probabilities.items() if name != self.label}
+            other = max(others, key=others.__getitem__)
+            first, second = self.probabilities[self.label], others[other]
             return f"Prediction({self.label!r} {first:.1%}, next {other!r} {second:.1%})"
         return f"Prediction({self.answer!r})"
 

@@ -24,27 +24,17 @@ def make_frame(
         index: of the frame.
 
     Returns:
-        DataFrame with `predicted_label` and `confidence` (the highest probability), or
+        DataFrame with `predicted_label` and `confidence` (the probability of that class), or
         `predicted_labels`, `predicted_value`, or `predicted_NAME` for each of several numbers; the
         columns of `Head.columns`, NaN in rows without an answer; and `error`.
     """
     import pandas
 
     columns = head.columns(class_names)
-    answers: dict[str, list[Any]] = {}
-    if head.name == "values":
-        for name in class_names:
-            answers[f"predicted_{name}"] = [row.values.get(name, np.nan) for row in predictions]
-    elif head.name == "value":
-        answers["predicted_value"] = [
-            np.nan if row.value is None else row.value for row in predictions
-        ]
-    else:
-        answers[f"predicted_{head.name}"] = [
-            None if row.error else row.label for row in predictions
-        ]
-    if head.name == "label":
-        answers["confidence"] = [max(row.scores, default=np.nan) for row in predictions]
+    cells = [head.answer_cells(vars(row), class_names) for row in predictions]
+    answers: dict[str, list[Any]] = {
+        name: [row[name] for row in cells] for name in (cells[0] if cells else {})
+    }
     blank = [np.nan] * len(columns)
     scores = np.array([row.scores or blank for row in predictions], float)
     for place, column in enumerate(columns):

@@ -44,7 +44,7 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
     first = next(items, None)  # a wrong flag must be an error before anything is written
     if first is None:
         raise FlagError(f"{options.input} has no inputs", flag="input")
-    predictor = Predictor(trained, options.eval_batch_size)
+    predictor = Predictor(trained, options.eval_batch_size, options.threshold)
     columns = fields if modality == "text" else ("path",)
     writer = CsvRows if options.format == "csv" else JsonRows
     total, bad, reason = 0, 0, ""

@@ -15,7 +15,7 @@ from tltf.data.images import conversion, files, structure
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import is_blank
 from tltf.data.texts.preprocessing import TextPreprocessing
-from tltf.errors import DataError
+from tltf.errors import DataError, FlagError
 from tltf.models import length_sorting, raw_inputs
 from tltf.models.inputs import column_of
 from tltf.models.prediction import Prediction
@@ -28,7 +28,9 @@ TEXT_BATCHES = 8
 Prepared = TypeVar("Prepared")
 
 
-def predict(model: ServedModel, inputs: object, batch_size: int = 128) -> list[Prediction]:
+def predict(
+    model: ServedModel, inputs: object, batch_size: int = 128, threshold: float | None = None
+) -> list[Prediction]:
     """A `Prediction` for each input, in their order; that of an input with a fault has an `error`.
 
     Args:
@@ -38,9 +40,11 @@ def predict(model: ServedModel, inputs: object, batch_size: int = 128) -> list[P
             of dicts and frames the field of the run's data is read, see `raw_inputs.list_inputs`.
             Inputs of several fields are rows, see `raw_inputs.list_rows`.
         batch_size: inputs per step.
+        threshold: see `Predictor`.
 
     Raises:
         DataError: `inputs` holds no inputs of the model's modality.
+        FlagError: a threshold that the model cannot take.
     """
     modality, fields = model.core.backbone.modality, model.preprocessing.fields
     listed: Iterable[object]
@@ -48,7 +52,7 @@ def predict(model: ServedModel, inputs: object, batch_size: int = 128) -> list[P
         listed = raw_inputs.list_rows(inputs, fields)
     else:
         listed = raw_inputs.list_inputs(inputs, modality, column_of(model.data, modality))
-    return list(Predictor(model, batch_size).stream(listed))
+    return list(Predictor(model, batch_size, threshold).stream(listed))
 
 
 class Predictor:
@@ -57,10 +61,19 @@ class Predictor:
     Args:
         model: what predicts.
         batch_size: inputs per step.
+        threshold: the probability, 0 to 1, from which on the positive class of two, the second by
+            name, is the answer; None answers the more probable class.
+
+    Raises:
+        FlagError: a threshold for a model that does not give one class of two, or one outside of 0
+            to 1.
     """
 
-    def __init__(self, model: ServedModel, batch_size: int = 128) -> None:
+    def __init__(
+        self, model: ServedModel, batch_size: int = 128, threshold: float | None = None
+    ) -> None:
         self._model = model
+        self._threshold = _checked_threshold(model, threshold)
         self.batch_size = batch_size
         self._is_image = model.core.backbone.modality == "image"
         self._step = tf.function(self._scores, reduce_retracing=True)
@@ -117,7 +130,11 @@ class Predictor:
             error = "the model's output is not finite"
         if error:
             return Prediction(shown, error=error)
-        return Prediction(shown, **self._model.core.head.read(row, self._model.class_names))
+        names = self._model.class_names
+        fields = self._model.core.head.read(row, names)
+        if self._threshold is not None and row is not None:
+            fields["label"] = names[float(row[1]) >= self._threshold]
+        return Prediction(shown, **fields)
 
     def _texts(self, item: object) -> tuple[bytes, ...]:
         """The encoded texts of an input: a text, or a tuple with one text per field."""
@@ -158,6 +175,15 @@ class Predictor:
         except tf.errors.OpError as error:
             why = files.inspect_bytes(contents).reason or "cannot be decoded"
             raise DataError(why) from error
+
+
+def _checked_threshold(model: ServedModel, threshold: float | None) -> float | None:
+    if threshold is None:
+        return None
+    model.core.head.positive_class(model.class_names)
+    if not 0 <= threshold <= 1:
+        raise FlagError(f"takes a number from 0 to 1 (received {threshold})", flag="threshold")
+    return threshold
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:

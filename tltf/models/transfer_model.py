@@ -81,15 +81,21 @@ class TransferModel(ServedModel):
         return keras.Model(self.core.backbone.inputs, {f"{BOUNDARY}0": features})
 
     def predict(
-        self, inputs: object, batch_size: int = 128
+        self, inputs: object, batch_size: int = 128, threshold: float | None = None
     ) -> "list[Prediction] | pandas.DataFrame":
         """A `Prediction` for each text, path of an image file or uint8[H, W, C] array.
 
         An input that cannot be read gets a Prediction with its `error` and does not stop the others.
         For a pandas DataFrame, whose columns of the run's data are read, the result is a DataFrame
-        with the same index, see `prediction_frame.make_frame`.
+        with the same index, see `prediction_frame.make_frame`. Of two classes the second, the
+        positive one, is the answer from the probability `threshold` on, where it is given.
+
+        Raises:
+            DataError: `inputs` holds no inputs of the model's modality.
+            FlagError: a threshold for a model that does not give one class of two, or one outside of
+                0 to 1.
         """
-        found = predictor.predict(self, inputs, batch_size)
+        found = predictor.predict(self, inputs, batch_size, threshold)
         frame: Any = inputs
         if hasattr(frame, "iloc") and hasattr(frame, "columns"):
             return prediction_frame.make_frame(found, self.core.head, self.class_names, frame.index)

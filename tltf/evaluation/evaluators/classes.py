@@ -3,30 +3,27 @@
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tltf.data.source import Source
-from tltf.evaluation import baselines, classification
-from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
+from tltf.evaluation import baselines, binary_curves, bootstrap, classification
+from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.baselines import Examples
-from tltf.evaluation.evaluators import class_sections
-from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.evaluators import binary_sections, class_sections
+from tltf.evaluation.evaluators.evaluator import ArrayEvaluator
 from tltf.evaluation.report.report import Mistake, SplitCounts
 from tltf.evaluation.report.sections import Section
-from tltf.evaluation.report.wording import MetricTile, Wording, percent
+from tltf.evaluation.report.wording import MetricTile, Wording, number, percent
 from tltf.evaluation.split_metrics import SplitMetrics
-
-if TYPE_CHECKING:
-    from tltf.heads.head import Head
 
 
 def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
     return f"The model is right on {percent(metrics.score('accuracy'))} of {examples}{interval}."
 
 
-class ClassEvaluator(Evaluator[np.ndarray]):
+class ClassEvaluator(ArrayEvaluator):
     """Judges probabilities of one class per row; see `tltf.evaluation.evaluators`.
 
     Args:
@@ -52,18 +49,25 @@ class ClassEvaluator(Evaluator[np.ndarray]):
             "calibration_error",
             "mean_confidence",
             "mean_rank_error",
+            "within_one_class",
             "quadratic_kappa",
         ),
         _sentence,
         (
-            MetricTile("macro_f1", "macro F1"),
-            MetricTile("loss", "loss"),
-            MetricTile("calibration_error", "calibration error", "0 is best"),
+            MetricTile("within_one_class", "right or one class off"),
+            MetricTile("mean_rank_error", "mean distance, in classes"),
+            MetricTile("quadratic_kappa", "quadratic kappa", "1 is best, 0 is chance"),
             MetricTile(
-                "quadratic_kappa",
-                "quadratic kappa",
-                "answers are {mean_rank_error:.3f} classes off on average",
+                "macro_f1", "macro F1", is_shown=lambda found: not class_sections.is_ordered(found)
             ),
+            MetricTile("roc_auc", "ROC AUC"),
+            MetricTile(
+                "balanced_accuracy",
+                "balanced accuracy",
+                "mean recall of the classes",
+                class_sections.is_uneven,
+            ),
+            MetricTile("calibration_error", "calibration error", "0 is best"),
         ),
         {
             "majority": "majority class",
@@ -72,10 +76,6 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         constant_answer="always answering the most frequent class",
         linear_model="logistic regression",
     )
-
-    def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
-        """What is judged of what a head states."""
-        return stated
 
     def measure(
         self,
@@ -87,16 +87,60 @@ class ClassEvaluator(Evaluator[np.ndarray]):
     ) -> SplitMetrics:
         """Every metric, see `classification.measure`; with `rank_metrics` where classes are ranks."""
         found = classification.measure(labels, candidate, class_names, seed=seed)
-        if not self.head.has_order:
-            return found
-        ranks = classification.rank_metrics(labels, candidate)
-        return dataclasses.replace(found, scores=found.scores | ranks)
+        return self._completed(found, labels, candidate, seed)
+
+    def _completed(
+        self, found: SplitMetrics, labels: np.ndarray, candidate: np.ndarray, seed: int
+    ) -> SplitMetrics:
+        """The metrics with the interval of the area of two classes, and with those of ranks."""
+        scores, intervals = dict(found.scores), dict(found.intervals)
+        if "roc_auc" in scores:
+            intervals["roc_auc"] = binary_curves.area_interval(labels, candidate[:, 1])
+        if self.head.has_order:
+            ranks = classification.rank_metrics(labels, candidate)
+            known = bootstrap.intervals(
+                classification.rank_terms(labels, candidate),
+                lambda totals: classification.rank_means(totals, len(labels)),
+                ("within_one_class",),
+                seed=seed,
+            )
+            scores |= ranks
+            intervals |= {name: bounds for name, bounds in known.items() if name in ranks}
+        return dataclasses.replace(found, scores=scores, intervals=intervals)
+
+    def details(
+        self,
+        labels: np.ndarray,
+        candidate: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        validation: SplitMetrics | None = None,
+    ) -> dict[str, Any]:
+        """The curves and thresholds of two classes, see `binary_curves`; {} of more classes."""
+        if len(class_names) != 2:
+            return {}
+        chosen = binary_curves.BinaryCurves.from_details(validation.details if validation else {})
+        found = binary_curves.measure(labels, candidate[:, 1], str(class_names[1]), chosen)
+        return {binary_curves.DETAILS: dataclasses.asdict(found)} if found else {}
 
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
     ) -> PairedDifference:
-        """How much better the first candidate is, see `classification.paired_difference`."""
-        return classification.paired_difference(labels, first, second, seed=seed)
+        """How much better the first candidate is, see `classification.paired_difference`.
+
+        With the differences of the area under the ROC curve of two classes, and of the distances of
+        classes that are ranks.
+        """
+        found = classification.paired_difference(labels, first, second, seed=seed)
+        gains = dict(found.gains)
+        if first.shape[1] == 2 and np.ptp(labels):
+            gains["roc_auc"] = _gain_of_areas(np.asarray(labels), first, second, seed)
+        if self.head.has_order:
+            terms = [classification.rank_terms(labels, part) for part in (first, second)]
+            gains |= bootstrap.differences(
+                terms, lambda totals: classification.rank_means(totals, len(labels)), seed=seed
+            ).gains
+        return dataclasses.replace(found, gains=gains)
 
     def worst(
         self,
@@ -118,7 +162,9 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         seed: int = 0,
     ) -> tuple[BaselineRow, np.ndarray]:
         """`(row, candidate)` of the most frequent class of the training rows."""
-        return baselines.majority(train_labels, labels, class_names, seed=seed)
+        row, stated = baselines.majority(train_labels, labels, class_names, seed=seed)
+        test = self._completed(row.test, np.asarray(labels), stated, seed)
+        return dataclasses.replace(row, test=test), stated
 
     def linear(
         self,
@@ -131,9 +177,11 @@ class ClassEvaluator(Evaluator[np.ndarray]):
         groups: np.ndarray | None = None,
     ) -> tuple[BaselineRow, np.ndarray]:
         """`(row, candidate)` of logistic regression on frozen features."""
-        return baselines.logistic_regression(
+        row, stated = baselines.logistic_regression(
             train, validation, test, class_names, seed=seed, groups=groups
         )
+        completed = self._completed(row.test, np.asarray(test[1]), stated, seed)
+        return dataclasses.replace(row, test=completed), stated
 
     def counts(self, part: Source) -> SplitCounts:
         """What a report says of the labels of a split."""
@@ -156,10 +204,6 @@ class ClassEvaluator(Evaluator[np.ndarray]):
     def answers(self, candidate: np.ndarray, class_names: Sequence[str]) -> list[str]:
         """One str per row: the class with the highest probability."""
         return [class_names[place] for place in np.argmax(candidate, axis=1)]
-
-    def values(self, candidate: np.ndarray) -> np.ndarray:
-        """float[N, C]: the probabilities."""
-        return candidate
 
     def parse(
         self,
@@ -184,22 +228,39 @@ class ClassEvaluator(Evaluator[np.ndarray]):
 
     @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
-        """How sure the answers are, and which class is the weakest."""
+        """How sure the answers are, how far off, from which threshold on, and the weakest class."""
         yield from _calibration_sentences(metrics)
+        yield from _rank_sentences(metrics)
+        yield from binary_sections.sentences(metrics)
         yield from class_sections.weakest_sentences(metrics, "class")
 
     @classmethod
     def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
-        """Confusions, classes and calibration."""
+        """Confusions, classes, thresholds and calibration."""
         what = (
-            "Answers are grouped by the probability that the model states. The bar is the share "
-            "that was right"
+            "Answers are grouped by the probability that the model states. A bar is the share of a "
+            "group that was right"
         )
         return [
             *class_sections.confusion_section(metrics),
             *class_sections.class_section(metrics, split),
+            *binary_sections.section(metrics, split),
             *class_sections.calibration_section(metrics, what),
         ]
+
+
+def _gain_of_areas(labels: np.ndarray, first: np.ndarray, second: np.ndarray, seed: int) -> Gain:
+    """The difference of the areas under the ROC curve, with its paired interval."""
+    points, values = [], []
+    for part in (first, second):
+        points.append(binary_curves.area(labels, part[:, 1]))
+        number = bootstrap.NUM_RESAMPLES
+        values.append(
+            binary_curves.area_resamples(labels, part[:, 1], seed=seed, num_resamples=number)
+        )
+    known = np.isfinite(values[0])
+    bounds = bootstrap.interval((values[0] - values[1])[known], bootstrap.CONFIDENCE)
+    return Gain(points[0] - points[1], [0.0, 0.0] if np.array_equal(first, second) else bounds)
 
 
 def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
@@ -214,3 +275,12 @@ def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
         f"{name}: the model states a probability of {percent(confidence)} on average and is right "
         f"{percent(right)} of the time (calibration error {percent(error)})."
     )
+
+
+def _rank_sentences(metrics: SplitMetrics) -> Iterator[str]:
+    distance, near = (metrics.scores.get(name) for name in ("mean_rank_error", "within_one_class"))
+    if distance is not None and near is not None:
+        yield (
+            f"{percent(near)} of the answers are right or one class off; the mean distance is "
+            f"{number(distance)} classes."
+        )

@@ -52,6 +52,28 @@ class Evaluator(Generic[Candidate]):
         """Every metric of one candidate on one split, with intervals."""
         raise NotImplementedError
 
+    def details(
+        self,
+        labels: np.ndarray,
+        candidate: Candidate,
+        class_names: Sequence[str] = (),
+        *,
+        validation: SplitMetrics | None = None,
+    ) -> dict[str, Any]:
+        """What a report shows of the judged model alone, beside what `measure` gives of any model.
+
+        Args:
+            labels: as `measure` takes them.
+            candidate: of the judged model, whose head is the evaluator's.
+            class_names: of the classes or labels.
+            validation: the metrics of the validation split with their details, on which thresholds
+                were chosen; None where they are chosen on these rows.
+
+        Returns:
+            Plain JSON by name, for `SplitMetrics.details`.
+        """
+        return {}
+
     def difference(
         self, labels: np.ndarray, first: Candidate, second: Candidate, *, seed: int = 0
     ) -> PairedDifference:
@@ -149,3 +171,19 @@ class Evaluator(Generic[Candidate]):
             list of Section in their order; empty for metrics that have scores only.
         """
         return []
+
+
+class ArrayEvaluator(Evaluator[np.ndarray]):
+    """An evaluator whose candidates are float64[N, K], what a head states as it is.
+
+    Args:
+        head: whose answers are judged.
+    """
+
+    def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
+        """What is judged of what a head states."""
+        return np.asarray(stated, np.float64)
+
+    def values(self, candidate: np.ndarray) -> np.ndarray:
+        """float64[N, K]: what the head stated."""
+        return candidate

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.sparse
@@ -11,14 +11,14 @@ from tltf.console import lazy_imports
 from tltf.data import label_kinds
 from tltf.data.source import Source
 from tltf.errors import DataError, NumericError, ShapeError
-from tltf.evaluation import bootstrap, linear_baselines, reliability
+from tltf.evaluation import bootstrap, label_details, linear_baselines, reliability
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples, edge_note
-from tltf.evaluation.evaluators import class_sections
+from tltf.evaluation.evaluators import class_sections, label_sections
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.report.report import Mistake, SplitCounts
 from tltf.evaluation.report.sections import Section
-from tltf.evaluation.report.wording import MetricTile, Wording, number, percent
+from tltf.evaluation.report.wording import SHARES, MetricTile, Wording, number, percent
 from tltf.evaluation.split_metrics import LabelRow, SplitMetrics
 from tltf.heads import thresholds
 
@@ -70,8 +70,11 @@ class LabelEvaluator(Evaluator[Answers]):
             "exact_match",
             "loss",
             "calibration_error",
+            "mean_probability",
             "mean_labels",
             "mean_given",
+            "share_without_labels",
+            "share_given_none",
         ),
         _sentence,
         (
@@ -79,13 +82,15 @@ class LabelEvaluator(Evaluator[Answers]):
             MetricTile(
                 "average_precision", "mean average precision", "over labels; needs no threshold"
             ),
-            MetricTile("loss", "loss"),
+            MetricTile("exact_match", "exactly right"),
             MetricTile("calibration_error", "calibration error", "0 is best"),
         ),
         {
             "frequencies": "no model (each label by its frequency)",
             "logistic_regression": "logistic regression on frozen features",
         },
+        is_share=False,
+        shares=(*SHARES, "mean_probability", "share_without_labels", "share_given_none"),
         constant_answer="giving each label by its frequency",
         linear_model="logistic regression",
     )
@@ -116,7 +121,8 @@ class LabelEvaluator(Evaluator[Answers]):
             macro_f1 (over labels that occur or are given), exact_match, average_precision (the mean
             over labels that occur, None where none does), label_accuracy (one minus the Hamming
             loss), calibration_error (over all pairs of a row and a label; most are easy, since rows
-            lack most labels), all 0 to 1; loss (mean cross-entropy per label in nats,
+            lack most labels), mean_probability (that is stated of a label), share_without_labels
+            and share_given_none (of the rows), all 0 to 1; loss (mean cross-entropy per label in nats,
             probabilities clipped at 1e-7); mean_labels and mean_given (labels per row).
 
         Raises:
@@ -141,6 +147,9 @@ class LabelEvaluator(Evaluator[Answers]):
             ),
             "mean_labels": float(labels.sum(axis=1).mean()),
             "mean_given": float(given.sum(axis=1).mean()),
+            "mean_probability": float(stated.mean()),
+            "share_without_labels": float((~labels.any(axis=1)).mean()),
+            "share_given_none": float((~given.any(axis=1)).mean()),
         }
         return SplitMetrics(
             scores,
@@ -153,6 +162,26 @@ class LabelEvaluator(Evaluator[Answers]):
             intervals=_intervals(sums, labels, totals, seed=seed),
             interval_confidence=bootstrap.CONFIDENCE,
         )
+
+    def details(
+        self,
+        labels: np.ndarray,
+        candidate: Answers,
+        class_names: Sequence[str] = (),
+        *,
+        validation: SplitMetrics | None = None,
+    ) -> dict[str, Any]:
+        """The thresholds of the labels, curves over all thresholds, and labels that come together."""
+        edges = cast("MultiLabel", self.head).thresholds_for(len(class_names))
+        rows = _per_class(labels, candidate, class_names)
+        pairs = label_details.most_frequent_pairs(labels, candidate.given, class_names)
+        return {
+            class_sections.THRESHOLDS: {
+                row.name: float(f"{edge:.6g}") for row, edge in zip(rows, edges, strict=True)
+            },
+            label_details.CURVES: label_details.curves(labels, candidate.probabilities, rows),
+            label_details.PAIRS: [dataclasses.asdict(pair) for pair in pairs],
+        }
 
     def difference(
         self, labels: np.ndarray, first: Answers, second: Answers, *, seed: int = 0
@@ -270,18 +299,20 @@ class LabelEvaluator(Evaluator[Answers]):
 
     @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
-        """Which label is the weakest."""
-        return class_sections.weakest_sentences(metrics, "label")
+        """How sure the answers are, rows without labels, and the weakest label."""
+        return label_sections.sentences(metrics)
 
     @classmethod
     def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
-        """Labels and calibration."""
+        """Labels, curves over thresholds, labels that come together, and calibration."""
         what = (
-            "Labels of all examples are grouped by the probability that the model states. The bar "
-            "is the share that the example has"
+            "Labels of all examples are grouped by the probability that the model states. A bar is "
+            "the share of a group that the examples have"
         )
         return [
             *class_sections.class_section(metrics, split, "label", "labels"),
+            *label_sections.curve_section(metrics, split),
+            *label_sections.pair_section(metrics),
             *class_sections.calibration_section(metrics, what),
         ]
 

@@ -1,5 +1,6 @@
 """The evaluator of several numbers per row; its candidates are the quantiles of each, side by side."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,14 @@ from tltf.evaluation import bootstrap
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples
 from tltf.evaluation.evaluators import numbers
-from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.evaluators.evaluator import ArrayEvaluator
 from tltf.evaluation.evaluators.numbers import NumberEvaluator
 from tltf.evaluation.report.report import Mistake, SplitCounts
 from tltf.evaluation.report.sections import NAME, NUMBER, Column, Group, Row, Section, Table
 from tltf.evaluation.report.wording import MetricTile, Wording, number
-from tltf.evaluation.split_metrics import SplitMetrics
+from tltf.evaluation.split_metrics import LABEL_NAME, SplitMetrics
 
 if TYPE_CHECKING:
-    from tltf.heads.head import Head
     from tltf.heads.multi_regress import MultiRegress
 
 DETAILS = "numbers"
@@ -30,6 +30,7 @@ MOST_PICTURES = 6
 """Numbers with a picture of their answers in the report."""
 COLUMNS = {
     "mean_absolute_error": "mean absolute error",
+    "error_of_spread": "of the spread",
     "root_mean_squared_error": "root mean squared error",
     "r2": "R²",
     "spearman": "Spearman",
@@ -47,7 +48,7 @@ def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
     )
 
 
-class MultiNumberEvaluator(Evaluator[np.ndarray]):
+class MultiNumberEvaluator(ArrayEvaluator):
     """Judges quantiles of several numbers per row; see `tltf.evaluation.evaluators`.
 
     What it says of all numbers together is a mean over them, each in units of its scale: its
@@ -68,7 +69,6 @@ class MultiNumberEvaluator(Evaluator[np.ndarray]):
         _sentence,
         (
             MetricTile("r2", "mean R²"),
-            MetricTile("loss", "loss"),
             MetricTile("coverage", "mean coverage", "{wanted_coverage:.0%} is intended"),
         ),
         NumberEvaluator.wording.baselines,
@@ -77,10 +77,6 @@ class MultiNumberEvaluator(Evaluator[np.ndarray]):
         constant_answer="always answering the training median",
         linear_model="ridge regression",
     )
-
-    def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
-        """What is judged of what a head states."""
-        return np.asarray(stated, np.float64)
 
     def measure(
         self,
@@ -111,7 +107,7 @@ class MultiNumberEvaluator(Evaluator[np.ndarray]):
         """
         names = class_names or [str(place) for place in range(labels.shape[1])]
         each = {
-            name: judge.measure(column, part, seed=seed)
+            name: _measured(judge, column, part, str(name), seed)
             for name, (judge, column, part) in zip(
                 names, self._parts(labels, candidate), strict=True
             )
@@ -233,10 +229,6 @@ class MultiNumberEvaluator(Evaluator[np.ndarray]):
         """One str per row: the medians."""
         return self.head.answers(candidate, class_names)
 
-    def values(self, candidate: np.ndarray) -> np.ndarray:
-        """float[N, D * Q]: the quantiles."""
-        return candidate
-
     def parse(
         self,
         truths: Sequence[str],
@@ -269,11 +261,10 @@ class MultiNumberEvaluator(Evaluator[np.ndarray]):
         if not each:
             return []
         table = _table(each)
-        pictures = [
-            Group(section.blocks, title=name)
-            for name, row in list(each.items())[:MOST_PICTURES]
-            for section in NumberEvaluator.sections(row, split)
-        ]
+        pictures = []
+        for name, row in list(each.items())[:MOST_PICTURES]:
+            shown = NumberEvaluator.sections(row, split)
+            pictures.append(Group([block for part in shown for block in part.blocks], title=name))
         return [Section("numbers", "Numbers", "Each number", [table, *pictures], table)]
 
     def _judge(self, place: int) -> NumberEvaluator:
@@ -330,6 +321,14 @@ class MultiNumberEvaluator(Evaluator[np.ndarray]):
         return BaselineRow(
             self.measure(labels, candidate, class_names, seed=seed), chosen, note
         ), candidate
+
+
+def _measured(
+    judge: NumberEvaluator, labels: np.ndarray, candidate: np.ndarray, name: str, seed: int
+) -> SplitMetrics:
+    """The metrics of one number, with its details and its name."""
+    details = judge.details(labels, candidate) | {LABEL_NAME: name}
+    return dataclasses.replace(judge.measure(labels, candidate, seed=seed), details=details)
 
 
 def _metrics_of_each(metrics: SplitMetrics) -> dict[str, SplitMetrics]:

@@ -1,48 +1,32 @@
 """The evaluator of numbers; its candidates are float[N, Q] quantiles, rising."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tltf.data import label_kinds, spelled_numbers
 from tltf.data.source import Source
 from tltf.errors import DataError, NumericError, ShapeError
-from tltf.evaluation import bootstrap, linear_baselines
+from tltf.evaluation import bootstrap, linear_baselines, number_errors
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples, edge_note
-from tltf.evaluation.evaluators.evaluator import Evaluator
-from tltf.evaluation.report import plots
+from tltf.evaluation.evaluators import number_sections
+from tltf.evaluation.evaluators.evaluator import ArrayEvaluator
 from tltf.evaluation.report.report import Mistake, SplitCounts
-from tltf.evaluation.report.sections import (
-    NUMBER,
-    Beside,
-    Block,
-    Column,
-    Group,
-    Paragraph,
-    Picture,
-    Row,
-    Section,
-    Table,
-)
-from tltf.evaluation.report.wording import MetricTile, Wording, number, percent
+from tltf.evaluation.report.sections import Section
+from tltf.evaluation.report.wording import SHARES, MetricTile, Wording
 from tltf.evaluation.split_metrics import QuantileLevel, SplitMetrics
 
 if TYPE_CHECKING:
-    from tltf.heads.head import Head
     from tltf.heads.regress import Regress
 
 MOST_POINTS = 500
 """Points in the picture of a report."""
 
 
-def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
-    error = number(metrics.score("mean_absolute_error"))
-    return f"The model is off by {error} on average{interval}, over {examples}."
-
-
-class NumberEvaluator(Evaluator[np.ndarray]):
+class NumberEvaluator(ArrayEvaluator):
     """Judges quantiles of one number per row; see `tltf.evaluation.evaluators`.
 
     Args:
@@ -59,6 +43,8 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         (
             "num_examples",
             "mean_absolute_error",
+            "error_of_spread",
+            "spread",
             "root_mean_squared_error",
             "r2",
             "spearman",
@@ -67,10 +53,10 @@ class NumberEvaluator(Evaluator[np.ndarray]):
             "wanted_coverage",
             "mean_width",
         ),
-        _sentence,
+        number_sections.first_sentence,
         (
+            MetricTile("error_of_spread", "error, in % of the spread", "of {spread:.4g}"),
             MetricTile("r2", "R²"),
-            MetricTile("loss", "loss"),
             MetricTile("coverage", "coverage", "{wanted_coverage:.0%} is intended"),
         ),
         {
@@ -79,13 +65,10 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         },
         is_error=True,
         is_share=False,
+        shares=(*SHARES, "error_of_spread"),
         constant_answer="always answering the training median",
         linear_model="ridge regression",
     )
-
-    def candidate(self, head: "Head", stated: np.ndarray) -> np.ndarray:
-        """What is judged of what a head states."""
-        return np.asarray(stated, np.float64)
 
     def measure(
         self,
@@ -130,7 +113,10 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         if is_constant:
             intervals.pop("r2", None)
         scores: dict[str, float | None] = {name: float(row[0]) for name, row in totals.items()}
+        spread = number_errors.spread_of(labels)
         scores |= {
+            "spread": spread,
+            "error_of_spread": float(totals["mean_absolute_error"][0]) / spread if spread else None,
             "r2": None if is_constant else float(totals["r2"][0]),
             "spearman": _spearman(labels, median),
             "wanted_coverage": levels[-1] - levels[0],
@@ -145,6 +131,18 @@ class NumberEvaluator(Evaluator[np.ndarray]):
             intervals=intervals,
             interval_confidence=bootstrap.CONFIDENCE,
         )
+
+    def details(
+        self,
+        labels: np.ndarray,
+        candidate: np.ndarray,
+        class_names: Sequence[str] = (),
+        *,
+        validation: SplitMetrics | None = None,
+    ) -> dict[str, Any]:
+        """How the errors of the medians are spread, see `number_errors`."""
+        found = number_errors.measure(np.asarray(labels), candidate[:, self.head.median])
+        return {number_errors.DETAILS: dataclasses.asdict(found)}
 
     def difference(
         self, labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
@@ -242,10 +240,6 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         """One str per row: the median."""
         return [format(value, ".9g") for value in candidate[:, self.head.median].tolist()]
 
-    def values(self, candidate: np.ndarray) -> np.ndarray:
-        """float[N, Q]: the quantiles."""
-        return candidate
-
     def parse(
         self,
         truths: Sequence[str],
@@ -258,35 +252,16 @@ class NumberEvaluator(Evaluator[np.ndarray]):
 
     @classmethod
     def sentences(cls, metrics: SplitMetrics) -> Iterator[str]:
-        """How many numbers the intervals between the outermost quantiles hold."""
-        coverage = metrics.scores.get("coverage")
-        if coverage is None:
-            return
-        wanted = metrics.score("wanted_coverage")
-        low, high = metrics.intervals.get("coverage") or (coverage, coverage)
-        verdict = "as they should, as far as these examples can show"
-        if not low <= wanted <= high:
-            verdict = f"they are too {'narrow' if coverage < wanted else 'wide'}"
-        yield (
-            f"The {percent(wanted, 0)} intervals hold {percent(coverage)} of the true values: "
-            f"{verdict}."
-        )
+        """How large the error is beside the numbers, and how many of these the intervals hold."""
+        return number_sections.sentences(metrics)
 
     @classmethod
     def sections(cls, metrics: SplitMetrics, split: str) -> list[Section]:
-        """The answers beside the true numbers, and the quantiles."""
-        shown: list[Block] = []
-        if metrics.points:
-            text = (
-                f"Each point is an example of the {split} split; the line through it goes from its "
-                "lowest to its highest quantile. On the dashed line the answer is right."
-            )
-            drawn = Picture(plots.scatter(metrics.points, "Answers and numbers"))
-            table = _level_table(metrics, "quantile")
-            shown = [Beside(drawn, Group([Paragraph(text), table]))]
-        text_table = _level_table(metrics, "level") if metrics.levels else None
-        title = "Answers compared with the true numbers"
-        return [Section("numbers", "Numbers", title, shown, text_table, "Quantiles")]
+        """The answers beside the true numbers, the quantiles, and how errors are spread."""
+        return [
+            *number_sections.answer_section(metrics, split),
+            *number_sections.error_section(metrics),
+        ]
 
     def _checked(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         labels = np.asarray(labels, np.float64)
@@ -309,12 +284,6 @@ class NumberEvaluator(Evaluator[np.ndarray]):
         pinball = np.maximum(levels * gaps, (levels - 1) * gaps).mean(axis=1)
         near = labels - labels.mean()
         return np.stack([np.abs(error), error**2, pinball, is_inside, near, near**2])
-
-
-def _level_table(metrics: SplitMetrics, title: str) -> Table:
-    columns = Column(title, NUMBER), Column("share of the numbers below", NUMBER)
-    rows = [Row([percent(row.level), percent(row.share_below)]) for row in metrics.levels]
-    return Table(columns, rows)
 
 
 def metrics_of(totals: np.ndarray, num_examples: int) -> dict[str, np.ndarray]:

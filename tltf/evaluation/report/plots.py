@@ -4,15 +4,15 @@ matplotlib draws with marker colours, which become CSS variables in the text of 
 stay text, so that the page's font shows every script that the reader's machine has.
 """
 
+import html
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tltf.console import lazy_imports
-from tltf.evaluation.reliability import ReliabilityBin
 
 mpl, drawn = lazy_imports.Module("matplotlib"), lazy_imports.Module("matplotlib.figure")
 svg = lazy_imports.Module("matplotlib.backends.backend_svg")
@@ -56,7 +56,13 @@ _STYLE: dict[str, Any] = {
 _TITLE: dict[str, Any] = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
 
 
-def draw(title: str, fill: Callable[[Any], None], width: float = 5.4, height: float = 4.6) -> str:
+def draw(
+    title: str,
+    fill: Callable[[Any], None],
+    width: float = 5.4,
+    height: float = 4.6,
+    tips: Mapping[str, str] | None = None,
+) -> str:
     """A plot that a function draws, in the style and the colours of the page.
 
     Args:
@@ -64,6 +70,7 @@ def draw(title: str, fill: Callable[[Any], None], width: float = 5.4, height: fl
         fill: draws on matplotlib's Axes, with the colours INK to BAD.
         width: in inches.
         height: in inches.
+        tips: gid of what `fill` draws -> text that is shown when the mouse is over it.
 
     Returns:
         str: an `<svg>` element.
@@ -71,7 +78,31 @@ def draw(title: str, fill: Callable[[Any], None], width: float = 5.4, height: fl
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(width, height, title)
         fill(axes)
+        return _svg(figure, title, tips)
+
+
+def draw_grid(
+    title: str, fill: Callable[[Sequence[Any]], None], num_rows: int, num_columns: int
+) -> str:
+    """Small plots in rows, which a function draws.
+
+    Args:
+        title: to screen readers.
+        fill: draws on a list of num_rows * num_columns of matplotlib's Axes, row by row.
+        num_rows: at least 1.
+        num_columns: at least 1.
+    """
+    with mpl.rc_context(_STYLE):
+        size = 1.75 * num_columns, 1.65 * num_rows
+        figure = drawn.Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(num_rows, num_columns, squeeze=False)
+        fill(list(grid.ravel()))
         return _svg(figure, title)
+
+
+def shortened(name: str, length: int) -> str:
+    """A name with its end cut off where it is longer than `length` letters."""
+    return name if len(name) <= length else name[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def curve(
@@ -128,96 +159,6 @@ def _label_rows(axes: Any, places: np.ndarray, history: Sequence[dict[str, Any]]
     axes.set_xticks(places, [f"{penalty:g}" for penalty in penalties])
 
 
-def reliability(bins: Sequence[ReliabilityBin], title: str) -> str:
-    """The reliability diagram above the share of examples a bin holds.
-
-    Args:
-        bins: of `reliability.reliability_bins`.
-        title: shown above, and to screen readers.
-
-    Returns:
-        str: an `<svg>` element.
-    """
-    used = [row for row in bins if row.count]
-    total = sum(row.count for row in used)
-    middles = [(row.low + row.high) / 2 for row in used]
-    width = 0.9 / len(bins)
-    with mpl.rc_context(_STYLE):
-        figure = drawn.Figure(figsize=(5.4, 4.6), layout="constrained")
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        upper.set_title(title, **_TITLE)
-        upper.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="ideal")
-        upper.bar(
-            middles, [row.accuracy for row in used], width, color=FIRST, alpha=0.75, label="right"
-        )
-        edges = (np.array(middles) - width / 2, np.array(middles) + width / 2)
-        upper.hlines(
-            [row.confidence for row in used], *edges, color=BAD, linewidth=3, label="stated"
-        )
-        upper.set(ylabel="share right", ylim=(0, 1.03), xlim=(0, 1))
-        place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0}
-        upper.legend(**place, ncols=3, columnspacing=1, handlelength=1.4, labelcolor=INK)
-        lower.bar(middles, [row.count / total for row in used], width, color=SECOND, alpha=0.75)
-        lower.set(xlabel="stated probability of the answer", ylabel="share of\nexamples")
-        lower.grid(axis="x", visible=False)
-        return _svg(figure, title)
-
-
-def scatter(points: Sequence[Sequence[float]], title: str) -> str:
-    """Answers against true numbers, each with its range.
-
-    Args:
-        points: list of [number, median, lowest quantile, highest quantile].
-        title: shown above, and to screen readers.
-
-    Returns:
-        str: an `<svg>` element.
-    """
-    true, median, low, high = np.array(points, float).T
-
-    def fill(axes: Any) -> None:
-        ends = [min(true.min(), median.min()), max(true.max(), median.max())]
-        axes.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
-        axes.vlines(true, low, high, color=SECOND, linewidth=0.8, alpha=0.2)
-        axes.scatter(true, median, s=12, color=FIRST, alpha=0.75, linewidths=0)
-        axes.set(xlabel="true number", ylabel="answer, with its quantiles")
-
-    return draw(title, fill)
-
-
-def confusion_heatmap(confusion: Sequence[list[int]] | np.ndarray, title: str) -> str:
-    """A large confusion matrix as a picture; each row is divided by its number of examples.
-
-    Args:
-        confusion: C lists of C counts, rows are the truth.
-        title: shown above, and to screen readers.
-
-    Returns:
-        str: an `<svg>` element. Right answers and errors have a colour each, stronger for a
-        larger share of the row; the axes count the classes in their saved order from 0.
-    """
-    counts = np.asarray(confusion, float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-    def fill(axes: Any) -> None:
-        axes.grid(visible=False)
-        rows, columns = np.nonzero(shares)
-        size = (330 / len(counts)) ** 2
-        for colour, chosen in ((BAD, rows != columns), (FIRST, rows == columns)):
-            alphas = np.sqrt(shares[rows[chosen], columns[chosen]])
-            for level in np.unique(np.ceil(alphas * 5)):
-                here = np.ceil(alphas * 5) == level
-                place = columns[chosen][here], rows[chosen][here]
-                axes.scatter(
-                    *place, s=size, marker="s", color=colour, alpha=level / 5, linewidths=0
-                )
-        limit = len(counts) - 0.5
-        axes.set(xlim=(-0.5, limit), ylim=(limit, -0.5), aspect="equal")
-        axes.set(xlabel="predicted class (number)", ylabel="true class (number)")
-
-    return draw(title, fill, 6.4, 6.2)
-
-
 def _figure(width: float, height: float, title: str) -> tuple[Any, Any]:
     figure = drawn.Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
@@ -247,7 +188,7 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _svg(figure: Any, title: str) -> str:
+def _svg(figure: Any, title: str, tips: Mapping[str, str] | None = None) -> str:
     buffer = io.StringIO()
     with warnings.catch_warnings():
         # The page's font shows letters that matplotlib's font lacks.
@@ -259,5 +200,7 @@ def _svg(figure: Any, title: str) -> str:
     text = text[text.index("<svg") :]
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
+    for gid, tip in (tips or {}).items():
+        text = text.replace(f'<g id="{gid}">', f"<g><title>{html.escape(tip)}</title>", 1)
     label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

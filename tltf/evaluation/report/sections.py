@@ -82,12 +82,28 @@ class ConfusionMatrix:
     Args:
         names: of C classes.
         counts: C lists of C counts of examples; rows are the true classes.
+        others: C counts of the answers that are classes outside of the matrix; empty for none.
+        has_order: whether the classes are in an order, so that a miss by more of them is a worse one.
     """
 
     block: ClassVar[str] = "confusion_matrix"
 
     names: Sequence[str]
     counts: Sequence[Sequence[int]]
+    others: Sequence[int] = ()
+    has_order: bool = False
+
+    def total(self, row: int) -> int:
+        """The examples of a true class."""
+        return sum(self.counts[row]) + (self.others[row] if self.others else 0)
+
+    def strength(self, row: int, column: int) -> float:
+        """How strong the colour of a cell is, 0..1, by its share of the examples of its true class."""
+        strength = 0.08 + 0.72 * (self.counts[row][column] / self.total(row)) ** 0.5
+        distance = abs(row - column)
+        if self.has_order and distance:
+            strength *= min(1.0, 0.2 + 0.3 * distance)
+        return round(strength, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +119,19 @@ class Picture:
 
     svg: str
     is_wide: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Plots side by side, as many in a row as the page has room for.
+
+    Args:
+        svgs: as `Picture.svg`.
+    """
+
+    block: ClassVar[str] = "pictures"
+
+    svgs: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +183,22 @@ class Beside:
     right: "Block"
 
 
-Block = Table | ConfusionMatrix | Picture | Paragraph | Group | Beside
+@dataclasses.dataclass(frozen=True)
+class Folded:
+    """Blocks that are shown when their title is clicked, and in print.
+
+    Args:
+        blocks: from the top.
+        title: what they are.
+    """
+
+    block: ClassVar[str] = "folded"
+
+    blocks: Sequence["Block"]
+    title: str
+
+
+Block = Table | ConfusionMatrix | Picture | Pictures | Paragraph | Group | Beside | Folded
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,8 @@ OWN_TEST = "own_test"
 """Name among the baselines of an evaluation of the run itself on its own test split."""
 MOST_GROUPS = 8
 """Groups of trained layers that a sentence names."""
+_SHORT_NAMES = {"f1": "F1", "r2": "R²", "roc": "ROC", "auc": "AUC"}
+"""Parts of keys that are not words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +88,8 @@ class Balance:
 
 
 def words(name: str) -> str:
-    """A key as words: `macro_f1` is `macro f1`."""
-    return str(name).replace("_", " ")
+    """A key as words: `macro_f1` is `macro F1`."""
+    return " ".join(_SHORT_NAMES.get(part, part) for part in str(name).split("_"))
 
 
 def comparison_title(report: Report) -> str:

@@ -8,7 +8,14 @@ from tltf.evaluation.baseline_row import Gain
 from tltf.evaluation.split_metrics import SplitMetrics
 
 NOTHING = "\N{EN DASH}"
-SHARES = ("accuracy", "calibration_error", "confidence", "exact_match", "coverage")
+SHARES = (
+    "accuracy",
+    "calibration_error",
+    "confidence",
+    "exact_match",
+    "coverage",
+    "within_one_class",
+)
 """Ends of the names of metrics that are shares of one, and are shown in percent."""
 BAD, UNCLEAR, GOOD, NEUTRAL = "bad", "unclear", "good", "neutral"
 """What a difference is to the judged model: worse, not to be told from zero, better, or unknown."""
@@ -104,11 +111,13 @@ class MetricTile:
         title: its name in words.
         detail: what stands below it, with other metrics in braces, such as `{coverage:.0%}`; empty
             for its interval.
+        is_shown: whether metrics have the tile.
     """
 
     metric: str
     title: str
     detail: str = ""
+    is_shown: Callable[[SplitMetrics], bool] = lambda metrics: True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -264,7 +264,7 @@ def _more_tiles(metrics: SplitMetrics, said: Wording) -> list[Tile]:
     tiles = []
     for tile in said.tiles:
         value = metrics.scores.get(tile.metric)
-        if value is not None:
+        if value is not None and tile.is_shown(metrics):
             text = functools.partial(said.text, tile.metric)
             bounds = _interval(metrics.intervals.get(tile.metric), text)
             tiles.append(
