@@ -11,7 +11,7 @@ from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "same network from random weights"
-_SHORT_NAMES = {"f1": "F1", "r2": "R²", "roc": "ROC", "auc": "AUC"}
+_SHORT_NAMES = {"f1": "F1", "r2": "R²", "roc": "ROC", "auc": "AUC", "spearman": "Spearman"}
 """Parts of keys that are not words."""
 
 
