@@ -158,6 +158,13 @@ def test_thresholds_are_chosen_on_validation_and_judged_on_test():
     assert own.endswith("the threshold was chosen on these rows, so new rows may be worse.")
 
 
+def test_a_report_says_that_no_threshold_is_precise():
+    (sentence,) = binary_sections.sentences(judged(*rows(100, 3, 0.0)))
+    assert sentence == (
+        "The positive class is yes; no threshold gives it a precision of 90% with 10 answers or more."
+    )
+
+
 def test_they_come_back_from_the_file_and_are_shown():
     found = judged(*rows(300, 4, 2.5))
     read = SplitMetrics.from_json(json.loads(json.dumps(found.to_json())))

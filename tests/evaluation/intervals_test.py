@@ -12,7 +12,7 @@ from tests.faults.making import covers
 from tltf import train
 from tltf.data import label_kinds
 from tltf.evaluation import bootstrap, classification, evaluators
-from tltf.evaluation.evaluators.labels import Answers
+from tltf.evaluation.label_metrics import Answers
 from tltf.evaluation.report import folds, sentences, terminal
 from tltf.evaluation.report.report import Report
 from tltf.heads.multi_label import multi_label

@@ -115,6 +115,32 @@ def test_everything_is_in_both_texts_and_in_the_json(tmp_path):
     assert sorted(os.listdir(tmp_path / "run")) == ["report.html", "report.json", "report.md"]
 
 
+def test_the_page_has_every_number_of_the_text(tmp_path):
+    report, history = full_report()
+    page, tags, markdown = written(tmp_path, report, history)
+    listed = markdown.split("## Numbers of the test split")[1].split("##")[0]
+    numbers = dict(re.findall(r"^- (.+): (.+)$", listed, re.MULTILINE))
+    assert {"accuracy", "macro F1", "loss"} <= set(numbers)
+    for name, text in numbers.items():
+        assert f"<dt>{name}</dt><dd>{text}</dd>" in page, name
+    epochs = markdown.split("## Epochs")[1].split("##")[0]
+    cells = {cell.strip() for cell in re.findall(r"[^|\n]+", epochs)} - {"", "---:"}
+    table = page.split("Epochs as a table")[1].split("</table>")[0]
+    assert cells <= {text.strip() for text in re.split(r"<[^>]+>", table)}
+    assert tags.names.count("details") >= 3
+
+
+def test_a_long_report_shows_first_what_helps(tmp_path):
+    page, _, _ = written(tmp_path, Report(test=metrics(40, num_examples=1000)[0]))
+    section = page.split('<section id="confusion">')[1].split("</section>")[0]
+    places = [section.index(text) for text in ("Most frequent", "The 20 classes with", "All 40")]
+    assert places == sorted(places)
+    assert 'class="n"><small>others</small>' in section
+    classes = page.split('<section id="classes">')[1].split("</section>")[0]
+    assert "<details><summary>28 more of 40 classes</summary>" in classes
+    assert classes.count('<div class="inline"><div class="bar">') == 40
+
+
 def test_the_page_loads_nothing_and_runs_nothing(tmp_path):
     page, tags, _ = written(tmp_path, *full_report())
     assert not {"script", "link", "iframe", "object"} & set(tags.names)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tltf.evaluation.binary_curves import BinaryCurves, ThresholdRow
+from tltf.evaluation.binary_curves import LEAST_ALARMS, PRECISIONS, BinaryCurves, ThresholdRow
 from tltf.evaluation.report import probability_plots
 from tltf.evaluation.report.sections import (
     NUMBER,
@@ -26,6 +26,11 @@ def sentences(metrics: SplitMetrics) -> Iterator[str]:
         return
     rows = [row for row in curves.thresholds if row.chosen_for.endswith("precision")]
     if not rows:
+        yield (
+            f"The positive class is {curves.positive}; no threshold gives it a precision of "
+            f"{percent(min(PRECISIONS), 0)} with {LEAST_ALARMS} answers or more"
+            f"{' on the validation split' if curves.is_chosen_elsewhere else ''}."
+        )
         return
     row = max(rows, key=lambda row: row.threshold)
     wanted = row.chosen_for.split(", ")[-1].removesuffix(" precision")

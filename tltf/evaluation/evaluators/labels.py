@@ -5,41 +5,30 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import scipy.sparse
 
-from tltf.console import lazy_imports
 from tltf.data import label_kinds
 from tltf.data.source import Source
-from tltf.errors import DataError, NumericError, ShapeError
-from tltf.evaluation import bootstrap, label_details, linear_baselines, reliability
+from tltf.evaluation import (
+    bootstrap,
+    label_details,
+    label_metrics,
+    linear_baselines,
+    reliability,
+)
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples, edge_note
 from tltf.evaluation.evaluators import class_sections, label_sections
 from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.evaluation.label_metrics import Answers
 from tltf.evaluation.report.report import Mistake, SplitCounts
 from tltf.evaluation.report.sections import Section
 from tltf.evaluation.report.wording import SHARES, MetricTile, Wording, number, percent
-from tltf.evaluation.split_metrics import LabelRow, SplitMetrics
+from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.heads import thresholds
 
 if TYPE_CHECKING:
     from tltf.heads.head import Head
     from tltf.heads.multi_label import MultiLabel
-
-metrics = lazy_imports.Module("sklearn.metrics")
-
-
-@dataclasses.dataclass(frozen=True)
-class Answers:
-    """What is judged of several labels per row: the probabilities, and which labels are given.
-
-    Args:
-        probabilities: float64[N, C].
-        given: bool[N, C], the labels that are given.
-    """
-
-    probabilities: np.ndarray
-    given: np.ndarray
 
 
 def _sentence(examples: str, metrics: SplitMetrics, interval: str) -> str:
@@ -130,11 +119,11 @@ class LabelEvaluator(Evaluator[Answers]):
             ShapeError: the arguments do not fit together.
             NumericError: a probability is not finite.
         """
-        _check(labels, candidate, class_names)
+        label_metrics.check_arguments(labels, candidate, class_names)
         stated, given = candidate.probabilities, candidate.given
-        sums = _sums(labels, candidate)
-        totals = _metrics(sums @ np.ones((len(labels), 1)), len(labels), len(class_names))
-        per_class = _per_class(labels, candidate, class_names)
+        sums = label_metrics.sums_of(labels, candidate)
+        totals = label_metrics.means_over(labels)(sums @ np.ones((len(labels), 1)))
+        per_class = label_metrics.rows_of(labels, candidate, class_names)
         precisions = [
             row.average_precision for row in per_class if row.average_precision is not None
         ]
@@ -159,7 +148,7 @@ class LabelEvaluator(Evaluator[Answers]):
             absent_classes=[row.name for row in per_class if not row.support],
             per_class=[*per_class],
             reliability=reliability.reliability_bins(stated.ravel(), labels.ravel()),
-            intervals=_intervals(sums, labels, totals, seed=seed),
+            intervals=label_metrics.intervals_of(sums, labels, totals, seed=seed),
             interval_confidence=bootstrap.CONFIDENCE,
         )
 
@@ -173,7 +162,7 @@ class LabelEvaluator(Evaluator[Answers]):
     ) -> dict[str, Any]:
         """The thresholds of the labels, curves over all thresholds, and labels that come together."""
         edges = cast("MultiLabel", self.head).thresholds_for(len(class_names))
-        rows = _per_class(labels, candidate, class_names)
+        rows = label_metrics.rows_of(labels, candidate, class_names)
         pairs = label_details.most_frequent_pairs(labels, candidate.given, class_names)
         return {
             class_sections.THRESHOLDS: {
@@ -187,8 +176,8 @@ class LabelEvaluator(Evaluator[Answers]):
         self, labels: np.ndarray, first: Answers, second: Answers, *, seed: int = 0
     ) -> PairedDifference:
         """How much better the first candidate is: first minus second."""
-        pair = [_sums(labels, candidate) for candidate in (first, second)]
-        return bootstrap.differences(pair, _metrics_of(labels), seed=seed)
+        pair = [label_metrics.sums_of(labels, candidate) for candidate in (first, second)]
+        return bootstrap.differences(pair, label_metrics.means_over(labels), seed=seed)
 
     def worst(
         self,
@@ -200,7 +189,7 @@ class LabelEvaluator(Evaluator[Answers]):
     ) -> list[Mistake]:
         """The rows with the largest loss among those that are not exactly right."""
         is_wrong = (candidate.given != labels).any(axis=1)
-        losses = _losses(labels, candidate.probabilities)
+        losses = label_metrics.losses_of(labels, candidate.probabilities)
         order = np.argsort(np.where(is_wrong, -losses, np.inf), kind="stable")
         names, rows = np.array(class_names, object), []
         for row in order[: min(limit, int(is_wrong.sum()))].tolist():
@@ -315,81 +304,3 @@ class LabelEvaluator(Evaluator[Answers]):
             *label_sections.pair_section(metrics),
             *class_sections.calibration_section(metrics, what),
         ]
-
-
-def _check(labels: np.ndarray, candidate: Answers, class_names: Sequence[str]) -> None:
-    if not len(labels):
-        raise DataError("a split without examples cannot be evaluated", flag="split")
-    arrays = labels, candidate.probabilities, candidate.given
-    shapes = {(len(labels), len(class_names)), *(array.shape for array in arrays)}
-    if len(shapes) > 1:
-        raise ShapeError(f"labels, probabilities and answers do not fit together: {shapes}")
-    bad = np.flatnonzero(~np.isfinite(candidate.probabilities).all(axis=1))
-    if bad.size:
-        what = f"the model's probabilities are not finite, first at example {bad[0]}"
-        raise NumericError(what, fix="--learning_rate lower, or --precision=float32")
-
-
-def _losses(labels: np.ndarray, stated: np.ndarray) -> np.ndarray:
-    """float64[N]: the mean cross-entropy over the labels."""
-    stated = np.clip(stated, 1e-7, 1 - 1e-7)
-    return -np.where(labels > 0, np.log(stated), np.log1p(-stated)).mean(axis=1)
-
-
-def _sums(labels: np.ndarray, candidate: Answers) -> bootstrap.Sums:
-    """csr[2 + 3 C, N]: exact matches, losses, and how often each label is right, given and true."""
-    given, is_there = candidate.given.astype(float), (labels > 0).astype(float)
-    exact = (given == is_there).all(axis=1).astype(float)
-    first = np.stack([exact, _losses(labels, candidate.probabilities)])
-    parts = [first, (given * is_there).T, given.T, is_there.T]
-    return scipy.sparse.vstack([scipy.sparse.csr_matrix(part) for part in parts], format="csr")
-
-
-def _metrics_of(labels: np.ndarray) -> bootstrap.Metrics:
-    return lambda totals: _metrics(totals, *labels.shape)
-
-
-def _metrics(totals: np.ndarray, num_examples: int, num_labels: int) -> dict[str, np.ndarray]:
-    hits, given, there = (
-        totals[2 + part * num_labels : 2 + (part + 1) * num_labels] for part in range(3)
-    )
-    either = given + there
-    f1 = 2 * hits / np.maximum(either, 1)
-    return {
-        "micro_f1": 2 * hits.sum(axis=0) / np.maximum(either.sum(axis=0), 1),
-        "macro_f1": f1.sum(axis=0) / np.maximum((either > 0).sum(axis=0), 1),
-        "exact_match": totals[0] / num_examples,
-        "loss": totals[1] / num_examples,
-    }
-
-
-def _intervals(
-    sums: bootstrap.Sums, labels: np.ndarray, totals: dict[str, np.ndarray], *, seed: int
-) -> dict[str, list[float]]:
-    """Metric -> [low, high]; the interval of macro F1 is that of `classification.measure`."""
-    found = bootstrap.intervals(sums, _metrics_of(labels), ("exact_match",), seed=seed)
-    bounds, point = found.pop("macro_f1", None), float(totals["macro_f1"][0])
-    support = labels.sum(axis=0)
-    if bounds and support[support > 0].min(initial=bootstrap.LEAST_SUPPORT) >= (
-        bootstrap.LEAST_SUPPORT
-    ):
-        found["macro_f1"] = bootstrap.mirrored_interval(bounds, point)
-    return found
-
-
-def _per_class(
-    labels: np.ndarray, candidate: Answers, class_names: Sequence[str]
-) -> list[LabelRow]:
-    columns = metrics.precision_recall_fscore_support(
-        labels, candidate.given, average=None, zero_division=0
-    )
-    rows = []
-    for place, name in enumerate(class_names):
-        precision, recall, f1, support = (column[place] for column in columns)
-        average = None
-        if support:
-            stated = candidate.probabilities[:, place]
-            average = float(metrics.average_precision_score(labels[:, place], stated))
-        measured = float(precision), float(recall), float(f1), int(support)
-        rows.append(LabelRow(str(name), *measured, average))
-    return rows

@@ -17,7 +17,7 @@ OWN_TEST = "own_test"
 """Name among the baselines of an evaluation of the run itself on its own test split."""
 MOST_GROUPS = 8
 """Groups of trained layers that a sentence names."""
-_SHORT_NAMES = {"f1": "F1", "r2": "R²", "roc": "ROC", "auc": "AUC"}
+_SHORT_NAMES = {"f1": "F1", "r2": "R²", "roc": "ROC", "auc": "AUC", "spearman": "Spearman"}
 """Parts of keys that are not words."""
 
 
