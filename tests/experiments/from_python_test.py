@@ -2,8 +2,10 @@
 
 import doctest
 import html
+import importlib.metadata
 import inspect
 import json
+import os
 
 import keras
 import numpy as np
@@ -271,6 +273,17 @@ def test_the_public_names_and_their_signatures():
         "metrics",
         "save",
     }
+
+
+def test_tensorflow_is_quiet_where_python_asks_for_a_model_unless_the_environment_decides(
+    monkeypatch,
+):
+    assert tltf.__version__ == importlib.metadata.version("tltf")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    assert tltf.Options and "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+    assert tltf.load and os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    assert tltf.fit and os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
 def test_the_examples_of_the_docstrings():
