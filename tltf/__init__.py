@@ -12,13 +12,14 @@ _NAMES = {
     "FitResult": "tltf.experiments.from_python:FitResult",
     "Options": "tltf.config.options:Options",
     "fit": "tltf.experiments.from_python:fit",
+    "judge": "tltf.experiments.from_python:judge",
     "load": "tltf.models.loading:load",
     "make_options": "tltf.config.options:make",
     "run": "tltf.experiments.kfold:run",
 }
 
-__all__ = ["FitResult", "Options", "fit", "load", "make_options", "run"]
-_WITH_TENSORFLOW = {"FitResult", "fit", "load", "run"}
+__all__ = ["FitResult", "Options", "fit", "judge", "load", "make_options", "run"]
+_WITH_TENSORFLOW = {"FitResult", "fit", "judge", "load", "run"}
 """Names with which TensorFlow is imported, whose notes on its start are hidden then, as commands hide
 them; an environment that sets TF_CPP_MIN_LOG_LEVEL decides for itself."""
 

@@ -85,6 +85,26 @@ def test_a_frame_in_gives_a_frame_out(result):
     assert np.isnan(broken["confidence"][1]) and pandas.isna(broken["predicted_label"][1])
 
 
+def test_a_run_is_judged_on_new_rows_in_the_columns_that_it_was_trained_on(
+    result, tmp_path, capsys
+):
+    new = pandas.DataFrame({"review": ["a fine day", "fine day 1"], "stars": ["good", "good"]})
+    report = tltf.judge(result, new)
+    told = capsys.readouterr().out
+    assert report.folder == result.folder / "evaluations" / "1"
+    assert report.metrics["accuracy"] in (0.0, 0.5, 1.0) and "On the run's own test split" in told
+    new.to_csv(tmp_path / "new.csv", index=False)
+    data = f"csv(path={tmp_path}/new.csv, text=review, label=stars)"
+    same = tltf.judge(result.folder, data, output=tmp_path / "judged", eval_batch_size=1)
+    assert same.metrics == report.metrics and (tmp_path / "judged" / "report.html").is_file()
+    pairs = tltf.judge(result, (list(new["review"]), list(new["stars"])))
+    assert pairs.metrics == report.metrics
+    with pytest.raises(FlagError, match="there is no flag 'batch_size'"):
+        tltf.judge(result, new, batch_size=3)
+    with pytest.raises(FlagError, match="holds no run"):
+        tltf.judge(tmp_path, new)
+
+
 def test_the_report_shows_and_saves_itself(result, tmp_path):
     assert "accuracy" in repr(result) and len(repr(result)) < 400
     shown = result._repr_html_()
@@ -252,7 +272,7 @@ def test_a_call_string_is_data_too(tmp_path):
 
 
 def test_the_public_names_and_their_signatures():
-    assert dir(tltf) == ["FitResult", "Options", "fit", "load", "make_options", "run"]
+    assert dir(tltf) == ["FitResult", "Options", "fit", "judge", "load", "make_options", "run"]
     assert list(inspect.signature(tltf.fit).parameters) == [
         "data",
         "backbone",
