@@ -5,24 +5,35 @@ TensorFlow. None of them is the name of a module, whose meaning would depend on 
 """
 
 import importlib
-from collections.abc import Callable
+import importlib.metadata
 from typing import Any
 
 _NAMES = {
     "FitResult": "tltf.experiments.from_python:FitResult",
     "Options": "tltf.config.options:Options",
     "fit": "tltf.experiments.from_python:fit",
+    "judge": "tltf.experiments.from_python:judge",
     "load": "tltf.models.loading:load",
     "make_options": "tltf.config.options:make",
     "run": "tltf.experiments.kfold:run",
 }
 
-__all__ = ["FitResult", "Options", "fit", "load", "make_options", "run"]
+__all__ = ["FitResult", "Options", "fit", "judge", "load", "make_options", "run"]
+_WITH_TENSORFLOW = {"FitResult", "fit", "judge", "load", "run"}
+"""Names with which TensorFlow is imported, whose notes on its start are hidden then, as commands hide
+them; an environment that sets TF_CPP_MIN_LOG_LEVEL decides for itself."""
 
 
-def __getattr__(name: str) -> Callable[..., Any]:
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.metadata.version(__name__)
     if name not in _NAMES:
         raise AttributeError(f"module 'tltf' has no attribute {name!r}")
+    if name in _WITH_TENSORFLOW:
+        command = importlib.import_module("tltf.console.command")
+        command.quiet_tensorflow(debug=False)
+        if name != "load":  # it refuses a folder before TensorFlow is there
+            command.load_tensorflow()
     module, attribute = _NAMES[name].split(":")
     return getattr(importlib.import_module(module), attribute)
 

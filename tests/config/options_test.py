@@ -54,6 +54,10 @@ def test_options_cannot_be_changed_in_place():
         ({"momentum": 1.0}, "< 1"),
         ({"max_bad_fraction": 1.5}, "<= 1"),
         ({"data": None}, "takes text"),
+        ({"data": ["a"] * 500}, r"takes text \(received .{76} \.\.\.\); fix: tltf.fit takes data"),
+        ({"lr": 0.1}, "no flag 'lr'.*fix: learning_rate=0.1$"),
+        ({"epochs": 3}, "fix: train_epochs=3$"),
+        ({"folds": 5}, r"fix: split='kfold\(folds=5, fold=-1\)'$"),
         ({"schedule": "cosin"}, "no choice 'cosin'.*fix: --schedule=cosine"),
     ],
 )

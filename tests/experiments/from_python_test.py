@@ -2,8 +2,10 @@
 
 import doctest
 import html
+import importlib.metadata
 import inspect
 import json
+import os
 
 import keras
 import numpy as np
@@ -81,6 +83,26 @@ def test_a_frame_in_gives_a_frame_out(result):
     broken = result.model.predict(pandas.DataFrame({"review": ["fine", ""]}))
     assert broken["error"].tolist() == ["", "the text is empty"]
     assert np.isnan(broken["confidence"][1]) and pandas.isna(broken["predicted_label"][1])
+
+
+def test_a_run_is_judged_on_new_rows_in_the_columns_that_it_was_trained_on(
+    result, tmp_path, capsys
+):
+    new = pandas.DataFrame({"review": ["a fine day", "fine day 1"], "stars": ["good", "good"]})
+    report = tltf.judge(result, new)
+    told = capsys.readouterr().out
+    assert report.folder == result.folder / "evaluations" / "1"
+    assert report.metrics["accuracy"] in (0.0, 0.5, 1.0) and "On the run's own test split" in told
+    new.to_csv(tmp_path / "new.csv", index=False)
+    data = f"csv(path={tmp_path}/new.csv, text=review, label=stars)"
+    same = tltf.judge(result.folder, data, output=tmp_path / "judged", eval_batch_size=1)
+    assert same.metrics == report.metrics and (tmp_path / "judged" / "report.html").is_file()
+    pairs = tltf.judge(result, (list(new["review"]), list(new["stars"])))
+    assert pairs.metrics == report.metrics
+    with pytest.raises(FlagError, match="there is no flag 'batch_size'"):
+        tltf.judge(result, new, batch_size=3)
+    with pytest.raises(FlagError, match="holds no run"):
+        tltf.judge(tmp_path, new)
 
 
 def test_the_report_shows_and_saves_itself(result, tmp_path):
@@ -250,7 +272,7 @@ def test_a_call_string_is_data_too(tmp_path):
 
 
 def test_the_public_names_and_their_signatures():
-    assert dir(tltf) == ["FitResult", "Options", "fit", "load", "make_options", "run"]
+    assert dir(tltf) == ["FitResult", "Options", "fit", "judge", "load", "make_options", "run"]
     assert list(inspect.signature(tltf.fit).parameters) == [
         "data",
         "backbone",
@@ -271,6 +293,17 @@ def test_the_public_names_and_their_signatures():
         "metrics",
         "save",
     }
+
+
+def test_tensorflow_is_quiet_where_python_asks_for_a_model_unless_the_environment_decides(
+    monkeypatch,
+):
+    assert tltf.__version__ == importlib.metadata.version("tltf")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    assert tltf.Options and "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+    assert tltf.load and os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    assert tltf.fit and os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
 def test_the_examples_of_the_docstrings():

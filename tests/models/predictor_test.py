@@ -180,3 +180,15 @@ def test_an_output_that_is_not_finite_is_an_error():
 
 def test_nothing_gives_nothing():
     assert served.image_once().predict([]) == []
+
+
+def test_many_calls_trace_the_model_a_few_times_and_follow_a_new_core():
+    trained = served.text()
+    sizes = [trained.predict(["good film " * size] * size)[0].probabilities for size in range(1, 9)]
+    kept = vars(trained)[predictor.KEPT]
+    assert kept._step.experimental_get_tracing_count() <= 4 and len(sizes) == 8
+    trained.predict("one", batch_size=7)
+    assert vars(trained)[predictor.KEPT] is kept and kept.batch_size == 7
+    trained.core = served.text().core
+    trained.predict("one")
+    assert vars(trained)[predictor.KEPT].core is trained.core

@@ -10,6 +10,8 @@ from tltf.errors import FlagError, choices_text
 FlagValue = bool | float | str | None
 """What a flag can hold; None is written `auto`."""
 Value = TypeVar("Value", bound=FlagValue)
+MOST_SHOWN = 80
+"""Letters of a value that an error shows, such as those of a whole table."""
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -67,7 +69,10 @@ def check(name: str, value: FlagValue, flag: Flag) -> None:
     if value is None and flag.default is None:
         return
     if type(value) is not kind and not (kind is float and type(value) is int):
-        raise FlagError(f"takes {KINDS[kind]} (received {value!r})", flag=name)
+        shown = " ".join(repr(value).split())
+        shown = shown if len(shown) <= MOST_SHOWN else f"{shown[: MOST_SHOWN - 4]} ..."
+        fix = "tltf.fit takes data that a program holds" if name == "data" else ""
+        raise FlagError(f"takes {KINDS[kind]} (received {shown})", flag=name, fix=fix)
     if flag.choices and value not in flag.choices:
         near = habits.choice(name, str(value), flag.choices) or flag_text(flag.default)
         raise FlagError(

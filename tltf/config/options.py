@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
 
+from tltf.config import habits
 from tltf.config.flag_fields import Flag, FlagValue, check
 from tltf.config.option_groups import (
     CacheOptions,
@@ -68,10 +69,21 @@ def make(kind: type = Options, /, **values: FlagValue) -> object:
     flags = flags_of(kind)
     for name, value in values.items():
         if name not in flags:
-            choices = choices_text(name, flags)
-            raise FlagError(f"there is no flag {name!r} (choices: {choices})", flag=name)
+            raise _unknown_flag(name, value, flags)
         check(name, value, flags[name])
     return _assemble(kind, values)
+
+
+def _unknown_flag(name: str, value: FlagValue, flags: Mapping[str, Flag]) -> FlagError:
+    """The FlagError for a keyword that is not a flag, with the one that is meant as Python writes it."""
+    what = f"there is no flag {name!r} (choices: {choices_text(name, flags)})"
+    text = None if value is None else str(value)
+    advice = habits.flag(name, text, list(flags))
+    if advice is None:
+        return FlagError(what, flag=name)
+    meant: FlagValue = value if advice.text == text else advice.text
+    fix = advice.sentence or f"{advice.flag}={'...' if meant is None else repr(meant)}"
+    return FlagError(what, flag=name, fix=fix)
 
 
 def replace(options: AnyOptions, **values: FlagValue) -> AnyOptions:

@@ -16,6 +16,7 @@ import keras
 
 from tltf.config import call_strings, checks, options
 from tltf.config.catalogs import FORMATS
+from tltf.config.command_options import EvaluateOptions
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.data.sources import in_memory
 from tltf.data.sources.in_memory import MemoryRequest
@@ -23,10 +24,11 @@ from tltf.errors import FlagError, ModelError
 from tltf.evaluation.report import terminal
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import kfold
+from tltf.experiments import kfold, run_evaluation
 from tltf.experiments.launch import Launch
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
+from tltf.runs import folder as runs_folder
 from tltf.runs import layout
 
 PAGE_HEIGHT_PX = 700
@@ -218,6 +220,65 @@ def _typed(data: Any, backbone: str, flags: Mapping[str, bool | float | str]) ->
     )
 
 
+def judge(
+    run: FitResult | str | os.PathLike[str],
+    data: Any,
+    *,
+    text: str = "",
+    image: str = "",
+    label: str = "",
+    root: str = "",
+    output: str | os.PathLike[str] = "",
+    **flags: bool | float | str,
+) -> RunReport:
+    """Judges a run on labelled examples that it has not seen, as `python -m tltf.evaluate` does.
+
+    The report stands beside that of the run's own test split, and says how many of the examples the
+    run was trained on.
+
+    Args:
+        run: what `tltf.fit` gave, or a run folder.
+        data: labelled examples in any form that `tltf.fit` takes; class names are those of the run.
+        text: column of texts in a frame or a dict; empty: the one that the run was trained on.
+        image: column of pictures, likewise.
+        label: column of labels, likewise.
+        root: folder that paths of pictures are relative to; empty: the working directory.
+        output: folder of the report; empty: the next one in `evaluations` of the run folder.
+        flags: any flag of `python -m tltf.evaluate` by its name, such as `rows="test"`.
+
+    Raises:
+        FlagError: an unknown flag, no run, or data or columns that are not there.
+        DataError: rows that cannot be used, or of classes that the run does not know.
+    """
+    path = pathlib.Path(run.folder if isinstance(run, FitResult) else run)
+    trained, source = runs_folder.read_options(path), None
+    if not isinstance(data, str):
+        written = call_strings.read_arguments(trained.data.data) if _is_table(data) else {}
+        text, image = (text, image) if text or image else _columns(written)
+        is_image = _is_image(data, trained.model.backbone, text, image)
+        label = label or str(written.get("label", in_memory.LABEL))
+        request = _request(data, is_image, text, image, label, root, ())
+        source = in_memory.make_call([in_memory.make_part(data, None, is_image, label)], request)
+    folder = pathlib.Path(output or run_evaluation.next_folder(os.fspath(path)))
+    chosen = options.make(
+        EvaluateOptions,
+        **{
+            **flags,
+            "run": os.fspath(path),
+            "data": source.text if source else data,
+            "output": os.fspath(folder),
+        },
+    )
+    call = source or checks.pick_source(chosen.data, chosen.output)
+    with _hide_retracing():
+        return RunReport(run_evaluation.run(chosen, call), folder)
+
+
+def _columns(written: Mapping[str, Any]) -> tuple[str, str]:
+    """`(text, image)`: the columns that a run was trained on, of the arguments of its --data."""
+    return str(written.get("text", "")), str(written.get("image", ""))
+
+
 @contextlib.contextmanager
 def _hide_retracing() -> Iterator[None]:
     """A block in which TensorFlow's log has errors only: it warns of every graph that it traces anew."""
@@ -244,6 +305,11 @@ def _is_image(data: Any, backbone: str, text: str, image: str) -> bool:
     return first is not None and not isinstance(first, str)
 
 
+def _is_table(data: Any) -> bool:
+    """Whether data has columns with names: a frame or a dict."""
+    return isinstance(data, Mapping) or (hasattr(data, "iloc") and hasattr(data, "columns"))
+
+
 def _request(
     data: Any,
     is_image: bool,
@@ -258,7 +324,7 @@ def _request(
     Raises:
         FlagError: a frame or a dict of which no column is named.
     """
-    is_table = isinstance(data, Mapping) or (hasattr(data, "iloc") and hasattr(data, "columns"))
+    is_table = _is_table(data)
     if not text and not image:
         name = "image" if is_image else "text"
         columns = (

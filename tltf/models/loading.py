@@ -7,6 +7,7 @@ that of the variable that it fills, before the weight is read.
 import pathlib
 from typing import TYPE_CHECKING, Any
 
+from tltf.console import command
 from tltf.errors import FlagError, ModelError, nearest
 from tltf.files import untrusted
 from tltf.runs import folder, model_folder
@@ -52,6 +53,7 @@ def load(run: pathlib.Path | str, trust_code: bool = False) -> "TransferModel":
 
         return adapters.load(run)
     stored = model_folder.open_folder(run)
+    command.load_tensorflow()
     from tltf.data.preprocessing import (
         preprocessing_of,  # with TensorFlow, before which a refusal comes
     )

@@ -25,6 +25,8 @@ MAX_FILE_BYTES = 2**28
 """Size of the largest file that is read as an image."""
 TEXT_BATCHES = 8
 """Batches of texts that are read before the first is computed."""
+KEPT = "_predictor"
+"""Attribute of a model that holds its Predictor."""
 Prepared = TypeVar("Prepared")
 
 
@@ -52,7 +54,17 @@ def predict(
         listed = raw_inputs.list_rows(inputs, fields)
     else:
         listed = raw_inputs.list_inputs(inputs, modality, column_of(model.data, modality))
-    return list(Predictor(model, batch_size, threshold).stream(listed))
+    return list(_kept(model, batch_size, threshold).stream(listed))
+
+
+def _kept(model: ServedModel, batch_size: int, threshold: float | None) -> "Predictor":
+    """The Predictor of earlier calls, so that TensorFlow traces the model once and not in each call."""
+    found = vars(model).get(KEPT)
+    if not isinstance(found, Predictor) or found.core is not model.core:
+        found = vars(model)[KEPT] = Predictor(model, batch_size)
+    found.set_batch_size(batch_size)
+    found.set_threshold(threshold)
+    return found
 
 
 class Predictor:
@@ -72,15 +84,23 @@ class Predictor:
     def __init__(
         self, model: ServedModel, batch_size: int = 128, threshold: float | None = None
     ) -> None:
-        self._model = model
-        self._threshold = _checked_threshold(model, threshold)
-        self.batch_size = batch_size
+        self._model, self.core = model, model.core
+        self.set_threshold(threshold)
         self._is_image = model.core.backbone.modality == "image"
         self._step = tf.function(self._scores, reduce_retracing=True)
-        self._ahead = batch_size if self._is_image else batch_size * TEXT_BATCHES
+        self.set_batch_size(batch_size)
         if self._is_image:
             spec = tf.TensorSpec([], tf.string)
             self._decode = tf.function(model.preprocessing.__call__, input_signature=[spec])
+
+    def set_threshold(self, threshold: float | None) -> None:
+        """Sets the threshold of later calls; raises FlagError for one that the model cannot take."""
+        self._threshold = _checked_threshold(self._model, threshold)
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Sets the inputs per step of later calls."""
+        self.batch_size = batch_size
+        self._ahead = batch_size if self._is_image else batch_size * TEXT_BATCHES
 
     def stream(self, inputs: Iterable[object]) -> Iterator[Prediction]:
         """Yields a Prediction for each input, in their order.
