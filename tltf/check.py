@@ -16,7 +16,7 @@ def service(options: CheckOptions) -> None:
     """Scans as the options say; the imports are in the function, so that --help is fast."""
     checks.require("data", options.data)
     recipe = checks.resolve_data(options.data, options.split, options.head, output=options.output)
-    command.load_tensorflow()
+    command.load_tensorflow(f"scanning {recipe.source.text}")
     from tltf.data import summary
 
     summary.run(options, recipe)

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 
 from tltf.config import checks
 from tltf.config.options import Options
-from tltf.console import command, streams
+from tltf.console import command, lines, streams
 
 
 def service(options: Options) -> None:
     """Trains as the options say; the imports are in the function, so that --help is fast."""
     recipe = checks.resolve(options)
-    command.load_tensorflow()
-    from tltf.experiments import kfold, one_run
+    with lines.quiet(options.output.quiet):
+        command.load_tensorflow(f"reading {recipe.source.text}")
+        from tltf.experiments import kfold, one_run
 
-    run = kfold.run if kfold.is_asked_for(recipe) else one_run.run
-    with streams.survive_closed_output(options.output.output):
-        run(options, recipe)
+        run = kfold.run if kfold.is_asked_for(recipe) else one_run.run
+        with streams.survive_closed_output(options.output.output):
+            run(options, recipe)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

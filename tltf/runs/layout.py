@@ -1,5 +1,9 @@
 """The names of all files in a run folder; no other file of tltf spells them."""
 
+import pathlib
+import re
+import shlex
+
 from tltf.console import streams
 
 FLAGS = "run.flags"
@@ -44,3 +48,16 @@ FOLDERS_OF_A_TRAINING = {
     MODEL: r"v[0-9]+|core\.json",
 }
 """Folder -> pattern of the names in it that a training writes."""
+
+
+def serve_command(export: pathlib.Path | str, run: pathlib.Path | str) -> str:
+    """The command that serves an export with TF Serving.
+
+    Args:
+        export: the folder of its versions.
+        run: the run folder, whose name the server gives to the model.
+    """
+    folder = pathlib.Path(export).absolute()
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", pathlib.Path(run).absolute().name).lstrip("._-")
+    volume = shlex.quote(f"{folder}:/models/{name or 'model'}")
+    return f"docker run -p 8501:8501 -v {volume} -e MODEL_NAME={name or 'model'} tensorflow/serving"

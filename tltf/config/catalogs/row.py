@@ -21,6 +21,8 @@ class Row:
         paths: the names of those arguments that are files or folders.
         check: `package.module:callable` that takes the arguments and raises FlagError where no
             data could fit them; it needs no TensorFlow.
+        modality: `image` or `text`, what the examples of a source are; empty where its arguments say
+            so, and for rows that have no examples.
     """
 
     target: str
@@ -31,6 +33,7 @@ class Row:
     extra: str = ""
     paths: tuple[str, ...] = ()
     check: str = ""
+    modality: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
