@@ -205,7 +205,7 @@ def test_a_person_reads_what_is_in_the_data(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "rows       44 found = 42 used + 2 skipped + 0 excluded" in said
     assert "classes    2, " in said and "█" in said
-    assert "skipped    2:" in said and "t.csv:44: text is blank" in said
+    assert "skipped    2 rows cannot be used:" in said and "t.csv:44: text is blank" in said
     report = [json.loads(line) for line in (tmp_path / "out/data_report.jsonl").open()]
     assert {row["what"] for row in report} >= {"skipped"} and len(report) >= 2
 

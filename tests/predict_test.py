@@ -51,7 +51,7 @@ def test_csv_on_standard_output(photos, folder, capsys):
     captured = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(captured.out)))
     names = [f"probability_{name}" for name in ("cat", "dog", "owl")]
-    assert list(rows[0]) == ["id", "path", "predicted_label", *names, "error"]
+    assert list(rows[0]) == ["id", "path", "predicted_label", "confidence", *names, "error"]
     assert [row["path"] for row in rows] == [
         str(folder / n) for n in ("a.png", "b,\n.png", "c.jpg")
     ]
@@ -61,7 +61,38 @@ def test_csv_on_standard_output(photos, folder, capsys):
     assert rows[0]["predicted_label"] == expected.label
     given = [np.float32(rows[0][name]) for name in names]  # 9 digits restore every float32
     assert given == [np.float32(value) for value in expected.probabilities.values()]
-    assert captured.err == "tltf: 2 of 3 inputs predicted; 1 with an error in the row\n"
+    assert float(rows[0]["confidence"]) == round(max(expected.probabilities.values()), 4)
+    said = "tltf: 2 of 3 inputs predicted; 1 with an error in the row: "
+    assert captured.err.startswith(said) and f"{expected.label} " in captured.err
+
+
+def test_the_most_probable_classes_alone(photos, folder, capsys):
+    expected = served.image_once().predict(folder / "a.png")[0].probabilities
+    first, second = sorted(expected, key=lambda name: -expected[name])[:2]
+    flags = [f"--run={photos}", f"--input={folder}/a.png", "--top_k=2"]
+    assert predict.main(flags) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert list(row)[2:] == ["predicted_label", "confidence", "label_2", "confidence_2", "error"]
+    assert (row["predicted_label"], row["label_2"]) == (first, second)
+    assert row["confidence_2"] == f"{expected[second]:.4f}"
+    assert predict.main([*flags, "--format=jsonl"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["probabilities"]) == [first, second]
+    assert found["confidence"] == pytest.approx(expected[first])
+
+
+def test_one_text_on_the_command_line(reviews, photos, capsys):
+    assert predict.main([f"--run={reviews}", "--text=a film, and a long one"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["text"] == "a film, and a long one" and row["predicted_label"]
+    assert predict.main([f"--run={photos}", "--text=a film"]) == 2
+    assert "--text: takes one text, and the model takes images" in capsys.readouterr().err
+
+
+def test_an_empty_standard_input_has_a_fix(reviews, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert predict.main([f"--run={reviews}", "--input=-"]) == 2
+    assert "has no lines; fix: pipe texts or paths in" in capsys.readouterr().err
 
 
 def test_json_lines_in_a_file(reviews, tmp_path, capsys):
@@ -156,5 +187,5 @@ def test_the_program_reads_standard_input_and_keeps_standard_output_clean(review
     done = subprocess.run(command, input=b"a film\n\nthe end\n", capture_output=True, cwd=root)
     lines = done.stdout.decode().splitlines()
     assert (done.returncode, len(lines)) == (0, 4)
-    assert lines[0].startswith("id,text,predicted_label,probability_bad,")
+    assert lines[0].startswith("id,text,predicted_label,confidence,probability_bad,")
     assert lines[2].endswith("the line is empty")

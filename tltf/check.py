@@ -18,7 +18,7 @@ def service(options: CheckOptions) -> None:
     recipe = checks.resolve_data(
         options.data, options.split, options.head, options.augment, options.output
     )
-    command.load_tensorflow()
+    command.load_tensorflow(f"scanning {recipe.source.text}")
     from tltf.data import summary
 
     parts = summary.run(options, recipe)

@@ -20,7 +20,7 @@ def service(options: EvaluateOptions) -> None:
     model_folder.open_folder(
         options.run
     )  # a wrong --run must be an error before TensorFlow is imported
-    command.load_tensorflow()
+    command.load_tensorflow(f"evaluating {options.run}")
     from tltf.experiments import run_evaluation
 
     run_evaluation.run(options, source)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from tltf.config.command_options import ExportOptions
-from tltf.console import command
+from tltf.console import command, lines
 from tltf.runs import layout
 
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def service(options: ExportOptions) -> None:
-    """Exports as the options say and prints the new folder."""
+    """Exports as the options say; prints the new folder, and the command that serves it."""
     from tltf.config import call_strings
     from tltf.config.catalogs import FORMATS
     from tltf.files import atomic_folders
@@ -29,10 +29,13 @@ def service(options: ExportOptions) -> None:
     call = call_strings.pick(FORMATS, options.format, "format")
     model_folder.open_folder(options.run)
     atomic_folders.new_version(options.output or f"{options.run}/{layout.EXPORT}", options.version)
-    command.load_tensorflow()
+    check = "writing and checking in a clean process" if options.verify else "writing"
+    command.load_tensorflow(f"{check} the export of {options.run}")
     from tltf.serving.export import saved_model
 
-    print(saved_model.export_run(options, call))
+    folder = saved_model.export_run(options, call)
+    print(folder)
+    lines.write(f"{'serve':<10} {layout.serve_command(folder.parent, options.run)}")
 
 
 if __name__ == "__main__":

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 
 from tltf.config import checks
 from tltf.config.command_options import FindOptions
-from tltf.console import command
+from tltf.console import command, lines
 
 
 def service(options: FindOptions) -> None:
     """Runs the test that the options describe; the imports are in the function, so that --help is fast."""
     recipe = checks.resolve(options, needs_output=False)
-    command.load_tensorflow()
-    from tltf.training import lr_range_test
+    with lines.quiet(options.output.quiet):
+        command.load_tensorflow(f"reading {recipe.source.text}")
+        from tltf.training import lr_range_test
 
-    lr_range_test.run(options, options.find.num_steps, recipe)
+        lr_range_test.run(options, options.find.num_steps, recipe)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,9 +1,10 @@
 """Predicts the labels or numbers of images or texts with a trained run.
 
 python -m tltf.predict --run=RUN --input=photo.jpg,folder/,table.csv > predictions.csv
+python -m tltf.predict --run=RUN --text='a fine film' --top_k=3
 
-The table has one row per input: its id, its path or text, the answer, one probability per class
-(or the quantiles of a number), and an error. An input that cannot be read has an error in its row and
+The table has one row per input: its id, its path or text, the answer and its confidence, one
+probability per class (or the quantiles of a number), and an error. An input that cannot be read has an error in its row and
 does not stop the others.
 """
 
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def service(options: PredictOptions) -> None:
     """Predicts as the options say; the imports are in the function, so that --help is fast."""
-    if "-" in options.input.split(",") and sys.stdin.isatty():
+    if not options.text and "-" in options.input.split(",") and sys.stdin.isatty():
         what = "standard input is a terminal, not a file or a pipe"
         raise FlagError(what, flag="input", fix="give --input=FILE, or pipe texts or paths in")
     from tltf.runs import model_folder

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tltf.config import checks
 from tltf.config.options import Options
-from tltf.console import command, streams
+from tltf.console import command, lines, streams
 
 
 def service(options: Options, typed: str = "") -> None:
@@ -22,13 +22,14 @@ def service(options: Options, typed: str = "") -> None:
         typed: the command as it was written; empty where it is not known.
     """
     recipe = checks.resolve(options)
-    command.load_tensorflow()
-    from tltf.experiments import kfold, one_run
-    from tltf.experiments.launch import Launch
+    with lines.quiet(options.output.quiet):
+        command.load_tensorflow(f"reading {recipe.source.text}")
+        from tltf.experiments import kfold, one_run
+        from tltf.experiments.launch import Launch
 
-    run = kfold.run if kfold.is_asked_for(recipe) else one_run.run
-    with streams.survive_closed_output(options.output.output):
-        run(options, recipe, launch=Launch(typed))
+        run = kfold.run if kfold.is_asked_for(recipe) else one_run.run
+        with streams.survive_closed_output(options.output.output):
+            run(options, recipe, launch=Launch(typed))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

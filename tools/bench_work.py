@@ -92,6 +92,7 @@ class Work:
             "weight_decay": 0,
             "seed": self.seed,
             "export": "false",
+            "baseline": "none",
         }
         return [f"--{name}={value}" for name, value in values.items()]
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.making import covers
 from tltf.config import call_strings
-from tltf.config.catalogs import CATALOGS, Row
+from tltf.config.catalogs import CATALOGS, METHODS, SPLITS, Row
 from tltf.errors import FlagError
 
 CATALOG = {
@@ -215,3 +215,17 @@ def test_a_name_of_any_signs_works_when_it_is_quoted(value):
 def test_an_open_bracket_in_a_name_is_told_to_be_quoted():
     with pytest.raises(FlagError, match=r"not closed.*quote the value"):
         call_strings.parse("csv(path=a.csv, text=full (English, label=y)")
+
+
+@pytest.mark.parametrize(
+    ("catalog", "text", "fix"),
+    [
+        (SPLITS, "kfold(3)", "--split='kfold(folds=3)'"),
+        (SPLITS, "kfold(3, 1)", None),
+        (METHODS, "lora(8)", "--split='lora(rank=8)'"),
+    ],
+)
+def test_a_value_without_a_name_is_that_of_the_first_argument(catalog, text, fix):
+    with pytest.raises(FlagError, match="is not key=value") as caught:
+        call_strings.pick(catalog, text, "split")
+    assert caught.value.fix == fix or fix is None

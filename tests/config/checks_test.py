@@ -54,3 +54,40 @@ def test_refuses(values, flag, match):
     with pytest.raises(FlagError, match=match) as caught:
         check(**values)
     assert caught.value.flag == flag
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        ("digits", "efficientnet_lite0"),
+        ("vader", "minilm_l6"),
+        ("csv(path=a.csv, text=review)", "minilm_l6"),
+        ("csv(path=a.csv, image=photo)", "efficientnet_lite0"),
+    ],
+)
+def test_auto_takes_the_backbone_that_fits_the_data(data, wanted):
+    options = make(data=data, output="run")
+    assert checks.resolve(options).backbone.name == wanted
+
+
+def test_auto_says_where_the_data_does_not_tell():
+    with pytest.raises(FlagError, match="images or texts") as caught:
+        checks.resolve(make(data="tfds(name=cifar10)", output="run"))
+    assert "--backbone=minilm_l6" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("auto", None), ("none", ()), ("", ()), ("logistic | scratch", ("logistic", "scratch"))],
+)
+def test_baselines(text, wanted):
+    assert checks.pick_baselines(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"), [("all", "'logistic|scratch'"), ("logstic", "logistic"), ("x", "auto")]
+)
+def test_a_baseline_that_is_not_there_has_a_fix(text, fix):
+    with pytest.raises(FlagError, match="no baseline") as caught:
+        checks.pick_baselines(text)
+    assert caught.value.fix == f"--baseline={fix}"

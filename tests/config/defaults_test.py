@@ -36,10 +36,30 @@ def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
     train = resolved.train
     open_flags = [k for k, v in flag_values(resolved).items() if v is None or v == "auto"]
     as_pretrained = {"backbone_dropout", "stochastic_depth"}
-    of_the_machine = {"strategy", "resume", "deterministic"}
+    of_the_machine = {"strategy", "resume", "deterministic", "backbone"}
     assert set(open_flags) <= {"image_size_px", "text_length", *of_the_machine} | as_pretrained
     assert 1 <= train.batch_size <= num_train and train.learning_rate > 0
     assert resolved == resolve(resolved, case), "resolving twice changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "wanted"),
+    [
+        ("lp_ft", {"num_examples": 40_000}, "logistic"),
+        ("lp_ft(solver=gradient)", {"num_examples": 40_000}, "none"),
+        ("full", {"num_examples": 5_000}, "logistic"),
+        ("full", {"num_examples": 5_001}, "none"),
+        ("full", {"is_pretrained": False}, "none"),
+        ("lp_ft", {"has_test": False}, "none"),
+        ("linear_probe", {}, "logistic"),
+        ("linear_probe(solver=lbfgs)", {}, "none"),
+    ],
+)
+def test_the_linear_baseline_is_measured_where_it_costs_little(method, values, wanted):
+    case = situation(**values)
+    assert resolve(make(method=method), case).output.baseline == wanted
+    for given in ("", "none", "scratch", "logistic|scratch"):
+        assert resolve(make(method=method, baseline=given), case).output.baseline == given
 
 
 def test_what_is_given_is_kept():

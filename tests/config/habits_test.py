@@ -69,7 +69,7 @@ TYPED = {
     "seeed=3": "seed=3",
     "verbose": None,
     "v": None,
-    "quiet": None,
+    "q": "quiet=true",
     "gpus=1": None,
     "device=cuda": None,
     "num_workers=4": None,
@@ -203,7 +203,7 @@ def test_a_flag_means_what_the_command_has():
     assert fix_of("model=r", EvaluateOptions) == "--run=r"
     assert fix_of("images=a.png", PredictOptions) == "--input=a.png"
     assert re.match("leave it out", fix_of("verbose", PredictOptions))
-    assert "--input=-" in fix_of("text=hello", PredictOptions)
+    assert fix_of("sentence=hello", PredictOptions) == "--text=hello"
     assert "--input" not in fix_of("text=hello")
     assert fix_of("lr=x") == "--learning_rate=VALUE"
 

@@ -83,7 +83,7 @@ def test_the_recipe_has_what_the_strings_name():
 
 def test_what_is_left_open_is_none(tmp_path):
     found = recipe(export=False)
-    assert found.method is None and found.formats == found.augments == found.baselines == ()
+    assert found.method is found.baselines is None and found.formats == found.augments == ()
     assert recipe(backbone=str(tmp_path)).backbone is None
     assert recipe(backbone="hub:bert_base_en").backbone is None
 

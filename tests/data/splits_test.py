@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tltf.data import splits
+from tltf.data import fewer_rows, splits
 from tltf.data.source import Column, ScanCounts, Source, one_label_field
 from tltf.errors import DataError, FlagError
 
@@ -129,8 +129,8 @@ def test_faults(text, error, message):
 
 def test_give_roles_counts_and_nests():
     source = numbered(300, 200)
-    small = splits.draw_roles(source, 0, num_train=50, num_test=100)
-    large = splits.draw_roles(source, 0, num_train=200, num_test=100)
+    small = fewer_rows.draw_roles(source, 0, num_train=50, num_test=100)
+    large = fewer_rows.draw_roles(source, 0, num_train=200, num_test=100)
     counts = collections.Counter(large.roles.tolist())
     assert counts == {"train": 200, "validation": 50, "test": 100}
     assert (large.scan.used, large.scan.excluded) == (350, 150)
@@ -143,9 +143,24 @@ def test_give_roles_counts_and_nests():
     assert np.bincount(large.labels[large.roles == "train"]).tolist() == [120, 80]
 
 
+@pytest.mark.parametrize("limit", [20, 21])
+def test_a_limit_keeps_the_shares_of_classes_and_given_splits(limit):
+    source = numbered(300, 200)
+    small, again = (fewer_rows.limit_rows(source, limit, 0) for _ in range(2))
+    assert len(small) == limit and small.ids == again.ids and small.roles is None
+    assert np.bincount(small.labels).tolist() in ([12, 8], [13, 8], [12, 9])
+    assert (small.scan.found, small.scan.used, small.scan.excluded) == (500, limit, 500 - limit)
+    assert fewer_rows.limit_rows(source, limit, 1).ids != small.ids
+    assert fewer_rows.limit_rows(source, 500, 0) is source
+    roles = np.array(["train", "train", "train", "test"] * 125)
+    given = dataclasses.replace(source, roles=roles)
+    counts = collections.Counter(fewer_rows.limit_rows(given, 20, 0).roles.tolist())
+    assert counts == {"train": 15, "test": 5}
+
+
 def test_give_roles_needs_enough_rows():
     with pytest.raises(FlagError, match="has 500 examples, fewer than the 450"):
-        splits.draw_roles(numbered(300, 200), 0, num_train=450)
+        fewer_rows.draw_roles(numbered(300, 200), 0, num_train=450)
 
 
 def test_rows_of_a_given_test_split_that_folds_leave_out_are_counted():
@@ -191,7 +206,7 @@ def test_repeated_rows_leave_each_class_something_to_train_on(text, repeated, ot
 def test_rows_that_are_asked_for_leave_each_class_something_to_train_on():
     rows = [("a", 0)] * 3 + [(f"b {n}", 1) for n in range(9)]
     for seed in range(10):
-        source = splits.draw_roles(
+        source = fewer_rows.draw_roles(
             make(*zip(*rows, strict=True)), seed, num_train=4, num_validation=2, num_test=5
         )
         assert set(source.labels[source.roles == "train"].tolist()) == {0, 1}

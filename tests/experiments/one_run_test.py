@@ -2,7 +2,18 @@
 
 import json
 
+import pytest
+
 import tltf
+
+DIGITS = {
+    "data": "digits(num_train=60, num_test=40)",
+    "backbone": "small_cnn(filters=[4])",
+    "image_size_px": 8,
+    "train_epochs": 1,
+    "near_duplicates": False,
+    "export": False,
+}
 
 
 def test_a_run_says_what_it_found_and_what_to_do(tmp_path, capsys):
@@ -31,3 +42,37 @@ def test_a_run_says_what_it_found_and_what_to_do(tmp_path, capsys):
         text = (tmp_path / "run" / name).read_text("utf-8")
         assert "tokens are cut off" in text, warning
         assert "--text_length=16 --output=NEW" in text
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_the_probe_of_lp_ft_is_the_linear_baseline(tmp_path, capsys, cache, own_cache):
+    flags = {**DIGITS, "method": "lp_ft", "baseline": "logistic", "cache": cache}
+    report = tltf.run(tltf.make_options(**flags, output=str(tmp_path / "run")))
+    printed = capsys.readouterr()
+    row = report.baselines["logistic_regression"]
+    assert row.chosen["is_probe"] and "probe" in row.note
+    flags |= {"method": "linear_probe(solver=lbfgs)", "baseline": "none"}
+    alone = tltf.run(tltf.make_options(**flags, output=str(tmp_path / "alone")))
+    assert row.test.score("accuracy") == alone.test.score("accuracy")
+    assert row.test.score("loss") == pytest.approx(alone.test.score("loss"), rel=1e-5)
+    found = row.gain.gains["accuracy"].difference
+    assert found == pytest.approx(report.test.score("accuracy") - row.test.score("accuracy"))
+    assert "\nprobe      Probe " in printed.out and "after fine-tuning" in printed.out
+    assert "\nprobe      solved, penalty " in printed.err
+
+
+def test_a_baseline_of_random_weights_is_one_line_and_indented_epochs(tmp_path, capsys):
+    flags = {**DIGITS, "method": "full", "baseline": "scratch"}
+    tltf.run(tltf.make_options(**flags, output=str(tmp_path / "run")))
+    printed = capsys.readouterr().err
+    _, after = printed.split("\nbaseline   the same network from random weights")
+    assert "\n  scratch: 1 epoch of 60 examples" in after
+    assert "backbone" not in after and "method" not in after
+
+
+def test_a_quiet_run_prints_its_last_lines_only(tmp_path, capsys):
+    flags = {**DIGITS, "method": "full", "quiet": True}
+    tltf.run(tltf.make_options(**flags, output=str(tmp_path / "run")))
+    printed = capsys.readouterr()
+    assert printed.err == "" and printed.out.startswith("verdict")
+    assert "--quiet" not in (tmp_path / "run/run.flags").read_text("utf-8")

@@ -46,7 +46,7 @@ def one(name, content, words):
 
 def skipped(row, what, name, content, words, **more):
     make, counts, listed = one(name, content, words)
-    said = ("skipped    1:",)
+    said = ("skipped    1 row cannot be used:",)
     return Case(row, what, make, counts=counts, listed=listed, said=said, **more)
 
 

@@ -86,7 +86,7 @@ def test_a_solver_reads_each_row_once_with_the_weight_that_drawing_would_give(ow
 
     def keep(dense, training, judged, smoothing, *more, **named):
         seen.append((*training, *more))
-        return types.SimpleNamespace(rows=[])
+        return types.SimpleNamespace(rows=[{"penalty": 1.0}], penalty=1.0)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tltf.training.solver.solve_head.solve", keep)

@@ -19,6 +19,7 @@ ARRAYS = {
     "metrics/0": np.array(0.5, "float32"),
     "start/label/kernel": np.zeros((2, 3), "float32"),
     "difficulty": np.array([0.1, 0.2, 0.3], "float64"),
+    "probe": np.array([[0.3, 0.7]], "float32"),
     "best/label/kernel": np.full((2, 3), 9.0, "float32"),
 }
 STATE = {

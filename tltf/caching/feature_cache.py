@@ -8,7 +8,6 @@ examples need only their own.
 
 import pathlib
 import shutil
-import sys
 import weakref
 
 import keras
@@ -17,6 +16,7 @@ from tltf.caching import frozen_outputs, shard_store
 from tltf.caching.frozen_outputs import NotCached, Outputs, Reading, RowsInMemory, Table
 from tltf.caching.shard_store import Rows
 from tltf.config.option_groups import CacheOptions
+from tltf.console import lines
 from tltf.errors import StorageError
 from tltf.files import assets
 from tltf.graphs import fingerprint
@@ -104,4 +104,4 @@ def _require_room(outputs: Outputs, limit_bytes: float, flag: str) -> None:
 
 def say_not_cached(reason: NotCached | str) -> None:
     """Prints one line that says why frozen layers are computed in every epoch."""
-    print(f"frozen layers are computed in every epoch: {reason}", file=sys.stderr)
+    lines.say("features", f"frozen layers are computed in every epoch: {reason}")

@@ -66,6 +66,7 @@ class Reading:
         length_buckets: whether texts are cut to the longest of their batch.
         view: one augmented pass over the rows; None without augmentation.
         tokenized: gives the Lookup of the texts, if the caller has one.
+        role: the split of the rows, as progress names it.
     """
 
     source: Source
@@ -73,6 +74,7 @@ class Reading:
     length_buckets: bool = False
     view: View | None = None
     tokenized: Callable[[], Lookup | None] | None = None
+    role: str = ""
 
     @property
     def is_text(self) -> bool:
@@ -152,7 +154,7 @@ class Outputs:
         taken = np.concatenate([order[start : start + size] for start in starts])
         dataset = self._inputs(taken, size)
         step = _traced(self.prefix, self.fields, dataset.element_spec[0])
-        with Progress("frozen layers", len(taken)) as progress:
+        with Progress(f"{'features':<10} {self.reading.role}".rstrip(), len(taken)) as progress:
             for inputs, numbers in dataset:
                 rows = numbers.numpy()
                 outputs = {name: value.numpy() for name, value in step(inputs).items()}

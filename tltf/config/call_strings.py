@@ -195,7 +195,10 @@ def pick(catalog: Mapping[str, AnyRow], text: str | Call[AnyRow], flag: str = ""
     """
     if isinstance(text, Call):
         return text
-    name, raw = parse(text, flag)
+    try:
+        name, raw = parse(text, flag)
+    except FlagError as error:
+        raise _with_first_argument(catalog, text, flag) or error from error
     if name not in catalog:
         if is_outside(name):
             kwargs = read_arguments(text, flag)
@@ -231,6 +234,17 @@ def pick_each(
     if not isinstance(text, str):
         return tuple(text)
     return tuple(pick(catalog, part, flag) for part in split_outside(text, "|", flag))
+
+
+def _with_first_argument(catalog: Mapping[str, AnyRow], text: str, flag: str) -> FlagError | None:
+    """The FlagError for a call such as `kfold(3)`, whose only value has no name; None for others."""
+    name, _, rest = text.strip().partition("(")
+    value, row = rest.removesuffix(")").strip(), catalog.get(name.strip())
+    if not rest.endswith(")") or not value or set(value) & set("=,") or row is None or not row.args:
+        return None
+    first = next(iter(row.args))
+    what = f"{value!r} in {text!r} is not key=value"
+    return FlagError(what, flag=flag, fix=f"--{flag}='{name.strip()}({first}={value})'")
 
 
 def _without_unknown(name: str, raw: dict[str, str], row: Row, flag: str) -> str:

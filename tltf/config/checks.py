@@ -3,16 +3,17 @@
 import os
 import pathlib
 
-from tltf.config import call_strings, data_paths
+from tltf.config import call_strings, data_paths, defaults, habits
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import AUGMENTS, BACKBONES, FORMATS, HEADS, METHODS, SOURCES, SPLITS
 from tltf.config.catalogs.row import BackboneRow, Row
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
-from tltf.errors import FlagError, ModelError, choices_text
+from tltf.errors import FlagError, ModelError, nearest
 
 BASELINES = ("logistic", "scratch")
+NO_BASELINE = "none"
 EXPORT_FORMAT = "saved_model"
 """The format that a run is exported in when its training is done."""
 PRESET_PREFIX = "hub:"
@@ -33,7 +34,6 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     """
     data, train, output = options.data, options.train, options.output
     require("data", data.data)
-    require("backbone", options.model.backbone)
     if needs_output and not output.dry_run:
         require("output", output.output)
     head, output_folder = options.model.head, output.output
@@ -47,7 +47,9 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         raise FlagError(
             "and --global_clipnorm exclude each other", flag="clipnorm", fix="give one of the two"
         )
-    backbone = pick_backbone(options.model.backbone)
+    name = options.model.backbone
+    require("backbone", name)
+    backbone = pick_backbone(fitting_backbone(read.source) if name == "auto" else name)
     if backbone and options.model.image_size_px:
         require_size(backbone, options.model.image_size_px)
     formats = (call_strings.pick(FORMATS, EXPORT_FORMAT, "format"),) if output.export else ()
@@ -124,18 +126,44 @@ def pick_source(data: str, output: str = "") -> Call[Row]:
     return call
 
 
-def pick_baselines(text: str) -> tuple[str, ...]:
-    """The names in --baseline, which are joined with `|`.
+def pick_baselines(text: str) -> tuple[str, ...] | None:
+    """The names in --baseline, which are joined with `|`; () for none, None for `auto`.
 
     Raises:
         FlagError: a name is unknown.
     """
     names = tuple(name.strip() for name in text.split("|") if name.strip())
+    if names == ("auto",):
+        return None
+    if names == (NO_BASELINE,):
+        return ()
     for name in names:
         if name not in BASELINES:
-            near = choices_text(name, BASELINES)
-            raise FlagError(f"there is no baseline {name!r} (choices: {near})", flag="baseline")
+            choices = ", ".join(("auto", NO_BASELINE, *BASELINES))
+            meant = habits.value("baseline", name)
+            meant = meant if meant != name else (*nearest(name, BASELINES, 1), "auto")[0]
+            raise FlagError(
+                f"there is no baseline {name!r} (choices: {choices})",
+                flag="baseline",
+                fix=f"--baseline='{meant}'" if "|" in meant else f"--baseline={meant}",
+            )
     return names
+
+
+def fitting_backbone(source: Call[Row]) -> str:
+    """What --backbone=auto means for a source.
+
+    Raises:
+        FlagError: the call does not say whether its examples are images or texts.
+    """
+    modality = source.row.modality if source.row else ""
+    for name in ("text", "image"):
+        modality = name if source.kwargs.get(name) else modality
+    if not modality:
+        what = f"auto cannot tell whether the examples of {source.text} are images or texts"
+        fix = " or ".join(f"--backbone={name}" for name in defaults.BACKBONES.values())
+        raise FlagError(what, flag="backbone", fix=fix)
+    return defaults.usual_backbone(modality)
 
 
 def pick_backbone(text: str) -> Call[BackboneRow] | None:

@@ -88,6 +88,7 @@ class PredictOptions:
         "What to predict: files, folders, CSV or text files, joined with commas. - reads texts or "
         "paths from standard input, one per line.",
     )
+    text: str = flag("", "One text to predict, in place of --input.")
     column: str = flag(
         "",
         "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
@@ -114,6 +115,12 @@ class PredictOptions:
         kind=float,
         least=0,
         most=1,
+    )
+    top_k: int = flag(
+        0,
+        "Writes so many of the most probable classes with four digits, in place of the probabilities "
+        "of all classes; 0 writes all.",
+        least=0,
     )
     eval_batch_size: int = flag(128, "Inputs per step.", least=1)
 

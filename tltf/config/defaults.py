@@ -15,10 +15,16 @@ from tltf.config.option_groups import TrainOptions
 from tltf.config.options import Options, replace
 from tltf.errors import FlagError
 
+BACKBONES = {"image": "efficientnet_lite0", "text": "minilm_l6"}
+"""Modality -> the network that is fast on a CPU and comes as a package, without a download of its own."""
 FEW_PER_CLASS = 20
 """Labels per class below which a head that starts at random is only probed."""
 MOST_SOLVED = 50_000
 """Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
+
+
+MOST_COMPARED = 5_000
+"""Most examples that `auto` passes through a frozen network for the sake of a baseline alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Situation:
         has_validation: whether there is a validation split.
         num_replicas: devices that share a batch.
         is_solvable: whether a solver can find the head's optimum, as `lp_ft` has it.
+        num_examples: examples of all splits together.
+        has_test: whether there is a test split.
     """
 
     modality: str
@@ -42,6 +50,8 @@ class Situation:
     has_validation: bool
     num_replicas: int = 1
     is_solvable: bool = True
+    num_examples: int = 0
+    has_test: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +105,14 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
         "learning_rate": _either(train.learning_rate, usual.learning_rate),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(usual, schedule)),
         "weight_decay": _either(train.weight_decay, _weight_decay(usual, optimizer, method)),
+        "baseline": _baseline(options.output.baseline, method, situation),
     }
     return replace(options, **chosen)
+
+
+def usual_backbone(modality: str) -> str:
+    """The backbone that fits data of a modality."""
+    return BACKBONES[modality]
 
 
 def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[MethodRow]:
@@ -112,6 +128,23 @@ def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[
     if method is not None:
         return method
     return call_strings.pick(METHODS, _auto_method(situation), "method")
+
+
+def why_method(situation: Situation) -> str:
+    """Why `auto` takes the method that it takes."""
+    name = _auto_method(situation)
+    if name == "scratch":
+        return "the network has random weights"
+    if situation.num_train > MOST_SOLVED:
+        labels = f"{situation.num_train:,} training examples"
+    elif situation.num_classes > 1:
+        labels = f"{round(situation.num_train / situation.num_classes):,} labels per class"
+    else:
+        labels = f"{situation.num_train:,} labels"
+    if situation.is_solvable and name == "lp_ft":
+        return labels
+    why = "too many to solve for the head" if situation.is_solvable else "a head without a solver"
+    return f"{labels}, {why}"
 
 
 def _auto_method(situation: Situation) -> str:
@@ -173,6 +206,22 @@ def _norm(norm: str, method: Call[MethodRow]) -> str:
     if norm != "auto":
         return norm
     return "frozen" if _kind(method) in ("solved", "linear_probe") else "train"
+
+
+def solves_first(method: Call[MethodRow]) -> bool:
+    """Whether a method solves for the head on frozen features before it trains anything else."""
+    return _kind(method) == "solved" and method.kwargs.get("solver") == "lbfgs"
+
+
+def _baseline(baseline: str, method: Call[MethodRow], situation: Situation) -> str:
+    """The linear model, where it costs little and is not what the method trains."""
+    if baseline != "auto":
+        return baseline
+    is_linear = _kind(method) == "linear_probe" and method.kwargs.get("solver") == "lbfgs"
+    if not situation.has_test or not situation.is_pretrained or is_linear:
+        return "none"
+    is_cheap = solves_first(method) or situation.num_examples <= MOST_COMPARED
+    return "logistic" if is_cheap else "none"
 
 
 def _keep(keep: str, situation: Situation) -> str:

@@ -9,6 +9,7 @@ flagfile of tltf itself where there is no such file.
 import dataclasses
 import os
 import pathlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict, cast
 
@@ -21,6 +22,8 @@ from tltf.errors import FlagError, choices_text, nearest
 from tltf.files import atomic_files
 
 SWITCHES = ("help", "helpfull", "debug")
+POSITIONAL = ("run", "input", "data", "backbone", "output")
+"""Flags that arguments without a name are taken for, in the order in which people write them."""
 CONSOLE_FLAGS = (*SWITCHES, "list", "flagfile")
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = "configs"
@@ -74,6 +77,9 @@ def read(argv: Sequence[str], flags: Mapping[str, Flag]) -> Iterator[WrittenFlag
     """Every flag of the arguments, those of flagfiles in the place of the flagfile."""
     arguments = iter(argv)
     for token in arguments:
+        if is_positional(token):
+            fix = _named_fix([token, *_positional(list(arguments), flags)], argv, flags)
+            raise FlagError(f"{token!r} is not a flag; flags are written --name=value", fix=fix)
         written = _token(token, "", flags)
         needs_value = written.text is None and not _is_switch(written.name, flags)
         if needs_value:
@@ -152,13 +158,36 @@ def write(path: pathlib.Path | str, options: OptionsGroup, comment: str) -> None
 
 def flatten(options: OptionsGroup) -> dict[str, FlagValue]:
     """Flag name -> value, paths absolute, without the flags that say what to do this time only."""
-    momentary = ("dry_run", "overwrite", "resume")
+    momentary = ("dry_run", "overwrite", "resume", "quiet")
     kept = {name: value for name, value in flag_values(options).items() if name not in momentary}
     return {name: paths.make_absolute(name, value) for name, value in kept.items()}
 
 
+def is_positional(token: str) -> bool:
+    """Whether an argument has no name."""
+    return not token.startswith("-") or token.strip("-") == ""
+
+
+def _positional(tokens: Sequence[str], flags: Mapping[str, Flag]) -> list[str]:
+    """The arguments that are neither a flag nor the value of the flag before them."""
+    found = list[str]()
+    for before, token in zip(["", *tokens], tokens, strict=False):
+        is_value = before.startswith("-") and "=" not in before
+        if is_positional(token) and not (is_value and not _is_switch(before.lstrip("-"), flags)):
+            found.append(token)
+    return found
+
+
+def _named_fix(tokens: Sequence[str], argv: Sequence[str], flags: Mapping[str, Flag]) -> str:
+    """Positional arguments with the flags that they are meant for; empty where that is not known."""
+    given = {token.lstrip("-").partition("=")[0] for token in argv if not is_positional(token)}
+    free = [name for name in POSITIONAL if name in flags and name not in given]
+    pairs = [f"--{name}={token}" for name, token in zip(free, tokens, strict=False)]
+    return shlex.join(pairs) if len(pairs) == len(tokens) else ""
+
+
 def _token(token: str, place: str, flags: Mapping[str, Flag]) -> WrittenFlag:
-    if not token.startswith("-") or token.strip("-") == "":
+    if is_positional(token):
         raise FlagError(f"{token!r} is not a flag; flags are written --name=value", place=place)
     name, equals, text = token.lstrip("-").partition("=")
     name = name.strip()

@@ -52,6 +52,8 @@ FLAGS = {
     "global_clipnorm": "max_grad_norm clip_grad gradient_clip_val grad_clip clip_grad_norm "
     "gradient_clip",
     "image_size_px": "img_size image_size imgsz size resize input_size img_height resolution imsize",
+    "text": "texts sentence sentences",
+    "top_k": "topk num_top k",
     "text_length": "max_length max_seq_length max_len seq_len sequence_length maxlen max_seq_len",
     "label_smoothing": "smoothing label_smoothing_factor ls",
     "early_stopping_epochs": "patience early_stopping_patience early_stopping early_stop",
@@ -68,6 +70,8 @@ FLAGS = {
     "strategy": "distribution_strategy distribute",
     "method": "tuning transfer transfer_method finetuning strategy_name",
     "baseline": "baselines",
+    "limit": "max_train_samples max_samples max_rows num_rows nrows n_rows sample subset "
+    "limit_train_batches limit_examples",
 }
 """The flag that is meant, and what is typed for it; the value is carried over."""
 
@@ -89,6 +93,7 @@ PHRASES = {
     "split=kfold(folds={}, fold=-1)": "folds num_folds n_splits k_fold kfold cv",
     "resume=auto": "resume_from_checkpoint resume_training continue_training continue",
     "tensorboard=true": "report_to tb use_tensorboard",
+    "quiet=true": "q silent disable_tqdm disable_progress_bar no_progress",
     "dry_run=true": "dryrun plan_only",
     "debug": "traceback log_level loglevel",
     "help": "h usage",
@@ -96,8 +101,8 @@ PHRASES = {
 """A flag with a value of its own, and what is typed for it; {} is the value that was given."""
 
 SENTENCES = {
-    "leave it out: progress is always shown, and --debug shows more": "verbose v quiet q silent "
-    "logging_steps log_interval log_every_n_steps disable_tqdm",
+    "leave it out: progress is always shown, and --debug shows more": "verbose v "
+    "logging_steps log_interval log_every_n_steps progress",
     "leave it out: all visible GPUs are used; the environment's CUDA_VISIBLE_DEVICES says which": "gpus "
     "gpu gpu_ids device devices num_gpus cuda no_cuda use_gpu accelerator n_gpu ngpu",
     "leave it out: reading uses all the cores that there are": "num_workers workers "
@@ -114,7 +119,8 @@ SENTENCES = {
     "leave it out: batches are not accumulated; a smaller --batch_size needs less memory": "gradient_accumulation_steps "
     "accumulate_grad_batches accum_iter grad_accum",
     "give a number of epochs: --train_epochs": "max_steps num_steps steps steps_per_epoch iterations",
-    "give texts on standard input: echo 'a text' | ... --input=-": "text texts sentence sentences",
+    "name the column in --data: --data='csv(path=all.csv, text=COLUMN, label=COLUMN)'": "text_column "
+    "text_col text label_column label_col label target target_column",
     "leave it out: reports hold every metric that fits the labels": "metric metrics scoring "
     "eval_metric metric_for_best_model compute_metrics",
     "run `pip show tltf` for the version": "version",
@@ -197,6 +203,12 @@ VALUES = {
         "colour": "color color_jitter jitter brightness",
         "crop": "random_crop random_resized_crop resized_crop",
         "randaugment": "rand_augment auto_augment autoaugment trivialaugment",
+    },
+    "baseline": {
+        "logistic|scratch": "all both everything true",
+        "logistic": "linear linear_probe probe lr sklearn logistic_regression linear_model",
+        "scratch": "random random_weights from_scratch",
+        "none": "false off no 0",
     },
     "class_weights": {"balanced": "true auto inverse"},
     "sampling": {"balanced": "weighted oversample weighted_random"},

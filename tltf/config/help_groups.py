@@ -2,7 +2,7 @@
 
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "data": (
-        ("data", "split", "augment"),
+        ("data", "split", "augment", "limit"),
         (
             "near_duplicates",
             "max_bad_fraction",
@@ -60,7 +60,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "checkpoint_minutes",
         ),
     ),
-    "output": (("output", "overwrite", "baseline", "export"), ("title", "tensorboard")),
+    "output": (("output", "overwrite", "baseline", "export", "quiet"), ("title", "tensorboard")),
 }
 """Heading -> (common flags of a run, its other flags)."""
 

@@ -62,6 +62,12 @@ class DataOptions:
         "Random changes of training inputs, joined with |, such as "
         "'flip|randaugment|mixup(alpha=.2)'. See --list=augments.",
     )
+    limit: int = flag(
+        0,
+        "Uses at most so many rows, for a trial: drawn by the seed before they are split, with the "
+        "shares that classes and given splits have. 0 uses all.",
+        least=0,
+    )
     near_duplicates: bool = flag(
         True, "Looks for rows that are nearly the same, and warns of those that are in two splits."
     )
@@ -73,9 +79,10 @@ class ModelOptions:
     """The network that the run trains."""
 
     backbone: str = flag(
-        "",
+        "auto",
         "The pretrained network: a name of --list=backbones, 'hub:PRESET' of KerasHub, or a folder"
-        " (a KerasHub preset, a Hugging Face checkpoint, or a tltf run folder).",
+        " (a KerasHub preset, a Hugging Face checkpoint, or a tltf run folder). auto is "
+        "efficientnet_lite0 for images and minilm_l6 for texts.",
     )
     backbone_weights: str = flag(
         "default",
@@ -335,12 +342,18 @@ class OutputOptions:
         least=0.0,
     )
     baseline: str = flag(
-        "",
-        "Baselines that are measured beside the result, joined with |: logistic (logistic "
-        "regression on frozen features) and scratch (the same run from random weights).",
+        "auto",
+        "Simpler models that the result is compared with, joined with |: logistic (a linear model on "
+        "the frozen features; for classes it is logistic regression, and under lp_ft the probe that "
+        "it starts from) and scratch (the same run from random weights); or none. auto is logistic "
+        "under methods that solve for the probe anyway, or where a pretrained network has at most "
+        "5,000 examples to pass through; else none. It never chooses scratch.",
     )
     export: bool = flag(True, "Exports a SavedModel when the training is done.")
     tensorboard: bool = flag(False, "Writes TensorBoard logs to RUN/tensorboard.")
+    quiet: bool = flag(
+        False, "Prints no plan and no progress; warnings, errors and the last lines stay."
+    )
     dry_run: bool = flag(
         False, "Prints the plan and the table of what would be trained, and trains nothing."
     )

@@ -39,10 +39,10 @@ class Recipe(DataRecipe):
         backbone: the call of --backbone; None for a preset or a folder, which have no row.
         method: the call of --method; None as long as it is `auto`.
         formats: the calls of the formats that the run is exported in; () for no export.
-        baselines: the names in --baseline.
+        baselines: the names in --baseline; None as long as it is `auto`.
     """
 
     backbone: Call[BackboneRow] | None = None
     method: Call[MethodRow] | None = None
     formats: tuple[Call[Row], ...] = ()
-    baselines: tuple[str, ...] = ()
+    baselines: tuple[str, ...] | None = ()

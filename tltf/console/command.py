@@ -17,19 +17,12 @@ from absl import app
 
 from tltf.config import help_groups
 from tltf.config.catalogs import CATALOGS
-from tltf.config.catalogs.row import Row
 from tltf.config.flag_fields import Flag, flag_text
 from tltf.config.flagfiles import parse
 from tltf.config.options import AnyOptions, OptionsGroup, flags_of
-from tltf.console import lazy_imports, library_messages, out_of_memory, signals, streams
-from tltf.errors import (
-    DataError,
-    FlagError,
-    StorageError,
-    TltfError,
-    choices_text,
-    printable,
-)
+from tltf.console import lazy_imports, library_messages, lines, out_of_memory, signals, streams
+from tltf.console.catalog_text import list_text
+from tltf.errors import DataError, StorageError, TltfError, printable
 
 _MISSING_FILE = re.compile(r"(?:^|\}\} ?|: )((?:/|\w+://).*?) ?; No such file or directory")
 _DISK_ERRORS = (
@@ -110,11 +103,16 @@ def quiet_tensorflow(debug: bool) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(what_next: str = "") -> None:
     """Imports TensorFlow; what its start-up writes to standard error is shown only if it fails.
 
     TensorFlow 2.21 prints its first notes whatever TF_CPP_MIN_LOG_LEVEL says.
+
+    Args:
+        what_next: what the command does then; a line says both first. Empty for no line.
     """
+    if what_next and "tensorflow" not in sys.modules:
+        lines.say("start", f"loading TensorFlow, then {what_next}")
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3" or "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
@@ -144,12 +142,12 @@ def help_text(kind: type[OptionsGroup], doc: str, is_full: bool) -> str:
         doc: the command's description.
         is_full: whether flags that few need, and the catalogs, are listed too.
     """
-    lines, flags = [doc.strip()], flags_of(kind)
+    text, flags = [doc.strip()], flags_of(kind)
     for heading, names in help_groups.group_flags(list(flags), is_full):
-        lines += ["", f"{heading}:"]
+        text += ["", f"{heading}:"]
         for name in names:
-            lines += _flag_help(name, flags[name])
-    lines += [
+            text += _flag_help(name, flags[name])
+    text += [
         "",
         "every command:",
         "  --flagfile=FILE   reads flags from a file, which has one --name=value per line",
@@ -159,8 +157,8 @@ def help_text(kind: type[OptionsGroup], doc: str, is_full: bool) -> str:
         "  --helpfull        prints this text with all flags and all catalogs",
     ]
     for name in CATALOGS if is_full else ():
-        lines += ["", f"{name}:", list_text(name)]
-    return "\n".join(lines)
+        text += ["", f"{name}:", list_text(name)]
+    return "\n".join(text)
 
 
 def _flag_help(name: str, flag: Flag) -> list[str]:
@@ -170,31 +168,6 @@ def _flag_help(name: str, flag: Flag) -> list[str]:
     indent = " " * 6
     text = flag.help + choices
     return [first, *textwrap.wrap(text, 92, initial_indent=indent, subsequent_indent=indent)]
-
-
-def list_text(name: str) -> str:
-    """The rows of a catalog, one per line."""
-    if name not in CATALOGS:
-        near = choices_text(name, CATALOGS)
-        raise FlagError(
-            f"there is no list {name!r} (choices: {near})",
-            flag="list",
-            fix=f"--list={near.split(',')[0]}",
-        )
-    rows = CATALOGS[name]
-    width = max(map(len, rows), default=0)
-    return "\n".join(f"  {key:<{width}}  {_row_text(row)}" for key, row in rows.items())
-
-
-def _row_text(row: Row) -> str:
-    arguments = ", ".join(
-        key if isinstance(value, type) else f"{key}={value if value != '' else repr(value)}"
-        for key, value in row.args.items()
-    )
-    notes = "; ".join(filter(None, [row.paper, row.licence]))
-    return (
-        row.summary + (f"  ({arguments})" if arguments else "") + (f"  [{notes}]" if notes else "")
-    )
 
 
 def _known_fault(error: BaseException) -> DataError | StorageError | None:

@@ -9,11 +9,15 @@ from typing import TextIO
 
 import tqdm
 
+from tltf.console import lines
+
 LINES_EVERY_S = 30.0
 SHOWN_AFTER_S = 2.0
 """`after_s` of steps that are mostly over at once."""
 COLUMNS = 80
 """Width of a terminal that reports none, as those of containers and of `script` may."""
+BAR_OF_A_PART = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+"""The bar of a step whose own remaining time is not shown."""
 Note = str | Callable[[], str]
 """A text, or a function that gives one when it is shown."""
 
@@ -31,6 +35,8 @@ class Progress:
         unit: what is counted, in the plural.
         file: the stream; standard error where None.
         after_s: seconds; a shorter step shows nothing.
+        left: gives the time that is left of a larger step, in words, which is shown in place of that
+            of this one.
         stays: whether the bar stays when the step ends, and without a terminal the last line is
             written.
         clock: gives the time in seconds; tests have their own.
@@ -45,15 +51,18 @@ class Progress:
         file: TextIO | None = None,
         after_s: float = 0.0,
         stays: bool = True,
+        left: Callable[[], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.what, self.total, self.unit, self.after_s = what, total, unit, after_s
-        self.file, self.stays = file or sys.stderr, stays
+        self.file, self.stays, self.left = file or sys.stderr, stays, left
         self.done = 0
         self.note: Note = ""
         self._clock = clock
         self._start = self._shown = self._last = clock()
-        self._bar = self._new_bar() if self.file.isatty() else None
+        self._first: tuple[float, int] | None = None
+        self._is_shown = not lines.is_quiet()
+        self._bar = self._new_bar() if self._is_shown and self.file.isatty() else None
 
     def __enter__(self) -> "Progress":
         return self
@@ -71,10 +80,11 @@ class Progress:
         self.done += count
         self.note = note or self.note
         self._last = self._clock()
+        self._first = self._first or (self._last, self.done)
         if self._bar is not None:
             if self._bar.update(count):
-                self._bar.set_postfix_str(_text(self.note))
-        elif self._last - self._shown >= LINES_EVERY_S:
+                self._bar.set_postfix_str(self._note_text())
+        elif self._is_shown and self._last - self._shown >= LINES_EVERY_S:
             self._shown = self._last
             self._line(self.remaining_text())
 
@@ -85,20 +95,34 @@ class Progress:
             self._bar.set_postfix_str(_text(self.note), refresh=False)
             self._bar.close()
             self._bar = None
-        elif is_complete and self.stays and self._clock() - self._start >= self.after_s:
-            self._line(seconds_text(self._clock() - self._start))
+            return
+        seconds = self._clock() - self._start
+        if self._is_shown and is_complete and self.stays and seconds >= self.after_s:
+            self._line(seconds_text(seconds))
 
     @property
     def rate(self) -> float:
-        """Counts per second up to the latest count; 0 before any time has passed."""
-        elapsed = self._last - self._start
-        return self.done / elapsed if elapsed > 0 else 0.0
+        """Counts per second up to the latest count, without the first, which builds graphs.
+
+        It is 0 before any time has passed.
+        """
+        start, before = self._first or (self._start, 0)
+        if self._last <= start or self.done <= before:
+            start, before = self._start, 0
+        elapsed = self._last - start
+        return (self.done - before) / elapsed if elapsed > 0 else 0.0
 
     def remaining_text(self) -> str:
-        """A text such as `about 2 min left`; empty where the total or the rate is unknown."""
-        if not self.total or not self.rate:
+        """A text such as `about 2 min left`; empty at the end, and where nothing is known of it."""
+        if self.left:
+            return self.left()
+        if not self.total or not self.rate or self.done >= self.total:
             return ""
-        return f"about {seconds_text(max(self.total - self.done, 0) / self.rate)} left"
+        return f"about {seconds_text((self.total - self.done) / self.rate)} left"
+
+    def _note_text(self) -> str:
+        """The note behind a bar, which does not show the time of a larger step by itself."""
+        return ", ".join(filter(None, [_text(self.note), self.left() if self.left else ""]))
 
     def _line(self, last: str) -> None:
         of = f"{self.done:,}" + (f" of {self.total:,}" if self.total else "")
@@ -117,6 +141,7 @@ class Progress:
             mininterval=0.1,
             smoothing=0.1,
             delay=self.after_s,
+            bar_format=BAR_OF_A_PART if self.left else None,
         )
 
 

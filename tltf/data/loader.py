@@ -7,7 +7,7 @@ from tltf.config.catalogs.sources import SOURCES
 from tltf.config.option_groups import ScanOptions
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe
-from tltf.data import augment, near_duplicates, splits
+from tltf.data import augment, fewer_rows, near_duplicates, splits
 from tltf.data.source import LoadSettings, Source, Splits, require_labels
 from tltf.data.texts import copies
 
@@ -59,6 +59,8 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
     )
     require_labels(source)
     source = source.reorder_classes(recipe.head.build().class_order(source))
+    if options.data.limit:
+        source = fewer_rows.limit_rows(source, options.data.limit, options.runtime.seed)
     parts = splits.split(source, recipe.split, options.runtime.seed, options.data.scan)
     if not looks_near:
         return parts

@@ -191,7 +191,11 @@ def existing_path(text: str, flag: str = "data") -> pathlib.Path:
     parent = next(f for f in path.absolute().parents if _exists(f) and f.is_dir())
     name = path.absolute().relative_to(parent).parts[0]
     near = nearest(name, os.listdir(parent), limit=1)
-    fix = f"path={parent / near[0]}" if near else f"see what is in {parent}"
+    fix = f"see what is in {parent}"
+    if near:
+        found = str(parent / near[0])
+        found = found if os.path.isabs(os.path.expanduser(text)) else os.path.relpath(found)
+        fix = f"path={found}" if flag == "data" else f"--{flag}={found}"
     raise FlagError(
         f"no file or folder {text} (the nearest that exists: {parent})", flag=flag, fix=fix
     )

@@ -19,7 +19,6 @@ from tltf.data import row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
 from tltf.data.split_checks import (
     drop_unknown_classes,
-    drop_unused_rows,
     exclude_rows,
     split_warnings,
 )
@@ -88,7 +87,7 @@ def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float =
         with faults.collect_errors():
             sizes[role] = _share_size(share, len(rows), role)
     faults.stop_if_failed()
-    roles[rows] = _draw_stratified(source, rows, seed, sizes)
+    roles[rows] = draw_stratified(source, rows, seed, sizes)
     _require_test_rows(source, roles, sizes[TEST])
     return roles
 
@@ -122,7 +121,7 @@ def kfold(
     rows = np.flatnonzero(roles == TRAIN)
     size = _share_size(validation, len(rows), VALIDATION)
     # Each fold has a draw of its own: in one order, all folds but the first would share these rows.
-    roles[rows] = _draw_stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
+    roles[rows] = draw_stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
     _require_test_rows(source, roles, len(rows) // folds)
     return roles
 
@@ -146,74 +145,6 @@ def keep_given(source: Source, seed: int) -> np.ndarray:
             fix="--split=holdout makes those that are missing",
         )
     return np.asarray(source.roles)
-
-
-def draw_roles(
-    source: Source, seed: int, num_train: int, num_validation: int = 0, num_test: int = 0
-) -> Source:
-    """`source` with the given number of rows per role, and without other rows.
-
-    Args:
-        source: rows without roles.
-        seed: seed of the draw.
-        num_train: number of training rows; 0 leaves all rows that are not test rows to --split.
-        num_validation: number of validation rows; 0 for a quarter of `num_train`.
-        num_test: number of test rows; 0 for all that remain.
-
-    Raises:
-        FlagError: there are fewer rows.
-    """
-    if not num_train and not num_test:
-        return source
-    rows = np.arange(len(source))
-    num_validation = num_validation or num_train // 4
-    left = len(rows) - num_train - num_validation - num_test
-    if min(left, num_train, num_validation, num_test) < 0 or (left == 0 and not num_test):
-        raise FlagError(
-            f"{source.name} has {len(rows)} examples, fewer than the {num_train} to train, "
-            f"{num_validation} to validate and {num_test or 'some'} to test",
-            flag="data",
-            fix="give a smaller num_train",
-        )
-    sizes = {TEST: num_test or left, VALIDATION: num_validation}
-    if num_train:
-        sizes[TRAIN] = num_train
-    roles = _draw_stratified(source, rows, seed, sizes)
-    return drop_unused_rows(dataclasses.replace(source, roles=roles))
-
-
-def reduce_splits(
-    source: Source, seed: int, num_train: int, num_validation: int = 0, num_test: int = 0
-) -> Source:
-    """`source`, which has train and test splits, with the given number of rows per role.
-
-    Args:
-        source: rows with roles.
-        seed: seed of the draw.
-        num_train: number of training rows, out of the training split; 0 for all.
-        num_validation: number of validation rows, out of the training split; 0 for a quarter of
-            `num_train`.
-        num_test: number of test rows, out of the test split; 0 for all.
-
-    Raises:
-        FlagError: there are fewer rows.
-    """
-    roles = np.array(source.roles)
-    num_validation = num_validation or num_train // 4
-    draws = ((TRAIN, {TRAIN: num_train, VALIDATION: num_validation}), (TEST, {TRAIN: num_test}))
-    for role, sizes in draws:
-        rows = np.flatnonzero(roles == role)
-        if sum(sizes.values()) > len(rows):
-            raise FlagError(
-                f"{source.name} has {len(rows)} rows in its {role} split, fewer than the "
-                f"{sum(sizes.values())} asked for",
-                flag="data",
-                fix=f"give a smaller num_{role}",
-            )
-        if sizes[TRAIN]:
-            taken = _draw_stratified(source, rows, seed, sizes)
-            roles[rows] = np.where(taken == TRAIN, role, taken)
-    return drop_unused_rows(dataclasses.replace(source, roles=roles))
 
 
 def _training_pool(source: Source) -> tuple[np.ndarray, np.ndarray]:
@@ -316,7 +247,7 @@ def _last_places(order: _Order) -> np.ndarray:
     return last
 
 
-def _draw_stratified(
+def draw_stratified(
     source: Source, rows: np.ndarray, seed: int, sizes: dict[str, int]
 ) -> np.ndarray:
     """The roles str[M] of `rows`.

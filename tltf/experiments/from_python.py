@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from tltf.config import call_strings, checks, options
+from tltf.config import call_strings, checks, defaults, options
 from tltf.config.catalogs import FORMATS
 from tltf.config.command_options import EvaluateOptions
 from tltf.data.source import TEST, TRAIN, VALIDATION
@@ -129,7 +129,7 @@ class FitResult:
 def fit(
     data: Any,
     *,
-    backbone: str,
+    backbone: str = "auto",
     text: str = "",
     image: str = "",
     label: str = in_memory.LABEL,
@@ -161,7 +161,8 @@ def fit(
             list, an array or a series; a `tf.data.Dataset` of such pairs; or a call string as
             --data takes it. Pictures are uint8 arrays [H, W] or [H, W, C], paths, encoded bytes or
             pictures of Pillow.
-        backbone: the pretrained network, as --backbone takes it.
+        backbone: the pretrained network, as --backbone takes it; `auto` is efficientnet_lite0 for
+            pictures and minilm_l6 for texts.
         text: column of texts in a frame or a dict; `question|answer` are two texts per example.
         image: column of pictures.
         label: column of labels; `height|width` are several.
@@ -180,6 +181,9 @@ def fit(
         TltfError: as the stages of a run raise it.
     """
     source = None
+    if backbone == "auto" and not isinstance(data, str):
+        is_image = _is_image(data, "", text, image)
+        backbone = defaults.usual_backbone("image" if is_image else "text")
     if isinstance(data, str):
         text_of_data = data
     else:
@@ -295,7 +299,7 @@ def _is_image(data: Any, backbone: str, text: str, image: str) -> bool:
     """Whether examples are pictures: as the columns say, or the backbone, or the data's own type."""
     if text or image:
         return bool(image)
-    call = checks.pick_backbone(backbone)
+    call = checks.pick_backbone(backbone) if backbone else None
     if call and call.row:
         return call.row.modality == "image"
     examples = data[0] if isinstance(data, (tuple, list)) and data else None

@@ -13,6 +13,7 @@ from tltf.config import checks, options
 from tltf.config.option_groups import OutputOptions
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
+from tltf.console import lines
 from tltf.data import fingerprint, loader
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import folds, next_steps, sentences, terminal, writer
@@ -201,16 +202,16 @@ def _closing_lines(report: Report, folder: pathlib.Path) -> list[str]:
     """The lines that a cross-validation prints last: its result, and which model to use."""
     _, metrics = report.main_split()
     said, rows = evaluators.wording_for(metrics), report.folds or []
-    lines = terminal.verdict_lines(report)
-    lines.append(f"{'folds':<10} {folds.scores_text(rows, said)}")
-    lines += terminal.wrapped_lines("mean", folds.sentence(rows, metrics, said)) if metrics else []
+    shown = terminal.verdict_lines(report)
+    shown.append(f"{'folds':<10} {folds.scores_text(rows, said)}")
+    shown += lines.wrap("mean", folds.sentence(rows, metrics, said)) if metrics else []
     for row in sentences.comparison(report)[1:]:
         gain = f", this model {said.interval(row.gain)}" if row.gain else ""
-        lines.append(f"{'':<10} {said.value(row.value)} {row.title}{gain}")
+        shown.append(f"{'':<10} {said.value(row.value)} {row.title}{gain}")
     one_model, one_fold = next_steps.models_of_folds(report)
-    lines += [
+    shown += [
         f"{'report':<10} {folder / layout.REPORT_HTML}",
         f"{'predict':<10} {one_fold.command}",
         f"{'one model':<10} {one_model.command}",
     ]
-    return lines
+    return shown

@@ -14,6 +14,7 @@ from tltf.config.call_strings import Call
 from tltf.config.catalogs import Row
 from tltf.config.options import Options
 from tltf.config.recipe import Recipe
+from tltf.console import lines
 from tltf.data import near_duplicates, trained_rows
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
@@ -57,7 +58,7 @@ def run(
     """
     start, launch = time.monotonic(), launch or Launch()
     recipe = recipe or checks.resolve(options)
-    with folder.claim_folder(options.output):
+    with folder.claim_folder(options.output), lines.quiet(options.output.quiet):
         result = training.train(options, recipe, callbacks, shows_plan=launch.shows_plan)
         if options.output.dry_run or not folder.is_chief():
             return None
@@ -76,8 +77,10 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
     trained = result.model
     run = pathlib.Path(trained.run_options.output.output)
     began = time.monotonic()
+    lines.say("evaluate", _judged_text(trained))
     report, stated = evaluate(result)
-    baselines = run_baselines.measure(result, stated, recipe.baselines)
+    measured = trained.recipe.baselines if trained.recipe else ()
+    baselines = run_baselines.measure(result, stated, measured or ())
     report = dataclasses.replace(report, baselines=baselines)
     result.times_s["evaluate"] = time.monotonic() - began
     if "test" in trained.splits:
@@ -98,6 +101,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
     report = _write(result, report, start, launch)
     if recipe.formats:
         began = time.monotonic()
+        lines.say("export", "writing and checking in a clean process (--noexport leaves it out)")
         _export(trained, recipe.formats, run)
         result.times_s["export"] = time.monotonic() - began
         report = _write(result, report, start, launch)
@@ -106,6 +110,13 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
     if launch.shows_result:
         print(terminal.closing_text(report, run, result.history))
     return report
+
+
+def _judged_text(trained: TransferModel) -> str:
+    """What is measured next; empty without a split to measure on."""
+    roles = [role for role in ("validation", "test") if trained.splits.get(role)]
+    counts = [f"{len(trained.splits[role]):,} {role} examples" for role in roles]
+    return f"measuring on {' and '.join(counts)}" if counts else ""
 
 
 def _write(result: TrainingResult, report: Report, start: float, launch: Launch) -> Report:

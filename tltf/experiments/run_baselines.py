@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tltf.config import options
+from tltf.console import lines
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
@@ -35,7 +36,9 @@ def measure(
 
     constant = judge.constant(labels["train"], labels["test"], class_names, seed=seed)
     add(judge.constant_name, *constant)
-    if result.frozen_features:
+    if result.probe is not None:
+        add(judge.linear_name, *_probe(result, result.probe, judge, labels["test"]))
+    elif result.frozen_features:
         pairs = {role: (result.frozen_features[role], labels[role]) for role in parts}
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
@@ -43,6 +46,26 @@ def measure(
     if "scratch" in names:
         add("scratch", *_scratch(result, judge))
     return rows
+
+
+def _probe(
+    result: TrainingResult, stated: np.ndarray, judge: Evaluator[Any], labels: np.ndarray
+) -> tuple[BaselineRow, Any]:
+    """`(row, candidate)` of the head that the method solved for before it trained the network."""
+    trained, tried = result.model, [row for row in result.history if "penalty" in row]
+    candidate = judge.candidate(trained.core.head, stated)
+    seed = trained.run_options.runtime.seed
+    row = BaselineRow(
+        judge.measure(labels, candidate, trained.class_names, seed=seed),
+        chosen={
+            "is_probe": True,
+            "grid": [row["penalty"] for row in tried],
+            "num_train": len(trained.splits["train"]),
+        },
+        note="the probe from which fine-tuning started: logistic regression on the frozen features, "
+        "fitted on train, penalty from validation",
+    )
+    return row, candidate
 
 
 def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
@@ -56,10 +79,16 @@ def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow
     if norm == "frozen":  # the statistics of random weights mean nothing
         norm = "auto"
     chosen = options.replace(
-        options.replace(result.given, **sizes), method="scratch", norm=norm, output="", baseline=""
+        options.replace(result.given, **sizes),
+        method="scratch",
+        norm=norm,
+        output="",
+        baseline="none",
     )
     source = trained.recipe.source if trained.recipe else None
-    fitted = training.fit_parts(chosen, trained.splits, source)
+    lines.say("baseline", "the same network from random weights, for comparison")
+    with lines.indented():
+        fitted = training.fit_parts(chosen, trained.splits, source)
     other, test = fitted.model, trained.splits["test"]
     used = other.run_options.train
     candidate = judge.candidate(other.core.head, other.scores(test, other.eval_batch_size))

@@ -1,5 +1,6 @@
 """Predictions of any inputs, which are written as CSV or JSON lines while they are made."""
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -10,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO, cast
 
 from tltf.config.command_options import PredictOptions
-from tltf.errors import DataError, FlagError
+from tltf.data import label_kinds
+from tltf.errors import DataError, FlagError, printable
 from tltf.files import atomic_files
 from tltf.heads.head import Head
 from tltf.models import inputs
@@ -20,6 +22,10 @@ from tltf.models.prediction_table import PREDICTED
 from tltf.models.predictor import Predictor
 from tltf.models.transfer_model import TransferModel
 
+CONFIDENCE = "confidence"
+"""The column of the probability of the predicted class."""
+MOST_NAMED = 5
+"""Answers whose numbers the last line names."""
 CHUNK_BATCHES = 4
 """Batches of inputs that are read before their predictions are written."""
 
@@ -38,27 +44,73 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
             predicted.
         StorageError: the output cannot be written.
     """
-    modality = trained.core.backbone.modality
+    modality, head = trained.core.backbone.modality, trained.core.head
     fields = trained.preprocessing.fields
-    items = inputs.read(options.input, inputs.format_of(options, modality, trained.data, fields))
+    if options.top_k and not _has_classes(head):
+        what = f"takes a model that predicts one class, and this one has the head {head.name}"
+        raise FlagError(what, flag="top_k", fix="leave it out")
+    items = _items(trained, options)
     first = next(items, None)  # a wrong flag must be an error before anything is written
     if first is None:
-        raise FlagError(f"{options.input} has no inputs", flag="input")
+        what, fix = f"{options.input} has no inputs", "--input=FILE"
+        if options.input == inputs.STANDARD_INPUT:
+            what = "standard input has no lines"
+            fix = "pipe texts or paths in, one per line, or --input=FILE"
+        raise FlagError(what, flag="input", fix=fix)
     predictor = Predictor(trained, options.eval_batch_size, options.threshold)
     columns = fields if modality == "text" else ("path",)
     writer = CsvRows if options.format == "csv" else JsonRows
-    total, bad, reason = 0, 0, ""
+    total, bad, reason, answers = 0, 0, "", collections.Counter[str]()
     with _open_output(options.output) as file:
-        rows = writer(file, columns, trained.core.head, trained.class_names)
+        rows = writer(file, columns, head, trained.class_names, options.top_k)
         for item, prediction in predictions(predictor, itertools.chain([first], items)):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
             reason = reason or prediction.error
-    note = f"; {bad} with an error in the row" if bad else ""
-    print(f"tltf: {total - bad} of {total} inputs predicted{note}", file=sys.stderr)
+            if not prediction.error and prediction.probabilities:
+                answers[prediction.answer] += 1
+    print(_summary(total, bad, answers), file=sys.stderr)
     if bad == total:
         what = f"none of {total} inputs could be predicted; the first: {reason}"
         raise DataError(what, flag="input", fix="see the column `error` of the rows")
+
+
+def _items(trained: TransferModel, options: PredictOptions) -> Iterator[Item]:
+    """The inputs of --text, or those that --input names.
+
+    Raises:
+        FlagError: --text for a model of images, or of several texts per example.
+    """
+    modality, fields = trained.core.backbone.modality, trained.preprocessing.fields
+    if not options.text:
+        form = inputs.format_of(options, modality, trained.data, fields)
+        return inputs.read(options.input, form)
+    if modality != "text" or len(fields) > 1:
+        takes = "images" if modality != "text" else f"{len(fields)} texts per input"
+        raise FlagError(
+            f"takes one text, and the model takes {takes}", flag="text", fix="--input=FILE"
+        )
+    return iter([Item("text", options.text)])
+
+
+def _summary(total: int, bad: int, answers: "collections.Counter[str]") -> str:
+    """How many inputs were predicted, and which answers were the most frequent."""
+    text = f"tltf: {total - bad} of {total} inputs predicted"
+    text += f"; {bad} with an error in the row" if bad else ""
+    named = [f"{name or 'no label'} {count:,}" for name, count in answers.most_common(MOST_NAMED)]
+    if len(answers) > MOST_NAMED:
+        named.append(f"{len(answers) - MOST_NAMED} more")
+    return printable(f"{text}: {', '.join(named)}" if named else text)
+
+
+def _has_classes(head: Head) -> bool:
+    return head.target == label_kinds.CLASS
+
+
+def ranked(prediction: Prediction) -> list[tuple[str, float]]:
+    """`(class, probability)`, the most probable first; the answer itself is the first one."""
+    pairs = prediction.probabilities.items()
+    return sorted(pairs, key=lambda pair: (pair[0] != prediction.label, -pair[1]))
 
 
 def predictions(predictor: Predictor, items: Iterator[Item]) -> Iterator[tuple[Item, Prediction]]:
@@ -78,24 +130,42 @@ class CsvRows:
         contents: the columns of the contents.
         head: the head that predicts.
         class_names: one name per output.
+        top_k: the most probable classes that are written in place of all probabilities; 0 for all.
     """
 
     file: TextIO
     contents: tuple[str, ...]
     head: Head
     class_names: tuple[str, ...]
+    top_k: int = 0
 
     def __post_init__(self) -> None:
+        self.top_k = min(self.top_k, len(self.class_names))
         columns = self.head.columns(self.class_names)
+        if self.top_k:
+            columns = [f"{n}_{k}" for k in range(2, self.top_k + 1) for n in ("label", CONFIDENCE)]
+        if _has_classes(self.head):
+            columns = [CONFIDENCE, *columns]
         self._num_values = len(columns)
         self._writer = csv.writer(self.file, lineterminator="\n")
         self._row(["id", *self.contents, f"{PREDICTED}{self.head.name}", *columns, "error"])
 
     def write(self, item: Item, prediction: Prediction) -> None:
-        """Writes one row; numbers have 9 significant digits."""
-        numbers = [format(value, ".9g") for value in prediction.scores] or [""] * self._num_values
+        """Writes one row; numbers have 9 significant digits, those of --top_k and confidences four."""
+        values = [""] * self._num_values if prediction.error else self._values(prediction)
         contents = [value or "" for value in _contents(item, self.contents)]
-        self._row([item.id, *contents, prediction.answer, *numbers, prediction.error])
+        self._row([item.id, *contents, prediction.answer, *values, prediction.error])
+
+    def _values(self, prediction: Prediction) -> list[str]:
+        """The texts between the answer and the error."""
+        numbers = [format(value, ".9g") for value in prediction.scores]
+        if not _has_classes(self.head):
+            return numbers
+        (_, confidence), *others = ranked(prediction)
+        if self.top_k:
+            pairs = others[: self.top_k - 1]
+            numbers = [text for name, value in pairs for text in (name, f"{value:.4f}")]
+        return [f"{confidence:.4f}", *numbers]
 
     def _row(self, fields: Sequence[str]) -> None:
         self._writer.writerow([_writable(field) for field in fields])
@@ -109,15 +179,24 @@ class JsonRows:
     contents: tuple[str, ...]
     head: Head
     class_names: tuple[str, ...]
+    top_k: int = 0
 
     def write(self, item: Item, prediction: Prediction) -> None:
         """Writes one line."""
-        answer = getattr(prediction, self.head.name)
+        answer, scores = (
+            getattr(prediction, name) for name in (self.head.name, self.head.scores_name)
+        )
+        confidence = {}
+        if _has_classes(self.head):
+            pairs = ranked(prediction)
+            confidence = {CONFIDENCE: pairs[0][1] if pairs else None}
+            scores = dict(pairs[: self.top_k]) if self.top_k else scores
         row = {
             "id": item.id,
             **dict(zip(self.contents, _contents(item, self.contents), strict=True)),
             f"{PREDICTED}{self.head.name}": None if answer == "" else answer,
-            self.head.scores_name: getattr(prediction, self.head.scores_name),
+            **confidence,
+            self.head.scores_name: scores,
             "error": prediction.error,
         }
         self.file.write(json.dumps(row) + "\n")

@@ -1,6 +1,8 @@
 """The names of all files in a run folder; no other file of tltf spells them."""
 
 import pathlib
+import re
+import shlex
 
 from tltf.console import streams
 
@@ -58,3 +60,16 @@ def folds_of(run: pathlib.Path) -> list[pathlib.Path]:
     """The run folders of the folds of a cross-validation, in their order; [] for other runs."""
     found = (path for path in (run / ROUNDS).glob("*") if path.name.isdecimal() and path.is_dir())
     return sorted(found, key=lambda path: int(path.name))
+
+
+def serve_command(export: pathlib.Path | str, run: pathlib.Path | str) -> str:
+    """The command that serves an export with TF Serving.
+
+    Args:
+        export: the folder of its versions.
+        run: the run folder, whose name the server gives to the model.
+    """
+    folder = pathlib.Path(export).absolute()
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", pathlib.Path(run).absolute().name).lstrip("._-")
+    volume = shlex.quote(f"{folder}:/models/{name or 'model'}")
+    return f"docker run -p 8501:8501 -v {volume} -e MODEL_NAME={name or 'model'} tensorflow/serving"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from tltf.config import checks as config_checks
 from tltf.config import defaults
 from tltf.config.option_groups import TrainOptions
 from tltf.config.options import Options, replace
@@ -39,6 +40,8 @@ def assemble(
         strategy: tf.distribute.Strategy.
     """
     training, norm = parts["train"], options.train.norm
+    if options.model.backbone == "auto" and recipe.backbone:
+        options = replace(options, backbone=recipe.backbone.text)
     if recipe.method and recipe.method.name == "scratch":
         options = replace(options, backbone_weights="none")
     head = core_builder.fit_head(recipe.head, training)
@@ -57,24 +60,44 @@ def assemble(
     dropout.set_rates(
         backbone_layers, options.train.backbone_dropout, options.train.stochastic_depth
     )
-    situation = defaults.Situation(
-        modality=training.modality,
-        num_train=len(training),
-        num_classes=len(training.class_names),
-        is_pretrained=core.backbone.pretrained,
-        has_validation="validation" in parts,
-        num_replicas=strategy.num_replicas_in_sync,
-        is_solvable=_unsolvable(core, options.train.loss) is None,
-    )
+    situation = _situation(core, parts, options, strategy.num_replicas_in_sync)
     method_call = defaults.choose_method(recipe.method, situation)
     options = defaults.resolve(options, situation, method_call)
-    recipe = dataclasses.replace(recipe, head=head, method=method_call)
+    baselines = config_checks.pick_baselines(options.output.baseline)
+    recipe = dataclasses.replace(recipe, head=head, method=method_call, baselines=baselines)
     prepared = preprocessing.build(core.backbone, training, options.model.text_length)
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def situation_of(trained: TransferModel, given: Options) -> defaults.Situation:
+    """The Situation that the options of a model were chosen in.
+
+    Args:
+        trained: TransferModel with its splits.
+        given: its options before `auto` was replaced.
+    """
+    return _situation(trained.core, trained.splits, given)
+
+
+def _situation(
+    core: Core, parts: Splits | dict[str, Source], options: Options, num_replicas: int = 1
+) -> defaults.Situation:
+    training = parts["train"]
+    return defaults.Situation(
+        modality=training.modality,
+        num_train=len(training),
+        num_classes=len(training.class_names),
+        is_pretrained=core.backbone.pretrained,
+        has_validation="validation" in parts,
+        num_replicas=num_replicas,
+        is_solvable=_unsolvable(core, options.train.loss) is None,
+        num_examples=sum(map(len, parts.values())),
+        has_test="test" in parts,
+    )
 
 
 def count_tokens(trained: TransferModel) -> TokenCounts | None:

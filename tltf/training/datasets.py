@@ -1,5 +1,6 @@
 """Makes the Feed of a fit: training batches, the splits that judge it, and both above a frozen prefix."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import cast
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import Table, View
+from tltf.config import defaults
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import AugmentRow
 from tltf.data import augment as augmentation
@@ -21,9 +23,10 @@ from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
+from tltf.graphs.core import Core
 from tltf.models.transfer_model import TransferModel
 from tltf.training.callbacks import non_finite
-from tltf.training.feed import Batch, Batches, DataAbove, Feed, JudgedData
+from tltf.training.feed import Above, Batch, Batches, DataAbove, Feed, JudgedData
 
 
 def build(trained: TransferModel, strategy: tf.distribute.Strategy) -> Feed:
@@ -56,7 +59,22 @@ def build(trained: TransferModel, strategy: tf.distribute.Strategy) -> Feed:
         builder.batch,
         lambda role: builder.parts[role].ids,
         builder.origins,
+        functools.partial(_probe_scores, trained) if is_probe_a_baseline(trained) else None,
     )
+
+
+def is_probe_a_baseline(trained: TransferModel) -> bool:
+    """Whether the head that the method solves for first is the run's linear baseline."""
+    recipe = trained.recipe
+    if recipe is None or recipe.method is None or "test" not in trained.splits:
+        return False
+    return "logistic" in (recipe.baselines or ()) and defaults.solves_first(recipe.method)
+
+
+def _probe_scores(trained: TransferModel, core: Core, above: Above | None) -> np.ndarray:
+    """float32[M, C]: what a core states of the test split."""
+    solved = dataclasses.replace(trained, core=core, above=above)
+    return solved.scores(trained.splits["test"], trained.eval_batch_size)
 
 
 def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
@@ -64,8 +82,10 @@ def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
     options, model = trained.run_options, trained.feature_model()
     cache = feature_cache.Cache(options.cache)
 
-    def features(part: Source) -> np.ndarray:
-        reading = frozen_outputs.Reading(part, trained.preprocessing, trained.takes_any_length)
+    def features(part: Source, role: str) -> np.ndarray:
+        reading = frozen_outputs.Reading(
+            part, trained.preprocessing, trained.takes_any_length, role=role
+        )
         try:
             table = cache.table(model, reading)
             return next(iter(table.arrays().values())).astype(np.float32)
@@ -74,7 +94,7 @@ def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
 
     if not options.cache.cache:
         return {role: trained.features(part) for role, part in trained.splits.items()}
-    return {role: features(part) for role, part in trained.splits.items()}
+    return {role: features(part, role) for role, part in trained.splits.items()}
 
 
 class _Builder:
@@ -233,6 +253,7 @@ class _Builder:
             self.trained.takes_any_length,
             view,
             (lambda: self.texts) if is_tokenized else None,
+            next((role for role, one in self.parts.items() if one is part), ""),
         )
         return self.cache.table(prefix, reading)
 

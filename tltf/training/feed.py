@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.data.source import Source
+from tltf.graphs.core import Core
+from tltf.models.forward import ForwardPass
 
 Batches = Callable[..., tf.data.Dataset]
 """(first epoch, number of epochs, rows, skip, is_drawn) -> dataset of (inputs, targets, weights). The
@@ -17,6 +19,8 @@ JudgedData = tuple[tf.data.Dataset | Callable[[], tf.data.Dataset], np.ndarray]
 """(dataset or a function that makes it, labels of a Source) of a split in its order."""
 DataOfSplit = Callable[[Source, int], tf.data.Dataset]
 """(Source, batch size) -> dataset of the Source in its order."""
+Above = tuple[ForwardPass, DataOfSplit]
+"""The pass through the layers above a cached frozen prefix, and what makes its dataset."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,9 @@ class Feed:
         ids: role -> the ids of a split, in its order; None where rows have no ids.
         origins: (first epoch, number of epochs) -> int64[N], the same number for all rows of
             `training` that come from one example; None where that is not known.
+        probe_scores: (core, Above or None) -> float32[M, C], what the core states of the test split;
+            it is called for a head that was solved for, before later phases change it. None where
+            that head is no baseline.
     """
 
     training: Batches
@@ -82,6 +89,7 @@ class Feed:
     batch: Callable[[int, int, np.ndarray | None], Batch] | None = None
     ids: Callable[[str], Sequence[str]] | None = None
     origins: Callable[..., np.ndarray] | None = None
+    probe_scores: Callable[[Core, Above | None], np.ndarray] | None = None
 
     def training_in_order(self) -> JudgedData:
         """The JudgedData of `in_order`.

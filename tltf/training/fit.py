@@ -29,7 +29,7 @@ from tltf.training.callbacks.keep_best import KeepBest
 from tltf.training.callbacks.log_epochs import EpochLog
 from tltf.training.course import Course
 from tltf.training.distribution import multi_worker
-from tltf.training.feed import Batches, DataAbove, Feed, PhaseRows
+from tltf.training.feed import Above, Batches, DataAbove, Feed, PhaseRows
 from tltf.training.fit_parts import FitParts
 from tltf.training.fit_state import FitClock, FitRecord, FitState, MovedWeights, Place
 from tltf.training.judges import VALIDATION, Judges
@@ -99,7 +99,7 @@ class Fit:
         self.plans: list[Plan] = []
         self.epochs_before = 0
         self.best: KeepBest | None = None
-        self.above: tuple[ForwardPass, Batches] | None = None
+        self.above: Above | None = None
         self._is_prepared = False
         self._phases: list[Phase] = []
         self._last: tuple[keras.Model, Batches] | None = None
@@ -199,6 +199,8 @@ class Fit:
         self._last = (parts.suffix if above.training else self.core.model), training
         if phase.solver == "lbfgs":
             self._solve(parts, above, training, phase, rows)
+            if self.feed.probe_scores:
+                self.record.probe = self.feed.probe_scores(self.core, self.above)
         if phase.solver != "gradient":
             return None
         steps = -(-(self.feed.num_train if chosen is None else len(chosen)) // size)

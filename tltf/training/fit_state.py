@@ -42,12 +42,15 @@ class FitRecord:
         start: the weights at the start of the last phase that keeps them; {} without such a phase.
         difficulty: float[N], the loss of each training row at the start of the first phase that takes
             the easiest rows; None before that.
+        probe: float32[M, C], what a head that was solved for states of the test split, before later
+            phases change it; None before that, and where it is no baseline.
     """
 
     step: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     start: Arrays = dataclasses.field(default_factory=dict)
     difficulty: np.ndarray | None = None
+    probe: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +96,9 @@ class FitState:
         arrays |= _numbered("optimizer", self.optimizer)
         arrays |= _numbered("seeds", self.seeds) | _numbered("metrics", self.metrics)
         arrays |= _named("start", self.record.start)
-        if self.record.difficulty is not None:
-            arrays["difficulty"] = self.record.difficulty
+        for name in ("difficulty", "probe"):
+            if getattr(self.record, name) is not None:
+                arrays[name] = getattr(self.record, name)
         arrays |= _named("best", self.best_weights)
         state = {
             "phase": self.phase,
@@ -116,11 +120,14 @@ class FitState:
         """The FitState of a Checkpoint."""
         state, arrays = saved.state, saved.arrays
         start, difficulty = arrays_under(saved, "start/"), arrays.get("difficulty")
+        record = FitRecord(
+            state["step"], list(state["history"]), start, difficulty, arrays.get("probe")
+        )
         return cls(
             phase=state["phase"],
             place=Place(state.get("epoch", 0), state.get("steps", 0)),
             epoch_steps=state.get("epoch_steps"),
-            record=FitRecord(state["step"], list(state["history"]), start, difficulty),
+            record=record,
             fingerprint=state["data"],
             seconds=state["seconds"],
             is_stopped=state["is_stopped"],

@@ -11,7 +11,7 @@ from tltf.graphs.frozen_prefix import Cut
 from tltf.heads.head import Head
 from tltf.models.forward import ForwardPass
 from tltf.training.callbacks import keep_best
-from tltf.training.feed import DataAbove, DataOfSplit, Feed
+from tltf.training.feed import Above, DataAbove, Feed
 
 VALIDATION, TEST = "validation", "test"
 
@@ -45,9 +45,7 @@ class Judges:
         self.feed, self.eval_batch_size = feed, eval_batch_size
         self.splits: dict[str, JudgedSplit] = {}
 
-    def place(
-        self, core: Core, parts: Cut, above: DataAbove
-    ) -> tuple[ForwardPass, DataOfSplit] | None:
+    def place(self, core: Core, parts: Cut, above: DataAbove) -> Above | None:
         """Judges a core from now on as a phase trains it, above its frozen prefix where that is cached.
 
         Args:

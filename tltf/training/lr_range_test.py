@@ -7,7 +7,7 @@ import math
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -35,7 +35,31 @@ from tltf.training.optimizers import optimizer
 from tltf.training.option_value import value_of
 from tltf.training.phase_callbacks import PhaseCallbacks
 
-drawn = lazy_imports.Module("matplotlib.figure")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+mpl, drawn = lazy_imports.Module("matplotlib"), lazy_imports.Module("matplotlib.figure")
+
+INK, MUTED, ACCENT, GRID = "#17202b", "#5d6b7b", "#1a5fd0", "#e1e6ec"
+STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 2,
+    "legend.frameon": False,
+}
+"""The look of a report's plots, in the colours of its light page."""
 
 LOWEST, HIGHEST = 1e-7, 1.0
 SMOOTHING = 0.9
@@ -256,22 +280,31 @@ def run(options: FindOptions, num_steps: int, recipe: Recipe) -> RangeTestResult
     if options.output.output:
         folder = pathlib.Path(options.output.output)
         save(found, folder)
-        print(f"curve      {folder / 'lr_find.png'}", file=sys.stderr)
+        print(f"{'picture':<10} {folder / 'lr_find.png'}", file=sys.stderr)
     return found
 
 
 def result_text(found: RangeTestResult) -> str:
-    """The curve, the proposed rate and the flag to set, in three lines."""
-    is_clamped = found.rate != found.valley
-    why = f", held within {FAMILY_FACTOR:g} times of the default" if is_clamped else ""
+    """The curve and the flag to set, in two lines."""
+    first, last, lowest = (
+        rate_text(found.rates[place]) for place in (0, -1, found.smooth.argmin())
+    )
+    why = ""
+    if found.rate != found.valley:
+        why = f", held within {FAMILY_FACTOR:g} times of the default; the curve says {rate_text(found.valley)}"
     return "\n".join(
         [
-            f"curve      {len(found.losses)} steps from {found.rates[0]:.1e} to {found.rates[-1]:.1e}, "
-            f"smallest loss {found.smooth.min():.3f} at {found.rates[found.smooth.argmin()]:.1e}",
-            f"proposed   {found.valley:.2e} (default {found.default:.2e})",
-            f"rate       --learning_rate={found.rate:.2e}{why}",
+            f"{'curve':<10} {len(found.losses)} steps at rates from {first} to {last}; smallest loss "
+            f"{found.smooth.min():.3f}, at {lowest}",
+            f"{'suggested':<10} --learning_rate={rate_text(found.rate)} "
+            f"(default {rate_text(found.default)}{why})",
         ]
     )
+
+
+def rate_text(rate: float) -> str:
+    """A rate with two digits and without an exponent, such as `0.0076`."""
+    return np.format_float_positional(float(f"{rate:.2g}"), trim="-")
 
 
 def save(found: RangeTestResult, folder: pathlib.Path) -> None:
@@ -284,15 +317,22 @@ def save(found: RangeTestResult, folder: pathlib.Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["learning_rate", "loss", "smoothed_loss"])
         writer.writerows(zip(found.rates, found.losses, found.smooth, strict=True))
-    figure = drawn.Figure(figsize=(6.4, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(found.rates, found.losses, ".", alpha=0.4, label="loss of a batch")
-    axes.plot(found.rates, found.smooth, label="running mean")
-    axes.axvline(found.rate, color="tab:green", label=f"rate {found.rate:.2e}")
+    with mpl.rc_context(STYLE):
+        figure = drawn.Figure(figsize=(6.4, 4), layout="constrained")
+        _draw(figure.subplots(), found)
+        with atomic_files.replace_file(folder / "lr_find.png", "wb") as file:
+            figure.savefig(file, format="png", dpi=120)
+
+
+def _draw(axes: "Axes", found: RangeTestResult) -> None:
+    """Draws the losses, their running mean and the suggested rate."""
+    axes.plot(found.rates, found.losses, ".", color=MUTED, alpha=0.5, label="loss of a batch")
+    axes.plot(found.rates, found.smooth, color=ACCENT, label="running mean")
+    axes.axvline(found.rate, color=INK, lw=1, label=f"suggested: {rate_text(found.rate)}")
     if found.rate != found.valley:
-        axes.axvline(found.valley, color="tab:green", ls=":", label=f"proposed {found.valley:.2e}")
+        label = f"the curve alone: {rate_text(found.valley)}"
+        axes.axvline(found.valley, color=INK, lw=1, ls=":", label=label)
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
     axes.set_ylim(bottom=0, top=min(found.losses.max(), 2 * found.losses[:10].max()))
+    axes.set_title("Learning-rate range test", loc="left", fontsize=11, fontweight="bold")
     axes.legend()
-    with atomic_files.replace_file(folder / "lr_find.png", "wb") as file:
-        figure.savefig(file, format="png", dpi=120)

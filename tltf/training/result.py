@@ -25,6 +25,8 @@ class TrainingResult:
         seconds_before: seconds of training before an interruption.
         adapter: Adapter of a run that trained a small part of the weights, or None.
         frozen_features: role -> float32[N, d] before training, where a baseline needs them.
+        probe: float32[M, C], what the head that was solved for first states of the test split, where
+            it is a baseline.
         tokens: TokenCounts of the training texts; None for images.
     """
 
@@ -36,4 +38,5 @@ class TrainingResult:
     seconds_before: float = 0.0
     adapter: Adapter | None = None
     frozen_features: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    probe: np.ndarray | None = None
     tokens: TokenCounts | None = None

@@ -6,7 +6,6 @@
 import contextlib
 import dataclasses
 import pathlib
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,9 +19,9 @@ from tltf.config.catalogs import Row
 from tltf.config.flag_fields import flag_text
 from tltf.config.options import Options, flag_values
 from tltf.config.recipe import Recipe
+from tltf.console import lines
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
-from tltf.data.texts.preprocessing import TokenCounts
 from tltf.graphs.core import replace_head
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method
@@ -30,13 +29,12 @@ from tltf.models import adapters, loading, saving
 from tltf.models.adapters import Adapter
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder, layout, metrics_log
-from tltf.training import datasets, disk_space
+from tltf.training import datasets, disk_space, plan
 from tltf.training.assembly import assemble, count_tokens
 from tltf.training.callbacks.log_epochs import EpochLog, NoLog
 from tltf.training.course import Course
 from tltf.training.distribution import strategies
 from tltf.training.fit import Fit
-from tltf.training.plan import plan_text
 from tltf.training.result import TrainingResult
 
 
@@ -69,21 +67,24 @@ def train(
         tokens = count_tokens(trained)
         clock.lap("build")
         result = TrainingResult(trained, options, clock.laps, tokens=tokens)
+        choices = plan.choices_text(trained, options, method, tokens)
         if options.output.dry_run:
-            _show_plan(trained, method, strategy, tokens)
+            print(choices)
+            _show_trained(trained, method, strategy)
             return result
+        if shows_plan:
+            lines.write(choices)
         logs = run_folder if folder.is_chief() else None
         if logs:
             _begin(trained, logs)
-        if "logistic" in recipe.baselines:
-            features = datasets.frozen_features(trained)
-            result = dataclasses.replace(result, frozen_features=features)
+        result = _with_features(result)
         clock.lap("baseline")
         with _log_of(logs) as log, _named_files(trained):
             course = Course(trained.run_options.train, strategy.num_replicas_in_sync, callbacks)
-            fit = _prepared_fit(
-                trained, method, strategy, run_folder, log, tokens, course, shows_plan=shows_plan
-            )
+            fit = _prepared_fit(trained, method, strategy, run_folder, log, course)
+            if shows_plan:
+                norm = trained.run_options.train.norm
+                lines.say("trains", plan.trained_text(fit.core, method, norm))
             fit.train()
         result = _finish(result, fit, clock, has_adapter=logs is not None)
         if logs:
@@ -92,18 +93,27 @@ def train(
         return result
 
 
-def _show_plan(
-    trained: TransferModel,
-    method: Method,
-    strategy: tf.distribute.Strategy,
-    tokens: TokenCounts | None,
-) -> None:
-    """Prints the plan of a run for --dry_run."""
+def _show_trained(trained: TransferModel, method: Method, strategy: tf.distribute.Strategy) -> None:
+    """Prints what each phase would train, for --dry_run."""
     with strategy.scope():
         context = FitContext(trained.class_names, load_model=loading.load)
         changed = method.prepare(trained.core, context)
-    print(plan_text(trained, changed, method, tokens))
+    norm = trained.run_options.train.norm
+    print(*lines.wrap("trains", plan.trained_text(changed, method, norm)), sep="\n")
+    print(plan.tables_text(changed, method, norm))
     method.release(changed)
+
+
+def _with_features(result: TrainingResult) -> TrainingResult:
+    """The result with the frozen features that a linear baseline is fitted on, where it needs them.
+
+    They are computed before the method changes any layer.
+    """
+    trained = result.model
+    names = (trained.recipe and trained.recipe.baselines) or ()
+    if "logistic" not in names or datasets.is_probe_a_baseline(trained):
+        return result
+    return dataclasses.replace(result, frozen_features=datasets.frozen_features(trained))
 
 
 def _begin(trained: TransferModel, run_folder: pathlib.Path) -> None:
@@ -149,19 +159,14 @@ def _prepared_fit(
     strategy: tf.distribute.Strategy,
     run_folder: pathlib.Path | None,
     log: EpochLog,
-    tokens: TokenCounts | None,
     course: Course | None = None,
-    *,
-    shows_plan: bool = True,
 ) -> Fit:
-    """The Fit of a run, after its plan was printed where it is shown, and the disk space that it needs was checked."""
+    """The Fit of a run, whose core is prepared, after the disk space that it needs was checked."""
     options, is_writer = trained.run_options, folder.is_chief()
     feed = datasets.build(trained, strategy)
     fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer, course)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
-    if shows_plan:
-        print(plan_text(trained, fit.core, method, tokens), file=sys.stderr)
     if run_folder and is_writer:
         needs = disk_space.needs_of(
             fit.core, method, options, "validation" in trained.splits, weights_bytes
@@ -197,6 +202,7 @@ def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool
     return dataclasses.replace(
         result,
         history=fit.history,
+        probe=fit.record.probe,
         plans=tuple(fit.plans),
         seconds_before=seconds_before,
         adapter=adapter,
@@ -250,9 +256,9 @@ def fit_parts(
     recipe = config_checks.resolve(options, needs_output=False, source=source)
     strategy = strategies.start(options.runtime)
     trained, method = assemble(options, recipe, parts, strategy)
-    tokens, clock = count_tokens(trained), _Clock()
+    clock = _Clock()
     with _log_of(None) as log, _named_files(trained):
-        fit = _prepared_fit(trained, method, strategy, None, log, tokens)
+        fit = _prepared_fit(trained, method, strategy, None, log)
         fit.train()
     return _finish(TrainingResult(trained, options, clock.laps), fit, clock, has_adapter=False)
 

@@ -22,6 +22,8 @@ class Row:
         check: `package.module:callable` that takes the arguments and raises FlagError where no
             data could fit them; it needs no TensorFlow.
         title: its name as headings of reports have it, for backbones and methods.
+        modality: `image` or `text`, what the examples of a source are; empty where its arguments say
+            so, and for rows that have no examples.
     """
 
     target: str
@@ -33,6 +35,7 @@ class Row:
     paths: tuple[str, ...] = ()
     check: str = ""
     title: str = ""
+    modality: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ SOURCES = {
         {"path": str},
         "a folder with one folder of images per class, or with such folders in train/, validation/ and test/",
         paths=("path",),
+        modality="image",
     ),
     "csv": Row(
         "tltf.data.sources.tables:csv",
@@ -70,6 +71,7 @@ SOURCES = {
         {"path": str, "x": "x", "y": "y"},
         "an .npz file with arrays x and y, or x_train, y_train, x_test and y_test",
         paths=("path",),
+        modality="image",
     ),
     "tfrecord": Row(
         "tltf.data.sources.tfrecords:tfrecord",
@@ -92,18 +94,21 @@ SOURCES = {
         "short texts with their sentiment polarity; domain=movie|amazon|nyt|tweets; a number of 0 takes all rows",
         paper="Hutto & Gilbert 2014, ICWSM",
         licence="MIT",
+        modality="text",
     ),
     "mnist_5k": Row(
         "tltf.data.sources.samples:mnist_5k",
         {"num_train": 0, "num_validation": 0, "num_test": 0},
         "5,000 MNIST digits, 28x28; a number of 0 takes all rows",
         licence="BSD-3-Clause",
+        modality="image",
     ),
     "digits": Row(
         "tltf.data.sources.samples:digits",
         {"num_train": 0, "num_validation": 0, "num_test": 0},
         "1,797 digits, 8x8, of scikit-learn; a number of 0 takes all rows",
         licence="BSD-3-Clause",
+        modality="image",
     ),
     "fashion_mnist": Row(
         "tltf.data.sources.samples:fashion_mnist",
@@ -111,6 +116,7 @@ SOURCES = {
         "60,000 + 10,000 pictures of clothes, 28x28; a number of 0 takes all rows",
         paper="Xiao et al. 2017, arXiv:1708.07747",
         licence="MIT",
+        modality="image",
     ),
     "emoji": Row(
         "tltf.data.sources.samples:emoji",
@@ -123,5 +129,6 @@ SOURCES = {
         },
         "emoji as google or twitter draw them, 64x64, by category, subcategory or tags; one glyph is in one split",
         licence="Apache-2.0 (google), CC-BY-4.0 (twitter)",
+        modality="image",
     ),
 }

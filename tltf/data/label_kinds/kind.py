@@ -7,6 +7,8 @@ import numpy as np
 CLASS, LABELS, NUMBER, NUMBERS = "class", "labels", "number", "numbers"
 MOST_BARS, BAR = 20, 30
 """The most classes for which a summary draws bars, and the characters of the longest bar."""
+NAMED = 5
+"""Classes with the fewest and with the most rows that are named where there are too many for bars."""
 
 
 class LabelKind:
@@ -124,4 +126,9 @@ class LabelKind:
                 f"           {name:<{width}} {count:>7,} {'█' * round(BAR * count / most)}"
                 for name, count in zip(class_names, counts.tolist(), strict=True)
             ]
+        else:
+            order = sorted(range(len(counts)), key=lambda place: (counts[place], place))
+            for title, places in (("fewest", order[:NAMED]), ("most", order[::-1][:NAMED])):
+                named = [f"{class_names[place]} {counts[place]:,}" for place in places]
+                lines.append(f"{title:<10} {', '.join(named)}")
         return lines

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tltf.data import label_kinds, row_scan, splits
+from tltf.data import fewer_rows, label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
 from tltf.data.source import LoadSettings, ScanCounts, Source, digest, one_field, one_label_field
 from tltf.errors import FlagError, StorageError, choices_text, nearest
@@ -97,7 +97,7 @@ def vader(
         roles=None,
         scan=ScanCounts(len(polar), len(polar)),
     )
-    return splits.draw_roles(
+    return fewer_rows.draw_roles(
         _drop_repeats(source), settings.seed, num_train, num_validation, num_test
     )
 
@@ -124,7 +124,7 @@ def mnist_5k(
         table = np.array([[float(cell) for cell in row] for row in csv.reader(file)])
     pixels = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28, 1)
     source = array_source("mnist_5k", pixels, table[:, -1].astype(np.int32))
-    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
+    return fewer_rows.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
 def array_source(
@@ -176,7 +176,7 @@ def digits(
     bunch = datasets.load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     source = array_source("digits", pixels, bunch.target)
-    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
+    return fewer_rows.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
 def fashion_mnist(
@@ -210,7 +210,7 @@ def fashion_mnist(
         roles=[role for _, role, count in parts for _ in range(count)],
     )
     source = assemble("fashion_mnist", rows, scan, settings, FASHION_CLASSES, strict_labels=False)
-    return splits.reduce_splits(source, settings.seed, num_train, num_validation, num_test)
+    return fewer_rows.reduce_splits(source, settings.seed, num_train, num_validation, num_test)
 
 
 def emoji(
@@ -259,7 +259,7 @@ def emoji(
         scan=ScanCounts(len(glyphs), len(glyphs)),
         groups=np.array([digest(glyph["unified"].encode()) for glyph in glyphs], np.uint64),
     )
-    return splits.draw_roles(source, settings.seed, num_train, num_validation, num_test)
+    return fewer_rows.draw_roles(source, settings.seed, num_train, num_validation, num_test)
 
 
 def _emoji_labels(

@@ -156,6 +156,7 @@ def sentences(report: Report) -> list[str]:
         folds.sentence(report.folds, metrics, said) if report.folds else first,
         *compared_sentences(report),
         *choice_sentences(report),
+        *probe_sentences(report),
         *_baseline_sentences(report),
         *_transfer_sentences(report),
         *evaluators.evaluator_of(metrics).sentences(metrics),
@@ -207,10 +208,31 @@ def _interval_text(metrics: SplitMetrics) -> str:
     return f" ({confidence} interval {said.value(bounds[0])} to {said.value(bounds[1])})"
 
 
+def probe_name(report: Report) -> str:
+    """The baseline that is the probe from which fine-tuning started; empty without one."""
+    rows = report.baselines or {}
+    return next((name for name, row in rows.items() if (row.chosen or {}).get("is_probe")), "")
+
+
+def probe_sentences(report: Report) -> Iterator[str]:
+    """What fine-tuning added to the probe that it started from."""
+    name, (_, metrics) = probe_name(report), report.main_split()
+    if not name or metrics is None:
+        return
+    said, row = evaluators.wording_for(metrics), (report.baselines or {})[name]
+    before, after = row.test.score(said.metric), metrics.score(said.metric)
+    text = f"Probe {said.value(before)}, after fine-tuning {said.value(after)} {said.title}"
+    gain = row.gain.gains.get(said.metric) if row.gain else None
+    if gain:
+        text += f": {said.interval(gain)}"
+        text += f", {_chance(report)}" if said.tone(gain) == UNCLEAR else ""
+    yield text + "."
+
+
 def _baseline_sentences(report: Report) -> Iterator[str]:
     said = evaluators.wording_for(report.main_split()[1])
     for row in comparison(report)[1:]:
-        if row.name in ("scratch", OWN_TEST) or row.value is None:
+        if row.name in ("scratch", OWN_TEST, probe_name(report)) or row.value is None:
             continue
         text = f"{row.title.capitalize()}: {said.title} {said.value(row.value)}"
         if row.gain:

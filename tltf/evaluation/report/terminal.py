@@ -1,18 +1,20 @@
 """A report as the lines of a terminal: the verdict, the result beside baselines, where files are."""
 
+import os
 import pathlib
-import textwrap
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tltf.console.lines import NAME, TEXT, wrap
+from tltf.console.progress import seconds_text
+from tltf.errors import printable
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import learning, sentences, verdict
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.runs import layout
-
-LINE = 68
-"""Letters of a line of a sentence, behind the ten of its name and a space."""
 
 
 def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, Any]] = ()) -> str:
@@ -25,24 +27,42 @@ def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, 
     """
     split, metrics = report.main_split()
     lines = verdict_lines(report)
-    lines.append(f"{split:<10} " + (score_text(metrics) if metrics else "no examples"))
-    lines += [f"{'':<10} {sentence}" for sentence in sentences.choice_sentences(report)]
+    lines += score_lines(split, metrics) if metrics else wrap(split, "no examples")
+    for sentence in sentences.choice_sentences(report):
+        lines += wrap("", sentence)
+    for sentence in sentences.probe_sentences(report):
+        lines += wrap("probe", sentence)
     said = evaluators.wording_for(metrics)
     for row in sentences.comparison(report)[1:]:
         gain = f", this model {said.change(row.gain.difference)}" if row.gain else ""
-        lines.append(f"{'':<10} {said.value(row.value)} {row.title}{gain}")
+        lines += wrap("", f"{said.value(row.value)} {row.title}{gain}")
     if "scratch" not in (report.baselines or {}):
-        lines.append(f"{'':<10} not measured: random weights (--baseline=scratch)")
-    total_s, train_s = report.time_s["total"], report.time_s["train"]
-    lines += wrapped_lines("trained", " ".join(learning.sentences(report, history)))
-    lines += [
-        f"{'time':<10} {total_s:.0f} s, {train_s:.0f} s of it training",
-        f"{'report':<10} {run / layout.REPORT_HTML}",
-        f"{'predict':<10} python -m tltf.predict --run={run} --input=FILE",
+        lines += wrap("", "not measured: random weights (--baseline=scratch)")
+    lines += wrap("trained", " ".join(learning.sentences(report, history)))
+    return "\n".join([*lines, *_next_lines(report, run)])
+
+
+def _next_lines(report: Report, run: pathlib.Path) -> list[str]:
+    """How long the run took, and what can be done with it: commands that can be copied."""
+    total, train = map(seconds_text, (report.time_s["total"], report.time_s["train"]))
+    path = shlex.quote(str(run))
+    lines = [
+        f"{'time':<10} {total}, {train} of it training",
+        f"{'report':<10} {link(run / layout.REPORT_HTML)}",
+        f"{'predict':<10} python -m tltf.predict --run={path} --input=FILE",
+        f"{'python':<10} model = tltf.load({str(run)!r})",
     ]
     if (run / layout.EXPORT).is_dir():
-        lines.append(f"{'serve':<10} {run / 'export'}")
-    return "\n".join(lines)
+        lines.append(f"{'serve':<10} {layout.serve_command(run / layout.EXPORT, run)}")
+    return lines
+
+
+def link(path: pathlib.Path) -> str:
+    """A path, which a terminal that knows links opens when it is clicked."""
+    shown = printable(str(path))
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return shown
+    return f"\x1b]8;;{path.absolute().as_uri()}\x1b\\{shown}\x1b]8;;\x1b\\"
 
 
 def verdict_lines(report: Report) -> list[str]:
@@ -51,24 +71,42 @@ def verdict_lines(report: Report) -> list[str]:
     if not given:
         return []
     command = [f"{'':<10} next: {given.command}"] if given.command else []
-    return wrapped_lines("verdict", given.text) + command
-
-
-def wrapped_lines(name: str, text: str) -> list[str]:
-    """The lines of a text behind its name; none for an empty text."""
-    parts = textwrap.wrap(text, LINE, break_long_words=False, break_on_hyphens=False)
-    return [f"{'' if place else name:<10} {part}" for place, part in enumerate(parts)]
+    return wrap("verdict", given.text) + command
 
 
 def score_text(metrics: SplitMetrics) -> str:
     """A line with the headline metric and its interval, more metrics, and the number of examples."""
+    first, *more = _scores(metrics)
+    return ", ".join([" ".join(first), *(" ".join(pair) for pair in more)])
+
+
+def score_lines(name: str, metrics: SplitMetrics) -> list[str]:
+    """The text of `score_text` behind a name; in aligned rows where it is longer than a line."""
+    text = score_text(metrics)
+    if len(text) <= TEXT:
+        return [f"{name:<{NAME}} {text}"]
+    (value, title), *more, (count, examples) = _scores(metrics)
+    width = max(len(key) for key, _ in more)
+    rows = [f"{'':<{NAME}} {key:<{width}} {number:>8}" for key, number in more]
+    return [f"{name:<{NAME}} {value} {title}, {count} {examples}", *rows]
+
+
+def _scores(metrics: SplitMetrics) -> list[tuple[str, str]]:
+    """Pairs of texts: the headline metric, names and values of more metrics, and the rows."""
     said = evaluators.wording_for(metrics)
-    bounds = metrics.intervals.get(said.metric)
+    bounds, title = metrics.intervals.get(said.metric), said.title
+    if bounds:
+        title += f" ({said.value(bounds[0])} to {said.value(bounds[1])})"
     more = [
-        f"{sentences.words(name).replace('f1', 'F1')} {said.text(name, metrics.scores.get(name))}"
+        (
+            sentences.words(name).replace("f1", "F1"),
+            said.text(name, metrics.scores.get(name)),
+        )
         for name in said.columns
     ]
-    first = f"{said.value(metrics.score(said.metric))} {said.title}"
-    if bounds:
-        first += f" ({said.value(bounds[0])} to {said.value(bounds[1])})"
-    return ", ".join([first, *more, f"{metrics.num_examples:,} examples"])
+    num = metrics.num_examples or 0
+    return [
+        (said.value(metrics.score(said.metric)), title),
+        *more,
+        (f"{num:,}", "examples"),
+    ]

@@ -1,12 +1,12 @@
 """One row of progress per epoch, and the time of the first step."""
 
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 import keras
 
+from tltf.console import lines
 from tltf.console.progress import Progress, seconds_text
 from tltf.training.callbacks.keep_best import KeepBest
 
@@ -64,14 +64,16 @@ class ShowProgress(keras.callbacks.Callback):
         self.file, self._clock = file, clock
         self._progress: Progress
         self._logs: Mapping[str, float] = {}
-        self._start, self._seconds = 0.0, list[float]()
+        self._epoch, self._start, self._seconds = 0, 0.0, list[float]()
         self._first: tuple[float, int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Opens the epoch's bar."""
         what = f"epoch {epoch + 1}/{self.num_epochs}"
-        self._progress = Progress(what, self.num_examples, file=self.file, stays=False)
-        self._logs, self._start = {}, self._clock()
+        self._epoch, self._logs, self._start = epoch, {}, self._clock()
+        self._progress = Progress(
+            what, self.num_examples, file=self.file, stays=False, left=self._left_now
+        )
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Moves the bar; numbers are fetched from the device only when it is redrawn."""
@@ -133,8 +135,22 @@ class ShowProgress(keras.callbacks.Callback):
         if not self._seconds and self._first and self._first[1] < self.num_examples:
             first_s, done = self._first
             seconds = (seconds - first_s) * self.num_examples / (self.num_examples - done)
-        passed = sorted([*self._seconds[1:], seconds])
-        return duration_text(num_left * passed[len(passed) // 2])
+        return duration_text(num_left * self._middle([*self._seconds[1:], seconds]))
+
+    def _left_now(self) -> str:
+        """The same time in the middle of an epoch, from the steps that it has done; may be empty."""
+        done, whole = self._progress.done, self.num_examples
+        rate = self._progress.rate
+        first_s, before = self._first or (0.0, 0)
+        if not rate or done <= before or self._clock() - self._start <= first_s:
+            return ""
+        seconds = self._middle([*self._seconds[1:], whole / rate])
+        num_left = self.num_epochs - self._epoch - 1 + self.num_epochs_after
+        return f"{duration_text(seconds * (num_left + (whole - done) / whole))} left in all"
+
+    @staticmethod
+    def _middle(seconds: Sequence[float]) -> float:
+        return sorted(seconds)[len(seconds) // 2]
 
     def _note(self) -> str:
         """The training loss so far."""
@@ -142,7 +158,7 @@ class ShowProgress(keras.callbacks.Callback):
         return "" if loss is None else f"loss {_number_text('loss', loss)}"
 
     def _print(self, line: str) -> None:
-        print(line.rstrip(), file=self.file or sys.stderr, flush=True)
+        lines.write(line, self.file)
 
 
 def duration_text(seconds: float) -> str:

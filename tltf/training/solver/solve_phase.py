@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from tltf.console import lines
 from tltf.graphs.frozen_prefix import Cut
 from tltf.training.callbacks import non_finite
 from tltf.training.feed import Batches, DataAbove, PhaseRows
 from tltf.training.fit_parts import FitParts
 from tltf.training.judges import VALIDATION
 from tltf.training.solver import solve_head
+from tltf.training.solver.convex import Solution
 
 
 def solve_phase(
@@ -42,9 +44,18 @@ def solve_phase(
     groups = origins(rows.epochs_before, views, **once) if origins else None
     smoothing = options.train.label_smoothing
     solution = solve_head.solve(dense, examples, judged, smoothing, groups)
+    lines.say(phase, _solution_text(solution, fit.core.head.metric))
     for number, row in enumerate(solution.rows, 1):
         fit.record.history.append({"phase": phase, "epoch": number, **row})
         fit.log.write(fit.record.history[-1])
+
+
+def _solution_text(solution: Solution, metric: str) -> str:
+    """What was chosen, with its score on validation where that chose it."""
+    row = next(row for row in solution.rows if row["penalty"] == solution.penalty)
+    text = f"solved, penalty {solution.penalty:g} of {len(solution.rows)} tried"
+    score = row.get(f"val_{metric}")
+    return text if score is None else f"{text}; validation {metric} {score:.1%}"
 
 
 def _judged_features(fit: FitParts, parts: Cut, above: DataAbove) -> tuple[np.ndarray, np.ndarray]:
