@@ -138,7 +138,7 @@ def test_two_workers_that_are_killed_go_on_together(tmp_path):
 def test_two_workers_train_every_fold(tmp_path):
     flags = ("--split=kfold(folds=2, fold=-1)", "--train_epochs=1", "--export=false")
     said = ended(started(tmp_path / "run", ("worker", "worker"), *flags))
-    assert "fold 2 of 2" in said[1] and "together" in said[0]
+    assert "fold 2 of 2" in said[1] and "Mean accuracy of 2 folds" in said[0]
     assert folder.read_status(tmp_path / "run") == "finished"
     report = json.loads((tmp_path / "run/report.json").read_text())
     folds = [
