@@ -179,6 +179,19 @@ def test_they_come_back_from_the_file_and_are_shown():
     assert 5 <= len(table.rows) <= 9
 
 
+@pytest.mark.parametrize(
+    "values",
+    [None, 3, [], {}, {"thresholds": 5}, {"thresholds": [{"threshold": 0.5}]}, {"thresholds": [1]}],
+)
+def test_details_that_are_no_curves_are_none(values):
+    assert binary_curves.BinaryCurves.from_details({"binary": values}) is None
+    row = {"num_alarms": 1, "num_hits": 1, "num_positive": 1, "num_examples": 1}
+    for threshold in ("0.5", 2.0, None):
+        changed = {"positive": "a", "roc": [], "precision_recall": []}
+        changed["thresholds"] = [{**row, "threshold": threshold}]
+        assert binary_curves.BinaryCurves.from_details({"binary": changed}) is None
+
+
 def test_a_gain_of_the_area_is_paired():
     judge = evaluators.evaluator_for(call_strings.pick(HEADS, "classify").build())
     labels, first = rows(200)

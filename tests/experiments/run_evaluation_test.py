@@ -1,5 +1,6 @@
 """What evaluation takes, and what its report says."""
 
+import csv
 import json
 
 import numpy as np
@@ -90,6 +91,29 @@ def test_without_training_counts_the_note_says_so(run, tmp_path, content):
     row = report["baselines"]["majority"]
     assert code == 0 and row["chosen"] == {"label": "good"}
     assert "of these very examples" in row["note"] and "no report.json" in row["note"]
+
+
+def test_thresholds_are_those_of_the_runs_validation_split(run, tmp_path):
+    row = {"num_alarms": 9, "num_hits": 8, "num_positive": 8, "num_examples": 20}
+    curves = {"positive": "good", "roc": [], "precision_recall": []}
+    curves["thresholds"] = [
+        {**row, "threshold": 0.37, "chosen_for": "95% precision"},
+        {**row, "threshold": 0.5, "chosen_for": ""},
+    ]
+    report = {"validation": {"num_examples": 20, "accuracy": 0.9, "binary": curves}}
+    (run / "report.json").write_text(json.dumps(report))
+    found = evaluated(run, tmp_path, ROWS)[1]["test"]["binary"]
+    assert found["is_chosen_elsewhere"] and found["positive"] == "good"
+    chosen = [row for row in found["thresholds"] if row["chosen_for"]]
+    assert [(row["threshold"], row["num_examples"]) for row in chosen] == [(0.37, 3)]
+    with open(tmp_path / "out/predictions.csv", encoding="utf-8") as file:
+        stated = [float(line["probability_good"]) for line in csv.DictReader(file)]
+    assert chosen[0]["num_alarms"] == sum(value >= 0.37 for value in stated)
+    del report["validation"]["binary"]
+    (run / "report.json").write_text(json.dumps(report))
+    (tmp_path / "again").mkdir()
+    found = evaluated(run, tmp_path / "again", ROWS)[1]["test"]["binary"]
+    assert not found["is_chosen_elsewhere"]
 
 
 def test_examples_of_one_class(run, tmp_path):

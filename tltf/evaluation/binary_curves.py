@@ -90,13 +90,19 @@ class BinaryCurves:
 
     @classmethod
     def from_details(cls, details: dict[str, Any]) -> "BinaryCurves | None":
-        """The curves among the details of a split's metrics; None where there are none."""
+        """The curves among the details of a split's metrics; None where there are none.
+
+        Details may come from a file that somebody has changed: values that are not those of curves
+        count as none.
+        """
         values = details.get(DETAILS)
-        if not isinstance(values, dict):
+        try:
+            rows = [from_known_keys(ThresholdRow, row) for row in (values or {})["thresholds"]]
+            if not all(0.0 <= row.threshold <= 1.0 for row in rows):
+                return None
+            return dataclasses.replace(from_known_keys(cls, values or {}), thresholds=rows)
+        except (KeyError, TypeError, AttributeError):
             return None
-        curves = from_known_keys(cls, values)
-        rows = [from_known_keys(ThresholdRow, row) for row in values["thresholds"]]
-        return dataclasses.replace(curves, thresholds=rows)
 
     @property
     def positive_share(self) -> float:

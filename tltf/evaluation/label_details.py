@@ -9,7 +9,7 @@ import scipy.sparse
 
 from tltf.console import lazy_imports
 from tltf.evaluation import binary_curves, bootstrap
-from tltf.evaluation.split_metrics import LabelRow, from_known_keys
+from tltf.evaluation.split_metrics import from_known_keys
 
 metrics = lazy_imports.Module("sklearn.metrics")
 
@@ -67,24 +67,27 @@ def most_frequent_pairs(
 
 
 def curves(
-    labels: np.ndarray, stated: np.ndarray, rows: Sequence[LabelRow]
+    labels: np.ndarray, stated: np.ndarray, given: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, list[list[float]]]:
     """Label -> [recall, precision] over its thresholds, of up to MOST_CURVES labels.
 
     They are the labels with the lowest F1 of those with enough examples for a curve.
 
     Args:
-        labels: uint8[N, C].
-        stated: float[N, C].
-        rows: of the C labels.
+        labels: uint8[N, C], the true labels.
+        stated: float[N, C], the probabilities.
+        given: bool[N, C], the labels that are given.
+        class_names: C names.
     """
-    places = [
-        place
-        for place, row in enumerate(rows)
-        if bootstrap.LEAST_SUPPORT <= row.support < len(labels)
-    ]
-    places = sorted(places, key=lambda place: rows[place].f1)[:MOST_CURVES]
-    return {rows[place].name: _curve(labels[:, place], stated[:, place]) for place in places}
+    support = labels.sum(axis=0, dtype=np.int64)
+    hits = (given & (labels > 0)).sum(axis=0)
+    f1 = 2 * hits / np.maximum(support + given.sum(axis=0), 1)
+    has_curve = (support >= bootstrap.LEAST_SUPPORT) & (support < len(labels))
+    places = [place for place in np.argsort(f1, kind="stable").tolist() if has_curve[place]]
+    return {
+        str(class_names[place]): _curve(labels[:, place], stated[:, place])
+        for place in places[:MOST_CURVES]
+    }
 
 
 def _curve(labels: np.ndarray, stated: np.ndarray) -> list[list[float]]:

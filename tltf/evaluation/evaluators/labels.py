@@ -161,14 +161,15 @@ class LabelEvaluator(Evaluator[Answers]):
         validation: SplitMetrics | None = None,
     ) -> dict[str, Any]:
         """The thresholds of the labels, curves over all thresholds, and labels that come together."""
-        edges = cast("MultiLabel", self.head).thresholds_for(len(class_names))
-        rows = label_metrics.rows_of(labels, candidate, class_names)
-        pairs = label_details.most_frequent_pairs(labels, candidate.given, class_names)
+        edges = cast("MultiLabel", self.head).thresholds_for(len(class_names)).tolist()
+        stated, given = candidate.probabilities, candidate.given
+        pairs = label_details.most_frequent_pairs(labels, given, class_names)
         return {
             class_sections.THRESHOLDS: {
-                row.name: float(f"{edge:.6g}") for row, edge in zip(rows, edges, strict=True)
+                str(name): float(f"{edge:.6g}")
+                for name, edge in zip(class_names, edges, strict=True)
             },
-            label_details.CURVES: label_details.curves(labels, candidate.probabilities, rows),
+            label_details.CURVES: label_details.curves(labels, stated, given, class_names),
             label_details.PAIRS: [dataclasses.asdict(pair) for pair in pairs],
         }
 
