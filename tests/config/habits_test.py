@@ -89,7 +89,7 @@ TYPED = {
     "momentum_decay=1": None,
     "tokenizer=bert": None,
     "threshold=.5": None,
-    "metric=f1": None,
+    "eval_metric=f1": "metric=macro_f1",
     "run_name=x": "title=x",
     "version": None,
     "gpu=0": None,

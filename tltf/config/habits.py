@@ -70,6 +70,7 @@ FLAGS = {
     "strategy": "distribution_strategy distribute",
     "method": "tuning transfer transfer_method finetuning strategy_name",
     "baseline": "baselines",
+    "metric": "scoring eval_metric metric_for_best_model monitor",
     "limit": "max_train_samples max_samples max_rows num_rows nrows n_rows sample subset "
     "limit_train_batches limit_examples",
 }
@@ -121,8 +122,7 @@ SENTENCES = {
     "give a number of epochs: --train_epochs": "max_steps num_steps steps steps_per_epoch iterations",
     "name the column in --data: --data='csv(path=all.csv, text=COLUMN, label=COLUMN)'": "text_column "
     "text_col text label_column label_col label target target_column",
-    "leave it out: reports hold every metric that fits the labels": "metric metrics scoring "
-    "eval_metric metric_for_best_model compute_metrics",
+    "leave it out: reports hold every metric that fits the labels": "metrics compute_metrics",
     "run `pip show tltf` for the version": "version",
     "leave it out: --image_size_px is the side of a square": "img_width width height",
     "name another folder, so that nothing is lost": "force f overwrite_output_dir "
@@ -209,6 +209,11 @@ VALUES = {
         "logistic": "linear linear_probe probe lr sklearn logistic_regression linear_model",
         "scratch": "random random_weights from_scratch",
         "none": "false off no 0",
+    },
+    "metric": {
+        "macro_f1": "f1 f1_macro f1_score macro",
+        "loss": "val_loss eval_loss log_loss",
+        "auto": "accuracy acc val_accuracy eval_accuracy",
     },
     "class_weights": {"balanced": "true auto inverse"},
     "sampling": {"balanced": "weighted oversample weighted_random"},

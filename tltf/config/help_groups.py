@@ -26,6 +26,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "focal_gamma",
             "label_smoothing",
             "keep",
+            "metric",
             "watch_test",
             "ema_decay",
         ),

@@ -252,6 +252,14 @@ class TrainOptions:
         "Also measures the test split after every epoch, for the curves; it is not used for any "
         "choice.",
     )
+    metric: str = flag(
+        "auto",
+        "What the best epoch, early stopping and the choices of a method are judged by on validation: "
+        "auto is the head's own metric (accuracy for classes); macro_f1 counts every class the same, "
+        "however rare it is; loss is the validation loss. The penalty of a head that is solved for is "
+        "always chosen by accuracy.",
+        choices=("auto", "loss", "macro_f1"),
+    )
     keep: str = flag(
         "auto",
         "The weights that the run ends with; auto is the best by validation, or the last where "

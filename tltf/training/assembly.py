@@ -23,6 +23,7 @@ from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder
 from tltf.models.transfer_model import TransferModel
+from tltf.training.judges import MACRO_F1
 
 
 def assemble(
@@ -69,6 +70,7 @@ def assemble(
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
+    _require_metric(core, options.train.metric)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
 
@@ -114,6 +116,13 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
     refusal = _unsolvable(core, train.loss)
     if refusal and any(phase.solver == "lbfgs" for phase in phases):
         raise refusal
+
+
+def _require_metric(core: Core, metric: str) -> None:
+    """Raises FlagError for a metric that the labels of the head do not have."""
+    if metric == MACRO_F1 and core.head.target != label_kinds.CLASS:
+        what = f"{metric} is of one class per row, and the head {core.head.name} predicts others"
+        raise FlagError(what, flag="metric", fix="--metric=auto")
 
 
 def _warn_of_norm(norm: str, phases: Sequence[Phase]) -> None:

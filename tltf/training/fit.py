@@ -94,7 +94,7 @@ class Fit:
         self.options, self.strategy, self.log, self.run = options, strategy, log, run
         self.is_writer = is_writer
         self.course = course or Course(options.train, strategy.num_replicas_in_sync)
-        self.judges = Judges(feed, options.train.eval_batch_size)
+        self.judges = Judges(feed, options.train.eval_batch_size, options.train.metric)
         self.clock, self.record, self.moved = FitClock(), FitRecord(), MovedWeights()
         self.plans: list[Plan] = []
         self.epochs_before = 0

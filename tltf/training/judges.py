@@ -11,9 +11,12 @@ from tltf.graphs.frozen_prefix import Cut
 from tltf.heads.head import Head
 from tltf.models.forward import ForwardPass
 from tltf.training.callbacks import keep_best
+from tltf.training.callbacks.keep_best import ChosenBy
 from tltf.training.feed import Above, DataAbove, Feed
 
 VALIDATION, TEST = "validation", "test"
+MACRO_F1, LOSS = "macro_f1", "loss"
+"""Values of --metric beside `auto`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +42,11 @@ class Judges:
     Args:
         feed: Feed of the fit.
         eval_batch_size: the batch size that an error names where memory runs out.
+        metric: --metric.
     """
 
-    def __init__(self, feed: Feed, eval_batch_size: int | None) -> None:
-        self.feed, self.eval_batch_size = feed, eval_batch_size
+    def __init__(self, feed: Feed, eval_batch_size: int | None, metric: str = "auto") -> None:
+        self.feed, self.eval_batch_size, self.metric = feed, eval_batch_size, metric
         self.splits: dict[str, JudgedSplit] = {}
 
     def place(self, core: Core, parts: Cut, above: DataAbove) -> Above | None:
@@ -76,14 +80,38 @@ class Judges:
         return role in self.splits
 
     def measure(self, role: str = VALIDATION) -> tuple[float, float]:
-        """(loss, the head's metric) of the core on a split."""
+        """(loss, the metric that is logged beside it) of the core on a split."""
         split = self.splits[role]
         with out_of_memory.explain_out_of_memory("eval_batch_size", self.eval_batch_size):
             logits = split.forward(split.dataset)[: len(split.labels)]
         loss = float(split.head.losses(logits, split.labels).mean())
+        if self.metric == MACRO_F1:
+            return loss, macro_f1(np.argmax(split.head.scores(logits), axis=1), split.labels)
         return loss, split.head.metric_value(logits, split.labels)
+
+    def logged(self, head: Head) -> str:
+        """The name of the metric that is logged beside the loss."""
+        return MACRO_F1 if self.metric == MACRO_F1 else head.metric
+
+    def chosen_by(self, head: Head) -> Head | ChosenBy:
+        """What epochs are judged by."""
+        return head if self.metric == "auto" else ChosenBy(self.metric, self.metric == LOSS)
 
     def quality(self) -> tuple[float, float]:
         """(loss, quality) on validation; a larger quality is better."""
         loss, value = self.measure()
-        return loss, keep_best.quality_of(self.splits[VALIDATION].head, value)
+        chosen_by = self.chosen_by(self.splits[VALIDATION].head)
+        return loss, keep_best.quality_of(chosen_by, loss if self.metric == LOSS else value)
+
+
+def macro_f1(answers: np.ndarray, labels: np.ndarray) -> float:
+    """The mean F1 of the classes that answers or labels have, all of the same weight.
+
+    Args:
+        answers: int[N], the predicted classes.
+        labels: int[N].
+    """
+    classes = np.union1d(answers, labels)
+    is_answer, is_label = answers[:, None] == classes, labels[:, None] == classes
+    right = (is_answer & is_label).sum(axis=0)
+    return float(np.mean(2 * right / (is_answer.sum(axis=0) + is_label.sum(axis=0))))

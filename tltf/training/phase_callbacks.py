@@ -107,7 +107,8 @@ class PhaseCallbacks:
             return None
         state, weights = self._best_so_far()
         patience = self.fit.options.train.early_stopping_epochs
-        return KeepBest(self.fit.weights_to_keep, patience, state, weights, self.fit.core.head)
+        chosen_by = self.fit.judges.chosen_by(self.fit.core.head)
+        return KeepBest(self.fit.weights_to_keep, patience, state, weights, chosen_by)
 
     def _best_so_far(self) -> tuple[BestEpoch | None, Arrays | None]:
         """`(state, weights)` for KeepBest: those saved, or what earlier phases have reached.
@@ -124,7 +125,7 @@ class PhaseCallbacks:
 
     def _judging(self, on_interrupt: Callable[[int], None]) -> list[keras.callbacks.Callback]:
         """The callbacks that judge an epoch, and the one that keeps the best."""
-        measure, metric = self.fit.judges.measure, self.fit.core.head.metric
+        measure, metric = self.fit.judges.measure, self.fit.judges.logged(self.fit.core.head)
         callbacks: list[keras.callbacks.Callback] = []
         if self.best:
             callbacks.append(validate.Validate(measure, "val", metric, on_interrupt))

@@ -68,7 +68,7 @@ def kept(report: Report, history: Rows) -> Kept | None:
     is_chosen = options.get("keep") == "best" or not epochs_of(history)
     if is_mixed or not is_chosen or not report.chosen_on_validation:
         return None
-    place = _best(history, said)
+    place = _best(history, said, is_by_loss=options.get("metric") == "loss")
     if place is None:
         return None
     row, later = history[place], epochs_of(history[place + 1 :])
@@ -78,8 +78,8 @@ def kept(report: Report, history: Rows) -> Kept | None:
     return Kept(place, phase, number, num_epochs, penalty, len(later))
 
 
-def _best(rows: Rows, said: Wording) -> int | None:
-    """The place of the first row with the best validation metric; the loss decides ties.
+def _best(rows: Rows, said: Wording, *, is_by_loss: bool = False) -> int | None:
+    """The place of the first row with the best validation metric or loss; the loss decides ties.
 
     Training keeps its best epoch by the same rule, and a solver its penalty.
     """
@@ -90,6 +90,7 @@ def _best(rows: Rows, said: Wording) -> int | None:
         if value is None or loss is None or not math.isfinite(value + loss):
             continue
         quality = (-value if said.is_error else value, -loss)
+        quality = (-loss, -loss) if is_by_loss else quality
         if quality > best:
             best, found = quality, place
     return found

@@ -1,5 +1,6 @@
 """Keeps the weights of the best epoch, and ends a training that no longer improves."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import TypedDict
@@ -27,8 +28,21 @@ class BestEpoch(TypedDict):
     waited: int
 
 
-def quality_of(head: Head | type[Head], value: float) -> float:
-    """The value of a head's metric as a number that is larger where the head is better."""
+@dataclasses.dataclass(frozen=True)
+class ChosenBy:
+    """What epochs are judged by, where it is not the metric of the head.
+
+    Args:
+        metric: its name in the logs, behind `val_`.
+        lower_is_better: whether it is an error.
+    """
+
+    metric: str
+    lower_is_better: bool = False
+
+
+def quality_of(head: Head | type[Head] | ChosenBy, value: float) -> float:
+    """The value of a metric as a number that is larger where the head is better."""
     return -value if head.lower_is_better else value
 
 
@@ -50,7 +64,7 @@ class KeepBest(keras.callbacks.Callback):
             it.
         state: `state` of an earlier instance, to go on from.
         weights: the best weights of that instance.
-        head: Head that names the metric.
+        head: Head that names the metric, or a ChosenBy.
     """
 
     def __init__(
@@ -59,7 +73,7 @@ class KeepBest(keras.callbacks.Callback):
         patience_epochs: int = 0,
         state: BestEpoch | None = None,
         weights: dict[str, np.ndarray] | None = None,
-        head: Head | type[Head] = Classify,
+        head: Head | type[Head] | ChosenBy = Classify,
     ) -> None:
         super().__init__()
         self.read_weights, self.patience_epochs = read_weights, patience_epochs

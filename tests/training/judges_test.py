@@ -1,0 +1,56 @@
+"""What epochs are judged by."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+import tltf
+from tltf.errors import FlagError
+from tltf.training import judges
+
+FLAGS = {
+    "data": "digits(num_train=60, num_test=20)",
+    "backbone": "small_cnn(filters=[4])",
+    "image_size_px": 8,
+    "method": "full",
+    "learning_rate": 0.05,
+    "train_epochs": 4,
+    "near_duplicates": False,
+    "export": False,
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_macro_f1_is_that_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    answers, labels = rng.integers(0, 5, 30), rng.integers(0, 7, 30)
+    wanted = metrics.f1_score(labels, answers, average="macro", zero_division=0)
+    assert judges.macro_f1(answers, labels) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("metric", "quality"),
+    [
+        ("macro_f1", lambda row: row["val_macro_f1"]),
+        ("loss", lambda row: -row["val_loss"]),
+    ],
+)
+def test_the_best_epoch_is_that_of_the_metric(tmp_path, metric, quality):
+    from tltf.training import training
+
+    options = tltf.make_options(**FLAGS, metric=metric, output=str(tmp_path / "run"))
+    result = training.train(options)
+    best = max(result.history, key=quality)
+    part = result.model.splits["validation"]
+    scores = result.model.scores(part)
+    right = float(np.mean(np.argmax(scores, axis=1) == part.labels))
+    if metric == "loss":
+        assert right == pytest.approx(best["val_accuracy"])
+    else:
+        found = judges.macro_f1(np.argmax(scores, axis=1), np.asarray(part.labels))
+        assert found == pytest.approx(best["val_macro_f1"])
+
+
+def test_a_metric_of_classes_needs_classes():
+    with pytest.raises(FlagError, match="macro_f1 is of one class per row"):
+        tltf.run(tltf.make_options(**FLAGS, metric="macro_f1", head="regress", output="x"))
