@@ -244,7 +244,7 @@ class TrainOptions:
     )
     early_stopping_epochs: int = flag(
         0,
-        "Stops after so many epochs without a better validation result; 0 never stops early.",
+        "Stops after this many epochs without a better validation result; 0 never stops early.",
         least=0,
     )
     watch_test: bool = flag(
@@ -304,7 +304,7 @@ class CacheOptions:
     cache: bool = flag(True, "Computes frozen layers once per example and keeps the result.")
     cache_views: int = flag(
         0,
-        "With --augment, keeps so many augmented views per example and uses them in turn; 0 "
+        "With --augment, keeps this many augmented views per example and uses them in turn; 0 "
         "computes frozen layers again in every epoch.",
         least=0,
     )

@@ -52,11 +52,11 @@ def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> S
     num_across = sum(not is_within for is_within, _, _ in rows)
     warnings = []
     if num_across:
-        what = "1 pair of rows in different splits is"
+        what = "1 pair of rows in different splits is nearly the same"
         if num_across > 1:
-            what = f"{num_across:,} pairs of rows in different splits are"
+            what = f"{num_across:,} pairs of rows in different splits are nearly the same"
         first = near_rows[0]["reason"].removeprefix("nearly the same as ")
-        warnings.append(f"{what} nearly the same, such as {near_rows[0]['id']} and {first}")
+        warnings.append(f"{what}, such as {near_rows[0]['id']} and {first}")
     if linked.num_left:
         warnings.append(
             f"{linked.num_left:,} rows look like so many others, as in one frame, that "

@@ -231,6 +231,7 @@ def judge(
     text: str = "",
     image: str = "",
     label: str = "",
+    class_names: Sequence[str] = (),
     root: str = "",
     output: str | os.PathLike[str] = "",
     **flags: bool | float | str,
@@ -242,10 +243,11 @@ def judge(
 
     Args:
         run: what `tltf.fit` gave, or a run folder.
-        data: labelled examples in any form that `tltf.fit` takes; class names are those of the run.
+        data: labelled examples in any form that `tltf.fit` takes.
         text: column of texts in a frame or a dict; empty: the one that the run was trained on.
         image: column of pictures, likewise.
         label: column of labels, likewise.
+        class_names: names of labels that are whole numbers from 0.
         root: folder that paths of pictures are relative to; empty: the working directory.
         output: folder of the report; empty: the next one in `evaluations` of the run folder.
         flags: any flag of `python -m tltf.evaluate` by its name, such as `rows="test"`.
@@ -261,7 +263,7 @@ def judge(
         text, image = (text, image) if text or image else _columns(written)
         is_image = _is_image(data, trained.model.backbone, text, image)
         label = label or str(written.get("label", in_memory.LABEL))
-        request = _request(data, is_image, text, image, label, root, ())
+        request = _request(data, is_image, text, image, label, root, tuple(class_names))
         source = in_memory.make_call([in_memory.make_part(data, None, is_image, label)], request)
     folder = pathlib.Path(output or run_evaluation.next_folder(os.fspath(path)))
     chosen = options.make(

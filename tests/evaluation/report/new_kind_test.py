@@ -115,7 +115,7 @@ def test_its_sections_are_in_the_page_and_in_the_text(tmp_path):
     assert re.findall(r'<section id="(\w+)">', page) == links
     for text in (
         "Boxes overlap by 75% over 40 test examples (90% interval 70.0% to 80.0%).",
-        "A box around all: mean overlap 25.0%; the model&#39;s difference is +50.0 points (+40.0 to +60.0).",
+        "A box around all: mean overlap 25.0%; this model is better by 50.0 points (40.0 to 60.0).",
         "of 2.5 boxes per picture",
         'aria-label="Hits &lt;by size>"',
         "Boxes of the test split, <strong>by size</strong>.",

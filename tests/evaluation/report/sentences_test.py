@@ -49,7 +49,7 @@ def test_sentences_of_a_good_run():
     )
     assert sentences.sentences(report) == [
         "The model is right on 90.0% of 200 test examples (95% interval 85.0% to 94.0%).",
-        "Majority class: accuracy 50.0%; the model's difference is +40.0 points (+33.0 to +46.0).",
+        "Majority class: accuracy 50.0%; this model is better by 40.0 points (33.0 to 46.0).",
         "Pretraining helped: +10.0 points (+5.0 to +15.0) over the same network from random "
         "weights.",
         "Overconfident: the model states a probability of 95.0% on average and is right 90.0% of "
@@ -77,6 +77,23 @@ def test_a_difference_around_zero_claims_nothing():
     text = " ".join(sentences.sentences(Report(test=METRICS, baselines={"small_cnn": row})))
     assert "Small cnn: accuracy 89.0%" in text
     assert "too small to be told from chance with 200 test examples" in text
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"), [(-10.4, "better by 10.4 (8.400 to 12.4)"), (10.4, "worse by 10.4")]
+)
+def test_a_smaller_error_is_said_to_be_better(difference, words):
+    bounds = sorted([difference - 2, difference + 2])
+    metrics = SplitMetrics({"mean_absolute_error": 10.384}, 50, "number")
+    found = PairedDifference({"mean_absolute_error": Gain(difference, bounds)})
+    row = BaselineRow(SplitMetrics({"mean_absolute_error": 24.738}), gain=found)
+    said = sentences.sentences(Report(test=metrics, baselines={"training_quantiles": row}))
+    assert any(
+        line.startswith(
+            f"Always the training median: mean absolute error 24.7; this model is {words}"
+        )
+        for line in said
+    )
 
 
 def test_validation_stands_in_for_a_missing_test_split():

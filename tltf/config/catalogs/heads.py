@@ -1,4 +1,4 @@
-"""HEADS: what stands on the backbone's features."""
+"""HEADS: the layers on the backbone's features, which predict the labels."""
 
 from tltf.config.catalogs.row import HeadRow
 

@@ -236,9 +236,16 @@ def _baseline_sentences(report: Report) -> Iterator[str]:
             continue
         text = f"{row.title.capitalize()}: {said.title} {said.value(row.value)}"
         if row.gain:
-            text += f"; the model's difference is {said.interval(row.gain)}"
-            text += f", {_chance(report)}" if said.tone(row.gain) == UNCLEAR else ""
+            text += f"; {_difference(row.gain, said, report)}"
         yield text + "."
+
+
+def _difference(gain: Gain, said: Wording, report: Report) -> str:
+    """How much better or worse the model is than a baseline."""
+    tone = said.tone(gain)
+    if tone == UNCLEAR:
+        return f"this model's difference is {said.interval(gain)}, {_chance(report)}"
+    return f"this model is {'better' if tone == GOOD else 'worse'} by {said.amount(gain)}"
 
 
 def _transfer_sentences(report: Report) -> Iterator[str]:
