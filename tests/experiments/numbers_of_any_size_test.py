@@ -77,7 +77,7 @@ def test_one_number_is_enough_to_evaluate_on(tmp_path):
         (-2e-9, "-2e-09"),
         (0.0, "0.000"),
         (0.5, "0.500"),
-        (12.3456, "12.346"),
+        (12.3456, "12.35"),
         (None, wording.NOTHING),
     ],
 )
