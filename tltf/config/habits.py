@@ -120,6 +120,10 @@ SENTENCES = {
     "leave it out: batches are not accumulated; a smaller --batch_size needs less memory": "gradient_accumulation_steps "
     "accumulate_grad_batches accum_iter grad_accum",
     "give a number of epochs: --train_epochs": "max_steps num_steps steps steps_per_epoch iterations",
+    "there is no limit of time: --train_epochs=3 or --limit=500 make a run shorter": "time_limit "
+    "max_time timeout time_budget",
+    "leave it out: a network comes with its own tokenizer": "tokenizer tokenizer_name",
+    "leave it out: thresholds and ranks are for python -m tltf.predict": "threshold top_k topk",
     "name the column in --data: --data='csv(path=all.csv, text=COLUMN, label=COLUMN)'": "text_column "
     "text_col text label_column label_col label target target_column",
     "leave it out: reports hold every metric that fits the labels": "metrics compute_metrics",
@@ -128,7 +132,8 @@ SENTENCES = {
     "name another folder, so that nothing is lost": "force f overwrite_output_dir "
     "exist_ok clobber replace",
     "leave it out: rows are shuffled by --seed": "shuffle no_shuffle",
-    "leave it out: --tensorboard writes the logs of a run": "push_to_hub wandb use_wandb hub_model_id",
+    "leave it out: --tensorboard writes the logs of a run": "push_to_hub wandb use_wandb hub_model_id "
+    "mlflow use_mlflow tracking_uri",
 }
 """A sentence for habits that no flag stands for, and what is typed."""
 

@@ -22,7 +22,7 @@ from tltf.config.recipe import Recipe
 from tltf.console import lines
 from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
-from tltf.graphs.core import replace_head
+from tltf.graphs.core import Core, replace_head
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method
 from tltf.models import adapters, loading, saving
@@ -99,9 +99,24 @@ def _show_trained(trained: TransferModel, method: Method, strategy: tf.distribut
         context = FitContext(trained.class_names, load_model=loading.load)
         changed = method.prepare(trained.core, context)
     norm = trained.run_options.train.norm
+    print(*lines.wrap("disk", _disk_text(trained, changed, method)), sep="\n")
     print(*lines.wrap("trains", plan.trained_text(changed, method, norm)), sep="\n")
     print(plan.tables_text(changed, method, norm))
     method.release(changed)
+
+
+def _disk_text(trained: TransferModel, core: Core, method: Method) -> str:
+    """What a run writes at least, for --dry_run."""
+    needs = disk_space.needs_of(
+        core,
+        method,
+        trained.run_options,
+        "validation" in trained.splits,
+        disk_space.num_bytes(trained.core.model.weights),
+    )
+    sizes = {name: size for name, size in dataclasses.asdict(needs).items() if size}
+    parts = [f"{lines.bytes_text(size)} {name}" for name, size in sizes.items()]
+    return f"{lines.bytes_text(needs.total)} or more: {', '.join(parts)}"
 
 
 def _with_features(result: TrainingResult) -> TrainingResult:
