@@ -1,9 +1,11 @@
 """The program `tltf`: its commands are the modules at the top of the package."""
 
 import configparser
+import os
 import pathlib
 import runpy
 import subprocess
+import sys
 
 import pytest
 
@@ -75,3 +77,13 @@ def test_the_package_runs_as_the_program(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("tltf", run_name="__main__")
     assert not ended.value.code and capsys.readouterr().out.startswith("tltf ")
+
+
+def test_a_reader_of_help_may_go_away():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "tltf", "--help"], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

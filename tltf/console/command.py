@@ -42,7 +42,22 @@ DEBUG_HINT = "run again with --debug for the traceback"
 
 def start(main: Callable[[Sequence[str]], int]) -> None:
     """Runs a command's `main(argv)` as a program, through absl, and exits with its code."""
-    app.run(lambda _: sys.exit(main(sys.argv[1:])), argv=sys.argv[:1])
+
+    def run_main(_: Sequence[str]) -> None:
+        try:
+            code = main(sys.argv[1:])
+            sys.stdout.flush()
+        except BrokenPipeError:
+            code = _drop_output()
+        sys.exit(code)
+
+    app.run(run_main, argv=sys.argv[:1])
+
+
+def _drop_output() -> int:
+    """The exit code after the reader of standard output went away; what is written later is dropped."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def run(
@@ -81,8 +96,7 @@ def run(
                 error, "tltf: error[75] interrupted; fix: run the same command again", 75, debug
             )
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            return _drop_output()
         except Exception as error:  # the one place where an unforeseen fault becomes exit code 70
             known = _known_fault(error)
             if known is not None:

@@ -38,6 +38,7 @@ _STYLE: dict[str, Any] = {
     "text.parse_math": False,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
+    "axes.formatter.useoffset": False,
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
