@@ -176,3 +176,14 @@ def test_help_shows_defaults_and_choices():
     text = command.help_text(Options, "Doc.", is_full=False)
     assert "--batch_size  (default: auto)" in text or "--batch_size  (default: empty)" in text
     assert "adamw" in text and "Doc." in text
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_is_told_at_once_what_takes_seconds(is_terminal, monkeypatch, capsys):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(command.importlib, "import_module", lambda name: None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    command.load_tensorflow("reading digits")
+    said = "start      loading TensorFlow, then reading digits\n"
+    assert capsys.readouterr().err == (said if is_terminal else "")

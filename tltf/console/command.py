@@ -123,9 +123,9 @@ def load_tensorflow(what_next: str = "") -> None:
     TensorFlow 2.21 prints its first notes whatever TF_CPP_MIN_LOG_LEVEL says.
 
     Args:
-        what_next: what the command does then; a line says both first. Empty for no line.
+        what_next: what the command does then; on a terminal a line says both first. Empty for no line.
     """
-    if what_next and "tensorflow" not in sys.modules:
+    if what_next and "tensorflow" not in sys.modules and sys.stderr.isatty():
         lines.say("start", f"loading TensorFlow, then {what_next}")
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3" or "tensorflow" in sys.modules:
         return
