@@ -28,7 +28,7 @@ def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, 
     split, metrics = report.main_split()
     lines = verdict_lines(report)
     lines += score_lines(split, metrics) if metrics else wrap(split, "no examples")
-    for sentence in sentences.choice_sentences(report):
+    for sentence in (*sentences.compared_sentences(report), *sentences.choice_sentences(report)):
         lines += wrap("", sentence)
     for sentence in sentences.probe_sentences(report):
         lines += wrap("probe", sentence)
@@ -98,11 +98,7 @@ def _scores(metrics: SplitMetrics) -> list[tuple[str, str]]:
     if bounds:
         title += f" ({said.value(bounds[0])} to {said.value(bounds[1])})"
     more = [
-        (
-            sentences.words(name).replace("f1", "F1"),
-            said.text(name, metrics.scores.get(name)),
-        )
-        for name in said.columns
+        (sentences.words(name), said.text(name, metrics.scores.get(name))) for name in said.columns
     ]
     num = metrics.num_examples or 0
     return [
