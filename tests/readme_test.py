@@ -86,7 +86,7 @@ def test_commands_parse_and_their_call_strings_are_real(line, monkeypatch):
     for name, catalog in (("data", SOURCES), ("head", HEADS), ("method", METHODS)):
         if values.get(name) and values[name] != "auto":
             assert call_strings.pick(catalog, values[name], name)
-    if values.get("backbone", "auto") != "auto":
+    if values.get("backbone") not in (None, "", "auto"):
         assert call_strings.pick(BACKBONES, values["backbone"], "backbone")
 
 

@@ -89,7 +89,7 @@ def test_the_plan_is_printed_once_and_the_last_lines_name_a_model(tmp_path, caps
     changed = ["--data=digits(num_train=90, num_test=30)", "--train_epochs=2"]
     assert train.main([*FLAGS, *changed, f"--output={tmp_path}/run"]) == 0
     printed = capsys.readouterr()
-    assert printed.err.count("backbone  small_cnn") == 1
+    assert printed.err.count("backbone   small_cnn") == 1
     assert printed.out.count("verdict  ") == 1 and printed.out.count("predict  ") == 1
     assert f"tltf.predict --run={tmp_path}/run/rounds/1 " in printed.out
     assert "'--split=holdout(test=0)'" in printed.out.splitlines()[-1]

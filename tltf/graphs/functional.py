@@ -183,6 +183,16 @@ def _snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
+def state_of(model: keras.Model) -> tuple[int, ...]:
+    """Numbers that change where a layer gets or loses variables, or computes something else.
+
+    A graph that was traced before is then of the old model. It keeps its variables alive, so that
+    no new one has the number of an old one.
+    """
+    kinds = (type(layer) for layer in model._flatten_layers())
+    return tuple(map(id, [*kinds, *model.weights]))
+
+
 def named_weights(graph_layers: Sequence[keras.Layer]) -> dict[str, keras.Variable]:
     """Weights by a name that does not depend on the process: `<layer>/<path inside the layer>`.
 

@@ -16,6 +16,7 @@ from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import is_blank
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError
+from tltf.graphs import functional
 from tltf.models import length_sorting, raw_inputs
 from tltf.models.inputs import column_of
 from tltf.models.prediction import Prediction
@@ -60,7 +61,7 @@ def predict(
 def _kept(model: ServedModel, batch_size: int, threshold: float | None) -> "Predictor":
     """The Predictor of earlier calls, so that TensorFlow traces the model once and not in each call."""
     found = vars(model).get(KEPT)
-    if not isinstance(found, Predictor) or found.core is not model.core:
+    if not isinstance(found, Predictor) or found.state != functional.state_of(model.core.model):
         found = vars(model)[KEPT] = Predictor(model, batch_size)
     found.set_batch_size(batch_size)
     found.set_threshold(threshold)
@@ -84,7 +85,7 @@ class Predictor:
     def __init__(
         self, model: ServedModel, batch_size: int = 128, threshold: float | None = None
     ) -> None:
-        self._model, self.core = model, model.core
+        self._model, self.state = model, functional.state_of(model.core.model)
         self.set_threshold(threshold)
         self._is_image = model.core.backbone.modality == "image"
         self._step = tf.function(self._scores, reduce_retracing=True)

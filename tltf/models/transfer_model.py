@@ -15,6 +15,7 @@ from tltf.console import out_of_memory
 from tltf.data import pipeline
 from tltf.data.lookups import Lookup
 from tltf.data.source import Source, Splits
+from tltf.graphs import functional
 from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads.pooling import pool
 from tltf.models import prediction_frame, predictor
@@ -43,7 +44,7 @@ class TransferModel(ServedModel):
     splits: Splits | dict[str, Source] = dataclasses.field(default_factory=dict)
     recipe: Recipe | None = None
     above: tuple[ForwardPass, Callable[[Source, int], tf.data.Dataset]] | None = None
-    _whole: ForwardPass | None = dataclasses.field(default=None, init=False)
+    _whole: tuple[tuple[int, ...], ForwardPass] | None = dataclasses.field(default=None, init=False)
 
     def __repr__(self) -> str:
         what = self.core.head.describe(self.class_names)
@@ -63,10 +64,11 @@ class TransferModel(ServedModel):
         return self.whole_pass()(self.dataset(source, batch_size))
 
     def whole_pass(self) -> ForwardPass:
-        """The pass through the whole core, which is traced once for all splits."""
-        if self._whole is None or self._whole.model is not self.core.model:
-            self._whole = ForwardPass(self.core.model, self.core.head.name)
-        return self._whole
+        """The pass through the whole core, which is traced once for all splits while the core is the same."""
+        state = functional.state_of(self.core.model)
+        if self._whole is None or self._whole[0] != state:
+            self._whole = state, ForwardPass(self.core.model, self.core.head.name)
+        return self._whole[1]
 
     def features(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, d]: the pooled features below the head for the rows of a Source."""
