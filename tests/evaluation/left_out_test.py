@@ -30,7 +30,7 @@ def test_the_rest_is_measured_and_said(judge):
     assert (row.num_left_out, row.num_examples, row.value) == (2, 4, 0.5)
     assert metrics.scores == found.scores and found.scores["accuracy"] == 4 / 6
     text = sentences.sentences(Report(test=found))[1]
-    assert text.startswith("Without the 2 examples that are nearly the same as examples of other")
+    assert text.startswith("Without the 2 examples nearly the same as examples of other")
     assert "accuracy 50.0% (" in text and text.endswith(" on 4 examples.")
 
 

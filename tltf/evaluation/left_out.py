@@ -11,7 +11,7 @@ from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
 
 KEY = "without_examples"
 """Name in `SplitMetrics.details` of a list of dicts with the fields of WithoutExamples."""
-NEAR = "that are nearly the same as examples of other splits"
+NEAR = "nearly the same as examples of other splits"
 TRAINED = "that the run was trained on"
 
 

@@ -43,7 +43,12 @@ def measure(
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
         add(judge.linear_name, *judge.linear(*given, class_names, seed=seed, groups=groups))
-    if "scratch" in names:
+    is_scratch = (
+        trained.recipe and trained.recipe.method and trained.recipe.method.name == "scratch"
+    )
+    if "scratch" in names and is_scratch:
+        lines.say("baseline", "scratch is what this run itself is, so it is not measured again")
+    elif "scratch" in names:
         add("scratch", *_scratch(result, judge))
     return rows
 

@@ -97,8 +97,8 @@ def facts_rows(facts: RunFacts | None) -> list[tuple[str, str]]:
 
 
 def _rows(facts: RunFacts) -> Iterator[tuple[str, str]]:
-    yield "started", facts.started.replace("T", " ")
-    yield "finished", facts.finished.replace("T", " ")
+    yield "started", _time_text(facts.started)
+    yield "finished", _time_text(facts.finished)
     if facts.machine:
         memory = facts.machine.memory_bytes
         yield "processor", f"{facts.machine.cpu}, {facts.machine.cores} cores"
@@ -118,7 +118,12 @@ def _rows(facts: RunFacts) -> Iterator[tuple[str, str]]:
         yield f"licence of the {part}", licence
     yield "commit of tltf", facts.commit
     for part, digest in facts.data_digest.items():
-        yield part, digest
+        yield part, "" if digest.startswith("0 ") else digest
+
+
+def _time_text(time: str) -> str:
+    """`2026-11-29 16:48:55 UTC` of a time in ISO 8601."""
+    return time.replace("T", " ").replace("+00:00", " UTC")
 
 
 def speed_text(speed: Speed) -> str:
