@@ -246,7 +246,7 @@ def test_pictures_with_splits_callbacks_and_no_folder(capsys):
 
 
 def test_random_weights_are_a_baseline_of_data_in_memory_too():
-    made = tltf.fit(pixels(), baseline="scratch", **PICTURES)
+    made = tltf.fit(pixels(), baseline="scratch", **{**PICTURES, "method": "full"})
     assert made.report.report.baselines["scratch"].test.num_examples > 0
 
 
