@@ -1,5 +1,6 @@
 """What is cached is what the frozen layers give, and training on it is training on them."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -129,6 +130,34 @@ def test_nothing_is_computed_twice(core, tmp_path, monkeypatch):
     rows = lookup.inputs_of(tf.range(3, dtype=tf.int64))["boundary_0"].numpy()
     assert counted.rows == 50
     np.testing.assert_array_equal(rows, first["boundary_0"][[40, 3, 7]])
+
+
+def test_without_a_disk_nothing_is_computed_twice_either(core, monkeypatch):
+    computed, real = [], frozen_outputs.Outputs.batches
+
+    def counted(outputs, missing):
+        for batch in real(outputs, missing):
+            computed.append(len(batch[0]))
+            yield batch
+
+    monkeypatch.setattr(frozen_outputs.Outputs, "batches", counted)
+    cache, parts = feature_cache.Cache(CacheOptions(cache_disk_gb=0.0)), cut(core)
+    first, second = (images_source(50, seed=seed) for seed in (0, 1))
+    for source in (first, second, first, second):
+        table = cache.table(parts.prefix, reading(core, source))
+        for name, rows in expected(core, parts, source).items():
+            np.testing.assert_allclose(all_rows(table)[name], rows, rtol=1e-4, atol=1e-5)
+    assert sum(computed) == 100
+
+
+def test_in_memory_the_oldest_rows_go_first(core):
+    cache, parts = feature_cache.Cache(CacheOptions(cache_disk_gb=0.0)), cut(core)
+    sources = [images_source(50, seed=seed) for seed in range(3)]
+    bytes_of_one = cache.table(parts.prefix, reading(core, sources[0])).num_bytes
+    cache.options = dataclasses.replace(cache.options, cache_memory_mb=2.5 * bytes_of_one / 2**20)
+    kept = [cache.table(parts.prefix, reading(core, source)).rows for source in sources]
+    assert cache.table(parts.prefix, reading(core, sources[2])).rows is kept[2]
+    assert cache.table(parts.prefix, reading(core, sources[0])).rows is not kept[0]
 
 
 def test_a_prefix_is_hashed_once_a_cache(core, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ So a later run, another fold or another head finds the rows of earlier ones, and
 examples need only their own.
 """
 
+import hashlib
 import pathlib
 import shutil
 import weakref
@@ -25,7 +26,8 @@ from tltf.graphs import fingerprint
 class Cache:
     """A cache of the outputs of frozen prefixes, as the flags of the cache say.
 
-    The weights of a prefix are hashed once, so they must not change while it is used.
+    The weights of a prefix are hashed once, so they must not change while it is used. Without a disk
+    to keep them, rows are kept in memory as long as the cache, the newest up to --cache_memory_mb.
 
     Args:
         options: the flags of the cache.
@@ -38,6 +40,7 @@ class Cache:
         self._fingerprints: weakref.WeakKeyDictionary[keras.Model, str] = (
             weakref.WeakKeyDictionary()
         )
+        self._in_memory: dict[str, tuple[int, RowsInMemory]] = {}
 
     def table(self, prefix: keras.Model, reading: Reading) -> Table:
         """The prefix's outputs for every row of a source.
@@ -61,15 +64,27 @@ class Cache:
         return frozen_outputs.Table(rows, fields, outputs.dtypes, reading.is_text, num_bytes, fits)
 
     def _rows_in_memory(self, outputs: Outputs) -> RowsInMemory:
-        """The rows, computed now and kept in memory only."""
-        _require_room(outputs, self.options.cache_memory_mb * 2**20, "--cache_memory_mb")
-        return RowsInMemory(outputs)
+        """The rows, computed now unless they are in memory already."""
+        limit_bytes = self.options.cache_memory_mb * 2**20
+        _require_room(outputs, limit_bytes, "--cache_memory_mb")
+        if outputs.reading.view:  # an augmented pass is read once
+            return RowsInMemory(outputs)
+        name = self._namespace(outputs) + hashlib.blake2b(outputs.keys.tobytes()).hexdigest()
+        if name not in self._in_memory:
+            self._in_memory[name] = outputs.num_bytes, RowsInMemory(outputs)
+        while sum(size for size, _ in self._in_memory.values()) > limit_bytes:
+            del self._in_memory[next(iter(self._in_memory))]
+        return self._in_memory[name][1]
+
+    def _namespace(self, outputs: Outputs) -> str:
+        """The name that stands for a prefix and for how its rows are read."""
+        if outputs.prefix not in self._fingerprints:
+            self._fingerprints[outputs.prefix] = fingerprint.hash_model(outputs.prefix)
+        return outputs.namespace(self._fingerprints[outputs.prefix])
 
     def _rows_on_disk(self, outputs: Outputs) -> Rows:
         """The rows in the store, after those that it lacks have been computed."""
-        if outputs.prefix not in self._fingerprints:
-            self._fingerprints[outputs.prefix] = fingerprint.hash_model(outputs.prefix)
-        namespace = self.folder / outputs.namespace(self._fingerprints[outputs.prefix])
+        namespace = self.folder / self._namespace(outputs)
         shards = shard_store.open_shards(namespace, outputs.fields)
         missing = shard_store.find_missing(shards, outputs.keys)
         if missing.any():

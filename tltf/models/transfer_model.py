@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tltf.caching.feature_cache import Cache
 from tltf.caching.frozen_outputs import NotCached
 from tltf.config.recipe import Recipe
 from tltf.console import out_of_memory
@@ -49,6 +51,11 @@ class TransferModel(ServedModel):
     def __repr__(self) -> str:
         what = self.core.head.describe(self.class_names)
         return f"TransferModel({self.core.backbone.name}: {what})"
+
+    @functools.cached_property
+    def feature_cache(self) -> Cache:
+        """The cache of the run's frozen layers, as its flags say."""
+        return Cache(self.run_options.cache)
 
     def scores(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, K]: the head's probabilities or quantiles for the rows of a Source, in its order."""

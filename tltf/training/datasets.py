@@ -80,7 +80,7 @@ def _probe_scores(trained: TransferModel, core: Core, above: Above | None) -> np
 def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
     """Role -> float32[N, d], the pooled backbone features of each split; cached where possible."""
     options, model = trained.run_options, trained.feature_model()
-    cache = feature_cache.Cache(options.cache)
+    cache = trained.feature_cache
 
     def features(part: Source, role: str) -> np.ndarray:
         reading = frozen_outputs.Reading(
@@ -103,9 +103,13 @@ class _Builder:
     def __init__(self, trained: TransferModel) -> None:
         self.trained = trained
         self.options, self.parts = trained.run_options, trained.splits
-        self.cache = feature_cache.Cache(self.options.cache)
         recipe, text = trained.recipe, self.options.data.augment
         self.augment = augmentation.pick_batch_changes(recipe.augments if recipe else text)
+
+    @property
+    def cache(self) -> feature_cache.Cache:
+        """The cache of the run, which all that needs features share."""
+        return self.trained.feature_cache
 
     @functools.cached_property
     def texts(self) -> Lookup | None:
