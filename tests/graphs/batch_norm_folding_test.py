@@ -124,3 +124,18 @@ def test_training_the_original_on_changes_nothing_and_names_stay():
         variable.assign(variable + 1)
     np.testing.assert_array_equal(found(pixels)["out"], before)
     assert not found.trainable_weights
+
+
+def test_under_bfloat16_the_same_numbers_are_folded():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        norm, convolution = keras.layers.BatchNormalization(), keras.layers.Conv2D(5, 3)
+        model = network(lambda image: norm(convolution(image)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    found, pixels = batch_norm_folding.fold(model), images(model)
+    assert num_norms(found) == 0
+    (layer,) = (layer for layer in found.layers if isinstance(layer, keras.layers.Conv2D))
+    assert layer.compute_dtype == "bfloat16" and layer.kernel.dtype == "float32"
+    wanted = np.asarray(model(pixels, training=False), "float32")
+    np.testing.assert_allclose(np.asarray(found(pixels), "float32"), wanted, rtol=0.03, atol=0.03)

@@ -192,3 +192,27 @@ def test_many_calls_trace_the_model_a_few_times_and_follow_a_new_core():
     trained.core = served.text().core
     trained.predict("one")
     assert vars(trained)[predictor.KEPT] is not kept
+
+
+@pytest.mark.parametrize("make", [served.image, served.text], ids=["image", "text"])
+def test_a_few_inputs_need_no_graph_and_get_the_answers_of_one(make):
+    trained = make()
+    modality = trained.core.backbone.modality
+    texts = [f"good film {number}" for number in range(3)]
+    inputs = (
+        texts
+        if modality == "text"
+        else list(np.random.default_rng(0).integers(0, 256, (3, 9, 9, 3), np.uint8))
+    )
+    few, compiled = predictor.Predictor(trained), predictor.Predictor(trained)
+    quick = list(few.stream(inputs))
+    assert few._step.experimental_get_tracing_count() == 0
+    graph = list(compiled.stream([*inputs, *inputs]))[:3]
+    assert compiled._step.experimental_get_tracing_count() > 0
+    for one, other in zip(quick, graph, strict=True):
+        assert one.label == other.label
+        values = list(one.probabilities.values())
+        np.testing.assert_allclose(values, list(other.probabilities.values()), atol=1e-5)
+    for _ in range(predictor.FEW_CALLS):
+        list(few.stream(inputs))
+    assert few._step.experimental_get_tracing_count() > 0

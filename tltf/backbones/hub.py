@@ -8,18 +8,23 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import keras_hub
 
 from tltf.backbones import downloads, transformers, weight_files
 from tltf.backbones.hub_configs import CONFIGS
 from tltf.backbones.network import SCALINGS, Network, Request, Scaling
 from tltf.config.checks import PRESET_PREFIX
+from tltf.console import lazy_imports
 from tltf.errors import FlagError, ModelError, StorageError, choices_text, nearest
 from tltf.files import untrusted
 from tltf.graphs import build_limits, functional
+
+if TYPE_CHECKING:
+    from keras_hub.layers import ImageConverter
+
+keras_hub = lazy_imports.Module("keras_hub")
 
 _ADDRESSES = ("kaggle://", "hf://", "ms://")
 _HF_TYPES = ("albert", "bert", "distilbert", "electra", "roberta", "vit", "xlm-roberta")
@@ -248,7 +253,7 @@ def is_text(backbone: keras.Model) -> bool:
     return isinstance(backbone.input, dict) and "token_ids" in backbone.input
 
 
-def converter_scaling(converter: keras_hub.layers.ImageConverter) -> Scaling:
+def converter_scaling(converter: "ImageConverter") -> Scaling:
     """The Scaling of a KerasHub image converter.
 
     Raises:

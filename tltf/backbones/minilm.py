@@ -1,11 +1,13 @@
 """all-MiniLM-L6-v2, a BERT of 6 layers for sentence vectors, with packaged weights."""
 
 import keras
-import keras_hub
 
 from tltf.backbones import transformers, weight_files
 from tltf.backbones.network import Network, Request
+from tltf.console import lazy_imports
 from tltf.files import assets
+
+keras_hub = lazy_imports.Module("keras_hub")
 
 CONFIG = {
     "vocabulary_size": 30522,

@@ -6,11 +6,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 import keras
-import keras_hub
 
 from tltf.backbones import transformers, weight_files
 from tltf.backbones.network import SCALINGS, Network, Request
+from tltf.console import lazy_imports
 from tltf.errors import FlagError
+
+keras_hub = lazy_imports.Module("keras_hub")
 
 START, END = "[CLS]", "[SEP]"
 _RESERVED = ["[PAD]", "[UNK]", START, END, "[MASK]"]

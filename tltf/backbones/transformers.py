@@ -5,12 +5,14 @@ import re
 from typing import Any
 
 import keras
-import keras_hub
 
 from tltf.backbones.network import Network, Request
+from tltf.console import lazy_imports
 from tltf.errors import FlagError, ModelError, TltfError
 from tltf.files import untrusted
 from tltf.graphs import functional
+
+keras_hub = lazy_imports.Module("keras_hub")
 
 DEFAULT_TEXT_LENGTH = 128
 """Number of tokens that a text is cut to."""

@@ -27,7 +27,7 @@ from tltf.data.lookups import Lookup
 from tltf.data.source import Source, digest
 from tltf.data.texts import preprocessing as texts_preprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
-from tltf.graphs import batch_norm_folding
+from tltf.graphs import batch_norm_folding, flat_dense
 
 BATCH_SIZE = 64
 """Number of examples that the prefix computes together."""
@@ -338,6 +338,7 @@ def _code_of(reading: Reading) -> str:
         settings = f"{reading.length_buckets} {kind.tokenizer_digest()}"
     modules = [
         batch_norm_folding,
+        flat_dense,
         *([texts_preprocessing] if reading.is_text else [images_preprocessing, exif]),
     ]
     code = b"".join(inspect.getsource(module).encode() for module in modules)
@@ -353,7 +354,8 @@ def _traced(
     wide = {name: tf.TensorSpec([None, *s.shape[1:]], s.dtype) for name, s in specs.items()}
 
     def step(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        outputs = prefix(inputs, training=False)
+        with flat_dense.flat_dense():
+            outputs = prefix(inputs, training=False)
         return {name: outputs[name] for name in names}
 
     return tf.function(step, input_signature=[wide], autograph=False)

@@ -31,6 +31,7 @@ from tltf.heads.head import Head
 from tltf.models import inputs, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
+from tltf.serving.export import verify
 from tltf.training import training
 from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
@@ -76,6 +77,8 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
     """
     trained = result.model
     run = pathlib.Path(trained.run_options.output.output)
+    if recipe.formats:  # the check of the export imports TensorFlow meanwhile
+        verify.start_process(trained.core.backbone.modality)
     began = time.monotonic()
     lines.say("evaluate", _judged_text(trained))
     report, stated = evaluate(result)

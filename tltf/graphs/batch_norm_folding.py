@@ -14,6 +14,8 @@ import numpy as np
 
 from tltf.graphs import functional
 
+FOLDED = ("float32", "mixed_bfloat16")
+"""Precisions in which batch norms are folded; the numbers are multiplied in float64 for both."""
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
@@ -70,7 +72,8 @@ def _can_fold(convolution: keras.Layer, norm: keras.Layer) -> bool:
         and convolution.activation is keras.activations.linear
         and convolution.data_format == "channels_last"
         and norm.axis in (-1, 3)
-        and {layer.dtype_policy.name for layer in (convolution, norm)} == {"float32"}
+        and convolution.dtype_policy.name == norm.dtype_policy.name
+        and norm.dtype_policy.name in FOLDED
     )
 
 

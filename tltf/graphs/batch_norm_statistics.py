@@ -88,4 +88,6 @@ def _as_training(model: keras.Model, norms: Sequence[keras.Layer]) -> Iterator[N
 
 def _step(model: keras.Model) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """A forward pass in training mode, traced with the present momenta and rates."""
-    return tf.function(lambda inputs: model(inputs, training=True), reduce_retracing=True)
+    return tf.function(
+        lambda inputs: model(inputs, training=True), reduce_retracing=True, autograph=False
+    )

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.console import signals
+from tltf.graphs import flat_dense
 from tltf.models import length_sorting
 
 
@@ -54,8 +55,9 @@ class ForwardPass:
         """The model as one graph for batches of any size."""
 
         def step(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-            outputs = self.model(inputs, training=False)
+            with flat_dense.flat_dense():
+                outputs = self.model(inputs, training=False)
             return tf.cast(outputs[self._name] if self._name else outputs, tf.float32)
 
         wide = {k: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for k, v in specs.items()}
-        return tf.function(step, input_signature=[wide])
+        return tf.function(step, input_signature=[wide], autograph=False)

@@ -16,7 +16,7 @@ from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import is_blank
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError
-from tltf.graphs import functional
+from tltf.graphs import flat_dense, functional
 from tltf.models import length_sorting, raw_inputs
 from tltf.models.inputs import column_of
 from tltf.models.prediction import Prediction
@@ -24,6 +24,10 @@ from tltf.models.served_model import ServedModel
 
 MAX_FILE_BYTES = 2**28
 """Size of the largest file that is read as an image."""
+FEW = 4
+"""The most inputs that are computed without a graph, which takes longer to make than their answers."""
+FEW_CALLS = 8
+"""Calls with few inputs after which the graph is made all the same."""
 TEXT_BATCHES = 8
 """Batches of texts that are read before the first is computed."""
 KEPT = "_predictor"
@@ -69,7 +73,10 @@ def _kept(model: ServedModel, batch_size: int, threshold: float | None) -> "Pred
 
 
 class Predictor:
-    """The compiled prediction of a model, to be kept for many calls.
+    """The prediction of a model, to be kept for many calls; it is compiled where inputs are many.
+
+    Until then at most FEW inputs are computed without a graph. Their scores differ in rounding from
+    those of the graph, in which batch norms are fused with convolutions: by up to 6e-6.
 
     Args:
         model: what predicts.
@@ -88,11 +95,14 @@ class Predictor:
         self._model, self.state = model, functional.state_of(model.core.model)
         self.set_threshold(threshold)
         self._is_image = model.core.backbone.modality == "image"
-        self._step = tf.function(self._scores, reduce_retracing=True)
+        self._num_few, self._is_compiled = 0, False
+        self._step = tf.function(self._scores, reduce_retracing=True, autograph=False)
         self.set_batch_size(batch_size)
         if self._is_image:
             spec = tf.TensorSpec([], tf.string)
-            self._decode = tf.function(model.preprocessing.__call__, input_signature=[spec])
+            self._decode = tf.function(
+                model.preprocessing.__call__, input_signature=[spec], autograph=False
+            )
 
     def set_threshold(self, threshold: float | None) -> None:
         """Sets the threshold of later calls; raises FlagError for one that the model cannot take."""
@@ -114,6 +124,8 @@ class Predictor:
             yield from self._batch(batch)
 
     def _batch(self, batch: Sequence[object]) -> Iterator[Prediction]:
+        self._num_few += 1
+        self._is_compiled |= len(batch) > FEW or self._num_few > FEW_CALLS
         prepare: Callable[[object], tf.Tensor | tuple[bytes, ...]]
         prepare = self._image if self._is_image else self._texts
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -126,22 +138,26 @@ class Predictor:
 
     def _rows(self, good: Sequence[tf.Tensor | tuple[bytes, ...] | None]) -> np.ndarray:
         """float32[N, K] of images float32[S, S, C] or of tuples of encoded texts."""
+        step = self._step if self._is_compiled else self._scores
         if self._is_image:
             name = next(iter(self._model.core.backbone.inputs))
-            return self._step({name: tf.stack(good)}).numpy()
+            return step({name: tf.stack(good)}).numpy()
         preprocessing = cast(TextPreprocessing, self._model.preprocessing)
-        tensors = preprocessing.graph_function(*map(tf.constant, zip(*good, strict=True)))
+        tokenize = preprocessing.graph_function if self._is_compiled else preprocessing
+        tensors = tokenize(*map(tf.constant, zip(*good, strict=True)))
         if self._model.takes_any_length:
-            return length_sorting.run(self._step, [tensors], list(tensors), self.batch_size)
+            return length_sorting.run(step, [tensors], list(tensors), self.batch_size)
         batches = (
             {name: tensor[start : start + self.batch_size] for name, tensor in tensors.items()}
             for start in range(0, len(good), self.batch_size)
         )
-        return np.concatenate([self._step(batch).numpy() for batch in batches])
+        return np.concatenate([step(batch).numpy() for batch in batches])
 
     def _scores(self, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
         core = self._model.core
-        return core.head.scores(core.model(tensors, training=False)[core.head.name])
+        with flat_dense.flat_dense():
+            logits = core.model(tensors, training=False)[core.head.name]
+        return core.head.scores(logits)
 
     def _prediction(self, item: object, error: str, row: np.ndarray | None) -> Prediction:
         shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
@@ -192,7 +208,8 @@ class Predictor:
         if conversion.format_of(contents) or height * width > structure.most_pixels(known):
             raise DataError(files.inspect_bytes(contents).reason)
         try:
-            return self._decode(tf.constant(contents))
+            decode = self._decode if self._is_compiled else self._model.preprocessing
+            return decode(tf.constant(contents))
         except tf.errors.OpError as error:
             why = files.inspect_bytes(contents).reason or "cannot be decoded"
             raise DataError(why) from error

@@ -172,12 +172,13 @@ def test_an_export_that_answers_otherwise_is_not_published(tmp_path, monkeypatch
 
 
 def test_a_full_disk_in_the_check_is_no_fault_of_the_model(tmp_path, monkeypatch):
-    run, limit = subprocess.run, (resource.RLIMIT_FSIZE, (100, 100))
+    start, limit = subprocess.Popen, (resource.RLIMIT_FSIZE, (100, 100))
 
     def limited(*given, **options):
-        return run(*given, preexec_fn=lambda: resource.setrlimit(*limit), **options)
+        return start(*given, preexec_fn=lambda: resource.setrlimit(*limit), **options)
 
-    monkeypatch.setattr(verify.subprocess, "run", limited)
+    monkeypatch.setattr(verify, "_started", {})
+    monkeypatch.setattr(verify.subprocess, "Popen", limited)
     with pytest.raises(StorageError, match=r"File too large.*TMPDIR"):
         exported(served.image_once(), tmp_path)
     assert os.listdir(tmp_path) == []
@@ -201,7 +202,7 @@ def test_the_check_needs_tensorflow_alone():
     nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
     imported = {alias.name for node in nodes for alias in node.names}
     typing = {"Any", "Sequence"}
-    assert imported - typing == {"importlib", "itertools", "sys", "numpy", "tensorflow"}
+    assert imported - typing == {"importlib", "itertools", "json", "sys", "numpy", "tensorflow"}
 
 
 def test_packed_bytes_come_back():

@@ -221,7 +221,7 @@ def _webp_size(contents: bytes) -> tuple[int, int]:
     return 0, 0  # in the other two kinds no side can have more than 16,383 pixels
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _decode(contents: tf.Tensor) -> tf.Tensor:
     return preprocessing.ImagePreprocessing(1).decode(contents)
 

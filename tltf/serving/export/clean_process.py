@@ -1,14 +1,16 @@
 """Runs a SavedModel on inputs from a file with TensorFlow alone, without tltf and Keras.
 
-`python clean_process.py FOLDER INPUTS OUTPUTS [MODULE]` is a program of its own, so it computes what
-a server computes. INPUTS and OUTPUTS are .npz files without objects. The byte strings of an input
-are stored as two arrays: `data/<input>` uint8[], all their bytes, and `ends/<input>` int64[], the
-place where each string ends. MODULE is imported for the operators that the graph needs
-(tensorflow_text).
+`python clean_process.py [MODULE]` is a program of its own, so it computes what a server computes. It
+imports TensorFlow, and MODULE for the operators that the graph needs (tensorflow_text); then it
+reads a line of standard input, a JSON list of FOLDER, INPUTS and OUTPUTS. So it can be started
+before there is an export. INPUTS and OUTPUTS are .npz files without objects. The byte strings of an
+input are stored as two arrays: `data/<input>` uint8[], all their bytes, and `ends/<input>` int64[],
+the place where each string ends.
 """
 
 import importlib
 import itertools
+import json
 import sys
 from collections.abc import Sequence
 
@@ -21,16 +23,21 @@ CANNOT_WRITE = 74
 
 
 def main(argv: Sequence[str]) -> None:
-    """Computes the outputs of all inputs and writes them to OUTPUTS.
+    """Waits for a line of standard input, computes the outputs of all inputs and writes them to OUTPUTS.
+
+    Without a line, where standard input is closed, nothing is computed.
 
     Their names begin with `raw/` for the signature `serving_default` and with `tensors/` for the
     signature `tensors`; those of strings have `data/` or `ends/` before that.
     """
     import tensorflow as tf
 
-    folder, inputs_path, outputs_path = argv[1:4]
-    for module in argv[4:]:
+    for module in argv[1:]:
         importlib.import_module(module)
+    line = sys.stdin.readline()
+    if not line:
+        return
+    folder, inputs_path, outputs_path = json.loads(line)
     with np.load(inputs_path, allow_pickle=False) as file:
         arrays = dict(file)
     signatures = tf.saved_model.load(folder).signatures

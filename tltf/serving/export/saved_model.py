@@ -5,7 +5,7 @@ import json
 import pathlib
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,7 @@ from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 from tltf.files import atomic_folders
-from tltf.graphs import functional, precision
+from tltf.graphs import flat_dense, functional, precision
 from tltf.graphs.core import Core
 from tltf.models import core_builder, example_inputs, loading, raw_inputs, saving
 from tltf.models.transfer_model import TransferModel
@@ -63,8 +63,10 @@ def export_saved_model(
         StorageError: the folder cannot be written.
     """
     target = atomic_folders.new_version(folder, version)
+    if verify:
+        export_verify.start_process(trained.core.backbone.modality)
     raw = example_inputs.take_examples(trained, NUM_VERIFIED)
-    core = float32_copy(trained.core)
+    core = trained.core if _is_plain(trained.core) else float32_copy(trained.core)
     with atomic_folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
         module = Servable(core, trained.preprocessing, trained.class_names, scratch)
         with _hide_notes():
@@ -102,6 +104,14 @@ def _splits_of(run: str) -> Splits | dict[str, Source]:
             file=sys.stderr,
         )
         return {}
+
+
+def _is_plain(core: Core) -> bool:
+    """Whether the core computes in float32 alone and its weights are not spread over devices."""
+    halves = {"float16", "bfloat16"}
+    is_half = any(layer.compute_dtype in halves for layer in core.model._flatten_layers())
+    values = tf.distribute.DistributedValues
+    return not is_half and not any(isinstance(w.value, values) for w in core.model.weights)
 
 
 def float32_copy(core: Core) -> Core:
@@ -159,15 +169,26 @@ class Servable(tf.Module):
         return list(raw_inputs.input_names(self._preprocessing.fields).values())
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """Signature name -> concrete function."""
-        raw = {name: tf.TensorSpec([None], tf.string, name) for name in self.input_names}
+        """Signature name -> concrete function; both call the same graph of the core."""
+        prepare, answer = _graph(self.prepare), _graph(self.answer)
+        names = self.input_names
+        raw = {name: tf.TensorSpec([None], tf.string, name) for name in names}
+        tensors = prepare.get_concrete_function(*raw.values()).structured_outputs
         prepared = {
-            name: tf.TensorSpec(tensor.shape, tensor.dtype, name)
-            for name, tensor in self._tensor_specs().items()
+            k: tf.TensorSpec(tensor.shape, tensor.dtype, k) for k, tensor in tensors.items()
         }
+
+        def from_raw(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(prepare(*(_require_shape(name, raw[name]) for name in names)))
+
+        def from_tensors(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(
+                {k: _require_finite(k, _require_shape(k, tensor)) for k, tensor in tensors.items()}
+            )
+
         return {
-            "serving_default": tf.function(self._from_raw).get_concrete_function(**raw),
-            "tensors": tf.function(self._from_tensors).get_concrete_function(**prepared),
+            "serving_default": _graph(from_raw).get_concrete_function(**raw),
+            "tensors": _graph(from_tensors).get_concrete_function(**prepared),
         }
 
     def prepare(self, *raw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -179,25 +200,17 @@ class Servable(tf.Module):
     def answer(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Output name -> tensor [B, ...], from inputs of the core: the head's `serving_outputs`."""
         padded, count = _pad_empty(tensors)
-        logits = self._core.model(padded, training=False)[self._core.head.name][:count]
+        with flat_dense.flat_dense():
+            logits = self._core.model(padded, training=False)[self._core.head.name][:count]
         head = self._core.head
         return head.serving_outputs(head.scores(logits), self._labels)
 
-    def _from_raw(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        columns = [_require_shape(name, raw[name]) for name in self.input_names]
-        return self.answer(self.prepare(*columns))
 
-    def _from_tensors(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self.answer(
-            {
-                name: _require_finite(name, _require_shape(name, tensor))
-                for name, tensor in tensors.items()
-            }
-        )
-
-    def _tensor_specs(self) -> dict[str, tf.Tensor]:
-        example = [tf.TensorSpec([None], tf.string)] * len(self.input_names)
-        return tf.function(self.prepare).get_concrete_function(*example).structured_outputs
+def _graph(
+    function: Callable[..., dict[str, tf.Tensor]],
+) -> tf.types.experimental.PolymorphicFunction:
+    """The function as a graph, without AutoGraph, which takes longer than the trace itself."""
+    return tf.function(function, autograph=False)
 
 
 def _pad_empty(tensors: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:

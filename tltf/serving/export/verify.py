@@ -1,12 +1,13 @@
 """The check of an export: reloads it in a clean process and compares it with the Keras model."""
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -25,6 +26,8 @@ BATCH = 32
 """Number of rows that the Keras model computes at once."""
 TIMEOUT_S = 900
 """Seconds after which the clean process is stopped."""
+_started: "dict[str, subprocess.Popen[str]]" = {}
+"""Modality -> the clean process that was started for the next check."""
 
 
 def check_saved_model(
@@ -83,7 +86,7 @@ def _reference_scores(
     head, rows = trained.core.head, list[np.ndarray]()
     first: dict[str, tf.Tensor] = {}
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def answer(tensors: dict[str, tf.Tensor]) -> tf.Tensor:
         return head.scores(model(tensors, training=False)[head.name])
 
@@ -105,39 +108,63 @@ def _prepare(trained: TransferModel, raw: Sequence[tf.Tensor]) -> dict[str, tf.T
     return {next(iter(trained.core.backbone.inputs)): images}
 
 
+def start_process(modality: str) -> None:
+    """Starts the clean process of the next check of this modality, `image` or `text`.
+
+    It imports TensorFlow while the caller goes on. It ends with this process, or after one check.
+    """
+    if modality not in _started:
+        _started[modality] = _new_process(modality)
+
+
+def _new_process(modality: str) -> "subprocess.Popen[str]":
+    modules = ["tensorflow_text"] if modality == "text" else []
+    return subprocess.Popen(
+        [sys.executable, "-P", clean_process.__file__, *modules],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+    )
+
+
 def _run_export(
     folder: pathlib.Path, raw: dict[str, list[bytes]], tensors: dict[str, np.ndarray], modality: str
 ) -> dict[str, np.ndarray]:
     """The outputs that tltf/serving/export/clean_process.py computes with the export, by name."""
-    with tempfile.TemporaryDirectory() as scratch:
+    start_process(modality)
+    with tempfile.TemporaryDirectory() as scratch, _started.pop(modality) as process:
         inputs, outputs = pathlib.Path(scratch, "inputs.npz"), pathlib.Path(scratch, "outputs.npz")
         packed = dict[str, Any]()
         for name, items in raw.items():
             packed[f"data/{name}"], packed[f"ends/{name}"] = clean_process.pack(items)
         np.savez(inputs, **(packed | tensors))
-        modules = ["tensorflow_text"] if modality == "text" else []
-        files = [str(path) for path in (folder, inputs, outputs)]
-        command = [sys.executable, "-P", clean_process.__file__, *files, *modules]
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
+        line = json.dumps([os.path.abspath(path) for path in (folder, inputs, outputs)])
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment
-            )
+            _, errors = process.communicate(line + "\n", timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             what = f"the check of the export took more than {TIMEOUT_S} s"
             raise StorageError(what, place=folder) from error
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            if done.returncode == clean_process.CANNOT_WRITE:
-                raise StorageError(
-                    f"the check of the export cannot write its answers: {last}",
-                    place=scratch,
-                    fix="free space there, or set TMPDIR",
-                )
-            what = f"the export cannot be run in a clean process: {last}"
-            raise ModelError(what, place=folder, fix="--noverify exports it all the same")
+        finally:
+            process.kill()
+        if process.returncode:
+            _raise_failure(process.returncode, errors, folder, scratch)
         with np.load(outputs, allow_pickle=False) as file:
             return dict(file)
+
+
+def _raise_failure(code: int, errors: str, folder: pathlib.Path, scratch: str) -> NoReturn:
+    """Raises the error for a clean process that failed, with the last line of what it printed."""
+    last = (errors.strip().splitlines() or ["no message"])[-1]
+    if code == clean_process.CANNOT_WRITE:
+        raise StorageError(
+            f"the check of the export cannot write its answers: {last}",
+            place=scratch,
+            fix="free space there, or set TMPDIR",
+        )
+    what = f"the export cannot be run in a clean process: {last}"
+    raise ModelError(what, place=folder, fix="--noverify exports it all the same")
 
 
 def _scores(outputs: dict[str, np.ndarray], kind: str, head: Head) -> np.ndarray:
