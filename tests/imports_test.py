@@ -17,7 +17,7 @@ RANK = {name: place for place, names in enumerate(ORDER.split(" < ")) for name i
 WITHOUT_TENSORFLOW = {"errors", "files", "config", "console", "runs", "commands"}
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "tensorflow_datasets", "sklearn"}
 FILES = sorted(PACKAGE.rglob("*.py"))
-MOST_AT_THE_TOP = 24
+MOST_AT_THE_TOP = 23
 MOST_LINES, MOST_FUNCTION_LINES = 400, 45
 
 

@@ -96,7 +96,7 @@ class Predictor:
         self.set_threshold(threshold)
         self._is_image = model.core.backbone.modality == "image"
         self._num_few, self._is_compiled = 0, False
-        self._step = tf.function(self._scores, reduce_retracing=True, autograph=False)
+        self._step = tf.function(self._graph_scores, reduce_retracing=True, autograph=False)
         self.set_batch_size(batch_size)
         if self._is_image:
             spec = tf.TensorSpec([], tf.string)
@@ -155,9 +155,12 @@ class Predictor:
 
     def _scores(self, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
         core = self._model.core
+        return core.head.scores(core.model(tensors, training=False)[core.head.name])
+
+    def _graph_scores(self, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
+        """`_scores` where a graph is made of it."""
         with flat_dense.flat_dense():
-            logits = core.model(tensors, training=False)[core.head.name]
-        return core.head.scores(logits)
+            return self._scores(tensors)
 
     def _prediction(self, item: object, error: str, row: np.ndarray | None) -> Prediction:
         shown = str(item) if isinstance(item, (str, os.PathLike)) else ""

@@ -7,7 +7,7 @@ import math
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from tltf.config.option_groups import TrainOptions
 from tltf.config.options import replace
 from tltf.config.recipe import Recipe
 from tltf.console import lazy_imports
+from tltf.console.plot_style import plot_style
 from tltf.data import loader
 from tltf.errors import FlagError, NumericError
 from tltf.files import atomic_files
@@ -41,24 +42,7 @@ if TYPE_CHECKING:
 mpl, drawn = lazy_imports.Module("matplotlib"), lazy_imports.Module("matplotlib.figure")
 
 INK, MUTED, ACCENT, GRID = "#17202b", "#5d6b7b", "#1a5fd0", "#e1e6ec"
-STYLE: dict[str, Any] = {
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "lines.linewidth": 2,
-    "legend.frameon": False,
-}
+STYLE = plot_style(INK, MUTED, GRID)
 """The look of a report's plots, in the colours of its light page."""
 
 LOWEST, HIGHEST = 1e-7, 1.0

@@ -7,6 +7,7 @@ import os
 import pathlib
 import resource
 import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -195,6 +196,16 @@ def test_wrong_labels_are_told(image, monkeypatch):
     monkeypatch.setattr(verify, "_run_export", lambda *_: answers)
     with pytest.raises(ModelError, match="input 0 has the label b'mole' in place of"):
         verify.check_saved_model(path, trained, trained.core.model, raw)
+
+
+def test_a_process_that_ended_before_its_check_is_replaced(monkeypatch):
+    monkeypatch.setattr(verify, "_started", {})
+    ended = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE)
+    ended.communicate()
+    verify._started["image"] = ended
+    monkeypatch.setattr(verify, "_new_process", lambda modality: f"a new one for an {modality}")
+    verify.start_process("image")
+    assert verify._started == {"image": "a new one for an image"}
 
 
 def test_the_check_needs_tensorflow_alone():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tltf.console import lazy_imports
+from tltf.console.plot_style import plot_style
 
 mpl, drawn = lazy_imports.Module("matplotlib"), lazy_imports.Module("matplotlib.figure")
 svg = lazy_imports.Module("matplotlib.backends.backend_svg")
@@ -28,29 +29,12 @@ _VARIABLES = {
     WARM: "var(--warm)",
     BAD: "var(--bad)",
 }
-_STYLE: dict[str, Any] = {
+_STYLE: dict[str, Any] = plot_style(INK, MUTED, GRID) | {
     "svg.fonttype": "none",
     "svg.hashsalt": "tltf",
-    "font.size": 10,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
-    "text.color": INK,
     "text.parse_math": False,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.formatter.useoffset": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "lines.linewidth": 2,
-    "legend.frameon": False,
 }
 
 

@@ -111,9 +111,11 @@ def _prepare(trained: TransferModel, raw: Sequence[tf.Tensor]) -> dict[str, tf.T
 def start_process(modality: str) -> None:
     """Starts the clean process of the next check of this modality, `image` or `text`.
 
-    It imports TensorFlow while the caller goes on. It ends with this process, or after one check.
+    It imports TensorFlow while the caller goes on. It ends with this process, or after one check. One
+    that has ended before its check, such as by Ctrl-C, is replaced.
     """
-    if modality not in _started:
+    waiting = _started.get(modality)
+    if waiting is None or waiting.poll() is not None:
         _started[modality] = _new_process(modality)
 
 
