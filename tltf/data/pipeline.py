@@ -151,8 +151,15 @@ def prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 def cut_to_longest(inputs: Tensors, rows: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
     """`(inputs, rows)`, with the inputs [B, L] cut to the longest text of the batch."""
-    longest = tf.reduce_max(tf.reduce_sum(tf.cast(inputs["padding_mask"], tf.int32), axis=1))
-    return {name: tensor[:, :longest] for name, tensor in inputs.items()}, rows
+    return cut_padding(inputs), rows
+
+
+def cut_padding(inputs: Tensors) -> Tensors:
+    """The inputs [B, L] of texts up to the last place that is not padding in every row, at least one."""
+    is_used = tf.reduce_any(tf.cast(inputs["padding_mask"], tf.bool), axis=0)
+    places = tf.range(1, tf.size(is_used) + 1)
+    longest = tf.maximum(tf.reduce_max(tf.where(is_used, places, 0)), 1)
+    return {name: tensor[:, :longest] for name, tensor in inputs.items()}
 
 
 def _finisher(

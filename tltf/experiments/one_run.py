@@ -154,6 +154,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         if part:
             before = trained.whole_pass().seconds
             scores = trained.scores(part, trained.eval_batch_size)
+            trained.judged[role] = scores
             if before:  # the first split builds the graph
                 speed = facts.speed_of(trained, len(part), trained.whole_pass().seconds - before)
             stated[role] = judge.candidate(trained.core.head, scores)

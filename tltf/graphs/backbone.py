@@ -55,6 +55,11 @@ class Backbone:
     transfer: tuple = ()
 
     @property
+    def takes_any_length(self) -> bool:
+        """Whether it takes texts of any length, so that padding can be cut off."""
+        return self.modality == "text" and all(t.shape[1] is None for t in self.inputs.values())
+
+    @property
     def layers(self) -> tuple[keras.Layer, ...]:
         """Every layer of the graph, in depth order."""
         return tuple(layer for group in self.groups for layer in group.layers)

@@ -47,6 +47,12 @@ def fold(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, keras.tree.pack_sequence_as(model.output, flat))
 
 
+def can_fold(model: keras.Model) -> bool:
+    """Whether `fold` would make another model."""
+    outputs = keras.tree.flatten(model.outputs)
+    return bool(_pairs(functional.ordered_nodes(outputs), outputs))
+
+
 def _pairs(
     nodes: Sequence[keras.src.ops.node.Node], outputs: Sequence[keras.KerasTensor]
 ) -> dict[int, keras.src.ops.node.Node]:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -43,11 +44,22 @@ def hash_model(model: keras.Model) -> str:
             numbers[id(tensor)] = len(numbers)
     digest.update(str([numbers[id(tensor)] for tensor in outputs]).encode())
     for operation in functional.operations(outputs):
-        for variable in getattr(operation, "weights", ()):
-            array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(array.reshape(-1).view(np.uint8).data)
+        _add_weights(digest, getattr(operation, "weights", ()))
     return digest.hexdigest()[:32]
+
+
+def hash_weights(model: keras.Model) -> str:
+    """A fingerprint of the numbers of a model's weights alone, 32 hexadecimal digits."""
+    digest = hashlib.sha256()
+    _add_weights(digest, model.weights)
+    return digest.hexdigest()[:32]
+
+
+def _add_weights(digest: "hashlib._Hash", weights: Iterable[keras.Variable]) -> None:
+    for variable in weights:
+        array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
 
 
 def _node(node: keras.src.ops.node.Node, numbers: dict[int, int]) -> str:

@@ -16,26 +16,30 @@ _PROBE_TEXTS = (
 )
 
 
-def take_examples(trained: TransferModel, limit: int) -> dict[str, list[bytes]]:
-    """Input of `serving_default` -> up to `limit` raw inputs of the run's data.
+def choose_rows(trained: TransferModel, limit: int) -> tuple[str, np.ndarray] | None:
+    """`(role, int[n])`: up to `limit` rows of a split, at equal distances; None without data.
 
-    They are of the test split, else of another split, else those of `make_probes`.
-
-    Args:
-        trained: the model.
-        limit: the most inputs; they are taken at equal distances.
+    The split is the test split, else another one.
     """
     for role in (TEST, VALIDATION, TRAIN):
         source = trained.splits.get(role)
         if source is not None and len(source):
-            chosen = np.unique(np.linspace(0, len(source) - 1, limit).astype(int))
-            chosen_rows = source.take(chosen)
-            names = raw_inputs.input_names(list(source.fields))
-            return {
-                names[name]: raw_inputs.encode_column(column)
-                for name, column in chosen_rows.fields.items()
-            }
-    return make_probes(trained)
+            return role, np.unique(np.linspace(0, len(source) - 1, limit).astype(int))
+    return None
+
+
+def take_examples(trained: TransferModel, limit: int) -> dict[str, list[bytes]]:
+    """Input of `serving_default` -> the raw inputs of `choose_rows`, or those of `make_probes`."""
+    found = choose_rows(trained, limit)
+    if found is None:
+        return make_probes(trained)
+    role, rows = found
+    source = trained.splits[role]
+    names = raw_inputs.input_names(list(source.fields))
+    return {
+        names[name]: raw_inputs.encode_column(column)
+        for name, column in source.take(rows).fields.items()
+    }
 
 
 def make_probes(trained: TransferModel) -> dict[str, list[bytes]]:

@@ -57,7 +57,7 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
             what = "standard input has no lines"
             fix = "pipe texts or paths in, one per line, or --input=FILE"
         raise FlagError(what, flag="input", fix=fix)
-    predictor = Predictor(trained, options.eval_batch_size, options.threshold)
+    predictor = Predictor(trained, options.eval_batch_size, options.threshold, is_final=True)
     columns = fields if modality == "text" else ("path",)
     writer = CsvRows if options.format == "csv" else JsonRows
     total, bad, reason, answers = 0, 0, "", collections.Counter[str]()

@@ -1,6 +1,7 @@
 """Predictions for raw inputs, of which a bad one does not stop the others."""
 
 import concurrent.futures
+import functools
 import itertools
 import os
 import stat
@@ -16,7 +17,7 @@ from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import is_blank
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError
-from tltf.graphs import flat_dense, functional
+from tltf.graphs import batch_norm_folding, flat_dense, functional
 from tltf.models import length_sorting, raw_inputs
 from tltf.models.inputs import column_of
 from tltf.models.prediction import Prediction
@@ -83,6 +84,8 @@ class Predictor:
         batch_size: inputs per step.
         threshold: the probability, 0 to 1, from which on the positive class of two, the second by
             name, is the answer; None answers the more probable class.
+        is_final: whether the weights of the model stay as they are, so that the graph may have
+            copies of them, with its batch norms folded into the convolutions before them.
 
     Raises:
         FlagError: a threshold for a model that does not give one class of two, or one outside of 0
@@ -90,13 +93,17 @@ class Predictor:
     """
 
     def __init__(
-        self, model: ServedModel, batch_size: int = 128, threshold: float | None = None
+        self,
+        model: ServedModel,
+        batch_size: int = 128,
+        threshold: float | None = None,
+        is_final: bool = False,
     ) -> None:
         self._model, self.state = model, functional.state_of(model.core.model)
+        self._is_final = is_final
         self.set_threshold(threshold)
         self._is_image = model.core.backbone.modality == "image"
         self._num_few, self._is_compiled = 0, False
-        self._step = tf.function(self._graph_scores, reduce_retracing=True, autograph=False)
         self.set_batch_size(batch_size)
         if self._is_image:
             spec = tf.TensorSpec([], tf.string)
@@ -153,14 +160,21 @@ class Predictor:
         )
         return np.concatenate([step(batch).numpy() for batch in batches])
 
+    @functools.cached_property
+    def _step(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+        """`_scores` as a graph, of copies of the weights where they are final."""
+        core = self._model.core
+        network = batch_norm_folding.fold(core.model) if self._is_final else core.model
+
+        def scores(tensors: dict[str, tf.Tensor]) -> tf.Tensor:
+            with flat_dense.flat_dense():
+                return core.head.scores(network(tensors, training=False)[core.head.name])
+
+        return tf.function(scores, reduce_retracing=True, autograph=False)
+
     def _scores(self, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
         core = self._model.core
         return core.head.scores(core.model(tensors, training=False)[core.head.name])
-
-    def _graph_scores(self, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
-        """`_scores` where a graph is made of it."""
-        with flat_dense.flat_dense():
-            return self._scores(tensors)
 
     def _prediction(self, item: object, error: str, row: np.ndarray | None) -> Prediction:
         shown = str(item) if isinstance(item, (str, os.PathLike)) else ""

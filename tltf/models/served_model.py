@@ -51,5 +51,4 @@ class ServedModel:
     @property
     def takes_any_length(self) -> bool:
         """Whether the core takes texts of any length, so that padding can be cut off."""
-        tensors = self.core.backbone.inputs.values()
-        return self.core.backbone.modality == "text" and all(t.shape[1] is None for t in tensors)
+        return self.core.backbone.takes_any_length

@@ -17,7 +17,7 @@ from tltf.console import out_of_memory
 from tltf.data import pipeline
 from tltf.data.lookups import Lookup
 from tltf.data.source import Source, Splits
-from tltf.graphs import functional
+from tltf.graphs import batch_norm_folding, fingerprint, functional
 from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads.pooling import pool
 from tltf.models import prediction_frame, predictor
@@ -41,12 +41,17 @@ class TransferModel(ServedModel):
         above: the pass through the layers above a cached frozen prefix, and the function that makes
             its dataset of a Source and a batch size, so that a split does not run through the
             prefix again; None for the whole core.
+        judged: role -> float32[N, K], the scores on which a report has judged this model; an export
+            must give the same.
     """
 
     splits: Splits | dict[str, Source] = dataclasses.field(default_factory=dict)
     recipe: Recipe | None = None
     above: tuple[ForwardPass, Callable[[Source, int], tf.data.Dataset]] | None = None
-    _whole: tuple[tuple[int, ...], ForwardPass] | None = dataclasses.field(default=None, init=False)
+    judged: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    _whole: tuple[tuple[object, ...], ForwardPass] | None = dataclasses.field(
+        default=None, init=False
+    )
 
     def __repr__(self) -> str:
         what = self.core.head.describe(self.class_names)
@@ -71,10 +76,18 @@ class TransferModel(ServedModel):
         return self.whole_pass()(self.dataset(source, batch_size))
 
     def whole_pass(self) -> ForwardPass:
-        """The pass through the whole core, which is traced once for all splits while the core is the same."""
-        state = functional.state_of(self.core.model)
+        """The pass through the whole core, which is traced once for all splits while the core is the same.
+
+        Its batch norms are folded into the convolutions before them, as in the frozen pass and in an
+        export; the copies are made anew where a weight has changed.
+        """
+        model = self.core.model
+        state: tuple[object, ...] = functional.state_of(model)
+        if batch_norm_folding.can_fold(model):
+            state = (*state, fingerprint.hash_weights(model))
         if self._whole is None or self._whole[0] != state:
-            self._whole = state, ForwardPass(self.core.model, self.core.head.name)
+            folded = batch_norm_folding.fold(model)
+            self._whole = state, ForwardPass(folded, self.core.head.name)
         return self._whole[1]
 
     def features(self, source: Source, batch_size: int = 128) -> np.ndarray:

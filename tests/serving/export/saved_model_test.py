@@ -195,7 +195,7 @@ def test_wrong_labels_are_told(image, monkeypatch):
     answers |= {"data/raw/label": data, "ends/raw/label": ends}
     monkeypatch.setattr(verify, "_run_export", lambda *_: answers)
     with pytest.raises(ModelError, match="input 0 has the label b'mole' in place of"):
-        verify.check_saved_model(path, trained, trained.core.model, raw)
+        verify.check_saved_model(path, trained, trained.core.model, None, raw)
 
 
 def test_a_process_that_ended_before_its_check_is_replaced(monkeypatch):

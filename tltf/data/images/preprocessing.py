@@ -134,23 +134,48 @@ class ImagePreprocessing:
     def decode_batch(self, contents: tf.Tensor) -> tf.Tensor:
         """float32[B, S, S, channels], 0 to 255, made from the bytes tf.string[B] of files; B may be 0.
 
+        A single image is decoded without the dataset that names the places of bad ones, which would
+        take as long as its decoding.
+
         Raises:
             tf.errors.InvalidArgumentError: files cannot be decoded, or their headers claim more than
-                `structure.MAX_PIXELS`; the error names their places in the batch.
+                `structure.MAX_PIXELS`; the error names their places in a batch of several.
         """
         count = tf.size(contents)
+        decode = tf.function(lambda item: self(_require_bounded(item)), autograph=False)
+        return tf.cond(
+            count == 1,
+            lambda: tf.reshape(decode(contents[0]), [1, *self._shape]),
+            lambda: self._decode_several(contents, count, decode),
+        )
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        """The shape of a decoded image."""
+        return self.size_px, self.size_px, self.channels
+
+    def _decode_several(
+        self, contents: tf.Tensor, count: tf.Tensor, decode: Callable[[tf.Tensor], tf.Tensor]
+    ) -> tf.Tensor:
+        """The result of `decode_batch`; an error names the places of the images in the batch.
+
+        Args:
+            contents: tf.string[B].
+            count: int32[], B.
+            decode: decodes one of them.
+        """
         numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
         decoded = numbered.map(
-            lambda number, item: (number, self(_require_bounded(item))),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            lambda number, item: (number, decode(item)), num_parallel_calls=tf.data.AUTOTUNE
         ).ignore_errors()
-        blank = tf.zeros([self.size_px, self.size_px, self.channels])
-        ended = decoded.concatenate(tf.data.Dataset.from_tensors((tf.constant(-1), blank)))
+        ended = decoded.concatenate(
+            tf.data.Dataset.from_tensors((tf.constant(-1), tf.zeros(self._shape)))
+        )
         numbers, images = ended.batch(tf.cast(count, tf.int64) + 1).get_single_element()
         bad = tf.sets.difference(tf.range(count)[None], numbers[None]).values
         problem = tf.strings.format("image {} of the batch cannot be decoded", bad, summarize=8)
         with tf.control_dependencies([tf.debugging.Assert(tf.size(bad) == 0, [problem])]):
-            return tf.ensure_shape(images[:-1], [None, *blank.shape])
+            return tf.ensure_shape(images[:-1], [None, *self._shape])
 
     def to_config(self) -> dict[str, int]:
         """The data that `from_config` makes the same preprocessing of, ready for JSON."""

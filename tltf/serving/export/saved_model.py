@@ -15,13 +15,13 @@ from tltf.backbones.builder import save_assets
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import Row
 from tltf.config.command_options import ExportOptions
-from tltf.data import run_data
+from tltf.data import pipeline, run_data
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 from tltf.files import atomic_folders
-from tltf.graphs import flat_dense, functional, precision
+from tltf.graphs import batch_norm_folding, flat_dense, functional, precision
 from tltf.graphs.core import Core
 from tltf.models import core_builder, example_inputs, loading, raw_inputs, saving
 from tltf.models.transfer_model import TransferModel
@@ -48,7 +48,8 @@ def export_saved_model(
     preprocessing makes of them. Both return the outputs that the head serves: `label` tf.string[B]
     and `probabilities` float32[B, C]; `labels` tf.string[B] such as `cat|dog`, `is_given` bool[B, C]
     and `probabilities`; or `value` float32[B] and `quantiles` float32[B, Q]. A batch may be empty.
-    The graph is float32 on one device, whatever the training ran on. assets/class_names.txt has one
+    The graph is float32 on one device, whatever the training ran on, with its batch norms folded into
+    the convolutions before them. assets/class_names.txt has one
     name per line.
 
     Args:
@@ -73,7 +74,8 @@ def export_saved_model(
             tf.saved_model.save(module, str(part), signatures=module.signatures())
         _write_extras(part, module, trained)
         if verify:
-            export_verify.check_saved_model(part, trained, core.model, raw)
+            judged = export_verify.judged_scores(trained, NUM_VERIFIED)
+            export_verify.check_saved_model(part, trained, core.model, judged, raw)
     return target
 
 
@@ -155,11 +157,12 @@ class Servable(tf.Module):
     ) -> None:
         super().__init__()
         self._core, self._preprocessing = core, preprocessing
+        self._network = batch_norm_folding.fold(core.model)
         self._labels = [name.encode("utf-8", "replace") for name in class_names]
         path = pathlib.Path(scratch) / "class_names.txt"
         path.write_text("".join(f"{printable(name)}\n" for name in class_names), encoding="utf-8")
         self.class_names_file = tf.saved_model.Asset(str(path))
-        self.weights = [weight.value for weight in core.model.weights]
+        self.weights = [weight.value for weight in self._network.weights]
         self.tokenizer = core.backbone.tokenizer
         self.is_image = core.backbone.modality == "image"
 
@@ -200,8 +203,10 @@ class Servable(tf.Module):
     def answer(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Output name -> tensor [B, ...], from inputs of the core: the head's `serving_outputs`."""
         padded, count = _pad_empty(tensors)
+        if self._core.backbone.takes_any_length:
+            padded = pipeline.cut_padding(padded)
         with flat_dense.flat_dense():
-            logits = self._core.model(padded, training=False)[self._core.head.name][:count]
+            logits = self._network(padded, training=False)[self._core.head.name][:count]
         head = self._core.head
         return head.serving_outputs(head.scores(logits), self._labels)
 

@@ -15,7 +15,9 @@ import tensorflow as tf
 
 from tltf.data import label_kinds
 from tltf.errors import ModelError, StorageError
+from tltf.graphs import batch_norm_folding
 from tltf.heads.head import Head
+from tltf.models import example_inputs
 from tltf.models.transfer_model import TransferModel
 from tltf.serving.export import clean_process
 
@@ -34,6 +36,7 @@ def check_saved_model(
     folder: pathlib.Path,
     trained: TransferModel,
     float32_model: keras.Model,
+    judged: np.ndarray | None,
     raw: dict[str, list[bytes]],
 ) -> float:
     """The largest difference between the scores of the export and of the model, in the head's unit.
@@ -42,29 +45,31 @@ def check_saved_model(
 
     Args:
         folder: folder of the SavedModel.
-        trained: the model that was exported; the reference, unless it computes in half precision.
-        float32_model: its copy in float32, which is then the reference.
-        raw: input of `serving_default` -> list of bytes.
+        trained: the model that was exported.
+        float32_model: the core's model, or its copy in float32 where it computes in half precision.
+        judged: float32[N, K], the scores of these inputs on which the report judged the model. The
+            Keras model computes them anew where they are None or differ by more than
+            LARGEST_DIFFERENCE, as after features that were kept in half precision.
+        raw: input of `serving_default` -> list of N bytes.
 
     Raises:
         ModelError: the export cannot be run, a difference is above LARGEST_DIFFERENCE, or an answer
             is wrong.
         StorageError: the check takes too long or has no room for its files.
     """
-    reference = trained.core.model
-    if any(layer.compute_dtype in ("float16", "bfloat16") for layer in reference.layers):
-        reference = float32_model
-    expected, tensors = _reference_scores(trained, reference, raw)
+    head, columns = trained.core.head, list(raw.values())
+    first = _prepare(trained, [tf.constant(column[:BATCH]) for column in columns])
+    tensors = {name: value.numpy() for name, value in first.items()}
     outputs = _run_export(folder, raw, tensors, trained.core.backbone.modality)
-    head, count = trained.core.head, len(expected)
-    differences = [
-        np.abs((_scores(outputs, kind, head) - rows) / head.unit).max()
-        for kind, rows in (("raw", expected), ("tensors", expected[: min(BATCH, count)]))
-    ]
-    largest = float(max(differences))
+    largest, what = np.inf, "the answers that were judged"
+    if judged is not None:
+        largest = _largest_difference(outputs, judged, head)
+    if not largest <= LARGEST_DIFFERENCE:
+        expected = _reference_scores(trained, float32_model, columns)
+        largest, what = _largest_difference(outputs, expected, head), "the model"
     print(
-        f"export: reloaded in a clean process; {count} inputs, largest difference "
-        f"{largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})",
+        f"export: reloaded in a clean process; {len(columns[0])} inputs, largest difference "
+        f"from {what} {largest:.2g} (limit {LARGEST_DIFFERENCE:.0e})",
         file=sys.stderr,
     )
     if not largest <= LARGEST_DIFFERENCE:
@@ -74,30 +79,49 @@ def check_saved_model(
     return largest
 
 
-def _reference_scores(
-    trained: TransferModel, model: keras.Model, raw: dict[str, list[bytes]]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """`(float32[N, K], tensors)`: the scores of the Keras model, and the inputs of its first batch.
+def judged_scores(trained: TransferModel, limit: int) -> np.ndarray | None:
+    """float32[n, K]: the scores of `example_inputs.choose_rows` on which a report judged the model.
 
-    The model runs on the CPU, as the clean process does, since GPUs round differently. It runs in a
-    graph, as in `predict` and `evaluate` of Keras: eagerly, TensorFlow fuses no batch norm into
-    convolutions, and then differs by up to 6e-6.
+    None where they are not known or were computed on another device than a CPU, which rounds
+    differently than the clean process.
+    """
+    found = example_inputs.choose_rows(trained, limit)
+    if found is None or found[0] not in trained.judged or tf.config.list_physical_devices("GPU"):
+        return None
+    role, rows = found
+    return trained.judged[role][rows]
+
+
+def _largest_difference(outputs: dict[str, np.ndarray], expected: np.ndarray, head: Head) -> float:
+    """The largest difference of both signatures' scores from `expected`, float32[N, K], in the head's unit."""
+    differences = [
+        np.abs((_scores(outputs, kind, head) - rows) / head.unit).max()
+        for kind, rows in (("raw", expected), ("tensors", expected[:BATCH]))
+    ]
+    return float(max(differences))
+
+
+def _reference_scores(
+    trained: TransferModel, model: keras.Model, columns: Sequence[Sequence[bytes]]
+) -> np.ndarray:
+    """float32[N, K]: the scores of the Keras model, its batch norms folded as in the export.
+
+    The model runs on the CPU, as the clean process does, since GPUs round differently. With the batch
+    norms as they are, or eagerly, it would differ by up to 7e-6.
     """
     head, rows = trained.core.head, list[np.ndarray]()
-    first: dict[str, tf.Tensor] = {}
+    model = batch_norm_folding.fold(model)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def answer(tensors: dict[str, tf.Tensor]) -> tf.Tensor:
         return head.scores(model(tensors, training=False)[head.name])
 
-    columns = list(raw.values())
     for start in range(0, len(columns[0]), BATCH):
         batch = [tf.constant(column[start : start + BATCH]) for column in columns]
         tensors = _prepare(trained, batch)
-        first = first or tensors
         with tf.device("CPU:0"):
             rows.append(answer(tensors).numpy())
-    return np.concatenate(rows), {name: value.numpy() for name, value in first.items()}
+    return np.concatenate(rows)
 
 
 def _prepare(trained: TransferModel, raw: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
