@@ -20,7 +20,7 @@ from tltf.caching import shard_store
 from tltf.caching.shard_store import Field, Rows
 from tltf.console.progress import Progress
 from tltf.data import lookups, ordering, pipeline
-from tltf.data.images import exif
+from tltf.data.images import byte_reading, exif
 from tltf.data.images import preprocessing as images_preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.lookups import Lookup
@@ -339,7 +339,7 @@ def _code_of(reading: Reading) -> str:
     modules = [
         batch_norm_folding,
         flat_dense,
-        *([texts_preprocessing] if reading.is_text else [images_preprocessing, exif]),
+        *([texts_preprocessing] if reading.is_text else [images_preprocessing, exif, byte_reading]),
     ]
     code = b"".join(inspect.getsource(module).encode() for module in modules)
     return f"{kind.to_config()} {settings} {hashlib.blake2b(code, digest_size=8).hexdigest()}"

@@ -6,12 +6,15 @@ read from JPEG (APP1 segment), PNG (eXIf chunk) and WebP (EXIF chunk).
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
+
+from tltf.data.images import byte_reading
+from tltf.data.images.byte_reading import piece, read_bytes, read_number, starts_with
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = 1
 MAX_SEGMENTS = 4096
-JPEG_MAGIC, PNG_MAGIC, RIFF_MAGIC = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"
 EXIF_MAGIC = b"Exif\x00\x00"
 MAY_HAVE_EXIF = r"\C*(Exif\x00\x00|eXIf|EXIF)\C*"
 """A pattern in which `\\C` is any byte. Most images have no EXIF, and this test is much faster than parsing."""
@@ -28,36 +31,35 @@ WebP has it at the end."""
 def orientation(contents: tf.Tensor) -> int | tf.Tensor:
     """The orientation int32[], 1 to 8, of image bytes tf.string[]; 1, upright, where there is none."""
     last = tf.maximum(tf.strings.length(contents) - SEARCHED_BYTES, 0)
-    start = tf.where(starts_with(contents, RIFF_MAGIC), last, 0)
-    piece = _piece(contents, start, SEARCHED_BYTES)
-    may_have = tf.strings.regex_full_match(piece, MAY_HAVE_EXIF)
+    start = tf.where(starts_with(contents, byte_reading.RIFF_MAGIC), last, 0)
+    searched = piece(contents, start, SEARCHED_BYTES)
+    may_have = tf.strings.regex_full_match(searched, MAY_HAVE_EXIF)
     result = tf.cond(
-        may_have | _is_further_on(contents, piece, last),
+        may_have | _is_further_on(contents, searched, last),
         lambda: _exif_orientation(contents),
         lambda: ABSENT,
     )
-    return tf.cond(result == ABSENT, lambda: _orientation_in_xmp(piece), lambda: result)
+    return tf.cond(result == ABSENT, lambda: _orientation_in_xmp(searched), lambda: result)
 
 
-def _is_further_on(contents: tf.Tensor, piece: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+def _is_further_on(contents: tf.Tensor, searched: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
     """Whether EXIF can be beyond the first bytes: in headers that go on, or in a PNG chunk after the pixels."""
 
-    def has_chunk_at_end() -> tf.Tensor:
-        return tf.strings.regex_full_match(_piece(contents, last, SEARCHED_BYTES), PNG_EXIF)
+    def is_in_rest() -> tf.Tensor:
+        is_jpeg = starts_with(contents, byte_reading.JPEG_MAGIC)
+        has_long_headers = is_jpeg & ~tf.strings.regex_full_match(searched, START_OF_SCAN)
+        end = piece(contents, last, SEARCHED_BYTES)
+        is_png = starts_with(contents, byte_reading.PNG_MAGIC)
+        return has_long_headers | (is_png & tf.strings.regex_full_match(end, PNG_EXIF))
 
-    is_long = last > 0
-    is_jpeg = is_long & starts_with(contents, JPEG_MAGIC)
-    has_long_headers = is_jpeg & ~tf.strings.regex_full_match(piece, START_OF_SCAN)
-    return has_long_headers | tf.cond(
-        is_long & starts_with(contents, PNG_MAGIC), has_chunk_at_end, lambda: tf.constant(False)
-    )
+    return tf.cond(last > 0, is_in_rest, lambda: tf.constant(False))
 
 
-def _orientation_in_xmp(piece: tf.Tensor) -> int | tf.Tensor:
+def _orientation_in_xmp(searched: tf.Tensor) -> int | tf.Tensor:
     """The orientation in XMP, as an attribute or an element `tiff:Orientation`; 1 without it."""
     return tf.cond(
-        tf.strings.regex_full_match(piece, XMP),
-        lambda: tf.strings.to_number(tf.strings.regex_replace(piece, XMP, r"\1"), tf.int32),
+        tf.strings.regex_full_match(searched, XMP),
+        lambda: tf.strings.to_number(tf.strings.regex_replace(searched, XMP, r"\1"), tf.int32),
         lambda: UPRIGHT,
     )
 
@@ -66,55 +68,31 @@ def turn_upright(image: tf.Tensor, orientation_value: int | tf.Tensor) -> tf.Ten
     """The image uint8[H, W, C] made upright by its orientation, 1 to 8; [W, H, C] from 5 on."""
 
     def turn() -> tf.Tensor:
-        is_mirrored = tf.reduce_any(orientation_value == [2, 3, 6, 7])
-        is_upside_down = tf.reduce_any(orientation_value == [3, 4, 7, 8])
+        is_upside_down, is_mirrored = (
+            tf.reduce_any(orientation_value == np.array(values, np.int32))
+            for values in ((3, 4, 7, 8), (2, 3, 6, 7))
+        )
         result = tf.cond(
             orientation_value >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image
         )
-        result = tf.cond(is_mirrored, lambda: result[:, ::-1], lambda: result)
-        return tf.cond(is_upside_down, lambda: result[::-1], lambda: result)
+        return tf.raw_ops.Reverse(tensor=result, dims=[is_upside_down, is_mirrored, False])
 
     return tf.cond(orientation_value == UPRIGHT, lambda: image, turn)
 
 
 def _exif_orientation(contents: tf.Tensor) -> int | tf.Tensor:
     """The orientation in the EXIF data of a JPEG, PNG or WebP; ABSENT without it."""
-    start = tf.case(
+    formats = (byte_reading.JPEG, byte_reading.PNG, ((0, byte_reading.RIFF_MAGIC),))
+    start = tf.switch_case(
+        byte_reading.first_match(byte_reading.read_head(contents), formats),
         [
-            (starts_with(contents, JPEG_MAGIC), lambda: _tiff_in_jpeg(contents)),
-            (starts_with(contents, PNG_MAGIC), lambda: _tiff_in_png(contents)),
-            (starts_with(contents, RIFF_MAGIC), lambda: _tiff_in_webp(contents)),
+            lambda: _tiff_in_jpeg(contents),
+            lambda: _tiff_in_png(contents),
+            lambda: _tiff_in_webp(contents),
+            lambda: tf.constant(-1),
         ],
-        default=lambda: tf.constant(-1),
     )
     return tf.cond(start < 0, lambda: ABSENT, lambda: _orientation_in_tiff(contents, start))
-
-
-def starts_with(contents: tf.Tensor, magic: bytes, position: int | tf.Tensor = 0) -> tf.Tensor:
-    """bool[], whether `contents`, tf.string[], has the bytes `magic` at `position`."""
-    return _piece(contents, position, len(magic)) == magic
-
-
-def read_bytes(contents: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tensor:
-    """int32[count], the unsigned bytes from `position` on, with zeros beyond the end."""
-    raw = _byte_values(_piece(contents, position, count))
-    return tf.ensure_shape(tf.pad(raw, [[0, count - tf.size(raw)]]), [count])
-
-
-def read_number(values: tf.Tensor, is_little: tf.Tensor) -> tf.Tensor:
-    """The number int32[] in unsigned bytes int32[n]; from 2^31 on it is negative."""
-    values = tf.cond(is_little, lambda: values[::-1], lambda: values)
-    shifts = tf.range(values.shape[0] - 1, -1, -1) * 8
-    return tf.reduce_sum(tf.bitwise.left_shift(values, shifts))
-
-
-def _piece(contents: tf.Tensor, position: int | tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
-    """Up to `count` bytes from `position` on; none beyond the end."""
-    return tf.strings.substr(contents, tf.minimum(position, tf.strings.length(contents)), count)
-
-
-def _byte_values(contents: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.io.decode_raw(contents, tf.uint8), tf.int32)
 
 
 def _walk(
@@ -161,7 +139,7 @@ def _tiff_in_jpeg(contents: tf.Tensor) -> tf.Tensor:
 def _tiff_in_png(contents: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         head = read_bytes(contents, position, 8)
-        size = read_number(head[:4], tf.constant(False))
+        size = read_number(head[:4], is_little=False)
         has_exif = tf.reduce_all(head[4:] == list(b"eXIf"))
         following = tf.where(size >= 0, position + 12 + size, -1)
         return tf.where(has_exif, position + 8, -1), following
@@ -172,7 +150,7 @@ def _tiff_in_png(contents: tf.Tensor) -> tf.Tensor:
 def _tiff_in_webp(contents: tf.Tensor) -> tf.Tensor:
     def step(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         head = read_bytes(contents, position, 8)
-        size = read_number(head[4:], tf.constant(True))
+        size = read_number(head[4:], is_little=True)
         has_exif = tf.reduce_all(head[:4] == list(b"EXIF"))
         following = tf.where(size >= 0, position + 8 + size + size % 2, -1)
         start = position + 8
@@ -189,7 +167,8 @@ def _orientation_in_tiff(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     directory = start + read_number(head[4:], is_little)
     directory = tf.where(directory < start, tf.strings.length(contents), directory)
     num_entries = read_number(read_bytes(contents, directory, 2), is_little)
-    raw = _byte_values(_piece(contents, directory + 2, tf.minimum(num_entries, MAX_SEGMENTS) * 12))
+    entries = piece(contents, directory + 2, tf.minimum(num_entries, MAX_SEGMENTS) * 12)
+    raw = tf.cast(tf.io.decode_raw(entries, tf.uint8), tf.int32)
     table = tf.reshape(raw[: tf.size(raw) // 12 * 12], [-1, 12])
     table = tf.concat([table, tf.zeros([1, 12], tf.int32)], 0)
     tags = _read_shorts(table[:, :2], is_little)

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tltf.data.images import exif, headers, structure
+from tltf.data.images import byte_reading, exif, headers, structure
 
 BACKGROUND = 255.0
 """The value that shows through transparent pixels, white."""
@@ -28,9 +28,10 @@ PNG_DEPTH_AT = 24
 """The position in a PNG file of the number of bits per channel."""
 WEBP_CHUNK_AT, WEBP_FLAGS_AT = 12, (20, 24)
 """The positions in a WebP file of the name of the first chunk, and of the flags of a VP8X and a VP8L chunk."""
-BITMAP_MAGIC = b"BM"
-BITMAP_INFO_AT, BITMAP_BITS_AT, BITMAP_NUM_COLOURS_AT = 14, 28, 46
-"""The positions in a bitmap file of the info header, the bits per pixel and the number of colours."""
+BITMAP_INFO_AT, BITMAP_NUM_COLOURS_AT = 14, 46
+"""The positions in a bitmap file of the info header and the number of colours."""
+PALETTE_BITMAP = (*byte_reading.BITMAP, (28, b"\x08\x00"))
+"""The pattern of a bitmap with 8 bits per pixel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,22 +101,16 @@ class ImagePreprocessing:
             contents: tf.string[], the file.
             decode_jpeg: returns the same for a JPEG file, with 3 channels; see `_with_sides`.
         """
-        image, sides = tf.case(
+        formats = (byte_reading.JPEG, byte_reading.PNG, byte_reading.WEBP, PALETTE_BITMAP)
+        image, sides = tf.switch_case(
+            byte_reading.first_match(byte_reading.read_head(contents), formats),
             [
-                (exif.starts_with(contents, exif.JPEG_MAGIC), decode_jpeg),
-                (
-                    exif.starts_with(contents, exif.PNG_MAGIC),
-                    lambda: _with_sides(_decode_png(contents)),
-                ),
-                (_is_webp(contents), lambda: _with_sides(_decode_webp(contents))),
-                (
-                    _is_palette_bitmap(contents),
-                    lambda: _with_sides(_decode_palette_bitmap(contents)),
-                ),
+                decode_jpeg,
+                lambda: _with_sides(_decode_png(contents)),
+                lambda: _with_sides(_decode_webp(contents)),
+                lambda: _with_sides(_decode_palette_bitmap(contents)),
+                lambda: _with_sides(_decode_any(contents, 3)),
             ],
-            default=lambda: _with_sides(
-                tf.io.decode_image(contents, channels=3, expand_animations=False)
-            ),
         )
         image.set_shape([None, None, 3])
         return convert_channels(image, self.channels), sides
@@ -189,7 +184,7 @@ class ImagePreprocessing:
 
 def _require_bounded(contents: tf.Tensor) -> tf.Tensor:
     """The contents, by an operation that fails where their header claims more than MAX_PIXELS."""
-    is_jpeg = exif.starts_with(contents, exif.JPEG_MAGIC)
+    is_jpeg = byte_reading.starts_with(contents, byte_reading.JPEG_MAGIC)
     most = structure.MAX_PIXELS * tf.where(is_jpeg, structure.JPEG_PIXELS, 1)
     is_small = headers.num_pixels(contents) <= tf.cast(most, tf.float32)
     with tf.control_dependencies([tf.debugging.Assert(is_small, ["the image is too large"])]):
@@ -283,14 +278,15 @@ def _decode_png(contents: tf.Tensor) -> tf.Tensor:
     TensorFlow fills the missing alpha of files with 1 to 4 bits with 1 in place of 255, so alpha is
     only asked for where the file has transparency (a tRNS chunk).
     """
-    depth = exif.read_bytes(contents, PNG_DEPTH_AT, 1)[0]
+    depth = byte_reading.read_bytes(contents, PNG_DEPTH_AT, 1)[0]
     is_opaque = (depth < 8) & ~tf.strings.regex_full_match(contents, r"\C*tRNS\C*")
-    return tf.case(
+    return tf.switch_case(
+        tf.where(depth == 16, 0, tf.where(is_opaque, 1, 2)),
         [
-            (depth == 16, lambda: _decode_blended_png(contents, tf.uint16)),
-            (is_opaque, lambda: tf.io.decode_png(contents, channels=3)),
+            lambda: _decode_blended_png(contents, tf.uint16),
+            lambda: tf.io.decode_png(contents, channels=3),
+            lambda: _decode_blended_png(contents, tf.uint8),
         ],
-        default=lambda: _decode_blended_png(contents, tf.uint8),
     )
 
 
@@ -299,20 +295,14 @@ def _decode_blended_png(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return _blend(tf.cast(image, tf.float32), float(dtype.max))
 
 
-def _is_webp(contents: tf.Tensor) -> tf.Tensor:
-    return exif.starts_with(contents, exif.RIFF_MAGIC) & exif.starts_with(
-        contents, headers.WEBP_MAGIC, 8
-    )
-
-
 def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
     """The image of a WebP file on the background.
 
     An animation is refused before it is decoded, because TensorFlow would write beyond its memory.
     """
-    flags, lossless = (exif.read_bytes(contents, at, 1)[0] // 2 for at in WEBP_FLAGS_AT)
-    is_extended = exif.starts_with(contents, b"VP8X", WEBP_CHUNK_AT)
-    is_lossless = exif.starts_with(contents, b"VP8L", WEBP_CHUNK_AT)
+    flags, lossless = (byte_reading.read_bytes(contents, at, 1)[0] // 2 for at in WEBP_FLAGS_AT)
+    is_extended = byte_reading.starts_with(contents, b"VP8X", WEBP_CHUNK_AT)
+    is_lossless = byte_reading.starts_with(contents, b"VP8L", WEBP_CHUNK_AT)
     is_animated = is_extended & (flags % 2 == 1)
     has_alpha = tf.where(is_extended, flags // 8 % 2, lossless // 8 % 2) == 1
     has_alpha &= is_extended | is_lossless
@@ -330,21 +320,17 @@ def _decode_any(contents: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.io.decode_image(contents, channels=channels, expand_animations=False)
 
 
-def _is_palette_bitmap(contents: tf.Tensor) -> tf.Tensor:
-    bits = exif.read_bytes(contents, BITMAP_BITS_AT, 2)
-    return exif.starts_with(contents, BITMAP_MAGIC) & tf.reduce_all(bits == [8, 0])
-
-
 def _decode_palette_bitmap(contents: tf.Tensor) -> tf.Tensor:
     """The image of a bitmap file with a palette, which stands before the pixels.
 
     TensorFlow decodes the places in the palette only.
     """
     places = tf.io.decode_bmp(contents, channels=0)[..., 0]
-    is_little = tf.constant(True)
-    info_size = exif.read_number(exif.read_bytes(contents, BITMAP_INFO_AT, 4), is_little)
-    num_claimed = exif.read_number(exif.read_bytes(contents, BITMAP_NUM_COLOURS_AT, 4), is_little)
+    info_size = byte_reading.read_number(byte_reading.read_bytes(contents, BITMAP_INFO_AT, 4), True)
+    num_claimed = byte_reading.read_number(
+        byte_reading.read_bytes(contents, BITMAP_NUM_COLOURS_AT, 4), True
+    )
     num_colours = tf.where((num_claimed > 0) & (num_claimed < 256), num_claimed, 256)
-    raw = exif.read_bytes(contents, BITMAP_INFO_AT + info_size, 4 * 256)
+    raw = byte_reading.read_bytes(contents, BITMAP_INFO_AT + info_size, 4 * 256)
     palette = tf.reshape(tf.cast(raw, tf.uint8), [256, 4])[:, 2::-1]
     return tf.gather(palette, tf.minimum(tf.cast(places, tf.int32), num_colours - 1))

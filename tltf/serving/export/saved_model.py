@@ -1,6 +1,7 @@
 """Exports a trained model as a SavedModel for TF Serving, and has the export checked."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 import sys
@@ -156,13 +157,13 @@ class Servable(tf.Module):
         scratch: str,
     ) -> None:
         super().__init__()
-        self._core, self._preprocessing = core, preprocessing
-        self._network = batch_norm_folding.fold(core.model)
+        self._core = dataclasses.replace(core, model=batch_norm_folding.fold(core.model))
+        self._preprocessing = preprocessing
         self._labels = [name.encode("utf-8", "replace") for name in class_names]
         path = pathlib.Path(scratch) / "class_names.txt"
         path.write_text("".join(f"{printable(name)}\n" for name in class_names), encoding="utf-8")
         self.class_names_file = tf.saved_model.Asset(str(path))
-        self.weights = [weight.value for weight in self._network.weights]
+        self.weights = [weight.value for weight in self._core.model.weights]
         self.tokenizer = core.backbone.tokenizer
         self.is_image = core.backbone.modality == "image"
 
@@ -206,7 +207,7 @@ class Servable(tf.Module):
         if self._core.backbone.takes_any_length:
             padded = pipeline.cut_padding(padded)
         with flat_dense.flat_dense():
-            logits = self._network(padded, training=False)[self._core.head.name][:count]
+            logits = self._core.model(padded, training=False)[self._core.head.name][:count]
         head = self._core.head
         return head.serving_outputs(head.scores(logits), self._labels)
 
