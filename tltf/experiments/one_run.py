@@ -152,11 +152,11 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
     for role in ("validation", "test"):
         part = trained.splits.get(role)
         if part:
-            before = trained.whole_pass().seconds
+            before = trained.whole_seconds
             scores = trained.scores(part, trained.eval_batch_size)
             trained.judged[role] = scores
             if before:  # the first split builds the graph
-                speed = facts.speed_of(trained, len(part), trained.whole_pass().seconds - before)
+                speed = facts.speed_of(trained, len(part), trained.whole_seconds - before)
             stated[role] = judge.candidate(trained.core.head, scores)
             seed = chosen.runtime.seed
             measured = measure(trained, part, stated[role], seed, found.get("validation"))

@@ -90,6 +90,11 @@ class TransferModel(ServedModel):
             self._whole = state, ForwardPass(folded, self.core.head.name)
         return self._whole[1]
 
+    @property
+    def whole_seconds(self) -> float:
+        """The time that `whole_pass` took so far; 0 where the splits were computed without it."""
+        return self._whole[1].seconds if self._whole else 0.0
+
     def features(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, d]: the pooled features below the head for the rows of a Source."""
         model = self.feature_model()
