@@ -24,3 +24,13 @@ def own_cache(tmp_path, monkeypatch):
     """The cache folder of a test."""
     monkeypatch.setattr("tltf.files.assets.cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "features"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def without_bfloat16_units():
+    """A processor without products in bfloat16, so that --precision=auto is float32 on every machine."""
+    from tltf.runs import machine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "cpu_flags", frozenset)
+        yield

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import platform
 import shutil
 import statistics
 import subprocess
@@ -53,6 +54,22 @@ class Gate:
 
     def __str__(self):
         return "" if self.bound is None else f"{self.sign} {self.bound:g}"
+
+
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
+"""What processors can do that matters to networks, as Linux names it."""
+
+
+def processor():
+    """`AMD EPYC, 2 cores, avx2 avx512f`: the processor that measured, which belongs to every table."""
+    found = {}
+    path = pathlib.Path("/proc/cpuinfo")
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        name, _, value = line.partition(":")
+        found.setdefault(name.strip(), value.strip())
+    flags = set(found.get("flags", "").split())
+    name = found.get("model name", platform.processor() or "unknown processor")
+    return f"{name}, {os.cpu_count()} cores, {' '.join(flag for flag in FLAGS if flag in flags)}"
 
 
 def spread(values):

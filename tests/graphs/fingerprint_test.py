@@ -74,3 +74,10 @@ def test_an_operation_that_cannot_describe_itself_is_never_met_again():
     image = keras.Input((3,))
     odd = keras.Model(image, Strange(lambda x: x + 1)(image))
     assert fingerprint.hash_model(odd) != fingerprint.hash_model(odd)
+
+
+def test_the_precision_of_a_layer_counts():
+    plain, half = model(), model()
+    for layer in half.layers:
+        layer.dtype_policy = "mixed_bfloat16"
+    assert fingerprint.hash_model(half) != fingerprint.hash_model(plain)

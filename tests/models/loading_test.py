@@ -148,11 +148,11 @@ def test_weights_that_do_not_fit_are_named(run, change, said):
 def test_shapes_are_compared_before_values_are_read(run):
     arrays = load_file(weights(run))
     model = served.image().core.model
-    before = saving.weights_of(model)
+    before = functional.weights_of(model)
     save_file({**arrays, "label_logits/bias": np.zeros(99, np.float32)}, weights(run))
     with pytest.raises(ModelError):
         loading.fill(model, weights(run))
-    for name, array in saving.weights_of(model).items():
+    for name, array in functional.weights_of(model).items():
         np.testing.assert_array_equal(array, before[name])
 
 

@@ -89,7 +89,9 @@ def _config(operation: keras.Operation) -> str:
 def _effective(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: _effective(inner) for key, inner in value.items() if key not in _WITHOUT_EFFECT
+            key: inner if key == "dtype" else _effective(inner)  # a dtype policy is but a name
+            for key, inner in value.items()
+            if key not in _WITHOUT_EFFECT
         }
     if isinstance(value, (list, tuple)):
         return [_effective(inner) for inner in value]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tltf.errors import ShapeError
 
@@ -214,3 +215,9 @@ def named_weights(graph_layers: Sequence[keras.Layer]) -> dict[str, keras.Variab
                 name = f"{layer.name}/{inside}_{number}"
             result[name] = variable
     return result
+
+
+def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
+    """Name -> array of all weights of a flat model, without random seeds; see `named_weights`."""
+    named = named_weights(model.layers)
+    return {name: keras.ops.convert_to_numpy(weight.value) for name, weight in named.items()}

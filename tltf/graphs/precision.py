@@ -1,4 +1,4 @@
-"""The dtype policy of new layers."""
+"""The number format in which layers compute."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,3 +15,9 @@ def policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def is_half(model: keras.Model) -> bool:
+    """Whether a layer of the model computes in float16 or bfloat16."""
+    halves = {"float16", "bfloat16"}
+    return any(layer.compute_dtype in halves for layer in model._flatten_layers())

@@ -1,6 +1,7 @@
 """Builds a core from options, or from the blueprint of a core that was saved."""
 
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from tltf.config.option_groups import ModelOptions
 from tltf.data import label_kinds
 from tltf.data.source import Source
 from tltf.errors import FlagError
+from tltf.graphs import functional, precision
 from tltf.graphs.core import Core, attach_head, change_call
 
 
@@ -63,6 +65,23 @@ def rebuild(blueprint: dict[str, Any], assets: pathlib.Path) -> Core:
     return attach_head(
         backbone, call_strings.pick(HEADS, blueprint["head"], "head"), blueprint["num_classes"]
     )
+
+
+def float32_copy(core: Core) -> Core:
+    """A copy of the core that computes in float32; it is on one device if no strategy's scope is open.
+
+    The same layers are frozen.
+    """
+    with tempfile.TemporaryDirectory() as assets, precision.policy("float32"):
+        builder.save_assets(core.backbone, pathlib.Path(assets))
+        fresh = rebuild(core.blueprint, pathlib.Path(assets))
+    arrays = functional.weights_of(core.model)
+    for name, weight in functional.named_weights(fresh.model.layers).items():
+        weight.assign(arrays[name])
+    is_trained = {layer.name: layer.trainable for layer in core.model.layers}
+    for layer in fresh.model.layers:
+        layer.trainable = is_trained[layer.name]
+    return fresh
 
 
 def fit_head(call: Call[HeadRow], source: Source) -> Call[HeadRow]:

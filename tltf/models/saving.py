@@ -42,7 +42,7 @@ def save(trained: TransferModel, run: pathlib.Path, adapter: Adapter | None = No
         StorageError: the folder cannot be written; a core that it had already is kept.
     """
     model = pathlib.Path(run) / layout.MODEL
-    arrays = weights_of(trained.core.model)
+    arrays = functional.weights_of(trained.core.model)
     model.mkdir(parents=True, exist_ok=True)
     target = _free_name(model)
     with atomic_folders.new_folder(target) as part:
@@ -72,12 +72,6 @@ def describe(trained: TransferModel) -> dict[str, Any]:
             "tensorflow": importlib.metadata.version("tensorflow"),
         },
     }
-
-
-def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """Name -> array of all weights of a Keras model, without random seeds."""
-    named = functional.named_weights(model.layers)
-    return {name: keras.ops.convert_to_numpy(weight.value) for name, weight in named.items()}
 
 
 def _write_weights(arrays: dict[str, np.ndarray], path: pathlib.Path) -> None:

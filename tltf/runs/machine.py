@@ -48,6 +48,16 @@ def _cpu_model() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine() or "unknown"
 
 
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, such as `avx2`, as Linux names it; empty on other systems."""
+    try:
+        found = re.search(r"^flags\s*:\s*(.+)$", _CPU_INFO.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return frozenset(found[1].split()) if found else frozenset()
+
+
 def _memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -23,6 +23,7 @@ from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder
 from tltf.models.transfer_model import TransferModel
+from tltf.training import precision_choice
 from tltf.training.judges import MACRO_F1
 
 
@@ -48,8 +49,9 @@ def assemble(
     head = core_builder.fit_head(recipe.head, training)
     options = replace(options, head=head.text, data=recipe.source.text or options.data.data)
     texts = training.texts() if training.modality == "text" else None
-    with strategy.scope():
-        core = core_builder.build(
+
+    def make() -> Core:
+        return core_builder.build(
             options.model,
             len(training.class_names),
             training.modality,
@@ -57,6 +59,16 @@ def assemble(
             backbone_call=recipe.backbone,
             head_call=head,
         )
+
+    with strategy.scope():
+        core, precision = precision_choice.build(
+            make,
+            options.runtime,
+            options.model,
+            training.modality,
+            strategy.num_replicas_in_sync,
+        )
+    options = replace(options, precision=precision)
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
     dropout.set_rates(
         backbone_layers, options.train.backbone_dropout, options.train.stochastic_depth

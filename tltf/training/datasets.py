@@ -53,6 +53,7 @@ def build(trained: TransferModel, strategy: tf.distribute.Strategy) -> Feed:
         builder.split_in_order("test") if train.watch_test else None,
         fingerprint(trained.splits["train"]),
         builder.data_above,
+        builder.dataset_above if trained.run_options.cache.cache else None,
         builder.used_ids,
         tuple(trained.class_names),
         lambda: builder.in_order(builder.parts["train"]),

@@ -64,6 +64,8 @@ class Feed:
         watched: JudgedData of the test split where its curve is wanted, or None.
         fingerprint: identifies the training examples; a run goes on only with the same ones.
         data_above: frozen prefix -> DataAbove.
+        dataset_above: (frozen prefix, Source, batch size) -> dataset of a split in its order, whose
+            inputs are the outputs of the prefix; None where they are not cached.
         used_ids: () -> {input name: int[n]}, the token ids that occur in training.
         class_names: names of the classes of the labels.
         in_order: () -> JudgedData of the training split; None where it has no order.
@@ -83,6 +85,7 @@ class Feed:
     watched: JudgedData | None = None
     fingerprint: str = ""
     data_above: Callable[[keras.Model], DataAbove] = lambda prefix: DataAbove()
+    dataset_above: Callable[[keras.Model, Source, int], tf.data.Dataset] | None = None
     used_ids: Callable[[], dict[str, np.ndarray]] = dict
     class_names: tuple[str, ...] = ()
     in_order: Callable[[], JudgedData] | None = None

@@ -53,6 +53,8 @@ def choices_text(
     why = f" (auto: {core.backbone.modality}s)" if given.model.backbone == "auto" else ""
     lines += wrap("backbone", f"{core.backbone.name}{why}, head {head}")
     lines += wrap("method", _method_text(trained, given, method.phases(core)))
+    chosen = " (auto)" if given.runtime.precision == "auto" else ""
+    lines += wrap("precision", f"{trained.run_options.runtime.precision}{chosen}")
     if tokens and isinstance(trained.preprocessing, TextPreprocessing):
         chosen = " (auto)" if given.model.text_length is None else ""
         lines += wrap("texts", f"{trained.preprocessing.length} tokens{chosen}: {tokens}")

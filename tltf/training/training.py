@@ -29,7 +29,7 @@ from tltf.models import adapters, loading, saving
 from tltf.models.adapters import Adapter
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder, layout, metrics_log
-from tltf.training import datasets, disk_space, plan
+from tltf.training import datasets, disk_space, plan, served_precision
 from tltf.training.assembly import assemble, count_tokens
 from tltf.training.callbacks.log_epochs import EpochLog, NoLog
 from tltf.training.course import Course
@@ -206,6 +206,7 @@ def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool
         clock.lap("adapter")
     trained.core = fit.finish()
     trained.above = fit.above
+    served_precision.to_float32(trained, fit.feed)
     if _tune_head(trained) and adapter:
         about = adapter.about | {"head": trained.core.head_spec}
         adapter = dataclasses.replace(adapter, about=about)

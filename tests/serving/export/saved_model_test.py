@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tests import served
 from tltf.errors import FlagError, ModelError, StorageError
-from tltf.models import example_inputs, raw_inputs
+from tltf.models import core_builder, example_inputs, raw_inputs
 from tltf.serving.export import clean_process, saved_model, verify
 
 NAMES = ("cat", "dög", "two\nlines")
@@ -231,7 +231,7 @@ def test_a_core_of_half_precision_is_exported_in_float32(tmp_path):
     path = saved_model.export_saved_model(trained, tmp_path, None, False)
     model = tf.saved_model.load(str(path))
     given = model.signatures["serving_default"](image_bytes=tf.constant([picture()]))
-    fresh = saved_model.float32_copy(trained.core).model
+    fresh = core_builder.float32_copy(trained.core).model
     pixels = trained.preprocessing(tf.constant(picture()))[None]
     expected = keras.ops.softmax(fresh({"image": pixels})["label"])
     np.testing.assert_allclose(given["probabilities"], expected, atol=1e-6)

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf.backbones.builder import save_assets
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import Row
 from tltf.config.command_options import ExportOptions
@@ -22,9 +21,9 @@ from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
 from tltf.files import atomic_folders
-from tltf.graphs import batch_norm_folding, flat_dense, functional, precision
+from tltf.graphs import batch_norm_folding, flat_dense, precision
 from tltf.graphs.core import Core
-from tltf.models import core_builder, example_inputs, loading, raw_inputs, saving
+from tltf.models import core_builder, example_inputs, loading, raw_inputs
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 from tltf.serving.export import verify as export_verify
@@ -68,7 +67,7 @@ def export_saved_model(
     if verify:
         export_verify.start_process(trained.core.backbone.modality)
     raw = example_inputs.take_examples(trained, NUM_VERIFIED)
-    core = trained.core if _is_plain(trained.core) else float32_copy(trained.core)
+    core = trained.core if _is_plain(trained.core) else core_builder.float32_copy(trained.core)
     with atomic_folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
         module = Servable(core, trained.preprocessing, trained.class_names, scratch)
         with _hide_notes():
@@ -111,21 +110,10 @@ def _splits_of(run: str) -> Splits | dict[str, Source]:
 
 def _is_plain(core: Core) -> bool:
     """Whether the core computes in float32 alone and its weights are not spread over devices."""
-    halves = {"float16", "bfloat16"}
-    is_half = any(layer.compute_dtype in halves for layer in core.model._flatten_layers())
     values = tf.distribute.DistributedValues
-    return not is_half and not any(isinstance(w.value, values) for w in core.model.weights)
-
-
-def float32_copy(core: Core) -> Core:
-    """A copy of the core in float32; it is on one device if no strategy's scope is open."""
-    with tempfile.TemporaryDirectory() as assets, precision.policy("float32"):
-        save_assets(core.backbone, pathlib.Path(assets))
-        fresh = core_builder.rebuild(core.blueprint, pathlib.Path(assets))
-    arrays = saving.weights_of(core.model)
-    for name, weight in functional.named_weights(fresh.model.layers).items():
-        weight.assign(arrays[name])
-    return fresh
+    return not precision.is_half(core.model) and not any(
+        isinstance(w.value, values) for w in core.model.weights
+    )
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from tltf.runs import versions as packages
 def start(options: RuntimeOptions) -> tf.distribute.Strategy:
     """Sets seeds, precision and devices, and returns the distribution strategy.
 
+    --precision=auto is float32 here, until `precision_choice` knows the network.
+
     The strategy of a kind is made once per process: a second MirroredStrategy beside a first
     one aborts in the collectives.
 
@@ -33,7 +35,7 @@ def start(options: RuntimeOptions) -> tf.distribute.Strategy:
     if is_fixed:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(options.seed)
-    keras.config.set_dtype_policy(options.precision)
+    keras.config.set_dtype_policy("float32" if options.precision == "auto" else options.precision)
     kind = options.strategy
     if kind == "auto":
         kind = "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"

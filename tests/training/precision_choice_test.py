@@ -1,0 +1,131 @@
+"""What --precision=auto becomes, by processor, data and a probe."""
+
+import json
+
+import keras
+import pytest
+
+from tests import tiny
+from tltf.config import call_strings
+from tltf.config.catalogs import HEADS
+from tltf.config.options import make
+from tltf.graphs.core import attach_head
+from tltf.runs import machine
+from tltf.training import precision_choice
+
+UNITS = frozenset({"avx2", "amx_bf16"})
+
+
+@pytest.fixture
+def probed(monkeypatch, tmp_path):
+    """A processor with units, an empty cache, and what the probe measures, in a dict."""
+    found = {"gain": 1.5, "probes": 0, "made": []}
+
+    def measure(core):
+        found["probes"] += 1
+        return found["gain"]
+
+    monkeypatch.setattr(machine, "cpu_flags", lambda: UNITS)
+    monkeypatch.setattr("tltf.files.assets.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(precision_choice, "measure_gain", measure)
+    yield found
+    keras.config.set_dtype_policy("float32")
+
+
+def build(found, modality="text", num_replicas=1, **flags):
+    options = make(data="digits", backbone="minilm_l6", **flags)
+
+    def new():
+        found["made"].append(keras.config.dtype_policy().name)
+        return "core"
+
+    given = (new, options.runtime, options.model, modality, num_replicas)
+    _, precision = precision_choice.build(*given)
+    assert keras.config.dtype_policy().name == precision == found["made"][-1]
+    return precision
+
+
+def test_texts_gain_on_a_processor_with_units_and_the_probe_is_remembered(probed):
+    assert build(probed) == "mixed_bfloat16"
+    assert probed == {"gain": 1.5, "probes": 1, "made": ["float32", "mixed_bfloat16"]}
+    assert build(probed) == "mixed_bfloat16"
+    assert (probed["probes"], probed["made"][2:]) == (1, ["mixed_bfloat16"])
+    build(probed, text_length=16)
+    assert probed["probes"] == 2, "texts of another length are another case"
+
+
+def test_a_probe_without_gain_stays_in_float32(probed):
+    probed["gain"] = 1.1
+    assert [build(probed), build(probed)] == ["float32"] * 2
+    assert (probed["probes"], probed["made"]) == (1, ["float32"] * 2)
+
+
+@pytest.mark.parametrize("case", [{"modality": "image"}, {"num_replicas": 2}])
+def test_images_and_several_devices_stay_in_float32_without_a_probe(probed, case):
+    assert build(probed, **case) == "float32"
+    assert probed["probes"] == 0
+
+
+def test_a_processor_without_units_stays_in_float32(probed, monkeypatch):
+    monkeypatch.setattr(machine, "cpu_flags", lambda: frozenset({"avx2"}))
+    assert build(probed) == "float32"
+    assert probed["probes"] == 0
+
+
+def test_what_is_given_is_taken(probed):
+    assert build(probed, precision="mixed_bfloat16", modality="image") == "mixed_bfloat16"
+    assert build(probed, precision="float32") == "float32"
+    assert probed["probes"] == 0
+
+
+def test_a_damaged_memory_is_measured_again(probed, tmp_path):
+    (tmp_path / precision_choice.REMEMBERED).write_text("[1]")
+    assert build(probed) == "mixed_bfloat16"
+    assert list(json.loads((tmp_path / precision_choice.REMEMBERED).read_text()).values()) == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "capabilities", "expected"),
+    [
+        ("tpu", [], "mixed_bfloat16"),
+        ("auto", [], ""),
+        ("auto", [(8, 0)], "mixed_bfloat16"),
+        ("auto", [(9, 0), (7, 5)], "mixed_float16"),
+        ("auto", [(6, 1)], "float32"),
+        ("auto", [None], "float32"),
+    ],
+)
+def test_accelerators_take_what_their_generation_multiplies(
+    strategy, capabilities, expected, monkeypatch
+):
+    details = {
+        f"GPU:{place}": {"compute_capability": found} if found else {}
+        for place, found in enumerate(capabilities)
+    }
+    config = precision_choice.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind: list(details))
+    monkeypatch.setattr(config.experimental, "get_device_details", details.get)
+    assert precision_choice._of_devices(strategy) == expected
+
+
+def test_the_probe_runs_the_layer_behind_the_embeddings_in_both_precisions(monkeypatch):
+    monkeypatch.setattr(precision_choice, "LEAST_WEIGHTS", 1)
+    core = attach_head(tiny.text_backbone(), call_strings.pick(HEADS, "classify", "head"), 2)
+    seen = []
+
+    def compare(models, inputs):
+        seen.extend(models)
+        assert all(model(inputs).shape[:2] == (32, 48) for model in models)
+        return 2.0
+
+    monkeypatch.setattr(precision_choice, "_compare", compare)
+    assert precision_choice.measure_gain(core) == 2.0
+    names = [[layer.name for layer in model.layers if layer.weights] for model in seen]
+    assert names == [["block_1"]] * 2
+    kinds = [{layer.compute_dtype for layer in m.layers if layer.weights} for m in seen]
+    assert kinds == [{"float32"}, {"bfloat16"}]
+
+
+def test_a_small_network_is_not_probed():
+    core = attach_head(tiny.text_backbone(), call_strings.pick(HEADS, "classify", "head"), 2)
+    assert precision_choice.measure_gain(core) == 1.0
