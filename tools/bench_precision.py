@@ -11,6 +11,7 @@ Measurements are kept in FOLDER/precision.jsonl; a second call measures only wha
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -141,7 +142,7 @@ def main():
             {
                 side: notebook.get(
                     f"{case} {side} {seed}",
-                    lambda side=side, seed=seed: measure(folder, side, CASES[case], seed),
+                    functools.partial(measure, folder, side, CASES[case], seed),
                 )
                 for side in benching.in_turn(SIDES, seed)
             }
