@@ -13,17 +13,15 @@ A row of images takes 0.6 KB, which is 0.6 GB for a million.
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.near_duplicate_groups import AreAlike, Links
-from tltf.data.source import ROLES, Column, ScanCounts, Source, Splits, digest
+from tltf.data.source import ROLES, Column, ScanCounts, Source, Splits
+from tltf.data.texts.simhashes import simhashes
 
-LEAST_WORDS = 5
-"""The smallest number of words in texts that are compared: two shorter texts are easily alike."""
 SIDE_PX, LEAST_STEP, LEAST_CONTRAST = 24, 4.0, 32
 """Side of a grey thumbnail, smallest step between pixels (0 to 255) that sets a bit, and smallest
 contrast of a picture that is compared, so that noise in even parts sets no bits."""
@@ -31,7 +29,8 @@ MOST_GAP = 4.0
 """The largest mean difference, apart from brightness, of two thumbnails that are near."""
 AT_ONCE = 1024
 """The number of thumbnails that are hashed or compared at a time."""
-_WORD = re.compile(r"\w+")
+TEXTS_AT_ONCE = 8192
+"""The number of texts that are hashed at a time."""
 _BITS = np.arange(64, dtype=np.uint64)
 
 
@@ -125,20 +124,11 @@ def _hash_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, AreAlike]
     hashes = np.zeros(len(texts), np.uint64)
     is_known = np.zeros(len(hashes), bool)
     with Progress("near duplicates", len(hashes), "texts", after_s=SHOWN_AFTER_S) as progress:
-        for row, text in enumerate(texts):
-            words = _WORD.findall(text.casefold())
-            is_known[row] = len(words) >= LEAST_WORDS
-            if is_known[row]:
-                hashes[row] = _simhash([" ".join(pair) for pair in itertools.pairwise(words)])
-            progress.add(1)
+        for start in range(0, len(hashes), TEXTS_AT_ONCE):
+            rows = slice(start, start + TEXTS_AT_ONCE)
+            hashes[rows], is_known[rows] = simhashes(texts[rows])
+            progress.add(len(hashes[rows]))
     return hashes, is_known, lambda rows, others: np.ones(len(rows), bool)
-
-
-def _simhash(parts: Sequence[str]) -> int:
-    """The SimHash of a text of these parts: each bit is the majority of those of their digests."""
-    codes = np.array([digest(part.encode("utf-8", "surrogatepass")) for part in parts], np.uint64)
-    votes = ((codes[:, None] >> _BITS) & np.uint64(1)).mean(axis=0) > 0.5
-    return (votes.astype(np.uint64) << _BITS).sum(dtype=np.uint64)
 
 
 def _hash_images(column: Column) -> tuple[np.ndarray, np.ndarray, AreAlike]:

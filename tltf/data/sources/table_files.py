@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OTHER_DELIMITERS = ",;\t|"
 NO_QUOTE = "none"
-_SEP_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+SEP_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 """The line that Excel writes above a header."""
 
 
@@ -132,7 +132,7 @@ def csv_records(
     csv_module.field_size_limit(1 << 30)
     text = read_text(file, dialect) if text is None else text
     offset = 0
-    if (line := _SEP_LINE.match(text)) and not dialect.columns:
+    if (line := SEP_LINE.match(text)) and not dialect.columns:
         dialect = dataclasses.replace(dialect, delimiter=line[1])
         text, offset = text[line.end() :], 1
     # str.splitlines would also break rows at characters such as U+2028.
@@ -143,19 +143,14 @@ def csv_records(
         for cells in reader:
             row_id, first, row = f"{file}:{row}", row, reader.line_num + 1 + offset
             if header is None:
-                header = _header(cells, dialect, file, needed)
+                header = read_header(cells, dialect, file, needed)
                 continue
             if not cells:
                 continue
             scan.num_found += 1
-            if len(cells) != len(header):
-                scan.skip(row_id, f"has another number of fields than the header's {len(header)}")
-            elif cells[0].strip() == header[0] and [cell.strip() for cell in cells] == header:
-                scan.exclude(row_id, "repeats the header")
-            else:
-                if row - first > 2:
-                    table_hints.warn_of_swallowed_rows(cells, dialect, scan, row_id)
-                yield row_id, {name: cell for name, cell in zip(header, cells, strict=True) if name}
+            record = csv_record(cells, header, dialect, scan, row_id, row - first)
+            if record is not None:
+                yield row_id, record
     except csv_module.Error as error:
         raise DataError(
             f"this row is not CSV ({error}): its quote is not closed, or text follows a quote",
@@ -168,6 +163,35 @@ def csv_records(
         raise empty_file_error(file, dialect)
 
 
+def csv_record(
+    cells: Sequence[str],
+    header: Sequence[str],
+    dialect: Dialect,
+    scan: Scan,
+    row_id: str,
+    num_lines: int,
+) -> dict[str, str] | None:
+    """The cells of a row by column, without columns that have no name; None where it is left out.
+
+    Args:
+        cells: at least one.
+        header: the names of the columns.
+        dialect: how the table is written.
+        scan: the scan of the source, which is told why a row is left out.
+        row_id: the id of the row.
+        num_lines: the number of lines that the row stands in.
+    """
+    if len(cells) != len(header):
+        scan.skip(row_id, f"has another number of fields than the header's {len(header)}")
+    elif cells[0].strip() == header[0] and [cell.strip() for cell in cells] == header:
+        scan.exclude(row_id, "repeats the header")
+    else:
+        if num_lines > 2:
+            table_hints.warn_of_swallowed_rows(cells, dialect, scan, row_id)
+        return {name: cell for name, cell in zip(header, cells, strict=True) if name}
+    return None
+
+
 def empty_file_error(file: pathlib.Path | str, dialect: Dialect) -> DataError:
     """The error for an empty file."""
     return DataError(
@@ -175,12 +199,23 @@ def empty_file_error(file: pathlib.Path | str, dialect: Dialect) -> DataError:
     )
 
 
-def _header(
+def read_header(
     cells: Sequence[str],
     dialect: Dialect,
     file: pathlib.Path | str,
     needed: set[str] | tuple[str, ...],
 ) -> list[str]:
+    """The names of the columns in the cells of a header.
+
+    Args:
+        cells: of the first row.
+        dialect: how the table is written.
+        file: path of the file.
+        needed: columns that are needed, which must not stand there twice.
+
+    Raises:
+        DataError: they do, or the header shows another delimiter.
+    """
     columns = [cell.strip() for cell in cells]
     repeated = sorted({name for name in columns if columns.count(name) > 1 and name in needed})
     if repeated:
