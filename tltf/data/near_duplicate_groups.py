@@ -55,7 +55,7 @@ class Links:
         size = width // (FAR + 1)
         pieces = [_bits(codes, piece * size, size) for piece in range(FAR + 1)]
         for number, keys in enumerate(pieces):
-            order = np.argsort(keys.astype(np.uint16), kind="stable")  # by radix, of 16 bits only
+            order = np.argsort(keys, kind="stable")  # by radix, as keys have 16 bits
             starts = np.flatnonzero(np.append(True, np.diff(keys[order]) != 0))
             sizes = np.diff(np.append(starts, len(order)))
             self._link_small_groups(rows[order], sizes)
@@ -130,7 +130,8 @@ class Links:
 
 
 def _bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
-    return (codes >> np.uint64(start)) & np.uint64(2**size - 1)
+    """uint16[N], `size` bits of each code, at most 16."""
+    return ((codes >> np.uint64(start)) & np.uint64(2**size - 1)).astype(np.uint16)
 
 
 def _remove_bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:

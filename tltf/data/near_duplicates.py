@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
+from tltf.data import packed_texts
 from tltf.data.near_duplicate_groups import AreAlike, Links
 from tltf.data.source import ROLES, Column, ScanCounts, Source, Splits
 from tltf.data.texts.simhashes import simhashes
@@ -41,8 +42,10 @@ def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> S
         source: all rows.
         parts: role -> the rows of `source` in that split.
     """
-    role_of = {row_id: ROLES.index(role) for role, part in parts.items() for row_id in part.ids}
-    roles = np.array([role_of.get(row_id, -1) for row_id in source.ids], np.int8)
+    roles = np.full(len(source), -1, np.int8)
+    for role, part in parts.items():
+        places = packed_texts.find_places(source.ids, part.ids)
+        roles[places[places >= 0]] = ROLES.index(role)
     linked = find_links(source, roles)
     rows = sorted(
         ((roles[first] == roles[second], first, second) for first, second in linked.pairs()),
@@ -81,8 +84,10 @@ def is_near_others(part: Source, scan: ScanCounts) -> np.ndarray:
         part: the rows of the split.
         scan: with `near_rows`, as `find_near_duplicates` gives it.
     """
-    places, is_near = {row_id: n for n, row_id in enumerate(part.ids)}, np.zeros(len(part), bool)
-    for row in scan.near_rows or ():
+    near_rows, is_near = scan.near_rows or (), np.zeros(len(part), bool)
+    named = {row["id"] for row in near_rows} | {row.get("other", row["id"]) for row in near_rows}
+    places = {row_id: place for place, row_id in enumerate(part.ids) if row_id in named}
+    for row in near_rows:
         ends = [places.get(row["id"]), places.get(row.get("other", row["id"]))]
         inside = [place for place in ends if place is not None]
         if len(inside) == 1:

@@ -89,6 +89,14 @@ class RowIds(_Packed):
         """The ids of rows int64[M]."""
         return type(self)(self._files, self._numbers[rows], self._lines[rows])
 
+    def has_files_of(self, other: "RowIds") -> bool:
+        """Whether both are of the same files, so that equal keys stand for equal ids."""
+        return self._files == other._files
+
+    def keys(self) -> np.ndarray:
+        """int64[N], a number for each id."""
+        return self._numbers.astype(np.int64) << 40 | self._lines
+
     def _rows(self, rows: slice | Sequence[int] | np.ndarray) -> list[str]:
         files = self._files
         places = zip(self._numbers[rows].tolist(), self._lines[rows].tolist(), strict=True)
@@ -132,7 +140,7 @@ class TextPacker:
             self._lengths.append(np.array(list(map(len, encoded)), np.int64))
 
 
-def take(values: Sequence[Any], rows: Iterable[int] | np.ndarray) -> Sequence[Any]:
+def take(values: Sequence[Any] | np.ndarray, rows: Iterable[int] | np.ndarray) -> Sequence[Any]:
     """The values of some rows, packed where they were packed.
 
     Args:
@@ -144,3 +152,19 @@ def take(values: Sequence[Any], rows: Iterable[int] | np.ndarray) -> Sequence[An
     if isinstance(rows, np.ndarray):
         rows = rows.tolist()
     return [values[row] for row in rows]
+
+
+def find_places(ids: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    """int64[M], the place in `ids` of each id that is wanted; -1 where it is not among them.
+
+    Args:
+        ids: N different ids.
+        wanted: M ids, such as those of a split.
+    """
+    if isinstance(ids, RowIds) and isinstance(wanted, RowIds) and ids.has_files_of(wanted):
+        keys, others = ids.keys(), wanted.keys()
+        order = np.argsort(keys, kind="stable")
+        places = order[np.minimum(np.searchsorted(keys[order], others), len(keys) - 1)]
+        return np.where(keys[places] == others, places, -1)
+    place_of = {row_id: place for place, row_id in enumerate(ids)}
+    return np.array([place_of.get(row_id, -1) for row_id in wanted], np.int64)

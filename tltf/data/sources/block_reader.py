@@ -112,7 +112,7 @@ class BlockReader:
             return block.keep(np.zeros(len(block.rows), bool)), []
         block = block.keep(_are_valid(block.columns[column]))
         cells = block.columns[column].dictionary_encode()
-        codes = cells.indices.to_numpy()
+        codes = np.frombuffer(cells.indices.buffers()[1], np.int32, len(cells))
         counts = np.bincount(codes, minlength=len(cells.dictionary)).tolist()
         names = label.read_cells(cells.dictionary.to_pylist(), counts, num_others)
         if names is None:
@@ -147,23 +147,21 @@ class BlockReader:
 
 
 def _are_valid(array: pyarrow.Array) -> np.ndarray:
-    return compute.is_valid(array).to_numpy(zero_copy_only=False)
+    return table_blocks.numpy_bools(compute.is_valid(array))
 
 
 def _are_usable(texts: pyarrow.Array) -> np.ndarray:
     """bool[N], true for texts in which `record_reader.find_text_fault` surely finds no fault."""
-    is_usable = compute.and_(
-        compute.match_substring_regex(texts, VISIBLE),
-        compute.less_equal(compute.binary_length(texts), MAX_FIELD_BYTES),
-    )
-    is_usable = compute.and_not(is_usable, compute.match_substring(texts, "\0"))
-    return compute.fill_null(is_usable, False).to_numpy(zero_copy_only=False)
+    is_visible = table_blocks.numpy_bools(compute.match_substring_regex(texts, VISIBLE))
+    has_nul = table_blocks.numpy_bools(compute.match_substring(texts, "\0"))
+    is_short = table_blocks.text_lengths(texts) <= MAX_FIELD_BYTES
+    return _are_valid(texts) & is_visible & is_short & ~has_nul
 
 
 def _bytes_of(texts: pyarrow.Array) -> tuple[memoryview, np.ndarray]:
     """`(bytes, int32[N + 1] offsets)` of texts."""
-    _, offsets, contents = texts.buffers()
-    places = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
+    contents = texts.buffers()[2]
+    places = table_blocks.text_offsets(texts)
     return memoryview(contents if contents is not None else b""), places
 
 

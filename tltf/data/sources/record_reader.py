@@ -9,7 +9,6 @@ from typing import Any
 from tltf.console.progress import Progress
 from tltf.data import row_scan
 from tltf.data.assembly import Rows
-from tltf.data.images import files
 from tltf.data.packed_rows import PackedRows
 from tltf.data.row_scan import Scan
 from tltf.data.source import is_blank
@@ -167,6 +166,8 @@ def _reason_missing(folder: pathlib.Path | str, value: str, path: str) -> str:
     with_slashes = value.replace("\\", "/")
     if with_slashes != value and os.path.exists(os.path.join(folder, with_slashes)):
         return f"is missing: {with_slashes} is there, with / in place of \\"
+    from tltf.data.images import files  # with TensorFlow, which a table of texts does not need
+
     suffixes = [end for end in sorted(files.EXTENSIONS) if os.path.exists(path + end)]
     if not suffixes:
         return ""

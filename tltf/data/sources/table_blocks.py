@@ -56,7 +56,8 @@ class Block:
         """The block with those of Arrow's rows for which bool[M] is true; the others stay records."""
         if is_kept.all():
             return self
-        mask = pyarrow.array(is_kept)
+        bits = pyarrow.py_buffer(np.packbits(is_kept, bitorder="little"))
+        mask = pyarrow.Array.from_buffers(pyarrow.bool_(), len(is_kept), [None, bits])
         columns = {name: array.filter(mask) for name, array in self.columns.items()}
         return dataclasses.replace(self, rows=self.rows[is_kept], columns=columns)
 
@@ -165,7 +166,9 @@ def csv_blocks(
         block = _block(contents, span, np.flatnonzero(is_row), table.num_rows, columns)
         if len(block.rows):
             first = compute.utf8_trim(table["0"].combine_chunks(), characters=_BLANKS)
-            is_plain = compute.not_equal(first, header[0]).to_numpy(zero_copy_only=False)
+            is_header = numpy_bools(compute.starts_with(first, pattern=header[0]))
+            is_header &= text_lengths(first) == len(header[0].encode())
+            is_plain = ~is_header
             block = block.keep(is_plain & (block.num_lines[block.rows] <= 2))
         yield block
 
@@ -309,3 +312,24 @@ def _are_objects(contents: bytes, span: _Span, rows: np.ndarray) -> bool:
         return True
     depths = np.add.reduceat(is_open, span.starts - span.start, dtype=np.int64)
     return int(depths[rows].max()) < DEEP
+
+
+# Arrow's own ways to NumPy, and its scalars, import pandas, which takes half a second.
+
+
+def numpy_bools(array: pyarrow.Array) -> np.ndarray:
+    """bool[N] of an Arrow array of N truths; anything stands for a null."""
+    _, bits = array.buffers()
+    codes = np.frombuffer(bits, np.uint8)
+    count = array.offset + len(array)
+    return np.unpackbits(codes, count=count, bitorder="little")[array.offset :].astype(bool)
+
+
+def text_lengths(texts: pyarrow.Array) -> np.ndarray:
+    """int32[N], the number of bytes of each text."""
+    return np.diff(text_offsets(texts))
+
+
+def text_offsets(texts: pyarrow.Array) -> np.ndarray:
+    """int32[N + 1], the place in their buffer at which each text begins, and where the last ends."""
+    return np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, texts.offset * 4)

@@ -13,7 +13,6 @@ from tltf.data.packed_rows import PackedRows
 from tltf.data.row_scan import Scan
 from tltf.data.source import TEST, TRAIN, VALIDATION, Column, LoadSettings, Source
 from tltf.data.sources import block_reader, record_reader
-from tltf.data.sources.image_folder import check_files
 from tltf.data.sources.label_cells import LabelReader
 from tltf.data.sources.record_reader import RecordReader, TableRequest
 from tltf.data.sources.table_files import Dialect, csv_records, jsonl_records, read_text
@@ -255,6 +254,8 @@ def _table(
     if isinstance(rows, PackedRows):
         rows = rows.rows()
     else:
+        from tltf.data.sources.image_folder import check_files  # with TensorFlow
+
         rows = check_files(scan, rows, root, follows_links=settings.scan.follow_links)
     return assemble(
         name, rows, scan, settings, label.class_names, kind=label.kind, are_names=request.are_names

@@ -21,8 +21,8 @@ _ASCII_WORDS = bytes(
     for code in range(256)
 )
 """What stands for each byte of an ASCII text, so that `split` gives its words in lower case."""
-_LANES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-_LANES = _LANES.view(np.uint64)[:, 0]
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+_LANES = _BITS.view(np.uint64)[:, 0]
 """uint64[256]: byte k of the number is bit k of a byte, so that one addition counts eight bits."""
 _MOST_ADDED = 255
 """The most parts whose bits can be counted in bytes."""
