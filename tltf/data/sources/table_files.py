@@ -1,5 +1,6 @@
 """Reading of the records of CSV files and JSON lines, each with its place in the file."""
 
+import codecs
 import csv as csv_module
 import dataclasses
 import io
@@ -8,7 +9,7 @@ import json
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tltf.data.row_scan import Scan
 from tltf.data.sources import table_hints
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 OTHER_DELIMITERS = ",;\t|"
 NO_QUOTE = "none"
+DECODED_AT_ONCE = 1 << 20
+"""The bytes of a file that are decoded together where its encoding is checked."""
 SEP_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 """The line that Excel writes above a header."""
 
@@ -108,6 +111,36 @@ def decode_table(contents: bytes, place: pathlib.Path | str, dialect: Dialect) -
     return text.removeprefix("\ufeff")
 
 
+def open_text(file: pathlib.Path | str, dialect: Dialect, newline: str = "") -> TextIO:
+    """The file as a stream of text behind a byte-order mark, so that it is never whole in memory.
+
+    All its bytes are decoded once before, so that an error comes before the first row.
+
+    Args:
+        file: path of the file.
+        dialect: how the table is written.
+        newline: as of `open`, where the empty string and a line feed translate nothing.
+
+    Raises:
+        FlagError, DataError: see `read_text`.
+    """
+    try:
+        with open(file, "rb") as contents:
+            decoder = codecs.getincrementaldecoder(dialect.encoding)()
+            block = contents.read(DECODED_AT_ONCE)
+            table_hints.refuse_binary(block, file, dialect.flag)
+            while block:
+                decoder.decode(block)
+                block = contents.read(DECODED_AT_ONCE)
+            decoder.decode(b"", final=True)
+        stream = open(file, encoding=dialect.encoding, newline=newline)  # noqa: SIM115
+    except (OSError, LookupError, ValueError):
+        return io.StringIO(read_text(file, dialect), newline=newline)
+    if stream.read(1) != "\ufeff":
+        stream.seek(0)
+    return stream
+
+
 def csv_records(
     file: pathlib.Path | str,
     dialect: Dialect,
@@ -129,15 +162,29 @@ def csv_records(
     Raises:
         DataError: there are no rows, or the file is not CSV.
     """
-    csv_module.field_size_limit(1 << 30)
-    text = read_text(file, dialect) if text is None else text
-    offset = 0
-    if (line := SEP_LINE.match(text)) and not dialect.columns:
-        dialect = dataclasses.replace(dialect, delimiter=line[1])
-        text, offset = text[line.end() :], 1
     # str.splitlines would also break rows at characters such as U+2028.
-    lines = io.StringIO(text, newline="")
-    reader = dialect.reader(lines, skips_blanks=table_hints.has_blanks_before_quotes(text, dialect))
+    stream = open_text(file, dialect) if text is None else io.StringIO(text, newline="")
+    with stream:
+        yield from _csv_records(file, stream, dialect, scan, needed)
+
+
+def _csv_records(
+    file: pathlib.Path | str,
+    lines: TextIO,
+    dialect: Dialect,
+    scan: Scan,
+    needed: set[str] | tuple[str, ...],
+) -> Iterator[tuple[str, dict[str, str]]]:
+    csv_module.field_size_limit(1 << 30)
+    start, offset = lines.tell(), 0
+    beginning = lines.read(table_hints.INSPECTED_CHARACTERS)
+    lines.seek(start)
+    if (line := SEP_LINE.match(beginning)) and not dialect.columns:
+        dialect = dataclasses.replace(dialect, delimiter=line[1])
+        beginning, offset = beginning[line.end() :], 1
+        lines.readline()
+    skips_blanks = table_hints.has_blanks_before_quotes(beginning, dialect)
+    reader = dialect.reader(lines, skips_blanks=skips_blanks)
     row, header = 1 + offset, list(dialect.columns) or None
     try:
         for cells in reader:
@@ -159,7 +206,7 @@ def csv_records(
             fix="close the quote, double the quotes inside of it, or "
             f"{dialect.fix(quote=NO_QUOTE)} where quotes are text",
         ) from error
-    if header is None or (header and not text):
+    if header is None or (header and not beginning):
         raise empty_file_error(file, dialect)
 
 
@@ -251,8 +298,18 @@ def jsonl_records(
     Raises:
         DataError: the file is a JSON array, or has no rows.
     """
-    lines = (read_text(file, dialect) if text is None else text).split("\n")
-    first = next((line.strip() for line in lines if line.strip()), "")
+    newline = "\n"
+    stream = open_text(file, dialect, newline) if text is None else io.StringIO(text, newline)
+    with stream:
+        yield from _jsonl_records(file, stream, dialect, scan)
+
+
+def _jsonl_records(
+    file: pathlib.Path | str, lines: TextIO, dialect: Dialect, scan: Scan
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    start = lines.tell()
+    first = next(filter(None, map(str.strip, iter(lines.readline, ""))), "")
+    lines.seek(start)
     if first.startswith("["):
         raise DataError(
             "the file is a JSON array, not JSON lines",
@@ -270,6 +327,7 @@ def jsonl_records(
     if not first:
         raise empty_file_error(file, dialect)
     for number, line in enumerate(lines, start=1):
+        line = line.removesuffix("\n")
         if not line.strip():
             continue
         scan.num_found += 1

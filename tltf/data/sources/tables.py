@@ -82,13 +82,12 @@ def csv(
     def read(table: _OpenTable) -> None:
         file, text = table.file, read_text(table.file, dialect)
         contents = block_reader.csv_contents(text, dialect) if table.is_packed else None
+        del text
         if contents is not None:
-            del text
             columns = [*fields.values(), *([label] if label else [])]
             if block_reader.read_csv(contents, dialect, columns, table.block_reader):
                 return
-            text = contents.decode("utf-8")
-        table.read_records(csv_records(file, dialect, table.reader.scan, needed, text))
+        table.read_records(csv_records(file, dialect, table.reader.scan, needed))
 
     return _table("csv", settings, _paths_by_role(path, train, validation, test), request, read)
 
@@ -126,10 +125,10 @@ def jsonl(
         file, text = table.file, read_text(table.file, dialect)
         is_flat = table.is_packed and not any("." in name for name in (*fields.values(), label))
         contents = block_reader.jsonl_contents(text) if is_flat else None
-        if contents is None:
-            table.read_records(jsonl_records(file, dialect, table.reader.scan, text))
-            return
         del text
+        if contents is None:
+            table.read_records(jsonl_records(file, dialect, table.reader.scan))
+            return
         block_reader.read_jsonl(contents, list(fields.values()), label, table.block_reader)
 
     return _table("jsonl", settings, _paths_by_role(path, train, validation, test), request, read)
