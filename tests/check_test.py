@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -259,3 +261,15 @@ def test_what_cannot_be_scanned_is_one_line(argv, code, capsys):
 def test_rows_in_no_split_are_left_out_of_pairs(photos):
     pictures = source("bytes", [encoded(photo, "PNG") for photo in photos[:4]])
     assert near_duplicates.find_pairs(dataclasses.replace(pictures)) == []
+
+
+def test_a_table_of_texts_is_checked_without_tensorflow(tmp_path):
+    """Its import takes longer than the scan of a hundred thousand texts."""
+    rows = "".join(f"text {n} of a few words,{'ab'[n % 2]}\n" for n in range(40))
+    (tmp_path / "a.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    code = (
+        "import sys; from tltf import check; "
+        f"code = check.main(['--data=csv(path={tmp_path}/a.csv, text=text, label=label)']); "
+        "sys.exit(code or 'tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import PIL.Image
@@ -16,8 +17,11 @@ import pytest
 from tests import served
 from tltf import predict
 from tltf.config import flagfiles
+from tltf.config.command_options import PredictOptions
 from tltf.config.options import make
-from tltf.models import saving
+from tltf.models import inputs, prediction_rows, saving
+from tltf.models.inputs import Item
+from tltf.models.prediction import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +193,36 @@ def test_the_program_reads_standard_input_and_keeps_standard_output_clean(review
     assert (done.returncode, len(lines)) == (0, 4)
     assert lines[0].startswith("id,text,predicted_label,confidence,probability_bad,")
     assert lines[2].endswith("the line is empty")
+
+
+def test_the_first_rows_do_not_wait_for_many_inputs():
+    """A file may be large, and a pipe slow."""
+
+    class Echo:
+        batch_size = 64
+
+        def stream(self, values):
+            return (Prediction(value) for value in values)
+
+    read = []
+    items = (read.append(n) or Item(f"{n}", f"text {n}", "bad" * (n == 3)) for n in range(500))
+    made = prediction_rows.predictions(Echo(), items)
+    assert next(made)[1].id == "text 0"
+    assert len(read) == prediction_rows.FIRST_INPUTS
+    rest = list(made)
+    assert [item.id for item, _ in rest] == [str(n) for n in range(1, 500)]
+    assert rest[2][1].error == "bad"
+
+
+@pytest.mark.parametrize(("name", "lines"), [("a.csv", 6_000), ("a.jsonl", 6_000)])
+def test_a_large_table_is_not_read_into_memory(tmp_path, name, lines):
+    is_json = name.endswith("l")
+    row = json.dumps({"text": "x" * 4_000}) if is_json else "x" * 4_000
+    header = "" if is_json else "text\n"
+    (tmp_path / name).write_text(header + f"{row}\n" * lines, encoding="utf-8")
+    form = inputs.format_of(PredictOptions(), "text", "csv(path=a.csv, text=text)")
+    tracemalloc.start()
+    count = sum(1 for _ in inputs.read(str(tmp_path / name), form))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == lines and peak < 8e6  # of 24 MB

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tltf.config import checks
 from tltf.config.command_options import CheckOptions
+from tltf.config.recipe import DataRecipe
 from tltf.console import command
 
 
@@ -18,14 +19,22 @@ def service(options: CheckOptions) -> None:
     recipe = checks.resolve_data(
         options.data, options.split, options.head, options.augment, options.output
     )
-    command.load_tensorflow(f"scanning {recipe.source.text}")
+    if not _is_table_of_texts(recipe):
+        command.load_tensorflow(f"scanning {recipe.source.text}")
     from tltf.data import summary
 
     parts = summary.run(options, recipe)
     if options.output:
+        command.load_tensorflow("drawing samples")
         from tltf.experiments import samples
 
         samples.write_page(options, recipe, parts)
+
+
+def _is_table_of_texts(recipe: DataRecipe) -> bool:
+    """Whether the data can be scanned without TensorFlow, whose import takes longer than the scan."""
+    is_table = recipe.source.name in ("csv", "jsonl") and bool(recipe.source.kwargs["text"])
+    return is_table and not recipe.orders_classes
 
 
 def main(argv: Sequence[str] | None = None) -> int:

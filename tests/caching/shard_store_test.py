@@ -62,13 +62,6 @@ def test_what_is_missing(tmp_path):
         shard_store.Rows(shards, KEYS, FIELDS)
 
 
-def test_an_interrupted_shard_is_not_there(tmp_path):
-    with pytest.raises(KeyboardInterrupt), shard_store.Writer(tmp_path, FIELDS) as writer:
-        writer.add(KEYS[:1], LENGTHS[:1], {"vector": VECTORS[:1], "steps": STEPS[0]})
-        raise KeyboardInterrupt
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_full_disk_is_a_storage_error(tmp_path, monkeypatch):
     class Full:
         def write(self, content):
@@ -154,3 +147,37 @@ def test_shards_in_use_stay(tmp_path):
     shards = shard_store.open_shards(tmp_path / "space", FIELDS)
     shard_store.evict(tmp_path, 0, {shard.folder for shard in shards})
     assert len(list((tmp_path / "space").iterdir())) == 1
+
+
+class Signalled(dict):
+    """Arrays of which a signal interrupts the writing of the second."""
+
+    def __getitem__(self, name):
+        if name == "steps":
+            raise KeyboardInterrupt
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("num_added", [0, 1, 2])
+def test_a_signal_keeps_the_rows_that_were_written_whole(tmp_path, num_added):
+    """A million texts take half an hour, and a shard some minutes of it."""
+    with pytest.raises(KeyboardInterrupt), shard_store.Writer(tmp_path, FIELDS) as writer:
+        for row in range(num_added):
+            arrays = {"vector": VECTORS[row : row + 1], "steps": STEPS[row]}
+            writer.add(KEYS[row : row + 1], LENGTHS[row : row + 1], arrays)
+        writer.add(KEYS[4:], LENGTHS[4:], Signalled(vector=VECTORS[4:], steps=STEPS[4]))
+    shards = shard_store.open_shards(tmp_path, FIELDS)
+    assert len(shards) == bool(num_added)
+    assert shard_store.find_missing(shards, KEYS).tolist() == [n >= num_added for n in range(5)]
+    rows = shard_store.Rows(shards, KEYS[:num_added], FIELDS)
+    assert np.array_equal(rows.read_all(FIELDS[0]), VECTORS[:num_added])
+    steps = np.concatenate([np.zeros((0, 2), np.int16), *STEPS[:num_added]])
+    assert np.array_equal(rows.read_all(FIELDS[1]), steps)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+def test_an_error_leaves_no_part_of_a_shard(tmp_path):
+    with pytest.raises(ValueError), shard_store.Writer(tmp_path, FIELDS) as writer:
+        writer.add(KEYS[:1], LENGTHS[:1], {"vector": VECTORS[:1], "steps": STEPS[0]})
+        raise ValueError
+    assert shard_store.open_shards(tmp_path, FIELDS) == []

@@ -13,6 +13,7 @@ from tltf.data import label_kinds
 from tltf.errors import FlagError
 from tltf.evaluation import evaluators
 from tltf.graphs.core import replace_head
+from tltf.heads.head import Head
 from tltf.models import prediction_frame
 from tltf.models.prediction import Prediction
 
@@ -54,6 +55,13 @@ def test_a_head(text, modality):
         id(v) for layer in layers for v in layer.trainable_weights
     }, "the layers that it hands back are its own"
     assert all(layer.name.startswith(head.name) for layer in layers)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_its_row_says_whether_it_orders_classes(name):
+    """Data are scanned without the head, and so without TensorFlow, where it has no order."""
+    own = type(call_strings.pick(HEADS, name).build()).class_order
+    assert HEADS[name].orders_classes == (own is not Head.class_order)
 
 
 @pytest.mark.parametrize("text", parameters("heads"))

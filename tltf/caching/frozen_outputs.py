@@ -20,17 +20,20 @@ from tltf.caching import shard_store
 from tltf.caching.shard_store import Field, Rows
 from tltf.console.progress import Progress
 from tltf.data import lookups, ordering, pipeline
+from tltf.data.digests import text_digests
 from tltf.data.images import byte_reading, exif
 from tltf.data.images import preprocessing as images_preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.lookups import Lookup
-from tltf.data.source import Source, digest
+from tltf.data.source import Source
 from tltf.data.texts import preprocessing as texts_preprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.graphs import batch_norm_folding, flat_dense
 
 BATCH_SIZE = 64
 """Number of examples that the prefix computes together."""
+KEYS_AT_ONCE = 8192
+"""The number of texts whose keys are computed together."""
 
 
 Batch = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
@@ -103,8 +106,8 @@ class Outputs:
         if not self.reading.is_text:
             return self.reading.source.content_hashes()
         texts = self.reading.source.texts("\0")
-        keys = (digest(text.encode("utf-8", "surrogatepass")) for text in texts)
-        return np.fromiter(keys, np.uint64, count=len(texts))
+        starts = range(0, len(texts), KEYS_AT_ONCE)
+        return np.concatenate([text_digests(texts[s : s + KEYS_AT_ONCE]) for s in starts])
 
     @functools.cached_property
     def lookup(self) -> Lookup:

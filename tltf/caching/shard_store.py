@@ -60,7 +60,8 @@ class Field:
 class Writer:
     """A writer that adds rows to a namespace, shard by shard; used as a context.
 
-    Others see a shard when it is full or the context ends without error.
+    Others see a shard when it is full, or when the context ends without error or by a signal: what was
+    computed until then is not computed again.
 
     Args:
         folder: the folder of the namespace; made if it is missing.
@@ -88,6 +89,8 @@ class Writer:
     ) -> None:
         if self._open:
             shard, self._open = self._open, None
+            if isinstance(error, KeyboardInterrupt) and shard.drop_unfinished():
+                kind = error = trace = None
             shard.close(kind, error, trace)
 
     def add(self, keys: np.ndarray, lengths: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
@@ -105,28 +108,59 @@ class Writer:
             self.__exit__(None, None, None)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Written:
+    """What of a new shard is whole.
+
+    Args:
+        parts: the number of times that rows were added.
+        sizes: field -> bytes of its file.
+        checks: field -> CRC-32 of these.
+    """
+
+    parts: int
+    sizes: Mapping[str, int]
+    checks: Mapping[str, int]
+
+
 class _NewShard:
     """A shard that is being written."""
 
     def __init__(self, path: pathlib.Path, fields: tuple[Field, ...]) -> None:
-        self.fields, self.num_bytes = fields, 0
+        self.fields = fields
         self._keys, self._lengths = list[np.ndarray](), list[np.ndarray]()
-        self._checks = {field.name: 0 for field in fields}
+        none = {field.name: 0 for field in fields}
+        self._written = _Written(0, none, none)
         self._context = atomic_folders.new_folder(path)
         self._folder = self._context.__enter__()
         self._files = {f.name: open(self._folder / f.name, "wb") for f in fields}  # noqa: SIM115
 
+    @property
+    def num_bytes(self) -> int:
+        """The number of bytes of all fields."""
+        return sum(self._written.sizes.values())
+
     def add(self, keys: np.ndarray, lengths: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
         self._keys.append(np.asarray(keys, np.uint64))
         self._lengths.append(np.asarray(lengths, np.int32))
+        sizes, checks = dict(self._written.sizes), dict(self._written.checks)
         try:
             for field in self.fields:
                 content = np.ascontiguousarray(arrays[field.name], field.dtype).tobytes()
                 self._files[field.name].write(content)
-                self._checks[field.name] = zlib.crc32(content, self._checks[field.name])
-                self.num_bytes += len(content)
+                sizes[field.name] += len(content)
+                checks[field.name] = zlib.crc32(content, checks[field.name])
         except OSError as error:
             self.close(type(error), error, error.__traceback__)
+        self._written = _Written(self._written.parts + 1, sizes, checks)
+
+    def drop_unfinished(self) -> bool:
+        """Cuts off rows that a signal kept from being added whole; returns whether any rows are left."""
+        parts = self._written.parts
+        del self._keys[parts:], self._lengths[parts:]
+        for name, size in self._written.sizes.items():
+            self._files[name].truncate(size)
+        return parts > 0
 
     def close(
         self,
@@ -147,11 +181,12 @@ class _NewShard:
             self._write_index()
 
     def _write_index(self) -> None:
+        checks = dict(self._written.checks)
         for name, parts in ((_KEYS, self._keys), (_LENGTHS, self._lengths)):
             content = np.concatenate(parts).tobytes()
             (self._folder / name).write_bytes(content)
-            self._checks[name] = zlib.crc32(content)
-        index = {"num_rows": sum(map(len, self._keys)), "crc32": self._checks}
+            checks[name] = zlib.crc32(content)
+        index = {"num_rows": sum(map(len, self._keys)), "crc32": checks}
         (self._folder / "shard.json").write_text(json.dumps(index), encoding="utf-8")
 
 

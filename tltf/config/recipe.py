@@ -30,6 +30,14 @@ class DataRecipe:
         """
         return self.head.row.kind if self.head.row else self.head.build().target
 
+    @property
+    def orders_classes(self) -> bool:
+        """Whether the head may have another order of the classes than the data.
+
+        A head from outside of tltf has no row that says so; it may have.
+        """
+        return self.head.row is None or self.head.row.orders_classes
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe(DataRecipe):

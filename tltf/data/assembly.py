@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from tltf.data import class_checks, label_kinds, row_scan
+from tltf.data import class_checks, label_kinds, packed_texts, row_scan
 from tltf.data.label_kinds import LabelKind
 from tltf.data.row_scan import Scan
 from tltf.data.source import Column, LoadSettings, Source, content_hashes, one_label_field
@@ -24,7 +24,7 @@ class Rows:
         hashes: uint64[N] of the contents, if they are known already.
     """
 
-    ids: list[str]
+    ids: Sequence[str]
     fields: dict[str, Column]
     labels: list[str] | None
     roles: list[str] | None = None
@@ -47,7 +47,7 @@ class Rows:
             label: text of the label; None where the rows are unlabelled.
             role: role of the row; None where the data gives no splits.
         """
-        self.ids.append(row_id)
+        cast("list[str]", self.ids).append(row_id)
         for name, value in values.items():
             cast("list[Any]", self.fields[name].values).append(value)
         if self.labels is not None and label is not None:
@@ -58,7 +58,7 @@ class Rows:
     def take(self, places: Sequence[int]) -> "Rows":
         """The rows at the given places, in that order."""
         return Rows(
-            [self.ids[place] for place in places],
+            packed_texts.take(self.ids, places),
             {name: column.take(places) for name, column in self.fields.items()},
             None if self.labels is None else [self.labels[place] for place in places],
             None if self.roles is None else [self.roles[place] for place in places],

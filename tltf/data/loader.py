@@ -7,7 +7,7 @@ from tltf.config.catalogs.sources import SOURCES
 from tltf.config.option_groups import ScanOptions
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe
-from tltf.data import augment, fewer_rows, near_duplicates, splits
+from tltf.data import fewer_rows, near_duplicates, splits
 from tltf.data.source import LoadSettings, Source, Splits, require_labels
 from tltf.data.texts import copies
 
@@ -39,6 +39,23 @@ def load(
     return source if source.labels is None else source.convert_labels(target)
 
 
+def order_classes(source: Source, recipe: DataRecipe) -> Source:
+    """The source with its classes in the order of the head's outputs.
+
+    A head is built only where it may have an order of its own, because that needs TensorFlow.
+
+    Args:
+        source: the rows.
+        recipe: the calls that the options name.
+
+    Raises:
+        FlagError: the head orders other classes than the source has.
+    """
+    if not recipe.orders_classes:
+        return source
+    return source.reorder_classes(recipe.head.build().class_order(source))
+
+
 def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -> Splits:
     """The checked Splits of a run's data.
 
@@ -58,7 +75,7 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
         target=recipe.label_kind,
     )
     require_labels(source)
-    source = source.reorder_classes(recipe.head.build().class_order(source))
+    source = order_classes(source, recipe)
     if options.data.limit:
         source = fewer_rows.limit_rows(source, options.data.limit, options.runtime.seed)
     parts = splits.split(source, recipe.split, options.runtime.seed, options.data.scan)
@@ -70,6 +87,8 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
 
 def training_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -> Splits:
     """The Splits of `load_parts`, with the copies of training texts that --augment adds."""
+    from tltf.data import augment  # with TensorFlow, which a scan of texts does not need
+
     parts = load_parts(options, recipe, looks_near)
     augment.require_modality(recipe.augments, parts["train"].modality)
     parts["train"] = copies.add_copies(parts["train"], recipe.augments, options.runtime.seed)

@@ -6,7 +6,7 @@ import numpy as np
 
 FAR = 3
 """The largest number of bits in which near hashes differ."""
-FEW, AT_ONCE = 16, 512
+FEW, AT_ONCE = 64, 512
 """The most rows of groups that are compared in one sweep, and of groups compared all with all."""
 MOST_COMPARED, MOST_CONFIRMED = 10**9, 10**7
 """The most comparisons in a larger group, and pairs of it that `are_alike` is asked for."""
@@ -55,13 +55,14 @@ class Links:
         size = width // (FAR + 1)
         pieces = [_bits(codes, piece * size, size) for piece in range(FAR + 1)]
         for number, keys in enumerate(pieces):
-            order = np.argsort(keys, kind="stable")
+            order = np.argsort(keys, kind="stable")  # by radix, as keys have 16 bits
             starts = np.flatnonzero(np.append(True, np.diff(keys[order]) != 0))
             sizes = np.diff(np.append(starts, len(order)))
-            self._link_small_groups(rows[order], np.repeat(sizes, sizes), keys[order])
-            for start, end in zip(starts, starts + sizes, strict=True) if sizes.max() > FEW else ():
+            self._link_small_groups(rows[order], sizes)
+            large = np.flatnonzero(sizes > FEW)
+            for start, end in zip(starts[large], (starts + sizes)[large], strict=True):
                 group = order[start:end]
-                if end - start <= FEW or any(_are_equal(keys[group]) for keys in pieces[:number]):
+                if any(_are_equal(keys[group]) for keys in pieces[:number]):
                     continue  # they were compared for that piece already
                 if end - start > AT_ONCE and splits:
                     rest = _remove_bits(codes[group], number * size, size)
@@ -71,22 +72,22 @@ class Links:
                 else:
                     self._link_all_pairs(rows[group])
 
-    def _link_small_groups(self, rows: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> None:
-        """Links rows of small groups.
+    def _link_small_groups(self, rows: np.ndarray, sizes: np.ndarray) -> None:
+        """Compares all rows of each small group with each other.
 
         Args:
             rows: int64[M], the rows of each group beside each other.
-            sizes: int64[M], the size of the group of each row.
-            keys: uint64[M], the piece of the hash that the rows of a group share.
+            sizes: int64[G], the size of each group, which add up to M.
         """
-        rows, keys = rows[sizes <= FEW], keys[sizes <= FEW]
-        places = np.arange(len(rows))
-        for step in range(1, FEW):
-            places = places[: np.searchsorted(places, len(rows) - step)]
-            places = places[keys[places] == keys[places + step]]
-            ends = rows[places], rows[places + step]
-            is_near = np.bitwise_count(self._hashes[ends[0]] ^ self._hashes[ends[1]]) <= FAR
-            self._confirm(ends[0][is_near], ends[1][is_near])
+        is_small = sizes <= FEW
+        rows, sizes = rows[np.repeat(is_small, sizes)], sizes[is_small]
+        ends = np.repeat(np.cumsum(sizes), sizes).astype(np.int32)
+        hashes, places = self._hashes[rows], np.arange(len(rows), dtype=np.int32)
+        for step in range(1, sizes.max(initial=0)):
+            places = places[places + step < ends[places]]
+            is_near = np.bitwise_count(hashes[places] ^ hashes[places + step]) <= FAR
+            near = places[is_near]
+            self._confirm(rows[near], rows[near + step])
 
     def _link_all_pairs(self, group: np.ndarray) -> None:
         """Compares all rows of a group with each other."""
@@ -129,7 +130,8 @@ class Links:
 
 
 def _bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:
-    return (codes >> np.uint64(start)) & np.uint64(2**size - 1)
+    """uint16[N], `size` bits of each code, at most 16."""
+    return ((codes >> np.uint64(start)) & np.uint64(2**size - 1)).astype(np.uint16)
 
 
 def _remove_bits(codes: np.ndarray, start: int, size: int) -> np.ndarray:

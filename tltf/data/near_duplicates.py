@@ -13,17 +13,16 @@ A row of images takes 0.6 KB, which is 0.6 GB for a million.
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
+from tltf.data import packed_texts
 from tltf.data.near_duplicate_groups import AreAlike, Links
-from tltf.data.source import ROLES, Column, ScanCounts, Source, Splits, digest
+from tltf.data.source import ROLES, Column, ScanCounts, Source, Splits
+from tltf.data.texts.simhashes import simhashes
 
-LEAST_WORDS = 5
-"""The smallest number of words in texts that are compared: two shorter texts are easily alike."""
 SIDE_PX, LEAST_STEP, LEAST_CONTRAST = 24, 4.0, 32
 """Side of a grey thumbnail, smallest step between pixels (0 to 255) that sets a bit, and smallest
 contrast of a picture that is compared, so that noise in even parts sets no bits."""
@@ -31,7 +30,8 @@ MOST_GAP = 4.0
 """The largest mean difference, apart from brightness, of two thumbnails that are near."""
 AT_ONCE = 1024
 """The number of thumbnails that are hashed or compared at a time."""
-_WORD = re.compile(r"\w+")
+TEXTS_AT_ONCE = 8192
+"""The number of texts that are hashed at a time."""
 _BITS = np.arange(64, dtype=np.uint64)
 
 
@@ -42,8 +42,10 @@ def find_near_duplicates(source: Source, parts: Splits | dict[str, Source]) -> S
         source: all rows.
         parts: role -> the rows of `source` in that split.
     """
-    role_of = {row_id: ROLES.index(role) for role, part in parts.items() for row_id in part.ids}
-    roles = np.array([role_of.get(row_id, -1) for row_id in source.ids], np.int8)
+    roles = np.full(len(source), -1, np.int8)
+    for role, part in parts.items():
+        places = packed_texts.find_places(source.ids, part.ids)
+        roles[places[places >= 0]] = ROLES.index(role)
     linked = find_links(source, roles)
     rows = sorted(
         ((roles[first] == roles[second], first, second) for first, second in linked.pairs()),
@@ -82,8 +84,10 @@ def is_near_others(part: Source, scan: ScanCounts) -> np.ndarray:
         part: the rows of the split.
         scan: with `near_rows`, as `find_near_duplicates` gives it.
     """
-    places, is_near = {row_id: n for n, row_id in enumerate(part.ids)}, np.zeros(len(part), bool)
-    for row in scan.near_rows or ():
+    near_rows, is_near = scan.near_rows or (), np.zeros(len(part), bool)
+    named = {row["id"] for row in near_rows} | {row.get("other", row["id"]) for row in near_rows}
+    places = {row_id: place for place, row_id in enumerate(part.ids) if row_id in named}
+    for row in near_rows:
         ends = [places.get(row["id"]), places.get(row.get("other", row["id"]))]
         inside = [place for place in ends if place is not None]
         if len(inside) == 1:
@@ -125,20 +129,11 @@ def _hash_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, AreAlike]
     hashes = np.zeros(len(texts), np.uint64)
     is_known = np.zeros(len(hashes), bool)
     with Progress("near duplicates", len(hashes), "texts", after_s=SHOWN_AFTER_S) as progress:
-        for row, text in enumerate(texts):
-            words = _WORD.findall(text.casefold())
-            is_known[row] = len(words) >= LEAST_WORDS
-            if is_known[row]:
-                hashes[row] = _simhash([" ".join(pair) for pair in itertools.pairwise(words)])
-            progress.add(1)
+        for start in range(0, len(hashes), TEXTS_AT_ONCE):
+            rows = slice(start, start + TEXTS_AT_ONCE)
+            hashes[rows], is_known[rows] = simhashes(texts[rows])
+            progress.add(len(hashes[rows]))
     return hashes, is_known, lambda rows, others: np.ones(len(rows), bool)
-
-
-def _simhash(parts: Sequence[str]) -> int:
-    """The SimHash of a text of these parts: each bit is the majority of those of their digests."""
-    codes = np.array([digest(part.encode("utf-8", "surrogatepass")) for part in parts], np.uint64)
-    votes = ((codes[:, None] >> _BITS) & np.uint64(1)).mean(axis=0) > 0.5
-    return (votes.astype(np.uint64) << _BITS).sum(dtype=np.uint64)
 
 
 def _hash_images(column: Column) -> tuple[np.ndarray, np.ndarray, AreAlike]:

@@ -1,16 +1,15 @@
 """The Source, which is a data set once it is read: fields, labels, names and counts."""
 
 import dataclasses
-import hashlib
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from tltf.config.option_groups import ScanOptions
 from tltf.console.progress import SHOWN_AFTER_S, Progress
-from tltf.data import label_kinds
+from tltf.data import digests, label_kinds, packed_texts
 from tltf.data.label_kinds import Labels
 from tltf.errors import DataError, FlagError, choices_text
 
@@ -18,6 +17,8 @@ TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
 TARGET, UNLABELLED = "target", "unlabelled"
 MODALITIES = {"text": "text", "path": "image", "bytes": "image", "array": "image"}
 """Kind of a Column -> modality."""
+HASHED_AT_ONCE = 1024
+"""The number of rows whose digests are made together."""
 LABEL = "label"
 """The name of the label field of a data set that has only one."""
 
@@ -46,7 +47,8 @@ class Column:
     Args:
         kind: `path` (files of encoded images), `bytes` (encoded images), `array` (decoded
             images, uint8[N, H, W, C]) or `text`.
-        values: a list of str, a list of bytes, the array, or a list of str.
+        values: a list of str, a list of bytes, the array, or a sequence of str, which is packed
+            where it may be long.
     """
 
     kind: str
@@ -64,7 +66,7 @@ class Column:
         """The column with rows `indices` (int[M]) only."""
         if self.kind == "array":
             return Column(self.kind, np.asarray(self.values)[np.asarray(indices, np.int64)])
-        return Column(self.kind, [self.values[index] for index in indices])
+        return Column(self.kind, packed_texts.take(self.values, indices))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,13 +183,16 @@ class Source:
         (name,) = self.label_fields
         return dataclasses.replace(self, label_fields={name: Labels(values, tuple(class_names))})
 
-    def text_columns(self) -> list[list[str]]:
+    def text_columns(self) -> list[Sequence[str]]:
         """The texts of each field."""
-        return [list(column.values) for column in self.fields.values()]
+        return [cast("Sequence[str]", column.values) for column in self.fields.values()]
 
-    def texts(self, joint: str = "\n") -> list[str]:
+    def texts(self, joint: str = "\n") -> Sequence[str]:
         """The text of each row; those of several fields are joined by `joint`."""
-        return [joint.join(row) for row in zip(*self.text_columns(), strict=True)]
+        columns = self.text_columns()
+        if len(columns) == 1:
+            return columns[0]
+        return [joint.join(row) for row in zip(*columns, strict=True)]
 
     def strata(self) -> np.ndarray:
         """int64[N], the strata that splits keep in proportion, see `LabelKind.strata`; zeros without labels."""
@@ -202,7 +207,7 @@ class Source:
             self,
             fields={name: column.take(indices) for name, column in self.fields.items()},
             label_fields={name: part.take(indices) for name, part in self.label_fields.items()},
-            ids=[self.ids[index] for index in indices],
+            ids=packed_texts.take(self.ids, indices),
             roles=None if self.roles is None else self.roles[indices],
             hashes=None if self.hashes is None else self.hashes[indices],
             groups=None if self.groups is None else self.groups[indices],
@@ -330,11 +335,6 @@ def is_blank(text: str) -> bool:
     return all(unicodedata.category(c) in ("Cc", "Cf", "Zs", "Zl", "Zp") for c in text)
 
 
-def normalise_text(text: str) -> str:
-    """`text` in NFC with each run of white space as one blank; texts that agree so count as the same."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
 def one_field(kind: str, values: Sequence[Any] | np.ndarray) -> dict[str, Column]:
     """The fields of examples of one value each: a Column named `image` or `text`, by its kind."""
     return {MODALITIES[kind]: Column(kind, values)}
@@ -353,28 +353,14 @@ def content_hashes(fields: dict[str, Column]) -> np.ndarray:
     columns = list(fields.values())
     hashes = np.empty((len(columns[0]), len(columns)), np.uint64)
     with Progress("hashing", len(hashes), "rows", after_s=SHOWN_AFTER_S) as progress:
-        for row in range(len(hashes)):
+        for start in range(0, len(hashes), HASHED_AT_ONCE):
+            rows = slice(start, start + HASHED_AT_ONCE)
             for place, column in enumerate(columns):
-                hashes[row, place] = digest(_content(column.kind, column.values[row]))
-            progress.add(1)
+                hashes[rows, place] = digests.digests_of(column.kind, column.values[rows])
+            progress.add(len(hashes[rows]))
     if len(columns) == 1:
         return hashes[:, 0]
-    return np.array([digest(row.tobytes()) for row in hashes], np.uint64)
-
-
-def digest(content: bytes) -> int:
-    """The 64-bit BLAKE2b digest of bytes, as an int."""
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
-
-
-def _content(kind: str, value: Any) -> bytes:
-    """The bytes of a value that its digest is made of."""
-    if kind == "text":
-        return normalise_text(value).encode("utf-8", "surrogatepass")
-    if kind == "path":
-        with open(value, "rb") as file:
-            return file.read()
-    return value.tobytes() if kind == "array" else value
+    return np.array([digests.digest(row.tobytes()) for row in hashes], np.uint64)
 
 
 def require_labels(source: Source) -> None:

@@ -25,6 +25,8 @@ from tltf.data.split_checks import (
 from tltf.errors import DataError, FlagError
 
 ROLE_DTYPE = "<U10"
+NO_ROLE = len(ROLES)
+"""The code of a row that is in no split, behind the places of the roles in ROLES."""
 FOLD_STEP = 0x5851F42D
 """The step of the seed per fold, so that each fold draws its own validation rows."""
 
@@ -277,17 +279,18 @@ def draw_stratified(
     else:
         train_start = test_end + quotas[VALIDATION][order.classes]
     validation_start = train_start - quotas[VALIDATION][order.classes]
-    roles = np.full(len(rows), "", ROLE_DTYPE)
-    roles[order.places >= validation_start] = VALIDATION
-    roles[order.places < test_end] = TEST
-    roles[order.places >= train_start] = TRAIN
-    return _one_role_per_group(source.split_groups()[rows], roles)
+    codes = np.full(len(rows), NO_ROLE, np.int8)
+    codes[order.places >= validation_start] = ROLES.index(VALIDATION)
+    codes[order.places < test_end] = ROLES.index(TEST)
+    codes[order.places >= train_start] = ROLES.index(TRAIN)
+    codes = _one_role_per_group(source.split_groups()[rows], codes)
+    return np.array([*ROLES, ""], ROLE_DTYPE)[codes]
 
 
-def _one_role_per_group(groups: np.ndarray, roles: np.ndarray) -> np.ndarray:
-    """The roles where each group, which under two labels could be in two splits, has that of its first row."""
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
-    return roles[first[group]]
+def _one_role_per_group(groups: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The codes where each group, which under two labels could be in two splits, has that of its first row."""
+    first, group = np.unique(groups, return_index=True, return_inverse=True)[1:]
+    return codes[first][group]
 
 
 def _quotas(

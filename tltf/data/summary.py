@@ -53,7 +53,7 @@ def _load(options: CheckOptions, recipe: DataRecipe) -> tuple[Splits, Source]:
         recipe.source, seed=options.seed, scan=options.scan, target=recipe.label_kind
     )
     require_labels(source)
-    source = source.reorder_classes(recipe.head.build().class_order(source))
+    source = loader.order_classes(source, recipe)
     return splits.split(source, recipe.split, options.seed, options.scan), source
 
 

@@ -25,7 +25,6 @@ from tltf.data.sources.table_files import (
     first_lines,
     jsonl_records,
     parse_json_line,
-    read_text,
 )
 from tltf.errors import DataError, FlagError, choices_text, nearest
 
@@ -174,7 +173,7 @@ def _standard_input(form: InputFormat) -> Iterator[Item]:
     if _is_json(text) or _has_run_column(text, form):
         contents = first + sys.stdin.buffer.read()
         text = decode_table(contents, STANDARD_INPUT, form.dialect)
-        yield from _table(STANDARD_INPUT, "", text, form, "")
+        yield from _table(STANDARD_INPUT, "", text, form, "", is_whole=True)
     else:
         lines = itertools.chain([first] if first else [], sys.stdin.buffer)
         yield from _lines(lines, STANDARD_INPUT, form, "")
@@ -240,23 +239,38 @@ def _read_path(path: pathlib.Path, form: InputFormat) -> Iterator[Item]:
     table_hints.refuse_binary(beginning, path, "input")
     text = beginning.decode(form.dialect.encoding, "replace").removeprefix("\ufeff")
     if suffix in (*CSV_SUFFIXES, *JSON_SUFFIXES) or _is_json(text) or _has_run_column(text, form):
-        yield from _table(path, suffix, read_text(path, form.dialect), form, path.parent)
+        yield from _table(path, suffix, text, form, path.parent)
     else:
         with open(path, "rb") as file:
             yield from _lines(file, str(path), form, path.parent)
 
 
 def _table(
-    place: pathlib.Path | str, suffix: str, text: str, form: InputFormat, base: pathlib.Path | str
+    place: pathlib.Path | str,
+    suffix: str,
+    text: str,
+    form: InputFormat,
+    base: pathlib.Path | str,
+    is_whole: bool = False,
 ) -> Iterator[Item]:
-    """The Items of a table, read as training reads it; a row that is skipped is an Item with an error."""
+    """The Items of a table, read as training reads it; a row that is skipped is an Item with an error.
+
+    Args:
+        place: path of the file, or a name.
+        suffix: the ending of its name.
+        text: the beginning of the file, of which the rest is read row by row.
+        form: the format of the inputs.
+        base: the folder that paths are relative to.
+        is_whole: whether `text` is all there is, and `place` is a name.
+    """
     scan = row_scan.Scan("input")
+    contents = text if is_whole else None
     is_json = suffix in JSON_SUFFIXES or (suffix not in CSV_SUFFIXES and _is_json(text))
     if is_json:
-        items = _json_items(jsonl_records(place, form.dialect, scan, text), form, base)
+        items = _json_items(jsonl_records(place, form.dialect, scan, contents), form, base)
     else:
         dialect = _dialect_of(text, suffix, form)
-        records = csv_records(place, dialect, scan, form.names, text)
+        records = csv_records(place, dialect, scan, form.names, contents)
         items = _csv_items(records, text, dialect, form, place, base)
     num_reported = 0
     for item in items:

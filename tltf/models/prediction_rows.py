@@ -26,8 +26,9 @@ CONFIDENCE = "confidence"
 """The column of the probability of the predicted class."""
 MOST_NAMED = 5
 """Answers whose numbers the last line names."""
-CHUNK_BATCHES = 4
-"""Batches of inputs that are read before their predictions are written."""
+FIRST_INPUTS, CHUNK_BATCHES = 16, 4
+"""The inputs whose predictions are written first, so that something is seen at once, and the batches of
+inputs that are read before later predictions are written."""
 
 
 def write(trained: TransferModel, options: PredictOptions) -> None:
@@ -69,6 +70,8 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
             reason = reason or prediction.error
             if not prediction.error and prediction.probabilities:
                 answers[prediction.answer] += 1
+            if total == FIRST_INPUTS:
+                file.flush()  # the first rows are seen at once, also through a pipe
     print(_summary(total, bad, answers), file=sys.stderr)
     if bad == total:
         what = f"none of {total} inputs could be predicted; the first: {reason}"
@@ -115,7 +118,9 @@ def ranked(prediction: Prediction) -> list[tuple[str, float]]:
 
 def predictions(predictor: Predictor, items: Iterator[Item]) -> Iterator[tuple[Item, Prediction]]:
     """Yields (Item, Prediction) for each Item; the Prediction of one with an error has that error."""
-    while chunk := list(itertools.islice(items, CHUNK_BATCHES * predictor.batch_size)):
+    size = min(FIRST_INPUTS, predictor.batch_size)
+    while chunk := list(itertools.islice(items, size)):
+        size = CHUNK_BATCHES * predictor.batch_size
         made = predictor.stream(item.value for item in chunk if not item.error)
         for item in chunk:
             yield item, (Prediction(item.id, error=item.error) if item.error else next(made))

@@ -22,6 +22,7 @@ HEADS = {
         "one of several classes with an order, such as order=[bad, fair, good]; other arguments as classify",
         paper="Cao et al. 2020, arXiv:1901.07884",
         kind="class",
+        orders_classes=True,
     ),
     "multi_label": HeadRow(
         "tltf.heads.multi_label:multi_label",

@@ -59,9 +59,11 @@ class HeadRow(Row):
     Args:
         kind: the kind of labels that the head predicts: `class`, one class for each row; `labels`,
             several labels for each row; or `number`.
+        orders_classes: whether its outputs have another order than the classes of the data.
     """
 
     kind: str = "class"
+    orders_classes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.console.progress import SHOWN_AFTER_S, Progress
+from tltf.data.digests import digest
 from tltf.data.images import conversion, preprocessing, structure
-from tltf.data.source import digest
 
 Value = TypeVar("Value", str, bytes)
 EXTENSIONS = frozenset(

@@ -19,8 +19,9 @@ from tltf.data.row_scan import Scan
 from tltf.data.source import Column, LoadSettings, Source
 from tltf.data.sources.image_folder import check_files
 from tltf.data.sources.label_cells import LabelReader
+from tltf.data.sources.record_reader import find_text_fault
 from tltf.data.sources.table_files import columns_of, field
-from tltf.data.sources.tables import fields_of_columns, find_text_fault
+from tltf.data.sources.tables import fields_of_columns
 from tltf.data.sources.tfrecords import check_images
 from tltf.errors import DataError, FlagError
 

@@ -34,6 +34,7 @@ class LabelReader:
         """The kind of the labels: that of `target`, or another where they stand in several columns."""
         self._column, self._is_several = column, target == label_kinds.LABELS
         self._is_class = target == label_kinds.CLASS
+        self._is_counted = self._is_class or self._is_several
         self._separator = separator
         self._columns = [column] if column else []
         self._texts: collections.Counter[str] = collections.Counter()
@@ -56,6 +57,11 @@ class LabelReader:
         return self._columns
 
     @property
+    def only_column(self) -> str | None:
+        """The name of the column of labels; empty without labels, None where there are several."""
+        return None if len(self._columns) > 1 else self._column
+
+    @property
     def class_names(self) -> Sequence[str] | None:
         """The class names where the columns are the classes; None where the cells name them."""
         return self.kind.names_of_columns(self._columns)
@@ -76,18 +82,53 @@ class LabelReader:
         value = self._value(record)
         if isinstance(value, (list, dict)) and not (self._is_several and isinstance(value, list)):
             raise self._list_error(value, row_id)
+        name = self._read_cell(value, 1)
+        if name is None:
+            scan.skip(row_id, "has no label")
+        return name
+
+    def read_cells(
+        self, values: Sequence[str | int], counts: Sequence[int], num_others: int
+    ) -> list[str | None] | None:
+        """The texts of the labels in cells of the only column, None for a cell that is not a label.
+
+        Args:
+            values: N different cells, in the order in which they stand in the file.
+            counts: N, how often each of them stands there.
+            num_others: the number of cells among them that are read one by one.
+
+        Returns:
+            None where there are so many different cells that it matters in which order all are read.
+        """
+        if self._is_counted and len(self._texts) + len(values) + num_others > MOST_TEXTS:
+            return None
+        names: list[str | None] = []
+        for value, count in zip(values, counts, strict=True):
+            try:
+                names.append(self._read_cell(value, count))
+            except DataError:
+                names.append(None)
+        return names
+
+    def _read_cell(self, value: Any, count: int) -> str | None:
+        """The text of the label in cells of one value; None where there is no label.
+
+        Args:
+            value: of the cells.
+            count: the number of such cells.
+
+        Raises:
+            DataError: a label has the separator in its name.
+        """
         if self._is_several and (names := self._split_cell(value)) is not None:
             self._has_several = self._has_several or len(names) > 1
             return label_kinds.join_labels(names)
         name = label_text(value)
         if name not in NOT_A_LABEL:
-            if len(self._texts) < MOST_TEXTS or name in self._texts:
-                self._texts[name] += 1
+            if self._is_counted and (len(self._texts) < MOST_TEXTS or name in self._texts):
+                self._texts[name] += count
             return name
-        if self._is_several:
-            return ""
-        scan.skip(row_id, "has no label")
-        return None
+        return "" if self._is_several else None
 
     def _list_error(self, value: list[Any] | dict[str, Any], row_id: str) -> FlagError:
         is_list = isinstance(value, list)

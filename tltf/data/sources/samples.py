@@ -13,7 +13,8 @@ import numpy as np
 
 from tltf.data import fewer_rows, label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
-from tltf.data.source import LoadSettings, ScanCounts, Source, digest, one_field, one_label_field
+from tltf.data.digests import digest
+from tltf.data.source import LoadSettings, ScanCounts, Source, one_field, one_label_field
 from tltf.errors import FlagError, StorageError, choices_text, nearest
 from tltf.files import assets
 

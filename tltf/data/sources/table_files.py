@@ -1,5 +1,6 @@
 """Reading of the records of CSV files and JSON lines, each with its place in the file."""
 
+import codecs
 import csv as csv_module
 import dataclasses
 import io
@@ -8,7 +9,7 @@ import json
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tltf.data.row_scan import Scan
 from tltf.data.sources import table_hints
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 OTHER_DELIMITERS = ",;\t|"
 NO_QUOTE = "none"
-_SEP_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+DECODED_AT_ONCE = 1 << 20
+"""The bytes of a file that are decoded together where its encoding is checked."""
+SEP_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 """The line that Excel writes above a header."""
 
 
@@ -108,6 +111,36 @@ def decode_table(contents: bytes, place: pathlib.Path | str, dialect: Dialect) -
     return text.removeprefix("\ufeff")
 
 
+def open_text(file: pathlib.Path | str, dialect: Dialect, newline: str = "") -> TextIO:
+    """The file as a stream of text behind a byte-order mark, so that it is never whole in memory.
+
+    All its bytes are decoded once before, so that an error comes before the first row.
+
+    Args:
+        file: path of the file.
+        dialect: how the table is written.
+        newline: as of `open`, where the empty string and a line feed translate nothing.
+
+    Raises:
+        FlagError, DataError: see `read_text`.
+    """
+    try:
+        with open(file, "rb") as contents:
+            decoder = codecs.getincrementaldecoder(dialect.encoding)()
+            block = contents.read(DECODED_AT_ONCE)
+            table_hints.refuse_binary(block, file, dialect.flag)
+            while block:
+                decoder.decode(block)
+                block = contents.read(DECODED_AT_ONCE)
+            decoder.decode(b"", final=True)
+        stream = open(file, encoding=dialect.encoding, newline=newline)  # noqa: SIM115
+    except (OSError, LookupError, ValueError):
+        return io.StringIO(read_text(file, dialect), newline=newline)
+    if stream.read(1) != "\ufeff":
+        stream.seek(0)
+    return stream
+
+
 def csv_records(
     file: pathlib.Path | str,
     dialect: Dialect,
@@ -129,33 +162,42 @@ def csv_records(
     Raises:
         DataError: there are no rows, or the file is not CSV.
     """
-    csv_module.field_size_limit(1 << 30)
-    text = read_text(file, dialect) if text is None else text
-    offset = 0
-    if (line := _SEP_LINE.match(text)) and not dialect.columns:
-        dialect = dataclasses.replace(dialect, delimiter=line[1])
-        text, offset = text[line.end() :], 1
     # str.splitlines would also break rows at characters such as U+2028.
-    lines = io.StringIO(text, newline="")
-    reader = dialect.reader(lines, skips_blanks=table_hints.has_blanks_before_quotes(text, dialect))
+    stream = open_text(file, dialect) if text is None else io.StringIO(text, newline="")
+    with stream:
+        yield from _csv_records(file, stream, dialect, scan, needed)
+
+
+def _csv_records(
+    file: pathlib.Path | str,
+    lines: TextIO,
+    dialect: Dialect,
+    scan: Scan,
+    needed: set[str] | tuple[str, ...],
+) -> Iterator[tuple[str, dict[str, str]]]:
+    csv_module.field_size_limit(1 << 30)
+    start, offset = lines.tell(), 0
+    beginning = lines.read(table_hints.INSPECTED_CHARACTERS)
+    lines.seek(start)
+    if (line := SEP_LINE.match(beginning)) and not dialect.columns:
+        dialect = dataclasses.replace(dialect, delimiter=line[1])
+        beginning, offset = beginning[line.end() :], 1
+        lines.readline()
+    skips_blanks = table_hints.has_blanks_before_quotes(beginning, dialect)
+    reader = dialect.reader(lines, skips_blanks=skips_blanks)
     row, header = 1 + offset, list(dialect.columns) or None
     try:
         for cells in reader:
             row_id, first, row = f"{file}:{row}", row, reader.line_num + 1 + offset
             if header is None:
-                header = _header(cells, dialect, file, needed)
+                header = read_header(cells, dialect, file, needed)
                 continue
             if not cells:
                 continue
             scan.num_found += 1
-            if len(cells) != len(header):
-                scan.skip(row_id, f"has another number of fields than the header's {len(header)}")
-            elif cells[0].strip() == header[0] and [cell.strip() for cell in cells] == header:
-                scan.exclude(row_id, "repeats the header")
-            else:
-                if row - first > 2:
-                    table_hints.warn_of_swallowed_rows(cells, dialect, scan, row_id)
-                yield row_id, {name: cell for name, cell in zip(header, cells, strict=True) if name}
+            record = csv_record(cells, header, dialect, scan, row_id, row - first)
+            if record is not None:
+                yield row_id, record
     except csv_module.Error as error:
         raise DataError(
             f"this row is not CSV ({error}): its quote is not closed, or text follows a quote",
@@ -164,8 +206,37 @@ def csv_records(
             fix="close the quote, double the quotes inside of it, or "
             f"{dialect.fix(quote=NO_QUOTE)} where quotes are text",
         ) from error
-    if header is None or (header and not text):
+    if header is None or (header and not beginning):
         raise empty_file_error(file, dialect)
+
+
+def csv_record(
+    cells: Sequence[str],
+    header: Sequence[str],
+    dialect: Dialect,
+    scan: Scan,
+    row_id: str,
+    num_lines: int,
+) -> dict[str, str] | None:
+    """The cells of a row by column, without columns that have no name; None where it is left out.
+
+    Args:
+        cells: at least one.
+        header: the names of the columns.
+        dialect: how the table is written.
+        scan: the scan of the source, which is told why a row is left out.
+        row_id: the id of the row.
+        num_lines: the number of lines that the row stands in.
+    """
+    if len(cells) != len(header):
+        scan.skip(row_id, f"has another number of fields than the header's {len(header)}")
+    elif cells[0].strip() == header[0] and [cell.strip() for cell in cells] == header:
+        scan.exclude(row_id, "repeats the header")
+    else:
+        if num_lines > 2:
+            table_hints.warn_of_swallowed_rows(cells, dialect, scan, row_id)
+        return {name: cell for name, cell in zip(header, cells, strict=True) if name}
+    return None
 
 
 def empty_file_error(file: pathlib.Path | str, dialect: Dialect) -> DataError:
@@ -175,12 +246,23 @@ def empty_file_error(file: pathlib.Path | str, dialect: Dialect) -> DataError:
     )
 
 
-def _header(
+def read_header(
     cells: Sequence[str],
     dialect: Dialect,
     file: pathlib.Path | str,
     needed: set[str] | tuple[str, ...],
 ) -> list[str]:
+    """The names of the columns in the cells of a header.
+
+    Args:
+        cells: of the first row.
+        dialect: how the table is written.
+        file: path of the file.
+        needed: columns that are needed, which must not stand there twice.
+
+    Raises:
+        DataError: they do, or the header shows another delimiter.
+    """
     columns = [cell.strip() for cell in cells]
     repeated = sorted({name for name in columns if columns.count(name) > 1 and name in needed})
     if repeated:
@@ -216,8 +298,18 @@ def jsonl_records(
     Raises:
         DataError: the file is a JSON array, or has no rows.
     """
-    lines = (read_text(file, dialect) if text is None else text).split("\n")
-    first = next((line.strip() for line in lines if line.strip()), "")
+    newline = "\n"
+    stream = open_text(file, dialect, newline) if text is None else io.StringIO(text, newline)
+    with stream:
+        yield from _jsonl_records(file, stream, dialect, scan)
+
+
+def _jsonl_records(
+    file: pathlib.Path | str, lines: TextIO, dialect: Dialect, scan: Scan
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    start = lines.tell()
+    first = next(filter(None, map(str.strip, iter(lines.readline, ""))), "")
+    lines.seek(start)
     if first.startswith("["):
         raise DataError(
             "the file is a JSON array, not JSON lines",
@@ -235,6 +327,7 @@ def jsonl_records(
     if not first:
         raise empty_file_error(file, dialect)
     for number, line in enumerate(lines, start=1):
+        line = line.removesuffix("\n")
         if not line.strip():
             continue
         scan.num_found += 1

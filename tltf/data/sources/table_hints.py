@@ -24,7 +24,7 @@ MAGICS = (
     (b"\x89HDF", "is an HDF5 file", "write it as CSV"),
     (b"\x80\x04\x95", "is a pickle", "write it as CSV"),
 )
-INSPECTED_BYTES = 4096
+INSPECTED_BYTES, INSPECTED_CHARACTERS = 4096, 20_000
 SHOWN_ROWS = 5
 WORDS_OF_A_TEXT = 5
 """The number of words from which on a cell of a header looks like a text, not a name."""
@@ -142,7 +142,7 @@ def has_blanks_before_quotes(text: str, dialect: TableDialect) -> bool:
     if dialect.quote == "none":
         return False
     mark = f"{dialect.delimiter} {dialect.quote}"
-    rows = [row for row in text[:20_000].split("\n")[:50] if row.strip()]
+    rows = [row for row in text[:INSPECTED_CHARACTERS].split("\n")[:50] if row.strip()]
     return sum(mark in row for row in rows) * 2 >= len(rows) > 0
 
 
