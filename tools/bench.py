@@ -17,7 +17,6 @@ import datetime
 import json
 import os
 import pathlib
-import resource
 import shutil
 import subprocess
 import sys
@@ -87,14 +86,13 @@ class Bench:
 
     def run(self, command):
         """`(wall, cpu)`, the seconds that a command took."""
-        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         if callable(command):
             command = command()
+        before, start = benching.child_cpu_s(), time.perf_counter()
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-        wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        wall, used = time.perf_counter() - start, benching.child_cpu_s() - before
         if done.returncode:
             sys.exit(f"{' '.join(command)} has failed:\n{done.stderr[-2000:]}")
-        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return wall, used
 
     def train(self, name, *flags, output=None):

@@ -15,7 +15,6 @@ import functools
 import json
 import os
 import pathlib
-import resource
 import shutil
 import statistics
 import sys
@@ -70,13 +69,13 @@ def measure(folder, precision, flags, seed):
     cache.forget()
     command = [sys.executable, "-m", "tltf.train", *flags, f"--seed={seed}", "--noexport"]
     command += [f"--precision={precision}", "--baseline=none", f"--output={run}"]
-    before = cpu_s()
+    before = benching.child_cpu_s()
     benching.run_process(command, cwd=measuring.ROOT, env=cache.environment())
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     shutil.rmtree(run)
     return {
         "seconds": report["time_s"]["train"],
-        "cpu_s": cpu_s() - before,
+        "cpu_s": benching.child_cpu_s() - before,
         "accuracy": report["test"]["accuracy"],
     }
 
@@ -84,12 +83,6 @@ def measure(folder, precision, flags, seed):
 def real_cache():
     """The folder of the user's assets."""
     return os.environ.get("TLTF_CACHE") or pathlib.Path.home() / ".cache" / "tltf"
-
-
-def cpu_s():
-    """The processor seconds of all processes that have ended so far."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def line(case, pairs):

@@ -17,7 +17,6 @@ import json
 import os
 import pathlib
 import random
-import resource
 import statistics
 import sys
 import time
@@ -117,19 +116,14 @@ def measure(work, root, cache):
     """`seconds`, `cpu_seconds` and `peak_mb` of a command with the tltf below `root`."""
     cache.forget()
     environment = cache.environment() | {"PYTHONPATH": str(root)}
-    start, before = time.monotonic(), _child_seconds()
+    start, before = time.monotonic(), benching.child_cpu_s()
     command = [sys.executable, "-m", *work.command]
     _, peak_mb = benching.run_process(command, env=environment, cwd=root)
     return {
         "seconds": time.monotonic() - start,
-        "cpu_seconds": _child_seconds() - before,
+        "cpu_seconds": benching.child_cpu_s() - before,
         "peak_mb": peak_mb,
     }
-
-
-def _child_seconds():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def line(work, sides):
@@ -173,7 +167,7 @@ def main():
                 rows[root].append(measure(work, root, cache))
         lines.append(line(work, [rows[root] for root in roots]))
         print(" | ".join(lines[-1]), file=sys.stderr, flush=True)
-    print(measuring.table(HEADER, lines))
+    print(f"{benching.processor()}\n\n{measuring.table(HEADER, lines)}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -156,6 +157,12 @@ def run_process(command, **settings):
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, command, text)
     return text, usage.ru_maxrss * MB_PER_RSS_UNIT
+
+
+def child_cpu_s():
+    """The processor seconds of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run_side(python, script, work, environment):
