@@ -1,6 +1,7 @@
 """Notices what has become slower: today's times as ratios, beside those that were kept for this processor.
 
     python tools/bench.py --quick [--folder=runs/bench_quick] [--keep] [--only=predict,...]
+        [--other=FOLDER]
 
 Every figure is a ratio to something that the same machine does in the same minute: commands to the
 import of TensorFlow in a process of its own, work inside a process to ten products of matrices. So
@@ -10,6 +11,9 @@ that of processor seconds; wall time is shown beside it.
 Without --quick each command is measured five times instead of twice. --keep adds today's figures to
 tools/measured/bench.jsonl. A figure is marked that is above all those that are kept for this processor
 by more than their spread, and by more than SLACK.
+
+--other compares with another version of tltf, such as a worktree of an earlier commit, in place of what is
+kept: each part is measured for both versions, one behind the other.
 """
 
 import argparse
@@ -51,6 +55,7 @@ with open(sys.argv[2], "rb") as file:
     print(model.signatures["serving_default"](image_bytes=tf.constant([file.read()])))
 """
 """A program that imports TensorFlow, loads an export and calls it: the least that a prediction takes."""
+COMPARED = ["figure", "processor time", "other", "times as fast", "by wall time"]
 HEADER = ["figure", "processor time", "kept (lowest to highest)", "wall time", ""]
 
 
@@ -60,13 +65,15 @@ class Bench:
     Args:
         folder: the folder of the runs.
         rounds: how often each command is measured.
+        root: the folder of the tltf that is measured.
     """
 
-    def __init__(self, folder, rounds):
-        self.folder, self.rounds = folder, rounds
+    def __init__(self, folder, rounds, root=measuring.ROOT):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.rounds, self.root = folder, rounds, root
         real = os.environ.get("TLTF_CACHE") or pathlib.Path.home() / ".cache" / "tltf"
         self.environment = benching.Cache(folder / "cache", real).environment() | {
-            "PYTHONPATH": os.pathsep.join([str(measuring.ROOT), os.environ.get("PYTHONPATH", "")])
+            "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
         }
 
     def commands(self, named):
@@ -89,7 +96,9 @@ class Bench:
         if callable(command):
             command = command()
         before, start = benching.child_cpu_s(), time.perf_counter()
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, env=self.environment, cwd=self.root, capture_output=True, text=True
+        )
         wall, used = time.perf_counter() - start, benching.child_cpu_s() - before
         if done.returncode:
             sys.exit(f"{' '.join(command)} has failed:\n{done.stderr[-2000:]}")
@@ -162,7 +171,9 @@ class Bench:
         """The figures of a case of bench_cases.py."""
         script = pathlib.Path(bench_cases.__file__)
         text, _ = benching.run_process(
-            [sys.executable, str(script), name, str(self.folder)], env=self.environment
+            [sys.executable, str(script), name, str(self.folder)],
+            env=self.environment,
+            cwd=self.root,
         )
         return json.loads(text.splitlines()[-1])
 
@@ -194,41 +205,72 @@ def line(figure, wall, cpu, kept):
     return [figure, f"{cpu:.2f}", f"{middle:.2f} ({low:.2f} to {high:.2f})", f"{wall:.2f}", mark]
 
 
-def main():
-    """Measures the parts, prints each row as soon as it is known; exit code 1 if one is slower."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="two rounds, under 6 minutes")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, joined with commas")
-    parser.add_argument("--keep", action="store_true", help=f"adds the figures to {KEPT.name}")
-    parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "bench_quick"))
-    given = parser.parse_args()
-    parts = given.only.split(",")
-    if unknown := set(parts) - set(PARTS):
-        parser.error(f"there is no part {', '.join(unknown)} (choices: {', '.join(PARTS)})")
-    folder = pathlib.Path(given.folder).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    bench, processor, begun = (
-        Bench(folder, 2 if given.quick else 5),
-        benching.processor(),
-        time.time(),
-    )
-    kept, rows, slower = kept_ratios(processor), [], 0
-    print(f"{processor}\n", flush=True)
+def compared(figure, ours, other):
+    """The row of the table for a figure of this version and of another one, each `[wall, cpu]`."""
+    if other is None:
+        return [figure, f"{ours[1]:.2f}", "", "", ""]
+    cpu, wall = other[1] / ours[1], other[0] / ours[0]
+    return [figure, f"{ours[1]:.2f}", f"{other[1]:.2f}", f"{cpu:.2f}", f"{wall:.2f}"]
+
+
+def compare(parts, bench, other):
+    """Measures the parts of two versions, and prints each row as soon as it is known."""
+    for each in (bench, other):
+        each.prepare()
+    print(measuring.table(COMPARED, []), flush=True)
+    for number, part in enumerate(parts):
+        found = {each: each.figures(part) for each in benching.in_turn((bench, other), number)}
+        for figure, ours in found[bench].items():
+            cells = compared(figure, ours, found[other].get(figure))
+            print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def watch(parts, bench, processor, keeps):
+    """Measures the parts beside what is kept, prints each row, and returns how many are slower."""
     bench.prepare()
     print(measuring.table(HEADER, []), flush=True)
+    kept, rows, slower = kept_ratios(processor), [], 0
     for part in parts:
         for figure, (wall, cpu) in bench.figures(part).items():
             cells = line(figure, wall, cpu, kept.get(figure))
             slower += bool(cells[-1])
             print("| " + " | ".join(cells) + " |", flush=True)
             rows.append({"processor": processor, "figure": figure, "cpu": cpu, "wall": wall})
-    if given.keep:
+    if keeps:
         day = datetime.date.today().isoformat()
         with KEPT.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps({**row, "day": day}) + "\n" for row in rows)
-    print(f"\n{slower} figures are slower; it took {time.time() - begun:.0f} s")
+    return slower
+
+
+def main():
+    """Measures what the command line asks for; exit code 1 if a figure is slower."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="two rounds, under 6 minutes")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, joined with commas")
+    parser.add_argument("--keep", action="store_true", help=f"adds the figures to {KEPT.name}")
+    parser.add_argument("--other", default="", help="folder with another version of tltf")
+    parser.add_argument("--folder", default=str(measuring.ROOT / "runs" / "bench_quick"))
+    given = parser.parse_args()
+    parts = given.only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(unknown)} (choices: {', '.join(PARTS)})")
+    folder, rounds, begun = (
+        pathlib.Path(given.folder).resolve(),
+        2 if given.quick else 5,
+        time.time(),
+    )
+    bench, processor, slower = Bench(folder, rounds), benching.processor(), 0
+    print(f"{processor}\n", flush=True)
+    if given.other:
+        root = pathlib.Path(given.other).resolve()
+        compare(parts, bench, Bench(folder / "other", rounds, root))
+    else:
+        slower = watch(parts, bench, processor, given.keep)
+        print(f"\n{slower} figures are slower", end="")
+    print(f"\nit took {time.time() - begun:.0f} s")
     return slower > 0
 
 

@@ -47,3 +47,10 @@ def test_work_is_measured_in_units_of_the_same_process(bench):
     found = cases.ratios({"nothing": lambda: None, "much": lambda: sum(range(300_000))})
     assert found["nothing"][1] < found["much"][1]
     assert found["nothing"][0] < 0.01
+
+
+def test_another_version_is_compared_by_figure(bench):
+    cells = bench.compared("a figure", [2.0, 1.0], [3.0, 1.25])
+    assert cells == ["a figure", "1.00", "1.25", "1.25", "1.50"]
+    assert bench.compared("new", [2.0, 1.0], None) == ["new", "1.00", "", "", ""]
+    assert len(cells) == len(bench.COMPARED)
