@@ -23,28 +23,23 @@ import benching
 import measuring
 from scipy import stats
 
-TEXTS = ("--backbone=minilm_l6", "--text_length=48", "--train_epochs=2")
+TEXTS = ("--backbone=minilm_l6", "--text_length=48")
 IMAGES = ("--backbone=efficientnet_lite0", "--image_size_px=96")
+PROBE = "--method=linear_probe(solver=lbfgs)"
 CASES = {
+    "amazon_probe": ("--data=vader(domain=amazon, num_train=1000, num_test=2000)", PROBE, *TEXTS),
     "vader_full": (
-        "--data=vader(domain=movie, num_train=1000, num_test=2000)",
+        "--data=vader(domain=movie, num_train=2000, num_test=2000)",
         "--method=full",
+        "--train_epochs=3",
         *TEXTS,
     ),
+    "fashion_probe": ("--data=fashion_mnist(num_train=1000, num_test=2000)", PROBE, *IMAGES),
     "tweets_lp_ft": (
         "--data=vader(domain=tweets, num_train=1000, num_test=2000)",
         "--method=lp_ft",
+        "--train_epochs=2",
         *TEXTS,
-    ),
-    "amazon_probe": (
-        "--data=vader(domain=amazon, num_train=1000, num_test=2000)",
-        "--method=linear_probe(solver=lbfgs)",
-        *TEXTS,
-    ),
-    "fashion_probe": (
-        "--data=fashion_mnist(num_train=1000, num_test=2000)",
-        "--method=linear_probe(solver=lbfgs)",
-        *IMAGES,
     ),
 }
 """Case -> the flags of tltf.train."""
