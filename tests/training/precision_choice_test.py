@@ -32,14 +32,14 @@ def probed(monkeypatch, tmp_path):
     keras.config.set_dtype_policy("float32")
 
 
-def build(found, modality="text", num_replicas=1, **flags):
+def build(found, modality="text", num_replicas=1, method="linear_probe", **flags):
     options = make(data="digits", backbone="minilm_l6", **flags)
 
     def new():
         found["made"].append(keras.config.dtype_policy().name)
         return "core"
 
-    given = (new, options.runtime, options.model, modality, num_replicas)
+    given = (new, options.runtime, options.model, modality, num_replicas, method)
     _, precision = precision_choice.build(*given)
     assert keras.config.dtype_policy().name == precision == found["made"][-1]
     return precision
@@ -60,8 +60,11 @@ def test_a_probe_without_gain_stays_in_float32(probed):
     assert (probed["probes"], probed["made"]) == (1, ["float32"] * 2)
 
 
-@pytest.mark.parametrize("case", [{"modality": "image"}, {"num_replicas": 2}])
-def test_images_and_several_devices_stay_in_float32_without_a_probe(probed, case):
+CASES = [{"modality": "image"}, {"num_replicas": 2}, {"method": "full"}, {"method": ""}]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_images_trained_networks_and_several_devices_stay_in_float32(probed, case):
     assert build(probed, **case) == "float32"
     assert probed["probes"] == 0
 

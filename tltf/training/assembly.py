@@ -67,6 +67,7 @@ def assemble(
             options.model,
             training.modality,
             strategy.num_replicas_in_sync,
+            recipe.method.name if recipe.method else "",
         )
     options = replace(options, precision=precision)
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
