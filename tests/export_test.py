@@ -43,7 +43,9 @@ def test_the_next_version_is_checked_on_the_test_split(run, capsys):
 def test_an_export_holds_none_of_the_users_data(run, tmp_path, monkeypatch):
     pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     seen = []
-    monkeypatch.setattr(verify, "check_saved_model", lambda *given: seen.extend(given[-1]["text"]))
+    monkeypatch.setattr(
+        verify, "check_saved_model", lambda check, *_: seen.extend(check.raw["text"])
+    )
     assert export.main([f"--run={run}", f"--output={tmp_path}"]) == 0
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert (tmp_path / "1/assets.extra/tf_serving_warmup_requests").is_file()

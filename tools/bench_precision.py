@@ -27,7 +27,7 @@ TEXTS = ("--backbone=minilm_l6", "--text_length=48")
 IMAGES = ("--backbone=efficientnet_lite0", "--image_size_px=96")
 PROBE = "--method=linear_probe(solver=lbfgs)"
 CASES = {
-    "amazon_probe": ("--data=vader(domain=amazon, num_train=1000, num_test=2000)", PROBE, *TEXTS),
+    "amazon_probe": ("--data=vader(domain=amazon, num_train=1000, num_test=1500)", PROBE, *TEXTS),
     "vader_full": (
         "--data=vader(domain=movie, num_train=2000, num_test=2000)",
         "--method=full",

@@ -13,8 +13,8 @@ from tltf.config.catalogs import FORMATS
 def test_an_export_answers_as_the_model_and_versions_count_up(text, make, tmp_path):
     trained = make()
     call = call_strings.pick(FORMATS, text)
-    first = call.build(trained, tmp_path, None, True)
-    second = call.build(trained, tmp_path, None, False)
+    first = call.build(trained, tmp_path, None, True).finish()
+    second = call.build(trained, tmp_path, None, False).finish()
     assert [path.name for path in (first, second)] == ["1", "2"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
     inputs, raw = examples(trained)

@@ -254,7 +254,7 @@ def test_what_needs_no_data_runs_none_of_a_strangers_code(
     command, flags, tmp_path, capfd, monkeypatch
 ):
     checked = []
-    monkeypatch.setattr(verify, "check_saved_model", lambda *given: checked.append(given[-1]))
+    monkeypatch.setattr(verify, "check_saved_model", lambda check, *_: checked.append(check.raw))
     run_folder = put(tmp_path, {"x.png": picture(0)}) / "data/run"
     F.flags(flags + "\n")(run_folder)
     more = [f"--input={tmp_path}/x.png"] if command == "predict" else [f"--output={tmp_path}/new"]

@@ -359,15 +359,42 @@ def test_a_run_that_is_replaced_leaves_what_is_the_users(tmp_path, told):
 
 def test_a_run_exports_its_own_version_once(tmp_path):
     """Beside one that the run before has left; what a kill has left of its own is whole."""
-    built = []
-    call = types.SimpleNamespace(build=lambda trained, *given: built.append(given))
+    done = []
+    export = types.SimpleNamespace(
+        finish=lambda: done.append("finished"), abandon=lambda: done.append("abandoned")
+    )
+    call = types.SimpleNamespace(build=lambda trained, *given: done.append(given) or export)
     (tmp_path / "export/2").mkdir(parents=True)
     folder.begin(tmp_path, options(tmp_path), "")
-    one_run._export(None, [call], tmp_path)
-    assert built == [(tmp_path / "export", 3, True)]
+    result = types.SimpleNamespace(model=None, times_s={})
+    with one_run._exporting(result, [call], tmp_path) as finish:
+        done.append("reported")
+        finish()
+    begun = (tmp_path / "export", 3, True)
+    assert done == [begun, "reported", "finished", "abandoned"] and result.times_s["export"] >= 0
+    with pytest.raises(OSError), one_run._exporting(result, [call], tmp_path):
+        raise OSError("the report cannot be written")
+    assert done[4:] == [begun, "abandoned"]
     (tmp_path / "export/3").mkdir()
-    one_run._export(None, [call], tmp_path)
-    assert len(built) == 1
+    with one_run._exporting(result, [call], tmp_path) as finish:
+        finish()
+    assert len(done) == 6
+
+
+def test_an_export_that_cannot_be_written_is_an_error_behind_the_report(tmp_path):
+    def build(*given):
+        raise StorageError("the disk is full")
+
+    folder.begin(tmp_path, options(tmp_path), "")
+    result, done = types.SimpleNamespace(model=None, times_s={}), []
+    call = types.SimpleNamespace(build=build)
+    with (
+        pytest.raises(StorageError, match="full"),
+        one_run._exporting(result, [call], tmp_path) as finish,
+    ):
+        done.append("reported")
+        finish()
+    assert done == ["reported"]
 
 
 def test_a_folder_elsewhere_is_not_followed(tmp_path):

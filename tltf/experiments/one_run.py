@@ -1,9 +1,10 @@
 """One run: trains, evaluates beside baselines, writes report and predictions, and exports."""
 
+import contextlib
 import dataclasses
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -18,6 +19,7 @@ from tltf.console import lines
 from tltf.data import near_duplicates, trained_rows
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
+from tltf.errors import TltfError
 from tltf.evaluation import evaluators, left_out
 from tltf.evaluation.report import model_card, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
@@ -86,6 +88,25 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
     baselines = run_baselines.measure(result, stated, measured or ())
     report = dataclasses.replace(report, baselines=baselines)
     result.times_s["evaluate"] = time.monotonic() - began
+    with _exporting(result, recipe.formats, run) as finish_exports:
+        report = _with_rows(result, recipe, report, stated)
+        report = _write(result, report, start, launch)
+        if recipe.formats:
+            finish_exports()
+            report = _write(result, report, start, launch)
+    checkpoints.thin(run)
+    folder.write_status(run, "finished")
+    if launch.shows_result:
+        print(terminal.closing_text(report, run, result.history))
+    return report
+
+
+def _with_rows(
+    result: TrainingResult, recipe: Recipe, report: Report, stated: dict[str, Any]
+) -> Report:
+    """The report with what is shown of single rows; predictions and training rows are written."""
+    trained = result.model
+    run = pathlib.Path(trained.run_options.output.output)
     if "test" in trained.splits:
         write_predictions(
             run / layout.PREDICTIONS,
@@ -96,23 +117,11 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
         )
     trained_rows.write(run, trained.splits["train"])
     report = shown_examples.with_examples(report, trained, stated, trained.splits)
-    report = dataclasses.replace(
+    return dataclasses.replace(
         report,
         samples=_samples(trained, recipe),
         trainable_table=freezing.table(result.plans[-1]),
     )
-    report = _write(result, report, start, launch)
-    if recipe.formats:
-        began = time.monotonic()
-        lines.say("export", "writing and checking in a clean process (--noexport leaves it out)")
-        _export(trained, recipe.formats, run)
-        result.times_s["export"] = time.monotonic() - began
-        report = _write(result, report, start, launch)
-    checkpoints.thin(run)
-    folder.write_status(run, "finished")
-    if launch.shows_result:
-        print(terminal.closing_text(report, run, result.history))
-    return report
 
 
 def _judged_text(trained: TransferModel) -> str:
@@ -279,16 +288,39 @@ def _contents(part: Source) -> dict[str, list[str]]:
     return {"path": list(part.column.values if part.column.kind == "path" else part.ids)}
 
 
-def _export(trained: TransferModel, formats: Sequence[Call[Row]], run: pathlib.Path) -> None:
-    """Exports the version of this run, unless it exists.
+@contextlib.contextmanager
+def _exporting(
+    result: TrainingResult, formats: Sequence[Call[Row]], run: pathlib.Path
+) -> Iterator[Callable[[], None]]:
+    """A block that goes on while the exports of this run are checked; it is given what ends them.
 
-    A version that exists is complete and has the weights of this run, which was killed after it.
+    An export that cannot be written is an error only then, so that the block can write the report. A
+    version that exists is complete and has the weights of this run, which was killed after it.
     """
-    version = origin.export_version(run)
-    if (run / layout.EXPORT / str(version)).exists():
-        return
-    for call in formats:
-        call.build(trained, run / layout.EXPORT, version, True)
+    began, exports, failures = time.monotonic(), list[Any](), list[TltfError]()
+    version = origin.export_version(run) if formats else 0
+    if formats and not (run / layout.EXPORT / str(version)).exists():
+        lines.say("export", "writing; a clean process checks it (--noexport leaves it out)")
+        try:
+            for call in formats:
+                exports.append(call.build(result.model, run / layout.EXPORT, version, True))
+        except TltfError as error:
+            failures.append(error)
+    spent = time.monotonic() - began
+
+    def finish() -> None:
+        again = time.monotonic()
+        for failure in failures:
+            raise failure
+        for export in exports:
+            export.finish()
+        result.times_s["export"] = spent + time.monotonic() - again
+
+    try:
+        yield finish
+    finally:
+        for export in exports:
+            export.abandon()
 
 
 def _command(chosen: Options) -> str:

@@ -8,6 +8,7 @@ import pathlib
 import resource
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 from tests import served
+from tltf.data.source import Column, ScanCounts, Source
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.models import core_builder, example_inputs, raw_inputs
 from tltf.serving.export import clean_process, saved_model, verify
@@ -185,7 +187,7 @@ def test_a_full_disk_in_the_check_is_no_fault_of_the_model(tmp_path, monkeypatch
     assert os.listdir(tmp_path) == []
 
 
-def test_wrong_labels_are_told(image, monkeypatch):
+def test_wrong_labels_are_told(image):
     trained, path, signatures = image
     raw = example_inputs.make_probes(trained)
     given = signatures["serving_default"](image_bytes=tf.constant(raw["image_bytes"]))
@@ -193,9 +195,33 @@ def test_wrong_labels_are_told(image, monkeypatch):
     data, ends = clean_process.pack([b"mole"] * len(raw["image_bytes"]))
     answers = {"raw/probabilities": probabilities, "tensors/probabilities": probabilities}
     answers |= {"data/raw/label": data, "ends/raw/label": ends}
-    monkeypatch.setattr(verify, "_run_export", lambda *_: answers)
+    check = types.SimpleNamespace(
+        trained=trained, raw=raw, folder=path, outputs=lambda: dict(answers)
+    )
     with pytest.raises(ModelError, match="input 0 has the label b'mole' in place of"):
-        verify.check_saved_model(path, trained, trained.core.model, None, raw)
+        verify.check_saved_model(check, trained.core.model, None)
+
+
+def test_an_export_that_is_abandoned_leaves_nothing(tmp_path):
+    export = saved_model.SavedModelExport(served.image_once(), tmp_path, None, True)
+    check = export._check
+    export.abandon()
+    assert os.listdir(tmp_path) == []
+    assert check._process.poll() is not None and not os.path.exists(check._scratch.name)
+
+
+def test_the_answers_that_were_judged_are_what_an_export_must_give(tmp_path, capsys):
+    trained = served.image(names=NAMES)
+    pictures = [picture(size=(9, 5)), picture(size=(7, 12))]
+    scores = rows(trained, pictures)
+    column = Column("bytes", pictures)
+    trained.splits = {"test": Source("s", {"image": column}, {}, ["a", "b"], None, ScanCounts())}
+    trained.judged = {"test": scores}
+    saved_model.export_saved_model(trained, tmp_path, 1, True)
+    assert "difference from the answers that were judged" in capsys.readouterr().err
+    trained.judged = {"test": scores[::-1]}
+    saved_model.export_saved_model(trained, tmp_path, 2, True)
+    assert "difference from the model" in capsys.readouterr().err, "as after rounded features"
 
 
 def test_a_process_that_ended_before_its_check_is_replaced(monkeypatch):
@@ -239,8 +265,6 @@ def test_a_core_of_half_precision_is_exported_in_float32(tmp_path):
 
 
 def test_inputs_of_the_check_come_from_the_test_split(tmp_path):
-    from tltf.data.source import Column, ScanCounts, Source
-
     texts = [f"text {number}" for number in range(10)]
     source = Source("s", {"text": Column("text", texts)}, {}, texts, None, ScanCounts())
     trained = served.text()
@@ -252,8 +276,6 @@ def test_inputs_of_the_check_come_from_the_test_split(tmp_path):
 
 
 def test_pictures_of_arrays_lose_nothing():
-    from tltf.data.source import Column
-
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 1), np.uint8)
     for given, raw in zip(pixels, raw_inputs.encode_column(Column("array", pixels)), strict=True):
         np.testing.assert_array_equal(np.asarray(PIL.Image.open(io.BytesIO(raw))), given[..., 0])

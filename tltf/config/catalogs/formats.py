@@ -4,7 +4,7 @@ from tltf.config.catalogs.row import Row
 
 FORMATS = {
     "saved_model": Row(
-        "tltf.serving.export.saved_model:export_saved_model",
+        "tltf.serving.export.saved_model:SavedModelExport",
         {},
         "a SavedModel for TF Serving, with raw and tensor signatures",
     ),

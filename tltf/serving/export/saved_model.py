@@ -34,14 +34,8 @@ NUM_VERIFIED = 256
 """The most inputs on which an export is checked."""
 
 
-def export_saved_model(
-    trained: TransferModel,
-    folder: pathlib.Path | str,
-    version: int | None = None,
-    verify: bool = True,
-    /,
-) -> pathlib.Path:
-    """Writes the export to `folder`/`version`/ and returns that path.
+class SavedModelExport:
+    """An export that is written, and checked in a clean process until `finish` is called.
 
     The signature `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8), or the
     texts of several fields by their names, each tf.string[B]; `tensors` takes by name what the
@@ -49,34 +43,86 @@ def export_saved_model(
     and `probabilities` float32[B, C]; `labels` tf.string[B] such as `cat|dog`, `is_given` bool[B, C]
     and `probabilities`; or `value` float32[B] and `quantiles` float32[B, Q]. A batch may be empty.
     The graph is float32 on one device, whatever the training ran on, with its batch norms folded into
-    the convolutions before them. assets/class_names.txt has one
-    name per line.
+    the convolutions before them. assets/class_names.txt has one name per line.
 
     Args:
         trained: the model; its test split, if it has one, gives the inputs of the check.
         folder: the folder of the versions.
         version: whole number above 0, or None for the next one.
-        verify: whether the export is reloaded in a clean process and compared with the Keras model.
+        verify: whether the export is reloaded in a clean process and compared with the answers on
+            which the report judged the model, or with the Keras model.
 
     Raises:
         FlagError: the version exists.
-        ModelError: the reloaded export gives other answers; then nothing is left in `folder`.
         StorageError: the folder cannot be written.
     """
-    target = atomic_folders.new_version(folder, version)
-    if verify:
-        export_verify.start_process(trained.core.backbone.modality)
-    raw = example_inputs.take_examples(trained, NUM_VERIFIED)
-    core = trained.core if _is_plain(trained.core) else core_builder.float32_copy(trained.core)
-    with atomic_folders.new_folder(target) as part, tempfile.TemporaryDirectory() as scratch:
-        module = Servable(core, trained.preprocessing, trained.class_names, scratch)
-        with _hide_notes():
-            tf.saved_model.save(module, str(part), signatures=module.signatures())
-        _write_extras(part, module, trained)
+
+    def __init__(
+        self,
+        trained: TransferModel,
+        folder: pathlib.Path | str,
+        version: int | None = None,
+        verify: bool = True,
+        /,
+    ) -> None:
+        self.target = atomic_folders.new_version(folder, version)
+        self._trained = trained
+        self._core = trained.core
+        self._check: export_verify.Check | None = None
         if verify:
-            judged = export_verify.judged_scores(trained, NUM_VERIFIED)
-            export_verify.check_saved_model(part, trained, core.model, judged, raw)
-    return target
+            export_verify.start_process(trained.core.backbone.modality)
+        with contextlib.ExitStack() as stack:
+            part = stack.enter_context(atomic_folders.new_folder(self.target))
+            self._write(part)
+            if verify:
+                raw = example_inputs.take_examples(trained, NUM_VERIFIED)
+                self._check = export_verify.Check(part, trained, raw)
+                stack.callback(self._check.close)
+            self._stack = stack.pop_all()
+
+    def finish(self) -> pathlib.Path:
+        """Waits for the check and returns `folder`/`version`, which is there from now on.
+
+        Raises:
+            ModelError: the reloaded export gives other answers; then nothing is left in `folder`.
+            StorageError: the folder cannot be written.
+        """
+        with self._stack:
+            if self._check:
+                judged = export_verify.judged_scores(self._trained, NUM_VERIFIED)
+                export_verify.check_saved_model(self._check, self._core.model, judged)
+        return self.target
+
+    def abandon(self) -> None:
+        """Removes what was written, unless `finish` was called."""
+        with contextlib.suppress(_Abandoned), self._stack:
+            raise _Abandoned
+
+    def _write(self, part: pathlib.Path) -> None:
+        """Writes the SavedModel into a folder."""
+        trained = self._trained
+        if not _is_plain(trained.core):
+            self._core = core_builder.float32_copy(trained.core)
+        with tempfile.TemporaryDirectory() as scratch:
+            module = Servable(self._core, trained.preprocessing, trained.class_names, scratch)
+            with _hide_notes():
+                tf.saved_model.save(module, str(part), signatures=module.signatures())
+        _write_extras(part, module, trained)
+
+
+class _Abandoned(Exception):
+    """Ends an export that is not wanted any more."""
+
+
+def export_saved_model(
+    trained: TransferModel,
+    folder: pathlib.Path | str,
+    version: int | None = None,
+    verify: bool = True,
+    /,
+) -> pathlib.Path:
+    """Writes the export to `folder`/`version`/ and returns that path; see SavedModelExport."""
+    return SavedModelExport(trained, folder, version, verify).finish()
 
 
 def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
@@ -92,7 +138,8 @@ def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
     if options.verify and trained.options is not None:
         trained.splits = _splits_of(options.run)
     folder = options.output or pathlib.Path(options.run) / layout.EXPORT
-    return call.build(trained, folder, options.version, options.verify)
+    export: SavedModelExport = call.build(trained, folder, options.version, options.verify)
+    return export.finish()
 
 
 def _splits_of(run: str) -> Splits | dict[str, Source]:

@@ -1,12 +1,13 @@
 """The check of an export: reloads it in a clean process and compares it with the Keras model."""
 
+import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import keras
@@ -33,34 +34,26 @@ _started: "dict[str, subprocess.Popen[str]]" = {}
 
 
 def check_saved_model(
-    folder: pathlib.Path,
-    trained: TransferModel,
-    float32_model: keras.Model,
-    judged: np.ndarray | None,
-    raw: dict[str, list[bytes]],
+    check: "Check", float32_model: keras.Model, judged: np.ndarray | None
 ) -> float:
     """The largest difference between the scores of the export and of the model, in the head's unit.
 
     It is also printed on standard error.
 
     Args:
-        folder: folder of the SavedModel.
-        trained: the model that was exported.
+        check: the check that was begun.
         float32_model: the core's model, or its copy in float32 where it computes in half precision.
         judged: float32[N, K], the scores of these inputs on which the report judged the model. The
             Keras model computes them anew where they are None or differ by more than
             LARGEST_DIFFERENCE, as after features that were kept in half precision.
-        raw: input of `serving_default` -> list of N bytes.
 
     Raises:
         ModelError: the export cannot be run, a difference is above LARGEST_DIFFERENCE, or an answer
             is wrong.
         StorageError: the check takes too long or has no room for its files.
     """
-    head, columns = trained.core.head, list(raw.values())
-    first = _prepare(trained, [tf.constant(column[:BATCH]) for column in columns])
-    tensors = {name: value.numpy() for name, value in first.items()}
-    outputs = _run_export(folder, raw, tensors, trained.core.backbone.modality)
+    trained, columns = check.trained, list(check.raw.values())
+    head, outputs = trained.core.head, check.outputs()
     largest, what = np.inf, "the answers that were judged"
     if judged is not None:
         largest = _largest_difference(outputs, judged, head)
@@ -74,7 +67,7 @@ def check_saved_model(
     )
     if not largest <= LARGEST_DIFFERENCE:
         what = f"the reloaded export differs from the model by {largest:.2g}"
-        raise ModelError(what, place=folder, fix="--noverify exports it all the same")
+        raise ModelError(what, place=check.folder, fix="--noverify exports it all the same")
     _check_answers(outputs, head, trained.class_names)
     return largest
 
@@ -155,29 +148,73 @@ def _new_process(modality: str) -> "subprocess.Popen[str]":
     )
 
 
-def _run_export(
-    folder: pathlib.Path, raw: dict[str, list[bytes]], tensors: dict[str, np.ndarray], modality: str
-) -> dict[str, np.ndarray]:
-    """The outputs that tltf/serving/export/clean_process.py computes with the export, by name."""
-    start_process(modality)
-    with tempfile.TemporaryDirectory() as scratch, _started.pop(modality) as process:
-        inputs, outputs = pathlib.Path(scratch, "inputs.npz"), pathlib.Path(scratch, "outputs.npz")
-        packed = dict[str, Any]()
-        for name, items in raw.items():
-            packed[f"data/{name}"], packed[f"ends/{name}"] = clean_process.pack(items)
-        np.savez(inputs, **(packed | tensors))
-        line = json.dumps([os.path.abspath(path) for path in (folder, inputs, outputs)])
+class Check:
+    """The check of an export by a clean process, which computes while the caller goes on.
+
+    Args:
+        folder: folder of the SavedModel.
+        trained: the model that was exported.
+        raw: input of `serving_default` -> list of N bytes.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, trained: TransferModel, raw: dict[str, list[bytes]]
+    ) -> None:
+        self.folder, self.trained, self.raw = folder, trained, raw
+        modality = trained.core.backbone.modality
+        start_process(modality)
+        self._process = _started.pop(modality)
+        self._scratch = tempfile.TemporaryDirectory()
+        self._outputs = pathlib.Path(self._scratch.name, "outputs.npz")
+        with self._closed_on_failure():
+            self._send(pathlib.Path(self._scratch.name, "inputs.npz"))
+
+    def close(self) -> None:
+        """Ends the process and removes its files."""
+        self._process.kill()
+        self._process.communicate()
+        self._scratch.cleanup()
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """The outputs that tltf/serving/export/clean_process.py computes with the export, by name.
+
+        Raises:
+            ModelError: the export cannot be run.
+            StorageError: the check takes too long or has no room for its files.
+        """
         try:
-            _, errors = process.communicate(line + "\n", timeout=TIMEOUT_S)
+            _, errors = self._process.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             what = f"the check of the export took more than {TIMEOUT_S} s"
-            raise StorageError(what, place=folder) from error
-        finally:
-            process.kill()
-        if process.returncode:
-            _raise_failure(process.returncode, errors, folder, scratch)
-        with np.load(outputs, allow_pickle=False) as file:
+            raise StorageError(what, place=self.folder) from error
+        if self._process.returncode:
+            _raise_failure(self._process.returncode, errors, self.folder, self._scratch.name)
+        with np.load(self._outputs, allow_pickle=False) as file:
             return dict(file)
+
+    @contextlib.contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def _send(self, inputs: pathlib.Path) -> None:
+        """Writes the inputs and tells the process where they are."""
+        columns = list(self.raw.values())
+        first = _prepare(self.trained, [tf.constant(column[:BATCH]) for column in columns])
+        packed = dict[str, Any]()
+        for name, items in self.raw.items():
+            packed[f"data/{name}"], packed[f"ends/{name}"] = clean_process.pack(items)
+        tensors = {name: value.numpy() for name, value in first.items()}
+        np.savez(inputs, **(packed | tensors))
+        line = json.dumps([os.path.abspath(path) for path in (self.folder, inputs, self._outputs)])
+        if self._process.stdin is None:
+            raise RuntimeError("the process has no standard input")
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and `outputs` says why
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
 
 
 def _raise_failure(code: int, errors: str, folder: pathlib.Path, scratch: str) -> NoReturn:
