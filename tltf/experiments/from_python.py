@@ -117,7 +117,8 @@ class FitResult:
             TltfError: the folder is taken, or the export differs from the model.
         """
         call = call_strings.pick(FORMATS, checks.EXPORT_FORMAT, "format")
-        return call.build(self.model, pathlib.Path(folder), version, True)
+        path: pathlib.Path = call.build(self.model, pathlib.Path(folder), version, True).finish()
+        return path
 
     def __repr__(self) -> str:
         return f"FitResult({self.report!r})"

@@ -1,4 +1,8 @@
-"""The check of an export: reloads it in a clean process and compares it with the Keras model."""
+"""The check of an export: a clean process reloads it, and its answers are compared.
+
+They must be those on which the report has judged the model, or, where there is no report, those of the
+Keras model.
+"""
 
 import contextlib
 import json
