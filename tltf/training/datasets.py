@@ -79,7 +79,10 @@ def _probe_scores(trained: TransferModel, core: Core, above: Above | None) -> np
 
 
 def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
-    """Role -> float32[N, d], the pooled backbone features of each split; cached where possible."""
+    """Role -> float32[N, d], the pooled backbone features of each split; cached where possible.
+
+    Those that do not fit --cache_memory_mb are memory maps.
+    """
     options, model = trained.run_options, trained.feature_model()
     cache = trained.feature_cache
 
@@ -89,7 +92,7 @@ def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
         )
         try:
             table = cache.table(model, reading)
-            return next(iter(table.arrays().values())).astype(np.float32)
+            return next(iter(table.arrays(np.float32).values()))
         except frozen_outputs.NotCached:
             return trained.features(part, trained.eval_batch_size)
 
