@@ -88,6 +88,22 @@ def test_every_way_of_keeping_gives_what_the_prefix_gives(core, tmp_path, option
         np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_arrays_that_do_not_fit_in_memory_are_memory_maps_of_the_same_rows(
+    core, tmp_path, own_cache, precision
+):
+    parts, given = cut(core), reading(core)
+    arrays = []
+    for memory_mb in (1024, 0):
+        options = CacheOptions(cache_memory_mb=memory_mb, cache_precision=precision)
+        table = feature_cache.Cache(options, tmp_path).table(parts.prefix, given)
+        arrays.append([table.arrays()["boundary_0"], table.arrays(np.float32)["boundary_0"]])
+    for whole, mapped in zip(*arrays, strict=True):
+        assert isinstance(mapped, np.memmap) and not isinstance(whole, np.memmap)
+        assert mapped.dtype == whole.dtype
+        np.testing.assert_array_equal(mapped, whole)
+
+
 def test_half_precision_rounds_and_halves(core, tmp_path):
     parts, given = cut(core), reading(core)
     whole = feature_cache.Cache(CacheOptions(), tmp_path).table(parts.prefix, given)

@@ -1,6 +1,7 @@
 """Images are decoded once where they fit, and what is kept is exactly what was decoded."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -86,3 +87,35 @@ def test_arrays_that_tensors_cannot_share_are_copied():
     for odd in (array[1:], array[::2], fixed):
         np.testing.assert_array_equal(lookups.view_as_tensor(odd), odd)
         np.testing.assert_array_equal(tf.gather(lookups.view_as_tensor(odd), [5, 2]), odd[[5, 2]])
+
+
+class Letters:
+    """A preprocessing whose tokens are the bytes of a text."""
+
+    fields, pad_id = ("text",), 0
+
+    def __init__(self, inputs):
+        self.inputs = inputs
+
+    def graph_function(self, texts):
+        ragged = tf.strings.unicode_decode(tf.constant(texts), "UTF-8")[:, :6]
+        ids = ragged.to_tensor(shape=[None, 6])
+        return {name: ids if name == "token_ids" else ids > 0 for name in self.inputs}
+
+
+@pytest.mark.parametrize("inputs", [("token_ids",), ("token_ids", "padding_mask")])
+@pytest.mark.parametrize("at_once", [1, 7, 20, 4096])
+def test_texts_are_tokenized_once_in_their_order(monkeypatch, inputs, at_once):
+    monkeypatch.setattr(lookups, "TOKENIZED_AT_ONCE", at_once)
+    texts = ["abc" * (row % 4) + "x" * (row % 3) for row in range(20)]
+    source = types.SimpleNamespace(name="made", fields={"text": None}, text_columns=lambda: [texts])
+    lookup = lookups._text_lookup(source, Letters(inputs))
+    expected = Letters(inputs).graph_function(texts)
+    np.testing.assert_array_equal(lookup.lengths, [min(len(text), 6) for text in texts])
+    assert lookup.lengths.dtype == np.int32
+    rows = [19, 0, 5, 5, 8]
+    found = lookup.inputs_of(tf.constant(rows, tf.int64))
+    assert list(found) == list(inputs)
+    for name, tensor in found.items():
+        assert tensor.dtype == expected[name].dtype
+        np.testing.assert_array_equal(tensor, tf.gather(expected[name], rows))

@@ -14,9 +14,11 @@ from typing import cast
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tltf.caching import shard_store
+from tltf.caching.row_buffer import RowBuffer
 from tltf.caching.shard_store import Field, Rows
 from tltf.console.progress import Progress
 from tltf.data import lookups, ordering, pipeline
@@ -28,12 +30,15 @@ from tltf.data.lookups import Lookup
 from tltf.data.source import Source
 from tltf.data.texts import preprocessing as texts_preprocessing
 from tltf.data.texts.preprocessing import TextPreprocessing
+from tltf.files import assets
 from tltf.graphs import batch_norm_folding, flat_dense
 
 BATCH_SIZE = 64
 """Number of examples that the prefix computes together."""
 KEYS_AT_ONCE = 8192
 """The number of texts whose keys are computed together."""
+READ_AT_ONCE = 4096
+"""The number of rows that are read from the disk together."""
 
 
 Batch = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
@@ -257,9 +262,34 @@ class Table:
         """The Lookup that gives the boundary tensors by name."""
         return self._lookup_in_memory() if self.fits_memory else self._lookup_on_disk()
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Name -> array [N, ...] of the fields whose rows all have the same shape."""
-        return {f.name: self.rows.read_all(f) for f in self.fields if not f.is_long}
+    def arrays(self, dtype: npt.DTypeLike | None = None) -> dict[str, np.ndarray]:
+        """Name -> array [N, ...] of the fields whose rows all have the same shape.
+
+        They are memory maps of files, which vanish with them, where `fits_memory` is false.
+
+        Args:
+            dtype: dtype of the arrays; that of the field by default.
+
+        Raises:
+            StorageError: a file cannot be written.
+        """
+        fields = [field for field in self.fields if not field.is_long]
+        if self.fits_memory:
+            arrays = {field.name: self.rows.read_all(field) for field in fields}
+            return {
+                name: array.astype(dtype or array.dtype, copy=False)
+                for name, array in arrays.items()
+            }
+        return {field.name: self._in_file(field, dtype) for field in fields}
+
+    def _in_file(self, field: Field, dtype: npt.DTypeLike | None) -> np.ndarray:
+        """All rows of a field as a memory map."""
+        stored, count = cast(Rows, self.rows), len(self.rows.lengths)
+        buffer = RowBuffer(0, assets.cache_folder())
+        for start in range(0, count, READ_AT_ONCE):
+            rows = np.arange(start, min(start + READ_AT_ONCE, count))
+            buffer.add(stored.read(field, rows).astype(dtype or field.dtype, copy=False))
+        return buffer.array()
 
     def _lookup_in_memory(self) -> Lookup:
         """A Lookup that holds all rows."""

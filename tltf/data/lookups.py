@@ -85,11 +85,8 @@ def _text_lookup(source: Source, preprocessing: TextPreprocessing) -> Lookup:
             fix=f"text={'|'.join(fields)}",
         )
     tokenized = tokenize(source.text_columns(), preprocessing)
-    arrays = {name: tf.constant(array) for name, array in tokenized.items()}
-    mask = arrays.get("padding_mask")
-    token_ids = arrays["token_ids"]
-    is_token = tf.cast(token_ids != preprocessing.pad_id if mask is None else mask, tf.int32)
-    lengths = tf.reduce_sum(is_token, axis=1)
+    lengths = _count_tokens(tokenized, preprocessing.pad_id)
+    arrays = {name: view_as_tensor(array) for name, array in tokenized.items()}
 
     def inputs_of(rows: tf.Tensor) -> Inputs:
         return {name: tf.gather(array, rows) for name, array in arrays.items()}
@@ -252,11 +249,30 @@ def join_lookups(
 def tokenize(
     columns: Sequence[Sequence[str]], preprocessing: TextPreprocessing
 ) -> dict[str, np.ndarray]:
-    """Input name -> array [N, length] of the texts of each field, a few thousand rows at a time."""
-    chunks = [
-        preprocessing.graph_function(
-            *(texts[start : start + TOKENIZED_AT_ONCE] for texts in columns)
-        )
-        for start in range(0, len(columns[0]), TOKENIZED_AT_ONCE)
-    ]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    """Input name -> array [N, length] of the texts of each field, as `new_array` makes it.
+
+    A few thousand rows are tokenized at a time, and written where they stay: chunks that are put
+    together at the end, and tensors that are copies, took four times the memory.
+    """
+    count = len(columns[0])
+    arrays: dict[str, np.ndarray] = {}
+    for start in range(0, count, TOKENIZED_AT_ONCE):
+        part = slice(start, start + TOKENIZED_AT_ONCE)
+        chunk = preprocessing.graph_function(*(texts[part] for texts in columns))
+        for name, tensor in chunk.items():
+            if name not in arrays:
+                shape = (count, *tensor.shape[1:])
+                arrays[name] = new_array(shape, tensor.dtype.as_numpy_dtype)
+            arrays[name][part] = tensor
+    return arrays
+
+
+def _count_tokens(tokenized: dict[str, np.ndarray], pad_id: int) -> np.ndarray:
+    """int32[N], the number of tokens of each row of what `tokenize` gives."""
+    mask, ids = tokenized.get("padding_mask"), tokenized["token_ids"]
+    lengths = np.empty(len(ids), np.int32)
+    for start in range(0, len(ids), TOKENIZED_AT_ONCE):
+        part = slice(start, start + TOKENIZED_AT_ONCE)
+        is_token = ids[part] != pad_id if mask is None else mask[part]
+        lengths[part] = np.count_nonzero(is_token, axis=1)
+    return lengths

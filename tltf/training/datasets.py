@@ -79,7 +79,10 @@ def _probe_scores(trained: TransferModel, core: Core, above: Above | None) -> np
 
 
 def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
-    """Role -> float32[N, d], the pooled backbone features of each split; cached where possible."""
+    """Role -> float32[N, d], the pooled backbone features of each split; cached where possible.
+
+    Those that do not fit --cache_memory_mb are memory maps.
+    """
     options, model = trained.run_options, trained.feature_model()
     cache = trained.feature_cache
 
@@ -89,7 +92,7 @@ def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
         )
         try:
             table = cache.table(model, reading)
-            return next(iter(table.arrays().values())).astype(np.float32)
+            return next(iter(table.arrays(np.float32).values()))
         except frozen_outputs.NotCached:
             return trained.features(part, trained.eval_batch_size)
 
@@ -124,8 +127,10 @@ class _Builder:
         """Input name -> int32[n], the token ids that training texts can have; {} for images."""
         if not self.texts:
             return {}
-        ids = self.texts.inputs_of(tf.range(len(self.parts["train"]), dtype=tf.int64))
-        used = np.unique(ids["token_ids"])
+        count, size = len(self.parts["train"]), lookups.TOKENIZED_AT_ONCE
+        starts = (tf.range(s, min(s + size, count), dtype=tf.int64) for s in range(0, count, size))
+        found = [np.unique(self.texts.inputs_of(rows)["token_ids"]) for rows in starts]
+        used = np.unique(np.concatenate(found))
         if self.augment:  # it may replace tokens by the mask, whose embedding is then trained
             mask = cast(TextPreprocessing, self.trained.preprocessing).mask_id()
             used = np.union1d(used, mask).astype(used.dtype)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_the_gradient_is_the_slope():
     targets = RNG.dirichlet(np.ones(3), 20)
     problem = convex._Problem(features / 10, targets, RNG.uniform(0.5, 2, 20))
     kernel, bias = RNG.normal(size=(3, 4)), RNG.normal(size=3)
-    _, by_kernel, by_bias, _ = problem.value(kernel, bias, 0.3)
+    _, by_kernel, by_bias = problem.value(kernel, bias, 0.3)
     for place in np.ndindex(3, 4):
         step = np.zeros((3, 4))
         step[place] = 1e-6
@@ -240,3 +241,67 @@ def test_bad_input(change, error):
     features, labels = given()
     with pytest.raises(error):
         convex.path(*change(features, labels), (features, labels))
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """Puts an array into a file; gives its memory map."""
+
+    def put(features):
+        features.astype("float32").tofile(tmp_path / "features")
+        return np.memmap(tmp_path / "features", np.float32, "r", shape=features.shape)
+
+    return put
+
+
+@pytest.mark.parametrize("is_chosen_on_validation", [True, False])
+def test_a_memory_map_of_many_blocks_has_the_same_solution(mapped, is_chosen_on_validation):
+    """Sums over blocks round otherwise; both stop within the tolerance of the same minimum."""
+    features, labels = given(10_000, 12)
+    features, weights = features.astype("float32"), RNG.integers(0, 3, 10_000)
+    judged = (features[:900], labels[:900]) if is_chosen_on_validation else None
+    whole = convex.path(features, labels, judged, weights=weights)
+    if judged:
+        judged = (mapped(features)[:900], labels[:900])
+    blocks = convex.path(mapped(features), labels, judged, weights=weights)
+    assert blocks.penalty == whole.penalty and blocks.has_converged
+    np.testing.assert_allclose(blocks.kernel, whole.kernel, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(blocks.bias, whole.bias, rtol=1e-3, atol=1e-5)
+    for row, other in zip(blocks.rows, whole.rows, strict=True):
+        assert row["loss"] == pytest.approx(other["loss"], rel=1e-6)
+        assert row["val_accuracy"] == pytest.approx(other["val_accuracy"], abs=2e-3)
+
+
+def test_a_memory_map_of_one_block_has_the_same_bits(mapped):
+    features, labels = given(300, 12)
+    whole = convex.path(features.astype("float32"), labels)
+    blocks = convex.path(mapped(features), labels)
+    np.testing.assert_array_equal(blocks.kernel, whole.kernel)
+    np.testing.assert_array_equal(blocks.bias, whole.bias)
+    assert blocks.rows == whole.rows
+
+
+@pytest.mark.parametrize("shape", [(10_000, 12), (40, 90)])
+def test_the_objective_of_a_memory_map(mapped, shape):
+    features, labels = given(*shape)
+    targets, weights = np.eye(3)[labels], RNG.uniform(0.5, 2, len(labels))
+    whole = convex._Problem(features.astype("float32"), targets, weights)
+    blocks = convex._Problem(mapped(features), targets, weights)
+    assert len(blocks.inputs.parts) == (3 if shape[0] > shape[1] else 1)
+    kernel, bias = RNG.normal(size=(3, min(shape))), RNG.normal(size=3)
+    for one, other in zip(
+        whole.value(kernel, bias, 0.3), blocks.value(kernel, bias, 0.3), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-14)
+
+
+def test_a_memory_map_is_not_held(mapped):
+    """What is allocated at once is a few blocks, not the standardised copy of 8 * N * d bytes."""
+    features, labels = given(40_000, 64, 2)
+    there = mapped(features)
+    del features
+    tracemalloc.start()
+    convex.path(there, labels, penalties=(0.1, 0.01))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 40_000 * 64 * 0.75

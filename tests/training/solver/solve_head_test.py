@@ -66,3 +66,21 @@ def test_a_run_with_the_solver(own_cache, flags):
         assert np.array_equal(value, before[path]) != path.startswith("label"), path
     assert len(history) > 3 and {"loss", "val_loss", "val_accuracy"} <= set(history[-1])
     assert run.judges.measure()[1] == pytest.approx(max(row["val_accuracy"] for row in history))
+
+
+def test_a_run_whose_features_do_not_fit_in_memory_has_the_same_weights(own_cache, monkeypatch):
+    """One block of rows is summed in the same order from a file as from memory."""
+    found, kinds, original = [], [], solve_head.solve
+
+    def solve(dense, training, *more):
+        kinds.append([type(training[0]), type(more[0][0])])
+        return original(dense, training, *more)
+
+    monkeypatch.setattr(solve_head, "solve", solve)
+    for memory_mb in (1024, 0):
+        method = methods.linear_probe(solver="lbfgs")
+        _, weights, _ = train(images, images_source(60), method, cache_memory_mb=memory_mb)
+        found.append(weights)
+    assert kinds == [[np.ndarray] * 2, [np.memmap] * 2]
+    for path, value in found[0].items():
+        np.testing.assert_array_equal(found[1][path], value, path)

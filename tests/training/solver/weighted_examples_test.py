@@ -37,14 +37,15 @@ def test_classes_are_counted_in_validation_too():
 
 def test_a_fifth_of_each_class_is_held_back():
     training, _ = weighted_examples.check_examples((FEATURES, LABELS, None), None, 0)
-    (features, _, weights), (held, labels) = weighted_examples.hold_back(training, 0)
+    (features, _, weights), (same, labels, held) = weighted_examples.hold_back(training, 0)
     assert np.bincount(labels).tolist() == [6, 4, 2]
-    assert features is FEATURES, "held back by weight, not by a copy"
-    np.testing.assert_array_equal(features[weights == 0], held)
-    _, (other, _) = weighted_examples.hold_back(training, 1)
+    assert features is FEATURES and same is FEATURES, "held back by weight, not by a copy"
+    np.testing.assert_array_equal(np.flatnonzero(weights == 0), held)
+    np.testing.assert_array_equal(LABELS[held], labels)
+    _, (*_, other) = weighted_examples.hold_back(training, 1)
     assert not np.array_equal(held, other)
-    _, (same, _) = weighted_examples.hold_back(training, 0)
-    np.testing.assert_array_equal(held, same)
+    _, (*_, again) = weighted_examples.hold_back(training, 0)
+    np.testing.assert_array_equal(held, again)
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -108,7 +109,7 @@ def test_no_row_is_held_back_whose_copy_is_fitted():
     """Views, copies and draws of one row, in any order: else the weakest penalty looks best."""
     order = np.random.default_rng(3).permutation(np.tile(np.arange(60), 4))
     training, _ = weighted_examples.check_examples((FEATURES[order], LABELS[order], None), None, 0)
-    (_, _, weights), (_, labels) = weighted_examples.hold_back(training, 0, order)
+    (_, _, weights), (_, labels, _) = weighted_examples.hold_back(training, 0, order)
     held = set(order[weights == 0])
     assert not held & set(order[weights > 0])
     assert np.bincount(labels).tolist() == [24, 16, 8], "a fifth of each class"

@@ -21,7 +21,7 @@ How the solver is made fast; numbers of evaluations are for a path of eight pena
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from scipy import linalg, optimize, special
 
 from tltf.data import blas_threads
 from tltf.training.solver import weighted_examples as examples
+from tltf.training.solver.standard_inputs import StandardInputs
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Half decades around the best penalties on features of EfficientNet-Lite0 and MiniLM for 1,000 to 3,000
@@ -38,8 +39,6 @@ TOLERANCE = 1e-5
 square is about as much as the objective lies above its minimum."""
 _PATH_TOLERANCE = 3e-4
 """The same for the solutions that are compared: an objective within 1e-6 of its minimum."""
-_DEAD = 1e-5
-"""A feature counts as switched off if it varies by less than this share of the median deviation."""
 _MAX_ITERATIONS = 1000
 _MAX_FACTORED = 4096
 
@@ -92,8 +91,9 @@ def path(
     stays below 1 / N.
 
     Args:
-        features: float[N, d] of any precision, or a memory map: read in blocks. What is held is
-            a standardised copy of 8 * N * min(N, d) bytes.
+        features: float[N, d] of any precision. What is held is a standardised copy of
+            8 * N * min(N, d) bytes; but a numpy.memmap is read in blocks each time, and with N of
+            at least d nothing of its size is held.
         targets: int[N] in 0..C-1, or float[N, C] of rows that sum to 1 (label smoothing).
         validation: `(float[M, d] features, int[M] labels)`; None holds a fifth of each class's
             examples back for the choice and then solves on all. One penalty needs no choice.
@@ -189,28 +189,36 @@ class _Problem:
         self.classes = np.flatnonzero(targets[keep].sum(0))
         self.weights = weights[keep] / weights[keep].sum()
         self.targets = np.ascontiguousarray(targets[keep][:, self.classes].T)
-        self.mean, self.deviation = _moments(features, keep, self.weights)
-        inputs = np.empty((len(keep), np.shape(features)[1]))
-        for part in examples.blocks(len(keep)):
-            rows = np.asarray(features[keep[part]], np.float64)
-            inputs[part] = (rows - self.mean) / self.deviation
-        self.inputs, self.basis = _reduced(inputs)
+        self.inputs = StandardInputs(features, keep, self.weights)
+        self.mean, self.deviation = self.inputs.mean, self.inputs.deviation
+        self.basis = self.inputs.basis
 
     def origin(self) -> Weights:
         """`(kernel[K, r], bias[K])` of zeros; a row per class, the order in which BLAS is fastest."""
         return np.zeros((len(self.classes), self.inputs.shape[1])), np.zeros(len(self.classes))
 
+    def passes(
+        self, kernel: np.ndarray, bias: np.ndarray
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """`(part, its inputs [B, r], its log probabilities [K, B])` of each part of the examples."""
+        for part in self.inputs.parts:
+            inputs = self.inputs[part]
+            scores = kernel @ inputs.T + bias[:, None]
+            yield part, inputs, special.log_softmax(scores, axis=0)
+
     def value(
         self, kernel: np.ndarray, bias: np.ndarray, penalty: float
-    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-        """`(objective, gradient by the kernel, gradient by the bias, log probabilities [K, N])`."""
-        scores = kernel @ self.inputs.T + bias[:, None]
-        stated = special.log_softmax(scores, axis=0)
-        loss = -(self.weights * (self.targets * stated).sum(0)).sum()
-        slopes = self.weights * (np.exp(stated) - self.targets)
-        by_kernel = slopes @ self.inputs + penalty * kernel
-        value = loss + penalty / 2 * (kernel**2).sum()
-        return value, by_kernel, slopes.sum(1), stated
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """`(objective, gradient by the kernel, gradient by the bias)`."""
+        value, by_kernel = penalty / 2 * (kernel**2).sum(), penalty * kernel
+        by_bias = np.zeros(len(self.classes))
+        for part, inputs, stated in self.passes(kernel, bias):
+            weights, targets = self.weights[part], self.targets[:, part]
+            value -= (weights * (targets * stated).sum(0)).sum()
+            slopes = weights * (np.exp(stated) - targets)
+            by_kernel += slopes @ inputs
+            by_bias += slopes.sum(1)
+        return value, by_kernel, by_bias
 
     def fold(self, kernel: np.ndarray, bias: np.ndarray) -> Weights:
         """Weights for features as they are, turned into the coordinates of the problem."""
@@ -238,20 +246,25 @@ class _Coordinates:
     """Linear coordinates in which the Hessian at `start` is near the identity."""
 
     def __init__(self, problem: _Problem, penalty: float, start: Weights) -> None:
-        chances = np.exp(problem.value(*start, penalty)[-1])
-        curvatures = problem.weights * (chances * (1 - chances)).mean(0)
-        self.bias_scale = np.sqrt(max(curvatures.sum(), 1e-8))
         self.shape = start[0].shape
         width = self.shape[1]
+        matrix = np.zeros((width, width)) if width <= _MAX_FACTORED else None
+        total = squares = 0.0
+        for part, inputs, stated in problem.passes(*start):
+            chances = np.exp(stated)
+            curvatures = problem.weights[part] * (chances * (1 - chances)).mean(0)
+            total += curvatures.sum()
+            if matrix is None:
+                squares += np.einsum("nd,nd,n->", inputs, inputs, curvatures)
+                continue
+            for block in examples.blocks(len(inputs)):
+                rows = inputs[block] * np.sqrt(curvatures[block, None])
+                matrix += rows.T @ rows
+        self.bias_scale = np.sqrt(max(total, 1e-8))
         self.lower = None
-        if width > _MAX_FACTORED:
-            squares = np.einsum("nd,nd,n->", problem.inputs, problem.inputs, curvatures)
+        if matrix is None:
             self.scale = np.sqrt(squares / width + penalty)
             return
-        matrix = np.zeros((width, width))
-        for part in examples.blocks(len(curvatures)):
-            rows = problem.inputs[part] * np.sqrt(curvatures[part, None])
-            matrix += rows.T @ rows
         matrix.flat[:: width + 1] += penalty
         self.lower = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
 
@@ -283,7 +296,7 @@ def _solve(problem: _Problem, penalty: float, start: Weights, tolerance: float) 
 
     def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal norm
-        value, by_kernel, by_bias, _ = problem.value(*coordinates.unflatten(flat), penalty)
+        value, by_kernel, by_bias = problem.value(*coordinates.unflatten(flat), penalty)
         gradient = coordinates.gradient(by_kernel, by_bias)
         norm = np.sqrt(gradient @ gradient)
         return value, gradient
@@ -309,12 +322,15 @@ def _row(
     problem: _Problem, found: _Candidate, validation: tuple[np.ndarray, ...] | None
 ) -> dict[str, Any]:
     """The row of `Solution.rows` of a solution, as plain JSON."""
-    stated = problem.value(found.kernel, found.bias, found.penalty)[-1]
-    right = stated.argmax(0) == problem.targets.argmax(0)
+    loss, num_right = 0.0, 0
+    for part, _, stated in problem.passes(found.kernel, found.bias):
+        targets = problem.targets[:, part]
+        loss -= (problem.weights[part] * (targets * stated).sum(0)).sum()
+        num_right += int((stated.argmax(0) == targets.argmax(0)).sum())
     row = {
         "penalty": found.penalty,
-        "loss": float(-(problem.weights * (problem.targets * stated).sum(0)).sum()),
-        "accuracy": float(right.mean()),
+        "loss": float(loss),
+        "accuracy": num_right / len(problem.weights),
         "val_loss": None,
         "val_accuracy": None,
         "num_iterations": found.num_iterations,
@@ -327,12 +343,17 @@ def _row(
 
 
 def _judge(
-    kernel: np.ndarray, bias: np.ndarray, features: np.ndarray, labels: np.ndarray
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    features: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray | None = None,
 ) -> tuple[float, float]:
-    """`(mean cross entropy, accuracy)` of the weights as they are returned."""
+    """`(mean cross entropy, accuracy)` of the weights as they are returned, on `rows` of the features."""
     loss, num_right = 0.0, 0
     for part in examples.blocks(len(labels)):
-        logits = np.asarray(features[part], np.float32) @ kernel + bias
+        taken = features[part if rows is None else rows[part]]
+        logits = np.asarray(taken, np.float32) @ kernel + bias
         stated = special.log_softmax(logits.astype(np.float64), axis=1)
         loss -= np.take_along_axis(stated, labels[part, None], 1).sum()
         num_right += int((logits.argmax(1) == labels[part]).sum())
@@ -343,35 +364,3 @@ def _quality(candidate: tuple[_Candidate, dict[str, Any]]) -> tuple[float, float
     """The key by which solutions are compared; (0, 0) where there is no validation."""
     row = candidate[1]
     return (0, 0) if row["val_loss"] is None else (row["val_accuracy"], -row["val_loss"])
-
-
-def _moments(
-    features: np.ndarray, keep: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """float64[d] weighted mean, and deviation: 1 where a feature is constant but for rounding.
-
-    The deviation is 1 too where it is less than _DEAD times the median deviation: the network has
-    switched such a feature off, which has a scale of 1e-8, say. If it were standardised it would get
-    weights of 1e6, with which fine-tuning cannot go on.
-    """
-    mean = sum(
-        weights[part] @ features[keep[part]].astype(np.float64)
-        for part in examples.blocks(len(keep))
-    )
-    square = sum(
-        weights[part] @ (features[keep[part]].astype(np.float64) - mean) ** 2
-        for part in examples.blocks(len(keep))
-    )
-    deviation = np.sqrt(square)
-    varied = deviation[deviation > 0]
-    dead = _DEAD * np.median(varied) if varied.size else 0.0
-    is_constant = deviation <= np.maximum(np.maximum(1e-7 * np.abs(mean), 1e-20), dead)
-    return mean, np.where(is_constant, 1.0, deviation)
-
-
-def _reduced(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """`(inputs[N, r], basis[d, r])`; the inputs as they are and None unless d is larger than N."""
-    if inputs.shape[1] <= len(inputs):
-        return inputs, None
-    basis, upper = linalg.qr(inputs.T, mode="economic", overwrite_a=True, check_finite=False)
-    return np.ascontiguousarray(upper.T), basis

@@ -1,10 +1,14 @@
 """A linear probe solved to convergence: the convex way to train a head of one dense layer."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tltf.caching.row_buffer import RowBuffer
 from tltf.errors import FlagError
+from tltf.files import assets
 from tltf.models.forward import ForwardPass
 from tltf.training.solver import convex
 from tltf.training.solver.convex import Solution
@@ -37,15 +41,19 @@ def solve(
     return solution
 
 
-def read_examples(dataset: tf.data.Dataset, prefix: keras.Model | None = None) -> convex.Examples:
+def read_examples(
+    dataset: tf.data.Dataset, prefix: keras.Model | None = None, limit_bytes: float = math.inf
+) -> convex.Examples:
     """`(features, targets, weights)` of a dataset of (inputs, targets, weights), each read once.
 
     Args:
         dataset: tf.data.Dataset; its inputs are one vector per example where `prefix` is None.
-        prefix: keras.Model that gives that vector.
+        prefix: keras.Model that gives that vector; its outputs are held in memory.
+        limit_bytes: above so many bytes the features of the dataset are a memory map of a file.
 
     Raises:
         FlagError: the head takes several tensors per example.
+        StorageError: the file cannot be written.
     """
     names = list(prefix.output) if prefix else list(dataset.element_spec[0])
     if len(names) != 1:
@@ -54,17 +62,14 @@ def read_examples(dataset: tf.data.Dataset, prefix: keras.Model | None = None) -
             flag="method",
             fix="--method=linear_probe",
         )
-    kept = [
-        (
-            np.empty(0) if prefix else np.asarray(inputs[names[0]]),
-            np.asarray(*targets.values()),
-            np.asarray(*weights.values()),
-        )
-        for inputs, targets, weights in dataset
-    ]
-    features, targets, weights = zip(*kept, strict=True)
-    whole = ForwardPass(prefix, names[0])(dataset) if prefix else np.concatenate(features)
-    return whole, np.concatenate(targets), np.concatenate(weights)
+    features, kept = RowBuffer(limit_bytes, assets.cache_folder()), []
+    for inputs, targets, weights in dataset:
+        if not prefix:
+            features.add(np.asarray(inputs[names[0]]))
+        kept.append((np.asarray(*targets.values()), np.asarray(*weights.values())))
+    every_target, every_weight = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    whole = ForwardPass(prefix, names[0])(dataset) if prefix else features.array()
+    return whole, every_target, every_weight
 
 
 def _smoothed(targets: np.ndarray, num_classes: int, share: float) -> np.ndarray:

@@ -32,7 +32,8 @@ def solve_phase(
     views = max(1, options.cache.cache_views) if options.data.augment else 1
     once = {"is_drawn": False} if options.train.sampling == "balanced" else {}
     batches = training(rows.epochs_before, views, **once)
-    examples = solve_head.read_examples(batches, None if above.training else parts.prefix)
+    prefix = None if above.training else parts.prefix
+    examples = solve_head.read_examples(batches, prefix, _limit_bytes(fit))
     is_kept = bool(fit.run)
     non_finite.require_finite_features(rows, phase, examples[0], passes=views, is_kept=is_kept)
     judged = None
@@ -61,7 +62,11 @@ def _solution_text(solution: Solution, metric: str) -> str:
 def _judged_features(fit: FitParts, parts: Cut, above: DataAbove) -> tuple[np.ndarray, np.ndarray]:
     """`(float32[M, d], labels)` of the validation split."""
     split = fit.judges.splits[VALIDATION]
-    features, _, _ = solve_head.read_examples(
-        split.dataset, None if above.validation else parts.prefix
-    )
+    prefix = None if above.validation else parts.prefix
+    features, _, _ = solve_head.read_examples(split.dataset, prefix, _limit_bytes(fit))
     return features[: len(split.labels)], split.labels
+
+
+def _limit_bytes(fit: FitParts) -> int:
+    """The number of bytes of a split's features above which they lie in a file."""
+    return fit.options.cache.cache_memory_mb * 2**20

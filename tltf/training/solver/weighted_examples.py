@@ -64,7 +64,7 @@ def check_initial(initial: tuple[np.ndarray, ...], training: tuple[np.ndarray, .
 
 def hold_back(
     training: tuple[np.ndarray, ...], seed: int, groups: np.ndarray | None = None
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Holds back a fifth of each class, drawn at random; copies of one row stay together.
 
     Args:
@@ -73,8 +73,9 @@ def hold_back(
         groups: see `hold_out.held_groups`.
 
     Returns:
-        `((features, targets, weights), (features, labels))`: first all examples, where those that
-        are held back have the weight 0, then those that are held back.
+        `((features, targets, weights), (features, labels, rows))`: first all examples, where those
+        that are held back have the weight 0, then the labels and the rows of those that are
+        held back, int64[M] both, beside all features, of which there is no copy.
 
     Raises:
         DataError: there are too few examples.
@@ -89,7 +90,7 @@ def hold_back(
             flag="split",
             fix="give a validation split",
         )
-    return (features, targets, rest), (features[is_held], labels[is_held])
+    return (features, targets, rest), (features, labels[is_held], np.flatnonzero(is_held))
 
 
 def _count_classes(targets: np.ndarray, validation: tuple[np.ndarray, ...] | None) -> int:
