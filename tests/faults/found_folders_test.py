@@ -17,7 +17,7 @@ from tltf import evaluate, train
 from tltf.config.option_groups import ScanOptions
 from tltf.data import loader, splits
 from tltf.errors import DataError, FlagError
-from tltf.models import inputs
+from tltf.models import input_format, inputs
 
 
 def fill(folder, count, start=0):
@@ -251,7 +251,7 @@ def test_training_and_prediction_take_the_same_files(tmp_path):
     source = load(tmp_path)
     assert len(source) == source.scan.found == 10 and source.scan.ignored == 12
     with pytest.warns(UserWarning, match="12 files or folders in .* are left out"):
-        items = list(inputs.read(str(tmp_path), inputs.InputFormat("image", {"image": ()})))
+        items = list(inputs.read(str(tmp_path), input_format.InputFormat("image", {"image": ()})))
     assert sorted(item.value for item in items) == sorted(source.column.values)
     (tmp_path / "cat" / "page.jpg").write_bytes(OTHERS["notes.html"])
     with pytest.raises(DataError, match="is HTML"):

@@ -17,7 +17,7 @@ from tltf.config.option_groups import ScanOptions
 from tltf.config.options import make
 from tltf.data import loader
 from tltf.errors import DataError, FlagError
-from tltf.models import inputs, saving
+from tltf.models import input_format, inputs, saving
 
 ROWS = [("good soup", "food"), ("bad match", "sport"), ("new phone", "tech"), ("old goal", "sport")]
 
@@ -32,7 +32,7 @@ def load(path, more="text=text, label=label", kind="csv", **settings):
 
 
 def read(text, data="csv(path=a.csv, text=text)", modality="text", **flags):
-    return inputs.read(str(text), inputs.format_of(PredictOptions(**flags), modality, data))
+    return inputs.read(str(text), input_format.format_of(PredictOptions(**flags), modality, data))
 
 
 def values(items):

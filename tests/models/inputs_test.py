@@ -7,13 +7,13 @@ import types
 import pytest
 
 from tltf.errors import DataError, FlagError
-from tltf.models import inputs
+from tltf.models import input_format, inputs
 
 
 def read(text, modality, column="", usual="", **given):
-    names = (column,) if column else tuple(filter(None, (usual, *inputs.COLUMNS[modality])))
+    names = (column,) if column else tuple(filter(None, (usual, *input_format.COLUMNS[modality])))
     return inputs.read(
-        text, inputs.InputFormat(modality, {modality: names}, bool(column), usual, **given)
+        text, input_format.InputFormat(modality, {modality: names}, bool(column), usual, **given)
     )
 
 
@@ -161,4 +161,4 @@ def test_the_runs_own_column_comes_first(tmp_path):
     ],
 )
 def test_column_of_a_run(data, modality, expected):
-    assert inputs.column_of(data, modality) == expected
+    assert input_format.column_of(data, modality) == expected

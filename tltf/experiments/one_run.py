@@ -30,7 +30,7 @@ from tltf.experiments import facts, run_baselines, samples, shown_examples
 from tltf.experiments.launch import Launch
 from tltf.graphs import freezing
 from tltf.heads.head import Head
-from tltf.models import inputs, prediction_table
+from tltf.models import input_format, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.serving.export import verify
@@ -211,7 +211,7 @@ def measure(
     judge, labels = evaluators.evaluator_for(trained.core.head), np.asarray(part.labels)
     found = judge.measure(labels, candidate, trained.class_names, seed=seed)
     details = judge.details(labels, candidate, trained.class_names, validation=validation)
-    name = inputs.column_of(trained.data, trained.core.backbone.modality, "label")
+    name = input_format.column_of(trained.data, trained.core.backbone.modality, "label")
     named = {LABEL_NAME: str(name)} if name else {}
     return dataclasses.replace(found, details=found.details | details | named)
 

@@ -15,7 +15,7 @@ from tltf.data import label_kinds
 from tltf.errors import DataError, FlagError, printable
 from tltf.files import atomic_files
 from tltf.heads.head import Head
-from tltf.models import inputs
+from tltf.models import input_format, inputs
 from tltf.models.inputs import Item
 from tltf.models.prediction import Prediction
 from tltf.models.prediction_table import PREDICTED
@@ -86,7 +86,7 @@ def _items(trained: TransferModel, options: PredictOptions) -> Iterator[Item]:
     """
     modality, fields = trained.core.backbone.modality, trained.preprocessing.fields
     if not options.text:
-        form = inputs.format_of(options, modality, trained.data, fields)
+        form = input_format.format_of(options, modality, trained.data, fields)
         return inputs.read(options.input, form)
     if modality != "text" or len(fields) > 1:
         takes = "images" if modality != "text" else f"{len(fields)} texts per input"

@@ -19,7 +19,7 @@ from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError
 from tltf.graphs import batch_norm_folding, flat_dense, functional
 from tltf.models import length_sorting, raw_inputs
-from tltf.models.inputs import column_of
+from tltf.models.input_format import column_of
 from tltf.models.prediction import Prediction
 from tltf.models.served_model import ServedModel
 
