@@ -60,15 +60,15 @@ def assemble(
             head_call=head,
         )
 
+    work = precision_choice.Work(
+        training.modality,
+        recipe.method.name if recipe.method else "",
+        strategy.num_replicas_in_sync,
+        **{f"num_{role}": len(parts.get(role) or ()) for role in ("validation", "test")},
+        num_training=len(training),
+    )
     with strategy.scope():
-        core, precision = precision_choice.build(
-            make,
-            options.runtime,
-            options.model,
-            training.modality,
-            strategy.num_replicas_in_sync,
-            recipe.method.name if recipe.method else "",
-        )
+        core, precision = precision_choice.build(make, options.runtime, options.model, work)
     options = replace(options, precision=precision)
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
     dropout.set_rates(
