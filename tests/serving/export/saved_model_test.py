@@ -101,11 +101,13 @@ def test_one_input_and_a_batch_get_the_same_answer(image):
 def test_tensors_get_the_answers_of_their_raw_inputs(image, text):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
     given = image[2]["tensors"](image=tf.constant(pixels, tf.float32))
-    np.testing.assert_allclose(given["probabilities"], rows(image[0], list(pixels)), atol=1e-6)
+    np.testing.assert_allclose(
+        given["probabilities"], rows(image[0], list(pixels)), atol=verify.LARGEST_DIFFERENCE
+    )
     tensors = text[0].preprocessing(tf.constant(served.TEXTS))
     given = text[2]["tensors"](**tensors)
     expected = rows(text[0], list(served.TEXTS))
-    np.testing.assert_allclose(given["probabilities"], expected, atol=1e-6)
+    np.testing.assert_allclose(given["probabilities"], expected, atol=verify.LARGEST_DIFFERENCE)
 
 
 @pytest.mark.parametrize("bad", [b"", b"no image", picture("JPEG")[:100], b"\x89PNG\r\n\x1a\n"])
