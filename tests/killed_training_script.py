@@ -105,7 +105,7 @@ POINTS = {
     "the report is half there": Point(files="report.", number=2, calls=("os.rename",)),
     "the export is written": Point("tltf.serving.export.verify:check_saved_model"),
     "the export gets its name": Point(files="/export/", number=1, calls=("os.rename",)),
-    "exported": Point("tltf.serving.export.saved_model:export_saved_model", 1, "after"),
+    "exported": Point("tltf.serving.export.saved_model:SavedModelExport.finish", 1, "after"),
     "nearly finished": Point("tltf.runs.checkpoints:thin", 1, "after"),
 }
 
