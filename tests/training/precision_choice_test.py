@@ -60,7 +60,7 @@ def test_a_probe_without_gain_stays_in_float32(probed):
     assert (probed["probes"], probed["made"]) == (1, ["float32"] * 2)
 
 
-CASES = [{"modality": "image"}, {"num_replicas": 2}, {"method": "full"}, {"method": ""}]
+CASES = [{"modality": "image"}, {"num_replicas": 2}, {"method": "lora"}, {"method": ""}]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -92,6 +92,12 @@ def test_a_run_with_more_to_judge_than_to_train_on_stays_in_float32(probed):
     assert build(probed, rows=(1000, 250, 1500)) == "float32"
     assert build(probed, rows=(2000, 250, 250)) == "mixed_bfloat16"
     assert probed["probes"] == 1
+
+
+def test_steps_outweigh_what_is_judged(probed):
+    assert build(probed, method="full", rows=(1000, 250, 1500)) == "mixed_bfloat16"
+    probed["gain"] = 1.1
+    assert build(probed, method="full", text_length=8) == "float32"
 
 
 @pytest.mark.parametrize(

@@ -282,8 +282,8 @@ class RuntimeOptions:
         "auto",
         "The number format that the network trains in; heads stay in float32, and so does what is "
         "judged, saved and served. auto is half precision where it was measured to be faster "
-        "without being less accurate: on TPUs and newer GPUs, and in linear probes of texts on CPUs "
-        "that multiply bfloat16, after a short probe.",
+        "without being less accurate: on TPUs and newer GPUs, and in linear probes and full "
+        "fine-tuning of texts on CPUs that multiply bfloat16, after a short probe.",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )
     seed: int = flag(
