@@ -129,23 +129,28 @@ def build(
         work: what the run computes.
     """
     chosen = runtime.precision if runtime.precision != AUTO else _of_devices(runtime.strategy)
-    if not chosen and not work.is_candidate:
-        chosen = FULL
-    probe = _probe_of(model)
-    gain = _remembered_gains().get(probe.key) if not chosen else None
-    if gain:
-        chosen = BRAIN if work.gains(gain) else FULL
+    if not chosen and work.is_candidate:
+        return _build_by_probe(make, _probe_of(model), work)
     keras.config.set_dtype_policy(chosen or FULL)
-    core = make()
-    if chosen:
-        return core, chosen
-    gain = measure_gain(core)
-    _remember(probe, gain)
-    if not work.gains(gain):
-        return core, FULL
-    lines.say("precision", f"bfloat16 is {gain:.2f} times as fast in a probe of the first layers")
-    keras.config.set_dtype_policy(BRAIN)
-    return make(), BRAIN
+    return make(), chosen or FULL
+
+
+def _build_by_probe(make: Callable[[], Core], probe: Probe, work: Work) -> tuple[Core, str]:
+    """The result of `build` where a probe decides, which is made unless its gain is remembered."""
+    gain = _remembered_gains().get(probe.key)
+    if gain is None:
+        keras.config.set_dtype_policy(FULL)
+        core = make()
+        gain = measure_gain(core)
+        _remember(probe, gain)
+        if not work.gains(gain):
+            return core, FULL
+        lines.say(
+            "precision", f"bfloat16 is {gain:.2f} times as fast in a probe of the first layer"
+        )
+    chosen = BRAIN if work.gains(gain) else FULL
+    keras.config.set_dtype_policy(chosen)
+    return make(), chosen
 
 
 def has_units() -> bool:

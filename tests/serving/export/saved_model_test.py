@@ -233,6 +233,20 @@ def test_the_answers_that_were_judged_are_what_an_export_must_give(tmp_path, cap
     assert "difference from the model" in capsys.readouterr().err, "as after rounded features"
 
 
+def test_a_check_that_cannot_begin_leaves_no_process(tmp_path, monkeypatch):
+    def send(*_):
+        raise OSError("the disk is full")
+
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], text=True, **pipes)
+    monkeypatch.setattr(verify, "_started", {"image": process})
+    monkeypatch.setattr(verify.Check, "_send", send)
+    with pytest.raises(StorageError, match="the disk is full"):
+        saved_model.export_saved_model(served.image_once(), tmp_path, 1, True)
+    assert process.poll() is not None
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_process_that_ended_before_its_check_is_replaced(monkeypatch):
     monkeypatch.setattr(verify, "_started", {})
     ended = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE)

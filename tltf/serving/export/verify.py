@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import keras
@@ -170,8 +170,10 @@ class Check:
         self._process = _started.pop(modality)
         self._scratch = tempfile.TemporaryDirectory()
         self._outputs = pathlib.Path(self._scratch.name, "outputs.npz")
-        with self._closed_on_failure():
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
             self._send(pathlib.Path(self._scratch.name, "inputs.npz"))
+            stack.pop_all()
 
     def close(self) -> None:
         """Ends the process and removes its files."""
@@ -195,14 +197,6 @@ class Check:
             _raise_failure(self._process.returncode, errors, self.folder, self._scratch.name)
         with np.load(self._outputs, allow_pickle=False) as file:
             return dict(file)
-
-    @contextlib.contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
 
     def _send(self, inputs: pathlib.Path) -> None:
         """Writes the inputs and tells the process where they are."""
