@@ -55,7 +55,11 @@ def main():
 
 
 def arguments(work, output):
-    """The settings of the Trainer: Adam at a constant rate; nothing is saved or logged."""
+    """The settings of the Trainer: Adam at a constant rate; nothing is saved or logged.
+
+    In bfloat16 the batches are also grouped by length, which is the quickest that it has to offer.
+    """
+    is_half = work.precision == "mixed_bfloat16"
     return transformers.TrainingArguments(
         output,
         num_train_epochs=work.epochs,
@@ -66,6 +70,8 @@ def arguments(work, output):
         weight_decay=0.0,
         seed=work.seed,
         use_cpu=True,
+        bf16=is_half,
+        train_sampling_strategy="group_by_length" if is_half else "random",
         save_strategy="no",
         logging_strategy="no",
         report_to="none",

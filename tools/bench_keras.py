@@ -25,6 +25,7 @@ def main():
     """Trains, evaluates and prints the result."""
     work = bench_work.read_work()
     keras.utils.set_random_seed(work.seed)
+    keras.config.set_dtype_policy(work.precision)
     is_text = work.modality == "text"
     model, dataset = text_side(work) if is_text else image_side(work)
     start = time.monotonic()
@@ -83,11 +84,11 @@ def from_arrays(work, role):
 
 
 def image_backbone(work):
-    """The frozen network without its top, from images of 0 to 255 to its last feature map."""
+    """The network without its top, from images of 0 to 255 to its last feature map."""
     built = builder.build(work.backbone, image_size_px=work.image_size_px)
     last = [tensor for name, tensor in built.taps.items() if name.startswith("stage_")][-1]
     network = keras.Model(built.inputs["image"], last)
-    network.trainable = False
+    network.trainable = bool(work.num_trained_groups)
     return network
 
 
@@ -141,7 +142,7 @@ def head(features, work, num_classes):
     """The logits of a head on the features."""
     if work.hidden:
         features = keras.layers.Dense(work.hidden, activation="relu")(features)
-    return keras.layers.Dense(num_classes)(features)
+    return keras.layers.Dense(num_classes, dtype="float32")(features)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ includes tracing and a pass over frozen layers, but not imports, weights, evalua
 side validates.
 
 keras: tools/bench_keras.py, a plain Keras script; keras_cached calls `Dataset.cache()` after
-decoding and resizing. Texts are tokenized once; --with=retokenized adds the way of KerasHub, which
+decoding and resizing; keras_bf16 does so in mixed_bfloat16. Texts are tokenized once; --with=retokenized adds the way of KerasHub, which
 tokenizes in every epoch. floor: tools/bench_floor.py. sklearn: logistic regression on the frozen
 features. --with=hf: Hugging Face Trainer under --hf_python (pip install torch transformers
-accelerate).
+accelerate), in float32, and in bfloat16 with batches of similar lengths. tltf_float32: tltf in
+float32, where the row is in bfloat16.
 
 Measurements are kept in FOLDER/bench.jsonl; a second call measures only what is missing there.
 """
@@ -39,6 +40,8 @@ IMAGES = bench_work.Work("images", "image", "linear_probe", 20, 1e-3)
 TEXTS = bench_work.Work("texts", "text", "linear_probe", 20, 1e-3)
 LAST_2 = dataclasses.replace(TEXTS, method="partial(last_groups=2)", epochs=5, learning_rate=5e-5)
 FULL = dataclasses.replace(TEXTS, method="full", epochs=3, learning_rate=5e-5)
+FULL_IMAGES = dataclasses.replace(IMAGES, method="full", epochs=3, learning_rate=1e-4)
+HALF = {"precision": "mixed_bfloat16"}
 
 SCRIPTS = {
     "keras": ("bench_keras.py", {"is_cached": False}),
@@ -47,11 +50,13 @@ SCRIPTS = {
     "keras_retokenized": ("bench_keras.py", {"is_cached": False}),
     "floor": ("bench_floor.py", {}),
     "sklearn": ("bench_sklearn.py", {}),
+    "keras_bf16": ("bench_keras.py", {"is_cached": True} | HALF),
     "hf": ("bench_hf.py", {}),
+    "hf_bf16": ("bench_hf.py", HALF),
     "train_on_batch": ("bench_step.py", {}),
 }
 """Side -> its script, and the fields of the Work that it changes."""
-OPTIONAL = {"hf": "hf", "keras_retokenized": "retokenized"}
+OPTIONAL = {"hf": "hf", "hf_bf16": "hf", "keras_retokenized": "retokenized"}
 """Side -> the name that --with must have for it."""
 FLOOR, NO_GATE = Gate("<=", 1.35), Gate(">=")
 COMPARED = {
@@ -79,6 +84,20 @@ COMPARED = {
             "keras_retokenized": NO_GATE,
             "hf": Gate(">=", 1.5),
         },
+    ),
+    "text_full_bf16": (
+        dataclasses.replace(FULL, **HALF),
+        {
+            "tltf_float32": Gate(">=", 1.4),
+            "keras_tokenized_once": NO_GATE,
+            "keras_bf16": NO_GATE,
+            "hf": NO_GATE,
+            "hf_bf16": Gate(">=", 1.3),
+        },
+    ),
+    "images_full_bf16": (
+        dataclasses.replace(FULL_IMAGES, **HALF),
+        {"tltf_float32": NO_GATE, "keras_cached": NO_GATE, "keras_bf16": NO_GATE},
     ),
 }
 """Row -> the work, and side -> Gate."""
@@ -131,11 +150,12 @@ class Bench:
     def side(self, row, side, pair, template):
         """The measurement of a side in a pair."""
         script, changes = SCRIPTS.get(side, ("", {}))
-        python = self.chosen.hf_python if side == "hf" else sys.executable
-        work = self.work(template, pair, **changes)
+        python = self.chosen.hf_python if side in ("hf", "hf_bf16") else sys.executable
+        of_side = {} if side == "tltf" else {"precision": "float32"} | changes
+        work = self.work(template, pair, **of_side)
 
         def measure():
-            if side == "tltf":
+            if side.startswith("tltf"):
                 return self.tltf(work)
             return benching.run_side(python, script, work, self.environment)
 

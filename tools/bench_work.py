@@ -29,6 +29,7 @@ class Work:
         seed: seed of the order of rows and of the head's weights.
         is_cached: whether plain Keras calls `Dataset.cache()` after decoding and resizing, or
             tokenizes texts once and not in every epoch.
+        precision: dtype policy of the network: `float32`, `mixed_bfloat16`, or `auto` (tltf only).
     """
 
     data: str
@@ -42,6 +43,7 @@ class Work:
     image_size_px: int = 96
     seed: int = 0
     is_cached: bool = True
+    precision: str = "float32"
 
     def text(self):
         """The JSON that `read_work` reads."""
@@ -90,6 +92,7 @@ class Work:
             "schedule": "constant",
             "warmup_fraction": 0,
             "weight_decay": 0,
+            "precision": self.precision,
             "seed": self.seed,
             "export": "false",
             "baseline": "none",
