@@ -33,7 +33,6 @@ from tltf.heads.head import Head
 from tltf.models import input_format, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
-from tltf.serving.export import verify
 from tltf.training import training
 from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
@@ -77,28 +76,31 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
         start: time.monotonic() when the run began.
         launch: how the run was started, and how much it prints.
     """
-    trained = result.model
-    run = pathlib.Path(trained.run_options.output.output)
-    if recipe.formats:  # the check of the export imports TensorFlow meanwhile
-        verify.start_process(trained.core.backbone.modality)
-    began = time.monotonic()
-    lines.say("evaluate", _judged_text(trained))
-    report, stated = evaluate(result)
-    measured = trained.recipe.baselines if trained.recipe else ()
-    baselines = run_baselines.measure(result, stated, measured or ())
-    report = dataclasses.replace(report, baselines=baselines)
-    result.times_s["evaluate"] = time.monotonic() - began
+    run = pathlib.Path(result.model.run_options.output.output)
     with _exporting(result, recipe.formats, run) as finish_exports:
+        report, stated = _evaluate_beside_baselines(result)
         report = _with_rows(result, recipe, report, stated)
-        report = _write(result, report, start, launch)
+        pictures = writer.draw(report, result.history)
+        report = _write(result, report, pictures, start, launch)
         if recipe.formats:
             finish_exports()
-            report = _write(result, report, start, launch)
+            report = _write(result, report, pictures, start, launch)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
     if launch.shows_result:
         print(terminal.closing_text(report, run, result.history))
     return report
+
+
+def _evaluate_beside_baselines(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
+    """What `evaluate` gives, with the baselines of the run in the report."""
+    began, trained = time.monotonic(), result.model
+    lines.say("evaluate", _judged_text(trained))
+    report, stated = evaluate(result)
+    measured = trained.recipe.baselines if trained.recipe else ()
+    baselines = run_baselines.measure(result, stated, measured or ())
+    result.times_s["evaluate"] = time.monotonic() - began
+    return dataclasses.replace(report, baselines=baselines), stated
 
 
 def _with_rows(
@@ -131,7 +133,13 @@ def _judged_text(trained: TransferModel) -> str:
     return f"measuring on {' and '.join(counts)}" if counts else ""
 
 
-def _write(result: TrainingResult, report: Report, start: float, launch: Launch) -> Report:
+def _write(
+    result: TrainingResult,
+    report: Report,
+    pictures: writer.Pictures,
+    start: float,
+    launch: Launch,
+) -> Report:
     """Writes the report and the model card with the times until now, and returns the report."""
     chosen, total = result.model.run_options, time.monotonic() - start + result.seconds_before
     run, speed = pathlib.Path(chosen.output.output), report.facts.speed if report.facts else None
@@ -141,7 +149,7 @@ def _write(result: TrainingResult, report: Report, start: float, launch: Launch)
         facts=facts.gather_of_run(launch, chosen, run, speed),
     )
     model_card.write(report, run)
-    writer.write(report, run, history=result.history)
+    writer.write(report, run, history=result.history, pictures=pictures)
     return report
 
 
@@ -294,8 +302,8 @@ def _exporting(
 ) -> Iterator[Callable[[], None]]:
     """A block that goes on while the exports of this run are checked; it is given what ends them.
 
-    An export that cannot be written is an error only then, so that the block can write the report. A
-    version that exists is complete and has the weights of this run, which was killed after it.
+    The block judges the model and writes the report, so an export that cannot be written is an error
+    only at its end. A version that exists is complete and has the weights of this run, which was killed after it.
     """
     began, exports, failures = time.monotonic(), list[Any](), list[TltfError]()
     version = origin.export_version(run) if formats else 0

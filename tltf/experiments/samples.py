@@ -19,7 +19,7 @@ from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.data.texts.unread import unread_parts
 from tltf.errors import FlagError
-from tltf.evaluation.report import examples, writer
+from tltf.evaluation.report import examples, templating
 from tltf.evaluation.report.samples import Sample, SampleGroup
 from tltf.files import atomic_files
 from tltf.runs import layout
@@ -83,7 +83,7 @@ def write_page(options: CheckOptions, recipe: DataRecipe, parts: Splits) -> path
         "sample_groups": examples.shown_groups(groups),
     }
     with atomic_files.replace_file(path) as file:
-        file.write(writer.render("samples_page.html.jinja", values))
+        file.write(templating.render("samples_page.html.jinja", values))
     print(f"{'samples':<10} {path}")
     return path
 

@@ -8,10 +8,10 @@ import pytest
 
 from tests.evaluation.report.writer_test import full_report, metrics, written
 from tltf.data.source import ScanCounts
-from tltf.evaluation.report import writer
+from tltf.evaluation.report import templating
 from tltf.evaluation.report.report import DataSummary, Mistake, Report
 
-CSS = writer._environment().get_template("report.css").render()
+CSS = templating._environment().get_template("report.css").render()
 LIGHT, DARK = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2]
 
 

@@ -7,7 +7,7 @@ import pathlib
 import jinja2
 import pytest
 
-from tltf.evaluation.report import writer
+from tltf.evaluation.report import templating, writer
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import ClassRow, LabelRow
 
@@ -115,6 +115,6 @@ def test_reports_do_not_change():
 
 def test_templates_read_attributes_that_are_there():
     """A misspelled attribute is an error and not an empty place in the page."""
-    template = writer._environment().from_string("{{ report.test.accuracy }}")
+    template = templating._environment().from_string("{{ report.test.accuracy }}")
     with pytest.raises(jinja2.UndefinedError, match="has no attribute 'accuracy'"):
         template.render(report=Report.from_json(SAVED["a run"]))

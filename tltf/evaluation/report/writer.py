@@ -9,11 +9,9 @@ import numbers
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jinja2
-import markupsafe
 import numpy as np
 
 from tltf.console.progress import seconds_text
@@ -22,13 +20,12 @@ from tltf.evaluation.report import (
     examples,
     folds,
     learning,
-    markdown,
     naming,
     next_steps,
     run_facts,
     sentences,
+    templating,
     verdict,
-    wording,
 )
 from tltf.evaluation.report.report import DataSummary, Report
 from tltf.evaluation.report.sections import Section
@@ -38,8 +35,6 @@ from tltf.files import atomic_files
 from tltf.runs import layout
 
 MAX_TEXT = 2000
-LINE = 48
-"""Letters of a line of a text in its card, about."""
 MAX_ROWS = 50
 """Skipped and excluded rows that a report names; the others are counted."""
 
@@ -59,8 +54,38 @@ class Tile:
     detail: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """The plots of a report and the images in it; they take most of the time of writing it.
+
+    Args:
+        curves: the learning curves.
+        sections: those of the evaluator of the report's metrics.
+        mistakes: the worst mistakes.
+        borderline: the right answers of which the model was least sure.
+        confused: pairs of confused classes with examples.
+        samples: groups of training examples.
+    """
+
+    curves: Sequence[learning.CurveGroup]
+    sections: Sequence[Section]
+    mistakes: Sequence[examples.Shown]
+    borderline: Sequence[examples.Shown]
+    confused: Sequence[examples.ShownPair]
+    samples: Sequence[examples.ShownGroup]
+
+
+def draw(report: Report, history: Sequence[dict[str, Any]] = ()) -> Pictures:
+    """The pictures of a report, for `write`; they do not depend on its `time_s` and `facts`."""
+    return _draw(report, _public(_content(report)), plain(list(history)))
+
+
 def write(
-    report: Report, folder: pathlib.Path | str, *, history: Sequence[dict[str, Any]] = ()
+    report: Report,
+    folder: pathlib.Path | str,
+    *,
+    history: Sequence[dict[str, Any]] = (),
+    pictures: Pictures | None = None,
 ) -> None:
     """Writes `report.html`, `report.md` and, last, `report.json` into `folder`.
 
@@ -70,14 +95,16 @@ def write(
         report: what is written; numpy values are taken, and what is not finite becomes null.
         folder: made where missing.
         history: list of dict, one per epoch, as `metrics_log.read` gives them.
+        pictures: what `draw` gave for this report, perhaps with other `time_s` and `facts`; None
+            draws them.
 
     Raises:
         StorageError: a file cannot be written.
     """
-    content = plain(_shortened_report(report).to_json())
-    public = Report.from_json(naming.hide_folders(content))
-    values = _values(public, plain(list(history)), report)
-    page, text = (render(f"report.{kind}.jinja", values) for kind in ("html", "md"))
+    content, epochs = _content(report), plain(list(history))
+    public = _public(content)
+    values = _values(public, epochs, pictures or _draw(report, public, epochs))
+    page, text = (templating.render(f"report.{kind}.jinja", values) for kind in ("html", "md"))
     _write_together(
         folder,
         {
@@ -89,20 +116,34 @@ def write(
     )
 
 
-def render(template: str, values: dict[str, Any]) -> str:
-    """The text of a template.
+def _content(report: Report) -> dict[str, Any]:
+    """What report.json holds."""
+    return plain(_shortened_report(report).to_json())
 
-    Args:
-        template: its file, among the templates of reports.
-        values: by name, all that it uses.
-    """
-    return _environment().get_template(template).render(values)
+
+def _public(content: dict[str, Any]) -> Report:
+    """The report of a content, as pages show it: without the folders of the machine."""
+    return Report.from_json(naming.hide_folders(content))
+
+
+def _draw(report: Report, public: Report, history: Sequence[dict[str, Any]]) -> Pictures:
+    """The pictures of a report, of which `public` is what pages show."""
+    split, found = public.main_split()
+    metrics = found or SplitMetrics({})
+    return Pictures(
+        curves=learning.curves(public, history),
+        sections=evaluators.evaluator_of(metrics).sections(metrics, split),
+        mistakes=examples.with_pictures(public.worst_mistakes, report.worst_mistakes),
+        borderline=examples.with_pictures(public.borderline, report.borderline, examples.SMALL_PX),
+        confused=examples.shown_pairs(public.confused, report.confused),
+        samples=examples.shown_groups(report.samples),
+    )
 
 
 def _shortened_report(report: Report) -> Report:
     """The report with the first of the rows that were not used, and with the starts of texts."""
     data = report.data and report.data.shortened(MAX_ROWS)
-    return examples.shorten(dataclasses.replace(report, data=data), MAX_TEXT, _shortened)
+    return examples.shorten(dataclasses.replace(report, data=data), MAX_TEXT, templating.shortened)
 
 
 def _write_together(folder: pathlib.Path | str, files: dict[str, str]) -> None:
@@ -141,17 +182,18 @@ def plain(value: Any) -> Any:
     raise TypeError(f"a report holds plain values (received {type(value).__name__})")
 
 
-def _values(report: Report, history: Sequence[dict[str, Any]], pictured: Report) -> dict[str, Any]:
+def _values(
+    report: Report, history: Sequence[dict[str, Any]], pictures: Pictures
+) -> dict[str, Any]:
     """The values that fill both templates, by name.
 
     Args:
-        report: as report.json holds it.
+        report: as report.json holds it, without the folders of the machine.
         history: a dict per epoch.
-        pictured: the same report, with the images of its examples.
+        pictures: of this report.
     """
     split, found = report.main_split()
     metrics, said = found or SplitMetrics({}), evaluators.wording_for(found)
-    own = evaluators.evaluator_of(metrics).sections(metrics, split)
     values = {
         "report": report,
         "data": report.data,
@@ -167,18 +209,16 @@ def _values(report: Report, history: Sequence[dict[str, Any]], pictured: Report)
         "comparison_title": sentences.comparison_title(report),
         "balance": sentences.balance(report.data or DataSummary()),
         "scalars": _scalars(metrics, said),
-        "curves": learning.curves(report, history),
+        "curves": pictures.curves,
         "next_steps": next_steps.next_steps(report, history),
         "learning_sentences": list(learning.sentences(report, history)),
-        "page_sections": [section for section in own if section.blocks],
-        "text_sections": [section for section in own if section.table],
+        "page_sections": [section for section in pictures.sections if section.blocks],
+        "text_sections": [section for section in pictures.sections if section.table],
         "histories": _histories(history),
-        "mistakes": examples.with_pictures(report.worst_mistakes, pictured.worst_mistakes),
-        "borderline": examples.with_pictures(
-            report.borderline, pictured.borderline, examples.SMALL_PX
-        ),
-        "confused": examples.shown_pairs(report.confused, pictured.confused),
-        "sample_groups": examples.shown_groups(pictured.samples),
+        "mistakes": pictures.mistakes,
+        "borderline": pictures.borderline,
+        "confused": pictures.confused,
+        "sample_groups": pictures.samples,
         "fold_rows": folds.rows(report.folds or (), said, layout.REPORT_HTML),
         "interval_note": folds.INTERVAL_NOTE,
         "typed": report.facts.typed if report.facts else "",
@@ -241,7 +281,7 @@ def _tiles(report: Report) -> list[Tile]:
     if metrics:
         bounds = metrics.intervals.get(said.metric)
         value = said.value(metrics.scores.get(said.metric))
-        name, detail = f"{split} {said.title}", _interval(bounds, said.value)
+        name, detail = f"{split} {said.title}", templating.interval_text(bounds, said.value)
         if report.folds:
             name = f"mean {said.title} of {len(report.folds)} folds"
             detail = f"{folds.deviation_text(report.folds, said)} (standard deviation)"
@@ -250,7 +290,7 @@ def _tiles(report: Report) -> list[Tile]:
     gain = found.gains.get(said.metric) if found else None
     if gain:
         unit = "points " if said.is_share else ""
-        interval = _interval(gain.interval, said.change) or "no interval"
+        interval = templating.interval_text(gain.interval, said.change) or "no interval"
         tiles.append(Tile("transfer gain", said.change(gain.difference), f"{unit}({interval})"))
     tiles += _more_tiles(metrics or SplitMetrics({}), said)
     total_s, train_s = report.time_s.get("total"), report.time_s.get("train")
@@ -266,84 +306,8 @@ def _more_tiles(metrics: SplitMetrics, said: Wording) -> list[Tile]:
         value = metrics.scores.get(tile.metric)
         if value is not None and tile.is_shown(metrics):
             text = functools.partial(said.text, tile.metric)
-            bounds = _interval(metrics.intervals.get(tile.metric), text)
+            bounds = templating.interval_text(metrics.intervals.get(tile.metric), text)
             tiles.append(
                 Tile(tile.title, text(value), tile.detail.format(**metrics.scores) or bounds)
             )
     return tiles
-
-
-def _interval(bounds: Sequence[float] | None, text: Callable[[float], str]) -> str:
-    return f"{text(bounds[0])} to {text(bounds[1])}" if bounds else ""
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tltf.evaluation.report", "templates"),
-        autoescape=lambda name: (name or "").endswith(".html.jinja"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": wording.percent,
-        "number": wording.number,
-        "points": wording.points,
-        "bounds": lambda bounds, said: _interval(bounds, said.value) or wording.NOTHING,
-        "gain": lambda gain, said: said.interval(gain) if gain else wording.NOTHING,
-        "seconds": seconds_text,
-        "words": sentences.words,
-        "cell_text": wording.cell_text,
-        "data_facts": _data_facts,
-        "row_text": _row_text,
-        "shortened": _shortened,
-        "marked_text": examples.marked_text,
-        "md": markdown.escape,
-        "row": markdown.row,
-        "rules": markdown.rules_of_columns,
-        "rules_of_values": markdown.rules_of_values,
-        "picked": lambda rows, keys: [[row.get(key) for key in keys] for row in rows],
-        "trained_text": sentences.trained_text,
-        "file_name": naming.file_name,
-        "breakable": _breakable,
-        "command": _command,
-        "taller_than": _is_taller,
-    }
-    return environment
-
-
-def _data_facts(data: DataSummary) -> list[tuple[str, str]]:
-    """`(name, text)`: where the data come from, and how their rows were counted."""
-    facts = [("source", data.source), ("split", data.split or "")]
-    counts = [(name, getattr(data.scan, name)) for name in ("found", "used", "skipped", "excluded")]
-    return [
-        *((name, text) for name, text in facts if text),
-        *((name, wording.cell_text(count)) for name, count in counts),
-    ]
-
-
-def _row_text(row: dict[str, str]) -> str:
-    if not isinstance(row, dict):
-        return str(row)
-    return "; ".join(f"{key}: {wording.cell_text(value)}" for key, value in row.items())
-
-
-def _is_taller(text: str, num_lines: int) -> bool:
-    """Whether a text of a card takes more lines; a line is taken to hold LINE letters."""
-    return sum(1 + len(line) // LINE for line in text.splitlines()) > num_lines
-
-
-def _breakable(name: str) -> markupsafe.Markup:
-    """HTML of a name that may be broken behind its marks, and nowhere else."""
-    return markupsafe.Markup(re.sub(r"(?<=[_\- ])(?=\w)", "<wbr>", str(markupsafe.escape(name))))
-
-
-def _command(text: str) -> markupsafe.Markup:
-    """HTML of a command, of which no flag is broken behind a hyphen."""
-    flag = re.compile(r"(?<=\s)((?:&#39;)?--\S+)")
-    return markupsafe.Markup(flag.sub(r"<span>\1</span>", str(markupsafe.escape(text))))
-
-
-def _shortened(text: str, length: int) -> str:
-    text = str(text)
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
