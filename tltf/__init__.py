@@ -1,7 +1,8 @@
 """Transfer learning with TensorFlow, from a backbone, data and a method to a served model.
 
 The names below are imported when they are first used, so `import tltf` stays free of
-TensorFlow. None of them is the name of a module, whose meaning would depend on what was imported first.
+TensorFlow. None of them is the name of a module, whose meaning would depend on what was imported first,
+except for `compare`: the module of that command can be called.
 """
 
 import importlib
@@ -27,6 +28,8 @@ them; an environment that sets TF_CPP_MIN_LOG_LEVEL decides for itself."""
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.metadata.version(__name__)
+    if name == "compare":
+        return importlib.import_module("tltf.compare")
     if name not in _NAMES:
         raise AttributeError(f"module 'tltf' has no attribute {name!r}")
     if name in _WITH_TENSORFLOW:

@@ -8,7 +8,7 @@ from tltf.config.options import Options
 from tltf.console import command
 from tltf.errors import DataError
 
-COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check"]
+COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check", "compare"]
 
 WATCHED = """
 import sys

@@ -44,6 +44,24 @@ class EvaluateOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class CompareOptions:
+    """The flags of `python -m tltf.compare`."""
+
+    runs: str = flag(
+        "",
+        "The folders of two or more runs, or of evaluations of runs, joined with commas; they may also "
+        "be written without the flag's name. Differences are from the first one.",
+        takes_rest=True,
+    )
+    output: str = flag(
+        "", "The folder of the page; if empty, comparisons/<next integer> in the first run."
+    )
+    examples: int = flag(
+        12, "Rows that the page shows of each disagreement between two runs.", least=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class CheckOptions:
     """The flags of `python -m tltf.check`."""
 

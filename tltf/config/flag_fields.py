@@ -28,6 +28,7 @@ class Flag:
         least: the smallest value.
         most: the largest value.
         below: a number that values must stay below.
+        takes_rest: whether arguments without a name are values of this flag, joined with commas.
     """
 
     default: FlagValue
@@ -38,6 +39,7 @@ class Flag:
     least: float | None = None
     most: float | None = None
     below: float | None = None
+    takes_rest: bool = False
 
 
 def flag(
@@ -50,9 +52,12 @@ def flag(
     least: float | None = None,
     most: float | None = None,
     below: float | None = None,
+    takes_rest: bool = False,
 ) -> Value:
     """A dataclass field that is also a flag of type `kind`; a default of None is `auto`."""
-    described = Flag(default, help_text, kind or type(default), choices, above, least, most, below)
+    described = Flag(
+        default, help_text, kind or type(default), choices, above, least, most, below, takes_rest
+    )
     return dataclasses.field(default=default, metadata={"flag": described})
 
 

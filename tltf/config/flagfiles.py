@@ -34,11 +34,15 @@ MOST_CHOICES = 40
 
 @dataclasses.dataclass(frozen=True)
 class WrittenFlag:
-    """One flag as it was written: its name, its text (None without a `=`), and `file:line`."""
+    """One flag as it was written: its name, its text (None without a `=`), and `file:line`.
+
+    With `is_rest` it was written without its name, see `Flag.takes_rest`.
+    """
 
     name: str
     text: str | None
     place: str
+    is_rest: bool = False
 
 
 class ConsoleFlags(TypedDict, total=False):
@@ -68,6 +72,9 @@ def parse(kind: type[AnyOptions], argv: Sequence[str]) -> tuple[AnyOptions, Cons
             console["list"] = written.text or ""
         elif written.name in SWITCHES:
             console[written.name] = bool(_typed(written, bool))  # type: ignore[literal-required]
+        elif written.is_rest and values.get(written.name):
+            joined = f"{values[written.name]},{_value(written, flags[written.name])}"
+            values[written.name] = joined
         else:
             values[written.name] = _value(written, flags[written.name])
     return make(kind, **values), console
@@ -75,8 +82,11 @@ def parse(kind: type[AnyOptions], argv: Sequence[str]) -> tuple[AnyOptions, Cons
 
 def read(argv: Sequence[str], flags: Mapping[str, Flag]) -> Iterator[WrittenFlag]:
     """Every flag of the arguments, those of flagfiles in the place of the flagfile."""
-    arguments = iter(argv)
+    arguments, rest = iter(argv), [name for name, flag in flags.items() if flag.takes_rest]
     for token in arguments:
+        if is_positional(token) and rest:
+            yield WrittenFlag(rest[0], token, "", is_rest=True)
+            continue
         if is_positional(token):
             fix = _named_fix([token, *_positional(list(arguments), flags)], argv, flags)
             raise FlagError(f"{token!r} is not a flag; flags are written --name=value", fix=fix)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import html
 import logging
 import os
 import pathlib
@@ -24,17 +23,12 @@ from tltf.errors import FlagError, ModelError
 from tltf.evaluation.report import terminal
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import kfold, run_evaluation
+from tltf.experiments import kfold, notebook_page, run_evaluation
 from tltf.experiments.launch import Launch
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder as runs_folder
 from tltf.runs import layout
-
-PAGE_HEIGHT_PX = 700
-"""Height of a report in a notebook."""
-_LINKS_STAY = '<base href="about:srcdoc">'
-"""Without it, links to the sections of a page in a notebook would open the notebook in that page."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -69,12 +63,7 @@ class RunReport:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        page = (self.folder / layout.REPORT_HTML).read_text(encoding="utf-8")
-        page = page.replace("<head>", f"<head>{_LINKS_STAY}", 1)
-        return (
-            f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; border: 0" '
-            f'height="{PAGE_HEIGHT_PX}"></iframe>'
-        )
+        return notebook_page.as_frame(self.folder / layout.REPORT_HTML)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -290,10 +290,16 @@ def write_predictions(
 
 
 def _contents(part: Source) -> dict[str, list[str]]:
-    """Column of predictions.csv -> the texts or paths of the rows; ids if images have no path."""
+    """Column of predictions.csv -> the texts or paths of the rows; ids if images have no path.
+
+    The last one tells rows apart by their contents, so that runs can be compared on the same rows.
+    """
+    digests = [f"{digest:016x}" for digest in part.content_hashes().tolist()]
     if part.modality == "text":
-        return {name: list(column.values) for name, column in part.fields.items()}
-    return {"path": list(part.column.values if part.column.kind == "path" else part.ids)}
+        texts = {name: list(column.values) for name, column in part.fields.items()}
+        return {**texts, prediction_table.DIGEST: digests}
+    paths = list(part.column.values if part.column.kind == "path" else part.ids)
+    return {"path": paths, prediction_table.DIGEST: digests}
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ from tltf.files import atomic_files
 
 TRUE, PREDICTED = "true_", "predicted_"
 """The beginnings of the columns of truths and of answers."""
+DIGEST = "content_digest"
+"""The column of a run's own table that tells rows apart by their contents, in hexadecimal digits."""
 OLD_NAMES = ("label", "predicted")
 """These columns in tables of earlier versions."""
 

@@ -16,6 +16,8 @@ CONSOLE_LOG = streams.LOG
 METRICS = "metrics.jsonl"
 """One line per epoch."""
 REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON = "report.html", "report.md", "report.json"
+COMPARISON_HTML, COMPARISON_JSON = "comparison.html", "comparison.json"
+"""Runs beside each other."""
 MODEL_CARD = "model_card.md"
 """What the model is, for those who are given it."""
 PREDICTIONS = "predictions.csv"
@@ -31,7 +33,7 @@ ADAPTER = "adapter.safetensors"
 MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets"
 """The folder of the model, and the files in it."""
 CHECKPOINTS, TENSORBOARD, ROUNDS = "checkpoints", "tensorboard", "rounds"
-EXPORT, EVALUATIONS = "export", "evaluations"
+EXPORT, EVALUATIONS, COMPARISONS = "export", "evaluations", "comparisons"
 """Folders of numbered versions."""
 
 OF_A_RUN = (FLAGS, STATUS, ORIGIN, LOCK, LOCK_OWNER, CONSOLE_LOG)

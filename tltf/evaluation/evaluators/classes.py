@@ -142,6 +142,11 @@ class ClassEvaluator(ArrayEvaluator):
             ).gains
         return dataclasses.replace(found, gains=gains)
 
+    def row_errors(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+        """float64[N]: 0 for a right answer, else the probability of the answer, above 0."""
+        is_wrong = candidate.argmax(axis=1) != labels
+        return np.where(is_wrong, np.maximum(candidate.max(axis=1), 1e-9), 0.0)
+
     def worst(
         self,
         labels: np.ndarray,

@@ -80,6 +80,10 @@ class Evaluator(Generic[Candidate]):
         """How much better the first candidate is: first minus second."""
         raise NotImplementedError
 
+    def row_errors(self, labels: np.ndarray, candidate: Candidate) -> np.ndarray:
+        """float64[N]: how wrong each answer is, at least 0; two candidates are compared by it row by row."""
+        raise NotImplementedError
+
     def worst(
         self,
         labels: np.ndarray,

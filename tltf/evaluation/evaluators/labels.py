@@ -180,6 +180,10 @@ class LabelEvaluator(Evaluator[Answers]):
         pair = [label_metrics.sums_of(labels, candidate) for candidate in (first, second)]
         return bootstrap.differences(pair, label_metrics.means_over(labels), seed=seed)
 
+    def row_errors(self, labels: np.ndarray, candidate: Answers) -> np.ndarray:
+        """float64[N]: the number of labels that are missing or too many."""
+        return (candidate.given != (labels > 0)).sum(axis=1).astype(np.float64)
+
     def worst(
         self,
         labels: np.ndarray,

@@ -137,6 +137,16 @@ class MultiNumberEvaluator(ArrayEvaluator):
         pair = [self._sums(labels, part) for part in (first, second)]
         return bootstrap.differences(pair, self._metrics_of(len(labels)), seed=seed)
 
+    def row_errors(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+        """float64[N]: the mean distance of the medians from the numbers, in standard deviations of each."""
+        return self._errors(labels, candidate)[1].mean(axis=1)
+
+    def _errors(self, labels: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`(float[N, M] medians, float[N, M] distances in standard deviations)`."""
+        parts = list(self._parts(labels, candidate))
+        medians = np.stack([part[:, judge.head.median] for judge, _, part in parts], axis=1)
+        return medians, np.abs(medians - labels) / [judge.head.unit for judge, _, _ in parts]
+
     def worst(
         self,
         labels: np.ndarray,
@@ -146,9 +156,7 @@ class MultiNumberEvaluator(ArrayEvaluator):
         limit: int,
     ) -> list[Mistake]:
         """The rows with the largest mean of the numbers' scaled errors."""
-        parts = list(self._parts(labels, candidate))
-        medians = np.stack([part[:, judge.head.median] for judge, _, part in parts], axis=1)
-        errors = np.abs(medians - labels) / [judge.head.unit for judge, _, _ in parts]
+        medians, errors = self._errors(labels, candidate)
         order = np.argsort(-errors.mean(axis=1), kind="stable")[:limit]
 
         def text(row: np.ndarray) -> str:

@@ -151,6 +151,10 @@ class NumberEvaluator(ArrayEvaluator):
         pair = [self.terms(np.asarray(labels, np.float64), part) for part in (first, second)]
         return bootstrap.differences(pair, lambda t: metrics_of(t, len(labels)), seed=seed)
 
+    def row_errors(self, labels: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+        """float64[N]: the distance of the median from the number, in its unit."""
+        return np.abs(candidate[:, self.head.median] - labels)
+
     def worst(
         self,
         labels: np.ndarray,

@@ -4,6 +4,7 @@ matplotlib draws with marker colours, which become CSS variables in the text of 
 stay text, so that the page's font shows every script that the reader's machine has.
 """
 
+import dataclasses
 import html
 import io
 import warnings
@@ -29,6 +30,10 @@ _VARIABLES = {
     WARM: "var(--warm)",
     BAD: "var(--bad)",
 }
+SERIES = tuple(f"#0103{place:02d}" for place in range(1, 9))
+"""Colours of curves of several runs in one plot."""
+_VARIABLES |= {colour: f"var(--series-{place})" for place, colour in enumerate(SERIES, 1)}
+_DASHES, _MARKERS = ("-", "--", ":"), "osD^vPX*"
 _STYLE: dict[str, Any] = plot_style(INK, MUTED, GRID) | {
     "svg.fonttype": "none",
     "svg.hashsalt": "tltf",
@@ -39,6 +44,21 @@ _STYLE: dict[str, Any] = plot_style(INK, MUTED, GRID) | {
 
 
 _TITLE: dict[str, Any] = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """A curve among others.
+
+    Args:
+        label: what it is.
+        points: `(x, y)` of each point.
+        place: its number among all curves, from 0, which decides its colour and its marks.
+    """
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    place: int
 
 
 def draw(
@@ -131,6 +151,44 @@ def curve(
         _mark_phases(axes, [row.get("phase") for row in history])
         axes.legend(loc="best", labelcolor=INK)
         return _svg(figure, title)
+
+
+def overlay(series: Sequence[Series], title: str, x_title: str, *, is_log: bool = False) -> str:
+    """Curves laid over each other, each with a colour and marks of its own.
+
+    Args:
+        series: at least one.
+        title: shown above, and to screen readers.
+        x_title: what is on the horizontal axis.
+        is_log: whether that axis is logarithmic; else it has whole numbers.
+
+    Returns:
+        str: an `<svg>` element.
+    """
+
+    def fill(axes: Any) -> None:
+        for curve in series:
+            axes.plot(
+                *zip(*curve.points, strict=True),
+                color=SERIES[curve.place % len(SERIES)],
+                linestyle=_DASHES[curve.place // len(SERIES) % len(_DASHES)],
+                marker=_MARKERS[curve.place % len(_MARKERS)],
+                markersize=4,
+                label=curve.label,
+            )
+        axes.set_xlabel(x_title)
+        if is_log:
+            axes.set_xscale("symlog", linthresh=_least_above_zero(series))
+        else:
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(loc="best", labelcolor=INK)
+
+    return draw(title, fill, 5.4, 3.4)
+
+
+def _least_above_zero(series: Sequence[Series]) -> float:
+    """The smallest x above zero, from which on an axis can be logarithmic."""
+    return min((x for curve in series for x, _ in curve.points if x > 0), default=1.0)
 
 
 def _label_rows(axes: Any, places: np.ndarray, history: Sequence[dict[str, Any]]) -> None:

@@ -114,16 +114,16 @@ def comparison(report: Report) -> list[ComparisonRow]:
     for name, row in (report.baselines or {}).items():
         title = titles.get(name, words(name))
         gain = row.gain.gains.get(said.metric) if row.gain else None
-        shown = _comparison_row(name, title, row.test, said)
-        others.append(dataclasses.replace(shown, gain=gain, note=row.note))
+        shown = comparison_row(name, title, row.test, said, gain=gain)
+        others.append(dataclasses.replace(shown, note=row.note))
     sign = 1 if said.is_error else -1
     others.sort(key=lambda row: sign * (row.value or 0))
     title = "this model on these examples" if OWN_TEST in (report.baselines or {}) else "this model"
-    return _with_bars([_comparison_row("model", title, metrics, said), *others], said)
+    return with_bars([comparison_row("model", title, metrics, said), *others], said)
 
 
-def _with_bars(rows: Sequence[ComparisonRow], said: Wording) -> list[ComparisonRow]:
-    """Errors are drawn as parts of the largest."""
+def with_bars(rows: Sequence[ComparisonRow], said: Wording) -> list[ComparisonRow]:
+    """The rows with their bars; errors are drawn as parts of the largest."""
     whole = max([row.value or 0 for row in rows] + [1e-12]) if said.is_error else 1.0
     return [
         dataclasses.replace(
@@ -135,13 +135,19 @@ def _with_bars(rows: Sequence[ComparisonRow], said: Wording) -> list[ComparisonR
     ]
 
 
-def _comparison_row(
-    name: str, title: str, metrics: SplitMetrics | None, said: Wording
+def comparison_row(
+    name: str,
+    title: str,
+    metrics: SplitMetrics | None,
+    said: Wording,
+    *,
+    gain: Gain | None = None,
 ) -> ComparisonRow:
+    """The row of a model without its bar; see ComparisonRow."""
     metrics = metrics or SplitMetrics({})
     value, interval = metrics.scores.get(said.metric), metrics.intervals.get(said.metric)
     cells = [said.text(key, metrics.scores.get(key)) for key in said.columns]
-    return ComparisonRow(name, title, value, interval, cells)
+    return ComparisonRow(name, title, value, interval, cells, gain)
 
 
 def sentences(report: Report) -> list[str]:

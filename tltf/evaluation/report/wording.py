@@ -186,6 +186,19 @@ class Wording:
         low, high = gain.interval
         return f"{text} ({self.change(low)} to {self.change(high)})"
 
+    def difference(self, name: str, gain: Gain) -> str:
+        """`+3.1 (+1.9 to +4.2)` of the gain of any metric, in points where it is a share."""
+
+        def text(value: float) -> str:
+            return (
+                points(value) if name.endswith(self.shares) else _typographic(_fixed(value, 3, "+"))
+            )
+
+        if not gain.interval:
+            return text(gain.difference)
+        low, high = gain.interval
+        return f"{text(gain.difference)} ({text(low)} to {text(high)})"
+
     def improvement(self, gain: Gain) -> tuple[float, float]:
         """`(low, high)` of a gain of the headline metric, where above 0 is better."""
         low, high = gain.interval or (gain.difference, gain.difference)
