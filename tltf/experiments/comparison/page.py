@@ -200,7 +200,7 @@ def terminal_text(found: Comparison, page: pathlib.Path) -> str:
         )
         text += lines.wrap("flags" if name == next(iter(found.flags)) else "", f"--{name}: {told}")
     for place, part in enumerate(found.disagreements):
-        verb = "closer than" if said.is_error else "right, wrong:"
+        verb = "is closer than" if said.is_error else "is right and not"
         told = f"{part.better} {verb} {part.other} on {count_of(part.count, 'row')}"
         text += lines.wrap("disagree" if place == 0 else "", told)
     return "\n".join([*text, f"{'page':<{lines.NAME}} {page}"])
