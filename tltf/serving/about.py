@@ -11,8 +11,10 @@ from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.errors import ModelError
 from tltf.models import input_format
+from tltf.serving import client
 
-SIGNATURE, INPUT, OUTPUT = "about", "key", "about"
+SIGNATURE = OUTPUT = client.ABOUT
+INPUT = client.ABOUT_KEY
 """The signature takes any tf.string[B] and gives the same JSON object B times, tf.string[B]."""
 FORMAT = 1
 """Version of the format."""
