@@ -21,13 +21,13 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 pytest.importorskip("prometheus_client")
 
-from tests import served  # noqa: E402
-from tests.serving.conftest import png  # noqa: E402
-from tltf.config import options  # noqa: E402
-from tltf.config.command_options import ServeOptions  # noqa: E402
-from tltf.errors import StorageError  # noqa: E402
-from tltf.serving.server import app, running  # noqa: E402
-from tltf.serving.server.exported_model import LoadedVersion  # noqa: E402
+from tests import served
+from tests.serving.conftest import png
+from tltf.config import options
+from tltf.config.command_options import ServeOptions
+from tltf.errors import StorageError
+from tltf.serving.server import app, running
+from tltf.serving.server.exported_model import LoadedVersion
 
 
 def start(model, **values):
@@ -255,7 +255,10 @@ def test_figures_for_prometheus(photos):
 
 def test_a_client_that_goes_away_harms_nobody(photos):
     host, port = photos.split(":")
-    for content in (b"POST /v1/models/photos:predict HTTP/1.1\r\nContent-Length: 99\r\n\r\n{", b"\0"):
+    for content in (
+        b"POST /v1/models/photos:predict HTTP/1.1\r\nContent-Length: 99\r\n\r\n{",
+        b"\0",
+    ):
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(content)
     assert ask(photos, "/v1/models/photos:predict", {"instances": [PICTURE]})[0] == 200
