@@ -208,10 +208,10 @@ class GrpcClient:
         if not self.version and not self.label:
             request.model_spec.ClearField("version")
         answer = _with_retries(lambda: self._send(request, place), self.retries)
-        lists = {
-            name: values.tolist()
-            for name, values in responses.GrpcPredictResponse(answer).to_dict()["outputs"].items()
-        }
+        found = responses.GrpcPredictResponse(answer).to_dict()["outputs"]
+        if not isinstance(found, dict):  # ovmsclient leaves out the name of a single output
+            found = {next(iter(answer.outputs)): found}
+        lists = {name: values.tolist() for name, values in found.items()}
         texts = {
             name: [text.decode("utf-8") for text in values]
             for name, values in lists.items()

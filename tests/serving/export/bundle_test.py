@@ -86,7 +86,9 @@ def test_what_a_stranger_tells_is_checked(exports):
 
 def test_the_reading_of_tables_is_told_without_their_place():
     data = "csv(path=/secret/mails.csv, text=body, label=kind, delimiter=';')"
-    assert about.reading_of(data, "text") == "in_memory(text=body, delimiter=;)"
+    assert about.reading_of(data, "text") == (
+        "in_memory(text=body, delimiter=;, encoding=utf-8, quote='\"')"
+    )
     assert about.reading_of("digits", "image") == "in_memory()"
 
 
