@@ -18,8 +18,7 @@ from tltf.config import options
 from tltf.config.command_options import ServeOptions
 from tltf.errors import DataError, StorageError
 from tltf.models import saving
-from tltf.serving import client as serving_client
-from tltf.serving import remote_prediction
+from tltf.serving import remote_prediction, retries
 from tltf.serving.server import running
 
 
@@ -138,26 +137,26 @@ def test_labels_name_versions(addresses, capsys):
 
 def test_no_server_is_asked_again_before_it_is_an_error(monkeypatch, capsys):
     pauses = []
-    monkeypatch.setattr(serving_client.time, "sleep", pauses.append)
+    monkeypatch.setattr(retries.time, "sleep", pauses.append)
     argv = ["--server=localhost:9", "--model=reviews", "--text=a film", "--retries=4"]
     assert predict.main(argv) == 5
     assert "gives no answer" in capsys.readouterr().err
     assert len(pauses) == 4
-    bounds = [serving_client.FIRST_PAUSE_S * 2**n for n in range(4)]
+    bounds = [retries.FIRST_PAUSE_S * 2**n for n in range(4)]
     assert all(b / 2 <= p <= b for p, b in zip(pauses, bounds, strict=True))
 
 
 def test_a_busy_server_is_asked_again(monkeypatch):
-    faults = [serving_client._TryAgain(StorageError("busy"), 3.0)] * 2
+    faults = [retries.TryAgain(StorageError("busy"), 3.0)] * 2
     pauses = []
-    monkeypatch.setattr(serving_client.time, "sleep", pauses.append)
+    monkeypatch.setattr(retries.time, "sleep", pauses.append)
 
     def ask():
         if faults:
             raise faults.pop()
         return "an answer"
 
-    assert serving_client._with_retries(ask, 2) == "an answer"
+    assert retries.with_retries(ask, 2) == "an answer"
     assert pauses == [3.0, 3.0], "as long as the server says"
 
 

@@ -13,15 +13,14 @@ import dataclasses
 import functools
 import http.client
 import json
-import random
-import time
 import types
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tltf.errors import DataError, FlagError, ModelError, StorageError, TltfError
+from tltf.serving.retries import TryAgain, with_retries
 
 IMAGE_INPUT, TEXT_INPUT = "image_bytes", "text"
 """The names of the input of an exported model that takes images, or texts of one field."""
@@ -29,7 +28,6 @@ ABOUT, ABOUT_KEY = "about", "key"
 """The signature, and the output, with which an export tells what it is; and the signature's input."""
 BUSY_STATUSES = (429, 502, 503, 504)
 """The HTTP statuses of a server that may answer later."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 Items = Sequence[bytes | str] | collections.abc.Mapping[str, Sequence[bytes | str]]
 """Texts or encoded images; for a model of several texts per input, field name -> its texts."""
 
@@ -131,7 +129,7 @@ class RestClient:
 
     def _ask(self, url: str, body: bytes | None) -> Any:
         """The JSON that the server answers to a POST of a body, or to a GET without one."""
-        return _with_retries(lambda: self._send(url, body), self.retries)
+        return with_retries(lambda: self._send(url, body), self.retries)
 
     def _send(self, url: str, body: bytes | None) -> Any:
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
@@ -142,7 +140,7 @@ class RestClient:
             refusal = _refusal(error.code, error.read()[:10_000], url)
             if error.code in BUSY_STATUSES:
                 wait_s = error.headers.get("Retry-After", "")
-                raise _TryAgain(refusal, float(wait_s) if wait_s.isdecimal() else 0.0) from error
+                raise TryAgain(refusal, float(wait_s) if wait_s.isdecimal() else 0.0) from error
             raise refusal from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
@@ -150,7 +148,7 @@ class RestClient:
             fault = StorageError(what, place=url, fix="check the address and the server")
             if isinstance(reason, TimeoutError):
                 raise fault from error
-            raise _TryAgain(fault) from error
+            raise TryAgain(fault) from error
         except ValueError as error:
             raise _strange_answer(url) from error
 
@@ -207,7 +205,7 @@ class GrpcClient:
             request.model_spec.version_label = self.label
         if not self.version and not self.label:
             request.model_spec.ClearField("version")
-        answer = _with_retries(lambda: self._send(request, place), self.retries)
+        answer = with_retries(lambda: self._send(request, place), self.retries)
         found = responses.GrpcPredictResponse(answer).to_dict()["outputs"]
         if not isinstance(found, dict):  # ovmsclient leaves out the name of a single output
             found = {next(iter(answer.outputs)): found}
@@ -233,36 +231,6 @@ class GrpcClient:
         return _import_ovmsclient().make_grpc_client(self.address).prediction_service_stub
 
 
-class _TryAgain(Exception):
-    """A server that is busy or not there.
-
-    Args:
-        fault: the error if it is not asked again.
-        wait_s: the seconds that the server asks to wait.
-    """
-
-    def __init__(self, fault: TltfError, wait_s: float = 0.0) -> None:
-        super().__init__(fault.what)
-        self.fault, self.wait_s = fault, wait_s
-
-
-def _with_retries(ask: Callable[[], Any], retries: int) -> Any:
-    """What `ask` returns, which is called again up to `retries` times while the server is busy.
-
-    Before the n-th time it waits FIRST_PAUSE_S * 2^n, shortened by up to a half at random, so that
-    clients who were refused together do not come back together.
-    """
-    for attempt in range(retries + 1):
-        try:
-            return ask()
-        except _TryAgain as again:
-            if attempt == retries:
-                raise again.fault from again.__cause__
-            pause = FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0)
-            time.sleep(min(max(pause, again.wait_s), LONGEST_PAUSE_S))
-    raise RuntimeError("unreachable")
-
-
 def _rpc_fault(error: Any, place: str) -> Exception:
     """The error, or the request to try again, for a gRPC status that is not OK."""
     import grpc
@@ -275,7 +243,7 @@ def _rpc_fault(error: Any, place: str) -> Exception:
     what = f"the server gives no answer: {details}"
     fault = StorageError(what, place=place, fix="check the address and the server")
     busy = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
-    return _TryAgain(fault) if code in busy else fault
+    return TryAgain(fault) if code in busy else fault
 
 
 def _only(told: Any, place: str) -> str:
