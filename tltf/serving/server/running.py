@@ -49,6 +49,7 @@ class EmbeddedServer:
         limits = Limits(options.max_queue, options.max_body_mb * MEGABYTE)
         config = uvicorn.Config(
             App(model, self._batcher, metrics, limits).asgi,
+            log_config=None,  # the logging of the process stays as it is
             log_level="warning",
             access_log=False,
             lifespan="off",
