@@ -50,14 +50,14 @@ def expected(trained, inputs):
 
 
 def test_ovmsclient_gets_the_answers_of_the_image_model(models, client):
-    given = client.predict({"image_bytes": PICTURES}, "photos")
+    given = client.predict({"image_bytes": PICTURES}, "photos", timeout=60.0)
     labels, rows = expected(models[0]["photos"], PICTURES)
     assert [label.decode() for label in given["label"]] == labels
     np.testing.assert_allclose(given["probabilities"], rows, atol=1e-5)
 
 
 def test_ovmsclient_gets_the_answers_of_the_text_model(models, client):
-    given = client.predict({"text": list(served.TEXTS)}, "reviews", model_version=3)
+    given = client.predict({"text": list(served.TEXTS)}, "reviews", model_version=3, timeout=60.0)
     labels, rows = expected(models[0]["reviews"], list(served.TEXTS))
     assert [label.decode() for label in given["label"]] == labels
     np.testing.assert_allclose(given["probabilities"], rows, atol=1e-5)
