@@ -72,7 +72,7 @@ class UpdateOptions:
     )
     output: str = flag("", "The folder of the new run.")
     replay: float = flag(
-        1.0,
+        5.0,
         "Training rows of the run that are trained on again, per new training row; 0 for none, with "
         "which the old is often forgotten.",
         least=0,

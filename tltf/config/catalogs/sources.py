@@ -90,7 +90,7 @@ SOURCES = {
     ),
     "with_replay": Row(
         "tltf.data.sources.replay:with_replay",
-        {"run": str, "data": str, "replay": 1.0},
+        {"run": str, "data": str, "replay": 5.0},
         "new rows with rows that an earlier run was trained on; tltf.update trains on it",
         paths=("run",),
     ),

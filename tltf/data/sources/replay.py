@@ -28,7 +28,7 @@ SPLIT = "holdout"
 """How new rows are split where their data has no splits."""
 
 
-def with_replay(settings: LoadSettings, run: str, data: str, replay: float = 1.0) -> Source:
+def with_replay(settings: LoadSettings, run: str, data: str, replay: float = 5.0) -> Source:
     """The rows of new data and, of an earlier run, its validation and test rows and some training rows.
 
     The classes are those of the run, in their order, then the new ones. A row of one training or
