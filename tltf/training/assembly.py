@@ -23,7 +23,7 @@ from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder
 from tltf.models.transfer_model import TransferModel
-from tltf.training import precision_choice
+from tltf.training import head_tuning, precision_choice
 from tltf.training.judges import MACRO_F1
 
 
@@ -84,6 +84,7 @@ def assemble(
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
     _require_metric(core, options.train.metric)
+    head_tuning.require(core, options.train, recipe.abstention, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
 
