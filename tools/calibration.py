@@ -137,7 +137,9 @@ def measure(folder):
 def loss_of(stated):
     """[mean, low, high] of the losses of rows, with the bootstrap's percentile interval."""
     terms = stated.losses[None]
-    values = bootstrap.intervals(terms, lambda totals: {"loss": totals[0] / len(stated.losses)}, seed=0)
+    values = bootstrap.intervals(
+        terms, lambda totals: {"loss": totals[0] / len(stated.losses)}, seed=0
+    )
     return [float(stated.losses.mean()), *values["loss"]]
 
 

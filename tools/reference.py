@@ -199,9 +199,14 @@ def entry(name, row):
     return lines
 
 
+def said_of(name, row):
+    """Argument -> what docstrings say of it: that of the entry's builder, and of what explains it."""
+    return arguments_of(row.target) | arguments_of(EXPLAINED_BY.get(name, row.target))
+
+
 def argument_lines(name, row):
     """A line for each argument that a docstring explains, and one for those of another entry."""
-    said = arguments_of(row.target) | arguments_of(EXPLAINED_BY.get(name, row.target))
+    said = said_of(name, row)
     own, elsewhere = [], {}
     for key in row.args:
         what = said.get(key)

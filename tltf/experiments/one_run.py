@@ -170,7 +170,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         part = trained.splits.get(role)
         if part:
             before = trained.whole_seconds
-            logits = trained.known_logits.get(role)
+            logits = trained.known_logits.pop(role, None)
             if logits is None:
                 logits = trained.logits(part, trained.eval_batch_size)
             trained.judged[role] = scores = trained.scores_of(logits)

@@ -83,8 +83,7 @@ def assemble(
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
-    _require_metric(core, options.train.metric)
-    head_tuning.require(core, options.train, recipe.abstention, parts)
+    _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
 
@@ -132,8 +131,12 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
         raise refusal
 
 
-def _require_metric(core: Core, metric: str) -> None:
-    """Raises FlagError for a metric that the labels of the head do not have."""
+def _require_choices(
+    core: Core, train: TrainOptions, recipe: Recipe, parts: Splits | dict[str, Source]
+) -> None:
+    """Raises FlagError for a choice on validation that the labels of the head or the rows do not allow."""
+    head_tuning.require(core, train, recipe.abstention, parts)
+    metric = train.metric
     if metric == MACRO_F1 and core.head.target != label_kinds.CLASS:
         what = f"{metric} is of one class per row, and the head {core.head.name} predicts others"
         raise FlagError(what, flag="metric", fix="--metric=auto")
