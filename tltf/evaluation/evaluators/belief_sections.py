@@ -131,9 +131,9 @@ def abstention_sentences(metrics: SplitMetrics) -> Iterator[str]:
     low, high = found.accuracy_interval or (0.0, 1.0)
     yield (
         f"The model is sure of {percent(found.coverage)} of the examples{rule} and right on "
-        f"{percent(found.accuracy)} of these (95% interval {percent(low)} to {percent(high)}); of "
-        f"all its most probable classes {percent(found.num_right_of_all / found.num_examples)} are "
-        "right."
+        f"{percent(found.accuracy)} of these (95% interval {percent(low)} to {percent(high)}); on "
+        "all examples its most probable class is right "
+        f"{percent(found.num_right_of_all / found.num_examples)} of the time."
     )
     if found.sets:
         covered = found.sets.num_covered, found.num_examples
@@ -155,18 +155,21 @@ def abstention_section(metrics: SplitMetrics, split: str) -> Iterator[Section]:
     found = Abstention.from_details(metrics.details)
     if found is None:
         return
-    what = (
-        "probability of the answer" if found.sets is None else "probability of a class in the set"
+    threshold = (
+        f"from a probability of {number(found.threshold)} on, chosen on the validation split"
     )
+    rule = f"it is sure of an answer {threshold}"
+    if found.sets:
+        rule = (
+            f"a class is in the conformal set {threshold}, and the model is sure where that set has "
+            "exactly one class"
+        )
     text = (
         "The curve shows how often the model is right if it answers only the share of the "
         f"{split} examples with the highest probabilities; accuracies of fewer than "
-        f"{abstention.LEAST_ANSWERS} answers are left out. The dot is what the model answers: "
-        f"it is sure from a {what} of {number(found.threshold)} on, which was chosen on the "
-        "validation split. Where it is not sure, its label is empty."
+        f"{abstention.LEAST_ANSWERS} answers are left out. The dot is what the model answers: {rule}. "
+        "Where it is not sure, its label is empty."
     )
-    if found.sets:
-        text += " It is sure where the conformal set has exactly one class."
     mark = None if found.accuracy is None else (found.coverage, found.accuracy)
     drawn = Picture(
         probability_plots.coverage_accuracy(found.curve, "Accuracy of the answers", mark)
