@@ -41,6 +41,7 @@ OPTIONS_OF = {
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
+    "serve": command_options.ServeOptions,
 }
 HEADINGS = {
     "data": "What is learned from",

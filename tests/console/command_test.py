@@ -8,7 +8,17 @@ from tltf.config.options import Options
 from tltf.console import command
 from tltf.errors import DataError
 
-COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check", "compare", "update"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "serve",
+    "lr_find",
+    "check",
+    "compare",
+    "update",
+]
 
 WATCHED = """
 import sys
@@ -54,6 +64,10 @@ def test_help_needs_no_tensorflow(command, flag):
         ("evaluate", []),
         ("evaluate", ["--run=x", "--data=mnits"]),
         ("predict", []),
+        ("predict", ["--server=localhost:8501"]),
+        ("serve", []),
+        ("serve", ["--run=/no/such/run"]),
+        ("serve", ["--run=x", "--port=70000"]),
         ("export", ["--format=saved_modle"]),
     ],
 )

@@ -7,8 +7,8 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TextIO, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TextIO, cast
 
 from tltf.config.command_options import PredictOptions
 from tltf.data import label_kinds
@@ -33,13 +33,55 @@ FIRST_INPUTS, CHUNK_BATCHES = 16, 4
 inputs that are read before later predictions are written."""
 
 
+class Answering(Protocol):
+    """What predicts: a model in this process, or one on a server."""
+
+    batch_size: int
+
+    def stream(self, inputs: Iterable[object]) -> Iterator[Prediction]:
+        """Yields a Prediction for each input, in their order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """The model that is asked.
+
+    Args:
+        modality: `image` or `text`.
+        fields: the names of the fields of an example.
+        data: a call string that says how the tables of its run are read.
+        head: the head, which makes answers of scores.
+        class_names: one name per output.
+    """
+
+    modality: str
+    fields: tuple[str, ...]
+    data: str
+    head: Head
+    class_names: tuple[str, ...]
+
+
 def write(trained: TransferModel, options: PredictOptions) -> None:
+    """Writes a row for each input that the options name, answered by a model; see `write_rows`."""
+    asked = Asked(
+        trained.core.backbone.modality,
+        trained.preprocessing.fields,
+        trained.data,
+        trained.core.head,
+        trained.class_names,
+    )
+    size, threshold = options.eval_batch_size, options.threshold
+    write_rows(asked, lambda: Predictor(trained, size, threshold, is_final=True), options)
+
+
+def write_rows(asked: Asked, make: Callable[[], Answering], options: PredictOptions) -> None:
     """Writes a row for each input that the options name.
 
     Standard output gets rows only; their number goes to standard error.
 
     Args:
-        trained: the model.
+        asked: the model.
+        make: makes what predicts, after the first input was read.
         options: those of `tltf.predict`.
 
     Raises:
@@ -47,12 +89,11 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
             predicted.
         StorageError: the output cannot be written.
     """
-    modality, head = trained.core.backbone.modality, trained.core.head
-    fields = trained.preprocessing.fields
+    head = asked.head
     if options.top_k and not _has_classes(head):
         what = f"takes a model that predicts one class, and this one has the head {head.name}"
         raise FlagError(what, flag="top_k", fix="leave it out")
-    items = _items(trained, options)
+    items = _items(asked, options)
     first = next(items, None)  # a wrong flag must be an error before anything is written
     if first is None:
         what, fix = f"{options.input} has no inputs", "--input=FILE"
@@ -60,12 +101,12 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
             what = "standard input has no lines"
             fix = "pipe texts or paths in, one per line, or --input=FILE"
         raise FlagError(what, flag="input", fix=fix)
-    predictor = Predictor(trained, options.eval_batch_size, options.threshold, is_final=True)
-    columns = fields if modality == "text" else ("path",)
+    predictor = make()
+    columns = asked.fields if asked.modality == "text" else ("path",)
     writer = CsvRows if options.format == "csv" else JsonRows
     total, bad, reason, answers = 0, 0, "", collections.Counter[str]()
     with _open_output(options.output) as file:
-        rows = writer(file, columns, head, trained.class_names, options.top_k)
+        rows = writer(file, columns, head, asked.class_names, options.top_k)
         for item, prediction in predictions(predictor, itertools.chain([first], items)):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
@@ -80,15 +121,15 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
         raise DataError(what, flag="input", fix="see the column `error` of the rows")
 
 
-def _items(trained: TransferModel, options: PredictOptions) -> Iterator[Item]:
+def _items(asked: Asked, options: PredictOptions) -> Iterator[Item]:
     """The inputs of --text, or those that --input names.
 
     Raises:
         FlagError: --text for a model of images, or of several texts per example.
     """
-    modality, fields = trained.core.backbone.modality, trained.preprocessing.fields
+    modality, fields = asked.modality, asked.fields
     if not options.text:
-        form = input_format.format_of(options, modality, trained.data, fields)
+        form = input_format.format_of(options, modality, asked.data, fields)
         return inputs.read(options.input, form)
     if modality != "text" or len(fields) > 1:
         takes = "images" if modality != "text" else f"{len(fields)} texts per input"
@@ -128,7 +169,7 @@ def ranked(prediction: Prediction) -> list[tuple[str, float]]:
     return sorted(pairs, key=lambda pair: (pair[0] != prediction.label, -pair[1]))
 
 
-def predictions(predictor: Predictor, items: Iterator[Item]) -> Iterator[tuple[Item, Prediction]]:
+def predictions(predictor: Answering, items: Iterator[Item]) -> Iterator[tuple[Item, Prediction]]:
     """Yields (Item, Prediction) for each Item; the Prediction of one with an error has that error."""
     size = min(FIRST_INPUTS, predictor.batch_size)
     while chunk := list(itertools.islice(items, size)):
