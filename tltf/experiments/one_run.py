@@ -33,6 +33,7 @@ from tltf.heads.head import Head
 from tltf.models import input_format, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
+from tltf.serving.monitoring import recording
 from tltf.training import training
 from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
@@ -118,6 +119,7 @@ def _with_rows(
             trained.class_names,
         )
     trained_rows.write(run, trained.splits["train"])
+    recording.record(trained, run)
     report = shown_examples.with_examples(report, trained, stated, trained.splits)
     return dataclasses.replace(
         report,

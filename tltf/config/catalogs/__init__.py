@@ -1,5 +1,6 @@
 """The literal tables of everything that a call string can name, free of TensorFlow."""
 
+from tltf.config.catalogs.alarms import ALARMS
 from tltf.config.catalogs.augments import AUGMENTS
 from tltf.config.catalogs.backbones import BACKBONES
 from tltf.config.catalogs.formats import FORMATS
@@ -17,9 +18,11 @@ CATALOGS: dict[str, dict] = {
     "heads": HEADS,
     "methods": METHODS,
     "formats": FORMATS,
+    "alarms": ALARMS,
 }
 
 __all__ = [
+    "ALARMS",
     "AUGMENTS",
     "BACKBONES",
     "CATALOGS",
