@@ -24,10 +24,11 @@ from tltf.data.source import Source, one_field
 from tltf.heads import pooling
 from tltf.models import loading
 from tltf.models.forward import ForwardPass
-from tltf.serving.monitoring import look, reference, watch
+from tltf.serving.monitoring import look, recording, reference, watch
 from tltf.serving.monitoring.alarms.alarm import View
 from tltf.serving.monitoring.answers import Answers, read_given
 from tltf.serving.monitoring.look import Look, Summary
+from tltf.serving.monitoring.reference import Reference
 
 ALPHAS = (0.01, 0.05)
 MOST_LIVE = 1500
@@ -60,7 +61,7 @@ TITLES = {
     "photos": "fashion_mnist, EfficientNet-Lite0",
 }
 TEST_COLUMNS = [look.OUTPUTS, look.ANSWERS, look.FEATURES]
-SURGE = "surge(label=negative, points=.15)"
+SURGE = "surge(label=negative)"
 """The alarm of configs/opinion_watch.flags that is measured."""
 SURGE_ROWS = 200
 
@@ -114,11 +115,17 @@ def _arrays(answers):
 
 
 def p_values(own, draw, num_looks, seed=0):
-    """{test: float[L]} with `look`, the p-value of the whole look, of looks at what `draw(rng)` gives."""
+    """{test: float[L]} with `look`, the p-value of the whole look, of looks at what `draw(rng)` gives.
+
+    Args:
+        own: the Reference; None where `draw` gives one with the rows.
+        draw: see above.
+        num_looks: L.
+        seed: of the draws.
+    """
     rng, permutations = np.random.default_rng(seed), look.permutations_for(min(ALPHAS))
-    found = [
-        look.look_at(draw(rng), own, number, "", permutations) for number in range(1, num_looks + 1)
-    ]
+    pairs = (draw(rng) if own is None else (own, draw(rng)) for _ in range(num_looks))
+    found = [look.look_at(live, with_rows, 1, "", permutations) for with_rows, live in pairs]
     tests = {name: [row.p_values.get(name, 1.0) for row in found] for name in TEST_COLUMNS}
     return tests | {"look": [row.p_value for row in found]}
 
@@ -154,8 +161,13 @@ class Case:
         """Name -> `(Answers, labels)`, of the test rows under `test`."""
         if self._rows is None:
             trained = loading.load(self.run)
-            test = run_data.load_parts(str(self.run))["test"]
-            sources = {"test": test, **shifted_sources(self.name, test)}
+            parts = run_data.load_parts(str(self.run))
+            test = parts["test"]
+            sources = {
+                "validation": parts["validation"],
+                "test": test,
+                **shifted_sources(self.name, test),
+            }
             self._rows = {name: answers_of(trained, part) for name, part in sources.items()}
         return self._rows
 
@@ -165,6 +177,25 @@ class Case:
         def drawn(rng):
             answers, _ = self.rows[name]
             return take(answers, rng.choice(len(answers), num_rows, replace=False))
+
+        return drawn
+
+    def draw_both(self, num_rows):
+        """A function that draws a Reference and live rows of the validation and test rows together.
+
+        So the reference is another one at each look, of as many rows as there are validation rows.
+        """
+
+        def drawn(rng):
+            parts = [self.rows[name] for name in ("validation", "test")]
+            arrays = zip(*(_arrays(part) for part, _ in parts), strict=True)
+            every = Answers(*(np.concatenate(pair) for pair in arrays))
+            truths = np.concatenate([labels for _, labels in parts])
+            size = min(len(parts[0][0]), len(every) - num_rows)
+            rows = rng.permutation(len(every))[: size + num_rows]
+            own = take(every, rows[:size])
+            own = dataclasses.replace(own, features=own.features[: recording.MOST_FEATURES])
+            return Reference(self.own.about, own, truths[rows[:size]]), take(every, rows[size:])
 
         return drawn
 
@@ -187,24 +218,19 @@ class Case:
 def measure_case(case, notebook, chosen):
     """The rows of both tables of a case."""
     size, names = chosen.rows, case.own.about.names
-    rows = [
-        (
-            "no shift",
-            notebook.get(
-                f"{case.name} test {size}",
-                lambda: rung_rates(
-                    p_values(case.own, case.draw("test", size), chosen.false_alarms)
-                ),
-            ),
+    rows = []
+
+    def rung(what, own, draw, num):
+        found = notebook.get(
+            f"{case.name} {what} {size}", lambda: rung_rates(p_values(own, draw, num))
         )
-    ]
+        rows.append((what, num, found))
 
     def power(what, draw):
-        found = notebook.get(
-            f"{case.name} {what} {size}", lambda: rung_rates(p_values(case.own, draw, chosen.power))
-        )
-        rows.append((what, found))
+        rung(what, case.own, draw, chosen.power)
 
+    rung("no shift: test rows", case.own, case.draw("test", size), chosen.false_alarms)
+    rung("no shift, reference drawn anew", None, case.draw_both(size), chosen.false_alarms)
     shifts = {
         "texts": ["amazon reviews", "nyt editorials", "tweets"],
         "emoji": ["emoji of twitter"],
@@ -275,8 +301,7 @@ def table_of(results, chosen):
     header += ["rings at .01", "outputs", "predicted classes", "features"]
     rows = []
     for case, found in results.items():
-        for what, rates in found:
-            num = chosen.false_alarms if what == "no shift" else chosen.power
+        for what, num, rates in found:
             at_5, at_1 = rates["0.05"], rates["0.01"]
             tests = [percent(at_1[name]) for name in TEST_COLUMNS]
             rows.append(

@@ -226,6 +226,13 @@ ON_TEXTS = {
 }
 """Cases of methods that are for transformers."""
 FORMATS = {"saved_model": ["saved_model"]}
+ALARMS = {
+    "drift": ["drift", "drift(alpha=.05)"],
+    "rate": ["rate(label=bad, above=.4)", "rate(label=bad, above=.4, below=.1)"],
+    "surge": ["surge(label=bad)", "surge(label=bad, points=.2, alpha=.01, windows=0)"],
+    "mean": ["mean(above=3)", "mean(name=price, above=3.5, below=-1)"],
+    "failures": ["failures", "failures(above=.2)"],
+}
 
 CASES = {
     "sources": SOURCES,
@@ -235,6 +242,7 @@ CASES = {
     "heads": HEADS,
     "methods": METHODS,
     "formats": FORMATS,
+    "alarms": ALARMS,
 }
 LARGE = {
     "fashion_mnist",

@@ -36,13 +36,16 @@ def a_reference(num=800, seed=0, kind="class", model_sha256="", scores=None, fea
 
 def make_run(folder):
     """A run folder whose reference is `a_reference`."""
-    saving.save(served.text_once(names=NAMES), folder)
-    made = a_reference(model_sha256=reference.weights_sha256(folder))
+    trained = served.text_once(names=NAMES)
+    saving.save(trained, folder)
+    width = next(iter(trained.feature_model().output.values())).shape[-1]
+    features = np.random.default_rng(0).normal(0, 1, (100, width)).astype(np.float16)
+    made = a_reference(model_sha256=reference.weights_sha256(folder), features=features)
     reference.write(folder, made)
     return folder
 
 
-def csv_rows(scores, *, has_header=True, first=0, **columns):
+def csv_rows(scores, *, has_header=True, first=0, texts=None, **columns):
     """The text of a log of predictions as tltf.predict writes it, with more columns."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
@@ -52,7 +55,8 @@ def csv_rows(scores, *, has_header=True, first=0, **columns):
     for row, values in enumerate(scores.tolist()):
         label = NAMES[int(np.argmax(values))]
         more = [values_of[row] for values_of in columns.values()]
-        cells = [f"in:{first + row}", f"text {row}, a", label, f"{max(values):.4f}"]
+        text = texts[row] if texts else f"text {row}, a"
+        cells = [f"in:{first + row}", text, label, f"{max(values):.4f}"]
         writer.writerow([*cells, *(format(v, ".9g") for v in values), "", *more])
     return stream.getvalue()
 

@@ -15,7 +15,6 @@ from tltf.evaluation.report import plots, templating
 from tltf.evaluation.report.sections import NAME, NUMBER, Column, Row, Table
 from tltf.evaluation.report.wording import NOTHING, count_of, number, percent
 from tltf.files import atomic_files
-from tltf.runs import layout
 from tltf.serving.monitoring import look
 from tltf.serving.monitoring.alarms.alarm import Alarm
 from tltf.serving.monitoring.look import Look, Summary
@@ -34,14 +33,14 @@ TEST_NAMES = {look.OUTPUTS: "outputs", look.ANSWERS: "predicted classes", look.F
 
 
 def write(
-    folder: pathlib.Path,
+    path: pathlib.Path,
     state: State,
     reference: Reference,
     alarms: Sequence[tuple[str, Alarm]],
     options: MonitorOptions,
     notes: Sequence[str],
-) -> pathlib.Path:
-    """Writes `monitor.html` into a folder, and returns its path.
+) -> None:
+    """Writes the page.
 
     Raises:
         StorageError: it cannot be written.
@@ -67,10 +66,8 @@ def write(
         "tests": [f"{TEST_NAMES[key]}: {what}" for key, what in look.TESTS.items()],
         "num_hidden": max(state.num_looks - len(shown), 0),
     }
-    path = folder / layout.MONITOR_HTML
     with atomic_files.replace_file(path) as file:
         file.write(templating.render("monitor.html.jinja", values))
-    return path
 
 
 def reference_text(reference: Reference) -> str:

@@ -79,13 +79,14 @@ class PredictedRows:
         items = self._items(records)
         found = list(prediction_rows.predictions(self._predictor, iter(items)))
         good = [(item, prediction) for item, prediction in found if not prediction.error]
-        about = self._trained.core.head
-        names = self._trained.class_names or (about.name,)
+        head = self._trained.core.head
+        names = self._trained.class_names or (head.name,)
+        num_scores = len(head.columns(self._trained.class_names))
         scores = np.array([prediction.scores for _, prediction in good], np.float32)
         texts = [prediction.answer for _, prediction in good]
         return Answers(
-            scores.reshape(len(good), -1),
-            read_given(texts, about.target, names),
+            scores.reshape(len(good), num_scores),
+            read_given(texts, head.target, names),
             self._features([item for item, _ in good]) if good else None,
             len(found) - len(good),
             self._time(records[-1]),

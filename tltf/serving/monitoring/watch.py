@@ -114,7 +114,9 @@ def run(options: MonitorOptions) -> Watched:
         after = watch.state
         rung = after.rung()
         notes = [*notes, *_role_notes(own), *more, *live.notes]
-        path = page.write(folder, after, own, alarms, options, notes)
+        path = folder / layout.MONITOR_HTML
+        if looks or not path.exists():
+            page.write(path, after, own, alarms, options, notes)
         after = _tell(after, rung, options, path)
         state.write(folder, after)
     expected = page.expected_text(alarms, after.looks, options.window)
