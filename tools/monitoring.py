@@ -131,9 +131,12 @@ def p_values(own, draw, num_looks, seed=0):
 
 
 def rung_rates(values):
-    """`alpha` -> {test or `look`: share of looks below their level}; tests at alpha by their number."""
+    """`looks`, and alpha -> {test or `look`: share of looks below its level}.
+
+    The level of a test is alpha by the number of tests.
+    """
     num = len(TEST_COLUMNS)
-    return {
+    return {"looks": len(values["look"])} | {
         str(alpha): {
             name: float(np.mean(np.array(ps) < (alpha if name == "look" else alpha / num)))
             for name, ps in values.items()
@@ -224,7 +227,7 @@ def measure_case(case, notebook, chosen):
         found = notebook.get(
             f"{case.name} {what} {size}", lambda: rung_rates(p_values(own, draw, num))
         )
-        rows.append((what, num, found))
+        rows.append((what, found["looks"], found))
 
     def power(what, draw):
         rung(what, case.own, draw, chosen.power)

@@ -81,7 +81,7 @@ def test_the_discrepancy_is_that_of_the_formula(shift):
     assert (found.p_value < 0.02) == (shift > 0)
 
 
-def test_its_p_value_is_that_of_permuted_rows():
+def test_its_p_value_is_that_of_permuted_rows(monkeypatch):
     """Each division of the rows is computed anew from the rows, with SciPy's permutation test."""
     rng = np.random.default_rng(4)
     first, second = rng.normal(0, 1, (8, 3)), rng.normal(0.5, 1, (8, 3))
@@ -97,9 +97,36 @@ def test_its_p_value_is_that_of_permuted_rows():
         alternative="greater",
         rng=np.random.default_rng(0),
     )
+    monkeypatch.setattr(statistics, "ENOUGH_REACHED", 10_000)
     found = statistics.compare_features(first, second, permutations=4000, seed=1)
     assert found.p_value == pytest.approx(exact.pvalue, abs=0.07)
     assert 0.01 < exact.pvalue < 0.6, "the case tells p-values apart"
+
+
+def test_it_stops_where_the_p_value_is_not_small(monkeypatch):
+    """Besag and Clifford's p-values are about those of all permutations, and are drawn sooner."""
+    rng = np.random.default_rng(8)
+    samples = [(rng.normal(size=(20, 3)), rng.normal(size=(25, 3))) for _ in range(30)]
+    drawn = []
+    count = statistics._discrepancies
+    monkeypatch.setattr(
+        statistics,
+        "_discrepancies",
+        lambda kernel, first: drawn.append(first.shape[1]) or count(kernel, first),
+    )
+
+    def p_values():
+        drawn.clear()
+        return [
+            statistics.compare_features(*pair, permutations=1999, seed=0).p_value
+            for pair in samples
+        ]
+
+    soon, num_soon = p_values(), sum(drawn)
+    monkeypatch.setattr(statistics, "ENOUGH_REACHED", 10_000)
+    every, num_every = p_values(), sum(drawn)
+    assert num_soon < num_every / 5
+    np.testing.assert_allclose(soon, every, rtol=0.7)
 
 
 def test_its_p_values_are_uniform_without_a_shift():

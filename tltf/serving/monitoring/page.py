@@ -25,10 +25,13 @@ MOST_SHOWN = 300
 """Windows that the page shows, the last ones."""
 MOST_LISTED = 50
 """Alarms and windows that the page lists."""
+MOST_PRINTED = 5
+"""Windows, and alarms, that the command prints: the last ones."""
 MOST_CURVES = 6
 """Classes whose rates are drawn: those that changed the most."""
 LEAST_P = 1e-6
 """Smaller p-values are drawn here."""
+P_TICKS = (1, 0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6)
 TEST_NAMES = {look.OUTPUTS: "outputs", look.ANSWERS: "predicted classes", look.FEATURES: "features"}
 
 
@@ -63,11 +66,23 @@ def write(
         "plots": _plots(shown, usual, alarms),
         "shift": _shift_table(shown[-1], reference, usual) if shown else None,
         "windows": _windows_table(shown[: -MOST_LISTED - 1 : -1], usual),
-        "tests": [f"{TEST_NAMES[key]}: {what}" for key, what in look.TESTS.items()],
+        "tests": _test_texts(shown),
         "num_hidden": max(state.num_looks - len(shown), 0),
     }
     with atomic_files.replace_file(path) as file:
         file.write(templating.render("monitor.html.jinja", values))
+
+
+def _test_texts(looks: Sequence[Look]) -> list[str]:
+    """The tests that were made, and why features were not tested."""
+    made = {test for found in looks for test in found.p_values}
+    texts = [f"{TEST_NAMES[key]}: {what}" for key, what in look.TESTS.items() if key in made]
+    if looks and looks[-1].p_values and look.FEATURES not in looks[-1].p_values:
+        texts.append(
+            "features of the last window were not tested: a log does not hold them, and "
+            "--predict_again predicts its inputs again"
+        )
+    return texts
 
 
 def reference_text(reference: Reference) -> str:
@@ -181,6 +196,8 @@ def _p_value_plot(
                 label="rings below",
             )
         axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.set_yticks(P_TICKS, [f"{tick:.6f}".rstrip("0").rstrip(".") for tick in P_TICKS])
         axes.set_ylim(LEAST_P / 2, 1.6)
         axes.set_ylabel("p-value")
 
@@ -240,13 +257,13 @@ def _shift_table(last: Look, reference: Reference, usual: Summary) -> Table | No
     """The rates of the last window beside those of the reference; None for numbers."""
     if not usual.rates or not last.summary.rates:
         return None
-    columns = [Column("class", NAME), Column("predicted, reference", NUMBER)]
-    columns.append(Column("predicted, last window", NUMBER))
+    columns = [Column("class", NAME), Column("predicted before", NUMBER)]
+    columns.append(Column("predicted now", NUMBER))
     has_shift = last.class_shift is not None
     if reference.about.kind == CLASS:
-        columns.append(Column("true, reference", NUMBER))
+        columns.append(Column("true before", NUMBER))
     if has_shift:
-        columns.append(Column("true, estimated for the last window", NUMBER))
+        columns.append(Column("true now, estimated", NUMBER))
     rows = []
     for place, (name, rate) in enumerate(usual.rates.items()):
         cells = [name, percent(rate), percent(last.summary.rates.get(name))]
@@ -316,11 +333,13 @@ def terminal_lines(
     told += f", {bad:,} of them could not be read or predicted" if bad else ""
     told += f"; {count_of(waiting, 'row')} wait for a whole window" if waiting else ""
     text += lines.wrap("looked at", told)
-    for found in looks[-5:]:
+    for found in looks[-MOST_PRINTED:]:
         text += lines.wrap(f"window {found.number}", _look_text(found))
-    for found in rung:
-        for ring in found.rings:
-            text += lines.wrap("ALARM", f"window {found.number}, {ring.text}")
+    rings = [(found.number, ring.text) for found in rung for ring in found.rings]
+    for window, said in rings[-MOST_PRINTED:]:
+        text += lines.wrap("ALARM", f"window {window}, {said}")
+    if len(rings) > MOST_PRINTED:
+        text += lines.wrap("", f"{len(rings) - MOST_PRINTED} more are on the page")
     if not rung:
         text += lines.wrap("alarms", "none rings" if looks else "nothing new to look at")
     text += lines.wrap("chance", expected)

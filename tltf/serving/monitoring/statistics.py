@@ -16,7 +16,9 @@ LEAST_SINGULAR = 0.05
 rates are estimated; below it some classes are hardly told apart."""
 MOST_PERMUTED = 1000
 """Rows of each sample that the kernel test compares; more of them are a random choice."""
-PERMUTATIONS_AT_ONCE = 512
+PERMUTATIONS_AT_ONCE = 128
+ENOUGH_REACHED = 20
+"""Permutations that reach the statistic after which no more are drawn, since the p-value is not small."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +141,9 @@ def compare_features(
 
     with k(a, b) = exp(-||a - b||^2 / (2 s^2)), where s is the median distance of the rows of both
     samples (the heuristic of section 8). The p-value is (1 + how many permutations of the rows reach
-    the statistic) / (1 + permutations), so its test has its level at any number of rows.
+    the statistic) / (1 + permutations), so its test has its level at any number of rows. Where
+    ENOUGH_REACHED of them do before all are drawn, it is that number by how many were drawn, which is
+    as valid (Besag & Clifford 1991, Biometrika 78) and saves most of the work where nothing changed.
 
     Args:
         reference: float[M, d], M >= 2. A random choice of MOST_PERMUTED of them is compared.
@@ -155,13 +159,16 @@ def compare_features(
     first = np.zeros(len(kernel))
     first[: len(reference)] = 1
     observed = float(_discrepancies(kernel, first[:, None])[0])
-    light, reached = kernel.astype(np.float32), 0
+    light, reached = kernel.astype(np.float32), np.zeros(0, bool)
     least = float(_discrepancies(light, first[:, None])[0])
     for start in range(0, permutations, PERMUTATIONS_AT_ONCE):
         count = min(PERMUTATIONS_AT_ONCE, permutations - start)
         drawn = rng.permuted(np.repeat(first[:, None], count, axis=1), axis=0)
-        reached += int((_discrepancies(light, drawn) >= least).sum())
-    return Tested((1 + reached) / (1 + permutations), observed)
+        reached = np.append(reached, _discrepancies(light, drawn) >= least)
+        if reached.sum() >= ENOUGH_REACHED:
+            last = int(np.flatnonzero(reached)[ENOUGH_REACHED - 1])
+            return Tested(ENOUGH_REACHED / (last + 1), observed)
+    return Tested((1 + int(reached.sum())) / (1 + permutations), observed)
 
 
 def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
