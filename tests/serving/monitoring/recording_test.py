@@ -13,7 +13,7 @@ from tltf.data import run_data
 from tltf.data.source import Splits
 from tltf.errors import DataError, ModelError
 from tltf.models import loading
-from tltf.serving.monitoring import recording, reference, watch
+from tltf.serving.monitoring import live_input, page, recording, reference, watch
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,8 @@ def test_damaged_references_are_refused(kept):
         reference.read(kept)
 
 
-def test_new_images_of_a_folder_are_looked_at(run, tmp_path):
+def test_new_images_of_a_folder_are_looked_at(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "_plots", lambda *_: [])
     folder = tmp_path / "images"
     folder.mkdir()
 
@@ -129,18 +130,17 @@ def test_new_images_of_a_folder_are_looked_at(run, tmp_path):
             Image.fromarray(pixels).save(folder / f"{number}.png")
             os.utime(folder / f"{number}.png", (1_770_000_000 + number,) * 2)
 
-    def look():
-        flags = {"window": 20, "output": str(tmp_path / "watch")}
-        return watch.run(make(MonitorOptions, run=str(run), input=str(folder), **flags))
-
     write(0, 25)
     (folder / "broken.png").write_bytes(b"no picture")
-    found = look().looks
+    flags = {"run": str(run), "input": str(folder), "output": str(tmp_path / "watch")}
+    watched = watch.run(make(MonitorOptions, window=20, **flags))
+    found = watched.looks
     assert sum(row.num_rows for row in found) == 25 and sum(row.num_bad for row in found) == 1
     assert "features" in found[0].p_values
-    write(25, 46)
-    again = look()
-    assert [row.num_rows for row in again.looks] == [20] and again.waiting == 1
+    write(25, 28)
+    again = live_input.LiveFolder(folder, None, watched.state).records()
+    names = [os.path.basename(record.content.decode()) for record in again]
+    assert names == ["25.png", "26.png", "27.png"], "in the order in which they were written"
 
 
 def test_removing_a_run_removes_its_reference(run):
