@@ -1,7 +1,7 @@
 """The kinds of errors, each with the exit code of a command that fails by it.
 
 An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: hint`. The classes below
-have the codes 2 to 6; 70 is a bug in tltf, 75 an interruption, after which the same command goes on, and
+have the codes 2 to 7; 70 is a bug in tltf, 75 an interruption, after which the same command goes on, and
 ALARM is no error.
 """
 
