@@ -28,6 +28,7 @@ CATALOG_PAGES = {
     "backbones": ("Backbones: what `--backbone` takes", "backbones.md"),
     "heads": ("Heads: what `--head` takes", "backbones.md"),
     "methods": ("Methods: what `--method` takes", "methods.md"),
+    "alarms": ("Alarms: what `--alarm` of `python -m tltf.monitor` takes", "monitoring.md"),
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
     "abstentions": ("Abstentions: what `--abstain` takes", "report.md"),
 }
@@ -38,6 +39,7 @@ OPTIONS_OF = {
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "compare": command_options.CompareOptions,
+    "monitor": command_options.MonitorOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
@@ -63,6 +65,8 @@ NOTES = {
     "preset, a Hugging Face BERT, DistilBERT or RoBERTa, or a run folder of tltf), and "
     "`package.module:name(key=value)`.",
     "augments": "Several are joined with `|` and applied in that order.",
+    "alarms": "Several are joined with `|`. An alarm of your own is `package.module:name`; see "
+    "`tltf.serving.monitoring.alarms.alarm` for what it must have.",
     "formats": "A format of your own is `package.module:name`.",
     "abstentions": "The first argument needs no name: `coverage(.8)` is `coverage(share=.8)`.",
 }

@@ -250,6 +250,13 @@ ABSTENTIONS = {
     "accuracy": ["accuracy(least=.8, confidence=.9)"],
     "conformal": ["conformal(error=.2)"],
 }
+ALARMS = {
+    "drift": ["drift", "drift(alpha=.05)"],
+    "rate": ["rate(label=bad, above=.4)", "rate(label=bad, above=.4, below=.1)"],
+    "surge": ["surge(label=bad)", "surge(label=bad, points=.2, alpha=.01, windows=0)"],
+    "mean": ["mean(above=3)", "mean(name=price, above=3.5, below=-1)"],
+    "failures": ["failures", "failures(above=.2)"],
+}
 
 CASES = {
     "sources": SOURCES,
@@ -260,6 +267,7 @@ CASES = {
     "methods": METHODS,
     "formats": FORMATS,
     "abstentions": ABSTENTIONS,
+    "alarms": ALARMS,
 }
 LARGE = {
     "fashion_mnist",

@@ -34,6 +34,7 @@ from tltf.models import input_format, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.serving.export import verify
+from tltf.serving.monitoring import recording
 from tltf.training import head_tuning, training
 from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
@@ -133,6 +134,7 @@ def _with_rows(
             trained.class_names,
         )
     trained_rows.write(run, trained.splits["train"])
+    recording.record(trained, run)
     report = shown_examples.with_examples(report, trained, stated, trained.splits)
     return dataclasses.replace(
         report,
