@@ -202,6 +202,57 @@ class PredictOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class MonitorOptions:
+    """The flags of `python -m tltf.monitor`."""
+
+    run: str = flag("", "The run folder.")
+    input: str = flag(
+        "",
+        "What is watched: a log of what tltf.predict wrote, as CSV or JSON lines; a file of texts, of "
+        "paths or of a table, whose rows the run predicts; or a folder of images. Rows and images that "
+        "were looked at before are not read again.",
+    )
+    alarm: str = flag(
+        "drift", "What rings, as call strings joined with |. See --list=alarms for all of them."
+    )
+    window: int = flag(500, "Rows that are looked at together.", least=20)
+    rest: bool | None = flag(
+        None,
+        "Also looks at last rows that do not fill a window; auto does so at the first look at an input.",
+        kind=bool,
+    )
+    time: str = flag(
+        "",
+        "The column with the time of a row, as ISO 8601 or seconds since 1970; if empty, time, "
+        "timestamp, datetime, date or created_at, where there is one.",
+    )
+    webhook: str = flag("", "The address to which alarms are posted, as JSON.")
+    predict_again: bool = flag(
+        False,
+        "Predicts the inputs in a log of predictions again, so that their features are tested too.",
+    )
+    output: str = flag(
+        "", "The folder of the page and of what was read so far; if empty, RUN/monitor."
+    )
+    column: str = flag(
+        "",
+        "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
+        "else text, path or image.",
+    )
+    delimiter: str = flag(
+        "", "The character between the columns of a CSV input; if empty, that of the run's --data."
+    )
+    encoding: str = flag(
+        "", "The encoding of text inputs; if empty, that of the run's --data, else UTF-8."
+    )
+    quote: str = flag(
+        "",
+        "The character around texts in a CSV input, or none; if empty, that of the run's --data.",
+    )
+    eval_batch_size: int = flag(128, "Inputs per step.", least=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportOptions:
     """The flags of `python -m tltf.export`."""
 

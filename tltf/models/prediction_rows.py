@@ -24,6 +24,8 @@ from tltf.models.transfer_model import TransferModel
 
 CONFIDENCE = "confidence"
 """The column of the probability of the predicted class."""
+IS_SURE = "is_sure"
+"""The column that says whether the model is sure of its answer, if the head may say that it is not."""
 MOST_NAMED = 5
 """Answers whose numbers the last line names."""
 FIRST_INPUTS, CHUNK_BATCHES = 16, 4
@@ -110,7 +112,7 @@ def write_rows(asked: Asked, make: Callable[[], Answering], options: PredictOpti
             total, bad = total + 1, bad + bool(prediction.error)
             reason = reason or prediction.error
             if not prediction.error and prediction.probabilities:
-                answers[prediction.answer] += 1
+                answers[prediction.answer or _unanswered(prediction)] += 1
             if total == FIRST_INPUTS:
                 file.flush()  # the first rows are seen at once, also through a pipe
     print(_summary(total, bad, answers), file=sys.stderr)
@@ -141,14 +143,24 @@ def _summary(total: int, bad: int, answers: "collections.Counter[str]") -> str:
     """How many inputs were predicted, and which answers were the most frequent."""
     text = f"tltf: {total - bad} of {total} inputs predicted"
     text += f"; {bad} with an error in the row" if bad else ""
-    named = [f"{name or 'no label'} {count:,}" for name, count in answers.most_common(MOST_NAMED)]
+    named = [f"{name} {count:,}" for name, count in answers.most_common(MOST_NAMED)]
     if len(answers) > MOST_NAMED:
         named.append(f"{len(answers) - MOST_NAMED} more")
     return printable(f"{text}: {', '.join(named)}" if named else text)
 
 
+def _unanswered(prediction: Prediction) -> str:
+    """What a Prediction without an answer is counted as."""
+    return "no label" if prediction.is_sure else "not sure"
+
+
 def _has_classes(head: Head) -> bool:
     return head.target == label_kinds.CLASS
+
+
+def _first_ranked(head: Head) -> int:
+    """The first of the ranked classes that --top_k writes beside the answer, which may be missing."""
+    return 1 if head.abstains else 2
 
 
 def ranked(prediction: Prediction) -> list[tuple[str, float]]:
@@ -189,9 +201,13 @@ class CsvRows:
         self.top_k = min(self.top_k, len(self.class_names))
         columns = self.head.columns(self.class_names)
         if self.top_k:
-            columns = [f"{n}_{k}" for k in range(2, self.top_k + 1) for n in ("label", CONFIDENCE)]
+            first = _first_ranked(self.head)
+            places = range(first, self.top_k + 1)
+            columns = [f"{n}_{k}" for k in places for n in ("label", CONFIDENCE)]
         if _has_classes(self.head):
             columns = [CONFIDENCE, *columns]
+        if self.head.abstains:
+            columns = [IS_SURE, *columns]
         self._num_values = len(columns)
         self._writer = csv.writer(self.file, lineterminator="\n")
         self._row(["id", *self.contents, f"{PREDICTED}{self.head.name}", *columns, "error"])
@@ -207,11 +223,13 @@ class CsvRows:
         numbers = [format(value, ".9g") for value in prediction.scores]
         if not _has_classes(self.head):
             return numbers
-        (_, confidence), *others = ranked(prediction)
+        pairs = ranked(prediction)
+        confidence = pairs[0][1]
         if self.top_k:
-            pairs = others[: self.top_k - 1]
+            pairs = pairs[_first_ranked(self.head) - 1 : self.top_k]
             numbers = [text for name, value in pairs for text in (name, f"{value:.4f}")]
-        return [f"{confidence:.4f}", *numbers]
+        is_sure = [str(prediction.is_sure).lower()] if self.head.abstains else []
+        return [*is_sure, f"{confidence:.4f}", *numbers]
 
     def _row(self, fields: Sequence[str]) -> None:
         self._writer.writerow([_writable(field) for field in fields])
@@ -232,11 +250,13 @@ class JsonRows:
         answer, scores = (
             getattr(prediction, name) for name in (self.head.name, self.head.scores_name)
         )
-        confidence = {}
+        confidence: dict[str, float | bool | None] = {}
         if _has_classes(self.head):
             pairs = ranked(prediction)
             confidence = {CONFIDENCE: pairs[0][1] if pairs else None}
             scores = dict(pairs[: self.top_k]) if self.top_k else scores
+        if self.head.abstains:
+            confidence[IS_SURE] = None if prediction.error else prediction.is_sure
         row = {
             "id": item.id,
             **dict(zip(self.contents, _contents(item, self.contents), strict=True)),

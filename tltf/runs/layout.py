@@ -30,6 +30,10 @@ SAMPLES = "samples.html"
 """Training examples as a network sees them, which tltf.check writes."""
 TRAINED_ROWS = "trained_rows.bin"
 """Hashes of the rows that the run trained on."""
+REFERENCE = "reference.safetensors"
+"""What the model said of rows that it was not trained on, with which live rows are compared."""
+MONITOR_STATE, MONITOR_HTML = "monitor.json", "monitor.html"
+"""How far live rows were looked at, with what was found; the page about them."""
 ADAPTER = "adapter.safetensors"
 """The trained variables alone, for methods that train few."""
 MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets"
@@ -37,6 +41,8 @@ MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets
 CHECKPOINTS, TENSORBOARD, ROUNDS = "checkpoints", "tensorboard", "rounds"
 EXPORT, EVALUATIONS, COMPARISONS = "export", "evaluations", "comparisons"
 """Folders of numbered versions."""
+MONITOR = "monitor"
+"""The folder of what tltf.monitor writes."""
 
 OF_A_RUN = (FLAGS, STATUS, ORIGIN, LOCK, LOCK_OWNER, CONSOLE_LOG)
 """Files that mark a folder as a run's and describe the run."""
@@ -51,6 +57,7 @@ OF_A_TRAINING = (
     DATA_REPORT,
     SAMPLES,
     TRAINED_ROWS,
+    REFERENCE,
 )
 """Files that a training writes and --overwrite removes."""
 FOLDERS_OF_A_TRAINING = {

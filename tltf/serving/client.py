@@ -39,10 +39,13 @@ class Answer:
     Args:
         labels: one str per input; several labels as `cat|dog`.
         probabilities: for each input one float per class, in the order of class_names.txt.
+        is_sure: one bool per input, false where the model is not sure and its label is empty; () for a
+            model that always answers.
     """
 
     labels: tuple[str, ...]
     probabilities: tuple[tuple[float, ...], ...]
+    is_sure: tuple[bool, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,7 +281,7 @@ def _classes(outputs: dict[str, Any], model: str) -> Answer:
         what = f"{model} gives {', '.join(outputs)}, and no classes"
         raise ModelError(what, fix="predict() in place of classify()")
     rows = tuple(tuple(row) for row in outputs["probabilities"])
-    return Answer(tuple(outputs[name]), rows)
+    return Answer(tuple(outputs[name]), rows, tuple(map(bool, outputs.get("is_sure", ()))))
 
 
 def _import_ovmsclient() -> types.ModuleType:

@@ -44,7 +44,8 @@ class SavedModelExport:
     texts of several fields by their names, each tf.string[B]; `tensors` takes by name what the
     preprocessing makes of them; `token_ids`, of models of one text per input, takes int32[B, L], for
     clients with a tokenizer. They return the outputs that the head serves: `label` tf.string[B]
-    and `probabilities` float32[B, C]; `labels` tf.string[B] such as `cat|dog`, `is_given` bool[B, C]
+    and `probabilities` float32[B, C], and `is_sure` bool[B] if the model may say that it is not sure,
+    whose `label` is then empty; `labels` tf.string[B] such as `cat|dog`, `is_given` bool[B, C]
     and `probabilities`; or `value` float32[B] and `quantiles` float32[B, Q]. A batch may be empty.
     The signature `about` tells what the model is, see `tltf.serving.about`.
     The graph is float32 on one device, whatever the training ran on, with its batch norms folded into
