@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tltf.config import call_strings, command_options, flagfiles, options
-from tltf.config.catalogs import BACKBONES, HEADS, METHODS, SOURCES
+from tltf.config.catalogs import ALARMS, BACKBONES, HEADS, METHODS, SOURCES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
@@ -95,7 +95,7 @@ def test_commands_parse_and_their_call_strings_are_real(line, monkeypatch):
 
 
 def test_call_strings_of_the_tables_are_real():
-    catalogs = {**SOURCES, **BACKBONES, **HEADS, **METHODS}
+    catalogs = {**ALARMS, **SOURCES, **BACKBONES, **HEADS, **METHODS}
     together = "\n".join(TEXTS.values())
     named = set(re.findall(r"^\| `(\w+)\(", together, re.MULTILINE))
     assert {"image_folder", "csv", "jsonl", "tfds", "lora", "classify"} <= named <= set(catalogs)

@@ -61,13 +61,7 @@ def assemble(
             head_call=head,
         )
 
-    work = precision_choice.Work(
-        training.modality,
-        recipe.method.name if recipe.method else "",
-        strategy.num_replicas_in_sync,
-        **{f"num_{role}": len(parts.get(role) or ()) for role in ("validation", "test")},
-        num_training=len(training),
-    )
+    work = _work(recipe, parts, strategy.num_replicas_in_sync)
     with strategy.scope():
         core, precision = precision_choice.build(make, options.runtime, options.model, work)
     if options.model.head_weights:
@@ -89,6 +83,19 @@ def assemble(
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def _work(
+    recipe: Recipe, parts: Splits | dict[str, Source], num_replicas: int
+) -> precision_choice.Work:
+    """What the choice of a precision depends on."""
+    return precision_choice.Work(
+        parts["train"].modality,
+        recipe.method.name if recipe.method else "",
+        num_replicas,
+        **{f"num_{role}": len(parts.get(role) or ()) for role in ("validation", "test")},
+        num_training=len(parts["train"]),
+    )
 
 
 def _copy_head(core: Core, class_names: Sequence[str], run: str) -> None:
