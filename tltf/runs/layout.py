@@ -3,6 +3,7 @@
 import pathlib
 import re
 import shlex
+from collections.abc import Sequence
 
 from tltf.console import streams
 
@@ -35,6 +36,12 @@ MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets
 CHECKPOINTS, TENSORBOARD, ROUNDS = "checkpoints", "tensorboard", "rounds"
 EXPORT, EVALUATIONS, COMPARISONS = "export", "evaluations", "comparisons"
 """Folders of numbered versions."""
+FORMATS_JSON, FORMATS_MARKDOWN = "table.json", "table.md"
+"""In the folder of the exports: the formats beside each other."""
+EXPORT_FACTS = "tltf.json"
+"""In an export: what a program must know to use it."""
+SERVED_FORMAT = "saved_model"
+"""The format whose versions lie in the folder of the exports itself, where TF Serving looks for them."""
 
 OF_A_RUN = (FLAGS, STATUS, ORIGIN, LOCK, LOCK_OWNER, CONSOLE_LOG)
 """Files that mark a folder as a run's and describe the run."""
@@ -62,6 +69,30 @@ def folds_of(run: pathlib.Path) -> list[pathlib.Path]:
     """The run folders of the folds of a cross-validation, in their order; [] for other runs."""
     found = (path for path in (run / ROUNDS).glob("*") if path.name.isdecimal() and path.is_dir())
     return sorted(found, key=lambda path: int(path.name))
+
+
+def format_folder(
+    exports: pathlib.Path | str, name: str, variant: Sequence[str] = ()
+) -> pathlib.Path:
+    """The folder of the versions of a format.
+
+    Args:
+        exports: the folder of the exports. TF Serving sees the numbers in it alone, so that the
+            folders of other formats may lie beside them.
+        name: of the format, as its call string has it.
+        variant: arguments by which its exports differ, such as `int8`.
+    """
+    folder = pathlib.Path(exports)
+    if name == SERVED_FORMAT:
+        return folder
+    return folder / re.sub(r"[^A-Za-z0-9_.-]", "_", "_".join([name, *variant]))
+
+
+def next_version(exports: pathlib.Path | str) -> int:
+    """One more than the largest version of any format, so that one number is one call of the export."""
+    folder = pathlib.Path(exports)
+    found = [*folder.glob("*"), *folder.glob("*/*")]
+    return max((int(path.name) for path in found if path.name.isdecimal()), default=0) + 1
 
 
 def serve_command(export: pathlib.Path | str, run: pathlib.Path | str) -> str:
