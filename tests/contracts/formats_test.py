@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +11,6 @@ from tltf.config.catalogs import FORMATS
 from tltf.errors import ModelError
 from tltf.models import raw_inputs
 from tltf.serving.export import measuring, prepared_rows
-from tltf.serving.export.measuring import Subject
 from tltf.serving.export.prepared_rows import PreparedRows
 
 LARGEST = {"litert(quantize=int8)": 0.05}
@@ -25,6 +26,8 @@ def test_an_export_answers_as_the_model_and_versions_count_up(text, kind, tmp_pa
         pytest.importorskip(package)
     if kind == "bert" and text != "hf":
         pytest.skip("texts are done with a smaller network")
+    if kind == "text" and "int8" in text:
+        pytest.skip("LiteRT's converter crashes on recurrent networks: see exporting_test")
     trained, exports = served.with_rows(model(kind, tmp_path)), tmp_path / "exports"
     if text == "hf" and kind != "bert":
         with pytest.raises(ModelError, match="hf takes a BERT"):
@@ -49,8 +52,8 @@ def model(kind, folder):
 
 def answers(export, folder, rows, trained):
     """float32[N, C]: the probabilities of an export in its own runtime."""
-    runtime, files = getattr(export, "runtime", "tensorflow"), getattr(export, "files", (".",))
-    _, outputs = measuring.run(Subject("export", folder, runtime, files), rows)
+    subject = dataclasses.replace(export.subject, folder=folder)
+    _, outputs = measuring.run(subject, rows)
     return measuring.scores_of(outputs, trained.core.head)
 
 

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 DECODERS = re.compile(
     rb"Corrupt JPEG data: |Premature end of JPEG file|Invalid SOS parameters for sequential JPEG"
     rb"|Warning: unknown JFIF revision number|Inconsistent progression sequence for component"
-    rb"|Unknown Adobe color transform code|fully_quantize: "
+    rb"|Unknown Adobe color transform code"
 )
-"""The beginnings of lines that libjpeg writes, whose files the scan has checked by its own means, and
-of LiteRT's converter."""
+"""The beginnings of lines that libjpeg writes; the scan has checked the files by its own means."""
 LAST_LINES_S = 1.0
 """Seconds that the last lines of a block have to be copied."""
 

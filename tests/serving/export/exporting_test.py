@@ -205,3 +205,29 @@ def test_onnx_has_our_names(tmp_path):
     assert facts["class_names"] == list(trained.class_names)
     assert facts["inputs"] == {"image": {"dtype": "float32", "shape": dims[0]}}
     assert json.loads({p.key: p.value for p in model.metadata_props}["tltf"]) == facts
+
+
+@pytest.mark.large
+def test_a_converter_that_crashes_is_an_error_of_the_export(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    trained = served.with_rows(served.text_once())
+    with pytest.raises(ModelError, match="LiteRT cannot convert this model"):
+        call_strings.pick(FORMATS, "litert(quantize=int8)").build(trained, tmp_path, None, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probabilities_of_a_quantised_format_need_not_sum_to_one(tmp_path, monkeypatch):
+    trained, calls = served.with_rows(served.image_once()), text_format(monkeypatch)
+    timing, lossy = measuring.Timing("a runtime", 1.0, {}, 1), measuring.Subject
+
+    def run(subject, rows, **_):
+        return timing, {"probabilities": rows.scores * np.float32(0.95)}
+
+    monkeypatch.setattr(measuring, "run", run)
+    subject = property(lambda self: lossy("text", self.part, "", self.files, is_exact=False))
+    monkeypatch.setattr(Text, "subject", subject)
+    exports = exporting.Exports(trained, calls, tmp_path, None, True)
+    exports.finish()
+    model, row = exports.rows
+    assert row.score == model.score and row.gain.difference == 0
+    assert 0.01 < row.largest_difference < 0.05

@@ -1,17 +1,17 @@
 """LiteRT (formerly TensorFlow Lite): one file for phones and small devices, whole or quantised."""
 
-import contextlib
+import json
+import os
 import pathlib
+import subprocess
+import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from tltf.errors import FlagError, ModelError, printable
 from tltf.models.transfer_model import TransferModel
-from tltf.serving.export import prepared_rows, scores_graph
+from tltf.serving.export import litert_process, prepared_rows, scores_graph
 from tltf.serving.export.format_export import GraphExport
 from tltf.serving.export.measuring import Subject
 
@@ -109,48 +109,36 @@ class _CannotConvertError(ModelError):
 
 
 def _converted(folder: str, quantize: str, ranges: dict[str, np.ndarray] | None) -> bytes:
-    """The .tflite file of a SavedModel."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-    if quantize != "none":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
+    """The .tflite file of a SavedModel; int8 is made in a process of its own, where a crash does no harm."""
     if ranges is not None:
-        converter.representative_dataset = _one_by_one(ranges)
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-            tf.lite.OpsSet.TFLITE_BUILTINS,
-        ]
+        return _converted_apart(folder, quantize, ranges)
     try:
-        with scores_graph.hide_notes(), _hide_converter_messages():
-            content: bytes = converter.convert()
+        with scores_graph.hide_notes():
+            return litert_process.convert(folder, quantize)
     except Exception as error:  # the converter's own class is not public
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise _CannotConvertError(
-            f"LiteRT cannot convert this model: {printable(first)[:300]}"
-        ) from error
-    return content
+        raise _CannotConvertError(_refusal(str(error), type(error).__name__)) from error
 
 
-@contextlib.contextmanager
-def _hide_converter_messages() -> Iterator[None]:
-    """A block without the converter's note on a class of its own that is deprecated."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
-        yield
+def _converted_apart(folder: str, quantize: str, ranges: dict[str, np.ndarray]) -> bytes:
+    """What `litert_process` makes of a SavedModel."""
+    with tempfile.TemporaryDirectory() as scratch:
+        rows, target = pathlib.Path(scratch, "rows.npz"), pathlib.Path(scratch, "model.tflite")
+        np.savez(rows, **ranges)  # type: ignore[arg-type]
+        done = subprocess.run(
+            [sys.executable, "-P", litert_process.__file__],
+            input=json.dumps([folder, quantize, str(rows), str(target)]) + "\n",
+            capture_output=True,
+            text=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [""])[-1]
+            crash = f"its converter ended with code {done.returncode}"
+            raise _CannotConvertError(_refusal("" if done.returncode < 0 else last, crash))
+        return target.read_bytes()
 
 
-def _one_by_one(ranges: dict[str, np.ndarray]) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
-    """The representative data set of the converter: one row after the other, as inputs by name."""
-    count = len(next(iter(ranges.values())))
-
-    def rows() -> Iterator[dict[str, np.ndarray]]:
-        for row in range(count):
-            yield {
-                name: array[row : row + 1].astype(
-                    np.float32 if array.dtype.kind == "f" else np.int32
-                )
-                for name, array in ranges.items()
-            }
-
-    return rows
+def _refusal(message: str, instead: str) -> str:
+    first = next(iter(message.strip().splitlines()), instead)
+    return f"LiteRT cannot convert this model: {printable(first)[:300]}"

@@ -10,6 +10,7 @@ import tempfile
 
 import numpy as np
 
+from tltf.data import label_kinds
 from tltf.errors import ModelError, StorageError
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import Gain
@@ -21,9 +22,14 @@ from tltf.serving.export import runtime_process
 from tltf.serving.export.prepared_rows import PreparedRows
 from tltf.serving.export.runtime_process import Task, Timing
 
-LARGEST_DIFFERENCE = 1e-5
-"""The largest difference that is allowed between the scores of a float format and those of the model,
-in the head's unit."""
+LARGEST_DIFFERENCE, MOST_BEYOND, FARTHEST = 1e-5, 0.001, 1e-4
+"""A float format is refused where the scores of more than this share of the rows differ from those of
+the model by more than the first number, or those of any row by more than the last, in the head's unit.
+
+Engines add numbers in other orders. Over 10,000 pictures LiteRT's probabilities of EfficientNet-Lite0
+differ by 1.2e-7 at the median and 8e-6 at one row in a thousand, and by 1.7e-5 at most; a graph that
+is not the same differs by far more at most rows.
+"""
 TIMED = (1, 32)
 """Batch sizes that are timed."""
 TIMEOUT_S = 3600
@@ -39,7 +45,7 @@ class Subject:
         folder: its folder.
         runtime: a name of runtime_process.RUNTIMES.
         files: what the runtime loads, the first of which is named to it; "." for the whole folder.
-        is_exact: whether it must answer as the model does, up to LARGEST_DIFFERENCE.
+        is_exact: whether it must answer as the model does, up to rounding.
         settings: of the runtime, by its own names.
         note: what else must be known of it.
     """
@@ -64,17 +70,26 @@ def measure(subject: Subject, trained: TransferModel, rows: PreparedRows) -> For
     """The FormatRow of a written format: difference and headline metric on these rows, and times.
 
     Raises:
-        ModelError: the runtime cannot run it, or an exact format differs by more than
-            LARGEST_DIFFERENCE.
+        ModelError: the runtime cannot run it, or an exact format differs, see LARGEST_DIFFERENCE.
         StorageError: the runtime takes too long or has no room for its answers.
     """
     head: Head = trained.core.head
     timing, outputs = run(subject, rows, timed=TIMED)
     scores = scores_of(outputs, head)
-    largest = difference(scores, rows.scores, head)
-    if subject.is_exact and not largest <= LARGEST_DIFFERENCE:
+    differences = differences_of(scores, rows.scores, head)
+    largest, num_beyond = float(differences.max()), int((differences > LARGEST_DIFFERENCE).sum())
+    is_same = largest <= FARTHEST and num_beyond <= MOST_BEYOND * len(scores)
+    if subject.is_exact and not is_same:
         what = f"{subject.name} differs from the model by {largest:.2g} in {timing.runtime}"
         raise ModelError(what, place=subject.folder, fix="--noverify exports it all the same")
+    note = subject.note
+    if subject.is_exact and num_beyond:
+        beyond = (
+            f"{num_beyond} of {len(scores):,} rows differ by more than {LARGEST_DIFFERENCE:.0e}"
+        )
+        note = "; ".join(filter(None, [note, beyond]))
+    if not subject.is_exact and head.target == label_kinds.CLASS:
+        scores = scores / scores.sum(axis=1, keepdims=True)  # steps of 1/256 need not sum to 1
     score, gain = _judged(head, rows, scores, trained.class_names)
     return FormatRow(
         name=subject.name,
@@ -86,7 +101,7 @@ def measure(subject: Subject, trained: TransferModel, rows: PreparedRows) -> For
         first_call_ms=timing.first_call_ms,
         latency_ms=timing.latency_ms,
         threads=timing.threads,
-        note=subject.note,
+        note=note,
         score=score,
         gain=gain,
     )
@@ -186,7 +201,10 @@ def scores_of(outputs: dict[str, np.ndarray], head: Head) -> np.ndarray:
     return scores.reshape(len(scores), -1)
 
 
-def difference(scores: np.ndarray, expected: np.ndarray, head: Head) -> float:
-    """The largest difference of two float32[N, K] scores, in the head's unit; NaN counts as infinite."""
-    largest = float(np.abs((scores - expected[: len(scores)]) / head.unit).max())
-    return largest if np.isfinite(largest) else float("inf")
+def differences_of(scores: np.ndarray, expected: np.ndarray, head: Head) -> np.ndarray:
+    """float[N]: the largest difference in each row of two float32[N, K] scores, in the head's unit.
+
+    What is not finite counts as infinite.
+    """
+    found = np.abs((scores - expected[: len(scores)]) / head.unit).max(axis=1)
+    return np.where(np.isfinite(found), found, np.inf)

@@ -59,7 +59,8 @@ class OpenVinoExport(GraphExport):
         row, head = super().measure(rows), self.trained.core.head
         _, outputs = measuring.run(self.subject, rows, num_rows=NUM_BY_DEFAULT, settings={})
         scores = measuring.scores_of(outputs, head)
-        largest = measuring.difference(scores, rows.scores, head)
+        largest = measuring.differences_of(scores, rows.scores, head).max()
         note = f"with the hint f32; without it the largest difference is {largest:.1e}"
+        note = "; ".join(filter(None, [note, row.note]))
         self._row = dataclasses.replace(row, note=note)
         return self._row

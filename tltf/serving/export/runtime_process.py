@@ -11,6 +11,7 @@ uint8 and computed as float32.
 """
 
 import dataclasses
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -156,9 +157,14 @@ def openvino(task: Task) -> tuple[str, Callable[[], Run]]:
 
 
 def tensorflow(task: Task) -> tuple[str, Callable[[], Run]]:
-    """`(version, loader)` of the signature `tensors` of a SavedModel in TensorFlow."""
+    """`(version, loader)` of the signature `tensors` of a SavedModel in TensorFlow.
+
+    `settings` may name a module under `import`, for the operators that the graph needs.
+    """
     import tensorflow as tf
 
+    if "import" in task.settings:
+        importlib.import_module(task.settings["import"])
     tf.config.threading.set_intra_op_parallelism_threads(task.threads)
 
     def load() -> Run:

@@ -94,6 +94,13 @@ class SavedModelExport:
                 export_verify.check_saved_model(self._check, self._core.model, judged)
         return self.target
 
+    @property
+    def subject(self) -> Subject:
+        """The written files, for `measure`; raw texts need the operators of TensorFlow Text."""
+        is_text = self._core.backbone.modality == "text"
+        needs = {"import": "tensorflow_text"} if is_text else {}
+        return Subject("saved_model", self._part, "tensorflow", (".",), settings=needs)
+
     def measure(self, rows: PreparedRows) -> FormatRow:
         """The FormatRow of the signature `tensors` on these rows, by TensorFlow in a clean process.
 
@@ -101,8 +108,7 @@ class SavedModelExport:
             ModelError: it cannot be run, or it differs from the model.
             StorageError: it takes too long or has no room for its answers.
         """
-        subject = Subject("saved_model", self._part, "tensorflow", (".",))
-        return measuring.measure(subject, self._trained, rows)
+        return measuring.measure(self.subject, self._trained, rows)
 
     def abandon(self) -> None:
         """Removes what was written, unless `finish` was called."""
