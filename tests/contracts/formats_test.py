@@ -21,7 +21,7 @@ LARGEST = {"litert(quantize=int8)": 0.05}
 @pytest.mark.parametrize("kind", ["image", "text", "bert"])
 def test_an_export_answers_as_the_model_and_versions_count_up(text, kind, tmp_path):
     call = call_strings.pick(FORMATS, text)
-    made = call_strings.load_target(call.target)
+    made = call.load()
     for package in getattr(made, "packages", ()):
         pytest.importorskip(package)
     if kind == "bert" and text != "hf":

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import Row
 from tltf.config.checks import EXPORT_FORMAT
@@ -59,8 +58,7 @@ class Exports:
         self._exports: list[Any] = []
         version = version or layout.next_version(self._root)
         for call in calls:
-            kind = call_strings.load_target(call.target, call.row)
-            getattr(kind, "require_packages", lambda: None)()
+            getattr(call.load(), "require_packages", lambda: None)()
         try:
             for call in calls:
                 self._exports.append(
