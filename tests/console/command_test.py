@@ -8,7 +8,7 @@ from tltf.config.options import Options
 from tltf.console import command
 from tltf.errors import DataError
 
-COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check", "compare"]
+COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check", "compare", "update"]
 
 WATCHED = """
 import sys

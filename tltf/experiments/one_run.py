@@ -34,6 +34,7 @@ from tltf.heads.head import Head
 from tltf.models import input_format, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
+from tltf.serving.export import verify
 from tltf.serving.export.exporting import Exports, folder_of, read_table
 from tltf.training import training
 from tltf.training.distribution import strategies
@@ -63,10 +64,25 @@ def run(
     start, launch = time.monotonic(), launch or Launch()
     recipe = recipe or checks.resolve(options)
     with folder.claim_folder(options.output), lines.quiet(options.output.quiet):
+        if folder.is_chief() and not options.output.dry_run:
+            _start_check_early(recipe)
         result = training.train(options, recipe, callbacks, shows_plan=launch.shows_plan)
         if options.output.dry_run or not folder.is_chief():
             return None
         return publish(result, recipe, start, launch)
+
+
+def _start_check_early(recipe: Recipe) -> None:
+    """Starts the process that checks the export before the training, where that is short.
+
+    Its import of TensorFlow takes longer than a head is solved for.
+    """
+    method, row = recipe.method, recipe.backbone.row if recipe.backbone else None
+    is_served = checks.EXPORT_FORMAT in {call.name for call in recipe.formats}
+    if not is_served or method is None or row is None or method.name != "linear_probe":
+        return
+    if method.kwargs.get("solver") == "lbfgs":
+        verify.start_process(row.modality)
 
 
 def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch) -> Report:
