@@ -244,7 +244,13 @@ ON_TEXTS = {
     "adversarial(steps=2, epsilon=.1)",
 }
 """Cases of methods that are for transformers."""
-FORMATS = {"saved_model": ["saved_model"]}
+FORMATS = {
+    "saved_model": ["saved_model"],
+    "litert": ["litert", "litert(quantize=int8)"],
+    "onnx": ["onnx"],
+    "openvino": ["openvino"],
+    "hf": ["hf"],
+}
 ABSTENTIONS = {
     "coverage": ["coverage", "coverage(share=.5)"],
     "accuracy": ["accuracy(least=.8, confidence=.9)"],

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,32 +8,65 @@ from tests import served
 from tests.contracts.given import parameters
 from tltf.config import call_strings
 from tltf.config.catalogs import FORMATS
+from tltf.errors import ModelError
+from tltf.models import raw_inputs
+from tltf.serving.export import measuring, prepared_rows
+from tltf.serving.export.prepared_rows import PreparedRows
+
+LARGEST = {"litert(quantize=int8)": 0.05}
+"""Call string -> the largest difference of its probabilities, where it is not that of float32."""
 
 
 @pytest.mark.parametrize("text", parameters("formats"))
-@pytest.mark.parametrize("make", [served.image_once, served.text_once])
-def test_an_export_answers_as_the_model_and_versions_count_up(text, make, tmp_path):
-    trained = make()
+@pytest.mark.parametrize("kind", ["image", "text", "bert"])
+def test_an_export_answers_as_the_model_and_versions_count_up(text, kind, tmp_path):
     call = call_strings.pick(FORMATS, text)
-    first = call.build(trained, tmp_path, None, True).finish()
-    second = call.build(trained, tmp_path, None, False).finish()
-    assert [path.name for path in (first, second)] == ["1", "2"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
-    inputs, raw = examples(trained)
+    made = call.load()
+    for package in getattr(made, "packages", ()):
+        pytest.importorskip(package)
+    if kind == "bert" and text != "hf":
+        pytest.skip("texts are done with a smaller network")
+    if kind == "text" and "int8" in text:
+        pytest.skip("LiteRT's converter crashes on recurrent networks: see exporting_test")
+    trained, exports = served.with_rows(model(kind, tmp_path)), tmp_path / "exports"
+    if text == "hf" and kind != "bert":
+        with pytest.raises(ModelError, match="hf takes a BERT"):
+            call.build(trained, exports, None, True)
+        assert list(exports.iterdir()) == []
+        return
+    first = call.build(trained, exports, None, True)
+    first.finish()
+    second = call.build(trained, exports, None, False).finish()
+    assert second.name == "2"
+    assert sorted(path.name for path in exports.iterdir()) == ["1", "2"]
+    inputs, rows = examples(trained, tmp_path)
     stated = [list(row.probabilities.values()) for row in trained.predict(inputs)]
-    (name,) = signature(first).structured_input_signature[1]
-    answer = signature(first)(**{name: tf.constant(raw)})
-    np.testing.assert_allclose(answer["probabilities"].numpy(), stated, atol=1e-5)
+    scores = answers(first, second, rows, trained)
+    np.testing.assert_allclose(scores, stated, atol=LARGEST.get(text, 1e-5))
 
 
-def signature(folder):
-    signature.kept = tf.saved_model.load(str(folder))
-    return signature.kept.signatures["serving_default"]
+def model(kind, folder):
+    makers = {"image": served.image_once, "text": served.text_once}
+    return makers[kind]() if kind in makers else served.bert(folder / "bert")
 
 
-def examples(trained):
-    """Inputs for predict, and what a client of the server sends for them."""
+def answers(export, folder, rows, trained):
+    """float32[N, C]: the probabilities of an export in its own runtime."""
+    subject = dataclasses.replace(export.subject, folder=folder)
+    _, outputs = measuring.run(subject, rows)
+    return measuring.scores_of(outputs, trained.core.head)
+
+
+def examples(trained, folder):
+    """Inputs for predict, and what a program without tltf makes of them for an export."""
     if trained.core.backbone.modality == "text":
-        return list(served.TEXTS), list(served.TEXTS)
-    arrays = [np.full((9, 5, 3), value, np.uint8) for value in (0, 90, 255)]
-    return arrays, [tf.io.encode_png(array).numpy() for array in arrays]
+        inputs = list(served.TEXTS)
+        raw = [raw_inputs.encode_text(text) for text in inputs]
+    else:
+        inputs = [np.full((9, 5, 3), value, np.uint8) for value in (0, 90, 255)]
+        raw = [raw_inputs.encode_png(array) for array in inputs]
+    files = {}
+    for name, value in prepared_rows.prepare_batch(trained, [tf.constant(raw)]).items():
+        files[name] = folder / f"{name}.npy"
+        np.save(files[name], value.numpy().astype("uint8" if name == "image" else "int32"))
+    return inputs, PreparedRows(files, np.zeros((len(raw), 1)))

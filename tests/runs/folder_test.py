@@ -363,7 +363,7 @@ def test_a_run_exports_its_own_version_once(tmp_path):
     export = types.SimpleNamespace(
         finish=lambda: done.append("finished"), abandon=lambda: done.append("abandoned")
     )
-    call = types.SimpleNamespace(build=lambda trained, *given: done.append(given) or export)
+    call = exported_call(lambda trained, *given: done.append(given) or export)
     (tmp_path / "export/2").mkdir(parents=True)
     folder.begin(tmp_path, options(tmp_path), "")
     result = types.SimpleNamespace(model=None, times_s={})
@@ -381,13 +381,20 @@ def test_a_run_exports_its_own_version_once(tmp_path):
     assert len(done) == 6
 
 
+def exported_call(build):
+    """The call of the format saved_model, made by a function."""
+    return types.SimpleNamespace(
+        name="saved_model", build=build, row=None, kwargs={}, load=lambda: build
+    )
+
+
 def test_an_export_that_cannot_be_written_is_an_error_behind_the_report(tmp_path):
     def build(*given):
         raise StorageError("the disk is full")
 
     folder.begin(tmp_path, options(tmp_path), "")
     result, done = types.SimpleNamespace(model=None, times_s={}), []
-    call = types.SimpleNamespace(build=build)
+    call = exported_call(build)
     with (
         pytest.raises(StorageError, match="full"),
         one_run._exporting(result, [call], tmp_path) as finish,

@@ -48,7 +48,11 @@ class Call(Generic[AnyRow]):
 
     def build(self, *first: Any, **also: Any) -> Any:
         """The target's result; `first` and `also` come before the arguments of the string."""
-        return load_target(self.target, self.row)(*first, **also, **self.kwargs)
+        return self.load()(*first, **also, **self.kwargs)
+
+    def load(self) -> Callable[..., Any]:
+        """The target itself."""
+        return load_target(self.target, self.row)
 
     def check(self) -> None:
         """Raises FlagError where the row says that these arguments fit no data."""
@@ -268,7 +272,8 @@ def unknown_name(catalog: Mapping[str, Row], name: str, text: str, flag: str) ->
 
 def _list_of(flag: str) -> str:
     """What --list calls the catalog of a flag."""
-    return {"data": "sources", "abstain": "abstentions"}.get(flag, f"{flag}s")
+    lists = {"data": "sources", "abstain": "abstentions", "export_format": "formats"}
+    return lists.get(flag, f"{flag}s")
 
 
 def load_target(target: str, row: Row | None = None) -> Callable[..., Any]:

@@ -62,12 +62,12 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     backbone = pick_backbone(fitting_backbone(read.source) if name == "auto" else name)
     if backbone and options.model.image_size_px:
         require_size(backbone, options.model.image_size_px)
-    formats = (call_strings.pick(FORMATS, EXPORT_FORMAT, "format"),) if output.export else ()
+    formats = call_strings.pick_each(FORMATS, output.export_format, "export_format")
     return Recipe(
         **vars(read),
         backbone=backbone,
         method=method,
-        formats=formats,
+        formats=formats if output.export else (),
         baselines=baselines,
         abstention=pick_abstention(train.abstain),
     )

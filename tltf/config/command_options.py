@@ -257,13 +257,19 @@ class ExportOptions:
     """The flags of `python -m tltf.export`."""
 
     run: str = flag("", "The run folder.")
-    output: str = flag("", "The folder of the versions; if empty, RUN/export.")
-    format: str = flag("saved_model", "The format of the export. See --list=formats.")
+    output: str = flag("", "The folder of the exports; if empty, RUN/export.")
+    format: str = flag(
+        "saved_model",
+        "The format of the export, or several joined with |, which are then compared in table.md. "
+        "See --list=formats.",
+    )
     version: int | None = flag(
-        None, "The version number; auto is the next free integer.", kind=int, least=1
+        None, "The version number; auto is the next free integer of all formats.", kind=int, least=1
     )
     verify: bool = flag(
-        True, "Reloads the export in a clean process and compares it with the model."
+        True,
+        "Loads the export in a clean process and compares it with the model; formats other than "
+        "saved_model, and those beside them, answer the whole test split and are timed.",
     )
 
 

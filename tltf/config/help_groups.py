@@ -63,7 +63,10 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "checkpoint_minutes",
         ),
     ),
-    "output": (("output", "overwrite", "baseline", "export", "quiet"), ("title", "tensorboard")),
+    "output": (
+        ("output", "overwrite", "baseline", "export", "quiet"),
+        ("title", "tensorboard", "export_format"),
+    ),
 }
 """Heading -> (common flags of a run, its other flags)."""
 

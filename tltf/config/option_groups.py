@@ -380,7 +380,12 @@ class OutputOptions:
         "under methods that solve for the probe anyway, or where a pretrained network has at most "
         "5,000 examples to pass through; else none. It never chooses scratch.",
     )
-    export: bool = flag(True, "Exports a SavedModel when the training is done.")
+    export: bool = flag(True, "Exports the model when the training is done.")
+    export_format: str = flag(
+        "saved_model",
+        "The formats that --export writes, joined with |, as --format of tltf.export. See "
+        "--list=formats.",
+    )
     tensorboard: bool = flag(False, "Writes TensorBoard logs to RUN/tensorboard.")
     quiet: bool = flag(
         False, "Prints no plan and no progress; warnings, errors and the last lines stay."

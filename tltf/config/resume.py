@@ -9,6 +9,7 @@ HARMLESS = (
     "output",
     "title",
     "export",
+    "export_format",
     "baseline",
     "tensorboard",
     "checkpoint_minutes",

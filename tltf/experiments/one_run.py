@@ -22,6 +22,7 @@ from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import TltfError
 from tltf.evaluation import abstention, calibration, evaluators, left_out
 from tltf.evaluation.report import model_card, terminal, writer
+from tltf.evaluation.report.format_rows import FormatRow
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
@@ -34,6 +35,7 @@ from tltf.models import input_format, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.serving.export import verify
+from tltf.serving.export.exporting import Exports, folder_of, read_table
 from tltf.serving.monitoring import recording
 from tltf.training import head_tuning, training
 from tltf.training.distribution import strategies
@@ -77,7 +79,8 @@ def _start_check_early(recipe: Recipe) -> None:
     Its import of TensorFlow takes longer than a head is solved for.
     """
     method, row = recipe.method, recipe.backbone.row if recipe.backbone else None
-    if not recipe.formats or method is None or row is None or method.name != "linear_probe":
+    is_served = checks.EXPORT_FORMAT in {call.name for call in recipe.formats}
+    if not is_served or method is None or row is None or method.name != "linear_probe":
         return
     if method.kwargs.get("solver") == "lbfgs":
         verify.start_process(row.modality)
@@ -99,7 +102,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
         pictures = writer.draw(report, result.history)
         report = _write(result, report, pictures, start, launch)
         if recipe.formats:
-            finish_exports()
+            report = dataclasses.replace(report, formats=finish_exports())
             report = _write(result, report, pictures, start, launch)
     checkpoints.thin(run)
     folder.write_status(run, "finished")
@@ -329,30 +332,33 @@ def _contents(part: Source) -> dict[str, list[str]]:
 @contextlib.contextmanager
 def _exporting(
     result: TrainingResult, formats: Sequence[Call[Row]], run: pathlib.Path
-) -> Iterator[Callable[[], None]]:
+) -> Iterator[Callable[[], list[FormatRow]]]:
     """A block that goes on while the exports of this run are checked; it is given what ends them.
+
+    That returns the rows of the table of formats, which is empty for a SavedModel alone.
 
     The block judges the model and writes the report, so an export that cannot be written is an error
     only at its end. A version that exists is complete and has the weights of this run, which was killed after it.
     """
-    began, exports, failures = time.monotonic(), list[Any](), list[TltfError]()
-    version = origin.export_version(run) if formats else 0
-    if formats and not (run / layout.EXPORT / str(version)).exists():
+    began, exports, failures = time.monotonic(), list[Exports](), list[TltfError]()
+    version, root = origin.export_version(run) if formats else 0, run / layout.EXPORT
+    missing = [call for call in formats if not (folder_of(root, call) / str(version)).exists()]
+    if missing:
         lines.say("export", "writing; a clean process checks it (--noexport leaves it out)")
         try:
-            for call in formats:
-                exports.append(call.build(result.model, run / layout.EXPORT, version, True))
+            exports.append(Exports(result.model, missing, root, version, True))
         except TltfError as error:
             failures.append(error)
     spent = time.monotonic() - began
 
-    def finish() -> None:
+    def finish() -> list[FormatRow]:
         again = time.monotonic()
         for failure in failures:
             raise failure
         for export in exports:
             export.finish()
         result.times_s["export"] = spent + time.monotonic() - again
+        return read_table(root)
 
     try:
         yield finish

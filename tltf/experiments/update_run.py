@@ -37,7 +37,7 @@ from tltf.models.prediction_table import Table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder as runs_folder
 from tltf.runs import layout
-from tltf.serving.export import saved_model
+from tltf.serving.export import exporting
 
 OLD, NEW = "old", "new"
 NOTHING = "none"
@@ -271,4 +271,5 @@ def _publish(options: UpdateOptions) -> pathlib.Path:
     """Writes the next version into the folder that is served; it is checked as every export is."""
     folder = options.publish or str(pathlib.Path(options.run) / layout.EXPORT)
     call = call_strings.pick(FORMATS, checks.EXPORT_FORMAT, "format")
-    return saved_model.export_run(ExportOptions(run=options.output, output=folder), call)
+    (path,) = exporting.export_run(ExportOptions(run=options.output, output=folder), [call])
+    return path

@@ -19,7 +19,7 @@ from tltf.config.options import Options
 from tltf.config.resume import HARMLESS, allowed_changes
 from tltf.console import streams
 from tltf.errors import FlagError, ModelError, StorageError
-from tltf.files import atomic_files, atomic_folders, untrusted
+from tltf.files import atomic_files, untrusted
 from tltf.runs import layout, origin, removal
 from tltf.runs.origin import Change
 
@@ -200,7 +200,7 @@ def begin(
             require_allowed(run, differences, output.resume)
         export = origin.export_version(run)
     if export is None or differences:
-        export = export or int(atomic_folders.new_version(path.parent / layout.EXPORT).name)
+        export = export or layout.next_version(path.parent / layout.EXPORT)
         origin.write(run, data, export)
         comment = f"{command}\nEvery flag of this run, chosen defaults included."
         flagfiles.write(path, resolved, comment)

@@ -3,6 +3,7 @@
 import pathlib
 import re
 import shlex
+from collections.abc import Sequence
 
 from tltf.console import streams
 
@@ -43,6 +44,12 @@ EXPORT, EVALUATIONS, COMPARISONS = "export", "evaluations", "comparisons"
 """Folders of numbered versions."""
 MONITOR = "monitor"
 """The folder of what tltf.monitor writes."""
+FORMATS_JSON, FORMATS_MARKDOWN = "table.json", "table.md"
+"""In the folder of the exports: the formats beside each other."""
+EXPORT_FACTS = "tltf.json"
+"""In an export: what a program must know to use it."""
+SERVED_FORMAT = "saved_model"
+"""The format whose versions lie in the folder of the exports itself, where TF Serving looks for them."""
 
 OF_A_RUN = (FLAGS, STATUS, ORIGIN, LOCK, LOCK_OWNER, CONSOLE_LOG)
 """Files that mark a folder as a run's and describe the run."""
@@ -77,6 +84,30 @@ def served_name(run: pathlib.Path | str) -> str:
     """The name under which a server has the model of a run: that of its folder, for a URL."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", pathlib.Path(run).absolute().name).lstrip("._-")
     return name or "model"
+
+
+def format_folder(
+    exports: pathlib.Path | str, name: str, variant: Sequence[str] = ()
+) -> pathlib.Path:
+    """The folder of the versions of a format.
+
+    Args:
+        exports: the folder of the exports. TF Serving sees the numbers in it alone, so that the
+            folders of other formats may lie beside them.
+        name: of the format, as its call string has it.
+        variant: arguments by which its exports differ, such as `int8`.
+    """
+    folder = pathlib.Path(exports)
+    if name == SERVED_FORMAT:
+        return folder
+    return folder / re.sub(r"[^A-Za-z0-9_.-]", "_", "_".join([name, *variant]))
+
+
+def next_version(exports: pathlib.Path | str) -> int:
+    """One more than the largest version of any format, so that one number is one call of the export."""
+    folder = pathlib.Path(exports)
+    found = [*folder.glob("*"), *folder.glob("*/*")]
+    return max((int(path.name) for path in found if path.name.isdecimal()), default=0) + 1
 
 
 def serve_command(export: pathlib.Path | str, run: pathlib.Path | str) -> str:

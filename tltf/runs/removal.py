@@ -41,7 +41,8 @@ def remove(run: pathlib.Path, export: int | None = 1) -> None:
 
     Args:
         run: the run folder.
-        export: the version of the SavedModel that the run wrote; None if it wrote none.
+        export: the version of the exports that the run wrote, in whatever formats; None if it
+            wrote none.
     """
     run = pathlib.Path(run)
     for name in layout.OF_A_TRAINING:
@@ -49,11 +50,21 @@ def remove(run: pathlib.Path, export: int | None = 1) -> None:
     for name, pattern in layout.FOLDERS_OF_A_TRAINING.items():
         _remove_in(run / name, re.compile(pattern))
     if export is not None:
-        _remove_in(run / layout.EXPORT, re.compile(str(export)))
+        _remove_exports(run / layout.EXPORT, re.compile(str(export)))
     _remove_events(run / layout.TENSORBOARD)
     _remove_rounds(run / layout.ROUNDS)
     for path in run.glob(".*.part"):
         _remove(path)
+
+
+def _remove_exports(exports: pathlib.Path, version: re.Pattern[str]) -> None:
+    """Removes a version of all formats, and the table, which is of the model that was."""
+    for path in list(exports.glob("*")) if _is_folder(exports) else ():
+        if not path.name.isdecimal() and _is_folder(path):
+            _remove_in(path, version)
+    for name in (layout.FORMATS_JSON, layout.FORMATS_MARKDOWN):
+        _remove(exports / name)
+    _remove_in(exports, version)
 
 
 def _remove_rounds(rounds: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ from tltf.data.source import ScanCounts
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.report import folds as fold_rows
 from tltf.evaluation.report.folds import Fold, FoldMean
+from tltf.evaluation.report.format_rows import FormatRow
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
@@ -236,6 +237,8 @@ class Report:
             gives them.
         borderline: right answers of the split with the lowest probabilities, the lowest first.
         confused: the most confused pairs of classes, the most frequent first.
+        formats: the model itself and each format that it was exported in, with their answers and
+            times; [] where none but a SavedModel was written.
         facts: of a run; None in an evaluation.
         samples: training examples as the network sees them. They are shown in report.html and are
             not in the JSON.
@@ -261,6 +264,7 @@ class Report:
     trainable_table: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     borderline: list[Mistake] = dataclasses.field(default_factory=list)
     confused: list[ConfusedPair] = dataclasses.field(default_factory=list)
+    formats: list[FormatRow] = dataclasses.field(default_factory=list)
     facts: RunFacts | None = None
     samples: list[SampleGroup] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
@@ -287,6 +291,7 @@ class Report:
         values["worst_mistakes"] = [row.to_json() for row in self.worst_mistakes]
         for name in ("borderline", "confused"):
             values[name] = [row.to_json() for row in values[name]] or None
+        values["formats"] = [row.to_json() for row in self.formats] or None
         values["facts"] = self.facts and self.facts.to_json()
         del values["samples"]
         return _present({name: values[name] for name in dict.fromkeys([*self._order(), *values])})
@@ -319,6 +324,7 @@ class Report:
             "worst_mistakes": lambda rows: [from_known_keys(Mistake, row) for row in rows],
             "borderline": lambda rows: [from_known_keys(Mistake, row) for row in rows],
             "confused": lambda rows: [ConfusedPair.from_json(row) for row in rows],
+            "formats": lambda rows: [FormatRow.from_json(row) for row in rows],
             "facts": RunFacts.from_json,
         }
         found = {name: value for name, value in values.items() if value is not None}

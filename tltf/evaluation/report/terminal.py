@@ -52,7 +52,7 @@ def _next_lines(report: Report, run: pathlib.Path) -> list[str]:
         f"{'predict':<10} python -m tltf.predict --run={path} --input=FILE",
         f"{'python':<10} model = tltf.load({str(run)!r})",
     ]
-    if (run / layout.EXPORT).is_dir():
+    if any(path.name.isdecimal() for path in (run / layout.EXPORT).glob("*")):
         lines.append(f"{'serve':<10} {layout.serve_command(run / layout.EXPORT, run)}")
     return lines
 

@@ -19,6 +19,7 @@ from tltf.evaluation import evaluators
 from tltf.evaluation.report import (
     examples,
     folds,
+    format_rows,
     learning,
     naming,
     next_steps,
@@ -224,6 +225,8 @@ def _values(
         "typed": report.facts.typed if report.facts else "",
         "fact_rows": run_facts.facts_rows(report.facts),
         "table": report.trainable_table,
+        "formats": format_rows.table(report.formats, said) if report.formats else None,
+        "formats_text": format_rows.explanation(report.formats),
         "has_run": bool(report.command or report.time_s or report.versions),
     }
     return values | {"links": _links(values)}
@@ -268,6 +271,7 @@ def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
         *((part.key, part.link, part.is_after_mistakes) for part in own),
         ("seen", "Samples", values["sample_groups"]),
         ("trained", "Trained", values["table"]),
+        ("formats", "Formats", values["formats"]),
         ("data", "Data", values["data"]),
         ("run", "Run", values["has_run"]),
     ]

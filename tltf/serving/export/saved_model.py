@@ -4,32 +4,29 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from absl import logging
 
-from tltf.config.call_strings import Call
-from tltf.config.catalogs import Row
-from tltf.config.command_options import ExportOptions
-from tltf.data import pipeline, run_data
+from tltf.data import pipeline
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
-from tltf.errors import DataError, FlagError, ModelError, StorageError, printable
+from tltf.errors import printable
+from tltf.evaluation.report.format_rows import FormatRow
 from tltf.files import atomic_folders
-from tltf.graphs import batch_norm_folding, flat_dense, precision
+from tltf.graphs import batch_norm_folding, flat_dense
 from tltf.graphs.core import Core
-from tltf.models import core_builder, example_inputs, loading
+from tltf.models import example_inputs
 from tltf.models.transfer_model import TransferModel
-from tltf.runs import layout
 from tltf.serving import about
 from tltf.serving.about import AboutModel
-from tltf.serving.export import bundle
+from tltf.serving.export import bundle, measuring, scores_graph
 from tltf.serving.export import verify as export_verify
+from tltf.serving.export.format_export import Abandoned
+from tltf.serving.export.measuring import Subject
+from tltf.serving.export.prepared_rows import PreparedRows
 
 TOKEN_IDS = "token_ids"
 """The signature that takes token ids, and its input."""
@@ -81,11 +78,13 @@ class SavedModelExport:
         self.target = atomic_folders.new_version(folder, version)
         self._trained = trained
         self._core = trained.core
+        self._part = pathlib.Path()
         self._check: export_verify.Check | None = None
         if verify:
             export_verify.start_process(trained.core.backbone.modality)
         with contextlib.ExitStack() as stack:
             part = stack.enter_context(atomic_folders.new_folder(self.target))
+            self._part = part
             self._write(part)
             if verify:
                 raw = example_inputs.take_examples(trained, NUM_VERIFIED)
@@ -106,26 +105,37 @@ class SavedModelExport:
                 export_verify.check_saved_model(self._check, self._core.model, judged)
         return self.target
 
+    @property
+    def subject(self) -> Subject:
+        """The written files, for `measure`; raw texts need the operators of TensorFlow Text."""
+        is_text = self._core.backbone.modality == "text"
+        needs = {"import": "tensorflow_text"} if is_text else {}
+        return Subject("saved_model", self._part, "tensorflow", (".",), settings=needs)
+
+    def measure(self, rows: PreparedRows) -> FormatRow:
+        """The FormatRow of the signature `tensors` on these rows, by TensorFlow in a clean process.
+
+        Raises:
+            ModelError: it cannot be run, or it differs from the model.
+            StorageError: it takes too long or has no room for its answers.
+        """
+        return measuring.measure(self.subject, self._trained, rows)
+
     def abandon(self) -> None:
         """Removes what was written, unless `finish` was called."""
-        with contextlib.suppress(_Abandoned), self._stack:
-            raise _Abandoned
+        with contextlib.suppress(Abandoned), self._stack:
+            raise Abandoned
 
     def _write(self, part: pathlib.Path) -> None:
         """Writes the SavedModel into a folder."""
         trained = self._trained
-        if not _is_plain(trained.core):
-            self._core = core_builder.float32_copy(trained.core)
+        self._core = scores_graph.float32_core(trained.core)
         with tempfile.TemporaryDirectory() as scratch:
             facts = bundle.describe(trained)
             module = Servable(self._core, trained.preprocessing, facts, scratch)
-            with _hide_notes():
+            with scores_graph.hide_notes():
                 tf.saved_model.save(module, str(part), signatures=module.signatures())
         bundle.write_extras(part, trained, self._core, self._warmup)
-
-
-class _Abandoned(Exception):
-    """Ends an export that is not wanted any more."""
 
 
 def export_saved_model(
@@ -138,56 +148,6 @@ def export_saved_model(
 ) -> pathlib.Path:
     """Writes the export to `folder`/`version`/ and returns that path; see SavedModelExport."""
     return SavedModelExport(trained, folder, version, verify, **arguments).finish()
-
-
-def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
-    """Exports a run and returns the new folder.
-
-    The check uses the run's own test split if its data can still be read and is not code.
-
-    Args:
-        options: the options of the command.
-        call: the call that --format names.
-    """
-    trained = loading.load(options.run)
-    needs_data = options.verify or call.kwargs.get("warmup") == bundle.REAL
-    if needs_data and trained.options is not None:
-        trained.splits = _splits_of(options.run)
-    folder = options.output or pathlib.Path(options.run) / layout.EXPORT
-    export: SavedModelExport = call.build(trained, folder, options.version, options.verify)
-    return export.finish()
-
-
-def _splits_of(run: str) -> Splits | dict[str, Source]:
-    """The splits of a run; {} if its data cannot be read."""
-    try:
-        return run_data.load_parts(run)
-    except (FlagError, DataError, ModelError, StorageError) as error:
-        print(
-            f"export: the run's data cannot be read ({printable(error.what)}); made-up inputs "
-            "take their place in the check",
-            file=sys.stderr,
-        )
-        return {}
-
-
-def _is_plain(core: Core) -> bool:
-    """Whether the core computes in float32 alone and its weights are not spread over devices."""
-    values = tf.distribute.DistributedValues
-    return not precision.is_half(core.model) and not any(
-        isinstance(w.value, values) for w in core.model.weights
-    )
-
-
-@contextlib.contextmanager
-def _hide_notes() -> Iterator[None]:
-    """A block in which TensorFlow prints warnings about saving, but no notes."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(min(before, logging.WARNING))
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 class Servable(tf.Module):

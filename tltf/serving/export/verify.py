@@ -24,7 +24,7 @@ from tltf.graphs import batch_norm_folding
 from tltf.heads.head import Head
 from tltf.models import example_inputs
 from tltf.models.transfer_model import TransferModel
-from tltf.serving.export import clean_process
+from tltf.serving.export import clean_process, prepared_rows
 
 LARGEST_DIFFERENCE = 1e-5
 """The largest difference that is allowed between the scores of the export and those of the model, in
@@ -115,18 +115,10 @@ def _reference_scores(
 
     for start in range(0, len(columns[0]), BATCH):
         batch = [tf.constant(column[start : start + BATCH]) for column in columns]
-        tensors = _prepare(trained, batch)
+        tensors = prepared_rows.prepare_batch(trained, batch)
         with tf.device("CPU:0"):
             rows.append(answer(tensors).numpy())
     return np.concatenate(rows)
-
-
-def _prepare(trained: TransferModel, raw: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The inputs of the core for a batch of raw inputs, one tf.string[B] per field."""
-    if trained.core.backbone.modality == "text":
-        return trained.preprocessing(*raw)
-    images = tf.stack([trained.preprocessing(item) for item in raw[0]])
-    return {next(iter(trained.core.backbone.inputs)): images}
 
 
 def start_process(modality: str) -> None:
@@ -201,7 +193,9 @@ class Check:
     def _send(self, inputs: pathlib.Path) -> None:
         """Writes the inputs and tells the process where they are."""
         columns = list(self.raw.values())
-        first = _prepare(self.trained, [tf.constant(column[:BATCH]) for column in columns])
+        first = prepared_rows.prepare_batch(
+            self.trained, [tf.constant(column[:BATCH]) for column in columns]
+        )
         packed = dict[str, Any]()
         for name, items in self.raw.items():
             packed[f"data/{name}"], packed[f"ends/{name}"] = clean_process.pack(items)
