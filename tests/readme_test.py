@@ -28,6 +28,7 @@ KINDS = {
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
+    "serve": command_options.ServeOptions,
 }
 TINY = {
     "mnist_5k(num_train=1000)": "digits(num_train=60, num_validation=20, num_test=30)",

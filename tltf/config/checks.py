@@ -5,7 +5,16 @@ import pathlib
 
 from tltf.config import call_strings, data_paths, defaults, habits
 from tltf.config.call_strings import Call
-from tltf.config.catalogs import AUGMENTS, BACKBONES, FORMATS, HEADS, METHODS, SOURCES, SPLITS
+from tltf.config.catalogs import (
+    ABSTENTIONS,
+    AUGMENTS,
+    BACKBONES,
+    FORMATS,
+    HEADS,
+    METHODS,
+    SOURCES,
+    SPLITS,
+)
 from tltf.config.catalogs.row import BackboneRow, Row
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
@@ -14,6 +23,7 @@ from tltf.errors import FlagError, ModelError, nearest
 
 BASELINES = ("logistic", "scratch")
 NO_BASELINE = "none"
+NEVER_ABSTAINS = "none"
 EXPORT_FORMAT = "saved_model"
 """The format that a run is exported in when its training is done."""
 PRESET_PREFIX = "hub:"
@@ -54,7 +64,12 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         require_size(backbone, options.model.image_size_px)
     formats = (call_strings.pick(FORMATS, EXPORT_FORMAT, "format"),) if output.export else ()
     return Recipe(
-        **vars(read), backbone=backbone, method=method, formats=formats, baselines=baselines
+        **vars(read),
+        backbone=backbone,
+        method=method,
+        formats=formats,
+        baselines=baselines,
+        abstention=pick_abstention(train.abstain),
     )
 
 
@@ -148,6 +163,21 @@ def pick_baselines(text: str) -> tuple[str, ...] | None:
                 fix=f"--baseline='{meant}'" if "|" in meant else f"--baseline={meant}",
             )
     return names
+
+
+def pick_abstention(text: str) -> Call[Row] | None:
+    """The Call of --abstain, whose first argument needs no name, as in `coverage(.9)`; None for none.
+
+    Raises:
+        FlagError: a name or an argument does not exist.
+    """
+    if text.strip() in ("", NEVER_ABSTAINS):
+        return None
+    name, _, rest = text.strip().partition("(")
+    value, row = rest.removesuffix(")").strip(), ABSTENTIONS.get(name.strip())
+    if row and rest.endswith(")") and value and not set(value) & set("=,"):
+        text = f"{name.strip()}({next(iter(row.args))}={value})"
+    return call_strings.pick(ABSTENTIONS, text, "abstain")
 
 
 def fitting_backbone(source: Call[Row]) -> str:

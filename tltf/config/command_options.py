@@ -142,6 +142,23 @@ class PredictOptions:
     """The flags of `python -m tltf.predict`."""
 
     run: str = flag("", "The run folder.")
+    server: str = flag(
+        "",
+        "The host:port of a model server that answers in place of --run, over REST; "
+        "grpc://host:port for gRPC, http:// and https:// for a server with a path.",
+    )
+    model: str = flag("", "The name of the model on --server.")
+    version: int | None = flag(
+        None, "The version on --server; auto is the newest.", kind=int, least=1
+    )
+    version_label: str = flag("", "The label of the version on --server, such as stable.")
+    timeout_s: float = flag(30.0, "Seconds to wait for an answer of --server.", above=0)
+    retries: int = flag(
+        5,
+        "How often a batch is sent again to a --server that is busy, or not there, with longer and "
+        "longer pauses.",
+        least=0,
+    )
     input: str = flag(
         "-",
         "What to predict: files, folders, CSV or text files, joined with commas. - reads texts or "
@@ -247,4 +264,48 @@ class ExportOptions:
     )
     verify: bool = flag(
         True, "Reloads the export in a clean process and compares it with the model."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeOptions:
+    """The flags of `python -m tltf.serve`."""
+
+    run: str = flag("", "The run folder, whose export is served.")
+    export: str = flag("", "The folder of the versions of an export, in place of --run.")
+    name: str = flag("", "The name of the model in the paths; if empty, that of the folder.")
+    versions: str = flag(
+        "latest", "The versions that are served: latest, all, or numbers joined with commas."
+    )
+    labels: str = flag("", "Labels of versions, joined with commas, such as stable=3,canary=4.")
+    host: str = flag(
+        "127.0.0.1",
+        "The address at which the server listens. 0.0.0.0 lets other machines in, and there is no "
+        "password.",
+    )
+    port: int = flag(8501, "The port; 0 takes a free one.", least=0, most=65535)
+    max_batch: int = flag(32, "The most rows that are computed at once.", least=1)
+    max_wait_ms: float = flag(
+        0.0,
+        "Milliseconds that a request waits for others to be computed with it. At 0, those are "
+        "computed together that wait while others are computed.",
+        least=0,
+        most=1000,
+    )
+    max_queue: int = flag(
+        256,
+        "The most requests without an answer; one more gets status 429 at once.",
+        least=1,
+    )
+    max_body_mb: int = flag(
+        32, "The largest body of a request, in MiB; a larger one gets 413.", least=1
+    )
+    num_workers: int | None = flag(
+        None, "Batches that are computed at the same time; auto is one per core.", kind=int, least=1
+    )
+    num_threads: int | None = flag(
+        None, "Threads that compute one batch; auto is one per core.", kind=int, least=1
+    )
+    warmup: bool = flag(
+        True, "Answers the warm-up requests of the export before the first request."
     )

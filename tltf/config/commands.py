@@ -10,6 +10,7 @@ COMMANDS = {
     "predict": "classifies images or texts with a trained run",
     "evaluate": "evaluates a finished run on its own test split or on other labelled examples",
     "export": "exports a trained run for serving, and checks the export",
+    "serve": "serves the export of a run over HTTP, on the paths of TF Serving",
     "compare": "puts finished runs beside each other: metrics, curves, flags, time, disagreements",
     "monitor": "compares live rows with a run's reference, and rings where they differ",
     "update": "goes on from a run with more rows and new classes, and publishes what is not worse",

@@ -48,9 +48,11 @@ class Recipe(DataRecipe):
         method: the call of --method; None as long as it is `auto`.
         formats: the calls of the formats that the run is exported in; () for no export.
         baselines: the names in --baseline; None as long as it is `auto`.
+        abstention: the call of --abstain; None for none.
     """
 
     backbone: Call[BackboneRow] | None = None
     method: Call[MethodRow] | None = None
     formats: tuple[Call[Row], ...] = ()
     baselines: tuple[str, ...] | None = ()
+    abstention: Call[Row] | None = None

@@ -73,6 +73,12 @@ def folds_of(run: pathlib.Path) -> list[pathlib.Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
+def served_name(run: pathlib.Path | str) -> str:
+    """The name under which a server has the model of a run: that of its folder, for a URL."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", pathlib.Path(run).absolute().name).lstrip("._-")
+    return name or "model"
+
+
 def serve_command(export: pathlib.Path | str, run: pathlib.Path | str) -> str:
     """The command that serves an export with TF Serving.
 
@@ -80,7 +86,6 @@ def serve_command(export: pathlib.Path | str, run: pathlib.Path | str) -> str:
         export: the folder of its versions.
         run: the run folder, whose name the server gives to the model.
     """
-    folder = pathlib.Path(export).absolute()
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", pathlib.Path(run).absolute().name).lstrip("._-")
-    volume = shlex.quote(f"{folder}:/models/{name or 'model'}")
-    return f"docker run -p 8501:8501 -v {volume} -e MODEL_NAME={name or 'model'} tensorflow/serving"
+    name = served_name(run)
+    volume = shlex.quote(f"{pathlib.Path(export).absolute()}:/models/{name}")
+    return f"docker run -p 8501:8501 -v {volume} -e MODEL_NAME={name} tensorflow/serving"

@@ -1,5 +1,6 @@
 """The literal tables of everything that a call string can name, free of TensorFlow."""
 
+from tltf.config.catalogs.abstentions import ABSTENTIONS
 from tltf.config.catalogs.alarms import ALARMS
 from tltf.config.catalogs.augments import AUGMENTS
 from tltf.config.catalogs.backbones import BACKBONES
@@ -18,10 +19,12 @@ CATALOGS: dict[str, dict] = {
     "heads": HEADS,
     "methods": METHODS,
     "formats": FORMATS,
+    "abstentions": ABSTENTIONS,
     "alarms": ALARMS,
 }
 
 __all__ = [
+    "ABSTENTIONS",
     "ALARMS",
     "AUGMENTS",
     "BACKBONES",
