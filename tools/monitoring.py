@@ -207,7 +207,7 @@ class Case:
         return lambda rng: mix(self.rows["test"][0], self.rows[name][0], share, rng, num_rows)
 
     def draw_class(self, place, factor, num_rows):
-        """A function that draws test rows in which a class is `factor` times as frequent."""
+        """A function that draws test rows in which a row of a class is drawn `factor` times as often."""
 
         def drawn(rng):
             answers, labels = self.rows["test"]
@@ -243,7 +243,7 @@ def measure_case(case, notebook, chosen):
         power(name, case.draw(name, size))
     for share in MIXED:
         power(f"{share:.0%} {shifts[0]}", case.draw_mixed(shifts[0], share, size))
-    power(f"{names[0]} 3 times as frequent", case.draw_class(0, 3, size))
+    power(f"{names[0]} drawn 3 times as often", case.draw_class(0, 3, size))
     return rows
 
 
