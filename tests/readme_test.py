@@ -26,6 +26,7 @@ KINDS = {
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
+    "demo": command_options.DemoOptions,
 }
 TINY = {
     "mnist_5k(num_train=1000)": "digits(num_train=60, num_validation=20, num_test=30)",

@@ -28,6 +28,7 @@ CATALOG_PAGES = {
     "backbones": ("Backbones: what `--backbone` takes", "backbones.md"),
     "heads": ("Heads: what `--head` takes", "backbones.md"),
     "methods": ("Methods: what `--method` takes", "methods.md"),
+    "trackers": ("Trackers: what `--track` takes", "runs.md"),
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
 }
 """Catalog -> (title of its page, guides that it points to)."""
@@ -39,6 +40,7 @@ OPTIONS_OF = {
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
+    "demo": command_options.DemoOptions,
 }
 HEADINGS = {
     "data": "What is learned from",
@@ -61,6 +63,8 @@ NOTES = {
     "`package.module:name(key=value)`.",
     "augments": "Several are joined with `|` and applied in that order.",
     "formats": "A format of your own is `package.module:name`.",
+    "trackers": "Several are joined with `|`. A tracker of your own is `package.module:name`, a class with the "
+    "three methods of `tltf.experiments.tracking.tracker.Tracker`.",
 }
 
 

@@ -167,6 +167,7 @@ FLAGS_OF_LISTS = {
     "head": "heads",
     "method": "methods",
     "format": "formats",
+    "track": "trackers",
 }
 
 

@@ -226,6 +226,11 @@ ON_TEXTS = {
 }
 """Cases of methods that are for transformers."""
 FORMATS = {"saved_model": ["saved_model"]}
+TRACKERS = {
+    "tensorboard": ["tensorboard"],
+    "wandb": ["wandb(project=x, mode=offline)"],
+    "mlflow": ["mlflow(uri=sqlite:///runs.db, model=false)"],
+}
 
 CASES = {
     "sources": SOURCES,
@@ -235,6 +240,7 @@ CASES = {
     "heads": HEADS,
     "methods": METHODS,
     "formats": FORMATS,
+    "trackers": TRACKERS,
 }
 LARGE = {
     "fashion_mnist",

@@ -262,13 +262,14 @@ def unknown_name(catalog: Mapping[str, Row], name: str, text: str, flag: str) ->
     near = [meant] if meant != text.strip() else nearest(name, catalog, limit=1)
     rest = "" if meant != text.strip() else text.strip()[len(name) :]
     fix = f"--{flag}={near[0]}{rest}" if near else f"--list={_list_of(flag)}"
-    what = f"there is no {flag or 'entry'} {name!r} (received {text}; "
+    entry = {"": "entry", "track": "tracker"}.get(flag, flag)
+    what = f"there is no {entry} {name!r} (received {text}; "
     return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
 
 
 def _list_of(flag: str) -> str:
     """What --list calls the catalog of a flag."""
-    return "sources" if flag == "data" else f"{flag}s"
+    return {"data": "sources", "track": "trackers"}.get(flag, f"{flag}s")
 
 
 def load_target(target: str, row: Row | None = None) -> Callable[..., Any]:

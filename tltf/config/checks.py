@@ -1,19 +1,29 @@
 """Resolves every call string of a run against its catalog, before TensorFlow is imported."""
 
+import importlib.util
 import os
 import pathlib
 
 from tltf.config import call_strings, data_paths, defaults, habits
 from tltf.config.call_strings import Call
-from tltf.config.catalogs import AUGMENTS, BACKBONES, FORMATS, HEADS, METHODS, SOURCES, SPLITS
-from tltf.config.catalogs.row import BackboneRow, Row
+from tltf.config.catalogs import (
+    AUGMENTS,
+    BACKBONES,
+    FORMATS,
+    HEADS,
+    METHODS,
+    SOURCES,
+    SPLITS,
+    TRACKERS,
+)
+from tltf.config.catalogs.row import BackboneRow, Row, TrackerRow
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
 
 BASELINES = ("logistic", "scratch")
-NO_BASELINE = "none"
+NO_BASELINE = NO_TRACKER = "none"
 EXPORT_FORMAT = "saved_model"
 """The format that a run is exported in when its training is done."""
 PRESET_PREFIX = "hub:"
@@ -54,7 +64,12 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         require_size(backbone, options.model.image_size_px)
     formats = (call_strings.pick(FORMATS, EXPORT_FORMAT, "format"),) if output.export else ()
     return Recipe(
-        **vars(read), backbone=backbone, method=method, formats=formats, baselines=baselines
+        **vars(read),
+        backbone=backbone,
+        method=method,
+        formats=formats,
+        baselines=baselines,
+        trackers=pick_trackers(output.track),
     )
 
 
@@ -148,6 +163,23 @@ def pick_baselines(text: str) -> tuple[str, ...] | None:
                 fix=f"--baseline='{meant}'" if "|" in meant else f"--baseline={meant}",
             )
     return names
+
+
+def pick_trackers(text: str) -> tuple[Call[TrackerRow], ...]:
+    """The calls of --track, which are joined with `|`; () for `none`.
+
+    Raises:
+        FlagError: a name or an argument does not exist, or a package is not installed.
+    """
+    if text.strip() == NO_TRACKER:
+        return ()
+    calls = call_strings.pick_each(TRACKERS, text, "track")
+    for call in calls:
+        if call.row and importlib.util.find_spec(call.row.package) is None:
+            missing = ModuleNotFoundError(name=call.row.package)
+            raise call_strings.missing_extra(missing, call.row.extra)
+        call.check()
+    return calls
 
 
 def fitting_backbone(source: Call[Row]) -> str:

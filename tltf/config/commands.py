@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "evaluates a finished run on its own test split or on other labelled examples",
     "export": "exports a trained run for serving, and checks the export",
     "compare": "puts finished runs beside each other: metrics, curves, flags, time, disagreements",
+    "demo": "opens a page on this machine on which a run answers whoever tries it",
     "check": "scans a data set as training does and prints what is in it",
     "lr_find": "proposes a learning rate for a run",
 }

@@ -61,7 +61,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "checkpoint_minutes",
         ),
     ),
-    "output": (("output", "overwrite", "baseline", "export", "quiet"), ("title", "tensorboard")),
+    "output": (("output", "overwrite", "baseline", "export", "quiet"), ("title", "track")),
 }
 """Heading -> (common flags of a run, its other flags)."""
 

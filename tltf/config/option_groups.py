@@ -361,7 +361,11 @@ class OutputOptions:
         "5,000 examples to pass through; else none. It never chooses scratch.",
     )
     export: bool = flag(True, "Exports a SavedModel when the training is done.")
-    tensorboard: bool = flag(False, "Writes TensorBoard logs to RUN/tensorboard.")
+    track: str = flag(
+        "none",
+        "Where the run is tracked besides its folder, joined with |: tensorboard, 'wandb(project=x)' or "
+        "'mlflow(uri=sqlite:///mlflow.db)'; or none. See --list=trackers.",
+    )
     quiet: bool = flag(
         False, "Prints no plan and no progress; warnings, errors and the last lines stay."
     )

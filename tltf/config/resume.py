@@ -10,7 +10,7 @@ HARMLESS = (
     "title",
     "export",
     "baseline",
-    "tensorboard",
+    "track",
     "checkpoint_minutes",
     "eval_batch_size",
     "cache_memory_mb",
