@@ -1,6 +1,7 @@
 """The page of tltf.demo, made with Gradio: inputs, an answer with probabilities, and examples."""
 
 import dataclasses
+import logging
 import os
 import pathlib
 import tempfile
@@ -13,10 +14,12 @@ from typing import Any
 from tltf.config import call_strings
 from tltf.config.command_options import DemoOptions
 from tltf.console import signals
+from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError, StorageError
 from tltf.evaluation import evaluators
-from tltf.evaluation.report import naming
-from tltf.evaluation.report.report import run_report
+from tltf.evaluation.report import naming, templating
+from tltf.evaluation.report.report import Report, run_report
 from tltf.models import loading
 from tltf.models.prediction import Prediction
 from tltf.models.transfer_model import TransferModel
@@ -89,6 +92,7 @@ def import_gradio() -> types.ModuleType:
         FlagError: it is not installed.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of each of its requests
     try:
         import gradio
     except ModuleNotFoundError as error:
@@ -113,15 +117,19 @@ def trial_of(options: DemoOptions, folder: pathlib.Path) -> Trial:
     )
 
 
-def _about(report: Any) -> str:
+def _about(report: Report | None) -> str:
     """The headline metric of the run with its interval; empty where there is none."""
     role, metrics = report.main_split() if report else ("", None)
     if metrics is None:
         return ""
     said = evaluators.wording_for(metrics)
-    value, bounds = metrics.scores.get(said.metric), metrics.intervals.get(said.metric)
-    interval = f" ({said.interval(bounds)})" if bounds else ""
-    return f"{role} {said.title} {said.value(value)}{interval}, {metrics.num_examples:,} examples"
+    value = said.value(metrics.scores.get(said.metric))
+    bounds = templating.interval_text(metrics.intervals.get(said.metric), said.value)
+    counted = f"{metrics.num_examples:,} examples" if metrics.num_examples is not None else ""
+    name = f"{role[:1].upper()}{role[1:]} {said.title}"
+    return ", ".join(
+        filter(None, [f"{name} {value}" + (f" ({bounds})" if bounds else ""), counted])
+    )
 
 
 def open_page(page: Any, options: DemoOptions, folder: str) -> str:
@@ -162,7 +170,14 @@ def open_page(page: Any, options: DemoOptions, folder: str) -> str:
     return public or local
 
 
-CSS = ".explanation img { max-width: 100% } footer { display: none !important }"
+TINY_PX = 64
+"""Inputs of a smaller side are enlarged on the page, with their pixels as squares."""
+CSS = """
+.explanation img { max-width: 100% }
+.tiny img { width: 100%; height: 100%; object-fit: contain; image-rendering: pixelated }
+.answer p { font-size: 1.4rem }
+footer { display: none !important }
+"""
 
 
 def build(trial: Trial, gradio: types.ModuleType) -> Any:
@@ -173,7 +188,7 @@ def build(trial: Trial, gradio: types.ModuleType) -> Any:
         gradio.Markdown(f"# {trial.heading}\n{trial.about}")
         with gradio.Row():
             with gradio.Column():
-                fields = [_field(gradio, name, is_image) for name in prepared.fields]
+                fields = [_field(gradio, name, prepared) for name in prepared.fields]
                 truth = gradio.Textbox(
                     label="True label of this example",
                     interactive=False,
@@ -197,14 +212,20 @@ def build(trial: Trial, gradio: types.ModuleType) -> Any:
     return page
 
 
-def _field(gradio: types.ModuleType, name: str, is_image: bool) -> Any:
+def _field(
+    gradio: types.ModuleType, name: str, prepared: ImagePreprocessing | TextPreprocessing
+) -> Any:
     """The component of a field: a box for a text, or one to drop a picture in."""
-    if is_image:  # the file as it is: the model decodes it by its own rules
-        sources = ["upload", "clipboard"]
-        return gradio.Image(
-            label=name, type="filepath", image_mode=None, sources=sources, height=300
-        )
-    return gradio.Textbox(label=name, lines=4, max_lines=12)
+    if not isinstance(prepared, ImagePreprocessing):
+        return gradio.Textbox(label=name, lines=4, max_lines=12)
+    return gradio.Image(  # the file as it is: the model decodes it by its own rules
+        label=name,
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard"],
+        height=300,
+        elem_classes="tiny" if prepared.size_px < TINY_PX else None,
+    )
 
 
 class _Outputs:
@@ -216,7 +237,7 @@ class _Outputs:
             "class",
             "labels",
         )
-        self._text = gradio.Markdown(label="Answer", container=True, show_label=True)
+        self._text = gradio.Markdown(elem_classes="answer", min_height=40)
         count = min(MOST_CLASSES, len(trial.model.class_names))
         self._probabilities = gradio.Label(
             label="Probabilities",
