@@ -22,6 +22,7 @@ KINDS = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
     "check": command_options.CheckOptions,
+    "update": command_options.UpdateOptions,
     "compare": command_options.CompareOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,

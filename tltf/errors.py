@@ -71,6 +71,12 @@ class StorageError(TltfError):
     code = 5
 
 
+class NotPublishedError(TltfError):
+    """An update of a run that is not good enough to take its place."""
+
+    code = 7
+
+
 class NumericError(TltfError):
     """A loss or a gradient that is not finite."""
 

@@ -8,7 +8,17 @@ from tltf.config.options import Options
 from tltf.console import command
 from tltf.errors import DataError
 
-COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check", "compare", "demo"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "lr_find",
+    "check",
+    "compare",
+    "update",
+    "demo",
+]
 
 WATCHED = """
 import sys

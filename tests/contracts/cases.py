@@ -10,6 +10,8 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from tltf.config import flagfiles, options
+
 COLOURS = {"blue": 40, "red": 200}
 TEXTS = [
     ("a fine film", "good"),
@@ -38,9 +40,9 @@ def image_folder(folder):
     return f"image_folder(path={folder})"
 
 
-def csv(folder):
+def csv(folder, before=""):
     """Eight texts."""
-    rows = ["text,label", *(f'"{text}",{label}' for text, label in TEXTS)]
+    rows = ["text,label", *(f'"{before}{text}",{label}' for text, label in TEXTS)]
     (folder / "all.csv").write_text("\n".join(rows) + "\n")
     return f"csv(path={folder}/all.csv, text=text, label=label)"
 
@@ -109,6 +111,15 @@ def shout(texts, seed):
     return [f"{text}, {seed[1]} times" for text in texts]
 
 
+def with_replay(folder):
+    """New rows beside those of an earlier run, of which the run's flags are all that is read."""
+    run = folder / "earlier"
+    flagfiles.write(run / "run.flags", options.make(data=csv(folder)), "made")
+    inner = folder / "new"
+    inner.mkdir()
+    return f"with_replay(run={run}, data={csv(inner, 'again: ')})"
+
+
 def fixed(text):
     """A source that needs no files."""
     return lambda folder: text
@@ -121,6 +132,7 @@ SOURCES = {
     "numpy": numpy,
     "tfrecord": tfrecord,
     "tfds": tfds,
+    "with_replay": with_replay,
     "vader": fixed("vader(domain=tweets, num_train=40, num_test=20)"),
     "mnist_5k": fixed("mnist_5k(num_train=40, num_test=20)"),
     "digits": fixed("digits(num_train=40, num_test=20)"),

@@ -62,6 +62,47 @@ class CompareOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class UpdateOptions:
+    """The flags of `python -m tltf.update`."""
+
+    run: str = flag("", "The folder of the run that is in use, whose own data must still be there.")
+    data: str = flag(
+        "",
+        "The new labelled examples, as a call string; they may have new classes. See --list=sources.",
+    )
+    output: str = flag("", "The folder of the new run.")
+    replay: float = flag(
+        5.0,
+        "Training rows of the run that are trained on again, per new training row; 0 for none, with "
+        "which the old is often forgotten.",
+        least=0,
+    )
+    tolerance: float = flag(
+        0.01,
+        "By how much the new run may be worse on the old test rows: 0.01 is one point of accuracy; of "
+        "an error, a share of that of the run in use.",
+        least=0,
+    )
+    method: str = flag(
+        "auto", "The transfer method; auto is that of the run, and full where it was scratch."
+    )
+    train_epochs: int | None = flag(
+        None, "Passes over the training rows; auto is that of the run.", kind=int, least=1
+    )
+    learning_rate: float | None = flag(
+        None, "The peak learning rate; auto is that of the run.", kind=float, above=0
+    )
+    seed: int = flag(0, "The seed of the splits, of replay and of training.", least=0)
+    publish: str = flag(
+        "",
+        "The folder of the versions that are served, where a new run that is good enough becomes the "
+        "next version; if empty, RUN/export. none publishes nothing.",
+    )
+    eval_batch_size: int = flag(128, "Examples per step of an evaluation.", least=1)
+    overwrite: bool = flag(False, "Replaces a finished run in the output folder.")
+
+
+@dataclasses.dataclass(frozen=True)
 class CheckOptions:
     """The flags of `python -m tltf.check`."""
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "export": "exports a trained run for serving, and checks the export",
     "compare": "puts finished runs beside each other: metrics, curves, flags, time, disagreements",
     "demo": "opens a page on this machine on which a run answers whoever tries it",
+    "update": "goes on from a run with more rows and new classes, and publishes what is not worse",
     "check": "scans a data set as training does and prints what is in it",
     "lr_find": "proposes a learning rate for a run",
 }

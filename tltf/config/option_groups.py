@@ -94,6 +94,11 @@ class ModelOptions:
         "The layers on the backbone's features, which predict the labels, such as "
         "'classify(hidden=256, dropout=.1)'. See --list=heads.",
     )
+    head_weights: str = flag(
+        "",
+        "A run from whose head the head starts: classes that the run knows keep their weights, by "
+        "name. If empty, it starts from random weights.",
+    )
     image_size_px: int | None = flag(
         None,
         "The side of the square input image, in pixels; auto is the backbone's own.",

@@ -35,6 +35,7 @@ from tltf.heads.head import Head
 from tltf.models import input_format, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
+from tltf.serving.export import verify
 from tltf.training import training
 from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
@@ -64,6 +65,8 @@ def run(
     recipe = recipe or checks.resolve(options)
     tracking = Tracking(recipe.trackers, launch.group)
     with folder.claim_folder(options.output), lines.quiet(options.output.quiet), tracking:
+        if folder.is_chief() and not options.output.dry_run:
+            _start_check_early(recipe)
         shows_plan = launch.shows_plan
         result = training.train(
             options, recipe, callbacks, shows_plan=shows_plan, open_log=tracking.begin
@@ -71,6 +74,18 @@ def run(
         if options.output.dry_run or not folder.is_chief():
             return None
         return publish(result, recipe, start, launch, tracking)
+
+
+def _start_check_early(recipe: Recipe) -> None:
+    """Starts the process that checks the export before the training, where that is short.
+
+    Its import of TensorFlow takes longer than a head is solved for.
+    """
+    method, row = recipe.method, recipe.backbone.row if recipe.backbone else None
+    if not recipe.formats or method is None or row is None or method.name != "linear_probe":
+        return
+    if method.kwargs.get("solver") == "lbfgs":
+        verify.start_process(row.modality)
 
 
 def publish(

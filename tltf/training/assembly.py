@@ -12,6 +12,7 @@ from tltf.config import defaults
 from tltf.config.option_groups import TrainOptions
 from tltf.config.options import Options, replace
 from tltf.config.recipe import Recipe
+from tltf.console import lines
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Source, Splits
@@ -21,7 +22,7 @@ from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
-from tltf.models import core_builder
+from tltf.models import core_builder, head_rows
 from tltf.models.transfer_model import TransferModel
 from tltf.training import precision_choice
 from tltf.training.judges import MACRO_F1
@@ -69,6 +70,8 @@ def assemble(
     )
     with strategy.scope():
         core, precision = precision_choice.build(make, options.runtime, options.model, work)
+    if options.model.head_weights:
+        _copy_head(core, training.class_names, options.model.head_weights)
     options = replace(options, precision=precision)
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
     dropout.set_rates(
@@ -86,6 +89,13 @@ def assemble(
     _require_metric(core, options.train.metric)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def _copy_head(core: Core, class_names: Sequence[str], run: str) -> None:
+    """Starts the head from that of a run, and says so."""
+    shared = head_rows.copy_head(core, class_names, run)
+    start = f"{len(shared)} of {len(class_names)} classes start" if class_names else "it starts"
+    lines.say("head", f"{start} from the weights in {run}")
 
 
 def situation_of(trained: TransferModel, given: Options) -> defaults.Situation:
