@@ -4,6 +4,7 @@ from typing import Any
 
 import mlflow
 import mlflow.pyfunc
+import pandas
 
 
 class RunModel(mlflow.pyfunc.PythonModel):
@@ -15,16 +16,18 @@ class RunModel(mlflow.pyfunc.PythonModel):
 
         self.model = loading.load(context.artifacts["model"])
 
-    def predict(self, context, model_input, params=None):  # MLflow reads annotations as a schema
+    def predict(
+        self, context: Any, model_input: pandas.DataFrame, params: Any = None
+    ) -> pandas.DataFrame:
         """The answers for a frame with a column of texts, or of the bytes of image files.
 
         Args:
             context: of MLflow.
-            model_input: pandas.DataFrame with a column `text` or `image`, or one per field.
+            model_input: with a column `text` or `image`, or one per field.
             params: not used.
 
         Returns:
-            pandas.DataFrame, see `tltf.models.prediction_frame.make_frame`.
+            As `tltf.models.prediction_frame.make_frame` says.
         """
         return self.model.predict(model_input)
 

@@ -9,7 +9,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from tltf.config import call_strings
 from tltf.config.command_options import DemoOptions
@@ -58,10 +58,11 @@ class Trial:
         given = tuple(value for value in values if value)
         if len(given) < len(values):
             return None, ""
-        (prediction,) = self.model.predict([given if len(given) > 1 else given[0]])
-        assert isinstance(prediction, Prediction)
-        is_shown = self.explain is not None and not prediction.error
-        return prediction, self.explain(given, prediction) if is_shown and self.explain else ""
+        found = self.model.predict([given if len(given) > 1 else given[0]])
+        (prediction,) = cast("list[Prediction]", found)
+        if self.explain is None or prediction.error:
+            return prediction, ""
+        return prediction, self.explain(given, prediction)
 
 
 def serve(options: DemoOptions) -> None:
