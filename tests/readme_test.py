@@ -24,10 +24,12 @@ KINDS = {
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "compare": command_options.CompareOptions,
+    "monitor": command_options.MonitorOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
     "demo": command_options.DemoOptions,
+    "serve": command_options.ServeOptions,
 }
 TINY = {
     "mnist_5k(num_train=1000)": "digits(num_train=60, num_validation=20, num_test=30)",

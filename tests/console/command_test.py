@@ -13,9 +13,11 @@ COMMANDS = [
     "evaluate",
     "predict",
     "export",
+    "serve",
     "lr_find",
     "check",
     "compare",
+    "monitor",
     "update",
     "demo",
 ]
@@ -64,7 +66,13 @@ def test_help_needs_no_tensorflow(command, flag):
         ("evaluate", []),
         ("evaluate", ["--run=x", "--data=mnits"]),
         ("predict", []),
+        ("predict", ["--server=localhost:8501"]),
+        ("serve", []),
+        ("serve", ["--run=/no/such/run"]),
+        ("serve", ["--run=x", "--port=70000"]),
         ("export", ["--format=saved_modle"]),
+        ("monitor", []),
+        ("monitor", ["--run=x", "--input=y", "--alarm=drfit"]),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
@@ -74,9 +82,10 @@ def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
     assert error.startswith("tltf: error[2] ") and heavy == "HEAVY []"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "demo"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "monitor", "demo"])
 def test_a_run_that_is_not_there_is_refused_without_tensorflow(command):
-    done = watched(command, "--run=/no/such/run")
+    more = ["--input=log.csv"] if command == "monitor" else []
+    done = watched(command, "--run=/no/such/run", *more)
     error, heavy = done.stderr.splitlines()
     assert done.returncode in (2, 4) and "/no/such/run" in error and heavy == "HEAVY []"
 

@@ -189,9 +189,16 @@ BACKBONES = {
     "small_lstm": ["small_lstm(units=6, embedding=5, vocabulary=60)"],
 }
 HEADS = {
-    "classify": ["classify", "classify(hidden=[6, 5], dropout=.2)", "classify(pooling=max)"],
-    "ordinal": ["ordinal", "ordinal(hidden=[6], order=[a, b, c])"],
-    "multi_label": ["multi_label(hidden=[6])", "multi_label(thresholds=[.4, .5, .6])"],
+    "classify": [
+        "classify",
+        "classify(hidden=[6, 5], dropout=.2)",
+        "classify(pooling=max, temperature=2.0, sure_from=.36)",
+    ],
+    "ordinal": ["ordinal", "ordinal(hidden=[6], order=[a, b, c], temperature=.7, set_from=.3)"],
+    "multi_label": [
+        "multi_label(hidden=[6])",
+        "multi_label(thresholds=[.4, .5, .6], temperatures=[2, .5, 1])",
+    ],
     "regress": ["regress", "regress(quantiles=[.1, .5], center=3.0, scale=2.0, dropout=.2)"],
     "multi_regress": [
         "multi_regress",
@@ -243,6 +250,18 @@ TRACKERS = {
     "wandb": ["wandb(project=x, mode=offline)"],
     "mlflow": ["mlflow(uri=sqlite:///runs.db, model=false)"],
 }
+ABSTENTIONS = {
+    "coverage": ["coverage", "coverage(share=.5)"],
+    "accuracy": ["accuracy(least=.8, confidence=.9)"],
+    "conformal": ["conformal(error=.2)"],
+}
+ALARMS = {
+    "drift": ["drift", "drift(alpha=.05)"],
+    "rate": ["rate(label=bad, above=.4)", "rate(label=bad, above=.4, below=.1)"],
+    "surge": ["surge(label=bad)", "surge(label=bad, points=.2, alpha=.01, windows=0)"],
+    "mean": ["mean(above=3)", "mean(name=price, above=3.5, below=-1)"],
+    "failures": ["failures", "failures(above=.2)"],
+}
 
 CASES = {
     "sources": SOURCES,
@@ -253,6 +272,8 @@ CASES = {
     "methods": METHODS,
     "formats": FORMATS,
     "trackers": TRACKERS,
+    "abstentions": ABSTENTIONS,
+    "alarms": ALARMS,
 }
 LARGE = {
     "fashion_mnist",

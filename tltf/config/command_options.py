@@ -142,6 +142,23 @@ class PredictOptions:
     """The flags of `python -m tltf.predict`."""
 
     run: str = flag("", "The run folder.")
+    server: str = flag(
+        "",
+        "The host:port of a model server that answers in place of --run, over REST; "
+        "grpc://host:port for gRPC, http:// and https:// for a server with a path.",
+    )
+    model: str = flag("", "The name of the model on --server.")
+    version: int | None = flag(
+        None, "The version on --server; auto is the newest.", kind=int, least=1
+    )
+    version_label: str = flag("", "The label of the version on --server, such as stable.")
+    timeout_s: float = flag(30.0, "Seconds to wait for an answer of --server.", above=0)
+    retries: int = flag(
+        5,
+        "How often a batch is sent again to a --server that is busy, or not there, with longer and "
+        "longer pauses.",
+        least=0,
+    )
     input: str = flag(
         "-",
         "What to predict: files, folders, CSV or text files, joined with commas. - reads texts or "
@@ -206,6 +223,57 @@ class DemoOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class MonitorOptions:
+    """The flags of `python -m tltf.monitor`."""
+
+    run: str = flag("", "The run folder.")
+    input: str = flag(
+        "",
+        "What is watched: a log of what tltf.predict wrote, as CSV or JSON lines; a file of texts, of "
+        "paths or of a table, whose rows the run predicts; or a folder of images. Rows and images that "
+        "were looked at before are not read again.",
+    )
+    alarm: str = flag(
+        "drift", "What rings, as call strings joined with |. See --list=alarms for all of them."
+    )
+    window: int = flag(500, "Rows that are looked at together.", least=20)
+    rest: bool | None = flag(
+        None,
+        "Also looks at last rows that do not fill a window; auto does so at the first look at an input.",
+        kind=bool,
+    )
+    time: str = flag(
+        "",
+        "The column with the time of a row, as ISO 8601 or seconds since 1970; if empty, time, "
+        "timestamp, datetime, date or created_at, where there is one.",
+    )
+    webhook: str = flag("", "The address to which alarms are posted, as JSON.")
+    predict_again: bool = flag(
+        False,
+        "Predicts the inputs in a log of predictions again, so that their features are tested too.",
+    )
+    output: str = flag(
+        "", "The folder of the page and of what was read so far; if empty, RUN/monitor."
+    )
+    column: str = flag(
+        "",
+        "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
+        "else text, path or image.",
+    )
+    delimiter: str = flag(
+        "", "The character between the columns of a CSV input; if empty, that of the run's --data."
+    )
+    encoding: str = flag(
+        "", "The encoding of text inputs; if empty, that of the run's --data, else UTF-8."
+    )
+    quote: str = flag(
+        "",
+        "The character around texts in a CSV input, or none; if empty, that of the run's --data.",
+    )
+    eval_batch_size: int = flag(128, "Inputs per step.", least=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportOptions:
     """The flags of `python -m tltf.export`."""
 
@@ -217,4 +285,48 @@ class ExportOptions:
     )
     verify: bool = flag(
         True, "Reloads the export in a clean process and compares it with the model."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeOptions:
+    """The flags of `python -m tltf.serve`."""
+
+    run: str = flag("", "The run folder, whose export is served.")
+    export: str = flag("", "The folder of the versions of an export, in place of --run.")
+    name: str = flag("", "The name of the model in the paths; if empty, that of the folder.")
+    versions: str = flag(
+        "latest", "The versions that are served: latest, all, or numbers joined with commas."
+    )
+    labels: str = flag("", "Labels of versions, joined with commas, such as stable=3,canary=4.")
+    host: str = flag(
+        "127.0.0.1",
+        "The address at which the server listens. 0.0.0.0 lets other machines in, and there is no "
+        "password.",
+    )
+    port: int = flag(8501, "The port; 0 takes a free one.", least=0, most=65535)
+    max_batch: int = flag(32, "The most rows that are computed at once.", least=1)
+    max_wait_ms: float = flag(
+        0.0,
+        "Milliseconds that a request waits for others to be computed with it. At 0, those are "
+        "computed together that wait while others are computed.",
+        least=0,
+        most=1000,
+    )
+    max_queue: int = flag(
+        256,
+        "The most requests without an answer; one more gets status 429 at once.",
+        least=1,
+    )
+    max_body_mb: int = flag(
+        32, "The largest body of a request, in MiB; a larger one gets 413.", least=1
+    )
+    num_workers: int | None = flag(
+        None, "Batches that are computed at the same time; auto is one per core.", kind=int, least=1
+    )
+    num_threads: int | None = flag(
+        None, "Threads that compute one batch; auto is one per core.", kind=int, least=1
+    )
+    warmup: bool = flag(
+        True, "Answers the warm-up requests of the export before the first request."
     )

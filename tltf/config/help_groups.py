@@ -29,6 +29,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "metric",
             "watch_test",
             "ema_decay",
+            "calibrate",
+            "abstain",
         ),
     ),
     "optimizer": (

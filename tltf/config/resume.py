@@ -13,6 +13,8 @@ HARMLESS = (
     "track",
     "checkpoint_minutes",
     "eval_batch_size",
+    "calibrate",
+    "abstain",
     "cache_memory_mb",
     "cache_disk_gb",
     "near_duplicates",

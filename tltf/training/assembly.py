@@ -24,7 +24,7 @@ from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder, head_rows
 from tltf.models.transfer_model import TransferModel
-from tltf.training import precision_choice
+from tltf.training import head_tuning, precision_choice
 from tltf.training.judges import MACRO_F1
 
 
@@ -86,7 +86,7 @@ def assemble(
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
-    _require_metric(core, options.train.metric)
+    _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
 
@@ -141,8 +141,12 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
         raise refusal
 
 
-def _require_metric(core: Core, metric: str) -> None:
-    """Raises FlagError for a metric that the labels of the head do not have."""
+def _require_choices(
+    core: Core, train: TrainOptions, recipe: Recipe, parts: Splits | dict[str, Source]
+) -> None:
+    """Raises FlagError for a choice on validation that the labels of the head or the rows do not allow."""
+    head_tuning.require(core, train, recipe.abstention, parts)
+    metric = train.metric
     if metric == MACRO_F1 and core.head.target != label_kinds.CLASS:
         what = f"{metric} is of one class per row, and the head {core.head.name} predicts others"
         raise FlagError(what, flag="metric", fix="--metric=auto")
