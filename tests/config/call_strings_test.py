@@ -168,6 +168,7 @@ FLAGS_OF_LISTS = {
     "method": "methods",
     "format": "formats",
     "track": "trackers",
+    "alarm": "alarms",
     "abstain": "abstentions",
 }
 
