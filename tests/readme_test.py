@@ -28,6 +28,7 @@ KINDS = {
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
+    "demo": command_options.DemoOptions,
     "serve": command_options.ServeOptions,
 }
 TINY = {

@@ -28,6 +28,7 @@ CATALOG_PAGES = {
     "backbones": ("Backbones: what `--backbone` takes", "backbones.md"),
     "heads": ("Heads: what `--head` takes", "backbones.md"),
     "methods": ("Methods: what `--method` takes", "methods.md"),
+    "trackers": ("Trackers: what `--track` takes", "runs.md"),
     "alarms": ("Alarms: what `--alarm` of `python -m tltf.monitor` takes", "monitoring.md"),
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
     "abstentions": ("Abstentions: what `--abstain` takes", "report.md"),
@@ -43,6 +44,7 @@ OPTIONS_OF = {
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
+    "demo": command_options.DemoOptions,
     "serve": command_options.ServeOptions,
 }
 HEADINGS = {
@@ -68,6 +70,8 @@ NOTES = {
     "alarms": "Several are joined with `|`. An alarm of your own is `package.module:name`; see "
     "`tltf.serving.monitoring.alarms.alarm` for what it must have.",
     "formats": "A format of your own is `package.module:name`.",
+    "trackers": "Several are joined with `|`. A tracker of your own is `package.module:name`, a class with the "
+    "three methods of `tltf.experiments.tracking.tracker.Tracker`.",
     "abstentions": "The first argument needs no name: `coverage(.8)` is `coverage(share=.8)`.",
 }
 

@@ -167,6 +167,8 @@ FLAGS_OF_LISTS = {
     "head": "heads",
     "method": "methods",
     "format": "formats",
+    "track": "trackers",
+    "alarm": "alarms",
     "abstain": "abstentions",
 }
 

@@ -129,6 +129,25 @@ def test_a_missing_flagfile_lists_those_that_are_there(tmp_path, monkeypatch):
         parse("--flagfile=configs/quickstrat.flags")
 
 
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("--tensorboard=false", "none"),
+        ("--tensorboard=true", "tensorboard"),
+        ("--tensorboard", "tensorboard"),
+    ],
+)
+def test_flags_of_an_earlier_version_are_read_in_files_and_refused_when_typed(
+    line, meant, tmp_path
+):
+    """Else run.flags of runs that were made before could not be read."""
+    (tmp_path / "run.flags").write_text(f"--seed=4\n{line}\n")
+    read, _ = flagfiles.parse(Options, [f"--flagfile={tmp_path / 'run.flags'}"])
+    assert (read.output.track, read.runtime.seed) == (meant, 4)
+    with pytest.raises(FlagError, match="there is no flag --tensorboard"):
+        flagfiles.parse(Options, [line])
+
+
 def test_a_binary_flagfile(tmp_path):
     path = tmp_path / "a.flags"
     path.write_bytes(b"\xff\xfe\x00\x80")

@@ -8,7 +8,15 @@ import pytest
 
 import tltf
 from tltf.config import call_strings, flagfiles, habits
-from tltf.config.catalogs import AUGMENTS, BACKBONES, HEADS, METHODS, SOURCES, SPLITS
+from tltf.config.catalogs import (
+    AUGMENTS,
+    BACKBONES,
+    HEADS,
+    METHODS,
+    SOURCES,
+    SPLITS,
+    TRACKERS,
+)
 from tltf.config.command_options import EvaluateOptions, PredictOptions
 from tltf.config.options import Options, flags_of
 from tltf.errors import FlagError, nearest
@@ -100,6 +108,14 @@ TYPED = {
     "aug=horizontal_flip": "augment=flip",
     "folds=5": "split=kfold(folds=5, fold=-1)",
     "port=8000": None,
+    "tensorboard": "track=tensorboard",
+    "tensorboard=true": "track=tensorboard",
+    "tensorboard=false": None,
+    "report_to=wandb": "track=wandb",
+    "report_to=none": "track=none",
+    "wandb_project=cats": "track=wandb(project=cats)",
+    "use_mlflow": "track=mlflow",
+    "tracking_uri=http://host:5000": "track=mlflow(uri=http://host:5000)",
     "config=a.yaml": None,
     "color=rgb": None,
 }
@@ -119,6 +135,8 @@ def read(fix, kind=Options):
     (token,) = shlex.split(fix)
     name, equals, text = token.lstrip("-").partition("=")
     flagfiles.parse(kind, [token])
+    if name == "track" and text != "none":
+        call_strings.pick(TRACKERS, text, name)
     if name in CATALOGS and (name != "backbone" or text in BACKBONES):
         call_strings.pick(CATALOGS[name], text, name)
     return name + equals + text

@@ -19,6 +19,7 @@ COMMANDS = [
     "compare",
     "monitor",
     "update",
+    "demo",
 ]
 
 WATCHED = """
@@ -81,7 +82,7 @@ def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
     assert error.startswith("tltf: error[2] ") and heavy == "HEAVY []"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "monitor"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "monitor", "demo"])
 def test_a_run_that_is_not_there_is_refused_without_tensorflow(command):
     more = ["--input=log.csv"] if command == "monitor" else []
     done = watched(command, "--run=/no/such/run", *more)

@@ -251,6 +251,11 @@ FORMATS = {
     "openvino": ["openvino"],
     "hf": ["hf"],
 }
+TRACKERS = {
+    "tensorboard": ["tensorboard"],
+    "wandb": ["wandb(project=x, mode=offline)"],
+    "mlflow": ["mlflow(uri=sqlite:///runs.db, model=false)"],
+}
 ABSTENTIONS = {
     "coverage": ["coverage", "coverage(share=.5)"],
     "accuracy": ["accuracy(least=.8, confidence=.9)"],
@@ -272,6 +277,7 @@ CASES = {
     "heads": HEADS,
     "methods": METHODS,
     "formats": FORMATS,
+    "trackers": TRACKERS,
     "abstentions": ABSTENTIONS,
     "alarms": ALARMS,
 }

@@ -266,13 +266,19 @@ def unknown_name(catalog: Mapping[str, Row], name: str, text: str, flag: str) ->
     near = [meant] if meant != text.strip() else nearest(name, catalog, limit=1)
     rest = "" if meant != text.strip() else text.strip()[len(name) :]
     fix = f"--{flag}={near[0]}{rest}" if near else f"--list={_list_of(flag)}"
-    what = f"there is no {flag or 'entry'} {name!r} (received {text}; "
+    entry = {"": "entry", "track": "tracker"}.get(flag, flag)
+    what = f"there is no {entry} {name!r} (received {text}; "
     return FlagError(what + f"choices: {choices_text(name, catalog)})", flag=flag, fix=fix)
 
 
 def _list_of(flag: str) -> str:
     """What --list calls the catalog of a flag."""
-    lists = {"data": "sources", "abstain": "abstentions", "export_format": "formats"}
+    lists = {
+        "data": "sources",
+        "abstain": "abstentions",
+        "export_format": "formats",
+        "track": "trackers",
+    }
     return lists.get(flag, f"{flag}s")
 
 

@@ -1,5 +1,6 @@
 """Resolves every call string of a run against its catalog, before TensorFlow is imported."""
 
+import importlib.util
 import os
 import pathlib
 
@@ -14,15 +15,16 @@ from tltf.config.catalogs import (
     METHODS,
     SOURCES,
     SPLITS,
+    TRACKERS,
 )
-from tltf.config.catalogs.row import BackboneRow, Row
+from tltf.config.catalogs.row import BackboneRow, Row, TrackerRow
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
 
 BASELINES = ("logistic", "scratch")
-NO_BASELINE = "none"
+NO_BASELINE = NO_TRACKER = "none"
 NEVER_ABSTAINS = "none"
 EXPORT_FORMAT = "saved_model"
 """The format that a run is exported in when its training is done."""
@@ -69,6 +71,7 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         method=method,
         formats=formats if output.export else (),
         baselines=baselines,
+        trackers=pick_trackers(output.track),
         abstention=pick_abstention(train.abstain),
     )
 
@@ -163,6 +166,23 @@ def pick_baselines(text: str) -> tuple[str, ...] | None:
                 fix=f"--baseline='{meant}'" if "|" in meant else f"--baseline={meant}",
             )
     return names
+
+
+def pick_trackers(text: str) -> tuple[Call[TrackerRow], ...]:
+    """The calls of --track, which are joined with `|`; () for `none`.
+
+    Raises:
+        FlagError: a name or an argument does not exist, or a package is not installed.
+    """
+    if text.strip() == NO_TRACKER:
+        return ()
+    calls = call_strings.pick_each(TRACKERS, text, "track")
+    for call in calls:
+        if call.row and importlib.util.find_spec(call.row.package) is None:
+            missing = ModuleNotFoundError(name=call.row.package)
+            raise call_strings.missing_extra(missing, call.row.extra)
+        call.check()
+    return calls
 
 
 def pick_abstention(text: str) -> Call[Row] | None:

@@ -202,6 +202,27 @@ class PredictOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class DemoOptions:
+    """The flags of `python -m tltf.demo`."""
+
+    run: str = flag("", "The run folder.")
+    host: str = flag(
+        "127.0.0.1",
+        "The address that the page is served at. The default is for this machine alone; 0.0.0.0 lets "
+        "everybody use it who reaches the machine.",
+    )
+    port: int | None = flag(
+        None, "The port; auto is the first free one from 7860 on.", kind=int, least=1, most=65535
+    )
+    share: bool = flag(
+        False, "Also asks gradio.live for a public address, through which anybody can use the page."
+    )
+    examples: int = flag(
+        8, "Examples of the run's test split that the page offers; 0 reads no data.", least=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class MonitorOptions:
     """The flags of `python -m tltf.monitor`."""
 

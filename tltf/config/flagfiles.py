@@ -116,7 +116,9 @@ def read_flagfile(
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        written = _token(line.strip(), f"{path}:{number}", flags)
+        written = _read_line(line.strip(), f"{path}:{number}", flags)
+        if written is None:
+            continue
         if written.name == "flagfile":
             inner = _find(path.parent, written.text or "")
             yield from read_flagfile(inner, flags, (*including, path.resolve()))
@@ -124,6 +126,15 @@ def read_flagfile(
             raise FlagError("needs a value", flag=written.name, place=written.place)
         else:
             yield written
+
+
+def _read_line(line: str, place: str, flags: Mapping[str, Flag]) -> WrittenFlag | None:
+    """The flag of a line; None for one of an earlier version that asks for nothing."""
+    name, equals, text = line.lstrip("-").partition("=")
+    if name in habits.RETIRED and name not in flags and not is_positional(line):
+        meant = habits.retired(name, text if equals else None)
+        return WrittenFlag(*meant, place) if meant and meant[0] in flags else None
+    return _token(line, place, flags)
 
 
 def _find(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -70,6 +70,7 @@ FLAGS = {
     "strategy": "distribution_strategy distribute",
     "method": "tuning transfer transfer_method finetuning strategy_name",
     "baseline": "baselines",
+    "track": "report_to tracker trackers logger loggers log_with tracking",
     "metric": "scoring eval_metric metric_for_best_model monitor",
     "limit": "max_train_samples max_samples max_rows num_rows nrows n_rows sample subset "
     "limit_train_batches limit_examples",
@@ -93,7 +94,11 @@ PHRASES = {
     "split=holdout(test={})": "test_size test_split test_fraction",
     "split=kfold(folds={}, fold=-1)": "folds num_folds n_splits k_fold kfold cv",
     "resume=auto": "resume_from_checkpoint resume_training continue_training continue",
-    "tensorboard=true": "report_to tb use_tensorboard",
+    "track=tensorboard": "tensorboard tb use_tensorboard",
+    "track=wandb(project={})": "wandb_project",
+    "track=wandb": "wandb use_wandb",
+    "track=mlflow(uri={})": "tracking_uri mlflow_uri mlflow_tracking_uri",
+    "track=mlflow": "mlflow use_mlflow",
     "quiet=true": "q silent disable_tqdm disable_progress_bar no_progress",
     "dry_run=true": "dryrun plan_only",
     "debug": "traceback log_level loglevel",
@@ -132,8 +137,7 @@ SENTENCES = {
     "name another folder, so that nothing is lost": "force f overwrite_output_dir "
     "exist_ok clobber replace",
     "leave it out: rows are shuffled by --seed": "shuffle no_shuffle",
-    "leave it out: --tensorboard writes the logs of a run": "push_to_hub wandb use_wandb hub_model_id "
-    "mlflow use_mlflow tracking_uri",
+    "leave it out: --output is where the model stays": "push_to_hub hub_model_id hub_token",
 }
 """A sentence for habits that no flag stands for, and what is typed."""
 
@@ -220,6 +224,12 @@ VALUES = {
         "loss": "val_loss eval_loss log_loss",
         "auto": "accuracy acc val_accuracy eval_accuracy",
     },
+    "track": {
+        "tensorboard": "tb true tensorboard_logger tensor_board",
+        "wandb": "w&b wandb_logger weights_and_biases weightsandbiases",
+        "mlflow": "mlflow_logger ml_flow",
+        "none": "false off no 0",
+    },
     "class_weights": {"balanced": "true auto inverse"},
     "sampling": {"balanced": "weighted oversample weighted_random"},
     "keep": {"best": "true save_best_only load_best_model_at_end"},
@@ -255,6 +265,16 @@ ARGUMENTS = {
     "name": "dataset id",
 }
 """The argument in brackets that is meant, and what is typed for it."""
+
+
+RETIRED = {"tensorboard": {"true": ("track", "tensorboard")}}
+"""Flag of an earlier version -> its value -> the flag and the value that mean the same now. Other
+values of it mean the default. Flag files, such as run.flags of earlier runs, may still have them."""
+
+
+def retired(name: str, text: str | None) -> tuple[str, str] | None:
+    """What a retired flag of a flag file means now, as `(flag, value)`; None where it is the default."""
+    return RETIRED[name].get("true" if text is None else text.strip().lower())
 
 
 def _plain(name: str) -> str:

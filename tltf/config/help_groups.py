@@ -65,7 +65,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "output": (
         ("output", "overwrite", "baseline", "export", "quiet"),
-        ("title", "tensorboard", "export_format"),
+        ("title", "track", "export_format"),
     ),
 }
 """Heading -> (common flags of a run, its other flags)."""

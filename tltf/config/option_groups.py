@@ -386,7 +386,11 @@ class OutputOptions:
         "The formats that --export writes, joined with |, as --format of tltf.export. See "
         "--list=formats.",
     )
-    tensorboard: bool = flag(False, "Writes TensorBoard logs to RUN/tensorboard.")
+    track: str = flag(
+        "none",
+        "Where the run is tracked besides its folder, joined with |: tensorboard, 'wandb(project=x)' or "
+        "'mlflow(uri=sqlite:///mlflow.db)'; or none. See --list=trackers.",
+    )
     quiet: bool = flag(
         False, "Prints no plan and no progress; warnings, errors and the last lines stay."
     )

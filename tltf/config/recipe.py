@@ -3,7 +3,14 @@
 import dataclasses
 
 from tltf.config.call_strings import Call
-from tltf.config.catalogs.row import AugmentRow, BackboneRow, HeadRow, MethodRow, Row
+from tltf.config.catalogs.row import (
+    AugmentRow,
+    BackboneRow,
+    HeadRow,
+    MethodRow,
+    Row,
+    TrackerRow,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +55,7 @@ class Recipe(DataRecipe):
         method: the call of --method; None as long as it is `auto`.
         formats: the calls of the formats that the run is exported in; () for no export.
         baselines: the names in --baseline; None as long as it is `auto`.
+        trackers: the calls of --track; () for none.
         abstention: the call of --abstain; None for none.
     """
 
@@ -55,4 +63,5 @@ class Recipe(DataRecipe):
     method: Call[MethodRow] | None = None
     formats: tuple[Call[Row], ...] = ()
     baselines: tuple[str, ...] | None = ()
+    trackers: tuple[Call[TrackerRow], ...] = ()
     abstention: Call[Row] | None = None

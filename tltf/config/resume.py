@@ -11,7 +11,7 @@ HARMLESS = (
     "export",
     "export_format",
     "baseline",
-    "tensorboard",
+    "track",
     "checkpoint_minutes",
     "eval_batch_size",
     "calibrate",

@@ -20,6 +20,8 @@ from tltf.evaluation.report import folds, next_steps, sentences, terminal, write
 from tltf.evaluation.report.report import Report
 from tltf.experiments import facts, one_run, pooled_report
 from tltf.experiments.launch import Launch
+from tltf.experiments.tracking.tracker import FinishedRun
+from tltf.experiments.tracking.tracking import Tracking
 from tltf.runs import folder as runs_folder
 from tltf.runs import layout
 from tltf.training.distribution import multi_worker, strategies
@@ -63,8 +65,8 @@ def run(
     if chosen.output.dry_run:  # it shows the plan of the first fold
         first = _recipe_of_fold(recipe, 0)
         return one_run.run(options.replace(chosen, split=str(first.split)), first)
-    with runs_folder.claim_folder(chosen.output):
-        return _every_fold(chosen, recipe, callbacks, launch)
+    with runs_folder.claim_folder(chosen.output), Tracking(recipe.trackers) as tracking:
+        return _every_fold(chosen, recipe, callbacks, launch, tracking)
 
 
 def _every_fold(
@@ -72,6 +74,7 @@ def _every_fold(
     recipe: Recipe,
     callbacks: Sequence[keras.callbacks.Callback],
     launch: Launch,
+    tracking: Tracking,
 ) -> Report | None:
     start, folder = time.monotonic(), pathlib.Path(chosen.output.output)
     strategy = strategies.start(chosen.runtime)
@@ -82,9 +85,11 @@ def _every_fold(
         told[-1] = _first_name(folder)
         given = _options_of_folds(chosen, recipes, int(told[-1]))
         told[_finished(given, recipes, chosen.output)] = 1
+        with lines.quiet(chosen.output.quiet):
+            tracking.begin(folder, chosen)
     *finished, first = multi_worker.broadcast_from_chief(strategy, told).tolist()
     given = _options_of_folds(chosen, recipes, first)
-    own = dataclasses.replace(launch, shows_result=False)
+    own = dataclasses.replace(launch, shows_result=False, group=tracking.group)
     found = []
     for number, one in enumerate(given):
         found.append(
@@ -104,6 +109,7 @@ def _every_fold(
         facts=facts.gather(launch, chosen),
     )
     writer.write(report, folder)
+    tracking.finish(FinishedRun(report, folder))
     runs_folder.write_status(folder, "finished")
     print(*_closing_lines(report, folder), sep="\n")
     return report

@@ -29,6 +29,8 @@ from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.split_metrics import LABEL_NAME, SplitMetrics
 from tltf.experiments import facts, run_baselines, samples, shown_examples
 from tltf.experiments.launch import Launch
+from tltf.experiments.tracking.tracker import FinishedRun
+from tltf.experiments.tracking.tracking import Tracking
 from tltf.graphs import freezing
 from tltf.heads.head import Head
 from tltf.models import input_format, prediction_table
@@ -64,13 +66,17 @@ def run(
     """
     start, launch = time.monotonic(), launch or Launch()
     recipe = recipe or checks.resolve(options)
-    with folder.claim_folder(options.output), lines.quiet(options.output.quiet):
+    tracking = Tracking(recipe.trackers, launch.group)
+    with folder.claim_folder(options.output), lines.quiet(options.output.quiet), tracking:
         if folder.is_chief() and not options.output.dry_run:
             _start_check_early(recipe)
-        result = training.train(options, recipe, callbacks, shows_plan=launch.shows_plan)
+        shows_plan = launch.shows_plan
+        result = training.train(
+            options, recipe, callbacks, shows_plan=shows_plan, open_log=tracking.begin
+        )
         if options.output.dry_run or not folder.is_chief():
             return None
-        return publish(result, recipe, start, launch)
+        return publish(result, recipe, start, launch, tracking)
 
 
 def _start_check_early(recipe: Recipe) -> None:
@@ -86,7 +92,9 @@ def _start_check_early(recipe: Recipe) -> None:
         verify.start_process(row.modality)
 
 
-def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch) -> Report:
+def publish(
+    result: TrainingResult, recipe: Recipe, start: float, launch: Launch, tracking: Tracking
+) -> Report:
     """Evaluates, reports and exports; returns the report.
 
     Args:
@@ -94,6 +102,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
         recipe: what the call strings of the run name.
         start: time.monotonic() when the run began.
         launch: how the run was started, and how much it prints.
+        tracking: the trackers, which have heard of the epochs.
     """
     run = pathlib.Path(result.model.run_options.output.output)
     with _exporting(result, recipe.formats, run) as finish_exports:
@@ -104,6 +113,7 @@ def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch
         if recipe.formats:
             report = dataclasses.replace(report, formats=finish_exports())
             report = _write(result, report, pictures, start, launch)
+    tracking.finish(FinishedRun(report, run, result.model))
     checkpoints.thin(run)
     folder.write_status(run, "finished")
     if launch.shows_result:

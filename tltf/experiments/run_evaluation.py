@@ -1,7 +1,6 @@
 """Evaluates a finished run again, on its own test split or on other labelled examples."""
 
 import dataclasses
-import json
 import pathlib
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from tltf.evaluation import evaluators, left_out
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.report import naming, sentences, terminal, writer
-from tltf.evaluation.report.report import DataSummary, Report
+from tltf.evaluation.report.report import DataSummary, Report, run_report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import one_run, shown_examples
 from tltf.files import atomic_folders
@@ -272,15 +271,6 @@ def training_labels(judge: Evaluator[Any], run: str, part: Source) -> np.ndarray
     report = run_report(run)
     counts = report.data.splits.get(TRAIN) if report and report.data else None
     return judge.training_labels(counts, part) if counts else None
-
-
-def run_report(run: str) -> Report | None:
-    """The report in RUN/report.json; None if it cannot be read or is not a report."""
-    try:
-        text = (pathlib.Path(run) / layout.REPORT_JSON).read_text(encoding="utf-8")
-        return Report.from_json(json.loads(text))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 def next_folder(run: str) -> pathlib.Path:

@@ -39,7 +39,12 @@ ADAPTER = "adapter.safetensors"
 """The trained variables alone, for methods that train few."""
 MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets"
 """The folder of the model, and the files in it."""
-CHECKPOINTS, TENSORBOARD, ROUNDS = "checkpoints", "tensorboard", "rounds"
+CHECKPOINTS, TENSORBOARD, WANDB, ROUNDS = "checkpoints", "tensorboard", "wandb", "rounds"
+PROJECTOR_FEATURES, PROJECTOR_LABELS = "features.tsv", "labels.tsv"
+PROJECTOR_PICTURES = "pictures.png"
+"""What TensorBoard's embedding projector shows; in the folder TENSORBOARD."""
+TRACKED_RUNS = "tracked_runs.json"
+"""Call string of a tracker -> the id that the run has there, by which it is continued."""
 EXPORT, EVALUATIONS, COMPARISONS = "export", "evaluations", "comparisons"
 """Folders of numbered versions."""
 MONITOR = "monitor"
@@ -64,12 +69,14 @@ OF_A_TRAINING = (
     DATA_REPORT,
     SAMPLES,
     TRAINED_ROWS,
+    TRACKED_RUNS,
     REFERENCE,
 )
 """Files that a training writes and --overwrite removes."""
 FOLDERS_OF_A_TRAINING = {
     CHECKPOINTS: r"[0-9]+(\.[0-9]+)?(\.part)?",
     MODEL: r"v[0-9]+|core\.json",
+    WANDB: r"(offline-)?run-.+|latest-run|debug(-internal)?\.log|wandb-resume\.json",
 }
 """Folder -> pattern of the names in it that a training writes."""
 

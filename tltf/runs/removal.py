@@ -9,7 +9,17 @@ import shutil
 
 from tltf.runs import layout
 
-EVENTS = "events.out.tfevents.*"
+EVENTS = re.compile(
+    "|".join(
+        (
+            r"events\.out\.tfevents\..*",
+            r"projector_config\.pbtxt",
+            re.escape(layout.PROJECTOR_FEATURES),
+            re.escape(layout.PROJECTOR_LABELS),
+            re.escape(layout.PROJECTOR_PICTURES),
+        )
+    )
+)
 """Names of TensorBoard's files."""
 _PART = re.compile(r"\..+\.part")
 """Names of files and folders that are only half written."""
@@ -95,7 +105,7 @@ def _remove_events(folder: pathlib.Path) -> None:
     for path in list(folder.iterdir()):
         if _is_folder(path):
             _remove_events(path)
-        elif path.match(EVENTS):
+        elif EVENTS.fullmatch(path.name):
             _remove(path)
     _remove_empty(folder)
 

@@ -27,7 +27,7 @@ from tltf.methods.method import Phase
 from tltf.models import loading
 from tltf.training import assembly, datasets
 from tltf.training.callbacks import non_finite
-from tltf.training.callbacks.log_epochs import NoLog
+from tltf.training.callbacks.log_epochs import EveryLog
 from tltf.training.course import Course, Rate
 from tltf.training.distribution import strategies
 from tltf.training.feed import PhaseRows
@@ -107,7 +107,7 @@ def find(
     feed = dataclasses.replace(datasets.build(trained, strategy), validation=None, watched=None)
     train = trained.run_options.train
     course = RangeTestCourse(train, feed.num_train, num_steps)
-    fit = Fit(trained.core, method, feed, trained.run_options, strategy, NoLog(), course=course)
+    fit = Fit(trained.core, method, feed, trained.run_options, strategy, EveryLog(), course=course)
     fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
     fit.train()
     if course.curve is None or not course.curve.losses:

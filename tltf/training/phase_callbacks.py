@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import keras
 
 from tltf.methods.method import Phase
-from tltf.runs import checkpoints, layout
+from tltf.runs import checkpoints
 from tltf.training import resume
 from tltf.training.callbacks import (
     average,
@@ -85,9 +85,6 @@ class PhaseCallbacks:
         callbacks += self._reporting(num_epochs)
         if averages:
             callbacks.append(averages.restorer())
-        if fit.run and fit.is_writer and fit.options.output.tensorboard:
-            folder = f"{fit.run}/{layout.TENSORBOARD}/{self.phase.name}"
-            callbacks.append(log_epochs.tensorboard(folder))
         callbacks += also
         return [*callbacks, saver] if saver else callbacks
 

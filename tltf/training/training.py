@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -31,11 +31,14 @@ from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space, head_tuning, plan, served_precision
 from tltf.training.assembly import assemble, count_tokens
-from tltf.training.callbacks.log_epochs import EpochLog, NoLog
+from tltf.training.callbacks.log_epochs import EpochLog, EveryLog
 from tltf.training.course import Course
 from tltf.training.distribution import strategies
 from tltf.training.fit import Fit
 from tltf.training.result import TrainingResult
+
+OpenLog = Callable[[pathlib.Path, Options], EpochLog]
+"""Opens a log of a run's epochs, given its folder and its options with every `auto` resolved."""
 
 
 def train(
@@ -44,6 +47,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     *,
     shows_plan: bool = True,
+    open_log: OpenLog | None = None,
 ) -> TrainingResult:
     """Trains a model, which is saved in RUN/model where --output is given.
 
@@ -52,6 +56,8 @@ def train(
         recipe: Recipe of these options; None resolves it here.
         callbacks: more callbacks for `fit`, which each phase calls after its own.
         shows_plan: whether the plan is printed before the first step.
+        open_log: opens another log beside metrics.jsonl, once the run has begun; in the process that
+            writes the run folder only.
 
     Returns:
         TrainingResult, whose model has the options that were really used. After --dry_run the
@@ -79,7 +85,9 @@ def train(
             _begin(trained, logs)
         result = _with_features(result)
         clock.lap("baseline")
-        with _log_of(logs) as log, _named_files(trained):
+        with _log_of(logs, trained.run_options, open_log) as log, _named_files(trained):
+            if recipe.trackers:
+                clock.lap("track")
             course = Course(trained.run_options.train, strategy.num_replicas_in_sync, callbacks)
             fit = _prepared_fit(trained, method, strategy, run_folder, log, course)
             if shows_plan:
@@ -143,9 +151,16 @@ def _begin(trained: TransferModel, run_folder: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _log_of(run_folder: pathlib.Path | None) -> Iterator[EpochLog]:
+def _log_of(
+    run_folder: pathlib.Path | None, options: Options, open_log: OpenLog | None = None
+) -> Iterator[EpochLog]:
     """A block with the EpochLog of a run folder, or with one that keeps nothing."""
-    log = metrics_log.MetricsLog(run_folder / layout.METRICS) if run_folder else NoLog()
+    logs = list[EpochLog]()
+    if run_folder and open_log:
+        logs.append(open_log(run_folder, options))
+    if run_folder:
+        logs.insert(0, metrics_log.MetricsLog(run_folder / layout.METRICS))
+    log = EveryLog(logs)
     try:
         yield log
     finally:
@@ -263,8 +278,8 @@ def fit_parts(
     strategy = strategies.start(options.runtime)
     trained, method = assemble(options, recipe, parts, strategy)
     clock = _Clock()
-    with _log_of(None) as log, _named_files(trained):
-        fit = _prepared_fit(trained, method, strategy, None, log)
+    with _named_files(trained):
+        fit = _prepared_fit(trained, method, strategy, None, EveryLog())
         fit.train()
     return _finish(TrainingResult(trained, options, clock.laps), fit, clock, has_adapter=False)
 

@@ -1,17 +1,18 @@
 """Callbacks in a real fit of a tiny model."""
 
-import importlib.util
-
 import keras
 import numpy as np
 import pytest
 
-from tltf.errors import FlagError
+from tltf.runs.metrics_log import MetricsLog, read
 from tltf.training.callbacks import log_epochs
 
 
 class Rows(list):
     write = list.append
+
+    def close(self):
+        """Nothing is open."""
 
 
 def fit(watchers, epochs=2, **kwargs):
@@ -43,13 +44,12 @@ def test_epochs_are_logged_with_step_and_rate():
     assert log[0]["seconds"] > 0
 
 
-def test_tensorboard_writes_its_events(tmp_path):
-    pytest.importorskip("tensorboard")
-    fit([log_epochs.tensorboard(tmp_path)])
-    assert list(tmp_path.rglob("events.out.tfevents*"))
-
-
-def test_tensorboard_missing_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FlagError, match=r"'tensorboard'.*install the extra tracking"):
-        log_epochs.tensorboard(tmp_path)
+def test_every_log_gets_every_row_and_is_closed(tmp_path):
+    kept = MetricsLog(tmp_path / "metrics.jsonl")
+    first, second = Rows(), Rows()
+    together = log_epochs.EveryLog([first, kept, second])
+    fit([log_epochs.LogEpochs(together, "full")])
+    assert first == second and len(first) == 2
+    assert read(tmp_path / "metrics.jsonl") == first
+    together.close()
+    assert kept._file.closed

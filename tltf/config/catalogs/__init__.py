@@ -7,9 +7,17 @@ from tltf.config.catalogs.backbones import BACKBONES
 from tltf.config.catalogs.formats import FORMATS
 from tltf.config.catalogs.heads import HEADS
 from tltf.config.catalogs.methods import METHODS
-from tltf.config.catalogs.row import AugmentRow, BackboneRow, HeadRow, MethodRow, Row
+from tltf.config.catalogs.row import (
+    AugmentRow,
+    BackboneRow,
+    HeadRow,
+    MethodRow,
+    Row,
+    TrackerRow,
+)
 from tltf.config.catalogs.sources import SOURCES
 from tltf.config.catalogs.splits import SPLITS
+from tltf.config.catalogs.trackers import TRACKERS
 
 CATALOGS: dict[str, dict] = {
     "sources": SOURCES,
@@ -19,6 +27,7 @@ CATALOGS: dict[str, dict] = {
     "heads": HEADS,
     "methods": METHODS,
     "formats": FORMATS,
+    "trackers": TRACKERS,
     "abstentions": ABSTENTIONS,
     "alarms": ALARMS,
 }
@@ -34,9 +43,11 @@ __all__ = [
     "METHODS",
     "SOURCES",
     "SPLITS",
+    "TRACKERS",
     "AugmentRow",
     "BackboneRow",
     "HeadRow",
     "MethodRow",
     "Row",
+    "TrackerRow",
 ]

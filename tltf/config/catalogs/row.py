@@ -108,3 +108,14 @@ class BackboneRow(Row):
     family: str = ""
     keras_class: str = ""
     blocks: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackerRow(Row):
+    """An entry of TRACKERS.
+
+    Args:
+        package: the package that it needs, as it is imported.
+    """
+
+    package: str = ""

@@ -27,19 +27,43 @@ def data_uri(picture: np.ndarray | bytes | str | os.PathLike[str], size_px: int 
         str: `data:image/...;base64,...`, empty for a picture that cannot be read or is larger
         than `structure.MAX_PIXELS`: a report never fails for a picture.
     """
+    image = _fitting(picture, size_px)
+    if image is None:
+        return ""
+    enlarged = _enlarged(image, size_px)
+    encoded = [("png", _encoded(enlarged, "PNG", optimize=True))]
+    if enlarged is image:
+        encoded.append(("jpeg", _encoded(image, "JPEG", quality=QUALITY)))
+    kind, content = min(encoded, key=lambda pair: len(pair[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def small_picture(
+    picture: np.ndarray | bytes | str | os.PathLike[str], size_px: int = SIZE_PX
+) -> Image.Image | None:
+    """The picture that `data_uri` encodes; None for one that cannot be read."""
+    image = _fitting(picture, size_px)
+    return None if image is None else _enlarged(image, size_px)
+
+
+def _fitting(
+    picture: np.ndarray | bytes | str | os.PathLike[str], size_px: int
+) -> Image.Image | None:
+    """The picture with its longer side at most `size_px`; None for one that cannot be read."""
     try:
         image = conversion.to_network_image(small_pictures.open_image(picture))
         image.thumbnail((size_px, size_px))
     except small_pictures.UNREADABLE:
-        return ""
+        return None
+    return image
+
+
+def _enlarged(image: Image.Image, size_px: int) -> Image.Image:
+    """The picture itself, or a larger one where its sides are below 64 px."""
     factor = size_px // max(image.size) if max(image.size) < 64 else 1
-    if factor > 1:
-        image = image.resize([side * factor for side in image.size], Image.Resampling.NEAREST)
-    encoded = [("png", _encoded(image, "PNG", optimize=True))]
-    if factor == 1:
-        encoded.append(("jpeg", _encoded(image, "JPEG", quality=QUALITY)))
-    kind, content = min(encoded, key=lambda pair: len(pair[1]))
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    if factor <= 1:
+        return image
+    return image.resize([side * factor for side in image.size], Image.Resampling.NEAREST)
 
 
 def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:

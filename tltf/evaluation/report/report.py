@@ -1,6 +1,7 @@
 """The report of a run as types, which report.json holds."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from tltf.evaluation.report.format_rows import FormatRow
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
+from tltf.runs import layout
 
 OF_AN_EVALUATION = ("title", "command", "test", "run", "data", "versions", "baselines", "time_s")
 OF_FOLDS = (
@@ -330,6 +332,15 @@ class Report:
         found = {name: value for name, value in values.items() if value is not None}
         read = {name: reader(found[name]) for name, reader in readers.items() if name in found}
         return from_known_keys(cls, found | read)
+
+
+def run_report(run: pathlib.Path | str) -> Report | None:
+    """The report in RUN/report.json; None if it cannot be read or is not a report."""
+    try:
+        text = (pathlib.Path(run) / layout.REPORT_JSON).read_text(encoding="utf-8")
+        return Report.from_json(json.loads(text))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _present(values: dict[str, Any]) -> dict[str, Any]:

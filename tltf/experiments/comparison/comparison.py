@@ -16,7 +16,7 @@ from tltf.experiments.comparison.finished_run import FinishedRun
 
 SEED = 0
 """Seed of the bootstrap."""
-WITHOUT_MEANING = ("output", "title", "overwrite", "resume", "dry_run", "quiet", "tensorboard")
+WITHOUT_MEANING = ("output", "title", "overwrite", "resume", "dry_run", "quiet", "track")
 """Flags that do not change what a run learns or costs."""
 
 

@@ -1,13 +1,10 @@
-"""Writes the numbers of each epoch of a fit to metrics.jsonl and to TensorBoard."""
+"""Writes the numbers of each epoch of a fit to metrics.jsonl and to what else keeps them."""
 
-import importlib.util
-import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import keras
-
-from tltf.config import call_strings
 
 
 class EpochLog(Protocol):
@@ -16,15 +13,29 @@ class EpochLog(Protocol):
     def write(self, row: dict[str, Any]) -> None:
         """Adds the row of an epoch."""
 
+    def close(self) -> None:
+        """Ends the log."""
 
-class NoLog:
-    """A log that keeps nothing, in place of a MetricsLog where there is no run folder."""
+
+class EveryLog:
+    """A log that hands each row to several logs, in their order.
+
+    Args:
+        logs: the logs; () for one that keeps nothing, where there is no run folder.
+    """
+
+    def __init__(self, logs: Sequence[EpochLog] = ()) -> None:
+        self.logs = tuple(logs)
 
     def write(self, row: dict[str, Any]) -> None:
-        """Does nothing."""
+        """Adds the row of an epoch to each log."""
+        for log in self.logs:
+            log.write(row)
 
     def close(self) -> None:
-        """Does nothing."""
+        """Ends each log."""
+        for log in self.logs:
+            log.close()
 
 
 class LogEpochs(keras.callbacks.Callback):
@@ -62,14 +73,3 @@ class LogEpochs(keras.callbacks.Callback):
         row |= {name: float(value) for name, value in (logs or {}).items() if name not in row}
         self.rows.append(row)
         self.log.write(row)
-
-
-def tensorboard(folder: pathlib.Path | str) -> keras.callbacks.Callback:
-    """Keras's TensorBoard callback, which writes to `folder`.
-
-    Raises:
-        FlagError: the package tensorboard, extra `tracking`, is not installed.
-    """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise call_strings.missing_extra(ModuleNotFoundError(name="tensorboard"), "tracking")
-    return keras.callbacks.TensorBoard(str(folder), write_graph=False, profile_batch=0)

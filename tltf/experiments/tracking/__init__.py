@@ -1,0 +1,1 @@
+"""--track: the trackers that a run is reported to, and what reports it to them."""

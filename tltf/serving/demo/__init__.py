@@ -1,0 +1,1 @@
+"""tltf.demo: a page on this machine on which a run answers whoever tries it."""
