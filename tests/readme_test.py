@@ -23,6 +23,7 @@ KINDS = {
     "lr_find": command_options.FindOptions,
     "check": command_options.CheckOptions,
     "compare": command_options.CompareOptions,
+    "explain": command_options.ExplainOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,

@@ -28,6 +28,7 @@ CATALOG_PAGES = {
     "backbones": ("Backbones: what `--backbone` takes", "backbones.md"),
     "heads": ("Heads: what `--head` takes", "backbones.md"),
     "methods": ("Methods: what `--method` takes", "methods.md"),
+    "explainers": ("Explainers: what `--method` of `python -m tltf.explain` takes", "report.md"),
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
 }
 """Catalog -> (title of its page, guides that it points to)."""
@@ -36,6 +37,7 @@ OPTIONS_OF = {
     "lr_find": command_options.FindOptions,
     "check": command_options.CheckOptions,
     "compare": command_options.CompareOptions,
+    "explain": command_options.ExplainOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,

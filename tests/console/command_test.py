@@ -8,7 +8,7 @@ from tltf.config.options import Options
 from tltf.console import command
 from tltf.errors import DataError
 
-COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check", "compare"]
+COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check", "compare", "explain"]
 
 WATCHED = """
 import sys
@@ -55,6 +55,8 @@ def test_help_needs_no_tensorflow(command, flag):
         ("evaluate", ["--run=x", "--data=mnits"]),
         ("predict", []),
         ("export", ["--format=saved_modle"]),
+        ("explain", ["--run=x", "--method=grad_camm"]),
+        ("train", ["--data=mnist_5k", "--output=x", "--backbone=vgg16", "--explain=grad_camm"]),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
@@ -64,7 +66,7 @@ def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
     assert error.startswith("tltf: error[2] ") and heavy == "HEAVY []"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "explain"])
 def test_a_run_that_is_not_there_is_refused_without_tensorflow(command):
     done = watched(command, "--run=/no/such/run")
     error, heavy = done.stderr.splitlines()

@@ -227,6 +227,14 @@ ON_TEXTS = {
 """Cases of methods that are for transformers."""
 FORMATS = {"saved_model": ["saved_model"]}
 
+EXPLAINERS = {
+    "grad_cam": ["grad_cam", "grad_cam(layer=stage_1)"],
+    "integrated_gradients": [
+        "integrated_gradients",
+        "integrated_gradients(baseline=black)",
+        "integrated_gradients(baseline=pad, tolerance=.001)",
+    ],
+}
 CASES = {
     "sources": SOURCES,
     "splits": SPLITS,
@@ -235,6 +243,7 @@ CASES = {
     "heads": HEADS,
     "methods": METHODS,
     "formats": FORMATS,
+    "explainers": EXPLAINERS,
 }
 LARGE = {
     "fashion_mnist",

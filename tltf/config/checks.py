@@ -5,7 +5,16 @@ import pathlib
 
 from tltf.config import call_strings, data_paths, defaults, habits
 from tltf.config.call_strings import Call
-from tltf.config.catalogs import AUGMENTS, BACKBONES, FORMATS, HEADS, METHODS, SOURCES, SPLITS
+from tltf.config.catalogs import (
+    AUGMENTS,
+    BACKBONES,
+    EXPLAINERS,
+    FORMATS,
+    HEADS,
+    METHODS,
+    SOURCES,
+    SPLITS,
+)
 from tltf.config.catalogs.row import BackboneRow, Row
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
@@ -14,6 +23,7 @@ from tltf.errors import FlagError, ModelError, nearest
 
 BASELINES = ("logistic", "scratch")
 NO_BASELINE = "none"
+AUTO, NOTHING = "auto", "none"
 EXPORT_FORMAT = "saved_model"
 """The format that a run is exported in when its training is done."""
 PRESET_PREFIX = "hub:"
@@ -54,8 +64,29 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         require_size(backbone, options.model.image_size_px)
     formats = (call_strings.pick(FORMATS, EXPORT_FORMAT, "format"),) if output.export else ()
     return Recipe(
-        **vars(read), backbone=backbone, method=method, formats=formats, baselines=baselines
+        **vars(read),
+        backbone=backbone,
+        method=method,
+        formats=formats,
+        baselines=baselines,
+        explainer=_pick_explainer(output.explain, backbone),
     )
+
+
+def _pick_explainer(text: str, backbone: Call[BackboneRow] | None) -> Call[Row] | None:
+    """The Call of --explain; None for `auto` and `none`.
+
+    Raises:
+        FlagError: it does not exist, or is not for what the backbone takes.
+    """
+    if text in (AUTO, NOTHING):
+        return None
+    call = call_strings.pick(EXPLAINERS, text, "explain")
+    takes = call.row.modality if call.row else ""
+    if takes and backbone and backbone.row and backbone.row.modality != takes:
+        what = f"{call.name} explains {takes}s, and {backbone.name} takes {backbone.row.modality}s"
+        raise FlagError(what, flag="explain", fix="--explain=auto")
+    return call
 
 
 def resolve_data(

@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "evaluates a finished run on its own test split or on other labelled examples",
     "export": "exports a trained run for serving, and checks the export",
     "compare": "puts finished runs beside each other: metrics, curves, flags, time, disagreements",
+    "explain": "shows which parts of images or texts the answers of a run rest on",
     "check": "scans a data set as training does and prints what is in it",
     "lr_find": "proposes a learning rate for a run",
 }

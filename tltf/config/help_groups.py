@@ -61,7 +61,10 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "checkpoint_minutes",
         ),
     ),
-    "output": (("output", "overwrite", "baseline", "export", "quiet"), ("title", "tensorboard")),
+    "output": (
+        ("output", "overwrite", "baseline", "export", "quiet"),
+        ("title", "explain", "tensorboard"),
+    ),
 }
 """Heading -> (common flags of a run, its other flags)."""
 

@@ -360,6 +360,11 @@ class OutputOptions:
         "under methods that solve for the probe anyway, or where a pretrained network has at most "
         "5,000 examples to pass through; else none. It never chooses scratch.",
     )
+    explain: str = flag(
+        "auto",
+        "How the report explains its worst mistakes: auto is grad_cam for images and "
+        "integrated_gradients for texts; none; or an entry of --list=explainers.",
+    )
     export: bool = flag(True, "Exports a SavedModel when the training is done.")
     tensorboard: bool = flag(False, "Writes TensorBoard logs to RUN/tensorboard.")
     quiet: bool = flag(

@@ -48,9 +48,11 @@ class Recipe(DataRecipe):
         method: the call of --method; None as long as it is `auto`.
         formats: the calls of the formats that the run is exported in; () for no export.
         baselines: the names in --baseline; None as long as it is `auto`.
+        explainer: the call of --explain; None for `auto` and for none.
     """
 
     backbone: Call[BackboneRow] | None = None
     method: Call[MethodRow] | None = None
     formats: tuple[Call[Row], ...] = ()
     baselines: tuple[str, ...] | None = ()
+    explainer: Call[Row] | None = None

@@ -86,6 +86,10 @@ class Classify(Head):
         """The most probable class of each row of float[N, C] probabilities, by name."""
         return [class_names[place] for place in np.argmax(scores, axis=1)]
 
+    def answered(self, scores: np.ndarray) -> np.ndarray:
+        """float32[N, C]: 1 at the most probable class of each row."""
+        return np.eye(scores.shape[1], dtype=np.float32)[np.argmax(scores, axis=1)]
+
     def read(self, row: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
         """The fields of the `Prediction` that float32[C] probabilities mean."""
         probabilities = dict(zip(class_names, row.tolist(), strict=True))

@@ -18,6 +18,8 @@ METRICS = "metrics.jsonl"
 REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON = "report.html", "report.md", "report.json"
 COMPARISON_HTML, COMPARISON_JSON = "comparison.html", "comparison.json"
 """Runs beside each other."""
+EXPLANATIONS_HTML, EXPLANATIONS_ROWS = "explanations.html", "explanations.jsonl"
+"""What answers rest on."""
 MODEL_CARD = "model_card.md"
 """What the model is, for those who are given it."""
 PREDICTIONS = "predictions.csv"
@@ -34,6 +36,7 @@ MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets
 """The folder of the model, and the files in it."""
 CHECKPOINTS, TENSORBOARD, ROUNDS = "checkpoints", "tensorboard", "rounds"
 EXPORT, EVALUATIONS, COMPARISONS = "export", "evaluations", "comparisons"
+EXPLANATIONS = "explanations"
 """Folders of numbered versions."""
 
 OF_A_RUN = (FLAGS, STATUS, ORIGIN, LOCK, LOCK_OWNER, CONSOLE_LOG)

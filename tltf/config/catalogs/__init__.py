@@ -2,6 +2,7 @@
 
 from tltf.config.catalogs.augments import AUGMENTS
 from tltf.config.catalogs.backbones import BACKBONES
+from tltf.config.catalogs.explainers import EXPLAINERS
 from tltf.config.catalogs.formats import FORMATS
 from tltf.config.catalogs.heads import HEADS
 from tltf.config.catalogs.methods import METHODS
@@ -17,12 +18,14 @@ CATALOGS: dict[str, dict] = {
     "heads": HEADS,
     "methods": METHODS,
     "formats": FORMATS,
+    "explainers": EXPLAINERS,
 }
 
 __all__ = [
     "AUGMENTS",
     "BACKBONES",
     "CATALOGS",
+    "EXPLAINERS",
     "FORMATS",
     "HEADS",
     "METHODS",

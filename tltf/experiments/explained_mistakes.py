@@ -1,0 +1,97 @@
+"""What the worst mistakes of a report rest on."""
+
+import dataclasses
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from tltf.config import call_strings, checks
+from tltf.config.call_strings import Call
+from tltf.config.catalogs import EXPLAINERS
+from tltf.config.catalogs.row import Row
+from tltf.config.recipe import Recipe
+from tltf.console import lines
+from tltf.data.source import Source
+from tltf.errors import TltfError
+from tltf.evaluation.explanations import model_explainer
+from tltf.evaluation.explanations.explanation import Explanation, cut_parts
+from tltf.evaluation.explanations.model_explainer import ExplainedRows, ModelExplainer
+from tltf.evaluation.report import writer
+from tltf.evaluation.report.report import Report
+from tltf.models.transfer_model import TransferModel
+from tltf.training.result import TrainingResult
+
+MOST_STEPS = 32
+"""Points on each path under `auto`, at most: a report must cost little, and says how exact it is."""
+
+
+def with_explanations(report: Report, result: TrainingResult, recipe: Recipe) -> Report:
+    """The report with explanations of its worst mistakes, as --explain says.
+
+    An explainer that does not fit the model is not used, and the report says why.
+
+    Args:
+        report: with its worst mistakes.
+        result: whose model is judged.
+        recipe: what the call strings of the run name.
+    """
+    trained, began = result.model, time.monotonic()
+    if trained.run_options.output.explain == checks.NOTHING or not report.worst_mistakes:
+        return report
+    call = recipe.explainer or usual_call(trained.core.backbone.modality)
+    role = report.main_split()[0]
+    try:
+        found = _explain(trained, call, trained.splits[role], trained.judged[role], report)
+    except (TltfError, tf.errors.OpError) as error:
+        why = error.what if isinstance(error, TltfError) else str(error.message).splitlines()[0]
+        lines.say("explain", f"the mistakes are not explained: {why}")
+        return dataclasses.replace(report, explained=f"Not explained: {why}.")
+    result.times_s["explain"] = time.monotonic() - began
+    rows = [
+        dataclasses.replace(row, explanation=explanation)
+        for row, explanation in zip(report.worst_mistakes, found, strict=True)
+    ]
+    return dataclasses.replace(report, worst_mistakes=rows, explained=told(found))
+
+
+def usual_call(modality: str) -> Call[Row]:
+    """The explainer that `auto` means in a report."""
+    call = call_strings.pick(EXPLAINERS, model_explainer.usual_explainer(modality))
+    return call.change(most_steps=MOST_STEPS) if "most_steps" in call.kwargs else call
+
+
+def _explain(
+    trained: TransferModel, call: Call[Row], part: Source, scores: np.ndarray, report: Report
+) -> list[Explanation]:
+    """The Explanation of each of the worst mistakes, which are rows of `part` with these scores."""
+    places = np.array([row.index for row in report.worst_mistakes])
+    rows = part.take(places)
+    explainer = ModelExplainer(trained, call)
+    batches = [batch[0] for batch in trained.dataset(rows, len(rows))]
+    (tensors,) = batches
+    texts = rows.text_columns() if part.modality == "text" else ()
+    chosen = model_explainer.chosen_outputs(trained, scores[places])
+    found = explainer.explain(ExplainedRows(tensors, chosen, texts))
+    return [
+        explanation
+        if explanation.parts is None
+        else dataclasses.replace(explanation, parts=cut_parts(explanation.parts, writer.MAX_TEXT))
+        for explanation in found
+    ]
+
+
+def told(found: list[Explanation]) -> str:
+    """How mistakes were explained, in sentences."""
+    first = found[0]
+    if not first.is_signed:
+        return f"Colours say where a picture speaks for the answer that was given ({first.title}): the lighter, the more."
+    what = "pixel" if first.parts is None else "word"
+    text = f"Colours say whether a {what} speaks for the answer that was given or against it ({first.title})"
+    errors = [explanation.error for explanation in found if explanation.error is not None]
+    if errors:
+        worst, middle = max(errors), float(np.median(errors))
+        text += (
+            f", in shares that sum up to all of it to within {middle:.1%} (at worst {worst:.1%})"
+        )
+    return f"{text}."
