@@ -143,7 +143,7 @@ def completeness(found):
     return [
         f"{np.median(errors):.2%} ({errors.max():.1%})",
         f"{(errors <= 0.01).mean():.0%}",
-        f"{int(np.median(steps))} (8 to {steps.max()})",
+        f"{int(np.median(steps))} ({steps.min()} to {steps.max()})",
     ]
 
 

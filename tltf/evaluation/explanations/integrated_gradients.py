@@ -21,7 +21,7 @@ from tltf.graphs import functional
 from tltf.graphs.split_graph import split_at
 from tltf.models.served_model import ServedModel
 
-FIRST_STEPS = 8
+FIRST_STEPS = 16
 """Points on the path of the first attempt."""
 POINT = "tltf_embedded_"
 """The prefix of the names of what the token embeddings give."""
@@ -35,7 +35,7 @@ class IntegratedGradients(Explainer):
 
     Sundararajan et al. 2017, arXiv:1703.01365, equation 1. By the axiom of completeness the values sum
     up to F(x) - F(x'). The mean is a Gauss-Legendre quadrature, whose number of points is doubled from
-    8 until the values do so, for each input on its own. Values of a pixel's channels are summed up, and so
+    16 until the values do so, for each input on its own. Values of a pixel's channels are summed up, and so
     are those of a token's dimensions.
 
     For images x is the pixels. For texts it is what the layers give that take the token ids; x' is what
