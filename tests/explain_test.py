@@ -88,11 +88,11 @@ def test_checks_are_printed_and_shown(reviews, tmp_path, capsys):
     ("flags", "text"),
     [
         (
-            ["--method=grad_cam", "--text=good"],
+            ["--explainer=grad_cam", "--text=good"],
             "grad_cam explains images, and this model takes texts",
         ),
         (["--label=godo", "--text=good"], "there is no class 'godo' (choices: good, bad)"),
-        (["--method=lime", "--text=good"], "no method 'lime'"),
+        (["--explainer=lime", "--text=good"], "no explainer 'lime'"),
         (["--input=/no/such"], "/no/such"),
     ],
 )

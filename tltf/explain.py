@@ -28,8 +28,8 @@ def service(options: ExplainOptions) -> None:
 
     # wrong flags must be an error before TensorFlow is imported
     calls = None
-    if options.method != "auto":
-        calls = call_strings.pick_each(EXPLAINERS, options.method, "method")
+    if options.explainer != "auto":
+        calls = call_strings.pick_each(EXPLAINERS, options.explainer, "explainer")
     if not options.inputs.text and "-" in options.inputs.input.split(",") and sys.stdin.isatty():
         what = "standard input is a terminal, not a file or a pipe"
         raise FlagError(what, flag="input", fix="give --input=FILE, or pipe texts or paths in")

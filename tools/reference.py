@@ -28,7 +28,10 @@ CATALOG_PAGES = {
     "backbones": ("Backbones: what `--backbone` takes", "backbones.md"),
     "heads": ("Heads: what `--head` takes", "backbones.md"),
     "methods": ("Methods: what `--method` takes", "methods.md"),
-    "explainers": ("Explainers: what `--method` of `python -m tltf.explain` takes", "report.md"),
+    "explainers": (
+        "Explainers: what `--explainer` of `python -m tltf.explain` takes, and `--explain` of a run",
+        "report.md",
+    ),
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
 }
 """Catalog -> (title of its page, guides that it points to)."""

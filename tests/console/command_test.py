@@ -55,7 +55,7 @@ def test_help_needs_no_tensorflow(command, flag):
         ("evaluate", ["--run=x", "--data=mnits"]),
         ("predict", []),
         ("export", ["--format=saved_modle"]),
-        ("explain", ["--run=x", "--method=grad_camm"]),
+        ("explain", ["--run=x", "--explainer=grad_camm"]),
         ("train", ["--data=mnist_5k", "--output=x", "--backbone=vgg16", "--explain=grad_camm"]),
     ],
 )

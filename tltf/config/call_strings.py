@@ -268,7 +268,7 @@ def unknown_name(catalog: Mapping[str, Row], name: str, text: str, flag: str) ->
 
 def _list_of(flag: str) -> str:
     """What --list calls the catalog of a flag."""
-    return "sources" if flag == "data" else f"{flag}s"
+    return {"data": "sources", "explain": "explainers"}.get(flag, f"{flag}s")
 
 
 def load_target(target: str, row: Row | None = None) -> Callable[..., Any]:

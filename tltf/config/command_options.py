@@ -171,7 +171,7 @@ class ExplainOptions:
 
     run: str = flag("", "The run folder.")
     inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
-    method: str = flag(
+    explainer: str = flag(
         "auto",
         "How answers are explained, or several ways joined with |; auto is "
         "grad_cam|integrated_gradients for images and integrated_gradients for texts. See "

@@ -139,7 +139,7 @@ def run(options: ExplainOptions, calls: Sequence[Call[Row]] | None) -> ShownExpl
 
 
 def usual_calls(modality: str) -> list[Call[Row]]:
-    """The explainers of `--method=auto`: all of the catalog that take such inputs."""
+    """The explainers of `--explainer=auto`: all of the catalog that take such inputs."""
     return [
         call_strings.pick(EXPLAINERS, name)
         for name, row in EXPLAINERS.items()

@@ -80,7 +80,7 @@ class GradCam(Explainer):
             if self.layer not in taps:
                 choices = choices_text(self.layer, taps) or "none"
                 what = f"grad_cam takes no layer {self.layer!r} of this model (choices: {choices})"
-                raise FlagError(what, flag="method", fix="leave layer out")
+                raise FlagError(what, flag="explainer", fix="leave layer out")
             return taps[self.layer]
         if not taps:
             raise ModelError("Grad-CAM needs a feature map below the head, and there is none")

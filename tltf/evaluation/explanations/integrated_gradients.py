@@ -63,12 +63,14 @@ class IntegratedGradients(Explainer):
         known = list(dict.fromkeys([*baselines.OF_IMAGES, *baselines.OF_TEXTS]))
         if self.baseline not in known:
             what = f"there is no baseline {self.baseline!r} (choices: {', '.join(known)})"
-            raise FlagError(what, flag="method", fix="baseline=auto")
+            raise FlagError(what, flag="explainer", fix="baseline=auto")
         if not self.tolerance > 0:
-            raise FlagError(f"tolerance must be above 0 (received {self.tolerance})", flag="method")
+            raise FlagError(
+                f"tolerance must be above 0 (received {self.tolerance})", flag="explainer"
+            )
         if self.most_steps < 1:
             raise FlagError(
-                f"most_steps must be above 0 (received {self.most_steps})", flag="method"
+                f"most_steps must be above 0 (received {self.most_steps})", flag="explainer"
             )
 
     def attach(self, model: ServedModel, batch_size: int) -> Attribute:
@@ -84,7 +86,7 @@ class IntegratedGradients(Explainer):
             what = (
                 f"baseline={self.baseline} is not for {modality}s (choices: {', '.join(choices)})"
             )
-            raise FlagError(what, flag="method", fix="baseline=auto")
+            raise FlagError(what, flag="explainer", fix="baseline=auto")
         return (self._of_images if modality == "image" else self._of_texts)(model, batch_size)
 
     def _of_images(self, model: ServedModel, batch_size: int) -> Attribute:

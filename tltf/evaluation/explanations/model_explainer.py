@@ -62,7 +62,7 @@ class ModelExplainer:
         modality = model.core.backbone.modality
         if modality not in self.explainer.modalities:
             what = f"{call.name} explains {' and '.join(self.explainer.modalities)}s, and this model takes {modality}s"
-            raise FlagError(what, flag="method", fix="--method=auto")
+            raise FlagError(what, flag="explainer", fix="--explainer=auto")
         self._attribute = self.explainer.attach(model, batch_size)
 
     def explain(self, rows: ExplainedRows) -> list[Explanation]:
