@@ -6,8 +6,10 @@ import re
 import pytest
 
 from tltf.config import call_strings, checks, flagfiles
-from tltf.config.catalogs import BACKBONES, HEADS, SOURCES, SPLITS
+from tltf.config.catalogs import ALARMS, BACKBONES, HEADS, SOURCES, SPLITS
+from tltf.config.command_options import MonitorOptions
 from tltf.config.options import Options, flag_values
+from tltf.serving.monitoring import watch
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.glob("*.flags"))
@@ -118,13 +120,31 @@ def options(name):
     return flagfiles.parse(Options, [f"--flagfile={CONFIGS / name}.flags", "--output=run"])[0]
 
 
+def command_of(path):
+    """The command that the comment of a flagfile gives."""
+    text = path.read_text(encoding="utf-8")
+    return re.search(rf"python -m tltf\.(\w+) --flagfile=configs/{path.name}", text)[1]
+
+
+OF_RUNS = [path for path in FILES if command_of(path) == "train"]
+
+
 def call(catalog, text):
     return call_strings.pick(catalog, text)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OF_RUNS, ids=lambda path: path.stem)
 def test_parses_and_resolves(path):
     checks.resolve(options(path.stem))
+
+
+def test_the_opinion_watch_parses_and_its_alarms_are_real():
+    assert [path.stem for path in FILES if path not in OF_RUNS] == ["opinion_watch"]
+    argv = [f"--flagfile={CONFIGS / 'opinion_watch.flags'}", "--run=run", "--input=texts.txt"]
+    chosen, _ = flagfiles.parse(MonitorOptions, argv)
+    watch.check(chosen)
+    names = [call.name for call in call_strings.pick_each(ALARMS, chosen.alarm, "alarm")]
+    assert names == ["surge", "rate", "failures"]
 
 
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)

@@ -22,11 +22,14 @@ KINDS = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
     "check": command_options.CheckOptions,
+    "update": command_options.UpdateOptions,
     "compare": command_options.CompareOptions,
     "explain": command_options.ExplainOptions,
+    "monitor": command_options.MonitorOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
+    "serve": command_options.ServeOptions,
 }
 TINY = {
     "mnist_5k(num_train=1000)": "digits(num_train=60, num_validation=20, num_test=30)",

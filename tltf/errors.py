@@ -1,6 +1,8 @@
 """The kinds of errors, each with the exit code of a command that fails by it.
 
-An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: hint`.
+An error prints as one line: `tltf: error[CODE] <file>:<row> --flag: what; fix: hint`. The classes below
+have the codes 2 to 7; 70 is a bug in tltf, 75 an interruption, after which the same command goes on, and
+ALARM is no error.
 """
 
 import difflib
@@ -9,6 +11,8 @@ import unicodedata
 from collections.abc import Collection
 from typing import Any
 
+ALARM = 10
+"""The exit code of tltf.monitor where an alarm rings: the watch worked, and somebody should look."""
 _ESCAPED = ("Cc", "Zl", "Zp")
 """Unicode categories of the characters that break a line or control a terminal."""
 
@@ -69,6 +73,12 @@ class StorageError(TltfError):
     """A failure of a file system, a download or a device."""
 
     code = 5
+
+
+class NotPublishedError(TltfError):
+    """An update of a run that is not good enough to take its place."""
+
+    code = 7
 
 
 class NumericError(TltfError):

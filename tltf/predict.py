@@ -2,6 +2,7 @@
 
 python -m tltf.predict --run=RUN --input=photo.jpg,folder/,table.csv > predictions.csv
 python -m tltf.predict --run=RUN --text='a fine film' --top_k=3
+python -m tltf.predict --server=localhost:8501 --model=NAME --input=photo.jpg
 
 The table has one row per input: its id, its path or text, the answer and its confidence, one
 probability per class (or the quantiles of a number), and an error. An input that cannot be read has an error in its row and
@@ -26,6 +27,13 @@ def service(options: PredictOptions) -> None:
     if not options.inputs.text and "-" in options.inputs.input.split(",") and sys.stdin.isatty():
         what = "standard input is a terminal, not a file or a pipe"
         raise FlagError(what, flag="input", fix="give --input=FILE, or pipe texts or paths in")
+    if options.server:
+        _check_server_flags(options)
+        command.load_tensorflow()
+        from tltf.serving import remote_prediction
+
+        remote_prediction.write(options)
+        return
     from tltf.runs import model_folder
 
     model_folder.open_folder(
@@ -35,6 +43,18 @@ def service(options: PredictOptions) -> None:
     from tltf.models import loading, prediction_rows
 
     prediction_rows.write(loading.load(options.run), options)
+
+
+def _check_server_flags(options: PredictOptions) -> None:
+    """Refuses flags that do not go with --server."""
+    if options.run:
+        raise FlagError("is given beside --server", flag="run", fix="leave one of them out")
+    if not options.model:
+        fix = "--model=NAME, the name in the server's paths /v1/models/NAME"
+        raise FlagError("must be given with --server", flag="model", fix=fix)
+    if options.version and options.version_label:
+        what = "is given beside --version"
+        raise FlagError(what, flag="version_label", fix="leave one of them out")
 
 
 if __name__ == "__main__":

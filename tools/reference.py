@@ -32,18 +32,23 @@ CATALOG_PAGES = {
         "Explainers: what `--explainer` of `python -m tltf.explain` takes, and `--explain` of a run",
         "report.md",
     ),
+    "alarms": ("Alarms: what `--alarm` of `python -m tltf.monitor` takes", "monitoring.md"),
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
+    "abstentions": ("Abstentions: what `--abstain` takes", "report.md"),
 }
 """Catalog -> (title of its page, guides that it points to)."""
 OPTIONS_OF = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
     "check": command_options.CheckOptions,
+    "update": command_options.UpdateOptions,
     "compare": command_options.CompareOptions,
     "explain": command_options.ExplainOptions,
+    "monitor": command_options.MonitorOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,
     "export": command_options.ExportOptions,
+    "serve": command_options.ServeOptions,
 }
 HEADINGS = {
     "data": "What is learned from",
@@ -53,7 +58,7 @@ HEADINGS = {
     "run": "Devices, arithmetic, caches and checkpoints",
     "output": "What is left behind",
 }
-SHARED = {"see `Head`": "classify"}
+SHARED = {"see `Head`": "classify", "see `classify`": "classify"}
 """What a docstring says of arguments that are explained elsewhere -> the entry that explains them."""
 EXPLAINED_BY = {
     "jsonl": "tltf.data.sources.tables:csv",
@@ -65,7 +70,10 @@ NOTES = {
     "preset, a Hugging Face BERT, DistilBERT or RoBERTa, or a run folder of tltf), and "
     "`package.module:name(key=value)`.",
     "augments": "Several are joined with `|` and applied in that order.",
+    "alarms": "Several are joined with `|`. An alarm of your own is `package.module:name`; see "
+    "`tltf.serving.monitoring.alarms.alarm` for what it must have.",
     "formats": "A format of your own is `package.module:name`.",
+    "abstentions": "The first argument needs no name: `coverage(.8)` is `coverage(share=.8)`.",
 }
 
 
@@ -202,9 +210,14 @@ def entry(name, row):
     return lines
 
 
+def said_of(name, row):
+    """Argument -> what docstrings say of it: that of the entry's builder, and of what explains it."""
+    return arguments_of(row.target) | arguments_of(EXPLAINED_BY.get(name, row.target))
+
+
 def argument_lines(name, row):
     """A line for each argument that a docstring explains, and one for those of another entry."""
-    said = arguments_of(EXPLAINED_BY.get(name, row.target))
+    said = said_of(name, row)
     own, elsewhere = [], {}
     for key in row.args:
         what = said.get(key)

@@ -169,6 +169,7 @@ FLAGS_OF_LISTS = {
     "explain": "explainers",
     "explainer": "explainers",
     "format": "formats",
+    "abstain": "abstentions",
 }
 
 

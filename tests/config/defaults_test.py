@@ -37,7 +37,7 @@ def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
     open_flags = [k for k, v in flag_values(resolved).items() if v is None or v == "auto"]
     as_pretrained = {"backbone_dropout", "stochastic_depth"}
     of_the_machine = {"strategy", "resume", "deterministic", "backbone", "precision"}
-    of_the_head = {"metric"}
+    of_the_head = {"metric", "calibrate"}
     left = {"image_size_px", "text_length"} | of_the_machine | of_the_head | as_pretrained
     assert set(open_flags) <= left
     assert 1 <= train.batch_size <= num_train and train.learning_rate > 0

@@ -8,7 +8,19 @@ from tltf.config.options import Options
 from tltf.console import command
 from tltf.errors import DataError
 
-COMMANDS = ["train", "evaluate", "predict", "export", "lr_find", "check", "compare", "explain"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "serve",
+    "lr_find",
+    "check",
+    "compare",
+    "explain",
+    "monitor",
+    "update",
+]
 
 WATCHED = """
 import sys
@@ -54,9 +66,15 @@ def test_help_needs_no_tensorflow(command, flag):
         ("evaluate", []),
         ("evaluate", ["--run=x", "--data=mnits"]),
         ("predict", []),
+        ("predict", ["--server=localhost:8501"]),
+        ("serve", []),
+        ("serve", ["--run=/no/such/run"]),
+        ("serve", ["--run=x", "--port=70000"]),
         ("export", ["--format=saved_modle"]),
         ("explain", ["--run=x", "--explainer=grad_camm"]),
         ("train", ["--data=mnist_5k", "--output=x", "--backbone=vgg16", "--explain=grad_camm"]),
+        ("monitor", []),
+        ("monitor", ["--run=x", "--input=y", "--alarm=drfit"]),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
@@ -66,9 +84,10 @@ def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
     assert error.startswith("tltf: error[2] ") and heavy == "HEAVY []"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "explain"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "explain", "monitor"])
 def test_a_run_that_is_not_there_is_refused_without_tensorflow(command):
-    done = watched(command, "--run=/no/such/run")
+    more = ["--input=log.csv"] if command == "monitor" else []
+    done = watched(command, "--run=/no/such/run", *more)
     error, heavy = done.stderr.splitlines()
     assert done.returncode in (2, 4) and "/no/such/run" in error and heavy == "HEAVY []"
 

@@ -10,6 +10,8 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from tltf.config import flagfiles, options
+
 COLOURS = {"blue": 40, "red": 200}
 TEXTS = [
     ("a fine film", "good"),
@@ -38,9 +40,9 @@ def image_folder(folder):
     return f"image_folder(path={folder})"
 
 
-def csv(folder):
+def csv(folder, before=""):
     """Eight texts."""
-    rows = ["text,label", *(f'"{text}",{label}' for text, label in TEXTS)]
+    rows = ["text,label", *(f'"{before}{text}",{label}' for text, label in TEXTS)]
     (folder / "all.csv").write_text("\n".join(rows) + "\n")
     return f"csv(path={folder}/all.csv, text=text, label=label)"
 
@@ -109,6 +111,15 @@ def shout(texts, seed):
     return [f"{text}, {seed[1]} times" for text in texts]
 
 
+def with_replay(folder):
+    """New rows beside those of an earlier run, of which the run's flags are all that is read."""
+    run = folder / "earlier"
+    flagfiles.write(run / "run.flags", options.make(data=csv(folder)), "made")
+    inner = folder / "new"
+    inner.mkdir()
+    return f"with_replay(run={run}, data={csv(inner, 'again: ')})"
+
+
 def fixed(text):
     """A source that needs no files."""
     return lambda folder: text
@@ -121,6 +132,7 @@ SOURCES = {
     "numpy": numpy,
     "tfrecord": tfrecord,
     "tfds": tfds,
+    "with_replay": with_replay,
     "vader": fixed("vader(domain=tweets, num_train=40, num_test=20)"),
     "mnist_5k": fixed("mnist_5k(num_train=40, num_test=20)"),
     "digits": fixed("digits(num_train=40, num_test=20)"),
@@ -177,9 +189,16 @@ BACKBONES = {
     "small_lstm": ["small_lstm(units=6, embedding=5, vocabulary=60)"],
 }
 HEADS = {
-    "classify": ["classify", "classify(hidden=[6, 5], dropout=.2)", "classify(pooling=max)"],
-    "ordinal": ["ordinal", "ordinal(hidden=[6], order=[a, b, c])"],
-    "multi_label": ["multi_label(hidden=[6])", "multi_label(thresholds=[.4, .5, .6])"],
+    "classify": [
+        "classify",
+        "classify(hidden=[6, 5], dropout=.2)",
+        "classify(pooling=max, temperature=2.0, sure_from=.36)",
+    ],
+    "ordinal": ["ordinal", "ordinal(hidden=[6], order=[a, b, c], temperature=.7, set_from=.3)"],
+    "multi_label": [
+        "multi_label(hidden=[6])",
+        "multi_label(thresholds=[.4, .5, .6], temperatures=[2, .5, 1])",
+    ],
     "regress": ["regress", "regress(quantiles=[.1, .5], center=3.0, scale=2.0, dropout=.2)"],
     "multi_regress": [
         "multi_regress",
@@ -226,6 +245,18 @@ ON_TEXTS = {
 }
 """Cases of methods that are for transformers."""
 FORMATS = {"saved_model": ["saved_model"]}
+ABSTENTIONS = {
+    "coverage": ["coverage", "coverage(share=.5)"],
+    "accuracy": ["accuracy(least=.8, confidence=.9)"],
+    "conformal": ["conformal(error=.2)"],
+}
+ALARMS = {
+    "drift": ["drift", "drift(alpha=.05)"],
+    "rate": ["rate(label=bad, above=.4)", "rate(label=bad, above=.4, below=.1)"],
+    "surge": ["surge(label=bad)", "surge(label=bad, points=.2, alpha=.01, windows=0)"],
+    "mean": ["mean(above=3)", "mean(name=price, above=3.5, below=-1)"],
+    "failures": ["failures", "failures(above=.2)"],
+}
 
 EXPLAINERS = {
     "grad_cam": ["grad_cam", "grad_cam(layer=stage_1)"],
@@ -244,6 +275,8 @@ CASES = {
     "methods": METHODS,
     "formats": FORMATS,
     "explainers": EXPLAINERS,
+    "abstentions": ABSTENTIONS,
+    "alarms": ALARMS,
 }
 LARGE = {
     "fashion_mnist",

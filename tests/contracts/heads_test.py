@@ -105,10 +105,12 @@ def test_its_cells_of_a_frame(text):
     stated = keras.ops.convert_to_numpy(head.scores(logits))
     rows = [Prediction("x", **head.read(stated[0], names)), Prediction("x", error="bad")]
     first, second = prediction_frame.make_frame(rows, head, names, ["a", "b"]).to_dict("records")
-    columns = [name for name in first if name.startswith(("predicted_", "confidence"))]
+    begins = ("predicted_", "confidence", "is_sure")
+    columns = [name for name in first if name.startswith(begins)]
+    assert ("is_sure" in columns) == head.abstains
     assert columns and list(first) == [*columns, *head.columns(names), "error"]
     assert all(pandas.isna(second[name]) for name in columns)
-    found = "|".join(str(first[name]) for name in columns if name != "confidence")
+    found = "|".join(str(first[name] or "") for name in columns if name.startswith("predicted_"))
     if head.target in (label_kinds.CLASS, label_kinds.LABELS):
         assert found == rows[0].answer
     else:
@@ -119,10 +121,37 @@ def test_its_cells_of_a_frame(text):
 @pytest.mark.parametrize("text", parameters("heads"))
 def test_only_a_head_of_one_class_of_two_has_a_positive_class(text):
     head = call_strings.pick(HEADS, text).build()
-    if head.target == label_kinds.CLASS:
+    if head.target == label_kinds.CLASS and not head.abstains:
         assert head.positive_class(("no", "yes")) == "yes"
     with pytest.raises(FlagError, match="a threshold is for one class of two"):
         head.positive_class(NAMES)
+
+
+@pytest.mark.parametrize("text", parameters("heads"))
+def test_its_calibration_comes_back_from_its_call_string_and_leaves_answers(text):
+    """Temperatures are fitted on what it states itself, for labels that are drawn at random."""
+    core = tiny.core(head=text)
+    if not core.head.can_calibrate:
+        assert not core.head.temperatures
+        return
+    head, rng = core.head.without_temperatures(), np.random.default_rng(0)
+    width = core.model.output[head.name].shape[-1]
+    logits = rng.normal(0, 3, (200, width)).astype("float32")
+    if head.has_order:
+        logits = -np.sort(-logits, axis=1)
+    labels = rng.integers(0, 3, 200)
+    if head.target == label_kinds.LABELS:
+        labels = rng.integers(0, 2, (200, width)).astype(np.uint8)
+    made = head.calibrate(logits, labels, np.arange(200, dtype=np.uint64), is_wanted=True)
+    assert made.temperatures and made.without_temperatures().temperatures == ()
+    again = replace_head(replace_head(core, head), made)
+    assert call_strings.pick(HEADS, again.head_spec, "head").build() == made
+    before, after = (np.asarray(one.scores(logits)) for one in (head, made))
+    assert not np.allclose(before, after)
+    if head.target == label_kinds.CLASS:
+        np.testing.assert_array_equal(after.argmax(axis=1), before.argmax(axis=1))
+    else:
+        np.testing.assert_array_equal(made.choose_labels(after), head.choose_labels(before))
 
 
 @pytest.mark.parametrize("text", parameters("heads"))

@@ -1,39 +1,26 @@
 """Exports behind a model server, asked by ovmsclient and by our own clients."""
 
-import io
 import subprocess
 import sys
 
 import numpy as np
-import PIL.Image
 import pytest
 
 pytest.importorskip("tensorflow_serving")
 ovmsclient = pytest.importorskip("ovmsclient")
 
 from tests import prediction_service, served  # noqa: E402
+from tests.serving.conftest import png  # noqa: E402
 from tltf.errors import DataError, ModelError, StorageError  # noqa: E402
 from tltf.serving import client as serving_client  # noqa: E402
 from tltf.serving.export import saved_model  # noqa: E402
-
-
-def png(size):
-    numbers = np.random.default_rng(size).integers(0, 256, (size, size + 3, 3), np.uint8)
-    file = io.BytesIO()
-    PIL.Image.fromarray(numbers).save(file, "PNG")
-    return file.getvalue()
-
 
 PICTURES = [png(12), png(40), png(16)]
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    trained = {"photos": served.image_once(), "reviews": served.text_once()}
-    folders = {name: tmp_path_factory.mktemp(name) for name in trained}
-    for name, folder in folders.items():
-        saved_model.export_saved_model(trained[name], folder, 3, False)
-    return trained, folders
+def models(exports):
+    return exports
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +50,14 @@ def expected(trained, inputs):
 
 
 def test_ovmsclient_gets_the_answers_of_the_image_model(models, client):
-    given = client.predict({"image_bytes": PICTURES}, "photos")
+    given = client.predict({"image_bytes": PICTURES}, "photos", timeout=60.0)
     labels, rows = expected(models[0]["photos"], PICTURES)
     assert [label.decode() for label in given["label"]] == labels
     np.testing.assert_allclose(given["probabilities"], rows, atol=1e-5)
 
 
 def test_ovmsclient_gets_the_answers_of_the_text_model(models, client):
-    given = client.predict({"text": list(served.TEXTS)}, "reviews", model_version=3)
+    given = client.predict({"text": list(served.TEXTS)}, "reviews", model_version=3, timeout=60.0)
     labels, rows = expected(models[0]["reviews"], list(served.TEXTS))
     assert [label.decode() for label in given["label"]] == labels
     np.testing.assert_allclose(given["probabilities"], rows, atol=1e-5)
@@ -140,7 +127,7 @@ def test_our_clients_raise_our_errors(ours):
 @pytest.mark.parametrize("kind", [serving_client.RestClient, serving_client.GrpcClient])
 def test_no_server(kind):
     with pytest.raises(StorageError, match="no answer"):
-        kind("localhost:9", "photos", timeout_s=2.0).classify(["a"])
+        kind("localhost:9", "photos", timeout_s=2.0, retries=0).classify(["a"])
 
 
 def test_the_clients_take_no_tensorflow():

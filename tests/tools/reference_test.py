@@ -38,7 +38,7 @@ def test_every_entry_and_every_argument_is_explained(reference):
         page = reference.pages()[f"{catalog}.md"]
         for name, row in rows.items():
             assert f"`{name}" in page or f"\n## {name}\n" in page
-            said = reference.arguments_of(reference.EXPLAINED_BY.get(name, row.target))
+            said = reference.said_of(name, row)
             words = " ".join([row.summary, *reference.details_of(row)]).lower()
             lacking = [key for key in row.args if key not in said and key not in words]
             assert lacking == [], (catalog, name)

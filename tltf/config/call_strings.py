@@ -268,7 +268,8 @@ def unknown_name(catalog: Mapping[str, Row], name: str, text: str, flag: str) ->
 
 def _list_of(flag: str) -> str:
     """What --list calls the catalog of a flag."""
-    return {"data": "sources", "explain": "explainers"}.get(flag, f"{flag}s")
+    names = {"data": "sources", "abstain": "abstentions", "explain": "explainers"}
+    return names.get(flag, f"{flag}s")
 
 
 def load_target(target: str, row: Row | None = None) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import pathlib
 from tltf.config import call_strings, data_paths, defaults, habits
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import (
+    ABSTENTIONS,
     AUGMENTS,
     BACKBONES,
     EXPLAINERS,
@@ -24,6 +25,7 @@ from tltf.errors import FlagError, ModelError, nearest
 BASELINES = ("logistic", "scratch")
 NO_BASELINE = "none"
 AUTO, NOTHING = "auto", "none"
+NEVER_ABSTAINS = "none"
 EXPORT_FORMAT = "saved_model"
 """The format that a run is exported in when its training is done."""
 PRESET_PREFIX = "hub:"
@@ -70,6 +72,7 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         formats=formats,
         baselines=baselines,
         explainer=_pick_explainer(output.explain, backbone),
+        abstention=pick_abstention(train.abstain),
     )
 
 
@@ -179,6 +182,21 @@ def pick_baselines(text: str) -> tuple[str, ...] | None:
                 fix=f"--baseline='{meant}'" if "|" in meant else f"--baseline={meant}",
             )
     return names
+
+
+def pick_abstention(text: str) -> Call[Row] | None:
+    """The Call of --abstain, whose first argument needs no name, as in `coverage(.9)`; None for none.
+
+    Raises:
+        FlagError: a name or an argument does not exist.
+    """
+    if text.strip() in ("", NEVER_ABSTAINS):
+        return None
+    name, _, rest = text.strip().partition("(")
+    value, row = rest.removesuffix(")").strip(), ABSTENTIONS.get(name.strip())
+    if row and rest.endswith(")") and value and not set(value) & set("=,"):
+        text = f"{name.strip()}({next(iter(row.args))}={value})"
+    return call_strings.pick(ABSTENTIONS, text, "abstain")
 
 
 def fitting_backbone(source: Call[Row]) -> str:

@@ -62,6 +62,47 @@ class CompareOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class UpdateOptions:
+    """The flags of `python -m tltf.update`."""
+
+    run: str = flag("", "The folder of the run that is in use, whose own data must still be there.")
+    data: str = flag(
+        "",
+        "The new labelled examples, as a call string; they may have new classes. See --list=sources.",
+    )
+    output: str = flag("", "The folder of the new run.")
+    replay: float = flag(
+        5.0,
+        "Training rows of the run that are trained on again, per new training row; 0 for none, with "
+        "which the old is often forgotten.",
+        least=0,
+    )
+    tolerance: float = flag(
+        0.01,
+        "By how much the new run may be worse on the old test rows: 0.01 is one point of accuracy; of "
+        "an error, a share of that of the run in use.",
+        least=0,
+    )
+    method: str = flag(
+        "auto", "The transfer method; auto is that of the run, and full where it was scratch."
+    )
+    train_epochs: int | None = flag(
+        None, "Passes over the training rows; auto is that of the run.", kind=int, least=1
+    )
+    learning_rate: float | None = flag(
+        None, "The peak learning rate; auto is that of the run.", kind=float, above=0
+    )
+    seed: int = flag(0, "The seed of the splits, of replay and of training.", least=0)
+    publish: str = flag(
+        "",
+        "The folder of the versions that are served, where a new run that is good enough becomes the "
+        "next version; if empty, RUN/export. none publishes nothing.",
+    )
+    eval_batch_size: int = flag(128, "Examples per step of an evaluation.", least=1)
+    overwrite: bool = flag(False, "Replaces a finished run in the output folder.")
+
+
+@dataclasses.dataclass(frozen=True)
 class CheckOptions:
     """The flags of `python -m tltf.check`."""
 
@@ -128,6 +169,23 @@ class PredictOptions:
     """The flags of `python -m tltf.predict`."""
 
     run: str = flag("", "The run folder.")
+    server: str = flag(
+        "",
+        "The host:port of a model server that answers in place of --run, over REST; "
+        "grpc://host:port for gRPC, http:// and https:// for a server with a path.",
+    )
+    model: str = flag("", "The name of the model on --server.")
+    version: int | None = flag(
+        None, "The version on --server; auto is the newest.", kind=int, least=1
+    )
+    version_label: str = flag("", "The label of the version on --server, such as stable.")
+    timeout_s: float = flag(30.0, "Seconds to wait for an answer of --server.", above=0)
+    retries: int = flag(
+        5,
+        "How often a batch is sent again to a --server that is busy, or not there, with longer and "
+        "longer pauses.",
+        least=0,
+    )
     inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
     output: str = flag("-", "The file for the predictions; - is standard output.")
     format: str = flag(
@@ -146,6 +204,57 @@ class PredictOptions:
         "Writes so many of the most probable classes with four digits, in place of the probabilities "
         "of all classes; 0 writes all.",
         least=0,
+    )
+    eval_batch_size: int = flag(128, "Inputs per step.", least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MonitorOptions:
+    """The flags of `python -m tltf.monitor`."""
+
+    run: str = flag("", "The run folder.")
+    input: str = flag(
+        "",
+        "What is watched: a log of what tltf.predict wrote, as CSV or JSON lines; a file of texts, of "
+        "paths or of a table, whose rows the run predicts; or a folder of images. Rows and images that "
+        "were looked at before are not read again.",
+    )
+    alarm: str = flag(
+        "drift", "What rings, as call strings joined with |. See --list=alarms for all of them."
+    )
+    window: int = flag(500, "Rows that are looked at together.", least=20)
+    rest: bool | None = flag(
+        None,
+        "Also looks at last rows that do not fill a window; auto does so at the first look at an input.",
+        kind=bool,
+    )
+    time: str = flag(
+        "",
+        "The column with the time of a row, as ISO 8601 or seconds since 1970; if empty, time, "
+        "timestamp, datetime, date or created_at, where there is one.",
+    )
+    webhook: str = flag("", "The address to which alarms are posted, as JSON.")
+    predict_again: bool = flag(
+        False,
+        "Predicts the inputs in a log of predictions again, so that their features are tested too.",
+    )
+    output: str = flag(
+        "", "The folder of the page and of what was read so far; if empty, RUN/monitor."
+    )
+    column: str = flag(
+        "",
+        "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
+        "else text, path or image.",
+    )
+    delimiter: str = flag(
+        "", "The character between the columns of a CSV input; if empty, that of the run's --data."
+    )
+    encoding: str = flag(
+        "", "The encoding of text inputs; if empty, that of the run's --data, else UTF-8."
+    )
+    quote: str = flag(
+        "",
+        "The character around texts in a CSV input, or none; if empty, that of the run's --data.",
     )
     eval_batch_size: int = flag(128, "Inputs per step.", least=1)
 
@@ -193,4 +302,48 @@ class ExplainOptions:
         32,
         "Inputs, or points on the paths of integrated gradients, that are computed together.",
         least=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeOptions:
+    """The flags of `python -m tltf.serve`."""
+
+    run: str = flag("", "The run folder, whose export is served.")
+    export: str = flag("", "The folder of the versions of an export, in place of --run.")
+    name: str = flag("", "The name of the model in the paths; if empty, that of the folder.")
+    versions: str = flag(
+        "latest", "The versions that are served: latest, all, or numbers joined with commas."
+    )
+    labels: str = flag("", "Labels of versions, joined with commas, such as stable=3,canary=4.")
+    host: str = flag(
+        "127.0.0.1",
+        "The address at which the server listens. 0.0.0.0 lets other machines in, and there is no "
+        "password.",
+    )
+    port: int = flag(8501, "The port; 0 takes a free one.", least=0, most=65535)
+    max_batch: int = flag(32, "The most rows that are computed at once.", least=1)
+    max_wait_ms: float = flag(
+        0.0,
+        "Milliseconds that a request waits for others to be computed with it. At 0, those are "
+        "computed together that wait while others are computed.",
+        least=0,
+        most=1000,
+    )
+    max_queue: int = flag(
+        256,
+        "The most requests without an answer; one more gets status 429 at once.",
+        least=1,
+    )
+    max_body_mb: int = flag(
+        32, "The largest body of a request, in MiB; a larger one gets 413.", least=1
+    )
+    num_workers: int | None = flag(
+        None, "Batches that are computed at the same time; auto is one per core.", kind=int, least=1
+    )
+    num_threads: int | None = flag(
+        None, "Threads that compute one batch; auto is one per core.", kind=int, least=1
+    )
+    warmup: bool = flag(
+        True, "Answers the warm-up requests of the export before the first request."
     )

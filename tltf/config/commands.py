@@ -10,8 +10,11 @@ COMMANDS = {
     "predict": "classifies images or texts with a trained run",
     "evaluate": "evaluates a finished run on its own test split or on other labelled examples",
     "export": "exports a trained run for serving, and checks the export",
+    "serve": "serves the export of a run over HTTP, on the paths of TF Serving",
     "compare": "puts finished runs beside each other: metrics, curves, flags, time, disagreements",
     "explain": "shows which parts of images or texts the answers of a run rest on",
+    "monitor": "compares live rows with a run's reference, and rings where they differ",
+    "update": "goes on from a run with more rows and new classes, and publishes what is not worse",
     "check": "scans a data set as training does and prints what is in it",
     "lr_find": "proposes a learning rate for a run",
 }

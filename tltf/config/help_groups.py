@@ -15,7 +15,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "model": (
         ("backbone", "head", "image_size_px", "text_length"),
-        ("backbone_weights", "backbone_dropout", "stochastic_depth"),
+        ("backbone_weights", "head_weights", "backbone_dropout", "stochastic_depth"),
     ),
     "method": (
         ("method", "train_epochs", "batch_size", "class_weights", "early_stopping_epochs"),
@@ -29,6 +29,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "metric",
             "watch_test",
             "ema_decay",
+            "calibrate",
+            "abstain",
         ),
     ),
     "optimizer": (

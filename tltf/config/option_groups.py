@@ -94,6 +94,11 @@ class ModelOptions:
         "The layers on the backbone's features, which predict the labels, such as "
         "'classify(hidden=256, dropout=.1)'. See --list=heads.",
     )
+    head_weights: str = flag(
+        "",
+        "A run from whose head the head starts: classes that the run knows keep their weights, by "
+        "name. If empty, it starts from random weights.",
+    )
     image_size_px: int | None = flag(
         None,
         "The side of the square input image, in pixels; auto is the backbone's own.",
@@ -265,6 +270,21 @@ class TrainOptions:
         "The weights that the run ends with; auto is the best by validation, or the last where "
         "there is no validation split.",
         choices=("auto", "best", "last"),
+    )
+    calibrate: str = flag(
+        "auto",
+        "How probabilities are made believable after the training: temperature divides the model's "
+        "logits by a number, or by one per label, that is fitted on the validation split; answers "
+        "stay the same. auto does so where there are 100 validation rows or more and "
+        "cross-validation over them finds a lower loss; none leaves probabilities as they are.",
+        choices=("auto", "temperature", "none"),
+    )
+    abstain: str = flag(
+        "none",
+        "When the model says that it is not sure of a class, with a threshold that is chosen on the "
+        "validation split: 'coverage(.9)' answers that share of the rows, 'accuracy(.95)' as many as "
+        "are right so often, 'conformal(.1)' those whose conformal set has one class; none answers "
+        "every row. See --list=abstentions.",
     )
 
 

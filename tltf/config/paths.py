@@ -9,7 +9,7 @@ from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
 from tltf.config.catalogs.row import Row
 from tltf.config.flag_fields import FlagValue
 
-FLAGS = ("output", "run", "backbone", "backbone_weights")
+FLAGS = ("output", "run", "backbone", "backbone_weights", "head_weights", "publish")
 """Flags whose whole value is, or may be, a path."""
 CALLS: dict[str, Mapping[str, Row]] = {"data": SOURCES, "method": METHODS}
 """Flags whose arguments may be paths; the code that reads these arguments expands the tilde."""
@@ -39,7 +39,7 @@ def make_absolute(name: str, value: FlagValue) -> FlagValue:
         is_name = not value or value in BACKBONES
         is_folder = not is_name and pathlib.Path(os.path.expanduser(value)).is_dir()
         return _path(value) if is_folder else value
-    if name == "backbone_weights" and value not in ("", "default", "none"):
+    if name in ("backbone_weights", "head_weights") and value not in ("", "default", "none"):
         return _path(value)
     return value
 

@@ -49,6 +49,7 @@ class Recipe(DataRecipe):
         formats: the calls of the formats that the run is exported in; () for no export.
         baselines: the names in --baseline; None as long as it is `auto`.
         explainer: the call of --explain; None for `auto` and for none.
+        abstention: the call of --abstain; None for none.
     """
 
     backbone: Call[BackboneRow] | None = None
@@ -56,3 +57,4 @@ class Recipe(DataRecipe):
     formats: tuple[Call[Row], ...] = ()
     baselines: tuple[str, ...] | None = ()
     explainer: Call[Row] | None = None
+    abstention: Call[Row] | None = None

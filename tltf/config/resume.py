@@ -14,6 +14,8 @@ HARMLESS = (
     "tensorboard",
     "checkpoint_minutes",
     "eval_batch_size",
+    "calibrate",
+    "abstain",
     "cache_memory_mb",
     "cache_disk_gb",
     "near_duplicates",

@@ -46,17 +46,30 @@ def own_recipe(options: Options, run: str) -> DataRecipe:
         "head": (options.model.head, HEADS),
     }
     fix = f"--data='{options.data.data}', if you trust it"
-    place = pathlib.Path(run) / folder.FLAGS
     for flag, (text, catalog) in named.items():
-        name, _ = call_strings.parse(text, flag)
-        if name not in catalog and name != call_strings.IN_MEMORY:
-            what = f"the run's {flag} {name!r} is not part of tltf, and its code would be run"
-            raise ModelError(what, place=place, fix=fix)
-    recipe = checks.resolve_data(options.data.data, options.data.split, options.model.head)
-    call = recipe.source
-    if call.name == "tfds" and (
-        call.kwargs["data_dir"] or not _PLAIN_NAME.fullmatch(call.kwargs["name"])
-    ):
-        what = f"the run's data {options.data.data!r} may name code, which TFDS would run"
+        require_no_code(flag, text, catalog, pathlib.Path(run) / folder.FLAGS, fix)
+    return checks.resolve_data(options.data.data, options.data.split, options.model.head)
+
+
+def require_no_code(
+    flag: str, text: str, catalog: Mapping[str, Row], place: pathlib.Path | str, fix: str = ""
+) -> None:
+    """Raises ModelError for a call string that would run code from outside of tltf.
+
+    Args:
+        flag: the flag that it is a value of.
+        text: the call string.
+        catalog: what tltf has.
+        place: where it is written.
+        fix: what the user can do.
+    """
+    name, _ = call_strings.parse(text, flag)
+    if name not in catalog and name != call_strings.IN_MEMORY:
+        what = f"the {flag} {name!r} is not part of tltf, and its code would be run"
         raise ModelError(what, place=place, fix=fix)
-    return recipe
+    if name != "tfds":
+        return
+    arguments = call_strings.pick(catalog, text, flag).kwargs
+    if arguments["data_dir"] or not _PLAIN_NAME.fullmatch(arguments["name"]):
+        what = f"the data {text!r} may name code, which TFDS would run"
+        raise ModelError(what, place=place, fix=fix)

@@ -110,7 +110,7 @@ def run(options: ExplainOptions, calls: Sequence[Call[Row]] | None) -> ShownExpl
         ModelExplainer(trained, call, options.eval_batch_size)
         for call in calls or usual_calls(trained.core.backbone.modality)
     ]
-    items = prediction_rows.items_of(trained, options.inputs)
+    items = prediction_rows.items_of(prediction_rows.asked_of(trained), options.inputs)
     taken = list(itertools.islice(items, options.num_inputs))
     if next(items, None) is not None:
         what = f"only the first {options.num_inputs} inputs are explained (--num_inputs=1000 takes more)"

@@ -20,7 +20,7 @@ from tltf.data import near_duplicates, trained_rows
 from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import TltfError
-from tltf.evaluation import evaluators, left_out
+from tltf.evaluation import abstention, calibration, evaluators, left_out
 from tltf.evaluation.report import model_card, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.run_facts import RunFacts
@@ -33,7 +33,9 @@ from tltf.heads.head import Head
 from tltf.models import input_format, prediction_table
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
-from tltf.training import training
+from tltf.serving.export import verify
+from tltf.serving.monitoring import recording
+from tltf.training import head_tuning, training
 from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
 
@@ -61,10 +63,24 @@ def run(
     start, launch = time.monotonic(), launch or Launch()
     recipe = recipe or checks.resolve(options)
     with folder.claim_folder(options.output), lines.quiet(options.output.quiet):
+        if folder.is_chief() and not options.output.dry_run:
+            _start_check_early(recipe)
         result = training.train(options, recipe, callbacks, shows_plan=launch.shows_plan)
         if options.output.dry_run or not folder.is_chief():
             return None
         return publish(result, recipe, start, launch)
+
+
+def _start_check_early(recipe: Recipe) -> None:
+    """Starts the process that checks the export before the training, where that is short.
+
+    Its import of TensorFlow takes longer than a head is solved for.
+    """
+    method, row = recipe.method, recipe.backbone.row if recipe.backbone else None
+    if not recipe.formats or method is None or row is None or method.name != "linear_probe":
+        return
+    if method.kwargs.get("solver") == "lbfgs":
+        verify.start_process(row.modality)
 
 
 def publish(result: TrainingResult, recipe: Recipe, start: float, launch: Launch) -> Report:
@@ -118,6 +134,7 @@ def _with_rows(
             trained.class_names,
         )
     trained_rows.write(run, trained.splits["train"])
+    recording.record(trained, run)
     report = shown_examples.with_examples(report, trained, stated, trained.splits)
     report = explained_mistakes.with_explanations(report, result, recipe)
     return dataclasses.replace(
@@ -171,13 +188,15 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
         part = trained.splits.get(role)
         if part:
             before = trained.whole_seconds
-            scores = trained.scores(part, trained.eval_batch_size)
-            trained.judged[role] = scores
+            logits = trained.known_logits.pop(role, None)
+            if logits is None:
+                logits = trained.logits(part, trained.eval_batch_size)
+            trained.judged[role] = scores = trained.scores_of(logits)
             if before:  # the first split builds the graph
                 speed = facts.speed_of(trained, len(part), trained.whole_seconds - before)
             stated[role] = judge.candidate(trained.core.head, scores)
             seed = chosen.runtime.seed
-            measured = measure(trained, part, stated[role], seed, found.get("validation"))
+            measured = measure(trained, part, logits, seed, found.get("validation"))
             is_near = near_duplicates.is_near_others(part, Splits(trained.splits).scan)
             labels = np.asarray(part.labels)
             found[role] = left_out.add(
@@ -204,7 +223,7 @@ def evaluate(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
 def measure(
     trained: TransferModel,
     part: Source,
-    candidate: Any,
+    logits: np.ndarray,
     seed: int,
     validation: SplitMetrics | None = None,
 ) -> SplitMetrics:
@@ -213,15 +232,20 @@ def measure(
     Args:
         trained: the trained model.
         part: the rows.
-        candidate: the candidate of the evaluator of its head on these rows.
+        logits: float32[N, L], the outputs of the core on these rows.
         seed: seed of the bootstrap.
         validation: the metrics of the run's validation split, see `Evaluator.details`.
     """
-    judge, labels = evaluators.evaluator_for(trained.core.head), np.asarray(part.labels)
+    head, scores = trained.core.head, trained.scores_of(logits)
+    judge, labels = evaluators.evaluator_for(head), np.asarray(part.labels)
+    candidate = judge.candidate(head, scores)
     found = judge.measure(labels, candidate, trained.class_names, seed=seed)
     details = judge.details(labels, candidate, trained.class_names, validation=validation)
     name = input_format.column_of(trained.data, trained.core.backbone.modality, "label")
     named = {LABEL_NAME: str(name)} if name else {}
+    details |= calibration.details(head, labels, logits, seed=seed)
+    rule = trained.options.train.abstain if trained.options else ""
+    details |= abstention.details(head, labels, scores, rule)
     return dataclasses.replace(found, details=found.details | details | named)
 
 
@@ -234,11 +258,11 @@ def _choices(result: TrainingResult) -> list[str]:
     recipe = result.model.recipe
     if recipe is None:
         return []
-    method, choice = recipe.method and recipe.method.name, recipe.head.build().choice
+    method = recipe.method and recipe.method.name
     found = {
         "the penalty": num_penalties > 1,
         "the epoch": judges_epochs and num_epochs and len(history) > 1,
-        choice: choice,
+        **dict.fromkeys(head_tuning.choices(result.model), True),
         "the share of the start's weights": method == "wise_ft",
         "the runs of the soup": method == "soup",
     }

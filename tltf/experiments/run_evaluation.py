@@ -58,12 +58,13 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
         is_trained = trained_rows.find_trained(options.run, part) if options.data else None
         warnings = warnings_of(options, role, is_trained)
     head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
-    scores, labels = trained.scores(part, options.eval_batch_size), np.asarray(part.labels)
+    logits, labels = trained.logits(part, options.eval_batch_size), np.asarray(part.labels)
+    scores = trained.scores_of(logits)
     stated = judge.candidate(head, scores)
     seed = trained.options.runtime.seed if trained.options else 0
     own = run_report(options.run)
     validation = own.validation if own else None
-    test = one_run.measure(trained, part, stated, seed, validation)
+    test = one_run.measure(trained, part, logits, seed, validation)
     test = left_out.add(test, judge, scores, labels, is_trained, left_out.TRAINED, seed=seed)
     report = Report(
         title=evaluation_title(options.run),

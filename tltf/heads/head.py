@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tltf.data.source import Source
 from tltf.errors import FlagError
+from tltf.heads.abstention import Rule
 from tltf.heads.pooling import POOLINGS, pool
 
 
@@ -145,6 +146,52 @@ class Head:
     def tune(self, scores: np.ndarray, labels: np.ndarray) -> "Head":
         """The head with what is chosen on the validation split, from its `scores` and labels."""
         return self
+
+    @property
+    def can_calibrate(self) -> bool:
+        """Whether `calibrate` can fit temperatures to this head."""
+        return False
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """The temperatures that `scores` divides by, one for all classes or one per label; () for none."""
+        return ()
+
+    def calibrate(
+        self, logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, is_wanted: bool = False
+    ) -> "Head":
+        """The head with temperatures chosen on the validation split, see `tltf.heads.temperature`.
+
+        Args:
+            logits: float32[N, K] of the validation examples.
+            labels: their labels.
+            groups: uint64[N], equal for examples that cross-validation keeps together.
+            is_wanted: whether the temperatures are fitted without asking whether they help.
+        """
+        return self
+
+    def without_temperatures(self) -> "Head":
+        """The head as it was before `calibrate`; the head itself where it has no temperatures."""
+        return self
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the head may say that it is not sure."""
+        return False
+
+    def abstain(self, rule: Rule, scores: np.ndarray, labels: np.ndarray) -> "Head":
+        """The head with a threshold of being sure that a rule chooses on the validation split.
+
+        Args:
+            rule: what --abstain names.
+            scores: float32[N, K] of the validation examples.
+            labels: their labels.
+        """
+        raise NotImplementedError
+
+    def is_sure(self, scores: np.ndarray) -> np.ndarray:
+        """bool[N]: whether the head is sure of its answer for each row of float[N, K] scores."""
+        return np.ones(len(scores), bool)
 
     def describe(self, class_names: Sequence[str]) -> str:
         """What the head predicts, in words."""

@@ -1,6 +1,7 @@
 """A head for any number of labels per example: a probability and a threshold for each label."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from keras import ops
 
 from tltf.data import label_kinds
 from tltf.errors import FlagError, shown_names
-from tltf.heads import thresholds
+from tltf.heads import temperature, thresholds
 from tltf.heads.head import Head, checked_fields
 from tltf.heads.losses import focal_factors
 
@@ -23,6 +24,7 @@ def multi_label(
     dropout: float = 0.0,
     features: tuple[str, ...] = (),
     thresholds: Sequence[float] = (),
+    temperatures: Sequence[float] = (),
 ) -> "MultiLabel":
     """A head for any number of labels per example.
 
@@ -34,6 +36,8 @@ def multi_label(
         features: see `Head`.
         thresholds: a number from 0 to 1 for each label, or one for all; empty: they are chosen on
             the validation split.
+        temperatures: a number above 0 for each label, or one for all; empty: they are chosen on the
+            validation split, as --calibrate says.
 
     Raises:
         FlagError: an unknown pooling or activation, or a number out of its range.
@@ -45,20 +49,33 @@ def multi_label(
             flag="head",
             fix="leave them out: they are then chosen on the validation split",
         )
-    return MultiLabel(**fields, thresholds=tuple(map(float, thresholds)))
+    if not all(0.0 < float(value) < math.inf for value in temperatures):
+        raise FlagError(
+            f"temperatures must be above 0 (received {temperatures})",
+            flag="head",
+            fix="leave them out: they are then chosen on the validation split",
+        )
+    return MultiLabel(
+        **fields,
+        thresholds=tuple(map(float, thresholds)),
+        temperatures=tuple(map(float, temperatures)),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class MultiLabel(Head):
-    """A head that gives an example each label on its own: P(label c | x) = sigmoid(logit c).
+    """A head that gives an example each label on its own: P(label c | x) = sigmoid(logit c / T_c).
 
     This is binary relevance.
 
     Args:
         thresholds: the probabilities from which on a label is given, C of them or 1; () is .5.
+        temperatures: what divides the logits in `scores`, and not in the loss, C of them or 1; () is
+            1, see `tltf.heads.temperature`.
     """
 
     thresholds: tuple[float, ...] = ()
+    temperatures: tuple[float, ...] = ()
 
     name = "labels"
     target = label_kinds.LABELS
@@ -89,7 +106,45 @@ class MultiLabel(Head):
 
     def scores(self, logits: tf.Tensor | np.ndarray) -> tf.Tensor:
         """float32[B, C]: the probability of each label."""
-        return ops.sigmoid(ops.cast(logits, "float32"))
+        logits = ops.cast(logits, "float32")
+        if self.temperatures:
+            logits = logits / np.array(self.temperatures, np.float32)
+        return ops.sigmoid(logits)
+
+    @property
+    def can_calibrate(self) -> bool:
+        """Whether the probabilities are those of `scores` here, which divides by the temperatures."""
+        return type(self).scores is MultiLabel.scores
+
+    def calibrate(
+        self, logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, is_wanted: bool = False
+    ) -> "MultiLabel":
+        """The head with temperatures chosen on validation examples, unless the user sets them.
+
+        Thresholds that are there, which `tune` has chosen, move with the probabilities, so that the
+        labels that are given stay the same.
+
+        Args:
+            logits: float32[N, C].
+            labels: uint8[N, C], 1 where an example has the label.
+            groups: see `Head.calibrate`.
+            is_wanted: see `Head.calibrate`.
+        """
+        if self.temperatures or not self.can_calibrate:
+            return self
+        chosen = temperature.choose_labels(logits, labels, groups, is_wanted=is_wanted)
+        if chosen is None:
+            return self
+        moved = thresholds.moved(self.thresholds, chosen) if self.thresholds else ()
+        return dataclasses.replace(self, temperatures=chosen, thresholds=moved)
+
+    def without_temperatures(self) -> "MultiLabel":
+        """The head as it was before `calibrate`, whose thresholds give the same labels."""
+        if not self.temperatures:
+            return self
+        inverse = tuple(1.0 / value for value in self.temperatures)
+        moved = thresholds.moved(self.thresholds, inverse) if self.thresholds else ()
+        return dataclasses.replace(self, temperatures=(), thresholds=moved)
 
     def losses(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """float[N]: the mean cross-entropy over the labels of each row of float[N, C] logits."""

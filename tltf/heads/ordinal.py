@@ -1,6 +1,7 @@
 """A head for classes that have an order: one score, and a threshold between neighbours."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from tltf.errors import FlagError
 from tltf.heads import classify, losses
 from tltf.heads.head import checked_fields
 
+LEAST_LOG = -60.0
+"""The logarithm in place of that of a class that lies between thresholds in the wrong order."""
+
 
 def ordinal(
     pooling: str = "auto",
@@ -22,6 +26,9 @@ def ordinal(
     dropout: float = 0.0,
     features: tuple[str, ...] = (),
     order: tuple[str, ...] = (),
+    temperature: float | None = None,
+    sure_from: float | None = None,
+    set_from: float | None = None,
 ) -> "Ordinal":
     """A head for one class of several that have an order.
 
@@ -33,12 +40,17 @@ def ordinal(
         features: see `Head`.
         order: the class names from the lowest to the highest; may be empty where all are whole
             numbers, which have an order.
+        temperature: T in the probabilities p^(1/T) over their sum, above 0; none: it is chosen on the
+            validation split, as --calibrate says.
+        sure_from: see `classify`.
+        set_from: see `classify`.
 
     Raises:
         FlagError: an unknown pooling or activation, or a number out of its range.
     """
     fields = checked_fields(pooling, hidden, activation, dropout, features)
-    return Ordinal(**fields, order=tuple(str(name) for name in order))
+    limits = classify.checked_limits(temperature, sure_from, set_from)
+    return Ordinal(**fields, **limits, order=tuple(str(name) for name in order))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +60,9 @@ class Ordinal(classify.Classify):
     P(y > k) = sigmoid(w f + b_k) for k = 0 .. C - 2: Cao et al. 2020, arXiv:1901.07884, eq. 4. The
     model's outputs are these C - 1 logits. Departs: the answer is the most probable class,
     P(y > k - 1) - P(y > k), as with every other head; the paper counts the k with P(y > k) > .5.
+
+    The temperature is that of the logarithms of the classes' probabilities, p^(1/T) of each over the
+    sum, so that it leaves the answers as they are; dividing the C - 1 logits would change them.
 
     Args:
         order: the class names from the lowest to the highest, or () for the data's own order.
@@ -109,15 +124,41 @@ class Ordinal(classify.Classify):
 
         A negative difference P(y > k - 1) - P(y > k) counts as 0.
         """
+        if self.temperature:
+            return ops.softmax(self._log_steps(logits) / self.temperature, axis=-1)
         above = ops.sigmoid(ops.cast(logits, "float32"))
         edge = ops.ones_like(above[:, :1])
         steps = ops.concatenate([edge, above], axis=1) - ops.concatenate([above, 0 * edge], axis=1)
         steps = ops.maximum(steps, 0.0)
         return steps / ops.sum(steps, axis=1, keepdims=True)
 
+    def _log_steps(self, logits: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """float32[B, num_classes]: the logarithms of P(y > k - 1) - P(y > k), LEAST_LOG from 0 down.
+
+        sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), which keeps its digits
+        where both are near 1.
+        """
+        logits = ops.cast(logits, "float32")
+        edge = ops.zeros_like(logits[:, :1])
+        rise = ops.concatenate([edge, ops.log_sigmoid(logits)], axis=1)
+        fall = ops.concatenate([ops.log_sigmoid(-logits), edge], axis=1)
+        gaps = logits[:, :-1] - logits[:, 1:]
+        shares = -ops.expm1(-ops.maximum(gaps, 0.0))
+        inner = ops.log(ops.maximum(shares, math.exp(LEAST_LOG)))
+        return rise + fall + ops.concatenate([edge, inner, edge], axis=1)
+
+    @property
+    def can_calibrate(self) -> bool:
+        """Whether the probabilities are those of `scores` here, which takes the temperature."""
+        return type(self).scores is Ordinal.scores
+
+    def class_logits(self, logits: np.ndarray) -> np.ndarray:
+        """float32[N, C]: the logarithms of the classes' probabilities, up to a number per row."""
+        return ops.convert_to_numpy(self._log_steps(logits))
+
     def losses(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """float[N]: -log of the probability of each label."""
-        probabilities = ops.convert_to_numpy(self.scores(logits))
+        """float[N]: -log of the probability of each label, before it is calibrated."""
+        probabilities = ops.convert_to_numpy(self.without_temperatures().scores(logits))
         return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
 
     def most_probable(self, logits: np.ndarray) -> np.ndarray:

@@ -1,6 +1,12 @@
 """Thresholds: the probability from which on a label is given to an example."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from tltf.console import lazy_imports
+
+special = lazy_imports.Module("scipy.special")
 
 LEAST_POSITIVE = 5
 """A label with fewer positive examples than this takes the threshold of all labels together."""
@@ -26,6 +32,18 @@ def best_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
             for place in range(labels.shape[1])
         ]
     )
+
+
+def moved(thresholds: Sequence[float], temperatures: Sequence[float]) -> tuple[float, ...]:
+    """The thresholds on sigmoid(z / T) that give the labels of thresholds on sigmoid(z).
+
+    Args:
+        thresholds: C numbers from 0 to 1, or one for all.
+        temperatures: C numbers above 0, or one for all.
+    """
+    with np.errstate(divide="ignore"):
+        found = special.expit(special.logit(thresholds) / np.asarray(temperatures))
+    return tuple(float(f"{value:.9g}") for value in found)
 
 
 def _best(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -53,7 +53,7 @@ def format_of(
     Raises:
         FlagError: the delimiter cannot separate columns, or --column has too few or too many names.
     """
-    kwargs = _read_arguments(data, modality)
+    kwargs = read_arguments_of(data, modality)
     usual = kwargs.get(modality, "")
     kwargs = kwargs if usual else {}
     dialect = Dialect(
@@ -90,10 +90,10 @@ def column_of(data: str, modality: str, of: str = "") -> str:
         modality: `image` or `text`.
         of: the argument that names the column, such as `label`; empty for the modality.
     """
-    return _read_arguments(data, modality).get(of or modality, "")
+    return read_arguments_of(data, modality).get(of or modality, "")
 
 
-def _read_arguments(data: str, modality: str) -> dict[str, Any]:
+def read_arguments_of(data: str, modality: str) -> dict[str, Any]:
     """The arguments of a run's --data; {} where its source has no columns of the modality."""
     if call_strings.name_of(data) == call_strings.IN_MEMORY:
         return call_strings.read_arguments(data, "data")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import io
 import itertools
 import os
 import pathlib
@@ -29,6 +30,8 @@ from tltf.models.input_format import InputFormat
 TAB_SUFFIX, CSV_SUFFIXES = ".tsv", (".csv", ".tsv")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 STANDARD_INPUT = "-"
+LINES, CSV, JSON = "lines", "csv", "json"
+"""How the rows of a file are written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,11 +147,46 @@ def _read_path(path: pathlib.Path, form: InputFormat) -> Iterator[Item]:
         beginning = file.read(1 << 16)
     table_hints.refuse_binary(beginning, path, "input")
     text = beginning.decode(form.dialect.encoding, "replace").removeprefix("\ufeff")
-    if suffix in (*CSV_SUFFIXES, *JSON_SUFFIXES) or _is_json(text) or _has_run_column(text, form):
+    if kind_of(suffix, text, form) != LINES:
         yield from _table(path, suffix, text, form, path.parent)
     else:
         with open(path, "rb") as file:
             yield from _lines(file, str(path), form, path.parent)
+
+
+def kind_of(suffix: str, text: str, form: InputFormat) -> str:
+    """How a file is written, one of LINES, CSV and JSON.
+
+    Args:
+        suffix: the ending of its name, in lower case.
+        text: its beginning.
+        form: the format of the inputs.
+    """
+    if suffix in JSON_SUFFIXES or (suffix not in CSV_SUFFIXES and _is_json(text)):
+        return JSON
+    return CSV if suffix in CSV_SUFFIXES or _has_run_column(text, form) else LINES
+
+
+def read_rows(contents: bytes, kind: str, path: pathlib.Path, form: InputFormat) -> list[Item]:
+    """The Items of some rows of a file.
+
+    Args:
+        contents: the bytes of these rows; those of CSV rows begin with the first line of the file.
+        kind: how the file is written, as `kind_of` says.
+        path: the file, which relative paths are relative to.
+        form: the format of the inputs.
+
+    Raises:
+        FlagError: the table has no such column.
+        DataError: a row cannot be read.
+    """
+    if kind == LINES:
+        return list(_lines(io.BytesIO(contents), str(path), form, path.parent))
+    text = decode_table(contents, path, form.dialect)
+    suffix = JSON_SUFFIXES[0] if kind == JSON else CSV_SUFFIXES[0]
+    if kind == CSV and path.suffix.lower() == TAB_SUFFIX:
+        suffix = TAB_SUFFIX
+    return list(_table(path, suffix, text, form, path.parent, is_whole=True))
 
 
 def _table(
@@ -171,8 +209,7 @@ def _table(
     """
     scan = row_scan.Scan("input")
     contents = text if is_whole else None
-    is_json = suffix in JSON_SUFFIXES or (suffix not in CSV_SUFFIXES and _is_json(text))
-    if is_json:
+    if kind_of(suffix, text, form) == JSON:
         items = _json_items(jsonl_records(place, form.dialect, scan, contents), form, base)
     else:
         dialect = _dialect_of(text, suffix, form)

@@ -12,13 +12,16 @@ class Prediction:
 
     Args:
         id: the text or the path of the input.
-        label: the most probable class, or several labels such as `cat|dog`; empty for numbers.
+        label: the most probable class, or several labels such as `cat|dog`; empty for numbers, and
+            where the model is not sure.
         probabilities: class name -> probability.
         error: why there is no answer; empty otherwise.
         labels: the labels that a head for several labels gives.
         value: the median that a head for a number gives.
         quantiles: level, as text -> quantile; for a head of several numbers, name -> such a dict.
         values: the medians that a head for several numbers gives, by name.
+        is_sure: whether the model is sure of its answer; a model that was trained without --abstain
+            always is.
     """
 
     id: str
@@ -31,15 +34,18 @@ class Prediction:
         default_factory=dict
     )
     values: dict[str, float] = dataclasses.field(default_factory=dict)
+    is_sure: bool = True
 
     def __repr__(self) -> str:
         if self.error:
             return f"Prediction(error={self.error!r})"
-        if self.label and len(self.probabilities) > 1 and not self.labels:
-            others = {name: p for name, p in self.probabilities.items() if name != self.label}
+        if (self.label or not self.is_sure) and len(self.probabilities) > 1 and not self.labels:
+            label = self.label or max(self.probabilities, key=self.probabilities.__getitem__)
+            others = {name: p for name, p in self.probabilities.items() if name != label}
             other = max(others, key=others.__getitem__)
-            first, second = self.probabilities[self.label], others[other]
-            return f"Prediction({self.label!r} {first:.1%}, next {other!r} {second:.1%})"
+            first, second = self.probabilities[label], others[other]
+            text = f"{label!r} {first:.1%}, next {other!r} {second:.1%}"
+            return f"Prediction({'' if self.is_sure else 'not sure: '}{text})"
         return f"Prediction({self.answer!r})"
 
     @property

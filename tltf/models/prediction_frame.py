@@ -24,7 +24,8 @@ def make_frame(
         index: of the frame.
 
     Returns:
-        DataFrame with `predicted_label` and `confidence` (the probability of that class), or
+        DataFrame with `predicted_label` and `confidence` (the probability of that class; before it
+        `is_sure`, if the head may say that it is not sure), or
         `predicted_labels`, `predicted_value`, or `predicted_NAME` for each of several numbers; the
         columns of `Head.columns`, NaN in rows without an answer; and `error`.
     """

@@ -7,8 +7,8 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TextIO, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TextIO, cast
 
 from tltf.config.command_options import InputOptions, PredictOptions
 from tltf.data import label_kinds
@@ -25,6 +25,8 @@ from tltf.models.transfer_model import TransferModel
 
 CONFIDENCE = "confidence"
 """The column of the probability of the predicted class."""
+IS_SURE = "is_sure"
+"""The column that says whether the model is sure of its answer, if the head may say that it is not."""
 MOST_NAMED = 5
 """Answers whose numbers the last line names."""
 FIRST_INPUTS, CHUNK_BATCHES = 16, 4
@@ -32,13 +34,61 @@ FIRST_INPUTS, CHUNK_BATCHES = 16, 4
 inputs that are read before later predictions are written."""
 
 
+class Answering(Protocol):
+    """What predicts: a model in this process, or one on a server."""
+
+    batch_size: int
+
+    def stream(self, inputs: Iterable[object]) -> Iterator[Prediction]:
+        """Yields a Prediction for each input, in their order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """The model that is asked.
+
+    Args:
+        modality: `image` or `text`.
+        fields: the names of the fields of an example.
+        data: a call string that says how the tables of its run are read.
+        head: the head, which makes answers of scores.
+        class_names: one name per output.
+    """
+
+    modality: str
+    fields: tuple[str, ...]
+    data: str
+    head: Head
+    class_names: tuple[str, ...]
+
+
+def asked_of(trained: ServedModel) -> Asked:
+    """What is asked where a model in this process answers."""
+    return Asked(
+        trained.core.backbone.modality,
+        trained.preprocessing.fields,
+        trained.data,
+        trained.core.head,
+        trained.class_names,
+    )
+
+
 def write(trained: TransferModel, options: PredictOptions) -> None:
+    """Writes a row for each input that the options name, answered by a model; see `write_rows`."""
+    size, threshold = options.eval_batch_size, options.threshold
+    write_rows(
+        asked_of(trained), lambda: Predictor(trained, size, threshold, is_final=True), options
+    )
+
+
+def write_rows(asked: Asked, make: Callable[[], Answering], options: PredictOptions) -> None:
     """Writes a row for each input that the options name.
 
     Standard output gets rows only; their number goes to standard error.
 
     Args:
-        trained: the model.
+        asked: the model.
+        make: makes what predicts, after the first input was read.
         options: those of `tltf.predict`.
 
     Raises:
@@ -46,24 +96,23 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
             predicted.
         StorageError: the output cannot be written.
     """
-    modality, head = trained.core.backbone.modality, trained.core.head
-    fields = trained.preprocessing.fields
+    head = asked.head
     if options.top_k and not _has_classes(head):
         what = f"takes a model that predicts one class, and this one has the head {head.name}"
         raise FlagError(what, flag="top_k", fix="leave it out")
-    items = items_of(trained, options.inputs)
-    predictor = Predictor(trained, options.eval_batch_size, options.threshold, is_final=True)
-    columns = fields if modality == "text" else ("path",)
+    items = items_of(asked, options.inputs)
+    predictor = make()
+    columns = asked.fields if asked.modality == "text" else ("path",)
     writer = CsvRows if options.format == "csv" else JsonRows
     total, bad, reason, answers = 0, 0, "", collections.Counter[str]()
     with _open_output(options.output) as file:
-        rows = writer(file, columns, head, trained.class_names, options.top_k)
+        rows = writer(file, columns, head, asked.class_names, options.top_k)
         for item, prediction in predictions(predictor, items):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
             reason = reason or prediction.error
             if not prediction.error and prediction.probabilities:
-                answers[prediction.answer] += 1
+                answers[prediction.answer or _unanswered(prediction)] += 1
             if total == FIRST_INPUTS:
                 file.flush()  # the first rows are seen at once, also through a pipe
     print(_summary(total, bad, answers), file=sys.stderr)
@@ -72,14 +121,14 @@ def write(trained: TransferModel, options: PredictOptions) -> None:
         raise DataError(what, flag="input", fix="see the column `error` of the rows")
 
 
-def items_of(trained: ServedModel, options: InputOptions) -> Iterator[Item]:
+def items_of(asked: Asked, options: InputOptions) -> Iterator[Item]:
     """The inputs of --text, or those that --input names; there is at least one.
 
     Raises:
         FlagError: there are no inputs; or --text for a model of images, or of several texts per
             example.
     """
-    modality, fields = trained.core.backbone.modality, trained.preprocessing.fields
+    modality, fields = asked.modality, asked.fields
     if options.text:
         if modality != "text" or len(fields) > 1:
             takes = "images" if modality != "text" else f"{len(fields)} texts per input"
@@ -87,7 +136,7 @@ def items_of(trained: ServedModel, options: InputOptions) -> Iterator[Item]:
                 f"takes one text, and the model takes {takes}", flag="text", fix="--input=FILE"
             )
         return iter([Item("text", options.text)])
-    form = input_format.format_of(options, modality, trained.data, fields)
+    form = input_format.format_of(options, modality, asked.data, fields)
     items = inputs.read(options.input, form)
     first = next(items, None)  # a wrong flag must be an error before anything is written
     if first is None:
@@ -103,14 +152,24 @@ def _summary(total: int, bad: int, answers: "collections.Counter[str]") -> str:
     """How many inputs were predicted, and which answers were the most frequent."""
     text = f"tltf: {total - bad} of {total} inputs predicted"
     text += f"; {bad} with an error in the row" if bad else ""
-    named = [f"{name or 'no label'} {count:,}" for name, count in answers.most_common(MOST_NAMED)]
+    named = [f"{name} {count:,}" for name, count in answers.most_common(MOST_NAMED)]
     if len(answers) > MOST_NAMED:
         named.append(f"{len(answers) - MOST_NAMED} more")
     return printable(f"{text}: {', '.join(named)}" if named else text)
 
 
+def _unanswered(prediction: Prediction) -> str:
+    """What a Prediction without an answer is counted as."""
+    return "no label" if prediction.is_sure else "not sure"
+
+
 def _has_classes(head: Head) -> bool:
     return head.target == label_kinds.CLASS
+
+
+def _first_ranked(head: Head) -> int:
+    """The first of the ranked classes that --top_k writes beside the answer, which may be missing."""
+    return 1 if head.abstains else 2
 
 
 def ranked(prediction: Prediction) -> list[tuple[str, float]]:
@@ -119,7 +178,7 @@ def ranked(prediction: Prediction) -> list[tuple[str, float]]:
     return sorted(pairs, key=lambda pair: (pair[0] != prediction.label, -pair[1]))
 
 
-def predictions(predictor: Predictor, items: Iterator[Item]) -> Iterator[tuple[Item, Prediction]]:
+def predictions(predictor: Answering, items: Iterator[Item]) -> Iterator[tuple[Item, Prediction]]:
     """Yields (Item, Prediction) for each Item; the Prediction of one with an error has that error."""
     size = min(FIRST_INPUTS, predictor.batch_size)
     while chunk := list(itertools.islice(items, size)):
@@ -151,9 +210,13 @@ class CsvRows:
         self.top_k = min(self.top_k, len(self.class_names))
         columns = self.head.columns(self.class_names)
         if self.top_k:
-            columns = [f"{n}_{k}" for k in range(2, self.top_k + 1) for n in ("label", CONFIDENCE)]
+            first = _first_ranked(self.head)
+            places = range(first, self.top_k + 1)
+            columns = [f"{n}_{k}" for k in places for n in ("label", CONFIDENCE)]
         if _has_classes(self.head):
             columns = [CONFIDENCE, *columns]
+        if self.head.abstains:
+            columns = [IS_SURE, *columns]
         self._num_values = len(columns)
         self._writer = csv.writer(self.file, lineterminator="\n")
         self._row(["id", *self.contents, f"{PREDICTED}{self.head.name}", *columns, "error"])
@@ -169,11 +232,13 @@ class CsvRows:
         numbers = [format(value, ".9g") for value in prediction.scores]
         if not _has_classes(self.head):
             return numbers
-        (_, confidence), *others = ranked(prediction)
+        pairs = ranked(prediction)
+        confidence = pairs[0][1]
         if self.top_k:
-            pairs = others[: self.top_k - 1]
+            pairs = pairs[_first_ranked(self.head) - 1 : self.top_k]
             numbers = [text for name, value in pairs for text in (name, f"{value:.4f}")]
-        return [f"{confidence:.4f}", *numbers]
+        is_sure = [str(prediction.is_sure).lower()] if self.head.abstains else []
+        return [*is_sure, f"{confidence:.4f}", *numbers]
 
     def _row(self, fields: Sequence[str]) -> None:
         self._writer.writerow([_writable(field) for field in fields])
@@ -194,11 +259,13 @@ class JsonRows:
         answer, scores = (
             getattr(prediction, name) for name in (self.head.name, self.head.scores_name)
         )
-        confidence = {}
+        confidence: dict[str, float | bool | None] = {}
         if _has_classes(self.head):
             pairs = ranked(prediction)
             confidence = {CONFIDENCE: pairs[0][1] if pairs else None}
             scores = dict(pairs[: self.top_k]) if self.top_k else scores
+        if self.head.abstains:
+            confidence[IS_SURE] = None if prediction.error else prediction.is_sure
         row = {
             "id": item.id,
             **dict(zip(self.contents, _contents(item, self.contents), strict=True)),

@@ -40,6 +40,17 @@ class Table:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, rows: np.ndarray) -> "Table":
+        """The table with the rows `rows` (int[M]) only, in that order."""
+        places = rows.tolist()
+        return Table(
+            [self.ids[row] for row in places],
+            {name: [cells[row] for row in places] for name, cells in self.contents.items()},
+            None if self.truths is None else [self.truths[row] for row in places],
+            [self.answers[row] for row in places],
+            self.values[rows],
+        )
+
 
 def header(contents: Iterable[str], columns: Sequence[str], answer: str = "label") -> list[str]:
     """The names of all columns.

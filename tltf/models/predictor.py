@@ -18,6 +18,7 @@ from tltf.data.source import is_blank
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError
 from tltf.graphs import batch_norm_folding, flat_dense, functional
+from tltf.heads.head import Head
 from tltf.models import length_sorting, raw_inputs
 from tltf.models.input_format import column_of
 from tltf.models.prediction import Prediction
@@ -113,7 +114,7 @@ class Predictor:
 
     def set_threshold(self, threshold: float | None) -> None:
         """Sets the threshold of later calls; raises FlagError for one that the model cannot take."""
-        self._threshold = _checked_threshold(self._model, threshold)
+        self._threshold = check_threshold(self._model.core.head, self._model.class_names, threshold)
 
     def set_batch_size(self, batch_size: int) -> None:
         """Sets the inputs per step of later calls."""
@@ -145,7 +146,7 @@ class Predictor:
         prepare: Callable[[object], tf.Tensor | tuple[bytes, ...]]
         prepare = self._image if self._is_image else self._texts
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(lambda item: _attempt(prepare, item), batch))
+            return list(pool.map(lambda item: attempt(prepare, item), batch))
 
     def _batch(self, batch: Sequence[object]) -> Iterator[Prediction]:
         self._num_few += 1
@@ -191,27 +192,12 @@ class Predictor:
         return core.head.scores(core.model(tensors, training=False)[core.head.name])
 
     def _prediction(self, item: object, error: str, row: np.ndarray | None) -> Prediction:
-        shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
-        if isinstance(item, tuple):
-            shown = "\n".join(map(str, item))
-        if row is not None and not np.isfinite(row).all():
-            error = "the model's output is not finite"
-        if error:
-            return Prediction(shown, error=error)
-        names = self._model.class_names
-        fields = self._model.core.head.read(row, names)
-        if self._threshold is not None and row is not None:
-            fields["label"] = names[float(row[1]) >= self._threshold]
-        return Prediction(shown, **fields)
+        return make_prediction(
+            item, error, row, self._model.core.head, self._model.class_names, self._threshold
+        )
 
     def _texts(self, item: object) -> tuple[bytes, ...]:
-        """The encoded texts of an input: a text, or a tuple with one text per field."""
-        fields = self._model.preprocessing.fields
-        if len(fields) == 1:
-            return (_text(item),)
-        return tuple(
-            _text(text, f"{name}: ") for name, text in zip(fields, cast(tuple, item), strict=True)
-        )
+        return encode_texts(item, self._model.preprocessing.fields)
 
     def _image(self, item: object) -> tf.Tensor:
         """float32[S, S, C] of a path, bytes or an array."""
@@ -233,11 +219,7 @@ class Predictor:
 
     def _decoded(self, contents: bytes) -> tf.Tensor:
         """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
-        contents = conversion.make_decodable(contents)
-        known = files.format_of(contents)
-        height, width = files.size_of(contents, known)
-        if conversion.format_of(contents) or height * width > structure.most_pixels(known):
-            raise DataError(files.inspect_bytes(contents).reason)
+        contents = decodable_image(contents)
         try:
             decode = self._decode if self._is_compiled else self._model.preprocessing
             return decode(tf.constant(contents))
@@ -246,10 +228,44 @@ class Predictor:
             raise DataError(why) from error
 
 
-def _checked_threshold(model: ServedModel, threshold: float | None) -> float | None:
+def make_prediction(
+    item: object,
+    error: str,
+    row: np.ndarray | None,
+    head: Head,
+    class_names: tuple[str, ...],
+    threshold: float | None,
+) -> Prediction:
+    """The Prediction for an input.
+
+    Args:
+        item: the input.
+        error: why it has no answer; empty otherwise.
+        row: float32[K], the head's scores; None where there is an error.
+        head: the head.
+        class_names: one name per output.
+        threshold: see `Predictor`.
+    """
+    shown = str(item) if isinstance(item, (str, os.PathLike)) else ""
+    if isinstance(item, tuple):
+        shown = "\n".join(map(str, item))
+    if row is not None and not np.isfinite(row).all():
+        error = "the model's output is not finite"
+    if error or row is None:
+        return Prediction(shown, error=error)
+    fields = head.read(row, class_names)
+    if threshold is not None:
+        fields["label"] = class_names[float(row[1]) >= threshold]
+    return Prediction(shown, **fields)
+
+
+def check_threshold(
+    head: Head, class_names: tuple[str, ...], threshold: float | None
+) -> float | None:
+    """The threshold; raises FlagError for one that the head cannot take, or outside of 0 to 1."""
     if threshold is None:
         return None
-    model.core.head.positive_class(model.class_names)
+    head.positive_class(class_names)
     if not 0 <= threshold <= 1:
         raise FlagError(f"takes a number from 0 to 1 (received {threshold})", flag="threshold")
     return threshold
@@ -271,6 +287,32 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
+def decodable_image(contents: bytes) -> bytes:
+    """The bytes of an image in a format that TensorFlow decodes, after its header was read.
+
+    Raises:
+        DataError: they are no image, or one with too many pixels.
+    """
+    contents = conversion.make_decodable(contents)
+    known = files.format_of(contents)
+    height, width = files.size_of(contents, known)
+    if conversion.format_of(contents) or height * width > structure.most_pixels(known):
+        raise DataError(files.inspect_bytes(contents).reason)
+    return contents
+
+
+def encode_texts(item: object, fields: tuple[str, ...]) -> tuple[bytes, ...]:
+    """The encoded texts of an input: a text, or a tuple with one text per field.
+
+    Raises:
+        DataError: a text is empty or blank, or is none.
+    """
+    if len(fields) == 1:
+        return (_text(item),)
+    pairs = zip(fields, cast(tuple, item), strict=True)
+    return tuple(_text(text, f"{name}: ") for name, text in pairs)
+
+
 def _text(item: object, place: str = "") -> bytes:
     """The UTF-8 of a text; errors begin with `place`."""
     if not isinstance(item, str):
@@ -282,7 +324,7 @@ def _text(item: object, place: str = "") -> bytes:
     return raw_inputs.encode_text(item)
 
 
-def _attempt(prepare: Callable[[object], Prepared], item: object) -> tuple[Prepared | None, str]:
+def attempt(prepare: Callable[[object], Prepared], item: object) -> tuple[Prepared | None, str]:
     """`(value, "")`, or `(None, reason)` where the input cannot be used."""
     try:
         return prepare(item), ""

@@ -43,12 +43,15 @@ class TransferModel(ServedModel):
             prefix again; None for the whole core.
         judged: role -> float32[N, K], the scores on which a report has judged this model; an export
             must give the same.
+        known_logits: role -> float32[N, L], the core's outputs that were computed already, by which
+            the head was tuned.
     """
 
     splits: Splits | dict[str, Source] = dataclasses.field(default_factory=dict)
     recipe: Recipe | None = None
     above: tuple[ForwardPass, Callable[[Source, int], tf.data.Dataset]] | None = None
     judged: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    known_logits: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     _whole: tuple[tuple[object, ...], ForwardPass] | None = dataclasses.field(
         default=None, init=False
     )
@@ -64,16 +67,20 @@ class TransferModel(ServedModel):
 
     def scores(self, source: Source, batch_size: int = 128) -> np.ndarray:
         """float32[N, K]: the head's probabilities or quantiles for the rows of a Source, in its order."""
-        with out_of_memory.explain_out_of_memory("eval_batch_size", batch_size):
-            logits = self._logits(source, batch_size)
+        return self.scores_of(self.logits(source, batch_size))
+
+    def scores_of(self, logits: np.ndarray) -> np.ndarray:
+        """float32[N, K]: the head's probabilities or quantiles for float32[N, L] logits."""
         return keras.ops.convert_to_numpy(self.core.head.scores(logits))
 
-    def _logits(self, source: Source, batch_size: int) -> np.ndarray:
-        if self.above:
-            forward, dataset = self.above
-            with contextlib.suppress(NotCached):
-                return forward(dataset(source, batch_size))
-        return self.whole_pass()(self.dataset(source, batch_size))
+    def logits(self, source: Source, batch_size: int = 128) -> np.ndarray:
+        """float32[N, L]: the core's outputs for the rows of a Source, in its order."""
+        with out_of_memory.explain_out_of_memory("eval_batch_size", batch_size):
+            if self.above:
+                forward, dataset = self.above
+                with contextlib.suppress(NotCached):
+                    return forward(dataset(source, batch_size))
+            return self.whole_pass()(self.dataset(source, batch_size))
 
     def whole_pass(self) -> ForwardPass:
         """The pass through the whole core, which is traced once for all splits while the core is the same.

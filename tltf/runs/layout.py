@@ -20,6 +20,8 @@ COMPARISON_HTML, COMPARISON_JSON = "comparison.html", "comparison.json"
 """Runs beside each other."""
 EXPLANATIONS_HTML, EXPLANATIONS_ROWS = "explanations.html", "explanations.jsonl"
 """What answers rest on."""
+UPDATE_JSON = "update.json"
+"""What an update changed on the old and on the new test rows, and whether it was published."""
 MODEL_CARD = "model_card.md"
 """What the model is, for those who are given it."""
 PREDICTIONS = "predictions.csv"
@@ -30,6 +32,10 @@ SAMPLES = "samples.html"
 """Training examples as a network sees them, which tltf.check writes."""
 TRAINED_ROWS = "trained_rows.bin"
 """Hashes of the rows that the run trained on."""
+REFERENCE = "reference.safetensors"
+"""What the model said of rows that it was not trained on, with which live rows are compared."""
+MONITOR_STATE, MONITOR_HTML = "monitor.json", "monitor.html"
+"""How far live rows were looked at, with what was found; the page about them."""
 ADAPTER = "adapter.safetensors"
 """The trained variables alone, for methods that train few."""
 MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets"
@@ -38,6 +44,8 @@ CHECKPOINTS, TENSORBOARD, ROUNDS = "checkpoints", "tensorboard", "rounds"
 EXPORT, EVALUATIONS, COMPARISONS = "export", "evaluations", "comparisons"
 EXPLANATIONS = "explanations"
 """Folders of numbered versions."""
+MONITOR = "monitor"
+"""The folder of what tltf.monitor writes."""
 
 OF_A_RUN = (FLAGS, STATUS, ORIGIN, LOCK, LOCK_OWNER, CONSOLE_LOG)
 """Files that mark a folder as a run's and describe the run."""
@@ -52,6 +60,7 @@ OF_A_TRAINING = (
     DATA_REPORT,
     SAMPLES,
     TRAINED_ROWS,
+    REFERENCE,
 )
 """Files that a training writes and --overwrite removes."""
 FOLDERS_OF_A_TRAINING = {
@@ -67,6 +76,12 @@ def folds_of(run: pathlib.Path) -> list[pathlib.Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
+def served_name(run: pathlib.Path | str) -> str:
+    """The name under which a server has the model of a run: that of its folder, for a URL."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", pathlib.Path(run).absolute().name).lstrip("._-")
+    return name or "model"
+
+
 def serve_command(export: pathlib.Path | str, run: pathlib.Path | str) -> str:
     """The command that serves an export with TF Serving.
 
@@ -74,7 +89,6 @@ def serve_command(export: pathlib.Path | str, run: pathlib.Path | str) -> str:
         export: the folder of its versions.
         run: the run folder, whose name the server gives to the model.
     """
-    folder = pathlib.Path(export).absolute()
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", pathlib.Path(run).absolute().name).lstrip("._-")
-    volume = shlex.quote(f"{folder}:/models/{name or 'model'}")
-    return f"docker run -p 8501:8501 -v {volume} -e MODEL_NAME={name or 'model'} tensorflow/serving"
+    name = served_name(run)
+    volume = shlex.quote(f"{pathlib.Path(export).absolute()}:/models/{name}")
+    return f"docker run -p 8501:8501 -v {volume} -e MODEL_NAME={name} tensorflow/serving"

@@ -12,6 +12,7 @@ from tltf.config import defaults
 from tltf.config.option_groups import TrainOptions
 from tltf.config.options import Options, replace
 from tltf.config.recipe import Recipe
+from tltf.console import lines
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Source, Splits
@@ -21,9 +22,9 @@ from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
-from tltf.models import core_builder
+from tltf.models import core_builder, head_rows
 from tltf.models.transfer_model import TransferModel
-from tltf.training import precision_choice
+from tltf.training import head_tuning, precision_choice
 from tltf.training.judges import MACRO_F1
 
 
@@ -69,6 +70,8 @@ def assemble(
     )
     with strategy.scope():
         core, precision = precision_choice.build(make, options.runtime, options.model, work)
+    if options.model.head_weights:
+        _copy_head(core, training.class_names, options.model.head_weights)
     options = replace(options, precision=precision)
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
     dropout.set_rates(
@@ -83,9 +86,16 @@ def assemble(
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
     _require_loss(core, options.train, method.phases(core))
-    _require_metric(core, options.train.metric)
+    _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def _copy_head(core: Core, class_names: Sequence[str], run: str) -> None:
+    """Starts the head from that of a run, and says so."""
+    shared = head_rows.copy_head(core, class_names, run)
+    start = f"{len(shared)} of {len(class_names)} classes start" if class_names else "it starts"
+    lines.say("head", f"{start} from the weights in {run}")
 
 
 def situation_of(trained: TransferModel, given: Options) -> defaults.Situation:
@@ -131,8 +141,12 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
         raise refusal
 
 
-def _require_metric(core: Core, metric: str) -> None:
-    """Raises FlagError for a metric that the labels of the head do not have."""
+def _require_choices(
+    core: Core, train: TrainOptions, recipe: Recipe, parts: Splits | dict[str, Source]
+) -> None:
+    """Raises FlagError for a choice on validation that the labels of the head or the rows do not allow."""
+    head_tuning.require(core, train, recipe.abstention, parts)
+    metric = train.metric
     if metric == MACRO_F1 and core.head.target != label_kinds.CLASS:
         what = f"{metric} is of one class per row, and the head {core.head.name} predicts others"
         raise FlagError(what, flag="metric", fix="--metric=auto")

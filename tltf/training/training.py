@@ -20,16 +20,16 @@ from tltf.config.flag_fields import flag_text
 from tltf.config.options import Options, flag_values
 from tltf.config.recipe import Recipe
 from tltf.console import lines
-from tltf.data import fingerprint, label_kinds, loader, lookups, scan_report
+from tltf.data import fingerprint, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
-from tltf.graphs.core import Core, replace_head
+from tltf.graphs.core import Core
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method
 from tltf.models import adapters, loading, saving
 from tltf.models.adapters import Adapter
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder, layout, metrics_log
-from tltf.training import datasets, disk_space, plan, served_precision
+from tltf.training import datasets, disk_space, head_tuning, plan, served_precision
 from tltf.training.assembly import assemble, count_tokens
 from tltf.training.callbacks.log_epochs import EpochLog, NoLog
 from tltf.training.course import Course
@@ -207,7 +207,7 @@ def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool
     trained.core = fit.finish()
     trained.above = fit.above
     served_precision.to_float32(trained, fit.feed)
-    if _tune_head(trained) and adapter:
+    if head_tuning.tune_head(trained) and adapter:
         about = adapter.about | {"head": trained.core.head_spec}
         adapter = dataclasses.replace(adapter, about=about)
     clock.lap("train")
@@ -223,16 +223,6 @@ def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool
         seconds_before=seconds_before,
         adapter=adapter,
     )
-
-
-def _tune_head(trained: TransferModel) -> bool:
-    """Lets the head choose on validation what it decides by; returns whether it did."""
-    part = trained.splits.get("validation")
-    if trained.core.head.target == label_kinds.CLASS or part is None:
-        return False
-    stated = trained.scores(part, trained.eval_batch_size)
-    trained.core = replace_head(trained.core, trained.core.head.tune(stated, part.labels))
-    return True
 
 
 def _adapter(trained: TransferModel, fit: Fit) -> Adapter | None:

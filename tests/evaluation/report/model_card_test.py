@@ -55,3 +55,30 @@ def test_folders_of_the_machine_are_left_out():
     assert "- data: csv(path=mails.csv, text=text)" in text
     assert "- backbone: v1" in text
     assert "/home" not in text and "/work" not in text
+
+
+def test_it_says_whether_probabilities_can_be_believed_and_what_is_answered():
+    text, report = card()
+    error = f"{report.test.scores['calibration_error']:.1%}"
+    assert f"- calibration error: {error}\n" in text and "is sure of" not in text
+    details = {
+        "calibration": {
+            "temperatures": [2.0],
+            "calibration_error": 0.125,
+            "loss": 1.0,
+            "reliability": [],
+            "gains": {},
+        },
+        "abstention": {
+            "rule": "coverage(.5)",
+            "threshold": 0.6,
+            "num_examples": 40,
+            "num_answered": 20,
+            "num_right": 19,
+            "num_right_of_all": 30,
+            "curve": [[1.0, 0.75]],
+        },
+    }
+    text, _ = card(test=dataclasses.replace(report.test, details=details))
+    assert f"- calibration error: {error}; before calibration 12.5%\n" in text
+    assert "- The model is sure of 50.0% of the examples" in text and "right on 95.0%" in text

@@ -226,6 +226,19 @@ def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == before
 
 
+def test_pictures_that_were_drawn_before_the_times_were_known_give_the_same_page(
+    tmp_path, monkeypatch
+):
+    report, history = full_report()
+    pictures = writer.draw(report, history)
+    later = dataclasses.replace(report, time_s={"total": 99.0, "export": 9.0})
+    expected, _, _ = written(tmp_path / "again", later, history)
+    monkeypatch.setattr(writer, "_draw", None)  # nothing is drawn a second time
+    writer.write(later, tmp_path / "once", history=history, pictures=pictures)
+    page = (tmp_path / "once/report.html").read_text(encoding="utf-8")
+    assert page == expected and "1 min 39 s" in page
+
+
 def test_plain_takes_numpy_and_drops_what_is_not_finite():
     value = {"a": np.float32(0.5), "b": np.array([1, 2]), 3: (np.bool_(True), float("nan"), None)}
     assert writer.plain(value) == {"a": 0.5, "b": [1, 2], "3": [True, None, None]}

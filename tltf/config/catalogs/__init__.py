@@ -1,5 +1,7 @@
 """The literal tables of everything that a call string can name, free of TensorFlow."""
 
+from tltf.config.catalogs.abstentions import ABSTENTIONS
+from tltf.config.catalogs.alarms import ALARMS
 from tltf.config.catalogs.augments import AUGMENTS
 from tltf.config.catalogs.backbones import BACKBONES
 from tltf.config.catalogs.explainers import EXPLAINERS
@@ -19,9 +21,13 @@ CATALOGS: dict[str, dict] = {
     "methods": METHODS,
     "formats": FORMATS,
     "explainers": EXPLAINERS,
+    "abstentions": ABSTENTIONS,
+    "alarms": ALARMS,
 }
 
 __all__ = [
+    "ABSTENTIONS",
+    "ALARMS",
     "AUGMENTS",
     "BACKBONES",
     "CATALOGS",

@@ -88,6 +88,12 @@ SOURCES = {
         "TFRecord files of tf.train.Example; text=FEATURE or image=FEATURE names the feature of the inputs",
         paths=("path", "train", "validation", "test"),
     ),
+    "with_replay": Row(
+        "tltf.data.sources.replay:with_replay",
+        {"run": str, "data": str, "replay": 5.0},
+        "new rows with rows that an earlier run was trained on; tltf.update trains on it",
+        paths=("run",),
+    ),
     "vader": Row(
         "tltf.data.sources.samples:vader",
         {"domain": "movie", "num_train": 0, "num_validation": 0, "num_test": 0},

@@ -113,6 +113,27 @@ class TextPreprocessing:
         }
         return {name: tensors[name] for name in self.inputs}
 
+    def from_token_ids(self, token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Input name -> [B, length], for the token ids int32[B, L] of one text each, with start and end.
+
+        Padding behind them may be there or not: what has the id of padding is not attended to.
+
+        Raises:
+            tf.errors.InvalidArgumentError: L is more than the length.
+        """
+        given = tf.shape(token_ids)[1]
+        problem = f"token_ids has more than {self.length} tokens per text, the most of this model"
+        with tf.control_dependencies([tf.debugging.Assert(given <= self.length, [problem])]):
+            behind = [[0, 0], [0, self.length - given]]
+            padded = tf.pad(token_ids, behind, constant_values=self.pad_id)
+        padded = tf.ensure_shape(padded, [None, self.length])
+        tensors = {
+            "token_ids": padded,
+            "padding_mask": padded != self.pad_id,
+            "segment_ids": tf.zeros_like(padded),
+        }
+        return {name: tensors[name] for name in self.inputs}
+
     @functools.cached_property
     def graph_function(self) -> Callable[..., dict[str, tf.Tensor]]:
         """The preprocessing as one graph for any number of texts.

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tltf.evaluation import bootstrap, reliability
-from tltf.evaluation.report import heatmap, probability_plots
+from tltf.evaluation import bootstrap
+from tltf.evaluation.report import heatmap
 from tltf.evaluation.report.sections import (
     BAR,
     NAME,
@@ -293,36 +293,4 @@ def _table(rows: Sequence[ClassRow], columns: Sequence[tuple[Column, Cell]]) -> 
     return Table(
         [column for column, _ in columns],
         [Row([cell(row) for _, cell in columns], is_absent=not row.support) for row in rows],
-    )
-
-
-def calibration_section(metrics: SplitMetrics, what: str) -> Iterator[Section]:
-    """Stated probabilities beside what they come to; nothing without bins of them.
-
-    Args:
-        metrics: of a split.
-        what: what is grouped and what a bar stands for, as a sentence without its end.
-    """
-    groups = reliability.merged_bins(metrics.reliability)
-    if not groups:
-        return
-    text = (
-        f"{what}, and the line through its end the 95% interval of that share, at the probability "
-        "that was stated on average. Where the line crosses the dashed diagonal, the probabilities "
-        "can be believed, as far as these examples can show; below the diagonal they are too high, "
-        "above it too low. Paler bars stand for fewer examples; neighbours are put together, so that "
-        f"each has {reliability.LEAST_GROUP} or more."
-    )
-    error = Paragraph(
-        "The mean gap, weighted by the size of the groups, is the calibration error: ",
-        percent(metrics.scores.get("calibration_error")),
-        ".",
-    )
-    drawn = Picture(probability_plots.reliability(groups, "Reliability"))
-    yield Section(
-        "calibration",
-        "Calibration",
-        "Can the probabilities be believed?",
-        [Beside(drawn, Group([Paragraph(text), error]))],
-        is_after_mistakes=True,
     )

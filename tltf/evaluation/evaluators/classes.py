@@ -11,7 +11,7 @@ from tltf.data.source import Source
 from tltf.evaluation import baselines, binary_curves, bootstrap, classification
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.baselines import Examples
-from tltf.evaluation.evaluators import binary_sections, class_sections
+from tltf.evaluation.evaluators import belief_sections, binary_sections, class_sections
 from tltf.evaluation.evaluators.evaluator import ArrayEvaluator
 from tltf.evaluation.report.report import Mistake, SplitCounts
 from tltf.evaluation.report.sections import Section
@@ -250,7 +250,8 @@ class ClassEvaluator(ArrayEvaluator):
             *class_sections.confusion_section(metrics),
             *class_sections.class_section(metrics, split),
             *binary_sections.section(metrics, split),
-            *class_sections.calibration_section(metrics, what),
+            *belief_sections.abstention_section(metrics, split),
+            *belief_sections.calibration_section(metrics, what),
         ]
 
 
@@ -278,7 +279,8 @@ def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
     right, error = metrics.score("accuracy"), metrics.scores.get("calibration_error")
     yield (
         f"{name}: the model states a probability of {percent(confidence)} on average and is right "
-        f"{percent(right)} of the time (calibration error {percent(error)})."
+        f"{percent(right)} of the time (calibration error {percent(error)}"
+        f"{belief_sections.calibration_end(metrics)})."
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tltf.evaluation import label_details
-from tltf.evaluation.evaluators import class_sections
+from tltf.evaluation.evaluators import belief_sections, class_sections
 from tltf.evaluation.report import probability_plots
 from tltf.evaluation.report.sections import (
     NUMBER,
@@ -36,7 +36,8 @@ def _calibration_sentences(metrics: SplitMetrics) -> Iterator[str]:
     name = "Probabilities are right on average" if abs(stated - share) < 0.01 else name
     yield (
         f"{name}: the model states a probability of {percent(stated)} per label on average, and "
-        f"examples have {percent(share)} of the labels (calibration error {percent(error)})."
+        f"examples have {percent(share)} of the labels (calibration error {percent(error)}"
+        f"{belief_sections.calibration_end(metrics)})."
     )
 
 

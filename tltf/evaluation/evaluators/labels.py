@@ -17,7 +17,7 @@ from tltf.evaluation import (
 )
 from tltf.evaluation.baseline_row import BaselineRow, PairedDifference
 from tltf.evaluation.baselines import Examples, edge_note
-from tltf.evaluation.evaluators import class_sections, label_sections
+from tltf.evaluation.evaluators import belief_sections, class_sections, label_sections
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.label_metrics import Answers
 from tltf.evaluation.report.report import Mistake, SplitCounts
@@ -307,5 +307,5 @@ class LabelEvaluator(Evaluator[Answers]):
             *class_sections.class_section(metrics, split, "label", "labels"),
             *label_sections.curve_section(metrics, split),
             *label_sections.pair_section(metrics),
-            *class_sections.calibration_section(metrics, what),
+            *belief_sections.calibration_section(metrics, what),
         ]

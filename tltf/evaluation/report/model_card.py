@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from tltf.data import label_kinds
 from tltf.evaluation import evaluators
+from tltf.evaluation.evaluators import belief_sections
 from tltf.evaluation.report import sentences
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.run_facts import size_text, speed_text
 from tltf.evaluation.report.verdict import verdict
-from tltf.evaluation.report.wording import Wording, count_of
+from tltf.evaluation.report.wording import Wording, count_of, percent
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.files import atomic_files
 from tltf.runs import layout
@@ -123,6 +124,11 @@ def _metrics(report: Report) -> Iterator[str]:
     for name in dict.fromkeys((said.metric, *said.columns)):
         if metrics.scores.get(name) is not None:
             yield f"- {sentences.words(name)}: {_value(name, metrics, said)}"
+    error = metrics.scores.get("calibration_error")
+    if error is not None:
+        yield f"- calibration error: {percent(error)}{belief_sections.calibration_end(metrics)}"
+    for text in belief_sections.abstention_sentences(metrics):
+        yield f"- {_plain(text)}"
     for row in sentences.comparison(report)[1:]:
         gain = f"; this model {said.interval(row.gain)}" if row.gain else ""
         yield f"- {_plain(row.title)}, for comparison: {said.value(row.value)} {said.title}{gain}"

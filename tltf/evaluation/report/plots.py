@@ -153,14 +153,14 @@ def curve(
         return _svg(figure, title)
 
 
-def overlay(series: Sequence[Series], title: str, x_title: str, *, is_log: bool = False) -> str:
+def overlay(series: Sequence[Series], title: str, x_title: str, x_names: Sequence[str] = ()) -> str:
     """Curves laid over each other, each with a colour and marks of its own.
 
     Args:
         series: at least one.
         title: shown above, and to screen readers.
         x_title: what is on the horizontal axis.
-        is_log: whether that axis is logarithmic; else it has whole numbers.
+        x_names: names of the places 0, 1, ... on that axis; () where it has whole numbers.
 
     Returns:
         str: an `<svg>` element.
@@ -177,18 +177,13 @@ def overlay(series: Sequence[Series], title: str, x_title: str, *, is_log: bool 
                 label=curve.label,
             )
         axes.set_xlabel(x_title)
-        if is_log:
-            axes.set_xscale("symlog", linthresh=_least_above_zero(series))
+        if x_names:
+            axes.set_xticks(range(len(x_names)), x_names)
         else:
             axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(loc="best", labelcolor=INK)
 
     return draw(title, fill, 5.4, 3.4)
-
-
-def _least_above_zero(series: Sequence[Series]) -> float:
-    """The smallest x above zero, from which on an axis can be logarithmic."""
-    return min((x for curve in series for x, _ in curve.points if x > 0), default=1.0)
 
 
 def _label_rows(axes: Any, places: np.ndarray, history: Sequence[dict[str, Any]]) -> None:

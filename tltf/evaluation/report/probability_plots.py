@@ -52,6 +52,30 @@ def reliability(groups: Sequence[ReliabilityBin], title: str) -> str:
     return plots.draw(title, fill, tips=tips)
 
 
+def coverage_accuracy(
+    points: Sequence[Sequence[float]], title: str, mark: tuple[float, float] | None
+) -> str:
+    """How often the answers are right over the share of the examples that are answered.
+
+    Args:
+        points: [coverage, accuracy], each 0..1, rising coverage.
+        title: shown above, and to screen readers.
+        mark: (coverage, accuracy) that the model has, which is marked; None for none.
+    """
+    x, y = np.array(points, float).T
+
+    def fill(axes: Any) -> None:
+        axes.plot(x, y, color=FIRST)
+        lowest = min([*y.tolist(), *([mark[1]] if mark else [])])
+        if mark:
+            axes.plot(*mark, color=BAD, marker="o", markersize=7, linestyle="")
+        axes.set(xlabel="share of the examples that are answered", ylabel="share that is right")
+        room = max(0.02, (1 - lowest) * 0.15)
+        axes.set(xlim=(-0.01, 1.02), ylim=(max(0.0, lowest - room), 1 + room / 3))
+
+    return plots.draw(title, fill, 5.4, 4.2)
+
+
 def roc(points: Sequence[Sequence[float]], title: str) -> str:
     """The ROC curve: how many positive rows are found at each rate of false alarms.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tltf.evaluation import evaluators, left_out
 from tltf.evaluation.baseline_row import Gain, PairedDifference
+from tltf.evaluation.evaluators import belief_sections
 from tltf.evaluation.report import folds
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of, percent
@@ -182,6 +183,7 @@ def compared_sentences(report: Report) -> Iterator[str]:
             f"Without the {count_of(row.num_left_out, 'example')} {row.which}: {said.title} "
             f"{said.value(row.value)}{interval} on {count_of(row.num_examples, 'example')}."
         )
+    yield from belief_sections.abstention_sentences(metrics)
     own = (report.baselines or {}).get(OWN_TEST)
     if own:
         yield (

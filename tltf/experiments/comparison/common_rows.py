@@ -64,7 +64,7 @@ def find(runs: Sequence[FinishedRun]) -> CommonRows:
     names = list(dict.fromkeys(name for run in runs for name in run.metrics.class_names))
     judges = [evaluators.evaluator_for(run.head) for run in runs]
     parsed = [
-        _parse(run, judge, rows, names)
+        parse(judge, run.table.take(rows), run.metrics.class_names, names)
         for run, judge, rows in zip(runs, judges, places, strict=True)
     ]
     columns = [run.columns for run in runs]
@@ -111,21 +111,24 @@ def _counted(keys: Sequence[Any]) -> Iterator[tuple[Any, int]]:
         seen[key] += 1
 
 
-def _parse(
-    run: FinishedRun, judge: Evaluator[Any], rows: np.ndarray, names: Sequence[str]
+def parse(
+    judge: Evaluator[Any], answers: Table, own_names: Sequence[str], names: Sequence[str]
 ) -> tuple[np.ndarray, Any]:
-    """`(labels, candidate)` of some rows of a run, for all runs' classes in one order.
+    """`(labels, candidate)` of the rows of a table, for the classes of several runs in one order.
 
     The probability of a class that the run does not know is 0.
+
+    Args:
+        judge: the evaluator of the run's head.
+        answers: of the run, with labels.
+        own_names: of the run's classes, in the order of its columns.
+        names: of all classes.
     """
-    table, values = run.table, run.table.values[rows]
-    truths = [(table.truths or [])[row] for row in rows.tolist()]
-    answers = [table.answers[row] for row in rows.tolist()]
-    if label_kinds.KINDS[run.metrics.target].has_classes:
-        own = {name: place for place, name in enumerate(run.metrics.class_names)}
-        wide = np.zeros((len(rows), len(names)))
+    values = answers.values
+    if label_kinds.KINDS[judge.head.target].has_classes:
+        own = {name: place for place, name in enumerate(own_names)}
+        values = np.zeros((len(answers), len(names)))
         for place, name in enumerate(names):
             if name in own:
-                wide[:, place] = values[:, own[name]]
-        values = wide
-    return judge.parse(truths, answers, values, names)
+                values[:, place] = answers.values[:, own[name]]
+    return judge.parse(answers.truths or [], answers.answers, values, names)

@@ -111,32 +111,41 @@ def curves(found: Comparison) -> list[CurveGroup]:
         (learning.epochs_of, "epoch", "Training in epochs"),
     ):
         histories = [rows_of(row.run.history) for row in found.runs]
-        if sum(len(history) > 1 for history in histories) == 0:
+        if all(len(history) < 2 for history in histories):
             continue
+        every = {line["penalty"] for rows in histories for line in rows if "penalty" in line}
+        penalties = sorted(every)
         metric = next(filter(None, (learning.metric_name(rows, said) for rows in histories)), "")
         svgs = []
         for name in filter(None, ["loss", metric]):
-            series = list(_series(found, histories, name, axis))
+            series = list(_series(found, histories, name, penalties))
             if series:
                 title_of = f"Validation {sentences.words(name)} by {axis}"
-                svgs.append(plots.overlay(series, title_of, axis, is_log=axis == "penalty"))
+                names = [f"{penalty:g}" for penalty in penalties]
+                svgs.append(plots.overlay(series, title_of, axis, names))
         groups.append(CurveGroup(title, svgs))
     return [group for group in groups if group.svgs]
 
 
 def _series(
-    found: Comparison, histories: Sequence[Sequence[dict[str, Any]]], name: str, axis: str
+    found: Comparison,
+    histories: Sequence[Sequence[dict[str, Any]]],
+    name: str,
+    penalties: Sequence[float],
 ) -> Iterator[Series]:
-    """The curve of each run that has values; of training rows where it has no validation."""
+    """The curve of each run that has values; of training rows where it has no validation.
+
+    It is over the places of its penalties among all, and over the numbers of its epochs without them.
+    """
     for place, (row, history) in enumerate(zip(found.runs, histories, strict=True)):
         for key, note in ((f"val_{name}", ""), (name, " (training)")):
             known = [
-                (index + 1.0 if axis == "epoch" else float(line["penalty"]), float(line[key]))
-                for index, line in enumerate(history)
+                (float(penalties.index(line["penalty"]) if penalties else index), float(line[key]))
+                for index, line in enumerate(history, 1)
                 if line.get(key) is not None
             ]
             if known:
-                yield Series(row.run.name + note, known, place)
+                yield Series(row.run.name + note, sorted(known), place)
                 break
 
 
@@ -200,7 +209,7 @@ def terminal_text(found: Comparison, page: pathlib.Path) -> str:
         )
         text += lines.wrap("flags" if name == next(iter(found.flags)) else "", f"--{name}: {told}")
     for place, part in enumerate(found.disagreements):
-        verb = "closer than" if said.is_error else "right, wrong:"
+        verb = "is closer than" if said.is_error else "is right and not"
         told = f"{part.better} {verb} {part.other} on {count_of(part.count, 'row')}"
         text += lines.wrap("disagree" if place == 0 else "", told)
     return "\n".join([*text, f"{'page':<{lines.NAME}} {page}"])

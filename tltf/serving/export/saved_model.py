@@ -7,8 +7,8 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -23,13 +23,16 @@ from tltf.errors import DataError, FlagError, ModelError, StorageError, printabl
 from tltf.files import atomic_folders
 from tltf.graphs import batch_norm_folding, flat_dense, precision
 from tltf.graphs.core import Core
-from tltf.models import core_builder, example_inputs, loading, raw_inputs
+from tltf.models import core_builder, example_inputs, loading
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
+from tltf.serving import about
+from tltf.serving.about import AboutModel
+from tltf.serving.export import bundle
 from tltf.serving.export import verify as export_verify
 
-WARMUP_BATCHES = (1, 8)
-"""Batch sizes of the requests with which TF Serving warms up."""
+TOKEN_IDS = "token_ids"
+"""The signature that takes token ids, and its input."""
 NUM_VERIFIED = 256
 """The most inputs on which an export is checked."""
 
@@ -39,9 +42,12 @@ class SavedModelExport:
 
     The signature `serving_default` takes `image_bytes` (encoded images) or `text` (UTF-8), or the
     texts of several fields by their names, each tf.string[B]; `tensors` takes by name what the
-    preprocessing makes of them. Both return the outputs that the head serves: `label` tf.string[B]
-    and `probabilities` float32[B, C]; `labels` tf.string[B] such as `cat|dog`, `is_given` bool[B, C]
+    preprocessing makes of them; `token_ids`, of models of one text per input, takes int32[B, L], for
+    clients with a tokenizer. They return the outputs that the head serves: `label` tf.string[B]
+    and `probabilities` float32[B, C], and `is_sure` bool[B] if the model may say that it is not sure,
+    whose `label` is then empty; `labels` tf.string[B] such as `cat|dog`, `is_given` bool[B, C]
     and `probabilities`; or `value` float32[B] and `quantiles` float32[B, Q]. A batch may be empty.
+    The signature `about` tells what the model is, see `tltf.serving.about`.
     The graph is float32 on one device, whatever the training ran on, with its batch norms folded into
     the convolutions before them. assets/class_names.txt has one name per line.
 
@@ -51,9 +57,13 @@ class SavedModelExport:
         version: whole number above 0, or None for the next one.
         verify: whether the export is reloaded in a clean process and compared with the answers on
             which the report judged the model, or with the Keras model.
+        warmup: the inputs of the requests with which a server warms up before its first answer:
+            made_up; real, which are rows of the run's own data, so that the export holds user data;
+            or none.
+        warmup_batches: the batch sizes of these requests; those that will be served.
 
     Raises:
-        FlagError: the version exists.
+        FlagError: the version exists, or the requests cannot be made.
         StorageError: the folder cannot be written.
     """
 
@@ -64,7 +74,10 @@ class SavedModelExport:
         version: int | None = None,
         verify: bool = True,
         /,
+        warmup: str = bundle.MADE_UP,
+        warmup_batches: tuple[int, ...] = bundle.WARMUP_BATCHES,
     ) -> None:
+        self._warmup = bundle.Warmup(warmup, tuple(warmup_batches))
         self.target = atomic_folders.new_version(folder, version)
         self._trained = trained
         self._core = trained.core
@@ -104,10 +117,11 @@ class SavedModelExport:
         if not _is_plain(trained.core):
             self._core = core_builder.float32_copy(trained.core)
         with tempfile.TemporaryDirectory() as scratch:
-            module = Servable(self._core, trained.preprocessing, trained.class_names, scratch)
+            facts = bundle.describe(trained)
+            module = Servable(self._core, trained.preprocessing, facts, scratch)
             with _hide_notes():
                 tf.saved_model.save(module, str(part), signatures=module.signatures())
-        _write_extras(part, module, trained)
+        bundle.write_extras(part, trained, self._core, self._warmup)
 
 
 class _Abandoned(Exception):
@@ -120,9 +134,10 @@ def export_saved_model(
     version: int | None = None,
     verify: bool = True,
     /,
+    **arguments: Any,
 ) -> pathlib.Path:
     """Writes the export to `folder`/`version`/ and returns that path; see SavedModelExport."""
-    return SavedModelExport(trained, folder, version, verify).finish()
+    return SavedModelExport(trained, folder, version, verify, **arguments).finish()
 
 
 def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
@@ -135,7 +150,8 @@ def export_run(options: ExportOptions, call: Call[Row]) -> pathlib.Path:
         call: the call that --format names.
     """
     trained = loading.load(options.run)
-    if options.verify and trained.options is not None:
+    needs_data = options.verify or call.kwargs.get("warmup") == bundle.REAL
+    if needs_data and trained.options is not None:
         trained.splits = _splits_of(options.run)
     folder = options.output or pathlib.Path(options.run) / layout.EXPORT
     export: SavedModelExport = call.build(trained, folder, options.version, options.verify)
@@ -180,7 +196,7 @@ class Servable(tf.Module):
     Args:
         core: the core in float32.
         preprocessing: makes the inputs of the core from raw inputs.
-        class_names: names of the C classes.
+        facts: what the model tells of itself, with the names of its C classes.
         scratch: folder in which class_names.txt is written before it is copied.
     """
 
@@ -188,29 +204,25 @@ class Servable(tf.Module):
         self,
         core: Core,
         preprocessing: ImagePreprocessing | TextPreprocessing,
-        class_names: tuple[str, ...],
+        facts: AboutModel,
         scratch: str,
     ) -> None:
         super().__init__()
         self._core = dataclasses.replace(core, model=batch_norm_folding.fold(core.model))
         self._preprocessing = preprocessing
-        self._labels = [name.encode("utf-8", "replace") for name in class_names]
+        self._facts = facts
+        self._labels = [name.encode("utf-8", "replace") for name in facts.class_names]
         path = pathlib.Path(scratch) / "class_names.txt"
-        path.write_text("".join(f"{printable(name)}\n" for name in class_names), encoding="utf-8")
+        lines = "".join(f"{printable(name)}\n" for name in facts.class_names)
+        path.write_text(lines, encoding="utf-8")
         self.class_names_file = tf.saved_model.Asset(str(path))
         self.weights = [weight.value for weight in self._core.model.weights]
         self.tokenizer = core.backbone.tokenizer
-        self.is_image = core.backbone.modality == "image"
-
-    @property
-    def input_names(self) -> list[str]:
-        """The names of the inputs of `serving_default`, one per field."""
-        return list(raw_inputs.input_names(self._preprocessing.fields).values())
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """Signature name -> concrete function; both call the same graph of the core."""
+        """Signature name -> concrete function; all call the same graph of the core."""
         prepare, answer = _graph(self.prepare), _graph(self.answer)
-        names = self.input_names
+        names = self._facts.inputs
         raw = {name: tf.TensorSpec([None], tf.string, name) for name in names}
         tensors = prepare.get_concrete_function(*raw.values()).structured_outputs
         prepared = {
@@ -225,10 +237,30 @@ class Servable(tf.Module):
                 {k: _require_finite(k, _require_shape(k, tensor)) for k, tensor in tensors.items()}
             )
 
-        return {
+        made = {
             "serving_default": _graph(from_raw).get_concrete_function(**raw),
             "tensors": _graph(from_tensors).get_concrete_function(**prepared),
+            about.SIGNATURE: self._about_signature(),
         }
+        preprocessing = self._preprocessing
+        if not isinstance(preprocessing, TextPreprocessing) or len(names) > 1:
+            return made
+
+        def from_token_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(preprocessing.from_token_ids(token_ids))
+
+        ids = tf.TensorSpec([None, None], tf.int32, TOKEN_IDS)
+        return made | {TOKEN_IDS: _graph(from_token_ids).get_concrete_function(token_ids=ids)}
+
+    def _about_signature(self) -> tf.types.experimental.ConcreteFunction:
+        """The signature that gives the JSON of AboutModel for each of any strings."""
+        text = json.dumps(self._facts.to_json()).encode()
+
+        def tell(key: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {about.OUTPUT: tf.fill(tf.shape(key), tf.constant(text))}
+
+        spec = tf.TensorSpec([None], tf.string, about.INPUT)
+        return _graph(tell).get_concrete_function(key=spec)
 
     def prepare(self, *raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Input of the core -> tensor [B, ...], from tf.string[B] of each field."""
@@ -282,35 +314,3 @@ def _require_finite(name: str, tensor: tf.Tensor) -> tf.Tensor:
     if not tensor.dtype.is_floating:
         return tensor
     return tf.debugging.check_numerics(tensor, f"input {name} has numbers that are not finite")
-
-
-def _write_extras(folder: pathlib.Path, module: Servable, trained: TransferModel) -> None:
-    """Writes assets.extra/: tltf.json, and warm-up requests if tensorflow-serving-api is installed.
-
-    The inputs of the requests are made up, since an export is given to others, who must not find the
-    user's data in it.
-    """
-    extra = folder / "assets.extra"
-    extra.mkdir(exist_ok=True)
-    names = module.input_names
-    facts = {
-        **({"input": names[0]} if len(names) == 1 else {"inputs": names}),
-        "class_names": [label.decode("utf-8") for label in module._labels],
-        "tensorflow": tf.__version__,
-        "needs": [] if module.is_image else ["tensorflow_text"],
-    }
-    (extra / "tltf.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    try:
-        from tensorflow_serving.apis import prediction_log_pb2
-    except ImportError:
-        return
-    raw = example_inputs.make_probes(trained)
-    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
-        for size in WARMUP_BATCHES:
-            log = prediction_log_pb2.PredictionLog()
-            request = log.predict_log.request
-            request.model_spec.signature_name = "serving_default"
-            for name, items in raw.items():
-                batch = np.array((items * size)[:size], object)
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(batch))
-            writer.write(log.SerializeToString())
