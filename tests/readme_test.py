@@ -24,6 +24,7 @@ KINDS = {
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "compare": command_options.CompareOptions,
+    "explain": command_options.ExplainOptions,
     "monitor": command_options.MonitorOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,

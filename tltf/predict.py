@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def service(options: PredictOptions) -> None:
     """Predicts as the options say; the imports are in the function, so that --help is fast."""
-    if not options.text and "-" in options.input.split(",") and sys.stdin.isatty():
+    if not options.inputs.text and "-" in options.inputs.input.split(",") and sys.stdin.isatty():
         what = "standard input is a terminal, not a file or a pipe"
         raise FlagError(what, flag="input", fix="give --input=FILE, or pipe texts or paths in")
     if options.server:

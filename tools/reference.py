@@ -29,6 +29,10 @@ CATALOG_PAGES = {
     "heads": ("Heads: what `--head` takes", "backbones.md"),
     "methods": ("Methods: what `--method` takes", "methods.md"),
     "trackers": ("Trackers: what `--track` takes", "runs.md"),
+    "explainers": (
+        "Explainers: what `--explainer` of `python -m tltf.explain` takes, and `--explain` of a run",
+        "report.md",
+    ),
     "alarms": ("Alarms: what `--alarm` of `python -m tltf.monitor` takes", "monitoring.md"),
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
     "abstentions": ("Abstentions: what `--abstain` takes", "report.md"),
@@ -40,6 +44,7 @@ OPTIONS_OF = {
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "compare": command_options.CompareOptions,
+    "explain": command_options.ExplainOptions,
     "monitor": command_options.MonitorOptions,
     "evaluate": command_options.EvaluateOptions,
     "predict": command_options.PredictOptions,

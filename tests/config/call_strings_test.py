@@ -166,6 +166,8 @@ FLAGS_OF_LISTS = {
     "backbone": "backbones",
     "head": "heads",
     "method": "methods",
+    "explain": "explainers",
+    "explainer": "explainers",
     "format": "formats",
     "track": "trackers",
     "alarm": "alarms",

@@ -17,6 +17,7 @@ COMMANDS = [
     "lr_find",
     "check",
     "compare",
+    "explain",
     "monitor",
     "update",
     "demo",
@@ -71,6 +72,8 @@ def test_help_needs_no_tensorflow(command, flag):
         ("serve", ["--run=/no/such/run"]),
         ("serve", ["--run=x", "--port=70000"]),
         ("export", ["--format=saved_modle"]),
+        ("explain", ["--run=x", "--explainer=grad_camm"]),
+        ("train", ["--data=mnist_5k", "--output=x", "--backbone=vgg16", "--explain=grad_camm"]),
         ("monitor", []),
         ("monitor", ["--run=x", "--input=y", "--alarm=drfit"]),
     ],
@@ -82,7 +85,7 @@ def test_a_wrong_flag_is_one_line_and_exit_2_without_tensorflow(command, argv):
     assert error.startswith("tltf: error[2] ") and heavy == "HEAVY []"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "monitor", "demo"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "explain", "monitor", "demo"])
 def test_a_run_that_is_not_there_is_refused_without_tensorflow(command):
     more = ["--input=log.csv"] if command == "monitor" else []
     done = watched(command, "--run=/no/such/run", *more)

@@ -3,12 +3,17 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.contracts.given import parameters
 from tltf.backbones import builder
 from tltf.config import call_strings
-from tltf.config.catalogs import BACKBONES
+from tltf.config.catalogs import BACKBONES, EXPLAINERS, HEADS
+from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.graphs import functional
+from tltf.graphs.core import attach_head
+from tltf.models.served_model import ServedModel
 
 TEXTS = ("a fine film", "dull and long", "great fun, see it twice", "no story at all")
 
@@ -54,6 +59,7 @@ def test_a_backbone(text, tmp_path):
     outputs = values(model, inputs)
     check_graph(backbone, model)
     check_taps(backbone, outputs)
+    check_explained(backbone, inputs)
     check_rebuild(backbone, model, inputs, outputs, tmp_path)
 
 
@@ -79,6 +85,27 @@ def check_taps(backbone, outputs):
         return
     assert outputs["sequence"].shape[:2] == outputs["mask"].shape == (2, 8)
     assert backbone.tokenizer is not None and backbone.text_length == 12
+
+
+def check_explained(backbone, inputs):
+    """Every explainer for such inputs finds its way through the graph; few steps show that."""
+    core = attach_head(backbone, call_strings.pick(HEADS, "classify"), 3)
+    is_text, names = backbone.modality == "text", ("a", "b", "c")
+    prepared = (
+        TextPreprocessing(backbone.tokenizer, 12, tuple(inputs))
+        if is_text
+        else ImagePreprocessing(backbone.image_size_px, backbone.channels)
+    )
+    model = ServedModel(core, prepared, names)
+    tensors = {name: tf.constant(values[:1]) for name, values in inputs.items()}
+    for name, row in EXPLAINERS.items():
+        if row.modality in ("", backbone.modality):
+            call = call_strings.pick(EXPLAINERS, name)
+            call = call.change(most_steps=2) if "most_steps" in call.kwargs else call
+            found = call.build().attach(model, 2)(tensors, np.eye(3, dtype="float32")[:1])
+            assert np.isfinite(found.values).all() and found.values.shape[0] == 1
+            assert found.values.any() or not call.build().is_signed
+            assert found.values.ndim == (2 if is_text else 3)
 
 
 def check_rebuild(backbone, model, inputs, outputs, folder):

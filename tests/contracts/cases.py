@@ -269,6 +269,14 @@ ALARMS = {
     "failures": ["failures", "failures(above=.2)"],
 }
 
+EXPLAINERS = {
+    "grad_cam": ["grad_cam", "grad_cam(layer=stage_1)"],
+    "integrated_gradients": [
+        "integrated_gradients",
+        "integrated_gradients(baseline=black)",
+        "integrated_gradients(baseline=pad, tolerance=.001)",
+    ],
+}
 CASES = {
     "sources": SOURCES,
     "splits": SPLITS,
@@ -278,6 +286,7 @@ CASES = {
     "methods": METHODS,
     "formats": FORMATS,
     "trackers": TRACKERS,
+    "explainers": EXPLAINERS,
     "abstentions": ABSTENTIONS,
     "alarms": ALARMS,
 }

@@ -276,6 +276,7 @@ def _list_of(flag: str) -> str:
     lists = {
         "data": "sources",
         "abstain": "abstentions",
+        "explain": "explainers",
         "export_format": "formats",
         "track": "trackers",
     }

@@ -10,6 +10,7 @@ from tltf.config.catalogs import (
     ABSTENTIONS,
     AUGMENTS,
     BACKBONES,
+    EXPLAINERS,
     FORMATS,
     HEADS,
     METHODS,
@@ -25,6 +26,7 @@ from tltf.errors import FlagError, ModelError, nearest
 
 BASELINES = ("logistic", "scratch")
 NO_BASELINE = NO_TRACKER = "none"
+AUTO, NOTHING = "auto", "none"
 NEVER_ABSTAINS = "none"
 EXPORT_FORMAT = "saved_model"
 """The format that a run is exported in when its training is done."""
@@ -72,8 +74,25 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         formats=formats if output.export else (),
         baselines=baselines,
         trackers=pick_trackers(output.track),
+        explainer=_pick_explainer(output.explain, backbone),
         abstention=pick_abstention(train.abstain),
     )
+
+
+def _pick_explainer(text: str, backbone: Call[BackboneRow] | None) -> Call[Row] | None:
+    """The Call of --explain; None for `auto` and `none`.
+
+    Raises:
+        FlagError: it does not exist, or is not for what the backbone takes.
+    """
+    if text in (AUTO, NOTHING):
+        return None
+    call = call_strings.pick(EXPLAINERS, text, "explain")
+    takes = call.row.modality if call.row else ""
+    if takes and backbone and backbone.row and backbone.row.modality != takes:
+        what = f"{call.name} explains {takes}s, and {backbone.name} takes {backbone.row.modality}s"
+        raise FlagError(what, flag="explain", fix="--explain=auto")
+    return call
 
 
 def resolve_data(

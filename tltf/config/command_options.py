@@ -138,6 +138,33 @@ class CheckOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class InputOptions:
+    """The flags that say what a finished model is given."""
+
+    input: str = flag(
+        "-",
+        "The inputs: files, folders, CSV or text files, joined with commas. - reads texts or "
+        "paths from standard input, one per line.",
+    )
+    text: str = flag("", "One text, in place of --input.")
+    column: str = flag(
+        "",
+        "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
+        "else text, path or image.",
+    )
+    delimiter: str = flag(
+        "", "The character between the columns of a CSV input; if empty, that of the run's --data."
+    )
+    encoding: str = flag(
+        "", "The encoding of text inputs; if empty, that of the run's --data, else UTF-8."
+    )
+    quote: str = flag(
+        "",
+        "The character around texts in a CSV input, or none; if empty, that of the run's --data.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class PredictOptions:
     """The flags of `python -m tltf.predict`."""
 
@@ -159,27 +186,7 @@ class PredictOptions:
         "longer pauses.",
         least=0,
     )
-    input: str = flag(
-        "-",
-        "What to predict: files, folders, CSV or text files, joined with commas. - reads texts or "
-        "paths from standard input, one per line.",
-    )
-    text: str = flag("", "One text to predict, in place of --input.")
-    column: str = flag(
-        "",
-        "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
-        "else text, path or image.",
-    )
-    delimiter: str = flag(
-        "", "The character between the columns of a CSV input; if empty, that of the run's --data."
-    )
-    encoding: str = flag(
-        "", "The encoding of text inputs; if empty, that of the run's --data, else UTF-8."
-    )
-    quote: str = flag(
-        "",
-        "The character around texts in a CSV input, or none; if empty, that of the run's --data.",
-    )
+    inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
     output: str = flag("-", "The file for the predictions; - is standard output.")
     format: str = flag(
         "csv", "The format of the predictions, with one row per input.", choices=("csv", "jsonl")
@@ -291,6 +298,37 @@ class ExportOptions:
         True,
         "Loads the export in a clean process and compares it with the model; formats other than "
         "saved_model, and those beside them, answer the whole test split and are timed.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplainOptions:
+    """The flags of `python -m tltf.explain`."""
+
+    run: str = flag("", "The run folder.")
+    inputs: InputOptions = dataclasses.field(default_factory=InputOptions)
+    explainer: str = flag(
+        "auto",
+        "How answers are explained, or several ways joined with |; auto is "
+        "grad_cam|integrated_gradients for images and integrated_gradients for texts. See "
+        "--list=explainers.",
+    )
+    label: str = flag(
+        "",
+        "The class that is explained in every input; if empty, the answer of each. Of several labels "
+        "or numbers, the one of this name.",
+    )
+    num_inputs: int = flag(100, "Explains at most so many inputs, the first ones.", least=1)
+    output: str = flag("", "The folder of the page; if empty, RUN/explanations/<next integer>.")
+    check: bool = flag(
+        False,
+        "Also measures whether deleting what an explanation names first changes the output sooner, and "
+        "showing it alone brings it back sooner, than parts in a random order do.",
+    )
+    eval_batch_size: int = flag(
+        32,
+        "Inputs, or points on the paths of integrated gradients, that are computed together.",
+        least=1,
     )
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": "serves the export of a run over HTTP, on the paths of TF Serving",
     "compare": "puts finished runs beside each other: metrics, curves, flags, time, disagreements",
     "demo": "opens a page on this machine on which a run answers whoever tries it",
+    "explain": "shows which parts of images or texts the answers of a run rest on",
     "monitor": "compares live rows with a run's reference, and rings where they differ",
     "update": "goes on from a run with more rows and new classes, and publishes what is not worse",
     "check": "scans a data set as training does and prints what is in it",

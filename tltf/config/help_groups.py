@@ -65,7 +65,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "output": (
         ("output", "overwrite", "baseline", "export", "quiet"),
-        ("title", "track", "export_format"),
+        ("title", "explain", "track", "export_format"),
     ),
 }
 """Heading -> (common flags of a run, its other flags)."""

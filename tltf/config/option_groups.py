@@ -282,8 +282,7 @@ class TrainOptions:
     abstain: str = flag(
         "none",
         "When the model says that it is not sure of a class, with a threshold that is chosen on the "
-        "validation split: 'coverage(.9)' answers that share of the rows, 'accuracy(.95)' as many as "
-        "are right so often, 'conformal(.1)' those whose conformal set has one class; none answers "
+        "validation split, such as 'coverage(.9)', 'accuracy(.95)' or 'conformal(.1)'; none answers "
         "every row. See --list=abstentions.",
     )
 
@@ -380,16 +379,18 @@ class OutputOptions:
         "under methods that solve for the probe anyway, or where a pretrained network has at most "
         "5,000 examples to pass through; else none. It never chooses scratch.",
     )
+    explain: str = flag(
+        "auto",
+        "How the report explains its worst mistakes: auto is grad_cam for images and "
+        "integrated_gradients for texts; none; or an entry of --list=explainers.",
+    )
     export: bool = flag(True, "Exports the model when the training is done.")
     export_format: str = flag(
-        "saved_model",
-        "The formats that --export writes, joined with |, as --format of tltf.export. See "
-        "--list=formats.",
+        "saved_model", "What --export writes, joined with |. See --list=formats."
     )
     track: str = flag(
         "none",
-        "Where the run is tracked besides its folder, joined with |: tensorboard, 'wandb(project=x)' or "
-        "'mlflow(uri=sqlite:///mlflow.db)'; or none. See --list=trackers.",
+        "Where the run is also tracked, joined with |: tensorboard, wandb or mlflow; see --list=trackers.",
     )
     quiet: bool = flag(
         False, "Prints no plan and no progress; warnings, errors and the last lines stay."

@@ -56,6 +56,7 @@ class Recipe(DataRecipe):
         formats: the calls of the formats that the run is exported in; () for no export.
         baselines: the names in --baseline; None as long as it is `auto`.
         trackers: the calls of --track; () for none.
+        explainer: the call of --explain; None for `auto` and for none.
         abstention: the call of --abstain; None for none.
     """
 
@@ -64,4 +65,5 @@ class Recipe(DataRecipe):
     formats: tuple[Call[Row], ...] = ()
     baselines: tuple[str, ...] | None = ()
     trackers: tuple[Call[TrackerRow], ...] = ()
+    explainer: Call[Row] | None = None
     abstention: Call[Row] | None = None

@@ -8,6 +8,7 @@ VERSIONS = "versions"
 HARMLESS = (
     "output",
     "title",
+    "explain",
     "export",
     "export_format",
     "baseline",

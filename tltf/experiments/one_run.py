@@ -27,7 +27,7 @@ from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.split_metrics import LABEL_NAME, SplitMetrics
-from tltf.experiments import facts, run_baselines, samples, shown_examples
+from tltf.experiments import explained_mistakes, facts, run_baselines, samples, shown_examples
 from tltf.experiments.launch import Launch
 from tltf.experiments.tracking.tracker import FinishedRun
 from tltf.experiments.tracking.tracking import Tracking
@@ -149,6 +149,7 @@ def _with_rows(
     trained_rows.write(run, trained.splits["train"])
     recording.record(trained, run)
     report = shown_examples.with_examples(report, trained, stated, trained.splits)
+    report = explained_mistakes.with_explanations(report, result, recipe)
     return dataclasses.replace(
         report,
         samples=_samples(trained, recipe),

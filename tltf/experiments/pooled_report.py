@@ -209,7 +209,12 @@ def _known_example(
     """A mistake among all rows with its fold, and the text or picture that the fold's report shows."""
     shown = known.get((number, row.id), row)
     return dataclasses.replace(
-        row, fold=number, text=shown.text, unread=shown.unread, image=shown.image
+        row,
+        fold=number,
+        text=shown.text,
+        unread=shown.unread,
+        image=shown.image,
+        explanation=shown.explanation,
     )
 
 

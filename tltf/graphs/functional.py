@@ -42,6 +42,16 @@ def inputs_of_call(layer: keras.Layer, index: int = 0) -> list[keras.KerasTensor
     return list(layer._inbound_nodes[index].input_tensors)
 
 
+def outputs_of_consumers(model: keras.Model, tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """What the operations of a functional model give that take a tensor themselves, in order of use."""
+    return [
+        output
+        for node in nodes_of(model)
+        if any(given is tensor for given in node.input_tensors)
+        for output in node.outputs
+    ]
+
+
 def outputs_of(model: keras.Model, class_name: str) -> list[keras.KerasTensor]:
     """The KerasTensors that the layers of a class give, in order of use."""
     found = layers(list(model.outputs))

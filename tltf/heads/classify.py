@@ -201,6 +201,10 @@ class Classify(Head):
         rows = zip(np.argmax(scores, axis=1), self.is_sure(scores), strict=True)
         return [class_names[place] if is_sure else "" for place, is_sure in rows]
 
+    def answered(self, scores: np.ndarray) -> np.ndarray:
+        """float32[N, C]: 1 at the most probable class of each row."""
+        return np.eye(scores.shape[1], dtype=np.float32)[np.argmax(scores, axis=1)]
+
     def read(self, row: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
         """The fields of the `Prediction` that float32[C] probabilities mean."""
         probabilities = dict(zip(class_names, row.tolist(), strict=True))

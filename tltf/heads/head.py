@@ -217,6 +217,18 @@ class Head:
         """The answer of each row of float[N, K] scores, as tables have it."""
         raise NotImplementedError
 
+    def evidence(self, logits: tf.Tensor) -> tf.Tensor:
+        """float32[B, E]: the outputs that an explanation can be about, differentiable; the logits."""
+        return tf.cast(logits, tf.float32)
+
+    def evidence_names(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        """What each of the E columns of `evidence` speaks for."""
+        return tuple(class_names)
+
+    def answered(self, scores: np.ndarray) -> np.ndarray:
+        """float32[N, E]: 1 in the columns of `evidence` that the answers to float[N, K] scores rest on."""
+        raise NotImplementedError
+
     def read(self, row: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
         """The fields of the `Prediction` that one row of scores means, float32[K]."""
         raise NotImplementedError

@@ -211,6 +211,13 @@ class MultiLabel(Head):
         names = np.array(class_names, object)
         return [label_kinds.join_labels(names[row]) for row in self.choose_labels(scores)]
 
+    def answered(self, scores: np.ndarray) -> np.ndarray:
+        """float32[N, C]: 1 at the labels that are given, or at the most probable one where none is."""
+        is_given = self.choose_labels(scores)
+        most_probable = np.eye(scores.shape[1], dtype=bool)[np.argmax(scores, axis=1)]
+        none = ~is_given.any(axis=1, keepdims=True)
+        return np.where(none, most_probable, is_given).astype(np.float32)
+
     def read(self, row: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
         """The fields of the `Prediction` that float32[C] probabilities mean."""
         (answer,) = self.answers(row[None], class_names)

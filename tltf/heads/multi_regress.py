@@ -208,6 +208,21 @@ class MultiRegress(Head):
         columns = [head.answers(part, ()) for head, part in self.parts(scores)]
         return [label_kinds.SEPARATOR.join(row) for row in zip(*columns, strict=True)]
 
+    def evidence(self, logits: tf.Tensor) -> tf.Tensor:
+        """float32[B, D]: the median of each number, in its unit."""
+        return tf.concat([head.evidence(part) for head, part in self.parts(logits)], axis=1)
+
+    def evidence_names(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        """What each median speaks for: a larger number."""
+        return tuple(f"a larger {name}" for name in class_names)
+
+    def answered(self, scores: np.ndarray) -> np.ndarray:
+        """float32[N, D]: 1 at the number that is farthest from its center, in units of its scale."""
+        medians = [part[:, head.median] for head, part in self.parts(scores)]
+        centers, units = self.center or 0.0, self.scale or 1.0
+        distances = np.abs((np.stack(medians, axis=1) - centers) / units)
+        return np.eye(len(medians), dtype=np.float32)[distances.argmax(axis=1)]
+
     def read(self, row: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
         """The fields of the `Prediction` that float32[D * Q] quantiles mean."""
         each = [head.read(part[0], ()) for head, part in self.parts(row[None])]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -163,6 +164,21 @@ class Ordinal(classify.Classify):
     def most_probable(self, logits: np.ndarray) -> np.ndarray:
         """int[N]: the most probable class of each row."""
         return ops.convert_to_numpy(self.scores(logits)).argmax(axis=1)
+
+    def evidence(self, logits: tf.Tensor) -> tf.Tensor:
+        """float32[B, 1]: the mean logit, how high on the scale an example is.
+
+        All probabilities follow from this one number.
+        """
+        return tf.reduce_mean(tf.cast(logits, tf.float32), axis=1, keepdims=True)
+
+    def evidence_names(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        """What the evidence speaks for: higher classes."""
+        return (f"towards {class_names[-1]}",)
+
+    def answered(self, scores: np.ndarray) -> np.ndarray:
+        """float32[N, 1] of ones: every answer rests on the place on the scale."""
+        return np.ones((len(scores), 1), np.float32)
 
     def _hits(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return losses.hits(y_true, self.scores(y_pred))

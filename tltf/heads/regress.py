@@ -204,6 +204,18 @@ class Regress(Head):
         """The median of each row of float[N, Q] quantiles, as text."""
         return [format(value, ".9g") for value in np.asarray(scores)[:, self.median].tolist()]
 
+    def evidence(self, logits: tf.Tensor) -> tf.Tensor:
+        """float32[B, 1]: the median, in the unit of the numbers."""
+        return self.scores(logits)[:, self.median : self.median + 1]
+
+    def evidence_names(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        """What the evidence speaks for: a larger number."""
+        return ("a larger number",)
+
+    def answered(self, scores: np.ndarray) -> np.ndarray:
+        """float32[N, 1] of ones: the answer is the median."""
+        return np.ones((len(scores), 1), np.float32)
+
     def read(self, row: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
         """The fields of the `Prediction` that float32[Q] quantiles mean."""
         levels = (f"{level:g}" for level in self.quantiles)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TextIO, cast
 
-from tltf.config.command_options import PredictOptions
+from tltf.config.command_options import InputOptions, PredictOptions
 from tltf.data import label_kinds
 from tltf.errors import DataError, FlagError, printable
 from tltf.files import atomic_files
@@ -20,6 +20,7 @@ from tltf.models.inputs import Item
 from tltf.models.prediction import Prediction
 from tltf.models.prediction_table import PREDICTED
 from tltf.models.predictor import Predictor
+from tltf.models.served_model import ServedModel
 from tltf.models.transfer_model import TransferModel
 
 CONFIDENCE = "confidence"
@@ -61,17 +62,23 @@ class Asked:
     class_names: tuple[str, ...]
 
 
-def write(trained: TransferModel, options: PredictOptions) -> None:
-    """Writes a row for each input that the options name, answered by a model; see `write_rows`."""
-    asked = Asked(
+def asked_of(trained: ServedModel) -> Asked:
+    """What is asked where a model in this process answers."""
+    return Asked(
         trained.core.backbone.modality,
         trained.preprocessing.fields,
         trained.data,
         trained.core.head,
         trained.class_names,
     )
+
+
+def write(trained: TransferModel, options: PredictOptions) -> None:
+    """Writes a row for each input that the options name, answered by a model; see `write_rows`."""
     size, threshold = options.eval_batch_size, options.threshold
-    write_rows(asked, lambda: Predictor(trained, size, threshold, is_final=True), options)
+    write_rows(
+        asked_of(trained), lambda: Predictor(trained, size, threshold, is_final=True), options
+    )
 
 
 def write_rows(asked: Asked, make: Callable[[], Answering], options: PredictOptions) -> None:
@@ -93,21 +100,14 @@ def write_rows(asked: Asked, make: Callable[[], Answering], options: PredictOpti
     if options.top_k and not _has_classes(head):
         what = f"takes a model that predicts one class, and this one has the head {head.name}"
         raise FlagError(what, flag="top_k", fix="leave it out")
-    items = _items(asked, options)
-    first = next(items, None)  # a wrong flag must be an error before anything is written
-    if first is None:
-        what, fix = f"{options.input} has no inputs", "--input=FILE"
-        if options.input == inputs.STANDARD_INPUT:
-            what = "standard input has no lines"
-            fix = "pipe texts or paths in, one per line, or --input=FILE"
-        raise FlagError(what, flag="input", fix=fix)
+    items = items_of(asked, options.inputs)
     predictor = make()
     columns = asked.fields if asked.modality == "text" else ("path",)
     writer = CsvRows if options.format == "csv" else JsonRows
     total, bad, reason, answers = 0, 0, "", collections.Counter[str]()
     with _open_output(options.output) as file:
         rows = writer(file, columns, head, asked.class_names, options.top_k)
-        for item, prediction in predictions(predictor, itertools.chain([first], items)):
+        for item, prediction in predictions(predictor, items):
             rows.write(item, prediction)
             total, bad = total + 1, bad + bool(prediction.error)
             reason = reason or prediction.error
@@ -121,22 +121,31 @@ def write_rows(asked: Asked, make: Callable[[], Answering], options: PredictOpti
         raise DataError(what, flag="input", fix="see the column `error` of the rows")
 
 
-def _items(asked: Asked, options: PredictOptions) -> Iterator[Item]:
-    """The inputs of --text, or those that --input names.
+def items_of(asked: Asked, options: InputOptions) -> Iterator[Item]:
+    """The inputs of --text, or those that --input names; there is at least one.
 
     Raises:
-        FlagError: --text for a model of images, or of several texts per example.
+        FlagError: there are no inputs; or --text for a model of images, or of several texts per
+            example.
     """
     modality, fields = asked.modality, asked.fields
-    if not options.text:
-        form = input_format.format_of(options, modality, asked.data, fields)
-        return inputs.read(options.input, form)
-    if modality != "text" or len(fields) > 1:
-        takes = "images" if modality != "text" else f"{len(fields)} texts per input"
-        raise FlagError(
-            f"takes one text, and the model takes {takes}", flag="text", fix="--input=FILE"
-        )
-    return iter([Item("text", options.text)])
+    if options.text:
+        if modality != "text" or len(fields) > 1:
+            takes = "images" if modality != "text" else f"{len(fields)} texts per input"
+            raise FlagError(
+                f"takes one text, and the model takes {takes}", flag="text", fix="--input=FILE"
+            )
+        return iter([Item("text", options.text)])
+    form = input_format.format_of(options, modality, asked.data, fields)
+    items = inputs.read(options.input, form)
+    first = next(items, None)  # a wrong flag must be an error before anything is written
+    if first is None:
+        what, fix = f"{options.input} has no inputs", "--input=FILE"
+        if options.input == inputs.STANDARD_INPUT:
+            what = "standard input has no lines"
+            fix = "pipe texts or paths in, one per line, or --input=FILE"
+        raise FlagError(what, flag="input", fix=fix)
+    return itertools.chain([first], items)
 
 
 def _summary(total: int, bad: int, answers: "collections.Counter[str]") -> str:

@@ -131,13 +131,27 @@ class Predictor:
         while batch := list(itertools.islice(remaining, self._ahead)):
             yield from self._batch(batch)
 
-    def _batch(self, batch: Sequence[object]) -> Iterator[Prediction]:
-        self._num_few += 1
-        self._is_compiled |= len(batch) > FEW or self._num_few > FEW_CALLS
+    def tensors(self, inputs: Sequence[object]) -> dict[str, tf.Tensor]:
+        """The core's inputs, name -> tensor [N, ...], of inputs that were predicted without an error."""
+        good = [value for value, error in self._prepared(inputs) if not error]
+        if self._is_image:
+            return {next(iter(self._model.core.backbone.inputs)): tf.stack(good)}
+        preprocessing = cast(TextPreprocessing, self._model.preprocessing)
+        return preprocessing(*map(tf.constant, zip(*good, strict=True)))
+
+    def _prepared(
+        self, batch: Sequence[object]
+    ) -> list[tuple[tf.Tensor | tuple[bytes, ...] | None, str]]:
+        """`(image float32[S, S, C] or encoded texts, "")` of each input, or `(None, reason)`."""
         prepare: Callable[[object], tf.Tensor | tuple[bytes, ...]]
         prepare = self._image if self._is_image else self._texts
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            prepared = list(pool.map(lambda item: attempt(prepare, item), batch))
+            return list(pool.map(lambda item: attempt(prepare, item), batch))
+
+    def _batch(self, batch: Sequence[object]) -> Iterator[Prediction]:
+        self._num_few += 1
+        self._is_compiled |= len(batch) > FEW or self._num_few > FEW_CALLS
+        prepared = self._prepared(batch)
         good = [value for value, error in prepared if not error]
         with out_of_memory.explain_out_of_memory("eval_batch_size", self.batch_size):
             rows = iter(self._rows(good) if good else ())

@@ -4,6 +4,7 @@ from tltf.config.catalogs.abstentions import ABSTENTIONS
 from tltf.config.catalogs.alarms import ALARMS
 from tltf.config.catalogs.augments import AUGMENTS
 from tltf.config.catalogs.backbones import BACKBONES
+from tltf.config.catalogs.explainers import EXPLAINERS
 from tltf.config.catalogs.formats import FORMATS
 from tltf.config.catalogs.heads import HEADS
 from tltf.config.catalogs.methods import METHODS
@@ -28,6 +29,7 @@ CATALOGS: dict[str, dict] = {
     "methods": METHODS,
     "formats": FORMATS,
     "trackers": TRACKERS,
+    "explainers": EXPLAINERS,
     "abstentions": ABSTENTIONS,
     "alarms": ALARMS,
 }
@@ -38,6 +40,7 @@ __all__ = [
     "AUGMENTS",
     "BACKBONES",
     "CATALOGS",
+    "EXPLAINERS",
     "FORMATS",
     "HEADS",
     "METHODS",

@@ -182,6 +182,24 @@ class TextPreprocessing:
         """int64[B], the number of tokens of texts of one field, without those at start and end."""
         return self._pieces(texts).row_lengths().numpy()
 
+    def token_ids(self, texts: Sequence[str] | tf.Tensor) -> list[np.ndarray]:
+        """int32[tokens] of each of B texts of one field, uncut, without start and end."""
+        pieces = self._pieces(texts)
+        return np.split(pieces.values.numpy(), pieces.row_splits.numpy()[1:-1])
+
+    def first_places(self, kept: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """int64[B] for each field: the place of its first token in `token_ids` of an example.
+
+        Args:
+            kept: of each field, how many tokens are not cut off, as `kept_tokens` counts them.
+        """
+        place = np.full(len(kept[0]), len(self.special_ids()[0]), np.int64)
+        places = []
+        for count in kept:
+            places.append(place)
+            place = place + count + len(self._separator_ids())
+        return places
+
     def kept_tokens(self, *columns: Sequence[str] | tf.Tensor) -> list[np.ndarray]:
         """int64[B] for each field: how many of the tokens of its texts, tf.string[B], are not cut off."""
         pieces = self._cut([self._pieces(texts) for texts in columns])

@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import markupsafe
 
+from tltf.evaluation.explanations.explanation import ExplainedPart
 from tltf.evaluation.report import pictures
 from tltf.evaluation.report.report import ConfusedPair, Mistake, Report
 from tltf.evaluation.report.samples import Sample, SampleGroup
@@ -12,8 +14,22 @@ from tltf.evaluation.report.samples import Sample, SampleGroup
 SAMPLE_PX, SMALL_PX = 80, 112
 """The longer side of the picture of a training example, and of one beside the worst mistakes, at most."""
 CUT_NOTE = "cut off:"
-Shown = tuple[Mistake, str]
-"""A row with its picture as a data URI, which is empty without one."""
+FAINTEST, STRONGEST = 0.06, 0.55
+"""Shares of the largest value below which a word has no colour; the opacity of the colour of that value."""
+
+
+class Shown(NamedTuple):
+    """A row as a page shows it.
+
+    Args:
+        row: the row.
+        picture: its picture as a data URI; empty without one.
+        heat: the picture under the colours of its explanation; empty without one.
+    """
+
+    row: Mistake
+    picture: str
+    heat: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +116,17 @@ def with_pictures(
         pictured: the same rows, with images.
         size_px: the longer side of a picture, at most.
     """
-    uris = ["" if row.image is None else pictures.data_uri(row.image, size_px) for row in pictured]
-    return list(zip(rows, uris, strict=True))
+    return [Shown(row, *_uris(other, size_px)) for row, other in zip(rows, pictured, strict=True)]
+
+
+def _uris(row: Mistake, size_px: int) -> tuple[str, str]:
+    """The data URIs of a row's picture and of its explanation."""
+    if row.image is None:
+        return "", ""
+    picture, found = pictures.data_uri(row.image, size_px), row.explanation
+    if found is None or found.heat is None:
+        return picture, ""
+    return picture, pictures.heat_uri(row.image, found.heat, found.is_signed, size_px)
 
 
 def shown_pairs(pairs: Sequence[ConfusedPair], pictured: Sequence[ConfusedPair]) -> list[ShownPair]:
@@ -164,3 +189,37 @@ def marked_text(row: Mistake | ShownSample, length: int) -> markupsafe.Markup:
         markupsafe.escape(part) if is_read else note.format(CUT_NOTE, part)
         for part, is_read in text_parts(row.text or "", row.unread, length)
     )
+
+
+def explained_text(parts: Sequence[ExplainedPart], length: int) -> markupsafe.Markup:
+    """The start of a text as HTML, with its words in the colours of their values.
+
+    A word that speaks for the answer is blue, one that speaks against it orange, and the opacity is its
+    share of the largest value of the whole text; the value is shown on hover.
+
+    Args:
+        parts: of the text, with values.
+        length: characters that are shown, at most; an ellipsis stands for the rest.
+    """
+    largest = max((abs(part.value) for part in parts if part.value), default=1.0)
+    word = markupsafe.Markup('<span class="{}" style="--a:{}" title="{}">{}</span>')
+    note = markupsafe.Markup('<span class="unread" title="the model does not see this">{}{}</span>')
+    shown, used, is_noted = list[markupsafe.Markup](), 0, False
+    for part in parts:
+        if used + len(part.text) > length:
+            shown.append(markupsafe.Markup("…"))
+            break
+        used += len(part.text)
+        share = abs(part.value or 0.0) / largest
+        if not part.is_read:
+            mark = "" if is_noted else markupsafe.Markup("<small>{}</small> ").format(CUT_NOTE)
+            shown.append(note.format(mark, part.text))
+            is_noted = True
+        elif part.value is None or share < FAINTEST:
+            shown.append(markupsafe.escape(part.text))
+        else:
+            side = "for" if part.value > 0 else "against"
+            shown.append(
+                word.format(side, f"{STRONGEST * share:.2f}", f"{part.value:+.3g}", part.text)
+            )
+    return markupsafe.Markup("").join(shown)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tltf.data.source import ScanCounts
 from tltf.evaluation.baseline_row import BaselineRow
+from tltf.evaluation.explanations.explanation import Explanation
 from tltf.evaluation.report import folds as fold_rows
 from tltf.evaluation.report.folds import Fold, FoldMean
 from tltf.evaluation.report.format_rows import FormatRow
@@ -157,6 +158,7 @@ class Mistake:
         unread: [start, end] of each part of the text that the model did not see because texts are
             cut; None for none, and where it is not known.
         fold: of a cross-validation, from 1; None without folds.
+        explanation: what the parts of the example add to the answer; None where it was not explained.
         image: the example, if it is one: uint8[H, W, C], an encoded image's bytes, or its path. It
             is shown in report.html and is not in the JSON.
     """
@@ -171,6 +173,7 @@ class Mistake:
     text: str | None = None
     unread: list[list[int]] | None = None
     fold: int | None = None
+    explanation: Explanation | None = None
     image: np.ndarray | bytes | str | pathlib.Path | None = dataclasses.field(
         default=None, compare=False, repr=False
     )
@@ -179,7 +182,15 @@ class Mistake:
         """Plain JSON, without what is None."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del values["image"]
+        values["explanation"] = self.explanation and self.explanation.to_json()
         return _present(values)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Mistake":
+        """The mistake of plain JSON, without its image."""
+        found = values.get("explanation")
+        explanation = None if found is None else Explanation.from_json(found)
+        return from_known_keys(cls, values | {"explanation": explanation})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +217,7 @@ class ConfusedPair:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ConfusedPair":
         """The pair of plain JSON."""
-        examples = [from_known_keys(Mistake, row) for row in values.get("examples", [])]
+        examples = [Mistake.from_json(row) for row in values.get("examples", [])]
         return from_known_keys(cls, values | {"examples": examples})
 
 
@@ -242,6 +253,8 @@ class Report:
         formats: the model itself and each format that it was exported in, with their answers and
             times; [] where none but a SavedModel was written.
         facts: of a run; None in an evaluation.
+        explained: how the worst mistakes were explained, or why they were not; None where it was not
+            asked for.
         samples: training examples as the network sees them. They are shown in report.html and are
             not in the JSON.
     """
@@ -268,6 +281,7 @@ class Report:
     confused: list[ConfusedPair] = dataclasses.field(default_factory=list)
     formats: list[FormatRow] = dataclasses.field(default_factory=list)
     facts: RunFacts | None = None
+    explained: str | None = None
     samples: list[SampleGroup] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
     def main_split(self) -> tuple[str, SplitMetrics | None]:
@@ -323,8 +337,8 @@ class Report:
             "fold_means": lambda rows: {
                 name: from_known_keys(FoldMean, row) for name, row in rows.items()
             },
-            "worst_mistakes": lambda rows: [from_known_keys(Mistake, row) for row in rows],
-            "borderline": lambda rows: [from_known_keys(Mistake, row) for row in rows],
+            "worst_mistakes": lambda rows: [Mistake.from_json(row) for row in rows],
+            "borderline": lambda rows: [Mistake.from_json(row) for row in rows],
             "confused": lambda rows: [ConfusedPair.from_json(row) for row in rows],
             "formats": lambda rows: [FormatRow.from_json(row) for row in rows],
             "facts": RunFacts.from_json,

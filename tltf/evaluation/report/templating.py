@@ -46,6 +46,7 @@ def _environment() -> jinja2.Environment:
         "row_text": _row_text,
         "shortened": shortened,
         "marked_text": examples.marked_text,
+        "explained_text": examples.explained_text,
         "md": markdown.escape,
         "row": markdown.row,
         "rules": markdown.rules_of_columns,

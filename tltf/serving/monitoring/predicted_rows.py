@@ -55,7 +55,7 @@ class PredictedRows:
             what = f"{path} is a folder, and this model takes texts"
             raise FlagError(what, flag="input", fix="--input=FILE")
         self._form = input_format.format_of(
-            predict_options(options), modality, trained.data, trained.preprocessing.fields
+            predict_options(options).inputs, modality, trained.data, trained.preprocessing.fields
         )
         if self._form.dialect.encoding.lower().startswith(MULTIBYTE):
             what = f"a log in {self._form.dialect.encoding} cannot be read row by row"
