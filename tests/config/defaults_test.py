@@ -38,7 +38,9 @@ def test_nothing_is_left_open(modality, method, is_pretrained, num_train):
     as_pretrained = {"backbone_dropout", "stochastic_depth"}
     of_the_machine = {"strategy", "resume", "deterministic", "backbone", "precision"}
     of_the_head = {"metric", "calibrate"}
-    left = {"image_size_px", "text_length"} | of_the_machine | of_the_head | as_pretrained
+    left = (
+        {"image_size_px", "text_length", "explain"} | of_the_machine | of_the_head | as_pretrained
+    )
     assert set(open_flags) <= left
     assert 1 <= train.batch_size <= num_train and train.learning_rate > 0
     assert resolved == resolve(resolved, case), "resolving twice changes nothing"

@@ -1,6 +1,7 @@
 """What the worst mistakes of a report rest on."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 
@@ -83,6 +84,7 @@ def affordable_rows(result: TrainingResult) -> int:
     return max(LEAST_ROWS, int(SHARE * passes / PASSES_PER_ROW))
 
 
+@functools.cache
 def usual_call(modality: str) -> Call[Row]:
     """The explainer that `auto` means in a report."""
     call = call_strings.pick(EXPLAINERS, model_explainer.usual_explainer(modality))
