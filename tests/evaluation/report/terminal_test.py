@@ -38,7 +38,7 @@ def test_numbers_that_do_not_fit_a_line_stand_in_aligned_rows(monkeypatch):
 
 def test_the_commands_can_be_copied(tmp_path):
     run = tmp_path / "my run"
-    (run / "export").mkdir(parents=True)
+    (run / "export/1").mkdir(parents=True)
     text = terminal.closing_text(report(), run)
     assert "time       5 min 20 s, 4 min 28 s of it training" in text
     serve = next(line for line in text.splitlines() if line.startswith("serve"))
