@@ -47,12 +47,17 @@ def own_recipe(options: Options, run: str) -> DataRecipe:
     }
     fix = f"--data='{options.data.data}', if you trust it"
     for flag, (text, catalog) in named.items():
-        require_no_code(flag, text, catalog, pathlib.Path(run) / folder.FLAGS, fix)
+        require_no_code(flag, text, catalog, pathlib.Path(run) / folder.FLAGS, fix, "the run's")
     return checks.resolve_data(options.data.data, options.data.split, options.model.head)
 
 
 def require_no_code(
-    flag: str, text: str, catalog: Mapping[str, Row], place: pathlib.Path | str, fix: str = ""
+    flag: str,
+    text: str,
+    catalog: Mapping[str, Row],
+    place: pathlib.Path | str,
+    fix: str = "",
+    whose: str = "the",
 ) -> None:
     """Raises ModelError for a call string that would run code from outside of tltf.
 
@@ -62,14 +67,15 @@ def require_no_code(
         catalog: what tltf has.
         place: where it is written.
         fix: what the user can do.
+        whose: the words before the name of the flag in the error.
     """
     name, _ = call_strings.parse(text, flag)
     if name not in catalog and name != call_strings.IN_MEMORY:
-        what = f"the {flag} {name!r} is not part of tltf, and its code would be run"
+        what = f"{whose} {flag} {name!r} is not part of tltf, and its code would be run"
         raise ModelError(what, place=place, fix=fix)
     if name != "tfds":
         return
     arguments = call_strings.pick(catalog, text, flag).kwargs
     if arguments["data_dir"] or not _PLAIN_NAME.fullmatch(arguments["name"]):
-        what = f"the data {text!r} may name code, which TFDS would run"
+        what = f"{whose} data {text!r} may name code, which TFDS would run"
         raise ModelError(what, place=place, fix=fix)
