@@ -45,7 +45,8 @@ def table(path):
 
 def test_the_tables_of_predictions_have_both_texts(place):
     judged = table(place / "run/predictions.csv")
-    assert list(judged[0])[:5] == ["id", *FIELDS, "true_label", "predicted_label"]
+    expected = ["id", *FIELDS, "content_digest", "true_label", "predicted_label"]
+    assert list(judged[0])[:6] == expected
     argv = [f"--run={place / 'run'}", f"--input={place / 'pairs.csv'}", f"--output={place}/p.csv"]
     assert predict.main(argv) == 0
     made = {row["id"]: row for row in table(place / "p.csv")}
