@@ -291,6 +291,7 @@ CASES = {
     "alarms": ALARMS,
 }
 LARGE = {
+    "openvino",
     "fashion_mnist",
     "emoji",
     "resnet101",
