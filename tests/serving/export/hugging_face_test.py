@@ -13,7 +13,9 @@ from tests import served
 from tltf.config import call_strings
 from tltf.config.catalogs import FORMATS
 from tltf.errors import ModelError
-from tltf.serving.export import runtime_process
+from tltf.heads.classify import classify
+from tltf.heads.multi_label import multi_label
+from tltf.serving.export import hugging_face, measuring, runtime_process
 from tltf.serving.export.runtime_process import Task
 
 TEXTS = ["a good film", "the films is bad", "a"]
@@ -107,3 +109,22 @@ def test_what_has_no_counterpart_is_refused(head, said, tmp_path):
     with pytest.raises(ModelError, match=said):
         export(trained, tmp_path / "hf")
     assert list((tmp_path / "hf").iterdir()) == []
+
+
+def test_the_temperatures_are_in_the_output_layer_that_others_read():
+    layer = keras.layers.Dense(2)
+    layer.build((None, 3))
+    layer.bias.assign([0.5, -1.0])
+    features = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    for head, divisor in (
+        (classify(temperature=0.5), 0.5),
+        (multi_label(temperatures=[2.0, 4.0]), np.array([2.0, 4.0])),
+        (classify(), 1.0),
+    ):
+        written = hugging_face._output(layer, "classifier", head)
+        logits = features @ written["classifier.weight"].T + written["classifier.bias"]
+        own = features @ layer.kernel.numpy() + layer.bias.numpy()
+        np.testing.assert_allclose(logits, own / divisor, rtol=1e-5)
+        np.testing.assert_allclose(
+            measuring.scores_of({"logits": logits}, head), head.scores(own), rtol=1e-5
+        )

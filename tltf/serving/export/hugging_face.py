@@ -85,7 +85,7 @@ class HuggingFaceExport(FormatExport):
         is_classifier = pooler is not None
         if pooler is not None:
             tensors = {f"bert.{name}": array for name, array in (tensors | pooler).items()}
-            tensors |= _linear(layers[-1], "classifier")
+            tensors |= _output(layers[-1], "classifier", trained.core.head)
         _save(tensors, part / "model.safetensors")
         config = config_of(trained, CLASSIFIER if is_classifier else ENCODER)
         _write_json(part / "config.json", config)
@@ -212,6 +212,16 @@ def _linear(layer: keras.layers.Dense, name: str) -> dict[str, np.ndarray]:
     return {f"{name}.weight": kernel.T, f"{name}.bias": bias}
 
 
+def _output(layer: keras.layers.Dense, name: str, head: Head) -> dict[str, np.ndarray]:
+    """The last layer, whose logits are divided by the temperatures: readers of the folder know none."""
+    divisor = np.asarray(head.temperatures or (1.0,), np.float32)
+    tensors = _linear(layer, name)
+    return {
+        f"{name}.weight": tensors[f"{name}.weight"] / divisor[:, None],
+        f"{name}.bias": tensors[f"{name}.bias"] / divisor,
+    }
+
+
 def config_of(trained: TransferModel, architecture: str) -> dict[str, Any]:
     """config.json of the folder."""
     own = trained.core.backbone.blueprint["memory"]["config"]
@@ -253,7 +263,8 @@ def _write_modules(
     mode = _POOLINGS[head.pooling]
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     hugging_face_texts.write_pooling(part / "1_Pooling", mode, width)
-    dense = [(_linear(layer, "linear"), layer.activation.__name__) for layer in layers]
+    dense = [(_linear(layer, "linear"), layer.activation.__name__) for layer in layers[:-1]]
+    dense.append((_output(layers[-1], "linear", head), layers[-1].activation.__name__))
     if head.pooling == "pooled":
         pooler = {
             "linear.weight": weights["pooled_dense/kernel"].T,

@@ -194,9 +194,12 @@ def _start(task: Task, subject: Subject, python: str, scratch: str) -> str:
 
 
 def scores_of(outputs: dict[str, np.ndarray], head: Head) -> np.ndarray:
-    """float32[N, K]: the scores among the outputs of a format, or those that its logits mean."""
+    """float32[N, K]: the scores among the outputs of a format, or those that its logits mean.
+
+    Logits of a format are divided by the temperatures already.
+    """
     if head.scores_name not in outputs:
-        return np.asarray(head.scores(outputs["logits"]))
+        return np.asarray(head.without_temperatures().scores(outputs["logits"]))
     scores = outputs[head.scores_name]
     return scores.reshape(len(scores), -1)
 
