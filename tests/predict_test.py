@@ -17,7 +17,7 @@ import pytest
 from tests import served
 from tltf import predict
 from tltf.config import flagfiles
-from tltf.config.command_options import InputOptions
+from tltf.config.command_options import TableOptions
 from tltf.config.options import make
 from tltf.models import input_format, inputs, prediction_rows, saving
 from tltf.models.inputs import Item
@@ -220,7 +220,7 @@ def test_a_large_table_is_not_read_into_memory(tmp_path, name, lines):
     row = json.dumps({"text": "x" * 4_000}) if is_json else "x" * 4_000
     header = "" if is_json else "text\n"
     (tmp_path / name).write_text(header + f"{row}\n" * lines, encoding="utf-8")
-    form = input_format.format_of(InputOptions(), "text", "csv(path=a.csv, text=text)")
+    form = input_format.format_of(TableOptions(), "text", "csv(path=a.csv, text=text)")
     tracemalloc.start()
     count = sum(1 for _ in inputs.read(str(tmp_path / name), form))
     peak = tracemalloc.get_traced_memory()[1]

@@ -12,7 +12,7 @@ from tests import served
 from tests.faults.making import covers
 from tltf import predict
 from tltf.config import flagfiles
-from tltf.config.command_options import InputOptions
+from tltf.config.command_options import TableOptions
 from tltf.config.option_groups import ScanOptions
 from tltf.config.options import make
 from tltf.data import loader
@@ -32,7 +32,7 @@ def load(path, more="text=text, label=label", kind="csv", **settings):
 
 
 def read(text, data="csv(path=a.csv, text=text)", modality="text", **flags):
-    return inputs.read(str(text), input_format.format_of(InputOptions(**flags), modality, data))
+    return inputs.read(str(text), input_format.format_of(TableOptions(**flags), modality, data))
 
 
 def values(items):

@@ -61,7 +61,7 @@ def weights_of(run):
 
 
 def options_of(run, **flags):
-    given = {"train_epochs": 2, "baseline": "none", "export": False, "seed": 1, "image_size_px": 28}
+    given = {"train_epochs": 2, "baseline": "none", "export": False, "seed": 1, "image_size_px": 12}
     given |= {"data": "digits(num_train=160, num_test=60)", "backbone": "small_cnn(filters=[8, 8])"}
     given |= {"backbone_weights": "none", "method": "partial(last_groups=1)", "batch_size": 16}
     return make(**given | flags, precision="mixed_bfloat16", output=str(run))

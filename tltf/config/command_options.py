@@ -138,15 +138,9 @@ class CheckOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class InputOptions:
-    """The flags that say what a finished model is given."""
+class TableOptions:
+    """The flags that say how the tables of a finished model's inputs are read."""
 
-    input: str = flag(
-        "-",
-        "The inputs: files, folders, CSV or text files, joined with commas. - reads texts or "
-        "paths from standard input, one per line.",
-    )
-    text: str = flag("", "One text, in place of --input.")
     column: str = flag(
         "",
         "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
@@ -162,6 +156,19 @@ class InputOptions:
         "",
         "The character around texts in a CSV input, or none; if empty, that of the run's --data.",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOptions:
+    """The flags that say what a finished model is given."""
+
+    input: str = flag(
+        "-",
+        "The inputs: files, folders, CSV or text files, joined with commas. - reads texts or "
+        "paths from standard input, one per line.",
+    )
+    text: str = flag("", "One text, in place of --input.")
+    table: TableOptions = dataclasses.field(default_factory=TableOptions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,21 +269,7 @@ class MonitorOptions:
     output: str = flag(
         "", "The folder of the page and of what was read so far; if empty, RUN/monitor."
     )
-    column: str = flag(
-        "",
-        "The column of a CSV or JSON lines input; if empty, the one that the run's --data names, "
-        "else text, path or image.",
-    )
-    delimiter: str = flag(
-        "", "The character between the columns of a CSV input; if empty, that of the run's --data."
-    )
-    encoding: str = flag(
-        "", "The encoding of text inputs; if empty, that of the run's --data, else UTF-8."
-    )
-    quote: str = flag(
-        "",
-        "The character around texts in a CSV input, or none; if empty, that of the run's --data.",
-    )
+    table: TableOptions = dataclasses.field(default_factory=TableOptions)
     eval_batch_size: int = flag(128, "Inputs per step.", least=1)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 NAME = 10
@@ -60,6 +60,15 @@ def wrap(name: str, text: str) -> list[str]:
     """The lines of a text behind its name; none for an empty text."""
     parts = textwrap.wrap(text, TEXT, break_long_words=False, break_on_hyphens=False)
     return [f"{'' if place else name:<{NAME}} {part}" for place, part in enumerate(parts)]
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose columns are as wide as their longest cells."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def say(name: str, text: str) -> None:

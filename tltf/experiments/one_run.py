@@ -27,13 +27,19 @@ from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.split_metrics import LABEL_NAME, SplitMetrics
-from tltf.experiments import explained_mistakes, facts, run_baselines, samples, shown_examples
+from tltf.experiments import (
+    explained_mistakes,
+    facts,
+    predictions_file,
+    run_baselines,
+    samples,
+    shown_examples,
+)
 from tltf.experiments.launch import Launch
 from tltf.experiments.tracking.tracker import FinishedRun
 from tltf.experiments.tracking.tracking import Tracking
 from tltf.graphs import freezing
-from tltf.heads.head import Head
-from tltf.models import input_format, prediction_table
+from tltf.models import input_format
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import checkpoints, folder, layout, origin
 from tltf.serving.export import verify
@@ -105,8 +111,10 @@ def publish(
         tracking: the trackers, which have heard of the epochs.
     """
     run = pathlib.Path(result.model.run_options.output.output)
+    is_timed = result.model.above is None  # the whole network computes, with nothing beside it
+    judged = _evaluate_beside_baselines(result) if is_timed else None
     with _exporting(result, recipe.formats, run) as finish_exports:
-        report, stated = _evaluate_beside_baselines(result)
+        report, stated = judged or _evaluate_beside_baselines(result)
         report = _with_rows(result, recipe, report, stated)
         pictures = writer.draw(report, result.history)
         report = _write(result, report, pictures, start, launch)
@@ -139,7 +147,7 @@ def _with_rows(
     trained = result.model
     run = pathlib.Path(trained.run_options.output.output)
     if "test" in trained.splits:
-        write_predictions(
+        predictions_file.write(
             run / layout.PREDICTIONS,
             trained.splits["test"],
             trained.core.head,
@@ -302,42 +310,6 @@ def data_summary(trained: TransferModel, warnings: Sequence[str] = ()) -> DataSu
     counts = {role: judge.counts(part) for role, part in parts.items()}
     scan = dataclasses.replace(parts.scan, warnings=[*parts.scan.warnings, *warnings])
     return DataSummary(scan, chosen.data, chosen.split, counts)
-
-
-def write_predictions(
-    path: pathlib.Path, part: Source, head: Head, candidate: Any, class_names: Sequence[str]
-) -> None:
-    """Writes predictions.csv of one split.
-
-    Args:
-        path: path of the file.
-        part: the split.
-        head: the head that gave the answers.
-        candidate: the candidate of the head's evaluator on the rows of the split.
-        class_names: the class names of the run.
-    """
-    judge = evaluators.evaluator_for(head)
-    table = prediction_table.Table(
-        list(part.ids),
-        _contents(part),
-        judge.truths(np.asarray(part.labels), class_names),
-        judge.answers(candidate, class_names),
-        judge.values(candidate),
-    )
-    prediction_table.write(path, table, head.columns(class_names), head.name)
-
-
-def _contents(part: Source) -> dict[str, list[str]]:
-    """Column of predictions.csv -> the texts or paths of the rows; ids if images have no path.
-
-    The last one tells rows apart by their contents, so that runs can be compared on the same rows.
-    """
-    digests = [f"{digest:016x}" for digest in part.content_hashes().tolist()]
-    if part.modality == "text":
-        texts = {name: list(column.values) for name, column in part.fields.items()}
-        return {**texts, prediction_table.DIGEST: digests}
-    paths = list(part.column.values if part.column.kind == "path" else part.ids)
-    return {"path": paths, prediction_table.DIGEST: digests}
 
 
 @contextlib.contextmanager

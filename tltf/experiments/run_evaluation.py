@@ -20,7 +20,7 @@ from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.report import naming, sentences, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Report, run_report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import one_run, shown_examples
+from tltf.experiments import one_run, predictions_file, shown_examples
 from tltf.files import atomic_folders
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
@@ -86,7 +86,7 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     report = shown_examples.with_examples(report, trained, {"test": stated}, {"test": part})
     writer.write(report, folder)
     scan_report.write(folder, part.scan)
-    one_run.write_predictions(folder / layout.PREDICTIONS, part, head, stated, trained.class_names)
+    predictions_file.write(folder / layout.PREDICTIONS, part, head, stated, trained.class_names)
     for warning in warnings:
         print(f"warning    {printable(warning)}")
     print(*terminal.verdict_lines(report), sep="\n")

@@ -110,12 +110,11 @@ def run(options: UpdateOptions) -> Update:
     with runs_folder.claim_folder(chosen.output):
         if runs_folder.read_status(options.output) != "finished" or options.overwrite:
             one_run.run(chosen, launch=Launch(shows_result=False))
-        updated = loading.load(options.output)
+        deployed, updated = loading.load(options.run), loading.load(options.output)
         tested = run_data.load_parts(options.output).test
-        rows = judge(loading.load(options.run), updated, tested, options.eval_batch_size)
+        rows = judge(deployed, updated, tested, options.eval_batch_size)
         said = evaluators.wording_for(rows[0].before)
-        known = loading.load(options.run).class_names
-        new_classes = [name for name in updated.class_names if name not in known]
+        new_classes = [name for name in updated.class_names if name not in deployed.class_names]
         found = Update(rows, new_classes, refusals(rows, options.tolerance, said))
         print(text(found, said))
         if not found.refusals and options.publish != NOTHING:
@@ -255,12 +254,7 @@ def text(found: Update, said: Wording) -> str:
         gain = part.gain.gains[said.metric]
         values = [said.value(one.scores.get(said.metric)) for one in (part.before, part.after)]
         rows.append([part.name, f"{part.after.num_examples:,}", *values, said.interval(gain)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    shown = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    told = [f"{said.title}:", *shown]
+    told = [f"{said.title}:", *lines.align(rows)]
     if found.new_classes:
         count = count_of(len(found.new_classes), "new class", "new classes")
         told += lines.wrap("classes", f"{count}: {', '.join(found.new_classes)}")

@@ -29,26 +29,26 @@ def copy_head(core: Core, class_names: Sequence[str], run: str) -> list[str]:
     Raises:
         ModelError: there is no model, it is damaged, or its head has other layers.
     """
-    stored = model_folder.open_folder(run)
+    stored, place = model_folder.open_folder(run), pathlib.Path(run)
     known, layers = stored.manifest["class_names"], core.groups[-1].layers
+    shared = [name for name in class_names if name in known]
+    if class_names and not shared:
+        what = f"knows none of these classes (it knows: {shown_names(tuple(known))})"
+        raise ModelError(what, flag="head_weights", place=place)
     with untrusted.open_safetensors(stored.weights) as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    outputs = set(functional.named_weights(layers[-1:]))
-    values = {}
-    for name, variable in functional.named_weights(layers).items():
+    variables = functional.named_weights(layers)
+    outputs, values = functional.named_weights(layers[-1:]), dict[str, np.ndarray]()
+    for name, variable in variables.items():
         array, value = arrays.get(name), np.array(variable)
-        if array is not None and name in outputs and class_names:
+        if array is not None and name in outputs and list(class_names) != list(known):
             array = _by_name(value, array, class_names, known)
         if array is None or array.shape != value.shape:
             what = f"its head has no {name} that fits this one"
             fix = "--head as in that run, or no --head_weights"
-            raise ModelError(what, flag="head_weights", place=pathlib.Path(run), fix=fix)
+            raise ModelError(what, flag="head_weights", place=place, fix=fix)
         values[name] = array
-    shared = [name for name in class_names if name in known]
-    if class_names and not shared:
-        what = f"knows none of these classes (it knows: {shown_names(tuple(known))})"
-        raise ModelError(what, flag="head_weights", place=pathlib.Path(run))
-    for name, variable in functional.named_weights(layers).items():
+    for name, variable in variables.items():
         variable.assign(values[name])
     return shared
 
@@ -57,9 +57,8 @@ def _by_name(
     value: np.ndarray, array: np.ndarray, class_names: Sequence[str], known: Sequence[str]
 ) -> np.ndarray | None:
     """`value` with the columns of known classes from `array`; None where it has no column per class."""
-    if array.shape[-1] != len(known) or value.shape[-1] != len(class_names):
-        return None if list(class_names) != list(known) else array
-    if array.shape[:-1] != value.shape[:-1]:
+    has_columns = array.shape[-1] == len(known) and value.shape[-1] == len(class_names)
+    if not has_columns or array.shape[:-1] != value.shape[:-1]:
         return None
     places = {name: place for place, name in enumerate(known)}
     found = value.copy()

@@ -5,7 +5,7 @@ from typing import Any
 
 from tltf.config import call_strings
 from tltf.config.catalogs import SOURCES
-from tltf.config.command_options import InputOptions
+from tltf.config.command_options import TableOptions
 from tltf.data.sources.table_files import Dialect
 from tltf.errors import FlagError
 
@@ -40,12 +40,12 @@ class InputFormat:
 
 
 def format_of(
-    options: InputOptions, modality: str, data: str, fields: tuple[str, ...] = ()
+    options: TableOptions, modality: str, data: str, fields: tuple[str, ...] = ()
 ) -> InputFormat:
     """The InputFormat of options; what they leave open is as in the run's data.
 
     Args:
-        options: the flags that say what is read.
+        options: the flags that say how tables are read.
         modality: `image` or `text`.
         data: the call string of the run's --data.
         fields: the fields of the run's examples; the modality alone by default.

@@ -136,7 +136,7 @@ def items_of(asked: Asked, options: InputOptions) -> Iterator[Item]:
                 f"takes one text, and the model takes {takes}", flag="text", fix="--input=FILE"
             )
         return iter([Item("text", options.text)])
-    form = input_format.format_of(options, modality, asked.data, fields)
+    form = input_format.format_of(options.table, modality, asked.data, fields)
     items = inputs.read(options.input, form)
     first = next(items, None)  # a wrong flag must be an error before anything is written
     if first is None:

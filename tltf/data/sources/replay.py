@@ -8,10 +8,8 @@ import numpy as np
 from tltf.config import call_strings
 from tltf.config.catalogs import SOURCES, SPLITS
 from tltf.data import label_kinds, loader, run_data, splits
-from tltf.data.fewer_rows import limit_rows
 from tltf.data.label_kinds import Labels
 from tltf.data.source import (
-    ROLES,
     TEST,
     TRAIN,
     Column,
@@ -56,18 +54,19 @@ def with_replay(settings: LoadSettings, run: str, data: str, replay: float = 5.0
         call, seed=settings.seed, scan=settings.scan, least_classes=1, target=settings.target
     )
     require_labels(new)
-    old_parts = run_data.load_parts(run)
-    old = _join(list(old_parts.values()), list(old_parts), "the run's data")
+    parts = run_data.load_parts(run)
+    old = _join([_with_roles(part, role) for role, part in parts.items()], "the run's data")
+    old = dataclasses.replace(old, scan=parts.scan)
     _require_same_kind(old, new)
     roles = call_strings.pick(SPLITS, SPLIT, "split").build(new, settings.seed)
-    new = dataclasses.replace(new, roles=np.asarray(roles, splits.ROLE_DTYPE))
+    new = _with_roles(new, roles)
     names = list(dict.fromkeys([*old.class_names, *new.class_names]))
     old, new = old.reorder_classes(names), new.reorder_classes(names)
     old, new = _without_copies(old, new), _without_copies(new, old)
     old = _draw_training(
         old, round(replay * int(np.sum(np.asarray(new.roles) == TRAIN))), settings.seed
     )
-    return _join([_prefixed(old, OLD), _prefixed(new, NEW)], None, "with_replay")
+    return _join([_prefixed(old, OLD), _prefixed(new, NEW)], "with_replay")
 
 
 def is_new(source: Source) -> np.ndarray:
@@ -103,8 +102,7 @@ def _draw_training(source: Source, count: int, seed: int) -> Source:
         return source
     kept = ~is_training
     if count:
-        places = dataclasses.replace(source.take(rows), ids=[str(row) for row in rows.tolist()])
-        kept[[int(name) for name in limit_rows(places, count, seed).ids]] = True
+        kept[rows] = splits.draw_stratified(source, rows, seed, {TRAIN: count}) == TRAIN
     return _leave_out(source, kept, "was not drawn for replay")
 
 
@@ -119,12 +117,17 @@ def _prefixed(source: Source, prefix: str) -> Source:
     return dataclasses.replace(source, ids=[f"{prefix}{name}" for name in source.ids])
 
 
-def _join(sources: list[Source], roles: list[str] | None, name: str) -> Source:
-    """One source of the rows of several that have the same fields and classes.
+def _with_roles(source: Source, roles: np.ndarray | str) -> Source:
+    """The source with the roles of its rows, or with one role for all."""
+    given = np.broadcast_to(np.asarray(roles, splits.ROLE_DTYPE), len(source)).copy()
+    return dataclasses.replace(source, roles=given)
+
+
+def _join(sources: list[Source], name: str) -> Source:
+    """One source of the rows of several that have the same fields and classes, and roles.
 
     Args:
         sources: at least one.
-        roles: of all rows of each; None keeps the roles that each row has.
         name: of the new source.
     """
     first = sources[0]
@@ -134,17 +137,13 @@ def _join(sources: list[Source], roles: list[str] | None, name: str) -> Source:
     }
     values = np.concatenate([np.asarray(own.labels) for own in sources])
     (label,) = first.label_fields
-    given = [np.full(len(own), role) for own, role in zip(sources, roles or ROLES, strict=False)]
-    if roles is None:
-        given = [np.asarray(own.roles) for own in sources]
-    counts = [own.scan for own in (sources if roles is None else sources[:1])]
     return Source(
         name=name,
         fields=fields,
         label_fields={label: Labels(values, first.class_names)},
         ids=[str(row) for own in sources for row in own.ids],
-        roles=np.concatenate(given).astype(splits.ROLE_DTYPE),
-        scan=_summed(counts),
+        roles=np.concatenate([np.asarray(own.roles) for own in sources]),
+        scan=_summed([own.scan for own in sources]),
         hashes=np.concatenate([own.content_hashes() for own in sources]),
     )
 

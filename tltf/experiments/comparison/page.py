@@ -201,7 +201,7 @@ def terminal_text(found: Comparison, page: pathlib.Path) -> str:
     said, text = found.wording, list[str]()
     for note in found.notes:
         text += lines.wrap("rows" if not text else "", note)
-    text += ["", *_aligned(_terminal_rows(found)), ""]
+    text += ["", *lines.align(_terminal_rows(found)), ""]
     for name, texts in list(found.flags.items()):
         told = "; ".join(
             f"{row.run.name} {value or 'empty'}"
@@ -234,12 +234,3 @@ def _terminal_rows(found: Comparison) -> list[list[str]]:
         cells.append(lines.amount_text(parameters.trainable) if parameters else NOTHING)
         rows.append(cells)
     return rows
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines, with columns of the same width."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

@@ -7,8 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from tltf.config.command_options import MonitorOptions, PredictOptions
-from tltf.config.options import flag_values, flags_of, make
+from tltf.config.command_options import MonitorOptions
 from tltf.data.images import conversion
 from tltf.data.source import Column, ScanCounts, Source
 from tltf.errors import DataError, FlagError
@@ -23,14 +22,6 @@ from tltf.serving.monitoring.statistics import MOST_PERMUTED
 
 MULTIBYTE = ("utf-16", "utf-32", "utf16", "utf32")
 """Beginnings of encodings in which the byte of a line break is not always a line break."""
-
-
-def predict_options(options: MonitorOptions) -> PredictOptions:
-    """The options of tltf.predict that read an input in the same way."""
-    given = flag_values(options)
-    return make(
-        PredictOptions, **{name: given[name] for name in flags_of(PredictOptions) if name in given}
-    )
 
 
 class PredictedRows:
@@ -55,7 +46,7 @@ class PredictedRows:
             what = f"{path} is a folder, and this model takes texts"
             raise FlagError(what, flag="input", fix="--input=FILE")
         self._form = input_format.format_of(
-            predict_options(options).inputs, modality, trained.data, trained.preprocessing.fields
+            options.table, modality, trained.data, trained.preprocessing.fields
         )
         if self._form.dialect.encoding.lower().startswith(MULTIBYTE):
             what = f"a log in {self._form.dialect.encoding} cannot be read row by row"
