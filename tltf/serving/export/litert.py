@@ -11,7 +11,7 @@ import numpy as np
 
 from tltf.errors import FlagError, ModelError, printable
 from tltf.models.transfer_model import TransferModel
-from tltf.serving.export import litert_process, prepared_rows, scores_graph
+from tltf.serving.export import litert_packing, litert_process, prepared_rows, scores_graph
 from tltf.serving.export.format_export import GraphExport
 from tltf.serving.export.measuring import Subject
 
@@ -90,7 +90,7 @@ class LiteRtExport(GraphExport):
         with tempfile.TemporaryDirectory() as scratch:
             module.save(scratch)
             content = _converted(scratch, self._quantize, ranges)
-        (part / self.files[0]).write_bytes(content)
+        (part / self.files[0]).write_bytes(litert_packing.pack(content))
         self.describe(part, module)
 
     def _representative(self) -> dict[str, np.ndarray]:
