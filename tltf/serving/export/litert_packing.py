@@ -44,7 +44,7 @@ def _has_parts_behind(model: Any) -> bool:
     )
 
 
-class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+class _SharingBuilder(flatbuffers.Builder):
     """A builder that gives the place of an equal vector or string where it has written one.
 
     The names of methods and arguments are those of flatbuffers.
