@@ -1,12 +1,13 @@
 """Exports real runs in every format and prints a table of each: size, difference, accuracy, times.
 
     python tools/export_formats.py [--only=fashion,digits,vader,vader_pooled] [--folder=runs/export_formats]
-                                   [--hf_python=PYTHON]
+                                   [--hf_python=PYTHON] [--float64]
 
 fashion and digits are linear probes of EfficientNet-Lite0, vader and vader_pooled of MiniLM, whose head
 takes the mean over the tokens or BERT's pooler. Every format answers the whole test split in its own
 runtime, which the extras litert, onnx and openvino install. PYTHON is that of an environment with
 torch and transformers: the Hugging Face folders are then read by transformers too, with its tokenizer.
+With --float64 pictures are also computed in float64, which says how much of a difference is TensorFlow's.
 Runs and exports that are in FOLDER already are not made again.
 """
 
@@ -16,15 +17,18 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import measuring
 import numpy as np
+import tensorflow as tf
 
 from tltf.data import run_data
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import format_rows
+from tltf.graphs import batch_norm_folding
 from tltf.models import loading
 from tltf.runs import layout
-from tltf.serving.export import exporting, prepared_rows
+from tltf.serving.export import exporting, prepared_rows, scores_graph
 from tltf.serving.export import measuring as export_measuring
 from tltf.serving.export.measuring import Subject
 
@@ -92,6 +96,51 @@ def read_by_transformers(run, rows, python):
     )
 
 
+def beside_float64(run, rows):
+    """A sentence: how far TensorFlow and LiteRT are from the same network in float64, on the test split."""
+    place = next(row.place for row in rows if row.name == "litert")
+    subject = Subject("litert", run / layout.EXPORT / place, "litert", ("model.tflite",))
+    trained = loading.load(run)
+    trained.splits = run_data.load_parts(str(run))
+    head = trained.core.head
+    exact = in_float64(batch_norm_folding.fold(scores_graph.float32_core(trained.core).model))
+    with prepared_rows.prepare(trained) as prepared:
+        _, outputs = export_measuring.run(subject, prepared)
+        inputs = {name: np.load(path, mmap_mode="r") for name, path in prepared.files.items()}
+        logits = np.concatenate(
+            [
+                exact(
+                    {k: tf.constant(v[start : start + 32], tf.float64) for k, v in inputs.items()}
+                )
+                for start in range(0, len(prepared.scores), 32)
+            ]
+        )
+        expected = np.asarray(head.scores(logits))
+        compared = {
+            "TensorFlow in float32": prepared.scores,
+            "LiteRT": export_measuring.scores_of(outputs, head),
+        }
+    said = [
+        f"{name} differs by at most {np.max(d):.1e} and by {np.quantile(d, 0.999):.1e} at one row in a thousand"
+        for name, scores in compared.items()
+        for d in [export_measuring.differences_of(scores, expected, head)]
+    ]
+    return f"{run.name}: from the same network in float64 {'; '.join(said)}."
+
+
+def in_float64(model):
+    """The function from inputs of a network to its logits, computed in float64 from the same weights."""
+
+    def same(layer):
+        if not isinstance(layer, keras.Layer):
+            return layer
+        return type(layer).from_config(layer.get_config() | {"dtype": "float64"})
+
+    copy = keras.models.clone_model(model, clone_function=same)
+    copy.set_weights([weight.astype("float64") for weight in model.get_weights()])
+    return tf.function(lambda inputs: next(iter(copy(inputs, training=False).values())))
+
+
 def main():
     """Measures what the command line says and prints the tables."""
     parser = argparse.ArgumentParser(
@@ -100,6 +149,7 @@ def main():
     parser.add_argument("--only", default=",".join(CASES))
     parser.add_argument("--folder", default="runs/export_formats")
     parser.add_argument("--hf_python", default="")
+    parser.add_argument("--float64", action="store_true")
     options = parser.parse_args()
     folder = pathlib.Path(options.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +160,8 @@ def main():
         if options.hf_python and "hf" in formats:
             row, sentence = read_by_transformers(folder / name, rows, options.hf_python)
             rows = [*rows, row]
+        if options.float64 and name in ("fashion", "digits"):
+            sentence = beside_float64(folder / name, rows)
         said = evaluators.evaluator_for(loading.load(folder / name).core.head).wording
         print(
             f"\n{name}:\n\n{measuring.table(*format_rows.table(rows, said))}\n{sentence}",
