@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 
+import keras
 import numpy as np
 
 from tltf.errors import FlagError, ModelError, printable
@@ -28,7 +29,8 @@ class LiteRtExport(GraphExport):
     the weights. `dynamic` has int8 weights and computes activations in float32 or, where the runtime
     can, in int8 with ranges of each call. `int8` computes in int8 throughout, with one range per
     activation and one per channel of each kernel (Jacob et al. 2018, arXiv:1712.05877); the ranges are
-    those of training rows.
+    those of training rows. A network with layer norms, such as a BERT, has only its products of matrices
+    and its embeddings in int8: see `litert_process.FLOAT_OPERATORS`.
 
     Args:
         trained: the model.
@@ -89,9 +91,13 @@ class LiteRtExport(GraphExport):
         module = scores_graph.ScoresModule(self.trained, batch_size)
         with tempfile.TemporaryDirectory() as scratch:
             module.save(scratch)
-            content = _converted(scratch, self._quantize, ranges)
+            content = _converted(scratch, self._quantize, ranges, self._has_layer_norms())
         (part / self.files[0]).write_bytes(litert_packing.pack(content))
         self.describe(part, module)
+
+    def _has_layer_norms(self) -> bool:
+        layers = self.trained.core.model._flatten_layers()
+        return any(isinstance(layer, keras.layers.LayerNormalization) for layer in layers)
 
     def _representative(self) -> dict[str, np.ndarray]:
         """Input -> array of training rows at equal distances."""
@@ -108,10 +114,12 @@ class _CannotConvertError(ModelError):
     """The converter refuses the graph."""
 
 
-def _converted(folder: str, quantize: str, ranges: dict[str, np.ndarray] | None) -> bytes:
+def _converted(
+    folder: str, quantize: str, ranges: dict[str, np.ndarray] | None, is_mixed: bool
+) -> bytes:
     """The .tflite file of a SavedModel; int8 is made in a process of its own, where a crash does no harm."""
     if ranges is not None:
-        return _converted_apart(folder, quantize, ranges)
+        return _converted_apart(folder, quantize, ranges, is_mixed)
     try:
         with scores_graph.hide_notes():
             return litert_process.convert(folder, quantize)
@@ -119,14 +127,16 @@ def _converted(folder: str, quantize: str, ranges: dict[str, np.ndarray] | None)
         raise _CannotConvertError(_refusal(str(error), type(error).__name__)) from error
 
 
-def _converted_apart(folder: str, quantize: str, ranges: dict[str, np.ndarray]) -> bytes:
+def _converted_apart(
+    folder: str, quantize: str, ranges: dict[str, np.ndarray], is_mixed: bool
+) -> bytes:
     """What `litert_process` makes of a SavedModel."""
     with tempfile.TemporaryDirectory() as scratch:
         rows, target = pathlib.Path(scratch, "rows.npz"), pathlib.Path(scratch, "model.tflite")
         np.savez(rows, **ranges)  # type: ignore[arg-type]
         done = subprocess.run(
             [sys.executable, "-P", litert_process.__file__],
-            input=json.dumps([folder, quantize, str(rows), str(target)]) + "\n",
+            input=json.dumps([folder, quantize, str(rows), is_mixed, str(target)]) + "\n",
             capture_output=True,
             text=True,
             env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
