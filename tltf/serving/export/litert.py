@@ -30,7 +30,7 @@ class LiteRtExport(GraphExport):
     can, in int8 with ranges of each call. `int8` computes in int8 throughout, with one range per
     activation and one per channel of each kernel (Jacob et al. 2018, arXiv:1712.05877); the ranges are
     those of training rows. A network with layer norms, such as a BERT, has only its products of matrices
-    and its embeddings in int8: see `litert_process.FLOAT_OPERATORS`.
+    and its embeddings in int8, and the rest in float32.
 
     Args:
         trained: the model.
