@@ -15,8 +15,9 @@ from tltf.console import lines
 from tltf.errors import DataError, FlagError, printable
 from tltf.evaluation.explanations import faithfulness, model_explainer
 from tltf.evaluation.explanations.model_explainer import ModelExplainer
-from tltf.evaluation.report import explained_inputs, writer
+from tltf.evaluation.report import explained_inputs, naming, writer
 from tltf.evaluation.report.explained_inputs import ExplainedInput
+from tltf.evaluation.report.report import run_report
 from tltf.experiments import notebook_page
 from tltf.experiments.from_python import FitResult
 from tltf.files import atomic_files, atomic_folders
@@ -168,7 +169,8 @@ def write(
         StorageError: a file cannot be written.
     """
     path = folder / layout.EXPLANATIONS_HTML
-    title = pathlib.Path(run).resolve().name
+    report = run_report(run)
+    title = naming.title(report) if report else pathlib.Path(run).resolve().name
     page = explained_inputs.page(title, rows, checks, "explanations.html.jinja")
     with atomic_files.replace_file(folder / layout.EXPLANATIONS_ROWS) as file:
         for row in rows:

@@ -27,5 +27,6 @@ def test_the_answer_in_words(prediction, answer):
     assert explained_inputs.line(row) == (
         f"a.txt:1: {answer}; M for good: good +1.00, Not -0.50 (completeness error 0.40% in 16 steps)"
     )
-    assert answer in explained_inputs.page("run", [row], (), "explanations.html.jinja")
+    page = explained_inputs.page("run", [row], (), "explanations.html.jinja")
+    assert answer in page and "output 1.500 (0.500 where nothing is seen), completeness" in page
     assert row.to_json().get("is_sure", True) == prediction.is_sure

@@ -119,12 +119,12 @@ def _shown(row: ExplainedInput) -> list[ShownMethod]:
 
 
 def _numbers(found: Explanation) -> str:
-    """`output 3.21, 0.4 where nothing is seen; completeness error 0.3% in 16 steps`."""
+    """`output 3.21 (0.4 where nothing is seen), completeness error 0.3% in 16 steps`."""
     text = f"output {number(found.output)}"
     if found.baseline is not None:
-        text += f", {number(found.baseline)} where nothing is seen"
+        text += f" ({number(found.baseline)} where nothing is seen)"
     if found.error is not None:
-        text += f"; {_exactness(found)}"
+        text += f", {_exactness(found)}"
     return text
 
 
