@@ -1,4 +1,4 @@
-"""The page of tltf.demo, made with Gradio: inputs, an answer with probabilities, and examples."""
+"""The page of tltf.demo, made with Gradio: inputs, an answer and what it rests on, and examples."""
 
 import contextlib
 import dataclasses
@@ -204,14 +204,13 @@ PRIVATE = "private"
 """The visibility of events that programs may not call."""
 WAITING = '<p class="waiting">Finding out what this answer rests on …</p>'
 CSS = """
-.explanation { --muted: var(--body-text-color-subdued); --track: var(--background-fill-secondary); padding: 0 !important }
+.explanation { --muted: var(--body-text-color-subdued); --track: var(--background-fill-secondary) }
 .explanation h3 { font-size: 1rem; font-weight: 600; margin: .4rem 0 .5rem }
 .explanation figure { margin: 0 }
 .explanation .pair-of-pictures { grid-template-columns: repeat(auto-fit, minmax(6rem, 1fr)); max-width: 29rem }
 .explanation .pair-of-pictures img { width: 100%; aspect-ratio: 1; object-fit: contain; margin: 0; background: var(--track) }
 .explanation blockquote { margin: 0; padding: 0; border: 0; font-size: 1rem; line-height: 1.7; overflow-wrap: anywhere; white-space: pre-line }
 .explanation figcaption, .explanation .waiting { font-size: .85rem; margin: .5rem 0 0; opacity: .75 }
-.explanation small { font-size: inherit }
 .picture img { width: 100%; height: 100%; object-fit: contain }
 .tiny img { image-rendering: pixelated }
 .answer p { font-size: 1.4rem }
