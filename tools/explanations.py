@@ -4,13 +4,14 @@
     python tools/explanations.py RUN --split=validation --method='integrated_gradients(baseline=black)'
 
 For each run and explainer it prints the completeness error, the areas under the deletion and the insertion
-curve beside those of random orders (and, for pictures, of cells from the middle outwards) with one-sided
-Wilcoxon tests, and how alike the explanations are, by Spearman's correlation, once the head or the whole
+curve beside those of random orders, of the explanation of another input and, for pictures, of cells from the
+middle outwards, with one-sided Wilcoxon tests, and how alike the explanations are, by Spearman's correlation, once the head or the whole
 network has random weights (Adebayo et al. 2018, arXiv:1810.03292).
 """
 
 import argparse
 import dataclasses
+import itertools
 import pathlib
 import sys
 import tempfile
@@ -29,10 +30,10 @@ COLUMNS = (
     "completeness error, median (worst)",
     "within 1%",
     "steps",
-    "deletion: own / random / middle first",
-    "p against random (middle)",
-    "insertion: own / random / middle first",
-    "p against random (middle)",
+    "deletion: own / random / of another / middle first",
+    "p against each",
+    "insertion: own / random / of another / middle first",
+    "p against each",
     "likeness with a random head / network",
     "CPU s per input",
 )
@@ -101,7 +102,12 @@ def cells_of(name, trained, changed, call, rows, batch_size):
     found = ModelExplainer(trained, call, batch_size).explain(rows)
     spent = (time.process_time() - began) / len(found)
     measured = faithfulness.measure(trained, rows, found, batch_size)
-    middle = from_the_middle(trained, rows, batch_size)
+    others = [
+        measured.random,
+        faithfulness.measure(trained, rows, of_others(found), batch_size).own,
+        *from_the_middle(trained, rows, batch_size),
+    ]
+    tests = [dataclasses.replace(measured, random=other).p_values() for other in others]
     likeness = [
         np.mean(
             [
@@ -113,17 +119,15 @@ def cells_of(name, trained, changed, call, rows, batch_size):
         )
         for model in changed.values()
     ]
-    p = measured.p_values()
-    p_middle = dataclasses.replace(measured, random=middle).p_values() if middle else ()
     return [
         name,
         f"`{call.name}`" if not call.written else f"`{call.text}`",
         str(len(found)),
         *completeness(found),
-        area_text(measured, middle, "deletion"),
-        p_text(p[0], p_middle[:1]),
-        area_text(measured, middle, "insertion"),
-        p_text(p[1], p_middle[1:]),
+        area_text([measured.own, *others], "deletion"),
+        p_text(p for p, _ in tests),
+        area_text([measured.own, *others], "insertion"),
+        p_text(p for _, p in tests),
         " / ".join(f"{value:.2f}" for value in likeness),
         f"{spent:.2f}",
     ]
@@ -147,24 +151,43 @@ def completeness(found):
     ]
 
 
-def area_text(measured, middle, name):
+def area_text(areas, name):
     """Mean areas of one curve."""
-    areas = [measured.own, measured.random, *([middle] if middle else [])]
     return " / ".join(f"{getattr(area, name).mean():.2f}" for area in areas)
 
 
-def p_text(p, others):
-    """`1e-30 (2e-4)`."""
-    return f"{p:.0e}" + "".join(f" ({other:.0e})" for other in others)
+def p_text(values):
+    """`1e-30 / 2e-4`."""
+    return " / ".join(f"{p:.0e}" for p in values)
+
+
+def of_others(found):
+    """For each explanation the values of another input's, which have the same look in wrong places."""
+    moved = [*found[1:], found[0]]
+    if found[0].heat is not None:
+        return moved
+    return [
+        dataclasses.replace(own, parts=with_values(own.parts, values_of(other)))
+        for own, other in zip(found, moved, strict=True)
+    ]
+
+
+def with_values(parts, values):
+    """The parts of a text with other values, which begin again where there are more words."""
+    values = itertools.cycle(values)
+    return tuple(
+        part if part.value is None else dataclasses.replace(part, value=float(next(values)))
+        for part in parts
+    )
 
 
 def from_the_middle(trained, rows, batch_size):
-    """Areas of pictures whose pixels are hidden from the middle outwards; None for texts."""
+    """[Areas] of pictures whose pixels are hidden from the middle outwards; [] for texts."""
     from tltf.evaluation.explanations import faithfulness
 
     side = trained.core.backbone.image_size_px
     if not side:
-        return None
+        return []
     count = min(faithfulness.CELLS, side)
     cells = np.arange(count) - (count - 1) / 2
     order = np.hypot(cells[:, None], cells[None, :]).ravel().argsort(kind="stable")
@@ -172,7 +195,7 @@ def from_the_middle(trained, rows, batch_size):
     places[order] = np.arange(len(order)) / len(order)
     edges = np.arange(side) * count // side
     one = places[edges[:, None] * count + edges[None, :]]
-    return faithfulness.areas(trained, rows, [one] * len(rows.chosen), batch_size)
+    return [faithfulness.areas(trained, rows, [one] * len(rows.chosen), batch_size)]
 
 
 def correlation(own, other):

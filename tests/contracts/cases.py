@@ -233,6 +233,11 @@ METHODS = {
     "adversarial": ["adversarial", "adversarial(steps=2, epsilon=.1)"],
     "soup": ["soup(runs=[a, b], greedy=false)"],
     "wise_ft": ["wise_ft(steps=4)"],
+    "crop": ["crop"],
+    "prune": [
+        "prune(share=.3, updates=3)",
+        "prune(share=.5, solver=gradient, targets='stage_2/.*')",
+    ],
     "scratch": ["scratch"],
 }
 ON_TEXTS = {

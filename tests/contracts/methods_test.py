@@ -35,6 +35,9 @@ SEVERAL_PHASES = [
     "curriculum(stages=2, solver=gradient)",
     "wise_ft(steps=4)",
     "lwf",
+    "crop",
+    "prune(share=.3, updates=3)",
+    "prune(share=.5, solver=gradient, targets='stage_2/.*')",
 ]
 
 

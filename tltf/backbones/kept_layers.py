@@ -1,4 +1,4 @@
-"""Trained parts inserted into a backbone for good: recorded in its blueprint, rebuilt with it."""
+"""Changes to a backbone for good: recorded in its blueprint, made again when it is rebuilt."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,32 +6,37 @@ from typing import Any
 
 import keras
 
-from tltf.backbones import prompt
+from tltf.backbones import cropping, prompt
 from tltf.errors import ModelError
 from tltf.graphs.backbone import Backbone, Group
 from tltf.graphs.layers import adapter, in_place, prefix
 
 RECORD = "inserted"
 """Key of the records in a blueprint."""
+OF_THE_GRAPH = ("prompt", cropping.RECORD_KIND)
+"""Kinds of changes to the graph, not to layers."""
+KINDS = ("adapters", "prefix", *OF_THE_GRAPH)
 MOST = 65536
 """Most vectors or units that a record may ask for."""
 
 
 def insert(backbone: Backbone, kind: str, size: int, names: Sequence[str] = ()) -> Backbone:
-    """A Backbone with more parts; the layers of the old one are changed too.
+    """A changed Backbone; the layers of the old one are changed too where they get parts.
 
     Args:
         backbone: the old one.
-        kind: `adapters`, `prefix` or `prompt`.
-        size: number of units of a bottleneck, or of vectors; at least 1.
+        kind: one of KINDS.
+        size: number of units of a bottleneck, of vectors, or of groups that are removed; at least 1.
         names: names of the kernels that get adapters or a prefix, as `in_place.kernels` or
             `in_place.attentions` gives them.
 
     Raises:
-        FlagError: see `prompt.add_prompt`.
+        FlagError: see `prompt.add_prompt` and `cropping.crop`.
     """
     if kind == "prompt":
         changed = prompt.add_prompt(backbone, size)
+    elif kind == cropping.RECORD_KIND:
+        changed = cropping.crop(backbone, size)
     else:
         part = adapter if kind == "adapters" else prefix
         places = dict(_places(kind, backbone.groups))
@@ -73,7 +78,7 @@ def put_into_copies(backbone: Backbone, copies: dict[str, keras.Layer]) -> None:
         dataclasses.replace(group, layers=tuple(copies[layer.name] for layer in group.layers))
         for group in backbone.groups
     )
-    records = [r for r in backbone.blueprint.get(RECORD, []) if r["kind"] != "prompt"]
+    records = [r for r in backbone.blueprint.get(RECORD, []) if r["kind"] not in OF_THE_GRAPH]
     rebuild_parts(dataclasses.replace(backbone, groups=groups, blueprint={}), records)
 
 
@@ -100,7 +105,7 @@ def _has_part(layer: keras.Layer) -> bool:
 def _check(backbone: Backbone, record: Any) -> None:
     """Refuses a record that `insert` does not write or that does not fit the backbone."""
     is_known = isinstance(record, dict) and set(record) == {"kind", "size", "names"}
-    if not is_known or record["kind"] not in ("adapters", "prefix", "prompt"):
+    if not is_known or record["kind"] not in KINDS:
         raise ModelError(f"the backbone has an unknown part {record!r:.80}")
     size, names = record["size"], record["names"]
     if type(size) is not int or not 1 <= size <= MOST or not isinstance(names, list):

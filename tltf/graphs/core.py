@@ -98,11 +98,15 @@ def change_call(call: Call[HeadRow], old: Any, new: Any) -> Call[HeadRow]:
 def replace_backbone(core: Core, backbone: Backbone) -> Core:
     """The core's head on a changed backbone, e.g. one with a prompt.
 
+    Where the new taps have other names or shapes, the head is made anew, with random weights.
+
     Args:
         core: Core.
-        backbone: Backbone of the same inputs, with taps of the same names and shapes.
+        backbone: Backbone of the same inputs.
     """
     old, new = core.backbone.taps, backbone.taps
+    if {name: tap.shape for name, tap in old.items()} != {n: tap.shape for n, tap in new.items()}:
+        return attach_head(backbone, core.only.call, core.num_classes)
     model, head = core.model, core.groups[-1]
     if any(old[name] is not new[name] for name in old):
         inputs = [(tensor, tensor) for tensor in backbone.inputs.values()]

@@ -27,6 +27,7 @@ class Phase:
         epochs_share: share of --train_epochs that this phase takes.
         rate_factor: factor on --learning_rate.
         schedule: replaces --schedule; empty keeps it.
+        keep: replaces --keep, and with `last` no epoch ends the phase early; empty keeps both.
         norm: batch-norm policy `train`, `frozen` or `recalibrate`; empty keeps --norm.
         solver: `gradient`; `lbfgs` for a head of one dense layer on a frozen network; `none` where
             `Method.finish` does all the work.
@@ -41,6 +42,7 @@ class Phase:
     epochs_share: float = 1.0
     rate_factor: float = 1.0
     schedule: str = ""
+    keep: str = ""
     norm: str = ""
     solver: str = "gradient"
     loss_weight: float = 1.0
@@ -126,6 +128,16 @@ class Method:
             batch.
         """
         return training
+
+    def begin(self, core: Core, phase: Phase, model: keras.Model, num_steps: int) -> None:
+        """Prepares the compiled model of a phase that takes steps; by default there is nothing to do.
+
+        Args:
+            core: the core that is trained, which may have changed since `prepare`.
+            phase: the phase.
+            model: of the class `model_class`; its layers are those of the core.
+            num_steps: number of the optimizer's steps in the phase.
+        """
 
     def finish(self, core: Core, outcome: TrainingOutcome) -> Core:
         """The core to keep after all phases."""

@@ -31,14 +31,14 @@ def lp_ft(
     Raises:
         FlagError: an unknown solver, or a number out of its range.
     """
-    phases = _lp_ft_phases(solver, probe_share, probe_rate, backbone_rate)
+    phases = lp_ft_phases(solver, probe_share, probe_rate, backbone_rate)
     return Method(lambda core: list(phases))
 
 
-def _lp_ft_phases(
+def lp_ft_phases(
     solver: str, probe_share: float = 0.3, probe_rate: float = 10.0, backbone_rate: float = 1.0
 ) -> tuple[Phase, Phase]:
-    """`(probe, full)`: the phases of `lp_ft`."""
+    """`(probe, full)`: the phases of `lp_ft`, which takes and refuses the same arguments."""
     require_solver(solver, "lp_ft")
     probe = warm_up("probe", probe_share, probe_rate, solver, argument="probe")
     require_rate(backbone_rate)
@@ -133,7 +133,7 @@ def curriculum(stages: int = 3, start_share: float = 0.3, solver: str = "lbfgs")
     """
     _require("stages", stages >= 2, stages, "at least 2")
     _require("start_share", 0 < start_share < 1, start_share, "between 0 and 1")
-    probe, tuned = _lp_ft_phases(solver)
+    probe, tuned = lp_ft_phases(solver)
     shares = [start_share ** (1 - stage / (stages - 1)) for stage in range(stages)]
     parts = [
         dataclasses.replace(

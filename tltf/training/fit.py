@@ -207,6 +207,7 @@ class Fit:
         with self.strategy.scope():
             model = parts.suffix if above.training else self._joined(parts)
             self._compile(model, plan, phase, steps)
+            self.method.begin(self.core, phase, model, self.course.num_epochs(phase) * steps)
         if phase.keeps_start and not saved:
             self.record.start = self.moved.read()
         return ReadyPhase(number, phase, model, training, steps, rows, saved)
@@ -241,7 +242,8 @@ class Fit:
                 _keras_fit(model, batches, (place.epochs, epochs), ready.steps, callbacks)
         self.record.step += int(model.optimizer.iterations.numpy())
         self.epochs_before += epochs
-        self._write_best()
+        if (ready.phase.keep or self.options.train.keep) == "best":
+            self._write_best()
 
     def _restore(self, ready: ReadyPhase, saved: FitState) -> Place:
         """Restores a FitState; returns the Place to go on from."""
@@ -275,7 +277,7 @@ class Fit:
 
     def _write_best(self) -> None:
         """Restores the weights of the best epoch, where they are kept."""
-        if self.best and self.options.train.keep == "best":
+        if self.best:
             if not self.best.weights:
                 warnings.warn(
                     "no epoch had a finite validation loss and metric; the last weights are kept",

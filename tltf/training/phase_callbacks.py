@@ -104,6 +104,7 @@ class PhaseCallbacks:
             return None
         state, weights = self._best_so_far()
         patience = self.fit.options.train.early_stopping_epochs
+        patience = 0 if self.phase.keep == "last" else patience
         chosen_by = self.fit.judges.chosen_by(self.fit.core.head)
         return KeepBest(self.fit.weights_to_keep, patience, state, weights, chosen_by)
 

@@ -1,5 +1,6 @@
 """The Hugging Face folder: KerasHub's own reader and transformers, where it is there, read the same."""
 
+import dataclasses
 import json
 
 import keras
@@ -11,10 +12,11 @@ import tensorflow as tf
 
 from tests import served
 from tltf.config import call_strings
-from tltf.config.catalogs import FORMATS
+from tltf.config.catalogs import FORMATS, METHODS
 from tltf.errors import ModelError
 from tltf.heads.classify import classify
 from tltf.heads.multi_label import multi_label
+from tltf.methods.context import FitContext
 from tltf.serving.export import hugging_face, measuring, runtime_process
 from tltf.serving.export.runtime_process import Task
 
@@ -61,6 +63,17 @@ def test_the_folder_holds_the_same_network(head, tmp_path):
     assert ("AutoModelForSequenceClassification.from" in (folder / "README.md").read_text()) == (
         is_classifier
     )
+
+
+def test_a_cropped_network_has_fewer_layers_there(tmp_path):
+    whole = served.bert(tmp_path / "bert")
+    smaller = call_strings.pick(METHODS, "crop").build().prepare(whole.core, FitContext())
+    trained = dataclasses.replace(whole, core=smaller)
+    folder = export(trained, tmp_path / "hf")
+    tensors = trained.preprocessing(tf.constant(TEXTS))
+    expected = logits_of(trained, tensors)
+    np.testing.assert_allclose(answers("numpy_bert", folder, tensors), expected, atol=1e-5)
+    assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == 1
 
 
 def test_transformers_reads_the_folder(tmp_path):

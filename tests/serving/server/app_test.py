@@ -284,6 +284,14 @@ def test_a_port_that_is_taken(photos, loaded):
         running.EmbeddedServer(loaded["photos"], chosen)
 
 
+def test_the_body_of_an_answer_does_not_wait_for_the_acknowledgement_of_its_header():
+    listening = running._listen("127.0.0.1", 0)
+    with listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_the_command_serves_until_sigterm(exports):
     flags = [f"--export={exports[1]['reviews']}", "--name=reviews", "--port=0", "--num_workers=1"]
     command = [sys.executable, "-m", "tltf.serve", *flags]

@@ -32,6 +32,8 @@ _ACTIVATIONS = {
 """Activation of a hidden layer -> its class in torch, as sentence-transformers names it."""
 _POOLINGS = {"auto": "mean", "average": "mean", "max": "max", "first": "cls", "pooled": "cls"}
 """Pooling of the head -> of sentence-transformers."""
+_BLOCK_PREFIX = "transformer_layer_"
+"""What the names of KerasHub's blocks begin with; a number from 0 follows."""
 _BLOCK = {
     "self_attention_layer/query": "attention.self.query",
     "self_attention_layer/key": "attention.self.key",
@@ -143,9 +145,10 @@ def encoder_tensors(
     """
     width = config["hidden_dim"]
     found = dict[str, np.ndarray]()
-    for number in range(config["num_layers"]):
+    blocks = {name.partition("/")[0] for name in weights if name.startswith(_BLOCK_PREFIX)}
+    for number in range(len(blocks)):  # a cropped network has fewer than its configuration says
         for own, theirs in _BLOCK.items():
-            name = f"transformer_layer_{number}/{own}"
+            name = f"{_BLOCK_PREFIX}{number}/{own}"
             found |= _layer(weights, name, f"encoder.layer.{number}.{theirs}", width)
     for own, theirs in _LAYERS.items():
         if own != "pooled_dense" or f"{own}/kernel" in weights:
@@ -225,7 +228,7 @@ def _output(layer: keras.layers.Dense, name: str, head: Head) -> dict[str, np.nd
 def config_of(trained: TransferModel, architecture: str) -> dict[str, Any]:
     """config.json of the folder."""
     own = trained.core.backbone.blueprint["memory"]["config"]
-    block = trained.core.model.get_layer("transformer_layer_0")
+    block = trained.core.model.get_layer(f"{_BLOCK_PREFIX}0")
     activation = block._feedforward_intermediate_dense.activation
     is_exact = activation is keras.activations.gelu
     names = dict(enumerate(trained.class_names))
@@ -234,7 +237,7 @@ def config_of(trained: TransferModel, architecture: str) -> dict[str, Any]:
         "model_type": "bert",
         "vocab_size": own["vocabulary_size"],
         "hidden_size": own["hidden_dim"],
-        "num_hidden_layers": own["num_layers"],
+        "num_hidden_layers": sum(g.name.startswith("layer_") for g in trained.core.backbone.groups),
         "num_attention_heads": own["num_heads"],
         "intermediate_size": own["intermediate_dim"],
         "hidden_act": "gelu" if is_exact else "gelu_pytorch_tanh",

@@ -144,7 +144,11 @@ def _listen(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         what = f"{host}:{port} cannot be taken: {error.strerror or error}"
         raise StorageError(what, flag="port", fix="--port=0 takes a free one") from error
+    # asyncio sets this only where the socket names its protocol. Without it the body of an answer waits
+    # until the client has acknowledged the header, which takes 40 ms. Accepted sockets inherit it.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
