@@ -2,7 +2,7 @@
 
 The names below are imported when they are first used, so `import tltf` stays free of
 TensorFlow. None of them is the name of a module, whose meaning would depend on what was imported first,
-except for `compare`: the module of that command can be called.
+except for `compare` and `explain`: the modules of these commands can be called.
 """
 
 import importlib
@@ -19,6 +19,7 @@ _NAMES = {
     "run": "tltf.experiments.kfold:run",
 }
 
+_CALLABLE_MODULES = ("compare", "explain")
 __all__ = ["FitResult", "Options", "fit", "judge", "load", "make_options", "run"]
 _WITH_TENSORFLOW = {"FitResult", "fit", "judge", "load", "run"}
 """Names with which TensorFlow is imported, whose notes on its start are hidden then, as commands hide
@@ -28,8 +29,8 @@ them; an environment that sets TF_CPP_MIN_LOG_LEVEL decides for itself."""
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.metadata.version(__name__)
-    if name == "compare":
-        return importlib.import_module("tltf.compare")
+    if name in _CALLABLE_MODULES:
+        return importlib.import_module(f"tltf.{name}")
     if name not in _NAMES:
         raise AttributeError(f"module 'tltf' has no attribute {name!r}")
     if name in _WITH_TENSORFLOW:

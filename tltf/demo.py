@@ -2,8 +2,9 @@
 
 python -m tltf.demo --run=RUN
 
-The page takes a picture or texts, and shows the answer with its probabilities; it begins with examples of the
-run's test split. It is for this machine alone unless --host or --share says otherwise, and Ctrl-C ends it.
+The page takes a picture or texts, and shows the answer with its probabilities and then what it rests on; it
+begins with examples of the run's test split. It is for this machine alone unless --host or --share says
+otherwise, and Ctrl-C ends it.
 """
 
 import sys

@@ -26,8 +26,14 @@ from tltf.serving.export import exporting
 IMAGES = ["--backbone=efficientnet_lite0", "--image_size_px=96"]
 TEXTS = ["--backbone=minilm_l6", "--text_length=48"]
 CASES = {
-    "fashion": (["--data=fashion_mnist(num_train=3000)", *IMAGES], (1, 2, 3)),
-    "vader": (["--data=vader(domain=movie)", *TEXTS], (1, 2, 3, 4)),
+    "fashion": (
+        ["--data=fashion_mnist(num_train=1000, num_validation=300, num_test=1000)", *IMAGES],
+        (1, 2, 3),
+    ),
+    "vader": (
+        ["--data=vader(domain=movie, num_train=2000, num_validation=500, num_test=1500)", *TEXTS],
+        (1, 2, 3, 4),
+    ),
 }
 """Case -> (flags of tltf.train, numbers of groups that are cropped)."""
 SHARES = (0.5, 0.8, 0.9)

@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
-from tltf.evaluation import binary_curves, evaluators
+from tltf.evaluation import abstention, binary_curves, evaluators
 from tltf.evaluation.evaluators import binary_sections
 from tltf.evaluation.split_metrics import SplitMetrics
 
@@ -177,6 +177,21 @@ def test_they_come_back_from_the_file_and_are_shown():
     assert [svg.count("<svg") for svg in pictures.svgs] == [1, 1]
     assert section.table == table and len(table.rows) == len(found.details["binary"]["thresholds"])
     assert 5 <= len(table.rows) <= 9
+
+
+def test_no_threshold_is_advised_to_a_model_that_says_where_it_is_not_sure():
+    labels, stated = rows(300, 4, 2.5)
+    found = judged(labels, stated)
+    (section,) = binary_sections.section(found, "test")
+    assert section.blocks[0].bold.startswith("--threshold=")
+    head = call_strings.pick(HEADS, "classify(sure_from=.8)", "head").build()
+    both = np.stack([1 - stated, stated], axis=1)
+    sure = abstention.details(head, labels, both, "coverage(.9)")
+    (section,) = binary_sections.section(
+        dataclasses.replace(found, details={**found.details, **sure}), "test"
+    )
+    hint = section.blocks[0]
+    assert "takes no threshold" in hint.text and hint.bold == "--abstain=none"
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,12 @@ class DemoOptions:
     examples: int = flag(
         8, "Examples of the run's test split that the page offers; 0 reads no data.", least=0
     )
+    explainer: str = flag(
+        "auto",
+        "How an answer is explained after it is shown: auto is what --explain of the run names, else "
+        "grad_cam for images and integrated_gradients for texts; none; or an entry of "
+        "--list=explainers.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,21 +1,17 @@
 """What the worst mistakes of a report rest on."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from tltf.config import call_strings, checks
+from tltf.config import checks
 from tltf.config.call_strings import Call
-from tltf.config.catalogs import EXPLAINERS
 from tltf.config.catalogs.row import Row
 from tltf.config.recipe import Recipe
 from tltf.console import lines
 from tltf.data.source import Source
-from tltf.errors import TltfError
 from tltf.evaluation.explanations import model_explainer
 from tltf.evaluation.explanations.explanation import Explanation, cut_parts
 from tltf.evaluation.explanations.model_explainer import ExplainedRows, ModelExplainer
@@ -24,13 +20,11 @@ from tltf.evaluation.report.report import Mistake, Report
 from tltf.models.transfer_model import TransferModel
 from tltf.training.result import TrainingResult
 
-MOST_STEPS = 32
-"""Points on each path under `auto`, at most: a report must cost little, and says how exact it is."""
 SHARE = 0.05
 """The share of the passes of a run that `auto` spends on explanations."""
 FIXED_PASSES = 2000
 """Passes of texts that take about as long as what every run does besides: imports, scan, report, export."""
-PASSES_PER_ROW = 3 * MOST_STEPS
+PASSES_PER_ROW = 3 * model_explainer.QUICK_STEPS
 """Passes that integrated gradients of one row take: forward and back, and of the attempt before the last."""
 LEAST_ROWS = 3
 """Mistakes that are explained however short a run is."""
@@ -50,14 +44,14 @@ def with_explanations(report: Report, result: TrainingResult, recipe: Recipe) ->
     rows = report.worst_mistakes
     if trained.run_options.output.explain == checks.NOTHING or not rows:
         return report
-    call = recipe.explainer or usual_call(trained.core.backbone.modality)
+    call = recipe.explainer or model_explainer.quick_call(trained.core.backbone.modality)
     if recipe.explainer is None and "most_steps" in call.kwargs:
         rows = rows[: affordable_rows(result)]
     role = report.main_split()[0]
     try:
         found = _explain(trained, call, trained.splits[role], trained.judged[role], rows)
-    except (TltfError, tf.errors.OpError) as error:
-        why = error.what if isinstance(error, TltfError) else str(error.message).splitlines()[0]
+    except model_explainer.FAILURES as error:
+        why = model_explainer.reason_of(error)
         lines.say("explain", f"the mistakes are not explained: {why}")
         return dataclasses.replace(report, explained=f"Not explained: {why}.")
     result.times_s["explain"] = time.monotonic() - began
@@ -82,13 +76,6 @@ def affordable_rows(result: TrainingResult) -> int:
     if trained.above is None:  # every epoch passes through the whole network, and back
         passes += 3 * len(trained.splits["train"]) * len(result.history)
     return max(LEAST_ROWS, int(SHARE * passes / PASSES_PER_ROW))
-
-
-@functools.cache
-def usual_call(modality: str) -> Call[Row]:
-    """The explainer that `auto` means in a report."""
-    call = call_strings.pick(EXPLAINERS, model_explainer.usual_explainer(modality))
-    return call.change(most_steps=MOST_STEPS) if "most_steps" in call.kwargs else call
 
 
 def _explain(

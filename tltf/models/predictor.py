@@ -55,13 +55,19 @@ def predict(
         DataError: `inputs` holds no inputs of the model's modality.
         FlagError: a threshold that the model cannot take.
     """
+    return list(_kept(model, batch_size, threshold).stream(list_inputs(model, inputs)))
+
+
+def list_inputs(model: ServedModel, inputs: object) -> Iterable[object]:
+    """The inputs of a model, one by one, of whatever a program holds them in, see `predict`.
+
+    Raises:
+        DataError: `inputs` holds no inputs of the model's modality.
+    """
     modality, fields = model.core.backbone.modality, model.preprocessing.fields
-    listed: Iterable[object]
     if len(fields) > 1:
-        listed = raw_inputs.list_rows(inputs, fields)
-    else:
-        listed = raw_inputs.list_inputs(inputs, modality, column_of(model.data, modality))
-    return list(_kept(model, batch_size, threshold).stream(listed))
+        return raw_inputs.list_rows(inputs, fields)
+    return raw_inputs.list_inputs(inputs, modality, column_of(model.data, modality))
 
 
 def _kept(model: ServedModel, batch_size: int, threshold: float | None) -> "Predictor":

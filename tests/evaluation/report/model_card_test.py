@@ -29,6 +29,22 @@ def test_it_has_metrics_with_intervals_and_limits():
     assert "Size of the model: 86.7 MB." in text and "Size of the export" not in text
 
 
+def test_it_says_what_is_answered():
+    text, report = card()
+    names = ", ".join(report.data.splits["train"].class_counts)
+    count = len(report.data.splits["train"].class_counts)
+    assert f"## Intended use\n\nIt answers one of {count} classes ({names}) for examples" in text
+    number = dataclasses.replace(report.test, target="number")
+    assert "It answers a number for examples like those" in model_card.text(
+        dataclasses.replace(report, test=number), "run"
+    )
+    counts = {f"c_{place}": 30 for place in range(model_card.MOST_NAMED + 1)}
+    train = dataclasses.replace(report.data.splits["train"], class_counts=counts)
+    data = dataclasses.replace(report.data, splits={"train": train})
+    assert "one of 11 classes (c\\_0, " in card(data=data)[0]
+    assert "c\\_9, ...) for examples" in card(data=data)[0]
+
+
 def test_what_was_not_measured_is_not_claimed():
     text, _ = card(test=None, validation=None, baselines=None)
     assert "Nothing: the run had no validation and no test examples." in text

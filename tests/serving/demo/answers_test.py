@@ -1,16 +1,24 @@
 """What a page shows of answers of each kind, and which examples it begins with."""
 
 import collections
+import dataclasses
+import functools
+import re
 
 import numpy as np
+import PIL.Image
 import pytest
 
+from tests import served
+from tltf.config import options
 from tltf.data.source import ScanCounts, Source, one_field, one_label_field
+from tltf.errors import FlagError
+from tltf.evaluation.explanations import model_explainer
 from tltf.models.prediction import Prediction
-from tltf.serving.demo import examples, page
+from tltf.serving.demo import examples, explanations, page
 from tltf.serving.demo.answers import shown_answer
 from tltf.serving.demo.examples import Example
-from tltf.serving.demo.page import Trial
+from tltf.serving.demo.page import Asked, Trial
 
 
 @pytest.mark.parametrize(
@@ -44,6 +52,13 @@ from tltf.serving.demo.page import Trial
             (("w, 0.5", 2.0), ("h, 0.5", 3.0)),
         ),
         (Prediction("x", error="the text is empty"), "**No answer**: the text is empty", {}, ()),
+        (
+            Prediction("x", "", {"a": 0.2, "b": 0.5, "c": 0.3}, is_sure=False),
+            "**Not sure**\n\nThe most probable is b, with 50.0%. The model was trained to give no "
+            "answer where it is not sure.",
+            {"a": 0.2, "b": 0.5, "c": 0.3},
+            (),
+        ),
         (Prediction("x", "<b>*", {"<b>*": 1.0}), r"**\<b\>\*** 100.0%", {"<b>*": 1.0}, ()),
     ],
 )
@@ -70,19 +85,84 @@ def test_of_classes_one_of_each_comes_before_a_second_of_any():
 
 
 def test_an_explainer_gets_the_fields_and_the_answer_and_errors_are_not_explained():
-    class Model:
-        def predict(self, inputs):
-            return [
-                Prediction("", "a", {"a": 1.0})
-                if inputs[0] == "good"
-                else Prediction("", error="bad")
-            ]
+    given, answer = ("good",), Prediction("", "a", {"a": 1.0})
+    explained, asked = [], Asked()
 
-    asked = []
-    trial = Trial(Model(), "", "", explain=lambda *given: asked.append(given) or "<b>why</b>")
-    assert trial.answer(("good",)) == (Prediction("", "a", {"a": 1.0}), "<b>why</b>")
-    assert trial.answer(("other",))[1] == "" and trial.answer(("",)) == (None, "")
-    assert [given[0] for given in asked] == [("good",)]
+    def explain(*values):
+        explained.append(values)
+        return "<b>why</b>"
+
+    assert asked.explained(explain) == ""
+    asked.put(given, answer)
+    assert asked.explained(explain) == "<b>why</b>" and explained == [(given, answer)]
+    asked.put(given, Prediction("", error="bad"))
+    assert asked.explained(explain) == ""
+    asked.put(("",), None)
+    assert asked.explained(explain) == "" and len(explained) == 1
+
+
+def test_what_an_earlier_answer_rests_on_is_not_shown_beside_a_later_one():
+    asked = Asked()
+    asked.put(("first",), Prediction("", "a", {"a": 1.0}))
+
+    def slowly(values, prediction):
+        asked.put(("second",), Prediction("", "b", {"b": 1.0}))
+        return "<b>of the first</b>"
+
+    assert asked.explained(slowly) is None
+    assert asked.explained(lambda values, prediction: values[0]) == "second"
+
+
+def test_a_field_that_is_empty_has_no_answer():
+    assert Trial(None, "", "").answer(("",)) is None
+    assert Trial(None, "", "").answer(("a text", None)) is None
+
+
+@functools.cache
+def explained_model(kind):
+    return {"image": served.image, "text": served.text}[kind]()
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_an_answer_is_explained_as_the_page_of_explanations_shows_it(kind, tmp_path):
+    model, value = explained_model(kind), "a good <b>film</b>"
+    if kind == "image":
+        value = str(tmp_path / "grey.png")
+        PIL.Image.new("RGB", (20, 30), "grey").save(value)
+    explain = explanations.explainer_of(model, "auto")
+    (prediction,) = model.predict([value])
+    shown = explain((value,), prediction)
+    if kind == "image":
+        assert shown.count("<img ") == 2 and "Grad-CAM: where the picture speaks for" in shown
+    else:
+        assert "</blockquote>" in shown and "<b>film" not in shown
+        (steps,) = re.findall(r"completeness error [\d.]+% in (\d+) steps", shown)
+        assert int(steps) <= model_explainer.QUICK_STEPS
+    assert f"<bdi>{prediction.label}</bdi>" in shown
+
+
+def test_an_explanation_that_fails_says_why():
+    explain = explanations.explainer_of(explained_model("text"), "auto")
+
+    class Failing:
+        def explain(self, rows):
+            raise FlagError("<no> memory")
+
+    explain._explainer = Failing()
+    shown = explain(("a film",), Prediction("", "bad", {"bad": 0.6, "good": 0.4}))
+    assert shown == "<p>This answer could not be explained: &lt;no&gt; memory.</p>"
+
+
+def test_which_explainer_the_page_has():
+    model = explained_model("text")
+    assert explanations.explainer_of(model, "none") is None
+    with pytest.raises(FlagError, match="explains images, and this model takes texts"):
+        explanations.explainer_of(model, "grad_cam")
+    run = options.make(explain="grad_cam")
+    with pytest.warns(UserWarning, match="answers are not explained: grad_cam explains images"):
+        assert explanations.explainer_of(dataclasses.replace(model, options=run), "auto") is None
+    run = options.make(explain="none")
+    assert explanations.explainer_of(dataclasses.replace(model, options=run), "auto")
 
 
 def test_the_page_is_for_this_machine_alone_unless_told():

@@ -67,7 +67,9 @@ def test_a_page_of_pictures_opens_with_an_example_and_its_answer(digits, shown, 
     assert url.startswith("http://127.0.0.1:")
     if browser.BROWSER:
         wanted = ["Test accuracy", "True label of this example", STATED, "Examples of the test"]
-        browser.visit(url, tmp_path / "page.png", tmp_path / "browser", wanted)
+        wanted += ["What this answer rests on\\s+Grad-CAM: where the picture speaks for"]
+        click = "table tbody tr:last-child"
+        browser.visit(url, tmp_path / "page.png", tmp_path / "browser", wanted, click)
         assert (tmp_path / "page.png").stat().st_size > 10_000
     client = gradio_client.Client(url, verbose=False)
     example = next((digits.parent).rglob("*.png"), None)
@@ -83,6 +85,8 @@ def test_a_page_of_pictures_opens_with_an_example_and_its_answer(digits, shown, 
     assert text.startswith(f"**{stated.label}**")
     shares = {row["label"]: row["confidence"] for row in probabilities["confidences"]}
     assert shares == pytest.approx(stated.probabilities, abs=1e-5)
+    rests_on = client.predict(api_name="/explain")
+    assert rests_on.count("data:image/") == 2 and f"<bdi>{stated.label}</bdi>" in rests_on
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 0
 
@@ -93,7 +97,7 @@ def test_a_broken_upload_is_an_answer_in_words(digits, tmp_path):
         pathlib.Path(e.values[0]).is_file() for e in trial.examples
     )
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n not a picture")
-    prediction, _ = trial.answer((str(tmp_path / "broken.png"),))
+    prediction = trial.answer((str(tmp_path / "broken.png"),))
     assert prediction.error and page.shown_answer(prediction).text.startswith("**No answer**")
 
 
@@ -112,8 +116,37 @@ def test_pages_of_texts_with_classes_labels_and_numbers(kind, shown, tmp_path):
     if browser.BROWSER:
         wanted = ["a (fine|bad) day", "Quantiles" if kind == "number" else STATED]
         browser.visit(url, tmp_path / "page.png", tmp_path / "browser", wanted)
-    text, probabilities, quantiles, _ = gradio_client.Client(url, verbose=False).predict(
-        "a fine day", api_name="/answer"
-    )
+    client = gradio_client.Client(url, verbose=False)
+    assert client.predict(api_name="/explain") == "", "nothing was asked"
+    text, probabilities, quantiles, waiting = client.predict("a fine day", api_name="/answer")
     assert text and bool(quantiles and quantiles["data"]) == (kind == "number")
-    assert bool(probabilities) == (kind != "number")
+    assert bool(probabilities) == (kind != "number") and waiting == page.WAITING
+    rests_on = client.predict(api_name="/explain")
+    assert "fine" in rests_on and "Integrated gradients: words that speak" in rests_on
+
+
+def test_a_model_that_is_not_sure_says_so(shown, tmp_path):
+    import tltf
+
+    texts = [f"a {('fine', 'bad', 'long')[n % 3]} day {n}" for n in range(120)]
+    labels = [("yes", "no")[n % 3 % 2] if n % 7 else "no" for n in range(120)]
+    rows = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
+    (tmp_path / "all.csv").write_text("\n".join(["said,label", *rows]))
+    data = f"--data=csv(path={tmp_path}/all.csv, text=said, label=label)"
+    flags = ["--backbone=small_lstm", "--head=classify", "--abstain=coverage(.5)"]
+    run = trained(tmp_path / "run", data, *flags)
+    answers = zip(texts, tltf.load(run).predict(texts), strict=True)
+    unsure, stated = next(pair for pair in answers if not pair[1].is_sure)
+    url, _ = shown(run, "--examples=0")
+    client = gradio_client.Client(url, verbose=False)
+    text, probabilities, _, _ = client.predict(unsure, api_name="/answer")
+    first = max(stated.probabilities, key=stated.probabilities.get)
+    assert text.startswith(f"**Not sure**\n\nThe most probable is {first}, with ")
+    assert len(probabilities["confidences"]) == 2
+    assert f"<bdi>{first}</bdi>" in client.predict(api_name="/explain")
+
+
+def test_a_page_without_explanations(digits, shown):
+    url, _ = shown(digits, "--explainer=none")
+    client = gradio_client.Client(url, verbose=False)
+    assert "/explain" not in client.view_api(return_format="dict")["named_endpoints"]

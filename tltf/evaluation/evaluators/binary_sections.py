@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tltf.evaluation.abstention import Abstention
 from tltf.evaluation.binary_curves import LEAST_ALARMS, PRECISIONS, BinaryCurves, ThresholdRow
 from tltf.evaluation.report import probability_plots
 from tltf.evaluation.report.sections import (
@@ -61,15 +62,26 @@ def section(metrics: SplitMetrics, split: str) -> Iterator[Section]:
         where = f"chosen on the validation split, measured on the {split} split"
     else:
         where = f"chosen and measured on the {split} split, so new rows may be worse"
-    hint = Paragraph(
+    text = (
         f"The positive class is {curves.positive}, the second by name; it has "
         f"{percent(curves.positive_share)} of the rows. The answer is {curves.positive} where its "
         f"probability is at least the threshold, 0.5 unless another is set. Thresholds that are for "
-        f"something are {where}. Predict with one: ",
+        f"something are {where}. "
+    )
+    hint = Paragraph(
+        f"{text}Predict with one: ",
         f"--threshold={_example(curves)}",
         " of tltf.predict.",
         is_hint=True,
     )
+    if Abstention.from_details(metrics.details):
+        hint = Paragraph(
+            f"{text}This run answers only where it is sure, and tltf.predict then takes no "
+            "threshold; a run with ",
+            "--abstain=none",
+            " takes one.",
+            is_hint=True,
+        )
     table = _table(curves)
     area = metrics.scores.get("roc_auc")
     shown: list[Block] = [

@@ -6,19 +6,28 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tltf.config import call_strings
 from tltf.config.call_strings import Call
+from tltf.config.catalogs import EXPLAINERS
 from tltf.config.catalogs.row import Row
 from tltf.console import out_of_memory
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.data.texts.words import TextPart, parts_of
-from tltf.errors import FlagError, choices_text
+from tltf.errors import FlagError, TltfError, choices_text
 from tltf.evaluation.explanations.explainer import Attributions, Explainer
 from tltf.evaluation.explanations.explanation import ExplainedPart, Explanation
-from tltf.models import length_sorting
+from tltf.models import length_sorting, raw_inputs
+from tltf.models.prediction import Prediction
+from tltf.models.predictor import Predictor
 from tltf.models.served_model import ServedModel
 
 BATCH_SIZE = 32
 """Inputs, or points on the paths of inputs, that are computed together where nothing else is chosen."""
+QUICK_STEPS = 32
+"""Points on each path, at most, of an explanation that must cost little; it says how exact it is."""
+
+FAILURES = (TltfError, tf.errors.OpError)
+"""Errors for which an answer is not explained; it is an answer all the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +163,62 @@ def chosen_outputs(model: ServedModel, scores: np.ndarray, label: str = "") -> n
     return chosen
 
 
-def usual_explainer(modality: str) -> str:
-    """The name in EXPLAINERS that `auto` means: one that is quick for images, and the one for texts."""
-    return "grad_cam" if modality == "image" else "integrated_gradients"
+def rows_of(
+    model: ServedModel,
+    predictor: Predictor,
+    values: Sequence[object],
+    predictions: Sequence[Prediction],
+    label: str = "",
+) -> ExplainedRows:
+    """Raw inputs that were answered, as explainers take them.
+
+    Args:
+        model: that answered.
+        predictor: of the model.
+        values: the inputs, as `Predictor.stream` takes them.
+        predictions: their answers, none of which has an error.
+        label: see `chosen_outputs`.
+
+    Raises:
+        FlagError: the model has no such class.
+    """
+    scores = np.array([prediction.scores for prediction in predictions], np.float32)
+    texts: list[list[str]] = []
+    if model.core.backbone.modality == "text":
+        fields = [value if isinstance(value, tuple) else (value,) for value in values]
+        texts = [
+            [raw_inputs.encode_text(str(text)).decode("utf-8") for text in column]
+            for column in zip(*fields, strict=True)
+        ]
+    chosen = chosen_outputs(model, scores, label)
+    return ExplainedRows(predictor.tensors(values), chosen, texts)
+
+
+def fitting_calls(modality: str) -> list[Call[Row]]:
+    """The explainers of the catalog that take such inputs."""
+    return [
+        call_strings.pick(EXPLAINERS, name)
+        for name, row in EXPLAINERS.items()
+        if row.modality in ("", modality)
+    ]
+
+
+def quick_call(modality: str, call: Call[Row] | None = None) -> Call[Row]:
+    """An explainer whose explanations cost little, with QUICK_STEPS points on each path at most.
+
+    Args:
+        modality: of the inputs.
+        call: the explainer; None for grad_cam of images and integrated_gradients of texts.
+    """
+    if call is None:
+        usual = "grad_cam" if modality == "image" else "integrated_gradients"
+        call = call_strings.pick(EXPLAINERS, usual)
+    if "most_steps" not in call.kwargs:
+        return call
+    return call.change(most_steps=min(QUICK_STEPS, call.kwargs["most_steps"]))
+
+
+def reason_of(error: Exception) -> str:
+    """In a line, why an answer is not explained, of one of FAILURES."""
+    text = error.message if isinstance(error, tf.errors.OpError) else getattr(error, "what", error)
+    return str(text).splitlines()[0]

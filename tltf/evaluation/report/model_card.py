@@ -60,6 +60,7 @@ def text(report: Report, name: str) -> str:
         f"# {_plain(name)}",
         "",
         *_description(report),
+        *_intended_use(report),
         *_metrics(report),
         *_limits(report),
         *_use(report),
@@ -106,6 +107,28 @@ def _description(report: Report) -> Iterator[str]:
         yield f"- licence of the {part}: {_plain(licences.get(part, 'not recorded'))}"
     if report.facts and report.facts.finished:
         yield f"- trained: {report.facts.finished.partition('T')[0]}, tltf {_plain(report.versions.get('tltf', ''))}"
+    yield ""
+
+
+def _intended_use(report: Report) -> Iterator[str]:
+    """What it answers, and for which examples; more a run does not know."""
+    _, metrics = report.main_split()
+    kind = metrics.target if metrics else label_kinds.CLASS
+    splits = report.data.splits.values() if report.data else ()
+    names = max((list(counts.class_counts or ()) for counts in splits), key=len, default=[])
+    shown = ", ".join(map(_plain, names[:MOST_NAMED])) + (", ..." if names[MOST_NAMED:] else "")
+    what = {
+        label_kinds.CLASS: f"one of {count_of(len(names), 'class', 'classes')} ({shown})",
+        label_kinds.LABELS: f"any of {count_of(len(names), 'label')} ({shown})",
+        label_kinds.NUMBER: "a number",
+        label_kinds.NUMBERS: "several numbers",
+    }[kind]
+    yield "## Intended use"
+    yield ""
+    yield (
+        f"It answers {what} for examples like those of the data above. Other uses were not judged; what "
+        "it is meant for beyond that, its makers have to add."
+    )
     yield ""
 
 
@@ -190,6 +213,7 @@ def _use(report: Report) -> Iterator[str]:
     yield ""
     yield 'model = tltf.load("RUN")  # this folder'
     yield "model.predict([...])  # texts, or paths of images"
+    yield 'tltf.explain([...], run="RUN")  # shows what the answers rest on'
     yield "```"
     for name, size in sizes.items():
         if size:

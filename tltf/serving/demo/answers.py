@@ -5,6 +5,7 @@ import dataclasses
 from tltf.models.prediction import Prediction
 
 Row = tuple[str, float]
+UNSURE = "The model was trained to give no answer where it is not sure."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,11 @@ def shown_answer(prediction: Prediction) -> ShownAnswer:
 
 def _label_text(prediction: Prediction) -> str:
     """The label with its probability, or all labels of a row that may have several or none."""
+    if not prediction.is_sure:
+        stated = prediction.probabilities
+        first = max(stated, key=stated.__getitem__)
+        nearest = f"The most probable is {_plain(first)}, with {stated[first]:.1%}."
+        return f"**Not sure**\n\n{nearest} {UNSURE}"
     share = prediction.probabilities.get(prediction.label)
     if prediction.labels or share is None:
         return ", ".join(f"**{_plain(name)}**" for name in prediction.labels) or "no label"
