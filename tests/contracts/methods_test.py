@@ -18,12 +18,12 @@ from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.graphs.core import replace_backbone
+from tltf.heads.solving import convex
 from tltf.methods import distillation, soup
 from tltf.methods.context import FitContext
 from tltf.runs import checkpoints
 from tltf.training import fit as training_fit
 from tltf.training.optimizers import optimizer as optimizers_optimizer
-from tltf.training.solver import convex
 
 TRAINING = [case for case in parameters("methods") if not case.values[0].startswith("soup")]
 """Cases of methods that take steps or solve."""

@@ -144,7 +144,7 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
     """Raises FlagError for a loss that the head or a solver among the phases does not have."""
     core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
     refusal = _unsolvable(core, train.loss)
-    if refusal and any(phase.solver == "lbfgs" for phase in phases):
+    if refusal and any(phase.solver in ("lbfgs", "method") for phase in phases):
         raise refusal
 
 
