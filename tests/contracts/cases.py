@@ -199,6 +199,7 @@ HEADS = {
         "multi_label(hidden=[6])",
         "multi_label(thresholds=[.4, .5, .6], temperatures=[2, .5, 1])",
     ],
+    "neighbors": ["neighbors(rows=4, count=2)"],
     "regress": ["regress", "regress(quantiles=[.1, .5], center=3.0, scale=2.0, dropout=.2)"],
     "multi_regress": [
         "multi_regress",
@@ -207,6 +208,7 @@ HEADS = {
 }
 METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],
+    "probe": ["probe", "probe(family=neighbors)"],
     "partial": ["partial(last_groups=1)"],
     "full": ["full", "full(backbone_rate=.5)"],
     "lp_ft": ["lp_ft", "lp_ft(solver=gradient)"],

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import tltf
+from tltf.errors import FlagError
 
 DIGITS = {
     "data": "digits(num_train=60, num_test=40)",
@@ -60,6 +61,43 @@ def test_the_probe_of_lp_ft_is_the_linear_baseline(tmp_path, capsys, cache, own_
     assert found == pytest.approx(report.test.score("accuracy") - row.test.score("accuracy"))
     assert "\nprobe      Probe " in printed.out and "after fine-tuning" in printed.out
     assert "\nprobe      solved, penalty " in printed.err
+
+
+def test_a_tuned_light_head_is_a_baseline_and_a_method_with_the_same_answers(tmp_path, capsys):
+    flags = {**DIGITS, "method": "linear_probe", "baseline": "probe"}
+    report = tltf.run(tltf.make_options(**flags, output=str(tmp_path / "run")))
+    row = report.baselines["light_head"]
+    assert row.chosen["num_tried"] > 20 and "light heads" in row.note
+    assert "tuned light head on frozen features" in (tmp_path / "run/report.md").read_text("utf-8")
+    flags |= {"method": "probe", "baseline": "none", "export": True}
+    own = tltf.run(tltf.make_options(**flags, output=str(tmp_path / "own")))
+    assert re.search(
+        r"probe +\w+.* of \d+ held-out rows, best of \d+ tried", capsys.readouterr().err
+    )
+    assert own.test.score("accuracy") == row.test.score("accuracy")
+    assert own.test.score("loss") == pytest.approx(row.test.score("loss"), rel=1e-4)
+    rows = [json.loads(line) for line in (tmp_path / "own/metrics.jsonl").read_text().splitlines()]
+    assert sum(row["is_chosen"] for row in rows) == 1 and len(rows) == row.chosen["num_tried"]
+
+
+def test_a_light_head_is_no_baseline_of_numbers(tmp_path):
+    (tmp_path / "rows.csv").write_text(
+        "text,label\n" + "".join(f"day {n},{n}\n" for n in range(60))
+    )
+    with pytest.raises(FlagError, match="one class per row"):
+        tltf.run(
+            tltf.make_options(
+                data=f"csv(path={tmp_path}/rows.csv, text=text, label=label)",
+                backbone="small_lstm",
+                head="regress",
+                method="scratch",
+                baseline="probe",
+                train_epochs=1,
+                near_duplicates=False,
+                export=False,
+                output=str(tmp_path / "run"),
+            )
+        )
 
 
 def test_a_baseline_of_random_weights_is_one_line_and_indented_epochs(tmp_path, capsys):

@@ -215,7 +215,8 @@ VALUES = {
     },
     "baseline": {
         "logistic|scratch": "all both everything true",
-        "logistic": "linear linear_probe probe lr sklearn logistic_regression linear_model",
+        "logistic": "linear linear_probe lr sklearn logistic_regression linear_model",
+        "probe": "light_head tuned_probe ridge lda knn",
         "scratch": "random random_weights from_scratch",
         "none": "false off no 0",
     },

@@ -375,9 +375,9 @@ class OutputOptions:
         "auto",
         "Simpler models that the result is compared with, joined with |: logistic (a linear model on "
         "the frozen features; for classes it is logistic regression, and under lp_ft the probe that "
-        "it starts from) and scratch (the same run from random weights); or none. auto is logistic "
-        "under methods that solve for the probe anyway, or where a pretrained network has at most "
-        "5,000 examples to pass through; else none. It never chooses scratch.",
+        "it starts from), probe (what --method=probe would train) and scratch (the same run from "
+        "random weights); or none. auto is logistic under methods that solve for it anyway, or where "
+        "a pretrained network has at most 5,000 examples to pass through; else none.",
     )
     explain: str = flag(
         "auto",

@@ -5,6 +5,9 @@ from typing import Any
 
 from tltf.evaluation.split_metrics import SplitMetrics
 
+LIGHT_HEAD = "light_head"
+"""The name of the baseline that --baseline=probe measures."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Gain:

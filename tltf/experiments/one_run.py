@@ -274,7 +274,7 @@ def _choices(result: TrainingResult) -> list[str]:
     """The names of what a training chose on its validation split; [] if it chose nothing."""
     train, history = result.model.run_options.train, result.history
     num_penalties = sum("penalty" in row for row in history)
-    num_epochs = len(history) - num_penalties
+    num_epochs = len(history) - num_penalties - sum("candidate" in row for row in history)
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
     recipe = result.model.recipe
     if recipe is None:

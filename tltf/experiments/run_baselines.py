@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from tltf.config import options
 from tltf.console import lines
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import BaselineRow
+from tltf.evaluation.baseline_row import LIGHT_HEAD, BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
+from tltf.heads.light import choice, families
+from tltf.heads.light.light_model import LightRows
 from tltf.training import training
 from tltf.training.result import TrainingResult
 
@@ -38,11 +41,13 @@ def measure(
     add(judge.constant_name, *constant)
     if result.probe is not None:
         add(judge.linear_name, *_probe(result, result.probe, judge, labels["test"]))
-    elif result.frozen_features:
+    elif result.frozen_features and "logistic" in names:
         pairs = {role: (result.frozen_features[role], labels[role]) for role in parts}
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
         add(judge.linear_name, *judge.linear(*given, class_names, seed=seed, groups=groups))
+    if "probe" in names:
+        add(LIGHT_HEAD, *_light_head(result, judge, labels))
     is_scratch = (
         trained.recipe and trained.recipe.method and trained.recipe.method.name == "scratch"
     )
@@ -51,6 +56,27 @@ def measure(
     elif "scratch" in names:
         add("scratch", *_scratch(result, judge))
     return rows
+
+
+def _light_head(
+    result: TrainingResult, judge: Evaluator[Any], labels: Mapping[str, np.ndarray]
+) -> tuple[BaselineRow, Any]:
+    """`(row, candidate)` of what --method=probe would train; the head answers with one class."""
+    trained, features = result.model, result.frozen_features
+    num_classes, seed = len(trained.class_names), trained.run_options.runtime.seed
+    targets = np.eye(num_classes)[labels["train"]]
+    rows = LightRows(features["train"], targets, np.ones(len(targets)))
+    groups = trained.splits["train"].split_groups()
+    found = choice.choose(families.pick(families.AUTO), rows, groups, seed)
+    stated = special.softmax(found.model.logits(features["test"]), axis=1).astype(np.float32)
+    candidate = judge.candidate(trained.core.head, stated)
+    row = BaselineRow(
+        judge.measure(labels["test"], candidate, trained.class_names, seed=seed),
+        chosen={"num_tried": len(found.candidates), "num_train": len(targets)},
+        note=f"{found.candidate.text}: the best of {len(found.candidates)} light heads on the frozen "
+        f"features by cross-validation on train, with {found.candidate.accuracy:.1%} right there",
+    )
+    return row, candidate
 
 
 def _probe(

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,8 +30,8 @@ class Phase:
         schedule: replaces --schedule; empty keeps it.
         keep: replaces --keep, and with `last` no epoch ends the phase early; empty keeps both.
         norm: batch-norm policy `train`, `frozen` or `recalibrate`; empty keeps --norm.
-        solver: `gradient`; `lbfgs` for a head of one dense layer on a frozen network; `none` where
-            `Method.finish` does all the work.
+        solver: `gradient`; `lbfgs` for a head of one dense layer on a frozen network; `method` for
+            `Method.solve`; `none` where `Method.finish` does all the work.
         loss_weight: factor on the loss of the targets, to which the method may add a loss.
         easiest: share of the training rows of each class that are used: those on which the core
             has the smallest loss when the first such phase begins.
@@ -88,6 +89,40 @@ class TrainingOutcome:
         return quality, -loss
 
 
+@dataclasses.dataclass(frozen=True)
+class FrozenRows:
+    """The training rows of a phase as its frozen network gives them to a head of one dense layer.
+
+    Args:
+        features: float32[N, d], finite; maybe a numpy.memmap.
+        targets: float64[N, C], rows that sum to 1.
+        weights: float64[N], 0 or more.
+        groups: int[N], equal for rows that cross-validation keeps together; None where each is alone.
+        seed: --seed.
+    """
+
+    features: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    groups: np.ndarray | None = None
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Solved:
+    """What `Method.solve` has made.
+
+    Args:
+        core: the core to go on with; maybe with another head on the same layers.
+        history: plain JSON, a dict for each thing that was tried.
+        text: what was done, for the terminal.
+    """
+
+    core: Core
+    history: list[dict[str, Any]]
+    text: str
+
+
 class Method:
     """A transfer method; by default the hooks are those of plain fine-tuning.
 
@@ -128,6 +163,15 @@ class Method:
             batch.
         """
         return training
+
+    def solve(self, core: Core, rows: FrozenRows) -> Solved:
+        """Makes the head of a phase whose solver is `method`, without steps.
+
+        Args:
+            core: the core; its head is one dense layer. This runs in the scope of the strategy.
+            rows: the training rows.
+        """
+        raise NotImplementedError
 
     def begin(self, core: Core, phase: Phase, model: keras.Model, num_steps: int) -> None:
         """Prepares the compiled model of a phase that takes steps; by default there is nothing to do.

@@ -144,17 +144,20 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
     """Raises FlagError for a loss that the head or a solver among the phases does not have."""
     core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
     refusal = _unsolvable(core, train.loss)
-    if refusal and any(phase.solver == "lbfgs" for phase in phases):
+    if refusal and any(phase.solver in ("lbfgs", "method") for phase in phases):
         raise refusal
 
 
 def _require_choices(
     core: Core, train: TrainOptions, recipe: Recipe, parts: Splits | dict[str, Source]
 ) -> None:
-    """Raises FlagError for a choice on validation that the labels of the head or the rows do not allow."""
+    """Raises FlagError for a choice or a baseline that the labels of the head or the rows do not allow."""
     head_tuning.require(core, train, recipe.abstention, parts)
-    metric = train.metric
-    if metric == MACRO_F1 and core.head.target != label_kinds.CLASS:
+    metric, is_of_classes = train.metric, core.head.target == label_kinds.CLASS
+    if "probe" in (recipe.baselines or ()) and not is_of_classes:
+        what = "probe is a baseline of one class per row, not of several labels or a number"
+        raise FlagError(what, flag="baseline", fix="--baseline=logistic")
+    if metric == MACRO_F1 and not is_of_classes:
         what = f"{metric} is of one class per row, and the head {core.head.name} predicts others"
         raise FlagError(what, flag="metric", fix="--metric=auto")
 

@@ -16,7 +16,13 @@ from tltf.config.options import Options
 from tltf.console import out_of_memory, signals
 from tltf.data import label_kinds
 from tltf.data.device_batches import share_batches
-from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
+from tltf.graphs import (
+    batch_norm_folding,
+    batch_norm_statistics,
+    freezing,
+    frozen_prefix,
+    functional,
+)
 from tltf.graphs.core import Core
 from tltf.graphs.freezing import Plan
 from tltf.graphs.frozen_prefix import Cut
@@ -197,6 +203,8 @@ class Fit:
         if chosen is not None:
             training = functools.partial(training, rows=chosen)
         self._last = (parts.suffix if above.training else self.core.model), training
+        if phase.solver == "method":
+            self._solve_by_method(parts, above, training, phase, rows)
         if phase.solver == "lbfgs":
             self._solve(parts, above, training, phase, rows)
             if self.feed.probe_scores:
@@ -335,6 +343,25 @@ class Fit:
         )
 
         solve_phase.solve_phase(self._parts(), phase.name, parts, above, training, rows)
+
+    def _solve_by_method(
+        self, parts: Cut, above: DataAbove, training: Batches, phase: Phase, rows: PhaseRows
+    ) -> None:
+        """Lets the method make the head, which may have other layers after that."""
+        from tltf.training.solver import solve_phase
+
+        with self.strategy.scope():
+            self.core = solve_phase.solve_by_method(
+                self._parts(), self.method, phase.name, parts, above, training, rows
+            )
+            head = self.core.groups[-1]
+            if any(layer.trainable_weights for layer in head.layers):
+                self.plans.pop()
+                self._plan(phase)
+            self.moved.clear()
+            self.moved.update(functional.named_weights(head.layers))
+            parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
+        self.above = self.judges.place(self.core, parts, above)
 
     def _compile(self, model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
         """Compiles the model of a phase, and makes the optimizer's variables."""

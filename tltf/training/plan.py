@@ -145,6 +145,8 @@ def _method_text(trained: TransferModel, given: Options, phases: Sequence[Phase]
         return f"{text}: nothing is trained"
     if all(phase.solver == "lbfgs" for phase in phases):
         return f"{text}: solved to convergence, the penalty chosen on validation"
+    if all(phase.solver == "method" for phase in phases):
+        return f"{text}: chosen among light heads by cross-validation"
     before = flag_values(given)
     chosen = [what for name, what in CHOSEN.items() if before[name] in (None, "auto")]
     text += (

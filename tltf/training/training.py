@@ -128,13 +128,14 @@ def _disk_text(trained: TransferModel, core: Core, method: Method) -> str:
 
 
 def _with_features(result: TrainingResult) -> TrainingResult:
-    """The result with the frozen features that a linear baseline is fitted on, where it needs them.
+    """The result with the frozen features that baselines are fitted on, where they need them.
 
     They are computed before the method changes any layer.
     """
     trained = result.model
     names = (trained.recipe and trained.recipe.baselines) or ()
-    if "logistic" not in names or datasets.is_probe_a_baseline(trained):
+    is_needed = "logistic" in names and not datasets.is_probe_a_baseline(trained)
+    if not is_needed and "probe" not in names:
         return result
     return dataclasses.replace(result, frozen_features=datasets.frozen_features(trained))
 

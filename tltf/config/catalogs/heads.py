@@ -18,6 +18,24 @@ HEADS = {
         "one class of several; pooling=auto|average|max|flatten|first|pooled, hidden=[256, 64] adds layers",
         kind="class",
     ),
+    "neighbors": HeadRow(
+        "tltf.heads.neighbors:neighbors",
+        {
+            "count": 5,
+            "rows": 0,
+            "pooling": "auto",
+            "hidden": (),
+            "activation": "relu",
+            "dropout": 0.0,
+            "features": (),
+            "temperature": None,
+            "sure_from": None,
+            "set_from": None,
+        },
+        "the classes of the nearest training examples; --method='probe(family=neighbors)' makes it",
+        paper="Cover & Hart 1967, IEEE Trans. Inf. Theory 13(1)",
+        kind="class",
+    ),
     "ordinal": HeadRow(
         "tltf.heads.ordinal:ordinal",
         {

@@ -11,6 +11,13 @@ METHODS = {
         paper="Alain & Bengio 2016, arXiv:1610.01644",
         defaults="linear_probe",
     ),
+    "probe": MethodRow(
+        "tltf.methods.probe:probe",
+        {"family": "auto"},
+        "chooses a light head on frozen features by cross-validation, in seconds; family= names some",
+        title="tuned light head",
+        defaults="linear_probe",
+    ),
     "partial": MethodRow(
         "tltf.methods.fine_tuning:partial",
         {"last_groups": 2},

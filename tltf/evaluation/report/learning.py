@@ -53,7 +53,7 @@ class CurveGroup:
 
 def epochs_of(history: Rows) -> list[dict[str, Any]]:
     """The rows that are epochs."""
-    return [row for row in history if row.get("penalty") is None]
+    return [row for row in history if row.get("penalty") is None and "candidate" not in row]
 
 
 def penalties_of(history: Rows) -> list[dict[str, Any]]:

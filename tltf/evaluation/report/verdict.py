@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tltf.config.call_strings import IN_MEMORY
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import BaselineRow, Gain
+from tltf.evaluation.baseline_row import LIGHT_HEAD, BaselineRow, Gain
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import BAD, GOOD, NEUTRAL, UNCLEAR, Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -93,11 +93,12 @@ def verdict(report: Report) -> Verdict | None:
 
 
 def _rivals(report: Report, metrics: SplitMetrics) -> Iterator[_Rival]:
-    """The linear model on the same features, and the same network from random weights."""
+    """Simpler models on the same features, and the same network from random weights."""
     judge, rows = evaluators.evaluator_of(metrics), report.baselines or {}
     linear_title = f"{judge.wording.linear_model} on the same features"
     for name, title, method in (
         (judge.linear_name, linear_title, judge.linear_method(report.options or {})),
+        (LIGHT_HEAD, "a tuned light head on the same features", "probe"),
         ("scratch", SCRATCH_TITLE, "scratch"),
     ):
         gain = _gain(rows.get(name), judge.wording)

@@ -16,11 +16,11 @@ from tltf.config.option_groups import TrainOptions
 from tltf.errors import NumericError
 from tltf.graphs.backbone import Backbone
 from tltf.graphs.core import Core
+from tltf.heads.solving import weighted_examples
 from tltf.training.feed import Batch, Feed, PhaseRows
 from tltf.training.fit_state import Place
 from tltf.training.optimizers import finite
 from tltf.training.option_value import value_of
-from tltf.training.solver import weighted_examples
 
 SHOWN_ROWS = 3
 FAR = 1e6

@@ -9,9 +9,9 @@ import tensorflow as tf
 from tltf.caching.row_buffer import RowBuffer
 from tltf.errors import FlagError
 from tltf.files import assets
+from tltf.heads.solving import convex
+from tltf.heads.solving.convex import Solution
 from tltf.models.forward import ForwardPass
-from tltf.training.solver import convex
-from tltf.training.solver.convex import Solution
 
 
 def solve(
@@ -34,7 +34,7 @@ def solve(
         groups: int[N], the row of the data that each row comes from; see `convex.path`.
     """
     features, targets, weights = training
-    targets = _smoothed(targets, dense.units, label_smoothing)
+    targets = smoothed(targets, dense.units, label_smoothing)
     solution = convex.path(features, targets, validation, weights=weights, groups=groups)
     dense.kernel.assign(solution.kernel)
     dense.bias.assign(solution.bias)
@@ -72,7 +72,7 @@ def read_examples(
     return whole, every_target, every_weight
 
 
-def _smoothed(targets: np.ndarray, num_classes: int, share: float) -> np.ndarray:
+def smoothed(targets: np.ndarray, num_classes: int, share: float) -> np.ndarray:
     """float[N, C]: targets, int[N] or float[N, C], with a share of each spread over all classes."""
     if targets.ndim == 1:
         targets = np.eye(num_classes)[targets]

@@ -1,15 +1,21 @@
 """A phase without steps: the head is solved for, and the history has a row for each penalty."""
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 
 from tltf.console import lines
+from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import Cut
+from tltf.heads.solving import weighted_examples
+from tltf.heads.solving.convex import Examples, Solution
+from tltf.methods.method import FrozenRows, Method
 from tltf.training.callbacks import non_finite
 from tltf.training.feed import Batches, DataAbove, PhaseRows
 from tltf.training.fit_parts import FitParts
 from tltf.training.judges import VALIDATION
 from tltf.training.solver import solve_head
-from tltf.training.solver.convex import Solution
 
 
 def solve_phase(
@@ -28,6 +34,59 @@ def solve_phase(
     Raises:
         NumericError: features are not finite.
     """
+    given = _read(fit, phase, parts, above, training, rows)
+    judged = None
+    if VALIDATION in fit.judges:
+        judged = _judged_features(fit, parts, above)
+        non_finite.require_finite_features(
+            rows, phase, judged[0], role=VALIDATION, is_kept=bool(fit.run)
+        )
+    (dense,) = fit.core.groups[-1].layers
+    smoothing = fit.options.train.label_smoothing
+    groups = None if judged else given.groups()
+    solution = solve_head.solve(dense, given.examples, judged, smoothing, groups)
+    lines.say(phase, _solution_text(solution, fit.core.head.metric))
+    for number, row in enumerate(solution.rows, 1):
+        fit.record.history.append({"phase": phase, "epoch": number, **row})
+        fit.log.write(fit.record.history[-1])
+
+
+def solve_by_method(
+    fit: FitParts,
+    method: Method,
+    phase: str,
+    parts: Cut,
+    above: DataAbove,
+    training: Batches,
+    rows: PhaseRows,
+) -> Core:
+    """The core with the head that `Method.solve` makes; see `solve_phase` for the other arguments."""
+    given = _read(fit, phase, parts, above, training, rows)
+    features, targets, weights = given.examples
+    num_classes, smoothing = fit.core.num_classes, fit.options.train.label_smoothing
+    soft = solve_head.smoothed(targets, num_classes, smoothing)
+    checked, _ = weighted_examples.check_examples((features, soft, weights), None, num_classes)
+    seed = fit.options.runtime.seed
+    solved = method.solve(fit.core, FrozenRows(*checked, given.groups(), seed))
+    lines.say(phase, solved.text)
+    for number, row in enumerate(solved.history, 1):
+        fit.record.history.append({"phase": phase, "epoch": number, **row})
+        fit.log.write(fit.record.history[-1])
+    return solved.core
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """The examples of a phase, and the function that gives the row of the data behind each."""
+
+    examples: Examples
+    groups: Callable[[], np.ndarray | None]
+
+
+def _read(
+    fit: FitParts, phase: str, parts: Cut, above: DataAbove, training: Batches, rows: PhaseRows
+) -> _Given:
+    """The training examples of a phase; see `solve_phase` for the arguments and the errors."""
     options = fit.options
     views = max(1, options.cache.cache_views) if options.data.augment else 1
     once = {"is_drawn": False} if options.train.sampling == "balanced" else {}
@@ -36,19 +95,12 @@ def solve_phase(
     examples = solve_head.read_examples(batches, prefix, _limit_bytes(fit))
     is_kept = bool(fit.run)
     non_finite.require_finite_features(rows, phase, examples[0], passes=views, is_kept=is_kept)
-    judged = None
-    if VALIDATION in fit.judges:
-        judged = _judged_features(fit, parts, above)
-        non_finite.require_finite_features(rows, phase, judged[0], role=VALIDATION, is_kept=is_kept)
-    (dense,) = fit.core.groups[-1].layers
-    origins = None if judged else fit.feed.origins
-    groups = origins(rows.epochs_before, views, **once) if origins else None
-    smoothing = options.train.label_smoothing
-    solution = solve_head.solve(dense, examples, judged, smoothing, groups)
-    lines.say(phase, _solution_text(solution, fit.core.head.metric))
-    for number, row in enumerate(solution.rows, 1):
-        fit.record.history.append({"phase": phase, "epoch": number, **row})
-        fit.log.write(fit.record.history[-1])
+    origins = fit.feed.origins
+
+    def groups() -> np.ndarray | None:
+        return origins(rows.epochs_before, views, **once) if origins else None
+
+    return _Given(examples, groups)
 
 
 def _solution_text(solution: Solution, metric: str) -> str:

@@ -28,8 +28,8 @@ import numpy as np
 from scipy import linalg, optimize, special
 
 from tltf.data import blas_threads
-from tltf.training.solver import weighted_examples as examples
-from tltf.training.solver.standard_inputs import StandardInputs
+from tltf.heads.solving import weighted_examples as examples
+from tltf.heads.solving.standard_inputs import StandardInputs
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Half decades around the best penalties on features of EfficientNet-Lite0 and MiniLM for 1,000 to 3,000
@@ -125,6 +125,29 @@ def path(
         examples.check_initial(initial, given)
     with blas_threads.limit_threads(given[0].size):
         return _path(given, validation, penalties, initial, seed, groups)
+
+
+def solutions(
+    features: np.ndarray,
+    targets: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    penalties: Sequence[float] = PENALTIES,
+) -> list[Weights]:
+    """`(kernel, bias)` of each penalty, in the order given, precise enough to be compared.
+
+    See `path` for the arguments and the errors; a solution starts from that of the next stronger penalty.
+    """
+    given, _ = examples.check_examples((features, targets, weights), None, 0)
+    found = dict[float, Weights]()
+    with blas_threads.limit_threads(given[0].size):
+        problem = _Problem(*given)
+        start = problem.origin()
+        for penalty in sorted(penalties, reverse=True):
+            solved = _solve(problem, penalty, start, _PATH_TOLERANCE)
+            start = solved.kernel, solved.bias
+            found[penalty] = problem.unfold(*start)
+    return [found[penalty] for penalty in penalties]
 
 
 def _path(

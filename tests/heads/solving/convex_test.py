@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from tltf.errors import DataError, NumericError, ShapeError
-from tltf.training.solver import convex
+from tltf.heads.solving import convex
 
 RNG = np.random.default_rng(0)
 
@@ -170,7 +170,7 @@ def test_rows_are_plain_json_and_threads_are_as_before():
 
 
 def test_it_needs_no_tensorflow():
-    code = "import sys, tltf.training.solver.convex; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = "import sys, tltf.heads.solving.convex; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import linalg
 
-from tltf.training.solver import weighted_examples as examples
+from tltf.heads.solving import weighted_examples as examples
 
 _DEAD = 1e-5
 """A feature counts as switched off if it varies by less than this share of the median deviation."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tltf.errors import DataError, NumericError, ShapeError
-from tltf.training.solver import convex, weighted_examples
+from tltf.heads.solving import convex, weighted_examples
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(60, 4))

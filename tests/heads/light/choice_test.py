@@ -1,0 +1,113 @@
+"""The choice among light heads sees no row that it is judged on, and keeps groups and classes right."""
+
+import numpy as np
+import pytest
+
+from tests.heads.light.families_test import blobs
+from tltf.data import hold_out
+from tltf.errors import DataError
+from tltf.heads.light import choice
+from tltf.heads.light.families import FAMILIES, pick
+from tltf.heads.light.light_model import Family, LightRows, Linear
+
+
+class Memory(Family):
+    """Knows the labels of the rows that it was fitted on by heart, and nothing else."""
+
+    name = "memory"
+
+    def settings(self, num_rows, num_classes):
+        return (0.0,)
+
+    def fit(self, rows, settings):
+        return [_Remembered(rows)]
+
+    def text(self, setting):
+        return ""
+
+
+class _Remembered:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def logits(self, features):
+        same = (features[:, None] == self.rows.features[None]).all(2)
+        return same @ self.rows.targets - 0.0
+
+    def scaled(self, factor):
+        return self
+
+
+def test_a_model_that_learns_by_heart_is_judged_by_rows_it_has_not_seen():
+    rows, _ = blobs(count=60)
+    found = choice.choose([Memory(), *pick("ridge")], rows)
+    by_name = {candidate.family.name: candidate for candidate in found.candidates}
+    assert by_name["memory"].accuracy == pytest.approx(1 / 3, abs=0.01)
+    assert found.candidate.family.name == "ridge"
+
+
+def test_copies_of_a_row_stay_together():
+    rows, _ = blobs(count=30)
+    twice = LightRows(
+        *(np.concatenate([a, a]) for a in (rows.features, rows.targets, rows.weights))
+    )
+    groups = np.concatenate([np.arange(30), np.arange(30)])
+    alone = choice.choose([Memory()], twice, groups).candidate.accuracy
+    assert alone == pytest.approx(1 / 3, abs=0.01)
+    assert choice.choose([Memory()], twice).candidate.accuracy > 0.6
+
+
+def test_folds_spread_every_class_and_keep_groups():
+    labels = np.repeat([0, 1, 2], [50, 10, 5])
+    groups = np.arange(65) // 5
+    folds = hold_out.folds(labels, None, 5, seed=3)
+    for label, count in zip((0, 1, 2), (10, 2, 1), strict=True):
+        np.testing.assert_array_equal(np.bincount(folds[labels == label], minlength=5), count)
+    kept = hold_out.folds(labels, groups, 5, seed=3)
+    assert all(len(set(kept[groups == group])) == 1 for group in range(13))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_class_without_rows_is_improbable(name):
+    rows, fresh = blobs(count=60)
+    targets = np.insert(rows.targets, 1, 0.0, axis=1)
+    family = FAMILIES[name]()
+    setting = list(family.settings(1000, 4))[-1]
+    (model,) = choice.fit(family, LightRows(rows.features, targets, rows.weights), [setting])
+    stated = np.exp(model.logits(fresh))
+    stated /= stated.sum(1, keepdims=True)
+    assert stated.shape == (40, 4) and stated[:, 1].max() < 1 / 60 + 1e-3
+    (without,) = family.fit(rows, [setting])
+    same = model.logits(fresh)[:, [0, 2, 3]].argmax(1) == without.logits(fresh).argmax(1)
+    assert same.all()
+
+
+def test_probabilities_can_be_believed_after_the_choice():
+    """Ridge's scores lie between 0 and 1, so that their softmax is far too timid."""
+    rows, fresh = blobs(count=300, seed=1)
+    found = choice.choose(pick("ridge"), rows)
+    assert found.candidate.temperature < 0.5
+    raw = choice.fit(found.candidate.family, rows, [found.candidate.setting])[0]
+    ratio = found.model.logits(fresh) / raw.logits(fresh)
+    np.testing.assert_allclose(ratio, 1 / found.candidate.temperature, rtol=1e-3)
+
+
+def test_equals_are_decided_by_the_loss():
+    rows, _ = blobs(count=300, seed=2)
+    found = choice.choose(pick("auto"), rows)
+    best = max(candidate.accuracy for candidate in found.candidates)
+    error = np.sqrt(best * (1 - best) / 300)
+    assert found.candidate.accuracy >= best - error
+    assert isinstance(found.model, Linear) or found.candidate.loss < 1.0
+    assert found.num_held == 300
+
+
+def test_few_rows_are_judged_in_several_draws():
+    rows, _ = blobs(count=30)
+    assert choice.choose(pick("ridge"), rows).num_held == 4 * 30
+
+
+def test_too_few_rows_are_refused():
+    rows, _ = blobs(count=2, num_classes=2)
+    with pytest.raises(DataError, match="2 training rows are too few"):
+        choice.choose(pick("ridge"), rows)

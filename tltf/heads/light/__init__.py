@@ -1,0 +1,1 @@
+"""Light heads on frozen features: families of small models that are fitted in seconds."""

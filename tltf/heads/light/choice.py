@@ -1,0 +1,203 @@
+"""Chooses a light model and its setting by cross-validation on the training rows."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tltf.data import hold_out
+from tltf.errors import DataError
+from tltf.heads import temperature
+from tltf.heads.light.light_model import (
+    Family,
+    LightModel,
+    LightRows,
+    Linear,
+    Perceptron,
+)
+
+NUM_FOLDS = 5
+FEW_ROWS = 300
+"""Rows below which the folds are drawn NUM_REPEATS times, so that the choice hangs less on one draw."""
+NUM_REPEATS = 4
+MANY_NUMBERS = 2_000_000
+"""Features times rows above which one fold alone is held back: what is chosen hardly varies then."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A setting of a family and what it reached on rows that it was not fitted on.
+
+    Args:
+        family: the Family.
+        setting: one of its settings.
+        accuracy: share of the weight of rows that it has right, 0..1.
+        loss: cross-entropy at the temperature.
+        temperature: what divides its logits, fitted on these rows.
+    """
+
+    family: Family
+    setting: float
+    accuracy: float
+    loss: float
+    temperature: float
+
+    @property
+    def text(self) -> str:
+        """`logistic, penalty .1`."""
+        return ", ".join(filter(None, [self.family.name, self.family.text(self.setting)]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A light model that was chosen and fitted on all rows.
+
+    Args:
+        model: its logits are scaled so that their softmax can be believed.
+        candidate: what was chosen.
+        candidates: everything that was tried, in the order of the families.
+        num_held: rows on which each was judged, a row once for each draw of the folds.
+    """
+
+    model: LightModel
+    candidate: Candidate
+    candidates: tuple[Candidate, ...]
+    num_held: int
+
+
+def choose(
+    families: Sequence[Family],
+    rows: LightRows,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+) -> Choice:
+    """The Choice among all settings of some families.
+
+    A candidate is judged on folds of the rows that it is not fitted on, which have a temperature of
+    their own for it. The best one is that with the lowest cross-entropy among those whose
+    accuracy cannot be told from the highest one: the mean of the paired difference is at most its standard error.
+
+    Args:
+        families: at least one, with at least one setting between them.
+        rows: the training rows.
+        groups: int[N], rows with the same number stay in one fold; None where each is its own.
+        seed: of the draw of the folds.
+
+    Raises:
+        DataError: too few rows to hold some back.
+    """
+    labels = rows.targets.argmax(axis=1)
+    pairs = [
+        (family, tuple(family.settings(len(labels), rows.targets.shape[1]))) for family in families
+    ]
+    held, found = list[np.ndarray](), [list[np.ndarray]() for _, s in pairs for _ in s]
+    for is_held in _draws(rows, labels, groups, seed):
+        rest, judged = np.flatnonzero(~is_held), np.flatnonzero(is_held)
+        held.append(judged)
+        models = [
+            model for family, settings in pairs for model in fit(family, rows.take(rest), settings)
+        ]
+        features = np.asarray(rows.features[judged])
+        for logits, model in zip(found, models, strict=True):
+            logits.append(model.logits(features))
+    places = np.concatenate(held)
+    settings = [(family, setting) for family, chosen in pairs for setting in chosen]
+    weights = rows.weights[places] / rows.weights[places].sum()
+    judged_all = [
+        _judge(family, setting, np.concatenate(logits), labels[places], weights)
+        for (family, setting), logits in zip(settings, found, strict=True)
+    ]
+    candidates = tuple(candidate for candidate, _ in judged_all)
+    place = _best(candidates, [is_right for _, is_right in judged_all], weights, len(labels))
+    best = candidates[place]
+    (model,) = fit(best.family, rows, [best.setting])
+    return Choice(model.scaled(1 / best.temperature), best, candidates, len(places))
+
+
+def _draws(
+    rows: LightRows, labels: np.ndarray, groups: np.ndarray | None, seed: int
+) -> list[np.ndarray]:
+    """bool[N] for each fold of each draw, true where a row is held back."""
+    found = list[np.ndarray]()
+    for draw in range(NUM_REPEATS if len(labels) < FEW_ROWS else 1):
+        folds = hold_out.folds(labels, groups, NUM_FOLDS, seed + draw)
+        found += [folds == fold for fold in range(NUM_FOLDS)]
+    found = found[:1] if rows.features.size > MANY_NUMBERS else found
+    usable = [
+        is_held
+        for is_held in found
+        if rows.weights[is_held].any() and len(np.unique(labels[~is_held & (rows.weights > 0)])) > 1
+    ]
+    if not usable:
+        raise DataError(
+            f"{len(labels)} training rows are too few to choose a head by holding some of them back",
+            flag="method",
+            fix="--method='probe(family=class_means)', which chooses nothing",
+        )
+    return usable
+
+
+def fit(family: Family, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    """The models of a family on rows that may lack some classes.
+
+    The probability of a class that no row has is below 1 / N.
+    """
+    is_there = (rows.targets * rows.weights[:, None]).sum(axis=0) > 0
+    if not settings:
+        return []
+    present = np.flatnonzero(is_there)
+    models = family.fit(dataclasses.replace(rows, targets=rows.targets[:, present]), settings)
+    if len(present) == len(is_there):
+        return models
+    least = -float(np.log(np.count_nonzero(rows.weights)))
+    return [_spread(model, present, len(is_there), least) for model in models]
+
+
+def _spread(model: LightModel, present: np.ndarray, num_classes: int, least: float) -> LightModel:
+    """The model with more classes, which no row has: the largest logit is never below 0, theirs `least`."""
+    if isinstance(model, Linear):
+        return _spread_linear(model, present, num_classes, least)
+    if isinstance(model, Perceptron):
+        output = _spread_linear(model.output, present, num_classes, least)
+        return dataclasses.replace(model, output=output)
+    targets = np.zeros((len(model.targets), num_classes), np.float32)
+    targets[:, present] = model.targets
+    return dataclasses.replace(model, targets=targets)
+
+
+def _spread_linear(model: Linear, present: np.ndarray, num_classes: int, least: float) -> Linear:
+    kernel = np.zeros((len(model.kernel), num_classes), np.float32)
+    kernel[:, present] = model.kernel - model.kernel.mean(axis=1, keepdims=True)
+    bias = np.full(num_classes, least, np.float32)
+    bias[present] = model.bias - model.bias.mean()
+    return Linear(kernel, bias)
+
+
+def _judge(
+    family: Family, setting: float, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[Candidate, np.ndarray]:
+    """The Candidate, and bool[M]: which rows it has right."""
+    divisor = temperature.fit(logits, labels, temperature.class_losses)
+    losses = temperature.class_losses(logits / divisor, labels)
+    is_right = logits.argmax(axis=1) == labels
+    found = Candidate(family, setting, float(weights @ is_right), float(weights @ losses), divisor)
+    return found, is_right
+
+
+def _best(
+    candidates: Sequence[Candidate],
+    is_right: Sequence[np.ndarray],
+    weights: np.ndarray,
+    num_rows: int,
+) -> int:
+    """The place of the candidate that `choose` takes."""
+    top = max(range(len(candidates)), key=lambda i: (candidates[i].accuracy, -candidates[i].loss))
+
+    def is_near(place: int) -> bool:
+        differences = is_right[top].astype(float) - is_right[place]
+        mean = float(weights @ differences)
+        spread = float(weights @ (differences - mean) ** 2)
+        return mean <= np.sqrt(spread / min(num_rows, len(differences)))
+
+    near = [place for place in range(len(candidates)) if is_near(place)]
+    return min(near, key=lambda place: candidates[place].loss)

@@ -1,0 +1,1 @@
+"""The convex problem of a head on frozen features, solved without steps."""
