@@ -16,16 +16,11 @@ from tltf.config.options import Options
 from tltf.console import out_of_memory, signals
 from tltf.data import label_kinds
 from tltf.data.device_batches import share_batches
-from tltf.graphs import (
-    batch_norm_folding,
-    batch_norm_statistics,
-    freezing,
-    frozen_prefix,
-    functional,
-)
+from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
 from tltf.graphs.core import Core
 from tltf.graphs.freezing import Plan
 from tltf.graphs.frozen_prefix import Cut
+from tltf.graphs.functional import named_weights
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.models.forward import ForwardPass
@@ -203,9 +198,7 @@ class Fit:
         if chosen is not None:
             training = functools.partial(training, rows=chosen)
         self._last = (parts.suffix if above.training else self.core.model), training
-        if phase.solver == "method":
-            self._solve_by_method(parts, above, training, phase, rows)
-        if phase.solver == "lbfgs":
+        if phase.solver in ("lbfgs", "method"):
             self._solve(parts, above, training, phase, rows)
             if self.feed.probe_scores:
                 self.record.probe = self.feed.probe_scores(self.core, self.above)
@@ -337,29 +330,21 @@ class Fit:
     def _solve(
         self, parts: Cut, above: DataAbove, training: Batches, phase: Phase, rows: PhaseRows
     ) -> None:
-        """Trains a linear probe to convergence, without steps."""
-        from tltf.training.solver import (
-            solve_phase,  # brings scipy.optimize, which other methods do not need
-        )
+        """Trains a head without steps; a method may make a head of other layers."""
+        from tltf.training.solver import solve_phase  # brings scipy.optimize, needed here alone
 
-        solve_phase.solve_phase(self._parts(), phase.name, parts, above, training, rows)
-
-    def _solve_by_method(
-        self, parts: Cut, above: DataAbove, training: Batches, phase: Phase, rows: PhaseRows
-    ) -> None:
-        """Lets the method make the head, which may have other layers after that."""
-        from tltf.training.solver import solve_phase
-
+        given = self._parts(), phase.name, parts, above, training, rows
+        if phase.solver == "lbfgs":
+            solve_phase.solve_phase(*given)
+            return
         with self.strategy.scope():
-            self.core = solve_phase.solve_by_method(
-                self._parts(), self.method, phase.name, parts, above, training, rows
-            )
-            head = self.core.groups[-1]
-            if any(layer.trainable_weights for layer in head.layers):
+            self.core = solve_phase.solve_by_method(self.method, *given)
+            layers = self.core.groups[-1].layers
+            if any(layer.trainable_weights for layer in layers):
                 self.plans.pop()
                 self._plan(phase)
             self.moved.clear()
-            self.moved.update(functional.named_weights(head.layers))
+            self.moved.update(named_weights(layers))
             parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
         self.above = self.judges.place(self.core, parts, above)
 

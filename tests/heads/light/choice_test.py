@@ -19,7 +19,7 @@ class Memory(Family):
     def settings(self, num_rows, num_classes):
         return (0.0,)
 
-    def fit(self, rows, settings):
+    def solve(self, rows, settings):
         return [_Remembered(rows)]
 
     def text(self, setting):
@@ -73,11 +73,11 @@ def test_a_class_without_rows_is_improbable(name):
     targets = np.insert(rows.targets, 1, 0.0, axis=1)
     family = FAMILIES[name]()
     setting = list(family.settings(1000, 4))[-1]
-    (model,) = choice.fit(family, LightRows(rows.features, targets, rows.weights), [setting])
+    (model,) = choice.solve(family, LightRows(rows.features, targets, rows.weights), [setting])
     stated = np.exp(model.logits(fresh))
     stated /= stated.sum(1, keepdims=True)
     assert stated.shape == (40, 4) and stated[:, 1].max() < 1 / 60 + 1e-3
-    (without,) = family.fit(rows, [setting])
+    (without,) = family.solve(rows, [setting])
     same = model.logits(fresh)[:, [0, 2, 3]].argmax(1) == without.logits(fresh).argmax(1)
     assert same.all()
 
@@ -87,7 +87,7 @@ def test_probabilities_can_be_believed_after_the_choice():
     rows, fresh = blobs(count=300, seed=1)
     found = choice.choose(pick("ridge"), rows)
     assert found.candidate.temperature < 0.5
-    raw = choice.fit(found.candidate.family, rows, [found.candidate.setting])[0]
+    raw = choice.solve(found.candidate.family, rows, [found.candidate.setting])[0]
     ratio = found.model.logits(fresh) / raw.logits(fresh)
     np.testing.assert_allclose(ratio, 1 / found.candidate.temperature, rtol=1e-3)
 

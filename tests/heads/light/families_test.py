@@ -39,7 +39,7 @@ WIDE = {"width": 90, "count": 30}
 def test_ridge_is_that_of_scikit_learn(shape):
     rows, fresh = blobs(**shape)
     for penalty, model in zip(
-        (3.0, 0.1), linear_families.Ridge().fit(rows, (3.0, 0.1)), strict=True
+        (3.0, 0.1), linear_families.Ridge().solve(rows, (3.0, 0.1)), strict=True
     ):
         other = Ridge(alpha=penalty * len(rows.targets)).fit(
             standard(rows, rows.features), rows.targets
@@ -53,7 +53,7 @@ def test_the_discriminant_is_that_of_scikit_learn(shape):
     rows, fresh = blobs(**shape)
     labels = rows.targets.argmax(1)
     for share in (0.9, 0.3):
-        (model,) = linear_families.ShrunkDiscriminant().fit(rows, [share])
+        (model,) = linear_families.ShrunkDiscriminant().solve(rows, [share])
         other = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=share).fit(
             standard(rows, rows.features), labels
         )
@@ -64,7 +64,7 @@ def test_the_discriminant_is_that_of_scikit_learn(shape):
 @pytest.mark.parametrize("shape", [{}, WIDE])
 def test_logistic_regression_is_that_of_scikit_learn(shape):
     rows, fresh = blobs(**shape)
-    (model,) = linear_families.Logistic().fit(rows, [0.1])
+    (model,) = linear_families.Logistic().solve(rows, [0.1])
     other = LogisticRegression(C=1 / (0.1 * len(rows.targets)), tol=1e-8, max_iter=5000).fit(
         standard(rows, rows.features), rows.targets.argmax(1)
     )
@@ -77,7 +77,7 @@ def test_logistic_regression_is_that_of_scikit_learn(shape):
 
 def test_class_means_answer_as_the_nearest_centroid():
     rows, fresh = blobs()
-    (model,) = linear_families.ClassMeans().fit(rows, [0.0])
+    (model,) = linear_families.ClassMeans().solve(rows, [0.0])
     other = NearestCentroid().fit(standard(rows, rows.features), rows.targets.argmax(1))
     expected = other.predict(standard(rows, fresh))
     np.testing.assert_array_equal(model.logits(fresh).argmax(1), expected)
@@ -85,7 +85,7 @@ def test_class_means_answer_as_the_nearest_centroid():
 
 def test_the_nearest_examples_are_weighted_by_their_cosine():
     rows, fresh = blobs()
-    (model,) = other_families.NearestExamples().fit(rows, [4])
+    (model,) = other_families.NearestExamples().solve(rows, [4])
     center = rows.features.mean(0)
     for features, found in zip(fresh, model.logits(fresh), strict=True):
         given = features - center
@@ -120,8 +120,8 @@ def test_the_hidden_layer_learns_what_no_line_separates():
     features = random.uniform(-1, 1, (400, 2)).astype("f")
     labels = (features[:, 0] * features[:, 1] > 0).astype(int)
     rows = LightRows(features, np.eye(2)[labels], np.ones(400))
-    (bent,) = other_families.HiddenLayer().fit(rows, [1e-4])
-    (straight,) = linear_families.Logistic().fit(rows, [1e-3])
+    (bent,) = other_families.HiddenLayer().solve(rows, [1e-4])
+    (straight,) = linear_families.Logistic().solve(rows, [1e-3])
     right = [
         float((model.logits(features).argmax(1) == labels).mean()) for model in (bent, straight)
     ]
@@ -138,7 +138,7 @@ def test_rows_of_weight_0_count_for_nothing(name):
         np.concatenate([rows.targets, np.eye(3)[np.zeros(40, int)]]),
         np.concatenate([rows.weights, np.zeros(40)]),
     )
-    (first,), (second,) = family.fit(rows, [setting]), family.fit(more, [setting])
+    (first,), (second,) = family.solve(rows, [setting]), family.solve(more, [setting])
     np.testing.assert_allclose(first.logits(fresh), second.logits(fresh), rtol=1e-4, atol=1e-4)
     scaled = first.scaled(0.5).logits(fresh)
     np.testing.assert_allclose(scaled, 0.5 * first.logits(fresh), rtol=1e-5, atol=1e-6)

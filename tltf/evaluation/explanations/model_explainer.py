@@ -1,6 +1,7 @@
 """An explainer at work on the rows of a model's inputs."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -210,12 +211,16 @@ def quick_call(modality: str, call: Call[Row] | None = None) -> Call[Row]:
         modality: of the inputs.
         call: the explainer; None for grad_cam of images and integrated_gradients of texts.
     """
-    if call is None:
-        usual = "grad_cam" if modality == "image" else "integrated_gradients"
-        call = call_strings.pick(EXPLAINERS, usual)
+    call = call or _usual_call(modality)
     if "most_steps" not in call.kwargs:
         return call
     return call.change(most_steps=min(QUICK_STEPS, call.kwargs["most_steps"]))
+
+
+@functools.cache
+def _usual_call(modality: str) -> Call[Row]:
+    usual = "grad_cam" if modality == "image" else "integrated_gradients"
+    return call_strings.pick(EXPLAINERS, usual)
 
 
 def reason_of(error: Exception) -> str:

@@ -7,7 +7,6 @@ import numpy as np
 
 from tltf.data import hold_out
 from tltf.errors import DataError
-from tltf.heads import temperature
 from tltf.heads.light.light_model import (
     Family,
     LightModel,
@@ -15,6 +14,8 @@ from tltf.heads.light.light_model import (
     Linear,
     Perceptron,
 )
+from tltf.heads.temperature import class_losses
+from tltf.heads.temperature import fit as fit_temperature
 
 NUM_FOLDS = 5
 FEW_ROWS = 300
@@ -95,7 +96,9 @@ def choose(
         rest, judged = np.flatnonzero(~is_held), np.flatnonzero(is_held)
         held.append(judged)
         models = [
-            model for family, settings in pairs for model in fit(family, rows.take(rest), settings)
+            model
+            for family, settings in pairs
+            for model in solve(family, rows.take(rest), settings)
         ]
         features = np.asarray(rows.features[judged])
         for logits, model in zip(found, models, strict=True):
@@ -110,7 +113,7 @@ def choose(
     candidates = tuple(candidate for candidate, _ in judged_all)
     place = _best(candidates, [is_right for _, is_right in judged_all], weights, len(labels))
     best = candidates[place]
-    (model,) = fit(best.family, rows, [best.setting])
+    (model,) = solve(best.family, rows, [best.setting])
     return Choice(model.scaled(1 / best.temperature), best, candidates, len(places))
 
 
@@ -137,7 +140,7 @@ def _draws(
     return usable
 
 
-def fit(family: Family, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+def solve(family: Family, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
     """The models of a family on rows that may lack some classes.
 
     The probability of a class that no row has is below 1 / N.
@@ -146,7 +149,7 @@ def fit(family: Family, rows: LightRows, settings: Sequence[float]) -> Sequence[
     if not settings:
         return []
     present = np.flatnonzero(is_there)
-    models = family.fit(dataclasses.replace(rows, targets=rows.targets[:, present]), settings)
+    models = family.solve(dataclasses.replace(rows, targets=rows.targets[:, present]), settings)
     if len(present) == len(is_there):
         return models
     least = -float(np.log(np.count_nonzero(rows.weights)))
@@ -177,8 +180,8 @@ def _judge(
     family: Family, setting: float, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[Candidate, np.ndarray]:
     """The Candidate, and bool[M]: which rows it has right."""
-    divisor = temperature.fit(logits, labels, temperature.class_losses)
-    losses = temperature.class_losses(logits / divisor, labels)
+    divisor = fit_temperature(logits, labels, class_losses)
+    losses = class_losses(logits / divisor, labels)
     is_right = logits.argmax(axis=1) == labels
     found = Candidate(family, setting, float(weights @ is_right), float(weights @ losses), divisor)
     return found, is_right

@@ -135,7 +135,7 @@ class Family:
         """The settings that are tried on so many rows; () where it is not worth the time."""
         raise NotImplementedError
 
-    def fit(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each setting; every class has at least one row with a weight above 0."""
         raise NotImplementedError
 

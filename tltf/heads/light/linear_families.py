@@ -19,7 +19,7 @@ class Logistic(Family):
         """Penalties, strong to weak."""
         return (30.0, 10.0, *convex.PENALTIES)
 
-    def fit(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty."""
         found = convex.solutions(
             rows.features, rows.targets, weights=rows.weights, penalties=settings
@@ -44,7 +44,7 @@ class Ridge(Family):
         """Penalties, strong to weak."""
         return (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 
-    def fit(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty, by one eigenvalue decomposition."""
         given = Standardised.of(rows)
         with blas_threads.limit_threads(given.inputs.size):
@@ -76,7 +76,7 @@ class ClassMeans(Family):
         """Nothing is shrunk: with standardised features that would only scale the logits."""
         return (0.0,)
 
-    def fit(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """The one model."""
         given = Standardised.of(rows)
         means = means_of_classes(given)
@@ -101,7 +101,7 @@ class ShrunkDiscriminant(Family):
         """Shares of the multiple of 1, strong to weak."""
         return (0.9, 0.7, 0.5, 0.3, 0.1, 0.03, 0.01)
 
-    def fit(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each share, by one eigenvalue decomposition."""
         given = Standardised.of(rows)
         means, shares = means_of_classes(given), given.weights @ given.targets

@@ -35,7 +35,7 @@ class NearestExamples(Family):
             return ()
         return tuple(count for count in (1, 3, 5, 10, 20) if 2 * count <= num_rows)
 
-    def fit(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each number of neighbours; all share the stored examples."""
         kept = rows.take(np.flatnonzero(rows.weights))
         features = np.asarray(kept.features, np.float32)
@@ -67,13 +67,13 @@ class HiddenLayer(Family):
         """Penalties."""
         return () if num_rows < self.least_rows else (0.03, 0.003)
 
-    def fit(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty."""
         given = Standardised.of(rows)
         with blas_threads.limit_threads(given.inputs.size):
-            return [self._fit(given, penalty) for penalty in settings]
+            return [self._solve(given, penalty) for penalty in settings]
 
-    def _fit(self, given: Standardised, penalty: float) -> Perceptron:
+    def _solve(self, given: Standardised, penalty: float) -> Perceptron:
         width, num_classes = given.inputs.shape[1], given.targets.shape[1]
         shapes = [(width, self.units), (self.units,), (self.units, num_classes), (num_classes,)]
         random = np.random.default_rng(0)

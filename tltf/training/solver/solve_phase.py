@@ -52,8 +52,8 @@ def solve_phase(
 
 
 def solve_by_method(
-    fit: FitParts,
     method: Method,
+    fit: FitParts,
     phase: str,
     parts: Cut,
     above: DataAbove,
