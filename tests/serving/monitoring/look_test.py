@@ -6,7 +6,7 @@ from scipy import stats
 
 from tests.serving.monitoring import making
 from tltf.errors import FlagError
-from tltf.serving.monitoring import look, statistics
+from tltf.serving.monitoring import look, page, statistics
 from tltf.serving.monitoring.answers import Answers
 from tltf.serving.monitoring.look import Look, Ring
 
@@ -110,3 +110,17 @@ def test_a_look_is_kept_as_json():
     found = look.look_at(live(), OWN, 1, "2026-01-01", 1)
     found = Look(**{**vars(found), "rings": (Ring("drift", "said", 0.001, 0.01),)})
     assert Look.from_json(found.to_json()) == found
+
+
+def test_rows_that_the_model_was_not_sure_of_are_counted():
+    answers = live()
+    unsure = answers.scores.max(axis=1) < 0.7
+    given = np.where(unsure, -1, answers.given).astype(np.int32)
+    found = look.look_at(Answers(answers.scores, given, None, 0), OWN, 1, "", 99)
+    assert found.summary.not_sure == pytest.approx(unsure.mean()) and unsure.any()
+    usual = look.summarize(OWN.answers, OWN.about)
+    assert usual.not_sure == 0.0
+    *rows, last = page._shift_table(found, OWN, usual).rows
+    assert len(rows) == 2
+    assert list(last.cells)[:3] == ["not sure", "0.0%", f"{unsure.mean():.1%}"]
+    assert f"not sure {unsure.mean():.1%}" in page._look_text(found)

@@ -42,6 +42,14 @@ class Summary:
     means: dict[str, float]
     confidence: float | None = None
 
+    @property
+    def not_sure(self) -> float:
+        """The share of the rows whose class the model was not sure of, 0..1; 0 for other heads."""
+        if self.confidence is None:
+            return 0.0
+        left = 1.0 - sum(self.rates.values())
+        return left if left > 1e-9 else 0.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Ring:

@@ -29,6 +29,8 @@ MOST_PRINTED = 5
 """Windows, and alarms, that the command prints: the last ones."""
 MOST_CURVES = 6
 """Classes whose rates are drawn: those that changed the most."""
+NOT_SURE = "not sure"
+"""The name of the rows that a model gave no class."""
 LEAST_P = 1e-6
 """Smaller p-values are drawn here."""
 P_TICKS = (1, 0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6)
@@ -272,6 +274,9 @@ def _shift_table(last: Look, reference: Reference, usual: Summary) -> Table | No
         if last.class_shift is not None:
             cells.append(percent(last.class_shift[name]))
         rows.append(Row(cells))
+    if usual.not_sure or last.summary.not_sure:
+        cells = [NOT_SURE, percent(usual.not_sure), percent(last.summary.not_sure)]
+        rows.append(Row([*cells, *[""] * (len(columns) - len(cells))]))
     return Table(columns, rows)
 
 
@@ -350,6 +355,7 @@ def _look_text(found: Look) -> str:
     tests = [f"{TEST_NAMES[test]} p {p_text(value)}" for test, value in found.p_values.items()]
     rates = sorted(found.summary.rates.items(), key=lambda item: -item[1])[:3]
     shown = [f"{name} {percent(rate)}" for name, rate in rates]
+    shown += [f"{NOT_SURE} {percent(found.summary.not_sure)}"] if found.summary.not_sure else []
     shown += [f"mean {name} {number(value)}" for name, value in found.summary.means.items()]
     if not tests:
         tests = [f"too few rows to test ({found.num_rows})"]
