@@ -24,10 +24,10 @@ def service(options: Options, typed: str = "") -> None:
     recipe = checks.resolve(options)
     with lines.quiet(options.output.quiet):
         command.load_tensorflow(f"reading {recipe.source.text}")
-        from tltf.experiments import kfold, one_run
+        from tltf.experiments import one_run, rounds
         from tltf.experiments.launch import Launch
 
-        run = kfold.run if kfold.is_asked_for(recipe) else one_run.run
+        run = rounds.run if rounds.is_asked_for(recipe) else one_run.run
         with streams.survive_closed_output(options.output.output):
             run(options, recipe, launch=Launch(typed))
 

@@ -28,7 +28,7 @@ def test_hidden_packages_cannot_be_imported_inside_only():
 def test_training_waits_for_no_package_of_the_report():
     code = (
         "from tltf.console import command as console; console.quiet_tensorflow(False); console.load_tensorflow()\n"
-        "from tltf.experiments import kfold; from tltf.training import training\n"
+        "from tltf.experiments import rounds; from tltf.training import training\n"
         "from tltf.data.sources import samples\n"
         "import sys\n"
         "print([n for n in ('sklearn', 'matplotlib', 'tensorflow_datasets', 'scipy.stats')"

@@ -142,6 +142,7 @@ SOURCES = {
 SPLITS = {
     "holdout": ["holdout", "holdout(test=.25, validation=0)", "holdout(test=.5, validation=.25)"],
     "kfold": ["kfold(folds=3, fold=0)", "kfold(folds=3, fold=2, validation=.2)"],
+    "few_shot": ["few_shot(labels_a_class=2)", "few_shot(labels_a_class=3, draw=4, test=.4)"],
     "given": ["given"],
 }
 AUGMENTS = {

@@ -213,3 +213,73 @@ def test_rows_that_are_asked_for_leave_each_class_something_to_train_on():
         scan = source.scan
         assert scan.found == scan.used + scan.excluded == 12
         assert len(scan.excluded_rows) == scan.excluded == 12 - len(source)
+
+
+def few(text, source=None, seed=0):
+    source = source or numbered(60, 40, 5)
+    parts = splits.split(source, text, seed)
+    return {role: list(part.ids) for role, part in parts.items()}, parts
+
+
+def test_few_shot_takes_so_many_rows_of_each_class_and_the_same_test_rows_in_each_draw():
+    draws = [
+        few(f"few_shot(labels_a_class=8, draws=3, draw={number}, test=.2)") for number in range(3)
+    ]
+    for ids, parts in draws:
+        assert set(ids) == {"train", "test"}, "no label is spent on validation"
+        assert np.bincount(parts["train"].labels).tolist() == [8, 8, 4], "all that a class has left"
+        assert np.bincount(parts["test"].labels).tolist() == [12, 8, 1]
+        assert ids["test"] == draws[0][0]["test"]
+    trained = [set(ids["train"]) for ids, _ in draws]
+    assert trained[0] != trained[1] != trained[2] and trained[0] != trained[2]
+    assert few("few_shot(labels_a_class=8, draws=3, draw=1)")[0] == draws[1][0]
+    assert few("few_shot(labels_a_class=8, draws=3, draw=1)", seed=1)[0] != draws[1][0]
+
+
+def test_draws_of_few_rows_are_random():
+    """Each of 32 training rows of a class is drawn about as often as any other."""
+    counts = collections.Counter(
+        row
+        for number in range(40)
+        for row in few(f"few_shot(labels_a_class=8, draws=40, draw={number})", numbered(40, 40))[0][
+            "train"
+        ]
+    )
+    assert len(counts) == 64 and sum(counts.values()) == 40 * 16
+    assert max(counts.values()) < 10 + 5 * np.sqrt(10 * 0.75) and min(counts.values()) >= 1
+
+
+def test_few_shot_counts_a_repeated_content_once_and_leaves_given_validation_out():
+    texts = ["same"] * 30 + [f"a{n}" for n in range(10)] + [f"b{n}" for n in range(40)]
+    source = make(texts, [0] * 40 + [1] * 40)
+    ids, parts = few("few_shot(labels_a_class=6, test=.2)", source)
+    assert np.bincount(parts["train"].labels).tolist() == [6, 6]
+    assert len(set(parts["train"].column.values)) == 12
+    roles = ["train"] * 30 + ["validation"] * 10 + ["test"] * 10
+    given = make([f"t{n}" for n in range(50)], [0, 1] * 25, roles)
+    ids, _ = few("few_shot(labels_a_class=4)", given)
+    assert sorted(ids["test"]) == sorted(f"t{n}" for n in range(40, 50)) and len(ids["train"]) == 8
+    assert "validation" not in ids
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("few_shot(labels_a_class=0)", "0 labels a class"),
+        ("few_shot(draw=10)", "no draw 10 of 10"),
+        ("few_shot(draws=1, draw=-1)", "at least 2"),
+        ("few_shot(test=1.5)", "not shares"),
+    ],
+)
+def test_few_shot_refuses_numbers_out_of_their_range(text, said):
+    with pytest.raises(FlagError, match=said):
+        splits.split(numbered(30, 30), text, 0)
+
+
+def test_few_shot_refuses_numbers_as_labels():
+    source = numbered(30, 30)
+    source = dataclasses.replace(
+        source, label_fields=one_label_field(np.arange(60, dtype=np.float32), ())
+    )
+    with pytest.raises(FlagError, match="rows of classes"):
+        splits.split(source, "few_shot", 0)

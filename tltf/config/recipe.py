@@ -9,6 +9,7 @@ from tltf.config.catalogs.row import (
     HeadRow,
     MethodRow,
     Row,
+    SplitRow,
     TrackerRow,
 )
 
@@ -25,7 +26,7 @@ class DataRecipe:
     """
 
     source: Call[Row]
-    split: Call[Row]
+    split: Call[SplitRow]
     head: Call[HeadRow]
     augments: tuple[Call[AugmentRow], ...] = ()
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from tltf.config import call_strings
 from tltf.config.call_strings import Call
-from tltf.config.catalogs.row import Row
+from tltf.config.catalogs.row import SplitRow
 from tltf.config.catalogs.splits import SPLITS
 from tltf.config.option_groups import ScanOptions
-from tltf.data import row_scan
+from tltf.data import label_kinds, row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
 from tltf.data.split_checks import (
     drop_unknown_classes,
@@ -32,7 +32,7 @@ FOLD_STEP = 0x5851F42D
 
 
 def split(
-    source: Source, text: str | Call[Row], seed: int, scan: ScanOptions | None = None
+    source: Source, text: str | Call[SplitRow], seed: int, scan: ScanOptions | None = None
 ) -> Splits:
     """The Splits of a source.
 
@@ -128,6 +128,47 @@ def kfold(
     return roles
 
 
+def few_shot(
+    source: Source,
+    seed: int,
+    *,
+    labels_a_class: int = 8,
+    draws: int = 10,
+    draw: int = 0,
+    test: float = 0.2,
+) -> np.ndarray:
+    """The roles str[N] where a few rows of each class are for training and nothing is for validation.
+
+    All draws have the same test split. A content counts once, however many rows repeat it; a class
+    with fewer contents gives all that it has.
+
+    Args:
+        source: the rows, with one class each.
+        seed: seed of the draws.
+        labels_a_class: training rows of each class, at least 1.
+        draws: number of draws.
+        draw: number of the draw, from 0.
+        test: share of the rows that becomes the test split if the data gives none, 0 to 1.
+
+    Raises:
+        FlagError: a number out of its range, or rows that have several labels or numbers.
+        DataError: no row can be spared for the test split.
+    """
+    check_few_shot(labels_a_class, draws, draw, test, least=0)
+    if source.labels is None or label_kinds.kind_of(source.labels).name != label_kinds.CLASS:
+        what = "few_shot draws rows of classes, and these rows have several labels or numbers"
+        raise FlagError(what, flag="split", fix="--split=holdout")
+    roles, rows = _training_pool(source)
+    roles[roles == VALIDATION] = ""
+    size = 0 if np.any(roles == TEST) else _share_size(test, len(rows), TEST)
+    roles[rows] = draw_stratified(source, rows, seed, {TEST: size})
+    _require_test_rows(source, roles, size)
+    rows = np.flatnonzero(roles == TRAIN)
+    order = _order(source, rows, seed + (draw + 1) * FOLD_STEP)
+    roles[rows[~_first_contents(order, labels_a_class)]] = ""
+    return roles
+
+
 def keep_given(source: Source, seed: int) -> np.ndarray:
     """The roles str[N] that the data gives, unchanged.
 
@@ -178,6 +219,20 @@ def check_kfold(folds: int, fold: int, validation: float, least: int = -1) -> No
             f"kfold has no fold {fold} of {folds} (folds count from 0, at least 2)",
             flag="split",
             fix="--split=kfold(folds=5, fold=0)",
+        )
+
+
+def check_few_shot(
+    labels_a_class: int, draws: int, draw: int, test: float, least: int = -1
+) -> None:
+    """Raises FlagError for a number out of its range, or a draw below `least` or beyond the last."""
+    check_holdout(test, 0)
+    if labels_a_class < 1 or draws < 1 or not least <= draw < draws or (draw < 0 and draws < 2):
+        raise FlagError(
+            f"few_shot has no draw {draw} of {draws} with {labels_a_class} labels a class (draws "
+            "count from 0, and all of them together are at least 2)",
+            flag="split",
+            fix="--split=few_shot(labels_a_class=8, draws=10, draw=0)",
         )
 
 
@@ -240,6 +295,17 @@ def _keep_last_content(order: _Order, is_chosen: np.ndarray) -> np.ndarray:
     num_left = np.bincount(order.classes, weights=~is_chosen)
     is_last = order.places == _last_places(order)[order.classes]
     return is_chosen & ~(is_last & (num_left == 0)[order.classes])
+
+
+def _first_contents(order: _Order, count: int) -> np.ndarray:
+    """bool[M]: one row of each of the first contents of each class."""
+    pairs = np.stack([order.classes, order.places], axis=1)
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    classes = order.classes[first]
+    ranks = np.arange(len(first)) - np.searchsorted(classes, classes)
+    is_chosen = np.zeros(len(order.classes), bool)
+    is_chosen[first[ranks < count]] = True
+    return is_chosen
 
 
 def _last_places(order: _Order) -> np.ndarray:

@@ -23,7 +23,7 @@ from tltf.errors import FlagError, ModelError
 from tltf.evaluation.report import terminal
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import kfold, notebook_page, run_evaluation
+from tltf.experiments import notebook_page, rounds, run_evaluation
 from tltf.experiments.launch import Launch
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
@@ -198,7 +198,7 @@ def fit(
             checks.resolve(chosen, source=source),
             Launch(_typed(data, backbone, flags)),
         )
-        report = kfold.run(chosen, recipe, callbacks, launch)
+        report = rounds.run(chosen, recipe, callbacks, launch)
     path = pathlib.Path(folder)
     if report is None:
         raise FlagError("a dry run has no result", flag="dry_run", fix="leave it out")

@@ -274,7 +274,7 @@ def _choices(result: TrainingResult) -> list[str]:
     """The names of what a training chose on its validation split; [] if it chose nothing."""
     train, history = result.model.run_options.train, result.history
     num_penalties = sum("penalty" in row for row in history)
-    num_epochs = len(history) - num_penalties - sum("candidate" in row for row in history)
+    num_epochs = sum(not SOLVED & row.keys() for row in history)
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
     recipe = result.model.recipe
     if recipe is None:
@@ -354,6 +354,10 @@ def _command(chosen: Options) -> str:
     return f"python -m tltf.train --flagfile={pathlib.Path(chosen.output.output) / folder.FLAGS} --output=NEW"
 
 
+SOLVED = {"penalty", "candidate"}
+"""Keys of the rows of a history that are no epochs."""
+
+
 def _headline(chosen: Options, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     train = chosen.train
     steps = {
@@ -361,7 +365,7 @@ def _headline(chosen: Options, history: Sequence[dict[str, Any]]) -> dict[str, A
         "batch size": train.batch_size,
         "optimizer": f"{train.optimizer}, peak rate {train.learning_rate:g}, {train.schedule}",
     }
-    is_solved = bool(history) and all("penalty" in row for row in history)
+    is_solved = bool(history) and all(SOLVED & row.keys() for row in history)
     return {
         "data": chosen.data.data,
         "backbone": chosen.model.backbone,

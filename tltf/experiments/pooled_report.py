@@ -1,4 +1,4 @@
-"""The report of a cross-validation, which is made of the reports and predictions of its folds."""
+"""The report of several rounds, which is made of the reports and predictions of folds or draws."""
 
 import dataclasses
 import pathlib
@@ -15,7 +15,7 @@ from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.report import folds as fold_rows
 from tltf.evaluation.report import learning
-from tltf.evaluation.report.folds import Fold
+from tltf.evaluation.report.folds import Fold, RoundKind
 from tltf.evaluation.report.report import ConfusedPair, DataSummary, Mistake, Report
 from tltf.evaluation.report.verdict import train_command
 from tltf.evaluation.report.wording import Wording
@@ -44,7 +44,11 @@ class _Examples:
 
 
 def make(
-    chosen: Options, folder: pathlib.Path, places: Sequence[str], folds: Sequence[Report]
+    chosen: Options,
+    folder: pathlib.Path,
+    places: Sequence[str],
+    folds: Sequence[Report],
+    noun: str = fold_rows.FOLDS.noun,
 ) -> Report:
     """The report of the test predictions of all folds; writes these to predictions.csv.
 
@@ -52,11 +56,13 @@ def make(
         chosen: the options of all folds together.
         folder: the run folder of all folds together.
         places: the run folder of each fold, relative to `folder`.
-        folds: the report of each fold.
+        folds: the report of each fold or draw.
+        noun: what a round is called, see `folds.kind_of`.
 
     Raises:
         ModelError: the report of a fold has no test metrics.
     """
+    kind = fold_rows.kind_of(noun)
     tables = [prediction_table.read(folder / place / layout.PREDICTIONS) for place in places]
     whole = prediction_table.join_tables([table for table, _ in tables])
     head = call_strings.pick(HEADS, (folds[0].options or {})["head"], "head").build()
@@ -66,12 +72,12 @@ def make(
     test = judge.measure(labels, candidate, names, seed=chosen.runtime.seed)
     worst = judge.worst(labels, candidate, names, whole.ids, shown_examples.NUM_MISTAKES)
     numbers = np.repeat(np.arange(1, len(tables) + 1), [len(table) for table, _ in tables])
-    placed = list(_with_folds(folds, whole, numbers))
+    placed = list(_with_folds(folds, whole, numbers, kind))
     known = {(row.fold, row.id): row for part in placed for row in part.mistakes}
     rows = judge.counts(_rows(chosen, labels, names, whole.ids))
     data = dataclasses.replace(_data(chosen, folds), splits={JUDGED: rows})
     test = dataclasses.replace(test, intervals={}, interval_confidence=None)
-    report = _measured(chosen, places, folds, test)
+    report = _measured(chosen, places, folds, test, kind)
     return dataclasses.replace(
         report,
         command=train_command(report),
@@ -103,26 +109,31 @@ def metrics_of(report: Report) -> SplitMetrics:
 
 
 def _measured(
-    chosen: Options, places: Sequence[str], reports: Sequence[Report], test: SplitMetrics
+    chosen: Options,
+    places: Sequence[str],
+    reports: Sequence[Report],
+    test: SplitMetrics,
+    kind: RoundKind,
 ) -> Report:
     """The Report of the numbers: those of all rows, of each fold, and of the baselines."""
     said, first = evaluators.wording_for(test), reports[0]
     kept = dict.fromkeys((said.metric, "macro_recall", *said.columns))
     folds = [_fold(report, place, kept) for report, place in zip(reports, places, strict=True)]
     scores, spread = fold_rows.scores_text(folds, said), fold_rows.deviation_text(folds, said)
-    mean = fold_rows.average(test, folds)
-    run = {**first.run, "data": chosen.data.data, "folds": len(folds)}
+    mean = fold_rows.average(test, folds, kind)
+    run = {**first.run, "data": chosen.data.data, kind.plural: len(folds)}
     return Report(
         options=options.flag_values(chosen),
         run=run,
         test=test,
         folds=folds,
-        fold_means=fold_rows.means(folds),
+        fold_means=fold_rows.means(folds, kind),
+        round_kind=kind.noun,
         folds_text=f"{scores}; mean {said.value(mean.scores[said.metric])} {spread}",
         parameters=first.parameters,
         versions=strategies.versions(),
         baselines={
-            name: mean_baseline([(report.baselines or {})[name] for report in reports], said)
+            name: mean_baseline([(report.baselines or {})[name] for report in reports], said, kind)
             for name in first.baselines or {}
         },
         trainable_table=first.trainable_table,
@@ -145,7 +156,9 @@ def _kept_text(run: pathlib.Path, report: Report) -> str:
     return f"epoch {kept.number} of {kept.num_epochs}"
 
 
-def mean_baseline(rows: Sequence[BaselineRow], said: Wording) -> BaselineRow:
+def mean_baseline(
+    rows: Sequence[BaselineRow], said: Wording, kind: RoundKind = fold_rows.FOLDS
+) -> BaselineRow:
     """The mean of a baseline's rows over the folds; its gain has the interval of `folds.mean_interval`."""
     scores = {
         name: float(np.mean([row.test.score(name) for row in rows]))
@@ -153,10 +166,10 @@ def mean_baseline(rows: Sequence[BaselineRow], said: Wording) -> BaselineRow:
         if all(row.test.scores.get(name) is not None for row in rows)
     }
     gains = [row.gain.gains[said.metric].difference for row in rows if row.gain]
-    gain = Gain(float(np.mean(gains)), fold_rows.mean_interval(gains))
+    gain = Gain(float(np.mean(gains)), fold_rows.mean_interval(gains, kind))
     return BaselineRow(
         SplitMetrics({**scores}),
-        note="mean of the folds",
+        note=f"mean of the {kind.plural}",
         gain=PairedDifference({said.metric: gain}),
     )
 
@@ -182,7 +195,9 @@ def _rows(chosen: Options, labels: np.ndarray, names: Sequence[str], ids: Sequen
     return Source(chosen.data.data, fields, label_fields, ids, None, ScanCounts())
 
 
-def _with_folds(folds: Sequence[Report], whole: Table, numbers: np.ndarray) -> Iterator[_Examples]:
+def _with_folds(
+    folds: Sequence[Report], whole: Table, numbers: np.ndarray, kind: RoundKind = fold_rows.FOLDS
+) -> Iterator[_Examples]:
     """The examples that the reports of the folds show, with their folds, texts and pictures.
 
     A picture is not in report.json, so that of a fold that is read from there comes from its path.
@@ -190,10 +205,12 @@ def _with_folds(folds: Sequence[Report], whole: Table, numbers: np.ndarray) -> I
     places = zip(numbers.tolist(), whole.ids, strict=True)
     contents = dict(zip(places, next(iter(whole.contents.values())), strict=True))
 
+    noun = None if kind is fold_rows.FOLDS else kind.noun
+
     def placed(row: Mistake, number: int) -> Mistake:
         is_shown = row.image is not None or row.text is not None
         image = row.image if is_shown else contents.get((number, row.id))
-        return dataclasses.replace(row, fold=number, image=image)
+        return dataclasses.replace(row, fold=number, round_kind=noun, image=image)
 
     for number, report in enumerate(folds, 1):
         pairs = [row for pair in report.confused for row in pair.examples]
@@ -211,6 +228,7 @@ def _known_example(
     return dataclasses.replace(
         row,
         fold=number,
+        round_kind=shown.round_kind,
         text=shown.text,
         unread=shown.unread,
         image=shown.image,

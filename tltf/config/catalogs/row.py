@@ -67,6 +67,19 @@ class HeadRow(Row):
 
 
 @dataclasses.dataclass(frozen=True)
+class SplitRow(Row):
+    """An entry of SPLITS.
+
+    Args:
+        rounds: the argument that says how many rounds of training there are; empty for one.
+        round: the argument that says which one is trained, -1 for all; also the noun of a round.
+    """
+
+    rounds: str = ""
+    round: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class MethodRow(Row):
     """An entry of METHODS.
 

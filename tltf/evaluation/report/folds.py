@@ -1,4 +1,4 @@
-"""The folds of a cross-validation in a report: their scores, and means over them with intervals."""
+"""The rounds of a run in a report, folds or draws: their scores, and means over them with intervals."""
 
 import dataclasses
 import statistics
@@ -14,14 +14,70 @@ from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
 stats = lazy_imports.Module("scipy.stats")
 
 CONFIDENCE = 0.95
-INTERVAL_NAME = "corrected t interval over folds"
-INTERVAL_NOTE = (
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundKind:
+    """What the rounds of a run are.
+
+    Args:
+        noun: `fold` or `draw`.
+        whole: what all of them together are, as in `5-fold cross-validation of`.
+        note: what an interval over them means.
+        judged: how the rows were judged, as a sentence in which {rows} stands for them.
+        shares_rows: whether each round is trained on what others are judged on, so that the interval of
+            a mean has to be wider than Student's.
+        pooled: what a page says of the tables that hold the rows of all rounds.
+    """
+
+    noun: str
+    whole: str
+    note: str
+    judged: str
+    shares_rows: bool
+    pooled: str
+
+    @property
+    def plural(self) -> str:
+        """`folds` or `draws`."""
+        return f"{self.noun}s"
+
+
+_NOTE_OF_FOLDS = (
     "Every interval of this report is a 95% corrected t interval over folds (Nadeau & Bengio 2003): "
     "it shows how much a score depends on which rows a model is trained and judged on. An interval "
     "that took the rows of all folds as independent would be too narrow, since the rows of a fold "
     "share a model and the models share training rows. With few folds it is wide; more folds make "
     "it narrower."
 )
+_NOTE_OF_DRAWS = (
+    "Every interval of this report is Student's 95% interval over draws: it shows how much a score "
+    "depends on which rows were labelled. All draws are judged on the same test rows, and what these "
+    "rows leave open is not in it."
+)
+FOLDS = RoundKind(
+    "fold",
+    "{count}-fold cross-validation of ",
+    _NOTE_OF_FOLDS,
+    "Each of {rows} was judged once, by a model that was not trained on it.",
+    True,
+    "Classes, confusions and calibration are those of the rows of all folds together.",
+)
+DRAWS = RoundKind(
+    "draw",
+    "{count} draws of few labels from ",
+    _NOTE_OF_DRAWS,
+    "{rows} were judged, the same test rows for each draw.",
+    False,
+    "Classes, confusions and calibration are those of the answers of all draws together.",
+)
+
+
+def kind_of(noun: str) -> RoundKind:
+    """The RoundKind of a noun; folds for what is not known."""
+    return DRAWS if noun == DRAWS.noun else FOLDS
+
+
 ENDS_OF_SHARES = ("accuracy", "f1", "recall", "precision", "exact_match", "coverage", "auc")
 """Ends of the names of metrics from 0 to 1."""
 ENDS_OF_ERRORS = ("loss", "error")
@@ -30,7 +86,7 @@ ENDS_OF_ERRORS = ("loss", "error")
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """One fold of a cross-validation.
+    """One fold of a cross-validation, or one draw.
 
     Args:
         scores: the headline metrics on its test rows, by name.
@@ -96,8 +152,8 @@ class FoldRow:
     link: str
 
 
-def mean_interval(values: Sequence[float]) -> list[float] | None:
-    """`[low, high]`, about 95%, of the mean of one number per fold; None if all are equal.
+def mean_interval(values: Sequence[float], kind: RoundKind = FOLDS) -> list[float] | None:
+    """`[low, high]`, about 95%, of the mean of one number per round; None if all are equal.
 
     Folds share training rows, so Student's interval, which takes them as independent, is too narrow.
     Nadeau & Bengio 2003 widen it: they multiply the variance by 1 / K + test / training rows, which
@@ -105,41 +161,44 @@ def mean_interval(values: Sequence[float]) -> list[float] | None:
     difference leaves out 0 in 2 to 4 of 100 samples (Student's in 7 to 10).
 
     Args:
-        values: one per fold, at least two.
+        values: one per round, at least two.
+        kind: draws share no rows that they are judged on, so theirs is Student's interval.
     """
     count, mean = len(values), float(np.mean(values))
-    factor = 1 / count + 1 / (count - 1)
+    factor = 1 / count + (1 / (count - 1) if kind.shares_rows else 0.0)
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
     half = float(quantile * np.std(values, ddof=1) * np.sqrt(factor))
     return [mean - half, mean + half] if half > 1e-12 else None
 
 
-def means(folds: Sequence[Fold]) -> dict[str, FoldMean]:
-    """Metric -> its FoldMean, for those that every fold has.
+def means(folds: Sequence[Fold], kind: RoundKind = FOLDS) -> dict[str, FoldMean]:
+    """Metric -> its FoldMean, for those that every round has.
 
     Args:
         folds: at least two.
+        kind: of the rounds.
     """
     found = {}
     for name in folds[0].scores:
         values = [value for fold in folds if (value := fold.scores.get(name)) is not None]
         if len(values) == len(folds):
-            bounds = mean_interval(values)
+            bounds = mean_interval(values, kind)
             interval = _inside_its_range(name, bounds) if bounds else None
             found[name] = FoldMean(statistics.fmean(values), statistics.stdev(values), interval)
     return found
 
 
-def average(pooled: SplitMetrics, folds: Sequence[Fold]) -> SplitMetrics:
-    """The metrics of all rows with the headline metrics as means over folds, and their intervals.
+def average(pooled: SplitMetrics, folds: Sequence[Fold], kind: RoundKind = FOLDS) -> SplitMetrics:
+    """The metrics of all rows with the headline metrics as means over rounds, and their intervals.
 
     The intervals are the only ones: those of pooled rows take these as independent.
 
     Args:
-        pooled: the metrics of the rows of all folds together.
+        pooled: the metrics of the rows of all rounds together.
         folds: at least two.
+        kind: of the rounds.
     """
-    found = means(folds)
+    found = means(folds, kind)
     scores = pooled.scores | {name: row.mean for name, row in found.items()}
     intervals = {name: row.interval for name, row in found.items() if row.interval}
     return dataclasses.replace(
@@ -168,22 +227,25 @@ def scores_text(folds: Sequence[Fold], said: Wording) -> str:
     return ", ".join(said.value(fold.scores.get(said.metric)) for fold in folds)
 
 
-def sentence(folds: Sequence[Fold], metrics: SplitMetrics, said: Wording) -> str:
-    """What a cross-validation has found: the mean, its spread, its interval, and how rows were judged.
+def sentence(
+    folds: Sequence[Fold], metrics: SplitMetrics, said: Wording, kind: RoundKind = FOLDS
+) -> str:
+    """What several rounds have found: the mean, its spread, its interval, and how rows were judged.
 
     Args:
         folds: at least one.
         metrics: as `average` gives them.
         said: the wording of the labels.
+        kind: of the rounds.
     """
     value, spread = said.value(metrics.scores.get(said.metric)), deviation_text(folds, said)
-    text = f"Mean {said.title} of {count_of(len(folds), 'fold')}: {value}"
+    text = f"Mean {said.title} of {count_of(len(folds), kind.noun)}: {value}"
     text += f" {spread} (standard deviation)" if spread else ""
     bounds = metrics.intervals.get(said.metric)
     if bounds:
         text += f", 95% interval {said.value(bounds[0])} to {said.value(bounds[1])}"
-    rows = count_of(metrics.num_examples or 0, "example")
-    return f"{text}. Each of {rows} was judged once, by a model that was not trained on it."
+    num = (metrics.num_examples or 0) // (1 if kind.shares_rows else len(folds))
+    return f"{text}. {kind.judged.format(rows=count_of(num, 'example'))}"
 
 
 def rows(folds: Sequence[Fold], said: Wording, report_name: str) -> list[FoldRow]:

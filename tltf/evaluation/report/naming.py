@@ -9,6 +9,7 @@ from typing import Any
 from tltf.config import call_strings
 from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
 from tltf.errors import FlagError
+from tltf.evaluation.report import folds
 from tltf.evaluation.report.report import Report
 
 PLAIN_NAMES = {"all", "data", "dataset", "examples", "images", "rows", "table", "train", "training"}
@@ -34,7 +35,8 @@ def title(report: Report) -> str:
         backbone_name(str(run.get("backbone") or "")),
         method_name(str(run.get("method") or "")),
     ]
-    whole = f"{run['folds']}-fold cross-validation of " if run.get("folds") else ""
+    kind = folds.kind_of(report.round_kind)
+    whole = kind.whole.format(count=run[kind.plural]) if run.get(kind.plural) else ""
     named = ": ".join(filter(None, [data, ", ".join(filter(None, model))]))
     return whole + named or "Evaluation"
 

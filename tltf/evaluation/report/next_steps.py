@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tltf.evaluation import evaluators
-from tltf.evaluation.report import learning
-from tltf.evaluation.report.report import DataSummary, Report
+from tltf.evaluation.report import folds, learning
+from tltf.evaluation.report.folds import RoundKind
+from tltf.evaluation.report.report import DataSummary, Mistake, Report
 from tltf.evaluation.report.verdict import run_folder, train_command, verdict
 from tltf.evaluation.report.wording import count_of
 from tltf.runs import layout
@@ -94,11 +95,16 @@ def _length_of_training(report: Report, history: Sequence[dict[str, Any]]) -> It
         yield Step(text, train_command(report, f"--train_epochs={2 * num_epochs}"))
 
 
+def _named(rows: Sequence[Mistake]) -> str:
+    """The ids of the first rows, each once: several draws may have the same one wrong."""
+    return ", ".join(list(dict.fromkeys(row.id for row in rows))[:NAMED_ROWS])
+
+
 def _wrong_labels(report: Report) -> Iterator[Step]:
     sure = [row for row in report.worst_mistakes if (row.probability or 0) >= CONFIDENT]
     if not sure:
         return
-    names = ", ".join(row.id for row in sure[:NAMED_ROWS])
+    names = _named(sure)
     text = (
         f"Confident mistakes are often wrong labels: look at {names}, correct the labels that are "
         "wrong, and train again."
@@ -111,7 +117,7 @@ def _borderline(report: Report) -> Iterator[Step]:
     unsure = [row for row in report.borderline if (row.probability or 1) < UNSURE]
     if len(unsure) < NAMED_ROWS:
         return
-    names = ", ".join(row.id for row in unsure[:NAMED_ROWS])
+    names = _named(unsure)
     yield Step(
         f"Label more examples like those that were nearly answered wrong, such as {names}: they lie "
         "between two classes."
@@ -132,19 +138,30 @@ def _small_classes(data: DataSummary) -> Iterator[Step]:
 
 
 def models_of_folds(report: Report) -> tuple[Step, Step]:
-    """How to get a model out of a cross-validation: train one on all rows, or take that of a fold."""
+    """How to get a model out of several rounds: train one on all rows, or take that of a fold."""
     folder, first = run_folder(report), report.folds[0] if report.folds else None
     place = first.folder if first and first.folder else f"{layout.ROUNDS}/0"
+    kind = folds.kind_of(report.round_kind)
     one_model = Step(
-        "Which model to use? Train one on all rows with the same flags: the mean over the folds says "
-        "what to expect of it. Validation still takes its share of the rows.",
+        f"Which model to use? Train one on all rows with the same flags: {_expectation(kind)} "
+        "Validation still takes its share of the rows.",
         train_command(report, "--split=holdout(test=0)"),
     )
     one_fold = Step(
-        "Or predict with the model of one fold, which was not trained on that fold's rows.",
+        f"Or predict with the model of one {kind.noun}{_of_a_fold(kind)}.",
         shlex.join(["python", "-m", "tltf.predict", f"--run={folder}/{place}", "--input=FILE"]),
     )
     return one_model, one_fold
+
+
+def _expectation(kind: RoundKind) -> str:
+    if kind.shares_rows:
+        return f"the mean over the {kind.plural} says what to expect of it."
+    return f"with more labels it should be better than the mean over the {kind.plural}."
+
+
+def _of_a_fold(kind: RoundKind) -> str:
+    return ", which was not trained on that fold's rows" if kind.shares_rows else ""
 
 
 def _uses(report: Report, is_training: bool) -> Iterator[Step]:

@@ -157,7 +157,8 @@ class Mistake:
         text: the example, if it is one.
         unread: [start, end] of each part of the text that the model did not see because texts are
             cut; None for none, and where it is not known.
-        fold: of a cross-validation, from 1; None without folds.
+        fold: of a cross-validation, or the draw, from 1; None without them.
+        round_kind: `draw`, where `fold` is one; None where it is a fold.
         explanation: what the parts of the example add to the answer; None where it was not explained.
         image: the example, if it is one: uint8[H, W, C], an encoded image's bytes, or its path. It
             is shown in report.html and is not in the JSON.
@@ -173,6 +174,7 @@ class Mistake:
     text: str | None = None
     unread: list[list[int]] | None = None
     fold: int | None = None
+    round_kind: str | None = None
     explanation: Explanation | None = None
     image: np.ndarray | bytes | str | pathlib.Path | None = dataclasses.field(
         default=None, compare=False, repr=False
@@ -244,6 +246,7 @@ class Report:
         title: of the page; None: made from `run`.
         folds: of a cross-validation; None where there are none.
         fold_means: metric -> its mean over the folds; None without folds, and in old reports.
+        round_kind: what each of the folds is, `fold` or `draw`.
         folds_text: their headline metric in words, with mean and deviation.
         worst_mistakes: on `test`, else on `validation`, the worst first.
         trainable_table: a dict per group of layers, all with the same keys, as `freezing.table`
@@ -275,6 +278,7 @@ class Report:
     folds: list[Fold] | None = None
     fold_means: dict[str, FoldMean] | None = None
     folds_text: str | None = None
+    round_kind: str = "fold"
     worst_mistakes: list[Mistake] = dataclasses.field(default_factory=list)
     trainable_table: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     borderline: list[Mistake] = dataclasses.field(default_factory=list)
@@ -290,7 +294,9 @@ class Report:
         The headline metrics of a cross-validation are means over its folds.
         """
         if self.test and len(self.folds or ()) > 1:
-            return "test", fold_rows.average(self.test, self.folds or ())
+            return "test", fold_rows.average(
+                self.test, self.folds or (), fold_rows.kind_of(self.round_kind)
+            )
         return ("test", self.test) if self.test else ("validation", self.validation)
 
     def to_json(self) -> dict[str, Any]:
@@ -310,7 +316,15 @@ class Report:
         values["formats"] = [row.to_json() for row in self.formats] or None
         values["facts"] = self.facts and self.facts.to_json()
         del values["samples"]
-        return _present({name: values[name] for name in dict.fromkeys([*self._order(), *values])})
+        if self.round_kind == fold_rows.FOLDS.noun:
+            del values["round_kind"]
+        return _present(
+            {
+                name: values[name]
+                for name in dict.fromkeys([*self._order(), *values])
+                if name in values
+            }
+        )
 
     def _order(self) -> tuple[str, ...]:
         if self.folds is not None:

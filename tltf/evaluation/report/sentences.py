@@ -160,7 +160,9 @@ def sentences(report: Report) -> list[str]:
     examples = count_of(metrics.num_examples or 0, split + " example")
     first = said.sentence(examples, metrics, _interval_text(metrics))
     return [
-        folds.sentence(report.folds, metrics, said) if report.folds else first,
+        folds.sentence(report.folds, metrics, said, folds.kind_of(report.round_kind))
+        if report.folds
+        else first,
         *compared_sentences(report),
         *choice_sentences(report),
         *probe_sentences(report),

@@ -30,7 +30,7 @@ from tltf.evaluation.report import (
 )
 from tltf.evaluation.report.report import DataSummary, Report
 from tltf.evaluation.report.sections import Section
-from tltf.evaluation.report.wording import Wording
+from tltf.evaluation.report.wording import Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.files import atomic_files
 from tltf.runs import layout
@@ -221,7 +221,7 @@ def _values(
         "confused": pictures.confused,
         "sample_groups": pictures.samples,
         "fold_rows": folds.rows(report.folds or (), said, layout.REPORT_HTML),
-        "interval_note": folds.INTERVAL_NOTE,
+        "round_kind": folds.kind_of(report.round_kind),
         "typed": report.facts.typed if report.facts else "",
         "fact_rows": run_facts.facts_rows(report.facts),
         "table": report.trainable_table,
@@ -261,7 +261,7 @@ def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
     own: list[Section] = values["page_sections"]
     every = [
         ("next", "Next", values["next_steps"]),
-        ("folds", "Folds", values["fold_rows"]),
+        ("folds", values["round_kind"].plural.capitalize(), values["fold_rows"]),
         ("comparison", "Baselines", values["has_metrics"]),
         ("curves", "Curves", values["curves"]),
         *((part.key, part.link, not part.is_after_mistakes) for part in own),
@@ -287,7 +287,7 @@ def _tiles(report: Report) -> list[Tile]:
         value = said.value(metrics.scores.get(said.metric))
         name, detail = f"{split} {said.title}", templating.interval_text(bounds, said.value)
         if report.folds:
-            name = f"mean {said.title} of {len(report.folds)} folds"
+            name = f"mean {said.title} of {count_of(len(report.folds), report.round_kind)}"
             detail = f"{folds.deviation_text(report.folds, said)} (standard deviation)"
         tiles.append(Tile(name, value, detail))
     found = sentences.transfer_gain(report)

@@ -13,7 +13,7 @@ from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.report.report import Mistake, Report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import kfold, pooled_report
+from tltf.experiments import pooled_report, rounds
 from tltf.models.prediction_table import Table
 from tltf.runs import layout, removal
 
@@ -130,11 +130,11 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
     cut = tmp_path / "cut"
     shutil.copytree(run, cut)
     (cut / "status.json").write_text('{"status": "training"}')
-    monkeypatch.setattr(kfold.fingerprint, "fingerprints", lambda parts: {"train split": "1 rows"})
+    monkeypatch.setattr(rounds.fingerprint, "fingerprints", lambda parts: {"train split": "1 rows"})
     assert train.main([*FLAGS, f"--output={cut}"]) == 4
     assert re.search(r"train split: 1,\d+ rows \(.* -> 1 rows", capsys.readouterr().err)
     with monkeypatch.context() as patch:
-        patch.setattr(kfold, "_fold", lambda chosen, recipe, *given: trained.append(given))
+        patch.setattr(rounds, "_round", lambda chosen, recipe, *given: trained.append(given))
         trained = []
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--resume=data"])
@@ -160,12 +160,12 @@ def test_other_workers_train_the_folds_that_the_first_one_names(run, monkeypatch
         "task": {"type": "worker", "index": 0},
     }
     monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-    monkeypatch.setattr(kfold.strategies, "start", lambda options: None)
+    monkeypatch.setattr(rounds.strategies, "start", lambda options: None)
     monkeypatch.setattr(
-        kfold.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1, 1])
+        rounds.multi_worker, "broadcast_from_chief", lambda strategy, own: np.array([1, 0, 1, 1])
     )
     seen = []
-    monkeypatch.setattr(kfold.one_run, "run", lambda chosen, *others: seen.append(chosen))
+    monkeypatch.setattr(rounds.one_run, "run", lambda chosen, *others: seen.append(chosen))
     assert train.main([*FLAGS, f"--output={tmp_path}/new"]) == 0
     assert [chosen.output.output for chosen in seen] == [f"{tmp_path}/new/rounds/2"]
     assert not (tmp_path / "new").exists()
@@ -196,3 +196,38 @@ def test_the_picture_of_a_fold_that_is_read_again_comes_from_its_path():
     assert (first.image, first.fold) == ("/d/a.png", 1)
     assert (second.image, second.text, second.fold) == (None, "words", 2)
     assert (found[2].borderline[0].image, found[2].borderline[0].fold) == (b"pixels", 3)
+
+
+@pytest.fixture(scope="module")
+def draws(tmp_path_factory):
+    """A run of three draws of five labels a class."""
+    folder = tmp_path_factory.mktemp("runs") / "draws"
+    split = "--split=few_shot(labels_a_class=5, draws=3, draw=-1, test=.1)"
+    flags = [flag for flag in FLAGS if not flag.startswith("--split")]
+    assert train.main([*flags, split, "--method=probe(family=ridge)", f"--output={folder}"]) == 0
+    return folder
+
+
+def test_draws_are_judged_on_the_same_rows_and_have_a_mean_with_student_s_interval(draws):
+    saved = json.loads((draws / "report.json").read_text())
+    scores = [fold["accuracy"] for fold in saved["folds"]]
+    assert saved["round_kind"] == "draw" and len(scores) == 3 and len(set(scores)) > 1
+    assert all(fold["examples"] == {"train": 50, "test": 180} for fold in saved["folds"])
+    low, high = saved["fold_means"]["accuracy"]["interval"]
+    expected = scipy.stats.t.interval(0.95, 2, np.mean(scores), scipy.stats.sem(scores))
+    np.testing.assert_allclose([low, high], np.clip(expected, 0, 1))
+    rows = list(csv.DictReader((draws / "predictions.csv").open()))
+    assert len(rows) == 3 * 180 and len({row["id"] for row in rows}) == 180
+    hits = np.mean([row["true_label"] == row["predicted_label"] for row in rows])
+    assert hits == pytest.approx(np.mean(scores))
+
+
+def test_the_page_of_draws_speaks_of_draws(draws):
+    page = (draws / "report.html").read_text()
+    words = " ".join(re.sub("<[^>]*>", " ", page.partition("<main")[2]).split())
+    assert "3 draws of few labels from digits" in page and "The draws" in page
+    assert "Mean accuracy of 3 draws" in words and "180 examples were judged" in words
+    assert "fold" not in words.replace("few_shot", "").lower()
+    text = (draws / "report.md").read_text()
+    assert "## The draws" in text and "| draw |" in text
+    assert not re.search(r"\bfolds?\b", text), re.search(r".*\bfolds?\b.*", text)

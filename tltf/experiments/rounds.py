@@ -1,4 +1,4 @@
-"""K-fold cross-validation: several trainings as one run, each fold in RUN/rounds/<n>."""
+"""Several trainings as one run, such as the folds of a cross-validation, each in RUN/rounds/<n>."""
 
 import dataclasses
 import json
@@ -26,13 +26,14 @@ from tltf.runs import folder as runs_folder
 from tltf.runs import layout
 from tltf.training.distribution import multi_worker, strategies
 
-EVERY_FOLD = -1
-"""The number of a fold that stands for all folds."""
+EVERY = -1
+"""The number of a round that stands for all of them."""
 
 
 def is_asked_for(recipe: DataRecipe) -> bool:
-    """Whether a run trains every fold: `--split='kfold(folds=K, fold=-1)'`."""
-    return recipe.split.name == "kfold" and recipe.split.kwargs["fold"] == EVERY_FOLD
+    """Whether a run trains several times: `--split='kfold(folds=K, fold=-1)'`, or every draw."""
+    row = recipe.split.row
+    return row is not None and bool(row.round) and recipe.split.kwargs[row.round] == EVERY
 
 
 def run(
@@ -41,16 +42,16 @@ def run(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     launch: Launch | None = None,
 ) -> Report | None:
-    """Trains once, or with `--split='kfold(folds=K, fold=-1)'` once per fold; returns the report.
+    """Trains once, or once for each fold or draw of the split; returns the report.
 
     The report of a cross-validation measures the test predictions of all folds together, in which
-    each example is predicted once, by a model that was not trained on it. It also has the score of
-    each fold.
+    each example is predicted once, by a model that was not trained on it; that of several draws, in
+    which each test example is predicted once for each draw. It also has the score of each.
 
     Args:
         chosen: the options of the run.
         recipe: what their call strings name; if it is None, they are resolved here.
-        callbacks: more callbacks for `fit`, the same objects for every fold.
+        callbacks: more callbacks for `fit`, the same objects for every round.
         launch: how the run was started, and how much it prints; None for a call from Python.
 
     Returns:
@@ -62,14 +63,14 @@ def run(
     recipe, launch = recipe or checks.resolve(chosen), launch or Launch()
     if not is_asked_for(recipe):
         return one_run.run(chosen, recipe, callbacks, launch)
-    if chosen.output.dry_run:  # it shows the plan of the first fold
-        first = _recipe_of_fold(recipe, 0)
+    if chosen.output.dry_run:  # it shows the plan of the first round
+        first = _recipe_of_round(recipe, 0)
         return one_run.run(options.replace(chosen, split=str(first.split)), first)
     with runs_folder.claim_folder(chosen.output), Tracking(recipe.trackers) as tracking:
-        return _every_fold(chosen, recipe, callbacks, launch, tracking)
+        return _every_round(chosen, recipe, callbacks, launch, tracking)
 
 
-def _every_fold(
+def _every_round(
     chosen: Options,
     recipe: Recipe,
     callbacks: Sequence[keras.callbacks.Callback],
@@ -78,22 +79,24 @@ def _every_fold(
 ) -> Report | None:
     start, folder = time.monotonic(), pathlib.Path(chosen.output.output)
     strategy = strategies.start(chosen.runtime)
-    recipes = [_recipe_of_fold(recipe, n) for n in range(recipe.split.kwargs["folds"])]
-    told = np.zeros(len(recipes) + 1, np.int64)  # which folds are finished, and the first's name
+    row = recipe.split.row
+    assert row is not None
+    recipes = [_recipe_of_round(recipe, n) for n in range(recipe.split.kwargs[row.rounds])]
+    told = np.zeros(len(recipes) + 1, np.int64)  # which rounds are finished, and the first's name
     if runs_folder.is_chief():
         runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
         told[-1] = _first_name(folder)
-        given = _options_of_folds(chosen, recipes, int(told[-1]))
+        given = _options_of_rounds(chosen, recipes, int(told[-1]))
         told[_finished(given, recipes, chosen.output)] = 1
         with lines.quiet(chosen.output.quiet):
             tracking.begin(folder, chosen)
     *finished, first = multi_worker.broadcast_from_chief(strategy, told).tolist()
-    given = _options_of_folds(chosen, recipes, first)
+    given = _options_of_rounds(chosen, recipes, first)
     own = dataclasses.replace(launch, shows_result=False, group=tracking.group)
     found = []
     for number, one in enumerate(given):
         found.append(
-            _fold(one, recipes[number], (number, len(given)), finished[number], callbacks, own)
+            _round(one, recipes[number], (number, len(given)), finished[number], callbacks, own)
         )
         own = dataclasses.replace(own, shows_plan=own.shows_plan and bool(finished[number]))
     if not runs_folder.is_chief():
@@ -101,7 +104,7 @@ def _every_fold(
     folds = [fold for fold in found if fold]
     places = [str(pathlib.Path(one.output.output).relative_to(folder)) for one in given]
     report = dataclasses.replace(
-        pooled_report.make(chosen, folder, places, folds),
+        pooled_report.make(chosen, folder, places, folds, row.round),
         time_s={
             "total": time.monotonic() - start,
             "train": sum(fold.time_s["train"] for fold in folds),
@@ -116,21 +119,25 @@ def _every_fold(
 
 
 def _first_name(folder: pathlib.Path) -> int:
-    """The name of the first fold's folder: 1, or 0 in a run that an earlier version has begun."""
+    """The name of the first round's folder: 1, or 0 in a run that an earlier version has begun."""
     return 0 if (folder / layout.ROUNDS / "0" / runs_folder.FLAGS).exists() else 1
 
 
-def _recipe_of_fold(recipe: Recipe, number: int) -> Recipe:
-    return dataclasses.replace(recipe, split=recipe.split.change(fold=number))
+def _recipe_of_round(recipe: Recipe, number: int) -> Recipe:
+    row = recipe.split.row
+    assert row is not None
+    return dataclasses.replace(recipe, split=recipe.split.change(**{row.round: number}))
 
 
-def _options_of_folds(chosen: Options, recipes: Sequence[Recipe], first_name: int) -> list[Options]:
-    """The options of each fold.
+def _options_of_rounds(
+    chosen: Options, recipes: Sequence[Recipe], first_name: int
+) -> list[Options]:
+    """The options of each round.
 
     Args:
-        chosen: the options of all folds together.
-        recipes: the recipe of each fold.
-        first_name: the name of the first fold's folder.
+        chosen: the options of all together.
+        recipes: the recipe of each round.
+        first_name: the name of the first round's folder.
     """
     resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
     rounds = pathlib.Path(chosen.output.output) / layout.ROUNDS
@@ -145,15 +152,15 @@ def _options_of_folds(chosen: Options, recipes: Sequence[Recipe], first_name: in
 def _finished(
     given: Sequence[Options], recipes: Sequence[Recipe], output: OutputOptions
 ) -> list[int]:
-    """The numbers of the folds that are finished and were trained on the present data.
+    """The numbers of the rounds that are finished and were trained on the present data.
 
     Args:
-        given: the options of each fold.
-        recipes: the recipe of each fold.
-        output: the output options of all folds together.
+        given: the options of each round.
+        recipes: the recipe of each round.
+        output: the output options of all together.
 
     Raises:
-        ModelError: finished folds were trained on other data, see `folder.require_allowed`.
+        ModelError: finished rounds were trained on other data, see `folder.require_allowed`.
     """
     found = [
         number
@@ -173,7 +180,7 @@ def _finished(
     return found
 
 
-def _fold(
+def _round(
     chosen: Options,
     recipe: Recipe,
     place: tuple[int, int],
@@ -181,23 +188,23 @@ def _fold(
     callbacks: Sequence[keras.callbacks.Callback],
     launch: Launch,
 ) -> Report | None:
-    """The report of one fold, which is read if the fold is finished; None for all but the first worker.
+    """The report of one round, which is read if it is finished; None for all but the first worker.
 
     Args:
-        chosen: the options of the fold.
+        chosen: the options of the round.
         recipe: its recipe.
-        place: its number, from 0, and the number of folds.
+        place: its number, from 0, and the number of rounds.
         is_finished: whether it need not be trained.
         callbacks: more callbacks for `fit`.
-        launch: how the run was started, and how much the fold prints.
+        launch: how the run was started, and how much the round prints.
     """
     if is_finished:
         if not runs_folder.is_chief():
             return None
         path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
         return Report.from_json(json.loads(path.read_text(encoding="utf-8")))
-    number, num_folds = place
-    print(f"fold {number + 1} of {num_folds}")
+    (number, count), row = place, recipe.split.row
+    print(f"{row.round if row else 'round'} {number + 1} of {count}")
     report = one_run.run(chosen, recipe, callbacks, launch)
     if report and report.test:
         print(f"{'':<10} {terminal.score_text(report.test)}")
@@ -205,12 +212,13 @@ def _fold(
 
 
 def _closing_lines(report: Report, folder: pathlib.Path) -> list[str]:
-    """The lines that a cross-validation prints last: its result, and which model to use."""
+    """The lines that several rounds print last: its result, and which model to use."""
     _, metrics = report.main_split()
     said, rows = evaluators.wording_for(metrics), report.folds or []
     shown = terminal.verdict_lines(report)
-    shown.append(f"{'folds':<10} {folds.scores_text(rows, said)}")
-    shown += lines.wrap("mean", folds.sentence(rows, metrics, said)) if metrics else []
+    kind = folds.kind_of(report.round_kind)
+    shown.append(f"{kind.plural:<10} {folds.scores_text(rows, said)}")
+    shown += lines.wrap("mean", folds.sentence(rows, metrics, said, kind)) if metrics else []
     for row in sentences.comparison(report)[1:]:
         gain = f", this model {said.interval(row.gain)}" if row.gain else ""
         shown.append(f"{'':<10} {said.value(row.value)} {row.title}{gain}")
