@@ -107,6 +107,12 @@ def test_few_rows_are_judged_in_several_draws():
     assert choice.choose(pick("ridge"), rows).num_held == 4 * 30
 
 
+def test_a_family_that_is_not_worth_its_time_is_refused_by_name():
+    rows, _ = blobs(count=60)
+    with pytest.raises(DataError, match="hidden_layer is not tried on 60 training rows"):
+        choice.choose(pick("hidden_layer"), rows)
+
+
 def test_too_few_rows_are_refused():
     rows, _ = blobs(count=2, num_classes=2)
     with pytest.raises(DataError, match="2 training rows are too few"):

@@ -85,12 +85,19 @@ def choose(
         seed: of the draw of the folds.
 
     Raises:
-        DataError: too few rows to hold some back.
+        DataError: too few rows to hold some back, or a number of rows on which no family is tried.
     """
     labels = rows.targets.argmax(axis=1)
     pairs = [
         (family, tuple(family.settings(len(labels), rows.targets.shape[1]))) for family in families
     ]
+    if not any(settings for _, settings in pairs):
+        names = ", ".join(family.name for family in families)
+        raise DataError(
+            f"{names} is not tried on {len(labels)} training rows",
+            flag="method",
+            fix="--method=probe",
+        )
     held, found = list[np.ndarray](), [list[np.ndarray]() for _, s in pairs for _ in s]
     for is_held in _draws(rows, labels, groups, seed):
         rest, judged = np.flatnonzero(~is_held), np.flatnonzero(is_held)
