@@ -68,7 +68,14 @@ PREPARED = {
     "vader_quick": [*WORK["vader"], "--method=full", "--learning_rate=8e-5"],
 }
 """Name -> flags of a run that other runs take; `{name}` in their flags stands for its folder."""
-GATED = {"full": 5, "linear_probe(solver=lbfgs)": 5, "lp_ft": 5, "wise_ft": 5, "lora": 5}
+GATED = {
+    "full": 5,
+    "linear_probe(solver=lbfgs)": 5,
+    "probe": 5,
+    "lp_ft": 5,
+    "wise_ft": 5,
+    "lora": 5,
+}
 OTHERS = dict.fromkeys(
     [
         "partial",
@@ -81,6 +88,8 @@ OTHERS = dict.fromkeys(
         "delta",
         "bss",
         "adversarial",
+        "crop",
+        "prune",
     ],
     1,
 )

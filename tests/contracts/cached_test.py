@@ -31,6 +31,9 @@ CASES = [
     ("images", "lp_ft(solver=gradient)"),
     ("images", "wise_ft(steps=4)"),
     ("images", "curriculum(stages=3)"),
+    ("images", "probe"),
+    ("images", "crop"),
+    ("images", "prune(share=.3, updates=2)"),
     ("images", "norm_only"),
     ("images", "rules(patterns=['head/.*', 'stage_2/.*'])"),
     ("images", "lora(rank=2, targets='stage_2/.*')"),
@@ -55,7 +58,13 @@ QUICK = {
     ("texts", "lora(rank=2, targets='layer_2/.*')"),
     ("texts", "prompt(length=2)"),
 }
-WITH_FROZEN_NORM = {"lp_ft", "wise_ft(steps=4)", "curriculum(stages=3)"}
+WITH_FROZEN_NORM = {
+    "lp_ft",
+    "wise_ft(steps=4)",
+    "curriculum(stages=3)",
+    "crop",
+    "prune(share=.3, updates=2)",
+}
 """Cases whose solver ends a rounding error apart. Biases that go into a batch norm in training
 have no gradient, and Adam makes whole steps of what rounding leaves of it."""
 WITHOUT = {
@@ -113,7 +122,7 @@ def test_cached_training_is_training(kind, text, bert_folder, own_cache, monkeyp
     same = run.core.named_weights()
     assert weights.keys() == same.keys()
     for path, value in weights.items():
-        np.testing.assert_allclose(same[path], value, atol=1e-3, err_msg=path)
+        np.testing.assert_allclose(same[path], value, rtol=3e-4, atol=1e-3, err_msg=path)
 
 
 def test_every_method_has_a_case_or_a_reason():
