@@ -289,7 +289,7 @@ NEAR_TOO = ("--max_bad_fraction=.5",)
 def test_images(case, tmp_path, capfd):
     done = judge(case, tmp_path, capfd)
     if case.is_program and case.row == 3:
-        ours = ("near duplicates: ", "reading: ")
+        ours = ("near duplicates: ", "reading: ", "hashing: ", "decoding: ")
         assert all(line.startswith(ours) for line in done.err.splitlines()), (
             "nothing of the decoder"
         )
