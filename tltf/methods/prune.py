@@ -30,7 +30,8 @@ def prune(
     The share of zeros rises from 0 by s_t = s (1 - (1 - t / T)^3) over T steps, and then stays while
     the rest is trained on: Zhu & Gupta 2017, arXiv:1710.01878, eq. 1 with s_i = 0. Departs: the masks
     change `updates` times in all, however many steps there are; the head is solved for first, and is
-    not pruned; embeddings and depthwise kernels are not pruned. Zeros make a file smaller once it is
+    not pruned; embeddings and depthwise kernels are not pruned. Batch norms are trained whatever
+    --norm says: what is left of a kernel gives other means and deviations. Zeros make a file smaller once it is
     compressed; most runtimes compute with them as with any number and get no faster.
 
     Args:
@@ -57,8 +58,8 @@ def prune(
     rest = full.epochs_share
     phases = (
         probe,
-        Phase(RAMP, full.rules, rest * ramp_share, keep="last"),
-        Phase(TUNE, full.rules, rest * (1 - ramp_share)),
+        Phase(RAMP, full.rules, rest * ramp_share, keep="last", norm="train"),
+        Phase(TUNE, full.rules, rest * (1 - ramp_share), norm="train"),
     )
     return Prune(phases, share, updates, targets)
 
