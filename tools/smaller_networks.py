@@ -6,8 +6,8 @@ Each case trains the whole network and smaller ones from the same pretrained wei
 the defaults of their methods; nothing is chosen on the test split. Every run is exported as a
 SavedModel and, where that can be converted, for LiteRT and OpenVINO; each answers the whole test split in its own
 runtime, and is timed there. `zipped` is the size of model.tflite, or of the SavedModel where there is none, after gzip -9.
-Differences of accuracy are paired with the whole network on the same test rows. Runs that FOLDER has already are not made
-again.
+Differences of accuracy are paired with the whole network on the same test rows. Where LiteRT is refused because it differs too
+much, its times are left out. Runs that FOLDER has already are not made again.
 """
 
 import argparse
@@ -32,11 +32,11 @@ CASES = {
     ),
     "vader": (
         ["--data=vader(domain=movie, num_train=2000, num_validation=500, num_test=1500)", *TEXTS],
-        (1, 2, 3, 4),
+        (1, 2),
     ),
 }
 """Case -> (flags of tltf.train, numbers of groups that are cropped)."""
-SHARES = (0.5, 0.8, 0.9)
+SHARES = (0.5, 0.8)
 FORMATS = "saved_model|litert|openvino"
 COLUMNS = (
     "method",
@@ -114,7 +114,10 @@ def export(run):
     if not exporting.read_table(run / layout.EXPORT):
         command = [sys.executable, "-m", "tltf.export", f"--run={run}", f"--format={FORMATS}"]
         print("$ " + " ".join(command[1:]), file=sys.stderr, flush=True)
-        subprocess.run(command, check=True, stdout=sys.stderr, cwd=measuring.ROOT)
+        done = subprocess.run(command, check=False, stdout=sys.stderr, cwd=measuring.ROOT)
+        if done.returncode:  # one that differs too much is refused, and the others with it
+            command[-1] = f"--format={FORMATS.replace('litert|', '')}"
+            subprocess.run(command, check=True, stdout=sys.stderr, cwd=measuring.ROOT)
 
 
 def main():

@@ -137,7 +137,9 @@ class PhaseCallbacks:
         fit, name = self.fit, self.phase.name
         size = value_of(fit.options.train.batch_size)
         return [
-            log_epochs.LogEpochs(fit.log, name, fit.record.history),
+            log_epochs.LogEpochs(
+                fit.log, name, fit.record.history, is_passed=self.phase.keep == "last"
+            ),
             show_progress.ShowProgress(
                 name,
                 fit.feed.num_train,

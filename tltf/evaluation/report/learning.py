@@ -68,9 +68,11 @@ def kept(report: Report, history: Rows) -> Kept | None:
     is_chosen = options.get("keep") == "best" or not epochs_of(history)
     if is_mixed or not is_chosen or not report.chosen_on_validation:
         return None
-    place = _best(history, said, is_by_loss=options.get("metric") == "loss")
+    passed = 1 + max((i for i, row in enumerate(history) if row.get("is_passed")), default=-1)
+    place = _best(history[passed:], said, is_by_loss=options.get("metric") == "loss")
     if place is None:
         return None
+    place += passed
     row, later = history[place], epochs_of(history[place + 1 :])
     phase, penalty = str(row.get("phase", "")), row.get("penalty")
     num_epochs = len([other for other in epochs_of(history) if other.get("phase") == phase])

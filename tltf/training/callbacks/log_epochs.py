@@ -42,17 +42,25 @@ class LogEpochs(keras.callbacks.Callback):
     """Writes an epoch's numbers to `log` and keeps them in `rows`.
 
     A row has phase, epoch (1 is the first of its phase), step (the number of updates so far by the
-    optimizer of the phase), learning_rate, seconds, then every metric of Keras under its own name.
+    optimizer of the phase), learning_rate, seconds, then every metric of Keras under its own name. Where
+    no epoch of the phase can be kept but the last, `is_passed` is true.
 
     Args:
         log: EpochLog.
         phase: name of the phase.
         rows: the list to which the rows are added; None begins one.
+        is_passed: whether the phase is one on the way to another, which alone is judged.
     """
 
-    def __init__(self, log: EpochLog, phase: str, rows: list[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        log: EpochLog,
+        phase: str,
+        rows: list[dict[str, Any]] | None = None,
+        is_passed: bool = False,
+    ) -> None:
         super().__init__()
-        self.log, self.phase = log, phase
+        self.log, self.phase, self.is_passed = log, phase, is_passed
         self.rows: list[dict[str, Any]] = [] if rows is None else rows
         self._start = 0.0
 
@@ -71,5 +79,7 @@ class LogEpochs(keras.callbacks.Callback):
             "seconds": time.monotonic() - self._start,
         }
         row |= {name: float(value) for name, value in (logs or {}).items() if name not in row}
+        if self.is_passed:
+            row["is_passed"] = True
         self.rows.append(row)
         self.log.write(row)
