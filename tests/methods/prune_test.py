@@ -79,6 +79,8 @@ def test_the_zeros_are_there_whatever_else_the_training_does(flags):
         assert zeros(kernel) == pytest.approx(0.75, abs=1 / kernel.value.numpy().size)
     assert {row["phase"] for row in fitted.history} >= {"prune", "tune"}
     assert sum(row["phase"] == "prune" for row in fitted.history) == 5
+    passed = {row["phase"]: row.get("is_passed") for row in fitted.history}
+    assert passed == {"probe": None, "prune": True, "tune": None}
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,14 @@ def test_the_kept_row_in_words(history, sentence):
     assert list(learning.sentences(report(), history)) == [sentence]
 
 
+def test_what_a_phase_has_passed_through_is_not_what_was_kept():
+    """Such as the solved head and the epochs before the last mask of a pruned run."""
+    passed = epochs(0.8, 0.7, phase="prune", is_passed=True)
+    rows = [*penalties(0.9, 0.95), *passed, *epochs(0.6, 0.65, 0.62, phase="tune")]
+    given = learning.kept(report(), rows)
+    assert (given.place, given.phase, given.number, given.num_epochs) == (5, "tune", 2, 3)
+
+
 def test_few_validation_examples_are_said():
     few = list(learning.sentences(report(14), epochs(0.5, 0.9)))
     assert few[1:] == [

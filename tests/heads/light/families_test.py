@@ -83,6 +83,19 @@ def test_class_means_answer_as_the_nearest_centroid():
     np.testing.assert_array_equal(model.logits(fresh).argmax(1), expected)
 
 
+def test_class_means_by_cosine_are_the_cosines_of_centered_means():
+    rows, fresh = blobs()
+    (model,) = linear_families.ClassMeans().solve(rows, [1.0])
+    means = np.stack([rows.features[rows.targets[:, c] > 0].mean(0) for c in range(3)])
+    center = means.mean(0)
+    means = (means - center) / np.linalg.norm(means - center, axis=1, keepdims=True)
+    given = fresh - center
+    cosines = given @ means.T / np.linalg.norm(given, axis=1, keepdims=True)
+    shares = np.exp(cosines / 0.07) / np.exp(cosines / 0.07).sum(1, keepdims=True)
+    found = np.exp(model.logits(fresh))
+    np.testing.assert_allclose(found, np.maximum(shares, 1e-3), rtol=2e-3, atol=1e-6)
+
+
 def test_the_nearest_examples_are_weighted_by_their_cosine():
     rows, fresh = blobs()
     (model,) = other_families.NearestExamples().solve(rows, [4])

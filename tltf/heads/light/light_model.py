@@ -102,6 +102,15 @@ class Neighbors:
     count: int
     factor: float = 1.0
 
+    @classmethod
+    def of(cls, features: np.ndarray, targets: np.ndarray, count: int) -> "Neighbors":
+        """The model that stores float[N, d] features with float[N, C] targets; their mean is the center."""
+        center = features.mean(axis=0)
+        bank = features - center
+        bank = bank / np.maximum(np.linalg.norm(bank, axis=1, keepdims=True), SHORTEST)
+        kept, stored = targets.astype(np.float32), bank.astype(np.float32)
+        return cls(center.astype(np.float32), stored, kept, min(count, len(bank)))
+
     def logits(self, features: np.ndarray) -> np.ndarray:
         """See LightModel."""
         given = np.asarray(features, np.float32) - self.center

@@ -6,7 +6,14 @@ import numpy as np
 from scipy import linalg
 
 from tltf.data import blas_threads
-from tltf.heads.light.light_model import Family, LightModel, LightRows, Linear, Standardised
+from tltf.heads.light.light_model import (
+    Family,
+    LightModel,
+    LightRows,
+    Linear,
+    Neighbors,
+    Standardised,
+)
 from tltf.heads.solving import convex
 
 
@@ -63,28 +70,39 @@ class Ridge(Family):
 
 
 class ClassMeans(Family):
-    """The nearest class mean: logits x . m - |m|^2 / 2 of standardised features.
+    """The nearest class mean, by the distance of standardised features or by the cosine of centered ones.
 
-    Snell et al. 2017, arXiv:1703.05175, eq. 2 with squared distances, of which |x|^2 / 2 is the same
-    for every class: the prototypes of few-shot learning, without a network that is trained for them.
-    The means may be shrunk towards the mean of all: m (1 - s).
+    By distance the logits are x . m - |m|^2 / 2: Snell et al. 2017, arXiv:1703.05175, eq. 2, of which
+    |x|^2 / 2 is the same for every class: the prototypes of few-shot learning, without a network that
+    is trained for them. By cosine they are cos(x - c, m - c) / SHARPNESS, with c the mean of the classes'
+    means and no feature scaled: with a few rows, deviations that are guessed from them do harm.
     """
 
     name = "class_means"
+    _BY_DISTANCE, _BY_COSINE = 0.0, 1.0
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
-        """Nothing is shrunk: with standardised features that would only scale the logits."""
-        return (0.0,)
+        """By distance, and by cosine."""
+        return (self._BY_DISTANCE, self._BY_COSINE)
 
     def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
-        """The one model."""
+        """A model for each setting."""
+        return [self._by_cosine(rows) if s else self._by_distance(rows) for s in settings]
+
+    def _by_distance(self, rows: LightRows) -> Linear:
         given = Standardised.of(rows)
         means = means_of_classes(given)
-        return [given.linear(means.T, -0.5 * (means**2).sum(axis=1)) for _ in settings]
+        return given.linear(means.T, -0.5 * (means**2).sum(axis=1))
+
+    def _by_cosine(self, rows: LightRows) -> Neighbors:
+        """Its stored examples are the means, one for each class, all of which are counted."""
+        parts = rows.targets * rows.weights[:, None]
+        means = (parts.T @ np.asarray(rows.features, np.float64)) / parts.sum(axis=0)[:, None]
+        return Neighbors.of(means, np.eye(len(means)), len(means))
 
     def text(self, setting: float) -> str:
-        """Nothing is set."""
-        return ""
+        """How near is measured."""
+        return "by cosine" if setting else "by distance"
 
 
 class ShrunkDiscriminant(Family):

@@ -7,7 +7,6 @@ from scipy import optimize, special
 
 from tltf.data import blas_threads
 from tltf.heads.light.light_model import (
-    SHORTEST,
     Family,
     LightModel,
     LightRows,
@@ -39,11 +38,7 @@ class NearestExamples(Family):
         """A model for each number of neighbours; all share the stored examples."""
         kept = rows.take(np.flatnonzero(rows.weights))
         features = np.asarray(kept.features, np.float32)
-        center = features.mean(axis=0)
-        bank = features - center
-        bank = bank / np.maximum(np.linalg.norm(bank, axis=1, keepdims=True), SHORTEST)
-        targets = kept.targets.astype(np.float32)
-        return [Neighbors(center, bank, targets, min(int(k), len(bank))) for k in settings]
+        return [Neighbors.of(features, kept.targets, int(count)) for count in settings]
 
     def text(self, setting: float) -> str:
         """The number of neighbours."""
