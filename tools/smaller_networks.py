@@ -71,12 +71,12 @@ def cells_of(method, compared, root):
         f"`{method}`",
         f"{parameters.total / 1e6:.2f} M",
         f"{share_of_zeros(run.folder):.0%}",
-        f"{compared.metrics.metrics['accuracy']:.4f}",
+        f"{compared.metrics.scores['accuracy']:.4f}",
         "" if gain is None else f"{100 * gain.difference:+.2f} points ({interval(gain)})",
         f"{rows['saved_model'].num_bytes / 1e6:.1f} MB",
         f"{zipped(files) / 1e6:.1f} MB",
         *(latency(rows.get(name)) for name in ("saved_model", "litert", "openvino")),
-        f"{run.report.time_s['training']:.0f} s",
+        f"{run.report.time_s['train']:.0f} s",
     ]
 
 

@@ -18,7 +18,7 @@ RAMP, TUNE = "prune", "tune"
 
 
 def prune(
-    share: float = 0.8,
+    share: float = 0.5,
     ramp_share: float = 0.6,
     updates: int = 30,
     targets: str = "auto",

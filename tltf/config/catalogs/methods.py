@@ -208,7 +208,7 @@ METHODS = {
     "prune": MethodRow(
         "tltf.methods.prune:prune",
         {
-            "share": 0.8,
+            "share": 0.5,
             "ramp_share": 0.6,
             "updates": 30,
             "targets": "auto",
