@@ -16,7 +16,7 @@ _NAMES = {
     "judge": "tltf.experiments.from_python:judge",
     "load": "tltf.models.loading:load",
     "make_options": "tltf.config.options:make",
-    "run": "tltf.experiments.kfold:run",
+    "run": "tltf.experiments.rounds:run",
 }
 
 _CALLABLE_MODULES = ("compare", "explain")

@@ -100,7 +100,7 @@ FAULTS = {
         "runs/folder_test.py::test_other_data_are_refused_split_by_split",
         "runs/folder_test.py::test_other_versions_are_refused",
         "runs/folder_test.py::test_what_resume_names_may_differ",
-        "experiments/kfold_test.py::test_finished_folds_are_of_the_data_of_now",
+        "experiments/rounds_test.py::test_finished_folds_are_of_the_data_of_now",
         "training/fit_test.py::test_a_run_does_not_go_on_with_other_data",
     ],
     "out of memory": ["console/command_test.py::test_each_fault_is_one_line_with_its_code"],
