@@ -15,12 +15,13 @@ import time
 import measuring
 import numpy as np
 
+from tltf.config.checks import AUTO
 from tltf.data import run_data, splits
 from tltf.data.source import TRAIN
 from tltf.errors import DataError
 from tltf.evaluation.report import folds
 from tltf.heads.light import choice, families
-from tltf.heads.light.light_model import LightRows
+from tltf.heads.light.light_model import FrozenRows
 from tltf.models import loading
 
 IMAGES = ["--backbone=efficientnet_lite0", "--image_size_px=96"]
@@ -37,7 +38,7 @@ TITLES = {
     "emoji": "emoji of google, EfficientNet-Lite0",
     "digits": "digits of 8 x 8, EfficientNet-Lite0",
 }
-HEADS = [families.AUTO, *families.FAMILIES]
+HEADS = [AUTO, *families.FAMILIES]
 
 
 def features_of(folder, case):
@@ -57,15 +58,15 @@ def measure(given, labels_a_class, draw):
     roles = splits.few_shot(pool, 0, labels_a_class=labels_a_class, draws=1000, draw=draw, test=0.0)
     rows = np.flatnonzero(roles == TRAIN)
     targets = np.eye(len(pool.class_names))[np.asarray(pool.labels)[rows]]
-    light, found = LightRows(features[rows], targets, np.ones(len(rows))), {}
+    light, found = FrozenRows(features[rows], targets, np.ones(len(rows))), {}
     for name in HEADS:
         began = time.perf_counter()
         try:
-            chosen = choice.choose(families.pick(name), light, seed=draw)
+            chosen = choice.choose(families.pick(name), light, draw)
         except DataError:  # such as a hidden layer on too few rows
             continue
         found[name] = float((chosen.model.logits(judged).argmax(axis=1) == labels).mean())
-        if name == families.AUTO:
+        if name == AUTO:
             found |= {"chosen": chosen.candidate.family.name, "s": time.perf_counter() - began}
     return found
 

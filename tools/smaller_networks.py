@@ -104,9 +104,7 @@ def share_of_zeros(run):
     """The share of zeros in the backbone's dense and convolution kernels."""
     from tltf.methods import prune
 
-    core = loading.load(run).core
-    kernels = prune.Prune((), 0.5, 1, "auto").kernels(core.groups[:-1])
-    return prune.share_of_zeros(kernels)
+    return prune.share_of_zeros(prune.pruned_kernels(loading.load(run).core))
 
 
 def export(run):

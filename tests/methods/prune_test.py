@@ -14,7 +14,7 @@ from tltf.errors import FlagError
 from tltf.methods import pruning
 from tltf.methods.context import FitContext
 from tltf.methods.method import Phase
-from tltf.methods.prune import share_of_zeros
+from tltf.methods.prune import pruned_kernels, share_of_zeros
 
 
 def zeros(array):
@@ -42,8 +42,8 @@ def test_the_smallest_weights_go_first(share):
 
 
 def test_every_dense_kernel_ends_with_its_zeros_and_nothing_else_is_pruned():
-    core, _, fitted = fit("prune(share=.75, updates=4)", train_epochs=6)
-    kernels = fitted.method.kernels(core.groups[:-1])
+    core, _, _ = fit("prune(share=.75, updates=4)", train_epochs=6)
+    kernels = pruned_kernels(core)
     names = {id(variable): name for name, variable in core.named_weights().items()}
     assert [names[id(kernel)] for kernel in kernels] == ["conv_1/kernel", "block_2/conv/kernel"]
     for kernel in kernels:
@@ -57,7 +57,7 @@ def test_a_weight_that_is_pruned_stays_0_while_the_others_move():
     keras.utils.set_random_seed(0)
     method = call_strings.pick(METHODS, "prune(share=.5)").build()
     core = method.prepare(tiny.core(), FitContext())
-    (kernel, _) = method.kernels(core.groups[:-1])
+    (kernel, _) = pruned_kernels(core)
     model = pruning.PrunedModel(core.model.input, core.model.output)
     model.compile(keras.optimizers.Adam(0.01), {"label": core.head.loss()}, run_eagerly=False)
     method.begin(core, Phase("tune", ()), model, 8)
@@ -75,7 +75,7 @@ def test_the_zeros_are_there_whatever_else_the_training_does(flags):
     """The best epoch could be one before the last mask, an average has numbers where zeros were."""
     data = feed(has_validation=True)
     core, _, fitted = fit("prune(share=.75, updates=4)", train_epochs=8, data=data, **flags)
-    for kernel in fitted.method.kernels(core.groups[:-1]):
+    for kernel in pruned_kernels(core):
         assert zeros(kernel) == pytest.approx(0.75, abs=1 / kernel.value.numpy().size)
     assert {row["phase"] for row in fitted.history} >= {"prune", "tune"}
     assert sum(row["phase"] == "prune" for row in fitted.history) == 5

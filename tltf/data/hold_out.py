@@ -12,13 +12,7 @@ def held_groups(labels: np.ndarray, groups: np.ndarray | None, seed: int) -> np.
             None where every row is a group by itself.
         seed: seed of the draw.
     """
-    groups = np.arange(len(labels)) if groups is None else groups
-    _, first, place = np.unique(groups, return_index=True, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(first))
-    order = order[np.argsort(labels[first][order], kind="stable")]
-    is_held = np.zeros(len(first), bool)
-    is_held[order[2::5]] = True
-    return is_held[place]
+    return folds(labels, groups, 5, seed) == 2
 
 
 def folds(labels: np.ndarray, groups: np.ndarray | None, num_folds: int, seed: int) -> np.ndarray:

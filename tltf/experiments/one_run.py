@@ -21,7 +21,7 @@ from tltf.data.source import Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import TltfError
 from tltf.evaluation import abstention, calibration, evaluators, left_out
-from tltf.evaluation.report import model_card, terminal, writer
+from tltf.evaluation.report import learning, model_card, terminal, writer
 from tltf.evaluation.report.format_rows import FormatRow
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
 from tltf.evaluation.report.run_facts import RunFacts
@@ -274,7 +274,7 @@ def _choices(result: TrainingResult) -> list[str]:
     """The names of what a training chose on its validation split; [] if it chose nothing."""
     train, history = result.model.run_options.train, result.history
     num_penalties = sum("penalty" in row for row in history)
-    num_epochs = sum(not SOLVED & row.keys() for row in history)
+    num_epochs = len(learning.epochs_of(history))
     judges_epochs = train.keep == "best" or train.early_stopping_epochs
     recipe = result.model.recipe
     if recipe is None:
@@ -354,10 +354,6 @@ def _command(chosen: Options) -> str:
     return f"python -m tltf.train --flagfile={pathlib.Path(chosen.output.output) / folder.FLAGS} --output=NEW"
 
 
-SOLVED = {"penalty", "candidate"}
-"""Keys of the rows of a history that are no epochs."""
-
-
 def _headline(chosen: Options, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     train = chosen.train
     steps = {
@@ -365,7 +361,7 @@ def _headline(chosen: Options, history: Sequence[dict[str, Any]]) -> dict[str, A
         "batch size": train.batch_size,
         "optimizer": f"{train.optimizer}, peak rate {train.learning_rate:g}, {train.schedule}",
     }
-    is_solved = bool(history) and all(SOLVED & row.keys() for row in history)
+    is_solved = bool(history) and not learning.epochs_of(history)
     return {
         "data": chosen.data.data,
         "backbone": chosen.model.backbone,

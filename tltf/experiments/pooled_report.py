@@ -72,7 +72,7 @@ def make(
     test = judge.measure(labels, candidate, names, seed=chosen.runtime.seed)
     worst = judge.worst(labels, candidate, names, whole.ids, shown_examples.NUM_MISTAKES)
     numbers = np.repeat(np.arange(1, len(tables) + 1), [len(table) for table, _ in tables])
-    placed = list(_with_folds(folds, whole, numbers, kind))
+    placed = list(_with_folds(folds, whole, numbers))
     known = {(row.fold, row.id): row for part in placed for row in part.mistakes}
     rows = judge.counts(_rows(chosen, labels, names, whole.ids))
     data = dataclasses.replace(_data(chosen, folds), splits={JUDGED: rows})
@@ -195,9 +195,7 @@ def _rows(chosen: Options, labels: np.ndarray, names: Sequence[str], ids: Sequen
     return Source(chosen.data.data, fields, label_fields, ids, None, ScanCounts())
 
 
-def _with_folds(
-    folds: Sequence[Report], whole: Table, numbers: np.ndarray, kind: RoundKind = fold_rows.FOLDS
-) -> Iterator[_Examples]:
+def _with_folds(folds: Sequence[Report], whole: Table, numbers: np.ndarray) -> Iterator[_Examples]:
     """The examples that the reports of the folds show, with their folds, texts and pictures.
 
     A picture is not in report.json, so that of a fold that is read from there comes from its path.
@@ -205,12 +203,10 @@ def _with_folds(
     places = zip(numbers.tolist(), whole.ids, strict=True)
     contents = dict(zip(places, next(iter(whole.contents.values())), strict=True))
 
-    noun = None if kind is fold_rows.FOLDS else kind.noun
-
     def placed(row: Mistake, number: int) -> Mistake:
         is_shown = row.image is not None or row.text is not None
         image = row.image if is_shown else contents.get((number, row.id))
-        return dataclasses.replace(row, fold=number, round_kind=noun, image=image)
+        return dataclasses.replace(row, fold=number, image=image)
 
     for number, report in enumerate(folds, 1):
         pairs = [row for pair in report.confused for row in pair.examples]
@@ -228,7 +224,6 @@ def _known_example(
     return dataclasses.replace(
         row,
         fold=number,
-        round_kind=shown.round_kind,
         text=shown.text,
         unread=shown.unread,
         image=shown.image,

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tltf.config import checks, options
+from tltf.config.catalogs.row import SplitRow
 from tltf.config.option_groups import OutputOptions
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
@@ -32,8 +33,14 @@ EVERY = -1
 
 def is_asked_for(recipe: DataRecipe) -> bool:
     """Whether a run trains several times: `--split='kfold(folds=K, fold=-1)'`, or every draw."""
-    row = recipe.split.row
-    return row is not None and bool(row.round) and recipe.split.kwargs[row.round] == EVERY
+    return _row(recipe) is not None
+
+
+def _row(recipe: DataRecipe) -> SplitRow | None:
+    """The row of the split where a run trains every round of it; None where it trains once."""
+    row = recipe.split.row  # code from outside has none
+    is_every = row and row.round and recipe.split.kwargs[row.round] == EVERY
+    return row if is_every else None
 
 
 def run(
@@ -61,27 +68,27 @@ def run(
         TltfError: a stage of the run fails.
     """
     recipe, launch = recipe or checks.resolve(chosen), launch or Launch()
-    if not is_asked_for(recipe):
+    row = _row(recipe)
+    if row is None:
         return one_run.run(chosen, recipe, callbacks, launch)
     if chosen.output.dry_run:  # it shows the plan of the first round
-        first = _recipe_of_round(recipe, 0)
+        first = _recipe_of_round(recipe, row, 0)
         return one_run.run(options.replace(chosen, split=str(first.split)), first)
     with runs_folder.claim_folder(chosen.output), Tracking(recipe.trackers) as tracking:
-        return _every_round(chosen, recipe, callbacks, launch, tracking)
+        return _every_round(chosen, recipe, row, callbacks, launch, tracking)
 
 
 def _every_round(
     chosen: Options,
     recipe: Recipe,
+    row: SplitRow,
     callbacks: Sequence[keras.callbacks.Callback],
     launch: Launch,
     tracking: Tracking,
 ) -> Report | None:
     start, folder = time.monotonic(), pathlib.Path(chosen.output.output)
     strategy = strategies.start(chosen.runtime)
-    row = recipe.split.row
-    assert row is not None
-    recipes = [_recipe_of_round(recipe, n) for n in range(recipe.split.kwargs[row.rounds])]
+    recipes = [_recipe_of_round(recipe, row, n) for n in range(recipe.split.kwargs[row.rounds])]
     told = np.zeros(len(recipes) + 1, np.int64)  # which rounds are finished, and the first's name
     if runs_folder.is_chief():
         runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
@@ -123,9 +130,7 @@ def _first_name(folder: pathlib.Path) -> int:
     return 0 if (folder / layout.ROUNDS / "0" / runs_folder.FLAGS).exists() else 1
 
 
-def _recipe_of_round(recipe: Recipe, number: int) -> Recipe:
-    row = recipe.split.row
-    assert row is not None
+def _recipe_of_round(recipe: Recipe, row: SplitRow, number: int) -> Recipe:
     return dataclasses.replace(recipe, split=recipe.split.change(**{row.round: number}))
 
 

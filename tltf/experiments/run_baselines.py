@@ -8,12 +8,13 @@ import numpy as np
 from scipy import special
 
 from tltf.config import options
+from tltf.config.checks import AUTO
 from tltf.console import lines
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import LIGHT_HEAD, BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.heads.light import choice, families
-from tltf.heads.light.light_model import LightRows
+from tltf.heads.light.light_model import FrozenRows
 from tltf.training import training
 from tltf.training.result import TrainingResult
 
@@ -65,9 +66,9 @@ def _light_head(
     trained, features = result.model, result.frozen_features
     num_classes, seed = len(trained.class_names), trained.run_options.runtime.seed
     targets = np.eye(num_classes)[labels["train"]]
-    rows = LightRows(features["train"], targets, np.ones(len(targets)))
     groups = trained.splits["train"].split_groups()
-    found = choice.choose(families.pick(families.AUTO), rows, groups, seed)
+    rows = FrozenRows(features["train"], targets, np.ones(len(targets)), groups)
+    found = choice.choose(families.pick(AUTO), rows, seed)
     stated = special.softmax(found.model.logits(features["test"]), axis=1).astype(np.float32)
     candidate = judge.candidate(trained.core.head, stated)
     row = BaselineRow(

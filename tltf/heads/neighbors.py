@@ -16,9 +16,6 @@ def neighbors(
     count: int = 5,
     rows: int = 0,
     pooling: str = "auto",
-    hidden: tuple[int, ...] = (),
-    activation: str = "relu",
-    dropout: float = 0.0,
     features: tuple[str, ...] = (),
     temperature: float | None = None,
     sure_from: float | None = None,
@@ -30,23 +27,20 @@ def neighbors(
         count: how many of the nearest examples are counted, at least 1.
         rows: number of the examples that are held; 0 before a method has put them there.
         pooling: see `classify`.
-        hidden: see `classify`.
-        activation: see `classify`.
-        dropout: see `classify`.
         features: see `classify`.
         temperature: see `classify`.
         sure_from: see `classify`.
         set_from: see `classify`.
 
     Raises:
-        FlagError: a number out of its range, or an unknown pooling or activation.
+        FlagError: a number out of its range, or an unknown pooling.
     """
     if count < 1 or rows < 0 or (rows and count > rows):
         raise FlagError(
             f"count must be from 1 to rows (received count={count}, rows={rows})", flag="head"
         )
-    fields = checked_fields(pooling, hidden, activation, dropout, features)
     limits = checked_limits(temperature, sure_from, set_from)
+    fields = checked_fields(pooling, (), "relu", 0.0, features)
     return NearestNeighbors(**fields, **limits, count=count, rows=rows)
 
 

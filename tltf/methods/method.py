@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tltf.graphs.core import Core
 from tltf.graphs.freezing import Rule
+from tltf.heads.light.light_model import FrozenRows
 from tltf.methods.context import FitContext
 
 MakeBatches = Callable[..., tf.data.Dataset]
@@ -90,25 +91,6 @@ class TrainingOutcome:
 
 
 @dataclasses.dataclass(frozen=True)
-class FrozenRows:
-    """The training rows of a phase as its frozen network gives them to a head of one dense layer.
-
-    Args:
-        features: float32[N, d], finite; maybe a numpy.memmap.
-        targets: float64[N, C], rows that sum to 1.
-        weights: float64[N], 0 or more.
-        groups: int[N], equal for rows that cross-validation keeps together; None where each is alone.
-        seed: --seed.
-    """
-
-    features: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray
-    groups: np.ndarray | None = None
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
 class Solved:
     """What `Method.solve` has made.
 
@@ -164,12 +146,13 @@ class Method:
         """
         return training
 
-    def solve(self, core: Core, rows: FrozenRows) -> Solved:
+    def solve(self, core: Core, rows: FrozenRows, seed: int) -> Solved:
         """Makes the head of a phase whose solver is `method`, without steps.
 
         Args:
             core: the core; its head is one dense layer. This runs in the scope of the strategy.
             rows: the training rows.
+            seed: --seed.
         """
         raise NotImplementedError
 

@@ -5,8 +5,8 @@ from tltf.config.catalogs import HEADS
 from tltf.graphs.core import Core, attach_head
 from tltf.heads.light import choice, families
 from tltf.heads.light.choice import Choice
-from tltf.heads.light.light_model import LightModel, LightRows, Linear, Perceptron
-from tltf.methods.method import FrozenRows, Method, Phase, Solved
+from tltf.heads.light.light_model import FrozenRows, LightModel, Linear, Perceptron
+from tltf.methods.method import Method, Phase, Solved
 from tltf.methods.rules import HEAD
 
 
@@ -19,7 +19,7 @@ def probe(family: str = "auto") -> "Probe":
     takes the place of the run's. The validation split is not used for the choice.
 
     Args:
-        family: `auto` for all, one of them, or several joined with +.
+        family: `auto` for all, one of them, or several joined with |.
 
     Raises:
         FlagError: an unknown family.
@@ -35,10 +35,9 @@ class Probe(Method):
         self.families = families.pick(family)
         self.chosen: Choice | None = None
 
-    def solve(self, core: Core, rows: FrozenRows) -> Solved:
+    def solve(self, core: Core, rows: FrozenRows, seed: int) -> Solved:
         """The core with the best light head on its frozen features."""
-        light = LightRows(rows.features, rows.targets, rows.weights)
-        self.chosen = choice.choose(self.families, light, rows.groups, rows.seed)
+        self.chosen = choice.choose(self.families, rows, seed)
         best, tried = self.chosen.candidate, self.chosen.candidates
         text = (
             f"{best.text}: {best.accuracy:.1%} of {self.chosen.num_held} held-out rows, best of "

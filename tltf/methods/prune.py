@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from tltf.errors import FlagError
-from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
 from tltf.graphs.freezing import expression
 from tltf.graphs.layers import in_place
@@ -75,31 +74,38 @@ class Prune(Method):
 
     def phases(self, core: Core) -> list[Phase]:
         """The phases, once there is a kernel to prune."""
-        self.kernels(core.groups[:-1])
+        pruned_kernels(core, self.targets)
         return super().phases(core)
 
     def begin(self, core: Core, phase: Phase, model: keras.Model, num_steps: int) -> None:
-        """Tells the model of a phase what it has to prune in its steps."""
-        kernels = self.kernels(core.groups[:-1])
+        """Tells the model of a phase what it has to prune in its steps; the head's own prunes nothing."""
+        if phase.name not in (RAMP, TUNE):
+            return
+        kernels = pruned_kernels(core, self.targets)
         if phase.name == TUNE:
             prune_now(kernels, self.share)
-        rises = phase.name == RAMP
-        model.pruning = Pruning(kernels, self.share, num_steps, self.updates if rises else 0)
+        updates = self.updates if phase.name == RAMP else 0
+        model.pruning = Pruning(kernels, self.share, num_steps, updates)
 
-    def kernels(self, groups: tuple[Group, ...]) -> list[keras.Variable]:
-        """The kernels that are pruned, in depth order.
 
-        Raises:
-            FlagError: there are none.
-        """
-        found = in_place.kernels(groups, _is_dense)
-        if self.targets != "auto":
-            pattern = expression(self.targets)
-            found = [(name, layer) for name, layer in found if pattern.fullmatch(name)]
-        if not found:
-            what = f"targets={self.targets!r} matches none of the kernels"
-            raise FlagError(what, flag="method", fix="--method='prune(targets=auto)'")
-        return [in_place.kernel_of(layer) for _, layer in found]
+def pruned_kernels(core: Core, targets: str = "auto") -> list[keras.Variable]:
+    """The kernels that `prune` prunes, in depth order.
+
+    Args:
+        core: whose backbone they are in.
+        targets: see `prune`.
+
+    Raises:
+        FlagError: there are none.
+    """
+    found = in_place.kernels(core.groups[:-1], _is_dense)
+    if targets != "auto":
+        pattern = expression(targets)
+        found = [(name, layer) for name, layer in found if pattern.fullmatch(name)]
+    if not found:
+        what = f"targets={targets!r} matches none of the kernels"
+        raise FlagError(what, flag="method", fix="--method='prune(targets=auto)'")
+    return [in_place.kernel_of(layer) for _, layer in found]
 
 
 def share_of_zeros(kernels: list[keras.Variable]) -> float:

@@ -1,5 +1,7 @@
 """The choice among light heads sees no row that it is judged on, and keeps groups and classes right."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from tltf.data import hold_out
 from tltf.errors import DataError
 from tltf.heads.light import choice
 from tltf.heads.light.families import FAMILIES, pick
-from tltf.heads.light.light_model import Family, LightRows, Linear
+from tltf.heads.light.light_model import Family, FrozenRows, Linear
 
 
 class Memory(Family):
@@ -48,11 +50,11 @@ def test_a_model_that_learns_by_heart_is_judged_by_rows_it_has_not_seen():
 
 def test_copies_of_a_row_stay_together():
     rows, _ = blobs(count=30)
-    twice = LightRows(
+    twice = FrozenRows(
         *(np.concatenate([a, a]) for a in (rows.features, rows.targets, rows.weights))
     )
     groups = np.concatenate([np.arange(30), np.arange(30)])
-    alone = choice.choose([Memory()], twice, groups).candidate.accuracy
+    alone = choice.choose([Memory()], dataclasses.replace(twice, groups=groups)).candidate.accuracy
     assert alone == pytest.approx(1 / 3, abs=0.01)
     assert choice.choose([Memory()], twice).candidate.accuracy > 0.6
 
@@ -73,7 +75,7 @@ def test_a_class_without_rows_is_improbable(name):
     targets = np.insert(rows.targets, 1, 0.0, axis=1)
     family = FAMILIES[name]()
     setting = list(family.settings(1000, 4))[-1]
-    (model,) = choice.solve(family, LightRows(rows.features, targets, rows.weights), [setting])
+    (model,) = choice.solve(family, FrozenRows(rows.features, targets, rows.weights), [setting])
     stated = np.exp(model.logits(fresh))
     stated /= stated.sum(1, keepdims=True)
     assert stated.shape == (40, 4) and stated[:, 1].max() < 1 / 60 + 1e-3

@@ -10,11 +10,11 @@ from sklearn.neighbors import NearestCentroid
 from tltf.errors import FlagError
 from tltf.heads.light import linear_families, other_families
 from tltf.heads.light.families import FAMILIES, pick
-from tltf.heads.light.light_model import LightRows, Standardised
+from tltf.heads.light.light_model import FrozenRows, Standardised
 
 
 def blobs(count=60, width=7, num_classes=3, seed=0):
-    """LightRows of overlapping classes on features of different scales, and fresh features."""
+    """FrozenRows of overlapping classes on features of different scales, and fresh features."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % num_classes
     centers = random.normal(size=(num_classes, width))
@@ -22,7 +22,7 @@ def blobs(count=60, width=7, num_classes=3, seed=0):
     features = (centers[labels] + random.normal(size=(count, width))) * scales + 5
     fresh = (random.normal(size=(40, width)) * 1.5) * scales + 5
     targets = np.eye(num_classes)[labels]
-    return LightRows(features.astype("f"), targets, np.ones(count)), fresh.astype("f")
+    return FrozenRows(features.astype("f"), targets, np.ones(count)), fresh.astype("f")
 
 
 def standard(rows, features):
@@ -132,7 +132,7 @@ def test_the_hidden_layer_learns_what_no_line_separates():
     random = np.random.default_rng(0)
     features = random.uniform(-1, 1, (400, 2)).astype("f")
     labels = (features[:, 0] * features[:, 1] > 0).astype(int)
-    rows = LightRows(features, np.eye(2)[labels], np.ones(400))
+    rows = FrozenRows(features, np.eye(2)[labels], np.ones(400))
     (bent,) = other_families.HiddenLayer().solve(rows, [1e-4])
     (straight,) = linear_families.Logistic().solve(rows, [1e-3])
     right = [
@@ -146,7 +146,7 @@ def test_rows_of_weight_0_count_for_nothing(name):
     rows, fresh = blobs()
     family = FAMILIES[name]()
     setting = (list(family.settings(1000, 3)))[-1]
-    more = LightRows(
+    more = FrozenRows(
         np.concatenate([rows.features, 1 + 9 * fresh]),
         np.concatenate([rows.targets, np.eye(3)[np.zeros(40, int)]]),
         np.concatenate([rows.weights, np.zeros(40)]),
@@ -159,6 +159,6 @@ def test_rows_of_weight_0_count_for_nothing(name):
 
 def test_names_of_families():
     assert [family.name for family in pick("auto")] == list(FAMILIES)
-    assert [family.name for family in pick("ridge+logistic")] == ["ridge", "logistic"]
+    assert [family.name for family in pick("ridge|logistic")] == ["ridge", "logistic"]
     with pytest.raises(FlagError, match="choices: auto, logistic, ridge"):
         pick("forest")

@@ -158,7 +158,6 @@ class Mistake:
         unread: [start, end] of each part of the text that the model did not see because texts are
             cut; None for none, and where it is not known.
         fold: of a cross-validation, or the draw, from 1; None without them.
-        round_kind: `draw`, where `fold` is one; None where it is a fold.
         explanation: what the parts of the example add to the answer; None where it was not explained.
         image: the example, if it is one: uint8[H, W, C], an encoded image's bytes, or its path. It
             is shown in report.html and is not in the JSON.
@@ -174,7 +173,6 @@ class Mistake:
     text: str | None = None
     unread: list[list[int]] | None = None
     fold: int | None = None
-    round_kind: str | None = None
     explanation: Explanation | None = None
     image: np.ndarray | bytes | str | pathlib.Path | None = dataclasses.field(
         default=None, compare=False, repr=False

@@ -7,13 +7,7 @@ import numpy as np
 
 from tltf.data import hold_out
 from tltf.errors import DataError
-from tltf.heads.light.light_model import (
-    Family,
-    LightModel,
-    LightRows,
-    Linear,
-    Perceptron,
-)
+from tltf.heads.light.light_model import Family, FrozenRows, LightModel
 from tltf.heads.temperature import class_losses
 from tltf.heads.temperature import fit as fit_temperature
 
@@ -68,8 +62,7 @@ class Choice:
 
 def choose(
     families: Sequence[Family],
-    rows: LightRows,
-    groups: np.ndarray | None = None,
+    rows: FrozenRows,
     seed: int = 0,
 ) -> Choice:
     """The Choice among all settings of some families.
@@ -81,7 +74,6 @@ def choose(
     Args:
         families: at least one, with at least one setting between them.
         rows: the training rows.
-        groups: int[N], rows with the same number stay in one fold; None where each is its own.
         seed: of the draw of the folds.
 
     Raises:
@@ -99,7 +91,7 @@ def choose(
             fix="--method=probe",
         )
     held, found = list[np.ndarray](), [list[np.ndarray]() for _, s in pairs for _ in s]
-    for is_held in _draws(rows, labels, groups, seed):
+    for is_held in _draws(rows, labels, seed):
         rest, judged = np.flatnonzero(~is_held), np.flatnonzero(is_held)
         held.append(judged)
         models = [
@@ -124,13 +116,11 @@ def choose(
     return Choice(model.scaled(1 / best.temperature), best, candidates, len(places))
 
 
-def _draws(
-    rows: LightRows, labels: np.ndarray, groups: np.ndarray | None, seed: int
-) -> list[np.ndarray]:
+def _draws(rows: FrozenRows, labels: np.ndarray, seed: int) -> list[np.ndarray]:
     """bool[N] for each fold of each draw, true where a row is held back."""
     found = list[np.ndarray]()
     for draw in range(NUM_REPEATS if len(labels) < FEW_ROWS else 1):
-        folds = hold_out.folds(labels, groups, NUM_FOLDS, seed + draw)
+        folds = hold_out.folds(labels, rows.groups, NUM_FOLDS, seed + draw)
         found += [folds == fold for fold in range(NUM_FOLDS)]
     found = found[:1] if rows.features.size > MANY_NUMBERS else found
     usable = [
@@ -147,7 +137,7 @@ def _draws(
     return usable
 
 
-def solve(family: Family, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+def solve(family: Family, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
     """The models of a family on rows that may lack some classes.
 
     The probability of a class that no row has is below 1 / N.
@@ -160,27 +150,7 @@ def solve(family: Family, rows: LightRows, settings: Sequence[float]) -> Sequenc
     if len(present) == len(is_there):
         return models
     least = -float(np.log(np.count_nonzero(rows.weights)))
-    return [_spread(model, present, len(is_there), least) for model in models]
-
-
-def _spread(model: LightModel, present: np.ndarray, num_classes: int, least: float) -> LightModel:
-    """The model with more classes, which no row has: the largest logit is never below 0, theirs `least`."""
-    if isinstance(model, Linear):
-        return _spread_linear(model, present, num_classes, least)
-    if isinstance(model, Perceptron):
-        output = _spread_linear(model.output, present, num_classes, least)
-        return dataclasses.replace(model, output=output)
-    targets = np.zeros((len(model.targets), num_classes), np.float32)
-    targets[:, present] = model.targets
-    return dataclasses.replace(model, targets=targets)
-
-
-def _spread_linear(model: Linear, present: np.ndarray, num_classes: int, least: float) -> Linear:
-    kernel = np.zeros((len(model.kernel), num_classes), np.float32)
-    kernel[:, present] = model.kernel - model.kernel.mean(axis=1, keepdims=True)
-    bias = np.full(num_classes, least, np.float32)
-    bias[present] = model.bias - model.bias.mean()
-    return Linear(kernel, bias)
+    return [model.with_classes(present, len(is_there), least) for model in models]
 
 
 def _judge(

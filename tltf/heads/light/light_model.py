@@ -18,22 +18,25 @@ SMALLEST_SHARE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
-class LightRows:
-    """Frozen features with their targets.
+class FrozenRows:
+    """Training rows as a frozen network gives them to a head.
 
     Args:
-        features: float[N, d], finite.
+        features: float[N, d], finite; maybe a numpy.memmap.
         targets: float64[N, C], rows that sum to 1.
         weights: float64[N], 0 or more.
+        groups: int[N], equal for rows that cross-validation keeps together; None where each is alone.
     """
 
     features: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
+    groups: np.ndarray | None = None
 
-    def take(self, rows: np.ndarray) -> "LightRows":
+    def take(self, rows: np.ndarray) -> "FrozenRows":
         """Some of the rows."""
-        return LightRows(self.features[rows], self.targets[rows], self.weights[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return FrozenRows(self.features[rows], self.targets[rows], self.weights[rows], groups)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,14 @@ class Linear:
     def scaled(self, factor: float) -> "Linear":
         """See LightModel."""
         return Linear((self.kernel * factor).astype(np.float32), (self.bias * factor).astype("f"))
+
+    def with_classes(self, present: np.ndarray, num_classes: int, least: float) -> "Linear":
+        """See LightModel."""
+        kernel = np.zeros((len(self.kernel), num_classes), np.float32)
+        kernel[:, present] = self.kernel - self.kernel.mean(axis=1, keepdims=True)
+        bias = np.full(num_classes, least, np.float32)
+        bias[present] = self.bias - self.bias.mean()
+        return Linear(kernel, bias)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +90,11 @@ class Perceptron:
     def scaled(self, factor: float) -> "Perceptron":
         """See LightModel."""
         return dataclasses.replace(self, output=self.output.scaled(factor))
+
+    def with_classes(self, present: np.ndarray, num_classes: int, least: float) -> "Perceptron":
+        """See LightModel."""
+        output = self.output.with_classes(present, num_classes, least)
+        return dataclasses.replace(self, output=output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +142,19 @@ class Neighbors:
         """See LightModel."""
         return dataclasses.replace(self, factor=self.factor * factor)
 
+    def with_classes(self, present: np.ndarray, num_classes: int, least: float) -> "Neighbors":
+        """See LightModel; a class that no stored example has keeps SMALLEST_SHARE."""
+        targets = np.zeros((len(self.targets), num_classes), np.float32)
+        targets[:, present] = self.targets
+        return dataclasses.replace(self, targets=targets)
+
 
 LightModel: TypeAlias = Linear | Perceptron | Neighbors
 """A model on features as the backbone gives them.
 
 `logits` gives float64[M, C] for float[M, d], whose softmax is the probabilities; `scaled` gives the
-model with all logits multiplied by a factor above 0.
+model with all logits multiplied by a factor above 0; `with_classes` that with more classes, of which
+its own are `present`: the largest logit is then never below 0, and those of the others are `least`.
 """
 
 
@@ -144,7 +167,7 @@ class Family:
         """The settings that are tried on so many rows; () where it is not worth the time."""
         raise NotImplementedError
 
-    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each setting; every class has at least one row with a weight above 0."""
         raise NotImplementedError
 
@@ -170,7 +193,7 @@ class Standardised:
     given: StandardInputs
 
     @classmethod
-    def of(cls, rows: LightRows) -> "Standardised":
+    def of(cls, rows: FrozenRows) -> "Standardised":
         """The rows with a weight above 0."""
         keep = np.flatnonzero(rows.weights)
         weights = rows.weights[keep] / rows.weights[keep].sum()

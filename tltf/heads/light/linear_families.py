@@ -8,8 +8,8 @@ from scipy import linalg
 from tltf.data import blas_threads
 from tltf.heads.light.light_model import (
     Family,
+    FrozenRows,
     LightModel,
-    LightRows,
     Linear,
     Neighbors,
     Standardised,
@@ -26,7 +26,7 @@ class Logistic(Family):
         """Penalties, strong to weak."""
         return (30.0, 10.0, *convex.PENALTIES)
 
-    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty."""
         found = convex.solutions(
             rows.features, rows.targets, weights=rows.weights, penalties=settings
@@ -51,7 +51,7 @@ class Ridge(Family):
         """Penalties, strong to weak."""
         return (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 
-    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty, by one eigenvalue decomposition."""
         given = Standardised.of(rows)
         with blas_threads.limit_threads(given.inputs.size):
@@ -85,16 +85,16 @@ class ClassMeans(Family):
         """By distance, and by cosine."""
         return (self._BY_DISTANCE, self._BY_COSINE)
 
-    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each setting."""
         return [self._by_cosine(rows) if s else self._by_distance(rows) for s in settings]
 
-    def _by_distance(self, rows: LightRows) -> Linear:
+    def _by_distance(self, rows: FrozenRows) -> Linear:
         given = Standardised.of(rows)
         means = means_of_classes(given)
         return given.linear(means.T, -0.5 * (means**2).sum(axis=1))
 
-    def _by_cosine(self, rows: LightRows) -> Neighbors:
+    def _by_cosine(self, rows: FrozenRows) -> Neighbors:
         """Its stored examples are the means, one for each class, all of which are counted."""
         parts = rows.targets * rows.weights[:, None]
         means = (parts.T @ np.asarray(rows.features, np.float64)) / parts.sum(axis=0)[:, None]
@@ -119,7 +119,7 @@ class ShrunkDiscriminant(Family):
         """Shares of the multiple of 1, strong to weak."""
         return (0.9, 0.7, 0.5, 0.3, 0.1, 0.03, 0.01)
 
-    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each share, by one eigenvalue decomposition."""
         given = Standardised.of(rows)
         means, shares = means_of_classes(given), given.weights @ given.targets

@@ -8,8 +8,8 @@ from scipy import optimize, special
 from tltf.data import blas_threads
 from tltf.heads.light.light_model import (
     Family,
+    FrozenRows,
     LightModel,
-    LightRows,
     Linear,
     Neighbors,
     Perceptron,
@@ -34,7 +34,7 @@ class NearestExamples(Family):
             return ()
         return tuple(count for count in (1, 3, 5, 10, 20) if 2 * count <= num_rows)
 
-    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each number of neighbours; all share the stored examples."""
         kept = rows.take(np.flatnonzero(rows.weights))
         features = np.asarray(kept.features, np.float32)
@@ -62,7 +62,7 @@ class HiddenLayer(Family):
         """Penalties."""
         return () if num_rows < self.least_rows else (0.03, 0.003)
 
-    def solve(self, rows: LightRows, settings: Sequence[float]) -> Sequence[LightModel]:
+    def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty."""
         given = Standardised.of(rows)
         with blas_threads.limit_threads(given.inputs.size):

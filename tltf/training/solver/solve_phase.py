@@ -1,16 +1,18 @@
-"""A phase without steps: the head is solved for, and the history has a row for each penalty."""
+"""A phase without steps: the head is solved for, and the history has a row for each thing tried."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tltf.console import lines
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import Cut
+from tltf.heads.light.light_model import FrozenRows
 from tltf.heads.solving import weighted_examples
 from tltf.heads.solving.convex import Examples, Solution
-from tltf.methods.method import FrozenRows, Method
+from tltf.methods.method import Method
 from tltf.training.callbacks import non_finite
 from tltf.training.feed import Batches, DataAbove, PhaseRows
 from tltf.training.fit_parts import FitParts
@@ -46,9 +48,7 @@ def solve_phase(
     groups = None if judged else given.groups()
     solution = solve_head.solve(dense, given.examples, judged, smoothing, groups)
     lines.say(phase, _solution_text(solution, fit.core.head.metric))
-    for number, row in enumerate(solution.rows, 1):
-        fit.record.history.append({"phase": phase, "epoch": number, **row})
-        fit.log.write(fit.record.history[-1])
+    _record(fit, phase, solution.rows)
 
 
 def solve_by_method(
@@ -66,13 +66,18 @@ def solve_by_method(
     num_classes, smoothing = fit.core.num_classes, fit.options.train.label_smoothing
     soft = solve_head.smoothed(targets, num_classes, smoothing)
     checked, _ = weighted_examples.check_examples((features, soft, weights), None, num_classes)
-    seed = fit.options.runtime.seed
-    solved = method.solve(fit.core, FrozenRows(*checked, given.groups(), seed))
+    light = FrozenRows(*checked, given.groups())
+    solved = method.solve(fit.core, light, fit.options.runtime.seed)
     lines.say(phase, solved.text)
-    for number, row in enumerate(solved.history, 1):
+    _record(fit, phase, solved.history)
+    return solved.core
+
+
+def _record(fit: FitParts, phase: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Adds a row to the history for each thing that was tried."""
+    for number, row in enumerate(rows, 1):
         fit.record.history.append({"phase": phase, "epoch": number, **row})
         fit.log.write(fit.record.history[-1])
-    return solved.core
 
 
 @dataclasses.dataclass(frozen=True)
