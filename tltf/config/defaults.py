@@ -11,8 +11,8 @@ from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import METHODS, MethodRow
 from tltf.config.flag_fields import FlagValue
-from tltf.config.option_groups import TrainOptions
 from tltf.config.options import Options, replace
+from tltf.config.train_options import TrainOptions
 from tltf.errors import FlagError
 
 BACKBONES = {"image": "efficientnet_lite0", "text": "minilm_l6"}

@@ -15,8 +15,8 @@ from tltf.config.option_groups import (
     ModelOptions,
     OutputOptions,
     RuntimeOptions,
-    TrainOptions,
 )
+from tltf.config.train_options import TrainOptions
 from tltf.errors import FlagError, choices_text
 
 

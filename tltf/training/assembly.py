@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from tltf.config import checks as config_checks
 from tltf.config import defaults
-from tltf.config.option_groups import TrainOptions
 from tltf.config.options import Options, replace
 from tltf.config.recipe import Recipe
+from tltf.config.train_options import TrainOptions
 from tltf.console import lines
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing

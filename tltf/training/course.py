@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import keras
 
-from tltf.config.option_groups import TrainOptions
+from tltf.config.train_options import TrainOptions
 from tltf.graphs import frozen_prefix
 from tltf.methods.method import Phase
 from tltf.training.optimizers import optimizer as optimizers_optimizer

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from tltf.config.option_groups import TrainOptions
 from tltf.config.options import Options
+from tltf.config.train_options import TrainOptions
 from tltf.errors import StorageError
 from tltf.graphs import freezing
 from tltf.graphs.core import Core

@@ -12,7 +12,7 @@ import numpy as np
 from tltf.config import call_strings
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import HeadRow, Row
-from tltf.config.option_groups import TrainOptions
+from tltf.config.train_options import TrainOptions
 from tltf.data import label_kinds
 from tltf.data.source import VALIDATION, Source, Splits
 from tltf.errors import FlagError

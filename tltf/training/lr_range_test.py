@@ -14,9 +14,9 @@ import numpy as np
 
 from tltf.config import checks
 from tltf.config.command_options import FindOptions
-from tltf.config.option_groups import TrainOptions
 from tltf.config.options import replace
 from tltf.config.recipe import Recipe
+from tltf.config.train_options import TrainOptions
 from tltf.console import lazy_imports
 from tltf.console.plot_style import plot_style
 from tltf.data import loader

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from tltf.config import defaults
-from tltf.config.option_groups import TrainOptions
+from tltf.config.train_options import TrainOptions
 from tltf.errors import NumericError
 from tltf.graphs.backbone import Backbone
 from tltf.graphs.core import Core

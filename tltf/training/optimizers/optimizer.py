@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tltf.config.option_groups import TrainOptions
+from tltf.config.train_options import TrainOptions
 from tltf.methods.method import Phase
 from tltf.training.optimizers import finite
 from tltf.training.optimizers.embedding_rows import Rows
