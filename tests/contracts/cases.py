@@ -210,6 +210,10 @@ HEADS = {
 METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],
     "probe": ["probe", "probe(family=neighbors)"],
+    "setfit": ["setfit", "setfit(last_groups=1, head=class_means)"],
+    "prototypes": ["prototypes", "prototypes(ways=2, sharpness=0.0)"],
+    "fastfit": ["fastfit", "fastfit(head=class_means)"],
+    "zero_shot": ["zero_shot", "zero_shot(name_weight=auto)"],
     "partial": ["partial(last_groups=1)"],
     "full": ["full", "full(backbone_rate=.5)"],
     "lp_ft": ["lp_ft", "lp_ft(solver=gradient)"],
@@ -249,6 +253,10 @@ ON_TEXTS = {
     "prefix(length=2)",
     "prompt(length=2)",
     "ia3",
+    "fastfit",
+    "fastfit(head=class_means)",
+    "zero_shot",
+    "zero_shot(name_weight=auto)",
     "adversarial(steps=2, epsilon=.1)",
 }
 """Cases of methods that are for transformers."""

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
@@ -20,9 +21,10 @@ from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
+from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
-from tltf.models import core_builder, head_rows
+from tltf.models import core_builder, head_rows, loading
 from tltf.models.transfer_model import TransferModel
 from tltf.training import head_tuning, precision_choice
 from tltf.training.judges import MACRO_F1
@@ -83,6 +85,25 @@ def assemble(
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def context_of(trained: TransferModel, fingerprint: str = "") -> FitContext:
+    """The FitContext of a model that is about to be trained.
+
+    Args:
+        trained: TransferModel.
+        fingerprint: of the training rows; empty for a dry run.
+    """
+    names, prepared = tuple(trained.class_names), trained.preprocessing
+    if not isinstance(prepared, TextPreprocessing) or len(prepared.fields) > 1:
+        return FitContext(names, fingerprint, loading.load)
+    to_inputs = prepared.graph_function
+
+    def text_inputs(texts: Sequence[str]) -> dict[str, np.ndarray]:
+        made = to_inputs(tf.constant(list(texts)))
+        return {name: tensor.numpy() for name, tensor in made.items()}
+
+    return FitContext(names, fingerprint, loading.load, text_inputs)
 
 
 def _work(

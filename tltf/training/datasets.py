@@ -19,6 +19,7 @@ from tltf.data import lookups, pipeline
 from tltf.data.class_weights import class_weights
 from tltf.data.fingerprint import fingerprint
 from tltf.data.lookups import Lookup
+from tltf.data.ordering import GivenOrder
 from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
@@ -140,7 +141,7 @@ class _Builder:
         self,
         first_epoch: int,
         num_epochs: int,
-        rows: np.ndarray | None = None,
+        rows: np.ndarray | GivenOrder | None = None,
         reads: Lookup | None = None,
         augment: Sequence[Call[AugmentRow]] | None = None,
         skip: int = 0,
@@ -151,7 +152,7 @@ class _Builder:
         Args:
             first_epoch: number of the first epoch.
             num_epochs: number of epochs.
-            rows: int64[M], the rows that are read; None for all.
+            rows: int64[M], the rows that are read, or a GivenOrder; None for all.
             reads: Lookup that is read in place of the contents.
             augment: augmentations in place of those of --augment.
             skip: number of batches of the first epoch that are left out.
@@ -190,7 +191,7 @@ class _Builder:
         rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
         return self.parts["train"].split_groups()[rows]
 
-    def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Batch:
+    def batch(self, epoch: int, step: int, rows: np.ndarray | GivenOrder | None = None) -> Batch:
         """The Batch of a step of `training`; it is read again, in the order that the seed gives."""
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, (), step)))
@@ -300,7 +301,7 @@ class _Builder:
         tables: Sequence[Lookup],
         first_epoch: int,
         num_epochs: int,
-        rows: np.ndarray | None = None,
+        rows: np.ndarray | GivenOrder | None = None,
         skip: int = 0,
         is_drawn: bool = True,
     ) -> tf.data.Dataset:

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tltf.config.options import Options
 from tltf.console import out_of_memory, signals
-from tltf.data import label_kinds
 from tltf.data.device_batches import share_batches
 from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
 from tltf.graphs.core import Core
@@ -185,7 +183,13 @@ class Fit:
         self, number: int, phase: Phase, saved: FitState | None
     ) -> ReadyPhase | None:
         """The phase with its compiled model; None for a phase without steps, which is then over."""
-        size, chosen = value_of(self.options.train.batch_size), self._easiest(phase)
+        self.core = self.method.core_of(self.core, phase)
+        size, num_devices = (
+            value_of(self.options.train.batch_size),
+            self.strategy.num_replicas_in_sync,
+        )
+        given = self.method, self.feed, self.core, self.record, self.options, num_devices
+        chosen = curriculum.rows_of(phase, *given)
         rows = PhaseRows(self.feed, size, self.epochs_before, chosen)
         with self.strategy.scope():
             plan = self._plan(phase)
@@ -204,7 +208,7 @@ class Fit:
                 self.record.probe = self.feed.probe_scores(self.core, self.above)
         if phase.solver != "gradient":
             return None
-        steps = -(-(self.feed.num_train if chosen is None else len(chosen)) // size)
+        steps = -(-rows.count // size)
         with self.strategy.scope():
             model = parts.suffix if above.training else self._joined(parts)
             self._compile(model, plan, phase, steps)
@@ -308,18 +312,6 @@ class Fit:
         with resume.as_unfinished(model.optimizer):
             _keras_fit(model, batches, epochs, ready.steps - place.steps, [back, *callbacks])
 
-    def _easiest(self, phase: Phase) -> np.ndarray | None:
-        """int64[M]: the rows of a phase that takes the easiest ones; None for all."""
-        if phase.easiest == 1.0:
-            return None
-        dataset, labels = self.feed.training_in_order()
-        if self.record.difficulty is None:
-            opened = dataset() if callable(dataset) else dataset
-            logits = ForwardPass(self.core.model, self.core.head.name)(opened)[: len(labels)]
-            self.record.difficulty = self.core.head.losses(logits, labels)
-        strata = label_kinds.kind_of(labels).strata(labels)
-        return curriculum.easiest(self.record.difficulty, strata, phase.easiest)
-
     def _recalibrate(self) -> None:
         """Computes the statistics of the changed batch norms again, with the final weights."""
         norms = batch_norm_statistics.moved_batch_norms(self.core.groups, self.moved.values())
@@ -343,7 +335,7 @@ class Fit:
             if any(layer.trainable_weights for layer in layers):
                 self.plans.pop()
                 self._plan(phase)
-            self.moved.clear()
+            self.moved.keep(self.core.model.weights)
             self.moved.update(named_weights(layers))
             parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
         self.above = self.judges.place(self.core, parts, above)

@@ -23,14 +23,13 @@ from tltf.console import lines
 from tltf.data import fingerprint, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
 from tltf.graphs.core import Core
-from tltf.methods.context import FitContext
 from tltf.methods.method import Method
-from tltf.models import adapters, loading, saving
+from tltf.models import adapters, saving
 from tltf.models.adapters import Adapter
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import folder, layout, metrics_log
 from tltf.training import datasets, disk_space, head_tuning, plan, served_precision
-from tltf.training.assembly import assemble, count_tokens
+from tltf.training.assembly import assemble, context_of, count_tokens
 from tltf.training.callbacks.log_epochs import EpochLog, EveryLog
 from tltf.training.course import Course
 from tltf.training.distribution import strategies
@@ -104,8 +103,7 @@ def train(
 def _show_trained(trained: TransferModel, method: Method, strategy: tf.distribute.Strategy) -> None:
     """Prints what each phase would train, for --dry_run."""
     with strategy.scope():
-        context = FitContext(trained.class_names, load_model=loading.load)
-        changed = method.prepare(trained.core, context)
+        changed = method.prepare(trained.core, context_of(trained))
     norm = trained.run_options.train.norm
     print(*lines.wrap("disk", _disk_text(trained, changed, method)), sep="\n")
     print(*lines.wrap("trains", plan.trained_text(changed, method, norm)), sep="\n")
@@ -197,7 +195,7 @@ def _prepared_fit(
     feed = datasets.build(trained, strategy)
     fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer, course)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
-    fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
+    fit.prepare(context_of(trained, feed.fingerprint))
     if run_folder and is_writer:
         needs = disk_space.needs_of(
             fit.core, method, options, "validation" in trained.splits, weights_bytes

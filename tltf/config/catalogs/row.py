@@ -87,7 +87,8 @@ class MethodRow(Row):
         defaults: the defaults of `tltf.config.defaults` that take the place of `auto`: `fine_tune`;
             `linear_probe`; `scratch`; `solved` for a method whose first phase solves for the head,
             through whose large weights the same rate moves an image network further; `light` for
-            one that trains few numbers, so that the rate can be high.
+            one that trains few numbers, so that the rate can be high; `contrast` for one that trains
+            the network by comparing rows with each other.
         replaces_weight_decay: whether its loss itself shrinks weights or holds them in place.
     """
 
