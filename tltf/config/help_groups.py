@@ -2,7 +2,7 @@
 
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "data": (
-        ("data", "split", "augment", "limit"),
+        ("data", "target_data", "unlabelled_data", "split", "augment", "limit"),
         (
             "near_duplicates",
             "max_bad_fraction",
