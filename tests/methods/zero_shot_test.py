@@ -54,7 +54,7 @@ def test_a_class_without_examples_keeps_its_name():
 
 def solved(method, rows, core):
     method.prepare(core, CONTEXT)
-    return method.solve(core, rows, 0)
+    return method.solve(core, rows, 0, None)
 
 
 def head_of(core):

@@ -491,7 +491,7 @@ def test_a_method_decides_what_a_phase_trains_on():
     asked = []
 
     class Half(Method):
-        def batches(self, training, phase):
+        def batches(self, training, phase, unlabelled):
             def half(first, number, **more):
                 asked.append((phase.name, first, number))
                 return training(first, number, **more).map(

@@ -91,7 +91,7 @@ def build(
         by_class = tf.constant(by_class, tf.float32)
         is_cut = length_buckets and not lookup.is_cut
         finish = _finisher(source, target, by_class, is_cut)
-    change = _augmentation(
+    change = batch_change(
         augment if training else (),
         source,
         num_classes,
@@ -220,7 +220,7 @@ def _finisher(
     return finish
 
 
-def _augmentation(
+def batch_change(
     text: str | Sequence[Call[AugmentRow]],
     source: Source,
     num_classes: int,

@@ -19,6 +19,11 @@ from tltf.methods.context import FitContext
 MakeBatches = Callable[..., tf.data.Dataset]
 """(first epoch, number of epochs, rows=None, skip=0, is_drawn=True) -> dataset of (inputs, targets,
 weights)."""
+MakeInputs = Callable[..., tf.data.Dataset]
+"""(first epoch, number of epochs, skip=0, augment="", views=4) -> dataset of the inputs of rows without
+labels, as many batches of --batch_size rows in each epoch as the training rows have; the rows are read
+again and again. With `augment`, call strings of AUGMENTS, they are augmented so in place of what --augment
+says; above a cached frozen network so many augmented views of each row are used in turn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,12 +200,17 @@ class Method:
         """
         return None
 
-    def batches(self, training: MakeBatches, phase: Phase) -> MakeBatches:
+    def batches(
+        self, training: MakeBatches, phase: Phase, unlabelled: MakeInputs | None
+    ) -> MakeBatches:
         """The function that makes the batches of a phase.
 
         Args:
-            training: the function that makes the batches of the training rows.
+            training: the function that makes the batches of the training rows, each of which the
+                devices can share.
             phase: the phase that is trained.
+            unlabelled: the function that makes the inputs of the rows without labels that the
+                method reads, see `MethodRow.reads`; None where there are none.
 
         Returns:
             The same or another such function, e.g. one that joins rows of another domain to each
@@ -208,13 +218,17 @@ class Method:
         """
         return training
 
-    def solve(self, core: Core, rows: FrozenRows, seed: int) -> Solved:
+    def solve(
+        self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
+    ) -> Solved:
         """Makes the head of a phase whose solver is `method`, without steps.
 
         Args:
             core: the core; its head is one dense layer. This runs in the scope of the strategy.
             rows: the training rows.
             seed: --seed.
+            unlabelled: float32[M, d], the features of the rows without labels that the method reads;
+                None where there are none.
         """
         raise NotImplementedError
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.graphs.core import Core, attach_head
@@ -41,7 +43,9 @@ class Probe(Method):
         self.families = tried
         self.chosen: Choice | None = None
 
-    def solve(self, core: Core, rows: FrozenRows, seed: int) -> Solved:
+    def solve(
+        self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
+    ) -> Solved:
         """The core with the best light head on its frozen features."""
         self.chosen = choice.choose(self.families, rows, seed)
         best, tried = self.chosen.candidate, self.chosen.candidates

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tltf.config.checks import AUTO
 from tltf.errors import FlagError
 from tltf.graphs.core import Core
@@ -53,11 +55,13 @@ class TunedHeadMethod(BackboneLossMethod):
             Phase("head", (HEAD,), norm="frozen", solver=solver),
         ]
 
-    def solve(self, core: Core, rows: FrozenRows, seed: int) -> Solved:
+    def solve(
+        self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
+    ) -> Solved:
         """The core with the best light head on its features."""
         if self.light is None:
             raise ValueError("the head is solved for by lbfgs")
-        return self.light.solve(core, rows, seed)
+        return self.light.solve(core, rows, seed, unlabelled)
 
 
 def pick_head(head: str) -> Probe | None:

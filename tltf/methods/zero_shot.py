@@ -105,11 +105,13 @@ class ZeroShot(Method):
         self.context = context
         return core
 
-    def solve(self, core: Core, rows: FrozenRows, seed: int) -> Solved:
+    def solve(
+        self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
+    ) -> Solved:
         """The core whose head is made of the vectors of the classes."""
         family = NamedPrototypes(self.vectors(core), self.weights, self.center)
         if self.weights != (math.inf,):
-            return Probe([family]).solve(core, rows, seed)
+            return Probe([family]).solve(core, rows, seed, unlabelled)
         (model,) = family.solve(rows, self.weights)
         labels = rows.targets.argmax(axis=1)
         logits = model.logits(np.asarray(rows.features))

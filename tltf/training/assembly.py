@@ -175,8 +175,9 @@ def _require_choices(
     """Raises FlagError for a choice or a baseline that the labels of the head or the rows do not allow."""
     head_tuning.require(core, train, recipe.abstention, parts)
     metric, is_of_classes = train.metric, core.head.target == label_kinds.CLASS
-    if "probe" in (recipe.baselines or ()) and not is_of_classes:
-        what = "probe is a baseline of one class per row, not of several labels or a number"
+    light = [name for name in ("probe", "oracle") if name in (recipe.baselines or ())]
+    if light and not is_of_classes:
+        what = f"{light[0]} is a baseline of one class per row, not of several labels or a number"
         raise FlagError(what, flag="baseline", fix="--baseline=logistic")
     if metric == MACRO_F1 and not is_of_classes:
         what = f"{metric} is of one class per row, and the head {core.head.name} predicts others"

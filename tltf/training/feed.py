@@ -10,6 +10,7 @@ import tensorflow as tf
 from tltf.data.ordering import GivenOrder
 from tltf.data.source import Source
 from tltf.graphs.core import Core
+from tltf.methods.method import MakeInputs
 from tltf.models.forward import ForwardPass
 
 Batches = Callable[..., tf.data.Dataset]
@@ -46,12 +47,14 @@ class DataAbove:
         validation: JudgedData of the validation split.
         watched: JudgedData of the test split.
         dataset: DataOfSplit for any split; it raises NotCached where the outputs do not fit.
+        unlabelled: `MakeInputs` of the rows without labels that the method reads.
     """
 
     training: Batches | None = None
     validation: JudgedData | None = None
     watched: JudgedData | None = None
     dataset: DataOfSplit | None = None
+    unlabelled: MakeInputs | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +81,9 @@ class Feed:
         probe_scores: (core, Above or None) -> float32[M, C], what the core states of the test split;
             it is called for a head that was solved for, before later phases change it. None where
             that head is no baseline.
+        unlabelled: `MakeInputs` of the rows without labels that the method reads, or None.
+        unlabelled_in_order: (frozen prefix or None) -> dataset of these rows in their order, each once,
+            whose inputs are the outputs of the prefix where there is one; None without such rows.
     """
 
     training: Batches
@@ -94,6 +100,8 @@ class Feed:
     ids: Callable[[str], Sequence[str]] | None = None
     origins: Callable[..., np.ndarray] | None = None
     probe_scores: Callable[[Core, Above | None], np.ndarray] | None = None
+    unlabelled: MakeInputs | None = None
+    unlabelled_in_order: Callable[[keras.Model | None], tf.data.Dataset] | None = None
 
     def training_in_order(self) -> JudgedData:
         """The JudgedData of `in_order`.

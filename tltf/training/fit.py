@@ -198,7 +198,7 @@ class Fit:
             parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
         above = self.feed.data_above(parts.prefix) if parts.prefix else DataAbove()
         self.above = self.judges.place(self.core, parts, above)
-        training = self.method.batches(above.training or self.feed.training, phase)
+        training = above.training or self.feed.training
         if chosen is not None:
             training = functools.partial(training, rows=chosen)
         self._last = (parts.suffix if above.training else self.core.model), training
@@ -209,6 +209,9 @@ class Fit:
         if phase.solver != "gradient":
             return None
         steps = -(-rows.count // size)
+        training = share_batches(training, size, self.strategy.num_replicas_in_sync)
+        unlabelled = above.unlabelled if above.training else self.feed.unlabelled
+        training = self.method.batches(training, phase, unlabelled)
         with self.strategy.scope():
             model = parts.suffix if above.training else self._joined(parts)
             self._compile(model, plan, phase, steps)
@@ -227,7 +230,6 @@ class Fit:
         """Trains a phase from where it stands to its end."""
         model, saved, epochs = ready.model, ready.saved, self.course.num_epochs(ready.phase)
         size, num_replicas = self.options.train.batch_size, self.strategy.num_replicas_in_sync
-        training = share_batches(ready.training, size, num_replicas)
         place = self._restore(ready, saved) if saved else Place(0)
         callbacks = self._callbacks(ready, place, epochs)
         is_over = place.epochs >= epochs or (saved is not None and saved.is_stopped)
@@ -237,13 +239,13 @@ class Fit:
         memory = out_of_memory.explain_out_of_memory("batch_size", size, num_replicas, anew)
         with multi_worker.patch_fit(self.strategy), stops, memory:
             if saved and place.steps and not is_over:
-                self._end_epoch(ready, training, place, callbacks, saved)
+                self._end_epoch(ready, place, callbacks, saved)
                 place = Place(place.epochs + 1)
                 is_over = place.epochs >= epochs or model.stop_training
             if is_over:
                 model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does
             else:
-                batches = training(self.epochs_before + place.epochs, epochs - place.epochs)
+                batches = ready.training(self.epochs_before + place.epochs, epochs - place.epochs)
                 _keras_fit(model, batches, (place.epochs, epochs), ready.steps, callbacks)
         self.record.step += int(model.optimizer.iterations.numpy())
         self.epochs_before += epochs
@@ -293,7 +295,6 @@ class Fit:
     def _end_epoch(
         self,
         ready: ReadyPhase,
-        training: Batches,
         place: Place,
         callbacks: Sequence[keras.callbacks.Callback],
         saved: FitState,
@@ -301,7 +302,7 @@ class Fit:
         """Trains the rest of an interrupted epoch; where no steps are left it only judges the epoch."""
         model, is_trained = ready.model, place.steps >= ready.steps
         skip = 0 if is_trained else place.steps
-        batches = training(self.epochs_before + place.epochs, 1, skip=skip)
+        batches = ready.training(self.epochs_before + place.epochs, 1, skip=skip)
         back = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: resume.restore_metrics(saved, model, batches)
         )

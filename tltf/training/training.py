@@ -133,7 +133,7 @@ def _with_features(result: TrainingResult) -> TrainingResult:
     trained = result.model
     names = (trained.recipe and trained.recipe.baselines) or ()
     is_needed = "logistic" in names and not datasets.is_probe_a_baseline(trained)
-    if not is_needed and "probe" not in names:
+    if not is_needed and not {"probe", "oracle"} & set(names):
         return result
     return dataclasses.replace(result, frozen_features=datasets.frozen_features(trained))
 

@@ -264,6 +264,14 @@ METHODS = {
         paper="Zhu & Gupta 2017, arXiv:1710.01878",
         defaults="solved",
     ),
+    "dann": MethodRow(
+        "tltf.methods.domain_adversarial:dann",
+        {"weight": 1.0, "hidden": 256, "last_groups": 0},
+        "trains features from which --data and --target_data cannot be told apart, by a reversed gradient",
+        title="domain-adversarial",
+        paper="Ganin et al. 2016, arXiv:1505.07818",
+        reads=("target",),
+    ),
     "scratch": MethodRow(
         "tltf.methods.fine_tuning:scratch",
         {},

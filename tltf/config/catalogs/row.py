@@ -90,10 +90,13 @@ class MethodRow(Row):
             one that trains few numbers, so that the rate can be high; `contrast` for one that trains
             the network by comparing rows with each other.
         replaces_weight_decay: whether its loss itself shrinks weights or holds them in place.
+        reads: the roles of rows without labels, `target` or `unlabelled`, of which it takes the first
+            that the data has; () for a method that learns from labelled rows alone.
     """
 
     defaults: str = "fine_tune"
     replaces_weight_decay: bool = False
+    reads: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""Domain-adversarial training: features from which a classifier cannot tell the domains."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from tltf.graphs.backbone import Group
+from tltf.graphs.core import Core
+from tltf.methods.context import FitContext
+from tltf.methods.two_domains import DOMAIN, TwoDomains, features_of
+
+
+def dann(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "DomainAdversarial":
+    """A method that trains features from which the domain cannot be told.
+
+    L(y) + w R(features), where a classifier of two layers is trained to tell the domains by
+    cross-entropy, and its gradient is reversed and multiplied by lambda_p = 2 / (1 + exp(-10 p)) - 1
+    before it reaches the features: Ganin et al. 2016, arXiv:1505.07818, eq. 9 to 18 and section 5.2.2.
+    Departs: where the backbone is frozen, the features are those of a hidden layer of the head; the
+    learning rate follows --schedule.
+
+    Args:
+        weight: w, at least 0.
+        hidden: units of the hidden layer, where the head has none.
+        last_groups: groups of the backbone that are trained too, at a tenth of the rate.
+
+    Raises:
+        FlagError: a number out of its range.
+    """
+    return DomainAdversarial("dann", weight, hidden, last_groups)
+
+
+class DomainAdversarial(TwoDomains):
+    """The method that `dann` makes."""
+
+    def penalty_inputs(
+        self, core: Core, context: FitContext
+    ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
+        """The logits of the classifier of domains, and its layers."""
+        features = features_of(core)
+        parts = (
+            ReversedGradient(self.rising, name=f"{DOMAIN}_reversed"),
+            layers.Dense(
+                max(self.hidden, 64), activation="relu", dtype="float32", name=f"{DOMAIN}_hidden"
+            ),
+            layers.Dense(1, dtype="float32", name=f"{DOMAIN}_logit"),
+        )
+        for layer in parts:
+            features = layer(features)
+        return [features], (Group(DOMAIN, parts[1:]),)
+
+    def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:
+        """float[]: the mean cross-entropy of the domains."""
+        ((source, target),) = pairs
+        return 0.5 * (
+            tf.reduce_mean(tf.nn.softplus(-source)) + tf.reduce_mean(tf.nn.softplus(target))
+        )
+
+
+class ReversedGradient(layers.Layer):
+    """A layer that returns its input, and multiplies the gradient with minus a factor.
+
+    Args:
+        factor: gives float[], at least 0.
+    """
+
+    def __init__(self, factor: Callable[[], tf.Tensor], **kwargs: Any) -> None:
+        super().__init__(dtype="float32", **kwargs)
+        self.factor = factor
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The input."""
+        factor = self.factor()
+
+        @tf.custom_gradient
+        def reverse(tensor: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            return tf.identity(tensor), lambda gradient: -factor * gradient
+
+        reversed_inputs: tf.Tensor = reverse(inputs)
+        return reversed_inputs
