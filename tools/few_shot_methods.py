@@ -161,31 +161,49 @@ def parsed():
     return parser.parse_args()
 
 
+class Measurements:
+    """The rows of the notebook; a case is opened when one of its rows is missing.
+
+    Args:
+        options: the arguments of the command.
+    """
+
+    def __init__(self, options):
+        self.options, self.folder = options, pathlib.Path(options.folder).resolve()
+        self.notebook = measuring.Notebook(self.folder / "methods.jsonl")
+        self.flags, self.opened = keywords(options.flags.split()), {}
+
+    def rows(self, case, count, method):
+        """The rows of a method, one for each draw."""
+        first, own = self.options.first, self.options.name
+        name = method if method in (PROBE, PEER) else f"{method} {own}".strip()
+        draws = range(first, first + self.options.draws)
+        return [
+            self._row(case, (count, draw, method), f"{case} {count} {draw} {name}")
+            for draw in draws
+        ]
+
+    def _row(self, case, given, key):
+        if key not in self.notebook and case not in self.opened:
+            self.opened[case] = Case(self.folder, case)
+        peer = self.options.peer
+        return self.notebook.get(key, lambda: measure(self.opened[case], *given, self.flags, peer))
+
+
 def main():
     """Measures what is missing and prints the table."""
-    options = parsed()
-    folder = pathlib.Path(options.folder).resolve()
-    notebook, table, opened = measuring.Notebook(folder / "methods.jsonl"), [], {}
-    flags = keywords(options.flags.split())
+    options, table = parsed(), []
+    found = Measurements(options)
     methods = [*options.methods.split(";"), *([PEER] if options.peer else [])]
     for case in options.only.split(","):
         kept = [m for m in methods if case == "movie" or m not in (*ON_TEXTS, PEER)]
         for count in map(int, options.labels.split(",")):
-            found = {}
-            for method in [PROBE, *(m for m in kept if m != PROBE)]:
-                draws = range(options.first, options.first + options.draws)
-                own = "" if method in (PROBE, PEER) else options.name
-                for draw in draws:
-                    key = " ".join(filter(None, [f"{case} {count} {draw} {method}", own]))
-                    if key not in notebook:
-                        opened = opened if case in opened else {case: Case(folder, case)}
-                    given = opened.get(case), count, draw, method
-                    row = notebook.get(key, lambda g=given: measure(*g, flags, options.peer))
-                    found.setdefault(method, []).append(row)
-                if method in kept:
-                    row = [few_shot.TITLES[case], str(count), method + (f" {own}" if own else "")]
-                    table.append([*row, *cells(found[method], found[PROBE])])
-                    print(*table[-1], sep=" | ", flush=True)
+            base = found.rows(case, count, PROBE)
+            for method in kept:
+                rows = base if method == PROBE else found.rows(case, count, method)
+                name = f"{method} {options.name}".strip()
+                table.append([few_shot.TITLES[case], str(count), name, *cells(rows, base)])
+                print(*table[-1], sep=" | ", flush=True)
     header = ["data", "labels a class", "method", "accuracy", "method - probe, points", "s"]
     print(measuring.table(header, table))
 

@@ -285,6 +285,7 @@ def train(make_backbone, source, method, strategy=None, **flags):
     options = make(**{**FLAGS, "method": "full", "augment": "", **flags})
     rows = np.arange(len(source))
     parts = {"train": source.take(rows[:40]), "validation": source.take(rows[40:])}
+    parts["target"] = parts["validation"]
     prepared = preprocessing.build(core.backbone, source)
     trained = TransferModel(core, prepared, source.class_names, options, parts)
     feed = datasets.build(trained, strategy)

@@ -32,6 +32,14 @@ CASES = [
     ("images", "wise_ft(steps=4)"),
     ("images", "curriculum(stages=3)"),
     ("images", "probe"),
+    ("images", "dann(hidden=8)"),
+    ("images", "dann(hidden=8, last_groups=1)"),
+    ("texts", "cdan(hidden=8)"),
+    ("images", "coral(hidden=8)"),
+    ("images", "dan(hidden=8)"),
+    ("texts", "mcc(hidden=8)"),
+    ("images", "afn(hidden=8)"),
+    ("texts", "self_training(rounds=2)"),
     ("images", "crop"),
     ("images", "setfit(last_groups=1)"),
     ("texts", "setfit(last_groups=1, head=logistic)"),
@@ -115,6 +123,7 @@ def test_cached_training_is_training(kind, text, bert_folder, own_cache, monkeyp
     counted = Counting(monkeypatch)
     build = call_strings.pick(METHODS, text).build
     flags = {"norm": "frozen"} if text in WITH_FROZEN_NORM else {}
+    flags["method"] = text
     expected, _, run = train(make_backbone, source, build(), cache=False, **flags)
     weights = run.core.named_weights()
     assert counted.rows == 0

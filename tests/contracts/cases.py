@@ -210,6 +210,13 @@ HEADS = {
 METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],
     "probe": ["probe", "probe(family=neighbors)"],
+    "dann": ["dann(hidden=8)", "dann(hidden=0, last_groups=1)"],
+    "cdan": ["cdan(hidden=8)", "cdan(hidden=8, entropy=False)"],
+    "coral": ["coral(hidden=8)"],
+    "dan": ["dan(hidden=8)"],
+    "mcc": ["mcc(hidden=8)", "mcc(hidden=0, last_groups=2)"],
+    "afn": ["afn(hidden=8)"],
+    "self_training": ["self_training(rounds=2)"],
     "setfit": ["setfit", "setfit(last_groups=1, head=class_means)"],
     "prototypes": ["prototypes", "prototypes(ways=2, sharpness=0.0)"],
     "fastfit": ["fastfit", "fastfit(head=class_means)"],

@@ -82,10 +82,28 @@ def feed(count=20, batch_size=8, has_validation=False):
 
     whole = batches(np.arange(count))
     judged = (whole, labels)
-    return Feed(training, count, judged if has_validation else None, in_order=lambda: judged)
+    return Feed(
+        training,
+        count,
+        judged if has_validation else None,
+        in_order=lambda: judged,
+        **others(training, whole),
+    )
 
 
-def text_feed(count=20, length=6):
+def others(training, whole):
+    """What a Feed has of rows without labels: the same rows in another order."""
+
+    def unlabelled(first, number, skip=0):
+        return training(first + 50, number, skip=skip).map(lambda inputs, *_: inputs)
+
+    def in_order(prefix):
+        return whole if prefix is None else whole.map(lambda x, y, w: (prefix(x), y, w))
+
+    return {"unlabelled": unlabelled, "unlabelled_in_order": in_order}
+
+
+def text_feed(count=20, length=6, has_validation=False):
     """Token numbers whose size is their class."""
     rng = np.random.default_rng(0)
     labels = (np.arange(count) % 3).astype("int32")
@@ -108,7 +126,10 @@ def text_feed(count=20, length=6):
             skip
         )
 
-    return Feed(training, count, None, in_order=lambda: (whole.batch(8), labels))
+    in_order = whole.batch(8)
+    return Feed(
+        training, count, None, in_order=lambda: (in_order, labels), **others(training, in_order)
+    )
 
 
 def text_inputs(texts):
