@@ -10,8 +10,8 @@ difference from `source only` in points. Measurements are kept in FOLDER/domains
 """
 
 import argparse
-import json
 import pathlib
+import shutil
 
 import measuring
 import numpy as np
@@ -44,14 +44,12 @@ def measure(folder, pair, method, seed):
     """Name -> test accuracy on the target: of the method, of `source only` and of the oracle."""
     also = ["--split=holdout(test=.3)", "--baseline=probe|oracle", "--noexport", "--explain=none"]
     also += ["--nonear_duplicates", "--quiet", "--calibrate=none"]
-    run = measuring.train(
-        folder, "run", *PAIRS[pair], f"--method={method}", f"--seed={seed}", *also, "--overwrite"
-    )
-    report = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    flags = [*PAIRS[pair], f"--method={method}", f"--seed={seed}", *also]
+    report = measuring.train(folder, "run", *flags)
     found = {method: report["test"]["accuracy"]}
     for name, title in BASELINES.items():
         found[title] = report["baselines"][name]["test"]["accuracy"]
-    del run
     return found
 
 
