@@ -39,7 +39,7 @@ def ask(text, count=7, **also):
 def test_every_strategy_gives_different_rows_and_the_same_ones_again(name, num_known):
     found = ask(name, num_known=num_known)
     assert found.dtype == np.int64 and len(set(found.tolist())) == 7
-    assert 0 <= found.min() and found.max() < 60
+    assert found.min() >= 0 and found.max() < 60
     np.testing.assert_array_equal(found, ask(name, num_known=num_known))
 
 
@@ -78,7 +78,9 @@ def test_badge_is_k_means_plus_plus_on_the_outer_products():
     """The gradients of the last layer made in full, and drawn from with the same generator."""
     pool, random = view(), np.random.default_rng(0)
     factors = pool.probabilities - np.eye(NUM_CLASSES)[pool.probabilities.argmax(axis=1)]
-    gradients = np.stack([np.outer(a, x).ravel() for a, x in zip(factors, pool.features)])
+    gradients = np.stack(
+        [np.outer(a, x).ravel() for a, x in zip(factors, pool.features, strict=False)]
+    )
     chosen = [int(np.linalg.norm(gradients, axis=1).argmax())]
     while len(chosen) < 7:
         nearest = np.min(
@@ -130,7 +132,7 @@ def test_typiclust_takes_the_densest_row_of_each_cluster_without_a_label():
     found = query.pick("typiclust(neighbors=5)")(pool, 2)
     assert [int(place + 1 >= 30) + int(place + 1 >= 50) for place in found] == [1, 2]
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    for place, (low, high) in zip(found, [(30, 50), (50, 60)]):
+    for place, (low, high) in zip(found, [(30, 50), (50, 60)], strict=False):
         inside = unit[low:high]
         distances = np.sort(np.linalg.norm(inside[:, None] - inside[None], axis=2), axis=1)
         assert place + 1 == low + distances[:, 1:6].mean(axis=1).argmin()

@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 
-from tltf.active_learning.light_head import LightHead, fit_head
+from tltf.active_learning import light_head
+from tltf.active_learning.light_head import LightHead
 from tltf.caching import frozen_outputs
 from tltf.caching.frozen_outputs import NotCached
 from tltf.config import call_strings
@@ -54,10 +55,10 @@ class PoolRows:
     families: str
     about: tuple[str, ...] = ()
 
-    def fit(self, places: np.ndarray, labels: np.ndarray, seed: int) -> LightHead | None:
+    def fit_head(self, places: np.ndarray, labels: np.ndarray, seed: int) -> LightHead | None:
         """The head of the rows `places` with their labels and of `learned`; None for one class only."""
         known, classes = self.known(places), np.concatenate([self.learned.labels, labels])
-        return fit_head(known, classes, len(self.class_names), seed, self.families)
+        return light_head.fit_head(known, classes, len(self.class_names), seed, self.families)
 
     def known(self, places: np.ndarray) -> np.ndarray:
         """float32[L + M, d]: the features of `learned`, then of the rows `places`, int64[M]."""

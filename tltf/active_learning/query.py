@@ -41,9 +41,9 @@ class NamedQuery:
             return np.empty(0, np.int64)
         found = np.asarray(self.function(pool, count))
         is_place = found.dtype.kind in "iu" and found.shape == (count,)
-        if is_place and len(np.unique(found)) == count:
-            if found.min() >= 0 and found.max() < len(pool.features):
-                return found.astype(np.int64)
+        places = set(found.tolist()) if is_place else set[int]()
+        if len(places) == count and places <= set(range(len(pool.features))):
+            return found.astype(np.int64)
         what = (
             f"{self.name} must give {count} different places from 0 to {len(pool.features) - 1} "
             f"(received {found.dtype}{list(found.shape)})"

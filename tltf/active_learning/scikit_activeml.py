@@ -33,8 +33,9 @@ def build(name: str, arguments: Mapping[str, Any]) -> Callable[[PoolView, int], 
         import skactiveml.pool
     except ModuleNotFoundError as error:
         raise call_strings.missing_extra(error, EXTRA) from error
-    kind = getattr(skactiveml.pool, name.removeprefix(PREFIX), None)
-    if not inspect.isclass(kind) or not hasattr(kind, "query"):
+    kind: Any = getattr(skactiveml.pool, name.removeprefix(PREFIX), None)
+    is_strategy = inspect.isclass(kind) and hasattr(kind, "query")
+    if not is_strategy:
         shown = f"skactiveml.pool has no strategy {name.removeprefix(PREFIX)!r}"
         raise FlagError(shown, flag="query", fix="--query=skactiveml:ProbCover")
     known = set(inspect.signature(kind).parameters)

@@ -108,7 +108,7 @@ class Session:
             places = np.array([answer.place for answer in labelled], np.int64)
             names = self.pool.class_names
             labels = np.array([names.index(answer.label) for answer in labelled], np.int64)
-            head = self.pool.fit(places, labels, self._seed)
+            head = self.pool.fit_head(places, labels, self._seed)
             strategy = self._strategy if head else query.pick(COLD_START)
             free = np.setdiff1d(np.arange(len(self.pool.source)), [one.place for one in before])
             view = PoolView(

@@ -15,12 +15,13 @@ MOST_STATED = 3
 """Classes whose probabilities are shown."""
 
 
-def run(options: LabelOptions, read: Callable[[str], str] = input) -> Session:
+def run(options: LabelOptions, read: Callable[[str], str] | None = None) -> Session:
     """Asks for labels until there are enough, no row is left, or the person quits.
 
     Args:
         options: those of the command.
-        read: shows a prompt and gives the line that the person writes; EOFError quits.
+        read: shows a prompt and gives the line that the person writes, EOFError quits; None for the
+            terminal.
 
     Raises:
         FlagError, DataError: the run, the pool, the strategy or the table cannot be used.
@@ -35,7 +36,7 @@ def run(options: LabelOptions, read: Callable[[str], str] = input) -> Session:
     count = f"{len(pool.source):,} rows, {session.num_labels:,} of them with a label"
     print(f"{'pool':<{lines.NAME}} {count}")
     print("\n".join(lines.wrap("answers", _help(pool.class_names))))
-    _ask_all(session, read)
+    _ask_all(session, read or input)
     print(_closing(session, options))
     return session
 

@@ -17,7 +17,7 @@ class LabelOptions:
     )
     output: str = flag("labels.csv", "The table of the labels; one that is there is gone on with.")
     query: str = flag(
-        "margin",
+        "badge",
         "How the rows of a round are chosen, as a call string. See --list=queries. skactiveml:CLASS is a "
         "strategy of scikit-activeml.",
     )
