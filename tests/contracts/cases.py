@@ -291,6 +291,14 @@ ALARMS = {
     "mean": ["mean(above=3)", "mean(name=price, above=3.5, below=-1)"],
     "failures": ["failures", "failures(above=.2)"],
 }
+QUERIES = {
+    "random": ["random"],
+    "margin": ["margin"],
+    "entropy": ["entropy"],
+    "badge": ["badge"],
+    "coreset": ["coreset"],
+    "typiclust": ["typiclust", "typiclust(most_clusters=50, least_size=2, neighbors=5)"],
+}
 
 EXPLAINERS = {
     "grad_cam": ["grad_cam", "grad_cam(layer=stage_1)"],
@@ -312,6 +320,7 @@ CASES = {
     "explainers": EXPLAINERS,
     "abstentions": ABSTENTIONS,
     "alarms": ALARMS,
+    "queries": QUERIES,
 }
 LARGE = {
     "openvino",
