@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tltf.errors import FlagError
 from tltf.graphs.core import Core
+from tltf.runs.carried import Carried
 
 
 class LoadedModel(Protocol):
@@ -36,8 +37,10 @@ class FitContext:
         fingerprint: identifies the training rows; empty in a dry run and for an adapter that is
             added to its base.
         load_model: returns the model of a run folder.
+        carried: what this method has left in the run that --backbone names; None for nothing.
     """
 
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
     load_model: Callable[[str], LoadedModel] = _refuse_to_load
+    carried: Carried | None = None
