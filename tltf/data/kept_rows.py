@@ -176,7 +176,7 @@ def _herding(kept: KeptRows, stream: Stream, budget: int) -> KeptRows:
         new = rows[is_new[rows]]
         if len(new):
             old = rows[~is_new[rows]]
-            weights = [seen[name] / len(old)] * len(old) + [1.0] * len(new)
+            weights = [seen[name] / max(1, len(old))] * len(old) + [1.0] * len(new)
             mean = np.average(features[rows], axis=0, weights=weights)
             rows = rows[herding_order(features[rows], mean, size)]
             seen[name] += len(new)
