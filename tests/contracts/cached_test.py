@@ -53,6 +53,8 @@ CASES = [
     ("images", "adapters(size=2, targets='stage_2/.*kernel')"),
     ("images", "delta"),
     ("images", "lwf"),
+    ("images", "ewc(last_groups=1)"),
+    ("images", "ncm"),
     ("images", "distill(teacher=tiny)"),
     ("texts", "bitfit"),
     ("texts", "lora(rank=2)"),

@@ -8,6 +8,7 @@ import numpy as np
 
 from tltf.errors import FlagError
 from tltf.graphs.core import Core
+from tltf.runs.carried import Carried
 
 TextInputs: TypeAlias = Callable[[Sequence[str]], dict[str, np.ndarray]]
 """Texts of one field -> the network's inputs of them by name, each [B, L]."""
@@ -43,9 +44,11 @@ class FitContext:
         load_model: returns the model of a run folder.
         text_inputs: makes the inputs of texts that are no rows; None for images, for several texts
             in a row, and where no preprocessing is known.
+        carried: what this method has left in the run that --backbone names; None for nothing.
     """
 
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
     load_model: Callable[[str], LoadedModel] = _refuse_to_load
     text_inputs: TextInputs | None = None
+    carried: Carried | None = None

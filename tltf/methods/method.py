@@ -15,6 +15,7 @@ from tltf.graphs.core import Core
 from tltf.graphs.freezing import Rule
 from tltf.heads.light.light_model import FrozenRows
 from tltf.methods.context import FitContext
+from tltf.runs.carried import Carried
 
 MakeBatches = Callable[..., tf.data.Dataset]
 """(first epoch, number of epochs, rows=None, skip=0, is_drawn=True) -> dataset of (inputs, targets,
@@ -165,6 +166,9 @@ class Method:
     """The class of the model whose `train_step` trains; None for keras.Model."""
     mixes_weights = False
     """Whether `finish` mixes weights, so that the batch-norm statistics of no training fit them."""
+
+    carried: Carried | None = None
+    """What a run that goes on from this one needs of it, once the training is done; None for nothing."""
 
     def __init__(self, make_phases: Callable[[Core], list[Phase]]) -> None:
         self._make_phases = make_phases

@@ -26,6 +26,7 @@ from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 from tltf.models import core_builder, head_rows, loading
 from tltf.models.transfer_model import TransferModel
+from tltf.runs.carried import Carried
 from tltf.training import head_tuning, precision_choice
 from tltf.training.judges import MACRO_F1
 
@@ -87,23 +88,26 @@ def assemble(
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
 
 
-def context_of(trained: TransferModel, fingerprint: str = "") -> FitContext:
+def context_of(
+    trained: TransferModel, fingerprint: str = "", left: Carried | None = None
+) -> FitContext:
     """The FitContext of a model that is about to be trained.
 
     Args:
         trained: TransferModel.
         fingerprint: of the training rows; empty for a dry run.
+        left: what the method has left in the run that --backbone names.
     """
     names, prepared = tuple(trained.class_names), trained.preprocessing
     if not isinstance(prepared, TextPreprocessing) or len(prepared.fields) > 1:
-        return FitContext(names, fingerprint, loading.load)
+        return FitContext(names, fingerprint, loading.load, carried=left)
     to_inputs = prepared.graph_function
 
     def text_inputs(texts: Sequence[str]) -> dict[str, np.ndarray]:
         made = to_inputs(tf.constant(list(texts)))
         return {name: tensor.numpy() for name, tensor in made.items()}
 
-    return FitContext(names, fingerprint, loading.load, text_inputs)
+    return FitContext(names, fingerprint, loading.load, text_inputs, left)
 
 
 def _work(

@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tltf.backbones import run_weights
 from tltf.config import checks as config_checks
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import Row
@@ -27,7 +29,8 @@ from tltf.methods.method import Method
 from tltf.models import adapters, saving
 from tltf.models.adapters import Adapter
 from tltf.models.transfer_model import TransferModel
-from tltf.runs import folder, layout, metrics_log
+from tltf.runs import carried, folder, layout, metrics_log
+from tltf.runs.carried import Carried
 from tltf.training import datasets, disk_space, head_tuning, plan, served_precision
 from tltf.training.assembly import assemble, context_of, count_tokens
 from tltf.training.callbacks.log_epochs import EpochLog, EveryLog
@@ -96,6 +99,8 @@ def train(
         result = _finish(result, fit, clock, has_adapter=logs is not None)
         if logs:
             saving.save(trained, logs, result.adapter)
+            if method.carried:
+                carried.write(logs, method.carried)
             folder.write_status(logs, "trained")
         return result
 
@@ -195,13 +200,21 @@ def _prepared_fit(
     feed = datasets.build(trained, strategy)
     fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer, course)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
-    fit.prepare(context_of(trained, feed.fingerprint))
+    fit.prepare(context_of(trained, feed.fingerprint, _left_before(trained)))
     if run_folder and is_writer:
         needs = disk_space.needs_of(
             fit.core, method, options, "validation" in trained.splits, weights_bytes
         )
         disk_space.require(run_folder, needs)
     return fit
+
+
+def _left_before(trained: TransferModel) -> Carried | None:
+    """What the method of this run has left in the run that --backbone names."""
+    recipe, run = trained.recipe, trained.run_options.model.backbone
+    if recipe is None or recipe.method is None or recipe.backbone or not run_weights.is_run(run):
+        return None
+    return carried.read(os.path.expanduser(run), recipe.method.name)
 
 
 def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool) -> TrainingResult:
