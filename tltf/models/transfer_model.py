@@ -94,7 +94,7 @@ class TransferModel(ServedModel):
             state = (*state, fingerprint.hash_weights(model))
         if self._whole is None or self._whole[0] != state:
             folded = batch_norm_folding.fold(model)
-            self._whole = state, ForwardPass(folded, self.core.head.name)
+            self._whole = state, ForwardPass(folded, self.core.outputs)
         return self._whole[1]
 
     @property

@@ -42,6 +42,8 @@ ADAPTER = "adapter.safetensors"
 MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets"
 """The folder of the model, and the files in it."""
 CHECKPOINTS, TENSORBOARD, WANDB, ROUNDS = "checkpoints", "tensorboard", "wandb", "rounds"
+TASKS = "tasks"
+"""The folder with a folder per task of a run of several heads: its report and predictions."""
 PROJECTOR_FEATURES, PROJECTOR_LABELS = "features.tsv", "labels.tsv"
 PROJECTOR_PICTURES = "pictures.png"
 """What TensorBoard's embedding projector shows; in the folder TENSORBOARD."""
@@ -76,6 +78,8 @@ OF_A_TRAINING = (
     REFERENCE,
 )
 """Files that a training writes and --overwrite removes."""
+OF_A_TASK = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS)
+"""Files in the folder of each task of a run of several heads."""
 FOLDERS_OF_A_TRAINING = {
     CHECKPOINTS: r"[0-9]+(\.[0-9]+)?(\.part)?",
     MODEL: r"v[0-9]+|core\.json",
@@ -88,6 +92,11 @@ def folds_of(run: pathlib.Path) -> list[pathlib.Path]:
     """The run folders of the folds of a cross-validation, in their order; [] for other runs."""
     found = (path for path in (run / ROUNDS).glob("*") if path.name.isdecimal() and path.is_dir())
     return sorted(found, key=lambda path: int(path.name))
+
+
+def task_folder(run: pathlib.Path | str, task: str) -> pathlib.Path:
+    """The folder of a task of a run of several heads."""
+    return pathlib.Path(run) / TASKS / task
 
 
 def served_name(run: pathlib.Path | str) -> str:

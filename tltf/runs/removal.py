@@ -63,6 +63,7 @@ def remove(run: pathlib.Path, export: int | None = 1) -> None:
         _remove_exports(run / layout.EXPORT, re.compile(str(export)))
     _remove_events(run / layout.TENSORBOARD)
     _remove_rounds(run / layout.ROUNDS)
+    _remove_tasks(run / layout.TASKS)
     for path in run.glob(".*.part"):
         _remove(path)
 
@@ -86,6 +87,15 @@ def _remove_rounds(rounds: pathlib.Path) -> None:
                 _remove(path / name)
             _remove_empty(path)
     _remove_empty(rounds)
+
+
+def _remove_tasks(tasks: pathlib.Path) -> None:
+    """Removes what a run of several heads has written of each task."""
+    for path in list(tasks.glob("*")) if _is_folder(tasks) else ():
+        for name in layout.OF_A_TASK if _is_folder(path) else ():
+            _remove(path / name)
+        _remove_empty(path)
+    _remove_empty(tasks)
 
 
 def _remove_in(folder: pathlib.Path, pattern: re.Pattern[str]) -> None:

@@ -155,7 +155,7 @@ class Fit:
             self._recalibrate()
         if self.above and self.core is trained:  # its layers may have other classes now
             forward, dataset = self.above
-            self.above = ForwardPass(forward.model, self.core.head.name), dataset
+            self.above = ForwardPass(forward.model, self.core.outputs), dataset
         else:
             self.above = None
         return self.core
@@ -315,7 +315,7 @@ class Fit:
         dataset, labels = self.feed.training_in_order()
         if self.record.difficulty is None:
             opened = dataset() if callable(dataset) else dataset
-            logits = ForwardPass(self.core.model, self.core.head.name)(opened)[: len(labels)]
+            logits = ForwardPass(self.core.model, self.core.outputs)(opened)[: len(labels)]
             self.record.difficulty = self.core.head.losses(logits, labels)
         strata = label_kinds.kind_of(labels).strata(labels)
         return curriculum.easiest(self.record.difficulty, strata, phase.easiest)
@@ -351,15 +351,16 @@ class Fit:
     def _compile(self, model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
         """Compiles the model of a phase, and makes the optimizer's variables."""
         train, head = self.options.train, self.core.head
+        losses = train.loss, train.label_smoothing, train.focal_gamma
         rate = self.course.rate(phase, self.course.num_epochs(phase) * steps)
         used = embedding_rows.used_rows(model, self.feed.used_ids)
         is_scaled = self.options.runtime.precision == "mixed_float16"
         optimizer = optimizers_optimizer.build(train, plan.factors, rate, used, is_scaled)
         model.compile(
             optimizer,
-            loss={head.name: head.loss(train.loss, train.label_smoothing, train.focal_gamma)},
-            loss_weights=None if phase.loss_weight == 1.0 else {head.name: phase.loss_weight},
-            weighted_metrics={head.name: head.metrics()},
+            loss=head.losses_by_output(*losses, self.core.groups[-1].layers),
+            loss_weights=head.loss_weights(phase.loss_weight),
+            weighted_metrics=head.metrics_by_output(),
             jit_compile=False,
             steps_per_execution=self.course.steps_together(model, steps),
         )

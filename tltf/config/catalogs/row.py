@@ -89,10 +89,12 @@ class MethodRow(Row):
             through whose large weights the same rate moves an image network further; `light` for
             one that trains few numbers, so that the rate can be high.
         replaces_weight_decay: whether its loss itself shrinks weights or holds them in place.
+        several_heads: whether it trains several heads on one network.
     """
 
     defaults: str = "fine_tune"
     replaces_weight_decay: bool = False
+    several_heads: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
