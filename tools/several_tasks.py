@@ -28,39 +28,31 @@ SHORT = ["--noexport", "--baseline=none", "--explain=none", "--near_duplicates=f
 FULL = ["--method=full", *SHORT]
 TEXTS = ["--backbone=minilm_l6", "--text_length=32", "--train_epochs=4", "--batch_size=32"]
 CASES = {
-    "texts": ("texts", ["rating: regress", "domain: classify"], [*TEXTS, *FULL]),
-    "texts, half of the labels": (
-        "halved",
-        ["rating: regress", "domain: classify"],
+    "texts": (["rating: regress", "domain: classify"], [*TEXTS, *FULL]),
+    "texts, equal weights": (
+        ["rating: regress", "domain: classify", "weights: equal"],
         [*TEXTS, *FULL],
     ),
     "texts, by uncertainty": (
-        "texts",
         ["rating: regress", "domain: classify", "weights: uncertainty"],
         [*TEXTS, *FULL],
     ),
 }
-DOMAINS, ROWS_PER_DOMAIN = ("movie", "amazon", "nyt", "tweets"), 400
+DOMAINS, ROWS_PER_DOMAIN = ("movie", "amazon", "nyt", "tweets"), 250
 
 
-def texts_of_vader(folder, data):
-    """A CSV file of texts with their rating and the domain that they come from.
-
-    In `halved` each row has one of the two, in turn.
-    """
-    path = folder / f"{data}.csv"
+def texts_of_vader(folder):
+    """A CSV file of texts with their rating and the domain that they come from."""
+    path = folder / "texts.csv"
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    rows, is_half = [], data == "halved"
+    rows = []
     for domain in DOMAINS:
         source = loader.load(f"vader(domain={domain})", target="number")
         chosen = np.random.default_rng(0).permutation(len(source))[:ROWS_PER_DOMAIN]
-        for number, row in enumerate(chosen.tolist()):
-            rating, name = f"{np.asarray(source.labels)[row]:.4g}", domain
-            if is_half:
-                rating, name = (rating, "") if number % 2 else ("", name)
-            rows.append([source.texts()[row], rating, name])
+        texts, ratings = source.texts(), np.asarray(source.labels)
+        rows += [[texts[row], f"{ratings[row]:.4g}", domain] for row in chosen.tolist()]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "rating", "domain"])
@@ -81,12 +73,12 @@ def score_of(metrics):
 
 def measure(folder, case, seed):
     """The scores of the joint run and of single runs, by task, with the parameters of both."""
-    data, heads, flags = CASES[case]
-    path = texts_of_vader(folder, data)
+    heads, flags = CASES[case]
+    path = texts_of_vader(folder)
     tasks = [part.partition(": ")[::2] for part in heads if not part.startswith("weights")]
     place = f"{path.stem}_{seed}"
     common = [*flags_of(path, seed, ""), *flags]
-    name = f"{place}_joint{'_weighed' if len(heads) > len(tasks) else ''}"
+    name = f"{place}_joint{heads[-1].partition(': ')[2] if len(heads) > len(tasks) else ''}"
     joint = measuring.train(folder, name, f"--head={'; '.join(heads)}", *common)
     found = {
         "joint": {block["task"]: score_of(block["test"]) for block in joint["tasks"]},
@@ -96,8 +88,7 @@ def measure(folder, case, seed):
     }
     for task, head in tasks:
         common = [*flags_of(path, seed, f", label={task}"), *flags]
-        also = ["--max_bad_fraction=1"]  # rows without a label of this task
-        single = measuring.train(folder, f"{place}_{task}", f"--head={head}", *common, *also)
+        single = measuring.train(folder, f"{place}_{task}", f"--head={head}", *common)
         found["single"][task] = score_of(single["test"])
         found["single parameters"] += single["parameters"]["total"]
     return found

@@ -19,8 +19,8 @@ TASKS = "tasks"
 SEPARATOR = ";"
 WEIGHTS = "weights"
 """The part of a text of several heads that is not a task."""
-EQUAL, FIXED, UNCERTAINTY = "equal", "fixed", "uncertainty"
-WEIGHINGS = (EQUAL, FIXED, UNCERTAINTY)
+BALANCED, EQUAL, FIXED, UNCERTAINTY = "balanced", "equal", "fixed", "uncertainty"
+WEIGHINGS = (BALANCED, EQUAL, FIXED, UNCERTAINTY)
 JOINT = HeadRow("tltf.heads.joint:joint", {}, "several heads on one network", kind=TASKS)
 """The row of several heads together, which are not an entry of HEADS: their names are the user's."""
 EXAMPLE = "--head='stars: regress; topic: classify'"
@@ -31,12 +31,13 @@ class Weighing:
     """How the losses of several tasks are weighed against each other.
 
     Args:
-        name: `equal`; `fixed`, by the weights given; or `uncertainty`, by weights that are trained,
+        name: `balanced`, each by 1 / the loss of the best constant answer on the training rows;
+            `equal`; `fixed`, by the weights given; or `uncertainty`, by weights that are trained,
             Kendall et al. 2018, see `tltf.heads.joint`.
         weights: task -> factor on its loss, above 0; {} where they are not fixed.
     """
 
-    name: str = EQUAL
+    name: str = BALANCED
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -60,9 +61,11 @@ class TaskCalls(Call[HeadRow]):
         heads = {task: call.build() for task, call in self.tasks.items()}
         return self.load()(heads, self.weighing)
 
-    def with_tasks(self, tasks: Mapping[str, Call[HeadRow]]) -> "TaskCalls":
-        """The calls of the same tasks with other arguments."""
-        return make(tasks, self.weighing)
+    def with_tasks(
+        self, tasks: Mapping[str, Call[HeadRow]], weighing: Weighing | None = None
+    ) -> "TaskCalls":
+        """The calls of the same tasks with other arguments, and perhaps another weighing."""
+        return make(tasks, weighing or self.weighing)
 
     def __str__(self) -> str:
         return _joined(self.tasks, self.weighing, str)
@@ -78,7 +81,7 @@ def _joined(
     tasks: Mapping[str, Call[HeadRow]], weighing: Weighing, shown: Callable[[Call[HeadRow]], str]
 ) -> str:
     parts = [f"{task}: {shown(call)}" for task, call in tasks.items()]
-    weights = [] if weighing.name == EQUAL else [f"{WEIGHTS}: {weighing}"]
+    weights = [] if weighing.name == BALANCED else [f"{WEIGHTS}: {weighing}"]
     return f"{SEPARATOR} ".join([*parts, *weights])
 
 
@@ -97,7 +100,7 @@ def pick_head(text: str | Call[HeadRow]) -> Call[HeadRow]:
     texts = dict(_named(part, text) for part in _parts(text))
     if len(texts) < len(_parts(text)):
         raise FlagError(f"two heads of {text!r} have one name", flag="head", fix=EXAMPLE)
-    weighing = texts.pop(WEIGHTS, EQUAL)
+    weighing = texts.pop(WEIGHTS, BALANCED)
     if len(texts) < 2:
         what = f"{text!r} names {len(texts)} head beside the weights, and weights are of several"
         raise FlagError(what, flag="head", fix=EXAMPLE)

@@ -18,6 +18,8 @@ from tltf.data.label_kinds.several import IS_KNOWN, VALUES
 from tltf.errors import FlagError
 from tltf.heads.head import Head
 
+UNCERTAINTY_RATE = 0.01
+"""The peak learning rate of the log variances of tasks."""
 UNCERTAIN = "_uncertainty"
 """The end of the names of layers that hold the log variance of a task."""
 
@@ -36,11 +38,13 @@ def joint(heads: Mapping[str, Head], weighing: Weighing) -> "Joint":
 class Joint(Head):
     """Several heads that are trained together; the loss is L = sum_i w_i L_i over the tasks i.
 
-    L_i is the mean loss of the rows that have a label of task i, in the unit of its head. w_i is 1;
-    or it is given; or it is trained: Kendall et al. 2018, arXiv:1705.07115, eqs. 5 to 10, with
+    L_i is the mean loss of the rows that have a label of task i, in the unit of its head. w_i is
+    given, by default 1 / the loss of the best constant answer; or it is trained: Kendall et al. 2018, arXiv:1705.07115, eqs. 5 to 10, with
     s_i = log sigma_i^2, w_i = exp(-s_i) for classes and exp(-s_i) / 2 for numbers, to which s_i / 2 is
     added. Departs: the loss of numbers is the pinball loss of their quantiles and not the squared
-    error; epochs are chosen by the mean quality and not by the loss, whose terms s_i have no bound.
+    error; epochs are chosen by the mean quality and not by the loss, whose terms s_i have no bound;
+    s_i is trained at a peak rate of UNCERTAINTY_RATE, whatever that of the network, with which it
+    could not move in a few hundred steps.
 
     Logits are those of all tasks side by side, float[N, K], in the order of the heads. Labels are an
     array with a field per task, see `label_kinds.SeveralTasks`.
@@ -194,6 +198,12 @@ class UncertainLoss(keras.losses.Loss):
         own = self._loss(y_true, y_pred, sample_weight)
         spread = ops.cast(self._layer.log_variance, own.dtype)
         return self._factor * ops.exp(-spread) * own + spread / 2
+
+
+def rates_of_uncertainty(layers: Sequence[keras.Layer], learning_rate: float) -> dict[int, float]:
+    """id of a log variance -> the factor on the learning rate by which it has UNCERTAINTY_RATE."""
+    found = [layer for layer in layers if isinstance(layer, Uncertainty)]
+    return {id(layer.log_variance): UNCERTAINTY_RATE / learning_rate for layer in found}
 
 
 def attach_joint(

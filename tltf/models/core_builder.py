@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
+
 from tltf.backbones import builder
 from tltf.config import call_strings, task_heads
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import HEADS, BackboneRow, HeadRow
 from tltf.config.option_groups import ModelOptions
-from tltf.config.task_heads import TaskCalls
+from tltf.config.task_heads import BALANCED, FIXED, TaskCalls, Weighing
 from tltf.data import label_kinds
 from tltf.data.source import Source
 from tltf.errors import FlagError
@@ -19,6 +21,7 @@ from tltf.graphs import functional, precision
 from tltf.graphs.backbone import Backbone
 from tltf.graphs.core import Core, CoreHead, attach_head, change_call, core_of_heads
 from tltf.heads import joint
+from tltf.heads.constant_loss import constant_loss
 
 
 def build(
@@ -134,6 +137,19 @@ def float32_copy(core: Core) -> Core:
     return fresh
 
 
+def _fit_weighing(
+    weighing: Weighing, calls: Mapping[str, Call[HeadRow]], source: Source
+) -> Weighing:
+    """The Weighing of several heads for a training split: `balanced` becomes fixed weights."""
+    if weighing.name != BALANCED:
+        return weighing
+    losses = {
+        task: constant_loss(call.build(), np.asarray(source.of_task(task).labels))
+        for task, call in calls.items()
+    }
+    return Weighing(FIXED, {task: float(f"{1 / loss:.3g}") for task, loss in losses.items()})
+
+
 def fit_head(call: Call[HeadRow], source: Source) -> Call[HeadRow]:
     """The call of a head, or of several, with the arguments that it takes from a training split.
 
@@ -144,7 +160,7 @@ def fit_head(call: Call[HeadRow], source: Source) -> Call[HeadRow]:
     """
     if isinstance(call, TaskCalls):
         own = {task: fit_head(call.tasks[task], source.of_task(task)) for task in call.tasks}
-        return call.with_tasks(own)
+        return call.with_tasks(own, _fit_weighing(call.weighing, own, source))
     head = call.build()
     kind = label_kinds.kind_of(source.labels) if source.labels is not None else None
     if kind and kind.single_kind == head.target:

@@ -132,6 +132,8 @@ class TransferModel(ServedModel):
         found = predictor.predict(self, inputs, batch_size, threshold)
         frame: Any = inputs
         if hasattr(frame, "iloc") and hasattr(frame, "columns"):
+            if self.core.joint:
+                return prediction_frame.make_task_frame(found, self.core.heads, frame.index)
             return prediction_frame.make_frame(found, self.core.head, self.class_names, frame.index)
         return found
 

@@ -25,7 +25,7 @@ from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.models.forward import ForwardPass
 from tltf.runs import checkpoints
-from tltf.training import curriculum, resume
+from tltf.training import compiling, curriculum, resume
 from tltf.training.callbacks.keep_best import KeepBest
 from tltf.training.callbacks.log_epochs import EpochLog
 from tltf.training.course import Course
@@ -350,17 +350,15 @@ class Fit:
 
     def _compile(self, model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
         """Compiles the model of a phase, and makes the optimizer's variables."""
-        train, head = self.options.train, self.core.head
-        losses = train.loss, train.label_smoothing, train.focal_gamma
+        train = self.options.train
         rate = self.course.rate(phase, self.course.num_epochs(phase) * steps)
         used = embedding_rows.used_rows(model, self.feed.used_ids)
+        factors = compiling.factors_of(self.core, train, plan)
         is_scaled = self.options.runtime.precision == "mixed_float16"
-        optimizer = optimizers_optimizer.build(train, plan.factors, rate, used, is_scaled)
+        optimizer = optimizers_optimizer.build(train, factors, rate, used, is_scaled)
         model.compile(
             optimizer,
-            loss=head.losses_by_output(*losses, self.core.groups[-1].layers),
-            loss_weights=head.loss_weights(phase.loss_weight),
-            weighted_metrics=head.metrics_by_output(),
+            **compiling.arguments_of(self.core, train, phase),
             jit_compile=False,
             steps_per_execution=self.course.steps_together(model, steps),
         )
