@@ -65,7 +65,7 @@ def build(
             target has the weights mixed in the same way.
         num_classes: number of classes, for augmentations that mix targets; that of the source by
             default.
-        target: name of the head.
+        target: name of the head; several tasks have the names of the source's label fields.
         cache_bytes: images are decoded once if all fit into so many bytes as uint8.
         first_epoch: number of the pass with which training starts, so that a resumed run goes
             on as it would have; None counts the passes over this dataset.
@@ -202,6 +202,8 @@ def _finisher(
     source: Source, target: str, by_class: tf.Tensor, is_cut: bool
 ) -> Callable[[Tensors, tf.Tensor], Example]:
     """A function (inputs, rows) -> (inputs, targets, weights); `is_cut`: cut to the longest text."""
+    if len(source.label_fields) > 1:
+        return _task_finisher(source, is_cut)
     labels, is_class = None, False
     if source.labels is not None:
         is_class = label_kinds.kind_of(source.labels).is_one_class
@@ -216,6 +218,31 @@ def _finisher(
         targets = tf.gather(labels, rows)
         weights = tf.gather(by_class, targets) if is_class else tf.ones_like(rows, tf.float32)
         return inputs, {target: targets}, {target: weights}
+
+    return finish
+
+
+def _task_finisher(source: Source, is_cut: bool) -> Callable[[Tensors, tf.Tensor], Example]:
+    """The function of `_finisher` for several tasks, whose targets and weights have a name each.
+
+    A row without a label of a task has the weight 0, and the others N / (rows with one), so that the
+    loss of a task is a mean over its own rows whatever share of the rows has a label.
+    """
+    values, weights = dict[str, tf.Tensor](), dict[str, tf.Tensor]()
+    for task, labels in source.label_fields.items():
+        is_class = labels.kind.is_one_class
+        values[task] = tf.constant(labels.values, None if is_class else tf.float32)
+        share = labels.known.mean()
+        weights[task] = tf.constant(labels.known / (share or 1.0), tf.float32)
+
+    def finish(inputs: Tensors, rows: tf.Tensor) -> Example:
+        if is_cut:
+            inputs, _ = cut_to_longest(inputs, rows)
+        targets, own = (
+            {task: tf.gather(tensor, rows) for task, tensor in tensors.items()}
+            for tensors in (values, weights)
+        )
+        return inputs, targets, own
 
     return finish
 

@@ -41,6 +41,14 @@ def drop_unknown_classes(
 
 def split_warnings(source: Source, roles: np.ndarray) -> list[str]:
     """The warnings about a split; DataError where it cannot be used."""
+    if len(source.label_fields) > 1:
+        placed = dataclasses.replace(source, roles=roles)
+        own = {task: placed.of_task(task) for task in source.label_fields}
+        return [
+            f"{task}: {text}"
+            for task, part in own.items()
+            for text in split_warnings(part, np.asarray(part.roles))
+        ]
     if source.labels is None:
         return []
     if not np.any(roles == TRAIN):

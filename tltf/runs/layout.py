@@ -48,6 +48,8 @@ MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets
 CHECKPOINTS, TENSORBOARD, WANDB, ROUNDS = "checkpoints", "tensorboard", "wandb", "rounds"
 STEPS, MEMORY = "steps", "memory"
 """The runs of the steps of a sequence; which rows each of them leaves to later ones."""
+TASKS = "tasks"
+"""The folder with a folder per task of a run of several heads: its report and predictions."""
 PROJECTOR_FEATURES, PROJECTOR_LABELS = "features.tsv", "labels.tsv"
 PROJECTOR_PICTURES = "pictures.png"
 """What TensorBoard's embedding projector shows; in the folder TENSORBOARD."""
@@ -85,6 +87,8 @@ OF_A_TRAINING = (
     STEPS_JSON,
 )
 """Files that a training writes and --overwrite removes."""
+OF_A_TASK = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS)
+"""Files in the folder of each task of a run of several heads."""
 FOLDERS_OF_A_TRAINING = {
     CHECKPOINTS: r"[0-9]+(\.[0-9]+)?(\.part)?",
     MODEL: r"v[0-9]+|core\.json",
@@ -104,6 +108,11 @@ def steps_of(run: pathlib.Path) -> list[pathlib.Path]:
     """The run folders of the steps of a sequence, in their order; [] for other runs."""
     found = (path for path in (run / STEPS).glob("*") if path.name.isdecimal() and path.is_dir())
     return sorted(found, key=lambda path: int(path.name))
+
+
+def task_folder(run: pathlib.Path | str, task: str) -> pathlib.Path:
+    """The folder of a task of a run of several heads."""
+    return pathlib.Path(run) / TASKS / task
 
 
 def served_name(run: pathlib.Path | str) -> str:

@@ -62,6 +62,7 @@ def remove(run: pathlib.Path, export: int | None = 1) -> None:
     _remove_events(run / layout.TENSORBOARD)
     for name in (layout.ROUNDS, layout.STEPS):
         _remove_runs(run / name)
+    _remove_tasks(run / layout.TASKS)
     for path in run.glob(".*.part"):
         _remove(path)
 
@@ -85,6 +86,15 @@ def _remove_runs(runs: pathlib.Path) -> None:
                 _remove(path / name)
             _remove_empty(path)
     _remove_empty(runs)
+
+
+def _remove_tasks(tasks: pathlib.Path) -> None:
+    """Removes what a run of several heads has written of each task."""
+    for path in list(tasks.glob("*")) if _is_folder(tasks) else ():
+        for name in layout.OF_A_TASK if _is_folder(path) else ():
+            _remove(path / name)
+        _remove_empty(path)
+    _remove_empty(tasks)
 
 
 def _remove_in(folder: pathlib.Path, pattern: re.Pattern[str]) -> None:

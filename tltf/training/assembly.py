@@ -10,8 +10,11 @@ import tensorflow as tf
 
 from tltf.config import checks as config_checks
 from tltf.config import defaults
+from tltf.config.call_strings import Call
+from tltf.config.catalogs.row import HeadRow
 from tltf.config.options import Options, replace
 from tltf.config.recipe import Recipe
+from tltf.config.task_heads import TaskCalls
 from tltf.config.train_options import TrainOptions
 from tltf.console import lines
 from tltf.data import label_kinds, preprocessing
@@ -51,13 +54,15 @@ def assemble(
     if recipe.method and recipe.method.name == "scratch":
         options = replace(options, backbone_weights="none")
     head = core_builder.fit_head(recipe.head, training)
+    if isinstance(head, TaskCalls):  # each of its tasks would need a baseline of its own
+        options = replace(options, baseline=config_checks.NO_BASELINE)
     options = replace(options, head=head.text, data=recipe.source.text or options.data.data)
     texts = training.texts() if training.modality == "text" else None
 
     def make() -> Core:
         return core_builder.build(
             options.model,
-            len(training.class_names),
+            _classes_of(head, training),
             training.modality,
             texts,
             backbone_call=recipe.backbone,
@@ -108,6 +113,13 @@ def context_of(
         return {name: tensor.numpy() for name, tensor in made.items()}
 
     return FitContext(names, fingerprint, loading.load, text_inputs, left)
+
+
+def _classes_of(head: Call[HeadRow], training: Source) -> int | dict[str, tuple[str, ...]]:
+    """The number of classes; for several heads, task -> the names of its classes."""
+    if not isinstance(head, TaskCalls):
+        return len(training.class_names)
+    return {task: labels.class_names for task, labels in training.label_fields.items()}
 
 
 def _work(

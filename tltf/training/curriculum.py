@@ -50,7 +50,7 @@ def _losses(core: Core, data: JudgedData) -> np.ndarray:
     """float[N]: the loss of the core on each row."""
     dataset, labels = data
     opened = dataset() if callable(dataset) else dataset
-    logits = ForwardPass(core.model, core.head.name)(opened)[: len(labels)]
+    logits = ForwardPass(core.model, core.outputs)(opened)[: len(labels)]
     losses: np.ndarray = core.head.losses(logits, labels)
     return losses
 

@@ -19,6 +19,7 @@ from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline, unlabelled
 from tltf.data.class_weights import class_weights
 from tltf.data.fingerprint import fingerprint
+from tltf.data.label_kinds import several
 from tltf.data.lookups import Lookup
 from tltf.data.ordering import GivenOrder
 from tltf.data.source import Source
@@ -207,7 +208,8 @@ class _Builder:
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, (), step)))
         chosen = part.take(read["row"].numpy())
-        given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
+        labels = several.arrays_of(np.asarray(chosen.labels))
+        given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], labels, weights)
         ids = [f"{row_id}" for row_id in chosen.ids]
         broken = non_finite.not_finite(given)
         return Batch(

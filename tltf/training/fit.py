@@ -23,7 +23,7 @@ from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.models.forward import ForwardPass
 from tltf.runs import checkpoints
-from tltf.training import curriculum, resume
+from tltf.training import compiling, curriculum, resume
 from tltf.training.callbacks.keep_best import KeepBest
 from tltf.training.callbacks.log_epochs import EpochLog
 from tltf.training.course import Course
@@ -153,7 +153,7 @@ class Fit:
             self._recalibrate()
         if self.above and self.core is trained:  # its layers may have other classes now
             forward, dataset = self.above
-            self.above = ForwardPass(forward.model, self.core.head.name), dataset
+            self.above = ForwardPass(forward.model, self.core.outputs), dataset
         else:
             self.above = None
         return self.core
@@ -343,16 +343,15 @@ class Fit:
 
     def _compile(self, model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
         """Compiles the model of a phase, and makes the optimizer's variables."""
-        train, head = self.options.train, self.core.head
+        train = self.options.train
         rate = self.course.rate(phase, self.course.num_epochs(phase) * steps)
         used = embedding_rows.used_rows(model, self.feed.used_ids)
+        factors = compiling.factors_of(self.core, train, plan)
         is_scaled = self.options.runtime.precision == "mixed_float16"
-        optimizer = optimizers_optimizer.build(train, plan.factors, rate, used, is_scaled)
+        optimizer = optimizers_optimizer.build(train, factors, rate, used, is_scaled)
         model.compile(
             optimizer,
-            loss={head.name: head.loss(train.loss, train.label_smoothing, train.focal_gamma)},
-            loss_weights=None if phase.loss_weight == 1.0 else {head.name: phase.loss_weight},
-            weighted_metrics={head.name: head.metrics()},
+            **compiling.arguments_of(self.core, train, phase),
             jit_compile=False,
             steps_per_execution=self.course.steps_together(model, steps),
         )

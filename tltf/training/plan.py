@@ -7,6 +7,7 @@ from tltf.config import call_strings, defaults
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import HeadRow
 from tltf.config.options import Options, flag_values
+from tltf.config.task_heads import TaskCalls
 from tltf.console.lines import amount_text, wrap
 from tltf.data import row_scan
 from tltf.data.source import ScanCounts
@@ -96,6 +97,8 @@ def head_text(call: Call[HeadRow], given: str) -> str:
         call: of the head, with what the data has added.
         given: as --head has it.
     """
+    if isinstance(call, TaskCalls):
+        return given
     usual = call.row.args if call.row else {}
     _, written = call_strings.parse(given, "head")
     own = {

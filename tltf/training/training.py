@@ -224,11 +224,11 @@ def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool
         result: TrainingResult before the Fit.
         fit: Fit whose phases are over.
         clock: _Clock of the run.
-        has_adapter: whether an Adapter is made of a small trained part.
+        has_adapter: whether an Adapter is made of a small trained part; several heads have none.
     """
     trained, adapter = result.model, None
     clock.lap("train")
-    if has_adapter:
+    if has_adapter and not trained.core.joint:
         adapter = _adapter(trained, fit)
         clock.lap("adapter")
     trained.core = fit.finish()

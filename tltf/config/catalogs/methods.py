@@ -10,6 +10,7 @@ METHODS = {
         title="linear probe",
         paper="Alain & Bengio 2016, arXiv:1610.01644",
         defaults="linear_probe",
+        several_heads=True,
     ),
     "probe": MethodRow(
         "tltf.methods.probe:probe",
@@ -68,6 +69,7 @@ METHODS = {
         "trains the head and the last groups of the backbone",
         title="partly fine-tuned",
         paper="Yosinski et al. 2014, arXiv:1411.1792",
+        several_heads=True,
     ),
     "full": MethodRow(
         "tltf.methods.fine_tuning:full",
@@ -75,6 +77,7 @@ METHODS = {
         "trains everything from the pretrained weights; backbone_rate scales the backbone's rate",
         title="fine-tuned",
         paper="Yosinski et al. 2014, arXiv:1411.1792",
+        several_heads=True,
     ),
     "lp_ft": MethodRow(
         "tltf.methods.schedules:lp_ft",
@@ -83,6 +86,7 @@ METHODS = {
         title="fine-tuned from a linear probe",
         paper="Kumar et al. 2022, arXiv:2202.10054",
         defaults="solved",
+        several_heads=True,
     ),
     "discriminative": MethodRow(
         "tltf.methods.schedules:discriminative",
@@ -90,6 +94,7 @@ METHODS = {
         "trains everything, each group of layers slower by the factor `decay` than the one above it",
         title="fine-tuned with discriminative rates",
         paper="Howard & Ruder 2018, arXiv:1801.06146",
+        several_heads=True,
     ),
     "gradual": MethodRow(
         "tltf.methods.schedules:gradual",
@@ -97,6 +102,7 @@ METHODS = {
         "trains the head, then in each stage more groups from the top, at lower rates further down",
         title="gradually unfrozen",
         paper="Howard & Ruder 2018, arXiv:1801.06146",
+        several_heads=True,
     ),
     "curriculum": MethodRow(
         "tltf.methods.schedules:curriculum",
@@ -113,6 +119,7 @@ METHODS = {
         title="BitFit",
         paper="Ben Zaken et al. 2021, arXiv:2106.10199",
         defaults="light",
+        several_heads=True,
     ),
     "norm_only": MethodRow(
         "tltf.methods.subsets:norm_only",
@@ -121,12 +128,14 @@ METHODS = {
         title="only normalisations trained",
         paper="Frankle et al. 2020, arXiv:2003.00152",
         defaults="light",
+        several_heads=True,
     ),
     "rules": MethodRow(
         "tltf.methods.subsets:rules",
         {"patterns": ("head/.*",), "rates": ()},
         "trains what patterns of <group>/<variable> match, each at its rate; the first match decides",
         title="trained by rules",
+        several_heads=True,
     ),
     "lora": MethodRow(
         "tltf.methods.lora:lora",
@@ -135,6 +144,7 @@ METHODS = {
         title="LoRA",
         paper="Hu et al. 2021, arXiv:2106.09685",
         defaults="light",
+        several_heads=True,
     ),
     "adapters": MethodRow(
         "tltf.methods.additive:adapters",
@@ -143,6 +153,7 @@ METHODS = {
         title="adapters",
         paper="Houlsby et al. 2019, arXiv:1902.00751",
         defaults="light",
+        several_heads=True,
     ),
     "prefix": MethodRow(
         "tltf.methods.additive:prefix",
@@ -151,6 +162,7 @@ METHODS = {
         title="prefix tuning",
         paper="Li & Liang 2021, arXiv:2101.00190",
         defaults="light",
+        several_heads=True,
     ),
     "prompt": MethodRow(
         "tltf.methods.additive:prompt",
@@ -167,6 +179,7 @@ METHODS = {
         title="IA3",
         paper="Liu et al. 2022, arXiv:2205.05638",
         defaults="light",
+        several_heads=True,
     ),
     "l2_sp": MethodRow(
         "tltf.methods.l2_sp:l2_sp",
@@ -350,5 +363,6 @@ METHODS = {
         title="from random weights",
         paper="Kornblith et al. 2018, arXiv:1805.08974",
         defaults="scratch",
+        several_heads=True,
     ),
 }
