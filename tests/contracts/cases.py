@@ -241,6 +241,15 @@ METHODS = {
         "prune(share=.3, updates=3)",
         "prune(share=.5, solver=gradient, targets='stage_2/.*')",
     ],
+    "dann": ["dann(hidden=16)", "dann(hidden=16, last_groups=1)"],
+    "cdan": ["cdan(hidden=16)", "cdan(hidden=0, entropy=false, last_groups=1)"],
+    "coral": ["coral(hidden=16)"],
+    "dan": ["dan(hidden=16)"],
+    "afn": ["afn(hidden=16)"],
+    "mcc": ["mcc(hidden=16)"],
+    "shot": ["shot"],
+    "adabn": ["adabn"],
+    "self_training": ["self_training(rounds=2)"],
     "scratch": ["scratch"],
 }
 ON_TEXTS = {
@@ -300,6 +309,12 @@ CASES = {
 }
 LARGE = {
     "openvino",
+    "cdan",
+    "coral",
+    "dan",
+    "afn",
+    "mcc",
+    "adabn",
     "fashion_mnist",
     "emoji",
     "resnet101",
