@@ -19,8 +19,11 @@ from tests.training.fit_test import FLAGS, Log
 from tltf.backbones import builder
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import NotCached, Reading, View
+from tltf.config import call_strings, checks
+from tltf.config.catalogs import METHODS
 from tltf.config.option_groups import CacheOptions
 from tltf.config.options import make
+from tltf.config.recipe import Recipe
 from tltf.data import preprocessing
 from tltf.data.source import Column, ScanCounts, Source, one_label_field
 from tltf.errors import FlagError
@@ -276,8 +279,11 @@ def texts_source(count=60):
     )
 
 
-def train(make_backbone, source, method, strategy=None, **flags):
-    """(history, weights by path, Fit) of a training on 40 rows, the rest for validation."""
+def train(make_backbone, source, method, strategy=None, target=None, **flags):
+    """(history, weights by path, Fit) of a training on 40 rows, the rest for validation.
+
+    `target`: the method's text and rows of another domain, which it reads.
+    """
     keras.utils.set_random_seed(0)
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
@@ -285,9 +291,13 @@ def train(make_backbone, source, method, strategy=None, **flags):
     options = make(**{**FLAGS, "method": "full", "augment": "", **flags})
     rows = np.arange(len(source))
     parts = {"train": source.take(rows[:40]), "validation": source.take(rows[40:])}
-    parts["target"] = parts["validation"]
+    recipe = None
+    if target:
+        parts["target"] = target[1]
+        read = checks.resolve_data("digits", "holdout", "classify", target="digits")
+        recipe = Recipe(**vars(read), method=call_strings.pick(METHODS, target[0]))
     prepared = preprocessing.build(core.backbone, source)
-    trained = TransferModel(core, prepared, source.class_names, options, parts)
+    trained = TransferModel(core, prepared, source.class_names, options, parts, recipe)
     feed = datasets.build(trained, strategy)
     run = fit.Fit(core, method, feed, options, strategy, Log())
     run.prepare(assembly.context_of(trained))

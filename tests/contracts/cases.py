@@ -225,13 +225,6 @@ HEADS = {
 METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],
     "probe": ["probe", "probe(family=neighbors)"],
-    "dann": ["dann(hidden=8)", "dann(hidden=0, last_groups=1)"],
-    "cdan": ["cdan(hidden=8)", "cdan(hidden=8, entropy=False)"],
-    "coral": ["coral(hidden=8)"],
-    "dan": ["dan(hidden=8)"],
-    "mcc": ["mcc(hidden=8)", "mcc(hidden=0, last_groups=2)"],
-    "afn": ["afn(hidden=8)"],
-    "self_training": ["self_training(rounds=2)"],
     "setfit": ["setfit", "setfit(last_groups=1, head=class_means)"],
     "prototypes": ["prototypes", "prototypes(ways=2, sharpness=0.0)"],
     "fastfit": ["fastfit", "fastfit(head=class_means)"],
@@ -269,6 +262,15 @@ METHODS = {
         "prune(share=.3, updates=3)",
         "prune(share=.5, solver=gradient, targets='stage_2/.*')",
     ],
+    "dann": ["dann(hidden=16)", "dann(hidden=16, last_groups=1)"],
+    "cdan": ["cdan(hidden=16)", "cdan(hidden=0, entropy=false, last_groups=1)"],
+    "coral": ["coral(hidden=16)"],
+    "dan": ["dan(hidden=16)"],
+    "afn": ["afn(hidden=16)"],
+    "mcc": ["mcc(hidden=16)"],
+    "shot": ["shot"],
+    "adabn": ["adabn"],
+    "self_training": ["self_training(rounds=2)"],
     "scratch": ["scratch"],
 }
 ON_TEXTS = {
@@ -341,6 +343,12 @@ CASES = {
 }
 LARGE = {
     "openvino",
+    "cdan",
+    "coral",
+    "dan",
+    "afn",
+    "mcc",
+    "adabn",
     "fashion_mnist",
     "emoji",
     "resnet101",

@@ -18,7 +18,7 @@ from tltf.config.catalogs import (
     TRACKERS,
 )
 from tltf.config.catalogs.row import BackboneRow, MethodRow, Row, TrackerRow
-from tltf.config.options import Options
+from tltf.config.options import Options, flag_values
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
@@ -64,6 +64,7 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     if train.method != "auto":
         method = call_strings.pick(METHODS, train.method, "method")
         _require_rows(method, read)
+        _require_start(method, options)
     baselines = pick_baselines(output.baseline)
     allowed_changes(output.resume)
     if train.clipnorm and train.global_clipnorm:
@@ -117,6 +118,16 @@ def _require_rows(method: Call[MethodRow], read: DataRecipe) -> None:
         flag="method",
         fix=f"--{' or --'.join(flags)} names them",
     )
+
+
+def _require_start(method: Call[MethodRow], options: Options) -> None:
+    """Raises FlagError where a flag is not given without which a method has nothing to start from."""
+    given = flag_values(options)
+    for name in method.row.needs if method.row else ():
+        if not given[name]:
+            what = f"{method.name} starts from a finished run, and --{name} names none"
+            fix = f"--backbone=RUN --{name}=RUN, with RUN the folder of that run"
+            raise FlagError(what, flag="method", fix=fix)
 
 
 def resolve_data(

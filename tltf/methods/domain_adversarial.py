@@ -1,22 +1,18 @@
 """Domain-adversarial training: features from which a classifier cannot tell the domains."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
-from tltf.methods.alignments import sureness
 from tltf.methods.context import FitContext
 from tltf.methods.penalty import head_features
+from tltf.methods.target_predictions import entropies
 from tltf.methods.two_domains import DOMAIN, TwoDomains
-
-MOST_PRODUCTS, RANDOM_PRODUCTS = 4096, 1024
-"""The most products of features and answers that `cdan` takes as they are, and how many it takes at random."""
 
 
 def dann(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "DomainAdversarial":
@@ -46,23 +42,20 @@ class DomainAdversarial(TwoDomains):
         self, core: Core, context: FitContext
     ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
         """The logits of the classifier of domains, and its layers."""
-        domain, groups = self._classifier(head_features(core))
-        return [domain], groups
+        logit, group = self.classifier(head_features(core))
+        return [logit], (group,)
 
-    def _classifier(
-        self, features: keras.KerasTensor
-    ) -> tuple[keras.KerasTensor, tuple[Group, ...]]:
-        """`(float32[B, 1] the logits of the source, the group of its layers)`."""
+    def classifier(self, features: keras.KerasTensor) -> tuple[keras.KerasTensor, Group]:
+        """`(float32[B, 1], layers)` of the classifier of domains, behind a reversed gradient."""
+        units = max(self.hidden, 64)
         parts = (
             ReversedGradient(self.rising, name=f"{DOMAIN}_reversed"),
-            layers.Dense(
-                max(self.hidden, 64), activation="relu", dtype="float32", name=f"{DOMAIN}_hidden"
-            ),
+            layers.Dense(units, activation="relu", dtype="float32", name=f"{DOMAIN}_hidden"),
             layers.Dense(1, dtype="float32", name=f"{DOMAIN}_logit"),
         )
         for layer in parts:
             features = layer(features)
-        return features, (Group(DOMAIN, parts[1:]),)
+        return features, Group(DOMAIN, parts[1:])
 
     def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:
         """float[]: the mean cross-entropy of the domains."""
@@ -73,19 +66,18 @@ class DomainAdversarial(TwoDomains):
 
 
 def cdan(
-    weight: float = 1.0, entropy: bool = True, hidden: int = 256, last_groups: int = 0
+    entropy: bool = True, weight: float = 1.0, hidden: int = 256, last_groups: int = 0
 ) -> "ConditionalAdversarial":
-    """A method like `dann` whose classifier of domains sees features together with answers.
+    """A method like `dann` whose classifier of domains also sees what the model predicts.
 
-    It takes the outer product of the features and the probabilities: Long et al. 2018,
-    arXiv:1705.10667, eq. 4 and 6; with `entropy` rows weigh 1 + exp(-entropy of their probabilities),
-    eq. 8 and 9 (CDAN+E). Above MOST_PRODUCTS numbers the product is that of two fixed random projections,
-    eq. 5. As in `dann` the reversed gradient rises, and no gradient reaches the network through the
-    probabilities, which is how the authors train it.
+    It takes the outer product of features and predictions, float[B, d C], and with `entropy` a row counts
+    1 + exp(-H), H the entropy of its prediction: Long et al. 2018, arXiv:1705.10667, eq. 5 to 8. Departs as
+    `dann` does; the outer product is never a random projection, so with many classes take fewer hidden
+    units; the factors of rows are constants for the gradient.
 
     Args:
-        weight: at least 0.
-        entropy: whether sure rows weigh more.
+        entropy: whether rows count by their entropy, which the paper calls CDAN+E.
+        weight: w, at least 0.
         hidden: units of the hidden layer, where the head has none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
 
@@ -105,58 +97,25 @@ class ConditionalAdversarial(DomainAdversarial):
     def penalty_inputs(
         self, core: Core, context: FitContext
     ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
-        """The logits of the classifier of domains and those of the classes, and its layers."""
-        logits = core.model.output[core.head.name]
-        joined = FeaturesWithAnswers(name=f"{DOMAIN}_product")([head_features(core), logits])
-        domain, groups = self._classifier(joined)
-        return [domain, logits], groups
+        """The logits of the classifier of domains and those of the model, and the classifier's layers."""
+        features, logits = head_features(core), core.model.output[core.head.name]
+        size = features.shape[-1] * logits.shape[-1]
+        shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+        product = shares[:, :, None] * ops.cast(features, "float32")[:, None, :]
+        logit, group = self.classifier(ops.reshape(product, (-1, size)))
+        return [logit, logits], (group,)
 
     def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:
-        """float[]: the mean cross-entropy of the domains, over weighted rows."""
+        """float[]: the mean cross-entropy of the domains, of rows that count by their entropy."""
         (source, target), logits = pairs
-        losses = tf.nn.softplus(-source)[:, 0], tf.nn.softplus(target)[:, 0]
-        if not self.entropy:
-            return 0.5 * tf.add_n([tf.reduce_mean(loss) for loss in losses])
-        weights = [tf.stop_gradient(sureness(tf.nn.softmax(part))) for part in logits]
-        means = [
-            tf.reduce_sum(weight * loss) / tf.reduce_sum(weight)
-            for weight, loss in zip(weights, losses, strict=True)
-        ]
-        return 0.5 * tf.add_n(means)
-
-
-class FeaturesWithAnswers(layers.Layer):
-    """The outer product of features and of the probabilities of logits, flat, or a random one of it."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(dtype="float32", trainable=False, **kwargs)
-        self.projections: list[np.ndarray] = []
-
-    def build(self, shapes: list[tuple[int | None, ...]]) -> None:
-        """Draws the random projections where the product is too long."""
-        widths = [int(shape[-1] or 0) for shape in shapes]
-        if widths[0] * widths[1] > MOST_PRODUCTS:
-            random = np.random.default_rng(0)
-            self.projections = [
-                random.normal(size=(width, RANDOM_PRODUCTS)).astype(np.float32) for width in widths
+        losses = [tf.nn.softplus(-source)[:, 0], tf.nn.softplus(target)[:, 0]]
+        if self.entropy:
+            factors = [1.0 + tf.exp(-entropies(tf.nn.softmax(part))) for part in logits]
+            losses = [
+                loss * tf.stop_gradient(factor)
+                for loss, factor in zip(losses, factors, strict=True)
             ]
-
-    def call(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-        """float32[B, K]."""
-        features, answers = tensors[0], tf.stop_gradient(tf.nn.softmax(tensors[1]))
-        if self.projections:
-            first, second = (
-                tf.matmul(tensor, matrix)
-                for tensor, matrix in zip((features, answers), self.projections, strict=True)
-            )
-            return first * second / float(RANDOM_PRODUCTS) ** 0.5
-        product = features[:, :, None] * answers[:, None, :]
-        return tf.reshape(product, [-1, features.shape[-1] * answers.shape[-1]])
-
-    def compute_output_shape(self, shapes: list[tuple[int | None, ...]]) -> tuple[int | None, int]:
-        """[B, K]."""
-        product = int(shapes[0][-1] or 0) * int(shapes[1][-1] or 0)
-        return shapes[0][0], RANDOM_PRODUCTS if product > MOST_PRODUCTS else product
+        return 0.5 * tf.add_n([tf.reduce_mean(loss) for loss in losses])
 
 
 class ReversedGradient(layers.Layer):
@@ -178,5 +137,4 @@ class ReversedGradient(layers.Layer):
         def reverse(tensor: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
             return tf.identity(tensor), lambda gradient: -factor * gradient
 
-        reversed_inputs: tf.Tensor = reverse(inputs)
-        return reversed_inputs
+        return reverse(inputs)

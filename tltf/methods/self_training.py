@@ -1,6 +1,7 @@
 """Self-training: a light head learns from its own sure answers for rows without labels."""
 
-import dataclasses
+import math
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -14,101 +15,94 @@ from tltf.methods.probe import put_into
 from tltf.methods.rules import HEAD
 
 
-def self_training(rounds: int = 5, share: float = 0.8, weight: float = 1.0) -> "SelfTraining":
-    """A method that fits a light head again and again, on labelled rows and on its sure answers.
+def self_training(
+    rounds: int = 5, share: float = 0.5, balanced: bool = True, family: str = "auto"
+) -> "SelfTraining":
+    """A method that fits a tuned light head again and again, with its sure answers as labels.
 
-    Round k of K takes, of the rows for which the head states class c, the share s k / K with the
-    highest probability, with that answer as their label: the class-balanced self-training of Zou et al.
-    2018, arXiv:1810.07911, eq. 4 and algorithm 1, with shares that rise. The chosen rows together
-    weigh w times as much as the labelled ones together. The family of the head and its setting are
-    those that `probe` chooses on the labelled rows; labels of the others are never read. Departs: no
-    network is trained, answers are hard.
+    The head is chosen on the labelled rows as `probe` chooses it. In round r of R, f_r minimises the loss of
+    its family over the labelled rows and {(x_j, argmax f_(r-1)(x_j)) : j in S_r}, where S_r holds the share
+    s r / R of the rows without labels whose largest probability is highest; with `balanced`, this share
+    of the rows that get each class. See Lee 2013, "Pseudo-label", eq. 15, and Zou et al. 2018, arXiv:1810.07911,
+    eq. 5 and section 4.1. Departs: the head is linear or has one hidden layer and is fitted to its optimum,
+    and family, setting and temperature stay those that the labelled rows chose.
 
     Args:
-        rounds: K, at least 1.
-        share: s, the share of the last round, above 0, at most 1.
-        weight: w, above 0.
+        rounds: R, at least 1.
+        share: s, above 0, at most 1.
+        balanced: whether each class gets its share.
+        family: `auto` for all, one of the families of `probe`, or several joined with |.
 
     Raises:
-        FlagError: a number out of its range.
+        FlagError: a number out of its range, or an unknown family.
     """
-    if rounds < 1 or not 0 < share <= 1 or not weight > 0:
-        what = (
-            "rounds must be at least 1, share above 0 and at most 1, weight above 0 "
-            f"(received {rounds}, {share}, {weight})"
-        )
-        raise FlagError(what, flag="method", fix="--method='self_training(rounds=5, share=.8)'")
-    return SelfTraining(rounds, share, weight)
+    if rounds < 1 or not 0 < share <= 1:
+        what = f"rounds must be at least 1 and share in (0, 1] (received {rounds}, {share})"
+        raise FlagError(what, flag="method", fix="--method='self_training(rounds=5, share=.5)'")
+    return SelfTraining(rounds, share, balanced, family)
 
 
 class SelfTraining(Method):
     """The method that `self_training` makes."""
 
-    def __init__(self, rounds: int, share: float, weight: float) -> None:
-        phase = Phase("self-training", (HEAD,), norm="frozen", solver="method")
-        super().__init__(lambda core: [phase])
-        self.rounds, self.share, self.weight = rounds, share, weight
+    def __init__(self, rounds: int, share: float, balanced: bool, family: str) -> None:
+        super().__init__(
+            lambda core: [Phase("self_training", (HEAD,), norm="frozen", solver="method")]
+        )
+        self.rounds, self.share, self.balanced = rounds, share, balanced
+        self.families = families.pick(family)
 
     def solve(
         self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
     ) -> Solved:
-        """The core with the head of the last round."""
+        """The core with the light head of the last round."""
         if unlabelled is None:
             raise ValueError("self_training has no rows without labels")
-        chosen = choice.choose(families.pick("auto"), rows, seed)
-        family, model = chosen.candidate.family, chosen.model
-        history = []
+        chosen = choice.choose(self.families, rows, seed)
+        best = chosen.candidate
+        model: LightModel = chosen.model
+        history: list[dict[str, Any]] = []
+        before = model.logits(unlabelled).argmax(axis=1)
         for number in range(1, self.rounds + 1):
-            taken, answers = sure_rows(model.logits(unlabelled), self.share * number / self.rounds)
-            joined = self._joined(rows, unlabelled[taken], answers)
-            (found,) = choice.solve(family, joined, [chosen.candidate.setting])
-            changed = _share_changed(model, found, unlabelled)
-            model = found.scaled(1 / chosen.candidate.temperature)
-            history.append(
-                {"candidate": f"round {number}", "rows": len(taken), "answers_changed": changed}
-            )
+            probabilities = special.softmax(model.logits(unlabelled), axis=1)
+            places = surest(probabilities, self.share * number / self.rounds, self.balanced)
+            joined = _joined(rows, unlabelled[places], probabilities[places].argmax(axis=1))
+            (fitted,) = choice.solve(best.family, joined, [best.setting])
+            model = fitted.scaled(1 / best.temperature)
+            now = model.logits(unlabelled).argmax(axis=1)
+            changed = float((now != before).mean())
+            history.append({"pseudo_labels": len(places), "changed_answers": changed})
+            before = now
         text = (
-            f"{chosen.candidate.text}, {self.rounds} rounds: {len(taken):,} of {len(unlabelled):,} rows "
-            f"without labels joined, the last round changed {changed:.1%} of the answers"
+            f"{best.text}, {best.accuracy:.1%} of {chosen.num_held} held-out labelled rows; "
+            f"{history[-1]['pseudo_labels']:,} of {len(unlabelled):,} others in round {self.rounds}"
         )
         return Solved(put_into(core, model), history, text)
 
-    def _joined(self, rows: FrozenRows, features: np.ndarray, answers: np.ndarray) -> FrozenRows:
-        """The labelled rows and the chosen ones, which together weigh `weight` times as much."""
-        num_classes = rows.targets.shape[1]
-        each = self.weight * rows.weights.sum() / max(len(answers), 1)
-        groups = rows.groups
-        if groups is not None:
-            first = int(groups.max()) + 1 if len(groups) else 0
-            groups = np.concatenate([groups, first + np.arange(len(answers), dtype=groups.dtype)])
-        return dataclasses.replace(
-            rows,
-            features=np.concatenate([rows.features, features]),
-            targets=np.concatenate([rows.targets, np.eye(num_classes)[answers]]),
-            weights=np.concatenate([rows.weights, np.full(len(answers), each)]),
-            groups=groups,
-        )
 
-
-def sure_rows(logits: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """`(int[K] rows, int[K] their classes)`: of each class that is stated the share of its surest rows.
+def surest(probabilities: np.ndarray, share: float, balanced: bool) -> np.ndarray:
+    """int64[K]: the places, in rising order, of the surest share of the rows of float[M, C].
 
     Args:
-        logits: float[M, C].
-        share: above 0, at most 1; of each class at least one row is taken.
+        probabilities: of the classes.
+        share: of the rows, rounded up; above 0, at most 1.
+        balanced: whether it is the share of the rows that get each class.
     """
-    stated = special.softmax(logits, axis=1)
-    answers, sure = stated.argmax(axis=1), stated.max(axis=1)
-    taken = []
-    for number in np.unique(answers):
-        own = np.flatnonzero(answers == number)
-        count = max(1, round(share * len(own)))
-        taken.append(own[np.argsort(-sure[own], kind="stable")[:count]])
-    rows = np.sort(np.concatenate(taken))
-    return rows, answers[rows]
+    answers, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    kinds = answers if balanced else np.zeros(len(answers), int)
+    found = []
+    for kind in np.unique(kinds):
+        places = np.flatnonzero(kinds == kind)
+        order = np.argsort(-sure[places], kind="stable")
+        found.append(places[order[: math.ceil(share * len(places) - 1e-9)]])
+    return np.sort(np.concatenate(found))
 
 
-def _share_changed(before: LightModel, after: LightModel, features: np.ndarray) -> float:
-    """The share of rows whose answer changed."""
-    pairs = (model.logits(features).argmax(axis=1) for model in (before, after))
-    return float(np.mean(np.not_equal(*pairs)))
+def _joined(rows: FrozenRows, features: np.ndarray, answers: np.ndarray) -> FrozenRows:
+    """The labelled rows, and others with the class that they got; each weighs what a labelled row does."""
+    weight = float(rows.weights.mean())
+    return FrozenRows(
+        np.concatenate([np.asarray(rows.features), features]),
+        np.concatenate([rows.targets, np.eye(rows.targets.shape[1])[answers]]),
+        np.concatenate([rows.weights, np.full(len(answers), weight)]),
+    )

@@ -19,7 +19,7 @@ from tltf.config.train_options import TrainOptions
 from tltf.console import lines
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.data.source import Source, Splits
+from tltf.data.source import TARGET, Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
@@ -166,6 +166,15 @@ def _situation(
         is_solvable=_unsolvable(core, options.train.loss) is None,
         num_examples=sum(map(len, parts.values())),
         has_test="test" in parts,
+        has_oracle=_has_oracle(core, parts),
+    )
+
+
+def _has_oracle(core: Core, parts: Splits | dict[str, Source]) -> bool:
+    """Whether rows of a target have classes as labels."""
+    target = parts.get(TARGET)
+    return (
+        target is not None and target.labels is not None and core.head.target == label_kinds.CLASS
     )
 
 

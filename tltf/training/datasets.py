@@ -13,7 +13,7 @@ from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import Table, View
 from tltf.config import call_strings, defaults
 from tltf.config.call_strings import Call
-from tltf.config.catalogs import AUGMENTS, METHODS
+from tltf.config.catalogs import AUGMENTS
 from tltf.config.catalogs.row import AugmentRow
 from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline, unlabelled
@@ -109,8 +109,8 @@ def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
 
 def read_role(trained: TransferModel) -> str:
     """The role of the rows without labels that the method of a model learns from; "" for none."""
-    row = call_strings.pick(METHODS, trained.run_options.train.method, "method").row
-    reads = row.reads if row else ()
+    method = trained.recipe.method if trained.recipe else None
+    reads = method.row.reads if method and method.row else ()
     return next((role for role in reads if role in trained.splits), "")
 
 

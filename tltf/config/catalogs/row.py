@@ -93,12 +93,14 @@ class MethodRow(Row):
         replaces_weight_decay: whether its loss itself shrinks weights or holds them in place.
         reads: the roles of rows without labels, `target` or `unlabelled`, of which it takes the first
             that the data has; () for a method that learns from labelled rows alone.
+        needs: the flags without which it has nothing to start from.
         several_heads: whether it trains several heads on one network.
     """
 
     defaults: str = "fine_tune"
     replaces_weight_decay: bool = False
     reads: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     several_heads: bool = False
 
 
