@@ -6,7 +6,7 @@ import pytest
 from tltf.active_learning import query, simulation
 from tltf.active_learning.simulation import LabelledRows, LearningCurve, Plan
 
-PLAN = Plan(num_start=4, per_round=6, num_labels=22, families="logistic")
+PLAN = Plan(num_start=4, per_round=6, num_labels=22, families="class_means")
 
 
 def blobs(num_rows, seed):
