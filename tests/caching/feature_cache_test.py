@@ -27,7 +27,7 @@ from tltf.errors import FlagError
 from tltf.graphs import fingerprint, freezing, frozen_prefix
 from tltf.methods import fine_tuning as methods
 from tltf.models.transfer_model import TransferModel
-from tltf.training import datasets, fit
+from tltf.training import assembly, datasets, fit
 
 PROBE = [("head/.*", 1)]
 
@@ -285,10 +285,12 @@ def train(make_backbone, source, method, strategy=None, **flags):
     options = make(**{**FLAGS, "method": "full", "augment": "", **flags})
     rows = np.arange(len(source))
     parts = {"train": source.take(rows[:40]), "validation": source.take(rows[40:])}
+    parts["target"] = parts["validation"]
     prepared = preprocessing.build(core.backbone, source)
     trained = TransferModel(core, prepared, source.class_names, options, parts)
     feed = datasets.build(trained, strategy)
     run = fit.Fit(core, method, feed, options, strategy, Log())
+    run.prepare(assembly.context_of(trained))
     run()
     return run.history, {v.path: v.numpy() for v in core.model.weights}, run
 

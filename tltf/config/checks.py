@@ -17,13 +17,13 @@ from tltf.config.catalogs import (
     SPLITS,
     TRACKERS,
 )
-from tltf.config.catalogs.row import BackboneRow, Row, TrackerRow
+from tltf.config.catalogs.row import BackboneRow, MethodRow, Row, TrackerRow
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
 
-BASELINES = ("logistic", "probe", "scratch")
+BASELINES = ("logistic", "probe", "oracle", "scratch")
 NO_BASELINE = NO_TRACKER = "none"
 AUTO, NOTHING = "auto", "none"
 NEVER_ABSTAINS = "none"
@@ -50,10 +50,20 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     if needs_output and not output.dry_run:
         require("output", output.output)
     head, output_folder = options.model.head, output.output
-    read = resolve_data(data.data, data.split, head, data.augment, output_folder, source)
+    read = resolve_data(
+        data.data,
+        data.split,
+        head,
+        data.augment,
+        output_folder,
+        source,
+        target=data.target_data,
+        unlabelled=data.unlabelled_data,
+    )
     method = None
     if train.method != "auto":
         method = call_strings.pick(METHODS, train.method, "method")
+        _require_rows(method, read)
     baselines = pick_baselines(output.baseline)
     allowed_changes(output.resume)
     if train.clipnorm and train.global_clipnorm:
@@ -96,6 +106,19 @@ def _pick_explainer(text: str, backbone: Call[BackboneRow] | None) -> Call[Row] 
     return call
 
 
+def _require_rows(method: Call[MethodRow], read: DataRecipe) -> None:
+    """Raises FlagError where the rows without labels that a method learns from are not given."""
+    reads = method.row.reads if method.row else ()
+    if not reads or any(getattr(read, role) for role in reads):
+        return
+    flags = [f"{role}_data" for role in reads]
+    raise FlagError(
+        f"{method.name} learns from rows without labels, and there are none",
+        flag="method",
+        fix=f"--{' or --'.join(flags)} names them",
+    )
+
+
 def resolve_data(
     data: str,
     split: str,
@@ -103,6 +126,9 @@ def resolve_data(
     augment: str = "",
     output: str = "",
     source: Call[Row] | None = None,
+    *,
+    target: str = "",
+    unlabelled: str = "",
 ) -> DataRecipe:
     """The DataRecipe of the texts of --data, --split, --head and --augment.
 
@@ -113,6 +139,8 @@ def resolve_data(
         augment: call strings of AUGMENTS, joined with `|`.
         output: the folder that will be written, which must not lie in that of the data; "" for none.
         source: the call of data in memory, which takes the place of `data`.
+        target: a call string of SOURCES, of rows of another domain; "" for none.
+        unlabelled: a call string of SOURCES, of rows without labels; "" for none.
 
     Raises:
         FlagError: a name or an argument does not exist, or a value fits no data.
@@ -122,7 +150,12 @@ def resolve_data(
     split_call.check()
     head_call = task_heads.pick_head(head)
     return DataRecipe(
-        source, split_call, head_call, call_strings.pick_each(AUGMENTS, augment, "augment")
+        source,
+        split_call,
+        head_call,
+        call_strings.pick_each(AUGMENTS, augment, "augment"),
+        pick_source(target, output, "target_data") if target else None,
+        pick_source(unlabelled, output, "unlabelled_data") if unlabelled else None,
     )
 
 
@@ -132,12 +165,13 @@ def require(name: str, value: str) -> None:
         raise FlagError("must be given", flag=name, fix=f"--{name}=...; see --help")
 
 
-def pick_source(data: str, output: str = "") -> Call[Row]:
-    """The Call of --data.
+def pick_source(data: str, output: str = "", flag: str = "data") -> Call[Row]:
+    """The Call of --data, or of another flag of the same kind.
 
     Args:
         data: a call string of SOURCES, or the path of a table or of a folder of pictures.
         output: the folder that will be written, or "".
+        flag: name of the flag.
 
     Raises:
         FlagError: a name or an argument does not exist, or --output lies inside the folder of
@@ -146,10 +180,10 @@ def pick_source(data: str, output: str = "") -> Call[Row]:
     if call_strings.name_of(data) == call_strings.IN_MEMORY:
         raise FlagError(
             "the data of this run was in the memory of a Python program",
-            flag="data",
-            fix="--data='csv(path=all.csv, text=text, label=label)' with such rows, or tltf.fit",
+            flag=flag,
+            fix=f"--{flag}='csv(path=all.csv, text=text, label=label)' with such rows, or tltf.fit",
         )
-    call = call_strings.pick(SOURCES, data_paths.name_source(data), "data")
+    call = call_strings.pick(SOURCES, data_paths.name_source(data), flag)
     if not output or call.row is None or "path" not in call.row.paths:
         return call
     place = os.path.realpath(os.path.expanduser(output))

@@ -2,7 +2,7 @@
 
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "data": (
-        ("data", "split", "augment", "limit"),
+        ("data", "target_data", "unlabelled_data", "split", "augment", "limit"),
         (
             "near_duplicates",
             "max_bad_fraction",
@@ -18,8 +18,9 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("backbone_weights", "head_weights", "backbone_dropout", "stochastic_depth"),
     ),
     "method": (
-        ("method", "train_epochs", "batch_size", "class_weights", "early_stopping_epochs"),
+        ("method", "train_epochs", "batch_size", "class_weights"),
         (
+            "early_stopping_epochs",
             "norm",
             "sampling",
             "loss",

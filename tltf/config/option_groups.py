@@ -52,6 +52,17 @@ class DataOptions:
         "'csv(path=all.csv, text=text, label=label)' or 'vader(domain=movie)', see --list=sources; or "
         "the path of a table or of a folder with a folder of pictures per class.",
     )
+    target_data: str = flag(
+        "",
+        "Examples of another domain, which the model is for, as a call string like that of --data. "
+        "Methods of domain adaptation learn from them without their labels; where they have labels, "
+        "the test rows are theirs.",
+    )
+    unlabelled_data: str = flag(
+        "",
+        "More examples without labels, as a call string like that of --data, for methods that learn "
+        "from them. Labels that they have are not read.",
+    )
     split: str = flag(
         "holdout",
         "How the examples are split: 'holdout(test=.2, validation=.1)', 'kfold(folds=5, fold=0)' "
@@ -202,7 +213,7 @@ class OutputOptions:
         "auto",
         "Simpler models that the result is compared with, joined with |: logistic (a linear model on "
         "the frozen features; for classes it is logistic regression, and under lp_ft the probe that "
-        "it starts from), probe (what --method=probe would train) and scratch (the same run from "
+        "it starts from), probe (what --method=probe would train), oracle (the same on the labels of --target_data) and scratch (the same run from "
         "random weights); or none. auto is logistic under methods that solve for it anyway, or where "
         "a pretrained network has at most 5,000 examples to pass through; else none.",
     )

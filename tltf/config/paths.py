@@ -11,7 +11,12 @@ from tltf.config.flag_fields import FlagValue
 
 FLAGS = ("output", "run", "backbone", "backbone_weights", "head_weights", "publish")
 """Flags whose whole value is, or may be, a path."""
-CALLS: dict[str, Mapping[str, Row]] = {"data": SOURCES, "method": METHODS}
+CALLS: dict[str, Mapping[str, Row]] = {
+    "data": SOURCES,
+    "target_data": SOURCES,
+    "unlabelled_data": SOURCES,
+    "method": METHODS,
+}
 """Flags whose arguments may be paths; the code that reads these arguments expands the tilde."""
 
 

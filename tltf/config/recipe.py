@@ -36,12 +36,16 @@ class DataRecipe:
         split: the call of --split.
         head: the call of --head, which says how labels are read.
         augments: the calls of --augment, in its order; () for none.
+        target: the call of --target_data; None for none.
+        unlabelled: the call of --unlabelled_data; None for none.
     """
 
     source: Call[Row]
     split: Call[SplitRow]
     head: Call[HeadRow]
     augments: tuple[Call[AugmentRow], ...] = ()
+    target: Call[Row] | None = None
+    unlabelled: Call[Row] | None = None
 
     @property
     def label_kind(self) -> str:

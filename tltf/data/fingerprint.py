@@ -13,11 +13,11 @@ def fingerprint(part: Source) -> str:
     """A text such as `1,000 rows (digest)`, with a digest of a split's contents and labels in order.
 
     Args:
-        part: a split with labels.
+        part: the rows of a split; of those without labels the contents alone count.
     """
-    if part.labels is None:
-        raise ValueError("a fingerprint needs labels")
     digest = hashlib.blake2b(part.content_hashes().tobytes(), digest_size=8)
+    if part.labels is None:
+        return f"{len(part):,} rows ({digest.hexdigest()})"
     labels = label_kinds.kind_of(part.labels).training_values(part.labels)
     digest.update(np.ascontiguousarray(labels).tobytes())
     return f"{len(part):,} rows ({digest.hexdigest()})"

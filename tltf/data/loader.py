@@ -10,9 +10,10 @@ from tltf.config.option_groups import ScanOptions
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, label_kind_of, may_order_classes
 from tltf.config.task_heads import TaskCalls
-from tltf.data import fewer_rows, near_duplicates, splits, task_labels
+from tltf.data import fewer_rows, more_rows, near_duplicates, splits, task_labels
 from tltf.data.source import LoadSettings, Source, Splits, require_labels
 from tltf.data.texts import copies
+from tltf.errors import FlagError
 
 
 def load(
@@ -22,6 +23,7 @@ def load(
     scan: ScanOptions | None = None,
     least_classes: int = 2,
     target: str = "class",
+    flag: str = "data",
 ) -> Source:
     """The Source that a call string of --data names, checked and counted.
 
@@ -31,6 +33,7 @@ def load(
         scan: what the scan lets pass; None for the defaults of the flags.
         least_classes: smallest number of classes; one is enough to evaluate on.
         target: name of the kind of labels that labels are read as; the head's `target`.
+        flag: name of the flag that names it.
 
     Raises:
         FlagError: a source, an argument, a path or a column is unknown.
@@ -38,7 +41,7 @@ def load(
         StorageError: a packaged sample cannot be fetched.
     """
     settings = LoadSettings(seed, scan or ScanOptions(), least_classes, target)
-    source = call_strings.pick(SOURCES, text, flag="data").build(settings)
+    source = call_strings.pick(SOURCES, text, flag=flag).build(settings)
     return source if source.labels is None else source.convert_labels(target)
 
 
@@ -129,10 +132,40 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
     if options.data.limit:
         source = fewer_rows.limit_rows(source, options.data.limit, options.runtime.seed)
     parts = splits.split(source, recipe.split, options.runtime.seed, options.data.scan)
-    if not looks_near:
-        return parts
-    scan = near_duplicates.find_near_duplicates(source, parts)
-    return parts.with_scan(scan)
+    if looks_near:
+        parts = parts.with_scan(near_duplicates.find_near_duplicates(source, parts))
+    return _with_more_rows(parts, options, recipe)
+
+
+def _with_more_rows(parts: Splits, options: Options, recipe: DataRecipe) -> Splits:
+    """The splits with the rows of --target_data and --unlabelled_data.
+
+    Raises:
+        FlagError: there are several tasks, which no method learns from rows without labels.
+    """
+    given = [f"{role}_data" for role in ("target", "unlabelled") if getattr(recipe, role)]
+    if given and isinstance(recipe.head, TaskCalls):
+        what = "is for one task, and --head names several"
+        raise FlagError(what, flag=given[0], fix="--head=classify")
+
+    def read(call: Call[Row], flag: str) -> Source:
+        if flag == "unlabelled_data" and call.kwargs.get("label") and "label" not in call.written:
+            call = call.change(label="")
+        return load(
+            call,
+            seed=options.runtime.seed,
+            scan=options.data.scan,
+            least_classes=1,
+            target=recipe.label_kind,
+            flag=flag,
+        )
+
+    if recipe.target:
+        target = read(recipe.target, "target_data").reorder_classes(parts.train.class_names)
+        parts = more_rows.add_target(parts, target, recipe, options)
+    if recipe.unlabelled:
+        parts = more_rows.add_unlabelled(parts, read(recipe.unlabelled, "unlabelled_data"))
+    return parts
 
 
 def training_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -> Splits:

@@ -12,6 +12,7 @@ from tltf.data import label_kinds, lookups, ordering
 from tltf.data.batch_changes import Augmentation
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.lookups import Lookup
+from tltf.data.ordering import GivenOrder, GivenPasses, Order
 from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
@@ -44,7 +45,7 @@ def build(
     length_buckets: bool = False,
     reads: Lookup | None = None,
     sampling: str = "none",
-    part: np.ndarray | None = None,
+    part: np.ndarray | GivenOrder | None = None,
     skip: int = 0,
 ) -> tf.data.Dataset:
     """Batches of `(inputs, targets, weights)`, dicts by name, of one pass over `source`.
@@ -74,7 +75,8 @@ def build(
         reads: the Lookup that is read in place of the source's contents.
         sampling: `none`, or `balanced`: training rows are drawn with replacement, every class
             equally often on average; a pass has as many rows as before. Numbers are refused.
-        part: int64[M], the rows that training reads; None for all.
+        part: int64[M], the rows that training reads; a GivenOrder, with `first_epoch` only, says
+            their order too; None for all.
         skip: number of batches of the first pass, with `first_epoch` only, that were read before.
 
     Returns:
@@ -89,7 +91,7 @@ def build(
         by_class = tf.constant(by_class, tf.float32)
         is_cut = length_buckets and not lookup.is_cut
         finish = _finisher(source, target, by_class, is_cut)
-    change = _augmentation(
+    change = batch_change(
         augment if training else (),
         source,
         num_classes,
@@ -97,9 +99,12 @@ def build(
         None if class_weights is None else by_class,
         preprocessing,
     )
-    buckets = lookup.lengths if length_buckets else None
-    drawn = _classes(source) if sampling == "balanced" else None
-    order = ordering.Order(len(source), seed, batch_size, buckets, drawn, part)
+    order = _order(
+        source,
+        (part, first_epoch or 0, num_epochs),
+        (seed, batch_size, lookup.lengths if length_buckets else None),
+        sampling == "balanced",
+    )
 
     def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
         rows = order(epoch) if training else tf.range(len(source), dtype=tf.int64)
@@ -124,6 +129,37 @@ def build(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return prefetch(dataset.with_options(options))
+
+
+def _order(
+    source: Source,
+    passes: tuple[np.ndarray | GivenOrder | None, int, int],
+    settings: tuple[int, int, np.ndarray | None],
+    is_balanced: bool,
+) -> Order | GivenPasses:
+    """The order of training rows.
+
+    Args:
+        source: the rows.
+        passes: `(part, first_epoch, num_epochs)`, see `build`.
+        settings: `(seed, batch_size, lengths)`, see `Order`.
+        is_balanced: whether every class is drawn equally often.
+
+    Raises:
+        FlagError: both a method and --sampling would draw the rows.
+    """
+    part, first_epoch, num_epochs = passes
+    seed, batch_size, lengths = settings
+    if not isinstance(part, GivenOrder):
+        drawn = _classes(source) if is_balanced else None
+        return ordering.Order(len(source), seed, batch_size, lengths, drawn, part)
+    if is_balanced:
+        raise FlagError(
+            "the method draws the rows of a batch itself, so that balanced has no effect",
+            flag="sampling",
+            fix="--sampling=none",
+        )
+    return GivenPasses(part, first_epoch, num_epochs)
 
 
 def _classes(source: Source) -> np.ndarray:
@@ -211,7 +247,7 @@ def _task_finisher(source: Source, is_cut: bool) -> Callable[[Tensors, tf.Tensor
     return finish
 
 
-def _augmentation(
+def batch_change(
     text: str | Sequence[Call[AugmentRow]],
     source: Source,
     num_classes: int,

@@ -40,15 +40,19 @@ def own_recipe(options: Options, run: str) -> DataRecipe:
         ModelError: they name code from outside of tltf, which must not run without being asked for.
         FlagError: the data was in memory.
     """
+    target, unlabelled = options.data.target_data, options.data.unlabelled_data
+    more = {"target_data": target, "unlabelled_data": unlabelled}
     named: list[tuple[str, str, Mapping[str, Row]]] = [
         ("data", options.data.data, SOURCES),
+        *((flag, text, SOURCES) for flag, text in more.items() if text),
         ("split", options.data.split, SPLITS),
         *(("head", text, HEADS) for text in task_heads.texts_of(options.model.head)),
     ]
     fix = f"--data='{options.data.data}', if you trust it"
     for flag, text, catalog in named:
         require_no_code(flag, text, catalog, pathlib.Path(run) / folder.FLAGS, fix, "the run's")
-    return checks.resolve_data(options.data.data, options.data.split, options.model.head)
+    data, head = options.data, options.model.head
+    return checks.resolve_data(data.data, data.split, head, target=target, unlabelled=unlabelled)
 
 
 def require_no_code(

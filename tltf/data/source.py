@@ -137,6 +137,7 @@ class Source:
         hashes: uint64[N], equal for equal content; None to compute them when they are needed.
         groups: uint64[N], equal for rows that must stay in one split; None where rows of equal
             content must.
+        known_classes: names of classes that need no training row, since an earlier run has learned them.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Source:
     scan: ScanCounts
     hashes: np.ndarray | None = None
     groups: np.ndarray | None = None
+    known_classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

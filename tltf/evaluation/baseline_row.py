@@ -7,6 +7,8 @@ from tltf.evaluation.split_metrics import SplitMetrics
 
 LIGHT_HEAD = "light_head"
 """The name of the baseline that --baseline=probe measures."""
+ORACLE = "oracle"
+"""The name of the same model on the labels of the target's rows, which no method reads."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,13 +17,13 @@ from tltf.config.options import Options
 from tltf.config.recipe import Recipe
 from tltf.console import lines
 from tltf.data import near_duplicates, trained_rows
-from tltf.data.source import Source, Splits
+from tltf.data.source import ROLES, Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import TltfError
 from tltf.evaluation import abstention, calibration, evaluators, left_out
 from tltf.evaluation.report import learning, model_card, terminal, writer
 from tltf.evaluation.report.format_rows import FormatRow
-from tltf.evaluation.report.report import DataSummary, Parameters, Report
+from tltf.evaluation.report.report import DataSummary, Parameters, Report, SplitCounts
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.split_metrics import LABEL_NAME, SplitMetrics
@@ -319,7 +319,10 @@ def data_summary(trained: TransferModel, warnings: Sequence[str] = ()) -> DataSu
     """
     chosen, judge = trained.run_options.data, evaluators.evaluator_for(trained.core.head)
     parts = Splits(trained.splits)
-    counts = {role: judge.counts(part) for role, part in parts.items()}
+    counts = {
+        role: judge.counts(part) if role in ROLES else SplitCounts(len(part))
+        for role, part in parts.items()
+    }
     scan = dataclasses.replace(parts.scan, warnings=[*parts.scan.warnings, *warnings])
     return DataSummary(scan, chosen.data, chosen.split, counts)
 

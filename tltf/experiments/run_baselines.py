@@ -10,8 +10,9 @@ from scipy import special
 from tltf.config import options
 from tltf.config.checks import AUTO
 from tltf.console import lines
+from tltf.data.source import TARGET, TRAIN
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import LIGHT_HEAD, BaselineRow
+from tltf.evaluation.baseline_row import LIGHT_HEAD, ORACLE, BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
@@ -30,7 +31,9 @@ def measure(
     parts, seed = trained.splits, trained.run_options.runtime.seed
     if "test" not in parts:
         return None
-    labels = {role: np.asarray(part.labels) for role, part in parts.items()}
+    labels = {
+        role: np.asarray(part.labels) for role, part in parts.items() if part.labels is not None
+    }
     class_names, judge = trained.class_names, evaluators.evaluator_for(trained.core.head)
     rows: dict[str, BaselineRow] = {}
 
@@ -43,12 +46,14 @@ def measure(
     if result.probe is not None:
         add(judge.linear_name, *_probe(result, result.probe, judge, labels["test"]))
     elif result.frozen_features and "logistic" in names:
-        pairs = {role: (result.frozen_features[role], labels[role]) for role in parts}
+        pairs = {role: (result.frozen_features[role], labels[role]) for role in labels}
         given = pairs["train"], pairs.get("validation"), pairs["test"]
         groups = None if "validation" in pairs else parts["train"].split_groups()
         add(judge.linear_name, *judge.linear(*given, class_names, seed=seed, groups=groups))
     if "probe" in names:
         add(LIGHT_HEAD, *_light_head(result, judge, labels))
+    if "oracle" in names and TARGET in labels:
+        add(ORACLE, *_light_head(result, judge, labels, TARGET))
     is_scratch = (
         trained.recipe and trained.recipe.method and trained.recipe.method.name == "scratch"
     )
@@ -60,14 +65,24 @@ def measure(
 
 
 def _light_head(
-    result: TrainingResult, judge: Evaluator[Any], labels: Mapping[str, np.ndarray]
+    result: TrainingResult,
+    judge: Evaluator[Any],
+    labels: Mapping[str, np.ndarray],
+    role: str = TRAIN,
 ) -> tuple[BaselineRow, Any]:
-    """`(row, candidate)` of what --method=probe would train; the head answers with one class."""
+    """`(row, candidate)` of what --method=probe would train; the head answers with one class.
+
+    Args:
+        result: of the training, with the frozen features.
+        judge: of the head.
+        labels: role -> labels.
+        role: of the rows that it is trained on; TARGET for the oracle, which knows their labels.
+    """
     trained, features = result.model, result.frozen_features
     num_classes, seed = len(trained.class_names), trained.run_options.runtime.seed
-    targets = np.eye(num_classes)[labels["train"]]
-    groups = trained.splits["train"].split_groups()
-    rows = FrozenRows(features["train"], targets, np.ones(len(targets)), groups)
+    targets = np.eye(num_classes)[labels[role]]
+    groups = trained.splits[role].split_groups()
+    rows = FrozenRows(features[role], targets, np.ones(len(targets)), groups)
     found = choice.choose(families.pick(AUTO), rows, seed)
     stated = special.softmax(found.model.logits(features["test"]), axis=1).astype(np.float32)
     candidate = judge.candidate(trained.core.head, stated)
@@ -75,7 +90,7 @@ def _light_head(
         judge.measure(labels["test"], candidate, trained.class_names, seed=seed),
         chosen={"num_tried": len(found.candidates), "num_train": len(targets)},
         note=f"{found.candidate.text}: the best of {len(found.candidates)} light heads on the frozen "
-        f"features by cross-validation on train, with {found.candidate.accuracy:.1%} right there",
+        f"features by cross-validation on {role}, with {found.candidate.accuracy:.1%} right there",
     )
     return row, candidate
 

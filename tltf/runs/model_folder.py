@@ -128,6 +128,10 @@ def _manifest(path: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
                 f"--run={folds[0]} is the model of one fold; tltf.train --flagfile={folder / layout.FLAGS}"
                 " --split='holdout(test=0)' --output=NEW trains one model on all rows"
             )
+        steps = layout.steps_of(folder)
+        if steps:
+            what = f"{folder} is a sequence: it holds the models of {len(steps)} steps"
+            fix = f"--run={steps[-1]} is the model after the last one"
         raise ModelError(what, flag="run", fix=fix) from error
     _check_manifest(manifest, path)
     return manifest

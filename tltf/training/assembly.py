@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
@@ -23,10 +24,12 @@ from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
+from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
-from tltf.models import core_builder, head_rows
+from tltf.models import core_builder, head_rows, loading
 from tltf.models.transfer_model import TransferModel
+from tltf.runs.carried import Carried
 from tltf.training import head_tuning, precision_choice
 from tltf.training.judges import MACRO_F1
 
@@ -88,6 +91,28 @@ def assemble(
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def context_of(
+    trained: TransferModel, fingerprint: str = "", left: Carried | None = None
+) -> FitContext:
+    """The FitContext of a model that is about to be trained.
+
+    Args:
+        trained: TransferModel.
+        fingerprint: of the training rows; empty for a dry run.
+        left: what the method has left in the run that --backbone names.
+    """
+    names, prepared = tuple(trained.class_names), trained.preprocessing
+    if not isinstance(prepared, TextPreprocessing) or len(prepared.fields) > 1:
+        return FitContext(names, fingerprint, loading.load, carried=left)
+    to_inputs = prepared.graph_function
+
+    def text_inputs(texts: Sequence[str]) -> dict[str, np.ndarray]:
+        made = to_inputs(tf.constant(list(texts)))
+        return {name: tensor.numpy() for name, tensor in made.items()}
+
+    return FitContext(names, fingerprint, loading.load, text_inputs, left)
 
 
 def _classes_of(head: Call[HeadRow], training: Source) -> int | dict[str, tuple[str, ...]]:
@@ -166,8 +191,9 @@ def _require_choices(
     """Raises FlagError for a choice or a baseline that the labels of the head or the rows do not allow."""
     head_tuning.require(core, train, recipe.abstention, parts)
     metric, is_of_classes = train.metric, core.head.target == label_kinds.CLASS
-    if "probe" in (recipe.baselines or ()) and not is_of_classes:
-        what = "probe is a baseline of one class per row, not of several labels or a number"
+    light = [name for name in ("probe", "oracle") if name in (recipe.baselines or ())]
+    if light and not is_of_classes:
+        what = f"{light[0]} is a baseline of one class per row, not of several labels or a number"
         raise FlagError(what, flag="baseline", fix="--baseline=logistic")
     if metric == MACRO_F1 and not is_of_classes:
         what = f"{metric} is of one class per row, and the head {core.head.name} predicts others"

@@ -11,20 +11,23 @@ import tensorflow as tf
 
 from tltf.caching import feature_cache, frozen_outputs
 from tltf.caching.frozen_outputs import Table, View
-from tltf.config import defaults
+from tltf.config import call_strings, defaults
 from tltf.config.call_strings import Call
+from tltf.config.catalogs import AUGMENTS, METHODS
 from tltf.config.catalogs.row import AugmentRow
 from tltf.data import augment as augmentation
-from tltf.data import lookups, pipeline
+from tltf.data import lookups, pipeline, unlabelled
 from tltf.data.class_weights import class_weights
 from tltf.data.fingerprint import fingerprint
 from tltf.data.label_kinds import several
 from tltf.data.lookups import Lookup
+from tltf.data.ordering import GivenOrder
 from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
 from tltf.graphs.core import Core
+from tltf.methods.method import MakeInputs
 from tltf.models.transfer_model import TransferModel
 from tltf.training.callbacks import non_finite
 from tltf.training.feed import Above, Batch, Batches, DataAbove, Feed, JudgedData
@@ -62,6 +65,8 @@ def build(trained: TransferModel, strategy: tf.distribute.Strategy) -> Feed:
         lambda role: builder.parts[role].ids,
         builder.origins,
         functools.partial(_probe_scores, trained) if is_probe_a_baseline(trained) else None,
+        builder.unlabelled(),
+        builder.unlabelled_in_order if read_role(trained) else None,
     )
 
 
@@ -100,6 +105,13 @@ def frozen_features(trained: TransferModel) -> dict[str, np.ndarray]:
     if not options.cache.cache:
         return {role: trained.features(part) for role, part in trained.splits.items()}
     return {role: features(part, role) for role, part in trained.splits.items()}
+
+
+def read_role(trained: TransferModel) -> str:
+    """The role of the rows without labels that the method of a model learns from; "" for none."""
+    row = call_strings.pick(METHODS, trained.run_options.train.method, "method").row
+    reads = row.reads if row else ()
+    return next((role for role in reads if role in trained.splits), "")
 
 
 class _Builder:
@@ -141,7 +153,7 @@ class _Builder:
         self,
         first_epoch: int,
         num_epochs: int,
-        rows: np.ndarray | None = None,
+        rows: np.ndarray | GivenOrder | None = None,
         reads: Lookup | None = None,
         augment: Sequence[Call[AugmentRow]] | None = None,
         skip: int = 0,
@@ -152,7 +164,7 @@ class _Builder:
         Args:
             first_epoch: number of the first epoch.
             num_epochs: number of epochs.
-            rows: int64[M], the rows that are read; None for all.
+            rows: int64[M], the rows that are read, or a GivenOrder; None for all.
             reads: Lookup that is read in place of the contents.
             augment: augmentations in place of those of --augment.
             skip: number of batches of the first epoch that are left out.
@@ -191,7 +203,7 @@ class _Builder:
         rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
         return self.parts["train"].split_groups()[rows]
 
-    def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Batch:
+    def batch(self, epoch: int, step: int, rows: np.ndarray | GivenOrder | None = None) -> Batch:
         """The Batch of a step of `training`; it is read again, in the order that the seed gives."""
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, (), step)))
@@ -234,10 +246,70 @@ class _Builder:
                 self.split_in_order("validation", prefix),
                 self.split_in_order("test", prefix) if self.options.train.watch_test else None,
                 lambda part, size: self.dataset_above(prefix, part, size),
+                self.unlabelled(prefix),
             )
         except frozen_outputs.NotCached as reason:
             feature_cache.say_not_cached(reason)
             return DataAbove()
+
+    def unlabelled(self, prefix: keras.Model | None = None) -> MakeInputs | None:
+        """`Feed.unlabelled`, above a prefix if there is one; None where the method reads no such rows."""
+        role = read_role(self.trained)
+        if not role:
+            return None
+        return functools.partial(self._unlabelled, self.parts[role], prefix)
+
+    def unlabelled_in_order(self, prefix: keras.Model | None) -> tf.data.Dataset:
+        """See `Feed.unlabelled_in_order`."""
+        part, size = self.parts[read_role(self.trained)], self.trained.eval_batch_size
+        return (
+            self.dataset_above(prefix, part, size) if prefix else self.trained.dataset(part, size)
+        )
+
+    def _unlabelled(
+        self,
+        part: Source,
+        prefix: keras.Model | None,
+        first_epoch: int,
+        num_epochs: int,
+        skip: int = 0,
+        augment: str = "",
+        views: int = 4,
+    ) -> tf.data.Dataset:
+        """See `MakeInputs`; above a prefix the augmented views are cached and used in turn."""
+        size = cast(int, self.options.train.batch_size)
+        calls = call_strings.pick_each(AUGMENTS, augment, "augment") if augment else self.augment
+        seed = self.options.runtime.seed
+        make = functools.partial(
+            unlabelled.build,
+            part,
+            self.trained.preprocessing,
+            batch_size=size,
+            steps=-(-len(self.parts["train"]) // size),
+            seed=seed,
+            length_buckets=self.trained.takes_any_length,
+        )
+        if prefix is None:
+            lookup = lookups.build_lookup(part, self.trained.preprocessing, pipeline.CACHE_BYTES)
+            return make(
+                lookup, first_epoch=first_epoch, num_epochs=num_epochs, skip=skip, augment=calls
+            )
+        if not calls:
+            lookup = self._lookup(prefix, part)
+            return make(lookup, first_epoch=first_epoch, num_epochs=num_epochs, skip=skip)
+        text = "|".join(call.text for call in calls)
+        kept = views if augment else self.options.cache.cache_views
+        tables = [self._lookup(prefix, part, View(text, seed, number)) for number in range(kept)]
+        passes = [
+            make(
+                tables[epoch % kept],
+                first_epoch=epoch,
+                num_epochs=1,
+                skip=skip if epoch == first_epoch else 0,
+            )
+            for epoch in range(first_epoch, first_epoch + num_epochs)
+        ]
+        return functools.reduce(tf.data.Dataset.concatenate, passes)
 
     def _lookup(self, prefix: keras.Model, part: Source, view: View | None = None) -> Lookup:
         """Lookup of the outputs of a prefix; those that it only passes on are read at their origin."""
@@ -302,7 +374,7 @@ class _Builder:
         tables: Sequence[Lookup],
         first_epoch: int,
         num_epochs: int,
-        rows: np.ndarray | None = None,
+        rows: np.ndarray | GivenOrder | None = None,
         skip: int = 0,
         is_drawn: bool = True,
     ) -> tf.data.Dataset:

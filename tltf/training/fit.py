@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tltf.config.options import Options
 from tltf.console import out_of_memory, signals
-from tltf.data import label_kinds
 from tltf.data.device_batches import share_batches
 from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
 from tltf.graphs.core import Core
@@ -185,7 +183,13 @@ class Fit:
         self, number: int, phase: Phase, saved: FitState | None
     ) -> ReadyPhase | None:
         """The phase with its compiled model; None for a phase without steps, which is then over."""
-        size, chosen = value_of(self.options.train.batch_size), self._easiest(phase)
+        self.core = self.method.core_of(self.core, phase)
+        size, num_devices = (
+            value_of(self.options.train.batch_size),
+            self.strategy.num_replicas_in_sync,
+        )
+        given = self.method, self.feed, self.core, self.record, self.options, num_devices
+        chosen = curriculum.rows_of(phase, *given)
         rows = PhaseRows(self.feed, size, self.epochs_before, chosen)
         with self.strategy.scope():
             plan = self._plan(phase)
@@ -194,7 +198,7 @@ class Fit:
             parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
         above = self.feed.data_above(parts.prefix) if parts.prefix else DataAbove()
         self.above = self.judges.place(self.core, parts, above)
-        training = self.method.batches(above.training or self.feed.training, phase)
+        training = above.training or self.feed.training
         if chosen is not None:
             training = functools.partial(training, rows=chosen)
         self._last = (parts.suffix if above.training else self.core.model), training
@@ -204,7 +208,10 @@ class Fit:
                 self.record.probe = self.feed.probe_scores(self.core, self.above)
         if phase.solver != "gradient":
             return None
-        steps = -(-(self.feed.num_train if chosen is None else len(chosen)) // size)
+        steps = -(-rows.count // size)
+        training = share_batches(training, size, self.strategy.num_replicas_in_sync)
+        unlabelled = above.unlabelled if above.training else self.feed.unlabelled
+        training = self.method.batches(training, phase, unlabelled)
         with self.strategy.scope():
             model = parts.suffix if above.training else self._joined(parts)
             self._compile(model, plan, phase, steps)
@@ -223,7 +230,6 @@ class Fit:
         """Trains a phase from where it stands to its end."""
         model, saved, epochs = ready.model, ready.saved, self.course.num_epochs(ready.phase)
         size, num_replicas = self.options.train.batch_size, self.strategy.num_replicas_in_sync
-        training = share_batches(ready.training, size, num_replicas)
         place = self._restore(ready, saved) if saved else Place(0)
         callbacks = self._callbacks(ready, place, epochs)
         is_over = place.epochs >= epochs or (saved is not None and saved.is_stopped)
@@ -233,13 +239,13 @@ class Fit:
         memory = out_of_memory.explain_out_of_memory("batch_size", size, num_replicas, anew)
         with multi_worker.patch_fit(self.strategy), stops, memory:
             if saved and place.steps and not is_over:
-                self._end_epoch(ready, training, place, callbacks, saved)
+                self._end_epoch(ready, place, callbacks, saved)
                 place = Place(place.epochs + 1)
                 is_over = place.epochs >= epochs or model.stop_training
             if is_over:
                 model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does
             else:
-                batches = training(self.epochs_before + place.epochs, epochs - place.epochs)
+                batches = ready.training(self.epochs_before + place.epochs, epochs - place.epochs)
                 _keras_fit(model, batches, (place.epochs, epochs), ready.steps, callbacks)
         self.record.step += int(model.optimizer.iterations.numpy())
         self.epochs_before += epochs
@@ -289,7 +295,6 @@ class Fit:
     def _end_epoch(
         self,
         ready: ReadyPhase,
-        training: Batches,
         place: Place,
         callbacks: Sequence[keras.callbacks.Callback],
         saved: FitState,
@@ -297,7 +302,7 @@ class Fit:
         """Trains the rest of an interrupted epoch; where no steps are left it only judges the epoch."""
         model, is_trained = ready.model, place.steps >= ready.steps
         skip = 0 if is_trained else place.steps
-        batches = training(self.epochs_before + place.epochs, 1, skip=skip)
+        batches = ready.training(self.epochs_before + place.epochs, 1, skip=skip)
         back = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: resume.restore_metrics(saved, model, batches)
         )
@@ -307,18 +312,6 @@ class Fit:
         epochs = place.epochs, place.epochs + 1
         with resume.as_unfinished(model.optimizer):
             _keras_fit(model, batches, epochs, ready.steps - place.steps, [back, *callbacks])
-
-    def _easiest(self, phase: Phase) -> np.ndarray | None:
-        """int64[M]: the rows of a phase that takes the easiest ones; None for all."""
-        if phase.easiest == 1.0:
-            return None
-        dataset, labels = self.feed.training_in_order()
-        if self.record.difficulty is None:
-            opened = dataset() if callable(dataset) else dataset
-            logits = ForwardPass(self.core.model, self.core.outputs)(opened)[: len(labels)]
-            self.record.difficulty = self.core.head.losses(logits, labels)
-        strata = label_kinds.kind_of(labels).strata(labels)
-        return curriculum.easiest(self.record.difficulty, strata, phase.easiest)
 
     def _recalibrate(self) -> None:
         """Computes the statistics of the changed batch norms again, with the final weights."""
@@ -343,7 +336,7 @@ class Fit:
             if any(layer.trainable_weights for layer in layers):
                 self.plans.pop()
                 self._plan(phase)
-            self.moved.clear()
+            self.moved.keep(self.core.model.weights)
             self.moved.update(named_weights(layers))
             parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
         self.above = self.judges.place(self.core, parts, above)

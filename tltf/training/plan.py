@@ -149,7 +149,9 @@ def _method_text(trained: TransferModel, given: Options, phases: Sequence[Phase]
     if all(phase.solver == "lbfgs" for phase in phases):
         return f"{text}: solved to convergence, the penalty chosen on validation"
     if all(phase.solver == "method" for phase in phases):
-        return f"{text}: chosen among light heads by cross-validation"
+        is_chosen = call_strings.name_of(train.method) == "probe"
+        how = "chosen among light heads by cross-validation" if is_chosen else "in closed form"
+        return f"{text}: {how}"
     before = flag_values(given)
     chosen = [what for name, what in CHOSEN.items() if before[name] in (None, "auto")]
     text += (

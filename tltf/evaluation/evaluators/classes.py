@@ -9,7 +9,7 @@ import numpy as np
 
 from tltf.data.source import Source
 from tltf.evaluation import baselines, binary_curves, bootstrap, classification
-from tltf.evaluation.baseline_row import LIGHT_HEAD, BaselineRow, Gain, PairedDifference
+from tltf.evaluation.baseline_row import LIGHT_HEAD, ORACLE, BaselineRow, Gain, PairedDifference
 from tltf.evaluation.baselines import Examples
 from tltf.evaluation.evaluators import belief_sections, binary_sections, class_sections
 from tltf.evaluation.evaluators.evaluator import ArrayEvaluator
@@ -73,6 +73,7 @@ class ClassEvaluator(ArrayEvaluator):
             "majority": "majority class",
             "logistic_regression": "logistic regression on frozen features",
             LIGHT_HEAD: "tuned light head on frozen features",
+            ORACLE: "tuned light head on the labels of --target_data",
         },
         constant_answer="always answering the most frequent class",
         linear_model="logistic regression",

@@ -301,7 +301,9 @@ def trained_text(table: Sequence[dict[str, Any]], parameters: Parameters | None)
 
 def balance(data: DataSummary) -> Balance | None:
     """How many rows the classes have; None without splits or classes."""
-    splits = {role: counts.class_counts or {} for role, counts in data.splits.items()}
+    splits = {
+        role: counts.class_counts for role, counts in data.splits.items() if counts.class_counts
+    }
     names = list(dict.fromkeys(name for counts in splits.values() for name in counts))
     if not names:
         return None

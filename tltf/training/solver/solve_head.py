@@ -55,6 +55,36 @@ def read_examples(
         FlagError: the head takes several tensors per example.
         StorageError: the file cannot be written.
     """
+    name = _name_of_vector(dataset, prefix)
+    features, kept = RowBuffer(limit_bytes, assets.cache_folder()), []
+    for inputs, targets, weights in dataset:
+        if not prefix:
+            features.add(np.asarray(inputs[name]))
+        kept.append((np.asarray(*targets.values()), np.asarray(*weights.values())))
+    every_target, every_weight = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    whole = ForwardPass(prefix, name)(dataset) if prefix else features.array()
+    return whole, every_target, every_weight
+
+
+def read_features(
+    dataset: tf.data.Dataset, prefix: keras.Model | None = None, limit_bytes: float = math.inf
+) -> np.ndarray:
+    """float32[N, d]: the features of a dataset of tuples with inputs first; see `read_examples`."""
+    name = _name_of_vector(dataset, prefix)
+    if prefix:
+        return ForwardPass(prefix, name)(dataset)
+    features = RowBuffer(limit_bytes, assets.cache_folder())
+    for inputs, *_ in dataset:
+        features.add(np.asarray(inputs[name]))
+    return features.array()
+
+
+def _name_of_vector(dataset: tf.data.Dataset, prefix: keras.Model | None) -> str:
+    """The name of the only tensor that a head takes.
+
+    Raises:
+        FlagError: the head takes several tensors per example.
+    """
     names = list(prefix.output) if prefix else list(dataset.element_spec[0])
     if len(names) != 1:
         raise FlagError(
@@ -62,14 +92,7 @@ def read_examples(
             flag="method",
             fix="--method=linear_probe",
         )
-    features, kept = RowBuffer(limit_bytes, assets.cache_folder()), []
-    for inputs, targets, weights in dataset:
-        if not prefix:
-            features.add(np.asarray(inputs[names[0]]))
-        kept.append((np.asarray(*targets.values()), np.asarray(*weights.values())))
-    every_target, every_weight = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    whole = ForwardPass(prefix, names[0])(dataset) if prefix else features.array()
-    return whole, every_target, every_weight
+    return names[0]
 
 
 def smoothed(targets: np.ndarray, num_classes: int, share: float) -> np.ndarray:

@@ -67,10 +67,20 @@ def solve_by_method(
     soft = solve_head.smoothed(targets, num_classes, smoothing)
     checked, _ = weighted_examples.check_examples((features, soft, weights), None, num_classes)
     light = FrozenRows(*checked, given.groups())
-    solved = method.solve(fit.core, light, fit.options.runtime.seed)
+    solved = method.solve(fit.core, light, fit.options.runtime.seed, _unlabelled(fit, parts, above))
     lines.say(phase, solved.text)
     _record(fit, phase, solved.history)
     return solved.core
+
+
+def _unlabelled(fit: FitParts, parts: Cut, above: DataAbove) -> np.ndarray | None:
+    """float32[M, d]: the features of the rows without labels that the method reads, each once."""
+    read = fit.feed.unlabelled_in_order
+    if read is None:
+        return None
+    if above.training:
+        return solve_head.read_features(read(parts.prefix), None, _limit_bytes(fit))
+    return solve_head.read_features(read(None), parts.prefix, _limit_bytes(fit))
 
 
 def _record(fit: FitParts, phase: str, rows: Sequence[dict[str, Any]]) -> None:
