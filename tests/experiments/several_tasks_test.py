@@ -53,6 +53,7 @@ def test_the_report_has_a_block_per_task_on_the_rows_with_its_label(run):
     saved = json.loads((folder / "report.json").read_text("utf-8"))
     assert [block["task"] for block in saved["tasks"]] == ["stars", "topic"]
     page = (folder / "report.html").read_text("utf-8")
+    assert "stars: regress; topic: classify; weights: fixed(stars=" in page
     for block in report.tasks:
         own = folder / layout.TASKS / block.task
         rows = list(csv.DictReader((own / layout.PREDICTIONS).open(newline="")))
