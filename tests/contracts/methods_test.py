@@ -20,7 +20,7 @@ from tltf.graphs import freezing
 from tltf.graphs.core import attach_head, replace_backbone
 from tltf.heads.light import choice
 from tltf.heads.solving import convex
-from tltf.methods import distillation, soup
+from tltf.methods import distillation, ncm, soup
 from tltf.methods.context import FitContext
 from tltf.models.forward import ForwardPass
 from tltf.runs import checkpoints
@@ -190,6 +190,7 @@ class Cuts:
         patch.setattr(checkpoints, "save", save_and_end)
         patch.setattr(convex, "path", end_or(convex.path))
         patch.setattr(choice, "choose", end_or(choice.choose))
+        patch.setattr(ncm.ClassSums, "of", end_or(ncm.ClassSums.of))
 
     def end(self, place):
         """Ends it, once."""
