@@ -56,7 +56,7 @@ TITLES = {
     "vader": "vader, 4 domains in turn, MiniLM",
 }
 LOGISTIC = "probe(family=logistic)"
-RATES = (0.001, 0.01)
+RATES = (0.0001, 0.001, 0.01)
 NUM_EPOCHS, BATCH = 20, 32
 
 
@@ -258,8 +258,14 @@ def learn(way, rows, names, before, seed):
     )
     method = call_strings.pick(METHODS, way.method).build()
     teacher = types.SimpleNamespace(core=before.core, class_names=before.names)
-    fit = Fit(core, method, feed_of(rows, names, way.is_balanced, seed), options,
-              tf.distribute.get_strategy(), EveryLog())  # fmt: skip
+    fit = Fit(
+        core,
+        method,
+        feed_of(rows, names, way.is_balanced, seed),
+        options,
+        tf.distribute.get_strategy(),
+        EveryLog(),
+    )
     fit.prepare(FitContext(tuple(names), "", lambda run: teacher, before.left))
     return Learner(fit(), tuple(names), method.carried)
 
@@ -362,8 +368,13 @@ def main():
     options = parser.parse_args()
     folder = pathlib.Path(options.folder).resolve()
     notebook = measuring.Notebook(folder / "continual.jsonl")
-    measures = ("average_accuracy", "incremental_accuracy", "forgetting", "backward_transfer",
-                "forward_transfer")  # fmt: skip
+    measures = (
+        "average_accuracy",
+        "incremental_accuracy",
+        "forgetting",
+        "backward_transfer",
+        "forward_transfer",
+    )
     for name in options.only.split(","):
         case, table = Case(folder, name, notebook), []
         for title, ways in WAYS.items():
@@ -373,8 +384,15 @@ def main():
             told = f"{way.method}, rate {way.rate:g}" if len(ways) > 1 else way.method
             table.append([title, *cells, told])
         print(TITLES[name], end="\n\n")
-        header = ["method", "average accuracy", "mean over steps", "forgetting",
-                  "backward transfer", "forward transfer", "chosen"]  # fmt: skip
+        header = [
+            "method",
+            "average accuracy",
+            "mean over steps",
+            "forgetting",
+            "backward transfer",
+            "forward transfer",
+            "chosen",
+        ]
         print(measuring.table(header, table), end="\n\n")
 
 

@@ -20,7 +20,7 @@ from tltf.graphs import freezing
 from tltf.graphs.core import attach_head, replace_backbone
 from tltf.heads.light import choice
 from tltf.heads.solving import convex
-from tltf.methods import distillation, soup, zero_shot
+from tltf.methods import distillation, ncm, soup, zero_shot
 from tltf.methods.context import FitContext
 from tltf.models.forward import ForwardPass
 from tltf.runs import checkpoints
@@ -203,6 +203,7 @@ class Cuts:
         patch.setattr(convex, "path", end_or(convex.path))
         patch.setattr(choice, "choose", end_or(choice.choose))
         patch.setattr(zero_shot.ZeroShot, "vectors", end_or(zero_shot.ZeroShot.vectors))
+        patch.setattr(ncm.ClassSums, "of", end_or(ncm.ClassSums.of))
 
     def end(self, place):
         """Ends it, once."""

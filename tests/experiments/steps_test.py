@@ -64,10 +64,15 @@ def test_the_matrix_is_that_of_the_predictions_of_each_step(means):
 
 def test_means_learned_in_steps_are_those_of_all_rows_at_once(means, tmp_path):
     options = make(
-        data=data(step=2, rows="all"), method="ncm", backbone=str(means / "steps" / "1"),
-        head="classify(pooling=flatten)", export=False, baseline="none", explain="none",
+        data=data(step=2, rows="all"),
+        method="ncm",
+        backbone=str(means / "steps" / "1"),
+        head="classify(pooling=flatten)",
+        export=False,
+        baseline="none",
+        explain="none",
         output=str(tmp_path / "all"),
-    )  # fmt: skip
+    )
     (means / "steps" / "1" / layout.CARRIED).rename(tmp_path / "carried")  # it must not help
     try:
         one_run.run(options)
@@ -132,10 +137,16 @@ def test_a_killed_sequence_goes_on_in_its_step(tmp_path, monkeypatch):
 
 def options_of(folder):
     return make(
-        data=data(), backbone="small_cnn(filters=[4])", image_size_px=8, method="ewc",
-        head="classify(pooling=flatten)", train_epochs=1, export=False, explain="none",
+        data=data(),
+        backbone="small_cnn(filters=[4])",
+        image_size_px=8,
+        method="ewc",
+        head="classify(pooling=flatten)",
+        train_epochs=1,
+        export=False,
+        explain="none",
         output=str(folder),
-    )  # fmt: skip
+    )
 
 
 def test_the_next_step_keeps_the_weights_of_old_classes(means):

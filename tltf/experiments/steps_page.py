@@ -4,6 +4,8 @@ import json
 import pathlib
 import shlex
 
+from tltf.config import call_strings
+from tltf.config.catalogs import SOURCES
 from tltf.config.options import Options
 from tltf.console import lines
 from tltf.evaluation.report import step_matrix, templating
@@ -29,11 +31,12 @@ def write(found: StepAccuracies, folder: pathlib.Path, chosen: Options) -> pathl
         file.write(
             json.dumps(found.to_json(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         )
-    source = chosen.data.data.partition("(")[0]
+    call = call_strings.pick(SOURCES, chosen.data.data, "data")
+    name = call_strings.name_of(call.kwargs.get("data") or call.name)
     page = templating.render(
         "steps.html.jinja",
         {
-            "title": f"{len(found.names)} steps of {source}",
+            "title": f"{name} in {len(found.names)} steps",
             "chips": [
                 ("method", chosen.train.method),
                 ("backbone", chosen.model.backbone),
@@ -68,10 +71,22 @@ def summary_table(found: StepAccuracies) -> Table:
     rows = [
         ("average accuracy", percent(found.average()), "on the test rows of all steps, in the end"),
         ("mean over the steps", percent(found.incremental()), "of that average after each step"),
-        ("forgetting", points(found.forgetting()), "best accuracy on a step before the end, minus that in the end"),
-        ("backward transfer", points(found.backward_transfer()), "accuracy on a step in the end, minus that right after it"),
-        ("forward transfer", ahead, "accuracy on a step before it was learned, minus chance; none where its classes are new"),
-    ]  # fmt: skip
+        (
+            "forgetting",
+            points(found.forgetting()),
+            "best accuracy on a step before the end, minus that in the end",
+        ),
+        (
+            "backward transfer",
+            points(found.backward_transfer()),
+            "accuracy on a step in the end, minus that right after it",
+        ),
+        (
+            "forward transfer",
+            ahead,
+            "accuracy on a step before it was learned, minus chance; none where its classes are new",
+        ),
+    ]
     columns = [Column("", NAME), Column("value", NUMBER), Column("what it is")]
     return Table(columns, [Row(list(row)) for row in rows])
 
