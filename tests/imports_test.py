@@ -11,7 +11,7 @@ from tltf.runs import layout
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tltf"
-ORDER = "errors < files < config < console < runs < data, graphs < backbones, heads < methods < caching < models < training, evaluation < serving < experiments < commands"
+ORDER = "errors < files < config < console < runs < data, graphs < backbones, heads < methods < caching < models < training, evaluation < active_learning < serving < experiments < commands"
 """A package imports only those left of it, never a neighbour that a comma joins to it."""
 RANK = {name: place for place, names in enumerate(ORDER.split(" < ")) for name in names.split(", ")}
 WITHOUT_TENSORFLOW = {"errors", "files", "config", "console", "runs", "commands"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf.config import call_strings, command_options, flagfiles, options
+from tltf.config import call_strings, command_options, flagfiles, label_options, options
 from tltf.config.catalogs import ALARMS, BACKBONES, HEADS, METHODS, SOURCES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -23,6 +23,7 @@ KINDS = {
     "lr_find": command_options.FindOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
+    "label": label_options.LabelOptions,
     "compare": command_options.CompareOptions,
     "explain": command_options.ExplainOptions,
     "monitor": command_options.MonitorOptions,

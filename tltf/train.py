@@ -7,7 +7,7 @@ python -m tltf.train --flagfile=configs/mnist_5k_efficientnet_lite0_full.flags -
 import functools
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tltf.config import checks
 from tltf.config.options import Options
@@ -24,10 +24,12 @@ def service(options: Options, typed: str = "") -> None:
     recipe = checks.resolve(options)
     with lines.quiet(options.output.quiet):
         command.load_tensorflow(f"reading {recipe.source.text}")
-        from tltf.experiments import one_run, rounds
+        from tltf.experiments import one_run, rounds, steps
         from tltf.experiments.launch import Launch
 
-        run = rounds.run if rounds.is_asked_for(recipe) else one_run.run
+        run: Callable[..., object] = rounds.run if rounds.is_asked_for(recipe) else one_run.run
+        if steps.is_asked_for(recipe):
+            run = steps.run
         with streams.survive_closed_output(options.output.output):
             run(options, recipe, launch=Launch(typed))
 

@@ -30,7 +30,7 @@ CASES = {
     "movie": ["--data=vader(domain=movie, num_train=2000, num_test=1500)", *TEXTS],
     "fashion": ["--data=fashion_mnist(num_train=2000, num_test=1500)", *IMAGES],
     "emoji": ["--data=emoji(num_train=900)", *IMAGES],
-    "digits": ["--data=digits(num_train=900, num_test=700)", *IMAGES],
+    "digits": ["--data=digits(num_train=700, num_test=700)", *IMAGES],
 }
 TITLES = {
     "movie": "vader movie, MiniLM",

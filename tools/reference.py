@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-from tltf.config import call_strings, command_options, help_groups, options
+from tltf.config import call_strings, command_options, help_groups, label_options, options
 from tltf.config.catalogs import CATALOGS, AugmentRow
 from tltf.config.commands import COMMANDS
 from tltf.config.flag_fields import KINDS, flag_text
@@ -34,6 +34,7 @@ CATALOG_PAGES = {
         "report.md",
     ),
     "alarms": ("Alarms: what `--alarm` of `python -m tltf.monitor` takes", "monitoring.md"),
+    "queries": ("Queries: what `--query` of `python -m tltf.label` takes", "labelling.md"),
     "formats": ("Formats: what `--format` of `python -m tltf.export` takes", "deploying.md"),
     "abstentions": ("Abstentions: what `--abstain` takes", "report.md"),
 }
@@ -43,6 +44,7 @@ OPTIONS_OF = {
     "lr_find": command_options.FindOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
+    "label": label_options.LabelOptions,
     "compare": command_options.CompareOptions,
     "explain": command_options.ExplainOptions,
     "monitor": command_options.MonitorOptions,
@@ -74,6 +76,8 @@ NOTES = {
     "augments": "Several are joined with `|` and applied in that order.",
     "alarms": "Several are joined with `|`. An alarm of your own is `package.module:name`; see "
     "`tltf.serving.monitoring.alarms.alarm` for what it must have.",
+    "queries": "Beside these, `--query` takes `skactiveml:CLASS(key=value)`, a strategy of scikit-activeml, with the "
+    "extra active; and `package.module:name(key=value)`, a function that `tltf.active_learning.query` describes.",
     "formats": "A format of your own is `package.module:name`.",
     "trackers": "Several are joined with `|`. A tracker of your own is `package.module:name`, a class with the "
     "three methods of `tltf.experiments.tracking.tracker.Tracker`.",

@@ -90,6 +90,8 @@ OTHERS = dict.fromkeys(
         "adversarial",
         "crop",
         "prune",
+        "setfit",
+        "prototypes",
     ],
     1,
 )
@@ -100,6 +102,8 @@ IMAGES_ONLY = [
     "full --augment=randaugment",
 ]
 TEXTS_ONLY = [
+    "fastfit",
+    "zero_shot",
     "full --augment=eda(copies=1)",
     "full --augment=token_dropout",
     "distill(teacher='{vader_full}')",

@@ -30,7 +30,7 @@ from tltf.errors import FlagError
 from tltf.graphs import fingerprint, freezing, frozen_prefix
 from tltf.methods import fine_tuning as methods
 from tltf.models.transfer_model import TransferModel
-from tltf.training import datasets, fit
+from tltf.training import assembly, datasets, fit
 
 PROBE = [("head/.*", 1)]
 
@@ -300,6 +300,7 @@ def train(make_backbone, source, method, strategy=None, target=None, **flags):
     trained = TransferModel(core, prepared, source.class_names, options, parts, recipe)
     feed = datasets.build(trained, strategy)
     run = fit.Fit(core, method, feed, options, strategy, Log())
+    run.prepare(assembly.context_of(trained))
     run()
     return run.history, {v.path: v.numpy() for v in core.model.weights}, run
 

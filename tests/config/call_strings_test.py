@@ -171,6 +171,7 @@ FLAGS_OF_LISTS = {
     "format": "formats",
     "track": "trackers",
     "alarm": "alarms",
+    "query": "queries",
     "abstain": "abstentions",
 }
 

@@ -20,6 +20,7 @@ COMMANDS = [
     "explain",
     "monitor",
     "update",
+    "label",
     "demo",
 ]
 
@@ -74,6 +75,8 @@ def test_help_needs_no_tensorflow(command, flag):
         ("export", ["--format=saved_modle"]),
         ("explain", ["--run=x", "--explainer=grad_camm"]),
         ("train", ["--data=mnist_5k", "--output=x", "--backbone=vgg16", "--explain=grad_camm"]),
+        ("label", []),
+        ("label", ["--run=x", "--pool=y", "--query=margn"]),
         ("monitor", []),
         ("monitor", ["--run=x", "--input=y", "--alarm=drfit"]),
     ],

@@ -120,6 +120,19 @@ def with_replay(folder):
     return f"with_replay(run={run}, data={csv(inner, 'again: ')})"
 
 
+def class_steps(folder):
+    """Eight texts, a class in each step."""
+    return f"class_steps(data={csv(folder)}, classes=1)"
+
+
+def sequence(folder):
+    """Eight texts, then eight others."""
+    parts = [folder / "first", folder / "second"]
+    for part in parts:
+        part.mkdir()
+    return f"sequence(steps=[{csv(parts[0])}, {csv(parts[1], 'again: ')}])"
+
+
 def fixed(text):
     """A source that needs no files."""
     return lambda folder: text
@@ -133,6 +146,8 @@ SOURCES = {
     "tfrecord": tfrecord,
     "tfds": tfds,
     "with_replay": with_replay,
+    "sequence": sequence,
+    "class_steps": class_steps,
     "vader": fixed("vader(domain=tweets, num_train=40, num_test=20)"),
     "mnist_5k": fixed("mnist_5k(num_train=40, num_test=20)"),
     "digits": fixed("digits(num_train=40, num_test=20)"),
@@ -210,6 +225,10 @@ HEADS = {
 METHODS = {
     "linear_probe": ["linear_probe", "linear_probe(solver=lbfgs)"],
     "probe": ["probe", "probe(family=neighbors)"],
+    "setfit": ["setfit", "setfit(last_groups=1, head=class_means)"],
+    "prototypes": ["prototypes", "prototypes(ways=2, sharpness=0.0)"],
+    "fastfit": ["fastfit", "fastfit(head=class_means)"],
+    "zero_shot": ["zero_shot", "zero_shot(name_weight=auto)"],
     "partial": ["partial(last_groups=1)"],
     "full": ["full", "full(backbone_rate=.5)"],
     "lp_ft": ["lp_ft", "lp_ft(solver=gradient)"],
@@ -231,7 +250,9 @@ METHODS = {
     "l2_sp": ["l2_sp"],
     "bss": ["bss(smallest=2)"],
     "delta": ["delta(alpha=0.01)"],
-    "lwf": ["lwf"],
+    "lwf": ["lwf", "lwf(old_head=shared)"],
+    "ewc": ["ewc", "ewc(last_groups=1, fisher_rows=8)"],
+    "ncm": ["ncm", "ncm(scaled=false)"],
     "distill": ["distill(teacher=tiny)", "distill(teacher=tiny, weight=1.0, feature_weight=1.0)"],
     "adversarial": ["adversarial", "adversarial(steps=2, epsilon=.1)"],
     "soup": ["soup(runs=[a, b], greedy=false)"],
@@ -258,6 +279,10 @@ ON_TEXTS = {
     "prefix(length=2)",
     "prompt(length=2)",
     "ia3",
+    "fastfit",
+    "fastfit(head=class_means)",
+    "zero_shot",
+    "zero_shot(name_weight=auto)",
     "adversarial(steps=2, epsilon=.1)",
 }
 """Cases of methods that are for transformers."""
@@ -285,6 +310,14 @@ ALARMS = {
     "mean": ["mean(above=3)", "mean(name=price, above=3.5, below=-1)"],
     "failures": ["failures", "failures(above=.2)"],
 }
+QUERIES = {
+    "random": ["random"],
+    "margin": ["margin"],
+    "entropy": ["entropy"],
+    "badge": ["badge"],
+    "coreset": ["coreset"],
+    "typiclust": ["typiclust", "typiclust(most_clusters=50, least_size=2, neighbors=5)"],
+}
 
 EXPLAINERS = {
     "grad_cam": ["grad_cam", "grad_cam(layer=stage_1)"],
@@ -306,6 +339,7 @@ CASES = {
     "explainers": EXPLAINERS,
     "abstentions": ABSTENTIONS,
     "alarms": ALARMS,
+    "queries": QUERIES,
 }
 LARGE = {
     "openvino",

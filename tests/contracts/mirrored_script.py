@@ -11,7 +11,9 @@ import json
 import os
 import sys
 
-from tltf.methods import bss
+from tltf.methods import bss, fastfit, prototypes
+from tltf.methods.method import RowsToOrder
+from tltf.methods.two_domains import TwoDomains
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -41,7 +43,7 @@ def main(arguments):
     kind = "mirrored" if num_devices == "2" else "one_device"
     strategy = strategies.start(make(strategy=kind, logical_devices=int(num_devices)).runtime)
     if num_devices == "1":
-        shrink_by_halves()
+        compare_by_halves()
     found = {}
     for number, (case, flags) in enumerate(json.loads(training) for training in trainings):
         num_rows = flags.pop("rows", 24)
@@ -51,15 +53,25 @@ def main(arguments):
     print(strategy.num_replicas_in_sync)
 
 
-def shrink_by_halves():
-    """Has bss take the singular values of each half of a batch, as each of two devices does."""
+def compare_by_halves():
+    """Has methods that compare the rows of a batch do so in each half, as each of two devices does."""
+    half = FLAGS["batch_size"] // 2
+    RowsToOrder.share = half
+    for kind in (bss.SpectralShrinkage, prototypes.Prototypes, fastfit.FastFit):
+        kind.penalty = by_halves(kind, half)
+    TwoDomains.penalty = by_halves(TwoDomains, 2 * half)  # as many rows of the target
 
-    whole, half = bss.SpectralShrinkage.penalty, FLAGS["batch_size"] // 2
 
-    def penalty(self, given):
-        return (whole(self, given[:half]) + whole(self, given[half:])) / 2
+def by_halves(kind, half):
+    """A penalty of rows that is the mean of those of two halves of a batch; names stay whole."""
+    whole, num_split = kind.penalty, {fastfit.FastFit: 3}.get(kind)
 
-    bss.SpectralShrinkage.penalty = penalty
+    def penalty(self, *given):
+        split, others = given[:num_split], given[num_split:] if num_split else ()
+        parts = [[one[:half] for one in split], [one[half:] for one in split]]
+        return sum(whole(self, *part, *others) for part in parts) / 2
+
+    return penalty
 
 
 def trained(case, options, strategy, num_rows):
@@ -71,10 +83,11 @@ def trained(case, options, strategy, num_rows):
 
     from tests import tiny
     from tests.contracts.cases import ON_TEXTS
-    from tests.training.fit_test import Log, feed, text_feed
+    from tests.training.fit_test import Log, feed, text_feed, text_inputs
     from tltf.config import call_strings
     from tltf.config.catalogs import METHODS
     from tltf.methods import distillation, soup
+    from tltf.methods.context import FitContext
     from tltf.training import fit
 
     def make_core():
@@ -93,7 +106,10 @@ def trained(case, options, strategy, num_rows):
         core = make_core()
     data = text_feed(num_rows) if case in ON_TEXTS else feed(num_rows)
     method = call_strings.pick(METHODS, case).build()
-    return fit.Fit(core, method, data, options, strategy, Log())()
+    run = fit.Fit(core, method, data, options, strategy, Log())
+    is_text = case in ON_TEXTS
+    run.prepare(FitContext(("a", "b", "c"), text_inputs=text_inputs if is_text else None))
+    return run()
 
 
 if __name__ == "__main__":

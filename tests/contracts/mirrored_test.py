@@ -18,6 +18,8 @@ QUICK = [
     ("adapters(size=2)", {}),
     ("distill(teacher=tiny)", {}),
     ("adversarial", {}),
+    ("setfit", {}),
+    ("fastfit", {}),
     ("linear_probe(solver=lbfgs)", {"rows": 21}),
     ("full", {"rows": 21}),
     # At this rate nothing moves but the statistics, of which only the last ones are compared.

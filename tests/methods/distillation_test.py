@@ -1,5 +1,6 @@
 """Distillation and learning without forgetting against numpy, and on real runs."""
 
+import dataclasses
 import types
 
 import keras
@@ -137,6 +138,31 @@ def test_lwf_warms_the_new_head_up_first(runs):
     for wrong in ({"warmup_share": 0.0}, {"warmup_share": 1.0}, {"warmup_rate": 0.0}):
         with pytest.raises(FlagError, match="warmup_"):
             distillation.lwf(**wrong)
+
+
+def test_a_shared_head_holds_its_old_classes(runs, tmp_path):
+    run = str(tmp_path)
+    runs[run] = lambda: trained(classes=2)
+    backbone = dataclasses.replace(tiny.image_backbone(), name=run)
+    core, inputs = tiny.core(backbone), batch(False, 8)
+    method = distillation.lwf(temperature=2.0, weight=0.7, old_head="shared", backbone_rate=0)
+    prepared = method.prepare(core, FitContext(("c", "b", "a")))
+    now, before = logits(core, inputs)[:, [2, 1]], logits(trained(classes=2).core, inputs)
+    expected = numpy_softened(before, now, 2.0)
+    assert added(prepared, inputs) == pytest.approx(0.7 * expected, rel=1e-3)
+    moving = freezing.apply(prepared.groups, method.phases(prepared)[0].rules, "frozen").moving
+    assert tuple(moving) == ("label_logits/kernel", "label_logits/bias")
+    with pytest.raises(FlagError, match="has the class 'a', which this run has not"):
+        method.prepare(core, FitContext(("b", "c")))
+    with pytest.raises(FlagError, match="old_head is apart or shared"):
+        distillation.lwf(old_head="none")
+
+
+def test_the_first_of_a_sequence_has_nothing_to_hold(runs):
+    core = tiny.core()
+    method = distillation.lwf(old_head="shared")
+    assert method.prepare(core, FitContext(NAMES)) is core
+    assert method.finish(core, None) is core
 
 
 def test_the_teacher_runs_once_an_example(runs, own_cache, monkeypatch):

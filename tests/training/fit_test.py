@@ -14,6 +14,7 @@ from tests import tiny
 from tltf.config.options import make
 from tltf.console import signals
 from tltf.data import device_batches
+from tltf.data.ordering import GivenOrder
 from tltf.errors import ModelError, NumericError
 from tltf.methods import fine_tuning as methods
 from tltf.methods.method import Method, Phase
@@ -47,6 +48,14 @@ class Log:
         self.rows.append(row)
 
 
+def orders_of(rows, count, epochs):
+    """The rows of each epoch in their order: that of a GivenOrder, or an order of its own for each."""
+    if isinstance(rows, GivenOrder):
+        return [rows.rows_of(epoch) for epoch in epochs]
+    rows = np.arange(count) if rows is None else rows
+    return [np.random.default_rng(epoch).permutation(rows) for epoch in epochs]
+
+
 def feed(count=20, batch_size=8, has_validation=False):
     """Images whose brightness is their class; order differs by epoch, alike in each run."""
     rng = np.random.default_rng(0)
@@ -64,8 +73,7 @@ def feed(count=20, batch_size=8, has_validation=False):
         return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
 
     def training(first, number, rows=None, skip=0):
-        rows = np.arange(count) if rows is None else rows
-        orders = [np.random.default_rng(e).permutation(rows) for e in range(first, first + number)]
+        orders = orders_of(rows, count, range(first, first + number))
         parts = [batches(order) for order in orders]
         dataset = parts[0].skip(skip)
         for part in parts[1:]:
@@ -74,25 +82,64 @@ def feed(count=20, batch_size=8, has_validation=False):
 
     whole = batches(np.arange(count))
     judged = (whole, labels)
-    return Feed(training, count, judged if has_validation else None, in_order=lambda: judged)
+    return Feed(
+        training,
+        count,
+        judged if has_validation else None,
+        in_order=lambda: judged,
+        **others(training, whole),
+    )
 
 
-def text_feed(count=20, length=6):
+def others(training, whole):
+    """What a Feed has of rows without labels: the same rows in another order."""
+
+    def unlabelled(first, number, skip=0):
+        return training(first + 50, number, skip=skip).map(lambda inputs, *_: inputs)
+
+    def in_order(prefix):
+        return whole if prefix is None else whole.map(lambda x, y, w: (prefix(x), y, w))
+
+    return {"unlabelled": unlabelled, "unlabelled_in_order": in_order}
+
+
+def text_feed(count=20, length=6, has_validation=False):
     """Token numbers whose size is their class."""
     rng = np.random.default_rng(0)
     labels = (np.arange(count) % 3).astype("int32")
     token_ids = (rng.integers(1, 6, (count, length)) + 6 * labels[:, None]).astype("int32")
     mask = np.arange(length) < rng.integers(2, length + 1, (count, 1))
-    rows = (
+    data = (
         {"token_ids": token_ids * mask, "padding_mask": mask},
         {"label": labels},
         {"label": np.ones(count, "float32")},
     )
+    whole = tf.data.Dataset.from_tensor_slices(data)
 
-    def training(first, number):
-        return tf.data.Dataset.from_tensor_slices(rows).batch(8).repeat(number)
+    def training(first, number, rows=None, skip=0):
+        if rows is None:
+            return whole.batch(8).repeat(number).skip(skip)
+        orders = np.stack(orders_of(rows, count, range(first, first + number)))
+        taken = tf.nest.map_structure(lambda array: array[orders], data)
+        batches = tf.data.Dataset.from_tensor_slices(taken)
+        return batches.flat_map(lambda *one: tf.data.Dataset.from_tensor_slices(one).batch(8)).skip(
+            skip
+        )
 
-    return Feed(training, count, None)
+    in_order = whole.batch(8)
+    return Feed(
+        training, count, None, in_order=lambda: (in_order, labels), **others(training, in_order)
+    )
+
+
+def text_inputs(texts):
+    """Two tokens for each text whose last letter is a, b or c: of those that `text_feed` has for it."""
+    places = np.array(["abc".index(text.rstrip(".")[-1]) for text in texts])[:, None]
+    token_ids = 6 * places + np.array([1, 3, 5, 0, 0, 0])
+    return {
+        "token_ids": (token_ids * (np.arange(6) < 3)).astype("int32"),
+        "padding_mask": np.arange(6) + 0 * places < 3,
+    }
 
 
 def fit(run=None, method=None, data=None, dropout=0.3, **flags):

@@ -278,6 +278,7 @@ def _list_of(flag: str) -> str:
         "abstain": "abstentions",
         "explain": "explainers",
         "export_format": "formats",
+        "query": "queries",
         "track": "trackers",
     }
     return lists.get(flag, f"{flag}s")

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import pathlib
 
-from tltf.config import call_strings, data_paths, defaults, habits
+from tltf.config import call_strings, data_paths, defaults, habits, several_heads, task_heads
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import (
     ABSTENTIONS,
@@ -12,7 +12,6 @@ from tltf.config.catalogs import (
     BACKBONES,
     EXPLAINERS,
     FORMATS,
-    HEADS,
     METHODS,
     SOURCES,
     SPLITS,
@@ -78,7 +77,7 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     if backbone and options.model.image_size_px:
         require_size(backbone, options.model.image_size_px)
     formats = call_strings.pick_each(FORMATS, output.export_format, "export_format")
-    return Recipe(
+    recipe = Recipe(
         **vars(read),
         backbone=backbone,
         method=method,
@@ -88,6 +87,8 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         explainer=_pick_explainer(output.explain, backbone),
         abstention=pick_abstention(train.abstain),
     )
+    several_heads.require_taken(options, recipe)
+    return recipe
 
 
 def _pick_explainer(text: str, backbone: Call[BackboneRow] | None) -> Call[Row] | None:
@@ -145,7 +146,7 @@ def resolve_data(
     Args:
         data: a call string of SOURCES.
         split: a call string of SPLITS.
-        head: a call string of HEADS.
+        head: a call string of HEADS, or several, see `task_heads`.
         augment: call strings of AUGMENTS, joined with `|`.
         output: the folder that will be written, which must not lie in that of the data; "" for none.
         source: the call of data in memory, which takes the place of `data`.
@@ -158,7 +159,7 @@ def resolve_data(
     source = source or pick_source(data, output)
     split_call = call_strings.pick(SPLITS, split, "split")
     split_call.check()
-    head_call = call_strings.pick(HEADS, head, "head")
+    head_call = task_heads.pick_head(head)
     return DataRecipe(
         source,
         split_call,

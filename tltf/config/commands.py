@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "opens a page on this machine on which a run answers whoever tries it",
     "explain": "shows which parts of images or texts the answers of a run rest on",
     "monitor": "compares live rows with a run's reference, and rings where they differ",
+    "label": "asks a person for the labels of those rows of a pool that help a run most",
     "update": "goes on from a run with more rows and new classes, and publishes what is not worse",
     "check": "scans a data set as training does and prints what is in it",
     "lr_find": "proposes a learning rate for a run",

@@ -207,7 +207,11 @@ def _norm(norm: str, method: Call[MethodRow]) -> str:
     """A head that was solved for needs the statistics under which its features were computed."""
     if norm != "auto":
         return norm
-    return "frozen" if _kind(method) in ("solved", "linear_probe") else "train"
+    return (
+        "frozen"
+        if _kind(method) in ("solved", "linear_probe", "contrast", "two_domains")
+        else "train"
+    )
 
 
 def solves_first(method: Call[MethodRow]) -> bool:
@@ -256,12 +260,14 @@ _DEFAULTS = {
     ("image", "fine_tune"): _image(1e-3, 300, (5, 40)),
     ("image", "solved"): _image(3e-4, 300, (5, 40)),
     ("image", "scratch"): _image(1e-3, 1500, (10, 60)),
+    ("image", "contrast"): _image(1e-4, 50, (1, 50)),
     ("image", "light"): _image(3e-3, 300, (5, 40)),
     ("image", "two_domains"): MethodDefaults("adam", "cosine", 0.0, 1e-3, 800, (10, 60), 64),
     ("text", "two_domains"): MethodDefaults("adam", "cosine", 0.0, 1e-3, 800, (10, 60), 64),
     ("text", "linear_probe"): _text(1e-2, 625, (5, 40), weight_decay=1.0),
     ("text", "fine_tune"): _text(5e-5, 200, (3, 20)),
     ("text", "solved"): _text(5e-5, 200, (3, 20)),
+    ("text", "contrast"): _text(5e-5, 50, (1, 50)),
     ("text", "light"): _text(3e-3, 200, (3, 20)),
     ("text", "scratch"): _text(1e-4, 600, (5, 30)),
 }

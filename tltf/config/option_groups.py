@@ -103,7 +103,8 @@ class ModelOptions:
     head: str = flag(
         "classify",
         "The layers on the backbone's features, which predict the labels, such as "
-        "'classify(hidden=256, dropout=.1)'. See --list=heads.",
+        "'classify(hidden=256, dropout=.1)'; or several on one network, as in 'stars: regress; "
+        "topic: classify', named by the columns of their labels. See --list=heads.",
     )
     head_weights: str = flag(
         "",

@@ -14,6 +14,19 @@ from tltf.config.catalogs.row import (
 )
 
 
+def label_kind_of(head: Call[HeadRow]) -> str:
+    """The kind of labels that a head predicts, a name of label_kinds.KINDS.
+
+    A head from outside of tltf has no row that says so; it is built and asked.
+    """
+    return head.row.kind if head.row else head.build().target
+
+
+def may_order_classes(head: Call[HeadRow]) -> bool:
+    """Whether a head may have another order of the classes than the data; one from outside may."""
+    return head.row is None or head.row.orders_classes
+
+
 @dataclasses.dataclass(frozen=True)
 class DataRecipe:
     """The calls that say how labelled examples are read and split.
@@ -36,19 +49,13 @@ class DataRecipe:
 
     @property
     def label_kind(self) -> str:
-        """The kind of labels that the head predicts: `class`, `labels` or `number`.
-
-        A head from outside of tltf has no row that says so; it is built and asked.
-        """
-        return self.head.row.kind if self.head.row else self.head.build().target
+        """The kind of labels that the head predicts, see `label_kind_of`."""
+        return label_kind_of(self.head)
 
     @property
     def orders_classes(self) -> bool:
-        """Whether the head may have another order of the classes than the data.
-
-        A head from outside of tltf has no row that says so; it may have.
-        """
-        return self.head.row is None or self.head.row.orders_classes
+        """Whether the head may have another order of the classes than the data."""
+        return may_order_classes(self.head)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,9 @@ def fingerprints(parts: Mapping[str, Source]) -> dict[str, str]:
     Args:
         parts: role -> Source.
     """
-    names = "\n".join(parts["train"].class_names).encode("utf-8", "surrogatepass")
+    fields = parts["train"].label_fields.values()
+    classes = [name for labels in fields for name in labels.class_names]
+    names = "\n".join(classes).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(names, digest_size=8).hexdigest()
     splits = {f"{role} split": fingerprint(part) for role, part in parts.items()}
-    return splits | {"classes": f"{len(parts['train'].class_names)} ({digest})"}
+    return splits | {"classes": f"{len(classes)} ({digest})"}

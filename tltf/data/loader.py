@@ -1,15 +1,19 @@
 """Loading of data: the Source of a call string of --data, and the splits of a run's options."""
 
-from tltf.config import call_strings
+import dataclasses
+
+from tltf.config import call_strings, task_heads
 from tltf.config.call_strings import Call
-from tltf.config.catalogs.row import Row
+from tltf.config.catalogs.row import HeadRow, Row
 from tltf.config.catalogs.sources import SOURCES
 from tltf.config.option_groups import ScanOptions
 from tltf.config.options import Options
-from tltf.config.recipe import DataRecipe
-from tltf.data import fewer_rows, more_rows, near_duplicates, splits
+from tltf.config.recipe import DataRecipe, label_kind_of, may_order_classes
+from tltf.config.task_heads import TaskCalls
+from tltf.data import fewer_rows, more_rows, near_duplicates, splits, task_labels
 from tltf.data.source import LoadSettings, Source, Splits, require_labels
 from tltf.data.texts import copies
+from tltf.errors import FlagError
 
 
 def load(
@@ -41,21 +45,73 @@ def load(
     return source if source.labels is None else source.convert_labels(target)
 
 
-def order_classes(source: Source, recipe: DataRecipe) -> Source:
+def load_labelled(
+    call: Call[Row],
+    head: Call[HeadRow],
+    *,
+    seed: int = 0,
+    scan: ScanOptions | None = None,
+    least_classes: int = 2,
+) -> Source:
+    """The labelled Source that a call of --data names, with its classes in the order of a head's outputs.
+
+    Args:
+        call: of the source.
+        head: of the head, or of several.
+        seed: see `load`.
+        scan: see `load`.
+        least_classes: see `load`.
+
+    Raises:
+        FlagError: the data has no labels, or as `load` and `order_classes` say.
+        DataError, StorageError: as `load` says.
+    """
+    if isinstance(head, TaskCalls):
+        return _load_tasks(call, head, seed, scan or ScanOptions(), least_classes)
+    target = label_kind_of(head)
+    source = load(call, seed=seed, scan=scan, least_classes=least_classes, target=target)
+    require_labels(source)
+    return order_classes(source, head)
+
+
+def _load_tasks(
+    call: Call[Row], heads: TaskCalls, seed: int, scan: ScanOptions, least_classes: int
+) -> Source:
+    """The Source of several tasks: the data is read for each column of labels, and once without one.
+
+    So each task has the checks of its own kind of labels. Rows without a label of a task are not bad
+    rows, so that no share of them is too large.
+    """
+    lenient, found = dataclasses.replace(scan, max_bad_fraction=1.0), dict[str, Source]()
+    for task, column in task_heads.columns_of(call, heads.tasks).items():
+        found[task] = load_labelled(
+            call.change(label=column),
+            heads.tasks[task],
+            seed=seed,
+            scan=lenient,
+            least_classes=least_classes,
+        )
+    ids = [list(source.ids) for source in found.values()]
+    if all(own == ids[0] for own in ids):
+        return task_labels.join(next(iter(found.values())), found)
+    return task_labels.join(load(call.change(label=""), seed=seed, scan=scan), found)
+
+
+def order_classes(source: Source, head: Call[HeadRow]) -> Source:
     """The source with its classes in the order of the head's outputs.
 
     A head is built only where it may have an order of its own, because that needs TensorFlow.
 
     Args:
         source: the rows.
-        recipe: the calls that the options name.
+        head: the call of the head.
 
     Raises:
         FlagError: the head orders other classes than the source has.
     """
-    if not recipe.orders_classes:
+    if not may_order_classes(head):
         return source
-    return source.reorder_classes(recipe.head.build().class_order(source))
+    return source.reorder_classes(head.build().class_order(source))
 
 
 def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -> Splits:
@@ -70,14 +126,9 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
         FlagError: the data has no labels.
         DataError: the data or the splits cannot be used.
     """
-    source = load(
-        recipe.source,
-        seed=options.runtime.seed,
-        scan=options.data.scan,
-        target=recipe.label_kind,
+    source = load_labelled(
+        recipe.source, recipe.head, seed=options.runtime.seed, scan=options.data.scan
     )
-    require_labels(source)
-    source = order_classes(source, recipe)
     if options.data.limit:
         source = fewer_rows.limit_rows(source, options.data.limit, options.runtime.seed)
     parts = splits.split(source, recipe.split, options.runtime.seed, options.data.scan)
@@ -87,7 +138,15 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
 
 
 def _with_more_rows(parts: Splits, options: Options, recipe: DataRecipe) -> Splits:
-    """The splits with the rows of --target_data and --unlabelled_data."""
+    """The splits with the rows of --target_data and --unlabelled_data.
+
+    Raises:
+        FlagError: there are several tasks, which no method learns from rows without labels.
+    """
+    given = [f"{role}_data" for role in ("target", "unlabelled") if getattr(recipe, role)]
+    if given and isinstance(recipe.head, TaskCalls):
+        what = "is for one task, and --head names several"
+        raise FlagError(what, flag=given[0], fix="--head=classify")
 
     def read(call: Call[Row], flag: str) -> Source:
         if flag == "unlabelled_data" and call.kwargs.get("label") and "label" not in call.written:

@@ -1,6 +1,7 @@
 """The order in which a pass reads the rows of a source: seeded, by length, by class, or a part."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,45 @@ def shuffle_rows(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     """int64[N], the row numbers of a plain training pass in their order."""
     rows = tf.range(count, dtype=tf.int64)
     return tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch])
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenOrder:
+    """The rows of training passes in an order that a method gives, such as pairs of rows.
+
+    Args:
+        rows_of: number of the pass -> int64[count], the same for the same number; a row may stand in
+            a pass more than once.
+        count: the number of rows of each pass.
+    """
+
+    rows_of: Callable[[int], np.ndarray]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class GivenPasses:
+    """A few passes of a GivenOrder.
+
+    Args:
+        given: the GivenOrder.
+        first_epoch: number of the first pass.
+        num_epochs: number of passes.
+    """
+
+    def __init__(self, given: GivenOrder, first_epoch: int, num_epochs: int) -> None:
+        self.count, self.first_epoch = len(given), first_epoch
+        passes = [given.rows_of(first_epoch + number) for number in range(num_epochs)]
+        self.rows = tf.constant(np.reshape(passes, (num_epochs, self.count)), tf.int64)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __call__(self, epoch: tf.Tensor) -> tf.Tensor:
+        """int64[M], the row numbers of the pass with the number `epoch`, int64[]."""
+        return self.rows[epoch - self.first_epoch]
 
 
 @dataclasses.dataclass(frozen=True)

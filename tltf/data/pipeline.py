@@ -12,6 +12,7 @@ from tltf.data import label_kinds, lookups, ordering
 from tltf.data.batch_changes import Augmentation
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.lookups import Lookup
+from tltf.data.ordering import GivenOrder, GivenPasses, Order
 from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
@@ -44,7 +45,7 @@ def build(
     length_buckets: bool = False,
     reads: Lookup | None = None,
     sampling: str = "none",
-    part: np.ndarray | None = None,
+    part: np.ndarray | GivenOrder | None = None,
     skip: int = 0,
 ) -> tf.data.Dataset:
     """Batches of `(inputs, targets, weights)`, dicts by name, of one pass over `source`.
@@ -64,7 +65,7 @@ def build(
             target has the weights mixed in the same way.
         num_classes: number of classes, for augmentations that mix targets; that of the source by
             default.
-        target: name of the head.
+        target: name of the head; several tasks have the names of the source's label fields.
         cache_bytes: images are decoded once if all fit into so many bytes as uint8.
         first_epoch: number of the pass with which training starts, so that a resumed run goes
             on as it would have; None counts the passes over this dataset.
@@ -74,7 +75,8 @@ def build(
         reads: the Lookup that is read in place of the source's contents.
         sampling: `none`, or `balanced`: training rows are drawn with replacement, every class
             equally often on average; a pass has as many rows as before. Numbers are refused.
-        part: int64[M], the rows that training reads; None for all.
+        part: int64[M], the rows that training reads; a GivenOrder, with `first_epoch` only, says
+            their order too; None for all.
         skip: number of batches of the first pass, with `first_epoch` only, that were read before.
 
     Returns:
@@ -97,9 +99,12 @@ def build(
         None if class_weights is None else by_class,
         preprocessing,
     )
-    buckets = lookup.lengths if length_buckets else None
-    drawn = _classes(source) if sampling == "balanced" else None
-    order = ordering.Order(len(source), seed, batch_size, buckets, drawn, part)
+    order = _order(
+        source,
+        (part, first_epoch or 0, num_epochs),
+        (seed, batch_size, lookup.lengths if length_buckets else None),
+        sampling == "balanced",
+    )
 
     def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
         rows = order(epoch) if training else tf.range(len(source), dtype=tf.int64)
@@ -124,6 +129,37 @@ def build(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return prefetch(dataset.with_options(options))
+
+
+def _order(
+    source: Source,
+    passes: tuple[np.ndarray | GivenOrder | None, int, int],
+    settings: tuple[int, int, np.ndarray | None],
+    is_balanced: bool,
+) -> Order | GivenPasses:
+    """The order of training rows.
+
+    Args:
+        source: the rows.
+        passes: `(part, first_epoch, num_epochs)`, see `build`.
+        settings: `(seed, batch_size, lengths)`, see `Order`.
+        is_balanced: whether every class is drawn equally often.
+
+    Raises:
+        FlagError: both a method and --sampling would draw the rows.
+    """
+    part, first_epoch, num_epochs = passes
+    seed, batch_size, lengths = settings
+    if not isinstance(part, GivenOrder):
+        drawn = _classes(source) if is_balanced else None
+        return ordering.Order(len(source), seed, batch_size, lengths, drawn, part)
+    if is_balanced:
+        raise FlagError(
+            "the method draws the rows of a batch itself, so that balanced has no effect",
+            flag="sampling",
+            fix="--sampling=none",
+        )
+    return GivenPasses(part, first_epoch, num_epochs)
 
 
 def _classes(source: Source) -> np.ndarray:
@@ -166,6 +202,8 @@ def _finisher(
     source: Source, target: str, by_class: tf.Tensor, is_cut: bool
 ) -> Callable[[Tensors, tf.Tensor], Example]:
     """A function (inputs, rows) -> (inputs, targets, weights); `is_cut`: cut to the longest text."""
+    if len(source.label_fields) > 1:
+        return _task_finisher(source, is_cut)
     labels, is_class = None, False
     if source.labels is not None:
         is_class = label_kinds.kind_of(source.labels).is_one_class
@@ -180,6 +218,31 @@ def _finisher(
         targets = tf.gather(labels, rows)
         weights = tf.gather(by_class, targets) if is_class else tf.ones_like(rows, tf.float32)
         return inputs, {target: targets}, {target: weights}
+
+    return finish
+
+
+def _task_finisher(source: Source, is_cut: bool) -> Callable[[Tensors, tf.Tensor], Example]:
+    """The function of `_finisher` for several tasks, whose targets and weights have a name each.
+
+    A row without a label of a task has the weight 0, and the others N / (rows with one), so that the
+    loss of a task is a mean over its own rows whatever share of the rows has a label.
+    """
+    values, weights = dict[str, tf.Tensor](), dict[str, tf.Tensor]()
+    for task, labels in source.label_fields.items():
+        is_class = labels.kind.is_one_class
+        values[task] = tf.constant(labels.values, None if is_class else tf.float32)
+        share = labels.known.mean()
+        weights[task] = tf.constant(labels.known / (share or 1.0), tf.float32)
+
+    def finish(inputs: Tensors, rows: tf.Tensor) -> Example:
+        if is_cut:
+            inputs, _ = cut_to_longest(inputs, rows)
+        targets, own = (
+            {task: tf.gather(tensor, rows) for task, tensor in tensors.items()}
+            for tensors in (values, weights)
+        )
+        return inputs, targets, own
 
     return finish
 

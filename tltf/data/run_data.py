@@ -8,7 +8,7 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-from tltf.config import call_strings, checks
+from tltf.config import call_strings, checks, task_heads
 from tltf.config.catalogs import HEADS, SOURCES, SPLITS, Row
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe
@@ -41,15 +41,15 @@ def own_recipe(options: Options, run: str) -> DataRecipe:
         FlagError: the data was in memory.
     """
     target, unlabelled = options.data.target_data, options.data.unlabelled_data
-    named: dict[str, tuple[str, Mapping[str, Row]]] = {
-        "data": (options.data.data, SOURCES),
-        **({"target_data": (target, SOURCES)} if target else {}),
-        **({"unlabelled_data": (unlabelled, SOURCES)} if unlabelled else {}),
-        "split": (options.data.split, SPLITS),
-        "head": (options.model.head, HEADS),
-    }
+    more = {"target_data": target, "unlabelled_data": unlabelled}
+    named: list[tuple[str, str, Mapping[str, Row]]] = [
+        ("data", options.data.data, SOURCES),
+        *((flag, text, SOURCES) for flag, text in more.items() if text),
+        ("split", options.data.split, SPLITS),
+        *(("head", text, HEADS) for text in task_heads.texts_of(options.model.head)),
+    ]
     fix = f"--data='{options.data.data}', if you trust it"
-    for flag, (text, catalog) in named.items():
+    for flag, text, catalog in named:
         require_no_code(flag, text, catalog, pathlib.Path(run) / folder.FLAGS, fix, "the run's")
     data, head = options.data, options.model.head
     return checks.resolve_data(data.data, data.split, head, target=target, unlabelled=unlabelled)

@@ -129,13 +129,15 @@ class Source:
         name: name of the catalog's row, for reports.
         fields: name -> Column, all of N rows and of one modality: what an example consists of. If
             there is one field only, it has the name of its modality, see `one_field`.
-        label_fields: name -> Labels; {} without labels. All data sets so far have one, LABEL.
+        label_fields: name -> Labels; {} without labels, LABEL alone for one task, and the names of
+            the tasks where there are several.
         ids: str per row, a relative path or `file:row`.
         roles: str[N], one of ROLES, "" where the data does not say; None where it never says.
         scan: counts of the rows.
         hashes: uint64[N], equal for equal content; None to compute them when they are needed.
         groups: uint64[N], equal for rows that must stay in one split; None where rows of equal
             content must.
+        known_classes: names of classes that need no training row, since an earlier run has learned them.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Source:
     scan: ScanCounts
     hashes: np.ndarray | None = None
     groups: np.ndarray | None = None
+    known_classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -163,17 +166,22 @@ class Source:
 
     @property
     def labels(self) -> np.ndarray | None:
-        """The values of the only label field; None without labels."""
+        """The values of the only label field; None without labels.
+
+        Those of several tasks are one array with a field per task, see `label_kinds.SeveralTasks`.
+        """
+        if len(self.label_fields) > 1:
+            return label_kinds.join_fields(self.label_fields)
         return self._only_labels.values if self._only_labels else None
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The class names of the only label field; () for numbers, and without labels."""
+        """The class names of the only label field; () for numbers, for several tasks, and without labels."""
         return self._only_labels.class_names if self._only_labels else ()
 
     @property
     def _only_labels(self) -> Labels | None:
-        if not self.label_fields:
+        if len(self.label_fields) != 1:
             return None
         (labels,) = self.label_fields.values()
         return labels
@@ -182,6 +190,13 @@ class Source:
         """The source with other labels in the only label field."""
         (name,) = self.label_fields
         return dataclasses.replace(self, label_fields={name: Labels(values, tuple(class_names))})
+
+    def of_task(self, task: str) -> "Source":
+        """The source of one of several tasks: the rows that have a label of it, with that label alone."""
+        labels = self.label_fields[task]
+        only = Labels(labels.values, labels.class_names)
+        source = dataclasses.replace(self, label_fields={LABEL: only})
+        return source if labels.is_known is None else source.take(np.flatnonzero(labels.is_known))
 
     def text_columns(self) -> list[Sequence[str]]:
         """The texts of each field."""

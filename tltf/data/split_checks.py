@@ -27,7 +27,11 @@ def drop_unknown_classes(
     )
     if not counts.any():
         return source, roles
-    trained = [source.class_names[place] for place in np.flatnonzero(counts).tolist()]
+    trained = [
+        name
+        for name, count in zip(source.class_names, counts.tolist(), strict=True)
+        if count or name in source.known_classes
+    ]
     known = dataclasses.replace(source, roles=roles).keep_classes(
         trained, "is not in the training split"
     )
@@ -37,6 +41,14 @@ def drop_unknown_classes(
 
 def split_warnings(source: Source, roles: np.ndarray) -> list[str]:
     """The warnings about a split; DataError where it cannot be used."""
+    if len(source.label_fields) > 1:
+        placed = dataclasses.replace(source, roles=roles)
+        own = {task: placed.of_task(task) for task in source.label_fields}
+        return [
+            f"{task}: {text}"
+            for task, part in own.items()
+            for text in split_warnings(part, np.asarray(part.roles))
+        ]
     if source.labels is None:
         return []
     if not np.any(roles == TRAIN):
@@ -47,7 +59,9 @@ def split_warnings(source: Source, roles: np.ndarray) -> list[str]:
     counts = {
         role: kind.counts(source.labels[roles == role], len(source.class_names)) for role in ROLES
     }
-    unknown = np.flatnonzero((counts[TRAIN] == 0) & (counts[TEST] + counts[VALIDATION] > 0))
+    is_known = np.isin(np.array(source.class_names, object), source.known_classes)
+    is_judged = counts[TEST] + counts[VALIDATION] > 0
+    unknown = np.flatnonzero((counts[TRAIN] == 0) & is_judged & ~is_known)
     if len(unknown):
         names = ", ".join(source.class_names[place] for place in unknown[:5].tolist())
         raise DataError(

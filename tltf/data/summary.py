@@ -14,7 +14,7 @@ from tltf.config.defaults import usual_backbone
 from tltf.config.recipe import DataRecipe
 from tltf.console.lines import wrap
 from tltf.data import label_kinds, loader, near_duplicates, row_scan, scan_report, splits
-from tltf.data.source import Column, ScanCounts, Source, Splits, require_labels
+from tltf.data.source import Column, ScanCounts, Source, Splits
 from tltf.errors import printable
 
 MOST_SHOWN = 5
@@ -49,11 +49,7 @@ def run(options: CheckOptions, recipe: DataRecipe) -> Splits:
 
 
 def _load(options: CheckOptions, recipe: DataRecipe) -> tuple[Splits, Source]:
-    source = loader.load(
-        recipe.source, seed=options.seed, scan=options.scan, target=recipe.label_kind
-    )
-    require_labels(source)
-    source = loader.order_classes(source, recipe)
+    source = loader.load_labelled(recipe.source, recipe.head, seed=options.seed, scan=options.scan)
     return splits.split(source, recipe.split, options.seed, options.scan), source
 
 
@@ -75,6 +71,11 @@ def text(options: CheckOptions, parts: Splits, scan: ScanCounts) -> str:
     if train.labels is not None:
         kind = label_kinds.kind_of(train.labels)
         lines += kind.summary_lines(train.labels, train.class_names)
+    if len(train.label_fields) > 1:
+        for task in train.label_fields:
+            own = train.of_task(task)
+            kind, labels = label_kinds.kind_of(np.asarray(own.labels)), np.asarray(own.labels)
+            lines += ["", f"task       {task}", *kind.summary_lines(labels, own.class_names)]
     lines += _content_lines(train)
     for warning in scan.warnings:
         lines += wrap("warning", warning)

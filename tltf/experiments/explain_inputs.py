@@ -65,7 +65,7 @@ def run(options: ExplainOptions, calls: Sequence[Call[Row]] | None) -> ShownExpl
         ModelError: the model's files are refused, or the model lacks what an explainer takes.
         StorageError: the page cannot be written.
     """
-    model = loading.load(options.run)
+    model = loading.load_one_head(options.run, "tltf.explain")
     items = prediction_rows.items_of(prediction_rows.asked_of(model), options.inputs)
     rows = (
         ExplainedInput(item.id, item.value, Prediction(item.id, error=item.error)) for item in items

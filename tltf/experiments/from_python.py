@@ -23,7 +23,7 @@ from tltf.errors import FlagError, ModelError
 from tltf.evaluation.report import terminal
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments import notebook_page, rounds, run_evaluation
+from tltf.experiments import notebook_page, rounds, run_evaluation, steps
 from tltf.experiments.launch import Launch
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
@@ -198,6 +198,10 @@ def fit(
             checks.resolve(chosen, source=source),
             Launch(_typed(data, backbone, flags)),
         )
+        if steps.is_asked_for(recipe):
+            what = f"{recipe.source.name} has several steps, and this trains one model"
+            fix = "python -m tltf.train, or step=1 in the data"
+            raise FlagError(what, flag="data", fix=fix)
         report = rounds.run(chosen, recipe, callbacks, launch)
     path = pathlib.Path(folder)
     if report is None:

@@ -34,6 +34,7 @@ from tltf.experiments import (
     run_baselines,
     samples,
     shown_examples,
+    task_reports,
 )
 from tltf.experiments.launch import Launch
 from tltf.experiments.tracking.tracker import FinishedRun
@@ -112,9 +113,10 @@ def publish(
     """
     run = pathlib.Path(result.model.run_options.output.output)
     is_timed = result.model.above is None  # the whole network computes, with nothing beside it
-    judged = _evaluate_beside_baselines(result) if is_timed else None
+    judge = _evaluate_tasks if result.model.core.joint else _evaluate_beside_baselines
+    judged = judge(result) if is_timed else None
     with _exporting(result, recipe.formats, run) as finish_exports:
-        report, stated = judged or _evaluate_beside_baselines(result)
+        report, stated = judged or judge(result)
         report = _with_rows(result, recipe, report, stated)
         pictures = writer.draw(report, result.history)
         report = _write(result, report, pictures, start, launch)
@@ -140,13 +142,21 @@ def _evaluate_beside_baselines(result: TrainingResult) -> tuple[Report, dict[str
     return dataclasses.replace(report, baselines=baselines), stated
 
 
+def _evaluate_tasks(result: TrainingResult) -> tuple[Report, dict[str, Any]]:
+    """`(report, {})` of a run of several heads, whose tasks have reports of their own."""
+    began = time.monotonic()
+    report = task_reports.evaluate(result, evaluate)
+    result.times_s["evaluate"] = time.monotonic() - began
+    return report, {}
+
+
 def _with_rows(
     result: TrainingResult, recipe: Recipe, report: Report, stated: dict[str, Any]
 ) -> Report:
     """The report with what is shown of single rows; predictions and training rows are written."""
     trained = result.model
     run = pathlib.Path(trained.run_options.output.output)
-    if "test" in trained.splits:
+    if "test" in stated:
         predictions_file.write(
             run / layout.PREDICTIONS,
             trained.splits["test"],
@@ -155,9 +165,10 @@ def _with_rows(
             trained.class_names,
         )
     trained_rows.write(run, trained.splits["train"])
-    recording.record(trained, run)
-    report = shown_examples.with_examples(report, trained, stated, trained.splits)
-    report = explained_mistakes.with_explanations(report, result, recipe)
+    if not trained.core.joint:
+        recording.record(trained, run)
+        report = shown_examples.with_examples(report, trained, stated, trained.splits)
+        report = explained_mistakes.with_explanations(report, result, recipe)
     return dataclasses.replace(
         report,
         samples=_samples(trained, recipe),
@@ -187,7 +198,8 @@ def _write(
         time_s=result.times_s | {"total": total},
         facts=facts.gather_of_run(launch, chosen, run, speed),
     )
-    model_card.write(report, run)
+    if not report.tasks:
+        model_card.write(report, run)
     writer.write(report, run, history=result.history, pictures=pictures)
     return report
 

@@ -19,10 +19,11 @@ from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.evaluation.report import naming, sentences, terminal, writer
 from tltf.evaluation.report.report import DataSummary, Report, run_report
+from tltf.evaluation.report.task_blocks import TaskBlock
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import one_run, predictions_file, shown_examples
 from tltf.files import atomic_folders
-from tltf.models import loading
+from tltf.models import loading, task_models
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 from tltf.training.distribution import strategies
@@ -56,8 +57,89 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
         role, part = judged_part(trained, options, source)
         is_trained = trained_rows.find_trained(options.run, part) if options.data else None
         warnings = warnings_of(options, role, is_trained)
+    rows = JudgedRows(role, part, is_trained, warnings)
+    if trained.core.joint:
+        return _run_tasks(trained, options, rows, folder, start)
+    return _run_one(trained, options, rows, folder, start)
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgedRows:
+    """The rows that a run is evaluated on.
+
+    Args:
+        role: their role, or `all`.
+        part: the rows.
+        is_trained: bool[N], the rows that the run was trained on; None where it is not known.
+        warnings: about metrics on them.
+    """
+
+    role: str
+    part: Source
+    is_trained: np.ndarray | None
+    warnings: list[str]
+
+    def of_task(self, task: str) -> "JudgedRows":
+        """The rows that have a label of one of several tasks."""
+        known, seen = self.part.label_fields[task].known, self.is_trained
+        is_trained = None if seen is None else seen[known]
+        return JudgedRows(self.role, self.part.of_task(task), is_trained, self.warnings)
+
+
+def _run_tasks(
+    trained: TransferModel,
+    options: EvaluateOptions,
+    rows: JudgedRows,
+    folder: pathlib.Path,
+    start: float,
+) -> Report:
+    """Evaluates each task of a run of several heads, and writes a report with a block for each."""
+    trained.splits = {rows.role: rows.part}
+    trained.known_logits[rows.role] = trained.logits(rows.part, options.eval_batch_size)
+    found, blocks = dict[str, Report](), list[TaskBlock]()
+    for task, model in task_models.models_of_tasks(trained).items():
+        place, own = layout.task_folder(folder, task), rows.of_task(task)
+        if not len(own.part):
+            continue
+        run = str(layout.task_folder(options.run, task))
+        print(f"task       {task}")
+        found[task] = _run_one(model, dataclasses.replace(options, run=run), own, place, start)
+        call = trained.core.heads[task].call.text
+        blocks.append(TaskBlock(task, call, f"{layout.TASKS}/{task}", test=found[task].test))
+    first = next(iter(found.values()))
+    data = DataSummary(rows.part.scan, options.data or trained.data)
+    report = Report(
+        title=evaluation_title(options.run),
+        command=_command(options),
+        run={**first.run, "run": str(options.run)},
+        versions=first.versions,
+        data=data,
+        time_s={"total": time.monotonic() - start},
+        tasks=blocks,
+    )
+    writer.write(report, folder)
+    scan_report.write(folder, rows.part.scan)
+    print(f"report     {folder / layout.REPORT_HTML}")
+    return report
+
+
+def _command(options: EvaluateOptions) -> str:
+    return f"python -m tltf.evaluate --run={options.run} --data='{options.data}'"
+
+
+def _run_one(
+    trained: TransferModel,
+    options: EvaluateOptions,
+    rows: JudgedRows,
+    folder: pathlib.Path,
+    start: float,
+) -> Report:
+    """Evaluates a run of one head, or one task of a run; writes its report."""
+    role, part, is_trained, warnings = rows.role, rows.part, rows.is_trained, rows.warnings
     head, judge = trained.core.head, evaluators.evaluator_for(trained.core.head)
-    logits, labels = trained.logits(part, options.eval_batch_size), np.asarray(part.labels)
+    logits, labels = trained.known_logits.get(role), np.asarray(part.labels)
+    if logits is None:
+        logits = trained.logits(part, options.eval_batch_size)
     scores = trained.scores_of(logits)
     stated = judge.candidate(head, scores)
     seed = trained.options.runtime.seed if trained.options else 0
@@ -67,7 +149,7 @@ def run(options: EvaluateOptions, source: Call[Row] | None) -> Report:
     test = left_out.add(test, judge, scores, labels, is_trained, left_out.TRAINED, seed=seed)
     report = Report(
         title=evaluation_title(options.run),
-        command=f"python -m tltf.evaluate --run={options.run} --data='{options.data}'",
+        command=_command(options),
         run={
             "run": str(options.run),
             "data": options.data or "the run's own test split",
@@ -107,6 +189,11 @@ def judged_part(
     trained: TransferModel, options: EvaluateOptions, data: Call[Row] | None
 ) -> tuple[str, Source]:
     """`(role, Source)` on which the run is evaluated, with labels in the order of its classes."""
+    if data and trained.core.joint:
+        call = trained.core.only.call
+        source = loader.load_labelled(data, call, scan=options.scan, least_classes=1)
+        role, part = _choose_rows(source, options.rows)
+        return role, _in_order_of_tasks(part, trained)
     if data:
         source = loader.load(
             data,
@@ -132,6 +219,20 @@ def judged_part(
     if "test" not in parts:
         raise FlagError("the run has no test split of its own", flag="data", fix="--data=...")
     return TEST, parts[TEST]
+
+
+def _in_order_of_tasks(part: Source, trained: TransferModel) -> Source:
+    """The rows with the labels of each task in the order of its classes.
+
+    Raises:
+        DataError: a class was not trained.
+    """
+    fields = {}
+    for task, own in trained.core.heads.items():
+        alone = dataclasses.replace(part, label_fields={task: part.label_fields[task]})
+        (labels,) = alone.reorder_classes(own.class_names).label_fields.values()
+        fields[task] = dataclasses.replace(labels, is_known=part.label_fields[task].is_known)
+    return dataclasses.replace(part, label_fields=fields)
 
 
 def _choose_rows(source: Source, wanted: str) -> tuple[str, Source]:

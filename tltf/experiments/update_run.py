@@ -110,7 +110,9 @@ def run(options: UpdateOptions) -> Update:
     with runs_folder.claim_folder(chosen.output):
         if runs_folder.read_status(options.output) != "finished" or options.overwrite:
             one_run.run(chosen, launch=Launch(shows_result=False))
-        deployed, updated = loading.load(options.run), loading.load(options.output)
+        deployed, updated = (
+            loading.load_one_head(run, "tltf.update") for run in (options.run, options.output)
+        )
         tested = run_data.load_parts(options.output).test
         rows = judge(deployed, updated, tested, options.eval_batch_size)
         said = evaluators.wording_for(rows[0].before)

@@ -1,6 +1,7 @@
 """The core: one flat functional model of backbone and head, which is what is served."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -19,11 +20,14 @@ class CoreHead:
         head: loss, metrics and decoding.
         call: what made it.
         num_classes: number of classes or labels; 0 for a number.
+        class_names: the names of these, where the core has several heads; the model that holds a core
+            of one head has them itself.
     """
 
     head: Any
     call: Call[HeadRow]
     num_classes: int
+    class_names: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +38,22 @@ class Core:
         model: {input name: tensor} -> {head name: float32[B, K] logits}; flat.
         backbone: inputs, taps, tokenizer and blueprint.
         groups: the layers that have variables, in depth order; the last group is `head`.
-        heads: name of an output -> CoreHead. Everything so far trains one; a task of several adds
-            its own.
+        heads: name of an output -> CoreHead; of several heads the outputs have the names of the
+            tasks.
+        joint: several heads as the one head that is trained; None where there is one.
     """
 
     model: keras.Model
     backbone: Backbone
     groups: tuple[Group, ...]
     heads: dict[str, CoreHead]
+    joint: CoreHead | None = None
 
     @property
     def only(self) -> CoreHead:
-        """The head of a core that has one."""
+        """The head of a core that has one; of several, all of them as the one head that is trained."""
+        if self.joint:
+            return self.joint
         (head,) = self.heads.values()
         return head
 
@@ -60,6 +68,24 @@ class Core:
         return str(self.only.call)
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs, one per head, in the order in which a joint head has them."""
+        return tuple(self.heads)
+
+    @property
+    def width(self) -> int:
+        """The number of logits of all heads together."""
+        return sum(self.model.output[name].shape[-1] for name in self.outputs)
+
+    def of_task(self, task: str) -> "Core":
+        """A core with one of several heads alone, on the same layers."""
+        own = self.heads[task]
+        model = keras.Model(
+            self.backbone.inputs, {own.head.name: self.model.output[task]}, name="core"
+        )
+        return Core(model, self.backbone, _reached(model, self.groups), {own.head.name: own})
+
+    @property
     def num_classes(self) -> int:
         """Number of classes or labels of the only head; 0 for a number."""
         return self.only.num_classes
@@ -71,11 +97,15 @@ class Core:
     @property
     def blueprint(self) -> dict[str, Any]:
         """JSON-able data from which `rebuild` makes the same graph with random weights."""
-        return {
+        own: dict[str, Any] = {
             "backbone": self.backbone.blueprint,
             "head": self.head_spec,
             "num_classes": self.num_classes,
         }
+        if self.joint:
+            own["class_names"] = {task: list(part.class_names) for task, part in self.heads.items()}
+            own["num_classes"] = {task: part.num_classes for task, part in self.heads.items()}
+        return own
 
 
 def replace_head(core: Core, head: Any) -> Core:
@@ -131,7 +161,26 @@ def attach_head(backbone: Backbone, head_call: Call[HeadRow], num_classes: int) 
     """A core of a backbone and a head's `call_strings.Call`."""
     head = head_call.build()
     logits, layers = head.attach(backbone.taps, backbone.modality, num_classes)
-    model = keras.Model(backbone.inputs, {head.name: logits}, name="core")
-    groups = (*_reached(model, backbone.groups), Group("head", tuple(layers)))
     heads = {head.name: CoreHead(head, head_call, num_classes)}
-    return Core(model, backbone, groups, heads)
+    return core_of_heads(backbone, {head.name: logits}, layers, heads)
+
+
+def core_of_heads(
+    backbone: Backbone,
+    outputs: dict[str, keras.KerasTensor],
+    layers: Sequence[keras.Layer],
+    heads: dict[str, CoreHead],
+    joint: CoreHead | None = None,
+) -> Core:
+    """A core of a backbone and heads whose layers are there already.
+
+    Args:
+        backbone: of the core.
+        outputs: name of an output -> its logits.
+        layers: those of all heads.
+        heads: see `Core`.
+        joint: see `Core`.
+    """
+    model = keras.Model(backbone.inputs, outputs, name="core")
+    groups = (*_reached(model, backbone.groups), Group("head", tuple(layers)))
+    return Core(model, backbone, groups, heads, joint)

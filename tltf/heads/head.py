@@ -1,5 +1,6 @@
 """The base class of all heads: layers on a backbone's features, with loss, metrics and decoding."""
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -96,6 +97,17 @@ class Head:
         output = keras.layers.Dense(num_classes, dtype="float32", name=f"{self.name}_logits")
         return output(features), [*layers, output]
 
+    def attach_as(
+        self, name: str, taps: dict[str, keras.KerasTensor], modality: str, num_classes: int
+    ) -> tuple[keras.KerasTensor, list[keras.Layer]]:
+        """What `attach` gives, with `name` as the first part of the layers' names.
+
+        So several heads of one kind can stand on one network.
+        """
+        named = copy.copy(self)
+        object.__setattr__(named, "name", name)
+        return named.attach(taps, modality, num_classes)
+
     def before_output(
         self, taps: dict[str, keras.KerasTensor], modality: str
     ) -> tuple[keras.KerasTensor, list[keras.Layer]]:
@@ -128,6 +140,31 @@ class Head:
     def metrics(self) -> list[keras.metrics.Metric]:
         """The weighted metrics of training."""
         raise NotImplementedError
+
+    def losses_by_output(
+        self, name: str, label_smoothing: float, focal_gamma: float, layers: Sequence[keras.Layer]
+    ) -> dict[str, keras.losses.Loss]:
+        """Name of an output of the core -> its training loss, see `loss`.
+
+        Args:
+            name: see `loss`.
+            label_smoothing: see `loss`.
+            focal_gamma: see `loss`.
+            layers: those of the head.
+        """
+        return {self.name: self.loss(name, label_smoothing, focal_gamma)}
+
+    def metrics_by_output(self) -> dict[str, list[keras.metrics.Metric]]:
+        """Name of an output of the core -> its weighted metrics of training."""
+        return {self.name: self.metrics()}
+
+    def loss_weights(self, factor: float) -> dict[str, float] | None:
+        """Name of an output of the core -> the weight of its loss; None where all are 1.
+
+        Args:
+            factor: on the losses of all outputs.
+        """
+        return None if factor == 1.0 else {self.name: factor}
 
     @property
     def unit(self) -> float | np.ndarray:

@@ -1,11 +1,17 @@
 """What a method may know of the fit that it prepares, beside the core."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
 
 from tltf.errors import FlagError
 from tltf.graphs.core import Core
+from tltf.runs.carried import Carried
+
+TextInputs: TypeAlias = Callable[[Sequence[str]], dict[str, np.ndarray]]
+"""Texts of one field -> the network's inputs of them by name, each [B, L]."""
 
 
 class LoadedModel(Protocol):
@@ -36,8 +42,13 @@ class FitContext:
         fingerprint: identifies the training rows; empty in a dry run and for an adapter that is
             added to its base.
         load_model: returns the model of a run folder.
+        text_inputs: makes the inputs of texts that are no rows; None for images, for several texts
+            in a row, and where no preprocessing is known.
+        carried: what this method has left in the run that --backbone names; None for nothing.
     """
 
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
     load_model: Callable[[str], LoadedModel] = _refuse_to_load
+    text_inputs: TextInputs | None = None
+    carried: Carried | None = None

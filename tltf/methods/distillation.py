@@ -10,10 +10,12 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from tltf.console import lines
 from tltf.errors import FlagError, ModelError
 from tltf.graphs import functional
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core, replace_backbone
+from tltf.graphs.freezing import Rule
 from tltf.heads.classify import Classify
 from tltf.heads.pooling import pool
 from tltf.methods.context import FitContext, LoadedModel
@@ -25,6 +27,8 @@ from tltf.methods.schedules import warm_up
 TEACHER, HINT, OLD_HEAD = "teacher_", "hint", "old_head"
 """The prefix of a teacher's names in the graph, and the names of the groups that are trained for the
 penalty only."""
+APART, SHARED = "apart", "shared"
+"""Whether `lwf` holds the outputs of the old head beside the new one, or of old classes in the one head."""
 
 
 def distill(
@@ -108,7 +112,8 @@ def lwf(
     backbone_rate: float = 1.0,
     warmup_share: float = 0.3,
     warmup_rate: float = 10.0,
-) -> "LearningWithoutForgetting":
+    old_head: str = APART,
+) -> "LearningWithoutForgetting | SharedHead":
     """A method that trains everything and holds the old head's outputs near those it had before.
 
     CE(y, p) + w T^2 KL(softmax(o0 / T) | softmax(o / T)), o the logits of the old head, which is
@@ -118,19 +123,32 @@ def lwf(
     place of cross-entropy, which differs by a constant; the factor T^2, so that w means the same at
     any T.
 
+    With `old_head=shared` the run has the old classes too, and no head beside its own: o are the old
+    classes' logits of the one head, as Rebuffi et al. 2017, arXiv:1611.07725, section 4 have it in their
+    comparison (there with sigmoids). So a head may learn ever more classes, on a frozen backbone too.
+
     Args:
         temperature: T, above 0.
         weight: w, at least 0.
-        backbone_rate: factor on the backbone's learning rate, above 0.
+        backbone_rate: factor on the backbone's learning rate, above 0; with a shared head 0 freezes it.
         warmup_share: share of --train_epochs in which only the new head is trained, between 0 and 1.
         warmup_rate: factor on --learning_rate in this warm-up, above 0.
+        old_head: apart, or shared: then there is no warm-up, and a --backbone that is not a run, the
+            first of a sequence, is trained without anything to hold.
 
     Raises:
         FlagError: a number out of its range; when the core is prepared, a --backbone that is not a
-            run of tltf, whose head could be kept.
+            run of tltf, whose head could be kept, or one whose classes this run lacks.
     """
     _require(temperature, 0.0, weight)
+    if old_head not in (APART, SHARED):
+        what = f"old_head is {APART} or {SHARED} (received {old_head})"
+        raise FlagError(what, flag="method", fix=f"--method='lwf(old_head={SHARED})'")
+    if old_head == SHARED and backbone_rate == 0:
+        return SharedHead(temperature, weight, (HEAD,))
     require_rate(backbone_rate)
+    if old_head == SHARED:
+        return SharedHead(temperature, weight, (HEAD, (".*", float(backbone_rate))))
     first = warm_up("warm-up", warmup_share, warmup_rate)
     return LearningWithoutForgetting(temperature, weight, float(backbone_rate), first)
 
@@ -164,6 +182,43 @@ class LearningWithoutForgetting(PenaltyMethod):
     def penalty(self, now: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
         """float[]: w T^2 KL of the old head's logits."""
         return self.weight * softened_divergence(before, now, self.temperature)
+
+
+class SharedHead(PenaltyMethod):
+    """The method that `lwf` makes where the old classes are among those of the one head."""
+
+    def __init__(self, temperature: float, weight: float, rules: tuple[Rule, ...]) -> None:
+        norm = "frozen" if rules == (HEAD,) else ""
+        super().__init__(lambda core: [Phase("lwf", rules, keep="last", norm=norm)])
+        self.temperature, self.weight = temperature, weight
+        self.places: list[int] = []
+
+    def prepare(self, core: Core, context: FitContext) -> Core:
+        """The core with the penalty; the core itself where no run went before."""
+        if not os.path.isdir(os.path.expanduser(core.backbone.name)):
+            lines.say("lwf", f"{core.backbone.name} is not a run, so there is nothing to hold")
+            self.plain = core
+            return core
+        return super().prepare(core, context)
+
+    def penalty_inputs(
+        self, core: Core, context: FitContext
+    ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
+        """The head's logits, and those of the old network."""
+        run = core.backbone.name
+        model = _load(context, run)
+        unknown = [name for name in model.class_names if name not in context.class_names]
+        if unknown:
+            what = f"{run} has the class {unknown[0]!r}, which this run has not"
+            raise FlagError(what, flag="method", fix="--method=lwf, whose old head is apart")
+        self.places = [context.class_names.index(name) for name in model.class_names]
+        before = _on_inputs_of(core, model, run)["logits"]
+        return [core.model.output[core.head.name], before], ()
+
+    def penalty(self, now: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+        """float[]: w T^2 KL of the old classes' logits."""
+        own = ops.take(now, self.places, axis=-1)
+        return self.weight * softened_divergence(before, own, self.temperature)
 
 
 def softened_divergence(teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:

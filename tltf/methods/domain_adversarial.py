@@ -10,8 +10,9 @@ from keras import layers, ops
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
 from tltf.methods.context import FitContext
+from tltf.methods.penalty import head_features
 from tltf.methods.target_predictions import entropies
-from tltf.methods.two_domains import DOMAIN, TwoDomains, features_of
+from tltf.methods.two_domains import DOMAIN, TwoDomains
 
 
 def dann(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "DomainAdversarial":
@@ -41,7 +42,7 @@ class DomainAdversarial(TwoDomains):
         self, core: Core, context: FitContext
     ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
         """The logits of the classifier of domains, and its layers."""
-        logit, group = self.classifier(features_of(core))
+        logit, group = self.classifier(head_features(core))
         return [logit], (group,)
 
     def classifier(self, features: keras.KerasTensor) -> tuple[keras.KerasTensor, Group]:
@@ -97,7 +98,7 @@ class ConditionalAdversarial(DomainAdversarial):
         self, core: Core, context: FitContext
     ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
         """The logits of the classifier of domains and those of the model, and the classifier's layers."""
-        features, logits = features_of(core), core.model.output[core.head.name]
+        features, logits = head_features(core), core.model.output[core.head.name]
         size = features.shape[-1] * logits.shape[-1]
         shares = ops.softmax(ops.cast(logits, "float32"), axis=-1)
         product = shares[:, :, None] * ops.cast(features, "float32")[:, None, :]

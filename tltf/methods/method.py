@@ -9,10 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tltf.data.ordering import GivenOrder
+from tltf.errors import FlagError
 from tltf.graphs.core import Core
 from tltf.graphs.freezing import Rule
 from tltf.heads.light.light_model import FrozenRows
 from tltf.methods.context import FitContext
+from tltf.runs.carried import Carried
 
 MakeBatches = Callable[..., tf.data.Dataset]
 """(first epoch, number of epochs, rows=None, skip=0, is_drawn=True) -> dataset of (inputs, targets,
@@ -110,6 +113,48 @@ class Solved:
     text: str
 
 
+@dataclasses.dataclass(frozen=True)
+class RowsToOrder:
+    """What `Method.order` needs to know of the training rows and of the batches made of them.
+
+    Args:
+        labels: the labels of the rows, in their order.
+        batch_size: rows per step, over all devices.
+        num_devices: devices, each of which takes an equal part of a batch that is not cut further.
+        seed: --seed.
+    """
+
+    labels: np.ndarray
+    batch_size: int
+    num_devices: int
+    seed: int
+
+    @property
+    def share(self) -> int:
+        """Rows of a batch that one device takes; they stand side by side in the order."""
+        return self.batch_size // self.num_devices
+
+    @property
+    def num_shares(self) -> int:
+        """The number of such parts of a batch."""
+        return self.batch_size // self.share
+
+    def require_share(self, least: int) -> int:
+        """`share`, where it is at least `least`.
+
+        Raises:
+            FlagError: a device takes fewer rows of a batch.
+        """
+        if self.share < least:
+            raise FlagError(
+                f"each of {self.num_devices} devices takes {self.share} of the {self.batch_size} rows "
+                f"of a batch, and the method compares {least} or more",
+                flag="batch_size",
+                fix=f"--batch_size={least * self.num_devices}, or one device",
+            )
+        return self.share
+
+
 class Method:
     """A transfer method; by default the hooks are those of plain fine-tuning.
 
@@ -121,6 +166,9 @@ class Method:
     """The class of the model whose `train_step` trains; None for keras.Model."""
     mixes_weights = False
     """Whether `finish` mixes weights, so that the batch-norm statistics of no training fit them."""
+
+    carried: Carried | None = None
+    """What a run that goes on from this one needs of it, once the training is done; None for nothing."""
 
     def __init__(self, make_phases: Callable[[Core], list[Phase]]) -> None:
         self._make_phases = make_phases
@@ -137,6 +185,24 @@ class Method:
     def phases(self, core: Core) -> list[Phase]:
         """The phases of the training, in order."""
         return self._make_phases(core)
+
+    def core_of(self, core: Core, phase: Phase) -> Core:
+        """The core to train in a phase; one without an added loss where the phase has none.
+
+        Args:
+            core: the core of the phase before, or what `prepare` gave.
+            phase: the phase that begins; after a resume it is the first that is asked for.
+        """
+        return core
+
+    def order(self, phase: Phase, rows: RowsToOrder) -> GivenOrder | None:
+        """The order of the rows in a phase that takes steps; None for the usual one.
+
+        Args:
+            phase: the phase that is trained.
+            rows: the rows and how they become batches.
+        """
+        return None
 
     def batches(
         self, training: MakeBatches, phase: Phase, unlabelled: MakeInputs | None

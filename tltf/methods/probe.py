@@ -1,5 +1,7 @@
 """A tuned light head on frozen features: the baseline that every other method has to beat."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tltf.config import call_strings
@@ -7,7 +9,7 @@ from tltf.config.catalogs import HEADS
 from tltf.graphs.core import Core, attach_head
 from tltf.heads.light import choice, families
 from tltf.heads.light.choice import Choice
-from tltf.heads.light.light_model import FrozenRows, LightModel, Linear, Perceptron
+from tltf.heads.light.light_model import Family, FrozenRows, LightModel, Linear, Perceptron
 from tltf.methods.method import Method, Phase, Solved
 from tltf.methods.rules import HEAD
 
@@ -26,15 +28,19 @@ def probe(family: str = "auto") -> "Probe":
     Raises:
         FlagError: an unknown family.
     """
-    return Probe(family)
+    return Probe(families.pick(family))
 
 
 class Probe(Method):
-    """The method that `probe` makes; `chosen` is what it chose."""
+    """The method that `probe` makes; `chosen` is what it chose.
 
-    def __init__(self, family: str) -> None:
+    Args:
+        tried: the families that are tried.
+    """
+
+    def __init__(self, tried: Sequence[Family]) -> None:
         super().__init__(lambda core: [Phase("probe", (HEAD,), norm="frozen", solver="method")])
-        self.families = families.pick(family)
+        self.families = tried
         self.chosen: Choice | None = None
 
     def solve(

@@ -13,9 +13,9 @@ from tltf.graphs.freezing import Rule
 from tltf.heads.classify import Classify
 from tltf.methods.context import FitContext
 from tltf.methods.method import MakeBatches, MakeInputs, Phase, groups_of, rule_of
-from tltf.methods.penalty import PenaltyMethod
+from tltf.methods.penalty import PenaltyMethod, head_features
 from tltf.methods.rules import HEAD
-from tltf.methods.two_domains import TwoDomains, features_of
+from tltf.methods.two_domains import TwoDomains
 
 SMALLEST = 1e-8
 """What keeps logarithms and quotients finite."""
@@ -130,7 +130,7 @@ class SourceFree(PenaltyMethod):
         self, core: Core, context: FitContext
     ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
         """What the logits are computed from, and the logits; no more groups."""
-        return [features_of(core), core.model.output[core.head.name]], ()
+        return [head_features(core), core.model.output[core.head.name]], ()
 
     def penalty(self, *arrays: tf.Tensor) -> tf.Tensor:
         """float[]: the loss of float32[B, d] features and float32[B, C] logits."""

@@ -19,7 +19,7 @@ from tltf.graphs.freezing import Rule
 from tltf.heads.classify import Classify
 from tltf.methods.context import FitContext
 from tltf.methods.method import MakeBatches, MakeInputs, Phase, groups_of, rule_of
-from tltf.methods.penalty import PenaltyMethod
+from tltf.methods.penalty import PenaltyMethod, head_features
 from tltf.methods.rules import HEAD
 
 DOMAIN = "domain"
@@ -80,7 +80,7 @@ class TwoDomains(PenaltyMethod):
         self, core: Core, context: FitContext
     ) -> tuple[list[keras.KerasTensor], tuple[Group, ...]]:
         """What the logits are computed from, and the logits; no more groups."""
-        return [features_of(core), core.model.output[core.head.name]], ()
+        return [head_features(core), core.model.output[core.head.name]], ()
 
     def penalty(self, *arrays: tf.Tensor) -> tf.Tensor:
         """float[]: the weight times `alignment`."""
@@ -120,9 +120,3 @@ class TwoDomains(PenaltyMethod):
         """float[]: 2 / (1 + exp(-10 p)) - 1, p the share of the steps that are done: Ganin 2016, section 5.2.2."""
         share = self._progress() if self._progress else tf.constant(1.0)
         return 2.0 / (1.0 + tf.exp(-SHARPNESS * share)) - 1.0
-
-
-def features_of(core: Core) -> keras.KerasTensor:
-    """float32[B, d]: what the logits of a head are computed from."""
-    tensor: keras.KerasTensor = core.model.get_layer(f"{core.head.name}_logits").input
-    return tensor

@@ -1,7 +1,7 @@
 """The forward pass of a model in inference mode over a whole dataset."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -19,14 +19,16 @@ class ForwardPass:
 
     Args:
         model: inputs -> tensor or dict of tensors.
-        name: the output to take of a dict; empty for a single tensor.
+        names: the output to take of a dict, or several, whose results are put side by side; empty for
+            a single tensor.
 
     Attributes:
         seconds: the time that the network took so far, the tracing included and reading not.
     """
 
-    def __init__(self, model: keras.Model, name: str = "") -> None:
-        self.model, self._name, self.seconds = model, name, 0.0
+    def __init__(self, model: keras.Model, names: str | Sequence[str] = "") -> None:
+        self.model, self.seconds = model, 0.0
+        self._names = (names,) if isinstance(names, str) else tuple(names)
         self._traced: Callable[[dict[str, tf.Tensor]], tf.Tensor] | None = None
 
     def __call__(self, dataset: tf.data.Dataset) -> np.ndarray:
@@ -39,6 +41,13 @@ class ForwardPass:
         if long:
             return length_sorting.run(self._timed, batches, long)
         return np.concatenate([self._timed(batch) for batch in batches])
+
+    def _taken(self, outputs: tf.Tensor | dict[str, tf.Tensor]) -> tf.Tensor:
+        """float[B, d]: the outputs that are taken."""
+        if self._names == ("",):
+            return outputs
+        taken = [outputs[name] for name in self._names]
+        return taken[0] if len(taken) == 1 else tf.concat(taken, axis=1)
 
     def _timed(self, batch: dict[str, tf.Tensor]) -> np.ndarray:
         """float32[B, d] of a batch; its time is added to `seconds`."""
@@ -57,7 +66,7 @@ class ForwardPass:
         def step(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
             with flat_dense.flat_dense():
                 outputs = self.model(inputs, training=False)
-            return tf.cast(outputs[self._name] if self._name else outputs, tf.float32)
+            return tf.cast(self._taken(outputs), tf.float32)
 
         wide = {k: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for k, v in specs.items()}
         return tf.function(step, input_signature=[wide], autograph=False)

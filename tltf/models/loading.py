@@ -7,6 +7,7 @@ that of the variable that it fills, before the weight is read.
 import pathlib
 from typing import TYPE_CHECKING, Any
 
+from tltf.config import several_heads
 from tltf.console import command
 from tltf.errors import FlagError, ModelError, nearest
 from tltf.files import untrusted
@@ -67,14 +68,40 @@ def load(run: pathlib.Path | str, trust_code: bool = False) -> "TransferModel":
             preprocessing = preprocessing_of(manifest, core.backbone)
     except FlagError as error:  # no flag is at fault for a file
         raise ModelError(f"this core cannot be rebuilt: {error.what}", place=place) from error
-    if core.num_classes != len(manifest["class_names"]):
-        names = len(manifest["class_names"])
-        what = f"the core has {core.num_classes} classes and {names} names for them"
-        raise ModelError(what, place=place)
+    _require_names(core, manifest["class_names"], place)
     fill(core.model, stored.weights)
     has_flags = (pathlib.Path(run) / folder.FLAGS).exists()
     options = folder.read_options(run) if has_flags else None
     return TransferModel(core, preprocessing, tuple(manifest["class_names"]), options)
+
+
+def load_one_head(run: pathlib.Path | str, thing: str, flag: str = "run") -> "TransferModel":
+    """The trained model of a run for something that takes one head; see `load`.
+
+    Args:
+        run: a run folder.
+        thing: what takes one head, for the error.
+        flag: the flag that the error names.
+
+    Raises:
+        FlagError: the run has several heads.
+        ModelError: as `load` says.
+    """
+    model = load(run)
+    if model.core.joint:
+        raise several_heads.refuse(thing, flag)
+    return model
+
+
+def _require_names(core: "Core", class_names: list[str], place: pathlib.Path) -> None:
+    """Raises ModelError where a head has another number of classes than of names for them."""
+    counts = [(core.num_classes, len(class_names))]
+    if core.joint:
+        counts = [(own.num_classes, len(own.class_names)) for own in core.heads.values()]
+    for count, names in counts:
+        if count != names:
+            what = f"the core has {count} classes and {names} names for them"
+            raise ModelError(what, place=place)
 
 
 def _rebuild(stored: StoredModel) -> "Core":

@@ -22,6 +22,8 @@ class Prediction:
         values: the medians that a head for several numbers gives, by name.
         is_sure: whether the model is sure of its answer; a model that was trained without --abstain
             always is.
+        tasks: of a model of several heads, task -> its own Prediction, and all of the above but `id`
+            and `error` is empty; {} for a model of one head.
     """
 
     id: str
@@ -35,10 +37,15 @@ class Prediction:
     )
     values: dict[str, float] = dataclasses.field(default_factory=dict)
     is_sure: bool = True
+    tasks: "dict[str, Prediction]" = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         if self.error:
             return f"Prediction(error={self.error!r})"
+        if self.tasks:
+            return (
+                f"Prediction({', '.join(f'{task}: {own!r}' for task, own in self.tasks.items())})"
+            )
         if (self.label or not self.is_sure) and len(self.probabilities) > 1 and not self.labels:
             label = self.label or max(self.probabilities, key=self.probabilities.__getitem__)
             others = {name: p for name, p in self.probabilities.items() if name != label}

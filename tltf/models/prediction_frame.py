@@ -1,10 +1,11 @@
 """Predictions as a pandas DataFrame, for who has given one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tltf.graphs.core import CoreHead
 from tltf.heads.head import Head
 from tltf.models.prediction import Prediction
 
@@ -42,3 +43,27 @@ def make_frame(
         answers[column] = scores.reshape(len(predictions), len(columns))[:, place].tolist()
     answers["error"] = [row.error for row in predictions]
     return pandas.DataFrame(answers, index=index)
+
+
+def make_task_frame(
+    predictions: Sequence[Prediction], heads: Mapping[str, CoreHead], index: Any
+) -> "pandas.DataFrame":
+    """A row per prediction of a model of several heads, with the columns of each behind its task.
+
+    Args:
+        predictions: one per row.
+        heads: task -> its head.
+        index: of the frame.
+
+    Returns:
+        DataFrame with the columns of `make_frame` as `TASK_predicted_label` and so on, and `error`.
+    """
+    import pandas
+
+    frames = []
+    for task, own in heads.items():
+        rows = [row.tasks.get(task, Prediction(row.id, error=row.error)) for row in predictions]
+        frame = make_frame(rows, own.head, own.class_names, index).drop(columns="error")
+        frames.append(frame.add_prefix(f"{task}_"))
+    errors = pandas.Series([row.error for row in predictions], index=index, name="error")
+    return pandas.concat([*frames, errors], axis=1)

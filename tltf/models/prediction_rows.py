@@ -4,11 +4,12 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import functools
 import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 from tltf.config.command_options import InputOptions, PredictOptions
 from tltf.data import label_kinds
@@ -53,6 +54,7 @@ class Asked:
         data: a call string that says how the tables of its run are read.
         head: the head, which makes answers of scores.
         class_names: one name per output.
+        tasks: of a model of several heads, task -> `(head, class names)`; {} for a model of one.
     """
 
     modality: str
@@ -60,16 +62,19 @@ class Asked:
     data: str
     head: Head
     class_names: tuple[str, ...]
+    tasks: dict[str, tuple[Head, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
 
 
 def asked_of(trained: ServedModel) -> Asked:
     """What is asked where a model in this process answers."""
+    core, heads = trained.core, trained.core.heads
     return Asked(
-        trained.core.backbone.modality,
+        core.backbone.modality,
         trained.preprocessing.fields,
         trained.data,
-        trained.core.head,
+        core.head,
         trained.class_names,
+        {task: (own.head, own.class_names) for task, own in heads.items()} if core.joint else {},
     )
 
 
@@ -103,7 +108,12 @@ def write_rows(asked: Asked, make: Callable[[], Answering], options: PredictOpti
     items = items_of(asked, options.inputs)
     predictor = make()
     columns = asked.fields if asked.modality == "text" else ("path",)
+    writer: Callable[..., CsvRows | JsonRows | TaskCsvRows | TaskJsonRows]
     writer = CsvRows if options.format == "csv" else JsonRows
+    if asked.tasks:
+        writer = functools.partial(
+            TaskCsvRows if options.format == "csv" else TaskJsonRows, tasks=asked.tasks
+        )
     total, bad, reason, answers = 0, 0, "", collections.Counter[str]()
     with _open_output(options.output) as file:
         rows = writer(file, columns, head, asked.class_names, options.top_k)
@@ -217,15 +227,24 @@ class CsvRows:
             columns = [CONFIDENCE, *columns]
         if self.head.abstains:
             columns = [IS_SURE, *columns]
-        self._num_values = len(columns)
+        self.columns = [f"{PREDICTED}{self.head.name}", *columns]
         self._writer = csv.writer(self.file, lineterminator="\n")
-        self._row(["id", *self.contents, f"{PREDICTED}{self.head.name}", *columns, "error"])
+        self._begin()
+
+    def _begin(self) -> None:
+        """Writes the names of the columns."""
+        self._row(["id", *self.contents, *self.columns, "error"])
 
     def write(self, item: Item, prediction: Prediction) -> None:
         """Writes one row; numbers have 9 significant digits, those of --top_k and confidences four."""
-        values = [""] * self._num_values if prediction.error else self._values(prediction)
         contents = [value or "" for value in _contents(item, self.contents)]
-        self._row([item.id, *contents, prediction.answer, *values, prediction.error])
+        self._row([item.id, *contents, *self.cells(prediction), prediction.error])
+
+    def cells(self, prediction: Prediction) -> list[str]:
+        """The texts in `columns`."""
+        if prediction.error:
+            return [prediction.answer, *[""] * (len(self.columns) - 1)]
+        return [prediction.answer, *self._values(prediction)]
 
     def _values(self, prediction: Prediction) -> list[str]:
         """The texts between the answer and the error."""
@@ -256,6 +275,12 @@ class JsonRows:
 
     def write(self, item: Item, prediction: Prediction) -> None:
         """Writes one line."""
+        contents = dict(zip(self.contents, _contents(item, self.contents), strict=True))
+        row = {"id": item.id, **contents, **self.fields(prediction), "error": prediction.error}
+        self.file.write(json.dumps(row) + "\n")
+
+    def fields(self, prediction: Prediction) -> dict[str, Any]:
+        """The answer and the numbers of a prediction, by name."""
         answer, scores = (
             getattr(prediction, name) for name in (self.head.name, self.head.scores_name)
         )
@@ -266,14 +291,78 @@ class JsonRows:
             scores = dict(pairs[: self.top_k]) if self.top_k else scores
         if self.head.abstains:
             confidence[IS_SURE] = None if prediction.error else prediction.is_sure
-        row = {
-            "id": item.id,
-            **dict(zip(self.contents, _contents(item, self.contents), strict=True)),
+        return {
             f"{PREDICTED}{self.head.name}": None if answer == "" else answer,
             **confidence,
             self.head.scores_name: scores,
-            "error": prediction.error,
         }
+
+
+class _PartOfRow(CsvRows):
+    """The columns of one of several tasks, which `TaskCsvRows` writes."""
+
+    def _begin(self) -> None:
+        """Writes nothing."""
+
+
+@dataclasses.dataclass
+class TaskCsvRows:
+    """A writer of CSV rows of a model of several heads: the columns of each begin with its task.
+
+    Args:
+        file: see `CsvRows`.
+        contents: see `CsvRows`.
+        head: not used, like `class_names` and `top_k`: each task has its own.
+        class_names: not used.
+        top_k: not used.
+        tasks: task -> `(head, class names)`.
+    """
+
+    file: TextIO
+    contents: tuple[str, ...]
+    head: Head
+    class_names: tuple[str, ...]
+    top_k: int = 0
+    tasks: dict[str, tuple[Head, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._parts = {
+            task: _PartOfRow(self.file, self.contents, head, names)
+            for task, (head, names) in self.tasks.items()
+        }
+        columns = [f"{task}_{name}" for task, part in self._parts.items() for name in part.columns]
+        self._writer = csv.writer(self.file, lineterminator="\n")
+        self._row(["id", *self.contents, *columns, "error"])
+
+    def write(self, item: Item, prediction: Prediction) -> None:
+        """Writes one row."""
+        cells = []
+        for task, part in self._parts.items():
+            cells += part.cells(prediction.tasks.get(task, prediction))
+        contents = [value or "" for value in _contents(item, self.contents)]
+        self._row([item.id, *contents, *cells, prediction.error])
+
+    def _row(self, fields: Sequence[str]) -> None:
+        self._writer.writerow([_writable(field) for field in fields])
+
+
+class TaskJsonRows(TaskCsvRows):
+    """A writer of JSON lines of a model of several heads, with an object per task."""
+
+    def __post_init__(self) -> None:
+        self._own = {
+            task: JsonRows(self.file, self.contents, head, names)
+            for task, (head, names) in self.tasks.items()
+        }
+
+    def write(self, item: Item, prediction: Prediction) -> None:
+        """Writes one line."""
+        contents = dict(zip(self.contents, _contents(item, self.contents), strict=True))
+        tasks = {
+            task: rows.fields(prediction.tasks[task]) if task in prediction.tasks else None
+            for task, rows in self._own.items()
+        }
+        row = {"id": item.id, **contents, **tasks, "error": prediction.error}
         self.file.write(json.dumps(row) + "\n")
 
 

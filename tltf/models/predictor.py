@@ -18,6 +18,7 @@ from tltf.data.source import is_blank
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError
 from tltf.graphs import batch_norm_folding, flat_dense, functional
+from tltf.graphs.core import Core
 from tltf.heads.head import Head
 from tltf.models import length_sorting, raw_inputs
 from tltf.models.input_format import column_of
@@ -189,17 +190,20 @@ class Predictor:
 
         def scores(tensors: dict[str, tf.Tensor]) -> tf.Tensor:
             with flat_dense.flat_dense():
-                return core.head.scores(network(tensors, training=False)[core.head.name])
+                return _scores_of(core, network(tensors, training=False))
 
         return tf.function(scores, reduce_retracing=True, autograph=False)
 
     def _scores(self, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
         core = self._model.core
-        return core.head.scores(core.model(tensors, training=False)[core.head.name])
+        return _scores_of(core, core.model(tensors, training=False))
 
     def _prediction(self, item: object, error: str, row: np.ndarray | None) -> Prediction:
+        core = self._model.core
+        if core.joint:
+            return _prediction_of_tasks(item, error, row, core)
         return make_prediction(
-            item, error, row, self._model.core.head, self._model.class_names, self._threshold
+            item, error, row, core.head, self._model.class_names, self._threshold
         )
 
     def _texts(self, item: object) -> tuple[bytes, ...]:
@@ -232,6 +236,29 @@ class Predictor:
         except tf.errors.OpError as error:
             why = files.inspect_bytes(contents).reason or "cannot be decoded"
             raise DataError(why) from error
+
+
+def _scores_of(core: Core, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
+    """float32[B, K]: the scores of the heads of a core, those of several side by side."""
+    scores = [own.head.scores(outputs[name]) for name, own in core.heads.items()]
+    return scores[0] if len(scores) == 1 else tf.concat(scores, axis=1)
+
+
+def _prediction_of_tasks(
+    item: object, error: str, row: np.ndarray | None, core: Core
+) -> Prediction:
+    """The Prediction of several heads, from float32[K], their scores side by side."""
+    widths = [len(own.head.columns(own.class_names)) for own in core.heads.values()]
+    rows: Sequence[np.ndarray | None] = [None] * len(widths)
+    if row is not None:
+        rows = np.split(row, np.cumsum(widths)[:-1])
+    found = {
+        task: make_prediction(item, error, part, own.head, own.class_names, None)
+        for (task, own), part in zip(core.heads.items(), rows, strict=True)
+    }
+    first = next(iter(found.values()))
+    errors = [own.error for own in found.values() if own.error]
+    return Prediction(first.id, error=errors[0]) if errors else Prediction(first.id, tasks=found)
 
 
 def make_prediction(

@@ -94,7 +94,7 @@ class TransferModel(ServedModel):
             state = (*state, fingerprint.hash_weights(model))
         if self._whole is None or self._whole[0] != state:
             folded = batch_norm_folding.fold(model)
-            self._whole = state, ForwardPass(folded, self.core.head.name)
+            self._whole = state, ForwardPass(folded, self.core.outputs)
         return self._whole[1]
 
     @property
@@ -132,6 +132,8 @@ class TransferModel(ServedModel):
         found = predictor.predict(self, inputs, batch_size, threshold)
         frame: Any = inputs
         if hasattr(frame, "iloc") and hasattr(frame, "columns"):
+            if self.core.joint:
+                return prediction_frame.make_task_frame(found, self.core.heads, frame.index)
             return prediction_frame.make_frame(found, self.core.head, self.class_names, frame.index)
         return found
 

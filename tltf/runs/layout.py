@@ -23,6 +23,10 @@ EXPLANATIONS_HTML, EXPLANATIONS_ROWS = "explanations.html", "explanations.jsonl"
 """What answers rest on."""
 UPDATE_JSON = "update.json"
 """What an update changed on the old and on the new test rows, and whether it was published."""
+STEPS_HTML, STEPS_JSON = "steps.html", "steps.json"
+"""How accurate the run of each step is on the test rows of every step."""
+CARRIED = "carried.safetensors"
+"""What a method leaves for the run that goes on from this one."""
 MODEL_CARD = "model_card.md"
 """What the model is, for those who are given it."""
 PREDICTIONS = "predictions.csv"
@@ -42,6 +46,10 @@ ADAPTER = "adapter.safetensors"
 MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets"
 """The folder of the model, and the files in it."""
 CHECKPOINTS, TENSORBOARD, WANDB, ROUNDS = "checkpoints", "tensorboard", "wandb", "rounds"
+STEPS, MEMORY = "steps", "memory"
+"""The runs of the steps of a sequence; which rows each of them leaves to later ones."""
+TASKS = "tasks"
+"""The folder with a folder per task of a run of several heads: its report and predictions."""
 PROJECTOR_FEATURES, PROJECTOR_LABELS = "features.tsv", "labels.tsv"
 PROJECTOR_PICTURES = "pictures.png"
 """What TensorBoard's embedding projector shows; in the folder TENSORBOARD."""
@@ -74,11 +82,17 @@ OF_A_TRAINING = (
     TRAINED_ROWS,
     TRACKED_RUNS,
     REFERENCE,
+    CARRIED,
+    STEPS_HTML,
+    STEPS_JSON,
 )
 """Files that a training writes and --overwrite removes."""
+OF_A_TASK = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS)
+"""Files in the folder of each task of a run of several heads."""
 FOLDERS_OF_A_TRAINING = {
     CHECKPOINTS: r"[0-9]+(\.[0-9]+)?(\.part)?",
     MODEL: r"v[0-9]+|core\.json",
+    MEMORY: r"[0-9]+\.json",
     WANDB: r"(offline-)?run-.+|latest-run|debug(-internal)?\.log|wandb-resume\.json",
 }
 """Folder -> pattern of the names in it that a training writes."""
@@ -88,6 +102,17 @@ def folds_of(run: pathlib.Path) -> list[pathlib.Path]:
     """The run folders of the folds of a cross-validation, in their order; [] for other runs."""
     found = (path for path in (run / ROUNDS).glob("*") if path.name.isdecimal() and path.is_dir())
     return sorted(found, key=lambda path: int(path.name))
+
+
+def steps_of(run: pathlib.Path) -> list[pathlib.Path]:
+    """The run folders of the steps of a sequence, in their order; [] for other runs."""
+    found = (path for path in (run / STEPS).glob("*") if path.name.isdecimal() and path.is_dir())
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def task_folder(run: pathlib.Path | str, task: str) -> pathlib.Path:
+    """The folder of a task of a run of several heads."""
+    return pathlib.Path(run) / TASKS / task
 
 
 def served_name(run: pathlib.Path | str) -> str:

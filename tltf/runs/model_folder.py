@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tltf.config import call_strings
+from tltf.config import call_strings, task_heads
 from tltf.config.catalogs import BACKBONES, HEADS
 from tltf.config.catalogs.row import Row
 from tltf.errors import FlagError, ModelError
@@ -128,6 +128,10 @@ def _manifest(path: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
                 f"--run={folds[0]} is the model of one fold; tltf.train --flagfile={folder / layout.FLAGS}"
                 " --split='holdout(test=0)' --output=NEW trains one model on all rows"
             )
+        steps = layout.steps_of(folder)
+        if steps:
+            what = f"{folder} is a sequence: it holds the models of {len(steps)} steps"
+            fix = f"--run={steps[-1]} is the model after the last one"
         raise ModelError(what, flag="run", fix=fix) from error
     _check_manifest(manifest, path)
     return manifest
@@ -148,7 +152,13 @@ def _check_manifest(manifest: Any, path: pathlib.Path) -> None:
 
 def require_known_parts(blueprint: dict[str, Any], place: pathlib.Path, trust_code: bool) -> None:
     """Refuses a core that names code from outside tltf, unless the user trusts that code."""
-    _name_of("head", blueprint.get("head"), HEADS, place, trust_code)
+    head = blueprint.get("head")
+    try:
+        texts = task_heads.texts_of(head) if isinstance(head, str) else [head]
+    except FlagError as error:
+        raise ModelError(f"its heads cannot be read: {error.what}", place=place) from error
+    for text in texts:
+        _name_of("head", text, HEADS, place, trust_code)
     _require_known_backbone(blueprint, place, trust_code)
 
 

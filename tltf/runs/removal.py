@@ -28,7 +28,7 @@ _CHECKPOINT = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def is_trained(run: pathlib.Path) -> bool:
-    """Whether a run has anything to go on from: a checkpoint, a model, or a fold with one of them.
+    """Whether a run has anything to go on from: a checkpoint, a model, or a fold or step with one.
 
     Args:
         run: the run folder.
@@ -41,9 +41,7 @@ def is_trained(run: pathlib.Path) -> bool:
         for path in (run / layout.MODEL).glob("*")
     ):
         return True
-    return any(
-        is_trained(path) for path in (run / layout.ROUNDS).glob("*") if path.name.isdecimal()
-    )
+    return any(map(is_trained, [*layout.folds_of(run), *layout.steps_of(run)]))
 
 
 def remove(run: pathlib.Path, export: int | None = 1) -> None:
@@ -62,7 +60,9 @@ def remove(run: pathlib.Path, export: int | None = 1) -> None:
     if export is not None:
         _remove_exports(run / layout.EXPORT, re.compile(str(export)))
     _remove_events(run / layout.TENSORBOARD)
-    _remove_rounds(run / layout.ROUNDS)
+    for name in (layout.ROUNDS, layout.STEPS):
+        _remove_runs(run / name)
+    _remove_tasks(run / layout.TASKS)
     for path in run.glob(".*.part"):
         _remove(path)
 
@@ -77,15 +77,24 @@ def _remove_exports(exports: pathlib.Path, version: re.Pattern[str]) -> None:
     _remove_in(exports, version)
 
 
-def _remove_rounds(rounds: pathlib.Path) -> None:
-    """Removes the runs in RUN/rounds, of which there is one per fold."""
-    for path in list(rounds.glob("*")) if _is_folder(rounds) else ():
+def _remove_runs(runs: pathlib.Path) -> None:
+    """Removes the runs in RUN/rounds or RUN/steps, of which there is one per fold or step."""
+    for path in list(runs.glob("*")) if _is_folder(runs) else ():
         if path.name.isdecimal() and _is_folder(path):
             remove(path)
             for name in layout.OF_A_RUN:
                 _remove(path / name)
             _remove_empty(path)
-    _remove_empty(rounds)
+    _remove_empty(runs)
+
+
+def _remove_tasks(tasks: pathlib.Path) -> None:
+    """Removes what a run of several heads has written of each task."""
+    for path in list(tasks.glob("*")) if _is_folder(tasks) else ():
+        for name in layout.OF_A_TASK if _is_folder(path) else ():
+            _remove(path / name)
+        _remove_empty(path)
+    _remove_empty(tasks)
 
 
 def _remove_in(folder: pathlib.Path, pattern: re.Pattern[str]) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
-from tltf.config import call_strings
+from tltf.config import call_strings, several_heads, task_heads
 from tltf.config.catalogs import HEADS
 from tltf.errors import ModelError
 from tltf.models import input_format
@@ -56,6 +56,7 @@ class AboutModel:
 
         Raises:
             ModelError: it is of another format, or its head is not part of tltf.
+            FlagError: the model has several heads.
         """
         try:
             facts = json.loads(text)
@@ -72,6 +73,8 @@ class AboutModel:
         if version != FORMAT or texts["modality"] not in ("image", "text"):
             what = f"the model tells of itself in format {version!r}, and this tltf reads {FORMAT}"
             raise ModelError(what, place=place, fix="export it again with this tltf")
+        if task_heads.are_several(texts["head"]):
+            raise several_heads.refuse("--server", "server", "--run=RUN, or its REST interface")
         name = call_strings.name_of(texts["head"])
         if name not in HEADS:
             what = f"the head {name!r} of the model is not part of tltf, and its code is not run"
@@ -84,6 +87,11 @@ class AboutModel:
             head=texts["head"],
             class_names=lists["class_names"],
         )
+
+
+def task_start(task: str) -> str:
+    """What the names of the outputs of a task begin with, where a model has several heads."""
+    return f"{task}_"
 
 
 def reading_of(data: str, modality: str) -> str:

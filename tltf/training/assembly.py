@@ -5,12 +5,16 @@ import warnings
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tltf.config import checks as config_checks
 from tltf.config import defaults
+from tltf.config.call_strings import Call
+from tltf.config.catalogs.row import HeadRow
 from tltf.config.options import Options, replace
 from tltf.config.recipe import Recipe
+from tltf.config.task_heads import TaskCalls
 from tltf.config.train_options import TrainOptions
 from tltf.console import lines
 from tltf.data import label_kinds, preprocessing
@@ -20,10 +24,12 @@ from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
+from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
-from tltf.models import core_builder, head_rows
+from tltf.models import core_builder, head_rows, loading
 from tltf.models.transfer_model import TransferModel
+from tltf.runs.carried import Carried
 from tltf.training import head_tuning, precision_choice
 from tltf.training.judges import MACRO_F1
 
@@ -48,13 +54,15 @@ def assemble(
     if recipe.method and recipe.method.name == "scratch":
         options = replace(options, backbone_weights="none")
     head = core_builder.fit_head(recipe.head, training)
+    if isinstance(head, TaskCalls):  # each of its tasks would need a baseline of its own
+        options = replace(options, baseline=config_checks.NO_BASELINE)
     options = replace(options, head=head.text, data=recipe.source.text or options.data.data)
     texts = training.texts() if training.modality == "text" else None
 
     def make() -> Core:
         return core_builder.build(
             options.model,
-            len(training.class_names),
+            _classes_of(head, training),
             training.modality,
             texts,
             backbone_call=recipe.backbone,
@@ -83,6 +91,35 @@ def assemble(
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
+
+
+def context_of(
+    trained: TransferModel, fingerprint: str = "", left: Carried | None = None
+) -> FitContext:
+    """The FitContext of a model that is about to be trained.
+
+    Args:
+        trained: TransferModel.
+        fingerprint: of the training rows; empty for a dry run.
+        left: what the method has left in the run that --backbone names.
+    """
+    names, prepared = tuple(trained.class_names), trained.preprocessing
+    if not isinstance(prepared, TextPreprocessing) or len(prepared.fields) > 1:
+        return FitContext(names, fingerprint, loading.load, carried=left)
+    to_inputs = prepared.graph_function
+
+    def text_inputs(texts: Sequence[str]) -> dict[str, np.ndarray]:
+        made = to_inputs(tf.constant(list(texts)))
+        return {name: tensor.numpy() for name, tensor in made.items()}
+
+    return FitContext(names, fingerprint, loading.load, text_inputs, left)
+
+
+def _classes_of(head: Call[HeadRow], training: Source) -> int | dict[str, tuple[str, ...]]:
+    """The number of classes; for several heads, task -> the names of its classes."""
+    if not isinstance(head, TaskCalls):
+        return len(training.class_names)
+    return {task: labels.class_names for task, labels in training.label_fields.items()}
 
 
 def _work(

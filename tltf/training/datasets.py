@@ -19,7 +19,9 @@ from tltf.data import augment as augmentation
 from tltf.data import lookups, pipeline, unlabelled
 from tltf.data.class_weights import class_weights
 from tltf.data.fingerprint import fingerprint
+from tltf.data.label_kinds import several
 from tltf.data.lookups import Lookup
+from tltf.data.ordering import GivenOrder
 from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
@@ -151,7 +153,7 @@ class _Builder:
         self,
         first_epoch: int,
         num_epochs: int,
-        rows: np.ndarray | None = None,
+        rows: np.ndarray | GivenOrder | None = None,
         reads: Lookup | None = None,
         augment: Sequence[Call[AugmentRow]] | None = None,
         skip: int = 0,
@@ -162,7 +164,7 @@ class _Builder:
         Args:
             first_epoch: number of the first epoch.
             num_epochs: number of epochs.
-            rows: int64[M], the rows that are read; None for all.
+            rows: int64[M], the rows that are read, or a GivenOrder; None for all.
             reads: Lookup that is read in place of the contents.
             augment: augmentations in place of those of --augment.
             skip: number of batches of the first epoch that are left out.
@@ -201,12 +203,13 @@ class _Builder:
         rows = np.concatenate([inputs["row"].numpy() for inputs, _, _ in read])
         return self.parts["train"].split_groups()[rows]
 
-    def batch(self, epoch: int, step: int, rows: np.ndarray | None = None) -> Batch:
+    def batch(self, epoch: int, step: int, rows: np.ndarray | GivenOrder | None = None) -> Batch:
         """The Batch of a step of `training`; it is read again, in the order that the seed gives."""
         part, numbers = self.parts["train"], self._numbers()
         read, _, weights = next(iter(self.training(epoch, 1, rows, numbers, (), step)))
         chosen = part.take(read["row"].numpy())
-        given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], chosen.labels, weights)
+        labels = several.arrays_of(np.asarray(chosen.labels))
+        given = (next(iter(self.trained.dataset(chosen, len(chosen))))[0], labels, weights)
         ids = [f"{row_id}" for row_id in chosen.ids]
         broken = non_finite.not_finite(given)
         return Batch(
@@ -371,7 +374,7 @@ class _Builder:
         tables: Sequence[Lookup],
         first_epoch: int,
         num_epochs: int,
-        rows: np.ndarray | None = None,
+        rows: np.ndarray | GivenOrder | None = None,
         skip: int = 0,
         is_drawn: bool = True,
     ) -> tf.data.Dataset:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tltf.data.ordering import GivenOrder
 from tltf.data.source import Source
 from tltf.graphs.core import Core
 from tltf.methods.method import MakeInputs
@@ -14,7 +15,7 @@ from tltf.models.forward import ForwardPass
 
 Batches = Callable[..., tf.data.Dataset]
 """(first epoch, number of epochs, rows, skip, is_drawn) -> dataset of (inputs, targets, weights). The
-last three may be left out: rows, int64[M], are those that are read; skip is the number of batches of
+last three may be left out: rows, int64[M], are those that are read, or a GivenOrder; skip is the number of batches of
 the first epoch that are left out; for is_drawn see `datasets`."""
 JudgedData = tuple[tf.data.Dataset | Callable[[], tf.data.Dataset], np.ndarray]
 """(dataset or a function that makes it, labels of a Source) of a split in its order."""
@@ -95,7 +96,7 @@ class Feed:
     used_ids: Callable[[], dict[str, np.ndarray]] = dict
     class_names: tuple[str, ...] = ()
     in_order: Callable[[], JudgedData] | None = None
-    batch: Callable[[int, int, np.ndarray | None], Batch] | None = None
+    batch: Callable[[int, int, np.ndarray | GivenOrder | None], Batch] | None = None
     ids: Callable[[str], Sequence[str]] | None = None
     origins: Callable[..., np.ndarray] | None = None
     probe_scores: Callable[[Core, Above | None], np.ndarray] | None = None
@@ -109,7 +110,7 @@ class Feed:
             ValueError: the feed has no `in_order`.
         """
         if self.in_order is None:
-            raise ValueError("a phase takes the easiest rows, but the feed has no `in_order`")
+            raise ValueError("a phase chooses its rows, but the feed has no `in_order`")
         return self.in_order()
 
 
@@ -121,13 +122,18 @@ class PhaseRows:
         feed: Feed of the fit.
         batch_size: examples per step, over all devices together.
         epochs_before: number of passes over the training split in the phases before this one.
-        rows: int64[M], the rows that the phase reads; None for all.
+        rows: int64[M], the rows that the phase reads, or a GivenOrder; None for all.
     """
 
     feed: Feed
     batch_size: int
     epochs_before: int = 0
-    rows: np.ndarray | None = None
+    rows: np.ndarray | GivenOrder | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of rows of a pass."""
+        return self.feed.num_train if self.rows is None else len(self.rows)
 
     def batch(self, epoch: int, step: int) -> Batch | None:
         """The Batch of a step; None where rows have no ids.

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tltf.config.options import Options
 from tltf.console import out_of_memory, signals
-from tltf.data import label_kinds
 from tltf.data.device_batches import share_batches
 from tltf.graphs import batch_norm_folding, batch_norm_statistics, freezing, frozen_prefix
 from tltf.graphs.core import Core
@@ -25,7 +23,7 @@ from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase, TrainingOutcome
 from tltf.models.forward import ForwardPass
 from tltf.runs import checkpoints
-from tltf.training import curriculum, resume
+from tltf.training import compiling, curriculum, resume
 from tltf.training.callbacks.keep_best import KeepBest
 from tltf.training.callbacks.log_epochs import EpochLog
 from tltf.training.course import Course
@@ -155,7 +153,7 @@ class Fit:
             self._recalibrate()
         if self.above and self.core is trained:  # its layers may have other classes now
             forward, dataset = self.above
-            self.above = ForwardPass(forward.model, self.core.head.name), dataset
+            self.above = ForwardPass(forward.model, self.core.outputs), dataset
         else:
             self.above = None
         return self.core
@@ -185,7 +183,13 @@ class Fit:
         self, number: int, phase: Phase, saved: FitState | None
     ) -> ReadyPhase | None:
         """The phase with its compiled model; None for a phase without steps, which is then over."""
-        size, chosen = value_of(self.options.train.batch_size), self._easiest(phase)
+        self.core = self.method.core_of(self.core, phase)
+        size, num_devices = (
+            value_of(self.options.train.batch_size),
+            self.strategy.num_replicas_in_sync,
+        )
+        given = self.method, self.feed, self.core, self.record, self.options, num_devices
+        chosen = curriculum.rows_of(phase, *given)
         rows = PhaseRows(self.feed, size, self.epochs_before, chosen)
         with self.strategy.scope():
             plan = self._plan(phase)
@@ -204,7 +208,7 @@ class Fit:
                 self.record.probe = self.feed.probe_scores(self.core, self.above)
         if phase.solver != "gradient":
             return None
-        steps = -(-(self.feed.num_train if chosen is None else len(chosen)) // size)
+        steps = -(-rows.count // size)
         training = share_batches(training, size, self.strategy.num_replicas_in_sync)
         unlabelled = above.unlabelled if above.training else self.feed.unlabelled
         training = self.method.batches(training, phase, unlabelled)
@@ -309,18 +313,6 @@ class Fit:
         with resume.as_unfinished(model.optimizer):
             _keras_fit(model, batches, epochs, ready.steps - place.steps, [back, *callbacks])
 
-    def _easiest(self, phase: Phase) -> np.ndarray | None:
-        """int64[M]: the rows of a phase that takes the easiest ones; None for all."""
-        if phase.easiest == 1.0:
-            return None
-        dataset, labels = self.feed.training_in_order()
-        if self.record.difficulty is None:
-            opened = dataset() if callable(dataset) else dataset
-            logits = ForwardPass(self.core.model, self.core.head.name)(opened)[: len(labels)]
-            self.record.difficulty = self.core.head.losses(logits, labels)
-        strata = label_kinds.kind_of(labels).strata(labels)
-        return curriculum.easiest(self.record.difficulty, strata, phase.easiest)
-
     def _recalibrate(self) -> None:
         """Computes the statistics of the changed batch norms again, with the final weights."""
         norms = batch_norm_statistics.moved_batch_norms(self.core.groups, self.moved.values())
@@ -344,23 +336,22 @@ class Fit:
             if any(layer.trainable_weights for layer in layers):
                 self.plans.pop()
                 self._plan(phase)
-            self.moved.clear()
+            self.moved.keep(self.core.model.weights)
             self.moved.update(named_weights(layers))
             parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
         self.above = self.judges.place(self.core, parts, above)
 
     def _compile(self, model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
         """Compiles the model of a phase, and makes the optimizer's variables."""
-        train, head = self.options.train, self.core.head
+        train = self.options.train
         rate = self.course.rate(phase, self.course.num_epochs(phase) * steps)
         used = embedding_rows.used_rows(model, self.feed.used_ids)
+        factors = compiling.factors_of(self.core, train, plan)
         is_scaled = self.options.runtime.precision == "mixed_float16"
-        optimizer = optimizers_optimizer.build(train, plan.factors, rate, used, is_scaled)
+        optimizer = optimizers_optimizer.build(train, factors, rate, used, is_scaled)
         model.compile(
             optimizer,
-            loss={head.name: head.loss(train.loss, train.label_smoothing, train.focal_gamma)},
-            loss_weights=None if phase.loss_weight == 1.0 else {head.name: phase.loss_weight},
-            weighted_metrics={head.name: head.metrics()},
+            **compiling.arguments_of(self.core, train, phase),
             jit_compile=False,
             steps_per_execution=self.course.steps_together(model, steps),
         )

@@ -7,6 +7,7 @@ have counted.
 
 import dataclasses
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -173,6 +174,12 @@ class MovedWeights(dict[str, keras.Variable]):
         """Assigns arrays to the variables of the same names."""
         for name, array in arrays.items():
             self[name].assign(array)
+
+    def keep(self, variables: Iterable[keras.Variable]) -> None:
+        """Forgets all but these variables, which a new head has left in the core."""
+        kept = {id(variable) for variable in variables}
+        for name in [name for name, variable in self.items() if id(variable) not in kept]:
+            del self[name]
 
 
 class FitClock:

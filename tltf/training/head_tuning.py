@@ -19,6 +19,7 @@ from tltf.errors import FlagError
 from tltf.graphs.core import Core, replace_head
 from tltf.heads import abstention, temperature
 from tltf.heads.head import Head
+from tltf.models import task_models
 from tltf.models.transfer_model import TransferModel
 
 TEMPERATURE, AUTO = "temperature", "auto"
@@ -29,13 +30,17 @@ def tune_head(trained: TransferModel) -> bool:
     """Lets the head choose on validation what it decides by; returns whether it did.
 
     The thresholds of labels come first, then the temperatures, which move them, and then the
-    threshold of being sure, on the calibrated probabilities.
+    threshold of being sure, on the calibrated probabilities. Of several heads each chooses by itself.
     """
+    if trained.core.joint:
+        return _tune_tasks(trained)
     part, core = trained.splits.get(VALIDATION), trained.core
     if part is None or not _chooses(trained, part):
         return False
     labels = np.asarray(part.labels)
-    logits = trained.logits(part, trained.eval_batch_size)
+    logits = trained.known_logits.get(VALIDATION)
+    if logits is None:
+        logits = trained.logits(part, trained.eval_batch_size)
     trained.known_logits[VALIDATION] = logits
     head: Head = core.head.tune(trained.scores_of(logits), part.labels)
     if _calibrates(trained, part):
@@ -47,6 +52,22 @@ def tune_head(trained: TransferModel) -> bool:
         head = head.abstain(rule, trained.scores_of(logits), labels)
         _warn_if_never_sure(head, trained)
     trained.core = replace_head(core, head)
+    return True
+
+
+def _tune_tasks(trained: TransferModel) -> bool:
+    """Lets each of several heads choose; the network is computed once for all of them."""
+    models = task_models.models_of_tasks(trained)
+    if not any(
+        (part := model.splits.get(VALIDATION)) and _chooses(model, part)
+        for model in models.values()
+    ):
+        return False
+    task_models.know_logits(trained, VALIDATION)
+    models = task_models.models_of_tasks(trained)
+    for model in models.values():
+        tune_head(model)
+    task_models.take_heads(trained, models)
     return True
 
 

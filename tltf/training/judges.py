@@ -60,9 +60,8 @@ class Judges:
         Returns:
             What `TransferModel.above` takes.
         """
-        name = core.head.name
-        whole = ForwardPass(core.model, name)
-        upper = ForwardPass(parts.suffix, name) if parts.prefix else whole
+        whole = ForwardPass(core.model, core.outputs)
+        upper = ForwardPass(parts.suffix, core.outputs) if parts.prefix else whole
         for role, data, cached in (
             (VALIDATION, self.feed.validation, above.validation),
             (TEST, self.feed.watched, above.watched),

@@ -22,9 +22,7 @@ from tltf.console.plot_style import plot_style
 from tltf.data import loader
 from tltf.errors import FlagError, NumericError
 from tltf.files import atomic_files
-from tltf.methods.context import FitContext
 from tltf.methods.method import Phase
-from tltf.models import loading
 from tltf.training import assembly, datasets
 from tltf.training.callbacks import non_finite
 from tltf.training.callbacks.log_epochs import EveryLog
@@ -108,7 +106,7 @@ def find(
     train = trained.run_options.train
     course = RangeTestCourse(train, feed.num_train, num_steps)
     fit = Fit(trained.core, method, feed, trained.run_options, strategy, EveryLog(), course=course)
-    fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
+    fit.prepare(assembly.context_of(trained, feed.fingerprint))
     fit.train()
     if course.curve is None or not course.curve.losses:
         raise FlagError(f"{train.method} takes no steps", flag="method", fix="solver=gradient")

@@ -142,7 +142,7 @@ class PhaseCallbacks:
             ),
             show_progress.ShowProgress(
                 name,
-                fit.feed.num_train,
+                self.rows.count,
                 size,
                 num_epochs,
                 best=self.best,

@@ -7,6 +7,7 @@ from tltf.config import call_strings, defaults
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import HeadRow
 from tltf.config.options import Options, flag_values
+from tltf.config.task_heads import TaskCalls
 from tltf.console.lines import amount_text, wrap
 from tltf.data import row_scan
 from tltf.data.source import ScanCounts
@@ -96,6 +97,8 @@ def head_text(call: Call[HeadRow], given: str) -> str:
         call: of the head, with what the data has added.
         given: as --head has it.
     """
+    if isinstance(call, TaskCalls):
+        return given
     usual = call.row.args if call.row else {}
     _, written = call_strings.parse(given, "head")
     own = {
@@ -146,7 +149,9 @@ def _method_text(trained: TransferModel, given: Options, phases: Sequence[Phase]
     if all(phase.solver == "lbfgs" for phase in phases):
         return f"{text}: solved to convergence, the penalty chosen on validation"
     if all(phase.solver == "method" for phase in phases):
-        return f"{text}: chosen among light heads by cross-validation"
+        is_chosen = call_strings.name_of(train.method) == "probe"
+        how = "chosen among light heads by cross-validation" if is_chosen else "in closed form"
+        return f"{text}: {how}"
     before = flag_values(given)
     chosen = [what for name, what in CHOSEN.items() if before[name] in (None, "auto")]
     text += (

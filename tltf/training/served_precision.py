@@ -28,5 +28,5 @@ def to_float32(trained: TransferModel, feed: Feed) -> None:
     prefix = parts.prefix
     if was_cached and prefix and feed.dataset_above:
         above = feed.dataset_above
-        forward = ForwardPass(parts.suffix, core.head.name)
+        forward = ForwardPass(parts.suffix, core.outputs)
         trained.above = forward, lambda part, size: above(prefix, part, size)

@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tltf.backbones import run_weights
 from tltf.config import checks as config_checks
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import Row
@@ -23,14 +25,14 @@ from tltf.console import lines
 from tltf.data import fingerprint, loader, lookups, scan_report
 from tltf.data.source import Source, Splits
 from tltf.graphs.core import Core
-from tltf.methods.context import FitContext
 from tltf.methods.method import Method
-from tltf.models import adapters, loading, saving
+from tltf.models import adapters, saving
 from tltf.models.adapters import Adapter
 from tltf.models.transfer_model import TransferModel
-from tltf.runs import folder, layout, metrics_log
+from tltf.runs import carried, folder, layout, metrics_log
+from tltf.runs.carried import Carried
 from tltf.training import datasets, disk_space, head_tuning, plan, served_precision
-from tltf.training.assembly import assemble, count_tokens
+from tltf.training.assembly import assemble, context_of, count_tokens
 from tltf.training.callbacks.log_epochs import EpochLog, EveryLog
 from tltf.training.course import Course
 from tltf.training.distribution import strategies
@@ -97,6 +99,8 @@ def train(
         result = _finish(result, fit, clock, has_adapter=logs is not None)
         if logs:
             saving.save(trained, logs, result.adapter)
+            if method.carried:
+                carried.write(logs, method.carried)
             folder.write_status(logs, "trained")
         return result
 
@@ -104,8 +108,7 @@ def train(
 def _show_trained(trained: TransferModel, method: Method, strategy: tf.distribute.Strategy) -> None:
     """Prints what each phase would train, for --dry_run."""
     with strategy.scope():
-        context = FitContext(trained.class_names, load_model=loading.load)
-        changed = method.prepare(trained.core, context)
+        changed = method.prepare(trained.core, context_of(trained))
     norm = trained.run_options.train.norm
     print(*lines.wrap("disk", _disk_text(trained, changed, method)), sep="\n")
     print(*lines.wrap("trains", plan.trained_text(changed, method, norm)), sep="\n")
@@ -197,13 +200,21 @@ def _prepared_fit(
     feed = datasets.build(trained, strategy)
     fit = Fit(trained.core, method, feed, options, strategy, log, run_folder, is_writer, course)
     weights_bytes = disk_space.num_bytes(trained.core.model.weights)
-    fit.prepare(FitContext(feed.class_names, feed.fingerprint, loading.load))
+    fit.prepare(context_of(trained, feed.fingerprint, _left_before(trained)))
     if run_folder and is_writer:
         needs = disk_space.needs_of(
             fit.core, method, options, "validation" in trained.splits, weights_bytes
         )
         disk_space.require(run_folder, needs)
     return fit
+
+
+def _left_before(trained: TransferModel) -> Carried | None:
+    """What the method of this run has left in the run that --backbone names."""
+    recipe, run = trained.recipe, trained.run_options.model.backbone
+    if recipe is None or recipe.method is None or recipe.backbone or not run_weights.is_run(run):
+        return None
+    return carried.read(os.path.expanduser(run), recipe.method.name)
 
 
 def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool) -> TrainingResult:
@@ -213,11 +224,11 @@ def _finish(result: TrainingResult, fit: Fit, clock: "_Clock", has_adapter: bool
         result: TrainingResult before the Fit.
         fit: Fit whose phases are over.
         clock: _Clock of the run.
-        has_adapter: whether an Adapter is made of a small trained part.
+        has_adapter: whether an Adapter is made of a small trained part; several heads have none.
     """
     trained, adapter = result.model, None
     clock.lap("train")
-    if has_adapter:
+    if has_adapter and not trained.core.joint:
         adapter = _adapter(trained, fit)
         clock.lap("adapter")
     trained.core = fit.finish()

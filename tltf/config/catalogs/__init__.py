@@ -8,6 +8,7 @@ from tltf.config.catalogs.explainers import EXPLAINERS
 from tltf.config.catalogs.formats import FORMATS
 from tltf.config.catalogs.heads import HEADS
 from tltf.config.catalogs.methods import METHODS
+from tltf.config.catalogs.queries import QUERIES
 from tltf.config.catalogs.row import (
     AugmentRow,
     BackboneRow,
@@ -32,6 +33,7 @@ CATALOGS: dict[str, dict] = {
     "explainers": EXPLAINERS,
     "abstentions": ABSTENTIONS,
     "alarms": ALARMS,
+    "queries": QUERIES,
 }
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "FORMATS",
     "HEADS",
     "METHODS",
+    "QUERIES",
     "SOURCES",
     "SPLITS",
     "TRACKERS",

@@ -10,6 +10,7 @@ METHODS = {
         title="linear probe",
         paper="Alain & Bengio 2016, arXiv:1610.01644",
         defaults="linear_probe",
+        several_heads=True,
     ),
     "probe": MethodRow(
         "tltf.methods.probe:probe",
@@ -18,12 +19,57 @@ METHODS = {
         title="tuned light head",
         defaults="linear_probe",
     ),
+    "setfit": MethodRow(
+        "tltf.methods.setfit:setfit",
+        {"head": "lbfgs", "last_groups": 0, "backbone_rate": 1.0},
+        "few labels: trains on pairs of rows, alike or not, then makes the head on the tuned features",
+        title="fine-tuned on pairs",
+        paper="Tunstall et al. 2022, arXiv:2209.11055",
+        defaults="contrast",
+    ),
+    "prototypes": MethodRow(
+        "tltf.methods.prototypes:prototypes",
+        {"ways": 0, "sharpness": 10.0, "last_groups": 0, "backbone_rate": 1.0},
+        "few labels: trains on episodes, in which rows come near their class's mean, which is then the head",
+        title="prototypical",
+        paper="Snell et al. 2017, arXiv:1703.05175",
+        defaults="contrast",
+    ),
+    "fastfit": MethodRow(
+        "tltf.methods.fastfit:fastfit",
+        {
+            "template": "{label}",
+            "temperature": 0.1,
+            "head": "lbfgs",
+            "last_groups": 0,
+            "backbone_rate": 1.0,
+        },
+        "few labels of many classes: contrasts texts with each other and with the names of the classes",
+        title="contrasted in batches",
+        paper="Yehudai & Bendel 2024, arXiv:2404.12365",
+        defaults="contrast",
+    ),
+    "zero_shot": MethodRow(
+        "tltf.methods.zero_shot:zero_shot",
+        {
+            "template": "This text is about {label}.",
+            "descriptions": "",
+            "name_weight": None,
+            "center": True,
+        },
+        "no labels: makes the head of the names of the classes; name_weight=auto adds a few labels",
+        title="zero-shot",
+        paper="Yin et al. 2019, arXiv:1909.00161",
+        defaults="linear_probe",
+        paths=("descriptions",),
+    ),
     "partial": MethodRow(
         "tltf.methods.fine_tuning:partial",
         {"last_groups": 2},
         "trains the head and the last groups of the backbone",
         title="partly fine-tuned",
         paper="Yosinski et al. 2014, arXiv:1411.1792",
+        several_heads=True,
     ),
     "full": MethodRow(
         "tltf.methods.fine_tuning:full",
@@ -31,6 +77,7 @@ METHODS = {
         "trains everything from the pretrained weights; backbone_rate scales the backbone's rate",
         title="fine-tuned",
         paper="Yosinski et al. 2014, arXiv:1411.1792",
+        several_heads=True,
     ),
     "lp_ft": MethodRow(
         "tltf.methods.schedules:lp_ft",
@@ -39,6 +86,7 @@ METHODS = {
         title="fine-tuned from a linear probe",
         paper="Kumar et al. 2022, arXiv:2202.10054",
         defaults="solved",
+        several_heads=True,
     ),
     "discriminative": MethodRow(
         "tltf.methods.schedules:discriminative",
@@ -46,6 +94,7 @@ METHODS = {
         "trains everything, each group of layers slower by the factor `decay` than the one above it",
         title="fine-tuned with discriminative rates",
         paper="Howard & Ruder 2018, arXiv:1801.06146",
+        several_heads=True,
     ),
     "gradual": MethodRow(
         "tltf.methods.schedules:gradual",
@@ -53,6 +102,7 @@ METHODS = {
         "trains the head, then in each stage more groups from the top, at lower rates further down",
         title="gradually unfrozen",
         paper="Howard & Ruder 2018, arXiv:1801.06146",
+        several_heads=True,
     ),
     "curriculum": MethodRow(
         "tltf.methods.schedules:curriculum",
@@ -69,6 +119,7 @@ METHODS = {
         title="BitFit",
         paper="Ben Zaken et al. 2021, arXiv:2106.10199",
         defaults="light",
+        several_heads=True,
     ),
     "norm_only": MethodRow(
         "tltf.methods.subsets:norm_only",
@@ -77,12 +128,14 @@ METHODS = {
         title="only normalisations trained",
         paper="Frankle et al. 2020, arXiv:2003.00152",
         defaults="light",
+        several_heads=True,
     ),
     "rules": MethodRow(
         "tltf.methods.subsets:rules",
         {"patterns": ("head/.*",), "rates": ()},
         "trains what patterns of <group>/<variable> match, each at its rate; the first match decides",
         title="trained by rules",
+        several_heads=True,
     ),
     "lora": MethodRow(
         "tltf.methods.lora:lora",
@@ -91,6 +144,7 @@ METHODS = {
         title="LoRA",
         paper="Hu et al. 2021, arXiv:2106.09685",
         defaults="light",
+        several_heads=True,
     ),
     "adapters": MethodRow(
         "tltf.methods.additive:adapters",
@@ -99,6 +153,7 @@ METHODS = {
         title="adapters",
         paper="Houlsby et al. 2019, arXiv:1902.00751",
         defaults="light",
+        several_heads=True,
     ),
     "prefix": MethodRow(
         "tltf.methods.additive:prefix",
@@ -107,6 +162,7 @@ METHODS = {
         title="prefix tuning",
         paper="Li & Liang 2021, arXiv:2101.00190",
         defaults="light",
+        several_heads=True,
     ),
     "prompt": MethodRow(
         "tltf.methods.additive:prompt",
@@ -123,6 +179,7 @@ METHODS = {
         title="IA3",
         paper="Liu et al. 2022, arXiv:2205.05638",
         defaults="light",
+        several_heads=True,
     ),
     "l2_sp": MethodRow(
         "tltf.methods.l2_sp:l2_sp",
@@ -163,10 +220,26 @@ METHODS = {
             "backbone_rate": 1.0,
             "warmup_share": 0.3,
             "warmup_rate": 10.0,
+            "old_head": "apart",
         },
         "continues a run on other classes; keeps the outputs for the old classes by distillation",
         title="learning without forgetting",
         paper="Li & Hoiem 2016, arXiv:1606.09282",
+    ),
+    "ewc": MethodRow(
+        "tltf.methods.ewc:ewc",
+        {"strength": 1000.0, "last_groups": 0, "fisher_rows": 1000},
+        "continues a run; the loss holds weights that mattered for its rows, by their Fisher information",
+        title="elastic weight consolidation",
+        paper="Kirkpatrick et al. 2017, arXiv:1612.00796",
+    ),
+    "ncm": MethodRow(
+        "tltf.methods.ncm:ncm",
+        {"scaled": True},
+        "the nearest class mean on frozen features; the means of a run that is continued are kept",
+        title="nearest class mean",
+        paper="Mensink et al. 2013, IEEE TPAMI 35(11)",
+        defaults="linear_probe",
     ),
     "distill": MethodRow(
         "tltf.methods.distillation:distill",
@@ -309,5 +382,6 @@ METHODS = {
         title="from random weights",
         paper="Kornblith et al. 2018, arXiv:1805.08974",
         defaults="scratch",
+        several_heads=True,
     ),
 }

@@ -87,18 +87,21 @@ class MethodRow(Row):
         defaults: the defaults of `tltf.config.defaults` that take the place of `auto`: `fine_tune`;
             `linear_probe`; `scratch`; `solved` for a method whose first phase solves for the head,
             through whose large weights the same rate moves an image network further; `light` for
-            one that trains few numbers, so that the rate can be high; `two_domains` for a hidden layer
-            on frozen features, with a penalty.
+            one that trains few numbers, so that the rate can be high; `contrast` for one that trains
+            the network by comparing rows with each other; `two_domains` for one that trains a head
+            with a hidden layer on labelled and other rows.
         replaces_weight_decay: whether its loss itself shrinks weights or holds them in place.
         reads: the roles of rows without labels, `target` or `unlabelled`, of which it takes the first
             that the data has; () for a method that learns from labelled rows alone.
         needs: the flags without which it has nothing to start from.
+        several_heads: whether it trains several heads on one network.
     """
 
     defaults: str = "fine_tune"
     replaces_weight_decay: bool = False
     reads: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    several_heads: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

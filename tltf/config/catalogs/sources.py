@@ -94,6 +94,34 @@ SOURCES = {
         "new rows with rows that an earlier run was trained on; tltf.update trains on it",
         paths=("run",),
     ),
+    "sequence": Row(
+        "tltf.data.sources.steps:sequence",
+        {
+            "steps": (),
+            "step": 0,
+            "memory": 0,
+            "choice": "reservoir",
+            "rows": "step",
+            "kept": "",
+        },
+        "data sets in turn, one a step; memory=N keeps rows of earlier steps; rows=step|memory|all are trained on",
+        paths=("kept",),
+    ),
+    "class_steps": Row(
+        "tltf.data.sources.steps:class_steps",
+        {
+            "data": str,
+            "classes": 2,
+            "order": 0,
+            "step": 0,
+            "memory": 0,
+            "choice": "reservoir",
+            "rows": "step",
+            "kept": "",
+        },
+        "the classes of one data set, a few new ones a step; order=SEED shuffles them; otherwise as sequence",
+        paths=("kept",),
+    ),
     "vader": Row(
         "tltf.data.sources.samples:vader",
         {"domain": "movie", "num_train": 0, "num_validation": 0, "num_test": 0},
@@ -138,3 +166,5 @@ SOURCES = {
         modality="image",
     ),
 }
+IN_STEPS = ("sequence", "class_steps")
+"""The sources whose rows come in steps; with `step=0` a run trains every step."""

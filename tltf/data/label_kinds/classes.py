@@ -19,7 +19,7 @@ class OneClass(LabelKind):
 
     def fits(self, labels: np.ndarray) -> bool:
         """Whether labels are whole numbers, one for each row."""
-        return labels.ndim == 1 and labels.dtype.kind != "f"
+        return labels.ndim == 1 and labels.dtype.kind not in "fV"
 
     def encode(
         self, texts: Sequence[str], class_names: Sequence[str] | None, name: str, least_classes: int

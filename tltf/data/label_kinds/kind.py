@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CLASS, LABELS, NUMBER, NUMBERS = "class", "labels", "number", "numbers"
+CLASS, LABELS, NUMBER, NUMBERS, TASKS = "class", "labels", "number", "numbers", "tasks"
 MOST_BARS, BAR = 20, 30
 """The most classes for which a summary draws bars, and the characters of the longest bar."""
 NAMED = 5

@@ -6,7 +6,7 @@ import pathlib
 import re
 from typing import Any
 
-from tltf.config import call_strings
+from tltf.config import call_strings, task_heads
 from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
 from tltf.errors import FlagError
 from tltf.evaluation.report import folds
@@ -56,7 +56,13 @@ def chips(report: Report) -> list[tuple[str, str]]:
 
 
 def _chosen(text: str) -> str:
-    """The call string of a head without the arguments that were computed from the training rows."""
+    """The call string of a head without the arguments that were computed from the training rows.
+
+    Of several heads each stands behind its task.
+    """
+    if task_heads.are_several(text):
+        pairs = [part.partition(":") for part in call_strings.split_outside(text, ";")]
+        return "; ".join(f"{task.strip()}: {_chosen(own)}" for task, _, own in pairs)
     try:
         name, arguments = call_strings.parse(text)
     except FlagError:

@@ -16,6 +16,7 @@ from tltf.evaluation.report.folds import Fold, FoldMean
 from tltf.evaluation.report.format_rows import FormatRow
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
+from tltf.evaluation.report.task_blocks import TaskBlock
 from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
 from tltf.runs import layout
 
@@ -256,6 +257,7 @@ class Report:
         facts: of a run; None in an evaluation.
         explained: how the worst mistakes were explained, or why they were not; None where it was not
             asked for.
+        tasks: of a run of several heads, a block for each; None where there is one.
         samples: training examples as the network sees them. They are shown in report.html and are
             not in the JSON.
     """
@@ -284,13 +286,17 @@ class Report:
     formats: list[FormatRow] = dataclasses.field(default_factory=list)
     facts: RunFacts | None = None
     explained: str | None = None
+    tasks: list[TaskBlock] | None = None
     samples: list[SampleGroup] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
     def main_split(self) -> tuple[str, SplitMetrics | None]:
         """`(name, metrics)` of the split that the report is about: test, else validation.
 
-        The headline metrics of a cross-validation are means over its folds.
+        The headline metrics of a cross-validation are means over its folds. The metrics of several
+        tasks are in their blocks.
         """
+        if self.tasks:
+            return ("test" if any(block.test for block in self.tasks) else "validation"), None
         if self.test and len(self.folds or ()) > 1:
             return "test", fold_rows.average(
                 self.test, self.folds or (), fold_rows.kind_of(self.round_kind)
@@ -305,6 +311,7 @@ class Report:
         values["parameters"] = self.parameters and dataclasses.asdict(self.parameters)
         if self.baselines is not None:
             values["baselines"] = {name: row.to_json() for name, row in self.baselines.items()}
+        values["tasks"] = self.tasks and [block.to_json() for block in self.tasks]
         values["folds"] = self.folds and [fold.to_json() for fold in self.folds]
         if self.fold_means is not None:
             values["fold_means"] = {k: _present(vars(row)) for k, row in self.fold_means.items()}
@@ -345,6 +352,7 @@ class Report:
             "parameters": lambda value: from_known_keys(Parameters, value),
             "data": DataSummary.from_json,
             "baselines": lambda rows: {k: BaselineRow.from_json(row) for k, row in rows.items()},
+            "tasks": lambda rows: [TaskBlock.from_json(row) for row in rows],
             "folds": lambda rows: [Fold.from_json(row) for row in rows],
             "fold_means": lambda rows: {
                 name: from_known_keys(FoldMean, row) for name, row in rows.items()

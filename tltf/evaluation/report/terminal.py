@@ -27,7 +27,11 @@ def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, 
     """
     split, metrics = report.main_split()
     lines = verdict_lines(report)
-    lines += score_lines(split, metrics) if metrics else wrap(split, "no examples")
+    for block in report.tasks or ():
+        found = block.test or block.validation
+        lines += score_lines(block.task, found) if found else wrap(block.task, "no examples")
+    if not report.tasks:
+        lines += score_lines(split, metrics) if metrics else wrap(split, "no examples")
     for sentence in (*sentences.compared_sentences(report), *sentences.choice_sentences(report)):
         lines += wrap("", sentence)
     for sentence in sentences.probe_sentences(report):
@@ -36,7 +40,7 @@ def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, 
     for row in sentences.comparison(report)[1:]:
         gain = f", this model {said.change(row.gain.difference)}" if row.gain else ""
         lines += wrap("", f"{said.value(row.value)} {row.title}{gain}")
-    if "scratch" not in (report.baselines or {}):
+    if "scratch" not in (report.baselines or {}) and not report.tasks:
         lines += wrap("", "not measured: random weights (--baseline=scratch)")
     lines += wrap("trained", " ".join(learning.sentences(report, history)))
     return "\n".join([*lines, *_next_lines(report, run)])

@@ -25,6 +25,7 @@ from tltf.evaluation.report import (
     next_steps,
     run_facts,
     sentences,
+    shown_tasks,
     templating,
     verdict,
 )
@@ -222,6 +223,7 @@ def _values(
         "sample_groups": pictures.samples,
         "fold_rows": folds.rows(report.folds or (), said, layout.REPORT_HTML),
         "round_kind": folds.kind_of(report.round_kind),
+        "tasks": shown_tasks.shown(report.tasks, layout.REPORT_HTML),
         "typed": report.facts.typed if report.facts else "",
         "fact_rows": run_facts.facts_rows(report.facts),
         "table": report.trainable_table,
@@ -262,6 +264,7 @@ def _links(values: dict[str, Any]) -> list[tuple[str, str]]:
     every = [
         ("next", "Next", values["next_steps"]),
         ("folds", values["round_kind"].plural.capitalize(), values["fold_rows"]),
+        ("tasks", "Tasks", values["tasks"]),
         ("comparison", "Baselines", values["has_metrics"]),
         ("curves", "Curves", values["curves"]),
         *((part.key, part.link, not part.is_after_mistakes) for part in own),

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from tltf.config import call_strings
+from tltf.config import call_strings, several_heads, task_heads
 from tltf.config.catalogs import HEADS
 from tltf.errors import FlagError, ModelError, StorageError
 from tltf.evaluation.report.report import Report
@@ -130,6 +130,8 @@ def _head(options: dict[str, Any], folder: pathlib.Path) -> Head:
         ModelError: it is code from outside of tltf, which must not run without being asked for.
     """
     text = str(options.get("head") or "classify")
+    if task_heads.are_several(text):
+        raise several_heads.refuse("tltf.compare", "runs", "compare RUN/tasks/TASK of both")
     if call_strings.name_of(text) not in HEADS:
         what = f"the run's head {text!r} is not part of tltf, and its code would be run"
         raise ModelError(what, place=folder)

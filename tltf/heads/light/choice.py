@@ -145,6 +145,8 @@ def solve(family: Family, rows: FrozenRows, settings: Sequence[float]) -> Sequen
     is_there = (rows.targets * rows.weights[:, None]).sum(axis=0) > 0
     if not settings:
         return []
+    if family.takes_absent_classes:
+        return family.solve(rows, settings)
     present = np.flatnonzero(is_there)
     models = family.solve(dataclasses.replace(rows, targets=rows.targets[:, present]), settings)
     if len(present) == len(is_there):

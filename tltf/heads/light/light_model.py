@@ -162,6 +162,8 @@ class Family:
     """One kind of light model with the settings that are tried of it."""
 
     name: ClassVar[str]
+    takes_absent_classes: ClassVar[bool] = False
+    """Whether it has a model for classes that no row has."""
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
         """The settings that are tried on so many rows; () where it is not worth the time."""

@@ -134,7 +134,7 @@ def trial_of(options: DemoOptions, folder: pathlib.Path) -> Trial:
         options: of the command.
         folder: where pictures of examples are written.
     """
-    model, report = loading.load(options.run), run_report(options.run)
+    model, report = loading.load_one_head(options.run, "tltf.demo"), run_report(options.run)
     heading = naming.title(report) if report else pathlib.Path(options.run).resolve().name
     return Trial(
         model,

@@ -113,6 +113,7 @@ def manifest_of(trained: TransferModel, core: Core) -> dict[str, Any]:
         "class_names": [name.encode("utf-8", "replace").decode() for name in told.class_names],
         "predicts": core.head.describe(told.class_names),
         "head": dataclasses.asdict(core.head),
+        **({"tasks": _tasks_of(core)} if core.joint else {}),
         "backbone": core.backbone.name,
         "preprocessing": trained.preprocessing.to_config(),
         "tensorflow": tf.__version__,
@@ -121,6 +122,18 @@ def manifest_of(trained: TransferModel, core: Core) -> dict[str, Any]:
             "python": platform.python_version(),
             **versions.installed_versions(PACKAGES),
         },
+    }
+
+
+def _tasks_of(core: Core) -> dict[str, Any]:
+    """Task -> what a program must know of its outputs, whose names begin with it."""
+    return {
+        task: {
+            "outputs_begin_with": about.task_start(task),
+            "class_names": list(own.class_names),
+            "predicts": own.head.describe(own.class_names),
+        }
+        for task, own in core.heads.items()
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tltf.backbones import builder, transformers
-from tltf.config import call_strings
+from tltf.config import call_strings, several_heads
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.evaluation.report.format_rows import FormatRow
 from tltf.files import atomic_folders
@@ -66,6 +66,8 @@ class FormatExport:
         verify: bool = True,
         /,
     ) -> None:
+        if trained.core.joint:
+            raise several_heads.refuse(f"the format {self.name}", "format", "--format=saved_model")
         self.require_packages()
         self.target = atomic_folders.new_version(folder, version)
         self.trained, self._verify = trained, verify

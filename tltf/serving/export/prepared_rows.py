@@ -17,6 +17,7 @@ from tltf.files import atomic_files
 from tltf.graphs import batch_norm_folding
 from tltf.heads.head import Head
 from tltf.models import example_inputs
+from tltf.models.served_model import ServedModel
 from tltf.models.transfer_model import TransferModel
 from tltf.serving.export import scores_graph
 
@@ -118,7 +119,7 @@ def _probes(trained: TransferModel) -> Iterator[tuple[dict[str, tf.Tensor]]]:
     yield (prepare_batch(trained, columns),)
 
 
-def prepare_batch(trained: TransferModel, raw: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+def prepare_batch(trained: ServedModel, raw: list[tf.Tensor]) -> dict[str, tf.Tensor]:
     """The inputs of the core for a batch of raw inputs, one tf.string[B] per field."""
     if trained.core.backbone.modality == "text":
         return trained.preprocessing(*raw)

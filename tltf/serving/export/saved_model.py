@@ -21,7 +21,7 @@ from tltf.graphs.core import Core
 from tltf.models import example_inputs
 from tltf.models.transfer_model import TransferModel
 from tltf.serving import about
-from tltf.serving.about import AboutModel
+from tltf.serving.about import AboutModel, task_start
 from tltf.serving.export import bundle, measuring, scores_graph
 from tltf.serving.export import verify as export_verify
 from tltf.serving.export.format_export import Abandoned
@@ -46,7 +46,8 @@ class SavedModelExport:
     and `probabilities`; or `value` float32[B] and `quantiles` float32[B, Q]. A batch may be empty.
     The signature `about` tells what the model is, see `tltf.serving.about`.
     The graph is float32 on one device, whatever the training ran on, with its batch norms folded into
-    the convolutions before them. assets/class_names.txt has one name per line.
+    the convolutions before them. assets/class_names.txt has one name per line. The outputs of several
+    heads begin with their task, such as `stars_value` and `topic_label`, and so do the lines.
 
     Args:
         trained: the model; its test split, if it has one, gives the inputs of the check.
@@ -100,7 +101,9 @@ class SavedModelExport:
             StorageError: the folder cannot be written.
         """
         with self._stack:
-            if self._check:
+            if self._check and self._core.joint:
+                export_verify.check_tasks(self._check, self._core)
+            elif self._check:
                 judged = export_verify.judged_scores(self._trained, NUM_VERIFIED)
                 export_verify.check_saved_model(self._check, self._core.model, judged)
         return self.target
@@ -171,9 +174,20 @@ class Servable(tf.Module):
         self._core = dataclasses.replace(core, model=batch_norm_folding.fold(core.model))
         self._preprocessing = preprocessing
         self._facts = facts
-        self._labels = [name.encode("utf-8", "replace") for name in facts.class_names]
+        names = {
+            output: own.class_names if core.joint else facts.class_names
+            for output, own in core.heads.items()
+        }
+        self._labels = {
+            output: [name.encode("utf-8", "replace") for name in given]
+            for output, given in names.items()
+        }
         path = pathlib.Path(scratch) / "class_names.txt"
-        lines = "".join(f"{printable(name)}\n" for name in facts.class_names)
+        lines = "".join(
+            f"{output}: {printable(name)}\n" if core.joint else f"{printable(name)}\n"
+            for output, given in names.items()
+            for name in given
+        )
         path.write_text(lines, encoding="utf-8")
         self.class_names_file = tf.saved_model.Asset(str(path))
         self.weights = [weight.value for weight in self._core.model.weights]
@@ -234,9 +248,15 @@ class Servable(tf.Module):
         if self._core.backbone.takes_any_length:
             padded = pipeline.cut_padding(padded)
         with flat_dense.flat_dense():
-            logits = self._core.model(padded, training=False)[self._core.head.name][:count]
-        head = self._core.head
-        return head.serving_outputs(head.scores(logits), self._labels)
+            outputs = self._core.model(padded, training=False)
+        found = dict[str, tf.Tensor]()
+        for name, own in self._core.heads.items():
+            served = own.head.serving_outputs(
+                own.head.scores(outputs[name][:count]), self._labels[name]
+            )
+            start = task_start(name) if self._core.joint else ""
+            found |= {start + key: value for key, value in served.items()}
+        return found
 
 
 def _graph(

@@ -21,9 +21,12 @@ import tensorflow as tf
 from tltf.data import label_kinds
 from tltf.errors import ModelError, StorageError
 from tltf.graphs import batch_norm_folding
+from tltf.graphs.core import Core
 from tltf.heads.head import Head
 from tltf.models import example_inputs
+from tltf.models.served_model import ServedModel
 from tltf.models.transfer_model import TransferModel
+from tltf.serving.about import task_start
 from tltf.serving.export import clean_process, prepared_rows
 
 LARGEST_DIFFERENCE = 1e-5
@@ -56,8 +59,54 @@ def check_saved_model(
             is wrong.
         StorageError: the check takes too long or has no room for its files.
     """
-    trained, columns = check.trained, list(check.raw.values())
-    head, outputs = trained.core.head, check.outputs()
+    return _compare(check, check.trained, check.outputs(), float32_model, judged)
+
+
+def check_tasks(check: "Check", core: Core) -> float:
+    """The largest difference of the scores of several heads, each as `check_saved_model` has it.
+
+    Args:
+        check: the check that was begun.
+        core: of several heads, in float32.
+
+    Raises:
+        ModelError, StorageError: as `check_saved_model` says.
+    """
+    outputs, found = check.outputs(), list[float]()
+    for task, own in core.heads.items():
+        part = core.of_task(task)
+        model = ServedModel(part, check.trained.preprocessing, own.class_names)
+        found.append(_compare(check, model, _of_task(outputs, task), part.model, None))
+    return max(found)
+
+
+def _of_task(outputs: dict[str, np.ndarray], task: str) -> dict[str, np.ndarray]:
+    """The outputs of a task as those of a model of one head: `raw/stars_value` as `raw/value`."""
+    start, found = task_start(task), dict[str, np.ndarray]()
+    for name, value in outputs.items():
+        kind, slash, output = name.rpartition("/")
+        if output.startswith(start):
+            found[kind + slash + output.removeprefix(start)] = value
+    return found
+
+
+def _compare(
+    check: "Check",
+    trained: ServedModel,
+    outputs: dict[str, np.ndarray],
+    float32_model: keras.Model,
+    judged: np.ndarray | None,
+) -> float:
+    """The largest difference of the scores of one head, see `check_saved_model`.
+
+    Args:
+        check: the check.
+        trained: the model, or one of its tasks.
+        outputs: what the export has computed.
+        float32_model: see `check_saved_model`.
+        judged: see `check_saved_model`.
+    """
+    head, columns = trained.core.head, list(check.raw.values())
     largest, what = np.inf, "the answers that were judged"
     if judged is not None:
         largest = _largest_difference(outputs, judged, head)
@@ -99,7 +148,7 @@ def _largest_difference(outputs: dict[str, np.ndarray], expected: np.ndarray, he
 
 
 def _reference_scores(
-    trained: TransferModel, model: keras.Model, columns: Sequence[Sequence[bytes]]
+    trained: ServedModel, model: keras.Model, columns: Sequence[Sequence[bytes]]
 ) -> np.ndarray:
     """float32[N, K]: the scores of the Keras model, its batch norms folded as in the export.
 

@@ -161,4 +161,6 @@ def _predicted(options: MonitorOptions, path: pathlib.Path, beginning: bytes) ->
     from tltf.models import loading
     from tltf.serving.monitoring.predicted_rows import PredictedRows
 
-    return PredictedRows(loading.load(options.run), options, path, beginning)
+    return PredictedRows(
+        loading.load_one_head(options.run, "tltf.monitor"), options, path, beginning
+    )

@@ -76,7 +76,7 @@ def _make_again(run: pathlib.Path) -> Reference:
         raise DataError(
             what, flag="run", place=run, fix="a run with --split=holdout(validation=.1)"
         )
-    return _make(loading.load(run), part, role, run)
+    return _make(loading.load_one_head(run, "tltf.monitor"), part, role, run)
 
 
 def _make(

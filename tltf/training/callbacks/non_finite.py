@@ -152,7 +152,7 @@ def loss_of_zeros(core: Core, feed: Feed) -> float:
     if feed.in_order is None:
         return 1.0
     _, labels = feed.in_order()
-    logits = np.zeros((len(labels), core.model.output[core.head.name].shape[-1]))
+    logits = np.zeros((len(labels), core.width))
     return float(core.head.losses(logits, labels).mean())
 
 
