@@ -66,6 +66,20 @@ def test_the_linear_baseline_is_measured_where_it_costs_little(method, values, w
         assert resolve(make(method=method, baseline=given), case).output.baseline == given
 
 
+@pytest.mark.parametrize(
+    ("method", "has_oracle", "wanted"),
+    [
+        ("dann", True, "probe|oracle"),
+        ("self_training", True, "probe|oracle"),
+        ("dann", False, "logistic"),
+        ("full", True, "logistic"),
+    ],
+)
+def test_a_method_that_reads_a_target_is_beside_both_light_heads(method, has_oracle, wanted):
+    case = situation(has_oracle=has_oracle)
+    assert resolve(make(method=method), case).output.baseline == wanted
+
+
 def test_what_is_given_is_kept():
     given = {
         "method": "full",

@@ -8,6 +8,7 @@ from tltf import check, lr_find, train
 from tltf.config import call_strings, checks
 from tltf.config.catalogs import HEADS
 from tltf.config.options import make
+from tltf.errors import FlagError
 
 GOOD = {"data": "digits(num_train=40, num_test=20)", "backbone": "small_cnn(filters=[2])"}
 RUN = [
@@ -105,3 +106,10 @@ def test_a_changed_call_writes_what_was_written_and_what_is_new():
     assert changed.text == "regress(dropout=0.1, hidden=[5, 6], center=2.5)"
     assert call_strings.pick(HEADS, changed.text, "head").kwargs == changed.kwargs
     assert call.kwargs["center"] is None, "the first stays as it was"
+
+
+def test_a_method_that_starts_from_a_run_is_refused_without_one():
+    given = {"method": "shot", "target_data": GOOD["data"]}
+    with pytest.raises(FlagError, match="starts from a finished run"):
+        recipe(**given)
+    assert recipe(**given, head_weights="runs/a").method.name == "shot"
