@@ -25,6 +25,8 @@ class PenaltyMethod(Method):
 
     takes_targets = False
     """Whether `penalty` takes the targets of the batch before the tensors; there is none without them."""
+    needs_training_batches = False
+    """Whether `penalty` takes batches that are made as those of training are; no others have one."""
     plain: Core
     """The core without the penalty, from `prepare` on."""
 
@@ -42,7 +44,9 @@ class PenaltyMethod(Method):
         """The core with a layer behind its logits that adds the penalty."""
         tensors, more = self.penalty_inputs(core, context)
         name = core.head.name
-        layer = AddedLoss(self.penalty, self.takes_targets, name="added_loss")
+        layer = AddedLoss(
+            self.penalty, self.takes_targets, self.needs_training_batches, name="added_loss"
+        )
         logits = layer([core.model.output[name], *tensors])
         self.plain = core
         model = keras.Model(core.model.input, {name: logits}, name="core")
@@ -61,19 +65,25 @@ class AddedLoss(keras.layers.Layer):
         function: tensors -> float[]; with `takes_targets` (targets, tensors) -> float[].
         takes_targets: whether the function takes targets, which a `TargetsModel` shows to the layer;
             where it shows none, as in validation, nothing is added.
+        only_in_training: whether nothing is added where the layer does not train.
     """
 
     def __init__(
-        self, function: Callable[..., tf.Tensor], takes_targets: bool = False, **kwargs: Any
+        self,
+        function: Callable[..., tf.Tensor],
+        takes_targets: bool = False,
+        only_in_training: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(dtype="float32", **kwargs)
         self.function, self.takes_targets = function, takes_targets
+        self.only_in_training = only_in_training
         self.seen = threading.local()  # each device of a strategy traces in a thread of its own
 
     def call(self, tensors: Sequence[tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """The first of `tensors`; without training there is no loss."""
+        """The first of `tensors`."""
         first, *others = tensors
-        if training is False:
+        if self.only_in_training and not training:
             return first
         given = [ops.cast(other, "float32") for other in others]
         if self.takes_targets:

@@ -43,6 +43,8 @@ class TwoDomains(PenaltyMethod):
         FlagError: a number out of its range.
     """
 
+    needs_training_batches = True
+
     def __init__(self, name: str, weight: float, hidden: int, last_groups: int) -> None:
         if not (0 <= weight < math.inf and hidden >= 0 and last_groups >= 0):
             what = (
