@@ -56,7 +56,7 @@ TITLES = {
     "vader": "vader, 4 domains in turn, MiniLM",
 }
 LOGISTIC = "probe(family=logistic)"
-RATES = (0.0001, 0.001, 0.01)
+RATES = (0.001, 0.01)
 NUM_EPOCHS, BATCH = 20, 32
 
 

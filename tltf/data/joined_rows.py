@@ -43,16 +43,22 @@ def without_copies(source: Source, other: Source) -> Source:
     return leave_out(source, ~is_copy, "its content is in the other data's test split")
 
 
-def require_same_kind(old: Source, new: Source) -> None:
-    """Raises FlagError where rows of both cannot stand in one data set."""
+def require_same_kind(old: Source, new: Source, said: str = "the rows before them have") -> None:
+    """Raises FlagError where rows of both cannot stand in one data set.
+
+    Args:
+        old: the rows before.
+        new: the rows that come to them.
+        said: what an error says before the form of the old rows.
+    """
     kinds = [{name: part.kind for name, part in source.fields.items()} for source in (old, new)]
     if kinds[0] != kinds[1]:
         told = [", ".join(f"{name} ({kind})" for name, kind in one.items()) for one in kinds]
-        what = f"the new data has {told[1]}, and the rows before them have {told[0]}"
+        what = f"the new data has {told[1]}, and {said} {told[0]}"
         raise FlagError(what, flag="data", fix="give the new data in the same form")
     before, now = (label_kinds.kind_of(np.asarray(source.labels)) for source in (old, new))
     if before is not now:
-        what = f"the new data has {now.phrase} per row, and those before them have {before.phrase}"
+        what = f"the new data has {now.phrase} per row, and {said} {before.phrase}"
         raise FlagError(what, flag="data")
 
 

@@ -49,7 +49,7 @@ def with_replay(settings: LoadSettings, run: str, data: str, replay: float = 5.0
         [joined_rows.with_roles(part, role) for role, part in parts.items()], "the run's data"
     )
     old = dataclasses.replace(old, scan=parts.scan)
-    joined_rows.require_same_kind(old, new)
+    joined_rows.require_same_kind(old, new, "the run was trained on")
     roles = call_strings.pick(SPLITS, SPLIT, "split").build(new, settings.seed)
     new = joined_rows.with_roles(new, roles)
     names = list(dict.fromkeys([*old.class_names, *new.class_names]))
