@@ -195,7 +195,7 @@ def test_errors_of_rows_are_those_of_each_kind_of_labels():
     labels = evaluators.evaluator_for(call_strings.pick(HEADS, "multi_label", "head").build())
     truths, candidate = labels.parse(["a|b", ""], ["a", "b"], np.eye(2), ("a", "b"))
     assert labels.row_errors(truths, candidate).tolist() == [1, 1]
-    assert label_kinds.KINDS.keys() == {"class", "labels", "number", "numbers"}
+    assert label_kinds.KINDS.keys() == {"class", "labels", "number", "numbers", "tasks"}
 
 
 def test_it_shows_itself_in_a_notebook(pair, tmp_path):

@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_refused():
     method = zero_shot.zero_shot()
     method.prepare(tiny.core(), FitContext(("a", "b", "c")))
     with pytest.raises(FlagError, match="a network of texts"):
-        method.solve(tiny.core(), rows_of(), 0)
+        method.solve(tiny.core(), rows_of(), 0, None)
     for arguments in ({"template": "no name"}, {"name_weight": -1}, {"name_weight": "most"}):
         with pytest.raises(FlagError):
             zero_shot.zero_shot(**arguments)
