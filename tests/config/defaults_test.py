@@ -167,3 +167,11 @@ def test_classes_are_not_balanced_twice(weights, method):
     assert caught.value.flag == "class_weights"
     for given in ({"class_weights": weights}, {"sampling": "balanced"}):
         resolve(make(**given), situation())
+
+
+def test_an_epoch_of_a_semi_supervised_method_passes_over_rows_without_labels():
+    case = situation(num_train=8, num_classes=2, num_unlabelled=6400)
+    train = resolve(make(method="fixmatch"), case).train
+    assert (train.batch_size, train.train_epochs) == (64, 8), "800 steps"
+    train = resolve(make(method="dann"), case).train
+    assert train.batch_size == 8, "the others count training rows"

@@ -22,6 +22,8 @@ from tltf.graphs import freezing, frozen_prefix
 from tltf.methods import distillation
 from tltf.methods.context import FitContext
 
+WHOLE_VIEWS = "weak='crop(scale=1.0)', strong='crop(scale=1.0)', views=1"
+"""Views that are the whole images, so that those of a cache are those of any step."""
 CASES = [
     ("images", "linear_probe"),
     ("images", "linear_probe(solver=lbfgs)"),
@@ -57,6 +59,9 @@ CASES = [
     ("images", "mcc(hidden=16)"),
     ("images", "shot"),
     ("images", "self_training(rounds=2)"),
+    ("images", "pseudo_label(threshold=.4)"),
+    ("images", f"fixmatch(threshold=.4, hidden=8, {WHOLE_VIEWS})"),
+    ("images", f"flexmatch(threshold=.4, last_groups=1, {WHOLE_VIEWS})"),
     ("texts", "bitfit"),
     ("texts", "lora(rank=2)"),
     ("texts", "lora(rank=2, targets='layer_2/.*')"),

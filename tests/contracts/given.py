@@ -38,7 +38,7 @@ def with_target(feed, count=13, batch_size=8):
     images = (rng.uniform(0, 40, (count, 8, 8, 3)) + shades).astype("float32")
     steps = -(-feed.num_train // batch_size)
 
-    def unlabelled(first, number, skip=0, augment="", views=4):
+    def unlabelled(first, number, skip=0, augment="", views=4, steps=steps):
         numbers = [np.random.default_rng([9, e]) for e in range(first, first + number)]
         rows = [rng.integers(0, count, steps * batch_size) for rng in numbers]
         order = np.concatenate(rows)[skip * batch_size :]

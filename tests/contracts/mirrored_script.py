@@ -83,6 +83,7 @@ def trained(case, options, strategy, num_rows):
 
     from tests import tiny
     from tests.contracts.cases import ON_TEXTS
+    from tests.contracts.given import reads_others, with_target
     from tests.training.fit_test import Log, feed, text_feed, text_inputs
     from tltf.config import call_strings
     from tltf.config.catalogs import METHODS
@@ -105,6 +106,7 @@ def trained(case, options, strategy, num_rows):
     with strategy.scope():
         core = make_core()
     data = text_feed(num_rows) if case in ON_TEXTS else feed(num_rows)
+    data = with_target(data) if reads_others(case) else data
     method = call_strings.pick(METHODS, case).build()
     run = fit.Fit(core, method, data, options, strategy, Log())
     is_text = case in ON_TEXTS

@@ -20,6 +20,7 @@ QUICK = [
     ("adversarial", {}),
     ("setfit", {}),
     ("fastfit", {}),
+    ("flexmatch(threshold=.4)", {}),
     ("linear_probe(solver=lbfgs)", {"rows": 21}),
     ("full", {"rows": 21}),
     # At this rate nothing moves but the statistics, of which only the last ones are compared.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.contracts import cases
 from tltf.config import checks, options
 from tltf.data import loader
 from tltf.errors import DataError, FlagError
@@ -93,3 +94,24 @@ def test_images_beside_texts_are_refused(source):
 def test_a_method_that_needs_them_says_which_flag_is_missing(source):
     with pytest.raises(FlagError, match="--target_data names them"):
         parts_of(data=source, method="dann")
+
+
+def test_pictures_without_labels_need_no_folders_of_classes(tmp_path):
+    for name, pictures in {"a": range(6), "b": range(6, 12)}.items():
+        (tmp_path / "labelled" / name).mkdir(parents=True)
+        for number in pictures:
+            content = cases.picture(number)
+            (tmp_path / "labelled" / name / f"{number}.png").write_bytes(content)
+    for folder, numbers in {"loose": range(20, 24), "loose/deep/er": range(24, 26)}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for number in numbers:
+            (tmp_path / folder / f"{number}.png").write_bytes(cases.picture(number))
+    given = options.make(
+        data=f"image_folder(path={tmp_path}/labelled)",
+        unlabelled_data=f"image_folder(path={tmp_path}/loose)",
+        split="holdout(test=.2, validation=0)",
+        backbone="small_cnn",
+        method="pseudo_label",
+    )
+    parts = loader.load_parts(given, checks.resolve(given, needs_output=False))
+    assert len(parts["unlabelled"]) == 6 and parts["unlabelled"].labels is None

@@ -42,6 +42,7 @@ class Situation:
         num_examples: examples of all splits together.
         has_test: whether there is a test split.
         has_oracle: whether rows of a target have classes as labels, which a baseline may learn from.
+        num_unlabelled: rows without labels, or of a target where there are none.
     """
 
     modality: str
@@ -54,6 +55,7 @@ class Situation:
     num_examples: int = 0
     has_test: bool = True
     has_oracle: bool = False
+    num_unlabelled: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,14 +95,15 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
     usual = _defaults_of(method, situation.modality, situation.is_pretrained)
     optimizer = usual.optimizer if train.optimizer == "auto" else train.optimizer
     schedule = usual.schedule if train.schedule == "auto" else train.schedule
-    batch_size = _batch_size(train.batch_size or usual.batch_size, situation)
+    num_rows = _rows_of_epoch(method, situation)
+    batch_size = _batch_size(train.batch_size or usual.batch_size, num_rows, situation)
     _check(train, situation)
     chosen: dict[str, FlagValue] = {
         "method": method.text,
         "optimizer": optimizer,
         "batch_size": batch_size,
         "eval_batch_size": train.eval_batch_size or 128,
-        "train_epochs": train.train_epochs or _epochs(usual, situation.num_train, batch_size),
+        "train_epochs": train.train_epochs or _epochs(usual, num_rows, batch_size),
         "schedule": schedule,
         "norm": _norm(train.norm, method),
         "keep": _keep(train.keep, situation),
@@ -158,10 +161,17 @@ def _auto_method(situation: Situation) -> str:
     return "linear_probe" if few else "full"
 
 
-def _batch_size(wanted: int, situation: Situation) -> int:
-    """`wanted`, but no more than there are examples, in a number that the devices can share."""
+def _rows_of_epoch(method: Call[MethodRow], situation: Situation) -> int:
+    """The rows that an epoch passes over, for which training rows may be repeated."""
+    if _kind(method) == "semi_supervised":
+        return max(situation.num_train, situation.num_unlabelled)
+    return situation.num_train
+
+
+def _batch_size(wanted: int, num_rows: int, situation: Situation) -> int:
+    """`wanted`, but no more than an epoch has rows, in a number that the devices can share."""
     replicas = situation.num_replicas
-    most = max(situation.num_train // replicas * replicas, replicas)
+    most = max(num_rows // replicas * replicas, replicas)
     if wanted > most:
         warnings.warn(
             f"--batch_size={wanted} is more than the training split can fill, so {most} is used",
@@ -209,7 +219,7 @@ def _norm(norm: str, method: Call[MethodRow]) -> str:
         return norm
     return (
         "frozen"
-        if _kind(method) in ("solved", "linear_probe", "contrast", "two_domains")
+        if _kind(method) in ("solved", "linear_probe", "contrast", "two_domains", "semi_supervised")
         else "train"
     )
 
@@ -264,6 +274,8 @@ _DEFAULTS = {
     ("image", "light"): _image(3e-3, 300, (5, 40)),
     ("image", "two_domains"): MethodDefaults("adam", "cosine", 0.0, 1e-3, 800, (10, 60), 64),
     ("text", "two_domains"): MethodDefaults("adam", "cosine", 0.0, 1e-3, 800, (10, 60), 64),
+    ("image", "semi_supervised"): MethodDefaults("adam", "cosine", 0.0, 1e-3, 800, (2, 60), 64),
+    ("text", "semi_supervised"): MethodDefaults("adam", "cosine", 0.0, 1e-3, 800, (2, 60), 64),
     ("text", "linear_probe"): _text(1e-2, 625, (5, 40), weight_decay=1.0),
     ("text", "fine_tune"): _text(5e-5, 200, (3, 20)),
     ("text", "solved"): _text(5e-5, 200, (3, 20)),
@@ -292,6 +304,6 @@ def _kind(method: Call[MethodRow]) -> str:
     return method.row.defaults if method.row else "fine_tune"
 
 
-def _epochs(usual: MethodDefaults, num_train: int, batch_size: int) -> int:
+def _epochs(usual: MethodDefaults, num_rows: int, batch_size: int) -> int:
     least, most = usual.epochs
-    return min(max(round(usual.steps * batch_size / num_train), least), most)
+    return min(max(round(usual.steps * batch_size / num_rows), least), most)

@@ -24,6 +24,7 @@ def load(
     least_classes: int = 2,
     target: str = "class",
     flag: str = "data",
+    needs_labels: bool = True,
 ) -> Source:
     """The Source that a call string of --data names, checked and counted.
 
@@ -34,13 +35,14 @@ def load(
         least_classes: smallest number of classes; one is enough to evaluate on.
         target: name of the kind of labels that labels are read as; the head's `target`.
         flag: name of the flag that names it.
+        needs_labels: whether images must be in folders of classes.
 
     Raises:
         FlagError: a source, an argument, a path or a column is unknown.
         DataError: the data cannot be used.
         StorageError: a packaged sample cannot be fetched.
     """
-    settings = LoadSettings(seed, scan or ScanOptions(), least_classes, target)
+    settings = LoadSettings(seed, scan or ScanOptions(), least_classes, target, needs_labels)
     source = call_strings.pick(SOURCES, text, flag=flag).build(settings)
     return source if source.labels is None else source.convert_labels(target)
 
@@ -158,6 +160,7 @@ def _with_more_rows(parts: Splits, options: Options, recipe: DataRecipe) -> Spli
             least_classes=1,
             target=recipe.label_kind,
             flag=flag,
+            needs_labels=flag != "unlabelled_data",
         )
 
     if recipe.target:

@@ -32,12 +32,14 @@ class LoadSettings:
         scan: what the scan lets pass.
         least_classes: smallest number of classes; one is enough to evaluate on.
         target: the kind of labels that labels are read as, a name of label_kinds.KINDS.
+        needs_labels: whether rows without labels are faulty where the place of a file gives its label.
     """
 
     seed: int = 0
     scan: ScanOptions = dataclasses.field(default_factory=ScanOptions)
     least_classes: int = 2
     target: str = label_kinds.CLASS
+    needs_labels: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

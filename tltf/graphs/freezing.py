@@ -277,13 +277,14 @@ def _setting(
         for key, rate in wanted.items()
     }
     is_trained = any(rates.values()) or any(is_on for _, is_on in flags)
+    follows = is_trained or getattr(layer, "follows_batches", False)
     outcomes, trained = [], []
     for variable in layer.weights:
         key = id(variable)
         rate, mode = rates[key], modes.get(key, "")
         if is_trained and key in learned:
             trained.append((variable, rate > 0))
-        is_state = is_trained and key not in learned and mode != "frozen"
+        is_state = follows and key not in learned and mode != "frozen"
         outcomes.append((variable, rate, mode, rate > 0 or is_state))
     setting = LayerSetting(layer, is_trained, tuple(flags) if is_trained else (), tuple(trained))
     return setting, outcomes

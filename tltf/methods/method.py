@@ -21,9 +21,9 @@ MakeBatches = Callable[..., tf.data.Dataset]
 """(first epoch, number of epochs, rows=None, skip=0, is_drawn=True) -> dataset of (inputs, targets,
 weights)."""
 MakeInputs = Callable[..., tf.data.Dataset]
-"""(first epoch, number of epochs, skip=0, augment="", views=4) -> dataset of the inputs of rows without
-labels, as many batches of --batch_size rows in each epoch as the training rows have; the rows are read
-again and again. With `augment`, call strings of AUGMENTS, they are augmented so in place of what --augment
+"""(first epoch, number of epochs, skip=0, augment="", views=4, steps=None) -> dataset of the inputs of rows without
+labels, `steps` batches of --batch_size rows in each epoch, by default as many as the training rows have; the rows
+are read again and again. With `augment`, call strings of AUGMENTS, they are augmented so in place of what --augment
 says; above a cached frozen network so many augmented views of each row are used in turn."""
 
 
@@ -122,12 +122,14 @@ class RowsToOrder:
         batch_size: rows per step, over all devices.
         num_devices: devices, each of which takes an equal part of a batch that is not cut further.
         seed: --seed.
+        num_unlabelled: rows without labels that the method reads.
     """
 
     labels: np.ndarray
     batch_size: int
     num_devices: int
     seed: int
+    num_unlabelled: int = 0
 
     @property
     def share(self) -> int:

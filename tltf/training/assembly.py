@@ -166,6 +166,7 @@ def _situation(
         is_solvable=_unsolvable(core, options.train.loss) is None,
         num_examples=sum(map(len, parts.values())),
         has_test="test" in parts,
+        num_unlabelled=len(parts.get("unlabelled") or parts.get("target") or ()),
         has_oracle=_has_oracle(core, parts),
     )
 

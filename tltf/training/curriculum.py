@@ -42,7 +42,8 @@ def rows_of(
     if phase.solver != "gradient" or type(method).order is Method.order:
         return None
     size, labels = value_of(options.train.batch_size), feed.training_in_order()[1]
-    rows = RowsToOrder(labels, size, num_devices, options.runtime.seed)
+    seed, others = options.runtime.seed, feed.num_unlabelled
+    rows = RowsToOrder(labels, size, num_devices, seed, others)
     return method.order(phase, rows)
 
 

@@ -67,6 +67,7 @@ def build(trained: TransferModel, strategy: tf.distribute.Strategy) -> Feed:
         functools.partial(_probe_scores, trained) if is_probe_a_baseline(trained) else None,
         builder.unlabelled(),
         builder.unlabelled_in_order if read_role(trained) else None,
+        len(trained.splits.get(read_role(trained)) or ()),
     )
 
 
@@ -275,6 +276,7 @@ class _Builder:
         skip: int = 0,
         augment: str = "",
         views: int = 4,
+        steps: int | None = None,
     ) -> tf.data.Dataset:
         """See `MakeInputs`; above a prefix the augmented views are cached and used in turn."""
         size = cast(int, self.options.train.batch_size)
@@ -285,7 +287,7 @@ class _Builder:
             part,
             self.trained.preprocessing,
             batch_size=size,
-            steps=-(-len(self.parts["train"]) // size),
+            steps=steps or -(-len(self.parts["train"]) // size),
             seed=seed,
             length_buckets=self.trained.takes_any_length,
         )
@@ -392,7 +394,4 @@ class _Builder:
         for epoch in range(first_epoch, first_epoch + num_epochs):
             table, skipped = tables[epoch % len(tables)], skip if epoch == first_epoch else 0
             passes.append(self.training(epoch, 1, rows, table, (), skipped, is_drawn))
-        dataset = passes[0]
-        for other in passes[1:]:
-            dataset = dataset.concatenate(other)
-        return dataset
+        return functools.reduce(tf.data.Dataset.concatenate, passes)

@@ -84,6 +84,7 @@ class Feed:
         unlabelled: `MakeInputs` of the rows without labels that the method reads, or None.
         unlabelled_in_order: (frozen prefix or None) -> dataset of these rows in their order, each once,
             whose inputs are the outputs of the prefix where there is one; None without such rows.
+        num_unlabelled: the number of these rows.
     """
 
     training: Batches
@@ -102,6 +103,7 @@ class Feed:
     probe_scores: Callable[[Core, Above | None], np.ndarray] | None = None
     unlabelled: MakeInputs | None = None
     unlabelled_in_order: Callable[[keras.Model | None], tf.data.Dataset] | None = None
+    num_unlabelled: int = 0
 
     def training_in_order(self) -> JudgedData:
         """The JudgedData of `in_order`.

@@ -211,6 +211,8 @@ class Fit:
         steps = -(-rows.count // size)
         training = share_batches(training, size, self.strategy.num_replicas_in_sync)
         unlabelled = above.unlabelled if above.training else self.feed.unlabelled
+        if unlabelled:
+            unlabelled = functools.partial(unlabelled, steps=steps)
         training = self.method.batches(training, phase, unlabelled)
         with self.strategy.scope():
             model = parts.suffix if above.training else self._joined(parts)

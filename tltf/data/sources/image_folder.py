@@ -28,7 +28,7 @@ def image_folder(settings: LoadSettings, path: str) -> Source:
     """Images of class folders; folders named train, val(idation) or test above them are splits.
 
     Args:
-        settings: LoadSettings.
+        settings: LoadSettings; where no labels are needed, images at any depth are read without them.
         path: path of the folder.
 
     Returns:
@@ -49,7 +49,15 @@ def image_folder(settings: LoadSettings, path: str) -> Source:
         )
         raise FlagError(f"{path} is a file, not a folder", flag="data", fix=fix)
     scan = row_scan.Scan("image_folder")
-    paths, labels, roles = _walk(root, scan, settings)
+    paths, labels, roles = (
+        _walk(root, scan, settings)
+        if settings.needs_labels
+        else (
+            list(walk_files(root, root, scan, follows_links=settings.scan.follow_links)),
+            None,
+            None,
+        )
+    )
     if not paths:
         scan.fail(
             f"no images in the folders of {path} (extensions seen: {_extensions(root)})",
