@@ -16,6 +16,7 @@ from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.config.options import make
 from tltf.errors import FlagError
+from tltf.evaluation.report import learning
 from tltf.graphs import freezing
 from tltf.graphs.core import attach_head, replace_backbone
 from tltf.heads.light import choice
@@ -161,6 +162,8 @@ def test_the_loss_falls(text):
         dataset, labels = data_for(text).training_in_order()
         losses = core.head.losses(ForwardPass(core.model, "label")(dataset), labels)
         assert losses.mean() < np.log(3), "no class is stated to be as likely as any other"
+        solved = [row for row in fitted.history if row["phase"] == fitted.phases()[-1].name]
+        assert solved and not learning.epochs_of(solved), "what was solved for has no epochs"
         return
     last = [row["loss"] for row in fitted.history if row["phase"] == fitted.history[-1]["phase"]]
     half = len(last) // 2  # dropout makes single epochs noisy

@@ -104,7 +104,8 @@ class Solved:
 
     Args:
         core: the core to go on with; maybe with another head on the same layers.
-        history: plain JSON, a dict for each thing that was tried.
+        history: plain JSON, a dict for each thing that was tried; `candidate` names it in words, where
+            the number of the thing does not say enough.
         text: what was done, for the terminal.
     """
 

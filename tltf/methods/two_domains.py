@@ -63,10 +63,9 @@ class TwoDomains(PenaltyMethod):
             fix = f"--method='{self.name}(last_groups={len(names)})'"
             raise FlagError(what, flag="method", fix=fix)
         trained = names[len(names) - self.last_groups :]
-        rules: list[Rule] = [HEAD, (f"{DOMAIN}/.*", 1.0), *(rule_of(name, 0.1) for name in trained)]
-        if DOMAIN not in groups_of(core):
-            rules.pop(1)
-        return Phase(self.name, tuple(rules), norm="frozen")
+        more: list[Rule] = [rule_of(DOMAIN)] if DOMAIN in groups_of(core) else []
+        rules = (HEAD, *more, *(rule_of(name, 0.1) for name in trained))
+        return Phase(self.name, rules, norm="frozen")
 
     def prepare(self, core: Core, context: FitContext) -> Core:
         """The core, with a hidden layer in its head, and the penalty behind its logits."""

@@ -184,10 +184,8 @@ class Fit:
     ) -> ReadyPhase | None:
         """The phase with its compiled model; None for a phase without steps, which is then over."""
         self.core = self.method.core_of(self.core, phase)
-        size, num_devices = (
-            value_of(self.options.train.batch_size),
-            self.strategy.num_replicas_in_sync,
-        )
+        size = value_of(self.options.train.batch_size)
+        num_devices = self.strategy.num_replicas_in_sync
         given = self.method, self.feed, self.core, self.record, self.options, num_devices
         chosen = curriculum.rows_of(phase, *given)
         rows = PhaseRows(self.feed, size, self.epochs_before, chosen)
@@ -209,7 +207,7 @@ class Fit:
         if phase.solver != "gradient":
             return None
         steps = -(-rows.count // size)
-        training = share_batches(training, size, self.strategy.num_replicas_in_sync)
+        training = share_batches(training, size, num_devices)
         unlabelled = above.unlabelled if above.training else self.feed.unlabelled
         if unlabelled:
             unlabelled = functools.partial(unlabelled, steps=steps)

@@ -69,7 +69,8 @@ def solve_by_method(
     light = FrozenRows(*checked, given.groups())
     solved = method.solve(fit.core, light, fit.options.runtime.seed, _unlabelled(fit, parts, above))
     lines.say(phase, solved.text)
-    _record(fit, phase, solved.history)
+    rows_tried = [{"candidate": f"{phase} {n}", **row} for n, row in enumerate(solved.history, 1)]
+    _record(fit, phase, rows_tried)
     return solved.core
 
 
