@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from scipy import special
 
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
@@ -193,3 +194,22 @@ def test_edges_of_thresholds_stay():
     logits, labels = labelled([3.0, 3.0, 3.0])
     made = moved.calibrate(logits, labels, np.arange(1500, dtype=np.uint64))
     assert made.thresholds == (0.0, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("count", [2, 8, 200])
+def test_few_rows_that_are_all_right_are_believed_as_far_as_so_many_can_show(count):
+    labels = np.arange(count) % 2
+    logits = 3.0 * np.eye(2)[labels]
+    odds = count + 1.0  # (n + 1) / (n + 2) against 1 / (n + 2)
+    assert temperature.fit_of_few(logits, labels, count) == pytest.approx(
+        3 / np.log(odds), rel=1e-4
+    )
+    assert temperature.fit(logits, labels, class_losses) < 0.1, "surer than any row can show"
+
+
+def test_many_rows_get_the_temperature_of_their_loss():
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 4, (5000, 3))
+    labels = (random.random(5000)[:, None] > np.cumsum(special.softmax(logits / 2, 1), 1)).sum(1)
+    plain = temperature.fit(logits, labels, temperature.class_losses)
+    assert temperature.fit_of_few(logits, labels, 5000) == pytest.approx(plain, rel=5e-3)

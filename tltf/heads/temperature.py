@@ -56,6 +56,27 @@ def fit(logits: np.ndarray, labels: np.ndarray, losses: Losses) -> float:
     return float(f"{np.exp(found.x):.6g}")
 
 
+def fit_of_few(logits: np.ndarray, labels: np.ndarray, num_rows: int) -> float:
+    """The temperature of classes by few rows, which stays above 0 where every answer is right.
+
+    A label counts as its class with the probability (n + 1) / (n + 2) and as the others with the rest,
+    n the number of rows: Platt 1999, "Probabilistic outputs for support vector machines", section 2.2.
+
+    Args:
+        logits: float[N, C], with at least two classes.
+        labels: int[N].
+        num_rows: n; less than N where rows stand in it more than once.
+    """
+    rest = 1.0 / (num_rows + 2)
+
+    def losses(divided: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        own = class_losses(divided, labels)
+        every = special.logsumexp(divided, axis=1) * divided.shape[1] - divided.sum(axis=1)
+        return (1.0 - rest) * own + rest * (every - own) / (divided.shape[1] - 1)
+
+    return fit(logits, labels, losses)
+
+
 def losses_held_out(
     logits: np.ndarray, labels: np.ndarray, losses: Losses, groups: np.ndarray
 ) -> np.ndarray:

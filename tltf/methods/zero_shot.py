@@ -11,8 +11,7 @@ from tltf.errors import FlagError
 from tltf.graphs.core import Core
 from tltf.heads.light.light_model import FrozenRows, Linear
 from tltf.heads.light.named_prototypes import NamedPrototypes, unit_rows
-from tltf.heads.temperature import class_losses
-from tltf.heads.temperature import fit as fit_temperature
+from tltf.heads.temperature import fit_of_few
 from tltf.methods import label_texts
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase, Solved
@@ -115,7 +114,7 @@ class ZeroShot(Method):
         (model,) = family.solve(rows, self.weights)
         labels = rows.targets.argmax(axis=1)
         logits = model.logits(np.asarray(rows.features))
-        divisor = fit_temperature(logits, labels, class_losses)
+        divisor = fit_of_few(logits, labels, len(labels))
         accuracy = float((logits.argmax(axis=1) == labels).mean())
         text = f"{accuracy:.1%} of {len(labels)} training rows, of whose labels none is used"
         put = put_into(core, _linear(model).scaled(1 / divisor))

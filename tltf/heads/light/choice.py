@@ -8,7 +8,7 @@ import numpy as np
 from tltf.data import hold_out
 from tltf.errors import DataError
 from tltf.heads.light.light_model import Family, FrozenRows, LightModel
-from tltf.heads.temperature import class_losses
+from tltf.heads.temperature import class_losses, fit_of_few
 from tltf.heads.temperature import fit as fit_temperature
 
 NUM_FOLDS = 5
@@ -28,7 +28,8 @@ class Candidate:
         setting: one of its settings.
         accuracy: share of the weight of rows that it has right, 0..1.
         loss: cross-entropy at the temperature.
-        temperature: what divides its logits, fitted on these rows.
+        temperature: what divides its logits, fitted on these rows; that of the chosen one as
+            `fit_of_few` does, so that its probabilities are no surer than so few rows can show.
     """
 
     family: Family
@@ -111,7 +112,9 @@ def choose(
     ]
     candidates = tuple(candidate for candidate, _ in judged_all)
     place = _best(candidates, [is_right for _, is_right in judged_all], weights, len(labels))
-    best = candidates[place]
+    divisor = fit_of_few(np.concatenate(found[place]), labels[places], len(labels))
+    best = dataclasses.replace(candidates[place], temperature=divisor)
+    candidates = (*candidates[:place], best, *candidates[place + 1 :])
     (model,) = solve(best.family, rows, [best.setting])
     return Choice(model.scaled(1 / best.temperature), best, candidates, len(places))
 
