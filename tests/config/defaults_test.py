@@ -175,3 +175,10 @@ def test_an_epoch_of_a_semi_supervised_method_passes_over_rows_without_labels():
     assert (train.batch_size, train.train_epochs) == (64, 8), "800 steps"
     train = resolve(make(method="dann"), case).train
     assert train.batch_size == 8, "the others count training rows"
+
+
+def test_a_usual_batch_size_that_few_rows_cannot_fill_is_not_warned_of(recwarn):
+    assert resolve(make(method="full"), situation(num_train=5)).train.batch_size == 5
+    assert not recwarn
+    resolve(make(method="full", batch_size=6), situation(num_train=5))
+    assert "--batch_size=6 is more than the training split can fill" in str(recwarn[0].message)

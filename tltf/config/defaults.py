@@ -96,7 +96,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
     optimizer = usual.optimizer if train.optimizer == "auto" else train.optimizer
     schedule = usual.schedule if train.schedule == "auto" else train.schedule
     num_rows = _rows_of_epoch(method, situation)
-    batch_size = _batch_size(train.batch_size or usual.batch_size, num_rows, situation)
+    batch_size = _batch_size(train.batch_size, usual.batch_size, num_rows, situation)
     _check(train, situation)
     chosen: dict[str, FlagValue] = {
         "method": method.text,
@@ -168,16 +168,19 @@ def _rows_of_epoch(method: Call[MethodRow], situation: Situation) -> int:
     return situation.num_train
 
 
-def _batch_size(wanted: int, num_rows: int, situation: Situation) -> int:
-    """`wanted`, but no more than an epoch has rows, in a number that the devices can share."""
+def _batch_size(given: int | None, usual: int, num_rows: int, situation: Situation) -> int:
+    """`given` or `usual`, but no more than an epoch has rows, in a number that the devices can share.
+
+    Warns where another number was given.
+    """
     replicas = situation.num_replicas
     most = max(num_rows // replicas * replicas, replicas)
-    if wanted > most:
+    if given and given > most:
         warnings.warn(
-            f"--batch_size={wanted} is more than the training split can fill, so {most} is used",
+            f"--batch_size={given} is more than the training split can fill, so {most} is used",
             stacklevel=2,
         )
-    return min(wanted, most)
+    return min(given or usual, most)
 
 
 def _check(train: TrainOptions, situation: Situation) -> None:
