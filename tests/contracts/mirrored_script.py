@@ -13,7 +13,7 @@ import sys
 
 from tltf.methods import bss, fastfit, prototypes
 from tltf.methods.method import RowsToOrder
-from tltf.methods.two_domains import TwoDomains
+from tltf.methods.other_rows import OtherRowsMethod
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -59,7 +59,7 @@ def compare_by_halves():
     RowsToOrder.share = half
     for kind in (bss.SpectralShrinkage, prototypes.Prototypes, fastfit.FastFit):
         kind.penalty = by_halves(kind, half)
-    TwoDomains.penalty = by_halves(TwoDomains, 2 * half)  # as many rows of the target
+    OtherRowsMethod.penalty = by_halves(OtherRowsMethod, 2 * half)  # as many rows of the target
 
 
 def by_halves(kind, half):

@@ -13,14 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf.data import unlabelled as other_rows
+from tltf.data import unlabelled as unlabelled_rows
 from tltf.data.ordering import GivenOrder
 from tltf.errors import FlagError
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
 from tltf.methods.context import FitContext
 from tltf.methods.method import MakeBatches, MakeInputs, Phase, RowsToOrder
-from tltf.methods.two_domains import TwoDomains
+from tltf.methods.other_rows import OtherRowsMethod
 
 WEAK = {"image": "flip|crop(scale=.875)", "text": ""}
 STRONG = {"image": "flip|crop(scale=.875)|randaugment", "text": "token_dropout(rate=.3)"}
@@ -135,7 +135,7 @@ def flexmatch(
     return method
 
 
-class Consistency(TwoDomains):
+class Consistency(OtherRowsMethod):
     """A method with a penalty of what the network answers for views of rows without labels.
 
     Subclasses override `alignment`.
@@ -145,8 +145,8 @@ class Consistency(TwoDomains):
         weight: of the penalty, at least 0.
         threshold: the least probability of an answer that counts.
         streams: the augmentations of each view in a batch.
-        hidden: see TwoDomains.
-        last_groups: see TwoDomains.
+        hidden: see OtherRowsMethod.
+        last_groups: see OtherRowsMethod.
         views: cached views of each row and stream.
 
     Raises:
@@ -183,7 +183,7 @@ class Consistency(TwoDomains):
 
     def penalty(self, *arrays: tf.Tensor) -> tf.Tensor:
         """float[]: the weight times `alignment` of the rows without labels."""
-        kinds = [other_rows.split_kinds(array, 1 + len(self.streams))[1:] for array in arrays]
+        kinds = [unlabelled_rows.split_kinds(array, 1 + len(self.streams))[1:] for array in arrays]
         return self.weight * self.alignment(*kinds)
 
     def order(self, phase: Phase, rows: RowsToOrder) -> GivenOrder | None:
@@ -218,7 +218,9 @@ class Consistency(TwoDomains):
                 unlabelled(first_epoch, num_epochs, skip, augment=stream, views=self.views)
                 for stream in streams
             ]
-            return other_rows.beside(training(first_epoch, num_epochs, skip=skip, **also), *others)
+            return unlabelled_rows.beside(
+                training(first_epoch, num_epochs, skip=skip, **also), *others
+            )
 
         return make
 
@@ -302,7 +304,7 @@ class LearningStatus(keras.layers.Layer):
         found = thresholds(tf.convert_to_tensor(self.shares), self.threshold)
         rows = tf.zeros_like(logits) + found
         if training:
-            weak = other_rows.split_kinds(logits, self.num_kinds)[1]
+            weak = unlabelled_rows.split_kinds(logits, self.num_kinds)[1]
             probabilities = tf.nn.softmax(weak)
             is_sure = tf.reduce_max(probabilities, axis=1) > self.threshold
             answers = tf.one_hot(tf.argmax(probabilities, axis=1), weak.shape[1])

@@ -10,9 +10,9 @@ from keras import layers, ops
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
 from tltf.methods.context import FitContext
+from tltf.methods.other_rows import DOMAIN, OtherRowsMethod
 from tltf.methods.penalty import head_features
 from tltf.methods.target_predictions import entropies
-from tltf.methods.two_domains import DOMAIN, TwoDomains
 
 
 def dann(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "DomainAdversarial":
@@ -35,7 +35,7 @@ def dann(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "Domai
     return DomainAdversarial("dann", weight, hidden, last_groups)
 
 
-class DomainAdversarial(TwoDomains):
+class DomainAdversarial(OtherRowsMethod):
     """The method that `dann` makes."""
 
     def penalty_inputs(

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tltf.errors import FlagError
-from tltf.methods.two_domains import TwoDomains
+from tltf.methods.other_rows import OtherRowsMethod
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """The bandwidths of the kernels of `dan`, as factors of the mean squared distance in a batch."""
@@ -27,7 +27,7 @@ def coral(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "Cora
     return Coral("coral", weight, hidden, last_groups)
 
 
-class Coral(TwoDomains):
+class Coral(OtherRowsMethod):
     """The method that `coral` makes."""
 
     def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:
@@ -58,7 +58,7 @@ def dan(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "Kernel
     return KernelMeans("dan", weight, hidden, last_groups)
 
 
-class KernelMeans(TwoDomains):
+class KernelMeans(OtherRowsMethod):
     """The method that `dan` makes."""
 
     def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:
@@ -87,7 +87,7 @@ def afn(
     return FeatureNorms(step, weight, hidden, last_groups)
 
 
-class FeatureNorms(TwoDomains):
+class FeatureNorms(OtherRowsMethod):
     """The method that `afn` makes; see there for its arguments."""
 
     def __init__(self, step: float, weight: float, hidden: int, last_groups: int) -> None:

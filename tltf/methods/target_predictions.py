@@ -13,9 +13,9 @@ from tltf.graphs.freezing import Rule
 from tltf.heads.classify import Classify
 from tltf.methods.context import FitContext
 from tltf.methods.method import MakeBatches, MakeInputs, Phase, groups_of, rule_of
+from tltf.methods.other_rows import OtherRowsMethod
 from tltf.methods.penalty import PenaltyMethod, head_features
 from tltf.methods.rules import HEAD
-from tltf.methods.two_domains import TwoDomains
 
 SMALLEST = 1e-8
 """What keeps logarithms and quotients finite."""
@@ -43,7 +43,7 @@ def mcc(
     return ClassConfusion(temperature, weight, hidden, last_groups)
 
 
-class ClassConfusion(TwoDomains):
+class ClassConfusion(OtherRowsMethod):
     """The method that `mcc` makes; see there for its arguments."""
 
     def __init__(self, temperature: float, weight: float, hidden: int, last_groups: int) -> None:

@@ -1,6 +1,7 @@
-"""Training on labelled rows of one domain and unlabelled rows of another, with a penalty that joins them.
+"""Training on labelled rows and on rows without labels, with a penalty of what the network makes of both.
 
-Each batch has as many rows of the target as of the source. The penalty is computed from what the head
+Each batch has as many rows without labels as labelled ones; for domain adaptation these are the target and the
+source. The penalty is computed from what the head
 is computed from: a hidden layer, so that there is something to align where the backbone is frozen and its
 outputs are cached.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tltf.data import unlabelled as other_rows
+from tltf.data import unlabelled as unlabelled_rows
 from tltf.errors import FlagError
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core, attach_head
@@ -23,13 +24,13 @@ from tltf.methods.penalty import PenaltyMethod, head_features
 from tltf.methods.rules import HEAD
 
 DOMAIN = "domain"
-"""The name of the group of layers that are trained for the penalty only."""
+"""The name of the group of layers that tell the domains apart, which are trained for the penalty only."""
 SHARPNESS = 10.0
 """How fast the weight of a penalty rises."""
 
 
-class TwoDomains(PenaltyMethod):
-    """A method with a penalty of the features and the logits of both domains.
+class OtherRowsMethod(PenaltyMethod):
+    """A method with a penalty of the features and the logits of both kinds of rows.
 
     Subclasses override `alignment`, and `penalty_inputs` where they need more tensors.
 
@@ -85,7 +86,7 @@ class TwoDomains(PenaltyMethod):
 
     def penalty(self, *arrays: tf.Tensor) -> tf.Tensor:
         """float[]: the weight times `alignment`."""
-        pairs = [other_rows.split_kinds(array, 2) for array in arrays]
+        pairs = [unlabelled_rows.split_kinds(array, 2) for array in arrays]
         return self.weight * self.alignment(*pairs)
 
     def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:
@@ -109,7 +110,7 @@ class TwoDomains(PenaltyMethod):
         ) -> tf.data.Dataset:
             source = training(first_epoch, num_epochs, skip=skip, **also)
             target = unlabelled(first_epoch, num_epochs, skip)
-            return other_rows.beside(source, target)
+            return unlabelled_rows.beside(source, target)
 
         return make
 
