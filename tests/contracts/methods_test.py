@@ -1,5 +1,6 @@
 """What every method promises: frozen is frozen, the rest moves, and a run can go on."""
 
+import functools
 import types
 
 import keras
@@ -107,6 +108,12 @@ def fit(text, run=None, data=None, **flags):
     return kept, before, fitted
 
 
+@functools.cache
+def usual_fit(text):
+    """`fit` with the usual options, once for the tests that only read what it leaves."""
+    return fit(text)
+
+
 def inputs(text):
     """A batch for the core of a case."""
     return next(iter(data_for(text).training(0, 1)))[0]
@@ -118,7 +125,7 @@ def values(core):
 
 @pytest.mark.parametrize("text", TRAINING)
 def test_frozen_is_bit_identical_and_the_rest_moves(text):
-    _, before, fitted = fit(text)
+    _, before, fitted = usual_fit(text)
     trained = {path for plan in fitted.plans for path in plan.rates}
     for path, value in fitted.trained.items():
         if path not in before:
@@ -271,7 +278,7 @@ def test_a_run_that_was_cut_at_every_checkpoint_does(text, flags, tmp_path, monk
 
 @pytest.mark.parametrize("text", parameters("methods"))
 def test_its_core_computes_what_was_trained_when_it_is_built_again(text):
-    core, _, _ = fit(text)
+    core, _, _ = usual_fit(text)
     fresh = core_for(text)
     if core.head_spec != fresh.head_spec:
         fresh = attach_head(fresh.backbone, core.only.call, core.num_classes)
