@@ -177,6 +177,15 @@ def test_an_epoch_of_a_semi_supervised_method_passes_over_rows_without_labels():
     assert train.batch_size == 8, "the others count training rows"
 
 
+def test_a_method_whose_epoch_reads_rows_twice_takes_as_many_steps_as_another():
+    case = situation(num_train=64, num_classes=2)
+    steps = {
+        name: resolve(make(method=name), case).train.train_epochs * passes * 2
+        for name, passes in (("prototypes", 1), ("setfit", 2))
+    }
+    assert steps == {"prototypes": 50, "setfit": 48}
+
+
 def test_a_usual_batch_size_that_few_rows_cannot_fill_is_not_warned_of(recwarn):
     assert resolve(make(method="full"), situation(num_train=5)).train.batch_size == 5
     assert not recwarn

@@ -95,7 +95,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
     usual = _defaults_of(method, situation.modality, situation.is_pretrained)
     optimizer = usual.optimizer if train.optimizer == "auto" else train.optimizer
     schedule = usual.schedule if train.schedule == "auto" else train.schedule
-    num_rows = _rows_of_epoch(method, situation)
+    num_rows, passes = _rows_of_epoch(method, situation), method.row.passes if method.row else 1
     batch_size = _batch_size(train.batch_size, usual.batch_size, num_rows, situation)
     _check(train, situation)
     chosen: dict[str, FlagValue] = {
@@ -103,7 +103,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
         "optimizer": optimizer,
         "batch_size": batch_size,
         "eval_batch_size": train.eval_batch_size or 128,
-        "train_epochs": train.train_epochs or _epochs(usual, num_rows, batch_size),
+        "train_epochs": train.train_epochs or _epochs(usual, passes * num_rows, batch_size),
         "schedule": schedule,
         "norm": _norm(train.norm, method),
         "keep": _keep(train.keep, situation),
