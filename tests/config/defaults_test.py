@@ -101,6 +101,10 @@ def test_what_is_given_is_kept():
 @pytest.mark.parametrize(
     ("values", "method"),
     [
+        ({"num_train": 40}, "probe"),
+        ({"num_train": 40, "has_unlabelled": True}, "label_propagation"),
+        ({"num_train": 40, "has_unlabelled": True, "modality": "text"}, "probe"),
+        ({"num_train": 41, "has_unlabelled": True}, "lp_ft"),
         ({"num_train": 50}, "lp_ft"),
         ({"num_train": 50_000}, "lp_ft"),
         ({"num_train": 50_001}, "full"),

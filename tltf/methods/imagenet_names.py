@@ -32,7 +32,8 @@ def attach(core: Core, output: Linear, names: np.ndarray, vectors: np.ndarray) -
     The logit of a class is f(x) . v, v the vector of its name and f(x) = sum_t p_t(x) s_t, p_t the
     probability of ImageNet's class t by the network's own output layer and s_t the vector of its name. The order of
     the classes is that of the cosines, as |f(x)| is the same for all. It is a hidden layer of 1000 units with a
-    softmax below a linear layer.
+    softmax below a linear layer. Departs: all T = 1000 classes count, where the paper takes the 10 most probable, and
+    the vectors are those of a network of sentences.
 
     Args:
         core: the core.

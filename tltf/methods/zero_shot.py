@@ -45,8 +45,8 @@ def zero_shot(
     towards the mean of its examples, see `NamedPrototypes` for the equation.
 
     A network of images answers by ImageNet's 1000 names: a class is as probable as the names of
-    what the network sees are like its own, see `imagenet_names`. With `center` the mean of the training rows'
-    logits is taken from the logits.
+    what the network sees are like its own, by ConSE; see `imagenet_names.attach` for the equation. Nothing is
+    centered there.
 
     Args:
         template: a text with {label} in place of the name of a class, in which _ becomes a space;
@@ -138,11 +138,8 @@ class ZeroShot(Method):
         core = imagenet_names.attach(core, output, found[: len(names)], classes)
         hidden, logits = core.groups[-1].layers
         stated = logits(hidden(np.asarray(rows.features, np.float32))).numpy()
-        bias = -stated.mean(axis=0) if self.center else np.zeros(len(classes))
-        divisor = _divisor(stated + bias, rows)
-        logits.kernel.assign(logits.kernel / divisor)
-        logits.bias.assign(bias / divisor)
-        return _solved(core, stated + bias, rows)
+        logits.kernel.assign(logits.kernel / _divisor(stated, rows))
+        return _solved(core, stated, rows)
 
     def _texts(self, usual: tuple[str, ...]) -> list[list[str]]:
         """The texts of each class: descriptions, or names in the templates, by default the usual ones."""
