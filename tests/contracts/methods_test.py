@@ -48,8 +48,6 @@ SEVERAL_PHASES = [
     "fastfit(head=class_means)",
     "prune(share=.3, updates=3)",
     "prune(share=.5, solver=gradient, targets='stage_2/.*')",
-    "pseudo_label(threshold=.4)",
-    "flexmatch(threshold=.4)",
 ]
 
 HEAD_IS_KEPT = ["shot"]
@@ -263,9 +261,7 @@ def test_a_run_that_was_cut_in_every_phase_ends_with_the_same_weights(text, tmp_
 def test_a_run_that_was_cut_at_every_checkpoint_does(text, flags, tmp_path, monkeypatch):
     """With a validation split, which several phases share."""
     make_feed = text_feed if text in ON_TEXTS else feed
-    data = make_feed(has_validation=True)
-    data = with_target(data) if reads_others(text) else data
-    flags = {**flags, "train_epochs": 6, "data": data}
+    flags = {**flags, "train_epochs": 6, "data": make_feed(has_validation=True)}
     whole, _, fitted = fit(text, tmp_path / "whole", **flags)
     resumed, cuts, again = fit_in_parts(text, tmp_path / "cut", monkeypatch, True, **flags)
     steps = fitted.phases()[-1].solver == "gradient"

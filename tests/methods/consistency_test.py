@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,11 +13,8 @@ from tltf.config import call_strings
 from tltf.config.catalogs import METHODS
 from tltf.data import unlabelled
 from tltf.errors import FlagError
-from tltf.heads.light import choice, families
-from tltf.heads.light.light_model import FrozenRows
 from tltf.methods import consistency
 from tltf.methods.method import RowsToOrder
-from tltf.methods.penalty import head_features
 
 
 def softmax(z):
@@ -164,23 +160,3 @@ def test_numbers_out_of_their_range_are_refused(call, message):
 def test_kinds_lie_in_turn():
     kinds = unlabelled.split_kinds(mixed(*(some_logits(seed) for seed in range(3))), 3)
     np.testing.assert_allclose(kinds[2], some_logits(2), rtol=1e-6)
-
-
-def test_the_head_starts_as_the_linear_light_head_of_the_labelled_rows():
-    """Without a weight and at a rate that moves nothing it stays there."""
-    text = "pseudo_label(weight=0.0)"
-    kept, _, fitted = methods_test.fit(text, learning_rate=1e-12)
-    dataset, labels = methods_test.data_for(text).training_in_order()
-    frozen = keras.Model(kept.model.input, head_features(kept))
-    features = frozen.predict(dataset, verbose=0)
-    rows = FrozenRows(features, np.eye(3)[labels], np.ones(len(labels)))
-    chosen = choice.choose(families.pick(consistency.LINEAR), rows, fitted.options.runtime.seed)
-    dense = kept.groups[-1].layers[-1]
-    np.testing.assert_allclose(dense.kernel, chosen.model.kernel, rtol=1e-3, atol=1e-5)
-    assert [phase.solver for phase in fitted.phases()] == ["method", "gradient"]
-
-
-@pytest.mark.parametrize("text", ["fixmatch(hidden=8)", "fixmatch(solved=false)"])
-def test_a_hidden_layer_starts_at_random(text):
-    _, _, fitted = methods_test.usual_fit(text)
-    assert [phase.solver for phase in fitted.phases()] == ["gradient"]

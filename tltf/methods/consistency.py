@@ -18,19 +18,13 @@ from tltf.data.ordering import GivenOrder
 from tltf.errors import FlagError
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
-from tltf.heads.light import families
-from tltf.heads.light.light_model import FrozenRows
 from tltf.methods.context import FitContext
-from tltf.methods.method import MakeBatches, MakeInputs, Phase, RowsToOrder, Solved
+from tltf.methods.method import MakeBatches, MakeInputs, Phase, RowsToOrder
 from tltf.methods.other_rows import OtherRowsMethod
-from tltf.methods.probe import Probe
-from tltf.methods.rules import HEAD
 
 WEAK = {"image": "flip|crop(scale=.875)", "text": ""}
 STRONG = {"image": "flip|crop(scale=.875)|randaugment", "text": "token_dropout(rate=.3)"}
 """Modality -> call strings of AUGMENTS that `auto` stands for; empty for those of --augment."""
-LINEAR = "logistic|ridge|discriminant"
-"""The families of light heads that training can go on from."""
 STATUS = "learning_status"
 """The name of the group that keeps what FlexMatch has counted."""
 
@@ -40,7 +34,6 @@ def pseudo_label(
     threshold: float = 0.8,
     start: float = 0.1,
     end: float = 0.6,
-    solved: bool = True,
     hidden: int = 0,
     last_groups: int = 0,
 ) -> "PseudoLabel":
@@ -55,8 +48,6 @@ def pseudo_label(
         threshold: the least probability of an answer that counts, from 0 to below 1.
         start: T1, a share of the steps.
         end: T2, a share of the steps, above `start`.
-        solved: whether the head starts as a light head that is solved for on the labelled rows, as `probe` does;
-            never with a hidden layer.
         hidden: units of a hidden layer, where the head has none; 0 adds none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
 
@@ -66,7 +57,7 @@ def pseudo_label(
     if not 0 <= start < end <= 1:
         what = f"0 <= start < end <= 1 must hold (received start={start}, end={end})"
         raise FlagError(what, flag="method", fix="--method='pseudo_label(start=.1, end=.6)'")
-    method = PseudoLabel("pseudo_label", weight, threshold, ("",), hidden, last_groups, solved)
+    method = PseudoLabel("pseudo_label", weight, threshold, ("",), hidden, last_groups)
     method.start, method.end = start, end
     return method
 
@@ -77,7 +68,6 @@ def fixmatch(
     weak: str = "auto",
     strong: str = "auto",
     views: int = 4,
-    solved: bool = True,
     hidden: int = 0,
     last_groups: int = 0,
 ) -> "FixMatch":
@@ -96,7 +86,6 @@ def fixmatch(
         weak: augmentations joined with `|`; `auto` for the usual ones, empty for those of --augment.
         strong: the same for strong views; not empty.
         views: cached views of each row and kind, at least 1.
-        solved: see `pseudo_label`.
         hidden: units of a hidden layer, where the head has none; 0 adds none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
 
@@ -104,8 +93,7 @@ def fixmatch(
         FlagError: a number out of its range, or no strong view.
     """
     _require_views(strong, views, "fixmatch")
-    streams = weak, strong
-    return FixMatch("fixmatch", weight, threshold, streams, hidden, last_groups, solved, views)
+    return FixMatch("fixmatch", weight, threshold, (weak, strong), hidden, last_groups, views)
 
 
 def flexmatch(
@@ -115,7 +103,6 @@ def flexmatch(
     weak: str = "auto",
     strong: str = "auto",
     views: int = 4,
-    solved: bool = True,
     hidden: int = 0,
     last_groups: int = 0,
 ) -> "FlexMatch":
@@ -133,7 +120,6 @@ def flexmatch(
         weak: see `fixmatch`.
         strong: see `fixmatch`.
         views: see `fixmatch`.
-        solved: see `pseudo_label`.
         hidden: see `fixmatch`.
         last_groups: see `fixmatch`.
 
@@ -144,8 +130,7 @@ def flexmatch(
     if not 0 <= momentum < 1:
         what = f"momentum must be in [0, 1) (received {momentum})"
         raise FlagError(what, flag="method", fix="--method='flexmatch(momentum=.98)'")
-    streams = weak, strong
-    method = FlexMatch("flexmatch", weight, threshold, streams, hidden, last_groups, solved, views)
+    method = FlexMatch("flexmatch", weight, threshold, (weak, strong), hidden, last_groups, views)
     method.momentum = momentum
     return method
 
@@ -162,7 +147,6 @@ class Consistency(OtherRowsMethod):
         streams: the augmentations of each view in a batch.
         hidden: see OtherRowsMethod.
         last_groups: see OtherRowsMethod.
-        solved: whether the head starts as a light head.
         views: cached views of each row and stream.
 
     Raises:
@@ -177,7 +161,6 @@ class Consistency(OtherRowsMethod):
         streams: tuple[str, ...],
         hidden: int,
         last_groups: int,
-        solved: bool,
         views: int = 1,
     ) -> None:
         if not (math.isfinite(threshold) and 0 <= threshold < 1):
@@ -185,29 +168,12 @@ class Consistency(OtherRowsMethod):
             raise FlagError(what, flag="method", fix=f"--method='{name}(threshold=.95)'")
         super().__init__(name, weight, hidden, last_groups)
         self.threshold, self.streams, self.views = threshold, streams, views
-        self.solved, self._modality = solved, "image"
+        self._modality = "image"
 
     def prepare(self, core: Core, context: FitContext) -> Core:
         """The core with the penalty behind its logits."""
         self._modality = core.backbone.modality
-        self._penalised = super().prepare(core, context)
-        return self._penalised
-
-    def phases(self, core: Core) -> list[Phase]:
-        """The head is solved for, where it can be and should; then the steps."""
-        if not self.solved or core.head.hidden:
-            return super().phases(core)
-        return [Phase("head", (HEAD,), norm="frozen", solver="method"), *super().phases(core)]
-
-    def core_of(self, core: Core, phase: Phase) -> Core:
-        """The core without the penalty in the phase that takes no steps."""
-        return self.plain if phase.solver == "method" else self._penalised
-
-    def solve(
-        self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
-    ) -> Solved:
-        """The core with the best linear head on the labelled rows."""
-        return Probe(families.pick(LINEAR)).solve(core, rows, seed, None)
+        return super().prepare(core, context)
 
     def penalty_inputs(
         self, core: Core, context: FitContext

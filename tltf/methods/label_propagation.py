@@ -28,7 +28,7 @@ SMALLEST = 1e-12
 
 
 def label_propagation(
-    neighbors: int = 20, alpha: float = 0.9, balanced: bool = True, family: str = "auto"
+    neighbors: int = 20, alpha: float = 0.9, balanced: bool = True, family: str = "logistic"
 ) -> "LabelPropagation":
     """A method that spreads labels from row to near row, then fits a tuned light head on all rows.
 
@@ -45,7 +45,8 @@ def label_propagation(
         neighbors: k, at least 1.
         alpha: a, above 0 and below 1: how far labels spread.
         balanced: see above; right where the classes have about as many rows each.
-        family: `auto` for all light heads, one of the families of `probe`, or several joined with |.
+        family: one of the families of light heads that `probe` takes, several joined with |, or `auto` for
+            all; the setting is chosen by cross-validation on all rows with the labels that they got.
 
     Raises:
         FlagError: a number out of its range, or an unknown family.
