@@ -23,8 +23,8 @@ import numpy as np
 from tltf.files import assets
 
 PEER = "SetFit's package"
-ON_TEXTS = ["zero_shot", "zero_shot(name_weight=auto)", "fastfit"]
-METHODS = [few_label_runs.PROBE, *ON_TEXTS, "setfit", "prototypes", "lp_ft"]
+ON_TEXTS = ["zero_shot(name_weight=auto)", "fastfit"]
+METHODS = [few_label_runs.PROBE, "zero_shot", *ON_TEXTS, "setfit", "prototypes", "lp_ft"]
 PEER_SCRIPT = pathlib.Path(__file__).with_name("few_shot_peer.py")
 
 

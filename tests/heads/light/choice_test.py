@@ -141,3 +141,16 @@ def test_what_is_standardised_is_computed_once_for_all_families(monkeypatch):
     monkeypatch.setattr(light_model, "StandardInputs", lambda *a: made.append(1) or standard(*a))
     choice.choose(pick("ridge|class_means|discriminant"), rows)
     assert len(made) == choice.NUM_FOLDS * choice.NUM_REPEATS + 1
+
+
+@pytest.mark.parametrize(("count", "taken"), [(15, "class_means"), (60, "logistic")])
+def test_logistic_regression_is_taken_among_equals_from_enough_rows_on(count, taken):
+    rows, _ = blobs(count=count)
+    given = pick("class_means|logistic")
+    candidates = [
+        choice.Candidate(family, 1.0, 0.8, loss, 1.0)
+        for family, loss in zip(given, (0.5, 0.6), strict=True)
+    ]
+    is_right = [np.arange(count) % 5 > 0] * 2
+    place = choice._best(candidates, is_right, np.ones(count) / count, rows.targets.shape)
+    assert candidates[place].family.name == taken

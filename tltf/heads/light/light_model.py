@@ -173,6 +173,8 @@ class Family:
     name: ClassVar[str]
     takes_absent_classes: ClassVar[bool] = False
     """Whether it has a model for classes that no row has."""
+    is_steady: ClassVar[bool] = False
+    """Whether it is taken among equals once there are enough rows."""
     least_beside_others: ClassVar[int] = 0
     """Rows below which it is tried alone only, as cross-validation on few rows thinks too well of it."""
 

@@ -21,6 +21,7 @@ class Logistic(Family):
     """Multinomial logistic regression with an L2 penalty, see `convex`."""
 
     name = "logistic"
+    is_steady = True
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
         """Penalties, strong to weak."""
