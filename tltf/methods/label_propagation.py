@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 from scipy import sparse, special
+from scipy.sparse import linalg
 
 from tltf.console import lazy_imports
 from tltf.data import blas_threads
@@ -17,12 +18,11 @@ from tltf.methods.probe import put_into
 from tltf.methods.rules import HEAD
 
 neighbors_of = lazy_imports.Module("sklearn.neighbors")
-semi_supervised = lazy_imports.Module("sklearn.semi_supervised")
 
 POWER = 3
 """The power of a cosine that weighs an edge, gamma in Iscen et al. 2019."""
-MOST_ROUNDS, TOLERANCE = 3000, 1e-4
-"""Of scikit-learn's LabelSpreading."""
+TOLERANCE = 1e-6
+"""Of the conjugate gradients, in terms of the length of the right side."""
 SMALLEST = 1e-12
 """The least sum of a class's shares that they are divided by."""
 
@@ -35,8 +35,8 @@ def label_propagation(
     Rows, with labels and without, are the nodes of a graph. With v the unit vectors of the centered features,
     A_ij = max(v_i . v_j, 0)^3 where i is among the k nearest of j and 0 elsewhere, W = A + A^T and D its row
     sums, Z = (1 - a) (I - a D^-1/2 W D^-1/2)^-1 Y, Y the labels as 0 and 1: Zhou et al. 2003, "Learning with
-    local and global consistency", and Iscen et al. 2019, arXiv:1904.04717, eq. 3, 4 and 6; Z by scikit-learn's
-    LabelSpreading. A row then has the class of its largest share of Z, and weighs 1 - H / log C, H the
+    local and global consistency", and Iscen et al. 2019, arXiv:1904.04717, eq. 3, 4 and 6, by
+    conjugate gradients. A row then has the class of its largest share of Z, and weighs 1 - H / log C, H the
     entropy of its shares (eq. 11); a labelled row keeps its label and weighs 1.
     Departs: the network is frozen, so the graph is made once; with `balanced` each class has the same sum
     in Z, in place of weights of classes in the loss (eq. 12); and the head is solved for.
@@ -111,12 +111,7 @@ def spread_labels(
     labels = np.full(len(features), -1)
     labels[:num] = np.where(rows.weights > 0, rows.targets.argmax(axis=1), -1)
     graph = affinities(features, min(neighbors, len(features) - 1))
-    solver = semi_supervised.LabelSpreading(
-        kernel=lambda given, other: graph, alpha=alpha, max_iter=MOST_ROUNDS, tol=TOLERANCE
-    )
-    solver.fit(features, labels)
-    shares = np.zeros((len(features), num_classes))
-    shares[:, solver.classes_] = np.nan_to_num(solver.label_distributions_)
+    shares = diffused(graph, labels, num_classes, alpha)
     if balanced:
         shares /= np.maximum(shares.sum(axis=0), SMALLEST)
         sums = shares.sum(axis=1, keepdims=True)
@@ -127,17 +122,37 @@ def spread_labels(
     return Spread(found.argmax(axis=1), np.clip(certainty, 0.0, 1.0))
 
 
+def diffused(
+    graph: sparse.csr_array, labels: np.ndarray, num_classes: int, alpha: float
+) -> np.ndarray:
+    """float64[N, C]: the rows of Z of `label_propagation`, divided by their sums; 0 where no label has come.
+
+    Args:
+        graph: float[N, N], W.
+        labels: int[N], -1 where there is none.
+        num_classes: C.
+        alpha: a.
+    """
+    sums = np.asarray(graph.sum(axis=1))
+    roots = sparse.diags_array(1 / np.sqrt(np.where(sums > 0, sums, 1.0)))
+    system = sparse.eye_array(len(labels)) - alpha * (roots @ graph @ roots)
+    found = np.zeros((len(labels), num_classes))
+    for label in np.unique(labels[labels >= 0]):
+        given = (labels == label).astype(float)
+        found[:, label] = linalg.cg(system, given, rtol=TOLERANCE)[0]
+    found = np.maximum(found, 0.0)  # it is never below 0 but for rounding
+    totals = found.sum(axis=1, keepdims=True)
+    return found / np.where(totals > 0, totals, 1.0)
+
+
 def affinities(features: np.ndarray, neighbors: int) -> sparse.csr_array:
     """float32[N, N], sparse and symmetric: W of `label_propagation` for float32[N, d] features."""
     units = unit_rows(features - features.mean(axis=0)).astype(np.float32)
-    index = neighbors_of.NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(units)
     with blas_threads.limit_threads(units.size):
-        distances, places = index.kneighbors()  # of the rows themselves, without themselves
-    cosines = 1.0 - distances**2 / 2
-    weights = np.maximum(cosines, 0.0) ** POWER
-    ends = np.arange(0, weights.size + 1, neighbors)
-    one_way = sparse.csr_array((weights.ravel(), places.ravel(), ends), shape=(len(units),) * 2)
-    return one_way + one_way.T
+        graph = neighbors_of.kneighbors_graph(units, neighbors, mode="distance")
+    graph.data = np.maximum(1.0 - graph.data**2 / 2, 0.0) ** POWER  # of the cosines
+    graph = sparse.csr_array(graph)
+    return graph + graph.T
 
 
 def joined(rows: FrozenRows, unlabelled: np.ndarray, spread: Spread) -> FrozenRows:
