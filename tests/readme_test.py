@@ -21,6 +21,7 @@ TEXTS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README
 KINDS = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
+    "rank": command_options.RankOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,

@@ -42,6 +42,7 @@ CATALOG_PAGES = {
 OPTIONS_OF = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
+    "rank": command_options.RankOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,
