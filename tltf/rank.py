@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from tltf.config import checks
-from tltf.config.command_options import RankOptions
+from tltf.config.rank_options import RankOptions
 from tltf.console import command, lines
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tltf import rank
 from tltf.config import options
-from tltf.config.command_options import RankOptions
+from tltf.config.rank_options import RankOptions
 from tltf.data import loader
 from tltf.experiments.ranking import page, ranking
 from tltf.experiments.ranking.candidates import Candidate

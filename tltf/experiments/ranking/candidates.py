@@ -13,8 +13,8 @@ from tltf.config import call_strings, checks
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import BACKBONES, METHODS
 from tltf.config.catalogs.row import BackboneRow
-from tltf.config.command_options import RankOptions
 from tltf.config.options import replace
+from tltf.config.rank_options import RankOptions
 from tltf.config.recipe import Recipe
 from tltf.data.source import Source
 from tltf.errors import FlagError

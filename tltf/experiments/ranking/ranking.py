@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tltf.config import checks
-from tltf.config.command_options import RankOptions
 from tltf.config.options import replace
+from tltf.config.rank_options import RankOptions
 from tltf.console import lines
 from tltf.data import label_kinds, loader
 from tltf.data.source import Source
