@@ -271,7 +271,8 @@ def test_several_data_sets_train_one_network(table, tmp_path, monkeypatch, capsy
         with open(f"{task}.csv", "w", newline="") as file:
             csv.writer(file).writerows([["text", task], *own[: 40 if task == "stars" else 60]])
     data = "; ".join(f"{t}: csv(path={t}.csv, text=text, label={t})" for t in ("stars", "topic"))
-    report = tltf.run(tltf.make_options(data=data, head=HEADS, output="run", **FLAGS))
+    flags = {**FLAGS, "method": "lp_ft"}
+    report = tltf.run(tltf.make_options(data=data, head=HEADS, output="run", **flags))
     assert [block.task for block in report.tasks] == ["stars", "topic"]
     assert [block.test.num_examples for block in report.tasks] == [8, 12]
     monkeypatch.chdir("/")

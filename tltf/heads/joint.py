@@ -143,7 +143,8 @@ class Joint(Head):
         """Task -> the weight of its loss; None where all are 1."""
         if factor == 1.0 and self.weighing.name != FIXED:
             return None
-        return {task: factor * self.weight(task) for task in self.heads}
+        is_fixed = self.weighing.name == FIXED
+        return {task: factor * (self.weight(task) if is_fixed else 1.0) for task in self.heads}
 
     def losses(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """float[N]: the weighed losses of the tasks of each row, whose mean is L with given weights.

@@ -170,6 +170,7 @@ def _situation(
         has_test="test" in parts,
         num_unlabelled=len(parts.get("unlabelled") or parts.get("target") or ()),
         has_oracle=_has_oracle(core, parts),
+        has_several_heads=core.joint is not None,
     )
 
 

@@ -151,7 +151,8 @@ def _read(
     """The training examples of a phase; see `solve_phase` for the arguments and the errors."""
     options = fit.options
     views = max(1, options.cache.cache_views) if options.data.augment else 1
-    once = {"is_drawn": False} if options.train.sampling == "balanced" else {}
+    is_drawn = options.train.sampling == "balanced" or fit.core.joint is not None
+    once = {"is_drawn": False} if is_drawn else {}
     batches = training(rows.epochs_before, views, **once)
     prefix = None if above.training else parts.prefix
     examples = solve_head.read_examples(batches, prefix, _limit_bytes(fit))
