@@ -2,32 +2,21 @@
 
 import contextlib
 import functools
-import logging
-import os
-import pathlib
-import tempfile
-import time
 import types
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-from tltf.config import call_strings
 from tltf.config.command_options import DemoOptions
-from tltf.console import signals
 from tltf.data.images import small_pictures
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.errors import FlagError, StorageError
 from tltf.evaluation.report import templating
 from tltf.models.prediction import Prediction
+from tltf.serving.demo import opening
 from tltf.serving.demo.answers import shown_answer
 from tltf.serving.demo.trial import Answering, Asked, Trial, trial_of
 
-EXTRA = "demo"
 MOST_CLASSES = 10
 """Classes whose probabilities are shown, the most probable first."""
-LARGEST_UPLOAD = "64mb"
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(options: DemoOptions) -> None:
@@ -37,77 +26,13 @@ def serve(options: DemoOptions) -> None:
         FlagError: gradio is not installed, or the port is not free.
         ModelError: the run cannot be loaded.
     """
-    with tempfile.TemporaryDirectory(prefix="tltf-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads go with the page
-        gradio = import_gradio()
-        page = build(trial_of(options, pathlib.Path(folder)), gradio)
-        print(f"{'page':<10} {open_page(page, options, folder)}  (Ctrl-C ends it)", flush=True)
-        try:
-            while not signals.is_end_requested():
-                time.sleep(0.5)
-        except KeyboardInterrupt:  # how it is meant to end
-            pass
-        finally:
-            page.close(verbose=False)
-
-
-def import_gradio() -> types.ModuleType:
-    """Gradio, which then sends no numbers about its use to its makers.
-
-    Raises:
-        FlagError: it is not installed.
-    """
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of each of its requests
-    try:
-        import gradio
-    except ModuleNotFoundError as error:
-        raise call_strings.missing_extra(error, EXTRA) from error
-    return gradio
-
-
-def open_page(page: Any, options: DemoOptions, folder: str) -> str:
-    """Starts the server of a page; returns its address.
-
-    Raises:
-        FlagError: the port is not free, or the host is not one of this machine.
-        StorageError: no public address can be had.
-    """
-    if options.host not in LOCAL_HOSTS:
-        what = f"--host={options.host}: everybody who reaches this machine can use the page"
-        warnings.warn(what, stacklevel=2)
-    gradio = import_gradio()
-    fonts = ["system-ui", "sans-serif"]
-    try:
-        _, local, public = page.launch(
-            server_name=options.host,
-            server_port=options.port,
-            share=options.share,
-            prevent_thread_lock=True,
-            quiet=True,
-            ssr_mode=False,
-            footer_links=[],
-            max_file_size=LARGEST_UPLOAD,
-            allowed_paths=[],
-            blocked_paths=[],
-            theme=gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
-            css=templating.render("explained.css", {}) + CSS,
-        )
-    except OSError as error:
-        what = f"the port cannot be used ({error})"
-        raise FlagError(
-            what, flag="port", fix="leave --port out, which finds a free one"
-        ) from error
-    if options.share and not public:
-        page.close(verbose=False)
-        raise StorageError("gradio.live gave no address", flag="share", fix="leave --share out")
-    return public or local
+    with opening.gradio_for_a_page() as (gradio, folder):
+        page = build(trial_of(options, folder), gradio)
+        opening.show(page, options, templating.render("explained.css", {}) + CSS)
 
 
 TINY_PX = 64
 """Pictures of a smaller side are enlarged on the page with their pixels as squares."""
-PRIVATE = "private"
-"""The visibility of events that programs may not call."""
 WAITING = '<p class="waiting">Finding out what this answer rests on …</p>'
 CSS = """
 .explanation { --muted: var(--body-text-color-subdued); --track: var(--background-fill-secondary) }
@@ -121,7 +46,6 @@ CSS = """
 .tiny img { image-rendering: pixelated }
 .answer p { font-size: 1.4rem }
 .answer p + p { font-size: .9rem; opacity: .75 }
-footer { display: none !important }
 """
 
 
@@ -145,7 +69,7 @@ def build(trial: Trial, gradio: types.ModuleType) -> Any:
         asking = [button.click, *(field.upload if is_image else field.submit for field in fields)]
         shown.answer_at(functools.partial(gradio.on, asking), fields, is_in_api=True)
         changing = [event for field in fields for event in _changes(field, is_image)]
-        gradio.on(changing, lambda: "", None, truth, api_visibility=PRIVATE)
+        gradio.on(changing, lambda: "", None, truth, api_visibility=opening.PRIVATE)
         if trial.examples:
             _add_examples(gradio, page, trial, fields, truth, shown)
     return page
@@ -246,7 +170,7 @@ class _Outputs:
             fields: the components of the fields.
             is_in_api: whether programs may call it, as `/answer` and `/explain`.
         """
-        private = {"api_visibility": PRIVATE}
+        private = {"api_visibility": opening.PRIVATE}
         named = {"api_name": "answer"} if is_in_api else private
         asked = [head.asked for head in self._heads]
         components = [part for head in self._heads for part in head.components]
@@ -285,9 +209,11 @@ def _add_examples(
         label="Examples of the test split, which the model was not trained on",
         examples_per_page=len(trial.examples),
         cache_examples=False,
-        api_visibility=PRIVATE,
+        api_visibility=opening.PRIVATE,
     )
     shown.answer_at(examples.load_input_event.then, fields)
     first = trial.examples[0]
-    opened = page.load(lambda: [*first.values, first.label], None, inputs, api_visibility=PRIVATE)
+    opened = page.load(
+        lambda: [*first.values, first.label], None, inputs, api_visibility=opening.PRIVATE
+    )
     shown.answer_at(opened.then, fields)
