@@ -62,7 +62,7 @@ def make(run: pathlib.Path, task: str = "") -> Reference:
     return made
 
 
-def _make_again(run: pathlib.Path, task: str) -> Reference:
+def _make_again(run: pathlib.Path, task: str = "") -> Reference:
     try:
         parts = run_data.load_parts(str(run))
         if task and all(task in part.label_fields for part in parts.values()):
