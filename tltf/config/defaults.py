@@ -24,8 +24,8 @@ MOST_SOLVED = 50_000
 
 
 SEVERAL_HEADS_RATE = 2.0
-"""The factor on the usual rate of methods that train the network, where it has several heads. A step on the sum of
-several losses moves less for each of them; chosen with two tasks (tools/several_tasks.py)."""
+"""The factor on the usual rate of methods that train a network of texts, where it has several heads: a step on the sum
+of several losses moves less for each of them. Chosen with two tasks (tools/several_tasks.py)."""
 MOST_COMPARED = 5_000
 """Most examples that `auto` passes through a frozen network for the sake of a baseline alone."""
 
@@ -218,7 +218,8 @@ def _weight_decay(usual: MethodDefaults, optimizer: str, method: Call[MethodRow]
 
 
 def _rate_for(usual: MethodDefaults, method: Call[MethodRow], situation: Situation) -> float:
-    is_shared = situation.has_several_heads and _kind(method) in ("fine_tune", "solved")
+    is_shared = situation.has_several_heads and situation.modality == "text"
+    is_shared = is_shared and _kind(method) in ("fine_tune", "solved")
     return usual.learning_rate * (SEVERAL_HEADS_RATE if is_shared else 1.0)
 
 
