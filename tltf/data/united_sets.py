@@ -1,5 +1,6 @@
 """One Source of several data sets, each of which has the labels of one task."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from tltf.data import joined_rows
 from tltf.data.label_kinds import Labels
 from tltf.data.mixed_sets import MixedSets
-from tltf.data.source import Source
+from tltf.data.source import ScanCounts, Source
 from tltf.data.splits import ROLE_DTYPE
 from tltf.errors import FlagError
 
@@ -42,10 +43,20 @@ def unite(sets: Mapping[str, Source], alpha: float) -> Source:
         },
         ids=[f"{task}/{row}" for task, part in sets.items() for row in part.ids],
         roles=np.concatenate(roles),
-        scan=joined_rows.sum_scans([part.scan for part in parts]),
+        scan=joined_rows.sum_scans([_named(task, part.scan) for task, part in sets.items()]),
         hashes=np.concatenate([part.content_hashes() for part in parts]),
         groups=np.concatenate([part.split_groups() for part in parts]),
         mixed=MixedSets(numbers, alpha, len(parts)),
+    )
+
+
+def _named(task: str, scan: ScanCounts) -> ScanCounts:
+    """The counts of a data set, whose rows and warnings have its name before them."""
+    return dataclasses.replace(
+        scan,
+        warnings=[f"{task}: {text}" for text in scan.warnings],
+        skipped_rows=[{**row, "id": f"{task}/{row['id']}"} for row in scan.skipped_rows],
+        excluded_rows=[{**row, "id": f"{task}/{row['id']}"} for row in scan.excluded_rows],
     )
 
 
