@@ -72,9 +72,9 @@ def test_a_run_whose_features_do_not_fit_in_memory_has_the_same_weights(own_cach
     """One block of rows is summed in the same order from a file as from memory."""
     found, kinds, original = [], [], solve_head.solve
 
-    def solve(dense, training, *more):
+    def solve(dense, training, *more, **named):
         kinds.append([type(training[0]), type(more[0][0])])
-        return original(dense, training, *more)
+        return original(dense, training, *more, **named)
 
     monkeypatch.setattr(solve_head, "solve", solve)
     for memory_mb in (1024, 0):

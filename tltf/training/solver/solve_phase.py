@@ -51,7 +51,7 @@ def solve_phase(
         dense, smoothing = fit.core.groups[-1].layers[0], fit.options.train.label_smoothing
         groups = None if judged else given.groups()
         own = given.examples.only
-        solution = solve_head.solve(dense, own, judged, smoothing, groups, fit.core.head)
+        solution = solve_head.solve(dense, own, judged, smoothing, groups, head=fit.core.head)
         lines.say(phase, _solution_text(solution, fit.core.head))
         _record(fit, phase, solution.rows)
         return
@@ -89,7 +89,7 @@ def _solve_task(
         every = given.groups()
         groups = None if every is None else every[known]
     smoothing, head = fit.options.train.label_smoothing, fit.core.heads[task].head
-    return solve_head.solve(dense, own, validation, smoothing, groups, head)
+    return solve_head.solve(dense, own, validation, smoothing, groups, head=head)
 
 
 def _rows(features: np.ndarray, kept: np.ndarray) -> np.ndarray:
