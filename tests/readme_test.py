@@ -18,6 +18,7 @@ from tltf.config import (
     flagfiles,
     label_options,
     options,
+    rank_options,
     task_heads,
 )
 from tltf.config.catalogs import ALARMS, BACKBONES, HEADS, METHODS, SOURCES
@@ -29,6 +30,7 @@ TEXTS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README
 KINDS = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
+    "rank": rank_options.RankOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,
