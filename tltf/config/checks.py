@@ -31,7 +31,7 @@ from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
 
-BASELINES = ("logistic", "probe", "oracle", "scratch")
+BASELINES = ("logistic", "probe", "oracle", "classical", "scratch")
 NO_BASELINE = NO_TRACKER = "none"
 AUTO, NOTHING = "auto", "none"
 NEVER_ABSTAINS = "none"

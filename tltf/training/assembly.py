@@ -204,7 +204,7 @@ def _require_choices(
     """Raises FlagError for a choice or a baseline that the labels of the head or the rows do not allow."""
     head_tuning.require(core, train, recipe.abstention, parts)
     metric, is_of_classes = train.metric, core.head.target == label_kinds.CLASS
-    light = [name for name in ("probe", "oracle") if name in (recipe.baselines or ())]
+    light = [name for name in ("probe", "oracle", "classical") if name in (recipe.baselines or ())]
     if light and not is_of_classes:
         what = f"{light[0]} is a baseline of one class per row, not of several labels or a number"
         raise FlagError(what, flag="baseline", fix="--baseline=logistic")
