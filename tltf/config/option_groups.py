@@ -49,8 +49,9 @@ class DataOptions:
     data: str = flag(
         "",
         "The labelled examples, as a call string such as 'image_folder(path=DIR)', "
-        "'csv(path=all.csv, text=text, label=label)' or 'vader(domain=movie)', see --list=sources; or "
-        "the path of a table or of a folder with a folder of pictures per class.",
+        "'csv(path=all.csv, text=text, label=label)' or 'vader(domain=movie)', see --list=sources; the "
+        "path of a table or of a folder with a folder of pictures per class; or several data sets for "
+        "one network, named by its heads, as in 'film: csv(...); tweet: csv(...)'.",
     )
     target_data: str = flag(
         "",
