@@ -195,3 +195,14 @@ def test_a_usual_batch_size_that_few_rows_cannot_fill_is_not_warned_of(recwarn):
     assert not recwarn
     resolve(make(method="full", batch_size=6), situation(num_train=5))
     assert "--batch_size=6 is more than the training split can fill" in str(recwarn[0].message)
+
+
+def test_several_heads_on_a_network_of_texts_train_at_twice_the_rate():
+    for method, factor in {"lp_ft": 2, "full": 2, "linear_probe": 1, "lora": 1}.items():
+        own, shared = (
+            resolve(make(method=method), situation(modality="text", has_several_heads=several))
+            for several in (False, True)
+        )
+        assert shared.train.learning_rate == factor * own.train.learning_rate
+    given = resolve(make(method="full", learning_rate=1e-5), situation(has_several_heads=True))
+    assert given.train.learning_rate == 1e-5

@@ -25,6 +25,9 @@ MOST_SOLVED = 50_000
 """Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
 
 
+SEVERAL_HEADS_RATE = 2.0
+"""The factor on the usual rate of methods that train a network of texts, where it has several heads: a step on the sum
+of several losses moves less for each of them. Chosen with two tasks (tools/several_tasks.py)."""
 MOST_COMPARED = 5_000
 """Most examples that `auto` passes through a frozen network for the sake of a baseline alone."""
 
@@ -46,6 +49,7 @@ class Situation:
         has_oracle: whether rows of a target have classes as labels, which a baseline may learn from.
         num_unlabelled: rows without labels, or of a target where there are none.
         has_unlabelled: whether these are rows of --unlabelled_data.
+        has_several_heads: whether several heads are trained on one network.
     """
 
     modality: str
@@ -60,6 +64,7 @@ class Situation:
     has_oracle: bool = False
     num_unlabelled: int = 0
     has_unlabelled: bool = False
+    has_several_heads: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +116,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
         "schedule": schedule,
         "norm": _norm(train.norm, method),
         "keep": _keep(train.keep, situation),
-        "learning_rate": _either(train.learning_rate, usual.learning_rate),
+        "learning_rate": _either(train.learning_rate, _rate_for(usual, method, situation)),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(usual, schedule)),
         "weight_decay": _either(train.weight_decay, _weight_decay(usual, optimizer, method)),
         "baseline": _baseline(options.output.baseline, method, situation),
@@ -220,6 +225,12 @@ def _weight_decay(usual: MethodDefaults, optimizer: str, method: Call[MethodRow]
     if method.row and method.row.replaces_weight_decay:
         return 0.0
     return usual.weight_decay if optimizer == "adamw" else 0.0
+
+
+def _rate_for(usual: MethodDefaults, method: Call[MethodRow], situation: Situation) -> float:
+    is_shared = situation.has_several_heads and situation.modality == "text"
+    is_shared = is_shared and _kind(method) in ("fine_tune", "solved")
+    return usual.learning_rate * (SEVERAL_HEADS_RATE if is_shared else 1.0)
 
 
 def _either(given: float | None, otherwise: float) -> float:

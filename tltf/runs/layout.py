@@ -19,6 +19,8 @@ METRICS = "metrics.jsonl"
 REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON = "report.html", "report.md", "report.json"
 COMPARISON_HTML, COMPARISON_JSON = "comparison.html", "comparison.json"
 """Runs beside each other."""
+RANKING_HTML, RANKING_JSON = "ranking.html", "ranking.json"
+"""Networks in the order of a score of their features."""
 EXPLANATIONS_HTML, EXPLANATIONS_ROWS = "explanations.html", "explanations.jsonl"
 """What answers rest on."""
 UPDATE_JSON = "update.json"
@@ -87,7 +89,7 @@ OF_A_TRAINING = (
     STEPS_JSON,
 )
 """Files that a training writes and --overwrite removes."""
-OF_A_TASK = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS)
+OF_A_TASK = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS, REFERENCE)
 """Files in the folder of each task of a run of several heads."""
 FOLDERS_OF_A_TRAINING = {
     CHECKPOINTS: r"[0-9]+(\.[0-9]+)?(\.part)?",

@@ -19,6 +19,7 @@ class Row:
         licence: the licence of the weights or the data; empty for code of tltf's own.
         extra: the extra that must be installed; empty for none.
         paths: the names of those arguments that are files or folders.
+        calls: the names of those arguments that are call strings of the same catalog.
         check: `package.module:callable` that takes the arguments and raises FlagError where no
             data could fit them; it needs no TensorFlow.
         title: its name as headings of reports have it, for backbones and methods.
@@ -33,6 +34,7 @@ class Row:
     licence: str = ""
     extra: str = ""
     paths: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
     check: str = ""
     title: str = ""
     modality: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tltf.config.call_strings import IN_MEMORY
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import LIGHT_HEAD, BaselineRow, Gain
+from tltf.evaluation.baseline_row import CLASSICAL, LIGHT_HEAD, BaselineRow, Gain
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import BAD, GOOD, NEUTRAL, UNCLEAR, Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -99,6 +99,7 @@ def _rivals(report: Report, metrics: SplitMetrics) -> Iterator[_Rival]:
     for name, title, method in (
         (judge.linear_name, linear_title, judge.linear_method(report.options or {})),
         (LIGHT_HEAD, "a tuned light head on the same features", "probe"),
+        (CLASSICAL, "a classifier without a pretrained network", ""),
         ("scratch", SCRATCH_TITLE, "scratch"),
     ):
         gain = _gain(rows.get(name), judge.wording)
@@ -129,7 +130,7 @@ def _worse(report: Report, rival: _Rival, said: Wording, is_constant_beaten: boo
     text = f"Worse than {rival.title} by {said.amount(rival.gain)}: do not use this model."
     if not is_constant_beaten:
         text += f" It is no better than {said.constant_answer} either."
-    if rival.method == (report.options or {}).get("method"):
+    if not rival.method or rival.method == (report.options or {}).get("method"):
         return Verdict(BAD, text)
     return Verdict(BAD, text, train_command(report, *method_flags(rival.method)))
 
