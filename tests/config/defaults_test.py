@@ -101,6 +101,10 @@ def test_what_is_given_is_kept():
 @pytest.mark.parametrize(
     ("values", "method"),
     [
+        ({"num_train": 40}, "probe"),
+        ({"num_train": 40, "has_unlabelled": True}, "label_propagation"),
+        ({"num_train": 40, "has_unlabelled": True, "modality": "text"}, "probe"),
+        ({"num_train": 41, "has_unlabelled": True}, "lp_ft"),
         ({"num_train": 50}, "lp_ft"),
         ({"num_train": 50_000}, "lp_ft"),
         ({"num_train": 50_001}, "full"),
@@ -175,6 +179,15 @@ def test_an_epoch_of_a_semi_supervised_method_passes_over_rows_without_labels():
     assert (train.batch_size, train.train_epochs) == (64, 8), "800 steps"
     train = resolve(make(method="dann"), case).train
     assert train.batch_size == 8, "the others count training rows"
+
+
+def test_a_method_whose_epoch_reads_rows_twice_takes_as_many_steps_as_another():
+    case = situation(num_train=64, num_classes=2)
+    steps = {
+        name: resolve(make(method=name), case).train.train_epochs * passes * 2
+        for name, passes in (("prototypes", 1), ("setfit", 2))
+    }
+    assert steps == {"prototypes": 50, "setfit": 48}
 
 
 def test_a_usual_batch_size_that_few_rows_cannot_fill_is_not_warned_of(recwarn):

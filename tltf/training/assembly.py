@@ -19,7 +19,7 @@ from tltf.config.train_options import TrainOptions
 from tltf.console import lines
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.data.source import TARGET, Source, Splits
+from tltf.data.source import TARGET, UNLABELLED, Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
@@ -170,6 +170,7 @@ def _situation(
         has_test="test" in parts,
         num_unlabelled=len(parts.get("unlabelled") or parts.get("target") or ()),
         has_oracle=_has_oracle(core, parts),
+        has_unlabelled=UNLABELLED in parts,
         has_several_heads=core.joint is not None,
     )
 

@@ -97,6 +97,7 @@ class MethodRow(Row):
             that the data has; () for a method that learns from labelled rows alone.
         needs: the flags without which it has nothing to start from.
         several_heads: whether it trains several heads on one network.
+        passes: how often an epoch reads each training row, about.
     """
 
     defaults: str = "fine_tune"
@@ -104,6 +105,7 @@ class MethodRow(Row):
     reads: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     several_heads: bool = False
+    passes: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
