@@ -59,6 +59,7 @@ CASES = [
     ("images", "mcc(hidden=16)"),
     ("images", "shot"),
     ("images", "self_training(rounds=2)"),
+    ("images", "align(rounds=2)"),
     ("images", "pseudo_label(threshold=.4)"),
     ("images", f"fixmatch(threshold=.4, hidden=8, {WHOLE_VIEWS})"),
     ("images", f"flexmatch(threshold=.4, last_groups=1, {WHOLE_VIEWS})"),

@@ -21,6 +21,8 @@ FEW_PER_CLASS = 20
 """Labels per class below which a head that starts at random is only probed."""
 MOST_SOLVED = 50_000
 """Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
+FOR_TARGET = "align"
+"""What `auto` takes where --target_data is given."""
 
 
 MOST_COMPARED = 5_000
@@ -43,6 +45,7 @@ class Situation:
         has_test: whether there is a test split.
         has_oracle: whether rows of a target have classes as labels, which a baseline may learn from.
         num_unlabelled: rows without labels, or of a target where there are none.
+        has_target: whether rows of a target are given.
     """
 
     modality: str
@@ -56,6 +59,7 @@ class Situation:
     has_test: bool = True
     has_oracle: bool = False
     num_unlabelled: int = 0
+    has_target: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +132,8 @@ def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[
     500 labels per class. A head that cannot be solved for would start at random, and few labels
     cannot teach it without spoiling the network, so it is `linear_probe` below FEW_PER_CLASS labels
     per class, and `full` above. The same holds for more than MOST_SOLVED rows. A network without
-    pretrained weights is trained in full, by `scratch`.
+    pretrained weights is trained in full, by `scratch`. With rows of a target, a head that can be solved for
+    learns from them as FOR_TARGET does, which tools/domain_adaptation.py compares with others.
     """
     if method is not None:
         return method
@@ -140,6 +145,8 @@ def why_method(situation: Situation) -> str:
     name = _auto_method(situation)
     if name == "scratch":
         return "the network has random weights"
+    if name == FOR_TARGET:
+        return f"{situation.num_unlabelled:,} rows of --target_data"
     if situation.num_train > MOST_SOLVED:
         labels = f"{situation.num_train:,} training examples"
     elif situation.num_classes > 1:
@@ -156,7 +163,7 @@ def _auto_method(situation: Situation) -> str:
     if not situation.is_pretrained:
         return "scratch"
     if situation.is_solvable and situation.num_train <= MOST_SOLVED:
-        return "lp_ft"
+        return FOR_TARGET if situation.has_target else "lp_ft"
     few = situation.num_train < FEW_PER_CLASS * max(situation.num_classes, 2)
     return "linear_probe" if few else "full"
 

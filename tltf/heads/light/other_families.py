@@ -50,17 +50,23 @@ class HiddenLayer(Family):
 
     The objective is that of `convex` with the L2 penalty on both kernels. The first kernel starts as in He et
     al. 2015, arXiv:1502.01852, section 2.2, from the same numbers each time.
+
+    Args:
+        units: of the hidden layer.
     """
 
     name = "hidden_layer"
-    units = 64
     least_rows = 200
     """Rows below which it is not tried: it has more numbers than any linear family."""
     most_iterations = 100
+    penalties = (0.03, 0.003)
+
+    def __init__(self, units: int = 64) -> None:
+        self.units = units
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
         """Penalties."""
-        return () if num_rows < self.least_rows else (0.03, 0.003)
+        return () if num_rows < self.least_rows else self.penalties
 
     def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty."""
