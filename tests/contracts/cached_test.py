@@ -51,7 +51,7 @@ CASES = [
     ("images", "ncm"),
     ("images", "distill(teacher=tiny)"),
     ("images", "dann(hidden=16)"),
-    ("images", "dann(hidden=16, last_groups=1)"),
+    ("images", "dann(hidden=0, last_groups=1)"),
     ("images", "cdan(hidden=16)"),
     ("images", "coral(hidden=16)"),
     ("images", "dan(hidden=16)"),
@@ -77,7 +77,7 @@ CASES = [
 QUICK = {
     ("images", "gradual(stages=2)"),
     ("images", "delta"),
-    ("images", "dann(hidden=16, last_groups=1)"),
+    ("images", "dann(hidden=0, last_groups=1)"),
     ("texts", "lora(rank=2, targets='layer_2/.*')"),
     ("texts", "prompt(length=2)"),
 }

@@ -61,7 +61,7 @@ class SelfTraining(Method):
         chosen = choice.choose(self.families, rows, seed)
         best = chosen.candidate
         model: LightModel = chosen.model
-        history: list[dict[str, Any]] = []
+        history: list[dict[str, Any]] = [{"pseudo_labels": 0, "changed_answers": 0.0}]
         before = model.logits(unlabelled).argmax(axis=1)
         for number in range(1, self.rounds + 1):
             probabilities = special.softmax(model.logits(unlabelled), axis=1)
@@ -74,7 +74,7 @@ class SelfTraining(Method):
             history.append({"pseudo_labels": len(places), "changed_answers": changed})
             before = now
         text = f"{best.text}, {best.accuracy:.1%} of {chosen.num_held} held-out labelled rows"
-        if history:
+        if self.rounds:
             count = history[-1]["pseudo_labels"]
             text += f"; {count:,} of {len(unlabelled):,} others in round {self.rounds}"
         return Solved(put_into(core, model), history, text)

@@ -17,7 +17,7 @@ from tltf.errors import FlagError
 from tltf.graphs.core import Core
 from tltf.heads.light import choice, class_shares
 from tltf.heads.light.class_shares import ESTIMATED, SHARES
-from tltf.heads.light.light_model import Family, FrozenRows, LightModel
+from tltf.heads.light.light_model import FrozenRows
 from tltf.heads.light.linear_families import Logistic, Ridge
 from tltf.heads.light.other_families import HiddenLayer
 from tltf.methods.context import FitContext
@@ -77,19 +77,20 @@ class TwoDomainsMethod(OtherRowsMethod):
         """The core with the head that fits the source, its classes as often as in the target."""
         if unlabelled is None:
             raise ValueError(f"{self.name} has no rows of a target")
-        family, setting, model = _choose(core.head.hidden, rows, seed)
+        units = core.head.hidden
+        tried = [HiddenLayer(units[0], least_rows=0)] if units else [Logistic(), Ridge()]
+        chosen = choice.choose(tried, rows, seed)
+        best, model = chosen.candidate, chosen.model
         own = rows.weights @ rows.targets / rows.weights.sum()
         shares = own
         if self.shares == ESTIMATED:
             answers = special.softmax(model.logits(unlabelled), axis=1)
             shares = class_shares.estimate(answers)
             weighed = class_shares.weigh(rows, shares)
-            (model,) = choice.solve(family, weighed, [setting])
+            (model,) = choice.solve(best.family, weighed, [best.setting])
         put_light_head(core, model)
         moved = 0.5 * float(np.abs(shares - own).sum())
-        text = (
-            f"{family.name}, {family.text(setting)}; {moved:.0%} of the target are of other classes"
-        )
+        text = f"{best.text}; {moved:.0%} of the target are of other classes"
         found = {f"{CLASS_SHARE}{number}": float(share) for number, share in enumerate(shares)}
         return Solved(core, [found], text)
 
@@ -131,13 +132,3 @@ def drawn(labels: np.ndarray, shares: Sequence[float], seed: Sequence[int]) -> n
 def _is_one_layer(core: Core) -> bool:
     """Whether the head is one dense layer, which can be solved for."""
     return [type(layer) for layer in core.groups[-1].layers] == [keras.layers.Dense]
-
-
-def _choose(hidden: Sequence[int], rows: FrozenRows, seed: int) -> tuple[Family, float, LightModel]:
-    """`(family, setting, model)` of the head that fits the source best; the model can be believed."""
-    tried: list[Family] = [HiddenLayer(hidden[0])] if hidden else [Logistic(), Ridge()]
-    if hidden and len(rows.targets) < HiddenLayer.least_rows:  # too few to choose by
-        (model,) = choice.solve(tried[0], rows, [HiddenLayer.penalties[0]])
-        return tried[0], HiddenLayer.penalties[0], model
-    chosen = choice.choose(tried, rows, seed)
-    return chosen.candidate.family, chosen.candidate.setting, chosen.model

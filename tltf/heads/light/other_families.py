@@ -53,20 +53,18 @@ class HiddenLayer(Family):
 
     Args:
         units: of the hidden layer.
+        least_rows: rows below which it is not tried: it has more numbers than any linear family.
     """
 
     name = "hidden_layer"
-    least_rows = 200
-    """Rows below which it is not tried: it has more numbers than any linear family."""
     most_iterations = 100
-    penalties = (0.03, 0.003)
 
-    def __init__(self, units: int = 64) -> None:
-        self.units = units
+    def __init__(self, units: int = 64, least_rows: int = 200) -> None:
+        self.units, self.least_rows = units, least_rows
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
         """Penalties."""
-        return () if num_rows < self.least_rows else self.penalties
+        return () if num_rows < self.least_rows else (0.03, 0.003)
 
     def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty."""
